@@ -6,10 +6,9 @@ use super::settings::Origin;
 
 /// One thing to say about a configuration.
 ///
-/// Displayed as `FILE:LINE:COLUMN: [group] option: problem; allowed; did you mean suggestion`, with
-/// `environment NAME` in place of file and line for a value from there, leaving out the
-/// parts that are not known. No part repeats a secret: whoever makes one passes values through
-/// [`shown`] and leaves those of secret options out.
+/// Displayed as `FILE:LINE:COLUMN: [group] option: problem; allowed; did you mean suggestion`, with `environment NAME`
+/// in place of file and line for a value from there, leaving out the parts that are not known. No part repeats a
+/// secret: the caller that makes one passes values through [`shown`] and leaves those of secret options out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// The file as it was named to us; `environment NAME` for a variable.

@@ -96,8 +96,8 @@ pub enum ErrorClass {
     /// An answer with this HTTP status, none of 2xx. 408, 425, 429 and 5xx say that the target cannot now; any other
     /// refuses.
     Status(u16),
-    /// Not now, says whoever was asked: a plug-in whose own target is away, or a target for which this HTTP status means
-    /// that, whatever it means elsewhere.
+    /// The target is busy: a plug-in whose own target is away, or a target for which this HTTP status means that,
+    /// whatever it means elsewhere.
     Busy(Option<u16>),
     /// It did not work, and nothing says whether it ever will: a program that ended with an error, or a target that refuses
     /// with this HTTP status, whatever it means elsewhere.

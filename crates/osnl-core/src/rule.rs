@@ -112,7 +112,7 @@ impl Rule {
             && [context, metadata, payload].into_iter().all(BTreeMap::is_empty)
     }
 
-    /// Compiles its patterns, which who only checks a configuration does not need.
+    /// Compiles its patterns, which a mere check of a configuration does not need.
     fn prepare(&self) {
         let NotificationFilter { publisher_id, event_type, context, metadata, payload } = &self.filter;
         let keyed = [context, metadata, payload].into_iter().flat_map(|patterns| patterns.values());

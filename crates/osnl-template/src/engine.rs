@@ -243,7 +243,7 @@ fn matches(value: &Value, pattern: &Value, place: Place) -> Result<bool, Error> 
         .map_err(|_| Error::new(ErrorKind::InvalidOperation, "the pattern was given up after too many steps"))
 }
 
-/// The same for everybody who asks for it.
+/// Returns the compiled pattern, the same for every caller.
 pub(super) fn pattern_of(pattern: &str, place: Place) -> Result<Arc<Pattern>, String> {
     patterns::compiled(pattern, matches!(place, Place::Anywhere))
 }
@@ -317,7 +317,7 @@ mod patterns {
     use std::collections::HashMap;
     use std::sync::{Mutex, PoisonError};
 
-    /// Beyond it, all are forgotten: somebody makes patterns from what notifications hold.
+    /// The bound beyond which all are forgotten: templates can make patterns from what notifications hold.
     const REMEMBERED: usize = 1024;
 
     type Compiled = HashMap<(bool, Box<str>), Arc<Pattern>>;

@@ -91,7 +91,7 @@ struct Compiled {
     engine: minijinja::Expression<'static, 'static>,
     /// The same without the engine, if it is as plain as that.
     fast_path: Option<FastPath>,
-    /// The sides of its `and`s, for who asks which of them is false.
+    /// The sides of its `and`s, for a caller that asks which of them is false.
     conjuncts: OnceLock<Vec<Expression>>,
 }
 

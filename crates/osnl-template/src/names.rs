@@ -48,8 +48,8 @@ struct Inner {
     more: Vec<(Arc<str>, More)>,
 }
 
-/// The payload of one resource of a bulk request. All else is the whole's, of which nothing is copied before somebody
-/// wants a notification of its own.
+/// The payload of one resource of a bulk request. All else is the whole's, of which nothing is copied before a caller
+/// takes a notification of its own.
 #[derive(Clone, Debug)]
 struct Part {
     payload: Json,
@@ -132,7 +132,7 @@ impl Names {
         (!found.is_empty()).then_some(Json::Object(found))
     }
 
-    /// The names of enrichments that nobody was asked for.
+    /// Returns the names of enrichments that were not asked for.
     pub fn unknown(&self) -> impl Iterator<Item = &str> {
         self.0.more.iter().filter(|(_, more)| matches!(more, More::Unknown)).map(|(name, _)| &**name)
     }

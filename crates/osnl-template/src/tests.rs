@@ -90,7 +90,7 @@ fn templates() {
     );
 }
 
-/// What a notification holds is never compiled, and nothing grows without a bound.
+/// Text from a notification is never compiled, and nothing grows without a bound.
 #[test]
 fn bounds() {
     let long = "x".repeat(2000);
@@ -111,7 +111,7 @@ fn bounds() {
     assert!(Expression::new(&"a".repeat(LONGEST_SOURCE + 1)).unwrap_err().problem.contains("bytes long"));
 }
 
-/// What actions name besides the event, and what they write.
+/// The names that actions have besides the event, and the formats that they write.
 #[test]
 fn more_names_and_other_formats() {
     let more = ["rule", "owner", "idempotency_key"];

@@ -1,4 +1,4 @@
-//! What can go wrong between us and a broker, each with its answer to *try again?*.
+//! Errors between a transport and a broker, each with its answer to *try again?*.
 
 use crate::rabbit::options::OptionError;
 
@@ -74,7 +74,7 @@ pub enum TransportError {
         /// Its name.
         queue: String,
     },
-    /// What was asked for cannot be, whatever the broker says.
+    /// A request that is impossible with any broker.
     #[error("{problem}")]
     ListenOptions {
         /// The option, and why.
@@ -159,7 +159,7 @@ impl TransportError {
         }
     }
 
-    /// Whether the broker was reached and said no to who we are or where we want to go.
+    /// Whether the broker was reached and refused the login, the virtual host or an operation.
     /// Attempts after this deserve a longer pause than after a refused connection.
     #[must_use]
     pub fn is_refused_access(&self) -> bool {
@@ -208,7 +208,7 @@ impl TransportError {
         }
     }
 
-    /// What a publisher is told who leaves the exchange to its service.
+    /// Returns the error for a publisher that leaves the exchange to its service.
     pub(crate) fn no_exchange_to_publish_to(exchange: &str) -> Self {
         Self::Refused {
             what: format!("publish to exchange \"{exchange}\""),
@@ -216,8 +216,8 @@ impl TransportError {
         }
     }
 
-    /// Whether everything is well but for an exchange or a queue that somebody else makes: it is looked for until
-    /// it is there.
+    /// Whether all is well but for an exchange or a queue that another program makes: the listener looks for it
+    /// until it is there.
     #[must_use]
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::NoExchange { .. } | Self::NoQueue { .. })

@@ -23,11 +23,11 @@
 //! is off, so that a delivery tag of one connection can never be used on the next
 //! (each [`IncomingMessage`] belongs to its connection's [`Epoch`], and within it to the channel of its queue).
 //!
-//! **A stream takes nothing back.** What is requeued there ends the consumer with a recoverable error instead of
-//! being dropped: the next one reads from where [`QueueKind::resume`] says. Whoever wants to go on holds the
-//! message and hands it out again ([`IncomingMessage::stream_offset`] tells one).
+//! **A stream takes nothing back.** A message that is requeued there ends the consumer with a recoverable error
+//! instead of being dropped: the next one reads from where [`QueueKind::resume`] says. A listener that continues
+//! holds the message and hands it out again ([`IncomingMessage::stream_offset`] tells one).
 //!
-//! What this means in detail is a test each in `osnl_testkit::conformance`, which every transport passes.
+//! Each detail of this contract is a test in `osnl_testkit::conformance`, which every transport passes.
 
 mod error;
 mod memory;
@@ -105,10 +105,10 @@ pub trait Transport: Send + Sync {
     /// Closes in good order what [`Transport::send`] has opened; a later send opens it again.
     fn close(&self) -> BoxFuture<'_, ()>;
 
-    /// Makes one attempt to connect and look on, with a queue that takes nothing from anybody.
+    /// Makes one attempt to connect and to tap, with a queue that takes no message from other queues.
     ///
     /// # Errors
-    /// As [`Transport::listen`]. A transport on which nobody can look on refuses.
+    /// As [`Transport::listen`]. A transport that can't be tapped refuses.
     fn tap<'a>(&'a self, options: &'a TapOptions) -> BoxFuture<'a, Result<Box<dyn Tap>, TransportError>>;
 
     /// Looks at queues that are ours, each of which may have gone, and removes bindings of them; with `alone` only if
@@ -123,17 +123,17 @@ pub trait Transport: Send + Sync {
         alone: bool,
     ) -> BoxFuture<'a, Result<Vec<Option<QueueSeen>>, TransportError>>;
 
-    /// What it can do.
+    /// Returns the features of this transport.
     fn features(&self) -> Features;
 
-    /// The pauses that its options ask for around attempts to connect; whoever connects again keeps them.
+    /// Returns the pauses that its options ask for around attempts to connect; the caller keeps them.
     fn reconnect(&self) -> Reconnect;
 
-    /// Where this transport connects to, for people: hosts and virtual host, no secret.
+    /// Returns the address of the broker, for people: hosts and virtual host, no secret.
     fn location(&self) -> String;
 }
 
-/// What is in a queue, and who reads it.
+/// The number of messages and of consumers of a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueSeen {
     /// Messages that wait, those handed to consumers not counted.
@@ -142,7 +142,7 @@ pub struct QueueSeen {
     pub consumers: u32,
 }
 
-/// What a transport can do, asked when a daemon is built.
+/// The features of a transport, asked when a daemon is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Features {
     /// A message can go back to its queue and be delivered again; never to a stream, whatever this says.
@@ -153,7 +153,7 @@ pub struct Features {
 
 /// One open subscription. Dropping it closes the connection; what is unsettled is delivered again.
 pub trait Consumer: Send {
-    /// What was found and declared when it opened.
+    /// Returns the result of its opening: everything found and declared.
     fn subscription(&self) -> &Subscription;
 
     /// Waits until at least one message is there, then takes what else is ready, up to the room in

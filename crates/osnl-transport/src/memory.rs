@@ -60,7 +60,7 @@ struct Connection {
 struct Channel {
     queue: Arc<str>,
     last_tag: u64,
-    /// What it has been sent and not settled, by delivery tag.
+    /// The messages that it has been sent and that are not settled, by delivery tag.
     unsettled: BTreeMap<u64, Stored>,
 }
 
@@ -212,7 +212,7 @@ impl State {
         connections.into_iter().for_each(|connection| self.end(connection));
     }
 
-    /// What was not settled is ready again.
+    /// Ends a connection; its unsettled messages are ready again.
     fn end(&mut self, connection: Epoch) {
         let Some(Connection { channels }) = self.connections.remove(&connection) else { return };
         for Channel { queue, unsettled, .. } in channels {

@@ -71,11 +71,11 @@ pub struct IncomingMessage {
     pub exchange: String,
     /// The routing key it was published with: `<topic>.<priority>`.
     pub routing_key: String,
-    /// Whether the broker has delivered it before, to us or to somebody else.
+    /// Whether the broker has delivered it before, to this consumer or to another.
     pub redelivered: bool,
     /// Its place in the stream it was read from; `None` from a queue.
     pub stream_offset: Option<u64>,
-    /// How to read the body.
+    /// The properties needed to read the body.
     pub properties: Properties,
     /// Its part of the bytes in hand, which it gives back when it is settled or dropped; `None` of a broker without sockets.
     pub(crate) _in_hand: Option<crate::rabbit::BodyShare>,
@@ -103,7 +103,7 @@ impl Default for BodyBounds {
     }
 }
 
-/// What is known of a body of which only the beginning was kept.
+/// The facts about a body of which only the beginning was kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cut {
     /// Bytes of the whole body.
@@ -112,7 +112,7 @@ pub struct Cut {
     pub digest: BodyDigest,
 }
 
-/// What one [`poll`](crate::Consumer::poll) brought, in the broker's order.
+/// The messages that one [`poll`](crate::Consumer::poll) brought, in the broker's order.
 #[derive(Debug)]
 pub struct Batch {
     messages: Vec<IncomingMessage>,
@@ -126,7 +126,7 @@ impl Batch {
         Self { messages: Vec::with_capacity(limit.min(256)), limit }
     }
 
-    /// How many more messages fit.
+    /// Returns the number of further messages that fit.
     #[must_use]
     pub fn room(&self) -> usize {
         self.limit - self.messages.len()
@@ -143,7 +143,7 @@ impl Batch {
         self.messages.is_empty()
     }
 
-    /// How many messages it holds.
+    /// Returns the number of messages.
     #[must_use]
     pub fn len(&self) -> usize {
         self.messages.len()

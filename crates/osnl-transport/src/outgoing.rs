@@ -5,14 +5,15 @@ use bytes::Bytes;
 use crate::message::Properties;
 use crate::topology::Declare;
 
-/// What [`Transport::send`](crate::Transport::send) publishes, and how. Cheap to clone: copies share the bytes.
+/// A message that [`Transport::send`](crate::Transport::send) publishes, and its route. Cheap to clone: copies share
+/// the bytes.
 #[derive(Clone, Debug)]
 pub struct Outgoing {
     /// The bytes to send, compressed if `properties` say so.
     pub body: Bytes,
-    /// Told to whoever reads it.
+    /// The properties that its consumers see.
     pub properties: Properties,
-    /// What is made where it is missing.
+    /// The exchange and queue to make where they are missing.
     pub route: Route,
     /// Whether a message that no queue takes is an error; otherwise the broker drops it and confirms.
     pub mandatory: bool,
@@ -35,14 +36,14 @@ impl Outgoing {
     }
 }
 
-/// What stands between publisher and reader. What is there already is used as it is: neither declared with
-/// other arguments nor altered.
+/// The exchange, queue and binding between publisher and reader. Those that are there are used as they are: neither
+/// declared with other arguments nor altered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// [`Create`](Declare::Create): the exchange, a queue named as the routing key, and the binding between
-    /// them, as oslo.messaging's Notifier does, so that nothing is lost while nobody listens yet. Such a queue fills
-    /// up when nobody ever does. [`Passive`](Declare::Passive) and
-    /// [`Nothing`](Declare::Nothing): nothing; an exchange that is missing is an error.
+    /// [`Create`](Declare::Create): the exchange, a queue named as the routing key, and the binding between them, as
+    /// oslo.messaging's Notifier does, so that nothing is lost before the first consumer connects. Without one, such a
+    /// queue fills up. [`Passive`](Declare::Passive) and [`Nothing`](Declare::Nothing): nothing; an exchange that is
+    /// missing is an error.
     pub declare: Declare,
     /// Whether exchange and queue outlive a restart of the broker (`amqp_durable_queues`), if they are made here.
     pub durable: bool,

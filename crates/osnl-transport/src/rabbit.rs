@@ -4,7 +4,7 @@
 //! through one connection of its own (see `publisher`). The library's own recovery
 //! stays off: a broken connection ends the consumer, and the listener's loop connects anew.
 //!
-//! What is declared is what oslo.messaging declares (see [`declare`]); what is already there is never
+//! It declares what oslo.messaging declares (see [`declare`]); an exchange or a queue that is there is never
 //! declared with other arguments, nor altered.
 
 mod arguments;
@@ -60,7 +60,7 @@ use crate::outgoing::Outgoing;
 use crate::topology::{Binding, ListenOptions, Plan, QueueKind, QueueType, Resume, Subscription, plan};
 use crate::{BoxFuture, Consumer, Features, QueueSeen, Tap, TapOptions, Transport, TransportError};
 
-/// How long the broker may take to declare and consume everything once it has let us in.
+/// The longest time that the broker may take to declare and consume everything after the login.
 const SUBSCRIBED: Duration = Duration::from_secs(60);
 
 /// Connects to the hosts of a transport URL.
@@ -104,7 +104,8 @@ impl RabbitTransport {
         Ok(transport)
     }
 
-    /// A connection of the client library's for whoever does more than listen: by the same hosts, TLS and login.
+    /// Opens a connection of the client library for callers that do more than listen: by the same hosts, TLS and
+    /// login.
     ///
     /// # Errors
     /// See [`TransportError`].
@@ -112,10 +113,10 @@ impl RabbitTransport {
         self.connect().await.map(|(connection, ..)| connection)
     }
 
-    /// One round over all hosts: the first that lets us in.
+    /// Tries all hosts once, and returns the first connection that succeeds.
     ///
-    /// A refused login is told rather than a refused certificate, and that rather than a refused connection: it is
-    /// what somebody has to mend.
+    /// A refused login is reported rather than a refused certificate, and that rather than a refused connection: it is
+    /// the one that the operator has to mend.
     async fn connect(&self) -> Result<(Connection, String, Greeting, Arc<BodyFlow>), TransportError> {
         let mut worst: Option<TransportError> = None;
         for index in self.order.round() {
@@ -277,7 +278,7 @@ fn address(host: &TransportHost) -> String {
     if name.contains(':') { format!("[{name}]:{port}") } else { format!("{name}:{port}") }
 }
 
-/// How much somebody has to do with it.
+/// Ranks errors: those that the operator has to mend are higher.
 fn rank(error: &TransportError) -> u8 {
     match error {
         TransportError::LoginRefused { .. } | TransportError::VirtualHostRefused { .. } => 2,

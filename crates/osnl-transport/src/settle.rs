@@ -8,14 +8,14 @@
 //!   message at the front does not withhold the rest,
 //! - a message that goes back to the broker is rejected singly, before the prefix that covers it.
 //!
-//! Each queue has a channel of its own, and tags count within it: they only grow. A `multiple` acknowledgement
-//! covers one channel, so it cannot cover what another queue has sent and nobody has seen.
+//! Each queue has a channel of its own, and tags count within it: they only grow. A `multiple` acknowledgement covers
+//! one channel, so it cannot cover unseen messages of another queue.
 
 use std::collections::VecDeque;
 
 use crate::message::{Batch, Epoch, IncomingMessage};
 
-/// What the consumer has to tell the broker.
+/// An answer that the consumer has to send to the broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settlement {
     /// Everything up to and including this tag that is not yet settled.
@@ -89,13 +89,13 @@ impl Window {
         self.mark(message, Slot::Requeued)
     }
 
-    /// How many settlements wait to be sent.
+    /// Returns the number of settlements that wait to be sent.
     #[must_use]
     pub fn due(&self) -> usize {
         self.due
     }
 
-    /// How many messages the broker waits to hear about, the due ones included.
+    /// Returns the number of messages that the broker has no answer for, the due ones included.
     #[must_use]
     pub fn unsettled(&self) -> usize {
         self.channels.iter().map(|channel| channel.slots.len()).sum()

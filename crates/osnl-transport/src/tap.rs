@@ -1,9 +1,9 @@
-//! Looking on: a subscription that takes nothing from anybody and leaves nothing behind.
+//! Taps: a subscription that consumes no message of another queue and leaves nothing behind.
 //!
-//! A tap has a queue of its own, which exists as long as its connection: named by the broker, exclusive,
-//! transient, bounded in messages, bytes and age. When it is full the oldest go, so that somebody who reads
-//! slowly costs the broker no more than the bound. It only ever looks at exchanges (passively), and binds its own
-//! queue to those that are there.
+//! A tap has a queue of its own, which exists as long as its connection: named by the broker, exclusive, transient,
+//! bounded in messages, bytes and age. When it is full the broker drops the oldest, so that a slow reader costs the
+//! broker no more than the bound. It only ever looks at exchanges (passively), and binds its own queue to those that
+//! are there.
 //!
 //! | step | promise |
 //! | --- | --- |
@@ -15,8 +15,8 @@
 //!
 //! As with [`Transport::listen`](crate::Transport::listen), nothing here sleeps, retries or connects again.
 //!
-//! A tap acknowledges what it takes, with a bounded prefetch. Otherwise the client library would buffer what a slow
-//! terminal does not read; so messages wait in the tap's queue, which drops the oldest.
+//! A tap acknowledges what it takes, with a bounded prefetch. Otherwise the client library would buffer the messages
+//! that a slow terminal does not read; so they wait in the tap's queue, which drops the oldest.
 
 use std::time::Duration;
 
@@ -25,31 +25,31 @@ use serde_json::{Map, Value};
 
 use crate::{BoxFuture, Greeting, TransportError};
 
-/// What to look at, and how much of it may wait.
+/// The exchanges to tap, and the bounds of the queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TapOptions {
-    /// What the queue is bound to. Any routing key goes, with `*` and `#` as in AMQP.
+    /// The bindings of the queue. Any routing key is allowed, with `*` and `#` as in AMQP.
     pub bindings: Vec<TapBinding>,
-    /// How many messages may be on their way to us. More make it faster, up to about a thousand.
+    /// The number of messages that may be on their way to us. More make it faster, up to about a thousand.
     pub prefetch: u16,
     /// Messages that may wait at the broker; beyond, the oldest are dropped.
     pub max_messages: u32,
     /// Bytes of bodies that may wait at the broker; beyond, the oldest are dropped.
     pub max_bytes: u64,
-    /// How long a message may wait; older ones are dropped.
+    /// The longest time that a message may wait; older ones are dropped.
     pub ttl: Duration,
 }
 
 /// One binding of a tap's queue.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TapBinding {
-    /// The exchange, which must have been made by somebody else.
+    /// The exchange; another program must have made it.
     pub exchange: String,
     /// The routing key, such as `notifications.*`.
     pub routing_key: String,
 }
 
-/// What was found when a tap opened.
+/// The result of opening a tap.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tapped {
     /// `host:port` that answered.
@@ -58,7 +58,7 @@ pub struct Tapped {
     pub virtual_host: String,
     /// The user logged in as.
     pub user: String,
-    /// What the broker says it is.
+    /// The broker's description of itself.
     pub greeting: Greeting,
     /// The queue's name, given by the broker.
     pub queue: String,
@@ -72,7 +72,7 @@ pub struct Tapped {
     pub counts_dropped: bool,
 }
 
-/// What an exchange turned out to be, as far as the broker told.
+/// The properties of an exchange, as far as the broker told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExchangeFound {
     /// `topic`, `fanout`, ...; oslo.messaging's are `topic`.
@@ -117,7 +117,7 @@ pub struct TapProperties {
 
 /// An open tap. Dropping it closes the connection, and with it goes the queue.
 pub trait Tap: Send {
-    /// What was found when it opened.
+    /// Returns the result of its opening.
     fn tapped(&self) -> &Tapped;
 
     /// Waits for a message, then takes what else is ready, until `out` holds `limit`. Cancel-safe.
@@ -148,8 +148,8 @@ pub trait Tap: Send {
     /// As [`Tap::poll`].
     fn describe<'a>(&'a mut self, exchange: &'a str) -> BoxFuture<'a, Result<ExchangeFound, TransportError>>;
 
-    /// How many messages were dropped since the last call because too many waited or for too long. `None` where
-    /// the broker does not let us count.
+    /// Returns the number of messages dropped since the last call because too many waited or for too long. `None`
+    /// where the broker does not let us count.
     ///
     /// # Errors
     /// As [`Tap::poll`].

@@ -1,10 +1,9 @@
-//! What a subscription declares: pure, from targets and options to names and routing keys.
+//! Plans what a subscription declares: pure, from targets and options to names and routing keys.
 //!
-//! As oslo.messaging's listener does it (`oslo_messaging/_drivers/amqpdriver.py`, `listen_for_notifications`):
-//! with a pool, one queue of that name with one binding per target and priority; without,
-//! a queue per target and priority, named as its routing key, which is the very queue that the
-//! service's notifier declares and other listeners share. Or one queue that somebody has prepared, of which
-//! nothing is declared ([`Declare::Nothing`]).
+//! As oslo.messaging's listener does it (`oslo_messaging/_drivers/amqpdriver.py`, `listen_for_notifications`): with a
+//! pool, one queue of that name with one binding per target and priority; without, a queue per target and priority,
+//! named as its routing key, which is the very queue that the service's notifier declares and other listeners share.
+//! Or one queue that the operator has prepared, of which nothing is declared ([`Declare::Nothing`]).
 
 mod queue;
 
@@ -20,7 +19,7 @@ use crate::message::{BodyBounds, Epoch};
 /// oslo.messaging's `control_exchange` when neither target nor service names one.
 pub(crate) const DEFAULT_EXCHANGE: &str = "openstack";
 
-/// How much of what is missing is made.
+/// The missing parts that a listener makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Declare {
     /// A missing exchange is made as oslo.messaging makes it: topic, transient, not deleted by itself.
@@ -32,23 +31,23 @@ pub enum Declare {
     Nothing,
 }
 
-/// How to listen.
+/// The options of listening.
 #[derive(Clone, Debug)]
 pub struct ListenOptions {
     /// The queue's name, shared by all listeners with the same pool. `None`: the service's own queues.
     pub pool: Option<String>,
-    /// How many unsettled messages the broker may hand us, over all queues: each has an equal share.
+    /// The number of unsettled messages that the broker may hand us, over all queues: each has an equal share.
     pub prefetch: u16,
-    /// What to do about an exchange that is not there.
+    /// The treatment of a missing exchange.
     pub declare: Declare,
-    /// How our queue is made if it is not there, and how it is read. One that is there is used as it is.
+    /// The kind of our queue if it has to be made, and the way to read it. One that is there is used as it is.
     pub queue: QueueKind,
-    /// How much of their bodies may be in memory.
+    /// The bounds on their bodies in memory.
     pub bodies: BodyBounds,
 }
 
 impl ListenOptions {
-    /// What listening to `to` binds, without repeats: the one place that decides it.
+    /// Returns the bindings for listening to `to`, without repeats: the one place that decides it.
     #[must_use]
     pub fn bindings(&self, to: &[(Target, Priority)]) -> Vec<Binding> {
         let mut bindings: Vec<Binding> = Vec::new();
@@ -103,8 +102,8 @@ pub struct OpenQueue {
     pub waiting: u32,
     /// Other consumers: they take a share of the messages.
     pub other_consumers: u32,
-    /// Whether it had to be made: it was not there before. Also of a stream that somebody has made anew since it was
-    /// read.
+    /// Whether it had to be made: it was not there before. Also true of a stream that was deleted and made anew since
+    /// it was read.
     pub created: bool,
     /// Whether it outlives a restart of the broker; `None` where that could not be seen.
     pub durable: Option<bool>,
@@ -116,14 +115,14 @@ pub struct OpenQueue {
     pub drops: Option<String>,
 }
 
-/// What was found and made when a subscription opened.
+/// The result of opening a subscription: everything found and declared.
 #[derive(Clone, Debug)]
 pub struct Subscription {
     /// The connection's epoch; [`Window::new`](crate::Window::new) takes it.
     pub epoch: Epoch,
     /// `host:port` that answered.
     pub host: String,
-    /// What is bound where.
+    /// The bindings of the queues.
     pub bindings: Vec<Binding>,
     /// The queues consumed, each once, in the order of the targets.
     pub open: Vec<OpenQueue>,
@@ -135,7 +134,7 @@ pub struct Subscription {
     pub created: bool,
     /// Whether every queue outlives a restart of the broker; `None` where that could not be seen.
     pub durable: Option<bool>,
-    /// What an operator should know about what was found, a sentence each.
+    /// Remarks for the operator about the queues, a sentence each.
     pub remarks: Vec<String>,
 }
 
@@ -177,18 +176,18 @@ pub(crate) fn route(to: &Target, priority: &Priority) -> (String, String) {
     (exchange, to.routing_key(priority))
 }
 
-/// What is to be bound and consumed.
+/// The bindings and the queues of a subscription.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Plan {
     /// Without repeats.
     pub(crate) bindings: Vec<Binding>,
     /// Without repeats, in the order of the targets.
     pub(crate) queues: Vec<String>,
-    /// How many unsettled messages each queue may hand us; 0 is no limit.
+    /// The number of unsettled messages that each queue may hand us; 0 is no limit.
     pub(crate) share: u16,
 }
 
-/// What listening to `to` needs.
+/// Plans the subscription for listening to `to`.
 ///
 /// # Errors
 /// [`TransportError::ListenOptions`]: no attempt can succeed with these.

@@ -5,8 +5,8 @@
 //! out to the delivery loop by [`claim`](Journal::claim), take each [`End`] back. When everything
 //! the message asked for is safe the receipt completes, and the listener settles the message.
 //!
-//! What *safe* means is the store's choice and the only difference between stores. With
-//! [`memory`] (`memory://`) it is the last outcome; with a durable store, [`sqlite`], it is the commit.
+//! The store chooses the meaning of *safe*, which is the only difference between stores. With [`memory`] (`memory://`)
+//! it is the last outcome; with a durable store, [`sqlite`], it is the commit.
 //!
 //! **Order**: per action and resource key, in the order of the appends. Only the oldest delivery of a
 //! key is ever claimed; its outcome makes the next one claimable. A delivery that waits for its retry waits in the
@@ -40,12 +40,12 @@ use crate::received::Received;
 /// A store of entries and their deliveries. See the [module](self). No method has a default body: a journal around
 /// another forwards each of them.
 pub trait Journal: Send + Sync {
-    /// Waits until at least one entry for these actions could be kept, and holds up to `at_most` places. An
-    /// action whose bound is reached keeps nobody waiting who does not name it.
+    /// Waits until the journal can keep at least one entry for these actions, and holds up to `at_most` places. An
+    /// action whose bound is reached delays only callers that name it.
     fn reserve<'a>(&'a self, actions: &'a [Arc<str>], at_most: usize) -> BoxFuture<'a, Permit>;
 
-    /// What keeps an entry for these actions from being kept now, or messages that are open from ending; `None` if
-    /// nothing does.
+    /// Returns the obstacle that keeps the journal from taking an entry for these actions now, or open messages from
+    /// ending; `None` if there is none.
     fn obstacle(&self, actions: &[Arc<str>]) -> Option<Obstacle>;
 
     /// Keeps an entry in one of the permit's places. The order of the calls is the order of delivery.
@@ -88,7 +88,7 @@ pub trait Journal: Send + Sync {
     /// in the order of the calls, and completes when that is safe.
     fn enriched(&self, delivery: DeliveryId, enriched: &Enriched, learnt: Learnt) -> BoxFuture<'static, ()>;
 
-    /// What was kept last of an object that an enrichment has looked at (`kind:id`), as JSON.
+    /// Returns the JSON kept last for an object that an enrichment has asked about (`kind:id`).
     fn known<'a>(&'a self, object: &'a str) -> BoxFuture<'a, Option<String>>;
 
     /// Returns the claimed deliveries whose message the broker has waited for too long: each should end with
@@ -118,12 +118,12 @@ pub trait Journal: Send + Sync {
     fn close(&self) -> BoxFuture<'_, ()>;
 }
 
-/// What was learnt on the way of a delivery, for others.
+/// Facts that one delivery found and others use.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Learnt {
-    /// What is worth knowing of objects once they are gone: `kind:id` and JSON.
+    /// Facts about objects that are useful once the objects are gone: `kind:id` and JSON.
     pub objects: Vec<(String, String)>,
-    /// What is known otherwise of resources that were seen.
+    /// Other facts about resources that were seen.
     pub changes: Vec<Change>,
 }
 
@@ -137,14 +137,14 @@ pub enum JournalState {
     Working,
     /// It has reached its size and nothing in it may leave: intake stops, deliveries go on.
     Full {
-        /// What is full, and what to do.
+        /// The bound that is reached, and the remedy.
         reason: String,
         /// Since when.
         since: SystemTime,
     },
     /// It cannot: intake stops, no attempt begins, outcomes wait in memory. It is tried each second.
     Failed {
-        /// What is wrong, and what to do.
+        /// The problem, and the remedy.
         reason: String,
         /// Since when.
         since: SystemTime,
@@ -171,7 +171,7 @@ impl JournalState {
     }
 }
 
-/// What keeps an entry from being kept, or its message from ending.
+/// The reason that the journal can't keep an entry, or that its message can't end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Obstacle {
     /// The journal has reached its size.
@@ -195,9 +195,9 @@ pub enum Obstacle {
     },
     /// Entries are in memory only, and their messages wait with the broker for their end.
     NoPlace {
-        /// How many.
+        /// The number of open messages.
         open: usize,
-        /// How many deliveries have ended so far: as long as this stays the same, nothing moves.
+        /// The number of deliveries that have ended so far: as long as it stays the same, there is no progress.
         ended: u64,
     },
 }
@@ -229,7 +229,7 @@ pub struct Permit {
     from: Option<Arc<dyn Places>>,
 }
 
-/// Where a permit's places come from and go back to.
+/// The store that gives out a permit's places and takes them back.
 pub(crate) trait Places: fmt::Debug + Send + Sync {
     fn give_back(&self, places: usize);
 }
@@ -239,7 +239,7 @@ impl Permit {
         Self { places, from: Some(from) }
     }
 
-    /// How many entries it has places for.
+    /// Returns the number of entries that it has places for.
     #[must_use]
     pub fn places(&self) -> usize {
         self.places
@@ -276,7 +276,7 @@ impl Drop for Permit {
     }
 }
 
-/// What is appended: a message and what is to be done about it.
+/// An entry to append: a message and its deliveries.
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// The message.
@@ -300,9 +300,9 @@ pub struct NewDelivery {
     pub resource: Option<u32>,
     /// Whether it waits for those of its action and key that came before it.
     pub ordered: bool,
-    /// What is known of it from the beginning, beside the event: why the action before it gave up.
+    /// Facts known from the beginning, beside the event: the reason why the action before it gave up.
     pub told: Option<Arc<Enriched>>,
-    /// How it begins.
+    /// The state in which it begins.
     pub begin: Begin,
 }
 
@@ -321,7 +321,7 @@ impl NewDelivery {
     }
 }
 
-/// Who gets what is given up.
+/// The action that gets a delivery when another action gives it up.
 #[derive(Clone, Debug)]
 pub struct Handover {
     /// The action.
@@ -344,7 +344,7 @@ impl Handover {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeliveryId(pub u64);
 
-/// How many deliveries of each kind a claim takes.
+/// The number of deliveries of each kind that a claim takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClaimLimits {
     /// Those that have never failed, in order of arrival.
@@ -376,15 +376,15 @@ pub struct Claimed {
     pub id: DeliveryId,
     /// The resource key, for order; `None` is a key of its own.
     pub key: Option<String>,
-    /// What to deliver.
+    /// The event to deliver.
     pub event: Event,
-    /// What was used up before this claim.
+    /// Attempts and time used before this claim.
     pub used: Used,
     /// Whether it was claimed as one of the newest.
     pub newest: bool,
 }
 
-/// What a delivery has used up of what it may.
+/// The attempts and the time that a delivery has used of its limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Used {
     /// Attempts on answers.
@@ -400,18 +400,18 @@ pub struct Used {
 pub struct Retry {
     /// When it may be attempted again.
     pub due: Instant,
-    /// What it has used up by now.
+    /// Attempts and time used so far.
     pub used: Used,
-    /// What the target said.
+    /// The target's answer.
     pub answer: String,
 }
 
 /// The end of a claim.
 #[derive(Clone, Debug)]
 pub struct End {
-    /// How it ended.
+    /// The outcome.
     pub outcome: Outcome,
-    /// What was done, in words for a listing; a store that lists nothing drops them.
+    /// The effect in words, for a listing; a store that lists nothing drops them.
     pub done: Option<String>,
     /// The kind of failure that it is given up over: dead letters of one kind are bounded together.
     pub cause: Option<String>,
@@ -445,7 +445,7 @@ impl From<Outcome> for End {
     }
 }
 
-/// How a delivery ended.
+/// The outcome of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The effect is there.
@@ -454,8 +454,8 @@ pub enum Outcome {
     NothingToDo,
     /// Given up, and why.
     Dead(String),
-    /// The same, and what is behind it in its key waits until somebody retries or discards it. Where nobody can,
-    /// in `memory://`, it is [`Outcome::Dead`].
+    /// The same, and the later deliveries of its key wait until the operator retries or discards it. In `memory://`,
+    /// where the operator can do neither, it is [`Outcome::Dead`].
     DeadHoldingKey(String),
     /// The message goes back to the broker, and with it everything of the same key behind it.
     Returned,
@@ -472,7 +472,7 @@ impl Outcome {
     }
 }
 
-/// What the listener shall do with the message.
+/// The listener's next step for the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settle {
     /// Everything it asked for is safe.

@@ -1,4 +1,4 @@
-//! What a publisher, a tenant or a target says acts on no terminal: every screen in every form, errors, and the log.
+//! Text of a publisher, a tenant or a target acts on no terminal: every screen in every form, errors, and the log.
 
 use osnl_model::is_dangerous;
 use osnl_testkit::{Raw, Reply, wait_until};

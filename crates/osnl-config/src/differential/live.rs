@@ -340,7 +340,7 @@ fn set(rng: &mut Rng) -> Set {
 }
 
 impl Set {
-    /// What counts of it, by our own rule for folders.
+    /// Returns the texts that count, by our own rule for folders.
     fn texts(&self) -> Vec<&str> {
         let folder = tempfile::tempdir().unwrap();
         for (name, text) in &self.folder {

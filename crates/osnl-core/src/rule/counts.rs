@@ -1,7 +1,7 @@
 //! Counts of each rule: the times that it fired, and the first condition that failed.
 //!
-//! Per message one number grows, whatever the number of rules: [`Heads`] counts combinations of priority,
-//! publisher and event type. [`Failed`] adds up what that means for each rule, when somebody asks.
+//! Per message one number grows, whatever the number of rules: [`Heads`] counts combinations of priority, publisher
+//! and event type. [`Failed`] adds up what that means for each rule, when the caller asks.
 
 use std::collections::HashMap;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! The guard: more different resources in a while than anybody expects are held until somebody has looked.
+//! The guard: more different resources in a while than expected are held until the operator has looked.
 //!
 //! A guard counts the keys that arrived within the window, by the time of arrival and not by the time of the
 //! attempt: a target that was down for a night is not a storm. A key that was let through goes on

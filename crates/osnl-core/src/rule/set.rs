@@ -17,8 +17,8 @@ use super::counts::{Failed, Heads};
 use super::{Condition, Rule, RuleCounts, StepLimits};
 use crate::metrics::Counters;
 
-/// Texts remembered of one kind. Beyond it, all are forgotten: more than any cloud has means that
-/// somebody puts ids into them, and then nothing is worth remembering.
+/// Texts remembered of one kind. Beyond it, all are forgotten: more than any cloud has means that a service puts ids
+/// into them, and then nothing is worth remembering.
 const REMEMBERED: usize = 4096;
 
 /// Rules, in their order: many are asked at about the price of one.

@@ -1,4 +1,4 @@
-//! What is decided without the engine is what the engine would decide.
+//! The fast path decides as the engine would.
 
 use osnl_model::{Notification, Priority};
 use serde_json::json;

@@ -1,5 +1,5 @@
 //! Expressions and templates evaluated by us and by the real Jinja2 with Ansible's habits: the same value, or both refuse.
-//! What differs on purpose is listed in the manual, `docs/rules.md`, and below.
+//! Intended differences are listed in the manual, `docs/rules.md`, and below.
 
 use osnl_model::{Pattern, catalogue};
 

@@ -1,4 +1,4 @@
-//! A tap on the in-process broker, bounded as RabbitMQ's is (but for the age, which nobody waits for here).
+//! A tap on the in-process broker, bounded as RabbitMQ's is (but for the age: no message expires here).
 
 use std::collections::VecDeque;
 

@@ -59,7 +59,7 @@ pub(super) fn offset_table(offset: u64) -> FieldTable {
     table
 }
 
-/// What only a stream's consumer may ask for, `next` or `last`; harmless there, refused elsewhere.
+/// Returns an argument that only a stream's consumer accepts, `next` or `last`; harmless there, refused elsewhere.
 pub(super) fn stream_probe(from: &str) -> FieldTable {
     let mut table = FieldTable::default();
     table.insert(STREAM_OFFSET.into(), AMQPValue::LongString(from.into()));

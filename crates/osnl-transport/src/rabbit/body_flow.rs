@@ -96,7 +96,7 @@ impl BodyFlow {
         self.cuts.lock().unwrap_or_else(PoisonError::into_inner).insert((channel, tag), cut);
     }
 
-    /// What is missing of the message with this tag.
+    /// Takes the record of the cut body of the message with this tag.
     pub(super) fn cut(&self, channel: u16, tag: u64) -> Option<Cut> {
         self.cuts.lock().unwrap_or_else(PoisonError::into_inner).remove(&(channel, tag))
     }
@@ -115,7 +115,7 @@ impl BodyFlow {
         }
     }
 
-    /// What a message takes with it.
+    /// Makes the share of the bytes in hand that a message keeps.
     pub(super) fn share(self: &Arc<Self>, bytes: usize) -> BodyShare {
         BodyShare { of: Arc::clone(self), bytes }
     }

@@ -21,11 +21,11 @@ use super::socket::{BrokerStream, Carrier};
 use super::{address, runtime, tls};
 use crate::TransportError;
 
-/// How long one host may take to accept, log in and open the virtual host.
+/// The longest time that one host may take to accept, log in and open the virtual host.
 const TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) const DEFAULT_PORT: u16 = 5672;
 
-/// What was seen on the way in.
+/// Facts seen while connecting.
 pub(super) struct Seen {
     /// When the broker's certificate ends, in seconds since 1970.
     pub(super) certificate_ends: Option<i64>,

@@ -34,7 +34,7 @@ use crate::settle::{Settlement, Window};
 use crate::topology::{QueueKind, QueueType, Subscription};
 use crate::{BoxFuture, Consumer, QueueSeen, TransportError, Waiting};
 
-/// How long an orderly close may take before the connection is just dropped.
+/// The longest time that an orderly close may take before the connection is just dropped.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(super) struct RabbitConsumer {
@@ -43,10 +43,10 @@ pub(super) struct RabbitConsumer {
     queues: Vec<QueueConsumer>,
     /// Whose turn it is to be polled.
     next: usize,
-    /// How many polls there were.
+    /// The number of polls so far.
     polls: u64,
     subscription: Subscription,
-    /// What the broker says about the connection.
+    /// The broker's events about the connection.
     events: Pin<Box<dyn Stream<Item = Event> + Send + Sync>>,
     /// Came while nothing was to be handed over; never more than the prefetch.
     held: VecDeque<IncomingMessage>,
@@ -152,8 +152,8 @@ impl RabbitConsumer {
         Poll::Ready(())
     }
 
-    /// What else the broker has to say is heard when there is no delivery: an alarm stops publishers, not us, and
-    /// RabbitMQ tells it only to connections that have published. Should one tell us all the same,
+    /// Handles the broker's other events when there is no delivery. An alarm stops publishers, not consumers, and
+    /// RabbitMQ reports it only to connections that have published. Should one report it all the same,
     /// acknowledgements wait until it is over: see `flush`.
     fn hear(&mut self, context: &mut Context<'_>) {
         while let Poll::Ready(Some(event)) = self.events.poll_next_unpin(context) {
@@ -169,8 +169,8 @@ impl RabbitConsumer {
         }
     }
 
-    /// Warns of messages some of whose headers were removed: of the 1st, 10th, 100th, … of this connection, since whoever
-    /// may publish one may publish a million.
+    /// Warns of messages some of whose headers were removed: of the 1st, 10th, 100th, … of this connection, since a
+    /// publisher of one may publish a million.
     fn look_for_the_mark(&mut self, at: usize, delivery: &Delivery) {
         let Some(removed) = delivery.properties.headers().as_ref().and_then(headers::removed) else { return };
         self.shortened += 1;

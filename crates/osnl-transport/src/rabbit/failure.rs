@@ -71,8 +71,8 @@ pub(super) fn refuses_transient_queues(failure: &Failure) -> bool {
         && reason(&failure.error).contains("transient_nonexcl_queues")
 }
 
-/// What an attempt to connect failed of. 403 is the login, 530 the virtual host (as RabbitMQ uses them); TLS 1.3
-/// tells only now what the broker thinks of our certificate.
+/// Returns the reason why an attempt to connect failed. 403 is the login, 530 the virtual host (as RabbitMQ uses
+/// them); TLS 1.3 reports only now the broker's verdict on our certificate.
 pub(super) fn connect_failure(
     error: &lapin::Error,
     name: &str,

@@ -18,7 +18,8 @@ use super::{headers, tune};
 pub(super) const LARGEST: u32 = 131_072;
 /// Octets of a frame before its payload: type, channel, size.
 const HEADER: usize = 7;
-/// What stands in place of a frame when a broker does not speak this version of the protocol.
+/// The length of the header that a broker sends instead of a frame when it does not speak this version of the
+/// protocol.
 const PROTOCOL_HEADER: usize = 8;
 
 const METHOD: u8 = 1;
@@ -40,11 +41,11 @@ pub(super) enum BrokenFrame {
 pub(super) struct Frames {
     /// Whether the broker's offer of a heartbeat is left as it is.
     heartbeat: bool,
-    /// How much passes unseen before the next frame begins.
+    /// The bytes that pass unseen before the next frame begins.
     passing: usize,
     /// The beginning of a frame of which more has to come.
     held: Vec<u8>,
-    /// What is to be handed over before anything that comes later.
+    /// The bytes to hand over before anything that comes later.
     ready: Vec<u8>,
     given: usize,
     /// Counts the bodies.
@@ -56,17 +57,17 @@ pub(super) struct Frames {
     withheld: Option<([u8; 2], usize)>,
 }
 
-/// What comes over a channel.
+/// The message that arrives over a channel.
 #[derive(Debug, Default)]
 struct Arriving {
     /// The delivery tag of the message.
     tag: u64,
-    /// What is missing of its body.
+    /// The bytes missing of its body.
     missing: usize,
     cutting: Option<Cutting>,
 }
 
-/// What follows from a frame that was looked at.
+/// The verdict on a frame.
 enum Judged {
     AsItIs,
     /// It has another payload.
@@ -177,14 +178,14 @@ impl Frames {
         Ok(stay.unwrap_or(bytes.len()))
     }
 
-    /// How many bytes the frame in hand lacks, if there is one. Who reads no more than that next spares the rest of the stream
-    /// the way by our own buffer.
+    /// Returns the number of bytes that the frame in hand lacks, if there is one. A caller that reads no more than
+    /// that next spares the rest of the stream the way through this buffer.
     pub(super) fn lacking(&self) -> Option<usize> {
         let length = size(&self.held).map_or(HEADER, |size| HEADER + size + 1);
         (!self.held.is_empty()).then(|| length - self.held.len())
     }
 
-    /// How much may be read without beginning another frame; `None` between two frames.
+    /// Returns the number of bytes that may be read without beginning another frame; `None` between two frames.
     pub(super) fn rest(&self) -> Option<usize> {
         let passing = Some(self.passing).filter(|passing| *passing > 0);
         self.lacking().or(passing)

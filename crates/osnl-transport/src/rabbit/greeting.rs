@@ -1,4 +1,4 @@
-//! What a broker says it is, before anybody logs in: the server properties of `connection.start`.
+//! The broker's description of itself before the login: the server properties of `connection.start`.
 //!
 //! The client library reads them and does not hand them on, so they are read on their way to it. Only texts are
 //! looked at, no table within them, and no more than [`MOST`] bytes: whatever is malformed ends the reading, and what
@@ -78,7 +78,7 @@ impl Listener {
     }
 }
 
-/// How much is waited for; `None` until the header has come.
+/// Returns the number of bytes to wait for; `None` until the header has arrived.
 fn frame_end(bytes: &[u8]) -> Option<usize> {
     if bytes.len() >= METHOD.len() && !bytes.starts_with(&METHOD) {
         return Some(0);
@@ -87,7 +87,7 @@ fn frame_end(bytes: &[u8]) -> Option<usize> {
     Some(HEADER.saturating_add(u32::from_be_bytes(size) as usize).min(MOST))
 }
 
-/// What a first frame says, its end octet not needed.
+/// Reads a first frame; its end octet is not needed.
 fn read(frame: &[u8]) -> Greeting {
     let mut greeting = Greeting::default();
     let mut rest = Octets(frame.get(HEADER..).unwrap_or_default());
@@ -120,7 +120,7 @@ fn shown(text: &[u8]) -> String {
     String::from_utf8_lossy(text).chars().filter(|c| !c.is_control()).take(LONGEST).collect()
 }
 
-/// What is left of some octets.
+/// The rest of some octets.
 struct Octets<'a>(&'a [u8]);
 
 impl<'a> Octets<'a> {

@@ -22,10 +22,10 @@ use std::ops::Range;
 
 use lapin::types::{AMQPValue, FieldTable};
 
-/// How deep tables and arrays may nest; the table of the headers itself is the first level.
+/// The depth to which tables and arrays may nest; the table of the headers itself is the first level.
 pub(super) const DEEPEST: usize = 16;
-/// How many values the tables of one frame may have, counted over all levels. The library needs some 60 bytes for one
-/// that takes a single octet in the frame.
+/// The number of values that the tables of one frame may have, over all levels. The library needs some 60 bytes for
+/// one that takes a single octet in the frame.
 pub(super) const MOST_VALUES: usize = 1024;
 /// The header that says what was removed.
 pub(super) const MARK: &str = "x-osnl-removed";
@@ -48,7 +48,7 @@ impl Flaw {
     }
 }
 
-/// What was removed from a message, by its mark.
+/// Returns the parts removed from a message, by its mark.
 pub(super) fn removed(headers: &FieldTable) -> Option<Cow<'_, str>> {
     match headers.inner().get(MARK)? {
         AMQPValue::LongString(words) => Some(String::from_utf8_lossy(words.as_bytes())),
@@ -56,7 +56,7 @@ pub(super) fn removed(headers: &FieldTable) -> Option<Cow<'_, str>> {
     }
 }
 
-/// What follows in a frame.
+/// The kinds of fields in a frame.
 #[derive(Clone, Copy, Debug)]
 enum Field {
     Octets(usize),
@@ -257,7 +257,7 @@ fn length(octets: &[u8]) -> [u8; 4] {
     u32::try_from(octets.len()).unwrap_or(u32::MAX).to_be_bytes()
 }
 
-/// What is left of some octets.
+/// The rest of some octets.
 struct Rest<'a>(&'a [u8]);
 
 impl<'a> Rest<'a> {

@@ -1,8 +1,8 @@
 //! A connection that is closed when its holder lets go of it, also in the middle of a set-up.
 //!
-//! The client library closes one whose last handle has gone, but whatever still waits for a reply of the broker is a
-//! handle too: a subscription that is given up while it is being made would stay at the broker, with a consumer that
-//! nobody reads. Of a queue with a single active consumer that could be the active one, and the queue would stand still.
+//! The client library closes one whose last handle has gone, but a future that still waits for a reply of the broker
+//! is a handle too. A subscription that is given up while it is being made would stay at the broker, with a consumer
+//! that no code reads. In a queue with a single active consumer it could be the active one, and the queue would stall.
 
 use std::ops::Deref;
 

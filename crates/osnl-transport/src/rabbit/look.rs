@@ -1,7 +1,7 @@
-//! Looking at a broker without using it: who lets us in, which exchanges and queues are there, and what they are.
+//! Looks at a broker without using it: the login, and the exchanges and queues that are there, with their properties.
 //!
-//! Nothing is consumed, made, bound or changed. Exchanges and queues are looked at passively. What a queue is made as
-//! is learnt from a refusal: it is declared as ours would be, but with a type that no broker has. If the queue is there
+//! Nothing is consumed, made, bound or changed. Exchanges and queues are looked at passively. A queue's arguments are
+//! learnt from a refusal: it is declared as ours would be, but with a type that no broker has. If the queue is there
 //! the broker compares, and names the first that differs (durable, auto-delete, arguments, the type last); if it has
 //! gone meanwhile the type is refused before anything is made (`rabbit_amqqueue.erl`, `check_declare_arguments`).
 
@@ -34,7 +34,7 @@ const NO_TYPE: &str = "osnl-only-asks";
 /// Every virtual host has it.
 const SOURCE: &str = "amq.topic";
 
-/// What was found at a broker.
+/// The result of a look at a broker.
 #[derive(Debug, Default)]
 pub struct Look {
     /// Each host of the URL, in its order.
@@ -50,7 +50,7 @@ pub struct Look {
 pub struct HostLook {
     /// `host:port`.
     pub host: String,
-    /// What it took to be let in, or the step that failed.
+    /// The details of the login, or the step that failed.
     pub reached: Result<Reached, TransportError>,
 }
 
@@ -63,7 +63,7 @@ pub struct Reached {
     pub certificate_ends: Option<i64>,
     /// As whom.
     pub user: String,
-    /// What the broker says it is.
+    /// The broker's description of itself.
     pub greeting: Greeting,
 }
 
@@ -85,11 +85,11 @@ pub enum QueueLook {
     There {
         /// Messages that wait.
         waiting: u32,
-        /// Who reads it now.
+        /// The number of consumers now.
         consumers: u32,
         /// Whether it is what we would make.
         made: QueueMade,
-        /// What the broker does with a message that comes back too often, if that is to be known.
+        /// The broker's treatment of a message that comes back too often, if it is known.
         drops: Option<String>,
     },
     /// It is not.
@@ -98,10 +98,10 @@ pub enum QueueLook {
     Refused(String),
 }
 
-/// How a queue that is there compares with the one that we would make.
+/// The comparison of a queue that is there with the one that we would make.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QueueMade {
-    /// Nobody asked, or the broker does not say.
+    /// It was not asked, or the broker does not say.
     Unknown,
     /// The same.
     Alike,
@@ -119,9 +119,9 @@ pub enum MayWrite {
 }
 
 impl RabbitTransport {
-    /// Whether we may publish to an exchange that is there; nothing is published. A binding that nobody has is taken
-    /// away from it: for that the broker wants the permission to write it, and then that to read the other
-    /// side (`rabbit_channel.erl`, `binding_action`), which may be missing: the refusal names the exchange.
+    /// Checks whether we may publish to an exchange that is there; nothing is published. It removes a binding that
+    /// does not exist: for that the broker requires the permission to write the exchange, and then that to read the
+    /// other side (`rabbit_channel.erl`, `binding_action`), which may be missing: the refusal names the exchange.
     ///
     /// # Errors
     /// No host lets us in.
@@ -295,7 +295,7 @@ async fn compare(side: &mut Side<Connection>, name: &str, kind: &QueueKind) -> R
     }
 }
 
-/// What a refusal tells.
+/// Reads the comparison from a refusal.
 fn made(refusal: &str, kind: &QueueKind) -> QueueMade {
     let difference = Difference::read(refusal);
     match &difference {

@@ -23,7 +23,8 @@ pub use self::typed::{
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RabbitOptions {
     values: BTreeMap<&'static str, Value>,
-    /// `tls = verify`: encrypted, and who answers is verified by the system's CAs or `ssl_ca_file`.
+    /// Whether `tls = verify`: encrypted, and the broker's certificate is verified by the system's CAs or
+    /// `ssl_ca_file`.
     verify: bool,
 }
 
@@ -52,7 +53,7 @@ pub enum OptionError {
     Value {
         /// The option.
         name: &'static str,
-        /// What its value may be.
+        /// The allowed values.
         allowed: String,
     },
     /// The query has it more than once.
@@ -74,18 +75,18 @@ pub enum OptionError {
     /// Two options that exclude each other, or one that needs another.
     #[error("{names}: {reason}")]
     Together {
-        /// What is set.
+        /// The options that are set.
         names: &'static str,
-        /// What is wrong with it, and what to do.
+        /// The problem, and the remedy.
         reason: &'static str,
     },
 }
 
 impl RabbitOptions {
-    /// What a URL's query sets.
+    /// Returns the options that a URL's query sets.
     ///
     /// # Errors
-    /// See [`OptionError`]; also what [`RabbitOptions::check`] finds.
+    /// See [`OptionError`]; also those that [`RabbitOptions::check`] finds.
     pub fn from_query(url: &TransportUrl) -> Result<Self, OptionError> {
         let mut options = Self::default();
         options.set_from_query(url)?;
@@ -186,13 +187,13 @@ impl RabbitOptions {
         Ok(())
     }
 
-    /// Whether somebody sets it.
+    /// Whether the configuration or the URL sets it.
     #[must_use]
     pub fn is_set(&self, name: &str) -> bool {
         self.values.contains_key(name)
     }
 
-    /// What is set, in the order of the table, with its value as text.
+    /// Returns the options that are set, in the order of the table, with their values as text.
     pub fn set_options(&self) -> impl Iterator<Item = (&'static RabbitOption, String)> {
         RABBIT_OPTIONS.iter().filter_map(|option| Some((option, text(self.values.get(option.name)?))))
     }
@@ -231,7 +232,7 @@ impl RabbitOptions {
         self.integer("heartbeat_timeout_threshold").and_then(|seconds| seconds.try_into().ok()).unwrap_or(60)
     }
 
-    /// How to log in.
+    /// Returns the mechanism of the login.
     #[must_use]
     pub fn login(&self) -> LoginMethod {
         match self.words("rabbit_login_method") {
@@ -241,7 +242,7 @@ impl RabbitOptions {
         }
     }
 
-    /// In which order several hosts are tried; at random unless somebody says otherwise.
+    /// Returns the order in which several hosts are tried; random by default.
     #[must_use]
     pub fn failover(&self) -> Failover {
         match self.words("kombu_failover_strategy") {
@@ -278,8 +279,8 @@ impl RabbitOptions {
         }
     }
 
-    /// How many unsettled messages the broker may hand over, if somebody says. oslo.messaging's 0, no limit at all,
-    /// counts as nothing said.
+    /// Returns the number of unsettled messages that the broker may hand over, if it is set. oslo.messaging's 0, no
+    /// limit at all, counts as not set.
     #[must_use]
     pub fn prefetch(&self) -> Option<u16> {
         self.integer("rabbit_qos_prefetch_count")
@@ -287,7 +288,7 @@ impl RabbitOptions {
             .filter(|count| *count > 0)
     }
 
-    /// What a queue that has to be made is declared as.
+    /// Returns the arguments for a queue that has to be made.
     #[must_use]
     pub fn queue(&self) -> QueueOptions {
         let limit = |name| self.integer(name).filter(|limit| *limit > 0);
@@ -303,7 +304,7 @@ impl RabbitOptions {
         }
     }
 
-    /// How bodies are compressed that are published.
+    /// Returns the compression of published bodies.
     #[must_use]
     pub fn compression(&self) -> Option<Compression> {
         match self.words("kombu_compression") {

@@ -10,7 +10,7 @@ pub(super) struct Order {
     failover: Failover,
     /// At random once, so that many daemons do not all begin with the same host.
     places: Vec<usize>,
-    /// Where the next round begins.
+    /// The place at which the next round begins.
     next: AtomicUsize,
 }
 

@@ -7,7 +7,7 @@ use lapin::types::{AMQPValue, ShortString};
 
 use crate::message::Properties;
 
-/// What oslo.messaging always sends is not copied per message.
+/// Reads the properties of a message. Values that oslo.messaging always sends are not copied per message.
 pub(super) fn properties(from: &BasicProperties) -> Properties {
     fn known(text: Option<&ShortString>, usual: &'static str) -> Option<Cow<'static, str>> {
         text.map(

@@ -1,11 +1,11 @@
 //! Publishing with confirms.
 //!
-//! One connection of its own, opened by the first send and kept; the first send after its loss opens the next.
-//! On it two channels with `confirm.select`: one on which any number of messages wait for their confirms at the same
-//! time, and one for what is `mandatory`, a message at a time: the broker confirms several messages with
-//! one answer, and only a channel with a single open one tells whose `basic.return` it was.
+//! One connection of its own, opened by the first send and kept; the first send after its loss opens the next. On it
+//! two channels with `confirm.select`: one on which any number of messages wait for their confirms at the same time,
+//! and one for `mandatory` messages, one at a time: the broker confirms several messages with one answer, and only a
+//! channel with a single open one tells whose `basic.return` it was.
 //!
-//! What goes out looks as oslo.messaging's does: persistent, priority 0, an empty table of headers (or kombu's
+//! An outgoing message looks as oslo.messaging's does: persistent, priority 0, an empty table of headers (or kombu's
 //! `compression`), content type and encoding as given.
 //!
 //! A send begins under a lock that is passed on once the library has the message: this keeps the order, and the
@@ -40,7 +40,8 @@ const PERSISTENT: u8 = 2;
 pub(super) struct Publisher {
     /// Held until a message is with the client library, so that messages keep the order in which sends were begun.
     turn: Mutex<State>,
-    /// Attempts to connect that have ended. Who has waited while one failed shares its failure instead of knocking again.
+    /// Attempts to connect that have ended. A send that waited while one failed shares its failure instead of trying
+    /// again.
     attempts: AtomicU64,
     room: Semaphore,
 }

@@ -1,4 +1,4 @@
-//! What a broker says when a queue is there with other arguments than those asked for.
+//! The broker's words when a queue is there with other arguments than those asked for.
 //!
 //! `inequivalent arg 'durable' for queue 'q' in vhost '/': received 'false' but current is 'true'`
 //! `inequivalent arg 'x-max-length' for queue 'q' in vhost '/': received the value '5' of type 'signedint' but current is none`

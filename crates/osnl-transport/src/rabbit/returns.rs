@@ -1,10 +1,10 @@
-//! What a quorum queue that is there does with a message that comes back again and again: after its delivery limit the
-//! broker drops it, or dead-letters it where the queue names an exchange for that.
+//! The treatment of a message that comes back to an existing quorum queue again and again: after its delivery limit
+//! the broker drops it, or dead-letters it where the queue names an exchange for that.
 //!
-//! A queue's arguments are learnt from refusals: it is declared with a value that nobody has, and the broker names what
-//! it has instead. Each question is asked with another argument that no broker takes and that is compared after
-//! the one asked for, so that a queue that has gone meanwhile is not made by it (see [`look`](super::look)). Policies are
-//! not visible to a client.
+//! A queue's arguments are learnt from refusals: it is declared with a value that no queue has, and the broker names
+//! the one it has instead. Each question is asked with another argument that no broker takes and that is compared
+//! after the one asked for, so that a queue that has gone meanwhile is not made by it (see [`look`](super::look)).
+//! Policies are not visible to a client.
 
 use std::borrow::Borrow;
 
@@ -37,7 +37,7 @@ enum Found {
     Unknown,
 }
 
-/// What an operator should know about an existing queue that we would make as a quorum queue; `None`: nothing.
+/// Returns a remark for the operator about an existing queue that we would make as a quorum queue, if there is one.
 /// `major`: the broker's version. `alike`: the broker has compared it with ours and found no difference.
 pub(super) async fn drops<C: Borrow<Connection>>(
     side: &mut Side<C>,

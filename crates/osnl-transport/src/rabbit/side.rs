@@ -26,7 +26,8 @@ impl<C: Borrow<Connection>> Side<C> {
         self.connection
     }
 
-    /// The open one, or a new one. Whoever it refuses something says so to [`closed_by`](Self::closed_by).
+    /// Returns the open channel, or a new one. A caller that gets a refusal on it reports that to
+    /// [`closed_by`](Self::closed_by).
     pub(super) async fn channel(&mut self) -> Result<Channel, Failure> {
         if let Some(channel) = &self.channel {
             return Ok(channel.clone());

@@ -31,7 +31,7 @@ use super::greeting::{self, Greeting};
 /// A heartbeat: type, channel, size, end.
 const HEARTBEAT: [u8; 8] = [8, 0, 0, 0, 0, 0, 0, 0xCE];
 
-/// How long the broker may send nothing; `None` is for ever.
+/// The longest time that the broker may send nothing; `None` is for ever.
 pub(super) type Silence = Option<Duration>;
 
 /// The broker has ended the connection before it said anything.
@@ -46,7 +46,7 @@ pub(super) enum SilentEnd {
     Tls,
 }
 
-/// What carries the bytes.
+/// The stream that carries the bytes.
 pub(super) enum Carrier {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
@@ -104,7 +104,7 @@ impl BrokerStream {
         }
     }
 
-    /// What it means that the broker has ended a connection before it said anything.
+    /// Returns the error for a connection that the broker ended before it sent anything.
     fn silent_end(&self, error: io::Error) -> io::Error {
         let ended = [
             io::ErrorKind::UnexpectedEof,

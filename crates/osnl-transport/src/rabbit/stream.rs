@@ -1,10 +1,10 @@
 //! Whether a stream is the one that was read before.
 //!
-//! Asked for an offset that a stream does not have yet, a broker sends nothing until it has; if somebody deleted the
-//! stream and made it anew, what is published in it until then would be passed over in silence.
+//! Asked for an offset that a stream does not have yet, a broker sends nothing until it has. If the stream was deleted
+//! and made anew, messages published in it until then would be passed over in silence.
 //!
-//! Silence decides nothing: a broker is slow exactly when everybody reconnects. Only what the broker sends does: the
-//! message before the position, or the stream's last chunk without it.
+//! Silence decides nothing: a broker is slow exactly when all its clients reconnect. Only the broker's messages
+//! decide: the message before the position, or the stream's last chunk without it.
 
 use std::time::Duration;
 
@@ -18,9 +18,9 @@ use tokio::time::timeout;
 use super::arguments::{offset_table, stream_offset, stream_probe};
 use super::failure::Failure;
 
-/// How long a stream may take to send its last chunk; one that is empty takes all of it.
+/// The longest time that a stream may take to send its last chunk; one that is empty takes all of it.
 const ANSWER: Duration = Duration::from_secs(3);
-/// How much longer the message before the position may take, once the last chunk has come.
+/// The further time that the message before the position may take, once the last chunk has arrived.
 const BESIDE: Duration = Duration::from_secs(1);
 
 /// Whether a stream is the one that was read before.

@@ -1,12 +1,12 @@
-//! A tap on RabbitMQ. See [`crate::Tap`] for what it promises.
+//! A tap on RabbitMQ. See [`crate::Tap`] for its promises.
 //!
 //! One connection with two channels: one consumes, the other looks, binds and counts, since a look at an exchange
 //! that is not there closes its channel.
 //!
-//! What the bound of the queue drops is counted by a second queue of the same kind, to which the broker hands what
-//! it drops (a dead letter to the default exchange); emptying it tells how many there were, without sending them.
-//! It is bounded in bytes too, so at more than that many dropped bytes between two calls the count is too low.
-//! A user who may not write to the default exchange gets the tap without the count.
+//! A second queue of the same kind counts the messages that the bound of the queue drops: the broker hands them to it
+//! (a dead letter to the default exchange), and emptying it tells how many there were, without sending them. It is
+//! bounded in bytes too, so at more than that many dropped bytes between two calls the count is too low. A user
+//! without the permission to write to the default exchange gets the tap without the count.
 
 mod message;
 pub(super) mod probe;
@@ -27,7 +27,7 @@ use super::side::Side;
 use crate::tap::{ExchangeFound, Tap, TapMessage, TapOptions, Tapped, exchanges};
 use crate::{BoxFuture, TransportError};
 
-/// How many dropped messages can be counted between two calls.
+/// The number of dropped messages that can be counted between two calls.
 const COUNTED: i64 = 1_000_000;
 
 /// An open tap.
@@ -192,7 +192,7 @@ impl Tap for RabbitTap {
     }
 }
 
-/// What the tap asks beside its consumer.
+/// The tap's requests beside its consumer.
 impl Side<Connection> {
     /// The queue, and the one that counts what it drops where that is permitted.
     async fn declare(

@@ -9,8 +9,8 @@ use super::side::Side;
 use crate::topology::Binding;
 use crate::{QueueSeen, TransportError};
 
-/// What is in the queues, of each that is there, and then removes the bindings: over a connection of its own. With
-/// `alone`, only if none of the queues has another consumer.
+/// Looks into the queues that are there, and then removes the bindings: over a connection of its own. With `alone`, it
+/// removes them only if none of the queues has another consumer.
 pub(super) async fn tidy(
     transport: &RabbitTransport,
     superfluous: &[Binding],

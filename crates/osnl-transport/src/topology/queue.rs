@@ -1,4 +1,4 @@
-//! How a queue of ours is made, and how it is read: pure.
+//! The declaration and the reading of our queues: pure.
 //!
 //! | | classic | quorum | stream |
 //! | --- | --- | --- | --- |
@@ -9,7 +9,7 @@
 //! | `ha_policy` | yes | no | no |
 //! | `stream_offset`, `resume` | | | yes |
 //!
-//! No queue of ours is ever exclusive. What a kind does not allow is refused before the broker is asked:
+//! No queue of ours is ever exclusive. Options that a kind does not allow are refused before the broker is asked:
 //! [`QueueKind::refusal`].
 
 use std::collections::BTreeMap;
@@ -56,7 +56,7 @@ impl fmt::Display for Argument {
     }
 }
 
-/// What RabbitMQ calls `x-queue-type`.
+/// The type that RabbitMQ calls `x-queue-type`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum QueueType {
     /// One node, or mirrored; what oslo.messaging makes unless told otherwise.
@@ -80,7 +80,7 @@ impl QueueType {
     }
 }
 
-/// Where reading a stream begins when nothing is known of an earlier reading.
+/// The first position in a stream, when there is no earlier reading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum StreamOffset {
     /// With the oldest message that is kept.
@@ -95,7 +95,7 @@ pub enum StreamOffset {
     Timestamp(u64),
 }
 
-/// Where a reading of a stream goes on.
+/// The position from which the reading of a stream continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resume {
     /// With this offset.
@@ -104,8 +104,8 @@ pub enum Resume {
     Since(u64),
 }
 
-/// How a queue is made if it is not there, and how it is read. What its type does not allow is told by
-/// [`QueueKind::refusal`].
+/// The declaration of a queue that is not there, and the way to read it. [`QueueKind::refusal`] reports options that
+/// its type does not allow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueKind {
     /// Classic, quorum or stream.
@@ -114,7 +114,7 @@ pub struct QueueKind {
     pub durable: bool,
     /// It goes with its last consumer.
     pub auto_delete: bool,
-    /// Of several consumers one gets the messages and the others wait to take its place, so that order
+    /// Whether one of several consumers gets the messages and the others wait to take its place, so that order
     /// survives a second daemon on the same queue.
     pub single_active_consumer: bool,
     /// `x-delivery-limit`: how often a message may come back before the broker drops or dead-letters it.
@@ -129,14 +129,15 @@ pub struct QueueKind {
     pub arguments: Arguments,
     /// Arguments of the consumer, `x-stream-offset` excepted.
     pub consumer_arguments: Arguments,
-    /// Where reading a stream begins, unless `resume` knows its name.
+    /// The first position in a stream, unless `resume` knows its name.
     pub stream_offset: StreamOffset,
-    /// Where reading goes on, by the stream's name. A stream that had to be made is read from its beginning.
+    /// The positions from which reading continues, by the stream's name. A stream that had to be made is read from its
+    /// beginning.
     pub resume: BTreeMap<String, Resume>,
 }
 
 impl QueueKind {
-    /// As oslo.messaging makes it: gone with the broker's restart, shared by whoever consumes it.
+    /// As oslo.messaging makes it: gone with the broker's restart, shared by all its consumers.
     pub const OSLO: Self = Self::classic(false, false);
     /// As osnl makes its own.
     pub const DURABLE: Self = Self::classic(true, true);
@@ -234,7 +235,7 @@ impl QueueKind {
     }
 }
 
-/// How often a message of a quorum queue may come back.
+/// The number of times that a message of a quorum queue may come back.
 pub(crate) const DELIVERY_LIMIT: &str = "x-delivery-limit";
 
 /// Arguments that are a field of [`QueueKind`] and an option of the configuration.

@@ -44,7 +44,7 @@ impl Cable {
     }
 }
 
-/// What is read after the cable is pulled is swallowed, so that neither side notices by its buffers.
+/// Carries bytes; those read after the cable is pulled are swallowed, so that neither side notices by its buffers.
 fn carry(mut from: TcpStream, mut to: TcpStream, pulled: &AtomicBool) {
     let mut bytes = [0; 4096];
     while let Ok(length @ 1..) = from.read(&mut bytes) {
@@ -54,7 +54,7 @@ fn carry(mut from: TcpStream, mut to: TcpStream, pulled: &AtomicBool) {
     }
 }
 
-/// How long after the cable was pulled the consumer ends.
+/// Returns the time from the pulled cable to the consumer's end, and its error.
 async fn noticed(port: u16, host: &str, vhost: &str, query: &str) -> (Duration, TransportError) {
     let cable = Cable::to(port);
     let url = format!("rabbit://guest:guest@{host}:{}/{vhost}?{query}", cable.port);

@@ -1,4 +1,4 @@
-//! What every transport promises, and RabbitMQ against a broker that cannot be had here.
+//! The promises of every transport, and RabbitMQ against a broker that cannot be had here.
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 mod conformance;

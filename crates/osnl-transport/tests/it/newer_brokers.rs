@@ -1,4 +1,4 @@
-//! What other versions of RabbitMQ say while one subscribes, and what is made of it.
+//! The answers of other versions of RabbitMQ to a subscription, and how the transport reads them.
 
 use osnl_model::{Priority, Target, TransportUrl};
 use osnl_testkit::amqp::protocol::{AMQPClass, queue};

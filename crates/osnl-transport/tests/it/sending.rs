@@ -1,4 +1,4 @@
-//! What `Transport::send` promises, on the in-process broker and on a real RabbitMQ.
+//! The promises of `Transport::send`, on the in-process broker and on a real RabbitMQ.
 
 use std::time::Duration;
 

@@ -59,7 +59,7 @@ impl Session {
     }
 }
 
-/// What a message was.
+/// A message as it was received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) queue: String,

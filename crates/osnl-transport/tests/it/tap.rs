@@ -11,7 +11,7 @@ use osnl_transport::{
 
 const SOON: Duration = Duration::from_secs(20);
 
-/// A broker, and somebody who publishes.
+/// A broker, and a publisher.
 enum Rig {
     Memory(MemoryBroker),
     Rabbit(Box<Rabbit>),

@@ -55,7 +55,7 @@ impl Rig {
     }
 }
 
-/// Everything that somebody declared, without what changes by itself.
+/// Returns every exchange, queue and binding, without the numbers that change by themselves.
 fn topology(vhost: &Vhost) -> (Vec<Exchange>, Vec<Queue>, Vec<Binding>) {
     let still = |queue: Queue| Queue { ready: 0, unacked: 0, consumers: 0, ..queue };
     let queues = vhost.list_queues().into_iter().map(still);
@@ -429,7 +429,7 @@ async fn a_stream_is_not_taken_for_a_queue_nor_a_queue_for_a_stream() {
     assert_eq!(seen[0].offset, None);
 }
 
-/// What a queue that is there drops is said before it does.
+/// A remark names the messages that an existing queue would drop, before it drops one.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_existing_queue_with_a_delivery_limit_is_named_with_what_it_drops() {
     let vhost = Broker::shared().vhost("limits");

@@ -1,4 +1,4 @@
-//! How a delivery begins: mostly as one that is to be made.
+//! The state in which a delivery begins; mostly it is to be attempted.
 
 use super::Entry;
 use super::identity::Identity;
@@ -6,7 +6,7 @@ use crate::metrics::Counters;
 use crate::quarantine;
 use crate::received::Received;
 
-/// What becomes of a new delivery at first. Kept with it: it is decided once, before the append.
+/// The first state of a new delivery, kept with it: it is decided once, before the append.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Begin {
     /// It is attempted in its turn.
@@ -14,8 +14,8 @@ pub enum Begin {
     Live,
     /// It is recorded as done, and nothing is called.
     Shadow,
-    /// It waits until somebody releases it, and with it what is behind it in its key; why. `memory://`, where
-    /// nobody can, attempts it.
+    /// It waits until the operator releases it, and so do the later deliveries of its key; the reason. `memory://`,
+    /// where the operator can't release it, attempts it.
     Held(String),
     /// It is a dead letter from the start; why.
     Dead(String),

@@ -1,4 +1,4 @@
-//! What every journal promises, each by a short story told to every store.
+//! The promises of every journal, each a short test that runs on every store.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -403,7 +403,7 @@ async fn what_is_given_up_is_made_a_delivery_of_another_action_once() {
     }
 }
 
-/// Behind what the other action has of that key, whoever made it.
+/// The delivery waits behind all that the other action has of that key, from any rule.
 #[tokio::test]
 async fn what_is_made_of_a_failure_keeps_the_order_of_the_other_action() {
     let fallback = Handover::to("b");

@@ -1,4 +1,4 @@
-//! What makes two messages one: the queue, the id the publisher gave, and the bytes.
+//! The identity of a message: the queue, the id that the publisher gave, and the bytes.
 //!
 //! Without an id, a message is a duplicate only if the broker marks it as redelivered, and only of an entry that is
 //! open or was not settled: redelivered means handed over, not kept.

@@ -1,11 +1,11 @@
 //! `memory://`: nothing outlives the process, so a message is acknowledged after its last outcome
 //! and the broker keeps what is unfinished.
 //!
-//! Because the message is still the broker's, it may come again while its entry is open (the
-//! connection broke, or somebody took a consumer away). A redelivered message whose entry is open
-//! *adopts* that entry: a new receipt, no new event. One whose entry has just ended is acknowledged
-//! without a second event. What was given back is remembered with its attempts, so that a message
-//! that goes round does not begin anew each time.
+//! Because the message is still the broker's, the broker may deliver it again while its entry is open (the connection
+//! broke, or a consumer was cancelled). A redelivered message whose entry is open *adopts* that entry: a new receipt,
+//! no new event. One whose entry has just ended is acknowledged without a second event. The journal remembers the
+//! attempts of a message that it gave back, so that a message that is requeued again and again does not begin anew
+//! each time.
 //!
 //! Dead letters are written to the log as one JSON line each, so that they outlive the process.
 //!
@@ -76,7 +76,7 @@ struct State {
     identities: HashMap<Identity, u64>,
     finished: Recent<Identity, ()>,
     returned: Recent<Identity, Used>,
-    /// What was seen last of objects that were asked about.
+    /// The JSON seen last of objects that enrichments asked about.
     objects: Recent<String, String>,
     dead: VecDeque<DeadLetter>,
     /// Actions without a delivery loop: nothing of theirs can be kept.
@@ -94,7 +94,7 @@ struct Open {
     wanted: HashSet<(Arc<str>, Arc<str>, Option<u32>)>,
     outstanding: usize,
     returned: bool,
-    /// Of each time that the message came: all complete.
+    /// One for each time that the message arrived: all complete.
     receipts: Vec<oneshot::Sender<Settle>>,
     unsettled_since: Instant,
     _place: Option<Permit>,
@@ -129,7 +129,7 @@ struct Lanes {
     claimable: BTreeSet<DeliveryId>,
     /// Heads of their lane that wait for a retry, or whose retry is due.
     waiting: BTreeSet<(Instant, DeliveryId)>,
-    /// How many have had an outcome.
+    /// The number of deliveries that have had an outcome.
     ended: u64,
 }
 

@@ -83,12 +83,12 @@ use crate::ends::{self, Ends};
 use crate::metrics::Counters;
 use crate::received::Received;
 
-/// Where a journal is, and its bounds.
+/// The path of a journal, and its bounds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SqliteOptions {
     /// The file. Its folder is made if it is not there.
     pub path: PathBuf,
-    /// How long what has been delivered or discarded is kept.
+    /// The time for which delivered and discarded deliveries are kept.
     pub retention: Duration,
     /// Bytes that the file may hold; `None` is the smaller of 10 GiB and half of what is free at the start.
     pub max_size: Option<u64>,
@@ -174,7 +174,7 @@ pub struct SqliteJournal {
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// What the journal writes of a notification in columns of their own; the rest is in its bytes.
+/// Returns the parts of a notification that the journal writes in columns of their own; the rest is in its bytes.
 fn named(notification: &Notification) -> Notification {
     Notification {
         event_type: notification.event_type.clone(),
@@ -184,7 +184,7 @@ fn named(notification: &Notification) -> Notification {
     }
 }
 
-/// What caller and writer share.
+/// The state that caller and writer share.
 #[derive(Debug)]
 struct Shared {
     claimable: Claimable,
@@ -196,7 +196,7 @@ struct Shared {
     decoded: Decoded,
     /// Pages in the WAL after the latest commit.
     wal_pages: AtomicU32,
-    /// Where its threads say that they have ended unexpectedly.
+    /// The place where its threads report an unexpected end.
     ends: Ends,
     /// Its end was asked for: what comes now comes too late.
     closing: AtomicBool,
@@ -222,7 +222,7 @@ impl Shared {
     }
 }
 
-/// Who is told of releases.
+/// The callback for releases.
 #[derive(Default)]
 struct OnRelease(Mutex<Option<Released>>);
 
@@ -276,7 +276,7 @@ impl SqliteJournal {
         Ok(Self { shared, commands, path, writer: Mutex::new(Some(thread)) })
     }
 
-    /// Where its threads say that they have ended unexpectedly.
+    /// Returns the place where its threads report an unexpected end.
     #[must_use]
     pub fn ends(&self) -> Ends {
         self.shared.ends.clone()
@@ -288,7 +288,7 @@ impl SqliteJournal {
         self.send(Command::Do(Box::new(move |_| what())));
     }
 
-    /// How many deliveries of an action may be pending.
+    /// Returns the number of deliveries of an action that may be pending.
     pub(crate) fn max_pending(&self) -> u64 {
         self.shared.gate.max_pending()
     }
@@ -303,8 +303,8 @@ impl SqliteJournal {
         *self.shared.on_release.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
     }
 
-    /// The process that has a journal open to write, if one has: `process 4711`. Whoever wants to change
-    /// something asks that one; else it can open the file itself.
+    /// Returns the process that has a journal open to write, if one has: `process 4711`. Changes go through that
+    /// process; without one, the caller can open the file itself.
     #[must_use]
     pub fn holder(file: &Path) -> Option<String> {
         Place::holder(file)
@@ -319,7 +319,7 @@ impl SqliteJournal {
         all(self.changing(change, false)).await
     }
 
-    /// What [`change`](Self::change) would answer now; nothing is changed.
+    /// Returns the answer that [`change`](Self::change) would give now; changes nothing.
     ///
     /// # Errors
     /// See [`ChangeError`].

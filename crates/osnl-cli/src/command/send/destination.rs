@@ -18,7 +18,7 @@ pub(super) struct Destination {
     pub(super) exchange: String,
     pub(super) topics: Vec<String>,
     pub(super) compression: Option<Compression>,
-    /// What a body of a file may cost.
+    /// The cost that the body of a file may have.
     pub(super) budget: Budget,
 }
 

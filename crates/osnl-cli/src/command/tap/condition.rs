@@ -26,7 +26,7 @@ impl Condition {
     /// Reads `NAME=PATTERN`; blanks around the sign do not count.
     ///
     /// # Errors
-    /// What is wrong with it, and what would be right.
+    /// The problem, and the remedy.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let names = PLACES.join(", ");
         let (name, pattern) = text
@@ -72,7 +72,7 @@ impl Condition {
     /// Compiles an expression, as `when` has it.
     ///
     /// # Errors
-    /// What is wrong with it, and where.
+    /// The problem, and its place.
     pub(super) fn when(text: &str) -> Result<Self, String> {
         let when = Expression::new(text).map_err(|error| format!("column {}: {error}", error.column))?;
         Ok(Self::When(Box::new(when)))

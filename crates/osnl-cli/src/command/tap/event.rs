@@ -24,7 +24,7 @@ pub(super) struct EventFilter {
     pub(super) resource: Vec<String>,
     /// All of them, whatever they are about.
     pub(super) conditions: Vec<Condition>,
-    /// What a message may cost.
+    /// The cost that a message may have.
     pub(super) budget: Budget,
     /// Events of which an expression could be neither true nor false: they are not shown.
     pub(super) undecided: Cell<u64>,

@@ -102,7 +102,7 @@ fn every_verdict_is_counted() {
     assert_eq!(counts.collect::<Vec<_>>(), expected);
 }
 
-/// A text that somebody chose must not make an event vanish: what a pattern cannot decide within its steps is no "no".
+/// A publisher's text must not make an event vanish: a pattern that can't decide within its steps is no "no".
 #[test]
 fn a_pattern_that_is_given_up_is_undecided() {
     let hard = |name: &str| {

@@ -89,7 +89,7 @@ fn what_is_remembered_is_bounded() {
     assert!(memo.priorities.len() <= REMEMBERED);
 }
 
-/// What the set counts is what the rules say one by one, whether or not something was forgotten meanwhile.
+/// The set's counts equal those of the rules one by one, whether or not something was forgotten meanwhile.
 #[test]
 fn the_first_condition_that_failed_is_counted_for_every_rule() {
     let rules = || {

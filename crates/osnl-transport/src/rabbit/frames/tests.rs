@@ -19,7 +19,8 @@ fn header(properties: &[u8]) -> Vec<u8> {
     frame(CONTENT_HEADER, &[&[0, 60, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4][..], properties].concat())
 }
 
-/// What the client library sees when the network hands over pieces of some sizes and it has room for others.
+/// Returns the bytes that the client library sees when the network hands over pieces of some sizes and it has room for
+/// others.
 fn seen(bytes: &[u8], pieces: &[usize], rooms: &[usize]) -> Result<Vec<u8>, BrokenFrame> {
     seen_by(Frames::new(true), bytes, pieces, rooms)
 }
@@ -122,7 +123,7 @@ fn message(channel: u8, tag: u8, body: &[u8], size: usize) -> Vec<Vec<u8>> {
     frames
 }
 
-/// What a body that is too large becomes, between the frames of another channel, however the bytes are cut.
+/// A body that is too large is cut, between the frames of another channel, however the bytes are split.
 #[test]
 fn of_a_body_that_is_too_large_only_the_beginning_is_handed_over() {
     let body: Vec<u8> = (0..200_000_u32).flat_map(u32::to_be_bytes).collect();

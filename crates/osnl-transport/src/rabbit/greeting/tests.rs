@@ -1,4 +1,4 @@
-//! Greetings as brokers send them, and as nobody should.
+//! Greetings as brokers send them, and as no broker should.
 
 use lapin::types::{AMQPValue, FieldTable};
 use proptest::prelude::*;
@@ -25,7 +25,7 @@ fn frame(payload: &[u8]) -> Vec<u8> {
     [&METHOD[..], &size, payload, &[0xCE]].concat()
 }
 
-/// What is told of bytes that come in pieces; `None` if more is waited for.
+/// Returns the greeting read from bytes that arrive in pieces; `None` if more is waited for.
 fn heard(bytes: &[u8], piece: usize) -> Option<Greeting> {
     let told = Arc::default();
     let mut listener = Listener::new(Arc::clone(&told));

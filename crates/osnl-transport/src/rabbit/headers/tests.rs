@@ -195,7 +195,7 @@ fn properties_that_do_not_fit_are_none() {
     assert_eq!(content_header(&mut short), None);
 }
 
-/// What the broker says about itself, and what only a client sends, has tables too.
+/// The tables in the broker's own properties are made safe, and those of methods that only a client sends.
 #[test]
 fn tables_of_methods_are_made_safe() {
     let long = |octets: &[u8]| [&length(octets), octets].concat();
@@ -244,8 +244,8 @@ fn value() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 1024, ..ProptestConfig::default() })]
 
-    /// Whatever a publisher sends, the client library can read what is made of it; what it could read in the first place
-    /// within the bounds is not touched.
+    /// The client library can read any headers of a publisher after the cleaning; those that it could read in the
+    /// first place within the bounds are not touched.
     #[test]
     fn any_headers_can_be_read_afterwards(
         entries in prop::collection::vec(("[a-z]{1,3}", value()), 0..6),

@@ -8,7 +8,7 @@
 pub struct RabbitOption {
     /// As it is written in a section or a query.
     pub name: &'static str,
-    /// What its value is.
+    /// The kind of its value.
     pub kind: OptionKind,
     /// oslo.messaging's default, as text; empty where nothing is.
     pub default: &'static str,
@@ -16,7 +16,7 @@ pub struct RabbitOption {
     pub effect: Effect,
 }
 
-/// What an option's value is.
+/// The kind of an option's value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum OptionKind {
     /// `true`, `yes`, `on`, `1`, or `false`, `no`, `off`, `0`, in any case.

@@ -1,10 +1,10 @@
-//! What the options mean, as types.
+//! The options' meaning, as types.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How the broker is spoken to under TLS.
+/// The settings of TLS with the broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsOptions {
     /// Whom to believe.
@@ -20,9 +20,9 @@ pub struct TlsOptions {
 /// Whom to believe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trust {
-    /// Whoever answers.
+    /// Any broker.
     Anybody,
-    /// Whoever has a certificate of a CA in this file, or without a file of one of the system's.
+    /// Brokers with a certificate of a CA in this file, or without a file of one of the system's.
     Ca {
         /// A PEM file, or a folder of such files.
         file: Option<PathBuf>,
@@ -72,7 +72,7 @@ pub enum Failover {
     RoundRobin,
 }
 
-/// Pauses before and between attempts to connect, as far as somebody sets them.
+/// Pauses before and between attempts to connect, as far as they are set.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Reconnect {
     /// Before the first attempt after a connection was lost: this, and up to the second at random.
@@ -86,7 +86,7 @@ pub struct Reconnect {
 pub struct RetryPauses {
     /// After the first failure.
     pub first: Duration,
-    /// What is added each time.
+    /// The growth of the pause each time.
     pub step: Duration,
     /// The longest.
     pub longest: Duration,
@@ -100,7 +100,7 @@ impl RetryPauses {
     }
 }
 
-/// What a queue that has to be made is declared as, as far as somebody says.
+/// The declaration of a queue that has to be made, as far as it is set.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueueOptions {
     /// It outlives a restart of the broker; a quorum queue always does.

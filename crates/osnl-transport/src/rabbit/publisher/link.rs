@@ -226,8 +226,8 @@ async fn confirming_channel(connection: &Connection) -> Result<Channel, Transpor
     Ok(channel)
 }
 
-/// What the end of the channel means for one of the messages that were open on it: one of them was the cause,
-/// and the broker's words tell which.
+/// Returns the error of one of the messages that were open on a channel that ended: one of them was the cause, and the
+/// broker's words tell which.
 fn failed(error: &lapin::Error, exchange: &str, length: usize) -> TransportError {
     let text = reason(error);
     let names_ours = text.contains(&format!("exchange '{exchange}'"));

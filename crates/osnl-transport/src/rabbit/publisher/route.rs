@@ -1,4 +1,4 @@
-//! What a message goes through: looked for first, made only where it is missing.
+//! The exchange, queue and binding of a message: looked for first, made only where they are missing.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -1,4 +1,4 @@
-//! What an exchange is: its type and whether it outlives a restart. A passive look does not tell; a refusal does.
+//! Learns the type of an exchange, and whether it outlives a restart. A passive look does not tell; a refusal does.
 //!
 //! The question is a declaration that RabbitMQ must refuse: with an argument `alternate-exchange` that is no text. If
 //! the exchange is there, its properties are compared first, in a fixed order (type, durable, auto-delete, internal,

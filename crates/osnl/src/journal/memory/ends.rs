@@ -1,4 +1,4 @@
-//! How a delivery enters its lane, and what follows when it ends.
+//! Puts a delivery into its lane, and handles its end.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;

@@ -13,7 +13,7 @@ pub struct MemoryLimits {
     pub entries: usize,
     /// Deliveries that may wait for a retry before far ones are returned to the broker.
     pub waiting: usize,
-    /// How long a message may stay unsettled: half the broker's consumer time-out (30 min) by default.
+    /// The longest time that a message may stay unsettled: half the broker's consumer time-out (30 min) by default.
     pub unsettled: Duration,
     /// Bodies kept of dead letters and unreadable messages; the oldest leave first.
     pub dead: usize,

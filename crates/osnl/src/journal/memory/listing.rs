@@ -1,4 +1,4 @@
-//! What is in memory, for a status and a list.
+//! Lists what is in memory, for a status and a list.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -40,7 +40,7 @@ impl MemoryJournal {
         rows
     }
 
-    /// How many there are of each action and state.
+    /// Counts the deliveries of each action and state.
     #[must_use]
     pub fn tally(&self) -> Vec<Tally> {
         let state = self.lock();

@@ -32,7 +32,7 @@ fn append_as(journal: &MemoryJournal, entry: Entry) -> Receipt {
     journal.append(&mut permit, entry)
 }
 
-/// What is claimable now, as message names, and claims it.
+/// Claims everything claimable now, and returns the message names.
 fn claim(journal: &MemoryJournal) -> Vec<(DeliveryId, String)> {
     let claimed = journal.claim("a", ClaimLimits::in_order(10)).now_or_never().unwrap_or_default();
     claimed.into_iter().map(|c| (c.id, c.event.notification.unique_id.clone().unwrap())).collect()

@@ -18,7 +18,7 @@ use crate::journal::DeliveryId;
 use crate::received::Received;
 use crate::state_dir;
 
-/// What the file may hold before another is begun.
+/// The largest size of a file before the next one begins.
 const LARGEST: u64 = 64 << 20;
 
 pub(super) fn dead(

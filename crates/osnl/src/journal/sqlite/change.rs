@@ -1,4 +1,4 @@
-//! What the operator does to deliveries: retry, discard, hold, release, move.
+//! Applies the operator's changes to deliveries: retry, discard, hold, release, move.
 //!
 //! Which deliveries are meant is looked up on a connection that only reads ([`super::selection`]); then they are changed
 //! in bites, each a transaction of the writer beside which appends go on. A bite costs what it changes, however long the
@@ -21,41 +21,41 @@ use super::wish::Wish;
 use super::work::{Found, Work};
 use crate::journal::DeliveryId;
 
-/// How long appends may wait for a bite.
+/// The longest time that appends may wait for a bite.
 const AT_MOST: Duration = Duration::from_millis(100);
 
-/// A change that somebody asks for.
+/// A change that the operator asks for.
 #[derive(Clone, Debug)]
 pub enum Change {
     /// Dead letters are open again, with all their attempts.
     Retry {
-        /// Of these, the dead ones.
+        /// The filter; only the dead ones it matches are retried.
         which: Filter,
         /// Even where its resource has had a later delivery since.
         out_of_order: bool,
     },
     /// Open and dead ones end; no attempt is made any more.
     Discard {
-        /// Of these, the open and the dead ones.
+        /// The filter; only the open and the dead ones it matches end.
         which: Filter,
-        /// Who wants it, for the record.
+        /// The operator's name, for the record.
         by: String,
     },
     /// Open ones wait, and with them those behind them, until they are released.
     Hold {
-        /// Of these, the open ones.
+        /// The filter; only the open ones it matches are held.
         which: Filter,
         /// Why, for the record.
         why: String,
     },
     /// Held ones go on.
     Release {
-        /// Of these, the held ones.
+        /// The filter; only the held ones it matches are released.
         which: Filter,
     },
     /// Open ones of one action become another's, such as of one that is no longer configured.
     Move {
-        /// Of these, the open ones.
+        /// The filter; only the open ones it matches are moved.
         which: Filter,
         /// The other action.
         to: String,
@@ -86,7 +86,7 @@ impl Change {
     }
 }
 
-/// What a change did.
+/// The result of a change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changed {
     /// Deliveries changed.
@@ -127,16 +127,16 @@ pub(super) struct Bite {
     pub(super) known_until: i64,
 }
 
-/// What a bite did; what of it the writer tells after the commit.
+/// The result of a bite, with the parts that the writer reports after the commit.
 #[derive(Debug, Default)]
 pub(super) struct Answer {
     pub(super) changed: Changed,
-    /// How many of its deliveries were looked at; the others are for another bite.
+    /// The number of its deliveries that were looked at; another bite takes the rest.
     pub(super) bitten: usize,
     /// Effects since [`Bite::known_until`], and the moment until which they are known now.
     pub(super) effects: Vec<(String, String, DeliveryId)>,
     pub(super) known_until: i64,
-    /// What guards held and is released.
+    /// Deliveries that guards held and that are released.
     pub(super) released: Vec<DeliveryId>,
     pub(super) withdrawn: Vec<(String, DeliveryId)>,
     pub(super) pending: HashMap<String, i64>,

@@ -1,8 +1,8 @@
 //! Moving what is in the WAL to the file, on a thread and a connection of their own.
 //!
-//! A passive checkpoint waits for nobody and nobody for it. It cannot reach the end of a WAL that grows
-//! meanwhile, so above [`TOO_MANY`] pages the writer does the small rest itself, between two transactions;
-//! the next one begins the WAL anew.
+//! A passive checkpoint neither waits for the writer nor delays it. It cannot reach the end of a WAL that grows
+//! meanwhile, so above [`TOO_MANY`] pages the writer does the small rest itself, between two transactions; the next
+//! one begins the WAL anew.
 
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
@@ -71,7 +71,7 @@ impl Drop for Checkpointer {
     }
 }
 
-/// What fails here fails the next append too, where it is said.
+/// Runs a passive checkpoint. A failure here fails the next append too, which reports it.
 pub(super) fn passive(connection: &Connection) {
     let done = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
     if let Err(error) = done {

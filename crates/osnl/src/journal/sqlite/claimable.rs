@@ -1,9 +1,9 @@
 //! The claimable deliveries in memory: a short piece of the queue of each action, and what is claimed.
 //!
-//! What is committed while the piece is the whole queue goes straight into it, without being read back from
-//! the file. Beyond the bound the rest stays in the file, and the writer fetches more when the piece runs out. While the
-//! newest are wanted too, a second piece has those. Deliveries that wait for a retry are in the file only, until they are
-//! due.
+//! A delivery that is committed while the piece is the whole queue enters it at once, without being read back from the
+//! file. Beyond the bound the rest stays in the file, and the writer fetches more when the piece runs out. While the
+//! newest are wanted too, a second piece has those. Deliveries that wait for a retry are in the file only, until they
+//! are due.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -32,7 +32,7 @@ struct Queues {
     frozen: bool,
 }
 
-/// What is in memory of one action.
+/// The deliveries of one action that are in memory.
 #[derive(Debug)]
 struct Queue {
     /// Those that have never failed, in order of arrival.
@@ -126,7 +126,7 @@ impl Queue {
     }
 }
 
-/// What a claim wants the writer to fetch.
+/// The kinds of deliveries that the writer should fetch for a claim.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Ask {
     pub(super) fresh: bool,
@@ -204,7 +204,7 @@ impl Claimable {
         self.lock().by_action.get(action).is_some_and(Queue::has_place)
     }
 
-    /// What has become claimable is in the file only.
+    /// Notes that new claimable deliveries are in the file only.
     pub(super) fn is_beyond(&self, action: &str) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
             queue.beyond = true;
@@ -238,7 +238,7 @@ impl Claimable {
         }
     }
 
-    /// What the writer need not fetch.
+    /// Returns the deliveries that the writer need not fetch.
     pub(super) fn known(&self, action: &str) -> HashSet<DeliveryId> {
         let queues = self.lock();
         let Some(queue) = queues.by_action.get(action) else { return HashSet::new() };

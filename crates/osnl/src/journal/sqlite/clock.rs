@@ -1,4 +1,4 @@
-//! The clock of due times: milliseconds since 1970 from a clock that nobody sets while the process runs.
+//! The clock of due times: milliseconds since 1970 from a clock that does not jump while the process runs.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::rows::millis;
 
-/// What the clock on the wall said at the start, and what has passed since.
+/// The wall clock's time at the start, and the time since.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
     began: Instant,

@@ -9,8 +9,9 @@ use std::time::Duration;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-/// What a WAL keeps of the disk when it begins anew. Blocks that are there already are written to without a change of
-/// the file's size, which a sync would have to wait for too; it is what the WAL may grow to before the writer helps.
+/// The bytes of disk that a WAL keeps when it begins anew. Blocks that are there already are written to without a
+/// change of the file's size, which a sync would have to wait for too; a WAL may grow to this size before the writer
+/// helps.
 const WAL_BYTES: i64 = super::checkpoint::TOO_MANY as i64 * 4096;
 
 /// Opens the file, or makes it.

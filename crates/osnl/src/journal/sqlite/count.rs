@@ -1,4 +1,4 @@
-//! How many deliveries a filter matches.
+//! Counts the deliveries that a filter matches.
 
 use rusqlite::{Result, ToSql};
 
@@ -7,7 +7,8 @@ use super::reader::Reader;
 use super::rows::State;
 
 impl Reader {
-    /// How many there are in each state. By action and state it is known; else they are counted.
+    /// Returns the number of matching deliveries in each state. By action and state it is known; else they are
+    /// counted.
     ///
     /// # Errors
     /// SQLite's.

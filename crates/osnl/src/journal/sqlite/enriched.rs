@@ -1,4 +1,4 @@
-//! What was asked for deliveries, and what was seen of objects that may be gone.
+//! The answers to enrichments of deliveries, and the last state of objects that may be gone.
 //!
 //! Objects are kept by their own id. To find the last event of a resource, the journal would need an index on texts,
 //! which each append would pay for; and an event says less than the API did.
@@ -41,14 +41,14 @@ impl Work<'_> {
     }
 }
 
-/// What was found for a delivery.
+/// Returns the enrichment of a delivery.
 pub(super) fn of(connection: &Connection, id: DeliveryId) -> Result<Option<Enriched>> {
     let mut select = connection.prepare_cached("SELECT found FROM enriched WHERE delivery = ?")?;
     let found: Option<String> = select.query_row([id.row()], |row| row.get(0)).optional()?;
     Ok(found.and_then(|found| serde_json::from_str(&found).ok()))
 }
 
-/// What was seen last of an object.
+/// Returns the last known state of an object.
 pub(super) fn known(connection: &Connection, object: &str) -> Result<Option<String>> {
     let mut select = connection.prepare_cached("SELECT body FROM object WHERE name = ?")?;
     select.query_row([object], |row| row.get(0)).optional()

@@ -1,4 +1,4 @@
-//! What is given up becomes a delivery of another action, in the transaction of its end.
+//! Turns a delivery that was given up into one of another action, in the transaction of its end.
 
 use rusqlite::{OptionalExtension as _, Result, params};
 
@@ -8,9 +8,9 @@ use super::work::{Work, event_of};
 use crate::journal::{DeliveryId, Handover};
 
 impl Work<'_> {
-    /// Makes a delivery of another action for rule, resource and key of `from`, behind what that action has of the key. Answers
-    /// whether it is new: the rule may have had one for this event already, from the beginning or from an earlier end
-    /// of `from`, which somebody has retried since.
+    /// Makes a delivery of another action for rule, resource and key of `from`, behind what that action has of the
+    /// key. Returns whether it is new: the rule may have had one for this event already, from the beginning or from an
+    /// earlier end of `from`, which the operator has retried since.
     pub(super) fn fall_back(&mut self, from: DeliveryId, how: &Handover) -> Result<bool> {
         let to = &*how.action;
         let event = event_of(self.connection, from)?;

@@ -17,15 +17,15 @@ pub struct Filter {
     pub ids: Vec<DeliveryId>,
     /// All of this event's, by its number.
     pub event: Option<u64>,
-    /// Of this rule.
+    /// The rule.
     pub rule: Option<String>,
-    /// Of this action.
+    /// The action.
     pub action: Option<String>,
     /// In one of these states.
     pub states: Vec<State>,
     /// About this resource.
     pub key: Option<String>,
-    /// Of this event type.
+    /// The event type.
     pub event_type: Option<String>,
     /// Received at this moment or later.
     pub since: Option<SystemTime>,
@@ -33,7 +33,7 @@ pub struct Filter {
     pub until: Option<SystemTime>,
 }
 
-/// What a filter demands: each says in SQL and of a row the same.
+/// A condition of a filter: it means the same in SQL and for a row.
 #[derive(Clone, Copy, Debug)]
 enum Condition<'a> {
     After(DeliveryId),

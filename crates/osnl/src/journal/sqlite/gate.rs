@@ -1,4 +1,4 @@
-//! How many entries may still come: nothing is read from the broker that could not be kept.
+//! Admits entries: nothing is read from the broker that the journal could not keep.
 //!
 //! Places are shared fairly: a caller that finds a place free leaves one to each caller that waits for the same and
 //! could have it now, so that a busy listener does not keep another one waiting.
@@ -17,7 +17,7 @@ pub(crate) const IN_MEMORY: usize = 16 * 1024;
 #[derive(Debug)]
 pub(super) struct Gate {
     max_pending: u64,
-    /// Actions that nobody waits for: beyond the bound, what they are to do is a dead letter.
+    /// Actions that never delay a message: beyond the bound, their new deliveries are dead letters.
     overflowing: RwLock<BTreeSet<Arc<str>>>,
     state: Mutex<State>,
     room: Notify,
@@ -63,7 +63,7 @@ struct Room {
     said: bool,
 }
 
-/// What a permit gives back.
+/// The places that a permit gives back.
 #[derive(Debug)]
 struct Reserved {
     gate: Arc<Gate>,
@@ -90,7 +90,7 @@ impl Gate {
         self.overflowing.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on, nobody waits for these.
+    /// Sets the actions that never delay a message.
     pub(super) fn set_overflowing(&self, actions: BTreeSet<Arc<str>>) {
         *self.overflowing.write().unwrap_or_else(PoisonError::into_inner) = actions;
         self.room.notify_waiters();
@@ -139,7 +139,7 @@ impl Gate {
         actions.iter().filter(|action| !overflowing.contains(*action)).cloned().collect()
     }
 
-    /// What keeps an entry for these actions from being kept now, the journal's own state not counted.
+    /// Returns the obstacle to an entry for these actions now, without the journal's own state.
     pub(super) fn obstacle(&self, actions: &[Arc<str>]) -> Option<Obstacle> {
         let (bounded, state, most) = (self.bounded(actions), self.lock(), self.max_pending);
         let taken = |action: &Arc<str>| {

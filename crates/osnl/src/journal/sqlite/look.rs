@@ -17,10 +17,11 @@ pub struct PlaceLook {
     pub exists: bool,
 }
 
-/// Looks whether this user may write the file, or make it, and who has it.
+/// Checks whether this user may write the file, or make it, and which process has it.
 ///
 /// # Errors
-/// Those that [`SqliteJournal::open`](super::SqliteJournal::open) would have over the place; not over who has it.
+/// Those that [`SqliteJournal::open`](super::SqliteJournal::open) would have over the place; not over the process that
+/// has it.
 pub fn look(options: &SqliteOptions) -> Result<PlaceLook, OpenError> {
     let file = &options.path;
     if file.file_name().is_none() {

@@ -11,7 +11,7 @@ use super::{SqliteJournal, paused};
 use crate::files::beside;
 use crate::journal::Paused;
 
-/// What is in a journal.
+/// The contents of a journal, in numbers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overview {
     /// Messages kept.

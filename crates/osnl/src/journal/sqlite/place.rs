@@ -1,4 +1,4 @@
-//! Where the file is: its folder, its modes, that nobody else has it, and that it is still there.
+//! The place of the file: its folder, its modes, its lock, and whether it is still there.
 //!
 //! The lock is a file of its own beside the journal. SQLite's own locks are POSIX record locks, which a
 //! process loses with the first descriptor of that file it closes; so the journal is only looked at here,
@@ -31,8 +31,8 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Makes folder (0700) and file (0600) if they are not there, and takes the lock. A folder that is there
-    /// keeps its mode: it may be somebody else's too.
+    /// Makes folder (0700) and file (0600) if they are not there, and takes the lock. A folder that is there keeps its
+    /// mode: other programs may use it too.
     pub(super) fn take(file: &Path, allow_volatile: bool) -> Result<Self, OpenError> {
         let folder = match file.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -126,8 +126,8 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     Ok(file)
 }
 
-/// Whoever looks whether somebody has it, has it for an instant: at most a tenth of a second is waited, before
-/// anything runs.
+/// Takes the lock. A process that only checks whether the file is locked has the lock for an instant, so this tries
+/// for up to a tenth of a second, before anything runs.
 fn lock_patiently(file: &File) -> rustix::io::Result<()> {
     let mut left = 20;
     loop {

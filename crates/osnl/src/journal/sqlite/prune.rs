@@ -1,5 +1,5 @@
-//! What leaves the journal: history that is old enough, dead letters beyond the bound, and history that is in
-//! the way of what is pending. In bites, so that no append waits long.
+//! Removes from the journal history that is old enough, dead letters beyond the bound, and history that takes the
+//! space of pending deliveries. It works in bites, so that no append waits long.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -15,12 +15,12 @@ use crate::journal::{DeliveryId, JournalState};
 
 /// Deliveries of one transaction.
 const BITE: i64 = 250;
-/// How long appends may wait for it at a time.
+/// The longest time that appends may wait for one bite.
 const AT_MOST: Duration = Duration::from_millis(30);
-/// What unreadable messages may take, as they are stored.
+/// The bytes that unreadable messages may take, as they are stored.
 const UNREADABLE_BYTES: i64 = 64 << 20;
 
-/// What a round has found.
+/// The result of a round.
 #[derive(Debug, Default)]
 pub(super) struct Pruned {
     /// It was not all that may leave.

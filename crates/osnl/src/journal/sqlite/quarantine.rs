@@ -77,7 +77,7 @@ impl Work<'_> {
         Ok(true)
     }
 
-    /// Holds what may have ended the process, until somebody has looked at it.
+    /// Holds deliveries that may have ended the process, until the operator has looked at them.
     pub(super) fn hold_suspects(&mut self, suspects: &[(u64, u32)]) -> Result<()> {
         for (id, ends) in suspects {
             let Some(found) = self.find(DeliveryId(*id))? else { continue };
@@ -156,7 +156,7 @@ pub(super) fn oldest(connection: &Connection) -> Result<Option<Unreadable>> {
     connection.prepare_cached(&sql)?.query_row([], unreadable).optional()
 }
 
-/// How many there are, and what their bodies take.
+/// Returns the number of unreadable messages, and the bytes of their bodies.
 pub(super) fn taken(connection: &Connection) -> Result<(i64, i64)> {
     let sql = "SELECT count(*), coalesce(sum(length(body)), 0) FROM unreadable";
     connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
@@ -171,7 +171,7 @@ impl Reader {
         self.quarantined(&UnreadableFilter::default(), after, limit)
     }
 
-    /// Of these the ones with a larger number, oldest first.
+    /// Returns those that the filter matches and that have a larger number, oldest first.
     ///
     /// # Errors
     /// SQLite's.

@@ -50,7 +50,7 @@ pub struct Row {
     pub action: String,
     /// The resource key, if the event has one.
     pub key: Option<String>,
-    /// Where it stands.
+    /// Its state.
     pub state: State,
     /// Attempts on answers used up.
     pub attempts: u32,
@@ -66,7 +66,7 @@ pub struct Row {
     pub received: SystemTime,
     /// The queue it was taken from.
     pub queue: String,
-    /// What happened.
+    /// The event type.
     pub event_type: Option<String>,
     /// The message's id.
     pub message_id: Option<String>,
@@ -79,7 +79,7 @@ pub struct Row {
 pub struct Try {
     /// When it ended.
     pub at: SystemTime,
-    /// What the target said.
+    /// The target's answer.
     pub answer: String,
 }
 
@@ -96,14 +96,14 @@ pub struct Shown {
     pub ahead: u64,
 }
 
-/// How many deliveries of an action are in a state.
+/// The number of deliveries of an action in one state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tally {
     /// The action.
     pub action: String,
     /// The state.
     pub state: State,
-    /// How many, above none.
+    /// The number of deliveries, above zero.
     pub count: u64,
 }
 
@@ -118,9 +118,9 @@ pub struct Unreadable {
     pub size: u64,
     /// The digest of its body, as received.
     pub digest: String,
-    /// How much of it is kept.
+    /// The part of it that is kept.
     pub extent: Extent,
-    /// What could be seen of it without reading it.
+    /// The facts that could be seen without reading it.
     pub glimpse: Glimpse,
     /// The message as it came; of one whose extent is the head, the beginning of its body.
     pub received: Received,
@@ -186,7 +186,7 @@ impl Reader {
         select.query_row([event_of(&self.0, id)?], |row| received(row, 0)).optional()
     }
 
-    /// How many there are of each action and state, without counting them.
+    /// Returns the number of deliveries of each action and state, without counting them.
     ///
     /// # Errors
     /// SQLite's.
@@ -215,7 +215,7 @@ impl Reader {
         Ok(self.message(id)?.map(|message| message.origin.received))
     }
 
-    /// What was seen of resources, the one touched last at the end.
+    /// Returns the last known state of resources, the one touched last at the end.
     ///
     /// # Errors
     /// SQLite's.

@@ -1,4 +1,4 @@
-//! What a row means: numbers of states, moments, messages as they came.
+//! The meaning of a row: numbers of states, moments, messages as received.
 
 use std::sync::Arc;
 
@@ -12,14 +12,14 @@ use crate::journal::identity::Identity;
 use crate::received::{Noted, Origin, Received};
 pub(super) use osnl_core::moment::{millis, moment};
 
-/// Where a delivery stands. The numbers are those of the file.
+/// The state of a delivery. The numbers are those of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum State {
     /// Behind an older one of its key.
     Waiting = 0,
     /// The oldest of its key: attempted as soon as its target takes it.
     Ready = 1,
-    /// Held by somebody or by a guard, and with it those behind it.
+    /// Held by the operator or by a guard, and with it those behind it.
     Held = 2,
     /// Given up.
     Dead = 3,
@@ -27,7 +27,7 @@ pub enum State {
     Delivered = 4,
     /// The event asked for nothing.
     NothingToDo = 5,
-    /// Ended by somebody.
+    /// Ended by the operator.
     Discarded = 6,
     /// Wanted by a shadow rule: recorded as done, and nothing was called.
     Shadow = 7,
@@ -136,7 +136,7 @@ impl std::fmt::Display for DeliveryId {
     }
 }
 
-/// How many event numbers so many deliveries take.
+/// Returns the number of event numbers that so many deliveries take.
 pub(super) fn numbers(deliveries: usize) -> i64 {
     1 + i64::try_from(deliveries >> SHIFT).unwrap_or(0)
 }
@@ -203,7 +203,7 @@ pub(super) fn received(row: &Row<'_>, from: usize) -> Result<Received> {
 mod tests {
     use super::*;
 
-    /// What SQL says in numbers, the type says in names.
+    /// The SQL conditions match the same states as the type's methods.
     #[test]
     fn conditions_of_states_mean_what_they_say() {
         let connection = rusqlite::Connection::open_in_memory().unwrap();

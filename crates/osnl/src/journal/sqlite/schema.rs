@@ -13,7 +13,7 @@ use super::rows::lane;
 /// `osnl` in ASCII.
 pub(super) const APPLICATION: i64 = 0x6f73_6e6c;
 
-/// What leads from each version to the next; the first from an empty file to version 1.
+/// The steps from each version to the next; the first from an empty file to version 1.
 pub(super) const MIGRATIONS: [Step; 8] = [
     Step { sql: V1, fill: None },
     Step { sql: V2, fill: None },
@@ -123,14 +123,15 @@ CREATE INDEX delivery_lane ON delivery (lane) WHERE lane IS NOT NULL;
 CREATE INDEX delivery_holds ON delivery (lane) WHERE holds_key = 1 AND lane IS NOT NULL;
 ";
 
-/// What was asked for a delivery, and what was seen last of an object that something was asked about.
+/// Enrichments of deliveries, and the last known state of objects that enrichments asked about.
 const V4: &str = "
 CREATE TABLE enriched (delivery INTEGER PRIMARY KEY, found TEXT NOT NULL);
 CREATE TABLE object (name TEXT PRIMARY KEY, at INTEGER NOT NULL, body TEXT NOT NULL) WITHOUT ROWID;
 CREATE INDEX object_at ON object (at);
 ";
 
-/// What was noted with a message when it came, and what was seen of resources: what later messages leave out.
+/// Notes that a message got when it arrived, and the last known state of resources: facts that later messages leave
+/// out.
 const V5: &str = "
 ALTER TABLE event ADD COLUMN noted TEXT;
 CREATE TABLE seen (name TEXT PRIMARY KEY, at INTEGER NOT NULL, row TEXT NOT NULL) WITHOUT ROWID;
@@ -140,9 +141,9 @@ CREATE TABLE seen (name TEXT PRIMARY KEY, at INTEGER NOT NULL, row TEXT NOT NULL
 /// what is to be done with one once its attempt has ended. A lane's own index says which states it has, dead letters
 /// that hold it included, so that theirs goes.
 ///
-/// Of older rows: what was open with a key and without a lane waits for no lane; of what has ended nothing says so. What
-/// is held with the reason of a guard is held by one; of what was discarded, the reason has been overwritten. What has
-/// failed and is open is due since its latest attempt.
+/// For older rows: a row that was open with a key and without a lane waits for no lane; of rows that have ended
+/// nothing says so. A row held with the reason of a guard is held by one; of a discarded row, the reason has been
+/// overwritten. A row that has failed and is open is due since its latest attempt.
 const V6: &str = "
 ALTER TABLE delivery ADD COLUMN due INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE delivery ADD COLUMN pause INTEGER NOT NULL DEFAULT 0;
@@ -162,9 +163,9 @@ CREATE INDEX delivery_lane ON delivery (lane, state) WHERE lane IS NOT NULL;
 CREATE INDEX delivery_wish ON delivery (wish) WHERE wish IS NOT NULL;
 ";
 
-/// What is known of messages that are kept unread and how much of each is; deliveries that are held since the process ended
-/// while they were attempted; and the first event whose idempotency keys have the rule in them: what was kept before has
-/// been sent with the others.
+/// Facts about messages that are kept unread, and how much of each is kept; deliveries that are held since the process
+/// ended while they were attempted; and the first event whose idempotency keys have the rule in them: earlier ones
+/// have been sent with the others.
 const V7: &str = "
 ALTER TABLE unreadable ADD COLUMN digest TEXT;
 ALTER TABLE unreadable ADD COLUMN extent INTEGER NOT NULL DEFAULT 0;
@@ -346,7 +347,7 @@ mod tests {
         }
     }
 
-    /// What the old rows say of what the columns of the sixth version say.
+    /// The columns of the sixth version get the facts of the old rows.
     #[test]
     fn what_was_a_sentence_or_worked_out_again_becomes_a_column() {
         let mut old = recorded(5);

@@ -34,7 +34,7 @@ pub struct Changing<'a> {
 #[derive(Debug, Default)]
 struct Selected {
     ids: Vec<DeliveryId>,
-    /// Of those that are to be retried: action and resource, by their places in `latest`.
+    /// For each id that is to be retried: its action and resource, as their place in `latest`.
     of: Vec<Option<usize>>,
     effects: Effects,
     known_until: i64,

@@ -1,4 +1,4 @@
-//! What a journal on disk promises beyond the suite of all journals.
+//! The promises of a journal on disk beyond the suite of all journals.
 
 mod bounds;
 mod dead;

@@ -1,8 +1,8 @@
-//! What a failure of storage means for whoever is on call.
+//! The meaning of a failure of storage, for the operator on call.
 
 use rusqlite::{Error, ErrorCode};
 
-/// What is wrong and what to do, in one line.
+/// Returns the problem and the remedy, in one line.
 pub(super) fn reason(error: &Error) -> String {
     let extended = error.sqlite_error().map_or(0, |error| error.extended_code);
     let todo = match error.sqlite_error_code() {

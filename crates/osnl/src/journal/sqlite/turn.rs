@@ -22,7 +22,7 @@ use super::rows::{State, delivery_id, is};
 use super::work::Work;
 use crate::journal::DeliveryId;
 
-/// Where a delivery waits for others.
+/// The lane in which a delivery waits for others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lane {
     /// With all others of this lane.

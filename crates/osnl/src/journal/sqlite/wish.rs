@@ -1,4 +1,4 @@
-//! What is to be done with a delivery, at once or when its claim has ended: discarded, held, moved.
+//! Changes to a delivery, at once or when its claim has ended: discard, hold, move.
 
 use rusqlite::{Result, Row, params};
 
@@ -9,7 +9,7 @@ use crate::journal::DeliveryId;
 /// In the columns `wish` and `wish_text`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Wish {
-    /// It ends without an effect, discarded by somebody.
+    /// It ends without an effect, discarded by the operator.
     Discard { by: String },
     /// It waits until it is released.
     Hold { why: String },
@@ -44,7 +44,7 @@ impl Wish {
     }
 }
 
-/// How many more or less of an action are pending.
+/// The change in the number of pending deliveries, by action.
 pub(super) type Pending = Vec<(String, i64)>;
 
 impl Work<'_> {
@@ -56,7 +56,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Does it, to a delivery that nobody has claimed.
+    /// Applies the wish to a delivery that is not claimed.
     pub(super) fn fulfil(&mut self, found: &Found, wish: &Wish) -> Result<Pending> {
         match wish {
             Wish::Discard { by } => {
@@ -95,7 +95,7 @@ impl Work<'_> {
         Ok(vec![(found.action.clone(), -1), (to.to_owned(), 1)])
     }
 
-    /// What was asked before a restart, when nothing is claimed.
+    /// Applies the wishes from before a restart, when nothing is claimed.
     pub(super) fn fulfil_all(&mut self) -> Result<usize> {
         let mut ids: Vec<i64> = {
             let mut select = self.connection.prepare(WISHES)?;

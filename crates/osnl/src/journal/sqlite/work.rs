@@ -1,7 +1,7 @@
-//! What is done within one transaction of the writer: appends, attempts, ends, promotions.
+//! The steps within one transaction of the writer: appends, attempts, ends, promotions.
 //!
-//! Nothing here is visible to anybody before the commit: what should be known after it is answered, or kept
-//! in [`Work::promoted`] and [`Work::tally`].
+//! Nothing here is visible outside before the commit: results for afterwards are returned, or kept in
+//! [`Work::promoted`] and [`Work::tally`].
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::journal::{Begin, Claimed, DeliveryId, End, Entry, Outcome, Used};
 
 /// The latest failed attempts kept of a delivery.
 pub(super) const ATTEMPTS: u32 = 20;
-/// Of an answer this many bytes.
+/// The bytes kept of an answer.
 const ANSWER: usize = 1000;
 
 /// An open transaction.
@@ -33,11 +33,11 @@ pub(super) struct Work<'a> {
     pub(super) now: i64,
     /// The number of the next event; the caller's after the commit.
     pub(super) next_event: i64,
-    /// How many more or less of an action are in a state.
+    /// The change in the number of deliveries, by action and state.
     pub(super) tally: HashMap<(String, State), i64>,
-    /// What a delivery loop has claimed.
+    /// Deliveries that a delivery loop has claimed.
     pub(super) claimed: HashSet<DeliveryId>,
-    /// What became claimable: action and delivery.
+    /// Deliveries that became claimable: action and delivery.
     pub(super) promoted: Vec<(String, DeliveryId)>,
     /// Events without an id whose message is known to come again.
     pub(super) unsettled: &'a BTreeSet<i64>,
@@ -47,7 +47,7 @@ pub(super) struct Work<'a> {
 
 static NONE: BTreeSet<i64> = BTreeSet::new();
 
-/// What became of an entry.
+/// The result of an append.
 #[derive(Debug)]
 pub(super) enum Appended {
     /// It is kept; the first of its key among its deliveries are claimable.
@@ -56,7 +56,7 @@ pub(super) enum Appended {
     Copy,
 }
 
-/// What became of a claim.
+/// The result of the end of a claim.
 #[derive(Debug)]
 pub(super) enum Ended {
     /// The delivery had ended, or is not there.
@@ -67,7 +67,7 @@ pub(super) enum Ended {
     Waits { action: String, due: i64 },
     /// It has ended; whether one of another action was made of it.
     Over { action: String, made: bool },
-    /// What the operator asked for meanwhile is done.
+    /// The operator's wish from meanwhile is fulfilled.
     Fulfilled(Pending),
 }
 
@@ -82,12 +82,12 @@ pub(super) struct Found {
     pub(super) ordered: bool,
     /// The lane that it stands in now.
     pub(super) lane: Option<i64>,
-    /// What is to be done when its claim has ended.
+    /// The change to make when its claim has ended.
     pub(super) wish: Option<Wish>,
 }
 
 impl Found {
-    /// Where it waits for others once it is open.
+    /// Returns the lane in which it waits once it is open.
     pub(super) fn own_lane(&self) -> Lane {
         self.shared_lane().map_or(Lane::Alone(self.id), Lane::Shared)
     }
@@ -188,8 +188,8 @@ impl<'a> Work<'a> {
         Ok(Appended::New { event, ready })
     }
 
-    /// Whether a message without an id is the one that this event was: it is open, or nobody settled it. What was done
-    /// and settled was another with the same bytes.
+    /// Returns whether a message without an id is the one that this event was: the event is open or was not settled.
+    /// One that was done and settled was another message with the same bytes.
     fn comes_again(&mut self, event: i64) -> Result<bool> {
         if self.unsettled.contains(&event) {
             self.adopted.push(event);
@@ -199,7 +199,7 @@ impl<'a> Work<'a> {
         self.connection.prepare_cached(IS_OPEN)?.exists([from, to])
     }
 
-    /// What is known of resources since this message.
+    /// Keeps the facts about resources that this message brought.
     pub(super) fn saw(&self, changes: &[Change]) -> Result<()> {
         for Change { name, row } in changes {
             match row {

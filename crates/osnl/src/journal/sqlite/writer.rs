@@ -1,4 +1,4 @@
-//! The thread that owns the connection: takes what is queued, commits it as one, tells who waits.
+//! The thread that owns the connection: takes what is queued, commits it as one, answers the callers.
 
 mod failing;
 mod fetching;
@@ -27,7 +27,7 @@ use crate::received::Received;
 
 /// Commands of one transaction.
 const AT_ONCE: usize = 1000;
-/// How often it looks whether the file is there, prunes, and tries again after a failure.
+/// The interval at which it checks that the file is there, prunes, and tries again after a failure.
 const TICK: Duration = Duration::from_secs(1);
 /// The pause between two bites while there is more to prune.
 const SOON: Duration = Duration::from_millis(100);
@@ -49,9 +49,9 @@ pub(super) enum Command {
     Change(Bite, Apply, oneshot::Sender<Answer>),
     /// Answered when everything before it is committed, with the moment.
     Barrier(oneshot::Sender<i64>),
-    /// What was asked for a delivery, and what was learnt of objects.
+    /// Keeps the enrichment of a delivery, and the facts learnt of objects.
     Enriched(DeliveryId, String, Learnt, oneshot::Sender<()>),
-    /// What is known of an object.
+    /// Asks for the last known state of an object.
     Known(String, oneshot::Sender<Option<String>>),
     /// From the file into memory; what is due by that moment.
     Fetch(Arc<str>, Ask, i64),
@@ -83,7 +83,7 @@ pub(super) enum Apply {
     Preview,
 }
 
-/// What became of a command, to be told after the commit.
+/// The result of a command, to be reported after the commit.
 enum Done {
     Nothing,
     Appended(Appended),
@@ -105,21 +105,22 @@ pub(super) struct Writer {
     checkpointer: Checkpointer,
     shared: Arc<Shared>,
     commands: Receiver<Command>,
-    /// What came while a failure lasted, or in the way of a group.
+    /// Commands that arrived while a failure lasted, or that did not fit into a group.
     backlog: VecDeque<Command>,
     next_event: i64,
     next_tick: Instant,
     /// Since when it fails, and when the log said so last.
     failing: Option<(SystemTime, Instant)>,
     closing: bool,
-    /// Events of messages without an id that nobody was there to settle: they come again.
+    /// Events of messages without an id that were never settled: the broker delivers them again.
     unsettled: BTreeSet<i64>,
 }
 
-/// Of those, the latest.
+/// The most events in `unsettled`; the latest are kept.
 const UNSETTLED: usize = u16::MAX as usize;
 
-/// What a journal may grow to where nobody says: 10 GiB, and never more than half of what was free at the start.
+/// Returns the largest size of a journal without `max_size`: 10 GiB, and never more than half of the space free at the
+/// start.
 pub(super) fn default_size(free: u64) -> u64 {
     (free / 2).min(10 * GIB)
 }
@@ -233,7 +234,7 @@ impl Writer {
         }
     }
 
-    /// What is queued, at least one command unless the next tick is due; a change of somebody's is alone.
+    /// Takes the queued commands, at least one unless the next tick is due; an operator's change is alone.
     fn gather(&mut self, closed: &mut Vec<oneshot::Sender<()>>) -> Vec<Command> {
         let mut batch = Vec::new();
         while batch.len() < AT_ONCE {

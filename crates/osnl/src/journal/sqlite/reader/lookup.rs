@@ -94,7 +94,7 @@ impl Reader {
         Ok(Some(Kept { number, received, deliveries }))
     }
 
-    /// What was asked for these deliveries and is kept with them, secrets and all.
+    /// Returns the enrichments that are kept with these deliveries, secrets and all.
     ///
     /// # Errors
     /// SQLite's.
@@ -118,7 +118,7 @@ impl Reader {
         Ok(identity.tells(received.origin.redelivered) && same()?.is_some())
     }
 
-    /// Of these ids of messages those that are known, each with its deliveries, in one pass over the file.
+    /// Returns the known ones of these message ids, each with its deliveries, in one pass over the file.
     ///
     /// # Errors
     /// SQLite's.

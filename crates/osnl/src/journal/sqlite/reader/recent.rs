@@ -102,7 +102,8 @@ impl Reader {
     }
 }
 
-/// What stands for a key, as the intake decides it: the id of the message, else its digest, and which resource.
+/// Returns the substitute for a missing key, as the intake decides it: the id of the message, else its digest, and
+/// which resource.
 fn own_key(connection: &Connection, event: &Event, resource: Option<u32>) -> Result<String> {
     let id = match &event.message {
         Some(id) => id.clone(),

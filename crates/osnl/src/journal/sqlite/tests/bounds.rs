@@ -1,4 +1,4 @@
-//! What the journal keeps, and what leaves it.
+//! The bounds of the journal: the rows that it keeps, and those that it removes.
 
 use super::super::claimable::PIECE;
 use super::*;
@@ -195,7 +195,7 @@ fn a_journal_takes_half_of_what_is_free_and_ten_gib_at_most() {
     }
 }
 
-/// What is claimed and not ready in the file any more does not hide what is.
+/// A claimed delivery that is no longer ready in the file does not hide the ready ones.
 #[tokio::test]
 async fn everything_claimable_comes_though_what_is_claimed_was_changed_behind_its_back() {
     let folder = tempfile::tempdir().unwrap();

@@ -30,7 +30,7 @@ async fn a_dead_letter_is_retried_unless_something_later_of_its_key_was_done() {
     assert_eq!(names(&claim(&journal, "a", 1).await), ["1"]);
 }
 
-/// Two of a lane are never claimable at once, whoever is taken out of it.
+/// Two of a lane are never claimable at once, whichever is taken out of it.
 #[tokio::test]
 async fn a_retry_out_of_order_and_a_discard_do_not_make_two_of_a_lane_claimable() {
     let folder = tempfile::tempdir().unwrap();
@@ -49,7 +49,7 @@ async fn a_retry_out_of_order_and_a_discard_do_not_make_two_of_a_lane_claimable(
     assert_eq!(names(&claim(&journal, "a", 1).await), ["1"]);
 }
 
-/// What has had an effect since the deliveries were looked up counts too.
+/// An effect since the deliveries were looked up counts too.
 #[tokio::test]
 async fn an_effect_that_comes_while_dead_letters_are_retried_is_seen() {
     let folder = tempfile::tempdir().unwrap();

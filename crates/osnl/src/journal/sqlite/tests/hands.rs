@@ -1,4 +1,4 @@
-//! What an operator does to deliveries.
+//! The operator's changes to deliveries.
 
 use super::*;
 use crate::journal::{Begin, End, Handover, Retry, Used};
@@ -284,7 +284,7 @@ async fn a_pause_is_kept_until_it_is_ended() {
     assert_eq!(paused.borrow().keys().collect::<Vec<_>>(), ["it's %_*"]);
 }
 
-/// What a guard remembers after a restart is what it decided, not what is said about the delivery since.
+/// After a restart a guard remembers its decision, not the later states of the delivery.
 #[tokio::test]
 async fn what_a_guard_decided_is_kept_whatever_becomes_of_the_delivery() {
     let folder = tempfile::tempdir().unwrap();

@@ -9,7 +9,7 @@ use crate::journal::{Begin, End, Handover, NewDelivery, Retry, Used};
 const ACTIONS: [&str; 2] = ["a", "b"];
 const KEYS: [Option<&str>; 3] = [Some("k"), Some("l"), None];
 
-/// What is asked for while a delivery is claimed.
+/// A change that the operator asks for while a delivery is claimed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Asked {
     Discard,

@@ -1,4 +1,4 @@
-//! What an operator sees of deliveries.
+//! The operator's view of deliveries.
 
 use super::hands::{one, only};
 use super::*;

@@ -1,4 +1,4 @@
-//! What is there after the process ended, however it ended.
+//! The journal after the end of the process, orderly or not.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -149,7 +149,7 @@ async fn nothing_that_was_promised_is_missing_after_a_kill() {
     }
 }
 
-/// Of each key one is claimable and it is the oldest open one; the counts are right.
+/// Checks that the oldest open delivery of each key is claimable and no other, and that the counts are right.
 fn consistent(folder: &TempDir) {
     let connection = rusqlite::Connection::open(options(folder).path).unwrap();
     let one = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
@@ -236,7 +236,7 @@ async fn no_statement_is_planned_anew_for_other_values() {
     assert_ne!(planned_again(&other), [0; 6]);
 }
 
-/// How often each of the statements that every message runs was planned again.
+/// Returns how often SQLite planned each statement of the message path again.
 fn planned_again(connection: &rusqlite::Connection) -> [i32; 6] {
     let statements =
         [work::SAME, turn::IN_LANE, turn::FIRST_WAITING, turn::MAKE_READY, work::READY, work::END];

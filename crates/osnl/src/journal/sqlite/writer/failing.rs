@@ -13,7 +13,7 @@ use super::{Command, TICK, Writer};
 use crate::files::{beside, put};
 use crate::journal::JournalState;
 
-/// How often the log repeats a failure.
+/// The interval at which the log repeats a failure.
 const REMIND: Duration = Duration::from_secs(60);
 
 impl Writer {

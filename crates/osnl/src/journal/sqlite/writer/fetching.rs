@@ -11,7 +11,7 @@ use super::super::{trouble, work};
 use super::{Command, Writer};
 use crate::journal::{Claimed, DeliveryId, Outcome};
 
-/// What was read for an action.
+/// The deliveries read for an action.
 #[derive(Debug, Default)]
 struct Loaded {
     /// Each with its due time.

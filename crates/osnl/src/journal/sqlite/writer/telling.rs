@@ -1,4 +1,4 @@
-//! After a commit: who waits is told, and what has become claimable comes into memory.
+//! After a commit: answers the callers, and brings the newly claimable deliveries into memory.
 
 use super::super::reader::recent;
 use super::super::work::{Appended, Ended};
