@@ -66,7 +66,8 @@ fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let command = args.next().unwrap_or_else(|| "--help".to_owned());
     let rest: Vec<String> = args.collect();
-    let takes_arguments = ["test", "bench", "chaos", "docs", "fuzz", "soak", "tidy"].contains(&command.as_str());
+    let takes_arguments =
+        ["test", "bench", "chaos", "docs", "fuzz", "soak", "tidy"].contains(&command.as_str());
     if !takes_arguments && !rest.is_empty() {
         eprintln!("xtask: `{command}` takes no arguments: {}\n\n{HELP}", rest.join(" "));
         return ExitCode::from(2);

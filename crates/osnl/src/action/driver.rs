@@ -1,8 +1,8 @@
 //! The seam for what actions do. A driver is a file of its own, `action/x.rs` or `action/x/conf.rs`, with
 //!
-//! - a type of its checked options, which is [`ReadDriver`]: its table, a row for each option (name, default, whether it is
+//! - a type of its checked options, which is `ReadDriver`: its table, a row for each option (name, default, whether it is
 //!   a secret, what a value is and means), and how a section is read;
-//! - the same type's [`DriverConf`]: what is built of it, explained, previewed and probed.
+//! - the same type's `DriverConf`: what is built of it, explained, previewed and probed.
 //!
 //! Two lines register it: `mod x` in `action.rs`, and its own in `drivers.rs`. Files are then read by the table,
 //! `config show`, `config reference` and the pages made of it have its options, and an option of one driver in a

@@ -177,9 +177,8 @@ impl Bindings {
     #[must_use]
     pub fn left_behind(&self) -> Vec<(OwnQueue, String)> {
         let state = self.lock();
-        let left = |queue: &OwnQueue| {
-            !state.wanted.contains_key(queue) && !state.made.emptying.contains_key(queue)
-        };
+        let left =
+            |queue: &OwnQueue| !state.wanted.contains_key(queue) && !state.made.emptying.contains_key(queue);
         let listeners = state.made.listeners.iter().filter(|(queue, _)| left(queue));
         listeners.map(|(queue, listener)| (queue.clone(), listener.clone())).collect()
     }
