@@ -21,7 +21,8 @@
 //! let mut findings = Findings::default();
 //! let section = &layers.sections[0];
 //! let mut reader = Reader { file: "lamps.conf", layers: &layers, section, findings: &mut findings };
-//! assert_eq!((reader.name(), reader.number("watts", 1, 100)), ("desk", None));
+//! assert_eq!(reader.name(), "desk");
+//! assert_eq!(reader.number("watts", 1, 100), None);
 //! let said = findings.errors[0].to_string();
 //! assert_eq!(said, "lamps.conf:2: [lamp:desk] watts: 900 is out of range; allowed: 1 to 100");
 //! ```
