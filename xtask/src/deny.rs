@@ -2,7 +2,7 @@
 //!
 //! | command | asks | network |
 //! | --- | --- | --- |
-//! | `deny`, in the gate | licences, versions, origins | none |
+//! | `deny`, in the gate | licences, versions, origins | fetches crates that this machine lacks, of other platforms too |
 //! | `advisories` | what is known against the versions in `Cargo.lock` | fetches the RustSec database |
 //!
 //! `advisories` says as of which date it speaks. Without a database it fails: silence is no proof.
@@ -37,7 +37,9 @@ pub(crate) fn advisories() -> Result<ExitCode> {
     verdict(cargo_deny(&["check", "--disable-fetch"])?.arg("advisories"))
 }
 
+/// A command of cargo-deny, which reads the manifests of all platforms and fetches nothing itself.
 fn cargo_deny(args: &[&str]) -> Result<Command> {
+    step::run(step::cargo().args(["fetch", "--locked", "--quiet"]).current_dir(step::root()))?;
     let mut command = Command::new(setup::deny()?);
     command.args(["--offline", "--locked"]).args(args).current_dir(step::root()).stdin(Stdio::null());
     Ok(command)
