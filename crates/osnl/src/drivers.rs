@@ -1,6 +1,6 @@
 //! The drivers of actions that `osnl run` knows: a line for each, in the order they are documented in.
 
-use crate::action::driver::{DriverEntry, DriverTable, ReadDriver};
+use crate::action::driver::{DriverEntry, DriverTable};
 use crate::action::dump::DumpConf;
 use crate::action::exec::ExecConf;
 use crate::action::file::FileConf;
@@ -14,7 +14,7 @@ use crate::oss::python::PythonConf;
 use crate::oss::rest::OssRestConf;
 
 /// All drivers.
-pub(crate) static DRIVERS: &[DriverEntry] = &[
+const ALL: [DriverEntry; 11] = [
     DriverEntry::of::<K2hr3Conf>(),
     DriverEntry::of::<HttpConf>(),
     DriverEntry::of::<OssRestConf>(),
@@ -27,21 +27,19 @@ pub(crate) static DRIVERS: &[DriverEntry] = &[
     DriverEntry::of::<MailConf>(),
     DriverEntry::of::<K2hr3RegisterConf>(),
 ];
-
+pub(crate) static DRIVERS: &[DriverEntry] = &ALL;
 /// The options of all drivers, in the same order.
-pub(crate) static TABLES: &[DriverTable] = &[
-    <K2hr3Conf as ReadDriver>::TABLE,
-    <HttpConf as ReadDriver>::TABLE,
-    <OssRestConf as ReadDriver>::TABLE,
-    <DumpConf as ReadDriver>::TABLE,
-    <ExecConf as ReadDriver>::TABLE,
-    <PythonConf as ReadDriver>::TABLE,
-    <FileConf as ReadDriver>::TABLE,
-    <SyslogConf as ReadDriver>::TABLE,
-    <PublishConf as ReadDriver>::TABLE,
-    <MailConf as ReadDriver>::TABLE,
-    <K2hr3RegisterConf as ReadDriver>::TABLE,
-];
+pub(crate) static TABLES: &[DriverTable] = &tables(ALL);
+
+const fn tables<const N: usize>(drivers: [DriverEntry; N]) -> [DriverTable; N] {
+    let mut tables = [drivers[0].table; N];
+    let mut at = 1;
+    while at < N {
+        tables[at] = drivers[at].table;
+        at += 1;
+    }
+    tables
+}
 
 /// The driver of this name.
 pub(crate) fn driver(name: &str) -> Option<&'static DriverEntry> {

@@ -7,8 +7,7 @@ use osnl_openstack::CloudConf;
 use super::super::authorization::{Authorization as _, Fixed};
 use super::super::keystone;
 use super::super::sign::Signer;
-use crate::action::driver::Reader;
-use crate::action::driver::{LOGIN, cloud};
+use crate::action::driver::{LOGIN, Reader, cloud};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Auth {
