@@ -39,7 +39,7 @@ pub(crate) fn advisories() -> Result<ExitCode> {
 
 /// A command of cargo-deny, which reads the manifests of all platforms and fetches nothing itself.
 fn cargo_deny(args: &[&str]) -> Result<Command> {
-    step::run(step::cargo().args(["fetch", "--locked", "--quiet"]).current_dir(step::root()))?;
+    step::run(step::cargo().args(["fetch", "--locked", "--quiet"]))?;
     let mut command = Command::new(setup::deny()?);
     command.args(["--offline", "--locked"]).args(args).current_dir(step::root()).stdin(Stdio::null());
     Ok(command)
