@@ -50,6 +50,16 @@ pub(crate) struct PlaceArgs {
     /// Its journal, without a configuration
     #[arg(long, value_name = "FILE", help_heading = "Place")]
     pub(crate) journal: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) patience: PatienceArgs,
+}
+
+/// The patience with a daemon that is silent.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct PatienceArgs {
+    /// Wait so long for a sign of life of the daemon
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    pub(crate) timeout: Duration,
 }
 
 /// The form of the output.

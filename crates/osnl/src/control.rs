@@ -25,7 +25,8 @@
 //! | `quarantine-retry` | `messages` ([`MessageAgain`]), `by` | [`QuarantineChanges`] |
 //! | `quarantine-discard` | `filter`, `dry_run`, `by` | [`QuarantineChanges`] |
 //!
-//! An unknown member or another `v` is refused. `"journal": "/path"` in a request has it refused if the daemon's is
+//! While the daemon works on a request it sends a space four times a second, before the line of the answer: a client that
+//! reads nothing for long knows that the daemon hangs. An unknown member or another `v` is refused. `"journal": "/path"` in a request has it refused if the daemon's is
 //! another. [`ControlHandler`] answers, whatever the source of a request; [`ControlSocket`] is one way to it, [`reach`]
 //! finds it from outside: by the socket where a daemon holds the journal, in this process where none does.
 
@@ -37,6 +38,7 @@ mod quarantine;
 mod reach;
 mod refusal;
 mod request;
+mod silence;
 mod socket;
 mod time;
 mod wire;
@@ -57,6 +59,7 @@ pub use self::quarantine::{
 pub use self::reach::{ReachError, Reached, Where, reach};
 pub use self::refusal::{Code, Refusal};
 pub use self::request::{MOST_LISTED, Request, Which};
+pub use self::silence::Silence;
 pub use self::socket::ControlSocket;
 
 /// Bytes of a request, its line end included.

@@ -2,7 +2,6 @@
 
 use std::borrow::Cow;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use osnl::control::{
     AskError, Client, ControlHandler, ReachError, Reached, Refusal, Request, Where, reach, socket_path,
@@ -14,7 +13,7 @@ use serde::de::DeserializeOwned;
 use super::{sources, tap};
 use crate::app;
 use crate::exit::Exit;
-use crate::flags::{PlaceArgs, SourceArgs};
+use crate::flags::{PatienceArgs, PlaceArgs, SourceArgs};
 pub(super) use crate::output::{print, print_bytes, print_tinted};
 use crate::terminal;
 
@@ -67,23 +66,13 @@ pub(super) enum Respondent {
 impl Respondent {
     pub(super) fn of(place: &PlaceArgs) -> Result<Self, NoAnswer> {
         match looked_for(place) {
-            Ok(place) => Self::at(&place),
+            Ok(found) => Self::at(&found, place.patience),
             // The configuration is broken, and a daemon may run on the one before.
-            Err(error) => match by_its_folder(place).map(|place| Self::at(&place)) {
+            Err(error) => match by_its_folder(place).map(|found| Self::at(&found, place.patience)) {
                 Some(Ok(daemon @ Self::Daemon(..))) => Ok(daemon),
                 Some(Ok(Self::File(_)) | Err(_)) | None => Err(error),
             },
         }
-    }
-
-    /// The same; a daemon has so long to answer.
-    pub(super) fn within(place: &PlaceArgs, patience: Duration) -> Result<Self, NoAnswer> {
-        let respondent = Self::of(place)?;
-        if let Self::Daemon(client, _) = &respondent {
-            let failed = |error: std::io::Error| NoAnswer::new(Exit::Unavailable, error.to_string());
-            client.wait_at_most(patience).map_err(failed)?;
-        }
-        Ok(respondent)
     }
 
     /// The daemon of this place, whatever its journal; no file will do.
@@ -98,7 +87,7 @@ impl Respondent {
             (Ok(place), None) => place.journal.as_ref().and_then(|path| Some(path.parent()?.to_owned())),
             (_, folder) => folder.clone(),
         };
-        match (Self::at(&Where { state_dir: folder.clone(), ..at }), found) {
+        match (Self::at(&Where { state_dir: folder.clone(), ..at }, place.patience), found) {
             (Ok(daemon @ Self::Daemon(..)), _) => Ok(daemon),
             (_, Err(error)) => Err(error),
             (Err(error), Ok(_)) if !error.is_nobody => Err(error),
@@ -114,9 +103,9 @@ impl Respondent {
         }
     }
 
-    fn at(place: &Where) -> Result<Self, NoAnswer> {
-        let reached =
-            app::block_on(reach(place)).map_err(|error| NoAnswer::new(Exit::Failed, error.to_string()))?;
+    fn at(place: &Where, patience: PatienceArgs) -> Result<Self, NoAnswer> {
+        let reached = app::block_on(reach(place, patience.timeout))
+            .map_err(|error| NoAnswer::new(Exit::Failed, error.to_string()))?;
         Ok(match reached? {
             Reached::Daemon(client, journal) => Self::Daemon(Box::new(client), journal),
             Reached::File(handler) => Self::File(Box::new(handler)),
@@ -128,7 +117,7 @@ impl Respondent {
             Self::Daemon(client, journal) => {
                 client.ask_for(request, journal.as_deref()).map_err(|error| match error {
                     AskError::Refused(refusal) => refusal.into(),
-                    AskError::Io(_) | AskError::Json(_) => {
+                    AskError::Silent(_) | AskError::Io(_) | AskError::Json(_) => {
                         NoAnswer::new(Exit::Unavailable, error.to_string())
                     }
                 })
@@ -144,7 +133,7 @@ impl Respondent {
 
 /// Returns the socket of the daemon whose configuration cannot be used, as far as the files show it.
 fn by_its_folder(place: &PlaceArgs) -> Option<Where> {
-    let PlaceArgs { config_file, config_dir, state_dir, journal } = place;
+    let PlaceArgs { config_file, config_dir, state_dir, journal, .. } = place;
     if state_dir.is_some() || journal.is_some() {
         return None;
     }
@@ -154,7 +143,7 @@ fn by_its_folder(place: &PlaceArgs) -> Option<Where> {
 }
 
 fn looked_for(place: &PlaceArgs) -> Result<Where, NoAnswer> {
-    let PlaceArgs { config_file, config_dir, state_dir, journal } = place;
+    let PlaceArgs { config_file, config_dir, state_dir, journal, .. } = place;
     match (state_dir, journal) {
         (state_dir, Some(journal)) => {
             return Ok(Where {

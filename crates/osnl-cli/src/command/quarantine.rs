@@ -40,7 +40,7 @@ pub(crate) fn run(args: &QuarantineArgs) -> Exit {
 fn list(args: &QuarantineListArgs) -> Result<Exit, NoAnswer> {
     let request =
         Request::QuarantineList { filter: which(&args.which), after: args.after, limit: args.limit };
-    let list: QuarantineList = Respondent::within(&args.ask.place, args.ask.timeout)?.ask(&request)?;
+    let list: QuarantineList = Respondent::of(&args.ask.place)?.ask(&request)?;
     Ok(match args.ask.format.format {
         Format::Json => print_json(&list),
         Format::Text => print_tinted(&listed(&list, terminal::columns()), tint),
@@ -49,7 +49,7 @@ fn list(args: &QuarantineListArgs) -> Result<Exit, NoAnswer> {
 
 fn show(args: &QuarantineShowArgs) -> Result<Exit, NoAnswer> {
     let request = Request::QuarantineShow { id: args.id, raw: false };
-    let show: QuarantineShow = Respondent::within(&args.ask.place, args.ask.timeout)?.ask(&request)?;
+    let show: QuarantineShow = Respondent::of(&args.ask.place)?.ask(&request)?;
     Ok(match args.ask.format.format {
         Format::Json => print_json(&show),
         Format::Text => print(&text(&show)),
@@ -58,7 +58,7 @@ fn show(args: &QuarantineShowArgs) -> Result<Exit, NoAnswer> {
 
 fn export(args: &QuarantineExportArgs) -> Result<Exit, NoAnswer> {
     let request = Request::QuarantineShow { id: args.id, raw: true };
-    let show: QuarantineShow = Respondent::within(&args.place, args.timeout)?.ask(&request)?;
+    let show: QuarantineShow = Respondent::of(&args.place)?.ask(&request)?;
     let failed = |why: String| NoAnswer::new(Exit::Failed, why);
     let body = BASE64_STANDARD.decode(show.body_base64.unwrap_or_default());
     let body = body.map_err(|error| failed(error.to_string()))?;
@@ -85,7 +85,7 @@ fn export(args: &QuarantineExportArgs) -> Result<Exit, NoAnswer> {
 
 fn discard(args: &QuarantineDiscardArgs) -> Result<Exit, NoAnswer> {
     let filter = named(&args.which, args.how.all)?;
-    let mut respondent = Respondent::within(&args.ask.place, args.ask.timeout)?;
+    let mut respondent = Respondent::of(&args.ask.place)?;
     let request = |dry_run| Request::QuarantineDiscard { filter: filter.clone(), dry_run, by: asks() };
     // By number somebody has looked at each of them.
     if args.which.ids.is_empty() && !args.yes && !args.how.dry_run {

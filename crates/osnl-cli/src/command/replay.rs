@@ -94,7 +94,7 @@ fn ready(conf: &Native, args: &ReplayArgs) -> Result<Option<Daemon>, Refusal> {
     if !args.yes && !std::io::stdin().is_terminal() {
         return Err((Exit::Usage, "--live asks, and stdin is no terminal; say --yes".to_owned()));
     }
-    Daemon::of(conf, file)
+    Daemon::of(conf, file, args.patience.timeout)
 }
 
 /// The events by name, in their order, each with what was done about it before.

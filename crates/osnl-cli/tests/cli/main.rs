@@ -16,6 +16,7 @@ mod explain;
 mod gap;
 mod harness;
 mod hostile_screens;
+mod hung_daemon;
 mod journal;
 mod journalled;
 mod killed;

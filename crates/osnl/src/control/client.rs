@@ -1,27 +1,34 @@
-//! Asking a daemon from another process. Calls block.
+//! Asking a daemon from another process. Calls block, each for as long as the daemon is silent at most.
 
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::refusal::Refusal;
+use super::silence::{Silence, listening_process};
 use super::socket::with_short;
 use super::wire::{read_answer, write_request};
 use super::{Request, socket_path};
 
-/// A filter over a million deliveries takes seconds, a change of all of them longer.
-const PATIENCE: Duration = Duration::from_secs(300);
 /// Bytes of an answer; the largest is a message's body.
 const LONGEST: u64 = 512 << 20;
 
 /// A connection to a daemon's socket.
 #[derive(Debug)]
-pub struct Client(BufReader<UnixStream>);
+pub struct Client {
+    stream: BufReader<UnixStream>,
+    socket: PathBuf,
+    patience: Duration,
+    /// The journal whose lock shows that the daemon runs.
+    journal: Option<PathBuf>,
+}
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +36,10 @@ pub enum AskError {
     /// The daemon does not do it.
     #[error(transparent)]
     Refused(#[from] Refusal),
-    /// The connection ended, or took too long.
+    /// The daemon was silent for too long.
+    #[error("{0}")]
+    Silent(Box<Silence>),
+    /// The connection ended.
     #[error("the daemon did not answer: {0}")]
     Io(#[from] io::Error),
     /// The answer is not valid JSON.
@@ -38,11 +48,13 @@ pub enum AskError {
 }
 
 impl Client {
-    /// Connects to the socket of a state directory.
+    /// Connects to the socket of a state directory. From now on the daemon may be silent for so long at a time; while it
+    /// works on a request it gives signs of life.
     ///
     /// # Errors
-    /// The socket is missing, no daemon answers on it, or it belongs to another user other than root.
-    pub fn connect(state_dir: &Path) -> io::Result<Self> {
+    /// The socket is missing, no daemon answers on it, or it belongs to another user other than root. A daemon whose
+    /// queue of connections stays full is [`io::ErrorKind::WouldBlock`].
+    pub fn connect(state_dir: &Path, patience: Duration) -> io::Result<Self> {
         let path = socket_path(state_dir);
         let owner = std::fs::symlink_metadata(&path)?.uid();
         let own = rustix::process::geteuid().as_raw();
@@ -50,19 +62,15 @@ impl Client {
             let why = format!("the socket belongs to user {owner}; ask as that user or as root");
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
         }
-        let stream = with_short(&path, |short| UnixStream::connect(short))?;
-        let client = Self(BufReader::new(stream));
-        client.wait_at_most(PATIENCE)?;
-        Ok(client)
+        let stream = with_short(&path, |short| connect_within(short, patience))?;
+        stream.set_read_timeout(Some(patience))?;
+        Ok(Self { stream: BufReader::new(stream), socket: path, patience, journal: None })
     }
 
-    /// Waits so long for each answer.
-    ///
-    /// # Errors
-    /// The operating system's.
-    pub fn wait_at_most(&self, patience: Duration) -> io::Result<()> {
-        self.0.get_ref().set_read_timeout(Some(patience))?;
-        self.0.get_ref().set_write_timeout(Some(patience))
+    /// Sets the journal whose lock shows that the daemon runs.
+    #[must_use]
+    pub(super) fn with_journal(self, journal: PathBuf) -> Self {
+        Self { journal: Some(journal), ..self }
     }
 
     /// Asks, and waits for the answer. A daemon with another journal than this refuses.
@@ -70,12 +78,26 @@ impl Client {
     /// # Errors
     /// See [`AskError`].
     pub fn ask(&mut self, request: &Request, journal: Option<&Path>) -> Result<Value, AskError> {
-        self.0.get_mut().write_all(&write_request(request, journal)?)?;
-        let mut line = Vec::new();
-        if (&mut self.0).take(LONGEST).read_until(b'\n', &mut line)? == 0 {
-            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-        }
+        let line = self.exchange(&write_request(request, journal)?).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => AskError::Silent(self.silence()),
+            _ => error.into(),
+        })?;
         Ok(read_answer(&line)??)
+    }
+
+    fn exchange(&mut self, request: &[u8]) -> io::Result<Vec<u8>> {
+        self.stream.get_mut().write_all(request)?;
+        let mut line = Vec::new();
+        // Spaces come in while the daemon works: each begins the wait anew.
+        if (&mut self.stream).take(LONGEST).read_until(b'\n', &mut line)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        Ok(line)
+    }
+
+    fn silence(&self) -> Box<Silence> {
+        let process = listening_process(self.stream.get_ref());
+        Silence::of(process, &self.socket, self.journal.as_deref(), self.patience)
     }
 
     /// The same, read.
@@ -89,4 +111,13 @@ impl Client {
     ) -> Result<T, AskError> {
         Ok(serde_json::from_value(self.ask(request, journal)?)?)
     }
+}
+
+/// Connects, and waits so long at most where the queue of connections is full: each command that gave up on a hung
+/// daemon has left one there. The limit holds for writing too.
+pub(super) fn connect_within(path: &Path, patience: Duration) -> io::Result<UnixStream> {
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    set_socket_timeout(&socket, Timeout::Send, Some(patience))?;
+    connect(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(socket.into())
 }

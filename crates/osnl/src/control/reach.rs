@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::silence::Silence;
 use super::{Client, ControlHandler, socket_path};
 use crate::journal::sqlite::SqliteJournal;
 
 /// A daemon that has just begun has the lock before its socket; another command has the lock for a moment.
-const PATIENCE: Duration = Duration::from_secs(3);
+const BEGINNING: Duration = Duration::from_secs(3);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// The places in which to look for a daemon or its journal.
@@ -63,6 +64,9 @@ pub enum ReachError {
         /// Why not.
         error: io::Error,
     },
+    /// The daemon takes no connection.
+    #[error("{0}")]
+    Hung(Box<Silence>),
     /// There is a socket, and it cannot be used.
     #[error("{socket}: {error}")]
     Socket {
@@ -73,24 +77,36 @@ pub enum ReachError {
     },
 }
 
-/// Finds the daemon or file that answers; waits for seconds at most.
+/// Finds the daemon or file that answers; waits for seconds at most. A daemon may be silent for so long at a time.
 ///
 /// # Errors
 /// See [`ReachError`].
-pub async fn reach(place: &Where) -> Result<Reached, ReachError> {
+pub async fn reach(place: &Where, patience: Duration) -> Result<Reached, ReachError> {
     let folder = place.state_dir.clone().or_else(|| Some(place.journal.as_ref()?.parent()?.to_owned()));
     let folder = folder.unwrap_or_default();
     let socket = socket_path(&folder).display().to_string();
     let meant = place.journal.clone().filter(|_| !place.any_journal);
-    let deadline = Instant::now() + PATIENCE;
+    // Its lock shows that a daemon runs that does not answer.
+    let locked = place.journal.clone().unwrap_or_else(|| folder.join("journal.db"));
+    let deadline = Instant::now() + BEGINNING.min(patience);
     loop {
         let holder = place.journal.as_deref().and_then(SqliteJournal::holder);
         // A daemon of the same directory with another journal is not asked about a file that no process holds.
         if holder.is_none() && !place.any_journal && place.journal.is_some() {
             break;
         }
-        let error = match Client::connect(&folder) {
-            Ok(client) => return Ok(Reached::Daemon(client, meant)),
+        let error = match Client::connect(&folder, patience) {
+            Ok(client) => {
+                return Ok(Reached::Daemon(client.with_journal(locked), meant));
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Err(ReachError::Hung(Silence::of(
+                    None,
+                    &socket_path(&folder),
+                    Some(&locked),
+                    patience,
+                )));
+            }
             Err(error) => error,
         };
         let absent = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused);

@@ -10,11 +10,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::client::connect_within;
 use super::refusal::{Code, Refusal};
 use super::wire::{read_request, write_answer};
 use super::{ControlHandler, LONGEST_REQUEST, socket_path};
@@ -23,6 +25,11 @@ use super::{ControlHandler, LONGEST_REQUEST, socket_path};
 const CLIENTS: usize = 16;
 /// A client that says nothing, or takes no answer, for so long is let go.
 const IDLE: Duration = Duration::from_secs(60);
+/// While a request is worked on, the client gets a space so often: JSON allows it before an answer, and the client knows
+/// that this process lives.
+const ALIVE: Duration = Duration::from_millis(250);
+/// A request that has no answer after so many is one of a thread that hangs.
+const MOST_ALIVE: u32 = 1200;
 /// Bytes of a path that `sockaddr_un` holds (`unix(7)`), its zero apart.
 const ADDRESS: usize = 107;
 
@@ -113,11 +120,28 @@ async fn serve(stream: UnixStream, handler: Arc<ControlHandler>) {
                 format!("the request is longer than {LONGEST_REQUEST} bytes; ask in parts, or by a filter");
             (Err(Refusal::new(Code::BadRequest, why)), true)
         } else {
-            (answer(&handler, &line).await, false)
+            (beside_signs_of_life(answer(&handler, &line), &mut writing).await, false)
         };
         match timeout(IDLE, writing.write_all(&write_answer(&answer))).await {
             Ok(Ok(())) if !last => {}
             Ok(Ok(()) | Err(_)) | Err(_) => return,
+        }
+    }
+}
+
+/// An answer, with spaces before it while it is being made. A client that has gone does not end what it asked for.
+async fn beside_signs_of_life<T>(answer: impl Future<Output = T>, client: &mut OwnedWriteHalf) -> T {
+    tokio::pin!(answer);
+    let mut alive = interval_at(Instant::now() + ALIVE, ALIVE);
+    let mut left = MOST_ALIVE;
+    loop {
+        tokio::select! {
+            biased;
+            answer = &mut answer => return answer,
+            _ = alive.tick(), if left > 0 => {
+                let is_sent = client.try_write(b" ").is_ok();
+                left = if is_sent { left - 1 } else { 0 };
+            }
         }
     }
 }
@@ -145,8 +169,9 @@ fn bind(state_dir: &Path) -> Result<(UnixListener, Bound), BindError> {
         if !may_ask(found.uid()) && rustix::process::geteuid().as_raw() != 0 {
             return Err(BindError::Foreign(found.uid()));
         }
-        match with_short(&path, |short| std::os::unix::net::UnixStream::connect(short)) {
+        match with_short(&path, |short| connect_within(short, Duration::from_secs(1))) {
             Ok(_) => return Err(BindError::InUse),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(BindError::InUse),
             Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
             Err(error) => return Err(error.into()),
         }

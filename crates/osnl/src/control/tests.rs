@@ -15,6 +15,8 @@ use super::*;
 use crate::daemon::DaemonState;
 use crate::journal::memory::{MemoryJournal, MemoryLimits};
 
+const SOON: std::time::Duration = std::time::Duration::from_secs(20);
+
 struct Serving {
     task: JoinSet<()>,
     stop: CancellationToken,
@@ -35,7 +37,7 @@ impl Serving {
         let path = state_dir.to_owned();
         blocking(move || {
             osnl_testkit::wait_until(std::time::Duration::from_secs(10), "the socket answers", || {
-                Client::connect(&path).is_ok()
+                Client::connect(&path, SOON).is_ok()
             });
         })
         .await;
@@ -115,7 +117,8 @@ async fn a_folder_whose_path_is_longer_than_an_address_will_do() {
     let serving = Serving::start(&state_dir).await;
     let asked = state_dir.clone();
     let answer =
-        blocking(move || Client::connect(&asked).unwrap().ask(&Request::Status {}, None).unwrap()).await;
+        blocking(move || Client::connect(&asked, SOON).unwrap().ask(&Request::Status {}, None).unwrap())
+            .await;
     assert_eq!(answer["running"], true);
     // A second daemon finds that the place is taken, by the same way round.
     let mut second = Serving::begin(&state_dir);
@@ -181,13 +184,13 @@ async fn many_clients_are_answered_and_those_that_say_nothing_keep_nobody_waitin
     let serving = Serving::start(folder.path()).await;
     let path = folder.path().to_owned();
     blocking(move || {
-        let _silent: Vec<_> = (0..10).map(|_| Client::connect(&path).unwrap()).collect();
+        let _silent: Vec<_> = (0..10).map(|_| Client::connect(&path, SOON).unwrap()).collect();
         // More than are served at once: the others wait for their turn.
         let threads: Vec<_> = (0..20)
             .map(|_| {
                 let path = path.clone();
                 std::thread::spawn(move || {
-                    let mut client = Client::connect(&path).unwrap();
+                    let mut client = Client::connect(&path, SOON).unwrap();
                     for _ in 0..10 {
                         let status: Status = client.ask_for(&Request::Status {}, None).unwrap();
                         assert!(status.healthy);
@@ -199,4 +202,43 @@ async fn many_clients_are_answered_and_those_that_say_nothing_keep_nobody_waitin
     })
     .await;
     serving.end().await;
+}
+
+/// 18.1: the time-out bounds silence. What takes longer is waited for as long as there are signs of life.
+#[tokio::test]
+async fn a_request_that_takes_longer_than_the_patience_gets_its_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Arc::new(DaemonState::new(&[], &[]));
+    let mut inbox = daemon.inbox().unwrap();
+    let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(10), Arc::default()));
+    let handler = Arc::new(ControlHandler::of_daemon(Store::Memory(journal), daemon, Arc::default()));
+    let (mut task, stop) = (JoinSet::new(), CancellationToken::new());
+    task.spawn(ControlSocket::new(folder.path().to_owned(), handler).run(stop.clone()));
+    let path = folder.path().to_owned();
+    let patience = std::time::Duration::from_millis(700);
+    let asking = spawn_blocking(move || {
+        osnl_testkit::wait_until(SOON, "the socket answers", || Client::connect(&path, patience).is_ok());
+        let mut client = Client::connect(&path, patience).unwrap();
+        let begun = std::time::Instant::now();
+        let answer = client.ask(&Request::Reload { by: "eve".to_owned() }, None);
+        (answer, begun.elapsed())
+    });
+    // Both are under way until the other client has had ten signs of life.
+    let path = socket_path(folder.path());
+    let watching = spawn_blocking(move || {
+        let mut stream = UnixStream::connect(path).unwrap();
+        stream.write_all(b"{\"v\": 1, \"verb\": \"reload\", \"by\": \"eve\"}\n").unwrap();
+        let mut signs = [0; 10];
+        stream.read_exact(&mut signs).unwrap();
+        assert_eq!(signs, [b' '; 10]);
+    });
+    let reloads = [inbox.recv().await.unwrap(), inbox.recv().await.unwrap()];
+    watching.await.unwrap();
+    drop((reloads, inbox));
+    let (answer, took) = asking.await.unwrap();
+    let Err(AskError::Refused(refusal)) = answer else { panic!("{answer:?}") };
+    assert!(refusal.message.contains("the daemon is ending"), "{refusal}");
+    assert!(took > patience * 2, "{took:?}");
+    stop.cancel();
+    while task.join_next().await.is_some() {}
 }

@@ -155,7 +155,7 @@ impl DaemonState {
     }
 
     /// The requests; given to the daemon that runs, once.
-    pub(super) fn inbox(&self) -> Option<mpsc::Receiver<Asked>> {
+    pub(crate) fn inbox(&self) -> Option<mpsc::Receiver<Asked>> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 

@@ -1,11 +1,10 @@
 //! The flags of `osnl quarantine`.
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use crate::flags::{BetweenArgs, FormatArgs, HowArgs, PlaceArgs, duration};
+use crate::flags::{BetweenArgs, FormatArgs, HowArgs, PlaceArgs};
 
 /// `osnl quarantine` and its commands.
 #[derive(Debug, Args)]
@@ -53,9 +52,6 @@ pub(crate) struct WhichArgs {
 /// The flags that every command takes.
 #[derive(Debug, Args)]
 pub(crate) struct AskArgs {
-    /// Wait at most so long for an answer
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
-    pub(crate) timeout: Duration,
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
     #[command(flatten)]
@@ -106,9 +102,6 @@ pub(crate) struct QuarantineExportArgs {
     /// The new file to write [default: stdout]
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
-    /// Wait at most so long for an answer
-    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
-    pub(crate) timeout: Duration,
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
 }

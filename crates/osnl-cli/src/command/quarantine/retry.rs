@@ -19,7 +19,7 @@ const AT_ONCE: usize = 50;
 
 pub(super) fn run(args: &QuarantineRetryArgs) -> Result<Exit, NoAnswer> {
     let mut filter = named(&args.which, args.how.all)?;
-    let mut respondent = Respondent::within(&args.ask.place, args.ask.timeout)?;
+    let mut respondent = Respondent::of(&args.ask.place)?;
     let conf = configuration(&args.ask.place)?;
     let mut changes = QuarantineChanges { dry_run: args.how.dry_run, ..QuarantineChanges::default() };
     let wanted = std::mem::take(&mut filter.ids);
@@ -44,7 +44,7 @@ pub(super) fn run(args: &QuarantineRetryArgs) -> Result<Exit, NoAnswer> {
 
 /// Rules are in a configuration only.
 fn configuration(place: &PlaceArgs) -> Result<Native, NoAnswer> {
-    let PlaceArgs { config_file, config_dir, state_dir, journal } = place;
+    let PlaceArgs { config_file, config_dir, state_dir, journal, .. } = place;
     if state_dir.is_some() || journal.is_some() {
         let why = "the rules decide what becomes of a message: name the configuration with -c";
         return Err(NoAnswer::new(Exit::Usage, why));

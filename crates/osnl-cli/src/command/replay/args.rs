@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgGroup, Args};
 
 use crate::command::saved_events::PickArgs;
-use crate::flags::{CheckArgs, Format};
+use crate::flags::{CheckArgs, Format, PatienceArgs};
 
 /// The flags of `osnl replay`.
 #[derive(Debug, Args)]
@@ -15,8 +15,7 @@ use crate::flags::{CheckArgs, Format};
 #[command(override_usage = "osnl replay [OPTIONS] FILE... | --journal | --id ID | --since TIME ...")]
 #[command(
     after_help = "Ends with 0 if a rule fires, with --live if something was appended; else 1; 69 without a journal.\n\n\
-    Examples:\n  osnl replay --since 2h --rule forget-ports\n  \
-    osnl replay --state dead --fired forget-ports --rule forget-ports --live"
+    Example:\n  osnl replay --state dead --fired forget-ports --rule forget-ports --live"
 )]
 pub(crate) struct ReplayArgs {
     /// Events as JSON: saved by osnl tap, for osnl send, or plain; - is stdin
@@ -49,6 +48,8 @@ pub(crate) struct ReplayArgs {
     /// text for people, or json: an object a line
     #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT", hide_possible_values = true)]
     pub(super) format: Format,
+    #[command(flatten)]
+    pub(super) patience: PatienceArgs,
     #[command(flatten, next_help_heading = "Configuration")]
     pub(super) of: CheckArgs,
     #[command(flatten, next_help_heading = "Of the journal")]

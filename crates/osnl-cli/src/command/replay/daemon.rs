@@ -1,6 +1,7 @@
 //! Appending by way of the daemon that has the journal.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use osnl::control::{Again, AskError, Client, LONGEST_REQUEST, Reached, Replayed, Request, Where, reach};
 use osnl::journal::sqlite::SqliteJournal;
@@ -22,13 +23,14 @@ pub(super) struct Daemon(Client, PathBuf);
 
 impl Daemon {
     /// The one that has this journal, if one has.
-    pub(super) fn of(conf: &Native, journal: &Path) -> Result<Option<Self>, Refusal> {
+    pub(super) fn of(conf: &Native, journal: &Path, patience: Duration) -> Result<Option<Self>, Refusal> {
         if SqliteJournal::holder(journal).is_none() {
             return Ok(None);
         }
         let place =
             Where { state_dir: conf.state_folder(), journal: Some(journal.to_owned()), ..Where::default() };
-        let reached = app::block_on(reach(&place)).map_err(|error| (Exit::Failed, error.to_string()))?;
+        let reached =
+            app::block_on(reach(&place, patience)).map_err(|error| (Exit::Failed, error.to_string()))?;
         match reached.map_err(|error| (Exit::Unavailable, error.to_string()))? {
             Reached::Daemon(client, _) => Ok(Some(Self(client, journal.to_owned()))),
             // It has ended meanwhile.

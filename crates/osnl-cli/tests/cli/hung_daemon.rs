@@ -1,0 +1,114 @@
+//! 18.1: a daemon that hangs is named within the time-out, with the next step; one that works is waited for.
+
+use std::fs;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use osnl_testkit::wait_until;
+use tempfile::TempDir;
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// A daemon whose broker is away: the control socket does not need one.
+struct Rig {
+    home: TempDir,
+    daemon: Child,
+}
+
+impl Rig {
+    fn start(journal: &str) -> Self {
+        let home = crate::private_folder().unwrap();
+        let text = format!(
+            "[DEFAULT]\nstate_dir = {0}\n[journal]\n{journal}\n[listener:nova]\ntransport_url = rabbit://127.0.0.1:1/\n\
+             exchange = nova\n[rule:r]\nactions = log\n[action:log]\ndriver = file\npath = {0}/log.jsonl\n",
+            home.path().display(),
+        );
+        fs::write(home.path().join("a.conf"), text).unwrap();
+        let daemon = command(&home, &["run", "-c", "a.conf"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let rig = Self { home, daemon };
+        wait_until(SOON, "it answers", || rig.say(&["reload", "-c", "a.conf"]).status.success());
+        rig
+    }
+
+    fn say(&self, args: &[&str]) -> Output {
+        command(&self.home, args).output().unwrap()
+    }
+
+    fn signal(&self, name: &str) {
+        let script = ["-c", "kill -s \"$1\" -- \"$2\"", "sh", name, &self.daemon.id().to_string()];
+        assert!(Command::new("sh").args(script).status().unwrap().success());
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        let _ = self.daemon.kill();
+        let _ = self.daemon.wait();
+    }
+}
+
+fn command(home: &TempDir, args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_osnl"));
+    command.env_clear().env("HOME", home.path()).current_dir(home.path()).stdin(Stdio::null()).args(args);
+    command
+}
+
+#[test]
+fn a_hung_daemon_is_named_by_every_command_that_asks_it() {
+    let rig = Rig::start("allow_volatile = yes");
+    let process = rig.daemon.id();
+    let commands: [&[&str]; 8] = [
+        &["status"],
+        &["status", "--format", "json"],
+        &["reload"],
+        &["deliveries", "list"],
+        &["deliveries", "show", "17.0"],
+        &["deliveries", "retry", "--all"],
+        &["deliveries", "pause", "log"],
+        &["quarantine", "list"],
+    ];
+    rig.signal("STOP");
+    for args in commands {
+        let begun = Instant::now();
+        let output = rig.say(&[args, &["-c", "a.conf", "--timeout", "300ms"]].concat());
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(69), "{args:?}: {said}");
+        let expected = format!(
+            "osnl: error: osnl (process {process}) holds the journal but has not answered for 300ms. It may be hung: \
+             systemctl status osnl; kill -ABRT {process}. A signal has stopped it; to let it go on: kill -CONT {process}\n"
+        );
+        assert_eq!(said, expected, "{args:?}");
+        assert!(output.stdout.is_empty(), "{args:?}");
+        assert!(begun.elapsed() < Duration::from_secs(10), "{args:?}");
+    }
+    rig.signal("CONT");
+    wait_until(SOON, "it answers again", || rig.say(&["reload", "-c", "a.conf"]).status.success());
+}
+
+/// The queue of connections of a process that accepts none fills up: a connect would wait for ever.
+#[test]
+fn a_daemon_that_accepts_no_connection_any_more_is_named_too() {
+    let rig = Rig::start("connection = memory://");
+    rig.signal("STOP");
+    let socket = rig.home.path().join("control.sock");
+    let mut waiting = Vec::new();
+    loop {
+        let socket = socket.clone();
+        let (sender, connected) = std::sync::mpsc::channel();
+        std::thread::spawn(move || sender.send(std::os::unix::net::UnixStream::connect(socket)));
+        match connected.recv_timeout(Duration::from_secs(2)) {
+            Ok(stream) => waiting.push(stream.unwrap()),
+            Err(_) => break,
+        }
+    }
+    let output = rig.say(&["status", "-c", "a.conf", "--timeout", "1s"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(69), "{said}");
+    assert!(said.contains("osnl has not answered for 1 s at "), "{said}");
+    assert!(said.contains("It may be hung: systemctl status osnl"), "{said}");
+    rig.signal("CONT");
+}
