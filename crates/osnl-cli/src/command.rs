@@ -3,6 +3,7 @@
 mod asking;
 pub(crate) mod check;
 pub(crate) mod config;
+mod confirm;
 pub(crate) mod deliveries;
 pub(crate) mod demo;
 pub(crate) mod events;

@@ -5,8 +5,10 @@ pub(crate) mod moment;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{ArgAction, Args, ValueEnum};
 use jiff::Timestamp;
+use osnl::journal::sqlite::Phase;
 use osnl_config::size;
 use osnl_model::{Budget, DecodeError, Pattern, Secret};
 
@@ -132,6 +134,12 @@ pub(crate) fn unread(error: &DecodeError) -> String {
         }
         other => other.to_string(),
     }
+}
+
+/// Returns the reader of the states of deliveries: their words with hyphens, groups of them, and former names.
+pub(crate) fn states() -> PossibleValuesParser {
+    let former = PossibleValue::new("nothing-to-do").hide(true);
+    PossibleValuesParser::new(Phase::NAMES.into_iter().map(PossibleValue::new).chain([former]))
 }
 
 pub(crate) fn rate(text: &str) -> Result<f64, String> {

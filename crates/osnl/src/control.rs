@@ -12,7 +12,7 @@
 //! | verb | takes | answers |
 //! | --- | --- | --- |
 //! | `status` | | [`Status`] |
-//! | `list` | `filter`, `after`, `limit` | [`List`] |
+//! | `list` | `filter`, `order`, `after`, `limit` | [`List`] |
 //! | `show` | `id`, `raw` | [`Show`] |
 //! | `retry` | `filter`, `out_of_order`, `dry_run`, `by` | [`Changes`] |
 //! | `discard`, `release` | `filter`, `dry_run`, `by` | [`Changes`] |
@@ -58,7 +58,7 @@ pub use self::quarantine::{
 };
 pub use self::reach::{ReachError, Reached, Where, reach};
 pub use self::refusal::{Code, Refusal};
-pub use self::request::{MOST_LISTED, Request, Which};
+pub use self::request::{ListOrder, MOST_LISTED, Request, Which};
 pub use self::silence::Silence;
 pub use self::socket::ControlSocket;
 

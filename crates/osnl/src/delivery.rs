@@ -135,7 +135,8 @@ impl DeliveryLoop {
         settings: DeliverySettings,
         counters: Arc<Counters>,
     ) -> Self {
-        let gauges = Gauges { target: action.target().into(), ..Gauges::default() };
+        let max_attempts = settings.policy.max_attempts.get().into();
+        let gauges = Gauges { target: action.target().into(), max_attempts, ..Gauges::default() };
         let setup =
             Setup { action: action.clone(), settings, preparation: Preparation::default(), fallback: None };
         let remote = Remote::new(setup);
@@ -316,6 +317,7 @@ impl DeliveryLoop {
     /// Keeps what an attempt has done so far, before its claim may end.
     fn heard(&self, mut verdicts: Vec<Verdict>) -> Wake {
         for Verdict { id, event, result, .. } in &mut verdicts {
+            self.gauges.ends(*id);
             self.in_hand.attempted(self.key(*id, event));
             if result.is_err()
                 && let Some(kept) = event.progressed()
@@ -330,6 +332,7 @@ impl DeliveryLoop {
 
     fn begin(&self, call: Vec<(DeliveryId, Event)>) -> BoxFuture<'static, Attempt> {
         let (ids, events): (Vec<_>, Vec<_>) = call.into_iter().unzip();
+        self.gauges.begins(&ids);
         self.counters.attempts.add(u64::try_from(ids.len()).unwrap_or(u64::MAX));
         let (action, journal) = (self.action.clone(), self.journal.clone());
         let keys = ids.iter().zip(&events).map(|(id, event)| self.key(*id, event)).collect();
@@ -349,6 +352,7 @@ impl DeliveryLoop {
     fn change_setup(&mut self) -> Arc<dyn Action> {
         let Setup { action, settings, preparation, fallback } = self.setups.borrow_and_update().clone();
         *self.gauges.target.lock().unwrap_or_else(PoisonError::into_inner) = action.target();
+        self.gauges.max_attempts.store(settings.policy.max_attempts.get(), Ordering::Relaxed);
         (self.settings, self.preparation, self.fallback) = (settings, preparation, fallback);
         std::mem::replace(&mut self.action, action)
     }

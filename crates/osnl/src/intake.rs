@@ -21,7 +21,7 @@ pub(crate) use self::parts::Parts;
 use self::places::Places;
 pub use self::swap::LiveRules;
 use crate::in_hand::InHand;
-use crate::journal::{Begin, Entry, Journal, NewDelivery, Obstacle, Permit, Receipt, Settle};
+use crate::journal::{Begin, Entry, Journal, NewDelivery, Obstacle, Permit, Receipt, Settle, Subject};
 use crate::metrics::Counters;
 use crate::received::Received;
 use crate::rule::{Decided, Guards, KeySource, Mode, Rule, RuleMismatch, RuleSet, WhenMismatch};
@@ -212,6 +212,7 @@ impl RuleEngine {
                     ordered: !rule.unordered.contains(action),
                     told: None,
                     begin,
+                    subject: Subject::default(),
                 });
                 deliveries.extend(instead);
             }
@@ -347,7 +348,7 @@ impl Intake for RuleEngine {
         }
         let parts = Parts::of_notification(notification);
         let mut failed = decisions.failed;
-        let deliveries: Vec<NewDelivery> = decisions
+        let mut deliveries: Vec<NewDelivery> = decisions
             .decided
             .into_iter()
             .flat_map(|decided| match decided {
@@ -363,6 +364,7 @@ impl Intake for RuleEngine {
             return Receipt::complete(Settle::Acknowledge);
         }
         self.counters.matched.increment();
+        parts.name(&mut deliveries);
         let entry =
             Entry { received: Arc::new(received), notification: names.notification().clone(), deliveries };
         self.with_permit(|places| self.journal.append(places.next(), entry))

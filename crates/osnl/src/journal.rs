@@ -304,6 +304,17 @@ pub struct NewDelivery {
     pub told: Option<Arc<Enriched>>,
     /// The state in which it begins.
     pub begin: Begin,
+    /// The resource that it is about, for an operator.
+    pub subject: Subject,
+}
+
+/// A resource by the words that an operator knows it by; empty where the message does not say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Subject {
+    /// Its id.
+    pub id: Option<String>,
+    /// Its name.
+    pub name: Option<String>,
 }
 
 impl NewDelivery {
@@ -317,6 +328,7 @@ impl NewDelivery {
             ordered: true,
             told: None,
             begin: Begin::Live,
+            subject: Subject::default(),
         }
     }
 }

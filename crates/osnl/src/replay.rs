@@ -16,6 +16,7 @@ use osnl_model::{Emission, Framing, Notification};
 use osnl_transport::Properties;
 
 use crate::explain::{Content, Effect, Ruling, Subject, Verdict, explain};
+use crate::intake::Parts;
 use crate::journal::sqlite::{Row, State};
 use crate::journal::{Begin, Entry, Journal, NewDelivery, Receipt, Settle};
 use crate::native::{Native, Preview};
@@ -158,6 +159,7 @@ pub fn plan(conf: &Native, source: Source, rules: &[String], listener: Option<&s
                         Mode::Live => Begin::Live,
                         Mode::Shadow => Begin::Shadow,
                     },
+                    subject: Default::default(),
                 },
                 before: before
                     .clone()
@@ -276,7 +278,7 @@ fn planned_entry(planned: &Planned, how: Live) -> Option<Entry> {
 pub(crate) fn entry(
     received: Received,
     notification: &Notification,
-    deliveries: Vec<NewDelivery>,
+    mut deliveries: Vec<NewDelivery>,
     how: Live,
 ) -> Entry {
     // What can be read as a notification can be read to be sent, but for texts that are none: these stay as they are.
@@ -284,6 +286,7 @@ pub(crate) fn entry(
     let (notification, mut received) = renewed.unwrap_or_else(|| (notification.clone(), received));
     received.origin.redelivered = false;
     received.origin.received = SystemTime::now();
+    Parts::of_notification(&notification).name(&mut deliveries);
     Entry { received: Arc::new(received), notification: Arc::new(notification), deliveries }
 }
 

@@ -1,23 +1,19 @@
 //! `osnl deliveries`: what the journal holds, and what becomes of it.
 
 mod args;
+mod list;
 mod show;
 pub(super) mod who;
 
-use std::io::{IsTerminal as _, Write as _};
-
-use osnl::control::{Changes, Delivery, List, Paused, Request, Which};
+use osnl::control::{Changes, Paused, Request, Which};
 
 pub(crate) use self::args::DeliveriesArgs;
 use self::args::{ChangeArgs, DeliveriesCommand, FilterArgs};
 pub(super) use self::who::asks;
-use super::asking::{
-    NoAnswer, Respondent, age, breadth, clean, print, print_json, print_tinted, short, table,
-};
+use super::asking::{NoAnswer, Respondent, clean, print, print_json};
+use super::confirm::agreed;
 use crate::exit::Exit;
 use crate::flags::{Format, PlaceArgs};
-use crate::output;
-use crate::terminal::{self, Tone};
 
 pub(crate) fn run(args: &DeliveriesArgs) -> Exit {
     asked(&args.command).unwrap_or_else(|error| error.complain())
@@ -26,18 +22,7 @@ pub(crate) fn run(args: &DeliveriesArgs) -> Exit {
 fn asked(command: &DeliveriesCommand) -> Result<Exit, NoAnswer> {
     let by = asks;
     match command {
-        DeliveriesCommand::List(args) => {
-            let request = Request::List {
-                filter: which(&args.ids, &args.filter),
-                after: args.after.clone(),
-                limit: args.limit,
-            };
-            let list: List = Respondent::of(&args.place)?.ask(&request)?;
-            Ok(match args.format.format {
-                Format::Json => print_json(&list),
-                Format::Text => print_tinted(&listed(&list, terminal::columns()), tint),
-            })
-        }
+        DeliveriesCommand::List(args) => list::run(args),
         DeliveriesCommand::Show(args) => show::run(args),
         DeliveriesCommand::Retry(args) => change(&args.change, false, &|filter, dry_run| Request::Retry {
             filter,
@@ -78,7 +63,9 @@ fn change(args: &ChangeArgs, ask: bool, request: &dyn Fn(Which, bool) -> Request
     if ask && !args.how.dry_run {
         let would: Changes = respondent.ask(&request(filter.clone(), true))?;
         let count = would.changed + would.under_way;
-        if count > 0 && !agreed(count)? {
+        let (what, ends) = (deliveries(count), "their effects will never happen");
+        let question = format!("discard {what}? {ends}");
+        if count > 0 && !agreed(&question, &format!("{what} would be discarded: {ends}"))? {
             return Ok(Exit::Failed);
         }
     }
@@ -89,22 +76,6 @@ fn change(args: &ChangeArgs, ask: bool, request: &dyn Fn(Which, bool) -> Request
         Format::Text => print(&changed(&request, &changes)),
     };
     Ok(if printed == Exit::Done && changes.refused > 0 { Exit::Failed } else { printed })
-}
-
-#[expect(clippy::print_stderr, reason = "a question is no output")]
-fn agreed(count: u64) -> Result<bool, NoAnswer> {
-    let ends = "their effects will never happen";
-    if !std::io::stdin().is_terminal() {
-        let why =
-            format!("{} would be discarded: {ends}; --yes does it, --dry-run shows it", deliveries(count));
-        return Err(NoAnswer::new(Exit::Usage, why));
-    }
-    eprint!("discard {}? {ends} [y/N] ", deliveries(count));
-    // A question that nobody sees is answered by no.
-    let _ = std::io::stderr().flush();
-    let mut line = String::new();
-    let read = std::io::stdin().read_line(&mut line);
-    Ok(read.is_ok() && matches!(line.trim(), "y" | "Y" | "yes"))
 }
 
 fn pause(place: &PlaceArgs, format: Format, request: &Request) -> Result<Exit, NoAnswer> {
@@ -118,7 +89,7 @@ fn pause(place: &PlaceArgs, format: Format, request: &Request) -> Result<Exit, N
             "{action} is paused: no attempt begins, deliveries wait; osnl deliveries resume {action}\n"
         ),
         (Some(since), false) => format!("{action} is paused already, since {since}\n"),
-        (None, true) => format!("{action} goes on\n"),
+        (None, true) => format!("{action} is resumed\n"),
         (None, false) => format!("{action} was not paused\n"),
     }))
 }
@@ -130,91 +101,15 @@ fn which(ids: &[String], filter: &FilterArgs) -> Which {
         event: filter.event,
         rule: filter.rule.clone(),
         action: filter.action.clone(),
-        states: filter.state.clone(),
+        phases: filter.state.clone(),
+        status: filter.status.clone(),
+        text: filter.text.clone(),
         resource: filter.resource.clone(),
         event_type: filter.event_type.clone(),
         since,
         until,
+        ..Which::default()
     }
-}
-
-fn listed(list: &List, columns: Option<usize>) -> String {
-    let states: Vec<String> =
-        list.totals.by_state.iter().map(|(state, count)| format!("{count} {state}")).collect();
-    let mut text = String::new();
-    if !list.deliveries.is_empty() {
-        let heads = ["ID", "STATE", "AGE", "ACTION", "RULE", "EVENT TYPE", "RESOURCE", "ATTEMPTS", "REASON"];
-        let mut rows = vec![heads.map(str::to_owned).to_vec()];
-        rows.extend(list.deliveries.iter().map(row));
-        text = fitted(rows, columns);
-    }
-    text.push_str(&match list.totals.all {
-        0 => "no deliveries\n".to_owned(),
-        all => format!("{}: {}\n", deliveries(all), states.join(", ")),
-    });
-    if let Some(next) = &list.next {
-        text.push_str(&format!("{} shown; the next page: --after {next}\n", list.deliveries.len()));
-    }
-    text
-}
-
-/// The table; on a terminal that is too narrow for it, what names a delivery, and below that what it is about and why it is
-/// where it is.
-fn fitted(mut rows: Vec<Vec<String>>, columns: Option<usize>) -> String {
-    const NAMED: usize = 6;
-    let Some(columns) = columns.filter(|columns| breadth(&rows) > *columns) else { return table(&rows) };
-    let below: Vec<Vec<String>> = rows.iter_mut().map(|row| row.split_off(NAMED)).collect();
-    let mut lines = table(&rows).lines().map(str::to_owned).collect::<Vec<_>>().into_iter();
-    let mut text = lines.next().unwrap_or_default() + "\n";
-    for (line, below) in lines.zip(below.iter().skip(1)) {
-        text.push_str(&format!("{line}\n"));
-        let parts =
-            below.iter().zip(["", "attempts ", ""]).filter(|(part, _)| !["-", "0"].contains(&part.as_str()));
-        let parts: Vec<String> = parts.map(|(part, name)| format!("{name}{part}")).collect();
-        if !parts.is_empty() {
-            text.push_str(&format!("      {}\n", short(&parts.join(", "), columns.saturating_sub(6))));
-        }
-    }
-    text
-}
-
-/// The heading, and of each delivery the state.
-fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
-    const STATES: [(&str, Tone); 7] = [
-        ("dead", Tone::Bad),
-        ("held", Tone::Warn),
-        ("delivered", Tone::Good),
-        ("nothing-to-do", Tone::Dim),
-        ("discarded", Tone::Dim),
-        ("waiting", Tone::Plain),
-        ("ready", Tone::Plain),
-    ];
-    match line.starts_with("ID ") {
-        true => output::all(Tone::Dim, line),
-        false => line.split_once(' ').and_then(|(id, _)| {
-            id.contains('.').then_some(())?;
-            output::word(line, &STATES)
-        }),
-    }
-}
-
-fn row(delivery: &Delivery) -> Vec<String> {
-    let or_none =
-        |text: &Option<String>, most| text.as_deref().map_or("-".to_owned(), |text| short(text, most));
-    vec![
-        delivery.id.clone(),
-        delivery.state.clone(),
-        age(delivery.age_seconds),
-        short(&delivery.action, 20),
-        short(&delivery.rule, 24),
-        or_none(&delivery.event_type, 32),
-        or_none(&delivery.resource, 36),
-        match (delivery.attempts, delivery.failed_attempts) {
-            (used, failed) if failed > used => format!("{used} of {failed}"),
-            (used, _) => used.to_string(),
-        },
-        or_none(&delivery.reason, 80),
-    ]
 }
 
 fn changed(request: &Request, changes: &Changes) -> String {

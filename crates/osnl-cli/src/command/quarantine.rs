@@ -6,7 +6,7 @@
 mod args;
 mod retry;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 
 use base64::Engine as _;
@@ -20,6 +20,7 @@ use super::asking::{
     NoAnswer, Respondent, age, breadth, clean, print, print_bytes, print_json, print_tinted, short, table,
     table_within,
 };
+use super::confirm::agreed;
 use super::deliveries::asks;
 use crate::exit::Exit;
 use crate::flags::Format;
@@ -90,26 +91,14 @@ fn discard(args: &QuarantineDiscardArgs) -> Result<Exit, NoAnswer> {
     // By number somebody has looked at each of them.
     if args.which.ids.is_empty() && !args.yes && !args.how.dry_run {
         let would: QuarantineChanges = respondent.ask(&request(true))?;
-        if would.changed > 0 && !agreed(would.changed)? {
+        let what = messages(would.changed);
+        let question = format!("delete {what} for good?");
+        if would.changed > 0 && !agreed(&question, &format!("{what} would be deleted for good"))? {
             return Ok(Exit::Failed);
         }
     }
     let changes: QuarantineChanges = respondent.ask(&request(args.how.dry_run))?;
     Ok(printed(&changes, "discarded", args.ask.format.format))
-}
-
-#[expect(clippy::print_stderr, reason = "a question is no output")]
-fn agreed(count: u64) -> Result<bool, NoAnswer> {
-    if !std::io::stdin().is_terminal() {
-        let why = format!("{} would be deleted for good; --yes does it, --dry-run shows it", messages(count));
-        return Err(NoAnswer::new(Exit::Usage, why));
-    }
-    eprint!("delete {} for good? [y/N] ", messages(count));
-    // A question that nobody sees is answered by no.
-    let _ = std::io::stderr().flush();
-    let mut line = String::new();
-    let read = std::io::stdin().read_line(&mut line);
-    Ok(read.is_ok() && matches!(line.trim(), "y" | "Y" | "yes"))
 }
 
 /// Prints which changes were made and which were not.

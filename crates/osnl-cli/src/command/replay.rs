@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use osnl::explain::{Ruling, Subject};
 use osnl::journal::Journal as _;
-use osnl::journal::sqlite::{Row, SqliteJournal, State};
+use osnl::journal::sqlite::{Moment, Phase, Row, SqliteJournal, State};
 use osnl::metrics::Counters;
 use osnl::native::{JournalConf, Native, Preview};
 use osnl::replay::{self, Live, Planned, Source, Wish};
@@ -234,7 +234,7 @@ fn before(wish: &Wish) -> String {
     };
     let what = match row.state {
         State::Delivered => "delivered before,",
-        State::NothingToDo => "nothing was to do before,",
+        State::NothingToDo => "no action needed before,",
         State::Shadow => "only recorded before (mode = shadow),",
         State::Discarded => "discarded before,",
         State::Dead => "given up before,",
@@ -272,6 +272,7 @@ fn row(row: &Row) -> Value {
         "id": row.id.to_string(),
         "rule": row.rule,
         "state": row.state.name(),
+        "phase": Phase::of_row(row, &Moment::default()).word(),
         "ended": row.ended.map(time),
         "failed_attempts": row.tries,
         "reason": row.reason,

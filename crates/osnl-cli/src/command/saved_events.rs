@@ -7,9 +7,8 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use clap::{Args, ValueEnum};
-use osnl::journal::DeliveryId;
-use osnl::journal::sqlite::{Filter, Kept, OpenError, Reader, State};
+use clap::Args;
+use osnl::journal::sqlite::{About, Filter, Kept, OpenError, Phase, Reader};
 use osnl::native::{JournalConf, Native};
 use osnl::saved::{self, Saved};
 use osnl_config::nearest;
@@ -20,7 +19,7 @@ pub(super) use self::shown::{
 use super::check::meaning;
 use super::sources;
 use crate::exit::Exit;
-use crate::flags::{CheckArgs, moment as moments};
+use crate::flags::{CheckArgs, moment as moments, states};
 
 /// Why a command ends, and with which status. One line for each thing that is wrong.
 pub(super) type Refusal = (Exit, String);
@@ -28,9 +27,9 @@ pub(super) type Refusal = (Exit, String);
 /// Which events of the journal.
 #[derive(Debug, Args)]
 pub(crate) struct PickArgs {
-    /// By its number, or that of a delivery: 17, or 17.0
-    #[arg(long, value_name = "ID", value_parser = id)]
-    pub(super) id: Vec<Id>,
+    /// Event (17), delivery (17.0), message id, resource id or name
+    #[arg(long, value_name = "ID")]
+    pub(super) id: Vec<String>,
     /// Only this event type
     #[arg(long, value_name = "NAME")]
     pub(super) event_type: Option<String>,
@@ -40,12 +39,12 @@ pub(crate) struct PickArgs {
     /// For this action
     #[arg(long, value_name = "ACTION")]
     pub(super) action: Option<String>,
-    /// About this resource, by its key
-    #[arg(long, value_name = "KEY")]
+    /// About this resource: its id, its name, or its order key
+    #[arg(long, value_name = "ID")]
     pub(super) resource: Option<String>,
-    /// With a delivery in this state, such as dead; repeated: any of them
-    #[arg(long, value_name = "STATE", hide_possible_values = true)]
-    pub(super) state: Vec<StateFlag>,
+    /// With a delivery in this state, such as dead or pending; several by comma
+    #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = states(), hide_possible_values = true)]
+    pub(super) state: Vec<String>,
     /// Received since then: 2h (ago), 2026-11-20, 2026-11-20T06:30Z
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub(super) since: Option<SystemTime>,
@@ -54,48 +53,8 @@ pub(crate) struct PickArgs {
     pub(super) until: Option<SystemTime>,
 }
 
-/// A number of an event, or a delivery of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Id {
-    Event(u64),
-    Delivery(DeliveryId),
-}
-
-/// A state on the command line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum StateFlag {
-    Waiting,
-    Ready,
-    Held,
-    Dead,
-    Delivered,
-    NothingToDo,
-    Discarded,
-}
-
-impl From<StateFlag> for State {
-    fn from(flag: StateFlag) -> Self {
-        match flag {
-            StateFlag::Waiting => Self::Waiting,
-            StateFlag::Ready => Self::Ready,
-            StateFlag::Held => Self::Held,
-            StateFlag::Dead => Self::Dead,
-            StateFlag::Delivered => Self::Delivered,
-            StateFlag::NothingToDo => Self::NothingToDo,
-            StateFlag::Discarded => Self::Discarded,
-        }
-    }
-}
-
 fn moment(text: &str) -> Result<SystemTime, String> {
     moments::parse(text).map(SystemTime::from)
-}
-
-fn id(text: &str) -> Result<Id, String> {
-    let delivery = DeliveryId::parse(text).map(Id::Delivery);
-    delivery
-        .or_else(|| text.parse().ok().map(Id::Event))
-        .ok_or_else(|| "the number of an event, 17, or of a delivery, 17.0".to_owned())
 }
 
 impl PickArgs {
@@ -119,7 +78,7 @@ impl PickArgs {
         Filter {
             rule: self.fired.clone(),
             action: self.action.clone(),
-            states: self.state.iter().map(|state| (*state).into()).collect(),
+            phases: self.state.iter().filter_map(|name| Phase::named(name)).flatten().collect(),
             key: self.resource.clone(),
             event_type: self.event_type.clone(),
             since: self.since,
@@ -137,17 +96,17 @@ impl PickArgs {
         } else {
             let mut numbers = BTreeSet::new();
             for id in &self.id {
-                let filter = match id {
-                    Id::Event(number) => Filter { event: Some(*number), ..filter.clone() },
-                    Id::Delivery(id) => Filter { ids: vec![*id], ..filter.clone() },
-                };
+                let filter = Filter { about: vec![About::parse(id)], ..filter.clone() };
                 let found = reader.event_numbers(&filter, limit, last).map_err(failed)?;
                 if found.is_empty() {
-                    let shown = match id {
-                        Id::Event(number) => format!("event {number}"),
-                        Id::Delivery(id) => format!("delivery {id}"),
+                    let what = match About::parse(id) {
+                        About::Delivery(id) => format!("no delivery {id}"),
+                        About::Event(number) => format!("no event {number}"),
+                        About::Named(name) | About::Resource(name) => {
+                            format!("nothing about {}", masked(&name))
+                        }
                     };
-                    return Err((Exit::Failed, format!("the journal holds no {shown} of this kind")));
+                    return Err((Exit::Failed, format!("the journal holds {what} of this kind")));
                 }
                 numbers.extend(found);
             }

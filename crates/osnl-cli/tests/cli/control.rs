@@ -174,16 +174,18 @@ fn what_is_dead_is_shown_retried_in_order_and_discarded() {
     rig.wait("done", 1);
 
     let dead = json!({
-        "id": "1.0", "state": "dead", "received": "WHEN", "age_seconds": "NUMBER", "ended": "WHEN", "action": "roles",
+        "id": "1.0", "state": "dead", "phase": "dead", "target_held": false, "waits_for": null, "next_attempt": null,
+        "next_attempt_seconds": null, "received": "WHEN", "age_seconds": "NUMBER", "ended": "WHEN", "action": "roles",
         "rule": "r", "event_type": "port.delete.end", "resource": "12345678-1234-5678-1234-000000000001",
-        "attempts": 0, "failed_attempts": 1, "reason": "status 409: Conflict (attempt 1)", "queue": "osnl",
+        "key": "12345678-1234-5678-1234-000000000001", "resource_id": null, "resource_name": null,
+        "attempts": 0, "failed_attempts": 1, "attempts_made": 1, "attempts_counted": 0, "attempts_allowed": 1,
+        "reason": "status 409: Conflict (attempt 1)", "last_answer": null, "queue": "osnl",
         "message_id": "MESSAGE_ID", "copies": 0
     });
     let listed = rig.json(&["deliveries", "list", "--state", "dead"]);
-    let mut expected =
-        json!({"deliveries": [dead], "totals": {"all": 1, "by_state": {"dead": 1}}, "next": null});
+    let mut expected = json!({"deliveries": [dead], "totals": {"all": 1, "by_state": {"dead": 1}, "by_phase": {"dead": 1}}, "next": null});
     // Which resource a port's deletion is about is the reader's matter, and what was answered the target's.
-    for part in ["resource", "reason", "attempts", "failed_attempts", "queue"] {
+    for part in ["resource", "key", "resource_id", "reason", "attempts", "attempts_counted", "queue"] {
         expected["deliveries"][0][part] = listed["deliveries"][0][part].clone();
     }
     assert_eq!(normal(listed.clone()), expected);
@@ -199,6 +201,12 @@ fn what_is_dead_is_shown_retried_in_order_and_discarded() {
     assert!(!rig.home.path().join("control.sock").exists());
     let strip = |mut value: Value| {
         value["deliveries"].as_array_mut().unwrap().iter_mut().for_each(|row| row["age_seconds"] = json!(0));
+        // Only a daemon knows the settings of its actions.
+        value["deliveries"]
+            .as_array_mut()
+            .unwrap()
+            .iter_mut()
+            .for_each(|row| row["attempts_allowed"] = json!(null));
         value
     };
     assert_eq!(strip(rig.json(&["deliveries", "list"])), strip(before));
@@ -206,9 +214,12 @@ fn what_is_dead_is_shown_retried_in_order_and_discarded() {
 
 fn filters_and_pages(rig: &mut Rig) {
     let page = rig.json(&["deliveries", "list", "--limit", "1"]);
-    assert_eq!((&page["next"], &page["totals"]["all"]), (&json!("1.0"), &json!(2)));
-    let page = rig.json(&["deliveries", "list", "--limit", "1", "--after", "1.0"]);
+    assert_eq!((&page["next"], &page["totals"]["all"]), (&json!("attention:1.0"), &json!(2)));
+    let page = rig.json(&["deliveries", "list", "--limit", "1", "--after", "attention:1.0"]);
     assert_eq!((&page["next"], &page["deliveries"][0]["id"]), (&json!(null), &json!("2.0")));
+    let page = rig.json(&["deliveries", "list", "--limit", "1", "--sort", "newest"]);
+    assert_eq!((&page["next"], &page["deliveries"][0]["id"]), (&json!("2.0"), &json!("2.0")));
+    let message = page["deliveries"][0]["message_id"].as_str().unwrap().to_owned();
     for (filter, expected) in [
         (&["--rule", "r"][..], 2),
         (&["--rule", "x"], 0),
@@ -218,6 +229,15 @@ fn filters_and_pages(rig: &mut Rig) {
         (&["--until", "1h"], 0),
         (&["--since", "2026-01-01T00:00:00Z", "1.0"], 1),
         (&["--resource", "nobody"], 0),
+        (&["--resource", "12345678-1234-5678-1234-000000000001"], 1),
+        (&["12345678-1234-5678-1234-000000000001"], 1),
+        (&[&message], 1),
+        (&["1"], 1),
+        (&["--state", "pending"], 0),
+        (&["--state", "done,held-by-guard"], 1),
+        (&["--status", "409"], 1),
+        (&["--status", "2xx"], 1),
+        (&["--text", "conflict"], 1),
     ] {
         let found = rig.json(&[&["deliveries", "list"], filter].concat());
         assert_eq!(found["totals"]["all"], expected, "{filter:?}");
@@ -236,18 +256,24 @@ fn one_is_shown(rig: &mut Rig) {
     assert!(shown["target"].as_str().unwrap().contains(&rig.sink.url("")), "{shown}");
     assert_eq!(shown["message"]["body_base64"], Value::Null);
     let text = rig.ask(&["deliveries", "show", "1.0"]);
-    text.expect(0, "rule r wants action roles", "");
+    text.expect(0, "by rule r\n", "");
+    assert_eq!(rig.ask(&["deliveries", "show", "12345678-1234-5678-1234-000000000001"]).stdout, text.stdout);
     assert!(!text.stdout.contains("S3CRET"));
     rig.ask(&["deliveries", "show", "1.0", "--raw"]).expect(0, "S3CRET", "");
     rig.ask(&["deliveries", "show", "9.0"]).expect(1, "", "there is no delivery 9.0");
+    rig.ask(&["deliveries", "show", "nobody"]).expect(1, "", "no delivery is about nobody");
+    rig.publish(2);
+    rig.wait("done", 2);
+    let several = rig.ask(&["deliveries", "show", "12345678-1234-5678-1234-000000000002"]);
+    several.expect(1, "2 deliveries: 2 delivered", "several deliveries; name one of them by its id");
 }
 
 /// Something later of the same resource was done: a retry would undo it.
 fn a_retry_keeps_the_order(rig: &mut Rig) {
     rig.sink.reply_when(|_| None);
     rig.publish(1);
-    rig.wait("done", 2);
-    rig.ask(&["deliveries", "retry", "1.0"]).expect(1, "3.0 of the same resource came later", "");
+    rig.wait("done", 3);
+    rig.ask(&["deliveries", "retry", "1.0"]).expect(1, "4.0 of the same resource came later", "");
     let refused = rig.json(&["deliveries", "retry", "1.0", "2.0", "7.0"]);
     assert_eq!((&refused["changed"], &refused["refused"]), (&json!(0), &json!(3)), "{refused}");
     rig.ask(&["deliveries", "retry", "2.0"]).expect(1, "it is delivered", "");
@@ -262,7 +288,7 @@ fn a_retry_keeps_the_order(rig: &mut Rig) {
         "1 delivery to be tried again: 1.0",
         "",
     );
-    rig.wait("done", 3);
+    rig.wait("done", 4);
 }
 
 /// By a filter, without a terminal.
@@ -279,8 +305,8 @@ fn what_is_discarded_is_chosen_and_confirmed(rig: &mut Rig) {
     );
     assert_eq!(rig.status()["targets"][0]["dead"], 1);
     let done = rig.json(&["deliveries", "discard", "--state", "dead", "--yes"]);
-    assert_eq!(done, json!({"dry_run": false, "changed": 1, "ids": ["4.0"], "refused": 0, "refusals": []}));
-    let reason = rig.json(&["deliveries", "show", "4.0"])["delivery"]["reason"].clone();
+    assert_eq!(done, json!({"dry_run": false, "changed": 1, "ids": ["5.0"], "refused": 0, "refusals": []}));
+    let reason = rig.json(&["deliveries", "show", "5.0"])["delivery"]["reason"].clone();
     assert!(reason.as_str().unwrap().starts_with("discarded by "), "{reason}");
     rig.ask(&["deliveries", "move", "1.0", "--to", "nobody"]).expect(
         1,
@@ -347,12 +373,12 @@ fn a_paused_target_waits_across_a_restart_and_status_says_so() {
     assert_eq!(rig.sink.requests().len(), 0);
 
     rig.stop("TERM");
-    rig.ask(&["deliveries", "resume", "roles"]).expect(0, "roles goes on", "");
+    rig.ask(&["deliveries", "resume", "roles"]).expect(0, "roles is resumed", "");
     rig.ask(&["deliveries", "resume", "roles"]).expect(0, "roles was not paused", "");
     rig.ask(&["deliveries", "pause", "roles"]).expect(0, "roles is paused", "");
     rig.run();
     assert_eq!(rig.sink.requests().len(), 0);
-    rig.ask(&["deliveries", "resume", "roles"]).expect(0, "roles goes on", "");
+    rig.ask(&["deliveries", "resume", "roles"]).expect(0, "roles is resumed", "");
     rig.sink.wait_for(2, SOON);
     rig.wait("done", 2);
     assert_eq!(rig.ask(&["status"]).code, Some(0));
@@ -406,7 +432,7 @@ fn the_file_of_a_stopped_daemon_is_changed_in_place() {
     // Three ways to say where it is.
     for place in [&["-c", "a.conf"][..], &["--state-dir", &home], &["--journal", &journal]] {
         let listed = rig.say(&[&["deliveries", "list", "--format", "json"], place].concat()).json();
-        assert_eq!(listed["totals"], json!({"all": 3, "by_state": {"dead": 1, "ready": 2}}), "{place:?}");
+        assert_eq!(listed["totals"]["by_state"], json!({"dead": 1, "ready": 2}), "{place:?}");
     }
     let at = |args: &[&str]| rig.say(&[args, &["--journal", &journal]].concat());
     at(&["deliveries", "move", "2.0", "--to", "other"]).expect(0, "1 delivery moved: 2.0", "");
@@ -419,7 +445,7 @@ fn the_file_of_a_stopped_daemon_is_changed_in_place() {
         "1 delivery moved: 2.0",
         "",
     );
-    rig.ask(&["deliveries", "resume", "roles"]).expect(0, "roles goes on", "");
+    rig.ask(&["deliveries", "resume", "roles"]).expect(0, "roles is resumed", "");
     rig.sink.reply_when(|_| None);
     rig.run();
     rig.wait("done", 2);
@@ -463,11 +489,11 @@ fn a_daemon_without_a_file_says_what_can_be_had() {
     rig.publish(1);
     rig.wait("pending", 2);
     let listed = rig.json(&["deliveries", "list"]);
-    assert_eq!(listed["totals"], json!({"all": 2, "by_state": {"ready": 1, "waiting": 1}}));
+    assert_eq!(listed["totals"]["by_phase"], json!({"ready": 1, "waiting": 1}));
     let refused = "memory:// keeps nothing that could be changed";
     rig.ask(&["deliveries", "discard", "--all", "--yes"]).expect(1, "", refused);
     let id = listed["deliveries"][0]["id"].as_str().unwrap().to_owned();
     rig.ask(&["deliveries", "show", &id]).expect(1, "", "memory:// keeps no history");
-    rig.ask(&["deliveries", "resume", "roles"]).expect(0, "roles goes on", "");
+    rig.ask(&["deliveries", "resume", "roles"]).expect(0, "roles is resumed", "");
     rig.sink.wait_for(2, SOON);
 }

@@ -261,7 +261,7 @@ fn what_cannot_be_explained_ends_with_the_reason_and_the_status_for_it() {
     );
     check(&["-c", "a.conf", "event.json", "--listener", "cinder"], 2, "no listener cinder");
     check(&["-c", "a.conf", "--since", "yesterday"], 2, "write 90m, 2h, 7d");
-    check(&["-c", "a.conf", "--id", "x"], 2, "the number of an event");
+    check(&["-c", "a.conf", "--id", "x"], 69, "there is no journal yet");
     check(&["-c", "wrong.conf", "event.json"], 78, "wrong.conf:2: [rule:x] nonsense: unknown option");
     check(&["-c", "memory.conf", "--journal"], 78, "memory://");
     check(&["-c", "a.conf", "--journal"], 69, "there is no journal yet");
@@ -392,6 +392,8 @@ fn the_journal_is_explained(place: &Place) {
     assert_eq!((code, stdout.as_str(), stderr.as_str()), (Some(1), "", "osnl: there is no such event\n"));
     let (code, _, stderr) = run(place, &["explain", "-c", "a.conf", "--id", "9"]);
     assert!(code == Some(1) && stderr.contains("the journal holds no event 9"), "{stderr}");
+    let (code, _, stderr) = run(place, &["explain", "-c", "a.conf", "--id", "nobody"]);
+    assert!(code == Some(1) && stderr.contains("the journal holds nothing about nobody"), "{stderr}");
 }
 
 fn said_lines(place: &Place, args: &[&str]) -> usize {

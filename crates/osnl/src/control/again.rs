@@ -153,6 +153,7 @@ impl Wanted {
             ordered: self.ordered,
             told: None,
             begin: if self.shadow { Begin::Shadow } else { Begin::Live },
+            subject: Default::default(),
         }
     }
 }

@@ -249,11 +249,11 @@ pub struct JournalStatus {
 /// Deliveries.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct List {
-    /// In the order of their numbers.
+    /// In the order that was asked for.
     pub deliveries: Vec<Delivery>,
     /// The number of deliveries that the filter matches, on this page or not.
     pub totals: Totals,
-    /// Whether there are more: the next page is that `after` this number.
+    /// Whether there are more: the next page is that `after` this.
     pub next: Option<String>,
 }
 
@@ -262,8 +262,11 @@ pub struct List {
 pub struct Totals {
     /// In all.
     pub all: u64,
-    /// States that there are.
+    /// By the old names of states. Deprecated until 1.0.
     pub by_state: BTreeMap<String, u64>,
+    /// By the words of the screens.
+    #[serde(default)]
+    pub by_phase: BTreeMap<String, u64>,
 }
 
 /// A delivery in a list.
@@ -271,8 +274,24 @@ pub struct Totals {
 pub struct Delivery {
     /// Its number, `EVENT.N`.
     pub id: String,
-    /// `waiting`, `ready`, `held`, `dead`, `delivered`, `nothing-to-do` or `discarded`.
+    /// The old name of its state: `waiting`, `ready`, `held`, `dead`, `delivered`, `nothing-to-do`, `discarded` or
+    /// `shadow`. Deprecated until 1.0.
     pub state: String,
+    /// Its state in the words of the screens, as the glossary has them.
+    #[serde(default)]
+    pub phase: String,
+    /// Whether its target is held or paused, and it waits for that.
+    #[serde(default)]
+    pub target_held: bool,
+    /// The delivery that it waits for.
+    #[serde(default)]
+    pub waits_for: Option<String>,
+    /// When its next attempt is due, after one that failed.
+    #[serde(default)]
+    pub next_attempt: Option<String>,
+    /// Seconds until then.
+    #[serde(default)]
+    pub next_attempt_seconds: Option<u64>,
     /// When its message reached us.
     pub received: String,
     /// Seconds since then.
@@ -285,14 +304,35 @@ pub struct Delivery {
     pub rule: String,
     /// The event type.
     pub event_type: Option<String>,
-    /// The resource that it is about.
+    /// Its order key. Deprecated until 1.0: it is `key`.
     pub resource: Option<String>,
-    /// Attempts on answers used up.
+    /// Its order key: deliveries of one action and key are made one after the other.
+    #[serde(default)]
+    pub key: Option<String>,
+    /// The id of the resource that it is about.
+    #[serde(default)]
+    pub resource_id: Option<String>,
+    /// The name of that resource.
+    #[serde(default)]
+    pub resource_name: Option<String>,
+    /// Attempts on answers used up. Deprecated until 1.0: it is `attempts_counted`.
     pub attempts: u32,
     /// Failed attempts of any kind.
     pub failed_attempts: u32,
-    /// Why it is dead, held or discarded.
+    /// Attempts made, those under way apart.
+    #[serde(default)]
+    pub attempts_made: u32,
+    /// Attempts that count: those during an outage do not.
+    #[serde(default)]
+    pub attempts_counted: u32,
+    /// The number of attempts that count before it is given up, where a daemon knows it.
+    #[serde(default)]
+    pub attempts_allowed: Option<u32>,
+    /// Why it is dead, held or discarded; what was done, once it is delivered.
     pub reason: Option<String>,
+    /// What was answered last to one that is open.
+    #[serde(default)]
+    pub last_answer: Option<String>,
     /// The queue it was taken from.
     pub queue: String,
     /// The message's id.
@@ -308,6 +348,18 @@ pub struct Show {
     pub delivery: Delivery,
     /// Open deliveries of the same action and resource before it.
     pub ahead: u64,
+    /// The first open deliveries of the same action and resource behind it.
+    #[serde(default)]
+    pub behind: Vec<String>,
+    /// The number of others behind it.
+    #[serde(default)]
+    pub more_behind: u64,
+    /// The other deliveries of its event; at most 20.
+    #[serde(default)]
+    pub others: Vec<Delivery>,
+    /// How long the attempt took that succeeded.
+    #[serde(default)]
+    pub took_millis: Option<u64>,
     /// The target that its action calls; unknown for a stopped daemon.
     pub target: Option<String>,
     /// The latest failed attempts, oldest first; at most 20.
@@ -323,6 +375,12 @@ pub struct Answered {
     pub at: String,
     /// The target's answer.
     pub answer: String,
+    /// The request as it was sent, secrets masked and cut to a bounded size; kept of the latest few attempts.
+    #[serde(default)]
+    pub request: Option<String>,
+    /// How long it took.
+    #[serde(default)]
+    pub took_millis: Option<u64>,
 }
 
 /// A message as it came, secrets masked.

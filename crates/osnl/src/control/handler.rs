@@ -96,8 +96,8 @@ impl ControlHandler {
     pub async fn answer(&self, request: &Request) -> Result<Value, Refusal> {
         match request {
             Request::Status {} => json(self.status().await?),
-            Request::List { filter, after, limit } => {
-                json(self.list(filter.filter()?, after.as_deref(), *limit).await?)
+            Request::List { filter, order, after, limit } => {
+                json(self.list(filter, order.order(), after.as_deref(), *limit).await?)
             }
             Request::Show { id, raw } => json(self.show(id, *raw).await?),
             Request::Retry { .. }

@@ -9,7 +9,7 @@ use super::quarantine::{MessageAgain, WhichMessages};
 use super::refusal::{Code, Refusal};
 use super::time;
 use crate::journal::DeliveryId;
-use crate::journal::sqlite::{Filter, State};
+use crate::journal::sqlite::{About, Answers, Cursor, Filter, Moment, Order, Phase, State};
 
 /// Deliveries that one list holds at most.
 pub const MOST_LISTED: u32 = 1000;
@@ -24,12 +24,15 @@ fn usual() -> u32 {
 pub enum Request {
     /// Requests the status.
     Status {},
-    /// Deliveries in the order of their numbers.
+    /// Deliveries, a page at a time.
     List {
         /// Which.
         #[serde(default)]
         filter: Which,
-        /// Those with a larger number.
+        /// The order.
+        #[serde(default, skip_serializing_if = "ListOrder::is_oldest")]
+        order: ListOrder,
+        /// Those behind this one: `next` of the page before.
         #[serde(default)]
         after: Option<String>,
         /// At most so many, up to [`MOST_LISTED`].
@@ -157,6 +160,34 @@ pub enum Request {
     },
 }
 
+/// The order of a list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ListOrder {
+    /// By number.
+    #[default]
+    Oldest,
+    /// By number, the largest first.
+    Newest,
+    /// What needs attention or fails, then everything else, each with the newest first.
+    Attention,
+}
+
+impl ListOrder {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+    fn is_oldest(&self) -> bool {
+        *self == Self::Oldest
+    }
+
+    pub(super) fn order(self) -> Order {
+        match self {
+            Self::Oldest => Order::Oldest,
+            Self::Newest => Order::Newest,
+            Self::Attention => Order::Attention,
+        }
+    }
+}
+
 /// Which deliveries; what is empty or not there excludes nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -169,10 +200,22 @@ pub struct Which {
     pub rule: Option<String>,
     /// Only deliveries of this action.
     pub action: Option<String>,
-    /// In one of these states.
+    /// In one of these states, by their old names. Deprecated until 1.0: `phases` has the words of the screens.
     pub states: Vec<String>,
-    /// About this resource.
+    /// In one of these states, by the words of the screens or the name of a group.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub phases: Vec<String>,
+    /// With one of these: the number of a delivery or an event, the id of a message, the id or the name of a resource.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub about: Vec<String>,
+    /// About this resource: its id, its name, or its order key.
     pub resource: Option<String>,
+    /// With an answer of this HTTP status, such as `409` or `4xx`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// With this text in an answer or a reason.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
     /// Only deliveries of this event type.
     pub event_type: Option<String>,
     /// Received then or later, RFC 3339.
@@ -182,7 +225,9 @@ pub struct Which {
 }
 
 impl Which {
-    pub(super) fn filter(&self) -> Result<Filter, Refusal> {
+    /// Reads it; the facts of the moment decide about phases.
+    pub(super) fn filter(&self, now: Moment) -> Result<Filter, Refusal> {
+        let status = self.status.as_deref().map(status).transpose()?;
         Ok(Filter {
             after: None,
             ids: self.ids.iter().map(|id| delivery_id(id)).collect::<Result<_, _>>()?,
@@ -190,7 +235,12 @@ impl Which {
             rule: self.rule.clone(),
             action: self.action.clone(),
             states: self.states.iter().map(|name| state(name)).collect::<Result<_, _>>()?,
+            phases: self.phases.iter().map(|name| phases(name)).collect::<Result<Vec<_>, _>>()?.concat(),
+            moment: now,
+            about: self.about.iter().map(|text| About::parse(text)).collect(),
             key: self.resource.clone(),
+            status,
+            text: self.text.clone().map(Answers::Text),
             event_type: self.event_type.clone(),
             since: moment("since", self.since.as_deref())?,
             until: moment("until", self.until.as_deref())?,
@@ -198,9 +248,30 @@ impl Which {
     }
 }
 
+pub(super) fn cursor(text: &str) -> Result<Cursor, Refusal> {
+    Cursor::parse(text).ok_or_else(|| {
+        Refusal::new(Code::BadRequest, format!("after: {text:?} is not the end of a page; write its `next`"))
+    })
+}
+
 pub(super) fn delivery_id(text: &str) -> Result<DeliveryId, Refusal> {
     DeliveryId::parse(text).ok_or_else(|| {
         Refusal::new(Code::BadRequest, format!("{text:?} is no delivery's number; write it as listed: 17.0"))
+    })
+}
+
+fn phases(name: &str) -> Result<Vec<Phase>, Refusal> {
+    Phase::named(name).ok_or_else(|| {
+        Refusal::new(
+            Code::BadRequest,
+            format!("unknown state {name:?}; allowed: {}", Phase::NAMES.join(", ")),
+        )
+    })
+}
+
+fn status(text: &str) -> Result<Answers, Refusal> {
+    Answers::status(text).ok_or_else(|| {
+        Refusal::new(Code::BadRequest, format!("{text:?} is not an HTTP status; write 409 or 4xx"))
     })
 }
 

@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use jiff::{Timestamp, Unit};
+use tokio::time::Instant;
 
 pub(super) fn shown(at: SystemTime) -> String {
     let at = Timestamp::try_from(at).unwrap_or(Timestamp::UNIX_EPOCH);
@@ -16,6 +17,16 @@ pub(super) fn read(text: &str) -> Option<SystemTime> {
 /// Whole seconds since then; none of a moment to come.
 pub(super) fn age(at: SystemTime) -> u64 {
     at.elapsed().unwrap_or_default().as_secs()
+}
+
+/// Whole seconds until then, rounded up; none of a moment that has passed.
+pub(super) fn until(at: SystemTime) -> u64 {
+    at.duration_since(SystemTime::now()).unwrap_or_default().as_secs_f64().ceil() as u64
+}
+
+/// The moment of the wall clock.
+pub(super) fn of_instant(at: Instant) -> SystemTime {
+    SystemTime::now() + at.saturating_duration_since(Instant::now())
 }
 
 #[cfg(test)]

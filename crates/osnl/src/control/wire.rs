@@ -104,7 +104,12 @@ mod tests {
     fn what_is_written_can_be_read() {
         for request in [
             Request::Status {},
-            Request::List { filter: Default::default(), after: Some("1.0".into()), limit: 7 },
+            Request::List {
+                filter: Default::default(),
+                order: Default::default(),
+                after: Some("1.0".into()),
+                limit: 7,
+            },
             Request::Pause { action: "roles".into(), by: "eve".into() },
         ] {
             let line = write_request(&request, Some(Path::new("/j.db"))).unwrap();

@@ -1,6 +1,7 @@
 //! The published state of a delivery loop's target, for a status.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -8,6 +9,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::{BreakerState, HeldHost, Outage};
+use crate::journal::DeliveryId;
 
 /// Whether attempts are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +88,19 @@ pub(super) struct Gauges {
     pub(super) failure: Mutex<Option<(SystemTime, String)>>,
     pub(super) target: Mutex<String>,
     pub(super) held: Mutex<Held>,
+    /// Deliveries with an attempt under way.
+    pub(super) running: Mutex<BTreeSet<DeliveryId>>,
+    pub(super) max_attempts: AtomicU32,
+}
+
+impl Gauges {
+    pub(super) fn begins(&self, ids: &[DeliveryId]) {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).extend(ids);
+    }
+
+    pub(super) fn ends(&self, id: DeliveryId) {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
 }
 
 /// The hosts that are held beside the target.
@@ -130,6 +145,18 @@ impl Published {
     #[must_use]
     pub fn under_way(&self) -> usize {
         self.gauges.under_way.load(Ordering::Relaxed)
+    }
+
+    /// Returns the deliveries with an attempt under way.
+    #[must_use]
+    pub fn running(&self) -> Vec<DeliveryId> {
+        self.gauges.running.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect()
+    }
+
+    /// Returns the number of attempts that count before a delivery is given up.
+    #[must_use]
+    pub fn max_attempts(&self) -> u32 {
+        self.gauges.max_attempts.load(Ordering::Relaxed)
     }
 
     /// Deliveries claimed from the journal, attempts under way included.

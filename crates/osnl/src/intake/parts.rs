@@ -5,9 +5,10 @@
 use std::borrow::Cow;
 use std::sync::OnceLock;
 
-use osnl_model::{Bulk, Notification, resource_at};
+use osnl_model::{Bulk, Notification, Resource, resource_at};
 use osnl_template::Names;
 
+use crate::journal::{NewDelivery, Subject};
 use crate::rule::Rule;
 
 /// The parts of one notification.
@@ -45,6 +46,18 @@ impl<'a> Parts<'a> {
         }
     }
 
+    /// Adds the id and the name of its resource to each delivery.
+    pub(crate) fn name(&self, deliveries: &mut [NewDelivery]) {
+        let subjects: Vec<Subject> = match self.bulk {
+            Some(bulk) => (0..bulk.len()).map(|n| subject(bulk.resource(n))).collect(),
+            None => vec![subject(resource_at(self.notification, 0))],
+        };
+        for new in deliveries {
+            let subject = subjects.get(new.resource.unwrap_or(0) as usize);
+            new.subject = subject.cloned().unwrap_or_default();
+        }
+    }
+
     fn keys(&self) -> &[Option<String>] {
         self.keys.get_or_init(|| match self.bulk {
             Some(bulk) => (0..bulk.len()).map(|n| bulk.resource(n).and_then(|one| one.key())).collect(),
@@ -56,4 +69,16 @@ impl<'a> Parts<'a> {
         let part = part.and_then(|n| self.bulk?.part(n as usize));
         part.map_or(Cow::Borrowed(&self.notification.payload), Cow::Owned)
     }
+}
+
+/// Longer names are cut: they are for people.
+const NAME: usize = 255;
+
+fn subject(resource: Option<Resource<'_>>) -> Subject {
+    let Some(resource) = resource else { return Subject::default() };
+    let cut = |text: &str| {
+        let text = &text[..text.floor_char_boundary(NAME)];
+        (!text.is_empty()).then(|| text.to_owned())
+    };
+    Subject { id: resource.id.as_deref().and_then(cut), name: resource.name.and_then(cut) }
 }

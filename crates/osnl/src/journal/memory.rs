@@ -35,7 +35,7 @@ use super::begin::{self, Begin};
 use super::identity::Identity;
 use super::{
     ClaimLimits, Claimed, DeliveryId, End, Entry, Journal, JournalState, Learnt, Obstacle, Paused, Permit,
-    Places, Receipt, Retry, Settle, Used,
+    Places, Receipt, Retry, Settle, Subject, Used,
 };
 use crate::action::Event;
 use crate::metrics::Counters;
@@ -108,6 +108,7 @@ struct Pending {
     key: Option<String>,
     lane: Lane,
     resource: Option<u32>,
+    subject: Subject,
     used: Used,
     told: Option<Arc<Enriched>>,
     claimed: bool,

@@ -15,6 +15,8 @@
 //! A message that is acknowledged cannot return to the broker: `when_exhausted = return` means back into the journal,
 //! with the same pauses.
 
+mod about;
+mod answers;
 mod archive;
 mod change;
 mod checkpoint;
@@ -30,6 +32,7 @@ mod gate;
 mod look;
 mod overview;
 mod paused;
+mod phase;
 mod place;
 mod prune;
 mod quarantine;
@@ -59,18 +62,22 @@ use osnl_transport::BoxFuture;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
+pub use self::about::About;
+pub use self::answers::Answers;
 pub use self::change::{Change, ChangeError, Changed};
 use self::claimable::Claimable;
 use self::clock::{Clock, whole_millis};
+pub use self::count::Counted;
 use self::decoded::Decoded;
 pub use self::filter::Filter;
 use self::gate::Gate;
 pub(crate) use self::gate::IN_MEMORY;
 pub use self::look::{PlaceLook, look};
 pub use self::overview::Overview;
+pub use self::phase::{Moment, Phase};
 use self::place::Place;
 pub use self::quarantine::UnreadableFilter;
-pub use self::reader::{Kept, Page, Reader, Recent, Row, Shown, Tally, Try, Unreadable};
+pub use self::reader::{Cursor, Kept, Order, Page, Reader, Recent, Row, Shown, Tally, Try, Unreadable};
 pub use self::rows::State;
 pub use self::selection::Changing;
 use self::writer::{Appending, Apply, Command, Due, Writer};

@@ -1,10 +1,10 @@
 //! The flags of `osnl deliveries`.
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use osnl::journal::DeliveryId;
-use osnl::journal::sqlite::State;
+use osnl::journal::sqlite::{Answers, Cursor};
 
-use crate::flags::{BetweenArgs, FormatArgs, HowArgs, PlaceArgs};
+use crate::flags::{BetweenArgs, FormatArgs, HowArgs, PlaceArgs, states};
 
 /// `osnl deliveries` and what is behind it.
 #[derive(Debug, Args)]
@@ -52,12 +52,18 @@ pub(crate) struct FilterArgs {
     /// Only this action
     #[arg(long, value_name = "NAME", help_heading = "Which")]
     pub(crate) action: Option<String>,
-    /// In this state, such as dead; several by comma
-    #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = state, help_heading = "Which")]
+    /// In this state, such as dead or pending; several by comma
+    #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = states(), hide_possible_values = true, help_heading = "Which")]
     pub(crate) state: Vec<String>,
-    /// About this resource
+    /// About this resource: its id, its name, or its order key
     #[arg(long, value_name = "ID", help_heading = "Which")]
     pub(crate) resource: Option<String>,
+    /// With an answer of this HTTP status: 409, 4xx
+    #[arg(long, value_name = "STATUS", value_parser = status, help_heading = "Which")]
+    pub(crate) status: Option<String>,
+    /// With this text in an answer or a reason
+    #[arg(long, value_name = "TEXT", help_heading = "Which")]
+    pub(crate) text: Option<String>,
     /// Only this event type
     #[arg(long, value_name = "NAME", help_heading = "Which")]
     pub(crate) event_type: Option<String>,
@@ -65,21 +71,37 @@ pub(crate) struct FilterArgs {
     pub(crate) between: BetweenArgs,
 }
 
+/// The order of a list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Sort {
+    /// What needs attention or fails, then everything else, each with the newest first.
+    #[default]
+    Attention,
+    Newest,
+    Oldest,
+}
+
 /// The flags of `osnl deliveries list`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  osnl deliveries list --action roles --state ready,held --since 1d")]
+#[command(
+    after_help = "Examples:\n  osnl deliveries list --action roles --state pending,held --since 1d\n  \
+                        osnl deliveries list web-7\n  osnl deliveries list --status 4xx"
+)]
 pub(crate) struct ListArgs {
-    /// Numbers, as listed: 17.0
-    #[arg(value_name = "ID", value_parser = number)]
-    pub(crate) ids: Vec<String>,
+    /// Delivery (17.0), event (17), message id, resource id or name
+    #[arg(value_name = "ID")]
+    pub(crate) about: Vec<String>,
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
     /// At most so many
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) limit: u32,
-    /// Only what stands behind this one: the next page
-    #[arg(long, value_name = "ID", value_parser = number)]
+    /// Start after this one: the next page
+    #[arg(long, value_name = "ID", value_parser = cursor)]
     pub(crate) after: Option<String>,
+    /// attention (dead, held, orphaned, retrying first), newest, or oldest first
+    #[arg(long, value_enum, default_value_t = Sort::Attention, value_name = "ORDER", hide_possible_values = true)]
+    pub(crate) sort: Sort,
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
     #[command(flatten)]
@@ -88,11 +110,13 @@ pub(crate) struct ListArgs {
 
 /// The flags of `osnl deliveries show`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  osnl deliveries show 17.0\n  osnl deliveries show 17.0 --raw > body")]
+#[command(after_help = "Ends with 1 when there is none, or several, which are listed.\n\n\
+                        Examples:\n  osnl deliveries show 17.0\n  osnl deliveries show web-7\n  \
+                        osnl deliveries show 17.0 --raw > body")]
 pub(crate) struct ShowArgs {
-    /// Its number, as listed
-    #[arg(value_name = "ID", value_parser = number)]
-    pub(crate) id: String,
+    /// Delivery (17.0), event (17), message id, resource id or name
+    #[arg(value_name = "ID")]
+    pub(crate) about: String,
     /// The message's bytes and nothing else, secrets and all
     #[arg(long)]
     pub(crate) raw: bool,
@@ -174,10 +198,17 @@ pub(crate) struct PauseArgs {
     pub(crate) format: FormatArgs,
 }
 
-fn state(name: &str) -> Result<String, String> {
-    match State::ALL.into_iter().find(|state| state.name() == name) {
-        Some(state) => Ok(state.name().to_owned()),
-        None => Err(format!("there are {}", State::ALL.map(State::name).join(", "))),
+fn status(text: &str) -> Result<String, String> {
+    match Answers::status(text) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err("write a status, 409, or a class, 4xx".to_owned()),
+    }
+}
+
+fn cursor(text: &str) -> Result<String, String> {
+    match Cursor::parse(text) {
+        Some(cursor) => Ok(cursor.to_string()),
+        None => Err("write what the last line of the page before has".to_owned()),
     }
 }
 

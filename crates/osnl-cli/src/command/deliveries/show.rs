@@ -1,18 +1,30 @@
-//! `osnl deliveries show`: all about one.
+//! `osnl deliveries show`: all about one, found by its number, its message, or its resource.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use osnl::control::{Message, Request, Show};
+use osnl::control::{Answered, Delivery, List, ListOrder, Message, Request, Show, Which};
+use osnl::journal::DeliveryId;
 
 use super::super::asking::{NoAnswer, Respondent, age, clean, print, print_bytes, print_json};
 use super::args::ShowArgs;
-use crate::command::tap;
+use super::list;
+use crate::command::{sources, tap};
 use crate::exit::Exit;
 use crate::flags::Format;
 
+/// Deliveries that are listed where several are meant.
+const LISTED: u32 = 50;
+
 pub(super) fn run(args: &ShowArgs) -> Result<Exit, NoAnswer> {
-    let request = Request::Show { id: args.id.clone(), raw: args.raw };
-    let show: Show = Respondent::of(&args.place)?.ask(&request)?;
+    let mut respondent = Respondent::of(&args.place)?;
+    let id = match DeliveryId::parse(&args.about) {
+        Some(id) => id.to_string(),
+        None => match found(&mut respondent, args)? {
+            Ok(id) => id,
+            Err(ended) => return Ok(ended),
+        },
+    };
+    let show: Show = respondent.ask(&Request::Show { id, raw: args.raw })?;
     Ok(match (args.format.format, &show.message.body_base64) {
         (Format::Json, _) => print_json(&show),
         (Format::Text, Some(body)) => {
@@ -23,41 +35,47 @@ pub(super) fn run(args: &ShowArgs) -> Result<Exit, NoAnswer> {
     })
 }
 
+/// The one delivery of a message, an event, or a resource. Several are listed.
+fn found(respondent: &mut Respondent, args: &ShowArgs) -> Result<Result<String, Exit>, NoAnswer> {
+    let filter = Which { about: vec![args.about.clone()], ..Which::default() };
+    let request = Request::List { filter, order: ListOrder::Attention, after: None, limit: LISTED };
+    let found: List = respondent.ask(&request)?;
+    let about = clean(&args.about);
+    match &found.deliveries[..] {
+        [] => {
+            let why = format!(
+                "no delivery is about {about}: it is neither the id of a message nor the id, the name, or the order key \
+                 of a resource; osnl explain --unmatched shows messages that matched no rule"
+            );
+            Err(NoAnswer::new(Exit::Failed, why))
+        }
+        [one] => Ok(Ok(one.id.clone())),
+        [..] => {
+            let printed = list::print(&found, args.format.format);
+            sources::complain(&format!("{about}: several deliveries; name one of them by its id"));
+            Ok(Err(if printed == Exit::Done { Exit::Failed } else { printed }))
+        }
+    }
+}
+
 fn text(show: &Show) -> String {
     let delivery = &show.delivery;
-    let mut lines = Vec::new();
-    let mut line = |name: &str, value: String| {
-        if !value.is_empty() {
-            lines.push(format!("{name:<12}{}", clean(&value)));
-        }
-    };
+    let mut lines = Lines::default();
     let or_empty = |text: &Option<String>| text.clone().unwrap_or_default();
-    line("delivery", delivery.id.clone());
+    lines.add("delivery", delivery.id.clone());
     let ended = delivery.ended.as_ref().map_or(String::new(), |at| format!(", since {at}"));
-    line("state", format!("{}{ended}", delivery.state));
-    line("reason", or_empty(&delivery.reason));
+    lines.add("state", format!("{}{ended}", list::state(delivery)));
+    lines.add("next", delivery.next_attempt.as_ref().map_or(String::new(), |at| format!("attempt at {at}")));
+    lines.add("reason", or_empty(&delivery.reason));
     let target = show.target.as_ref().map_or(String::new(), |target| format!(" ({target})"));
-    line("asked", format!("rule {} wants action {}{target}", delivery.rule, delivery.action));
-    line("event type", or_empty(&delivery.event_type));
-    line("resource", or_empty(&delivery.resource));
-    if show.ahead > 0 {
-        line("behind", format!("{} older ones of the same resource", show.ahead));
-    }
-    let Message { listener, queue, exchange, routing_key, redelivered, bytes, digest, .. } = &show.message;
-    line("received", format!("{}, {} ago", delivery.received, age(delivery.age_seconds)));
-    let again = if *redelivered { ", not for the first time" } else { "" };
-    line("from", format!("queue {queue}, exchange {exchange}, {routing_key}, listener {listener}{again}"));
-    line("message", format!("{}, {bytes} bytes, digest {digest}", or_empty(&delivery.message_id)));
-    line("publisher", or_empty(&show.message.publisher_id));
-    line("sent", or_empty(&show.message.timestamp));
-    if delivery.copies > 0 {
-        line("copies", format!("{} more came", delivery.copies));
-    }
-    line("attempts", format!("{} used up, {} failed in all", delivery.attempts, delivery.failed_attempts));
-    for one in &show.attempts {
-        line("", format!("  {}  {}", one.at, one.answer));
-    }
-    let mut text = lines.join("\n") + "\n";
+    lines.add("action", format!("{}{target}, by rule {}", delivery.action, delivery.rule));
+    lines.add("event type", or_empty(&delivery.event_type));
+    lines.add("resource", list::resource(delivery).unwrap_or_default());
+    lines.add("order key", or_empty(&delivery.key));
+    order(show, &mut lines);
+    origin(show, &mut lines);
+    attempts(show, &mut lines);
+    let mut text = lines.0;
     match &show.message.unreadable {
         Some(why) => {
             text.push_str(&format!("\nthe message cannot be read: {}; --raw shows its bytes\n", clean(why)))
@@ -69,4 +87,68 @@ fn text(show: &Show) -> String {
         }
     }
     text
+}
+
+/// What is before it and behind it, and what else its event asked for.
+fn order(show: &Show, lines: &mut Lines) {
+    if show.ahead > 0 {
+        lines.add("ahead", format!("{} older of the same action and key", show.ahead));
+    }
+    if !show.behind.is_empty() {
+        let more =
+            if show.more_behind > 0 { format!(" and {} more", show.more_behind) } else { String::new() };
+        lines.add("behind", format!("{}{more}", show.behind.join(", ")));
+    }
+    for (n, other) in show.others.iter().enumerate() {
+        let Delivery { id, action, rule, .. } = other;
+        let name = if n == 0 { "same event" } else { "" };
+        lines.add(name, format!("{id}  {action}, by rule {rule}: {}", list::state(other)));
+    }
+}
+
+fn origin(show: &Show, lines: &mut Lines) {
+    let delivery = &show.delivery;
+    let or_empty = |text: &Option<String>| text.clone().unwrap_or_default();
+    let Message { listener, queue, exchange, routing_key, redelivered, bytes, digest, .. } = &show.message;
+    lines.add("received", format!("{}, {} ago", delivery.received, age(delivery.age_seconds)));
+    let again = if *redelivered { ", redelivered" } else { "" };
+    lines.add(
+        "from",
+        format!("queue {queue}, exchange {exchange}, {routing_key}, listener {listener}{again}"),
+    );
+    lines.add("message", format!("{}, {bytes} bytes, digest {digest}", or_empty(&delivery.message_id)));
+    lines.add("publisher", or_empty(&show.message.publisher_id));
+    lines.add("sent", or_empty(&show.message.timestamp));
+    if delivery.copies > 0 {
+        lines.add("copies", format!("{} more received", delivery.copies));
+    }
+}
+
+/// The attempts, and of the failed ones that are kept the request and the answer.
+fn attempts(show: &Show, lines: &mut Lines) {
+    let took = show.took_millis.map_or(String::new(), |took| format!("; the last took {}", duration(took)));
+    lines.add("attempts", format!("{}{took}", list::attempts(&show.delivery)));
+    for Answered { at, answer, request, took_millis } in &show.attempts {
+        let took = took_millis.map_or(String::new(), |took| format!(", after {}", duration(took)));
+        lines.0.push_str(&format!("\nfailed at {}{took}: {}\n", clean(at), clean(answer)));
+        for line in request.iter().flat_map(|request| request.lines()) {
+            lines.0.push_str(&format!("  > {}\n", clean(line)));
+        }
+    }
+}
+
+fn duration(millis: u64) -> String {
+    if millis < 1000 { format!("{millis} ms") } else { format!("{:.1} s", millis as f64 / 1000.0) }
+}
+
+/// Lines of a name and a value; what has no value has no line.
+#[derive(Default)]
+struct Lines(String);
+
+impl Lines {
+    fn add(&mut self, name: &str, value: String) {
+        if !value.is_empty() {
+            self.0.push_str(&format!("{name:<12}{}\n", clean(&value)));
+        }
+    }
 }

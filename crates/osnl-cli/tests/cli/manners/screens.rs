@@ -32,7 +32,9 @@ fn normal(rig: &Rig, text: &str) -> String {
         (r"\b\d+ bytes", "N bytes"),
         // Attempts go on while the test looks.
         (r"\b(attempts|failures) \d+,", "$1 N,"),
-        (r"\b0 of \d+\b", "0 of N"),
+        (r"made \d+, counted \d+", "made N, counted N"),
+        (r"(running|ready|retrying)( \(target held\)|, next attempt (now|in \d+ s))?  ", "OPEN  "),
+        (r"\d+ (running|ready|retrying)\b", "N OPEN"),
         (r"after \d+ failed attempts?", "after N failed attempts"),
         (r"\b\d+(\.\d+)? (KiB|MiB)", "SIZE"),
         (r"in \d+\.\d+ s", "in N s"),

@@ -12,7 +12,8 @@ use super::super::refusal::{Code, Refusal};
 use super::super::{Changes, Paused, Refused, Request, time};
 use super::{ControlHandler, Store};
 use crate::journal::sqlite::{
-    Change, Changed, Changing, Filter, OpenError, Page, Row, SqliteJournal, SqliteOptions, State,
+    Change, Changed, Changing, Filter, Moment, OpenError, Page, Phase, Row, SqliteJournal, SqliteOptions,
+    State,
 };
 use crate::journal::{DeliveryId, Journal as _, JournalState};
 
@@ -42,7 +43,7 @@ impl ControlHandler {
         if let Request::Move { to, .. } = request {
             self.is_configured(to)?;
         }
-        let which = filter.filter()?;
+        let which = filter.filter(self.moment())?;
         let journal = self.writable().await?;
         let named = self.named(&which.ids).await?;
         let mut seen: HashSet<DeliveryId> = HashSet::new();
@@ -70,7 +71,7 @@ impl ControlHandler {
             name(&mut changes.under_way_ids, &left);
         }
         for (id, row) in named.into_iter().filter(|(id, _)| !seen.contains(id)) {
-            changes.refuse(id, why_not(request, row.as_ref()));
+            changes.refuse(id, why_not(request, row.as_ref(), &which.moment));
         }
         if !dry_run && changes.changed > 0 {
             tracing::info!("{}: {} deliveries, asked for by {by}", verb(request), changes.changed);
@@ -204,7 +205,7 @@ impl ControlHandler {
         let mut named = Vec::new();
         for some in ids.chunks(NAMED) {
             let filter = Filter { ids: some.to_vec(), ..Filter::default() };
-            let page = Page { after: None, limit: u32::MAX };
+            let page = Page { limit: u32::MAX, ..Page::default() };
             let mut rows = self.read(move |reader| reader.list(&filter, &page)).await?.unwrap_or_default();
             for id in some {
                 let at = rows.iter().position(|row| row.id == *id);
@@ -299,7 +300,7 @@ fn verb(request: &Request) -> &'static str {
     }
 }
 
-fn why_not(request: &Request, row: Option<&Row>) -> String {
+fn why_not(request: &Request, row: Option<&Row>, moment: &Moment) -> String {
     let Some(row) = row else { return "there is none of this number".to_owned() };
     let takes = match request {
         Request::Retry { .. } => "dead letters are retried",
@@ -320,6 +321,9 @@ fn why_not(request: &Request, row: Option<&Row>) -> String {
     };
     match (row.state, &row.reason) {
         (State::Discarded, Some(reason)) => format!("it is {reason}; only {takes}"),
-        (state, _) => format!("it is {}, or another filter excludes it; only {takes}", state.name()),
+        (_, _) => {
+            let word = Phase::of_row(row, moment).word();
+            format!("it is {word}, or another filter excludes it; only {takes}")
+        }
     }
 }

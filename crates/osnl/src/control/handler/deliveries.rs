@@ -1,36 +1,79 @@
 //! Looking at deliveries.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use osnl_model::mask_secrets;
 use serde_json::{Map, Value};
 
 use super::super::refusal::{Code, Refusal};
-use super::super::request::{MOST_LISTED, delivery_id};
+use super::super::request::{MOST_LISTED, Which, cursor, delivery_id};
 use super::super::{Answered, Delivery, List, Message, Show, Totals, time};
 use super::{ControlHandler, Store};
-use crate::journal::sqlite::{Filter, Page, Row, Shown};
+use crate::delivery::{Published, TargetState};
+use crate::journal::sqlite::{Moment, Order, Page, Phase, Row, Shown, State};
 use crate::received::Received;
 
+/// The facts about actions that deliveries are shown with.
+pub(super) struct Facts {
+    moment: Moment,
+    targets: BTreeMap<String, Target>,
+}
+
+/// A target, as far as its deliveries are concerned.
+struct Target {
+    name: String,
+    max_attempts: u32,
+    state: TargetState,
+}
+
 impl ControlHandler {
+    /// Returns what is known of attempts and actions at this moment.
+    pub(super) fn moment(&self) -> Moment {
+        let configured = self.actions();
+        Moment {
+            running: self
+                .live
+                .iter()
+                .flat_map(|live| live.daemon.targets())
+                .flat_map(|one| one.running())
+                .collect(),
+            configured: configured.map(|names| names.iter().map(|name| name.to_string()).collect()),
+        }
+    }
+
+    pub(super) fn facts(&self) -> Facts {
+        let targets = self.live.iter().flat_map(|live| live.daemon.targets());
+        let target = |one: Published| {
+            let state = one.status().borrow().state;
+            (one.name().to_string(), Target { name: one.target(), max_attempts: one.max_attempts(), state })
+        };
+        Facts { moment: self.moment(), targets: targets.map(target).collect() }
+    }
+
     pub(super) async fn list(
         &self,
-        filter: Filter,
+        which: &Which,
+        order: Order,
         after: Option<&str>,
         limit: u32,
     ) -> Result<List, Refusal> {
         if !(1..=MOST_LISTED).contains(&limit) {
             return Err(Refusal::new(Code::BadRequest, format!("limit: allowed are 1 to {MOST_LISTED}")));
         }
-        let after = after.map(delivery_id).transpose()?;
-        let page = Page { after, limit: limit + 1 };
+        let facts = self.facts();
+        let filter = which.filter(facts.moment.clone())?;
+        let after = after.map(cursor).transpose()?;
+        let page = Page { order, after, limit: limit + 1 };
         let (mut rows, counts) = match &self.store {
             Store::Memory(journal) => {
                 let mut rows = journal.rows();
                 rows.retain(|row| filter.matches(row));
-                let mut counts: Vec<_> = rows.iter().map(|row| (row.state, 1)).collect();
-                counts.sort_unstable();
-                rows.retain(|row| after.is_none_or(|after| row.id > after));
+                let counts =
+                    rows.iter().map(|row| (row.state, Phase::of_row(row, &filter.moment), 1)).collect();
+                page.cut(&mut rows, &filter.moment);
                 (rows, counts)
             }
             Store::Sqlite(..) | Store::File(_) => {
@@ -42,12 +85,13 @@ impl ControlHandler {
         let more = rows.len() > limit as usize;
         rows.truncate(limit as usize);
         let mut totals = Totals::default();
-        for (state, count) in counts {
+        for (state, phase, count) in counts {
             totals.all += count;
             *totals.by_state.entry(state.name().to_owned()).or_default() += count;
+            *totals.by_phase.entry(phase.word().to_owned()).or_default() += count;
         }
-        let deliveries: Vec<_> = rows.into_iter().map(delivery).collect();
-        let next = deliveries.last().filter(|_| more).map(|last| last.id.clone());
+        let next = rows.last().filter(|_| more).map(|last| page.cursor(last, &facts.moment).to_string());
+        let deliveries = rows.into_iter().map(|row| facts.delivery(row)).collect();
         Ok(List { deliveries, totals, next })
     }
 
@@ -58,42 +102,76 @@ impl ControlHandler {
             return Err(Refusal::new(Code::Unsupported, why));
         }
         let found = self.read(move |reader| reader.show(number)).await?.flatten();
-        let Some(Shown { row, tries, received, ahead }) = found else {
+        let Some(Shown { row, tries, received, ahead, behind, others }) = found else {
             return Err(Refusal::new(Code::NotFound, format!("there is no delivery {id}")));
         };
-        let targets = self.live.iter().flat_map(|live| live.daemon.targets());
-        let mut target =
-            targets.filter(|target| **target.name() == *row.action).map(|target| target.target());
+        let facts = self.facts();
+        let (behind, more_behind) = behind;
         Ok(Show {
             ahead,
-            target: target.next(),
+            behind: behind.iter().map(ToString::to_string).collect(),
+            more_behind,
+            others: others.into_iter().map(|other| facts.delivery(other)).collect(),
+            took_millis: row.took.map(whole_millis),
+            target: facts.targets.get(&row.action).map(|target| target.name.clone()),
             attempts: tries
                 .into_iter()
-                .map(|one| Answered { at: time::shown(one.at), answer: one.answer })
+                .map(|one| Answered {
+                    at: time::shown(one.at),
+                    answer: one.answer,
+                    request: one.request,
+                    took_millis: one.took.map(whole_millis),
+                })
                 .collect(),
             message: message(&received, raw),
-            delivery: delivery(row),
+            delivery: facts.delivery(row),
         })
     }
 }
 
-pub(super) fn delivery(row: Row) -> Delivery {
-    Delivery {
-        id: row.id.to_string(),
-        state: row.state.name().to_owned(),
-        received: time::shown(row.received),
-        age_seconds: time::age(row.received),
-        ended: row.ended.map(time::shown),
-        action: row.action,
-        rule: row.rule,
-        event_type: row.event_type,
-        resource: row.key,
-        attempts: row.attempts,
-        failed_attempts: row.tries,
-        reason: row.reason,
-        queue: row.queue,
-        message_id: row.message_id,
-        copies: row.copies,
+impl Facts {
+    pub(super) fn delivery(&self, row: Row) -> Delivery {
+        let phase = Phase::of_row(&row, &self.moment);
+        let target = self.targets.get(&row.action);
+        let is_next = matches!(phase, Phase::Ready | Phase::Retrying);
+        let held_until = match target.map(|target| target.state) {
+            Some(TargetState::Open { until }) => Some(time::of_instant(until)),
+            Some(TargetState::Closed | TargetState::Probing | TargetState::Paused) | None => None,
+        };
+        let is_paused = target.is_some_and(|target| matches!(target.state, TargetState::Paused));
+        // No attempt comes before the target is probed, and none while it is paused.
+        let due = row.due.filter(|_| phase == Phase::Retrying && !is_paused);
+        let next = due.map(|due| held_until.map_or(due, |probe| due.max(probe)));
+        let has_succeeded = matches!(row.state, State::Delivered | State::NothingToDo);
+        Delivery {
+            id: row.id.to_string(),
+            state: row.state.name().to_owned(),
+            phase: phase.word().to_owned(),
+            target_held: is_next && target.is_some_and(|target| !matches!(target.state, TargetState::Closed)),
+            waits_for: row.waits_for.map(|id| id.to_string()),
+            next_attempt: next.map(time::shown),
+            next_attempt_seconds: next.map(time::until),
+            received: time::shown(row.received),
+            age_seconds: time::age(row.received),
+            ended: row.ended.map(time::shown),
+            action: row.action,
+            rule: row.rule,
+            event_type: row.event_type,
+            resource: row.key.clone(),
+            key: row.key,
+            resource_id: row.resource_id,
+            resource_name: row.resource_name,
+            attempts: row.attempts,
+            failed_attempts: row.tries,
+            attempts_made: row.tries + u32::from(has_succeeded),
+            attempts_counted: row.attempts,
+            attempts_allowed: target.map(|target| target.max_attempts),
+            reason: row.reason,
+            last_answer: row.last_answer,
+            queue: row.queue,
+            message_id: row.message_id,
+            copies: row.copies,
+        }
     }
 }
 
@@ -128,4 +206,8 @@ fn message(received: &Received, raw: bool) -> Message {
         Err(error) => message.unreadable = Some(error.to_string()),
     }
     message
+}
+
+fn whole_millis(took: Duration) -> u64 {
+    u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
 }

@@ -116,7 +116,8 @@ impl State {
         let (rule, action, resource) = (new.rule.clone(), new.action.clone(), new.resource);
         let (key, told) = (new.key.clone(), new.told.clone());
         let (claimed, due) = (false, None);
-        let pending = Pending { entry, rule, action, key, lane, resource, used, told, claimed, due };
+        let subject = new.subject.clone();
+        let pending = Pending { entry, rule, action, key, lane, resource, subject, used, told, claimed, due };
         self.deliveries.insert(id, pending);
     }
 
@@ -131,6 +132,7 @@ impl State {
             resource,
             ordered: to.ordered,
             told: to.told.clone(),
+            subject: given_up.subject.clone(),
             ..NewDelivery::new(rule.clone(), to.action.clone(), given_up.key.clone())
         };
         open.outstanding += 1;

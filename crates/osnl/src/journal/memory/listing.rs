@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
+use tokio::time::Instant;
+
 use super::{Lane, MemoryJournal, Pending};
 use crate::journal::DeliveryId;
 use crate::journal::sqlite::{Row, State, Tally};
@@ -24,7 +26,7 @@ impl MemoryJournal {
                 },
                 state: state.place_of(*id, pending),
                 attempts: pending.used.attempts,
-                tries: pending.used.attempts,
+                tries: pending.used.made,
                 ended: None,
                 reason: None,
                 received: open.received.origin.received,
@@ -33,6 +35,13 @@ impl MemoryJournal {
                 message_id: open.notification.message_id.clone(),
                 copies: 0,
                 resource: pending.resource,
+                resource_id: pending.subject.id.clone(),
+                resource_name: pending.subject.name.clone(),
+                due: pending.due.map(moment_of),
+                is_guarded: false,
+                waits_for: state.head_before(*id, pending),
+                took: None,
+                last_answer: None,
             })
         };
         let mut rows: Vec<Row> = state.deliveries.iter().filter_map(row).collect();
@@ -62,7 +71,18 @@ impl MemoryJournal {
     }
 }
 
+/// The moment of the wall clock.
+fn moment_of(at: Instant) -> SystemTime {
+    let now = (Instant::now(), SystemTime::now());
+    now.1 + at.saturating_duration_since(now.0) - now.0.saturating_duration_since(at)
+}
+
 impl super::State {
+    fn head_before(&self, id: DeliveryId, pending: &Pending) -> Option<DeliveryId> {
+        let lanes = self.actions.get(&pending.action)?;
+        lanes.by_key.get(&pending.lane)?.front().copied().filter(|first| *first != id)
+    }
+
     fn place_of(&self, id: DeliveryId, pending: &Pending) -> State {
         let lane = self.actions.get(&pending.action).and_then(|lanes| lanes.by_key.get(&pending.lane));
         match lane.and_then(|lane| lane.front()) {

@@ -41,8 +41,10 @@ impl Work<'_> {
         let lane = key.as_deref().filter(|_| how.ordered).map(|key| rows::lane(to, key));
         self.connection
             .prepare_cached(
-                "INSERT INTO delivery (id, rule, action, key, state, resource, lane, ordered) \
-                 SELECT ?2, rule, ?3, key, ?4, resource, ?5, ?6 FROM delivery WHERE id = ?1",
+                "INSERT INTO delivery (id, rule, action, key, state, resource, lane, ordered, message, resource_id, \
+                 resource_name) \
+                 SELECT ?2, rule, ?3, key, ?4, resource, ?5, ?6, message, resource_id, resource_name \
+                 FROM delivery WHERE id = ?1",
             )?
             .execute(params![from.row(), next, to, State::Waiting, lane, how.ordered])?;
         self.connection

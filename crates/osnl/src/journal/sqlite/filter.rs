@@ -4,6 +4,9 @@ use std::time::SystemTime;
 
 use rusqlite::ToSql;
 
+use super::about::About;
+use super::answers::Answers;
+use super::phase::{Moment, Phase};
 use super::reader::Row;
 use super::rows::{State, millis};
 use crate::journal::DeliveryId;
@@ -21,10 +24,20 @@ pub struct Filter {
     pub rule: Option<String>,
     /// The action.
     pub action: Option<String>,
-    /// In one of these states.
+    /// In one of these states of the file.
     pub states: Vec<State>,
-    /// About this resource.
+    /// In one of these phases.
+    pub phases: Vec<Phase>,
+    /// The facts of the moment that phases depend on.
+    pub moment: Moment,
+    /// With one of these: any of them.
+    pub about: Vec<About>,
+    /// About this resource: its id, its name, or its order key.
     pub key: Option<String>,
+    /// With an answer of this HTTP status: `409`, or `4xx`.
+    pub status: Option<Answers>,
+    /// With this text in an answer or a reason.
+    pub text: Option<Answers>,
     /// The event type.
     pub event_type: Option<String>,
     /// Received at this moment or later.
@@ -42,7 +55,10 @@ enum Condition<'a> {
     Rule(&'a str),
     Action(&'a str),
     States(&'a [State]),
+    Phases(&'a [Phase], &'a Moment),
+    About(&'a [About]),
     Key(&'a str),
+    Answered(&'a Answers),
     EventType(&'a str),
     Since(SystemTime),
     Until(SystemTime),
@@ -68,7 +84,13 @@ impl Condition<'_> {
             Self::Rule(rule) => text("d.rule = ?", rule),
             Self::Action(action) => text("d.action = ?", action),
             Self::States(states) => among("d.state", states.iter().map(|state| *state as i64).collect()),
-            Self::Key(key) => text("d.key = ?", key),
+            Self::Phases(phases, moment) => (phases_sql(phases, moment), None),
+            Self::About(about) => {
+                let any: Vec<String> = about.iter().map(About::sql).collect();
+                (format!("({})", any.join(" OR ")), None)
+            }
+            Self::Key(key) => (About::Resource(key.to_owned()).sql(), None),
+            Self::Answered(answers) => (answers.sql(), None),
             Self::EventType(event_type) => text("e.event_type = ?", event_type),
             Self::Since(at) => with("e.received >= ?", Box::new(millis(at))),
             Self::Until(at) => with("e.received < ?", Box::new(millis(at))),
@@ -84,7 +106,10 @@ impl Condition<'_> {
             Self::Rule(rule) => row.rule == rule,
             Self::Action(action) => row.action == action,
             Self::States(states) => states.contains(&row.state),
-            Self::Key(key) => row.key.as_deref() == Some(key),
+            Self::Phases(phases, moment) => phases.contains(&Phase::of_row(row, moment)),
+            Self::About(about) => about.iter().any(|about| about.matches(row)),
+            Self::Key(key) => About::Resource(key.to_owned()).matches(row),
+            Self::Answered(answers) => answers.matches(row),
             Self::EventType(event_type) => row.event_type.as_deref() == Some(event_type),
             // As precise as a file.
             Self::Since(at) => millis(row.received) >= millis(at),
@@ -95,7 +120,8 @@ impl Condition<'_> {
 
 impl Filter {
     fn conditions(&self) -> Vec<Condition<'_>> {
-        let Self { after, ids, event, rule, action, states, key, event_type, since, until } = self;
+        let Self { after, ids, event, rule, action, states, phases, moment, .. } = self;
+        let Self { about, key, status, text, event_type, since, until, .. } = self;
         let all = [
             after.map(Condition::After),
             (!ids.is_empty()).then_some(Condition::Ids(ids)),
@@ -103,7 +129,11 @@ impl Filter {
             rule.as_deref().map(Condition::Rule),
             action.as_deref().map(Condition::Action),
             (!states.is_empty()).then_some(Condition::States(states)),
+            (!phases.is_empty()).then_some(Condition::Phases(phases, moment)),
+            (!about.is_empty()).then_some(Condition::About(about)),
             key.as_deref().map(Condition::Key),
+            status.as_ref().map(Condition::Answered),
+            text.as_ref().map(Condition::Answered),
             event_type.as_deref().map(Condition::EventType),
             since.map(Condition::Since),
             until.map(Condition::Until),
@@ -128,18 +158,31 @@ impl Filter {
         self.conditions().into_iter().all(|condition| condition.matches(row))
     }
 
-    /// Whether nothing but action and state counts.
+    /// Whether nothing but action, state, and phase counts.
     pub(super) fn is_by_action_and_state(&self) -> bool {
         self.conditions().into_iter().all(|condition| match condition {
-            Condition::Action(_) | Condition::States(_) => true,
+            Condition::Action(_) | Condition::States(_) | Condition::Phases(..) => true,
             Condition::After(_)
             | Condition::Ids(_)
             | Condition::Event(_)
             | Condition::Rule(_)
+            | Condition::About(_)
             | Condition::Key(_)
+            | Condition::Answered(_)
             | Condition::EventType(_)
             | Condition::Since(_)
             | Condition::Until(_) => false,
         })
     }
+}
+
+/// The states first: they have indexes, and most rows need no further look.
+fn phases_sql(phases: &[Phase], moment: &Moment) -> String {
+    let mut states: Vec<i64> =
+        phases.iter().flat_map(|phase| phase.states()).map(|state| *state as i64).collect();
+    states.sort_unstable();
+    states.dedup();
+    let list = |numbers: Vec<i64>| numbers.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
+    let phases = phases.iter().map(|phase| *phase as i64).collect();
+    format!("d.state IN ({}) AND {} IN ({})", list(states), moment.phase_sql(), list(phases))
 }

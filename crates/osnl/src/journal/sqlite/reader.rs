@@ -3,41 +3,27 @@
 //! It works on the file of a running daemon and of a stopped one. Calls block; an async caller gives them a
 //! thread.
 
+mod listing;
 mod lookup;
 mod recent;
 
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Result, ToSql, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Result};
 
-use super::filter::Filter;
-use super::rows::{self, State, delivery_id, is, moment, received};
+use super::rows::{self, State, delivery_id, is, received};
 use super::work::event_of;
 use super::{OpenError, schema};
 use crate::journal::DeliveryId;
 use crate::quarantine::{Extent, Glimpse};
 use crate::received::Received;
 
+pub(super) use self::listing::list;
+pub use self::listing::{Cursor, Order, Page};
 pub use self::lookup::Kept;
 pub use self::recent::Recent;
 pub(super) use self::recent::recent;
-
-/// Which part of a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Page {
-    /// Those with a larger number only.
-    pub after: Option<DeliveryId>,
-    /// At most so many.
-    pub limit: u32,
-}
-
-impl Default for Page {
-    /// The first hundred.
-    fn default() -> Self {
-        Self { after: None, limit: 100 }
-    }
-}
 
 /// A delivery in a list. No payload, and with it no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,6 +48,20 @@ pub struct Row {
     pub reason: Option<String>,
     /// Which of the event's resources it is about, where a bulk request has several.
     pub resource: Option<u32>,
+    /// The id of the resource that it is about; not known of what an older version has kept.
+    pub resource_id: Option<String>,
+    /// The name of that resource.
+    pub resource_name: Option<String>,
+    /// When its next attempt is due, if one has failed or was put off.
+    pub due: Option<SystemTime>,
+    /// Whether a guard holds it, or has held it.
+    pub is_guarded: bool,
+    /// The delivery that it waits for.
+    pub waits_for: Option<DeliveryId>,
+    /// How long the attempt took that succeeded.
+    pub took: Option<Duration>,
+    /// What was answered last to one that is open.
+    pub last_answer: Option<String>,
     /// When its message reached us.
     pub received: SystemTime,
     /// The queue it was taken from.
@@ -81,6 +81,10 @@ pub struct Try {
     pub at: SystemTime,
     /// The target's answer.
     pub answer: String,
+    /// The request as it was sent, secrets masked; kept of the latest few.
+    pub request: Option<String>,
+    /// How long it took.
+    pub took: Option<Duration>,
 }
 
 /// All that is known of a delivery.
@@ -94,6 +98,10 @@ pub struct Shown {
     pub received: Received,
     /// Open deliveries of the same action and resource before it.
     pub ahead: u64,
+    /// Open deliveries of the same action and resource behind it; the first of them, and how many more there are.
+    pub behind: (Vec<DeliveryId>, u64),
+    /// The other deliveries of its event, a bounded number.
+    pub others: Vec<Row>,
 }
 
 /// The number of deliveries of an action in one state.
@@ -137,7 +145,7 @@ impl Reader {
     /// See [`OpenError`]; a file of an older version is read by a daemon first, which brings it up to date.
     pub fn open(file: &Path) -> std::result::Result<Self, OpenError> {
         let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        connection.busy_timeout(Duration::from_secs(5))?;
         match schema::check(&connection)? {
             schema::VERSION => Ok(Self(connection)),
             0 => Err(OpenError::NotAJournal("it is empty".to_owned())),
@@ -145,35 +153,6 @@ impl Reader {
                 "its tables are of version {found}; start osnl on it once"
             ))),
         }
-    }
-
-    /// Deliveries in the order of their numbers.
-    ///
-    /// # Errors
-    /// SQLite's.
-    pub fn list(&self, filter: &Filter, page: &Page) -> Result<Vec<Row>> {
-        list(&self.0, filter, page)
-    }
-
-    /// One delivery with its history and its message.
-    ///
-    /// # Errors
-    /// SQLite's.
-    pub fn show(&self, id: DeliveryId) -> Result<Option<Shown>> {
-        let filter = Filter { ids: vec![id], ..Filter::default() };
-        let Some(row) = self.list(&filter, &Page::default())?.pop() else { return Ok(None) };
-        let mut select =
-            self.0.prepare_cached("SELECT at, answer FROM attempt WHERE delivery = ? ORDER BY at, slot")?;
-        let tries =
-            select.query_map([id.row()], |row| Ok(Try { at: moment(row.get(0)?), answer: row.get(1)? }))?;
-        let tries = tries.collect::<Result<_>>()?;
-        let Some(received) = self.message(id)? else { return Ok(None) };
-        let ahead: i64 = self.0.query_row(
-            concat!("SELECT count(*) FROM delivery WHERE lane = ?1 AND ", is!(open), " AND id < ?2"),
-            params![row.key.as_deref().map(|key| rows::lane(&row.action, key)), id.row()],
-            |row| row.get(0),
-        )?;
-        Ok(Some(Shown { row, tries, received, ahead: ahead.unsigned_abs() }))
     }
 
     /// The message of a delivery as it came.
@@ -223,38 +202,4 @@ impl Reader {
         let mut rows = self.0.prepare("SELECT name, row FROM seen ORDER BY at, name")?;
         rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
     }
-}
-
-pub(super) fn list(connection: &Connection, filter: &Filter, page: &Page) -> Result<Vec<Row>> {
-    let (conditions, values) = filter.sql();
-    let sql = format!(
-        "SELECT d.id, d.rule, d.action, d.key, d.state, d.attempts, d.tries, d.ended, d.reason, e.received, e.queue, \
-         e.event_type, e.message_id, e.copies, d.resource FROM delivery d \
-         JOIN event e ON e.id = (SELECT max(id) FROM event WHERE id <= d.id >> 16) \
-         WHERE d.id > ?1 {conditions} ORDER BY d.id LIMIT ?2"
-    );
-    let after = page.after.map_or(-1, DeliveryId::row);
-    let mut all: Vec<&dyn ToSql> = vec![&after, &page.limit];
-    all.extend(values.iter().map(|value| &**value));
-    let mut select = connection.prepare(&sql)?;
-    let rows = select.query_map(&all[..], |row| {
-        Ok(Row {
-            id: delivery_id(row.get(0)?),
-            rule: row.get(1)?,
-            action: row.get(2)?,
-            key: row.get(3)?,
-            state: row.get(4)?,
-            attempts: row.get(5)?,
-            tries: row.get(6)?,
-            ended: row.get::<_, Option<i64>>(7)?.map(moment),
-            reason: row.get(8)?,
-            resource: row.get(14)?,
-            received: moment(row.get(9)?),
-            queue: row.get(10)?,
-            event_type: row.get(11)?,
-            message_id: row.get(12)?,
-            copies: row.get::<_, i64>(13)?.unsigned_abs(),
-        })
-    })?;
-    rows.collect()
 }

@@ -166,6 +166,11 @@ pub(super) fn lane(action: &str, key: &str) -> i64 {
     number(&BodyDigest::of(&text))
 }
 
+/// The number of a message's id, for a look-up: eight bytes of a digest.
+pub(super) fn message_number(id: &str) -> i64 {
+    number(&BodyDigest::of(id.as_bytes()))
+}
+
 fn number(digest: &BodyDigest) -> i64 {
     let mut first = [0; 8];
     first.copy_from_slice(&digest.as_bytes()[..8]);

@@ -152,6 +152,7 @@ impl<'a> Work<'a> {
             received.noted.happened.as_deref(),
         ])?;
         self.saw(&received.noted.changes)?;
+        let message = notification.message_id.as_deref().map(rows::message_number);
         let mut ready = Vec::new();
         for (n, new) in entry.deliveries.iter().enumerate() {
             let key = new.key.as_deref().filter(|_| new.ordered);
@@ -163,8 +164,9 @@ impl<'a> Work<'a> {
                 Begin::Dead(why) => (State::Dead, Some(why), false),
             };
             let mut insert = self.connection.prepare_cached(
-                "INSERT INTO delivery (id, rule, action, key, state, ended, reason, resource, lane, ordered, guarded) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                "INSERT INTO delivery (id, rule, action, key, state, ended, reason, resource, lane, ordered, guarded, \
+                 message, resource_id, resource_name) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
             )?;
             insert.execute(params![
                 DeliveryId::of(event, n).row(),
@@ -178,6 +180,9 @@ impl<'a> Work<'a> {
                 lane.filter(|_| state.is_open()),
                 new.ordered,
                 guarded,
+                message,
+                new.subject.id,
+                new.subject.name,
             ])?;
             self.told(DeliveryId::of(event, n).row(), new.told.as_deref())?;
             if state == State::Ready {

@@ -90,7 +90,7 @@ impl Reader {
             return Ok(None);
         };
         let filter = Filter { event: Some(number), ..Filter::default() };
-        let deliveries = list(&self.0, &filter, &Page { after: None, limit: u32::MAX })?;
+        let deliveries = list(&self.0, &filter, &Page { limit: u32::MAX, ..Page::default() })?;
         Ok(Some(Kept { number, received, deliveries }))
     }
 
@@ -134,7 +134,7 @@ impl Reader {
             if message_ids.contains(&message_id) {
                 let number = row.get::<_, i64>(0)?.unsigned_abs();
                 let filter = Filter { event: Some(number), ..Filter::default() };
-                let deliveries = list(&self.0, &filter, &Page { after: None, limit: u32::MAX })?;
+                let deliveries = list(&self.0, &filter, &Page { limit: u32::MAX, ..Page::default() })?;
                 found.entry(message_id).or_default().extend(deliveries);
             }
         }

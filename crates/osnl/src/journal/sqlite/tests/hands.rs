@@ -256,7 +256,8 @@ async fn a_preview_says_what_a_change_would_do_and_does_nothing() {
     assert_eq!(states(&reader(&folder)), before);
     // Neither what is in memory nor the counts have moved.
     assert_eq!(names(&claim(&journal, "a", 1).await), ["1"]);
-    assert_eq!(reader(&folder).count(&Filter::default()).unwrap(), [(State::Waiting, 2), (State::Ready, 1)]);
+    let counted = reader(&folder).count(&Filter::default()).unwrap();
+    assert_eq!(counted, [(State::Waiting, Phase::Waiting, 2), (State::Ready, Phase::Ready, 1)]);
     // One is under way by now.
     let changed = journal.change(discard()).await.unwrap();
     assert_eq!(

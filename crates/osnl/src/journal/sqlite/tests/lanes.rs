@@ -213,7 +213,7 @@ impl Model {
 
 /// The journal stands as the model does.
 fn check(folder: &TempDir, journal: &SqliteJournal, model: &Model, story: &[String]) {
-    let rows = reader(folder).list(&Filter::default(), &Page { after: None, limit: 10_000 }).unwrap();
+    let rows = reader(folder).list(&Filter::default(), &Page { limit: 10_000, ..Page::default() }).unwrap();
     let found: Vec<_> = rows.iter().map(|row| (row.id, row.action.as_str(), row.state)).collect();
     let mut expected: Vec<_> = model.deliveries.iter().map(|one| (one.id, one.action, one.state)).collect();
     expected.sort_unstable_by_key(|(id, ..)| *id);

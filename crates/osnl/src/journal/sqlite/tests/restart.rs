@@ -134,11 +134,11 @@ async fn nothing_that_was_promised_is_missing_after_a_kill() {
         let journal = open(&folder);
         let reader = reader(&folder);
         let mut kept = BTreeSet::new();
-        let mut page = Page { after: None, limit: 1000 };
+        let mut page = Page { limit: 1000, ..Page::default() };
         loop {
             let rows = reader.list(&Filter::default(), &page).unwrap();
             let Some(last) = rows.last() else { break };
-            page.after = Some(last.id);
+            page.after = Some(Cursor { id: last.id, is_attention: false });
             kept.extend(
                 rows.into_iter().filter_map(|row| Some(row.message_id?.trim_start_matches('m').to_owned())),
             );
