@@ -10,8 +10,9 @@ use super::tap::clean_text;
 use crate::flags::{CheckArgs, SourceArgs};
 use crate::terminal::{Tone, on_stderr};
 
-/// Read where no file and no folder is named.
+/// Read where no file and no folder is named; the folder if it is there, as packages make it.
 const DEFAULT_PATH: &str = "/etc/osnl/osnl.conf";
+const DEFAULT_FOLDER: &str = "/etc/osnl/conf.d";
 
 /// The configuration that `check` and `config show` read.
 pub(super) enum AnyConf {
@@ -21,17 +22,12 @@ pub(super) enum AnyConf {
 }
 
 pub(super) fn of(args: &SourceArgs) -> Sources {
-    let mut files = args.config_file.clone();
-    if files.is_empty() && args.config_dir.is_empty() {
+    let (mut files, mut folders) = (args.config_file.clone(), args.config_dir.clone());
+    if files.is_empty() && folders.is_empty() {
         files.push(PathBuf::from(DEFAULT_PATH));
+        folders.extend(Some(PathBuf::from(DEFAULT_FOLDER)).filter(|folder| folder.is_dir()));
     }
-    Sources {
-        files,
-        folders: args.config_dir.clone(),
-        environment: std::env::vars_os().collect(),
-        rules: None,
-        flags: Vec::new(),
-    }
+    Sources { files, folders, environment: std::env::vars_os().collect(), rules: None, flags: Vec::new() }
 }
 
 /// Why nothing can be looked at; one line for each thing that is wrong.

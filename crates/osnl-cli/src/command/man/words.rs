@@ -48,8 +48,8 @@ program.
 SIGTERM, SIGINT: nothing new is taken, attempts under way are finished within 30 s, the broker delivers the rest again.
 A second one aborts. SIGHUP: the log file is opened again, and \\fBosnl run\\fR reads its configuration again.
 .SH FILES
-/etc/osnl/osnl.conf: the configuration of every command that reads one, unless \\-\\-config\\-file or \\-\\-config\\-dir name
-others.
+/etc/osnl/osnl.conf, and by name /etc/osnl/conf.d/*.conf: the configuration of every command that reads one, unless
+\\-\\-config\\-file or \\-\\-config\\-dir name others.
 .PP
 control.sock, journal.db in the state directory: where \\fBstatus\\fR, \\fBreload\\fR, \\fBdeliveries\\fR, \\fBexplain\\fR and
 \\fBreplay\\fR ask and look.
