@@ -11,12 +11,18 @@ mod markdown;
 mod page;
 mod words;
 
+use std::path::Path;
+
 pub(crate) use self::args::{CompletionsArgs, ManArgs};
 use self::args::{Definition, ManFormat};
+use super::sources::complain;
 use crate::exit::Exit;
 use crate::output::{print, print_bytes};
 
 pub(crate) fn man(args: &ManArgs, osnl: Definition) -> Exit {
+    if let Some(folder) = &args.output_dir {
+        return write_all(folder, osnl);
+    }
     match args.format {
         ManFormat::Roff => page::of(&args.page, osnl).map_or(Exit::Failed, |page| print(&page)),
         ManFormat::Markdown => {
@@ -24,6 +30,19 @@ pub(crate) fn man(args: &ManArgs, osnl: Definition) -> Exit {
             print(&pages.unwrap_or_else(|| osnl::native::reference().markdown()))
         }
     }
+}
+
+/// Writes a file for each page, named after it and its section.
+fn write_all(folder: &Path, osnl: Definition) -> Exit {
+    for name in args::PAGES {
+        let file = folder.join(page::file_name(name));
+        let text = page::of(name, osnl).unwrap_or_default();
+        if let Err(error) = std::fs::write(&file, text) {
+            complain(&format!("{}: {error}; name a folder that this user can write", file.display()));
+            return Exit::Failed;
+        }
+    }
+    Exit::Done
 }
 
 pub(crate) fn completions(args: &CompletionsArgs, osnl: Definition) -> Exit {

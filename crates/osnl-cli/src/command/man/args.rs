@@ -1,5 +1,7 @@
 //! The flags of `osnl man` and `osnl completions`, and which pages there are: osnl, its configuration, and one for each command.
 
+use std::path::PathBuf;
+
 use clap::builder::PossibleValuesParser;
 use clap::{Args, CommandFactory as _, ValueEnum, ValueHint};
 
@@ -49,7 +51,8 @@ pub(crate) const PAGES: [&str; 35] = [
 /// The flags of `osnl man`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  osnl man tap | man -l -\n  osnl man deliveries-list | man -l -\n  \
-                        osnl man k2hr3-osnl > k2hr3-osnl.1\n  osnl man osnl.conf > osnl.conf.5")]
+                        osnl man k2hr3-osnl > k2hr3-osnl.1\n  osnl man osnl.conf > osnl.conf.5\n  \
+                        osnl man --output-dir /usr/share/man/man1")]
 pub(crate) struct ManArgs {
     /// osnl, osnl.conf, or a command: tap, deliveries-list
     #[arg(default_value = "osnl", value_parser = PossibleValuesParser::new(PAGES), hide_possible_values = true)]
@@ -57,6 +60,9 @@ pub(crate) struct ManArgs {
     /// roff is for man, markdown for a book
     #[arg(long, value_enum, default_value_t = ManFormat::Roff, value_name = "FORMAT")]
     pub(crate) format: ManFormat,
+    /// Write every page to this folder, as packages have them
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["page", "format"])]
+    pub(crate) output_dir: Option<PathBuf>,
 }
 
 /// The flags of `osnl completions`.

@@ -117,6 +117,12 @@ fn title(page: &str) -> (String, u8) {
     }
 }
 
+/// Returns the name of a page's file: `osnl-tap.1`.
+pub(super) fn file_name(page: &str) -> String {
+    let (name, section) = title(page);
+    format!("{name}.{section}")
+}
+
 /// A page as others name it: `\fBosnl\-tap\fR(1)`.
 fn reference(page: &str) -> String {
     let (name, section) = title(page);
