@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{deny, step, test, tidy};
+use crate::{deny, package, step, test, tidy};
 
 /// A step: its name, what it does, and what to do when it fails.
 type Step = (&'static str, fn(&mut Outcome) -> Result<()>, &'static str);
 
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 7] = [
     ("format", |_| cargo(&["fmt", "--all", "--check"]), "run `cargo fmt --all`"),
     ("tidy", |_| passed(tidy::run(&[])), "each line above says what to do"),
     ("deny", |_| passed(deny::run()), "each line above says what to do"),
@@ -22,6 +22,7 @@ const STEPS: [Step; 6] = [
         "mend what clippy says; an exception is `#[expect(…, reason = …)]`",
     ),
     ("test", tests, "run `cargo xtask test -p CRATE NAME` for one test alone"),
+    ("package", |_| package::gate(), "run `cargo xtask package test` alone"),
     ("docs", |_| docs(), "mend what rustdoc says"),
 ];
 

@@ -12,6 +12,7 @@
 //! | `chaos --cluster` | a RabbitMQ cluster whose nodes are killed under a running osnl: effects against events |
 //! | `fuzz [--minutes N] [TARGET…]` | gives every reader malformed inputs, and saves those that break something |
 //! | `soak [--minutes N] [--seed S]` | hostile messages among normal ones, under a bound of memory: every normal one has its effect in time |
+//! | `package deb\|rpm\|lint\|test` | packages for Debian and RPM distributions; what lintian says; a try in a fresh root |
 //! | `catalogue` | writes what the binary knows about notifications, from `fixtures/emission` |
 //! | `bench [--quick] [a b c d]` | what a message costs, as a table: see docs/benchmarks.md |
 //! | `chaos [--minutes N] [--seed S] [--alone] [--plain] [--upstream]` | kills and breaks everything while events come, and counts what is lost |
@@ -28,9 +29,11 @@ mod bench;
 mod catalogue;
 mod chaos;
 mod ci;
+mod debian;
 mod deny;
 mod docs;
 mod fuzz;
+mod package;
 mod setup;
 mod soak;
 mod step;
@@ -57,6 +60,10 @@ cargo xtask COMMAND
                  give every reader inputs that nobody meant, and save those that break something
   soak [--minutes N] [--seed S]
                  send hostile messages among normal ones to a daemon with bounded memory, and time the normal ones
+  package deb|rpm|lint
+                 make the packages of the release build in target/package; lint asks lintian
+  package test [--suite trixie] [--release]
+                 install, upgrade, remove, and purge them in a fresh root directory of Debian
   catalogue      write crates/osnl-model/data from fixtures/emission
   bench [a b …]  measure what a message costs; --quick for a short run, --full for a long one (docs/benchmarks.md)
 
@@ -67,7 +74,7 @@ fn main() -> ExitCode {
     let command = args.next().unwrap_or_else(|| "--help".to_owned());
     let rest: Vec<String> = args.collect();
     let takes_arguments =
-        ["test", "bench", "chaos", "docs", "fuzz", "soak", "tidy"].contains(&command.as_str());
+        ["test", "bench", "chaos", "docs", "fuzz", "package", "soak", "tidy"].contains(&command.as_str());
     if !takes_arguments && !rest.is_empty() {
         eprintln!("xtask: `{command}` takes no arguments: {}\n\n{HELP}", rest.join(" "));
         return ExitCode::from(2);
@@ -86,6 +93,7 @@ fn main() -> ExitCode {
         "chaos" => chaos::run(&rest),
         "fuzz" => fuzz::run(&rest),
         "soak" => soak::run(&rest),
+        "package" => package::run(&rest),
         "help" | "-h" | "--help" => {
             println!("{HELP}");
             Ok(ExitCode::SUCCESS)

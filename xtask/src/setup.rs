@@ -1,15 +1,14 @@
 //! `setup`: what the tests need and cargo cannot bring. Doing it twice does nothing the second time.
 //!
 //! - RabbitMQ, by the distribution's package, installed so that no system-wide node starts: [`rabbitmq`];
-//! - strace, by the distribution's package: [`strace`];
-//! - groff, by the distribution's package: [`groff`];
+//! - groff, strace, and for the commands that need them debootstrap, lintian, and rpm, by the distribution's packages:
+//!   [`apt`];
 //! - cargo-deny and mdBook from cargo's registry, under `target/tools`, for the commands that need them: [`tool`];
 //! - a Python environment with the real oslo.messaging and k2hr3-osnl, under `target/`: [`python`].
 
-mod groff;
+mod apt;
 mod python;
 mod rabbitmq;
-mod strace;
 mod tool;
 
 use std::path::PathBuf;
@@ -20,8 +19,8 @@ use anyhow::{Result, bail};
 /// Brings everything and says where the Python environment is.
 pub(crate) fn run() -> Result<PathBuf> {
     rabbitmq::ensure()?;
-    strace::ensure()?;
-    groff::ensure()?;
+    apt::STRACE.ensure()?;
+    apt::GROFF.ensure()?;
     python::ensure()
 }
 
@@ -34,6 +33,21 @@ pub(crate) fn all() -> Result<()> {
 /// Brings cargo-deny and gives its path.
 pub(crate) fn deny() -> Result<PathBuf> {
     tool::CARGO_DENY.ensure()
+}
+
+/// Brings debootstrap.
+pub(crate) fn debootstrap() -> Result<()> {
+    apt::DEBOOTSTRAP.ensure()
+}
+
+/// Brings rpmbuild.
+pub(crate) fn rpm() -> Result<()> {
+    apt::RPM.ensure()
+}
+
+/// Brings lintian.
+pub(crate) fn lintian() -> Result<()> {
+    apt::LINTIAN.ensure()
 }
 
 /// Brings mdBook and gives its path.

@@ -1,0 +1,173 @@
+//! Root directories of Debian, made by `debootstrap` once and kept under `target/debian`.
+//!
+//! The mirror is the one that apt uses on this machine. A root is built under another name until it is whole, in a mount
+//! namespace of its own, so nothing is left mounted. Needs root.
+
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use osnl_testkit::Guard;
+
+use crate::{setup, step};
+
+/// A root directory: a release of Debian with further packages.
+pub(crate) struct Root<'a> {
+    /// The version's name: bookworm, trixie.
+    pub(crate) suite: &'a str,
+    /// Its folder's name under `target/debian`.
+    pub(crate) folder: &'a str,
+    /// Separated by commas.
+    pub(crate) packages: &'a str,
+    /// A file of the last package, relative to the root: with it the root is whole.
+    pub(crate) proof: &'a Path,
+}
+
+impl Root<'_> {
+    /// Returns the root directory, after making it if need be. `purpose` is what asks for it.
+    pub(crate) fn ensure(&self, purpose: &str) -> Result<PathBuf> {
+        let folder = step::target_dir().join("debian").join(self.folder);
+        ensure!(
+            step::output(Command::new("id").arg("-u"))?.trim() == "0",
+            "{purpose} mounts a root directory: run it as root"
+        );
+        if folder.join(self.proof).exists() {
+            return Ok(folder);
+        }
+        setup::debootstrap()?;
+        let mirror = mirror(&sources()?, &codename()?).context(
+            "no mirror of Debian in /etc/apt: the root directory comes from the one that apt uses",
+        )?;
+        println!("{purpose}: making a root directory of Debian {} with {}, once", self.suite, self.packages);
+        let unfinished = folder.with_extension("unfinished");
+        step::run(Command::new("rm").args(["-rf", "--one-file-system"]).arg(&unfinished))?;
+        std::fs::create_dir_all(&unfinished)?;
+        self.debootstrap(&unfinished, &mirror)?;
+        ensure!(
+            unfinished.join(self.proof).exists(),
+            "{} brought no {}",
+            self.packages,
+            self.proof.display()
+        );
+        step::run(Command::new("rm").args(["-rf", "--one-file-system"]).arg(&folder))?;
+        std::fs::rename(&unfinished, &folder)?;
+        Ok(folder)
+    }
+
+    fn debootstrap(&self, folder: &Path, mirror: &str) -> Result<()> {
+        let mut debootstrap = Command::new("unshare");
+        debootstrap
+            .args(["--mount", "--propagation", "private", "debootstrap", "--variant=minbase"])
+            .arg(format!("--include={}", self.packages))
+            .arg(self.suite)
+            .arg(folder)
+            .arg(mirror)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .process_group(0);
+        let child = debootstrap.spawn().context("cannot run debootstrap")?;
+        let _guard = Guard::over(&[child.id()], None);
+        let output = child.wait_with_output().context("cannot wait for debootstrap")?;
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stdout).into_owned();
+            let lines: Vec<&str> = said.lines().collect();
+            let end = lines[lines.len().saturating_sub(10)..].join("\n");
+            bail!("debootstrap ended with {}:\n{end}", output.status);
+        }
+        Ok(())
+    }
+}
+
+/// The version's name of this Debian.
+fn codename() -> Result<String> {
+    let release = std::fs::read_to_string("/etc/os-release").context("/etc/os-release")?;
+    let value = |name: &str| {
+        release
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .map(|value| value.trim_matches('"').to_owned())
+    };
+    ensure!(value("ID=").as_deref() == Some("debian"), "this is not Debian: its mirror has no other release");
+    value("VERSION_CODENAME=").context("/etc/os-release has no VERSION_CODENAME")
+}
+
+/// Returns the sources that apt reads its packages from.
+fn sources() -> Result<Vec<String>> {
+    let mut paths = vec![PathBuf::from("/etc/apt/sources.list")];
+    if let Ok(folder) = std::fs::read_dir("/etc/apt/sources.list.d") {
+        paths.extend(folder.map_while(Result::ok).map(|entry| entry.path()));
+    }
+    paths.sort();
+    paths.retain(|path| path.is_file());
+    paths
+        .iter()
+        .map(|path| std::fs::read_to_string(path).with_context(|| path.display().to_string()))
+        .collect()
+}
+
+/// The URI of the archive that has the main packages of `suite`, in either of apt's two forms.
+fn mirror(sources: &[String], suite: &str) -> Option<String> {
+    sources.iter().find_map(|text| in_lines(text, suite).or_else(|| in_stanzas(text, suite)))
+}
+
+/// `deb [options] URI SUITE COMPONENT…`
+fn in_lines(text: &str, suite: &str) -> Option<String> {
+    text.lines().find_map(|line| {
+        let rest = line.trim().strip_prefix("deb ")?.trim_start();
+        let rest = match rest.strip_prefix('[') {
+            Some(options) => options.split_once(']')?.1,
+            None => rest,
+        };
+        let mut words = rest.split_whitespace();
+        let uri = words.next()?;
+        (words.next()? == suite && words.any(|component| component == "main")).then(|| uri.to_owned())
+    })
+}
+
+/// Paragraphs of `Types:`, `URIs:`, `Suites:`, `Components:`.
+fn in_stanzas(text: &str, suite: &str) -> Option<String> {
+    text.split("\n\n").find_map(|stanza| {
+        let field = |name: &str| {
+            let value = stanza.lines().find_map(|line| line.strip_prefix(name))?;
+            Some(value.split_whitespace())
+        };
+        let is_it = field("Types:")?.any(|kind| kind == "deb")
+            && field("Suites:")?.any(|one| one == suite)
+            && field("Components:")?.any(|component| component == "main");
+        is_it.then(|| field("URIs:")?.next().map(str::to_owned))?
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::mirror;
+
+    #[test]
+    fn the_mirror_is_the_one_that_apt_uses_for_this_release() {
+        let check = |text: &str, expected: Option<&str>| {
+            assert_eq!(mirror(&[text.to_owned()], "bookworm").as_deref(), expected, "{text}");
+        };
+        check("", None);
+        check(
+            "deb http://mirror.example/debian bookworm main contrib\n",
+            Some("http://mirror.example/debian"),
+        );
+        check(
+            "deb [signed-by=/k arch=amd64] http://mirror.example/d bookworm main",
+            Some("http://mirror.example/d"),
+        );
+        check("# deb http://mirror.example/debian bookworm main\n", None);
+        check("deb-src http://mirror.example/debian bookworm main\n", None);
+        check("deb http://mirror.example/debian-security bookworm-security main\n", None);
+        check("deb http://mirror.example/other bookworm tools\n", None);
+        let stanza = "Types: deb\n# old\nURIs: http://mirror.example/debian\nSuites: bookworm bookworm-updates\nComponents: main\n";
+        check(stanza, Some("http://mirror.example/debian"));
+        check(&stanza.replace("bookworm bookworm-updates", "bookworm-security"), None);
+        check(
+            &format!("{}\n{stanza}", stanza.replace("Suites: b", "Suites: x")),
+            Some("http://mirror.example/debian"),
+        );
+        check(&stanza.replace("Types: deb\n", "Types: deb-src\n"), None);
+    }
+}

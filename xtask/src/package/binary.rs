@@ -1,0 +1,123 @@
+//! The program: built, and split into what is shipped and what backtraces are read with.
+//!
+//! The line tables go to a file by the build id, where the program itself, gdb, and addr2line look for them:
+//! `/usr/lib/debug/.build-id/`. With that package a panic's backtrace has files and lines; without it, functions are
+//! addresses, which the file still resolves later.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::folder;
+use crate::step;
+
+/// The build that is packaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Profile {
+    /// The build for operators.
+    Release,
+    /// The build of the tests, which is there already: for the gate.
+    Debug,
+}
+
+/// A program and its line tables.
+#[derive(Debug)]
+pub(super) struct Binary {
+    pub(super) program: PathBuf,
+    pub(super) lines: PathBuf,
+    /// The path of the line tables below `usr/lib/debug/.build-id`.
+    pub(super) build_id_path: String,
+    /// The oldest glibc that has every symbol, as `2.34`.
+    pub(super) glibc: String,
+}
+
+/// The glibc of the oldest Debian that a package is tried on.
+const NEWEST_GLIBC: (u32, u32) = (2, 36);
+
+impl Binary {
+    /// Builds and splits.
+    pub(super) fn build(profile: Profile) -> Result<Self> {
+        let mut cargo = step::cargo();
+        cargo.args(["build", "--locked", "-p", "osnl-cli"]);
+        let name = match profile {
+            Profile::Release => {
+                cargo.arg("--release");
+                "release"
+            }
+            Profile::Debug => "debug",
+        };
+        step::run(&mut cargo)?;
+        Self::split(&step::target_dir().join(name).join("osnl"), name)
+    }
+
+    fn split(built: &Path, name: &str) -> Result<Self> {
+        let out = folder()?.join(name);
+        std::fs::create_dir_all(&out)?;
+        let (program, lines) = (out.join("osnl"), out.join("osnl.debug"));
+        step::run(
+            Command::new("objcopy")
+                .args(["--only-keep-debug", "--compress-debug-sections"])
+                .args([built, &lines]),
+        )?;
+        step::run(Command::new("objcopy").arg("--strip-all").args([built, &program]))?;
+        let notes = step::output(Command::new("readelf").args(["--notes", "--wide"]).arg(&program))?;
+        let id = build_id(&notes)
+            .with_context(|| format!("{} has no build id: link it with -Wl,--build-id", built.display()))?;
+        let symbols = step::output(Command::new("readelf").args(["--version-info", "--wide"]).arg(&program))?;
+        let (major, minor) = newest_glibc(&symbols).context("the program needs no symbol of glibc")?;
+        ensure!(
+            (major, minor) <= NEWEST_GLIBC,
+            "the program needs glibc {major}.{minor}, newer than the oldest system that packages are for ({}.{}): \
+             build it there",
+            NEWEST_GLIBC.0,
+            NEWEST_GLIBC.1
+        );
+        let build_id_path = format!("{}/{}.debug", &id[..2], &id[2..]);
+        Ok(Self { program, lines, build_id_path, glibc: format!("{major}.{minor}") })
+    }
+}
+
+/// Finds the build id in what `readelf --notes` prints.
+fn build_id(notes: &str) -> Option<&str> {
+    let (_, rest) = notes.split_once("Build ID: ")?;
+    let id = rest.lines().next()?.trim();
+    (id.len() > 2 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(id)
+}
+
+/// Finds the newest version of glibc in what `readelf --version-info` prints.
+fn newest_glibc(symbols: &str) -> Option<(u32, u32)> {
+    let versions = symbols.split("GLIBC_").skip(1).filter_map(|rest| {
+        let version = rest.split(|c: char| c != '.' && !c.is_ascii_digit()).next()?;
+        let mut numbers = version.split('.').map(str::parse);
+        Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+    });
+    versions.max()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{build_id, newest_glibc};
+
+    #[test]
+    fn the_newest_glibc_is_by_number() {
+        let check =
+            |text: &str, expected: Option<(u32, u32)>| assert_eq!(newest_glibc(text), expected, "{text}");
+        check("", None);
+        check(
+            "0x0010: Name: GLIBC_2.9  Flags: none  Version: 4\n Name: GLIBC_2.34 \n GLIBC_2.2.5",
+            Some((2, 34)),
+        );
+        check("Name: GLIBC_PRIVATE", None);
+        check("Name: GCC_3.0", None);
+    }
+
+    #[test]
+    fn a_build_id_is_in_the_notes() {
+        let check = |text: &str, expected: Option<&str>| assert_eq!(build_id(text), expected, "{text}");
+        check("  GNU  0x14  NT_GNU_BUILD_ID\n    Build ID: 0a1b2c\n", Some("0a1b2c"));
+        check("  NT_GNU_BUILD_ID (unique build ID bitstring)\t    Build ID: 42192b1f\n\n", Some("42192b1f"));
+        check("    Build ID: \n", None);
+        check("", None);
+    }
+}

@@ -1,0 +1,159 @@
+//! `THIRD-PARTY.txt`: what the program contains that others wrote, and the licences of it all.
+//!
+//! From cargo's metadata: every crate that `osnl-cli` is built of on this platform, without those of tests and build
+//! scripts. Texts come from the crates themselves, each once; a crate that ships none is named with its expression, and
+//! the texts of the others have its licence.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
+
+use crate::step;
+
+/// A crate of another author.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Part {
+    pub(super) name: String,
+    pub(super) version: String,
+    pub(super) licence: String,
+    pub(super) authors: Vec<String>,
+    folder: PathBuf,
+}
+
+/// Returns the text of the file.
+pub(super) fn text() -> Result<String> {
+    let parts = parts()?;
+    let mut texts: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut out = String::from(
+        "osnl contains these libraries, and of each the texts of its licence follow below the list.\n\
+         It also contains SQLite, which its authors have put in the public domain, and Rust's standard library \
+         (MIT OR Apache-2.0).\n\n",
+    );
+    for part in &parts {
+        let found = licence_texts(&part.folder)?;
+        let note = if found.is_empty() { " (ships no text)" } else { "" };
+        let authors =
+            if part.authors.is_empty() { String::new() } else { format!(", by {}", part.authors.join(", ")) };
+        let _ = writeln!(out, "{} {}: {}{authors}{note}", part.name, part.version, part.licence);
+        for text in found {
+            texts.entry(text).or_default().push(part.name.clone());
+        }
+    }
+    for (text, names) in &texts {
+        let _ = write!(out, "\n{}\n{}\n\n{}\n", "=".repeat(80), names.join(", "), text.trim_end());
+    }
+    Ok(out)
+}
+
+/// Returns the crates of other authors that the program contains, by name.
+pub(super) fn parts() -> Result<Vec<Part>> {
+    let platform = platform()?;
+    let mut cargo = step::cargo();
+    cargo.args(["metadata", "--format-version", "1", "--locked", "--filter-platform", &platform]);
+    let metadata: Value = serde_json::from_str(&step::output(&mut cargo)?).context("cargo metadata")?;
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let mut edges: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for node in list(&metadata["resolve"]["nodes"]) {
+        let normal = list(&node["deps"])
+            .into_iter()
+            .filter(|dep| list(&dep["dep_kinds"]).iter().any(|kind| kind["kind"].is_null()));
+        edges.insert(text(&node["id"]), normal.map(|dep| text(&dep["pkg"])).collect());
+    }
+    let packages = list(&metadata["packages"]);
+    let start = packages.iter().find(|package| package["name"] == "osnl-cli").context("no osnl-cli")?;
+    let mut reached = BTreeSet::new();
+    let mut open = vec![text(&start["id"])];
+    while let Some(id) = open.pop() {
+        if reached.insert(id.clone()) {
+            open.extend(edges.get(&id).into_iter().flatten().cloned());
+        }
+    }
+    let others = packages
+        .iter()
+        .filter(|package| !package["source"].is_null() && reached.contains(&text(&package["id"])));
+    let mut parts: Vec<Part> = others
+        .map(|package| Part {
+            name: text(&package["name"]),
+            version: text(&package["version"]),
+            licence: text(&package["license"]),
+            authors: list(&package["authors"]).iter().map(text).collect(),
+            folder: Path::new(&text(&package["manifest_path"]))
+                .parent()
+                .map(Path::to_owned)
+                .unwrap_or_default(),
+        })
+        .collect();
+    parts.sort();
+    ensure!(!parts.is_empty(), "cargo metadata names no dependency of osnl-cli");
+    if let Some(part) = parts.iter().find(|part| part.licence.is_empty()) {
+        anyhow::bail!("{} {} names no licence", part.name, part.version);
+    }
+    Ok(parts)
+}
+
+/// The platform that this machine builds for.
+fn platform() -> Result<String> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let said = step::output(std::process::Command::new(rustc).arg("-vV"))?;
+    let host =
+        said.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc -vV names no host")?;
+    Ok(host.to_owned())
+}
+
+/// The texts in a crate's own folder.
+fn licence_texts(folder: &Path) -> Result<Vec<String>> {
+    let entries = std::fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+    let mut paths: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| {
+            path.is_file() && path.file_name().is_some_and(|name| is_licence(&name.to_string_lossy()))
+        })
+        .collect();
+    paths.sort();
+    paths
+        .iter()
+        .map(|path| {
+            let bytes = std::fs::read(path).with_context(|| path.display().to_string())?;
+            Ok(String::from_utf8_lossy(&bytes).replace("\r\n", "\n"))
+        })
+        .collect()
+}
+
+fn is_licence(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    ["LICENSE", "LICENCE", "COPYING", "COPYRIGHT", "NOTICE", "UNLICENSE"]
+        .iter()
+        .any(|word| name.starts_with(word))
+        && !name.ends_with(".RS")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{is_licence, parts};
+
+    #[test]
+    fn licences_are_known_by_their_names() {
+        let check = |name: &str, expected: bool| assert_eq!(is_licence(name), expected, "{name}");
+        check("LICENSE", true);
+        check("license-mit.txt", true);
+        check("COPYING", true);
+        check("licenses.rs", false);
+        check("README.md", false);
+    }
+
+    #[test]
+    fn what_the_program_contains_is_listed_and_what_tests_need_is_not() {
+        let parts = parts().unwrap();
+        let names: Vec<&str> = parts.iter().map(|part| part.name.as_str()).collect();
+        for name in ["lapin", "rusqlite", "rustls", "tokio"] {
+            assert!(names.contains(&name), "{name}: {names:?}");
+        }
+        for name in ["proptest", "tempfile", "osnl-model", "cc"] {
+            assert!(!names.contains(&name), "{name} is no part of the program");
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! `package test`: the packages in a fresh root directory of Debian, from nothing to the first delivered event and back.
+//!
+//! The root directory is a copy of one that debootstrap made: a base system with systemd's files, which does not run
+//! there. It has the machine's loopback, and there the private RabbitMQ. What happens in it is a script that says each
+//! step with its time: `pristine/deb.sh`, and for what rpm brings, with Debian's tools around it, `pristine/rpm.sh`.
+//! The packages have the debug build unless `--release` is given: it is the same program, and is there already.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+use osnl_testkit::Broker;
+
+use super::binary::{Binary, Profile};
+use super::{deb, rpm, tree};
+use crate::debian::Root;
+use crate::{setup, step};
+
+const DEB: &str = include_str!("pristine/deb.sh");
+const RPM: &str = include_str!("pristine/rpm.sh");
+
+/// The beginning of both scripts.
+const COMMON: &str = include_str!("pristine/common.sh");
+
+/// Mounts what programs expect, in the namespace that this shell was started in, and becomes the script.
+const ENTER: &str = "set -eu
+    root=$1; shift
+    mount -t proc proc \"$root/proc\"
+    mount --rbind /dev \"$root/dev\"
+    mount -t tmpfs tmpfs \"$root/run\"
+    mount --bind \"$1\" \"$root/mnt\"; shift
+    exec chroot \"$root\" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \"$@\"";
+
+/// The suites that the packages are tried on; the first one in the gate.
+const SUITES: &[&str] = &["bookworm", "trixie"];
+
+/// Runs the scripts; arguments choose the suite and the build.
+pub(super) fn run(flags: &[&str]) -> Result<ExitCode> {
+    let (mut suite, mut profile) = (SUITES[0], Profile::Debug);
+    let mut flags = flags.iter();
+    while let Some(flag) = flags.next() {
+        match *flag {
+            "--release" => profile = Profile::Release,
+            "--suite" => {
+                let named = flags.next().copied().unwrap_or_default();
+                let Some(known) = SUITES.iter().find(|known| **known == named) else {
+                    bail!("--suite {named}: not one of: {}", SUITES.join(", "));
+                };
+                suite = known;
+            }
+            other => bail!("unknown argument {other}; allowed: --suite, --release"),
+        }
+    }
+    let started = Instant::now();
+    let binary = Binary::build(profile)?;
+    println!(
+        "package: {:.1} MB stripped, {:.1} MB of line tables, glibc {} or newer",
+        megabytes(&binary.program)?,
+        megabytes(&binary.lines)?,
+        binary.glibc
+    );
+    // "~" sorts before everything: an older version of the same program.
+    let compression =
+        if profile == Profile::Release { deb::Compression::Small } else { deb::Compression::Fast };
+    let old = deb::make(&binary, "0~old", compression)?;
+    let new = deb::make(&binary, super::REVISION, compression)?;
+    let rpms = rpm::make(&binary, super::REVISION)?;
+    println!(
+        "package: made {} packages in {:.1} s",
+        old.len() + new.len() + rpms.len(),
+        started.elapsed().as_secs_f32()
+    );
+
+    setup::broker_only()?;
+    let proof = Path::new("usr/bin/systemd-analyze");
+    let root = Root { suite, folder: &format!("{suite}-base"), packages: "procps,systemd", proof }
+        .ensure("package test")?;
+    let broker = Broker::start();
+    let url = broker.url();
+    for (script, packages) in [(DEB, [&old[..], &new[..]].concat()), (RPM, rpms)] {
+        in_a_copy(&root, |copy| {
+            if script == RPM {
+                install_rpm(copy, &packages)?;
+            }
+            enter(copy, script, &packages, &url)
+        })?;
+    }
+    println!("package: {suite}: all steps passed, {:.1} s with the build", started.elapsed().as_secs_f32());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Debian's rpm installs into the root with its own database; what the package needs is not an RPM there.
+fn install_rpm(root: &Path, packages: &[PathBuf]) -> Result<()> {
+    let theirs = root.join("usr/bin/k2hr3-osnl");
+    tree::file(&theirs, "#!/bin/sh\necho theirs\n")?;
+    step::run(Command::new("chmod").arg("755").arg(&theirs))?;
+    let program = packages.iter().find(|path| !path.to_string_lossy().contains("debuginfo"));
+    let mut rpm = Command::new("rpm");
+    rpm.arg("--root").arg(root).args(["--install", "--nodeps", "--dbpath", "/var/lib/rpm"]);
+    step::run(rpm.arg(program.context("no package")?).stdin(Stdio::null()))
+}
+
+/// Works on a copy of a root directory, which goes with it.
+fn in_a_copy(root: &Path, work: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let copy = root.with_extension(std::process::id().to_string());
+    let remove = || step::run(Command::new("rm").args(["-rf", "--one-file-system"]).arg(&copy));
+    step::run(Command::new("cp").arg("-a").args([root, &copy]))?;
+    let worked = work(&copy);
+    remove()?;
+    worked
+}
+
+fn enter(root: &Path, script: &str, packages: &[PathBuf], url: &str) -> Result<()> {
+    let folder = packages[0].parent().context("a package without a folder")?;
+    let mut command = Command::new("unshare");
+    command.args([
+        "--mount",
+        "--propagation",
+        "private",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "sh",
+        "-c",
+        ENTER,
+        "sh",
+    ]);
+    command.args([root, folder]).args(["sh", "-c", &format!("{COMMON}\n{script}"), "sh", url]);
+    command.args(packages.iter().filter_map(|path| path.file_name()));
+    step::run(command.stdin(Stdio::null()))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shown with one digit")]
+fn megabytes(path: &Path) -> Result<f64> {
+    Ok(std::fs::metadata(path).with_context(|| path.display().to_string())?.len() as f64 / 1e6)
+}

@@ -1,0 +1,114 @@
+# Begins each script: `$1` is the broker's URL, the rest are files in /mnt.
+set -eu
+url=$1
+shift
+begin=$(date +%s%N)
+
+# step WORDS: prints the time since the last step.
+step() {
+    now=$(date +%s%N)
+    printf 'package: %-58s %6d ms\n' "$*" $(((now - begin) / 1000000))
+    begin=$now
+}
+
+# fails WORDS: ends the script.
+fails() {
+    echo "package: FAILED: $*" >&2
+    exit 1
+}
+
+# same FOUND EXPECTED WORDS
+same() {
+    [ "$1" = "$2" ] || fails "$3: found '$1', expected '$2'"
+}
+
+# soon COMMAND…: until it succeeds, at most 30 s.
+soon() {
+    tries=0
+    until "$@" > /tmp/soon 2>&1; do
+        tries=$((tries + 1))
+        [ "$tries" -lt 300 ] || { tail -n 20 /tmp/soon /tmp/log >&2; fails "in vain for 30 s: $*"; }
+        pause
+    done
+}
+
+# A tenth of a second.
+pause() {
+    timeout 0.1 tail -f /dev/null || true
+}
+
+# The daemon as its unit would start it: as the user osnl, with the configuration of the package's place.
+start() {
+    install -d -o osnl -g osnl /var/log/osnl/late
+    setpriv --reuid=osnl --regid=osnl --init-groups env STATE_DIRECTORY=/var/lib/osnl osnl run > /tmp/log 2>&1 &
+    daemon=$!
+    soon osnl status
+}
+
+stop() {
+    kill -TERM "$daemon"
+    wait "$daemon" || fails "the daemon ended with $?: $(tail -5 /tmp/log)"
+}
+
+has_lines() {
+    [ "$(wc -l < "$1")" -eq "$2" ]
+}
+
+# send EVENT: as a service would publish it.
+publish() {
+    osnl send --transport-url "$url" --exchange package --event-type "$1" --payload '{"instance_id": "i-1"}' > /dev/null
+}
+
+configure() {
+    cat > /etc/osnl/osnl.conf << END
+[listener:package]
+transport_url = $url
+exchange = package
+declare = create
+
+[action:file]
+driver = file
+path = /var/log/osnl/events.jsonl
+
+[action:late]
+driver = file
+path = /var/log/osnl/late/events.jsonl
+END
+    # A rule of its own file, as configuration management has it.
+    cat > /etc/osnl/conf.d/10-rules.conf << END
+[rule:all]
+event_type = ^compute\\.
+actions = file, late
+END
+}
+
+# A program of that name that is there already.
+theirs() {
+    printf '#!/bin/sh\necho theirs\n' > /usr/bin/k2hr3-osnl
+    chmod 755 /usr/bin/k2hr3-osnl
+}
+
+installed() {
+    same "$(osnl --version | cut -d' ' -f1)" osnl "the program"
+    same "$(stat -c '%U:%G %a' /var/lib/osnl)" "osnl:osnl 700" "the state directory"
+    same "$(stat -c '%U:%G %a' /var/log/osnl)" "osnl:osnl 750" "the folder of logs"
+    same "$(stat -c '%U:%G %a' /etc/osnl/osnl.conf)" "root:osnl 640" "the configuration"
+    [ -d /etc/osnl/conf.d ] || fails "no conf.d"
+    same "$(k2hr3-osnl)" theirs "a program that was there"
+    same "$(k2hr3_osnl -v | cut -d' ' -f1)" k2hr3-osnl "k2hr3_osnl"
+    oss_watcher --help > /dev/null
+    for page in osnl osnl-tap oss-watcher; do
+        gzip -dc "/usr/share/man/man1/$page.1.gz" | grep -q '^\.TH ' || fails "no page $page"
+    done
+    gzip -dc /usr/share/man/man5/osnl.conf.5.gz | grep -q '^\.TH osnl.conf 5' || fails "no page osnl.conf"
+    bash -c '. /usr/share/bash-completion/completions/osnl && complete -p osnl' > /dev/null
+    systemd-analyze verify --man=no osnl.service osnl@x.service k2hr3_osnl.service
+    [ -z "$(find /usr/bin/osnl /usr/lib/systemd/system/*osnl* /usr/share/doc/osnl ! -user root)" ] || fails "files that are not root's"
+}
+
+# Nothing of the package but the users.
+nothing_left() {
+    found=$(find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /mnt -o -path /root \) -prune \
+        -o \( -name '*osnl*' -o -name '*oss?watcher*' \) -print)
+    same "$found" "/usr/bin/k2hr3-osnl" "left behind"
+}
