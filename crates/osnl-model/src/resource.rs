@@ -131,7 +131,7 @@ fn named(mut resource: Resource<'_>) -> Resource<'_> {
 fn read(n: &Notification) -> Vec<Resource<'_>> {
     let payload = &n.payload;
     let event_type = n.event_type.as_deref().unwrap_or_default();
-    if let Some(resource) = versioned::read(payload) {
+    if let Some(resource) = versioned::read(event_type, payload) {
         return vec![resource];
     }
     if let Some(resource) = cadf::read(event_type, payload) {
@@ -167,7 +167,7 @@ impl<'a> Bulk<'a> {
     pub fn of(n: &'a Notification) -> Option<Self> {
         let event_type = n.event_type.as_deref().unwrap_or_default();
         let (kind, items) = neutron::bulk(event_type, &n.payload)?;
-        let other = versioned::read(&n.payload)
+        let other = versioned::read(event_type, &n.payload)
             .or_else(|| cadf::read(event_type, &n.payload))
             .or_else(|| flat::read(event_type, &n.payload));
         other.is_none().then_some(Self { kind, items, payload: &n.payload })

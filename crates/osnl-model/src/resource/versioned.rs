@@ -1,7 +1,8 @@
 //! Versioned payloads: `{"nova_object.name": "InstanceActionPayload", "nova_object.data": {…}, …}`.
 //!
-//! The class decides, by the beginning of its name; an unknown class is read by the keys that most objects
-//! have, so that a new one has its id and name before anybody has heard of it.
+//! The class decides, by the beginning of its name. An unknown class is read by the keys that most objects have, and
+//! the event type gives its kind: a service may have a class for each action (`ActionPlanCreatePayload`,
+//! `ActionPlanDeletePayload`), and all events of one resource have one kind.
 
 use std::borrow::Cow;
 
@@ -48,7 +49,7 @@ const MOST_KEYS: usize = 64;
 
 const NODE: Shape = Shape::of("node").project(&["owner"]).state(&["provision_state"]);
 
-pub(super) fn read(payload: &Value) -> Option<Resource<'_>> {
+pub(super) fn read<'a>(event_type: &str, payload: &'a Value) -> Option<Resource<'a>> {
     // Such an object has five keys. One with a great many is none, and is not searched for each of its resources.
     let keys = payload.as_object().filter(|keys| keys.len() <= MOST_KEYS)?;
     let named =
@@ -65,10 +66,31 @@ pub(super) fn read(payload: &Value) -> Option<Resource<'_>> {
     let (_, _, shape) = CLASSES.iter().find(fits)?;
     let mut resource = shape.read(object);
     if resource.kind.is_empty() {
-        resource.kind = Cow::Owned(snake(class.strip_suffix("Payload").unwrap_or(class)));
+        resource.kind = Cow::Owned(kind(event_type, class));
     }
     resource.addresses = addresses(object);
     Some(resource)
+}
+
+/// The last words of event types that say how far an action is, not which.
+const PHASES: [&str; 6] = ["start", "end", "error", "success", "fail", "failed"];
+
+/// Returns the kind of an object of an unknown class: the word of the event type that names the object.
+///
+/// The last word is the action, before its phase (`action_plan.execution.start`). Of the words before it, the first
+/// that begins the class's name counts (`baremetal.node.create` with `NodePayload`), else the last. Without such a word,
+/// the class gives the kind.
+fn kind(event_type: &str, class: &str) -> String {
+    let class = snake(class.strip_suffix("Payload").unwrap_or(class));
+    let mut words: Vec<&str> = event_type.split('.').filter(|word| !word.is_empty()).collect();
+    while words.len() > 2 && words.last().is_some_and(|word| PHASES.contains(word)) {
+        words.pop();
+    }
+    words.pop();
+    let begins =
+        |word: &str| class.strip_prefix(word).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'));
+    let word = words.iter().find(|word| begins(word)).or(words.last());
+    word.map_or(class.clone(), |word| (*word).to_owned())
 }
 
 /// Fixed ones only: floating addresses are not in versioned payloads. An empty list stands in the events of

@@ -283,3 +283,28 @@ fn keys_are_where_each_service_has_them() {
     check("port.delete.end", json!(null), &[]);
     check("", json!({"instance_id": 7}), &[]);
 }
+
+/// Watcher has a class for each action; all of them are about one object.
+#[test]
+fn an_object_of_an_unknown_class_has_the_kind_that_the_event_type_names() {
+    let check = |event_type: &str, class: &str, expected: &str| {
+        let payload = json!({"watcher_object.name": class, "watcher_object.data": {"uuid": "u"}});
+        let event_type = Some(event_type.to_owned());
+        let n = Notification { event_type, payload, ..Notification::default() };
+        assert_eq!(resources(&n)[0].kind, expected, "{n:?}");
+    };
+    check("action_plan.create", "ActionPlanCreatePayload", "action_plan");
+    check("action_plan.delete", "ActionPlanDeletePayload", "action_plan");
+    check("action_plan.execution.start", "ActionPlanActionPayload", "action_plan");
+    check("action_plan.cancel.error", "ActionPlanCancelPayload", "action_plan");
+    check("audit.planner.end", "AuditActionPayload", "audit");
+    check("action.execution.start", "ExecutionPayload", "action");
+    // Behind the service, and behind another name of it.
+    check("watcher.audit.create", "AuditCreatePayload", "audit");
+    check("watcher.goal.update", "ThingPayload", "goal");
+    check("baremetal.rack.create.success", "RackCRUDPayload", "rack");
+    check("lease.event.end_lease", "LeasePayload", "lease");
+    // No event type that names one.
+    check("", "VolumeTargetPayload", "volume_target");
+    check("create", "GoalPayload", "goal");
+}
