@@ -45,7 +45,7 @@ pub enum Done {
 
 /// A failed attempt.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{class}: {reason}")]
+#[error("{}: {reason}", self.kind())]
 pub struct ActionError {
     /// The kind of failure.
     pub class: ErrorClass,
@@ -55,17 +55,31 @@ pub struct ActionError {
     pub retry_after: Option<Duration>,
     /// The service that could not be asked, of [`ErrorClass::Dependency`]. No secret.
     pub dependency: Option<Arc<str>>,
+    /// Whether a template of the action is the cause, and not the event.
+    pub is_template: bool,
 }
 
 impl ActionError {
     /// A failure of this kind.
     pub fn new(class: ErrorClass, reason: impl Into<String>) -> Self {
-        Self { class, reason: reason.into(), retry_after: None, dependency: None }
+        Self { class, reason: reason.into(), retry_after: None, dependency: None, is_template: false }
+    }
+
+    /// A template of the action has no usable result for this event; no attempt will change that.
+    pub fn template(reason: impl Into<String>) -> Self {
+        Self { is_template: true, ..Self::new(ErrorClass::Content, reason) }
     }
 
     /// A service that this delivery needs, and that is not its target, cannot be asked now.
     pub fn dependency(name: impl Into<Arc<str>>, reason: impl Into<String>) -> Self {
         Self { dependency: Some(name.into()), ..Self::new(ErrorClass::Dependency, reason) }
+    }
+
+    fn kind(&self) -> String {
+        if self.is_template {
+            return "the action's template does not fit this event".to_owned();
+        }
+        self.class.to_string()
     }
 }
 

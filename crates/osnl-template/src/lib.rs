@@ -294,11 +294,24 @@ impl Template {
         self.paths().map(|path| path.split('.').next().unwrap_or(path))
     }
 
-    /// The text for one notification.
+    /// The text for one notification. Of a resource without a name, user, host, or state, these are empty texts.
     ///
     /// # Errors
     /// A name that it lacks and that has no default, an output that is too long, and the others of [`EvalError`].
     pub fn render(&self, names: &Names) -> Result<String, EvalError> {
+        blank_where_empty(names, |names| self.rendered(names))
+    }
+
+    /// The field of the resource for which [`render`](Self::render) writes an empty text, since the event has none.
+    #[must_use]
+    pub fn blank(&self, names: &Names) -> Option<String> {
+        match self.rendered(names) {
+            Err(EvalError::Lacks { name }) => names.with_blank(&name).map(|_| name),
+            Ok(_) | Err(_) => None,
+        }
+    }
+
+    fn rendered(&self, names: &Names) -> Result<String, EvalError> {
         let mut written = Written::default();
         let scope = Scope::of(names, &self.aliases);
         let template = self.engine.get_template(NAME);
@@ -319,10 +332,26 @@ impl Template {
     /// As [`Template::render`].
     pub fn value(&self, names: &Names) -> Result<serde_json::Value, EvalError> {
         match &self.only {
-            Some(expression) => expression.value(names),
+            Some(expression) => blank_where_empty(names, |names| expression.value(names)),
             None => self.render(names).map(Into::into),
         }
     }
+}
+
+/// Evaluates, and again with an empty text for a field of the resource that the event leaves empty.
+fn blank_where_empty<T>(
+    names: &Names,
+    evaluate: impl Fn(&Names) -> Result<T, EvalError>,
+) -> Result<T, EvalError> {
+    let mut result = evaluate(names);
+    let mut blanked = names.clone();
+    while let Err(EvalError::Lacks { name }) = &result
+        && let Some(more) = blanked.with_blank(name)
+    {
+        blanked = more;
+        result = evaluate(&blanked);
+    }
+    result
 }
 
 /// A mistake in the engine is about one event and not about the daemon: none is known that [`lint`] lets pass.

@@ -33,6 +33,10 @@ pub(super) const RESOURCE: [&str; 12] = [
     "deleted_at",
 ];
 
+/// The fields of `resource` that describe it, which services leave empty or out: nova's ports have no name, neutron's
+/// objects no user. A template writes nothing for them.
+const MAY_BE_EMPTY: [&str; 4] = ["name", "user", "host", "state"];
+
 /// One notification under the names that templates use. Cloning it is cheap, and all clones share what was
 /// worked out once.
 #[derive(Clone, Debug)]
@@ -175,6 +179,16 @@ impl Names {
             }
             json
         })
+    }
+
+    /// The same names, with an empty text for this one, if it is a field of the resource that may be empty.
+    pub(super) fn with_blank(&self, written: &str) -> Option<Self> {
+        let field = written.strip_prefix("resource.").filter(|field| MAY_BE_EMPTY.contains(field))?;
+        let mut resource = self.resource().clone();
+        let fields = resource.as_object_mut().filter(|fields| !fields.contains_key(field))?;
+        fields.insert(field.to_owned(), "".into());
+        let Inner { notification, part, more, .. } = Inner::clone(&self.0);
+        Some(Self(Arc::new(Inner { notification, part, resource: OnceLock::from(resource), more })))
     }
 
     /// The tree of this name.

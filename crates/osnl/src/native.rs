@@ -25,6 +25,7 @@ mod deliveries;
 mod derived;
 mod document;
 mod driver;
+mod empty_names;
 mod enrich;
 mod equalities;
 mod explain;
@@ -202,6 +203,7 @@ impl Loaded {
     pub fn all_warnings(&self) -> Vec<Warning> {
         let mut warnings = self.warnings.clone();
         warnings.extend(self.never_sent());
+        warnings.extend(self.empty_names());
         in_order(&mut warnings, |warning| &warning.0, &self.files);
         warnings
     }

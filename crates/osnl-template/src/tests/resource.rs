@@ -79,3 +79,25 @@ fn addresses_are_chosen_by_version_and_kind() {
     check("selectattr('kind', 'eq', 'floating')", &legacy(), "198.51.100.9");
     check("selectattr('version', 'eq', 4)", &legacy(), "10.0.0.7 198.51.100.9");
 }
+
+/// A port that nova makes has no name, and no port has a user.
+#[test]
+fn a_field_that_may_be_empty_is_an_empty_text_and_a_filter_sees_that_it_is_missing() {
+    let names = of("port.create.end", json!({"port": {"id": "P", "name": "", "project_id": "t"}}));
+    let check = |source: &str, expected: Result<Value, &str>| {
+        let template = Template::compile(source, &["mark"]).unwrap();
+        let value = template.value(&names.clone().with("mark", "!")).map_err(|error| error.to_string());
+        assert_eq!(value, expected.map_err(str::to_owned), "{source}");
+    };
+    check("{{ resource.name }}", Ok(json!("")));
+    check("<{{ resource.name }}{{ resource.user }}{{ resource.host }}{{ mark }}>", Ok(json!("<!>")));
+    check("{\"name\": {{ resource.name|tojson }}}", Ok(json!("{\"name\": \"\"}")));
+    check("{{ resource.name|default('-') }}", Ok(json!("-")));
+    check("{{ resource.id }} {{ resource.project }}", Ok(json!("P t")));
+    // What an effect may hang on stays an error.
+    check("{{ resource.addresses }}", Err("the event has no resource.addresses"));
+    check("{{ payload.port.host }}", Err("the event has no payload.port.host"));
+    let nothing = of("x.y", json!({"a": 1}));
+    assert!(Template::new("{{ resource.name }}").unwrap().render(&nothing).is_err());
+    assert!(!Expression::new("resource.name is defined").unwrap().holds(&names).unwrap());
+}

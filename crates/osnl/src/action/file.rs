@@ -56,7 +56,7 @@ impl FileAction {
             false => self.append(text).await,
         };
         let verdict = |line: Result<String, String>| match (line, &written) {
-            (Err(why), _) => Err(ActionError::new(ErrorClass::Content, why)),
+            (Err(why), _) => Err(ActionError::template(why)),
             (Ok(_), Ok(())) => Ok(Done::Delivered(format!("written to {}", self.target))),
             (Ok(_), Err(error)) => {
                 Err(ActionError::new(ErrorClass::Connect, format!("{}: {error}", self.target)))

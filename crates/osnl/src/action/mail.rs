@@ -28,7 +28,7 @@ use osnl_transport::BoxFuture;
 pub use self::conf::MailConf;
 use self::letter::Writer;
 use self::smtp::Server;
-use super::{Action, ActionError, Done, ErrorClass, Event, event_names};
+use super::{Action, ActionError, Done, Event, event_names};
 
 /// For fuzzing: what a mail server says is read as the answers to a mail. The text of the last, or the error's words.
 #[doc(hidden)]
@@ -64,10 +64,10 @@ impl Mail {
         let sent = match self.writer.letter(&good) {
             None => Ok(String::new()),
             Some(Ok(letter)) => self.server.send(&letter, self.waits_for_all(events)).await,
-            Some(Err(why)) => Err(ActionError::new(ErrorClass::Content, why)),
+            Some(Err(why)) => Err(ActionError::template(why)),
         };
         let verdict = |part: Result<_, String>| match (part, &sent) {
-            (Err(why), _) => Err(ActionError::new(ErrorClass::Content, why)),
+            (Err(why), _) => Err(ActionError::template(why)),
             (Ok(_), Ok(done)) => Ok(Done::Delivered(done.clone())),
             (Ok(_), Err(error)) => Err(error.clone()),
         };

@@ -37,7 +37,7 @@ impl Publish {
                     "this action has published it itself, and it came round".to_owned(),
                 ));
             }
-            Err(Unsendable::Content(why)) => return Err(ActionError::new(ErrorClass::Content, why)),
+            Err(Unsendable::Content(why)) => return Err(ActionError::template(why)),
         };
         let (target, priority) = (&addressed.target, &addressed.priority);
         let exchange = target.exchange.as_deref().unwrap_or_default();

@@ -71,8 +71,7 @@ enum Open {
 impl Syslog {
     fn message(&self, event: &Event) -> Result<String, ActionError> {
         let text = self.text.render(&event_names::of_event(event));
-        let text =
-            text.map_err(|error| ActionError::new(ErrorClass::Content, format!("message: {error}")))?;
+        let text = text.map_err(|error| ActionError::template(format!("message: {error}")))?;
         Ok(self.header.message(&event.notification, event.received.origin.received, &text))
     }
 

@@ -3,6 +3,7 @@
 mod actions;
 mod catalogue_lint;
 mod deliveries;
+mod empty_names;
 mod enrichments;
 mod layers;
 mod messages;

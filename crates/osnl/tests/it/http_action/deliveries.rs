@@ -123,7 +123,7 @@ fn what_cannot_be_delivered_says_why() {
         "url = TARGET/{{ payload.no }}",
         Vec::new(),
         0,
-        "unusable notification: url: the event has no payload.no",
+        "the action's template does not fit this event: url: the event has no payload.no",
     );
     check(
         "url = TARGET/x\nredirects = 1",

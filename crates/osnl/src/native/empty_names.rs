@@ -1,0 +1,79 @@
+//! Fields of the resource that an action's template writes and that its events leave empty. The template writes nothing
+//! there: a request goes out, with an empty name in it.
+//!
+//! The samples of the catalogue show what a service leaves out. They do not show that nova gives its ports no name.
+
+use osnl_config::sections::{RawEntry, RawSection};
+use osnl_config::{Finding, Warning};
+use osnl_model::Notification;
+use osnl_model::catalogue::{self, Event};
+use osnl_template::{Names, Template};
+
+use super::schema::ACTION;
+use super::{ActionConf, Loaded};
+
+/// Names that an action's templates may use besides the event's and those of enrichments.
+const MORE: [&str; 6] = ["rule", "action", "idempotency_key", "secret", "count", "failure"];
+
+impl Loaded {
+    /// Warns of templates whose `resource.name`, `user`, `host`, or `state` is empty in every event that the action's rules
+    /// can match, or in the ports of instances.
+    pub(super) fn empty_names(&self) -> Vec<Warning> {
+        let sections = self.layers.sections.iter().filter(|section| section.def.kind == ACTION);
+        let of_section = |section: &RawSection| {
+            let action = self.conf.actions.iter().find(|action| *action.name == *section.name);
+            let events = action.map(|action| self.events_of(action)).unwrap_or_default();
+            let warning = |entry: &RawEntry| self.of_entry(section, entry, &events);
+            section.entries.iter().filter_map(warning).collect::<Vec<_>>()
+        };
+        sections.flat_map(of_section).collect()
+    }
+
+    /// The known events that the action's rules can match by their type.
+    fn events_of(&self, action: &ActionConf) -> Vec<&'static Event> {
+        let fires = |event: &&Event| {
+            self.conf.rules.iter().filter(|rule| rule.enabled).any(|rule| {
+                let pattern = rule.rule.filter.event_type.as_ref();
+                rule.rule.actions.contains(&action.name)
+                    && pattern.is_some_and(|pattern| pattern.is_match(event.event_type))
+                    && self.conf.listeners.iter().any(|listener| {
+                        rule.listeners.contains(&listener.name)
+                            && listener.exchanges.iter().any(|exchange| exchange == event.exchange())
+                    })
+            })
+        };
+        catalogue::events().iter().filter(fires).collect()
+    }
+
+    fn of_entry(&self, section: &RawSection, entry: &RawEntry, events: &[&Event]) -> Option<Warning> {
+        if !entry.text.contains("resource.") || events.is_empty() {
+            return None;
+        }
+        let enrichments = self.conf.enrichments.iter().map(|enrich| &*enrich.name);
+        let more: Vec<&str> = MORE.into_iter().chain(enrichments).collect();
+        let template = Template::compile(&entry.text, &more).ok()?;
+        let blank = |event: &&Event| {
+            let sample = event.sample()?;
+            let event_type = Some(event.event_type.to_owned());
+            let sample =
+                Notification { event_type, payload: sample.payload.clone(), ..Notification::default() };
+            template.blank(&Names::from(sample))
+        };
+        let always = events.iter().map(blank).collect::<Option<Vec<String>>>();
+        let of_ports = events.iter().find(|event| event.event_type.starts_with("port.")).and_then(|event| {
+            let payload = serde_json::json!({"port": {"id": "P", "device_id": "I", "name": ""}});
+            let event_type = Some(event.event_type.to_owned());
+            let port = Notification { event_type, payload, ..Notification::default() };
+            template.blank(&Names::from(port)).filter(|name| name == "resource.name")
+        });
+        let (name, place) = match (always, of_ports) {
+            (Some(names), _) => (names.into_iter().next()?, "in every event that its rules match"),
+            (None, Some(name)) => (name, "in events about ports that nova makes"),
+            (None, None) => return None,
+        };
+        let problem = format!("{name} is empty {place}, and is written as an empty text");
+        let allowed = format!("{{{{ {name}|default(\"unknown\") }}}} writes another text");
+        let finding = Finding::of("configuration", &problem).allowed(&allowed).option(&entry.option);
+        Some(Warning(finding.group(&section.heading()).from_origin(&entry.origin)))
+    }
+}
