@@ -184,6 +184,16 @@ impl Catalog {
     }
 }
 
+/// The type under which the service types authority lists a service that goes by this one.
+pub(crate) fn official(service: &str) -> &str {
+    ALIASES
+        .iter()
+        .find(|names| names.contains(&service))
+        .and_then(|names| names.first())
+        .copied()
+        .unwrap_or(service)
+}
+
 /// A path (and query) of a service's API below its URL of the catalogue; it begins with `/`.
 ///
 /// Some clouds list a service with the version of its API, some without. A caller of a path with a version

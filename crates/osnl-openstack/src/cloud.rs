@@ -13,8 +13,9 @@ use crate::conf::CloudConf;
 use crate::error::{ApiError, Asked, words};
 use crate::kind::Kind;
 use crate::login;
+use crate::not_found::{NotFound, not_found};
 use crate::objects::Object;
-use crate::token::{Token, Tokens};
+use crate::token::{PATIENCE, Token, Tokens};
 
 /// The header that carries a token.
 const TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
@@ -78,6 +79,16 @@ impl Cloud {
         format!("{} at {}", self.0.conf.shown(), self.0.conf.auth_url)
     }
 
+    /// Identifies the services that it asks, for any login: Keystone, region, and URLs that the options give.
+    #[must_use]
+    pub fn place(&self) -> String {
+        let conf = &self.0.conf;
+        let mut place = conf.auth_url.to_string();
+        conf.region.iter().for_each(|region| place.push_str(&format!(" in {region}")));
+        conf.endpoints.iter().for_each(|(service, url)| place.push_str(&format!(", {service} at {url}")));
+        place
+    }
+
     /// The time that each request has.
     #[must_use]
     pub fn timeout(&self) -> Duration {
@@ -94,7 +105,7 @@ impl Cloud {
     /// whatever it holds.
     ///
     /// # Errors
-    /// See [`ApiError`]; [`ApiError::Gone`] for 404.
+    /// See [`ApiError`]; [`ApiError::Gone`] for the API's own 404.
     pub async fn get(&self, kind: Kind, id: &str) -> Result<Value, ApiError> {
         let endpoint = self.endpoint(kind.service()).await?;
         let asked = || Asked { kind, id: id.to_owned(), service: endpoint.clone() };
@@ -103,8 +114,39 @@ impl Cloud {
             return Err(ApiError::Gone(asked()));
         }
         let at = kind.url(&endpoint, id);
-        let url = Url::parse(&at).map_err(|error| ApiError::Answer {
-            at: at.clone(),
+        let answered = self.ask(kind, &at).await.and_then(|answer| match answer.status {
+            StatusCode::FORBIDDEN => Err(ApiError::Forbidden { asked: asked(), said: words(&answer) }),
+            StatusCode::NOT_FOUND if not_found(kind.service(), &answer) == NotFound::Object => {
+                Err(ApiError::Gone(asked()))
+            }
+            _ => wanted(kind, &at, &answer, |body| match kind.wrapped_in() {
+                Some(key) => body.get_mut(key).map(Value::take).filter(Value::is_object),
+                None => Some(body.take()).filter(Value::is_object),
+            }),
+        });
+        self.placed(kind, answered)
+    }
+
+    /// Asks for one object of a kind, whichever: whether the API is there, and lets us list.
+    ///
+    /// # Errors
+    /// See [`ApiError`]. A refusal is a [`ApiError::Status`] with 403.
+    pub async fn list_one(&self, kind: Kind) -> Result<(), ApiError> {
+        let endpoint = self.endpoint(kind.service()).await?;
+        let at = format!("{}?limit=1", kind.collection_url(&endpoint));
+        let answered = self.ask(kind, &at).await.and_then(|answer| {
+            // An old service that knows no limit may answer with more than we read.
+            if answer.status == StatusCode::OK && !answer.whole {
+                return Ok(());
+            }
+            wanted(kind, &at, &answer, |body| body.get(kind.collection())?.as_array().map(|_| ()))
+        });
+        self.placed(kind, answered)
+    }
+
+    async fn ask(&self, kind: Kind, at: &str) -> Result<Answer, ApiError> {
+        let url = Url::parse(at).map_err(|error| ApiError::Answer {
+            at: at.to_owned(),
             problem: format!("the catalogue's URL cannot be called: {error}"),
         })?;
         let mut request = Request::new(Method::GET, url);
@@ -113,26 +155,23 @@ impl Cloud {
         {
             request.headers.insert(name, HeaderValue::from_static(version));
         }
-        let answer = self.authorized(request).await?;
-        match answer.status {
-            StatusCode::OK => {}
-            StatusCode::NOT_FOUND => return Err(ApiError::Gone(asked())),
-            StatusCode::FORBIDDEN => {
-                return Err(ApiError::Forbidden { asked: asked(), said: words(&answer) });
-            }
-            _ => return Err(refusal(at, &answer)),
+        self.authorized(request).await
+    }
+
+    /// Has the catalogue read anew after a failure that another URL of the service may mend.
+    fn placed<T>(&self, kind: Kind, answered: Result<T, ApiError>) -> Result<T, ApiError> {
+        if answered.as_ref().is_err_and(ApiError::is_misplaced) && self.overridden(kind.service()).is_none() {
+            self.0.tokens.outdated(PATIENCE);
         }
-        let problem = |problem: &str| ApiError::Answer { at: at.clone(), problem: problem.to_owned() };
-        if !answer.whole {
-            return Err(problem("the answer is too long"));
+        answered
+    }
+
+    /// The service is not where the catalogue has it, as far as the caller can tell: the next request reads the catalogue
+    /// anew. The caller paces its requests.
+    pub fn misplaced(&self, service: &str) {
+        if self.overridden(service).is_none() {
+            self.0.tokens.outdated(Duration::ZERO);
         }
-        let mut body: Value =
-            serde_json::from_slice(&answer.body).map_err(|_| problem("the answer is no JSON"))?;
-        let object = match kind.wrapped_in() {
-            Some(key) => body.get_mut(key).map(Value::take).unwrap_or_default(),
-            None => body,
-        };
-        if object.is_object() { Ok(object) } else { Err(problem(&format!("the answer has no {kind} in it"))) }
     }
 
     /// The same as one of the types that are an [`Object`].
@@ -153,7 +192,7 @@ impl Cloud {
     /// Those of the login, and of the catalogue.
     pub async fn endpoint(&self, service: &str) -> Result<String, ApiError> {
         let conf = &self.0.conf;
-        if let Some((_, url)) = conf.endpoints.iter().find(|(name, _)| name == service) {
+        if let Some(url) = self.overridden(service) {
             return Ok(url.clone());
         }
         let token = self.current().await?;
@@ -163,10 +202,15 @@ impl Cloud {
             // Keystone itself is where we have just been, also for who has no scope.
             Err(_) if service == "identity" => Ok(conf.auth_url.to_string()),
             Err(error) => {
-                self.0.tokens.lacks(&token);
+                self.0.tokens.outdated(PATIENCE);
                 Err(error.into())
             }
         }
+    }
+
+    /// The URL that the options give a service, whatever the catalogue says.
+    fn overridden(&self, service: &str) -> Option<&String> {
+        self.0.conf.endpoints.iter().find(|(name, _)| name == service).map(|(_, url)| url)
     }
 
     /// The header for a request to any service: `X-Auth-Token`, its value marked as sensitive.
@@ -267,6 +311,30 @@ impl Cloud {
             Err(_) => Err(ApiError::TimedOut { at, after }),
         }
     }
+}
+
+/// Reads the body of a good answer; `of` takes what was asked for out of it.
+fn wanted<T>(
+    kind: Kind,
+    at: &str,
+    answer: &Answer,
+    of: impl FnOnce(&mut Value) -> Option<T>,
+) -> Result<T, ApiError> {
+    let problem = |problem: String| ApiError::Answer { at: at.to_owned(), problem };
+    match answer.status {
+        StatusCode::OK => {}
+        StatusCode::NOT_FOUND => {
+            let said = words(answer);
+            return Err(ApiError::NotTheApi { at: at.to_owned(), service: kind.service(), said });
+        }
+        _ => return Err(refusal(at.to_owned(), answer)),
+    }
+    if !answer.whole {
+        return Err(problem("the answer is too long".to_owned()));
+    }
+    let mut body: Value =
+        serde_json::from_slice(&answer.body).map_err(|_| problem("the answer is no JSON".to_owned()))?;
+    of(&mut body).ok_or_else(|| problem(format!("the answer has no {kind} in it")))
 }
 
 fn refusal(at: String, answer: &Answer) -> ApiError {

@@ -152,6 +152,20 @@ impl Clouds {
         of.map(|(file, _)| file.as_path())
     }
 
+    /// Everything that a cloud consists of, for a comparison with an earlier reading: its options, and the content of
+    /// the certificates and keys that they name. Holds secrets: to be hashed, never shown.
+    #[must_use]
+    pub fn content(&self, name: &str) -> Option<Vec<u8>> {
+        let cloud = self.clouds.get(name)?;
+        let mut content = cloud.to_string().into_bytes();
+        for option in ["cacert", "cert", "key"] {
+            if let Some(path) = cloud.get(option).and_then(Value::as_str) {
+                content.extend(std::fs::read(self.expanded(option, path.to_owned())).unwrap_or_default());
+            }
+        }
+        Some(content)
+    }
+
     /// The names of the clouds.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.clouds.keys().map(String::as_str)

@@ -35,6 +35,20 @@ pub enum ApiError {
     /// The service has none of this id; not any more, or not for us. Asking again changes nothing.
     #[error("{0}: is not there (404)")]
     Gone(Asked),
+    /// Something answers 404, and not as the API does about a missing object: the URL is not the API's, or another
+    /// server answers there. Says nothing about the object.
+    #[error(
+        "{at}: status 404, which is not the answer of the {service} API about a missing object: {said}; does the \
+         catalogue, or an endpoint override, name the API's URL?"
+    )]
+    NotTheApi {
+        /// The URL that was called.
+        at: String,
+        /// The type of the service.
+        service: &'static str,
+        /// The words of the answer.
+        said: String,
+    },
     /// Our roles do not allow to read it.
     #[error("{asked}: forbidden (403): {said}")]
     Forbidden {
@@ -102,13 +116,31 @@ impl ApiError {
     pub fn is_gone(&self) -> bool {
         match self {
             Self::Gone(_) => true,
-            Self::Forbidden { .. }
+            Self::NotTheApi { .. }
+            | Self::Forbidden { .. }
             | Self::Login { .. }
             | Self::Unreachable { .. }
             | Self::TimedOut { .. }
             | Self::Status { .. }
             | Self::Answer { .. }
             | Self::Catalog(_) => false,
+        }
+    }
+
+    /// Whether the service may be elsewhere by now, so that the catalogue is worth reading anew: nothing can be reached at
+    /// its URL, or something else answers there.
+    #[must_use]
+    pub fn is_misplaced(&self) -> bool {
+        match self {
+            Self::NotTheApi { .. } | Self::Answer { .. } => true,
+            // nova and glance answer a wrong path with the list of their versions.
+            Self::Status { status, .. } => (300..400).contains(status),
+            Self::Unreachable { failure, .. } => match failure.class {
+                FailureClass::Connect | FailureClass::Tls | FailureClass::Unsendable => true,
+                FailureClass::Reset | FailureClass::Status(_) | FailureClass::Forbidden => false,
+            },
+            Self::TimedOut { .. } => true,
+            Self::Gone(_) | Self::Forbidden { .. } | Self::Login { .. } | Self::Catalog(_) => false,
         }
     }
 
@@ -119,6 +151,7 @@ impl ApiError {
             Self::Status { retry_after, .. } => *retry_after,
             Self::Unreachable { failure, .. } => failure.retry_after,
             Self::Gone(_)
+            | Self::NotTheApi { .. }
             | Self::Forbidden { .. }
             | Self::Login { .. }
             | Self::TimedOut { .. }
@@ -131,7 +164,7 @@ impl ApiError {
     #[must_use]
     pub fn class(&self) -> Option<FailureClass> {
         match self {
-            Self::Gone(_) => Some(FailureClass::Status(404)),
+            Self::Gone(_) | Self::NotTheApi { .. } => Some(FailureClass::Status(404)),
             Self::Forbidden { .. } => Some(FailureClass::Status(403)),
             Self::Login { status, .. } | Self::Status { status, .. } => Some(FailureClass::Status(*status)),
             Self::Unreachable { failure, .. } => Some(failure.class),

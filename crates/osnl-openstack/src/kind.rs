@@ -29,6 +29,16 @@ pub enum Kind {
     User,
     /// A bare metal node, of ironic.
     Node,
+    /// A network, of neutron.
+    Network,
+    /// A subnet, of neutron.
+    Subnet,
+    /// A router, of neutron.
+    Router,
+    /// A volume, of cinder.
+    Volume,
+    /// A domain, of Keystone.
+    Domain,
 }
 
 /// No kind has this name.
@@ -38,7 +48,7 @@ pub struct NoKind;
 
 impl Kind {
     /// All of them, in the order in which they are documented.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 13] = [
         Self::Server,
         Self::Port,
         Self::FloatingIp,
@@ -47,6 +57,11 @@ impl Kind {
         Self::Project,
         Self::User,
         Self::Node,
+        Self::Network,
+        Self::Subnet,
+        Self::Router,
+        Self::Volume,
+        Self::Domain,
     ];
 
     /// `server`, `floatingip` and so on.
@@ -61,6 +76,11 @@ impl Kind {
             Self::Project => "project",
             Self::User => "user",
             Self::Node => "node",
+            Self::Network => "network",
+            Self::Subnet => "subnet",
+            Self::Router => "router",
+            Self::Volume => "volume",
+            Self::Domain => "domain",
         }
     }
 
@@ -69,10 +89,11 @@ impl Kind {
     pub fn service(self) -> &'static str {
         match self {
             Self::Server | Self::Flavor => "compute",
-            Self::Port | Self::FloatingIp => "network",
+            Self::Port | Self::FloatingIp | Self::Network | Self::Subnet | Self::Router => "network",
             Self::Image => "image",
-            Self::Project | Self::User => "identity",
+            Self::Project | Self::User | Self::Domain => "identity",
             Self::Node => "baremetal",
+            Self::Volume => "block-storage",
         }
     }
 
@@ -87,6 +108,11 @@ impl Kind {
             Self::Project => ("projects", Some("project")),
             Self::User => ("users", Some("user")),
             Self::Node => ("nodes", None),
+            Self::Network => ("networks", Some("network")),
+            Self::Subnet => ("subnets", Some("subnet")),
+            Self::Router => ("routers", Some("router")),
+            Self::Volume => ("volumes", Some("volume")),
+            Self::Domain => ("domains", Some("domain")),
         }
     }
 
@@ -94,9 +120,9 @@ impl Kind {
     fn version(self) -> &'static str {
         match self {
             Self::Server | Self::Flavor => "v2.1",
-            Self::Port | Self::FloatingIp => "v2.0",
+            Self::Port | Self::FloatingIp | Self::Network | Self::Subnet | Self::Router => "v2.0",
             Self::Image => "v2",
-            Self::Project | Self::User => "v3",
+            Self::Project | Self::User | Self::Domain | Self::Volume => "v3",
             Self::Node => "v1",
         }
     }
@@ -113,7 +139,12 @@ impl Kind {
             | Self::FloatingIp
             | Self::Image
             | Self::Project
-            | Self::User => None,
+            | Self::User
+            | Self::Network
+            | Self::Subnet
+            | Self::Router
+            | Self::Volume
+            | Self::Domain => None,
         }
     }
 
@@ -122,17 +153,35 @@ impl Kind {
         self.place().1
     }
 
+    /// The collection's name, which also wraps a list.
+    pub(crate) fn collection(self) -> &'static str {
+        self.place().0
+    }
+
     /// The URL of one object below a catalogue's.
     pub(crate) fn url(self, endpoint: &str, id: &str) -> String {
+        format!("{}/{}", self.collection_url(endpoint), utf8_percent_encode(id, UNRESERVED))
+    }
+
+    /// The URL of the collection below a catalogue's.
+    pub(crate) fn collection_url(self, endpoint: &str) -> String {
         let base = endpoint.trim_end_matches('/');
         // Catalogues have Keystone with v2.0, v3 or none: what is asked is always v3.
         let base = match self {
-            Self::Project | Self::User => base.strip_suffix("/v2.0").unwrap_or(base),
-            Self::Server | Self::Flavor | Self::Port | Self::FloatingIp | Self::Image | Self::Node => base,
+            Self::Project | Self::User | Self::Domain => base.strip_suffix("/v2.0").unwrap_or(base),
+            Self::Server
+            | Self::Flavor
+            | Self::Port
+            | Self::FloatingIp
+            | Self::Image
+            | Self::Node
+            | Self::Network
+            | Self::Subnet
+            | Self::Router
+            | Self::Volume => base,
         };
         let version = if versioned(base) { String::new() } else { format!("/{}", self.version()) };
-        let id = utf8_percent_encode(id, UNRESERVED);
-        format!("{base}{version}/{}/{id}", self.place().0)
+        format!("{base}{version}/{}", self.collection())
     }
 }
 
@@ -176,6 +225,10 @@ mod tests {
         check(Kind::User, "http://h:5000/v3", "u", "http://h:5000/v3/users/u");
         check(Kind::Project, "http://h:5000/v2.0", "p", "http://h:5000/v3/projects/p");
         check(Kind::Node, "http://h:6385", "n", "http://h:6385/v1/nodes/n");
+        check(Kind::Network, "http://h:9696", "n", "http://h:9696/v2.0/networks/n");
+        check(Kind::Volume, "http://h:8776/v3/0123", "v", "http://h:8776/v3/0123/volumes/v");
+        check(Kind::Volume, "http://h/volume/v3", "v", "http://h/volume/v3/volumes/v");
+        check(Kind::Domain, "http://h:5000/v2.0", "default", "http://h:5000/v3/domains/default");
         check(Kind::Flavor, "http://h/v2.1", "../x y?z", "http://h/v2.1/flavors/..%2Fx%20y%3Fz");
         for kind in Kind::ALL {
             assert_eq!(kind.name().parse(), Ok(kind));

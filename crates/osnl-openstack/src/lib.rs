@@ -10,6 +10,7 @@
 //! | [`kind`](Kind) | which service knows an object, and under which path |
 //! | [`cloud`](Cloud) | one read, or one token, with a deadline |
 //! | [`objects`](Server) | what is read of a server, a port and the others |
+//! | [`not_found`] | whether a 404 is about a missing object, or about a wrong URL; pure |
 //! | [`error`](ApiError) | gone, forbidden, late, failing: told apart, in the service's own words |
 //!
 //! A [`Cloud`] is cheap to clone, and all clones share the token and the connections. It asks Keystone with the first
@@ -26,6 +27,7 @@ mod conf;
 mod error;
 mod kind;
 mod login;
+mod not_found;
 mod objects;
 mod secret;
 mod token;
@@ -36,5 +38,6 @@ pub use self::clouds::{Clouds, CloudsError, Variables};
 pub use self::conf::{CloudConf, ConfError, Fields, Identity, Scope};
 pub use self::error::{ApiError, Asked};
 pub use self::kind::{Kind, NoKind};
+pub use self::not_found::{NotFound, not_found};
 pub use self::objects::{Flavor, FloatingIp, Image, Node, Object, Port, Project, Server, User};
 pub use self::secret::Secret;

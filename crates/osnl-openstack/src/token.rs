@@ -1,5 +1,6 @@
 //! One token for all callers: fetched by one of them, renewed before it ends, forgotten when a service refuses it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -14,8 +15,9 @@ use crate::login::Grant;
 /// its way with it must still find it good.
 const MARGIN: Duration = Duration::from_secs(60);
 
-/// The time after a failed renewal in which a token that is still good is used without another try.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The time after a failed renewal in which a token that is still good is used without another try, and the age up to
+/// which a catalogue counts as new.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A token, and what came with it.
 #[derive(Debug)]
@@ -28,22 +30,24 @@ pub(crate) struct Token {
     ends: Option<Instant>,
     /// When it was asked for, by our own clock.
     asked: Instant,
+    /// Whether its catalogue is to be read anew; the token itself is still good.
+    is_outdated: AtomicBool,
 }
 
 impl Token {
     /// A token that was asked for at this moment.
     pub(crate) fn new(value: HeaderValue, granted: Grant, asked: Instant) -> Self {
         let ends = granted.lifetime.and_then(|lifetime| asked.checked_add(lifetime));
-        Self { value, granted, ends, asked }
+        Self { value, granted, ends, asked, is_outdated: AtomicBool::new(false) }
     }
 
     fn good(&self, now: Instant) -> bool {
         self.ends.is_none_or(|ends| now < ends)
     }
 
-    fn ends_soon(&self, now: Instant) -> bool {
+    fn is_to_renew(&self, now: Instant) -> bool {
         let margin = MARGIN.min(self.granted.lifetime.unwrap_or_default() / 10);
-        self.ends.is_some_and(|ends| now + margin >= ends)
+        self.is_outdated.load(Ordering::Relaxed) || self.ends.is_some_and(|ends| now + margin >= ends)
     }
 }
 
@@ -66,14 +70,14 @@ impl Tokens {
         F: Future<Output = Result<Token, ApiError>>,
     {
         let began = Instant::now();
-        if let Some(token) = self.current().filter(|token| !token.ends_soon(began)) {
+        if let Some(token) = self.current().filter(|token| !token.is_to_renew(began)) {
             return Ok(token);
         }
         let mut failed = self.fetching.lock().await;
         let now = Instant::now();
         let current = self.current();
         if let Some(token) = &current
-            && !token.ends_soon(now)
+            && !token.is_to_renew(now)
         {
             return Ok(token.clone());
         }
@@ -105,11 +109,14 @@ impl Tokens {
         }
     }
 
-    /// Its catalogue lacks what is looked for: the operator may have added that since. One that is not quite new is
-    /// used no more, and the next login brings the catalogue as it is by then.
-    pub(crate) fn lacks(&self, token: &Token) {
-        if token.asked + PATIENCE <= Instant::now() {
-            self.refused(&token.value);
+    /// Has the catalogue of the current token read anew, with the next token: it lacks a service, or the service is not
+    /// where it says. The operator may have corrected that since. A catalogue younger than this is kept, and a token whose
+    /// successor cannot be had yet stays in use.
+    pub(crate) fn outdated(&self, age: Duration) {
+        if let Some(token) = self.current()
+            && token.asked + age <= Instant::now()
+        {
+            token.is_outdated.store(true, Ordering::Relaxed);
         }
     }
 
@@ -128,7 +135,7 @@ impl Tokens {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
     use futures_util::future::join_all;
 
@@ -179,10 +186,23 @@ mod tests {
         };
         for (seconds, expected) in [(0, 1), (9, 1), (1, 1), (0, 2), (0, 2)] {
             tokio::time::advance(Duration::from_secs(seconds)).await;
-            let current = tokens.get(fetch).await.unwrap();
-            tokens.lacks(&current);
+            tokens.get(fetch).await.unwrap();
+            tokens.outdated(PATIENCE);
             assert_eq!(fetched.load(Ordering::Relaxed), expected, "{seconds}");
         }
+    }
+
+    /// Keystone may be away when a catalogue is to be read anew: what can be asked with the token goes on.
+    #[tokio::test(start_paused = true)]
+    async fn an_outdated_catalogue_is_used_until_there_is_another() {
+        let tokens = Tokens::default();
+        tokens.get(|| async { Ok(token(3600)) }).await.unwrap();
+        tokio::time::advance(Duration::from_secs(60)).await;
+        tokens.outdated(PATIENCE);
+        let first = tokens.get(|| async { Err(CatalogError::None.into()) }).await.unwrap();
+        tokio::time::advance(PATIENCE).await;
+        let next = tokens.get(|| async { Ok(token(3600)) }).await.unwrap();
+        assert!(!Arc::ptr_eq(&first, &next));
     }
 
     #[tokio::test(start_paused = true)]

@@ -186,10 +186,21 @@ impl State {
         if !request.header("x-auth-token").is_some_and(|token| self.good.contains(token)) {
             return self.recorded("expired_or_bad_token");
         }
+        if let Some(list) = self.listed_at(&request.target) {
+            return answer(200, &[], &list);
+        }
         match self.objects.get(&request.target) {
             Some(body) => answer(200, &[], body),
             None => objects::missing(&request.target),
         }
+    }
+
+    /// A list of a collection that has objects; those of a list are not looked at.
+    fn listed_at(&self, target: &str) -> Option<Value> {
+        let (path, _) = target.split_once("?limit=")?;
+        let below = format!("{path}/");
+        let is_known = self.objects.keys().any(|object| object.starts_with(&below));
+        is_known.then(|| json!({path.rsplit('/').next().unwrap_or_default(): []}))
     }
 
     fn login(&mut self, body: &[u8]) -> Reply {

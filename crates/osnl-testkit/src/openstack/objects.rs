@@ -11,6 +11,10 @@ const FLOATING_IP: &str = "7f2f4e4a-9a6e-4f0e-8c76-02d9a5a90003";
 const IMAGE: &str = "441d58b5-3117-4991-8b83-7ecabc196179";
 const PROJECT: &str = "16f266df259941c7bedf4e5d8802eaf4";
 const USER: &str = "6f99ed1c21e64e00a4ce1a8fe9c192fd";
+const NETWORK: &str = "a87cc70a-3e15-4acf-8205-9b711a3531b7";
+const SUBNET: &str = "a0304c3a-4f08-4c43-88af-d796509c97d2";
+const ROUTER: &str = "d23abc8d-2991-4a55-ba98-2aaea84cc72f";
+const VOLUME: &str = "b80a4fc2-7b9d-4ffb-8b5a-3a3b0f1f0004";
 const NODE: &str = "6d85703a-565d-469a-96ce-30b6de53079d";
 
 pub(super) fn id(kind: &str) -> &'static str {
@@ -23,6 +27,11 @@ pub(super) fn id(kind: &str) -> &'static str {
         "project" => PROJECT,
         "user" => USER,
         "node" => NODE,
+        "network" => NETWORK,
+        "subnet" => SUBNET,
+        "router" => ROUTER,
+        "volume" => VOLUME,
+        "domain" => "default",
         other => panic!("there is no kind {other}"),
     }
 }
@@ -58,7 +67,23 @@ pub(super) fn all() -> Vec<(String, Value)> {
         (format!("/v3/projects/{PROJECT}"), recorded("project_show")),
         (format!("/v3/users/{USER}"), recorded("user_show_self")),
         (format!("/baremetal/v1/nodes/{NODE}"), node()),
+        (format!("/network/v2.0/networks/{NETWORK}"), of_neutron("network", NETWORK, "private")),
+        (format!("/network/v2.0/subnets/{SUBNET}"), of_neutron("subnet", SUBNET, "private-v4")),
+        (format!("/network/v2.0/routers/{ROUTER}"), of_neutron("router", ROUTER, "edge")),
+        (
+            format!("/volume/v3/volumes/{VOLUME}"),
+            json!({"volume": {"id": VOLUME, "name": "data", "size": 10, "status": "in-use"}}),
+        ),
+        (
+            "/v3/domains/default".to_owned(),
+            json!({"domain": {"id": "default", "name": "Default", "enabled": true, "description": ""}}),
+        ),
     ]
+}
+
+/// A network, a subnet, or a router, as far as they are alike.
+fn of_neutron(kind: &str, id: &str, name: &str) -> Value {
+    json!({kind: {"id": id, "name": name, "project_id": PROJECT, "tenant_id": PROJECT, "network_id": NETWORK}})
 }
 
 fn server() -> Value {
@@ -159,25 +184,39 @@ fn node() -> Value {
     })
 }
 
-/// 404 as the service says it.
+/// 404 as the service says it about a missing object; for a path that no service has, as nginx says it. The forms are
+/// those of `fixtures/openstack/not-found.json`.
 pub(super) fn missing(path: &str) -> Reply {
     let id = path.rsplit('/').next().unwrap_or_default();
-    if path.starts_with("/compute/") {
+    if path.starts_with("/compute/v2.1/") {
         let message = format!("Instance {id} could not be found.");
         answer(404, &[], &json!({"itemNotFound": {"code": 404, "message": message}}))
-    } else if path.starts_with("/network/") {
+    } else if path.starts_with("/volume/v3/") {
+        let message = format!("Volume {id} could not be found.");
+        answer(404, &[], &json!({"itemNotFound": {"code": 404, "message": message}}))
+    } else if path.starts_with("/network/v2.0/") {
         let message = format!("Port {id} could not be found.");
         answer(404, &[], &json!({"NeutronError": {"type": "PortNotFound", "message": message, "detail": ""}}))
-    } else if path.starts_with("/baremetal/") {
+    } else if path.starts_with("/baremetal/v1/") {
         let fault = json!({"faultstring": format!("Node {id} could not be found."), "faultcode": "Client"});
         answer(404, &[], &json!({"error_message": fault.to_string()}))
-    } else if path.starts_with("/image/") {
-        let page = "<html>\n <head>\n  <title>404 Not Found</title>\n </head>\n <body>\n  <h1>404 Not Found</h1>\n  \
-                    No image found<br /><br />\n </body>\n</html>";
-        let headers = vec![("Content-Type".to_owned(), "text/html; charset=UTF-8".to_owned())];
-        Reply::StatusWith { status: 404, headers, body: page.into() }
-    } else {
+    } else if path.starts_with("/image/v2/") {
+        let page = format!(
+            "<html>\n <head>\n  <title>404 Not Found</title>\n </head>\n <body>\n  <h1>404 Not Found</h1>\n  \
+             No image found with ID {id}<br /><br />\n </body>\n</html>"
+        );
+        page_404("text/html; charset=UTF-8", &page)
+    } else if path.starts_with("/v3/") {
         let message = format!("Could not find user: {id}.");
         answer(404, &[], &json!({"error": {"code": 404, "message": message, "title": "Not Found"}}))
+    } else {
+        let page = "<html>\r\n<head><title>404 Not Found</title></head>\r\n<body>\r\n<center><h1>404 Not Found</h1>\
+                    </center>\r\n<hr><center>nginx/1.22.1</center>\r\n</body>\r\n</html>\r\n";
+        page_404("text/html", page)
     }
+}
+
+fn page_404(content_type: &str, page: &str) -> Reply {
+    let headers = vec![("Content-Type".to_owned(), content_type.to_owned())];
+    Reply::StatusWith { status: 404, headers, body: page.into() }
 }

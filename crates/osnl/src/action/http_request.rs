@@ -41,6 +41,7 @@ use std::time::SystemTime;
 
 use osnl_http::header::LOCATION;
 use osnl_http::{Answer, Client, Failure, Request, StatusCode, redirected};
+use osnl_openstack::{NotFound, not_found};
 use osnl_transport::BoxFuture;
 
 pub use self::authorization::{Authorization, Fixed};
@@ -103,7 +104,7 @@ impl HttpAction {
         };
         let names = event.names();
         let request = self.message.request(&names, &about, SystemTime::now());
-        let request = request.map_err(|why| ActionError::new(ErrorClass::Content, why))?;
+        let request = request.map_err(ActionError::template)?;
         let shown = self.message.shown_target(&names, &about, &request);
         let answer = self.authorized(request).await?;
         let status = answer.status.as_u16();
@@ -152,14 +153,50 @@ impl HttpAction {
             ))
         })?;
         match self.follow(request).await {
-            Ok(answer) => Ok(answer),
+            Ok(answer) => match self.astray(service, &endpoint, &answer) {
+                None => Ok(answer),
+                Some(failed) => {
+                    authorization.misplaced(service);
+                    failed.map_or(Ok(answer), Err)
+                }
+            },
             Err(failed) => {
-                if failed.class == ErrorClass::Connect {
-                    // It may have moved: the next attempt reads the catalogue anew.
-                    authorization.refused().await;
+                match failed.class {
+                    ErrorClass::Connect | ErrorClass::Tls | ErrorClass::Timeout => {
+                        authorization.misplaced(service);
+                    }
+                    ErrorClass::Reset
+                    | ErrorClass::Busy(_)
+                    | ErrorClass::Dependency
+                    | ErrorClass::Status(_)
+                    | ErrorClass::Refused(_)
+                    | ErrorClass::Rejected
+                    | ErrorClass::Content => {}
                 }
                 let reason = format!("{service} at {endpoint}: {}", failed.reason);
                 Err(ActionError { reason, ..failed })
+            }
+        }
+    }
+
+    /// Whether a 404 may come from something else than the service; if it does for certain, the failure that holds the
+    /// target. Statuses that the options name keep their meaning.
+    fn astray(&self, service: &str, endpoint: &str, answer: &Answer) -> Option<Option<ActionError>> {
+        if answer.status != StatusCode::NOT_FOUND {
+            return None;
+        }
+        let is_named = !matches!(self.judgement.failure(404), Some(ErrorClass::Status(_)));
+        match not_found(service, answer) {
+            NotFound::Object => None,
+            NotFound::Unknown => Some(None),
+            NotFound::Path if is_named => Some(None),
+            NotFound::Path => {
+                let reason = format!(
+                    "{service} at {endpoint}: status 404, which is not this API's answer about a missing object: {}; \
+                     does the catalogue name the API's URL?",
+                    answer.failure().reason
+                );
+                Some(Some(ActionError::new(ErrorClass::Connect, self.scrubbed(&reason))))
             }
         }
     }

@@ -23,6 +23,18 @@ fn pointers(kind: Kind) -> &'static [&'static str] {
         Kind::Project => &["/tenant_id", "/project_id"],
         Kind::User => &["/user_id"],
         Kind::Node => &["/node", "/ironic_object.data/node_uuid", "/node_uuid"],
+        Kind::Network => &[
+            "/port/network_id",
+            "/subnet/network_id",
+            "/floatingip/floating_network_id",
+            "/router/external_gateway_info/network_id",
+            "/router_interface/network_id",
+            "/network_id",
+        ],
+        Kind::Subnet => &["/port/fixed_ips/0/subnet_id", "/router_interface/subnet_id", "/subnet_id"],
+        Kind::Router => &["/floatingip/router_id", "/router_interface/id", "/router_id"],
+        Kind::Volume => &["/volume_id"],
+        Kind::Domain => &["/domain_id", "/domain"],
     }
 }
 
@@ -36,7 +48,12 @@ fn resource_kind(kind: Kind) -> &'static str {
         | Kind::Image
         | Kind::Project
         | Kind::User
-        | Kind::Node => kind.name(),
+        | Kind::Node
+        | Kind::Network
+        | Kind::Subnet
+        | Kind::Router
+        | Kind::Volume
+        | Kind::Domain => kind.name(),
     }
 }
 
@@ -51,7 +68,17 @@ pub(super) fn subject(kind: Kind, event: &Notification) -> Option<String> {
         match kind {
             Kind::Project => resource.project,
             Kind::User => resource.user,
-            Kind::Server | Kind::Port | Kind::FloatingIp | Kind::Flavor | Kind::Image | Kind::Node => None,
+            Kind::Server
+            | Kind::Port
+            | Kind::FloatingIp
+            | Kind::Flavor
+            | Kind::Image
+            | Kind::Node
+            | Kind::Network
+            | Kind::Subnet
+            | Kind::Router
+            | Kind::Volume
+            | Kind::Domain => None,
         }
     });
     let elsewhere = || pointers(kind).iter().find_map(|at| event.payload.pointer(at)?.as_str());
@@ -67,10 +94,17 @@ pub(super) fn described(kind: Kind, id: &str, event: &Notification) -> Option<Va
     }
     // neutron's events have the API's own bodies; those of a deletion only in newer releases, and then whole.
     let body = match kind {
-        Kind::Port => event.payload.get("port"),
-        Kind::FloatingIp => event.payload.get("floatingip"),
+        Kind::Port | Kind::FloatingIp | Kind::Network | Kind::Subnet | Kind::Router => {
+            event.payload.get(kind.name())
+        }
         Kind::Image => Some(&event.payload).filter(|payload| payload.get("disk_format").is_some()),
-        Kind::Server | Kind::Flavor | Kind::Project | Kind::User | Kind::Node => None,
+        Kind::Server
+        | Kind::Flavor
+        | Kind::Project
+        | Kind::User
+        | Kind::Node
+        | Kind::Volume
+        | Kind::Domain => None,
     };
     if let Some(body @ Value::Object(_)) = body {
         return Some(body.clone());
@@ -101,7 +135,17 @@ pub(super) fn described(kind: Kind, id: &str, event: &Notification) -> Option<Va
             put("owner", json!(resource.project));
             put("provision_state", json!(resource.state));
         }
-        Kind::Port | Kind::FloatingIp | Kind::Flavor | Kind::Image | Kind::Project | Kind::User => {
+        Kind::Port
+        | Kind::FloatingIp
+        | Kind::Flavor
+        | Kind::Image
+        | Kind::Project
+        | Kind::User
+        | Kind::Network
+        | Kind::Subnet
+        | Kind::Router
+        | Kind::Volume
+        | Kind::Domain => {
             put("project_id", json!(resource.project));
             put("status", json!(resource.state));
             put("created_at", json!(resource.created_at));

@@ -260,6 +260,17 @@ fn the_login_is_tried_before_anything_runs() {
     stage.openstack.fail("/compute", Reply::Status(503));
     assert!(probe(&conf).1.contains("status 503: Service Unavailable; its own log says why"));
     stage.openstack.heal();
+    let page = "<h1>404 Not Found</h1>nginx/1.22.1";
+    stage
+        .openstack
+        .fail("/compute", Reply::StatusWith { status: 404, headers: Vec::new(), body: page.into() });
+    let (verdict, text) = probe(&conf);
+    assert_eq!(verdict, Verdict::Failed, "{text}");
+    assert!(
+        text.contains("not the answer of the compute API about a missing object: 404 Not Found nginx"),
+        "{text}"
+    );
+    stage.openstack.heal();
 
     let (verdict, text) = probe(&stage.conf(BODY, "region_name = Mars\n"));
     assert_eq!(verdict, Verdict::Failed);

@@ -25,13 +25,16 @@ pub trait Authorization: Send + Sync + fmt::Debug {
     fn refused(&self) -> BoxFuture<'_, bool>;
 
     /// The URL of a service of this type, by the catalogue that came with what [`header`](Self::header) sends: for targets
-    /// that are written as `catalog:TYPE/path`. Asked once for each request, and again after [`refused`](Self::refused).
+    /// that are written as `catalog:TYPE/path`. Asked once for each request.
     ///
     /// An error is the attempt's. The default is for logins without a catalogue.
     fn endpoint<'a>(&'a self, service: &'a str) -> BoxFuture<'a, Result<String, ActionError>> {
         let reason = format!("this login has no service catalogue that could say where {service} is");
         Box::pin(std::future::ready(Err(ActionError::new(ErrorClass::Connect, reason))))
     }
+
+    /// A service of this type was not found or not reached at the URL of the catalogue: the next request reads it anew.
+    fn misplaced(&self, _service: &str) {}
 
     /// Returns the form for people: `Authorization: Basic ***`.
     fn shown(&self) -> (HeaderName, String);

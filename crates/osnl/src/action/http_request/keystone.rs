@@ -51,15 +51,19 @@ impl Authorization for Keystone {
     }
 
     /// A service that is missing from the catalogue pauses the target too: the operator has to add it, or to correct
-    /// `region_name` or `interface`. The next attempt reads the catalogue anew.
+    /// `region_name` or `interface`. A later attempt reads the catalogue anew.
     fn endpoint<'a>(&'a self, service: &'a str) -> BoxFuture<'a, Result<String, ActionError>> {
         Box::pin(async move {
             let found = self.cloud.endpoint(service).await;
-            if let (Err(ApiError::Catalog(_)), Some(last)) = (&found, self.last()) {
-                self.cloud.refused(&last);
+            if let Err(ApiError::Catalog(_)) = &found {
+                self.cloud.misplaced(service);
             }
             found.map_err(failed)
         })
+    }
+
+    fn misplaced(&self, service: &str) {
+        self.cloud.misplaced(service);
     }
 
     fn shown(&self) -> (HeaderName, String) {

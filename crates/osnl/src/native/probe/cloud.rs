@@ -1,11 +1,14 @@
-//! The probes of a cloud: the login; for each kind in use, whether the catalogue has its service, whether that answers,
-//! and whether our roles may read there. The object of a probe does not exist: no object is read, and 404 is the good
-//! answer.
+//! The probes of a cloud: the login; for each kind in use, whether the catalogue has its service, whether that is the
+//! service's API, and whether our roles may read there.
+//!
+//! A list of one object shows that the API is there. Our roles may read single objects and not list them, so an object
+//! that does not exist is asked for too: the API's own 404 is the good answer.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use osnl_http::FailureClass;
 use osnl_openstack::{ApiError, Cloud, Kind, LoggedIn, Scope};
 
 use super::Native;
@@ -51,13 +54,22 @@ async fn reads(probe: Probe, cloud: &Cloud, kind: Kind, login: &LoggedIn) -> Pro
             return probe.failed(error.to_string(), Some(catalog_advice(login)));
         }
     };
+    // A refusal to list says nothing about reading.
+    let listed = match cloud.list_one(kind).await {
+        Err(error) if error.class() != Some(FailureClass::Status(403)) => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    };
+    let read = match listed {
+        Ok(()) => cloud.get(kind, NOBODY).await.map(|_| ()),
+        Err(error) => Err(error),
+    };
     let all = login.roles.iter().any(|role| role == "admin") || !is_of_projects(kind);
-    match (cloud.get(kind, NOBODY).await, &login.project) {
-        (Ok(_) | Err(ApiError::Gone(_)), Some(project)) if !all => probe.warning(
+    match (read, &login.project) {
+        (Ok(()) | Err(ApiError::Gone(_)), Some(project)) if !all => probe.warning(
             format!("{service} answers, and lets us read those of project {project}"),
             "those of other projects count as gone, and get the default; a role admin sees all",
         ),
-        (Ok(_) | Err(ApiError::Gone(_)), _) => {
+        (Ok(()) | Err(ApiError::Gone(_)), _) => {
             probe.fine(format!("{service} answers, and lets us read; none was read"))
         }
         (Err(error), _) => {
@@ -77,7 +89,10 @@ async fn reads(probe: Probe, cloud: &Cloud, kind: Kind, login: &LoggedIn) -> Pro
                     Some("the catalogue names this URL; can this machine reach it, or another interface?")
                 }
                 ApiError::Status { .. } => Some("its own log says why; a delivery would wait for it"),
-                ApiError::Answer { .. } => Some("does the catalogue name the right URL?"),
+                ApiError::NotTheApi { .. } | ApiError::Answer { .. } => Some(
+                    "compare the URL with that of `openstack endpoint list`, and with the proxy in front of the API; \
+                     deliveries that need it wait",
+                ),
                 ApiError::Gone(_) | ApiError::Login { .. } | ApiError::Catalog(_) => None,
             };
             probe.failed(error.to_string(), advice)
@@ -88,8 +103,14 @@ async fn reads(probe: Probe, cloud: &Cloud, kind: Kind, login: &LoggedIn) -> Pro
 /// Whether each belongs to a project, and is hidden from others.
 fn is_of_projects(kind: Kind) -> bool {
     match kind {
-        Kind::Server | Kind::Port | Kind::FloatingIp => true,
-        Kind::Flavor | Kind::Image | Kind::Project | Kind::User | Kind::Node => false,
+        Kind::Server
+        | Kind::Port
+        | Kind::FloatingIp
+        | Kind::Network
+        | Kind::Subnet
+        | Kind::Router
+        | Kind::Volume => true,
+        Kind::Flavor | Kind::Image | Kind::Project | Kind::User | Kind::Node | Kind::Domain => false,
     }
 }
 

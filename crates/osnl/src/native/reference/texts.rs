@@ -102,7 +102,7 @@ pub(super) static OPTIONS: &[Row] = &[
     ("action", "on_full", "stop_intake or dead_letter", "What becomes of deliveries beyond max_pending."),
     ("action", "guard", "number per duration", "As of a rule, for all rules that fire it."),
     ("action", "enrich", LIST, "The sections [enrich:NAME] that are asked before the first attempt, in this order; what they bring is in templates and in when under their names."),
-    ("enrich", "kind", "server, port, floatingip, flavor, image, project, user or node", "What is asked for. Must be set."),
+    ("enrich", "kind", "server, port, floatingip, flavor, image, project, user, node, network, subnet, router, volume or domain", "What is asked for. Must be set."),
     ("enrich", "id", "template", "Its id. Without it that of the object that the event is about or names, or that an enrichment before it has brought."),
     ("enrich", "cloud", NAME, "A cloud of clouds.yaml, which is looked for as openstacksdk does it. What is set here beside it counts more."),
     ("enrich", "clouds_file", PATH, "The clouds.yaml, if it is not where openstacksdk looks; a secure.yaml beside it counts too."),

@@ -83,6 +83,43 @@ fn a_token_that_is_no_longer_believed_is_renewed_with_its_catalogue() {
     assert_eq!((before.requests().len(), openstack.count(LOGINS)), (5, 4));
 }
 
+/// A proxy's 404, and neutron's about a path that it does not have, say nothing about an object. Review of clouds, D3.
+#[test]
+fn a_404_of_another_server_holds_the_target_until_the_catalogue_is_right() {
+    let openstack = Openstack::start();
+    let (wrong, right) = (Sink::start(), Sink::start());
+    let lines = format!("url = catalog:dns/v2/zones\n{}", login(&openstack));
+    let of_neutron = lines.replace("catalog:dns/v2/zones", "catalog:network/v2.0/tags");
+    let not_found = |body: &str| Reply::StatusWith { status: 404, headers: Vec::new(), body: body.into() };
+    openstack.list("dns", "public", REGION, &wrong.url("/wrong"));
+    wrong.reply_with(not_found("<h1>404 Not Found</h1>nginx"));
+    let hook = Hook::new(&lines);
+    let error = hook.refused();
+    assert_eq!(error.class, ErrorClass::Connect, "{error}");
+    let expected = format!("dns at {}: status 404, which is not this API's answer", wrong.url("/wrong"));
+    assert!(error.reason.starts_with(&expected), "{error}");
+    openstack.unlist();
+    openstack.list("dns", "public", REGION, &right.url(""));
+    hook.make().unwrap();
+    assert_eq!((wrong.requests().len(), right.requests().len(), openstack.count(LOGINS)), (1, 1, 2));
+    // What the options say of 404 counts, and so does the API's own answer.
+    right.reply_with(not_found("nothing here"));
+    assert_eq!(Hook::new(&format!("{lines}\nfinal = 404")).refused().class, ErrorClass::Rejected);
+    right.reply_with(not_found(r#"{"code": 404, "type": "zone_not_found"}"#));
+    assert_eq!(hook.refused().class, ErrorClass::Status(404));
+    openstack.unlist();
+    for (body, expected) in [
+        (
+            r#"{"NeutronError": {"type": "NetworkNotFound", "message": "x", "detail": ""}}"#,
+            ErrorClass::Status(404),
+        ),
+        (r#"{"code": 404, "title": "Not Found", "description": null}"#, ErrorClass::Connect),
+    ] {
+        openstack.fail("/network/v2.0/tags", not_found(body));
+        assert_eq!(Hook::new(&of_neutron).refused().class, expected, "{body}");
+    }
+}
+
 #[test]
 fn what_the_catalogue_lacks_holds_the_target_and_names_what_it_has() {
     let openstack = Openstack::start();

@@ -57,6 +57,7 @@ pub(crate) async fn log_in(section: &str, cloud: &Cloud, deadline: Duration) -> 
                 // Says itself what may be wrong.
                 ApiError::Login { .. }
                 | ApiError::Gone(_)
+                | ApiError::NotTheApi { .. }
                 | ApiError::Forbidden { .. }
                 | ApiError::Catalog(_) => None,
             };
