@@ -59,6 +59,11 @@ pub trait Lookup: Send + Sync {
 
     /// Describes the source that it asks, for people: no secret.
     fn target(&self) -> String;
+
+    /// Identifies the objects behind it: two sources of one place describe the same ones. No secret.
+    fn place(&self) -> String {
+        self.target()
+    }
 }
 
 /// An answer.
@@ -133,6 +138,7 @@ impl From<ApiError> for EnrichError {
             ApiError::Catalog(_) => ErrorClass::Connect,
             ApiError::Answer { .. } => ErrorClass::Reset,
             ApiError::Gone(_)
+            | ApiError::NotTheApi { .. }
             | ApiError::Login { .. }
             | ApiError::Status { .. }
             | ApiError::Unreachable { .. } => match error.class() {
@@ -161,6 +167,10 @@ impl Lookup for Cloud {
 
     fn target(&self) -> String {
         self.shown()
+    }
+
+    fn place(&self) -> String {
+        Self::place(self)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt as _;
 use futures_util::future::Shared;
@@ -64,7 +64,7 @@ struct State {
     order: VecDeque<((Kind, String), u64)>,
     last: u64,
     /// The requests in flight. The waiting callers drive a request; without a caller it ends.
-    flights: HashMap<(Kind, String), (Flight, u64)>,
+    flights: HashMap<(Kind, String), Airborne>,
     pace: Pace,
     /// The source cannot be reached.
     down: Option<Down>,
@@ -82,6 +82,17 @@ struct Known {
     found: Found,
     until: Instant,
     number: u64,
+    /// When it was asked for, by the clock that receives events.
+    asked: SystemTime,
+}
+
+/// A request that is under way.
+#[derive(Clone)]
+struct Airborne {
+    flight: Flight,
+    number: u64,
+    /// When it began.
+    asked: SystemTime,
 }
 
 impl Enricher {
@@ -106,16 +117,24 @@ impl Enricher {
     /// reached: until it is asked again, after a pause that grows from `FIRST_PAUSE` to `LONGEST_PAUSE`, the same is
     /// answered without asking, so that no delivery waits for a time-out that another has met already.
     pub async fn fetch(&self, kind: Kind, id: &str) -> Result<Found, EnrichError> {
-        self.look_up(kind, id).await.map(|(found, _)| found)
+        self.look_up(kind, id, SystemTime::UNIX_EPOCH).await.map(|(found, _)| found)
     }
 
-    /// Returns the same, and whether the source was asked for it.
-    pub(super) async fn look_up(&self, kind: Kind, id: &str) -> Result<(Found, bool), EnrichError> {
+    /// Returns the same, and whether the source was asked for it. An answer that was asked for before `since` is not used:
+    /// an event that has changed the object may have happened after it.
+    pub(super) async fn look_up(
+        &self,
+        kind: Kind,
+        id: &str,
+        since: SystemTime,
+    ) -> Result<(Found, bool), EnrichError> {
         let key = (kind, id.to_owned());
-        let (flight, number) = {
+        let Airborne { flight, number, asked } = {
             let mut state = self.lock();
             let now = Instant::now();
-            if let Some(known) = state.known.get(&key).filter(|known| now < known.until) {
+            if let Some(known) =
+                state.known.get(&key).filter(|known| now < known.until && since <= known.asked)
+            {
                 return Ok((known.found.clone(), false));
             }
             if let Some(down) = &mut state.down {
@@ -126,15 +145,15 @@ impl Enricher {
                 // This one shows whether it is back; the others go on waiting.
                 down.until = now + self.limits.timeout;
             }
-            let under_way = state.flights.get(&key).filter(|(flight, _)| flight.peek().is_none());
-            match under_way {
-                Some((flight, number)) => (flight.clone(), *number),
+            let is_useful = |of: &&Airborne| of.flight.peek().is_none() && since <= of.asked;
+            match state.flights.get(&key).filter(is_useful) {
+                Some(airborne) => airborne.clone(),
                 None => {
                     state.last += 1;
-                    let number = state.last;
                     let flight = self.clone().ask(kind, id.to_owned()).boxed().shared();
-                    state.flights.insert(key.clone(), (flight.clone(), number));
-                    (flight, number)
+                    let airborne = Airborne { flight, number: state.last, asked: SystemTime::now() };
+                    state.flights.insert(key.clone(), airborne.clone());
+                    airborne
                 }
             }
         };
@@ -146,7 +165,7 @@ impl Enricher {
         });
         drop(landing);
         if let Ok(found) = &answer {
-            self.remember(key, found.clone(), number);
+            self.remember(key, found.clone(), (number, asked));
         }
         match &answer {
             Err(error) if error.is_unreachable() => self.is_down(error),
@@ -182,7 +201,7 @@ impl Enricher {
         }
     }
 
-    fn remember(&self, key: (Kind, String), found: Found, number: u64) {
+    fn remember(&self, key: (Kind, String), found: Found, (number, asked): (u64, SystemTime)) {
         let ttl = match found {
             Found::There(_) => self.limits.cache_ttl,
             Found::Gone => self.limits.negative_ttl,
@@ -194,7 +213,7 @@ impl Enricher {
         if state.known.get(&key).is_some_and(|known| known.number >= number) {
             return;
         }
-        state.known.insert(key.clone(), Known { found, until: Instant::now() + ttl, number });
+        state.known.insert(key.clone(), Known { found, until: Instant::now() + ttl, number, asked });
         state.order.push_back((key, number));
         while state.known.len() > self.limits.cache_size || state.order.len() > 2 * self.limits.cache_size {
             let Some((oldest, number)) = state.order.pop_front() else { break };
@@ -220,7 +239,7 @@ impl Drop for Landing<'_> {
     fn drop(&mut self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let done = |flight: &Flight| flight.peek().is_some() || flight.strong_count().is_none_or(|n| n <= 1);
-        if state.flights.get(self.key).is_some_and(|(flight, n)| *n == self.number && done(flight)) {
+        if state.flights.get(self.key).is_some_and(|of| of.number == self.number && done(&of.flight)) {
             state.flights.remove(self.key);
         }
     }
@@ -233,6 +252,10 @@ impl Lookup for Enricher {
 
     fn target(&self) -> String {
         self.source.target()
+    }
+
+    fn place(&self) -> String {
+        self.source.place()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use osnl_core::event::Enriched;
 use osnl_template::{Names, Template};
@@ -72,9 +73,12 @@ impl Enrichments {
             Some(template) => template.render(&names).ok().map(|id| id.trim().to_owned()),
         };
         let Some(id) = id.filter(|id| !id.is_empty()) else { return Ok(step.default.clone()) };
-        let object = format!("{}:{id}", step.kind);
+        // What one cloud describes is not another's, although both may know the id.
+        let object = format!("{}:{id} at {}", step.kind, step.enricher.place());
         let own = described(step.kind, &id, &notification);
-        let answer = step.enricher.look_up(step.kind, &id).await;
+        // Of its own object an event tells a change, which an answer from before it does not have.
+        let since = if own.is_some() { event.received.origin.received } else { SystemTime::UNIX_EPOCH };
+        let answer = step.enricher.look_up(step.kind, &id, since).await;
         if let Ok((_, true)) = &answer {
             answered.push(dependency(&step.name, &step.enricher.target()));
         }
@@ -84,8 +88,12 @@ impl Enrichments {
             Ok((Found::There(value), true)) => {
                 let text = value.to_string();
                 if text.len() > LARGEST {
-                    let reason =
-                        format!("[enrich:{}] {object} is described in {} bytes", step.name, text.len());
+                    let reason = format!(
+                        "[enrich:{}] {} {id} is described in {} bytes",
+                        step.name,
+                        step.kind,
+                        text.len()
+                    );
                     return Err(ActionError::new(ErrorClass::Content, reason));
                 }
                 learnt.push((object, text));
@@ -144,6 +152,16 @@ pub(super) fn brought_by(kind: Kind) -> &'static [(Kind, &'static str)] {
         Kind::Port => &[(Kind::FloatingIp, "/port_id")],
         Kind::Flavor => &[(Kind::Server, "/flavor/id")],
         Kind::Image => &[(Kind::Server, "/image/id")],
+        Kind::Network => &[
+            (Kind::Port, "/network_id"),
+            (Kind::Subnet, "/network_id"),
+            (Kind::FloatingIp, "/floating_network_id"),
+            (Kind::Router, "/external_gateway_info/network_id"),
+        ],
+        Kind::Subnet => &[(Kind::Port, "/fixed_ips/0/subnet_id")],
+        Kind::Router => &[(Kind::FloatingIp, "/router_id")],
+        Kind::Volume => &[(Kind::Server, "/os-extended-volumes:volumes_attached/0/id")],
+        Kind::Domain => &[(Kind::Project, "/domain_id"), (Kind::User, "/domain_id")],
         Kind::FloatingIp | Kind::Project | Kind::User | Kind::Node => &[],
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
 use osnl_config::Rate;
@@ -28,6 +28,7 @@ struct Source {
     answers: Mutex<HashMap<String, Answer>>,
     asked: AtomicUsize,
     slow: Option<Duration>,
+    place: &'static str,
 }
 
 impl Source {
@@ -62,6 +63,10 @@ impl Lookup for Source {
 
     fn target(&self) -> String {
         "http://nova".to_owned()
+    }
+
+    fn place(&self) -> String {
+        self.place.to_owned()
     }
 }
 
@@ -232,6 +237,47 @@ async fn what_is_gone_is_the_event_s_then_the_journal_s_then_the_default() {
     assert_eq!(resolve(&port("")).await, json!({"name": "unknown"}));
 }
 
+/// The cache may have the state before the event.
+#[tokio::test(start_paused = true)]
+async fn the_object_of_an_event_is_never_older_than_the_event() {
+    let source = Source::of(&[("p", json!({"id": "p", "name": "vm-1", "device_id": "s"}))]);
+    let enrichments = Enrichments::new(vec![step("port", Kind::Port, None, &source)], journal());
+    let name_at = async |event_type: &str, payload: Value, received: SystemTime| {
+        let mut event = event(event_type, payload);
+        let mut of = Received::sample("", false);
+        of.origin.received = received;
+        event.received = Arc::new(of);
+        enrichments.prepare(&event).await.unwrap().unwrap().enriched["port"]["name"].clone()
+    };
+    let port = || json!({"port": {"id": "p"}});
+    let past = SystemTime::now() - Duration::from_secs(60);
+    assert_eq!(name_at("port.create.end", port(), past).await, "vm-1");
+    source.set("p", Ok(Some(json!({"id": "p", "name": "vm-1b"}))));
+    // An event from before the question, and one that only names the port.
+    assert_eq!(name_at("port.update.end", port(), past).await, "vm-1");
+    let floating = json!({"floatingip": {"id": "f", "port_id": "p"}});
+    assert_eq!(name_at("floatingip.update.end", floating, SystemTime::now()).await, "vm-1");
+    assert_eq!(source.asked(), 1);
+    assert_eq!(name_at("port.update.end", port(), SystemTime::now()).await, "vm-1b");
+    assert_eq!(source.asked(), 2);
+}
+
+/// Two clouds may have an object of one id, such as a flavor or a domain.
+#[tokio::test(start_paused = true)]
+async fn what_was_seen_of_one_cloud_is_not_used_for_another() {
+    let right = Source::of(&[("s", json!({"id": "s", "name": "web 1"}))]);
+    let wrong = Arc::new(Source { place: "http://other", ..Source::default() });
+    let journal = journal();
+    let event = event("port.delete.end", json!({"port": {"id": "p", "device_id": "s"}}));
+    for (source, expected) in [(&right, "web 1"), (&wrong, "unknown"), (&right, "web 1")] {
+        let enrichments = Enrichments::new(vec![step("server", Kind::Server, None, source)], journal.clone());
+        let found = enrichments.prepare(&event).await.unwrap().unwrap();
+        journal.enriched(crate::journal::DeliveryId(1), &found.enriched, found.learnt).await;
+        assert_eq!(found.enriched["server"]["name"], expected);
+        right.set("s", Ok(None));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_cannot_be_asked_is_named_unless_nobody_waits_for_it() {
     let source = Source::of(&[]);
@@ -266,6 +312,21 @@ fn the_subject_is_read_out_of_what_the_services_send() {
     check(Kind::Server, "floatingip.update.end", floating.clone(), Some("s"));
     check(Kind::FloatingIp, "floatingip.update.end", floating.clone(), Some("f"));
     check(Kind::Port, "floatingip.update.end", floating, None);
+    let subnet = json!({"subnet": {"id": "n", "network_id": "w"}});
+    check(Kind::Network, "subnet.create.end", subnet.clone(), Some("w"));
+    check(Kind::Subnet, "subnet.create.end", subnet, Some("n"));
+    check(Kind::Network, "network.delete.start", json!({"network_id": "w"}), Some("w"));
+    let plugged =
+        json!({"router_interface": {"id": "r", "network_id": "w", "subnet_id": "n", "port_id": "p"}});
+    check(Kind::Router, "router.interface.create", plugged.clone(), Some("r"));
+    check(Kind::Subnet, "router.interface.create", plugged, Some("n"));
+    check(
+        Kind::Volume,
+        "compute.instance.volume.attach",
+        json!({"instance_id": "s", "volume_id": "v"}),
+        Some("v"),
+    );
+    check(Kind::Domain, "identity.domain.created", json!({"resource_info": "d"}), Some("d"));
     let instance = json!({
         "instance_id": "s", "tenant_id": "t", "user_id": "u", "instance_flavor_id": "1",
         "image_meta": {"base_image_ref": "i"}
@@ -288,6 +349,10 @@ fn only_what_is_forbidden_uses_attempts() {
         (ApiError::Forbidden { asked, said: String::new() }, ErrorClass::Refused(Some(403))),
         (ApiError::Login { at: at(), who: at(), status: 401, said: at() }, ErrorClass::Busy(Some(401))),
         (status(500), ErrorClass::Busy(Some(500))),
+        (
+            ApiError::NotTheApi { at: at(), service: "compute", said: String::new() },
+            ErrorClass::Busy(Some(404)),
+        ),
         (status(400), ErrorClass::Busy(Some(400))),
         (unreachable(FailureClass::Connect), ErrorClass::Connect),
         (unreachable(FailureClass::Tls), ErrorClass::Tls),
