@@ -33,7 +33,7 @@ use osnl_template::Names;
 use osnl_transport::{BoxFuture, Declare};
 
 pub(crate) use self::hosts::{MOST_AT_ONCE, hosts, rate};
-pub(crate) use self::login::{LOGIN, cloud};
+pub(crate) use self::login::{LOGIN, cloud, content as cloud_content};
 pub(crate) use self::logins::Logins;
 pub(crate) use self::native_reader::{ACTION, ENRICH, LONGEST_NAME, NativeReader, RULE};
 pub use self::preview::Preview;

@@ -13,7 +13,10 @@ pub(super) fn reload_summary(different: &[Different], old: &Native, new: &Native
             section: section.heading.clone(),
             what: section.what,
             options: section.options.clone(),
-            effect: effect(section, old, new),
+            effect: match section.is_by_files && !section.options.is_empty() {
+                true => format!("a file that it names has changed; {}", effect(section, old, new)),
+                false => effect(section, old, new),
+            },
         })
         .collect();
     changes.extend(listeners_by_their_rules(different, old, new));

@@ -230,7 +230,6 @@ impl Running {
 
         parts.forget_transports(conf);
 
-        // A clouds.yaml may have changed although the section is the same.
         let asks_as_before = |enrich: &EnrichConf| {
             let before = old.enrichments.iter().find(|before| before.name == enrich.name);
             !is_other(ENRICH, &enrich.name) && before.is_some_and(|before| before.cloud == enrich.cloud)

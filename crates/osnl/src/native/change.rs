@@ -1,9 +1,11 @@
 //! The differences between two configurations: pure, section by section.
 //!
 //! Compared is what counts: values with `$name` replaced and defaults filled in, of a secret in a file the secret, of
-//! the certificates that an action names their bytes, of plug-ins and programs when they were written. Reports name options, never values.
+//! the certificates that an action names their bytes, of a cloud of `clouds.yaml` what stands there, of plug-ins and
+//! programs when they were written. Reports name options, never values.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use osnl_config::sections::{Layers, RawSection};
 use osnl_config::{ConfigError, Finding, Origin};
@@ -11,12 +13,22 @@ use serde::{Deserialize, Serialize};
 
 use super::schema::{ACTION, DEFAULT, ENRICH, JOURNAL};
 use super::{Loaded, programs};
+use crate::action::driver::cloud_content;
 
 /// Every value that counts, by section.
 pub(crate) struct Values(Vec<(String, Section)>);
 
 struct Section {
-    values: BTreeMap<String, (Option<String>, Origin)>,
+    values: BTreeMap<String, OptionValue>,
+}
+
+/// An option.
+#[derive(Default)]
+struct OptionValue {
+    value: Option<String>,
+    /// The content of the file that it names, or when that was written.
+    file: Option<String>,
+    origin: Option<Origin>,
 }
 
 /// The way in which a section has changed.
@@ -50,6 +62,8 @@ pub(crate) struct Different {
     pub(crate) what: ChangeKind,
     /// The options whose value is another, in the order of their names.
     pub(crate) options: Vec<String>,
+    /// Whether only files have changed that its options name, and no option.
+    pub(crate) is_by_files: bool,
 }
 
 impl Different {
@@ -84,18 +98,22 @@ impl Values {
     /// Sections that are not what they were: in the order of the new ones, then those that are gone.
     pub(crate) fn different(&self, new: &Self) -> Vec<Different> {
         let different = |(heading, section): &(String, Section)| {
-            let (what, options) = match self.section(heading) {
-                None => (ChangeKind::Added, Vec::new()),
-                Some(old) => (ChangeKind::Changed, old.different(section)),
+            let (what, options, is_by_files) = match self.section(heading) {
+                None => (ChangeKind::Added, Vec::new(), false),
+                Some(old) => {
+                    let (options, is_by_files) = old.different(section);
+                    (ChangeKind::Changed, options, is_by_files)
+                }
             };
             let is_same = what == ChangeKind::Changed && options.is_empty();
-            (!is_same).then(|| Different { heading: heading.clone(), what, options })
+            (!is_same).then(|| Different { heading: heading.clone(), what, options, is_by_files })
         };
         let gone = self.0.iter().filter(|(heading, _)| new.section(heading).is_none());
         let gone = gone.map(|(heading, _)| Different {
             heading: heading.clone(),
             what: ChangeKind::Removed,
             options: Vec::new(),
+            is_by_files: false,
         });
         new.0.iter().filter_map(different).chain(gone).collect()
     }
@@ -116,8 +134,8 @@ impl Values {
                     .option(option)
                     .allowed("restart osnl, or set it back; nothing was changed");
                 errors.push(ConfigError(match origin {
-                    Some((_, origin)) => finding.from_origin(origin),
-                    None => finding,
+                    Some(OptionValue { origin: Some(origin), .. }) => finding.from_origin(origin),
+                    Some(OptionValue { origin: None, .. }) | None => finding,
                 }));
             }
         }
@@ -134,29 +152,39 @@ impl Section {
         let options = fixed.chain(keyed.filter(|option| section.def.option(option).is_none()));
         let value = |option: &str| {
             let origin = section.entry(option).map_or(Origin::Default, |entry| entry.origin.clone());
-            let value = layers.resolve(section, option).ok().flatten();
-            let value = match value {
-                Some(path) if [ACTION, ENRICH].contains(&section.def.kind) && names_a_file(option) => {
-                    let bytes = std::fs::read(&path).unwrap_or_default();
-                    Some(format!("{path}\n{}", osnl_model::BodyDigest::of(&bytes)))
+            let resolved = |option: &str| layers.resolve(section, option).ok().flatten();
+            let value = resolved(option);
+            let digest = |bytes: Vec<u8>| osnl_model::BodyDigest::of(&bytes).to_string();
+            let calls = [ACTION, ENRICH].contains(&section.def.kind);
+            let file = value.as_ref().filter(|_| calls).and_then(|value| match option {
+                "cloud" => {
+                    let clouds_file = resolved("clouds_file").filter(|file| !file.is_empty());
+                    cloud_content(value, clouds_file.map(PathBuf::from)).map(digest)
                 }
-                Some(value) if section.def.kind == ACTION => Some(match programs::files_of(option, &value) {
-                    Some(files) => format!("{value}\n{files}"),
-                    None => value,
-                }),
-                value => value,
-            };
-            (option.to_owned(), (value, origin))
+                // A change in it is one of its cloud.
+                "clouds_file" => None,
+                _ if names_a_file(option) => Some(digest(std::fs::read(value).unwrap_or_default())),
+                _ if section.def.kind == ACTION => programs::files_of(option, value),
+                _ => None,
+            });
+            (option.to_owned(), OptionValue { value, file, origin: Some(origin) })
         };
         Self { values: options.map(value).collect() }
     }
 
-    fn different(&self, new: &Self) -> Vec<String> {
+    /// The options that differ, and whether all of them do only in the files that they name.
+    fn different(&self, new: &Self) -> (Vec<String>, bool) {
         let options: std::collections::BTreeSet<&String> =
             self.values.keys().chain(new.values.keys()).collect();
-        let value = |of: &Self, option: &str| of.values.get(option).and_then(|(value, _)| value.clone());
-        let is_other = |option: &&String| value(self, option) != value(new, option);
-        options.into_iter().filter(is_other).cloned().collect()
+        let nothing = OptionValue::default();
+        let of = |section: &'_ Self, option: &str| -> (Option<String>, Option<String>) {
+            let OptionValue { value, file, .. } = section.values.get(option).unwrap_or(&nothing);
+            (value.clone(), file.clone())
+        };
+        let is_other = |option: &&String| of(self, option) != of(new, option);
+        let other: Vec<String> = options.into_iter().filter(is_other).cloned().collect();
+        let is_by_files = other.iter().all(|option| of(self, option).0 == of(new, option).0);
+        (other, is_by_files)
     }
 }
 
@@ -189,6 +217,45 @@ mod tests {
             .collect();
         lines.extend(after.needing_a_restart(&different).iter().map(ToString::to_string));
         lines.join("\n")
+    }
+
+    #[test]
+    fn a_change_in_clouds_yaml_is_one_of_the_sections_that_name_the_cloud() {
+        let folder = tempfile::tempdir().unwrap();
+        let (clouds, ca) = (folder.path().join("clouds.yaml"), folder.path().join("ca.pem"));
+        let write = |password: &str, of_other: &str| {
+            let cloud = |name: &str, password: &str| {
+                format!(
+                    "  {name}:\n    auth: {{auth_url: http://127.0.0.1/v3, username: u, password: {password}, \
+                     project_name: p}}\n    cacert: {}\n",
+                    ca.display()
+                )
+            };
+            let text = format!("clouds:\n{}{}", cloud("one", password), cloud("two", of_other));
+            std::fs::write(&clouds, text).unwrap();
+        };
+        write("a", "a");
+        std::fs::write(&ca, "first").unwrap();
+        let section = format!("[enrich:e]\nkind = port\ncloud = one\nclouds_file = {}\n", clouds.display());
+        let text = BEFORE.replace("[action:a]\n", "[action:a]\nenrich = e\n") + &section;
+        let values = || {
+            let loaded = load_texts(&[("f".to_owned(), text.clone())], &Sources::default());
+            Values::of(&loaded.unwrap_or_else(|errors| panic!("{errors}")).layers)
+        };
+        let before = values();
+        write("a", "other");
+        assert_eq!(before.different(&values()), []);
+        let changed = Different {
+            heading: "enrich:e".to_owned(),
+            what: ChangeKind::Changed,
+            options: vec!["cloud".to_owned()],
+            is_by_files: true,
+        };
+        write("b", "a");
+        assert_eq!(before.different(&values()), [changed.clone()]);
+        write("a", "a");
+        std::fs::write(&ca, "second").unwrap();
+        assert_eq!(before.different(&values()), [changed]);
     }
 
     #[test]

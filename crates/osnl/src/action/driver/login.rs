@@ -100,6 +100,12 @@ fn named_cloud(
     }
 }
 
+/// Returns the content of the cloud of this name as it is written down now, to be hashed; `file` is the option
+/// `clouds_file`.
+pub(crate) fn content(name: &str, file: Option<PathBuf>) -> Option<Vec<u8>> {
+    Clouds::find(&variables(file)).ok()?.content(name)
+}
+
 /// Checks a login and reports all of its faults: a dummy value replaces each reported one, so that the next is found.
 fn login(reader: &mut Reader<'_>, mut fields: Fields) -> Option<CloudConf> {
     let mut said: Vec<&str> = Vec::new();
