@@ -146,6 +146,7 @@ macro_rules! conformance {
             many_targets_feed_one_pool
             unknown_priorities_and_odd_routing_keys_arrive_as_they_are
             a_missing_exchange_is_waited_for_when_it_is_not_ours_to_make
+            a_queue_of_ours_is_read_before_its_exchange_is_there
             an_empty_body_is_a_message
             a_body_of_4_mb_arrives_whole
             bytes_and_properties_arrive_as_they_were_sent

@@ -178,6 +178,9 @@ pub trait Consumer: Send {
     /// As [`Consumer::poll`]; what was not sent comes back as a redelivery.
     fn flush<'a>(&'a mut self, window: &'a mut Window) -> BoxFuture<'a, Result<(), TransportError>>;
 
+    /// Returns the means to make the bindings of [`Subscription::unbound`] beside the deliveries.
+    fn late_bindings(&self) -> Box<dyn LateBindings>;
+
     /// Asks the broker what waits in each queue consumed, what we hold not counted, and how many consumers it has. A few
     /// round trips beside the deliveries, for a listener to which nothing comes; never to be asked for each message.
     ///
@@ -193,6 +196,16 @@ pub trait Consumer: Send {
 
     /// Closes in good order: the broker has seen every flushed settlement when this returns.
     fn close(self: Box<Self>) -> BoxFuture<'static, ()>;
+}
+
+/// Makes bindings whose exchange was not there, over the connection of an open subscription.
+pub trait LateBindings: Send {
+    /// Looks for the exchange of each binding once, makes those whose exchange is there, and answers the others.
+    ///
+    /// # Errors
+    /// The broker refuses, or the connection has ended.
+    fn bind<'a>(&'a mut self, bindings: &'a [Binding])
+    -> BoxFuture<'a, Result<Vec<Binding>, TransportError>>;
 }
 
 /// The drivers this build knows, as they are written in a transport URL.

@@ -206,6 +206,19 @@ impl MemoryBroker {
 }
 
 impl State {
+    /// Makes the bindings whose exchange is there, and answers the others.
+    fn bind(&mut self, bindings: &[Binding]) -> Vec<Binding> {
+        let mut unbound = Vec::new();
+        for binding in bindings {
+            if !self.exchanges.contains(&binding.exchange) {
+                unbound.push(binding.clone());
+            } else if !self.bindings.contains(binding) {
+                self.bindings.push(binding.clone());
+            }
+        }
+        unbound
+    }
+
     fn end_all_connections(&mut self) {
         self.taps.clear();
         let connections: Vec<Epoch> = self.connections.keys().copied().collect();
@@ -311,11 +324,12 @@ impl MemoryTransport {
         for exchange in plan.bindings.iter().map(|b| &b.exchange) {
             if !state.exchanges.contains(exchange) {
                 match options.declare {
-                    Declare::Passive | Declare::Nothing => {
+                    Declare::Passive | Declare::Nothing if options.pool.is_none() => {
                         return Err(TransportError::NoExchange { exchange: exchange.clone() });
                     }
-                    Declare::Create => state.exchanges.insert(exchange.clone()),
-                };
+                    Declare::Passive | Declare::Nothing => {}
+                    Declare::Create => drop(state.exchanges.insert(exchange.clone())),
+                }
             }
         }
         let mut open = Vec::new();
@@ -337,15 +351,11 @@ impl MemoryTransport {
             });
             queue.consumers += 1;
         }
-        for binding in &plan.bindings {
-            if !state.bindings.contains(binding) {
-                state.bindings.push(binding.clone());
-            }
-        }
+        let unbound = state.bind(&plan.bindings);
         let channel =
             |open: &OpenQueue| Channel { queue: open.name.clone(), last_tag: 0, unsettled: BTreeMap::new() };
         let channels = open.iter().map(channel).collect();
-        let subscription = Subscription::new("memory".into(), plan.bindings, open, Vec::new());
+        let subscription = Subscription::new("memory".into(), (plan.bindings, unbound), open, Vec::new());
         state.connections.insert(subscription.epoch, Connection { channels });
         Ok(MemoryConsumer {
             broker: self.broker.clone(),

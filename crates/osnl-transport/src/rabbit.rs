@@ -174,9 +174,10 @@ impl RabbitTransport {
         let forced = self.durable_queues.load(Ordering::Relaxed);
         let queue = QueueKind { durable: options.queue.durable || forced, ..options.queue.clone() };
         let queue = queue.for_broker(greeting.major());
-        let declared = declare::declare(&connection, &plan, options.declare, &queue, greeting.major());
-        let mut open = match declared.await {
-            Ok(open) => open,
+        let mode = (options.declare, options.pool.is_some());
+        let declared = declare::declare(&connection, &plan, mode, &queue, greeting.major());
+        let (mut open, unbound) = match declared.await {
+            Ok(declared) => declared,
             Err(DeclareError::Failed(error)) if failure::refuses_transient_queues(&error) => {
                 // The broker has closed the connection over it. The next attempt asks for a durable one, so this
                 // is no refusal that anybody has to mend, nor one that may end the start.
@@ -214,7 +215,7 @@ impl RabbitTransport {
                 }
             }
         }
-        let subscription = Subscription::new(host, plan.bindings, open, remarks);
+        let subscription = Subscription::new(host, (plan.bindings, unbound), open, remarks);
         let share = (plan.share, options.bodies);
         RabbitConsumer::start(connection, body_flow, subscription, share, &queue).await
     }

@@ -24,7 +24,8 @@ pub(crate) const DEFAULT_EXCHANGE: &str = "openstack";
 pub enum Declare {
     /// A missing exchange is made as oslo.messaging makes it: topic, transient, not deleted by itself.
     Create,
-    /// A missing exchange is left to its service; listening fails until it is there.
+    /// A missing exchange is left to its service. A queue of ours is read all the same, and bound when the exchange is
+    /// there ([`Subscription::unbound`]); of the services' own queues listening fails until then.
     Passive,
     /// Nothing at all is declared or bound: the queue named by [`ListenOptions::pool`] is read as it is, and
     /// listening fails until it is there. Targets count for nothing.
@@ -124,6 +125,9 @@ pub struct Subscription {
     pub host: String,
     /// The bindings of the queues.
     pub bindings: Vec<Binding>,
+    /// Bindings that could not be made, because their exchange is not there. What is published to it before they are made
+    /// ([`Consumer::late_bindings`](crate::Consumer::late_bindings)) does not come into the queue.
+    pub unbound: Vec<Binding>,
     /// The queues consumed, each once, in the order of the targets.
     pub open: Vec<OpenQueue>,
     /// Messages that waited in the queues at the start.
@@ -141,7 +145,7 @@ pub struct Subscription {
 impl Subscription {
     pub(crate) fn new(
         host: String,
-        bindings: Vec<Binding>,
+        (planned, unbound): (Vec<Binding>, Vec<Binding>),
         open: Vec<OpenQueue>,
         remarks: Vec<String>,
     ) -> Self {
@@ -153,7 +157,8 @@ impl Subscription {
         Self {
             epoch: Epoch::next(),
             host,
-            bindings,
+            bindings: planned.into_iter().filter(|binding| !unbound.contains(binding)).collect(),
+            unbound,
             waiting: open.iter().fold(0, |sum, queue| sum.saturating_add(queue.waiting)),
             other_consumers: open.iter().map(|queue| queue.other_consumers).sum(),
             created: open.iter().any(|queue| queue.created),

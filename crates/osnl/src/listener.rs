@@ -19,6 +19,7 @@ mod blockade;
 mod farewell;
 mod gauges;
 mod given_back;
+mod late;
 mod positions;
 mod session;
 mod state;
@@ -214,6 +215,7 @@ impl Listener {
             announce::announce(&self.config.name, &self.config.options, consumer.subscription(), lost);
             self.gauges.connected(consumer.subscription(), lost.is_some());
             self.stall.send_replace(None);
+            let (found, late) = (consumer.subscription().clone(), consumer.late_bindings());
             let mut session = Session::new(&self, consumer, streams.as_mut(), prefetch);
             self.enter(if session.is_standby() { ListenerState::Standby } else { ListenerState::Listening });
             let tidying = async {
@@ -221,7 +223,8 @@ impl Listener {
                     tidying.connected(&self.config.name, &*self.transport).await;
                 }
             };
-            let ended = beside(session.run(&shutdown), tidying).await;
+            let besides = async { tokio::join!(tidying, self.bind_late(&found, late)) };
+            let ended = beside(session.run(&shutdown), besides).await;
             let unsettled = session.unsettled();
             before = Some(Lost { at: Instant::now(), unsettled });
             match ended {
@@ -426,11 +429,11 @@ struct Lost {
 }
 
 /// The first, with the second beside it for as long as both have something to do.
-async fn beside<T>(first: impl Future<Output = T>, second: impl Future<Output = ()>) -> T {
+async fn beside<T, U>(first: impl Future<Output = T>, second: impl Future<Output = U>) -> T {
     tokio::pin!(first);
     tokio::select! {
         biased;
         ended = &mut first => ended,
-        () = second => first.await,
+        _ = second => first.await,
     }
 }

@@ -1,6 +1,10 @@
 //! Upstream's transient queue and a broker that dies: what had reached us has its effect, and the gap is told.
 
+use std::path::Path;
+use std::process::Command;
+
 use osnl_testkit::{Broker, Options, Publisher, Reply, Sink, wait_until};
+use serde_json::Value;
 
 use crate::harness::{Place, QUEUE, SOON, conf, depth, instance, notices, settled};
 
@@ -45,4 +49,57 @@ fn after_a_brokers_death_what_had_reached_us_is_delivered_and_the_gap_is_told() 
     }
     assert!(!log.contains("dead letter"), "{log}");
     assert!(log.contains(" delivered=11"), "{log}");
+}
+
+/// oslo.messaging's exchanges are transient: after a restart of the broker our durable queue is there, and its exchange
+/// only when the service publishes again. Issue 18, 9.
+#[test]
+fn after_a_restart_of_the_broker_our_queue_is_read_at_once_and_bound_when_its_exchange_is_there() {
+    let broker = Broker::start();
+    let vhost = broker.root();
+    let (sink, place) = (Sink::start(), Place::new());
+    let state = place.path("state").display().to_string();
+    place.write(
+        "a.conf",
+        format!(
+            "[DEFAULT]\nstate_dir = {state}\n[journal]\nallow_volatile = yes\n[listener:neutron]\ntransport_url = {}\n\
+             exchange = neutron\npool = osnl-ex\n[rule:r]\nactions = roles\n[action:roles]\ndriver = k2hr3\napi_url = {}\n",
+            vhost.url(),
+            sink.url("/v1/role"),
+        ),
+    );
+    let run = || place.run(Path::new(env!("CARGO_BIN_EXE_osnl")), &["run", "-c", "a.conf"]);
+    let row = || {
+        let asked = Command::new(env!("CARGO_BIN_EXE_osnl"))
+            .args(["status", "--format", "json", "-c", "a.conf"])
+            .current_dir(place.path(""))
+            .output()
+            .unwrap();
+        serde_json::from_slice::<Value>(&asked.stdout).unwrap_or_default()["listeners"][0].clone()
+    };
+    let asked_for =
+        |n: usize| sink.requests().iter().filter(|made| made.target.contains(&instance(n))).count();
+    let mut publisher = Publisher::start(&vhost.url(), Options::default());
+    publisher.notify_all(&notices(0..1));
+    run().listening().stop();
+    publisher.notify_all(&notices(1..6));
+    depth(&vhost, "osnl-ex", (5, 0));
+    drop(publisher);
+    broker.shutdown();
+    broker.start_again();
+    assert!(!vhost.list_exchanges().iter().any(|exchange| exchange.name == "neutron"));
+    depth(&vhost, "osnl-ex", (5, 0));
+
+    let osnl = run().listening();
+    let gap = "bound to 0 of 1 exchanges: exchange \"neutron\" does not exist yet";
+    osnl.wait_for(gap);
+    wait_until(SOON, "what waited is delivered", || (1..6).all(|n| asked_for(n) == 1));
+    wait_until(SOON, "the status names the gap", || row()["reason"] == gap);
+    assert_eq!(row()["state"], "listening");
+    Publisher::start(&vhost.url(), Options::default()).notify_all(&notices(6..7));
+    osnl.wait_for("the exchange is there and the queue is bound to it");
+    wait_until(SOON, "the gap is over", || row()["reason"].is_null());
+    Publisher::start(&vhost.url(), Options::default()).notify_all(&notices(7..8));
+    wait_until(SOON, "what is published then arrives", || asked_for(7) == 1);
+    osnl.stop();
 }

@@ -1,7 +1,7 @@
 //! Exchanges, topics, priorities: what feeds a queue.
 
 use osnl_model::{Priority, Target};
-use osnl_transport::{Declare, TransportError};
+use osnl_transport::{Declare, ListenOptions, TransportError};
 
 use super::session::{POOL, PREFETCH, Session, neutron, options, publish, within};
 use super::{Rig, Sample};
@@ -68,9 +68,11 @@ pub async fn unknown_priorities_and_odd_routing_keys_arrive_as_they_are<R: Rig>(
     assert_eq!(seen, keys);
 }
 
-/// The service alone makes its exchange. Until then listening fails, as often as one likes, and leaves nothing.
+/// The service alone makes its exchange. Until then listening to its own queues fails, as often as one likes, and leaves
+/// nothing.
 pub async fn a_missing_exchange_is_waited_for_when_it_is_not_ours_to_make<R: Rig>(mut rig: R) {
     let (transport, passive) = (rig.transport(), options(POOL, PREFETCH, Declare::Passive));
+    let passive = ListenOptions { pool: None, ..passive };
     for _ in 0..2 {
         let error = within(transport.listen(&neutron(), &passive)).await.err().expect("no exchange");
         assert!(
@@ -83,4 +85,19 @@ pub async fn a_missing_exchange_is_waited_for_when_it_is_not_ours_to_make<R: Rig
     let mut session = Session::open_with(&*transport, &neutron(), &passive).await;
     publish(&mut rig, 0..1).await;
     session.take(1).await;
+}
+
+/// A queue of ours is read before its exchange is there, and bound when it is.
+pub async fn a_queue_of_ours_is_read_before_its_exchange_is_there<R: Rig>(mut rig: R) {
+    let (transport, passive) = (rig.transport(), options(POOL, PREFETCH, Declare::Passive));
+    let mut session = Session::open_with(&*transport, &neutron(), &passive).await;
+    let unbound = session.consumer.subscription().unbound.clone();
+    assert_eq!((unbound.len(), session.consumer.subscription().bindings.len()), (1, 0));
+    let mut late = session.consumer.late_bindings();
+    assert_eq!(within(late.bind(&unbound)).await.unwrap(), unbound);
+    rig.make_exchange("neutron").await;
+    assert_eq!(within(late.bind(&unbound)).await.unwrap(), []);
+    publish(&mut rig, 0..1).await;
+    session.take(1).await;
+    assert_eq!(within(late.bind(&unbound)).await.unwrap(), [], "once more is no error");
 }

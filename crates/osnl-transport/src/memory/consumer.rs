@@ -3,8 +3,8 @@
 use super::{MemoryBroker, State};
 use crate::message::{Batch, IncomingMessage};
 use crate::settle::{Settlement, Window};
-use crate::topology::Subscription;
-use crate::{BoxFuture, Consumer, TransportError, Waiting};
+use crate::topology::{Binding, Subscription};
+use crate::{BoxFuture, Consumer, LateBindings, TransportError, Waiting};
 
 pub(super) struct MemoryConsumer {
     pub(super) broker: MemoryBroker,
@@ -126,6 +126,10 @@ impl Consumer for MemoryConsumer {
         })
     }
 
+    fn late_bindings(&self) -> Box<dyn LateBindings> {
+        Box::new(MemoryLateBindings(self.broker.clone()))
+    }
+
     fn waiting(&self) -> BoxFuture<'static, Result<Waiting, TransportError>> {
         let waiting =
             self.subscription.queues().into_iter().map(|queue| (queue.into(), self.broker.seen(queue)));
@@ -139,6 +143,17 @@ impl Consumer for MemoryConsumer {
 
     fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
         Box::pin(async move { drop(self) })
+    }
+}
+
+struct MemoryLateBindings(MemoryBroker);
+
+impl LateBindings for MemoryLateBindings {
+    fn bind<'a>(
+        &'a mut self,
+        bindings: &'a [Binding],
+    ) -> BoxFuture<'a, Result<Vec<Binding>, TransportError>> {
+        Box::pin(std::future::ready(Ok(self.0.lock().bind(bindings))))
     }
 }
 

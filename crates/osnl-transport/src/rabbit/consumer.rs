@@ -25,6 +25,7 @@ use lapin::{Channel, Event};
 
 use super::arguments::{consumer_table, stream_offset};
 use super::body_flow::BodyFlow;
+use super::declare::RabbitLateBindings;
 use super::failure::{Failure, lost};
 use super::headers;
 use super::held::Held;
@@ -32,7 +33,7 @@ use super::properties::properties;
 use crate::message::{Batch, BodyBounds, IncomingMessage};
 use crate::settle::{Settlement, Window};
 use crate::topology::{QueueKind, QueueType, Subscription};
-use crate::{BoxFuture, Consumer, QueueSeen, TransportError, Waiting};
+use crate::{BoxFuture, Consumer, LateBindings, QueueSeen, TransportError, Waiting};
 
 /// The longest time that an orderly close may take before the connection is just dropped.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -310,6 +311,10 @@ impl Consumer for RabbitConsumer {
             }
             Ok(())
         })
+    }
+
+    fn late_bindings(&self) -> Box<dyn LateBindings> {
+        Box::new(RabbitLateBindings(self.connection.clone()))
     }
 
     fn waiting(&self) -> BoxFuture<'static, Result<Waiting, TransportError>> {

@@ -6,10 +6,13 @@
 //! and reading the refusal ([`refusal`](super::refusal)). oslo.messaging, in contrast, declares actively and ends
 //! over a mismatch. A queue that is not ours to make ([`Declare::Nothing`]) is never declared otherwise than passively.
 //!
-//! A missing exchange is not a refusal. The listener looks for it each second without end, since what is published
-//! before its queue is bound is in the service's own queues only.
+//! A missing exchange is not a refusal. A queue of ours is read without it, because it may hold messages from before: a
+//! broker that restarts keeps a durable queue, and loses a transient exchange until its service publishes again. The
+//! listener looks for the exchange each second without end ([`LateBindings`]), since what is published before its queue
+//! is bound is in the service's own queues only. The services' own queues are theirs to make, with their exchange.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use futures_util::future::{join, join_all};
 use lapin::options::{
@@ -21,11 +24,12 @@ use lapin::{Channel, Connection, ExchangeKind, Queue};
 
 use super::arguments::{stream_probe, table};
 use super::failure::{Failure, NOT_FOUND, PRECONDITION_FAILED, reason, reply_code};
+use super::held::Held;
 use super::refusal::Difference;
 use super::returns;
 use super::side::Side;
-use crate::TransportError;
 use crate::topology::{Binding, Declare, OpenQueue, Plan, QueueKind, QueueType};
+use crate::{BoxFuture, LateBindings, TransportError};
 
 /// Why a subscription could not be declared.
 #[derive(Debug)]
@@ -65,24 +69,26 @@ impl From<DeclareError> for TransportError {
     }
 }
 
-/// Looks for what the plan names, makes what may be made, and answers the queues in the plan's order.
+/// Looks for what the plan names, makes what may be made, and answers the queues in the plan's order, and the bindings
+/// that could not be made because their exchange is not there. Whether it may go on without an exchange is up to
+/// `is_ours`.
 pub(super) async fn declare(
     connection: &Connection,
     plan: &Plan,
-    declare: Declare,
+    (declare, is_ours): (Declare, bool),
     kind: &QueueKind,
     major: Option<u32>,
-) -> Result<Vec<OpenQueue>, DeclareError> {
+) -> Result<(Vec<OpenQueue>, Vec<Binding>), DeclareError> {
     let mut declarer = Declarer { side: Side::new(connection), major };
     let exchanges: BTreeSet<&str> = plan.bindings.iter().map(|b| b.exchange.as_str()).collect();
     let mut missing = Vec::new();
     for exchange in exchanges {
         if !declarer.exchange_is_there(exchange).await? {
             match declare {
-                Declare::Passive | Declare::Nothing => {
+                Declare::Passive | Declare::Nothing if !is_ours => {
                     return Err(DeclareError::NoExchange(exchange.to_owned()));
                 }
-                Declare::Create => missing.push(exchange),
+                Declare::Passive | Declare::Nothing | Declare::Create => missing.push(exchange),
             }
         }
     }
@@ -92,12 +98,47 @@ pub(super) async fn declare(
     }
     let (of_missing, of_others): (Vec<&Binding>, Vec<&Binding>) =
         plan.bindings.iter().partition(|binding| missing.contains(&binding.exchange.as_str()));
-    declarer.make_exchanges(&missing, &of_missing).await?;
+    let unbound = match declare {
+        Declare::Create => {
+            declarer.make_exchanges(&missing, &of_missing).await?;
+            Vec::new()
+        }
+        Declare::Passive | Declare::Nothing => of_missing.into_iter().cloned().collect(),
+    };
     for binding in of_others {
         declarer.bind(binding).await?;
     }
     declarer.side.close_channel("declared").await;
-    Ok(open)
+    Ok((open, unbound))
+}
+
+/// Bindings of an open subscription whose exchange was not there.
+pub(super) struct RabbitLateBindings(pub(super) Arc<Held>);
+
+impl LateBindings for RabbitLateBindings {
+    fn bind<'a>(
+        &'a mut self,
+        bindings: &'a [Binding],
+    ) -> BoxFuture<'a, Result<Vec<Binding>, TransportError>> {
+        Box::pin(async move {
+            let connection: &Connection = &self.0;
+            let mut declarer = Declarer { side: Side::new(connection), major: None };
+            let exchanges: BTreeSet<&str> = bindings.iter().map(|b| b.exchange.as_str()).collect();
+            let mut missing = Vec::new();
+            for exchange in exchanges {
+                if !declarer.exchange_is_there(exchange).await? {
+                    missing.push(exchange);
+                    continue;
+                }
+                for binding in bindings.iter().filter(|binding| binding.exchange == exchange) {
+                    declarer.bind(binding).await?;
+                }
+            }
+            declarer.side.close_channel("bound").await;
+            let is_missing = |binding: &&Binding| missing.contains(&binding.exchange.as_str());
+            Ok(bindings.iter().filter(is_missing).cloned().collect())
+        })
+    }
 }
 
 /// A refused declaration closes its channel, so each step asks for an open one.

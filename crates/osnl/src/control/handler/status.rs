@@ -233,15 +233,12 @@ fn listener(heard: &ListenerHandle) -> ListenerStatus {
     let trouble = heard.gauges.trouble();
     let (reason, next) = match (&state, trouble) {
         (ListenerState::Blocked { reason, .. }, _) => (Some(reason.to_string()), None),
-        (ListenerState::Connecting { .. }, Some(trouble)) => (Some(trouble.reason), Some(trouble.next)),
-        (ListenerState::Connecting { .. }, None)
-        | (
-            ListenerState::Listening
-            | ListenerState::Standby
-            | ListenerState::Draining
-            | ListenerState::Stopped,
-            _,
-        ) => (None, None),
+        (
+            ListenerState::Connecting { .. } | ListenerState::Listening | ListenerState::Standby,
+            Some(trouble),
+        ) => (Some(trouble.reason), Some(trouble.next)),
+        (ListenerState::Connecting { .. } | ListenerState::Listening | ListenerState::Standby, None)
+        | (ListenerState::Draining | ListenerState::Stopped, _) => (None, None),
     };
     let since = heard.gauges.since();
     let next = next.map(|next| next.duration_since(SystemTime::now()).unwrap_or_default());
@@ -276,7 +273,10 @@ fn about(listeners: &[ListenerStatus], targets: &[TargetReport], journal: &Journ
             ("listening" | "standby", _, Some(stalled)) => {
                 attention.push(format!("listener {name} is stalled: {stalled}"));
             }
-            ("listening" | "standby", _, None) => {}
+            ("listening" | "standby", Some(reason), None) => {
+                attention.push(format!("listener {name}: {reason}"));
+            }
+            ("listening" | "standby", None, None) => {}
             (_, Some(reason), _) => attention.push(format!("listener {name} is {state}{since}: {reason}")),
             (_, None, _) => attention.push(format!("listener {name} is {state}: {broker}")),
         }

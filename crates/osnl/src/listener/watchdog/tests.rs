@@ -6,8 +6,8 @@ use std::time::Duration;
 use osnl_model::{Head, Priority, Target};
 use osnl_testkit::Listening;
 use osnl_transport::{
-    Batch, BoxFuture, Consumer, Declare, ListenOptions, MemoryBroker, MemoryTransport, QueueKind,
-    Subscription, Transport, TransportError, Waiting, Window,
+    Batch, BoxFuture, Consumer, Declare, LateBindings, ListenOptions, MemoryBroker, MemoryTransport,
+    QueueKind, Subscription, Transport, TransportError, Waiting, Window,
 };
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep};
@@ -95,6 +95,10 @@ impl Consumer for MuteConsumer {
 
     fn flush<'a>(&'a mut self, window: &'a mut Window) -> BoxFuture<'a, Result<(), TransportError>> {
         self.inner.flush(window)
+    }
+
+    fn late_bindings(&self) -> Box<dyn LateBindings> {
+        self.inner.late_bindings()
     }
 
     fn waiting(&self) -> BoxFuture<'static, Result<Waiting, TransportError>> {

@@ -1,0 +1,107 @@
+//! Bindings whose exchange was not there when the queue was opened: they are made beside the messages that come.
+//!
+//! A broker that restarts keeps a durable queue with its messages, and loses a transient exchange (oslo.messaging's
+//! default) until its service publishes again. So our queue is read at once. Until it is bound, the listener's status
+//! and the log say which exchange is missing: what is published to it before that is not in our queue.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, SystemTime};
+
+use osnl_transport::{Binding, LateBindings, Subscription};
+use tokio::time::{Instant, sleep};
+
+use super::Listener;
+use super::gauges::Trouble;
+
+/// The pause between two looks: what is published in it is not in our queue.
+const EACH: Duration = Duration::from_secs(1);
+
+impl Listener {
+    /// Makes the bindings that are missing, each as soon as its exchange is there; ends when there are none.
+    pub(super) async fn bind_late(&self, found: &Subscription, mut late: Box<dyn LateBindings>) {
+        let name = &*self.config.name;
+        let (mut bound, mut unbound) = (found.bindings.clone(), found.unbound.clone());
+        if unbound.is_empty() {
+            return;
+        }
+        tracing::warn!(
+            listener.name = name,
+            queue.name = found.queues().join(", "),
+            "{}; its service makes it when it first publishes, and it is looked for each second; what is in the queue \
+             is read meanwhile",
+            gap(&bound, &unbound)
+        );
+        let began = Instant::now();
+        while !unbound.is_empty() {
+            let next = SystemTime::now() + EACH;
+            self.gauges.failed(Some(Trouble { reason: gap(&bound, &unbound), next }));
+            sleep(EACH).await;
+            match late.bind(&unbound).await {
+                Ok(rest) => {
+                    let new: Vec<Binding> =
+                        unbound.into_iter().filter(|binding| !rest.contains(binding)).collect();
+                    for exchange in exchanges(&new) {
+                        tracing::info!(
+                            listener.name = name,
+                            exchange,
+                            unbound_seconds = began.elapsed().as_secs(),
+                            "the exchange is there and the queue is bound to it; what was published to it before is in \
+                             the service's own queues only"
+                        );
+                    }
+                    bound.extend(new);
+                    unbound = rest;
+                }
+                // A lost connection is said where it ends the subscription.
+                Err(error) => tracing::debug!(listener.name = name, "the queue cannot be bound yet: {error}"),
+            }
+        }
+        self.gauges.failed(None);
+    }
+}
+
+/// `bound to 0 of 1 exchanges: exchange "nova" does not exist yet`
+fn gap(bound: &[Binding], unbound: &[Binding]) -> String {
+    let missing = exchanges(unbound);
+    let all = exchanges(bound).union(&missing).count();
+    let quoted: Vec<String> = missing.iter().map(|exchange| format!("\"{exchange}\"")).collect();
+    let (noun, verb) = if quoted.len() == 1 { ("exchange", "does") } else { ("exchanges", "do") };
+    format!(
+        "bound to {} of {all} exchanges: {noun} {} {verb} not exist yet",
+        all - missing.len(),
+        quoted.join(", ")
+    )
+}
+
+fn exchanges(bindings: &[Binding]) -> BTreeSet<&str> {
+    bindings.iter().map(|binding| binding.exchange.as_str()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gap_counts_exchanges_and_names_the_missing_ones() {
+        let bindings = |exchanges: &[&str]| -> Vec<Binding> {
+            let keys = ["n.info", "n.error"];
+            let of = |exchange: &&str| {
+                keys.map(|key| Binding {
+                    queue: "q".into(),
+                    exchange: (*exchange).into(),
+                    routing_key: key.into(),
+                })
+            };
+            exchanges.iter().flat_map(of).collect()
+        };
+        let check = |bound: &[&str], unbound: &[&str], expected: &str| {
+            assert_eq!(gap(&bindings(bound), &bindings(unbound)), expected);
+        };
+        check(&[], &["nova"], "bound to 0 of 1 exchanges: exchange \"nova\" does not exist yet");
+        check(
+            &["neutron"],
+            &["nova", "ironic"],
+            "bound to 1 of 3 exchanges: exchanges \"ironic\", \"nova\" do not exist yet",
+        );
+    }
+}
