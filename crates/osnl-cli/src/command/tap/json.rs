@@ -2,7 +2,7 @@
 //!
 //! Printed: `received`, `exchange`, `routing_key`, then `timestamp`, `priority`, `event_type`, `publisher_id`,
 //! `message_id`, `project_id`, `user_id`, `resource` (`id`, `ids`, `name`), `format` (`legacy`, `CADF` or the class,
-//! with its `version`), `context`, `payload`; or `unreadable` (the reason) and `body_escaped`. With `--raw` also
+//! with its `version`), `outcome` of CADF, `context`, `payload`; or `unreadable` (the reason) and `body_escaped`. With `--raw` also
 //! `body`, or `body_base64` where it is no UTF-8.
 //!
 //! SavedEvent: `received`, `exchange`, `routing_key`, `properties` under AMQP's names, `body` or `body_base64`: all that
@@ -29,7 +29,11 @@ pub(super) fn event(message: &TapMessage, event: &Event, received: Timestamp, ra
     let (format, version) = match &about.form {
         Form::Versioned(class, version) => (class.as_str(), Some(version.as_str())),
         Form::Legacy => ("legacy", None),
-        Form::Cadf => ("CADF", None),
+        Form::Cadf(_) => ("CADF", None),
+    };
+    let outcome = match &about.form {
+        Form::Cadf(outcome) => outcome.as_deref(),
+        Form::Versioned(..) | Form::Legacy => None,
     };
     let (body, body_base64) = if raw { body(message) } else { (None, None) };
     written(&ShownEvent {
@@ -50,6 +54,7 @@ pub(super) fn event(message: &TapMessage, event: &Event, received: Timestamp, ra
         },
         format,
         version,
+        outcome,
         context: Masked::object(&n.context),
         payload: Masked::value(&n.payload),
         body,
@@ -107,6 +112,8 @@ struct ShownEvent<'a> {
     resource: Resource<'a>,
     format: &'a str,
     version: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<&'a str>,
     context: Masked<'a>,
     payload: Masked<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]

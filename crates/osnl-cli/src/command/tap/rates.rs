@@ -1,4 +1,4 @@
-//! `--rates`: how many events of each type a second, once a second, and the sums at the end. On a terminal the view
+//! `--rates`: how many events of each type a second, once a second, and their numbers at the end. On a terminal the view
 //! has a table that lives instead ([`live`]).
 
 pub(super) mod live;
@@ -56,12 +56,38 @@ impl Rates {
         }
     }
 
-    /// The sums, as rates over the whole time.
+    /// The numbers of all events, and their rates over the whole time.
     pub(super) fn end(&self, out: &mut String, at: Timestamp) {
         let Some(began) = self.began else { return };
         let seconds = at.duration_since(began).as_secs_f64().max(SECOND);
-        table(out, self.format, at, "per_second_in_all", seconds, &self.sums);
+        match self.format {
+            Format::Text => counted(out, at, seconds, &self.sums),
+            Format::Json => table(out, self.format, at, "per_second_in_all", seconds, &self.sums),
+        }
     }
+}
+
+/// A rate over a long time says little about rare events: their numbers do.
+fn counted(out: &mut String, at: Timestamp, seconds: f64, counts: &BTreeMap<String, u64>) {
+    let total: u64 = counts.values().sum();
+    let rate = rate(total, seconds);
+    out.push_str(&format!("{at:.0} {total:>9} events in {seconds:.0} s, {rate:.1}/s\n"));
+    for (name, count) in sorted(counts) {
+        out.push_str(&format!("{:20} {count:>9} {}\n", "", clean::text(name)));
+    }
+}
+
+/// Returns the types, the most frequent first.
+fn sorted(counts: &BTreeMap<String, u64>) -> Vec<(&String, u64)> {
+    let mut sorted: Vec<(&String, u64)> = counts.iter().map(|(name, count)| (name, *count)).collect();
+    sorted.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    sorted
+}
+
+// Counts are far below 2^52.
+#[expect(clippy::cast_precision_loss, reason = "a rate is shown with one digit")]
+fn rate(count: u64, seconds: f64) -> f64 {
+    (count as f64 / seconds * 10.0).round() / 10.0
 }
 
 fn table(
@@ -72,26 +98,25 @@ fn table(
     seconds: f64,
     counts: &BTreeMap<String, u64>,
 ) {
-    // Counts are far below 2^52.
-    #[expect(clippy::cast_precision_loss, reason = "a rate is shown with one digit")]
-    let rate = |count: u64| (count as f64 / seconds * 10.0).round() / 10.0;
+    let rate = |count: u64| rate(count, seconds);
     let total: u64 = counts.values().sum();
-    let mut sorted: Vec<(&String, u64)> = counts.iter().map(|(name, count)| (name, *count)).collect();
-    sorted.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let sorted = sorted(counts);
     match format {
         Format::Text => {
-            let label = if what == "per_second" { "in all" } else { "in all, from the beginning" };
-            out.push_str(&format!("{at:.0} {:>9.1}/s {label}\n", rate(total)));
+            out.push_str(&format!("{at:.0} {:>9.1}/s in all\n", rate(total)));
             for (name, count) in sorted {
                 out.push_str(&format!("{:20} {:>9.1}/s {}\n", "", rate(count), clean::text(name)));
             }
         }
         Format::Json => {
             let types: Map<String, Value> =
-                sorted.into_iter().map(|(name, count)| (name.clone(), json!(rate(count)))).collect();
+                sorted.iter().map(|(name, count)| ((*name).clone(), json!(rate(*count)))).collect();
             let at = format!("{at:.6}");
-            let object =
+            let mut object =
                 json!({"at": at, "seconds": seconds, "events": total, what: rate(total), "types": types});
+            if what != "per_second" {
+                object["counts"] = sorted.into_iter().map(|(name, count)| (name.clone(), count)).collect();
+            }
             out.push_str(&clean::json(format!("{object}\n")));
         }
     }
@@ -130,13 +155,13 @@ mod tests {
             Format::Text,
             "1970-01-01T00:00:02Z       2.0/s in all\n                           1.5/s b\n                           0.5/s a\\x1b\n\
              1970-01-01T00:00:03Z       0.0/s in all\n\
-             1970-01-01T00:00:04Z       1.0/s in all, from the beginning\n                           0.8/s b\n                           0.3/s a\\x1b\n",
+             1970-01-01T00:00:04Z         4 events in 4 s, 1.0/s\n                             3 b\n                             1 a\\x1b\n",
         );
         check(
             Format::Json,
             "{\"at\":\"1970-01-01T00:00:02.000000Z\",\"events\":4,\"per_second\":2.0,\"seconds\":2.0,\"types\":{\"a\\u001b\":0.5,\"b\":1.5}}\n\
              {\"at\":\"1970-01-01T00:00:03.000000Z\",\"events\":0,\"per_second\":0.0,\"seconds\":1.0,\"types\":{}}\n\
-             {\"at\":\"1970-01-01T00:00:04.000000Z\",\"events\":4,\"per_second_in_all\":1.0,\"seconds\":4.0,\"types\":{\"a\\u001b\":0.3,\"b\":0.8}}\n",
+             {\"at\":\"1970-01-01T00:00:04.000000Z\",\"counts\":{\"a\\u001b\":1,\"b\":3},\"events\":4,\"per_second_in_all\":1.0,\"seconds\":4.0,\"types\":{\"a\\u001b\":0.3,\"b\":0.8}}\n",
         );
     }
 }

@@ -10,16 +10,19 @@ pub(super) enum Form {
     Legacy,
     /// The class and its version.
     Versioned(String, String),
-    Cadf,
+    /// The outcome, where the event has one.
+    Cadf(Option<String>),
 }
 
 impl Form {
-    /// As it stands in a line: `legacy`, `InstanceActionPayload/1.8`, `CADF`.
+    /// As it is written in a line: `legacy`, `InstanceActionPayload/1.8`, `CADF`; of an audit event with its outcome,
+    /// `CADF/failure`.
     pub(super) fn label(&self) -> String {
         match self {
             Self::Legacy => "legacy".to_owned(),
             Self::Versioned(class, version) => format!("{class}/{version}"),
-            Self::Cadf => "CADF".to_owned(),
+            Self::Cadf(None) => "CADF".to_owned(),
+            Self::Cadf(Some(outcome)) => format!("CADF/{outcome}"),
         }
     }
 }
@@ -74,7 +77,7 @@ fn form(payload: &Value) -> Form {
     }
     let cadf =
         object.get("typeURI").and_then(Value::as_str).is_some_and(|uri| uri.contains("dmtf.org/cloud/audit"));
-    if cadf { Form::Cadf } else { Form::Legacy }
+    if cadf { Form::Cadf(first_of(object, &["outcome"])) } else { Form::Legacy }
 }
 
 fn first_of(object: &Map<String, Value>, keys: &[&str]) -> Option<String> {
@@ -111,6 +114,12 @@ mod tests {
             "identity.user.created",
             json!({"typeURI": "http://schemas.dmtf.org/cloud/audit/1.0/event", "resource_info": "r", "target": {"id": "t"}}),
             ("CADF", "r", ""),
+        );
+        check(
+            "identity.authenticate",
+            json!({"typeURI": "http://schemas.dmtf.org/cloud/audit/1.0/event", "outcome": "failure",
+                "initiator": {"user_id": "u"}}),
+            ("CADF/failure", "u", ""),
         );
         // The target's id is made up for the event: what it is about is the user.
         check(

@@ -8,6 +8,7 @@ use osnl_transport::TapMessage;
 
 use crate::command::tap::clean;
 use crate::command::tap::event::{Event, Unreadable};
+use crate::command::tap::resource::Form;
 
 /// The most events that are kept.
 pub(super) const MOST: usize = 5_000;
@@ -27,6 +28,8 @@ pub(in crate::command::tap) struct Entry {
     /// Or why it cannot be read.
     pub(super) event_type: String,
     pub(super) readable: bool,
+    /// An audit event of an attempt that failed.
+    pub(super) is_failure: bool,
     /// Kind, name and id of what it is about.
     pub(super) what: String,
     pub(super) publisher: String,
@@ -52,6 +55,7 @@ impl Entry {
             priority: None,
             event_type: String::new(),
             readable: read.is_ok(),
+            is_failure: false,
             what: String::new(),
             publisher: String::new(),
             project: String::new(),
@@ -70,6 +74,10 @@ impl Entry {
                 let mut words = vec![text(about.kind.as_deref()), text(about.name.as_deref()), text(id)];
                 if more > 0 {
                     words.push(format!("and {more} more"));
+                }
+                if let Form::Cadf(Some(outcome)) = &about.form {
+                    words.insert(0, clean::text(outcome).into_owned());
+                    kept.is_failure = outcome == "failure";
                 }
                 words.retain(|word| !word.is_empty());
                 kept.what = words.join(" ");

@@ -68,6 +68,7 @@ fn rest(width: usize) -> [usize; 2] {
 fn shade(kept: &Entry) -> Tone {
     match kept.priority {
         _ if !kept.readable => Tone::Warn,
+        _ if kept.is_failure => Tone::Bad,
         Some(Priority::Error | Priority::Critical) => Tone::Bad,
         Some(Priority::Warn) => Tone::Warn,
         Some(Priority::Debug | Priority::Sample) => Tone::Dim,

@@ -52,9 +52,11 @@ impl Rules {
             let (mark, tone) = if found.ruling.fires() { ("✓ ", Tone::Good) } else { ("  ", Tone::Dim) };
             lines.push(vec![(tone, format!("{mark}{}", verdict(found)))]);
             if let Ruling::Fires(effects) = &found.ruling {
-                lines.extend(
-                    effects.iter().map(|effect| vec![(Tone::Plain, format!("    {}", would(effect)))]),
-                );
+                for effect in effects {
+                    // A request has a line for each header.
+                    let would = would(effect);
+                    lines.extend(would.lines().map(|line| vec![(Tone::Plain, format!("    {line}"))]));
+                }
             }
         }
         Verdicts { fires, all: verdicts.len(), lines }
