@@ -3,6 +3,7 @@
 //! | command | what it does |
 //! | --- | --- |
 //! | `setup` | brings what the tests need: RabbitMQ by package, a Python environment under `target/` |
+//! | `test --cloud [ARGS…]` | the tests against Keystone, Neutron and Ironic from PyPI, on SQLite and loopback |
 //! | `test [--broker 4] [ARGS…]` | `setup`, a private RabbitMQ node, `cargo test --workspace --locked ARGS…`, the count of tests |
 //! | `ci` | the gate: format, lints, `test`, docs, `tidy`, `deny` |
 //! | `tidy [--graph]` | the rules about files that no compiler checks, imports and English among them |
@@ -47,7 +48,8 @@ cargo xtask COMMAND
 
   setup          bring what the tests need: RabbitMQ by package, a Python environment under target/
   test [ARGS…]   setup, start a private broker, run `cargo test --workspace --locked ARGS…`;
-                 with --broker 4 what needs a broker, against RabbitMQ 4 in a root directory of Debian trixie
+                 with --broker 4 what needs a broker, against RabbitMQ 4 in a root directory of Debian trixie;
+                 with --cloud the tests against Keystone, Neutron, and Ironic from PyPI
   ci             the gate: format, clippy, test, docs, tidy, deny
   tidy [--graph] check the rules about files that no compiler checks; with --graph print imports and the budget's rows
   deny           check licences, duplicate versions and origins of the dependencies, offline

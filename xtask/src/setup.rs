@@ -24,6 +24,11 @@ pub(crate) fn run() -> Result<PathBuf> {
     python::ensure()
 }
 
+/// Brings the services of a cloud and says where their Python environment is.
+pub(crate) fn cloud() -> Result<PathBuf> {
+    python::ensure_cloud()
+}
+
 /// Brings everything that tests need, and what the gate needs besides.
 pub(crate) fn all() -> Result<()> {
     run()?;

@@ -3,6 +3,8 @@
 //! The tests find the broker and the Python peer in their environment. Both, and cargo itself, end with this
 //! process, also when it is interrupted or killed: a guard outside of our process group sees to that.
 //!
+//! With `--cloud` the tests against Keystone, Neutron and Ironic from PyPI run, and nothing else.
+//!
 //! With `--broker 4` only tests that need a broker run, against that version: [`other_broker`]. What that version has
 //! removed is data: [`removed`].
 
@@ -11,12 +13,13 @@ mod removed;
 
 use std::io::BufReader;
 use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::process::{ExitCode, ExitStatus, Stdio};
 use std::time::Instant;
 use std::{fmt, io};
 
 use anyhow::{Context as _, Result};
-use osnl_testkit::{BROKER_VARIABLE, Broker, Guard, PYTHON_VARIABLE};
+use osnl_testkit::{BROKER_VARIABLE, Broker, CLOUD_VARIABLE, Guard, PYTHON_VARIABLE};
 
 use self::other_broker::Release;
 use self::removed::REMOVED;
@@ -49,9 +52,14 @@ const WITH_BROKER: &[&str] = &[
     "broker",
 ];
 
+/// The tests against real services of a cloud.
+const WITH_CLOUD: &[&str] = &["-p", "osnl-cli", "--features", "cloud", "--test", "cloud"];
+
 /// Runs the tests with further arguments for `cargo test` and ends with its status.
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
+    let with_cloud = args.first().is_some_and(|arg| arg == "--cloud");
     let (count, status) = match other_broker::parse(args) {
+        _ if with_cloud => run_with_cloud(&args[1..])?,
         Ok((None, args)) => run_and_count(&args)?,
         Ok((Some(release), rest)) if other_broker::is_entered() => run_against(release, rest)?,
         Ok((Some(release), _)) => match other_broker::enter(release, args)? {},
@@ -65,6 +73,13 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
         Some(code) => u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from),
         None => ExitCode::FAILURE,
     })
+}
+
+fn run_with_cloud(args: &[String]) -> Result<(Count, ExitStatus)> {
+    let cloud = setup::cloud()?;
+    let mut all: Vec<String> = WITH_CLOUD.iter().map(|word| (*word).to_owned()).collect();
+    all.extend_from_slice(args);
+    run_and_count_in(&all, &[(CLOUD_VARIABLE, cloud)])
 }
 
 /// Those that need a broker, but for those that are about what the release has removed.
@@ -88,6 +103,10 @@ fn run_against(release: Release, mut args: Vec<String>) -> Result<(Count, ExitSt
 
 /// Runs the tests; their output passes through, the count is left to the caller to print.
 pub(crate) fn run_and_count(args: &[String]) -> Result<(Count, ExitStatus)> {
+    run_and_count_in(args, &[])
+}
+
+fn run_and_count_in(args: &[String], variables: &[(&str, PathBuf)]) -> Result<(Count, ExitStatus)> {
     let python = setup::run()?;
     let started = Instant::now();
     let broker = Broker::start();
@@ -104,6 +123,7 @@ pub(crate) fn run_and_count(args: &[String]) -> Result<(Count, ExitStatus)> {
         cargo.arg("--workspace");
     }
     cargo.args(args).env(BROKER_VARIABLE, broker.folder()).env(PYTHON_VARIABLE, python);
+    cargo.envs(variables.iter().map(|(name, value)| (*name, value)));
     let mut cargo = cargo
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

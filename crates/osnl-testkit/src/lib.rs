@@ -8,6 +8,7 @@
 //! | [`Sink`] | an HTTP target, or proxy, that records byte for byte and fails as told |
 //! | [`TlsSink`], [`OldServer`], [`Authority`] | the same behind TLS, a server of TLS 1.1, certificates good and bad |
 //! | [`Openstack`](openstack::Openstack) | Keystone, nova, neutron, glance and ironic, as far as they are asked for one object |
+//! | [`RealCloud`] | Keystone, Neutron and Ironic from PyPI, for `cargo xtask test --cloud` |
 //! | [`Proxy`], [`FullBacklog`] | a network between client and server that stalls, cuts, delays, refuses; a deaf server |
 //! | [`Program`] | any child that is killed, asked to stop and started again at chosen moments |
 //! | [`Pty`] | a program on a terminal: what it draws, keys, whether it gives the terminal back |
@@ -34,6 +35,7 @@
 pub mod amqp;
 mod backlog;
 mod broker;
+mod cloud;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod fixture;
@@ -56,6 +58,7 @@ mod wait;
 
 pub use backlog::FullBacklog;
 pub use broker::{Binding, Broker, Cluster, Exchange, Queue, SharedBroker, Vhost};
+pub use cloud::{CLOUD_REQUIREMENTS, CLOUD_VARIABLE, RealCloud};
 #[cfg(feature = "conformance")]
 pub use listening::Listening;
 pub use peer::{

@@ -24,7 +24,7 @@ pub fn python_program(name: &str) -> Command {
     program_in(&PathBuf::from(folder), name)
 }
 
-fn program_in(environment: &Path, name: &str) -> Command {
+pub(crate) fn program_in(environment: &Path, name: &str) -> Command {
     let mut command = Command::new(environment.join("bin").join(name));
     for (key, _) in std::env::vars_os() {
         let text = key.to_string_lossy().to_ascii_lowercase();

@@ -1,0 +1,9 @@
+//! Against Keystone, Neutron and Ironic from PyPI: `cargo xtask test --cloud`. One cloud for all plays, which take turns.
+#![warn(clippy::too_many_lines)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod enrichment;
+mod legacy;
+mod stand;
+mod tap;
+mod write_back;

@@ -1,0 +1,209 @@
+//! Keystone, Neutron and Ironic as they come from PyPI: real databases, real tokens, real notifications.
+//!
+//! `cargo xtask test --cloud` makes the Python environment and names it in the environment ([`CLOUD_VARIABLE`]).
+//! Each service is a process of its own, which can be stopped and started again (`python/cloud.py`).
+
+use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::Program;
+use crate::ports;
+
+/// Environment variable: the Python environment with the services.
+pub const CLOUD_VARIABLE: &str = "OSNL_TEST_CLOUD";
+/// The pinned packages of that environment, in pip's requirements format.
+pub const CLOUD_REQUIREMENTS: &str = include_str!("../python/cloud-requirements.txt");
+
+const SCRIPT: &str = include_str!("../python/cloud.py");
+/// The imports of a service on a busy machine.
+const START: Duration = Duration::from_secs(180);
+const PASSWORD: &str = "cloud-admin-password";
+
+/// A cloud of its own, with its administrator logged in. Ends when dropped.
+#[derive(Debug)]
+pub struct RealCloud {
+    folder: TempDir,
+    ports: BTreeMap<String, u16>,
+    running: BTreeMap<String, Program>,
+    broker: String,
+    token: String,
+}
+
+impl RealCloud {
+    /// Makes the databases and starts these services, which publish to the broker at `url` (`rabbit://…`).
+    ///
+    /// # Panics
+    /// A service does not start; its output says why.
+    #[must_use]
+    pub fn start(services: &[&str], url: &str) -> Self {
+        let folder = tempfile::Builder::new().prefix("osnl-cloud-").tempdir().unwrap();
+        std::fs::write(folder.path().join("cloud.py"), SCRIPT).unwrap();
+        let listening: Vec<_> = services.iter().map(|_| ports::listen()).collect();
+        let ports = services
+            .iter()
+            .zip(&listening)
+            .map(|(service, listener)| ((*service).to_owned(), listener.local_addr().unwrap().port()))
+            .collect();
+        drop(listening);
+        let mut cloud =
+            Self { folder, ports, running: BTreeMap::new(), broker: url.to_owned(), token: String::new() };
+        cloud.describe(3600);
+        let done = cloud.script(&["prepare"]).stdin(Stdio::null()).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        for service in services {
+            cloud.start_service(service);
+        }
+        cloud.login();
+        let (network, baremetal) = (cloud.url("neutron"), cloud.url("ironic"));
+        for (kind, url) in [("network", network), ("baremetal", baremetal)] {
+            if let Some(url) = url {
+                cloud.register(kind, &url);
+            }
+        }
+        cloud
+    }
+
+    /// Starts a service that was stopped.
+    ///
+    /// # Panics
+    /// It does not answer in time.
+    pub fn start_service(&mut self, service: &str) {
+        let script = self.script(&["serve", service]);
+        let program = Program::start(script);
+        program.wait_for("serving", 1, START);
+        self.running.insert(service.to_owned(), program);
+    }
+
+    /// Ends a service at once.
+    pub fn stop_service(&mut self, service: &str) {
+        self.running.remove(service);
+    }
+
+    /// Sets the lifetime of new tokens; Keystone is started again with it.
+    pub fn set_token_seconds(&mut self, seconds: u64) {
+        self.stop_service("keystone");
+        let path = self.folder.path().join("keystone.conf");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let line = |line: &str| match line.starts_with("expiration = ") {
+            true => format!("expiration = {seconds}\n"),
+            false => format!("{line}\n"),
+        };
+        std::fs::write(&path, text.lines().map(line).collect::<String>()).unwrap();
+        self.start_service("keystone");
+        self.login();
+    }
+
+    /// Returns the URL of a service, without a path; `None` if it is not part of this cloud.
+    #[must_use]
+    pub fn url(&self, service: &str) -> Option<String> {
+        self.ports.get(service).map(|port| format!("http://127.0.0.1:{port}"))
+    }
+
+    /// Returns Keystone's URL for logins.
+    ///
+    /// # Panics
+    /// There is no Keystone.
+    #[must_use]
+    pub fn auth_url(&self) -> String {
+        format!("{}/v3", self.url("keystone").unwrap())
+    }
+
+    /// The lines of a section of osnl's configuration that log in as the administrator.
+    #[must_use]
+    pub fn login_options(&self) -> String {
+        format!(
+            "auth_url = {}\nusername = admin\npassword = {PASSWORD}\nproject_name = admin\n",
+            self.auth_url()
+        )
+    }
+
+    /// Calls an API as the administrator. Logs in anew if the token has ended.
+    ///
+    /// # Panics
+    /// The service is not there, or answers with something else than `expected`.
+    #[track_caller]
+    pub fn call(&mut self, service: &str, method: &str, path: &str, body: Value, expected: u16) -> Value {
+        let mut answer = self.request(service, method, path, &body);
+        if answer.0 == 401 {
+            self.login();
+            answer = self.request(service, method, path, &body);
+        }
+        assert_eq!(answer.0, expected, "{method} {service} {path}: {}", answer.2);
+        answer.2
+    }
+
+    /// Tries to log in with a wrong password, which Keystone notifies of.
+    pub fn fail_to_log_in(&mut self) {
+        let (status, _, _) = self.request("keystone", "POST", "/v3/auth/tokens", &login_body("wrong"));
+        assert_eq!(status, 401);
+    }
+
+    fn login(&mut self) {
+        self.token.clear();
+        let (status, head, body) = self.request("keystone", "POST", "/v3/auth/tokens", &login_body(PASSWORD));
+        assert_eq!(status, 201, "{body}");
+        let token = head.lines().find_map(|line| {
+            let (name, value) = line.split_once(':')?;
+            name.eq_ignore_ascii_case("x-subject-token").then(|| value.trim().to_owned())
+        });
+        self.token = token.unwrap();
+    }
+
+    fn register(&mut self, kind: &str, url: &str) {
+        let service = json!({"service": {"type": kind, "name": kind}});
+        let made = self.call("keystone", "POST", "/v3/services", service, 201);
+        let endpoint = json!({"endpoint": {"service_id": made["service"]["id"], "interface": "public",
+                                           "region_id": "RegionOne", "url": url}});
+        self.call("keystone", "POST", "/v3/endpoints", endpoint, 201);
+    }
+
+    fn describe(&self, token_seconds: u64) {
+        let about = json!({"broker": self.broker, "ports": self.ports, "password": PASSWORD,
+                           "token_seconds": token_seconds});
+        std::fs::write(self.folder.path().join("cloud.json"), about.to_string()).unwrap();
+    }
+
+    fn script(&self, arguments: &[&str]) -> Command {
+        let environment = std::env::var_os(CLOUD_VARIABLE)
+            .unwrap_or_else(|| panic!("no cloud: run the tests with \"cargo xtask test --cloud\""));
+        let mut command = crate::peer::program_in(&PathBuf::from(environment), "python");
+        command.arg(self.folder.path().join("cloud.py")).arg(arguments[0]).arg(self.folder.path());
+        command.args(&arguments[1..]);
+        command
+    }
+
+    /// Status, head and body of an answer.
+    fn request(&self, service: &str, method: &str, path: &str, body: &Value) -> (u16, String, Value) {
+        let text = if body.is_null() { String::new() } else { body.to_string() };
+        let mut stream = TcpStream::connect(("127.0.0.1", self.ports[service])).unwrap();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.0\r\nHost: 127.0.0.1\r\nAccept: application/json\r\nX-Auth-Token: {}\r\n\
+             X-OpenStack-Ironic-API-Version: 1.72\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{text}",
+            self.token,
+            text.len()
+        )
+        .unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
+        (status, head.to_owned(), serde_json::from_str(body).unwrap_or_default())
+    }
+}
+
+fn login_body(password: &str) -> Value {
+    json!({"auth": {
+        "identity": {"methods": ["password"], "password": {
+            "user": {"name": "admin", "domain": {"id": "default"}, "password": password}}},
+        "scope": {"project": {"name": "admin", "domain": {"id": "default"}}}
+    }})
+}
