@@ -1,7 +1,7 @@
 //! A message that has arrived: its bytes, and where they came from.
 
 use std::borrow::Cow;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -89,12 +89,13 @@ impl Received {
         }
     }
 
-    /// Reads all of it, within the budget of what has been [accepted].
+    /// Reads all of a message that was accepted before: from the journal, from the ring. Its cost was judged by the
+    /// budget of its listener when it came. No option that is narrower by now has a say, so [`Budget::MOST`] counts.
     ///
     /// # Errors
     /// The body is compressed or encoded in a way that is not known, is no notification, or costs too much.
     pub fn decode(&self) -> Result<Notification, DecodeError> {
-        self.decode_within(&accepted())
+        self.decode_within(&Budget::MOST)
     }
 
     /// The same within the budget of a listener.
@@ -108,7 +109,7 @@ impl Received {
 
     /// The JSON text of the payload, if the body can be read.
     pub fn payload_text(&self) -> Option<String> {
-        let plain = accepted().plain_body(&self.body, &self.properties.content_info()).ok()?;
+        let plain = Budget::MOST.plain_body(&self.body, &self.properties.content_info()).ok()?;
         Emission::read(&plain).ok().map(|read| String::from(Box::<str>::from(read.payload)))
     }
 
@@ -145,22 +146,6 @@ fn refuse(cut: Option<Cut>, budget: &Budget) -> Result<(), Excess> {
     cut.map_or(Ok(()), |cut| Err(Excess::Body { found: found(cut), limit: budget.body }))
 }
 
-/// The budget for reading accepted messages again: from the journal, a file, the ring.
-/// One for all of them, since a message there does not know by which options it came; every listener's is within it.
-static ACCEPTED: RwLock<Budget> = RwLock::new(Budget::DEFAULT);
-
-/// The budget of what has been accepted, or is about to be: the widest of all listeners.
-#[must_use]
-pub fn accepted() -> Budget {
-    *ACCEPTED.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Widens it to what a listener accepts from now on. It is never narrowed: what has been accepted can still be read.
-pub fn accept(budget: Budget) {
-    let mut accepted = ACCEPTED.write().unwrap_or_else(PoisonError::into_inner);
-    *accepted = accepted.or(budget);
-}
-
 #[cfg(any(test, feature = "sample"))]
 impl Received {
     /// A message with this body, from nowhere in particular.
@@ -187,7 +172,7 @@ mod tests {
         let mut received = Received::sample(vec![b' '; 64 * 1024], false);
         received.noted.cut = Some(Cut { bytes: 20 << 20, digest });
         assert_eq!(
-            received.decode().unwrap_err().to_string(),
+            received.decode_within(&Budget::DEFAULT).unwrap_err().to_string(),
             "the body has 20971520 bytes; the limit is 4194304 (option max_body)"
         );
         assert_eq!((received.digest(), received.bytes()), (digest, 20 << 20));

@@ -11,7 +11,7 @@ mod listeners_for_event;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use osnl_model::{Mismatch, Notification, Predicate, Priority, is_secret_key};
+use osnl_model::{Budget, Mismatch, Notification, Predicate, Priority, is_secret_key};
 use osnl_template::Names;
 
 pub use self::compare::{Change, Compared, Comparison};
@@ -85,10 +85,9 @@ impl Subject {
         Self { asked, ..self }
     }
 
-    /// An event from a file.
+    /// An event from a file, as a listener with this budget would read it.
     #[must_use]
-    pub fn saved(saved: &Saved) -> Self {
-        let budget = crate::received::accepted();
+    pub fn saved(saved: &Saved, budget: &Budget) -> Self {
         let plain = budget.plain_body(&saved.body, &saved.properties.content_info());
         Self {
             content: match plain.and_then(|plain| budget.decode(&plain)) {
@@ -107,9 +106,8 @@ impl Subject {
     #[must_use]
     pub fn unmatched(unmatched: &Unmatched) -> Self {
         let decoded = unmatched.body.as_ref().and_then(|(body, properties)| {
-            let budget = crate::received::accepted();
-            let plain = budget.plain_body(body, &properties.content_info()).ok()?;
-            budget.decode(&plain).ok()
+            let plain = Budget::MOST.plain_body(body, &properties.content_info()).ok()?;
+            Budget::MOST.decode(&plain).ok()
         });
         let head = || Notification {
             event_type: unmatched.event_type.clone(),

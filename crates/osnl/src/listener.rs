@@ -102,7 +102,6 @@ impl Listener {
         endpoint: Arc<dyn Intake>,
         counters: Arc<Counters>,
     ) -> Self {
-        crate::received::accept(config.budget);
         Self {
             config,
             transport,

@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use osnl_model::{Emission, Framing, Notification};
+use osnl_model::{Budget, Emission, Framing, Notification};
 use osnl_transport::Properties;
 
 use crate::explain::{Content, Effect, Ruling, Subject, Verdict, explain};
@@ -51,10 +51,10 @@ impl Source {
         Self { number: kept.number, kept: true, received: kept.received, subject, before: kept.deliveries }
     }
 
-    /// An event from a file, and what a journal knows of its message id.
+    /// An event from a file, as a listener with this budget would read it, and what a journal knows of its message id.
     #[must_use]
-    pub fn saved(saved: Saved, before: Vec<Row>) -> Self {
-        let subject = Subject::saved(&saved);
+    pub fn saved(saved: Saved, budget: &Budget, before: Vec<Row>) -> Self {
+        let subject = Subject::saved(&saved, budget);
         let number = saved.line as u64;
         Self { number, kept: false, received: self::saved(saved), subject, before }
     }
@@ -292,13 +292,12 @@ pub(crate) fn entry(
 
 /// The same event under new ids; its time stays, since it is the event's.
 fn renewed(received: &Received) -> Option<(Notification, Received)> {
-    let budget = crate::received::accepted();
-    let plain = budget.plain_body(&received.body, &received.properties.content_info()).ok()?;
+    let plain = Budget::MOST.plain_body(&received.body, &received.properties.content_info()).ok()?;
     let mut emission = Emission::read(&plain).ok()?;
     emission.message_id = Some(stamp::message_id());
     emission.unique_id = Some(stamp::unique_id());
     let body = emission.body(Framing::Envelope).ok()?;
-    let notification = budget.decode(body.as_bytes()).ok()?;
+    let notification = Budget::MOST.decode(body.as_bytes()).ok()?;
     let properties = Properties {
         content_type: Some("application/json".into()),
         content_encoding: Some("utf-8".into()),

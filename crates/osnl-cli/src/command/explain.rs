@@ -81,7 +81,9 @@ fn subjects(args: &ExplainArgs, conf: &Native) -> Result<Vec<(String, Subject)>,
         return named.collect();
     }
     let files = saved_events::files(&args.file)?;
-    Ok(files.iter().map(|(name, saved)| (format!("{name}:{}", saved.line), Subject::saved(saved))).collect())
+    let budget = conf.budget();
+    let subject = |saved| Subject::saved(saved, &budget);
+    Ok(files.iter().map(|(name, saved)| (format!("{name}:{}", saved.line), subject(saved))).collect())
 }
 
 /// Returns the messages that no rule matched, from the daemon.

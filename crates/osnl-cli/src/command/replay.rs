@@ -114,7 +114,8 @@ fn sources(args: &ReplayArgs, conf: &Native) -> Result<Vec<(String, Source)>, Re
     }
     let mut files = saved_events::files(&args.file)?;
     files.truncate(args.limit as usize);
-    let id = |saved: &osnl::saved::Saved| Subject::saved(saved).notification()?.message_id.clone();
+    let budget = conf.budget();
+    let id = |saved: &osnl::saved::Saved| Subject::saved(saved, &budget).notification()?.message_id.clone();
     let ids: HashSet<String> = files.iter().filter_map(|(_, saved)| id(saved)).collect();
     let mut before = match &conf.journal {
         JournalConf::Sqlite(options) if options.path.exists() => {
@@ -125,7 +126,7 @@ fn sources(args: &ReplayArgs, conf: &Native) -> Result<Vec<(String, Source)>, Re
     };
     let with_before = files.into_iter().map(|(name, saved)| {
         let rows = id(&saved).and_then(|id| before.remove(&id)).unwrap_or_default();
-        (format!("{name}:{}", saved.line), Source::saved(saved, rows))
+        (format!("{name}:{}", saved.line), Source::saved(saved, &budget, rows))
     });
     Ok(with_before.collect())
 }

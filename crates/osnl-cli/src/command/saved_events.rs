@@ -176,7 +176,6 @@ fn configuration(args: &CheckArgs) -> Result<Native, Refusal> {
     for warning in warnings {
         say(&format!("warning: {}", warning.text));
     }
-    conf.accept_budgets();
     Ok(conf)
 }
 

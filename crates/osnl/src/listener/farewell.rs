@@ -12,6 +12,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use osnl_model::Budget;
 use osnl_transport::{
     BodyBounds, Declare, ListenOptions, QueueKind, QueueSeen, QueueType, Transport, TransportError,
 };
@@ -40,6 +41,7 @@ pub(crate) struct Farewell {
     tidying: Tidying,
     prefetch: u16,
     bodies: BodyBounds,
+    budget: Budget,
     give_back_after: Duration,
 }
 
@@ -77,6 +79,7 @@ impl Farewell {
             tidying,
             prefetch: config.options.prefetch,
             bodies: config.options.bodies,
+            budget: config.budget,
             give_back_after: config.give_back_after,
         })
     }
@@ -106,7 +109,7 @@ impl Farewell {
             queue: QueueKind::OSLO,
         };
         let config = ListenerConfig {
-            budget: crate::received::accepted(),
+            budget: self.budget,
             name: self.listener.clone(),
             targets: Vec::new(),
             options,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use osnl_config::Rate;
-use osnl_model::{Priority, Target};
+use osnl_model::{Budget, Priority, Target};
 use osnl_transport::{BodyBounds, ListenOptions};
 
 use super::{ActionConf, ListenerConf, Native, OnFull};
@@ -45,10 +45,11 @@ impl Native {
         [rules.collect(), actions.collect()]
     }
 
-    /// Has this process read what its listeners accept, where none of them runs: messages of a journal, a file, the
-    /// quarantine.
-    pub fn accept_budgets(&self) {
-        self.listeners.iter().for_each(|listener| crate::received::accept(listener.budget));
+    /// Returns the widest budget of its listeners, for a message of which no listener is known.
+    #[must_use]
+    pub fn budget(&self) -> Budget {
+        let budgets = self.listeners.iter().map(|listener| listener.budget);
+        budgets.reduce(Budget::or).unwrap_or_default()
     }
 
     /// The enabled rules that look at a listener's messages.

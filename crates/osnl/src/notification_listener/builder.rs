@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use osnl_model::{Priority, Target, TransportUrl};
+use osnl_model::{Budget, Priority, Target, TransportUrl};
 use osnl_transport::{Declare, ListenOptions, QueueKind, Transport, TransportError, transport};
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::task::TaskTracker;
@@ -263,7 +263,7 @@ impl Builder {
             options: self.options,
             refused_access_is_fatal: true,
             give_back_after: GIVE_BACK_AFTER,
-            budget: Default::default(),
+            budget: Budget::DEFAULT,
         };
         let intake = Arc::new(Dispatcher(dispatch.clone()));
         let listener = Listener::new(config, transport, intake, self.counters);

@@ -10,7 +10,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::FutureExt as _;
-use osnl_model::{Head, Notification, Priority, resource_key};
+use osnl_model::{Budget, Head, Notification, Priority, resource_key};
 use osnl_transport::BoxFuture;
 use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio_util::task::TaskTracker;
@@ -106,7 +106,7 @@ impl Intake for Dispatcher {
     }
 
     fn notify(&self, received: Raw) -> Receipt {
-        match received.decode() {
+        match received.decode_within(&Budget::DEFAULT) {
             Ok(notification) => Dispatch::take(&self.0, notification, received),
             // Wanted by its head, but the rest cannot be read.
             Err(error) => self.unreadable(received, error.to_string()),

@@ -39,7 +39,10 @@ fn planned(numbers: std::ops::Range<u32>, rules: &[&str]) -> Vec<Planned> {
     let rules: Vec<String> = rules.iter().map(|rule| (*rule).to_owned()).collect();
     let text: String = numbers.map(event).collect();
     let saved = saved::read(&text).unwrap();
-    saved.into_iter().map(|saved| plan(&conf(), Source::saved(saved, Vec::new()), &rules, None)).collect()
+    saved
+        .into_iter()
+        .map(|saved| plan(&conf(), Source::saved(saved, &Budget::DEFAULT, Vec::new()), &rules, None))
+        .collect()
 }
 
 struct File {
@@ -170,7 +173,7 @@ async fn what_cannot_be_read_or_does_not_fire_is_left_out() {
     let rules = ["ports".to_owned()];
     let planned: Vec<_> = saved
         .into_iter()
-        .map(|saved| plan(&conf(), Source::saved(saved, Vec::new()), &rules, None))
+        .map(|saved| plan(&conf(), Source::saved(saved, &Budget::DEFAULT, Vec::new()), &rules, None))
         .collect();
     assert!(matches!(planned[0].rules[0].verdict.ruling, Ruling::Unreadable(_)));
     assert_eq!(file.append(&planned, Live::default()).await.unwrap(), 0);

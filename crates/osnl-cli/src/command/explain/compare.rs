@@ -69,7 +69,7 @@ fn tried(args: &ExplainArgs, file: &Path) -> Result<Native, Refusal> {
 fn look(args: &ExplainArgs, conf: &Native, comparison: &mut Comparison<'_>) -> Result<(), Refusal> {
     if !args.file.is_empty() {
         for (name, saved) in saved_events::files(&args.file)? {
-            comparison.add(&format!("{name}:{}", saved.line), &Subject::saved(&saved));
+            comparison.add(&format!("{name}:{}", saved.line), &Subject::saved(&saved, &conf.budget()));
         }
         return Ok(());
     }

@@ -51,10 +51,7 @@ fn configuration(place: &PlaceArgs) -> Result<Native, NoAnswer> {
     }
     let (config_file, config_dir) = (config_file.clone(), config_dir.clone());
     match native::load(&sources::of(&SourceArgs { config_file, config_dir })) {
-        Ok(loaded) => {
-            loaded.conf.accept_budgets();
-            Ok(loaded.conf)
-        }
+        Ok(loaded) => Ok(loaded.conf),
         Err(errors) => Err(NoAnswer::new(Exit::Config, errors.to_string())),
     }
 }
@@ -87,8 +84,9 @@ fn plan(
         Err(why) => return Ok(Err(why)),
     };
     let listener = conf.listeners.iter().find(|listener| *listener.name == show.message.listener);
-    // Its own budget counts, as it would for a message that comes now.
-    if let Some(Err(error)) = listener.map(|listener| received.decode_within(&listener.budget)) {
+    // The budget counts that would for a message that comes now.
+    let budget = listener.map_or_else(|| conf.budget(), |listener| listener.budget);
+    if let Err(error) = received.decode_within(&budget) {
         return Ok(Err(format!("it still cannot be read: {error}")));
     }
     let subject = Subject::received(&received);

@@ -152,7 +152,7 @@ impl Parser<'_> {
         let place = |option: &str| self.one(section, option).map(|entry| entry.value.clone());
         let (exchange, routing_key) = (place("exchange"), place("routing_key"));
         let subjects = found.iter().map(|saved| {
-            let mut subject = Subject::saved(saved);
+            let mut subject = Subject::saved(saved, &self.conf.budget());
             subject.exchange = subject.exchange.or_else(|| exchange.clone());
             subject.routing_key = subject.routing_key.or_else(|| routing_key.clone());
             (format!("{name}:{}", saved.line), subject)

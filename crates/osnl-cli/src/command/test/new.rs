@@ -79,7 +79,7 @@ fn fired(conf: &Native, event: &Event, routing_key: &str, text: &str) -> (Vec<St
     let subjects = events.iter().map(|saved| Subject {
         exchange: Some(event.exchange().to_owned()),
         routing_key: Some(routing_key.to_owned()),
-        ..Subject::saved(saved)
+        ..Subject::saved(saved, &conf.budget())
     });
     let verdicts: Vec<_> = subjects.flat_map(|subject| explain(conf, &subject, None)).collect();
     let rules = verdicts.iter().filter(|found| found.ruling.fires()).map(|found| found.rule.to_string());

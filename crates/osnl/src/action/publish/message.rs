@@ -1,7 +1,7 @@
 //! The message that one event becomes, and its destination. Pure.
 
 use osnl_http::HeaderMap;
-use osnl_model::{BodyDigest, Emission, Framing, Priority, Target, mask_secrets};
+use osnl_model::{BodyDigest, Budget, Emission, Framing, Priority, Target, mask_secrets};
 use osnl_template::{Names, Template};
 use osnl_transport::{Outgoing, Properties, Route};
 use serde_json::Value;
@@ -200,8 +200,7 @@ fn notification(event: &Event, names: &Names, changes: &Changes, unique: String)
         None => Ok(own),
         Some(template) => template.render(names).map(Some).map_err(|error| format!("{option}: {error}")),
     };
-    let plain = crate::received::accepted()
-        .plain_body(&event.received.body, &event.received.properties.content_info());
+    let plain = Budget::MOST.plain_body(&event.received.body, &event.received.properties.content_info());
     let mut emission = plain.and_then(|plain| Emission::read(&plain)).map_err(|error| error.to_string())?;
     emission.event_type = text("event_type", &changes.event_type, emission.event_type)?;
     emission.publisher_id = text("publisher_id", &changes.publisher_id, emission.publisher_id)?;
