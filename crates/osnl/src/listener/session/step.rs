@@ -347,10 +347,10 @@ impl<'a> Core<'a> {
                 streams.hold(message);
                 Ok(())
             }
+            // The channel closes soon, and puts it in front of what follows it.
+            (Settle::Requeue, None) if self.draining => Ok(()),
             // Everything that is unsettled goes back with it, so not again before the next has had its time.
-            (Settle::Requeue, None)
-                if !self.draining && now - self.begun >= self.listener.config.give_back_after =>
-            {
+            (Settle::Requeue, None) if now - self.begun >= self.listener.config.give_back_after => {
                 self.returns = true;
                 Ok(())
             }

@@ -172,6 +172,9 @@ async fn what_goes_back_does_so_with_its_channel_but_not_again_and_again() {
     rig.now += GIVE_BACK_AFTER;
     assert!(matches!(requeue(&mut rig, &mut core).await, Order::End(Ok(Ended::Return))));
     assert_eq!((core.window.unsettled(), core.window.due()), (3, 1), "it stays unsettled");
+    (core.returns, core.draining) = (false, true);
+    assert!(matches!(requeue(&mut rig, &mut core).await, Order::Flush));
+    assert_eq!((core.window.unsettled(), core.window.due()), (3, 1), "so does one that comes while it ends");
 }
 
 #[tokio::test(start_paused = true)]
