@@ -136,6 +136,7 @@ impl MemoryBroker {
                 exchange: exchange.to_owned(),
                 routing_key: routing_key.to_owned(),
                 body: body.clone(),
+                cut: None,
                 properties: tap_properties(&properties),
             });
         }

@@ -95,6 +95,13 @@ impl BodyBounds {
     pub const DEFAULT: Self = Self { in_hand: 64 << 20, whole: 16 << 20 };
     /// Bytes that come of a body that is not kept whole.
     pub const HEAD: usize = 64 << 10;
+
+    /// The bounds for a reader of bodies up to `max_body`. A larger one is kept whole up to 16 MiB all the same, and counts
+    /// among the bytes in hand: it is set aside as it came, and read from there once the option is raised.
+    #[must_use]
+    pub fn new(in_hand: usize, max_body: usize) -> Self {
+        Self { in_hand, whole: max_body.max(Self::DEFAULT.whole) }
+    }
 }
 
 impl Default for BodyBounds {

@@ -245,8 +245,8 @@ impl Transport for RabbitTransport {
 
     fn tap<'a>(&'a self, options: &'a TapOptions) -> BoxFuture<'a, Result<Box<dyn Tap>, TransportError>> {
         Box::pin(async move {
-            let (connection, host, greeting, _) = self.connect().await?;
-            let tap = RabbitTap::open(connection, (host, greeting), &self.url, options).await?;
+            let (connection, host, greeting, body_flow) = self.connect().await?;
+            let tap = RabbitTap::open((connection, body_flow), (host, greeting), &self.url, options).await?;
             Ok(Box::new(tap) as Box<dyn Tap>)
         })
     }

@@ -23,7 +23,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::{Map, Value};
 
-use crate::{BoxFuture, Greeting, TransportError};
+use crate::{BodyBounds, BoxFuture, Cut, Greeting, TransportError};
 
 /// The exchanges to tap, and the bounds of the queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +38,10 @@ pub struct TapOptions {
     pub max_bytes: u64,
     /// The longest time that a message may wait; older ones are dropped.
     pub ttl: Duration,
+    /// The bodies that may be in memory, copies of [`TapMessage::body`] included. Beyond, nothing is read and the rest
+    /// waits at the broker; while a question is asked there ([`Tap::look_for`], [`Tap::describe`], [`Tap::dropped`]),
+    /// bodies are cut instead.
+    pub bodies: BodyBounds,
 }
 
 /// One binding of a tap's queue.
@@ -90,6 +94,8 @@ pub struct TapMessage {
     pub routing_key: String,
     /// The bytes as they came, compressed or not.
     pub body: Bytes,
+    /// The body is only the beginning of one that was too large to be kept.
+    pub cut: Option<Cut>,
     /// AMQP's basic properties that were set.
     pub properties: TapProperties,
 }

@@ -10,6 +10,10 @@
 //! A body above [`BodyBounds::whole`] is never assembled: see [`cut`](super::cut). So the memory of a connection is at
 //! most `in_hand`, one body of `whole`, and the client library's two buffers of 4 MiB.
 //!
+//! A tap has no settlements: a body leaves when the last copy of it is dropped. Its questions are answered on the same
+//! connection, behind what was pushed, and the code that would make room waits for the answer. So meanwhile everything is
+//! read, and what exceeds the bound is cut: to at most `prefetch` times [`BodyBounds::HEAD`].
+//!
 //! A body leaves when its message is settled or dropped. Once nothing new is wanted of the connection, it is read
 //! whatever it brings, since the broker's answers come behind what it has pushed, and every body is cut.
 
@@ -25,7 +29,7 @@ use crate::message::{BodyBounds, Cut};
 /// See the [module](self).
 #[derive(Debug)]
 pub(super) struct BodyFlow {
-    /// Only a consumer's connection brings messages that are settled.
+    /// Only the connection of a consumer or a tap brings messages.
     is_counting: AtomicBool,
     /// Nothing more is wanted.
     is_over: AtomicBool,
@@ -35,6 +39,8 @@ pub(super) struct BodyFlow {
     bytes: AtomicUsize,
     /// Messages that have come whole.
     messages: AtomicUsize,
+    /// Answers of the broker that are waited for.
+    answers: AtomicUsize,
     /// The reader is to hand a heartbeat over.
     beat: AtomicBool,
     /// By channel and delivery tag, until the message is taken.
@@ -49,6 +55,10 @@ pub(crate) struct BodyShare {
     bytes: usize,
 }
 
+/// An answer that is waited for: while it lives, everything is read.
+#[derive(Debug)]
+pub(super) struct Question(Arc<BodyFlow>);
+
 impl Default for BodyFlow {
     fn default() -> Self {
         Self {
@@ -58,6 +68,7 @@ impl Default for BodyFlow {
             whole: AtomicUsize::new(usize::MAX),
             bytes: AtomicUsize::default(),
             messages: AtomicUsize::default(),
+            answers: AtomicUsize::default(),
             beat: AtomicBool::default(),
             cuts: Mutex::default(),
             reader: AtomicWaker::new(),
@@ -66,7 +77,7 @@ impl Default for BodyFlow {
 }
 
 impl BodyFlow {
-    /// From now on each message that comes is settled, within these bounds.
+    /// From now on messages come and are counted, within these bounds.
     pub(super) fn begin(&self, bounds: BodyBounds) {
         self.most.store(bounds.in_hand, Ordering::SeqCst);
         self.whole.store(bounds.whole, Ordering::SeqCst);
@@ -88,7 +99,11 @@ impl BodyFlow {
 
     /// Whether a body of this size is cut.
     pub(super) fn cuts(&self, bytes: u64) -> bool {
-        bytes > self.whole.load(Ordering::SeqCst) as u64
+        let most = match self.answers.load(Ordering::SeqCst) > 0 && self.exceeds() {
+            true => BodyBounds::HEAD,
+            false => self.whole.load(Ordering::SeqCst),
+        };
+        bytes > most as u64
     }
 
     /// The body of the message with this tag was cut; it follows now.
@@ -120,8 +135,20 @@ impl BodyFlow {
         BodyShare { of: Arc::clone(self), bytes }
     }
 
+    /// Begins to wait for an answer of the broker.
+    pub(super) fn asks(self: &Arc<Self>) -> Question {
+        self.answers.fetch_add(1, Ordering::SeqCst);
+        self.reader.wake();
+        Question(Arc::clone(self))
+    }
+
     /// Whether nothing is to be read for now.
     pub(super) fn is_full(&self) -> bool {
+        self.exceeds() && self.answers.load(Ordering::SeqCst) == 0
+    }
+
+    /// Whether more than the bound is in hand, and a message is there that can leave.
+    fn exceeds(&self) -> bool {
         self.is_counting.load(Ordering::SeqCst)
             && self.messages.load(Ordering::SeqCst) > 0
             && self.bytes.load(Ordering::SeqCst) > self.most.load(Ordering::SeqCst)
@@ -154,6 +181,12 @@ impl Drop for BodyShare {
         subtract(&self.of.bytes, self.bytes);
         subtract(&self.of.messages, 1);
         self.of.reader.wake();
+    }
+}
+
+impl Drop for Question {
+    fn drop(&mut self) {
+        self.0.answers.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

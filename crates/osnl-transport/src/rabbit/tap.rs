@@ -11,6 +11,8 @@
 mod message;
 pub(super) mod probe;
 
+use std::sync::Arc;
+
 use futures_util::{FutureExt, StreamExt};
 use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicQosOptions, ExchangeDeclareOptions, QueueBindOptions,
@@ -20,6 +22,7 @@ use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{Channel, Connection, ExchangeKind};
 use osnl_model::TransportUrl;
 
+use super::body_flow::BodyFlow;
 use super::consumer::CLOSE_TIMEOUT;
 use super::failure::{ACCESS_REFUSED, Failure, NOT_FOUND, lost, reason, reply_code};
 use super::greeting::Greeting;
@@ -34,6 +37,7 @@ const COUNTED: i64 = 1_000_000;
 pub(super) struct RabbitTap {
     channel: Channel,
     deliveries: lapin::Consumer,
+    body_flow: Arc<BodyFlow>,
     side: Side<Connection>,
     options: TapOptions,
     tapped: Tapped,
@@ -48,7 +52,7 @@ pub(super) struct RabbitTap {
 impl RabbitTap {
     /// Declares, binds and consumes on a fresh connection.
     pub(super) async fn open(
-        connection: Connection,
+        (connection, body_flow): (Connection, Arc<BodyFlow>),
         (host, greeting): (String, Greeting),
         url: &TransportUrl,
         options: &TapOptions,
@@ -75,6 +79,7 @@ impl RabbitTap {
                 Err(error) => return Err(error),
             }
         }
+        body_flow.begin(options.bodies);
         let channel = side.connection().create_channel().await.map_err(|error| lost(&error))?;
         let failed = |what: String| move |error| TransportError::from(Failure { what, error });
         channel
@@ -90,6 +95,7 @@ impl RabbitTap {
         Ok(Self {
             channel,
             deliveries,
+            body_flow,
             side,
             options,
             tapped,
@@ -131,7 +137,9 @@ impl Tap for RabbitTap {
                     Some(Ok(delivery)) => {
                         self.taken = Some(delivery.delivery_tag);
                         self.unacknowledged = self.unacknowledged.saturating_add(1);
-                        out.push(message::of(delivery));
+                        let cut = self.body_flow.cut(self.channel.id(), delivery.delivery_tag);
+                        let share = self.body_flow.share(delivery.data.len());
+                        out.push(message::of(delivery, cut, share));
                     }
                     Some(Err(error)) => self.ended = Some(lost(&error)),
                     None => {
@@ -162,18 +170,23 @@ impl Tap for RabbitTap {
 
     fn look_for<'a>(&'a mut self, exchange: &'a str) -> BoxFuture<'a, Result<bool, TransportError>> {
         Box::pin(async move {
+            let _question = self.body_flow.asks();
             let queue = ShortString::from(self.tapped.queue.as_str());
             self.side.bind(&queue, exchange, &self.options).await
         })
     }
 
     fn describe<'a>(&'a mut self, exchange: &'a str) -> BoxFuture<'a, Result<ExchangeFound, TransportError>> {
-        Box::pin(probe::describe(&mut self.side, exchange))
+        Box::pin(async move {
+            let _question = self.body_flow.asks();
+            probe::describe(&mut self.side, exchange).await
+        })
     }
 
     fn dropped(&mut self) -> BoxFuture<'_, Result<Option<u64>, TransportError>> {
         Box::pin(async move {
             let Some(counter) = self.counter.clone() else { return Ok(None) };
+            let _question = self.body_flow.asks();
             let channel = self.side.channel().await?;
             let purged = channel.queue_purge(counter, QueuePurgeOptions::default()).await;
             purged.map(|count| Some(u64::from(count))).map_err(|error| lost(&error))
@@ -181,6 +194,7 @@ impl Tap for RabbitTap {
     }
 
     fn close(self: Box<Self>) -> BoxFuture<'static, ()> {
+        self.body_flow.end();
         Box::pin(async move {
             let orderly = self.side.connection().close(200, "bye".into());
             match tokio::time::timeout(CLOSE_TIMEOUT, orderly).await {
@@ -189,6 +203,13 @@ impl Tap for RabbitTap {
                 Err(_) => tracing::debug!("connection did not close within {} s", CLOSE_TIMEOUT.as_secs()),
             }
         })
+    }
+}
+
+impl Drop for RabbitTap {
+    /// Its connection ends only when it is read.
+    fn drop(&mut self) {
+        self.body_flow.end();
     }
 }
 

@@ -6,11 +6,12 @@ use osnl_model::{Priority, Target, TransportUrl};
 use osnl_testkit::Broker;
 use osnl_testkit::amqp::{Habits, ScriptedBroker};
 use osnl_transport::{
-    Batch, BodyBounds, Declare, ListenOptions, Outgoing, QueueKind, RabbitOptions, Window, transport,
-    transport_with,
+    Batch, BodyBounds, Declare, ListenOptions, Outgoing, QueueKind, RabbitOptions, Tap, TapMessage,
+    TapOptions, Window, transport, transport_with,
 };
 
 use crate::session::{options, targets, within};
+use crate::tap;
 
 const MIB: usize = 1 << 20;
 
@@ -35,14 +36,19 @@ async fn the_socket_is_not_read_while_too_much_is_unsettled() {
 
     let mut window = Window::new(consumer.subscription().epoch);
     let (mut seen, mut unsettled) = (Vec::new(), Vec::new());
-    // Until nothing comes for a while, though all has been sent.
     let mut batch = Batch::with_limit(200);
+    while unsettled.len() < 64 {
+        within(consumer.poll(&mut batch)).await.unwrap();
+        window.admit(&batch);
+        unsettled.extend(batch.drain());
+    }
+    // Until nothing comes for a while, though all has been sent.
     while let Ok(polled) = tokio::time::timeout(Duration::from_secs(1), consumer.poll(&mut batch)).await {
         polled.unwrap();
         window.admit(&batch);
         unsettled.extend(batch.drain());
     }
-    assert!((65..=70).contains(&unsettled.len()), "{}", unsettled.len());
+    assert!((64..=70).contains(&unsettled.len()), "{}", unsettled.len());
     // For longer than the broker, the client library and we bear silence from each other: twice a heartbeat at most.
     let ended = tokio::time::timeout(Duration::from_secs(6), consumer.ended()).await;
     assert!(ended.is_err(), "a connection that is not read stays: {ended:?}");
@@ -62,6 +68,64 @@ async fn the_socket_is_not_read_while_too_much_is_unsettled() {
     }
     assert_eq!(seen, (0..100).collect::<Vec<_>>());
     within(consumer.close()).await;
+    transport.close().await;
+}
+
+/// A tap whose messages are not dropped has no more in memory than its bound. A question asked meanwhile is answered, and
+/// what comes before the answer is cut.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tap_reads_nothing_while_too_much_is_not_shown() {
+    const COUNT: usize = 60;
+    let vhost = tokio::task::block_in_place(|| Broker::shared().vhost("in-hand-tap"));
+    let transport = transport(&TransportUrl::parse(&vhost.url()).unwrap()).unwrap();
+    let target = Target::new("nova", "notifications");
+    let send = async |n: usize| {
+        let mut body = (n as u64).to_be_bytes().to_vec();
+        body.resize(MIB, b' ');
+        within(transport.send(&target, &Priority::Info, Outgoing::json(body))).await.unwrap();
+    };
+    send(0).await;
+    let bodies = BodyBounds { in_hand: 8 * MIB, ..BodyBounds::DEFAULT };
+    let wanted = TapOptions { prefetch: 1000, max_bytes: 1 << 30, bodies, ..tap::options(&[("nova", "#")]) };
+    let mut tap = within(transport.tap(&wanted)).await.unwrap();
+    for n in 0..COUNT {
+        send(n).await;
+    }
+    let mut taken: Vec<TapMessage> = Vec::new();
+    let fill = async |tap: &mut dyn Tap, taken: &mut Vec<TapMessage>, most: usize| {
+        while taken.len() < most
+            && let Ok(polled) = tokio::time::timeout(Duration::from_secs(1), tap.poll(taken, COUNT)).await
+        {
+            polled.unwrap();
+        }
+    };
+    while taken.len() < 8 {
+        within(tap.poll(&mut taken, COUNT)).await.unwrap();
+    }
+    fill(&mut *tap, &mut taken, COUNT).await;
+    assert!((8..=14).contains(&taken.len()), "{}", taken.len());
+    assert!(taken.iter().all(|message| message.cut.is_none() && message.body.len() == MIB));
+    // A copy of a body is in memory as much as the body.
+    let copies: Vec<_> = taken.iter().map(|message| message.body.clone()).collect();
+    let mut seen = taken.drain(..).count();
+    fill(&mut *tap, &mut taken, 1).await;
+    assert_eq!(taken.len(), 0);
+    assert_eq!(within(tap.dropped()).await.unwrap(), Some(0), "answered");
+    drop(copies);
+    let mut cut = 0;
+    while seen < COUNT {
+        within(tap.poll(&mut taken, COUNT)).await.unwrap();
+        for message in taken.drain(..) {
+            assert_eq!(u64::from_be_bytes(*message.body.first_chunk().unwrap()), seen as u64);
+            seen += 1;
+            if let Some(whole) = message.cut {
+                cut += 1;
+                assert_eq!((whole.bytes, message.body.len()), (MIB as u64, BodyBounds::HEAD));
+            }
+        }
+    }
+    assert!(cut > 0, "what came before the answer");
+    within(tap.close()).await;
     transport.close().await;
 }
 

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use osnl_model::TransportUrl;
 use osnl_testkit::{Broker, Options, Prepared, Publisher, Raw, Vhost};
 use osnl_transport::{
-    MemoryBroker, Properties, Tap, TapBinding, TapMessage, TapOptions, Transport, TransportError, transport,
+    BodyBounds, MemoryBroker, Properties, Tap, TapBinding, TapMessage, TapOptions, Transport, TransportError,
+    transport,
 };
 
 const SOON: Duration = Duration::from_secs(20);
@@ -73,6 +74,7 @@ pub(crate) fn options(bindings: &[(&str, &str)]) -> TapOptions {
         max_messages: 1000,
         max_bytes: 1 << 20,
         ttl: Duration::from_secs(60),
+        bodies: BodyBounds::DEFAULT,
     }
 }
 

@@ -88,10 +88,7 @@ impl ListenerConf {
     /// The way in which it subscribes.
     pub(crate) fn options(&self) -> ListenOptions {
         ListenOptions {
-            bodies: BodyBounds {
-                in_hand: self.max_in_hand,
-                whole: self.budget.body.max(BodyBounds::DEFAULT.whole),
-            },
+            bodies: BodyBounds::new(self.max_in_hand, self.budget.body),
             pool: self.pool.clone(),
             prefetch: self.prefetch,
             declare: self.declare,

@@ -5,9 +5,9 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use osnl_model::{Budget, ContentInfo, DecodeError, Notification, Pattern};
+use osnl_model::{Budget, ContentInfo, DecodeError, Excess, Notification, Pattern};
 use osnl_template::Names;
-use osnl_transport::TapMessage;
+use osnl_transport::{BodyBounds, Cut, TapMessage};
 use serde_json::Value;
 
 use super::clean;
@@ -58,9 +58,12 @@ impl EventFilter {
 
     /// Reads a message if it is wanted: `None` if not. What cannot be read is shown unless something is looked for.
     pub(super) fn read(&self, message: &TapMessage) -> Option<Result<Event, Unreadable>> {
+        if let Some(cut) = message.cut {
+            return self.unreadable(self.why_cut(cut), &message.body);
+        }
         let body = match plain(message, &self.budget) {
             Ok(body) => body,
-            Err(reason) => return self.unreadable(reason, &message.body),
+            Err(reason) => return self.unreadable(unread(&reason), &message.body),
         };
         if !self.event_type.is_empty() || !self.publisher.is_empty() {
             match self.budget.read_head(&body) {
@@ -75,7 +78,7 @@ impl EventFilter {
                         return None;
                     }
                 }
-                Err(reason) => return self.unreadable(reason, &body),
+                Err(reason) => return self.unreadable(unread(&reason), &body),
             }
         }
         match self.budget.decode(&body) {
@@ -87,11 +90,11 @@ impl EventFilter {
                 let about = about(&notification);
                 self.concerns(&about).then_some(Ok(Event { notification, about }))
             }
-            Err(reason) => self.unreadable(reason, &body),
+            Err(reason) => self.unreadable(unread(&reason), &body),
         }
     }
 
-    fn unreadable(&self, reason: DecodeError, body: &[u8]) -> Option<Result<Event, Unreadable>> {
+    fn unreadable(&self, reason: String, body: &[u8]) -> Option<Result<Event, Unreadable>> {
         self.everything().then(|| {
             let left = body.len().saturating_sub(SHOWN);
             // Hidden before it is cut and escaped: a secret must not show because its end is missing.
@@ -101,8 +104,20 @@ impl EventFilter {
                 body.truncate(end.min(body.len()));
                 body.push_str(&format!("... and {left} bytes more"));
             }
-            Err(Unreadable { reason: unread(&reason), body })
+            Err(Unreadable { reason, body })
         })
+    }
+
+    /// The reason why only the beginning of a body is there.
+    fn why_cut(&self, cut: Cut) -> String {
+        let (found, limit) = (usize::try_from(cut.bytes).unwrap_or(usize::MAX), self.budget.body);
+        match found > limit {
+            true => unread(&Excess::Body { found, limit }.into()),
+            false => format!(
+                "of {found} bytes the first {} were kept: too much waits to be shown",
+                BodyBounds::HEAD
+            ),
+        }
     }
 
     fn all_hold(&self, notification: &Arc<Notification>) -> bool {

@@ -6,7 +6,7 @@ use std::io::IsTerminal as _;
 use anyhow::{Context as _, bail};
 use osnl::native::{self, ListenerConf, Native};
 use osnl_model::{Budget, Secret, TransportUrl, nearest};
-use osnl_transport::{RabbitOptions, TapBinding, TapOptions};
+use osnl_transport::{BodyBounds, RabbitOptions, TapBinding, TapOptions};
 
 use super::args::TapArgs;
 use super::condition::priority;
@@ -135,6 +135,7 @@ impl Plan {
         let rules = conf.map(|conf| Rules { conf: Box::new(conf), listener: args.listener.clone() });
         let budget = listener.map_or(Budget::DEFAULT, |listener| listener.budget);
         let budget = widened(budget, args.max_body);
+        let in_hand = listener.map_or(BodyBounds::DEFAULT.in_hand, |listener| listener.max_in_hand);
         let output = output(args, rules, budget)?;
         Ok(Self {
             url,
@@ -146,6 +147,7 @@ impl Plan {
                 max_messages: args.queue_limit,
                 max_bytes: MOST_BYTES.max(budget.body as u64),
                 ttl: TTL,
+                bodies: BodyBounds::new(in_hand, budget.body),
             },
             chosen,
             voice: Voice::new(matches!(output, Output::Screen(_))),

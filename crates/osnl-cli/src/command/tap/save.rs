@@ -6,6 +6,10 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use jiff::Timestamp;
+use osnl_transport::TapMessage;
+
+use super::json;
 
 /// An open file of saved events, appended to.
 pub(super) struct Save {
@@ -33,7 +37,12 @@ impl Save {
         Ok(Self { path: path.to_owned(), file: BufWriter::with_capacity(64 * 1024, file) })
     }
 
-    pub(super) fn write(&mut self, line: &str) -> io::Result<()> {
+    /// Writes a message; nothing of one of which only the beginning is there.
+    pub(super) fn write(&mut self, message: &TapMessage, received: Timestamp) -> io::Result<()> {
+        if message.cut.is_some() {
+            return Ok(());
+        }
+        let line = json::saved(message, received);
         self.file.write_all(line.as_bytes())?;
         self.file.write_all(b"\n")
     }

@@ -27,6 +27,7 @@ fn recorded(message: &Value) -> TapMessage {
         exchange: text(&message["exchange"]).unwrap(),
         routing_key: text(&message["routing_key"]).unwrap(),
         body: body.into(),
+        cut: None,
         properties: TapProperties {
             content_type: text(&properties["content_type"]),
             content_encoding: text(&properties["content_encoding"]),
@@ -70,6 +71,7 @@ fn message(body: impl Into<Vec<u8>>) -> TapMessage {
         exchange: "nova".into(),
         routing_key: "notifications.info".into(),
         body: body.into().into(),
+        cut: None,
         properties: TapProperties::default(),
     }
 }

@@ -36,7 +36,6 @@ use self::kept::Entry;
 pub(super) use self::rules::Rules;
 use self::state::{Act, ViewState};
 use super::event::EventFilter;
-use super::json;
 use super::save::Save;
 use super::voice::Voice;
 use super::writer::{Arrivals, Totals};
@@ -138,7 +137,7 @@ impl View {
             written.shown += 1;
             written.unreadable += u64::from(read.is_err());
             if let Some(save) = &mut self.save {
-                let saved = save.write(&json::saved(message, batch.at));
+                let saved = save.write(message, batch.at);
                 saved.map_err(|error| format!("--save {}: {error}", save.path().display()))?;
             }
             state.add(Entry::new(message, &read, batch.at));
@@ -159,8 +158,11 @@ impl View {
 /// The selected event, to a file of its owner's; in words what became of it.
 fn save_one(state: &ViewState, path: &Path) -> String {
     let Some(kept) = state.selected() else { return "nothing is selected".to_owned() };
+    if kept.message.cut.is_some() {
+        return "not saved: only the beginning of it was kept".to_owned();
+    }
     let done = Save::open(path).and_then(|mut save| {
-        save.write(&json::saved(&kept.message, kept.received))?;
+        save.write(&kept.message, kept.received)?;
         Ok(save.flush()?)
     });
     match done {

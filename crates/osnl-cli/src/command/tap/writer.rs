@@ -110,7 +110,7 @@ impl Writer {
                     None => self.show(&mut buffer, message, &read, batch.at),
                 }
                 if let Some(save) = &mut self.save {
-                    save.write(&json::saved(message, batch.at)).map_err(WriteError::Save)?;
+                    save.write(message, batch.at).map_err(WriteError::Save)?;
                 }
                 if buffer.len() >= BUFFER {
                     emit(&mut buffer, out)?;

@@ -6,13 +6,28 @@ use lapin::message::Delivery;
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use serde_json::{Map, Value};
 
+use super::super::body_flow::BodyShare;
+use crate::Cut;
 use crate::tap::{TapMessage, TapProperties};
 
-pub(super) fn of(delivery: Delivery) -> TapMessage {
+/// A body whose last copy gives back its share of the bytes in hand.
+struct CountedBody {
+    body: Vec<u8>,
+    _share: BodyShare,
+}
+
+impl AsRef<[u8]> for CountedBody {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
+    }
+}
+
+pub(super) fn of(delivery: Delivery, cut: Option<Cut>, share: BodyShare) -> TapMessage {
     TapMessage {
         exchange: delivery.exchange.to_string(),
         routing_key: delivery.routing_key.to_string(),
-        body: Bytes::from(delivery.data),
+        body: Bytes::from_owner(CountedBody { body: delivery.data, _share: share }),
+        cut,
         properties: properties(&delivery.properties),
     }
 }

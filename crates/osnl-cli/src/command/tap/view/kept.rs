@@ -48,7 +48,8 @@ impl Entry {
             clean::text(time.get(..12).unwrap_or(time)).into_owned()
         };
         let mut kept = Self {
-            message: message.clone(),
+            // A copy, so that it does not count among the bytes in hand for as long as it is kept.
+            message: TapMessage { body: message.body.to_vec().into(), ..message.clone() },
             received,
             time: clock(&format!("{received:.6}")),
             exchange: text(Some(&message.exchange)),
