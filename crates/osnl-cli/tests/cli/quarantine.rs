@@ -1,6 +1,8 @@
-//! A message beyond a budget goes through the rules once the option is raised, with a daemon and without.
+//! A message beyond a budget goes through the rules once the option is raised, with a daemon and without; one within the
+//! budget of its day is delivered under any later one; of a huge one the beginning is kept.
 
-use osnl_testkit::{Notice, wait_until};
+use osnl_model::BodyDigest;
+use osnl_testkit::{Notice, Raw, Reply, wait_until};
 
 use crate::reloading::{ACTION, LISTENER, RULE, Rig, SOON, notice};
 
@@ -64,4 +66,50 @@ fn a_message_that_was_too_large_is_retried_once_max_body_is_raised() {
     rig.run();
     wait_until(SOON, "its effect is there too", || rig.sink.requests().len() == 2);
     is_kept(&rig, 0);
+}
+
+/// Issue 15: the journal has accepted it, so a later option has no say.
+#[test]
+fn an_accepted_event_is_delivered_after_a_restart_with_a_lower_max_body() {
+    let mut rig = Rig::start("quarantine-lower");
+    rig.sink.reply_with(Reply::Status(503));
+    rig.publisher.notify_all(&[long(1)]);
+    wait_until(SOON, "its first attempt", || !rig.sink.requests().is_empty());
+    rig.signal("TERM");
+    rig.daemon.take().unwrap().wait().unwrap();
+    let asked = rig.sink.requests().len();
+    rig.write(&[&listener("4KiB"), RULE, ACTION]);
+    rig.sink.reply_with(Reply::Status(204));
+    rig.run();
+    wait_until(SOON, "its effect", || rig.sink.requests().len() > asked);
+    wait_until(SOON, "the end of it", || rig.target("roles")["pending"] == 0);
+    assert_eq!(rig.target("roles")["dead"], 0, "{}", rig.log());
+}
+
+/// Issue 15: above 16 MiB it never is in memory as a whole.
+#[test]
+fn of_a_huge_message_the_beginning_is_kept_and_the_next_has_its_effect() {
+    let mut rig = Rig::start("quarantine-cut");
+    let head = r#"{"event_type": "port.delete.end", "publisher_id": "network.evil", "payload": {"x": ""#;
+    let body = [head, &"x".repeat(17 << 20), "\"}}"].concat().into_bytes();
+    let (bytes, digest) = (body.len(), BodyDigest::of(&body));
+    let routing_key = "notifications.info".into();
+    rig.publisher.raw(&Raw { exchange: "neutron".into(), routing_key, body, ..Raw::default() });
+    rig.publish([(1, 1)]);
+    wait_until(SOON, "the effect of the event behind it", || rig.sink.requests().len() == 1);
+    is_kept(&rig, 1);
+    let (code, shown, failed) = rig.ask(&["quarantine", "show", "1"]);
+    assert_eq!(code, Some(0), "{failed}");
+    for part in [
+        format!("the body has {bytes} bytes; the limit is 4194304 (option max_body)"),
+        format!("{bytes} bytes, digest {digest}, of which the first 65536 are kept"),
+        "network.evil".to_owned(),
+    ] {
+        assert!(shown.contains(&part), "{part}: {shown}");
+    }
+    let (code, _, failed) = rig.ask(&["quarantine", "export", "1", "-o", "body"]);
+    assert!(code == Some(1) && failed.contains("these are the first 65536"), "{failed}");
+    assert_eq!(std::fs::metadata(rig.home.path().join("body")).unwrap().len(), 65536);
+    let (code, told, _) = rig.ask(&["quarantine", "retry", "1"]);
+    assert!(code == Some(1) && told.contains("only the beginning"), "{told}");
 }
