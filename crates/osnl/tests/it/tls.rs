@@ -3,10 +3,13 @@
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use osnl::action::ErrorClass;
 use osnl::action::http::{HttpOptions, Verification};
 use osnl_testkit::{Authority, Certificate, Identity, OldServer, Protocols, TlsSink};
+use osnl_tls::CommonName;
+use rustls::pki_types::{ServerName, UnixTime};
 
 use crate::http::{Attempts, environment};
 
@@ -138,6 +141,24 @@ fn a_name_in_the_cn_is_held_to_the_constraints_of_its_issuer() {
     check("excluded;DNS:localhost", false);
     check("permitted;DNS:localhost", true);
     check("permitted;IP:10.0.0.0/255.0.0.0", true);
+}
+
+/// Under a CA file that the configuration names, not under the system's store (issue 15, F9).
+#[test]
+fn a_name_in_the_cn_counts_only_under_a_configured_ca() {
+    let authority = Authority::new();
+    let certificate = authority.issue(&Identity::CommonName("localhost"));
+    let chain = osnl_tls::certificates_from(&[certificate.file().to_owned()]).unwrap();
+    let check = |common_name: CommonName, expected: bool| {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let authorities = osnl_tls::certificates_from(&[authority.file()]).unwrap();
+        let verifier = osnl_tls::checked(authorities, common_name, &provider).unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let verdict = verifier.verify_server_cert(&chain[0], &chain[1..], &name, &[], UnixTime::now());
+        assert_eq!(verdict.is_ok(), expected, "{common_name:?}: {verdict:?}");
+    };
+    check(CommonName::Counts, true);
+    check(CommonName::Ignored, false);
 }
 
 #[test]
