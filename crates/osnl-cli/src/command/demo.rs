@@ -1,20 +1,21 @@
 //! `osnl demo`: the life of a small cloud through the real parts, told as it happens.
 //!
-//! Real are the listeners, the rules, the journal, the delivery loop with its retries, and the action
-//! `k2hr3` with its HTTP client; with `--transport-url` the broker too. Stood in for are the services, by
-//! recorded notifications with other names in them (`cloud.rs`), K2HR3, by a server on 127.0.0.1
-//! (`stand_in.rs`), and else the broker, by the in-process one. Three voices tell what happens, each from
-//! where it is known:
+//! Real are the listeners, the rules, the journal, the delivery loop with its retries, and the action with its HTTP
+//! client; with `--transport-url` the broker too. Stood in for are the services, by recorded notifications with
+//! other names in them (`cloud.rs`), the target, by a server on 127.0.0.1 (`stand_in.rs`), and else the broker, by
+//! the in-process one. `scenario.rs` has the configuration and the target of a scenario. Three voices tell what
+//! happens, each from where it is known:
 //!
 //! | file | tells |
 //! | --- | --- |
 //! | `narrated.rs` | what a rule says to a message, and when the message is acknowledged |
-//! | `stand_in.rs` | each request, and what K2HR3 would answer |
+//! | `stand_in.rs` | each request, and what the target would answer |
 //! | `events.rs` | the library's own log events: bindings, retries, outcomes, what cannot be read |
 //!
-//! On a terminal it is a live screen (`screen.rs`), else lines (`voice.rs`). With the same `--seed`, `--count`
-//! and `--fail` the events and the failures are the same; where no rate is asked for and stdout is no
-//! terminal, each event waits for the one before, and the lines too are the same but for port and times.
+//! On a terminal it is a live screen (`screen.rs`), else lines (`voice.rs`); both keep what osnl does apart from what
+//! the stand-ins do. With the same `--seed`, `--count` and `--fail` the events and the failures are the same; where
+//! no rate is asked for and stdout is no terminal, each event waits for the one before, and the lines too are the
+//! same but for port and times.
 //!
 //! Exit status: 0 when everything ended as it must, 1 when not, 130 after a signal.
 
@@ -28,6 +29,8 @@ mod oss;
 mod parts;
 mod play;
 mod recording;
+mod requests;
+mod scenario;
 mod screen;
 mod stand_in;
 mod story;
@@ -56,8 +59,9 @@ use self::cloud::Cloud;
 use self::parts::{Assembly, Parts};
 use self::play::{Pace, Play};
 use self::recording::Recording;
+use self::scenario::Scenario;
 use self::screen::{Picture, Screen};
-use self::stand_in::{Host, StandIn};
+use self::stand_in::{Host, Hosts, StandIn};
 use self::story::Story;
 use self::summary::{End, Figures, Summary};
 use self::voice::{Tone, Voice};
@@ -76,7 +80,8 @@ const FAULTS: u64 = 0x6661_756c_7473;
 #[expect(clippy::print_stderr, reason = "what keeps the demo from starting; there is no log")]
 pub(crate) fn run(args: &DemoArgs) -> Exit {
     let told = match args.scenario {
-        DemoScenario::K2hr3 => app::block_on(Box::pin(tell(args))),
+        DemoScenario::Webhook => app::block_on(Box::pin(tell(args, Scenario::Webhook))),
+        DemoScenario::K2hr3 => app::block_on(Box::pin(tell(args, Scenario::K2hr3))),
         DemoScenario::Oss => app::block_on(Box::pin(oss::tell(args))),
     };
     let told = told.map_err(anyhow::Error::from).and_then(|told| told);
@@ -86,7 +91,7 @@ pub(crate) fn run(args: &DemoArgs) -> Exit {
     })
 }
 
-async fn tell(args: &DemoArgs) -> anyhow::Result<Exit> {
+async fn tell(args: &DemoArgs, scenario: Scenario) -> anyhow::Result<Exit> {
     let terminal = std::io::stdout().is_terminal();
     let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let colour = crate::terminal::coloured() || (args.screen.is_some() && !no_colour);
@@ -111,7 +116,7 @@ async fn tell(args: &DemoArgs) -> anyhow::Result<Exit> {
     let broker = Broker::open(url, &cloud.exchanges()).await?;
     let story = Arc::new(Story::new(voice));
     events::start(&story);
-    let (played, queues) = match Demo::new(args, cloud, &broker, story.clone()).await {
+    let (played, queues) = match Demo::new(scenario, args, cloud, &broker, story.clone()).await {
         Ok(demo) => {
             let queues = demo.assembled.queues.clone();
             (demo.run(args, pace, screen.as_ref()).await, queues)
@@ -136,16 +141,18 @@ async fn tell(args: &DemoArgs) -> anyhow::Result<Exit> {
 
 /// Everything, before the first event.
 struct Demo<'a> {
+    scenario: Scenario,
     broker: &'a Broker,
     cloud: Cloud,
     story: Arc<Story>,
-    k2hr3: StandIn,
+    target: StandIn,
     counters: Arc<Counters>,
     assembled: Assembly,
 }
 
 impl<'a> Demo<'a> {
     async fn new(
+        scenario: Scenario,
         args: &DemoArgs,
         cloud: Cloud,
         broker: &'a Broker,
@@ -157,21 +164,21 @@ impl<'a> Demo<'a> {
             (server.cuk.clone(), Host { name: server.name.clone(), addresses: server.addresses() })
         });
         let fails = (args.fail, args.seed ^ FAULTS);
-        let k2hr3 = StandIn::start(hosts.collect(), fails, &story, &tasks).await?;
-        introduce(&story, &k2hr3, broker, args);
+        let target = StandIn::start(scenario, hosts.collect(), fails, &story, &tasks).await?;
+        introduce(scenario, &story, &target, broker, args);
         let counters = Arc::new(Counters::default());
         let parts = Parts { broker, story: &story, tasks: &tasks, counters: &counters };
-        let assembled = parts.assemble(k2hr3.url())?;
-        Ok(Self { broker, cloud, story, k2hr3, counters, assembled })
+        let assembled = parts.assemble(scenario, target.url())?;
+        Ok(Self { scenario, broker, cloud, story, target, counters, assembled })
     }
 
     /// Runs it to its end; what still waits in queues is not known yet.
     async fn run(self, args: &DemoArgs, pace: Pace, screen: Option<&Screen>) -> anyhow::Result<Summary> {
-        let Self { broker, cloud, story, k2hr3, counters, assembled } = self;
+        let Self { scenario, broker, cloud, story, target, counters, assembled } = self;
         let Assembly { daemon, mut listening, breaker, routes, queues: _ } = assembled;
-        let expected = k2hr3.hosts().into_iter().map(|(cuk, host)| (cuk, host.addresses)).collect();
-        let (story, k2hr3) = (&*story, &k2hr3);
-        let mut play = Play { cloud, broker, routes: &routes, k2hr3, story, expected };
+        let expected = target.hosts().into_iter().map(|(cuk, host)| (cuk, host.addresses)).collect();
+        let (story, target) = (&*story, &target);
+        let mut play = Play { cloud, broker, routes: &routes, scenario, target, story, expected };
 
         let shutdown = Shutdown::new();
         let mut begin = Instant::now();
@@ -210,6 +217,7 @@ impl<'a> Demo<'a> {
         };
         let since = Instant::now();
         let picture = || Picture {
+            target: scenario.target(),
             seed: args.seed,
             events: args.count.into(),
             elapsed: since.elapsed(),
@@ -218,10 +226,10 @@ impl<'a> Demo<'a> {
                 Broker::Real(_) => "RabbitMQ",
             },
             figures: figures(story, &counters),
-            failing: k2hr3.failing(),
+            failing: target.failing(),
             held: *breaker.borrow() != BreakerState::Closed,
-            hosts: k2hr3.hosts(),
-            gone: k2hr3.gone(),
+            hosts: target.hosts(),
+            gone: target.gone(),
         };
         let running = Box::pin(async { tokio::join!(draining, telling) });
         let (ended, end) = match screen {
@@ -232,20 +240,27 @@ impl<'a> Demo<'a> {
         let drained = ended.context("a listener could not go on")? == Ended::Drained;
 
         let figures = figures(story, &counters);
-        let left: BTreeMap<String, Vec<String>> =
-            k2hr3.hosts().into_iter().map(|(cuk, host)| (cuk, host.addresses)).collect();
+        let right = is_right(scenario, &target.hosts(), &play.expected);
         Ok(Summary {
+            scenario,
             end,
-            ok: drained && end == End::EverythingSettled && figures.add_up() && left == play.expected,
+            ok: drained && end == End::EverythingSettled && figures.add_up() && right,
             seed: args.seed,
             took,
             figures,
             waiting: 0,
-            before: k2hr3.at_first(),
-            registered: k2hr3.registered(),
-            after: k2hr3.size(),
+            before: target.at_first(),
+            registered: target.registered(),
+            after: target.size(),
         })
     }
+}
+
+/// Whether the target holds the expected addresses, by the server's id. The inventory knows an address only from the
+/// event of a new server, so its hosts are compared.
+fn is_right(scenario: Scenario, hosts: &Hosts, expected: &BTreeMap<String, Vec<String>>) -> bool {
+    let same = |(id, host): (&String, &Host)| expected.get(id) == Some(&host.addresses);
+    hosts.keys().eq(expected.keys()) && (!scenario.has_registration() || hosts.iter().all(same))
 }
 
 /// The signals that end the demo. SIGHUP is one: the terminal has gone.
@@ -286,20 +301,19 @@ fn figures(story: &Story, counters: &Counters) -> Figures {
     }
 }
 
-fn introduce(story: &Story, k2hr3: &StandIn, broker: &Broker, args: &DemoArgs) {
+fn introduce(scenario: Scenario, story: &Story, target: &StandIn, broker: &Broker, args: &DemoArgs) {
     story.text(&format!(
-        "{} notifications of a small cloud go through the real parts of osnl; the hosts they report as deleted\n\
-         must leave the roles of K2HR3. The cloud speaks in recorded notifications, K2HR3 is a stand-in, the\n\
-         broker is {}.",
+        "{}\n{} of them go through the real parts of osnl. The target is a stand-in, the broker is {}.",
+        scenario.introduction(),
         args.count,
         broker.describe()
     ));
-    story.heading("K2HR3 (a stand-in)");
-    story.line(None, "listens", Tone::Plain, &format!("at {}", k2hr3.url()));
-    let mut hosts: Vec<String> = k2hr3
+    story.heading(&format!("The target: {} (a stand-in)", scenario.target()));
+    story.line(None, "is at", Tone::Plain, target.url());
+    let mut hosts: Vec<String> = target
         .hosts()
         .iter()
-        .map(|(cuk, host)| format!("{} ({cuk}) at {}", host.name, host.addresses.join(", ")))
+        .map(|(id, host)| format!("{} ({id}) at {}", host.name, host.addresses.join(", ")))
         .collect();
     hosts.sort();
     hosts.iter().for_each(|host| story.line(None, "holds", Tone::Plain, host));
@@ -310,5 +324,5 @@ fn introduce(story: &Story, k2hr3: &StandIn, broker: &Broker, args: &DemoArgs) {
         n => format!("request {n}, {}, ... each {HOW}", n.saturating_mul(2)),
     };
     story.line(None, "fails", Tone::Plain, &fails);
-    story.heading("The listeners, as three k2hr3_osnl.conf would have them");
+    story.heading(scenario.configuration());
 }

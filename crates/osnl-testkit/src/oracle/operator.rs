@@ -122,8 +122,10 @@ fn retry(at: usize, daemon: &Daemon, chance: &mut fastrand::Rng, done: &mut Oper
         return;
     }
     done.retried.extend(ids.iter().filter_map(|id| Some((at, number(id)?))));
-    let words: Vec<&str> =
-        ["deliveries", "retry"].into_iter().chain(ids.iter().map(String::as_str)).collect();
+    // Where a later delivery of the resource has ended, only the flag lets an operator repeat an older one.
+    let flag = chance.bool().then_some("--out-of-order");
+    let words = ["deliveries", "retry"].into_iter().chain(flag).chain(ids.iter().map(String::as_str));
+    let words: Vec<&str> = words.collect();
     done.note("retry", &daemon.ask(&words));
 }
 

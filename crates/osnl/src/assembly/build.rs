@@ -10,6 +10,7 @@ use osnl_transport::BoxFuture;
 use super::error::BuildError;
 use super::orphans::follow_releases;
 use super::parts::{Parts, Transports, real};
+use crate::action::Action;
 use crate::action::driver::{BuildContext, Logins};
 use crate::action::http::HttpOptions;
 use crate::control::{ControlHandler, ControlSocket, Store};
@@ -234,6 +235,16 @@ impl ListenerConf {
 }
 
 impl ActionConf {
+    /// Builds the action alone, calling out as `http` says, without enrichments. Nothing is connected; files that
+    /// it writes are opened.
+    ///
+    /// # Errors
+    /// See [`BuildError`].
+    pub fn open(&self, http: &HttpOptions) -> Result<Arc<dyn Action>, BuildError> {
+        let logins = Logins::default();
+        Ok(self.driver.conf().action(&BuildContext { name: &self.name, http, logins: &logins })?)
+    }
+
     /// Builds the parts that its attempts are made with.
     pub(super) fn setup(&self, parts: &Parts) -> Result<Setup, BuildError> {
         let action = self.driver.conf().action(&BuildContext {

@@ -8,15 +8,17 @@ use crate::terminal::Size;
 
 /// The flags of `osnl demo`.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  osnl demo\n  osnl demo --count 1000 --rate 200 --fail 2\n  \
+#[command(
+    after_help = "Examples:\n  osnl demo\n  osnl demo --scenario k2hr3\n  osnl demo --count 1000 --rate 200 --fail 2\n  \
                         osnl demo --format json | tail -n 1\n  \
-                        osnl demo --transport-url rabbit://guest:guest@127.0.0.1:5672/")]
+                        osnl demo --transport-url rabbit://guest:guest@127.0.0.1:5672/"
+)]
 pub(crate) struct DemoArgs {
-    /// Which scenario: k2hr3 or oss
+    /// The scenario: webhook, k2hr3, or oss
     #[arg(
         long,
         value_enum,
-        default_value_t = DemoScenario::K2hr3,
+        default_value_t = DemoScenario::Webhook,
         value_name = "SCENARIO",
         hide_possible_values = true
     )]
@@ -24,22 +26,22 @@ pub(crate) struct DemoArgs {
     /// Number of events
     #[arg(long, default_value_t = 60, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) count: u32,
-    /// Events a second [default: on a terminal all within five seconds]
+    /// Events per second [default: on a terminal, all within five seconds]
     #[arg(long, value_name = "N", value_parser = rate)]
     pub(crate) rate: Option<f64>,
-    /// Every how many requests the target fails once; 0 for never
+    /// Let every Nth request to the target fail once; 0 for none
     #[arg(long, default_value_t = 3, value_name = "N")]
     pub(crate) fail: u32,
-    /// The same number is the same run
+    /// Select the events and failures; the same seed gives the same run
     #[arg(long, default_value_t = 4, value_name = "N")]
     pub(crate) seed: u64,
-    /// text: a live screen on a terminal, else lines; json: an object a line
+    /// text: a live screen on a terminal, otherwise lines; json: one object per line
     #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
     pub(crate) format: Format,
-    /// A real broker; what is made there is osnl-demo-*, and removed again
+    /// Use a real broker; its exchanges and queues, osnl-demo-*, are removed at the end
     #[arg(long, value_name = "URL", value_parser = secret)]
     pub(crate) transport_url: Option<Secret>,
-    /// A live screen of this size, whatever stdout is: for pictures
+    /// Draw a live screen of this size even without a terminal
     #[arg(long, value_name = "COLUMNSxLINES", hide = true)]
     pub(crate) screen: Option<Size>,
 }
@@ -47,6 +49,7 @@ pub(crate) struct DemoArgs {
 /// The scenario of `osnl demo`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DemoScenario {
+    Webhook,
     K2hr3,
     Oss,
 }

@@ -78,15 +78,15 @@ impl Board {
 fn verdict(label: &str) -> Option<(&'static str, Tone)> {
     Some(match label {
         "is" => ("", Tone::Dim),
-        "unrouted" => ("not for us", Tone::Dim),
+        "unrouted" => ("no queue", Tone::Dim),
         "no match" => ("no match", Tone::Dim),
         "match" => ("match", Tone::Strong),
         "request" => ("request", Tone::Strong),
-        "retry" => ("tries again", Tone::Bad),
+        "retry" => ("retrying", Tone::Bad),
         "held" | "waits" => ("held", Tone::Bad),
-        "done" => ("done", Tone::Good),
-        "unreadable" => ("set aside", Tone::Bad),
-        "unsettled" => ("goes back", Tone::Bad),
+        "done" => ("delivered", Tone::Good),
+        "unreadable" => ("quarantined", Tone::Bad),
+        "unsettled" => ("returned", Tone::Bad),
         _ => return None,
     })
 }
@@ -94,7 +94,7 @@ fn verdict(label: &str) -> Option<(&'static str, Tone)> {
 /// Returns the part of a text that fits a row; `None` where the label says it better.
 fn brief<'a>(label: &str, text: &'a str) -> Option<&'a str> {
     match label {
-        // What it is says more than that nobody listens to it.
+        // The note says more than that no queue is bound to it.
         "unrouted" => None,
         // The answer says it in fewer words than the log.
         "done" if text.starts_with("delivered ") => None,
@@ -138,10 +138,10 @@ mod tests {
             (("match", "rule x"), ("match", "rule x", false)),
             (("request", "DELETE /"), ("request", "DELETE /", false)),
             (("answer", "503"), ("request", "503", false)),
-            (("retry", "503; again"), ("tries again", "503; again", false)),
-            (("answer", "204: forgets x"), ("tries again", "204: forgets x", false)),
-            (("done", "delivered DELETE"), ("done", "204: forgets x", false)),
-            (("settled", "acknowledged"), ("done", "204: forgets x", true)),
+            (("retry", "503; again"), ("retrying", "503; again", false)),
+            (("answer", "204: forgets x"), ("retrying", "204: forgets x", false)),
+            (("done", "delivered DELETE"), ("delivered", "204: forgets x", false)),
+            (("settled", "acknowledged"), ("delivered", "204: forgets x", true)),
         ] {
             lines.push(line);
             let (verdict, why, settled) = row(&lines);

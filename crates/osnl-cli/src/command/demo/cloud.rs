@@ -1,4 +1,4 @@
-//! A small cloud's life: servers and ports come and go, and much happens that K2HR3 need not know.
+//! A small cloud's life: servers and ports are created and deleted, and much happens that the target need not know.
 //!
 //! The cloud is a deck of little scenes, shuffled by a seed: the same seed gives the same events for ever. Two
 //! or three scenes play at once, so their events mix as they do on a real broker. A server tells of its end in
@@ -60,11 +60,11 @@ struct Port {
     mac: String,
 }
 
-/// The effect of an event on the roles of K2HR3.
+/// The effect of an event on the target's list of hosts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
     None,
-    /// The server has registered itself, now with these addresses too.
+    /// The server runs, now with these addresses too; with K2HR3 it registers itself.
     Registers {
         server: String,
         cuk: String,
@@ -74,6 +74,8 @@ pub(super) enum Effect {
     Forgets {
         cuk: String,
         addresses: Vec<String>,
+        /// Whether the server itself is deleted.
+        whole: bool,
     },
 }
 
@@ -167,14 +169,14 @@ impl Cloud {
         let mut steps = VecDeque::new();
         if server.legacy {
             steps.push_back(("server-updated", server.names(0), Effect::None));
-            steps.push_back(("server-deleted-legacy", server.names(0), server.forgets(&server.ports)));
+            steps.push_back(("server-deleted-legacy", server.names(0), server.forgets(&server.ports, true)));
         } else {
             for (number, port) in server.ports.iter().enumerate() {
                 steps.push_back(("port-goes", server.names(number), Effect::None));
-                let forgets = server.forgets(std::slice::from_ref(port));
+                let forgets = server.forgets(std::slice::from_ref(port), false);
                 steps.push_back(("port-deleted", server.names(number), forgets));
             }
-            steps.push_back(("server-deleted", server.names(0), server.forgets(&server.ports)));
+            steps.push_back(("server-deleted", server.names(0), server.forgets(&server.ports, true)));
         }
         Scene { steps, then: None }
     }
@@ -252,9 +254,9 @@ impl Server {
         Effect::Registers { server: self.name.clone(), cuk: self.cuk.clone(), addresses: self.addresses() }
     }
 
-    fn forgets(&self, ports: &[Port]) -> Effect {
+    fn forgets(&self, ports: &[Port], whole: bool) -> Effect {
         let addresses = ports.iter().map(|port| port.address.clone()).collect();
-        Effect::Forgets { cuk: self.cuk.clone(), addresses }
+        Effect::Forgets { cuk: self.cuk.clone(), addresses, whole }
     }
 }
 

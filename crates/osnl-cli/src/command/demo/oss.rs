@@ -48,9 +48,9 @@ pub(super) async fn tell(args: &DemoArgs) -> anyhow::Result<Exit> {
     };
     let story = Arc::new(Story::new(voice));
     let target = Target::start(args.fail, story.clone()).await?;
-    story.heading("oss_watcher: who has which address");
+    story.heading("oss_watcher: the addresses of instances");
     story.text(&format!(
-        "The document's own example file, with the target at {} and a stand-in for the broker.",
+        "The example file of oss_watcher's document; the target, at {}, and the broker are stand-ins.",
         target.url()
     ));
     // There is no cloud to ask, and events tell enough.
@@ -87,13 +87,15 @@ pub(super) async fn tell(args: &DemoArgs) -> anyhow::Result<Exit> {
     let held = target.held();
     story.heading("Summary");
     story.text(&format!(
-        "{} requests, {} of them failed once and were repeated.",
+        "{} requests delivered; {} attempts failed, all retried and delivered.",
         target.answered(),
         target.failed()
     ));
     let ok = all && held.is_empty();
     let (tone, verdict) = match ok {
-        true => (Tone::Good, "Every address that came has gone, and the target was told of each.".to_owned()),
+        true => {
+            (Tone::Good, "The target received each address and its release. Nothing was lost.".to_owned())
+        }
         false => (Tone::Bad, format!("The target still holds {held:?}.")),
     };
     story.line(None, "end", tone, &verdict);
@@ -127,7 +129,7 @@ async fn play(broker: &MemoryBroker, counters: &Counters, story: &Story) -> anyh
             tokio::time::sleep(SOON).await;
         }
         if counters.delivered.get() == before {
-            story.line(Some(number), "done", Tone::Dim, "nobody has to hear of it; it is remembered");
+            story.line(Some(number), "done", Tone::Dim, "no request is needed; osnl remembers it");
         }
     }
     Ok(counters.dead.get() == 0)

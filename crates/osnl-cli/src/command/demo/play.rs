@@ -1,4 +1,4 @@
-//! Event after event to the broker: at a rate, or each when the one before was looked at.
+//! Publishes the events: at a rate, or each when the one before was looked at.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::broker::Broker;
 use super::cloud::{Cloud, Effect};
 use super::parts::Routes;
+use super::scenario::Scenario;
 use super::stand_in::StandIn;
 use super::story::Story;
 use super::voice::Tone;
@@ -32,9 +33,10 @@ pub(super) struct Play<'a> {
     pub(super) cloud: Cloud,
     pub(super) broker: &'a Broker,
     pub(super) routes: &'a Routes,
-    pub(super) k2hr3: &'a StandIn,
+    pub(super) scenario: Scenario,
+    pub(super) target: &'a StandIn,
     pub(super) story: &'a Story,
-    /// The addresses that K2HR3 must have at the end, by `cuk`.
+    /// The addresses that the target must have at the end, by the server's id.
     pub(super) expected: BTreeMap<String, Vec<String>>,
 }
 
@@ -75,13 +77,20 @@ impl Play<'_> {
     }
 
     fn take_effect(&mut self, effect: Effect) {
+        let registers = self.scenario.has_registration();
         match effect {
             Effect::None => {}
-            Effect::Registers { server, cuk, addresses } => {
-                self.k2hr3.register(&cuk, &server, &addresses);
+            Effect::Registers { server, cuk, addresses } if registers => {
+                self.target.register(&cuk, &server, &addresses);
                 self.expected.insert(cuk, addresses);
             }
-            Effect::Forgets { cuk, addresses } => {
+            Effect::Registers { cuk, addresses, .. } => {
+                self.expected.entry(cuk).or_insert(addresses);
+            }
+            Effect::Forgets { cuk, whole: true, .. } => {
+                self.expected.remove(&cuk);
+            }
+            Effect::Forgets { cuk, addresses, whole: false } if registers => {
                 if let Some(known) = self.expected.get_mut(&cuk) {
                     known.retain(|address| !addresses.contains(address));
                     if known.is_empty() {
@@ -89,6 +98,7 @@ impl Play<'_> {
                     }
                 }
             }
+            Effect::Forgets { .. } => {}
         }
     }
 }

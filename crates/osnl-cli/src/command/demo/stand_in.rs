@@ -1,16 +1,13 @@
-//! A stand-in for K2HR3's role API: `DELETE /v1/role?cuk=…&host=[…]`, answered as K2HR3 answers it.
+//! A stand-in for the target, on 127.0.0.1 only: keeps hosts and answers the requests of its [`Scenario`].
 //!
 //! | request | answer |
 //! | --- | --- |
-//! | a host's addresses, some of them, or (without `host`) all | 204, and they are forgotten |
-//! | an unknown host or address | 204, as from K2HR3: repeating is safe |
-//! | no `cuk` | 400 |
-//! | anything else | 404 |
+//! | a host that is, or all or some addresses of one that goes | 204; repeating is safe, as with K2HR3 |
+//! | no host named | 400 |
+//! | another route | 404 |
 //!
-//! Every Nth request fails once, in one of three ways that a seed chooses (`roles.rs`). Hosts register
-//! themselves here without HTTP: the demo is about their end.
-//!
-//! It speaks just enough HTTP/1.1 for requests without a body, on 127.0.0.1 only.
+//! Every Nth request fails once, in one of three ways that a seed chooses (`roles.rs`). The hosts of K2HR3 register
+//! themselves here without HTTP: that scenario is about their end.
 
 mod roles;
 
@@ -18,19 +15,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use percent_encoding::percent_decode_str;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::TaskTracker;
 
 use self::roles::{Fault, Roles};
 pub(super) use self::roles::{Host, Hosts};
+use super::requests::{Request, Requests};
+use super::scenario::{Scenario, Wanted};
 use super::story::Story;
 use super::voice::Tone;
 
-const PATH: &str = "/v1/role";
-/// Longer heads end the connection.
-const MAX_HEAD: usize = 16 * 1024;
 /// The delay of a late answer: longer than the demo's delivery waits for any.
 const LATE: Duration = Duration::from_secs(10);
 
@@ -42,6 +37,7 @@ pub(super) struct StandIn {
 }
 
 struct Server {
+    scenario: Scenario,
     story: Arc<Story>,
     fail: u32,
     roles: Mutex<Roles>,
@@ -61,16 +57,17 @@ impl StandIn {
     /// # Errors
     /// There is no free port.
     pub(super) async fn start(
+        scenario: Scenario,
         hosts: Hosts,
         (fail, seed): (u32, u64),
         story: &Arc<Story>,
         tasks: &TaskTracker,
     ) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("no free port on 127.0.0.1")?;
-        let url = format!("http://{}{PATH}", listener.local_addr()?);
+        let url = format!("http://{}{}", listener.local_addr()?, scenario.path());
         let roles = Roles::new(hosts, fail, seed);
         let at_first = roles.size();
-        let server = Arc::new(Server { story: story.clone(), fail, roles: Mutex::new(roles) });
+        let server = Arc::new(Server { scenario, story: story.clone(), fail, roles: Mutex::new(roles) });
         let (serving, connections) = (server.clone(), tasks.clone());
         tasks.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -81,7 +78,7 @@ impl StandIn {
         Ok(Self { url, at_first, server })
     }
 
-    /// The value of `api_url`.
+    /// The URL of its list of hosts.
     pub(super) fn url(&self) -> &str {
         &self.url
     }
@@ -117,7 +114,7 @@ impl StandIn {
             None,
             "registers",
             Tone::Plain,
-            &format!("{name} with K2HR3, at {}", addresses.join(", ")),
+            &format!("{name} at {}", addresses.join(", ")),
         );
         self.server.roles().register(cuk, name, addresses);
     }
@@ -129,73 +126,65 @@ impl StandIn {
 }
 
 impl Server {
-    /// Answers one request after the other, until the client closes or does not speak HTTP.
-    async fn serve(&self, mut stream: TcpStream) {
-        let mut buffer = Vec::new();
-        loop {
-            let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n") else {
-                match stream.read_buf(&mut buffer).await {
-                    Ok(1..) if buffer.len() <= MAX_HEAD => continue,
-                    Ok(_) | Err(_) => return,
-                }
-            };
-            let head: Vec<u8> = buffer.drain(..end + 4).collect();
-            let head = String::from_utf8_lossy(&head);
-            let mut words = head.lines().next().unwrap_or_default().split(' ');
-            let (Some(method), Some(target)) = (words.next(), words.next()) else { return };
-            let answer = self.answer(method, target);
-            match answer {
-                Answer::Fails(Fault::Reset) => return,
-                Answer::Fails(Fault::Late) => {
-                    // The client gives up and closes; nobody reads what would come after that.
-                    let _ = tokio::time::timeout(LATE, stream.read_buf(&mut buffer)).await;
-                    return;
-                }
-                Answer::NoContent
-                | Answer::BadRequest
-                | Answer::NotFound
-                | Answer::Fails(Fault::Unavailable) => {}
-            }
-            if stream.write_all(answer.bytes()).await.is_err() {
-                return;
-            }
+    /// Answers one request, and closes: on a connection that is kept, the client would repeat a request that was not
+    /// answered by itself, and no failure would be seen.
+    async fn serve(&self, stream: TcpStream) {
+        let mut requests = Requests::of(stream);
+        let Some(request) = requests.next().await else { return };
+        let answer = self.answer(&request);
+        if answer == Answer::Fails(Fault::Late) {
+            // The client gives up and closes before anything is sent.
+            let _ = tokio::time::timeout(LATE, requests.stream.read_u8()).await;
         }
+        let _ = requests.stream.write_all(answer.bytes()).await;
     }
 
-    fn answer(&self, method: &str, target: &str) -> Answer {
-        let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let parameter = |name: &str| {
-            let value = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))?;
-            Some(percent_decode_str(value).decode_utf8_lossy().into_owned())
+    fn answer(&self, request: &Request) -> Answer {
+        let (method, target) = request.line().unwrap_or_default();
+        let wanted = self.scenario.read(method, target, &request.body);
+        let number = match &wanted {
+            Some(Wanted::Put { id, .. } | Wanted::Delete { id, .. }) => self.story.under_way(id),
+            Some(Wanted::Incomplete) | None => None,
         };
-        let cuk = parameter("cuk").unwrap_or_default();
-        let number = self.story.under_way(&cuk);
-        self.story.line(number, "request", Tone::Plain, &format!("{method} {target}"));
-        let forget = || {
-            let forgotten = self.roles().forget(&cuk, parameter("host").as_deref());
-            if forgotten.is_empty() {
-                "nothing to forget".to_owned()
-            } else {
-                format!("forgets {}", forgotten.join(", "))
-            }
-        };
-        let (answer, effect) = if (method, path) != ("DELETE", PATH) {
-            (Answer::NotFound, "no such route".to_owned())
-        } else if cuk.is_empty() {
-            (Answer::BadRequest, "no cuk".to_owned())
-        } else {
-            let fault = self.roles().fault(target);
-            match fault {
-                None => (Answer::NoContent, forget()),
-                // Done, and nobody hears of it: the next attempt will find nothing to forget.
-                Some(Fault::Late) => (Answer::Fails(Fault::Late), forget()),
-                Some(fault @ (Fault::Unavailable | Fault::Reset)) => {
-                    (Answer::Fails(fault), format!("made to fail, once (--fail {})", self.fail))
+        let line = format!("{method} {target} {}", String::from_utf8_lossy(&request.body));
+        self.story.line(number, "request", Tone::Plain, line.trim_end());
+        let (answer, effect) = match wanted {
+            None => (Answer::NotFound, "no such route".to_owned()),
+            Some(Wanted::Incomplete) => (Answer::BadRequest, "no host".to_owned()),
+            Some(wanted) => {
+                let fault = self.roles().fault(&format!("{method} {target}"));
+                match fault {
+                    None => (Answer::NoContent, self.carry_out(wanted)),
+                    // Done, and the client does not learn it: the next attempt finds it done.
+                    Some(Fault::Late) => (Answer::Fails(Fault::Late), self.carry_out(wanted)),
+                    Some(fault @ (Fault::Unavailable | Fault::Reset)) => {
+                        (Answer::Fails(fault), format!("made to fail, once (--fail {})", self.fail))
+                    }
                 }
             }
         };
         self.story.line(number, "answer", Tone::Plain, &format!("{}: {effect}", answer.status()));
         answer
+    }
+
+    /// Does what is asked, and tells what changed.
+    fn carry_out(&self, wanted: Wanted) -> String {
+        match wanted {
+            Wanted::Put { id, name, addresses } => {
+                let known = self.roles().hosts().contains_key(&id);
+                self.roles().register(&id, &name, &addresses);
+                let verb = if known { "already lists" } else { "lists" };
+                format!("{verb} {name} at {}", addresses.join(", "))
+            }
+            Wanted::Delete { id, addresses } => {
+                let forgotten = self.roles().forget(&id, addresses.as_deref());
+                match forgotten.is_empty() {
+                    true => "nothing to remove".to_owned(),
+                    false => format!("removes {}", forgotten.join(", ")),
+                }
+            }
+            Wanted::Incomplete => "no host".to_owned(),
+        }
     }
 
     fn roles(&self) -> MutexGuard<'_, Roles> {
@@ -216,11 +205,11 @@ impl Answer {
     /// The whole answer. 204 has no length, the others have no body.
     fn bytes(self) -> &'static [u8] {
         match self {
-            Self::NoContent => b"HTTP/1.1 204 No Content\r\n\r\n",
-            Self::BadRequest => b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
-            Self::NotFound => b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+            Self::NoContent => b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n",
+            Self::BadRequest => b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
+            Self::NotFound => b"HTTP/1.1 404 Not Found\r\nConnection: close\r\nContent-Length: 0\r\n\r\n",
             Self::Fails(Fault::Unavailable) => {
-                b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"
+                b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
             }
             Self::Fails(Fault::Reset | Fault::Late) => b"",
         }

@@ -107,7 +107,7 @@ impl Story {
         });
         self.line(Some(number), "is", Tone::Dim, note);
         if listener.is_none() {
-            let why = "no queue of ours is bound to that: it never reaches osnl";
+            let why = "no queue of osnl is bound to it";
             self.line(Some(number), "unrouted", Tone::Dim, why);
         }
         number

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::scenario::Scenario;
 use super::voice::Tone;
 
 /// The end of the telling.
@@ -36,6 +37,7 @@ pub(super) struct Figures {
 /// See the [module](self).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Summary {
+    pub(super) scenario: Scenario,
     pub(super) end: End,
     /// Everything ended as it must.
     pub(super) ok: bool,
@@ -45,7 +47,7 @@ pub(super) struct Summary {
     pub(super) figures: Figures,
     /// Messages still in a queue of ours.
     pub(super) waiting: u64,
-    /// Hosts and their addresses in K2HR3, before and after; those that registered in between.
+    /// Hosts and their addresses at the target, before and after; those that were added in between.
     pub(super) before: (usize, usize),
     pub(super) registered: usize,
     pub(super) after: (usize, usize),
@@ -65,19 +67,20 @@ impl Figures {
 impl Summary {
     pub(super) fn lines(&self) -> Vec<String> {
         let figures = &self.figures;
+        let target = self.scenario.target();
         let mut lines: Vec<String> = [
-            (figures.published, "notifications published"),
-            (figures.received, "received by osnl; the others reached no queue of ours"),
-            (figures.unmatched, "matched no rule"),
-            (figures.matched, "matched a rule"),
-            (figures.unreadable, "unreadable, set aside"),
-            (figures.attempts, "attempts"),
-            (figures.failed, "of these failed"),
-            (figures.delivered, "delivered to K2HR3"),
-            (figures.nothing_to_do, "asked for nothing"),
-            (figures.dead, "dead letters"),
-            (figures.acknowledged, "acknowledged to the broker"),
-            (self.waiting, "still in a queue"),
+            (figures.published, "notifications published".to_owned()),
+            (figures.received, "received by osnl; no queue of osnl is bound to the others".to_owned()),
+            (figures.unmatched, "matched no rule".to_owned()),
+            (figures.matched, "matched a rule".to_owned()),
+            (figures.unreadable, "unreadable: quarantined".to_owned()),
+            (figures.delivered, format!("delivered to {target}")),
+            (figures.nothing_to_do, "needed no action".to_owned()),
+            (figures.dead, "dead letters".to_owned()),
+            (figures.attempts, "attempts".to_owned()),
+            (figures.failed, self.failures()),
+            (figures.acknowledged, "acknowledged to the broker".to_owned()),
+            (self.waiting, "still in a queue".to_owned()),
         ]
         .iter()
         .map(|(count, what)| format!("{count:>4}  {what}"))
@@ -91,28 +94,34 @@ impl Summary {
         ));
         let ((hosts, addresses), (hosts_after, addresses_after)) = (self.before, self.after);
         lines.push(format!(
-            "K2HR3 held {hosts} hosts with {addresses} addresses before, {} registered, {hosts_after} with {addresses_after} after.",
+            "Hosts at {target}: {hosts} with {addresses} addresses before, {} added, {hosts_after} with {addresses_after} after.",
             self.registered
         ));
         lines
     }
 
+    /// Describes the attempts that failed.
+    fn failures(&self) -> String {
+        match self.figures.dead {
+            0 if self.ok => "attempts failed, all retried and delivered".to_owned(),
+            _ => "attempts failed".to_owned(),
+        }
+    }
+
     /// The last line.
     pub(super) fn verdict(&self) -> (Tone, &'static str) {
         match self.end {
-            End::Interrupted => (Tone::Bad, "Interrupted; what was unfinished went back to the broker."),
-            End::EverythingSettled | End::Stuck if self.ok => {
-                (Tone::Good, "Everything ended as it must: every deletion reached K2HR3, nothing was lost.")
-            }
+            End::Interrupted => (Tone::Bad, "Interrupted. The broker has the unfinished messages again."),
+            End::EverythingSettled | End::Stuck if self.ok => (Tone::Good, self.scenario.success()),
             End::EverythingSettled | End::Stuck => {
-                (Tone::Bad, "Not everything ended as it must; please report this output.")
+                (Tone::Bad, "Not everything was delivered. Please report this output.")
             }
         }
     }
 
     pub(super) fn json(&self) -> Value {
         let figures = &self.figures;
-        json!({
+        let mut summary = json!({
             "ok": self.ok,
             "ended": match self.end {
                 End::EverythingSettled => "settled",
@@ -137,14 +146,20 @@ impl Summary {
                 "published": rounded(self.per_second(figures.published)),
                 "attempts": rounded(self.per_second(figures.attempts)),
             },
-            "k2hr3": {
+            "target": {
                 "hosts_before": self.before.0,
                 "addresses_before": self.before.1,
-                "registered": self.registered,
+                "added": self.registered,
                 "hosts_after": self.after.0,
                 "addresses_after": self.after.1,
             },
-        })
+        });
+        if self.scenario == Scenario::K2hr3 {
+            // The names before 0.1.0, kept until 1.0.
+            summary["k2hr3"] = summary["target"].clone();
+            summary["k2hr3"]["registered"] = self.registered.into();
+        }
+        summary
     }
 
     #[expect(clippy::cast_precision_loss, reason = "a rate for people")]

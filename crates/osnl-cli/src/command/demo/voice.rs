@@ -3,7 +3,7 @@
 //! | voice | when | what |
 //! | --- | --- | --- |
 //! | plain | stdout is no terminal, or one that cannot be drawn on | a line for each thing that happens |
-//! | JSON | `--format json` | the same, an object a line: `at` (seconds), `message` (its number), `what`, `text`; the last line is `{"summary": {…}}` |
+//! | JSON | `--format json` | the same, one object per line: `at` (seconds), `message` (its number), `by`, `what`, `text`; the last line is `{"summary": {…}}` |
 //! | board | stdout is a terminal | nothing is printed: the [`Board`] is kept for `screen.rs` |
 
 use std::io::Write as _;
@@ -42,11 +42,12 @@ impl Voice {
         match self {
             Self::Plain { .. } => {
                 let number = line.number.map(|number| format!("#{number}")).unwrap_or_default();
-                self.print(line.tone, &format!("{number:>4}  {:<11}{text}", line.label));
+                let by = actor(line.label);
+                self.print(line.tone, &format!("{number:>4}  {by:<7} {:<11}{text}", line.label));
             }
             Self::Json { since } => {
                 let at = (since.elapsed().as_secs_f64() * 1000.0).round() / 1000.0;
-                let mut object = json!({"at": at, "what": line.label, "text": text});
+                let mut object = json!({"at": at, "by": actor(line.label), "what": line.label, "text": text});
                 if let Some(number) = line.number {
                     object["message"] = number.into();
                 }
@@ -87,6 +88,16 @@ impl Voice {
             Self::Plain { colour: false } => write(text),
             Self::Json { .. } | Self::Board(_) => {}
         }
+    }
+}
+
+/// Names the part that does what a line tells: osnl, or a stand-in.
+fn actor(label: &str) -> &'static str {
+    match label {
+        "published" | "is" | "registers" => "cloud",
+        "unrouted" => "broker",
+        "is at" | "holds" | "fails" | "answer" => "target",
+        _ => "osnl",
     }
 }
 

@@ -1,21 +1,18 @@
-//! A stand-in for oss_watcher's target: keeps which addresses came and have not gone. Just enough HTTP/1.1 for POST,
-//! on
-//! 127.0.0.1 only.
+//! A stand-in for oss_watcher's target, on 127.0.0.1 only: keeps the addresses that it was sent and that were not
+//! released.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context as _;
 use serde_json::Value;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::TaskTracker;
 
+use super::super::requests::Requests;
 use super::super::story::Story;
 use super::super::voice::Tone;
-
-/// Longer requests end the connection.
-const MOST: usize = 64 * 1024;
 
 /// A server that answers as long as the runtime lives.
 pub(super) struct Target {
@@ -83,19 +80,11 @@ impl Server {
     }
 
     /// Answers one request after the other, until the client closes or does not speak HTTP.
-    async fn serve(&self, mut stream: TcpStream) {
-        let mut buffer = Vec::new();
-        loop {
-            let Some((head, body)) = whole(&buffer) else {
-                match stream.read_buf(&mut buffer).await {
-                    Ok(1..) if buffer.len() <= MOST => continue,
-                    Ok(_) | Err(_) => return,
-                }
-            };
-            let request = String::from_utf8_lossy(&buffer[..head]).into_owned();
-            let answer = self.answer(&request, &buffer[head..head + body]);
-            buffer.drain(..head + body);
-            if stream.write_all(answer.as_bytes()).await.is_err() {
+    async fn serve(&self, stream: TcpStream) {
+        let mut requests = Requests::of(stream);
+        while let Some(request) = requests.next().await {
+            let answer = self.answer(&request.head, &request.body);
+            if requests.stream.write_all(answer.as_bytes()).await.is_err() {
                 return;
             }
         }
@@ -124,12 +113,4 @@ impl Server {
         self.story.line(None, "answer", Tone::Good, &told);
         "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
     }
-}
-
-/// Returns the lengths of head and body of the first request, once all of it is there.
-fn whole(buffer: &[u8]) -> Option<(usize, usize)> {
-    let head = buffer.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
-    let text = String::from_utf8_lossy(&buffer[..head]).to_ascii_lowercase();
-    let length = text.lines().find_map(|line| line.strip_prefix("content-length: "))?.trim().parse().ok()?;
-    (buffer.len() >= head + length).then_some((head, length))
 }

@@ -1,4 +1,4 @@
-//! The lines of a screen, from counts, events and hosts. Pure.
+//! The lines of a screen, from counts, events and hosts: osnl above, the stand-ins below. Pure.
 
 use std::time::Duration;
 
@@ -10,6 +10,8 @@ use crate::terminal::{Size, Span, Tone, pad, paint};
 /// Everything on the screen but the events.
 #[derive(Clone, Debug)]
 pub(in super::super) struct Picture {
+    /// The name of the target.
+    pub(in super::super) target: &'static str,
     pub(in super::super) seed: u64,
     /// Events there will be.
     pub(in super::super) events: u64,
@@ -25,9 +27,9 @@ pub(in super::super) struct Picture {
     pub(in super::super) gone: Vec<String>,
 }
 
-/// Lines for the title and the flow, and for K2HR3; the events have the rest.
+/// Lines for the title and the flow, and for the stand-ins; the events have the rest.
 const ABOVE: usize = 8;
-const BELOW: usize = 6;
+const BELOW: usize = 7;
 const HOST_LINES: usize = 4;
 
 type Spans = Vec<Span>;
@@ -39,39 +41,23 @@ pub(super) fn lines(picture: &Picture, board: &Board, size: Size, colour: bool) 
     let skipped = board.rows().len().saturating_sub(room);
     lines.extend(board.rows().skip(skipped).map(row));
     lines.resize(ABOVE + room, Spans::new());
-    lines.extend(k2hr3(picture, size.width));
+    lines.extend(stand_ins(picture, size.width));
     lines.truncate(size.height);
     lines.into_iter().map(|spans| paint(&spans, size.width, colour)).collect()
 }
 
 fn head(picture: &Picture, board: &Board, width: usize) -> Vec<Spans> {
-    let Figures { published, elsewhere, received, unmatched, matched, unreadable, .. } = picture.figures;
-    let Figures { failed, delivered, nothing_to_do, acknowledged, .. } = picture.figures;
+    let Figures { received, unmatched, matched, unreadable, failed, delivered, .. } = picture.figures;
+    let Figures { nothing_to_do, acknowledged, .. } = picture.figures;
     let in_work = received.saturating_sub(acknowledged);
-    let waiting = board.rows().filter(|row| !row.settled && row.tone == Tone::Bad && row.number.is_some());
-    let waiting = waiting.count();
+    let retrying = board.rows().filter(|row| !row.settled && row.tone == Tone::Bad && row.number.is_some());
+    let retrying = retrying.count();
     let failures = if failed > 0 { Tone::Bad } else { Tone::Dim };
-    let columns: [(&str, [(Tone, String); 3]); 6] = [
-        (
-            "OpenStack",
-            [
-                (Tone::Strong, format!("{published} events")),
-                (Tone::Dim, format!("of {}", picture.events)),
-                (Tone::Plain, String::new()),
-            ],
-        ),
-        (
-            picture.broker,
-            [
-                (Tone::Plain, format!("{} for us", published - elsewhere)),
-                (Tone::Dim, format!("{elsewhere} others")),
-                (Tone::Plain, String::new()),
-            ],
-        ),
+    let columns: [(&str, [(Tone, String); 3]); 4] = [
         (
             "listener",
             [
-                (Tone::Plain, format!("{received} read")),
+                (Tone::Plain, format!("{received} received")),
                 (Tone::Dim, format!("{unreadable} unreadable")),
                 (Tone::Plain, String::new()),
             ],
@@ -87,17 +73,17 @@ fn head(picture: &Picture, board: &Board, width: usize) -> Vec<Spans> {
         (
             "journal",
             [
-                (Tone::Plain, format!("{in_work} in work")),
-                (if waiting > 0 { Tone::Bad } else { Tone::Dim }, format!("{waiting} waiting")),
-                (Tone::Dim, format!("{acknowledged} settled")),
+                (Tone::Plain, format!("{in_work} pending")),
+                (if retrying > 0 { Tone::Bad } else { Tone::Dim }, format!("{retrying} retrying")),
+                (Tone::Dim, format!("{acknowledged} acknowledged")),
             ],
         ),
         (
-            "K2HR3",
+            "delivery",
             [
                 (Tone::Good, format!("{delivered} delivered")),
-                (failures, format!("{failed} failed")),
-                (Tone::Dim, format!("{nothing_to_do} no need")),
+                (failures, format!("{failed} attempts retried")),
+                (Tone::Dim, format!("{nothing_to_do} needed no action")),
             ],
         ),
     ];
@@ -107,6 +93,7 @@ fn head(picture: &Picture, board: &Board, width: usize) -> Vec<Spans> {
     let mut lines = vec![
         vec![(Tone::Strong, pad(title, width.saturating_sub(clock.chars().count()))), (Tone::Dim, clock)],
         Spans::new(),
+        rule(" osnl ", width),
     ];
     let mut flow: Spans = vec![(Tone::Plain, " ".to_owned())];
     for (number, (name, _)) in columns.iter().enumerate() {
@@ -122,7 +109,6 @@ fn head(picture: &Picture, board: &Board, width: usize) -> Vec<Spans> {
         lines.push([(Tone::Plain, " ".to_owned())].into_iter().chain(cells).collect());
     }
     lines.push(Spans::new());
-    lines.push(rule(" what happens ", width));
     lines
 }
 
@@ -139,20 +125,25 @@ fn row(row: &Row) -> Spans {
     ]
 }
 
-fn k2hr3(picture: &Picture, width: usize) -> Vec<Spans> {
+fn stand_ins(picture: &Picture, width: usize) -> Vec<Spans> {
+    let Figures { published, elsewhere, .. } = picture.figures;
     let state = match (picture.held, picture.failing) {
-        (true, _) => (Tone::Bad, "held: osnl waits before it tries again".to_owned()),
+        (true, _) => (Tone::Bad, "fails; osnl holds its deliveries".to_owned()),
         (false, Some(failure)) => (Tone::Bad, format!("fails: {failure}")),
         (false, None) => (Tone::Good, "answers".to_owned()),
     };
-    let title = " K2HR3, a stand-in, ";
-    let rest = width.saturating_sub(4 + title.chars().count() + state.1.chars().count());
-    let mut lines = vec![vec![
-        (Tone::Dim, "───".to_owned()),
-        (Tone::Strong, title.to_owned()),
-        state,
-        (Tone::Dim, format!(" {}", "─".repeat(rest))),
-    ]];
+    let mut lines = vec![
+        rule(" stand-ins ", width),
+        vec![
+            (Tone::Plain, format!(" cloud: {published} events of {}; ", picture.events)),
+            (
+                Tone::Dim,
+                format!("{}: {} for osnl, {elsewhere} others; ", picture.broker, published - elsewhere),
+            ),
+            (Tone::Plain, format!("{}: ", picture.target)),
+            state,
+        ],
+    ];
     let mut hosts: Vec<String> = picture
         .hosts
         .values()
@@ -168,7 +159,7 @@ fn k2hr3(picture: &Picture, width: usize) -> Vec<Spans> {
     }
     let fits = picture.gone.len().saturating_sub(width / 12);
     let gone = picture.gone[fits..].join(" ");
-    lines.push(vec![(Tone::Dim, format!("   {:<10}{gone}", "forgotten"))]);
+    lines.push(vec![(Tone::Dim, format!("   {:<10}{gone}", "removed"))]);
     lines
 }
 
@@ -186,6 +177,7 @@ mod tests {
     fn picture() -> Picture {
         let host = Host { name: "web-1".to_owned(), addresses: vec!["10.0.0.11".to_owned()] };
         Picture {
+            target: "inventory",
             seed: 1,
             events: 60,
             elapsed: Duration::from_millis(3400),
@@ -226,8 +218,14 @@ mod tests {
                     assert!(line.chars().count() <= width && !line.contains('\x1b'), "{width}: {line}");
                 }
                 let text = lines.join("\n");
-                for part in ["41 events", "22 for us", "19 others", "2 failed", "web-1     10.0.0.11", "db-2"]
-                {
+                for part in [
+                    "41 events",
+                    "22 for osnl",
+                    "19 others",
+                    "2 attempts retried",
+                    "web-1     10.0.0.11",
+                    "db-2",
+                ] {
                     assert!(text.contains(part), "{part}:\n{text}");
                 }
                 let last = format!("#{rows} ");
@@ -237,9 +235,9 @@ mod tests {
     }
 
     #[test]
-    fn the_state_of_k2hr3_is_told() {
+    fn the_state_of_the_target_is_shown() {
         for (held, failing, expected) in
-            [(false, None, "answers"), (false, Some("503"), "fails: 503"), (true, Some("503"), "held")]
+            [(false, None, "answers"), (false, Some("503"), "fails: 503"), (true, Some("503"), "holds")]
         {
             let picture = Picture { held, failing, ..picture() };
             let lines = lines(&picture, &board(0), Size { width: 80, height: 24 }, false);

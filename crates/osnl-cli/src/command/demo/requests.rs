@@ -1,0 +1,58 @@
+//! Reads HTTP/1.1 requests from a client of this process: as much of the protocol as the stand-ins need.
+
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+
+/// Larger requests end the connection.
+const MOST: usize = 64 * 1024;
+
+/// A request.
+pub(super) struct Request {
+    /// The request line and the headers.
+    pub(super) head: String,
+    pub(super) body: Vec<u8>,
+}
+
+/// The requests of one connection.
+pub(super) struct Requests {
+    pub(super) stream: TcpStream,
+    buffer: Vec<u8>,
+}
+
+impl Requests {
+    pub(super) fn of(stream: TcpStream) -> Self {
+        Self { stream, buffer: Vec::new() }
+    }
+
+    /// The next one; `None` when the client has closed, or sends something else.
+    pub(super) async fn next(&mut self) -> Option<Request> {
+        loop {
+            if let Some((head, body)) = lengths(&self.buffer) {
+                let mut taken: Vec<u8> = self.buffer.drain(..head + body).collect();
+                let body = taken.split_off(head);
+                return Some(Request { head: String::from_utf8_lossy(&taken).into_owned(), body });
+            }
+            match self.stream.read_buf(&mut self.buffer).await {
+                Ok(1..) if self.buffer.len() <= MOST => {}
+                Ok(_) | Err(_) => return None,
+            }
+        }
+    }
+}
+
+impl Request {
+    /// Method and target.
+    pub(super) fn line(&self) -> Option<(&str, &str)> {
+        let mut words = self.head.lines().next()?.split(' ');
+        Some((words.next()?, words.next()?))
+    }
+}
+
+/// Returns the lengths of head and body of the first request, once all of it is there.
+fn lengths(buffer: &[u8]) -> Option<(usize, usize)> {
+    let head = buffer.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+    let text = String::from_utf8_lossy(&buffer[..head]).to_ascii_lowercase();
+    let length = text.lines().find_map(|line| line.strip_prefix("content-length: "));
+    let length = length.map_or(Some(0), |length| length.trim().parse().ok())?;
+    (buffer.len() >= head + length).then_some((head, length))
+}
