@@ -96,7 +96,8 @@ impl Settings {
 }
 
 /// Targets that begin so are our own; `k2hr3_osnl` and `oss_watcher` are the lines kept for their users.
-const OURS: [&str; 6] = ["osnl", "osnl_core", "osnl_transport", "osnl_model", "k2hr3_osnl", "oss_watcher"];
+const OURS: [&str; 7] =
+    ["osnl", "osnl_core", "osnl_journal", "osnl_transport", "osnl_model", "k2hr3_osnl", "oss_watcher"];
 
 /// At the end of the program what waits for stderr has this long to get there.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -240,6 +241,7 @@ mod tests {
             ("osnl", true),
             ("osnl::delivery", true),
             ("osnl_core::rule::guard", true),
+            ("osnl_journal::sqlite", true),
             ("osnl_transport::rabbit", true),
             ("k2hr3_osnl.endpoint", true),
             ("osnlx", false),

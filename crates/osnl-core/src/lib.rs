@@ -23,10 +23,13 @@
 
 pub mod attempt;
 pub mod ended;
+pub mod ends;
 pub mod event;
 pub mod fallback;
 pub mod metrics;
 pub mod moment;
 mod progress;
+pub mod quarantine;
 pub mod received;
 pub mod rule;
+pub mod shutdown;

@@ -23,7 +23,9 @@
 //! - [`k2hr3`] is what the replacement of k2hr3_osnl needs; `osnl_config` reads oslo.config's dialect.
 
 pub use notification_listener::{Endpoint, NotificationListener, NotificationResult};
-pub use osnl_core::{metrics, received, rule};
+pub use osnl_core::{ends, metrics, quarantine, received, rule, shutdown};
+pub use osnl_journal as journal;
+pub use osnl_journal::{in_hand, state_dir};
 pub use osnl_model::{NotificationFilter, Pattern, Priority, Target, TransportUrl};
 
 pub mod action;
@@ -33,25 +35,18 @@ pub mod control;
 pub mod daemon;
 pub mod delivery;
 mod drivers;
-pub mod ends;
 pub mod enrich;
 pub mod explain;
-mod files;
-pub mod in_hand;
 pub mod intake;
-pub mod journal;
 pub mod k2hr3;
 pub mod listener;
 pub mod native;
 pub mod notification_listener;
 pub mod notifier;
 pub mod oss;
-pub mod quarantine;
 pub mod replay;
 pub mod saved;
-pub mod shutdown;
 pub mod stamp;
-pub mod state_dir;
 mod transport_url;
 pub mod unmatched;
 pub mod versioned;

@@ -23,8 +23,7 @@ pub(super) fn of(event: &Event<'_>, now: &Zoned, style: Style) -> String {
     };
     let name = match event.metadata().target() {
         PROCESS if style == Style::K2hr3Osnl => "k2hr3_osnl".to_owned(),
-        // The crates below the library are parts of it in the log, under the names that monitoring knows.
-        target => target.replacen("osnl_core::", "osnl::", 1).replace("::", "."),
+        target => logger(target).replace("::", "."),
     };
     let at = event.metadata().line().unwrap_or(0);
     let mut text = Text::default();
@@ -36,6 +35,19 @@ pub(super) fn of(event: &Event<'_>, now: &Zoned, style: Style) -> String {
         return format!("{} {level} ({module}) {message}{fields}\n", now.strftime("%Y-%m-%d %H:%M:%S"));
     }
     format!("{} {level} {name}:{at} {message}{fields}\n", Stamp(now))
+}
+
+/// The crates below the library are parts of it in the log, under the names that monitoring knows.
+const PARTS: [(&str, &str); 3] =
+    [("osnl_core", "osnl"), ("osnl_journal::in_hand", "osnl::in_hand"), ("osnl_journal", "osnl::journal")];
+
+/// The name of a target's logger, in Rust's spelling.
+fn logger(target: &str) -> String {
+    let part = PARTS.iter().find_map(|(krate, name)| {
+        let rest = target.strip_prefix(krate)?;
+        (rest.is_empty() || rest.starts_with("::")).then(|| format!("{name}{rest}"))
+    });
+    part.unwrap_or_else(|| target.to_owned())
 }
 
 /// Python's `asctime`: local time, a comma before the milliseconds.
@@ -108,6 +120,9 @@ mod tests {
             tracing::info!(target: "osnl::app", "Starting");
             tracing::warn!(target: "osnl::listener", { queue.name = name, attempt }, "two\nlines\r\u{1b}]0;x\u{7} \u{202e}");
             tracing::error!(target: "k2hr3_osnl.endpoint", "no sent. {} error x", 1);
+            tracing::info!(target: "osnl_journal", "");
+            tracing::info!(target: "osnl_journal::in_hand", "");
+            tracing::info!(target: "osnl_journal::sqlite::prune", "");
             tracing::debug!(target: "osnl_core::x", id = "a\u{1b}[31m\u{2028}", "{{}}");
         });
         let text = text.lock().unwrap().clone();
@@ -125,6 +140,9 @@ mod tests {
                 "2026-11-20 06:41:49,007 INFO k2hr3_osnl:N Starting",
                 "2026-11-20 06:41:49,007 WARNING osnl.listener:N two\\nlines\\r\\x1b]0;x\\x07 \\u{202e} queue.name=\"a b\" attempt=2",
                 "2026-11-20 06:41:49,007 ERROR k2hr3_osnl.endpoint:N no sent. 1 error x",
+                "2026-11-20 06:41:49,007 INFO osnl.journal:N ",
+                "2026-11-20 06:41:49,007 INFO osnl.in_hand:N ",
+                "2026-11-20 06:41:49,007 INFO osnl.journal.sqlite.prune:N ",
                 "2026-11-20 06:41:49,007 DEBUG osnl.x:N {} id=a\\x1b[31m\\u{2028}",
             ]
         );

@@ -19,7 +19,7 @@ use super::Request;
 use super::refusal::{Code, Refusal};
 use crate::daemon::DaemonState;
 use crate::journal::memory::MemoryJournal;
-use crate::journal::sqlite::{Reader, SqliteJournal};
+use crate::journal::sqlite::{ReadResult, Reader, SqliteJournal};
 use crate::listener::Bindings;
 use crate::metrics::Counters;
 
@@ -138,7 +138,7 @@ impl ControlHandler {
     /// Looks into the file on a thread that may wait; `None` where there is no file.
     async fn read<T: Send + 'static>(
         &self,
-        look: impl FnOnce(&Reader) -> rusqlite::Result<T> + Send + 'static,
+        look: impl FnOnce(&Reader) -> ReadResult<T> + Send + 'static,
     ) -> Result<Option<T>, Refusal> {
         let path = match &self.store {
             Store::Sqlite(_, path) | Store::File(path) => path.clone(),

@@ -1,5 +1,7 @@
 //! The socket and the handler, with a daemon that has nothing to do.
 
+mod quarantine;
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};

@@ -23,10 +23,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use osnl_journal::files;
 use osnl_transport::{Binding, QueueSeen};
 use serde_json::{Value, json};
-
-use crate::files;
 
 const FORMAT: u64 = 1;
 

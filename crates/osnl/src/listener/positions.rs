@@ -12,10 +12,9 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+use osnl_journal::files;
 use osnl_transport::Resume;
 use serde_json::{Value, json};
-
-use crate::files;
 
 const FORMAT: u64 = 1;
 

@@ -3,17 +3,16 @@
 //! `journal.db.unmatched` is appended to, and becomes `journal.db.unmatched.1` when it is full: together they
 //! hold the ring and at most as much again. `journal.db.rules` is replaced as a whole.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
+use std::{fs, io};
 
 use jiff::Timestamp;
+pub(super) use osnl_journal::files::beside;
 use serde_json::{Value, json};
 
 use super::{Shared, Unmatched, line, locked};
-pub(super) use crate::files::beside;
 
 pub(super) fn current(journal: &Path) -> PathBuf {
     beside(journal, ".unmatched")

@@ -1,0 +1,156 @@
+//! Tasks and threads that end unexpectedly: one rule for all of them.
+//!
+//! A daemon without one of its parts looks well and does nothing. So a part that ends without having been told to, a
+//! panic above all, is reported here with its name. The daemon then ends with an error: unacknowledged messages stay
+//! with the broker, and the service manager starts the process again.
+//!
+//! | part | reported by |
+//! | --- | --- |
+//! | listener, delivery loop, handover, control socket | the daemon, which awaits them |
+//! | journal writer, checkpointer, the thread of the unmatched ring | [`Ends::thread`] |
+//! | what an action keeps running (plug-ins, timers) | `watched`, within the delivery loop that started it |
+//! | the thread that writes log lines to stderr | the binary, through `Daemon::watching` |
+//!
+//! Two kinds of code may panic without ending anything: templates and endpoints of library users, whose panic is the
+//! outcome of one event; and requests on the control socket, which must not be a way to end a daemon.
+
+use std::any::Any;
+use std::fmt;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use tokio::sync::watch;
+
+tokio::task_local! {
+    /// The place where tasks that an action spawns are reported: set around each delivery loop.
+    static CURRENT: Ends;
+}
+
+/// A part of a daemon that has ended although nothing told it to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnexpectedEnd {
+    /// The part: `listener neutron`, `journal`.
+    pub task: String,
+    /// The panic's message.
+    pub message: String,
+}
+
+impl fmt::Display for UnexpectedEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ended unexpectedly: {}", self.task, self.message)
+    }
+}
+
+/// Takes reports of unexpected ends; the first one counts. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Ends(Arc<watch::Sender<Option<UnexpectedEnd>>>);
+
+impl Default for Ends {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(None)))
+    }
+}
+
+impl Ends {
+    /// Reports an end, with the words of the panic.
+    pub fn report(&self, task: &str, message: impl Into<String>) {
+        let end = UnexpectedEnd { task: task.to_owned(), message: message.into() };
+        self.0.send_if_modified(|first| {
+            let is_first = first.is_none();
+            first.get_or_insert(end);
+            is_first
+        });
+    }
+
+    /// The first end that was reported, if there is one.
+    #[must_use]
+    pub fn reported(&self) -> Option<UnexpectedEnd> {
+        self.0.borrow().clone()
+    }
+
+    /// Waits for the first end.
+    pub async fn first(&self) -> UnexpectedEnd {
+        let mut ends = self.0.subscribe();
+        match ends.wait_for(Option::is_some).await.map(|end| end.clone()) {
+            Ok(Some(end)) => end,
+            // The sender is `self`'s.
+            Ok(None) | Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Runs the body of a thread; answers nothing if it has panicked, which is reported.
+    pub fn thread<T>(&self, task: &str, body: impl FnOnce() -> T) -> Option<T> {
+        caught(body).map_err(|message| self.report(task, message)).ok()
+    }
+
+    /// Runs a task, whose panic is reported.
+    async fn task(self, task: String, body: impl Future<Output = ()>) {
+        if let Err(panic) = AssertUnwindSafe(body).catch_unwind().await {
+            self.report(&task, message(&*panic));
+        }
+    }
+
+    /// Runs a future in which `watched` reports here.
+    pub async fn within<T>(self, body: impl Future<Output = T>) -> T {
+        CURRENT.scope(self, body).await
+    }
+}
+
+/// Runs a body; the error is the words of its panic. Nothing of what it has touched is to be used any more.
+pub fn caught<T>(body: impl FnOnce() -> T) -> Result<T, String> {
+    std::panic::catch_unwind(AssertUnwindSafe(body)).map_err(|panic| message(&*panic))
+}
+
+/// A task that an action spawns, to be reported where the delivery loop's ends are. Outside of a daemon, where nothing
+/// takes reports, its panic is left to the one that awaits it.
+pub fn watched(
+    task: impl FnOnce() -> String,
+    body: impl Future<Output = ()> + Send + 'static,
+) -> impl Future<Output = ()> + Send + 'static {
+    let ends = CURRENT.try_with(|ends| (ends.clone(), task())).ok();
+    async move {
+        match ends {
+            Some((ends, task)) => ends.task(task, body).await,
+            None => body.await,
+        }
+    }
+}
+
+/// The words of a panic.
+pub fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without words".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_util::task::TaskTracker;
+
+    use super::*;
+
+    #[test]
+    fn the_first_end_counts_with_its_words() {
+        let ends = Ends::default();
+        assert_eq!((ends.thread("t", || 7), ends.reported()), (Some(7), None));
+        let number = 4;
+        assert_eq!(ends.thread("one", || -> u8 { panic!("in {number}") }), None);
+        assert_eq!(ends.thread("two", || -> u8 { panic!("later") }), None);
+        let end = ends.first().now_or_never().unwrap();
+        assert_eq!(end.to_string(), "one ended unexpectedly: in 4");
+    }
+
+    #[tokio::test]
+    async fn a_task_of_an_action_is_reported_where_its_loop_is() {
+        let ends = Ends::default();
+        let spawned = async {
+            TaskTracker::new().spawn(watched(|| "plug-in p".to_owned(), async { panic!("odd") })).await
+        };
+        ends.clone().within(spawned).await.unwrap();
+        assert_eq!(ends.reported().unwrap().to_string(), "plug-in p ended unexpectedly: odd");
+        // Elsewhere it is the panic that it was.
+        let elsewhere = TaskTracker::new().spawn(watched(|| "x".to_owned(), async { panic!("odd") }));
+        assert!(elsewhere.await.unwrap_err().is_panic());
+    }
+}

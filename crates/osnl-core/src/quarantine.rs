@@ -1,0 +1,354 @@
+//! Messages that are kept unread: they cannot be read, exceed a budget, or were in hand when the process ended
+//! unexpectedly.
+//!
+//! Nothing here parses what it looks at. What is known of such a message is a [`Glimpse`], found by a scan that is linear in
+//! at most `LOOKED_AT` bytes and has no depth; what is shown of it is a [`preview`] without values. The message is stored
+//! as it was received ([`Stored`]): compressed if that is shorter, and of one that is still too large its first bytes.
+
+use std::io::{Read as _, Write as _};
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::read::ZlibDecoder;
+use flate2::write::ZlibEncoder;
+use osnl_transport::BodyBounds;
+
+use crate::received::Received;
+
+/// The longest body that is stored whole, as received; a longer one is not even compressed.
+pub const LONGEST_WHOLE: usize = BodyBounds::DEFAULT.whole;
+/// The largest size of a whole body when it is compressed.
+pub const LARGEST_STORED: usize = 4 << 20;
+/// The stored length of a longer body.
+pub const HEAD: usize = BodyBounds::HEAD;
+/// The length of a body's beginning that a glimpse searches.
+const LOOKED_AT: usize = 64 << 10;
+/// Bytes of a value that a glimpse takes.
+const LONGEST_VALUE: usize = 255;
+/// The length of a body's beginning that a preview searches.
+const PREVIEWED: usize = 2 << 10;
+
+/// The stored part of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// All of it, as it was received.
+    Whole,
+    /// All of it, compressed by zlib.
+    Compressed,
+    /// Its first [`HEAD`] bytes, compressed by zlib.
+    Head,
+}
+
+impl Extent {
+    /// As the journal's file has it.
+    #[must_use]
+    pub fn number(self) -> i64 {
+        match self {
+            Self::Whole => 0,
+            Self::Compressed => 1,
+            Self::Head => 2,
+        }
+    }
+
+    /// The extent of this number.
+    #[must_use]
+    pub fn of(number: i64) -> Option<Self> {
+        [Self::Whole, Self::Compressed, Self::Head].into_iter().find(|extent| extent.number() == number)
+    }
+
+    /// Whether the message can be had back as it was received.
+    #[must_use]
+    pub fn is_whole(self) -> bool {
+        match self {
+            Self::Whole | Self::Compressed => true,
+            Self::Head => false,
+        }
+    }
+}
+
+/// A body as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// The part of it that is stored.
+    pub extent: Extent,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl Stored {
+    /// Returns the stored form of a body.
+    #[must_use]
+    pub fn of(body: &[u8]) -> Self {
+        if body.len() <= LONGEST_WHOLE {
+            let bytes = deflated(body);
+            if bytes.len() < body.len() && bytes.len() <= LARGEST_STORED {
+                return Self { extent: Extent::Compressed, bytes };
+            }
+            if body.len() <= LARGEST_STORED {
+                return Self { extent: Extent::Whole, bytes: body.to_vec() };
+            }
+        }
+        Self::head(body)
+    }
+
+    /// Returns the stored form of a received body, of which perhaps only the beginning was kept.
+    #[must_use]
+    pub fn of_received(received: &Received) -> Self {
+        match received.noted.cut {
+            Some(_) => Self::head(&received.body),
+            None => Self::of(&received.body),
+        }
+    }
+
+    fn head(body: &[u8]) -> Self {
+        Self { extent: Extent::Head, bytes: deflated(&body[..HEAD.min(body.len())]) }
+    }
+
+    /// The bytes as they were received, or the first of them.
+    ///
+    /// # Errors
+    /// They are not what was stored.
+    pub fn read(self) -> std::io::Result<Bytes> {
+        match self.extent {
+            Extent::Whole => Ok(self.bytes.into()),
+            Extent::Compressed | Extent::Head => {
+                let mut body = Vec::new();
+                ZlibDecoder::new(&self.bytes[..]).take(LONGEST_WHOLE as u64).read_to_end(&mut body)?;
+                Ok(body.into())
+            }
+        }
+    }
+}
+
+fn deflated(body: &[u8]) -> Vec<u8> {
+    // The fastest: everything that is to be committed waits for it.
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::fast());
+    // A vector takes everything.
+    let _ = encoder.write_all(body);
+    encoder.finish().unwrap_or_default()
+}
+
+/// Says in the log that a message is kept unread: why, and where it came from.
+pub fn say(received: &Received, reason: &str) {
+    let glimpse = Glimpse::of(&received.body);
+    let shown = |text: &Option<String>| text.as_deref().unwrap_or("-").to_owned();
+    tracing::error!(
+        queue.name = &*received.origin.queue,
+        exchange.name = received.origin.exchange,
+        publisher.id = shown(&glimpse.publisher_id),
+        message.id = shown(&glimpse.message_id),
+        message.digest = %received.digest(),
+        message.bytes = received.bytes(),
+        message.redelivered = received.origin.redelivered,
+        reason = reason,
+        "message cannot be read; set aside",
+    );
+}
+
+/// The fields of a message that are visible without reading it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Glimpse {
+    /// `message_id`.
+    pub message_id: Option<String>,
+    /// `publisher_id`.
+    pub publisher_id: Option<String>,
+    /// `event_type`.
+    pub event_type: Option<String>,
+}
+
+impl Glimpse {
+    /// Looks at the first bytes of a body. What a publisher has put there on purpose is found as well: it is for people.
+    #[must_use]
+    pub fn of(body: &[u8]) -> Self {
+        let seen = &body[..LOOKED_AT.min(body.len())];
+        Self {
+            message_id: value(seen, b"message_id"),
+            publisher_id: value(seen, b"publisher_id"),
+            event_type: value(seen, b"event_type"),
+        }
+    }
+}
+
+/// The text behind the first `"key":`, whose quotes may be escaped: oslo.messaging has a message within a message.
+fn value(bytes: &[u8], key: &[u8]) -> Option<String> {
+    let mut from = 0;
+    while let Some(at) = find(&bytes[from..], key) {
+        let end = from + at + key.len();
+        from = end;
+        let mut rest = bytes[end..].iter().copied().enumerate().skip_while(|(_, b)| *b == b'\\');
+        if rest.next().map(|(_, b)| b) != Some(b'"') {
+            continue;
+        }
+        let mut rest = rest.skip_while(|(_, b)| b.is_ascii_whitespace());
+        if rest.next().map(|(_, b)| b) != Some(b':') {
+            continue;
+        }
+        let mut rest = rest.skip_while(|(_, b)| b.is_ascii_whitespace() || *b == b'\\');
+        let Some((quote, b'"')) = rest.next() else { continue };
+        let text = &bytes[end + quote + 1..];
+        let text = &text[..text.iter().position(|b| *b == b'"' || *b == b'\\').unwrap_or(text.len())];
+        let text = String::from_utf8_lossy(&text[..LONGEST_VALUE.min(text.len())]).into_owned();
+        return (!text.is_empty()).then_some(text);
+    }
+    None
+}
+
+fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    bytes.windows(wanted.len()).position(|window| window == wanted)
+}
+
+/// The beginning of a body for people: of JSON its names and its shape, every value masked, since nothing in it can be
+/// told to be no secret; of anything else its first bytes in hexadecimal. Printable ASCII on one line.
+#[must_use]
+pub fn preview(body: &[u8]) -> String {
+    let seen = &body[..PREVIEWED.min(body.len())];
+    let mut shown = match seen.iter().find(|b| !b.is_ascii_whitespace()) {
+        Some(b'{' | b'[') => shape(seen),
+        Some(_) => {
+            seen.iter().take(32).map(|byte| format!("{byte:02x} ")).collect::<String>().trim_end().to_owned()
+        }
+        None => String::new(),
+    };
+    if body.len() > seen.len() {
+        shown.push_str(" ...");
+    }
+    shown
+}
+
+/// Names are texts that a colon follows; all other texts, numbers and words are masked.
+fn shape(bytes: &[u8]) -> String {
+    let mut shown = String::new();
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'{' | b'}' | b'[' | b']' | b',' | b':' => {
+                shown.push(char::from(*byte));
+                at += 1;
+            }
+            b'"' => {
+                let length = text_length(&bytes[at + 1..]);
+                let after = bytes[at + 1..].get(length + 1..).unwrap_or_default();
+                let is_name = after.iter().find(|b| !b.is_ascii_whitespace()) == Some(&b':');
+                match &bytes[at + 1..at + 1 + length] {
+                    name if is_name && name.len() <= 64 && name.iter().all(|b| is_of_a_name(*b)) => {
+                        shown.push_str(&format!("\"{}\"", String::from_utf8_lossy(name)));
+                    }
+                    _ => shown.push_str("\"***\""),
+                }
+                at += length + 2;
+            }
+            byte if byte.is_ascii_whitespace() => at += 1,
+            _ => {
+                let rest = &bytes[at..];
+                at += rest.iter().position(|b| b",:[]{}\" \t\r\n".contains(b)).unwrap_or(rest.len());
+                shown.push('*');
+            }
+        }
+    }
+    shown
+}
+
+fn is_of_a_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"_.-: ".contains(&byte)
+}
+
+/// The bytes up to the quote that ends a text.
+fn text_length(bytes: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => return at,
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+    bytes.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_is_stored_whole_up_to_a_bound_and_by_its_beginning_beyond_it() {
+        let noise = |len: usize| -> Vec<u8> {
+            let mut state = 1_u64;
+            let next = |_| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                (state >> 56) as u8
+            };
+            (0..len).map(next).collect()
+        };
+        for (body, extent) in [
+            (Vec::new(), Extent::Whole),
+            (b"{}".to_vec(), Extent::Whole),
+            (vec![b' '; 100_000], Extent::Compressed),
+            (noise(100_000), Extent::Whole),
+            (vec![b'['; LONGEST_WHOLE], Extent::Compressed),
+            (vec![b'['; LONGEST_WHOLE + 1], Extent::Head),
+            (noise(LARGEST_STORED + 1), Extent::Head),
+        ] {
+            let stored = Stored::of(&body);
+            assert_eq!(stored.extent, extent, "{} bytes", body.len());
+            assert!(stored.bytes.len() <= LARGEST_STORED);
+            assert_eq!(Extent::of(extent.number()), Some(extent));
+            let read = stored.read().unwrap();
+            let expected = if extent.is_whole() { &body[..] } else { &body[..HEAD] };
+            assert!(read[..] == *expected, "{} bytes", body.len());
+        }
+    }
+
+    #[test]
+    fn a_glimpse_sees_ids_in_both_framings_and_in_what_is_cut() {
+        let check = |body: &str, message: Option<&str>, publisher: Option<&str>, event: Option<&str>| {
+            let found = Glimpse::of(body.as_bytes());
+            let text = |text: &Option<String>| text.clone();
+            assert_eq!(
+                (text(&found.message_id), text(&found.publisher_id), text(&found.event_type)),
+                (message.map(Into::into), publisher.map(Into::into), event.map(Into::into)),
+                "{body}"
+            );
+        };
+        check(
+            r#"{"message_id": "m1", "publisher_id":"network.n1", "event_type" : "port.create.end""#,
+            Some("m1"),
+            Some("network.n1"),
+            Some("port.create.end"),
+        );
+        check(
+            r#"{"oslo.message": "{\"message_id\": \"m1\", \"event_type\": \"e"#,
+            Some("m1"),
+            None,
+            Some("e"),
+        );
+        check(r#"{"message_id": null, "publisher_id": 7, "event_type": ""}"#, None, None, None);
+        check(r#""message_id" message_id: x "message_id": "m2"#, Some("m2"), None, None);
+        check("", None, None, None);
+        check(&"[".repeat(200_000), None, None, None);
+        let late = format!("{}\"message_id\": \"m\"", " ".repeat(LOOKED_AT));
+        check(&late, None, None, None);
+        let long = format!("{{\"message_id\": \"{}\"}}", "x".repeat(1000));
+        check(&long, Some(&"x".repeat(LONGEST_VALUE)), None, None);
+    }
+
+    #[test]
+    fn a_preview_has_names_and_no_values() {
+        let check = |body: &[u8], expected: &str| assert_eq!(preview(body), expected);
+        check(
+            br#"{"event_type": "e", "payload": {"password": "hunter2", "n": [1, true, "x\"y"]}}"#,
+            r#"{"event_type":"***","payload":{"password":"***","n":[*,*,"***"]}}"#,
+        );
+        // A value that stands where a name would, and one that is cut.
+        check(br#"{"hunter2\u001b": 1, "a": "hunt"#, r#"{"***":*,"a":"***""#);
+        check(b"\x1f\x8b\x08\x00", "1f 8b 08 00");
+        check(b"hunter2", "68 75 6e 74 65 72 32");
+        check(b"", "");
+        let deep = preview(&vec![b'['; 100_000]);
+        assert!(deep.len() == PREVIEWED + 4 && deep.ends_with("[ ..."));
+        let any: Vec<u8> = (0..=255).cycle().take(5000).collect();
+        for start in 0..256 {
+            let shown = preview(&[b"{", &any[start..]].concat());
+            assert!(shown.bytes().all(|b| b.is_ascii_graphic() || b == b' '), "{shown}");
+        }
+    }
+}

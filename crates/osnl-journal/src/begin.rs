@@ -1,0 +1,98 @@
+//! The state in which a delivery begins; mostly it is to be attempted.
+
+use osnl_core::metrics::Counters;
+use osnl_core::quarantine;
+use osnl_core::received::Received;
+
+use super::Entry;
+use super::identity::Identity;
+
+/// The first state of a new delivery, kept with it: it is decided once, before the append.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Begin {
+    /// It is attempted in its turn.
+    #[default]
+    Live,
+    /// It is recorded as done, and nothing is called.
+    Shadow,
+    /// It waits until the operator releases it, and so do the later deliveries of its key; the reason. `memory://`,
+    /// where the operator can't release it, attempts it.
+    Held(String),
+    /// It is a dead letter from the start; why.
+    Dead(String),
+}
+
+impl Begin {
+    /// Whether an outcome is still to come.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        match self {
+            Self::Live | Self::Held(_) => true,
+            Self::Shadow | Self::Dead(_) => false,
+        }
+    }
+}
+
+/// Counts and says what does not begin as usual; called once for an entry that is kept.
+pub(super) fn announce(entry: &Entry, counters: &Counters) {
+    let message = entry.notification.message_id.as_deref().unwrap_or("-");
+    for new in &entry.deliveries {
+        let (rule, action, key) = (&*new.rule, &*new.action, new.key.as_deref().unwrap_or("-"));
+        match &new.begin {
+            Begin::Live => {}
+            Begin::Shadow => {
+                counters.shadowed.increment();
+                tracing::info!(
+                    rule.name = rule,
+                    action.name = action,
+                    message.id = message,
+                    resource.id = key,
+                    "shadow: recorded as done, nothing is called"
+                );
+            }
+            // The guard itself has said why.
+            Begin::Held(why) => {
+                counters.guarded.increment();
+                tracing::debug!(action.name = action, message.id = message, resource.id = key, "held: {why}");
+            }
+            Begin::Dead(_) => counters.dead.increment(),
+        }
+    }
+}
+
+/// Counts a copy of a message that is there already, and says so if the broker did not deliver it again itself.
+pub(super) fn count_copy(redelivered: bool, identity: &Identity, counters: &Counters) {
+    if redelivered {
+        counters.adopted.increment();
+    } else {
+        counters.duplicates.increment();
+        tracing::info!(
+            queue.name = &*identity.queue,
+            message.id = identity.id.as_deref().unwrap_or("-"),
+            message.digest = %identity.digest,
+            "a second copy of the same message is acknowledged; it is no second event",
+        );
+    }
+}
+
+/// Counts a message that cannot be read, and says so.
+pub(super) fn count_unreadable(received: &Received, reason: &str, counters: &Counters) {
+    counters.unreadable.increment();
+    quarantine::say(received, reason);
+}
+
+/// Says what begins as a dead letter, where the store keeps it; what is in memory only is logged with its event.
+pub(super) fn announce_dead(entry: &Entry) {
+    let message = entry.notification.message_id.as_deref().unwrap_or("-");
+    for new in &entry.deliveries {
+        if let Begin::Dead(reason) = &new.begin {
+            tracing::error!(
+                rule.name = &*new.rule,
+                action.name = &*new.action,
+                message.id = message,
+                resource.id = new.key.as_deref().unwrap_or("-"),
+                "dead letter: {reason}"
+            );
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! The identity of a message: the queue, the id that the publisher gave, and the bytes.
+//!
+//! Without an id, a message is a duplicate only if the broker marks it as redelivered, and only of an entry that is
+//! open or was not settled: redelivered means handed over, not kept.
+
+use std::sync::Arc;
+
+use osnl_core::received::Received;
+use osnl_model::{BodyDigest, Notification};
+
+/// One message, however often it is delivered. Nova has sent two different bodies under one id, so the id
+/// alone decides nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Identity {
+    pub(super) queue: Arc<str>,
+    /// `_unique_id`, else the message id; without either the digest alone decides.
+    pub(super) id: Option<String>,
+    pub(super) digest: BodyDigest,
+}
+
+impl Identity {
+    pub(super) fn of(received: &Received, notification: &Notification) -> Self {
+        Self {
+            queue: received.origin.queue.clone(),
+            id: notification.id().map(str::to_owned),
+            digest: received.digest(),
+        }
+    }
+
+    /// Whether a second copy may be no second event: with an id always, without one only if the broker says that it has
+    /// delivered it before, and then only of what is open or was not settled.
+    pub(super) fn tells(&self, redelivered: bool) -> bool {
+        self.id.is_some() || redelivered
+    }
+}

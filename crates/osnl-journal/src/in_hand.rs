@@ -1,0 +1,520 @@
+//! The messages and deliveries that the process had in hand when it ended unexpectedly, so that one of them cannot end
+//! every start.
+//!
+//! A panic ends the daemon with a message. Used-up stack, refused memory, or a watchdog ends it without one. The
+//! message or delivery that was being decoded or attempted returns with the next start, from the broker or from the
+//! journal. At the third end it is set aside unread, or held, for the operator to inspect.
+//!
+//! The file `in-hand` in the state directory has a fixed size and is written with `pwrite` and never synced: it is to survive
+//! the process, not the machine's power.
+//!
+//! - **Normally** recording must cost next to nothing: the messages of a batch are written as *candidates* when the first of
+//!   them is wanted, deliveries when they are claimed. Nothing is cleared. To have been a candidate counts as one end, once.
+//! - **After an unexpected end** the process is *careful*: each message is written before its head is looked at, and each
+//!   attempt around every poll of it. What is there at the next end was in hand exactly, and each such end counts. Since
+//!   all of this runs on one thread, an attempt that only waits for its target is not in hand, whatever kills the process.
+//!
+//! An entry that was decoded or ended since is forgotten, and so is every entry an hour after its last end. The process
+//! stops being careful ten minutes after its start, unless it found an entry in hand exactly.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use osnl_transport::BoxFuture;
+
+use crate::DeliveryId;
+
+/// At so many unexpected ends with it in hand, something is not tried again.
+pub const MOST_ENDS: u32 = 3;
+/// The time after its last end at which an entry is forgotten.
+const FORGOTTEN: Duration = Duration::from_secs(3600);
+/// The time for which a process stays careful that found nothing in hand exactly.
+const CAREFUL: Duration = Duration::from_secs(600);
+/// Keys in each list of the file.
+const LISTED: usize = 1024;
+/// Deliveries of one call that are written.
+const CALLED: usize = 63;
+/// Things whose ends are counted.
+const COUNTED: usize = 512;
+
+const MAGIC: u64 = u64::from_le_bytes(*b"osnlhnd1");
+/// The offset of each part in the file; all numbers have eight bytes.
+const RUNNING: u64 = 8;
+const MESSAGE: u64 = 64;
+const ATTEMPT: u64 = 512;
+const MESSAGES: u64 = 4096;
+const DELIVERIES: u64 = MESSAGES + 8 * LISTED as u64;
+const ENDS: u64 = DELIVERIES + 8 * LISTED as u64;
+const ROW: usize = 4;
+const SIZE: usize = ENDS as usize + 8 * ROW * COUNTED;
+
+/// The kind of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Message,
+    Delivery,
+}
+
+/// Unexpected ends with something in hand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Ends {
+    exactly: u32,
+    as_candidate: bool,
+    /// Seconds since 1970 of the latest.
+    at: u64,
+}
+
+/// By what each thing is known.
+type Counted = BTreeMap<(Kind, u64), Ends>;
+
+impl Ends {
+    fn sum(self) -> u32 {
+        self.exactly + u32::from(self.as_candidate)
+    }
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct InHand {
+    /// `None` where nothing names a folder, or it cannot be written: then nothing is recorded.
+    file: Option<File>,
+    is_durable: bool,
+    is_careful: AtomicBool,
+    /// A panic is on its way: what is in the file stays there.
+    is_frozen: AtomicBool,
+    started: Instant,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    ends: Counted,
+    /// The messages of this batch, until they are written.
+    upcoming: Vec<u64>,
+    /// The message that is being looked at.
+    message: Option<u64>,
+    /// The slot of the next claimed delivery.
+    next: usize,
+}
+
+impl Default for InHand {
+    /// Records nothing.
+    fn default() -> Self {
+        Self {
+            file: None,
+            is_durable: true,
+            is_careful: AtomicBool::new(false),
+            is_frozen: AtomicBool::new(false),
+            started: Instant::now(),
+            state: Mutex::default(),
+        }
+    }
+}
+
+impl InHand {
+    /// Opens the file of a state directory, and counts what was in hand if the process before has ended unexpectedly. A
+    /// file that cannot be had is none: a daemon runs without.
+    ///
+    /// Deliveries of a durable journal are known by their numbers, others by what they are about.
+    #[must_use]
+    pub fn open(folder: &Path, is_durable: bool) -> Self {
+        let path = folder.join("in-hand");
+        let _ = std::fs::create_dir_all(folder);
+        let mut options = OpenOptions::new();
+        let options = options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let opened = options.custom_flags(NO_FOLLOW).open(&path);
+        let made = opened.and_then(|file| Self::read(&file, now()).map(|found| (file, found)));
+        match made {
+            Ok((file, (ends, was_unexpected))) => {
+                let in_hand = Self {
+                    file: Some(file),
+                    is_durable,
+                    is_careful: AtomicBool::new(was_unexpected || !ends.is_empty()),
+                    state: Mutex::new(State { ends, ..State::default() }),
+                    ..Self::default()
+                };
+                if was_unexpected {
+                    tracing::warn!(
+                        suspects = in_hand.lock().ends.len(),
+                        "the process before ended unexpectedly; what it had in hand is watched"
+                    );
+                }
+                in_hand.begin();
+                in_hand
+            }
+            Err(error) => {
+                tracing::debug!(
+                    "{}: {error}: what is in hand at an unexpected end is not known",
+                    path.display()
+                );
+                Self::default()
+            }
+        }
+    }
+
+    /// Reads the counts of the file, and whether the previous process ended unexpectedly.
+    fn read(file: &File, now: u64) -> std::io::Result<(Counted, bool)> {
+        let mut bytes = vec![0; SIZE];
+        let mut read = 0;
+        while read < SIZE {
+            match file.read_at(&mut bytes[read..], read as u64)? {
+                0 => break,
+                more => read += more,
+            }
+        }
+        let number = |at: u64| {
+            let at = at as usize;
+            let mut eight = [0; 8];
+            eight.copy_from_slice(&bytes[at..at + 8]);
+            u64::from_le_bytes(eight)
+        };
+        let mut ends = BTreeMap::new();
+        if number(0) != MAGIC {
+            return Ok((ends, false));
+        }
+        for row in 0..COUNTED as u64 {
+            let at = |column: u64| number(ENDS + 8 * (row * ROW as u64 + column));
+            let kind = match at(0) {
+                1 => Kind::Message,
+                2 => Kind::Delivery,
+                _ => continue,
+            };
+            let counted = at(2);
+            let exactly = u32::try_from(counted >> 1).unwrap_or(u32::MAX);
+            ends.insert((kind, at(1)), Ends { exactly, as_candidate: counted & 1 == 1, at: at(3) });
+        }
+        let was_unexpected = number(RUNNING) == 1;
+        if was_unexpected {
+            let mut list = |kind: Kind, from: u64, most: usize, exactly: bool| {
+                let keys = (0..most as u64).map(|n| number(from + 8 * n)).filter(|key| *key != 0);
+                for key in keys {
+                    let ends: &mut Ends = ends.entry((kind, key)).or_default();
+                    ends.at = now;
+                    match exactly {
+                        true => ends.exactly = ends.exactly.saturating_add(1),
+                        false => ends.as_candidate = true,
+                    }
+                }
+            };
+            list(Kind::Message, MESSAGE, 1, true);
+            list(Kind::Delivery, ATTEMPT, CALLED + 1, true);
+            list(Kind::Message, MESSAGES, LISTED, false);
+            list(Kind::Delivery, DELIVERIES, LISTED, false);
+        }
+        ends.retain(|_, ends| now.saturating_sub(ends.at) < FORGOTTEN.as_secs());
+        // Those in hand exactly matter most, then the latest.
+        let mut by_weight: Vec<_> = ends.into_iter().collect();
+        by_weight.sort_by_key(|(_, ends)| std::cmp::Reverse((ends.exactly, ends.at)));
+        by_weight.truncate(COUNTED);
+        Ok((by_weight.into_iter().collect(), was_unexpected))
+    }
+
+    /// An empty file, but for what was counted.
+    fn begin(&self) {
+        self.write(0, &vec![0; SIZE / 8]);
+        self.write_ends(&self.lock().ends);
+        self.write(0, &[MAGIC, 0]);
+    }
+
+    /// The daemon runs: an end that is not [clean](Self::clean_end) counts from now on.
+    pub fn running(&self) {
+        self.write(RUNNING, &[1]);
+    }
+
+    /// The process ends as it was told to: what is in hand now is none of its doing.
+    pub fn clean_end(&self) {
+        self.write(RUNNING, &[0]);
+    }
+
+    /// Deliveries that were in hand at three unexpected ends, and at how many. Their ends are counted anew.
+    #[must_use]
+    pub fn take_suspects(&self) -> Vec<(u64, u32)> {
+        let mut state = self.lock();
+        let suspects: Vec<(u64, u32)> = state
+            .ends
+            .iter()
+            .filter(|((kind, _), ends)| *kind == Kind::Delivery && ends.sum() >= MOST_ENDS)
+            .map(|((_, key), ends)| (*key, ends.sum()))
+            .collect();
+        for (key, _) in &suspects {
+            state.ends.remove(&(Kind::Delivery, *key));
+        }
+        if !suspects.is_empty() {
+            self.write_ends(&state.ends);
+        }
+        suspects
+    }
+
+    /// The messages that are looked at next.
+    pub fn upcoming<'a>(&self, bodies: impl Iterator<Item = &'a Bytes>) {
+        if self.file.is_none() || self.is_careful() {
+            return;
+        }
+        let mut state = self.lock();
+        state.upcoming.clear();
+        state.upcoming.extend(bodies.take(LISTED).map(|body| key_of(body)));
+    }
+
+    /// Writes the candidates, since one of them matches and will be decoded.
+    pub fn wanted(&self) {
+        if self.file.is_none() || self.is_careful() {
+            return;
+        }
+        let mut state = self.lock();
+        if !state.upcoming.is_empty() {
+            let mut keys = std::mem::take(&mut state.upcoming);
+            // Ends the list, whatever an earlier one has left behind it.
+            keys.truncate(LISTED - 1);
+            keys.push(0);
+            self.write(MESSAGES, &keys);
+            keys.clear();
+            state.upcoming = keys;
+        }
+    }
+
+    /// A message is about to be looked at; the answer is why it must not be.
+    #[must_use]
+    pub fn message(&self, body: &Bytes) -> Option<String> {
+        if self.file.is_none() || !self.is_careful() {
+            return None;
+        }
+        let key = key_of(body);
+        let mut state = self.lock();
+        self.survived(&mut state);
+        if let Some(ends) =
+            state.ends.get(&(Kind::Message, key)).copied().filter(|ends| ends.sum() >= MOST_ENDS)
+        {
+            state.ends.remove(&(Kind::Message, key));
+            self.write_ends(&state.ends);
+            return Some(reason(ends.sum()));
+        }
+        state.message = Some(key);
+        self.write(MESSAGE, &[key]);
+        None
+    }
+
+    /// All messages of a batch have been looked at.
+    pub fn looked_at(&self) {
+        if self.file.is_some() && self.is_careful() {
+            let mut state = self.lock();
+            self.survived(&mut state);
+            self.write(MESSAGE, &[0]);
+        }
+    }
+
+    /// The message that was looked at did no harm.
+    fn survived(&self, state: &mut State) {
+        if let Some(key) = state.message.take()
+            && state.ends.remove(&(Kind::Message, key)).is_some()
+        {
+            self.write_ends(&state.ends);
+        }
+    }
+
+    /// Deliveries have been claimed, and will be attempted.
+    pub fn claimed(&self, keys: &[u64]) {
+        if self.file.is_none() || self.is_careful() {
+            return;
+        }
+        let mut state = self.lock();
+        let keys = &keys[keys.len().saturating_sub(LISTED)..];
+        let (first, second) = keys.split_at(keys.len().min(LISTED - state.next));
+        self.write(DELIVERIES + 8 * state.next as u64, first);
+        self.write(DELIVERIES, second);
+        state.next = (state.next + keys.len()) % LISTED;
+    }
+
+    /// By what a delivery is known after another start.
+    #[must_use]
+    pub fn key_of(
+        &self,
+        id: DeliveryId,
+        body: &[u8],
+        rule: &str,
+        action: &str,
+        resource: Option<u32>,
+    ) -> u64 {
+        match self.is_durable {
+            true => id.0,
+            false => delivery_key(body, rule, action, resource),
+        }
+    }
+
+    /// A delivery that was claimed, and must not be attempted; why not.
+    #[must_use]
+    pub fn is_suspect(&self, key: u64) -> Option<String> {
+        if self.file.is_none() || !self.is_careful() {
+            return None;
+        }
+        let mut state = self.lock();
+        let ends = state.ends.get(&(Kind::Delivery, key)).copied().filter(|ends| ends.sum() >= MOST_ENDS)?;
+        state.ends.remove(&(Kind::Delivery, key));
+        self.write_ends(&state.ends);
+        Some(reason(ends.sum()))
+    }
+
+    /// A delivery has been attempted and did no harm.
+    pub fn attempted(&self, key: u64) {
+        if self.file.is_some() && self.is_careful() {
+            let mut state = self.lock();
+            if state.ends.remove(&(Kind::Delivery, key)).is_some() {
+                self.write_ends(&state.ends);
+            }
+        }
+    }
+
+    /// The same attempt, which is in hand whenever it is polled.
+    #[must_use]
+    pub fn around<T: 'static>(
+        self: Arc<Self>,
+        keys: Vec<u64>,
+        attempt: BoxFuture<'static, T>,
+    ) -> BoxFuture<'static, T> {
+        if self.file.is_none() || !self.is_careful() {
+            return attempt;
+        }
+        let mut attempt = attempt;
+        Box::pin(std::future::poll_fn(move |context: &mut Context<'_>| {
+            let polled = Polled::begin(&self, &keys);
+            let poll: Poll<T> = attempt.as_mut().poll(context);
+            drop(polled);
+            poll
+        }))
+    }
+
+    fn is_careful(&self) -> bool {
+        if !self.is_careful.load(Ordering::Relaxed) {
+            return false;
+        }
+        if self.started.elapsed() < CAREFUL {
+            return true;
+        }
+        let mut state = self.lock();
+        let now = now();
+        state.ends.retain(|_, ends| now.saturating_sub(ends.at) < FORGOTTEN.as_secs());
+        let goes_on = state.ends.values().any(|ends| ends.exactly > 0);
+        self.is_careful.store(goes_on, Ordering::Relaxed);
+        if !goes_on {
+            state.ends.clear();
+            self.write_ends(&state.ends);
+            self.write(MESSAGE, &[0]);
+        }
+        goes_on
+    }
+
+    fn write_ends(&self, ends: &Counted) {
+        let row = |((kind, key), ends): (&(Kind, u64), &Ends)| {
+            let kind = match kind {
+                Kind::Message => 1,
+                Kind::Delivery => 2,
+            };
+            [kind, *key, u64::from(ends.exactly) << 1 | u64::from(ends.as_candidate), ends.at]
+        };
+        let mut rows: Vec<u64> = ends.iter().take(COUNTED).flat_map(row).collect();
+        rows.resize(ROW * COUNTED, 0);
+        self.write(ENDS, &rows);
+    }
+
+    /// A failure to write costs what is recorded, and nothing else.
+    fn write(&self, at: u64, numbers: &[u64]) {
+        let Some(file) = self.file.as_ref().filter(|_| !numbers.is_empty()) else { return };
+        if self.is_frozen.load(Ordering::Relaxed) && at != RUNNING {
+            return;
+        }
+        let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+        let _ = file.write_all_at(&bytes, at);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A poll that is under way.
+struct Polled<'a>(&'a InHand);
+
+impl<'a> Polled<'a> {
+    fn begin(in_hand: &'a InHand, keys: &[u64]) -> Self {
+        let mut written = [0; CALLED + 1];
+        let called = keys.len().min(CALLED);
+        written[..called].copy_from_slice(&keys[..called]);
+        in_hand.write(ATTEMPT, &written[..=called]);
+        Self(in_hand)
+    }
+}
+
+impl Drop for Polled<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // Others are polled while the daemon drains: what was in hand stays in the file.
+            self.0.is_frozen.store(true, Ordering::Relaxed);
+        } else {
+            self.0.write(ATTEMPT, &[0]);
+        }
+    }
+}
+
+/// Why something is not tried again.
+#[must_use]
+pub fn reason(ends: u32) -> String {
+    format!(
+        "the process ended unexpectedly {ends} times while this was in hand; the log before those ends says how, and a newer \
+         osnl may do better"
+    )
+}
+
+/// Eight bytes of a digest over length, beginning, end and samples of a body: ids stand at its ends. Never 0.
+fn key_of(body: &[u8]) -> u64 {
+    const WHOLE: usize = 1024;
+    const END: usize = 384;
+    let mut key = Mix(body.len() as u64);
+    if body.len() <= WHOLE {
+        key.add(body);
+    } else {
+        key.add(&body[..END]);
+        key.add(&body[body.len() - END..]);
+        let step = body.len() / 16;
+        (1..16).for_each(|n| key.add(&body[n * step..n * step + 8]));
+    }
+    key.0.max(1)
+}
+
+/// The key of a delivery that has no number which outlives the process.
+fn delivery_key(body: &[u8], rule: &str, action: &str, resource: Option<u32>) -> u64 {
+    let mut key = Mix(key_of(body));
+    key.add(rule.as_bytes());
+    key.add(action.as_bytes());
+    key.add(&resource.map_or(0, |n| u64::from(n) + 1).to_le_bytes());
+    key.0.max(1)
+}
+
+struct Mix(u64);
+
+impl Mix {
+    fn add(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut eight = [0; 8];
+            eight[..chunk.len()].copy_from_slice(chunk);
+            let mixed =
+                (self.0.rotate_left(23) ^ u64::from_le_bytes(eight)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            self.0 = mixed ^ (mixed >> 29);
+        }
+    }
+}
+
+/// `O_NOFOLLOW`: the file is ours, and no link to another.
+const NO_FOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits() as i32;
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests;

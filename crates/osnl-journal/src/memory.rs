@@ -1,0 +1,534 @@
+//! `memory://`: nothing outlives the process, so a message is acknowledged after its last outcome
+//! and the broker keeps what is unfinished.
+//!
+//! Because the message is still the broker's, the broker may deliver it again while its entry is open (the connection
+//! broke, or a consumer was cancelled). A redelivered message whose entry is open *adopts* that entry: a new receipt,
+//! no new event. One whose entry has just ended is acknowledged without a second event. The journal remembers the
+//! attempts of a message that it gave back, so that a message that is requeued again and again does not begin anew
+//! each time.
+//!
+//! Dead letters are written to the log as one JSON line each, so that they outlive the process.
+//!
+//! This store has twice as many places as the window, so that redelivered messages can be polled and adopted while their
+//! entries are open. Unreadable bodies stay in memory only: nothing in them can be masked reliably.
+
+mod dead;
+mod ends;
+mod limits;
+mod listing;
+mod recent;
+
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use osnl_core::event::{Enriched, Event};
+use osnl_core::metrics::Counters;
+use osnl_core::received::Received;
+use osnl_model::Notification;
+use osnl_transport::BoxFuture;
+use tokio::sync::{Notify, Semaphore, oneshot, watch};
+use tokio::time::Instant;
+
+pub use self::dead::DeadLetter;
+use self::dead::log_dead_letter;
+pub use self::limits::MemoryLimits;
+use self::recent::Recent;
+use super::begin::{self, Begin};
+use super::identity::Identity;
+use super::{
+    ClaimLimits, Claimed, DeliveryId, End, Entry, Journal, JournalState, Learnt, Obstacle, Paused, Permit,
+    Places, Receipt, Retry, Settle, Subject, Used,
+};
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct MemoryJournal {
+    limits: Mutex<MemoryLimits>,
+    places: Arc<Semaphore>,
+    state: Mutex<State>,
+    claimable: Notify,
+    /// Memory does not fail.
+    working: watch::Sender<JournalState>,
+    paused: watch::Sender<Paused>,
+    counters: Arc<Counters>,
+    on_return: OnReturn,
+}
+
+/// Is told what the journal returns to the broker by itself.
+#[derive(Default)]
+struct OnReturn(Mutex<Option<Returned>>);
+
+type Returned = Box<dyn Fn(&Event) + Send>;
+
+impl std::fmt::Debug for OnReturn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OnReturn")
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    last: u64,
+    entries: HashMap<u64, Open>,
+    deliveries: HashMap<DeliveryId, Pending>,
+    actions: HashMap<Arc<str>, Lanes>,
+    identities: HashMap<Identity, u64>,
+    finished: Recent<Identity, ()>,
+    returned: Recent<Identity, Used>,
+    /// The JSON seen last of objects that enrichments asked about.
+    objects: Recent<String, String>,
+    dead: VecDeque<DeadLetter>,
+    /// Actions without a delivery loop: nothing of theirs can be kept.
+    retired: HashSet<Arc<str>>,
+    closed: bool,
+}
+
+/// An entry with outcomes outstanding.
+#[derive(Debug)]
+struct Open {
+    received: Arc<Received>,
+    notification: Arc<Notification>,
+    identity: Identity,
+    /// Rule, action and resource of what was appended, and of what was made later in place of what was given up.
+    wanted: HashSet<(Arc<str>, Arc<str>, Option<u32>)>,
+    outstanding: usize,
+    returned: bool,
+    /// One for each time that the message arrived: all complete.
+    receipts: Vec<oneshot::Sender<Settle>>,
+    unsettled_since: Instant,
+    _place: Option<Permit>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    entry: u64,
+    rule: Arc<str>,
+    action: Arc<str>,
+    key: Option<String>,
+    lane: Lane,
+    resource: Option<u32>,
+    subject: Subject,
+    used: Used,
+    told: Option<Arc<Enriched>>,
+    claimed: bool,
+    /// When its next attempt is due, while it waits for that.
+    due: Option<Instant>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Lane {
+    Key(String),
+    Alone(DeliveryId),
+}
+
+/// The deliveries of one action.
+#[derive(Debug, Default)]
+struct Lanes {
+    by_key: HashMap<Lane, VecDeque<DeliveryId>>,
+    /// Heads of their lane that can be claimed and have not failed.
+    claimable: BTreeSet<DeliveryId>,
+    /// Heads of their lane that wait for a retry, or whose retry is due.
+    waiting: BTreeSet<(Instant, DeliveryId)>,
+    /// The number of deliveries that have had an outcome.
+    ended: u64,
+}
+
+impl MemoryJournal {
+    /// An empty journal.
+    #[must_use]
+    pub fn new(limits: MemoryLimits, counters: Arc<Counters>) -> Self {
+        Self {
+            limits: Mutex::new(limits),
+            places: Arc::new(Semaphore::new(limits.entries)),
+            state: Mutex::default(),
+            claimable: Notify::new(),
+            working: watch::Sender::new(JournalState::Working),
+            paused: watch::Sender::new(Paused::new()),
+            counters,
+            on_return: OnReturn::default(),
+        }
+    }
+
+    /// Calls this with each delivery that the journal returns to the broker without a delivery loop: it waited for a
+    /// retry for too long, or too many did.
+    pub fn on_return(&self, told: Box<dyn Fn(&Event) + Send>) {
+        *self.on_return.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(told);
+    }
+
+    /// The latest dead letters, oldest first.
+    #[must_use]
+    pub fn dead_letters(&self) -> Vec<DeadLetter> {
+        self.lock().dead.iter().cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Journal for MemoryJournal {
+    fn reserve<'a>(&'a self, _actions: &'a [Arc<str>], at_most: usize) -> BoxFuture<'a, Permit> {
+        Box::pin(async move {
+            // Never closed, so acquiring cannot fail; an empty permit would only stop the intake.
+            let Ok(first) = self.places.acquire().await else { return Permit::default() };
+            first.forget();
+            let mut places = 1;
+            while places < at_most
+                && let Ok(another) = self.places.try_acquire()
+            {
+                another.forget();
+                places += 1;
+            }
+            Permit::new(places, self.places.clone())
+        })
+    }
+
+    fn obstacle(&self, actions: &[Arc<str>]) -> Option<Obstacle> {
+        let state = self.lock();
+        let concerns = |entry: &&Open| entry.wanted.iter().any(|(_, action, _)| actions.contains(action));
+        let open = state.entries.values().filter(concerns).count();
+        let ended =
+            actions.iter().filter_map(|action| state.actions.get(action)).map(|lanes| lanes.ended).sum();
+        (open > 0).then_some(Obstacle::NoPlace { open, ended })
+    }
+
+    fn append(&self, permit: &mut Permit, entry: Entry) -> Receipt {
+        let identity = Identity::of(&entry.received, &entry.notification);
+        let mut state = self.lock();
+        let (sender, receipt) = Receipt::open();
+        let mut used = Used::default();
+        let redelivered = entry.received.origin.redelivered;
+        if identity.tells(redelivered) {
+            let open = state.identities.get(&identity).copied();
+            if let (true, Some(open)) = (redelivered, open.and_then(|id| state.entries.get_mut(&id))) {
+                self.counters.adopted.increment();
+                // Those that nobody waits for any more are of connections that are gone.
+                open.receipts.retain(|receipt| !receipt.is_closed());
+                open.receipts.push(sender);
+                open.unsettled_since = Instant::now();
+                return receipt;
+            }
+            // A copy of its own: the open entry keeps the first one unsettled, and with it its event.
+            let is_finished = match identity.id {
+                Some(_) => state.finished.get(&identity).is_some(),
+                // It comes again once.
+                None => state.finished.take(&identity).is_some(),
+            };
+            if open.is_some() || is_finished {
+                begin::count_copy(redelivered, &identity, &self.counters);
+                return Receipt::complete(Settle::Acknowledge);
+            }
+        }
+        if redelivered {
+            used = state.returned.take(&identity).unwrap_or_default();
+        }
+        let lost =
+            entry.deliveries.iter().any(|new| new.begin.is_open() && state.retired.contains(&new.action));
+        if lost {
+            // The rules that want it are going: those that follow decide when it comes again.
+            return Receipt::complete(Settle::Requeue);
+        }
+        begin::announce(&entry, &self.counters);
+        for new in &entry.deliveries {
+            if let Begin::Dead(reason) = &new.begin {
+                let (received, notification) = (&entry.received, &entry.notification);
+                log_dead_letter(&new.rule, &new.action, &received.origin, notification, reason);
+                self.bury(&mut state, received.clone(), reason.clone());
+            }
+        }
+        let outstanding = entry.deliveries.iter().filter(|new| new.begin.is_open()).count();
+        if outstanding == 0 {
+            if identity.id.is_some() {
+                state.finished.insert(identity, ());
+            }
+            return Receipt::complete(Settle::Acknowledge);
+        }
+
+        let entry_id = state.next();
+        for new in entry.deliveries.iter().filter(|new| new.begin.is_open()) {
+            state.add(entry_id, new, used);
+        }
+        state.identities.insert(identity.clone(), entry_id);
+        state.entries.insert(
+            entry_id,
+            Open {
+                received: entry.received,
+                notification: entry.notification,
+                identity,
+                wanted: entry
+                    .deliveries
+                    .into_iter()
+                    .map(|new| (new.rule, new.action, new.resource))
+                    .collect(),
+                outstanding,
+                returned: false,
+                receipts: vec![sender],
+                unsettled_since: Instant::now(),
+                _place: permit.take_one(),
+            },
+        );
+        if state.closed {
+            state.drop_receipts();
+        }
+        drop(state);
+        self.claimable.notify_waiters();
+        receipt
+    }
+
+    fn set_aside(&self, received: Received, reason: String) -> Receipt {
+        begin::count_unreadable(&received, &reason, &self.counters);
+        self.bury(&mut self.lock(), Arc::new(received), reason);
+        Receipt::complete(Settle::Acknowledge)
+    }
+
+    fn claim<'a>(&'a self, action: &'a str, wanted: ClaimLimits) -> BoxFuture<'a, Vec<Claimed>> {
+        Box::pin(async move {
+            loop {
+                // Armed before looking, so that what is appended in between is not missed.
+                let claimable = self.claimable.notified();
+                let claimed = self.lock().claim(action, wanted);
+                if !claimed.is_empty() {
+                    return claimed;
+                }
+                claimable.await;
+            }
+        })
+    }
+
+    fn attempted(&self, delivery: DeliveryId, used: Used, _answer: &str) {
+        if let Some(pending) = self.lock().deliveries.get_mut(&delivery) {
+            pending.used = used;
+        }
+    }
+
+    fn next_due(&self, action: &str) -> Option<Instant> {
+        self.lock().actions.get(action)?.waiting.first().map(|(due, _)| *due)
+    }
+
+    fn retry_at(&self, delivery: DeliveryId, retry: Retry) {
+        let mut state = self.lock();
+        state.wait(delivery, &retry);
+        self.return_far_ones(&mut state, delivery);
+        self.claimable.notify_waiters();
+    }
+
+    fn due_now(&self, action: &str) {
+        let now = Instant::now();
+        let mut state = self.lock();
+        let state = &mut *state;
+        let Some(lanes) = state.actions.get_mut(action) else { return };
+        for (due, id) in std::mem::take(&mut lanes.waiting) {
+            lanes.waiting.insert((due.min(now), id));
+            if let Some(pending) = state.deliveries.get_mut(&id) {
+                pending.due = Some(due.min(now));
+            }
+        }
+        self.claimable.notify_waiters();
+    }
+
+    fn end(&self, delivery: DeliveryId, end: End) {
+        self.finish(delivery, &end);
+    }
+
+    fn enriched(&self, delivery: DeliveryId, enriched: &Enriched, learnt: Learnt) -> BoxFuture<'static, ()> {
+        let mut state = self.lock();
+        // A delivery that goes back to the broker is another one when it comes again, and may ask again.
+        if let Some(pending) = state.deliveries.get_mut(&delivery) {
+            pending.told = Some(Arc::new(enriched.clone()));
+        }
+        for (name, body) in learnt.objects {
+            state.objects.insert(name, body);
+        }
+        Box::pin(std::future::ready(()))
+    }
+
+    fn known<'a>(&'a self, object: &'a str) -> BoxFuture<'a, Option<String>> {
+        Box::pin(std::future::ready(self.lock().objects.get(&object.to_owned()).cloned()))
+    }
+
+    fn overdue(&self, action: &str) -> Vec<DeliveryId> {
+        let mut state = self.lock();
+        let now = Instant::now();
+        let patience = self.limits().unsettled;
+        let overdue = |entry: &Open| {
+            // A message that has gone back with its connection does not wait for us.
+            let is_ours = entry.receipts.iter().any(|receipt| !receipt.is_closed());
+            is_ours && now.duration_since(entry.unsettled_since) >= patience
+        };
+        let Some(lanes) = state.actions.get(action) else { return Vec::new() };
+        // A follower that is overdue goes back with its head.
+        let heads = lanes.by_key.values().filter(|lane| {
+            lane.iter().any(|id| {
+                let entry = state.deliveries.get(id).and_then(|p| state.entries.get(&p.entry));
+                entry.is_some_and(overdue)
+            })
+        });
+        let heads = heads.filter_map(|lane| lane.front().copied());
+        let (claimed, mut own): (Vec<_>, Vec<_>) =
+            heads.partition(|id| state.deliveries.get(id).is_some_and(|p| p.claimed));
+        own.sort_unstable();
+        own.into_iter().for_each(|id| self.give_back(&mut state, id));
+        claimed
+    }
+
+    fn withdrawn(&self, _action: &str) -> Vec<DeliveryId> {
+        Vec::new()
+    }
+
+    fn retired(&self, action: &str) {
+        let mut state = self.lock();
+        state.retired.insert(action.into());
+        let mut idle: Vec<_> = state
+            .deliveries
+            .iter()
+            .filter(|(_, pending)| *pending.action == *action && !pending.claimed)
+            .map(|(id, _)| *id)
+            .collect();
+        idle.sort_unstable();
+        idle.into_iter().for_each(|id| self.give_back(&mut state, id));
+    }
+
+    fn state(&self) -> watch::Receiver<JournalState> {
+        self.working.subscribe()
+    }
+
+    fn paused(&self) -> watch::Receiver<Paused> {
+        self.paused.subscribe()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        let mut state = self.lock();
+        state.closed = true;
+        state.drop_receipts();
+        Box::pin(std::future::ready(()))
+    }
+}
+
+impl Open {
+    fn event(&self, pending: &Pending) -> Event {
+        Event {
+            received: self.received.clone(),
+            notification: self.notification.clone(),
+            rule: pending.rule.clone(),
+            action: pending.action.clone(),
+            resource: pending.resource,
+            enriched: pending.told.clone(),
+            progress: Default::default(),
+        }
+    }
+}
+
+impl State {
+    fn next(&mut self) -> u64 {
+        self.last += 1;
+        self.last
+    }
+
+    fn claim(&mut self, action: &str, wanted: ClaimLimits) -> Vec<Claimed> {
+        self.retired.remove(action);
+        let Some(lanes) = self.actions.get_mut(action) else { return Vec::new() };
+        let now = Instant::now();
+        let mut ids = Vec::new();
+        while ids.len() < wanted.due && lanes.waiting.first().is_some_and(|(due, _)| *due <= now) {
+            ids.extend(lanes.waiting.pop_first().map(|(_, id)| (id, false)));
+        }
+        let newer = |id: &DeliveryId| wanted.newer_than.is_none_or(|than| *id > than);
+        for _ in 0..wanted.newest {
+            let Some(id) = lanes.claimable.last().copied().filter(newer) else { break };
+            lanes.claimable.remove(&id);
+            ids.push((id, true));
+        }
+        ids.extend(
+            std::iter::from_fn(|| lanes.claimable.pop_first()).take(wanted.oldest).map(|id| (id, false)),
+        );
+        let mut claimed = Vec::new();
+        for (id, newest) in ids {
+            let Some(pending) = self.deliveries.get_mut(&id) else { continue };
+            let Some(open) = self.entries.get(&pending.entry) else { continue };
+            pending.claimed = true;
+            pending.due = None;
+            let event = open.event(pending);
+            claimed.push(Claimed { id, key: pending.key.clone(), event, used: pending.used, newest });
+        }
+        claimed
+    }
+
+    /// The claim is over, and another one is possible from a moment on.
+    fn wait(&mut self, id: DeliveryId, retry: &Retry) {
+        let Some(pending) = self.deliveries.get_mut(&id).filter(|pending| pending.claimed) else { return };
+        pending.used = retry.used;
+        pending.claimed = false;
+        pending.due = Some(retry.due);
+        if let Some(lanes) = self.actions.get_mut(&pending.action) {
+            lanes.waiting.insert((retry.due, id));
+        }
+    }
+
+    /// Takes a delivery out of its lane; the next of its key becomes claimable.
+    fn remove(&mut self, id: DeliveryId) -> Option<Pending> {
+        let pending = self.deliveries.remove(&id)?;
+        if let Some(lanes) = self.actions.get_mut(&pending.action) {
+            lanes.claimable.remove(&id);
+            if let Some(due) = pending.due {
+                lanes.waiting.remove(&(due, id));
+            }
+            if let Some(lane) = lanes.by_key.get_mut(&pending.lane) {
+                let was_first = lane.front() == Some(&id);
+                match was_first {
+                    true => drop(lane.pop_front()),
+                    false => lane.retain(|other| *other != id),
+                }
+                match lane.front() {
+                    Some(next) if was_first => {
+                        lanes.claimable.insert(*next);
+                    }
+                    Some(_) => {}
+                    None => {
+                        lanes.by_key.remove(&pending.lane);
+                    }
+                }
+            }
+        }
+        Some(pending)
+    }
+
+    /// One outcome less to wait for; with the last one the receipt completes.
+    fn settle(&mut self, pending: &Pending, returned: bool) {
+        let Some(open) = self.entries.get_mut(&pending.entry) else { return };
+        open.outstanding -= 1;
+        open.returned |= returned;
+        if returned {
+            self.returned.insert(open.identity.clone(), pending.used);
+        }
+        if open.outstanding > 0 {
+            return;
+        }
+        let Some(mut open) = self.entries.remove(&pending.entry) else { return };
+        self.identities.remove(&open.identity);
+        let settle = if open.returned { Settle::Requeue } else { Settle::Acknowledge };
+        // Where nobody waits any more, the connection is gone, and the message comes again.
+        let mut is_unsettled = true;
+        for receipt in open.receipts.drain(..) {
+            is_unsettled &= receipt.send(settle).is_err();
+        }
+        // Without an id, another message may have the same bytes: only one that comes again is the same.
+        if settle == Settle::Acknowledge && (is_unsettled || open.identity.id.is_some()) {
+            self.finished.insert(open.identity, ());
+        }
+    }
+
+    fn drop_receipts(&mut self) {
+        for open in self.entries.values_mut() {
+            open.receipts.clear();
+        }
+    }
+}
+
+impl Places for Semaphore {
+    fn give_back(&self, places: usize) {
+        self.add_permits(places);
+    }
+}
+
+#[cfg(test)]
+mod tests;

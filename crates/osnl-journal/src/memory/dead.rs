@@ -1,0 +1,42 @@
+//! Dead letters: kept in memory with their bytes, and written to the log.
+
+use std::sync::Arc;
+
+use osnl_core::received::{Origin, Received};
+use osnl_model::{Notification, mask_secrets};
+use serde_json::json;
+
+/// A message given up, with its bytes.
+#[derive(Clone, Debug)]
+pub struct DeadLetter {
+    /// The message as it came.
+    pub received: Arc<Received>,
+    /// Why it was given up.
+    pub reason: String,
+}
+
+/// One JSON line, secrets masked, so that it outlives the process.
+pub(super) fn log_dead_letter(
+    rule: &str,
+    action: &str,
+    origin: &Origin,
+    notification: &Notification,
+    reason: &str,
+) {
+    let line = json!({
+        "dead_letter": {
+            "rule": rule,
+            "action": action,
+            "reason": reason,
+            "queue": &*origin.queue,
+            "exchange": origin.exchange,
+            "routing_key": origin.routing_key,
+            "message_id": notification.message_id,
+            "event_type": notification.event_type,
+            "publisher_id": notification.publisher_id,
+            "timestamp": notification.timestamp,
+            "payload": mask_secrets(&notification.payload),
+        }
+    });
+    tracing::error!("{line}");
+}

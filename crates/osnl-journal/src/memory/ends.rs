@@ -1,0 +1,141 @@
+//! Puts a delivery into its lane, and handles its end.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use osnl_core::received::Received;
+use tokio::time::Instant;
+
+use super::dead::{DeadLetter, log_dead_letter};
+use super::{Lane, MemoryJournal, Pending, State};
+use crate::{DeliveryId, End, Handover, NewDelivery, Outcome, Used};
+
+/// A retry further away than this may go back to the broker when too many wait.
+const FAR: Duration = Duration::from_secs(60);
+
+impl MemoryJournal {
+    pub(super) fn finish(&self, delivery: DeliveryId, end: &End) {
+        let mut state = self.lock();
+        self.finish_in(&mut state, delivery, end);
+        drop(state);
+        self.claimable.notify_waiters();
+    }
+
+    /// The message goes back to the broker, and with it what is behind it in its lane.
+    pub(super) fn give_back(&self, state: &mut State, delivery: DeliveryId) {
+        let pending = state.deliveries.get(&delivery);
+        let event = pending.and_then(|pending| Some(state.entries.get(&pending.entry)?.event(pending)));
+        if let (Some(event), Some(told)) =
+            (event, &*self.on_return.0.lock().unwrap_or_else(PoisonError::into_inner))
+        {
+            told(&event);
+        }
+        self.finish_in(state, delivery, &Outcome::Returned.into());
+    }
+
+    /// Too many of an action wait for a retry: those furthest from it, oldest first, go back to the broker.
+    pub(super) fn return_far_ones(&self, state: &mut State, newest: DeliveryId) {
+        let Some(lanes) = state.deliveries.get(&newest).and_then(|p| state.actions.get(&p.action)) else {
+            return;
+        };
+        let excess = lanes.waiting.len().saturating_sub(self.limits().waiting);
+        if excess == 0 {
+            return;
+        }
+        let from = Instant::now() + FAR;
+        let mut far: Vec<_> =
+            lanes.waiting.iter().filter(|(due, _)| *due > from).map(|(_, id)| *id).collect();
+        far.sort_unstable();
+        far.truncate(excess);
+        far.into_iter().for_each(|id| self.give_back(state, id));
+    }
+
+    fn finish_in(&self, state: &mut State, delivery: DeliveryId, end: &End) {
+        let End { outcome, done: _, cause: _, to } = end;
+        let Some(pending) = state.remove(delivery) else { return };
+        if *outcome != Outcome::Returned
+            && let Some(lanes) = state.actions.get_mut(&pending.action)
+        {
+            lanes.ended += 1;
+        }
+        match outcome {
+            Outcome::Delivered => self.counters.delivered.increment(),
+            Outcome::NothingToDo => self.counters.nothing_to_do.increment(),
+            Outcome::Dead(reason) | Outcome::DeadHoldingKey(reason) => {
+                self.counters.dead.increment();
+                if let Some(open) = state.entries.get(&pending.entry) {
+                    log_dead_letter(
+                        &pending.rule,
+                        &pending.action,
+                        &open.received.origin,
+                        &open.notification,
+                        reason,
+                    );
+                    let received = open.received.clone();
+                    self.bury(state, received, reason.clone());
+                }
+            }
+            Outcome::Returned => {
+                self.counters.returned.increment();
+                // Whoever is behind it in its key must not overtake it on the way round.
+                let lanes = state.actions.entry(pending.action.clone()).or_default();
+                let behind: Vec<_> = lanes.by_key.get(&pending.lane).into_iter().flatten().copied().collect();
+                for follower in behind.into_iter().filter(|follower| *follower > delivery) {
+                    if let Some(pending) = state.remove(follower) {
+                        self.counters.returned.increment();
+                        state.settle(&pending, true);
+                    }
+                }
+            }
+        }
+        if let (Some(to), Some(_)) = (to, outcome.given_up()) {
+            state.fall_back(&pending, to);
+        }
+        state.settle(&pending, *outcome == Outcome::Returned);
+    }
+
+    pub(super) fn bury(&self, state: &mut State, received: Arc<Received>, reason: String) {
+        if state.dead.len() >= self.limits().dead {
+            state.dead.pop_front();
+        }
+        state.dead.push_back(DeadLetter { received, reason });
+    }
+}
+
+impl State {
+    /// At the end of its lane, claimable if it is alone there.
+    pub(super) fn add(&mut self, entry: u64, new: &NewDelivery, used: Used) {
+        let id = DeliveryId(self.next());
+        let lane = new.key.clone().filter(|_| new.ordered).map_or(Lane::Alone(id), Lane::Key);
+        let lanes = self.actions.entry(new.action.clone()).or_default();
+        let waiting = lanes.by_key.entry(lane.clone()).or_default();
+        waiting.push_back(id);
+        if waiting.len() == 1 {
+            lanes.claimable.insert(id);
+        }
+        let (rule, action, resource) = (new.rule.clone(), new.action.clone(), new.resource);
+        let (key, told) = (new.key.clone(), new.told.clone());
+        let (claimed, due) = (false, None);
+        let subject = new.subject.clone();
+        let pending = Pending { entry, rule, action, key, lane, resource, subject, used, told, claimed, due };
+        self.deliveries.insert(id, pending);
+    }
+
+    /// In place of what is given up; none if there has been one. The message waits for it too.
+    fn fall_back(&mut self, given_up: &Pending, to: &Handover) {
+        let Some(open) = self.entries.get_mut(&given_up.entry) else { return };
+        let (rule, resource) = (&given_up.rule, given_up.resource);
+        if !open.wanted.insert((rule.clone(), to.action.clone(), resource)) {
+            return;
+        }
+        let new = NewDelivery {
+            resource,
+            ordered: to.ordered,
+            told: to.told.clone(),
+            subject: given_up.subject.clone(),
+            ..NewDelivery::new(rule.clone(), to.action.clone(), given_up.key.clone())
+        };
+        open.outstanding += 1;
+        self.add(given_up.entry, &new, Used::default());
+    }
+}

@@ -1,0 +1,93 @@
+//! Lists what is in memory, for a status and a list.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use tokio::time::Instant;
+
+use super::{Lane, MemoryJournal, Pending};
+use crate::DeliveryId;
+use crate::sqlite::{Row, State, Tally};
+
+impl MemoryJournal {
+    /// The open deliveries in the order of their numbers. What is done or given up has left.
+    #[must_use]
+    pub fn rows(&self) -> Vec<Row> {
+        let state = self.lock();
+        let row = |(id, pending): (&DeliveryId, &Pending)| {
+            let open = state.entries.get(&pending.entry)?;
+            Some(Row {
+                id: *id,
+                rule: pending.rule.to_string(),
+                action: pending.action.to_string(),
+                key: match &pending.lane {
+                    Lane::Key(key) => Some(key.clone()),
+                    Lane::Alone(_) => None,
+                },
+                state: state.place_of(*id, pending),
+                attempts: pending.used.attempts,
+                tries: pending.used.made,
+                ended: None,
+                reason: None,
+                received: open.received.origin.received,
+                queue: open.received.origin.queue.to_string(),
+                event_type: open.notification.event_type.clone(),
+                message_id: open.notification.message_id.clone(),
+                copies: 0,
+                resource: pending.resource,
+                resource_id: pending.subject.id.clone(),
+                resource_name: pending.subject.name.clone(),
+                due: pending.due.map(moment_of),
+                is_guarded: false,
+                waits_for: state.head_before(*id, pending),
+                took: None,
+                last_answer: None,
+            })
+        };
+        let mut rows: Vec<Row> = state.deliveries.iter().filter_map(row).collect();
+        rows.sort_unstable_by_key(|row| row.id);
+        rows
+    }
+
+    /// Counts the deliveries of each action and state.
+    #[must_use]
+    pub fn tally(&self) -> Vec<Tally> {
+        let state = self.lock();
+        let mut counts: BTreeMap<(String, State), u64> = BTreeMap::new();
+        for (id, pending) in &state.deliveries {
+            *counts.entry((pending.action.to_string(), state.place_of(*id, pending))).or_default() += 1;
+        }
+        counts.into_iter().map(|((action, state), count)| Tally { action, state, count }).collect()
+    }
+
+    /// Pauses an action for the life of the process, or resumes it. What is paused stays unsettled, and goes back
+    /// to the broker when it has waited for too long.
+    pub fn set_paused(&self, action: &str, pause: bool) {
+        self.paused.send_if_modified(|paused| match (pause, paused.contains_key(action)) {
+            (true, false) => paused.insert(action.to_owned(), SystemTime::now()).is_none(),
+            (false, true) => paused.remove(action).is_some(),
+            (true, true) | (false, false) => false,
+        });
+    }
+}
+
+/// The moment of the wall clock.
+fn moment_of(at: Instant) -> SystemTime {
+    let now = (Instant::now(), SystemTime::now());
+    now.1 + at.saturating_duration_since(now.0) - now.0.saturating_duration_since(at)
+}
+
+impl super::State {
+    fn head_before(&self, id: DeliveryId, pending: &Pending) -> Option<DeliveryId> {
+        let lanes = self.actions.get(&pending.action)?;
+        lanes.by_key.get(&pending.lane)?.front().copied().filter(|first| *first != id)
+    }
+
+    fn place_of(&self, id: DeliveryId, pending: &Pending) -> State {
+        let lane = self.actions.get(&pending.action).and_then(|lanes| lanes.by_key.get(&pending.lane));
+        match lane.and_then(|lane| lane.front()) {
+            Some(first) if *first != id => State::Waiting,
+            Some(_) | None => State::Ready,
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The journal's promises, each by a short story.
+
+use std::time::Duration;
+
+use futures_util::FutureExt;
+
+use super::*;
+use crate::conformance::attempts;
+use crate::{ClaimLimits, NewDelivery, Outcome};
+
+fn journal() -> MemoryJournal {
+    MemoryJournal::new(MemoryLimits::for_prefetch(4), Arc::default())
+}
+
+/// A message named `id` about the resource `key`.
+fn entry(id: &str, key: &str, redelivered: bool) -> Entry {
+    let received = Received::sample(format!("{id} {key}"), redelivered);
+    let notification = Notification { unique_id: Some(id.to_owned()), ..Notification::default() };
+    Entry {
+        received: Arc::new(received),
+        notification: Arc::new(notification),
+        deliveries: vec![NewDelivery::new("r", "a", Some(key.to_owned()))],
+    }
+}
+
+fn append(journal: &MemoryJournal, id: &str, key: &str) -> Receipt {
+    append_as(journal, entry(id, key, false))
+}
+
+fn append_as(journal: &MemoryJournal, entry: Entry) -> Receipt {
+    let mut permit = journal.reserve(&[], 1).now_or_never().expect("a free place");
+    journal.append(&mut permit, entry)
+}
+
+/// Claims everything claimable now, and returns the message names.
+fn claim(journal: &MemoryJournal) -> Vec<(DeliveryId, String)> {
+    let claimed = journal.claim("a", ClaimLimits::in_order(10)).now_or_never().unwrap_or_default();
+    claimed.into_iter().map(|c| (c.id, c.event.notification.unique_id.clone().unwrap())).collect()
+}
+
+fn names(claimed: &[(DeliveryId, String)]) -> Vec<&str> {
+    claimed.iter().map(|(_, name)| name.as_str()).collect()
+}
+
+#[test]
+fn a_receipt_completes_with_the_last_outcome() {
+    let journal = journal();
+    let mut two_actions = entry("m", "k", false);
+    two_actions.deliveries.push(NewDelivery::new("r", "b", None));
+    let mut receipt = append_as(&journal, two_actions);
+    let first = claim(&journal)[0].0;
+    journal.end(first, Outcome::Delivered.into());
+    assert_eq!((&mut receipt).now_or_never(), None);
+    let second = journal.claim("b", ClaimLimits::in_order(1)).now_or_never().unwrap()[0].id;
+    journal.end(second, Outcome::Dead("why".into()).into());
+    assert_eq!(receipt.now_or_never(), Some(Settle::Acknowledge));
+    assert_eq!(journal.dead_letters().len(), 1);
+}
+
+#[test]
+fn only_the_oldest_of_a_key_is_claimable_and_its_outcome_promotes_the_next() {
+    let journal = journal();
+    let _receipts = [("1", "k"), ("2", "k"), ("3", "other")].map(|(id, key)| append(&journal, id, key));
+    let first = claim(&journal);
+    assert_eq!(names(&first), ["1", "3"]);
+    assert_eq!(names(&claim(&journal)), [""; 0]);
+    journal.end(first[1].0, Outcome::Delivered.into());
+    assert_eq!(names(&claim(&journal)), [""; 0]);
+    journal.end(first[0].0, Outcome::Delivered.into());
+    assert_eq!(names(&claim(&journal)), ["2"]);
+}
+
+#[test]
+fn what_is_given_back_takes_its_followers_along_and_remembers_its_attempts() {
+    let journal = journal();
+    let receipts = [append(&journal, "1", "k"), append(&journal, "2", "k")];
+    let first = claim(&journal)[0].0;
+    journal.attempted(first, attempts(5), "no");
+    journal.end(first, Outcome::Returned.into());
+    for receipt in receipts {
+        assert_eq!(receipt.now_or_never(), Some(Settle::Requeue));
+    }
+    assert_eq!(names(&claim(&journal)), [""; 0]);
+    let _receipt = append_as(&journal, entry("1", "k", true));
+    let claimed = journal.claim("a", ClaimLimits::in_order(1)).now_or_never().unwrap();
+    assert_eq!(claimed[0].used.attempts, 5);
+}
+
+#[test]
+fn a_redelivered_message_adopts_its_open_entry() {
+    let journal = journal();
+    let lost = append(&journal, "1", "k");
+    let claimed = claim(&journal);
+    let adopted = append_as(&journal, entry("1", "k", true));
+    // No second event, and each receipt completes with its outcome.
+    assert_eq!(names(&claim(&journal)), [""; 0]);
+    journal.end(claimed[0].0, Outcome::Delivered.into());
+    assert_eq!(lost.now_or_never(), Some(Settle::Acknowledge));
+    assert_eq!(adopted.now_or_never(), Some(Settle::Acknowledge));
+}
+
+#[test]
+fn a_redelivered_message_that_is_done_is_acknowledged_without_a_second_event() {
+    let journal = journal();
+    let _lost = append(&journal, "1", "k");
+    journal.end(claim(&journal)[0].0, Outcome::Delivered.into());
+    let again = append_as(&journal, entry("1", "k", true));
+    assert_eq!(again.now_or_never(), Some(Settle::Acknowledge));
+    assert_eq!(names(&claim(&journal)), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn places_are_bounded_and_come_back_with_the_outcome() {
+    let journal = journal();
+    let mut permit = journal.reserve(&[], 100).await;
+    assert_eq!(permit.places(), 8);
+    let _receipts: Vec<_> =
+        (0..8).map(|n| journal.append(&mut permit, entry(&n.to_string(), &n.to_string(), false))).collect();
+    assert_eq!(permit.places(), 0);
+    drop(permit);
+    assert!(journal.reserve(&[], 1).now_or_never().is_none());
+    journal.end(claim(&journal)[0].0, Outcome::Delivered.into());
+    assert_eq!(journal.reserve(&[], 100).await.places(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_broker_has_waited_for_too_long_is_overdue_and_adopting_starts_anew() {
+    let journal = journal();
+    let _receipts = [append(&journal, "1", "k"), append(&journal, "2", "k")];
+    let head = claim(&journal)[0].0;
+    tokio::time::advance(Duration::from_secs(15 * 60 - 1)).await;
+    assert_eq!(journal.overdue("a"), []);
+    let _adopted = [append_as(&journal, entry("1", "k", true)), append_as(&journal, entry("2", "k", true))];
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(journal.overdue("a"), []);
+    tokio::time::advance(Duration::from_secs(15 * 60)).await;
+    assert_eq!(journal.overdue("a"), [head]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn too_many_far_retries_go_back_oldest_first() {
+    // Two of four may wait.
+    let journal = journal();
+    let far = |seconds| Retry {
+        due: Instant::now() + Duration::from_secs(seconds),
+        used: attempts(1),
+        answer: "no".into(),
+    };
+    let mut receipts: Vec<_> = (1..=5).map(|n| append(&journal, &n.to_string(), &n.to_string())).collect();
+    for (n, (id, _)) in claim(&journal).into_iter().enumerate() {
+        // Those whose next attempt is near stay.
+        journal.retry_at(id, far(if n == 0 { 59 } else { 120 }));
+    }
+    let settled: Vec<_> = receipts.iter_mut().map(|receipt| receipt.now_or_never()).collect();
+    let back = Some(Settle::Requeue);
+    assert_eq!(settled, [None, back, back, back, None]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_retry_is_returned_by_the_journal_itself_when_it_is_overdue() {
+    let journal = journal();
+    let receipts = [append(&journal, "1", "k"), append(&journal, "2", "k")];
+    let head = claim(&journal)[0].0;
+    let due = Instant::now() + Duration::from_secs(3600);
+    journal.retry_at(head, Retry { due, used: attempts(1), answer: "no".into() });
+    tokio::time::advance(Duration::from_secs(15 * 60)).await;
+    assert_eq!(journal.overdue("a"), []);
+    for receipt in receipts {
+        assert_eq!(receipt.now_or_never(), Some(Settle::Requeue));
+    }
+    assert_eq!(journal.next_due("a"), None);
+}
+
+#[test]
+fn closing_leaves_open_messages_to_the_broker() {
+    let journal = journal();
+    let before = append(&journal, "1", "k");
+    journal.close().now_or_never();
+    assert_eq!(before.now_or_never(), Some(Settle::Leave));
+    assert_eq!(append(&journal, "2", "k").now_or_never(), Some(Settle::Leave));
+}

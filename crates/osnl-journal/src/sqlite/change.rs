@@ -1,0 +1,303 @@
+//! Applies the operator's changes to deliveries: retry, discard, hold, release, move.
+//!
+//! Which deliveries are meant is looked up on a connection that only reads ([`super::selection`]); then they are changed
+//! in bites, each a transaction of the writer beside which appends go on. A bite costs what it changes, however long the
+//! history is.
+//!
+//! A delivery that a loop has claimed is not taken out of its hands: what is asked is written beside it, as a [`Wish`],
+//! and takes effect when the claim ends, unless the effect is there by then. Until then its lane does not go on.
+//!
+//! A dry run is the change itself in transactions that are rolled back, so that it cannot differ from it.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use rusqlite::{OptionalExtension as _, Result, params};
+
+use super::filter::Filter;
+use super::paused;
+use super::rows::{State, delivery_id, is};
+use super::wish::Wish;
+use super::work::{Found, Work};
+use crate::DeliveryId;
+
+/// The longest time that appends may wait for a bite.
+const AT_MOST: Duration = Duration::from_millis(100);
+
+/// A change that the operator asks for.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// Dead letters are open again, with all their attempts.
+    Retry {
+        /// The filter; only the dead ones it matches are retried.
+        which: Filter,
+        /// Even where its resource has had a later delivery since.
+        out_of_order: bool,
+    },
+    /// Open and dead ones end; no attempt is made any more.
+    Discard {
+        /// The filter; only the open and the dead ones it matches end.
+        which: Filter,
+        /// The operator's name, for the record.
+        by: String,
+    },
+    /// Open ones wait, and with them those behind them, until they are released.
+    Hold {
+        /// The filter; only the open ones it matches are held.
+        which: Filter,
+        /// Why, for the record.
+        why: String,
+    },
+    /// Held ones go on.
+    Release {
+        /// The filter; only the held ones it matches are released.
+        which: Filter,
+    },
+    /// Open ones of one action become another's, such as of one that is no longer configured.
+    Move {
+        /// The filter; only the open ones it matches are moved.
+        which: Filter,
+        /// The other action.
+        to: String,
+    },
+    /// No attempt of an action begins, however long, and across restarts.
+    Pause {
+        /// The action; it need not have deliveries.
+        action: String,
+    },
+    /// Attempts of a paused action begin again.
+    Resume {
+        /// The action.
+        action: String,
+    },
+}
+
+impl Change {
+    /// Which deliveries are asked for, and the states in which each can be changed; `None` of what changes none.
+    pub(super) fn which(&self) -> Option<(&Filter, &'static [State])> {
+        Some(match self {
+            Self::Retry { which, .. } => (which, &[State::Dead]),
+            Self::Discard { which, .. } => (which, &[State::Waiting, State::Ready, State::Held, State::Dead]),
+            Self::Hold { which, .. } => (which, &[State::Waiting, State::Ready]),
+            Self::Release { which } => (which, &[State::Held]),
+            Self::Move { which, .. } => (which, &[State::Waiting, State::Ready, State::Held]),
+            Self::Pause { .. } | Self::Resume { .. } => return None,
+        })
+    }
+}
+
+/// The result of a change.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changed {
+    /// Deliveries changed.
+    pub changed: Vec<DeliveryId>,
+    /// Those that were not, and why.
+    pub refused: Vec<(DeliveryId, String)>,
+    /// Those that are claimed: they are changed when their attempt has ended, unless it succeeds.
+    pub under_way: Vec<DeliveryId>,
+}
+
+impl Changed {
+    /// Adds what another part of the same change did.
+    pub(super) fn add(&mut self, other: Self) {
+        self.changed.extend(other.changed);
+        self.refused.extend(other.refused);
+        self.under_way.extend(other.under_way);
+    }
+}
+
+/// Why a change was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangeError {
+    /// The journal was closed before.
+    #[error("the journal is closed")]
+    Closed,
+    /// The deliveries cannot be looked up.
+    #[error("the journal cannot be read: {0}")]
+    Unreadable(String),
+}
+
+/// One transaction of a change.
+#[derive(Debug)]
+pub(super) struct Bite {
+    pub(super) change: Change,
+    /// Each with the last delivery of its action and resource that has had an effect, as far as is known.
+    pub(super) ids: Vec<(DeliveryId, Option<DeliveryId>)>,
+    /// Effects since this moment are not known yet.
+    pub(super) known_until: i64,
+}
+
+/// The result of a bite, with the parts that the writer reports after the commit.
+#[derive(Debug, Default)]
+pub(super) struct Answer {
+    pub(super) changed: Changed,
+    /// The number of its deliveries that were looked at; another bite takes the rest.
+    pub(super) bitten: usize,
+    /// Effects since [`Bite::known_until`], and the moment until which they are known now.
+    pub(super) effects: Vec<(String, String, DeliveryId)>,
+    pub(super) known_until: i64,
+    /// Deliveries that guards held and that are released.
+    pub(super) released: Vec<DeliveryId>,
+    pub(super) withdrawn: Vec<(String, DeliveryId)>,
+    pub(super) pending: HashMap<String, i64>,
+}
+
+pub(super) fn apply(work: &mut Work<'_>, bite: &Bite) -> Result<Answer> {
+    let mut answer = Answer { known_until: work.now, ..Answer::default() };
+    let (which, states) = match &bite.change {
+        Change::Pause { action } => {
+            paused::pause(work.connection, action, work.now)?;
+            return Ok(answer);
+        }
+        Change::Resume { action } => {
+            paused::resume(work.connection, action)?;
+            return Ok(answer);
+        }
+        change @ (Change::Retry { .. }
+        | Change::Discard { .. }
+        | Change::Hold { .. }
+        | Change::Release { .. }
+        | Change::Move { .. }) => match change.which() {
+            Some(which) => which,
+            None => return Ok(answer),
+        },
+    };
+    let end = Instant::now() + AT_MOST;
+    let effects = match bite.change {
+        Change::Retry { out_of_order: false, .. } => effects_since(work, bite.known_until)?,
+        Change::Retry { .. }
+        | Change::Discard { .. }
+        | Change::Hold { .. }
+        | Change::Release { .. }
+        | Change::Move { .. }
+        | Change::Pause { .. }
+        | Change::Resume { .. } => Vec::new(),
+    };
+    for (id, later) in &bite.ids {
+        if answer.bitten > 0 && Instant::now() >= end {
+            break;
+        }
+        answer.bitten += 1;
+        // It was looked up a while ago.
+        let Some(found) = work.find(*id)? else { continue };
+        let is_asked = which.action.as_ref().is_none_or(|action| *action == found.action);
+        if !is_asked || !states.contains(&found.state) {
+            continue;
+        }
+        let refused = match &bite.change {
+            Change::Retry { out_of_order, .. } => {
+                let later = if *out_of_order { None } else { latest(work, &found, *later, &effects)? };
+                retry(work, &found, later, &mut answer)?
+            }
+            Change::Discard { by, .. } => {
+                ask(work, &found, Wish::Discard { by: by.clone() }, &mut answer)?;
+                None
+            }
+            Change::Hold { why, .. } => {
+                ask(work, &found, Wish::Hold { why: why.clone() }, &mut answer)?;
+                None
+            }
+            Change::Release { .. } => {
+                release(work, &found, &mut answer)?;
+                None
+            }
+            Change::Move { to, .. } if found.action == *to => Some(format!("it is of {to} already")),
+            Change::Move { to, .. } => {
+                ask(work, &found, Wish::Move { to: to.clone() }, &mut answer)?;
+                None
+            }
+            // Answered above.
+            Change::Pause { .. } | Change::Resume { .. } => None,
+        };
+        if let Some(why) = refused {
+            answer.changed.refused.push((*id, why));
+        } else if answer.changed.under_way.last() != Some(id) {
+            answer.changed.changed.push(*id);
+        }
+    }
+    answer.effects = effects;
+    Ok(answer)
+}
+
+/// Done at once, or when the claim has ended.
+fn ask(work: &mut Work<'_>, found: &Found, wish: Wish, answer: &mut Answer) -> Result<()> {
+    if work.claimed.contains(&found.id) {
+        work.wish(found.id, &wish)?;
+        answer.changed.under_way.push(found.id);
+    } else {
+        for (action, by) in work.fulfil(found, &wish)? {
+            *answer.pending.entry(action).or_default() += by;
+        }
+    }
+    answer.withdrawn.push((found.action.clone(), found.id));
+    Ok(())
+}
+
+fn release(work: &mut Work<'_>, found: &Found, answer: &mut Answer) -> Result<()> {
+    // It is let through from now on, also for what a guard remembers after a restart.
+    let sql = "UPDATE delivery SET guarded = 0 WHERE id = ?1 AND guarded = 1";
+    if work.connection.prepare_cached(sql)?.execute([found.id.row()])? > 0 {
+        answer.released.push(found.id);
+    }
+    work.open_again(found)
+}
+
+fn retry(
+    work: &mut Work<'_>,
+    found: &Found,
+    later: Option<DeliveryId>,
+    answer: &mut Answer,
+) -> Result<Option<String>> {
+    if let Some(later) = later {
+        return Ok(Some(format!(
+            "{later} of the same resource came later: a late retry could undo it; --out-of-order does it nevertheless",
+        )));
+    }
+    work.connection
+        .prepare_cached("UPDATE delivery SET attempts = 0, aged = 0, holds_key = 0 WHERE id = ?")?
+        .execute([found.id.row()])?;
+    work.open_again(found)?;
+    *answer.pending.entry(found.action.clone()).or_default() += 1;
+    Ok(None)
+}
+
+/// A later delivery of the same action and resource that has had an effect, or may be having one: what is held,
+/// or waits behind this one, has none yet. What waits for no lane has no order that could be broken.
+fn latest(
+    work: &Work<'_>,
+    found: &Found,
+    known: Option<DeliveryId>,
+    effects: &[(String, String, DeliveryId)],
+) -> Result<Option<DeliveryId>> {
+    let (Some(key), true) = (&found.key, found.ordered) else { return Ok(None) };
+    if known.is_some() {
+        return Ok(known);
+    }
+    let since =
+        effects.iter().filter(|(action, of, id)| *id > found.id && *action == found.action && of == key);
+    if let Some(latest) = since.map(|(.., id)| *id).max() {
+        return Ok(Some(latest));
+    }
+    let Some(lane) = found.shared_lane() else { return Ok(None) };
+    let mut select = work.connection.prepare_cached(READY_BEHIND)?;
+    select.query_row(params![lane, found.id.row()], |row| row.get(0).map(delivery_id)).optional()
+}
+
+fn effects_since(work: &Work<'_>, since: i64) -> Result<Vec<(String, String, DeliveryId)>> {
+    let mut select = work.connection.prepare_cached(EFFECTS)?;
+    let rows = select.query_map([since], |row| Ok((row.get(0)?, row.get(1)?, delivery_id(row.get(2)?))))?;
+    rows.collect()
+}
+
+/// Answered by the index `delivery_lane` alone.
+pub(super) const READY_BEHIND: &str =
+    concat!("SELECT id FROM delivery WHERE lane = ?1 AND ", is!(Ready), " AND id > ?2 LIMIT 1");
+
+/// Found by the index `delivery_done`.
+pub(super) const EFFECTS: &str = concat!(
+    "SELECT action, key, id FROM delivery WHERE ",
+    is!(done),
+    " AND ended >= ?1 AND ",
+    is!(with_effect),
+    " AND key IS NOT NULL"
+);

@@ -1,0 +1,79 @@
+//! Moving what is in the WAL to the file, on a thread and a connection of their own.
+//!
+//! A passive checkpoint neither waits for the writer nor delays it. It cannot reach the end of a WAL that grows
+//! meanwhile, so above [`TOO_MANY`] pages the writer does the small rest itself, between two transactions; the next
+//! one begins the WAL anew.
+
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::JoinHandle;
+
+use osnl_core::ends::Ends;
+use rusqlite::Connection;
+
+/// With so many pages in the WAL (4 MiB) it is begun.
+pub(super) const MANY: u32 = 1024;
+/// With so many (64 MiB) the writer helps.
+pub(super) const TOO_MANY: u32 = 16 * 1024;
+
+/// The thread; it ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct Checkpointer {
+    connection: Arc<Mutex<Option<Connection>>>,
+    wake: Option<mpsc::SyncSender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Checkpointer {
+    /// Starts a thread that makes a checkpoint whenever it is asked.
+    pub(super) fn start(ends: &Ends, checkpoint: fn(&Connection)) -> std::io::Result<Self> {
+        let connection: Arc<Mutex<Option<Connection>>> = Arc::default();
+        let (wake, woken) = mpsc::sync_channel(1);
+        let theirs = connection.clone();
+        let ends = ends.clone();
+        let work = move || {
+            ends.thread("journal checkpointer", || {
+                while woken.recv().is_ok() {
+                    if let Some(connection) = &*theirs.lock().unwrap_or_else(PoisonError::into_inner) {
+                        checkpoint(connection);
+                    }
+                }
+            });
+        };
+        let thread = std::thread::Builder::new().name("journal-ckpt".to_owned()).spawn(work)?;
+        Ok(Self { connection, wake: Some(wake), thread: Some(thread) })
+    }
+
+    /// Asks for a checkpoint, unless one has been asked for that has not begun.
+    pub(super) fn ask(&self) {
+        if let Some(wake) = &self.wake {
+            let _ = wake.try_send(());
+        }
+    }
+
+    /// Another connection, or none; returns when none is at work.
+    pub(super) fn set(&self, connection: Option<Connection>) {
+        *self.connection.lock().unwrap_or_else(PoisonError::into_inner) = connection;
+    }
+
+    /// Returns when no checkpoint is at work.
+    pub(super) fn wait(&self) {
+        drop(self.connection.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+impl Drop for Checkpointer {
+    fn drop(&mut self) {
+        self.wake = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Runs a passive checkpoint. A failure here fails the next append too, which reports it.
+pub(super) fn passive(connection: &Connection) {
+    let done = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+    if let Err(error) = done {
+        tracing::debug!(%error, "checkpoint");
+    }
+}

@@ -1,0 +1,349 @@
+//! The claimable deliveries in memory: a short piece of the queue of each action, and what is claimed.
+//!
+//! A delivery that is committed while the piece is the whole queue enters it at once, without being read back from the
+//! file. Beyond the bound the rest stays in the file, and the writer fetches more when the piece runs out. While the
+//! newest are wanted too, a second piece has those. Deliveries that wait for a retry are in the file only, until they
+//! are due.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::{ClaimLimits, Claimed, DeliveryId};
+
+/// Claimable deliveries kept in memory for an action, of each kind.
+pub(super) const PIECE: usize = 256;
+/// The newest ones that are fetched at a time.
+pub(super) const NEWEST: usize = 32;
+/// With fewer left, more are fetched.
+const LOW: usize = PIECE / 4;
+
+#[derive(Debug, Default)]
+pub(super) struct Claimable {
+    queues: Mutex<Queues>,
+    pub(super) changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Queues {
+    by_action: HashMap<Arc<str>, Queue>,
+    /// While a change is being made nothing is claimed: what the change sees as claimed is all that is.
+    frozen: bool,
+}
+
+/// The deliveries of one action that are in memory.
+#[derive(Debug)]
+struct Queue {
+    /// Those that have never failed, in order of arrival.
+    fresh: BTreeMap<DeliveryId, Claimed>,
+    /// The newest of them, while they are wanted and `fresh` is not all there are.
+    newest: BTreeMap<DeliveryId, Claimed>,
+    /// The latest claim wanted the newest too.
+    wants_newest: bool,
+    /// The writer has been asked for them.
+    newest_asked: bool,
+    /// Those whose retry is due, longest due first.
+    due: BTreeMap<(i64, DeliveryId), Claimed>,
+    taken: HashSet<DeliveryId>,
+    withdrawn: BTreeSet<DeliveryId>,
+    /// The loop has not been told of the latest of these.
+    calls_back: bool,
+    /// There may be claimable ones in the file that are not in `fresh`.
+    beyond: bool,
+    /// The writer has been asked for them.
+    asked: bool,
+    /// The earliest moment at which something in the file is due that is not in `due`.
+    next_due: Option<i64>,
+    /// The writer has been asked for what is due.
+    due_asked: bool,
+    /// Claims that have ended with a retry which is not committed yet, and when each is due.
+    uncommitted: HashMap<DeliveryId, i64>,
+}
+
+impl Queue {
+    fn new() -> Self {
+        Self {
+            fresh: BTreeMap::new(),
+            newest: BTreeMap::new(),
+            wants_newest: false,
+            newest_asked: false,
+            due: BTreeMap::new(),
+            taken: HashSet::new(),
+            withdrawn: BTreeSet::new(),
+            calls_back: false,
+            beyond: true,
+            asked: false,
+            next_due: Some(0),
+            due_asked: false,
+            uncommitted: HashMap::new(),
+        }
+    }
+
+    fn knows(&self, id: DeliveryId) -> bool {
+        self.fresh.contains_key(&id) || self.newest.contains_key(&id) || self.taken.contains(&id)
+    }
+
+    /// Whether what becomes claimable has a place.
+    fn has_place(&self) -> bool {
+        if self.beyond { self.wants_newest } else { self.fresh.len() < PIECE }
+    }
+
+    /// Takes the newest one, if it is newer than this one.
+    fn pop_newest(&mut self, newer_than: Option<DeliveryId>) -> Option<Claimed> {
+        let piece = if self.beyond { &mut self.newest } else { &mut self.fresh };
+        let last = piece.last_entry().filter(|last| newer_than.is_none_or(|than| *last.key() > than))?;
+        Some(Claimed { newest: true, ..last.remove() })
+    }
+
+    /// Whether there are claimable ones in the file only; without them, one piece has all.
+    fn is_beyond(&mut self, beyond: bool) {
+        self.beyond = beyond;
+        if !beyond {
+            self.fresh.append(&mut self.newest);
+        }
+    }
+
+    fn waits_until(&mut self, due: i64) {
+        self.next_due = Some(self.next_due.map_or(due, |next| next.min(due)));
+    }
+
+    fn next_due(&self) -> Option<i64> {
+        self.next_due.into_iter().chain(self.uncommitted.values().copied()).min()
+    }
+
+    /// Answers whether it was claimed.
+    fn forget(&mut self, id: DeliveryId) -> bool {
+        if self.taken.remove(&id) {
+            self.withdrawn.remove(&id);
+            self.uncommitted.remove(&id);
+            return true;
+        }
+        if self.fresh.remove(&id).is_none() && self.newest.remove(&id).is_none() {
+            self.due.retain(|(_, other), _| *other != id);
+        }
+        false
+    }
+}
+
+/// The kinds of deliveries that the writer should fetch for a claim.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Ask {
+    pub(super) fresh: bool,
+    pub(super) newest: bool,
+    pub(super) due: bool,
+}
+
+impl Ask {
+    pub(super) fn is_any(self) -> bool {
+        self.fresh || self.newest || self.due
+    }
+}
+
+impl Claimable {
+    fn lock(&self) -> MutexGuard<'_, Queues> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Claims what is in memory, and answers what the writer should fetch; `None` while nothing can be claimed.
+    pub(super) fn claim(&self, action: &str, wanted: ClaimLimits, now: i64) -> (Option<Vec<Claimed>>, Ask) {
+        let mut queues = self.lock();
+        if queues.frozen {
+            return Default::default();
+        }
+        let queue = queues.by_action.entry(action.into()).or_insert_with(Queue::new);
+        if std::mem::take(&mut queue.calls_back) {
+            return (Some(Vec::new()), Ask::default());
+        }
+        queue.wants_newest = wanted.newest > 0;
+        if !queue.wants_newest {
+            // They are in the file, and come in their turn.
+            queue.newest.clear();
+        }
+        let due = std::iter::from_fn(|| queue.due.pop_first()).take(wanted.due).map(|(_, claimed)| claimed);
+        let mut claimed: Vec<Claimed> = due.collect();
+        claimed.extend(std::iter::from_fn(|| queue.pop_newest(wanted.newer_than)).take(wanted.newest));
+        let oldest = std::iter::from_fn(|| queue.fresh.pop_first()).take(wanted.oldest);
+        claimed.extend(oldest.map(|(_, claimed)| claimed));
+        queue.taken.extend(claimed.iter().map(|claimed| claimed.id));
+        let ask = Ask {
+            fresh: queue.beyond && !queue.asked && queue.fresh.len() < LOW,
+            newest: queue.beyond && !queue.newest_asked && queue.wants_newest && queue.newest.is_empty(),
+            due: !queue.due_asked && queue.due.len() < LOW && queue.next_due().is_some_and(|due| due <= now),
+        };
+        queue.asked |= ask.fresh;
+        queue.newest_asked |= ask.newest;
+        queue.due_asked |= ask.due;
+        ((!claimed.is_empty()).then_some(claimed), ask)
+    }
+
+    /// When something of an action becomes due that a claim would not find now.
+    pub(super) fn next_due(&self, action: &str) -> Option<i64> {
+        let queues = self.lock();
+        // What is being fetched wakes the claim.
+        queues.by_action.get(action).filter(|queue| !queue.due_asked && queue.due.is_empty())?.next_due()
+    }
+
+    /// A claim ends with a retry, as soon as that is committed.
+    pub(super) fn retries(&self, id: DeliveryId, due: i64) {
+        let mut queues = self.lock();
+        if let Some(queue) = queues.by_action.values_mut().find(|queue| queue.taken.contains(&id)) {
+            queue.uncommitted.insert(id, due);
+        }
+    }
+
+    /// Something of an action is due then.
+    pub(super) fn waits_until(&self, action: &str, due: i64) {
+        if let Some(queue) = self.lock().by_action.get_mut(action) {
+            queue.waits_until(due);
+        }
+    }
+
+    /// Whether what is appended now is likely to have a place in memory when it is committed.
+    pub(super) fn expects(&self, action: &str) -> bool {
+        self.lock().by_action.get(action).is_some_and(Queue::has_place)
+    }
+
+    /// Notes that new claimable deliveries are in the file only.
+    pub(super) fn is_beyond(&self, action: &str) {
+        if let Some(queue) = self.lock().by_action.get_mut(action) {
+            queue.beyond = true;
+            // One that is newer is not among them.
+            queue.newest.clear();
+        }
+    }
+
+    /// Whether a claimable delivery has a place in memory; if not, it is remembered that there is more.
+    pub(super) fn has_place(&self, action: &str) -> bool {
+        match self.lock().by_action.get_mut(action) {
+            Some(queue) if queue.has_place() => true,
+            Some(queue) => {
+                queue.beyond = true;
+                false
+            }
+            None => false,
+        }
+    }
+
+    /// Adds what has become claimable.
+    pub(super) fn add(&self, action: &str, claimed: Claimed) {
+        if let Some(queue) = self.lock().by_action.get_mut(action)
+            && !queue.knows(claimed.id)
+        {
+            let piece = if queue.beyond { &mut queue.newest } else { &mut queue.fresh };
+            piece.insert(claimed.id, claimed);
+            if queue.newest.len() > PIECE {
+                queue.newest.pop_first();
+            }
+        }
+    }
+
+    /// Returns the deliveries that the writer need not fetch.
+    pub(super) fn known(&self, action: &str) -> HashSet<DeliveryId> {
+        let queues = self.lock();
+        let Some(queue) = queues.by_action.get(action) else { return HashSet::new() };
+        let due = queue.due.keys().map(|(_, id)| id);
+        queue.fresh.keys().chain(queue.newest.keys()).chain(due).chain(&queue.taken).copied().collect()
+    }
+
+    /// The writer has fetched the oldest; `more` are left in the file.
+    pub(super) fn fetched(&self, action: &str, oldest: Vec<(i64, Claimed)>, more: bool) {
+        if let Some(queue) = self.lock().by_action.get_mut(action) {
+            let oldest = oldest.into_iter().filter(|(_, claimed)| !queue.taken.contains(&claimed.id));
+            queue.fresh.extend(oldest.map(|(_, claimed)| (claimed.id, claimed)));
+            queue.asked = false;
+            queue.is_beyond(more);
+        }
+        self.changed.notify_waiters();
+    }
+
+    /// The writer has fetched the newest; `more` are left in the file.
+    pub(super) fn fetched_newest(&self, action: &str, newest: Vec<(i64, Claimed)>, more: bool) {
+        if let Some(queue) = self.lock().by_action.get_mut(action) {
+            let newest = newest.into_iter().filter(|(_, claimed)| !queue.taken.contains(&claimed.id));
+            queue.newest.extend(newest.map(|(_, claimed)| (claimed.id, claimed)));
+            queue.newest_asked = false;
+            queue.is_beyond(more);
+        }
+        self.changed.notify_waiters();
+    }
+
+    /// The writer has fetched what is due; the next in the file is due then.
+    pub(super) fn fetched_due(&self, action: &str, due: Vec<(i64, Claimed)>, next: Option<i64>) {
+        if let Some(queue) = self.lock().by_action.get_mut(action) {
+            for (at, claimed) in due {
+                if !queue.taken.contains(&claimed.id) {
+                    queue.due.insert((at, claimed.id), claimed);
+                }
+            }
+            queue.next_due = next;
+            queue.due_asked = false;
+        }
+        self.changed.notify_waiters();
+    }
+
+    /// The writer could not fetch.
+    pub(super) fn not_fetched(&self, action: &str) {
+        if let Some(queue) = self.lock().by_action.get_mut(action) {
+            queue.asked = false;
+            queue.newest_asked = false;
+            queue.beyond = true;
+            queue.due_asked = false;
+            queue.waits_until(0);
+        }
+    }
+
+    /// The end of a claim is committed; the delivery is of that action, as far as is known.
+    pub(super) fn forget(&self, action: Option<&str>, id: DeliveryId) {
+        let mut queues = self.lock();
+        let own = action.and_then(|action| queues.by_action.get_mut(action));
+        if !own.is_some_and(|queue| queue.forget(id)) {
+            // One that has been moved is known to the queue it was claimed from.
+            for queue in queues.by_action.values_mut() {
+                queue.forget(id);
+            }
+        }
+    }
+
+    /// Nothing is claimed until [`thaw`](Self::thaw); answers what is claimed, of all actions.
+    pub(super) fn freeze(&self) -> HashSet<DeliveryId> {
+        let mut queues = self.lock();
+        queues.frozen = true;
+        queues.by_action.values().flat_map(|queue| queue.taken.iter().copied()).collect()
+    }
+
+    pub(super) fn thaw(&self) {
+        self.lock().frozen = false;
+        self.changed.notify_waiters();
+    }
+
+    /// It is not to be attempted as it was: a claim of it shall be given back.
+    pub(super) fn withdraw(&self, action: &str, id: DeliveryId) {
+        if let Some(queue) = self.lock().by_action.get_mut(action) {
+            queue.fresh.remove(&id);
+            queue.newest.remove(&id);
+            queue.due.retain(|(_, other), _| *other != id);
+            if queue.taken.contains(&id) {
+                queue.calls_back |= queue.withdrawn.insert(id);
+            }
+        }
+        // Wakes the loop, which looks for what it shall give back.
+        self.changed.notify_waiters();
+    }
+
+    pub(super) fn withdrawn(&self, action: &str) -> Vec<DeliveryId> {
+        let queues = self.lock();
+        queues.by_action.get(action).map_or_else(Vec::new, |queue| queue.withdrawn.iter().copied().collect())
+    }
+
+    /// Nothing of an action is claimed any more: what is in memory of it is dropped, but for what is claimed.
+    pub(super) fn retire(&self, action: &str) {
+        if let Some(queue) = self.lock().by_action.get_mut(action) {
+            queue.fresh.clear();
+            queue.newest.clear();
+            queue.due.clear();
+            queue.beyond = true;
+            queue.waits_until(0);
+        }
+    }
+}

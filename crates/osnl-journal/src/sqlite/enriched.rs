@@ -1,0 +1,73 @@
+//! The answers to enrichments of deliveries, and the last state of objects that may be gone.
+//!
+//! Objects are kept by their own id. To find the last event of a resource, the journal would need an index on texts,
+//! which each append would pay for; and an event says less than the API did.
+
+use osnl_core::event::Enriched;
+use rusqlite::{Connection, OptionalExtension as _, Result, params};
+
+use super::work::Work;
+use crate::{DeliveryId, Learnt};
+
+/// Objects that are remembered; the oldest leave.
+pub(super) const OBJECTS: i64 = 100_000;
+
+impl Work<'_> {
+    /// Keeps what is known of a new delivery from the beginning.
+    pub(super) fn told(&self, row: i64, told: Option<&Enriched>) -> Result<()> {
+        let Some(told) = told else { return Ok(()) };
+        // Texts as keys, and no number that JSON does not have.
+        let found = serde_json::to_string(told).unwrap_or_default();
+        self.connection
+            .prepare_cached("INSERT INTO enriched (delivery, found) VALUES (?1, ?2)")?
+            .execute(params![row, found])?;
+        Ok(())
+    }
+
+    /// Keeps what was found for a delivery that is there, and what was learnt on the way.
+    pub(super) fn enriched(&self, id: DeliveryId, found: &str, learnt: &Learnt) -> Result<()> {
+        let mut insert = self.connection.prepare_cached(
+            "INSERT OR REPLACE INTO enriched (delivery, found) SELECT id, ?2 FROM delivery WHERE id = ?1",
+        )?;
+        insert.execute(params![id.row(), found])?;
+        let mut upsert = self.connection.prepare_cached(
+            "INSERT INTO object (name, at, body) VALUES (?1, ?2, ?3) \
+             ON CONFLICT (name) DO UPDATE SET at = excluded.at, body = excluded.body",
+        )?;
+        for (name, body) in &learnt.objects {
+            upsert.execute(params![name, self.now, body])?;
+        }
+        self.saw(&learnt.changes)
+    }
+}
+
+/// Returns the enrichment of a delivery.
+pub(super) fn of(connection: &Connection, id: DeliveryId) -> Result<Option<Enriched>> {
+    let mut select = connection.prepare_cached("SELECT found FROM enriched WHERE delivery = ?")?;
+    let found: Option<String> = select.query_row([id.row()], |row| row.get(0)).optional()?;
+    Ok(found.and_then(|found| serde_json::from_str(&found).ok()))
+}
+
+/// Returns the last known state of an object.
+pub(super) fn known(connection: &Connection, object: &str) -> Result<Option<String>> {
+    let mut select = connection.prepare_cached("SELECT body FROM object WHERE name = ?")?;
+    select.query_row([object], |row| row.get(0)).optional()
+}
+
+/// Removes at most so many objects that were seen last before a moment, or are beyond the bound.
+pub(super) fn forget(connection: &Connection, before: i64, at_most: i64) -> Result<usize> {
+    let old = connection
+        .prepare_cached(
+            "DELETE FROM object WHERE name IN (SELECT name FROM object WHERE at < ?1 ORDER BY at LIMIT ?2)",
+        )?
+        .execute([before, at_most])?;
+    let count: i64 =
+        connection.prepare_cached("SELECT count(*) FROM object")?.query_row([], |row| row.get(0))?;
+    if count <= OBJECTS {
+        return Ok(old);
+    }
+    let beyond = connection
+        .prepare_cached("DELETE FROM object WHERE name IN (SELECT name FROM object ORDER BY at LIMIT ?1)")?
+        .execute([(count - OBJECTS).min(at_most)])?;
+    Ok(old + beyond)
+}

@@ -1,0 +1,58 @@
+//! Turns a delivery that was given up into one of another action, in the transaction of its end.
+
+use rusqlite::{OptionalExtension as _, Result, params};
+
+use super::rows::{self, State, delivery_id};
+use super::turn::Lane;
+use super::work::{Work, event_of};
+use crate::{DeliveryId, Handover};
+
+impl Work<'_> {
+    /// Makes a delivery of another action for rule, resource and key of `from`, behind what that action has of the
+    /// key. Returns whether it is new: the rule may have had one for this event already, from the beginning or from an
+    /// earlier end of `from`, which the operator has retried since.
+    pub(super) fn fall_back(&mut self, from: DeliveryId, how: &Handover) -> Result<bool> {
+        let to = &*how.action;
+        let event = event_of(self.connection, from)?;
+        let first = DeliveryId::of(event, 0).row();
+        let count: Option<u32> = self
+            .connection
+            .prepare_cached("SELECT deliveries FROM event WHERE id = ?")?
+            .query_row([event], |row| row.get(0))
+            .optional()?;
+        let Some(count) = count else { return Ok(false) };
+        let next = DeliveryId::of(event, count as usize).row();
+        let mut there = self.connection.prepare_cached(
+            "SELECT 1 FROM delivery d JOIN delivery f ON f.id = ?1 \
+             WHERE d.id >= ?2 AND d.id < ?3 AND d.action = ?4 AND d.rule = f.rule AND d.resource IS f.resource",
+        )?;
+        if there.exists(params![from.row(), first, next, to])? {
+            return Ok(false);
+        }
+        if rows::numbers(count as usize + 1) > rows::numbers(count as usize) {
+            // The number behind is the next event's: 65536 deliveries of one event.
+            tracing::error!(action.name = to, delivery = %from, "no delivery can be made of what was given up");
+            return Ok(false);
+        }
+        let key: Option<String> = self
+            .connection
+            .prepare_cached("SELECT key FROM delivery WHERE id = ?")?
+            .query_row([from.row()], |row| row.get(0))?;
+        let lane = key.as_deref().filter(|_| how.ordered).map(|key| rows::lane(to, key));
+        self.connection
+            .prepare_cached(
+                "INSERT INTO delivery (id, rule, action, key, state, resource, lane, ordered, message, resource_id, \
+                 resource_name) \
+                 SELECT ?2, rule, ?3, key, ?4, resource, ?5, ?6, message, resource_id, resource_name \
+                 FROM delivery WHERE id = ?1",
+            )?
+            .execute(params![from.row(), next, to, State::Waiting, lane, how.ordered])?;
+        self.connection
+            .prepare_cached("UPDATE event SET deliveries = deliveries + 1 WHERE id = ?")?
+            .execute([event])?;
+        self.told(next, how.told.as_deref())?;
+        self.count(to, State::Waiting, 1);
+        self.lane_turn(lane.map_or(Lane::Alone(delivery_id(next)), Lane::Shared))?;
+        Ok(true)
+    }
+}

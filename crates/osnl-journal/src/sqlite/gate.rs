@@ -1,0 +1,312 @@
+//! Admits entries: nothing is read from the broker that the journal could not keep.
+//!
+//! Places are shared fairly: a caller that finds a place free leaves one to each caller that waits for the same and
+//! could have it now, so that a busy listener does not keep another one waiting.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+
+use tokio::sync::Notify;
+
+use crate::{Obstacle, Permit, Places};
+
+/// Entries that are promised or not yet committed: they are in memory.
+pub const IN_MEMORY: usize = 16 * 1024;
+
+/// The bound of each action, and whether anything may come at all.
+#[derive(Debug)]
+pub(super) struct Gate {
+    max_pending: u64,
+    /// Actions that never delay a message: beyond the bound, their new deliveries are dead letters.
+    overflowing: RwLock<BTreeSet<Arc<str>>>,
+    state: Mutex<State>,
+    room: Notify,
+}
+
+#[derive(Debug)]
+struct State {
+    open: bool,
+    /// Entries promised, and those appended and not committed.
+    in_memory: usize,
+    actions: HashMap<Arc<str>, Room>,
+    /// The callers that wait, in the order in which they began to.
+    waiting: Vec<Waiting>,
+    last_ticket: u64,
+}
+
+/// A caller that waits for a place.
+#[derive(Debug)]
+struct Waiting {
+    ticket: u64,
+    actions: Vec<Arc<str>>,
+}
+
+/// The place in the queue of a caller that waits; given up when it is dropped.
+struct Ticket<'a> {
+    gate: &'a Gate,
+    number: u64,
+}
+
+impl Drop for Ticket<'_> {
+    fn drop(&mut self) {
+        self.gate.lock().waiting.retain(|waiting| waiting.ticket != self.number);
+        // What was left to it is there for others.
+        self.gate.room.notify_waiters();
+    }
+}
+
+#[derive(Debug, Default)]
+struct Room {
+    pending: u64,
+    reserved: u64,
+    /// Said in the log since it became full.
+    said: bool,
+}
+
+/// The places that a permit gives back.
+#[derive(Debug)]
+struct Reserved {
+    gate: Arc<Gate>,
+    actions: Vec<Arc<str>>,
+}
+
+impl Gate {
+    pub(super) fn new(max_pending: u64, overflowing: BTreeSet<Arc<str>>) -> Self {
+        let state =
+            State { open: true, in_memory: 0, actions: HashMap::new(), waiting: Vec::new(), last_ticket: 0 };
+        let overflowing = RwLock::new(overflowing);
+        Self { max_pending, overflowing, state: Mutex::new(state), room: Notify::new() }
+    }
+
+    pub(super) fn max_pending(&self) -> u64 {
+        self.max_pending
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn overflowing(&self) -> RwLockReadGuard<'_, BTreeSet<Arc<str>>> {
+        self.overflowing.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets the actions that never delay a message.
+    pub(super) fn set_overflowing(&self, actions: BTreeSet<Arc<str>>) {
+        *self.overflowing.write().unwrap_or_else(PoisonError::into_inner) = actions;
+        self.room.notify_waiters();
+    }
+
+    /// Why one delivery more of an action is a dead letter at once, if it is.
+    pub(super) fn overflows(&self, action: &Arc<str>) -> Option<String> {
+        if !self.overflowing().contains(action) {
+            return None;
+        }
+        let pending = self.lock().actions.get(action).map_or(0, |room| room.pending);
+        (pending >= self.max_pending)
+            .then(|| format!("{pending} deliveries are pending, max_pending (on_full = dead_letter)"))
+    }
+
+    pub(super) async fn reserve(self: &Arc<Self>, actions: &[Arc<str>], at_most: usize) -> Permit {
+        let mut ticket: Option<Ticket<'_>> = None;
+        loop {
+            let room = self.room.notified();
+            tokio::pin!(room);
+            // Armed before looking, so that what is given back in between is not missed.
+            room.as_mut().enable();
+            let bounded = self.bounded(actions);
+            let number = ticket.as_ref().map(|ticket| ticket.number);
+            let places = self.lock().take(self.max_pending, &bounded, at_most, number);
+            if places > 0 {
+                let from = Reserved { gate: self.clone(), actions: bounded };
+                return Permit::new(places, Arc::new(from));
+            }
+            ticket = ticket.or_else(|| Some(self.wait(bounded)));
+            room.await;
+        }
+    }
+
+    fn wait(&self, actions: Vec<Arc<str>>) -> Ticket<'_> {
+        let mut state = self.lock();
+        state.last_ticket += 1;
+        let number = state.last_ticket;
+        state.waiting.push(Waiting { ticket: number, actions });
+        Ticket { gate: self, number }
+    }
+
+    /// The actions whose bound keeps an entry from being kept.
+    fn bounded(&self, actions: &[Arc<str>]) -> Vec<Arc<str>> {
+        let overflowing = self.overflowing();
+        actions.iter().filter(|action| !overflowing.contains(*action)).cloned().collect()
+    }
+
+    /// Returns the obstacle to an entry for these actions now, without the journal's own state.
+    pub(super) fn obstacle(&self, actions: &[Arc<str>]) -> Option<Obstacle> {
+        let (bounded, state, most) = (self.bounded(actions), self.lock(), self.max_pending);
+        let taken = |action: &Arc<str>| {
+            let room = state.actions.get(action)?;
+            (room.pending + room.reserved >= most).then_some(room.pending)
+        };
+        let full = bounded.into_iter().find_map(|action| Some((taken(&action)?, action)));
+        match full {
+            Some((pending, action)) => Some(Obstacle::ActionFull { action, pending, most }),
+            None => {
+                let open = state.in_memory;
+                (open >= IN_MEMORY).then_some(Obstacle::NoPlace { open, ended: 0 })
+            }
+        }
+    }
+
+    /// Lets entries in, or not.
+    pub(super) fn set_open(&self, open: bool) {
+        self.lock().open = open;
+        self.room.notify_waiters();
+    }
+
+    /// An entry is on its way into the file.
+    pub(super) fn appended<'a>(&self, actions: impl Iterator<Item = &'a Arc<str>>) {
+        let mut state = self.lock();
+        state.in_memory += 1;
+        for action in actions {
+            state.actions.entry(action.clone()).or_default().pending += 1;
+        }
+    }
+
+    /// An entry left memory.
+    pub(super) fn committed(&self) {
+        let mut state = self.lock();
+        state.in_memory = state.in_memory.saturating_sub(1);
+        drop(state);
+        self.room.notify_waiters();
+    }
+
+    /// Deliveries came to be pending, or ceased to be.
+    pub(super) fn changed(&self, action: &str, by: i64) {
+        let mut state = self.lock();
+        let room = state.actions.entry(action.into()).or_default();
+        room.pending = room.pending.saturating_add_signed(by);
+        room.said &= room.pending >= self.max_pending;
+        drop(state);
+        self.room.notify_waiters();
+    }
+}
+
+impl State {
+    fn take(&mut self, max_pending: u64, actions: &[Arc<str>], at_most: usize, ticket: Option<u64>) -> usize {
+        if !self.open {
+            return 0;
+        }
+        let ahead = |state: &Self, action: Option<&Arc<str>>| {
+            let before = |waiting: &&Waiting| ticket.is_none_or(|own| waiting.ticket < own);
+            let waits = |waiting: &&Waiting| action.is_none_or(|action| waiting.actions.contains(action));
+            let could = |waiting: &&Waiting| waiting.actions.iter().all(|a| state.free(max_pending, a) > 0);
+            state.waiting.iter().filter(before).filter(waits).filter(could).count()
+        };
+        let free = IN_MEMORY.saturating_sub(self.in_memory).saturating_sub(ahead(self, None));
+        let mut places = u64::try_from(at_most.max(1).min(free)).unwrap_or(0);
+        for action in actions {
+            let left = ahead(self, Some(action)) as u64;
+            let free = self.free(max_pending, action).saturating_sub(left);
+            let room = self.actions.entry(action.clone()).or_default();
+            if room.pending >= max_pending && !room.said {
+                room.said = true;
+                tracing::error!(
+                    action.name = &**action,
+                    deliveries = room.pending,
+                    "max_pending is reached: what this action's rules want is left with the broker until some are delivered",
+                );
+            }
+            places = places.min(free);
+        }
+        if places == 0 {
+            return 0;
+        }
+        for action in actions {
+            self.actions.entry(action.clone()).or_default().reserved += places;
+        }
+        let places = usize::try_from(places).unwrap_or(0);
+        self.in_memory += places;
+        places
+    }
+
+    /// Deliveries of an action that may still be promised.
+    fn free(&self, max_pending: u64, action: &Arc<str>) -> u64 {
+        self.actions
+            .get(action)
+            .map_or(max_pending, |room| max_pending.saturating_sub(room.pending + room.reserved))
+    }
+}
+
+impl Places for Reserved {
+    fn give_back(&self, places: usize) {
+        let mut state = self.gate.lock();
+        state.in_memory = state.in_memory.saturating_sub(places);
+        for action in &self.actions {
+            if let Some(room) = state.actions.get_mut(action) {
+                room.reserved = room.reserved.saturating_sub(places as u64);
+            }
+        }
+        drop(state);
+        self.gate.room.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn a_full_action_stops_only_those_who_need_it() {
+        let gate = Arc::new(Gate::new(3, BTreeSet::new()));
+        let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
+        let both = [a.clone(), b.clone()];
+        let reserve =
+            |actions: &[Arc<str>], n| gate.reserve(actions, n).now_or_never().map(|p| (p.places(), p));
+        let (places, mut permit) = reserve(&both, 10).unwrap();
+        assert_eq!(places, 3);
+        assert!(reserve(&both[..1], 1).is_none());
+        // One entry for `a` alone: its place in `b` comes back, and that of the unused ones.
+        drop(permit.take_one());
+        gate.appended([a.clone()].iter());
+        drop(permit);
+        assert_eq!(reserve(&both[1..], 10).map(|r| r.0), Some(3));
+        assert_eq!(reserve(&both, 10).map(|r| r.0), Some(2));
+        gate.changed("a", 2);
+        assert!(reserve(&both, 1).is_none());
+        assert_eq!(reserve(&both[1..], 1).map(|r| r.0), Some(1));
+        gate.changed("a", -1);
+        assert_eq!(reserve(&both, 10).map(|r| r.0), Some(1));
+        gate.set_open(false);
+        assert!(reserve(&both[1..], 1).is_none());
+        gate.set_open(true);
+        assert_eq!(reserve(&both[1..], 1).map(|r| r.0), Some(1));
+    }
+
+    #[test]
+    fn a_caller_that_waits_has_the_next_place_before_one_that_has_enough() {
+        let gate = Arc::new(Gate::new(2, BTreeSet::new()));
+        let actions: [Arc<str>; 1] = ["a".into()];
+        let other: [Arc<str>; 1] = ["b".into()];
+        let busy = gate.reserve(&actions, 10).now_or_never().unwrap();
+        assert_eq!(busy.places(), 2);
+        let waits = gate.reserve(&actions, 10);
+        tokio::pin!(waits);
+        assert!((&mut waits).now_or_never().is_none());
+        assert_eq!(
+            gate.obstacle(&actions).unwrap().to_string(),
+            "action a has 0 deliveries pending and no place for another (max_pending is 2)"
+        );
+        drop(busy);
+        // Two are free, and one of them is for the caller that waits; another action is not its concern.
+        let greedy = gate.reserve(&actions, 10).now_or_never().unwrap();
+        assert_eq!(greedy.places(), 1);
+        assert_eq!(gate.reserve(&other, 10).now_or_never().unwrap().places(), 2);
+        let served = (&mut waits).now_or_never().unwrap();
+        assert_eq!(served.places(), 1);
+        assert!(gate.reserve(&actions, 1).now_or_never().is_none());
+        drop(greedy);
+        // Of one that has given up nothing is left to it.
+        assert_eq!(gate.reserve(&actions, 10).now_or_never().unwrap().places(), 1);
+    }
+}

@@ -1,0 +1,56 @@
+//! The journal as a whole, for a status.
+
+use std::path::Path;
+use std::time::SystemTime;
+
+use rusqlite::{OptionalExtension as _, Result};
+
+use super::reader::Reader;
+use super::rows::moment;
+use super::{SqliteJournal, paused};
+use crate::Paused;
+use crate::files::beside;
+
+/// The contents of a journal, in numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overview {
+    /// Messages kept.
+    pub events: u64,
+    /// The oldest of them reached us then.
+    pub oldest: Option<SystemTime>,
+    /// Messages kept that cannot be read.
+    pub unreadable: u64,
+    /// Deliveries that are held since the process ended unexpectedly while they were attempted.
+    pub suspects: u64,
+    /// Paused actions.
+    pub paused: Paused,
+}
+
+impl Reader {
+    /// Counts what is kept.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn overview(&self) -> Result<Overview> {
+        let count = |sql: &str| self.0.query_row(sql, [], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs);
+        let mut oldest = self.0.prepare_cached("SELECT received FROM event ORDER BY id LIMIT 1")?;
+        Ok(Overview {
+            events: count("SELECT count(*) FROM event")?,
+            oldest: oldest.query_row([], |row| row.get(0).map(moment)).optional()?,
+            unreadable: count("SELECT count(*) FROM unreadable")?,
+            suspects: count(
+                "SELECT count(*) FROM suspect s JOIN delivery d ON d.id = s.delivery WHERE d.state = 2",
+            )?,
+            paused: paused::list(&self.0)?,
+        })
+    }
+}
+
+impl SqliteJournal {
+    /// Bytes that a journal takes on its disk, what is still in the WAL included.
+    #[must_use]
+    pub fn bytes(file: &Path) -> u64 {
+        let size = |more| std::fs::metadata(beside(file, more)).map_or(0, |meta| meta.len());
+        size("") + size("-wal")
+    }
+}

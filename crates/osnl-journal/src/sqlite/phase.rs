@@ -1,0 +1,348 @@
+//! The words for the state of a delivery: the only place that has them. Screens, JSON, filters, and the glossary use
+//! these.
+//!
+//! A [`State`] is a number of the file. A phase is that number and what else is known at the moment: whether an attempt
+//! runs, has failed before, and whether the action is still configured. SQL and [`Phase::of_row`] decide alike.
+
+use super::reader::Row;
+use super::rows::State;
+use crate::DeliveryId;
+
+/// The state of a delivery, as an operator sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Phase {
+    /// Kept, and not yet sorted into its lane. Only a journal that several daemons share has it.
+    Arrived,
+    /// Next of its resource, without a failed attempt.
+    Ready,
+    /// An attempt is under way.
+    Running,
+    /// An attempt failed, and another follows.
+    Retrying,
+    /// Behind another delivery of its resource.
+    Waiting,
+    /// Held by a guard until an operator releases or discards it.
+    HeldByGuard,
+    /// Held for another reason, which is with it.
+    Held,
+    /// Open, and its action is not configured.
+    Orphaned,
+    /// Given up.
+    Dead,
+    /// The effect is there.
+    Delivered,
+    /// The action had nothing to do.
+    NoActionNeeded,
+    /// Decided by a rule in shadow mode; nothing was called.
+    Shadow,
+    /// Ended by an operator.
+    Discarded,
+}
+
+impl Phase {
+    /// All, in the order of the glossary.
+    pub const ALL: [Self; 13] = [
+        Self::Arrived,
+        Self::Ready,
+        Self::Running,
+        Self::Retrying,
+        Self::Waiting,
+        Self::HeldByGuard,
+        Self::Held,
+        Self::Orphaned,
+        Self::Dead,
+        Self::Delivered,
+        Self::NoActionNeeded,
+        Self::Shadow,
+        Self::Discarded,
+    ];
+
+    /// Names that mean several of them, and names that earlier versions had.
+    pub const GROUPS: [(&'static str, &'static [Self]); 5] = [
+        (
+            "pending",
+            &[Self::Arrived, Self::Ready, Self::Running, Self::Retrying, Self::Waiting, Self::Orphaned],
+        ),
+        (
+            "open",
+            &[
+                Self::Arrived,
+                Self::Ready,
+                Self::Running,
+                Self::Retrying,
+                Self::Waiting,
+                Self::HeldByGuard,
+                Self::Held,
+                Self::Orphaned,
+            ],
+        ),
+        ("held", &[Self::HeldByGuard, Self::Held]),
+        ("done", &[Self::Delivered, Self::NoActionNeeded, Self::Shadow]),
+        ("nothing-to-do", &[Self::NoActionNeeded]),
+    ];
+
+    /// The names to write on a command line: the words with hyphens, and groups; `held` is both.
+    pub const NAMES: [&'static str; 16] = [
+        "arrived",
+        "ready",
+        "running",
+        "retrying",
+        "waiting",
+        "held-by-guard",
+        "held",
+        "orphaned",
+        "dead",
+        "delivered",
+        "no-action-needed",
+        "shadow",
+        "discarded",
+        "pending",
+        "open",
+        "done",
+    ];
+
+    /// The word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Arrived => "arrived",
+            Self::Ready => "ready",
+            Self::Running => "running",
+            Self::Retrying => "retrying",
+            Self::Waiting => "waiting",
+            Self::HeldByGuard => "held by guard",
+            Self::Held => "held",
+            Self::Orphaned => "orphaned",
+            Self::Dead => "dead",
+            Self::Delivered => "delivered",
+            Self::NoActionNeeded => "no action needed",
+            Self::Shadow => "shadow",
+            Self::Discarded => "discarded",
+        }
+    }
+
+    /// The phases that a name means: a word, with blanks or hyphens, or the name of a group.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Vec<Self>> {
+        let name = name.trim().to_ascii_lowercase();
+        if let Some((_, group)) = Self::GROUPS.into_iter().find(|(group, _)| *group == name) {
+            return Some(group.to_vec());
+        }
+        let name = name.replace(['-', '_'], " ");
+        Self::ALL.into_iter().find(|phase| phase.word() == name).map(|phase| vec![phase])
+    }
+
+    /// The phase of a row, given the facts of the moment.
+    #[must_use]
+    pub fn of_row(row: &Row, moment: &Moment) -> Self {
+        if row.state.is_open() && !moment.is_configured(&row.action) {
+            return Self::Orphaned;
+        }
+        match row.state {
+            State::Waiting => Self::Waiting,
+            State::Ready if moment.running.contains(&row.id) => Self::Running,
+            State::Ready if row.due.is_some() && row.tries > 0 => Self::Retrying,
+            State::Ready => Self::Ready,
+            State::Held if row.is_guarded => Self::HeldByGuard,
+            State::Held => Self::Held,
+            State::Dead => Self::Dead,
+            State::Delivered => Self::Delivered,
+            State::NothingToDo => Self::NoActionNeeded,
+            State::Discarded => Self::Discarded,
+            State::Shadow => Self::Shadow,
+        }
+    }
+
+    /// The states of the file that a row of this phase may have.
+    pub(super) fn states(self) -> &'static [State] {
+        match self {
+            Self::Arrived => &[],
+            Self::Ready | Self::Running | Self::Retrying => &[State::Ready],
+            Self::Waiting => &[State::Waiting],
+            Self::HeldByGuard | Self::Held => &[State::Held],
+            Self::Orphaned => &[State::Waiting, State::Ready, State::Held],
+            Self::Dead => &[State::Dead],
+            Self::Delivered => &[State::Delivered],
+            Self::NoActionNeeded => &[State::NothingToDo],
+            Self::Shadow => &[State::Shadow],
+            Self::Discarded => &[State::Discarded],
+        }
+    }
+
+    pub(super) fn of_number(number: i64) -> Option<Self> {
+        Self::ALL.into_iter().find(|phase| *phase as i64 == number)
+    }
+}
+
+/// The facts about deliveries that only the daemon has, at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Moment {
+    /// Deliveries with an attempt under way.
+    pub running: Vec<DeliveryId>,
+    /// The configured actions; `None` where that is unknown.
+    pub configured: Option<Vec<String>>,
+}
+
+impl Moment {
+    pub(super) fn is_configured(&self, action: &str) -> bool {
+        self.configured.as_ref().is_none_or(|known| known.iter().any(|known| known == action))
+    }
+
+    /// Whether the action of a row `d` is missing from the configuration.
+    fn orphaned(&self) -> String {
+        let Some(known) = &self.configured else { return "0".to_owned() };
+        let known: Vec<String> = known.iter().map(|name| quoted(name)).collect();
+        format!("d.action NOT IN ({})", known.join(", "))
+    }
+
+    /// Whether an attempt of a row `d` is under way.
+    pub(super) fn running_sql(&self) -> String {
+        let running: Vec<String> = self.running.iter().map(|id| id.row().to_string()).collect();
+        format!("d.id IN ({})", running.join(", "))
+    }
+
+    /// The number of the phase of a row `d`.
+    pub(super) fn phase_sql(&self) -> String {
+        let phase = |phase: Phase| phase as i64;
+        format!(
+            "CASE WHEN d.state <= 2 AND {orphaned} THEN {} WHEN d.state = 0 THEN {} \
+             WHEN d.state = 1 AND {running} THEN {} WHEN d.state = 1 AND d.due > 0 AND d.tries > 0 THEN {} \
+             WHEN d.state = 1 THEN {} WHEN d.state = 2 AND d.guarded THEN {} WHEN d.state = 2 THEN {} \
+             WHEN d.state = 3 THEN {} WHEN d.state = 4 THEN {} WHEN d.state = 5 THEN {} WHEN d.state = 6 THEN {} \
+             ELSE {} END",
+            phase(Phase::Orphaned),
+            phase(Phase::Waiting),
+            phase(Phase::Running),
+            phase(Phase::Retrying),
+            phase(Phase::Ready),
+            phase(Phase::HeldByGuard),
+            phase(Phase::Held),
+            phase(Phase::Dead),
+            phase(Phase::Delivered),
+            phase(Phase::NoActionNeeded),
+            phase(Phase::Discarded),
+            phase(Phase::Shadow),
+            orphaned = self.orphaned(),
+            running = self.running_sql(),
+        )
+    }
+
+    /// Whether a row `d` needs an operator's attention, or is about to: dead, held, orphaned, retrying.
+    pub(super) fn attention_sql(&self) -> String {
+        format!(
+            "(d.state IN (2, 3) OR d.state = 1 AND d.due > 0 AND d.tries > 0 OR d.state <= 2 AND {})",
+            self.orphaned()
+        )
+    }
+
+    /// The same rows, found by indexes.
+    pub(super) fn attention_ids_sql(&self) -> String {
+        let orphans = match &self.configured {
+            None => String::new(),
+            Some(_) => {
+                format!(" UNION ALL SELECT d.id FROM delivery d WHERE d.state <= 2 AND {}", self.orphaned())
+            }
+        };
+        format!(
+            "SELECT id FROM delivery WHERE state = 3 UNION ALL SELECT id FROM delivery WHERE state = 2 \
+             UNION ALL SELECT id FROM delivery WHERE state = 1 AND due > 0 AND tries > 0{orphans}"
+        )
+    }
+
+    /// As [`attention_sql`](Self::attention_sql) decides.
+    pub(super) fn needs_attention(&self, row: &Row) -> bool {
+        match Phase::of_row(row, self) {
+            Phase::Dead | Phase::Held | Phase::HeldByGuard | Phase::Orphaned | Phase::Retrying => true,
+            Phase::Running => row.due.is_some() && row.tries > 0,
+            Phase::Arrived
+            | Phase::Ready
+            | Phase::Waiting
+            | Phase::Delivered
+            | Phase::NoActionNeeded
+            | Phase::Shadow
+            | Phase::Discarded => false,
+        }
+    }
+}
+
+/// A string of SQL.
+pub(super) fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_every_age_are_understood() {
+        let check = |name: &str, expected: &[Phase]| {
+            assert_eq!(Phase::named(name).as_deref(), Some(expected), "{name}");
+        };
+        for phase in Phase::ALL {
+            if phase != Phase::Held {
+                check(phase.word(), &[phase]);
+            }
+        }
+        check("no-action-needed", &[Phase::NoActionNeeded]);
+        check("Held_By_Guard", &[Phase::HeldByGuard]);
+        check("held", &[Phase::HeldByGuard, Phase::Held]);
+        for state in State::ALL {
+            let phases = Phase::named(state.name()).unwrap_or_default();
+            assert!(phases.iter().any(|phase| phase.states().contains(&state)), "{state:?}");
+        }
+        let pending = Phase::named("pending").unwrap();
+        assert!(pending.contains(&Phase::Retrying) && !pending.contains(&Phase::Held));
+        assert_eq!(Phase::named("dedd"), None);
+        for phase in Phase::ALL {
+            assert!(Phase::NAMES.contains(&phase.word().replace(' ', "-").as_str()), "{phase:?}");
+        }
+        for name in Phase::NAMES {
+            assert!(Phase::named(name).is_some(), "{name}");
+        }
+    }
+
+    /// SQL, by columns and by indexes, and the code decide the same about each kind of row.
+    #[test]
+    fn sql_and_code_agree_on_every_kind_of_row() {
+        let mut connection = rusqlite::Connection::open_in_memory().unwrap();
+        super::super::schema::migrate(&mut connection, super::super::schema::VERSION).unwrap();
+        let event = "INSERT INTO event (id, identity, received, redelivered, deliveries, listener, queue, exchange, \
+                     routing_key, body) VALUES (1, 1, 1, 0, 1, 'l', 'q', 'e', 'k', '')";
+        connection.execute_batch(event).unwrap();
+        let mut id = DeliveryId::of(1, 0).row();
+        for state in State::ALL {
+            for (action, due, tries, guarded) in
+                [("a", 0, 0, 0), ("a", 7, 0, 0), ("a", 7, 2, 1), ("it's", 0, 2, 1), ("gone", 7, 2, 0)]
+            {
+                let sql = "INSERT INTO delivery (id, rule, action, state, due, tries, guarded) \
+                           VALUES (?1, 'r', ?2, ?3, ?4, ?5, ?6)";
+                connection.execute(sql, (id, action, state, due, tries, guarded)).unwrap();
+                id += 1;
+            }
+        }
+        let all = super::super::reader::list(&connection, &Default::default(), &Default::default()).unwrap();
+        let running = all.iter().filter(|row| row.id.0 % 3 == 0).map(|row| row.id).collect();
+        let configured = Some(vec!["a".to_owned(), "it's".to_owned()]);
+        let mut seen = std::collections::BTreeSet::new();
+        for moment in [Moment::default(), Moment { running, configured }] {
+            let ids = |condition: &str| -> Vec<i64> {
+                let sql = format!("SELECT d.id FROM delivery d WHERE {condition} ORDER BY d.id");
+                let mut select = connection.prepare(&sql).unwrap();
+                select.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+            };
+            let attention = ids(&moment.attention_sql());
+            assert_eq!(ids(&format!("d.id IN ({})", moment.attention_ids_sql())), attention);
+            for row in &all {
+                let sql = format!("SELECT {} FROM delivery d WHERE d.id = ?", moment.phase_sql());
+                let number: i64 = connection.query_row(&sql, [row.id.row()], |row| row.get(0)).unwrap();
+                let phase = Phase::of_row(row, &moment);
+                assert_eq!(Phase::of_number(number), Some(phase), "{row:?}");
+                assert!(phase.states().contains(&row.state), "{row:?}");
+                assert_eq!(attention.contains(&row.id.row()), moment.needs_attention(row), "{row:?}");
+                seen.insert(phase);
+            }
+        }
+        assert_eq!(seen.len(), Phase::ALL.len() - 1, "all but arrived");
+    }
+}

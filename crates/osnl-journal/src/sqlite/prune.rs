@@ -1,0 +1,230 @@
+//! Removes from the journal history that is old enough, dead letters beyond the bound, and history that takes the
+//! space of pending deliveries. It works in bites, so that no append waits long.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use rusqlite::{Connection, OptionalExtension as _, Result, TransactionBehavior, params};
+
+use super::rows::{self, delivery_id, is, millis, numbers, received};
+use super::work::{Work, event_of};
+use super::writer::Writer;
+use super::{archive, enriched, quarantine};
+use crate::{DeliveryId, JournalState};
+
+/// Deliveries of one transaction.
+const BITE: i64 = 250;
+/// The longest time that appends may wait for one bite.
+const AT_MOST: Duration = Duration::from_millis(30);
+/// The bytes that unreadable messages may take, as they are stored.
+const UNREADABLE_BYTES: i64 = 64 << 20;
+
+/// The result of a round.
+#[derive(Debug, Default)]
+pub(super) struct Pruned {
+    /// It was not all that may leave.
+    pub(super) more: bool,
+    /// The file has reached its size, and nothing else may leave; what to say about it.
+    pub(super) full: Option<String>,
+}
+
+pub(super) fn tick(writer: &mut Writer) -> Result<Pruned> {
+    let end = Instant::now() + AT_MOST;
+    let retention = i64::try_from(writer.options.retention.as_millis()).unwrap_or(i64::MAX);
+    let cutoff = millis(SystemTime::now()).saturating_sub(retention);
+    loop {
+        let size = used(writer)?;
+        // Too large, the oldest history leaves before its time; once nothing was read for it, until there is room for more
+        // than the next message.
+        let wanting = size > writer.max_size || (is_full(writer) && size > writer.max_size / 20 * 19);
+        let before = if wanting { i64::MAX } else { cutoff };
+        let gone = history(writer, before)? + dead(writer)? + objects(writer, cutoff)?;
+        if gone == 0 {
+            let full = wanting.then(|| {
+                format!(
+                    "the journal {} holds {} MiB of pending and dead deliveries, its max_size: nothing is read from the \
+                     broker until some are delivered, retried or discarded; or raise max_size",
+                    writer.place.file.display(),
+                    size >> 20
+                )
+            });
+            return Ok(Pruned { more: false, full });
+        }
+        if Instant::now() >= end {
+            return Ok(Pruned { more: true, full: None });
+        }
+    }
+}
+
+fn is_full(writer: &mut Writer) -> bool {
+    writer.parts().is_some_and(|(_, shared)| matches!(*shared.state.borrow(), JournalState::Full { .. }))
+}
+
+/// Bytes of the file that hold something.
+fn used(writer: &mut Writer) -> Result<u64> {
+    let Some((connection, _)) = writer.parts() else { return Ok(0) };
+    let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let pages = pragma("page_count")? - pragma("freelist_count")?;
+    Ok(pages.unsigned_abs() * pragma("page_size")?.unsigned_abs())
+}
+
+/// Ended deliveries of before a moment; answers how many left.
+fn history(writer: &mut Writer, before: i64) -> Result<usize> {
+    let next_event = writer.next_event();
+    let Some((connection, _)) = writer.parts() else { return Ok(0) };
+    let ids = oldest(connection, concat!(is!(done), " AND ended < ?1"), before)?;
+    remove(connection, &ids, next_event)?;
+    Ok(ids.len())
+}
+
+/// Objects that nothing has asked about since a moment.
+fn objects(writer: &mut Writer, before: i64) -> Result<usize> {
+    let Some((connection, _)) = writer.parts() else { return Ok(0) };
+    enriched::forget(connection, before, BITE)
+}
+
+/// Dead letters beyond the bound, into the file first; answers how many left. Those that hold their key stay. The oldest
+/// leave of the action and cause that have most of them: however many events of one tenant end in the same way, those of
+/// the others stay.
+fn dead(writer: &mut Writer) -> Result<usize> {
+    let (next_event, most) =
+        (writer.next_event(), i64::try_from(writer.options.max_dead).unwrap_or(i64::MAX));
+    let file = writer.place.file.clone();
+    let Some((connection, _)) = writer.parts() else { return Ok(0) };
+    let dead: i64 = connection.query_row(
+        concat!("SELECT coalesce(sum(count), 0) FROM tally WHERE ", is!(Dead)),
+        [],
+        |row| row.get(0),
+    )?;
+    if dead <= most {
+        return Ok(0);
+    }
+    let ids = most_common(connection, (dead - most).min(BITE))?;
+    let mut lines = Vec::new();
+    for id in &ids {
+        lines.extend(dead_line(connection, *id)?);
+    }
+    if !lines.is_empty()
+        && let Err(error) = archive::write(&file, &lines)
+    {
+        // They stay where they are: more than the bound is better than none.
+        tracing::warn!("dead letters cannot be moved out of the journal: {error}");
+        return Ok(0);
+    }
+    remove(connection, &ids, next_event)?;
+    Ok(ids.len())
+}
+
+/// The oldest dead letters of the action and cause that have most of them, one after the other.
+fn most_common(connection: &Connection, count: i64) -> Result<Vec<DeliveryId>> {
+    let mut select = connection.prepare_cached(DEAD_BY_CAUSE)?;
+    let groups = select.query_map([], |row| Ok(((row.get(0)?, row.get(1)?), row.get(2)?, 0)))?;
+    let mut groups: Vec<((String, Option<String>), i64, i64)> = groups.collect::<Result<_>>()?;
+    for _ in 0..count {
+        if let Some((_, left, leave)) =
+            groups.iter_mut().max_by_key(|(_, left, _)| *left).filter(|group| group.1 > 0)
+        {
+            (*left, *leave) = (*left - 1, *leave + 1);
+        }
+    }
+    let mut ids = Vec::new();
+    let mut select = connection.prepare_cached(OLDEST_OF_CAUSE)?;
+    for ((action, cause), _, leave) in groups.into_iter().filter(|group| group.2 > 0) {
+        let oldest = select.query_map(params![action, cause, leave], |row| row.get(0).map(delivery_id))?;
+        ids.extend(oldest.collect::<Result<Vec<_>>>()?);
+    }
+    Ok(ids)
+}
+
+/// Answered by the index `delivery_dead` alone, as is the next.
+pub(super) const DEAD_BY_CAUSE: &str = concat!(
+    "SELECT action, cause, count(*) FROM delivery WHERE ",
+    is!(Dead),
+    " AND holds_key = 0 GROUP BY action, cause"
+);
+
+pub(super) const OLDEST_OF_CAUSE: &str = concat!(
+    "SELECT id FROM delivery WHERE ",
+    is!(Dead),
+    " AND holds_key = 0 AND action = ?1 AND cause IS ?2 ORDER BY ended LIMIT ?3"
+);
+
+fn oldest(connection: &Connection, which: &str, before: i64) -> Result<Vec<DeliveryId>> {
+    let sql = format!("SELECT id FROM delivery WHERE {which} ORDER BY ended LIMIT ?2");
+    let mut select = connection.prepare_cached(&sql)?;
+    select.query_map([before, BITE], |row| row.get(0).map(delivery_id))?.collect()
+}
+
+fn dead_line(connection: &Connection, id: DeliveryId) -> Result<Option<serde_json::Value>> {
+    let event = event_of(connection, id)?;
+    let sql = format!(
+        "SELECT d.rule, d.action, d.key, coalesce(d.reason, ''), {} FROM delivery d JOIN event e ON e.id = ?2 \
+         WHERE d.id = ?1",
+        rows::RECEIVED
+    );
+    let mut select = connection.prepare_cached(&sql)?;
+    select
+        .query_row(params![id.row(), event], |row| {
+            let (rule, action, key): (String, String, Option<String>) =
+                (row.get(0)?, row.get(1)?, row.get(2)?);
+            let reason: String = row.get(3)?;
+            Ok(archive::dead(id, &rule, &action, key.as_deref(), &reason, &received(row, 4)?))
+        })
+        .optional()
+}
+
+/// Deliveries that have ended, and the events that have no other.
+fn remove(connection: &mut Connection, ids: &[DeliveryId], next_event: i64) -> Result<()> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut work = Work::new(&transaction, 0, next_event);
+    for id in ids {
+        let Some(found) = work.find(*id)? else { continue };
+        let event = event_of(&transaction, *id)?;
+        transaction.prepare_cached("DELETE FROM attempt WHERE delivery = ?")?.execute([id.row()])?;
+        transaction.prepare_cached("DELETE FROM enriched WHERE delivery = ?")?.execute([id.row()])?;
+        transaction.prepare_cached("DELETE FROM delivery WHERE id = ?")?.execute([id.row()])?;
+        work.count(&found.action, found.state, -1);
+        let deliveries: Option<u32> = transaction
+            .prepare_cached("SELECT deliveries FROM event WHERE id = ?")?
+            .query_row([event], |row| row.get(0))
+            .optional()?;
+        let Some(deliveries) = deliveries else { continue };
+        let (from, to) =
+            (DeliveryId::of(event, 0).row(), DeliveryId::of(event + numbers(deliveries as usize), 0).row());
+        let others = transaction
+            .prepare_cached("SELECT 1 FROM delivery WHERE id >= ?1 AND id < ?2")?
+            .exists([from, to])?;
+        if !others {
+            transaction.prepare_cached("DELETE FROM event WHERE id = ?")?.execute([event])?;
+        }
+    }
+    work.write_tally()?;
+    // A number that has been shown to somebody is not given to another event.
+    transaction.execute(
+        "INSERT INTO meta (name, value) VALUES ('next_event', ?1) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+        [next_event],
+    )?;
+    transaction.commit()
+}
+
+/// Unreadable messages beyond the bounds of count and bytes, their traces into the file first.
+pub(super) fn unreadable(writer: &mut Writer) -> Result<()> {
+    let most = i64::try_from(writer.options.max_dead).unwrap_or(i64::MAX);
+    let file = writer.place.file.clone();
+    let Some((connection, _)) = writer.parts() else { return Ok(()) };
+    loop {
+        let (count, bytes) = quarantine::taken(connection)?;
+        if count <= most && bytes <= UNREADABLE_BYTES {
+            return Ok(());
+        }
+        let Some(oldest) = quarantine::oldest(connection)? else { return Ok(()) };
+        let (id, line) = (oldest.id, archive::unreadable(&oldest));
+        if let Err(error) = archive::write(&file, &[line]) {
+            tracing::warn!("unreadable messages cannot be moved out of the journal: {error}");
+            return Ok(());
+        }
+        connection.execute("DELETE FROM unreadable WHERE id = ?", [id])?;
+    }
+}

@@ -1,0 +1,225 @@
+//! Messages that are kept unread, as they were received: put aside, looked at, let go.
+//!
+//! The table is still called `unreadable`, as the first version of the file named it. Rows from before version 7 have a
+//! body as it came, and nothing of what stands in the newer columns: that is worked out of the body.
+
+use osnl_core::quarantine::{Extent, Glimpse, Stored};
+use osnl_core::received::Received;
+use osnl_model::BodyDigest;
+use rusqlite::types::FromSqlError;
+use rusqlite::{Connection, OptionalExtension as _, Result, ToSql, params};
+
+use super::reader::{Reader, Unreadable};
+use super::rows::{self, State, identity_number, millis, received};
+use super::work::Work;
+use crate::identity::Identity;
+use crate::{DeliveryId, in_hand};
+
+/// Which messages; what is empty or `None` excludes nothing.
+#[derive(Clone, Debug, Default)]
+pub struct UnreadableFilter {
+    /// These.
+    pub ids: Vec<i64>,
+    /// Taken from this queue.
+    pub queue: Option<String>,
+    /// With a reason that contains this.
+    pub reason: Option<String>,
+    /// Received at this moment or later.
+    pub since: Option<std::time::SystemTime>,
+    /// Received before this moment.
+    pub until: Option<std::time::SystemTime>,
+}
+
+impl Work<'_> {
+    /// Answers whether it is kept; a copy that the broker delivers again is there already.
+    pub(super) fn set_aside(&mut self, received: &Received, reason: &str) -> Result<bool> {
+        let origin = &received.origin;
+        let digest = received.digest();
+        let shown = digest.to_string();
+        let number = identity_number(&Identity { queue: origin.queue.clone(), id: None, digest });
+        if origin.redelivered {
+            let mut select = self.connection.prepare_cached(
+                "SELECT 1 FROM unreadable WHERE identity = ?1 AND (digest = ?2 OR digest IS NULL AND body = ?3)",
+            )?;
+            if select.exists(params![number, shown, &received.body[..]])? {
+                return Ok(false);
+            }
+        }
+        let Stored { extent, bytes } = Stored::of_received(received);
+        let glimpse = Glimpse::of(&received.body);
+        let mut insert = self.connection.prepare_cached(
+            "INSERT INTO unreadable (identity, received, redelivered, listener, queue, exchange, routing_key, \
+             content_type, content_encoding, compression, reason, size, body, digest, extent, message_id, \
+             publisher_id, event_type) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)",
+        )?;
+        insert.execute(params![
+            number,
+            millis(origin.received),
+            origin.redelivered,
+            &*origin.listener,
+            &*origin.queue,
+            origin.exchange,
+            origin.routing_key,
+            received.properties.content_type.as_deref(),
+            received.properties.content_encoding.as_deref(),
+            received.properties.compression,
+            reason,
+            i64::try_from(received.bytes()).unwrap_or(i64::MAX),
+            bytes,
+            shown,
+            extent.number(),
+            glimpse.message_id,
+            glimpse.publisher_id,
+            glimpse.event_type,
+        ])?;
+        Ok(true)
+    }
+
+    /// Holds deliveries that may have ended the process, until the operator has looked at them.
+    pub(super) fn hold_suspects(&mut self, suspects: &[(u64, u32)]) -> Result<()> {
+        for (id, ends) in suspects {
+            let Some(found) = self.find(DeliveryId(*id))? else { continue };
+            match found.state {
+                State::Waiting | State::Ready => {}
+                State::Held
+                | State::Dead
+                | State::Delivered
+                | State::NothingToDo
+                | State::Discarded
+                | State::Shadow => continue,
+            }
+            let why = in_hand::reason(*ends);
+            self.set_state(&found, State::Held, Some(&why))?;
+            self.connection
+                .prepare_cached("INSERT OR REPLACE INTO suspect (delivery, at, ends) VALUES (?1, ?2, ?3)")?
+                .execute(params![found.id.row(), self.now, ends])?;
+            tracing::error!(
+                delivery.id = %found.id,
+                action.name = found.action,
+                reason = why,
+                "delivery is held; look at it, then release or discard it",
+            );
+        }
+        // What has been released, ended or has left is nobody's suspect any more.
+        self.connection.execute(
+            "DELETE FROM suspect WHERE delivery NOT IN (SELECT id FROM delivery WHERE state = 2)",
+            [],
+        )?;
+        Ok(())
+    }
+
+    /// Lets messages go; answers how many there were.
+    pub(super) fn forget_unreadable(&mut self, ids: &[i64]) -> Result<usize> {
+        let mut delete = self.connection.prepare_cached("DELETE FROM unreadable WHERE id = ?")?;
+        ids.iter().map(|id| delete.execute([id])).sum()
+    }
+}
+
+/// The columns that [`unreadable`] reads, in its order.
+fn columns() -> String {
+    format!("{}, id, reason, size, digest, extent, message_id, publisher_id, event_type", rows::RECEIVED)
+}
+
+/// A row of [`columns`].
+fn unreadable(row: &rusqlite::Row<'_>) -> Result<Unreadable> {
+    let mut received = received(row, 0)?;
+    let number: i64 = row.get(14)?;
+    let extent = Extent::of(number).ok_or(FromSqlError::OutOfRange(number))?;
+    let digest: Option<String> = row.get(13)?;
+    let stored = Stored { extent, bytes: received.body.to_vec() };
+    received.body = stored.read().map_err(|error| FromSqlError::Other(Box::new(error)))?;
+    // Of a row that is older than the columns.
+    let of_body = || BodyDigest::of(&received.body).to_string();
+    let (digest, glimpse) = match digest {
+        Some(digest) => {
+            let (message_id, publisher_id, event_type) = (row.get(15)?, row.get(16)?, row.get(17)?);
+            (digest, Glimpse { message_id, publisher_id, event_type })
+        }
+        None => (of_body(), Glimpse::of(&received.body)),
+    };
+    Ok(Unreadable {
+        id: row.get(10)?,
+        reason: row.get(11)?,
+        size: row.get::<_, i64>(12)?.unsigned_abs(),
+        digest,
+        extent,
+        glimpse,
+        received,
+    })
+}
+
+/// The oldest, which leaves first.
+pub(super) fn oldest(connection: &Connection) -> Result<Option<Unreadable>> {
+    let sql = format!("SELECT {} FROM unreadable ORDER BY id LIMIT 1", columns());
+    connection.prepare_cached(&sql)?.query_row([], unreadable).optional()
+}
+
+/// Returns the number of unreadable messages, and the bytes of their bodies.
+pub(super) fn taken(connection: &Connection) -> Result<(i64, i64)> {
+    let sql = "SELECT count(*), coalesce(sum(length(body)), 0) FROM unreadable";
+    connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
+}
+
+impl Reader {
+    /// Messages that were kept unread, oldest first.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn unreadable(&self, after: i64, limit: u32) -> Result<Vec<Unreadable>> {
+        self.quarantined(&UnreadableFilter::default(), after, limit)
+    }
+
+    /// Returns those that the filter matches and that have a larger number, oldest first.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn quarantined(&self, filter: &UnreadableFilter, after: i64, limit: u32) -> Result<Vec<Unreadable>> {
+        let (conditions, values) = filter.sql();
+        let sql =
+            format!("SELECT {} FROM unreadable WHERE id > ?1 {conditions} ORDER BY id LIMIT ?2", columns());
+        let mut all: Vec<&dyn ToSql> = vec![&after, &limit];
+        all.extend(values.iter().map(|value| &**value));
+        self.0.prepare(&sql)?.query_map(&all[..], unreadable)?.collect()
+    }
+
+    /// The numbers of all of these, oldest first.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn numbers_quarantined(&self, filter: &UnreadableFilter) -> Result<Vec<i64>> {
+        let (conditions, values) = filter.sql();
+        let sql = format!("SELECT id FROM unreadable WHERE id > ?1 AND id > ?2 {conditions} ORDER BY id");
+        let mut all: Vec<&dyn ToSql> = vec![&-1_i64, &-1_i64];
+        all.extend(values.iter().map(|value| &**value));
+        self.0.prepare(&sql)?.query_map(&all[..], |row| row.get(0))?.collect()
+    }
+}
+
+impl UnreadableFilter {
+    /// Conditions with `?3` and on, and their values.
+    fn sql(&self) -> (String, Vec<Box<dyn ToSql>>) {
+        let mut sql = String::new();
+        let mut values: Vec<Box<dyn ToSql>> = Vec::new();
+        let mut add = |condition: &str, value: Box<dyn ToSql>| {
+            values.push(value);
+            sql.push_str(&format!(" AND {}", condition.replace('?', &format!("?{}", values.len() + 2))));
+        };
+        for (condition, text) in [("queue = ?", &self.queue), ("instr(reason, ?) > 0", &self.reason)] {
+            if let Some(text) = text {
+                add(condition, Box::new(text.clone()));
+            }
+        }
+        for (condition, at) in [("received >= ?", self.since), ("received < ?", self.until)] {
+            if let Some(at) = at {
+                add(condition, Box::new(millis(at)));
+            }
+        }
+        if !self.ids.is_empty() {
+            // Numbers, so they can stand in the text.
+            let ids: Vec<String> = self.ids.iter().map(ToString::to_string).collect();
+            sql.push_str(&format!(" AND id IN ({})", ids.join(", ")));
+        }
+        (sql, values)
+    }
+}

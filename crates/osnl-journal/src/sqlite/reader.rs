@@ -1,0 +1,205 @@
+//! Looking into a journal: on a connection of its own, which neither waits for the writer nor holds it up.
+//!
+//! It works on the file of a running daemon and of a stopped one. Calls block; an async caller gives them a
+//! thread.
+
+mod listing;
+mod lookup;
+mod recent;
+
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use osnl_core::quarantine::{Extent, Glimpse};
+use osnl_core::received::Received;
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Result};
+
+pub(super) use self::listing::list;
+pub use self::listing::{Cursor, Order, Page};
+pub use self::lookup::Kept;
+pub use self::recent::Recent;
+pub(super) use self::recent::recent;
+use super::filter::Filter;
+use super::rows::{self, State, delivery_id, is, moment, received};
+use super::work::event_of;
+use super::{OpenError, schema};
+use crate::DeliveryId;
+
+/// A delivery in a list. No payload, and with it no secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Its number.
+    pub id: DeliveryId,
+    /// The rule that fired.
+    pub rule: String,
+    /// The action it wants.
+    pub action: String,
+    /// The resource key, if the event has one.
+    pub key: Option<String>,
+    /// Its state.
+    pub state: State,
+    /// Attempts on answers used up.
+    pub attempts: u32,
+    /// Failed attempts of any kind.
+    pub tries: u32,
+    /// When it ended.
+    pub ended: Option<SystemTime>,
+    /// Why it is dead, held or discarded; what was done, once it is delivered.
+    pub reason: Option<String>,
+    /// Which of the event's resources it is about, where a bulk request has several.
+    pub resource: Option<u32>,
+    /// The id of the resource that it is about; not known of what an older version has kept.
+    pub resource_id: Option<String>,
+    /// The name of that resource.
+    pub resource_name: Option<String>,
+    /// When its next attempt is due, if one has failed or was put off.
+    pub due: Option<SystemTime>,
+    /// Whether a guard holds it, or has held it.
+    pub is_guarded: bool,
+    /// The delivery that it waits for.
+    pub waits_for: Option<DeliveryId>,
+    /// How long the attempt took that succeeded.
+    pub took: Option<Duration>,
+    /// What was answered last to one that is open.
+    pub last_answer: Option<String>,
+    /// When its message reached us.
+    pub received: SystemTime,
+    /// The queue it was taken from.
+    pub queue: String,
+    /// The event type.
+    pub event_type: Option<String>,
+    /// The message's id.
+    pub message_id: Option<String>,
+    /// Further copies of the message that came.
+    pub copies: u64,
+}
+
+/// A failed attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Try {
+    /// When it ended.
+    pub at: SystemTime,
+    /// The target's answer.
+    pub answer: String,
+    /// The request as it was sent, secrets masked; kept of the latest few.
+    pub request: Option<String>,
+    /// How long it took.
+    pub took: Option<Duration>,
+}
+
+/// All that is known of a delivery.
+#[derive(Clone, Debug)]
+pub struct Shown {
+    /// As in a list.
+    pub row: Row,
+    /// The latest failed attempts, oldest first; at most 20.
+    pub tries: Vec<Try>,
+    /// The message as it came, secrets and all.
+    pub received: Received,
+    /// Open deliveries of the same action and resource before it.
+    pub ahead: u64,
+    /// Open deliveries of the same action and resource behind it; the first of them, and how many more there are.
+    pub behind: (Vec<DeliveryId>, u64),
+    /// The other deliveries of its event, a bounded number.
+    pub others: Vec<Row>,
+}
+
+/// The number of deliveries of an action in one state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tally {
+    /// The action.
+    pub action: String,
+    /// The state.
+    pub state: State,
+    /// The number of deliveries, above zero.
+    pub count: u64,
+}
+
+/// A message that was kept unread.
+#[derive(Clone, Debug)]
+pub struct Unreadable {
+    /// Its number among them.
+    pub id: i64,
+    /// Why.
+    pub reason: String,
+    /// The length of its body, as received.
+    pub size: u64,
+    /// The digest of its body, as received.
+    pub digest: String,
+    /// The part of it that is kept.
+    pub extent: Extent,
+    /// The facts that could be seen without reading it.
+    pub glimpse: Glimpse,
+    /// The message as it came; of one whose extent is the head, the beginning of its body.
+    pub received: Received,
+}
+
+/// A journal opened to be looked into, on a connection of its own. Calls block.
+#[derive(Debug)]
+pub struct Reader(pub(super) Connection);
+
+impl Reader {
+    /// Opens a journal to read.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; a file of an older version is read by a daemon first, which brings it up to date.
+    pub fn open(file: &Path) -> std::result::Result<Self, OpenError> {
+        let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        connection.busy_timeout(Duration::from_secs(5))?;
+        match schema::check(&connection)? {
+            schema::VERSION => Ok(Self(connection)),
+            0 => Err(OpenError::NotAJournal("it is empty".to_owned())),
+            found => Err(OpenError::NotAJournal(format!(
+                "its tables are of version {found}; start osnl on it once"
+            ))),
+        }
+    }
+
+    /// The message of a delivery as it came.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn message(&self, id: DeliveryId) -> Result<Option<Received>> {
+        let sql = format!("SELECT {} FROM event WHERE id = ?", rows::RECEIVED);
+        let mut select = self.0.prepare_cached(&sql)?;
+        select.query_row([event_of(&self.0, id)?], |row| received(row, 0)).optional()
+    }
+
+    /// Returns the number of deliveries of each action and state, without counting them.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn tally(&self) -> Result<Vec<Tally>> {
+        let mut select = self.0.prepare_cached("SELECT action, state, count FROM tally WHERE count > 0")?;
+        let rows = select.query_map([], |row| {
+            Ok(Tally { action: row.get(0)?, state: row.get(1)?, count: row.get::<_, i64>(2)?.unsigned_abs() })
+        })?;
+        rows.collect()
+    }
+
+    /// The oldest open delivery's message reached us then.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn oldest_ready(&self, action: &str) -> Result<Option<SystemTime>> {
+        let mut select = self.0.prepare_cached(concat!(
+            "SELECT min(id) FROM (SELECT min(id) AS id FROM delivery WHERE action = ?1 AND ",
+            is!(Ready),
+            " AND due = 0 UNION ALL SELECT min(id) FROM delivery WHERE action = ?1 AND ",
+            is!(Ready),
+            " AND due > 0)"
+        ))?;
+        let id = select.query_row([action], |row| Ok(row.get::<_, Option<i64>>(0)?.map(delivery_id)))?;
+        let Some(id) = id else { return Ok(None) };
+        Ok(self.message(id)?.map(|message| message.origin.received))
+    }
+
+    /// Returns the last known state of resources, the one touched last at the end.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn seen(&self) -> Result<Vec<(String, String)>> {
+        let mut rows = self.0.prepare("SELECT name, row FROM seen ORDER BY at, name")?;
+        rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
+    }
+}

@@ -1,0 +1,244 @@
+//! Lists of deliveries, a page at a time, and one with all that is known of it.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, Result, ToSql, params};
+
+use super::super::filter::Filter;
+use super::super::phase::Moment;
+use super::super::rows::{delivery_id, is, moment};
+use super::{Reader, Row, Shown, Try};
+use crate::DeliveryId;
+
+/// Deliveries behind one that are named.
+const BEHIND: u32 = 10;
+/// Other deliveries of an event that are listed.
+const OTHERS: u32 = 20;
+
+/// The order of a list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// By number.
+    #[default]
+    Oldest,
+    /// By number, the largest first.
+    Newest,
+    /// What needs attention or fails, then everything else, each with the newest first.
+    Attention,
+}
+
+/// Which part of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The order.
+    pub order: Order,
+    /// Those behind this one only.
+    pub after: Option<Cursor>,
+    /// At most so many.
+    pub limit: u32,
+}
+
+/// A place in a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// The delivery there.
+    pub id: DeliveryId,
+    /// Whether it is among those that need attention; of [`Order::Attention`] only.
+    pub is_attention: bool,
+}
+
+impl Default for Page {
+    /// The first hundred.
+    fn default() -> Self {
+        Self { order: Order::Oldest, after: None, limit: 100 }
+    }
+}
+
+impl Page {
+    /// Returns the place of a row in this order.
+    pub(crate) fn cursor(&self, row: &Row, moment: &Moment) -> Cursor {
+        let is_attention = match self.order {
+            Order::Attention => moment.needs_attention(row),
+            Order::Oldest | Order::Newest => false,
+        };
+        Cursor { id: row.id, is_attention }
+    }
+
+    /// Orders rows that are in memory, and leaves those of this page.
+    pub(crate) fn cut(&self, rows: &mut Vec<Row>, moment: &Moment) {
+        let place = |id: DeliveryId, is_attention: bool| match self.order {
+            Order::Oldest => (false, i128::from(id.0)),
+            Order::Newest | Order::Attention => (!is_attention, -i128::from(id.0)),
+        };
+        let of_row = |row: &Row| place(row.id, self.cursor(row, moment).is_attention);
+        rows.sort_by_key(of_row);
+        if let Some(after) = self.after {
+            let is_attention = after.is_attention && self.order == Order::Attention;
+            rows.retain(|row| of_row(row) > place(after.id, is_attention));
+        }
+        rows.truncate(self.limit as usize);
+    }
+}
+
+impl Cursor {
+    /// Reads what [`Display`](std::fmt::Display) writes: `17.0`, or `!17.0` among those that need attention.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let plain = text.strip_prefix("attention:");
+        Some(Self { id: DeliveryId::parse(plain.unwrap_or(text))?, is_attention: plain.is_some() })
+    }
+}
+
+impl std::fmt::Display for Cursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let attention = if self.is_attention { "attention:" } else { "" };
+        write!(f, "{attention}{}", self.id)
+    }
+}
+
+impl Reader {
+    /// Deliveries in the order of the page.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn list(&self, filter: &Filter, page: &Page) -> Result<Vec<Row>> {
+        list(&self.0, filter, page)
+    }
+
+    /// One delivery with its history and its message.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn show(&self, id: DeliveryId) -> Result<Option<Shown>> {
+        let filter = Filter { ids: vec![id], ..Filter::default() };
+        let Some(row) = self.list(&filter, &Page::default())?.pop() else { return Ok(None) };
+        let mut select = self.0.prepare_cached(
+            "SELECT at, answer, request, took FROM attempt WHERE delivery = ? ORDER BY at, slot",
+        )?;
+        let tries = select.query_map([id.row()], |row| {
+            Ok(Try {
+                at: moment(row.get(0)?),
+                answer: row.get(1)?,
+                request: row.get(2)?,
+                took: row.get::<_, Option<i64>>(3)?.map(millis),
+            })
+        })?;
+        let tries = tries.collect::<Result<_>>()?;
+        let Some(received) = self.message(id)? else { return Ok(None) };
+        let lane: Option<i64> =
+            self.0.query_row("SELECT lane FROM delivery WHERE id = ?", [id.row()], |row| row.get(0))?;
+        let count = |sql: &str| -> Result<u64> {
+            self.0.query_row(sql, params![lane, id.row()], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs)
+        };
+        let ahead = concat!("SELECT count(*) FROM delivery WHERE lane = ?1 AND ", is!(open), " AND id < ?2");
+        let behind = concat!("SELECT count(*) FROM delivery WHERE lane = ?1 AND ", is!(open), " AND id > ?2");
+        let (ahead, behind) = (count(ahead)?, count(behind)?);
+        let mut select = self.0.prepare_cached(concat!(
+            "SELECT id FROM delivery WHERE lane = ?1 AND ",
+            is!(open),
+            " AND id > ?2 ORDER BY id LIMIT ?3"
+        ))?;
+        let first = select.query_map(params![lane, id.row(), BEHIND], |row| row.get(0).map(delivery_id))?;
+        let first: Vec<_> = first.collect::<Result<_>>()?;
+        let more = behind.saturating_sub(first.len() as u64);
+        let filter = Filter { event: Some(event_number(&self.0, id)?), ..Filter::default() };
+        let page = Page { limit: OTHERS + 1, ..Page::default() };
+        let mut others = self.list(&filter, &page)?;
+        others.retain(|other| other.id != id);
+        others.truncate(OTHERS as usize);
+        Ok(Some(Shown { row, tries, received, ahead, behind: (first, more), others }))
+    }
+}
+
+fn event_number(connection: &Connection, id: DeliveryId) -> Result<u64> {
+    super::event_of(connection, id).map(i64::unsigned_abs)
+}
+
+fn millis(number: i64) -> Duration {
+    Duration::from_millis(number.unsigned_abs())
+}
+
+pub(in crate::sqlite) fn list(connection: &Connection, filter: &Filter, page: &Page) -> Result<Vec<Row>> {
+    let Page { order, after, limit } = *page;
+    let (attention, among) = (filter.moment.attention_sql(), filter.moment.attention_ids_sql());
+    let id = after.map(|after| after.id);
+    match order {
+        Order::Oldest => part(connection, filter, "", id.map(|id| (">", id)), "ASC", limit),
+        Order::Newest => part(connection, filter, "", id.map(|id| ("<", id)), "DESC", limit),
+        Order::Attention => {
+            let begun = after.filter(|after| after.is_attention).map(|after| ("<", after.id));
+            let is_over = after.is_some_and(|after| !after.is_attention);
+            let mut rows = if is_over {
+                Vec::new()
+            } else {
+                part(connection, filter, &format!(" AND d.id IN ({among})"), begun, "DESC", limit)?
+            };
+            let left = limit.saturating_sub(u32::try_from(rows.len()).unwrap_or(limit));
+            if left > 0 {
+                let others = format!(" AND NOT {attention}");
+                let begun = id.filter(|_| is_over).map(|id| ("<", id));
+                rows.extend(part(connection, filter, &others, begun, "DESC", left)?);
+            }
+            Ok(rows)
+        }
+    }
+}
+
+/// The rows of one condition more, before or behind a number.
+fn part(
+    connection: &Connection,
+    filter: &Filter,
+    condition: &str,
+    begun: Option<(&str, DeliveryId)>,
+    direction: &str,
+    limit: u32,
+) -> Result<Vec<Row>> {
+    let (conditions, values) = filter.sql();
+    let (than, from) = begun.map_or((">", -1), |(than, id)| (than, id.row()));
+    let sql = format!(
+        "SELECT {COLUMNS} FROM delivery d \
+         JOIN event e ON e.id = (SELECT max(id) FROM event WHERE id <= d.id >> 16) \
+         WHERE d.id {than} ?1 {conditions}{condition} ORDER BY d.id {direction} LIMIT ?2"
+    );
+    let mut all: Vec<&dyn ToSql> = vec![&from, &limit];
+    all.extend(values.iter().map(|value| &**value));
+    let mut select = connection.prepare(&sql)?;
+    select.query_map(&all[..], read)?.collect()
+}
+
+/// What holds a lane: the delivery whose turn it is, one that is held, or a dead letter.
+const COLUMNS: &str = "d.id, d.rule, d.action, d.key, d.state, d.attempts, d.tries, d.ended, d.reason, e.received, \
+     e.queue, e.event_type, e.message_id, e.copies, d.resource, d.resource_id, d.resource_name, d.due, d.guarded, \
+     CASE WHEN d.state = 0 THEN coalesce( \
+     (SELECT min(o.id) FROM delivery o WHERE o.lane = d.lane AND o.state = 1), \
+     (SELECT min(o.id) FROM delivery o WHERE o.lane = d.lane AND o.state = 2), \
+     (SELECT min(o.id) FROM delivery o WHERE o.lane = d.lane AND o.state = 3)) END, d.took, \
+     CASE WHEN d.state <= 2 AND d.tries > 0 THEN \
+     (SELECT a.answer FROM attempt a WHERE a.delivery = d.id ORDER BY a.at DESC, a.slot DESC LIMIT 1) END";
+
+fn read(row: &rusqlite::Row<'_>) -> Result<Row> {
+    Ok(Row {
+        id: delivery_id(row.get(0)?),
+        rule: row.get(1)?,
+        action: row.get(2)?,
+        key: row.get(3)?,
+        state: row.get(4)?,
+        attempts: row.get(5)?,
+        tries: row.get(6)?,
+        ended: row.get::<_, Option<i64>>(7)?.map(moment),
+        reason: row.get(8)?,
+        received: moment(row.get(9)?),
+        queue: row.get(10)?,
+        event_type: row.get(11)?,
+        message_id: row.get(12)?,
+        copies: row.get::<_, i64>(13)?.unsigned_abs(),
+        resource: row.get(14)?,
+        resource_id: row.get(15)?,
+        resource_name: row.get(16)?,
+        due: Some(row.get::<_, i64>(17)?).filter(|due| *due > 0).map(moment),
+        is_guarded: row.get(18)?,
+        waits_for: row.get::<_, Option<i64>>(19)?.map(delivery_id),
+        took: row.get::<_, Option<i64>>(20)?.map(millis),
+        last_answer: row.get(21)?,
+    })
+}

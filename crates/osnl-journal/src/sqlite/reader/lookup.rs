@@ -1,0 +1,143 @@
+//! Whole events: which there are, one with its message and all its deliveries, and which ids are known.
+
+use std::collections::{HashMap, HashSet};
+
+use osnl_core::event::AskedFor;
+use osnl_core::received::Received;
+use osnl_model::Notification;
+use rusqlite::{OptionalExtension as _, Result, ToSql};
+
+use super::super::filter::Filter;
+use super::super::rows::{self, received};
+use super::super::{enriched, work};
+use super::{Page, Reader, Row, list};
+use crate::DeliveryId;
+use crate::identity::Identity;
+
+/// An event that the journal holds.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// Its number.
+    pub number: u64,
+    /// The message as it came, secrets and all.
+    pub received: Received,
+    /// All of its deliveries.
+    pub deliveries: Vec<Row>,
+}
+
+impl Reader {
+    /// The numbers of the events that have a delivery of this kind, oldest first: the first `limit`, or the last.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn event_numbers(&self, filter: &Filter, limit: u32, last: bool) -> Result<Vec<u64>> {
+        let (conditions, values) = filter.sql();
+        let order = if last { "DESC" } else { "ASC" };
+        let sql = format!(
+            "SELECT DISTINCT e.id FROM delivery d JOIN event e ON e.id = (SELECT max(id) FROM event WHERE id <= d.id >> 16) \
+             WHERE d.id > ?1 {conditions} ORDER BY e.id {order} LIMIT ?2"
+        );
+        let mut all: Vec<&dyn ToSql> = vec![&-1_i64, &limit];
+        all.extend(values.iter().map(|value| &**value));
+        let mut select = self.0.prepare(&sql)?;
+        let numbers = select.query_map(&all[..], |row| row.get::<_, i64>(0).map(i64::unsigned_abs))?;
+        let mut numbers: Vec<u64> = numbers.collect::<Result<_>>()?;
+        if last {
+            numbers.reverse();
+        }
+        Ok(numbers)
+    }
+
+    /// The numbers of the events behind `after` that have a delivery of this kind, oldest first, as far as `limit` deliveries
+    /// go; and the last of these, to go on behind it. An event may be the last of one part and the first of the next.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn event_numbers_behind(
+        &self,
+        filter: &Filter,
+        after: Option<DeliveryId>,
+        limit: u32,
+    ) -> Result<(Vec<u64>, Option<DeliveryId>)> {
+        let (conditions, values) = filter.sql();
+        let sql = format!(
+            "SELECT e.id, d.id FROM delivery d JOIN event e ON e.id = (SELECT max(id) FROM event WHERE id <= d.id >> 16) \
+             WHERE d.id > ?1 {conditions} ORDER BY d.id LIMIT ?2"
+        );
+        let after = after.map_or(-1, DeliveryId::row);
+        let mut all: Vec<&dyn ToSql> = vec![&after, &limit];
+        all.extend(values.iter().map(|value| &**value));
+        let mut select = self.0.prepare_cached(&sql)?;
+        let mut rows = select.query(&all[..])?;
+        let (mut numbers, mut last) = (Vec::new(), None);
+        while let Some(row) = rows.next()? {
+            numbers.push(row.get::<_, i64>(0)?.unsigned_abs());
+            last = Some(rows::delivery_id(row.get(1)?));
+        }
+        numbers.dedup();
+        Ok((numbers, last))
+    }
+
+    /// An event with its message and its deliveries; `None` if it has left.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn event(&self, number: u64) -> Result<Option<Kept>> {
+        let sql = format!("SELECT {} FROM event WHERE id = ?", rows::RECEIVED);
+        let mut select = self.0.prepare_cached(&sql)?;
+        let id = i64::try_from(number).unwrap_or(i64::MAX);
+        let Some(received) = select.query_row([id], |row| received(row, 0)).optional()? else {
+            return Ok(None);
+        };
+        let filter = Filter { event: Some(number), ..Filter::default() };
+        let deliveries = list(&self.0, &filter, &Page { limit: u32::MAX, ..Page::default() })?;
+        Ok(Some(Kept { number, received, deliveries }))
+    }
+
+    /// Returns the enrichments that are kept with these deliveries, secrets and all.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn asked_for(&self, deliveries: &[Row]) -> Result<Vec<AskedFor>> {
+        let mut all = Vec::new();
+        for row in deliveries {
+            let Some(found) = enriched::of(&self.0, row.id)? else { continue };
+            let (rule, action) = (row.rule.clone(), row.action.clone());
+            all.push(AskedFor { rule, action, resource: row.resource, found });
+        }
+        Ok(all)
+    }
+
+    /// Whether a message with an id is kept already: appended once more it would be no second event.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn keeps(&self, received: &Received, notification: &Notification) -> Result<bool> {
+        let identity = Identity::of(received, notification);
+        let same = || work::same(&self.0, rows::identity_number(&identity), &identity);
+        Ok(identity.tells(received.origin.redelivered) && same()?.is_some())
+    }
+
+    /// Returns the known ones of these message ids, each with its deliveries, in one pass over the file.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn deliveries_of(&self, message_ids: &HashSet<String>) -> Result<HashMap<String, Vec<Row>>> {
+        let mut found: HashMap<String, Vec<Row>> = HashMap::new();
+        if message_ids.is_empty() {
+            return Ok(found);
+        }
+        let mut select = self.0.prepare("SELECT id, message_id FROM event WHERE message_id IS NOT NULL")?;
+        let mut rows = select.query([])?;
+        while let Some(row) = rows.next()? {
+            let message_id: String = row.get(1)?;
+            if message_ids.contains(&message_id) {
+                let number = row.get::<_, i64>(0)?.unsigned_abs();
+                let filter = Filter { event: Some(number), ..Filter::default() };
+                let deliveries = list(&self.0, &filter, &Page { limit: u32::MAX, ..Page::default() })?;
+                found.entry(message_id).or_default().extend(deliveries);
+            }
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,140 @@
+//! The latest deliveries as far as guards are concerned, one after the other.
+
+use std::time::{Duration, SystemTime};
+
+use osnl_model::BodyDigest;
+use rusqlite::{Connection, OptionalExtension as _, Result, params};
+
+use super::super::rows::{State, millis, moment};
+use super::super::work::event_of;
+use super::Reader;
+use crate::DeliveryId;
+
+/// Messages of several listeners need not come in the order of their moments.
+const APART: Duration = Duration::from_secs(60);
+
+/// A delivery as far as a guard is concerned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recent {
+    /// The rule that fired.
+    pub rule: String,
+    /// The action it wants.
+    pub action: String,
+    /// Its key, or what tells its message and resource.
+    pub key: String,
+    /// When its message reached us.
+    pub received: SystemTime,
+    /// Whether no guard held it, or it has been released. What was discarded while it was held has not passed.
+    pub has_passed: bool,
+}
+
+/// An event as far as its deliveries need it.
+struct Event {
+    id: i64,
+    received: i64,
+    message: Option<String>,
+}
+
+impl Reader {
+    /// Visits the deliveries of what was received since a moment, oldest first. Nothing of them is kept.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn recent(&self, since: SystemTime, mut visit: impl FnMut(Recent)) -> Result<()> {
+        let first = self.first_since(millis(since.checked_sub(APART).unwrap_or(SystemTime::UNIX_EPOCH)))?;
+        let since = millis(since);
+        let mut select = self.0.prepare(
+            "SELECT id, received, coalesce(nullif(unique_id, ''), nullif(message_id, '')) FROM event WHERE id >= ?1 ORDER BY id",
+        )?;
+        let mut events = select.query([first])?;
+        let mut select = self.0.prepare(
+            "SELECT id, rule, action, key, resource, guarded FROM delivery WHERE id >= ?1 AND state <> ?2 ORDER BY id",
+        )?;
+        let mut rows = select.query(params![DeliveryId::of(first, 0).row(), State::Shadow])?;
+        let mut next = || -> Result<Option<Event>> {
+            let Some(row) = events.next()? else { return Ok(None) };
+            Ok(Some(Event { id: row.get(0)?, received: row.get(1)?, message: row.get(2)? }))
+        };
+        let Some(mut event) = next()? else { return Ok(()) };
+        let mut after = next()?;
+        while let Some(row) = rows.next()? {
+            let id = row.get::<_, i64>(0)? >> 16;
+            while after.as_ref().is_some_and(|after| after.id <= id)
+                && let Some(reached) = after
+            {
+                event = reached;
+                after = next()?;
+            }
+            if event.received < since {
+                continue;
+            }
+            let key: Option<String> = row.get(3)?;
+            visit(Recent {
+                rule: row.get(1)?,
+                action: row.get(2)?,
+                key: match key {
+                    Some(key) => key,
+                    None => own_key(&self.0, &event, row.get(4)?)?,
+                },
+                received: moment(event.received),
+                has_passed: !row.get::<_, bool>(5)?,
+            });
+        }
+        Ok(())
+    }
+
+    /// The first event received at a moment or later: they are nearly in that order.
+    fn first_since(&self, since: i64) -> Result<i64> {
+        let last: Option<i64> = self.0.query_row("SELECT max(id) FROM event", [], |row| row.get(0))?;
+        let mut select =
+            self.0.prepare("SELECT id, received FROM event WHERE id >= ?1 ORDER BY id LIMIT 1")?;
+        let (mut from, mut to) = (0, last.unwrap_or(0) + 1);
+        while from < to {
+            let middle = from + (to - from) / 2;
+            let found: Option<(i64, i64)> =
+                select.query_row([middle], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+            match found {
+                Some((id, received)) if received < since => from = id + 1,
+                Some(_) | None => to = middle,
+            }
+        }
+        Ok(from)
+    }
+}
+
+/// Returns the substitute for a missing key, as the intake decides it: the id of the message, else its digest, and
+/// which resource.
+fn own_key(connection: &Connection, event: &Event, resource: Option<u32>) -> Result<String> {
+    let id = match &event.message {
+        Some(id) => id.clone(),
+        None => connection
+            .prepare_cached("SELECT body FROM event WHERE id = ?")?
+            .query_row([event.id], |row| {
+                Ok(BodyDigest::of(row.get_ref(0)?.as_blob().unwrap_or_default()).to_string())
+            })?,
+    };
+    Ok(format!("{id}#{}", resource.unwrap_or_default()))
+}
+
+/// One delivery, as [`Reader::recent`] would show it.
+pub(in crate::sqlite) fn recent(connection: &Connection, id: DeliveryId) -> Result<Option<Recent>> {
+    let event = event_of(connection, id)?;
+    let mut select = connection.prepare_cached(
+        "SELECT e.id, e.received, coalesce(e.unique_id, e.message_id), d.rule, d.action, d.key, d.resource, d.guarded \
+         FROM delivery d JOIN event e ON e.id = ?2 WHERE d.id = ?1",
+    )?;
+    let mut rows = select.query(params![id.row(), event])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    let event = Event { id: row.get(0)?, received: row.get(1)?, message: row.get(2)? };
+    let key: Option<String> = row.get(5)?;
+    Ok(Some(Recent {
+        rule: row.get(3)?,
+        action: row.get(4)?,
+        key: match key {
+            Some(key) => key,
+            None => own_key(connection, &event, row.get(6)?)?,
+        },
+        received: moment(event.received),
+        has_passed: !row.get::<_, bool>(7)?,
+    }))
+}

@@ -1,0 +1,232 @@
+//! The meaning of a row: numbers of states, moments, messages as received.
+
+use std::sync::Arc;
+
+pub(super) use osnl_core::moment::{millis, moment};
+use osnl_core::received::{Noted, Origin, Received};
+use osnl_model::BodyDigest;
+use osnl_transport::Properties;
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{Result, Row};
+
+use crate::DeliveryId;
+use crate::identity::Identity;
+
+/// The state of a delivery. The numbers are those of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum State {
+    /// Behind an older one of its key.
+    Waiting = 0,
+    /// The oldest of its key: attempted as soon as its target takes it.
+    Ready = 1,
+    /// Held by the operator or by a guard, and with it those behind it.
+    Held = 2,
+    /// Given up.
+    Dead = 3,
+    /// The effect is there.
+    Delivered = 4,
+    /// The event asked for nothing.
+    NothingToDo = 5,
+    /// Ended by the operator.
+    Discarded = 6,
+    /// Wanted by a shadow rule: recorded as done, and nothing was called.
+    Shadow = 7,
+}
+
+impl State {
+    /// All, in the order of their numbers.
+    pub const ALL: [Self; 8] = [
+        Self::Waiting,
+        Self::Ready,
+        Self::Held,
+        Self::Dead,
+        Self::Delivered,
+        Self::NothingToDo,
+        Self::Discarded,
+        Self::Shadow,
+    ];
+
+    /// As commands and listings call it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Ready => "ready",
+            Self::Held => "held",
+            Self::Dead => "dead",
+            Self::Delivered => "delivered",
+            Self::NothingToDo => "nothing-to-do",
+            Self::Discarded => "discarded",
+            Self::Shadow => "shadow",
+        }
+    }
+
+    /// Whether an outcome is still to come.
+    #[must_use]
+    pub fn is_open(self) -> bool {
+        self <= Self::Held
+    }
+}
+
+/// `state = N` in SQL, by the state's name. Written out and not bound, so that partial indexes are found.
+macro_rules! is {
+    (Waiting) => {
+        "state = 0"
+    };
+    (Ready) => {
+        "state = 1"
+    };
+    (Held) => {
+        "state = 2"
+    };
+    (Dead) => {
+        "state = 3"
+    };
+    (open) => {
+        "state <= 2"
+    };
+    (done) => {
+        "state >= 4"
+    };
+    (with_effect) => {
+        "state IN (4, 5)"
+    };
+}
+pub(super) use is;
+
+impl ToSql for State {
+    fn to_sql(&self) -> Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::from(*self as i64))
+    }
+}
+
+impl FromSql for State {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        let number = i64::column_result(value)?;
+        Self::ALL.into_iter().find(|state| *state as i64 == number).ok_or(FromSqlError::OutOfRange(number))
+    }
+}
+
+/// Deliveries of one event have numbers in a row.
+const SHIFT: u32 = 16;
+
+impl DeliveryId {
+    pub(super) fn of(event: i64, n: usize) -> Self {
+        Self((event.unsigned_abs() << SHIFT) + n as u64)
+    }
+
+    #[expect(clippy::cast_possible_wrap, reason = "numbers come from a file of signed ones")]
+    pub(super) fn row(self) -> i64 {
+        self.0 as i64
+    }
+
+    /// `EVENT.N`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (event, n) = text.split_once('.')?;
+        let (event, n) = (event.parse::<u64>().ok()?, n.parse::<u16>().ok()?);
+        // Numbers of the file are signed.
+        (event < 1 << (63 - SHIFT)).then(|| Self((event << SHIFT) + u64::from(n)))
+    }
+}
+
+impl std::fmt::Display for DeliveryId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.0 >> SHIFT, self.0 & ((1 << SHIFT) - 1))
+    }
+}
+
+/// Returns the number of event numbers that so many deliveries take.
+pub(super) fn numbers(deliveries: usize) -> i64 {
+    1 + i64::try_from(deliveries >> SHIFT).unwrap_or(0)
+}
+
+pub(super) fn delivery_id(row: i64) -> DeliveryId {
+    DeliveryId(row.unsigned_abs())
+}
+
+/// Eight bytes of a digest over what makes two messages one: enough to find the few that may be the same.
+pub(super) fn identity_number(identity: &Identity) -> i64 {
+    let mut text = Vec::with_capacity(128);
+    text.extend_from_slice(identity.queue.as_bytes());
+    text.push(0);
+    text.extend_from_slice(identity.id.as_deref().unwrap_or_default().as_bytes());
+    text.push(0);
+    text.extend_from_slice(identity.digest.as_bytes());
+    number(&BodyDigest::of(&text))
+}
+
+/// The number of a lane, in which deliveries wait for each other: eight bytes of a digest over action and resource key.
+/// Two lanes that shared a number would be one, in the order of the appends: nothing else depends on it.
+pub(super) fn lane(action: &str, key: &str) -> i64 {
+    let mut text = Vec::with_capacity(128);
+    text.extend_from_slice(action.as_bytes());
+    text.push(0);
+    text.extend_from_slice(key.as_bytes());
+    number(&BodyDigest::of(&text))
+}
+
+/// The number of a message's id, for a look-up: eight bytes of a digest.
+pub(super) fn message_number(id: &str) -> i64 {
+    number(&BodyDigest::of(id.as_bytes()))
+}
+
+fn number(digest: &BodyDigest) -> i64 {
+    let mut first = [0; 8];
+    first.copy_from_slice(&digest.as_bytes()[..8]);
+    i64::from_le_bytes(first)
+}
+
+/// The columns that [`received`] reads, in its order.
+pub(super) const RECEIVED: &str = "received, redelivered, listener, queue, exchange, routing_key, content_type, \
+     content_encoding, compression, body";
+
+/// A message as it came, from the columns of [`RECEIVED`] at `from`.
+pub(super) fn received(row: &Row<'_>, from: usize) -> Result<Received> {
+    let text = |n: usize| row.get::<_, String>(from + n);
+    let property = |n: usize| row.get::<_, Option<String>>(from + n);
+    Ok(Received {
+        origin: Origin {
+            received: moment(row.get(from)?),
+            redelivered: row.get(from + 1)?,
+            listener: Arc::from(text(2)?),
+            queue: Arc::from(text(3)?),
+            exchange: text(4)?,
+            routing_key: text(5)?,
+        },
+        properties: Properties {
+            content_type: property(6)?.map(Into::into),
+            content_encoding: property(7)?.map(Into::into),
+            compression: property(8)?,
+        },
+        body: row.get::<_, Vec<u8>>(from + 9)?.into(),
+        noted: Noted::default(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The SQL conditions match the same states as the type's methods.
+    #[test]
+    fn conditions_of_states_mean_what_they_say() {
+        let connection = rusqlite::Connection::open_in_memory().unwrap();
+        let check = |condition: &str, expected: &[State]| {
+            let sql = format!("SELECT ?1 WHERE (SELECT {condition} FROM (SELECT ?1 AS state))");
+            let holds = |state: &State| connection.prepare(&sql).unwrap().exists([state]).unwrap();
+            let found: Vec<_> = State::ALL.into_iter().filter(holds).collect();
+            assert_eq!(found, expected, "{condition}");
+        };
+        check(is!(Waiting), &[State::Waiting]);
+        check(is!(Ready), &[State::Ready]);
+        check(is!(Held), &[State::Held]);
+        check(is!(Dead), &[State::Dead]);
+        let open: Vec<_> = State::ALL.into_iter().filter(|state| state.is_open()).collect();
+        check(is!(open), &open);
+        let done: Vec<_> =
+            State::ALL.into_iter().filter(|state| !state.is_open() && *state != State::Dead).collect();
+        check(is!(done), &done);
+        check(is!(with_effect), &[State::Delivered, State::NothingToDo]);
+    }
+}

@@ -1,0 +1,194 @@
+//! Which deliveries a change is about, looked up beside the writer, and the change itself, bite by bite.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use rusqlite::{Result, ToSql};
+use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
+
+use super::SqliteJournal;
+use super::change::{Answer, Bite, Change, ChangeError, Changed};
+use super::reader::Reader;
+use super::rows::{State, delivery_id};
+use super::writer::{Apply, Command};
+use crate::DeliveryId;
+
+/// Deliveries of one bite at most.
+const AT_ONCE: usize = 1000;
+/// Effects may be written down so much later than they are dated: the moment is that of the transaction's beginning.
+const MARGIN: i64 = 1000;
+
+/// A change that is being made, a bite at a time. What is not asked for with [`next`](Self::next) is not done.
+#[derive(Debug)]
+pub struct Changing<'a> {
+    journal: &'a SqliteJournal,
+    change: Change,
+    how: Apply,
+    selected: Option<Selected>,
+    at: usize,
+    is_over: bool,
+}
+
+/// The deliveries of a change.
+#[derive(Debug, Default)]
+struct Selected {
+    ids: Vec<DeliveryId>,
+    /// For each id that is to be retried: its action and resource, as their place in `latest`.
+    of: Vec<Option<usize>>,
+    effects: Effects,
+    known_until: i64,
+}
+
+/// The last delivery with an effect of each action and resource that is asked for.
+#[derive(Debug, Default)]
+struct Effects {
+    places: HashMap<String, HashMap<String, usize>>,
+    latest: Vec<Option<DeliveryId>>,
+}
+
+impl Effects {
+    fn place(&mut self, action: &str, key: &str) -> usize {
+        let keys = match self.places.get_mut(action) {
+            Some(keys) => keys,
+            None => self.places.entry(action.to_owned()).or_default(),
+        };
+        match keys.get(key) {
+            Some(place) => *place,
+            None => {
+                self.latest.push(None);
+                keys.insert(key.to_owned(), self.latest.len() - 1);
+                self.latest.len() - 1
+            }
+        }
+    }
+
+    fn note(&mut self, action: &str, key: &str, id: DeliveryId) {
+        let place = self.places.get(action).and_then(|keys| keys.get(key));
+        if let Some(latest) = place.and_then(|place| self.latest.get_mut(*place)) {
+            *latest = (*latest).max(Some(id));
+        }
+    }
+}
+
+impl<'a> Changing<'a> {
+    pub(super) fn new(journal: &'a SqliteJournal, change: Change, how: Apply) -> Self {
+        Self { journal, change, how, selected: None, at: 0, is_over: false }
+    }
+
+    /// The next bite; `None` when all is done. Each is committed when this returns.
+    ///
+    /// # Errors
+    /// The journal is closed, or cannot be read.
+    pub async fn next(&mut self) -> std::result::Result<Option<Changed>, ChangeError> {
+        if self.is_over {
+            return Ok(None);
+        }
+        if self.selected.is_none() {
+            self.selected = Some(self.select().await?);
+        }
+        let Some(selected) = &mut self.selected else { return Ok(None) };
+        let end = (self.at + AT_ONCE).min(selected.ids.len());
+        let ids = self.at..end;
+        let later = |at: usize| {
+            let latest = selected.of.get(at).copied().flatten().and_then(|of| selected.effects.latest[of]);
+            latest.filter(|latest| *latest > selected.ids[at])
+        };
+        let bite = Bite {
+            change: self.change.clone(),
+            ids: ids.map(|at| (selected.ids[at], later(at))).collect(),
+            known_until: selected.known_until.saturating_sub(MARGIN),
+        };
+        if bite.ids.is_empty() && self.change.which().is_some() {
+            self.is_over = true;
+            return Ok(None);
+        }
+        let (sender, receiver) = oneshot::channel();
+        self.journal.send(Command::Change(bite, self.how, sender));
+        let Answer { changed, bitten, effects, known_until, .. } =
+            receiver.await.map_err(|_| ChangeError::Closed)?;
+        for (action, key, id) in effects {
+            selected.effects.note(&action, &key, id);
+        }
+        selected.known_until = known_until;
+        self.at += bitten;
+        self.is_over = self.at >= selected.ids.len();
+        Ok(Some(changed))
+    }
+
+    async fn select(&self) -> std::result::Result<Selected, ChangeError> {
+        if self.change.which().is_none() {
+            return Ok(Selected::default());
+        }
+        // What was told to the journal before is in the file then.
+        let (sender, receiver) = oneshot::channel();
+        self.journal.send(Command::Barrier(sender));
+        let known_until = receiver.await.map_err(|_| ChangeError::Closed)?;
+        let (path, change) = (self.journal.path.clone(), self.change.clone());
+        let selected = spawn_blocking(move || select(&path, &change)).await;
+        let selected = selected.unwrap_or_else(|error| Err(error.to_string()));
+        Ok(Selected { known_until, ..selected.map_err(ChangeError::Unreadable)? })
+    }
+}
+
+fn select(path: &Path, change: &Change) -> std::result::Result<Selected, String> {
+    let reader = Reader::open(path).map_err(|error| format!("{} {error}", path.display()))?;
+    reader.select(change).map_err(|error| error.to_string())
+}
+
+impl Reader {
+    fn select(&self, change: &Change) -> Result<Selected> {
+        let Some((which, states)) = change.which() else { return Ok(Selected::default()) };
+        let mut which = which.clone();
+        which.states = match &which.states[..] {
+            [] => states.to_vec(),
+            asked => states.iter().copied().filter(|state| asked.contains(state)).collect(),
+        };
+        let mut selected = Selected::default();
+        if which.states.is_empty() {
+            return Ok(selected);
+        }
+        let in_order = match change {
+            Change::Retry { out_of_order, .. } => !out_of_order,
+            Change::Discard { .. }
+            | Change::Hold { .. }
+            | Change::Release { .. }
+            | Change::Move { .. }
+            | Change::Pause { .. }
+            | Change::Resume { .. } => false,
+        };
+        // Both see the journal at the same moment.
+        let snapshot = self.0.unchecked_transaction()?;
+        let (conditions, values) = which.sql();
+        let sql = format!(
+            "SELECT d.id, d.action, d.key, d.ordered FROM delivery d \
+             JOIN event e ON e.id = (SELECT max(id) FROM event WHERE id <= d.id >> 16) \
+             WHERE d.id > ?1 AND ?2 {conditions} ORDER BY d.id"
+        );
+        let mut all: Vec<&dyn ToSql> = vec![&-1_i64, &true];
+        all.extend(values.iter().map(|value| &**value));
+        let mut select = snapshot.prepare(&sql)?;
+        let mut rows = select.query(&all[..])?;
+        while let Some(row) = rows.next()? {
+            selected.ids.push(delivery_id(row.get(0)?));
+            if in_order {
+                let (action, key) = (row.get_ref(1)?.as_str()?, row.get_ref(2)?.as_str_or_null()?);
+                let key = key.filter(|_| row.get(3).unwrap_or(true));
+                selected.of.push(key.map(|key| selected.effects.place(action, key)));
+            }
+        }
+        if let (true, Some(first)) = (selected.of.iter().any(Option::is_some), selected.ids.first()) {
+            let mut select = snapshot.prepare(EFFECTS_BEHIND)?;
+            let mut rows = select.query((first.row(), State::Delivered as i64, State::NothingToDo as i64))?;
+            while let Some(row) = rows.next()? {
+                let (action, key) = (row.get_ref(1)?.as_str()?, row.get_ref(2)?.as_str()?);
+                selected.effects.note(action, key, delivery_id(row.get(0)?));
+            }
+        }
+        Ok(selected)
+    }
+}
+
+/// One pass over what came later than the first that is asked for: an index for it would cost each append.
+const EFFECTS_BEHIND: &str = "SELECT id, action, key FROM delivery NOT INDEXED \
+     WHERE id > ?1 AND state IN (?2, ?3) AND key IS NOT NULL";

@@ -1,0 +1,55 @@
+//! The promises of a journal on disk beyond the suite of all journals.
+
+mod bounds;
+mod dead;
+mod decoded;
+mod failing;
+mod hands;
+mod lanes;
+mod listing;
+mod quarantine;
+mod restart;
+
+use futures_util::FutureExt as _;
+use tempfile::TempDir;
+
+use super::writer::Command;
+use super::*;
+use crate::conformance::{append, attempts, claim, entry, names, options, within};
+use crate::{Outcome, Settle};
+
+fn open(folder: &TempDir) -> SqliteJournal {
+    open_with(options(folder))
+}
+
+fn open_with(options: SqliteOptions) -> SqliteJournal {
+    SqliteJournal::open(options, Arc::default()).unwrap()
+}
+
+fn reader(folder: &TempDir) -> Reader {
+    Reader::open(&options(folder).path).unwrap()
+}
+
+/// Appends and waits for the commit.
+async fn keep(journal: &SqliteJournal, id: &str, key: &str) {
+    assert_eq!(within(append(journal, entry(id, key, false)).await).await, Settle::Acknowledge);
+}
+
+/// Runs in the writer's thread, on its connection, between two transactions.
+async fn tamper(journal: &SqliteJournal, sql: &'static str) {
+    let (done, told) = oneshot::channel();
+    journal.send(Command::Do(Box::new(move |connection| {
+        connection.execute_batch(sql).unwrap();
+        let _ = done.send(());
+    })));
+    within(told).await.unwrap();
+}
+
+async fn wait_for(journal: &SqliteJournal, what: impl FnMut(&JournalState) -> bool) -> JournalState {
+    within(journal.state().wait_for(what)).await.unwrap().clone()
+}
+
+fn states(reader: &Reader) -> Vec<(String, &'static str)> {
+    let rows = reader.list(&Filter::default(), &Page::default()).unwrap();
+    rows.into_iter().map(|row| (row.message_id.unwrap_or_default(), row.state.name())).collect()
+}

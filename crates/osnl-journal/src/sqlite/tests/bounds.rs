@@ -1,0 +1,222 @@
+//! The bounds of the journal: the rows that it keeps, and those that it removes.
+
+use super::super::claimable::PIECE;
+use super::*;
+use crate::End;
+
+#[tokio::test]
+async fn history_leaves_after_its_time_and_its_number_is_not_used_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open_with(SqliteOptions { retention: Duration::ZERO, ..options(&folder) });
+    keep(&journal, "1", "k").await;
+    keep(&journal, "2", "k").await;
+    let claimed = claim(&journal, "a", 1).await;
+    journal.end(claimed[0].id, Outcome::Delivered.into());
+    let left = || states(&reader(&folder));
+    osnl_testkit::wait_until(Duration::from_secs(20), "the delivered one has left", || left().len() == 1);
+    assert_eq!(left(), [("m2".to_owned(), "ready")]);
+    let claimed = claim(&journal, "a", 1).await;
+    journal.end(claimed[0].id, Outcome::NothingToDo.into());
+    osnl_testkit::wait_until(Duration::from_secs(20), "all have left", || left().is_empty());
+    drop(journal);
+    let journal = open(&folder);
+    keep(&journal, "3", "k").await;
+    assert_eq!(claim(&journal, "a", 1).await[0].id.to_string(), "3.0");
+    let connection = rusqlite::Connection::open(options(&folder).path).unwrap();
+    let events = connection.query_row("SELECT count(*) FROM event", [], |row| row.get::<_, i64>(0)).unwrap();
+    assert_eq!(events, 1, "an event leaves with its last delivery");
+}
+
+#[tokio::test]
+async fn the_oldest_dead_letters_leave_to_a_file_first() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open_with(SqliteOptions { max_dead: 2, ..options(&folder) });
+    for n in 0..4 {
+        keep(&journal, &n.to_string(), "k").await;
+        let claimed = claim(&journal, "a", 1).await;
+        journal.end(claimed[0].id, Outcome::Dead(format!("reason {n}")).into());
+    }
+    let dead =
+        || reader(&folder).list(&Filter { states: vec![State::Dead], ..Filter::default() }, &Page::default());
+    osnl_testkit::wait_until(Duration::from_secs(20), "two have left", || dead().unwrap().len() == 2);
+    assert_eq!(dead().unwrap()[0].reason.as_deref(), Some("reason 2"));
+    let path = folder.path().join("journal.db.dead.jsonl");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let lines: Vec<serde_json::Value> = text
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .filter(|l: &serde_json::Value| l.get("dead_letter").is_some())
+        .collect();
+    assert_eq!(lines.len(), 2, "{text}");
+    assert_eq!(lines[0]["dead_letter"]["reason"], "reason 0");
+    assert_eq!(lines[0]["dead_letter"]["payload"]["device_id"], "k");
+    assert!(!text.contains("hunter2"), "{text}");
+    let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&path).unwrap());
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+/// However many events of one tenant end in the same way, the dead letters of others stay.
+#[tokio::test]
+async fn dead_letters_of_one_cause_do_not_push_out_those_of_another() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open_with(SqliteOptions { max_dead: 4, ..options(&folder) });
+    let reasons = ["status 403: no (attempt 6)", "cannot connect: refused (attempt 6)"];
+    let flood = (0..6).map(|n| format!("status 400: name {n} is too long (attempt 6)"));
+    for (n, reason) in reasons.map(str::to_owned).into_iter().chain(flood).enumerate() {
+        keep(&journal, &n.to_string(), &n.to_string()).await;
+        let claimed = claim(&journal, "a", 1).await;
+        // The words do not matter.
+        let cause = ["status 403", "cannot connect", "status 400"][n.min(2)];
+        journal.end(claimed[0].id, End::from(Outcome::Dead(reason)).caused_by(Some(cause.into())));
+    }
+    let dead =
+        || reader(&folder).list(&Filter { states: vec![State::Dead], ..Filter::default() }, &Page::default());
+    osnl_testkit::wait_until(Duration::from_secs(20), "four have left", || dead().unwrap().len() == 4);
+    let left: Vec<_> = dead().unwrap().into_iter().filter_map(|row| row.reason).collect();
+    let flood = |n: usize| format!("status 400: name {n} is too long (attempt 6)");
+    assert_eq!(left, [reasons[0].to_owned(), reasons[1].to_owned(), flood(4), flood(5)]);
+}
+
+#[tokio::test]
+async fn unreadable_messages_are_kept_with_their_bytes_and_bounded() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open_with(SqliteOptions { max_dead: 2, ..options(&folder) });
+    for n in 0..4_u8 {
+        let receipt = journal.set_aside(Received::sample(vec![0xff, n], false), format!("no text {n}"));
+        assert_eq!(within(receipt).await, Settle::Acknowledge);
+    }
+    // The broker delivers one again: it is there.
+    within(journal.set_aside(Received::sample(vec![0xff, 3], true), "no text 3".into())).await;
+    let kept = reader(&folder).unreadable(0, 10).unwrap();
+    let kept: Vec<_> = kept.iter().map(|one| (&one.received.body[..], one.reason.as_str())).collect();
+    assert_eq!(kept, [(&[0xff, 2][..], "no text 2"), (&[0xff, 3][..], "no text 3")]);
+    let text = std::fs::read_to_string(folder.path().join("journal.db.dead.jsonl")).unwrap();
+    assert_eq!(text.lines().count(), 2, "{text}");
+}
+
+#[tokio::test]
+async fn at_its_size_history_leaves_first_and_then_the_intake_stops() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open_with(SqliteOptions { max_size: Some(1 << 20), ..options(&folder) });
+    let large = |n: usize| entry(&n.to_string(), &format!("{n}{}", "x".repeat(20_000)), false);
+    let mut n = 0;
+    // Bodies of 20 kB and keys of the same length: about twenty of them.
+    while journal.state().borrow().takes_entries() {
+        assert!(n < 2000, "it never becomes full");
+        let mut permit = match within(futures_util::future::select(
+            journal.reserve(&["a".into()], 1),
+            Box::pin(wait_for(&journal, |state| !state.takes_entries())),
+        ))
+        .await
+        {
+            futures_util::future::Either::Left((permit, _)) => permit,
+            futures_util::future::Either::Right(_) => break,
+        };
+        within(journal.append(&mut permit, large(n))).await;
+        n += 1;
+        if n <= 10 {
+            for claimed in claim(&journal, "a", 1).await {
+                journal.end(claimed.id, Outcome::Delivered.into());
+            }
+        }
+    }
+    let full = wait_for(&journal, |state| !state.takes_entries()).await;
+    assert!(matches!(&full, JournalState::Full { reason, .. } if reason.contains("max_size")), "{full:?}");
+    let done = Filter { states: vec![State::Delivered], ..Filter::default() };
+    assert_eq!(reader(&folder).list(&done, &Page::default()).unwrap(), [], "history left first");
+    // Deliveries go on, and make room.
+    while !journal.state().borrow().takes_entries() {
+        let claims = within(futures_util::future::select(
+            journal.claim("a", ClaimLimits::in_order(10)),
+            Box::pin(wait_for(&journal, JournalState::takes_entries)),
+        ));
+        if let futures_util::future::Either::Left((claimed, _)) = claims.await {
+            claimed.into_iter().for_each(|claimed| journal.end(claimed.id, Outcome::Delivered.into()));
+        }
+    }
+    within(append(&journal, large(n)).await).await;
+}
+
+#[tokio::test]
+async fn a_backlog_is_not_in_memory_and_comes_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    let count = 4 * PIECE;
+    let mut receipts = Vec::new();
+    for n in 0..count {
+        receipts.push(append(&journal, entry(&n.to_string(), &n.to_string(), false)).await);
+    }
+    for receipt in receipts {
+        within(receipt).await;
+    }
+    let mut seen = Vec::new();
+    while seen.len() < count {
+        let claimed = within(journal.claim("a", ClaimLimits::in_order(100))).await;
+        let known = journal.shared.claimable.known("a").len();
+        assert!(known <= 2 * PIECE + 200, "{known} in memory");
+        seen.extend(names(&claimed).into_iter().map(str::to_owned).collect::<Vec<_>>());
+        claimed.iter().for_each(|claimed| journal.end(claimed.id, Outcome::Delivered.into()));
+    }
+    let expected: Vec<_> = (0..count).map(|n| n.to_string()).collect();
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test]
+async fn an_action_that_overflows_makes_dead_letters_and_stops_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let counters: Arc<Counters> = Arc::default();
+    let overflowing = ["a".into()].into_iter().collect();
+    let options = SqliteOptions { max_pending: 2, overflowing, ..options(&folder) };
+    let journal = SqliteJournal::open(options, counters.clone()).unwrap();
+    for id in ["1", "2", "3", "4"] {
+        keep(&journal, id, id).await;
+    }
+    let claimed = claim(&journal, "a", 2).await;
+    assert_eq!(names(&claimed), ["1", "2"]);
+    assert_eq!(counters.dead.get(), 2);
+    let dead = Filter { states: vec![State::Dead], ..Filter::default() };
+    let rows = reader(&folder).list(&dead, &Page::default()).unwrap();
+    let reason = "2 deliveries are pending, max_pending (on_full = dead_letter)";
+    assert!(rows.iter().all(|row| row.reason.as_deref() == Some(reason)), "{rows:?}");
+    // With room there again, the next one is delivered.
+    journal.end(claimed[0].id, Outcome::Delivered.into());
+    assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0]);
+    keep(&journal, "5", "5").await;
+    assert_eq!(names(&claim(&journal, "a", 1).await), ["5"]);
+}
+
+#[test]
+fn a_journal_takes_half_of_what_is_free_and_ten_gib_at_most() {
+    const GIB: u64 = 1 << 30;
+    for (free, expected) in
+        [(0, 0), (3 * GIB, 3 * GIB / 2), (20 * GIB, 10 * GIB), (21 * GIB, 10 * GIB), (u64::MAX, 10 * GIB)]
+    {
+        assert_eq!(writer::default_size(free), expected, "{free}");
+    }
+}
+
+/// A claimed delivery that is no longer ready in the file does not hide the ready ones.
+#[tokio::test]
+async fn everything_claimable_comes_though_what_is_claimed_was_changed_behind_its_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    let count = 2 * PIECE + 9;
+    let mut receipts = Vec::new();
+    for n in 0..count {
+        receipts.push(append(&journal, entry(&n.to_string(), &n.to_string(), false)).await);
+    }
+    for receipt in receipts {
+        within(receipt).await;
+    }
+    let mut claimed = Vec::new();
+    while claimed.len() < 16 {
+        claimed.extend(within(journal.claim("a", ClaimLimits::in_order(16 - claimed.len()))).await);
+    }
+    tamper(&journal, "UPDATE delivery SET state = 6, lane = NULL WHERE id >> 16 <= 16").await;
+    let mut seen = claimed.len();
+    while seen < count {
+        let some = within(journal.claim("a", ClaimLimits::in_order(100))).await;
+        seen += some.len();
+        some.iter().for_each(|claimed| journal.end(claimed.id, Outcome::Delivered.into()));
+    }
+}

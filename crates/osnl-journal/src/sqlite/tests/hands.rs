@@ -1,0 +1,324 @@
+//! The operator's changes to deliveries.
+
+use super::*;
+use crate::{Begin, End, Handover, Retry, Used};
+
+pub(super) fn only(states: &[State]) -> Filter {
+    Filter { states: states.to_vec(), ..Filter::default() }
+}
+
+pub(super) fn one(id: DeliveryId) -> Filter {
+    Filter { ids: vec![id], ..Filter::default() }
+}
+
+pub(super) async fn change(journal: &SqliteJournal, change: Change) -> (Vec<String>, Vec<String>) {
+    let changed = within(journal.change(change)).await.unwrap();
+    let ids = changed.changed.iter().map(ToString::to_string).collect();
+    (ids, changed.refused.into_iter().map(|(id, why)| format!("{id}: {why}")).collect())
+}
+
+#[tokio::test]
+async fn what_is_discarded_ends_and_frees_its_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    for id in ["1", "2", "3"] {
+        keep(&journal, id, "k").await;
+    }
+    let claimed = claim(&journal, "a", 1).await;
+    let discard = |id: &str| Change::Discard { which: one(DeliveryId::parse(id).unwrap()), by: "eve".into() };
+    assert_eq!(change(&journal, discard("2.0")).await.0, ["2.0"]);
+    assert_eq!(journal.withdrawn("a"), []);
+    // The one in work is to be given back, and until then the next of its lane does not start.
+    let asked = within(journal.change(discard("1.0"))).await.unwrap();
+    assert_eq!((asked.changed, asked.under_way), (vec![], vec![claimed[0].id]));
+    assert_eq!(journal.withdrawn("a"), [claimed[0].id]);
+    // It is told at once, and once.
+    assert_eq!(within(journal.claim("a", ClaimLimits::in_order(1))).await.len(), 0);
+    assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0]);
+    journal.end(claimed[0].id, Outcome::Returned.into());
+    assert_eq!(names(&claim(&journal, "a", 1).await), ["3"]);
+    assert_eq!(journal.withdrawn("a"), []);
+    assert_eq!(change(&journal, discard("1.0")).await.0, [""; 0], "twice is once");
+    let reader = reader(&folder);
+    let row = &reader.list(&one(claimed[0].id), &Page::default()).unwrap()[0];
+    assert_eq!((row.state, row.reason.as_deref()), (State::Discarded, Some("discarded by eve")));
+}
+
+/// An attempt under way ends first: what it did is what is recorded.
+#[tokio::test]
+async fn what_is_asked_of_a_delivery_under_way_is_done_unless_it_succeeds() {
+    let used = Used { made: 1, ..Used::default() };
+    let retry = || Retry { due: Instant::now() + Duration::from_secs(60), used, answer: "no".into() };
+    for restart in [false, true] {
+        for (outcome, expected) in [
+            (Some(Outcome::Delivered), "delivered"),
+            (Some(Outcome::NothingToDo), "nothing-to-do"),
+            (Some(Outcome::Dead("why".into())), "discarded"),
+            (Some(Outcome::DeadHoldingKey("why".into())), "discarded"),
+            (Some(Outcome::Returned), "discarded"),
+            (None, "discarded"),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut journal = open(&folder);
+            keep(&journal, "1", "k").await;
+            keep(&journal, "2", "k").await;
+            let first = claim(&journal, "a", 1).await[0].id;
+            let discard = Change::Discard { which: one(first), by: "eve".into() };
+            let asked = within(journal.change(discard)).await.unwrap();
+            assert_eq!((asked.changed, asked.under_way), (vec![], vec![first]));
+            assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0], "the first has not ended");
+            assert_eq!(reader(&folder).list(&one(first), &Page::default()).unwrap()[0].state, State::Ready);
+            if restart {
+                drop(journal);
+                journal = open(&folder);
+            } else if let Some(outcome) = outcome {
+                let end = End::from(outcome).handed_to(Handover::to("b"));
+                journal.end(first, end);
+            } else {
+                journal.retry_at(first, retry());
+            }
+            assert_eq!(names(&claim(&journal, "a", 1).await), ["2"]);
+            assert_eq!(names(&claim(&journal, "b", 0).await), [""; 0], "nothing was given up");
+            let expected = if restart { "discarded" } else { expected };
+            let row = &reader(&folder).list(&one(first), &Page::default()).unwrap()[0];
+            assert_eq!(row.state.name(), expected);
+            if expected == "discarded" {
+                assert_eq!(row.reason.as_deref(), Some("discarded by eve"));
+            }
+        }
+    }
+}
+
+/// That a delivery waits for no lane is its own, however often it is opened again.
+#[tokio::test]
+async fn what_waits_for_nobody_does_so_after_a_release_a_retry_and_a_move() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    for (id, begin) in
+        [("1", Begin::Held("guard".into())), ("2", Begin::Held("guard".into())), ("3", Begin::Live)]
+    {
+        let mut entry = entry(id, "k", false);
+        (entry.deliveries[0].ordered, entry.deliveries[0].begin) = (false, begin);
+        within(append(&journal, entry).await).await;
+    }
+    change(&journal, Change::Release { which: Filter::default() }).await;
+    for claimed in claim(&journal, "a", 3).await {
+        journal.end(claimed.id, Outcome::Dead("why".into()).into());
+    }
+    change(&journal, Change::Retry { which: Filter::default(), out_of_order: false }).await;
+    let which = Filter { action: Some("a".into()), ..Filter::default() };
+    change(&journal, Change::Hold { which: which.clone(), why: "me".into() }).await;
+    change(&journal, Change::Move { which, to: "b".into() }).await;
+    change(&journal, Change::Release { which: Filter::default() }).await;
+    assert_eq!(claim(&journal, "b", 3).await.len(), 3);
+}
+
+/// Lanes are numbers: two that share one are of the actions that their rows say.
+#[tokio::test]
+async fn lanes_of_two_actions_that_share_a_number_send_nothing_to_the_wrong_target() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    keep(&journal, "1", "k").await;
+    keep(&journal, "2", "k").await;
+    tamper(
+        &journal,
+        "UPDATE delivery SET action = 'b' WHERE id >> 16 = 2; \
+                      UPDATE tally SET count = 0; \
+                      INSERT OR REPLACE INTO tally VALUES ('a', 1, 1), ('b', 0, 1)",
+    )
+    .await;
+    claim(&journal, "b", 0).await;
+    let first = claim(&journal, "a", 1).await;
+    journal.end(first[0].id, Outcome::Delivered.into());
+    assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0]);
+    let second = claim(&journal, "b", 1).await;
+    assert_eq!((names(&second), &*second[0].event.action), (vec!["2"], "b"));
+    let tally = reader(&folder).tally().unwrap();
+    let tally: Vec<_> = tally.iter().map(|t| (t.action.as_str(), t.state.name(), t.count)).collect();
+    assert_eq!(tally, [("a", "delivered", 1), ("b", "ready", 1)]);
+}
+
+/// However long the history, a change is made in bites beside which others are served.
+#[tokio::test]
+async fn a_large_change_is_made_in_bites_and_appends_go_on_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    keep(&journal, "1", "k").await;
+    tamper(&journal, "WITH RECURSIVE n (n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM n WHERE n < 3501) \
+        INSERT INTO event (id, identity, received, redelivered, deliveries, listener, queue, exchange, routing_key, body) \
+        SELECT n, n, 0, 0, 1, 'l', 'q', 'x', 'r', CAST('{}' AS BLOB) FROM n; \
+        INSERT INTO delivery (id, rule, action, key, state, ended, reason) \
+        SELECT id << 16, 'r', 'a', 'k' || id, 3, 1, 'why' FROM event WHERE id > 1; \
+        INSERT INTO tally VALUES ('a', 3, 3500)").await;
+    // Further events get numbers behind these.
+    drop(journal);
+    let journal = open(&folder);
+    let retry = |out_of_order| Change::Retry { which: only(&[State::Dead]), out_of_order };
+    let would = within(journal.preview(retry(false))).await.unwrap();
+    assert_eq!(would.changed.len(), 3500);
+    let mut changing = journal.changing(retry(false), false);
+    let mut bites = 0;
+    while let Some(changed) = within(changing.next()).await.unwrap() {
+        bites += 1;
+        assert!(changed.changed.len() <= 1000);
+        // Committed before the next bite begins.
+        keep(&journal, &format!("beside {bites}"), "other").await;
+    }
+    assert!(bites >= 4, "{bites}");
+    let tally = reader(&folder).tally().unwrap();
+    assert!(!tally.iter().any(|tally| tally.state == State::Dead), "{tally:?}");
+}
+
+#[tokio::test]
+async fn what_is_held_keeps_its_followers_until_it_is_released() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    keep(&journal, "1", "k").await;
+    keep(&journal, "2", "k").await;
+    let hold = Change::Hold { which: one(DeliveryId::parse("1.0").unwrap()), why: "guard".into() };
+    assert_eq!(change(&journal, hold).await.0, ["1.0"]);
+    assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0]);
+    drop(journal);
+    let journal = open(&folder);
+    assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0], "held outlives a restart");
+    assert_eq!(
+        reader(&folder).list(&only(&[State::Held]), &Page::default()).unwrap()[0].reason.as_deref(),
+        Some("guard")
+    );
+    assert_eq!(change(&journal, Change::Release { which: Filter::default() }).await.0, ["1.0"]);
+    let claimed = claim(&journal, "a", 1).await;
+    assert_eq!(names(&claimed), ["1"]);
+    journal.end(claimed[0].id, Outcome::Delivered.into());
+    assert_eq!(names(&claim(&journal, "a", 1).await), ["2"]);
+}
+
+#[tokio::test]
+async fn what_is_moved_is_another_action_s_in_its_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    keep(&journal, "1", "k").await;
+    keep(&journal, "2", "k").await;
+    let mut other = entry("3", "k", false);
+    other.deliveries[0].action = "b".into();
+    within(append(&journal, other).await).await;
+    let to_b =
+        || Change::Move { which: Filter { action: Some("a".into()), ..Filter::default() }, to: "b".into() };
+    let running = claim(&journal, "a", 1).await;
+    let moved = within(journal.change(to_b())).await.unwrap();
+    assert_eq!((moved.changed.len(), moved.under_way), (1, vec![running[0].id]));
+    assert_eq!(names(&claim(&journal, "b", 1).await), ["3"]);
+    drop(journal);
+    // The second went before; the first follows now that nobody has it.
+    let journal = open(&folder);
+    let mut order = Vec::new();
+    for _ in 0..3 {
+        let claimed = claim(&journal, "b", 1).await;
+        assert_eq!(claimed.len(), 1, "one of a key at a time");
+        order.push(names(&claimed)[0].to_owned());
+        journal.end(claimed[0].id, Outcome::Delivered.into());
+    }
+    // The one that was claimable of `b` already stays ahead.
+    assert_eq!(order, ["3", "1", "2"]);
+    assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0]);
+}
+
+#[tokio::test]
+async fn what_a_guard_holds_waits_with_its_followers_over_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    let mut held = entry("1", "k", false);
+    held.deliveries[0].begin = Begin::Held("guard of action a: more than 1 per 10m".into());
+    within(append(&journal, held).await).await;
+    keep(&journal, "2", "k").await;
+    drop(journal);
+    let journal = open(&folder);
+    assert_eq!(names(&claim(&journal, "a", 0).await), [""; 0]);
+    let rows = reader(&folder).list(&only(&[State::Held]), &Page::default()).unwrap();
+    assert_eq!(rows[0].reason.as_deref(), Some("guard of action a: more than 1 per 10m"));
+    change(&journal, Change::Release { which: only(&[]) }).await;
+    let first = claim(&journal, "a", 1).await;
+    assert_eq!((names(&first), first[0].used), (vec!["1"], Default::default()));
+    journal.end(first[0].id, Outcome::Delivered.into());
+    assert_eq!(names(&claim(&journal, "a", 1).await), ["2"]);
+}
+
+#[tokio::test]
+async fn a_preview_says_what_a_change_would_do_and_does_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    for id in ["1", "2", "3"] {
+        keep(&journal, id, "k").await;
+    }
+    let before = states(&reader(&folder));
+    let discard = || Change::Discard { which: Filter::default(), by: "eve".into() };
+    let would = journal.preview(discard()).await.unwrap();
+    assert_eq!(would.changed.len(), 3);
+    assert_eq!(states(&reader(&folder)), before);
+    // Neither what is in memory nor the counts have moved.
+    assert_eq!(names(&claim(&journal, "a", 1).await), ["1"]);
+    let counted = reader(&folder).count(&Filter::default()).unwrap();
+    assert_eq!(counted, [(State::Waiting, Phase::Waiting, 2), (State::Ready, Phase::Ready, 1)]);
+    // One is under way by now.
+    let changed = journal.change(discard()).await.unwrap();
+    assert_eq!(
+        (changed.under_way, changed.changed),
+        (would.changed[..1].to_vec(), would.changed[1..].to_vec())
+    );
+}
+
+#[tokio::test]
+async fn a_pause_is_kept_until_it_is_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    let pause = |action: &str| Change::Pause { action: action.into() };
+    journal.change(pause("a")).await.unwrap();
+    let since = journal.paused().borrow().clone();
+    journal.change(pause("a")).await.unwrap();
+    journal.change(pause("it's %_*")).await.unwrap();
+    drop(journal);
+    let journal = open(&folder);
+    let paused = journal.paused();
+    assert_eq!(paused.borrow().keys().collect::<Vec<_>>(), ["a", "it's %_*"]);
+    assert_eq!(paused.borrow()["a"], since["a"], "twice is once");
+    assert_eq!(reader(&folder).overview().unwrap().paused, *paused.borrow());
+    journal.change(Change::Resume { action: "a".into() }).await.unwrap();
+    assert_eq!(paused.borrow().keys().collect::<Vec<_>>(), ["it's %_*"]);
+}
+
+/// After a restart a guard remembers its decision, not the later states of the delivery.
+#[tokio::test]
+async fn what_a_guard_decided_is_kept_whatever_becomes_of_the_delivery() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    let (told, released) = mpsc::channel();
+    journal.on_release(Box::new(move |row| told.send((row.key.clone(), row.has_passed)).unwrap()));
+    let begin = |held: bool| if held { Begin::Held("guard of rule r: x".into()) } else { Begin::Live };
+    for (id, held) in [("1", true), ("2", true), ("3", true), ("4", false), ("5", false)] {
+        let mut new = entry(id, id, false);
+        new.deliveries[0].begin = begin(held);
+        if id == "5" {
+            // Without a key, its message and resource stand for it.
+            new.deliveries[0].key = None;
+        }
+        within(append(&journal, new).await).await;
+    }
+    let of = |id: &str| one(DeliveryId::parse(&format!("{id}.0")).unwrap());
+    change(&journal, Change::Discard { which: of("1"), by: "eve".into() }).await;
+    change(&journal, Change::Release { which: of("2") }).await;
+    let claimed = claim(&journal, "a", 3).await;
+    for claimed in claimed {
+        let says = End::from(Outcome::Delivered).saying("guard of the gate: 204");
+        journal.end(claimed.id, says);
+    }
+    claim(&journal, "a", 0).await;
+    assert_eq!(released.try_iter().collect::<Vec<_>>(), [("2".to_owned(), true)]);
+    let seen = |since| {
+        let mut seen = Vec::new();
+        let visit = |row: Recent| seen.push((row.key, row.has_passed));
+        reader(&folder).recent(since, visit).unwrap();
+        seen
+    };
+    let expected = [("1", false), ("2", true), ("3", false), ("4", true), ("5#0", true)];
+    assert_eq!(seen(std::time::UNIX_EPOCH), expected.map(|(key, passed)| (key.to_owned(), passed)));
+    assert_eq!(seen(std::time::SystemTime::now() + Duration::from_secs(1)), []);
+}

@@ -1,0 +1,240 @@
+//! The operator's view of deliveries.
+
+use super::hands::{one, only};
+use super::*;
+use crate::{End, NewDelivery, Retry, Subject, Used};
+
+#[tokio::test]
+async fn deliveries_are_found_by_what_is_known_of_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    for (n, (id, key)) in [("1", "k"), ("2", "k"), ("3", "other")].into_iter().enumerate() {
+        let mut entry = entry(id, key, false);
+        Arc::make_mut(&mut entry.received).origin.received =
+            std::time::UNIX_EPOCH + Duration::from_secs(100 * (n as u64 + 1));
+        if id == "3" {
+            entry.deliveries.push(NewDelivery::new("s", "b", None));
+        }
+        within(append(&journal, entry).await).await;
+    }
+    let claimed = claim(&journal, "a", 2).await;
+    journal.attempted(claimed[1].id, attempts(1), "status 409: no");
+    journal.end(claimed[1].id, Outcome::Dead("status 409: no (attempt 6)".into()).into());
+    claim(&journal, "a", 0).await;
+
+    let reader = reader(&folder);
+    let check = |filter: Filter, expected: &[&str]| {
+        let rows = reader.list(&filter, &Page::default()).unwrap();
+        assert_eq!(rows.iter().map(|row| row.id.to_string()).collect::<Vec<_>>(), expected, "{filter:?}");
+    };
+    let at = |seconds| Some(std::time::UNIX_EPOCH + Duration::from_secs(seconds));
+    check(Filter::default(), &["1.0", "2.0", "3.0", "3.1"]);
+    check(one(DeliveryId::parse("3.1").unwrap()), &["3.1"]);
+    check(Filter { event: Some(3), ..Filter::default() }, &["3.0", "3.1"]);
+    check(Filter { rule: Some("s".into()), ..Filter::default() }, &["3.1"]);
+    check(Filter { action: Some("a".into()), ..Filter::default() }, &["1.0", "2.0", "3.0"]);
+    check(only(&[State::Waiting, State::Dead]), &["2.0", "3.0"]);
+    check(Filter { key: Some("k".into()), ..Filter::default() }, &["1.0", "2.0"]);
+    check(
+        Filter { event_type: Some("port.delete.end".into()), ..Filter::default() },
+        &["1.0", "2.0", "3.0", "3.1"],
+    );
+    check(Filter { event_type: Some("x".into()), ..Filter::default() }, &[]);
+    check(Filter { since: at(200), until: at(300), ..Filter::default() }, &["2.0"]);
+    check(Filter { since: at(300), rule: Some("r".into()), ..only(&[State::Dead]) }, &["3.0"]);
+    let page = Page { after: Cursor::parse("1.0"), limit: 2, ..Page::default() };
+    let rows = reader.list(&Filter::default(), &page).unwrap();
+    assert_eq!(rows.iter().map(|row| row.id.to_string()).collect::<Vec<_>>(), ["2.0", "3.0"]);
+
+    let shown = reader.show(claimed[1].id).unwrap().unwrap();
+    assert_eq!(shown.row.reason.as_deref(), Some("status 409: no (attempt 6)"));
+    assert_eq!((shown.row.attempts, shown.row.tries, shown.tries.len()), (1, 1, 1));
+    assert!(shown.row.ended.is_some());
+    assert_eq!(reader.show(DeliveryId::parse("2.0").unwrap()).unwrap().unwrap().ahead, 1);
+    assert!(reader.show(DeliveryId::parse("9.0").unwrap()).unwrap().is_none());
+    let tally: Vec<_> =
+        reader.tally().unwrap().into_iter().map(|t| (t.action, t.state.name(), t.count)).collect();
+    let expected = [("a", "waiting", 1), ("a", "ready", 1), ("a", "dead", 1), ("b", "ready", 1)];
+    assert_eq!(tally, expected.map(|(action, state, count)| (action.to_owned(), state, count)));
+    assert_eq!(reader.oldest_ready("a").unwrap(), at(100));
+}
+
+#[tokio::test]
+async fn the_latest_attempts_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    keep(&journal, "1", "k").await;
+    let claimed = claim(&journal, "a", 1).await;
+    for n in 0..50 {
+        journal.attempted(
+            claimed[0].id,
+            Used { made: n + 1, ..attempts(0) },
+            &format!("{n} {}", "ü".repeat(5000)),
+        );
+    }
+    claim(&journal, "a", 0).await;
+    let shown = reader(&folder).show(claimed[0].id).unwrap().unwrap();
+    assert_eq!((shown.row.tries, shown.tries.len()), (50, 20));
+    let mut numbers: Vec<u32> =
+        shown.tries.iter().map(|one| one.answer.split(' ').next().unwrap().parse().unwrap()).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (30..50).collect::<Vec<_>>());
+    assert!(shown.tries.iter().all(|one| one.answer.len() <= 1000));
+}
+
+#[tokio::test]
+async fn what_was_done_can_be_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    keep(&journal, "1", "k").await;
+    let claimed = claim(&journal, "a", 1).await;
+    journal.end(claimed[0].id, End::from(Outcome::Delivered).saying("DELETE x: 204"));
+    let done = || reader(&folder).list(&only(&[State::Delivered]), &Page::default()).unwrap();
+    osnl_testkit::wait_until(Duration::from_secs(20), "it is kept", || done().len() == 1);
+    assert_eq!(done()[0].reason.as_deref(), Some("DELETE x: 204"));
+}
+
+fn about(text: &str) -> Filter {
+    Filter { about: vec![About::parse(text)], ..Filter::default() }
+}
+
+/// A page of `limit` in this order after another, until there is no more.
+fn pages(reader: &Reader, order: Order, moment: &Moment, limit: u32) -> Vec<String> {
+    let filter = Filter { moment: moment.clone(), ..Filter::default() };
+    let mut page = Page { order, after: None, limit };
+    let mut ids = Vec::new();
+    loop {
+        let rows = reader.list(&filter, &page).unwrap();
+        let Some(last) = rows.last() else { return ids };
+        page.after = Cursor::parse(&page.cursor(last, moment).to_string());
+        ids.extend(rows.iter().map(|row| row.id.to_string()));
+    }
+}
+
+#[tokio::test]
+async fn what_needs_attention_comes_first_and_then_the_newest() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    for (id, key) in [("1", "k"), ("2", "l"), ("3", "m"), ("4", "n"), ("5", "n"), ("6", "o")] {
+        keep(&journal, id, key).await;
+    }
+    let claimed = claim(&journal, "a", 4).await;
+    journal.attempted(claimed[0].id, attempts(1), "status 409: no");
+    journal.end(claimed[0].id, End::from(Outcome::Dead("status 409: no (attempt 1)".into())));
+    let due = Instant::now() + Duration::from_secs(60);
+    let (used, answer) = (attempts(1), "status 503: Later".to_owned());
+    journal.retry_at(claimed[2].id, Retry { due, used, answer });
+    journal.end(claimed[1].id, End::from(Outcome::Delivered).saying("PUT http://x/: 201"));
+    within(journal.close()).await;
+    let reader = reader(&folder);
+    let configured = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
+    let known = Moment { running: vec![claimed[3].id], configured: configured(&["a"]) };
+    let gone = Moment { running: Vec::new(), configured: configured(&["b"]) };
+    for limit in [1, 2, 4, 100] {
+        let check = |order, moment: &Moment, expected: &[&str]| {
+            assert_eq!(pages(&reader, order, moment, limit), expected, "{order:?} {limit}");
+        };
+        check(Order::Oldest, &known, &["1.0", "2.0", "3.0", "4.0", "5.0", "6.0"]);
+        check(Order::Newest, &known, &["6.0", "5.0", "4.0", "3.0", "2.0", "1.0"]);
+        check(Order::Attention, &known, &["3.0", "1.0", "6.0", "5.0", "4.0", "2.0"]);
+        check(Order::Attention, &gone, &["6.0", "5.0", "4.0", "3.0", "1.0", "2.0"]);
+    }
+    let filter = |moment: &Moment| Filter { moment: moment.clone(), ..Filter::default() };
+    let rows = reader.list(&filter(&known), &Page::default()).unwrap();
+    let phases: Vec<_> = rows.iter().map(|row| Phase::of_row(row, &known).word()).collect();
+    assert_eq!(phases, ["dead", "delivered", "retrying", "running", "waiting", "ready"]);
+    assert_eq!(rows[4].waits_for, Some(claimed[3].id));
+    assert!(rows[2].due.is_some());
+    // Both ways of counting, and both moments.
+    for moment in [&known, &gone] {
+        let mut counted = reader.count(&filter(moment)).unwrap();
+        let since = Some(std::time::UNIX_EPOCH);
+        let mut one_by_one = reader.count(&Filter { since, ..filter(moment) }).unwrap();
+        counted.sort_unstable();
+        one_by_one.sort_unstable();
+        assert_eq!(counted, one_by_one);
+    }
+    for (answers, expected) in [
+        (Answers::status("409"), &["1.0"][..]),
+        (Answers::status("4xx"), &["1.0"]),
+        (Answers::status("503"), &["3.0"]),
+        (Answers::status("201"), &["2.0"]),
+        (Answers::status("404"), &[]),
+        (Some(Answers::Text("LATER".into())), &["3.0"]),
+    ] {
+        let filter = Filter { status: answers.clone(), ..Filter::default() };
+        let found = reader.list(&filter, &Page::default()).unwrap();
+        let found: Vec<_> = found.iter().map(|row| row.id.to_string()).collect();
+        assert_eq!(found, expected, "{answers:?}");
+    }
+    let shown = reader.show(claimed[3].id).unwrap().unwrap();
+    assert_eq!((shown.behind, shown.ahead), ((vec![DeliveryId::parse("5.0").unwrap()], 0), 0));
+}
+
+#[tokio::test]
+async fn counts_are_those_of_the_list_whatever_the_filter() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    for (id, key) in [("1", "k"), ("2", "k"), ("3", "l")] {
+        let mut entry = entry(id, key, false);
+        let subject = Subject { id: Some(format!("ID {id}")), name: Some(format!("web {id}")) };
+        entry.deliveries[0].subject = subject;
+        within(append(&journal, entry).await).await;
+    }
+    let reader = reader(&folder);
+    for (filter, expected) in [
+        (Filter::default(), 3),
+        (only(&[State::Waiting]), 1),
+        (Filter { action: Some("b".into()), ..Filter::default() }, 0),
+        (Filter { key: Some("k".into()), ..Filter::default() }, 2),
+        (Filter { key: Some("k".into()), ..only(&[State::Ready]) }, 1),
+        (Filter { after: DeliveryId::parse("1.0"), ..Filter::default() }, 2),
+        (one(DeliveryId::parse("3.0").unwrap()), 1),
+        (Filter { since: Some(std::time::SystemTime::now()), ..Filter::default() }, 0),
+        (Filter { event: Some(2), ..Filter::default() }, 1),
+        (Filter { phases: vec![Phase::Waiting], ..Filter::default() }, 1),
+        (Filter { phases: vec![Phase::Ready], key: Some("K".into()), ..Filter::default() }, 1),
+        (Filter { phases: Phase::named("pending").unwrap(), ..Filter::default() }, 3),
+        (about("2"), 1),
+        (about("2.0"), 1),
+        (about("ID 3"), 1),
+        (about("Web 2"), 1),
+        (about("l"), 1),
+        (about("nobody"), 0),
+    ] {
+        let rows = reader.list(&Filter::default(), &Page::default()).unwrap();
+        let all: u64 = reader.count(&filter).unwrap().iter().map(|(.., count)| count).sum();
+        assert_eq!(all, expected, "{filter:?}");
+        assert_eq!(reader.list(&filter, &Page::default()).unwrap().len() as u64, expected, "{filter:?}");
+        assert_eq!(rows.iter().filter(|row| filter.matches(row)).count() as u64, expected, "{filter:?}");
+    }
+}
+
+/// However many there were, only those since the moment are looked at, and each with its own event.
+#[tokio::test]
+async fn the_recent_deliveries_are_those_since_a_moment() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    for n in 0..40_u64 {
+        let mut new = entry(&n.to_string(), &format!("k{n}"), false);
+        Arc::make_mut(&mut new.received).origin.received =
+            std::time::UNIX_EPOCH + Duration::from_secs(1_000_000 + 100 * n);
+        if n % 3 == 0 {
+            new.deliveries.push(NewDelivery::new("s", "b", None));
+        }
+        within(append(&journal, new).await).await;
+    }
+    for n in [0, 1, 17, 39, 40] {
+        let since = std::time::UNIX_EPOCH + Duration::from_secs(1_000_000 + 100 * n);
+        let mut seen = Vec::new();
+        reader(&folder).recent(since, |row| seen.push((row.action, row.key))).unwrap();
+        let mut expected = Vec::new();
+        for n in n..40 {
+            expected.push(("a".to_owned(), format!("k{n}")));
+            if n % 3 == 0 {
+                expected.push(("b".to_owned(), format!("{n}#0")));
+            }
+        }
+        assert_eq!(seen, expected, "{n}");
+    }
+}

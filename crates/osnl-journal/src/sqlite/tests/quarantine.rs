@@ -1,0 +1,79 @@
+//! Messages that are kept unread, and the keys of deliveries from before.
+
+use osnl_core::quarantine::{Extent, HEAD, LONGEST_WHOLE};
+
+use super::*;
+
+async fn put(journal: &SqliteJournal, body: impl Into<bytes::Bytes>, redelivered: bool, reason: &str) {
+    let receipt = journal.set_aside(Received::sample(body, redelivered), reason.to_owned());
+    assert_eq!(within(receipt).await, Settle::Acknowledge);
+}
+
+const SEEN: &str =
+    r#"{"message_id": "m1", "publisher_id": "network.n1", "event_type": "e", "payload": "hunter2"#;
+
+#[tokio::test]
+async fn a_message_is_kept_as_received_and_a_long_one_by_its_beginning() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    let long = vec![b'['; LONGEST_WHOLE + 1];
+    for (body, redelivered) in [
+        (SEEN.as_bytes(), false),
+        (&[b' '; 5000], false),
+        (&long, false),
+        (&long, true),
+        (SEEN.as_bytes(), true),
+    ] {
+        put(&journal, body.to_vec(), redelivered, "why").await;
+    }
+    let kept = reader(&folder).unreadable(0, 10).unwrap();
+    let shown: Vec<_> =
+        kept.iter().map(|one| (one.extent, one.size, one.received.body.len(), one.digest.len())).collect();
+    assert_eq!(
+        shown,
+        [
+            (Extent::Compressed, SEEN.len() as u64, SEEN.len(), 16),
+            (Extent::Compressed, 5000, 5000, 16),
+            (Extent::Head, LONGEST_WHOLE as u64 + 1, HEAD, 16),
+        ]
+    );
+    assert_eq!(kept[0].received.body[..], *SEEN.as_bytes());
+    assert_eq!(kept[0].glimpse.publisher_id.as_deref(), Some("network.n1"));
+    assert!(std::fs::metadata(&options(&folder).path).unwrap().len() < 1 << 20);
+}
+
+#[tokio::test]
+async fn a_row_from_before_has_its_digest_and_ids_too_and_its_copy_is_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    const SEEN: &str = r#"{"message_id": "m1""#;
+    put(&journal, SEEN, false, "why").await;
+    let new = reader(&folder).unreadable(0, 10).unwrap().remove(0);
+    let old = "UPDATE unreadable SET digest = NULL, message_id = NULL, publisher_id = NULL, event_type = NULL, \
+               extent = 0, body = CAST('{\"message_id\": \"m1\"' AS BLOB)";
+    tamper(&journal, old).await;
+    let old = reader(&folder).unreadable(0, 10).unwrap().remove(0);
+    assert_eq!((&old.digest, &old.glimpse), (&new.digest, &new.glimpse));
+    put(&journal, SEEN, true, "why").await;
+    assert_eq!(reader(&folder).unreadable(0, 10).unwrap().len(), 1);
+}
+
+/// Finding 24: a delivery that the journal holds from before keeps the key that it has been sent with.
+#[tokio::test]
+async fn a_delivery_from_before_keys_had_rules_keeps_its_key_over_restarts() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    keep(&journal, "1", "k").await;
+    tamper(&journal, "UPDATE meta SET value = 2 WHERE name = 'keys_with_rule_from'").await;
+    drop(journal);
+    let journal = open(&folder);
+    keep(&journal, "2", "other").await;
+    let claimed = claim(&journal, "a", 2).await;
+    let keys: Vec<_> = claimed.iter().map(|one| one.event.idempotency_key()).collect();
+    assert_eq!(keys, ["m1/a", "2/r/a"]);
+    drop(journal);
+    let journal = open(&folder);
+    let claimed = claim(&journal, "a", 2).await;
+    let again: Vec<_> = claimed.iter().map(|one| one.event.idempotency_key()).collect();
+    assert_eq!(again, keys);
+}

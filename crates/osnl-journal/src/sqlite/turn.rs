@@ -1,0 +1,86 @@
+//! Whose turn a lane is: the only place that makes a delivery claimable.
+//!
+//! A lane is the deliveries of one action and resource key, in the order of their numbers. The turn is that of its
+//! first delivery that waits, unless
+//! - one of the lane is claimable already, claimed ones included: a delivery under way keeps the turn until its attempt
+//!   has ended, also where an older one is opened again behind its back,
+//! - a dead letter holds the lane,
+//! - a held one is before it.
+//!
+//! A delivery without a key, or one that waits for no lane, is alone in a lane of its own.
+//!
+//! An append needs none of this: it records the arrival, behind everything of its lane, and [`Work::on_arrival`] foretells
+//! what [`Work::lane_turn`] would find. A journal with several appenders records arrivals as waiting, and the owner of
+//! the lane calls `lane_turn`.
+//!
+//! A lane is eight bytes of a digest: an index on them is a third as large as one on the texts. Two lanes that share
+//! a number are kept in one order.
+
+use rusqlite::{OptionalExtension as _, Result, params};
+
+use super::rows::{State, delivery_id, is};
+use super::work::Work;
+use crate::DeliveryId;
+
+/// The lane in which a delivery waits for others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// With all others of this lane.
+    Shared(i64),
+    /// It waits for none.
+    Alone(DeliveryId),
+}
+
+impl Work<'_> {
+    /// Makes the delivery whose turn it is claimable, if it only waited for that.
+    pub(super) fn lane_turn(&mut self, lane: Lane) -> Result<()> {
+        let next = match lane {
+            Lane::Alone(id) => Some(id),
+            Lane::Shared(lane) => self.next_of(lane)?,
+        };
+        let Some(id) = next else { return Ok(()) };
+        // The action is the row's: two lanes that share a number may be of two actions.
+        let mut update = self.connection.prepare_cached(MAKE_READY)?;
+        let action: Option<String> = update.query_row([id.row()], |row| row.get(0)).optional()?;
+        if let Some(action) = action {
+            self.count(&action, State::Waiting, -1);
+            self.count(&action, State::Ready, 1);
+            self.promoted.push((action, id));
+        }
+        Ok(())
+    }
+
+    fn next_of(&self, lane: i64) -> Result<Option<DeliveryId>> {
+        let mut select = self.connection.prepare_cached(FIRST_WAITING)?;
+        let first = select.query_row([lane], |row| row.get::<_, i64>(0)).optional()?;
+        let Some(first) = first else { return Ok(None) };
+        let is_taken = self.connection.prepare_cached(TAKEN)?.exists(params![lane, first])?;
+        Ok((!is_taken).then(|| delivery_id(first)))
+    }
+
+    /// The state that a delivery arrives with at the end of a lane. Whatever is in the lane, the turn is not its own.
+    pub(super) fn on_arrival(&self, lane: Option<i64>) -> Result<State> {
+        let Some(lane) = lane else { return Ok(State::Ready) };
+        let is_behind_others = self.connection.prepare_cached(IN_LANE)?.exists([lane])?;
+        Ok(if is_behind_others { State::Waiting } else { State::Ready })
+    }
+}
+
+/// Answered by the index `delivery_lane` alone, as are the next two.
+pub(super) const IN_LANE: &str = "SELECT 1 FROM delivery WHERE lane = ?1 LIMIT 1";
+
+pub(super) const FIRST_WAITING: &str =
+    concat!("SELECT id FROM delivery WHERE lane = ?1 AND ", is!(Waiting), " ORDER BY id LIMIT 1");
+
+pub(super) const TAKEN: &str = concat!(
+    "SELECT 1 FROM delivery WHERE lane = ?1 AND ",
+    is!(Ready),
+    " UNION ALL SELECT 1 FROM delivery WHERE lane = ?1 AND ",
+    is!(Dead),
+    " UNION ALL SELECT 1 FROM delivery WHERE lane = ?1 AND ",
+    is!(Held),
+    " AND id < ?2 LIMIT 1"
+);
+
+pub(super) const MAKE_READY: &str =
+    concat!("UPDATE delivery SET ", is!(Ready), " WHERE id = ?1 AND ", is!(Waiting), " RETURNING action");

@@ -1,0 +1,117 @@
+//! Changes to a delivery, at once or when its claim has ended: discard, hold, move.
+
+use rusqlite::{Result, Row, params};
+
+use super::rows::{State, is};
+use super::work::{Found, Work};
+use crate::DeliveryId;
+
+/// In the columns `wish` and `wish_text`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// It ends without an effect, discarded by the operator.
+    Discard { by: String },
+    /// It waits until it is released.
+    Hold { why: String },
+    /// It becomes another action's.
+    Move { to: String },
+}
+
+impl Wish {
+    fn number(&self) -> i64 {
+        match self {
+            Self::Discard { .. } => 1,
+            Self::Hold { .. } => 2,
+            Self::Move { .. } => 3,
+        }
+    }
+
+    fn text(&self) -> &str {
+        match self {
+            Self::Discard { by: text } | Self::Hold { why: text } | Self::Move { to: text } => text,
+        }
+    }
+
+    /// The columns at `from` and behind it.
+    pub(super) fn read(row: &Row<'_>, from: usize) -> Result<Option<Self>> {
+        let text = || row.get(from + 1);
+        Ok(match row.get::<_, Option<i64>>(from)? {
+            Some(1) => Some(Self::Discard { by: text()? }),
+            Some(2) => Some(Self::Hold { why: text()? }),
+            Some(3) => Some(Self::Move { to: text()? }),
+            Some(_) | None => None,
+        })
+    }
+}
+
+/// The change in the number of pending deliveries, by action.
+pub(super) type Pending = Vec<(String, i64)>;
+
+impl Work<'_> {
+    /// Keeps what is to be done when the claim has ended; the last wish counts.
+    pub(super) fn wish(&self, id: DeliveryId, wish: &Wish) -> Result<()> {
+        self.connection
+            .prepare_cached("UPDATE delivery SET wish = ?2, wish_text = ?3 WHERE id = ?1")?
+            .execute(params![id.row(), wish.number(), wish.text()])?;
+        Ok(())
+    }
+
+    /// Applies the wish to a delivery that is not claimed.
+    pub(super) fn fulfil(&mut self, found: &Found, wish: &Wish) -> Result<Pending> {
+        match wish {
+            Wish::Discard { by } => {
+                self.set_state(found, State::Discarded, Some(&format!("discarded by {by}")))?;
+                self.next_after(found)?;
+                let was_open = found.state.is_open();
+                Ok(if was_open { vec![(found.action.clone(), -1)] } else { Vec::new() })
+            }
+            Wish::Hold { why } => {
+                self.set_state(found, State::Held, Some(why))?;
+                self.next_after(found)?;
+                Ok(Vec::new())
+            }
+            Wish::Move { to } => self.move_to(found, to),
+        }
+    }
+
+    fn move_to(&mut self, found: &Found, to: &str) -> Result<Pending> {
+        let reason: Option<String> = self
+            .connection
+            .prepare_cached(concat!(
+                "UPDATE delivery SET action = ?2, ",
+                is!(Waiting),
+                ", lane = NULL WHERE id = ?1 RETURNING reason"
+            ))?
+            .query_row(params![found.id.row(), to], |row| row.get(0))?;
+        self.count(&found.action, found.state, -1);
+        self.count(to, State::Waiting, 1);
+        self.next_after(found)?;
+        let moved = Found { action: to.to_owned(), lane: None, state: State::Waiting, ..found.clone() };
+        if found.state == State::Held {
+            self.set_state(&moved, State::Held, reason.as_deref())?;
+        } else {
+            self.open_again(&moved)?;
+        }
+        Ok(vec![(found.action.clone(), -1), (to.to_owned(), 1)])
+    }
+
+    /// Applies the wishes from before a restart, when nothing is claimed.
+    pub(super) fn fulfil_all(&mut self) -> Result<usize> {
+        let mut ids: Vec<i64> = {
+            let mut select = self.connection.prepare(WISHES)?;
+            let rows = select.query_map([], |row| row.get(0))?;
+            rows.collect::<Result<_>>()?
+        };
+        ids.sort_unstable();
+        for id in &ids {
+            let Some(found) = self.find(super::rows::delivery_id(*id))? else { continue };
+            if let (Some(wish), true) = (&found.wish, found.state.is_open()) {
+                self.fulfil(&found, wish)?;
+            }
+        }
+        Ok(ids.len())
+    }
+}
+
+/// Answered by the index `delivery_wish` alone.
+pub(super) const WISHES: &str = "SELECT id FROM delivery INDEXED BY delivery_wish WHERE wish IS NOT NULL";

@@ -1,0 +1,513 @@
+//! The steps within one transaction of the writer: appends, attempts, ends, promotions.
+//!
+//! Nothing here is visible outside before the commit: results for afterwards are returned, or kept in
+//! [`Work::promoted`] and [`Work::tally`].
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::time::Duration;
+
+use osnl_core::event::Event;
+use osnl_core::received::Change;
+use osnl_model::BodyDigest;
+use rusqlite::{Connection, OptionalExtension as _, Result, params};
+
+use super::clock::whole_millis;
+use super::decoded::Decoded;
+use super::enriched;
+use super::rows::{self, State, identity_number, is, millis};
+use super::turn::Lane;
+use super::wish::{Pending, Wish};
+use super::writer::Due;
+use crate::identity::Identity;
+use crate::{Begin, Claimed, DeliveryId, End, Entry, Outcome, Used};
+
+/// The latest failed attempts kept of a delivery.
+pub(super) const ATTEMPTS: u32 = 20;
+/// The bytes kept of an answer.
+const ANSWER: usize = 1000;
+
+/// An open transaction.
+pub(super) struct Work<'a> {
+    pub(super) connection: &'a Connection,
+    /// Milliseconds since 1970.
+    pub(super) now: i64,
+    /// The number of the next event; the caller's after the commit.
+    pub(super) next_event: i64,
+    /// The change in the number of deliveries, by action and state.
+    pub(super) tally: HashMap<(String, State), i64>,
+    /// Deliveries that a delivery loop has claimed.
+    pub(super) claimed: HashSet<DeliveryId>,
+    /// Deliveries that became claimable: action and delivery.
+    pub(super) promoted: Vec<(String, DeliveryId)>,
+    /// Events without an id whose message is known to come again.
+    pub(super) unsettled: &'a BTreeSet<i64>,
+    /// Those of them that came.
+    pub(super) adopted: Vec<i64>,
+}
+
+static NONE: BTreeSet<i64> = BTreeSet::new();
+
+/// The result of an append.
+#[derive(Debug)]
+pub(super) enum Appended {
+    /// It is kept; the first of its key among its deliveries are claimable.
+    New { event: i64, ready: Vec<usize> },
+    /// The same message is there.
+    Copy,
+}
+
+/// The result of the end of a claim.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// The delivery had ended, or is not there.
+    Nothing,
+    /// It is claimable again.
+    Returned { action: String },
+    /// It waits for its retry.
+    Waits { action: String, due: i64 },
+    /// It has ended; whether one of another action was made of it.
+    Over { action: String, made: bool },
+    /// The operator's wish from meanwhile is fulfilled.
+    Fulfilled(Pending),
+}
+
+/// A delivery as far as its order is concerned.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub(super) id: DeliveryId,
+    pub(super) action: String,
+    pub(super) key: Option<String>,
+    pub(super) state: State,
+    /// Whether it waits for those of its action and key that came before it.
+    pub(super) ordered: bool,
+    /// The lane that it stands in now.
+    pub(super) lane: Option<i64>,
+    /// The change to make when its claim has ended.
+    pub(super) wish: Option<Wish>,
+}
+
+impl Found {
+    /// Returns the lane in which it waits once it is open.
+    pub(super) fn own_lane(&self) -> Lane {
+        self.shared_lane().map_or(Lane::Alone(self.id), Lane::Shared)
+    }
+
+    pub(super) fn shared_lane(&self) -> Option<i64> {
+        let key = self.key.as_deref().filter(|_| self.ordered);
+        self.lane.or_else(|| key.map(|key| rows::lane(&self.action, key)))
+    }
+}
+
+impl<'a> Work<'a> {
+    pub(super) fn new(connection: &'a Connection, now: i64, next_event: i64) -> Self {
+        Self {
+            connection,
+            now,
+            next_event,
+            tally: HashMap::new(),
+            claimed: HashSet::new(),
+            promoted: Vec::new(),
+            unsettled: &NONE,
+            adopted: Vec::new(),
+        }
+    }
+
+    pub(super) fn append(&mut self, entry: &Entry, identity: &Identity) -> Result<Appended> {
+        let (received, notification) = (&entry.received, &entry.notification);
+        let (origin, properties) = (&received.origin, &received.properties);
+        let number = identity_number(identity);
+        if identity.tells(origin.redelivered)
+            && let Some(event) = same(self.connection, number, identity)?
+            && (identity.id.is_some() || self.comes_again(event)?)
+        {
+            let mut seen =
+                self.connection.prepare_cached("UPDATE event SET copies = copies + 1 WHERE id = ?")?;
+            seen.execute([event])?;
+            return Ok(Appended::Copy);
+        }
+        let event = self.next_event;
+        self.next_event += rows::numbers(entry.deliveries.len());
+        let mut insert = self.connection.prepare_cached(
+            "INSERT INTO event (id, identity, received, redelivered, deliveries, listener, queue, exchange, \
+             routing_key, content_type, content_encoding, compression, message_id, unique_id, event_type, body, noted) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
+        )?;
+        insert.execute(params![
+            event,
+            number,
+            millis(origin.received),
+            origin.redelivered,
+            i64::try_from(entry.deliveries.len()).unwrap_or(i64::MAX),
+            &*origin.listener,
+            &*origin.queue,
+            origin.exchange,
+            origin.routing_key,
+            properties.content_type.as_deref(),
+            properties.content_encoding.as_deref(),
+            properties.compression,
+            notification.message_id,
+            notification.unique_id,
+            notification.event_type,
+            &received.body[..],
+            received.noted.happened.as_deref(),
+        ])?;
+        self.saw(&received.noted.changes)?;
+        let message = notification.message_id.as_deref().map(rows::message_number);
+        let mut ready = Vec::new();
+        for (n, new) in entry.deliveries.iter().enumerate() {
+            let key = new.key.as_deref().filter(|_| new.ordered);
+            let lane = key.map(|key| rows::lane(&new.action, key));
+            let (state, reason, guarded) = match &new.begin {
+                Begin::Live => (self.on_arrival(lane)?, None, false),
+                Begin::Shadow => (State::Shadow, None, false),
+                Begin::Held(why) => (State::Held, Some(why), true),
+                Begin::Dead(why) => (State::Dead, Some(why), false),
+            };
+            let mut insert = self.connection.prepare_cached(
+                "INSERT INTO delivery (id, rule, action, key, state, ended, reason, resource, lane, ordered, guarded, \
+                 message, resource_id, resource_name) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+            )?;
+            insert.execute(params![
+                DeliveryId::of(event, n).row(),
+                &*new.rule,
+                &*new.action,
+                new.key,
+                state,
+                (!state.is_open()).then_some(self.now),
+                reason,
+                new.resource,
+                lane.filter(|_| state.is_open()),
+                new.ordered,
+                guarded,
+                message,
+                new.subject.id,
+                new.subject.name,
+            ])?;
+            self.told(DeliveryId::of(event, n).row(), new.told.as_deref())?;
+            if state == State::Ready {
+                ready.push(n);
+            }
+            self.count(&new.action, state, 1);
+        }
+        Ok(Appended::New { event, ready })
+    }
+
+    /// Returns whether a message without an id is the one that this event was: the event is open or was not settled.
+    /// One that was done and settled was another message with the same bytes.
+    fn comes_again(&mut self, event: i64) -> Result<bool> {
+        if self.unsettled.contains(&event) {
+            self.adopted.push(event);
+            return Ok(true);
+        }
+        let (from, to) = (DeliveryId::of(event, 0).row(), DeliveryId::of(event + 1, 0).row());
+        self.connection.prepare_cached(IS_OPEN)?.exists([from, to])
+    }
+
+    /// Keeps the facts about resources that this message brought.
+    pub(super) fn saw(&self, changes: &[Change]) -> Result<()> {
+        for Change { name, row } in changes {
+            match row {
+                Some(row) => {
+                    let sql = "INSERT OR REPLACE INTO seen (name, at, row) VALUES (?1, ?2, ?3)";
+                    self.connection.prepare_cached(sql)?.execute(params![name, self.now, row])?;
+                }
+                None => {
+                    self.connection.prepare_cached("DELETE FROM seen WHERE name = ?")?.execute([name])?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn attempted(&mut self, id: DeliveryId, used: Used, answer: &str) -> Result<()> {
+        let mut update = self
+            .connection
+            .prepare_cached("UPDATE delivery SET attempts = ?2, aged = ?3, tries = ?4 WHERE id = ?1")?;
+        let found = update.execute(params![id.row(), used.attempts, whole_millis(used.age), used.made])?;
+        if found > 0 { self.answered(id, used.made, answer) } else { Ok(()) }
+    }
+
+    /// Keeps what is used up, what the target said, and when the next attempt is due.
+    pub(super) fn retry(&mut self, id: DeliveryId, due: Due, used: Used, answer: &str) -> Result<Ended> {
+        let mut update = self.connection.prepare_cached(RETRY)?;
+        let found: Option<(String, bool)> = update
+            .query_row(
+                params![id.row(), used.attempts, whole_millis(used.age), used.made, due.at, due.pause],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+            .optional()?;
+        let Some((action, is_wished)) = found else { return Ok(Ended::Nothing) };
+        // Without an answer there was no attempt.
+        if !answer.is_empty() {
+            self.answered(id, used.made, answer)?;
+        }
+        if is_wished
+            && let Some(found) = self.find(id)?
+            && let Some(wish) = &found.wish
+        {
+            return Ok(Ended::Fulfilled(self.fulfil(&found, wish)?));
+        }
+        Ok(Ended::Waits { action, due: due.at })
+    }
+
+    /// The claim has ended. What the operator asked for meanwhile is done now, unless the effect is there.
+    pub(super) fn end_claim(&mut self, id: DeliveryId, end: &End) -> Result<Ended> {
+        let Some(found) = self.find(id)? else { return Ok(Ended::Nothing) };
+        if !found.state.is_open() {
+            return Ok(Ended::Nothing);
+        }
+        let done = end.done.as_deref();
+        let (state, reason) = match (&end.outcome, &found.wish) {
+            (Outcome::Delivered, _) => (State::Delivered, done),
+            (Outcome::NothingToDo, _) => (State::NothingToDo, done),
+            (Outcome::Dead(_) | Outcome::DeadHoldingKey(_) | Outcome::Returned, Some(wish)) => {
+                return Ok(Ended::Fulfilled(self.fulfil(&found, wish)?));
+            }
+            (Outcome::Returned, None) => return Ok(Ended::Returned { action: found.action }),
+            (Outcome::Dead(reason) | Outcome::DeadHoldingKey(reason), None) => {
+                (State::Dead, Some(reason.as_str()))
+            }
+        };
+        let cause = end.cause.as_deref().filter(|_| state == State::Dead);
+        self.set_state_over(&found, state, reason, cause)?;
+        match (&end.outcome, found.lane) {
+            (Outcome::DeadHoldingKey(_), Some(lane)) => self.hold_lane(id, lane)?,
+            (
+                Outcome::Delivered
+                | Outcome::NothingToDo
+                | Outcome::Dead(_)
+                | Outcome::DeadHoldingKey(_)
+                | Outcome::Returned,
+                _,
+            ) => self.next_after(&found)?,
+        }
+        let made = match &end.to {
+            Some(to) if state == State::Dead => self.fall_back(id, to)?,
+            Some(_) | None => false,
+        };
+        Ok(Ended::Over { action: found.action, made })
+    }
+
+    /// Answers whether there are more of them.
+    pub(super) fn due_now(&self, action: &str, now: i64) -> Result<bool> {
+        let mut update = self.connection.prepare_cached(DUE_NOW)?;
+        Ok(update.execute(params![action, now, DUE_AT_ONCE])? == DUE_AT_ONCE as usize)
+    }
+
+    fn answered(&self, id: DeliveryId, made: u32, answer: &str) -> Result<()> {
+        let mut insert = self.connection.prepare_cached(
+            "INSERT OR REPLACE INTO attempt (delivery, slot, at, answer) VALUES (?1, ?2, ?3, ?4)",
+        )?;
+        let answer = &answer[..answer.floor_char_boundary(ANSWER)];
+        insert.execute(params![id.row(), made % ATTEMPTS, self.now, answer])?;
+        Ok(())
+    }
+
+    /// A delivery has left its lane, or holds it no more.
+    pub(super) fn next_after(&mut self, found: &Found) -> Result<()> {
+        match found.lane {
+            Some(lane) => self.lane_turn(Lane::Shared(lane)),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn find(&self, id: DeliveryId) -> Result<Option<Found>> {
+        let mut select = self.connection.prepare_cached(FIND)?;
+        select
+            .query_row([id.row()], |row| {
+                Ok(Found {
+                    id,
+                    action: row.get(0)?,
+                    key: row.get(1)?,
+                    state: row.get(2)?,
+                    lane: row.get(3)?,
+                    ordered: row.get(4)?,
+                    wish: Wish::read(row, 5)?,
+                })
+            })
+            .optional()
+    }
+
+    /// An end has its moment and its reason; what is open again has neither. Of open states, only waiting and held.
+    pub(super) fn set_state(&mut self, was: &Found, state: State, reason: Option<&str>) -> Result<()> {
+        self.set_state_over(was, state, reason, None)
+    }
+
+    fn set_state_over(
+        &mut self,
+        was: &Found,
+        state: State,
+        reason: Option<&str>,
+        cause: Option<&str>,
+    ) -> Result<()> {
+        debug_assert_ne!(state, State::Ready, "the turn decides");
+        let ended = (!state.is_open()).then_some(self.now);
+        let mut update = self.connection.prepare_cached(END)?;
+        // What has ended stands in nobody's way.
+        let lane = if state.is_open() { was.shared_lane() } else { None };
+        update.execute(params![was.id.row(), state, ended, reason, lane, cause])?;
+        self.count(&was.action, was.state, -1);
+        self.count(&was.action, state, 1);
+        Ok(())
+    }
+
+    /// Opens a delivery; it is claimable when it is its turn.
+    pub(super) fn open_again(&mut self, was: &Found) -> Result<()> {
+        self.set_state(was, State::Waiting, None)?;
+        self.lane_turn(was.own_lane())
+    }
+
+    /// A dead letter keeps what is behind it in its lane waiting.
+    fn hold_lane(&self, id: DeliveryId, lane: i64) -> Result<()> {
+        self.connection
+            .prepare_cached("UPDATE delivery SET holds_key = 1, lane = ?2 WHERE id = ?1")?
+            .execute(params![id.row(), lane])?;
+        Ok(())
+    }
+
+    pub(super) fn count(&mut self, action: &str, state: State, by: i64) {
+        // Looked for first: the name is only copied once per transaction.
+        match self.tally.iter_mut().find(|((a, s), _)| a == action && *s == state) {
+            Some((_, count)) => *count += by,
+            None => {
+                self.tally.insert((action.to_owned(), state), by);
+            }
+        }
+    }
+
+    /// Writes down the counts and the number of the next event; the last thing before the commit.
+    pub(super) fn write_tally(&self) -> Result<()> {
+        for ((action, state), by) in self.tally.iter().filter(|(_, by)| **by != 0) {
+            let mut upsert = self.connection.prepare_cached(
+                "INSERT INTO tally (action, state, count) VALUES (?1, ?2, ?3) \
+                 ON CONFLICT (action, state) DO UPDATE SET count = count + excluded.count",
+            )?;
+            upsert.execute(params![action, state, by])?;
+        }
+        Ok(())
+    }
+}
+
+/// The event that is the same message.
+pub(super) fn same(connection: &Connection, number: i64, identity: &Identity) -> Result<Option<i64>> {
+    let mut select = connection.prepare_cached(SAME)?;
+    let mut rows = select.query([number])?;
+    while let Some(row) = rows.next()? {
+        let found = Identity {
+            queue: row.get::<_, String>(1)?.into(),
+            id: row.get(2)?,
+            digest: BodyDigest::of(row.get_ref(3)?.as_blob().unwrap_or_default()),
+        };
+        if found == *identity {
+            return row.get(0).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+/// Found by the index `event_identity`.
+pub(super) const SAME: &str = "SELECT id, queue, coalesce(nullif(unique_id, ''), nullif(message_id, '')), body FROM event WHERE identity = ?";
+
+const IS_OPEN: &str =
+    concat!("SELECT 1 FROM delivery WHERE id >= ?1 AND id < ?2 AND ", is!(open), " LIMIT 1");
+
+const FIND: &str = "SELECT action, key, state, lane, ordered, wish, wish_text FROM delivery WHERE id = ?";
+
+/// It begins anew if it is opened again.
+pub(super) const END: &str = "UPDATE delivery SET state = ?2, ended = ?3, reason = ?4, lane = ?5, due = 0, wish = NULL, wish_text = NULL, cause = ?6 \
+     WHERE id = ?1";
+
+/// Claimable ones that have not failed. Answered by the index `delivery_ready` alone, as are the next four.
+pub(super) const READY: &str = concat!(
+    "SELECT id FROM delivery WHERE action = ?1 AND ",
+    is!(Ready),
+    " AND due = 0 ORDER BY id LIMIT ?2"
+);
+
+/// The same from the other end.
+pub(super) const READY_NEWEST: &str = concat!(
+    "SELECT id FROM delivery WHERE action = ?1 AND ",
+    is!(Ready),
+    " AND due = 0 ORDER BY id DESC LIMIT ?2"
+);
+
+/// Those whose retry is due.
+pub(super) const DUE: &str = concat!(
+    "SELECT id FROM delivery WHERE action = ?1 AND ",
+    is!(Ready),
+    " AND due > 0 AND due <= ?2 ORDER BY due, id LIMIT ?3"
+);
+
+/// When the next retry is due after a moment.
+pub(super) const NEXT_DUE: &str = concat!(
+    "SELECT due FROM delivery WHERE action = ?1 AND ",
+    is!(Ready),
+    " AND due > ?2 ORDER BY due LIMIT 1"
+);
+
+/// Some of those that wait for their retry are due now.
+pub(super) const DUE_NOW: &str = concat!(
+    "UPDATE delivery SET due = ?2, pause = 0 WHERE id IN (SELECT id FROM delivery WHERE action = ?1 AND ",
+    is!(Ready),
+    " AND due > ?2 LIMIT ?3)"
+);
+
+/// Deliveries of one such step.
+const DUE_AT_ONCE: u32 = 1000;
+
+const RETRY: &str = concat!(
+    "UPDATE delivery SET attempts = ?2, aged = ?3, tries = ?4, due = ?5, pause = ?6 WHERE id = ?1 AND ",
+    is!(Ready),
+    " RETURNING action, wish IS NOT NULL"
+);
+
+/// By the index, of which only those are looked up that wait.
+pub(super) const CLAMP_DUE: &str = concat!(
+    "UPDATE delivery INDEXED BY delivery_ready SET due = ?1 + pause WHERE ",
+    is!(Ready),
+    " AND due > ?1 AND due > ?1 + pause"
+);
+
+/// A claimable delivery, its due time, and its event as the delivery loop takes it; the error is of a body that cannot
+/// be read.
+pub(super) fn load(
+    connection: &Connection,
+    decoded: &Decoded,
+    id: DeliveryId,
+) -> Result<Option<(i64, std::result::Result<Claimed, String>)>> {
+    let mut select = connection.prepare_cached(concat!(
+        "SELECT rule, action, key, resource, attempts, aged, tries, due FROM delivery WHERE id = ? AND ",
+        is!(Ready)
+    ))?;
+    let row = select
+        .query_row([id.row()], |row| {
+            let (rule, action): (String, String) = (row.get(0)?, row.get(1)?);
+            let age = Duration::from_millis(row.get::<_, i64>(5)?.unsigned_abs());
+            let used = Used { attempts: row.get(4)?, age, made: row.get(6)? };
+            Ok((rule, action, row.get(2)?, row.get(3)?, used, row.get(7)?))
+        })
+        .optional()?;
+    let Some((rule, action, key, resource, used, due)) = row else { return Ok(None) };
+    let (received, notification) = match decoded.of(connection, event_of(connection, id)?)? {
+        Ok(message) => message,
+        Err(unusable) => return Ok(Some((due, Err(unusable)))),
+    };
+    let enriched = enriched::of(connection, id)?.map(Into::into);
+    let event = Event {
+        received,
+        notification,
+        rule: rule.into(),
+        action: action.into(),
+        resource,
+        enriched,
+        progress: Default::default(),
+    };
+    Ok(Some((due, Ok(Claimed { id, key, event, used, newest: false }))))
+}
+
+/// The event of a delivery: the last one that begins at or before it.
+pub(super) fn event_of(connection: &Connection, id: DeliveryId) -> Result<i64> {
+    let mut select = connection.prepare_cached("SELECT max(id) FROM event WHERE id <= ?1 >> 16")?;
+    select.query_row([id.row()], |row| row.get::<_, Option<i64>>(0)).map(Option::unwrap_or_default)
+}

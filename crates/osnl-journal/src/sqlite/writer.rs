@@ -1,0 +1,453 @@
+//! The thread that owns the connection: takes what is queued, commits it as one, answers the callers.
+
+mod failing;
+mod fetching;
+mod telling;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant, SystemTime};
+
+use osnl_core::received::Received;
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
+use tokio::sync::oneshot;
+
+use super::change::{self, Answer, Bite, Change};
+use super::checkpoint::{self, Checkpointer};
+use super::claimable::Ask;
+use super::connection::{closed, connect};
+use super::place::{Inode, Place, free_bytes};
+use super::rows::{is, millis, numbers};
+use super::work::{self, Appended, Ended, Work};
+use super::{OpenError, Shared, SqliteOptions, paused, prune, schema, trouble};
+use crate::identity::Identity;
+use crate::{DeliveryId, End, Entry, Learnt, Settle, Used};
+
+/// Commands of one transaction.
+const AT_ONCE: usize = 1000;
+/// The interval at which it checks that the file is there, prunes, and tries again after a failure.
+const TICK: Duration = Duration::from_secs(1);
+/// The pause between two bites while there is more to prune.
+const SOON: Duration = Duration::from_millis(100);
+const GIB: u64 = 1 << 30;
+
+pub(super) enum Command {
+    Append(Appending, oneshot::Sender<Settle>),
+    SetAside(Received, String, oneshot::Sender<Settle>),
+    /// Deliveries that were in hand at so many unexpected ends.
+    HoldSuspects(Vec<(u64, u32)>),
+    /// Messages that were kept unread are let go.
+    ForgetUnreadable(Vec<i64>, oneshot::Sender<usize>),
+    Attempted(DeliveryId, Used, String),
+    /// An attempt that failed and will be repeated.
+    Retry(DeliveryId, Due, Used, String),
+    /// All retries of an action are due at this moment.
+    DueNow(Arc<str>, i64),
+    End(DeliveryId, End),
+    Change(Bite, Apply, oneshot::Sender<Answer>),
+    /// Answered when everything before it is committed, with the moment.
+    Barrier(oneshot::Sender<i64>),
+    /// Keeps the enrichment of a delivery, and the facts learnt of objects.
+    Enriched(DeliveryId, String, Learnt, oneshot::Sender<()>),
+    /// Asks for the last known state of an object.
+    Known(String, oneshot::Sender<Option<String>>),
+    /// From the file into memory; what is due by that moment.
+    Fetch(Arc<str>, Ask, i64),
+    Close(Option<oneshot::Sender<()>>),
+    #[cfg(any(test, feature = "conformance"))]
+    Do(Box<dyn FnOnce(&Connection) + Send>),
+}
+
+/// An entry on its way into the file.
+pub(super) struct Appending {
+    pub(super) entry: Entry,
+    pub(super) identity: Identity,
+    /// Whether the notification is all of it, as the delivery loop takes it; else it is what stands in columns.
+    pub(super) whole: bool,
+}
+
+/// When a retry may be attempted, and the pause that this was meant to be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Due {
+    pub(super) at: i64,
+    pub(super) pause: i64,
+}
+
+/// Whether a change is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Apply {
+    Commit,
+    /// Only what would come of it is told.
+    Preview,
+}
+
+/// The result of a command, to be reported after the commit.
+enum Done {
+    Nothing,
+    Appended(Appended),
+    SetAside(bool),
+    Forgotten(usize),
+    /// Whether there are more of them.
+    DueNow(bool),
+    Ended(Ended),
+}
+
+pub(super) struct Writer {
+    pub(super) options: SqliteOptions,
+    /// Bytes that the file may hold.
+    pub(super) max_size: u64,
+    pub(super) place: Place,
+    inode: Option<Inode>,
+    /// `None` after a failure, until it can be opened again.
+    connection: Option<Connection>,
+    checkpointer: Checkpointer,
+    shared: Arc<Shared>,
+    commands: Receiver<Command>,
+    /// Commands that arrived while a failure lasted, or that did not fit into a group.
+    backlog: VecDeque<Command>,
+    next_event: i64,
+    next_tick: Instant,
+    /// Since when it fails, and when the log said so last.
+    failing: Option<(SystemTime, Instant)>,
+    closing: bool,
+    /// Events of messages without an id that were never settled: the broker delivers them again.
+    unsettled: BTreeSet<i64>,
+}
+
+/// The most events in `unsettled`; the latest are kept.
+const UNSETTLED: usize = u16::MAX as usize;
+
+/// Returns the largest size of a journal without `max_size`: 10 GiB, and never more than half of the space free at the
+/// start.
+pub(super) fn default_size(free: u64) -> u64 {
+    (free / 2).min(10 * GIB)
+}
+
+impl Writer {
+    pub(super) fn open(
+        options: SqliteOptions,
+        shared: Arc<Shared>,
+        commands: Receiver<Command>,
+    ) -> Result<Self, OpenError> {
+        let place = Place::take(&options.path, options.allow_volatile)?;
+        let free = free_bytes(&place.file).unwrap_or(u64::MAX);
+        let max_size = options.max_size.unwrap_or_else(|| default_size(free));
+        let mut writer = Self {
+            max_size,
+            inode: None,
+            connection: None,
+            checkpointer: Checkpointer::start(&shared.ends, checkpoint::passive)?,
+            shared,
+            commands,
+            backlog: VecDeque::new(),
+            next_event: 1,
+            next_tick: Instant::now() + TICK,
+            failing: None,
+            closing: false,
+            unsettled: BTreeSet::new(),
+            options,
+            place,
+        };
+        writer.reopen()?;
+        writer.begin()?;
+        writer.count_pending()?;
+        Ok(writer)
+    }
+
+    fn reopen(&mut self) -> Result<(), OpenError> {
+        let mut connection = connect(&self.place.file)?;
+        schema::migrate(&mut connection, schema::VERSION)?;
+        let shared = self.shared.clone();
+        // In place of SQLite's own, which would checkpoint within a commit.
+        connection.wal_hook(Some(move |_: &mut _, pages: i32| {
+            shared.wal_pages.store(pages.unsigned_abs(), Ordering::Relaxed);
+            Ok(())
+        }))?;
+        let last: Option<(i64, usize)> = connection
+            .query_row("SELECT id, deliveries FROM event ORDER BY id DESC LIMIT 1", [], |row| {
+                Ok((row.get(0)?, row.get::<_, u32>(1)? as usize))
+            })
+            .optional()?;
+        let kept: Option<i64> = connection
+            .query_row("SELECT value FROM meta WHERE name = 'next_event'", [], |row| row.get(0))
+            .optional()?;
+        let after_last = last.map_or(1, |(id, deliveries)| id + numbers(deliveries));
+        self.next_event = after_last.max(kept.unwrap_or(1));
+        self.checkpointer.set(Some(connect(&self.place.file)?));
+        self.inode = Inode::of(&self.place.file)?;
+        self.connection = Some(connection);
+        self.read_paused();
+        Ok(())
+    }
+
+    /// Nothing is claimed now: what was asked for claims is done. And no retry waits for longer than its pause, whatever
+    /// the clock said when it was written.
+    fn begin(&mut self) -> Result<(), OpenError> {
+        let now = self.shared.clock.now();
+        let Some(connection) = &mut self.connection else { return Ok(()) };
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut work = Work::new(&transaction, millis(SystemTime::now()), self.next_event);
+        let changes = work.connection.execute(work::CLAMP_DUE, [now])? + work.fulfil_all()?;
+        work.write_tally()?;
+        if changes > 0 {
+            transaction.commit()?
+        } else {
+            transaction.rollback()?
+        }
+        Ok(())
+    }
+
+    fn count_pending(&self) -> Result<(), OpenError> {
+        let Some(connection) = &self.connection else { return Ok(()) };
+        let mut select = connection.prepare(concat!(
+            "SELECT action, sum(count) FROM tally WHERE ",
+            is!(open),
+            " GROUP BY action"
+        ))?;
+        let mut rows = select.query([])?;
+        while let Some(row) = rows.next()? {
+            self.shared.gate.changed(&row.get::<_, String>(0)?, row.get(1)?);
+        }
+        Ok(())
+    }
+
+    pub(super) fn run(mut self) {
+        let mut waiting = Vec::new();
+        loop {
+            let batch = self.gather(&mut waiting);
+            let nothing_left = batch.is_empty() && self.closing;
+            if nothing_left || !self.commit(batch) {
+                break;
+            }
+            if Instant::now() >= self.next_tick && !self.closing {
+                let pause = if self.tick() { SOON } else { TICK };
+                self.next_tick = Instant::now() + pause;
+            }
+        }
+        self.checkpointer.set(None);
+        self.connection = None;
+        drop(self.place);
+        for waiting in waiting {
+            let _ = waiting.send(());
+        }
+    }
+
+    /// Takes the queued commands, at least one unless the next tick is due; an operator's change is alone.
+    fn gather(&mut self, closed: &mut Vec<oneshot::Sender<()>>) -> Vec<Command> {
+        let mut batch = Vec::new();
+        while batch.len() < AT_ONCE {
+            let next = match self.backlog.pop_front() {
+                Some(command) => Ok(command),
+                None if batch.is_empty() && !self.closing => {
+                    self.commands.recv_timeout(self.next_tick.saturating_duration_since(Instant::now()))
+                }
+                None => self.commands.try_recv().map_err(|_| RecvTimeoutError::Timeout),
+            };
+            match next {
+                Ok(Command::Close(waiting)) => {
+                    // What was sent before is before it in the queue.
+                    self.closing = true;
+                    closed.extend(waiting);
+                }
+                Ok(command @ Command::Change(..)) if !batch.is_empty() => {
+                    self.backlog.push_front(command);
+                    break;
+                }
+                Ok(command @ Command::Change(..)) => return vec![command],
+                Ok(command) => batch.push(command),
+                Err(RecvTimeoutError::Timeout) => break,
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.closing = true;
+                    break;
+                }
+            }
+        }
+        batch
+    }
+
+    /// Until it is committed; a failure is tried again each second, and given up only at the end: `false`.
+    fn commit(&mut self, mut batch: Vec<Command>) -> bool {
+        #[cfg(any(test, feature = "conformance"))]
+        for command in batch.extract_if(.., |command| matches!(command, Command::Do(_))) {
+            if let (Command::Do(what), Some(connection)) = (command, &self.connection) {
+                what(connection);
+            }
+        }
+        let asked: Vec<Command> = batch
+            .extract_if(.., |command| matches!(command, Command::Known(..) | Command::Barrier(_)))
+            .collect();
+        let fetches: Vec<Command> =
+            batch.extract_if(.., |command| matches!(command, Command::Fetch(..))).collect();
+        if !batch.is_empty() {
+            loop {
+                // After a failure: into the right file, or none.
+                let ready = if self.failing.is_some() { self.ready_storage() } else { Ok(()) };
+                let is_change = matches!(batch[..], [Command::Change(..)]);
+                let ended =
+                    ready.and_then(|()| self.transact(&batch).map_err(|error| trouble::reason(&error)));
+                let is_over = match ended {
+                    Ok((done, promoted)) => {
+                        self.works();
+                        self.tell(std::mem::take(&mut batch), done);
+                        self.offer(promoted);
+                        self.relieve_wal();
+                        true
+                    }
+                    Err(reason) => {
+                        self.failed(&reason);
+                        false
+                    }
+                };
+                if is_change {
+                    self.shared.claimable.thaw();
+                }
+                if is_over {
+                    break;
+                }
+                if !self.wait_for_storage() {
+                    tracing::error!(
+                        commands = batch.len() + self.backlog.len(),
+                        "the journal ends without having been written: what was not acknowledged comes again, what \
+                         was delivered last is delivered again after the next start",
+                    );
+                    return false;
+                }
+            }
+        }
+        for command in asked {
+            match (command, &self.connection) {
+                (Command::Known(object, sender), Some(connection)) => {
+                    // What cannot be read now is not known: the next commit says why.
+                    let _ = sender.send(super::enriched::known(connection, &object).unwrap_or_default());
+                }
+                (Command::Barrier(sender), _) => {
+                    let _ = sender.send(millis(SystemTime::now()));
+                }
+                _ => {}
+            }
+        }
+        for command in fetches {
+            if let Command::Fetch(action, ask, now) = command {
+                self.fetch(&action, ask, now);
+            }
+        }
+        true
+    }
+
+    #[expect(clippy::type_complexity, reason = "two lists that live for three lines")]
+    fn transact(
+        &mut self,
+        batch: &[Command],
+    ) -> rusqlite::Result<(Vec<(Done, Option<Answer>)>, Vec<(String, DeliveryId)>)> {
+        let Some(connection) = &mut self.connection else { return Err(closed()) };
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut work = Work::new(&transaction, millis(SystemTime::now()), self.next_event);
+        work.unsettled = &self.unsettled;
+        if let [Command::Change(..)] = batch {
+            work.claimed = self.shared.claimable.freeze();
+        }
+        let mut done = Vec::with_capacity(batch.len());
+        for command in batch {
+            done.push(apply(&mut work, command)?);
+        }
+        work.write_tally()?;
+        let (next_event, promoted, adopted) = (work.next_event, work.promoted, work.adopted);
+        if let [Command::Change(_, Apply::Preview, _)] = batch {
+            transaction.rollback()?;
+            return Ok((done, Vec::new()));
+        }
+        transaction.commit()?;
+        self.next_event = next_event;
+        for event in adopted {
+            self.unsettled.remove(&event);
+        }
+        Ok((done, promoted))
+    }
+
+    fn relieve_wal(&self) {
+        let pages = self.shared.wal_pages.load(Ordering::Relaxed);
+        if pages >= checkpoint::MANY {
+            self.checkpointer.ask();
+        }
+        if let (true, Some(connection)) = (pages >= checkpoint::TOO_MANY, &self.connection) {
+            self.checkpointer.wait();
+            checkpoint::passive(connection);
+        }
+    }
+
+    /// Each second: is the file still there, what may leave it, and is there room. Answers whether there is more
+    /// to prune.
+    fn tick(&mut self) -> bool {
+        if self.failing.is_some() {
+            self.recover();
+        } else if let Err(reason) = self.look() {
+            self.failed(&reason);
+        }
+        if self.failing.is_some() {
+            return false;
+        }
+        match prune::tick(self) {
+            Ok(pruned) => {
+                self.publish(pruned.full);
+                if self.shared.wal_pages.load(Ordering::Relaxed) > 0 {
+                    self.checkpointer.ask();
+                }
+                pruned.more
+            }
+            Err(error) => {
+                self.failed(&trouble::reason(&error));
+                false
+            }
+        }
+    }
+
+    /// Tells which actions are paused. What cannot be read now stays as it is known: the next failure says why.
+    fn read_paused(&self) {
+        let Some(connection) = &self.connection else { return };
+        if let Ok(found) = paused::list(connection) {
+            self.shared.paused.send_if_modified(|paused| {
+                let changed = *paused != found;
+                *paused = found;
+                changed
+            });
+        }
+    }
+
+    pub(super) fn parts(&mut self) -> Option<(&mut Connection, &Shared)> {
+        Some((self.connection.as_mut()?, &self.shared))
+    }
+
+    pub(super) fn next_event(&self) -> i64 {
+        self.next_event
+    }
+}
+
+fn apply(work: &mut Work<'_>, command: &Command) -> rusqlite::Result<(Done, Option<Answer>)> {
+    let done = match command {
+        Command::Append(new, _) => Done::Appended(work.append(&new.entry, &new.identity)?),
+        Command::SetAside(received, reason, _) => Done::SetAside(work.set_aside(received, reason)?),
+        Command::HoldSuspects(suspects) => {
+            work.hold_suspects(suspects)?;
+            Done::Nothing
+        }
+        Command::ForgetUnreadable(ids, _) => Done::Forgotten(work.forget_unreadable(ids)?),
+        Command::Attempted(id, used, answer) => {
+            work.attempted(*id, *used, answer)?;
+            Done::Nothing
+        }
+        Command::Retry(id, due, used, answer) => Done::Ended(work.retry(*id, *due, *used, answer)?),
+        Command::DueNow(action, now) => Done::DueNow(work.due_now(action, *now)?),
+        Command::End(id, end) => Done::Ended(work.end_claim(*id, end)?),
+        Command::Change(bite, ..) => return Ok((Done::Nothing, Some(change::apply(work, bite)?))),
+        Command::Enriched(id, found, learnt, _) => {
+            work.enriched(*id, found, learnt)?;
+            Done::Nothing
+        }
+        Command::Known(..) | Command::Barrier(_) | Command::Fetch(..) | Command::Close(_) => Done::Nothing,
+        #[cfg(any(test, feature = "conformance"))]
+        Command::Do(_) => Done::Nothing,
+    };
+    Ok((done, None))
+}

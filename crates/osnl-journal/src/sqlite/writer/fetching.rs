@@ -1,0 +1,119 @@
+//! From the file into the short piece of claimable deliveries that is in memory.
+
+use std::collections::HashSet;
+
+use rusqlite::{OptionalExtension as _, Params};
+
+use super::super::claimable::{Ask, NEWEST, PIECE};
+use super::super::connection::closed;
+use super::super::rows::delivery_id;
+use super::super::{trouble, work};
+use super::{Command, Writer};
+use crate::{Claimed, DeliveryId, Outcome};
+
+/// The deliveries read for an action.
+#[derive(Debug, Default)]
+struct Loaded {
+    /// Each with its due time.
+    claimed: Vec<(i64, Claimed)>,
+    /// Those whose message cannot be read, and why.
+    unusable: Vec<(DeliveryId, String)>,
+    /// There may be others.
+    more: bool,
+}
+
+impl Writer {
+    /// Puts what has become claimable into memory, where there is place for it.
+    pub(super) fn offer(&self, promoted: Vec<(String, DeliveryId)>) {
+        let Some(connection) = &self.connection else { return };
+        let claimable = &self.shared.claimable;
+        for (action, id) in promoted {
+            if claimable.has_place(&action) {
+                match work::load(connection, &self.shared.decoded, id) {
+                    Ok(Some((0, Ok(claimed)))) => claimable.add(&action, claimed),
+                    Ok(Some((due, Ok(_)))) => claimable.waits_until(&action, due),
+                    Ok(None) => {}
+                    // Fetched later, where failures are dealt with.
+                    Ok(Some((_, Err(_)))) | Err(_) => claimable.not_fetched(&action),
+                }
+            }
+        }
+        claimable.changed.notify_waiters();
+    }
+
+    pub(super) fn fetch(&mut self, action: &str, ask: Ask, now: i64) {
+        match self.load(action, ask, now) {
+            Ok(unusable) => {
+                let dead = |(id, reason)| Command::End(id, Outcome::Dead(reason).into());
+                self.backlog.extend(unusable.into_iter().map(dead));
+            }
+            Err(error) => {
+                self.failed(&trouble::reason(&error));
+                self.shared.claimable.not_fetched(action);
+            }
+        }
+    }
+
+    /// Answers the deliveries whose message cannot be read, and why.
+    fn load(&self, action: &str, ask: Ask, now: i64) -> rusqlite::Result<Vec<(DeliveryId, String)>> {
+        let Some(connection) = &self.connection else { return Err(closed()) };
+        let claimable = &self.shared.claimable;
+        let mut unusable = Vec::new();
+        if ask.newest {
+            let known = claimable.known(action);
+            let most = rows_for(NEWEST, &known);
+            let mut newest = self.load_each(work::READY_NEWEST, (action, most), NEWEST, &known)?;
+            unusable.append(&mut newest.unusable);
+            claimable.fetched_newest(action, newest.claimed, newest.more);
+        }
+        if ask.fresh {
+            let known = claimable.known(action);
+            let most = rows_for(PIECE, &known);
+            let mut oldest = self.load_each(work::READY, (action, most), PIECE, &known)?;
+            unusable.append(&mut oldest.unusable);
+            claimable.fetched(action, oldest.claimed, oldest.more);
+        }
+        if ask.due {
+            let known = claimable.known(action);
+            let most = rows_for(PIECE, &known);
+            let mut due = self.load_each(work::DUE, (action, now, most), PIECE, &known)?;
+            let mut next = connection.prepare_cached(work::NEXT_DUE)?;
+            let next = next.query_row((action, now), |row| row.get(0)).optional()?;
+            unusable.append(&mut due.unusable);
+            claimable.fetched_due(action, due.claimed, if due.more { Some(now) } else { next });
+        }
+        Ok(unusable)
+    }
+
+    /// Loads a piece of the rows that a statement finds and that are not known.
+    fn load_each(
+        &self,
+        sql: &str,
+        parameters: impl Params,
+        piece: usize,
+        known: &HashSet<DeliveryId>,
+    ) -> rusqlite::Result<Loaded> {
+        let Some(connection) = &self.connection else { return Err(closed()) };
+        let mut select = connection.prepare_cached(sql)?;
+        let ids = select.query_map(parameters, |row| row.get(0).map(delivery_id))?;
+        let ids: Vec<DeliveryId> = ids.collect::<rusqlite::Result<_>>()?;
+        let mut loaded = Loaded { more: ids.len() == known.len() + piece, ..Loaded::default() };
+        let mut taken = 0;
+        for id in ids.into_iter().filter(|id| !known.contains(id)).take(piece) {
+            taken += 1;
+            match work::load(connection, &self.shared.decoded, id)? {
+                Some((due, Ok(claimed))) => loaded.claimed.push((due, claimed)),
+                Some((_, Err(reason))) => loaded.unusable.push((id, reason)),
+                None => {}
+            }
+        }
+        // What is known need not be among what was found.
+        loaded.more |= taken == piece;
+        Ok(loaded)
+    }
+}
+
+/// Rows among which a piece of unknown ones is, if there are as many.
+fn rows_for(piece: usize, known: &HashSet<DeliveryId>) -> i64 {
+    i64::try_from(known.len() + piece).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,195 @@
+//! After a commit: answers the callers, and brings the newly claimable deliveries into memory.
+
+use osnl_core::event::Event;
+
+use super::super::reader::recent;
+use super::super::work::{Appended, Ended};
+use super::super::{Shared, prune};
+use super::{Answer, Appending, Apply, Change, Command, Done, UNSETTLED, Writer};
+use crate::{Claimed, DeliveryId, End, Entry, Outcome, Settle, Used, begin};
+
+impl Writer {
+    pub(super) fn tell(&mut self, batch: Vec<Command>, done: Vec<(Done, Option<Answer>)>) {
+        let Shared { claimable, gate, counters, .. } = &*self.shared;
+        let mut unreadable = false;
+        let mut unsettled = Vec::new();
+        for (command, (done, answer)) in batch.into_iter().zip(done) {
+            match (command, done) {
+                (Command::Append(appending, receipt), Done::Appended(appended)) => {
+                    let Appending { entry, whole, identity } = appending;
+                    let mut nameless = None;
+                    match appended {
+                        Appended::New { event, ready } => {
+                            nameless = identity.id.is_none().then_some(event);
+                            begin::announce(&entry, counters);
+                            begin::announce_dead(&entry);
+                            for n in ready {
+                                let new = &entry.deliveries[n];
+                                if !whole {
+                                    claimable.is_beyond(&new.action);
+                                } else if claimable.has_place(&new.action) {
+                                    claimable.add(&new.action, claimed(&entry, event, n));
+                                }
+                            }
+                        }
+                        Appended::Copy => {
+                            let open = entry.deliveries.iter().filter(|new| new.begin.is_open());
+                            open.for_each(|new| gate.changed(&new.action, -1));
+                            let redelivered = entry.received.origin.redelivered;
+                            begin::count_copy(redelivered, &identity, counters);
+                        }
+                    }
+                    gate.committed();
+                    // Nobody waits any more: the connection is gone, and the message comes again.
+                    if let (Err(_), Some(event)) = (receipt.send(Settle::Acknowledge), nameless) {
+                        unsettled.push(event);
+                    }
+                }
+                (Command::SetAside(received, reason, receipt), Done::SetAside(new)) => {
+                    if new {
+                        unreadable = true;
+                        begin::count_unreadable(&received, &reason, counters);
+                    }
+                    let _ = receipt.send(Settle::Acknowledge);
+                }
+                (Command::ForgetUnreadable(_, sender), Done::Forgotten(count)) => {
+                    let _ = sender.send(count);
+                }
+                (Command::DueNow(action, now), Done::DueNow(more)) => {
+                    claimable.waits_until(&action, now);
+                    if more {
+                        self.backlog.push_back(Command::DueNow(action, now));
+                    }
+                }
+                (Command::Retry(id, ..), Done::Ended(ended)) => self.tell_end(id, ended, None),
+                (Command::End(id, end), Done::Ended(ended)) => self.tell_end(id, ended, Some(end)),
+                (Command::Change(_, Apply::Preview, sender), _) => {
+                    let _ = sender.send(answer.unwrap_or_default());
+                }
+                (Command::Change(bite, Apply::Commit, sender), _) => {
+                    let Some(answer) = answer else { continue };
+                    match bite.change {
+                        Change::Pause { .. } | Change::Resume { .. } => self.read_paused(),
+                        Change::Retry { .. }
+                        | Change::Discard { .. }
+                        | Change::Hold { .. }
+                        | Change::Release { .. }
+                        | Change::Move { .. } => {}
+                    }
+                    for (action, id) in &answer.withdrawn {
+                        claimable.withdraw(action, *id);
+                    }
+                    for (action, by) in &answer.pending {
+                        gate.changed(action, *by);
+                    }
+                    self.tell_released(&answer.released);
+                    let _ = sender.send(answer);
+                }
+                (Command::Enriched(_, _, _, sender), _) => {
+                    let _ = sender.send(());
+                }
+                // Told to nobody, or about what is no more.
+                (
+                    Command::Append(..)
+                    | Command::SetAside(..)
+                    | Command::ForgetUnreadable(..)
+                    | Command::HoldSuspects(_)
+                    | Command::Attempted(..)
+                    | Command::Retry(..)
+                    | Command::DueNow(..)
+                    | Command::End(..)
+                    | Command::Known(..)
+                    | Command::Barrier(_)
+                    | Command::Fetch(..)
+                    | Command::Close(_),
+                    _,
+                ) => {}
+                #[cfg(any(test, feature = "conformance"))]
+                (Command::Do(_), _) => {}
+            }
+        }
+        claimable.changed.notify_waiters();
+        self.unsettled.extend(unsettled);
+        while self.unsettled.len() > UNSETTLED {
+            self.unsettled.pop_first();
+        }
+        if unreadable && let Err(error) = prune::unreadable(self) {
+            tracing::warn!("unreadable messages cannot be moved out of the journal: {error}");
+        }
+    }
+}
+
+impl Writer {
+    fn tell_released(&self, released: &[DeliveryId]) {
+        let Some(connection) = &self.connection else { return };
+        for id in released {
+            // What cannot be read now is what the guard remembers after the next start.
+            if let Ok(Some(released)) = recent(connection, *id) {
+                self.shared.on_release.tell(&released);
+            }
+        }
+    }
+
+    fn tell_end(&self, id: DeliveryId, ended: Ended, end: Option<End>) {
+        let Shared { claimable, gate, .. } = &*self.shared;
+        let action = match &ended {
+            Ended::Returned { action } | Ended::Waits { action, .. } | Ended::Over { action, .. } => {
+                Some(action.as_str())
+            }
+            Ended::Nothing | Ended::Fulfilled(_) => None,
+        };
+        claimable.forget(action, id);
+        match ended {
+            Ended::Nothing => {}
+            Ended::Waits { action, due } => claimable.waits_until(&action, due),
+            Ended::Returned { action } => {
+                // It may be one that has failed, and has no place in memory: the next claim looks.
+                claimable.waits_until(&action, 0);
+                self.offer(vec![(action, id)]);
+            }
+            Ended::Fulfilled(pending) => {
+                pending.into_iter().for_each(|(action, by)| gate.changed(&action, by));
+            }
+            Ended::Over { action, made } => {
+                gate.changed(&action, -1);
+                let Some(End { outcome, to, .. }) = end else { return };
+                self.shared.count(&outcome);
+                if let (Some(to), true) = (to, made) {
+                    gate.changed(&to.action, 1);
+                }
+            }
+        }
+    }
+}
+
+fn claimed(entry: &Entry, event: i64, n: usize) -> Claimed {
+    let new = &entry.deliveries[n];
+    Claimed {
+        id: DeliveryId::of(event, n),
+        key: new.key.clone(),
+        event: Event {
+            received: entry.received.clone(),
+            notification: entry.notification.clone(),
+            rule: new.rule.clone(),
+            action: new.action.clone(),
+            resource: new.resource,
+            enriched: new.told.clone(),
+            progress: Default::default(),
+        },
+        used: Used::default(),
+        newest: false,
+    }
+}
+
+impl Shared {
+    fn count(&self, outcome: &Outcome) {
+        let counters = &self.counters;
+        match outcome {
+            Outcome::Delivered => counters.delivered.increment(),
+            Outcome::NothingToDo => counters.nothing_to_do.increment(),
+            Outcome::Dead(_) | Outcome::DeadHoldingKey(_) => counters.dead.increment(),
+            // It has not left the journal.
+            Outcome::Returned => {}
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! The directory in which a daemon keeps its state, unless the configuration names one: `$STATE_DIRECTORY` (systemd's),
+//! else `/var/lib/osnl` for root, else `$XDG_STATE_HOME/osnl`, else `~/.local/state/osnl`.
+
+use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+/// The default folder of this process; `None` where neither home nor anything else is named. Nothing is made.
+#[must_use]
+pub fn default() -> Option<PathBuf> {
+    // Whose process it is, said without a system call of our own.
+    let is_root = std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
+    of(is_root, |name| std::env::var_os(name))
+}
+
+/// For files in it: only its user may read and write them (0600), and a symbolic link in a file's place is an error, since
+/// it would lead a privileged daemon to a file of another.
+pub fn private() -> OpenOptions {
+    let nofollow = i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default();
+    let mut options = OpenOptions::new();
+    options.mode(0o600).custom_flags(nofollow);
+    options
+}
+
+/// A place that is not safe to keep state in: another user could replace what is kept there.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UnsafePlace {
+    /// Others than its owner can write to it.
+    #[error(
+        "{who} can write to {} (mode {mode:04o}), so that any of them could replace what is kept there; take that right \
+         away (chmod {change} {}), or name another folder", .folder.display(), .folder.display()
+    )]
+    Writable {
+        /// The directory, or one on the way to it.
+        folder: PathBuf,
+        /// Its mode.
+        mode: u32,
+        /// The users that can write to it.
+        who: &'static str,
+        /// The change of its mode that helps.
+        change: &'static str,
+    },
+    /// It belongs neither to root nor to the user of this process.
+    #[error(
+        "{} belongs to user {uid}, who could replace what is kept there; run osnl as that user, give it to the user that \
+         osnl runs as (chown), or name another folder", .folder.display()
+    )]
+    Foreign {
+        /// The directory, one on the way to it, or a link there.
+        folder: PathBuf,
+        /// Its owner.
+        uid: u32,
+    },
+    /// A link is where a file should be.
+    #[error("{} is a symbolic link, which is not followed; name the file that it leads to", .0.display())]
+    Link(PathBuf),
+}
+
+/// Judges a directory as sshd's `StrictModes` judges the files of a user: with each directory and each link on the way to
+/// it, it belongs to root or to the user of this process, and no other user can write to it. Two things are less
+/// strict on the way there, since what is below cannot be replaced (sticky, as in `/tmp`), or since volumes of
+/// containers have no other mode (a group that may write). What is not there, or cannot be looked at, is not judged.
+///
+/// # Errors
+/// See [`UnsafePlace`].
+pub fn judge(folder: &Path) -> Result<(), UnsafePlace> {
+    let own = rustix::process::geteuid().as_raw();
+    judge_for(folder, |uid| uid == 0 || uid == own)
+}
+
+/// The same for a daemon that another user will run, if root asks.
+pub fn judge_for_any(folder: &Path) -> Result<(), UnsafePlace> {
+    if rustix::process::geteuid().is_root() { judge_for(folder, |_| true) } else { judge(folder) }
+}
+
+/// Judges what may be a symbolic link: it belongs to root or to the user of this process.
+///
+/// # Errors
+/// It belongs to another user.
+pub fn judge_link(path: &Path) -> Result<(), UnsafePlace> {
+    let own = rustix::process::geteuid().as_raw();
+    judge_link_for(path, |uid| uid == 0 || uid == own)
+}
+
+fn judge_link_for(path: &Path, trusted: impl Fn(u32) -> bool) -> Result<(), UnsafePlace> {
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if found.is_symlink() && !trusted(found.uid()) => {
+            Err(UnsafePlace::Foreign { folder: path.to_owned(), uid: found.uid() })
+        }
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+fn judge_for(folder: &Path, trusted: impl Fn(u32) -> bool) -> Result<(), UnsafePlace> {
+    let whole = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    for written in whole.ancestors() {
+        judge_link_for(written, &trusted)?;
+        let Ok(real) = written.canonicalize() else { continue };
+        for place in real.ancestors() {
+            judge_one(place, written == whole && place == real, &trusted)?;
+        }
+    }
+    Ok(())
+}
+
+fn judge_one(folder: &Path, is_last: bool, trusted: impl Fn(u32) -> bool) -> Result<(), UnsafePlace> {
+    let Ok(found) = std::fs::metadata(folder) else { return Ok(()) };
+    let (mode, folder) = (found.mode() & 0o7777, folder.to_owned());
+    if !trusted(found.uid()) {
+        return Err(UnsafePlace::Foreign { folder, uid: found.uid() });
+    }
+    let writable = |who, change| Err(UnsafePlace::Writable { folder, mode, who, change });
+    match (mode & 0o002 != 0, mode & 0o020 != 0) {
+        (true, _) if is_last || mode & 0o1000 == 0 => {
+            writable("every user of this machine", if mode & 0o020 == 0 { "o-w" } else { "go-w" })
+        }
+        (false, true) if is_last => writable("its group", "g-w"),
+        (true | false, _) => Ok(()),
+    }
+}
+
+/// An error for a link where a file should be.
+pub fn no_link(path: &Path) -> Result<(), UnsafePlace> {
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if found.is_symlink() => Err(UnsafePlace::Link(path.to_owned())),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+fn of(is_root: bool, variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    // The XDG specification has relative paths ignored; systemd gives none.
+    let absolute = |path: PathBuf| path.is_absolute().then_some(path);
+    let first = |list: OsString| {
+        let first = list.into_vec().split(|byte| *byte == b':').next().map(<[u8]>::to_vec)?;
+        absolute(OsString::from_vec(first).into())
+    };
+    let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
+    if let Some(folder) = variable("STATE_DIRECTORY").and_then(first) {
+        return Some(folder);
+    }
+    if is_root {
+        return Some("/var/lib/osnl".into());
+    }
+    let xdg = variable("XDG_STATE_HOME").and_then(|home| absolute(home.into()));
+    let state = xdg.or_else(|| Some(absolute(variable("HOME")?.into())?.join(Path::new(".local/state"))));
+    Some(state?.join("osnl"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_folder_that_others_can_replace_is_refused_and_links_are_not_followed() {
+        let (outer, own) = (tempfile::tempdir().unwrap(), rustix::process::geteuid().as_raw());
+        let folder = outer.path().join("state");
+        std::fs::create_dir(&folder).unwrap();
+        let check = |path: &Path, mode: u32, expected: Option<&str>| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+            let said = judge(&folder).err().map(|why| why.to_string());
+            match (&said, expected) {
+                (None, None) => {}
+                (Some(said), Some(change)) => {
+                    let change = format!("(chmod {change} {})", path.display());
+                    assert!(said.contains(&format!("(mode {mode:04o})")) && said.contains(&change), "{said}");
+                }
+                _ => panic!("{path:?} {mode:o}: {said:?}"),
+            }
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).unwrap();
+        };
+        for (mode, expected) in [
+            (0o777, Some("go-w")),
+            (0o1777, Some("go-w")),
+            (0o702, Some("o-w")),
+            (0o775, Some("g-w")),
+            (0o2770, Some("g-w")),
+            (0o755, None),
+            (0o700, None),
+        ] {
+            check(&folder, mode, expected);
+        }
+        for (mode, expected) in [(0o777, Some("go-w")), (0o1777, None), (0o775, None), (0o755, None)] {
+            check(outer.path(), mode, expected);
+        }
+        assert_eq!(judge(&folder.join("none")), Ok(()));
+
+        // Of another user: the folder itself, one on the way to it, and a link to it.
+        let foreign = |asked: &Path, named: &Path| {
+            let of_others = |uid| uid != own;
+            let judged = judge_for(asked, of_others).unwrap_err();
+            assert_eq!(judged, UnsafePlace::Foreign { folder: named.to_owned(), uid: own });
+        };
+        foreign(&folder, &folder);
+        foreign(&folder.join("none"), &folder);
+        let way = outer.path().join("way");
+        std::os::unix::fs::symlink("/", &way).unwrap();
+        foreign(&way, &way);
+        assert_eq!(judge(&way), Ok(()));
+
+        let folder = outer;
+        let (link, victim) = (folder.path().join("link"), folder.path().join("victim"));
+        std::fs::write(&victim, "kept").unwrap();
+        std::os::unix::fs::symlink(&victim, &link).unwrap();
+        assert!(private().write(true).create(true).truncate(true).open(&link).is_err());
+        assert!(no_link(&link).is_err() && no_link(&victim).is_ok());
+        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "kept");
+        let own = folder.path().join("own");
+        private().write(true).create(true).truncate(false).open(&own).unwrap().write_all(b"x").unwrap();
+        assert_eq!(std::fs::metadata(&own).unwrap().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn the_first_that_is_named_counts() {
+        let check = |is_root: bool, variables: &[(&str, &str)], expected: Option<&str>| {
+            let variable = |name: &str| variables.iter().find(|(n, _)| *n == name).map(|(_, v)| v.into());
+            assert_eq!(of(is_root, variable).as_deref(), expected.map(Path::new), "{is_root} {variables:?}");
+        };
+        let home = ("HOME", "/root-of-u");
+        check(true, &[("STATE_DIRECTORY", "/var/lib/osnl"), home], Some("/var/lib/osnl"));
+        check(false, &[("STATE_DIRECTORY", "/var/lib/a:/var/lib/b"), home], Some("/var/lib/a"));
+        check(true, &[home, ("XDG_STATE_HOME", "/state")], Some("/var/lib/osnl"));
+        check(true, &[("STATE_DIRECTORY", "")], Some("/var/lib/osnl"));
+        check(false, &[home, ("XDG_STATE_HOME", "/state")], Some("/state/osnl"));
+        check(false, &[home, ("XDG_STATE_HOME", "relative")], Some("/root-of-u/.local/state/osnl"));
+        check(false, &[home], Some("/root-of-u/.local/state/osnl"));
+        check(false, &[], None);
+    }
+}

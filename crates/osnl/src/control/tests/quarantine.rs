@@ -1,0 +1,101 @@
+//! The quarantine on the control socket.
+
+use osnl_core::quarantine::LONGEST_WHOLE;
+use osnl_core::received::Received;
+use osnl_journal::sqlite::{Filter, Page, Reader, SqliteJournal, SqliteOptions};
+use osnl_journal::{Journal as _, Settle};
+
+use super::*;
+
+const SEEN: &str =
+    r#"{"message_id": "m1", "publisher_id": "network.n1", "event_type": "e", "payload": "hunter2"#;
+
+async fn put(journal: &SqliteJournal, body: impl Into<bytes::Bytes>, reason: &str) {
+    let receipt = journal.set_aside(Received::sample(body, false), reason.to_owned());
+    assert_eq!(receipt.await, Settle::Acknowledge);
+}
+
+async fn ask(handler: &ControlHandler, request: Request) -> Result<Value, String> {
+    handler.answer(&request).await.map_err(|refusal| refusal.message)
+}
+
+fn of(filter: WhichMessages) -> Request {
+    Request::QuarantineList { filter, after: 0, limit: 2 }
+}
+
+fn again(id: i64, action: &str) -> Request {
+    let deliveries = json!([{"rule": "r", "action": action, "resource": "k"}]);
+    let request =
+        json!({"verb": "quarantine-retry", "by": "root", "messages": [{"id": id, "deliveries": deliveries}]});
+    serde_json::from_value(request).unwrap()
+}
+
+/// The same of the journal that a daemon has, and of the file of one that is stopped.
+#[tokio::test]
+async fn the_quarantine_is_listed_shown_discarded_and_retried() {
+    const READ: &str = r#"{"message_id": "m2", "event_type": "e", "payload": {"a": 1}}"#;
+    for running in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.db");
+        let options = SqliteOptions { allow_volatile: true, ..SqliteOptions::new(path.clone()) };
+        let journal = Arc::new(SqliteJournal::open(options, Arc::default()).unwrap());
+        put(&journal, SEEN, "no JSON").await;
+        put(&journal, READ, "more than max_body").await;
+        put(&journal, vec![b'{'; LONGEST_WHOLE + 1], "more than max_body").await;
+        let store = match running {
+            true => Store::Sqlite(journal, path.clone()),
+            false => {
+                drop(journal);
+                Store::File(path.clone())
+            }
+        };
+        let handler = ControlHandler::of_store(store);
+
+        let list = ask(&handler, of(WhichMessages::default())).await.unwrap();
+        assert_eq!(
+            (&list["total"], &list["next"], &list["messages"][0]["message_id"]),
+            (&json!(3), &json!(2), &json!("m1"))
+        );
+        let by_reason = WhichMessages { reason: Some("max_body".into()), ..WhichMessages::default() };
+        assert_eq!(ask(&handler, of(by_reason.clone())).await.unwrap()["total"], 2);
+        let elsewhere = WhichMessages { queue: Some("other".into()), ..WhichMessages::default() };
+        assert_eq!(ask(&handler, of(elsewhere)).await.unwrap()["total"], 0);
+
+        let show = ask(&handler, Request::QuarantineShow { id: 1, raw: false }).await.unwrap();
+        assert!(!show.to_string().contains("hunter2"), "{show}");
+        assert_eq!(
+            show["preview"],
+            r#"{"message_id":"***","publisher_id":"***","event_type":"***","payload":"***""#
+        );
+        let raw = ask(&handler, Request::QuarantineShow { id: 1, raw: true }).await.unwrap();
+        assert!(raw["body_base64"].as_str().unwrap().starts_with("eyJtZXNzYWdl"));
+        let missing = ask(&handler, Request::QuarantineShow { id: 9, raw: false }).await;
+        assert_eq!(missing.unwrap_err(), "there is no message 9 in the quarantine");
+
+        for (id, why) in [
+            (
+                1,
+                "it still cannot be read: the body is not readable JSON: EOF while parsing a string at line 1 column 89",
+            ),
+            (3, "only the first 65536 of its 16777217 bytes are kept: it cannot be retried"),
+            (9, "there is no message 9 in the quarantine"),
+        ] {
+            let refused = ask(&handler, again(id, "a")).await.unwrap();
+            assert_eq!((&refused["changed"], &refused["refusals"][0]["why"]), (&json!(0), &json!(why)));
+        }
+        assert_eq!(ask(&handler, again(2, "a")).await.unwrap()["ids"], json!([2]));
+        let event =
+            Reader::open(&path).unwrap().list(&Filter::default(), &Page::default()).unwrap().remove(0);
+        assert_eq!((event.message_id.as_deref(), &*event.queue, &*event.action), (Some("m2"), "q", "a"));
+
+        let discard =
+            |dry_run| Request::QuarantineDiscard { filter: by_reason.clone(), dry_run, by: "root".into() };
+        assert_eq!(ask(&handler, discard(true)).await.unwrap()["ids"], json!([3]));
+        assert_eq!(ask(&handler, discard(false)).await.unwrap()["ids"], json!([3]));
+        let left = ask(&handler, of(WhichMessages::default())).await.unwrap();
+        assert_eq!((&left["total"], &left["messages"][0]["id"]), (&json!(1), &json!(1)));
+        let status = ask(&handler, Request::Status {}).await.unwrap();
+        let attention = status["attention"].to_string();
+        assert!(attention.contains("1 message is in quarantine; osnl quarantine list"), "{attention}");
+    }
+}
