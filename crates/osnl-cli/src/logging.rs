@@ -37,6 +37,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use self::background::Background;
 pub(crate) use self::change::prepare;
 use self::file::{LogFile, Rotation};
+pub(crate) use self::line::logger;
 
 /// The destination of log lines.
 #[derive(Clone, Debug, PartialEq, Eq)]

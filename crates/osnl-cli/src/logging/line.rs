@@ -42,7 +42,7 @@ const PARTS: [(&str, &str); 3] =
     [("osnl_core", "osnl"), ("osnl_journal::in_hand", "osnl::in_hand"), ("osnl_journal", "osnl::journal")];
 
 /// The name of a target's logger, in Rust's spelling.
-fn logger(target: &str) -> String {
+pub(crate) fn logger(target: &str) -> String {
     let part = PARTS.iter().find_map(|(krate, name)| {
         let rest = target.strip_prefix(krate)?;
         (rest.is_empty() || rest.starts_with("::")).then(|| format!("{name}{rest}"))

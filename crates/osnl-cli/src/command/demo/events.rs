@@ -18,6 +18,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use super::story::Story;
 use super::voice::Tone;
+use crate::logging::logger;
 
 /// Begins to tell the events.
 pub(super) fn start(story: &Arc<Story>) {
@@ -40,7 +41,7 @@ impl<S: Subscriber> Layer<S> for Events {
             .as_deref()
             .and_then(|id| self.story.by_message_id(id))
             .or_else(|| fields.digest.as_deref().and_then(|digest| self.story.by_digest(digest)));
-        let label = match (event.metadata().target(), level) {
+        let label = match (&*logger(event.metadata().target()), level) {
             ("osnl::listener" | "osnl::listener::announce", Level::DEBUG) => "listens",
             // `listening at memory` says nothing to anybody here.
             ("osnl::listener" | "osnl::listener::announce", Level::INFO) => return,
