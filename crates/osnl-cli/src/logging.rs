@@ -97,8 +97,16 @@ impl Settings {
 }
 
 /// Targets that begin so are our own; `k2hr3_osnl` and `oss_watcher` are the lines kept for their users.
-const OURS: [&str; 7] =
-    ["osnl", "osnl_core", "osnl_journal", "osnl_transport", "osnl_model", "k2hr3_osnl", "oss_watcher"];
+const OURS: [&str; 8] = [
+    "osnl",
+    "osnl_core",
+    "osnl_delivery",
+    "osnl_journal",
+    "osnl_transport",
+    "osnl_model",
+    "k2hr3_osnl",
+    "oss_watcher",
+];
 
 /// At the end of the program what waits for stderr has this long to get there.
 const LAST_WORDS: Duration = Duration::from_secs(1);

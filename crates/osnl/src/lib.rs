@@ -24,6 +24,8 @@
 
 pub use notification_listener::{Endpoint, NotificationListener, NotificationResult};
 pub use osnl_core::{ends, metrics, quarantine, received, rule, shutdown};
+pub use osnl_delivery as delivery;
+pub use osnl_delivery::enrich;
 pub use osnl_journal as journal;
 pub use osnl_journal::{in_hand, state_dir};
 pub use osnl_model::{NotificationFilter, Pattern, Priority, Target, TransportUrl};
@@ -33,9 +35,7 @@ pub mod assembly;
 mod backoff;
 pub mod control;
 pub mod daemon;
-pub mod delivery;
 mod drivers;
-pub mod enrich;
 pub mod explain;
 pub mod intake;
 pub mod k2hr3;

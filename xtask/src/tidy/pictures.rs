@@ -27,7 +27,7 @@ const SPEAKING: [&str; 33] = [
     "crates/osnl/src/oss/conf",
     "crates/osnl-core/src/rule",
     "crates/osnl-template/src",
-    "crates/osnl/src/enrich/conf",
+    "crates/osnl-delivery/src/enrich/conf",
     "crates/osnl-journal/src/sqlite.rs",
     "crates/osnl-journal/src/sqlite/place.rs",
     "crates/osnl/src/saved.rs",

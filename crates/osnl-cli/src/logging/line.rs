@@ -38,8 +38,13 @@ pub(super) fn of(event: &Event<'_>, now: &Zoned, style: Style) -> String {
 }
 
 /// The crates below the library are parts of it in the log, under the names that monitoring knows.
-const PARTS: [(&str, &str); 3] =
-    [("osnl_core", "osnl"), ("osnl_journal::in_hand", "osnl::in_hand"), ("osnl_journal", "osnl::journal")];
+const PARTS: [(&str, &str); 5] = [
+    ("osnl_core", "osnl"),
+    ("osnl_delivery::enrich", "osnl::enrich"),
+    ("osnl_delivery", "osnl::delivery"),
+    ("osnl_journal::in_hand", "osnl::in_hand"),
+    ("osnl_journal", "osnl::journal"),
+];
 
 /// The name of a target's logger, in Rust's spelling.
 pub(crate) fn logger(target: &str) -> String {
@@ -120,6 +125,8 @@ mod tests {
             tracing::info!(target: "osnl::app", "Starting");
             tracing::warn!(target: "osnl::listener", { queue.name = name, attempt }, "two\nlines\r\u{1b}]0;x\u{7} \u{202e}");
             tracing::error!(target: "k2hr3_osnl.endpoint", "no sent. {} error x", 1);
+            tracing::info!(target: "osnl_delivery::enrich::steps", "");
+            tracing::info!(target: "osnl_delivery::outcomes", "");
             tracing::info!(target: "osnl_journal", "");
             tracing::info!(target: "osnl_journal::in_hand", "");
             tracing::info!(target: "osnl_journal::sqlite::prune", "");
@@ -140,6 +147,8 @@ mod tests {
                 "2026-11-20 06:41:49,007 INFO k2hr3_osnl:N Starting",
                 "2026-11-20 06:41:49,007 WARNING osnl.listener:N two\\nlines\\r\\x1b]0;x\\x07 \\u{202e} queue.name=\"a b\" attempt=2",
                 "2026-11-20 06:41:49,007 ERROR k2hr3_osnl.endpoint:N no sent. 1 error x",
+                "2026-11-20 06:41:49,007 INFO osnl.enrich.steps:N ",
+                "2026-11-20 06:41:49,007 INFO osnl.delivery.outcomes:N ",
                 "2026-11-20 06:41:49,007 INFO osnl.journal:N ",
                 "2026-11-20 06:41:49,007 INFO osnl.in_hand:N ",
                 "2026-11-20 06:41:49,007 INFO osnl.journal.sqlite.prune:N ",

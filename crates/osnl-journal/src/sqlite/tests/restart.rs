@@ -116,7 +116,7 @@ async fn nothing_that_was_promised_is_missing_after_a_kill() {
         let folder = tempfile::tempdir().unwrap();
         let file = options(&folder).path;
         let mut child = Process::new(std::env::current_exe().unwrap())
-            .args(["--exact", "journal::sqlite::tests::restart::appends_until_it_is_killed"])
+            .args(["--exact", "sqlite::tests::restart::appends_until_it_is_killed"])
             .env(CHILD, &file)
             .stdout(Stdio::null())
             .spawn()

@@ -1,0 +1,136 @@
+//! Steps of the course, without any I/O.
+
+use osnl_core::attempt::ErrorClass;
+use osnl_core::received::Received;
+use osnl_journal::Used;
+use osnl_model::Notification;
+
+use super::super::Limits;
+use super::super::schedule::tests::worded;
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn settings(hold_max: Option<Duration>) -> DeliverySettings {
+    let limits = Limits { hold_max, ..Limits::default() };
+    DeliverySettings { timeout: SECOND, limits, ..DeliverySettings::sample(6, SECOND, 60 * SECOND) }
+}
+
+struct Steps {
+    course: Course,
+    now: Instant,
+}
+
+impl Steps {
+    fn new(settings: DeliverySettings) -> Self {
+        let schedule = Schedule::new(settings.policy, settings.when_exhausted, settings.concurrency)
+            .with_limits(settings.limits);
+        let now = Instant::now();
+        Self { course: Course::new(schedule, now), now }
+    }
+
+    fn step(&mut self, wake: Wake) -> Vec<String> {
+        let mut out = Vec::new();
+        self.course.step(wake, self.now, &mut out);
+        out.iter().map(worded).collect()
+    }
+
+    fn event() -> Event {
+        Event {
+            received: Arc::new(Received::sample("", false)),
+            notification: Arc::new(Notification::default()),
+            rule: "r".into(),
+            action: "a".into(),
+            resource: None,
+            enriched: None,
+            progress: Default::default(),
+        }
+    }
+
+    fn claims(&mut self, ids: std::ops::RangeInclusive<u64>) -> Vec<String> {
+        let claimed = |id| Claimed {
+            id: DeliveryId(id),
+            key: Some(format!("key{id}")),
+            event: Self::event(),
+            used: Used::default(),
+            newest: false,
+        };
+        self.step(Wake::Claimed(ids.map(|id| (claimed(id), None)).collect()))
+    }
+
+    fn ends(&mut self, id: u64, result: Result<(), ErrorClass>) -> Vec<String> {
+        let result = match result {
+            Ok(()) => Ok(Done::Delivered(String::new())),
+            Err(class) => Err(ActionError::new(class, "x")),
+        };
+        let verdict =
+            Verdict { id: DeliveryId(id), event: Self::event(), host: None, answered: Vec::new(), result };
+        self.step(Wake::Attempted(vec![verdict]))
+    }
+}
+
+/// Finding 6: the reload that mends the target.
+#[test]
+fn a_changed_target_is_probed_before_anything_behind_it_is_given_up() {
+    let mut steps = Steps::new(settings(None));
+    assert_eq!(steps.claims(1..=16), ["begins [1]", "begins [2]", "begins [3]", "begins [4]"]);
+    for id in 1..=4 {
+        steps.ends(id, Err(ErrorClass::Connect));
+    }
+    // Held for longer than the new settings allow.
+    steps.now += 8 * SECOND;
+    steps.step(Wake::Allowed { writable: true, paused: true });
+    assert_eq!(steps.step(Wake::Changed(settings(Some(5 * SECOND)))), ["all due"]);
+    steps.now += 3600 * SECOND;
+    assert_eq!(steps.step(Wake::Allowed { writable: true, paused: false }), ["begins [5]"]);
+    assert_eq!(steps.ends(5, Ok(())), ["target closed", "5 delivered", "begins [6]"]);
+
+    // If it is not mended after all, the hold of the new settings counts.
+    let mut steps = Steps::new(settings(Some(5 * SECOND)));
+    steps.claims(1..=1);
+    steps.ends(1, Err(ErrorClass::Connect));
+    steps.now += 2 * SECOND;
+    assert_eq!(steps.claims(2..=3), ["begins [2]"]);
+    assert_eq!(steps.step(Wake::Changed(settings(Some(5 * SECOND)))), ["all due", "begins [3]"]);
+    steps.now += 60 * SECOND;
+    steps.claims(4..=4);
+    // The probe under way decides, however long it takes; then what has waited for as long is given up.
+    assert_eq!(steps.step(Wake::Due), [""; 0]);
+    let dead = "4 dead: the target was held for 60 s, and hold_max is over";
+    assert_eq!(steps.ends(3, Err(ErrorClass::Connect)), ["3 held 1", dead]);
+}
+
+#[test]
+fn nothing_begins_while_its_outcome_could_not_be_kept_or_somebody_has_paused_it() {
+    for (writable, paused) in [(false, false), (true, true)] {
+        let mut steps = Steps::new(settings(Some(5 * SECOND)));
+        steps.step(Wake::Allowed { writable, paused });
+        assert_eq!(steps.claims(1..=2), [""; 0]);
+        steps.now += 3600 * SECOND;
+        assert_eq!(steps.step(Wake::Due), [""; 0]);
+        assert_eq!(steps.course.wake_at(None, steps.now), steps.course.sweep);
+        let allowed = Wake::Allowed { writable: true, paused: false };
+        assert_eq!(steps.step(allowed), ["begins [1]", "begins [2]"]);
+    }
+}
+
+#[test]
+fn what_is_withdrawn_goes_back_unless_an_attempt_is_under_way() {
+    let mut steps = Steps::new(settings(None));
+    steps.claims(1..=6);
+    let ids = vec![DeliveryId(2), DeliveryId(5), DeliveryId(77)];
+    assert_eq!(steps.step(Wake::Withdrawn(ids)), ["5 returns"]);
+    assert_eq!(steps.ends(1, Ok(())), ["1 delivered", "begins [6]"]);
+}
+
+#[test]
+fn what_drains_begins_nothing_and_ends_with_what_is_under_way() {
+    let mut steps = Steps::new(settings(None));
+    steps.claims(1..=6);
+    assert_eq!(steps.step(Wake::Draining), [""; 0]);
+    for id in 1..=4 {
+        assert!(!steps.course.has_ended());
+        assert_eq!(steps.ends(id, Ok(())), [format!("{id} delivered")]);
+    }
+    assert!(steps.course.has_ended());
+}

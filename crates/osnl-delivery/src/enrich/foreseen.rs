@@ -1,0 +1,114 @@
+//! The questions that an action would ask about one event, each with its id: for `osnl explain`, which asks no API.
+//! Pure.
+//!
+//! An id that another answer brings is written as where it will stand: `<server.flavor.id>`.
+
+use std::sync::Arc;
+
+use osnl_model::{Notification, is_secret_key};
+use osnl_template::{EvalError, Names, placeholder};
+use serde_json::Value;
+
+use super::steps::brought_by;
+use super::subject::subject;
+use super::{EnrichConf, Enriched, Kind};
+
+/// One enrichment of an action, for one event.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ask {
+    /// The section's name.
+    pub name: Arc<str>,
+    /// The kind of the object.
+    pub kind: Kind,
+    /// Its id; else the reason why no question is asked.
+    pub id: Result<String, String>,
+    /// Keystone of the cloud that is asked.
+    pub cloud: String,
+    /// The value that templates have.
+    pub value: Foreseen,
+}
+
+/// The answer, as far as it is known before a question.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Foreseen {
+    /// Nothing.
+    Unknown,
+    /// No question will be asked: it is the section's `default`.
+    Default(Value),
+    /// It was asked for this delivery, and is kept with it.
+    Kept(Value),
+}
+
+impl Ask {
+    /// Its value under its name, or where that will stand.
+    pub fn named(&self, names: Names, shown: impl Fn(&Value) -> Value) -> Names {
+        match &self.value {
+            Foreseen::Unknown => names.with_unknown(&self.name),
+            Foreseen::Default(value) | Foreseen::Kept(value) => names.with_found(&self.name, shown(value)),
+        }
+    }
+}
+
+/// Returns the questions of these enrichments, in this order, about an event whose payload is narrowed to the one
+/// resource; `kept` has the answers that it already has.
+pub fn foresee<'a>(
+    confs: impl Iterator<Item = &'a EnrichConf>,
+    notification: &Arc<Notification>,
+    kept: Option<&Enriched>,
+) -> Vec<Ask> {
+    let mut names = Names::new(notification.clone());
+    let mut asks: Vec<Ask> = Vec::new();
+    for conf in confs {
+        let id = id_of(conf, &names, &asks, notification);
+        let value = match (kept.and_then(|kept| kept.get(&*conf.name)), &id) {
+            (Some(value), _) => Foreseen::Kept(value.clone()),
+            (None, Ok(_)) => Foreseen::Unknown,
+            (None, Err(_)) => Foreseen::Default(conf.default.clone()),
+        };
+        let cloud = conf.cloud.auth_url.to_string();
+        let ask = Ask { name: conf.name.clone(), kind: conf.kind, id, cloud, value };
+        names = ask.named(names, Value::clone);
+        asks.push(ask);
+    }
+    asks
+}
+
+/// As it is found at the delivery, see [`super::Enrichments`].
+fn id_of(
+    conf: &EnrichConf,
+    names: &Names,
+    before: &[Ask],
+    notification: &Notification,
+) -> Result<String, String> {
+    let text = match &conf.id {
+        Some(template) => match template.render(names) {
+            Ok(_) if template.paths().any(|path| path.split('.').any(is_secret_key)) => "***".to_owned(),
+            Ok(id) => id.trim().to_owned(),
+            Err(EvalError::Lacks { name }) => return Err(format!("the event has no {name}")),
+            Err(error @ (EvalError::Fuel | EvalError::TooLong | EvalError::Failed { .. })) => {
+                return Err(format!("its id cannot be told yet: {error}"));
+            }
+        },
+        None => {
+            let brought = before.iter().find_map(|ask| brought(conf.kind, ask));
+            brought.or_else(|| subject(conf.kind, notification)).unwrap_or_default()
+        }
+    };
+    match text.is_empty() {
+        false => Ok(text),
+        true if conf.id.is_some() => Err("its id is empty for this event".to_owned()),
+        true => Err(format!("the event names no {}", conf.kind)),
+    }
+}
+
+/// The id that the answer to another has, or will have.
+fn brought(kind: Kind, ask: &Ask) -> Option<String> {
+    let (_, pointers) = brought_by(kind).iter().find(|(by, _)| *by == ask.kind)?;
+    match &ask.value {
+        Foreseen::Unknown => Some(placeholder(&format!("{}{}", ask.name, pointers.replace('/', ".")))),
+        Foreseen::Default(value) | Foreseen::Kept(value) => {
+            let id = value.pointer(pointers)?.as_str()?;
+            Some(id).filter(|id| !id.is_empty()).map(str::to_owned)
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! The questions of one action about one event, and the value where no source has an answer.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use osnl_core::attempt::{ActionError, ErrorClass};
+use osnl_core::event::{Enriched, Event};
+use osnl_journal::{Journal, Learnt};
+use osnl_template::{Names, Template};
+use osnl_transport::BoxFuture;
+use serde_json::Value;
+
+use super::conf::OnError;
+use super::subject::{described, subject};
+use super::{Enricher, Found, Kind, Lookup as _, dependency};
+use crate::{Answers, Prepare};
+
+/// The largest answer that is kept with a delivery: no server, port or image is described in so many bytes.
+const LARGEST: usize = 256 * 1024;
+
+/// The enrichments of one action, in the order in which the action names them: an `id` may look at those before it.
+#[derive(Clone)]
+pub struct Enrichments {
+    steps: Vec<Step>,
+    journal: Arc<dyn Journal>,
+}
+
+/// One `[enrich:NAME]`, ready to be asked.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// The section's name.
+    pub name: Arc<str>,
+    /// The kind of the object.
+    pub kind: Kind,
+    /// Its id, if that is not the one that the event is about.
+    pub id: Option<Template>,
+    /// The source of the answers.
+    pub enricher: Enricher,
+    /// The value if no source has an answer.
+    pub default: Value,
+    /// The reaction if the source cannot be asked.
+    pub on_error: OnError,
+}
+
+impl Enrichments {
+    /// The questions of one action, in this order.
+    #[must_use]
+    pub fn new(steps: Vec<Step>, journal: Arc<dyn Journal>) -> Self {
+        Self { steps, journal }
+    }
+
+    /// Returns one question for each kind, about the event's object or one that an earlier answer names; null where no
+    /// source has an answer.
+    #[must_use]
+    pub fn of(names: &[(&str, Kind, Enricher)], journal: Arc<dyn Journal>) -> Self {
+        let step = |(name, kind, enricher): &(&str, Kind, Enricher)| Step {
+            name: (*name).into(),
+            kind: *kind,
+            id: None,
+            enricher: enricher.clone(),
+            default: Value::Null,
+            on_error: OnError::Retry,
+        };
+        Self::new(names.iter().map(step).collect(), journal)
+    }
+
+    async fn ask(
+        &self,
+        step: &Step,
+        event: &Event,
+        before: &Enriched,
+        learnt: &mut Vec<(String, String)>,
+        answered: &mut Vec<Arc<str>>,
+    ) -> Result<Value, ActionError> {
+        let names = names(event, before);
+        let notification = names.notification().clone();
+        let id = match &step.id {
+            None => of_others(step.kind, before).or_else(|| subject(step.kind, &notification)),
+            // A name that the event lacks is no id.
+            Some(template) => template.render(&names).ok().map(|id| id.trim().to_owned()),
+        };
+        let Some(id) = id.filter(|id| !id.is_empty()) else { return Ok(step.default.clone()) };
+        // What one cloud describes is not another's, although both may know the id.
+        let object = format!("{}:{id} at {}", step.kind, step.enricher.place());
+        let own = described(step.kind, &id, &notification);
+        // Of its own object an event tells a change, which an answer from before it does not have.
+        let since = if own.is_some() { event.received.origin.received } else { SystemTime::UNIX_EPOCH };
+        let answer = step.enricher.look_up(step.kind, &id, since).await;
+        if let Ok((_, true)) = &answer {
+            answered.push(dependency(&step.name, &step.enricher.target()));
+        }
+        match answer {
+            // Kept already.
+            Ok((Found::There(value), false)) => return Ok((*value).clone()),
+            Ok((Found::There(value), true)) => {
+                let text = value.to_string();
+                if text.len() > LARGEST {
+                    let reason = format!(
+                        "[enrich:{}] {} {id} is described in {} bytes",
+                        step.name,
+                        step.kind,
+                        text.len()
+                    );
+                    return Err(ActionError::new(ErrorClass::Content, reason));
+                }
+                learnt.push((object, text));
+                return Ok((*value).clone());
+            }
+            Ok((Found::Gone, _)) => {}
+            Err(error) => match step.on_error {
+                OnError::Retry => return Err(error.of_delivery(&step.name, &step.enricher.target())),
+                OnError::Default => {
+                    tracing::warn!(
+                        action.name = &*event.action,
+                        "[enrich:{}] {error}; not waited for",
+                        step.name
+                    );
+                }
+            },
+        }
+        if let Some(own) = own {
+            let known = self.with_earlier(&object, own).await;
+            learnt.push((object, known.to_string()));
+            return Ok(known);
+        }
+        match self.earlier(&object).await {
+            Some(earlier) => Ok(earlier),
+            None => Ok(step.default.clone()),
+        }
+    }
+
+    /// Returns the event's description of an object, with the earlier one where the event has nothing.
+    async fn with_earlier(&self, object: &str, own: Value) -> Value {
+        match (self.earlier(object).await, own) {
+            (Some(Value::Object(mut earlier)), Value::Object(own)) => {
+                earlier.extend(own);
+                Value::Object(earlier)
+            }
+            (_, own) => own,
+        }
+    }
+
+    async fn earlier(&self, object: &str) -> Option<Value> {
+        let text = self.journal.known(object).await?;
+        serde_json::from_str(&text).ok()
+    }
+}
+
+/// The names of an event, and what was found so far.
+fn names(event: &Event, found: &Enriched) -> Names {
+    let all = event.names();
+    found.iter().fold(all, |names, (name, value)| names.with_found(name, value.clone()))
+}
+
+/// Returns the kinds of objects that have this one's id (a server has its flavor's), each with the path of that id.
+pub(super) fn brought_by(kind: Kind) -> &'static [(Kind, &'static str)] {
+    match kind {
+        Kind::Server => &[(Kind::Port, "/device_id"), (Kind::Node, "/instance_uuid")],
+        Kind::Port => &[(Kind::FloatingIp, "/port_id")],
+        Kind::Flavor => &[(Kind::Server, "/flavor/id")],
+        Kind::Image => &[(Kind::Server, "/image/id")],
+        Kind::Network => &[
+            (Kind::Port, "/network_id"),
+            (Kind::Subnet, "/network_id"),
+            (Kind::FloatingIp, "/floating_network_id"),
+            (Kind::Router, "/external_gateway_info/network_id"),
+        ],
+        Kind::Subnet => &[(Kind::Port, "/fixed_ips/0/subnet_id")],
+        Kind::Router => &[(Kind::FloatingIp, "/router_id")],
+        Kind::Volume => &[(Kind::Server, "/os-extended-volumes:volumes_attached/0/id")],
+        Kind::Domain => &[(Kind::Project, "/domain_id"), (Kind::User, "/domain_id")],
+        Kind::FloatingIp | Kind::Project | Kind::User | Kind::Node => &[],
+    }
+}
+
+/// The id that another enrichment has brought: the flavor of a server, the port of a floating IP.
+fn of_others(kind: Kind, found: &Enriched) -> Option<String> {
+    let at = || brought_by(kind).iter().map(|(_, at)| at);
+    let ids = found.values().flat_map(|value| at().filter_map(|at| value.pointer(at)?.as_str()));
+    ids.map(str::to_owned).find(|id| !id.is_empty())
+}
+
+impl Prepare for Enrichments {
+    /// Finds what the action may name of this event. What is known of the event already stays as it is.
+    fn prepare<'a>(&'a self, event: &'a Event) -> BoxFuture<'a, Result<Option<Answers>, ActionError>> {
+        Box::pin(async move {
+            let before = event.enriched.as_deref();
+            let has = |step: &Step| before.is_some_and(|before| before.contains_key(&*step.name));
+            if self.steps.iter().all(has) {
+                return Ok(None);
+            }
+            let mut enriched = before.cloned().unwrap_or_default();
+            let (mut objects, mut answered) = (Vec::new(), Vec::new());
+            for step in &self.steps {
+                if enriched.contains_key(&*step.name) {
+                    continue;
+                }
+                let value = self.ask(step, event, &enriched, &mut objects, &mut answered).await?;
+                enriched.insert(step.name.to_string(), value);
+            }
+            let learnt = Learnt { objects, ..Learnt::default() };
+            Ok(Some(Answers { enriched: Arc::new(enriched), learnt, answered }))
+        })
+    }
+}
+
+impl fmt::Debug for Enrichments {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.steps.iter().map(|step| &step.name)).finish()
+    }
+}

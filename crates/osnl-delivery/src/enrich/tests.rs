@@ -1,0 +1,364 @@
+//! Against a source that answers as scripted, with the clock paused.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use futures_util::future::join_all;
+use osnl_config::Rate;
+use osnl_core::event::Event;
+use osnl_core::metrics::Counters;
+use osnl_core::received::Received;
+use osnl_journal::Journal;
+use osnl_journal::memory::{MemoryJournal, MemoryLimits};
+use osnl_model::Notification;
+use osnl_template::Template;
+use serde_json::{Value, json};
+use tokio::time::{Instant, advance, sleep};
+
+use super::*;
+use crate::Prepare as _;
+
+type Answer = Result<Option<Value>, ErrorClass>;
+
+/// Answers after a second; what it was not told is gone.
+#[derive(Default)]
+struct Source {
+    answers: Mutex<HashMap<String, Answer>>,
+    asked: AtomicUsize,
+    slow: Option<Duration>,
+    place: &'static str,
+}
+
+impl Source {
+    fn of(answers: &[(&str, Value)]) -> Arc<Self> {
+        let answers = answers.iter().map(|(id, value)| ((*id).to_owned(), Ok(Some(value.clone()))));
+        Arc::new(Self { answers: Mutex::new(answers.collect()), ..Self::default() })
+    }
+
+    fn set(&self, id: &str, answer: Answer) {
+        self.answers.lock().unwrap().insert(id.to_owned(), answer);
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
+    }
+}
+
+impl Lookup for Source {
+    fn fetch<'a>(&'a self, _kind: Kind, id: &'a str) -> BoxFuture<'a, Result<Found, EnrichError>> {
+        Box::pin(async move {
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            sleep(self.slow.unwrap_or(Duration::from_secs(1))).await;
+            match self.answers.lock().unwrap().get(id).cloned() {
+                Some(Ok(Some(value))) => Ok(Found::There(Arc::new(value))),
+                Some(Ok(None)) | None => Ok(Found::Gone),
+                Some(Err(class)) => {
+                    Err(EnrichError { class, reason: "http://nova: no".to_owned(), retry_after: None })
+                }
+            }
+        })
+    }
+
+    fn target(&self) -> String {
+        "http://nova".to_owned()
+    }
+
+    fn place(&self) -> String {
+        self.place.to_owned()
+    }
+}
+
+fn limits() -> Limits {
+    Limits { cache_ttl: Duration::from_secs(60), negative_ttl: Duration::from_secs(10), ..Limits::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_who_ask_at_once_are_one_request_and_later_ones_none() {
+    let source = Source::of(&[("a", json!({"name": "x"}))]);
+    let enricher = Enricher::new(source.clone(), limits());
+    let answers = join_all((0..100).map(|_| enricher.fetch(Kind::Server, "a"))).await;
+    assert!(answers.iter().all(|answer| matches!(answer, Ok(Found::There(_)))));
+    assert_eq!(source.asked(), 1);
+    // Another kind is another object.
+    enricher.fetch(Kind::Port, "a").await.unwrap();
+    for (seconds, expected) in [(50, 2), (20, 3), (20, 3)] {
+        advance(Duration::from_secs(seconds)).await;
+        enricher.fetch(Kind::Server, "a").await.unwrap();
+        assert_eq!(source.asked(), expected, "{seconds}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn that_one_is_gone_is_forgotten_sooner_and_a_failure_at_once() {
+    let source = Source::of(&[]);
+    let enricher = Enricher::new(source.clone(), limits());
+    for (seconds, expected) in [(0, 1), (8, 1), (8, 2)] {
+        advance(Duration::from_secs(seconds)).await;
+        assert_eq!(enricher.fetch(Kind::Server, "a").await, Ok(Found::Gone));
+        assert_eq!(source.asked(), expected, "{seconds}");
+    }
+    source.set("b", Err(ErrorClass::Busy(Some(500))));
+    assert!(enricher.fetch(Kind::Server, "b").await.is_err());
+    source.set("b", Ok(Some(json!({}))));
+    assert!(matches!(enricher.fetch(Kind::Server, "b").await, Ok(Found::There(_))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_is_remembered_than_there_is_place_for() {
+    let source = Source::of(&[]);
+    let enricher = Enricher::new(source.clone(), Limits { cache_size: 2, ..limits() });
+    let ask = async |id: &str| enricher.fetch(Kind::Server, id).await.unwrap();
+    for id in ["a", "b", "c"] {
+        ask(id).await;
+    }
+    ask("b").await;
+    ask("c").await;
+    assert_eq!(source.asked(), 3);
+    ask("a").await;
+    assert_eq!(source.asked(), 4);
+    let none = Enricher::new(source.clone(), Limits { cache_size: 0, ..limits() });
+    none.fetch(Kind::Server, "a").await.unwrap();
+    none.fetch(Kind::Server, "a").await.unwrap();
+    assert_eq!(source.asked(), 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_has_its_time_and_requests_have_their_rate() {
+    let source = Arc::new(Source { slow: Some(Duration::from_secs(60)), ..Source::default() });
+    let enricher = Enricher::new(source.clone(), limits());
+    let error = enricher.fetch(Kind::Server, "a").await.unwrap_err();
+    assert_eq!((error.class, error.reason.as_str()), (ErrorClass::Timeout, "http://nova: no answer in 10 s"));
+    // Until it is asked again the same is said of everything, without another request.
+    let began = Instant::now();
+    let error = enricher.fetch(Kind::Port, "b").await.unwrap_err();
+    assert_eq!((error.retry_after, began.elapsed()), (Some(Duration::from_secs(1)), Duration::ZERO));
+    assert_eq!(source.asked(), 1);
+    // Who gave up does not leave its request behind.
+    sleep(Duration::from_secs(1)).await;
+    let (error, other) = tokio::join!(enricher.fetch(Kind::Server, "a"), enricher.fetch(Kind::Port, "b"));
+    assert_eq!(error.unwrap_err().retry_after, None, "one asks");
+    assert!(other.unwrap_err().retry_after.is_some(), "the others go on waiting");
+    assert_eq!(source.asked(), 2);
+
+    let source = Source::of(&[]);
+    let rate = Some(Rate { keys: 2, within: Duration::from_secs(4) });
+    let enricher = Enricher::new(source.clone(), Limits { rate, ..limits() });
+    let began = Instant::now();
+    let ids: Vec<String> = (0..6).map(|n| n.to_string()).collect();
+    let answers = join_all(ids.iter().map(|id| enricher.fetch(Kind::Server, id))).await;
+    assert!(answers.iter().all(Result::is_ok));
+    assert_eq!(began.elapsed().as_secs(), 9);
+}
+
+fn event(event_type: &str, payload: Value) -> Event {
+    let notification =
+        Notification { event_type: Some(event_type.to_owned()), payload, ..Notification::default() };
+    Event {
+        received: Arc::new(Received::sample("", false)),
+        notification: Arc::new(notification),
+        rule: "r".into(),
+        action: "a".into(),
+        resource: None,
+        enriched: None,
+        progress: Default::default(),
+    }
+}
+
+fn step(name: &str, kind: Kind, id: Option<&str>, source: &Arc<Source>) -> Step {
+    Step {
+        name: name.into(),
+        kind,
+        id: id.map(|id| Template::compile(id, &["server", "port", "flavor"]).unwrap()),
+        enricher: Enricher::new(source.clone(), limits()),
+        default: json!({"name": "unknown"}),
+        on_error: OnError::Retry,
+    }
+}
+
+fn journal() -> Arc<dyn Journal> {
+    Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(4), Arc::new(Counters::default())))
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_enrichment_may_look_at_those_before_it() {
+    let source = Source::of(&[
+        ("p", json!({"id": "p", "device_id": "s"})),
+        ("s", json!({"id": "s", "name": "web 1", "flavor": {"id": "f"}, "image": ""})),
+        ("f", json!({"id": "f", "ram": 512})),
+    ]);
+    let steps = vec![
+        step("port", Kind::Port, None, &source),
+        step("server", Kind::Server, None, &source),
+        step("flavor", Kind::Flavor, Some("{{ server.flavor.id }}"), &source),
+        step("image", Kind::Image, None, &source),
+    ];
+    let enrichments = Enrichments::new(steps, journal());
+    let event = event("floatingip.update.end", json!({"floatingip": {"id": "x", "port_id": "p"}}));
+    let found = enrichments.prepare(&event).await.unwrap().unwrap();
+    assert_eq!(
+        (&found.enriched["server"]["name"], &found.enriched["flavor"]["ram"]),
+        (&json!("web 1"), &json!(512))
+    );
+    // A server that boots from a volume names no image.
+    assert_eq!(found.enriched["image"], json!({"name": "unknown"}));
+    let template = Template::compile("{{ server.name }} {{ flavor.ram }}", &["server", "flavor"]).unwrap();
+    let event = Event { enriched: Some(found.enriched.clone()), ..event };
+    assert_eq!(template.render(&event.names()).unwrap(), "web 1 512");
+    // What is known already is not asked again, whatever it would be now.
+    source.set("s", Ok(Some(json!({"name": "other"}))));
+    assert!(enrichments.prepare(&event).await.unwrap().is_none());
+    assert_eq!(source.asked(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_gone_is_the_event_s_then_the_journal_s_then_the_default() {
+    let source = Source::of(&[("s", json!({"id": "s", "name": "web 1", "metadata": {"Owner": "ops"}}))]);
+    let journal = journal();
+    let enrichments = Enrichments::new(vec![step("server", Kind::Server, None, &source)], journal.clone());
+    let resolve = async |event: &Event| {
+        let found = enrichments.prepare(event).await.unwrap().unwrap();
+        journal.enriched(osnl_journal::DeliveryId(1), &found.enriched, found.learnt).await;
+        found.enriched["server"].clone()
+    };
+    let port = |device: &str| event("port.delete.end", json!({"port": {"id": "p", "device_id": device}}));
+    assert_eq!(resolve(&port("s")).await["name"], "web 1");
+    source.set("s", Ok(None));
+    advance(Duration::from_secs(100)).await;
+    // An event about its port says nothing of it.
+    assert_eq!(resolve(&port("s")).await["metadata"]["Owner"], "ops");
+    // Its own event has the last word, and what it leaves out is as it was.
+    let payload = json!({"instance_id": "s", "display_name": "web 2", "state": "deleted", "tenant_id": "t"});
+    let gone = resolve(&event("compute.instance.delete.end", payload)).await;
+    assert_eq!((&gone["name"], &gone["status"]), (&json!("web 2"), &json!("DELETED")));
+    assert_eq!(gone["metadata"]["Owner"], "ops");
+    assert_eq!(resolve(&port("other")).await, json!({"name": "unknown"}));
+    assert_eq!(resolve(&port("")).await, json!({"name": "unknown"}));
+}
+
+/// The cache may have the state before the event.
+#[tokio::test(start_paused = true)]
+async fn the_object_of_an_event_is_never_older_than_the_event() {
+    let source = Source::of(&[("p", json!({"id": "p", "name": "vm-1", "device_id": "s"}))]);
+    let enrichments = Enrichments::new(vec![step("port", Kind::Port, None, &source)], journal());
+    let name_at = async |event_type: &str, payload: Value, received: SystemTime| {
+        let mut event = event(event_type, payload);
+        let mut of = Received::sample("", false);
+        of.origin.received = received;
+        event.received = Arc::new(of);
+        enrichments.prepare(&event).await.unwrap().unwrap().enriched["port"]["name"].clone()
+    };
+    let port = || json!({"port": {"id": "p"}});
+    let past = SystemTime::now() - Duration::from_secs(60);
+    assert_eq!(name_at("port.create.end", port(), past).await, "vm-1");
+    source.set("p", Ok(Some(json!({"id": "p", "name": "vm-1b"}))));
+    // An event from before the question, and one that only names the port.
+    assert_eq!(name_at("port.update.end", port(), past).await, "vm-1");
+    let floating = json!({"floatingip": {"id": "f", "port_id": "p"}});
+    assert_eq!(name_at("floatingip.update.end", floating, SystemTime::now()).await, "vm-1");
+    assert_eq!(source.asked(), 1);
+    assert_eq!(name_at("port.update.end", port(), SystemTime::now()).await, "vm-1b");
+    assert_eq!(source.asked(), 2);
+}
+
+/// Two clouds may have an object of one id, such as a flavor or a domain.
+#[tokio::test(start_paused = true)]
+async fn what_was_seen_of_one_cloud_is_not_used_for_another() {
+    let right = Source::of(&[("s", json!({"id": "s", "name": "web 1"}))]);
+    let wrong = Arc::new(Source { place: "http://other", ..Source::default() });
+    let journal = journal();
+    let event = event("port.delete.end", json!({"port": {"id": "p", "device_id": "s"}}));
+    for (source, expected) in [(&right, "web 1"), (&wrong, "unknown"), (&right, "web 1")] {
+        let enrichments = Enrichments::new(vec![step("server", Kind::Server, None, source)], journal.clone());
+        let found = enrichments.prepare(&event).await.unwrap().unwrap();
+        journal.enriched(crate::journal::DeliveryId(1), &found.enriched, found.learnt).await;
+        assert_eq!(found.enriched["server"]["name"], expected);
+        right.set("s", Ok(None));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_cannot_be_asked_is_named_unless_nobody_waits_for_it() {
+    let source = Source::of(&[]);
+    source.set("s", Err(ErrorClass::Busy(Some(503))));
+    let mut waiting = step("server", Kind::Server, None, &source);
+    let event = event("port.create.end", json!({"port": {"id": "p", "device_id": "s"}}));
+    let error = Enrichments::new(vec![waiting.clone()], journal()).prepare(&event).await.unwrap_err();
+    assert_eq!(error.to_string(), "a dependency is down: [enrich:server] http://nova: no");
+    assert_eq!(error.class, ErrorClass::Dependency);
+    assert_eq!(error.dependency.as_deref(), Some("[enrich:server] http://nova"));
+    waiting.on_error = OnError::Default;
+    let found = Enrichments::new(vec![waiting], journal()).prepare(&event).await.unwrap().unwrap();
+    assert_eq!(found.enriched["server"]["name"], "unknown");
+}
+
+#[test]
+fn the_subject_is_read_out_of_what_the_services_send() {
+    let check = |kind: Kind, event_type: &str, payload: Value, expected: Option<&str>| {
+        let event = event(event_type, payload);
+        assert_eq!(
+            subject::subject(kind, &event.notification).as_deref(),
+            expected,
+            "{kind} of {event_type}"
+        );
+    };
+    let port = json!({"port": {"id": "p", "device_id": "s", "project_id": "t"}});
+    check(Kind::Port, "port.create.end", port.clone(), Some("p"));
+    check(Kind::Server, "port.create.end", port.clone(), Some("s"));
+    check(Kind::Project, "port.create.end", port.clone(), Some("t"));
+    check(Kind::Flavor, "port.create.end", port, None);
+    let floating = json!({"floatingip": {"id": "f", "port_id": null, "port_details": {"device_id": "s"}}});
+    check(Kind::Server, "floatingip.update.end", floating.clone(), Some("s"));
+    check(Kind::FloatingIp, "floatingip.update.end", floating.clone(), Some("f"));
+    check(Kind::Port, "floatingip.update.end", floating, None);
+    let subnet = json!({"subnet": {"id": "n", "network_id": "w"}});
+    check(Kind::Network, "subnet.create.end", subnet.clone(), Some("w"));
+    check(Kind::Subnet, "subnet.create.end", subnet, Some("n"));
+    check(Kind::Network, "network.delete.start", json!({"network_id": "w"}), Some("w"));
+    let plugged =
+        json!({"router_interface": {"id": "r", "network_id": "w", "subnet_id": "n", "port_id": "p"}});
+    check(Kind::Router, "router.interface.create", plugged.clone(), Some("r"));
+    check(Kind::Subnet, "router.interface.create", plugged, Some("n"));
+    check(
+        Kind::Volume,
+        "compute.instance.volume.attach",
+        json!({"instance_id": "s", "volume_id": "v"}),
+        Some("v"),
+    );
+    check(Kind::Domain, "identity.domain.created", json!({"resource_info": "d"}), Some("d"));
+    let instance = json!({
+        "instance_id": "s", "tenant_id": "t", "user_id": "u", "instance_flavor_id": "1",
+        "image_meta": {"base_image_ref": "i"}
+    });
+    check(Kind::Server, "compute.instance.create.end", instance.clone(), Some("s"));
+    check(Kind::Flavor, "compute.instance.create.end", instance.clone(), Some("1"));
+    check(Kind::Image, "compute.instance.create.end", instance.clone(), Some("i"));
+    check(Kind::User, "compute.instance.create.end", instance, Some("u"));
+}
+
+#[test]
+fn only_what_is_forbidden_uses_attempts() {
+    use osnl_http::{Failure, FailureClass};
+    let at = || "http://nova".to_owned();
+    let status = |status| ApiError::Status { at: at(), status, said: String::new(), retry_after: None };
+    let asked =
+        openstack::Asked { kind: Kind::Server, id: "s".to_owned(), service: "http://nova".to_owned() };
+    let unreachable = |class| ApiError::Unreachable { at: at(), failure: Failure::new(class, "x") };
+    for (error, expected) in [
+        (ApiError::Forbidden { asked, said: String::new() }, ErrorClass::Refused(Some(403))),
+        (ApiError::Login { at: at(), who: at(), status: 401, said: at() }, ErrorClass::Busy(Some(401))),
+        (status(500), ErrorClass::Busy(Some(500))),
+        (
+            ApiError::NotTheApi { at: at(), service: "compute", said: String::new() },
+            ErrorClass::Busy(Some(404)),
+        ),
+        (status(400), ErrorClass::Busy(Some(400))),
+        (unreachable(FailureClass::Connect), ErrorClass::Connect),
+        (unreachable(FailureClass::Tls), ErrorClass::Tls),
+        (unreachable(FailureClass::Reset), ErrorClass::Reset),
+        (ApiError::TimedOut { at: at(), after: Duration::from_secs(1) }, ErrorClass::Timeout),
+    ] {
+        assert_eq!(EnrichError::from(error).class, expected);
+    }
+}

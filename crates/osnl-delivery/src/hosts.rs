@@ -1,0 +1,286 @@
+//! The hosts that events name, for actions whose URL is the event's: a breaker and a pace for each. Pure; the time is
+//! passed in.
+//!
+//! Such a host belongs to the tenant that named it. Its answers and failures hold the deliveries to it and no others.
+//! At most [`MOST_HOSTS`] are remembered: the host that was called longest ago is forgotten first, and its breaker with
+//! it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use osnl_core::attempt::ActionError;
+use tokio::time::Instant;
+
+use super::breaker::{Breaker, Change, Failed};
+use super::gather::Pace;
+use super::limits::HostLimits;
+use super::policy::RetryPolicy;
+
+/// Hosts that are remembered. More than calls that can be under way at once, so that none of those is forgotten.
+pub(super) const MOST_HOSTS: usize = 1024;
+/// Held hosts that a status names.
+const MOST_SHOWN: usize = 20;
+/// Characters of a name in a status: no host name is longer.
+const LONGEST_NAME: usize = 261;
+
+/// A host that is held, for a status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldHost {
+    /// `host:port`, with what a terminal could take for a command escaped.
+    pub host: String,
+    /// Since when it is held.
+    pub since: SystemTime,
+    /// The latest failure.
+    pub reason: String,
+    /// When the next probe is due; `None` while one is under way.
+    pub next_probe: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Host {
+    breaker: Breaker,
+    pace: Pace,
+    calls: usize,
+    /// The number of the call that used it last.
+    used: u64,
+    held: Option<(SystemTime, String)>,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct Hosts {
+    limits: HostLimits,
+    concurrency: usize,
+    most: usize,
+    hosts: HashMap<Arc<str>, Host>,
+    uses: u64,
+    /// Whether the state that a status shows has changed.
+    changed: bool,
+}
+
+impl Hosts {
+    pub(super) fn new(limits: HostLimits, concurrency: usize) -> Self {
+        Self { limits, concurrency, most: MOST_HOSTS, hosts: HashMap::new(), uses: 0, changed: false }
+    }
+
+    /// Other settings, or another way to the hosts: each that is held is probed at once.
+    pub(super) fn change(&mut self, limits: HostLimits, concurrency: usize, now: Instant) {
+        (self.limits, self.concurrency) = (limits, concurrency);
+        let most = self.calls_at_once();
+        for host in self.hosts.values_mut() {
+            host.breaker.change(most, now);
+            host.pace.change(limits.rate);
+        }
+        self.changed = true;
+    }
+
+    fn calls_at_once(&self) -> usize {
+        self.limits.concurrency.map_or(self.concurrency, |most| most.min(self.concurrency))
+    }
+
+    /// When a call may begin; `None` is when one that is under way has ended.
+    pub(super) fn next_at(&mut self, name: &str, fresh: bool, now: Instant) -> Option<Instant> {
+        let Some(host) = self.hosts.get_mut(name) else { return Some(now) };
+        let paced = host.pace.next_at(now).unwrap_or(now);
+        host.breaker.next_at(now, host.calls, fresh).map(|at| at.max(paced))
+    }
+
+    pub(super) fn may_begin(&mut self, name: &str, fresh: bool, now: Instant) -> bool {
+        self.next_at(name, fresh, now).is_some_and(|at| at <= now)
+    }
+
+    /// A call begins.
+    pub(super) fn begin(&mut self, name: &Arc<str>, now: Instant) {
+        let host = self.remembered(name);
+        host.breaker.begin();
+        host.pace.begin(now);
+        host.calls += 1;
+        if self.hosts.len() > self.most {
+            let idle = self.hosts.iter().filter(|(_, host)| host.calls == 0);
+            if let Some(oldest) = idle.min_by_key(|(_, host)| host.used).map(|(name, _)| name.clone()) {
+                self.hosts.remove(&oldest);
+                self.changed = true;
+            }
+        }
+    }
+
+    fn remembered(&mut self, name: &Arc<str>) -> &mut Host {
+        self.uses += 1;
+        let (used, calls_at_once, rate) = (self.uses, self.calls_at_once(), self.limits.rate);
+        let host = self.hosts.entry(name.clone()).or_insert_with(|| Host {
+            breaker: Breaker::new(calls_at_once),
+            pace: Pace::new(rate),
+            calls: 0,
+            used,
+            held: None,
+        });
+        host.used = used;
+        host
+    }
+
+    /// A call has ended.
+    pub(super) fn ended(&mut self, name: &str) {
+        if let Some(host) = self.hosts.get_mut(name) {
+            host.calls = host.calls.saturating_sub(1);
+        }
+    }
+
+    pub(super) fn success(&mut self, name: &str, now: Instant) -> Change {
+        let Some(host) = self.hosts.get_mut(name) else { return Change::None };
+        let change = host.breaker.success(now);
+        self.tell(name, change, None)
+    }
+
+    pub(super) fn neutral(&mut self, name: &str, now: Instant) {
+        if let Some(host) = self.hosts.get_mut(name) {
+            host.breaker.neutral(now);
+        }
+    }
+
+    pub(super) fn failure(
+        &mut self,
+        name: &Arc<str>,
+        failed: Failed<'_>,
+        error: &ActionError,
+        policy: &RetryPolicy,
+        now: Instant,
+    ) -> Change {
+        let change = self.remembered(name).breaker.failure(failed, error, policy, now);
+        self.tell(name, change, Some(error))
+    }
+
+    fn tell(&mut self, name: &str, change: Change, error: Option<&ActionError>) -> Change {
+        let Some(host) = self.hosts.get_mut(name) else { return change };
+        if host.breaker.is_closed() {
+            self.changed |= host.held.take().is_some();
+        } else if let Some(error) = error {
+            let since = host.held.take().map_or_else(SystemTime::now, |(since, _)| since);
+            host.held = Some((since, error.to_string()));
+            self.changed = true;
+        }
+        change
+    }
+
+    /// The state of a host's breaker.
+    pub(super) fn breaker(&self, name: &str) -> Option<&Breaker> {
+        self.hosts.get(name).map(|host| &host.breaker)
+    }
+
+    /// Whether what [`Hosts::held`] answers may have changed since this was asked.
+    pub(super) fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// The hosts that are held longest, and how many others are.
+    pub(super) fn held(&self) -> (Vec<HeldHost>, usize) {
+        let mut held: Vec<_> = self
+            .hosts
+            .iter()
+            .filter_map(|(name, host)| host.held.as_ref().map(|(since, reason)| (name, host, *since, reason)))
+            .collect();
+        held.sort_unstable_by(|a, b| (a.2, a.0).cmp(&(b.2, b.0)));
+        let others = held.len().saturating_sub(MOST_SHOWN);
+        held.truncate(MOST_SHOWN);
+        let shown = |(name, host, since, reason): (&Arc<str>, &Host, SystemTime, &String)| HeldHost {
+            host: name.chars().take(LONGEST_NAME).flat_map(shown_char).collect(),
+            since,
+            reason: reason.clone(),
+            next_probe: host.breaker.opens_at(false),
+        };
+        (held.into_iter().map(shown).collect(), others)
+    }
+}
+
+/// Names come out of events: only what is plainly part of one is shown as it is.
+fn shown_char(c: char) -> impl Iterator<Item = char> {
+    let plain = c.is_ascii_graphic() && c != '\\';
+    let escaped = (!plain).then(|| c.escape_unicode()).into_iter().flatten();
+    plain.then_some(c).into_iter().chain(escaped)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+    use std::time::Duration;
+
+    use osnl_config::Rate;
+    use osnl_core::attempt::ErrorClass;
+
+    use super::*;
+
+    const POLICY: RetryPolicy = RetryPolicy {
+        max_attempts: NonZeroU32::MAX,
+        initial: Duration::from_secs(1),
+        max: Duration::from_secs(60),
+        jitter: 0.0,
+    };
+
+    fn fails(hosts: &mut Hosts, name: &str, now: Instant) -> Change {
+        let name: Arc<str> = name.into();
+        hosts.begin(&name, now);
+        hosts.ended(&name);
+        let failed = Failed { key: "k", before: false };
+        hosts.failure(&name, failed, &ActionError::new(ErrorClass::Connect, "refused"), &POLICY, now)
+    }
+
+    #[test]
+    fn a_host_that_fails_holds_itself_and_is_shown_with_its_next_probe() {
+        let now = Instant::now();
+        let mut hosts = Hosts::new(HostLimits::default(), 4);
+        assert_eq!(fails(&mut hosts, "bad\u{1b}[31m\\:80", now), Change::Opened);
+        assert!(!hosts.may_begin("bad\u{1b}[31m\\:80", true, now));
+        assert!(hosts.may_begin("good:80", true, now));
+        let (held, others) = hosts.held();
+        let shown: Vec<_> = held.iter().map(|held| (held.host.as_str(), held.reason.as_str())).collect();
+        assert_eq!((shown, others), (vec![("bad\\u{1b}[31m\\u{5c}:80", "cannot connect: refused")], 0));
+        assert_eq!(held[0].next_probe, Some(now + Duration::from_secs(1)));
+        // Another network, or another proxy: probed at once.
+        hosts.change(HostLimits::default(), 4, now);
+        assert!(hosts.may_begin("bad\u{1b}[31m\\:80", false, now));
+    }
+
+    #[test]
+    fn the_host_that_was_called_longest_ago_is_forgotten_first() {
+        let now = Instant::now();
+        let mut hosts = Hosts { most: 3, ..Hosts::new(HostLimits::default(), 4) };
+        // Under way, so it is not forgotten.
+        hosts.begin(&"busy:80".into(), now);
+        for name in ["a:80", "b:80", "c:80", "d:80"] {
+            fails(&mut hosts, name, now);
+        }
+        let mut left: Vec<_> = hosts.hosts.keys().map(|name| name.to_string()).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["busy:80", "c:80", "d:80"]);
+    }
+
+    #[test]
+    fn no_host_has_more_calls_than_its_limits() {
+        let now = Instant::now();
+        let rate = Some(Rate { keys: 3, within: Duration::from_secs(10) });
+        let mut hosts = Hosts::new(HostLimits { concurrency: Some(2), rate }, 8);
+        let name: Arc<str> = "h:80".into();
+        for _ in 0..2 {
+            assert!(hosts.may_begin(&name, true, now));
+            hosts.begin(&name, now);
+        }
+        assert_eq!(hosts.next_at(&name, true, now), None, "two are under way");
+        hosts.ended(&name);
+        assert!(hosts.may_begin(&name, true, now));
+        hosts.begin(&name, now);
+        hosts.ended(&name);
+        assert_eq!(hosts.next_at(&name, true, now), Some(now + Duration::from_secs(10)));
+        assert!(hosts.may_begin("other:80", true, now));
+    }
+
+    #[test]
+    fn a_status_names_a_bounded_number_of_held_hosts() {
+        let mut hosts = Hosts::new(HostLimits::default(), 4);
+        let now = Instant::now();
+        for n in 0..MOST_SHOWN + 7 {
+            fails(&mut hosts, &format!("h{n}:80"), now);
+        }
+        let (held, others) = hosts.held();
+        assert_eq!((held.len(), others), (MOST_SHOWN, 7));
+    }
+}

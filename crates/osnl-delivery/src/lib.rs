@@ -1,0 +1,411 @@
+//! The delivery loop: one per action, and the only place that owns attempts, pauses and deadlines.
+//!
+//! It claims deliveries from the journal (heads of their resource key only, so order is the
+//! journal's), attempts up to `concurrency` of them at once, and gives each outcome back. A key that
+//! fails waits by itself, in the journal; a target that is down is *held*: the breaker stops all attempts, probes, and
+//! then lets them go at a growing pace, those first that have never failed. What failed how, and what follows, is decided in
+//! [`policy`](RetryPolicy), [`breaker`](BreakerState) and `schedule`, which are pure; so is `course`: what woke the loop,
+//! and in which order what follows. This file makes the calls and waits.
+
+mod breaker;
+mod course;
+pub mod enrich;
+mod fallback;
+mod gather;
+mod hosts;
+mod limits;
+mod observer;
+mod outages;
+mod outcomes;
+mod policy;
+mod prepare;
+mod published;
+mod replaced;
+mod schedule;
+mod setup;
+mod suspects;
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use osnl_config::Rate;
+use osnl_core::attempt::{Action, ActionError, ErrorClass};
+use osnl_core::event::Event;
+pub use osnl_core::fallback::Fallback;
+use osnl_core::metrics::Counters;
+use osnl_core::shutdown::Shutdown;
+use osnl_journal::in_hand::InHand;
+use osnl_journal::{DeliveryId, Journal, JournalState, Learnt, Outcome, Paused};
+use osnl_transport::BoxFuture;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+
+pub use self::breaker::BreakerState;
+use self::course::{Course, Verdict, Wake};
+pub use self::fallback::GivenUp;
+pub use self::gather::Batch;
+pub(crate) use self::gather::Pace;
+pub use self::hosts::HeldHost;
+pub use self::limits::{HostLimits, Limits, OnDead};
+pub use self::observer::DeliveryObserver;
+pub use self::outages::Outage;
+pub use self::policy::{Decision, RetryPolicy};
+use self::prepare::Prepared;
+pub use self::prepare::{Answers, Preparation, Prepare};
+use self::published::Gauges;
+pub use self::published::{Held, Published, TargetState, TargetStatus};
+use self::replaced::Replaced;
+pub use self::schedule::WhenExhausted;
+use self::schedule::{Consequence, Schedule};
+pub use self::setup::{Remote, Setup};
+
+/// The delivery settings of one action.
+#[derive(Clone, Copy, Debug)]
+pub struct DeliverySettings {
+    /// Calls under way at once, each for other keys.
+    pub concurrency: usize,
+    /// The longest time that one call may take in all.
+    pub timeout: Duration,
+    /// The meaning of each failure.
+    pub policy: RetryPolicy,
+    /// The end of a delivery whose attempts are used up.
+    pub when_exhausted: WhenExhausted,
+    /// Further limits of a delivery, and the consequence for its key.
+    pub limits: Limits,
+    /// The number of events that one call takes.
+    pub batch: Batch,
+    /// The most calls within a time; `None` is as many as there are.
+    pub rate: Option<Rate>,
+    /// The share of the action that each host named by events may use.
+    pub hosts: HostLimits,
+}
+
+#[cfg(any(test, feature = "sample"))]
+impl DeliverySettings {
+    /// So many attempts with these pauses, four at a time, and no other limit.
+    pub fn sample(max_attempts: u32, initial: Duration, max: Duration) -> Self {
+        let max_attempts = std::num::NonZeroU32::new(max_attempts).unwrap_or(std::num::NonZeroU32::MIN);
+        Self {
+            concurrency: 4,
+            timeout: Duration::from_secs(30),
+            policy: RetryPolicy { max_attempts, initial, max, jitter: 0.0 },
+            when_exhausted: WhenExhausted::DeadLetter,
+            limits: Limits::default(),
+            batch: Batch::default(),
+            rate: None,
+            hosts: HostLimits::default(),
+        }
+    }
+}
+
+/// The loop of one action. See the [module](self).
+pub struct DeliveryLoop {
+    name: Arc<str>,
+    action: Arc<dyn Action>,
+    journal: Arc<dyn Journal>,
+    settings: DeliverySettings,
+    preparation: Preparation,
+    fallback: Option<Fallback>,
+    observer: Option<Arc<dyn DeliveryObserver>>,
+    counters: Arc<Counters>,
+    course: Course,
+    state: watch::Sender<BreakerState>,
+    status: watch::Sender<TargetStatus>,
+    gauges: Arc<Gauges>,
+    remote: Remote,
+    setups: watch::Receiver<Setup>,
+    /// The record of the deliveries about to be attempted.
+    in_hand: Arc<InHand>,
+    /// Since when the target is held, and when the log said so last.
+    held: Option<(Instant, Instant)>,
+}
+
+/// The verdict on each delivery of one call.
+type Attempt = Vec<Verdict>;
+type Attempts = FuturesUnordered<BoxFuture<'static, Attempt>>;
+
+impl DeliveryLoop {
+    /// A loop for the deliveries that name this action.
+    #[must_use]
+    pub fn new(
+        name: impl Into<Arc<str>>,
+        action: Arc<dyn Action>,
+        journal: Arc<dyn Journal>,
+        settings: DeliverySettings,
+        counters: Arc<Counters>,
+    ) -> Self {
+        let max_attempts = settings.policy.max_attempts.get().into();
+        let gauges = Gauges { target: action.target().into(), max_attempts, ..Gauges::default() };
+        let setup =
+            Setup { action: action.clone(), settings, preparation: Preparation::default(), fallback: None };
+        let remote = Remote::new(setup);
+        let schedule = Schedule::new(settings.policy, settings.when_exhausted, settings.concurrency)
+            .with_limits(settings.limits)
+            .with_batch(settings.batch, settings.rate)
+            .with_hosts(settings.hosts);
+        Self {
+            name: name.into(),
+            action,
+            journal,
+            settings,
+            preparation: Preparation::default(),
+            fallback: None,
+            observer: None,
+            counters,
+            course: Course::new(schedule, Instant::now()),
+            state: watch::Sender::new(BreakerState::Closed),
+            status: watch::Sender::new(TargetStatus::begin()),
+            gauges: Arc::new(gauges),
+            setups: remote.setups(),
+            remote,
+            in_hand: Arc::default(),
+            held: None,
+        }
+    }
+
+    /// Records there what is about to be attempted.
+    #[must_use]
+    pub fn with_in_hand(mut self, in_hand: Arc<InHand>) -> Self {
+        self.in_hand = in_hand;
+        self
+    }
+
+    /// Sets the steps before the first attempt of each delivery: the questions to ask and the conditions that must
+    /// hold.
+    #[must_use]
+    pub fn with_preparation(mut self, preparation: Preparation) -> Self {
+        self.preparation = preparation;
+        self
+    }
+
+    /// Hands what it gives up to another action.
+    #[must_use]
+    pub fn with_fallback(mut self, fallback: Option<Fallback>) -> Self {
+        self.fallback = fallback;
+        self
+    }
+
+    /// Adds an observer of the outcomes of its deliveries.
+    #[must_use]
+    pub fn with_observer(mut self, observer: Arc<dyn DeliveryObserver>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
+    /// The target's breaker, as it changes.
+    #[must_use]
+    pub fn state(&self) -> watch::Receiver<BreakerState> {
+        self.state.subscribe()
+    }
+
+    /// Returns the state that the loop publishes while it runs.
+    #[must_use]
+    pub fn published(&self) -> Published {
+        Published { name: self.name.clone(), status: self.status.subscribe(), gauges: self.gauges.clone() }
+    }
+
+    /// Changes it while it runs.
+    #[must_use]
+    pub fn remote(&self) -> Remote {
+        self.remote.clone()
+    }
+
+    /// The action's name.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// Delivers until told to drain, or until it is [retired](Remote::retire); then the attempts under way are
+    /// finished, and no other begins.
+    pub async fn run(mut self, shutdown: Shutdown) {
+        tokio::select! {
+            biased;
+            () = shutdown.drain.cancelled() => {}
+            () = shutdown.abort.cancelled() => {}
+            () = replaced::open(self.action.clone(), self.name.clone(), self.settings.timeout) => {}
+        }
+        let mut replaced = Replaced::new(shutdown.abort.clone());
+        let mut attempts = Attempts::new();
+        let gone = self.remote.gone().clone();
+        let (mut journal, mut paused) = (self.journal.state(), self.journal.paused());
+        let allowed = |journal: &mut watch::Receiver<JournalState>,
+                       paused: &mut watch::Receiver<Paused>,
+                       name: &str| {
+            let writable = journal.borrow_and_update().takes_outcomes();
+            Wake::Allowed { writable, paused: paused.borrow_and_update().contains_key(name) }
+        };
+        let mut wake = allowed(&mut journal, &mut paused, &self.name);
+        loop {
+            self.step(wake, &mut attempts);
+            replaced.end_unused();
+            if self.course.has_ended() {
+                break;
+            }
+            let draining = self.course.is_draining();
+            let wanted = self.course.schedule.claim_limits(Instant::now());
+            let wake_at = self.course.wake_at(self.journal.next_due(&self.name), Instant::now());
+            wake = tokio::select! {
+                biased;
+                () = shutdown.abort.cancelled() => break,
+                () = shutdown.drain.cancelled(), if !draining => Wake::Draining,
+                () = gone.cancelled(), if !draining => Wake::Draining,
+                Ok(()) = self.setups.changed(), if !draining => {
+                    let before = self.change_setup();
+                    replaced.by(&self.action, before, &self.name, self.settings.timeout);
+                    Wake::Changed(self.settings)
+                }
+                () = replaced.work() => Wake::Due,
+                Some(verdicts) = attempts.next() => self.heard(verdicts),
+                claimed = self.journal.claim(&self.name, wanted), if !draining && wanted.is_any() => {
+                    let host = |event: &Event| self.action.host(event);
+                    if let Some(observer) = &self.observer {
+                        claimed.iter().for_each(|claimed| observer.claimed(claimed));
+                    }
+                    let claimed = self.without_suspects(claimed);
+                    Wake::Claimed(claimed.into_iter().map(|one| { let host = host(&one.event); (one, host) }).collect())
+                }
+                Ok(()) = journal.changed(), if !draining => allowed(&mut journal, &mut paused, &self.name),
+                Ok(()) = paused.changed(), if !draining => allowed(&mut journal, &mut paused, &self.name),
+                () = sleep_until(wake_at), if !draining => Wake::Due,
+            };
+        }
+        drop(attempts);
+        replaced.end().await;
+        self.action.close(&shutdown.abort).await;
+        if gone.is_cancelled() && !shutdown.drain.is_cancelled() {
+            self.leave();
+        }
+        let unfinished = self.course.schedule.claimed();
+        if unfinished > 0 {
+            tracing::info!(action.name = &*self.name, deliveries = unfinished, "unfinished at the end");
+        }
+    }
+
+    /// One step of the course, and what follows from it.
+    fn step(&mut self, wake: Wake, attempts: &mut Attempts) {
+        let now = Instant::now();
+        let mut consequences = Vec::new();
+        let withdrawn = self.journal.withdrawn(&self.name);
+        if !withdrawn.is_empty() {
+            self.course.step(Wake::Withdrawn(withdrawn), now, &mut consequences);
+        }
+        self.course.step(wake, now, &mut consequences);
+        if self.course.sweeps(now) {
+            let overdue = self.journal.overdue(&self.name);
+            self.course.step(Wake::Withdrawn(overdue), now, &mut consequences);
+            self.remind();
+        }
+        for consequence in consequences {
+            match consequence {
+                Consequence::Begin(call) => attempts.push(self.begin(call)),
+                Consequence::Return(id) => self.close(id, Outcome::Returned.into()),
+                Consequence::DueNow => self.journal.due_now(&self.name),
+                Consequence::End(ended) => self.ended(*ended),
+                Consequence::Retry(retried) => self.retried(*retried),
+                Consequence::Apart { id, error } => self.apart(id, &error),
+                Consequence::Opened { host, error, pause } => self.opened(host, &error, pause),
+                Consequence::Closed { host } => self.closed(host),
+                Consequence::Down { dependency, error } => self.down(&dependency, &error),
+                Consequence::Answers { dependency } => self.answers(&dependency),
+            }
+        }
+        self.publish();
+    }
+
+    /// Keeps what an attempt has done so far, before its claim may end.
+    fn heard(&self, mut verdicts: Vec<Verdict>) -> Wake {
+        for Verdict { id, event, result, .. } in &mut verdicts {
+            self.gauges.ends(*id);
+            self.in_hand.attempted(self.key(*id, event));
+            if result.is_err()
+                && let Some(kept) = event.progressed()
+            {
+                // Written in its turn; nothing has to wait for it.
+                drop(self.journal.enriched(*id, &kept, Learnt::default()));
+                event.enriched = Some(kept);
+            }
+        }
+        Wake::Attempted(verdicts)
+    }
+
+    fn begin(&self, call: Vec<(DeliveryId, Event)>) -> BoxFuture<'static, Attempt> {
+        let (ids, events): (Vec<_>, Vec<_>) = call.into_iter().unzip();
+        self.gauges.begins(&ids);
+        self.counters.attempts.add(u64::try_from(ids.len()).unwrap_or(u64::MAX));
+        let (action, journal) = (self.action.clone(), self.journal.clone());
+        let keys = ids.iter().zip(&events).map(|(id, event)| self.key(*id, event)).collect();
+        let attempt = attempt(action, journal, self.preparation.clone(), ids, events, self.settings.timeout);
+        self.in_hand.clone().around(keys, attempt)
+    }
+
+    /// The action is gone: nothing of it stays claimed.
+    fn leave(&mut self) {
+        for id in self.course.schedule.release_all() {
+            self.close(id, Outcome::Returned.into());
+        }
+        self.journal.retired(&self.name);
+    }
+
+    /// Answers the action that counted until now.
+    fn change_setup(&mut self) -> Arc<dyn Action> {
+        let Setup { action, settings, preparation, fallback } = self.setups.borrow_and_update().clone();
+        *self.gauges.target.lock().unwrap_or_else(PoisonError::into_inner) = action.target();
+        self.gauges.max_attempts.store(settings.policy.max_attempts.get(), Ordering::Relaxed);
+        (self.settings, self.preparation, self.fallback) = (settings, preparation, fallback);
+        std::mem::replace(&mut self.action, action)
+    }
+
+    fn publish(&mut self) {
+        let schedule = &mut self.course.schedule;
+        let breaker = schedule.breaker();
+        self.state.send_if_modified(|state| std::mem::replace(state, breaker) != breaker);
+        self.gauges.claimed.store(schedule.claimed(), Ordering::Relaxed);
+        self.gauges.under_way.store(schedule.under_way(), Ordering::Relaxed);
+        if let Some((hosts, others, outages)) = schedule.take_shown() {
+            let mut shown = self.gauges.held.lock().unwrap_or_else(PoisonError::into_inner);
+            *shown = Held { hosts, others, outages };
+        }
+        let state = TargetState::of(breaker, self.course.is_paused());
+        self.status.send_if_modified(|status| status.becomes(state));
+    }
+}
+
+fn attempt(
+    action: Arc<dyn Action>,
+    journal: Arc<dyn Journal>,
+    preparation: Preparation,
+    ids: Vec<DeliveryId>,
+    events: Vec<Event>,
+    limit: Duration,
+) -> BoxFuture<'static, Attempt> {
+    Box::pin(async move {
+        let Prepared { ids, events, decided, answered } = preparation.prepare(&*journal, ids, events).await;
+        let mut results = Vec::new();
+        if !events.is_empty() {
+            results = match timeout(limit, action.run(&events)).await {
+                Ok(results) => results,
+                Err(_) => {
+                    let late = ActionError::new(ErrorClass::Timeout, format!("after {limit:?}"));
+                    vec![Err(late); events.len()]
+                }
+            };
+        }
+        let mut results = results.into_iter();
+        let none = || Err(ActionError::new(ErrorClass::Reset, "the action gave no verdict"));
+        let each = ids.into_iter().zip(events);
+        let called = each.map(|(id, event)| (id, event, results.next().unwrap_or_else(none)));
+        let mut answered = Some(answered);
+        let verdict = |(id, event, result): (DeliveryId, Event, Result<_, _>)| {
+            let host = if result.is_err() { action.host(&event) } else { None };
+            Verdict { id, event, host, answered: answered.take().unwrap_or_default(), result }
+        };
+        decided.into_iter().chain(called).map(verdict).collect()
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,130 @@
+//! The policy for failed attempts: a value, passed in and validated when it is built.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use osnl_core::attempt::{ActionError, ErrorClass};
+
+/// When to try again, and when to give up. See [`RetryPolicy::decide`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RetryPolicy {
+    /// Attempts on *answers* that refuse (every status but 408, 425, 429 and 5xx), the first one included.
+    pub max_attempts: NonZeroU32,
+    /// The pause after the first failure; it doubles with each further one.
+    pub initial: Duration,
+    /// The longest pause.
+    pub max: Duration,
+    /// The share of a pause that may be taken off at random, 0 to 1.
+    pub jitter: f64,
+}
+
+/// See [`RetryPolicy::decide`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// The target is in no state to answer, or asked to wait. Costs no attempt, has no end.
+    Hold,
+    /// The target refused; try again after this pause.
+    RetryAfter(Duration),
+    /// No further attempt is due.
+    GiveUp,
+}
+
+impl RetryPolicy {
+    /// Decides the consequence of the failure of attempt number `attempt` (1 is the first).
+    ///
+    /// | failure | decision |
+    /// | --- | --- |
+    /// | connect, TLS, time-out, reset, 408, 425, 429, 5xx, what its action calls busy, "not now", a dependency | hold |
+    /// | any other status, a program that failed | retry until `max_attempts`, then give up |
+    /// | a final refusal, an unusable notification | give up |
+    #[must_use]
+    pub fn decide(&self, attempt: NonZeroU32, error: &ActionError) -> Decision {
+        match error.class {
+            ErrorClass::Connect | ErrorClass::Tls | ErrorClass::Timeout | ErrorClass::Reset => Decision::Hold,
+            ErrorClass::Status(408 | 425 | 429 | 500..) | ErrorClass::Busy(_) | ErrorClass::Dependency => {
+                Decision::Hold
+            }
+            ErrorClass::Rejected | ErrorClass::Content => Decision::GiveUp,
+            ErrorClass::Status(_) | ErrorClass::Refused(_) if attempt >= self.max_attempts => {
+                Decision::GiveUp
+            }
+            ErrorClass::Status(_) | ErrorClass::Refused(_) => {
+                Decision::RetryAfter(self.pause(attempt.get()).max(error.retry_after.unwrap_or_default()))
+            }
+        }
+    }
+
+    /// The pause after the `failures`th failure in a row: exponential, bounded, jittered.
+    #[must_use]
+    pub fn pause(&self, failures: u32) -> Duration {
+        let doubled = 2u32.saturating_pow(failures.saturating_sub(1).min(30));
+        let pause = self.initial.saturating_mul(doubled).min(self.max.max(self.initial));
+        pause.mul_f64(1.0 - self.jitter.clamp(0.0, 1.0) * fastrand::f64())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: RetryPolicy = RetryPolicy {
+        max_attempts: NonZeroU32::new(3).unwrap(),
+        initial: Duration::from_secs(1),
+        max: Duration::from_secs(60),
+        jitter: 0.0,
+    };
+
+    #[test]
+    fn failures_are_held_retried_or_given_up() {
+        use ErrorClass::{Busy, Connect, Content, Refused, Rejected, Reset, Status, Timeout, Tls};
+        let pause = |s| Decision::RetryAfter(Duration::from_secs(s));
+        for (class, attempt, expected) in [
+            (Connect, 99, Decision::Hold),
+            (Tls, 99, Decision::Hold),
+            (Timeout, 99, Decision::Hold),
+            (Reset, 99, Decision::Hold),
+            (Status(500), 99, Decision::Hold),
+            (Status(503), 99, Decision::Hold),
+            (Status(429), 99, Decision::Hold),
+            (Status(408), 99, Decision::Hold),
+            (Status(400), 1, pause(1)),
+            (Status(403), 2, pause(2)),
+            (Status(400), 3, Decision::GiveUp),
+            (Status(301), 3, Decision::GiveUp),
+            (Status(404), 1, pause(1)),
+            (Content, 1, Decision::GiveUp),
+            (Busy(None), 99, Decision::Hold),
+            (Refused(None), 2, pause(2)),
+            (Refused(None), 3, Decision::GiveUp),
+            (Rejected, 1, Decision::GiveUp),
+            (Busy(Some(409)), 99, Decision::Hold),
+            (Refused(Some(500)), 1, pause(1)),
+            (Refused(Some(500)), 3, Decision::GiveUp),
+        ] {
+            let error = ActionError::new(class, "x");
+            let attempt = NonZeroU32::new(attempt).unwrap();
+            assert_eq!(POLICY.decide(attempt, &error), expected, "{class:?} attempt {attempt}");
+        }
+    }
+
+    #[test]
+    fn an_answer_s_retry_after_lengthens_the_pause() {
+        let error = ActionError {
+            retry_after: Some(Duration::from_secs(7)),
+            ..ActionError::new(ErrorClass::Status(403), "x")
+        };
+        assert_eq!(POLICY.decide(NonZeroU32::MIN, &error), Decision::RetryAfter(Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_bound_and_jitter_only_shortens() {
+        let seconds: Vec<u64> = (1..=8).map(|n| POLICY.pause(n).as_secs()).collect();
+        assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60]);
+        assert_eq!(POLICY.pause(u32::MAX).as_secs(), 60);
+        let jittered = RetryPolicy { jitter: 0.5, ..POLICY };
+        for _ in 0..1000 {
+            let pause = jittered.pause(3);
+            assert!((Duration::from_secs(2)..=Duration::from_secs(4)).contains(&pause), "{pause:?}");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Work before the first attempt of a delivery: an action's preparations ask for what the event does not say, and its
+//! condition is decided.
+//!
+//! Answers are journalled before anything is called, so that every further attempt sends the same. A preparation has its
+//! own time, beside that of the attempt. Where a service cannot be asked, the delivery waits for this dependency; the target
+//! has nothing to do with it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use osnl_core::attempt::{ActionError, Done, ErrorClass};
+use osnl_core::event::{Enriched, Event};
+use osnl_core::rule::{WhenMismatch, holds};
+use osnl_journal::{DeliveryId, Journal, Learnt};
+use osnl_template::Expression;
+use osnl_transport::BoxFuture;
+
+/// Work before a delivery's first attempt.
+pub trait Prepare: fmt::Debug + Send + Sync {
+    /// Finds what the event does not say; `None` where nothing is missing.
+    ///
+    /// # Errors
+    /// A service cannot be asked now, and nothing is kept of what others said; or no attempt can ever be made.
+    fn prepare<'a>(&'a self, event: &'a Event) -> BoxFuture<'a, Result<Option<Answers>, ActionError>>;
+}
+
+/// The result of a preparation, which is kept with the delivery.
+#[derive(Clone, Debug, Default)]
+pub struct Answers {
+    /// The delivery's earlier enrichment, and the new answers.
+    pub enriched: Arc<Enriched>,
+    /// The answers that other deliveries may use.
+    pub learnt: Learnt,
+    /// The services that were asked and have answered.
+    pub answered: Vec<Arc<str>>,
+}
+
+/// The preparations of an action, in their order.
+#[derive(Clone, Debug, Default)]
+pub struct Preparation(Vec<Step>);
+
+#[derive(Clone, Debug)]
+enum Step {
+    Ask(Arc<dyn Prepare>),
+    When(Expression),
+}
+
+/// Deliveries that are left to be called, and those that are decided without a call.
+pub(super) struct Prepared {
+    pub(super) ids: Vec<DeliveryId>,
+    pub(super) events: Vec<Event>,
+    pub(super) decided: Vec<Decided>,
+    /// The services that were asked and have answered.
+    pub(super) answered: Vec<Arc<str>>,
+}
+
+/// A delivery that needs no call, or cannot have one now.
+pub(super) type Decided = (DeliveryId, Event, Result<Done, ActionError>);
+
+impl Preparation {
+    /// Asks this one next.
+    pub fn ask(&mut self, asked: Arc<dyn Prepare>) {
+        self.0.push(Step::Ask(asked));
+    }
+
+    /// Has the action called only if this holds, which may name what was asked for before.
+    pub fn require(&mut self, when: Expression) {
+        self.0.push(Step::When(when));
+    }
+
+    pub(super) async fn prepare(
+        &self,
+        journal: &dyn Journal,
+        ids: Vec<DeliveryId>,
+        events: Vec<Event>,
+    ) -> Prepared {
+        let mut prepared = Prepared { ids, events, decided: Vec::new(), answered: Vec::new() };
+        let mut kept = Vec::new();
+        for step in &self.0 {
+            match step {
+                Step::Ask(asked) => kept.extend(prepared.ask(&**asked, journal).await),
+                Step::When(when) => prepared.decide(when),
+            }
+        }
+        // Nothing is sent that a later attempt might send otherwise.
+        join_all(kept).await;
+        prepared
+    }
+}
+
+impl Prepared {
+    async fn ask(&mut self, asked: &dyn Prepare, journal: &dyn Journal) -> Vec<BoxFuture<'static, ()>> {
+        let answers = join_all(self.events.iter().map(|event| asked.prepare(event))).await;
+        let (ids, events) = (std::mem::take(&mut self.ids), std::mem::take(&mut self.events));
+        let mut kept = Vec::new();
+        for ((id, mut event), answers) in ids.into_iter().zip(events).zip(answers) {
+            match answers {
+                Err(error) => {
+                    self.decided.push((id, event, Err(error)));
+                    continue;
+                }
+                Ok(None) => {}
+                Ok(Some(Answers { enriched, learnt, answered })) => {
+                    self.answered.extend(answered);
+                    kept.push(journal.enriched(id, &enriched, learnt));
+                    event.enriched = Some(enriched);
+                }
+            }
+            self.ids.push(id);
+            self.events.push(event);
+        }
+        kept
+    }
+
+    fn decide(&mut self, when: &Expression) {
+        let (ids, events) = (std::mem::take(&mut self.ids), std::mem::take(&mut self.events));
+        for (id, event) in ids.into_iter().zip(events) {
+            match verdict(when, &event) {
+                Some(verdict) => self.decided.push((id, event, verdict)),
+                None => {
+                    self.ids.push(id);
+                    self.events.push(event);
+                }
+            }
+        }
+    }
+}
+
+/// The consequence of the condition; `None` is that the action is called.
+fn verdict(when: &Expression, event: &Event) -> Option<Result<Done, ActionError>> {
+    let mismatch = holds(when, &event.names()).err()?;
+    let why = mismatch.to_string();
+    Some(match mismatch {
+        WhenMismatch::False(_) | WhenMismatch::Lacks { .. } => Ok(Done::NothingToDo(why)),
+        WhenMismatch::Undecided(_) => Err(ActionError::new(ErrorClass::Content, why)),
+    })
+}

@@ -1,0 +1,245 @@
+//! Which deliveries make the next call, and when: one each, or as many as are gathered within a while.
+//!
+//! Deliveries that have never failed go before those that have, oldest first. While all calls may be made, every fourth call
+//! is one of the latter, and these never take the last quarter of the calls, so that neither kind waits for the other.
+//!
+//! While the target is held, probes take the oldest and the newest delivery in turn. The same goes for all calls where events
+//! may be at fault, and half of the calls are kept for the newest: a long row of deliveries that the target fails on keeps
+//! those behind it waiting neither by its failures nor by its calls.
+
+use tokio::time::Instant;
+
+use super::{Call, DeliveryId, Kind, Schedule};
+
+/// The number of calls of which one is for deliveries that have failed before, if some are due.
+const SHARE: usize = 4;
+
+impl Schedule {
+    /// The deliveries of the next call, if one may begin now; they count as under way. Each has another key, and all call
+    /// the same host.
+    pub(crate) fn next(&mut self, now: Instant) -> Option<Vec<DeliveryId>> {
+        if self.items.len() == self.under_way.len() || self.pace.next_at(now).is_some() {
+            return None;
+        }
+        let probe = !self.breaker.is_closed();
+        let (kind, ids) = if probe { self.probe(now)? } else { self.gather(now)? };
+        let host = self.items.get(ids.first()?)?.host.clone();
+        self.pace.begin(now);
+        self.last_call += 1;
+        self.turn = if kind == Kind::Again { 0 } else { self.turn + 1 };
+        self.latest = ids.iter().copied().fold(self.latest, DeliveryId::max);
+        let probe = match &host {
+            Some(host) => self.hosts.breaker(host).is_some_and(|breaker| !breaker.is_closed()),
+            None => probe,
+        };
+        match &host {
+            Some(host) => self.hosts.begin(host, now),
+            None => self.breaker.begin(),
+        }
+        let call =
+            Call { deliveries: ids.len(), left: ids.len(), kind, probe, settings: self.settings, host };
+        self.calls.insert(self.last_call, call);
+        let then = self.closed.at(now);
+        for id in &ids {
+            self.fresh.remove(id);
+            self.again.remove(id);
+            self.under_way.insert(*id, self.last_call);
+            if let Some(item) = self.items.get_mut(id) {
+                item.aging = Some(then);
+            }
+        }
+        Some(ids)
+    }
+
+    /// While the target is held: one delivery, or one digest.
+    fn probe(&mut self, now: Instant) -> Option<(Kind, Vec<DeliveryId>)> {
+        // What was begun with the settings before says nothing about these.
+        let under_way = self.calls.values().filter(|call| call.settings == self.settings).count();
+        let may = |fresh| self.breaker.next_at(now, under_way, fresh).is_some_and(|at| at <= now);
+        if !(may(false) || (may(true) && !self.fresh.is_empty())) {
+            return None;
+        }
+        if self.batch.whole {
+            return Some((Kind::Oldest, self.whole()));
+        }
+        // One that has just come says most. The others have their turn all the same.
+        let has_come = self.fresh.last().is_some_and(|id| *id > self.latest);
+        self.out_of_turn =
+            has_come && !self.newest && !self.out_of_turn && self.breaker.is_event_suspect(now);
+        let newest = self.newest || self.out_of_turn;
+        self.newest ^= !self.out_of_turn;
+        let (of, kind) = match (self.fresh.is_empty(), newest) {
+            (true, _) => (&self.again, Kind::Again),
+            (false, true) => (&self.fresh, Kind::Newest),
+            (false, false) => (&self.fresh, Kind::Oldest),
+        };
+        let id = if newest { of.last() } else { of.first() };
+        Some((kind, vec![*id?]))
+    }
+
+    fn gather(&mut self, now: Instant) -> Option<(Kind, Vec<DeliveryId>)> {
+        self.breaker.next_at(now, self.calls.len(), true)?;
+        if self.batch.whole {
+            return self.gather_whole(now).map(|ids| (Kind::Oldest, ids));
+        }
+        if !self.breaker.is_event_suspect(now) {
+            return self.gather_in_order(now);
+        }
+        let others = self.calls.values().filter(|call| call.kind != Kind::Newest).count();
+        let may_others = others < (self.breaker.allowed() / 2).max(1);
+        if (self.newest || !may_others)
+            && let Some(ids) = self.gather_fresh(Kind::Newest, now)
+        {
+            self.newest = false;
+            return Some((Kind::Newest, ids));
+        }
+        let call = if may_others { self.gather_in_order(now) } else { None };
+        self.newest |= call.is_some();
+        call
+    }
+
+    fn gather_in_order(&mut self, now: Instant) -> Option<(Kind, Vec<DeliveryId>)> {
+        let may_again = !self.again.is_empty() && self.may_again();
+        // The oldest that has failed before, alone: deliveries that failed together each show on their own which is at
+        // fault.
+        let again = |schedule: &mut Self| {
+            let id = may_again.then(|| schedule.first_of(Kind::Again, now)).flatten();
+            id.map(|id| (Kind::Again, vec![id]))
+        };
+        let oldest =
+            |schedule: &mut Self| schedule.gather_fresh(Kind::Oldest, now).map(|ids| (Kind::Oldest, ids));
+        match self.turn + 1 >= SHARE && self.breaker.is_at_full_pace() {
+            true => again(self).or_else(|| oldest(self)),
+            false => oldest(self).or_else(|| again(self)),
+        }
+    }
+
+    /// Whether one more call may go to deliveries that have failed before.
+    fn may_again(&self) -> bool {
+        let most = self.concurrency - (self.concurrency / SHARE).max(1).min(self.concurrency - 1);
+        self.calls.values().filter(|call| call.kind == Kind::Again).count() < most
+    }
+
+    fn gather_fresh(&mut self, kind: Kind, now: Instant) -> Option<Vec<DeliveryId>> {
+        let first = self.first_of(kind, now)?;
+        if self.batch.most <= 1 {
+            return Some(vec![first]);
+        }
+        let host = &self.items.get(&first)?.host;
+        let same = |id: &DeliveryId| self.items.get(id).is_some_and(|item| item.host == *host);
+        let ids = self.fresh.iter().copied().filter(same);
+        let mut ids: Vec<_> = match kind {
+            Kind::Newest => ids.rev().take(self.batch.most).collect(),
+            Kind::Oldest | Kind::Again => ids.take(self.batch.most).collect(),
+        };
+        ids.sort_unstable();
+        let waited = self.gathered_at().is_none_or(|at| at <= now);
+        (ids.len() >= self.batch.most || waited).then_some(ids)
+    }
+
+    /// The first of a kind whose host may be called.
+    fn first_of(&mut self, kind: Kind, now: Instant) -> Option<DeliveryId> {
+        let of = if kind == Kind::Again { &self.again } else { &self.fresh };
+        let (items, hosts, has_hosts) = (&self.items, &mut self.hosts, self.has_hosts);
+        let may = |id: &&DeliveryId| {
+            let host = if has_hosts { items.get(id).and_then(|item| item.host.as_ref()) } else { None };
+            host.is_none_or(|host| hosts.may_begin(host, kind != Kind::Again, now))
+        };
+        match kind {
+            Kind::Newest => of.iter().rev().find(may),
+            Kind::Oldest | Kind::Again => of.iter().find(may),
+        }
+        .copied()
+    }
+
+    /// A digest: whatever is ready, old and new.
+    fn whole(&self) -> Vec<DeliveryId> {
+        let mut ids: Vec<_> = self.fresh.iter().chain(&self.again).copied().collect();
+        ids.retain(|id| !self.is_alone(id));
+        ids.sort_unstable();
+        ids.truncate(self.batch.most.max(1));
+        match ids.is_empty() {
+            true => self.fresh.iter().chain(&self.again).min().copied().into_iter().collect(),
+            false => ids,
+        }
+    }
+
+    fn gather_whole(&self, now: Instant) -> Option<Vec<DeliveryId>> {
+        let ids = self.whole();
+        let waited = self.gathered_at().is_none_or(|at| at <= now);
+        if ids.len() >= self.batch.most || waited {
+            return Some(ids).filter(|ids| !ids.is_empty());
+        }
+        // What must go alone does not wait for the others.
+        self.fresh.iter().chain(&self.again).find(|id| self.is_alone(id)).map(|id| vec![*id])
+    }
+
+    fn is_alone(&self, id: &DeliveryId) -> bool {
+        self.items.get(id).is_some_and(|item| item.alone)
+    }
+
+    /// When what is being gathered goes, however little it is.
+    fn gathered_at(&self) -> Option<Instant> {
+        let again = self.again.iter().filter(|_| self.batch.whole);
+        let waiting = self.fresh.iter().chain(again).filter_map(|id| self.items.get(id));
+        waiting.filter(|item| !item.alone).map(|item| item.ready_since).min()?.checked_add(self.batch.wait)
+    }
+
+    /// When something becomes due without any report, given that nothing may begin now; `None` while nothing waits.
+    pub(crate) fn wake_at(&mut self, now: Instant) -> Option<Instant> {
+        if self.items.len() == self.under_way.len() {
+            return None;
+        }
+        let paced = self.pace.next_at(now);
+        let next = if self.breaker.is_closed() {
+            self.breaker.next_at(now, self.calls.len(), true)?;
+            let gathered = if self.batch.most > 1 { self.gathered_at() } else { None };
+            [gathered, self.hosts_at(now), paced].into_iter().flatten().filter(|at| *at > now).min()
+        } else {
+            let under_way = self.calls.values().filter(|call| call.settings == self.settings).count();
+            self.breaker.next_at(now, under_way, !self.fresh.is_empty())
+        };
+        next.map(|at| paced.map_or(at, |paced| at.max(paced)))
+    }
+
+    /// When the first host may be called again.
+    fn hosts_at(&mut self, now: Instant) -> Option<Instant> {
+        if !self.has_hosts {
+            return None;
+        }
+        let (items, hosts) = (&self.items, &mut self.hosts);
+        let ready = self.fresh.iter().map(|id| (id, true)).chain(self.again.iter().map(|id| (id, false)));
+        ready
+            .filter_map(|(id, fresh)| hosts.next_at(items.get(id)?.host.as_deref()?, fresh, now))
+            .filter(|at| *at > now)
+            .min()
+    }
+
+    /// A delivery is back: the call that it was part of.
+    pub(super) fn returned(&mut self, id: DeliveryId) -> Option<Back> {
+        let number = self.under_way.remove(&id)?;
+        let call = self.calls.get_mut(&number)?;
+        let several = (call.deliveries > 1).then_some(number);
+        let back =
+            Back { several, kind: call.kind, probe: call.probe, current: call.settings == self.settings };
+        call.left -= 1;
+        if call.left == 0
+            && let Some(call) = self.calls.remove(&number)
+            && let Some(host) = &call.host
+        {
+            self.hosts.ended(host);
+        }
+        Some(back)
+    }
+}
+
+/// The call of a delivery.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Back {
+    /// The call, if it had several.
+    pub(super) several: Option<u64>,
+    pub(super) kind: Kind,
+    pub(super) probe: bool,
+    /// It was made with the settings that count now.
+    pub(super) current: bool,
+}

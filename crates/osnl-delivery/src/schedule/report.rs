@@ -1,0 +1,385 @@
+//! The consequences of an attempt: the end of a delivery, or its retry.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use osnl_core::attempt::{ActionError, Done, ErrorClass};
+use osnl_core::event::Event;
+use osnl_journal::{Claimed, Outcome, Retry, Used};
+use tokio::time::Instant;
+
+use super::calls::Back;
+use super::{DeliveryId, Item, Kind, Schedule, WhenExhausted};
+use crate::breaker::{Breaker, Change, Failed, LONGEST_OPEN};
+use crate::limits::OnDead;
+use crate::policy::Decision;
+
+/// The tasks of the loop after a report.
+#[derive(Debug)]
+pub(crate) enum Consequence {
+    /// Make one call with these.
+    Begin(Vec<(DeliveryId, Event)>),
+    /// The delivery has ended.
+    End(Box<Ended>),
+    /// The attempt will be repeated: the delivery waits in the journal.
+    Retry(Box<Retried>),
+    /// The delivery goes back: to the broker, or into the journal as it is.
+    Return(DeliveryId),
+    /// The deliveries that wait for a retry are due now.
+    DueNow,
+    /// A digest was refused, and each of its events is tried alone; for the log.
+    Apart { id: DeliveryId, error: String },
+    /// The target, or a host, is held from now on; for the log.
+    Opened {
+        /// The host that an event names.
+        host: Option<Arc<str>>,
+        error: String,
+        pause: Duration,
+    },
+    /// It answers again; for the log.
+    Closed { host: Option<Arc<str>> },
+    /// A dependency is down from now on; for the log.
+    Down { dependency: Arc<str>, error: String },
+    /// It answers again; for the log.
+    Answers { dependency: Arc<str> },
+}
+
+/// A delivery that has ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) claimed: Claimed,
+    pub(crate) outcome: Outcome,
+    /// The result of its last attempt; `None` if it was given up without one.
+    pub(crate) last: Option<Result<Done, ActionError>>,
+    /// With the last attempt.
+    pub(crate) used: Used,
+}
+
+/// A delivery that waits for a retry.
+#[derive(Debug)]
+pub(crate) struct Retried {
+    pub(crate) claimed: Claimed,
+    pub(crate) retry: Retry,
+    pub(crate) pause: Duration,
+    pub(crate) reason: Reason,
+}
+
+/// Why a delivery waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// Its attempt failed.
+    Failed,
+    /// Its target, or host, is held.
+    Held,
+    /// A dependency is down.
+    Dependency,
+    /// Its host takes no further call now; it was not attempted.
+    Crowded,
+}
+
+impl Schedule {
+    /// The attempt ended. The event has what was learnt on its way; `host` is the one that it names, known by now.
+    pub(crate) fn report(
+        &mut self,
+        id: DeliveryId,
+        event: Event,
+        host: Option<Arc<str>>,
+        result: Result<Done, ActionError>,
+        now: Instant,
+        out: &mut Vec<Consequence>,
+    ) {
+        let Some(back) = self.returned(id) else { return };
+        let Some(mut item) = self.forget(id) else { return };
+        item.claimed.event = event;
+        if let Some(host) = host {
+            self.has_hosts = true;
+            item.host = Some(host);
+        }
+        match result {
+            Ok(done) => self.succeeded(item, back, done, now, out),
+            Err(error) if error.class == ErrorClass::Dependency => {
+                self.wait_for_dependency(item, back, error, now, out)
+            }
+            Err(error) => self.failed(item, back, error, now, out),
+        }
+    }
+
+    fn succeeded(&mut self, item: Item, back: Back, done: Done, now: Instant, out: &mut Vec<Consequence>) {
+        let outcome = match &done {
+            Done::Delivered(_) => {
+                // What the target before did says nothing about this one.
+                if back.current {
+                    self.probe_owed = false;
+                    let change = match &item.host {
+                        Some(host) => self.hosts.success(host, now),
+                        None => self.breaker.success(now),
+                    };
+                    if back.kind == Kind::Oldest && item.host.is_none() {
+                        self.breaker.acquit();
+                    }
+                    if change == Change::Closed {
+                        out.push(Consequence::Closed { host: item.host.clone() });
+                    }
+                }
+                Outcome::Delivered
+            }
+            Done::NothingToDo(_) => {
+                self.neutral(&item, back, now);
+                Outcome::NothingToDo
+            }
+        };
+        self.look_at_clock(self.runs, now);
+        let used = item.claimed.used;
+        out.push(Consequence::End(Box::new(Ended {
+            claimed: item.claimed,
+            outcome,
+            last: Some(Ok(done)),
+            used,
+        })));
+    }
+
+    /// The attempt says nothing about the target.
+    fn neutral(&mut self, item: &Item, back: Back, now: Instant) {
+        match &item.host {
+            _ if !back.current => {}
+            Some(host) => self.hosts.neutral(host, now),
+            None => self.breaker.neutral(now),
+        }
+    }
+
+    /// Makes a delivery wait for a dependency. The wait costs no attempt, does not add to the age, and says nothing
+    /// about the target. `hold_max` ends it.
+    fn wait_for_dependency(
+        &mut self,
+        item: Item,
+        back: Back,
+        error: ActionError,
+        now: Instant,
+        out: &mut Vec<Consequence>,
+    ) {
+        self.neutral(&item, back, now);
+        let dependency = error.dependency.clone().unwrap_or_else(|| "a dependency".into());
+        let (due, begins) =
+            self.outages.failed(&dependency, &error.reason, error.retry_after, &self.policy, now);
+        if begins {
+            let (dependency, error) = (dependency.clone(), error.reason.clone());
+            out.push(Consequence::Down { dependency, error });
+        }
+        let used = item.claimed.used;
+        self.look_at_clock(self.runs, now);
+        let waited = self.outages.kept_waiting(&dependency, item.arrived, now).unwrap_or_default();
+        if self.limits.hold_max.is_some_and(|most| waited >= most) {
+            let reason = format!("{error} (for {} s, and hold_max is over)", waited.as_secs());
+            return out.push(self.given_up(item, reason, used, Some(error)));
+        }
+        out.push(retried(item, Retry { due, used, answer: error.to_string() }, Reason::Dependency, now));
+    }
+
+    /// A dependency has answered.
+    pub(crate) fn answered(&mut self, dependency: &Arc<str>, out: &mut Vec<Consequence>) {
+        if !self.outages.is_empty() && self.outages.answered(dependency) {
+            out.push(Consequence::Answers { dependency: dependency.clone() });
+        }
+    }
+
+    fn failed(
+        &mut self,
+        mut item: Item,
+        back: Back,
+        error: ActionError,
+        now: Instant,
+        out: &mut Vec<Consequence>,
+    ) {
+        if !back.current {
+            return self.try_with_new_settings(item, &error, now, out);
+        }
+        if !matches!(error.class, ErrorClass::Content) {
+            self.probe_owed = false;
+        }
+        self.blame(&item, back, &error, now, out);
+        self.look_at_clock(self.runs, now);
+        // A digest stays one, unless it is refused for good: then each shows for itself whether it is.
+        if back.several.is_some() && self.batch.whole && error.class == ErrorClass::Rejected {
+            (item.alone, item.ready_since) = (true, now);
+            out.push(Consequence::Apart { id: item.claimed.id, error: error.to_string() });
+            return self.ready(item);
+        }
+        let held = !self.breaker_of(&item).is_none_or(Breaker::is_closed);
+        let used = Used { age: self.age(&item, now), ..item.claimed.used };
+        let made = used.made.saturating_add(1);
+        let attempt = NonZeroU32::MIN.saturating_add(used.attempts);
+        let too_old = self.limits.max_age.is_some_and(|most| used.age >= most);
+        let own_pause = self.policy.pause(made).max(error.retry_after.unwrap_or_default());
+        let spared = self.is_spared(&item, back, &error);
+        match self.decide(&item, back, attempt, &error) {
+            // The target's state, not the event's: no attempt is burnt and nothing ages.
+            Decision::Hold | Decision::RetryAfter(_) | Decision::GiveUp if spared => {
+                let used = Used { made, ..used };
+                let pause = own_pause.min(LONGEST_OPEN.max(error.retry_after.unwrap_or_default()));
+                out.push(retried(item, retry(now, pause, used, &error), Reason::Held, now));
+            }
+            Decision::Hold | Decision::RetryAfter(_) if too_old => {
+                let seconds = used.age.as_secs();
+                let reason = format!("{error} (attempt {attempt}, after {seconds} s: retry_max_age)");
+                out.push(self.given_up(
+                    item,
+                    reason,
+                    Used { attempts: attempt.get(), made, ..used },
+                    Some(error),
+                ));
+            }
+            Decision::Hold => {
+                let used = Used { made, age: aged(used.age, own_pause, held), ..used };
+                out.push(retried(item, retry(now, own_pause, used, &error), Reason::Failed, now));
+            }
+            Decision::RetryAfter(pause) => {
+                let used = Used { attempts: attempt.get(), made, age: aged(used.age, pause, held) };
+                out.push(retried(item, retry(now, pause, used, &error), Reason::Failed, now));
+            }
+            Decision::GiveUp => {
+                let used = Used { attempts: attempt.get(), made, ..used };
+                match self.when_exhausted {
+                    WhenExhausted::Return if !error.class.is_final() => {
+                        let pause = self.policy.pause(attempt.get());
+                        self.exhausted.insert(item.claimed.id, now + pause);
+                        out.push(retried(item, retry(now, pause, used, &error), Reason::Failed, now));
+                    }
+                    WhenExhausted::Return | WhenExhausted::DeadLetter => {
+                        let reason = format!("{error} (attempt {attempt})");
+                        out.push(self.given_up(item, reason, used, Some(error)));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The settings have changed since the attempt began, so its failure says nothing about them.
+    fn try_with_new_settings(
+        &mut self,
+        item: Item,
+        error: &ActionError,
+        now: Instant,
+        out: &mut Vec<Consequence>,
+    ) {
+        let used = Used { made: item.claimed.used.made.saturating_add(1), ..item.claimed.used };
+        out.push(retried(item, retry(now, Duration::ZERO, used, error), Reason::Failed, now));
+    }
+
+    /// Tells the breaker.
+    fn blame(
+        &mut self,
+        item: &Item,
+        back: Back,
+        error: &ActionError,
+        now: Instant,
+        out: &mut Vec<Consequence>,
+    ) {
+        let key = match back.several {
+            // Of a call with several it is unknown whose fault it is: they count as one.
+            Some(call) => format!("call #{call}"),
+            None => item.claimed.key.clone().unwrap_or_else(|| format!("#{}", item.claimed.id.0)),
+        };
+        let failed = Failed { key: &key, before: item.has_failed() };
+        let change = match &item.host {
+            Some(host) => self.hosts.failure(host, failed, error, &self.policy, now),
+            None => self.breaker.failure(failed, error, &self.policy, now),
+        };
+        let host = item.host.clone();
+        match change {
+            Change::None => {}
+            Change::Closed => out.push(Consequence::Closed { host }),
+            Change::Opened => {
+                // The oldest have just failed.
+                self.newest |= self.breaker.is_event_suspect(now);
+                let until = self.breaker_of(item).and_then(|breaker| breaker.opens_at(false));
+                let pause = until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
+                out.push(Consequence::Opened { host, error: error.to_string(), pause });
+            }
+        }
+    }
+
+    fn breaker_of(&self, item: &Item) -> Option<&Breaker> {
+        match &item.host {
+            Some(host) => self.hosts.breaker(host),
+            None => Some(&self.breaker),
+        }
+    }
+
+    /// Whether the failure is the state of a target that is held, and costs the delivery nothing. A refused probe costs an
+    /// attempt, so that what the target refuses alone ends; and so does an event that names a host which cannot be had.
+    fn is_spared(&self, item: &Item, back: Back, error: &ActionError) -> bool {
+        let Some(breaker) = self.breaker_of(item) else { return false };
+        let refused_probe = back.probe && breaker.is_open_over_refusals();
+        !breaker.is_closed() && !error.class.is_final() && !refused_probe && !is_fault_of_host(item, error)
+    }
+
+    fn decide(&self, item: &Item, back: Back, attempt: NonZeroU32, error: &ActionError) -> Decision {
+        match self.policy.decide(attempt, error) {
+            // They cost nothing, and go alone then.
+            Decision::RetryAfter(_) | Decision::GiveUp
+                if back.several.is_some() && !error.class.is_final() =>
+            {
+                Decision::Hold
+            }
+            Decision::Hold if is_fault_of_host(item, error) && attempt >= self.policy.max_attempts => {
+                Decision::GiveUp
+            }
+            Decision::Hold if is_fault_of_host(item, error) => {
+                let pause = self.policy.pause(attempt.get());
+                Decision::RetryAfter(pause.max(error.retry_after.unwrap_or_default()))
+            }
+            decision @ (Decision::Hold | Decision::RetryAfter(_) | Decision::GiveUp) => decision,
+        }
+    }
+
+    pub(super) fn age(&self, item: &Item, now: Instant) -> Duration {
+        let here = item.aging.map_or(Duration::ZERO, |then| self.closed.at(now).saturating_sub(then));
+        item.claimed.used.age + here
+    }
+
+    pub(super) fn given_up(
+        &self,
+        item: Item,
+        reason: String,
+        used: Used,
+        error: Option<ActionError>,
+    ) -> Consequence {
+        let outcome = match self.limits.on_dead {
+            OnDead::ReleaseKey => Outcome::Dead(reason),
+            OnDead::HoldKey => Outcome::DeadHoldingKey(reason),
+        };
+        Consequence::End(Box::new(Ended { claimed: item.claimed, outcome, last: error.map(Err), used }))
+    }
+}
+
+/// The event names a host that cannot be reached or asks to be left alone: a fault of the event, as far as we know.
+fn is_fault_of_host(item: &Item, error: &ActionError) -> bool {
+    item.host.is_some()
+        && match error.class {
+            ErrorClass::Connect | ErrorClass::Tls | ErrorClass::Status(429) => true,
+            ErrorClass::Status(503) | ErrorClass::Busy(Some(_)) => error.retry_after.is_some(),
+            ErrorClass::Timeout
+            | ErrorClass::Reset
+            | ErrorClass::Status(_)
+            | ErrorClass::Busy(None)
+            | ErrorClass::Refused(_)
+            | ErrorClass::Rejected
+            | ErrorClass::Content
+            | ErrorClass::Dependency => false,
+        }
+}
+
+/// The age at the end of a pause. It is added when the pause begins: the journal has no clock that stops.
+fn aged(age: Duration, pause: Duration, held: bool) -> Duration {
+    if held { age } else { age + pause }
+}
+
+fn retry(now: Instant, pause: Duration, used: Used, error: &ActionError) -> Retry {
+    Retry { due: now + pause, used, answer: error.to_string() }
+}
+
+pub(super) fn retried(item: Item, retry: Retry, reason: Reason, now: Instant) -> Consequence {
+    let pause = retry.due.saturating_duration_since(now);
+    Consequence::Retry(Box::new(Retried { claimed: item.claimed, retry, pause, reason }))
+}

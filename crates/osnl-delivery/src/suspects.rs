@@ -1,0 +1,38 @@
+//! Deliveries that the process had in hand when it ended unexpectedly: see [`osnl_journal::in_hand`].
+
+use osnl_core::event::Event;
+use osnl_journal::{Claimed, DeliveryId, Outcome};
+
+use super::DeliveryLoop;
+
+impl DeliveryLoop {
+    /// Returns the claimed deliveries that may be attempted. A durable journal holds suspects from the start. Here they
+    /// are messages that the broker delivers again and again.
+    pub(super) fn without_suspects(&self, claimed: Vec<Claimed>) -> Vec<Claimed> {
+        let (mut left, mut keys) = (Vec::with_capacity(claimed.len()), Vec::with_capacity(claimed.len()));
+        for claimed in claimed {
+            let key = self.key(claimed.id, &claimed.event);
+            match self.in_hand.is_suspect(key) {
+                None => {
+                    keys.push(key);
+                    left.push(claimed);
+                }
+                Some(why) => {
+                    tracing::error!(
+                        action.name = &*self.name,
+                        message.id = claimed.event.notification.message_id.as_deref().unwrap_or("-"),
+                        "given up, dead letter: {why}"
+                    );
+                    self.close(claimed.id, Outcome::Dead(why).into());
+                }
+            }
+        }
+        self.in_hand.claimed(&keys);
+        left
+    }
+
+    /// By what a delivery is known after another start.
+    pub(super) fn key(&self, id: DeliveryId, event: &Event) -> u64 {
+        self.in_hand.key_of(id, &event.received.body, &event.rule, &event.action, event.resource)
+    }
+}

@@ -1,0 +1,204 @@
+//! The loop on a paused clock, with an action that does as told.
+
+mod failing;
+mod neighbours;
+mod rows;
+
+use std::sync::Mutex;
+
+use osnl_core::attempt::Done;
+use osnl_core::received::Received;
+use osnl_journal::memory::{MemoryJournal, MemoryLimits};
+use osnl_journal::{Entry, NewDelivery, Receipt, Settle};
+use osnl_model::Notification;
+
+use super::*;
+
+/// An action that fails with `failure` while one is set, and counts.
+struct Told {
+    failure: Mutex<Option<ErrorClass>>,
+    attempts: Mutex<u32>,
+}
+
+impl Action for Told {
+    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Done, ActionError>>> {
+        *self.attempts.lock().unwrap() += 1;
+        let failure = *self.failure.lock().unwrap();
+        let verdict = || match failure {
+            Some(class) => Err(ActionError::new(class, "told so")),
+            None => Ok(Done::Delivered("told so".to_owned())),
+        };
+        let verdicts = events.iter().map(|_| verdict()).collect();
+        Box::pin(async move { verdicts })
+    }
+
+    fn target(&self) -> String {
+        "the test".to_owned()
+    }
+
+    fn host(&self, _: &Event) -> Option<Arc<str>> {
+        None
+    }
+}
+
+struct Rig {
+    journal: Arc<MemoryJournal>,
+    action: Arc<Told>,
+    settings: DeliverySettings,
+    remote: Remote,
+    shutdown: Shutdown,
+    task: tokio::task::JoinSet<()>,
+}
+
+impl Rig {
+    fn start(failure: Option<ErrorClass>, initial: Duration) -> Self {
+        let counters = Arc::new(Counters::default());
+        let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(10), counters.clone()));
+        Self::with(journal, failure, initial, counters)
+    }
+
+    fn with(
+        journal: Arc<MemoryJournal>,
+        failure: Option<ErrorClass>,
+        initial: Duration,
+        counters: Arc<Counters>,
+    ) -> Self {
+        let action = Arc::new(Told { failure: Mutex::new(failure), attempts: Mutex::new(0) });
+        let settings = DeliverySettings::sample(1000, initial, Duration::from_secs(3600));
+        let looped = DeliveryLoop::new("a", action.clone(), journal.clone(), settings, counters);
+        let remote = looped.remote();
+        let shutdown = Shutdown::new();
+        let mut task = tokio::task::JoinSet::new();
+        task.spawn(looped.run(shutdown.clone()));
+        Self { journal, action, settings, remote, shutdown, task }
+    }
+
+    async fn append(&self, key: &str) -> Receipt {
+        self.append_as(key, key).await
+    }
+
+    async fn append_as(&self, id: &str, key: &str) -> Receipt {
+        let entry = Entry {
+            received: Arc::new(Received::sample("", false)),
+            notification: Arc::new(Notification {
+                message_id: Some(id.to_owned()),
+                ..Notification::default()
+            }),
+            deliveries: vec![NewDelivery::new("r", "a", Some(key.to_owned()))],
+        };
+        let mut permit = self.journal.reserve(&[], 1).await;
+        self.journal.append(&mut permit, entry)
+    }
+
+    async fn stop(mut self) {
+        self.shutdown.drain.cancel();
+        while self.task.join_next().await.is_some() {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_held_goes_back_before_the_broker_loses_patience() {
+    let rig = Rig::start(Some(ErrorClass::Connect), Duration::from_secs(1));
+    let began = Instant::now();
+    assert_eq!(rig.append("k").await.await, Settle::Requeue);
+    let minutes = began.elapsed().as_secs_f64() / 60.0;
+    // Half of RabbitMQ's 30 minutes, and at most a sweep later.
+    assert!((15.0..15.5).contains(&minutes), "after {minutes} min");
+    // Held, it was tried some thirty times, not once a millisecond.
+    assert!(*rig.action.attempts.lock().unwrap() < 60);
+    rig.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_target_that_is_back_is_found_within_half_a_minute_however_long_it_was_away() {
+    let rig = Rig::start(Some(ErrorClass::Connect), Duration::from_secs(1));
+    let receipt = rig.append("k").await;
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    *rig.action.failure.lock().unwrap() = None;
+    let back = Instant::now();
+    assert_eq!(receipt.await, Settle::Acknowledge);
+    assert!(back.elapsed() <= Duration::from_secs(30), "{:?}", back.elapsed());
+    rig.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn far_retries_beyond_half_the_window_go_back_and_the_others_stay() {
+    // 409 is a refusal that says nothing of the target, so each key waits by itself, two minutes at first.
+    let rig = Rig::start(Some(ErrorClass::Status(409)), Duration::from_secs(120));
+    let mut receipts = Vec::new();
+    for n in 0..8 {
+        receipts.push(rig.append(&n.to_string()).await);
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    // Five of ten may wait; the oldest three went back.
+    let settled: Vec<bool> =
+        receipts.iter_mut().map(|r| futures_util::FutureExt::now_or_never(r).is_some()).collect();
+    assert_eq!(settled, [true, true, true, false, false, false, false, false]);
+    rig.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_target_is_not_called_and_what_waits_does_not_age() {
+    let rig = Rig::start(None, Duration::from_secs(1));
+    rig.journal.set_paused("a", true);
+    let receipt = rig.append("k").await;
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(*rig.action.attempts.lock().unwrap(), 0);
+    // Another's pause is not ours.
+    rig.journal.set_paused("b", true);
+    rig.journal.set_paused("a", false);
+    assert_eq!(receipt.await, Settle::Acknowledge);
+
+    // In the middle of retries: those that are due begin only after the pause.
+    *rig.action.failure.lock().unwrap() = Some(ErrorClass::Status(409));
+    let receipt = rig.append("l").await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    rig.journal.set_paused("a", true);
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(*rig.action.attempts.lock().unwrap(), 2);
+    *rig.action.failure.lock().unwrap() = None;
+    rig.journal.set_paused("a", false);
+    assert_eq!(receipt.await, Settle::Acknowledge);
+    assert_eq!(*rig.action.attempts.lock().unwrap(), 3);
+    rig.stop().await;
+}
+
+/// Finding 6: twenty deliveries that were held for longer than the settings allow which mend the target.
+#[tokio::test(start_paused = true)]
+async fn the_reload_that_mends_a_target_costs_it_no_delivery() {
+    let counters = Arc::new(Counters::default());
+    let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(100), counters.clone()));
+    let mut rig = Rig::with(journal, Some(ErrorClass::Connect), Duration::from_secs(1), counters.clone());
+    let mut receipts = Vec::new();
+    for n in 0..20 {
+        receipts.push(rig.append(&n.to_string()).await);
+    }
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    let mended = Arc::new(Told { failure: Mutex::new(None), attempts: Mutex::new(0) });
+    let mut settings = rig.settings;
+    settings.limits.hold_max = Some(Duration::from_secs(5));
+    rig.remote.change(Setup {
+        action: mended.clone(),
+        settings,
+        preparation: Preparation::default(),
+        fallback: None,
+    });
+    for receipt in receipts {
+        assert_eq!(receipt.await, Settle::Acknowledge);
+    }
+    assert_eq!((*mended.attempts.lock().unwrap(), counters.dead.get()), (20, 0));
+    rig.action = mended;
+    rig.stop().await;
+}
+
+/// Finding 12: what has no claim when the action is taken away goes back too.
+#[tokio::test(start_paused = true)]
+async fn an_action_that_is_taken_away_gives_everything_back() {
+    let rig = Rig::start(Some(ErrorClass::Status(409)), Duration::from_secs(600));
+    // One waits for its retry, and one of the same resource behind it is not claimable.
+    let (first, second) = (rig.append("k").await, rig.append_as("behind", "k").await);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    rig.remote.retire();
+    assert_eq!((first.await, second.await), (Settle::Requeue, Settle::Requeue));
+    rig.stop().await;
+}

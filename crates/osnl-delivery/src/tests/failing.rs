@@ -1,0 +1,118 @@
+//! A journal that cannot be written: what could not be written down is not done.
+
+use std::time::SystemTime;
+
+use osnl_core::event::Enriched;
+use osnl_journal::{ClaimLimits, Claimed, End, JournalState, Obstacle, Paused, Permit, Retry, Used};
+use tokio::sync::watch;
+
+use super::*;
+
+/// A journal in memory whose state is the test's.
+struct Moody {
+    inner: Arc<MemoryJournal>,
+    state: watch::Sender<JournalState>,
+}
+
+impl Journal for Moody {
+    fn state(&self) -> watch::Receiver<JournalState> {
+        self.state.subscribe()
+    }
+
+    fn reserve<'a>(&'a self, actions: &'a [Arc<str>], at_most: usize) -> BoxFuture<'a, Permit> {
+        self.inner.reserve(actions, at_most)
+    }
+
+    fn obstacle(&self, actions: &[Arc<str>]) -> Option<Obstacle> {
+        self.inner.obstacle(actions)
+    }
+
+    fn append(&self, permit: &mut Permit, entry: Entry) -> Receipt {
+        self.inner.append(permit, entry)
+    }
+
+    fn set_aside(&self, received: Received, reason: String) -> Receipt {
+        self.inner.set_aside(received, reason)
+    }
+
+    fn claim<'a>(&'a self, action: &'a str, wanted: ClaimLimits) -> BoxFuture<'a, Vec<Claimed>> {
+        self.inner.claim(action, wanted)
+    }
+
+    fn attempted(&self, delivery: DeliveryId, used: Used, answer: &str) {
+        self.inner.attempted(delivery, used, answer);
+    }
+
+    fn end(&self, delivery: DeliveryId, end: End) {
+        self.inner.end(delivery, end);
+    }
+
+    fn retry_at(&self, delivery: DeliveryId, retry: Retry) {
+        self.inner.retry_at(delivery, retry);
+    }
+
+    fn next_due(&self, action: &str) -> Option<Instant> {
+        self.inner.next_due(action)
+    }
+
+    fn due_now(&self, action: &str) {
+        self.inner.due_now(action);
+    }
+
+    fn enriched(&self, delivery: DeliveryId, enriched: &Enriched, learnt: Learnt) -> BoxFuture<'static, ()> {
+        self.inner.enriched(delivery, enriched, learnt)
+    }
+
+    fn known<'a>(&'a self, object: &'a str) -> BoxFuture<'a, Option<String>> {
+        self.inner.known(object)
+    }
+
+    fn retired(&self, action: &str) {
+        self.inner.retired(action);
+    }
+
+    fn paused(&self) -> watch::Receiver<Paused> {
+        self.inner.paused()
+    }
+
+    fn overdue(&self, action: &str) -> Vec<DeliveryId> {
+        self.inner.overdue(action)
+    }
+
+    fn withdrawn(&self, action: &str) -> Vec<DeliveryId> {
+        self.inner.withdrawn(action)
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        self.inner.close()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_attempt_begins_while_its_outcome_could_not_be_kept() {
+    let mut rig = Rig::start(Some(ErrorClass::Connect), Duration::from_secs(1));
+    let counters = Arc::new(Counters::default());
+    let moody =
+        Arc::new(Moody { inner: rig.journal.clone(), state: watch::Sender::new(JournalState::Working) });
+    // In place of the rig's own loop, one that sees the moods.
+    rig.task.abort_all();
+    while rig.task.join_next().await.is_some() {}
+    let settings = DeliverySettings::sample(1, Duration::from_secs(1), Duration::from_secs(1));
+    let looped = DeliveryLoop::new("a", rig.action.clone(), moody.clone(), settings, counters);
+    rig.task.spawn(looped.run(rig.shutdown.clone()));
+    let attempts = || *rig.action.attempts.lock().unwrap();
+    let receipt = rig.append("k").await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(attempts() > 1, "it is tried");
+    let failed = JournalState::Failed { reason: "told so".into(), since: SystemTime::UNIX_EPOCH };
+    moody.state.send_replace(failed);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let before = attempts();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(attempts(), before);
+    *rig.action.failure.lock().unwrap() = None;
+    moody.state.send_replace(JournalState::Working);
+    assert_eq!(receipt.await, Settle::Acknowledge);
+    assert_eq!(attempts(), before + 1);
+    rig.stop().await;
+}
