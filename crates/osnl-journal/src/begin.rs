@@ -1,40 +1,14 @@
-//! The state in which a delivery begins; mostly it is to be attempted.
+//! Counts and log lines of what a store takes in, the same for every store.
 
 use osnl_core::metrics::Counters;
 use osnl_core::quarantine;
 use osnl_core::received::Received;
 
-use super::Entry;
-use super::identity::Identity;
-
-/// The first state of a new delivery, kept with it: it is decided once, before the append.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Begin {
-    /// It is attempted in its turn.
-    #[default]
-    Live,
-    /// It is recorded as done, and nothing is called.
-    Shadow,
-    /// It waits until the operator releases it, and so do the later deliveries of its key; the reason. `memory://`,
-    /// where the operator can't release it, attempts it.
-    Held(String),
-    /// It is a dead letter from the start; why.
-    Dead(String),
-}
-
-impl Begin {
-    /// Whether an outcome is still to come.
-    #[must_use]
-    pub fn is_open(&self) -> bool {
-        match self {
-            Self::Live | Self::Held(_) => true,
-            Self::Shadow | Self::Dead(_) => false,
-        }
-    }
-}
+use crate::entry::{Begin, Entry};
+use crate::identity::Identity;
 
 /// Counts and says what does not begin as usual; called once for an entry that is kept.
-pub(super) fn announce(entry: &Entry, counters: &Counters) {
+pub fn announce(entry: &Entry, counters: &Counters) {
     let message = entry.notification.message_id.as_deref().unwrap_or("-");
     for new in &entry.deliveries {
         let (rule, action, key) = (&*new.rule, &*new.action, new.key.as_deref().unwrap_or("-"));
@@ -61,7 +35,7 @@ pub(super) fn announce(entry: &Entry, counters: &Counters) {
 }
 
 /// Counts a copy of a message that is there already, and says so if the broker did not deliver it again itself.
-pub(super) fn count_copy(redelivered: bool, identity: &Identity, counters: &Counters) {
+pub fn count_copy(redelivered: bool, identity: &Identity, counters: &Counters) {
     if redelivered {
         counters.adopted.increment();
     } else {
@@ -76,13 +50,13 @@ pub(super) fn count_copy(redelivered: bool, identity: &Identity, counters: &Coun
 }
 
 /// Counts a message that cannot be read, and says so.
-pub(super) fn count_unreadable(received: &Received, reason: &str, counters: &Counters) {
+pub fn count_unreadable(received: &Received, reason: &str, counters: &Counters) {
     counters.unreadable.increment();
     quarantine::say(received, reason);
 }
 
 /// Says what begins as a dead letter, where the store keeps it; what is in memory only is logged with its event.
-pub(super) fn announce_dead(entry: &Entry) {
+pub fn announce_dead(entry: &Entry) {
     let message = entry.notification.message_id.as_deref().unwrap_or("-");
     for new in &entry.deliveries {
         if let Begin::Dead(reason) = &new.begin {

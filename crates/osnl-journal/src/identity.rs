@@ -11,15 +11,19 @@ use osnl_model::{BodyDigest, Notification};
 /// One message, however often it is delivered. Nova has sent two different bodies under one id, so the id
 /// alone decides nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Identity {
-    pub(super) queue: Arc<str>,
+pub struct Identity {
+    /// The queue that it came from.
+    pub queue: Arc<str>,
     /// `_unique_id`, else the message id; without either the digest alone decides.
-    pub(super) id: Option<String>,
-    pub(super) digest: BodyDigest,
+    pub id: Option<String>,
+    /// The digest of its bytes.
+    pub digest: BodyDigest,
 }
 
 impl Identity {
-    pub(super) fn of(received: &Received, notification: &Notification) -> Self {
+    /// The identity of a message.
+    #[must_use]
+    pub fn of(received: &Received, notification: &Notification) -> Self {
         Self {
             queue: received.origin.queue.clone(),
             id: notification.id().map(str::to_owned),
@@ -29,7 +33,8 @@ impl Identity {
 
     /// Whether a second copy may be no second event: with an id always, without one only if the broker says that it has
     /// delivered it before, and then only of what is open or was not settled.
-    pub(super) fn tells(&self, redelivered: bool) -> bool {
+    #[must_use]
+    pub fn tells(&self, redelivered: bool) -> bool {
         self.id.is_some() || redelivered
     }
 }

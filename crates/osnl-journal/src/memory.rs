@@ -33,11 +33,11 @@ pub use self::dead::DeadLetter;
 use self::dead::log_dead_letter;
 pub use self::limits::MemoryLimits;
 use self::recent::Recent;
-use super::begin::{self, Begin};
+use super::begin;
 use super::identity::Identity;
 use super::{
-    ClaimLimits, Claimed, DeliveryId, End, Entry, Journal, JournalState, Learnt, Obstacle, Paused, Permit,
-    Places, Receipt, Retry, Settle, Subject, Used,
+    Begin, ClaimLimits, Claimed, DeliveryId, End, Entry, Journal, JournalState, Learnt, Obstacle, Paused,
+    Permit, Places, Receipt, Retry, Settle, Subject, Used,
 };
 
 /// See the [module](self).

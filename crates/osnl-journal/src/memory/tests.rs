@@ -5,8 +5,19 @@ use std::time::Duration;
 use futures_util::FutureExt;
 
 use super::*;
-use crate::conformance::attempts;
+use crate::conformance::{PLACES, Rig, attempts};
 use crate::{ClaimLimits, NewDelivery, Outcome};
+
+mod suite {
+    crate::conformance!(super::rig);
+}
+
+fn rig() -> Rig {
+    let counters: Arc<Counters> = Arc::default();
+    let limits = MemoryLimits::for_prefetch(u16::try_from(PLACES / 2).unwrap());
+    let journal = Arc::new(MemoryJournal::new(limits, counters.clone()));
+    Rig { journal, counters, durable: false, keeps: Box::new(()) }
+}
 
 fn journal() -> MemoryJournal {
     MemoryJournal::new(MemoryLimits::for_prefetch(4), Arc::default())

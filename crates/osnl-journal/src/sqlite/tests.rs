@@ -15,8 +15,24 @@ use tempfile::TempDir;
 
 use super::writer::Command;
 use super::*;
-use crate::conformance::{append, attempts, claim, entry, names, options, within};
+use crate::conformance::{PLACES, Rig, append, attempts, claim, entry, names, within};
 use crate::{Outcome, Settle};
+
+mod suite {
+    crate::conformance!(super::rig);
+}
+
+fn rig() -> Rig {
+    let folder = tempfile::tempdir().unwrap();
+    let counters: Arc<Counters> = Arc::default();
+    let options = SqliteOptions { max_pending: PLACES as u64, ..options(&folder) };
+    let journal = Arc::new(SqliteJournal::open(options, counters.clone()).unwrap());
+    Rig { journal, counters, durable: true, keeps: Box::new(folder) }
+}
+
+fn options(folder: &TempDir) -> SqliteOptions {
+    SqliteOptions { allow_volatile: true, ..SqliteOptions::new(folder.path().join("journal.db")) }
+}
 
 fn open(folder: &TempDir) -> SqliteJournal {
     open_with(options(folder))

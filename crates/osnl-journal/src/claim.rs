@@ -1,0 +1,75 @@
+//! What is claimed, and what its attempts use up.
+
+use std::time::Duration;
+
+use osnl_core::event::Event;
+use tokio::time::Instant;
+
+/// A delivery's number; a later append has a larger one. With `sqlite` it prints as `EVENT.N`, the event's
+/// number and which of its deliveries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DeliveryId(pub u64);
+
+/// The number of deliveries of each kind that a claim takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClaimLimits {
+    /// Those that have never failed, in order of arrival.
+    pub oldest: usize,
+    /// Those that have never failed, newest first. They are taken before the oldest.
+    pub newest: usize,
+    /// The newest must be newer than this one.
+    pub newer_than: Option<DeliveryId>,
+    /// Those whose retry is due, longest due first.
+    pub due: usize,
+}
+
+impl ClaimLimits {
+    /// So many in order of arrival, and as many whose retry is due.
+    #[must_use]
+    pub fn in_order(most: usize) -> Self {
+        Self { oldest: most, due: most, ..Self::default() }
+    }
+
+    /// Whether a claim takes anything.
+    #[must_use]
+    pub fn is_any(&self) -> bool {
+        self.oldest > 0 || self.newest > 0 || self.due > 0
+    }
+}
+
+/// A delivery handed to the delivery loop.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    /// Its number.
+    pub id: DeliveryId,
+    /// The resource key, for order; `None` is a key of its own.
+    pub key: Option<String>,
+    /// The event to deliver.
+    pub event: Event,
+    /// Attempts and time used before this claim.
+    pub used: Used,
+    /// Whether it was claimed as one of the newest.
+    pub newest: bool,
+}
+
+/// The attempts and the time that a delivery has used of its limits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Used {
+    /// Attempts on answers.
+    pub attempts: u32,
+    /// Time since its first attempt, without the time in which its target was held.
+    pub age: Duration,
+    /// Attempts made that failed, of any class: above none, its resource has failed before.
+    pub made: u32,
+}
+
+/// An attempt that failed and will be repeated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// When it may be attempted again.
+    pub due: Instant,
+    /// Attempts and time used so far.
+    pub used: Used,
+    /// The target's answer.
+    pub answer: String,
+}

@@ -1,0 +1,138 @@
+//! Claims, attempts, and retries.
+
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use osnl_core::received::Received;
+use tokio::time::Instant;
+
+use super::{Rig, append, attempts, claim, entry, names, within};
+use crate::{ClaimLimits, DeliveryId, NewDelivery, Outcome, Retry, Settle, Used};
+
+/// A claim that is dropped before its answer claims nothing.
+pub async fn a_claim_that_was_not_answered_claims_nothing(open: impl Fn() -> Rig) {
+    let rig = open();
+    let journal = &*rig.journal;
+    let mut unanswered = journal.claim("a", ClaimLimits::in_order(10));
+    assert!((&mut unanswered).now_or_never().is_none());
+    let _receipt = append(journal, entry("1", "k", false)).await;
+    within(journal.set_aside(Received::sample("barrier", false), "barrier".into())).await;
+    // It has been woken, and ends before it looked.
+    drop(unanswered);
+    assert_eq!(names(&claim(journal, "a", 1).await), ["1"]);
+}
+
+/// A claim takes at most its limit of each kind.
+pub async fn a_claim_takes_as_many_of_each_kind_as_it_may(open: impl Fn() -> Rig) {
+    let rig = open();
+    let journal = &*rig.journal;
+    let mut receipts = Vec::new();
+    for n in 0..PLACES {
+        receipts.push(append(journal, entry(&n.to_string(), &n.to_string(), false)).await);
+    }
+    let claimed = within(journal.claim("a", ClaimLimits::in_order(4))).await;
+    let claimed = if claimed.len() == 4 { claimed } else { panic!("{}", claimed.len()) };
+    // A store's clock may count whole milliseconds.
+    let now = Instant::now();
+    let dues = [1, 4, 2, 3].map(|n| now.checked_sub(Duration::from_millis(5 * n)).unwrap_or(now));
+    for (claimed, due) in claimed.iter().zip(dues) {
+        journal.retry_at(claimed.id, Retry { due, used: attempts(1), answer: String::new() });
+    }
+    let mut seen = Vec::new();
+    let (newest, newer_than) = (1, Some(claimed[3].id));
+    for limits in [
+        ClaimLimits { due: 2, ..ClaimLimits::default() },
+        ClaimLimits { newest, newer_than, ..ClaimLimits::default() },
+        ClaimLimits { oldest: 1, newest, ..ClaimLimits::default() },
+        ClaimLimits { oldest: 9, ..ClaimLimits::default() },
+        ClaimLimits { due: 9, ..ClaimLimits::default() },
+    ] {
+        let some = within(journal.claim("a", limits)).await;
+        assert!(some.iter().all(|one| one.used.made == u32::from(limits.due > 0)), "{some:?}");
+        assert_eq!(some.iter().filter(|one| one.newest).count(), limits.newest, "{some:?}");
+        seen.push(names(&some).join(" "));
+    }
+    // Of those that failed the longest due comes first.
+    assert_eq!(seen, ["1 3", "7", "6 4", "5", "2 0"], "durable {}", rig.durable);
+    let newer_than = Some(DeliveryId(u64::MAX));
+    journal.end(claimed[0].id, Outcome::Returned.into());
+    assert!(
+        journal
+            .claim("a", ClaimLimits { newest, newer_than, ..ClaimLimits::default() })
+            .now_or_never()
+            .is_none()
+    );
+}
+
+/// A message that returns to the broker has its attempts when it is delivered again.
+pub async fn attempts_outlive_the_way_round(open: impl Fn() -> Rig) {
+    let rig = open();
+    let journal = &*rig.journal;
+    let receipt = append(journal, entry("1", "k", false)).await;
+    let first = claim(journal, "a", 1).await;
+    assert_eq!(first[0].used.attempts, 0);
+    journal.attempted(first[0].id, attempts(3), "status 409: no");
+    journal.end(first[0].id, Outcome::Returned.into());
+    let settle = within(receipt).await;
+    assert_eq!(settle, if rig.durable { Settle::Acknowledge } else { Settle::Requeue });
+    let _again = (!rig.durable).then(|| entry("1", "k", true));
+    let _receipt = match _again {
+        Some(again) => Some(append(journal, again).await),
+        None => None,
+    };
+    let again = claim(journal, "a", 1).await;
+    assert_eq!(again[0].used.attempts, 3);
+}
+
+/// A claimed delivery has its action, its resource, and the attempts and time that it has used.
+pub async fn a_delivery_knows_its_action_its_resource_and_what_it_has_used_up(open: impl Fn() -> Rig) {
+    let rig = open();
+    let journal = &*rig.journal;
+    let mut several = entry("1", "k", false);
+    several.deliveries[0].resource = Some(0);
+    several
+        .deliveries
+        .push(NewDelivery { resource: Some(1), ..NewDelivery::new("r", "a", Some("other".into())) });
+    let _receipt = append(journal, several).await;
+    let claimed = claim(journal, "a", 2).await;
+    let keys: Vec<_> = claimed.iter().map(|c| c.event.idempotency_key()).collect();
+    assert_eq!(keys, ["1/r/a/0", "1/r/a/1"]);
+    let used = Used { attempts: 2, age: Duration::from_millis(1500), made: 5 };
+    journal.attempted(claimed[1].id, used, "status 500: no");
+    journal.end(claimed[1].id, Outcome::Returned.into());
+    if rig.durable {
+        let again = claim(journal, "a", 1).await;
+        assert_eq!((again[0].used, again[0].event.resource), (used, Some(1)));
+    }
+}
+
+/// A claim that ends with a retry is no claim; its delivery keeps its place and is claimed again when it is due.
+pub async fn a_retry_waits_in_the_journal_and_nothing_of_its_lane_overtakes_it(open: impl Fn() -> Rig) {
+    let hour = Duration::from_secs(3600);
+    let rig = open();
+    let journal = &*rig.journal;
+    let mut receipts = Vec::new();
+    for (id, key) in [("1", "k"), ("2", "k"), ("3", "other")] {
+        receipts.push(append(journal, entry(id, key, false)).await);
+    }
+    let first = claim(journal, "a", 2).await;
+    assert_eq!(first[0].used.made, 0);
+    assert_eq!(journal.next_due("a"), None);
+    let used = Used { attempts: 1, age: Duration::from_secs(7), made: 3 };
+    let due = Instant::now() + hour;
+    journal.retry_at(first[0].id, Retry { due, used, answer: "status 409: no".into() });
+    // Known at once: the caller sleeps until then, whenever it is written down.
+    let next = journal.next_due("a").expect("a retry waits");
+    assert!(next <= due && due - next < Duration::from_millis(2), "{:?}", due - next);
+    assert_eq!(names(&claim(journal, "a", 0).await), [""; 0], "2 is behind it");
+    assert!(journal.next_due("a").is_some() && journal.next_due("b").is_none());
+    journal.due_now("a");
+    let again = claim(journal, "a", 1).await;
+    assert_eq!((names(&again), again[0].id, again[0].used), (vec!["1"], first[0].id, used));
+    assert_eq!(journal.next_due("a"), None);
+    // One that is due already waits for a claim only.
+    journal.retry_at(again[0].id, Retry { due: Instant::now(), used, answer: "no".into() });
+    let again = claim(journal, "a", 1).await;
+    journal.end(again[0].id, Outcome::Delivered.into());
+    assert_eq!(names(&claim(journal, "a", 1).await), ["2"]);
+}

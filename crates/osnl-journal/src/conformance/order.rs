@@ -1,0 +1,74 @@
+//! Lanes: which deliveries wait for which.
+
+use super::{Rig, append, claim, entry, names, number, within};
+use crate::{Begin, NewDelivery, Outcome, Settle};
+
+/// Deliveries of one key keep their order; keys do not wait for each other.
+pub async fn order_within_a_key_and_none_between_keys(open: impl Fn() -> Rig) {
+    let rig = open();
+    let journal = &*rig.journal;
+    let mut receipts = Vec::new();
+    for (id, key) in [("1", "k"), ("2", "k"), ("3", "other"), ("4", "k")] {
+        receipts.push(append(journal, entry(id, key, false)).await);
+    }
+    let first = claim(journal, "a", 2).await;
+    assert_eq!(names(&first), ["1", "3"]);
+    journal.end(number(&first, "3"), Outcome::Delivered.into());
+    assert_eq!(names(&claim(journal, "a", 0).await), [""; 0]);
+    // A dead letter frees its key as an effect does.
+    journal.end(number(&first, "1"), Outcome::Dead("why".into()).into());
+    let second = claim(journal, "a", 1).await;
+    assert_eq!(names(&second), ["2"]);
+    journal.end(second[0].id, Outcome::NothingToDo.into());
+    assert_eq!(names(&claim(journal, "a", 1).await), ["4"]);
+    assert_eq!(rig.counters.dead.get(), 1);
+}
+
+/// A delivery without a key waits for no other, nor does one action for another.
+pub async fn deliveries_without_a_key_and_other_actions_do_not_wait(open: impl Fn() -> Rig) {
+    let rig = open();
+    let journal = &*rig.journal;
+    let mut receipts = Vec::new();
+    for id in ["1", "2"] {
+        let mut entry = entry(id, "k", false);
+        entry.deliveries[0].key = None;
+        entry.deliveries.push(NewDelivery::new("s", "b", Some("k".into())));
+        receipts.push(append(journal, entry).await);
+    }
+    assert_eq!(names(&claim(journal, "a", 2).await), ["1", "2"]);
+    let b = claim(journal, "b", 1).await;
+    assert_eq!((names(&b), &*b[0].event.rule), (vec!["1"], "s"));
+    assert_eq!(names(&claim(journal, "c", 0).await), [""; 0]);
+}
+
+/// A delivery of a shadow rule is recorded as done, and its lane goes on.
+pub async fn a_shadow_delivery_is_done_at_once_and_holds_no_lane(open: impl Fn() -> Rig) {
+    let rig = open();
+    let journal = &*rig.journal;
+    let mut shadow = entry("1", "k", false);
+    shadow.deliveries[0].begin = Begin::Shadow;
+    assert_eq!(within(append(journal, shadow.clone()).await).await, Settle::Acknowledge);
+    let _receipt = append(journal, entry("2", "k", false)).await;
+    assert_eq!(names(&claim(journal, "a", 1).await), ["2"]);
+    let mut mixed = entry("3", "other", false);
+    mixed.deliveries.push(NewDelivery { begin: Begin::Shadow, ..NewDelivery::new("s", "a", None) });
+    let _mixed = append(journal, mixed).await;
+    assert_eq!(names(&claim(journal, "a", 1).await), ["3"]);
+    // A copy is none of its own.
+    assert_eq!(within(append(journal, shadow).await).await, Settle::Acknowledge);
+    assert_eq!((rig.counters.shadowed.get(), rig.counters.duplicates.get()), (2, 1));
+    assert_eq!(names(&claim(journal, "a", 0).await), [""; 0]);
+}
+
+/// A rule that could not be decided: nothing waits for it, and a copy is none of its own.
+pub async fn a_delivery_that_begins_as_a_dead_letter_holds_no_lane(open: impl Fn() -> Rig) {
+    let rig = open();
+    let journal = &*rig.journal;
+    let mut dead = entry("1", "k", false);
+    dead.deliveries[0].begin = Begin::Dead("why".into());
+    assert_eq!(within(append(journal, dead.clone()).await).await, Settle::Acknowledge);
+    assert_eq!(within(append(journal, dead).await).await, Settle::Acknowledge);
+    let _receipt = append(journal, entry("2", "k", false)).await;
+    assert_eq!(names(&claim(journal, "a", 1).await), ["2"]);
+    assert_eq!((rig.counters.dead.get(), rig.counters.duplicates.get()), (1, 1));
+}

@@ -1,0 +1,62 @@
+//! Reserved places.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Places that were reserved; unused ones go back when it is dropped.
+#[derive(Debug, Default)]
+pub struct Permit {
+    places: usize,
+    from: Option<Arc<dyn Places>>,
+}
+
+/// The store that gives out a permit's places and takes them back.
+pub trait Places: fmt::Debug + Send + Sync {
+    /// Takes back so many.
+    fn give_back(&self, places: usize);
+}
+
+impl Permit {
+    /// So many places of a store.
+    #[must_use]
+    pub fn new(places: usize, from: Arc<dyn Places>) -> Self {
+        Self { places, from: Some(from) }
+    }
+
+    /// Returns the number of entries that it has places for.
+    #[must_use]
+    pub fn places(&self) -> usize {
+        self.places
+    }
+
+    /// Adds the places of another permit of the same journal, for the same actions.
+    pub fn merge(&mut self, mut other: Self) {
+        if self.places == 0 {
+            std::mem::swap(self, &mut other);
+        } else {
+            self.places += std::mem::take(&mut other.places);
+        }
+    }
+
+    /// Gives back what is beyond so many.
+    pub fn keep(&mut self, at_most: usize) {
+        if let (surplus @ 1.., Some(from)) = (self.places.saturating_sub(at_most), &self.from) {
+            self.places = at_most;
+            from.give_back(surplus);
+        }
+    }
+
+    /// Takes one place out of it; `None` if none is left.
+    pub fn take_one(&mut self) -> Option<Self> {
+        self.places = self.places.checked_sub(1)?;
+        Some(Self { places: 1, from: self.from.clone() })
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if let (places @ 1.., Some(from)) = (self.places, &self.from) {
+            from.give_back(places);
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! What tells the listener that a message may be settled.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::sync::oneshot;
+
+/// The listener's next step for the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settle {
+    /// Everything it asked for is safe.
+    Acknowledge,
+    /// The broker shall deliver it again.
+    Requeue,
+    /// Neither: it stays unsettled, and goes back when the connection ends.
+    Leave,
+}
+
+/// Completes when the message may be settled.
+#[derive(Debug)]
+pub struct Receipt(oneshot::Receiver<Settle>);
+
+impl Receipt {
+    /// A receipt and what completes it. Dropping the sender completes it as [`Settle::Leave`].
+    #[must_use]
+    pub fn open() -> (oneshot::Sender<Settle>, Self) {
+        let (sender, receiver) = oneshot::channel();
+        (sender, Self(receiver))
+    }
+
+    /// A receipt that is complete already.
+    #[must_use]
+    pub fn complete(settle: Settle) -> Self {
+        let (sender, receipt) = Self::open();
+        // The receiving half is right here.
+        let _ = sender.send(settle);
+        receipt
+    }
+}
+
+impl Future for Receipt {
+    type Output = Settle;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Settle> {
+        Pin::new(&mut self.0).poll(context).map(|settle| settle.unwrap_or(Settle::Leave))
+    }
+}
