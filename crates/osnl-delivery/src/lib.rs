@@ -22,6 +22,7 @@ mod prepare;
 mod published;
 mod replaced;
 mod schedule;
+mod settings;
 mod setup;
 mod suspects;
 
@@ -31,7 +32,6 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use osnl_config::Rate;
 use osnl_core::attempt::{Action, ActionError, ErrorClass};
 use osnl_core::event::Event;
 pub use osnl_core::fallback::Fallback;
@@ -60,46 +60,8 @@ pub use self::published::{Held, Published, TargetState, TargetStatus};
 use self::replaced::Replaced;
 pub use self::schedule::WhenExhausted;
 use self::schedule::{Consequence, Schedule};
+pub use self::settings::DeliverySettings;
 pub use self::setup::{Remote, Setup};
-
-/// The delivery settings of one action.
-#[derive(Clone, Copy, Debug)]
-pub struct DeliverySettings {
-    /// Calls under way at once, each for other keys.
-    pub concurrency: usize,
-    /// The longest time that one call may take in all.
-    pub timeout: Duration,
-    /// The meaning of each failure.
-    pub policy: RetryPolicy,
-    /// The end of a delivery whose attempts are used up.
-    pub when_exhausted: WhenExhausted,
-    /// Further limits of a delivery, and the consequence for its key.
-    pub limits: Limits,
-    /// The number of events that one call takes.
-    pub batch: Batch,
-    /// The most calls within a time; `None` is as many as there are.
-    pub rate: Option<Rate>,
-    /// The share of the action that each host named by events may use.
-    pub hosts: HostLimits,
-}
-
-#[cfg(any(test, feature = "sample"))]
-impl DeliverySettings {
-    /// So many attempts with these pauses, four at a time, and no other limit.
-    pub fn sample(max_attempts: u32, initial: Duration, max: Duration) -> Self {
-        let max_attempts = std::num::NonZeroU32::new(max_attempts).unwrap_or(std::num::NonZeroU32::MIN);
-        Self {
-            concurrency: 4,
-            timeout: Duration::from_secs(30),
-            policy: RetryPolicy { max_attempts, initial, max, jitter: 0.0 },
-            when_exhausted: WhenExhausted::DeadLetter,
-            limits: Limits::default(),
-            batch: Batch::default(),
-            rate: None,
-            hosts: HostLimits::default(),
-        }
-    }
-}
 
 /// The loop of one action. See the [module](self).
 pub struct DeliveryLoop {

@@ -1,4 +1,4 @@
-//! What is claimed, and what its attempts use up.
+//! Claimed deliveries, and the attempts and time that they use up.
 
 use std::time::Duration;
 

@@ -39,7 +39,7 @@ pub struct Rig {
     pub counters: Arc<Counters>,
     /// Whether its receipts complete with the commit; otherwise with the last outcome.
     pub durable: bool,
-    /// What has to outlive it: a folder, a server.
+    /// The folder or the server that has to outlive it.
     pub keeps: Box<dyn Any>,
 }
 

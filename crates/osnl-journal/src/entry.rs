@@ -1,4 +1,4 @@
-//! What is appended: a message and its deliveries.
+//! Appended entries: a message and its deliveries.
 
 use std::sync::Arc;
 

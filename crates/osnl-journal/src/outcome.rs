@@ -1,4 +1,4 @@
-//! How a claim ends.
+//! Ends of claims.
 
 use std::sync::Arc;
 

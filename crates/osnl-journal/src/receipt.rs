@@ -1,4 +1,4 @@
-//! What tells the listener that a message may be settled.
+//! Receipts: they tell the listener that a message may be settled.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -6,7 +6,7 @@ use futures_util::FutureExt as _;
 use osnl_core::received::Received;
 use tokio::time::Instant;
 
-use super::{Rig, append, attempts, claim, entry, names, within};
+use super::{PLACES, Rig, append, attempts, claim, entry, names, within};
 use crate::{ClaimLimits, DeliveryId, NewDelivery, Outcome, Retry, Settle, Used};
 
 /// A claim that is dropped before its answer claims nothing.

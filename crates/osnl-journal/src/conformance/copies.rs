@@ -3,7 +3,7 @@
 use osnl_core::received::Received;
 use osnl_model::Notification;
 
-use super::{Rig, append, body, claim, entry, within};
+use super::{Rig, append, claim, within};
 use crate::{Entry, NewDelivery, Outcome, Receipt, Settle};
 
 /// Copies of a message are one event; messages that only resemble it are others.
