@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
+use osnl_journal::DeliveryId;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::{BreakerState, HeldHost, Outage};
-use crate::journal::DeliveryId;
 
 /// Whether attempts are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -56,7 +56,8 @@ impl Default for Page {
 
 impl Page {
     /// Returns the place of a row in this order.
-    pub(crate) fn cursor(&self, row: &Row, moment: &Moment) -> Cursor {
+    #[must_use]
+    pub fn cursor(&self, row: &Row, moment: &Moment) -> Cursor {
         let is_attention = match self.order {
             Order::Attention => moment.needs_attention(row),
             Order::Oldest | Order::Newest => false,
@@ -65,7 +66,7 @@ impl Page {
     }
 
     /// Orders rows that are in memory, and leaves those of this page.
-    pub(crate) fn cut(&self, rows: &mut Vec<Row>, moment: &Moment) {
+    pub fn cut(&self, rows: &mut Vec<Row>, moment: &Moment) {
         let place = |id: DeliveryId, is_attention: bool| match self.order {
             Order::Oldest => (false, i128::from(id.0)),
             Order::Newest | Order::Attention => (!is_attention, -i128::from(id.0)),
