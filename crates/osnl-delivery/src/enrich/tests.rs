@@ -272,7 +272,7 @@ async fn what_was_seen_of_one_cloud_is_not_used_for_another() {
     for (source, expected) in [(&right, "web 1"), (&wrong, "unknown"), (&right, "web 1")] {
         let enrichments = Enrichments::new(vec![step("server", Kind::Server, None, source)], journal.clone());
         let found = enrichments.prepare(&event).await.unwrap().unwrap();
-        journal.enriched(crate::journal::DeliveryId(1), &found.enriched, found.learnt).await;
+        journal.enriched(osnl_journal::DeliveryId(1), &found.enriched, found.learnt).await;
         assert_eq!(found.enriched["server"]["name"], expected);
         right.set("s", Ok(None));
     }
