@@ -55,7 +55,7 @@ pub(super) static OPTIONS: &[Row] = &[
     ("listener", "priorities", LIST, "Which of audit, debug, info, warn, error, critical and sample are bound."),
     ("listener", "pool", NAME, "The queue's name; each listener on a broker has its own. Empty: no pool, the services' own queues <topic>.<priority>."),
     ("listener", "queue", NAME, "In place of all that declares: this queue is read as it is; nothing is declared or bound."),
-    ("listener", "declare", "passive or create", "passive: the exchange is looked for until its service has made it. create: it is made as oslo.messaging makes it."),
+    ("listener", "declare", "passive or create", "passive: the exchange is looked for until its service has made it; a queue of ours is read meanwhile. create: it is made as oslo.messaging makes it."),
     ("listener", "queue_type", "classic, quorum or stream", "What a queue that has to be made is, and how it is read."),
     ("listener", "durable", BOOLEAN, "Whether a queue that has to be made outlives the broker's restart. Without a pool, false unless set."),
     ("listener", "auto_delete", BOOLEAN, "Whether it goes with its last consumer."),
