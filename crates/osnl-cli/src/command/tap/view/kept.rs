@@ -76,7 +76,9 @@ impl Entry {
                 if more > 0 {
                     words.push(format!("and {more} more"));
                 }
-                if let Form::Cadf(Some(outcome)) = &about.form {
+                if let Form::Cadf(Some(outcome)) = &about.form
+                    && outcome != "success"
+                {
                     words.insert(0, clean::text(outcome).into_owned());
                     kept.is_failure = outcome == "failure";
                 }
