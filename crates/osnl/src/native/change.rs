@@ -252,7 +252,7 @@ mod tests {
             is_by_files: true,
         };
         write("b", "a");
-        assert_eq!(before.different(&values()), [changed.clone()]);
+        assert_eq!(before.different(&values()), std::slice::from_ref(&changed));
         write("a", "a");
         std::fs::write(&ca, "second").unwrap();
         assert_eq!(before.different(&values()), [changed]);
