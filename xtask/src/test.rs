@@ -79,6 +79,11 @@ fn run_with_cloud(args: &[String]) -> Result<(Count, ExitStatus)> {
     let cloud = setup::cloud()?;
     let mut all: Vec<String> = WITH_CLOUD.iter().map(|word| (*word).to_owned()).collect();
     all.extend_from_slice(args);
+    if !all.iter().any(|arg| arg == "--") {
+        all.push("--".to_owned());
+    }
+    // The plays print their numbers.
+    all.push("--nocapture".to_owned());
     run_and_count_in(&all, &[(CLOUD_VARIABLE, cloud)])
 }
 

@@ -15,10 +15,7 @@ fn tap_sees_what_a_real_listener_receives() {
     let osnl = Osnl::new(&stand, "unused", "[rule:r]\nactions = a\n[action:a]\ndriver = dump\n");
     let url = stand.vhost.url();
     let tap = osnl.start(&["tap", &url, "-e", "keystone,neutron", "--format", "json"]);
-    wait_until(SOON, "the tap is bound", || {
-        let bindings = stand.vhost.list_bindings();
-        bindings.iter().filter(|binding| binding.queue.contains("tap")).count() >= 2
-    });
+    tap.wait_for("listening at", 1, SOON);
 
     let (network, _) = stand.network("seen", "10.9.0.0/24", false);
     let port = stand.create("port", json!({"network_id": network, "name": "vm-1"}));
@@ -40,7 +37,7 @@ fn tap_sees_what_a_real_listener_receives() {
         theirs.len() >= 12 && theirs == ours
     });
     let seen = seen();
-    let of = |event_type: &str| seen.iter().filter(move |event| event["event_type"] == event_type);
+    let of = |event_type: &'static str| seen.iter().filter(move |event| event["event_type"] == event_type);
     assert!(of("port.update.end").any(|event| event["resource"]["name"] == "vm-1b"));
     assert!(of("identity.authenticate").any(|event| event["outcome"] == "failure"));
     assert!(of("port.delete.end").any(|event| text(&event["resource"]["id"]) == text(&port["id"])));
