@@ -11,6 +11,7 @@
 //!     sections: &[SectionDef::named("lamp", &[SectionOption::new("watts", Some("40"))])],
 //!     foreign: &[],
 //!     reference: "the manual",
+//!     synonyms: &[],
 //!     machine_default: |_| None,
 //! };
 //!
@@ -31,8 +32,10 @@ mod driver_table;
 mod layers;
 mod reader;
 mod schema;
+mod slips;
 
 pub use self::driver_table::{DriverOption, DriverTable};
 pub use self::layers::{Layers, RawEntry, RawSection, Substitution};
 pub use self::reader::{Findings, Reader};
 pub use self::schema::{ForeignSection, SectionDef, SectionOption, SectionSchema};
+pub use self::slips::{joined, repeated};

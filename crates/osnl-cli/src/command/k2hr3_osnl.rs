@@ -29,6 +29,8 @@ const REPLACES: &str = "1.0.8";
     about = "Listens to OpenStack notifications and deletes the hosts that are gone from K2HR3",
     after_help = "Example:\n  k2hr3-osnl -c /etc/k2hr3/k2hr3-osnl.conf -d debug",
     infer_long_args = true,
+    // Of a repeated flag the last counts, as with argparse.
+    args_override_self = true,
     disable_version_flag = true
 )]
 pub(crate) struct K2hr3OsnlArgs {

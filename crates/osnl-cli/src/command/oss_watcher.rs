@@ -35,7 +35,7 @@ pub(crate) struct OssWatcherArgs {
     #[arg(long, value_name = "DIR")]
     pub(crate) config_dir: Vec<PathBuf>,
     /// Print the version and exit
-    #[arg(long)]
+    #[arg(long, overrides_with = "version")]
     pub(crate) version: bool,
 }
 

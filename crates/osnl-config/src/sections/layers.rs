@@ -378,7 +378,11 @@ fn suggestion(schema: &SectionSchema, def: &SectionDef, name: &str) -> Option<St
     // One or many: `priority` for `priorities`.
     let many = name.strip_suffix('y').map_or_else(|| format!("{name}s"), |stem| format!("{stem}ies"));
     let own = || def.all_options().map(|option| option.name);
-    let own = own().find(|own| *own == many).or_else(|| nearest(name, own())).map(str::to_owned);
+    let synonym =
+        || schema.synonyms.iter().find(|(other, ours)| *other == name && own().any(|own| own == *ours));
+    let synonym = || synonym().map(|(_, ours)| *ours);
+    let own =
+        own().find(|own| *own == many).or_else(synonym).or_else(|| nearest(name, own())).map(str::to_owned);
     let there = || schema.sections.iter().find(|def| def.option(name).is_some()).map(|def| (def, name));
     let near = || {
         // A short word is near to many that are of other sections.

@@ -236,7 +236,12 @@ impl<'a> Reader<'a> {
 
     /// Reports a refusal of an option's value as an error.
     pub fn refused<T>(&mut self, option: &str, refusal: typed::Refusal) -> Option<T> {
-        let mut finding = self.finding(option, &refusal.problem).allowed(refusal.allowed);
+        let mut allowed = refusal.allowed;
+        if self.section.entry(option).is_some_and(|entry| looks_commented(&entry.text)) {
+            allowed
+                .push_str("; the # and what follows belong to the value: a comment needs a line of its own");
+        }
+        let mut finding = self.finding(option, &refusal.problem).allowed(allowed);
         finding.suggestion = refusal.suggestion;
         self.findings.errors.push(ConfigError(finding));
         None

@@ -11,6 +11,8 @@ pub struct SectionSchema {
     pub foreign: &'static [ForeignSection],
     /// The command that prints all options, for errors.
     pub reference: &'static str,
+    /// Names that other programs have for options, each with the option's.
+    pub synonyms: &'static [(&'static str, &'static str)],
     /// The value of an option whose default depends on the user or the machine.
     pub machine_default: fn(option: &str) -> Option<String>,
 }

@@ -7,12 +7,12 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use osnl_config::shown;
+use osnl_config::{nearest, shown, typed};
 use osnl_http::header::{
     AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderName, PROXY_AUTHORIZATION,
     TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
-use osnl_http::{AllowedHost, ClientCertificate, Guard};
+use osnl_http::{AllowedHost, ClientCertificate, Guard, Method};
 use osnl_template::{Escape, Template};
 
 pub(super) use self::login::Login;
@@ -147,13 +147,58 @@ impl ReadDriver for HttpConf {
     }
 }
 
+/// The methods that servers have, those of WebDAV and of caches too.
+const METHODS: [&str; 22] = [
+    "GET",
+    "HEAD",
+    "POST",
+    "PUT",
+    "PATCH",
+    "DELETE",
+    "OPTIONS",
+    "PROPFIND",
+    "PROPPATCH",
+    "MKCOL",
+    "COPY",
+    "MOVE",
+    "LOCK",
+    "UNLOCK",
+    "REPORT",
+    "SEARCH",
+    "QUERY",
+    "PURGE",
+    "BAN",
+    "NOTIFY",
+    "LINK",
+    "UNLINK",
+];
+
+/// Refuses a method that is nearly a known one, and warns of others that are not known.
+fn known(reader: &mut Reader<'_>, method: Method) -> Option<Method> {
+    if METHODS.contains(&method.as_str()) {
+        return Some(method);
+    }
+    let problem = format!("{} is no method that servers know", shown(method.as_str()));
+    let allowed = format!("known: {}", METHODS[..7].join(", "));
+    match nearest(method.as_str(), METHODS) {
+        Some(near) => {
+            let refusal = typed::Refusal::new(problem, allowed);
+            reader.refused("method", typed::Refusal { suggestion: Some(near.to_owned()), ..refusal })
+        }
+        None => {
+            reader.warn("method", &problem, &allowed);
+            Some(method)
+        }
+    }
+}
+
 fn method(reader: &mut Reader<'_>) -> Option<Verb> {
     let text = reader.text("method")?;
     if text.contains("{{") || text.contains("{%") {
         return template(reader, "method", Escape::None).map(Verb::Template);
     }
     match verb::usable(&text) {
-        Some(method) => Some(Verb::Written(method)),
+        Some(method) => known(reader, method).map(Verb::Written),
         None => {
             let problem = format!("{} is no method that can be used", shown(&text));
             reader.refuse("method", &problem, "write POST, PUT, PATCH, DELETE, GET or another in capitals")
@@ -424,7 +469,11 @@ fn statuses(reader: &mut Reader<'_>, option: &str) -> Option<Statuses> {
     text.parse().map_or_else(
         |_| {
             let problem = format!("{} is no list of statuses", shown(&text));
-            reader.refuse(option, &problem, "write 200-299, 304")
+            let allowed = match option == "retry" && text.trim().len() < 3 {
+                true => "retry names statuses, such as 429, 500-599; the number of attempts is max_attempts",
+                false => "write 200-299, 304",
+            };
+            reader.refuse(option, &problem, allowed)
         },
         Some,
     )

@@ -1,0 +1,72 @@
+//! Slips that leave a valid file of another meaning: an option that begins with a blank and so belongs to the value
+//! above it, and a section that stands in one file twice.
+
+use std::collections::HashMap;
+
+use super::{Layers, RawEntry, RawSection};
+use crate::{ConfigError, Entry, Finding, Ini, Origin, Section, Warning};
+
+/// Warns of lines within values that look like options of their section.
+pub fn joined(layers: &Layers) -> Vec<Warning> {
+    layers.sections.iter().flat_map(joined_in).collect()
+}
+
+fn joined_in(section: &RawSection) -> Vec<Warning> {
+    let lines = section.entries.iter().flat_map(|entry| {
+        let lines = entry.text.split('\n').enumerate().skip(1);
+        lines.filter_map(move |(row, line)| Some((entry, row, option_of(section, line)?)))
+    });
+    let warning = |(entry, row, option): (&RawEntry, usize, &str)| {
+        let problem = format!("this line begins with a blank, so it belongs to {}", entry.option);
+        let finding = Finding::of("", problem).group(&section.heading()).option(&entry.option);
+        let mut finding = finding.from_origin(&entry.origin);
+        finding.line = finding.line.map(|line| line.saturating_add(u32::try_from(row).unwrap_or(u32::MAX)));
+        Warning(finding.allowed(format!("to set {option}, begin it in column 1")))
+    };
+    // A variable has no columns.
+    lines.filter(|(entry, ..)| matches!(entry.origin, Origin::File { .. })).map(warning).collect()
+}
+
+/// Returns the option that a line would set, if it stood in column 1.
+fn option_of<'a>(section: &RawSection, line: &'a str) -> Option<&'a str> {
+    let (name, value) = line.split_once('=')?;
+    let name = name.trim();
+    if value.starts_with('=') || name.contains(|c: char| c.is_whitespace()) {
+        return None;
+    }
+    let driver = section.driver();
+    let is_own = section.option(name).is_some_and(|option| option.driver.is_none_or(|of| Some(of) == driver));
+    is_own.then_some(name)
+}
+
+/// Finds sections that stand in a file twice and set the same option: two things under one name, of which the options
+/// would be mixed. Where they name different drivers it is an error.
+pub fn repeated(ini: &Ini) -> (Vec<ConfigError>, Vec<Warning>) {
+    let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+    let mut first: HashMap<&str, &Section> = HashMap::new();
+    for section in ini.sections.iter().filter(|section| section.name.contains(':')) {
+        let Some(before) = first.get(section.name.as_str()) else {
+            first.insert(&section.name, section);
+            continue;
+        };
+        let value = |section: &Section, key: &str| {
+            section.entries.iter().find(|entry| entry.key == key).map(|entry| entry.value.clone())
+        };
+        let twice = |entry: &&Entry| value(before, &entry.key).is_some();
+        let both: Vec<&str> = section.entries.iter().filter(twice).map(|entry| entry.key.as_str()).collect();
+        let finding = |problem: String| Finding::at(&ini.file, section.line, problem).group(&section.name);
+        if both.contains(&"driver") && value(before, "driver") != value(section, "driver") {
+            let problem = format!("stands in line {} too, with another driver", before.line);
+            errors.push(ConfigError(finding(problem).allowed("give one of the two another name")));
+        } else if !both.is_empty() {
+            let problem = format!(
+                "stands in line {} too, and both are one section; here count {}",
+                before.line,
+                both.join(", ")
+            );
+            let mend = "give one of the two another name, or put them together";
+            warnings.push(Warning(finding(problem).allowed(mend)));
+        }
+    }
+    (errors, warnings)
+}
