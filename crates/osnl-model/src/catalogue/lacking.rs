@@ -49,7 +49,8 @@ pub fn lacking(events: &[&Event], path: &str) -> Option<Lacking> {
             [inside, key, rest].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(".");
         events.iter().any(|event| event.has_field(&near)).then_some(near)
     });
-    Some(Lacking { inside: inside.to_owned(), keys, near: near.or_else(|| same_name(&known, path)) })
+    let near = near.or_else(|| same_name(&known, path)).or_else(|| other_word(&keys, inside, path));
+    Some(Lacking { inside: inside.to_owned(), keys, near })
 }
 
 /// The key that follows this path on the way to a field.
@@ -72,6 +73,23 @@ fn same_field(known: &BTreeSet<Vec<&'static str>>, path: &str) -> Option<String>
 fn same_name(known: &BTreeSet<Vec<&'static str>>, path: &str) -> Option<String> {
     let name = path.rsplit('.').next()?;
     shortest(known.iter().filter(|known| known.last() == Some(&name)))
+}
+
+/// Keys that stand for the same in payloads of different services, releases and forms.
+const WORDS: [&[&str]; 5] = [
+    &["tenant_id", "project_id", "project", "tenant", "owner"],
+    &["instance_id", "instance_uuid", "server_id", "uuid", "id", "resource_id"],
+    &["display_name", "name", "instance_name"],
+    &["state", "status", "vm_state"],
+    &["host", "hostname", "node", "compute"],
+];
+
+/// The field beside it whose name is another word for the same.
+fn other_word(keys: &[&'static str], inside: &str, path: &str) -> Option<String> {
+    let rest = path.strip_prefix(inside)?.trim_start_matches('.');
+    let words = WORDS.iter().find(|words| words.contains(&rest))?;
+    let found = words.iter().find(|word| keys.contains(word))?;
+    Some([inside, found].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("."))
 }
 
 fn shortest<'a>(found: impl Iterator<Item = &'a Vec<&'static str>>) -> Option<String> {

@@ -5,7 +5,10 @@
 //! be anything. Several services share `openstack`; there a pattern counts as a known service's if it begins
 //! with a word that one of their events begins with.
 
+mod compared;
 mod fields;
+mod hints;
+mod types;
 
 use std::collections::HashMap;
 
@@ -15,6 +18,8 @@ use osnl_model::catalogue::{self, Event, Lacking};
 use osnl_model::{Pattern, Predicate, Priority};
 
 use self::fields::{Fields, Found};
+use self::hints::{in_all_services, unanchored};
+use self::types::{TEXT, is_text};
 use super::equalities;
 use super::schema::RULE;
 use super::{ListenerConf, Loaded, Native, RuleConf};
@@ -101,6 +106,17 @@ impl<'a> Judge<'a> {
                 for path in when.filter_map(|path| path.strip_prefix("payload.")) {
                     found.extend(self.no_field(rule, path, fields.at(path)));
                 }
+                for compared in rule.rule.when.iter().flat_map(|when| compared::of(when.source())) {
+                    let values = match compared.name.strip_prefix("payload.") {
+                        Some(path) => match fields.at(path) {
+                            Found::Values(values) => Some(values),
+                            Found::Nothing(_) => None,
+                        },
+                        None => is_text(&compared.name).then_some(&TEXT),
+                    };
+                    found.extend(values.and_then(|values| self.other_type(rule, &compared, values)));
+                }
+                found.extend(self.project_of_request(rule, &matched));
                 found
             }
             (None, true) => Vec::new(),
@@ -201,6 +217,9 @@ impl<'a> Judge<'a> {
                 format!("{} sends such events, to the exchange {}", event.service, event.exchange());
             return Some(self.warning(rule, "event_type", &problem, &elsewhere, None));
         }
+        if let Some(mend) = unanchored(pattern, known) {
+            return Some(self.warning(rule, "event_type", &problem, &mend, None));
+        }
         Some(self.warning(rule, "event_type", &problem, "osnl events lists them", near))
     }
 
@@ -209,6 +228,11 @@ impl<'a> Judge<'a> {
         let Found::Nothing(lacking) = found else { return None };
         let problem = format!("none of the known events of this rule has payload.{path}");
         let near = lacking.near.as_ref().map(|near| format!("payload.{near}"));
+        let last = |path: &str| path.rsplit('.').next().map(str::to_owned);
+        let is_same_key = lacking.near.as_ref().is_some_and(|near| last(near) == last(path));
+        let in_all = in_all_services(path).filter(|_| !is_same_key).map(|field| format!("resource.{field}"));
+        let near: Vec<String> = near.into_iter().chain(in_all).collect();
+        let near = Some(near.join(" or ")).filter(|near| !near.is_empty());
         Some(self.warning(rule, "when", &problem, &there(lacking), near.as_deref()))
     }
 
@@ -220,11 +244,11 @@ impl<'a> Judge<'a> {
                 let problem = "none of the known events of this rule has this key";
                 Some(self.warning(rule, &option, problem, &there(lacking), lacking.near.as_deref()))
             }
-            Found::NoText(event) => {
+            Found::Values(values) if !values.text => {
                 let problem = "is never a text in the events of this rule, and only texts are compared";
-                Some(self.warning(rule, &option, problem, &format!("see osnl events {event}"), None))
+                Some(self.warning(rule, &option, problem, &format!("see osnl events {}", values.event), None))
             }
-            Found::MayBeText => None,
+            Found::Values(_) => None,
         }
     }
 
@@ -236,13 +260,27 @@ impl<'a> Judge<'a> {
         allowed: &str,
         near: Option<&str>,
     ) -> Warning {
-        let mut finding = Finding::of("configuration", problem).allowed(allowed).option(option);
-        if let Some(section) = self.sections.get(&*rule.rule.name) {
-            let place = section.entry(option).map_or(&section.place, |entry| &entry.origin);
-            finding = finding.group(&section.heading()).from_origin(place);
-        }
+        let section = self.sections.get(&*rule.rule.name).copied();
+        let mut finding = finding_at(section, option, problem).allowed(allowed);
         finding.suggestion = near.map(|name| shown(name).trim_matches('"').to_owned());
         Warning(finding)
+    }
+}
+
+/// A finding about an option of a section at its line, else about the section at its heading.
+pub(super) fn finding_at(section: Option<&RawSection>, option: &str, problem: &str) -> Finding {
+    let finding = Finding::of("configuration", problem);
+    // Names of headers are in small letters once they are read.
+    let entry = section
+        .and_then(|section| section.entries.iter().find(|entry| entry.option.eq_ignore_ascii_case(option)));
+    let option = entry.map_or(option, |entry| &entry.option);
+    let finding = if option.is_empty() { finding } else { finding.option(option) };
+    match section {
+        None => finding,
+        Some(section) => {
+            let place = entry.map_or(&section.place, |entry| &entry.origin);
+            finding.group(&section.heading()).from_origin(place)
+        }
     }
 }
 

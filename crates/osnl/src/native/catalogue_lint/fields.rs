@@ -9,9 +9,18 @@ use osnl_model::catalogue::{self, Event, Lacking};
 pub(super) enum Found {
     /// None of them has anything there.
     Nothing(Lacking),
-    /// One has, and none of them ever has a text there; the first that has it.
-    NoText(&'static str),
-    MayBeText,
+    /// One has at least.
+    Values(Values),
+}
+
+/// The types of values at a path.
+#[derive(Default)]
+pub(super) struct Values {
+    /// The first event that has some.
+    pub(super) event: &'static str,
+    pub(super) text: bool,
+    pub(super) number: bool,
+    pub(super) boolean: bool,
 }
 
 /// By the events that were asked about.
@@ -45,18 +54,28 @@ fn found(events: &[&'static Event], path: &str) -> Found {
     if let Some(lacking) = catalogue::lacking(events, path) {
         return Found::Nothing(lacking);
     }
-    let mut having = events.iter().filter(|event| event.has_field(path)).peekable();
-    match having.peek().map(|event| event.event_type) {
-        Some(first) if !having.any(|event| may_be_text(event, path)) => Found::NoText(first),
-        Some(_) | None => Found::MayBeText,
+    let mut values = Values::default();
+    for event in events.iter().filter(|event| event.has_field(path)) {
+        values.add(event, path);
     }
+    Found::Values(values)
 }
 
-/// Whether a field may be a text: a field without a description may, and so may one that was only ever seen as null.
-fn may_be_text(event: &Event, path: &str) -> bool {
-    let texts = ["text", "UUID", "date-time", "IP address", "MAC address"];
-    event.field(path).is_none_or(|field| {
-        let kind = field.kind;
-        kind == "null" || kind.starts_with("one of: ") || kind.split(" or ").any(|kind| texts.contains(&kind))
-    })
+impl Values {
+    /// Adds the types that a field may have. A field without a description may have any, and so may one that was only
+    /// ever seen as null.
+    fn add(&mut self, event: &Event, path: &str) {
+        const TEXTS: [&str; 5] = ["text", "UUID", "date-time", "IP address", "MAC address"];
+        if self.event.is_empty() {
+            self.event = event.event_type;
+        }
+        let Some(kind) = event.field(path).map(|field| field.kind).filter(|kind| *kind != "null") else {
+            (self.text, self.number, self.boolean) = (true, true, true);
+            return;
+        };
+        let mut kinds = kind.split(" or ");
+        self.text |= kind.starts_with("one of: ") || kinds.clone().any(|kind| TEXTS.contains(&kind));
+        self.number |= kinds.clone().any(|kind| kind == "number");
+        self.boolean |= kinds.any(|kind| kind == "boolean");
+    }
 }

@@ -11,7 +11,7 @@ fn never_sent(exchange: &str, rule: &str) -> Vec<String> {
 fn never_heard(exchange: &str, rule: &str, listener: &str) -> Vec<String> {
     let text = format!(
         "[listener:l]\ntransport_url = rabbit://u:p@mq/\nexchange = {exchange}\n[rule:r]\nactions = a\n{rule}\n\
-         [action:a]\ndriver = dump\n[listener:l]\n{listener}\n"
+         [action:a]\ndriver = dump\n[listener:l]\n{listener}\npool = osnl\n"
     );
     load(&text).unwrap().never_sent().iter().map(ToString::to_string).collect()
 }
@@ -124,7 +124,7 @@ fn a_key_that_its_events_never_have_is_pointed_at() {
         &[
             "a.conf:7: [rule:r] payload.uuid: none of the known events of this rule has this key; at the top of their \
            payloads: access_ip_v4, access_ip_v6, architecture, availability_zone, cell_name, created_at, deleted_at, \
-           disk_gb, …",
+           disk_gb, …; did you mean instance_id?",
         ],
     );
     // The field is there, inside.
@@ -219,4 +219,58 @@ fn a_name_in_when_that_its_events_never_have_is_pointed_at() {
         ],
     );
     check("acme", "when = payload.whatever == 1", &[]);
+}
+
+#[test]
+fn a_condition_that_can_never_hold_is_pointed_at() {
+    let check = |rule: &str, expected: &[&str]| {
+        let delete = r"event_type = ^compute\.instance\.delete\.end$";
+        let expected: Vec<String> =
+            expected.iter().map(|said| format!("a.conf:7: [rule:r] when: {said}")).collect();
+        assert_eq!(never_sent("nova", &format!("{delete}\nwhen = {rule}")), expected, "{rule}");
+    };
+    check(
+        "payload.tenant_id == 1111",
+        &[
+            "never holds: payload.tenant_id is a text in the events of this rule, and 1111 is a number; write \
+           payload.tenant_id == \"1111\"",
+        ],
+    );
+    check(
+        "payload.disk_gb == '20' and payload.state == 'deleted'",
+        &["never holds: payload.disk_gb is a number in the events of this rule, and '20' is a text; write \
+           payload.disk_gb == 20"],
+    );
+    check(
+        "resource.project in [1, 2]",
+        &[
+            "never holds: resource.project is a text in the events of this rule, and [1, 2] is a number; write it in \
+           quotes",
+        ],
+    );
+    check("payload.tenant_id == '1111' and payload.disk_gb >= 20 and payload.disk_gb == true", &[]);
+    check("payload.tenant_id == 1111 or payload.state == 'deleted'", &[]);
+    let lacks = "none of the known events of this rule has payload.project_id; at the top of their payloads: \
+                 access_ip_v4, access_ip_v6, architecture, availability_zone, cell_name, created_at, deleted_at, \
+                 disk_gb, …; did you mean payload.tenant_id or resource.project?";
+    check("payload.project_id == 'x'", &[lacks]);
+    let project = "context.project_id is the project of the request, which is another one where an administrator or a \
+                   service acts; the project that owns the resource is resource.project, in when";
+    check("context.project_id == 'x'", &[project]);
+    check("context.project_id == 'x' and resource.project == 'x'", &[]);
+    check("context.project_id != 'x'", &[]);
+}
+
+#[test]
+fn a_pattern_that_lacks_what_may_stand_before_it_is_pointed_at() {
+    let check = |pattern: &str, mend: &str| {
+        let expected =
+            format!("a.conf:6: [rule:r] event_type: matches no event that is known of nova; {mend}");
+        assert_eq!(never_sent("nova", &format!("event_type = {pattern}")), [expected], "{pattern}");
+    };
+    let begin = "patterns match from the start of the name; to match anywhere, write";
+    check("delete", &format!("{begin} .*delete"));
+    check(r"\.delete\.end$", &format!(r"{begin} .*\.delete\.end$"));
+    check("delete|destroy", &format!("{begin} .*(delete|destroy)"));
+    check("^delete", "osnl events lists them; did you mean flavor.delete?");
 }

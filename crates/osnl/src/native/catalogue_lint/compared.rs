@@ -1,0 +1,118 @@
+//! Comparisons in a `when` that can never hold, since the two sides are of different types: a number is never equal to a
+//! text, whatever both look like. Only sides of top-level `and`s count, of a name and a constant.
+
+use osnl_template::conjuncts::{conjuncts, name, outside, text, texts};
+
+use super::fields::Values;
+
+/// The signs, longer ones first.
+const SIGNS: [&str; 5] = ["==", "<=", ">=", "<", ">"];
+
+/// A name that is compared with a constant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Compared {
+    pub(super) name: String,
+    pub(super) sign: &'static str,
+    /// The constant as it is written.
+    pub(super) written: String,
+    pub(super) kind: Kind,
+}
+
+/// The type of a constant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Text,
+    Number,
+    Boolean,
+}
+
+impl Kind {
+    /// With its article.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Text => "a text",
+            Self::Number => "a number",
+            Self::Boolean => "true or false",
+        }
+    }
+
+    fn of(written: &str) -> Option<Self> {
+        let unsigned = written.strip_prefix('-').unwrap_or(written);
+        let digits = unsigned.strip_suffix('.').unwrap_or(unsigned);
+        if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
+            return Some(Self::Number);
+        }
+        if ["true", "false", "True", "False"].contains(&written) {
+            return Some(Self::Boolean);
+        }
+        text(written).map(|_| Self::Text)
+    }
+
+    /// Whether one of these values may be equal to a constant of this type. True is 1, as in Python.
+    pub(super) fn is_among(self, values: &Values) -> bool {
+        match self {
+            Self::Text => values.text,
+            Self::Number | Self::Boolean => values.number || values.boolean,
+        }
+    }
+}
+
+/// In the order of the expression.
+pub(super) fn of(source: &str) -> Vec<Compared> {
+    conjuncts(source).unwrap_or_default().into_iter().filter_map(compared).collect()
+}
+
+fn compared(conjunct: &str) -> Option<Compared> {
+    for sign in SIGNS {
+        let Some((left, right)) = outside(conjunct, sign) else { continue };
+        let (name, written) = match (name(left), name(right)) {
+            (Some(name), None) => (name, right),
+            (None, Some(name)) => (name, left),
+            (Some(_), Some(_)) | (None, None) => return None,
+        };
+        return Some(Compared { name, sign, written: written.to_owned(), kind: Kind::of(written)? });
+    }
+    let (left, right) = outside(conjunct, " in ")?;
+    let name = name(left)?;
+    if texts(right).is_some() {
+        return Some(Compared { name, sign: "in", written: right.to_owned(), kind: Kind::Text });
+    }
+    let items = right.strip_prefix('[')?.strip_suffix(']')?.split(',').map(str::trim);
+    let is_number = items.clone().all(|item| Kind::of(item) == Some(Kind::Number));
+    is_number.then(|| Compared { name, sign: "in", written: right.to_owned(), kind: Kind::Number })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_and_a_constant_at_the_top_are_a_comparison() {
+        let check = |source: &str, expected: &[(&str, &str, &str, Kind)]| {
+            let found = of(source);
+            let found: Vec<_> =
+                found.iter().map(|c| (c.name.as_str(), c.sign, c.written.as_str(), c.kind)).collect();
+            assert_eq!(found, expected, "{source}");
+        };
+        check("a == 1", &[("a", "==", "1", Kind::Number)]);
+        check(
+            "-1.5 <= a.b and c == 'x'",
+            &[("a.b", "<=", "-1.5", Kind::Number), ("c", "==", "'x'", Kind::Text)],
+        );
+        check("a == true", &[("a", "==", "true", Kind::Boolean)]);
+        check("a in [1, 2]", &[("a", "in", "[1, 2]", Kind::Number)]);
+        check("a in ['1', '2']", &[("a", "in", "['1', '2']", Kind::Text)]);
+        for none in [
+            "a == b",
+            "a == 1 or b == 2",
+            "a | int == 1",
+            "a != 1",
+            "a not in [1]",
+            "a in [1, 'x']",
+            "a == none",
+            "not a == 1",
+        ] {
+            check(none, &[]);
+        }
+    }
+}
