@@ -57,6 +57,7 @@ pub use rabbit::options::{
     Effect, Failover, LoginMethod, OptionError, OptionKind, QueueOptions, QuorumLimits, RABBIT_OPTIONS,
     RabbitOption, RabbitOptions, Reconnect, RetryPauses, TlsOptions, TlsVersions, Trust,
 };
+pub use rabbit::prove::{Proof, Proofs, Thorough, escaped, set_permissions, shell_quoted};
 pub use settle::{Settlement, Stale, Window};
 pub use tap::{ExchangeFound, Tap, TapBinding, TapMessage, TapOptions, TapProperties, Tapped};
 pub use topology::{

@@ -21,6 +21,7 @@ mod held;
 pub(crate) mod look;
 mod order;
 mod properties;
+pub(crate) mod prove;
 mod publisher;
 mod refusal;
 mod returns;

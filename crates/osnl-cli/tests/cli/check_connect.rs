@@ -21,7 +21,7 @@ fn osnl(home: &TempDir, conf: &str, args: &[&str]) -> Output {
 /// The lines about probes.
 fn probes(output: &Output) -> Vec<String> {
     let text = String::from_utf8(output.stdout.clone()).unwrap();
-    let verdicts = ["ok ", "warning ", "failed "];
+    let verdicts = ["ok ", "warning ", "unproven ", "failed "];
     let lines =
         text.lines().filter(|line| verdicts.iter().any(|v| line.starts_with(v)) && line.contains('['));
     lines.map(str::to_owned).collect()
@@ -29,9 +29,10 @@ fn probes(output: &Output) -> Vec<String> {
 
 /// A listener on `url`, a rule, and what `rest` adds; an action `a` must be in it.
 fn conf(url: &str, listener: &str, rest: &str) -> String {
+    let pool = if listener.contains("pool") || listener.contains("queue =") { "" } else { "pool = osnl\n" };
     format!(
         "[journal]\nconnection = memory://\n[listener:l]\ntransport_url = {url}\n{listener}\n\
-         [rule:r]\nactions = a\n{rest}\n"
+         {pool}[rule:r]\nactions = a\n{rest}\n"
     )
 }
 
@@ -53,7 +54,9 @@ fn everything_is_looked_at_and_left_as_it_was() {
         let of_listener: Vec<&str> = found
             .iter()
             .map(String::as_str)
-            .filter(|l| l.contains("[listener:l] ") && !l.contains("] broker "))
+            .filter(|l| {
+                l.contains("[listener:l] ") && !l.contains("] broker ") && !l.contains("] permissions ")
+            })
             .collect();
         assert_eq!(of_listener, expected, "{listener}");
         output.status.code()
@@ -121,6 +124,69 @@ fn everything_is_looked_at_and_left_as_it_was() {
     assert_eq!(all(), before, "nothing is made, bound, consumed or settled");
     let waiting = peer.take("alike").expect("the message waits");
     assert!(!waiting.redelivered, "nobody has been handed the message");
+}
+
+/// The permissions of a listener's user, as they are, and as they must be.
+#[test]
+fn what_the_user_may_do_is_proven_and_what_is_missing_has_its_command() {
+    let broker = Broker::shared();
+    let vhost = broker.vhost("check-permissions");
+    let user = format!("{}-narrow", vhost.name());
+    vhost.set_password(&user, "S3CRET");
+    let home = crate::private_folder().unwrap();
+    let mut peer = Publisher::start(&vhost.url(), osnl_testkit::Options::default());
+    prepare(&mut peer);
+    let before = (vhost.list_queues(), vhost.list_bindings());
+    let text = conf(&vhost.url_for(&user, "S3CRET"), "exchange = neutron\npool = mine", DUMP);
+    let said = |[configure, write, read]: [&str; 3], args: &[&str]| {
+        vhost.ctl(&["set_permissions", &user, configure, write, read]);
+        let output = osnl(&home, &text, &[&["--connect"], args].concat());
+        let found = probes(&output);
+        let line = found.iter().find(|line| line.contains("] permissions for queue mine: "));
+        (line.unwrap_or_else(|| panic!("{found:?}")).clone(), output.status.code())
+    };
+    let all = ["^mine$", "^mine$", "^(mine|neutron)$"];
+    let (line, status) = said(all, &[]);
+    let may = format!("{user} may make it, bind it to neutron and read it");
+    assert_eq!(line, format!("ok       [listener:l] permissions for queue mine: {may}; nothing was made"));
+    assert_eq!(status, Some(0));
+    let command = format!(
+        "; rabbitmqctl set_permissions -p {} {user} '^(mine)$' '^(mine)$' '^(neutron|mine)$'  # replaces",
+        vhost.name()
+    );
+    for (permissions, refused) in [
+        (["^$", "^mine$", ".*"], "queue 'mine'"),
+        (["^mine$", "^$", ".*"], "queue 'mine'"),
+        (["^mine$", "^mine$", "^mine$"], "exchange 'neutron'"),
+        (["^mine$", "^mine$", "^neutron$"], "queue 'mine'"),
+    ] {
+        for args in [&[][..], &["--declare"]] {
+            let (line, status) = said(permissions, args);
+            assert!(line.starts_with("failed ") && line.contains(refused), "{permissions:?} {line}");
+            assert!(line.contains(&command), "{line}");
+            assert_eq!(status, Some(69), "{line}");
+        }
+    }
+    assert_eq!((vhost.list_queues(), vhost.list_bindings()), before, "nothing is made");
+    let (line, status) = said(all, &["--declare"]);
+    assert!(line.ends_with("it was made, bound, and removed again"), "{line}");
+    assert_eq!((vhost.list_queues(), vhost.list_bindings()), before, "what was made has gone");
+    assert_eq!(status, Some(0));
+    // A queue with a message stays, and is not read.
+    let text = conf(&vhost.url(), "exchange = neutron\npool = alike", DUMP);
+    for (args, how) in
+        [(&["--connect"][..], "nothing was made"), (&["--connect", "--declare"], "nothing was made")]
+    {
+        let output = osnl(&home, &text, args);
+        let found = probes(&output);
+        let line = found.iter().find(|line| line.contains("permissions for queue alike")).unwrap();
+        assert!(line.starts_with("unproven ") && line.contains(how), "{line}");
+        assert!(line.contains("not proven: to read it: it is there"), "{line}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains("; not proven: 1.") && !text.contains("went well"), "{text}");
+    }
+    assert_eq!((vhost.list_queues(), vhost.list_bindings()), before);
+    osnl_testkit::wait_until(Duration::from_secs(10), "the connections to end", || vhost.connections() <= 1);
 }
 
 /// Queues as an operator may have made them, one of them with a message.
@@ -203,8 +269,8 @@ fn each_host_and_target_says_what_is_wrong_with_it_in_bounded_time() {
         "[rule:s]\nactions = b, c\n[action:a]\ndriver = k2hr3\napi_url = {}\nca_file = {ca}\n\
          [action:b]\ndriver = k2hr3\napi_url = {}\nca_file = {ca}\n[action:c]\ndriver = dump\npath = none/x\n\
          [listener:tls]\ntransport_url = rabbit://guest:guest@127.0.0.1:{secure}/{name}\nexchange = neutron\n\
-         tls = verify\nssl_ca_file = {ca}\n[listener:vhost]\n\
-         transport_url = rabbit://guest:guest@127.0.0.1:{port}/nowhere\nexchange = neutron",
+         tls = verify\nssl_ca_file = {ca}\npool = osnl\n[listener:vhost]\n\
+         transport_url = rabbit://guest:guest@127.0.0.1:{port}/nowhere\nexchange = neutron\npool = osnl",
         expired.url("localhost", "/v1/role"),
         good.url("localhost", "/v1/role"),
     );

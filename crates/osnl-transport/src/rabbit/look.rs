@@ -28,9 +28,9 @@ use super::{RabbitTransport, address, connect};
 use crate::topology::{Argument, QueueKind};
 use crate::{ExchangeFound, TransportError};
 
-const TYPE: &str = "x-queue-type";
+pub(super) const TYPE: &str = "x-queue-type";
 /// No broker has it, so no queue is made by asking for it.
-const NO_TYPE: &str = "osnl-only-asks";
+pub(super) const NO_TYPE: &str = "osnl-only-asks";
 /// Every virtual host has it.
 const SOURCE: &str = "amq.topic";
 
@@ -182,7 +182,7 @@ impl RabbitTransport {
         look
     }
 
-    async fn reach(
+    pub(super) async fn reach(
         &self,
         host: &TransportHost,
         limit: Duration,
@@ -313,7 +313,7 @@ fn made(refusal: &str, kind: &QueueKind) -> QueueMade {
     }
 }
 
-async fn close(connection: &Connection) {
+pub(super) async fn close(connection: &Connection) {
     // What does not answer goes with the connection.
     let _ = timeout(CLOSE_TIMEOUT.min(Duration::from_secs(1)), connection.close(200, "looked".into())).await;
 }

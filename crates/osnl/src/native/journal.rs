@@ -13,7 +13,7 @@ use crate::unmatched::KeepUnmatched;
 /// Ten years.
 const LONGEST_RETENTION: Duration = Duration::from_secs(3650 * 86_400);
 /// Room for a handful of messages of the largest kind.
-const SMALLEST: u64 = 16 << 20;
+pub(super) const SMALLEST: u64 = 16 << 20;
 /// The remedy for an option that only a journal on disk has.
 pub(crate) const IDLE: &str = "remove it, or set sqlite:// in connection";
 pub(crate) const ONLY: &str = "write sqlite:///path/to/journal.db, memory://, or remove the line";

@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | each host of a broker | name, TCP, TLS, login, virtual host | everything |
 //! | exchanges and queues | passively; queues are compared as `RabbitTransport::look` does | nothing is made, bound or consumed |
+//! | permissions of the listener's user | as `RabbitTransport::prove` does | nothing is made, unless [`Thorough::Does`] |
 //! | what actions need | as their drivers do: of HTTP TCP, a proxy's tunnel, TLS | no request is sent |
 //! | clouds of enrichments and of `auth = keystone` | a login; each service, for a missing object | no object is read |
 //! | files | asked of the operating system | nothing is written |
@@ -11,23 +12,32 @@
 //! All at the same time, each within the deadline.
 
 mod cloud;
+mod permissions;
 
+use std::path::Path;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, join_all};
-use osnl_transport::{Declare, QueueLook, QueueMade, QueueType, RabbitTransport};
+use osnl_transport::{Declare, ExchangeLook, QueueLook, QueueMade, QueueType, RabbitTransport, Thorough};
 
 use self::cloud::enrichment;
 use super::{JournalConf, ListenerConf, Native};
+use crate::action::driver::probe::free;
 use crate::action::driver::probe::{broker, exchange, silent};
 use crate::action::driver::{Probe, ProbeContext};
 use crate::action::http::HttpOptions;
-use crate::journal::sqlite::{self, OpenError};
+use crate::journal::sqlite::{self, OpenError, SqliteOptions};
+use crate::native::journal::SMALLEST as LEAST_ROOM;
 
 impl Native {
-    /// Tries everything; in the order journal, listeners, actions, enrichments.
+    /// Tries everything without making anything; in the order journal, listeners, actions, enrichments.
     pub async fn probe(&self, http: &HttpOptions, deadline: Duration) -> Vec<Probe> {
+        self.probe_by(http, Thorough::Asks, deadline).await
+    }
+
+    /// The same; `thorough` says whether queues may be made for a proof.
+    pub async fn probe_by(&self, http: &HttpOptions, thorough: Thorough, deadline: Duration) -> Vec<Probe> {
         let mut all: Vec<BoxFuture<'_, Vec<Probe>>> = Vec::new();
         all.push(async { vec![journal(&self.journal)] }.boxed());
         for conf in &self.listeners {
@@ -35,7 +45,7 @@ impl Native {
                 let probe = Probe::of(format!("listener:{}", conf.name), "broker".to_owned());
                 vec![silent(probe, deadline)]
             };
-            let probing = tokio::time::timeout(deadline, listener(conf, deadline.mul_f64(0.6)));
+            let probing = tokio::time::timeout(deadline, listener(conf, thorough, deadline.mul_f64(0.6)));
             all.push(probing.map(move |probes| probes.unwrap_or(late)).boxed());
         }
         for conf in &self.actions {
@@ -68,8 +78,8 @@ fn journal(conf: &JournalConf) -> Probe {
                     "right if that is osnl run of this configuration; else stop it, or name another file";
                 probe.warning(format!("{holder} has it"), advice)
             }
-            (None, true) => probe.fine("is there, can be written, and nobody has it"),
-            (None, false) => probe.fine("is not there yet, and can be made"),
+            (None, true) => with_room(probe.fine("is there, can be written, and nobody has it"), options),
+            (None, false) => with_room(probe.fine("is not there yet, and can be made"), options),
         },
         Err(error @ (OpenError::NoFile | OpenError::Volatile(_) | OpenError::Open(_) | OpenError::Io(_))) => {
             probe.failed(error.to_string(), None)
@@ -83,8 +93,42 @@ fn journal(conf: &JournalConf) -> Probe {
     }
 }
 
+/// Adds the room on the disk where it is less than the journal may take.
+fn with_room(probe: Probe, options: &SqliteOptions) -> Probe {
+    let folder = options.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    // The folder may have to be made.
+    let folder = folder.into_iter().flat_map(Path::ancestors).find(|folder| folder.is_dir());
+    let Some(free) = folder.and_then(free) else { return probe };
+    let taken = std::fs::metadata(&options.path).map_or(0, |file| file.len());
+    let room = free.saturating_add(taken);
+    let shown = |bytes: u64| format!("{} MiB", bytes >> 20);
+    if room < LEAST_ROOM {
+        let found = format!("{}, but its disk has {} left", probe.found, shown(free));
+        let advice = format!(
+            "a journal takes {} at least: make room, or name a file on another disk",
+            shown(LEAST_ROOM)
+        );
+        return probe.failed(found, Some(&advice));
+    }
+    match options.max_size.filter(|most| *most > room) {
+        Some(most) => {
+            let found = format!(
+                "{}, but its disk has {} left, and max_size is {}",
+                probe.found,
+                shown(free),
+                shown(most)
+            );
+            probe.warning(found, "make room, or lower max_size: a full disk stops the intake")
+        }
+        None => {
+            let found = format!("{}, {} free", probe.found, shown(free));
+            probe.fine(found)
+        }
+    }
+}
+
 /// `limit`: for one host to let us in.
-async fn listener(conf: &ListenerConf, limit: Duration) -> Vec<Probe> {
+async fn listener(conf: &ListenerConf, thorough: Thorough, limit: Duration) -> Vec<Probe> {
     let section = format!("listener:{}", conf.name);
     let probe = |what: String| Probe::of(section.clone(), what);
     let transport = match RabbitTransport::new(conf.transport_url.clone(), conf.rabbit.clone()) {
@@ -106,6 +150,18 @@ async fn listener(conf: &ListenerConf, limit: Duration) -> Vec<Probe> {
     }
     for (name, found) in &look.queues {
         probes.push(queue(probe(format!("queue {name}")), found, conf));
+    }
+    if look.hosts.iter().any(|host| host.reached.is_ok()) {
+        for name in conf.queues() {
+            let there = look.exchanges.iter().filter(|(_, found)| matches!(found, ExchangeLook::There(_)));
+            let exchanges: Vec<String> = there.map(|(name, _)| name.clone()).collect();
+            let proven = transport.prove(&name, &exchanges, ours, thorough, limit).await;
+            let probe = probe(format!("permissions for queue {name}"));
+            probes.push(match proven {
+                Ok(proofs) => permissions::verdict(probe, &proofs, &name, conf),
+                Err(error) => probe.failed(error.to_string(), None),
+            });
+        }
     }
     probes
 }

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use osnl_transport::{Declare, ExchangeFound, ExchangeLook, HostLook, TransportError};
 
 pub(crate) use self::cloud::{catalog_advice, cloud_probe, keystone_probe, log_in};
-pub(crate) use self::target::{broker_probe, file_probe, target_probe};
+pub(crate) use self::target::{broker_probe, file_probe, free, target_probe};
 use super::ProbeContext;
 
 /// A certificate that ends sooner is warned of.
@@ -30,6 +30,8 @@ pub struct Probe {
     pub found: String,
     /// The remedy.
     pub advice: Option<String>,
+    /// Whether less was tried than what an attempt does: a connection, and no request.
+    pub is_passive: bool,
 }
 
 /// The result of a probe.
@@ -39,17 +41,20 @@ pub enum Verdict {
     Fine,
     /// It works, and the operator should know of something.
     Warning,
+    /// It was not tried, or the answer says nothing.
+    Unproven,
     /// It is not there, or does not let us in.
     Failed,
 }
 
 impl Verdict {
-    /// `ok`, `warning`, `failed`.
+    /// `ok`, `warning`, `unproven`, `failed`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Fine => "ok",
             Self::Warning => "warning",
+            Self::Unproven => "unproven",
             Self::Failed => "failed",
         }
     }
@@ -58,7 +63,7 @@ impl Verdict {
 impl std::fmt::Display for Probe {
     /// One line.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { section, what, verdict, found, advice } = self;
+        let Self { section, what, verdict, found, advice, is_passive: _ } = self;
         let advice = advice.as_ref().map_or(String::new(), |advice| format!("; {advice}"));
         let line = format!("{:<8} [{section}] {what}: {found}{advice}", verdict.as_str());
         f.write_str(
@@ -70,7 +75,7 @@ impl std::fmt::Display for Probe {
 impl Probe {
     pub(crate) fn of(section: impl Into<String>, what: impl Into<String>) -> Self {
         let (section, what) = (section.into(), what.into());
-        Self { section, what, verdict: Verdict::Fine, found: String::new(), advice: None }
+        Self { section, what, verdict: Verdict::Fine, found: String::new(), advice: None, is_passive: false }
     }
 
     pub(crate) fn fine(self, found: impl Into<String>) -> Self {
@@ -81,8 +86,17 @@ impl Probe {
         Self { verdict: Verdict::Warning, found: found.into(), advice: Some(advice.to_owned()), ..self }
     }
 
+    pub(crate) fn unproven(self, found: impl Into<String>, advice: &str) -> Self {
+        Self { verdict: Verdict::Unproven, found: found.into(), advice: Some(advice.to_owned()), ..self }
+    }
+
     pub(crate) fn failed(self, found: impl Into<String>, advice: Option<&str>) -> Self {
         Self { verdict: Verdict::Failed, found: found.into(), advice: advice.map(str::to_owned), ..self }
+    }
+
+    /// The same, of which an attempt does more.
+    pub(crate) fn passive(self) -> Self {
+        Self { is_passive: true, ..self }
     }
 
     /// Adds when a certificate ends, and warns if that is soon.

@@ -132,7 +132,7 @@ impl DriverConf for ExecConf {
     fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>> {
         let probe = Probe::of(context.section, format!("program {}", self.program.name()));
         let probe = match self.program.look() {
-            Ok(path) => probe.fine(format!("{} can be run; it was not", path.display())),
+            Ok(path) => probe.fine(format!("{} can be run; it was not", path.display())).passive(),
             Err(reason) => probe.failed(reason, Some("name another one with command")),
         };
         Box::pin(std::future::ready(vec![probe]))

@@ -249,7 +249,7 @@ impl DriverConf for SyslogConf {
         async move {
             let probe = Probe::of(context.section, format!("log {}", self.server));
             vec![match tokio::time::timeout(context.deadline, self.probed()).await {
-                Ok(Ok((found, ends))) => probe.fine(found).until(ends),
+                Ok(Ok((found, ends))) => probe.fine(found).passive().until(ends),
                 Err(_) => {
                     let late = format!("no answer within {} s", context.deadline.as_secs_f64());
                     probe.failed(late, Some("does something between us swallow packets?"))

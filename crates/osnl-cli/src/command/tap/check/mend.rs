@@ -3,9 +3,7 @@
 //! Commands are for the owner of the broker (`rabbitmqctl`) or of a service's configuration (`crudini`). None is run
 //! here, and none has a password in it. Names are quoted for a shell.
 
-use std::borrow::Cow;
-
-use osnl_transport::TransportError;
+use osnl_transport::{TransportError, escaped, shell_quoted as quoted};
 
 /// A cause that is likely, and what to look at or to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,24 +122,6 @@ pub(in crate::command::tap) fn refused(
         // The others are of sending; the enum grows.
         _ => None,
     }
-}
-
-/// For a shell; as it is where that says the same.
-fn quoted(text: &str) -> Cow<'_, str> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.' | ':' | '@' | '%');
-    if !text.is_empty() && text.chars().all(plain) {
-        return Cow::Borrowed(text);
-    }
-    Cow::Owned(format!("'{}'", text.replace('\'', r"'\''")))
-}
-
-/// For a regular expression.
-fn escaped(text: &str) -> String {
-    text.chars()
-        .flat_map(|c| {
-            (!c.is_ascii_alphanumeric() && c != '_' && c != '-').then_some('\\').into_iter().chain([c])
-        })
-        .collect()
 }
 
 #[cfg(test)]

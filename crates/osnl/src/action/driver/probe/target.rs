@@ -38,7 +38,7 @@ pub(crate) async fn target_probe(
                     format!("the proxy {proxy} accepts connections; what is behind it shows with a request")
                 }
             };
-            probe.fine(found).until(reached.certificate_ends)
+            probe.fine(found).passive().until(reached.certificate_ends)
         }
     }
 }
@@ -75,7 +75,7 @@ pub(crate) async fn broker_probe(
             }
             Some(MayWrite::Yes) => {
                 let found = format!("{}, and we may publish to it; nothing was", seen.found);
-                Probe { found, ..seen }
+                Probe { found, ..seen }.passive()
             }
             None => seen,
         });
@@ -87,7 +87,7 @@ pub(crate) async fn broker_probe(
 const LITTLE: u64 = 64 << 20;
 
 /// The bytes that are free where this folder is.
-fn free(folder: &Path) -> Option<u64> {
+pub(crate) fn free(folder: &Path) -> Option<u64> {
     let found = statvfs(folder).ok()?;
     Some(found.f_bavail.saturating_mul(found.f_frsize))
 }

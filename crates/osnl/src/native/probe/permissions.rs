@@ -1,0 +1,68 @@
+//! What was proven of a listener's permissions, and the command that gives those that are missing.
+
+use osnl_transport::{Proof, Proofs, set_permissions};
+
+use crate::action::driver::Probe;
+use crate::native::ListenerConf;
+
+pub(super) fn verdict(probe: Probe, proofs: &Proofs, queue: &str, conf: &ListenerConf) -> Probe {
+    let Proofs { make, bind, read, made, user } = proofs;
+    let binds = || bind.iter().map(|(_, proof)| proof);
+    let all = || make.iter().chain(binds()).chain([read]);
+    if let Some(words) = all().find_map(refused) {
+        let exchanges: Vec<&str> = conf.exchanges.iter().map(String::as_str).collect();
+        let readable: Vec<&str> = exchanges.iter().copied().chain([queue]).collect();
+        let ours: &[&str] = if make.is_some() { &[queue] } else { &[] };
+        let command = set_permissions(user, conf.transport_url.virtual_host(), [ours, ours, &readable]);
+        return probe.failed(words.to_owned(), Some(&command));
+    }
+    let mut proven: Vec<String> = Vec::new();
+    if make == &Some(Proof::Proven) {
+        proven.push("make it".to_owned());
+    }
+    let bound: Vec<&str> =
+        bind.iter().filter(|(_, proof)| *proof == Proof::Proven).map(|(name, _)| name.as_str()).collect();
+    if !bound.is_empty() {
+        proven.push(format!("bind it to {}", bound.join(", ")));
+    }
+    if read == &Proof::Proven {
+        proven.push("read it".to_owned());
+    }
+    let may = match &proven[..] {
+        [] => String::new(),
+        [one] => format!("{user} may {one}"),
+        [first @ .., last] => format!("{user} may {} and {last}", first.join(", ")),
+    };
+    let how = match made {
+        Some(true) => "; it was made, bound, and removed again",
+        Some(false) => "; it was made and is there now",
+        None if may.is_empty() => "",
+        None => "; nothing was made",
+    };
+    let unknown: Vec<String> = make
+        .iter()
+        .filter_map(|proof| unknown("make it", proof))
+        .chain(bind.iter().filter_map(|(name, proof)| unknown(&format!("bind it to {name}"), proof)))
+        .chain(unknown("read it", read))
+        .collect();
+    if unknown.is_empty() {
+        return probe.fine(format!("{may}{how}"));
+    }
+    let also = if may.is_empty() { String::new() } else { format!("{may}{how}; ") };
+    let found = format!("{also}not proven: {}", unknown.join("; "));
+    probe.unproven(found, "osnl status says whether a running osnl reads it")
+}
+
+fn refused(proof: &Proof) -> Option<&str> {
+    match proof {
+        Proof::Refused(words) => Some(words),
+        Proof::Proven | Proof::Unknown(_) => None,
+    }
+}
+
+fn unknown(what: &str, proof: &Proof) -> Option<String> {
+    match proof {
+        Proof::Unknown(why) => Some(format!("to {what}: {why}")),
+        Proof::Proven | Proof::Refused(_) => None,
+    }
+}

@@ -1,0 +1,238 @@
+//! Whether another user can read the files that a configuration names, and write those that are written: computed from
+//! owner, group and mode of each, and of every folder on the way. Nothing is opened. Access control lists are not seen.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use osnl_config::sections::RawSection;
+
+use super::{JournalConf, Loaded};
+use crate::action::driver::Probe;
+
+/// Options whose value is a file that is read.
+const READ: [&str; 9] = [
+    "ca_file",
+    "client_certificate",
+    "client_key",
+    "ssl_ca_file",
+    "ssl_cert_file",
+    "ssl_key_file",
+    "clouds_file",
+    "token_file",
+    "plugin_config",
+];
+/// Those whose value is a file that is written.
+const WRITTEN: [&str; 2] = ["path", "log_file"];
+
+/// A user of this machine, with its groups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    /// As it was named.
+    pub name: String,
+    uid: u32,
+    groups: Vec<u32>,
+}
+
+/// The rights that are needed, as bits of a mode.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Need {
+    Read = 4,
+    Write = 2,
+    Enter = 1,
+}
+
+impl User {
+    /// Finds a user by name, or by number.
+    ///
+    /// # Errors
+    /// There is none of this name, in words.
+    pub fn find(name: &str) -> Result<Self, String> {
+        let read = |path: &str| fs::read_to_string(path).map_err(|error| format!("{path}: {error}"));
+        Self::among(name, &read("/etc/passwd")?, &read("/etc/group").unwrap_or_default())
+    }
+
+    fn among(name: &str, users: &str, groups: &str) -> Result<Self, String> {
+        let fields = |line: &'_ str| line.split(':').map(str::to_owned).collect::<Vec<_>>();
+        let number = name.parse::<u32>().ok();
+        let is_it = |row: &Vec<String>| {
+            row.first().is_some_and(|first| first == name)
+                || number.is_some() && row.get(2).and_then(|uid| uid.parse().ok()) == number
+        };
+        let row = users.lines().map(fields).find(is_it);
+        let (known, uid, primary) = match (&row, number) {
+            (Some(row), _) => {
+                let field = |n: usize| row.get(n).and_then(|text| text.parse::<u32>().ok());
+                let (Some(uid), Some(gid)) = (field(2), field(3)) else {
+                    return Err(format!("/etc/passwd has no numbers for {name}"));
+                };
+                (row[0].as_str(), uid, gid)
+            }
+            (None, Some(uid)) => ("", uid, uid),
+            (None, None) => {
+                return Err(format!(
+                    "there is no user {name} in /etc/passwd; one that systemd makes when it starts (DynamicUser) is \
+                     nobody to files: name nobody, or a number"
+                ));
+            }
+        };
+        let member =
+            |row: &Vec<String>| row.get(3).is_some_and(|list| list.split(',').any(|one| one == known));
+        let more = groups.lines().map(fields).filter(|row| !known.is_empty() && member(row));
+        let more = more.filter_map(|row| row.get(2)?.parse().ok());
+        let groups = std::iter::once(primary).chain(more).collect();
+        Ok(Self { name: name.to_owned(), uid, groups })
+    }
+
+    fn may(&self, need: Need, owner: u32, group: u32, mode: u32) -> bool {
+        let shift = match (self.uid == owner, self.groups.contains(&group)) {
+            (true, _) => 6,
+            (false, true) => 3,
+            (false, false) => 0,
+        };
+        self.uid == 0 || (mode >> shift) & need as u32 != 0
+    }
+
+    /// Returns the first obstacle on the way to a file, and there.
+    fn obstacle(&self, path: &Path, needs: &[Need]) -> Option<String> {
+        let place = match fs::canonicalize(path) {
+            Ok(place) => place,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && needs.contains(&Need::Write) => {
+                let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty())?;
+                return self.obstacle(folder, &[Need::Write, Need::Enter]);
+            }
+            Err(error) => return Some(error.to_string()),
+        };
+        let folders = place.ancestors().skip(1).map(|folder| (folder, &[Need::Enter][..]));
+        let mut all: Vec<(&Path, &[Need])> = folders.collect();
+        all.reverse();
+        all.push((&place, needs));
+        all.into_iter().find_map(|(part, needs)| {
+            let found = fs::metadata(part).ok()?;
+            let (owner, group, mode) = (found.uid(), found.gid(), found.mode());
+            let lacks = needs.iter().find(|need| !self.may(**need, owner, group, mode))?;
+            let word = match lacks {
+                Need::Read => "read",
+                Need::Write => "write",
+                Need::Enter => "enter",
+            };
+            Some(format!(
+                "{} may not {word} {} (owner {owner}, group {group}, mode {:04o})",
+                self.name,
+                part.display(),
+                mode & 0o7777
+            ))
+        })
+    }
+}
+
+impl Loaded {
+    /// Tells of each file that the configuration reads or writes whether this user may.
+    #[must_use]
+    pub fn rights_of(&self, user: &User) -> Vec<Probe> {
+        let mut probes = Vec::new();
+        for file in &self.files {
+            probes.push(probe(user, "configuration", Path::new(file), &[Need::Read]));
+        }
+        for section in &self.layers.sections {
+            for (path, needs) in
+                files_of(section, |option| self.layers.resolve(section, option).ok().flatten())
+            {
+                probes.push(probe(user, &section.heading(), &path, needs));
+            }
+        }
+        if let JournalConf::Sqlite(options) = &self.conf.journal {
+            probes.push(probe(user, "journal", &options.path, &[Need::Read, Need::Write]));
+        }
+        probes
+    }
+}
+
+fn files_of(section: &RawSection, text: impl Fn(&str) -> Option<String>) -> Vec<(PathBuf, &'static [Need])> {
+    let mut files: Vec<(PathBuf, &'static [Need])> = Vec::new();
+    for entry in &section.entries {
+        if let Some(file) = &entry.file {
+            files.push((file.path.clone(), &[Need::Read]));
+        } else if READ.contains(&entry.option.as_str()) {
+            let paths = text(&entry.option).unwrap_or_default();
+            files.extend(paths.split(',').map(|path| (PathBuf::from(path.trim()), &[Need::Read][..])));
+        } else if WRITTEN.contains(&entry.option.as_str()) {
+            files.extend(text(&entry.option).map(|path| (PathBuf::from(path), &[Need::Write][..])));
+        }
+    }
+    files.retain(|(path, _)| path.is_absolute());
+    files
+}
+
+fn probe(user: &User, section: &str, path: &Path, needs: &[Need]) -> Probe {
+    let what = if needs.contains(&Need::Write) { "writes" } else { "reads" };
+    let probe = Probe::of(section, format!("{} {what} {}", user.name, path.display()));
+    match user.obstacle(path, needs) {
+        None => probe.fine("may, by owner, group and mode"),
+        Some(obstacle) => {
+            let advice = "give it that right, or hand secrets over with LoadCredential= of systemd";
+            probe.failed(obstacle, Some(advice))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    const USERS: &str = "root:x:0:0::/:/bin/sh\nosnl:x:4711:4712::/:/bin/sh\n";
+    const GROUPS: &str = "osnl:x:4712:\ncerts:x:4713:other,osnl\n";
+
+    #[test]
+    fn a_user_is_found_with_its_groups_or_by_number() {
+        let osnl = User { name: "osnl".to_owned(), uid: 4711, groups: vec![4712, 4713] };
+        assert_eq!(User::among("osnl", USERS, GROUPS), Ok(osnl.clone()));
+        assert_eq!(User::among("4711", USERS, GROUPS), Ok(User { name: "4711".to_owned(), ..osnl }));
+        let unknown = User { name: "65000".to_owned(), uid: 65_000, groups: vec![65_000] };
+        assert_eq!(User::among("65000", USERS, GROUPS), Ok(unknown));
+        assert!(User::among("nope", USERS, GROUPS).is_err_and(|why| why.contains("no user nope")));
+    }
+
+    #[test]
+    fn owner_group_and_others_have_their_own_bits() {
+        let user = User::among("osnl", USERS, GROUPS).unwrap();
+        for (owner, group, mode, may) in [
+            (4711, 0, 0o400, true),
+            (4711, 4712, 0o044, false),
+            (0, 4713, 0o040, true),
+            (0, 4713, 0o604, false),
+            (0, 0, 0o604, true),
+            (0, 0, 0o640, false),
+        ] {
+            assert_eq!(user.may(Need::Read, owner, group, mode), may, "{owner} {group} {mode:o}");
+        }
+        assert!(User::among("root", USERS, GROUPS).unwrap().may(Need::Read, 1, 1, 0));
+    }
+
+    #[test]
+    fn every_folder_on_the_way_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let (inner, file) = (folder.path().join("inner"), folder.path().join("inner/secret"));
+        fs::create_dir(&inner).unwrap();
+        fs::write(&file, "x").unwrap();
+        let mode =
+            |path: &Path, mode: u32| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        let user = User { name: "osnl".to_owned(), uid: 4711, groups: vec![4712] };
+        mode(folder.path(), 0o755);
+        mode(&inner, 0o700);
+        mode(&file, 0o644);
+        let why = user.obstacle(&file, &[Need::Read]).unwrap();
+        assert!(why.starts_with("osnl may not enter ") && why.contains("inner (owner"), "{why}");
+        mode(&inner, 0o755);
+        assert_eq!(user.obstacle(&file, &[Need::Read]), None);
+        mode(&file, 0o600);
+        assert!(user.obstacle(&file, &[Need::Read]).unwrap().contains("may not read"));
+        let new = inner.join("journal.db");
+        assert!(user.obstacle(&new, &[Need::Write]).unwrap().contains("may not write"));
+        mode(&inner, 0o777);
+        assert_eq!(user.obstacle(&new, &[Need::Write]), None);
+    }
+}
