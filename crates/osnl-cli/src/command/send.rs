@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | 0 | the broker has confirmed everything |
 //! | 1 | it refused something, or no queue took a message and `--mandatory` was given; the input cannot be read |
-//! | 2 | the command line is wrong |
+//! | 2 | the command line is wrong, or a sample of a deletion for a service's exchange needs `--yes` |
 //! | 69 | the broker cannot be reached, lets us not in, or went away |
 //! | 78 | the configuration cannot be used |
 //! | 130 | Ctrl-C: what was on its way is still waited for; not after a second one, nor before the broker has answered |
@@ -16,6 +16,7 @@ mod args;
 mod destination;
 mod input;
 mod report;
+mod sample;
 
 use std::time::{Duration, Instant};
 
@@ -46,13 +47,21 @@ pub(crate) fn run(args: &SendArgs) -> Exit {
             return exit;
         }
     };
-    let entries = match input::read(args, &destination.budget) {
+    let entries = match input::read(args, &destination.topics, &destination.budget) {
         Ok(entries) => entries,
         Err(error) => {
             complain(&format!("{error:#}"));
             return Exit::Failed;
         }
     };
+    for entry in entries.iter().filter(|_| args.sample.is_some()) {
+        let (targets, broker) = (targets(entry, args, &destination), destination.transport.location());
+        let event_type = entry.event_type().unwrap_or_default();
+        if let Err((exit, error)) = sample::confirm(args, event_type, &targets, &broker.to_string()) {
+            complain(&format!("{error:#}"));
+            return exit;
+        }
+    }
     let sent = app::block_on(Box::pin(send(args, &destination, &entries)));
     sent.map_err(anyhow::Error::from).and_then(|exit| exit).unwrap_or_else(|error| {
         complain(&format!("{error:#}"));

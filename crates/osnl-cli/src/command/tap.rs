@@ -40,7 +40,7 @@ use tracing::level_filters::LevelFilter;
 
 pub(crate) use self::args::TapArgs;
 pub(super) use self::clean::{json as clean_json, text as clean_text};
-use self::plan::{Output, Plan};
+use self::plan::{Output, Plan, WrongUsage};
 use self::session::{Clock, Course};
 use self::voice::{Voice, say};
 use self::writer::{Arrivals, Totals};
@@ -69,7 +69,7 @@ pub(crate) fn run(args: &TapArgs) -> Exit {
         }),
         Err(error) => {
             say(&format!("error: {error:#}"));
-            Exit::Config
+            if error.is::<WrongUsage>() { Exit::Usage } else { Exit::Config }
         }
     };
     logging::flush();

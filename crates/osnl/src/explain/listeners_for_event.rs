@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use osnl_model::catalogue;
 use osnl_transport::Declare;
 
 use super::Subject;
@@ -104,6 +105,41 @@ pub(super) fn listeners_for_event(
         }
     }
     heard
+}
+
+/// Returns those of the listeners of which nothing says that they receive the event.
+pub(super) fn not_known_to_receive(
+    conf: &Native,
+    subject: &Subject,
+    only: Option<&str>,
+    by: &[Arc<str>],
+) -> Vec<Arc<str>> {
+    let says_exchange = subject.exchange.as_ref().is_some_and(|exchange| !exchange.is_empty());
+    if says_exchange || subject.listener.is_some() || only.is_some() {
+        return Vec::new();
+    }
+    let event_type = subject.notification().and_then(|notification| notification.event_type.as_deref());
+    let known = catalogue::find(event_type.unwrap_or_default());
+    // Where its service publishes unless it is told otherwise.
+    let bound = |listener: &ListenerConf| {
+        known.iter().any(|event| listener.exchanges.iter().any(|name| name == event.exchange()))
+    };
+    // An exchange that the catalogue does not know may have anything.
+    let elsewhere = |listener: &ListenerConf| {
+        let services = |name: &String| catalogue::events().iter().any(|event| event.exchange() == *name);
+        !known.is_empty()
+            && !listener.exchanges.is_empty()
+            && listener.exchanges.iter().all(services)
+            && !bound(listener)
+    };
+    let of_rule = conf.listeners.iter().filter(|listener| by.contains(&listener.name));
+    if of_rule.clone().any(bound) {
+        return Vec::new();
+    }
+    match by.len() < conf.listeners.len() || of_rule.clone().all(elsewhere) {
+        true => by.to_vec(),
+        false => Vec::new(),
+    }
 }
 
 fn why_not(listener: &ListenerConf, subject: &Subject) -> Option<WhyNot> {

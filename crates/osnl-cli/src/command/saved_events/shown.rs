@@ -138,6 +138,10 @@ pub(in crate::command) fn tint(line: &str) -> Option<(Tone, std::ops::Range<usiz
 /// Renders the verdict of a rule, without the effects of its actions.
 pub(in crate::command) fn verdict(verdict: &Verdict) -> String {
     let text = match &verdict.ruling {
+        Ruling::Fires(_) if !verdict.if_received_by.is_empty() => {
+            let names = verdict.if_received_by.join(" or ");
+            format!("would fire if listener {names} received it; the event names no exchange")
+        }
         Ruling::Fires(_) => "fires".to_owned(),
         Ruling::NotHeard(reasons) => {
             let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
@@ -190,6 +194,10 @@ pub(in crate::command) fn verdict_json(verdict: &Verdict) -> Value {
         Ruling::Unreadable(_) => "unreadable",
     };
     let mut object = json!({"rule": &*verdict.rule, "verdict": word});
+    if !verdict.if_received_by.is_empty() {
+        object["if_received_by"] =
+            json!(verdict.if_received_by.iter().map(|name| &**name).collect::<Vec<_>>());
+    }
     if let Some(reason) = reason(&verdict.ruling) {
         object["reason"] = json!(reason);
     }

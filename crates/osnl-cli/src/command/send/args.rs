@@ -9,18 +9,23 @@ use crate::flags::{Format, SourceArgs, max_body, rate, secret};
 
 /// The flags of `osnl send`.
 #[derive(Debug, Args)]
-#[command(group = ArgGroup::new("what").args(["file", "event_type"]).required(true).multiple(true))]
+#[command(group = ArgGroup::new("what").args(["file", "event_type", "sample"]).required(true).multiple(true))]
 #[command(
     after_help = "Ends with 0 when all is confirmed, 1 when something was refused, 69 when the broker is not reached.\n\n\
                   Examples:\n  \
-                  osnl send --transport-url rabbit:// --exchange neutron \\\n    \
-                  --event-type port.delete.end --payload '{\"port_id\": \"7b2f\"}'\n  \
+                  osnl send --transport-url rabbit:// --exchange test --sample port.create.end\n  \
                   osnl send -c /etc/osnl/osnl.conf --listener neutron recorded.jsonl"
 )]
 pub(crate) struct SendArgs {
     /// Notifications as JSON: plain, as bodies, or recorded; - is stdin
     #[arg(value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
+    /// A known event as its service sends it: osnl events lists them
+    #[arg(long, value_name = "EVENT", conflicts_with = "file")]
+    pub(crate) sample: Option<String>,
+    /// Publish what looks like a real deletion without asking
+    #[arg(long, requires = "sample")]
+    pub(crate) yes: bool,
     /// Event type; this and the next four count above FILE
     #[arg(long, value_name = "NAME", help_heading = "Notification")]
     pub(crate) event_type: Option<String>,
@@ -48,7 +53,7 @@ pub(crate) struct SendArgs {
     /// Notifications a second [default: as fast as the broker confirms]
     #[arg(long, value_name = "N", value_parser = rate)]
     pub(crate) rate: Option<f64>,
-    /// text, or json: an object a line, the last one {"summary": ...}
+    /// text, or json: an object a line, then {"summary": ...}
     #[arg(long, value_enum, default_value_t = Format::Text, hide_possible_values = true, value_name = "FORMAT")]
     pub(crate) format: Format,
     /// rabbit://..., or file:///path of a file with it

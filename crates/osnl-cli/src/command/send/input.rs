@@ -1,4 +1,4 @@
-//! The notifications to send: from flags, or from the JSON documents of a file. All of it is read and checked before
+//! The notifications to send: from flags, from the catalogue, or from the JSON documents of a file. All of it is read and checked before
 //! anything is sent.
 //!
 //! | a document with | is |
@@ -21,6 +21,7 @@ use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use super::args::{SendArgs, SendDriver};
+use super::sample;
 use crate::flags::unread;
 
 /// One notification, or bytes that are none.
@@ -40,11 +41,25 @@ pub(super) enum Content {
     Bytes(Option<Box<Emission>>, Outgoing),
 }
 
+impl Entry {
+    /// The event type, if it can be read.
+    pub(super) fn event_type(&self) -> Option<&str> {
+        let emission = match &self.content {
+            Content::Notification(emission, _) => Some(emission),
+            Content::Bytes(emission, _) => emission.as_ref(),
+        };
+        emission?.event_type.as_deref()
+    }
+}
+
 /// Reads the flags and the file, in the file's order.
 ///
 /// # Errors
 /// The file cannot be read, or a document in it is none of the three or exceeds the budget.
-pub(super) fn read(args: &SendArgs, budget: &Budget) -> anyhow::Result<Vec<Entry>> {
+pub(super) fn read(args: &SendArgs, topics: &[String], budget: &Budget) -> anyhow::Result<Vec<Entry>> {
+    if let Some(name) = &args.sample {
+        return Ok(vec![from_sample(name, args, topics)?]);
+    }
     let Some(path) = &args.file else { return Ok(vec![from_flags(args)?]) };
     let name = if path == Path::new("-") { "stdin".to_owned() } else { path.display().to_string() };
     let text = text(path).with_context(|| name.clone())?;
@@ -141,6 +156,16 @@ fn framing_of(document: Option<&Value>) -> Option<Framing> {
     document?.get("oslo.message").map(|_| Framing::Envelope)
 }
 
+/// `topics`: those of the listener, which say in what form an event with several is meant.
+fn from_sample(name: &str, args: &SendArgs, topics: &[String]) -> anyhow::Result<Entry> {
+    let event = sample::find(name, if args.topic.is_empty() { topics } else { &args.topic })?;
+    let emission = Emission::read(sample::document(event).as_bytes())?;
+    let entry = notification(emission, Framing::Envelope, None, args)?;
+    // A listener is bound to its own exchange, whatever the service's is.
+    let exchange = args.transport_url.is_some().then(|| event.exchange().to_owned());
+    Ok(Entry { exchange, topic: event.topics.first().map(|topic| (*topic).to_owned()), ..entry })
+}
+
 fn from_flags(args: &SendArgs) -> anyhow::Result<Entry> {
     let mut emission = Emission::read(b"{}")?;
     emission.payload = RawValue::from_string("{}".to_owned())?;
@@ -170,7 +195,7 @@ fn notification(
     }
     if let Some(publisher_id) = &args.publisher_id {
         emission.publisher_id = Some(publisher_id.clone());
-    } else if args.file.is_none() {
+    } else if args.file.is_none() && args.sample.is_none() {
         emission.publisher_id = Some(format!("osnl.{}", host()));
     }
     if let Some(payload) = &args.payload {

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::io::IsTerminal as _;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use osnl::native::{self, ListenerConf, Native};
 use osnl_model::{Budget, Secret, TransportUrl, nearest};
 use osnl_transport::{BodyBounds, RabbitOptions, TapBinding, TapOptions};
@@ -41,6 +41,18 @@ pub(super) const EXCHANGES: [&str; 12] = [
 /// The topics of oslo.messaging, of nova (and masakari), of ironic.
 pub(super) const TOPICS: [&str; 3] =
     ["notifications", "versioned_notifications", "ironic_versioned_notifications"];
+
+/// A command line that does not say what is meant: it ends with 2.
+#[derive(Debug)]
+pub(super) struct WrongUsage(String);
+
+impl std::fmt::Display for WrongUsage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for WrongUsage {}
 
 /// The plan of a tap.
 pub(super) struct Plan {
@@ -83,57 +95,27 @@ impl Plan {
     pub(super) fn of(args: &TapArgs) -> anyhow::Result<Self> {
         let text = args.url.as_ref().or(args.transport_url.as_ref());
         let conf = configuration(args)?;
-        let listener = match (&conf, text) {
-            (Some(conf), None) => Some(listener(args, conf)?),
-            (Some(_), Some(_)) | (None, _) => None,
+        let listeners = match (&conf, text) {
+            (Some(conf), None) => listeners(args, conf)?,
+            (Some(_), Some(_)) | (None, _) => Vec::new(),
         };
-        let url = match &listener {
+        let url = match listeners.first() {
             Some(listener) => listener.transport_url.clone(),
             None => url::read(text.map_or("rabbit://", Secret::expose))?,
         };
-        let or = |typed: &[String], of_listener: Option<Vec<String>>, usual: &[&str]| -> Vec<String> {
-            if !typed.is_empty() {
-                return typed.to_vec();
-            }
-            // A listener that only reads a queue names none.
-            of_listener
-                .filter(|names| !names.is_empty())
-                .unwrap_or_else(|| usual.iter().map(|&name| name.to_owned()).collect())
-        };
-        let listener = listener.as_ref();
-        let rabbit = match listener {
+        let rabbit = match listeners.first() {
             Some(listener) => listener.rabbit.clone(),
             None => RabbitOptions::from_query(&url)?,
         };
-        let exchanges = or(&args.exchange, listener.map(|l| l.exchanges.clone()), &EXCHANGES);
-        let usual: &[&str] = if args.key.is_empty() { &TOPICS } else { &[] };
-        let topics = match args.key.is_empty() {
-            true => or(&args.topic, listener.map(|l| l.topics.clone()), usual),
-            false => args.topic.clone(),
-        };
-        let of_listener = listener
-            .map(|l| l.priorities.iter().map(|priority| priority.as_str().to_owned()).collect::<Vec<_>>());
-        let priorities = or(&args.priority, of_listener, &["*"]);
         let mut bindings = Vec::new();
-        for exchange in &exchanges {
-            if exchange.is_empty() {
-                bail!(
-                    "--exchange: the default exchange has no name to bind to; name a topic exchange, such as nova"
-                );
-            }
-            let keys = topics.iter().flat_map(|topic| {
-                priorities.iter().map(move |priority| format!("{topic}.{}", key_of(priority)))
-            });
-            for routing_key in keys.chain(args.key.iter().cloned()) {
-                let binding = TapBinding { exchange: exchange.clone(), routing_key };
-                if !bindings.contains(&binding) {
-                    bindings.push(binding);
-                }
-            }
+        let each = listeners.iter().map(Some).chain(listeners.is_empty().then_some(None));
+        for listener in each {
+            bind(args, listener, &mut bindings)?;
         }
-        let chosen = args.exchange.is_empty() && listener.is_none();
+        let chosen = args.exchange.is_empty() && listeners.is_empty();
         let rules = conf.map(|conf| Rules { conf: Box::new(conf), listener: args.listener.clone() });
-        let budget = listener.map_or(Budget::DEFAULT, |listener| listener.budget);
+        let largest = listeners.iter().map(|listener| listener.budget).max_by_key(|budget| budget.body);
+        let budget = largest.unwrap_or(Budget::DEFAULT);
         let budget = widened(budget, args.max_body);
         let in_hand = listener.map_or(BodyBounds::DEFAULT.in_hand, |listener| listener.max_in_hand);
         let output = output(args, rules, budget)?;
@@ -154,6 +136,49 @@ impl Plan {
             output,
         })
     }
+}
+
+/// Adds the bindings of one listener, or without one those of what was typed and is usual.
+fn bind(
+    args: &TapArgs,
+    listener: Option<&ListenerConf>,
+    bindings: &mut Vec<TapBinding>,
+) -> anyhow::Result<()> {
+    let or = |typed: &[String], of_listener: Option<Vec<String>>, usual: &[&str]| -> Vec<String> {
+        if !typed.is_empty() {
+            return typed.to_vec();
+        }
+        // A listener that only reads a queue names none.
+        of_listener
+            .filter(|names| !names.is_empty())
+            .unwrap_or_else(|| usual.iter().map(|&name| name.to_owned()).collect())
+    };
+    let exchanges = or(&args.exchange, listener.map(|l| l.exchanges.clone()), &EXCHANGES);
+    let usual: &[&str] = if args.key.is_empty() { &TOPICS } else { &[] };
+    let topics = match args.key.is_empty() {
+        true => or(&args.topic, listener.map(|l| l.topics.clone()), usual),
+        false => args.topic.clone(),
+    };
+    let of_listener = listener
+        .map(|l| l.priorities.iter().map(|priority| priority.as_str().to_owned()).collect::<Vec<_>>());
+    let priorities = or(&args.priority, of_listener, &["*"]);
+    for exchange in &exchanges {
+        if exchange.is_empty() {
+            bail!(
+                "--exchange: the default exchange has no name to bind to; name a topic exchange, such as nova"
+            );
+        }
+        let keys = topics
+            .iter()
+            .flat_map(|topic| priorities.iter().map(move |priority| format!("{topic}.{}", key_of(priority))));
+        for routing_key in keys.chain(args.key.iter().cloned()) {
+            let binding = TapBinding { exchange: exchange.clone(), routing_key };
+            if !bindings.contains(&binding) {
+                bindings.push(binding);
+            }
+        }
+    }
+    Ok(())
 }
 
 fn output(args: &TapArgs, rules: Option<Rules>, budget: Budget) -> anyhow::Result<Output> {
@@ -208,21 +233,30 @@ fn configuration(args: &TapArgs) -> anyhow::Result<Option<Native>> {
     Ok(Some(loaded.conf))
 }
 
-/// The listener that was named, or the only one.
-fn listener(args: &TapArgs, conf: &Native) -> anyhow::Result<ListenerConf> {
+/// The listener that was named, or all of them: one tap has one connection.
+fn listeners(args: &TapArgs, conf: &Native) -> anyhow::Result<Vec<ListenerConf>> {
     let names: Vec<&str> = conf.listeners.iter().map(|listener| &*listener.name).collect();
     let names = names.join(", ");
-    let found = match (&args.listener, &conf.listeners[..]) {
-        (Some(name), listeners) => listeners.iter().find(|listener| *listener.name == **name),
-        (None, [only]) => Some(only),
-        (None, _) => bail!(
-            "the configuration has several listeners; say which with --listener, or name a broker: {names}"
-        ),
+    let Some(name) = &args.listener else {
+        let place = |listener: &ListenerConf| {
+            let url = &listener.transport_url;
+            let hosts: Vec<_> = url.hosts().iter().map(|h| (h.hostname.clone(), h.port_or(5672))).collect();
+            (hosts, url.virtual_host().to_owned())
+        };
+        let mut places = conf.listeners.iter().map(place);
+        let first = places.next();
+        if places.any(|place| Some(place) != first) {
+            return Err(WrongUsage(format!(
+                "the listeners are on several brokers, and a tap looks at one; say which with --listener: {names}"
+            ))
+            .into());
+        }
+        return Ok(conf.listeners.clone());
     };
-    let name = args.listener.as_deref().unwrap_or_default();
-    found.cloned().with_context(|| {
+    let found = conf.listeners.iter().find(|listener| *listener.name == **name);
+    found.cloned().map(|listener| vec![listener]).ok_or_else(|| {
         let near = nearest(name, names.split(", "));
         let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
-        format!("--listener: there is no [listener:{name}]; there are: {names}{near}")
+        WrongUsage(format!("--listener: there is no [listener:{name}]; there are: {names}{near}")).into()
     })
 }

@@ -83,7 +83,7 @@ fn check(name: &str, state: &mut ViewState, size: Size) {
 
 fn rules() -> Rules {
     let text = "[listener:l]\ntransport_url = rabbit://u:S3CRET@mq1/\nexchange = nova, neutron\n\
-        [rule:deleted-servers]\nevent_type = ^compute\\.instance\\.delete\\.end$\nactions = audit\n\
+        pool = osnl\n[rule:deleted-servers]\nevent_type = ^compute\\.instance\\.delete\\.end$\nactions = audit\n\
         [rule:created-servers]\nevent_type = ^compute\\.instance\\.create\\.end$\nactions = audit\n\
         [action:audit]\ndriver = dump\npath = /var/log/osnl/audit.jsonl\n";
     let loaded = osnl::native::load_texts(

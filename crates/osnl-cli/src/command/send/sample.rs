@@ -1,0 +1,107 @@
+//! `osnl send --sample EVENT`: the catalogue's example of an event, as its service would send it.
+//!
+//! What reads the exchange of a service cannot tell an example from an event. One that looks like a deletion is
+//! published there only when the operator says so, at the terminal or by `--yes`.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use anyhow::anyhow;
+use osnl_model::catalogue::{self, Event};
+use osnl_model::{Priority, Target, nearest};
+use serde_json::{Value, json};
+
+use super::args::SendArgs;
+use super::destination::Refusal;
+use crate::exit::Exit;
+
+/// Words of event types after which something is gone.
+const ENDS: [&str; 10] = [
+    "delete",
+    "deleted",
+    "destroy",
+    "destroyed",
+    "remove",
+    "removed",
+    "purge",
+    "terminate",
+    "soft_delete",
+    "disassociate",
+];
+
+/// Returns the event that `--sample` names, in the form that one of these topics has.
+///
+/// # Errors
+/// No service is known to send it, or nothing is known of its payload.
+pub(super) fn find(name: &str, topics: &[String]) -> anyhow::Result<&'static Event> {
+    let found = catalogue::find(name);
+    let known = found.iter().copied().filter(|event| event.sample().is_some());
+    let on_topic = |event: &&Event| event.topics.iter().any(|topic| topics.iter().any(|own| own == topic));
+    known.clone().find(on_topic).or_else(|| known.clone().next()).ok_or_else(|| match found.is_empty() {
+        true => {
+            let all = || catalogue::events().iter().map(|event| event.event_type);
+            let near = nearest(name, all()).or_else(|| catalogue::alike(name, 1).first().copied());
+            let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
+            anyhow!("--sample: no service is known to send {name}; osnl events lists what is known{near}")
+        }
+        false => anyhow!(
+            "--sample: nothing is known of the payload of {name}; send it with --event-type and --payload"
+        ),
+    })
+}
+
+/// Returns the example as a document like those of a file, its context under the keys of a body.
+pub(super) fn document(event: &Event) -> String {
+    let example = event.example();
+    let mut document = json!({
+        "event_type": example.event_type,
+        "publisher_id": example.publisher_id,
+        "priority": example.priority.as_ref().map(Priority::as_str).map(str::to_uppercase),
+        "payload": example.payload,
+    });
+    if let Value::Object(fields) = &mut document {
+        let context = example.context.into_iter().map(|(key, value)| (format!("_context_{key}"), value));
+        fields.extend(context);
+    }
+    document.to_string()
+}
+
+/// Asks before an example of a deletion goes where a service publishes.
+///
+/// # Errors
+/// The answer is no, or there is no terminal to ask at, and `--yes` was not given.
+pub(super) fn confirm(
+    args: &SendArgs,
+    event_type: &str,
+    targets: &[Target],
+    broker: &str,
+) -> Result<(), Refusal> {
+    let ends = event_type.split('.').any(|word| ENDS.contains(&word));
+    let service = targets.iter().filter_map(|target| target.exchange.as_deref()).find_map(service_of);
+    let (true, Some((service, exchange)), false) = (ends, service, args.yes) else { return Ok(()) };
+    let warning = format!(
+        "{event_type} would go to the exchange {exchange} on {broker}, which {service} uses: what listens there takes \
+         it for a real deletion, a running osnl, ceilometer and designate too"
+    );
+    if !std::io::stdin().is_terminal() {
+        let remedy = "name another exchange with --exchange, or say --yes";
+        return Err((Exit::Usage, anyhow!("{warning}; {remedy}")));
+    }
+    if asked(&warning) { Ok(()) } else { Err((Exit::Failed, anyhow!("nothing was published"))) }
+}
+
+/// The service that publishes to an exchange, as far as one is known.
+fn service_of(exchange: &str) -> Option<(&'static str, String)> {
+    let event = catalogue::events().iter().find(|event| event.exchange() == exchange)?;
+    let service =
+        if exchange == "openstack" { "every service without an exchange of its own" } else { event.service };
+    Some((service, exchange.to_owned()))
+}
+
+#[expect(clippy::print_stderr, reason = "a question to the operator")]
+fn asked(warning: &str) -> bool {
+    eprint!("osnl: {warning}. Publish it? [y/N] ");
+    let _ = std::io::stderr().flush();
+    let mut answer = String::new();
+    let read = std::io::stdin().read_line(&mut answer);
+    read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
+}
