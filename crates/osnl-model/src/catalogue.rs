@@ -20,6 +20,7 @@
 //! when it is first asked for, the samples apart from the rest.
 
 mod data;
+mod example;
 mod fields;
 mod lacking;
 mod like;

@@ -7,6 +7,7 @@
 mod compare;
 mod effects;
 mod listeners_for_event;
+mod trial;
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -18,6 +19,7 @@ pub use self::compare::{Change, Compared, Comparison};
 pub use self::effects::Effect;
 use self::effects::effects;
 pub use self::listeners_for_event::{NotHeard, WhyNot};
+pub use self::trial::{Trial, try_actions};
 use crate::native::{Native, RuleConf};
 use crate::received::Received;
 use crate::rule::{Condition, RuleMismatch, WhenMismatch};
@@ -147,6 +149,9 @@ pub struct Verdict {
     pub rule: Arc<str>,
     /// The decision.
     pub ruling: Ruling,
+    /// The listeners that the decision takes for granted to receive the event, where that is not known: the event says
+    /// no exchange, and the rule looks at some listeners only, or its service publishes elsewhere.
+    pub if_received_by: Vec<Arc<str>>,
 }
 
 /// The decision of a rule.
@@ -179,6 +184,30 @@ pub enum Ruling {
     Unreadable(String),
 }
 
+impl Verdict {
+    /// Returns the effects that would be dead letters at once.
+    pub fn dead_letters(&self) -> impl Iterator<Item = &Effect> {
+        let effects: &[Effect] = match &self.ruling {
+            Ruling::Fires(effects) => effects,
+            Ruling::NotHeard(_)
+            | Ruling::Disabled
+            | Ruling::Stopped(_)
+            | Ruling::Undecided(_)
+            | Ruling::Fails { .. }
+            | Ruling::Failed(_)
+            | Ruling::Unknown
+            | Ruling::Unreadable(_) => &[],
+        };
+        effects.iter().filter(|effect| effect.dead_letter().is_some())
+    }
+
+    /// Counts what would be a dead letter at once, a rule that cannot be decided as one.
+    #[must_use]
+    pub fn dead_letter_count(&self) -> usize {
+        self.dead_letters().count() + usize::from(matches!(self.ruling, Ruling::Undecided(_)))
+    }
+}
+
 impl Ruling {
     /// Whether it fires.
     #[must_use]
@@ -201,6 +230,7 @@ fn verdicts(conf: &Native, subject: &Subject, listener: Option<&str>, previews: 
     let mut verdicts = Vec::with_capacity(conf.rules.len());
     for rule in &conf.rules {
         let heard = listeners_for_event::listeners_for_event(conf, rule, subject, listener);
+        let if_received = listeners_for_event::not_known_to_receive(conf, subject, listener, &heard.by);
         let stops_it = |(_, everywhere): &&(_, Vec<Arc<str>>)| {
             !heard.by.is_empty() && heard.by.iter().all(|listener| everywhere.contains(listener))
         };
@@ -217,7 +247,8 @@ fn verdicts(conf: &Native, subject: &Subject, listener: Option<&str>, previews: 
                 ruling
             }
         };
-        verdicts.push(Verdict { rule: rule.rule.name.clone(), ruling });
+        let if_received_by = if ruling.fires() { if_received } else { Vec::new() };
+        verdicts.push(Verdict { rule: rule.rule.name.clone(), ruling, if_received_by });
     }
     verdicts
 }

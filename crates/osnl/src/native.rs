@@ -37,6 +37,8 @@ mod probe;
 mod programs;
 mod rabbit;
 mod reference;
+mod rights;
+mod rule_events;
 pub(crate) mod schema;
 #[cfg(test)]
 mod tests;
@@ -48,10 +50,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use osnl_config::sections::Layers;
+use osnl_config::sections::{Layers, joined, repeated};
 use osnl_config::{
-    ConfigError, ConfigErrors, Environment, Ini, Level, LogFile, Rate, Warning, files_of, folder_finding,
-    in_order, read_text, secret_file,
+    ConfigError, ConfigErrors, Environment, Finding, Ini, Level, LogFile, Rate, Warning, files_of,
+    folder_finding, in_order, read_text, secret_file,
 };
 use osnl_core::fallback::Fallback;
 use osnl_model::{Budget, Priority, TransportUrl};
@@ -63,6 +65,7 @@ pub use self::deliveries::OnFull;
 pub use self::document::{DocEntry, DocSection, Document};
 pub use self::lenient::state_folder_of;
 pub use self::reference::{Reference, ReferenceOption, ReferenceSection, reference};
+pub use self::rights::User;
 pub use crate::action::driver::{Driver, DriverError, Preview, Probe, TlsConf, Verdict, Wanted};
 use crate::delivery::DeliverySettings;
 use crate::enrich::EnrichConf;
@@ -207,6 +210,20 @@ impl Loaded {
         in_order(&mut warnings, |warning| &warning.0, &self.files);
         warnings
     }
+
+    /// Adds warnings that only commands which check a configuration ask for, such as those of
+    /// [`never_sent`](Self::never_sent), in the order of files and lines.
+    pub fn add_warnings(&mut self, more: Vec<Warning>) {
+        self.warnings.extend(more);
+        in_order(&mut self.warnings, |warning| &warning.0, &self.files);
+    }
+
+    /// Makes a finding about an option of a section, at its line; about the section where nothing sets the option.
+    pub(crate) fn finding(&self, kind: &str, name: &str, option: &str, problem: &str) -> Finding {
+        let mut sections = self.layers.sections.iter();
+        let section = sections.find(|section| section.def.kind == kind && section.name == name);
+        catalogue_lint::finding_at(section, option, problem)
+    }
 }
 
 impl std::fmt::Debug for Loaded {
@@ -256,6 +273,9 @@ pub fn load_texts(texts: &[(String, String)], sources: &Sources) -> Result<Loade
         }
         let (ini, syntax) = Ini::parse(name, text);
         errors.extend(syntax);
+        let (twice, mixed) = repeated(&ini);
+        errors.extend(twice);
+        warnings.extend(mixed);
         errors.extend(layers.apply(&ini));
     }
     let (more_errors, more) = layers.apply_environment(&sources.environment);
@@ -266,6 +286,7 @@ pub fn load_texts(texts: &[(String, String)], sources: &Sources) -> Result<Loade
     }
     errors.extend(layers.alike());
     warnings.extend(secret_file::read_all(&mut layers, &sources.environment));
+    warnings.extend(joined(&layers));
     warnings.extend(secret_file::open_files(&layers));
     let last = texts.last().map_or("configuration", |(name, _)| name.as_str());
     let checked = check::check(last, &layers);

@@ -1,5 +1,5 @@
-//! `osnl check`: reads, checks and explains a configuration, and looks into its journal for what no action of it
-//! would deliver.
+//! `osnl check`: reads, checks and explains a configuration, tries its actions with examples of known events, and looks
+//! into its journal for what no action of it would deliver.
 //!
 //! Without `--connect` it makes no connection. With it, brokers, targets and files are tried as [`Native::probe`]
 //! says:
@@ -8,6 +8,7 @@
 //! | ends with | when |
 //! | --- | --- |
 //! | 0 | the configuration can be used, and what was tried is there |
+//! | 1 | it can be used, and an action makes nothing but dead letters of the events its rules match |
 //! | 69 | it can be used, and something is missing or refuses access |
 //! | 78 | it cannot be used; nothing is tried |
 
@@ -17,8 +18,10 @@ use std::time::Duration;
 
 use clap::Args;
 use osnl::action::http::HttpOptions;
-use osnl::native::{self, Native, Sources, Verdict};
+use osnl::explain::{Trial, try_actions};
+use osnl::native::{self, Native, Sources, User, Verdict};
 use osnl_config::Finding;
+use osnl_transport::Thorough;
 
 use self::report::Report;
 use super::sources::{self, AnyConf, ConfRefusal};
@@ -35,16 +38,24 @@ pub(super) struct Note {
 
 /// The flags of `osnl check`.
 #[derive(Debug, Args)]
-#[command(after_help = "Ends with 0, with 78 if the configuration cannot be used, \
-                  or with 69 if --connect does not reach something.\n\n\
+#[command(
+    after_help = "Ends with 0, with 78 if the configuration cannot be used, with 1 if an action would make \
+                  nothing but dead letters of known events, or with 69 if --connect does not reach something.\n\n\
                   Examples:\n  osnl check --config-file /etc/osnl/osnl.conf\n  \
-                  osnl check --connect --format json | jq '.probes[] | select(.verdict != \"ok\")'")]
+                  osnl check --connect --format json | jq '.probes[] | select(.verdict != \"ok\")'"
+)]
 pub(crate) struct CheckRunArgs {
     #[command(flatten)]
     pub(crate) of: CheckArgs,
-    /// Try brokers, queues, targets and files too; changes nothing
+    /// Try brokers, queues, targets and files too; changes nothing without --declare
     #[arg(long)]
     pub(crate) connect: bool,
+    /// Make the queues and bind them for a moment, to prove that it works
+    #[arg(long, requires = "connect")]
+    pub(crate) declare: bool,
+    /// Judge by owner, group and mode whether this user can read the files
+    #[arg(long, value_name = "USER", requires = "connect")]
+    pub(crate) as_user: Option<String>,
     /// Give up on --connect after this long, such as 5s
     #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration)]
     pub(crate) timeout: Duration,
@@ -54,7 +65,20 @@ pub(crate) struct CheckRunArgs {
 }
 
 pub(crate) fn run(args: &CheckRunArgs) -> Exit {
-    let (native, warnings) = match sources::look(&args.of).and_then(judged) {
+    let user = match args.as_user.as_deref().map(User::find).transpose() {
+        Ok(user) => user,
+        Err(problem) => {
+            sources::complain(&format!("--as-user: {problem}"));
+            return Exit::Usage;
+        }
+    };
+    let looked = sources::look(&args.of).map(judged);
+    let rights = match (&looked, &user) {
+        (Ok((AnyConf::Native(loaded), _)), Some(user)) => Some(loaded.rights_of(user)),
+        (Ok(_) | Err(_), _) => None,
+    };
+    let judged = looked.and_then(|(looked, trial)| Ok((meaning(looked)?, trial)));
+    let ((native, warnings), trial) = match judged {
         Ok(found) => found,
         Err(refused) => {
             match args.format {
@@ -71,11 +95,15 @@ pub(crate) fn run(args: &CheckRunArgs) -> Exit {
         Ok(found) => warnings.extend(found.iter().map(Note::plain)),
         Err(error) => warnings.push(Note::plain(format!("[journal] connection: the file {error}"))),
     }
-    let mut report = Report { explanation: native.explain(), warnings, probes: None };
+    let mut report = Report { explanation: native.explain(), warnings, trial, probes: None };
     if args.connect {
         let http = HttpOptions::from_environment(std::env::vars_os());
-        match app::block_on(native.probe(&http, args.timeout)) {
-            Ok(probes) => report.probes = Some(probes),
+        let thorough = if args.declare { Thorough::Does } else { Thorough::Asks };
+        match app::block_on(native.probe_by(&http, thorough, args.timeout)) {
+            Ok(mut probes) => {
+                probes.extend(rights.into_iter().flatten());
+                report.probes = Some(probes);
+            }
             Err(error) => {
                 sources::complain(&format!("the connections cannot be tried: {error}"));
                 return Exit::Failed;
@@ -87,19 +115,24 @@ pub(crate) fn run(args: &CheckRunArgs) -> Exit {
         Format::Json => output::print(&report.json()),
     };
     let failed = report.probes.iter().flatten().any(|probe| probe.verdict == Verdict::Failed);
-    if failed { Exit::Unavailable } else { printed }
+    match (failed, report.trial.hopeless.is_empty()) {
+        (true, _) => Exit::Unavailable,
+        (false, false) => Exit::Failed,
+        (false, true) => printed,
+    }
 }
 
-/// Adds what [`Loaded::never_sent`](native::Loaded::never_sent) finds: it concerns only the check of a configuration.
-fn judged(looked: AnyConf) -> Result<(Native, Vec<Note>), ConfRefusal> {
-    let looked = match looked {
+/// Adds what concerns only the check of a configuration: rules that never fire, and actions that are tried.
+fn judged(looked: AnyConf) -> (AnyConf, Trial) {
+    match looked {
         AnyConf::Native(mut loaded) => {
+            let mut trial = try_actions(&loaded);
             loaded.warnings = loaded.all_warnings();
-            AnyConf::Native(loaded)
+            loaded.add_warnings(std::mem::take(&mut trial.warnings));
+            (AnyConf::Native(loaded), trial)
         }
-        legacy @ (AnyConf::K2hr3Osnl(_) | AnyConf::OssWatcher(_)) => legacy,
-    };
-    meaning(looked)
+        legacy @ (AnyConf::K2hr3Osnl(_) | AnyConf::OssWatcher(_)) => (legacy, Trial::default()),
+    }
 }
 
 /// A `k2hr3_osnl.conf` is explained as what it means in the native form.

@@ -5,7 +5,7 @@
 //! | ends with | when |
 //! | --- | --- |
 //! | 0 | some rule fires on some event; with `--counts`, always |
-//! | 1 | none does; there is no such event, or a file cannot be read |
+//! | 1 | none does, or a delivery would be a dead letter at once; there is no such event, or a file cannot be read |
 //! | 2 | the command line is wrong |
 //! | 69 | there is no journal, or it cannot be opened |
 //! | 78 | the configuration cannot be used |
@@ -40,13 +40,14 @@ fn look(args: &ExplainArgs, conf: &Native) -> Result<Exit, Refusal> {
         return counts::show(args, saved_events::journal(conf)?);
     }
     let mut out = if args.format == Format::Text { Out::tinted(tint) } else { Out::plain() };
-    let (mut seen, mut fired) = (0_u64, 0_u64);
+    let (mut seen, mut fired, mut dead) = (0_u64, 0_u64, 0_usize);
     for (name, subject) in subjects(args, conf)? {
         let mut verdicts = explain(conf, &subject, args.listener.as_deref());
         verdicts
             .retain(|verdict| args.rule.is_empty() || args.rule.iter().any(|name| *name == *verdict.rule));
         seen += 1;
         fired += u64::from(verdicts.iter().any(|verdict| verdict.ruling.fires()));
+        dead += verdicts.iter().map(Verdict::dead_letter_count).sum::<usize>();
         match args.format {
             Format::Text => out.line(&text(&name, &subject, &verdicts)),
             Format::Json => out.json(object(&name, &subject, &verdicts)),
@@ -57,7 +58,12 @@ fn look(args: &ExplainArgs, conf: &Native) -> Result<Exit, Refusal> {
     } else if args.format == Format::Text && seen > 1 {
         out.line(&format!("{fired} of {seen} events fire a rule"));
     }
-    Ok(out.end(if fired > 0 { Exit::Done } else { Exit::Failed }))
+    match dead {
+        0 => {}
+        1 => saved_events::say("1 delivery would be a dead letter at once"),
+        dead => saved_events::say(&format!("{dead} deliveries would be dead letters at once")),
+    }
+    Ok(out.end(if fired > 0 && dead == 0 { Exit::Done } else { Exit::Failed }))
 }
 
 /// Returns the events to explain, by name.

@@ -26,7 +26,7 @@ use osnl::rule::Mode;
 pub(crate) use self::args::TestArgs;
 use self::file::Case;
 use self::report::Outcome;
-use super::saved_events::{self, Refusal, verdict};
+use super::saved_events::{self, Refusal, verdict, would};
 use super::sources;
 use crate::exit::Exit;
 
@@ -113,6 +113,9 @@ fn said(conf: &Native, subject: &Subject, listener: Option<&str>, case: &Case) -
             | Ruling::Failed(_)
             | Ruling::Unknown => {}
         }
+        problems.extend(
+            found.dead_letters().map(|effect| format!("rule {} fires {}", found.rule, would(effect))),
+        );
     }
     if let Some(expected) = &case.rules {
         for found in &verdicts {

@@ -31,6 +31,26 @@ pub struct Effect {
     pub would: Preview,
 }
 
+impl Effect {
+    /// Returns the reason why the delivery would be a dead letter at once, if it would: no request can be made of the
+    /// event. A delivery in shadow is recorded, and never one.
+    #[must_use]
+    pub fn dead_letter(&self) -> Option<&str> {
+        match (&self.would, self.mode) {
+            (Preview::Unusable { why }, Mode::Live) => Some(why),
+            (Preview::Unusable { .. }, Mode::Shadow)
+            | (
+                Preview::Request { .. }
+                | Preview::Line { .. }
+                | Preview::Effect { .. }
+                | Preview::Nothing { .. }
+                | Preview::NotAsked { .. },
+                Mode::Live | Mode::Shadow,
+            ) => None,
+        }
+    }
+}
+
 pub(super) fn effects(
     conf: &Native,
     rule: &RuleConf,
@@ -38,42 +58,85 @@ pub(super) fn effects(
     names: Option<&Names>,
     found: &[AskedFor],
 ) -> Vec<Effect> {
-    let whole = Names::new(Arc::new(notification.clone()));
-    let parts = Parts::of_notification(notification);
     let actions = rule.rule.actions.iter();
     let actions = actions.filter_map(|name| conf.actions.iter().find(|action| action.name == *name));
+    let parts = Parts::of_notification(notification);
+    let whole = Names::new(Arc::new(notification.clone()));
     let effects = actions.flat_map(|action| {
         let (parts, whole) = (&parts, &whole);
-        parts.of(&rule.rule).map(move |(resource, key)| {
-            let of_part = parts.names(whole, resource).notification().clone();
-            let kept = found.iter().find(|found| {
-                (found.rule.as_str(), found.action.as_str(), found.resource)
-                    == (&*rule.rule.name, &*action.name, resource)
-            });
-            let mut asks = foresee(conf.asked_by(action), &of_part, kept.map(|kept| &kept.found));
-            let mut provided = None;
-            let decided = names.map_or(Ok(()), |names| asked(rule, action, names, parts, resource));
-            let would = match decided.map_err(|mismatch| reason(&RuleMismatch::When(mismatch))) {
-                Err(why) => {
-                    // Nobody is asked; what was asked then is told.
-                    asks.retain(|ask| matches!(ask.value, Foreseen::Kept(_)));
-                    Preview::NotAsked { why }
-                }
-                Ok(()) => match late(action, &of_part, &asks) {
-                    Late::False(why) => Preview::NotAsked { why },
-                    late @ (Late::Holds | Late::Open(_)) => {
-                        if let Late::Open(when) = late {
-                            provided = Some(when);
-                        }
-                        let (notification, rule) = (&*of_part, &*rule.rule.name);
-                        action.preview(&Wanted { notification, rule, resource, asks: &asks })
-                    }
-                },
-            };
-            Effect { action: action.name.clone(), key, resource, mode: rule.rule.mode, asks, provided, would }
-        })
+        let of = Subjects { parts, whole, names, found };
+        parts.of(&rule.rule).map(move |(resource, key)| effect(conf, rule, action, &of, resource, key, &[]))
     });
     effects.collect()
+}
+
+/// An action that is tried with an event.
+pub(super) struct Trying<'a> {
+    pub(super) conf: &'a Native,
+    pub(super) rule: &'a RuleConf,
+    pub(super) action: &'a ActionConf,
+    /// Beside what it asks for.
+    pub(super) more: Vec<Ask>,
+}
+
+impl Trying<'_> {
+    /// Returns the reason why no request can be made of the event, or of one of its resources.
+    pub(super) fn unusable(&self, notification: &Notification) -> Option<String> {
+        let Self { conf, rule, action, more } = self;
+        let parts = Parts::of_notification(notification);
+        let whole = Names::new(Arc::new(notification.clone()));
+        let of = Subjects { parts: &parts, whole: &whole, names: None, found: &[] };
+        let effects =
+            parts.of(&rule.rule).map(|(resource, key)| effect(conf, rule, action, &of, resource, key, more));
+        effects.into_iter().find_map(|effect| effect.dead_letter().map(str::to_owned))
+    }
+}
+
+/// The subjects of a notification's deliveries.
+struct Subjects<'a> {
+    parts: &'a Parts<'a>,
+    whole: &'a Names,
+    /// The names that conditions of actions see; `None` leaves these out.
+    names: Option<&'a Names>,
+    found: &'a [AskedFor],
+}
+
+fn effect(
+    conf: &Native,
+    rule: &RuleConf,
+    action: &ActionConf,
+    of: &Subjects<'_>,
+    resource: Option<u32>,
+    key: Option<String>,
+    more: &[Ask],
+) -> Effect {
+    let of_part = of.parts.names(of.whole, resource).notification().clone();
+    let kept = of.found.iter().find(|found| {
+        (found.rule.as_str(), found.action.as_str(), found.resource)
+            == (&*rule.rule.name, &*action.name, resource)
+    });
+    let mut asks = foresee(conf.asked_by(action), &of_part, kept.map(|kept| &kept.found));
+    asks.extend_from_slice(more);
+    let mut provided = None;
+    let decided = of.names.map_or(Ok(()), |names| asked(rule, action, names, of.parts, resource));
+    let would = match decided.map_err(|mismatch| reason(&RuleMismatch::When(mismatch))) {
+        Err(why) => {
+            // No question is asked; what was asked then is shown.
+            asks.retain(|ask| matches!(ask.value, Foreseen::Kept(_)));
+            Preview::NotAsked { why }
+        }
+        Ok(()) => match late(action, &of_part, &asks) {
+            Late::False(why) => Preview::NotAsked { why },
+            late @ (Late::Holds | Late::Open(_)) => {
+                if let Late::Open(when) = late {
+                    provided = Some(when);
+                }
+                let (notification, rule) = (&*of_part, &*rule.rule.name);
+                action.preview(&Wanted { notification, rule, resource, asks: &asks })
+            }
+        },
+    };
+    Effect { action: action.name.clone(), key, resource, mode: rule.rule.mode, asks, provided, would }
 }
 
 /// The condition of an action that looks at what `enrich` brings.

@@ -12,6 +12,7 @@ state_dir = /var/lib/osnl
 transport_url = rabbit://h/
 exchange = neutron
 priorities = info, error
+pool = osnl
 [listener:nova]
 transport_url = rabbit://h/
 exchange = nova
@@ -76,7 +77,7 @@ fn subject(event: &serde_json::Value, place: Option<(&str, &str)>) -> Subject {
 
 fn said(subject: &Subject, listener: Option<&str>) -> Vec<String> {
     let verdicts = explain(&conf(), subject, listener);
-    let said = verdicts.into_iter().map(|Verdict { rule, ruling }| match ruling {
+    let said = verdicts.into_iter().map(|Verdict { rule, ruling, .. }| match ruling {
         Ruling::Fires(effects) => {
             let effects: Vec<_> =
                 effects.iter().map(|effect| format!("{}: {:?}", effect.action, effect.would)).collect();
@@ -232,6 +233,7 @@ fn stop_and_when_are_explained() {
 [listener:one]
 transport_url = rabbit://h/
 exchange = neutron
+pool = osnl
 [listener:two]
 transport_url = rabbit://h/
 exchange = neutron
@@ -278,7 +280,7 @@ path = /var/log/osnl/audit.jsonl
     let conf = load_texts(&[("a.conf".to_owned(), text.to_owned())], &Sources::default()).unwrap().conf;
     let check = |listener: Option<&str>, expected: &[&str]| {
         let verdicts = explain(&conf, &subject(&port(), None), listener);
-        let said = verdicts.into_iter().map(|Verdict { rule, ruling }| match ruling {
+        let said = verdicts.into_iter().map(|Verdict { rule, ruling, .. }| match ruling {
             Ruling::Fires(_) => format!("{rule} fires"),
             Ruling::Fails { condition, allows, saw } => format!("{rule}: {condition} [{allows}] {saw}"),
             other => format!("{rule}: {other:?}"),

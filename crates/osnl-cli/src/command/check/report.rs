@@ -1,6 +1,7 @@
 //! The output of `osnl check`: sentences, or one JSON object `{"usable", "errors", "warnings", "explanation",
-//! "probes"}`; `probes` is there with `--connect` only.
+//! "trial", "probes"}`; `probes` is there with `--connect` only.
 
+use osnl::explain::Trial;
 use osnl::native::{Probe, Verdict};
 use serde_json::{Value, json};
 
@@ -13,6 +14,7 @@ use crate::terminal::Tone;
 pub(super) struct Report {
     pub(super) explanation: String,
     pub(super) warnings: Vec<Note>,
+    pub(super) trial: Trial,
     pub(super) probes: Option<Vec<Probe>>,
 }
 
@@ -20,21 +22,47 @@ impl Report {
     pub(super) fn text(&self) -> String {
         let mut out: String = self.warnings.iter().map(|said| format!("warning: {}\n", said.text)).collect();
         out.push_str(&self.explanation);
-        out.push_str(&format!(
-            "The configuration can be used{}.\n",
-            match self.warnings.len() {
-                0 => String::new(),
-                1 => "; there is 1 warning".to_owned(),
-                n => format!("; there are {n} warnings"),
+        if self.trial.left_out > 0 {
+            let Trial { tried, left_out, warnings: _, hopeless: _ } = &self.trial;
+            out.push_str(&format!(
+                "Actions were tried with {tried} examples of known events; {left_out} were left out, to end in time.\n"
+            ));
+        }
+        let warnings = match self.warnings.len() {
+            0 => String::new(),
+            1 => "; there is 1 warning".to_owned(),
+            n => format!("; there are {n} warnings"),
+        };
+        let hopeless: Vec<&str> = self.trial.hopeless.iter().map(|name| &**name).collect();
+        out.push_str(&match &hopeless[..] {
+            [] => format!("The configuration can be used{warnings}.\n"),
+            [one] => format!("The action {one} would make nothing but dead letters{warnings}.\n"),
+            more => {
+                format!("The actions {} would make nothing but dead letters{warnings}.\n", more.join(", "))
             }
-        ));
+        });
         let Some(probes) = &self.probes else { return out };
         out.extend(probes.iter().map(|probe| format!("{probe}\n")));
         let count = |verdict| probes.iter().filter(|probe| probe.verdict == verdict).count();
-        let (failed, warned) = (count(Verdict::Failed), count(Verdict::Warning));
-        out.push_str(&match (failed, warned) {
-            (0, 0) => format!("All of {} probes went well.\n", probes.len()),
-            (failed, warned) => format!("Of {} probes, {failed} failed; warnings: {warned}.\n", probes.len()),
+        let (failed, warned, unproven) =
+            (count(Verdict::Failed), count(Verdict::Warning), count(Verdict::Unproven));
+        let not = match unproven {
+            0 => String::new(),
+            n => format!("; not proven: {n}"),
+        };
+        let passive = match probes.iter().filter(|probe| probe.is_passive).count() {
+            0 => String::new(),
+            1 => "; what 1 target does with a request was not tried".to_owned(),
+            n => format!("; what {n} targets do with a request was not tried"),
+        };
+        out.push_str(&match (failed, warned, unproven) {
+            (0, 0, 0) if !passive.is_empty() => {
+                format!("Of {} probes, none failed{passive}.\n", probes.len())
+            }
+            (0, 0, 0) => format!("All of {} probes went well.\n", probes.len()),
+            (failed, warned, _) => {
+                format!("Of {} probes, {failed} failed; warnings: {warned}{not}{passive}.\n", probes.len())
+            }
         });
         out
     }
@@ -45,6 +73,11 @@ impl Report {
             "errors": [],
             "warnings": self.warnings.iter().map(said).collect::<Vec<_>>(),
             "explanation": self.explanation.lines().collect::<Vec<_>>(),
+            "trial": {
+                "tried": self.trial.tried,
+                "left_out": self.trial.left_out,
+                "only_dead_letters": self.trial.hopeless.iter().map(|name| &**name).collect::<Vec<_>>(),
+            },
         });
         if let Some(probes) = &self.probes {
             all["probes"] = probes.iter().map(probe).collect();
@@ -65,9 +98,10 @@ pub(super) fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
     let first = line.split([' ', ':']).next().unwrap_or_default();
     let tone = match first {
         "failed" => Tone::Bad,
-        "warning" => Tone::Warn,
+        "warning" | "unproven" => Tone::Warn,
         "ok" => Tone::Good,
         _ if line.starts_with("The configuration can be used") => return output::all(Tone::Good, line),
+        _ if line.contains(" would make nothing but dead letters") => return output::all(Tone::Bad, line),
         _ => return None,
     };
     Some((tone, 0..first.len()))
@@ -94,6 +128,7 @@ fn probe(probe: &Probe) -> Value {
         "what": probe.what,
         "verdict": probe.verdict.as_str(),
         "found": probe.found,
+        "passive": probe.is_passive,
         "advice": probe.advice,
     })
 }

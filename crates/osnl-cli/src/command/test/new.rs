@@ -4,6 +4,7 @@ use osnl::explain::{Subject, explain};
 use osnl::native::Native;
 use osnl::saved;
 use osnl_config::nearest;
+use osnl_model::Priority;
 use osnl_model::catalogue::{self, Event};
 use serde_json::json;
 
@@ -43,23 +44,18 @@ pub(super) fn print(args: &TestArgs, name: &str) -> Exit {
 }
 
 fn section(event: &Event, conf: Option<&Native>) -> String {
-    let payload = event.sample().map_or(serde_json::Value::Null, |sample| sample.payload.clone());
-    let publisher = event
-        .publishers
-        .first()
-        .map(|publisher| publisher.replace("<host>", "node1.example.com").replace(['<', '>'], ""));
-    let priority = event.priorities.first().copied().unwrap_or("INFO");
+    let example = event.example();
     let topic = event.topics.first().copied().unwrap_or("notifications");
     let notification = json!({
-        "event_type": event.event_type,
-        "publisher_id": publisher,
-        "priority": priority,
-        "message_id": "00000000-0000-4000-8000-000000000001",
-        "timestamp": "2026-01-01 00:00:00.000000",
-        "payload": payload,
+        "event_type": example.event_type,
+        "publisher_id": example.publisher_id,
+        "priority": example.priority.as_ref().map(Priority::as_str).map(str::to_uppercase),
+        "message_id": example.message_id,
+        "timestamp": example.timestamp,
+        "payload": example.payload,
     });
     let text = format!("{notification:#}");
-    let routing_key = format!("{topic}.{}", priority.to_lowercase());
+    let routing_key = event.routing_key();
     let (rules, actions) = conf.map_or_else(Default::default, |conf| fired(conf, event, &routing_key, &text));
     let named = |names: Vec<String>| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
     // A line that begins with a blank belongs to the value.

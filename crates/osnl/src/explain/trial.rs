@@ -1,0 +1,171 @@
+//! Actions tried with examples: what each action would make of the catalogue's events that its rules can match, before
+//! a real event shows it. Nothing is contacted.
+//!
+//! An example stands for many events, so that its values are not held against a rule: where a condition compares a
+//! field that the example has, some event may have the other value ([`Conditions`]). A condition that asks whether a
+//! field is there must hold, since a template may rely on it.
+//!
+//! Nor is an example held against a template for what it cannot know: keys of a context, which differ from service to
+//! service; a field that such an event may have, where the example is that of another event; the answers of
+//! enrichments.
+//!
+//! The work is bounded: each action is tried once with an event, whichever rule fires it, and with an equal share of
+//! [`MOST`]. What was left out is counted.
+
+mod conditions;
+mod report;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use osnl_model::catalogue::Event;
+use osnl_model::{Notification, Priority};
+use osnl_template::Names;
+use serde_json::json;
+
+use self::conditions::Conditions;
+use self::report::Deaths;
+use super::effects::Trying;
+use crate::action::FAILURE;
+use crate::enrich::{Ask, Foreseen, Kind};
+use crate::native::{Loaded, RuleConf};
+use osnl_config::Warning;
+
+/// The most previews of one configuration.
+const MOST: usize = 20_000;
+/// The most events that rules are asked about.
+const MOST_ASKED: usize = 200_000;
+
+/// The result of trying the actions of a configuration.
+#[derive(Debug, Default)]
+pub struct Trial {
+    /// What would be a dead letter at once.
+    pub warnings: Vec<Warning>,
+    /// The actions that make nothing but dead letters of all the events they were tried with.
+    pub hopeless: BTreeSet<Arc<str>>,
+    /// The number of previews.
+    pub tried: usize,
+    /// The number of previews that were left out to bound the work.
+    pub left_out: usize,
+}
+
+/// Tries the actions of a configuration.
+#[must_use]
+pub fn try_actions(loaded: &Loaded) -> Trial {
+    let mut trying = Trial::default();
+    let mut all = Examples::default();
+    let conf = &loaded.conf;
+    let enabled: Vec<&RuleConf> = conf.rules.iter().filter(|rule| rule.enabled).collect();
+    let asked_of_each = (MOST_ASKED / enabled.len().max(1)).max(1);
+    let of_each = (MOST / conf.actions.len().max(1)).max(1);
+    for action in &conf.actions {
+        let mut deaths = Deaths::default();
+        let mut seen: BTreeSet<usize> = BTreeSet::new();
+        for rule in &enabled {
+            let is_fallback = rule.rule.fallbacks.contains(&action.name);
+            if !is_fallback && !rule.rule.actions.contains(&action.name) {
+                continue;
+            }
+            let (events, is_certain) = all.of_rule(loaded, rule);
+            let conditions = Conditions::of(rule, action);
+            for (n, event) in events.iter().enumerate() {
+                let number = std::ptr::from_ref::<Event>(event).addr();
+                if seen.contains(&number) {
+                    continue;
+                }
+                if n >= asked_of_each || seen.len() >= of_each {
+                    trying.left_out += 1;
+                    continue;
+                }
+                let example = all.example(event);
+                if !conditions.may_hold(rule, &example.names) {
+                    continue;
+                }
+                seen.insert(number);
+                let asks = if is_fallback { vec![failure(&action.name)] } else { Vec::new() };
+                let found = Trying { conf, rule, action, more: asks }.unusable(&example.notification);
+                deaths.add(event, found.filter(|why| is_certain_of(why, event)), is_certain);
+            }
+        }
+        trying.tried += seen.len();
+        let hopeless = deaths.report(loaded, action, &mut trying.warnings);
+        if hopeless {
+            trying.hopeless.insert(action.name.clone());
+        }
+    }
+    trying
+}
+
+/// Whether an example suffices to say that an event is no good.
+fn is_certain_of(why: &str, event: &Event) -> bool {
+    let Some((_, name)) = why.split_once("the event has no ") else { return true };
+    let Some(path) = name.strip_prefix("payload.") else { return !name.starts_with("context") };
+    if !event.has_field(path) {
+        return true;
+    }
+    // It may be there: an event without it is certain only where one was recorded.
+    event.recorded && event.sample().is_some_and(|sample| sample.event_type == event.event_type)
+}
+
+/// A failure as the action of `on_failure` has it.
+fn failure(to: &Arc<str>) -> Ask {
+    let failure = json!({
+        "action": "ACTION", "reason": "REASON", "attempts": 1, "answer": "", "at": "2026-01-01T00:00:00Z",
+        "before": null,
+    });
+    // Named as the journal keeps it, beside the answers of enrichments.
+    Ask {
+        name: Arc::from(FAILURE),
+        kind: Kind::Server,
+        id: Err(format!("{to} gets it")),
+        cloud: String::new(),
+        value: Foreseen::Default(failure),
+    }
+}
+
+/// An event of the catalogue, as rules and actions see it.
+struct Example {
+    notification: Arc<Notification>,
+    names: Names,
+}
+
+/// What several rules and actions share.
+#[derive(Default)]
+struct Examples {
+    by_event: HashMap<usize, Arc<Example>>,
+    by_rule: HashMap<Arc<str>, (Arc<[&'static Event]>, bool)>,
+}
+
+impl Examples {
+    /// Returns the events of a rule of which there is an example, recorded ones first, and whether these are its events
+    /// for certain.
+    fn of_rule(&mut self, loaded: &Loaded, rule: &RuleConf) -> (Arc<[&'static Event]>, bool) {
+        if let Some(known) = self.by_rule.get(&rule.rule.name) {
+            return known.clone();
+        }
+        let found = loaded.conf.events_of(rule);
+        let priorities = rule.rule.priorities.as_ref();
+        let wanted = |event: &&Event| {
+            let wants =
+                |priority: &&str| priorities.is_none_or(|some| some.contains(&Priority::parse(priority)));
+            event.sample().is_some() && (event.priorities.is_empty() || event.priorities.iter().any(wants))
+        };
+        let mut events: Vec<&'static Event> = found.events.into_iter().filter(wanted).collect();
+        events.sort_by_key(|event| !event.recorded);
+        let known: (Arc<[&'static Event]>, bool) = (events.into(), found.is_certain);
+        self.by_rule.insert(rule.rule.name.clone(), known.clone());
+        known
+    }
+
+    fn example(&mut self, event: &'static Event) -> Arc<Example> {
+        let number = std::ptr::from_ref(event).addr();
+        let made = || {
+            let notification = Arc::new(event.example());
+            Arc::new(Example { names: Names::new(notification.clone()), notification })
+        };
+        self.by_event.entry(number).or_insert_with(made).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests;

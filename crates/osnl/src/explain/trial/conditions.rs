@@ -1,0 +1,72 @@
+//! Whether a rule may fire on some event like an example: values of the example count as any values, except for what
+//! the catalogue knows of every such event.
+
+use osnl_model::Saw;
+use osnl_template::conjuncts::{conjuncts, outside};
+use osnl_template::{EvalError, Expression, Names};
+
+use crate::native::{ActionConf, RuleConf};
+
+/// The signs of a comparison with a value.
+const COMPARISONS: [&str; 9] =
+    ["==", "!=", "<", ">", " not in ", " in ", " is match", " is search", " is startingwith"];
+/// The names that are the same in every event of a type.
+const FIXED: [&str; 1] = ["event_type"];
+
+/// The sides of the `and`s in the conditions of a rule and an action.
+pub(super) struct Conditions(Vec<Side>);
+
+struct Side {
+    when: Expression,
+    /// Whether another event of the type may decide it otherwise.
+    depends_on_values: bool,
+}
+
+impl Conditions {
+    pub(super) fn of(rule: &RuleConf, action: &ActionConf) -> Self {
+        let own = rule.rule.conditions.get(&action.name);
+        let of_fallback = rule.rule.on_failure.values().find(|to| to.action == action.name);
+        let of_fallback = of_fallback.and_then(|to| to.when.as_ref()).filter(|_| own.is_none());
+        let all = [rule.rule.when.as_ref(), own, of_fallback];
+        Self(all.into_iter().flatten().flat_map(sides).collect())
+    }
+
+    /// Whether they may hold for an event like this one.
+    pub(super) fn may_hold(&self, rule: &RuleConf, names: &Names) -> bool {
+        self.patterns_may_match(rule, names)
+            && self.0.iter().all(|side| match side.when.holds(names) {
+                Ok(true) => true,
+                Ok(false) => side.depends_on_values,
+                // An undecided condition is a dead letter of its own, and its values may be to blame.
+                Err(
+                    EvalError::Lacks { .. } | EvalError::Fuel | EvalError::TooLong | EvalError::Failed { .. },
+                ) => false,
+            })
+    }
+
+    /// Whether the patterns may match: there is a text, or nothing is known of what the event has there.
+    fn patterns_may_match(&self, rule: &RuleConf, names: &Names) -> bool {
+        let notification = names.notification();
+        let nested = rule.rule.nested.iter().map(|nested| nested.matches(notification));
+        let all = std::iter::once(rule.rule.filter.matches(notification)).chain(nested);
+        all.map(|matches| matches.map_err(|mismatch| mismatch.saw)).all(|matches| match matches {
+            Ok(()) | Err(Saw::Text(_) | Saw::StepLimit { .. }) => true,
+            Err(Saw::Absent | Saw::NotText(_) | Saw::NoKeys(_)) => false,
+        })
+    }
+}
+
+fn sides(when: &Expression) -> Vec<Side> {
+    let split = conjuncts(when.source()).unwrap_or_default();
+    let sides: Option<Vec<Side>> =
+        split.into_iter().map(|source| Expression::new(source.trim()).ok().map(side)).collect();
+    // Names of enrichments: nothing is known of these.
+    sides.filter(|sides| !sides.is_empty()).unwrap_or_else(|| vec![side(when.clone())])
+}
+
+fn side(when: Expression) -> Side {
+    let source = when.source();
+    let compares = COMPARISONS.iter().any(|sign| outside(source, sign).is_some());
+    let is_fixed = when.paths().all(|path| FIXED.contains(&path));
+    Side { depends_on_values: compares && !is_fixed, when }
+}

@@ -1,0 +1,103 @@
+//! Dead letters that a trial has found, as warnings: one for each option and cause, at the line of the option.
+
+use std::collections::BTreeMap;
+
+use osnl_config::Warning;
+use osnl_model::catalogue::Event;
+
+use crate::native::{ActionConf, Loaded};
+
+/// Event types that a warning names.
+const NAMED: usize = 3;
+
+/// The events that one action was tried with.
+#[derive(Default)]
+pub(super) struct Deaths {
+    tried: usize,
+    dead: usize,
+    /// Whether the catalogue knows, for one of them at least, that the rules hear such events.
+    any_is_certain: bool,
+    causes: BTreeMap<Cause, Events>,
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Cause {
+    option: String,
+    /// The words without the place in the text, which differs from event to event.
+    problem: String,
+}
+
+struct Events {
+    first: String,
+    types: Vec<&'static str>,
+}
+
+impl Deaths {
+    /// Counts an event, and the reason why it is a dead letter, if it is.
+    pub(super) fn add(&mut self, event: &Event, why: Option<String>, is_certain: bool) {
+        self.tried += 1;
+        self.any_is_certain |= is_certain;
+        let Some(why) = why else { return };
+        self.dead += 1;
+        let (option, problem) = match why.split_once(": ") {
+            Some((option, problem)) if is_option(option) => (option.to_owned(), problem.to_owned()),
+            Some(_) | None => (String::new(), why),
+        };
+        let cause = Cause { option, problem: without_place(&problem) };
+        let found = self.causes.entry(cause).or_insert_with(|| Events { first: problem, types: Vec::new() });
+        if !found.types.contains(&event.event_type) {
+            found.types.push(event.event_type);
+        }
+    }
+
+    /// Adds the warnings; says whether there was nothing but dead letters.
+    pub(super) fn report(self, loaded: &Loaded, action: &ActionConf, warnings: &mut Vec<Warning>) -> bool {
+        let is_hopeless = self.dead > 0 && self.dead == self.tried;
+        // Where any service may be heard, an event that does not fit may never come.
+        if !is_hopeless && !self.any_is_certain {
+            return false;
+        }
+        for (cause, events) in self.causes {
+            let types = named(&events.types);
+            let problem = match is_hopeless {
+                true => format!("makes nothing but dead letters, tried with {types}: {}", events.first),
+                false => format!("makes a dead letter of {types}: {}", events.first),
+            };
+            let finding = loaded.finding("action", &action.name, &cause.option, &problem);
+            warnings.push(Warning(finding.allowed(remedy(&cause.problem, events.types[0]))));
+        }
+        is_hopeless
+    }
+}
+
+/// `body`, `header.X-Name`.
+fn is_option(text: &str) -> bool {
+    let begins = text.starts_with(|c: char| c.is_ascii_lowercase());
+    begins && text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+}
+
+/// `expected value at line 1 column 11` without the place.
+fn without_place(problem: &str) -> String {
+    problem.split(" at line ").next().unwrap_or(problem).to_owned()
+}
+
+fn named(types: &[&str]) -> String {
+    let more = types.len().saturating_sub(NAMED);
+    let first = types[..types.len().min(NAMED)].join(", ");
+    if more == 0 { first } else { format!("{first} and {more} more") }
+}
+
+fn remedy(problem: &str, event: &str) -> String {
+    match problem.split_once("the event has no ") {
+        Some((_, name)) if name.starts_with("resource") => {
+            format!("osnl explain shows what such an event has; {{{{ {name} | default(\"\") }}}} allows that there is none")
+        }
+        Some((_, name)) => {
+            format!("osnl events {event} lists its fields; {{{{ {name} | default(\"\") }}}} allows that there is none")
+        }
+        None if problem.contains("no JSON") => "in JSON, texts and names stand between \", and every { has its }; {{ NAME | tojson }} is a whole value, \
+             without quotes around it"
+            .to_owned(),
+        None => "osnl explain with such an event shows the effect".to_owned(),
+    }
+}

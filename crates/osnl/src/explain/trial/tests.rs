@@ -1,0 +1,137 @@
+//! Actions tried with examples, by what `osnl check` says of them.
+
+use crate::explain::try_actions;
+use crate::native::{Sources, load_texts};
+
+/// A listener of nova on line 1 to 5, a rule from line 6 on, an action from line 10 on.
+fn tried(rule: &str, action: &str) -> (Vec<String>, Vec<String>) {
+    let text = format!(
+        "[listener:l]\ntransport_url = rabbit://u:p@mq/\nexchange = nova\npool = p\n\
+         topics = notifications, versioned_notifications\n[rule:r]\nactions = hook\n{rule}\n[action:hook]\n{action}\n"
+    );
+    let loaded = load_texts(&[("a.conf".to_owned(), text)], &Sources::default()).unwrap();
+    let trial = try_actions(&loaded);
+    assert_eq!(trial.left_out, 0, "{rule}");
+    (
+        trial.warnings.iter().map(ToString::to_string).collect(),
+        trial.hopeless.iter().map(ToString::to_string).collect(),
+    )
+}
+
+const DELETED: &str = "event_type = ^compute\\.instance\\.delete\\.end$";
+const HTTP: &str = "driver = http\nurl = http://h/";
+
+#[test]
+fn a_template_that_makes_no_request_is_said_before_an_event_shows_it() {
+    let hopeless = |body: &str, said: &str| {
+        let (warnings, hopeless) = tried(DELETED, &format!("{HTTP}\n{body}"));
+        assert_eq!(warnings.len(), 1, "{body}: {warnings:?}");
+        let begin = "makes nothing but dead letters, tried with compute.instance.delete.end: ";
+        assert!(warnings[0].contains(&format!("{begin}{said}")), "{body}: {warnings:?}");
+        assert_eq!(hopeless, ["hook"], "{body}");
+    };
+    hopeless("body = {\"text\": \"{{ resource.name }}\"", "what the template makes is no JSON: EOF");
+    hopeless("body = {\"text\": {{ resource.name }}}", "what the template makes is no JSON: expected");
+    hopeless("body = {'text': 'x'}", "what the template makes is no JSON: key must be a string");
+    hopeless("body = {\"a\": \"{{ payload.instance_uuid }}\"}", "the event has no payload.instance_uuid");
+    // An option that joined the body.
+    hopeless(
+        "body = {\"a\": 1}\n  max_attempts = 3",
+        "what the template makes is no JSON: trailing characters",
+    );
+    hopeless("header.X-Name = {{ payload.nope }}", "the event has no payload.nope");
+    let (warnings, _) =
+        tried(DELETED, &format!("{HTTP}\nfield.a = x\nformat = form\nheader.X = {{{{ failure.reason }}}}"));
+    assert!(warnings[0].contains("[action:hook] header.X: makes nothing but"), "{warnings:?}");
+    assert!(warnings[0].starts_with("a.conf:14: "), "{warnings:?}");
+}
+
+#[test]
+fn every_driver_is_tried() {
+    for (action, option) in [
+        (
+            "driver = file\npath = /tmp/osnl-tried\nformat = template\ntemplate = {{ payload.nope }}",
+            "template",
+        ),
+        ("driver = syslog\nserver = udp://127.0.0.1:514\nmessage = {{ payload.nope }}", "message"),
+        (
+            "driver = mail\nserver = 127.0.0.1\nfrom = a@b.example\nto = a@b.example\nsubject = {{ payload.nope }}",
+            "subject",
+        ),
+        (
+            "driver = publish\ntransport_url = rabbit://u:p@mq/\nexchange = {{ payload.nope }}\ntopic = t",
+            "exchange",
+        ),
+        ("driver = http\nurl = http://h/{{ payload.nope }}", "url"),
+        ("driver = http\nurl = http://h/\nquery.a = {{ payload.nope }}", "query.a"),
+    ] {
+        let (warnings, hopeless) = tried(DELETED, action);
+        assert_eq!(hopeless, ["hook"], "{action}: {warnings:?}");
+        assert!(
+            warnings[0].contains(&format!("[action:hook] {option}: makes nothing but")),
+            "{action}: {warnings:?}"
+        );
+    }
+    let (warnings, hopeless) = tried(DELETED, "driver = k2hr3\napi_url = http://h/v1/role");
+    assert_eq!((warnings.len(), hopeless), (0, Vec::new()), "{warnings:?}");
+}
+
+#[test]
+fn what_some_events_lack_is_said_with_their_names() {
+    let (warnings, hopeless) = tried(
+        "event_type = ^compute\\.instance\\.",
+        &format!("{HTTP}\nbody = {{{{ payload.old_state | tojson }}}}"),
+    );
+    assert_eq!(hopeless, Vec::<String>::new());
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(warnings[0].contains("[action:hook] body: makes a dead letter of "), "{warnings:?}");
+    assert!(warnings[0].contains("the event has no payload.old_state; osnl events "), "{warnings:?}");
+}
+
+#[test]
+fn an_example_is_not_held_against_what_it_cannot_know() {
+    let lacks = format!("{HTTP}\nbody = {{\"a\": \"{{{{ payload.nope }}}}\"}}");
+    for (rule, action) in [
+        // Another tenant's, another state's; a condition that asks for the very field.
+        ("when = payload.nope is defined", lacks.as_str()),
+        ("when = payload.nope == \"x\"", &lacks),
+        ("payload.nope = x", &lacks),
+        ("enabled = false", &lacks),
+        ("when = event_type == \"not.of.nova\"", &lacks),
+        (DELETED, &format!("{lacks}\nwhen = payload.nope is defined")),
+        // Keys of contexts differ.
+        (DELETED, &format!("{HTTP}\nbody = {{\"a\": \"{{{{ context.acme_id }}}}\"}}")),
+    ] {
+        assert_eq!(tried(rule, action), (Vec::new(), Vec::new()), "{rule} {action}");
+    }
+    // A value is another one in other events, and the template is no better for it.
+    for rule in
+        ["when = payload.tenant_id == \"1\" and payload.state != \"deleted\"", "payload.tenant_id = ^1$"]
+    {
+        let (_, hopeless) = tried(&format!("{DELETED}\n{rule}"), &lacks);
+        assert_eq!(hopeless, ["hook"], "{rule}");
+    }
+}
+
+#[test]
+fn the_action_of_on_failure_has_a_failure() {
+    let with = |template: &str| {
+        let last = format!("[action:last]\n{HTTP}\nbody = {{\"a\": \"{{{{ {template} }}}}\"}}");
+        tried(DELETED, &format!("{HTTP}\non_failure = last\n{last}"))
+    };
+    assert_eq!(with("failure.reason"), (Vec::new(), Vec::new()));
+    assert_eq!(with("failure.nope").1, ["last"]);
+}
+
+#[test]
+fn the_work_is_bounded_and_what_is_left_out_is_counted() {
+    use std::fmt::Write as _;
+    let mut text = "[listener:l]\ntransport_url = rabbit://u:p@mq/\nexchange = nova\npool = p\n".to_owned();
+    for n in 0..400 {
+        write!(text, "[rule:r{n}]\nactions = a{n}\n[action:a{n}]\ndriver = dump\n").unwrap();
+    }
+    let loaded = load_texts(&[("a.conf".to_owned(), text)], &Sources::default()).unwrap();
+    let trial = try_actions(&loaded);
+    assert_eq!(trial.tried, super::MOST);
+    assert!(trial.left_out > 0);
+}

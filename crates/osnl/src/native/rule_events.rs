@@ -1,0 +1,52 @@
+//! The events of the catalogue that a rule may be asked about: those of its listeners' exchanges and topics, whose
+//! event type its pattern matches and its `when` allows.
+//!
+//! An exchange that the catalogue does not know, and a queue that is read as it is, may have the events of any
+//! service: then only the event type selects, and the answer says so.
+
+use osnl_model::catalogue::{self, Event};
+
+use super::equalities;
+use super::{ListenerConf, Native, RuleConf};
+
+/// The known events of a rule.
+pub(crate) struct RuleEvents {
+    /// In the catalogue's order.
+    pub(crate) events: Vec<&'static Event>,
+    /// Whether the catalogue knows whose events the rule's listeners hear.
+    pub(crate) is_certain: bool,
+}
+
+impl Native {
+    /// Returns the known events of a rule.
+    pub(crate) fn events_of(&self, rule: &RuleConf) -> RuleEvents {
+        let heard: Vec<&ListenerConf> =
+            self.listeners.iter().filter(|listener| rule.listeners.contains(&listener.name)).collect();
+        let is_known = |name: &String| catalogue::events().iter().any(|event| event.exchange() == *name);
+        let is_certain = heard
+            .iter()
+            .all(|listener| !listener.exchanges.is_empty() && listener.exchanges.iter().all(is_known));
+        let pattern = rule.rule.filter.event_type.as_ref();
+        let types = rule.rule.when.as_ref().and_then(|when| {
+            equalities::of(when.source()).into_iter().find(|wanted| wanted.name == "event_type")
+        });
+        let events = catalogue::events()
+            .iter()
+            .filter(|event| !is_certain || heard.iter().any(|listener| comes(event, listener)))
+            .filter(|event| pattern.is_none_or(|pattern| pattern.is_match(event.event_type)))
+            .filter(|event| {
+                types.as_ref().is_none_or(|types| types.texts.iter().any(|text| text == event.event_type))
+            });
+        RuleEvents { events: events.collect(), is_certain }
+    }
+}
+
+/// Whether an event comes to a listener where everything is as services do without being told otherwise.
+pub(super) fn comes(event: &Event, listener: &ListenerConf) -> bool {
+    let usual =
+        |topic: &String| catalogue::events().iter().any(|event| event.topics.contains(&topic.as_str()));
+    let topic = event.topics.is_empty()
+        || !listener.topics.iter().all(usual)
+        || listener.topics.iter().any(|topic| event.topics.contains(&topic.as_str()));
+    topic && listener.exchanges.iter().any(|name| name == event.exchange())
+}
