@@ -61,7 +61,7 @@ pub(crate) async fn whole(count: u64, in_flight: u64, child: &[&str]) -> Result<
     let text = format!(
         "[journal]\nconnection = memory://\n\
          [listener:neutron]\ntransport_url = rabbit://mq/\nexchange = neutron\ndeclare = create\n\
-         [rule:deleted]\nevent_type = ^port\\.delete\\.end$\nactions = tell\n\
+         pool = osnl\n[rule:deleted]\nevent_type = ^port\\.delete\\.end$\nactions = tell\n\
          [action:tell]\ndriver = exec\ncommand = {command}\nconcurrency = {in_flight}\n"
     );
     let conf = load_texts(&[("bench.conf".to_owned(), text)], &Sources::default())?.conf;

@@ -1,7 +1,9 @@
 //! `osnl run`: the daemon of a native configuration.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use osnl::action::http::HttpOptions;
@@ -9,7 +11,7 @@ use osnl::assembly::BuildError;
 use osnl::journal::sqlite::OpenError;
 use osnl::metrics::Counters;
 use osnl::native::{self, DriverError, Loaded, Native, Sources};
-use osnl_config::LogFile;
+use osnl_config::{LogFile, duration};
 
 use super::k2hr3_osnl::filter;
 use super::sources as files;
@@ -68,6 +70,7 @@ fn start(loaded: Loaded, sources: Sources) -> anyhow::Result<Exit> {
     }
     let counters = Arc::new(Counters::default());
     let (rules, actions) = (loaded.conf.rules.len(), loaded.conf.actions.len());
+    let ends = ends_of_retries(&loaded.conf);
     app::block_on(async {
         // Before anybody can read that we are there: who does may stop us.
         let signals = Signals::catch();
@@ -107,8 +110,30 @@ fn start(loaded: Loaded, sources: Sources) -> anyhow::Result<Exit> {
             rules,
             actions
         );
+        for end in ends {
+            tracing::info!("{end}");
+        }
         Ok(app::run(daemon, signals, &counters).await?)
     })?
+}
+
+/// Says until when deliveries are tried, a line for each time.
+fn ends_of_retries(conf: &Native) -> Vec<String> {
+    let mut by_age: BTreeMap<Option<Duration>, Vec<&str>> = BTreeMap::new();
+    for action in &conf.actions {
+        by_age.entry(action.delivery.limits.max_age).or_default().push(&action.name);
+    }
+    let line = |(age, actions): (Option<Duration>, Vec<&str>)| {
+        let actions = actions.join(", ");
+        match age {
+            Some(age) => {
+                let age = duration::shown(age);
+                format!("deliveries of {actions} are given up {age} after the first attempt: retry_max_age")
+            }
+            None => format!("deliveries of {actions} are tried without end: retry_max_age = none"),
+        }
+    };
+    by_age.into_iter().map(line).collect()
 }
 
 fn settings(conf: &Native) -> Settings {

@@ -64,10 +64,10 @@ rule forget-deleted-ports
   then       roles, record
 action roles
   does       DELETE https://k2hr3.example.com/v1/role, on the deletion of a port or an instance
-  attempts   at most 6 if K2HR3 refuses, then a dead letter; without end if it does not answer
-  time       30 s for each, pauses from 1 s up to 300 s
+  attempts   6 for other statuses, then a dead letter
+  retries    for 408, 425, 429, 5xx, timeouts and connection errors until 1d after the first attempt, then a dead letter; time in which the target is held does not count
+  time       30 s for each attempt, pauses from 1 s up to 300 s
   no address nothing is done, if a deleted port has none
-  age        a dead letter after 1d of trying, not counted while it is held
   guard      100 per 10m; what is beyond it is held until somebody releases it
 action record
   does       writes each event to forgotten-ports.jsonl, a JSON line each
@@ -84,12 +84,12 @@ fn a_wrong_configuration_ends_with_78_and_a_line_for_each_error() {
     fs::write(
         home.path().join("wrong.conf"),
         "[listener:a]\ntransport_url = rabbit://u:hunter2@h/\nexchange = nova\ncolour = blue\n\
-         [rule:r]\nactions = role\n[action:roles]\ndriver = k2hr3\napi_url = http://h/\n",
+         pool = osnl\n[rule:r]\nactions = role\n[action:roles]\ndriver = k2hr3\napi_url = http://h/\n",
     )
     .unwrap();
     let errors = "\
 osnl: error: wrong.conf:4: [listener:a] colour: unknown option; osnl config reference has those of [listener:NAME]
-osnl: error: wrong.conf:6: [rule:r] actions: there is no [action:role]; there are: roles; did you mean roles?
+osnl: error: wrong.conf:7: [rule:r] actions: there is no [action:role]; there are: roles; did you mean roles?
 ";
     for command in [&["run"][..], &["check"], &["config", "show"]] {
         let output = osnl(&home).args(command).args(["-c", "wrong.conf"]).output().unwrap();
@@ -300,7 +300,7 @@ fn values_are_printed_for_scripts_with_where_they_came_from() {
     );
     assert!(!url.to_string().contains("S3CRET"), "{url}");
     assert!(
-        rule.to_string().contains(r#"{"from":"a.conf:21","name":"priorities","value":"error, critical"}"#),
+        rule.to_string().contains(r#"{"from":"a.conf:22","name":"priorities","value":"error, critical"}"#),
         "{rule}"
     );
     assert!(show(&["--show-secrets"]).0["value"].as_str().unwrap().contains("S3CRET"));

@@ -95,13 +95,13 @@ fn check_warns_of_rules_that_can_never_fire() {
     let place = Place::new();
     place.write(
         "osnl.conf",
-        "[listener:l]\ntransport_url = rabbit://u:p@127.0.0.1/\nexchange = neutron\n[rule:r]\nactions = a\n\
+        "[listener:l]\ntransport_url = rabbit://u:p@127.0.0.1/\nexchange = neutron\npool = osnl\n[rule:r]\nactions = a\n\
          event_type = ^port\\.deleted\n[action:a]\ndriver = dump\n",
     );
     let mut osnl =
         place.run(Path::new(OSNL), &["check", "--config-file", place.path("osnl.conf").to_str().unwrap()]);
     assert_eq!(osnl.wait(PROMPTLY).code(), Some(0));
     let stdout = osnl.stdout();
-    let expected = "osnl.conf:6: [rule:r] event_type: matches no event that is known of neutron";
+    let expected = "osnl.conf:7: [rule:r] event_type: matches no event that is known of neutron";
     assert!(stdout.contains(expected) && stdout.contains("did you mean port.delete.end?"), "{stdout}");
 }

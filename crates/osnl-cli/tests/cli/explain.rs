@@ -19,7 +19,7 @@ pub(crate) fn conf(place: &Place, transport_url: &str, api_url: &str) -> String 
     format!(
         "[DEFAULT]\nstate_dir = {state_dir}\n[journal]\nallow_volatile = yes\nkeep_unmatched = 100\n\
          [listener:neutron]\ntransport_url = {transport_url}\nexchange = neutron\ndeclare = create\n\
-         [listener:nova]\ntransport_url = {transport_url}\nexchange = nova\ndeclare = create\npool = osnl-nova\n\
+         pool = osnl\n[listener:nova]\ntransport_url = {transport_url}\nexchange = nova\ndeclare = create\npool = osnl-nova\n\
          [rule:forget-ports]\nlisteners = neutron\nevent_type = ^port\\.delete\\.end$\nactions = roles, audit\n\
          [rule:errors]\nlisteners = neutron\npriorities = error, critical\nactions = audit\n\
          [rule:token]\nlisteners = neutron\nevent_type = ^port\npayload.adminPass = ^S3CRET\nactions = audit\n\
@@ -111,7 +111,7 @@ fn a_request_by_template_is_shown_whole_and_without_secrets() {
     place.write(
         "a.conf",
         "[listener:neutron]\ntransport_url = rabbit://127.0.0.1:9/\nexchange = neutron\n\
-         [rule:r]\nevent_type = ^port\nactions = chat\n\
+         pool = osnl\n[rule:r]\nevent_type = ^port\nactions = chat\n\
          [action:chat]\ndriver = http\nurl = https://chat.example/hooks/{{ secret.hook }}\nsecret.hook = S3CRET\n\
          auth = bearer\ntoken = S3CRET\nidempotency_header =\n\
          body = {\"text\": \"port of {{ payload.port.device_id }}\",\n  \"pass\": \"{{ payload.adminPass }}\"}\n",
@@ -147,7 +147,7 @@ fn what_would_be_asked_is_said_and_nobody_is_asked() {
         "a.conf",
         format!(
             "[listener:neutron]\ntransport_url = rabbit://127.0.0.1:9/\nexchange = neutron\n\
-             [rule:r]\nevent_type = ^port\nactions = cmdb\n\
+             pool = osnl\n[rule:r]\nevent_type = ^port\nactions = cmdb\n\
              [action:cmdb]\ndriver = http\nurl = https://cmdb/{{{{ server.name }}}}\nenrich = server, flavor, image, owner\n\
              when = server.metadata.Env == 'production'\nidempotency_header =\n\
              body = {{\"ram\": {{{{ flavor.ram }}}}, \"owner\": \"{{{{ owner.name|default('nobody') }}}}\"}}\n\

@@ -38,7 +38,7 @@ fn osnl(home: &TempDir) -> Command {
 fn write(home: &TempDir, transport_url: &str, api_url: &str, journal: &str) {
     let text = format!(
         "[DEFAULT]\nstate_dir = {}\n[journal]\n{journal}\n[listener:neutron]\ntransport_url = {transport_url}\n\
-         exchange = neutron\ndeclare = create\n[rule:r]\nactions = roles\n\
+         exchange = neutron\ndeclare = create\npool = osnl\n[rule:r]\nactions = roles\n\
          [action:roles]\ndriver = k2hr3\napi_url = {api_url}\n",
         home.path().display()
     );

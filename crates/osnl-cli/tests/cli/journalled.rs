@@ -31,7 +31,7 @@ impl Rig {
         let sink = Sink::start();
         let text = format!(
             "[DEFAULT]\nstate_dir = {}\n[journal]\nallow_volatile = yes\n[listener:neutron]\ntransport_url = {}\n\
-             exchange = neutron\ndeclare = create\n[rule:r]\nactions = roles\n\
+             exchange = neutron\ndeclare = create\npool = osnl\n[rule:r]\nactions = roles\n\
              [action:roles]\ndriver = k2hr3\napi_url = {}\ntimeout = 2s\nretry_interval = 1s\n",
             home.path().display(),
             vhost.url(),

@@ -54,7 +54,7 @@ fn a_queue_that_is_left_while_nothing_can_be_kept_is_emptied_also_over_a_restart
     let (code, text, _) = rig.ask(&["status"]);
     assert!(code == Some(1) && text.contains("! listener neutron is blocked, for "), "{text}");
 
-    let moved = LISTENER.replace("declare", "pool = newpool\ndeclare");
+    let moved = LISTENER.replace("pool = osnl", "pool = newpool");
     rig.write(&[&moved, RULE, ACTION, BOUND]);
     rig.reload(0);
     let bound = |rig: &Rig| rig.vhost.list_bindings().into_iter().any(|binding| binding.queue == "osnl");
@@ -99,7 +99,7 @@ fn a_restart_with_another_pool_empties_the_old_queue_as_a_reload_does() {
     kill(&mut rig);
     rig.publish((0..3).map(|event| (event, event)));
     wait_until(SOON, "they wait in the queue", || rig.vhost.queue_depth("osnl") == Some((3, 0)));
-    let moved = LISTENER.replace("declare", "pool = newpool\ndeclare");
+    let moved = LISTENER.replace("pool = osnl", "pool = newpool");
     rig.write(&[&moved, RULE, ACTION]);
     start(&mut rig);
     wait_until(SOON, "the old queue is left", || rig.log().contains("queue osnl is empty and left"));

@@ -25,7 +25,7 @@ fn a_native_file_reaches_the_broker_as_its_options_say() {
              heartbeat_timeout_threshold = 11\nrabbit_qos_prefetch_count = 7\n\
              [listener:neutron]\ntransport_url = rabbit://guest:guest@localhost:{port}/{}?kombu_reconnect_delay=1.5\n\
              exchange = neutron\npriorities = info\ndeclare = create\ntls = verify\nrabbit_login_method = PLAIN\n\
-             [rule:all]\nactions = record\n[action:record]\ndriver = dump\npath = record.jsonl\n",
+             pool = osnl\n[rule:all]\nactions = record\n[action:record]\ndriver = dump\npath = record.jsonl\n",
             ca.display(),
             vhost.name()
         ),

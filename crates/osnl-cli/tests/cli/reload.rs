@@ -202,7 +202,7 @@ fn listeners_come_go_and_move_and_nothing_is_lost() {
     });
 
     // Another listener beside it, one that is renamed, one that moves to another queue, and all gone but one.
-    let second = LISTENER.replace("neutron]", "second]").replace("declare", "pool = second\ndeclare");
+    let second = LISTENER.replace("neutron]", "second]").replace("pool = osnl", "pool = second");
     let second = second.replace("exchange = neutron", "exchange = nova");
     rig.write(&[LISTENER, &second, RULE, ACTION]);
     assert!(rig.reload(0).contains("[listener:second] added: it begins to listen"));
@@ -384,7 +384,7 @@ fn a_listener_that_moves_to_another_queue_empties_the_one_before() {
     rig.reload(0);
     rig.listening("neutron");
     rig.publish((0..500).map(|event| (event % 5, event)));
-    let moved = slow.replace("declare", "pool = moved\ndeclare");
+    let moved = slow.replace("pool = osnl", "pool = moved");
     rig.write(&[&moved, RULE, ACTION]);
     let told = rig.reload(0);
     assert!(told.contains("another queue is read") && told.contains("queue osnl is left"), "{told}");

@@ -21,7 +21,7 @@ pub(crate) struct Rig {
 }
 
 pub(crate) const LISTENER: &str =
-    "[listener:neutron]\ntransport_url = URL\nexchange = neutron\ndeclare = create\n";
+    "[listener:neutron]\ntransport_url = URL\nexchange = neutron\ndeclare = create\npool = osnl\n";
 pub(crate) const RULE: &str = "[rule:r]\nevent_type = ^port\\.delete\\.end$\nactions = roles\n";
 pub(crate) const ACTION: &str = "[action:roles]\ndriver = k2hr3\napi_url = SINK\nretry_interval = 1s\n";
 

@@ -246,7 +246,7 @@ fn the_articles_url_and_a_listeners_are_understood() {
         "osnl.conf",
         format!(
             "[listener:compute]\ntransport_url = {}\nexchange = nova\ntopics = notifications\npriorities = error\n\
-             [rule:r]\nlisteners = compute\nevent_type = x\nactions = d\n[action:d]\ndriver = dump\npath = d\n",
+             pool = osnl\n[rule:r]\nlisteners = compute\nevent_type = x\nactions = d\n[action:d]\ndriver = dump\npath = d\n",
             rig.vhost.url()
         ),
     );

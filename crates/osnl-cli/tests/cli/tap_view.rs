@@ -46,7 +46,7 @@ fn event(n: usize) -> Notice {
 fn rules(vhost: &Vhost) -> String {
     format!(
         "[listener:nova]\ntransport_url = {}\nexchange = nova\n\
-         [rule:deleted]\nevent_type = ^compute\\.instance\\.delete\\.end$\nactions = d\n\
+         pool = osnl\n[rule:deleted]\nevent_type = ^compute\\.instance\\.delete\\.end$\nactions = d\n\
          [rule:ports]\nevent_type = ^port\\.\nactions = d\n[action:d]\ndriver = dump\npath = d\n",
         vhost.url()
     )

@@ -149,6 +149,12 @@ pub(crate) trait DriverConf: Any + fmt::Debug + Send + Sync {
         Vec::new()
     }
 
+    /// Describes the failed attempts that use up `max_attempts`, and those that do not.
+    fn retries(&self, refuser: &str) -> Retries {
+        let counted = format!("that {refuser} refuses");
+        Retries { counted, uncounted: "timeouts and connection errors".to_owned() }
+    }
+
     /// Returns the other peculiarities of the driver.
     fn traits(&self) -> Traits<'_> {
         Traits::default()
@@ -165,6 +171,25 @@ pub(crate) trait DriverConf: Any + fmt::Debug + Send + Sync {
 
     /// Whether what it needs is there and lets us in, without using it.
     fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>>;
+}
+
+/// The kinds of failed attempts, in words that follow a number and "for".
+pub(crate) struct Retries {
+    /// "for other statuses".
+    pub(crate) counted: String,
+    /// "408, 429 and timeouts".
+    pub(crate) uncounted: String,
+}
+
+impl Retries {
+    /// Those of a target that speaks HTTP.
+    pub(crate) fn over_http(later: &str) -> Self {
+        let uncounted = match later {
+            "" => "timeouts and connection errors".to_owned(),
+            later => format!("{later}, timeouts and connection errors"),
+        };
+        Self { counted: "for other statuses".to_owned(), uncounted }
+    }
 }
 
 /// The properties that distinguish an action's driver from the others; the default is that of most.

@@ -111,6 +111,7 @@ impl Loaded {
                 from("k2hr3", "retry_interval_seconds"),
             ),
             entry("when_exhausted", if requeue { "return" } else { "dead_letter" }, requeue_from),
+            entry("retry_max_age", "none", FIXED),
             entry("no_addresses", "all", "as k2hr3_osnl does it; skip is the safe choice"),
             entry(
                 "verify",

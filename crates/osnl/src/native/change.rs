@@ -199,7 +199,7 @@ mod tests {
     use super::*;
 
     const BEFORE: &str = "[listener:l]\ntransport_url = rabbit://u:secret@h/\nexchange = x\n\
-                          [rule:r]\nactions = a\nevent_type = ^one$\n\
+                          pool = osnl\n[rule:r]\nactions = a\nevent_type = ^one$\n\
                           [action:a]\ndriver = k2hr3\napi_url = https://k/v1/role\n";
 
     /// The sections that differ, and their options.

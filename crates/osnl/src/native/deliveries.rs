@@ -95,11 +95,19 @@ fn batch(reader: &mut Reader<'_>, gathers: Option<Duration>) -> Option<Batch> {
 }
 
 fn limits(reader: &mut Reader<'_>) -> Option<Limits> {
-    let max_age = time(reader, "retry_max_age");
+    let max_age = max_age(reader);
     let hold_max = time(reader, "hold_max");
     let on_dead =
         reader.word("on_dead", &[("release_key", OnDead::ReleaseKey), ("hold_key", OnDead::HoldKey)]);
     Some(Limits { max_age: max_age?, hold_max: hold_max?, on_dead: on_dead? })
+}
+
+/// By default a day, so that nothing is tried for ever unasked; `none` is without end.
+fn max_age(reader: &mut Reader<'_>) -> Option<Option<Duration>> {
+    if reader.text("retry_max_age")?.trim() == "none" {
+        return Some(None);
+    }
+    reader.duration("retry_max_age", Duration::from_secs(1)).map(Some)
 }
 
 fn time(reader: &mut Reader<'_>, option: &str) -> Option<Option<Duration>> {

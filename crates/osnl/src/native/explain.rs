@@ -5,6 +5,7 @@ use osnl_model::TransportUrl;
 use osnl_transport::{Arguments, Declare, QueueKind, QueueType, StreamOffset};
 
 use super::{ActionConf, JournalConf, ListenerConf, Native, OnFull, RuleConf, rabbit};
+use crate::action::driver::Retries;
 use crate::delivery::{Limits, OnDead, WhenExhausted};
 use crate::enrich::{EnrichConf, OnError};
 use crate::rule::{KeySource, Mode};
@@ -267,18 +268,24 @@ fn action(out: &mut String, conf: &ActionConf) {
         say("if", &when.source().split_whitespace().collect::<Vec<_>>().join(" "));
     }
     let settings = &conf.delivery;
+    let Limits { max_age, hold_max, on_dead } = settings.limits;
     if let Some(refuser) = driver.traits().refuser {
         let end = match settings.when_exhausted {
             WhenExhausted::DeadLetter => "then a dead letter",
             WhenExhausted::Return => "then back to the broker",
         };
-        let most = settings.policy.max_attempts;
-        say(
-            "attempts",
-            &format!("at most {most} if {refuser} refuses, {end}; without end if it does not answer"),
-        );
+        let Retries { counted, uncounted } = driver.retries(refuser);
+        say("attempts", &format!("{} {counted}, {end}", settings.policy.max_attempts));
+        let age = match max_age {
+            Some(age) => format!(
+                "until {} after the first attempt, then a dead letter; time in which the target is held does not count",
+                duration::shown(age)
+            ),
+            None => "without end; retry_max_age limits them".to_owned(),
+        };
+        say("retries", &format!("for {uncounted} {age}"));
         let (timeout, pause) = (settings.timeout.as_secs_f64(), settings.policy.max.as_secs_f64());
-        say("time", &format!("{timeout} s for each, pauses from 1 s up to {pause} s"));
+        say("time", &format!("{timeout} s for each attempt, pauses from 1 s up to {pause} s"));
     }
     for (word, text) in driver.explain() {
         say(word, &text);
@@ -304,11 +311,6 @@ fn action(out: &mut String, conf: &ActionConf) {
                 rate.to_string().split(" per ").nth(1).unwrap_or_default()
             ),
         );
-    }
-    let Limits { max_age, hold_max, on_dead } = settings.limits;
-    if let Some(age) = max_age {
-        let age = duration::shown(age);
-        say("age", &format!("a dead letter after {age} of trying, not counted while it is held"));
     }
     if let Some(held) = hold_max {
         say("held", &format!("for at most {}, then dead letters", duration::shown(held)));

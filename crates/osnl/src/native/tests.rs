@@ -23,8 +23,8 @@ const WHOLE: &str = "\
 [listener:neutron]
 transport_url = rabbit://u:hunter2@mq/
 exchange = neutron
+pool = osnl
 [rule:gone]
-listeners = neutron
 event_type = ^port\\.delete\\.end$
 actions = roles, record
 [action:roles]
@@ -62,7 +62,7 @@ fn warnings(loaded: &Loaded) -> Vec<String> {
 fn with_rule(lines: &str) -> String {
     format!(
         "[listener:n]\ntransport_url = rabbit://u:p@h/\nexchange = neutron\npriorities = info, warn\n\
-         [action:a]\ndriver = dump\n[rule:r]\nactions = a\n{lines}\n"
+         [action:a]\ndriver = dump\n[rule:r]\nactions = a\n{lines}\n[listener:n]\npool = osnl\n"
     )
 }
 
@@ -105,7 +105,7 @@ fn the_examples_load_without_a_warning() {
     let blocks: Vec<&str> =
         page.split("```ini\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
     assert!(blocks.len() >= 4, "{}", blocks.len());
-    let frame = "[listener:neutron]\ntransport_url = rabbit://u:p@h/\nexchange = neutron\n[action:roles]\n\
+    let frame = "[listener:neutron]\ntransport_url = rabbit://u:p@h/\nexchange = neutron\npool = osnl\n[action:roles]\n\
                  driver = dump\n[action:audit]\ndriver = dump\n";
     for block in blocks {
         let used = "[rule:all]\nactions = roles, audit\nenabled = true\n";

@@ -1,5 +1,10 @@
 //! The bindings and queues of a `[listener:NAME]`: exchanges × topics × priorities into a pool or into the queues of
 //! the services, or `queue = NAME` alone.
+//!
+//! `pool` has no default. Any fixed one is shared by two teams on one broker, one of which then gets nothing, or half.
+//! One made of the host's name would give each daemon of a pair a queue of its own, and every effect twice; one made of
+//! the listener's name is shared by all who call theirs `nova`. A file from before, which relied on `pool = osnl`, is
+//! refused with that line: an upgrade must not leave the queue, which goes on filling.
 
 use std::collections::BTreeMap;
 
@@ -32,6 +37,10 @@ const DECLARING: [&str; 10] = [
     "arguments",
     "delivery_limit",
 ];
+
+/// The remedy for a listener without a queue of its own.
+const NAME_YOUR_QUEUE: &str = "write a queue name that no other team on this broker uses, such as pool = osnl-TEAM; \
+     pool = osnl goes on with the queue that earlier versions used without being told";
 
 pub(super) struct Topology {
     pub(super) exchanges: Vec<String>,
@@ -70,7 +79,7 @@ pub(super) fn read(reader: &mut Reader<'_>, rabbit: Option<&RabbitOptions>) -> O
         good.into_iter().all(|good| good).then_some(topics)
     });
     let priorities = reader.priorities("priorities");
-    let pool = match reader.text("pool") {
+    let pool = match reader.required("pool", NAME_YOUR_QUEUE) {
         Some(text) if text.trim().is_empty() => Some(None),
         text => text.filter(|text| reader.check_name("pool", text, LONGEST_NAME)).map(Some),
     };

@@ -13,6 +13,7 @@ state_dir = /var/lib/osnl
 [listener:neutron]
 transport_url = rabbit://h/
 exchange = neutron
+pool = osnl
 [rule:ports]
 event_type = ^port
 actions = audit

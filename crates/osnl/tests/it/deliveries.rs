@@ -27,7 +27,7 @@ fn named(folder: &Path, api_url: &str, name: &str, rule: &str, action: &str) -> 
     let text = format!(
         "[DEFAULT]\nstate_dir = {folder}\n[journal]\nallow_volatile = true\n\
          [listener:neutron]\ntransport_url = rabbit://mq/\nexchange = neutron\ndeclare = create\npriorities = info\n\
-         [rule:ports]\nevent_type = ^port\\.delete\nactions = {name}\n{rule}\n\
+         pool = osnl\n[rule:ports]\nevent_type = ^port\\.delete\nactions = {name}\n{rule}\n\
          [action:{name}]\ndriver = k2hr3\napi_url = {api_url}\nretry_interval = 0s\n{action}\n"
     );
     let loaded = load_texts(&[("test.conf".to_owned(), text)], &Sources::default());

@@ -45,7 +45,7 @@ impl Stage {
         let text = format!(
             "[DEFAULT]\nstate_dir = {}\n[journal]\nallow_volatile = true\n\
              [listener:l]\ntransport_url = rabbit://mq/\nexchange = neutron\ndeclare = create\npriorities = info\n\
-             [rule:r]\nevent_type = ^port\\.|^compute\\.\nactions = hook\n\
+             pool = osnl\n[rule:r]\nevent_type = ^port\\.|^compute\\.\nactions = hook\n\
              [action:hook]\ndriver = http\nurl = {}\nretry_interval = 0s\nmax_attempts = 2\n{action}\n\
              [enrich:server]\nkind = server\n{login}\n{}",
             self.folder.path().display(),
@@ -318,7 +318,7 @@ fn a_cloud_comes_out_of_clouds_yaml_and_its_secret_out_of_the_file_beside_it() {
 
 fn errors(more: &str) -> String {
     let text = format!(
-        "[listener:l]\ntransport_url = rabbit://mq/\nexchange = x\n[rule:r]\nactions = a\n[action:a]\ndriver = http\n\
+        "[listener:l]\ntransport_url = rabbit://mq/\nexchange = x\npool = osnl\n[rule:r]\nactions = a\n[action:a]\ndriver = http\n\
          url = http://h/\n{more}"
     );
     load_texts(&[("f".to_owned(), text)], &Sources::default()).unwrap_err().to_string()

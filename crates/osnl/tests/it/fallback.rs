@@ -18,7 +18,7 @@ fn native(folder: &Path, journal: &str, first: &Sink, second: &Sink, chat: &str)
     let text = format!(
         "[DEFAULT]\nstate_dir = {folder}\n[journal]\n{journal}\n\
          [listener:neutron]\ntransport_url = rabbit://mq/\nexchange = neutron\ndeclare = create\npriorities = info\n\
-         [rule:ports]\nevent_type = ^port\\.delete\nactions = first\n\
+         pool = osnl\n[rule:ports]\nevent_type = ^port\\.delete\nactions = first\n\
          [action:first]\ndriver = k2hr3\napi_url = {first}\nmax_attempts = 2\nretry_interval = 0s\non_failure = second\n\
          [action:second]\ndriver = k2hr3\napi_url = {second}\nmax_attempts = 1\non_failure = chat\n\
          [action:chat]\ndriver = dump\npath = {folder}/chat.jsonl\n{chat}\n",
@@ -129,7 +129,7 @@ fn started(folder: &Path, journal: &str, broker: &MemoryBroker, actions: &str) -
     let text = format!(
         "[DEFAULT]\nstate_dir = {folder}\n[journal]\n{journal}\n\
          [listener:neutron]\ntransport_url = rabbit://mq/\nexchange = neutron\ndeclare = create\npriorities = info\n\
-         [rule:ports]\nevent_type = ^port\\.delete\nactions = first\n{actions}",
+         pool = osnl\n[rule:ports]\nevent_type = ^port\\.delete\nactions = first\n{actions}",
         folder = folder.display(),
     );
     let loaded = load_texts(&[("test.conf".to_owned(), text)], &Sources::default());

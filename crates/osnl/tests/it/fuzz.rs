@@ -15,7 +15,7 @@ const TEMPLATES: &[&str] = &[
 ];
 const FILES: &[&str] = &[
     "[DEFAULT]\ndebug = true\n# a comment\n[rule:a]\nwhen = payload.x == 1 and\n    payload.y\n",
-    "[listener:n]\ntransport_url = rabbit://a:S3CRET@h/\ntopics = a,b\ntopics = c\n",
+    "[listener:n]\ntransport_url = rabbit://a:S3CRET@h/\ntopics = a,b\ntopics = c\npool = osnl\n",
 ];
 const REQUESTS: &[&str] = &[
     r#"{"v": 1, "verb": "retry", "filter": {"ids": ["17.0"], "states": ["dead"]}, "dry_run": true, "by": "root"}"#,

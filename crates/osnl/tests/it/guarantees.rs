@@ -54,7 +54,7 @@ fn what_was_not_answered_in_time_is_sent_again_as_it_was() {
                 folder.path(),
                 &format!(
                     "[listener:neutron]\ntransport_url = rabbit://mq/\nexchange = neutron\ndeclare = create\n\
-                     [rule:r]\nevent_type = ^port\\.delete\nactions = a\n\
+                     pool = osnl\n[rule:r]\nevent_type = ^port\\.delete\nactions = a\n\
                      [action:a]\ndriver = {driver}\n{option} = {}\ntimeout = 300ms\nretry_interval = 0s\n",
                     sink.url("/v1/role")
                 ),

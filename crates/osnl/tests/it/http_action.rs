@@ -38,7 +38,7 @@ impl Hook {
     fn with(lines: &str, authorization: Option<Arc<dyn Authorization>>) -> Self {
         let text = format!(
             "[listener:n]\ntransport_url = rabbit://h/\nexchange = neutron\npriorities = info\n\
-             [rule:r]\nactions = hook\nevent_type = ^x\n[action:hook]\ndriver = http\n{lines}\n"
+             pool = osnl\n[rule:r]\nactions = hook\nevent_type = ^x\n[action:hook]\ndriver = http\n{lines}\n"
         );
         let loaded = load_texts(&[("a.conf".to_owned(), text)], &Sources::default());
         let loaded = loaded.unwrap_or_else(|errors| panic!("{errors}"));

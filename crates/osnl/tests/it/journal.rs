@@ -20,7 +20,7 @@ fn native(folder: &Path, api_url: &str) -> Native {
     let text = format!(
         "[DEFAULT]\nstate_dir = {folder}\n[journal]\nallow_volatile = true\n\
          [listener:neutron]\ntransport_url = rabbit://mq/\nexchange = neutron\ndeclare = create\npriorities = info\n\
-         [rule:ports]\nevent_type = ^port\\.delete\nactions = roles\n[action:roles]\ndriver = k2hr3\napi_url = {api_url}\nmax_attempts = 1\n"
+         pool = osnl\n[rule:ports]\nevent_type = ^port\\.delete\nactions = roles\n[action:roles]\ndriver = k2hr3\napi_url = {api_url}\nmax_attempts = 1\n"
     );
     load_texts(&[("test.conf".to_owned(), text)], &Sources::default()).unwrap().conf
 }

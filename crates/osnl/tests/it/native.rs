@@ -28,7 +28,7 @@ pub(crate) fn native(text: &str) -> Native {
 fn text(transport_url: &str, api_url: &str, record: &Path, more: &str) -> String {
     format!(
         "[listener:neutron]\ntransport_url = {transport_url}\nexchange = neutron\n\
-         [rule:ports]\nlisteners = neutron\nevent_type = ^port\\.delete\\.end$\nactions = roles, record\n\
+         pool = osnl\n[rule:ports]\nlisteners = neutron\nevent_type = ^port\\.delete\\.end$\nactions = roles, record\n\
          [action:roles]\ndriver = k2hr3\napi_url = {api_url}\n\
          [action:record]\ndriver = dump\npath = {}\n{more}",
         record.display()

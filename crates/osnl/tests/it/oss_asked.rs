@@ -90,7 +90,7 @@ impl Stage {
         let text = format!(
             "[DEFAULT]\nstate_dir = {}\n[journal]\nallow_volatile = true\n{journal}\n\
              [listener:l]\ntransport_url = rabbit://mq/\nexchange = neutron\ndeclare = create\npriorities = info\n\
-             [rule:r]\nevent_type = ^(floatingip|port|instance|compute)\\.\nactions = oss\n\
+             pool = osnl\n[rule:r]\nevent_type = ^(floatingip|port|instance|compute)\\.\nactions = oss\n\
              [action:oss]\ndriver = oss_rest\nurl_creation = {}\nask = cloud\nretry_interval = 0s\nmax_attempts = 2\n\
              [enrich:cloud]\nkind = project\nauth_url = {}\nusername = {USER}\npassword = {PASSWORD}\nproject_name = oss\n{more}",
             self.folder.path().display(),

@@ -23,7 +23,7 @@ pub(crate) fn native(folder: &Path, action: &str) -> Native {
     let text = format!(
         "[DEFAULT]\nstate_dir = {}\n[journal]\nallow_volatile = true\n\
          [listener:neutron]\ntransport_url = rabbit://mq/\nexchange = neutron\ndeclare = create\npriorities = info\n\
-         [rule:ports]\nevent_type = ^port\\.\nactions = a\n[action:a]\n{action}\n",
+         pool = osnl\n[rule:ports]\nevent_type = ^port\\.\nactions = a\n[action:a]\n{action}\n",
         folder.display()
     );
     let loaded = load_texts(&[("test.conf".to_owned(), text)], &Sources::default());

@@ -119,6 +119,7 @@ into osnl's own form.
 transport_url = file:///etc/osnl/neutron.url
 exchange = neutron
 
+pool = osnl
 [rule:forget\\-ports]
 event_type = \\(haport\\e.delete\\e.end$
 actions = roles

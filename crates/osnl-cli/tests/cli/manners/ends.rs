@@ -119,7 +119,7 @@ fn ctrl_c_ends_what_only_looks_at_once() {
     place.write(
         "a.conf",
         format!(
-            "[listener:n]\ntransport_url = {url}\nexchange = neutron\n[rule:r]\nactions = d\n\
+            "[listener:n]\ntransport_url = {url}\nexchange = neutron\npool = osnl\n[rule:r]\nactions = d\n\
              [action:d]\ndriver = dump\npath = d\n"
         ),
     );

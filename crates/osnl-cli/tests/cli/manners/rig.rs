@@ -68,7 +68,7 @@ impl Rig {
         format!(
             "[DEFAULT]\nstate_dir = {}\n[journal]\nallow_volatile = yes\nkeep_unmatched = 100\n\
              [listener:neutron]\ntransport_url = {}\nexchange = neutron\ndeclare = create\n\
-             [rule:forget-ports]\nevent_type = ^port\\.delete\\.end$\nactions = roles\n\
+             pool = osnl\n[rule:forget-ports]\nevent_type = ^port\\.delete\\.end$\nactions = roles\n\
              [rule:tell]\npayload.port.device_id = .*00000[13]$\nevent_type = ^port\\.delete\\.end$\nactions = cmdb\n\
              [rule:new-ports]\nevent_type = ^port\\.create\\.end$\nactions = audit\nmode = shadow\n\
              [action:roles]\ndriver = k2hr3\napi_url = {}\nmax_attempts = 1\n\

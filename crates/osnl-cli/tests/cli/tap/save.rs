@@ -93,7 +93,7 @@ fn what_is_saved_is_sent_again_byte_for_byte_and_explained_and_replayed() {
     rig.place.write(
         "osnl.conf",
         format!(
-            "[listener:nova]\ntransport_url = {url}\nexchange = nova\n[rule:r]\nevent_type = ^instance\\.delete\n\
+            "[listener:nova]\ntransport_url = {url}\nexchange = nova\npool = osnl\n[rule:r]\nevent_type = ^instance\\.delete\n\
              actions = d\n[action:d]\ndriver = dump\npath = d\n"
         ),
     );

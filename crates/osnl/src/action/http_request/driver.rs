@@ -20,8 +20,8 @@ use super::message::About;
 use super::scrub;
 use crate::action::Action;
 use crate::action::driver::{
-    BuildContext, DriverConf, DriverError, Preview, Probe, ProbeContext, Traits, Wanted, cloud_probe,
-    target_probe,
+    BuildContext, DriverConf, DriverError, Preview, Probe, ProbeContext, Retries, Traits, Wanted,
+    cloud_probe, target_probe,
 };
 
 /// For one request to Keystone; the time of the whole attempt counts too.
@@ -177,6 +177,10 @@ impl DriverConf for HttpConf {
             lines.push(("host", format!("the event's; only public addresses{besides}")));
         }
         lines
+    }
+
+    fn retries(&self, _refuser: &str) -> Retries {
+        Retries::over_http(&self.0.judgement.retry.to_string())
     }
 
     fn traits(&self) -> Traits<'_> {

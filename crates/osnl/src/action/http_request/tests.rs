@@ -21,7 +21,7 @@ use crate::native::{Loaded, Sources, load_texts};
 fn load(lines: &str) -> Result<Loaded, ConfigErrors> {
     let text = format!(
         "[listener:n]\ntransport_url = rabbit://u:p@h/\nexchange = neutron\npriorities = info\n\
-         [rule:r]\nactions = hook\nevent_type = ^x\n[action:hook]\ndriver = http\n{lines}\n"
+         [rule:r]\nactions = hook\nevent_type = ^x\n[action:hook]\ndriver = http\n{lines}\n[listener:n]\npool = osnl\n"
     );
     load_texts(&[("a.conf".to_owned(), text)], &Sources::default())
 }
@@ -93,7 +93,7 @@ fn the_example_and_every_recipe_load_without_a_warning() {
             block.lines().filter_map(|line| line.strip_prefix("[action:")?.strip_suffix(']')).collect();
         let frame = format!(
             "[listener:n]\ntransport_url = rabbit://u:p@h/\nexchange = neutron\n\
-             [listener:m]\ntransport_url = rabbit://u:p@h/\nexchange = nova\ntopics = versioned_notifications\npool = m\n\
+             pool = osnl\n[listener:m]\ntransport_url = rabbit://u:p@h/\nexchange = nova\ntopics = versioned_notifications\npool = m\n\
              [rule:r]\nactions = {}\n",
             names.join(", ")
         );

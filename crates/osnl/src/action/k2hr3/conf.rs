@@ -10,7 +10,7 @@ use super::{K2hr3, NoAddresses, Unusable, asked_for, request_url};
 use crate::action::Action;
 use crate::action::driver::{
     BuildContext, CA_FILE, DriverConf, DriverError, DriverOption, DriverTable, Preview, Probe, ProbeContext,
-    ReadDriver, Reader, TlsConf, Traits, VERIFY, Wanted, target_probe,
+    ReadDriver, Reader, Retries, TlsConf, Traits, VERIFY, Wanted, target_probe,
 };
 
 /// `driver = k2hr3`.
@@ -74,6 +74,10 @@ impl DriverConf for K2hr3Conf {
             NoAddresses::All => "every address of the instance is deleted",
         };
         vec![("no address", format!("{what}, if a deleted port has none"))]
+    }
+
+    fn retries(&self, _refuser: &str) -> Retries {
+        Retries::over_http("408, 425, 429, 5xx")
     }
 
     fn traits(&self) -> Traits<'_> {

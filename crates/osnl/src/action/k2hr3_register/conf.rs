@@ -12,7 +12,7 @@ use super::{K2hr3Register, asked_for, request_url, token};
 use crate::action::Action;
 use crate::action::driver::{
     BuildContext, CA_FILE, DriverConf, DriverError, DriverOption, DriverTable, NativeReader, Preview, Probe,
-    ProbeContext, ReadDriver, Reader, TlsConf, Traits, VERIFY, Wanted, target_probe,
+    ProbeContext, ReadDriver, Reader, Retries, TlsConf, Traits, VERIFY, Wanted, target_probe,
 };
 use crate::action::k2hr3::Unusable;
 
@@ -87,6 +87,10 @@ impl DriverConf for K2hr3RegisterConf {
             ("token", format!("{}, read for each attempt", self.token_file.display())),
             ("IPv6", "only addresses whose last group is one digit; K2HR3 takes others for names".to_owned()),
         ]
+    }
+
+    fn retries(&self, _refuser: &str) -> Retries {
+        Retries::over_http("408, 425, 429, 5xx")
     }
 
     fn traits(&self) -> Traits<'_> {

@@ -296,7 +296,7 @@ impl DriverConf for MailConf {
                         Some(login) => format!("lets {} in, {tls}; no mail was sent", login.user),
                         None => format!("answers, {tls}; no mail was sent"),
                     };
-                    probe.fine(found).until(ends)
+                    probe.fine(found).passive().until(ends)
                 }
                 Ok(Err(error)) => probe.failed(error.to_string(), Some("are server, tls and login right?")),
                 Err(_) => {

@@ -12,7 +12,7 @@ use crate::received::Received;
 
 const BEFORE: &str = "[DEFAULT]\nstate_dir = DIR\n[journal]\nconnection = memory://\n\
                       [listener:l]\ntransport_url = rabbit://u:p@h/\nexchange = x\n\
-                      [rule:r]\nactions = post\nevent_type = ^port\n\
+                      pool = osnl\n[rule:r]\nactions = post\nevent_type = ^port\n\
                       [action:post]\ndriver = mail\nserver = h\nfrom = a@b\nto = a@b\n";
 const DIGEST: &str = "digest = 10m\n";
 

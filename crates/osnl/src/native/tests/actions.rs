@@ -79,8 +79,10 @@ fn defaults_are_shown_and_explained_as_the_driver_has_them() {
     let roles = [
         "action roles",
         "  does       DELETE http://k2hr3/v1/role, on the deletion of a port or an instance",
-        "  attempts   at most 6 if K2HR3 refuses, then a dead letter; without end if it does not answer",
-        "  time       30 s for each, pauses from 1 s up to 60 s",
+        "  attempts   6 for other statuses, then a dead letter",
+        "  retries    for 408, 425, 429, 5xx, timeouts and connection errors until 1d after the first attempt, then a \
+         dead letter; time in which the target is held does not count",
+        "  time       30 s for each attempt, pauses from 1 s up to 60 s",
         "  no address nothing is done, if a deleted port has none",
         "  guard      none; recommended for what deletes: guard = 100 per 10m",
     ];

@@ -151,7 +151,8 @@ on_full = dead_letter
         "  shadow     recorded as done, nothing is called",
         "  order      by payload.port.network_id",
         "  guard      20 per 1m; what is beyond it is held until somebody releases it",
-        "  age        a dead letter after 1d of trying, not counted while it is held",
+        "  retries    for 408, 425, 429, 5xx, timeouts and connection errors until 1d after the first attempt, then a \
+         dead letter; time in which the target is held does not count",
         "  held       for at most 2d, then dead letters",
         "  dead       keeps what follows of its resource waiting",
         "  full       what is beyond max_pending is a dead letter",

@@ -26,7 +26,7 @@ fn later_files_win_the_environment_is_above_them_and_flags_above_all() {
         assert_eq!((found.0.as_str(), found.1.as_str()), expected, "{option:?}");
     };
     check(&[], ("listener:neutron", "exchange"), ("nova", "b.conf:4"));
-    check(&[], ("listener:neutron", "pool"), ("osnl", "default"));
+    check(&[], ("listener:neutron", "pool"), ("osnl", "a.conf:4"));
     check(&[], ("action:roles", "timeout"), ("5s", "b.conf:2"));
     let variable = "OS_ACTION_ROLES__TIMEOUT";
     check(&[(variable, "7s")], ("action:roles", "timeout"), ("7s", &format!("environment {variable}")));

@@ -153,7 +153,7 @@ fn every_wrong_value_says_what_is_allowed() {
     );
     let action = "action:roles";
     check(
-        action,
+        "action:x",
         "driver = k2hr",
         "driver: \"k2hr\" is not one of the known words; allowed: k2hr3, http, oss_rest, dump, exec, python, file, syslog, publish, mail, k2hr3_register; did you mean k2hr3?",
     );
@@ -214,6 +214,8 @@ timeout = 1 year
              a continued value with a blank",
             "a.conf:2: [listener:a] transport_url: is not set; write rabbit://user:password@host:port/vhost",
             "a.conf:2: [listener:a] exchange: is not set; write the service's, such as neutron, nova or openstack, or read a queue as it is: queue = NAME",
+            "a.conf:2: [listener:a] pool: is not set; write a queue name that no other team on this broker uses, such as pool = osnl-TEAM; pool = osnl goes on with the queue that earlier versions used without being told",
+            "a.conf:3: [listener:b] pool: is not set; write a queue name that no other team on this broker uses, such as pool = osnl-TEAM; pool = osnl goes on with the queue that earlier versions used without being told",
             "a.conf:6: [listener:b] colour: unknown option; osnl config reference has those of [listener:NAME]",
             "a.conf:7: [rule:r] actions: is not set; name the sections [action:NAME] that it fires",
             "a.conf:8: [rule:r] listeners: there is no [listener:cells]; there are: a, b",
@@ -231,12 +233,47 @@ timeout = 1 year
             "a.conf:13: [action:x] driver: is not set; allowed: k2hr3, http, oss_rest, dump, exec, python, file, syslog, publish, mail, k2hr3_register"
         ]
     );
-    let shared = "[listener:n]\ntransport_url = rabbit://other@mq:5672/\nexchange = nova\n";
+    let shared = "[listener:n]\ntransport_url = rabbit://other@mq:5672/\nexchange = nova\npool = osnl\n";
     assert_eq!(
         errors(load(&format!("{WHOLE}{shared}"))),
-        ["a.conf:13: [listener:n] pool: [listener:neutron] uses this queue of this broker already; \
+        ["a.conf:16: [listener:n] pool: [listener:neutron] uses this queue of this broker already; \
           give each listener a pool of its own"]
     );
+}
+
+#[test]
+fn two_things_of_one_name_are_refused() {
+    assert_eq!(
+        errors(load(&with("action:roles", "driver = dump"))),
+        [
+            "a.conf:10: [action:roles] api_url: is no option of the driver dump; k2hr3, k2hr3_register have it",
+            "a.conf:13: [action:roles]: stands in line 8 too, with another driver; give one of the two another name",
+        ]
+    );
+}
+
+#[test]
+fn what_other_programs_call_an_option_is_known() {
+    for (section, written, meant) in [
+        ("action:roles", "retries", "max_attempts"),
+        ("action:roles", "retry_delay", "retry_interval"),
+        ("rule:gone", "condition", "when"),
+        ("listener:neutron", "broker", "transport_url"),
+    ] {
+        let said = errors(load(&with(section, &format!("{written} = 5"))));
+        assert_eq!(
+            said,
+            [format!("a.conf:14: [{section}] {written}: unknown option; did you mean {meant}?")]
+        );
+    }
+}
+
+#[test]
+fn a_comment_behind_a_value_is_named_where_the_value_is_refused() {
+    let said = errors(load(&with("rule:gone", "actions = roles # the first")));
+    let comment = "the # and what follows belong to the value: a comment needs a line of its own";
+    assert_eq!(said.len(), 1);
+    assert!(said[0].ends_with(&format!("there are: roles, record; {comment}")), "{said:?}");
 }
 
 #[test]
@@ -251,6 +288,12 @@ fn every_warning() {
         &[
             "14: [action:roles] no_addresses: a deleted port without addresses asks K2HR3 to forget every address \
            of its instance; skip is the safe choice",
+        ],
+    );
+    check(
+        "[action:record]\npath = /var/log/a\n  max_attempts = 3",
+        &[
+            "15: [action:record] path: this line begins with a blank, so it belongs to path; to set max_attempts, begin it in column 1",
         ],
     );
     check(
@@ -274,6 +317,7 @@ fn every_warning() {
     check(
         "[listener:neutron]\nexchange =\n  neutron\npool = a # b",
         &[
+            "13: [listener:neutron]: stands in line 1 too, and both are one section; here count exchange, pool; give one of the two another name, or put them together",
             "14: [listener:neutron] exchange: the name has blanks around it or line ends in it, and is used like that; put it behind the `=`, on one line",
             "16: [listener:neutron] pool: the # and what follows belong to the value; a comment needs a line of its own",
         ],

@@ -9,7 +9,9 @@ use crate::native::{ListenerConf, Loaded};
 fn text(query: &str, listener: &str, section: &str) -> String {
     let rest = "[rule:r]\nactions = a\n[action:a]\ndriver = dump\n";
     let url = format!("transport_url = rabbit://u:hunter2@h/{query}");
-    format!("[listener:n]\n{url}\nexchange = n\n{listener}\n[oslo_messaging_rabbit]\n{section}\n{rest}")
+    format!(
+        "[listener:n]\n{url}\nexchange = n\n{listener}\n[oslo_messaging_rabbit]\n{section}\n{rest}[listener:n]\npool = osnl\n"
+    )
 }
 
 fn listener(loaded: &Loaded) -> &ListenerConf {

@@ -213,8 +213,7 @@ fn files_of_old_programs_that_every_user_can_read_are_warned_of() {
 
 #[test]
 fn only_secrets_are_read_from_files() {
-    let loaded =
-        load_layers(&[&WHOLE.replace("pool", "x"), "[action:record]\npath = file:///x\n"], &[]).unwrap();
+    let loaded = load_layers(&[WHOLE, "[action:record]\npath = file:///x\n"], &[]).unwrap();
     assert_eq!(
         loaded.document().text(true).lines().find(|line| line.starts_with("path")),
         Some("path = file:///x")
@@ -238,7 +237,7 @@ fn what_looks_like_a_comment_is_warned_of() {
 fn a_configuration_with_a_secret_that_every_user_can_read_is_warned_of() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("osnl.conf");
-    fs::write(&file, "[listener:n]\ntransport_url = rabbit://u:p@h/\nexchange = x\n[rule:r]\nactions = a\n[action:a]\ndriver = dump\n").unwrap();
+    fs::write(&file, "[listener:n]\ntransport_url = rabbit://u:p@h/\nexchange = x\npool = osnl\n[rule:r]\nactions = a\n[action:a]\ndriver = dump\n").unwrap();
     let warned = |folder_mode: u32, mode: u32| {
         fs::set_permissions(folder.path(), Permissions::from_mode(folder_mode)).unwrap();
         fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();

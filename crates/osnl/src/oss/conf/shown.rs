@@ -94,6 +94,7 @@ pub(super) fn sections(conf: &Conf, settings: &Settings, files: &[String]) -> Ve
         if conf.openstack.is_some() {
             entries.push(entry("ask", ASKED, "[openstack]"));
         }
+        entries.push(entry("retry_max_age", "none", FIXED));
         entries.extend(conf.oss.iter().map(|(name, text)| entry(name, text, from(OSS, name))));
         sections.push(section(&format!("action:{}", plugin.action()), entries));
     }

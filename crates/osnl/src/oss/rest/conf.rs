@@ -12,7 +12,7 @@ use super::{OssRest, OssRestOptions};
 use crate::action::Action;
 use crate::action::driver::{
     BuildContext, CA_FILE, DriverConf, DriverError, DriverOption, DriverTable, NativeReader, Preview, Probe,
-    ProbeContext, ReadDriver, Reader, TlsConf, Traits, VERIFY, Wanted, target_probe,
+    ProbeContext, ReadDriver, Reader, Retries, TlsConf, Traits, VERIFY, Wanted, target_probe,
 };
 use crate::action::http_request::{Authorization as _, Fixed};
 use crate::oss::{Body, Constants, IpType, Keys, Lists, Memory, NodeForm, Telling, Values};
@@ -267,6 +267,10 @@ impl DriverConf for OssRestConf {
                 body: Some(String::from_utf8_lossy(&request.body).into_owned()),
             },
         }
+    }
+
+    fn retries(&self, _refuser: &str) -> Retries {
+        Retries::over_http("408, 425, 429, 5xx")
     }
 
     fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>> {

@@ -26,7 +26,7 @@ impl Stage {
         load(&format!(
             "[DEFAULT]\nstate_dir = {}\n[journal]\nallow_volatile = true\n\
              [listener:l]\ntransport_url = rabbit://mq/\nexchange = neutron\ndeclare = create\npriorities = info\n\
-             [rule:r]\nevent_type = ^port\\.\nactions = a\n\
+             pool = osnl\n[rule:r]\nevent_type = ^port\\.\nactions = a\n\
              [action:a]\nenrich = server\nretry_interval = 0s\nmax_attempts = 100000\n{action}\n\
              [enrich:server]\nkind = server\nauth_url = {enrich}\nusername = {}\npassword = {}\nproject_name = oss\n\
              cache_ttl = 0\n",

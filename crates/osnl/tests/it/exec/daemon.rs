@@ -44,7 +44,7 @@ fn order_is_kept_with_several_in_flight_and_a_child_that_dies_in_mid_event() {
     let script = written(&folder, "child.py", GATHERING);
     let conf = native(&format!(
         "[listener:neutron]\ntransport_url = rabbit://mq/\nexchange = neutron\ndeclare = create\n\
-         [rule:ports]\nevent_type = ^port\\.delete\\.end$\nactions = tell\n\
+         pool = osnl\n[rule:ports]\nevent_type = ^port\\.delete\\.end$\nactions = tell\n\
          [action:tell]\ndriver = exec\ncommand = {}, -S, {script}, {}\nconcurrency = 8\n",
         python(),
         folder.path().display()
@@ -105,7 +105,7 @@ fn a_time_limit_ends_what_hangs() {
     );
     let conf = native(&format!(
         "[listener:neutron]\ntransport_url = rabbit://mq/\nexchange = neutron\ndeclare = create\n\
-         [rule:ports]\nevent_type = ^port\\.delete\\.end$\nactions = tell\n\
+         pool = osnl\n[rule:ports]\nevent_type = ^port\\.delete\\.end$\nactions = tell\n\
          [action:tell]\ndriver = exec\nmode = once\ncommand = {script}\ntimeout = 300ms\nstop_timeout = 100ms\n",
     ));
     let broker = MemoryBroker::new();
@@ -144,7 +144,7 @@ fn a_child_that_ends_after_each_event_loses_nothing() {
         );
         let conf = native(&format!(
             "[listener:neutron]\ntransport_url = rabbit://mq/\nexchange = neutron\ndeclare = create\n\
-             [rule:ports]\nevent_type = ^port\\.delete\\.end$\nactions = tell\n\
+             pool = osnl\n[rule:ports]\nevent_type = ^port\\.delete\\.end$\nactions = tell\n\
              [action:tell]\ndriver = exec\ncommand = {script}\nworking_dir = {}\nretry_interval = 0s\n",
             folder.path().display()
         ));

@@ -244,7 +244,7 @@ fn a_delivery_waits_for_the_service_to_be_in_the_catalogue() {
 fn loaded(action: &str) -> Loaded {
     let text = format!(
         "[listener:n]\ntransport_url = rabbit://127.0.0.1:1/\nexchange = neutron\npriorities = info\n\
-         [rule:r]\nactions = hook\nevent_type = ^x\n[action:hook]\ndriver = http\n{action}\n"
+         pool = osnl\n[rule:r]\nactions = hook\nevent_type = ^x\n[action:hook]\ndriver = http\n{action}\n"
     );
     load_texts(&[("a.conf".to_owned(), text)], &Sources::default())
         .unwrap_or_else(|errors| panic!("{errors}"))

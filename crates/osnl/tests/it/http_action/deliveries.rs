@@ -21,7 +21,7 @@ pub(super) fn start(folder: &Path, broker: &MemoryBroker, lines: &str) -> Runnin
     let text = format!(
         "[DEFAULT]\nstate_dir = {}\n[journal]\nallow_volatile = true\n\
          [listener:nova]\ntransport_url = rabbit://mq/\nexchange = nova\ndeclare = create\npriorities = info\n\
-         [rule:r]\nevent_type = ^instance\\.delete\nactions = hook\n\
+         pool = osnl\n[rule:r]\nevent_type = ^instance\\.delete\nactions = hook\n\
          [action:hook]\ndriver = http\nretry_interval = 0s\n{lines}\n",
         folder.display()
     );

@@ -228,7 +228,7 @@ fn what_is_a_secret_by_its_name_is_in_no_form_for_people() {
 fn arguments_of_commands_are_hidden_and_what_names_a_secret_is_shown() {
     let text = |driver: &str| {
         let text = format!(
-            "[listener:n]\ntransport_url = rabbit://u:p@h/\nexchange = neutron\n[rule:r]\nactions = a\n[action:a]\n{driver}\n"
+            "[listener:n]\ntransport_url = rabbit://u:p@h/\nexchange = neutron\npool = osnl\n[rule:r]\nactions = a\n[action:a]\n{driver}\n"
         );
         let loaded = load_texts(&[("a.conf".to_owned(), text)], &Sources::default());
         loaded.unwrap_or_else(|errors| panic!("{errors}")).document().text(false)
