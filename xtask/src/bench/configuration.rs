@@ -35,7 +35,7 @@ pub(super) fn check(stage: &Stage, effort: Effort) -> Result<()> {
 /// Rules as people write them, each with patterns of its own.
 fn configuration(rules: usize) -> String {
     let mut text = "[journal]\nconnection = memory://\n[listener:neutron]\n\
-                    transport_url = rabbit://u:p@mq1:5672,u:p@mq2:5672/\nexchange = neutron\n\
+                    transport_url = rabbit://u:p@mq1:5672,u:p@mq2:5672/\nexchange = neutron\npool = osnl\n\
                     [action:record]\ndriver = dump\n"
         .to_owned();
     for n in 0..rules {

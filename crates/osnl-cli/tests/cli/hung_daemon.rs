@@ -20,7 +20,7 @@ impl Rig {
         let home = crate::private_folder().unwrap();
         let text = format!(
             "[DEFAULT]\nstate_dir = {0}\n[journal]\n{journal}\n[listener:nova]\ntransport_url = rabbit://127.0.0.1:1/\n\
-             exchange = nova\n[rule:r]\nactions = log\n[action:log]\ndriver = file\npath = {0}/log.jsonl\n",
+             exchange = nova\npool = osnl\n[rule:r]\nactions = log\n[action:log]\ndriver = file\npath = {0}/log.jsonl\n",
             home.path().display(),
         );
         fs::write(home.path().join("a.conf"), text).unwrap();

@@ -64,6 +64,7 @@ configure() {
 [listener:package]
 transport_url = $url
 exchange = package
+pool = osnl
 declare = create
 
 [action:file]

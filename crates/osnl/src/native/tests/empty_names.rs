@@ -8,7 +8,7 @@ fn a_name_that_its_events_leave_empty_is_warned_of() {
         let text = format!(
             "[listener:l]\ntransport_url = rabbit://u:p@127.0.0.1/\nexchange = neutron, nova\n\
              [rule:r]\nactions = a\nevent_type = {event_type}\n\
-             [action:a]\ndriver = http\nurl = http://127.0.0.1/\nbody = {body}\n"
+             [action:a]\ndriver = http\nurl = http://127.0.0.1/\nbody = {body}\n[listener:l]\npool = osnl\n"
         );
         let warnings: Vec<String> =
             load(&text).unwrap().all_warnings().iter().map(ToString::to_string).collect();
