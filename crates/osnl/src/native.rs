@@ -30,6 +30,7 @@ mod enrich;
 mod equalities;
 mod explain;
 mod fallback;
+mod findings;
 pub(crate) mod journal;
 mod lenient;
 mod preview;
@@ -222,7 +223,7 @@ impl Loaded {
     pub(crate) fn finding(&self, kind: &str, name: &str, option: &str, problem: &str) -> Finding {
         let mut sections = self.layers.sections.iter();
         let section = sections.find(|section| section.def.kind == kind && section.name == name);
-        catalogue_lint::finding_at(section, option, problem)
+        findings::finding_at(section, option, problem)
     }
 }
 

@@ -323,7 +323,7 @@ fn each_host_and_target_says_what_is_wrong_with_it_in_bounded_time() {
         json!({
             "section": "action:c", "what": "file none/x", "verdict": "failed",
             "found": "cannot be written: No such file or directory (os error 2)",
-            "advice": "name another one, or let this user write it",
+            "advice": "name another one, or let this user write it", "passive": false,
         })
     );
 }

@@ -92,13 +92,13 @@ fn what_is_wrong_changes_nothing_and_is_said_everywhere_until_it_is_mended() {
     assert!(healthy(&rig), "{}", rig.status());
     rig.write(&[LISTENER, "[rule:r]\nactions = rolls\nkye = x\n", ACTION]);
     let told = rig.reload(78);
-    assert!(told.contains("a.conf:12: [rule:r] kye: unknown option") && told.contains("rolls"), "{told}");
+    assert!(told.contains("a.conf:13: [rule:r] kye: unknown option") && told.contains("rolls"), "{told}");
     assert!(told.contains("not reloaded: nothing was changed"), "{told}");
 
     let (code, text, _) = rig.ask(&["status"]);
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("! the configuration is not reloaded since "), "{text}");
-    assert!(text.contains("not reloaded, for ") && text.contains("a.conf:11"), "{text}");
+    assert!(text.contains("not reloaded, for ") && text.contains("a.conf:12"), "{text}");
     let status = rig.status();
     let failed = status["configuration"]["not_reloaded"].clone();
     assert_eq!((&failed["reason"], failed["errors"].as_array().unwrap().len()), (&json!("configuration"), 2));

@@ -85,7 +85,7 @@ impl RabbitTransport {
                 Ok((connection, reached)) => {
                     let major = reached.greeting.major();
                     let kind = kind.map(|kind| kind.for_broker(major));
-                    let mut proving = Proving { side: Side::new(&connection), queue, kind };
+                    let mut proving = Prover { side: Side::new(&connection), queue, kind };
                     let proofs = proving.all(exchanges, thorough, reached.user).await;
                     close(&connection).await;
                     return Ok(proofs);
@@ -96,13 +96,13 @@ impl RabbitTransport {
     }
 }
 
-struct Proving<'a> {
+struct Prover<'a> {
     side: Side<&'a Connection>,
     queue: &'a str,
     kind: Option<QueueKind>,
 }
 
-impl Proving<'_> {
+impl Prover<'_> {
     async fn all(&mut self, exchanges: &[String], thorough: Thorough, user: String) -> Proofs {
         let is_there = self.is_there().await;
         let read = match is_there {

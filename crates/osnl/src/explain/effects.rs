@@ -71,7 +71,7 @@ pub(super) fn effects(
 }
 
 /// An action that is tried with an event.
-pub(super) struct Trying<'a> {
+pub(super) struct Try<'a> {
     pub(super) conf: &'a Native,
     pub(super) rule: &'a RuleConf,
     pub(super) action: &'a ActionConf,
@@ -79,7 +79,7 @@ pub(super) struct Trying<'a> {
     pub(super) more: Vec<Ask>,
 }
 
-impl Trying<'_> {
+impl Try<'_> {
     /// Returns the reason why no request can be made of the event, or of one of its resources.
     pub(super) fn unusable(&self, notification: &Notification) -> Option<String> {
         let Self { conf, rule, action, more } = self;

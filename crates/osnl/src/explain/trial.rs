@@ -25,7 +25,7 @@ use serde_json::json;
 
 use self::conditions::Conditions;
 use self::report::Deaths;
-use super::effects::Trying;
+use super::effects::Try;
 use crate::action::FAILURE;
 use crate::enrich::{Ask, Foreseen, Kind};
 use crate::native::{Loaded, RuleConf};
@@ -39,7 +39,7 @@ const MOST_ASKED: usize = 200_000;
 /// The result of trying the actions of a configuration.
 #[derive(Debug, Default)]
 pub struct Trial {
-    /// What would be a dead letter at once.
+    /// The deliveries that would be dead letters at once.
     pub warnings: Vec<Warning>,
     /// The actions that make nothing but dead letters of all the events they were tried with.
     pub hopeless: BTreeSet<Arc<str>>,
@@ -83,7 +83,7 @@ pub fn try_actions(loaded: &Loaded) -> Trial {
                 }
                 seen.insert(number);
                 let asks = if is_fallback { vec![failure(&action.name)] } else { Vec::new() };
-                let found = Trying { conf, rule, action, more: asks }.unusable(&example.notification);
+                let found = Try { conf, rule, action, more: asks }.unusable(&example.notification);
                 deaths.add(event, found.filter(|why| is_certain_of(why, event)), is_certain);
             }
         }
@@ -129,7 +129,7 @@ struct Example {
     names: Names,
 }
 
-/// What several rules and actions share.
+/// Values that several rules and actions share.
 #[derive(Default)]
 struct Examples {
     by_event: HashMap<usize, Arc<Example>>,

@@ -13,14 +13,15 @@ mod types;
 use std::collections::HashMap;
 
 use osnl_config::sections::RawSection;
-use osnl_config::{Finding, Warning, nearest, shown};
+use osnl_config::{Warning, nearest, shown};
 use osnl_model::catalogue::{self, Event, Lacking};
 use osnl_model::{Pattern, Predicate, Priority};
 
 use self::fields::{Fields, Found};
 use self::hints::{in_all_services, unanchored};
-use self::types::{TEXT, is_text};
+use self::types::{TEXT, is_text, other_type, project_of_request};
 use super::equalities;
+use super::findings::finding_at;
 use super::schema::RULE;
 use super::{ListenerConf, Loaded, Native, RuleConf};
 
@@ -114,9 +115,15 @@ impl<'a> Judge<'a> {
                         },
                         None => is_text(&compared.name).then_some(&TEXT),
                     };
-                    found.extend(values.and_then(|values| self.other_type(rule, &compared, values)));
+                    let never = values.and_then(|values| other_type(&compared, values));
+                    found.extend(
+                        never.map(|(problem, mend)| self.warning(rule, "when", &problem, &mend, None)),
+                    );
                 }
-                found.extend(self.project_of_request(rule, &matched));
+                let project = project_of_request(&rule.rule, &matched);
+                found.extend(
+                    project.map(|(option, problem, mend)| self.warning(rule, &option, &problem, mend, None)),
+                );
                 found
             }
             (None, true) => Vec::new(),
@@ -264,23 +271,6 @@ impl<'a> Judge<'a> {
         let mut finding = finding_at(section, option, problem).allowed(allowed);
         finding.suggestion = near.map(|name| shown(name).trim_matches('"').to_owned());
         Warning(finding)
-    }
-}
-
-/// A finding about an option of a section at its line, else about the section at its heading.
-pub(super) fn finding_at(section: Option<&RawSection>, option: &str, problem: &str) -> Finding {
-    let finding = Finding::of("configuration", problem);
-    // Names of headers are in small letters once they are read.
-    let entry = section
-        .and_then(|section| section.entries.iter().find(|entry| entry.option.eq_ignore_ascii_case(option)));
-    let option = entry.map_or(option, |entry| &entry.option);
-    let finding = if option.is_empty() { finding } else { finding.option(option) };
-    match section {
-        None => finding,
-        Some(section) => {
-            let place = entry.map_or(&section.place, |entry| &entry.origin);
-            finding.group(&section.heading()).from_origin(place)
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! `osnl send --sample EVENT`: the catalogue's example of an event, as its service would send it.
 //!
-//! What reads the exchange of a service cannot tell an example from an event. One that looks like a deletion is
+//! A reader of a service's exchange cannot tell an example from an event. One that looks like a deletion is
 //! published there only when the operator says so, at the terminal or by `--yes`.
 
 use std::io::{IsTerminal as _, Write as _};

@@ -117,7 +117,8 @@ impl Plan {
         let largest = listeners.iter().map(|listener| listener.budget).max_by_key(|budget| budget.body);
         let budget = largest.unwrap_or(Budget::DEFAULT);
         let budget = widened(budget, args.max_body);
-        let in_hand = listener.map_or(BodyBounds::DEFAULT.in_hand, |listener| listener.max_in_hand);
+        let in_hand = listeners.iter().map(|listener| listener.max_in_hand).max();
+        let in_hand = in_hand.unwrap_or(BodyBounds::DEFAULT.in_hand);
         let output = output(args, rules, budget)?;
         Ok(Self {
             url,

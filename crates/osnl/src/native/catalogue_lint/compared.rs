@@ -10,7 +10,7 @@ const SIGNS: [&str; 5] = ["==", "<=", ">=", "<", ">"];
 
 /// A name that is compared with a constant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Compared {
+pub(super) struct Comparison {
     pub(super) name: String,
     pub(super) sign: &'static str,
     /// The constant as it is written.
@@ -58,11 +58,11 @@ impl Kind {
 }
 
 /// In the order of the expression.
-pub(super) fn of(source: &str) -> Vec<Compared> {
+pub(super) fn of(source: &str) -> Vec<Comparison> {
     conjuncts(source).unwrap_or_default().into_iter().filter_map(compared).collect()
 }
 
-fn compared(conjunct: &str) -> Option<Compared> {
+fn compared(conjunct: &str) -> Option<Comparison> {
     for sign in SIGNS {
         let Some((left, right)) = outside(conjunct, sign) else { continue };
         let (name, written) = match (name(left), name(right)) {
@@ -70,16 +70,16 @@ fn compared(conjunct: &str) -> Option<Compared> {
             (None, Some(name)) => (name, left),
             (Some(_), Some(_)) | (None, None) => return None,
         };
-        return Some(Compared { name, sign, written: written.to_owned(), kind: Kind::of(written)? });
+        return Some(Comparison { name, sign, written: written.to_owned(), kind: Kind::of(written)? });
     }
     let (left, right) = outside(conjunct, " in ")?;
     let name = name(left)?;
     if texts(right).is_some() {
-        return Some(Compared { name, sign: "in", written: right.to_owned(), kind: Kind::Text });
+        return Some(Comparison { name, sign: "in", written: right.to_owned(), kind: Kind::Text });
     }
     let items = right.strip_prefix('[')?.strip_suffix(']')?.split(',').map(str::trim);
     let is_number = items.clone().all(|item| Kind::of(item) == Some(Kind::Number));
-    is_number.then(|| Compared { name, sign: "in", written: right.to_owned(), kind: Kind::Number })
+    is_number.then(|| Comparison { name, sign: "in", written: right.to_owned(), kind: Kind::Number })
 }
 
 #[cfg(test)]

@@ -1,14 +1,13 @@
 //! Conditions that can never hold by the types of fields, and one on the project of a request where that of the resource
 //! may be meant.
 
-use osnl_config::Warning;
 use osnl_model::catalogue::Event;
 use osnl_model::{is_secret_key, resource_at};
 
-use super::compared::{Compared, Kind};
+use super::compared::{Comparison, Kind};
 use super::fields::Values;
-use super::{Judge, equalities};
-use crate::native::RuleConf;
+use crate::native::equalities;
+use crate::rule::Rule;
 
 /// Longer constants are not repeated.
 const LONGEST_CONSTANT: usize = 80;
@@ -32,63 +31,54 @@ pub(super) fn is_text(name: &str) -> bool {
     TEXTS.contains(&name) || name.strip_prefix("resource.").is_some_and(|field| of_resource.contains(&field))
 }
 
-impl Judge<'_> {
-    /// A comparison with a constant of another type than that of the field.
-    pub(super) fn other_type(
-        &self,
-        rule: &RuleConf,
-        compared: &Compared,
-        values: &Values,
-    ) -> Option<Warning> {
-        let Compared { name, sign, written, kind } = compared;
-        let is_scalar = values.text || values.number || values.boolean;
-        if kind.is_among(values) || !is_scalar {
-            return None;
-        }
-        let there = match (values.text, values.number) {
-            (true, _) => Kind::Text,
-            (false, true) => Kind::Number,
-            (false, false) => Kind::Boolean,
-        };
-        let is_secret = name.split('.').any(is_secret_key) || written.len() > LONGEST_CONSTANT;
-        let constant = if is_secret { "what it is compared with" } else { written };
-        let (there, is) = (there.word(), kind.word());
-        let problem =
-            format!("never holds: {name} is {there} in the events of this rule, and {constant} is {is}");
-        let mend = match (kind, is_secret || *sign == "in") {
-            (Kind::Text, true) => "write it without quotes".to_owned(),
-            (Kind::Number | Kind::Boolean, true) => "write it in quotes".to_owned(),
-            (Kind::Text, false) => format!("write {name} {sign} {}", written.trim_matches(['"', '\''])),
-            (Kind::Number | Kind::Boolean, false) => format!("write {name} {sign} \"{written}\""),
-        };
-        Some(self.warning(rule, "when", &problem, &mend, None))
+/// A comparison with a constant of another type than that of the field.
+pub(super) fn other_type(compared: &Comparison, values: &Values) -> Option<(String, String)> {
+    let Comparison { name, sign, written, kind } = compared;
+    let is_scalar = values.text || values.number || values.boolean;
+    if kind.is_among(values) || !is_scalar {
+        return None;
     }
+    let there = match (values.text, values.number) {
+        (true, _) => Kind::Text,
+        (false, true) => Kind::Number,
+        (false, false) => Kind::Boolean,
+    };
+    let is_secret = name.split('.').any(is_secret_key) || written.len() > LONGEST_CONSTANT;
+    let constant = if is_secret { "what it is compared with" } else { written };
+    let (there, is) = (there.word(), kind.word());
+    let problem =
+        format!("never holds: {name} is {there} in the events of this rule, and {constant} is {is}");
+    let mend = match (kind, is_secret || *sign == "in") {
+        (Kind::Text, true) => "write it without quotes".to_owned(),
+        (Kind::Number | Kind::Boolean, true) => "write it in quotes".to_owned(),
+        (Kind::Text, false) => format!("write {name} {sign} {}", written.trim_matches(['"', '\''])),
+        (Kind::Number | Kind::Boolean, false) => format!("write {name} {sign} \"{written}\""),
+    };
+    Some((problem, mend))
+}
 
-    /// The project of a request where that of the resource may be meant.
-    pub(super) fn project_of_request(&self, rule: &RuleConf, matched: &[&Event]) -> Option<Warning> {
-        const PROJECT: [&str; 3] = ["context.project_id", "context.tenant", "context.project"];
-        let when = rule.rule.when.as_ref();
-        if when.is_some_and(|when| when.paths().any(|path| path == "resource.project")) {
-            return None;
-        }
-        let compared =
-            || when.into_iter().flat_map(|when| equalities::of(when.source())).map(|found| found.name);
-        let in_when = compared().find(|name| PROJECT.contains(&name.as_str())).map(|name| ("when", name));
-        let patterns = rule.rule.filter.context.keys().map(|key| format!("context.{key}"));
-        let mut patterns = patterns.filter(|key| PROJECT.contains(&key.as_str()));
-        let (option, name) = match in_when {
-            Some((option, name)) => (option.to_owned(), name),
-            None => patterns.next().map(|key| (key.clone(), key))?,
-        };
-        let has_project = |event: &&&Event| {
-            event.sample().is_some()
-                && resource_at(&event.example(), 0).is_some_and(|one| one.project.is_some())
-        };
-        matched.iter().find(has_project)?;
-        let problem = format!(
-            "{name} is the project of the request, which is another one where an administrator or a service acts"
-        );
-        let mend = "the project that owns the resource is resource.project, in when";
-        Some(self.warning(rule, &option, &problem, mend, None))
+/// The project of a request where that of the resource may be meant.
+pub(super) fn project_of_request(rule: &Rule, matched: &[&Event]) -> Option<(String, String, &'static str)> {
+    const PROJECT: [&str; 3] = ["context.project_id", "context.tenant", "context.project"];
+    let when = rule.when.as_ref();
+    if when.is_some_and(|when| when.paths().any(|path| path == "resource.project")) {
+        return None;
     }
+    let compared = || when.into_iter().flat_map(|when| equalities::of(when.source())).map(|found| found.name);
+    let in_when = compared().find(|name| PROJECT.contains(&name.as_str())).map(|name| ("when", name));
+    let patterns = rule.filter.context.keys().map(|key| format!("context.{key}"));
+    let mut patterns = patterns.filter(|key| PROJECT.contains(&key.as_str()));
+    let (option, name) = match in_when {
+        Some((option, name)) => (option.to_owned(), name),
+        None => patterns.next().map(|key| (key.clone(), key))?,
+    };
+    let has_project = |event: &&&Event| {
+        event.sample().is_some() && resource_at(&event.example(), 0).is_some_and(|one| one.project.is_some())
+    };
+    matched.iter().find(has_project)?;
+    let problem = format!(
+        "{name} is the project of the request, which is another one where an administrator or a service acts"
+    );
+    let mend = "the project that owns the resource is resource.project, in when";
+    Some((option, problem, mend))
 }

@@ -1,4 +1,4 @@
-//! What was proven of a listener's permissions, and the command that gives those that are missing.
+//! The permissions of a listener that were proven, and the command that gives those that are missing.
 
 use osnl_transport::{Proof, Proofs, set_permissions};
 
