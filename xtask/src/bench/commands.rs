@@ -10,26 +10,28 @@ use super::stage::{Stage, built};
 use super::table::{Table, quantile};
 use crate::step;
 
-/// Dead letters among the history; the default bound is ten times as many.
-const DEAD: u64 = 1_000;
+/// One delivery of so many is a dead letter: of a million 100,000.
+const SHARE: u64 = 10;
 /// Messages per second beside the commands, and for how many seconds.
 const RATE: u64 = 200;
 const LASTING: u64 = 12;
 
-/// The commands that run while messages come.
-const COMMANDS: [(&str, &[&str]); 4] = [
+/// The commands that run while messages come. What is retried names no instance: it asks the target for nothing.
+const COMMANDS: [(&str, &[&str]); 5] = [
     ("none", &[]),
     ("retry --dry-run", &["deliveries", "retry", "--all", "--dry-run"]),
     ("retry --dry-run --out-of-order", &["deliveries", "retry", "--all", "--dry-run", "--out-of-order"]),
     ("discard --dry-run", &["deliveries", "discard", "--state", "dead", "--yes", "--dry-run"]),
+    ("retry", &["deliveries", "retry", "--all", "--out-of-order"]),
 ];
 
 /// From publishing to the request while a command works: its maximum is the longest stop of the journal.
 pub(super) fn stops(stage: &Stage, effort: Effort) -> Result<()> {
     let count = effort.history;
+    let dead = count / SHARE;
     let state = stage.folder("commands")?;
     let name = state.join("journal.db").display().to_string();
-    step::output(built("osnl-bench").args(["history", &name, &count.to_string(), &DEAD.to_string()]))?;
+    step::output(built("osnl-bench").args(["history", &name, &count.to_string(), &dead.to_string()]))?;
     let queue = stage.queue()?;
     queue.fill(1, 1, super::sections::SIZE)?;
     let process = queue.consume_with(&state)?;
@@ -37,7 +39,7 @@ pub(super) fn stops(stage: &Stage, effort: Effort) -> Result<()> {
     queue.wait_for_consumer();
 
     let title = format!(
-        "(commands) on {count} deliveries, {DEAD} of them dead; wanted: the longest stop 1000 ms at most"
+        "(commands) on {count} deliveries, {dead} of them dead; wanted: the longest stop 1000 ms at most"
     );
     let columns = ["command", "the command, s", "messages", "p50 ms", "p99 ms", "longest stop, ms"];
     let mut table = Table::new(&title, &columns);

@@ -360,9 +360,11 @@ impl Queue<'_> {
     }
 }
 
-/// Temporary folders may be of a kind that osnl does not trust; what is measured is the disk they are on.
+/// Temporary folders may be of a kind that osnl does not trust; what is measured is the disk they are on. No dead letter of
+/// a long history leaves.
 fn on_disk(state_dir: &Path) -> String {
-    format!("connection = sqlite://{}/journal.db\nallow_volatile = yes", state_dir.display())
+    let path = state_dir.display();
+    format!("connection = sqlite://{path}/journal.db\nallow_volatile = yes\nmax_dead = 1000000")
 }
 
 /// Builds the consumer in C where a compiler and librabbitmq's headers are there: it only shows what another
