@@ -7,8 +7,10 @@ cloud.json: {"broker": URL, "ports": {SERVICE: PORT}, "password": TEXT, "token_s
 those that have a port.
 """
 
+import ctypes
 import json
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -211,9 +213,14 @@ def application(folder, service):
 
 
 def conduct(folder):
-    """Runs ironic's conductor, and says so when it has told the database of itself."""
+    """Runs ironic's conductor, and says so when it has told the database of itself.
+
+    It leaves our process group, so it is asked to end when this process does (PR_SET_PDEATHSIG).
+    """
+    libc = ctypes.CDLL(None)
     path = os.path.join(os.path.dirname(sys.executable), "ironic-conductor")
-    conductor = subprocess.Popen([path, "--config-file", os.path.join(folder, "ironic.conf")])
+    conductor = subprocess.Popen([path, "--config-file", os.path.join(folder, "ironic.conf")],
+                                 preexec_fn=lambda: libc.prctl(1, signal.SIGTERM))
     database = sqlite3.connect("file:%s/ironic.db?mode=ro" % folder, uri=True)
     while conductor.poll() is None:
         if database.execute("select count(*) from conductor_hardware_interfaces").fetchone()[0] > 0:
