@@ -4,12 +4,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
-use futures_util::StreamExt as _;
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use osnl::action::http::HttpOptions;
 use osnl::action::k2hr3::K2hr3;
 use osnl::action::{Action, Event};
-use osnl::k2hr3::ApiUrl;
+use osnl_k2hr3::ApiUrl;
 
 use crate::clock::print_span;
 use crate::journal::received;

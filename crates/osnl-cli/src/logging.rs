@@ -97,11 +97,12 @@ impl Settings {
 }
 
 /// Targets that begin so are our own; `k2hr3_osnl` and `oss_watcher` are the lines kept for their users.
-const OURS: [&str; 8] = [
+const OURS: [&str; 9] = [
     "osnl",
     "osnl_core",
     "osnl_delivery",
     "osnl_journal",
+    "osnl_k2hr3",
     "osnl_transport",
     "osnl_model",
     "k2hr3_osnl",

@@ -20,7 +20,7 @@
 //! - [`explain`] gives the reason why a rule fires or not; [`unmatched`] is the trace of messages that match no rule;
 //!   [`replay`] sends journalled or [`saved`] events through rules again.
 //! - [`oss`] is what the replacement of oss_watcher needs.
-//! - [`k2hr3`] is what the replacement of k2hr3_osnl needs; `osnl_config` reads oslo.config's dialect.
+//! - `osnl_k2hr3` is what the replacement of k2hr3_osnl needs; `osnl_config` reads oslo.config's dialect.
 
 pub use notification_listener::{Endpoint, NotificationListener, NotificationResult};
 pub use osnl_core::{ends, metrics, quarantine, received, rule, shutdown};
@@ -38,7 +38,6 @@ pub mod daemon;
 mod drivers;
 pub mod explain;
 pub mod intake;
-pub mod k2hr3;
 pub mod listener;
 pub mod native;
 pub mod notification_listener;
@@ -47,6 +46,6 @@ pub mod oss;
 pub mod replay;
 pub mod saved;
 pub mod stamp;
-mod transport_url;
+pub mod transport_url;
 pub mod unmatched;
 pub mod versioned;

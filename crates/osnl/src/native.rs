@@ -31,7 +31,7 @@ mod equalities;
 mod explain;
 mod fallback;
 mod findings;
-pub(crate) mod journal;
+pub mod journal;
 mod lenient;
 mod preview;
 mod probe;

@@ -6,7 +6,7 @@ use osnl_model::TransportUrl;
 use osnl_transport::{OptionError, RabbitOptions};
 
 /// Reads a transport URL whose driver this build has.
-pub(crate) fn check(text: &str) -> Result<TransportUrl, Refusal> {
+pub fn check(text: &str) -> Result<TransportUrl, Refusal> {
     const FORM: &str = "write rabbit://user:password@host:port/vhost";
     const KNOWN: [&str; 2] = osnl_transport::DRIVERS;
     let url = TransportUrl::parse(text)

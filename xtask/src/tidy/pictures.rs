@@ -23,7 +23,7 @@ const SPEAKING: [&str; 33] = [
     "crates/osnl/src/action/driver",
     "crates/osnl-config/src",
     "crates/osnl/src/native",
-    "crates/osnl/src/k2hr3/conf",
+    "crates/osnl-k2hr3/src/conf",
     "crates/osnl/src/oss/conf",
     "crates/osnl-core/src/rule",
     "crates/osnl-template/src",

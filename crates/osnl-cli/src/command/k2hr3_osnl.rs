@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use clap::{Parser, ValueEnum};
 use osnl::daemon::DaemonError;
-use osnl::k2hr3::{Conf, HiddenInputs, Level, LogFile};
 use osnl::metrics::Counters;
 use osnl_config::{Warning, in_words};
+use osnl_k2hr3::{Conf, HiddenInputs, Level, LogFile};
 use osnl_transport::{Transport, transport};
 use tracing::level_filters::LevelFilter;
 

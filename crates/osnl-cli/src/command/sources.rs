@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use osnl::k2hr3::{Conf, HiddenInputs};
 use osnl::native::{self, Sources};
 use osnl_config::{ConfigErrors, Warning, in_words};
+use osnl_k2hr3::{Conf, HiddenInputs};
 
 use super::tap::clean_text;
 use crate::flags::{CheckArgs, SourceArgs};
@@ -17,7 +17,7 @@ const DEFAULT_FOLDER: &str = "/etc/osnl/conf.d";
 /// The configuration that `check` and `config show` read.
 pub(super) enum AnyConf {
     Native(Box<native::Loaded>),
-    K2hr3Osnl(Box<osnl::k2hr3::Loaded>),
+    K2hr3Osnl(Box<osnl_k2hr3::Loaded>),
     OssWatcher(Box<osnl::oss::conf::Loaded>),
 }
 
@@ -63,7 +63,7 @@ pub(super) fn look(args: &CheckArgs) -> Result<AnyConf, ConfRefusal> {
     }
 }
 
-fn legacy(path: &Path) -> Result<osnl::k2hr3::Loaded, String> {
+fn legacy(path: &Path) -> Result<osnl_k2hr3::Loaded, String> {
     let home = std::env::home_dir();
     let inputs = HiddenInputs::of("k2hr3-osnl", home.as_deref(), std::env::vars_os().collect());
     Conf::load(path, &inputs).map_err(|error| error.to_string())

@@ -38,12 +38,13 @@ pub(super) fn of(event: &Event<'_>, now: &Zoned, style: Style) -> String {
 }
 
 /// The crates below the library are parts of it in the log, under the names that monitoring knows.
-const PARTS: [(&str, &str); 5] = [
+const PARTS: [(&str, &str); 6] = [
     ("osnl_core", "osnl"),
     ("osnl_delivery::enrich", "osnl::enrich"),
     ("osnl_delivery", "osnl::delivery"),
     ("osnl_journal::in_hand", "osnl::in_hand"),
     ("osnl_journal", "osnl::journal"),
+    ("osnl_k2hr3", "osnl::k2hr3"),
 ];
 
 /// The name of a target's logger, in Rust's spelling.
@@ -130,6 +131,7 @@ mod tests {
             tracing::info!(target: "osnl_journal", "");
             tracing::info!(target: "osnl_journal::in_hand", "");
             tracing::info!(target: "osnl_journal::sqlite::prune", "");
+            tracing::info!(target: "osnl_k2hr3::listen", "");
             tracing::debug!(target: "osnl_core::x", id = "a\u{1b}[31m\u{2028}", "{{}}");
         });
         let text = text.lock().unwrap().clone();
@@ -152,6 +154,7 @@ mod tests {
                 "2026-11-20 06:41:49,007 INFO osnl.journal:N ",
                 "2026-11-20 06:41:49,007 INFO osnl.in_hand:N ",
                 "2026-11-20 06:41:49,007 INFO osnl.journal.sqlite.prune:N ",
+                "2026-11-20 06:41:49,007 INFO osnl.k2hr3.listen:N ",
                 "2026-11-20 06:41:49,007 DEBUG osnl.x:N {} id=a\\x1b[31m\\u{2028}",
             ]
         );

@@ -3,7 +3,7 @@
 use super::phase::quoted;
 use super::reader::Row;
 
-/// What an answer must have.
+/// The requirements of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answers {
     /// This HTTP status; an `x` is any digit.

@@ -40,7 +40,7 @@ impl Reader {
         Ok(rows.into_iter().filter_map(named).collect())
     }
 
-    /// What the tally has, divided by the few rows that differ from what their state says.
+    /// The tally, divided by the few rows that differ from what their state says.
     fn count_known(&self, filter: &Filter) -> Result<Vec<Counted>> {
         let moment = &filter.moment;
         let mut counts: BTreeMap<(State, Phase), u64> = BTreeMap::new();

@@ -57,9 +57,9 @@ pub struct Row {
     pub is_guarded: bool,
     /// The delivery that it waits for.
     pub waits_for: Option<DeliveryId>,
-    /// How long the attempt took that succeeded.
+    /// The time that the successful attempt took.
     pub took: Option<Duration>,
-    /// What was answered last to one that is open.
+    /// The last answer to one that is open.
     pub last_answer: Option<String>,
     /// When its message reached us.
     pub received: SystemTime,
@@ -82,7 +82,7 @@ pub struct Try {
     pub answer: String,
     /// The request as it was sent, secrets masked; kept of the latest few.
     pub request: Option<String>,
-    /// How long it took.
+    /// The time that it took.
     pub took: Option<Duration>,
 }
 

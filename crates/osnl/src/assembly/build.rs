@@ -192,7 +192,7 @@ impl Native {
 
 impl JournalConf {
     /// The store, for so many unsettled messages at once.
-    pub(crate) fn open(
+    pub fn open(
         &self,
         prefetch: u16,
         overflowing: BTreeSet<Arc<str>>,

@@ -330,7 +330,7 @@ pub struct Delivery {
     pub attempts_allowed: Option<u32>,
     /// Why it is dead, held or discarded; what was done, once it is delivered.
     pub reason: Option<String>,
-    /// What was answered last to one that is open.
+    /// The last answer to one that is open.
     #[serde(default)]
     pub last_answer: Option<String>,
     /// The queue it was taken from.
@@ -357,7 +357,7 @@ pub struct Show {
     /// The other deliveries of its event; at most 20.
     #[serde(default)]
     pub others: Vec<Delivery>,
-    /// How long the attempt took that succeeded.
+    /// The time that the successful attempt took.
     #[serde(default)]
     pub took_millis: Option<u64>,
     /// The target that its action calls; unknown for a stopped daemon.
@@ -378,7 +378,7 @@ pub struct Answered {
     /// The request as it was sent, secrets masked and cut to a bounded size; kept of the latest few attempts.
     #[serde(default)]
     pub request: Option<String>,
-    /// How long it took.
+    /// The time that it took.
     #[serde(default)]
     pub took_millis: Option<u64>,
 }

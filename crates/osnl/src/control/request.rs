@@ -169,7 +169,7 @@ pub enum ListOrder {
     Oldest,
     /// By number, the largest first.
     Newest,
-    /// What needs attention or fails, then everything else, each with the newest first.
+    /// Those that need attention or fail, then everything else, each with the newest first.
     Attention,
 }
 

@@ -15,8 +15,9 @@ const LONGEST_RETENTION: Duration = Duration::from_secs(3650 * 86_400);
 /// Room for a handful of messages of the largest kind.
 pub(super) const SMALLEST: u64 = 16 << 20;
 /// The remedy for an option that only a journal on disk has.
-pub(crate) const IDLE: &str = "remove it, or set sqlite:// in connection";
-pub(crate) const ONLY: &str = "write sqlite:///path/to/journal.db, memory://, or remove the line";
+pub const IDLE: &str = "remove it, or set sqlite:// in connection";
+/// The values of `connection`.
+pub const ONLY: &str = "write sqlite:///path/to/journal.db, memory://, or remove the line";
 
 /// The largest number of kept messages for each listener: operators look no further back, and each costs memory.
 const MOST_UNMATCHED: u32 = 100_000;
@@ -63,7 +64,7 @@ pub(super) fn journal(reader: &mut Reader<'_>) -> Option<JournalConf> {
 }
 
 /// The file of `sqlite:///path`, or what is wrong with it.
-pub(crate) fn file_of(connection: &str) -> Result<PathBuf, &'static str> {
+pub fn file_of(connection: &str) -> Result<PathBuf, &'static str> {
     let Some(path) = connection.strip_prefix("sqlite://") else {
         return Err("is no journal that osnl knows");
     };
@@ -83,7 +84,7 @@ fn retention(reader: &mut Reader<'_>) -> Option<Duration> {
 }
 
 /// The time, or what is wrong with the text and what is allowed.
-pub(crate) fn retention_of(text: &str) -> Result<Duration, (String, &'static str)> {
+pub fn retention_of(text: &str) -> Result<Duration, (String, &'static str)> {
     match duration::parse(text) {
         Some(found) if found <= LONGEST_RETENTION => Ok(found),
         Some(_) => Err((format!("{} is out of range", shown(text)), "allowed: 0 to 3650d")),
@@ -104,7 +105,7 @@ fn max_size(reader: &mut Reader<'_>) -> Option<Option<u64>> {
 }
 
 /// The bytes, or what is wrong with the text and what is allowed.
-pub(crate) fn max_size_of(text: &str) -> Result<u64, (String, &'static str)> {
+pub fn max_size_of(text: &str) -> Result<u64, (String, &'static str)> {
     match size::parse(text) {
         Some(bytes) if bytes >= SMALLEST => Ok(bytes),
         Some(_) => Err((format!("{} is too small", shown(text)), "at least 16MiB")),

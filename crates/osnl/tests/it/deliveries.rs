@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime};
 
 use osnl::action::http::HttpOptions;
 use osnl::journal::sqlite::{Change, Filter, Page, Reader, Row, SqliteJournal, SqliteOptions, State};
-use osnl::k2hr3::Conf;
 use osnl::metrics::Counters;
 use osnl::native::{Native, Sources, load_texts};
+use osnl_k2hr3::Conf;
 use osnl_testkit::{Broker, Options, Publisher, Reply, Sink, wait_until};
 use osnl_transport::MemoryBroker;
 use serde_json::json;

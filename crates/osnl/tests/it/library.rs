@@ -1,9 +1,9 @@
-//! `osnl::k2hr3` as a library: the counterpart of the Python package.
+//! `osnl_k2hr3` as a library: the counterpart of the Python package.
 
 use std::path::Path;
 use std::sync::Arc;
 
-use osnl::k2hr3::{
+use osnl_k2hr3::{
     Conf, Error, HostParameters, NotificationEndpoint, NotificationResult, Unusable, listen, listen_on,
     version,
 };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use osnl::daemon::{DaemonError, Ended};
-use osnl::k2hr3::Conf;
+use osnl_k2hr3::Conf;
 use osnl_model::TransportUrl;
 use osnl_testkit::{
     Binding, Broker, Exchange, Notice, Options, Prepared, Publisher, Queue, Raw, Reply, Sink, Upstream,

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use osnl::action::k2hr3::HostParameters;
-use osnl::k2hr3::ApiUrl;
+use osnl_k2hr3::ApiUrl;
+use osnl_model::{Priority, Target};
 use osnl_testkit::{Request, Sink, fixture};
+use osnl_transport::MemoryBroker;
 use serde_json::Value;
 
 use crate::harness::{Running, SOON, bound_broker, conf, framed};
-use osnl_model::{Priority, Target};
-use osnl_transport::MemoryBroker;
 
 /// Recorded cases in which we do otherwise, on purpose: the manual's flat form is read, and a router's port
 /// is about no instance.

@@ -89,7 +89,7 @@ fn text(show: &Show) -> String {
     text
 }
 
-/// What is before it and behind it, and what else its event asked for.
+/// The deliveries before and behind it, and what else its event asked for.
 fn order(show: &Show, lines: &mut Lines) {
     if show.ahead > 0 {
         lines.add("ahead", format!("{} older of the same action and key", show.ahead));

@@ -13,10 +13,10 @@ use osnl::action::Action;
 use osnl::action::http::HttpOptions;
 use osnl::action::k2hr3::K2hr3;
 use osnl::delivery::DeliverySettings;
-use osnl::k2hr3::{ApiUrl, Conf};
 use osnl::listener::ListenerConfig;
 use osnl::native::{Sources, load_texts};
 use osnl::rule::Rule;
+use osnl_k2hr3::{ApiUrl, Conf};
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
 

@@ -23,7 +23,7 @@ pub enum Order {
     Oldest,
     /// By number, the largest first.
     Newest,
-    /// What needs attention or fails, then everything else, each with the newest first.
+    /// Those that need attention or fail, then everything else, each with the newest first.
     Attention,
 }
 
@@ -207,7 +207,7 @@ fn part(
     select.query_map(&all[..], read)?.collect()
 }
 
-/// What holds a lane: the delivery whose turn it is, one that is held, or a dead letter.
+/// The holder of a lane: the delivery whose turn it is, one that is held, or a dead letter.
 const COLUMNS: &str = "d.id, d.rule, d.action, d.key, d.state, d.attempts, d.tries, d.ended, d.reason, e.received, \
      e.queue, e.event_type, e.message_id, e.copies, d.resource, d.resource_id, d.resource_name, d.due, d.guarded, \
      CASE WHEN d.state = 0 THEN coalesce( \

@@ -197,7 +197,7 @@ fn files_of_old_programs_that_every_user_can_read_are_warned_of() {
     for (mode, count) in [(0o640, 0), (0o604, 1)] {
         write(&file, k2hr3, mode);
         let environment = Environment::default();
-        let loaded = crate::k2hr3::Conf::from_text(&name, k2hr3).unwrap();
+        let loaded = osnl_k2hr3::Conf::from_text(&name, k2hr3).unwrap();
         let old =
             crate::oss::conf::Conf::from_texts(&[(name.clone(), oss.to_owned())], &environment).unwrap();
         for (warnings, option) in [(&loaded.warnings, "transport_url"), (&old.warnings, "password")] {

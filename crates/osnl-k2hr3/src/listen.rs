@@ -4,13 +4,13 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use osnl_core::metrics::Counters;
+use osnl_core::shutdown::Shutdown;
 use osnl_transport::{Transport, transport};
 use tokio::signal::ctrl_c;
 
 use super::NotificationEndpoint;
 use super::meaning::{Part, assemble};
-use crate::metrics::Counters;
-use crate::shutdown::Shutdown;
 
 /// The time that the shutdown may take.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(30);

@@ -3,11 +3,11 @@
 //! Names are those of the file, so that `conf.k2hr3.api_url` is what it was in Python. "k2hr3_osnl" in
 //! the documentation of a field is version 1.0.8.
 
+use osnl::native::JournalConf;
 pub use osnl_config::{Level, LogFile};
 use osnl_model::{Pattern, TransportUrl};
 
 use super::ApiUrl;
-use crate::native::JournalConf;
 
 /// A checked `k2hr3_osnl.conf`. The fields of `[DEFAULT]` stand here, the other groups have their own.
 /// Printing it (Debug) shows no password.

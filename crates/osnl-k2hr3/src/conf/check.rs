@@ -1,5 +1,6 @@
 //! From settings to [`Conf`]: every option once, in the order of the manual, collecting all that is wrong.
 
+use osnl::transport_url;
 use osnl_config::{ConfigError, Finding, Origin, Reading, Settings, Value, Warning, shown, typed};
 use osnl_model::{Pattern, PatternError, TransportUrl};
 
@@ -7,7 +8,6 @@ use super::ApiUrl;
 use super::journal::journal;
 use super::options::{Conf, Executor, K2hr3Options, Level, LogFile, NotificationOptions};
 use super::schema::{DEFAULT, DEFAULT_API_URL, K2HR3, NOTIFICATIONS};
-use crate::transport_url;
 
 /// AMQP's limit for names, in bytes.
 const LONGEST_NAME: usize = 255;

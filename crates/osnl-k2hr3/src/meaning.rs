@@ -6,27 +6,25 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use osnl::action::k2hr3::K2hr3;
+use osnl::assembly::BuildError;
+use osnl::control::Store;
+use osnl::daemon::Daemon;
+use osnl::intake::RuleEngine;
+use osnl::listener::{GIVE_BACK_AFTER, Listener, ListenerConfig};
+use osnl_core::attempt::Action;
+use osnl_core::ends::Ends;
+use osnl_core::metrics::Counters;
+use osnl_core::rule::Rule;
+use osnl_delivery::{Batch, DeliveryLoop, DeliverySettings, HostLimits, Limits, RetryPolicy, WhenExhausted};
+use osnl_http::{HttpError, HttpOptions, Verification};
+use osnl_journal::Journal;
+use osnl_journal::in_hand::InHand;
 use osnl_model::{NotificationFilter, Priority, Target};
 use osnl_transport::{Declare, ListenOptions, QueueKind, RabbitOptions, Transport};
 
 use super::Conf;
 use super::wire_log::{WireLog, log_returned};
-use crate::action::Action;
-use crate::action::http::{HttpError, HttpOptions, Verification};
-use crate::action::k2hr3::K2hr3;
-use crate::assembly::BuildError;
-use crate::control::Store;
-use crate::daemon::Daemon;
-use crate::delivery::{
-    Batch, DeliveryLoop, DeliverySettings, HostLimits, Limits, RetryPolicy, WhenExhausted,
-};
-use crate::ends::Ends;
-use crate::in_hand::InHand;
-use crate::intake::RuleEngine;
-use crate::journal::Journal;
-use crate::listener::{GIVE_BACK_AFTER, Listener, ListenerConfig};
-use crate::metrics::Counters;
-use crate::rule::Rule;
 
 /// The one name of the listener, the rule and the action.
 pub(super) const NAME: &str = "k2hr3_osnl";

@@ -1,13 +1,13 @@
 //! A `k2hr3_osnl.conf` in the native form: the way to migrate.
 
+use osnl::action::k2hr3::K2hr3Conf;
+use osnl::native::{self, DocEntry, DocSection, Document, JournalConf, Native};
 use osnl_config::Origin;
+use osnl_core::rule::Rule;
 use osnl_model::Predicate;
 
 use super::conf::{Conf, Level, Loaded, LogFile};
 use super::meaning::{NAME, PREFETCH};
-use crate::action::k2hr3::K2hr3Conf;
-use crate::native::{self, DocEntry, DocSection, Document, JournalConf, Native};
-use crate::rule::Rule;
 
 /// The file means something that the native form cannot say, such as a comma in a topic's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -174,7 +174,7 @@ fn difference(conf: &Conf, native: &Native) -> Option<&'static str> {
     };
     let (old, new) = (conf.listener(), listener.config());
     let said =
-        |listener: &crate::listener::ListenerConfig| format!("{:?}{:?}", listener.targets, listener.options);
+        |listener: &osnl::listener::ListenerConfig| format!("{:?}{:?}", listener.targets, listener.options);
     let Some(k2hr3) = action.driver.options::<K2hr3Conf>() else { return Some("the action") };
     if said(&old) != said(&new) || listener.transport_url != conf.oslo_messaging_notifications.transport_url {
         Some("what is listened to")

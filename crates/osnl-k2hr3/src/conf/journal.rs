@@ -1,13 +1,12 @@
 //! `[journal]` of a `k2hr3_osnl.conf`: osnl's own group, with the options of the native form.
 
+use osnl::native::JournalConf;
+use osnl::native::journal::{IDLE, ONLY, file_of, max_size_of, retention_of};
+use osnl_config::Origin;
+use osnl_journal::sqlite::SqliteOptions;
+
 use super::check::Checker;
 use super::schema::JOURNAL;
-
-use osnl_config::Origin;
-
-use crate::journal::sqlite::SqliteOptions;
-use crate::native::JournalConf;
-use crate::native::journal::{IDLE, ONLY, file_of, max_size_of, retention_of};
 
 /// Every option but `connection`.
 const BOUNDS: [&str; 5] = ["retention", "max_size", "max_pending", "max_dead", "allow_volatile"];

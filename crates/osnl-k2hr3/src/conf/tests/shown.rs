@@ -2,14 +2,13 @@
 
 use std::fs;
 
+use osnl::action::k2hr3::{K2hr3Conf, NoAddresses};
+use osnl::native::{Native, Sources, load_texts};
 use osnl_model::NotificationFilter;
 
 use super::super::*;
 use super::load;
 use super::recorded::{accepted, folder};
-use crate::action::k2hr3::K2hr3Conf;
-use crate::action::k2hr3::NoAddresses;
-use crate::native::{Native, Sources, load_texts};
 
 fn native(text: &str) -> Native {
     let texts = [("shown.conf".to_owned(), text.to_owned())];

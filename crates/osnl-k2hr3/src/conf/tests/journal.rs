@@ -1,7 +1,8 @@
 //! `[journal]`, osnl's own group in a `k2hr3_osnl.conf`.
 
+use osnl::native::{JournalConf, Sources, load_texts};
+
 use super::load;
-use crate::native::{JournalConf, Sources, load_texts};
 
 #[test]
 fn without_the_group_nothing_is_kept() {

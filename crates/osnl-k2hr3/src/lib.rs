@@ -20,7 +20,8 @@ mod meaning;
 mod shown;
 mod wire_log;
 
-pub use shown::NotNative;
+pub use osnl::action::k2hr3::{HostParameters, Unusable};
+pub use osnl::notification_listener::NotificationResult;
 
 pub use conf::{
     ApiUrl, ApiUrlError, ApiUrlPart, Conf, ConfError, Executor, HiddenInputs, K2hr3Options, Level, Loaded,
@@ -29,9 +30,7 @@ pub use conf::{
 pub use endpoint::{NotificationEndpoint, NotificationEndpointError};
 pub use listen::{listen, listen_on};
 pub use meaning::StartError;
-
-pub use crate::action::k2hr3::{HostParameters, Unusable};
-pub use crate::notification_listener::NotificationResult;
+pub use shown::NotNative;
 
 /// The version of k2hr3_osnl whose place this takes; the version of osnl is the crate's.
 #[must_use]

@@ -13,10 +13,10 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::action::Event;
-use crate::action::k2hr3::HostParameters;
-use crate::delivery::DeliveryObserver;
-use crate::journal::{Claimed, DeliveryId, Outcome};
+use osnl::action::k2hr3::HostParameters;
+use osnl_core::event::Event;
+use osnl_delivery::DeliveryObserver;
+use osnl_journal::{Claimed, DeliveryId, Outcome};
 
 /// The name of the logger.
 const ENDPOINT: &str = "k2hr3_osnl.endpoint";

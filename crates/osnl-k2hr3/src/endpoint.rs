@@ -5,16 +5,17 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use osnl::action::k2hr3::{HostParameters, K2hr3, Unusable};
+use osnl::notification_listener::NotificationResult;
+use osnl_core::attempt::{Action, ActionError, Done, ErrorClass};
+use osnl_core::event::Event;
+use osnl_core::received::{Origin, Received};
+use osnl_delivery::Decision;
 use osnl_model::{Notification, NotificationFilter, Priority};
 use serde_json::{Map, Value};
 use tokio::time::{sleep, timeout};
 
 use super::Conf;
-use crate::action::k2hr3::{HostParameters, K2hr3, Unusable};
-use crate::action::{Action, ActionError, Done, ErrorClass, Event};
-use crate::delivery::Decision;
-use crate::notification_listener::NotificationResult;
-use crate::received::{Origin, Received};
 
 /// The reason why a configuration makes no endpoint; `K2hr3NotificationEndpointError`.
 #[derive(Debug, thiserror::Error)]
@@ -52,7 +53,7 @@ impl NotificationEndpoint {
     /// `_payload_to_params` in Python.
     ///
     /// ```
-    /// use osnl::k2hr3::{Conf, HostParameters, NotificationEndpoint, Unusable};
+    /// use osnl_k2hr3::{Conf, HostParameters, NotificationEndpoint, Unusable};
     ///
     /// let conf = Conf::from_text("k2hr3_osnl.conf", "[k2hr3]\napi_url = http://127.0.0.1/v1/role\n")?.conf;
     /// let endpoint = NotificationEndpoint::new(conf)?.with_payload_to_params(|payload| {
