@@ -59,7 +59,7 @@ pub(crate) struct PlaceArgs {
 /// The patience with a daemon that is silent.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct PatienceArgs {
-    /// Wait so long for a sign of life of the daemon
+    /// Wait so long for the daemon to answer
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub(crate) timeout: Duration,
 }
