@@ -215,12 +215,12 @@ def application(folder, service):
 def conduct(folder):
     """Runs ironic's conductor, and says so when it has told the database of itself.
 
-    It leaves our process group, so it is asked to end when this process does (PR_SET_PDEATHSIG).
+    It leaves our process group, so it is killed when this process ends (PR_SET_PDEATHSIG).
     """
     libc = ctypes.CDLL(None)
     path = os.path.join(os.path.dirname(sys.executable), "ironic-conductor")
     conductor = subprocess.Popen([path, "--config-file", os.path.join(folder, "ironic.conf")],
-                                 preexec_fn=lambda: libc.prctl(1, signal.SIGTERM))
+                                 preexec_fn=lambda: libc.prctl(1, signal.SIGKILL))
     database = sqlite3.connect("file:%s/ironic.db?mode=ro" % folder, uri=True)
     while conductor.poll() is None:
         if database.execute("select count(*) from conductor_hardware_interfaces").fetchone()[0] > 0:
