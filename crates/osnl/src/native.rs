@@ -24,7 +24,6 @@ mod check;
 mod deliveries;
 mod derived;
 mod document;
-mod driver;
 mod empty_names;
 mod enrich;
 mod equalities;

@@ -6,10 +6,10 @@ use osnl_config::sections::Reader;
 use osnl_config::{nearest, typed};
 use osnl_template::Expression;
 
-use super::driver::{DRIVERS, DriverEntry, driver, names};
 use super::schema::{ACTION, ENRICH, SECTIONS};
 use super::{ActionConf, Native, RuleConf, deliveries, fallback, when};
-use crate::action::driver::NativeReader;
+use crate::action::driver::{DriverEntry, NativeReader};
+use crate::drivers::{DRIVERS, driver, names};
 use crate::enrich::EnrichConf;
 
 /// Reads the options that every action has, whatever its driver: the pace and bounds of its deliveries, its guard, its

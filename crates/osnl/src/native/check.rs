@@ -5,21 +5,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use osnl_config::sections::{Findings, Reader};
-use osnl_config::sections::{Layers, RawSection};
+use osnl_config::sections::{Findings, Layers, RawSection, Reader};
 use osnl_config::{ConfigError, Finding, Level, LogFile, Warning};
 use osnl_model::{Budget, NotificationFilter, Pattern, Predicate, TransportUrl};
 use osnl_template::Template;
 use osnl_transport::{QueueType, RabbitOptions};
 
 use super::action::{action, conditions};
-use super::deliveries;
 use super::enrich::enrich;
 use super::journal::{journal, keep_unmatched};
 use super::schema::{ACTION, DEFAULT, ENRICH, JOURNAL, LISTENER, RABBIT, RULE};
 use super::{
-    ActionConf, JournalConf, ListenerConf, Native, RuleConf, fallback, rabbit, topology, unreachable_rules,
-    when,
+    ActionConf, JournalConf, ListenerConf, Native, RuleConf, deliveries, fallback, rabbit, topology,
+    unreachable_rules, when,
 };
 use crate::action::driver::NativeReader;
 use crate::enrich::EnrichConf;

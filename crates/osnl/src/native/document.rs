@@ -7,10 +7,10 @@ use osnl_config::sections::{Layers, RawSection};
 use osnl_config::{Origin, secret_file, substitute, written_secrets};
 use osnl_model::TransportUrl;
 
-use super::driver;
-use super::driver::DriverOption;
 use super::schema::{ACTION, LISTENER, RABBIT, SECTIONS};
 use super::{Loaded, rabbit, topology};
+use crate::action::driver::DriverOption;
+use crate::drivers;
 
 /// Sections with their values, each with where it came from. Its Debug form is for tests: values may be secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,7 +144,7 @@ fn hidden(section: &DocSection, entry: &DocEntry) -> DocEntry {
 fn hidden_text(section: &DocSection, entry: &DocEntry) -> String {
     let (kind, option) = (section.heading.split(':').next().unwrap_or_default(), &entry.option);
     let driver = section.entries.iter().find(|entry| entry.option == "driver");
-    let driver = driver.and_then(|entry| driver::driver(&entry.text)).filter(|_| kind == ACTION);
+    let driver = driver.and_then(|entry| drivers::driver(&entry.text)).filter(|_| kind == ACTION);
     if let Some(row) = driver.and_then(|entry| entry.table.options_named(option).next()) {
         return hidden_value(row, entry);
     }
@@ -202,8 +202,9 @@ fn written(option: &str, value: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use osnl_config::Ini;
+
+    use super::*;
 
     #[test]
     fn what_is_written_reads_back() {

@@ -10,8 +10,9 @@ use osnl_config::sections::{SectionDef, SectionOption};
 use osnl_config::variable_name;
 use osnl_transport::{Effect, OptionKind, RABBIT_OPTIONS, RabbitOption};
 
-use super::driver::{self, DRIVERS, DriverEntry, DriverOption};
 use super::schema::{ACTION, LISTENER, RABBIT, SECTIONS};
+use crate::action::driver::{DriverEntry, DriverOption};
+use crate::drivers::{self, DRIVERS};
 
 /// The text before the sections: form, paragraphs.
 const SYNTAX: [&str; 5] = [
@@ -83,7 +84,7 @@ fn section(def: &SectionDef) -> ReferenceSection {
         let of_driver = def.kind == ACTION && option.name == "driver";
         ReferenceOption {
             name: option.name.to_owned(),
-            kind: if of_driver { format!("one of {}", driver::names().join(", ")) } else { kind.to_owned() },
+            kind: if of_driver { format!("one of {}", drivers::names().join(", ")) } else { kind.to_owned() },
             default: option.default,
             meaning: format!(
                 "{meaning}{}",

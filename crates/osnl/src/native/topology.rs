@@ -9,8 +9,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use osnl_config::sections::RawSection;
-use osnl_config::sections::Reader;
+use osnl_config::sections::{RawSection, Reader};
 use osnl_config::{nearest, shown};
 use osnl_model::Priority;
 use osnl_transport::{

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::super::driver::{DRIVERS, names};
 use super::super::schema::{ACTION, SECTIONS};
 use super::{WHOLE, errors, load, warnings};
 use crate::delivery::{Batch, DeliverySettings, WhenExhausted};
+use crate::drivers::{DRIVERS, names};
 use crate::native::{DocEntry, Preview, Wanted};
 
 #[test]

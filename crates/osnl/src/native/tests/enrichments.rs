@@ -6,8 +6,8 @@ use std::sync::Arc;
 use osnl_model::Notification;
 use serde_json::{Value, json};
 
-use super::super::driver::DRIVERS;
 use super::{errors, load, warnings};
+use crate::drivers::DRIVERS;
 use crate::enrich::{Ask, Foreseen, Kind, foresee};
 use crate::native::{Preview, Wanted};
 
