@@ -32,9 +32,9 @@ use crate::native::{Loaded, RuleConf};
 use osnl_config::Warning;
 
 /// The most previews of one configuration.
-const MOST: usize = 20_000;
+const MOST: usize = 4_000;
 /// The most events that rules are asked about.
-const MOST_ASKED: usize = 200_000;
+const MOST_ASKED: usize = 40_000;
 
 /// The result of trying the actions of a configuration.
 #[derive(Debug, Default)]
