@@ -11,6 +11,7 @@ pub(crate) mod explain;
 pub(crate) mod k2hr3_osnl;
 pub(crate) mod man;
 pub(crate) mod oss_watcher;
+mod progress;
 pub(crate) mod quarantine;
 pub(crate) mod reload;
 pub(crate) mod replay;

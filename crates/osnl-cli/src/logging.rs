@@ -7,13 +7,17 @@
 //! | ours | stderr | the file; stderr while the file cannot be written; as oss_watcher both |
 //! | the libraries' | stderr | stderr |
 //!
-//! Where stderr is the journal of systemd each of its lines begins with the journal's priority (`<6>`).
+//! With `log_format = json` each line is an object, see [`json`]. Where stderr is the journal of systemd, our own lines go
+//! to it with their fields, see [`journald`]; the others, and those of the old names, begin with the journal's priority
+//! (`<6>`).
 //! Nothing here ends or stops the program: a lost log file is said once and tried again every second, and
 //! lines that the reader of stderr leaves are dropped when a megabyte of them waits.
 
 mod background;
 mod change;
 mod file;
+mod journald;
+mod json;
 mod line;
 
 use std::fmt;
@@ -22,6 +26,7 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -37,6 +42,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use self::background::Background;
 pub(crate) use self::change::prepare;
 use self::file::{LogFile, Rotation};
+use self::journald::Journald;
 pub(crate) use self::line::logger;
 
 /// The destination of log lines.
@@ -72,6 +78,8 @@ pub(crate) struct Settings {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Style {
     Osnl,
+    /// A JSON object a line.
+    Json,
     /// As k2hr3_osnl: its name for what the process itself says, and a log file that rotates at midnight.
     K2hr3Osnl,
     /// As oss_watcher: `2015-03-19 18:44:01 INFO (service) Listen queue q`, to the file and to stderr.
@@ -82,7 +90,7 @@ impl Settings {
     fn rotation(&self) -> Rotation {
         match self.style {
             Style::K2hr3Osnl => Rotation::AtMidnight { keep: 31 },
-            Style::Osnl | Style::OssWatcher => Rotation::None,
+            Style::Osnl | Style::Json | Style::OssWatcher => Rotation::None,
         }
     }
 
@@ -129,6 +137,8 @@ pub(crate) fn start(settings: &Settings) -> io::Result<()> {
         stderr,
         file,
         priorities: stderr_is_the_journal(),
+        journald: journald(settings.style),
+        is_json: AtomicBool::new(settings.style == Style::Json),
         both: settings.style == Style::OssWatcher,
     });
     let (levels, handle) = reload::Layer::new(settings.levels());
@@ -182,11 +192,27 @@ struct Output {
     file: Mutex<Option<LogFile>>,
     /// Lines on stderr begin with the journal's priorities.
     priorities: bool,
+    /// The journal, where our lines can go to it with their fields.
+    journald: Option<Journald>,
+    /// Whether lines are JSON; a reload may change it.
+    is_json: AtomicBool,
     /// Whether the lines of the file go to stderr too.
     both: bool,
 }
 
+/// The names that other programs had keep their lines as they were.
+fn journald(style: Style) -> Option<Journald> {
+    match style {
+        Style::Osnl | Style::Json if stderr_is_the_journal() => Journald::connect(journald::SOCKET.as_ref()),
+        Style::Osnl | Style::Json | Style::K2hr3Osnl | Style::OssWatcher => None,
+    }
+}
+
 impl Output {
+    fn is_without_file(&self) -> bool {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
     fn ours(&self, now: &Zoned, level: Level, line: &str) {
         let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(written) = file.as_mut().map(|file| file.write(now, line)) else {
@@ -226,8 +252,20 @@ impl<S: Subscriber> Layer<S> for Lines {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let now = Zoned::now();
         let (level, target) = (*event.metadata().level(), event.metadata().target());
-        let line = line::of(event, &now, self.style);
-        if OURS.iter().any(|ours| is_or_is_within(target, ours)) {
+        let is_json = self.output.is_json.load(Ordering::Relaxed);
+        let line = if is_json { json::of(event, &now) } else { line::of(event, &now, self.style) };
+        let is_ours = OURS.iter().any(|ours| is_or_is_within(target, ours));
+        if is_ours
+            && !is_json
+            && self
+                .output
+                .journald
+                .as_ref()
+                .is_some_and(|journald| self.output.is_without_file() && journald.send(event))
+        {
+            return;
+        }
+        if is_ours {
             self.output.ours(&now, level, &line);
         } else {
             self.output.stderr(level, &line);

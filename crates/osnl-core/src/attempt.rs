@@ -21,6 +21,13 @@ pub trait Action: Send + Sync {
     /// configuration names the target, and where the event names none.
     fn host(&self, event: &Event) -> Option<Arc<str>>;
 
+    /// Returns the request of an attempt for this event as text, for the record of an attempt that failed: secrets are
+    /// masked. `None` where there is no request to show.
+    fn request(&self, event: &Event) -> Option<String> {
+        let _ = event;
+        None
+    }
+
     /// Called once, before the first attempt: starts what the action keeps running, so that what is wrong with it
     /// is said at the start and not with the first event. A failure changes nothing else: an attempt starts it again.
     fn open(&self) -> BoxFuture<'_, Result<(), ActionError>> {

@@ -19,7 +19,7 @@ use std::time::{Duration, SystemTime};
 
 use osnl_core::attempt::{ActionError, Done};
 use osnl_core::event::Event;
-use osnl_journal::{Claimed, DeliveryId};
+use osnl_journal::{Claimed, DeliveryId, Sent};
 use tokio::time::Instant;
 
 use super::DeliverySettings;
@@ -41,6 +41,8 @@ pub(super) struct Verdict {
     /// The dependencies that were asked for it and have answered.
     pub(super) answered: Vec<Arc<str>>,
     pub(super) result: Result<Done, ActionError>,
+    /// The record of the attempt, if one was made.
+    pub(super) sent: Option<Sent>,
 }
 
 /// The cause that woke the loop. See the [module](self).
@@ -96,7 +98,7 @@ impl Course {
     pub(super) fn step(&mut self, wake: Wake, now: Instant, out: &mut Vec<Consequence>) {
         match wake {
             Wake::Attempted(verdicts) => {
-                for Verdict { id, event, host, answered, result } in verdicts {
+                for Verdict { id, event, host, answered, result, sent: _ } in verdicts {
                     answered.iter().for_each(|dependency| self.schedule.answered(dependency, out));
                     self.schedule.report(id, event, host, result, now, out);
                 }

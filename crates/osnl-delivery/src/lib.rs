@@ -26,6 +26,7 @@ mod settings;
 mod setup;
 mod suspects;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -38,7 +39,7 @@ pub use osnl_core::fallback::Fallback;
 use osnl_core::metrics::Counters;
 use osnl_core::shutdown::Shutdown;
 use osnl_journal::in_hand::InHand;
-use osnl_journal::{DeliveryId, Journal, JournalState, Learnt, Outcome, Paused};
+use osnl_journal::{DeliveryId, Journal, JournalState, Learnt, Outcome, Paused, Sent};
 use osnl_transport::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -83,6 +84,8 @@ pub struct DeliveryLoop {
     in_hand: Arc<InHand>,
     /// Since when the target is held, and when the log said so last.
     held: Option<(Instant, Instant)>,
+    /// The record of attempts that have just ended.
+    sent: BTreeMap<DeliveryId, Sent>,
 }
 
 /// The verdict on each delivery of one call.
@@ -125,6 +128,7 @@ impl DeliveryLoop {
             remote,
             in_hand: Arc::default(),
             held: None,
+            sent: BTreeMap::new(),
         }
     }
 
@@ -275,13 +279,15 @@ impl DeliveryLoop {
                 Consequence::Answers { dependency } => self.answers(&dependency),
             }
         }
+        self.sent.clear();
         self.publish();
     }
 
     /// Keeps what an attempt has done so far, before its claim may end.
-    fn heard(&self, mut verdicts: Vec<Verdict>) -> Wake {
-        for Verdict { id, event, result, .. } in &mut verdicts {
+    fn heard(&mut self, mut verdicts: Vec<Verdict>) -> Wake {
+        for Verdict { id, event, result, sent, .. } in &mut verdicts {
             self.gauges.ends(*id);
+            self.sent.extend(sent.take().map(|sent| (*id, sent)));
             self.in_hand.attempted(self.key(*id, event));
             if result.is_err()
                 && let Some(kept) = event.progressed()
@@ -347,6 +353,7 @@ fn attempt(
     Box::pin(async move {
         let Prepared { ids, events, decided, answered } = preparation.prepare(&*journal, ids, events).await;
         let mut results = Vec::new();
+        let begun = Instant::now();
         if !events.is_empty() {
             results = match timeout(limit, action.run(&events)).await {
                 Ok(results) => results,
@@ -356,16 +363,20 @@ fn attempt(
                 }
             };
         }
+        let took = begun.elapsed();
         let mut results = results.into_iter();
         let none = || Err(ActionError::new(ErrorClass::Reset, "the action gave no verdict"));
         let each = ids.into_iter().zip(events);
-        let called = each.map(|(id, event)| (id, event, results.next().unwrap_or_else(none)));
+        let called = each.map(|(id, event)| (id, event, results.next().unwrap_or_else(none), true));
+        let decided = decided.into_iter().map(|(id, event, result)| (id, event, result, false));
         let mut answered = Some(answered);
-        let verdict = |(id, event, result): (DeliveryId, Event, Result<_, _>)| {
+        let verdict = |(id, event, result, is_called): (DeliveryId, Event, Result<_, _>, bool)| {
             let host = if result.is_err() { action.host(&event) } else { None };
-            Verdict { id, event, host, answered: answered.take().unwrap_or_default(), result }
+            let request = if result.is_err() && is_called { action.request(&event) } else { None };
+            let sent = is_called.then_some(Sent { request, took });
+            Verdict { id, event, host, answered: answered.take().unwrap_or_default(), result, sent }
         };
-        decided.into_iter().chain(called).map(verdict).collect()
+        decided.chain(called).map(verdict).collect()
     })
 }
 

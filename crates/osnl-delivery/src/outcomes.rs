@@ -16,18 +16,40 @@ const REMIND: Duration = Duration::from_secs(60);
 
 impl DeliveryLoop {
     /// A delivery has ended.
-    pub(super) fn ended(&self, ended: Ended) {
+    pub(super) fn ended(&mut self, ended: Ended) {
         let Ended { claimed: Claimed { id, key, event, .. }, outcome, last, used } = ended;
-        let (action, message) = (&*self.name, message_id(&event));
+        let sent = self.sent.remove(&id);
+        let took = sent.as_ref().map(|sent| sent.took);
+        let (action, rule, message) = (&*self.name, &*event.rule, message_id(&event));
+        let resource = key.as_deref().unwrap_or("-");
         let (mut done, mut cause) = (String::new(), None);
         let mut answer = String::new();
         match last {
             Some(Ok(Done::Delivered(what))) => {
-                tracing::info!(action.name = action, message.id = message, "delivered {what}");
+                tracing::info!(
+                    action.name = action,
+                    delivery.id = %id,
+                    rule.name = rule,
+                    resource.id = resource,
+                    attempt = used.made + 1,
+                    message.id = message,
+                    done = what.as_str(),
+                    former = former(format!("delivered {what}"), &[("action.name", action), ("message.id", message)]),
+                    "delivered"
+                );
                 done = what;
             }
             Some(Ok(Done::NothingToDo(why))) => {
-                tracing::info!(action.name = action, message.id = message, "nothing to do: {why}");
+                tracing::info!(
+                    action.name = action,
+                    delivery.id = %id,
+                    rule.name = rule,
+                    resource.id = resource,
+                    message.id = message,
+                    reason = why.as_str(),
+                    former = former(format!("nothing to do: {why}"), &[("action.name", action), ("message.id", message)]),
+                    "no action needed"
+                );
                 done = why;
             }
             Some(Err(error)) => {
@@ -36,42 +58,43 @@ impl DeliveryLoop {
                 self.failed(&answer);
                 // The last attempt is part of the history too.
                 self.journal.attempted(id, used, &answer);
+                if let Some(sent) = sent {
+                    self.journal.sent(id, used.made, sent);
+                }
             }
             None => (answer, cause) = (self.last_answer(), Some("held".to_owned())),
         }
         if let Some(reason) = outcome.given_up() {
             tracing::error!(
                 action.name = action,
-                delivery = id.0,
+                delivery.id = %id,
+                rule.name = rule,
+                resource.id = resource,
+                attempt = used.made,
                 message.id = message,
-                resource.id = key.as_deref().unwrap_or("-"),
-                "given up, dead letter: {reason}"
+                reason,
+                former = former(
+                    format!("given up, dead letter: {reason}"),
+                    &[
+                        ("action.name", action),
+                        ("delivery", &id.0.to_string()),
+                        ("message.id", message),
+                        ("resource.id", resource)
+                    ]
+                ),
+                "given up: dead letter"
             );
         }
-        let end = End::from(outcome).caused_by(cause);
+        let end = End::from(outcome).caused_by(cause).after(took);
         self.end(id, &event, end, &done, (used.attempts, &answer));
     }
 
     /// A delivery waits in the journal.
-    pub(super) fn retried(&self, retried: Retried) {
+    pub(super) fn retried(&mut self, retried: Retried) {
         let Retried { claimed: Claimed { id, key, event, .. }, retry, pause, reason } = retried;
-        let (action, message, error) = (&*self.name, message_id(&event), retry.answer.as_str());
-        match reason {
-            Reason::Failed => tracing::warn!(
-                action.name = action,
-                message.id = message,
-                resource.id = key.as_deref().unwrap_or("-"),
-                "{error}; next attempt in {:.1} s",
-                pause.as_secs_f64()
-            ),
-            Reason::Held => tracing::debug!(action.name = action, message.id = message, "{error}; held"),
-            Reason::Dependency => {
-                tracing::debug!(action.name = action, message.id = message, "{error}; waits for it")
-            }
-            Reason::Crowded => {
-                tracing::debug!(action.name = action, message.id = message, "its host is busy or held")
-            }
-        }
+        let sent = self.sent.remove(&id).filter(|_| !retry.answer.is_empty());
+        let (error, attempt) = (retry.answer.as_str(), retry.used.made);
+        self.log_retry(id, key.as_deref(), &event, error, attempt, pause, &reason);
         match reason {
             Reason::Failed | Reason::Held => self.failed(error),
             // It says nothing about the target.
@@ -82,12 +105,81 @@ impl DeliveryLoop {
             observer.retried(id);
         }
         self.journal.retry_at(id, retry);
+        if let Some(sent) = sent {
+            self.journal.sent(id, attempt, sent);
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a line of the log has many values")]
+    fn log_retry(
+        &self,
+        id: DeliveryId,
+        key: Option<&str>,
+        event: &Event,
+        error: &str,
+        attempt: u32,
+        pause: Duration,
+        reason: &Reason,
+    ) {
+        let (action, rule, message) = (&*self.name, &*event.rule, message_id(event));
+        let resource = key.unwrap_or("-");
+        let pause = format!("{:.1} s", pause.as_secs_f64());
+        let before =
+            |sentence: &str| former(sentence.to_owned(), &[("action.name", action), ("message.id", message)]);
+        match reason {
+            Reason::Failed => {
+                let before = [("action.name", action), ("message.id", message), ("resource.id", resource)];
+                tracing::warn!(
+                    action.name = action,
+                    delivery.id = %id,
+                    rule.name = rule,
+                    resource.id = resource,
+                    attempt,
+                    message.id = message,
+                    error,
+                    next_attempt_in = pause.as_str(),
+                    former = former(format!("{error}; next attempt in {pause}"), &before),
+                    "attempt failed, retrying"
+                );
+            }
+            Reason::Held => tracing::debug!(
+                action.name = action,
+                delivery.id = %id,
+                attempt,
+                message.id = message,
+                error,
+                former = before(&format!("{error}; held")),
+                "attempt failed, target held"
+            ),
+            Reason::Dependency => tracing::debug!(
+                action.name = action,
+                delivery.id = %id,
+                message.id = message,
+                error,
+                former = before(&format!("{error}; waits for it")),
+                "a dependency is down, waiting"
+            ),
+            Reason::Crowded => tracing::debug!(
+                action.name = action,
+                delivery.id = %id,
+                message.id = message,
+                former = before("its host is busy or held"),
+                "the host is busy or held, waiting"
+            ),
+        }
     }
 
     /// A delivery of a digest that was refused for good.
     pub(super) fn apart(&self, id: DeliveryId, error: &str) {
         self.failed(error);
-        tracing::warn!(action.name = &*self.name, delivery = id.0, "{error}; tried alone");
+        let before = [("action.name", &*self.name), ("delivery", &id.0.to_string())];
+        tracing::warn!(
+            action.name = &*self.name,
+            delivery.id = %id,
+            error,
+            former = former(format!("{error}; tried alone"), &before),
+            "a batch was refused, trying alone"
+        );
     }
 
     fn failed(&self, error: &str) {
@@ -149,6 +241,8 @@ impl DeliveryLoop {
             (Some(fallback), Some(reason)) => {
                 tracing::warn!(
                     action.name = &*self.name,
+                    delivery.id = %id,
+                    rule.name = &*event.rule,
                     message.id = message_id(event),
                     "handed to {}, its on_failure",
                     fallback.action
@@ -180,6 +274,17 @@ impl DeliveryLoop {
             );
         }
     }
+}
+
+/// Returns the line that versions before 0.2 wrote, with its fields: the names that other programs had keep it byte
+/// for byte, since their monitoring reads it.
+pub(super) fn former(sentence: String, fields: &[(&str, &str)]) -> String {
+    fields.iter().fold(sentence, |line, (name, value)| {
+        match !value.is_empty() && !value.contains([' ', '"', '=']) {
+            true => format!("{line} {name}={value}"),
+            false => format!("{line} {name}={value:?}"),
+        }
+    })
 }
 
 fn message_id(event: &Event) -> &str {

@@ -4,6 +4,7 @@ use osnl_core::event::Event;
 use osnl_journal::{Claimed, DeliveryId, Outcome};
 
 use super::DeliveryLoop;
+use super::outcomes::former;
 
 impl DeliveryLoop {
     /// Returns the claimed deliveries that may be attempted. A durable journal holds suspects from the start. Here they
@@ -18,10 +19,16 @@ impl DeliveryLoop {
                     left.push(claimed);
                 }
                 Some(why) => {
+                    let message = claimed.event.notification.message_id.as_deref().unwrap_or("-");
+                    let before = [("action.name", &*self.name), ("message.id", message)];
                     tracing::error!(
                         action.name = &*self.name,
-                        message.id = claimed.event.notification.message_id.as_deref().unwrap_or("-"),
-                        "given up, dead letter: {why}"
+                        delivery.id = %claimed.id,
+                        rule.name = &*claimed.event.rule,
+                        message.id = message,
+                        reason = why.as_str(),
+                        former = former(format!("given up, dead letter: {why}"), &before),
+                        "given up: dead letter"
                     );
                     self.close(claimed.id, Outcome::Dead(why).into());
                 }

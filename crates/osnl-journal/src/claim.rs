@@ -63,6 +63,20 @@ pub struct Used {
     pub made: u32,
 }
 
+/// The record of one attempt.
+///
+/// Only failed attempts have their request recorded, in the transaction that records the failure: a delivery that
+/// succeeds at once, which is the case that decides the throughput, writes nothing more than the milliseconds in the row
+/// that it updates anyway. A request has at most 4 KiB and is kept of the latest three attempts, so that a delivery that
+/// fails for days holds 12 KiB of them. `osnl explain --id` shows the request of a success, from its message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sent {
+    /// The request, secrets masked.
+    pub request: Option<String>,
+    /// The duration of the call.
+    pub took: Duration,
+}
+
 /// An attempt that failed and will be repeated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retry {

@@ -1,6 +1,7 @@
 //! Ends of claims.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use osnl_core::event::Enriched;
 
@@ -15,9 +16,17 @@ pub struct End {
     pub cause: Option<String>,
     /// The action that does instead what is given up.
     pub to: Option<Handover>,
+    /// The duration of the attempt that ended it.
+    pub took: Option<Duration>,
 }
 
 impl End {
+    /// The same, and the duration of the attempt.
+    #[must_use]
+    pub fn after(self, took: Option<Duration>) -> Self {
+        Self { took, ..self }
+    }
+
     /// The same, and what was done.
     #[must_use]
     pub fn saying(self, done: impl Into<String>) -> Self {
@@ -39,7 +48,7 @@ impl End {
 
 impl From<Outcome> for End {
     fn from(outcome: Outcome) -> Self {
-        Self { outcome, done: None, cause: None, to: None }
+        Self { outcome, done: None, cause: None, to: None, took: None }
     }
 }
 

@@ -87,7 +87,7 @@ use self::writer::{Appending, Apply, Command, Due, Writer};
 use super::identity::Identity;
 use super::{
     Begin, ClaimLimits, Claimed, DeliveryId, End, Entry, Journal, JournalState, Learnt, Obstacle, Paused,
-    Permit, Receipt, Retry, Used,
+    Permit, Receipt, Retry, Sent, Used,
 };
 
 /// A reader's answer, or the refusal of SQLite.
@@ -443,6 +443,10 @@ impl Journal for SqliteJournal {
 
     fn attempted(&self, delivery: DeliveryId, used: Used, answer: &str) {
         self.send(Command::Attempted(delivery, used, answer.to_owned()));
+    }
+
+    fn sent(&self, delivery: DeliveryId, made: u32, sent: Sent) {
+        self.send(Command::Sent(delivery, made, sent));
     }
 
     fn next_due(&self, action: &str) -> Option<Instant> {

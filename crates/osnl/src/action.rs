@@ -12,7 +12,9 @@ pub mod k2hr3;
 pub mod k2hr3_register;
 pub mod mail;
 pub mod publish;
+mod sent;
 pub mod syslog;
+mod trace;
 mod wire;
 
 pub use osnl_http as http;

@@ -26,14 +26,18 @@
 //! | `quarantine-discard` | `filter`, `dry_run`, `by` | [`QuarantineChanges`] |
 //!
 //! While the daemon works on a request it sends a space four times a second, before the line of the answer: a client that
-//! reads nothing for long knows that the daemon hangs. An unknown member or another `v` is refused. `"journal": "/path"` in a request has it refused if the daemon's is
-//! another. [`ControlHandler`] answers, whatever the source of a request; [`ControlSocket`] is one way to it, [`reach`]
+//! reads nothing for long knows that the daemon hangs. With `"progress": true` lines with the [`Progress`] of a long request come
+//! before its answer, and a client that goes away ends its request after the step under way. An unknown member or another
+//! `v` is refused. `"journal": "/path"` in a request has it refused if the daemon's is another.
+//!
+//! [`ControlHandler`] answers, whatever the source of a request; [`ControlSocket`] is one way to it, [`reach`]
 //! finds it from outside: by the socket where a daemon holds the journal, in this process where none does.
 
 mod again;
 mod answer;
 mod client;
 mod handler;
+mod progress;
 mod quarantine;
 mod reach;
 mod refusal;
@@ -53,6 +57,7 @@ pub use self::answer::{
 };
 pub use self::client::{AskError, Client};
 pub use self::handler::{ControlHandler, Store};
+pub use self::progress::{OnProgress, Progress};
 pub use self::quarantine::{
     MessageAgain, NotChanged, QuarantineChanges, QuarantineList, QuarantineShow, Quarantined, WhichMessages,
 };
@@ -69,7 +74,8 @@ pub const LONGEST_REQUEST: usize = 4 << 20;
 #[doc(hidden)]
 pub fn read_again(line: &[u8]) -> Result<Vec<u8>, String> {
     let asked = wire::read_request(line).map_err(|refusal| refusal.message)?;
-    wire::write_request(&asked.request, asked.journal.as_deref()).map_err(|error| error.to_string())
+    wire::write_request(&asked.request, asked.journal.as_deref(), asked.progress)
+        .map_err(|error| error.to_string())
 }
 
 /// The only version of requests and answers so far.

@@ -82,6 +82,8 @@ pub struct Native {
     pub libs_log_level: Level,
     /// The destination of the log.
     pub log_file: LogFile,
+    /// The form of its lines.
+    pub log_format: LogFormat,
     /// The folder of the state; `None` is [`crate::state_dir::default`].
     pub state_dir: Option<PathBuf>,
     /// The journal that keeps messages until they are done.
@@ -96,6 +98,15 @@ pub struct Native {
     pub actions: Vec<ActionConf>,
     /// In the order of the files.
     pub enrichments: Vec<EnrichConf>,
+}
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text for people.
+    Text,
+    /// A JSON object a line.
+    Json,
 }
 
 /// `[journal]`.

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 
 use osnl::control::{
-    AskError, Client, ControlHandler, ReachError, Reached, Refusal, Request, Where, reach, socket_path,
+    AskError, Client, ControlHandler, OnProgress, ReachError, Reached, Refusal, Request, Where, reach,
+    socket_path,
 };
 use osnl::native::{self, JournalConf};
 use serde::Serialize;
@@ -112,21 +113,41 @@ impl Respondent {
         })
     }
 
+    /// The same for a request that may take long, told of its progress.
+    pub(super) fn ask_telling<T: DeserializeOwned>(
+        &mut self,
+        request: &Request,
+        told: OnProgress<'_>,
+    ) -> Result<T, NoAnswer> {
+        let failed = |error: &dyn std::fmt::Display| NoAnswer::new(Exit::Failed, error.to_string());
+        let answer = match self {
+            Self::Daemon(client, journal) => {
+                client.ask_telling(request, journal.as_deref(), told).map_err(no_answer)?
+            }
+            Self::File(handler) => {
+                app::block_on(handler.answer_telling(request, told)).map_err(|error| failed(&error))??
+            }
+        };
+        serde_json::from_value(answer).map_err(|error| failed(&error))
+    }
+
     pub(super) fn ask<T: DeserializeOwned>(&mut self, request: &Request) -> Result<T, NoAnswer> {
         match self {
-            Self::Daemon(client, journal) => {
-                client.ask_for(request, journal.as_deref()).map_err(|error| match error {
-                    AskError::Refused(refusal) => refusal.into(),
-                    AskError::Silent(_) | AskError::Io(_) | AskError::Json(_) => {
-                        NoAnswer::new(Exit::Unavailable, error.to_string())
-                    }
-                })
-            }
+            Self::Daemon(client, journal) => client.ask_for(request, journal.as_deref()).map_err(no_answer),
             Self::File(handler) => {
                 let answer = app::block_on(handler.answer(request))
                     .map_err(|error| NoAnswer::new(Exit::Failed, error.to_string()))??;
                 serde_json::from_value(answer).map_err(|error| NoAnswer::new(Exit::Failed, error.to_string()))
             }
+        }
+    }
+}
+
+fn no_answer(error: AskError) -> NoAnswer {
+    match error {
+        AskError::Refused(refusal) => refusal.into(),
+        AskError::Silent(_) | AskError::Io(_) | AskError::Json(_) => {
+            NoAnswer::new(Exit::Unavailable, error.to_string())
         }
     }
 }

@@ -12,6 +12,7 @@ use self::args::{ChangeArgs, DeliveriesCommand, FilterArgs};
 pub(super) use self::who::asks;
 use super::asking::{NoAnswer, Respondent, clean, print, print_json};
 use super::confirm::agreed;
+use super::progress::Display;
 use crate::exit::Exit;
 use crate::flags::{Format, PlaceArgs};
 
@@ -70,7 +71,10 @@ fn change(args: &ChangeArgs, ask: bool, request: &dyn Fn(Which, bool) -> Request
         }
     }
     let request = request(filter, args.how.dry_run);
-    let changes: Changes = respondent.ask(&request)?;
+    let changes: Changes = {
+        let display = Display::start("deliveries", changed_word(&request));
+        respondent.ask_telling(&request, &|progress| display.show(progress))?
+    };
     let printed = match args.format.format {
         Format::Json => print_json(&changes),
         Format::Text => print(&changed(&request, &changes)),
@@ -116,6 +120,21 @@ fn changed(request: &Request, changes: &Changes) -> String {
     let what = match request {
         Request::Retry { .. } if changes.dry_run => "tried again",
         Request::Retry { .. } => "to be tried again",
+        other => changed_word(other),
+    };
+    let would = if changes.dry_run { "would be " } else { "" };
+    let mut text = format!("{} {would}{what}", deliveries(changes.changed));
+    if (1..=20).contains(&changes.ids.len()) && changes.changed <= 20 {
+        text.push_str(&format!(": {}", changes.ids.join(", ")));
+    }
+    text.push('\n');
+    describe_rest(changes, &mut text);
+    text
+}
+
+fn changed_word(request: &Request) -> &'static str {
+    match request {
+        Request::Retry { .. } => "retried",
         Request::Discard { .. } => "discarded",
         Request::Release { .. } => "released",
         Request::Move { .. } => "moved",
@@ -130,13 +149,11 @@ fn changed(request: &Request, changes: &Changes) -> String {
         | Request::QuarantineRetry { .. }
         | Request::QuarantineDiscard { .. }
         | Request::Replay { .. } => "",
-    };
-    let would = if changes.dry_run { "would be " } else { "" };
-    let mut text = format!("{} {would}{what}", deliveries(changes.changed));
-    if (1..=20).contains(&changes.ids.len()) && changes.changed <= 20 {
-        text.push_str(&format!(": {}", changes.ids.join(", ")));
     }
-    text.push('\n');
+}
+
+/// The deliveries that are changed later, and those that are not.
+fn describe_rest(changes: &Changes, text: &mut String) {
     if changes.under_way > 0 {
         let names = match &changes.under_way_ids[..] {
             few @ [_, ..] if changes.under_way <= 20 => format!(": {}", few.join(", ")),
@@ -166,7 +183,6 @@ fn changed(request: &Request, changes: &Changes) -> String {
             text.push_str("  ...; --format json shows more\n");
         }
     }
-    text
 }
 
 fn deliveries(count: u64) -> String {

@@ -17,6 +17,7 @@ use std::collections::HashSet;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::sync::Arc;
 
+use osnl::control::Progress;
 use osnl::explain::{Ruling, Subject};
 use osnl::journal::Journal as _;
 use osnl::journal::sqlite::{Moment, Phase, Row, SqliteJournal, State};
@@ -27,6 +28,7 @@ use serde_json::{Value, json};
 
 pub(crate) use self::args::ReplayArgs;
 use self::daemon::Daemon;
+use super::progress::Display;
 use super::saved_events::{
     self, Out, Refusal, about, about_json, masked, time, tint, verdict, verdict_json, would, would_json,
 };
@@ -131,6 +133,9 @@ fn sources(args: &ReplayArgs, conf: &Native) -> Result<Vec<(String, Source)>, Re
     Ok(with_before.collect())
 }
 
+/// Events that are appended between two looks at the progress.
+const AT_ONCE: usize = 256;
+
 /// Returns the number of appended events, and the number of known ones among them.
 fn append(conf: &Native, planned: &[Planned], how: Live) -> Result<(u64, u64), Refusal> {
     let JournalConf::Sqlite(options) = &conf.journal else {
@@ -140,13 +145,23 @@ fn append(conf: &Native, planned: &[Planned], how: Live) -> Result<(u64, u64), R
     let journal = SqliteJournal::open(options.clone(), counters.clone())
         .map_err(|error| saved_events::cannot_open(&options.path, &error))?;
     let appended = app::block_on(async {
-        let appended = replay::live(&journal, planned, how).await;
+        let (display, mut done) = (Display::start("events", "appended"), 0);
+        let mut ended = Ok(0);
+        for some in planned.chunks(AT_ONCE) {
+            ended = replay::live(&journal, some, how).await;
+            let Ok(appended) = ended else { break };
+            done += appended;
+            display.show(Progress { done, of: planned.len() as u64 });
+        }
         journal.close().await;
-        appended
+        ended.map(|_| done).map_err(|error| (error, done))
     });
     match appended {
         Ok(Ok(appended)) => Ok((appended, counters.duplicates.get() + counters.adopted.get())),
-        Ok(Err(error)) => Err((Exit::Unavailable, error.to_string())),
+        Ok(Err((error, 0))) => Err((Exit::Unavailable, error.to_string())),
+        Ok(Err((error, before))) => {
+            Err((Exit::Unavailable, format!("{error} ({before} events were appended before)")))
+        }
         Err(error) => Err((Exit::Failed, error.to_string())),
     }
 }

@@ -10,7 +10,7 @@ use osnl::action::http::HttpOptions;
 use osnl::assembly::BuildError;
 use osnl::journal::sqlite::OpenError;
 use osnl::metrics::Counters;
-use osnl::native::{self, DriverError, Loaded, Native, Sources};
+use osnl::native::{self, DriverError, Loaded, LogFormat, Native, Sources};
 use osnl_config::{LogFile, duration};
 
 use super::k2hr3_osnl::filter;
@@ -142,7 +142,11 @@ fn settings(conf: &Native) -> Settings {
         LogFile::Stderr => Destination::Stderr,
     };
     let (ours, libraries) = (filter(conf.log_level), filter(conf.libs_log_level));
-    Settings { destination, ours, libraries, style: logging::Style::Osnl }
+    let style = match conf.log_format {
+        LogFormat::Text => logging::Style::Osnl,
+        LogFormat::Json => logging::Style::Json,
+    };
+    Settings { destination, ours, libraries, style }
 }
 
 /// Prepares the log of a reloaded configuration.

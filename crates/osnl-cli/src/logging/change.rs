@@ -2,6 +2,7 @@
 //! changes nothing.
 
 use std::io;
+use std::sync::atomic::Ordering;
 use std::sync::{OnceLock, PoisonError};
 
 use jiff::Zoned;
@@ -10,7 +11,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::reload::Handle;
 
 use super::file::LogFile;
-use super::{Destination, OUTPUT, Settings};
+use super::{Destination, OUTPUT, Settings, Style};
 
 pub(super) static LEVELS: OnceLock<Handle<Targets, Registry>> = OnceLock::new();
 
@@ -27,6 +28,7 @@ pub(crate) fn prepare(settings: Settings) -> io::Result<Box<dyn FnOnce() + Send>
     Ok(Box::new(move || {
         if let Some(output) = OUTPUT.get() {
             *output.file.lock().unwrap_or_else(PoisonError::into_inner) = file;
+            output.is_json.store(settings.style == Style::Json, Ordering::Relaxed);
         }
         if let Some(levels) = LEVELS.get() {
             // Fails only when nothing logs any more.

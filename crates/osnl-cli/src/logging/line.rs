@@ -23,13 +23,17 @@ pub(super) fn of(event: &Event<'_>, now: &Zoned, style: Style) -> String {
     };
     let name = match event.metadata().target() {
         PROCESS if style == Style::K2hr3Osnl => "k2hr3_osnl".to_owned(),
-        target => logger(target).replace("::", "."),
+        target => name_of(target),
     };
     let at = event.metadata().line().unwrap_or(0);
     let mut text = Text::default();
     event.record(&mut text);
     // Whatever an event, a broker or a target says.
-    let (message, fields) = (one_line(&text.message), one_line(&text.fields));
+    let (message, fields) = match &text.former {
+        // What monitoring of the old programs reads stays as it was.
+        Some(former) if style != Style::Osnl => (one_line(former), one_line("")),
+        Some(_) | None => (one_line(&text.message), one_line(&text.fields)),
+    };
     if style == Style::OssWatcher {
         let module = name.rsplit('.').next().unwrap_or_default();
         return format!("{} {level} ({module}) {message}{fields}\n", now.strftime("%Y-%m-%d %H:%M:%S"));
@@ -56,6 +60,11 @@ pub(crate) fn logger(target: &str) -> String {
     part.unwrap_or_else(|| target.to_owned())
 }
 
+/// Returns the name of a module in the log.
+pub(super) fn name_of(target: &str) -> String {
+    logger(target).replace("::", ".")
+}
+
 /// Python's `asctime`: local time, a comma before the milliseconds.
 struct Stamp<'a>(&'a Zoned);
 
@@ -71,10 +80,19 @@ impl fmt::Display for Stamp<'_> {
 struct Text {
     message: String,
     fields: String,
+    /// The whole line as it was before its sentence became constant, of events that had another one.
+    former: Option<String>,
 }
+
+/// The field that holds [`Text::former`].
+pub(super) const FORMER: &str = "former";
 
 impl Visit for Text {
     fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == FORMER {
+            self.former = Some(value.to_owned());
+            return;
+        }
         let plain = !value.is_empty() && !value.contains([' ', '"', '=']);
         if plain && field.name() != "message" {
             self.push(field, format_args!("{value}"));
@@ -133,6 +151,7 @@ mod tests {
             tracing::info!(target: "osnl_journal::sqlite::prune", "");
             tracing::info!(target: "osnl_k2hr3::listen", "");
             tracing::debug!(target: "osnl_core::x", id = "a\u{1b}[31m\u{2028}", "{{}}");
+            tracing::info!(target: "osnl::delivery", attempt = 1, former = "delivered x id=y", "delivered");
         });
         let text = text.lock().unwrap().clone();
         // Where in this file the events stand is of no interest.
@@ -156,6 +175,7 @@ mod tests {
                 "2026-11-20 06:41:49,007 INFO osnl.journal.sqlite.prune:N ",
                 "2026-11-20 06:41:49,007 INFO osnl.k2hr3.listen:N ",
                 "2026-11-20 06:41:49,007 DEBUG osnl.x:N {} id=a\\x1b[31m\\u{2028}",
+                "2026-11-20 06:41:49,007 INFO osnl.delivery:N delivered x id=y",
             ]
         );
     }

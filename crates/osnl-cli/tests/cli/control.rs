@@ -45,8 +45,9 @@ impl Rig {
     }
 
     fn run(&mut self) {
-        let daemon =
-            self.command(&["run", "-c", "a.conf"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let mut command = self.command(&["run", "-c", "a.conf", "--log-file", "osnl.log"]);
+        command.env("OS_DEFAULT__LOG_FORMAT", "json");
+        let daemon = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         self.daemon = Some(daemon.unwrap());
         wait_until(SOON, "it listens", || self.status()["listeners"][0]["state"] == "listening");
     }
@@ -254,6 +255,10 @@ fn one_is_shown(rig: &mut Rig) {
     assert_eq!(shown["attempts"].as_array().unwrap().len(), 1);
     assert!(shown["attempts"][0]["answer"].as_str().unwrap().contains("409"), "{shown}");
     assert!(shown["target"].as_str().unwrap().contains(&rig.sink.url("")), "{shown}");
+    let request = shown["attempts"][0]["request"].as_str().unwrap();
+    assert!(request.starts_with(&format!("DELETE {}", rig.sink.url("/v1/role"))), "{request}");
+    assert!(shown["attempts"][0]["took_millis"].is_u64(), "{shown}");
+    the_log_leads_to_it(rig);
     assert_eq!(shown["message"]["body_base64"], Value::Null);
     let text = rig.ask(&["deliveries", "show", "1.0"]);
     text.expect(0, "by rule r\n", "");
@@ -266,6 +271,21 @@ fn one_is_shown(rig: &mut Rig) {
     rig.wait("done", 2);
     let several = rig.ask(&["deliveries", "show", "12345678-1234-5678-1234-000000000002"]);
     several.expect(1, "2 deliveries: 2 delivered", "several deliveries; name one of them by its id");
+}
+
+/// Each line is an object, and one about a delivery has its id.
+fn the_log_leads_to_it(rig: &Rig) {
+    let log = fs::read_to_string(rig.home.path().join("osnl.log")).unwrap();
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let line = lines.iter().find(|line| line["message"] == "given up: dead letter").unwrap();
+    assert_eq!((&line["level"], &line["target"]), (&json!("error"), &json!("osnl.delivery.outcomes")));
+    let fields = &line["fields"];
+    assert_eq!(
+        (&fields["delivery.id"], &fields["rule.name"], &fields["attempt"]),
+        (&json!("1.0"), &json!("r"), &json!(1))
+    );
+    let message = fields["message.id"].as_str().unwrap();
+    rig.ask(&["deliveries", "show", message]).expect(0, "delivery    1.0", "");
 }
 
 /// Something later of the same resource was done: a retry would undo it.

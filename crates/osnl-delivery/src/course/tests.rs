@@ -63,8 +63,14 @@ impl Steps {
             Ok(()) => Ok(Done::Delivered(String::new())),
             Err(class) => Err(ActionError::new(class, "x")),
         };
-        let verdict =
-            Verdict { id: DeliveryId(id), event: Self::event(), host: None, answered: Vec::new(), result };
+        let verdict = Verdict {
+            id: DeliveryId(id),
+            event: Self::event(),
+            host: None,
+            answered: Vec::new(),
+            result,
+            sent: None,
+        };
         self.step(Wake::Attempted(vec![verdict]))
     }
 }

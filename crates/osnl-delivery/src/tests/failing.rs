@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use osnl_core::event::Enriched;
-use osnl_journal::{ClaimLimits, Claimed, End, JournalState, Obstacle, Paused, Permit, Retry, Used};
+use osnl_journal::{ClaimLimits, Claimed, End, JournalState, Obstacle, Paused, Permit, Retry, Sent, Used};
 use tokio::sync::watch;
 
 use super::*;
@@ -41,6 +41,10 @@ impl Journal for Moody {
 
     fn attempted(&self, delivery: DeliveryId, used: Used, answer: &str) {
         self.inner.attempted(delivery, used, answer);
+    }
+
+    fn sent(&self, delivery: DeliveryId, made: u32, sent: Sent) {
+        self.inner.sent(delivery, made, sent);
     }
 
     fn end(&self, delivery: DeliveryId, end: End) {

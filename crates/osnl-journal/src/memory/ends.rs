@@ -51,7 +51,7 @@ impl MemoryJournal {
     }
 
     fn finish_in(&self, state: &mut State, delivery: DeliveryId, end: &End) {
-        let End { outcome, done: _, cause: _, to } = end;
+        let End { outcome, done: _, cause: _, to, took: _ } = end;
         let Some(pending) = state.remove(delivery) else { return };
         if *outcome != Outcome::Returned
             && let Some(lanes) = state.actions.get_mut(&pending.action)

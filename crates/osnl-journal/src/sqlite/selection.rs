@@ -76,6 +76,12 @@ impl<'a> Changing<'a> {
         Self { journal, change, how, selected: None, at: 0, is_over: false }
     }
 
+    /// Returns the number of deliveries that it has looked at, and of all that it was asked for.
+    #[must_use]
+    pub fn progress(&self) -> (u64, u64) {
+        (self.at as u64, self.selected.as_ref().map_or(0, |selected| selected.ids.len() as u64))
+    }
+
     /// The next bite; `None` when all is done. Each is committed when this returns.
     ///
     /// # Errors

@@ -19,12 +19,16 @@ use super::turn::Lane;
 use super::wish::{Pending, Wish};
 use super::writer::Due;
 use crate::identity::Identity;
-use crate::{Begin, Claimed, DeliveryId, End, Entry, Outcome, Used};
+use crate::{Begin, Claimed, DeliveryId, End, Entry, Outcome, Sent, Used};
 
 /// The latest failed attempts kept of a delivery.
 pub(super) const ATTEMPTS: u32 = 20;
 /// The bytes kept of an answer.
 const ANSWER: usize = 1000;
+/// The bytes kept of a request.
+const REQUEST: usize = 4096;
+/// The latest failed attempts of a delivery of which the request is kept.
+const REQUESTS: u32 = 3;
 
 /// An open transaction.
 pub(super) struct Work<'a> {
@@ -270,7 +274,7 @@ impl<'a> Work<'a> {
             }
         };
         let cause = end.cause.as_deref().filter(|_| state == State::Dead);
-        self.set_state_over(&found, state, reason, cause)?;
+        self.set_state_over(&found, state, reason, cause, end.took)?;
         match (&end.outcome, found.lane) {
             (Outcome::DeadHoldingKey(_), Some(lane)) => self.hold_lane(id, lane)?,
             (
@@ -304,6 +308,20 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
+    /// Keeps the request of a failed attempt, and lets go of that of an earlier one.
+    pub(super) fn sent(&self, id: DeliveryId, made: u32, sent: &Sent) -> Result<()> {
+        let request = sent.request.as_deref().map(|text| &text[..text.floor_char_boundary(REQUEST)]);
+        self.connection
+            .prepare_cached("UPDATE attempt SET request = ?3, took = ?4 WHERE delivery = ?1 AND slot = ?2")?
+            .execute(params![id.row(), made % ATTEMPTS, request, whole_millis(sent.took)])?;
+        if made > REQUESTS {
+            self.connection
+                .prepare_cached("UPDATE attempt SET request = NULL WHERE delivery = ?1 AND slot = ?2")?
+                .execute(params![id.row(), (made - REQUESTS) % ATTEMPTS])?;
+        }
+        Ok(())
+    }
+
     /// A delivery has left its lane, or holds it no more.
     pub(super) fn next_after(&mut self, found: &Found) -> Result<()> {
         match found.lane {
@@ -331,7 +349,7 @@ impl<'a> Work<'a> {
 
     /// An end has its moment and its reason; what is open again has neither. Of open states, only waiting and held.
     pub(super) fn set_state(&mut self, was: &Found, state: State, reason: Option<&str>) -> Result<()> {
-        self.set_state_over(was, state, reason, None)
+        self.set_state_over(was, state, reason, None, None)
     }
 
     fn set_state_over(
@@ -340,13 +358,14 @@ impl<'a> Work<'a> {
         state: State,
         reason: Option<&str>,
         cause: Option<&str>,
+        took: Option<Duration>,
     ) -> Result<()> {
         debug_assert_ne!(state, State::Ready, "the turn decides");
         let ended = (!state.is_open()).then_some(self.now);
         let mut update = self.connection.prepare_cached(END)?;
         // What has ended stands in nobody's way.
         let lane = if state.is_open() { was.shared_lane() } else { None };
-        update.execute(params![was.id.row(), state, ended, reason, lane, cause])?;
+        update.execute(params![was.id.row(), state, ended, reason, lane, cause, took.map(whole_millis)])?;
         self.count(&was.action, was.state, -1);
         self.count(&was.action, state, 1);
         Ok(())
@@ -415,7 +434,7 @@ const IS_OPEN: &str =
 const FIND: &str = "SELECT action, key, state, lane, ordered, wish, wish_text FROM delivery WHERE id = ?";
 
 /// It begins anew if it is opened again.
-pub(super) const END: &str = "UPDATE delivery SET state = ?2, ended = ?3, reason = ?4, lane = ?5, due = 0, wish = NULL, wish_text = NULL, cause = ?6 \
+pub(super) const END: &str = "UPDATE delivery SET state = ?2, ended = ?3, reason = ?4, lane = ?5, due = 0, wish = NULL, wish_text = NULL, cause = ?6, took = ?7 \
      WHERE id = ?1";
 
 /// Claimable ones that have not failed. Answered by the index `delivery_ready` alone, as are the next four.

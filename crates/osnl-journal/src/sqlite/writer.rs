@@ -23,7 +23,7 @@ use super::rows::{is, millis, numbers};
 use super::work::{self, Appended, Ended, Work};
 use super::{OpenError, Shared, SqliteOptions, paused, prune, schema, trouble};
 use crate::identity::Identity;
-use crate::{DeliveryId, End, Entry, Learnt, Settle, Used};
+use crate::{DeliveryId, End, Entry, Learnt, Sent, Settle, Used};
 
 /// Commands of one transaction.
 const AT_ONCE: usize = 1000;
@@ -41,6 +41,8 @@ pub(super) enum Command {
     /// Messages that were kept unread are let go.
     ForgetUnreadable(Vec<i64>, oneshot::Sender<usize>),
     Attempted(DeliveryId, Used, String),
+    /// The request of the attempt that was told last, and its duration.
+    Sent(DeliveryId, u32, Sent),
     /// An attempt that failed and will be repeated.
     Retry(DeliveryId, Due, Used, String),
     /// All retries of an action are due at this moment.
@@ -435,6 +437,10 @@ fn apply(work: &mut Work<'_>, command: &Command) -> rusqlite::Result<(Done, Opti
         Command::ForgetUnreadable(ids, _) => Done::Forgotten(work.forget_unreadable(ids)?),
         Command::Attempted(id, used, answer) => {
             work.attempted(*id, *used, answer)?;
+            Done::Nothing
+        }
+        Command::Sent(id, made, sent) => {
+            work.sent(*id, *made, sent)?;
             Done::Nothing
         }
         Command::Retry(id, due, used, answer) => Done::Ended(work.retry(*id, *due, *used, answer)?),

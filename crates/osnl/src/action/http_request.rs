@@ -41,6 +41,7 @@ use std::time::SystemTime;
 
 use osnl_http::header::LOCATION;
 use osnl_http::{Answer, Client, Failure, Request, StatusCode, redirected};
+use osnl_model::mask_text;
 use osnl_openstack::{NotFound, not_found};
 use osnl_transport::BoxFuture;
 
@@ -53,6 +54,8 @@ pub(in crate::action) use self::conf::{EXTENSION, SOURCE, SUBJECT, TYPE, extensi
 use self::message::{About, Message};
 pub(crate) use self::secrets::scrub;
 pub use self::statuses::{Judgement, NoStatuses, Statuses};
+use super::sent::request_text;
+use super::trace::{TRACEPARENT, traceparent};
 use super::{Action, ActionError, Done, ErrorClass, Event};
 
 /// See the [module](self).
@@ -103,8 +106,15 @@ impl HttpAction {
             resource: event.resource,
         };
         let names = event.names();
-        let request = self.message.request(&names, &about, SystemTime::now());
-        let request = request.map_err(ActionError::template)?;
+        let now = SystemTime::now();
+        let request = self.message.request(&names, &about, now);
+        let mut request = request.map_err(ActionError::template)?;
+        // One that is configured stays.
+        if let (false, Some(parent)) =
+            (request.headers.contains_key(TRACEPARENT), traceparent(event, &key, now))
+        {
+            request.headers.insert(TRACEPARENT, parent);
+        }
         let shown = self.message.shown_target(&names, &about, &request);
         let answer = self.authorized(request).await?;
         let status = answer.status.as_u16();
@@ -289,6 +299,23 @@ impl Action for HttpAction {
 
     fn target(&self) -> String {
         self.target.clone()
+    }
+
+    fn request(&self, event: &Event) -> Option<String> {
+        let key = event.idempotency_key();
+        let about = About {
+            rule: &event.rule,
+            action: &event.action,
+            key: &key,
+            id: event.id(),
+            resource: event.resource,
+        };
+        let (url, mut request) = self.message.shown(&event.names(), &about).ok()?;
+        if let Some(authorization) = &self.authorization {
+            let (name, value) = authorization.shown();
+            request.headers.insert(name, value.parse().ok()?);
+        }
+        Some(self.scrubbed(&mask_text(&request_text(&request, &url))))
     }
 
     fn host(&self, event: &Event) -> Option<Arc<str>> {

@@ -19,6 +19,7 @@ use serde_json::Value;
 
 pub use self::conf::K2hr3Conf;
 pub use self::parameters::{HostParameters, Unusable};
+use super::sent::request_text;
 use super::{Action, ActionError, Done, ErrorClass, Event};
 
 /// The reader of a payload; the counterpart of k2hr3_osnl's `_payload_to_params`.
@@ -97,7 +98,7 @@ impl K2hr3 {
                 parameters.cuk
             );
         }
-        let answer = self.client.send(self.request(&parameters)?).await?;
+        let answer = self.client.send(self.made(&parameters)?).await?;
         if !answer.whole {
             return Err(ActionError::new(ErrorClass::Reset, "the reply broke off: length limit exceeded"));
         }
@@ -113,7 +114,7 @@ impl K2hr3 {
         Ok(Done::Delivered(format!("DELETE {} {parameters}: {}", self.api_url, answer.status.as_u16())))
     }
 
-    fn request(&self, parameters: &HostParameters) -> Result<Request, ActionError> {
+    fn made(&self, parameters: &HostParameters) -> Result<Request, ActionError> {
         let invalid = |error: &dyn fmt::Display| {
             ActionError::new(ErrorClass::Content, format!("no valid request: {error}"))
         };
@@ -186,6 +187,14 @@ impl Action for K2hr3 {
 
     fn target(&self) -> String {
         format!("K2HR3 at {}", self.api_url)
+    }
+
+    fn request(&self, event: &Event) -> Option<String> {
+        let payload = event.payload();
+        let found = (self.parameters)(&payload).ok()?;
+        let parameters = narrowed(found, &payload, self.no_addresses).ok()?;
+        let request = self.made(&parameters).ok()?;
+        Some(request_text(&request, &request.url.to_string()))
     }
 
     fn host(&self, _: &Event) -> Option<Arc<str>> {

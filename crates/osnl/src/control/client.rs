@@ -11,10 +11,11 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connec
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use super::progress::OnProgress;
 use super::refusal::Refusal;
 use super::silence::{Silence, listening_process};
 use super::socket::with_short;
-use super::wire::{read_answer, write_request};
+use super::wire::{Line, read_answer, write_request};
 use super::{Request, socket_path};
 
 /// Bytes of an answer; the largest is a message's body.
@@ -78,15 +79,49 @@ impl Client {
     /// # Errors
     /// See [`AskError`].
     pub fn ask(&mut self, request: &Request, journal: Option<&Path>) -> Result<Value, AskError> {
-        let line = self.exchange(&write_request(request, journal)?).map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => AskError::Silent(self.silence()),
-            _ => error.into(),
-        })?;
-        Ok(read_answer(&line)??)
+        self.asked(request, journal, None)
     }
 
-    fn exchange(&mut self, request: &[u8]) -> io::Result<Vec<u8>> {
-        self.stream.get_mut().write_all(request)?;
+    /// The same, told of its progress.
+    ///
+    /// # Errors
+    /// See [`AskError`].
+    pub fn ask_telling(
+        &mut self,
+        request: &Request,
+        journal: Option<&Path>,
+        told: OnProgress<'_>,
+    ) -> Result<Value, AskError> {
+        self.asked(request, journal, Some(told))
+    }
+
+    fn asked(
+        &mut self,
+        request: &Request,
+        journal: Option<&Path>,
+        told: Option<OnProgress<'_>>,
+    ) -> Result<Value, AskError> {
+        let request = write_request(request, journal, told.is_some())?;
+        let mut line = self.exchange(Some(&request))?;
+        loop {
+            match read_answer(&line)? {
+                Line::Answer(answer) => return Ok(answer?),
+                Line::Progress(progress) => told.iter().for_each(|told| told(progress)),
+            }
+            line = self.exchange(None)?;
+        }
+    }
+
+    /// Sends a request, if there is one, and reads a line.
+    fn exchange(&mut self, request: Option<&[u8]>) -> Result<Vec<u8>, AskError> {
+        let sent = request.map_or(Ok(()), |request| self.stream.get_mut().write_all(request));
+        sent.and_then(|()| self.line()).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => AskError::Silent(self.silence()),
+            _ => error.into(),
+        })
+    }
+
+    fn line(&mut self) -> io::Result<Vec<u8>> {
         let mut line = Vec::new();
         // Spaces come in while the daemon works: each begins the wait anew.
         if (&mut self.stream).take(LONGEST).read_until(b'\n', &mut line)? == 0 {

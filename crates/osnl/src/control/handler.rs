@@ -15,8 +15,8 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::task::spawn_blocking;
 
-use super::Request;
 use super::refusal::{Code, Refusal};
+use super::{OnProgress, Request};
 use crate::daemon::DaemonState;
 use crate::journal::memory::MemoryJournal;
 use crate::journal::sqlite::{ReadResult, Reader, SqliteJournal};
@@ -94,6 +94,15 @@ impl ControlHandler {
     /// # Errors
     /// See [`Code`].
     pub async fn answer(&self, request: &Request) -> Result<Value, Refusal> {
+        self.answer_telling(request, &|_| {}).await
+    }
+
+    /// The same, telling how far a change of many deliveries is. If it is dropped, the step that is under way is the
+    /// last.
+    ///
+    /// # Errors
+    /// See [`Code`].
+    pub async fn answer_telling(&self, request: &Request, told: OnProgress<'_>) -> Result<Value, Refusal> {
         match request {
             Request::Status {} => json(self.status().await?),
             Request::List { filter, order, after, limit } => {
@@ -103,7 +112,7 @@ impl ControlHandler {
             Request::Retry { .. }
             | Request::Discard { .. }
             | Request::Release { .. }
-            | Request::Move { .. } => json(self.change(request).await?),
+            | Request::Move { .. } => json(self.change(request, told).await?),
             Request::QuarantineList { filter, after, limit } => {
                 json(self.list_quarantined(filter, *after, *limit).await?)
             }

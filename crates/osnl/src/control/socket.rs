@@ -6,19 +6,20 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
-use tokio::net::unix::OwnedWriteHalf;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::client::connect_within;
+use super::progress::Progress;
 use super::refusal::{Code, Refusal};
-use super::wire::{read_request, write_answer};
+use super::wire::{Asked, read_request, write_answer, write_progress};
 use super::{ControlHandler, LONGEST_REQUEST, socket_path};
 
 /// Clients at once; one more waits.
@@ -30,6 +31,8 @@ const IDLE: Duration = Duration::from_secs(60);
 const ALIVE: Duration = Duration::from_millis(250);
 /// A request that has no answer after so many is one of a thread that hangs.
 const MOST_ALIVE: u32 = 1200;
+/// The interval between two lines about the progress of a request.
+const TELL: Duration = Duration::from_millis(500);
 /// Bytes of a path that `sockaddr_un` holds (`unix(7)`), its zero apart.
 const ADDRESS: usize = 107;
 
@@ -120,7 +123,13 @@ async fn serve(stream: UnixStream, handler: Arc<ControlHandler>) {
                 format!("the request is longer than {LONGEST_REQUEST} bytes; ask in parts, or by a filter");
             (Err(Refusal::new(Code::BadRequest, why)), true)
         } else {
-            (beside_signs_of_life(answer(&handler, &line), &mut writing).await, false)
+            let answer = match read(&handler, &line) {
+                Err(refusal) => Some(Err(refusal)),
+                Ok(asked) if asked.progress => telling(&handler, &asked, &mut reading, &mut writing).await,
+                Ok(asked) => Some(beside_signs_of_life(handler.answer(&asked.request), &mut writing).await),
+            };
+            let Some(answer) = answer else { return };
+            (answer, false)
         };
         match timeout(IDLE, writing.write_all(&write_answer(&answer))).await {
             Ok(Ok(())) if !last => {}
@@ -146,12 +155,48 @@ async fn beside_signs_of_life<T>(answer: impl Future<Output = T>, client: &mut O
     }
 }
 
-async fn answer(handler: &ControlHandler, line: &[u8]) -> Result<serde_json::Value, Refusal> {
+fn read(handler: &ControlHandler, line: &[u8]) -> Result<Asked, Refusal> {
     let asked = read_request(line)?;
     if let Some(journal) = &asked.journal {
         handler.is_of(journal)?;
     }
-    handler.answer(&asked.request).await
+    Ok(asked)
+}
+
+/// The answer, with lines about its progress before it; `None` once the client is gone. What it has asked for ends then,
+/// after the step that is under way.
+async fn telling(
+    handler: &ControlHandler,
+    asked: &Asked,
+    reading: &mut BufReader<OwnedReadHalf>,
+    writing: &mut OwnedWriteHalf,
+) -> Option<Result<serde_json::Value, Refusal>> {
+    let latest = Mutex::new(None);
+    let note = |progress: Progress| *latest.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress);
+    let answering = handler.answer_telling(&asked.request, &note);
+    tokio::pin!(answering);
+    let mut ticks = interval_at(Instant::now() + TELL, TELL);
+    let mut is_there = true;
+    loop {
+        tokio::select! {
+            biased;
+            answer = &mut answering => return Some(answer),
+            read = reading.fill_buf(), if is_there => match read {
+                Ok([]) | Err(_) => return None,
+                // Another request: it waits.
+                Ok(_) => is_there = false,
+            },
+            _ = ticks.tick() => {
+                let told = latest.lock().unwrap_or_else(PoisonError::into_inner).take();
+                // A space is a sign of life.
+                let line = told.map_or_else(|| b" ".to_vec(), write_progress);
+                match timeout(IDLE, writing.write_all(&line)).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(_)) | Err(_) => return None,
+                }
+            }
+        }
+    }
 }
 
 fn may_ask(uid: u32) -> bool {

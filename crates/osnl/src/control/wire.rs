@@ -6,12 +6,15 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::VERSION;
+use super::progress::Progress;
 use super::refusal::{Code, Refusal};
 use super::request::Request;
 
 /// A request and the journal it means, if it says so.
 pub(super) struct Asked {
     pub(super) journal: Option<PathBuf>,
+    /// Whether lines about its progress are wanted.
+    pub(super) progress: bool,
     pub(super) request: Request,
 }
 
@@ -31,14 +34,26 @@ pub(super) fn read_request(line: &[u8]) -> Result<Asked, Refusal> {
         Some(Value::String(path)) => Some(path.into()),
         Some(other) => return Err(bad(format!("journal: {other} is no path"))),
     };
+    let progress = match object.remove("progress") {
+        None => false,
+        Some(Value::Bool(progress)) => progress,
+        Some(other) => return Err(bad(format!("progress: {other} is neither true nor false"))),
+    };
     let request = serde_json::from_value(Value::Object(object))
         .map_err(|error| bad(format!("not understood: {error}")))?;
-    Ok(Asked { journal, request })
+    Ok(Asked { journal, progress, request })
 }
 
-pub(super) fn write_request(request: &Request, journal: Option<&Path>) -> serde_json::Result<Vec<u8>> {
+pub(super) fn write_request(
+    request: &Request,
+    journal: Option<&Path>,
+    progress: bool,
+) -> serde_json::Result<Vec<u8>> {
     let mut value = serde_json::to_value(request)?;
     value["v"] = json!(VERSION);
+    if progress {
+        value["progress"] = json!(true);
+    }
     if let Some(journal) = journal {
         value["journal"] = json!(journal.to_string_lossy());
     }
@@ -53,16 +68,29 @@ pub(super) fn write_answer(answer: &Result<Value, Refusal>) -> Vec<u8> {
     line(&value).unwrap_or_default()
 }
 
-pub(super) fn read_answer(line: &[u8]) -> Result<Result<Value, Refusal>, serde_json::Error> {
+pub(super) fn write_progress(progress: Progress) -> Vec<u8> {
+    line(&json!({"v": VERSION, "progress": progress})).unwrap_or_default()
+}
+
+/// A line of an answer.
+#[derive(Debug, PartialEq)]
+pub(super) enum Line {
+    Progress(Progress),
+    Answer(Result<Value, Refusal>),
+}
+
+pub(super) fn read_answer(line: &[u8]) -> Result<Line, serde_json::Error> {
     #[derive(Deserialize)]
     struct Answer {
         ok: Option<Value>,
         error: Option<Refusal>,
+        progress: Option<Progress>,
     }
     let answer: Answer = serde_json::from_slice(line)?;
-    Ok(match answer.error {
-        Some(refusal) => Err(refusal),
-        None => Ok(answer.ok.unwrap_or(Value::Null)),
+    Ok(match (answer.error, answer.progress) {
+        (Some(refusal), _) => Line::Answer(Err(refusal)),
+        (None, Some(progress)) => Line::Progress(progress),
+        (None, None) => Line::Answer(Ok(answer.ok.unwrap_or(Value::Null))),
     })
 }
 
@@ -112,12 +140,14 @@ mod tests {
             },
             Request::Pause { action: "roles".into(), by: "eve".into() },
         ] {
-            let line = write_request(&request, Some(Path::new("/j.db"))).unwrap();
+            let line = write_request(&request, Some(Path::new("/j.db")), true).unwrap();
             let asked = read_request(&line).unwrap();
-            assert_eq!((asked.request, asked.journal), (request, Some("/j.db".into())));
+            assert_eq!((asked.request, asked.journal, asked.progress), (request, Some("/j.db".into()), true));
         }
         for answer in [Ok(json!({"a": 1})), Err(Refusal::new(Code::NotFound, "no"))] {
-            assert_eq!(read_answer(&write_answer(&answer)).unwrap(), answer);
+            assert_eq!(read_answer(&write_answer(&answer)).unwrap(), Line::Answer(answer));
         }
+        let progress = Progress { done: 3, of: 7 };
+        assert_eq!(read_answer(&write_progress(progress)).unwrap(), Line::Progress(progress));
     }
 }

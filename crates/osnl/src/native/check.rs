@@ -16,8 +16,8 @@ use super::enrich::enrich;
 use super::journal::{journal, keep_unmatched};
 use super::schema::{ACTION, DEFAULT, ENRICH, JOURNAL, LISTENER, RABBIT, RULE};
 use super::{
-    ActionConf, JournalConf, ListenerConf, Native, RuleConf, deliveries, fallback, rabbit, topology,
-    unreachable_rules, when,
+    ActionConf, JournalConf, ListenerConf, LogFormat, Native, RuleConf, deliveries, fallback, rabbit,
+    topology, unreachable_rules, when,
 };
 use crate::action::driver::NativeReader;
 use crate::enrich::EnrichConf;
@@ -29,6 +29,8 @@ const LEAST_PATIENCE: Duration = Duration::from_millis(100);
 
 const LEVELS: [(&str, Level); 4] =
     [("debug", Level::Debug), ("info", Level::Info), ("warn", Level::Warn), ("error", Level::Error)];
+
+const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
 
 /// `conf` is `None` with at least one error.
 pub(super) struct Checked {
@@ -91,11 +93,12 @@ impl<'a> Checker<'a> {
             self.places(journal, rules, actions);
             self.kept(journal, rules, actions);
         }
-        let ((log_level, libs_log_level, log_file), _) = (log?, options?);
+        let ((log_level, libs_log_level, log_file, log_format), _) = (log?, options?);
         Some(Native {
             log_level,
             libs_log_level,
             log_file,
+            log_format,
             state_dir: state_dir?,
             journal: journal?,
             keep_unmatched: keep_unmatched?,
@@ -294,7 +297,7 @@ impl<'a> Checker<'a> {
     }
 }
 
-fn log(reader: &mut Reader<'_>) -> Option<(Level, Level, LogFile)> {
+fn log(reader: &mut Reader<'_>) -> Option<(Level, Level, LogFile, LogFormat)> {
     let debug = reader.boolean("debug");
     let level = reader.word("log_level", &LEVELS);
     let libraries = reader.word("libs_log_level", &LEVELS);
@@ -305,8 +308,9 @@ fn log(reader: &mut Reader<'_>) -> Option<(Level, Level, LogFile)> {
         }
         Some(path) => path.map(|path| LogFile::Path(path.into())),
     };
+    let format = reader.word("log_format", &FORMATS);
     let level = if debug? { Level::Debug } else { level? };
-    Some((level, libraries?, file?))
+    Some((level, libraries?, file?, format?))
 }
 
 fn state_dir(reader: &mut Reader<'_>) -> Option<Option<PathBuf>> {

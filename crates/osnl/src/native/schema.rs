@@ -77,6 +77,7 @@ pub(super) static SECTIONS: [SectionDef; 7] = [
             option("log_level", Some("info")),
             option("libs_log_level", Some("warn")),
             option("log_file", None),
+            option("log_format", Some("text")),
             option("state_dir", None),
         ],
     ),

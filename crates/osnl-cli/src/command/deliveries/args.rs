@@ -110,8 +110,7 @@ pub(crate) struct ListArgs {
 
 /// The flags of `osnl deliveries show`.
 #[derive(Debug, Args)]
-#[command(after_help = "Ends with 1 when there is none, or several, which are listed.\n\n\
-                        Examples:\n  osnl deliveries show web-7\n  \
+#[command(after_help = "Examples:\n  osnl deliveries show web-7\n  \
                         osnl deliveries show 17.0 --raw > body")]
 pub(crate) struct ShowArgs {
     /// Delivery (17.0), event (17), message id, resource id or name

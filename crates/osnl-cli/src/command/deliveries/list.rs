@@ -79,12 +79,14 @@ fn fitted(mut rows: Vec<Vec<String>>, columns: Option<usize>) -> String {
     for (line, below) in lines.zip(below.iter().skip(1)) {
         text.push_str(&format!("{line}\n"));
         let named = below.iter().zip(&names).filter(|(part, _)| !["-", "0"].contains(&part.as_str()));
-        let parts: Vec<String> = named
+        let mut parts: Vec<String> = named
             .map(|(part, name)| match name.as_str() {
                 "key" | "attempts" => format!("{name} {part}"),
                 _ => part.clone(),
             })
             .collect();
+        // The reason says more, and the line may be cut.
+        parts.sort_by_key(|part| part.starts_with("attempts "));
         if !parts.is_empty() {
             text.push_str(&format!("      {}\n", short(&parts.join(", "), columns.saturating_sub(6))));
         }

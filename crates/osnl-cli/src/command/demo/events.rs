@@ -77,10 +77,15 @@ struct Fields {
     reason: Option<String>,
     /// The listener or the rule that speaks.
     speaker: Option<String>,
+    /// The sentence with its values, of events whose own sentence is constant.
+    former: Option<String>,
 }
 
 impl Fields {
     fn sentence(&self) -> String {
+        if let Some(former) = &self.former {
+            return former.split(" action.name=").next().unwrap_or_default().to_owned();
+        }
         let mut sentence = match &self.speaker {
             Some(speaker) => format!("{speaker}: {}", self.message),
             None => self.message.clone(),
@@ -99,6 +104,7 @@ impl Fields {
             "message.id" => self.message_id = Some(value),
             "message.digest" => self.digest = Some(value),
             "reason" => self.reason = Some(value),
+            "former" => self.former = Some(value),
             "listener.name" | "rule.name" => self.speaker = Some(value),
             _ => {}
         }

@@ -3,13 +3,16 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use osnl::control::{Again, AskError, Client, LONGEST_REQUEST, Reached, Replayed, Request, Where, reach};
+use osnl::control::{
+    Again, AskError, Client, LONGEST_REQUEST, Progress, Reached, Replayed, Request, Where, reach,
+};
 use osnl::journal::sqlite::SqliteJournal;
 use osnl::native::Native;
 use osnl::replay::Planned;
 
 use crate::app;
 use crate::command::deliveries::asks;
+use crate::command::progress::Display;
 use crate::command::saved_events::Refusal;
 use crate::exit::Exit;
 
@@ -42,6 +45,8 @@ impl Daemon {
     pub(super) fn append(mut self, planned: &[Planned], keep_ids: bool) -> Result<(u64, u64), Refusal> {
         let mut group = Group::default();
         let (mut appended, mut copies) = (0, 0);
+        let display = Display::start("events", "appended");
+        let of = planned.len() as u64;
         let asked = planned.iter().filter_map(|plan| Some((plan, Again::of(plan)?)));
         let mut send = |group: &mut Group| -> Result<(), Refusal> {
             let events = std::mem::take(group).events;
@@ -58,6 +63,7 @@ impl Daemon {
             })?;
             appended += new + kept_already;
             copies += kept_already;
+            display.show(Progress { done: appended, of });
             Ok(())
         };
         for (plan, again) in asked {

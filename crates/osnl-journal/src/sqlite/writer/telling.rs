@@ -95,6 +95,7 @@ impl Writer {
                     | Command::ForgetUnreadable(..)
                     | Command::HoldSuspects(_)
                     | Command::Attempted(..)
+                    | Command::Sent(..)
                     | Command::Retry(..)
                     | Command::DueNow(..)
                     | Command::End(..)

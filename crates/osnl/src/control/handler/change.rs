@@ -9,7 +9,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::super::refusal::{Code, Refusal};
-use super::super::{Changes, Paused, Refused, Request, time};
+use super::super::{Changes, OnProgress, Paused, Progress, Refused, Request, time};
 use super::{ControlHandler, Store};
 use crate::journal::sqlite::{
     Change, Changed, Changing, Filter, Moment, OpenError, Page, Phase, Row, SqliteJournal, SqliteOptions,
@@ -32,7 +32,7 @@ const PAUSE: Duration = Duration::from_millis(20);
 const MOMENT: Duration = Duration::from_millis(500);
 
 impl ControlHandler {
-    pub(super) async fn change(&self, request: &Request) -> Result<Changes, Refusal> {
+    pub(super) async fn change(&self, request: &Request, told: OnProgress<'_>) -> Result<Changes, Refusal> {
         let (Request::Retry { filter, dry_run, by, .. }
         | Request::Discard { filter, dry_run, by }
         | Request::Release { filter, dry_run, by }
@@ -53,6 +53,8 @@ impl ControlHandler {
             let mut in_hand = Vec::new();
             // Each bite is committed for itself, so that nothing else waits for all of them.
             while let Some(changed) = next(&mut changing, changes.changed).await? {
+                let (done, of) = changing.progress();
+                told(Progress { done, of });
                 let Changed { changed, refused, under_way } = changed;
                 if !named.is_empty() {
                     let refused = refused.iter().map(|(id, _)| id);

@@ -40,6 +40,7 @@ pub(super) static OPTIONS: &[Row] = &[
     ("DEFAULT", "log_level", "debug, info, warn or error", "How much osnl's own lines say."),
     ("DEFAULT", "libs_log_level", "debug, info, warn or error", "The same for the lines of the libraries."),
     ("DEFAULT", "log_file", PATH, "Where lines go; without it to standard error."),
+    ("DEFAULT", "log_format", "text or json", "The form of log lines: text for people, json for machines, an object a line."),
     ("DEFAULT", "state_dir", "absolute path", "What outlives the process: the journal, and how far streams were read. Without it $STATE_DIRECTORY, else /var/lib/osnl as the superuser, else $XDG_STATE_HOME/osnl, else ~/.local/state/osnl."),
     ("journal", "connection", "sqlite:///PATH or memory://", "A file that keeps what was acknowledged; or memory://, which keeps nothing: a message is acknowledged after its last outcome."),
     ("journal", "retention", DURATION, "How long what was delivered or discarded is kept."),

@@ -85,6 +85,11 @@ fn what_fails_for_a_time_is_delivered_by_the_same_request() {
     let first = &requests[0];
     assert!(requests.iter().all(|r| r.body == br#"{"gone": "vm-1"}"#));
     assert!(requests.iter().all(|r| r.header("idempotency-key") == first.header("idempotency-key")));
+    // One trace for all attempts, and a parent for each.
+    let parents: std::collections::HashSet<&str> =
+        requests.iter().map(|request| request.header("traceparent").unwrap()).collect();
+    let traces: std::collections::HashSet<&str> = parents.iter().map(|parent| &parent[..35]).collect();
+    assert_eq!((traces.len(), parents.len()), (1, requests.len()), "{parents:?}");
     let rows = rows(folder.path(), State::Delivered);
     let said = rows[0].reason.as_deref().unwrap();
     assert_eq!(said, format!("POST {}: 200", target.url("localhost", "/gone")));

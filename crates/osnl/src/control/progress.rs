@@ -1,0 +1,16 @@
+//! The progress of a request that takes long: a client that asks for it with `"progress": true` gets a line twice a second
+//! before the answer, `{"v": 1, "progress": {"done": 1000, "of": 5000}}`.
+
+use serde::{Deserialize, Serialize};
+
+/// How far a request is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Deliveries or events that are done.
+    pub done: u64,
+    /// All of them, as far as that is known.
+    pub of: u64,
+}
+
+/// Takes note of progress; must not wait.
+pub type OnProgress<'a> = &'a (dyn Fn(Progress) + Sync);
