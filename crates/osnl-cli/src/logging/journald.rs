@@ -14,7 +14,7 @@ use tracing::{Event, Level};
 use super::json::Values;
 use super::line::name_of;
 
-/// Where the journal takes datagrams.
+/// The socket at which the journal takes datagrams.
 pub(super) const SOCKET: &str = "/run/systemd/journal/socket";
 
 /// A connection to the journal.

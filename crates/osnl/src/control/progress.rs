@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How far a request is.
+/// The progress of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     /// Deliveries or events that are done.

@@ -21,13 +21,23 @@ pub(super) const ELSEWHERE: &[(&str, &str, &str)] = &[
         "needs a broker: tests/cli/refused.rs",
     ),
     (
+        "osnl-cli/src/command/deliveries/show.rs",
+        "{}: several deliveries; name one of them by its id",
+        "needs a journal: tests/cli/control.rs",
+    ),
+    (
+        "osnl-cli/src/command/replay.rs",
+        "{} ({} events were appended before)",
+        "needs a journal that fails in the middle",
+    ),
+    (
         "osnl-cli/src/command/replay/daemon.rs",
         " ({} events were appended before)",
         "needs a daemon that ends in the middle",
     ),
     (
         "osnl-cli/src/command/saved_events.rs",
-        "the journal holds no {} of this kind",
+        "the journal holds {} of this kind",
         "needs a journal: tests/cli/explain.rs",
     ),
     ("osnl-cli/src/command/send/sample.rs", "nothing was published", "needs a terminal"),

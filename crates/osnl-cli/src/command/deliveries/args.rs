@@ -74,7 +74,7 @@ pub(crate) struct FilterArgs {
 /// The order of a list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Sort {
-    /// What needs attention or fails, then everything else, each with the newest first.
+    /// Deliveries that need attention or fail, then all others, each with the newest first.
     #[default]
     Attention,
     Newest,
