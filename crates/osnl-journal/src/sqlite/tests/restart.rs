@@ -230,7 +230,7 @@ async fn no_statement_is_planned_anew_for_other_values() {
             other.prepare_cached(sql).unwrap().exists([n]).unwrap();
         }
         other.prepare_cached(work::READY).unwrap().exists(rusqlite::params!["a", n]).unwrap();
-        let update = rusqlite::params![-n, 4, n, "no such row", n, ""];
+        let update = rusqlite::params![-n, 4, n, "no such row", n, "", n];
         other.prepare_cached(work::END).unwrap().execute(update).unwrap();
     }
     assert_ne!(planned_again(&other), [0; 6]);
