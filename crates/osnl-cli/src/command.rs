@@ -1,5 +1,6 @@
 //! The subcommands, one a file.
 
+pub(crate) mod actions;
 mod asking;
 pub(crate) mod check;
 pub(crate) mod config;

@@ -9,6 +9,10 @@ pub(crate) enum Exit {
     Done,
     /// Failed: a refused configuration or login (under the legacy names), or the drain deadline passed.
     Failed,
+    /// Something urgent needs attention, of `status --format nagios`.
+    Critical,
+    /// The status is unknown, of `status --format nagios`.
+    Unknown,
     /// A wrong command line that clap could not see: its own 2.
     Usage,
     /// A broker refuses access, or another daemon has the journal; EX_UNAVAILABLE of sysexits.h.
@@ -24,7 +28,8 @@ impl From<Exit> for ExitCode {
         match exit {
             Exit::Done => Self::SUCCESS,
             Exit::Failed => Self::FAILURE,
-            Exit::Usage => Self::from(2),
+            Exit::Usage | Exit::Critical => Self::from(2),
+            Exit::Unknown => Self::from(3),
             Exit::Unavailable => Self::from(69),
             Exit::Config => Self::from(78),
             Exit::Interrupted => Self::from(130),

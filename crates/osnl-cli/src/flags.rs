@@ -37,7 +37,7 @@ pub(crate) struct CheckArgs {
 }
 
 /// Which daemon, or whose file.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[group(multiple = true)]
 pub(crate) struct PlaceArgs {
     /// Configuration file(s) [default: /etc/osnl/osnl.conf]

@@ -18,6 +18,7 @@ use std::process::ExitCode;
 
 use clap::{ColorChoice, CommandFactory as _, Parser, Subcommand};
 
+use self::command::actions::ActionsArgs;
 use self::command::check::CheckRunArgs;
 use self::command::config::ConfigCommand;
 use self::command::deliveries::DeliveriesArgs;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         Command::Tap(args) => command::tap::run(&args),
         Command::Status(args) => command::status::run(&args),
         Command::Reload(args) => command::reload::run(&args),
+        Command::Actions(args) => command::actions::run(&args),
         Command::Deliveries(args) => command::deliveries::run(&args),
         Command::Quarantine(args) => command::quarantine::run(&args),
         Command::Explain(args) => command::explain::run(&args),
@@ -99,6 +101,8 @@ enum Command {
     Status(StatusArgs),
     /// Reload the daemon's configuration
     Reload(ReloadArgs),
+    /// List, probe, pause, and resume actions
+    Actions(ActionsArgs),
     /// List, inspect, retry, and discard deliveries
     Deliveries(Box<DeliveriesArgs>),
     /// List, inspect, retry, and discard messages that were not read

@@ -196,7 +196,7 @@ impl DeliveryLoop {
         }
         let mut replaced = Replaced::new(shutdown.abort.clone());
         let mut attempts = Attempts::new();
-        let gone = self.remote.gone().clone();
+        let (gone, gauges) = (self.remote.gone().clone(), self.gauges.clone());
         let (mut journal, mut paused) = (self.journal.state(), self.journal.paused());
         let allowed = |journal: &mut watch::Receiver<JournalState>,
                        paused: &mut watch::Receiver<Paused>,
@@ -224,6 +224,8 @@ impl DeliveryLoop {
                     replaced.by(&self.action, before, &self.name, self.settings.timeout);
                     Wake::Changed(self.settings)
                 }
+                // The same settings again: what is held is probed, and what waits is due.
+                () = gauges.probe.notified(), if !draining => Wake::Changed(self.settings),
                 () = replaced.work() => Wake::Due,
                 Some(verdicts) = attempts.next() => self.heard(verdicts),
                 claimed = self.journal.claim(&self.name, wanted), if !draining && wanted.is_any() => {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use osnl_journal::DeliveryId;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::{BreakerState, HeldHost, Outage};
@@ -37,14 +37,24 @@ impl TargetState {
         }
     }
 
-    /// As a status calls it.
+    /// The word for it on every screen.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            Self::Closed => "closed",
-            Self::Open { .. } => "open",
+            Self::Closed => "ok",
+            Self::Open { .. } => "held",
             Self::Probing => "probing",
             Self::Paused => "paused",
+        }
+    }
+
+    /// The word that JSON had for it before, deprecated until 1.0.
+    #[must_use]
+    pub fn old_name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open { .. } => "open",
+            Self::Probing | Self::Paused => self.name(),
         }
     }
 }
@@ -56,11 +66,13 @@ pub struct TargetStatus {
     pub state: TargetState,
     /// Since when they are, or are not; a probe is no new beginning.
     pub since: SystemTime,
+    /// Since when the target is held, pauses meanwhile included; `None` while it is reachable.
+    pub outage: Option<SystemTime>,
 }
 
 impl TargetStatus {
     pub(super) fn begin() -> Self {
-        Self { state: TargetState::Closed, since: SystemTime::now() }
+        Self { state: TargetState::Closed, since: SystemTime::now(), outage: None }
     }
 
     /// The state that follows, and since when.
@@ -72,8 +84,15 @@ impl TargetStatus {
             TargetState::Open { .. } | TargetState::Probing => true,
             TargetState::Closed | TargetState::Paused => false,
         };
+        let now = SystemTime::now();
+        match state {
+            TargetState::Closed => self.outage = None,
+            TargetState::Open { .. } | TargetState::Probing => self.outage = self.outage.or(Some(now)),
+            TargetState::Paused => {}
+        }
         if !(held(self.state) && held(state)) {
-            self.since = SystemTime::now();
+            // An operator's pause ends in the outage that it began in.
+            self.since = self.outage.filter(|_| held(state)).unwrap_or(now);
         }
         self.state = state;
         true
@@ -91,6 +110,8 @@ pub(super) struct Gauges {
     /// Deliveries with an attempt under way.
     pub(super) running: Mutex<BTreeSet<DeliveryId>>,
     pub(super) max_attempts: AtomicU32,
+    /// Asks the loop for a probe.
+    pub(super) probe: Notify,
 }
 
 impl Gauges {
@@ -139,6 +160,11 @@ impl Published {
     #[must_use]
     pub fn status(&self) -> watch::Receiver<TargetStatus> {
         self.status.clone()
+    }
+
+    /// Asks for a probe now: a held target is asked at once, and deliveries that wait for a retry are due.
+    pub fn probe(&self) {
+        self.gauges.probe.notify_one();
     }
 
     /// Attempts under way.
@@ -197,10 +223,24 @@ mod tests {
             (open, TargetState::Paused, true),
             (TargetState::Paused, TargetState::Closed, true),
         ] {
-            let mut status = TargetStatus { state: from, since: long_ago };
+            let mut status = TargetStatus { state: from, since: long_ago, outage: None };
             assert!(status.becomes(to));
             assert_eq!(status.since != long_ago, begins, "{from:?} {to:?}");
             assert!(!status.becomes(to));
         }
+    }
+
+    #[test]
+    fn a_pause_does_not_change_when_an_outage_began() {
+        let long_ago = SystemTime::UNIX_EPOCH;
+        let open = TargetState::Open { until: Instant::now() };
+        let mut status = TargetStatus { state: open, since: long_ago, outage: Some(long_ago) };
+        status.becomes(TargetState::Paused);
+        assert_ne!(status.since, long_ago, "since when it is paused");
+        status.becomes(open);
+        assert_eq!(status.since, long_ago);
+        status.becomes(TargetState::Closed);
+        status.becomes(open);
+        assert_ne!(status.since, long_ago, "another outage");
     }
 }

@@ -26,6 +26,7 @@ mod connection;
 mod count;
 mod decoded;
 mod enriched;
+mod failing;
 mod fallback;
 mod filter;
 mod gate;
@@ -72,6 +73,7 @@ use self::claimable::Claimable;
 use self::clock::{Clock, whole_millis};
 pub use self::count::Counted;
 use self::decoded::Decoded;
+pub use self::failing::Failing;
 pub use self::filter::Filter;
 use self::gate::Gate;
 pub use self::gate::IN_MEMORY;
@@ -181,6 +183,8 @@ pub struct SqliteJournal {
     commands: mpsc::Sender<Command>,
     /// The file, to be looked into beside the writer.
     path: PathBuf,
+    /// Bytes that the file may hold, and dead letters.
+    bounds: (u64, u64),
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -274,7 +278,9 @@ impl SqliteJournal {
         });
         let (commands, receiver) = mpsc::channel();
         let path = options.path.clone();
+        let max_dead = options.max_dead;
         let writer = Writer::open(options, shared.clone(), receiver)?;
+        let bounds = (writer.max_size, max_dead);
         let theirs = shared.clone();
         let run = move || {
             if let Err(words) = ends::caught(|| writer.run()) {
@@ -283,7 +289,7 @@ impl SqliteJournal {
             }
         };
         let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(run)?;
-        Ok(Self { shared, commands, path, writer: Mutex::new(Some(thread)) })
+        Ok(Self { shared, commands, path, bounds, writer: Mutex::new(Some(thread)) })
     }
 
     /// Returns the place where its threads report an unexpected end.
@@ -302,6 +308,18 @@ impl SqliteJournal {
     #[must_use]
     pub fn max_pending(&self) -> u64 {
         self.shared.gate.max_pending()
+    }
+
+    /// Returns the bytes that the file may hold.
+    #[must_use]
+    pub fn max_size(&self) -> u64 {
+        self.bounds.0
+    }
+
+    /// Returns the number of dead letters that are kept.
+    #[must_use]
+    pub fn max_dead(&self) -> u64 {
+        self.bounds.1
     }
 
     /// From now on, deliveries of these actions beyond `max_pending` are dead letters at once.

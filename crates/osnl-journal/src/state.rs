@@ -26,6 +26,25 @@ pub enum JournalState {
 }
 
 impl JournalState {
+    /// The word for it on every screen.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Working => "ok",
+            Self::Full { .. } => "full",
+            Self::Failed { .. } => "failed",
+        }
+    }
+
+    /// The word that JSON had for it before, deprecated until 1.0.
+    #[must_use]
+    pub fn old_name(&self) -> &'static str {
+        match self {
+            Self::Working => "working",
+            Self::Full { .. } | Self::Failed { .. } => self.name(),
+        }
+    }
+
     /// Whether outcomes can be kept.
     #[must_use]
     pub fn takes_outcomes(&self) -> bool {

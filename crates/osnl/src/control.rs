@@ -18,6 +18,7 @@
 //! | `discard`, `release` | `filter`, `dry_run`, `by` | [`Changes`] |
 //! | `move` | `filter`, `to`, `dry_run`, `by` | [`Changes`] |
 //! | `pause`, `resume` | `action`, `by` | [`Paused`] |
+//! | `probe` | `action`, `by` | [`Probed`] |
 //! | `replay` | `events` ([`Again`]), `keep_ids`, `by` | [`Replayed`] |
 //! | `reload` | `by` | [`Reloaded`] |
 //! | `quarantine-list` | `filter` ([`WhichMessages`]), `after`, `limit` | [`QuarantineList`] |
@@ -37,6 +38,7 @@ mod again;
 mod answer;
 mod client;
 mod handler;
+mod problem;
 mod progress;
 mod quarantine;
 mod reach;
@@ -44,6 +46,7 @@ mod refusal;
 mod request;
 mod silence;
 mod socket;
+mod status;
 mod time;
 mod wire;
 
@@ -51,12 +54,11 @@ use std::path::{Path, PathBuf};
 
 pub use self::again::{Again, GivenMessage, Wanted};
 pub use self::answer::{
-    Answered, Changes, ConfigurationStatus, Delivery, Failure, JournalStatus, LeftQueue, List,
-    ListenerStatus, Message, NotReloaded, Paused, Refused, Reloaded, Replayed, Show, Status, TargetReport,
-    Totals, Unavailable,
+    Answered, Changes, Delivery, List, Message, Paused, Probed, Refused, Reloaded, Replayed, Show, Totals,
 };
 pub use self::client::{AskError, Client};
 pub use self::handler::{ControlHandler, Store};
+pub use self::problem::{Problem, ProblemKind, Severity};
 pub use self::progress::{OnProgress, Progress};
 pub use self::quarantine::{
     MessageAgain, NotChanged, QuarantineChanges, QuarantineList, QuarantineShow, Quarantined, WhichMessages,
@@ -66,6 +68,11 @@ pub use self::refusal::{Code, Refusal};
 pub use self::request::{ListOrder, MOST_LISTED, Request, Which};
 pub use self::silence::Silence;
 pub use self::socket::ControlSocket;
+pub use self::status::{
+    ConfigurationStatus, FailingResource, Failure, JournalStatus, LeftQueue, ListenerStatus, NotReloaded,
+    Status, TargetReport, Unavailable,
+};
+pub use self::time::span;
 
 /// Bytes of a request, its line end included.
 pub const LONGEST_REQUEST: usize = 4 << 20;

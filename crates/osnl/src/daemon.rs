@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::reload::Asked;
 pub use self::reload::{Changes, Outcome, Reason, Refused, Reload, SectionChange, Told};
-pub use self::state::{DaemonState, ListenerHandle, Reloads};
+pub use self::state::{ATTENTION_AGE, DaemonState, ListenerHandle, Reloads};
 use self::tasks::Tasks;
 use crate::delivery::DeliveryLoop;
 use crate::ends::{Ends, UnexpectedEnd};

@@ -31,7 +31,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use osnl_model::{Budget, Priority, Target};
-use osnl_transport::{Consumer, ListenOptions, Transport, TransportError};
+use osnl_transport::{Consumer, ListenOptions, QueueType, Transport, TransportError};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
@@ -39,7 +39,7 @@ use self::announce::Before;
 pub use self::bindings::{Bindings, LeftQueue, OwnQueue};
 use self::blockade::Returns;
 pub(crate) use self::farewell::{Farewell, Left};
-pub use self::gauges::{Gauges, Opened, Trouble};
+pub use self::gauges::{Depth, Gauges, Opened, Trouble};
 pub use self::positions::PositionStore;
 use self::session::{Ended, Session, few};
 pub use self::state::{ConnectionObserver, ListenerState};
@@ -172,6 +172,13 @@ impl Listener {
     /// Whether its queue goes with its last consumer.
     pub(crate) fn is_auto_deleted(&self) -> bool {
         self.config.options.queue.auto_delete
+    }
+
+    /// Whether another consumer of its queue takes none of its messages: one of several is active, or each reads the
+    /// whole stream.
+    pub(crate) fn is_exclusive(&self) -> bool {
+        let queue = &self.config.options.queue;
+        queue.single_active_consumer || queue.queue_type == QueueType::Stream
     }
 
     /// Returns the listener's gauges, which it updates while it runs.
@@ -361,7 +368,8 @@ impl Listener {
                 return Err(error);
             }
             let pause = backoff.after(&error);
-            self.gauges.failed(Some(Trouble { reason: error.to_string(), next: SystemTime::now() + pause }));
+            let next = SystemTime::now() + pause;
+            self.gauges.failed(Some(Trouble { reason: error.to_string(), attempts: attempt, next }));
             self.say_failed(attempt, &error, pause, &mut said);
             tokio::select! {
                 biased;

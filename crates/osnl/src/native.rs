@@ -1,7 +1,7 @@
 //! osnl's own configuration: listeners, rules and actions by name.
 //!
 //! ```text
-//! [DEFAULT]          debug, log_level, libs_log_level, log_file, state_dir
+//! [DEFAULT]          debug, log_level, libs_log_level, log_file, state_dir, attention_age
 //! [journal]          connection, retention, max_size, max_pending, max_dead, allow_volatile, keep_unmatched, ...
 //! [oslo_messaging_rabbit]  the options of oslo.messaging's rabbit driver; each may stand in a listener too
 //! [listener:NAME]    transport_url, exchange, topics, priorities, pool, queue, declare, queue_type, ...
@@ -86,6 +86,8 @@ pub struct Native {
     pub log_format: LogFormat,
     /// The folder of the state; `None` is [`crate::state_dir::default`].
     pub state_dir: Option<PathBuf>,
+    /// The age from which on a pending delivery needs attention.
+    pub attention_age: Duration,
     /// The journal that keeps messages until they are done.
     pub journal: JournalConf,
     /// The limit of kept messages that match no rule.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::path::PathBuf;
 
+pub(super) use osnl::control::span as age;
 use osnl::control::{
     AskError, Client, ControlHandler, OnProgress, ReachError, Reached, Refusal, Request, Where, reach,
     socket_path,
@@ -30,6 +31,11 @@ pub(super) struct NoAnswer {
 impl NoAnswer {
     pub(super) fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self { exit, message: message.into(), is_nobody: false }
+    }
+
+    /// Why.
+    pub(super) fn message(&self) -> &str {
+        &self.message
     }
 
     /// Says so.
@@ -211,16 +217,6 @@ pub(super) fn print_json(value: &impl Serialize) -> Exit {
 /// Makes foreign text one line that is harmless to a terminal.
 pub(super) fn clean(text: &str) -> Cow<'_, str> {
     tap::clean_text(text)
-}
-
-/// `42 s`, `12 min`, `3 h`, `5 d`: what a column has room for.
-pub(super) fn age(seconds: u64) -> String {
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7200 => format!("{} min", seconds / 60),
-        7200..172_800 => format!("{} h", seconds / 3600),
-        _ => format!("{} d", seconds / 86_400),
-    }
 }
 
 /// Columns as wide as what is in them, the last one open.

@@ -5,16 +5,17 @@ mod list;
 mod show;
 pub(super) mod who;
 
-use osnl::control::{Changes, Paused, Request, Which};
+use osnl::control::{Changes, Request, Which};
 
 pub(crate) use self::args::DeliveriesArgs;
 use self::args::{ChangeArgs, DeliveriesCommand, FilterArgs};
 pub(super) use self::who::asks;
+use super::actions;
 use super::asking::{NoAnswer, Respondent, clean, print, print_json};
 use super::confirm::agreed;
 use super::progress::Display;
 use crate::exit::Exit;
-use crate::flags::{Format, PlaceArgs};
+use crate::flags::Format;
 
 pub(crate) fn run(args: &DeliveriesArgs) -> Exit {
     asked(&args.command).unwrap_or_else(|error| error.complain())
@@ -46,10 +47,10 @@ fn asked(command: &DeliveriesCommand) -> Result<Exit, NoAnswer> {
             by: by(),
         }),
         DeliveriesCommand::Pause(args) => {
-            pause(&args.place, args.format.format, &Request::Pause { action: args.action.clone(), by: by() })
+            actions::pause(args, &Request::Pause { action: args.action.clone(), by: by() })
         }
         DeliveriesCommand::Resume(args) => {
-            pause(&args.place, args.format.format, &Request::Resume { action: args.action.clone(), by: by() })
+            actions::pause(args, &Request::Resume { action: args.action.clone(), by: by() })
         }
     }
 }
@@ -80,22 +81,6 @@ fn change(args: &ChangeArgs, ask: bool, request: &dyn Fn(Which, bool) -> Request
         Format::Text => print(&changed(&request, &changes)),
     };
     Ok(if printed == Exit::Done && changes.refused > 0 { Exit::Failed } else { printed })
-}
-
-fn pause(place: &PlaceArgs, format: Format, request: &Request) -> Result<Exit, NoAnswer> {
-    let paused: Paused = Respondent::of(place)?.ask(request)?;
-    if format == Format::Json {
-        return Ok(print_json(&paused));
-    }
-    let action = clean(&paused.action).into_owned();
-    Ok(print(&match (&paused.paused_since, paused.changed) {
-        (Some(_), true) => format!(
-            "{action} is paused: no attempt begins, deliveries wait; osnl deliveries resume {action}\n"
-        ),
-        (Some(since), false) => format!("{action} is paused already, since {since}\n"),
-        (None, true) => format!("{action} is resumed\n"),
-        (None, false) => format!("{action} was not paused\n"),
-    }))
 }
 
 fn which(ids: &[String], filter: &FilterArgs) -> Which {
@@ -142,6 +127,7 @@ fn changed_word(request: &Request) -> &'static str {
         | Request::List { .. }
         | Request::Show { .. }
         | Request::Pause { .. }
+        | Request::Probe { .. }
         | Request::Resume { .. }
         | Request::Reload { .. }
         | Request::QuarantineList { .. }

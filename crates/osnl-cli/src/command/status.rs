@@ -1,11 +1,16 @@
-//! `osnl status`: how the daemon goes, on one screen; of a stopped one, what its file holds.
+//! `osnl status`: the health of the daemon on one screen; of a stopped one, the contents of its file.
 
-use clap::Args;
+mod nagios;
+mod watch;
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
 use osnl::control::{JournalStatus, LeftQueue, ListenerStatus, Request, Status, TargetReport};
 
-use super::asking::{NoAnswer, Respondent, age, clean, print_json, print_tinted, short, table_within};
+use super::asking::{NoAnswer, Respondent, age, clean, print, print_json, print_tinted, short, table_within};
 use crate::exit::Exit;
-use crate::flags::{Format, FormatArgs, PlaceArgs};
+use crate::flags::{PlaceArgs, duration};
 use crate::output;
 use crate::terminal::{self, Tone};
 
@@ -16,24 +21,47 @@ const COUNTERS: usize = 78;
 
 /// The flags of `osnl status`.
 #[derive(Debug, Args)]
-#[command(after_help = "Ends with 0 when all is well, 1 when something needs attention, \
-                  69 when there is neither a daemon nor a journal.\n\n\
-                  Examples:\n  osnl status -c /etc/osnl/osnl.conf\n  osnl status --format json | jq .attention")]
+#[command(
+    after_help = "Ends with 0 when all is well, 1 when something needs attention, 69 when no daemon and no \
+                        journal answers. With nagios: 0, 1 warning, 2 critical, 3 unknown.\n\n\
+                        Examples:\n  osnl status -c /etc/osnl/osnl.conf\n  osnl status --format json | jq .problems\n  osnl status --watch"
+)]
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
-    #[command(flatten)]
-    pub(crate) format: FormatArgs,
+    /// text for people, json for scripts, nagios for monitoring
+    #[arg(long, value_enum, default_value_t = StatusFormat::Text, value_name = "FORMAT", hide_possible_values = true)]
+    pub(crate) format: StatusFormat,
+    /// Show it again and again, with plots; Ctrl-C ends it
+    #[arg(long, conflicts_with = "format")]
+    pub(crate) watch: bool,
+    /// How often
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration, requires = "watch")]
+    pub(crate) interval: Duration,
+}
+
+/// The form of a status.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StatusFormat {
+    #[default]
+    Text,
+    Json,
+    Nagios,
 }
 
 pub(crate) fn run(args: &StatusArgs) -> Exit {
-    let status = match look(args) {
+    if args.watch {
+        return watch::run(args);
+    }
+    let status = match look(&args.place) {
         Ok(status) => status,
+        Err(error) if args.format == StatusFormat::Nagios => return plug_in(nagios::unanswered(&error)),
         Err(error) => return error.complain(),
     };
-    let printed = match args.format.format {
-        Format::Text => print_tinted(&text(&status), tint),
-        Format::Json => print_json(&status),
+    let printed = match args.format {
+        StatusFormat::Text => print_tinted(&text(&status), tint),
+        StatusFormat::Json => print_json(&status),
+        StatusFormat::Nagios => return plug_in(nagios::text(&status)),
     };
     match printed {
         Exit::Done if !status.healthy => Exit::Failed,
@@ -41,8 +69,16 @@ pub(crate) fn run(args: &StatusArgs) -> Exit {
     }
 }
 
-fn look(args: &StatusArgs) -> Result<Status, NoAnswer> {
-    Respondent::of(&args.place)?.ask(&Request::Status {})
+/// The words of a plug-in are on stdout, whatever they are.
+fn plug_in((text, exit): (String, Exit)) -> Exit {
+    match print(&text) {
+        Exit::Done => exit,
+        _ => Exit::Unknown,
+    }
+}
+
+fn look(place: &PlaceArgs) -> Result<Status, NoAnswer> {
+    Respondent::of(place)?.ask(&Request::Status {})
 }
 
 fn text(status: &Status) -> String {
@@ -56,7 +92,7 @@ fn text(status: &Status) -> String {
         text.push_str("all is well\n");
     }
     for line in &status.attention {
-        text.push_str(&format!("! {}\n", short(line, 200)));
+        text.push_str(&format!("! {}\n", short(line, 500)));
     }
     if let Some(failed) = status.configuration.as_ref().and_then(|of| of.not_reloaded.as_ref()) {
         text.push_str(&format!("\nnot reloaded, for {}\n", age(failed.since_seconds)));
@@ -101,7 +137,7 @@ fn text(status: &Status) -> String {
 }
 
 /// Colours what needs attention, the headings, and states that are not as they should be.
-fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
+pub(super) fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
     const STATES: [(&str, Tone); 8] = [
         ("listening", Tone::Good),
         ("standby", Tone::Good),
@@ -126,7 +162,7 @@ fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
 
 fn listeners(listeners: &[ListenerStatus]) -> String {
     let mut rows = vec![
-        ["  name", "state", "since", "messages", "last", "reconnects", "waiting", "queue"]
+        ["  name", "state", "since", "messages", "last", "reconnects", "waiting", "consumers", "queue"]
             .map(str::to_owned)
             .to_vec(),
     ];
@@ -146,11 +182,16 @@ fn listeners(listeners: &[ListenerStatus]) -> String {
             listener.messages.to_string(),
             listener.last_message_seconds.map_or("-".to_owned(), |seconds| format!("{} ago", age(seconds))),
             listener.reconnects.to_string(),
-            listener.waiting_at_connect.map_or("-".to_owned(), |count| count.to_string()),
+            number(listener.queue_messages.or(listener.waiting_at_connect.map(u64::from))),
+            number(listener.consumers),
             short(&queue, 60),
         ]);
     }
-    table_within(rows, terminal::columns(), &[5, 6, 7, 2])
+    table_within(rows, terminal::columns(), &[5, 7, 6, 8, 2])
+}
+
+fn number(count: Option<u64>) -> String {
+    count.map_or("-".to_owned(), |count| count.to_string())
 }
 
 /// Renders the contents of a queue that is left, and the advice; only a queue that is known to be empty is to be
@@ -174,16 +215,16 @@ fn left_queue(left: &LeftQueue) -> String {
     }
 }
 
-fn targets(targets: &[TargetReport]) -> String {
+pub(super) fn targets(targets: &[TargetReport]) -> String {
     let mut rows = vec![
         ["  name", "state", "since", "pending", "oldest", "in flight", "held", "dead", "done", "target"]
             .map(str::to_owned)
             .to_vec(),
     ];
     for target in targets {
-        let state = match (&target.state, target.configured, target.next_probe_seconds) {
-            (Some(state), _, Some(seconds)) => format!("{}, probe in {}", plain(state), age(seconds)),
-            (Some(state), _, None) => plain(state).to_owned(),
+        let state = match (&target.status, target.configured, target.next_probe_seconds) {
+            (Some(state), _, Some(seconds)) => format!("{state}, probe in {}", age(seconds)),
+            (Some(state), _, None) => state.clone(),
             (None, Some(false), _) => "not configured".to_owned(),
             (None, Some(true) | None, _) => "-".to_owned(),
         };
@@ -218,17 +259,8 @@ fn targets(targets: &[TargetReport]) -> String {
     text
 }
 
-/// A breaker's state as people say it: an open one holds what is for its target.
-fn plain(state: &str) -> &str {
-    match state {
-        "closed" => "ok",
-        "open" => "held",
-        other => other,
-    }
-}
-
 fn journal(journal: &JournalStatus) -> String {
-    let mut parts = vec![match (&journal.path, &journal.state) {
+    let mut parts = vec![match (&journal.path, &journal.status) {
         (Some(path), Some(state)) => format!("{}: {state}", clean(path)),
         (Some(path), None) => clean(path).into_owned(),
         (None, _) => "in memory: nothing outlives the process".to_owned(),

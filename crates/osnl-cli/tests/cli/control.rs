@@ -142,13 +142,14 @@ fn normal(mut value: Value) -> Value {
                     assert!(text.ends_with('Z') && text.len() == 24, "{key}: {text}");
                     *text = "WHEN".to_owned();
                 }
-                "message_id" | "digest" | "timestamp" | "path" | "broker" | "version" | "target" => {
+                "message_id" | "digest" | "timestamp" | "path" | "broker" | "version" | "target"
+                | "paused_by" | "message" => {
                     *text = key.to_uppercase();
                 }
                 _ => {}
             },
             Value::Number(_) => {
-                if key.ends_with("seconds") || key == "pid" || key == "bytes" {
+                if key.ends_with("seconds") || key == "pid" || key.ends_with("bytes") {
                     *value = json!("NUMBER");
                 }
             }
@@ -345,33 +346,46 @@ fn a_paused_target_waits_across_a_restart_and_status_says_so() {
     rig.publish(1);
     rig.wait("pending", 2);
     let status = rig.ask(&["status"]);
-    status.expect(1, "! roles is paused; osnl deliveries resume roles", "");
+    status.expect(1, "! roles is paused by ", "");
+    status.expect(1, "; osnl actions resume roles\n", "");
     let lines: Vec<&str> = status.stdout.lines().collect();
     assert!(lines.len() <= 24 && lines.iter().all(|line| line.chars().count() <= 130), "{}", status.stdout);
     let mut expected = json!({
-        "running": true, "healthy": false, "attention": ["roles is paused; osnl deliveries resume roles"],
+        "running": true, "healthy": false, "attention": [],
+        "problems": [{
+            "kind": "action-paused", "severity": "warning", "subject": "action roles", "message": "MESSAGE", "reason": null,
+            "since": "WHEN", "since_seconds": "NUMBER", "remedy": "osnl actions resume roles"
+        }],
+        "attention_age_seconds": "NUMBER",
         "version": "VERSION", "pid": "NUMBER", "started": "WHEN", "uptime_seconds": "NUMBER",
         "listeners": [{
-            "name": "neutron", "state": "listening", "reason": null, "since": "WHEN", "since_seconds": "NUMBER",
-            "next_attempt_seconds": null, "stalled": null, "broker": "BROKER", "queues": ["osnl"], "waiting_at_connect": 0,
+            "name": "neutron", "state": "listening", "status": "listening", "reason": null, "since": "WHEN", "since_seconds": "NUMBER",
+            "attempts": null, "next_attempt": null, "next_attempt_seconds": null, "queue_messages": 0, "consumers": 1,
+            "own_consumers": 1, "exclusive": true, "queue_seen_seconds": "NUMBER", "queue_waiting_since": null,
+            "queue_waiting_seconds": null, "stalled": null, "broker": "BROKER", "queues": ["osnl"], "waiting_at_connect": 0,
             "messages": 2, "reconnects": 0, "last_message": "WHEN", "last_message_seconds": "NUMBER"
         }],
         "configuration": {"loaded": "WHEN", "loaded_seconds": "NUMBER", "not_reloaded": null}, "left_queues": [],
         "targets": [{
-            "action": "roles", "target": "TARGET", "configured": true, "state": "paused", "since": "WHEN",
+            "action": "roles", "target": "TARGET", "configured": true, "state": "paused", "status": "paused",
+            "since": "WHEN", "paused_by": "PAUSED_BY", "failing": [], "more_failing": 0,
             "since_seconds": "NUMBER", "next_probe_seconds": null, "paused_since": "WHEN", "pending": 2,
             "oldest_pending": "WHEN", "oldest_pending_seconds": "NUMBER", "in_flight": 0, "held": 0, "dead": 0,
             "done": 0, "last_failure": null
         }],
         "journal": {
-            "store": "sqlite", "path": "PATH", "state": "working", "reason": null, "bytes": "NUMBER", "events": 2,
+            "store": "sqlite", "path": "PATH", "state": "working", "status": "ok", "reason": null,
+            "since": null, "since_seconds": null, "bytes": "NUMBER", "open_bytes": "NUMBER", "max_bytes": "NUMBER",
+            "free_bytes": "NUMBER", "dead": 0, "max_dead": 10000, "max_pending": 1000000, "events": 2,
             "deliveries": 2, "oldest": "WHEN", "oldest_seconds": "NUMBER", "unreadable": 0
         },
         "counters": {}
     });
     let status = normal(rig.status());
     assert_eq!(status["counters"]["received"], 2);
-    expected["counters"] = status["counters"].clone();
+    for part in ["counters", "attention"] {
+        expected[part] = status[part].clone();
+    }
     assert_eq!(status, expected);
 
     rig.stop("KILL");
@@ -423,17 +437,56 @@ fn a_target_that_is_away_is_shown_as_held_with_what_it_says() {
         status["targets"][0]["last_failure"]["answer"].as_str().unwrap().contains("cannot connect"),
         "{status}"
     );
-    assert!(
-        status["attention"][0].as_str().unwrap().starts_with("roles is held: cannot connect"),
-        "{status}"
-    );
+    assert!(status["attention"][0].as_str().unwrap().starts_with("roles is held, for "), "{status}");
+    assert_eq!(status["problems"][0]["kind"], "target-held");
+    // 18.11: a probe waits for its result, and a pause does not change when the outage began.
+    let probed = rig.ask(&["actions", "probe", "roles"]);
+    probed.expect(1, "roles is still held: cannot connect", "");
+    let since = rig.status()["targets"][0]["since"].clone();
+    rig.ask(&["actions", "pause", "roles"]).expect(0, "roles is paused", "");
+    rig.ask(&["actions", "probe", "roles"]).expect(1, "roles is paused, and not probed", "");
+    rig.ask(&["actions", "resume", "roles"]).expect(0, "roles is resumed", "");
+    wait_until(SOON, "it is held again", || {
+        matches!(rig.status()["targets"][0]["status"].as_str(), Some("held" | "probing"))
+    });
+    assert_eq!(rig.status()["targets"][0]["since"], since);
+    let plug_in = rig.ask(&["status", "--format", "nagios"]);
+    plug_in.expect(1, "OSNL WARNING - roles is held, for ", "");
+    assert!(plug_in.stdout.contains(" pending=1;;;0 "), "{}", plug_in.stdout);
     // Somebody may end what is claimed, and wait for.
     rig.ask(&["deliveries", "discard", "1.0"]).expect(0, "1 delivery discarded: 1.0", "");
     assert_eq!(rig.status()["targets"][0]["pending"], 0);
     rig.sink.restart();
     rig.publish(2);
-    rig.sink.wait_for(1, Duration::from_secs(60));
+    wait_until(SOON, "it is pending or done", || {
+        rig.status()["targets"][0]["pending"] != 0 || !rig.sink.requests().is_empty()
+    });
+    // Not after the next half minute: now.
+    rig.ask(&["actions", "probe", "roles"]).expect(0, "roles is ok: ", "");
+    rig.sink.wait_for(1, SOON);
     assert!(rig.sink.requests()[0].target.contains("000000000002"));
+    rig.ask(&["actions", "list"]).expect(0, "roles  ok ", "");
+}
+
+/// 18.2: not "all is well" while one host fails for ever, and the others do not.
+#[test]
+fn a_resource_that_fails_again_and_again_needs_attention() {
+    let mut rig = Rig::start("failing", "retry_interval = 1s");
+    rig.sink.reply_when(|request| request.target.contains("000000000001").then_some(Reply::Status(500)));
+    rig.publish(2);
+    rig.wait("done", 1);
+    assert_eq!(rig.ask(&["status"]).code, Some(0));
+    rig.publish(1);
+    wait_until(SOON, "it needs attention", || !rig.status()["problems"].as_array().unwrap().is_empty());
+    let status = rig.status();
+    let (problem, failing) = (&status["problems"][0], &status["targets"][0]["failing"][0]);
+    assert_eq!((&problem["kind"], &failing["id"]), (&json!("key-failing"), &json!("2.0")), "{status}");
+    assert!(problem["reason"].as_str().unwrap().contains("500"), "{problem}");
+    assert_eq!(problem["remedy"], "osnl deliveries show 2.0");
+    assert!(failing["failed_attempts"].as_u64().unwrap() >= 5, "{failing}");
+    rig.ask(&["status"]).expect(1, "! roles fails for ", "");
+    rig.ask(&["deliveries", "discard", "2.0"]).expect(0, "1 delivery discarded", "");
+    assert_eq!(rig.ask(&["status"]).code, Some(0));
 }
 
 #[test]

@@ -1,6 +1,7 @@
-//! 18.1: a daemon that hangs is named within the time-out, with the next step; one that works is waited for.
+//! What a status says of a daemon that hangs, or whose broker is away. No broker is needed.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
@@ -85,6 +86,13 @@ fn a_hung_daemon_is_named_by_every_command_that_asks_it() {
         assert!(output.stdout.is_empty(), "{args:?}");
         assert!(begun.elapsed() < Duration::from_secs(10), "{args:?}");
     }
+    let plug_in = rig.say(&["status", "-c", "a.conf", "--timeout", "300ms", "--format", "nagios"]);
+    let said = String::from_utf8(plug_in.stdout).unwrap();
+    assert!(
+        said.starts_with(&format!("OSNL CRITICAL - osnl (process {process}) holds the journal")),
+        "{said}"
+    );
+    assert_eq!(plug_in.status.code(), Some(2));
     rig.signal("CONT");
     wait_until(SOON, "it answers again", || rig.say(&["reload", "-c", "a.conf"]).status.success());
 }
@@ -111,4 +119,52 @@ fn a_daemon_that_accepts_no_connection_any_more_is_named_too() {
     assert!(said.contains("osnl has not answered for 1 s at "), "{said}");
     assert!(said.contains("It may be hung: systemctl status osnl"), "{said}");
     rig.signal("CONT");
+}
+
+/// 18.2: a listener that does not listen says why, since when, and when it tries again, wherever a status is read.
+#[test]
+fn a_listener_that_cannot_connect_has_its_reason_in_every_form() {
+    let rig = Rig::start("allow_volatile = yes");
+    let json = || -> serde_json::Value {
+        serde_json::from_slice(&rig.say(&["status", "-c", "a.conf", "--format", "json"]).stdout).unwrap()
+    };
+    wait_until(SOON, "an attempt has failed", || json()["listeners"][0]["attempts"].is_number());
+    let status = json();
+    let (listener, problem) = (&status["listeners"][0], &status["problems"][0]);
+    assert_eq!(
+        (&listener["status"], &problem["kind"]),
+        (&"connecting".into(), &"listener-connecting".into())
+    );
+    assert!(problem["reason"].as_str().unwrap().contains("refused"), "{problem}");
+    assert_eq!(
+        (&problem["subject"], &problem["remedy"]),
+        (&"listener nova".into(), &"osnl check --connect".into())
+    );
+    let text = String::from_utf8(rig.say(&["status", "-c", "a.conf"]).stdout).unwrap();
+    assert!(text.contains("\n! listener nova is connecting, for ") && text.contains("next in"), "{text}");
+    let plug_in = rig.say(&["status", "-c", "a.conf", "--format", "nagios"]);
+    let said = String::from_utf8(plug_in.stdout).unwrap();
+    assert!(said.starts_with("OSNL WARNING - listener nova is connecting, for "), "{said}");
+    assert!(said.contains(" | listeners=0;;;0;1 queue_messages=0;;;0 "), "{said}");
+    assert_eq!(plug_in.status.code(), Some(1));
+}
+
+/// 18.13: blocks where there is no terminal, until Ctrl-C.
+#[test]
+fn watching_goes_on_over_a_hang_and_ctrl_c_ends_it_well() {
+    let rig = Rig::start("allow_volatile = yes");
+    let arguments = ["status", "-c", "a.conf", "--watch", "--interval", "100ms", "--timeout", "300ms"];
+    let mut watching = command(&rig.home, &arguments).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let mut await_line = |part: &str| assert!(lines.any(|line| line.contains(part)), "{part}");
+    await_line("the last 6 s");
+    await_line("  received  ");
+    await_line("! listener nova is connecting");
+    rig.signal("STOP");
+    await_line("! osnl (process ");
+    rig.signal("CONT");
+    await_line("! listener nova is connecting");
+    let script = ["-c", "kill -s INT -- \"$1\"", "sh", &watching.id().to_string()];
+    assert!(Command::new("sh").args(script).status().unwrap().success());
+    assert_eq!(watching.wait().unwrap().code(), Some(0));
 }

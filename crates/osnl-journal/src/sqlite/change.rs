@@ -64,6 +64,8 @@ pub enum Change {
     Pause {
         /// The action; it need not have deliveries.
         action: String,
+        /// The operator, kept with it.
+        by: String,
     },
     /// Attempts of a paused action begin again.
     Resume {
@@ -145,8 +147,8 @@ pub(super) struct Answer {
 pub(super) fn apply(work: &mut Work<'_>, bite: &Bite) -> Result<Answer> {
     let mut answer = Answer { known_until: work.now, ..Answer::default() };
     let (which, states) = match &bite.change {
-        Change::Pause { action } => {
-            paused::pause(work.connection, action, work.now)?;
+        Change::Pause { action, by } => {
+            paused::pause(work.connection, action, by, work.now)?;
             return Ok(answer);
         }
         Change::Resume { action } => {

@@ -1,5 +1,6 @@
 //! The journal as a whole, for a status.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -7,7 +8,7 @@ use rusqlite::{OptionalExtension as _, Result};
 
 use super::reader::Reader;
 use super::rows::moment;
-use super::{SqliteJournal, paused};
+use super::{SqliteJournal, paused, place};
 use crate::Paused;
 use crate::files::beside;
 
@@ -24,6 +25,8 @@ pub struct Overview {
     pub suspects: u64,
     /// Paused actions.
     pub paused: Paused,
+    /// The operators who paused them, where that is recorded.
+    pub paused_by: BTreeMap<String, String>,
 }
 
 impl Reader {
@@ -42,11 +45,18 @@ impl Reader {
                 "SELECT count(*) FROM suspect s JOIN delivery d ON d.id = s.delivery WHERE d.state = 2",
             )?,
             paused: paused::list(&self.0)?,
+            paused_by: paused::by(&self.0)?,
         })
     }
 }
 
 impl SqliteJournal {
+    /// Bytes that are free on a journal's disk.
+    #[must_use]
+    pub fn free_bytes(file: &Path) -> Option<u64> {
+        place::free_bytes(file)
+    }
+
     /// Bytes that a journal takes on its disk, what is still in the WAL included.
     #[must_use]
     pub fn bytes(file: &Path) -> u64 {

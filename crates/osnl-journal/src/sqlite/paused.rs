@@ -1,4 +1,7 @@
-//! Paused actions: a row of `meta` each, `paused NAME` with the moment, so that a restart changes nothing.
+//! Paused actions: a row of `meta` each, `paused NAME` with the moment, so that a restart changes nothing; and one with
+//! the operator who did it, `paused-by NAME` and a line of its own, with the same moment.
+
+use std::collections::BTreeMap;
 
 use rusqlite::{Connection, Result};
 
@@ -6,16 +9,21 @@ use super::rows::moment;
 use crate::Paused;
 
 const PREFIX: &str = "paused ";
+const BY: &str = "paused-by ";
 
 /// One that is paused already stays so since then.
-pub(super) fn pause(connection: &Connection, action: &str, now: i64) -> Result<()> {
-    let name = format!("{PREFIX}{action}");
-    connection.execute("INSERT OR IGNORE INTO meta (name, value) VALUES (?1, ?2)", (name, now))?;
+pub(super) fn pause(connection: &Connection, action: &str, by: &str, now: i64) -> Result<()> {
+    const INSERT: &str = "INSERT OR IGNORE INTO meta (name, value) VALUES (?1, ?2)";
+    if connection.execute(INSERT, (format!("{PREFIX}{action}"), now))? > 0 {
+        connection.execute(INSERT, (format!("{BY}{action}\n{by}"), now))?;
+    }
     Ok(())
 }
 
 pub(super) fn resume(connection: &Connection, action: &str) -> Result<()> {
     connection.execute("DELETE FROM meta WHERE name = ?1", [format!("{PREFIX}{action}")])?;
+    let by = format!("{BY}{action}\n");
+    connection.execute("DELETE FROM meta WHERE substr(name, 1, length(?1)) = ?1", [by])?;
     Ok(())
 }
 
@@ -24,4 +32,19 @@ pub(super) fn list(connection: &Connection) -> Result<Paused> {
     let rows = select.query_map([], |row| Ok((row.get::<_, String>(0)?, moment(row.get(1)?))))?;
     let rows = rows.collect::<Result<Vec<_>>>()?;
     Ok(rows.into_iter().filter_map(|(name, at)| Some((name.strip_prefix(PREFIX)?.to_owned(), at))).collect())
+}
+
+/// The operator who paused each action. An older program that resumed one has left its row: another moment shows that.
+pub(super) fn by(connection: &Connection) -> Result<BTreeMap<String, String>> {
+    let mut select = connection.prepare_cached(
+        "SELECT b.name FROM meta b WHERE b.name GLOB 'paused-by *' AND EXISTS (SELECT 1 FROM meta p WHERE p.value = b.value \
+         AND p.name = 'paused ' || substr(b.name, 11, instr(b.name, char(10)) - 11))",
+    )?;
+    let rows = select.query_map([], |row| row.get::<_, String>(0))?;
+    let rows = rows.collect::<Result<Vec<_>>>()?;
+    let split = |name: String| {
+        let (action, by) = name.strip_prefix(BY)?.split_once('\n')?;
+        Some((action.to_owned(), by.to_owned()))
+    };
+    Ok(rows.into_iter().filter_map(split).collect())
 }

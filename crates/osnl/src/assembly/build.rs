@@ -77,6 +77,7 @@ impl Native {
             http: http.clone(),
             state_folder: self.state_folder(),
             counters: counters.clone(),
+            state: None,
             journal: journal.clone(),
             store: store.clone(),
             guards: Arc::new(self.guards()),
@@ -107,6 +108,8 @@ impl Native {
         if let Store::Sqlite(journal, _) = &store {
             daemon = daemon.watching(journal.ends());
         }
+        daemon.state().set_attention_age(self.attention_age);
+        parts.state = Some(daemon.state());
         daemon.control = parts.state_folder.clone().map(|folder| {
             let handler = ControlHandler::of_daemon(store, daemon.state(), counters.clone());
             let handler = handler.with_bindings(parts.bindings.clone());

@@ -11,6 +11,7 @@ use super::error::BuildError;
 use crate::action::driver::Logins;
 use crate::action::http::HttpOptions;
 use crate::control::Store;
+use crate::daemon::DaemonState;
 use crate::enrich::Step;
 use crate::in_hand::InHand;
 use crate::intake::{LiveRules, RuleEngine};
@@ -36,6 +37,8 @@ pub(super) struct Parts {
     /// The directory of the state that outlives the process.
     pub(super) state_folder: Option<PathBuf>,
     pub(super) counters: Arc<Counters>,
+    /// The live state of the daemon, once it is built.
+    pub(super) state: Option<Arc<DaemonState>>,
     pub(super) journal: Arc<dyn Journal>,
     pub(super) store: Store,
     pub(super) guards: Arc<Guards>,

@@ -118,6 +118,9 @@ impl Reload for Running {
         parts.guards.take_effect();
         follow_releases(&parts.store, &parts.guards);
         parts.watcher.watch(loaded.conf.watched());
+        if let Some(state) = &parts.state {
+            state.set_attention_age(loaded.conf.attention_age);
+        }
         match &parts.store {
             Store::Sqlite(journal, _) => journal.set_overflowing(loaded.conf.overflowing()),
             Store::Memory(journal) => journal.make_room(loaded.conf.prefetch()),

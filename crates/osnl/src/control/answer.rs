@@ -7,87 +7,6 @@ use serde_json::{Map, Value};
 
 use crate::daemon::{Reason, SectionChange};
 
-/// The status of a daemon, or of the journal file of one that is stopped.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Status {
-    /// Whether a daemon answers.
-    pub running: bool,
-    /// Whether `attention` is empty.
-    pub healthy: bool,
-    /// The problems that need the operator's attention, a sentence each.
-    pub attention: Vec<String>,
-    /// The program's version.
-    pub version: String,
-    /// The daemon's process.
-    pub pid: Option<u32>,
-    /// When the daemon began.
-    pub started: Option<String>,
-    /// Seconds since then.
-    pub uptime_seconds: Option<u64>,
-    /// The time of the daemon's configuration, and the latest reload if it was refused.
-    #[serde(default)]
-    pub configuration: Option<ConfigurationStatus>,
-    /// In the order of the configuration; none of a stopped daemon.
-    pub listeners: Vec<ListenerStatus>,
-    /// Queues that osnl has made and bound, and that no listener reads any more: they fill up.
-    #[serde(default)]
-    pub left_queues: Vec<LeftQueue>,
-    /// Actions in the order of the configuration, then those that only the journal knows.
-    pub targets: Vec<TargetReport>,
-    /// The journal.
-    pub journal: JournalStatus,
-    /// The counters since the start of the daemon.
-    pub counters: BTreeMap<String, u64>,
-}
-
-/// The time of a daemon's configuration, and the latest reload if it was refused.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ConfigurationStatus {
-    /// When it was read: at the start, or by the latest reload.
-    pub loaded: String,
-    /// Seconds since then.
-    pub loaded_seconds: u64,
-    /// The latest reload was refused, and nothing has changed.
-    pub not_reloaded: Option<NotReloaded>,
-}
-
-/// A reload that was refused.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NotReloaded {
-    /// When the first one since the latest success was.
-    pub since: String,
-    /// Seconds since then.
-    pub since_seconds: u64,
-    /// The kind of reason.
-    pub reason: Reason,
-    /// All that is wrong, a line each.
-    pub errors: Vec<String>,
-}
-
-/// A queue that osnl has made and that no listener reads any more.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LeftQueue {
-    /// The virtual host.
-    pub vhost: String,
-    /// Its name.
-    pub queue: String,
-    /// Messages that waited in it when it was looked last; `null` if that is not known.
-    #[serde(default)]
-    pub messages: Option<u64>,
-    /// Consumers that it had then.
-    #[serde(default)]
-    pub consumers: Option<u64>,
-    /// Seconds since then.
-    #[serde(default)]
-    pub seen_seconds: Option<u64>,
-    /// The listener that reads what is left in it.
-    #[serde(default)]
-    pub emptied_by: Option<String>,
-    /// The command that deletes it, if it was empty and had no consumer; else `None`.
-    #[serde(default)]
-    pub delete: Option<String>,
-}
-
 /// The result of a reload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reloaded {
@@ -103,147 +22,9 @@ pub struct Reloaded {
     pub errors: Vec<String>,
 }
 
-/// A listener.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ListenerStatus {
-    /// Its name.
-    pub name: String,
-    /// `connecting`, `listening`, `standby`, `blocked`, `draining` or `stopped`.
-    pub state: String,
-    /// Why it is connecting or blocked.
-    #[serde(default)]
-    pub reason: Option<String>,
-    /// Since when it is in this state.
-    #[serde(default)]
-    pub since: Option<String>,
-    /// Seconds since then.
-    #[serde(default)]
-    pub since_seconds: Option<u64>,
-    /// When the next attempt to connect begins, in seconds.
-    #[serde(default)]
-    pub next_attempt_seconds: Option<u64>,
-    /// The stall, while messages wait and there is no progress.
-    #[serde(default)]
-    pub stalled: Option<String>,
-    /// The address of its broker.
-    pub broker: String,
-    /// The queues that it reads; none before the first connection.
-    pub queues: Vec<String>,
-    /// Messages that waited in them when it connected last.
-    pub waiting_at_connect: Option<u32>,
-    /// Messages taken since the start.
-    pub messages: u64,
-    /// Connections opened after the first.
-    pub reconnects: u64,
-    /// When the latest message came, since the start.
-    pub last_message: Option<String>,
-    /// Seconds since then.
-    pub last_message_seconds: Option<u64>,
-}
-
-/// An action and its target.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TargetReport {
-    /// The action's name.
-    pub action: String,
-    /// The target that it calls; unknown for a stopped daemon.
-    pub target: Option<String>,
-    /// Whether the configuration has it; not known of a journal alone.
-    pub configured: Option<bool>,
-    /// `closed` (attempts are made), `open` (held), `probing`, `paused`; of a stopped daemon `paused` or nothing.
-    pub state: Option<String>,
-    /// Since when it is so.
-    pub since: Option<String>,
-    /// Seconds since then.
-    pub since_seconds: Option<u64>,
-    /// Seconds until the next probe.
-    pub next_probe_seconds: Option<u64>,
-    /// Since when it is paused.
-    pub paused_since: Option<String>,
-    /// Deliveries waiting or ready.
-    pub pending: u64,
-    /// When the message of the oldest that is not held reached us.
-    pub oldest_pending: Option<String>,
-    /// Seconds since then.
-    pub oldest_pending_seconds: Option<u64>,
-    /// Attempts under way.
-    pub in_flight: u64,
-    /// Deliveries held by the operator or a guard.
-    pub held: u64,
-    /// Dead letters.
-    pub dead: u64,
-    /// Deliveries done that are still in the journal, with those for which there was nothing to do.
-    pub done: u64,
-    /// The latest failed attempt since the start.
-    pub last_failure: Option<Failure>,
-    /// Hosts that events name and that are held, those that are held longest.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub held_hosts: Vec<Unavailable>,
-    /// The number of other hosts that are held.
-    #[serde(default, skip_serializing_if = "is_none")]
-    pub more_held_hosts: usize,
-    /// Services that deliveries need before their attempts, and that are down.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub dependencies_down: Vec<Unavailable>,
-}
-
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 fn is_zero(count: &u64) -> bool {
     *count == 0
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
-fn is_none(count: &usize) -> bool {
-    *count == 0
-}
-
-/// A host or a service that some deliveries of an action wait for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Unavailable {
-    /// Its name. Host names come out of events, and are escaped.
-    pub name: String,
-    /// Since when.
-    pub since: String,
-    /// Seconds since then.
-    pub since_seconds: u64,
-    /// The latest failure.
-    pub reason: String,
-    /// Seconds until it is asked again; nothing while it is.
-    pub next_probe_seconds: Option<u64>,
-}
-
-/// A failed attempt.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
-    /// When it ended.
-    pub at: String,
-    /// The target's answer.
-    pub answer: String,
-}
-
-/// The journal.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct JournalStatus {
-    /// `sqlite` or `memory`.
-    pub store: String,
-    /// Its file.
-    pub path: Option<String>,
-    /// `working`, `full` or `failed`; not known of a file alone.
-    pub state: Option<String>,
-    /// Why it is full or failed.
-    pub reason: Option<String>,
-    /// The size on its disk.
-    pub bytes: Option<u64>,
-    /// Messages kept.
-    pub events: Option<u64>,
-    /// Deliveries kept.
-    pub deliveries: u64,
-    /// When the oldest message kept reached us.
-    pub oldest: Option<String>,
-    /// Seconds since then.
-    pub oldest_seconds: Option<u64>,
-    /// Messages kept that cannot be read.
-    pub unreadable: Option<u64>,
 }
 
 /// Deliveries.
@@ -455,6 +236,23 @@ pub struct Paused {
     pub paused_since: Option<String>,
     /// Whether that is new.
     pub changed: bool,
+}
+
+/// The result of a probe on request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probed {
+    /// The action.
+    pub action: String,
+    /// The target that it calls.
+    pub target: String,
+    /// Whether there was a delivery to probe it with.
+    pub probed: bool,
+    /// The target's state afterwards: `ok`, `held`, `probing` or `paused`.
+    pub status: String,
+    /// The latest failure, unless it is ok.
+    pub answer: Option<String>,
+    /// Seconds until the next probe.
+    pub next_probe_seconds: Option<u64>,
 }
 
 /// The entries that a replay appended.

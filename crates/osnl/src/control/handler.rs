@@ -1,7 +1,9 @@
 //! The handler of requests. It answers the same to each source: a socket, another port, or a command with a file.
 
+mod attention;
 mod change;
 mod deliveries;
+mod probe;
 mod quarantine;
 mod reload;
 mod replay;
@@ -9,7 +11,7 @@ mod status;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 use serde_json::Value;
@@ -17,7 +19,7 @@ use tokio::task::spawn_blocking;
 
 use super::refusal::{Code, Refusal};
 use super::{OnProgress, Request};
-use crate::daemon::DaemonState;
+use crate::daemon::{ATTENTION_AGE, DaemonState};
 use crate::journal::memory::MemoryJournal;
 use crate::journal::sqlite::{ReadResult, Reader, SqliteJournal};
 use crate::listener::Bindings;
@@ -81,6 +83,11 @@ impl ControlHandler {
         Self { store: Store::File(journal), live: None, actions, bindings: None }
     }
 
+    /// Returns the age from which on a pending delivery needs attention.
+    fn attention_age(&self) -> Duration {
+        self.live.as_ref().map_or(ATTENTION_AGE, |live| live.daemon.attention_age())
+    }
+
     /// The configured actions, where they are known.
     fn actions(&self) -> Option<Vec<Arc<str>>> {
         match &self.live {
@@ -123,6 +130,7 @@ impl ControlHandler {
             }
             Request::Reload { by } => json(self.reload(by).await?),
             Request::Pause { action, by } => json(self.set_paused(action, true, by).await?),
+            Request::Probe { action, by } => json(self.probe(action, by).await?),
             Request::Resume { action, by } => json(self.set_paused(action, false, by).await?),
             Request::Replay { events, keep_ids, by } => json(self.replay(events, *keep_ids, by).await?),
         }

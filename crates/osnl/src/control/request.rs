@@ -99,6 +99,13 @@ pub enum Request {
         /// The requester.
         by: String,
     },
+    /// A held target is asked now, with a delivery that waits; the answer waits for the result.
+    Probe {
+        /// The action.
+        action: String,
+        /// The requester.
+        by: String,
+    },
     /// Attempts of a paused action begin again.
     Resume {
         /// The action.

@@ -1,7 +1,8 @@
 //! The live state of a daemon, for every status page, and the bell that requests a reload.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -12,12 +13,17 @@ use crate::listener::{Gauges, Listener, ListenerState, Stall};
 /// Requests that may wait while one is worked on. One that waits covers all that come with it.
 const WAITING: usize = 16;
 
+/// The age from which on a pending delivery needs attention, unless configured.
+pub const ATTENTION_AGE: Duration = Duration::from_secs(15 * 60);
+
 /// The live state of a daemon, and the bell that requests a reload.
 pub struct DaemonState {
     shown: Mutex<Shown>,
     /// Grows with each change of what runs.
     version: watch::Sender<u64>,
     reloads: watch::Sender<Reloads>,
+    /// Milliseconds.
+    attention_age: AtomicU64,
     asked: mpsc::Sender<Asked>,
     inbox: Mutex<Option<mpsc::Receiver<Asked>>>,
 }
@@ -36,6 +42,8 @@ pub struct ListenerHandle {
     pub(crate) state: watch::Receiver<ListenerState>,
     pub(crate) gauges: Arc<Gauges>,
     pub(crate) stall: watch::Receiver<Option<Stall>>,
+    /// Whether other consumers of its queue take none of its messages.
+    pub(crate) exclusive: bool,
 }
 
 /// The time of the configuration, the number of reloads, and the latest if it was refused.
@@ -59,6 +67,7 @@ impl ListenerHandle {
             state: listener.state(),
             gauges: listener.gauges(),
             stall: listener.stall(),
+            exclusive: listener.is_exclusive(),
         }
     }
 
@@ -83,9 +92,11 @@ impl DaemonState {
             shown: Mutex::default(),
             version: watch::Sender::new(0),
             reloads: watch::Sender::new(reloads),
+            attention_age: AtomicU64::new(0),
             asked,
             inbox: Mutex::new(Some(inbox)),
         };
+        state.set_attention_age(ATTENTION_AGE);
         state.show(listeners.iter().map(ListenerHandle::of), deliveries.iter().map(DeliveryLoop::published));
         state
     }
@@ -100,6 +111,18 @@ impl DaemonState {
     #[must_use]
     pub fn targets(&self) -> Vec<Published> {
         self.with(|shown| shown.targets.clone())
+    }
+
+    /// Returns the age from which on a pending delivery needs attention.
+    #[must_use]
+    pub fn attention_age(&self) -> Duration {
+        Duration::from_millis(self.attention_age.load(Ordering::Relaxed))
+    }
+
+    /// Sets the age from which on a pending delivery needs attention.
+    pub fn set_attention_age(&self, age: Duration) {
+        let millis = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+        self.attention_age.store(millis, Ordering::Relaxed);
     }
 
     /// Changes whenever other listeners or actions run.

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use osnl_transport::Subscription;
+use osnl_transport::{Subscription, Waiting};
 
 use super::watchdog::Stage;
 
@@ -16,6 +16,7 @@ pub struct Gauges {
     /// Milliseconds since 1970; 0 is never.
     last_message: AtomicU64,
     opened: Mutex<Opened>,
+    depth: Mutex<Option<Depth>>,
     /// A [`Stage`].
     stage: AtomicU8,
     /// Since when the state is what it is.
@@ -28,8 +29,31 @@ pub struct Gauges {
 pub struct Trouble {
     /// The reason why the latest attempt failed.
     pub reason: String,
+    /// Failed attempts in a row.
+    pub attempts: u32,
     /// When the next one begins.
     pub next: SystemTime,
+}
+
+/// What the broker said last of the queues that are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Depth {
+    /// Messages that wait, those that a consumer holds not counted.
+    pub messages: u64,
+    /// Consumers of the queue that has most.
+    pub consumers: u64,
+    /// When it said so.
+    pub at: SystemTime,
+    /// Since when messages wait and do not become fewer.
+    pub waiting_since: Option<SystemTime>,
+}
+
+impl Depth {
+    fn next(before: Option<&Self>, messages: u64, consumers: u64, at: SystemTime) -> Self {
+        let same = before.filter(|before| messages >= before.messages);
+        let since = same.and_then(|before| before.waiting_since).unwrap_or(at);
+        Self { messages, consumers, at, waiting_since: (messages > 0).then_some(since) }
+    }
 }
 
 /// The queues and host of the latest connect.
@@ -51,6 +75,25 @@ impl Gauges {
             host: Some(found.host.clone()),
             waiting: found.waiting,
         };
+        self.set_depth(found.waiting.into(), u64::from(found.other_consumers) + 1);
+    }
+
+    /// The broker has said what waits in the queues.
+    pub(super) fn saw(&self, waiting: &Waiting) {
+        let messages = waiting.iter().map(|(_, seen)| u64::from(seen.messages)).sum();
+        let consumers = waiting.iter().map(|(_, seen)| u64::from(seen.consumers)).max().unwrap_or(0);
+        self.set_depth(messages, consumers);
+    }
+
+    fn set_depth(&self, messages: u64, consumers: u64) {
+        let mut depth = self.depth.lock().unwrap_or_else(PoisonError::into_inner);
+        *depth = Some(Depth::next(depth.as_ref(), messages, consumers, SystemTime::now()));
+    }
+
+    /// Returns what the broker said last of the queues that are read, every ten seconds while it is connected.
+    #[must_use]
+    pub fn depth(&self) -> Option<Depth> {
+        self.depth.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn received(&self, messages: usize) {
@@ -128,5 +171,33 @@ impl Gauges {
     #[must_use]
     pub fn opened(&self) -> Opened {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backlog_waits_since_it_last_became_smaller() {
+        let at = |seconds| UNIX_EPOCH + Duration::from_secs(seconds);
+        let mut depth: Option<Depth> = None;
+        for (n, (messages, since)) in [
+            (0, None),
+            (3, Some(1)),
+            (3, Some(1)),
+            (5, Some(1)),
+            (4, Some(4)),
+            (4, Some(4)),
+            (0, None),
+            (1, Some(7)),
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            let seen = Depth::next(depth.as_ref(), messages, 1, at(n as u64));
+            assert_eq!(seen.waiting_since, since.map(at), "{n}");
+            depth = Some(seen);
+        }
     }
 }

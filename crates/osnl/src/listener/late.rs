@@ -34,7 +34,7 @@ impl Listener {
         let began = Instant::now();
         while !unbound.is_empty() {
             let next = SystemTime::now() + EACH;
-            self.gauges.failed(Some(Trouble { reason: gap(&bound, &unbound), next }));
+            self.gauges.failed(Some(Trouble { reason: gap(&bound, &unbound), attempts: 0, next }));
             sleep(EACH).await;
             match late.bind(&unbound).await {
                 Ok(rest) => {

@@ -6,9 +6,8 @@
 //! | nothing arrives, and the broker, asked twice, says that messages wait in our queue | [`SILENT`] | what to look at: other consumers, alarms, the queue's leader |
 //!
 //! The report is made once, again each [`REMIND`], and once more when progress resumes. A message costs a flag here and
-//! nothing else: the clock is looked at each [`LOOK`], and the broker is asked only in silence. A standby, whose queue
-//! gives its messages to another consumer, is no stall; the broker is asked at each look whether that consumer is still
-//! there.
+//! nothing else: at each [`LOOK`] the broker is asked what waits, for the status and for this. A standby, whose queue gives
+//! its messages to another consumer, is no stall, as long as that consumer is still there.
 
 use std::fmt;
 use std::time::Duration;
@@ -224,6 +223,9 @@ impl Watchdog {
         consumer: &dyn Consumer,
     ) -> Option<Change> {
         let now = Instant::now();
+        if matches!(wake, Wake::Look) && self.asking.is_none() {
+            self.asking = Some(ask(consumer));
+        }
         if self.moved {
             self.moved = false;
             self.quiet_since = now;
@@ -238,20 +240,16 @@ impl Watchdog {
             (Wake::Look, Stage::Reserving) if quiet >= STUCK => {
                 self.stalled(StallKind::JournalFull { unsettled }, self.quiet_since, now)
             }
-            (Wake::Look, Stage::Polling) => {
-                if (quiet >= SILENT || self.standby) && self.asking.is_none() {
-                    self.asking = Some(ask(consumer));
-                }
-                None
+            (Wake::Look, _) => None,
+            (Wake::Answer(Ok(waiting)), Stage::Polling) if quiet >= SILENT || self.standby => {
+                self.answered(&waiting, now)
             }
-            (Wake::Look, Stage::WindowFull | Stage::Reserving | Stage::Taking) => None,
-            (Wake::Answer(Ok(waiting)), Stage::Polling) => self.answered(&waiting, now),
             // A broker that does not answer is the connection's matter: its heartbeat notices.
             (Wake::Answer(Err(error)), _) => {
                 tracing::debug!(queue.name = self.queue, "the broker was asked what waits: {error}");
                 None
             }
-            (Wake::Answer(Ok(_)), Stage::WindowFull | Stage::Reserving | Stage::Taking) => None,
+            (Wake::Answer(Ok(_)), _) => None,
         }
     }
 

@@ -56,6 +56,9 @@ impl<'a> Checker<'a> {
         // Each of these reports what is wrong with its own sections; only then does a None end it.
         let log = self.unnamed(DEFAULT).and_then(|section| log(&mut self.reader(section)));
         let state_dir = self.unnamed(DEFAULT).and_then(|section| state_dir(&mut self.reader(section)));
+        let attention_age = self
+            .unnamed(DEFAULT)
+            .and_then(|section| self.reader(section).duration("attention_age", Duration::from_secs(1)));
         let journal = self.unnamed(JOURNAL).and_then(|section| {
             let mut reader = self.reader(section);
             let (journal, keep) = (journal(&mut reader), keep_unmatched(&mut reader));
@@ -100,6 +103,7 @@ impl<'a> Checker<'a> {
             log_file,
             log_format,
             state_dir: state_dir?,
+            attention_age: attention_age?,
             journal: journal?,
             keep_unmatched: keep_unmatched?,
             listeners: listeners?,

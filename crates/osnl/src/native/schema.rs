@@ -79,6 +79,7 @@ pub(super) static SECTIONS: [SectionDef; 7] = [
             option("log_file", None),
             option("log_format", Some("text")),
             option("state_dir", None),
+            option("attention_age", Some("15m")),
         ],
     ),
     SectionDef::new(

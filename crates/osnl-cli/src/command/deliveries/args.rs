@@ -4,6 +4,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use osnl::journal::DeliveryId;
 use osnl::journal::sqlite::{Answers, Cursor};
 
+use crate::command::actions::OneActionArgs;
 use crate::flags::{BetweenArgs, FormatArgs, HowArgs, PlaceArgs, states};
 
 /// `osnl deliveries` and what is behind it.
@@ -12,7 +13,7 @@ use crate::flags::{BetweenArgs, FormatArgs, HowArgs, PlaceArgs, states};
     after_help = "Asks the daemon, or its file where none runs. Ends with 1 when something was refused or \
                   is not there, 69 when there is neither daemon nor file.\n\n\
                   Examples:\n  osnl deliveries list --state dead\n  osnl deliveries retry --action roles --since 2h\n  \
-                  osnl deliveries pause roles"
+                  osnl deliveries show 17.0"
 )]
 pub(crate) struct DeliveriesArgs {
     #[command(subcommand)]
@@ -34,10 +35,10 @@ pub(crate) enum DeliveriesCommand {
     Release(ReleaseArgs),
     /// Move open deliveries to another action
     Move(MoveArgs),
-    /// Pause an action until it is resumed, across restarts
-    Pause(PauseArgs),
-    /// Resume a paused action
-    Resume(PauseArgs),
+    /// The same as osnl actions pause
+    Pause(OneActionArgs),
+    /// The same as osnl actions resume
+    Resume(OneActionArgs),
 }
 
 /// Which deliveries.
@@ -182,19 +183,6 @@ pub(crate) struct MoveArgs {
     /// The action that gets them
     #[arg(long, value_name = "NAME", required = true)]
     pub(crate) to: String,
-}
-
-/// The flags of `osnl deliveries pause` and `resume`.
-#[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  osnl deliveries pause roles\n  osnl deliveries resume roles")]
-pub(crate) struct PauseArgs {
-    /// The action
-    #[arg(value_name = "ACTION")]
-    pub(crate) action: String,
-    #[command(flatten)]
-    pub(crate) place: PlaceArgs,
-    #[command(flatten)]
-    pub(crate) format: FormatArgs,
 }
 
 fn status(text: &str) -> Result<String, String> {

@@ -10,7 +10,7 @@ use crate::command::oss_watcher::OssWatcherArgs;
 
 /// The names of all pages. Written out, since the commands are not known while their flags are being described; a
 /// test holds it against them.
-pub(crate) const PAGES: [&str; 35] = [
+pub(crate) const PAGES: [&str; 40] = [
     "osnl",
     "osnl.conf",
     "k2hr3-osnl",
@@ -22,6 +22,11 @@ pub(crate) const PAGES: [&str; 35] = [
     "tap",
     "reload",
     "status",
+    "actions",
+    "actions-list",
+    "actions-probe",
+    "actions-pause",
+    "actions-resume",
     "deliveries",
     "deliveries-list",
     "deliveries-show",

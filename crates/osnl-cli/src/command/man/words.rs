@@ -168,7 +168,12 @@ On a terminal it is a view: Enter opens an event, with \fB\-c\fR and the rules t
             ..COMMAND
         },
     ),
-    ("status", Words { see: &["deliveries", "reload", "check"], ..COMMAND }),
+    ("status", Words { see: &["actions", "deliveries", "reload", "check"], ..COMMAND }),
+    ("actions", Words { see: &["status", "deliveries"], ..COMMAND }),
+    ("actions-list", Words { see: &["status"], ..COMMAND }),
+    ("actions-probe", Words { see: &["status"], ..COMMAND }),
+    ("actions-pause", Words { see: &["actions-resume"], ..COMMAND }),
+    ("actions-resume", Words { see: &["actions-pause"], ..COMMAND }),
     (
         "reload",
         Words {

@@ -270,7 +270,7 @@ async fn a_preview_says_what_a_change_would_do_and_does_nothing() {
 async fn a_pause_is_kept_until_it_is_ended() {
     let folder = tempfile::tempdir().unwrap();
     let journal = open(&folder);
-    let pause = |action: &str| Change::Pause { action: action.into() };
+    let pause = |action: &str| Change::Pause { action: action.into(), by: "eve".into() };
     journal.change(pause("a")).await.unwrap();
     let since = journal.paused().borrow().clone();
     journal.change(pause("a")).await.unwrap();

@@ -99,7 +99,8 @@ impl ControlHandler {
         } else {
             let journal = self.writable().await?;
             let action = action.to_owned();
-            let change = if pause { Change::Pause { action } } else { Change::Resume { action } };
+            let by = by.to_owned();
+            let change = if pause { Change::Pause { action, by } } else { Change::Resume { action } };
             next(&mut journal.changing(change, false), 0).await?;
             self.give_back(journal).await;
         }
@@ -272,6 +273,7 @@ fn change_of(request: &Request, which: &Filter) -> Option<Change> {
         | Request::List { .. }
         | Request::Show { .. }
         | Request::Pause { .. }
+        | Request::Probe { .. }
         | Request::Resume { .. }
         | Request::Reload { .. }
         | Request::QuarantineList { .. }
@@ -292,6 +294,7 @@ fn verb(request: &Request) -> &'static str {
         | Request::List { .. }
         | Request::Show { .. }
         | Request::Pause { .. }
+        | Request::Probe { .. }
         | Request::Resume { .. }
         | Request::Reload { .. }
         | Request::QuarantineList { .. }
@@ -313,6 +316,7 @@ fn why_not(request: &Request, row: Option<&Row>, moment: &Moment) -> String {
         | Request::List { .. }
         | Request::Show { .. }
         | Request::Pause { .. }
+        | Request::Probe { .. }
         | Request::Resume { .. }
         | Request::Reload { .. }
         | Request::QuarantineList { .. }

@@ -1,7 +1,8 @@
 //! Asking the daemon to read its configuration again, and how the configuration came to be what it is.
 
-use super::super::answer::{ConfigurationStatus, LeftQueue, NotReloaded, Reloaded};
+use super::super::answer::Reloaded;
 use super::super::refusal::{Code, Refusal};
+use super::super::status::{ConfigurationStatus, LeftQueue, NotReloaded};
 use super::super::time;
 use super::ControlHandler;
 use crate::daemon::{Outcome, Reason, Reloads};
@@ -61,15 +62,4 @@ pub(super) fn configuration(reloads: &Reloads) -> ConfigurationStatus {
             errors: refused.errors.clone(),
         }),
     }
-}
-
-/// Describes a failed reload for the operator's attention.
-pub(super) fn not_reloaded(configuration: &ConfigurationStatus) -> Option<String> {
-    let failed = configuration.not_reloaded.as_ref()?;
-    let first = failed.errors.first().map(String::as_str).unwrap_or_default();
-    let more = match failed.errors.len() {
-        0 | 1 => String::new(),
-        errors => format!(" (and {} more)", errors - 1),
-    };
-    Some(format!("the configuration is not reloaded since {}: {first}{more}", failed.since))
 }

@@ -1,20 +1,33 @@
-//! The status, and the problems that need the operator's attention.
+//! The status: what the daemon, its journal, and its broker say now.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
-use super::super::refusal::Refusal;
-use super::super::{Failure, JournalStatus, ListenerStatus, Status, TargetReport, Unavailable, time};
-use super::reload::{configuration, not_reloaded};
+use super::super::problem::{Problem, ProblemKind, Severity};
+use super::super::refusal::{Code, Refusal};
+use super::super::{
+    FailingResource, Failure, JournalStatus, ListenerStatus, Status, TargetReport, Unavailable, time,
+};
+use super::attention::{self, Bounds};
+use super::reload::configuration;
 use super::{ControlHandler, Store};
 use crate::daemon::ListenerHandle;
 use crate::delivery::{Held, Published, TargetState};
-use crate::journal::sqlite::{Overview, SqliteJournal, State, Tally};
+use crate::journal::sqlite::{Failing, Overview, SqliteJournal, State, Tally};
 use crate::journal::{Journal as _, JournalState};
 use crate::listener::ListenerState;
+
+/// The store may take so long; then the rest is answered without it.
+const STORE: Duration = Duration::from_secs(3);
+/// A delivery that has failed so often fails again and again.
+const SEVERAL: u32 = 5;
+/// One that fails for so long does too.
+const LONG: Duration = Duration::from_secs(60);
+/// Failing resources that are named.
+const NAMED: usize = 10;
 
 /// The data of the store.
 #[derive(Default)]
@@ -22,42 +35,55 @@ struct Kept {
     overview: Option<Overview>,
     tally: Vec<Tally>,
     oldest: BTreeMap<String, SystemTime>,
+    failing: BTreeMap<String, Vec<Failing>>,
+    used: Option<u64>,
     paused: BTreeMap<String, SystemTime>,
 }
 
 impl ControlHandler {
-    pub(super) async fn status(&self) -> Result<Status, Refusal> {
+    /// Returns the status: the one that the screen, JSON, monitoring systems, and HTTP show.
+    ///
+    /// # Errors
+    /// The file of a stopped daemon can't be read.
+    pub async fn status(&self) -> Result<Status, Refusal> {
         // The store may be unreadable, which is often the reason for the request: the rest is answered nevertheless.
-        let (kept, unreadable) = match self.kept().await {
+        let (kept, unreadable) = match self.kept_in_time().await {
             Ok(kept) => (kept, None),
             Err(refusal) if self.live.is_some() => (Kept::default(), Some(refusal.message)),
             Err(refusal) => return Err(refusal),
         };
         let live = self.live.as_ref();
         let targets = self.targets(&kept);
-        let listeners = live.iter().flat_map(|live| live.daemon.listeners());
-        let listeners: Vec<_> = listeners.map(|heard| listener(&heard)).collect();
+        let listeners = self.listeners();
         let configuration = live.map(|live| configuration(&live.daemon.reloads().borrow()));
+        let left_queues = self.left_queues();
         let journal = self.journal(&kept);
-        let mut attention: Vec<String> = unreadable.into_iter().collect();
+        let mut problems: Vec<Problem> = unreadable.into_iter().map(journal_unreadable).collect();
         if live.is_none() {
-            attention.push("no daemon runs on this journal".to_owned());
+            problems.push(no_daemon());
         }
-        attention.extend(configuration.iter().filter_map(not_reloaded));
-        attention.extend(about(&listeners, &targets, &journal));
-        attention.extend(kept.overview.as_ref().into_iter().flat_map(unread));
-        attention.extend(self.most().iter().flat_map(|most| full(&targets, *most)));
+        let bounds = Bounds { attention_age: self.attention_age(), max_pending: self.max_pending() };
+        problems.extend(configuration.iter().filter_map(attention::of_configuration));
+        problems.extend(attention::of_journal(&journal));
+        problems.extend(listeners.iter().flat_map(attention::of_listener));
+        problems.extend(left_queues.iter().filter_map(attention::of_left_queue));
+        problems.extend(targets.iter().flat_map(|target| attention::of_target(target, &bounds)));
+        let overview = kept.overview.as_ref();
+        problems
+            .extend(overview.iter().flat_map(|kept| attention::of_overview(kept.unreadable, kept.suspects)));
         Ok(Status {
             running: live.is_some(),
-            healthy: attention.is_empty(),
-            attention,
+            healthy: problems.is_empty(),
+            attention_age_seconds: bounds.attention_age.as_secs(),
+            attention: problems.iter().map(ToString::to_string).collect(),
+            problems,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: live.map(|_| std::process::id()),
             started: live.map(|live| time::shown(live.started)),
             uptime_seconds: live.map(|live| time::age(live.started)),
             configuration,
             listeners,
-            left_queues: self.left_queues(),
+            left_queues,
             targets,
             journal,
             counters: live
@@ -70,11 +96,30 @@ impl ControlHandler {
     }
 
     /// Returns `max_pending`, which only a daemon with a durable journal has.
-    fn most(&self) -> Option<u64> {
+    fn max_pending(&self) -> Option<u64> {
         match &self.store {
             Store::Sqlite(journal, _) => Some(journal.max_pending()),
             Store::Memory(_) | Store::File(_) => None,
         }
+    }
+
+    /// A disk that hangs must not hide what is known without it.
+    async fn kept_in_time(&self) -> Result<Kept, Refusal> {
+        match self.live {
+            None => self.kept().await,
+            Some(_) => timeout(STORE, self.kept()).await.unwrap_or_else(|_| {
+                let why =
+                    format!("the journal cannot be read: no answer of its disk for {} s", STORE.as_secs());
+                Err(Refusal::new(Code::Unavailable, why))
+            }),
+        }
+    }
+
+    /// Whether a delivery of the action can begin or waits for one.
+    pub(super) async fn is_pending(&self, action: &str) -> Result<bool, Refusal> {
+        let kept = self.kept_in_time().await?;
+        let is_open = |of: &Tally| matches!(of.state, State::Ready | State::Waiting);
+        Ok(kept.tally.iter().any(|of| of.action == action && is_open(of)))
     }
 
     async fn kept(&self) -> Result<Kept, Refusal> {
@@ -85,20 +130,38 @@ impl ControlHandler {
                 *first = row.received.min(*first);
             }
             let paused = journal.paused().borrow().clone();
-            return Ok(Kept { overview: None, tally: journal.tally(), oldest, paused });
+            return Ok(Kept { tally: journal.tally(), oldest, paused, ..Kept::default() });
         }
         let looked = self.read(|reader| {
             let (overview, tally) = (reader.overview()?, reader.tally()?);
-            let mut oldest = BTreeMap::new();
+            let (mut oldest, mut failing) = (BTreeMap::new(), BTreeMap::new());
             for of in tally.iter().filter(|of| of.state == State::Ready) {
                 if let Some(at) = reader.oldest_ready(&of.action)? {
                     oldest.insert(of.action.clone(), at);
                 }
+                failing.insert(of.action.clone(), reader.failing(&of.action)?);
             }
             let paused = overview.paused.clone();
-            Ok(Kept { overview: Some(overview), tally, oldest, paused })
+            let used = Some(reader.used_bytes()?);
+            Ok(Kept { overview: Some(overview), tally, oldest, failing, used, paused })
         });
         Ok(looked.await?.unwrap_or_default())
+    }
+
+    fn listeners(&self) -> Vec<ListenerStatus> {
+        let handles: Vec<ListenerHandle> =
+            self.live.iter().flat_map(|live| live.daemon.listeners()).collect();
+        let mut listeners: Vec<ListenerStatus> = handles.iter().map(listener).collect();
+        // Two listeners of this daemon may read one queue, such as one that empties it.
+        let places: Vec<(String, Vec<String>)> =
+            listeners.iter().map(|one| (one.broker.clone(), one.queues.clone())).collect();
+        for listener in &mut listeners {
+            let same = |(broker, queues): &&(String, Vec<String>)| {
+                *broker == listener.broker && queues.iter().any(|queue| listener.queues.contains(queue))
+            };
+            listener.own_consumers = places.iter().filter(same).count() as u64;
+        }
+        listeners
     }
 
     /// Configured actions first, in their order; then those that only the journal knows.
@@ -122,12 +185,20 @@ impl ControlHandler {
     }
 
     fn journal(&self, kept: &Kept) -> JournalStatus {
-        let deliveries = kept.tally.iter().map(|of| of.count).sum();
+        let of = |state: Option<State>| -> u64 {
+            kept.tally
+                .iter()
+                .filter(|of| state.is_none_or(|state| of.state == state))
+                .map(|of| of.count)
+                .sum()
+        };
+        let (deliveries, dead) = (of(None), of(Some(State::Dead)));
         let (journal, path) = match &self.store {
             Store::Memory(_) => {
                 return JournalStatus {
                     store: "memory".to_owned(),
-                    state: Some("working".to_owned()),
+                    state: Some(JournalState::Working.old_name().to_owned()),
+                    status: Some(JournalState::Working.name().to_owned()),
                     deliveries,
                     ..JournalStatus::default()
                 };
@@ -136,27 +207,52 @@ impl ControlHandler {
             Store::File(path) => (None, path),
         };
         let state = journal.map(|journal| journal.state().borrow().clone());
-        let (state, reason) = match state {
-            None => (None, None),
-            Some(JournalState::Working) => (Some("working"), None),
-            Some(JournalState::Full { reason, .. }) => (Some("full"), Some(reason)),
-            Some(JournalState::Failed { reason, .. }) => (Some("failed"), Some(reason)),
+        let (reason, since) = match &state {
+            None | Some(JournalState::Working) => (None, None),
+            Some(JournalState::Full { reason, since } | JournalState::Failed { reason, since }) => {
+                (Some(reason.clone()), Some(*since))
+            }
         };
         let overview = kept.overview.as_ref();
         let oldest = overview.and_then(|overview| overview.oldest);
+        let done = [State::Delivered, State::NothingToDo, State::Discarded, State::Shadow];
+        let done: u64 = done.into_iter().map(|state| of(Some(state))).sum();
+        // History leaves when its space is needed; its share of the file is about its share of the deliveries.
+        let open_bytes = kept.used.map(|used| match deliveries {
+            0 => 0,
+            all => (used as f64 * (all - done) as f64 / all as f64) as u64,
+        });
         JournalStatus {
             store: "sqlite".to_owned(),
             path: Some(path.display().to_string()),
-            state: state.map(str::to_owned),
+            state: state.as_ref().map(|state| state.old_name().to_owned()),
+            status: state.as_ref().map(|state| state.name().to_owned()),
             reason,
+            since: since.map(time::shown),
+            since_seconds: since.map(time::age),
             bytes: Some(SqliteJournal::bytes(path)),
+            open_bytes,
+            max_bytes: journal.map(|journal| journal.max_size()),
+            free_bytes: SqliteJournal::free_bytes(path),
             events: overview.map(|overview| overview.events),
             deliveries,
+            dead,
+            max_dead: journal.map(|journal| journal.max_dead()),
+            max_pending: self.max_pending(),
             oldest: oldest.map(time::shown),
             oldest_seconds: oldest.map(time::age),
             unreadable: overview.map(|overview| overview.unreadable),
         }
     }
+}
+
+fn journal_unreadable(why: String) -> Problem {
+    Problem::new(ProblemKind::JournalUnreadable, Severity::Critical, "journal", why)
+        .remedy("look at its disk and at the log")
+}
+
+fn no_daemon() -> Problem {
+    Problem::new(ProblemKind::NoDaemon, Severity::Critical, "daemon", "no daemon runs on this journal")
 }
 
 fn target(name: &str, configured: Option<bool>, published: Option<&Published>, kept: &Kept) -> TargetReport {
@@ -169,10 +265,8 @@ fn target(name: &str, configured: Option<bool>, published: Option<&Published>, k
     let mut report = TargetReport {
         action: name.to_owned(),
         configured,
-        state: paused.map(|_| TargetState::Paused.name().to_owned()),
-        since: paused.map(time::shown),
-        since_seconds: paused.map(time::age),
         paused_since: paused.map(time::shown),
+        paused_by: kept.overview.as_ref().and_then(|overview| overview.paused_by.get(name).cloned()),
         pending: count(&[State::Waiting, State::Ready]),
         oldest_pending: oldest.map(time::shown),
         oldest_pending_seconds: oldest.map(time::age),
@@ -181,19 +275,16 @@ fn target(name: &str, configured: Option<bool>, published: Option<&Published>, k
         done: count(&[State::Delivered, State::NothingToDo]),
         ..TargetReport::default()
     };
+    // The loop notices a moment later than the journal.
+    let mut state = paused.map(|since| (TargetState::Paused, since));
     if let Some(published) = published {
         let status = *published.status().borrow();
         report.target = Some(published.target());
         report.in_flight = published.under_way() as u64;
         report.last_failure =
             published.last_failure().map(|(at, answer)| Failure { at: time::shown(at), answer });
-        // The loop notices a moment later than the journal.
-        if paused.is_none() {
-            report.state = Some(status.state.name().to_owned());
-            report.since = Some(time::shown(status.since));
-            report.since_seconds = Some(time::age(status.since));
-        }
-        if let (TargetState::Open { until }, None) = (status.state, paused) {
+        let (state, since) = *state.get_or_insert((status.state, status.since));
+        if let TargetState::Open { until } = state {
             report.next_probe_seconds = Some(seconds_until(until));
         }
         let Held { hosts, others, outages } = published.held();
@@ -208,8 +299,39 @@ fn target(name: &str, configured: Option<bool>, published: Option<&Published>, k
                 unavailable(down.dependency.to_string(), down.since, down.reason, Some(down.next_try))
             })
             .collect();
+        fail(&mut report, kept.failing.get(name), (state == TargetState::Closed).then_some(since));
+    }
+    if let Some((state, since)) = state {
+        report.state = Some(state.old_name().to_owned());
+        report.status = Some(state.name().to_owned());
+        report.since = Some(time::shown(since));
+        report.since_seconds = Some(time::age(since));
     }
     report
+}
+
+/// Adds the resources that fail again and again. What failed while the target was held is the target's.
+fn fail(report: &mut TargetReport, failing: Option<&Vec<Failing>>, reachable: Option<SystemTime>) {
+    let is_failing = |failing: &&Failing| {
+        let lasts = failing.since.elapsed().unwrap_or_default();
+        let is_its_own = reachable.is_none_or(|since| failing.at > since);
+        is_its_own && (failing.tries >= SEVERAL || lasts >= LONG)
+    };
+    let failing: Vec<&Failing> = failing.into_iter().flatten().filter(is_failing).collect();
+    report.more_failing = failing.len().saturating_sub(NAMED) as u64;
+    report.failing = failing.into_iter().take(NAMED).map(failing_resource).collect();
+}
+
+fn failing_resource(failing: &Failing) -> FailingResource {
+    FailingResource {
+        id: failing.id.to_string(),
+        resource: failing.resource.clone(),
+        failed_attempts: failing.tries,
+        since: time::shown(failing.since),
+        since_seconds: time::age(failing.since),
+        at: time::shown(failing.at),
+        answer: failing.answer.clone(),
+    }
 }
 
 fn unavailable(name: String, since: SystemTime, reason: String, next: Option<Instant>) -> Unavailable {
@@ -230,122 +352,53 @@ fn listener(heard: &ListenerHandle) -> ListenerStatus {
     let opened = heard.gauges.opened();
     let last = heard.gauges.last_message();
     let state = heard.state.borrow().clone();
-    let trouble = heard.gauges.trouble();
-    let (reason, next) = match (&state, trouble) {
-        (ListenerState::Blocked { reason, .. }, _) => (Some(reason.to_string()), None),
-        (
-            ListenerState::Connecting { .. } | ListenerState::Listening | ListenerState::Standby,
-            Some(trouble),
-        ) => (Some(trouble.reason), Some(trouble.next)),
-        (ListenerState::Connecting { .. } | ListenerState::Listening | ListenerState::Standby, None)
-        | (ListenerState::Draining | ListenerState::Stopped, _) => (None, None),
+    let trouble = match &state {
+        // One that reads its queue may wait for its exchange.
+        ListenerState::Connecting { .. } | ListenerState::Listening | ListenerState::Standby => {
+            heard.gauges.trouble()
+        }
+        ListenerState::Blocked { .. } | ListenerState::Draining | ListenerState::Stopped => None,
+    };
+    let reason = match &state {
+        ListenerState::Blocked { reason, .. } => Some(reason.to_string()),
+        ListenerState::Connecting { .. }
+        | ListenerState::Listening
+        | ListenerState::Standby
+        | ListenerState::Draining
+        | ListenerState::Stopped => trouble.as_ref().map(|trouble| trouble.reason.clone()),
     };
     let since = heard.gauges.since();
-    let next = next.map(|next| next.duration_since(SystemTime::now()).unwrap_or_default());
+    let until = |next: SystemTime| {
+        let left = next.duration_since(SystemTime::now()).unwrap_or_default();
+        left.as_secs_f64().ceil() as u64
+    };
+    // What was seen of a queue that is not read any more says nothing.
+    let depth = heard.gauges.depth().filter(|_| state.is_subscribed());
+    let waiting_since = depth.as_ref().and_then(|depth| depth.waiting_since);
     ListenerStatus {
         name: heard.name.to_string(),
         state: state.name().to_owned(),
+        status: state.name().to_owned(),
         reason,
         since: since.map(time::shown),
         since_seconds: since.map(time::age),
-        next_attempt_seconds: next.map(|next| next.as_secs_f64().ceil() as u64),
+        attempts: trouble.as_ref().map(|trouble| trouble.attempts).filter(|attempts| *attempts > 0),
+        next_attempt: trouble.as_ref().map(|trouble| time::shown(trouble.next)),
+        next_attempt_seconds: trouble.as_ref().map(|trouble| until(trouble.next)),
         stalled: heard.stall.borrow().as_ref().map(|stall| stall.kind.to_string()),
         broker: heard.broker.clone(),
         waiting_at_connect: opened.host.as_ref().map(|_| opened.waiting),
+        queue_messages: depth.as_ref().map(|depth| depth.messages),
+        consumers: depth.as_ref().map(|depth| depth.consumers),
+        own_consumers: 1,
+        exclusive: heard.exclusive,
+        queue_seen_seconds: depth.as_ref().map(|depth| time::age(depth.at)),
+        queue_waiting_since: waiting_since.map(time::shown),
+        queue_waiting_seconds: waiting_since.map(time::age),
         queues: opened.queues,
         messages: heard.gauges.messages(),
         reconnects: heard.gauges.reconnects(),
         last_message: last.map(time::shown),
         last_message_seconds: last.map(time::age),
     }
-}
-
-fn about(listeners: &[ListenerStatus], targets: &[TargetReport], journal: &JournalStatus) -> Vec<String> {
-    let mut attention = Vec::new();
-    if let (Some(state), Some(reason)) = (&journal.state, &journal.reason) {
-        attention.push(format!("the journal is {state}: {reason}"));
-    }
-    for listener in listeners {
-        let ListenerStatus { name, state, broker, reason, stalled, .. } = listener;
-        let since = listener.since_seconds.filter(|_| reason.is_some());
-        let since = since.map(|seconds| format!(", for {seconds} s")).unwrap_or_default();
-        match (state.as_str(), reason, stalled) {
-            ("listening" | "standby", _, Some(stalled)) => {
-                attention.push(format!("listener {name} is stalled: {stalled}"));
-            }
-            ("listening" | "standby", Some(reason), None) => {
-                attention.push(format!("listener {name}: {reason}"));
-            }
-            ("listening" | "standby", None, None) => {}
-            (_, Some(reason), _) => attention.push(format!("listener {name} is {state}{since}: {reason}")),
-            (_, None, _) => attention.push(format!("listener {name} is {state}: {broker}")),
-        }
-    }
-    for target in targets {
-        let name = &target.action;
-        match target.state.as_deref() {
-            Some("paused") => attention.push(format!("{name} is paused; osnl deliveries resume {name}")),
-            Some("open" | "probing") => {
-                let answer = target.last_failure.as_ref().map_or("", |failure| &failure.answer);
-                attention.push(format!("{name} is held: {answer}; nothing is lost, it is tried again"));
-            }
-            Some(_) | None => {}
-        }
-        for down in &target.dependencies_down {
-            let (dependency, since, reason) = (&down.name, down.since_seconds, &down.reason);
-            attention.push(format!(
-                "{dependency} is down for {since} s: {reason}; deliveries of {name} that need it wait, the others go out"
-            ));
-        }
-        if target.held > 0 {
-            let held = deliveries(target.held);
-            attention.push(format!("{held} of {name} held; osnl deliveries list --state held"));
-        }
-        if target.dead > 0 {
-            let dead = deliveries(target.dead);
-            attention.push(format!("{dead} of {name} given up; osnl deliveries list --state dead"));
-        }
-        if let (Some(false), open @ 1..) = (target.configured, target.pending + target.held) {
-            let open = deliveries(open);
-            attention.push(format!(
-                "{open} of {name}, which is not configured: orphaned; osnl deliveries move --action {name} --to ACTION"
-            ));
-        }
-    }
-    attention
-}
-
-/// Messages that were not read, and deliveries that may have ended the process.
-fn unread(overview: &Overview) -> Vec<String> {
-    let mut attention = Vec::new();
-    match overview.unreadable {
-        0 => {}
-        1 => attention.push("1 message is in quarantine; osnl quarantine list".to_owned()),
-        many => attention.push(format!("{many} messages are in quarantine; osnl quarantine list")),
-    }
-    if overview.suspects > 0 {
-        let held = deliveries(overview.suspects);
-        attention.push(format!(
-            "{held} held since the process ended unexpectedly each time while attempting: look at them with osnl \
-             deliveries list --state held before you release them"
-        ));
-    }
-    attention
-}
-
-/// Actions that have as many deliveries open as they may.
-fn full(targets: &[TargetReport], most: u64) -> Vec<String> {
-    let full = targets.iter().filter(|target| target.pending + target.held >= most);
-    let line = |target: &TargetReport| {
-        let name = &target.action;
-        format!(
-            "{name} has reached max_pending ({most}): until some are delivered, what its rules want stays with the \
-             broker, or is given up with on_full = dead_letter"
-        )
-    };
-    full.map(line).collect()
-}
-
-fn deliveries(count: u64) -> String {
-    if count == 1 { "1 delivery".to_owned() } else { format!("{count} deliveries") }
 }

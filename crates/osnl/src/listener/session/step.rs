@@ -204,6 +204,9 @@ impl<'a> Core<'a> {
             Woken::Watch(wake) => {
                 let Listener { config, stall, counters, .. } = self.listener;
                 let was_standby = self.watchdog.is_standby();
+                if let Wake::Answer(Ok(waiting)) = &wake {
+                    self.listener.gauges.saw(waiting);
+                }
                 if let Some(change) = self.watchdog.woken(wake, stage, self.open.len(), consumer) {
                     change.publish(&config.name, stall, counters);
                 }

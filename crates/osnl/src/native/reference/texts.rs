@@ -43,6 +43,12 @@ pub(super) static OPTIONS: &[Row] = &[
     ("DEFAULT", "log_format", "text or json", "The form of log lines: text for people, json for machines, an object a line."),
     ("DEFAULT", "state_dir", "absolute path", "What outlives the process: the journal, and how far streams were read. Without it $STATE_DIRECTORY, else /var/lib/osnl as the superuser, else $XDG_STATE_HOME/osnl, else ~/.local/state/osnl."),
     ("journal", "connection", "sqlite:///PATH or memory://", "A file that keeps what was acknowledged; or memory://, which keeps nothing: a message is acknowledged after its last outcome."),
+    (
+        "DEFAULT",
+        "attention_age",
+        DURATION,
+        "`osnl status` names an action whose oldest pending delivery is older.",
+    ),
     ("journal", "retention", DURATION, "How long what was delivered or discarded is kept."),
     ("journal", "max_size", "size", "What the file may hold, 16MiB or more. Without it 10 GiB, or half of what is free if that is less."),
     ("journal", "max_pending", NUMBER, "Deliveries of one action that may be pending."),

@@ -1,0 +1,84 @@
+//! `osnl actions`: targets, and what an operator does with one of them: probe, pause, resume.
+
+mod args;
+
+use osnl::control::{Paused, Probed, Request, Status};
+
+use self::args::ActionsListArgs;
+pub(crate) use self::args::{ActionsArgs, ActionsCommand, OneActionArgs};
+use super::asking::{NoAnswer, Respondent, age, clean, print, print_json, print_tinted, short};
+use super::deliveries::asks;
+use super::status;
+use crate::exit::Exit;
+use crate::flags::Format;
+
+pub(crate) fn run(args: &ActionsArgs) -> Exit {
+    let done = match &args.command {
+        ActionsCommand::List(args) => list(args),
+        ActionsCommand::Probe(args) => probe(args),
+        ActionsCommand::Pause(args) => {
+            pause(args, &Request::Pause { action: args.action.clone(), by: asks() })
+        }
+        ActionsCommand::Resume(args) => {
+            pause(args, &Request::Resume { action: args.action.clone(), by: asks() })
+        }
+    };
+    done.unwrap_or_else(|error| error.complain())
+}
+
+fn list(args: &ActionsListArgs) -> Result<Exit, NoAnswer> {
+    let Status { targets, .. } = Respondent::of(&args.place)?.ask(&Request::Status {})?;
+    Ok(match args.format.format {
+        Format::Json => print_json(&targets),
+        Format::Text => print_tinted(&status::targets(&targets), status::tint),
+    })
+}
+
+/// Ends with 0 when the target answers.
+fn probe(args: &OneActionArgs) -> Result<Exit, NoAnswer> {
+    let request = Request::Probe { action: args.action.clone(), by: asks() };
+    let probed: Probed = Respondent::of(&args.place)?.ask(&request)?;
+    let printed = match args.format.format {
+        Format::Json => print_json(&probed),
+        Format::Text => print(&said(&probed)),
+    };
+    Ok(match printed {
+        Exit::Done if probed.status != "ok" => Exit::Failed,
+        printed => printed,
+    })
+}
+
+fn said(probed: &Probed) -> String {
+    let (action, target) = (clean(&probed.action), short(&probed.target, 200));
+    let answer = probed.answer.as_deref().map_or(String::new(), |answer| format!(": {}", short(answer, 300)));
+    let next =
+        probed.next_probe_seconds.map_or(String::new(), |next| format!("; next probe in {}", age(next)));
+    match (probed.status.as_str(), probed.probed) {
+        ("ok", true) => {
+            format!("{action} is ok: {target}; deliveries that wait for a retry are attempted now\n")
+        }
+        ("ok", false) => format!("{action} is ok: {target}; nothing is pending\n"),
+        ("paused", _) => format!("{action} is paused, and not probed; osnl actions resume {action}\n"),
+        ("held", false) => {
+            format!("{action} is held{answer}; nothing is pending to probe it with: the next delivery does\n")
+        }
+        (status, _) => format!("{action} is still {status}{answer}{next}\n"),
+    }
+}
+
+/// Pauses or resumes, and says what came of it.
+pub(super) fn pause(args: &OneActionArgs, request: &Request) -> Result<Exit, NoAnswer> {
+    let paused: Paused = Respondent::of(&args.place)?.ask(request)?;
+    if args.format.format == Format::Json {
+        return Ok(print_json(&paused));
+    }
+    let action = clean(&paused.action).into_owned();
+    Ok(print(&match (&paused.paused_since, paused.changed) {
+        (Some(_), true) => {
+            format!("{action} is paused: no attempt begins, deliveries wait; osnl actions resume {action}\n")
+        }
+        (Some(since), false) => format!("{action} is paused already, since {since}\n"),
+        (None, true) => format!("{action} is resumed\n"),
+        (None, false) => format!("{action} was not paused\n"),
+    }))
+}

@@ -1,0 +1,53 @@
+//! The flags of `osnl actions`.
+
+use clap::{Args, Subcommand};
+
+use crate::flags::{FormatArgs, PlaceArgs};
+
+/// `osnl actions` and what is behind it.
+#[derive(Debug, Args)]
+#[command(after_help = "Ends with 1 when the target is not ok after a probe, 69 when no daemon answers.\n\n\
+                        Examples:\n  osnl actions probe roles\n  osnl actions pause roles")]
+pub(crate) struct ActionsArgs {
+    #[command(subcommand)]
+    pub(crate) command: ActionsCommand,
+}
+
+/// The commands of `osnl actions`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ActionsCommand {
+    /// List actions: state, pending deliveries, target
+    List(ActionsListArgs),
+    /// Probe a held target now, and retry what waits
+    Probe(OneActionArgs),
+    /// Pause an action until it is resumed, across restarts
+    Pause(OneActionArgs),
+    /// Resume a paused action
+    Resume(OneActionArgs),
+}
+
+/// The flags of `osnl actions list`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  osnl actions list --format json | jq '.[] | select(.status != \"ok\")'")]
+pub(crate) struct ActionsListArgs {
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
+/// One action.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  osnl actions probe roles\n  osnl actions pause roles\n  osnl actions resume roles\n  \
+                        osnl deliveries pause roles\n  osnl deliveries resume roles"
+)]
+pub(crate) struct OneActionArgs {
+    /// The action
+    #[arg(value_name = "ACTION")]
+    pub(crate) action: String,
+    #[command(flatten)]
+    pub(crate) place: PlaceArgs,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}

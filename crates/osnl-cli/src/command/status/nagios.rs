@@ -1,0 +1,89 @@
+//! `osnl status --format nagios`: one line for a monitoring plug-in, with performance data; further problems a line each.
+//!
+//! | exit status | line | when |
+//! | --- | --- | --- |
+//! | 0 | `OSNL OK` | nothing needs attention |
+//! | 1 | `OSNL WARNING` | something needs attention, and can wait |
+//! | 2 | `OSNL CRITICAL` | events are not read or not delivered, or no daemon answers |
+//! | 3 | `OSNL UNKNOWN` | the daemon could not be asked: a wrong configuration, no permission |
+
+use osnl::control::{Severity, Status};
+
+use super::super::asking::{NoAnswer, clean};
+use crate::exit::Exit;
+
+/// The words of a status.
+pub(super) fn text(status: &Status) -> (String, Exit) {
+    let (word, exit) = match status.problems.iter().map(|problem| problem.severity).max() {
+        None => ("OK", Exit::Done),
+        Some(Severity::Warning) => ("WARNING", Exit::Failed),
+        Some(Severity::Critical) => ("CRITICAL", Exit::Critical),
+    };
+    // The most urgent one is what a pager shows.
+    let mut problems: Vec<_> = status.problems.iter().collect();
+    problems.sort_by_key(|problem| std::cmp::Reverse(problem.severity));
+    let more = match problems.len() {
+        0 | 1 => String::new(),
+        several => format!(" (and {} more)", several - 1),
+    };
+    let first = problems.first().map_or_else(|| well(status), |problem| one_line(&problem.to_string()));
+    let mut text = format!("OSNL {word} - {first}{more} | {}\n", data(status).join(" "));
+    for problem in problems.iter().skip(1) {
+        text.push_str(&format!("{}\n", one_line(&problem.to_string())));
+    }
+    (text, exit)
+}
+
+/// The words where there is no status.
+pub(super) fn unanswered(error: &NoAnswer) -> (String, Exit) {
+    let (word, exit) = match error.exit {
+        Exit::Unavailable => ("CRITICAL", Exit::Critical),
+        _ => ("UNKNOWN", Exit::Unknown),
+    };
+    (format!("OSNL {word} - {}\n", one_line(error.message())), exit)
+}
+
+fn well(status: &Status) -> String {
+    let in_state = |word: &str| status.listeners.iter().filter(|listener| listener.status == word).count();
+    let (listening, standby) = (in_state("listening"), in_state("standby"));
+    let standby = if standby > 0 { format!(", {standby} standby") } else { String::new() };
+    format!("{listening} listening{standby}, {} pending", pending(status))
+}
+
+fn pending(status: &Status) -> u64 {
+    status.targets.iter().map(|target| target.pending).sum()
+}
+
+/// Performance data: `'label'=value[unit];warning;critical;least`.
+fn data(status: &Status) -> Vec<String> {
+    let sum =
+        |count: fn(&osnl::control::TargetReport) -> u64| -> u64 { status.targets.iter().map(count).sum() };
+    let oldest = status.targets.iter().filter_map(|target| target.oldest_pending_seconds).max().unwrap_or(0);
+    let waiting: u64 = status.listeners.iter().filter_map(|listener| listener.queue_messages).sum();
+    let reading =
+        status.listeners.iter().filter(|one| matches!(&*one.status, "listening" | "standby")).count();
+    let counter = |name: &str| status.counters.get(name).copied().unwrap_or(0);
+    let mut data = vec![
+        format!("listeners={reading};;;0;{}", status.listeners.len()),
+        format!("queue_messages={waiting};;;0"),
+        format!("pending={};;;0", pending(status)),
+        format!("oldest_pending={oldest}s;;{};0", status.attention_age_seconds),
+        format!("held={};0;;0", sum(|target| target.held)),
+        format!("dead={};0;;0", sum(|target| target.dead)),
+        format!("received={}c;;;0", counter("received")),
+        format!("delivered={}c;;;0", counter("delivered")),
+    ];
+    if let Some(bytes) = status.journal.bytes {
+        let most = status.journal.max_bytes.map_or(String::new(), |most| most.to_string());
+        data.push(format!("journal={bytes}B;;;0;{most}"));
+    }
+    data
+}
+
+/// Foreign text as one line; a bar would begin the performance data.
+fn one_line(text: &str) -> String {
+    clean(&text.replace(['\n', '\r'], " ")).replace('|', "/")
+}
+
+#[cfg(test)]
+mod tests;

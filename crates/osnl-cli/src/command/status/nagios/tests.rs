@@ -1,0 +1,66 @@
+use osnl::control::{Problem, ProblemKind};
+use serde_json::{Value, json};
+
+use super::*;
+
+fn status(problems: &[(Severity, &str)]) -> Status {
+    let problem = |(severity, message): &(Severity, &str)| Problem {
+        kind: ProblemKind::TargetHeld,
+        severity: *severity,
+        subject: "action a".to_owned(),
+        message: (*message).to_owned(),
+        reason: None,
+        since: None,
+        since_seconds: None,
+        remedy: None,
+    };
+    let listener = json!({
+        "name": "nova", "state": "listening", "status": "listening", "broker": "b", "queues": ["osnl"],
+        "waiting_at_connect": 0, "queue_messages": 3, "messages": 7, "reconnects": 0, "last_message": null,
+        "last_message_seconds": null,
+    });
+    let target = json!({
+        "action": "a", "target": "t", "configured": true, "state": "closed", "status": "ok", "since": null,
+        "since_seconds": null, "next_probe_seconds": null, "paused_since": null, "pending": 2, "oldest_pending": null,
+        "oldest_pending_seconds": 42, "in_flight": 0, "held": 1, "dead": 4, "done": 5, "last_failure": null,
+    });
+    let journal = json!({
+        "store": "sqlite", "path": "/j", "state": "working", "status": "ok", "reason": null, "bytes": 4096,
+        "max_bytes": 8192, "events": 1, "deliveries": 1, "oldest": null, "oldest_seconds": null, "unreadable": 0,
+    });
+    let status: Value = json!({
+        "running": true, "healthy": problems.is_empty(), "attention": [], "attention_age_seconds": 900, "version": "0",
+        "pid": 1, "started": null, "uptime_seconds": 1, "listeners": [listener], "targets": [target],
+        "journal": journal, "counters": {"received": 7, "delivered": 5},
+    });
+    let status: Status = serde_json::from_value(status).unwrap();
+    Status { problems: problems.iter().map(problem).collect(), ..status }
+}
+
+const DATA: &str = "listeners=1;;;0;1 queue_messages=3;;;0 pending=2;;;0 oldest_pending=42s;;900;0 held=1;0;;0 dead=4;0;;0 \
+                    received=7c;;;0 delivered=5c;;;0 journal=4096B;;;0;8192";
+
+#[test]
+fn the_most_urgent_problem_is_the_line_and_decides_the_exit_status() {
+    use Severity::{Critical, Warning};
+    let check = |problems: &[(Severity, &str)], expected: &str, exit: Exit| {
+        assert_eq!(text(&status(problems)), (expected.replace("DATA", DATA), exit));
+    };
+    check(&[], "OSNL OK - 1 listening, 2 pending | DATA\n", Exit::Done);
+    check(&[(Warning, "a is paused")], "OSNL WARNING - a is paused | DATA\n", Exit::Failed);
+    check(
+        &[(Warning, "a is paused"), (Critical, "x|y\nz"), (Warning, "b")],
+        "OSNL CRITICAL - x/y z (and 2 more) | DATA\na is paused\nb\n",
+        Exit::Critical,
+    );
+}
+
+#[test]
+fn no_answer_is_critical_and_what_could_not_be_asked_is_unknown() {
+    for (exit, expected) in [
+        (Exit::Unavailable, ("OSNL CRITICAL - why\n".to_owned(), Exit::Critical)),
+        (Exit::Config, ("OSNL UNKNOWN - why\n".to_owned(), Exit::Unknown)),
+    ] {
+        assert_eq!(unanswered(&NoAnswer::new(exit, "why")), expected);
+    }
+}

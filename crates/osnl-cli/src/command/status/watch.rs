@@ -1,0 +1,100 @@
+//! `osnl status --watch`: the status again and again, with small plots of rate, backlog, and age over the last minutes.
+//! On a terminal it redraws; elsewhere it prints a block each time. Ctrl-C ends it with 0.
+
+mod plot;
+
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, Instant};
+
+use osnl::control::Status;
+use tokio::sync::mpsc;
+
+use self::plot::History;
+use super::super::asking::{NoAnswer, print};
+use super::{StatusArgs, look, text, tint};
+use crate::app::{self, ProgramSignal, Signals};
+use crate::exit::Exit;
+use crate::flags::PlaceArgs;
+use crate::output;
+use crate::terminal::{self, Keys, Size, Terminal, cell};
+
+/// One look, and when it was.
+type Look = (Instant, Result<Status, NoAnswer>);
+
+pub(super) fn run(args: &StatusArgs) -> Exit {
+    let looks = looking(args.place.clone(), args.interval);
+    let watched = app::block_on(async {
+        let mut signals = Signals::catch();
+        watch(args.interval, looks, &mut signals).await
+    });
+    watched.unwrap_or(Exit::Failed)
+}
+
+/// Asks on a thread of its own: a daemon that hangs must not keep Ctrl-C waiting.
+fn looking(place: PlaceArgs, interval: Duration) -> mpsc::Receiver<Look> {
+    let (sender, looks) = mpsc::channel(1);
+    std::thread::spawn(move || {
+        // Nothing is ever sent: its time-out is the pause.
+        let (_open, pause) = channel::<()>();
+        while sender.blocking_send((Instant::now(), look(&place))).is_ok() {
+            if pause.recv_timeout(interval) != Err(RecvTimeoutError::Timeout) {
+                return;
+            }
+        }
+    });
+    looks
+}
+
+async fn watch(interval: Duration, mut looks: mpsc::Receiver<Look>, signals: &mut Signals) -> Exit {
+    let terminal = terminal::drawable().map(|_| Terminal::enter(Keys::Silent));
+    let mut history = History::new(interval);
+    loop {
+        let (at, looked) = tokio::select! {
+            biased;
+            signal = signals.next() => match signal {
+                ProgramSignal::End(_) => return Exit::Done,
+                ProgramSignal::Hangup => continue,
+            },
+            Some(look) = looks.recv() => look,
+            else => return Exit::Failed,
+        };
+        history.add(at, looked.as_ref().ok());
+        let block = block(&history, &looked);
+        match (&terminal, terminal::size()) {
+            (Some(terminal), Some(size)) => terminal.draw(&lines(&block, size)),
+            // The reader has gone, or cannot be written to.
+            _ if print(&format!("{block}\n")) != Exit::Done => return Exit::Failed,
+            _ => {}
+        }
+    }
+}
+
+fn block(history: &History, looked: &Result<Status, NoAnswer>) -> String {
+    let status = match looked {
+        Ok(status) => text(status),
+        Err(error) => format!("! {}\n", super::super::asking::short(error.message(), 400)),
+    };
+    format!("{}\n{}\n{status}", jiff::Zoned::now().strftime("%F %T"), history.plots())
+}
+
+/// As much as the terminal has room for.
+fn lines(block: &str, size: Size) -> Vec<String> {
+    let colour = terminal::coloured();
+    let fit = |line: &str| {
+        let line = cell(line, size.width).trim_end().to_owned();
+        if colour { output::tinted(&line, tint) } else { line }
+    };
+    block.lines().take(size.height).map(fit).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_screen_is_cut_to_the_terminal() {
+        let size = Size { width: 10, height: 2 };
+        let shown = lines("a line that is long\nsecond\nthird\n", size);
+        assert_eq!(shown, ["a line th…", "second"]);
+    }
+}

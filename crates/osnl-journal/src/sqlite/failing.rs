@@ -1,0 +1,82 @@
+//! Deliveries that fail again and again, for a status.
+
+use std::time::SystemTime;
+
+use rusqlite::{OptionalExtension as _, Result, params};
+
+use super::reader::Reader;
+use super::rows::{delivery_id, is, moment};
+use crate::DeliveryId;
+
+/// Rows that one look reads at most.
+const LOOKED_AT: i64 = 1000;
+
+/// An open delivery that has failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failing {
+    /// Its number.
+    pub id: DeliveryId,
+    /// The resource that it is about: its name, else its id, else its key.
+    pub resource: Option<String>,
+    /// Failed attempts of any kind.
+    pub tries: u32,
+    /// The first failed attempt that is kept.
+    pub since: SystemTime,
+    /// When the latest attempt failed.
+    pub at: SystemTime,
+    /// The answer to it.
+    pub answer: String,
+}
+
+impl Reader {
+    /// Returns open deliveries of an action that have failed at least twice, the oldest first; a bounded number of them.
+    /// An index has those that wait for a retry, so that a backlog costs nothing.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn failing(&self, action: &str) -> Result<Vec<Failing>> {
+        let mut select = self.0.prepare_cached(concat!(
+            "SELECT id, coalesce(resource_name, resource_id, key), tries FROM delivery WHERE action = ?1 AND ",
+            is!(Ready),
+            " AND due > 0 ORDER BY due LIMIT ?2"
+        ))?;
+        let rows = select.query_map(params![action, LOOKED_AT], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, Option<String>>(1)?, row.get::<_, u32>(2)?))
+        })?;
+        let mut first = self.0.prepare_cached("SELECT min(at) FROM attempt WHERE delivery = ?1")?;
+        let mut last = self.0.prepare_cached(
+            "SELECT at, answer FROM attempt WHERE delivery = ?1 ORDER BY at DESC, slot DESC LIMIT 1",
+        )?;
+        let mut failing = Vec::new();
+        for row in rows {
+            let (id, resource, tries) = row?;
+            if tries < 2 {
+                continue;
+            }
+            let since: Option<i64> = first.query_row([id], |row| row.get(0))?;
+            let latest = last.query_row([id], |row| Ok((moment(row.get(0)?), row.get(1)?)));
+            if let (Some(since), Some((at, answer))) = (since, latest.optional()?) {
+                failing.push(Failing {
+                    id: delivery_id(id),
+                    resource,
+                    tries,
+                    since: moment(since),
+                    at,
+                    answer,
+                });
+            }
+        }
+        failing.sort_by_key(|failing| failing.since);
+        Ok(failing)
+    }
+
+    /// Returns the bytes of the file that hold something.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn used_bytes(&self) -> Result<u64> {
+        let pragma = |name: &str| self.0.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+        let pages = pragma("page_count")? - pragma("freelist_count")?;
+        Ok(pages.unsigned_abs() * pragma("page_size")?.unsigned_abs())
+    }
+}

@@ -1,0 +1,337 @@
+//! Judges a status: the problems that need the operator's attention, each with its reason, its duration, and its remedy.
+//! Pure: the status is complete before.
+
+use std::time::Duration;
+
+use super::super::problem::{Problem, ProblemKind as Kind, Severity};
+use super::super::time::span;
+use super::super::{ConfigurationStatus, JournalStatus, LeftQueue, ListenerStatus, TargetReport};
+
+/// A listener that does not connect for so long is urgent: until then it may be a restart of the broker.
+const CONNECTING: u64 = 60;
+/// Messages may wait for so long before a queue counts as unread.
+const UNREAD: u64 = 60;
+/// Hundredths of a bound from which on it is near.
+const NEAR: u64 = 80;
+/// A disk with less room is nearly full.
+const FREE: u64 = 100 << 20;
+
+/// The bounds that decide what is a problem.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// The age from which on a pending delivery needs attention.
+    pub(super) attention_age: Duration,
+    /// Deliveries of an action that may be pending; `None` where there is no such bound.
+    pub(super) max_pending: Option<u64>,
+}
+
+pub(super) fn of_configuration(configuration: &ConfigurationStatus) -> Option<Problem> {
+    let failed = configuration.not_reloaded.as_ref()?;
+    let first = failed.errors.first().map(String::as_str).unwrap_or_default();
+    let more = match failed.errors.len() {
+        0 | 1 => String::new(),
+        errors => format!(" (and {} more)", errors - 1),
+    };
+    let message = format!("the configuration is not reloaded since {}: {first}{more}", failed.since);
+    let problem = Problem::new(Kind::NotReloaded, Severity::Warning, "configuration", message);
+    let problem = problem.because(failed.errors.join("\n"));
+    let problem = problem.since(Some(failed.since.clone()), Some(failed.since_seconds));
+    Some(problem.remedy("repair it, osnl check, osnl reload"))
+}
+
+pub(super) fn of_journal(journal: &JournalStatus) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let since = |problem: Problem| problem.since(journal.since.clone(), journal.since_seconds);
+    if let (Some(status), Some(reason)) = (&journal.status, &journal.reason) {
+        let kind = if status == "full" { Kind::JournalFull } else { Kind::JournalFailed };
+        let message = format!("the journal is {status}{}: {reason}", lasting(journal.since_seconds));
+        problems.push(since(Problem::new(kind, Severity::Critical, "journal", message).because(reason)));
+    }
+    let is_full = journal.status.as_deref() == Some("full");
+    if let (Some(open), Some(most), false) = (journal.open_bytes, journal.max_bytes, is_full)
+        && is_near(open, most)
+    {
+        let message = format!(
+            "the journal is near its max_size: pending and dead deliveries take {} of {} MiB",
+            open >> 20,
+            most >> 20
+        );
+        let problem = Problem::new(Kind::NearBound, Severity::Warning, "journal", message);
+        problems.push(problem.remedy(
+            "look at targets that are held and at dead letters (osnl deliveries list --state dead), or raise max_size",
+        ));
+    }
+    if let (Some(free), Some(bytes), Some(most)) = (journal.free_bytes, journal.bytes, journal.max_bytes)
+        && free < FREE
+        && bytes.saturating_add(free) < most
+    {
+        let message = format!("the journal's disk has {} MiB left, and its max_size needs more", free >> 20);
+        let problem = Problem::new(Kind::NearBound, Severity::Warning, "journal", message);
+        problems.push(problem.remedy("make room there, or lower max_size"));
+    }
+    if let (dead, Some(most)) = (journal.dead, journal.max_dead)
+        && dead > 0
+        && is_near(dead, most)
+    {
+        let message =
+            format!("{dead} of at most {most} dead letters are kept: beyond max_dead the oldest leave");
+        let problem = Problem::new(Kind::NearBound, Severity::Warning, "journal", message);
+        problems.push(problem.remedy("osnl deliveries retry or discard --state dead, or raise max_dead"));
+    }
+    problems
+}
+
+pub(super) fn of_listener(listener: &ListenerStatus) -> Vec<Problem> {
+    let ListenerStatus { name, state, broker, reason, stalled, .. } = listener;
+    let subject = format!("listener {name}");
+    let lasting = lasting(listener.since_seconds);
+    let problem = |kind, severity, message: String| {
+        let problem = Problem::new(kind, severity, &subject, message);
+        let problem = problem.since(listener.since.clone(), listener.since_seconds);
+        reason.iter().fold(problem, |problem, reason| problem.because(reason))
+    };
+    match (state.as_str(), stalled) {
+        ("listening" | "standby", Some(stalled)) => {
+            let message = format!("listener {name} is stalled: {stalled}");
+            let problem = Problem::new(Kind::ListenerStalled, Severity::Critical, &subject, message);
+            vec![problem.because(stalled)]
+        }
+        ("listening" | "standby", None) => {
+            let unbound = reason.iter().map(|reason| {
+                let message = format!("listener {name}: {reason}");
+                Problem::new(Kind::ExchangeMissing, Severity::Warning, &subject, message).because(reason)
+            });
+            let queue = if state == "listening" { shared(listener) } else { unread(listener) };
+            unbound.chain(queue).collect()
+        }
+        ("connecting", _) => {
+            let long = listener.since_seconds.is_some_and(|seconds| seconds >= CONNECTING);
+            let severity = if long { Severity::Critical } else { Severity::Warning };
+            let why = reason.as_deref().unwrap_or(broker);
+            let attempts = match (listener.attempts, listener.next_attempt_seconds) {
+                (Some(1), Some(next)) => format!("; 1 attempt, next in {}", span(next)),
+                (Some(attempts), Some(next)) => format!("; {attempts} attempts, next in {}", span(next)),
+                _ => String::new(),
+            };
+            let message = format!("listener {name} is connecting{lasting}: {why}{attempts}");
+            let problem = problem(Kind::ListenerConnecting, severity, message);
+            vec![match reason {
+                Some(_) => problem.remedy("osnl check --connect"),
+                None => problem,
+            }]
+        }
+        ("blocked", _) => {
+            let why = reason.as_deref().unwrap_or("nothing more can be kept");
+            let message = format!("listener {name} is blocked{lasting}: {why}");
+            let remedy = "look at the actions and the journal below; the broker keeps the messages";
+            vec![problem(Kind::ListenerBlocked, Severity::Critical, message).remedy(remedy)]
+        }
+        (state, _) => {
+            let message = format!("listener {name} is {state}{lasting}: {broker}");
+            let severity = if state == "stopped" { Severity::Critical } else { Severity::Warning };
+            let problem = problem(Kind::ListenerEnded, severity, message);
+            vec![match state {
+                "stopped" => problem.remedy("see the log, correct its section, osnl reload"),
+                _ => problem,
+            }]
+        }
+    }
+}
+
+/// Other consumers of a queue whose messages go round among them all.
+fn shared(listener: &ListenerStatus) -> Option<Problem> {
+    let (queue, consumers) = (listener.queues.first()?, listener.consumers?);
+    if listener.exclusive || consumers <= listener.own_consumers {
+        return None;
+    }
+    let others = consumers - listener.own_consumers;
+    let name = &listener.name;
+    let message = format!(
+        "listener {name} shares queue {queue}: {consumers} consumers, {others} of them not this daemon's, and each \
+         message goes to one of them only"
+    );
+    let problem = Problem::new(Kind::QueueShared, Severity::Critical, format!("queue {queue}"), message);
+    Some(problem.remedy(format!(
+        "rabbitmqctl list_consumers names them; give [listener:{name}] a pool of its own, or set \
+         single_active_consumer = true"
+    )))
+}
+
+/// Messages that the active consumer of a standby's queue does not take.
+fn unread(listener: &ListenerStatus) -> Option<Problem> {
+    let (queue, messages, seconds) =
+        (listener.queues.first()?, listener.queue_messages?, listener.queue_waiting_seconds?);
+    if messages == 0 || seconds < UNREAD {
+        return None;
+    }
+    let message = format!(
+        "listener {} is standby, and the active reader of queue {queue} takes no message for {}: {messages} wait",
+        listener.name,
+        span(seconds)
+    );
+    let problem = Problem::new(Kind::QueueUnread, Severity::Critical, format!("queue {queue}"), message);
+    let problem = problem.since(listener.queue_waiting_since.clone(), Some(seconds));
+    Some(
+        problem
+            .remedy("look at the other daemon (osnl status there; rabbitmqctl list_consumers), or stop it"),
+    )
+}
+
+pub(super) fn of_left_queue(left: &LeftQueue) -> Option<Problem> {
+    let messages = left.messages.filter(|messages| *messages > 0)?;
+    if left.emptied_by.is_some() || left.consumers != Some(0) {
+        return None;
+    }
+    let queue = &left.queue;
+    let message = format!("{messages} messages wait in queue {queue}, which no listener reads any more");
+    let problem = Problem::new(Kind::QueueUnread, Severity::Warning, format!("queue {queue}"), message);
+    Some(problem.remedy(format!(
+        "a listener with queue = {queue} reads them; rabbitmqctl delete_queue {queue} discards them"
+    )))
+}
+
+pub(super) fn of_target(target: &TargetReport, bounds: &Bounds) -> Vec<Problem> {
+    let name = &target.action;
+    let subject = format!("action {name}");
+    let mut problems = Vec::new();
+    let since = |problem: Problem| problem.since(target.since.clone(), target.since_seconds);
+    let lasting = lasting(target.since_seconds);
+    let status = target.status.as_deref();
+    if status == Some("paused") {
+        let by = target.paused_by.iter().fold(String::new(), |_, by| format!(" by {by}"));
+        let message = format!("{name} is paused{by}{lasting}");
+        let problem = Problem::new(Kind::ActionPaused, Severity::Warning, &subject, message);
+        problems.push(since(problem).remedy(format!("osnl actions resume {name}")));
+    }
+    let is_held = matches!(status, Some("held" | "probing"));
+    if is_held {
+        let answer = target.last_failure.as_ref().map_or("", |failure| &failure.answer);
+        let message = format!("{name} is held{lasting}: {answer}; nothing is lost, it is tried again");
+        let problem = Problem::new(Kind::TargetHeld, Severity::Warning, &subject, message).because(answer);
+        problems.push(since(problem).remedy(format!("once it is repaired: osnl actions probe {name}")));
+    }
+    for down in &target.dependencies_down {
+        let (dependency, seconds, reason) = (&down.name, span(down.since_seconds), &down.reason);
+        let message = format!(
+            "{dependency} is down for {seconds}: {reason}; deliveries of {name} that need it wait, the others go out"
+        );
+        let problem = Problem::new(Kind::DependencyDown, Severity::Warning, &subject, message);
+        problems.push(problem.because(reason).since(Some(down.since.clone()), Some(down.since_seconds)));
+    }
+    if !is_held && status != Some("paused") {
+        problems.extend(failing(target));
+    }
+    problems.extend(old(target, bounds).filter(|_| status != Some("paused")));
+    problems.extend(counted(target, bounds));
+    problems
+}
+
+/// Resources whose deliveries fail again and again.
+fn failing(target: &TargetReport) -> Option<Problem> {
+    let (name, worst) = (&target.action, target.failing.first()?);
+    let resource = worst.resource.as_deref().unwrap_or("an event without a resource");
+    let others = match target.failing.len() as u64 + target.more_failing - 1 {
+        0 => String::new(),
+        1 => " (and 1 other resource)".to_owned(),
+        others => format!(" (and {others} other resources)"),
+    };
+    let message = format!(
+        "{name} fails for {resource}{others}: {} attempts in {}, the last: {}",
+        worst.failed_attempts,
+        span(worst.since_seconds),
+        worst.answer
+    );
+    let problem = Problem::new(Kind::KeyFailing, Severity::Warning, format!("action {name}"), message);
+    let problem = problem.because(&worst.answer).since(Some(worst.since.clone()), Some(worst.since_seconds));
+    Some(problem.remedy(format!("osnl deliveries show {}", worst.id)))
+}
+
+fn old(target: &TargetReport, bounds: &Bounds) -> Option<Problem> {
+    let seconds = target.oldest_pending_seconds.filter(|_| target.configured != Some(false))?;
+    if Duration::from_secs(seconds) < bounds.attention_age {
+        return None;
+    }
+    let name = &target.action;
+    let last = target.last_failure.as_ref();
+    let why = last.map_or(String::new(), |failure| format!("; the latest failure: {}", failure.answer));
+    let message = format!("the oldest pending delivery of {name} is {} old{why}", span(seconds));
+    let problem = Problem::new(Kind::PendingOld, Severity::Critical, format!("action {name}"), message);
+    let problem = problem.since(target.oldest_pending.clone(), Some(seconds));
+    let problem = last.iter().fold(problem, |problem, failure| problem.because(&failure.answer));
+    Some(problem.remedy(format!("osnl deliveries list --action {name} --state pending")))
+}
+
+/// What the numbers of a target's deliveries say.
+fn counted(target: &TargetReport, bounds: &Bounds) -> Vec<Problem> {
+    let name = &target.action;
+    let mut problems = Vec::new();
+    let mut add = |kind, message: String, remedy: String| {
+        let problem = Problem::new(kind, Severity::Warning, format!("action {name}"), message);
+        problems.push(if remedy.is_empty() { problem } else { problem.remedy(remedy) });
+    };
+    if target.held > 0 {
+        let message = format!("{} of {name} held", deliveries(target.held));
+        add(Kind::DeliveriesHeld, message, "osnl deliveries list --state held".to_owned());
+    }
+    if target.dead > 0 {
+        let message = format!("{} of {name} given up", deliveries(target.dead));
+        add(Kind::DeadLetters, message, "osnl deliveries list --state dead".to_owned());
+    }
+    let open = target.pending + target.held;
+    if target.configured == Some(false) && open > 0 {
+        let message = format!("{} of {name}, which is not configured: orphaned", deliveries(open));
+        add(Kind::Orphaned, message, format!("osnl deliveries move --action {name} --to ACTION"));
+    }
+    match bounds.max_pending {
+        Some(most) if open >= most => add(
+            Kind::PendingFull,
+            format!(
+                "{name} has reached max_pending ({most}): until some are delivered, what its rules want stays with the \
+                 broker, or is given up with on_full = dead_letter"
+            ),
+            String::new(),
+        ),
+        Some(most) if open > 1 && is_near(open, most) => add(
+            Kind::NearBound,
+            format!("{name} is near max_pending: {open} of {most} deliveries are pending"),
+            format!("osnl deliveries list --action {name}, or raise max_pending"),
+        ),
+        Some(_) | None => {}
+    }
+    problems
+}
+
+/// Messages that were not read, and deliveries that may have ended the process.
+pub(super) fn of_overview(unreadable: u64, suspects: u64) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut add = |kind, message: String, remedy: &str| {
+        problems.push(Problem::new(kind, Severity::Warning, "journal", message).remedy(remedy));
+    };
+    match unreadable {
+        0 => {}
+        1 => add(Kind::Quarantined, "1 message is in quarantine".to_owned(), "osnl quarantine list"),
+        many => add(Kind::Quarantined, format!("{many} messages are in quarantine"), "osnl quarantine list"),
+    }
+    if suspects > 0 {
+        let held = deliveries(suspects);
+        let message = format!("{held} held since the process ended unexpectedly each time while attempting");
+        let remedy = "look at them with osnl deliveries list --state held before you release them";
+        add(Kind::Suspects, message, remedy);
+    }
+    problems
+}
+
+fn is_near(count: u64, most: u64) -> bool {
+    count >= most / 100 * NEAR + most % 100 * NEAR / 100
+}
+
+fn lasting(seconds: Option<u64>) -> String {
+    seconds.map_or(String::new(), |seconds| format!(", for {}", span(seconds)))
+}
+
+fn deliveries(count: u64) -> String {
+    if count == 1 { "1 delivery".to_owned() } else { format!("{count} deliveries") }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,261 @@
+//! Each fault on its own: kind, urgency, sentence, and remedy.
+
+use super::super::super::{FailingResource, Failure};
+use super::*;
+
+const BOUNDS: Bounds = Bounds { attention_age: Duration::from_secs(900), max_pending: Some(1000) };
+
+#[track_caller]
+fn check(problems: &[Problem], expected: &[(Kind, Severity, &str)]) {
+    let found: Vec<_> =
+        problems.iter().map(|problem| (problem.kind, problem.severity, problem.to_string())).collect();
+    let expected: Vec<_> =
+        expected.iter().map(|(kind, severity, text)| (*kind, *severity, (*text).to_owned())).collect();
+    assert_eq!(found, expected);
+}
+
+fn listener(state: &str) -> ListenerStatus {
+    ListenerStatus {
+        name: "nova".to_owned(),
+        state: state.to_owned(),
+        status: state.to_owned(),
+        broker: "rabbit at mq1".to_owned(),
+        queues: vec!["osnl".to_owned()],
+        since_seconds: Some(12),
+        consumers: Some(1),
+        own_consumers: 1,
+        queue_messages: Some(0),
+        ..ListenerStatus::default()
+    }
+}
+
+#[test]
+fn a_listener_that_does_not_listen_has_its_reason_and_its_next_attempt() {
+    let refused = ListenerStatus {
+        reason: Some("login refused for user \"osnl\" (403)".to_owned()),
+        attempts: Some(3),
+        next_attempt_seconds: Some(4),
+        ..listener("connecting")
+    };
+    check(
+        &of_listener(&refused),
+        &[(
+            Kind::ListenerConnecting,
+            Severity::Warning,
+            "listener nova is connecting, for 12 s: login refused for user \"osnl\" (403); 3 attempts, next in 4 s; \
+             osnl check --connect",
+        )],
+    );
+    let long = ListenerStatus { since_seconds: Some(60), ..refused };
+    assert_eq!(of_listener(&long)[0].severity, Severity::Critical);
+    let blocked = ListenerStatus { reason: Some("the journal is full".to_owned()), ..listener("blocked") };
+    check(
+        &of_listener(&blocked),
+        &[(
+            Kind::ListenerBlocked,
+            Severity::Critical,
+            "listener nova is blocked, for 12 s: the journal is full; look at the actions and the journal below; the \
+             broker keeps the messages",
+        )],
+    );
+    let stalled = ListenerStatus { stalled: Some("4 messages wait".to_owned()), ..listener("listening") };
+    check(
+        &of_listener(&stalled),
+        &[(Kind::ListenerStalled, Severity::Critical, "listener nova is stalled: 4 messages wait")],
+    );
+    check(&of_listener(&listener("listening")), &[]);
+}
+
+#[test]
+fn a_shared_queue_needs_attention_and_a_standby_with_an_active_reader_does_not() {
+    let shared = ListenerStatus { consumers: Some(2), ..listener("listening") };
+    check(
+        &of_listener(&shared),
+        &[(
+            Kind::QueueShared,
+            Severity::Critical,
+            "listener nova shares queue osnl: 2 consumers, 1 of them not this daemon's, and each message goes to one of \
+             them only; rabbitmqctl list_consumers names them; give [listener:nova] a pool of its own, or set \
+             single_active_consumer = true",
+        )],
+    );
+    // Both are this daemon's; or only one of them gets messages.
+    check(&of_listener(&ListenerStatus { own_consumers: 2, ..shared.clone() }), &[]);
+    check(&of_listener(&ListenerStatus { exclusive: true, ..shared }), &[]);
+    let standby = ListenerStatus { consumers: Some(2), exclusive: true, ..listener("standby") };
+    check(&of_listener(&standby), &[]);
+    // Its active reader takes none.
+    let waiting = |seconds| ListenerStatus {
+        queue_messages: Some(4),
+        queue_waiting_seconds: Some(seconds),
+        ..standby.clone()
+    };
+    check(&of_listener(&waiting(59)), &[]);
+    check(
+        &of_listener(&waiting(70)),
+        &[(
+            Kind::QueueUnread,
+            Severity::Critical,
+            "listener nova is standby, and the active reader of queue osnl takes no message for 70 s: 4 wait; look at the \
+             other daemon (osnl status there; rabbitmqctl list_consumers), or stop it",
+        )],
+    );
+}
+
+#[test]
+fn a_left_queue_needs_attention_while_messages_wait_and_nothing_reads_them() {
+    let left = LeftQueue {
+        vhost: "/".to_owned(),
+        queue: "old".to_owned(),
+        messages: Some(3),
+        consumers: Some(0),
+        seen_seconds: Some(1),
+        emptied_by: None,
+        delete: None,
+    };
+    let problem = of_left_queue(&left).unwrap();
+    assert_eq!((problem.kind, problem.severity), (Kind::QueueUnread, Severity::Warning));
+    assert!(
+        problem.to_string().starts_with("3 messages wait in queue old, which no listener reads any more; ")
+    );
+    for well in [
+        LeftQueue { messages: Some(0), ..left.clone() },
+        LeftQueue { messages: None, ..left.clone() },
+        LeftQueue { consumers: Some(1), ..left.clone() },
+        LeftQueue { emptied_by: Some("nova".to_owned()), ..left },
+    ] {
+        assert_eq!(of_left_queue(&well), None);
+    }
+}
+
+fn target() -> TargetReport {
+    TargetReport {
+        action: "hook".to_owned(),
+        configured: Some(true),
+        status: Some("ok".to_owned()),
+        since_seconds: Some(7200),
+        ..TargetReport::default()
+    }
+}
+
+fn failing(resource: &str, failed_attempts: u32) -> FailingResource {
+    FailingResource {
+        id: "17.0".to_owned(),
+        resource: Some(resource.to_owned()),
+        failed_attempts,
+        since: "then".to_owned(),
+        since_seconds: 125,
+        at: "now".to_owned(),
+        answer: "HTTP 500".to_owned(),
+    }
+}
+
+#[test]
+fn a_target_s_troubles_have_reason_duration_and_remedy() {
+    let answer = Some(Failure { at: "now".to_owned(), answer: "HTTP 500".to_owned() });
+    let held = TargetReport {
+        status: Some("held".to_owned()),
+        since_seconds: Some(40),
+        last_failure: answer.clone(),
+        failing: vec![failing("web-7", 7)],
+        ..target()
+    };
+    check(
+        &of_target(&held, &BOUNDS),
+        &[(
+            Kind::TargetHeld,
+            Severity::Warning,
+            "hook is held, for 40 s: HTTP 500; nothing is lost, it is tried again; once it is repaired: osnl actions \
+             probe hook",
+        )],
+    );
+    let one = TargetReport { failing: vec![failing("web-7", 7)], ..target() };
+    check(
+        &of_target(&one, &BOUNDS),
+        &[(
+            Kind::KeyFailing,
+            Severity::Warning,
+            "hook fails for web-7: 7 attempts in 2 min, the last: HTTP 500; osnl deliveries show 17.0",
+        )],
+    );
+    let many = TargetReport { failing: vec![failing("a", 7), failing("b", 5)], more_failing: 3, ..target() };
+    assert!(of_target(&many, &BOUNDS)[0].message.starts_with("hook fails for a (and 4 other resources): "));
+    let old = |seconds| TargetReport {
+        oldest_pending_seconds: Some(seconds),
+        last_failure: answer.clone(),
+        pending: 1,
+        ..target()
+    };
+    check(&of_target(&old(899), &BOUNDS), &[]);
+    check(
+        &of_target(&old(900), &BOUNDS),
+        &[(
+            Kind::PendingOld,
+            Severity::Critical,
+            "the oldest pending delivery of hook is 15 min old; the latest failure: HTTP 500; osnl deliveries list \
+             --action hook --state pending",
+        )],
+    );
+    let paused = TargetReport {
+        status: Some("paused".to_owned()),
+        paused_by: Some("eve".to_owned()),
+        failing: vec![failing("web-7", 7)],
+        ..old(10_000)
+    };
+    check(
+        &of_target(&paused, &BOUNDS),
+        &[(
+            Kind::ActionPaused,
+            Severity::Warning,
+            "hook is paused by eve, for 2 h; osnl actions resume hook",
+        )],
+    );
+}
+
+#[test]
+fn bounds_that_are_near_or_reached_are_named() {
+    let pending = |pending| of_target(&TargetReport { pending, ..target() }, &BOUNDS);
+    check(&pending(799), &[]);
+    assert_eq!(pending(800)[0].kind, Kind::NearBound);
+    assert_eq!(pending(1000)[0].kind, Kind::PendingFull);
+    let journal = JournalStatus {
+        status: Some("ok".to_owned()),
+        bytes: Some(90 << 20),
+        open_bytes: Some(79 << 20),
+        max_bytes: Some(100 << 20),
+        free_bytes: Some(1 << 40),
+        dead: 79,
+        max_dead: Some(100),
+        ..JournalStatus::default()
+    };
+    check(&of_journal(&journal), &[]);
+    let near = |journal: JournalStatus, expected: &str| {
+        let problems = of_journal(&journal);
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        assert_eq!((problems[0].kind, &*problems[0].message), (Kind::NearBound, expected));
+        assert!(problems[0].remedy.is_some());
+    };
+    near(
+        JournalStatus { open_bytes: Some(80 << 20), ..journal.clone() },
+        "the journal is near its max_size: pending and dead deliveries take 80 of 100 MiB",
+    );
+    near(
+        JournalStatus { free_bytes: Some(9 << 20), ..journal.clone() },
+        "the journal's disk has 9 MiB left, and its max_size needs more",
+    );
+    near(
+        JournalStatus { dead: 80, ..journal.clone() },
+        "80 of at most 100 dead letters are kept: beyond max_dead the oldest leave",
+    );
+    let full = JournalStatus {
+        status: Some("full".to_owned()),
+        reason: Some("no room".to_owned()),
+        since_seconds: Some(3),
+        open_bytes: Some(100 << 20),
+        ..journal
+    };
+    check(
+        &of_journal(&full),
+        &[(Kind::JournalFull, Severity::Critical, "the journal is full, for 3 s: no room")],
+    );
+}

@@ -1,0 +1,78 @@
+//! A probe on request: the held target is asked now, and the answer waits for its result.
+
+use std::time::{Duration, SystemTime};
+
+use tokio::time::{Instant, timeout};
+
+use super::super::Probed;
+use super::super::refusal::{Code, Refusal};
+use super::ControlHandler;
+use crate::delivery::{Published, TargetState, TargetStatus};
+
+/// The longest wait for a result: an attempt may take as long as its action allows.
+const RESULT: Duration = Duration::from_secs(120);
+
+impl ControlHandler {
+    pub(super) async fn probe(&self, action: &str, by: &str) -> Result<Probed, Refusal> {
+        let Some(live) = &self.live else {
+            let why = "no daemon runs: there is nothing to probe with; start osnl run";
+            return Err(Refusal::new(Code::Unavailable, why));
+        };
+        self.is_configured(action)?;
+        let targets = live.daemon.targets();
+        let Some(target) = targets.iter().find(|target| **target.name() == *action) else {
+            return Err(Refusal::new(Code::NotFound, format!("there is no action {action}")));
+        };
+        let was = *target.status().borrow();
+        if was.state == TargetState::Paused {
+            return Ok(probed(target, was, false));
+        }
+        let pending = target.claimed() > 0 || self.is_pending(action).await?;
+        if !pending {
+            return Ok(probed(target, was, false));
+        }
+        tracing::info!(action.name = action, "{by}: the target is probed now");
+        let asked = SystemTime::now();
+        target.probe();
+        if was.state != TargetState::Closed {
+            // The answer names the state at the end, whichever it is.
+            let _ = timeout(RESULT, result(target, asked)).await;
+        }
+        let now = *target.status().borrow();
+        Ok(probed(target, now, true))
+    }
+}
+
+/// Waits until an attempt that ended after this moment has decided.
+async fn result(target: &Published, asked: SystemTime) {
+    let mut status = target.status();
+    loop {
+        let state = status.borrow_and_update().state;
+        let failed = target.last_failure().is_some_and(|(at, _)| at >= asked);
+        match state {
+            TargetState::Closed | TargetState::Paused => return,
+            TargetState::Open { until } if failed && until > Instant::now() => return,
+            TargetState::Open { .. } | TargetState::Probing => {}
+        }
+        if status.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn probed(target: &Published, now: TargetStatus, probed: bool) -> Probed {
+    let is_ok = now.state == TargetState::Closed;
+    Probed {
+        action: target.name().to_string(),
+        target: target.target(),
+        probed,
+        status: now.state.name().to_owned(),
+        answer: target.last_failure().map(|(_, answer)| answer).filter(|_| !is_ok),
+        next_probe_seconds: match now.state {
+            TargetState::Open { until } => {
+                Some(until.saturating_duration_since(Instant::now()).as_secs_f64().ceil() as u64)
+            }
+            TargetState::Closed | TargetState::Probing | TargetState::Paused => None,
+        },
+    }
+}

@@ -1,0 +1,324 @@
+//! The status: one value for the screen, JSON, monitoring systems, and HTTP. Times are RFC 3339 in UTC.
+//!
+//! The words of states are those of the glossary. Members named *deprecated* keep an older name or word beside the new
+//! one until 1.0.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::problem::Problem;
+use crate::daemon::Reason;
+
+/// The status of a daemon, or of the journal file of one that is stopped.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Whether a daemon answers.
+    pub running: bool,
+    /// Whether `attention` is empty.
+    pub healthy: bool,
+    /// The problems that need the operator's attention, a sentence each: those of `problems`.
+    pub attention: Vec<String>,
+    /// The problems that need the operator's attention, with kind, urgency, cause, duration, and remedy.
+    #[serde(default)]
+    pub problems: Vec<Problem>,
+    /// Seconds after which a pending delivery needs attention: `attention_age`.
+    #[serde(default)]
+    pub attention_age_seconds: u64,
+    /// The program's version.
+    pub version: String,
+    /// The daemon's process.
+    pub pid: Option<u32>,
+    /// When the daemon began.
+    pub started: Option<String>,
+    /// Seconds since then.
+    pub uptime_seconds: Option<u64>,
+    /// The time of the daemon's configuration, and the latest reload if it was refused.
+    #[serde(default)]
+    pub configuration: Option<ConfigurationStatus>,
+    /// In the order of the configuration; none of a stopped daemon.
+    pub listeners: Vec<ListenerStatus>,
+    /// Queues that osnl has made and bound, and that no listener reads any more: they fill up.
+    #[serde(default)]
+    pub left_queues: Vec<LeftQueue>,
+    /// Actions in the order of the configuration, then those that only the journal knows.
+    pub targets: Vec<TargetReport>,
+    /// The journal.
+    pub journal: JournalStatus,
+    /// The counters since the start of the daemon.
+    pub counters: BTreeMap<String, u64>,
+}
+
+/// The time of a daemon's configuration, and the latest reload if it was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigurationStatus {
+    /// When it was read: at the start, or by the latest reload.
+    pub loaded: String,
+    /// Seconds since then.
+    pub loaded_seconds: u64,
+    /// The latest reload was refused, and nothing has changed.
+    pub not_reloaded: Option<NotReloaded>,
+}
+
+/// A reload that was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotReloaded {
+    /// When the first one since the latest success was.
+    pub since: String,
+    /// Seconds since then.
+    pub since_seconds: u64,
+    /// The kind of reason.
+    pub reason: Reason,
+    /// All that is wrong, a line each.
+    pub errors: Vec<String>,
+}
+
+/// A queue that osnl has made and that no listener reads any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftQueue {
+    /// The virtual host.
+    pub vhost: String,
+    /// Its name.
+    pub queue: String,
+    /// Messages that waited in it when it was looked last; `null` if that is not known.
+    #[serde(default)]
+    pub messages: Option<u64>,
+    /// Consumers that it had then.
+    #[serde(default)]
+    pub consumers: Option<u64>,
+    /// Seconds since then.
+    #[serde(default)]
+    pub seen_seconds: Option<u64>,
+    /// The listener that reads what is left in it.
+    #[serde(default)]
+    pub emptied_by: Option<String>,
+    /// The command that deletes it, if it was empty and had no consumer; else `None`.
+    #[serde(default)]
+    pub delete: Option<String>,
+}
+
+/// A listener.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerStatus {
+    /// Its name.
+    pub name: String,
+    /// `connecting`, `listening`, `standby`, `blocked`, `draining` or `stopped`.
+    pub state: String,
+    /// The same word.
+    #[serde(default)]
+    pub status: String,
+    /// Why it is connecting or blocked.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// Since when it is in this state.
+    #[serde(default)]
+    pub since: Option<String>,
+    /// Seconds since then.
+    #[serde(default)]
+    pub since_seconds: Option<u64>,
+    /// Failed attempts to connect, since it is connecting.
+    #[serde(default)]
+    pub attempts: Option<u32>,
+    /// When the next attempt to connect begins.
+    #[serde(default)]
+    pub next_attempt: Option<String>,
+    /// When the next attempt to connect begins, in seconds.
+    #[serde(default)]
+    pub next_attempt_seconds: Option<u64>,
+    /// The stall, while messages wait and there is no progress.
+    #[serde(default)]
+    pub stalled: Option<String>,
+    /// The address of its broker.
+    pub broker: String,
+    /// The queues that it reads; none before the first connection.
+    pub queues: Vec<String>,
+    /// Messages that waited in them when it connected last; deprecated: see `queue_messages`.
+    pub waiting_at_connect: Option<u32>,
+    /// Messages that wait in its queues and no consumer holds, as the broker said last, every ten seconds.
+    #[serde(default)]
+    pub queue_messages: Option<u64>,
+    /// Consumers of its queue, this one included; of several queues, those of the one with most.
+    #[serde(default)]
+    pub consumers: Option<u64>,
+    /// Listeners of this daemon that read the same queue.
+    #[serde(default)]
+    pub own_consumers: u64,
+    /// Whether one of several consumers gets all messages, or each gets all of a stream: nothing is shared out.
+    #[serde(default)]
+    pub exclusive: bool,
+    /// Seconds since the broker said so.
+    #[serde(default)]
+    pub queue_seen_seconds: Option<u64>,
+    /// Since when messages wait there and do not become fewer.
+    #[serde(default)]
+    pub queue_waiting_since: Option<String>,
+    /// Seconds since then.
+    #[serde(default)]
+    pub queue_waiting_seconds: Option<u64>,
+    /// Messages taken since the start.
+    pub messages: u64,
+    /// Connections opened after the first.
+    pub reconnects: u64,
+    /// When the latest message came, since the start.
+    pub last_message: Option<String>,
+    /// Seconds since then.
+    pub last_message_seconds: Option<u64>,
+}
+
+/// An action and its target.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetReport {
+    /// The action's name.
+    pub action: String,
+    /// The target that it calls; unknown for a stopped daemon.
+    pub target: Option<String>,
+    /// Whether the configuration has it; not known of a journal alone.
+    pub configured: Option<bool>,
+    /// `closed`, `open`, `probing`, `paused`; of a stopped daemon `paused` or nothing. Deprecated: see `status`.
+    pub state: Option<String>,
+    /// `ok`, `held`, `probing` or `paused`; of a stopped daemon `paused` or nothing.
+    #[serde(default)]
+    pub status: Option<String>,
+    /// Since when it is so.
+    pub since: Option<String>,
+    /// Seconds since then.
+    pub since_seconds: Option<u64>,
+    /// Seconds until the next probe.
+    pub next_probe_seconds: Option<u64>,
+    /// Since when it is paused.
+    pub paused_since: Option<String>,
+    /// The operator who paused it.
+    #[serde(default)]
+    pub paused_by: Option<String>,
+    /// Resources whose deliveries fail again and again while the target is reachable, longest first; at most ten.
+    #[serde(default)]
+    pub failing: Vec<FailingResource>,
+    /// The number of others.
+    #[serde(default)]
+    pub more_failing: u64,
+    /// Deliveries waiting or ready.
+    pub pending: u64,
+    /// When the message of the oldest that is not held reached us.
+    pub oldest_pending: Option<String>,
+    /// Seconds since then.
+    pub oldest_pending_seconds: Option<u64>,
+    /// Attempts under way.
+    pub in_flight: u64,
+    /// Deliveries held by the operator or a guard.
+    pub held: u64,
+    /// Dead letters.
+    pub dead: u64,
+    /// Deliveries done that are still in the journal, with those for which there was nothing to do.
+    pub done: u64,
+    /// The latest failed attempt since the start.
+    pub last_failure: Option<Failure>,
+    /// Hosts that events name and that are held, those that are held longest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held_hosts: Vec<Unavailable>,
+    /// The number of other hosts that are held.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub more_held_hosts: usize,
+    /// Services that deliveries need before their attempts, and that are down.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub dependencies_down: Vec<Unavailable>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_none(count: &usize) -> bool {
+    *count == 0
+}
+
+/// A host or a service that some deliveries of an action wait for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unavailable {
+    /// Its name. Host names come out of events, and are escaped.
+    pub name: String,
+    /// Since when.
+    pub since: String,
+    /// Seconds since then.
+    pub since_seconds: u64,
+    /// The latest failure.
+    pub reason: String,
+    /// Seconds until it is asked again; nothing while it is.
+    pub next_probe_seconds: Option<u64>,
+}
+
+/// A resource whose oldest open delivery fails again and again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailingResource {
+    /// The delivery.
+    pub id: String,
+    /// The resource; none of an event without one.
+    pub resource: Option<String>,
+    /// Failed attempts of any kind.
+    pub failed_attempts: u32,
+    /// Since when.
+    pub since: String,
+    /// Seconds since then.
+    pub since_seconds: u64,
+    /// When the latest attempt failed.
+    pub at: String,
+    /// The target's answer to it.
+    pub answer: String,
+}
+
+/// A failed attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// When it ended.
+    pub at: String,
+    /// The target's answer.
+    pub answer: String,
+}
+
+/// The journal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalStatus {
+    /// `sqlite` or `memory`.
+    pub store: String,
+    /// Its file.
+    pub path: Option<String>,
+    /// `working`, `full` or `failed`; not known of a file alone. Deprecated: see `status`.
+    pub state: Option<String>,
+    /// `ok`, `full` or `failed`; not known of a file alone.
+    #[serde(default)]
+    pub status: Option<String>,
+    /// Why it is full or failed.
+    pub reason: Option<String>,
+    /// Since when it is full or failed.
+    #[serde(default)]
+    pub since: Option<String>,
+    /// Seconds since then.
+    #[serde(default)]
+    pub since_seconds: Option<u64>,
+    /// The size on its disk.
+    pub bytes: Option<u64>,
+    /// The part of it that pending and dead deliveries take, about; the rest leaves when its space is needed.
+    #[serde(default)]
+    pub open_bytes: Option<u64>,
+    /// Its `max_size`.
+    #[serde(default)]
+    pub max_bytes: Option<u64>,
+    /// What is free on its disk.
+    #[serde(default)]
+    pub free_bytes: Option<u64>,
+    /// Dead letters kept.
+    #[serde(default)]
+    pub dead: u64,
+    /// Its `max_dead`.
+    #[serde(default)]
+    pub max_dead: Option<u64>,
+    /// Its `max_pending`, for each action.
+    #[serde(default)]
+    pub max_pending: Option<u64>,
+    /// Messages kept.
+    pub events: Option<u64>,
+    /// Deliveries kept.
+    pub deliveries: u64,
+    /// When the oldest message kept reached us.
+    pub oldest: Option<String>,
+    /// Seconds since then.
+    pub oldest_seconds: Option<u64>,
+    /// Messages kept that cannot be read.
+    pub unreadable: Option<u64>,
+}
