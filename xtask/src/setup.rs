@@ -1,12 +1,14 @@
 //! `setup`: what the tests need and cargo cannot bring. Doing it twice does nothing the second time.
 //!
 //! - RabbitMQ, by the distribution's package, installed so that no system-wide node starts: [`rabbitmq`];
+//! - Prometheus and promtool, by the distribution's package, installed so that no server starts: [`prometheus`];
 //! - groff, strace, and for the commands that need them debootstrap, lintian, and rpm, by the distribution's packages:
 //!   [`apt`];
 //! - cargo-deny and mdBook from cargo's registry, under `target/tools`, for the commands that need them: [`tool`];
 //! - a Python environment with the real oslo.messaging and k2hr3-osnl, under `target/`: [`python`].
 
 mod apt;
+mod prometheus;
 mod python;
 mod rabbitmq;
 mod tool;
@@ -21,6 +23,7 @@ pub(crate) fn run() -> Result<PathBuf> {
     rabbitmq::ensure()?;
     apt::STRACE.ensure()?;
     apt::GROFF.ensure()?;
+    prometheus::ensure()?;
     python::ensure()
 }
 

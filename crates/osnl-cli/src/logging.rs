@@ -107,6 +107,7 @@ impl Settings {
 /// Targets that begin so are our own; `k2hr3_osnl` and `oss_watcher` are the lines kept for their users.
 const OURS: [&str; 9] = [
     "osnl",
+    "osnl_admin",
     "osnl_core",
     "osnl_delivery",
     "osnl_journal",

@@ -34,6 +34,11 @@ pub trait Action: Send + Sync {
         Box::pin(std::future::ready(Ok(())))
     }
 
+    /// Returns the number of times that what it keeps running was started again after it had ended.
+    fn restarts(&self) -> u64 {
+        0
+    }
+
     /// Called once, after the last attempt: ends what the action keeps running, at once if `abort` is cancelled.
     fn close<'a>(&'a self, abort: &'a CancellationToken) -> BoxFuture<'a, ()> {
         let _ = abort;
@@ -131,7 +136,42 @@ pub enum ErrorClass {
     Dependency,
 }
 
+/// The names of the kinds in metrics: as many as there are, whatever a target answers.
+pub const CLASSES: [&str; 12] = [
+    "connect",
+    "tls",
+    "timeout",
+    "reset",
+    "status_4xx",
+    "status_5xx",
+    "status_other",
+    "busy",
+    "refused",
+    "rejected",
+    "content",
+    "dependency",
+];
+
 impl ErrorClass {
+    /// Returns the index of its name in [`CLASSES`].
+    #[must_use]
+    pub fn place(self) -> usize {
+        match self {
+            Self::Connect => 0,
+            Self::Tls => 1,
+            Self::Timeout => 2,
+            Self::Reset => 3,
+            Self::Status(400..500) => 4,
+            Self::Status(500..600) => 5,
+            Self::Status(_) => 6,
+            Self::Busy(_) => 7,
+            Self::Refused(_) => 8,
+            Self::Rejected => 9,
+            Self::Content => 10,
+            Self::Dependency => 11,
+        }
+    }
+
     /// Whether no further attempt can change it: a dead letter at once, whatever else is configured.
     #[must_use]
     pub fn is_final(self) -> bool {

@@ -85,7 +85,7 @@ impl Ends {
     }
 
     /// Runs a task, whose panic is reported.
-    async fn task(self, task: String, body: impl Future<Output = ()>) {
+    pub async fn task(self, task: String, body: impl Future<Output = ()>) {
         if let Err(panic) = AssertUnwindSafe(body).catch_unwind().await {
             self.report(&task, message(&*panic));
         }

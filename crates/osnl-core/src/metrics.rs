@@ -1,6 +1,17 @@
-//! Counters of the process, for the summary at the end and the status.
+//! Counters of the process, for the summary at the end and the status; and those of each listener and action, for
+//! monitoring. Counting costs an atomic addition and allocates nothing.
+
+mod canary;
+mod histogram;
+mod series;
+mod silence;
 
 use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use self::canary::Canary;
+pub use self::histogram::{Exemplar, Histogram, HistogramCounts};
+pub use self::series::{ActionSeries, ListenerSeries, Series};
+pub use self::silence::{StreamKind, StreamState, Streams};
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
@@ -8,6 +19,8 @@ macro_rules! counters {
         #[derive(Debug, Default)]
         pub struct Counters {
             $($(#[$doc])* pub $name: Counter,)*
+            /// The numbers of each listener and each action.
+            pub series: Series,
         }
 
         impl Counters {

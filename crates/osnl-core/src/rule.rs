@@ -22,7 +22,7 @@ pub use self::condition::holds;
 pub use self::condition::{WhenFalse, WhenMismatch};
 pub use self::counts::{Condition, RuleCounts};
 pub use self::decide::{Decided, Decisions};
-pub use self::guard::Guards;
+pub use self::guard::{Guards, GuardsInForce};
 pub use self::key::{KeySource, Path};
 pub use self::nested::Nested;
 pub use self::set::RuleSet;

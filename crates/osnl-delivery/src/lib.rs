@@ -36,7 +36,7 @@ use futures_util::stream::FuturesUnordered;
 use osnl_core::attempt::{Action, ActionError, ErrorClass};
 use osnl_core::event::Event;
 pub use osnl_core::fallback::Fallback;
-use osnl_core::metrics::Counters;
+use osnl_core::metrics::{ActionSeries, Counters};
 use osnl_core::shutdown::Shutdown;
 use osnl_journal::in_hand::InHand;
 use osnl_journal::{DeliveryId, Journal, JournalState, Learnt, Outcome, Paused, Sent};
@@ -74,6 +74,7 @@ pub struct DeliveryLoop {
     fallback: Option<Fallback>,
     observer: Option<Arc<dyn DeliveryObserver>>,
     counters: Arc<Counters>,
+    series: Arc<ActionSeries>,
     course: Course,
     state: watch::Sender<BreakerState>,
     status: watch::Sender<TargetStatus>,
@@ -111,8 +112,10 @@ impl DeliveryLoop {
             .with_limits(settings.limits)
             .with_batch(settings.batch, settings.rate)
             .with_hosts(settings.hosts);
+        let name = name.into();
         Self {
-            name: name.into(),
+            series: counters.series.action(&name),
+            name,
             action,
             journal,
             settings,
@@ -291,6 +294,7 @@ impl DeliveryLoop {
             self.gauges.ends(*id);
             self.sent.extend(sent.take().map(|sent| (*id, sent)));
             self.in_hand.attempted(self.key(*id, event));
+            self.series.attempted(result.as_ref().err().map(|error| error.class));
             if result.is_err()
                 && let Some(kept) = event.progressed()
             {
@@ -335,6 +339,7 @@ impl DeliveryLoop {
         self.state.send_if_modified(|state| std::mem::replace(state, breaker) != breaker);
         self.gauges.claimed.store(schedule.claimed(), Ordering::Relaxed);
         self.gauges.under_way.store(schedule.under_way(), Ordering::Relaxed);
+        self.gauges.restarts.store(self.action.restarts(), Ordering::Relaxed);
         if let Some((hosts, others, outages)) = schedule.take_shown() {
             let mut shown = self.gauges.held.lock().unwrap_or_else(PoisonError::into_inner);
             *shown = Held { hosts, others, outages };

@@ -24,6 +24,9 @@ impl DeliveryLoop {
         let resource = key.as_deref().unwrap_or("-");
         let (mut done, mut cause) = (String::new(), None);
         let mut answer = String::new();
+        if let Some(Ok(done)) = &last {
+            self.series.done(done, &event.notification, id.0);
+        }
         match last {
             Some(Ok(Done::Delivered(what))) => {
                 tracing::info!(
@@ -65,6 +68,7 @@ impl DeliveryLoop {
             None => (answer, cause) = (self.last_answer(), Some("held".to_owned())),
         }
         if let Some(reason) = outcome.given_up() {
+            self.series.dead.increment();
             tracing::error!(
                 action.name = action,
                 delivery.id = %id,

@@ -1,7 +1,7 @@
 //! The published state of a delivery loop's target, for a status.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -104,6 +104,7 @@ impl TargetStatus {
 pub(super) struct Gauges {
     pub(super) claimed: AtomicUsize,
     pub(super) under_way: AtomicUsize,
+    pub(super) restarts: AtomicU64,
     pub(super) failure: Mutex<Option<(SystemTime, String)>>,
     pub(super) target: Mutex<String>,
     pub(super) held: Mutex<Held>,
@@ -183,6 +184,12 @@ impl Published {
     #[must_use]
     pub fn max_attempts(&self) -> u32 {
         self.gauges.max_attempts.load(Ordering::Relaxed)
+    }
+
+    /// The number of times that the program of its action was started again.
+    #[must_use]
+    pub fn restarts(&self) -> u64 {
+        self.gauges.restarts.load(Ordering::Relaxed)
     }
 
     /// Deliveries claimed from the journal, attempts under way included.

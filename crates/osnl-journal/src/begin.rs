@@ -2,13 +2,14 @@
 
 use osnl_core::metrics::Counters;
 use osnl_core::quarantine;
-use osnl_core::received::Received;
+use osnl_core::received::{Origin, Received};
 
 use crate::entry::{Begin, Entry};
 use crate::identity::Identity;
 
 /// Counts and says what does not begin as usual; called once for an entry that is kept.
 pub fn announce(entry: &Entry, counters: &Counters) {
+    counters.series.listener(&entry.received.origin.listener).appended(&entry.notification);
     let message = entry.notification.message_id.as_deref().unwrap_or("-");
     for new in &entry.deliveries {
         let (rule, action, key) = (&*new.rule, &*new.action, new.key.as_deref().unwrap_or("-"));
@@ -29,14 +30,19 @@ pub fn announce(entry: &Entry, counters: &Counters) {
                 counters.guarded.increment();
                 tracing::debug!(action.name = action, message.id = message, resource.id = key, "held: {why}");
             }
-            Begin::Dead(_) => counters.dead.increment(),
+            Begin::Dead(_) => {
+                counters.dead.increment();
+                counters.series.action(action).dead.increment();
+            }
         }
     }
 }
 
 /// Counts a copy of a message that is there already, and says so if the broker did not deliver it again itself.
-pub fn count_copy(redelivered: bool, identity: &Identity, counters: &Counters) {
-    if redelivered {
+pub fn count_copy(received: &Received, identity: &Identity, counters: &Counters) {
+    let Origin { listener, redelivered, .. } = &received.origin;
+    counters.series.listener(listener).duplicates.increment();
+    if *redelivered {
         counters.adopted.increment();
     } else {
         counters.duplicates.increment();
@@ -52,6 +58,7 @@ pub fn count_copy(redelivered: bool, identity: &Identity, counters: &Counters) {
 /// Counts a message that cannot be read, and says so.
 pub fn count_unreadable(received: &Received, reason: &str, counters: &Counters) {
     counters.unreadable.increment();
+    counters.series.listener(&received.origin.listener).quarantined.increment();
     quarantine::say(received, reason);
 }
 

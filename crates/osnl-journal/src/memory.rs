@@ -201,7 +201,7 @@ impl Journal for MemoryJournal {
         if identity.tells(redelivered) {
             let open = state.identities.get(&identity).copied();
             if let (true, Some(open)) = (redelivered, open.and_then(|id| state.entries.get_mut(&id))) {
-                self.counters.adopted.increment();
+                begin::count_copy(&entry.received, &identity, &self.counters);
                 // Those that nobody waits for any more are of connections that are gone.
                 open.receipts.retain(|receipt| !receipt.is_closed());
                 open.receipts.push(sender);
@@ -215,7 +215,7 @@ impl Journal for MemoryJournal {
                 None => state.finished.take(&identity).is_some(),
             };
             if open.is_some() || is_finished {
-                begin::count_copy(redelivered, &identity, &self.counters);
+                begin::count_copy(&entry.received, &identity, &self.counters);
                 return Receipt::complete(Settle::Acknowledge);
             }
         }

@@ -45,7 +45,12 @@ impl Timestamp {
             let read: DateTime = text.parse().ok().filter(|_| text.len() > "2026-11-20".len())?;
             Some(read.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
         };
-        zoned()
+        // Nearly every one is oslo.messaging's own, which is read without a failure before it.
+        let is_bare = |rest: &str| rest.bytes().all(|byte| byte == b'.' || byte.is_ascii_digit());
+        let usual =
+            || text.get("2026-11-20 06:36:22".len()..).filter(|rest| is_bare(rest)).and_then(|_| bare());
+        usual()
+            .or_else(zoned)
             .or_else(bare)
             .or_else(named)
             .map(Self)

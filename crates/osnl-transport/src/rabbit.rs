@@ -36,7 +36,6 @@ mod tune;
 
 pub(crate) mod options;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -44,13 +43,11 @@ use lapin::Connection;
 use osnl_model::{Priority, Target, TransportHost, TransportUrl};
 use tokio::time::timeout;
 
-use self::body_flow::BodyFlow;
 pub(crate) use self::body_flow::BodyShare;
-use self::connect::DEFAULT_PORT;
+use self::connect::{DEFAULT_PORT, Seen};
 use self::consumer::RabbitConsumer;
 use self::declare::DeclareError;
 use self::failure::lost;
-use self::greeting::Greeting;
 use self::held::Held;
 use self::options::{RabbitOptions, Reconnect, Trust};
 use self::order::Order;
@@ -118,7 +115,7 @@ impl RabbitTransport {
     ///
     /// A refused login is reported rather than a refused certificate, and that rather than a refused connection: it is
     /// the one that the operator has to mend.
-    async fn connect(&self) -> Result<(Connection, String, Greeting, Arc<BodyFlow>), TransportError> {
+    async fn connect(&self) -> Result<(Connection, String, Seen), TransportError> {
         let mut worst: Option<TransportError> = None;
         for index in self.order.round() {
             let host = &self.url.hosts()[index];
@@ -130,7 +127,7 @@ impl RabbitTransport {
                         "connected to {host}: {}",
                         broker.as_deref().unwrap_or("it does not say what it is")
                     );
-                    return Ok((connection, host, seen.greeting, seen.body_flow));
+                    return Ok((connection, host, seen));
                 }
                 Err(failure) if worst.as_ref().is_none_or(|w| rank(w) <= rank(&failure)) => {
                     worst = Some(failure)
@@ -150,7 +147,7 @@ impl RabbitTransport {
         options: &ListenOptions,
     ) -> Result<RabbitConsumer, TransportError> {
         let plan = plan(to, options)?;
-        let (connection, host, greeting, body_flow) = self.connect().await?;
+        let (connection, host, seen) = self.connect().await?;
         let connection = Held::new(connection);
         // The broker's heartbeats go on while it does not answer.
         let silent = || TransportError::Connect {
@@ -160,7 +157,7 @@ impl RabbitTransport {
                 SUBSCRIBED.as_secs()
             ),
         };
-        let subscribed = self.subscribe(connection, (host.clone(), greeting, body_flow), plan, options);
+        let subscribed = self.subscribe(connection, (host.clone(), seen), plan, options);
         timeout(SUBSCRIBED, subscribed).await.unwrap_or_else(|_| Err(silent()))
     }
 
@@ -168,7 +165,7 @@ impl RabbitTransport {
     async fn subscribe(
         &self,
         connection: Held,
-        (host, greeting, body_flow): (String, Greeting, Arc<BodyFlow>),
+        (host, Seen { certificate_ends, greeting, body_flow }): (String, Seen),
         plan: Plan,
         options: &ListenOptions,
     ) -> Result<RabbitConsumer, TransportError> {
@@ -217,6 +214,7 @@ impl RabbitTransport {
             }
         }
         let subscription = Subscription::new(host, (plan.bindings, unbound), open, remarks);
+        let subscription = Subscription { certificate_ends, ..subscription };
         let share = (plan.share, options.bodies);
         RabbitConsumer::start(connection, body_flow, subscription, share, &queue).await
     }
@@ -246,7 +244,7 @@ impl Transport for RabbitTransport {
 
     fn tap<'a>(&'a self, options: &'a TapOptions) -> BoxFuture<'a, Result<Box<dyn Tap>, TransportError>> {
         Box::pin(async move {
-            let (connection, host, greeting, body_flow) = self.connect().await?;
+            let (connection, host, Seen { greeting, body_flow, .. }) = self.connect().await?;
             let tap = RabbitTap::open((connection, body_flow), (host, greeting), &self.url, options).await?;
             Ok(Box::new(tap) as Box<dyn Tap>)
         })

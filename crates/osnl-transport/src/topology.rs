@@ -140,6 +140,8 @@ pub struct Subscription {
     pub durable: Option<bool>,
     /// Remarks for the operator about the queues, a sentence each.
     pub remarks: Vec<String>,
+    /// The last second, since 1970, in which the broker's certificate counts; `None` without TLS.
+    pub certificate_ends: Option<i64>,
 }
 
 impl Subscription {
@@ -165,6 +167,7 @@ impl Subscription {
             durable,
             open,
             remarks,
+            certificate_ends: None,
         }
     }
 

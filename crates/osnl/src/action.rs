@@ -2,6 +2,7 @@
 //! another attempt or a dead letter follows (see [`crate::delivery`]). Actions never sleep, never retry and never
 //! count; the delivery loop gives each attempt its deadline.
 
+pub(crate) mod canary;
 pub mod driver;
 pub mod dump;
 pub(crate) mod event_names;

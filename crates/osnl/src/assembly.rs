@@ -1,11 +1,13 @@
 //! The assembly of `osnl run`: from a checked configuration to a daemon, and from a daemon's configuration to the next.
 
 mod build;
+mod canary;
 mod error;
 mod orphans;
 mod parts;
 mod reload_summary;
 mod reloading;
+mod silence;
 
 pub use self::error::BuildError;
 pub use self::orphans::Orphans;

@@ -57,7 +57,9 @@ pub use self::answer::{
     Answered, Changes, Delivery, List, Message, Paused, Probed, Refused, Reloaded, Replayed, Show, Totals,
 };
 pub use self::client::{AskError, Client};
-pub use self::handler::{ControlHandler, Store};
+pub use self::handler::{
+    ControlHandler, MeasuredAction, MeasuredJournal, MeasuredListener, Measurements, Store,
+};
 pub use self::problem::{Problem, ProblemKind, Severity};
 pub use self::progress::{OnProgress, Progress};
 pub use self::quarantine::{

@@ -43,8 +43,8 @@ pub struct Daemon {
     pub journal: Arc<dyn Journal>,
     /// Queues that were left before a restart, and may hold messages still.
     emptying: Vec<Farewell>,
-    /// Answers questions about all of it, until the end of the drain.
-    pub control: Option<Service>,
+    /// Answer questions about all of it, until the end of the drain; each by its name.
+    services: Vec<(&'static str, Service)>,
     /// Shows what runs.
     state: Arc<DaemonState>,
     /// Reads the configuration again.
@@ -89,7 +89,7 @@ impl Daemon {
             deliveries,
             journal,
             emptying: Vec::new(),
-            control: None,
+            services: Vec::new(),
             state,
             reload: None,
             watched: Vec::new(),
@@ -97,6 +97,13 @@ impl Daemon {
             #[cfg(test)]
             more: None,
         }
+    }
+
+    /// Adds a service that answers questions while the daemon runs.
+    #[must_use]
+    pub fn serving(mut self, name: &'static str, service: Service) -> Self {
+        self.services.push((name, service));
+        self
     }
 
     /// Adds the source of [reloads](DaemonState::reload). `counters` count them.
@@ -166,14 +173,14 @@ impl Daemon {
     ) -> Result<Ended, DaemonError> {
         let ends = Ends::default();
         let mut tasks = Tasks::start(shutdown, &ends, self.listeners, self.emptying, self.deliveries);
-        let watched: Vec<Ends> = self.watched.into_iter().chain([ends]).collect();
+        let watched: Vec<Ends> = self.watched.into_iter().chain([ends.clone()]).collect();
         let mut unexpected: FuturesUnordered<_> = watched.iter().map(Ends::first).collect();
         let asked = CancellationToken::new();
         // Also stops it when what runs the daemon is dropped.
         let _unasked = asked.clone().drop_guard();
         let mut controls = JoinSet::new();
-        if let Some(control) = self.control {
-            controls.spawn(control(asked.clone()));
+        for (name, service) in self.services {
+            controls.spawn(ends.clone().task(name.to_owned(), service(asked.clone())));
         }
         #[cfg(test)]
         if let Some(more) = self.more {

@@ -22,7 +22,7 @@ use self::places::Places;
 pub use self::swap::LiveRules;
 use crate::in_hand::InHand;
 use crate::journal::{Begin, Entry, Journal, NewDelivery, Obstacle, Permit, Receipt, Settle, Subject};
-use crate::metrics::Counters;
+use crate::metrics::{Counters, StreamKind};
 use crate::received::Received;
 use crate::rule::{Decided, Guards, KeySource, Mode, Rule, RuleMismatch, RuleSet, WhenMismatch};
 use crate::unmatched::Ring;
@@ -338,6 +338,8 @@ impl Intake for RuleEngine {
         let names = Names::from(notification);
         let decisions = self.rules.decide(&names);
         let notification = names.notification();
+        let series = self.counters.series.listener(&received.origin.listener);
+        series.arrived(notification, received.origin.received);
         let mut keys = PartKeys::new();
         let observer = decisions.decided.iter().find_map(|decided| match decided {
             Decided::Fires(rule) => rule.actions.iter().find_map(|action| self.observer_of(action)),
@@ -347,23 +349,29 @@ impl Intake for RuleEngine {
             (received.noted, keys) = observer.note(&received, notification);
         }
         let parts = Parts::of_notification(notification);
+        let streams = &self.counters.series.streams;
         let mut failed = decisions.failed;
         let mut deliveries: Vec<NewDelivery> = decisions
             .decided
             .into_iter()
             .flat_map(|decided| match decided {
-                Decided::Fires(rule) => self.deliveries(rule, &received, &names, &keys, &parts, &mut failed),
+                Decided::Fires(rule) => {
+                    streams.note(StreamKind::Rule, &rule.name, 1, received.origin.received);
+                    self.deliveries(rule, &received, &names, &keys, &parts, &mut failed)
+                }
                 Decided::Undecided(rule, why) => dead_letters(rule, &why, &names, &parts),
             })
             .collect();
         if deliveries.is_empty() {
             self.counters.unmatched.increment();
+            series.unmatched.increment();
             if let Some(ring) = &self.ring {
                 ring.event(&received, notification, &failed);
             }
             return Receipt::complete(Settle::Acknowledge);
         }
         self.counters.matched.increment();
+        series.matched.increment();
         parts.name(&mut deliveries);
         let entry =
             Entry { received: Arc::new(received), notification: names.notification().clone(), deliveries };

@@ -48,7 +48,7 @@ use self::tidying::Tidying;
 pub use self::watchdog::{Stall, StallKind};
 use crate::backoff::Backoff;
 use crate::intake::Intake;
-use crate::metrics::Counters;
+use crate::metrics::{Counters, ListenerSeries};
 use crate::shutdown::Shutdown;
 
 /// The subscription of a listener, and its options.
@@ -84,6 +84,7 @@ pub struct Listener {
     tidying: Option<Tidying>,
     stall: watch::Sender<Option<Stall>>,
     gauges: Arc<Gauges>,
+    series: Arc<ListenerSeries>,
 }
 
 /// The last log line about failed attempts.
@@ -102,6 +103,7 @@ impl Listener {
         endpoint: Arc<dyn Intake>,
         counters: Arc<Counters>,
     ) -> Self {
+        let series = counters.series.listener(&config.name);
         Self {
             config,
             transport,
@@ -113,6 +115,7 @@ impl Listener {
             tidying: None,
             stall: watch::Sender::new(None),
             gauges: Arc::default(),
+            series,
         }
     }
 
@@ -352,6 +355,7 @@ impl Listener {
                 Some(Ok(consumer)) => {
                     if !first {
                         self.counters.reconnects.increment();
+                        self.series.reconnects.increment();
                     }
                     self.gauges.failed(None);
                     return Ok(Some(consumer));

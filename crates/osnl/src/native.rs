@@ -3,6 +3,8 @@
 //! ```text
 //! [DEFAULT]          debug, log_level, libs_log_level, log_file, state_dir, attention_age
 //! [journal]          connection, retention, max_size, max_pending, max_dead, allow_volatile, keep_unmatched, ...
+//! [admin]            listen, token, tls_certificate, tls_key, client_ca_file, allow_changes, host_names
+//! [canary]           listener, every, action
 //! [oslo_messaging_rabbit]  the options of oslo.messaging's rabbit driver; each may stand in a listener too
 //! [listener:NAME]    transport_url, exchange, topics, priorities, pool, queue, declare, queue_type, ...
 //! [rule:NAME]        listeners, event_type, publisher_id, context.KEY, metadata.KEY, payload.KEY, when, actions, ...
@@ -18,6 +20,8 @@
 //! configuration as text again, with where each value came from. `docs/reference/configuration.md` lists each option.
 
 mod action;
+mod admin;
+pub(crate) mod canary;
 mod catalogue_lint;
 pub(crate) mod change;
 mod check;
@@ -60,6 +64,8 @@ use osnl_model::{Budget, Priority, TransportUrl};
 use osnl_template::Expression;
 use osnl_transport::{Declare, QueueKind, RabbitOptions};
 
+pub use self::admin::{AdminAddress, AdminConf, AdminTls};
+pub use self::canary::CanaryConf;
 pub use self::change::ChangeKind;
 pub use self::deliveries::OnFull;
 pub use self::document::{DocEntry, DocSection, Document};
@@ -92,6 +98,10 @@ pub struct Native {
     pub journal: JournalConf,
     /// The limit of kept messages that match no rule.
     pub keep_unmatched: KeepUnmatched,
+    /// The admin endpoint; `None` is off.
+    pub admin: Option<AdminConf>,
+    /// The canary; `None` is off.
+    pub canary: Option<CanaryConf>,
     /// In the order of the files; never empty.
     pub listeners: Vec<ListenerConf>,
     /// In the order of the files; never empty.
@@ -147,6 +157,10 @@ pub struct ListenerConf {
     pub budget: Budget,
     /// Bytes of bodies that may be in memory.
     pub max_in_hand: usize,
+    /// Whether it receives the canary.
+    pub has_canary: bool,
+    /// The least number of messages; with fewer the stream is silent.
+    pub expect: Option<Rate>,
     /// The options of oslo.messaging's rabbit driver from `[oslo_messaging_rabbit]`, the URL's query and this section.
     pub rabbit: RabbitOptions,
 }
@@ -162,6 +176,8 @@ pub struct RuleConf {
     pub enabled: bool,
     /// Beyond it, what the rule wants is held.
     pub guard: Option<Rate>,
+    /// The least number of messages on which it fires; with fewer the stream is silent.
+    pub expect: Option<Rate>,
 }
 
 /// `[action:NAME]`.

@@ -14,6 +14,7 @@ mod file;
 mod line;
 mod store;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
@@ -150,6 +151,17 @@ impl Ring {
                 watched.insert(at, (listener.clone(), rules.clone()));
             }
         }
+    }
+
+    /// Returns the rules with the number of messages on which each fired, over all listeners.
+    #[must_use]
+    pub fn fired(&self) -> BTreeMap<Arc<str>, u64> {
+        let sets: Vec<_> = locked(&self.shared.rules).iter().map(|(_, rules)| rules.clone()).collect();
+        let mut fired = BTreeMap::new();
+        for (rule, times) in sets.iter().flat_map(|rules| rules.fired()) {
+            *fired.entry(rule).or_default() += times;
+        }
+        fired
     }
 
     /// A listener that has gone has no counts any more.

@@ -8,9 +8,12 @@ use std::time::Duration;
 use clap::Args;
 use osnl::action::http::HttpOptions;
 use osnl::assembly::BuildError;
+use osnl::control::ControlHandler;
+use osnl::daemon::Daemon;
 use osnl::journal::sqlite::OpenError;
 use osnl::metrics::Counters;
-use osnl::native::{self, DriverError, Loaded, LogFormat, Native, Sources};
+use osnl::native::{self, AdminConf, DriverError, Loaded, LogFormat, Native, Sources};
+use osnl_admin::{Endpoint, StartError};
 use osnl_config::{LogFile, duration};
 
 use super::k2hr3_osnl::filter;
@@ -71,11 +74,12 @@ fn start(loaded: Loaded, sources: Sources) -> anyhow::Result<Exit> {
     let counters = Arc::new(Counters::default());
     let (rules, actions) = (loaded.conf.rules.len(), loaded.conf.actions.len());
     let ends = ends_of_retries(&loaded.conf);
+    let admin = loaded.conf.admin.clone();
     app::block_on(async {
         // Before anybody can read that we are there: who does may stop us.
         let signals = Signals::catch();
         let http = HttpOptions::from_environment(std::env::vars_os());
-        let daemon = match loaded.daemon(sources, &http, &counters, Arc::new(logs)) {
+        let (daemon, handler) = match loaded.daemon(sources, &http, &counters, Arc::new(logs)) {
             Ok(daemon) => daemon,
             Err(
                 error @ (BuildError::Transport { .. }
@@ -100,6 +104,18 @@ fn start(loaded: Loaded, sources: Sources) -> anyhow::Result<Exit> {
                     | OpenError::Open(_)
                     | OpenError::NotAJournal(_)
                     | OpenError::Newer { .. } => Exit::Config,
+                });
+            }
+        };
+        let daemon = match with_admin(daemon, handler, admin.as_ref()).await {
+            Ok(daemon) => daemon,
+            Err(error) => {
+                files::complain(&format!("[admin] {error}"));
+                return Ok(match error {
+                    StartError::Listen { .. } | StartError::NotASocket(_) | StartError::Random => {
+                        Exit::Unavailable
+                    }
+                    StartError::Tls(_) => Exit::Config,
                 });
             }
         };
@@ -134,6 +150,17 @@ fn ends_of_retries(conf: &Native) -> Vec<String> {
         }
     };
     by_age.into_iter().map(line).collect()
+}
+
+/// Binds the admin endpoint, if there is one, before the daemon runs.
+async fn with_admin(
+    daemon: Daemon,
+    handler: Arc<ControlHandler>,
+    conf: Option<&AdminConf>,
+) -> Result<Daemon, StartError> {
+    let Some(conf) = conf else { return Ok(daemon) };
+    let bound = Endpoint::bind(conf, handler).await?;
+    Ok(daemon.serving("admin endpoint", Box::new(|end| Box::pin(bound.run(end)))))
 }
 
 fn settings(conf: &Native) -> Settings {

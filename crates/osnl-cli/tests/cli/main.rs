@@ -24,6 +24,7 @@ mod left_queue;
 mod logging;
 mod logs;
 mod manners;
+mod monitoring;
 mod names;
 mod options;
 mod oracle;

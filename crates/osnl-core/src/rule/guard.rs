@@ -26,6 +26,29 @@ pub struct Guards {
     actions: Windows,
 }
 
+/// The guards in force, for a status: a reload sets others.
+#[derive(Debug)]
+pub struct GuardsInForce(Mutex<Arc<Guards>>);
+
+impl GuardsInForce {
+    /// Begins with these.
+    #[must_use]
+    pub fn new(guards: Arc<Guards>) -> Self {
+        Self(Mutex::new(guards))
+    }
+
+    /// Returns those in force.
+    #[must_use]
+    pub fn now(&self) -> Arc<Guards> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts others in force.
+    pub fn set(&self, guards: Arc<Guards>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = guards;
+    }
+}
+
 /// By the name of what is guarded. Those that outlive a change of the configuration are shared with the guards after
 /// it, whose rates they get with [`Guards::take_effect`].
 type Windows = HashMap<Arc<str>, (Rate, Arc<Mutex<Window>>)>;
@@ -101,6 +124,21 @@ impl Guards {
         why
     }
 
+    /// Returns each guard, `rule` or `action` with the name, and whether it would hold a further resource now.
+    #[must_use]
+    pub fn states(&self, now: SystemTime) -> Vec<(&'static str, Arc<str>, bool)> {
+        let state = |kind, windows: &Windows| -> Vec<_> {
+            let state = |(name, (_, window)): (&Arc<str>, &(Rate, Arc<Mutex<Window>>))| {
+                (kind, name.clone(), lock(window).is_full(millis(now)))
+            };
+            windows.iter().map(state).collect()
+        };
+        let mut states = state("rule", &self.rules);
+        states.extend(state("action", &self.actions));
+        states.sort();
+        states
+    }
+
     /// Adds a key that arrived before this process began, oldest first, or was released since, and whether it was let
     /// through.
     pub fn remember(&self, rule: &str, action: &str, key: &str, at: SystemTime, passed: bool) {
@@ -144,6 +182,12 @@ impl Window {
         let passed = known.is_some_and(|(_, passed)| *passed) || others < self.rate.keys as usize;
         self.note(key, at, passed);
         passed
+    }
+
+    /// Whether a further key would be held.
+    fn is_full(&mut self, now: i64) -> bool {
+        self.forget(now);
+        self.keys.len() >= self.rate.keys as usize
     }
 
     fn note(&mut self, key: &str, at: i64, passed: bool) {
@@ -247,6 +291,19 @@ mod tests {
         ] {
             assert_eq!(held(&guard(2), script), expected, "{script}");
         }
+    }
+
+    #[test]
+    fn its_state_is_full_while_a_further_key_would_be_held() {
+        let check = |script: &str, second: u64, expected: bool| {
+            let guards = guard(2);
+            held(&guards, script);
+            let now = UNIX_EPOCH + Duration::from_secs(1_000_000 + second);
+            assert_eq!(guards.states(now), [("action", "a".into(), expected)], "{script} at {second}");
+        };
+        check("a@0", 1, false);
+        check("a@0 b@1", 2, true);
+        check("a@0 b@1", 600, false);
     }
 
     #[test]

@@ -126,6 +126,19 @@ impl RuleSet {
         self.rules.iter().enumerate().map(counts).collect()
     }
 
+    /// Returns each rule with the number of messages on which it fired so far; cheaper than [`RuleSet::counts`].
+    #[must_use]
+    pub fn fired(&self) -> Vec<(Arc<str>, u64)> {
+        let memo = self.memo();
+        let before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
+        let before: HashMap<&str, u64> = before.iter().map(|before| (&*before.rule, before.fired)).collect();
+        let fired = |(at, rule): (usize, &Rule)| {
+            let before = before.get(&*rule.name).copied().unwrap_or_default();
+            (rule.name.clone(), before + memo.failed.fired(at))
+        };
+        self.rules.iter().enumerate().map(fired).collect()
+    }
+
     /// Takes the place of another set: a rule of a name that both have goes on counting.
     pub fn succeed(&self, before: &Self) {
         let mut counts = before.counts();

@@ -6,8 +6,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use osnl_core::ends::Ends;
+use osnl_core::metrics::Counters;
 use rusqlite::Connection;
 
 /// With so many pages in the WAL (4 MiB) it is begun.
@@ -25,7 +27,11 @@ pub(super) struct Checkpointer {
 
 impl Checkpointer {
     /// Starts a thread that makes a checkpoint whenever it is asked.
-    pub(super) fn start(ends: &Ends, checkpoint: fn(&Connection)) -> std::io::Result<Self> {
+    pub(super) fn start(
+        ends: &Ends,
+        counters: Arc<Counters>,
+        checkpoint: fn(&Connection),
+    ) -> std::io::Result<Self> {
         let connection: Arc<Mutex<Option<Connection>>> = Arc::default();
         let (wake, woken) = mpsc::sync_channel(1);
         let theirs = connection.clone();
@@ -34,7 +40,9 @@ impl Checkpointer {
             ends.thread("journal checkpointer", || {
                 while woken.recv().is_ok() {
                     if let Some(connection) = &*theirs.lock().unwrap_or_else(PoisonError::into_inner) {
+                        let begun = Instant::now();
                         checkpoint(connection);
+                        counters.series.checkpoints.observe(begun.elapsed());
                     }
                 }
             });

@@ -136,11 +136,12 @@ impl Writer {
         let place = Place::take(&options.path, options.allow_volatile)?;
         let free = free_bytes(&place.file).unwrap_or(u64::MAX);
         let max_size = options.max_size.unwrap_or_else(|| default_size(free));
+        shared.max_size.store(max_size, Ordering::Relaxed);
         let mut writer = Self {
             max_size,
             inode: None,
             connection: None,
-            checkpointer: Checkpointer::start(&shared.ends, checkpoint::passive)?,
+            checkpointer: Checkpointer::start(&shared.ends, shared.counters.clone(), checkpoint::passive)?,
             shared,
             commands,
             backlog: VecDeque::new(),
@@ -360,7 +361,9 @@ impl Writer {
             transaction.rollback()?;
             return Ok((done, Vec::new()));
         }
+        let begun = Instant::now();
         transaction.commit()?;
+        self.shared.counters.series.commits.observe(begun.elapsed());
         self.next_event = next_event;
         for event in adopted {
             self.unsettled.remove(&event);
@@ -375,7 +378,9 @@ impl Writer {
         }
         if let (true, Some(connection)) = (pages >= checkpoint::TOO_MANY, &self.connection) {
             self.checkpointer.wait();
+            let begun = Instant::now();
             checkpoint::passive(connection);
+            self.shared.counters.series.checkpoints.observe(begun.elapsed());
         }
     }
 

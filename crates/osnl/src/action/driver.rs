@@ -45,6 +45,7 @@ use crate::action::http::{HttpError, HttpOptions};
 use crate::action::{Action, idempotency_key};
 use crate::delivery::HostLimits;
 use crate::enrich::Ask;
+use crate::metrics::Counters;
 pub(crate) use osnl_config::sections::{DriverOption, DriverTable, Reader};
 
 /// The checked options of an action's driver. Its Debug form shows no secret.
@@ -55,6 +56,11 @@ pub struct Driver {
 }
 
 impl Driver {
+    /// A driver that no section names.
+    pub(crate) fn of<T: ReadDriver>(conf: T) -> Self {
+        Self { table: T::TABLE, conf: Arc::new(conf) }
+    }
+
     pub(crate) fn conf(&self) -> &dyn DriverConf {
         &*self.conf
     }
@@ -90,7 +96,7 @@ impl DriverEntry {
 }
 
 fn read<T: ReadDriver>(reader: &mut Reader<'_>) -> Option<Driver> {
-    Some(Driver { table: T::TABLE, conf: Arc::new(T::read(reader)?) })
+    T::read(reader).map(Driver::of)
 }
 
 /// The reason why an action with valid options cannot run here.
@@ -244,6 +250,8 @@ pub(crate) struct BuildContext<'a> {
     pub(crate) http: &'a HttpOptions,
     /// The logins to clouds.
     pub(crate) logins: &'a Logins,
+    /// The counters of the process.
+    pub(crate) counters: &'a Arc<Counters>,
 }
 
 /// The means that a driver may need to probe.

@@ -144,6 +144,13 @@ impl Action for Exec {
         }
     }
 
+    fn restarts(&self) -> u64 {
+        match &self.form {
+            Form::Stream(worker) => worker.restarts(),
+            Form::Once(_) => 0,
+        }
+    }
+
     fn close<'a>(&'a self, abort: &'a CancellationToken) -> BoxFuture<'a, ()> {
         match &self.form {
             Form::Stream(worker) => Box::pin(worker.close(abort)),

@@ -4,17 +4,18 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::SystemTime;
 
-use osnl_transport::BoxFuture;
-
+use super::canary;
 use super::error::BuildError;
 use super::orphans::follow_releases;
 use super::parts::{Parts, Transports, real};
+use super::silence;
 use crate::action::Action;
 use crate::action::driver::{BuildContext, Logins};
 use crate::action::http::HttpOptions;
 use crate::control::{ControlHandler, ControlSocket, Store};
-use crate::daemon::{Daemon, Service};
+use crate::daemon::Daemon;
 use crate::delivery::{DeliveryLoop, Preparation, Setup};
 use crate::enrich::{EnrichConf, Enrichments, Step};
 use crate::in_hand::InHand;
@@ -25,7 +26,7 @@ use crate::listener::{Bindings, ListenerConfig, PositionStore};
 use crate::metrics::Counters;
 use crate::native::{ActionConf, JournalConf, ListenerConf, Native};
 use crate::oss::{self, Asked, Completing, Watched, Watcher};
-use crate::rule::Guards;
+use crate::rule::{Guards, GuardsInForce};
 use crate::unmatched::Ring;
 
 impl Native {
@@ -50,16 +51,16 @@ impl Native {
         http: &HttpOptions,
         counters: &Arc<Counters>,
     ) -> Result<Daemon, BuildError> {
-        self.assemble(transports, http, counters).map(|(daemon, _)| daemon)
+        self.assemble(transports, http, counters).map(|(daemon, ..)| daemon)
     }
 
-    /// The same with what is shared by its parts.
+    /// The same with what is shared by its parts, and what answers requests about it.
     pub(super) fn assemble(
         &self,
         transports: Transports<'_>,
         http: &HttpOptions,
         counters: &Arc<Counters>,
-    ) -> Result<(Daemon, Parts), BuildError> {
+    ) -> Result<(Daemon, Parts, Arc<ControlHandler>), BuildError> {
         let logins = Logins::default();
         if let Some(folder) = self.state_folder() {
             crate::state_dir::judge(&folder)?;
@@ -72,6 +73,7 @@ impl Native {
         if let Store::Sqlite(journal, _) = &store {
             journal.hold_suspects(in_hand.take_suspects());
         }
+        let guards = Arc::new(self.guards());
         let mut parts = Parts {
             in_hand: Arc::new(in_hand),
             http: http.clone(),
@@ -80,7 +82,9 @@ impl Native {
             state: None,
             journal: journal.clone(),
             store: store.clone(),
-            guards: Arc::new(self.guards()),
+            canary_way: Default::default(),
+            guards_in_force: Arc::new(GuardsInForce::new(guards.clone())),
+            guards,
             ring: Arc::new(self.ring()),
             watcher: Arc::new(Watcher::new(self.watched(), self.journal.seen())),
             bindings: self.state_folder().map(|folder| Arc::new(Bindings::open(&folder))),
@@ -98,6 +102,7 @@ impl Native {
             bindings.want(self.bindings());
         }
         let emptying = parts.emptying(self, &listeners);
+        counters.series.streams.expect(self.expected(), SystemTime::now());
         parts.rules.values().for_each(|live| live.begin(None));
         let deliveries = self.actions.iter().map(|conf| conf.delivery_loop(&parts));
         let deliveries = deliveries.collect::<Result<_, _>>()?;
@@ -110,13 +115,20 @@ impl Native {
         }
         daemon.state().set_attention_age(self.attention_age);
         parts.state = Some(daemon.state());
-        daemon.control = parts.state_folder.clone().map(|folder| {
-            let handler = ControlHandler::of_daemon(store, daemon.state(), counters.clone());
-            let handler = handler.with_bindings(parts.bindings.clone());
-            let socket = ControlSocket::new(folder, Arc::new(handler));
-            Box::new(|asked| Box::pin(socket.run(asked)) as BoxFuture<'static, ()>) as Service
-        });
-        Ok((daemon, parts))
+        let handler = ControlHandler::of_daemon(store, daemon.state(), counters.clone())
+            .with_bindings(parts.bindings.clone())
+            .with_rules(parts.ring.clone(), parts.guards_in_force.clone());
+        let handler = Arc::new(handler);
+        if let Some(folder) = parts.state_folder.clone() {
+            let socket = ControlSocket::new(folder, handler.clone());
+            daemon = daemon.serving("control socket", Box::new(|end| Box::pin(socket.run(end))));
+        }
+        if let Some(conf) = self.canary.clone() {
+            let (way, state) = (parts.canary_way.clone(), daemon.state());
+            daemon = daemon.serving("canary", canary::send(conf, way, state, counters.clone()));
+        }
+        daemon = daemon.serving("watch over silent streams", silence::watch(counters.clone()));
+        Ok((daemon, parts, handler))
     }
 
     /// Builds the step of each enrichment, or takes it from `before` if one exists. New steps of one cloud share a
@@ -244,8 +256,9 @@ impl ActionConf {
     /// # Errors
     /// See [`BuildError`].
     pub fn open(&self, http: &HttpOptions) -> Result<Arc<dyn Action>, BuildError> {
-        let logins = Logins::default();
-        Ok(self.driver.conf().action(&BuildContext { name: &self.name, http, logins: &logins })?)
+        let (logins, counters) = (Logins::default(), Arc::default());
+        let context = BuildContext { name: &self.name, http, logins: &logins, counters: &counters };
+        Ok(self.driver.conf().action(&context)?)
     }
 
     /// Builds the parts that its attempts are made with.
@@ -254,6 +267,7 @@ impl ActionConf {
             name: &self.name,
             http: &parts.http,
             logins: &parts.logins,
+            counters: &parts.counters,
         })?;
         let steps = self.enrich.iter().filter_map(|name| parts.asking.get(name)).cloned().collect::<Vec<_>>();
         let mut preparation = Preparation::default();

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use osnl_transport::{Binding, Declare, QueueType, Transport, TransportError, transport_with};
 
+use super::canary::Way;
 use super::error::BuildError;
 use crate::action::driver::Logins;
 use crate::action::http::HttpOptions;
@@ -20,7 +21,7 @@ use crate::listener::{Bindings, Farewell, Listener, ListenerConfig, OwnQueue};
 use crate::metrics::Counters;
 use crate::native::{ListenerConf, Native};
 use crate::oss::Watcher;
-use crate::rule::{Guards, Rule};
+use crate::rule::{Guards, GuardsInForce, Rule};
 use crate::unmatched::Ring;
 
 /// Makes the transport of a listener; tests have one that stays inside the process.
@@ -39,9 +40,13 @@ pub(super) struct Parts {
     pub(super) counters: Arc<Counters>,
     /// The live state of the daemon, once it is built.
     pub(super) state: Option<Arc<DaemonState>>,
+    /// The transport of the canary.
+    pub(super) canary_way: Way,
     pub(super) journal: Arc<dyn Journal>,
     pub(super) store: Store,
     pub(super) guards: Arc<Guards>,
+    /// The same for the status, once it is in force.
+    pub(super) guards_in_force: Arc<GuardsInForce>,
     /// The record of messages and deliveries in hand.
     pub(super) in_hand: Arc<InHand>,
     pub(super) ring: Arc<Ring>,
@@ -104,6 +109,9 @@ impl Parts {
                 transport
             }
         };
+        if let (true, Some(exchange)) = (conf.has_canary, conf.exchanges.first()) {
+            self.canary_way.set(transport.clone(), exchange);
+        }
         let live = Arc::new(LiveRules::new(self.engine(conf, rules)));
         self.rules.insert(conf.name.clone(), live.clone());
         let listener = Listener::new(conf.config(), transport, live, self.counters.clone());

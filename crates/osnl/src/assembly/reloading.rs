@@ -14,6 +14,7 @@
 mod tests;
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use osnl_transport::BoxFuture;
 use tokio::task::spawn_blocking;
@@ -24,7 +25,7 @@ use super::parts::{MakeTransport, Parts, real};
 use super::reload_summary;
 use crate::action::driver::{DriverError, Logins};
 use crate::action::http::HttpOptions;
-use crate::control::Store;
+use crate::control::{ControlHandler, Store};
 use crate::daemon::{Changes, Daemon, Reason, Refused, Reload};
 use crate::enrich::EnrichConf;
 use crate::intake::RuleEngine;
@@ -63,7 +64,8 @@ struct Next {
 }
 
 impl Loaded {
-    /// Builds a daemon that reads `sources` again on request. Otherwise as [`Native::daemon`].
+    /// Builds a daemon that reads `sources` again on request, and what answers requests about it. Otherwise as
+    /// [`Native::daemon`].
     ///
     /// # Errors
     /// See [`BuildError`].
@@ -73,23 +75,12 @@ impl Loaded {
         http: &HttpOptions,
         counters: &Arc<Counters>,
         logs: Logs,
-    ) -> Result<Daemon, BuildError> {
-        self.daemon_with(Arc::new(real), sources, http, counters, logs)
-    }
-
-    /// The same with other transports.
-    fn daemon_with(
-        self,
-        make: MakeTransport,
-        sources: Sources,
-        http: &HttpOptions,
-        counters: &Arc<Counters>,
-        logs: Logs,
-    ) -> Result<Daemon, BuildError> {
-        let (daemon, parts) = self.conf.assemble(&*make, http, counters)?;
+    ) -> Result<(Daemon, Arc<ControlHandler>), BuildError> {
+        let make: MakeTransport = Arc::new(real);
+        let (daemon, parts, handler) = self.conf.assemble(&*make, http, counters)?;
         let values = self.values();
         let running = Running { sources, loaded: self, values, parts, make, logs, next: None };
-        Ok(daemon.with_reload(Box::new(running), counters.clone()))
+        Ok((daemon.with_reload(Box::new(running), counters.clone()), handler))
     }
 }
 
@@ -115,7 +106,9 @@ impl Reload for Running {
     fn commit(&mut self) {
         let Some(Next { loaded, values, parts, engines, logs }) = self.next.take() else { return };
         logs();
+        parts.counters.series.streams.expect(loaded.conf.expected(), SystemTime::now());
         parts.guards.take_effect();
+        parts.guards_in_force.set(parts.guards.clone());
         follow_releases(&parts.store, &parts.guards);
         parts.watcher.watch(loaded.conf.watched());
         if let Some(state) = &parts.state {

@@ -3,6 +3,7 @@
 mod attention;
 mod change;
 mod deliveries;
+mod measure;
 mod probe;
 mod quarantine;
 mod reload;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+pub use self::measure::{MeasuredAction, MeasuredJournal, MeasuredListener, Measurements};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::task::spawn_blocking;
@@ -24,6 +26,8 @@ use crate::journal::memory::MemoryJournal;
 use crate::journal::sqlite::{ReadResult, Reader, SqliteJournal};
 use crate::listener::Bindings;
 use crate::metrics::Counters;
+use crate::rule::GuardsInForce;
+use crate::unmatched::Ring;
 
 /// The source of a handler's answers.
 #[derive(Clone, Debug)]
@@ -43,6 +47,9 @@ pub struct ControlHandler {
     /// The configured actions, where they are known, of a daemon that is stopped.
     actions: Option<Vec<Arc<str>>>,
     bindings: Option<Arc<Bindings>>,
+    /// Counts the messages on which each rule fired.
+    rules: Option<Arc<Ring>>,
+    guards: Option<Arc<GuardsInForce>>,
 }
 
 /// The running parts of this process.
@@ -61,13 +68,22 @@ impl ControlHandler {
             live: Some(Live { started: SystemTime::now(), daemon, counters }),
             actions: None,
             bindings: None,
+            rules: None,
+            guards: None,
         }
+    }
+
+    /// Adds the counts of rules and the guards in force, for [`ControlHandler::measurements`].
+    #[must_use]
+    pub fn with_rules(mut self, rules: Arc<Ring>, guards: Arc<GuardsInForce>) -> Self {
+        (self.rules, self.guards) = (Some(rules), Some(guards));
+        self
     }
 
     /// The handler of a store alone.
     #[cfg(test)]
     pub(crate) fn of_store(store: Store) -> Self {
-        Self { store, live: None, actions: None, bindings: None }
+        Self { store, live: None, actions: None, bindings: None, rules: None, guards: None }
     }
 
     /// Adds the bindings, from which the status names our queues that no listener reads any more.
@@ -80,7 +96,7 @@ impl ControlHandler {
     /// The handler of a journal that no daemon has; with the actions of its configuration, where that is known.
     #[must_use]
     pub fn of_file(journal: PathBuf, actions: Option<Vec<Arc<str>>>) -> Self {
-        Self { store: Store::File(journal), live: None, actions, bindings: None }
+        Self { store: Store::File(journal), live: None, actions, bindings: None, rules: None, guards: None }
     }
 
     /// Returns the age from which on a pending delivery needs attention.

@@ -56,6 +56,10 @@ pub enum ProblemKind {
     Quarantined,
     /// Deliveries are held since the process ended unexpectedly while attempting them.
     Suspects,
+    /// A stream that usually has messages has none.
+    Silent,
+    /// The canary did not come back.
+    CanaryLate,
     /// A certificate ends soon, or has ended.
     Certificate,
 }

@@ -22,6 +22,8 @@ pub struct Gauges {
     /// Since when the state is what it is.
     since: Mutex<Option<SystemTime>>,
     trouble: Mutex<Option<Trouble>>,
+    /// The latest answer of the broker.
+    waiting: Mutex<Waiting>,
 }
 
 /// Why it is not connected.
@@ -65,6 +67,8 @@ pub struct Opened {
     pub host: Option<String>,
     /// Messages that waited in the queues then.
     pub waiting: u32,
+    /// The last second, since 1970, in which the broker's certificate counts; `None` without TLS.
+    pub certificate_ends: Option<i64>,
 }
 
 impl Gauges {
@@ -74,6 +78,7 @@ impl Gauges {
             queues: found.queues().iter().map(ToString::to_string).collect(),
             host: Some(found.host.clone()),
             waiting: found.waiting,
+            certificate_ends: found.certificate_ends,
         };
         self.set_depth(found.waiting.into(), u64::from(found.other_consumers) + 1);
     }
@@ -82,6 +87,7 @@ impl Gauges {
     pub(super) fn saw(&self, waiting: &Waiting) {
         let messages = waiting.iter().map(|(_, seen)| u64::from(seen.messages)).sum();
         let consumers = waiting.iter().map(|(_, seen)| u64::from(seen.consumers)).max().unwrap_or(0);
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone_from(waiting);
         self.set_depth(messages, consumers);
     }
 
@@ -122,6 +128,12 @@ impl Gauges {
             3 => Stage::Polling,
             _ => Stage::Taking,
         }
+    }
+
+    /// Returns the messages and consumers of each queue as the broker said last, at most ten seconds ago.
+    #[must_use]
+    pub fn waiting(&self) -> Waiting {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// It is in another state from now on, or from `since` on.

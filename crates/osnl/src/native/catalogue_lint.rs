@@ -20,6 +20,7 @@ use osnl_model::{Pattern, Predicate, Priority};
 use self::fields::{Fields, Found};
 use self::hints::{in_all_services, unanchored};
 use self::types::{TEXT, is_text, other_type, project_of_request};
+use super::canary;
 use super::equalities;
 use super::findings::finding_at;
 use super::schema::RULE;
@@ -54,7 +55,8 @@ impl Loaded {
     /// It is for commands that check a configuration; the daemon does not use it.
     #[must_use]
     pub fn never_sent(&self) -> Vec<Warning> {
-        let enabled = self.conf.rules.iter().filter(|rule| rule.enabled);
+        // The canary is ours, and no service's.
+        let enabled = self.conf.rules.iter().filter(|rule| rule.enabled && *rule.rule.name != *canary::NAME);
         let sections = self.layers.sections.iter().filter(|section| section.def.kind == RULE);
         let sections = sections.map(|section| (section.name.as_str(), section)).collect();
         let judge = Judge { conf: &self.conf, sections };

@@ -12,9 +12,11 @@ use osnl_template::Template;
 use osnl_transport::{QueueType, RabbitOptions};
 
 use super::action::{action, conditions};
+use super::admin::admin;
+use super::canary::{self, canary};
 use super::enrich::enrich;
 use super::journal::{journal, keep_unmatched};
-use super::schema::{ACTION, DEFAULT, ENRICH, JOURNAL, LISTENER, RABBIT, RULE};
+use super::schema::{ACTION, ADMIN, CANARY, DEFAULT, ENRICH, JOURNAL, LISTENER, RABBIT, RULE};
 use super::{
     ActionConf, JournalConf, ListenerConf, LogFormat, Native, RuleConf, deliveries, fallback, rabbit,
     topology, unreachable_rules, when,
@@ -65,9 +67,13 @@ impl<'a> Checker<'a> {
             Some((journal?, keep?))
         });
         let (journal, keep_unmatched) = journal.unzip();
+        let admin = match self.unnamed(ADMIN) {
+            Some(section) => admin(&mut self.reader(section)),
+            None => Some(None),
+        };
         let options = self.unnamed(RABBIT).and_then(|section| rabbit::section(&mut self.reader(section)));
         let known = options.clone().unwrap_or_default();
-        let listeners = self.each(LISTENER, |reader| listener(reader, &known));
+        let mut listeners = self.each(LISTENER, |reader| listener(reader, &known));
         let known_enrichments = self.names(ENRICH);
         let enrichments = self.each_of(ENRICH, |reader| enrich(reader, &known_enrichments));
         let (known_listeners, known_actions) = (self.names(LISTENER), self.names(ACTION));
@@ -96,6 +102,14 @@ impl<'a> Checker<'a> {
             self.places(journal, rules, actions);
             self.kept(journal, rules, actions);
         }
+        let canary = self.unnamed(CANARY).map_or(Some(None), |section| {
+            canary(&mut self.reader(section), &known_listeners, &known_actions)
+        });
+        if let (Some(Some(canary)), Some(listeners), Some(rules), Some(actions), Some(section)) =
+            (&canary, &mut listeners, &mut rules, &mut actions, self.unnamed(CANARY))
+        {
+            canary::add(&mut self.reader(section), canary, listeners, rules, actions)?;
+        }
         let ((log_level, libs_log_level, log_file, log_format), _) = (log?, options?);
         Some(Native {
             log_level,
@@ -106,6 +120,8 @@ impl<'a> Checker<'a> {
             attention_age: attention_age?,
             journal: journal?,
             keep_unmatched: keep_unmatched?,
+            admin: admin?,
+            canary: canary?,
             listeners: listeners?,
             rules: rules?,
             actions: actions?,
@@ -347,6 +363,7 @@ fn listener(reader: &mut Reader<'_>, rabbit: &RabbitOptions) -> Option<ListenerC
     let topology = topology::read(reader, rabbit.as_ref());
     let prefetch = reader.number("prefetch", 1, u16::MAX.into());
     let prefetch = prefetch.and_then(|own| rabbit::prefetch(reader, rabbit.as_ref(), own));
+    let expect = deliveries::expect(reader);
     let give_back_after = reader.duration("give_back_after", LEAST_PATIENCE);
     let budget = budget(reader);
     let max_in_hand =
@@ -371,6 +388,8 @@ fn listener(reader: &mut Reader<'_>, rabbit: &RabbitOptions) -> Option<ListenerC
         give_back_after: give_back_after?,
         budget: budget?,
         max_in_hand: max_in_hand?,
+        has_canary: false,
+        expect: expect?,
         rabbit: rabbit?,
     })
 }
@@ -413,10 +432,12 @@ fn rule(reader: &mut Reader<'_>, listeners: &[&str], actions: &[&str]) -> Option
         }
     };
     let (mode, key, guard) = (deliveries::mode(reader), deliveries::key(reader), deliveries::guard(reader));
+    let expect = deliveries::expect(reader);
     let (context, payload, nested) = nested(context?, payload?);
     Some(RuleConf {
         enabled: enabled?,
         guard: guard?,
+        expect: expect?,
         listeners: heard?.iter().map(|name| Arc::from(name.as_str())).collect(),
         rule: Rule {
             name: reader.section.name.as_str().into(),

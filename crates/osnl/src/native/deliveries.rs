@@ -43,6 +43,19 @@ pub(super) fn mode(reader: &mut Reader<'_>) -> Option<Mode> {
     reader.word("mode", &[("live", Mode::Live), ("shadow", Mode::Shadow)])
 }
 
+/// The most messages that a stream remembers.
+const MOST_EXPECTED: u32 = 10_000;
+
+/// Reads the least number of messages of a stream.
+pub(super) fn expect(reader: &mut Reader<'_>) -> Option<Option<Rate>> {
+    match rate(reader, "expect", "messages")? {
+        Some(expected) if expected.keys > MOST_EXPECTED => {
+            reader.refuse("expect", "is too many messages to remember", "allowed: 1 to 10000 per 1s to 7d")
+        }
+        expected => Some(expected),
+    }
+}
+
 pub(super) fn guard(reader: &mut Reader<'_>) -> Option<Option<Rate>> {
     rate(reader, "guard", "different resources")
 }

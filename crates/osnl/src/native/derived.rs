@@ -8,9 +8,11 @@ use osnl_config::Rate;
 use osnl_model::{Budget, Priority, Target};
 use osnl_transport::{BodyBounds, ListenOptions};
 
+use super::canary;
 use super::{ActionConf, ListenerConf, Native, OnFull};
 use crate::action::driver::Subscription;
 use crate::delivery::DeliverySettings;
+use crate::metrics::StreamKind;
 use crate::rule::Rule;
 
 impl Native {
@@ -36,6 +38,20 @@ impl Native {
     pub(crate) fn overflowing(&self) -> BTreeSet<Arc<str>> {
         let overflowing = self.actions.iter().filter(|action| action.on_full == OnFull::DeadLetter);
         overflowing.map(|action| action.name.clone()).collect()
+    }
+
+    /// The streams that should not fall silent: of listeners, and of rules that are enabled.
+    pub(crate) fn expected(&self) -> Vec<(StreamKind, Arc<str>, Rate)> {
+        let heard = self.heard();
+        let listeners = heard
+            .iter()
+            .filter_map(|(conf, _)| Some((StreamKind::Listener, conf.name.clone(), conf.expect?)));
+        let rules = self
+            .rules
+            .iter()
+            .filter(|conf| conf.enabled)
+            .filter_map(|conf| Some((StreamKind::Rule, conf.rule.name.clone(), conf.expect?)));
+        listeners.chain(rules).collect()
     }
 
     /// The guards of rules and of actions, by their names.
@@ -82,7 +98,8 @@ impl ListenerConf {
             self.exchanges.iter().flat_map(|x| self.topics.iter().map(move |topic| Target::new(x, topic)));
         let targets =
             targets.flat_map(|target| self.priorities.iter().map(move |p| (target.clone(), p.clone())));
-        targets.collect()
+        let canary = self.exchanges.iter().take(usize::from(self.has_canary));
+        targets.chain(canary.map(|x| (Target::new(x, canary::TOPIC), Priority::Info))).collect()
     }
 
     /// The way in which it subscribes.

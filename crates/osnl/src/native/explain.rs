@@ -136,6 +136,11 @@ fn listener(out: &mut String, conf: &ListenerConf) {
     for topic in &conf.topics {
         line(out, 1, &format!("keys       {topic}.{{{}}}", priorities.join(",")));
     }
+    if conf.has_canary {
+        let canary = "osnl_canary.info; osnl needs write permission on the first exchange, and readers bound with # \
+                      receive it";
+        line(out, 1, &format!("canary     {canary}"));
+    }
     queues(out, conf);
     line(out, 1, &format!("unsettled  at most {} messages", conf.prefetch));
     for text in rabbit::explain(conf) {

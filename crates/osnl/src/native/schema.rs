@@ -8,6 +8,8 @@ use crate::drivers::TABLES;
 
 pub(crate) const DEFAULT: &str = "DEFAULT";
 pub(crate) const JOURNAL: &str = "journal";
+pub(crate) const ADMIN: &str = "admin";
+pub(crate) const CANARY: &str = "canary";
 /// Options of oslo.messaging's rabbit driver, as OpenStack's own files have them; a listener may have each of its own.
 pub(crate) const RABBIT: &str = "oslo_messaging_rabbit";
 pub(crate) const LISTENER: &str = "listener";
@@ -69,7 +71,7 @@ const fn foreign(name: &'static str) -> ForeignSection {
     }
 }
 
-pub(super) static SECTIONS: [SectionDef; 7] = [
+pub(super) static SECTIONS: [SectionDef; 9] = [
     SectionDef::new(
         DEFAULT,
         &[
@@ -95,6 +97,19 @@ pub(super) static SECTIONS: [SectionDef; 7] = [
             option("keep_unmatched_bodies", Some("false")),
         ],
     ),
+    SectionDef::new(
+        ADMIN,
+        &[
+            option("listen", None),
+            SectionOption { secret: true, ..option("token", None) },
+            option("tls_certificate", None),
+            option("tls_key", None),
+            option("client_ca_file", None),
+            option("allow_changes", Some("false")),
+            option("host_names", None),
+        ],
+    ),
+    SectionDef::new(CANARY, &[option("listener", None), option("every", Some("1m")), option("action", None)]),
     SectionDef { shared: &RABBIT_DEFS, ..SectionDef::new(RABBIT, &[]) },
     SectionDef {
         shared: &RABBIT_DEFS,
@@ -123,6 +138,7 @@ pub(super) static SECTIONS: [SectionDef; 7] = [
                 option("max_values", Some("500000")),
                 option("max_resources", Some("10000")),
                 option("tls", Some("oslo")),
+                option("expect", None),
             ],
         )
     },
@@ -142,6 +158,7 @@ pub(super) static SECTIONS: [SectionDef; 7] = [
                 option("mode", Some("live")),
                 option("key", Some("resource")),
                 option("guard", None),
+                option("expect", None),
             ],
         )
     },

@@ -209,6 +209,10 @@ impl Action for Python {
         })
     }
 
+    fn restarts(&self) -> u64 {
+        self.worker.restarts()
+    }
+
     fn close<'a>(&'a self, abort: &'a CancellationToken) -> BoxFuture<'a, ()> {
         Box::pin(self.worker.close(abort))
     }

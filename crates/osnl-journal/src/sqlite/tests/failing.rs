@@ -164,7 +164,7 @@ async fn a_thread_that_panics_is_reported_with_its_words() {
     );
 
     let ends = Ends::default();
-    let checkpointer = Checkpointer::start(&ends, |_| panic!("told so")).unwrap();
+    let checkpointer = Checkpointer::start(&ends, Arc::default(), |_| panic!("told so")).unwrap();
     checkpointer.set(Some(rusqlite::Connection::open_in_memory().unwrap()));
     checkpointer.ask();
     let expected = "journal checkpointer ended unexpectedly: told so";

@@ -35,8 +35,7 @@ impl Writer {
                         Appended::Copy => {
                             let open = entry.deliveries.iter().filter(|new| new.begin.is_open());
                             open.for_each(|new| gate.changed(&new.action, -1));
-                            let redelivered = entry.received.origin.redelivered;
-                            begin::count_copy(redelivered, &identity, counters);
+                            begin::count_copy(&entry.received, &identity, counters);
                         }
                     }
                     gate.committed();

@@ -37,6 +37,7 @@ pub(crate) struct Worker {
     plan: Plan,
     slot: Mutex<Slot>,
     ids: AtomicU64,
+    starts: AtomicU64,
     abort: CancellationToken,
 }
 
@@ -63,7 +64,7 @@ impl Handle {
 impl Worker {
     pub(crate) fn new(plan: Plan) -> Self {
         let abort = CancellationToken::new();
-        Self { plan, slot: Mutex::default(), ids: AtomicU64::new(1), abort }
+        Self { plan, slot: Mutex::default(), ids: AtomicU64::new(1), starts: AtomicU64::new(0), abort }
     }
 
     pub(crate) fn plan(&self) -> &Plan {
@@ -73,6 +74,11 @@ impl Worker {
     /// A number that no other event of this worker has.
     pub(crate) fn id(&self) -> u64 {
         self.ids.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Returns the number of times that the child was started again.
+    pub(crate) fn restarts(&self) -> u64 {
+        self.starts.load(Ordering::Relaxed).saturating_sub(1)
     }
 
     /// Starts the child if there is none. `prologue` makes what it is told first.
@@ -144,6 +150,7 @@ impl Worker {
         let Plan { action, program, name, reply_limit, stop_timeout } = &self.plan;
         let (process, pipes) = Process::start(program.command())
             .map_err(|error| ActionError::new(ErrorClass::Connect, program.refusal(&error)))?;
+        self.starts.fetch_add(1, Ordering::Relaxed);
         tracing::info!(action.name = &**action, process.id = process.id(), "started {name}");
         let (orders, taken) = mpsc::channel(ORDERS);
         let hung = CancellationToken::new();

@@ -26,7 +26,7 @@ fn running(folder: &Path, text: &str) -> Running {
     let broker = MemoryBroker::new();
     let make: MakeTransport = Arc::new(move |_| Ok(Arc::new(broker.transport())));
     let counters = Arc::<Counters>::default();
-    let (_, parts) = loaded.conf.assemble(&*make, &HttpOptions::default(), &counters).unwrap();
+    let (_, parts, _) = loaded.conf.assemble(&*make, &HttpOptions::default(), &counters).unwrap();
     let logs: Logs = Arc::new(|_| Ok(Box::new(|| {})));
     Running { sources, loaded, values, parts, make, logs, next: None }
 }

@@ -1,11 +1,12 @@
 //! Judges a status: the problems that need the operator's attention, each with its reason, its duration, and its remedy.
 //! Pure: the status is complete before.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::super::problem::{Problem, ProblemKind as Kind, Severity};
-use super::super::time::span;
+use super::super::time::{self, span};
 use super::super::{ConfigurationStatus, JournalStatus, LeftQueue, ListenerStatus, TargetReport};
+use crate::metrics::Counters;
 
 /// A listener that does not connect for so long is urgent: until then it may be a restart of the broker.
 const CONNECTING: u64 = 60;
@@ -302,6 +303,31 @@ fn counted(target: &TargetReport, bounds: &Bounds) -> Vec<Problem> {
 }
 
 /// Messages that were not read, and deliveries that may have ended the process.
+/// Streams that should not be silent, and the canary.
+pub(super) fn of_streams(counters: &Counters) -> Vec<Problem> {
+    let now = SystemTime::now();
+    let silent = counters.series.streams.states(now).into_iter().filter(|stream| stream.is_silent);
+    let silent = silent.map(|stream| {
+        let (kind, name, expect) = (stream.kind.name(), stream.name, stream.expect);
+        let last = stream.last.map_or_else(
+            || "none came since the start".to_owned(),
+            |last| format!("the latest came {} ago", span(Duration::from_secs(time::age(last)))),
+        );
+        let message = format!("{kind} {name} is silent: {expect} expected, {last}");
+        let problem = Problem::new(Kind::Silent, Severity::Warning, format!("{kind} {name}"), message);
+        let problem = problem.since(stream.last.map(time::shown), stream.last.map(time::age));
+        problem.remedy("look whether the service sends notifications: osnl tap")
+    });
+    let canary = counters.series.canary.late(now).map(|late| {
+        let message = format!("the canary is late: none came back for {}", span(late));
+        let problem = Problem::new(Kind::CanaryLate, Severity::Critical, "canary", message);
+        problem
+            .since(None, Some(late.as_secs()))
+            .remedy("look whether osnl may write to the exchange, and at the listener's row")
+    });
+    silent.chain(canary).collect()
+}
+
 pub(super) fn of_overview(unreadable: u64, suspects: u64) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut add = |kind, message: String, remedy: &str| {

@@ -31,10 +31,10 @@ const NAMED: usize = 10;
 
 /// The data of the store.
 #[derive(Default)]
-struct Kept {
-    overview: Option<Overview>,
-    tally: Vec<Tally>,
-    oldest: BTreeMap<String, SystemTime>,
+pub(super) struct Kept {
+    pub(super) overview: Option<Overview>,
+    pub(super) tally: Vec<Tally>,
+    pub(super) oldest: BTreeMap<String, SystemTime>,
     failing: BTreeMap<String, Vec<Failing>>,
     used: Option<u64>,
     paused: BTreeMap<String, SystemTime>,
@@ -71,6 +71,7 @@ impl ControlHandler {
         let overview = kept.overview.as_ref();
         problems
             .extend(overview.iter().flat_map(|kept| attention::of_overview(kept.unreadable, kept.suspects)));
+        problems.extend(live.iter().flat_map(|live| attention::of_streams(&live.counters)));
         Ok(Status {
             running: live.is_some(),
             healthy: problems.is_empty(),
@@ -122,7 +123,7 @@ impl ControlHandler {
         Ok(kept.tally.iter().any(|of| of.action == action && is_open(of)))
     }
 
-    async fn kept(&self) -> Result<Kept, Refusal> {
+    pub(super) async fn kept(&self) -> Result<Kept, Refusal> {
         if let Store::Memory(journal) = &self.store {
             let mut oldest = BTreeMap::new();
             for row in journal.rows() {

@@ -13,6 +13,7 @@ use crate::listener::blockade::{Blockade, FEW, Verdict};
 use crate::listener::state::ListenerState;
 use crate::listener::stream::Streams;
 use crate::listener::watchdog::{Stage, Wake, Watchdog};
+use crate::metrics::StreamKind;
 use crate::received::{Received, with_head};
 
 /// The time that a message that matches no rule may wait to be acknowledged with others: an acknowledgement costs as
@@ -202,10 +203,10 @@ impl<'a> Core<'a> {
             Woken::Clock => Order::Nothing,
             Woken::Look(obstacle) => self.look(obstacle, stage, consumer, now),
             Woken::Watch(wake) => {
-                let Listener { config, stall, counters, .. } = self.listener;
+                let Listener { config, stall, counters, gauges, .. } = self.listener;
                 let was_standby = self.watchdog.is_standby();
                 if let Wake::Answer(Ok(waiting)) = &wake {
-                    self.listener.gauges.saw(waiting);
+                    gauges.saw(waiting);
                 }
                 if let Some(change) = self.watchdog.woken(wake, stage, self.open.len(), consumer) {
                     change.publish(&config.name, stall, counters);
@@ -277,7 +278,7 @@ impl<'a> Core<'a> {
     }
 
     fn dispatch(&mut self) {
-        let Listener { config, endpoint, counters, gauges, .. } = self.listener;
+        let Listener { config, endpoint, counters, gauges, series, .. } = self.listener;
         if self.batch.is_empty() {
             return;
         }
@@ -286,6 +287,9 @@ impl<'a> Core<'a> {
             self.listener.enter(ListenerState::Listening);
         }
         counters.received.add(self.batch.len() as u64);
+        series.received.add(self.batch.len() as u64);
+        let streams = &counters.series.streams;
+        streams.note(StreamKind::Listener, &config.name, self.batch.len(), SystemTime::now());
         gauges.received(self.batch.len());
         let mut unmatched = 0;
         endpoint.upcoming(&self.batch);
@@ -325,6 +329,7 @@ impl<'a> Core<'a> {
         }
         endpoint.looked_at();
         counters.unmatched.add(unmatched);
+        series.unmatched.add(unmatched);
     }
 
     /// Hands out again messages that a stream does not take back, at most `places` of them.

@@ -12,9 +12,19 @@ const PATH: &str = "path";
 const PATTERN: &str = "regular expression";
 
 /// The purpose of each kind of section.
-pub(super) static SECTIONS: [(&str, &str); 7] = [
+pub(super) static SECTIONS: [(&str, &str); 9] = [
     ("DEFAULT", "The program itself."),
     ("journal", "What keeps messages until they are done."),
+    (
+        "admin",
+        "The endpoint for monitoring and for requests over HTTP. It is off unless listen is set; changes of this section \
+         need a restart.",
+    ),
+    (
+        "canary",
+        "Notifications of osnl's own that go out through the broker and come back through a rule and the journal. It is \
+         off unless listener is set; changes of this section need a restart.",
+    ),
     (
         "oslo_messaging_rabbit",
         "The options of oslo.messaging's rabbit driver, for all listeners. The query of a transport_url and the \
@@ -56,6 +66,16 @@ pub(super) static OPTIONS: &[Row] = &[
     ("journal", "allow_volatile", BOOLEAN, "Whether a place that does not outlive a restart will do: tmpfs, /tmp and their like."),
     ("journal", "keep_unmatched", NUMBER, "The heads of the last so many messages that no rule wanted, for osnl explain; 0 for none, at most 100000."),
     ("journal", "keep_unmatched_bodies", BOOLEAN, "Whether with their bodies, secrets and all."),
+    ("admin", "listen", "ADDRESS:PORT or unix:/path", "Where the endpoint listens, such as 127.0.0.1:9464. Other addresses than loopback need TLS, and a token or client certificates."),
+    ("admin", "token", "text", "The bearer token that each request must have, at least 16 characters; of /livez and /readyz only the reasons need it."),
+    ("admin", "tls_certificate", PATH, "A PEM file of the endpoint's certificate and its chain; it is read again when it changes."),
+    ("admin", "tls_key", PATH, "A PEM file of its key; without it the key is in tls_certificate."),
+    ("admin", "client_ca_file", PATH, "A PEM file of the certificates that sign those of clients; each client must have one then."),
+    ("admin", "allow_changes", BOOLEAN, "Whether requests may change deliveries, pause actions, and reload. Needs a token, client certificates, or a Unix socket."),
+    ("admin", "host_names", LIST, "The names by which clients call the endpoint, beside addresses and localhost; a request with another Host is refused."),
+    ("canary", "listener", "name of a listener", "The listener that must receive the canary: it is published to the first of its exchanges as osnl.canary, with the routing key osnl_canary.info. That needs write permission on the exchange, and readers bound with # receive it. The listener must have a pool."),
+    ("canary", "every", DURATION, "The interval between two."),
+    ("canary", "action", "name of an action", "An action that gets the canary besides; without it nothing is called."),
     ("listener", "transport_url", "URL", "The broker: rabbit://user:password@host:port,user:password@host2:port/vhost. Must be set."),
     ("listener", "exchange", LIST, "The exchanges of the services: neutron, nova, openstack. Must be set, unless queue is."),
     ("listener", "topics", LIST, "Each is bound to each exchange with each priority."),
@@ -78,6 +98,7 @@ pub(super) static OPTIONS: &[Row] = &[
     ("listener", "max_values", NUMBER, "The most JSON values of one message, 1000 to 20000000. One with more is set aside."),
     ("listener", "max_resources", NUMBER, "The most resources of one bulk request, 1 to 60000. One with more is set aside."),
     ("listener", "tls", "oslo or verify", "verify: TLS, with certificate and name verified. oslo: as ssl and ssl_ca_file say."),
+    ("listener", "expect", "number per duration", "Such as 1 per 10m: when fewer messages come within this time, the stream is silent, which needs attention."),
     ("rule", "enabled", BOOLEAN, "A rule that is not is checked and never fires."),
     ("rule", "listeners", LIST, "The listeners whose messages it sees; without it all."),
     ("rule", "priorities", LIST, "What the message must say of itself; without it anything."),
@@ -92,6 +113,7 @@ pub(super) static OPTIONS: &[Row] = &[
     ("rule", "mode", "live or shadow", "shadow: what the rule wants is recorded as done, and nothing is called."),
     ("rule", "key", "resource, none or a path", "What its deliveries are kept in order by; a path is such as payload.port.network_id or context.project_id."),
     ("rule", "guard", "number per duration", "Such as 100 per 10m: beyond so many different resources within this time, what the rule wants is held until somebody releases it."),
+    ("rule", "expect", "number per duration", "As of a listener, for the messages on which the rule fires."),
     ("action", "driver", NAME, "What it does. Must be set."),
     ("action", "when", "expression", "What must hold besides, whichever rule fires it, as in a rule; of a bulk request it sees the one resource. If it is false there is no delivery of this action. It may look at what enrich brings: then it is decided before the first attempt, and false is nothing to do."),
     ("action", "timeout", DURATION, "For one whole attempt."),

@@ -121,6 +121,7 @@ fn core(rig: &Rig, prefetch: u16) -> Core<'static> {
         tidying: None,
         stall: rig.listener.stall.clone(),
         gauges: rig.listener.gauges.clone(),
+        series: rig.listener.series.clone(),
     }));
     Core::new(listener, rig.consumer.subscription(), None, prefetch)
 }

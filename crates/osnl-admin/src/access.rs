@@ -1,0 +1,133 @@
+//! The checks of a request: the host that it names, its token, and whether it would change something.
+
+use hyper::header::{AUTHORIZATION, HOST};
+use hyper::http::request::Parts;
+use osnl::native::{AdminAddress, AdminConf};
+use ring::hmac;
+use ring::rand::SystemRandom;
+
+/// The checks of a request.
+pub(crate) struct Access {
+    /// Compares in constant time: both sides become tags of one length under a key of this process.
+    token: Option<(hmac::Key, hmac::Tag)>,
+    knows_callers: bool,
+    allow_changes: bool,
+    /// `None` where the address is the path of a socket.
+    host_names: Option<Vec<String>>,
+}
+
+/// Why a request is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Denial {
+    /// It names another host: perhaps a page in a browser whose name leads here.
+    Host,
+    /// Its token is not there, or another one.
+    Token,
+    /// It asks about deliveries, and any user of this machine could have sent it.
+    Anonymous,
+    /// It would change something.
+    Change,
+}
+
+impl Access {
+    pub(crate) fn new(conf: &AdminConf) -> Result<Self, ring::error::Unspecified> {
+        let token = conf.token.as_ref().map(|token| {
+            let key = hmac::Key::generate(hmac::HMAC_SHA256, &SystemRandom::new())?;
+            let tag = hmac::sign(&key, token.reveal().as_bytes());
+            Ok::<_, ring::error::Unspecified>((key, tag))
+        });
+        Ok(Self {
+            token: token.transpose()?,
+            knows_callers: conf.knows_callers(),
+            allow_changes: conf.allow_changes,
+            host_names: match conf.listen {
+                AdminAddress::Tcp(_) => Some(conf.host_names.clone()),
+                AdminAddress::Unix(_) => None,
+            },
+        })
+    }
+
+    /// Whether the request names this host.
+    pub(crate) fn host(&self, head: &Parts) -> Result<(), Denial> {
+        let Some(names) = &self.host_names else { return Ok(()) };
+        let mut hosts = head.headers.get_all(HOST).iter();
+        let host = match (hosts.next(), hosts.next(), head.uri.authority()) {
+            (Some(host), None, None) => host.to_str().map_err(|_| Denial::Host)?,
+            (None, None, Some(authority)) => authority.as_str(),
+            _ => return Err(Denial::Host),
+        };
+        if is_ours(host, names) { Ok(()) } else { Err(Denial::Host) }
+    }
+
+    /// Whether the request has the token, where there is one.
+    pub(crate) fn token(&self, head: &Parts) -> Result<(), Denial> {
+        let Some((key, tag)) = &self.token else { return Ok(()) };
+        let mut values = head.headers.get_all(AUTHORIZATION).iter();
+        let (Some(value), None) = (values.next(), values.next()) else { return Err(Denial::Token) };
+        let given = value.to_str().ok().and_then(|value| value.split_once(' '));
+        let given = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        let (_, given) = given.ok_or(Denial::Token)?;
+        hmac::verify(key, given.trim().as_bytes(), tag.as_ref()).map_err(|_| Denial::Token)
+    }
+
+    /// Whether a request about deliveries is answered.
+    pub(crate) fn api(&self, changes: bool) -> Result<(), Denial> {
+        match (self.knows_callers, changes, self.allow_changes) {
+            (false, ..) => Err(Denial::Anonymous),
+            (true, true, false) => Err(Denial::Change),
+            (true, false, _) | (true, true, true) => Ok(()),
+        }
+    }
+}
+
+/// An address cannot be another host's name; any name can lead here, so the others must be configured.
+fn is_ours(host: &str, names: &[String]) -> bool {
+    let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, port)) => {
+            let is_port = port.is_empty() || port.strip_prefix(':').is_some_and(is_number);
+            return is_port && address.parse::<std::net::Ipv6Addr>().is_ok();
+        }
+        None => match host.split_once(':') {
+            Some((name, port)) if is_number(port) => name,
+            Some(_) => return false,
+            None => host,
+        },
+    };
+    let name = name.to_ascii_lowercase();
+    name == "localhost" || name.parse::<std::net::Ipv4Addr>().is_ok() || names.contains(&name)
+}
+
+fn is_number(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_not_configured_is_another_host() {
+        let names = ["osnl.example.com".to_owned()];
+        for (host, expected) in [
+            ("127.0.0.1:9464", true),
+            ("127.0.0.1", true),
+            ("10.1.2.3:9464", true),
+            ("[::1]:9464", true),
+            ("[::1]", true),
+            ("localhost:1", true),
+            ("LOCALHOST", true),
+            ("osnl.example.com:9464", true),
+            ("OSNL.example.com", true),
+            ("evil.example.com:9464", false),
+            ("127.0.0.1.evil.example.com", false),
+            ("localhost.evil.example.com:9464", false),
+            ("[::1].evil.example.com", false),
+            ("[::1]:x", false),
+            ("127.0.0.1:", false),
+            ("evil.example.com:9464:1", false),
+            ("", false),
+        ] {
+            assert_eq!(is_ours(host, &names), expected, "{host}");
+        }
+    }
+}

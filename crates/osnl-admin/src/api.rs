@@ -1,0 +1,231 @@
+//! `/api/v1`: the verbs of the control socket as addresses.
+//!
+//! An address names the verb; its query, or the object in a request's body, is the rest of the request. Answers are
+//! those of [`osnl::control`], with secrets masked; the bytes of a message are not to be had here.
+
+use hyper::Method;
+use osnl::control::Request;
+use serde_json::{Map, Value, json};
+
+pub use crate::query::{Form, Row};
+
+/// The document that describes all of it.
+pub const OPENAPI: &str = include_str!("../openapi.json");
+
+/// An address and what it asks.
+#[derive(Debug)]
+pub struct Route {
+    /// `GET`, or `POST` for what changes something.
+    pub method: Method,
+    /// The path below `/api/v1`; a part in braces is a member of the request.
+    pub path: &'static str,
+    /// The verb of the control socket.
+    pub verb: &'static str,
+    /// The options of its query.
+    pub query: &'static [Row],
+}
+
+const DELIVERIES: &[Row] = &[
+    ("id", &["filter", "ids"], Form::Texts),
+    ("event", &["filter", "event"], Form::Number),
+    ("rule", &["filter", "rule"], Form::Text),
+    ("action", &["filter", "action"], Form::Text),
+    ("state", &["filter", "states"], Form::Texts),
+    ("resource", &["filter", "resource"], Form::Text),
+    ("event_type", &["filter", "event_type"], Form::Text),
+    ("since", &["filter", "since"], Form::Text),
+    ("until", &["filter", "until"], Form::Text),
+    ("after", &["after"], Form::Text),
+    ("limit", &["limit"], Form::Number),
+];
+
+const QUARANTINE: &[Row] = &[
+    ("id", &["filter", "ids"], Form::Numbers),
+    ("queue", &["filter", "queue"], Form::Text),
+    ("reason", &["filter", "reason"], Form::Text),
+    ("since", &["filter", "since"], Form::Text),
+    ("until", &["filter", "until"], Form::Text),
+    ("after", &["after"], Form::Number),
+    ("limit", &["limit"], Form::Number),
+];
+
+/// Every address.
+pub static ROUTES: &[Route] = &[
+    Route::get("/status", "status", &[]),
+    Route::get("/deliveries", "list", DELIVERIES),
+    Route::get("/deliveries/{id}", "show", &[]),
+    Route::post("/deliveries/retry", "retry"),
+    Route::post("/deliveries/discard", "discard"),
+    Route::post("/deliveries/release", "release"),
+    Route::post("/deliveries/move", "move"),
+    Route::post("/actions/{action}/pause", "pause"),
+    Route::post("/actions/{action}/resume", "resume"),
+    Route::get("/quarantine", "quarantine-list", QUARANTINE),
+    Route::get("/quarantine/{id}", "quarantine-show", &[]),
+    Route::post("/quarantine/retry", "quarantine-retry"),
+    Route::post("/quarantine/discard", "quarantine-discard"),
+    Route::post("/replay", "replay"),
+    Route::post("/reload", "reload"),
+];
+
+impl Route {
+    const fn get(path: &'static str, verb: &'static str, query: &'static [Row]) -> Self {
+        Self { method: Method::GET, path, verb, query }
+    }
+
+    const fn post(path: &'static str, verb: &'static str) -> Self {
+        Self { method: Method::POST, path, verb, query: &[] }
+    }
+
+    /// Whether it may change something.
+    #[must_use]
+    pub fn changes(&self) -> bool {
+        self.method != Method::GET
+    }
+
+    /// The members that a path has for the parts in braces; `None` if it is another address.
+    fn members(&self, path: &str) -> Option<Vec<(&'static str, String)>> {
+        let mut members = Vec::new();
+        let (mut own, mut given) = (self.path.split('/'), path.split('/'));
+        loop {
+            match (own.next(), given.next()) {
+                (None, None) => return Some(members),
+                (Some(own), Some(given)) => match own.strip_prefix('{').and_then(|own| own.strip_suffix('}'))
+                {
+                    Some(name) if !given.is_empty() => members.push((name, crate::query::plain(given).ok()?)),
+                    None if own == given => {}
+                    _ => return None,
+                },
+                _ => return None,
+            }
+        }
+    }
+
+    /// Makes the request.
+    ///
+    /// # Errors
+    /// It is not understood; why.
+    pub(crate) fn request(
+        &self,
+        members: Vec<(&'static str, String)>,
+        query: &str,
+        body: &[u8],
+        by: &str,
+    ) -> Result<Request, String> {
+        let mut object = crate::query::read(query, self.query)?;
+        if self.changes() {
+            if !body.is_empty() {
+                let given: Map<String, Value> =
+                    serde_json::from_slice(body).map_err(|error| format!("not a JSON object: {error}"))?;
+                object.extend(given);
+            }
+            if let Some(own) = ["verb", "by", "raw"].into_iter().find(|own| object.contains_key(*own)) {
+                return Err(format!("{own:?} is not a member of this request"));
+            }
+            object.insert("by".to_owned(), json!(by));
+        }
+        object.insert("verb".to_owned(), json!(self.verb));
+        for (name, text) in members {
+            let value = match (name, text.parse::<i64>()) {
+                ("id", Ok(number)) if self.verb.starts_with("quarantine") => json!(number),
+                _ => json!(text),
+            };
+            object.insert(name.to_owned(), value);
+        }
+        serde_json::from_value(Value::Object(object)).map_err(|error| error.to_string())
+    }
+}
+
+/// The result of looking for an address.
+#[derive(Debug)]
+pub(crate) enum Lookup {
+    Route(&'static Route, Vec<(&'static str, String)>),
+    /// The address is there for other methods, these.
+    OtherMethod(String),
+    Nothing,
+}
+
+/// Finds the address of a request. A part that is written out counts before one in braces.
+pub(crate) fn find(method: &Method, path: &str) -> Lookup {
+    let all = ROUTES.iter().filter_map(|route| Some((route, route.members(path)?)));
+    let mut all: Vec<_> = all.collect();
+    all.sort_by_key(|(_, members)| members.len());
+    let methods: Vec<_> = all.iter().map(|(route, _)| route.method.as_str()).collect();
+    let methods = methods.join(", ");
+    match all.into_iter().find(|(route, _)| route.method == *method) {
+        Some((route, members)) => Lookup::Route(route, members),
+        None if methods.is_empty() => Lookup::Nothing,
+        None => Lookup::OtherMethod(methods),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(method: &Method, path: &str, query: &str, body: &str) -> Result<Request, String> {
+        match find(method, path) {
+            Lookup::Route(route, members) => route.request(members, query, body.as_bytes(), "me"),
+            other => Err(format!("{other:?}")),
+        }
+    }
+
+    #[test]
+    fn an_address_is_a_request_of_the_control_socket() {
+        let check = |method: Method, path: &str, query: &str, body: &str, expected: Value| {
+            let asked = request(&method, path, query, body).unwrap_or_else(|error| panic!("{path}: {error}"));
+            let expected: Request = serde_json::from_value(expected).unwrap();
+            assert_eq!(asked, expected, "{path}");
+        };
+        check(Method::GET, "/status", "", "", json!({"verb": "status"}));
+        check(
+            Method::GET,
+            "/deliveries",
+            "state=dead&action=roles&limit=5&after=3.0",
+            "",
+            json!({"verb": "list", "filter": {"states": ["dead"], "action": "roles"}, "limit": 5, "after": "3.0"}),
+        );
+        check(Method::GET, "/deliveries/17.0", "", "", json!({"verb": "show", "id": "17.0"}));
+        check(Method::GET, "/quarantine/4", "", "", json!({"verb": "quarantine-show", "id": 4}));
+        let retry = json!({"verb": "retry", "filter": {"action": "a"}, "dry_run": true, "by": "me"});
+        check(
+            Method::POST,
+            "/deliveries/retry",
+            "",
+            r#"{"filter": {"action": "a"}, "dry_run": true}"#,
+            retry,
+        );
+        check(
+            Method::POST,
+            "/actions/r%20s/pause",
+            "",
+            "",
+            json!({"verb": "pause", "action": "r s", "by": "me"}),
+        );
+        check(Method::POST, "/reload", "", "{}", json!({"verb": "reload", "by": "me"}));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_said() {
+        let check = |method: Method, path: &str, query: &str, body: &str, expected: &str| {
+            let error = request(&method, path, query, body).unwrap_err();
+            assert!(error.contains(expected), "{path}: {error}");
+        };
+        check(Method::GET, "/nothing", "", "", "Nothing");
+        check(Method::GET, "/deliveries/", "", "", "Nothing");
+        check(Method::POST, "/status", "", "", "OtherMethod(\"GET\")");
+        check(Method::GET, "/reload", "", "", "OtherMethod(\"POST\")");
+        check(Method::GET, "/deliveries/17.0", "raw=true", "", "allowed: none");
+        check(Method::POST, "/deliveries/retry", "", "", "missing field `filter`");
+        check(Method::POST, "/deliveries/retry", "", "[]", "not a JSON object");
+        check(
+            Method::POST,
+            "/deliveries/retry",
+            "",
+            r#"{"filter": {}, "by": "eve"}"#,
+            "\"by\" is not a member",
+        );
+        check(Method::POST, "/reload", "", r#"{"verb": "status"}"#, "\"verb\" is not a member");
+        check(Method::POST, "/reload", "now=1", "", "allowed: none");
+    }
+}

@@ -1,0 +1,411 @@
+//! The server: listens, serves each connection in a task of its own, and answers.
+
+use std::convert::Infallible;
+use std::fs::Permissions;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
+use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::http::request::Parts;
+use hyper::service::service_fn;
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use osnl::control::{ControlHandler, LONGEST_REQUEST, Status};
+use osnl::native::{AdminAddress, AdminConf};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
+use tokio::time::{Instant, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use crate::access::Access;
+use crate::answer::{self, Answer};
+use crate::api::{self, Lookup, OPENAPI};
+use crate::connections::{Busy, Connections};
+use crate::metrics::{Format, Process, render};
+use crate::progress::Progress;
+use crate::ready::ready;
+use crate::tls::Tls;
+
+/// The time for a handshake, for the head of a request, and between two requests of a connection.
+const HEAD: Duration = Duration::from_secs(5);
+/// The time for the body of a request.
+const BODY: Duration = Duration::from_secs(10);
+/// The longest life of a connection; a scraper opens another one.
+const LIFE: Duration = Duration::from_secs(10 * 60);
+/// Bytes of the head of a request.
+const HEAD_BYTES: usize = 16 * 1024;
+/// After the end was asked for, answers have this long.
+const GRACE: Duration = Duration::from_secs(2);
+/// Metrics are made at most this often, however many ask.
+const FRESH: Duration = Duration::from_millis(200);
+/// A pause after a failure to accept, such as too many open files.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Why the endpoint cannot begin. What is said follows `[admin]`.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address cannot be had.
+    #[error("listen: {address}: {error}; name another address, or end what listens there")]
+    Listen {
+        /// As configured.
+        address: AdminAddress,
+        /// The operating system's reason.
+        error: io::Error,
+    },
+    /// A file that is not a socket has the name.
+    #[error("listen: {}: is there and not a socket; move it away", .0.display())]
+    NotASocket(PathBuf),
+    /// The files for TLS.
+    #[error("{0}; name PEM files that this user can read")]
+    Tls(String),
+    /// No random numbers.
+    #[error("the operating system gives no random numbers")]
+    Random,
+}
+
+/// A bound endpoint that does not answer yet.
+pub struct BoundEndpoint {
+    socket: Socket,
+    shared: Arc<State>,
+}
+
+/// The admin endpoint.
+#[derive(Debug)]
+pub struct Endpoint;
+
+enum Socket {
+    Tcp(TcpListener),
+    Unix(UnixListener, PathBuf),
+}
+
+/// The parts that each connection uses.
+struct State {
+    handler: Arc<ControlHandler>,
+    access: Access,
+    tls: Option<Tls>,
+    /// The metrics that were made last, with their format.
+    metrics: Mutex<Vec<(Format, Instant, Bytes)>>,
+}
+
+impl Endpoint {
+    /// Binds the address.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn bind(conf: &AdminConf, handler: Arc<ControlHandler>) -> Result<BoundEndpoint, StartError> {
+        let access = Access::new(conf).map_err(|_| StartError::Random)?;
+        let tls = conf.tls.clone().map(Tls::new).transpose().map_err(StartError::Tls)?;
+        let failed = |error| StartError::Listen { address: conf.listen.clone(), error };
+        let socket = match &conf.listen {
+            AdminAddress::Tcp(address) => Socket::Tcp(TcpListener::bind(address).await.map_err(failed)?),
+            AdminAddress::Unix(path) => {
+                replace(path).map_err(failed)?;
+                if path.symlink_metadata().is_ok() {
+                    return Err(StartError::NotASocket(path.clone()));
+                }
+                Socket::Unix(unix(path).map_err(failed)?, path.clone())
+            }
+        };
+        let metrics = Mutex::default();
+        Ok(BoundEndpoint { socket, shared: Arc::new(State { handler, access, tls, metrics }) })
+    }
+}
+
+/// Removes a socket on which no process answers any more.
+fn replace(path: &Path) -> io::Result<()> {
+    let Ok(meta) = path.symlink_metadata() else { return Ok(()) };
+    if !meta.file_type().is_socket() {
+        return Ok(());
+    }
+    match std::os::unix::net::UnixStream::connect(path) {
+        Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
+        Err(_) => std::fs::remove_file(path),
+    }
+}
+
+/// The socket gets its name when only this user can open it.
+fn unix(path: &Path) -> io::Result<UnixListener> {
+    let mut fresh = path.as_os_str().to_owned();
+    fresh.push(format!(".{}", std::process::id()));
+    let fresh = PathBuf::from(fresh);
+    let _ = std::fs::remove_file(&fresh);
+    let listener = UnixListener::bind(&fresh)?;
+    std::fs::set_permissions(&fresh, Permissions::from_mode(0o600))?;
+    std::fs::rename(&fresh, path)?;
+    Ok(listener)
+}
+
+impl BoundEndpoint {
+    /// Returns the address that was bound; `None` for a Unix socket.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        match &self.socket {
+            Socket::Tcp(listener) => listener.local_addr().ok(),
+            Socket::Unix(..) => None,
+        }
+    }
+
+    /// Answers until told to stop.
+    pub async fn run(self, stop: CancellationToken) {
+        match (self.address(), &self.socket) {
+            (Some(address), _) => tracing::info!(%address, "the admin endpoint listens"),
+            (None, Socket::Unix(_, path)) => {
+                tracing::info!(path = %path.display(), "the admin endpoint listens");
+            }
+            (None, Socket::Tcp(_)) => {}
+        }
+        let mut connections = Connections::default();
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                () = connections.ended() => continue,
+                accepted = self.socket.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, by)) => {
+                    let (shared, stop) = (self.shared.clone(), stop.clone());
+                    connections.add(move |busy| Box::pin(serve(shared, stream, by, busy, stop)));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the admin endpoint cannot accept a connection");
+                    let _ = timeout(PAUSE, stop.cancelled()).await;
+                }
+            }
+        }
+        let _ = timeout(GRACE, connections.finish()).await;
+        if let Socket::Unix(_, path) = &self.socket {
+            // The next daemon replaces a socket that is left.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+impl Socket {
+    /// A connection, and the name of its client for the log.
+    async fn accept(&self) -> io::Result<(Box<dyn Stream>, String)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                let _ = stream.set_nodelay(true);
+                Ok((Box::new(stream), peer.ip().to_string()))
+            }
+            Self::Unix(listener, _) => {
+                let (stream, _) = listener.accept().await?;
+                let user =
+                    stream.peer_cred().map_or("a user".to_owned(), |peer| format!("user {}", peer.uid()));
+                Ok((Box::new(stream), user))
+            }
+        }
+    }
+}
+
+/// One connection, until it ends.
+async fn serve(shared: Arc<State>, stream: Box<dyn Stream>, by: String, busy: Busy, stop: CancellationToken) {
+    let stream: Box<dyn Stream> = match &shared.tls {
+        None => stream,
+        Some(tls) => match timeout(HEAD, TlsAcceptor::from(tls.config()).accept(stream)).await {
+            Ok(Ok(stream)) => Box::new(stream),
+            Ok(Err(error)) => return tracing::debug!(%error, "a client of the admin endpoint failed in TLS"),
+            Err(_) => return,
+        },
+    };
+    let by: Arc<str> = format!("the admin endpoint for {by}").into();
+    let answers = service_fn(move |request: Request<Incoming>| {
+        let (shared, by, busy) = (shared.clone(), by.clone(), busy.clone());
+        async move { Ok::<_, Infallible>(shared.answer(request, &by, &busy).await) }
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_headers(64)
+        .max_buf_size(HEAD_BYTES)
+        .serve_connection(TokioIo::new(Progress::new(stream)), answers);
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        biased;
+        ended = connection.as_mut() => ended,
+        () = stop.cancelled() => finish(connection).await,
+        () = tokio::time::sleep(LIFE) => finish(connection).await,
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a client of the admin endpoint is gone");
+    }
+}
+
+type Connection<'a, I, S> = std::pin::Pin<&'a mut hyper::server::conn::http1::Connection<I, S>>;
+
+/// Answers the request under way, and no other.
+async fn finish<I, S>(mut connection: Connection<'_, I, S>) -> hyper::Result<()>
+where
+    I: hyper::rt::Read + hyper::rt::Write + Unpin,
+    S: hyper::service::HttpService<Incoming, ResBody = http_body_util::Full<Bytes>>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    connection.as_mut().graceful_shutdown();
+    timeout(GRACE, connection).await.unwrap_or(Ok(()))
+}
+
+impl State {
+    async fn answer(&self, request: Request<Incoming>, by: &str, busy: &Busy) -> Answer {
+        let (head, body) = request.into_parts();
+        if let Err(denied) = self.access.host(&head) {
+            return answer::denied(denied);
+        }
+        let path = head.uri.path();
+        let is_get = head.method == Method::GET || head.method == Method::HEAD;
+        busy.set(true);
+        let answer = match path {
+            "/livez" | "/readyz" | "/metrics" | "/api/v1/openapi.json" if !is_get => {
+                other_method("GET, HEAD")
+            }
+            "/livez" => answer::body(StatusCode::OK, "text/plain; charset=utf-8", "ok\n"),
+            "/readyz" => self.readiness(&head).await,
+            _ => match self.access.token(&head) {
+                Err(denied) => answer::denied(denied),
+                Ok(()) if path == "/metrics" => self.metrics(&head).await,
+                Ok(()) if path == "/api/v1/openapi.json" => {
+                    answer::body(StatusCode::OK, "application/json", OPENAPI)
+                }
+                Ok(()) => {
+                    // While a body is read the connection may give way.
+                    busy.set(false);
+                    self.api(&head, body, by, busy).await
+                }
+            },
+        };
+        busy.set(false);
+        answer
+    }
+
+    async fn status(&self) -> Result<Status, Answer> {
+        let asked = self.handler.answer(&osnl::control::Request::Status {}).await;
+        let value = asked.map_err(|refusal| answer::refused(&refusal))?;
+        serde_json::from_value(value)
+            .map_err(|error| answer::error(StatusCode::INTERNAL_SERVER_ERROR, "internal", &error.to_string()))
+    }
+
+    /// Without the token only whether, not why.
+    async fn readiness(&self, head: &Parts) -> Answer {
+        let status = match self.status().await {
+            Ok(status) => status,
+            Err(answer) => return answer,
+        };
+        let (is_ready, body) = ready(&status);
+        let code = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        match self.access.token(head) {
+            Ok(()) => answer::json(code, &body),
+            Err(_) => answer::json(code, &serde_json::json!({"ready": is_ready})),
+        }
+    }
+
+    async fn metrics(&self, head: &Parts) -> Answer {
+        let accept = head.headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+        let format = Format::accepted(accept);
+        let mut made = self.metrics.lock().await;
+        made.retain(|(_, at, _)| at.elapsed() < FRESH);
+        let known = made.iter().find(|(known, ..)| *known == format);
+        let text = match known {
+            Some((_, _, text)) => text.clone(),
+            None => {
+                let Some(measured) = self.handler.measurements().await else {
+                    return answer::error(
+                        StatusCode::SERVICE_UNAVAILABLE,
+                        "unavailable",
+                        "no daemon runs here",
+                    );
+                };
+                // Megabytes of text must not keep messages waiting.
+                let text =
+                    spawn_blocking(move || render(&measured, Process::read().ok().as_ref(), format)).await;
+                match text {
+                    Ok(text) => {
+                        let text = Bytes::from(text);
+                        made.push((format, Instant::now(), text.clone()));
+                        text
+                    }
+                    Err(error) => {
+                        let error = error.to_string();
+                        return answer::error(StatusCode::INTERNAL_SERVER_ERROR, "internal", &error);
+                    }
+                }
+            }
+        };
+        answer::body(StatusCode::OK, format.content_type(), text)
+    }
+
+    async fn api(&self, head: &Parts, body: Incoming, by: &str, busy: &Busy) -> Answer {
+        let Some(path) = head.uri.path().strip_prefix("/api/v1") else { return nothing() };
+        let (route, members) = match api::find(&head.method, path) {
+            Lookup::Route(route, members) => (route, members),
+            Lookup::OtherMethod(methods) => return other_method(&methods),
+            Lookup::Nothing => return nothing(),
+        };
+        if let Err(denied) = self.access.api(route.changes()) {
+            return answer::denied(denied);
+        }
+        let body = match read(head, body, route.changes()).await {
+            Ok(body) => body,
+            Err(answer) => return answer,
+        };
+        busy.set(true);
+        let query = head.uri.query().unwrap_or_default();
+        let request = match route.request(members, query, &body, by) {
+            Ok(request) => request,
+            Err(error) => return answer::error(StatusCode::BAD_REQUEST, "bad-request", &error),
+        };
+        match self.handler.answer(&request).await {
+            Ok(value) => answer::json(StatusCode::OK, &value),
+            Err(refusal) => answer::refused(&refusal),
+        }
+    }
+}
+
+/// The body of a request that changes something: JSON, which no form of a browser can send.
+async fn read(head: &Parts, body: Incoming, changes: bool) -> Result<Bytes, Answer> {
+    if !changes {
+        return Ok(Bytes::new());
+    }
+    let given = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media = given.split(';').next().unwrap_or_default().trim();
+    if !media.eq_ignore_ascii_case("application/json") {
+        let message = "send Content-Type: application/json";
+        return Err(answer::error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", message));
+    }
+    match timeout(BODY, Limited::new(body, LONGEST_REQUEST).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) => {
+            Err(answer::error(StatusCode::PAYLOAD_TOO_LARGE, "bad-request", &format!("the body: {error}")))
+        }
+        Err(_) => {
+            Err(answer::error(StatusCode::REQUEST_TIMEOUT, "bad-request", "the body did not come in time"))
+        }
+    }
+}
+
+fn nothing() -> Answer {
+    let message = "there is nothing here; see /livez, /readyz, /metrics and /api/v1/openapi.json";
+    answer::error(StatusCode::NOT_FOUND, "not-found", message)
+}
+
+fn other_method(methods: &str) -> Answer {
+    let mut answer =
+        answer::error(StatusCode::METHOD_NOT_ALLOWED, "method", &format!("allowed here: {methods}"));
+    if let Ok(methods) = HeaderValue::from_str(methods) {
+        answer.headers_mut().insert(ALLOW, methods);
+    }
+    answer
+}

@@ -1,0 +1,24 @@
+//! The admin endpoint: health, metrics, and the requests of the control socket over HTTP.
+//!
+//! | path | answer |
+//! | --- | --- |
+//! | `/livez` | whether the process works |
+//! | `/readyz` | whether each listener listens or stands by, and why not |
+//! | `/metrics` | the numbers of [`metrics::FAMILIES`], for Prometheus |
+//! | `/api/v1/…` | the verbs of [`osnl::control`]: [`api::ROUTES`] |
+//!
+//! Nothing here decides what happens to a message, and nothing that a client does slows one down: connections, their
+//! time, and the bytes of a request have bounds, and the oldest idle connection gives way to a new one.
+
+mod access;
+mod answer;
+pub mod api;
+mod connections;
+mod endpoint;
+pub mod metrics;
+mod progress;
+mod query;
+mod ready;
+mod tls;
+
+pub use self::endpoint::{BoundEndpoint, Endpoint, StartError};

@@ -1,0 +1,25 @@
+//! The metrics of a daemon, in the text format of Prometheus and in OpenMetrics.
+//!
+//! [`FAMILIES`] is the one list: names, types, labels, and help. What is written is checked against it, the page
+//! `docs/monitoring.md` has it as a table, and alert rules and dashboard may name nothing else. Labels are names of the
+//! configuration and fixed words, never a resource.
+
+mod families;
+mod process;
+mod text;
+mod values;
+
+use osnl::control::Measurements;
+
+pub use self::families::{FAMILIES, Family, Kind, table};
+pub use self::process::Process;
+pub use self::text::Format;
+use self::text::Writer;
+
+/// Writes all metrics.
+#[must_use]
+pub fn render(measured: &Measurements, process: Option<&Process>, format: Format) -> String {
+    let mut out = Writer::new(format);
+    values::write(measured, process, &mut out);
+    out.finish()
+}

@@ -1,0 +1,297 @@
+//! The two text formats. They differ in the names of counters and infos, in units, in exemplars, and in the end mark.
+//!
+//! The official crate writes OpenMetrics alone, and keeps values of its own; these lines serve both forms from numbers
+//! that are there.
+
+use std::fmt::Write as _;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use osnl::journal::DeliveryId;
+use osnl_core::metrics::{Exemplar, HistogramCounts};
+
+use super::families::{Family, Kind};
+
+/// A text format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// The text format of Prometheus, version 0.0.4.
+    Prometheus,
+    /// OpenMetrics 1.0, with exemplars.
+    OpenMetrics,
+}
+
+impl Format {
+    /// Chooses by a request's `Accept`.
+    #[must_use]
+    pub fn accepted(accept: &str) -> Self {
+        let media = |part: &str| part.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        match accept.split(',').any(|part| media(part) == "application/openmetrics-text") {
+            true => Self::OpenMetrics,
+            false => Self::Prometheus,
+        }
+    }
+
+    /// Returns the answer's `Content-Type`.
+    #[must_use]
+    pub fn content_type(self) -> &'static str {
+        match self {
+            Self::Prometheus => "text/plain; version=0.0.4; charset=utf-8",
+            Self::OpenMetrics => "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        }
+    }
+}
+
+/// Writes families, each at once.
+pub(super) struct Writer {
+    format: Format,
+    out: String,
+}
+
+/// Writes the samples of one family.
+pub(super) struct Samples<'a> {
+    family: &'static Family,
+    format: Format,
+    out: &'a mut String,
+}
+
+impl Writer {
+    pub(super) fn new(format: Format) -> Self {
+        Self { format, out: String::with_capacity(64 * 1024) }
+    }
+
+    /// Begins a family; one without samples is not written.
+    pub(super) fn family(&mut self, family: &'static Family, samples: impl FnOnce(&mut Samples<'_>)) {
+        let before = self.out.len();
+        // An info is a gauge to Prometheus, and its type names what the samples are called.
+        let (name, kind) = match (self.format, family.kind) {
+            (Format::OpenMetrics, kind) => (family.name.to_owned(), kind),
+            (Format::Prometheus, Kind::Info) => (family.sample(), Kind::Gauge),
+            (Format::Prometheus, kind) => (family.sample(), kind),
+        };
+        push(&mut self.out, format_args!("# HELP {name} {}\n# TYPE {name} {}\n", family.help, kind.name()));
+        if self.format == Format::OpenMetrics && !family.unit.is_empty() {
+            push(&mut self.out, format_args!("# UNIT {name} {}\n", family.unit));
+        }
+        let head = self.out.len();
+        samples(&mut Samples { family, format: self.format, out: &mut self.out });
+        if self.out.len() == head {
+            self.out.truncate(before);
+        }
+    }
+
+    /// A family with one sample and no label, if it is known.
+    pub(super) fn value(&mut self, family: &'static Family, value: Option<impl Into<Number>>) {
+        self.family(family, |samples| {
+            if let Some(value) = value {
+                samples.sample(&[], value);
+            }
+        });
+    }
+
+    pub(super) fn finish(mut self) -> String {
+        if self.format == Format::OpenMetrics {
+            self.out.push_str("# EOF\n");
+        }
+        self.out
+    }
+}
+
+impl Samples<'_> {
+    /// Writes a sample with these values of the family's labels.
+    pub(super) fn sample(&mut self, labels: &[&str], value: impl Into<Number>) {
+        let ending = match self.family.kind {
+            Kind::Counter => "_total",
+            Kind::Info => "_info",
+            Kind::Gauge | Kind::Histogram => "",
+        };
+        self.line(ending, labels, None, value.into());
+        self.out.push('\n');
+    }
+
+    /// Writes 1 for the state that it is in, and 0 for the others.
+    pub(super) fn state(&mut self, labels: &[&str], states: &[&str], state: &str) {
+        for name in states {
+            let labels: Vec<&str> = labels.iter().copied().chain([*name]).collect();
+            self.sample(&labels, u64::from(*name == state));
+        }
+    }
+
+    /// Writes the samples of a histogram in seconds.
+    pub(super) fn histogram(&mut self, labels: &[&str], observed: &HistogramCounts) {
+        let mut count = 0;
+        for (n, bucket) in observed.buckets.iter().enumerate() {
+            count += bucket;
+            let bound = observed.bounds.get(n).map_or("+Inf".to_owned(), |bound| seconds(*bound));
+            self.line("_bucket", labels, Some(&bound), Number::Whole(count));
+            if let (Format::OpenMetrics, Some(Some(exemplar))) = (self.format, observed.exemplars.get(n)) {
+                let Exemplar { delivery, micros, at } = exemplar;
+                let at = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+                let (delivery, value) = (DeliveryId(*delivery), seconds(*micros));
+                push(
+                    self.out,
+                    format_args!(" # {{delivery_id=\"{delivery}\"}} {value} {:.3}", at.as_secs_f64()),
+                );
+            }
+            self.out.push('\n');
+        }
+        self.line("_sum", labels, None, Number::Micros(observed.micros));
+        self.out.push('\n');
+        self.line("_count", labels, None, Number::Whole(count));
+        self.out.push('\n');
+    }
+
+    fn line(&mut self, ending: &str, labels: &[&str], le: Option<&str>, value: Number) {
+        debug_assert_eq!(labels.len(), self.family.labels.len(), "{}", self.family.name);
+        self.out.push_str(self.family.name);
+        self.out.push_str(ending);
+        let own = self.family.labels.iter().copied().zip(labels.iter().copied());
+        let mut open = '{';
+        for (name, value) in own.chain(le.map(|le| ("le", le))) {
+            self.out.push(open);
+            self.out.push_str(name);
+            self.out.push_str("=\"");
+            escape(value, self.out);
+            self.out.push('"');
+            open = ',';
+        }
+        if open == ',' {
+            self.out.push('}');
+        }
+        self.out.push(' ');
+        match value {
+            Number::Whole(value) => push(self.out, format_args!("{value}")),
+            Number::Real(value) => push(self.out, format_args!("{value}")),
+            Number::Micros(value) => self.out.push_str(&seconds(value)),
+        }
+    }
+}
+
+/// The value of a sample.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Number {
+    Whole(u64),
+    Real(f64),
+    /// Written in seconds.
+    Micros(u64),
+}
+
+impl From<u64> for Number {
+    fn from(value: u64) -> Self {
+        Self::Whole(value)
+    }
+}
+
+impl From<f64> for Number {
+    fn from(value: f64) -> Self {
+        Self::Real(value)
+    }
+}
+
+impl From<SystemTime> for Number {
+    /// Seconds since 1970.
+    fn from(at: SystemTime) -> Self {
+        let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self::Micros(u64::try_from(since.as_millis()).unwrap_or(u64::MAX / 1000).saturating_mul(1000))
+    }
+}
+
+/// Microseconds as seconds, without zeros at the end; OpenMetrics has bounds as `1.0`.
+fn seconds(micros: u64) -> String {
+    let (whole, rest) = (micros / 1_000_000, micros % 1_000_000);
+    let text = format!("{whole}.{rest:06}");
+    let text = text.trim_end_matches('0');
+    if text.ends_with('.') { format!("{text}0") } else { text.to_owned() }
+}
+
+fn escape(value: &str, out: &mut String) {
+    for c in value.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '"' => out.push_str("\\\""),
+            '\n' => out.push_str("\\n"),
+            c => out.push(c),
+        }
+    }
+}
+
+fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
+    // Writing into memory cannot fail.
+    let _ = out.write_fmt(text);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::families::{APPEND, BUILD, CPU, EFFECT, MATCHED};
+    use super::*;
+
+    fn written(format: Format) -> String {
+        let exemplar = Exemplar {
+            delivery: 17 << 10 | 2,
+            micros: 1_500_000,
+            at: UNIX_EPOCH + Duration::from_millis(1_700_000_000_250),
+        };
+        let observed = HistogramCounts {
+            bounds: &[500_000, 2_000_000],
+            buckets: vec![1, 2, 0],
+            micros: 3_250_000,
+            exemplars: vec![None, Some(exemplar), None],
+        };
+        let mut out = Writer::new(format);
+        out.family(&BUILD, |samples| samples.sample(&["1.0"], 1u64));
+        out.family(&MATCHED, |samples| samples.sample(&["a\"b\\c\nd"], 7u64));
+        out.family(&APPEND, |_| {});
+        out.value(&CPU, Some(1.5));
+        out.family(&EFFECT, |samples| samples.histogram(&["x"], &observed));
+        out.finish().lines().filter(|line| !line.starts_with("# HELP")).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn both_formats_are_as_their_readers_expect() {
+        let prometheus = r#"# TYPE osnl_build_info gauge
+osnl_build_info{version="1.0"} 1
+# TYPE osnl_messages_matched_total counter
+osnl_messages_matched_total{listener="a\"b\\c\nd"} 7
+# TYPE process_cpu_seconds_total counter
+process_cpu_seconds_total 1.5
+# TYPE osnl_delivery_effect_delay_seconds histogram
+osnl_delivery_effect_delay_seconds_bucket{action="x",le="0.5"} 1
+osnl_delivery_effect_delay_seconds_bucket{action="x",le="2.0"} 3
+osnl_delivery_effect_delay_seconds_bucket{action="x",le="+Inf"} 3
+osnl_delivery_effect_delay_seconds_sum{action="x"} 3.25
+osnl_delivery_effect_delay_seconds_count{action="x"} 3"#;
+        assert_eq!(written(Format::Prometheus), prometheus);
+        let id = DeliveryId(17 << 10 | 2);
+        let open = format!(
+            r#"# TYPE osnl_build info
+osnl_build_info{{version="1.0"}} 1
+# TYPE osnl_messages_matched counter
+osnl_messages_matched_total{{listener="a\"b\\c\nd"}} 7
+# TYPE process_cpu_seconds counter
+# UNIT process_cpu_seconds seconds
+process_cpu_seconds_total 1.5
+# TYPE osnl_delivery_effect_delay_seconds histogram
+# UNIT osnl_delivery_effect_delay_seconds seconds
+osnl_delivery_effect_delay_seconds_bucket{{action="x",le="0.5"}} 1
+osnl_delivery_effect_delay_seconds_bucket{{action="x",le="2.0"}} 3 # {{delivery_id="{id}"}} 1.5 1700000000.250
+osnl_delivery_effect_delay_seconds_bucket{{action="x",le="+Inf"}} 3
+osnl_delivery_effect_delay_seconds_sum{{action="x"}} 3.25
+osnl_delivery_effect_delay_seconds_count{{action="x"}} 3
+# EOF"#
+        );
+        assert_eq!(written(Format::OpenMetrics), open);
+    }
+
+    #[test]
+    fn the_format_is_the_one_that_the_reader_names() {
+        let check = |accept, expected| assert_eq!(Format::accepted(accept), expected, "{accept}");
+        check("", Format::Prometheus);
+        check("*/*", Format::Prometheus);
+        check("text/plain;version=0.0.4;q=0.3", Format::Prometheus);
+        check(
+            "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain",
+            Format::OpenMetrics,
+        );
+    }
+}

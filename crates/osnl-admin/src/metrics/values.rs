@@ -1,0 +1,189 @@
+//! The values of each metric.
+
+use std::time::SystemTime;
+
+use osnl::control::{MeasuredAction, MeasuredJournal, MeasuredListener, Measurements};
+use osnl::journal::sqlite::State;
+use osnl_core::metrics::{Canary, Counter};
+
+use super::Process;
+use super::families as of;
+use super::families::Family;
+use super::text::{Samples, Writer};
+
+const LISTENER_STATES: [&str; 6] = ["connecting", "listening", "standby", "blocked", "draining", "stopped"];
+const TARGET_STATES: [&str; 4] = ["ok", "held", "probing", "paused"];
+const JOURNAL_STATES: [&str; 3] = ["ok", "full", "failed"];
+
+pub(super) fn write(measured: &Measurements, process: Option<&Process>, out: &mut Writer) {
+    out.family(&of::BUILD, |samples| samples.sample(&[env!("CARGO_PKG_VERSION")], 1u64));
+    listeners(&measured.listeners, out);
+    out.family(&of::RULE_MATCHES, |samples| {
+        measured.rules.iter().for_each(|(rule, times)| samples.sample(&[rule], *times));
+    });
+    out.family(&of::GUARD_HOLDING, |samples| {
+        for (kind, name, holds) in &measured.guards {
+            samples.sample(&[kind, name], u64::from(*holds));
+        }
+    });
+    out.family(&of::STREAM_SILENT, |samples| {
+        for stream in &measured.streams {
+            samples.sample(&[stream.kind.name(), &stream.name], u64::from(stream.is_silent));
+        }
+    });
+    canary(&measured.counters.series.canary, out);
+    actions(&measured.actions, out);
+    let counters = &measured.counters;
+    let total = |counter: &Counter| Some(counter.get());
+    out.value(&of::GUARDED, total(&counters.guarded));
+    out.value(&of::RETURNED, total(&counters.returned));
+    out.value(&of::STALLS, total(&counters.stalls));
+    out.value(&of::PATTERN_LIMITS, total(&counters.step_limits));
+    journal(&measured.journal, out);
+    let series = &counters.series;
+    out.family(&of::COMMITS, |samples| samples.histogram(&[], &series.commits.observed()));
+    out.family(&of::CHECKPOINTS, |samples| samples.histogram(&[], &series.checkpoints.observed()));
+    out.family(&of::RELOADS, |samples| {
+        samples.sample(&["done"], counters.reloads.get());
+        samples.sample(&["refused"], counters.reloads_refused.get());
+    });
+    out.value(&of::RELOAD_OK, Some(u64::from(measured.is_reloaded)));
+    out.value(&of::CONFIG_LOADED, Some(measured.loaded));
+    out.value(&of::CPU, process.map(|process| process.cpu_seconds));
+    out.value(&of::RSS, process.map(|process| process.resident_bytes));
+    out.value(&of::VIRTUAL, process.map(|process| process.virtual_bytes));
+    out.value(&of::FDS, process.map(|process| process.open_fds));
+    out.value(&of::MAX_FDS, process.and_then(|process| process.max_fds));
+    out.value(&of::THREADS, process.map(|process| process.threads));
+    out.value(&of::START, process.map(|process| process.started));
+}
+
+fn canary(canary: &Canary, out: &mut Writer) {
+    if !canary.is_on() {
+        return;
+    }
+    out.family(&of::CANARIES, |samples| {
+        let Canary { sent, refused, returned, lost, .. } = canary;
+        for (result, counter) in
+            [("sent", sent), ("refused", refused), ("returned", returned), ("lost", lost)]
+        {
+            samples.sample(&[result], counter.get());
+        }
+    });
+    out.value(&of::CANARY_LATE, Some(u64::from(canary.late(SystemTime::now()).is_some())));
+    out.family(&of::CANARY_DELAY, |samples| samples.histogram(&[], &canary.delay.observed()));
+}
+
+fn listeners(listeners: &[MeasuredListener], out: &mut Writer) {
+    out.family(&of::LISTENER_STATE, |samples| {
+        for listener in listeners {
+            samples.state(&[&listener.name], &LISTENER_STATES, listener.state);
+        }
+    });
+    let mut each = |family: &'static Family, write: &dyn Fn(&MeasuredListener, &mut Samples<'_>)| {
+        out.family(family, |samples| listeners.iter().for_each(|listener| write(listener, samples)));
+    };
+    each(&of::LISTENER_STALLED, &|l, s| s.sample(&[&l.name], u64::from(l.is_stalled)));
+    each(&of::RECEIVED, &|l, s| s.sample(&[&l.name], l.series.received.get()));
+    each(&of::MATCHED, &|l, s| s.sample(&[&l.name], l.series.matched.get()));
+    each(&of::UNMATCHED, &|l, s| s.sample(&[&l.name], l.series.unmatched.get()));
+    each(&of::QUARANTINED, &|l, s| s.sample(&[&l.name], l.series.quarantined.get()));
+    each(&of::DUPLICATES, &|l, s| s.sample(&[&l.name], l.series.duplicates.get()));
+    each(&of::LAST_MESSAGE, &|l, s| {
+        if let Some(at) = l.last_message {
+            s.sample(&[&l.name], at);
+        }
+    });
+    each(&of::RECONNECTS, &|l, s| s.sample(&[&l.name], l.series.reconnects.get()));
+    each(&of::RECEIPT, &|l, s| s.histogram(&[&l.name], &l.series.receipt.observed()));
+    each(&of::APPEND, &|l, s| s.histogram(&[&l.name], &l.series.append.observed()));
+    each(&of::QUEUE_MESSAGES, &|l, s| {
+        for (queue, seen) in &l.waiting {
+            s.sample(&[&l.name, queue], u64::from(seen.messages));
+        }
+    });
+    each(&of::QUEUE_CONSUMERS, &|l, s| {
+        for (queue, seen) in &l.waiting {
+            s.sample(&[&l.name, queue], u64::from(seen.consumers));
+        }
+    });
+    each(&of::BROKER_CERTIFICATE, &|l, s| {
+        if let Some(ends) = l.certificate_ends {
+            s.sample(&[&l.name], u64::try_from(ends).unwrap_or_default());
+        }
+    });
+}
+
+fn actions(actions: &[MeasuredAction], out: &mut Writer) {
+    let mut each = |family: &'static Family, write: &dyn Fn(&MeasuredAction, &mut Samples<'_>)| {
+        out.family(family, |samples| actions.iter().for_each(|action| write(action, samples)));
+    };
+    each(&of::TARGET_STATE, &|a, s| {
+        if let Some(state) = a.state {
+            s.state(&[&a.name], &TARGET_STATES, target_state(state));
+        }
+    });
+    each(&of::DELIVERIES, &|a, s| {
+        for state in State::ALL {
+            s.sample(
+                &[&a.name, delivery_state(state)],
+                a.deliveries.get(&state).copied().unwrap_or_default(),
+            );
+        }
+    });
+    each(&of::OLDEST_PENDING, &|a, s| {
+        let age = a.oldest_pending.and_then(|at| SystemTime::now().duration_since(at).ok());
+        s.sample(&[&a.name], age.map_or(0, |age| age.as_secs()));
+    });
+    each(&of::IN_PROGRESS, &|a, s| s.sample(&[&a.name], a.under_way as u64));
+    each(&of::ATTEMPTS, &|a, s| {
+        s.sample(&[&a.name, "ok"], a.series.succeeded.get());
+        for (class, times) in a.series.failures().filter(|(_, times)| *times > 0) {
+            s.sample(&[&a.name, class], times);
+        }
+    });
+    each(&of::ENDED, &|a, s| {
+        s.sample(&[&a.name, "delivered"], a.series.delivered.get());
+        s.sample(&[&a.name, "no action needed"], a.series.no_action_needed.get());
+        s.sample(&[&a.name, "dead"], a.series.dead.get());
+    });
+    each(&of::EFFECT, &|a, s| s.histogram(&[&a.name], &a.series.effect.observed()));
+    each(&of::RESTARTS, &|a, s| {
+        if a.restarts > 0 {
+            s.sample(&[&a.name], a.restarts);
+        }
+    });
+}
+
+fn journal(journal: &MeasuredJournal, out: &mut Writer) {
+    out.value(&of::QUARANTINE, journal.quarantined);
+    let state = if journal.state == "working" { "ok" } else { journal.state };
+    out.family(&of::JOURNAL_STATE, |samples| samples.state(&[], &JOURNAL_STATES, state));
+    out.value(&of::JOURNAL_READABLE, Some(u64::from(journal.is_readable)));
+    out.value(&of::JOURNAL_SIZE, journal.bytes);
+    out.value(&of::JOURNAL_MAX, journal.max_bytes);
+    out.value(&of::JOURNAL_FREE, journal.free_bytes);
+}
+
+/// The word of the glossary for a target's state.
+fn target_state(name: &str) -> &str {
+    match name {
+        "closed" => "ok",
+        "open" => "held",
+        other => other,
+    }
+}
+
+/// The word of the glossary for a delivery's state.
+fn delivery_state(state: State) -> &'static str {
+    match state {
+        State::NothingToDo => "no action needed",
+        State::Waiting
+        | State::Ready
+        | State::Held
+        | State::Dead
+        | State::Delivered
+        | State::Discarded
+        | State::Shadow => state.name(),
+    }
+}

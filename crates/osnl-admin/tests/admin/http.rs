@@ -1,0 +1,188 @@
+//! Addresses, hosts, tokens, certificates, sockets.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::sync::Arc;
+
+use osnl_testkit::{Authority, Identity};
+use rustls::pki_types::ServerName;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+
+use crate::client::{Running, ask_on, conf, try_ask_on};
+
+const TOKEN: &str = "0123456789abcdef-secret";
+const JSON: &str = "Content-Type: application/json\r\n";
+
+#[tokio::test]
+async fn on_loopback_health_and_metrics_are_open_and_deliveries_are_not() {
+    let running = Running::start("listen = 127.0.0.1:0").await;
+    let (status, answer) = running.get("/livez").await;
+    assert_eq!(status, 200);
+    assert!(answer.ends_with("\r\n\r\nok\n") && answer.contains("cache-control: no-store"), "{answer}");
+    // There is no listener.
+    let (status, answer) = running.get("/readyz").await;
+    assert!(status == 503 && answer.contains(r#""ready":false"#) && answer.contains("listeners"), "{answer}");
+    let (status, answer) = running.get("/metrics").await;
+    assert!(status == 200 && answer.contains("text/plain; version=0.0.4"), "{answer}");
+    assert!(answer.contains("\nosnl_build_info{version="), "{answer}");
+    let (_, answer) = running.ask("GET", "/metrics", "Accept: application/openmetrics-text\r\n", "").await;
+    assert!(answer.contains("application/openmetrics-text") && answer.ends_with("# EOF\n"), "{answer}");
+    for (method, path, expected, words) in [
+        ("GET", "/api/v1/status", 403, "need a token"),
+        ("POST", "/api/v1/reload", 403, "need a token"),
+        ("GET", "/api/v1/nothing", 404, "openapi.json"),
+        ("GET", "/", 404, "/metrics"),
+        ("GET", "/api/v2/status", 404, "not-found"),
+        ("POST", "/metrics", 405, "allow: GET, HEAD"),
+        ("DELETE", "/api/v1/deliveries", 405, "allow: GET"),
+    ] {
+        let (status, answer) = running.ask(method, path, JSON, "").await;
+        assert!(status == expected && answer.contains(words), "{method} {path}: {answer}");
+    }
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_page_whose_name_leads_here_is_refused() {
+    let running = Running::start("listen = 127.0.0.1:0\nhost_names = osnl.example.com").await;
+    for (head, expected) in [
+        ("Host: evil.example.com:9464\r\n", 421),
+        ("Host: osnl.example.com\r\n", 200),
+        ("Host: localhost:9464\r\n", 200),
+        ("Host: localhost\r\nHost: evil.example.com\r\n", 421),
+    ] {
+        let (status, answer) = running.ask("GET", "/livez", head, "").await;
+        assert_eq!(status, expected, "{head}: {answer}");
+    }
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_token_opens_what_it_guards_and_appears_nowhere() {
+    let running = Running::start(&format!("listen = 127.0.0.1:0\ntoken = {TOKEN}")).await;
+    let bearer = |token: &str| format!("Authorization: Bearer {token}\r\n{JSON}");
+    for (path, head, expected) in [
+        ("/livez", String::new(), 200),
+        ("/metrics", String::new(), 401),
+        ("/metrics", bearer("0123456789abcdef-secreT"), 401),
+        ("/metrics", bearer(""), 401),
+        ("/metrics", format!("Authorization: Basic {TOKEN}\r\n"), 401),
+        ("/metrics", format!("{0}Authorization: Bearer {TOKEN}\r\n", bearer(TOKEN)), 401),
+        ("/metrics", bearer(TOKEN), 200),
+        ("/metrics", format!("authorization: bearer {TOKEN}\r\n"), 200),
+        ("/api/v1/status", bearer(TOKEN), 200),
+        ("/api/v1/status", String::new(), 401),
+        ("/api/v1/openapi.json", bearer(TOKEN), 200),
+    ] {
+        let (status, answer) = running.ask("GET", path, &head, "").await;
+        assert_eq!(status, expected, "{path} {head}: {answer}");
+        assert!(!answer.contains(TOKEN), "{answer}");
+    }
+    // Whether it is ready can be asked without; why not needs the token.
+    let (_, answer) = running.get("/readyz").await;
+    assert!(answer.ends_with("{\"ready\":false}\n"), "{answer}");
+    let (_, answer) = running.ask("GET", "/readyz", &bearer(TOKEN), "").await;
+    assert!(answer.contains("attention"), "{answer}");
+    // Read-only unless it is allowed.
+    let (status, answer) = running.ask("POST", "/api/v1/reload", &bearer(TOKEN), "").await;
+    assert!(status == 403 && answer.contains("allow_changes"), "{answer}");
+    running.end().await;
+}
+
+#[tokio::test]
+async fn changes_need_json_and_are_refused_in_words() {
+    let running =
+        Running::start(&format!("listen = 127.0.0.1:0\ntoken = {TOKEN}\nallow_changes = yes")).await;
+    let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
+    let json = format!("{bearer}{JSON}");
+    for (head, path, body, expected, words) in [
+        (&bearer, "/api/v1/reload", "{}", 415, "application/json"),
+        (&json, "/api/v1/deliveries/retry", "{}", 400, "missing field `filter`"),
+        (&json, "/api/v1/deliveries/retry", r#"{"filter": {"action": "a"}}"#, 501, "memory"),
+        (&json, "/api/v1/actions/nobody/pause", "", 404, "nobody"),
+    ] {
+        let (status, answer) = running.ask("POST", path, head, body).await;
+        assert!(status == expected && answer.contains(words), "{path} {body}: {answer}");
+    }
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_unix_socket_belongs_to_its_user_and_knows_its_callers() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("admin.sock");
+    let conf = conf(&format!("listen = unix:{}", path.display()));
+    let running = Running::try_start(&conf).await.unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    let stream = UnixStream::connect(&path).await.unwrap();
+    let (status, answer) = ask_on(stream, "anything", "GET", "/api/v1/status", "", "").await;
+    assert!(status == 200 && answer.contains(r#""running":true"#), "{answer}");
+    // Another daemon does not take it away, and what is no socket is left alone.
+    let error = Running::try_start(&conf).await.err().unwrap().to_string();
+    assert!(error.contains("name another address"), "{error}");
+    running.end().await;
+    assert!(!path.exists());
+    std::fs::write(&path, "mine").unwrap();
+    let error = Running::try_start(&conf).await.err().unwrap().to_string();
+    assert!(error.contains("is there and not a socket"), "{error}");
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
+}
+
+#[tokio::test]
+async fn clients_show_a_certificate_and_a_renewed_one_of_ours_needs_no_restart() {
+    let (ours, theirs) = (Authority::new(), Authority::named("clients"));
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key) = (folder.path().join("c.pem"), folder.path().join("k.pem"));
+    let renew = || {
+        let issued = ours.issue(&Identity::LOOPBACK);
+        std::fs::copy(issued.file(), &certificate).unwrap();
+        std::fs::copy(issued.key_file(), &key).unwrap();
+    };
+    renew();
+    let lines = format!(
+        "listen = 127.0.0.1:0\ntls_certificate = {}\ntls_key = {}\nclient_ca_file = {}",
+        certificate.display(),
+        key.display(),
+        theirs.file().display()
+    );
+    let running = Running::start(&lines).await;
+    let client = theirs.issue(&Identity::LOOPBACK);
+    let other = ours.issue(&Identity::LOOPBACK);
+    let ask = async |identity: Option<&osnl_testkit::Certificate>| {
+        let connector = TlsConnector::from(Arc::new(client_config(&ours, identity)));
+        let tcp = TcpStream::connect(running.address).await.unwrap();
+        let stream = connector.connect(ServerName::try_from("localhost").unwrap(), tcp).await.ok()?;
+        let serial = stream.get_ref().1.peer_certificates().unwrap()[0].to_vec();
+        // With TLS 1.3 a client learns of a refusal when it reads.
+        let asked = try_ask_on(stream, "localhost", "GET", "/api/v1/status", "", "").await;
+        asked.map(|(status, _)| (status, serial))
+    };
+    let (status, first) = ask(Some(&client)).await.unwrap();
+    assert_eq!(status, 200);
+    assert!(ask(None).await.is_none());
+    assert!(ask(Some(&other)).await.is_none());
+    renew();
+    let (status, second) = ask(Some(&client)).await.unwrap();
+    assert!(status == 200 && first != second);
+    running.end().await;
+}
+
+fn client_config(ours: &Authority, identity: Option<&osnl_testkit::Certificate>) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(ours.file()).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let builder = builder.with_root_certificates(roots);
+    match identity {
+        None => builder.with_no_client_auth(),
+        Some(identity) => {
+            let chain = vec![CertificateDer::from_pem_file(identity.file()).unwrap()];
+            let key = PrivateKeyDer::from_pem_file(identity.key_file()).unwrap();
+            builder.with_client_auth_cert(chain, key).unwrap()
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Alert rules and dashboard name metrics that exist, each alert has its runbook, and the book has the table.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use osnl_admin::metrics::{FAMILIES, Kind, table};
+use regex::Regex;
+use serde_json::Value;
+
+fn root(path: &str) -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).join(path)
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(root(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The names of samples, with their labels.
+fn samples() -> Vec<(String, Vec<&'static str>)> {
+    let mut all = vec![("up".to_owned(), vec!["job"])];
+    for family in FAMILIES {
+        match family.kind {
+            Kind::Histogram => {
+                for ending in ["_bucket", "_sum", "_count"] {
+                    let labels = family.labels.iter().copied().chain(["le"]).collect();
+                    all.push((format!("{}{ending}", family.name), labels));
+                }
+            }
+            Kind::Counter | Kind::Gauge | Kind::Info => all.push((family.sample(), family.labels.to_vec())),
+        }
+    }
+    all
+}
+
+/// Each metric of a query exists, and has the labels by which it is selected and grouped.
+fn check_query(place: &str, query: &str) {
+    let known = samples();
+    let metric = Regex::new(r"\b((?:osnl|process)_[a-z_]+|up)\b(\{[^}]*\})?").unwrap();
+    let label = Regex::new(r"([a-z_]+)\s*(?:=~|!~|!=|=)").unwrap();
+    let mut named = BTreeSet::from(["instance", "job"]);
+    let mut metrics = 0;
+    for found in metric.captures_iter(query) {
+        let name = &found[1];
+        let Some((_, labels)) = known.iter().find(|(known, _)| known == name) else {
+            panic!("{place}: there is no metric {name}")
+        };
+        metrics += 1;
+        named.extend(labels);
+        for selected in found.get(2).iter().flat_map(|selector| label.captures_iter(selector.as_str())) {
+            let selected = selected.get(1).unwrap().as_str();
+            assert!(
+                labels.contains(&selected) || ["instance", "job"].contains(&selected),
+                "{place}: {name} has no label {selected}"
+            );
+        }
+    }
+    assert!(metrics > 0, "{place}: {query} names no metric of osnl");
+    for grouped in Regex::new(r"\bby \(([^)]*)\)").unwrap().captures_iter(query) {
+        for name in grouped[1].split(',').map(str::trim) {
+            assert!(named.contains(name), "{place}: {query} groups by {name}");
+        }
+    }
+}
+
+#[test]
+fn alert_rules_name_metrics_that_exist_and_have_a_runbook() {
+    let (rules, book) = (read("packaging/prometheus/osnl.rules.yml"), read("docs/monitoring.md"));
+    let alert = Regex::new(r"- alert: (\w+)\n\s+expr: (.*)\n").unwrap();
+    let mut alerts = BTreeSet::new();
+    for found in alert.captures_iter(&rules) {
+        let name = &found[1];
+        check_query(name, &found[2]);
+        assert!(book.contains(&format!("\n### {name}\n")), "docs/monitoring.md has no runbook of {name}");
+        let link = format!("/monitoring.html#{}\n", name.to_lowercase());
+        let behind = &rules[found.get(0).unwrap().end()..];
+        let own = behind.split("- alert: ").next().unwrap();
+        assert!(own.contains(&link), "{name} links elsewhere");
+        alerts.insert(name.to_owned());
+    }
+    assert_eq!(alerts.len(), rules.matches("- alert:").count());
+    let runbooks: BTreeSet<String> = book
+        .lines()
+        .filter_map(|line| line.strip_prefix("### Osnl"))
+        .map(|name| format!("Osnl{name}"))
+        .collect();
+    assert_eq!(runbooks, alerts, "runbooks and alerts");
+    let tests = read("packaging/prometheus/osnl.rules.test.yml");
+    for name in &alerts {
+        assert!(tests.contains(&format!("- name: {name} fires")), "{name} is not tested");
+        assert!(tests.contains(&format!("{{alertname: {name}, eval_time: 1h, exp_alerts: []}}")), "{name}");
+    }
+}
+
+#[test]
+fn promtool_plays_every_alert() {
+    let output = Command::new("promtool")
+        .args(["test", "rules", "osnl.rules.test.yml"])
+        .current_dir(root("packaging/prometheus"))
+        .output()
+        .unwrap_or_else(|error| panic!("promtool: {error}; cargo xtask setup installs it"));
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success() && said.contains("SUCCESS"), "{said}");
+}
+
+#[test]
+fn every_query_of_the_dashboard_names_metrics_that_exist() {
+    let dashboard: Value = serde_json::from_str(&read("packaging/grafana/osnl.json")).unwrap();
+    let panels = dashboard["panels"].as_array().unwrap();
+    let mut queries = 0;
+    for panel in panels {
+        let title = panel["title"].as_str().unwrap();
+        for target in panel["targets"].as_array().into_iter().flatten() {
+            check_query(title, target["expr"].as_str().unwrap());
+            queries += 1;
+        }
+        let place = &panel["gridPos"];
+        let (x, w) = (place["x"].as_u64().unwrap(), place["w"].as_u64().unwrap());
+        assert!(x + w <= 24, "{title} does not fit");
+    }
+    assert!(queries > 20, "{queries} queries");
+    check_query("instance", dashboard["templating"]["list"][1]["query"].as_str().unwrap());
+}
+
+/// `OSNL_UPDATE_SNAPSHOTS=1` writes the table.
+#[test]
+fn the_book_has_the_table_of_metrics() {
+    let book = read("docs/monitoring.md");
+    let (begin, end) = ("<!-- metrics: written from the code; a test compares -->\n", "<!-- end -->");
+    let (before, rest) = book.split_once(begin).unwrap();
+    let (found, after) = rest.split_once(end).unwrap();
+    if std::env::var_os("OSNL_UPDATE_SNAPSHOTS").is_some() {
+        fs::write(root("docs/monitoring.md"), format!("{before}{begin}{}{end}{after}", table())).unwrap();
+        return;
+    }
+    assert!(found == table(), "the table is not current; run this test with OSNL_UPDATE_SNAPSHOTS=1");
+}

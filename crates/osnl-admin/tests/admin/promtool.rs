@@ -1,0 +1,112 @@
+//! Prometheus' own tool reads the text form; and the size of the metrics of a large configuration.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use osnl::control::{MeasuredAction, MeasuredJournal, MeasuredListener, Measurements};
+use osnl::journal::sqlite::State;
+use osnl::metrics::Counters;
+use osnl_admin::metrics::{FAMILIES, Format, Kind, Process, render};
+use osnl_core::attempt::{Done, ErrorClass};
+use osnl_core::metrics::{StreamKind, StreamState};
+use osnl_model::Notification;
+use osnl_transport::QueueSeen;
+
+/// The numbers of a daemon with so many actions and rules that has seen everything once.
+pub(crate) fn measurements(actions: usize, rules: usize) -> Measurements {
+    let counters = Arc::<Counters>::default();
+    let timestamp = Some("2026-11-20 06:36:22.662155".to_owned());
+    let notification = Notification { timestamp, ..Notification::default() };
+    let now = SystemTime::now();
+    let listener = counters.series.listener("neutron");
+    listener.arrived(&notification, now);
+    listener.appended(&notification);
+    counters.series.commits.observe(Duration::from_millis(3));
+    counters.series.canary.begin(Duration::from_secs(60), now);
+    let action = |n: usize| {
+        let name: Arc<str> = format!("action-{n:03}").into();
+        let series = counters.series.action(&name);
+        series.attempted(Some(ErrorClass::Timeout));
+        series.attempted(Some(ErrorClass::Status(503)));
+        series.attempted(None);
+        series.done(&Done::Delivered("x".to_owned()), &notification, 17);
+        MeasuredAction {
+            name,
+            state: Some("open"),
+            series,
+            under_way: 1,
+            restarts: u64::from(n == 0),
+            deliveries: [(State::Ready, 4), (State::Dead, 1)].into(),
+            oldest_pending: Some(now),
+        }
+    };
+    Measurements {
+        started: now,
+        listeners: vec![MeasuredListener {
+            name: "neutron".into(),
+            state: "listening",
+            is_stalled: false,
+            series: listener,
+            last_message: Some(now),
+            waiting: vec![("osnl".into(), QueueSeen { messages: 3, consumers: 2 })],
+            certificate_ends: Some(1_900_000_000),
+        }],
+        actions: (0..actions).map(action).collect(),
+        rules: (0..rules).map(|n| (format!("rule-{n:04}").into(), n as u64)).collect(),
+        guards: vec![("rule", "r\"\\".into(), true)],
+        streams: vec![StreamState {
+            kind: StreamKind::Rule,
+            name: "r".into(),
+            expect: osnl_config::Rate { keys: 1, within: Duration::from_secs(60) },
+            last: None,
+            is_silent: true,
+        }],
+        journal: MeasuredJournal {
+            state: "working",
+            is_readable: true,
+            bytes: Some(1 << 20),
+            max_bytes: Some(1 << 30),
+            free_bytes: Some(1 << 33),
+            quarantined: Some(1),
+        },
+        loaded: now,
+        is_reloaded: true,
+        counters,
+    }
+}
+
+#[test]
+fn promtool_finds_nothing_wrong_with_any_metric() {
+    let process = Process::read().unwrap();
+    let text = render(&measurements(2, 2), Some(&process), Format::Prometheus);
+    for family in FAMILIES {
+        let sample = match family.kind {
+            Kind::Histogram => format!("\n{}_bucket{{", family.name),
+            Kind::Counter | Kind::Gauge | Kind::Info => format!("\n{}", family.sample()),
+        };
+        assert!(text.contains(&sample), "no sample of {}", family.name);
+    }
+    let mut tool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("promtool: {error}; cargo xtask setup installs it"));
+    tool.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = tool.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success() && said.is_empty(), "{said}\n{text}");
+}
+
+#[test]
+fn a_thousand_rules_and_a_hundred_actions_take_less_than_300_kib() {
+    let measured = measurements(100, 1000);
+    let begun = Instant::now();
+    let text = render(&measured, None, Format::OpenMetrics);
+    let took = begun.elapsed();
+    println!("{} bytes in {took:?}", text.len());
+    assert!(text.len() < 300 * 1024, "{} bytes", text.len());
+}

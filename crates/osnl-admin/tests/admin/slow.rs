@@ -1,0 +1,54 @@
+//! Clients that connect and say nothing, or half of something, keep nobody out and end.
+
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::client::Running;
+
+#[tokio::test]
+async fn two_hundred_slow_clients_cost_a_bounded_number_of_connections_and_delay_nobody() {
+    let running = Running::start("listen = 127.0.0.1:0").await;
+    let mut slow = Vec::new();
+    for n in 0..200 {
+        let mut stream = TcpStream::connect(running.address).await.unwrap();
+        let begin = ["", "GET /met", "GET /metrics HTTP/1.1\r\nHost: localhost\r\n"][n % 3];
+        stream.write_all(begin.as_bytes()).await.unwrap();
+        slow.push(stream);
+    }
+    let begun = Instant::now();
+    for _ in 0..20 {
+        let (status, _) = running.get("/metrics").await;
+        assert_eq!(status, 200);
+    }
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    // The older ones have given way at once; the others are not waited for for ever.
+    let mut ended = 0;
+    for stream in &mut slow {
+        let mut answer = Vec::new();
+        let read = timeout(Duration::from_millis(20), stream.read_to_end(&mut answer)).await;
+        ended += usize::from(read.is_ok());
+    }
+    assert!(ended >= 200 - 64, "{ended} of 200 have ended");
+    for stream in &mut slow {
+        let mut answer = Vec::new();
+        let read = timeout(Duration::from_secs(10), stream.read_to_end(&mut answer)).await;
+        assert!(read.is_ok(), "a client that says nothing is kept");
+    }
+    running.end().await;
+}
+
+#[tokio::test]
+async fn a_head_without_end_and_too_many_headers_are_refused() {
+    let running = Running::start("listen = 127.0.0.1:0").await;
+    let long = format!("X-Long: {}\r\n", "x".repeat(64 * 1024));
+    let many: String = (0..100).map(|n| format!("X-{n}: 1\r\n")).collect();
+    for head in [long, many] {
+        let (status, _) = running.ask("GET", "/livez", &head, "").await;
+        assert_eq!(status, 431, "{}", head.len());
+    }
+    assert_eq!(running.get("/livez").await.0, 200);
+    running.end().await;
+}

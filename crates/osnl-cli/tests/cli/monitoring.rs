@@ -1,0 +1,270 @@
+//! A real daemon that a real Prometheus scrapes: metrics, exemplars, alerts.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+
+use osnl_testkit::{Broker, Options, Publisher, Reply, Sink, wait_until};
+use serde_json::Value;
+
+use crate::harness::closed_port;
+use crate::reloading::{LISTENER, RULE, Rig, SOON};
+
+const ADMIN: &str = "[admin]\nlisten = 127.0.0.1:0\n";
+const ACTION: &str = "[action:roles]\ndriver = http\nurl = SINK\nretry_interval = 1s\nmax_attempts = 1\n";
+
+/// A daemon with an admin endpoint, and its address.
+fn monitored(name: &str, sections: &[&str]) -> (Rig, String) {
+    let (home, sink) = (crate::private_folder().unwrap(), Sink::start());
+    let vhost = Broker::shared().vhost(name);
+    let publisher = Publisher::start(&vhost.url(), Options::default());
+    let mut rig = Rig { home, vhost, sink, publisher, daemon: None };
+    rig.write(&[&[ADMIN], sections].concat());
+    rig.run();
+    let log = rig.log();
+    let line = log.lines().find(|line| line.contains("the admin endpoint listens"));
+    let (_, behind) = line.and_then(|line| line.split_once("127.0.0.1:")).unwrap_or_else(|| panic!("{log}"));
+    let port: String = behind.chars().take_while(char::is_ascii_digit).collect();
+    (rig, format!("127.0.0.1:{port}"))
+}
+
+/// The status and the body of an answer.
+fn get(address: &str, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("{answer}"));
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, body.to_owned())
+}
+
+/// The value of a sample, as it is written.
+fn sample(address: &str, name: &str) -> Option<String> {
+    let (_, metrics) = get(address, "/metrics");
+    let found =
+        metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned));
+    found
+}
+
+/// A Prometheus that scrapes this address each second, with the alert rules of the package at a test's pace.
+struct Prometheus {
+    child: Child,
+    address: String,
+}
+
+impl Prometheus {
+    fn start(rig: &Rig, target: &str) -> Self {
+        let home = rig.home.path();
+        let rules = fs::read_to_string(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../packaging/prometheus/osnl.rules.yml"
+        ));
+        let rules: Vec<String> = rules
+            .unwrap()
+            .lines()
+            .map(|line| match line.split_once("for: ") {
+                Some((before, _)) => format!("{before}for: 1s"),
+                None => line.to_owned(),
+            })
+            .collect();
+        fs::write(home.join("osnl.rules.yml"), rules.join("\n")).unwrap();
+        let config = format!(
+            "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\nrule_files: [osnl.rules.yml]\n\
+             scrape_configs: [{{job_name: osnl, static_configs: [{{targets: ['{target}']}}]}}]\n"
+        );
+        fs::write(home.join("prometheus.yml"), config).unwrap();
+        let address = format!("127.0.0.1:{}", closed_port());
+        let log = fs::File::create(home.join("prometheus.log")).unwrap();
+        let child = Command::new("prometheus")
+            .args(["--config.file=prometheus.yml", "--storage.tsdb.path=prometheus", "--log.level=warn"])
+            .args(["--enable-feature=exemplar-storage", &format!("--web.listen-address={address}")])
+            .current_dir(home)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap_or_else(|error| panic!("prometheus: {error}; cargo xtask setup installs it"));
+        let prometheus = Self { child, address };
+        wait_until(SOON, "Prometheus answers", || TcpStream::connect(&prometheus.address).is_ok());
+        prometheus
+    }
+
+    fn ask(&self, path: &str) -> Value {
+        let (status, body) = get(&self.address, path);
+        if status == 503 {
+            // It replays its log.
+            return Value::Null;
+        }
+        serde_json::from_str::<Value>(&body).unwrap_or_else(|error| panic!("{path}: {error}: {body}"))["data"]
+            .take()
+    }
+
+    /// The alerts that fire.
+    fn firing(&self) -> Vec<String> {
+        let alerts = self.ask("/api/v1/alerts");
+        let alerts = alerts["alerts"].as_array().into_iter().flatten();
+        let firing = alerts.filter(|alert| alert["state"] == "firing");
+        firing.map(|alert| alert["labels"]["alertname"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Issue 19: an exemplar leads from a graph to a delivery.
+#[test]
+fn prometheus_scrapes_a_daemon_and_knows_a_delivery_by_its_exemplar() {
+    let (mut rig, admin) = monitored("monitoring-exemplar", &[LISTENER, RULE, ACTION]);
+    let prometheus = Prometheus::start(&rig, &admin);
+    assert_eq!(get(&admin, "/livez"), (200, "ok\n".to_owned()));
+    assert_eq!(get(&admin, "/readyz").0, 200);
+    rig.publish([(1, 1), (2, 2)]);
+    wait_until(SOON, "both are delivered", || {
+        sample(&admin, "osnl_deliveries_ended_total{action=\"roles\",outcome=\"delivered\"}").as_deref()
+            == Some("2")
+    });
+    for (name, expected) in [
+        ("osnl_messages_received_total{listener=\"neutron\"}", "2"),
+        ("osnl_messages_matched_total{listener=\"neutron\"}", "2"),
+        ("osnl_message_receipt_delay_seconds_count{listener=\"neutron\"}", "2"),
+        ("osnl_message_append_delay_seconds_count{listener=\"neutron\"}", "2"),
+        ("osnl_delivery_effect_delay_seconds_count{action=\"roles\"}", "2"),
+        ("osnl_delivery_attempts_total{action=\"roles\",result=\"ok\"}", "2"),
+        ("osnl_rule_matches_total{rule=\"r\"}", "2"),
+        ("osnl_listener_state{listener=\"neutron\",state=\"listening\"}", "1"),
+        ("osnl_target_state{action=\"roles\",state=\"ok\"}", "1"),
+    ] {
+        assert_eq!(sample(&admin, name).as_deref(), Some(expected), "{name}");
+    }
+    // The broker is asked while somebody scrapes.
+    wait_until(SOON, "the queue has its reader", || {
+        sample(&admin, "osnl_queue_consumers{listener=\"neutron\",queue=\"osnl\"}").as_deref() == Some("1")
+    });
+    let query =
+        "/api/v1/query_exemplars?query=osnl_delivery_effect_delay_seconds_bucket&start=0&end=9999999999";
+    let mut ids = Vec::new();
+    wait_until(SOON, "the exemplar is there", || {
+        let found = prometheus.ask(query);
+        let exemplars =
+            found.as_array().into_iter().flatten().flat_map(|series| series["exemplars"].as_array());
+        ids = exemplars
+            .flatten()
+            .map(|one| one["labels"]["delivery_id"].as_str().unwrap().to_owned())
+            .collect();
+        !ids.is_empty()
+    });
+    let (code, shown, said) = rig.ask(&["deliveries", "show", &ids[0]]);
+    assert!(code == Some(0) && shown.contains("delivered"), "{ids:?}: {shown}{said}");
+    assert_eq!(prometheus.firing(), Vec::<String>::new());
+}
+
+/// Issue 19: a target breaks at night, and a retry in the morning ends the alerts.
+#[test]
+fn a_broken_target_raises_alerts_that_end_with_a_retry() {
+    let (mut rig, admin) = monitored("monitoring-night", &[LISTENER, RULE, ACTION]);
+    let prometheus = Prometheus::start(&rig, &admin);
+    let fires = |name: &str| prometheus.firing().iter().any(|firing| firing == name);
+    // One event is refused for good, and then everything fails.
+    rig.sink.reply_with(Reply::Status(400));
+    rig.publish([(0, 0)]);
+    wait_until(SOON, "the dead letter raises an alert", || {
+        rig.target("roles")["dead"] == 1 && fires("OsnlDeadLetters")
+    });
+    rig.sink.reply_with(Reply::Status(503));
+    rig.publish((1..20).map(|n| (n, n)));
+    wait_until(SOON, "the target is held, and Prometheus says so", || fires("OsnlTargetHeld"));
+    let (status, body) = get(&admin, "/readyz");
+    assert!(status == 200 && body.contains("roles is held") && body.contains("503"), "{body}");
+    assert!(rig.ask(&["status"]).1.contains("roles is held"));
+    rig.sink.reply_with(Reply::Status(204));
+    let (code, _, said) = rig.ask(&["deliveries", "retry", "--action", "roles"]);
+    assert_eq!(code, Some(0), "{said}");
+    wait_until(SOON, "all is delivered", || rig.target("roles")["done"] == 20);
+    wait_until(SOON, "no alert fires", || prometheus.firing().is_empty());
+    let (status, body) = get(&admin, "/readyz");
+    assert!(status == 200 && body.contains("\"attention\":[]"), "{body}");
+}
+
+/// Issue 19: a stream that falls silent needs attention, in the status, in the log, and as a metric.
+#[test]
+fn a_listener_and_a_rule_with_an_expectation_fall_silent_and_speak_again() {
+    let listener = format!("{LISTENER}expect = 1 per 3s\n");
+    let rule = format!("{RULE}expect = 2 per 3s\n");
+    let (mut rig, admin) = monitored("monitoring-silence", &[&listener, &rule, ACTION]);
+    let silent = |kind: &str, name: &str| {
+        sample(&admin, &format!("osnl_stream_silent{{kind=\"{kind}\",name=\"{name}\"}}"))
+    };
+    wait_until(SOON, "the listener is silent", || silent("listener", "neutron").as_deref() == Some("1"));
+    let said = rig.ask(&["status"]).1;
+    assert!(
+        said.contains("listener neutron is silent: 1 per 3s expected, none came since the start"),
+        "{said}"
+    );
+    rig.publish([(1, 1)]);
+    wait_until(SOON, "the listener speaks", || silent("listener", "neutron").as_deref() == Some("0"));
+    // One message is less than the rule expects.
+    assert_eq!(silent("rule", "r").as_deref(), Some("1"));
+    wait_until(SOON, "the log has both changes", || {
+        let log = rig.log();
+        log.contains("a stream is silent") && log.contains("a silent stream has messages again")
+    });
+    rig.publish([(2, 2), (3, 3)]);
+    wait_until(SOON, "the rule speaks", || silent("rule", "r").as_deref() == Some("0"));
+}
+
+/// Issue 19: a notification of our own goes through broker, rule, and journal, and no other rule takes it for an event.
+#[test]
+fn a_canary_comes_back_and_no_other_rule_sees_it() {
+    let canary = "[canary]\nlistener = neutron\nevery = 1s\n";
+    let all = "[rule:r]\nactions = roles\n";
+    let (mut rig, admin) = monitored("monitoring-canary", &[LISTENER, all, ACTION, canary]);
+    let count = |result: &str| -> u64 {
+        let name = format!("osnl_canaries_total{{result=\"{result}\"}}");
+        sample(&admin, &name).map_or(0, |count| count.parse().unwrap())
+    };
+    wait_until(SOON, "canaries come back", || count("returned") >= 3);
+    rig.publish([(1, 1)]);
+    wait_until(SOON, "the event is delivered", || rig.target("roles")["done"] == 1);
+    assert_eq!((count("refused"), count("lost")), (0, 0));
+    assert_eq!(sample(&admin, "osnl_canary_late").as_deref(), Some("0"));
+    // What was scraped a moment ago is answered again.
+    wait_until(SOON, "the event is counted", || {
+        sample(&admin, "osnl_rule_matches_total{rule=\"r\"}").as_deref() == Some("1")
+    });
+    assert_eq!(rig.sink.requests().len(), 1);
+    let said = rig.ask(&["check"]).1;
+    assert!(
+        said.contains("osnl needs write permission on the first exchange, and readers bound with #"),
+        "{said}"
+    );
+    // A reload keeps it, and a change of its section needs a restart.
+    rig.write(&[ADMIN, LISTENER, &RULE.replace("end$", "(start|end)$"), ACTION, canary]);
+    rig.reload(0);
+    let before = count("returned");
+    wait_until(SOON, "canaries come back after a reload", || count("returned") > before + 1);
+    rig.write(&[ADMIN, LISTENER, RULE, ACTION, &canary.replace("1s", "2s")]);
+    assert!(rig.reload(1).contains("[canary] every: has changed, which needs a restart"));
+}
+
+/// An address that is taken is an error at the start, not a daemon that cannot be seen.
+#[test]
+fn an_address_that_is_taken_ends_the_start() {
+    let (rig, admin) = monitored("monitoring-taken", &[LISTENER, RULE, ACTION]);
+    let text = fs::read_to_string(rig.home.path().join("a.conf")).unwrap();
+    let text = text.replace("listen = 127.0.0.1:0", &format!("listen = {admin}")).replace("/state", "/other");
+    fs::write(rig.home.path().join("b.conf"), text).unwrap();
+    let output = rig.command(&["run", "-c", "b.conf"]).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(69), "{said}");
+    assert!(
+        said.contains(&format!("[admin] listen: {admin}: ")) && said.contains("name another address"),
+        "{said}"
+    );
+}

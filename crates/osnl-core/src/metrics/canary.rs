@@ -1,0 +1,149 @@
+//! The canary: notifications of our own that go out through the broker and come back as deliveries.
+//!
+//! Each has an id. One that does not come back within the time of three is lost; as long as none comes back for so long,
+//! the canary is late.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use super::Counter;
+use super::histogram::{Histogram, LATENCY};
+
+/// The numbers of the canary.
+pub struct Canary {
+    /// Canaries that the broker has confirmed.
+    pub sent: Counter,
+    /// Canaries that the broker did not take.
+    pub refused: Counter,
+    /// Canaries that came back.
+    pub returned: Counter,
+    /// Canaries that did not.
+    pub lost: Counter,
+    /// The time from publication until the effect.
+    pub delay: Histogram,
+    flight: Mutex<Flight>,
+}
+
+#[derive(Default)]
+struct Flight {
+    /// The interval between two; `None` without a canary.
+    every: Option<Duration>,
+    /// When each that is under way was sent.
+    open: BTreeMap<String, SystemTime>,
+    /// Since when one should come back: the latest that did, or the beginning.
+    since: Option<SystemTime>,
+}
+
+impl Default for Canary {
+    fn default() -> Self {
+        Self {
+            sent: Counter::default(),
+            refused: Counter::default(),
+            returned: Counter::default(),
+            lost: Counter::default(),
+            delay: Histogram::new(&LATENCY),
+            flight: Mutex::default(),
+        }
+    }
+}
+
+impl Canary {
+    /// Begins, or begins again after a time in which none was to be sent.
+    pub fn begin(&self, every: Duration, now: SystemTime) {
+        let mut flight = self.flight();
+        (flight.every, flight.since) = (Some(every), Some(now));
+        flight.open.clear();
+    }
+
+    /// Whether there is a canary.
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.flight().every.is_some()
+    }
+
+    /// One is about to be sent. What has been under way for too long is lost.
+    pub fn sends(&self, id: &str, now: SystemTime) {
+        let mut flight = self.flight();
+        let patience = flight.patience();
+        let before = flight.open.len();
+        flight.open.retain(|_, sent| now.duration_since(*sent).unwrap_or_default() <= patience);
+        self.lost.add((before - flight.open.len()) as u64);
+        flight.open.insert(id.to_owned(), now);
+    }
+
+    /// The broker did not take it.
+    pub fn is_refused(&self, id: &str) {
+        self.flight().open.remove(id);
+        self.refused.increment();
+    }
+
+    /// One has come back; answers how long it took, or nothing if it is another daemon's, or was lost.
+    pub fn comes_back(&self, id: &str, now: SystemTime) -> Option<Duration> {
+        let mut flight = self.flight();
+        let sent = flight.open.remove(id)?;
+        flight.since = Some(now);
+        drop(flight);
+        let took = now.duration_since(sent).unwrap_or_default();
+        self.returned.increment();
+        self.delay.observe(took);
+        Some(took)
+    }
+
+    /// Returns for how long none has come back, if that is too long.
+    #[must_use]
+    pub fn late(&self, now: SystemTime) -> Option<Duration> {
+        let flight = self.flight();
+        let silent = now.duration_since(flight.since?).unwrap_or_default();
+        (silent > flight.patience()).then_some(silent)
+    }
+
+    fn flight(&self) -> MutexGuard<'_, Flight> {
+        self.flight.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Flight {
+    fn patience(&self) -> Duration {
+        self.every.unwrap_or_default().saturating_mul(3)
+    }
+}
+
+impl fmt::Debug for Canary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Canary").field("sent", &self.sent).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000 + second)
+    }
+
+    #[test]
+    fn one_that_does_not_come_back_is_lost_and_as_long_as_none_does_it_is_late() {
+        let canary = Canary::default();
+        assert!(!canary.is_on() && canary.late(at(9999)).is_none());
+        canary.begin(Duration::from_secs(60), at(0));
+        canary.sends("a", at(0));
+        assert_eq!(canary.comes_back("a", at(2)), Some(Duration::from_secs(2)));
+        // Twice, or of another daemon.
+        assert_eq!((canary.comes_back("a", at(3)), canary.comes_back("x", at(3))), (None, None));
+        canary.sends("b", at(60));
+        canary.sends("c", at(120));
+        canary.is_refused("c");
+        assert_eq!(canary.late(at(182)), None);
+        assert_eq!(canary.late(at(183)), Some(Duration::from_secs(181)));
+        canary.sends("d", at(241));
+        let counts = [&canary.returned, &canary.lost, &canary.refused].map(Counter::get);
+        assert_eq!(counts, [1, 1, 1]);
+        assert!(canary.comes_back("d", at(242)).is_some() && canary.late(at(243)).is_none());
+        // A time in which none was to be sent does not count.
+        canary.begin(Duration::from_secs(60), at(5000));
+        assert_eq!(canary.late(at(5100)), None);
+    }
+}

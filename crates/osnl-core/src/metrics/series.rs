@@ -1,0 +1,247 @@
+//! The numbers of each listener and each action, by its name. A part that counts keeps its own series; a name that
+//! nothing counts for any more is forgotten when the next one appears.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+use osnl_model::{Notification, Timestamp};
+
+use super::Counter;
+use super::canary::Canary;
+use super::histogram::{DISK, Histogram, LATENCY};
+use super::silence::Streams;
+use crate::attempt::{CLASSES, Done, ErrorClass};
+use crate::moment::since_publication;
+
+/// The numbers with a label, and the histograms of the journal.
+#[derive(Debug)]
+pub struct Series {
+    listeners: ByName<ListenerSeries>,
+    actions: ByName<ActionSeries>,
+    /// The canary.
+    pub canary: Canary,
+    /// The streams that should not fall silent.
+    pub streams: Streams,
+    /// The time of each commit of the journal, its `fdatasync` included.
+    pub commits: Histogram,
+    /// The time of each move from the WAL to the journal's file.
+    pub checkpoints: Histogram,
+}
+
+/// The numbers of a listener.
+#[derive(Debug)]
+pub struct ListenerSeries {
+    /// Messages taken from the broker, redeliveries included.
+    pub received: Counter,
+    /// Messages for which a rule fired.
+    pub matched: Counter,
+    /// Messages that matched no rule.
+    pub unmatched: Counter,
+    /// Messages that could not be read, or exceeded a limit.
+    pub quarantined: Counter,
+    /// Messages that were in the journal already.
+    pub duplicates: Counter,
+    /// Connections opened after the first.
+    pub reconnects: Counter,
+    /// The time from publication until the message was here, of messages whose head matched a rule.
+    pub receipt: Histogram,
+    /// The time from publication until the event was in the journal.
+    pub append: Histogram,
+}
+
+/// The numbers of an action.
+#[derive(Debug)]
+pub struct ActionSeries {
+    /// Attempts that succeeded.
+    pub succeeded: Counter,
+    /// Attempts that failed, by [`CLASSES`].
+    failed: [Counter; CLASSES.len()],
+    /// Deliveries whose effect is done.
+    pub delivered: Counter,
+    /// Deliveries that needed no action.
+    pub no_action_needed: Counter,
+    /// Deliveries given up.
+    pub dead: Counter,
+    /// The time from publication until the effect.
+    pub effect: Histogram,
+}
+
+impl Default for Series {
+    fn default() -> Self {
+        Self {
+            listeners: ByName::default(),
+            actions: ByName::default(),
+            canary: Canary::default(),
+            streams: Streams::default(),
+            commits: Histogram::new(&DISK),
+            checkpoints: Histogram::new(&DISK),
+        }
+    }
+}
+
+impl Series {
+    /// Returns the series of a listener, which begins with the first call.
+    #[must_use]
+    pub fn listener(&self, name: &str) -> Arc<ListenerSeries> {
+        self.listeners.of(name)
+    }
+
+    /// Returns the series of an action, which begins with the first call.
+    #[must_use]
+    pub fn action(&self, name: &str) -> Arc<ActionSeries> {
+        self.actions.of(name)
+    }
+}
+
+impl Default for ListenerSeries {
+    fn default() -> Self {
+        Self {
+            received: Counter::default(),
+            matched: Counter::default(),
+            unmatched: Counter::default(),
+            quarantined: Counter::default(),
+            duplicates: Counter::default(),
+            reconnects: Counter::default(),
+            receipt: Histogram::new(&LATENCY),
+            append: Histogram::new(&LATENCY),
+        }
+    }
+}
+
+impl Default for ActionSeries {
+    fn default() -> Self {
+        Self {
+            succeeded: Counter::default(),
+            failed: Default::default(),
+            delivered: Counter::default(),
+            no_action_needed: Counter::default(),
+            dead: Counter::default(),
+            effect: Histogram::new(&LATENCY),
+        }
+    }
+}
+
+impl ListenerSeries {
+    /// Counts a notification that has arrived, and the time since its publication.
+    pub fn arrived(&self, notification: &Notification, at: SystemTime) {
+        if let Some(time) = delay(notification, at) {
+            self.receipt.observe(time);
+        }
+    }
+
+    /// Counts the time from publication until the event is kept.
+    pub fn appended(&self, notification: &Notification) {
+        if let Some(time) = delay(notification, SystemTime::now()) {
+            self.append.observe(time);
+        }
+    }
+}
+
+impl ActionSeries {
+    /// Counts an attempt, which failed or not.
+    pub fn attempted(&self, failure: Option<ErrorClass>) {
+        match failure {
+            None => self.succeeded.increment(),
+            Some(class) => self.failed[class.place()].increment(),
+        }
+    }
+
+    /// Returns the failed attempts by class.
+    pub fn failures(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        CLASSES.into_iter().zip(self.failed.iter().map(Counter::get))
+    }
+
+    /// Counts a delivery that has ended well, with its number.
+    pub fn done(&self, done: &Done, notification: &Notification, delivery: u64) {
+        match done {
+            Done::Delivered(_) => {
+                self.delivered.increment();
+                let now = SystemTime::now();
+                if let Some(time) = delay(notification, now) {
+                    self.effect.observe_delivery(time, delivery, now);
+                }
+            }
+            Done::NothingToDo(_) => self.no_action_needed.increment(),
+        }
+    }
+}
+
+/// Returns the time since a notification was published, by the clock of its publisher; none for one from the future.
+fn delay(notification: &Notification, at: SystemTime) -> Option<Duration> {
+    let published = Timestamp::parse(notification.timestamp.as_deref()?).ok()?;
+    Some(since_publication(published.as_microseconds(), at))
+}
+
+struct ByName<T>(RwLock<BTreeMap<Arc<str>, Arc<T>>>);
+
+impl<T> Default for ByName<T> {
+    fn default() -> Self {
+        Self(RwLock::default())
+    }
+}
+
+impl<T: Default> ByName<T> {
+    fn of(&self, name: &str) -> Arc<T> {
+        if let Some(known) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(name) {
+            return known.clone();
+        }
+        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|own, series| **own == *name || Arc::strong_count(series) > 1);
+        all.entry(name.into()).or_default().clone()
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for ByName<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_counts_on_while_a_part_has_it_and_is_forgotten_afterwards() {
+        let series = Series::default();
+        let first = series.listener("a");
+        first.received.add(3);
+        assert_eq!(series.listener("a").received.get(), 3);
+        drop(first);
+        let _other = series.listener("b");
+        assert_eq!(series.listener("a").received.get(), 0);
+    }
+
+    #[test]
+    fn times_count_since_the_timestamp_of_the_notification() {
+        let at = SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_500);
+        let check = |timestamp: Option<&str>, micros: u64, count: u64| {
+            let series = ListenerSeries::default();
+            let notification =
+                Notification { timestamp: timestamp.map(str::to_owned), ..Notification::default() };
+            series.arrived(&notification, at);
+            let observed = series.receipt.observed();
+            assert_eq!((observed.micros, observed.buckets.iter().sum::<u64>()), (micros, count));
+        };
+        check(Some("2023-11-14 22:13:20.250000"), 250_000, 1);
+        check(Some("2023-11-14T22:13:20Z"), 500_000, 1);
+        // The publisher's clock is ahead.
+        check(Some("2023-11-14 22:13:21"), 0, 1);
+        check(Some("soon"), 0, 0);
+        check(None, 0, 0);
+    }
+
+    #[test]
+    fn attempts_count_by_class() {
+        let series = ActionSeries::default();
+        for class in [ErrorClass::Status(503), ErrorClass::Status(404), ErrorClass::Status(500)] {
+            series.attempted(Some(class));
+        }
+        series.attempted(None);
+        let failures: Vec<_> = series.failures().filter(|(_, count)| *count > 0).collect();
+        assert_eq!(failures, [("status_4xx", 1), ("status_5xx", 2)]);
+        assert_eq!(series.succeeded.get(), 1);
+    }
+}

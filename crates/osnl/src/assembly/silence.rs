@@ -1,0 +1,54 @@
+//! Logs a line when a stream falls silent, and one when it speaks again.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use crate::daemon::Service;
+use crate::metrics::{Counters, StreamKind, StreamState};
+
+/// The interval between two looks; expectations are of a second and more.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Returns the service that watches the streams with an expectation.
+pub(super) fn watch(counters: Arc<Counters>) -> Service {
+    Box::new(|end| {
+        Box::pin(async move {
+            let mut look = interval(LOOK);
+            look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            let mut silent = Silent::default();
+            loop {
+                tokio::select! {
+                    biased;
+                    () = end.cancelled() => return,
+                    _ = look.tick() => silent.look(counters.series.streams.states(SystemTime::now())),
+                }
+            }
+        })
+    })
+}
+
+/// The streams that the log has called silent.
+#[derive(Default)]
+struct Silent(BTreeSet<(StreamKind, Arc<str>)>);
+
+impl Silent {
+    fn look(&mut self, states: Vec<StreamState>) {
+        for StreamState { kind, name, expect, is_silent, .. } in states {
+            let stream = kind.name();
+            let key = (kind, name.clone());
+            if is_silent && self.0.insert(key.clone()) {
+                tracing::warn!(
+                    stream,
+                    name = &*name,
+                    %expect,
+                    "a stream is silent: fewer messages than expected; look whether the service sends notifications"
+                );
+            } else if !is_silent && self.0.remove(&key) {
+                tracing::info!(stream, name = &*name, "a silent stream has messages again");
+            }
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The numbers of a daemon at one moment, for its metrics.
+//!
+//! Numbers that change with each message are counted there; the rest is looked up here: in the live state, and in
+//! the journal's file on a thread that may wait.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use osnl_core::metrics::{ActionSeries, ListenerSeries, StreamState};
+use osnl_transport::Waiting;
+
+use super::{ControlHandler, Store};
+use crate::daemon::{DaemonState, ListenerHandle};
+use crate::delivery::Published;
+use crate::journal::sqlite::{Overview, SqliteJournal, State};
+use crate::journal::{Journal as _, JournalState};
+use crate::metrics::Counters;
+
+/// The numbers of a daemon at one moment.
+#[derive(Clone, Debug)]
+pub struct Measurements {
+    /// When the daemon began.
+    pub started: SystemTime,
+    /// The counters of the process.
+    pub counters: Arc<Counters>,
+    /// In the order of the configuration.
+    pub listeners: Vec<MeasuredListener>,
+    /// In the order of the configuration, then those that only the journal knows.
+    pub actions: Vec<MeasuredAction>,
+    /// The messages on which each rule fired.
+    pub rules: BTreeMap<Arc<str>, u64>,
+    /// Each guard, `rule` or `action` with its name, and whether it would hold a further resource.
+    pub guards: Vec<(&'static str, Arc<str>, bool)>,
+    /// The streams that should not fall silent.
+    pub streams: Vec<StreamState>,
+    /// The journal.
+    pub journal: MeasuredJournal,
+    /// When the configuration was read that counts.
+    pub loaded: SystemTime,
+    /// Whether the latest reload was done; true before the first one.
+    pub is_reloaded: bool,
+}
+
+/// A listener.
+#[derive(Clone, Debug)]
+pub struct MeasuredListener {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The word for its state.
+    pub state: &'static str,
+    /// Whether nothing moves although messages wait.
+    pub is_stalled: bool,
+    /// Its counters.
+    pub series: Arc<ListenerSeries>,
+    /// When the latest message came.
+    pub last_message: Option<SystemTime>,
+    /// The messages and consumers of its queues, as the broker said within the last seconds.
+    pub waiting: Waiting,
+    /// The last second, since 1970, in which the broker's certificate counts.
+    pub certificate_ends: Option<i64>,
+}
+
+/// An action.
+#[derive(Clone, Debug)]
+pub struct MeasuredAction {
+    /// Its name.
+    pub name: Arc<str>,
+    /// The word for the state of its target; `None` without a daemon's loop.
+    pub state: Option<&'static str>,
+    /// Its counters.
+    pub series: Arc<ActionSeries>,
+    /// Attempts under way.
+    pub under_way: usize,
+    /// The number of times that its program was started again.
+    pub restarts: u64,
+    /// The deliveries in the journal.
+    pub deliveries: BTreeMap<State, u64>,
+    /// When the message of the oldest that is not held reached us.
+    pub oldest_pending: Option<SystemTime>,
+}
+
+/// The journal.
+#[derive(Clone, Debug, Default)]
+pub struct MeasuredJournal {
+    /// `working`, `full` or `failed`.
+    pub state: &'static str,
+    /// Whether its file could be read for these numbers.
+    pub is_readable: bool,
+    /// Bytes on its disk; `None` in memory.
+    pub bytes: Option<u64>,
+    /// Bytes that it may take.
+    pub max_bytes: Option<u64>,
+    /// Bytes free on that disk.
+    pub free_bytes: Option<u64>,
+    /// Messages in quarantine.
+    pub quarantined: Option<u64>,
+}
+
+impl ControlHandler {
+    /// Returns the numbers of the daemon; `None` for a handler without one.
+    pub async fn measurements(&self) -> Option<Measurements> {
+        let live = self.live.as_ref()?;
+        // A journal that cannot be read is a number too.
+        let kept = self.kept().await.ok();
+        let journal = self.measured_journal(kept.as_ref().map(|kept| kept.overview.as_ref()));
+        let kept = kept.unwrap_or_default();
+        let mut deliveries: BTreeMap<&str, BTreeMap<State, u64>> = BTreeMap::new();
+        for of in &kept.tally {
+            *deliveries.entry(&of.action).or_default().entry(of.state).or_default() += of.count;
+        }
+        let (daemon, series) = (&live.daemon, &live.counters.series);
+        let published = daemon.targets();
+        let mut names: Vec<Arc<str>> = published.iter().map(|target| target.name().clone()).collect();
+        let orphaned = deliveries.keys().filter(|name| !names.iter().any(|known| **known == ***name));
+        names.extend(orphaned.map(|name| Arc::from(*name)).collect::<Vec<_>>());
+        let action = |name: Arc<str>| {
+            let target = published.iter().find(|target| *target.name() == name);
+            MeasuredAction {
+                state: target.map(|target| target.status().borrow().state.name()),
+                series: series.action(&name),
+                under_way: target.map_or(0, Published::under_way),
+                restarts: target.map_or(0, Published::restarts),
+                deliveries: deliveries.get(&*name).cloned().unwrap_or_default(),
+                oldest_pending: kept.oldest.get(&*name).copied(),
+                name,
+            }
+        };
+        let reloads = daemon.reloads().borrow().clone();
+        Some(Measurements {
+            started: live.started,
+            counters: live.counters.clone(),
+            listeners: listeners(daemon, &live.counters),
+            actions: names.into_iter().map(action).collect(),
+            rules: self.rules.as_ref().map(|ring| ring.fired()).unwrap_or_default(),
+            guards: self
+                .guards
+                .as_ref()
+                .map(|guards| guards.now().states(SystemTime::now()))
+                .unwrap_or_default(),
+            streams: live.counters.series.streams.states(SystemTime::now()),
+            journal,
+            loaded: reloads.loaded,
+            is_reloaded: reloads.failed.is_none(),
+        })
+    }
+
+    /// `overview`: `None` if the journal could not be read.
+    fn measured_journal(&self, overview: Option<Option<&Overview>>) -> MeasuredJournal {
+        let is_readable = overview.is_some();
+        let Store::Sqlite(journal, path) = &self.store else {
+            return MeasuredJournal { state: "working", is_readable, ..MeasuredJournal::default() };
+        };
+        let state = match &*journal.state().borrow() {
+            JournalState::Working => "working",
+            JournalState::Full { .. } => "full",
+            JournalState::Failed { .. } => "failed",
+        };
+        MeasuredJournal {
+            state,
+            is_readable,
+            bytes: Some(SqliteJournal::bytes(path)),
+            max_bytes: Some(journal.max_size()),
+            free_bytes: SqliteJournal::free_bytes(path),
+            quarantined: overview.flatten().map(|overview| overview.unreadable),
+        }
+    }
+}
+
+fn listeners(daemon: &DaemonState, counters: &Counters) -> Vec<MeasuredListener> {
+    let measured = |listener: ListenerHandle| MeasuredListener {
+        state: listener.state.borrow().name(),
+        is_stalled: listener.stall.borrow().is_some(),
+        series: counters.series.listener(&listener.name),
+        last_message: listener.gauges.last_message(),
+        waiting: listener.gauges.waiting(),
+        certificate_ends: listener.gauges.opened().certificate_ends,
+        name: listener.name,
+    };
+    daemon.listeners().into_iter().map(measured).collect()
+}

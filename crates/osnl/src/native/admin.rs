@@ -1,0 +1,177 @@
+//! `[admin]`: the address of the admin endpoint, and its guards.
+//!
+//! On loopback everything but requests about deliveries is open to the users of this machine. Elsewhere there is TLS,
+//! and a token or a client certificate. A Unix socket belongs to the daemon's user alone.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use osnl_config::sections::Reader;
+use osnl_config::shown;
+use osnl_openstack::Secret;
+
+/// The remedy for an address that is not one.
+const ADDRESSES: &str = "write ADDRESS:PORT, such as 127.0.0.1:9464, or unix:/path";
+/// Shorter ones can be guessed.
+const LEAST_TOKEN: usize = 16;
+
+/// A checked `[admin]` that listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminConf {
+    /// The address.
+    pub listen: AdminAddress,
+    /// The bearer token that requests must have.
+    pub token: Option<Secret>,
+    /// Our certificate.
+    pub tls: Option<AdminTls>,
+    /// Whether requests may change something.
+    pub allow_changes: bool,
+    /// Names in `Host`, beside addresses and localhost.
+    pub host_names: Vec<String>,
+}
+
+/// An address to listen on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminAddress {
+    /// An address and a port.
+    Tcp(SocketAddr),
+    /// The path of a socket.
+    Unix(PathBuf),
+}
+
+/// Files for TLS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminTls {
+    /// Our certificate and its chain.
+    pub certificate: PathBuf,
+    /// Its key.
+    pub key: PathBuf,
+    /// The certificates that sign those of clients; each client must have one then.
+    pub client_ca: Option<PathBuf>,
+}
+
+impl fmt::Display for AdminAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl AdminConf {
+    /// Whether every caller is known: by a token, by a certificate, or by being allowed to open the socket.
+    #[must_use]
+    pub fn knows_callers(&self) -> bool {
+        let has_certificates = self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+        self.token.is_some() || has_certificates || matches!(self.listen, AdminAddress::Unix(_))
+    }
+}
+
+/// Reads it; `Some(None)` if it is off.
+pub(super) fn admin(reader: &mut Reader<'_>) -> Option<Option<AdminConf>> {
+    let listen = if reader.is_set("listen") { listen(reader).map(Some) } else { Some(None) };
+    let token = token(reader);
+    let tls = tls(reader);
+    let allow_changes = reader.boolean("allow_changes");
+    let host_names = if reader.is_set("host_names") { reader.list("host_names") } else { Some(Vec::new()) };
+    let Some(listen) = listen? else {
+        let mut idle = vec!["token", "tls_certificate", "tls_key", "client_ca_file", "host_names"];
+        idle.extend(allow_changes.filter(|changes| *changes).map(|_| "allow_changes"));
+        for option in idle {
+            if reader.is_set(option) {
+                reader.warn(option, "means nothing without listen", "set listen, or remove the line");
+            }
+        }
+        return Some(None);
+    };
+    let conf = AdminConf {
+        listen,
+        token: token?,
+        tls: tls?,
+        allow_changes: allow_changes?,
+        host_names: host_names?.into_iter().map(|name| name.to_ascii_lowercase()).collect(),
+    };
+    guarded(reader, &conf)?;
+    Some(Some(conf))
+}
+
+/// Refuses what would be open to a network, or would let any user of this machine change something.
+fn guarded(reader: &mut Reader<'_>, conf: &AdminConf) -> Option<()> {
+    if let AdminAddress::Tcp(address) = conf.listen
+        && !address.ip().is_loopback()
+    {
+        if conf.tls.is_none() {
+            let allowed = "set tls_certificate and tls_key, or listen on 127.0.0.1 or unix:/path";
+            return reader.refuse("listen", "is not a loopback address and has no TLS", allowed);
+        }
+        if !conf.knows_callers() {
+            let allowed = "set token or client_ca_file, or listen on 127.0.0.1 or unix:/path";
+            return reader.refuse("listen", "is open to every host that reaches it", allowed);
+        }
+    }
+    if conf.allow_changes && !conf.knows_callers() {
+        let problem = "would let every user of this machine change deliveries";
+        return reader.refuse(
+            "allow_changes",
+            problem,
+            "set token or client_ca_file, or listen on unix:/path",
+        );
+    }
+    if let (AdminAddress::Unix(_), Some(_)) = (&conf.listen, &conf.tls) {
+        return reader.refuse("tls_certificate", "means nothing for a Unix socket", "remove the line");
+    }
+    Some(())
+}
+
+fn listen(reader: &mut Reader<'_>) -> Option<AdminAddress> {
+    let text = reader.text("listen")?;
+    if let Some(path) = text.strip_prefix("unix:") {
+        return match path.starts_with('/') && !path.ends_with('/') {
+            true => Some(AdminAddress::Unix(path.into())),
+            false => reader.refuse("listen", "names no absolute path behind unix:", ADDRESSES),
+        };
+    }
+    match text.parse() {
+        Ok(address) => Some(AdminAddress::Tcp(address)),
+        Err(_) => reader.refuse("listen", &format!("{} is not an address", shown(&text)), ADDRESSES),
+    }
+}
+
+fn token(reader: &mut Reader<'_>) -> Option<Option<Secret>> {
+    if !reader.is_set("token") {
+        return Some(None);
+    }
+    let text = reader.text("token")?;
+    let allowed =
+        "write at least 16 visible characters, such as those of openssl rand -hex 32, or file:///path";
+    if text.len() < LEAST_TOKEN {
+        return reader.refuse("token", "is too short", allowed);
+    }
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return reader.refuse("token", "has characters that no header can have", allowed);
+    }
+    Some(Some(Secret::new(text)))
+}
+
+fn tls(reader: &mut Reader<'_>) -> Option<Option<AdminTls>> {
+    let allowed = "write the path of a PEM file, or remove the line";
+    let certificate = reader.path("tls_certificate", allowed);
+    let key = reader.path("tls_key", allowed);
+    let client_ca = reader.path("client_ca_file", allowed);
+    match (certificate?, key?, client_ca?) {
+        (Some(certificate), key, client_ca) => {
+            let key = key.unwrap_or_else(|| certificate.clone());
+            reader.warn_of_open("tls_key", &key, "a private key");
+            Some(Some(AdminTls { certificate, key, client_ca }))
+        }
+        (None, None, None) => Some(None),
+        (None, Some(_), _) => {
+            reader.refuse("tls_key", "needs tls_certificate", "name the certificate's file there")
+        }
+        (None, None, Some(_)) => {
+            reader.refuse("client_ca_file", "needs tls_certificate", "name the certificate's file there")
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! `[canary]`: notifications of our own through the broker, a rule, and the journal.
+//!
+//! The section becomes a rule in front of all others and an action, whose names no section can have, and a binding of the
+//! listener's queue with a routing key of its own. So a canary is never taken for an event of a service, and no service's
+//! event for a canary.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use osnl_config::sections::Reader;
+use osnl_model::{NotificationFilter, Pattern};
+use osnl_transport::Declare;
+
+use super::schema::{ACTION, LISTENER};
+use super::{ActionConf, ListenerConf, OnFull, RuleConf};
+use crate::action::canary::CanaryDriver;
+use crate::action::driver::Driver;
+use crate::delivery::{Batch, DeliverySettings, HostLimits, Limits, RetryPolicy, WhenExhausted};
+use crate::rule::Rule;
+
+/// The name of its rule and of its action.
+pub(crate) const NAME: &str = "osnl:canary";
+/// The topic: the routing key is `osnl_canary.info`.
+pub(crate) const TOPIC: &str = "osnl_canary";
+/// The event type.
+pub(crate) const EVENT_TYPE: &str = "osnl.canary";
+/// Its publisher begins with this; the host follows.
+pub(crate) const PUBLISHER: &str = "osnl.";
+
+/// A checked `[canary]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CanaryConf {
+    /// The listener whose first exchange it is published to, and which must receive it.
+    pub listener: Arc<str>,
+    /// The interval between two.
+    pub every: Duration,
+    /// An action that gets it besides.
+    pub action: Option<Arc<str>>,
+}
+
+/// Reads it; `Some(None)` if there is none.
+pub(super) fn canary(
+    reader: &mut Reader<'_>,
+    listeners: &[&str],
+    actions: &[&str],
+) -> Option<Option<CanaryConf>> {
+    let every = reader.duration("every", Duration::from_secs(1));
+    let action = match reader.is_set("action") {
+        true => one(reader, "action", ACTION, actions).map(Some),
+        false => Some(None),
+    };
+    if !reader.is_set("listener") {
+        if reader.is_set("action") {
+            reader.warn("action", "means nothing without listener", "set listener, or remove the line");
+        }
+        return Some(None);
+    }
+    let listener = one(reader, "listener", LISTENER, listeners);
+    Some(Some(CanaryConf { listener: listener?, every: every?, action: action? }))
+}
+
+fn one(reader: &mut Reader<'_>, option: &str, kind: &str, known: &[&str]) -> Option<Arc<str>> {
+    let names = reader.references(option, kind, known)?;
+    match &names[..] {
+        [name] => Some(name.as_str().into()),
+        _ => reader.refuse(option, "names several", "name one"),
+    }
+}
+
+/// Adds the rule, the action, and the binding.
+pub(super) fn add(
+    reader: &mut Reader<'_>,
+    conf: &CanaryConf,
+    listeners: &mut [ListenerConf],
+    rules: &mut Vec<RuleConf>,
+    actions: &mut Vec<ActionConf>,
+) -> Option<()> {
+    let listener = listeners.iter_mut().find(|listener| listener.name == conf.listener)?;
+    if listener.declare == Declare::Nothing || listener.pool.is_none() {
+        let problem = "names a listener that has no queue of its own to bind";
+        return reader.refuse("listener", problem, "name one with a pool");
+    }
+    if !rules.iter().any(|rule| rule.enabled && rule.listeners.contains(&conf.listener)) {
+        let problem = "names a listener without an enabled rule, which is not started";
+        return reader.refuse("listener", problem, "name another, or write a rule");
+    }
+    listener.has_canary = true;
+    let pattern = |text: &str| Pattern::new(text).ok();
+    let filter = NotificationFilter {
+        event_type: Some(pattern(r"^osnl\.canary$")?),
+        publisher_id: Some(pattern(r"^osnl\.")?),
+        ..NotificationFilter::default()
+    };
+    let name: Arc<str> = NAME.into();
+    let rule = Rule {
+        name: name.clone(),
+        filter,
+        actions: std::iter::once(name.clone()).chain(conf.action.clone()).collect(),
+        stop: true,
+        ..Rule::default()
+    };
+    let listeners = vec![conf.listener.clone()];
+    rules.insert(0, RuleConf { rule, listeners, enabled: true, guard: None, expect: None });
+    actions.push(ActionConf {
+        name,
+        driver: Driver::of(CanaryDriver),
+        delivery: DeliverySettings {
+            concurrency: 1,
+            timeout: Duration::from_secs(30),
+            policy: RetryPolicy {
+                max_attempts: NonZeroU32::MIN,
+                initial: Duration::from_secs(1),
+                max: Duration::from_secs(60),
+                jitter: 0.0,
+            },
+            when_exhausted: WhenExhausted::DeadLetter,
+            limits: Limits::default(),
+            batch: Batch::default(),
+            rate: None,
+            hosts: HostLimits::default(),
+        },
+        when: None,
+        on_failure: None,
+        guard: None,
+        on_full: OnFull::StopIntake,
+        enrich: Vec::new(),
+    });
+    Some(())
+}
