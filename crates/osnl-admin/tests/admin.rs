@@ -1,4 +1,5 @@
 //! The admin endpoint over real connections.
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 #[path = "admin/client.rs"]
 mod client;

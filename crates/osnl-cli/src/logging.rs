@@ -105,7 +105,7 @@ impl Settings {
 }
 
 /// Targets that begin so are our own; `k2hr3_osnl` and `oss_watcher` are the lines kept for their users.
-const OURS: [&str; 9] = [
+const OURS: [&str; 10] = [
     "osnl",
     "osnl_admin",
     "osnl_core",

@@ -52,7 +52,7 @@ mod writer;
 use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -210,8 +210,6 @@ struct Shared {
     decoded: Decoded,
     /// Pages in the WAL after the latest commit.
     wal_pages: AtomicU32,
-    /// Bytes that the file may hold.
-    max_size: AtomicU64,
     /// The place where its threads report an unexpected end.
     ends: Ends,
     /// Its end was asked for: what comes now comes too late.
@@ -273,7 +271,6 @@ impl SqliteJournal {
             counters,
             decoded: Decoded::default(),
             wal_pages: AtomicU32::new(0),
-            max_size: AtomicU64::new(0),
             ends: Ends::default(),
             closing: AtomicBool::new(false),
             is_gone: AtomicBool::new(false),
@@ -305,12 +302,6 @@ impl SqliteJournal {
     #[cfg(feature = "conformance")]
     pub fn on_writer(&self, what: impl FnOnce() + Send + 'static) {
         self.send(Command::Do(Box::new(move |_| what())));
-    }
-
-    /// Returns the bytes that its file may hold.
-    #[must_use]
-    pub fn max_size(&self) -> u64 {
-        self.shared.max_size.load(Ordering::Relaxed)
     }
 
     /// Returns the number of deliveries of an action that may be pending.

@@ -221,10 +221,6 @@ impl<'a> Demo<'a> {
             seed: args.seed,
             events: args.count.into(),
             elapsed: since.elapsed(),
-            broker: match broker {
-                Broker::InProcess(_) => "broker",
-                Broker::Real(_) => "RabbitMQ",
-            },
             figures: figures(story, &counters),
             failing: target.failing(),
             held: *breaker.borrow() != BreakerState::Closed,

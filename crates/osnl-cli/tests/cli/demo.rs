@@ -247,7 +247,7 @@ fn a_screen_is_drawn_and_given_back_at_every_end() {
     let told = String::from_utf8(told.stdout).unwrap();
     let (pictures, after) = told.strip_prefix(ENTER).unwrap().split_once(LEAVE).unwrap();
     let last = pictures.rsplit("\x1b[H").next().unwrap();
-    for said in ["cloud: 60 events", " stand-ins ", "inventory: ", " osnl "] {
+    for said in ["cloud: 60 events", " stand-ins ", " inventory: ", " osnl "] {
         assert!(last.contains(said), "{said}\n{last}");
     }
     assert!(last.split("\r\n").count() == 30, "{last}");

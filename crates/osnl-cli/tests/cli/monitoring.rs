@@ -44,9 +44,7 @@ fn get(address: &str, path: &str) -> (u16, String) {
 /// The value of a sample, as it is written.
 fn sample(address: &str, name: &str) -> Option<String> {
     let (_, metrics) = get(address, "/metrics");
-    let found =
-        metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ').map(str::to_owned));
-    found
+    metrics.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(' ')?.to_owned()))
 }
 
 /// A Prometheus that scrapes this address each second, with the alert rules of the package at a test's pace.

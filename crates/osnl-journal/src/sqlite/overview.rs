@@ -63,10 +63,4 @@ impl SqliteJournal {
         let size = |more| std::fs::metadata(beside(file, more)).map_or(0, |meta| meta.len());
         size("") + size("-wal")
     }
-
-    /// Bytes that are free on the disk of a journal's file, for this user.
-    #[must_use]
-    pub fn free_bytes(file: &Path) -> Option<u64> {
-        place::free_bytes(file)
-    }
 }

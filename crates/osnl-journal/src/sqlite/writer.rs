@@ -136,7 +136,6 @@ impl Writer {
         let place = Place::take(&options.path, options.allow_volatile)?;
         let free = free_bytes(&place.file).unwrap_or(u64::MAX);
         let max_size = options.max_size.unwrap_or_else(|| default_size(free));
-        shared.max_size.store(max_size, Ordering::Relaxed);
         let mut writer = Self {
             max_size,
             inode: None,

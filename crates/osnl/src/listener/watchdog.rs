@@ -214,11 +214,6 @@ impl Watchdog {
         }
     }
 
-    /// Asks the broker what waits, unless it is being asked: the answer wakes.
-    pub(super) fn ask(&mut self, consumer: &dyn Consumer) {
-        self.asking.get_or_insert_with(|| ask(consumer));
-    }
-
     /// Acts upon a [`Wake`].
     pub(super) fn woken(
         &mut self,

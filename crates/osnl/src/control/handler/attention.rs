@@ -311,7 +311,7 @@ pub(super) fn of_streams(counters: &Counters) -> Vec<Problem> {
         let (kind, name, expect) = (stream.kind.name(), stream.name, stream.expect);
         let last = stream.last.map_or_else(
             || "none came since the start".to_owned(),
-            |last| format!("the latest came {} ago", span(Duration::from_secs(time::age(last)))),
+            |last| format!("the latest came {} ago", span(time::age(last))),
         );
         let message = format!("{kind} {name} is silent: {expect} expected, {last}");
         let problem = Problem::new(Kind::Silent, Severity::Warning, format!("{kind} {name}"), message);
@@ -319,7 +319,7 @@ pub(super) fn of_streams(counters: &Counters) -> Vec<Problem> {
         problem.remedy("look whether the service sends notifications: osnl tap")
     });
     let canary = counters.series.canary.late(now).map(|late| {
-        let message = format!("the canary is late: none came back for {}", span(late));
+        let message = format!("the canary is late: none came back for {}", span(late.as_secs()));
         let problem = Problem::new(Kind::CanaryLate, Severity::Critical, "canary", message);
         problem
             .since(None, Some(late.as_secs()))

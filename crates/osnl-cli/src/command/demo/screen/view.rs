@@ -16,7 +16,6 @@ pub(in super::super) struct Picture {
     /// Events there will be.
     pub(in super::super) events: u64,
     pub(in super::super) elapsed: Duration,
-    pub(in super::super) broker: &'static str,
     pub(in super::super) figures: Figures,
     /// The failure of the last request, if it failed.
     pub(in super::super) failing: Option<&'static str>,
@@ -82,8 +81,8 @@ fn head(picture: &Picture, board: &Board, width: usize) -> Vec<Spans> {
             "delivery",
             [
                 (Tone::Good, format!("{delivered} delivered")),
-                (failures, format!("{failed} attempts retried")),
-                (Tone::Dim, format!("{nothing_to_do} needed no action")),
+                (failures, format!("{failed} retried")),
+                (Tone::Dim, format!("{nothing_to_do} no action")),
             ],
         ),
     ];
@@ -135,13 +134,10 @@ fn stand_ins(picture: &Picture, width: usize) -> Vec<Spans> {
     let mut lines = vec![
         rule(" stand-ins ", width),
         vec![
-            (Tone::Plain, format!(" cloud: {published} events of {}; ", picture.events)),
-            (
-                Tone::Dim,
-                format!("{}: {} for osnl, {elsewhere} others; ", picture.broker, published - elsewhere),
-            ),
-            (Tone::Plain, format!("{}: ", picture.target)),
+            (Tone::Plain, format!(" {}: ", picture.target)),
             state,
+            (Tone::Plain, format!("; cloud: {published} events of {}", picture.events)),
+            (Tone::Dim, format!("; {} for osnl, {elsewhere} others", published - elsewhere)),
         ],
     ];
     let mut hosts: Vec<String> = picture
@@ -181,7 +177,6 @@ mod tests {
             seed: 1,
             events: 60,
             elapsed: Duration::from_millis(3400),
-            broker: "broker",
             figures: Figures { published: 41, elsewhere: 19, received: 22, failed: 2, ..Figures::default() },
             failing: None,
             held: false,
@@ -218,14 +213,9 @@ mod tests {
                     assert!(line.chars().count() <= width && !line.contains('\x1b'), "{width}: {line}");
                 }
                 let text = lines.join("\n");
-                for part in [
-                    "41 events",
-                    "22 for osnl",
-                    "19 others",
-                    "2 attempts retried",
-                    "web-1     10.0.0.11",
-                    "db-2",
-                ] {
+                for part in
+                    ["41 events", "22 for osnl", "19 others", "2 retried", "web-1     10.0.0.11", "db-2"]
+                {
                     assert!(text.contains(part), "{part}:\n{text}");
                 }
                 let last = format!("#{rows} ");
