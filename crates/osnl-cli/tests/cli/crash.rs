@@ -278,7 +278,7 @@ fn with_one_parked_resource_a_kill_repeats_nothing_else() {
     let journal = rig.path("journal.db");
     let open = || -> Option<u64> {
         let mut list = Command::new(env!("CARGO_BIN_EXE_osnl"));
-        list.args(["deliveries", "list", "--state", "waiting,ready", "--format", "json", "--journal"]);
+        list.args(["deliveries", "list", "--state", "pending", "--format", "json", "--journal"]);
         let listed = list.arg(&journal).output().unwrap().stdout;
         serde_json::from_slice::<serde_json::Value>(&listed).ok()?["totals"]["all"].as_u64()
     };

@@ -283,7 +283,7 @@ fn help_fits_and_a_wrong_command_line_is_2() {
     let (_, short, _) = run(&place, &["send", "-h"]);
     assert!(short.lines().count() <= 48 && short.lines().all(|line| line.len() <= 100), "{short}");
     for (args, expected) in [
-        (&["send"][..], "<FILE|--event-type <NAME>>"),
+        (&["send"][..], "<FILE|--event-type <NAME>|--sample <EVENT>>"),
         (&["send", "--event-type", "e", "--payload", "{"], "no JSON: EOF"),
         (&["send", "--event-type", "e", "--priority", "loud"], "one of audit, debug, info"),
         (&["send", "--event-type", "e", "--keep-ids"], "FILE"),

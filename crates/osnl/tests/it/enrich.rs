@@ -334,7 +334,7 @@ fn what_is_wrong_points_at_its_line() {
     let login = "auth_url = http://h/v3\nusername = u\npassword = s3cr\n";
     check(
         "enrich = servr\n[enrich:server]\nkind = server\nauth_url = http://h/v3\nusername = u\npassword = p",
-        "f:9: [action:a] enrich: there is no [enrich:servr]; there are: server; did you mean server?",
+        "f:10: [action:a] enrich: there is no [enrich:servr]; there are: server; did you mean server?",
     );
     check(&format!("[enrich:e]\n{login}"), "[enrich:e] kind: is not set; allowed: server, port, floatingip,");
     check(&format!("[enrich:e]\nkind = sever\n{login}"), "did you mean server?");
@@ -344,7 +344,7 @@ fn what_is_wrong_points_at_its_line() {
     );
     check(
         "[enrich:e]\nkind = port\nauth_url = h/v3\n",
-        "f:11: [enrich:e] auth_url: the scheme must be http or https",
+        "f:12: [enrich:e] auth_url: the scheme must be http or https",
     );
     check(
         "[enrich:e]\nkind = port\nauth_url = http://h\nusername = u",
@@ -352,7 +352,7 @@ fn what_is_wrong_points_at_its_line() {
     );
     check(
         "[enrich:e]\nkind = port\ncloud = c\nclouds_file = /nowhere/clouds.yaml\n",
-        "f:12: [enrich:e] clouds_file: there is no such file; name a clouds.yaml that is there",
+        "f:13: [enrich:e] clouds_file: there is no such file; name a clouds.yaml that is there",
     );
     check(&format!("[enrich:payload]\nkind = port\n{login}"), "payload is the event's own name in templates");
     check(
@@ -367,7 +367,7 @@ fn what_is_wrong_points_at_its_line() {
         "[action:a] auth_url: is not set; write cloud = NAME of a clouds.yaml, or auth_url",
     );
     // An action's templates have what it names, and nothing else.
-    check(&format!("body = {{{{ e.name }}}}\n[enrich:e]\nkind = port\n{login}"), "f:9:11: [action:a] body:");
+    check(&format!("body = {{{{ e.name }}}}\n[enrich:e]\nkind = port\n{login}"), "f:10:11: [action:a] body:");
 }
 
 /// `auth = keystone`: one token for all requests, another one when the target believes it no more, and none in the log.

@@ -8,13 +8,11 @@ use crate::terminal::Size;
 
 /// The flags of `osnl demo`.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  osnl demo\n  osnl demo --scenario k2hr3\n  osnl demo --count 1000 --rate 200 --fail 2\n  \
+#[command(after_help = "Examples:\n  osnl demo\n  osnl demo --scenario k2hr3\n  \
                         osnl demo --format json | tail -n 1\n  \
-                        osnl demo --transport-url rabbit://guest:guest@127.0.0.1:5672/"
-)]
+                        osnl demo --transport-url rabbit://guest:guest@127.0.0.1:5672/")]
 pub(crate) struct DemoArgs {
-    /// The scenario: webhook, k2hr3, or oss
+    /// webhook, k2hr3, or oss
     #[arg(
         long,
         value_enum,
@@ -26,19 +24,19 @@ pub(crate) struct DemoArgs {
     /// Number of events
     #[arg(long, default_value_t = 60, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) count: u32,
-    /// Events per second [default: on a terminal, all within five seconds]
+    /// Events per second [default: all in five seconds]
     #[arg(long, value_name = "N", value_parser = rate)]
     pub(crate) rate: Option<f64>,
-    /// Let every Nth request to the target fail once; 0 for none
+    /// Let every Nth request fail once; 0 for none
     #[arg(long, default_value_t = 3, value_name = "N")]
     pub(crate) fail: u32,
-    /// Select the events and failures; the same seed gives the same run
+    /// Selects events and failures
     #[arg(long, default_value_t = 4, value_name = "N")]
     pub(crate) seed: u64,
-    /// text: a live screen on a terminal, otherwise lines; json: one object per line
+    /// text: a live screen or lines; json: one object per line
     #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
     pub(crate) format: Format,
-    /// Use a real broker; its exchanges and queues, osnl-demo-*, are removed at the end
+    /// Use a real broker; what is made there is removed
     #[arg(long, value_name = "URL", value_parser = secret)]
     pub(crate) transport_url: Option<Secret>,
     /// Draw a live screen of this size even without a terminal
