@@ -19,7 +19,7 @@ use std::time::{Duration, SystemTime};
 
 use osnl_core::attempt::{ActionError, Done};
 use osnl_core::event::Event;
-use osnl_journal::{Claimed, DeliveryId, Sent};
+use osnl_journal::{Claimed, DeliveryId, SentRequest};
 use tokio::time::Instant;
 
 use super::DeliverySettings;
@@ -42,7 +42,7 @@ pub(super) struct Verdict {
     pub(super) answered: Vec<Arc<str>>,
     pub(super) result: Result<Done, ActionError>,
     /// The record of the attempt, if one was made.
-    pub(super) sent: Option<Sent>,
+    pub(super) sent: Option<SentRequest>,
 }
 
 /// The cause that woke the loop. See the [module](self).

@@ -39,7 +39,7 @@ pub use osnl_core::fallback::Fallback;
 use osnl_core::metrics::{ActionSeries, Counters};
 use osnl_core::shutdown::Shutdown;
 use osnl_journal::in_hand::InHand;
-use osnl_journal::{DeliveryId, Journal, JournalState, Learnt, Outcome, Paused, Sent};
+use osnl_journal::{DeliveryId, Journal, JournalState, Learnt, Outcome, Paused, SentRequest};
 use osnl_transport::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -86,7 +86,7 @@ pub struct DeliveryLoop {
     /// Since when the target is held, and when the log said so last.
     held: Option<(Instant, Instant)>,
     /// The record of attempts that have just ended.
-    sent: BTreeMap<DeliveryId, Sent>,
+    sent: BTreeMap<DeliveryId, SentRequest>,
 }
 
 /// The verdict on each delivery of one call.
@@ -380,7 +380,7 @@ fn attempt(
         let verdict = |(id, event, result, is_called): (DeliveryId, Event, Result<_, _>, bool)| {
             let host = if result.is_err() { action.host(&event) } else { None };
             let request = if result.is_err() && is_called { action.request(&event) } else { None };
-            let sent = is_called.then_some(Sent { request, took });
+            let sent = is_called.then_some(SentRequest { request, took });
             Verdict { id, event, host, answered: answered.take().unwrap_or_default(), result, sent }
         };
         decided.chain(called).map(verdict).collect()

@@ -70,7 +70,7 @@ pub struct Used {
 /// that it updates anyway. A request has at most 4 KiB and is kept of the latest three attempts, so that a delivery that
 /// fails for days holds 12 KiB of them. `osnl explain --id` shows the request of a success, from its message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sent {
+pub struct SentRequest {
     /// The request, secrets masked.
     pub request: Option<String>,
     /// The duration of the call.

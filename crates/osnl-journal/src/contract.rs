@@ -10,7 +10,7 @@ use osnl_transport::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::claim::{ClaimLimits, Claimed, DeliveryId, Retry, Sent, Used};
+use crate::claim::{ClaimLimits, Claimed, DeliveryId, Retry, SentRequest, Used};
 use crate::entry::Entry;
 use crate::outcome::End;
 use crate::permit::Permit;
@@ -50,8 +50,8 @@ pub trait Journal: Send + Sync {
     fn attempted(&self, delivery: DeliveryId, used: Used, answer: &str);
 
     /// Takes note of the request of the failed attempt that was told last, and of its duration. Requests are kept of the
-    /// latest few attempts of a delivery; see [`Sent`].
-    fn sent(&self, delivery: DeliveryId, made: u32, sent: Sent);
+    /// latest few attempts of a delivery; see [`SentRequest`].
+    fn sent(&self, delivery: DeliveryId, made: u32, sent: SentRequest);
 
     /// Ends a claim whose attempt failed and will be repeated. The delivery keeps its place in its lane, and nothing of
     /// its lane overtakes it. A durable store keeps the moment too; after a restart the retry is due after at most the

@@ -29,7 +29,7 @@ pub mod sqlite;
 mod state;
 pub mod state_dir;
 
-pub use self::claim::{ClaimLimits, Claimed, DeliveryId, Retry, Sent, Used};
+pub use self::claim::{ClaimLimits, Claimed, DeliveryId, Retry, SentRequest, Used};
 pub use self::contract::{Journal, Learnt, Paused};
 pub use self::entry::{Begin, Entry, NewDelivery, Subject};
 pub use self::outcome::{End, Handover, Outcome};

@@ -37,7 +37,7 @@ use super::begin;
 use super::identity::Identity;
 use super::{
     Begin, ClaimLimits, Claimed, DeliveryId, End, Entry, Journal, JournalState, Learnt, Obstacle, Paused,
-    Permit, Places, Receipt, Retry, Sent, Settle, Subject, Used,
+    Permit, Places, Receipt, Retry, SentRequest, Settle, Subject, Used,
 };
 
 /// See the [module](self).
@@ -301,7 +301,7 @@ impl Journal for MemoryJournal {
         }
     }
 
-    fn sent(&self, _: DeliveryId, _: u32, _: Sent) {}
+    fn sent(&self, _: DeliveryId, _: u32, _: SentRequest) {}
 
     fn next_due(&self, action: &str) -> Option<Instant> {
         self.lock().actions.get(action)?.waiting.first().map(|(due, _)| *due)

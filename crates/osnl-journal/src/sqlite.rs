@@ -73,7 +73,7 @@ use self::claimable::Claimable;
 use self::clock::{Clock, whole_millis};
 pub use self::count::Counted;
 use self::decoded::Decoded;
-pub use self::failing::Failing;
+pub use self::failing::FailingKey;
 pub use self::filter::Filter;
 use self::gate::Gate;
 pub use self::gate::IN_MEMORY;
@@ -89,7 +89,7 @@ use self::writer::{Appending, Apply, Command, Due, Writer};
 use super::identity::Identity;
 use super::{
     Begin, ClaimLimits, Claimed, DeliveryId, End, Entry, Journal, JournalState, Learnt, Obstacle, Paused,
-    Permit, Receipt, Retry, Sent, Used,
+    Permit, Receipt, Retry, SentRequest, Used,
 };
 
 /// A reader's answer, or the refusal of SQLite.
@@ -463,7 +463,7 @@ impl Journal for SqliteJournal {
         self.send(Command::Attempted(delivery, used, answer.to_owned()));
     }
 
-    fn sent(&self, delivery: DeliveryId, made: u32, sent: Sent) {
+    fn sent(&self, delivery: DeliveryId, made: u32, sent: SentRequest) {
         self.send(Command::Sent(delivery, made, sent));
     }
 

@@ -18,7 +18,7 @@
 //! | `discard`, `release` | `filter`, `dry_run`, `by` | [`Changes`] |
 //! | `move` | `filter`, `to`, `dry_run`, `by` | [`Changes`] |
 //! | `pause`, `resume` | `action`, `by` | [`Paused`] |
-//! | `probe` | `action`, `by` | [`Probed`] |
+//! | `probe` | `action`, `by` | [`ProbeResult`] |
 //! | `replay` | `events` ([`Again`]), `keep_ids`, `by` | [`Replayed`] |
 //! | `reload` | `by` | [`Reloaded`] |
 //! | `quarantine-list` | `filter` ([`WhichMessages`]), `after`, `limit` | [`QuarantineList`] |
@@ -54,7 +54,8 @@ use std::path::{Path, PathBuf};
 
 pub use self::again::{Again, GivenMessage, Wanted};
 pub use self::answer::{
-    Answered, Changes, Delivery, List, Message, Paused, Probed, Refused, Reloaded, Replayed, Show, Totals,
+    Answered, Changes, Delivery, List, Message, Paused, ProbeResult, Refused, Reloaded, Replayed, Show,
+    Totals,
 };
 pub use self::client::{AskError, Client};
 pub use self::handler::{

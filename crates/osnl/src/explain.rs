@@ -7,18 +7,20 @@
 mod compare;
 mod effects;
 mod listeners_for_event;
+pub(crate) mod sentence;
 mod trial;
 
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use osnl_model::{Budget, Mismatch, Notification, Predicate, Priority, is_secret_key};
+use osnl_model::{Budget, Notification, Predicate, Priority};
 use osnl_template::Names;
 
 pub use self::compare::{Change, Compared, Comparison};
 pub use self::effects::Effect;
 use self::effects::effects;
 pub use self::listeners_for_event::{NotHeard, WhyNot};
+use self::sentence::{is_secret_path, one_line, pattern, shortened};
 pub use self::trial::{Trial, try_actions};
 use crate::native::{Native, RuleConf};
 use crate::received::Received;
@@ -26,9 +28,6 @@ use crate::rule::{Condition, RuleMismatch, WhenMismatch};
 use crate::saved::Saved;
 use crate::unmatched::{FailedBehind, Unmatched};
 pub use osnl_core::event::AskedFor;
-
-/// The longest value that is shown, in characters; what follows is counted.
-const SHOWN: usize = 200;
 
 /// An event to be explained, and what is known of where it was.
 #[derive(Clone, Debug)]
@@ -316,51 +315,6 @@ fn fails(rule: &RuleConf, mismatch: &RuleMismatch) -> Ruling {
             Ruling::Undecided(mismatch.to_string())
         }
         RuleMismatch::Stopped { by } => Ruling::Stopped(by.clone()),
-    }
-}
-
-/// An expression may stand on several lines.
-fn one_line(source: &str) -> String {
-    shortened(&source.split_whitespace().collect::<Vec<_>>().join(" "))
-}
-
-fn is_secret_path(path: &str) -> bool {
-    path.split('.').any(is_secret_key)
-}
-
-/// A condition that failed, what it allows and what it saw, without secrets.
-#[must_use]
-pub(crate) fn reason(mismatch: &RuleMismatch) -> String {
-    match mismatch {
-        RuleMismatch::Priority(_)
-        | RuleMismatch::GivenUp(_)
-        | RuleMismatch::When(_)
-        | RuleMismatch::Stopped { .. } => mismatch.to_string(),
-        RuleMismatch::Filter(found) => format!(
-            "{} is {}, which does not match \"{}\"",
-            found.predicate,
-            shortened(&found.saw.to_string()),
-            pattern(found)
-        ),
-    }
-}
-
-/// Returns the pattern, masked for a secret key: its pattern may be a secret too.
-fn pattern(mismatch: &Mismatch) -> &str {
-    match &mismatch.predicate {
-        Predicate::Context(key) | Predicate::Payload(key) if is_secret_path(key) => "***",
-        Predicate::Context(_)
-        | Predicate::Payload(_)
-        | Predicate::Metadata(_)
-        | Predicate::EventType
-        | Predicate::PublisherId => &mismatch.pattern,
-    }
-}
-
-fn shortened(text: &str) -> String {
-    match text.char_indices().nth(SHOWN) {
-        None => text.to_owned(),
-        Some((end, _)) => format!("{}... ({} characters more)", &text[..end], text[end..].chars().count()),
     }
 }
 

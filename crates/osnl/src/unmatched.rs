@@ -208,7 +208,7 @@ impl Ring {
 
 impl FailedBehind {
     fn of((rule, mismatch): &(&Rule, RuleMismatch)) -> Self {
-        let mut reason = crate::explain::reason(mismatch);
+        let mut reason = crate::explain::sentence::reason(mismatch);
         if let Some((end, _)) = reason.char_indices().nth(LONGEST_REASON) {
             reason.truncate(end);
             reason.push('…');

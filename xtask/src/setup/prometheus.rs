@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use crate::step;
 
 const BY_HAND: &str = "apt-get install --no-install-recommends prometheus";
-/// `policy-rc.d` keeps the package from starting its server; a file that is there already is somebody's choice.
+/// `policy-rc.d` keeps the package from starting its server; a file that exists is the administrator's choice.
 const INSTALL: &str = r#"export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
     policy=/usr/sbin/policy-rc.d
     if (set -C; printf '#!/bin/sh\n# Temporary: cargo xtask setup installs packages and nothing may start.\nexit 101\n' >"$policy") 2>/dev/null; then

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) struct Running {
+pub(crate) struct RunningEndpoint {
     pub(crate) address: SocketAddr,
     stop: CancellationToken,
     task: JoinSet<()>,
@@ -36,7 +36,7 @@ pub(crate) fn handler(counters: &Arc<Counters>) -> Arc<ControlHandler> {
     Arc::new(ControlHandler::of_daemon(Store::Memory(journal), daemon.state(), counters.clone()))
 }
 
-impl Running {
+impl RunningEndpoint {
     pub(crate) async fn start(lines: &str) -> Self {
         Self::try_start(&conf(lines)).await.unwrap()
     }

@@ -11,14 +11,14 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 
-use crate::client::{Running, ask_on, conf, try_ask_on};
+use crate::client::{RunningEndpoint, ask_on, conf, try_ask_on};
 
 const TOKEN: &str = "0123456789abcdef-secret";
 const JSON: &str = "Content-Type: application/json\r\n";
 
 #[tokio::test]
 async fn on_loopback_health_and_metrics_are_open_and_deliveries_are_not() {
-    let running = Running::start("listen = 127.0.0.1:0").await;
+    let running = RunningEndpoint::start("listen = 127.0.0.1:0").await;
     let (status, answer) = running.get("/livez").await;
     assert_eq!(status, 200);
     assert!(answer.ends_with("\r\n\r\nok\n") && answer.contains("cache-control: no-store"), "{answer}");
@@ -47,7 +47,7 @@ async fn on_loopback_health_and_metrics_are_open_and_deliveries_are_not() {
 
 #[tokio::test]
 async fn a_page_whose_name_leads_here_is_refused() {
-    let running = Running::start("listen = 127.0.0.1:0\nhost_names = osnl.example.com").await;
+    let running = RunningEndpoint::start("listen = 127.0.0.1:0\nhost_names = osnl.example.com").await;
     for (head, expected) in [
         ("Host: evil.example.com:9464\r\n", 421),
         ("Host: osnl.example.com\r\n", 200),
@@ -62,7 +62,7 @@ async fn a_page_whose_name_leads_here_is_refused() {
 
 #[tokio::test]
 async fn a_token_opens_what_it_guards_and_appears_nowhere() {
-    let running = Running::start(&format!("listen = 127.0.0.1:0\ntoken = {TOKEN}")).await;
+    let running = RunningEndpoint::start(&format!("listen = 127.0.0.1:0\ntoken = {TOKEN}")).await;
     let bearer = |token: &str| format!("Authorization: Bearer {token}\r\n{JSON}");
     for (path, head, expected) in [
         ("/livez", String::new(), 200),
@@ -95,7 +95,7 @@ async fn a_token_opens_what_it_guards_and_appears_nowhere() {
 #[tokio::test]
 async fn changes_need_json_and_are_refused_in_words() {
     let running =
-        Running::start(&format!("listen = 127.0.0.1:0\ntoken = {TOKEN}\nallow_changes = yes")).await;
+        RunningEndpoint::start(&format!("listen = 127.0.0.1:0\ntoken = {TOKEN}\nallow_changes = yes")).await;
     let bearer = format!("Authorization: Bearer {TOKEN}\r\n");
     let json = format!("{bearer}{JSON}");
     for (head, path, body, expected, words) in [
@@ -115,18 +115,18 @@ async fn a_unix_socket_belongs_to_its_user_and_knows_its_callers() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("admin.sock");
     let conf = conf(&format!("listen = unix:{}", path.display()));
-    let running = Running::try_start(&conf).await.unwrap();
+    let running = RunningEndpoint::try_start(&conf).await.unwrap();
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     let stream = UnixStream::connect(&path).await.unwrap();
     let (status, answer) = ask_on(stream, "anything", "GET", "/api/v1/status", "", "").await;
     assert!(status == 200 && answer.contains(r#""running":true"#), "{answer}");
     // Another daemon does not take it away, and what is no socket is left alone.
-    let error = Running::try_start(&conf).await.err().unwrap().to_string();
+    let error = RunningEndpoint::try_start(&conf).await.err().unwrap().to_string();
     assert!(error.contains("name another address"), "{error}");
     running.end().await;
     assert!(!path.exists());
     std::fs::write(&path, "mine").unwrap();
-    let error = Running::try_start(&conf).await.err().unwrap().to_string();
+    let error = RunningEndpoint::try_start(&conf).await.err().unwrap().to_string();
     assert!(error.contains("is there and not a socket"), "{error}");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
 }
@@ -148,7 +148,7 @@ async fn clients_show_a_certificate_and_a_renewed_one_of_ours_needs_no_restart()
         key.display(),
         theirs.file().display()
     );
-    let running = Running::start(&lines).await;
+    let running = RunningEndpoint::start(&lines).await;
     let client = theirs.issue(&Identity::LOOPBACK);
     let other = ours.issue(&Identity::LOOPBACK);
     let ask = async |identity: Option<&osnl_testkit::Certificate>| {

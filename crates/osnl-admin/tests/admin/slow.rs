@@ -1,4 +1,4 @@
-//! Clients that connect and say nothing, or half of something, keep nobody out and end.
+//! Clients that connect and say nothing, or half of something, leave room for others and are closed.
 
 use std::time::{Duration, Instant};
 
@@ -6,11 +6,11 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::client::Running;
+use crate::client::RunningEndpoint;
 
 #[tokio::test]
 async fn two_hundred_slow_clients_cost_a_bounded_number_of_connections_and_delay_nobody() {
-    let running = Running::start("listen = 127.0.0.1:0").await;
+    let running = RunningEndpoint::start("listen = 127.0.0.1:0").await;
     let mut slow = Vec::new();
     for n in 0..200 {
         let mut stream = TcpStream::connect(running.address).await.unwrap();
@@ -42,7 +42,7 @@ async fn two_hundred_slow_clients_cost_a_bounded_number_of_connections_and_delay
 
 #[tokio::test]
 async fn a_head_without_end_and_too_many_headers_are_refused() {
-    let running = Running::start("listen = 127.0.0.1:0").await;
+    let running = RunningEndpoint::start("listen = 127.0.0.1:0").await;
     let long = format!("X-Long: {}\r\n", "x".repeat(64 * 1024));
     let many: String = (0..100).map(|n| format!("X-{n}: 1\r\n")).collect();
     for head in [long, many] {

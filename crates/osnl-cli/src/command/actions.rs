@@ -2,7 +2,7 @@
 
 mod args;
 
-use osnl::control::{Paused, Probed, Request, Status};
+use osnl::control::{Paused, ProbeResult, Request, Status};
 
 use self::args::ActionsListArgs;
 pub(crate) use self::args::{ActionsArgs, ActionsCommand, OneActionArgs};
@@ -37,7 +37,7 @@ fn list(args: &ActionsListArgs) -> Result<Exit, NoAnswer> {
 /// Ends with 0 when the target answers.
 fn probe(args: &OneActionArgs) -> Result<Exit, NoAnswer> {
     let request = Request::Probe { action: args.action.clone(), by: asks() };
-    let probed: Probed = Respondent::of(&args.place)?.ask(&request)?;
+    let probed: ProbeResult = Respondent::of(&args.place)?.ask(&request)?;
     let printed = match args.format.format {
         Format::Json => print_json(&probed),
         Format::Text => print(&said(&probed)),
@@ -48,7 +48,7 @@ fn probe(args: &OneActionArgs) -> Result<Exit, NoAnswer> {
     })
 }
 
-fn said(probed: &Probed) -> String {
+fn said(probed: &ProbeResult) -> String {
     let (action, target) = (clean(&probed.action), short(&probed.target, 200));
     let answer = probed.answer.as_deref().map_or(String::new(), |answer| format!(": {}", short(answer, 300)));
     let next =

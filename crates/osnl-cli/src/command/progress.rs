@@ -24,9 +24,9 @@ const BAR: usize = 24;
 const INTERRUPTED: i32 = 130;
 
 /// A display of progress; it disappears when it is dropped.
-pub(super) struct Display(Arc<Shared>);
+pub(super) struct Display(Arc<ProgressState>);
 
-struct Shared {
+struct ProgressState {
     /// As the lines name what is done: `deliveries`.
     what: &'static str,
     /// As the line after Ctrl-C has it: `retried`.
@@ -48,7 +48,7 @@ impl Display {
     /// Begins; from now on Ctrl-C ends the program with a line that says what was done.
     pub(super) fn start(what: &'static str, done: &'static str) -> Self {
         let is_terminal = std::io::stderr().is_terminal();
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(ProgressState {
             what,
             done,
             begun: Instant::now(),
@@ -95,7 +95,7 @@ impl Drop for Display {
     }
 }
 
-impl Shared {
+impl ProgressState {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

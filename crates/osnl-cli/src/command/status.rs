@@ -35,7 +35,7 @@ pub(crate) struct StatusArgs {
     /// Show it again and again, with plots; Ctrl-C ends it
     #[arg(long, conflicts_with = "format")]
     pub(crate) watch: bool,
-    /// How often
+    /// Pause between two looks
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration, requires = "watch")]
     pub(crate) interval: Duration,
 }

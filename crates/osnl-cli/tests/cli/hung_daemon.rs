@@ -1,4 +1,4 @@
-//! What a status says of a daemon that hangs, or whose broker is away. No broker is needed.
+//! The status of a daemon that hangs, or whose broker is away. No broker is needed.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};

@@ -3,7 +3,9 @@
 use std::time::SystemTime;
 
 use osnl_core::event::Enriched;
-use osnl_journal::{ClaimLimits, Claimed, End, JournalState, Obstacle, Paused, Permit, Retry, Sent, Used};
+use osnl_journal::{
+    ClaimLimits, Claimed, End, JournalState, Obstacle, Paused, Permit, Retry, SentRequest, Used,
+};
 use tokio::sync::watch;
 
 use super::*;
@@ -43,7 +45,7 @@ impl Journal for Moody {
         self.inner.attempted(delivery, used, answer);
     }
 
-    fn sent(&self, delivery: DeliveryId, made: u32, sent: Sent) {
+    fn sent(&self, delivery: DeliveryId, made: u32, sent: SentRequest) {
         self.inner.sent(delivery, made, sent);
     }
 

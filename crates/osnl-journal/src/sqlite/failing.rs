@@ -13,7 +13,7 @@ const LOOKED_AT: i64 = 1000;
 
 /// An open delivery that has failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failing {
+pub struct FailingKey {
     /// Its number.
     pub id: DeliveryId,
     /// The resource that it is about: its name, else its id, else its key.
@@ -34,7 +34,7 @@ impl Reader {
     ///
     /// # Errors
     /// SQLite's.
-    pub fn failing(&self, action: &str) -> Result<Vec<Failing>> {
+    pub fn failing(&self, action: &str) -> Result<Vec<FailingKey>> {
         let mut select = self.0.prepare_cached(concat!(
             "SELECT id, coalesce(resource_name, resource_id, key), tries FROM delivery WHERE action = ?1 AND ",
             is!(Ready),
@@ -56,7 +56,7 @@ impl Reader {
             let since: Option<i64> = first.query_row([id], |row| row.get(0))?;
             let latest = last.query_row([id], |row| Ok((moment(row.get(0)?), row.get(1)?)));
             if let (Some(since), Some((at, answer))) = (since, latest.optional()?) {
-                failing.push(Failing {
+                failing.push(FailingKey {
                     id: delivery_id(id),
                     resource,
                     tries,

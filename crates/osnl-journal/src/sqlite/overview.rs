@@ -25,7 +25,7 @@ pub struct Overview {
     pub suspects: u64,
     /// Paused actions.
     pub paused: Paused,
-    /// The operators who paused them, where that is recorded.
+    /// The operators that paused them, where that is recorded.
     pub paused_by: BTreeMap<String, String>,
 }
 

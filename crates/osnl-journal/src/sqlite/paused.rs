@@ -1,5 +1,5 @@
 //! Paused actions: a row of `meta` each, `paused NAME` with the moment, so that a restart changes nothing; and one with
-//! the operator who did it, `paused-by NAME` and a line of its own, with the same moment.
+//! the operator that did it, `paused-by NAME` and a line of its own, with the same moment.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +34,7 @@ pub(super) fn list(connection: &Connection) -> Result<Paused> {
     Ok(rows.into_iter().filter_map(|(name, at)| Some((name.strip_prefix(PREFIX)?.to_owned(), at))).collect())
 }
 
-/// The operator who paused each action. An older program that resumed one has left its row: another moment shows that.
+/// The operator that paused each action. An older program that resumed one has left its row: another moment shows that.
 pub(super) fn by(connection: &Connection) -> Result<BTreeMap<String, String>> {
     let mut select = connection.prepare_cached(
         "SELECT b.name FROM meta b WHERE b.name GLOB 'paused-by *' AND EXISTS (SELECT 1 FROM meta p WHERE p.value = b.value \

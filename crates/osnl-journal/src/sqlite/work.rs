@@ -19,7 +19,7 @@ use super::turn::Lane;
 use super::wish::{Pending, Wish};
 use super::writer::Due;
 use crate::identity::Identity;
-use crate::{Begin, Claimed, DeliveryId, End, Entry, Outcome, Sent, Used};
+use crate::{Begin, Claimed, DeliveryId, End, Entry, Outcome, SentRequest, Used};
 
 /// The latest failed attempts kept of a delivery.
 pub(super) const ATTEMPTS: u32 = 20;
@@ -309,7 +309,7 @@ impl<'a> Work<'a> {
     }
 
     /// Keeps the request of a failed attempt, and lets go of that of an earlier one.
-    pub(super) fn sent(&self, id: DeliveryId, made: u32, sent: &Sent) -> Result<()> {
+    pub(super) fn sent(&self, id: DeliveryId, made: u32, sent: &SentRequest) -> Result<()> {
         let request = sent.request.as_deref().map(|text| &text[..text.floor_char_boundary(REQUEST)]);
         self.connection
             .prepare_cached("UPDATE attempt SET request = ?3, took = ?4 WHERE delivery = ?1 AND slot = ?2")?

@@ -23,7 +23,7 @@ use super::rows::{is, millis, numbers};
 use super::work::{self, Appended, Ended, Work};
 use super::{OpenError, Shared, SqliteOptions, paused, prune, schema, trouble};
 use crate::identity::Identity;
-use crate::{DeliveryId, End, Entry, Learnt, Sent, Settle, Used};
+use crate::{DeliveryId, End, Entry, Learnt, SentRequest, Settle, Used};
 
 /// Commands of one transaction.
 const AT_ONCE: usize = 1000;
@@ -42,7 +42,7 @@ pub(super) enum Command {
     ForgetUnreadable(Vec<i64>, oneshot::Sender<usize>),
     Attempted(DeliveryId, Used, String),
     /// The request of the attempt that was told last, and its duration.
-    Sent(DeliveryId, u32, Sent),
+    Sent(DeliveryId, u32, SentRequest),
     /// An attempt that failed and will be repeated.
     Retry(DeliveryId, Due, Used, String),
     /// All retries of an action are due at this moment.

@@ -240,7 +240,7 @@ pub struct Paused {
 
 /// The result of a probe on request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Probed {
+pub struct ProbeResult {
     /// The action.
     pub action: String,
     /// The target that it calls.

@@ -64,7 +64,7 @@ pub enum ProblemKind {
     Certificate,
 }
 
-/// How urgent a problem is.
+/// The urgency of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
@@ -79,7 +79,7 @@ pub enum Severity {
 pub struct Problem {
     /// Its kind.
     pub kind: ProblemKind,
-    /// How urgent it is.
+    /// Its urgency.
     pub severity: Severity,
     /// The part that has it: `listener nova`, `action roles`, `queue osnl`, `journal`, `configuration`, `daemon`.
     pub subject: String,

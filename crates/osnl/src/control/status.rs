@@ -187,7 +187,7 @@ pub struct TargetReport {
     pub next_probe_seconds: Option<u64>,
     /// Since when it is paused.
     pub paused_since: Option<String>,
-    /// The operator who paused it.
+    /// The operator that paused it.
     #[serde(default)]
     pub paused_by: Option<String>,
     /// Resources whose deliveries fail again and again while the target is reachable, longest first; at most ten.
@@ -299,7 +299,7 @@ pub struct JournalStatus {
     /// Its `max_size`.
     #[serde(default)]
     pub max_bytes: Option<u64>,
-    /// What is free on its disk.
+    /// Free bytes on its disk.
     #[serde(default)]
     pub free_bytes: Option<u64>,
     /// Dead letters kept.

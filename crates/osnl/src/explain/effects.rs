@@ -6,7 +6,7 @@ use osnl_core::event::AskedFor;
 use osnl_model::Notification;
 use osnl_template::Names;
 
-use super::{is_secret_path, one_line, reason};
+use super::sentence::{is_secret_path, one_line, reason};
 use crate::enrich::{Ask, Foreseen, foresee};
 use crate::intake::{Parts, narrowed};
 use crate::native::{ActionConf, Native, Preview, RuleConf, Wanted};

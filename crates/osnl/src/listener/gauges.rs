@@ -37,7 +37,7 @@ pub struct Trouble {
     pub next: SystemTime,
 }
 
-/// What the broker said last of the queues that are read.
+/// The broker's latest answer about the queues that are read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Depth {
     /// Messages that wait, those that a consumer holds not counted.

@@ -3,7 +3,7 @@
 //!
 //! `pool` has no default. Any fixed one is shared by two teams on one broker, one of which then gets nothing, or half.
 //! One made of the host's name would give each daemon of a pair a queue of its own, and every effect twice; one made of
-//! the listener's name is shared by all who call theirs `nova`. A file from before, which relied on `pool = osnl`, is
+//! the listener's name is shared by all listeners called `nova`. A file from before, which relied on `pool = osnl`, is
 //! refused with that line: an upgrade must not leave the queue, which goes on filling.
 
 use std::collections::BTreeMap;

@@ -15,6 +15,19 @@ pub(super) const ELSEWHERE: &[(&str, &str, &str)] = &[
     ),
     ("osnl-config/src/secret_file.rs", "chmod o= on the file", "the same"),
     ("osnl-cli/src/flags.rs", "{}; raise it with --max-body", "needs a large body: command/tap/tests.rs"),
+    ("osnl/src/assembly/build.rs", "control socket", "the name of a task"),
+    ("osnl/src/assembly/build.rs", "watch over silent streams", "the name of a task"),
+    (
+        "osnl/src/assembly/canary.rs",
+        "the canary cannot be sent; it needs write permission on the exchange",
+        "a line of the log: tests/cli/monitoring.rs",
+    ),
+    ("osnl/src/assembly/canary.rs", "the broker does not confirm", "needs a broker that does not confirm"),
+    (
+        "osnl/src/assembly/silence.rs",
+        "a stream is silent: fewer messages than expected; look whether the service sends notifications",
+        "a line of the log: tests/cli/monitoring.rs",
+    ),
     (
         "osnl-cli/src/command/k2hr3_osnl.rs",
         "{}: refused by the broker",

@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use super::broker::Broker;
 use super::narrated::NarratingIntake;
 use super::recording::Message;
-use super::scenario::{Configured, Scenario};
+use super::scenario::{Scenario, ScenarioParts};
 use super::story::Story;
 
 /// Real pauses are seconds and minutes; the demo shortens them.
@@ -53,7 +53,7 @@ impl Parts<'_> {
     /// # Errors
     /// The broker's URL asks for an unknown feature.
     pub(super) fn assemble(&self, scenario: Scenario, url: &str) -> anyhow::Result<Assembly> {
-        let Configured { listeners, action: (name, action, settings) } =
+        let ScenarioParts { listeners, action: (name, action, settings) } =
             scenario.configure(self.broker, url)?;
         let prefetch = listeners.iter().map(|(listener, _)| listener.options.prefetch).sum();
         let journal =

@@ -82,7 +82,7 @@ pub(super) enum Scenario {
 }
 
 /// The parts that a scenario configures.
-pub(super) struct Configured {
+pub(super) struct ScenarioParts {
     /// Each listener with its only rule.
     pub(super) listeners: Vec<(ListenerConfig, Rule)>,
     /// The action's name, the action, and its settings.
@@ -91,7 +91,7 @@ pub(super) struct Configured {
 
 /// A request that the stand-in understands.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(super) enum HostRequest {
     /// The host has these addresses.
     Put { id: String, name: String, addresses: Vec<String> },
     /// These addresses of the host go, as a JSON list; without one all.
@@ -159,7 +159,7 @@ impl Scenario {
     ///
     /// # Errors
     /// It is not valid; a test sees to it that it is.
-    pub(super) fn configure(self, broker: &Broker, url: &str) -> anyhow::Result<Configured> {
+    pub(super) fn configure(self, broker: &Broker, url: &str) -> anyhow::Result<ScenarioParts> {
         match self {
             Self::Webhook => webhook(broker, url),
             Self::K2hr3 => k2hr3(broker, url),
@@ -167,7 +167,7 @@ impl Scenario {
     }
 
     /// Reads a request to its target; `None` if it has no such route.
-    pub(super) fn read(self, method: &str, target: &str, body: &[u8]) -> Option<Wanted> {
+    pub(super) fn read(self, method: &str, target: &str, body: &[u8]) -> Option<HostRequest> {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         match self {
             Self::Webhook => inventory_request(method, path.strip_prefix(self.path())?, body),
@@ -176,34 +176,34 @@ impl Scenario {
     }
 }
 
-fn inventory_request(method: &str, rest: &str, body: &[u8]) -> Option<Wanted> {
+fn inventory_request(method: &str, rest: &str, body: &[u8]) -> Option<HostRequest> {
     let id = rest.strip_prefix('/').unwrap_or_default().to_owned();
     match method {
-        "PUT" | "DELETE" if id.is_empty() => Some(Wanted::Incomplete),
-        "DELETE" => Some(Wanted::Delete { id, addresses: None }),
+        "PUT" | "DELETE" if id.is_empty() => Some(HostRequest::Incomplete),
+        "DELETE" => Some(HostRequest::Delete { id, addresses: None }),
         "PUT" => {
             let host: Value = serde_json::from_slice(body).unwrap_or_default();
-            let Some(name) = host["name"].as_str() else { return Some(Wanted::Incomplete) };
+            let Some(name) = host["name"].as_str() else { return Some(HostRequest::Incomplete) };
             let addresses = host["addresses"].as_array().map(Vec::as_slice).unwrap_or_default();
             let addresses = addresses.iter().filter_map(|address| Some(address.as_str()?.to_owned()));
-            Some(Wanted::Put { id, name: name.to_owned(), addresses: addresses.collect() })
+            Some(HostRequest::Put { id, name: name.to_owned(), addresses: addresses.collect() })
         }
         _ => None,
     }
 }
 
-fn role_request(query: &str) -> Wanted {
+fn role_request(query: &str) -> HostRequest {
     let parameter = |name: &str| {
         let value = query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))?;
         Some(percent_decode_str(value).decode_utf8_lossy().into_owned())
     };
     match parameter("cuk").filter(|cuk| !cuk.is_empty()) {
-        Some(id) => Wanted::Delete { id, addresses: parameter("host") },
-        None => Wanted::Incomplete,
+        Some(id) => HostRequest::Delete { id, addresses: parameter("host") },
+        None => HostRequest::Incomplete,
     }
 }
 
-fn webhook(broker: &Broker, url: &str) -> anyhow::Result<Configured> {
+fn webhook(broker: &Broker, url: &str) -> anyhow::Result<ScenarioParts> {
     let text = WEBHOOK
         .replace("{nova}", &broker.name("nova"))
         .replace("{pool}", &broker.name("osnl-demo"))
@@ -217,10 +217,10 @@ fn webhook(broker: &Broker, url: &str) -> anyhow::Result<Configured> {
     let listeners = listeners.collect::<anyhow::Result<_>>()?;
     let action = conf.actions.first().context("no action")?;
     let opened = action.open(&HttpOptions::default())?;
-    Ok(Configured { listeners, action: (action.name.clone(), opened, action.delivery) })
+    Ok(ScenarioParts { listeners, action: (action.name.clone(), opened, action.delivery) })
 }
 
-fn k2hr3(broker: &Broker, url: &str) -> anyhow::Result<Configured> {
+fn k2hr3(broker: &Broker, url: &str) -> anyhow::Result<ScenarioParts> {
     const ACTION: &str = "k2hr3";
     let confs = K2HR3.iter().map(|(name, exchange, pool, rest)| {
         let (exchange, pool) = (broker.name(exchange), broker.name(pool));
@@ -236,26 +236,27 @@ fn k2hr3(broker: &Broker, url: &str) -> anyhow::Result<Configured> {
     let settings = confs.first().map(|(_, conf)| conf.delivery()).context("no configuration")?;
     // The environment's proxies have no part in what stays within the process.
     let action = Arc::new(K2hr3::new(ApiUrl::parse(url)?, &HttpOptions::default())?);
-    Ok(Configured { listeners, action: (ACTION.into(), action, settings) })
+    Ok(ScenarioParts { listeners, action: (ACTION.into(), action, settings) })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn delete(id: &str, addresses: Option<&str>) -> Option<Wanted> {
-        Some(Wanted::Delete { id: id.to_owned(), addresses: addresses.map(str::to_owned) })
+    fn delete(id: &str, addresses: Option<&str>) -> Option<HostRequest> {
+        Some(HostRequest::Delete { id: id.to_owned(), addresses: addresses.map(str::to_owned) })
     }
 
     #[test]
     fn a_stand_in_reads_the_requests_of_its_scenario_only() {
-        let put = Wanted::Put { id: "a".into(), name: "web-1".into(), addresses: vec!["10.0.0.1".into()] };
+        let put =
+            HostRequest::Put { id: "a".into(), name: "web-1".into(), addresses: vec!["10.0.0.1".into()] };
         let body = r#"{"name": "web-1", "addresses": ["10.0.0.1", null]}"#;
         for (scenario, method, target, body, expected) in [
             (Scenario::Webhook, "PUT", "/api/hosts/a", body, Some(put)),
-            (Scenario::Webhook, "PUT", "/api/hosts/a", "{", Some(Wanted::Incomplete)),
+            (Scenario::Webhook, "PUT", "/api/hosts/a", "{", Some(HostRequest::Incomplete)),
             (Scenario::Webhook, "DELETE", "/api/hosts/a", "", delete("a", None)),
-            (Scenario::Webhook, "DELETE", "/api/hosts/", "", Some(Wanted::Incomplete)),
+            (Scenario::Webhook, "DELETE", "/api/hosts/", "", Some(HostRequest::Incomplete)),
             (Scenario::Webhook, "GET", "/api/hosts/a", "", None),
             (Scenario::Webhook, "DELETE", "/v1/role?cuk=a", "", None),
             (Scenario::K2hr3, "DELETE", "/v1/role?cuk=a", "", delete("a", None)),
@@ -266,7 +267,7 @@ mod tests {
                 "",
                 delete("a", Some(r#"["x"]"#)),
             ),
-            (Scenario::K2hr3, "DELETE", "/v1/role?cuk=", "", Some(Wanted::Incomplete)),
+            (Scenario::K2hr3, "DELETE", "/v1/role?cuk=", "", Some(HostRequest::Incomplete)),
             (Scenario::K2hr3, "PUT", "/v1/role?cuk=a", "", None),
         ] {
             assert_eq!(scenario.read(method, target, body.as_bytes()), expected, "{method} {target}");

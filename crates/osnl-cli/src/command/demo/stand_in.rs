@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 use self::roles::{Fault, Roles};
 pub(super) use self::roles::{Host, Hosts};
 use super::requests::{Request, Requests};
-use super::scenario::{Scenario, Wanted};
+use super::scenario::{HostRequest, Scenario};
 use super::story::Story;
 use super::voice::Tone;
 
@@ -143,14 +143,14 @@ impl Server {
         let (method, target) = request.line().unwrap_or_default();
         let wanted = self.scenario.read(method, target, &request.body);
         let number = match &wanted {
-            Some(Wanted::Put { id, .. } | Wanted::Delete { id, .. }) => self.story.under_way(id),
-            Some(Wanted::Incomplete) | None => None,
+            Some(HostRequest::Put { id, .. } | HostRequest::Delete { id, .. }) => self.story.under_way(id),
+            Some(HostRequest::Incomplete) | None => None,
         };
         let line = format!("{method} {target} {}", String::from_utf8_lossy(&request.body));
         self.story.line(number, "request", Tone::Plain, line.trim_end());
         let (answer, effect) = match wanted {
             None => (Answer::NotFound, "no such route".to_owned()),
-            Some(Wanted::Incomplete) => (Answer::BadRequest, "no host".to_owned()),
+            Some(HostRequest::Incomplete) => (Answer::BadRequest, "no host".to_owned()),
             Some(wanted) => {
                 let fault = self.roles().fault(&format!("{method} {target}"));
                 match fault {
@@ -168,22 +168,22 @@ impl Server {
     }
 
     /// Does what is asked, and tells what changed.
-    fn carry_out(&self, wanted: Wanted) -> String {
+    fn carry_out(&self, wanted: HostRequest) -> String {
         match wanted {
-            Wanted::Put { id, name, addresses } => {
+            HostRequest::Put { id, name, addresses } => {
                 let known = self.roles().hosts().contains_key(&id);
                 self.roles().register(&id, &name, &addresses);
                 let verb = if known { "already lists" } else { "lists" };
                 format!("{verb} {name} at {}", addresses.join(", "))
             }
-            Wanted::Delete { id, addresses } => {
+            HostRequest::Delete { id, addresses } => {
                 let forgotten = self.roles().forget(&id, addresses.as_deref());
                 match forgotten.is_empty() {
                     true => "nothing to remove".to_owned(),
                     false => format!("removes {}", forgotten.join(", ")),
                 }
             }
-            Wanted::Incomplete => "no host".to_owned(),
+            HostRequest::Incomplete => "no host".to_owned(),
         }
     }
 

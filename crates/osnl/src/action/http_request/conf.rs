@@ -260,7 +260,7 @@ fn headers(reader: &mut Reader<'_>, signed: bool) -> Option<Vec<(HeaderName, Tem
     for (key, template) in pairs? {
         let option = format!("header.{key}");
         let taken = |name: &HeaderName| match name {
-            name if is_connection_s(name) => Some("the connection's own"),
+            name if is_connection_header(name) => Some("the connection's own"),
             name if auth == "keystone" && *name == keystone::HEADER => Some("that of auth"),
             name if ["basic", "bearer"].contains(&auth.as_str()) && *name == AUTHORIZATION => {
                 Some("that of auth")
@@ -290,7 +290,7 @@ fn headers(reader: &mut Reader<'_>, signed: bool) -> Option<Vec<(HeaderName, Tem
 }
 
 /// Whether a header belongs to HTTP itself, or to the connection with a proxy.
-fn is_connection_s(name: &HeaderName) -> bool {
+fn is_connection_header(name: &HeaderName) -> bool {
     let own = [
         HOST,
         CONTENT_LENGTH,
@@ -375,12 +375,13 @@ fn idempotency(reader: &mut Reader<'_>) -> Option<Option<HeaderName>> {
     match reader.text("idempotency_header")?.as_str() {
         "" => Some(None),
         text => match HeaderName::from_str(text) {
-            Ok(name) if is_connection_s(&name) || [AUTHORIZATION, CONTENT_TYPE].contains(&name) => reader
-                .refuse(
+            Ok(name) if is_connection_header(&name) || [AUTHORIZATION, CONTENT_TYPE].contains(&name) => {
+                reader.refuse(
                     "idempotency_header",
                     "is a header that has another use",
                     "name another one, or leave it empty for none",
-                ),
+                )
+            }
             Ok(name) => Some(Some(name)),
             Err(_) => {
                 reader.refuse("idempotency_header", "is no name of a header", "letters, digits and dashes")

@@ -262,7 +262,7 @@ fn old(target: &TargetReport, bounds: &Bounds) -> Option<Problem> {
     Some(problem.remedy(format!("osnl deliveries list --action {name} --state pending")))
 }
 
-/// What the numbers of a target's deliveries say.
+/// The problems that the numbers of a target's deliveries show.
 fn counted(target: &TargetReport, bounds: &Bounds) -> Vec<Problem> {
     let name = &target.action;
     let mut problems = Vec::new();

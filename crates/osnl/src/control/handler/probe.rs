@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, timeout};
 
-use super::super::Probed;
+use super::super::ProbeResult;
 use super::super::refusal::{Code, Refusal};
 use super::ControlHandler;
 use crate::delivery::{Published, TargetState, TargetStatus};
@@ -13,7 +13,7 @@ use crate::delivery::{Published, TargetState, TargetStatus};
 const RESULT: Duration = Duration::from_secs(120);
 
 impl ControlHandler {
-    pub(super) async fn probe(&self, action: &str, by: &str) -> Result<Probed, Refusal> {
+    pub(super) async fn probe(&self, action: &str, by: &str) -> Result<ProbeResult, Refusal> {
         let Some(live) = &self.live else {
             let why = "no daemon runs: there is nothing to probe with; start osnl run";
             return Err(Refusal::new(Code::Unavailable, why));
@@ -60,9 +60,9 @@ async fn result(target: &Published, asked: SystemTime) {
     }
 }
 
-fn probed(target: &Published, now: TargetStatus, probed: bool) -> Probed {
+fn probed(target: &Published, now: TargetStatus, probed: bool) -> ProbeResult {
     let is_ok = now.state == TargetState::Closed;
-    Probed {
+    ProbeResult {
         action: target.name().to_string(),
         target: target.target(),
         probed,

@@ -16,7 +16,7 @@ use super::reload::configuration;
 use super::{ControlHandler, Store};
 use crate::daemon::ListenerHandle;
 use crate::delivery::{Held, Published, TargetState};
-use crate::journal::sqlite::{Failing, Overview, SqliteJournal, State, Tally};
+use crate::journal::sqlite::{FailingKey, Overview, SqliteJournal, State, Tally};
 use crate::journal::{Journal as _, JournalState};
 use crate::listener::ListenerState;
 
@@ -35,7 +35,7 @@ pub(super) struct Kept {
     pub(super) overview: Option<Overview>,
     pub(super) tally: Vec<Tally>,
     pub(super) oldest: BTreeMap<String, SystemTime>,
-    failing: BTreeMap<String, Vec<Failing>>,
+    failing: BTreeMap<String, Vec<FailingKey>>,
     used: Option<u64>,
     paused: BTreeMap<String, SystemTime>,
 }
@@ -312,18 +312,18 @@ fn target(name: &str, configured: Option<bool>, published: Option<&Published>, k
 }
 
 /// Adds the resources that fail again and again. What failed while the target was held is the target's.
-fn fail(report: &mut TargetReport, failing: Option<&Vec<Failing>>, reachable: Option<SystemTime>) {
-    let is_failing = |failing: &&Failing| {
+fn fail(report: &mut TargetReport, failing: Option<&Vec<FailingKey>>, reachable: Option<SystemTime>) {
+    let is_failing = |failing: &&FailingKey| {
         let lasts = failing.since.elapsed().unwrap_or_default();
         let is_its_own = reachable.is_none_or(|since| failing.at > since);
         is_its_own && (failing.tries >= SEVERAL || lasts >= LONG)
     };
-    let failing: Vec<&Failing> = failing.into_iter().flatten().filter(is_failing).collect();
+    let failing: Vec<&FailingKey> = failing.into_iter().flatten().filter(is_failing).collect();
     report.more_failing = failing.len().saturating_sub(NAMED) as u64;
     report.failing = failing.into_iter().take(NAMED).map(failing_resource).collect();
 }
 
-fn failing_resource(failing: &Failing) -> FailingResource {
+fn failing_resource(failing: &FailingKey) -> FailingResource {
     FailingResource {
         id: failing.id.to_string(),
         resource: failing.resource.clone(),

@@ -1,3 +1,5 @@
+//! The line and the exit status of `osnl status --format nagios`.
+
 use osnl::control::{Problem, ProblemKind};
 use serde_json::{Value, json};
 

@@ -18,7 +18,7 @@ pub(super) struct History {
     received: Option<(Instant, u64)>,
 }
 
-/// What one look has found.
+/// The figures of one look.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Point {
     /// Messages received a second, since the look before; none of the first.

@@ -1,0 +1,53 @@
+//! Sentences about conditions that failed: bounded, on one line, without secrets.
+
+use osnl_model::{Mismatch, Predicate, is_secret_key};
+
+use crate::rule::RuleMismatch;
+
+/// The longest value that is shown, in characters; what follows is counted.
+const SHOWN: usize = 200;
+
+/// An expression may stand on several lines.
+pub(super) fn one_line(source: &str) -> String {
+    shortened(&source.split_whitespace().collect::<Vec<_>>().join(" "))
+}
+
+pub(super) fn is_secret_path(path: &str) -> bool {
+    path.split('.').any(is_secret_key)
+}
+
+/// A condition that failed, what it allows and what it saw, without secrets.
+#[must_use]
+pub(crate) fn reason(mismatch: &RuleMismatch) -> String {
+    match mismatch {
+        RuleMismatch::Priority(_)
+        | RuleMismatch::GivenUp(_)
+        | RuleMismatch::When(_)
+        | RuleMismatch::Stopped { .. } => mismatch.to_string(),
+        RuleMismatch::Filter(found) => format!(
+            "{} is {}, which does not match \"{}\"",
+            found.predicate,
+            shortened(&found.saw.to_string()),
+            pattern(found)
+        ),
+    }
+}
+
+/// Returns the pattern, masked for a secret key: its pattern may be a secret too.
+pub(super) fn pattern(mismatch: &Mismatch) -> &str {
+    match &mismatch.predicate {
+        Predicate::Context(key) | Predicate::Payload(key) if is_secret_path(key) => "***",
+        Predicate::Context(_)
+        | Predicate::Payload(_)
+        | Predicate::Metadata(_)
+        | Predicate::EventType
+        | Predicate::PublisherId => &mismatch.pattern,
+    }
+}
+
+pub(super) fn shortened(text: &str) -> String {
+    match text.char_indices().nth(SHOWN) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}... ({} characters more)", &text[..end], text[end..].chars().count()),
+    }
+}
