@@ -29,7 +29,7 @@ const COUNTERS: usize = 78;
 pub(crate) struct StatusArgs {
     #[command(flatten)]
     pub(crate) place: PlaceArgs,
-    /// text for people, json for scripts, nagios for monitoring
+    /// text, json, or nagios
     #[arg(long, value_enum, default_value_t = StatusFormat::Text, value_name = "FORMAT", hide_possible_values = true)]
     pub(crate) format: StatusFormat,
     /// Show it again and again, with plots; Ctrl-C ends it

@@ -37,7 +37,7 @@ const NOT_RUN: [(&str, &str, &str); 6] = [
 ];
 
 /// Commands of other pages and of the README that are not osnl's: page and how they begin.
-const OTHER_PROGRAMS: [(&str, &str); 11] = [
+const OTHER_PROGRAMS: [(&str, &str); 12] = [
     ("../README.md", "cargo build --release"),
     ("../README.md", "cargo run --release -- demo"),
     ("../README.md", "cargo xtask test"),
@@ -45,6 +45,7 @@ const OTHER_PROGRAMS: [(&str, &str); 11] = [
     ("../README.md", "sudo install "),
     ("benchmarks.md", "cargo xtask bench"),
     ("deliveries.md", "printf "),
+    ("monitoring.md", "curl "),
     ("oss-watcher.md", "ln -s "),
     ("reload.md", "systemctl reload "),
     ("versioned-notifications.md", "OSNL_TRANSPORT_URL="),

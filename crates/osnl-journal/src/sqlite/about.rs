@@ -2,9 +2,9 @@
 //! the name of a resource.
 //!
 //! There is no index on any of these: each would write a page of a random place for each append, and with a long
-//! backlog most of such an index is not in memory. A look-up reads the table of deliveries from its end, a million rows
-//! in about a third of a second, and never the bodies of messages. Rows of a journal from before version 9 have neither
-//! names nor the number of their message's id: of these the message is looked up too, until they have left.
+//! backlog most of such an index is not in memory. A look-up reads the table of deliveries once, from its end, and never
+//! the bodies of messages. Rows of a journal from before version 9 have neither names nor the number of their message's
+//! id: of these the message is looked up too, until they have left.
 
 use super::phase::quoted;
 use super::reader::Row;

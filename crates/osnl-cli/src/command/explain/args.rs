@@ -18,8 +18,7 @@ use crate::flags::{CheckArgs, Format, pattern};
 #[command(
     after_help = "Ends with 0 if a rule fires, 1 if none does or a delivery would be a dead letter at once, 69 without a journal, 78 for a wrong configuration.\n\n\
     Examples:\n  osnl tap -n 1 --save seen.jsonl rabbit://; osnl explain seen.jsonl\n  \
-    osnl explain --unmatched '^port\\.' --since 10m --rule forget-ports\n  \
-    osnl explain --rules new-rules.conf --since 7d"
+    osnl explain --unmatched '^port\\.' --since 10m --rule forget-ports"
 )]
 pub(crate) struct ExplainArgs {
     /// Events as JSON: saved by osnl tap, for osnl send, or plain; - is stdin

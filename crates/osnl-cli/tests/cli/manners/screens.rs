@@ -35,6 +35,7 @@ fn normal(rig: &Rig, text: &str) -> String {
         (r"made \d+, counted \d+", "made N, counted N"),
         (r"(running|ready|retrying)( \(target held\)|, next attempt (now|in \d+ s))?  ", "OPEN  "),
         (r"\d+ (running|ready|retrying)\b", "N OPEN"),
+        (r"(after|took) \d+ ms", "$1 N ms"),
         (r"after \d+ failed attempts?", "after N failed attempts"),
         (r"\b\d+(\.\d+)? (KiB|MiB)", "SIZE"),
         (r"in \d+\.\d+ s", "in N s"),
