@@ -120,7 +120,7 @@ fn actions(actions: &[MeasuredAction], out: &mut Writer) {
     };
     each(&of::TARGET_STATE, &|a, s| {
         if let Some(state) = a.state {
-            s.state(&[&a.name], &TARGET_STATES, target_state(state));
+            s.state(&[&a.name], &TARGET_STATES, state);
         }
     });
     each(&of::DELIVERIES, &|a, s| {
@@ -157,21 +157,11 @@ fn actions(actions: &[MeasuredAction], out: &mut Writer) {
 
 fn journal(journal: &MeasuredJournal, out: &mut Writer) {
     out.value(&of::QUARANTINE, journal.quarantined);
-    let state = if journal.state == "working" { "ok" } else { journal.state };
-    out.family(&of::JOURNAL_STATE, |samples| samples.state(&[], &JOURNAL_STATES, state));
+    out.family(&of::JOURNAL_STATE, |samples| samples.state(&[], &JOURNAL_STATES, journal.state));
     out.value(&of::JOURNAL_READABLE, Some(u64::from(journal.is_readable)));
     out.value(&of::JOURNAL_SIZE, journal.bytes);
     out.value(&of::JOURNAL_MAX, journal.max_bytes);
     out.value(&of::JOURNAL_FREE, journal.free_bytes);
-}
-
-/// The word of the glossary for a target's state.
-fn target_state(name: &str) -> &str {
-    match name {
-        "closed" => "ok",
-        "open" => "held",
-        other => other,
-    }
 }
 
 /// The word of the glossary for a delivery's state.

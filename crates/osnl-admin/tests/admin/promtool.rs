@@ -34,7 +34,7 @@ pub(crate) fn measurements(actions: usize, rules: usize) -> Measurements {
         series.done(&Done::Delivered("x".to_owned()), &notification, 17);
         MeasuredAction {
             name,
-            state: Some("open"),
+            state: Some("held"),
             series,
             under_way: 1,
             restarts: u64::from(n == 0),
@@ -64,7 +64,7 @@ pub(crate) fn measurements(actions: usize, rules: usize) -> Measurements {
             is_silent: true,
         }],
         journal: MeasuredJournal {
-            state: "working",
+            state: "ok",
             is_readable: true,
             bytes: Some(1 << 20),
             max_bytes: Some(1 << 30),

@@ -149,15 +149,14 @@ impl ControlHandler {
     fn measured_journal(&self, overview: Option<Option<&Overview>>) -> MeasuredJournal {
         let is_readable = overview.is_some();
         let Store::Sqlite(journal, path) = &self.store else {
-            return MeasuredJournal { state: "working", is_readable, ..MeasuredJournal::default() };
-        };
-        let state = match &*journal.state().borrow() {
-            JournalState::Working => "working",
-            JournalState::Full { .. } => "full",
-            JournalState::Failed { .. } => "failed",
+            return MeasuredJournal {
+                state: JournalState::Working.name(),
+                is_readable,
+                ..MeasuredJournal::default()
+            };
         };
         MeasuredJournal {
-            state,
+            state: journal.state().borrow().name(),
             is_readable,
             bytes: Some(SqliteJournal::bytes(path)),
             max_bytes: Some(journal.max_size()),
