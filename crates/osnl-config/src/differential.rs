@@ -16,38 +16,34 @@ const LIBS_LEVELS: Kind = Kind::Choice(&["debug", "info", "warn", "error"]);
 /// The options as k2hr3_osnl registers them and the recording did, without our additions.
 static SCHEMA: Schema = Schema {
     options: &[
-        option("DEFAULT", "debug_level", LEVELS, Some("info")),
-        option("DEFAULT", "log_file", Kind::Text, Some("sys.stderr")),
-        option("DEFAULT", "libs_debug_level", LIBS_LEVELS, Some("warn")),
-        option(NOTIFICATIONS, "event_type", Kind::Text, Some(r"^port\.delete\.end$")),
-        option(NOTIFICATIONS, "publisher_id", Kind::Text, Some("^network.*$")),
-        option(NOTIFICATIONS, "context", Kind::Dict, None),
-        option(NOTIFICATIONS, "metadata", Kind::Dict, None),
-        option(NOTIFICATIONS, "payload", Kind::Dict, None),
-        option(NOTIFICATIONS, "transport_url", Kind::Text, Some("rabbit://guest:guest@127.0.0.1:5672/")),
-        option(NOTIFICATIONS, "topic", Kind::Text, Some("notifications")),
-        option(NOTIFICATIONS, "exchange", Kind::Text, Some("neutron")),
-        option(NOTIFICATIONS, "executor", Kind::Text, Some("threading")),
-        option(NOTIFICATIONS, "pool", Kind::Text, Some("k2hr3_osnl")),
-        option(NOTIFICATIONS, "allow_requeue", Kind::Bool, Some("true")),
-        option("k2hr3", "api_url", Kind::Text, Some("https//localhost/v1/role")),
-        option("k2hr3", "timeout_seconds", Kind::Integer, Some("30")),
-        option("k2hr3", "max_retries", Kind::Integer, Some("5")),
-        option("k2hr3", "retry_interval_seconds", Kind::Integer, Some("60")),
-        option("k2hr3", "allow_self_signed_cert", Kind::Bool, Some("false")),
-        option("k2hr3", "requeue_on_error", Kind::Bool, Some("false")),
+        OptionDef::new("DEFAULT", "debug_level", LEVELS, Some("info")),
+        OptionDef::new("DEFAULT", "log_file", Kind::Text, Some("sys.stderr")),
+        OptionDef::new("DEFAULT", "libs_debug_level", LIBS_LEVELS, Some("warn")),
+        OptionDef::new(NOTIFICATIONS, "event_type", Kind::Text, Some(r"^port\.delete\.end$")),
+        OptionDef::new(NOTIFICATIONS, "publisher_id", Kind::Text, Some("^network.*$")),
+        OptionDef::new(NOTIFICATIONS, "context", Kind::Dict, None),
+        OptionDef::new(NOTIFICATIONS, "metadata", Kind::Dict, None),
+        OptionDef::new(NOTIFICATIONS, "payload", Kind::Dict, None),
+        OptionDef::new(
+            NOTIFICATIONS,
+            "transport_url",
+            Kind::Text,
+            Some("rabbit://guest:guest@127.0.0.1:5672/"),
+        ),
+        OptionDef::new(NOTIFICATIONS, "topic", Kind::Text, Some("notifications")),
+        OptionDef::new(NOTIFICATIONS, "exchange", Kind::Text, Some("neutron")),
+        OptionDef::new(NOTIFICATIONS, "executor", Kind::Text, Some("threading")),
+        OptionDef::new(NOTIFICATIONS, "pool", Kind::Text, Some("k2hr3_osnl")),
+        OptionDef::new(NOTIFICATIONS, "allow_requeue", Kind::Bool, Some("true")),
+        OptionDef::new("k2hr3", "api_url", Kind::Text, Some("https//localhost/v1/role")),
+        OptionDef::new("k2hr3", "timeout_seconds", Kind::Integer, Some("30")),
+        OptionDef::new("k2hr3", "max_retries", Kind::Integer, Some("5")),
+        OptionDef::new("k2hr3", "retry_interval_seconds", Kind::Integer, Some("60")),
+        OptionDef::new("k2hr3", "allow_self_signed_cert", Kind::Bool, Some("false")),
+        OptionDef::new("k2hr3", "requeue_on_error", Kind::Bool, Some("false")),
     ],
     unapplied: &[],
 };
-
-const fn option(
-    group: &'static str,
-    name: &'static str,
-    kind: Kind,
-    default: Option<&'static str>,
-) -> OptionDef {
-    OptionDef { group, name, kind, default, secret: false }
-}
 
 fn cases() -> Vec<Json> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/config/ini-differential.json");

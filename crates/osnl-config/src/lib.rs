@@ -12,7 +12,7 @@
 //! use osnl_config::{Ini, Kind, OptionDef, Schema, Settings, Value};
 //!
 //! static SCHEMA: Schema = Schema {
-//!     options: &[OptionDef { group: "lamp", name: "on", kind: Kind::Bool, default: Some("no"), secret: false }],
+//!     options: &[OptionDef::new("lamp", "on", Kind::Bool, Some("no"))],
 //!     unapplied: &[],
 //! };
 //!

@@ -38,6 +38,25 @@ pub struct OptionDef {
     pub secret: bool,
 }
 
+impl OptionDef {
+    /// An option that is not a secret.
+    #[must_use]
+    pub const fn new(
+        group: &'static str,
+        name: &'static str,
+        kind: Kind,
+        default: Option<&'static str>,
+    ) -> Self {
+        Self { group, name, kind, default, secret: false }
+    }
+
+    /// The same as a secret.
+    #[must_use]
+    pub const fn secret(self) -> Self {
+        Self { secret: true, ..self }
+    }
+}
+
 /// A section that others understand and we do not apply.
 #[derive(Clone, Copy, Debug)]
 pub struct UnappliedGroup {

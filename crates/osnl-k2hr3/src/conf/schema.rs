@@ -18,41 +18,36 @@ const EXECUTORS: Kind = Kind::Choice(&["threading", "eventlet"]);
 pub(super) static SCHEMA: Schema = Schema { options: OPTIONS, unapplied: UNAPPLIED };
 
 const OPTIONS: &[OptionDef] = &[
-    option(DEFAULT, "debug_level", LEVELS, Some("info")),
-    option(DEFAULT, "log_file", Kind::Text, Some("sys.stderr")),
-    option(DEFAULT, "libs_debug_level", LIBS_LEVELS, Some("warn")),
-    option(NOTIFICATIONS, "event_type", Kind::Text, Some(r"^port\.delete\.end$")),
-    option(NOTIFICATIONS, "publisher_id", Kind::Text, Some("^network.*$")),
-    option(NOTIFICATIONS, "context", Kind::Dict, None),
-    option(NOTIFICATIONS, "metadata", Kind::Dict, None),
-    option(NOTIFICATIONS, "payload", Kind::Dict, None),
-    OptionDef {
-        group: NOTIFICATIONS,
-        name: "transport_url",
-        kind: Kind::Text,
-        default: Some("rabbit://guest:guest@127.0.0.1:5672/"),
-        secret: true,
-    },
-    option(NOTIFICATIONS, "topic", Kind::Text, Some("notifications")),
-    option(NOTIFICATIONS, "exchange", Kind::Text, Some("neutron")),
-    option(NOTIFICATIONS, "executor", EXECUTORS, Some("threading")),
-    option(NOTIFICATIONS, "pool", Kind::Text, Some("k2hr3_osnl")),
-    option(NOTIFICATIONS, "allow_requeue", Kind::Bool, Some("True")),
-    option(K2HR3, "api_url", Kind::Text, Some(DEFAULT_API_URL)),
-    option(K2HR3, "timeout_seconds", Kind::Integer, Some("30")),
-    option(K2HR3, "max_retries", Kind::Integer, Some("5")),
+    OptionDef::new(DEFAULT, "debug_level", LEVELS, Some("info")),
+    OptionDef::new(DEFAULT, "log_file", Kind::Text, Some("sys.stderr")),
+    OptionDef::new(DEFAULT, "libs_debug_level", LIBS_LEVELS, Some("warn")),
+    OptionDef::new(NOTIFICATIONS, "event_type", Kind::Text, Some(r"^port\.delete\.end$")),
+    OptionDef::new(NOTIFICATIONS, "publisher_id", Kind::Text, Some("^network.*$")),
+    OptionDef::new(NOTIFICATIONS, "context", Kind::Dict, None),
+    OptionDef::new(NOTIFICATIONS, "metadata", Kind::Dict, None),
+    OptionDef::new(NOTIFICATIONS, "payload", Kind::Dict, None),
+    OptionDef::new(NOTIFICATIONS, "transport_url", Kind::Text, Some("rabbit://guest:guest@127.0.0.1:5672/"))
+        .secret(),
+    OptionDef::new(NOTIFICATIONS, "topic", Kind::Text, Some("notifications")),
+    OptionDef::new(NOTIFICATIONS, "exchange", Kind::Text, Some("neutron")),
+    OptionDef::new(NOTIFICATIONS, "executor", EXECUTORS, Some("threading")),
+    OptionDef::new(NOTIFICATIONS, "pool", Kind::Text, Some("k2hr3_osnl")),
+    OptionDef::new(NOTIFICATIONS, "allow_requeue", Kind::Bool, Some("True")),
+    OptionDef::new(K2HR3, "api_url", Kind::Text, Some(DEFAULT_API_URL)),
+    OptionDef::new(K2HR3, "timeout_seconds", Kind::Integer, Some("30")),
+    OptionDef::new(K2HR3, "max_retries", Kind::Integer, Some("5")),
     // The documented name of max_retries. Its documented default, 3, never was in effect.
-    option(K2HR3, "retries", Kind::Integer, None),
-    option(K2HR3, "retry_interval_seconds", Kind::Integer, Some("60")),
-    option(K2HR3, "allow_self_signed_cert", Kind::Bool, Some("False")),
-    option(K2HR3, "requeue_on_error", Kind::Bool, Some("False")),
+    OptionDef::new(K2HR3, "retries", Kind::Integer, None),
+    OptionDef::new(K2HR3, "retry_interval_seconds", Kind::Integer, Some("60")),
+    OptionDef::new(K2HR3, "allow_self_signed_cert", Kind::Bool, Some("False")),
+    OptionDef::new(K2HR3, "requeue_on_error", Kind::Bool, Some("False")),
     // osnl's own: k2hr3_osnl kept no state.
-    option(JOURNAL, "connection", Kind::Text, Some("memory://")),
-    option(JOURNAL, "retention", Kind::Text, Some("7d")),
-    option(JOURNAL, "max_size", Kind::Text, None),
-    option(JOURNAL, "max_pending", Kind::Integer, Some("1000000")),
-    option(JOURNAL, "max_dead", Kind::Integer, Some("10000")),
-    option(JOURNAL, "allow_volatile", Kind::Bool, Some("False")),
+    OptionDef::new(JOURNAL, "connection", Kind::Text, Some("memory://")),
+    OptionDef::new(JOURNAL, "retention", Kind::Text, Some("7d")),
+    OptionDef::new(JOURNAL, "max_size", Kind::Text, None),
+    OptionDef::new(JOURNAL, "max_pending", Kind::Integer, Some("1000000")),
+    OptionDef::new(JOURNAL, "max_dead", Kind::Integer, Some("10000")),
+    OptionDef::new(JOURNAL, "allow_volatile", Kind::Bool, Some("False")),
 ];
 
 const UNAPPLIED: &[UnappliedGroup] = &[
@@ -66,15 +61,6 @@ const UNAPPLIED: &[UnappliedGroup] = &[
     driver("oslo_messaging_amqp"),
     driver("oslo_messaging_metrics"),
 ];
-
-const fn option(
-    group: &'static str,
-    name: &'static str,
-    kind: Kind,
-    default: Option<&'static str>,
-) -> OptionDef {
-    OptionDef { group, name, kind, default, secret: false }
-}
 
 const fn driver(name: &'static str) -> UnappliedGroup {
     UnappliedGroup {

@@ -19,59 +19,56 @@ const VALUES: Kind = Kind::Choice(&["original", "uniform"]);
 const BODIES: Kind = Kind::Choice(&["json", "xml", "xml_unescaped"]);
 
 const OPTIONS: &[OptionDef] = &[
-    option(DEFAULT, "enabled_plugins", Kind::Text, Some(OWN_PLUGIN)),
-    option(DEFAULT, "log_file", Kind::Text, Some("/var/log/oss.log")),
-    option(DEFAULT, "events_creation", Kind::Text, Some("compute.instance.create.end,floatingip.update.end")),
-    option(DEFAULT, "events_deletion", Kind::Text, Some("compute.instance.delete.end,floatingip.update.end")),
+    OptionDef::new(DEFAULT, "enabled_plugins", Kind::Text, Some(OWN_PLUGIN)),
+    OptionDef::new(DEFAULT, "log_file", Kind::Text, Some("/var/log/oss.log")),
+    OptionDef::new(
+        DEFAULT,
+        "events_creation",
+        Kind::Text,
+        Some("compute.instance.create.end,floatingip.update.end"),
+    ),
+    OptionDef::new(
+        DEFAULT,
+        "events_deletion",
+        Kind::Text,
+        Some("compute.instance.delete.end,floatingip.update.end"),
+    ),
     // osnl's own, as are those marked so below: the program's plug-ins stood in its own package.
-    option(DEFAULT, "plugin_path", Kind::Text, None),
-    option(DEFAULT, "python", Kind::Text, None),
-    option(RABBIT, "host", Kind::Text, Some("127.0.0.1")),
-    option(RABBIT, "port", Kind::Integer, Some("5672")),
-    option(RABBIT, "user", Kind::Text, Some("nova")),
-    secret(RABBIT, "password", Some("password")),
-    option(RABBIT, "watch_queue", Kind::Text, Some("notifications.info")),
+    OptionDef::new(DEFAULT, "plugin_path", Kind::Text, None),
+    OptionDef::new(DEFAULT, "python", Kind::Text, None),
+    OptionDef::new(RABBIT, "host", Kind::Text, Some("127.0.0.1")),
+    OptionDef::new(RABBIT, "port", Kind::Integer, Some("5672")),
+    OptionDef::new(RABBIT, "user", Kind::Text, Some("nova")),
+    OptionDef::new(RABBIT, "password", Kind::Text, Some("password")).secret(),
+    OptionDef::new(RABBIT, "watch_queue", Kind::Text, Some("notifications.info")),
     // Own: the program's was always this.
-    option(RABBIT, "virtual_host", Kind::Text, Some("/")),
-    option(REST, "host", Kind::Text, Some("127.0.0.1")),
-    option(REST, "port", Kind::Integer, Some("80")),
-    option(REST, "user", Kind::Text, Some("nova")),
-    secret(REST, "password", Some("password")),
-    option(REST, "url_creation", Kind::Text, Some("/")),
-    option(REST, "url_deletion", Kind::Text, Some("/")),
+    OptionDef::new(RABBIT, "virtual_host", Kind::Text, Some("/")),
+    OptionDef::new(REST, "host", Kind::Text, Some("127.0.0.1")),
+    OptionDef::new(REST, "port", Kind::Integer, Some("80")),
+    OptionDef::new(REST, "user", Kind::Text, Some("nova")),
+    OptionDef::new(REST, "password", Kind::Text, Some("password")).secret(),
+    OptionDef::new(REST, "url_creation", Kind::Text, Some("/")),
+    OptionDef::new(REST, "url_deletion", Kind::Text, Some("/")),
     // Own.
-    option(REST, "body", BODIES, Some("json")),
-    option(REST, "verify", Kind::Bool, Some("True")),
-    option(REST, "ca_file", Kind::Text, None),
-    option(REST, "timeout", Kind::Text, Some("30s")),
-    option(OPENSTACK, "auth_url", Kind::Text, Some("http://localhost:5000/v2.0")),
-    option(OPENSTACK, "user", Kind::Text, Some("user")),
-    secret(OPENSTACK, "password", Some("password")),
-    option(OPENSTACK, "tenant", Kind::Text, Some("admin")),
+    OptionDef::new(REST, "body", BODIES, Some("json")),
+    OptionDef::new(REST, "verify", Kind::Bool, Some("True")),
+    OptionDef::new(REST, "ca_file", Kind::Text, None),
+    OptionDef::new(REST, "timeout", Kind::Text, Some("30s")),
+    OptionDef::new(OPENSTACK, "auth_url", Kind::Text, Some("http://localhost:5000/v2.0")),
+    OptionDef::new(OPENSTACK, "user", Kind::Text, Some("user")),
+    OptionDef::new(OPENSTACK, "password", Kind::Text, Some("password")).secret(),
+    OptionDef::new(OPENSTACK, "tenant", Kind::Text, Some("admin")),
     // Own: what stood in the code.
-    option(OSS, "keys", KEYS, Some("documented")),
-    option(OSS, "values", VALUES, Some("original")),
-    option(OSS, "ip_type", Kind::Text, Some("Public")),
-    option(OSS, "datacenter", Kind::Text, Some("KDC")),
-    option(OSS, "security_domain", Kind::Text, Some("DQT")),
+    OptionDef::new(OSS, "keys", KEYS, Some("documented")),
+    OptionDef::new(OSS, "values", VALUES, Some("original")),
+    OptionDef::new(OSS, "ip_type", Kind::Text, Some("Public")),
+    OptionDef::new(OSS, "datacenter", Kind::Text, Some("KDC")),
+    OptionDef::new(OSS, "security_domain", Kind::Text, Some("DQT")),
     // Own: the program kept no state.
-    option(JOURNAL, "connection", Kind::Text, Some("memory://")),
-    option(JOURNAL, "retention", Kind::Text, None),
-    option(JOURNAL, "max_size", Kind::Text, None),
-    option(JOURNAL, "max_pending", Kind::Text, None),
-    option(JOURNAL, "max_dead", Kind::Text, None),
-    option(JOURNAL, "allow_volatile", Kind::Text, None),
+    OptionDef::new(JOURNAL, "connection", Kind::Text, Some("memory://")),
+    OptionDef::new(JOURNAL, "retention", Kind::Text, None),
+    OptionDef::new(JOURNAL, "max_size", Kind::Text, None),
+    OptionDef::new(JOURNAL, "max_pending", Kind::Text, None),
+    OptionDef::new(JOURNAL, "max_dead", Kind::Text, None),
+    OptionDef::new(JOURNAL, "allow_volatile", Kind::Text, None),
 ];
-
-const fn option(
-    group: &'static str,
-    name: &'static str,
-    kind: Kind,
-    default: Option<&'static str>,
-) -> OptionDef {
-    OptionDef { group, name, kind, default, secret: false }
-}
-
-const fn secret(group: &'static str, name: &'static str, default: Option<&'static str>) -> OptionDef {
-    OptionDef { group, name, kind: Kind::Text, default, secret: true }
-}
