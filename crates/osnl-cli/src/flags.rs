@@ -36,7 +36,7 @@ pub(crate) struct CheckArgs {
     pub(crate) oss_watcher: Option<PathBuf>,
 }
 
-/// Which daemon, or whose file.
+/// The daemon, or the files of one.
 #[derive(Clone, Debug, Args)]
 #[group(multiple = true)]
 pub(crate) struct PlaceArgs {
@@ -98,7 +98,7 @@ impl BetweenArgs {
     }
 }
 
-/// How much is changed.
+/// The extent of a change.
 #[derive(Debug, Args)]
 pub(crate) struct HowArgs {
     /// All that there are: needed where nothing else says which

@@ -1,4 +1,4 @@
-//! Which delivery is attempted when: pure, the time is passed in.
+//! The order and the times of attempts: pure, the time is passed in.
 //!
 //! A claimed delivery is in exactly one place: *ready* or *under way*. A delivery that waits for its own retry waits in
 //! the journal with its due time, and its claim has ended; so the claims hold what runs and what can run now, at most

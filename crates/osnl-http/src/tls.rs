@@ -1,4 +1,4 @@
-//! Which certificates an https target may have, and which one it is shown.
+//! The certificates that an https target may have, and the one that it is shown.
 //!
 //! TLS 1.2 or newer; the name of the target is sent (SNI), an address is not.
 

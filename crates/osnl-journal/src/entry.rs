@@ -25,7 +25,7 @@ pub struct NewDelivery {
     pub action: Arc<str>,
     /// Deliveries of one action with the same key keep their order; `None` is a key of its own.
     pub key: Option<String>,
-    /// Which of the event's resources it is about, where a bulk request has several; `None` is the event.
+    /// The one of the event's resources that it is about, where a bulk request has several; `None` is the event.
     pub resource: Option<u32>,
     /// Whether it waits for those of its action and key that came before it.
     pub ordered: bool,

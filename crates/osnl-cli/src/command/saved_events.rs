@@ -1,4 +1,4 @@
-//! Which events `explain` and `replay` look at: those of files, and those of the journal by what is known of them.
+//! The events that `explain` and `replay` look at: those of files, and those of the journal by what is known of them.
 
 mod shown;
 
@@ -24,7 +24,7 @@ use crate::flags::{CheckArgs, moment as moments, states};
 /// Why a command ends, and with which status. One line for each thing that is wrong.
 pub(super) type Refusal = (Exit, String);
 
-/// Which events of the journal.
+/// The events of the journal that are meant.
 #[derive(Debug, Args)]
 pub(crate) struct PickArgs {
     /// Event (17), delivery (17.0), message id, resource id or name

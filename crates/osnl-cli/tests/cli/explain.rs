@@ -137,7 +137,7 @@ fn a_request_by_template_is_shown_whole_and_without_secrets() {
     assert!(text.contains("secret.hook = ***") && !text.contains("S3CRET"), "{text}");
 }
 
-/// Which enrichments are asked, with which ids; where a value was not asked for, its name stands. No server listens
+/// The enrichments that are asked, with their ids; where a value was not asked for, its name stands. No server listens
 /// there.
 #[test]
 fn what_would_be_asked_is_said_and_nobody_is_asked() {

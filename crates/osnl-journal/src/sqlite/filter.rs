@@ -1,4 +1,4 @@
-//! Which deliveries are meant: of a file by SQL, of what is in memory by looking at each.
+//! The deliveries that are meant: of a file by SQL, of what is in memory by looking at each.
 
 use std::time::SystemTime;
 
@@ -11,7 +11,7 @@ use super::reader::Row;
 use super::rows::{State, millis};
 use crate::DeliveryId;
 
-/// Which deliveries; what is empty or `None` excludes nothing.
+/// The deliveries that are meant; what is empty or `None` excludes nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     /// Those with a larger number.

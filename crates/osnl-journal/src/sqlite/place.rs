@@ -70,7 +70,7 @@ impl Place {
     }
 }
 
-/// Which file stands at the path.
+/// The file that is at the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Inode(u64, u64);
 

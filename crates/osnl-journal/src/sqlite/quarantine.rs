@@ -15,7 +15,7 @@ use super::work::Work;
 use crate::identity::Identity;
 use crate::{DeliveryId, in_hand};
 
-/// Which messages; what is empty or `None` excludes nothing.
+/// The messages that are meant; what is empty or `None` excludes nothing.
 #[derive(Clone, Debug, Default)]
 pub struct UnreadableFilter {
     /// These.

@@ -45,7 +45,7 @@ pub struct Row {
     pub ended: Option<SystemTime>,
     /// Why it is dead, held or discarded; what was done, once it is delivered.
     pub reason: Option<String>,
-    /// Which of the event's resources it is about, where a bulk request has several.
+    /// The one of the event's resources that it is about, where a bulk request has several.
     pub resource: Option<u32>,
     /// The id of the resource that it is about; not known of what an older version has kept.
     pub resource_id: Option<String>,

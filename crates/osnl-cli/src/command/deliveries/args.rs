@@ -41,7 +41,7 @@ pub(crate) enum DeliveriesCommand {
     Resume(OneActionArgs),
 }
 
-/// Which deliveries.
+/// The deliveries that are meant.
 #[derive(Debug, Default, Args)]
 pub(crate) struct FilterArgs {
     /// Only this event: all deliveries of one message

@@ -33,7 +33,7 @@ pub(crate) enum QuarantineCommand {
     Discard(QuarantineDiscardArgs),
 }
 
-/// Which messages.
+/// The messages that are meant.
 #[derive(Debug, Default, Args)]
 pub(crate) struct WhichArgs {
     /// Numbers, as listed

@@ -27,7 +27,7 @@ pub enum Order {
     Attention,
 }
 
-/// Which part of a list.
+/// A part of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page {
     /// The order.
