@@ -403,6 +403,30 @@ fn a_listener_that_moves_to_another_queue_empties_the_one_before() {
 }
 
 /// The configuration is what it was: the plug-in's file is another, and counts from the reload on.
+/// The listener that takes the place of the first one does not connect, and another reload does not mend that.
+#[test]
+fn a_queue_is_read_and_bound_until_another_one_is_however_many_reloads_that_takes() {
+    let mut rig = Rig::start("reload-again");
+    let moved = LISTENER.replace("pool = osnl", "pool = moved");
+    let away = moved.replace("URL", &format!("rabbit://guest:guest@127.0.0.1:9/{}", rig.vhost.name()));
+    let still_away = away.replace("declare", "prefetch = 50\ndeclare");
+    for (event, listener) in [&away, &still_away].into_iter().enumerate() {
+        rig.write(&[listener, RULE, ACTION]);
+        rig.reload(0);
+        let tried = |rig: &Rig| rig.listener("neutron")["attempts"].as_u64();
+        wait_until(SOON, "it has tried twice", || tried(&rig).is_some_and(|attempts| attempts >= 2));
+        rig.publish([(0, event)]);
+        wait_until(SOON, "the event is delivered", || rig.target("roles")["done"] == event as u64 + 1);
+    }
+    rig.write(&[&moved, RULE, ACTION]);
+    rig.reload(0);
+    rig.listening("neutron");
+    wait_until(SOON, "the old queue is left", || rig.log().contains("queue osnl is empty and left"));
+    rig.publish([(0, 2)]);
+    wait_until(SOON, "the last event is delivered", || rig.target("roles")["done"] == 3);
+    assert_eq!(asked(&rig.sink, |_| true), BTreeMap::from([(instance(0), vec![0, 1, 2])]));
+}
+
 #[test]
 fn a_plug_in_whose_file_has_changed_is_started_anew() {
     let mut rig = Rig::start("reload-plug-in");

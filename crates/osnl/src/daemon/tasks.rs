@@ -4,8 +4,10 @@
 //! it had been sent and not taken is in its place in the queue again, so that order survives, with a single active
 //! consumer or without. On another queue it begins at once; when it listens, the old queue is unbound, and its listener
 //! drains when nothing seems to be left there. Then it is looked again: whatever is in the queue is read by another
-//! listener of it ([`Farewell`]), until nothing is.
+//! listener of it ([`Farewell`]), until nothing is. If another change replaces a listener that never got its queue, the
+//! old queue waits for the next one: an exchange without a bound queue of ours loses what is published to it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,10 +38,15 @@ pub(super) struct Tasks {
     /// that is read on.
     pub(super) handovers: JoinSet<Option<Farewell>>,
     seats: Vec<Seat>,
+    /// The listeners of the configuration.
+    named: watch::Sender<StatesByName>,
     loops: Vec<Looping>,
     /// Nothing has changed yet: a listener that cannot begin ends the daemon.
     starting: bool,
 }
+
+/// The state of the listener that has a name by now.
+type StatesByName = HashMap<Arc<str>, watch::Receiver<ListenerState>>;
 
 /// A listener that runs, or is about to end.
 struct Seat {
@@ -103,10 +110,14 @@ impl Tasks {
             deliveries: JoinSet::new(),
             handovers: JoinSet::new(),
             seats: Vec::new(),
+            named: watch::Sender::new(StatesByName::new()),
             loops: Vec::new(),
             starting: true,
         };
-        listeners.into_iter().for_each(|listener| tasks.listen(listener));
+        for listener in listeners {
+            tasks.name(&listener);
+            tasks.listen(listener);
+        }
         deliveries.into_iter().for_each(|delivery| tasks.deliver(delivery));
         emptying.into_iter().for_each(|farewell| tasks.empty(farewell));
         tasks
@@ -131,28 +142,33 @@ impl Tasks {
             left.push(seat.leave());
         }
         for listener in changes.begin {
-            let (name, state, queues) = (listener.name().clone(), listener.state(), listener.queues());
+            let (name, queues) = (listener.name().clone(), listener.queues());
+            self.name(&listener);
             self.listen(listener);
             for mut leaving in left.extract_if(.., |leaving| leaving.name == name) {
                 // What reads the same queue takes its place there.
                 leaving.farewell = leaving.farewell.filter(|farewell| !queues.contains(farewell.queue()));
                 leaving.farewell.as_ref().inspect(|farewell| farewell.begin());
-                self.hand_over(leaving, Some(state.clone()));
+                self.hand_over(leaving);
             }
         }
-        left.into_iter().for_each(|leaving| leaving.own.drain.cancel());
+        for leaving in left {
+            self.named.send_modify(|named| drop(named.remove(&leaving.name)));
+            leaving.own.drain.cancel();
+        }
     }
 
-    /// The queue of a listener is left: for another one, as soon as that one listens.
-    fn hand_over(&mut self, leaving: Leaving, other: Option<watch::Receiver<ListenerState>>) {
-        let Leaving { own, ended, farewell, state, gauges, .. } = leaving;
-        let shutdown = self.shutdown.drain.clone();
+    fn name(&self, listener: &Listener) {
+        self.named.send_modify(|named| drop(named.insert(listener.name().clone(), listener.state())));
+    }
+
+    /// The queue of a listener is left: for another one, as soon as the listener of its name has that.
+    fn hand_over(&mut self, leaving: Leaving) {
+        let Leaving { name, own, ended, farewell, state, gauges } = leaving;
+        let (shutdown, named) = (self.shutdown.drain.clone(), self.named.subscribe());
         self.handovers.spawn(async move {
             let looks_empty = async {
-                if let Some(mut other) = other {
-                    // It listens, or it never will.
-                    let _ = other.wait_for(listens).await;
-                }
+                is_replaced(&name, named).await;
                 if let Some(farewell) = &farewell {
                     farewell.looks_empty(state, &gauges).await;
                 }
@@ -186,15 +202,12 @@ impl Tasks {
         if self.seats.iter().any(|seat| seat.queues.contains(queue) && seat.farewell.is_some()) {
             return;
         }
-        let listener = farewell.reader();
         // Its bindings stay until the listener's queue of today has its own: in between, events would reach neither.
-        let other = self.seats.iter().find(|seat| !seat.leaving && seat.name == *listener.name());
-        let other = other.map(|seat| seat.state.clone());
-        self.listen(listener);
+        self.listen(farewell.reader());
         let Some(seat) = self.seats.last_mut() else { return };
         seat.farewell = Some(farewell);
         let leaving = seat.leave();
-        self.hand_over(leaving, other);
+        self.hand_over(leaving);
     }
 
     fn listen(&mut self, listener: Listener) {
@@ -294,14 +307,31 @@ fn by_itself(task: String) -> DaemonError {
     DaemonError::Unexpected(UnexpectedEnd { task, message: "nothing told it to end".to_owned() })
 }
 
-fn listens(state: &ListenerState) -> bool {
+/// Waits until the listener that has this name by then has its queue, or until none has the name.
+async fn is_replaced(name: &str, mut named: watch::Receiver<StatesByName>) {
+    loop {
+        let Some(mut state) = named.borrow_and_update().get(name).cloned() else { return };
+        let has_queue = async {
+            if state.wait_for(has_queue).await.is_err() {
+                // It has ended without: it cannot go on, or the next one is about to have the name.
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            () = has_queue => return,
+            changed = named.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+/// Whether a listener in this state has opened its queue, and bound it.
+fn has_queue(state: &ListenerState) -> bool {
     match state {
         ListenerState::Listening
         | ListenerState::Standby
         | ListenerState::Blocked { .. }
-        | ListenerState::Draining
-        | ListenerState::Stopped => true,
-        ListenerState::Connecting { .. } => false,
+        | ListenerState::Draining => true,
+        ListenerState::Connecting { .. } | ListenerState::Stopped => false,
     }
 }
 
