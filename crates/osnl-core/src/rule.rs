@@ -112,6 +112,16 @@ impl Rule {
             && [context, metadata, payload].into_iter().all(BTreeMap::is_empty)
     }
 
+    /// Returns the actions of which a message that it may match needs a place: those that it fires and those behind them.
+    /// In shadow nothing waits.
+    pub fn takes_places_of(&self) -> impl Iterator<Item = &Arc<str>> {
+        let is_live = match self.mode {
+            Mode::Live => true,
+            Mode::Shadow => false,
+        };
+        self.actions.iter().chain(&self.fallbacks).filter(move |_| is_live)
+    }
+
     /// Compiles its patterns, which a mere check of a configuration does not need.
     fn prepare(&self) {
         let NotificationFilter { publisher_id, event_type, context, metadata, payload } = &self.filter;

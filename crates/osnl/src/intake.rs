@@ -99,9 +99,7 @@ impl RuleEngine {
     /// An engine for one listener.
     #[must_use]
     pub fn new(rules: Vec<Rule>, journal: Arc<dyn Journal>, counters: Arc<Counters>) -> Self {
-        let live = rules.iter().filter(|rule| rule.mode == Mode::Live);
-        let actions: BTreeSet<_> =
-            live.flat_map(|rule| rule.actions.iter().chain(&rule.fallbacks).cloned()).collect();
+        let actions: BTreeSet<_> = rules.iter().flat_map(Rule::takes_places_of).cloned().collect();
         let actions = actions.into_iter().collect();
         let rules = Arc::new(RuleSet::new(rules, counters.clone()));
         let (guards, observer, in_hand, permit, budget) = Default::default();

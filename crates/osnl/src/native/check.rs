@@ -18,7 +18,7 @@ use super::enrich::enrich;
 use super::journal::{journal, keep_unmatched};
 use super::schema::{ACTION, ADMIN, CANARY, DEFAULT, ENRICH, JOURNAL, LISTENER, RABBIT, RULE};
 use super::{
-    ActionConf, JournalConf, ListenerConf, LogFormat, Native, RuleConf, deliveries, fallback, rabbit,
+    ActionConf, JournalConf, ListenerConf, LogFormat, Native, OnFull, RuleConf, deliveries, fallback, rabbit,
     topology, unreachable_rules, when,
 };
 use crate::action::driver::NativeReader;
@@ -99,7 +99,6 @@ impl<'a> Checker<'a> {
             }
         }
         if let (Some(journal), Some(rules), Some(actions)) = (&journal, &rules, &actions) {
-            self.places(journal, rules, actions);
             self.kept(journal, rules, actions);
         }
         let canary = self.unnamed(CANARY).map_or(Some(None), |section| {
@@ -109,6 +108,9 @@ impl<'a> Checker<'a> {
             (&canary, &mut listeners, &mut rules, &mut actions, self.unnamed(CANARY))
         {
             canary::add(&mut self.reader(section), canary, listeners, rules, actions)?;
+        }
+        if let (Some(journal), Some(rules), Some(actions)) = (&journal, &rules, &actions) {
+            self.places(journal, rules, actions);
         }
         let ((log_level, libs_log_level, log_file, log_format), _) = (log?, options?);
         Some(Native {
@@ -279,16 +281,19 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// A listener that waits for a message holds a place for it, of each action that its rules may fire.
+    /// A listener that waits for a message holds a place for it, of each action that its rules need a place of and whose
+    /// bound it keeps.
     fn places(&mut self, journal: &JournalConf, rules: &[RuleConf], actions: &[ActionConf]) {
         let (JournalConf::Sqlite(options), Some(section)) = (journal, self.unnamed(JOURNAL)) else { return };
-        for action in actions {
-            let fires = |rule: &&RuleConf| rule.enabled && rule.rule.actions.contains(&action.name);
+        for action in actions.iter().filter(|action| action.on_full == OnFull::StopIntake) {
+            let fires = |rule: &&RuleConf| {
+                rule.enabled && rule.rule.takes_places_of().any(|name| *name == action.name)
+            };
             let listeners: BTreeSet<&str> =
                 rules.iter().filter(fires).flat_map(|rule| &rule.listeners).map(|name| &**name).collect();
             if options.max_pending < listeners.len() as u64 {
                 let problem = format!(
-                    "{} is less than the {} listeners whose rules fire [action:{}]; each holds a place while it waits \
+                    "{} is less than the {} listeners whose rules need [action:{}]; each holds a place while it waits \
                      for a message",
                     options.max_pending,
                     listeners.len(),
