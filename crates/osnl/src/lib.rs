@@ -12,7 +12,7 @@
 //! - [`intake`] and [`rule`] decide on the deliveries of a message.
 //! - [`journal`] keeps it until it is done; its receipt tells the listener when to acknowledge.
 //! - [`delivery`] owns attempts, pauses, order per resource, and holds a target that is down.
-//! - [`action`] is one attempt at the outside world.
+//! - [`action`](osnl_actions) is one attempt at the outside world.
 //! - [`control`] answers requests from outside: status, deliveries.
 //! - [`notification_listener`] is for programs that listen themselves: oslo.messaging's words.
 //! - [`notifier`] is the emitting side; [`versioned`] has payloads with classes and versions.
@@ -23,6 +23,8 @@
 //! - `osnl_k2hr3` is what the replacement of k2hr3_osnl needs; `osnl_config` reads oslo.config's dialect.
 
 pub use notification_listener::{Endpoint, NotificationListener, NotificationResult};
+pub use osnl_actions as action;
+pub use osnl_actions::transport_url;
 pub use osnl_core::{ends, metrics, quarantine, received, rule, shutdown};
 pub use osnl_delivery as delivery;
 pub use osnl_delivery::enrich;
@@ -30,7 +32,6 @@ pub use osnl_journal as journal;
 pub use osnl_journal::{in_hand, state_dir};
 pub use osnl_model::{NotificationFilter, Pattern, Priority, Target, TransportUrl};
 
-pub mod action;
 pub mod assembly;
 mod backoff;
 pub mod control;
@@ -46,6 +47,5 @@ pub mod oss;
 pub mod replay;
 pub mod saved;
 pub mod stamp;
-pub mod transport_url;
 pub mod unmatched;
 pub mod versioned;

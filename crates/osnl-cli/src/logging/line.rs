@@ -42,7 +42,8 @@ pub(super) fn of(event: &Event<'_>, now: &Zoned, style: Style) -> String {
 }
 
 /// The crates below the library are parts of it in the log, under the names that monitoring knows.
-const PARTS: [(&str, &str); 6] = [
+const PARTS: [(&str, &str); 7] = [
+    ("osnl_actions", "osnl::action"),
     ("osnl_core", "osnl"),
     ("osnl_delivery::enrich", "osnl::enrich"),
     ("osnl_delivery", "osnl::delivery"),
@@ -144,6 +145,7 @@ mod tests {
             tracing::info!(target: "osnl::app", "Starting");
             tracing::warn!(target: "osnl::listener", { queue.name = name, attempt }, "two\nlines\r\u{1b}]0;x\u{7} \u{202e}");
             tracing::error!(target: "k2hr3_osnl.endpoint", "no sent. {} error x", 1);
+            tracing::info!(target: "osnl_actions::exec::worker", "");
             tracing::info!(target: "osnl_delivery::enrich::steps", "");
             tracing::info!(target: "osnl_delivery::outcomes", "");
             tracing::info!(target: "osnl_journal", "");
@@ -168,6 +170,7 @@ mod tests {
                 "2026-11-20 06:41:49,007 INFO k2hr3_osnl:N Starting",
                 "2026-11-20 06:41:49,007 WARNING osnl.listener:N two\\nlines\\r\\x1b]0;x\\x07 \\u{202e} queue.name=\"a b\" attempt=2",
                 "2026-11-20 06:41:49,007 ERROR k2hr3_osnl.endpoint:N no sent. 1 error x",
+                "2026-11-20 06:41:49,007 INFO osnl.action.exec.worker:N ",
                 "2026-11-20 06:41:49,007 INFO osnl.enrich.steps:N ",
                 "2026-11-20 06:41:49,007 INFO osnl.delivery.outcomes:N ",
                 "2026-11-20 06:41:49,007 INFO osnl.journal:N ",

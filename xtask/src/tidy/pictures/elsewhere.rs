@@ -60,7 +60,7 @@ pub(super) const ELSEWHERE: &[(&str, &str, &str)] = &[
         "every event that is known by its name alone may be recorded with the next release",
     ),
     (
-        "osnl/src/action/driver.rs",
+        "osnl-actions/src/driver.rs",
         "that {} refuses",
         "is no error: native/tests/outputs.rs shows explanations",
     ),
@@ -90,8 +90,8 @@ pub(super) const ELSEWHERE: &[(&str, &str, &str)] = &[
         "a name in the query",
         "where the name may be a part of a password; its own tests",
     ),
-    ("osnl/src/action/http_request/sign.rs", "Signer({} secrets)", "a Debug form"),
-    ("osnl/src/action/mail/conf.rs", "the mail server", "a name within a delivery's failure"),
+    ("osnl-actions/src/http_request/sign.rs", "Signer({} secrets)", "a Debug form"),
+    ("osnl-actions/src/mail/conf.rs", "the mail server", "a name within a delivery's failure"),
     ("osnl/src/oss/rest/conf.rs", "compute.instance.create.end, floatingip.update.end", "a default"),
     ("osnl/src/oss/rest/conf.rs", "compute.instance.delete.end, floatingip.update.end", "a default"),
     (

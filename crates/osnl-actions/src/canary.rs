@@ -1,0 +1,75 @@
+//! The action of the canary: notes that a notification of our own has come back, and does nothing else.
+//!
+//! No section names this driver: `native/canary.rs` of `osnl` makes the action.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use osnl_transport::BoxFuture;
+
+use super::driver::{
+    BuildContext, DriverConf, DriverError, DriverTable, Preview, Probe, ProbeContext, ReadDriver, Reader,
+    Traits, Wanted,
+};
+use super::{Action, ActionError, Done, Event};
+use osnl_core::metrics::Counters;
+
+/// The driver without options.
+#[derive(Clone, Debug)]
+pub struct CanaryDriver;
+
+struct CanaryAction(Arc<Counters>);
+
+impl ReadDriver for CanaryDriver {
+    const TABLE: DriverTable = DriverTable::new("canary", &[]);
+
+    fn read(_: &mut Reader<'_>) -> Option<Self> {
+        Some(Self)
+    }
+}
+
+impl DriverConf for CanaryDriver {
+    fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, DriverError> {
+        Ok(Arc::new(CanaryAction(context.counters.clone())))
+    }
+
+    fn does(&self) -> String {
+        "notes that the canary has come back".to_owned()
+    }
+
+    fn traits(&self) -> Traits<'_> {
+        Traits { refuser: None, takes_enrichments: false, ..Traits::default() }
+    }
+
+    fn preview(&self, wanted: &Wanted<'_>) -> Preview {
+        Preview::line(self.does(), wanted)
+    }
+
+    fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>> {
+        let probe = Probe::of(context.section, "the canary").fine("is always there");
+        Box::pin(std::future::ready(vec![probe]))
+    }
+}
+
+impl Action for CanaryAction {
+    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Done, ActionError>>> {
+        let note = |event: &Event| {
+            let id = event.notification.message_id.as_deref().unwrap_or_default();
+            Ok(match self.0.series.canary.comes_back(id, SystemTime::now()) {
+                Some(took) => {
+                    Done::Delivered(format!("the canary is back after {:.3} s", took.as_secs_f64()))
+                }
+                None => Done::NothingToDo("a canary of another daemon, or of an earlier run".to_owned()),
+            })
+        };
+        Box::pin(std::future::ready(events.iter().map(note).collect()))
+    }
+
+    fn target(&self) -> String {
+        "the canary's cage".to_owned()
+    }
+
+    fn host(&self, _: &Event) -> Option<Arc<str>> {
+        None
+    }
+}

@@ -1,0 +1,307 @@
+//! The seam for what actions do. A driver is a file of its own, `x.rs` or `x/conf.rs`, with
+//!
+//! - a type of its checked options, which is `ReadDriver`: its table, a row for each option (name, default, whether it is
+//!   a secret, what a value is and means), and how a section is read;
+//! - the same type's `DriverConf`: what is built of it, explained, previewed and probed.
+//!
+//! Two lines register it: `mod x` in `lib.rs`, and its own in `osnl/src/drivers.rs`. Files are then read by the table,
+//! `config show`, `config reference` and the pages made of it have its options, and an option of one driver in a
+//! section of another is refused with the name of its driver.
+//!
+//! Options that every action has (`timeout`, `max_attempts`, `guard` and so on) belong to no driver: `native/action.rs`
+//! of `osnl` reads them. A driver may have another default for one of those.
+
+mod compiled;
+mod hosts;
+mod login;
+mod logins;
+mod native_reader;
+mod preview;
+pub mod probe;
+mod tls;
+
+use std::any::Any;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use osnl_model::{Notification, TransportUrl, mask_secrets};
+use osnl_openstack::CloudConf;
+use osnl_template::Names;
+use osnl_transport::{BoxFuture, Declare};
+
+pub use self::hosts::{MOST_AT_ONCE, hosts, rate};
+pub use self::login::{LOGIN, cloud, content as cloud_content};
+pub use self::logins::Logins;
+pub use self::native_reader::{ACTION, ENRICH, LONGEST_NAME, NativeReader, RULE};
+pub use self::preview::Preview;
+pub use self::probe::{Probe, Verdict};
+pub use self::probe::{broker_probe, cloud_probe, file_probe, target_probe};
+pub use self::tls::TlsConf;
+pub use self::tls::{CA_FILE, VERIFY};
+use crate::Action;
+pub use osnl_config::sections::{DriverOption, DriverTable, Reader};
+use osnl_core::event::idempotency_key;
+use osnl_core::metrics::Counters;
+use osnl_delivery::HostLimits;
+use osnl_delivery::enrich::Ask;
+use osnl_http::{HttpError, HttpOptions};
+
+/// The checked options of an action's driver. Its Debug form shows no secret.
+#[derive(Clone)]
+pub struct Driver {
+    table: DriverTable,
+    conf: Arc<dyn DriverConf>,
+}
+
+impl Driver {
+    /// A driver that no section names.
+    pub fn of<T: ReadDriver>(conf: T) -> Self {
+        Self { table: T::TABLE, conf: Arc::new(conf) }
+    }
+
+    /// The operations on its options.
+    pub fn conf(&self) -> &dyn DriverConf {
+        &*self.conf
+    }
+
+    /// Name and options of the driver.
+    pub fn table(&self) -> DriverTable {
+        self.table
+    }
+
+    /// The options as those of one driver; `None` for another driver.
+    #[must_use]
+    pub fn options<T: 'static>(&self) -> Option<&T> {
+        (&*self.conf as &dyn Any).downcast_ref()
+    }
+}
+
+impl fmt::Debug for Driver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.conf.fmt(f)
+    }
+}
+
+/// A driver as the list of drivers has it: its table, and the reader of a section.
+pub struct DriverEntry {
+    /// Name and options.
+    pub table: DriverTable,
+    /// Reads the options of a section; `None` with an error reported.
+    pub read: fn(&mut Reader<'_>) -> Option<Driver>,
+}
+
+impl DriverEntry {
+    /// The entry of this driver.
+    pub const fn of<T: ReadDriver>() -> Self {
+        Self { table: T::TABLE, read: read::<T> }
+    }
+}
+
+fn read<T: ReadDriver>(reader: &mut Reader<'_>) -> Option<Driver> {
+    T::read(reader).map(Driver::of)
+}
+
+/// The reason why an action with valid options cannot run here.
+#[derive(Debug, thiserror::Error)]
+pub enum DriverError {
+    /// The certificates or the proxy of an action.
+    #[error("[action:{action}] {error}")]
+    Http {
+        /// The section's name.
+        action: Arc<str>,
+        /// The problem and its remedy.
+        error: HttpError,
+    },
+    /// The file of an action.
+    #[error("[action:{action}] path: {}: {error}; name another one, or let this user write it", .path.display())]
+    File {
+        /// The section's name.
+        action: Arc<str>,
+        /// As configured.
+        path: PathBuf,
+        /// The operating system's reason.
+        error: io::Error,
+    },
+    /// Anything else that an action needs.
+    #[error("[action:{action}] {problem}")]
+    Other {
+        /// The section's name.
+        action: Arc<str>,
+        /// The problem and its remedy. No secret.
+        problem: String,
+    },
+}
+
+/// A driver's options, checked. Its Debug form shows no secret.
+pub trait ReadDriver: DriverConf + Sized {
+    /// Name and options.
+    const TABLE: DriverTable;
+
+    /// Reads the driver's own options of one section. An implementation that answers `None` has reported why.
+    fn read(reader: &mut Reader<'_>) -> Option<Self>;
+}
+
+/// The operations on a driver's options. Texts are for people and hold no secret.
+pub trait DriverConf: Any + fmt::Debug + Send + Sync {
+    /// Builds the action that makes the attempts. Nothing is connected; files may be opened.
+    ///
+    /// # Errors
+    /// Options that are valid as a configuration and cannot be used here.
+    fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, DriverError>;
+
+    /// Describes the action in a sentence: its first line in `osnl check`.
+    fn does(&self) -> String;
+
+    /// Further lines there: a word of at most ten letters, and what it stands for.
+    fn explain(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
+    /// Describes the failed attempts that use up `max_attempts`, and those that do not.
+    fn retries(&self, refuser: &str) -> Retries {
+        let counted = format!("that {refuser} refuses");
+        Retries { counted, uncounted: "timeouts and connection errors".to_owned() }
+    }
+
+    /// Returns the other peculiarities of the driver.
+    fn traits(&self) -> Traits<'_> {
+        Traits::default()
+    }
+
+    /// Whether what it does may come back as an event of this subscription.
+    fn feeds(&self, subscription: &Subscription<'_>) -> bool {
+        let _ = subscription;
+        false
+    }
+
+    /// Shows the effect that the action would have for an event, without it.
+    fn preview(&self, wanted: &Wanted<'_>) -> Preview;
+
+    /// Whether what it needs is there and lets us in, without using it.
+    fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>>;
+}
+
+/// The kinds of failed attempts, in words that follow a number and "for".
+pub struct Retries {
+    /// "for other statuses".
+    pub counted: String,
+    /// "408, 429 and timeouts".
+    pub uncounted: String,
+}
+
+impl Retries {
+    /// Those of a target that speaks HTTP.
+    pub fn over_http(later: &str) -> Self {
+        let uncounted = match later {
+            "" => "timeouts and connection errors".to_owned(),
+            later => format!("{later}, timeouts and connection errors"),
+        };
+        Self { counted: "for other statuses".to_owned(), uncounted }
+    }
+}
+
+/// The properties that distinguish an action's driver from the others; the default is that of most.
+pub struct Traits<'a> {
+    /// The target that may refuse an attempt, for sentences such as "at most 6 if K2HR3 refuses". `None`: nothing
+    /// answers, and attempts are not mentioned.
+    pub refuser: Option<&'static str>,
+    /// The `[enrich:NAME]` whose cloud is asked before its first attempt for what no event has told of an instance, beside
+    /// what `enrich` names.
+    pub asks: Option<&'a Arc<str>>,
+    /// Whether what `enrich` brings can reach what it does: by templates, or as `enrichments` of all of the event.
+    pub takes_enrichments: bool,
+    /// The cloud that it logs in to by itself.
+    pub logs_in: Option<&'a CloudConf>,
+    /// Whether it destroys something, so that a guard is recommended.
+    pub destroys: bool,
+    /// The limits of each host that an event names; `None` if events name no host.
+    pub hosts: Option<HostLimits>,
+    /// The time for which the first event of a call waits for others where the driver has an option of its own for
+    /// that.
+    pub gathers: Option<Duration>,
+}
+
+impl Default for Traits<'_> {
+    fn default() -> Self {
+        Self {
+            refuser: Some("the target"),
+            asks: None,
+            takes_enrichments: true,
+            logs_in: None,
+            destroys: false,
+            hosts: None,
+            gathers: None,
+        }
+    }
+}
+
+/// The subscription of a listener.
+pub struct Subscription<'a> {
+    /// The broker.
+    pub transport_url: &'a TransportUrl,
+    /// The reaction to a missing exchange.
+    pub declare: Declare,
+    /// The exchanges that its queues are bound to.
+    pub exchanges: &'a [String],
+    /// The topics, each bound to each exchange.
+    pub topics: &'a [String],
+}
+
+/// The means that a driver may need to build its action.
+#[derive(Clone, Copy)]
+pub struct BuildContext<'a> {
+    /// The action's name.
+    pub name: &'a Arc<str>,
+    /// The HTTP options of targets where the action has none of its own.
+    pub http: &'a HttpOptions,
+    /// The logins to clouds.
+    pub logins: &'a Logins,
+    /// The counters of the process.
+    pub counters: &'a Arc<Counters>,
+}
+
+/// The means that a driver may need to probe.
+#[derive(Clone, Copy)]
+pub struct ProbeContext<'a> {
+    /// The section, as `action:roles`.
+    pub section: &'a str,
+    /// As [`BuildContext::http`].
+    pub http: &'a HttpOptions,
+    /// The time that all of it may take.
+    pub deadline: Duration,
+}
+
+/// The request of a rule to an action, before anything is done about it.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The event; of a bulk request the payload of the one resource.
+    pub notification: &'a Notification,
+    /// The rule that fired.
+    pub rule: &'a str,
+    /// The index of the notification's resource, where a bulk request has several.
+    pub resource: Option<u32>,
+    /// The questions of the action before it is called, in its order.
+    pub asks: &'a [Ask],
+}
+
+impl Wanted<'_> {
+    /// Returns the names of a template: this form of the notification, and the known answers of enrichments, secrets
+    /// masked. Of unknown answers it has the places where their values will stand.
+    pub fn names(&self, shown: Notification) -> Names {
+        self.asks.iter().fold(Names::from(shown), |names, ask| ask.named(names, mask_secrets))
+    }
+
+    /// As an attempt will have it; a message without an id has the digest of its bytes.
+    pub fn idempotency_key(&self, action: &str) -> String {
+        idempotency_key(self.notification, self.rule, action, self.resource, || "DIGEST".to_owned())
+    }
+
+    /// The object `enrichments` of drivers that hand over all of an event, for people; `None` where nothing is asked.
+    pub fn enrichments(&self) -> Option<(&'static str, String)> {
+        let found = self.names(Notification::default()).found()?;
+        Some(("enrichments", found.to_string()))
+    }
+}

@@ -1,0 +1,45 @@
+//! Options that bound how often something is called.
+
+use super::Reader;
+
+use osnl_config::rate::{self, RateError};
+use osnl_config::{Rate, shown};
+
+use osnl_delivery::HostLimits;
+
+/// Each has a place in memory and, with most targets, a connection.
+pub const MOST_AT_ONCE: u32 = 1000;
+
+/// Reads the limits of each host that an event names; `from_event` is whether events name hosts at all.
+pub fn hosts(reader: &mut Reader<'_>, from_event: bool) -> Option<HostLimits> {
+    let is_set = |option: &&str| reader.is_set(option);
+    let set: Vec<&str> = ["host_concurrency", "host_rate"].into_iter().filter(is_set).collect();
+    if let (Some(option), false) = (set.first(), from_event) {
+        let problem = "bounds each host that an event names, and the host of url is written out";
+        return reader.refuse(option, problem, "remove the line; concurrency and rate bound the target");
+    }
+    let concurrency = match set.contains(&"host_concurrency") {
+        true => Some(usize::try_from(reader.number("host_concurrency", 1, MOST_AT_ONCE)?).ok()?),
+        false => None,
+    };
+    Some(HostLimits { concurrency, rate: rate(reader, "host_rate", "calls")? })
+}
+
+/// So many of these within a time.
+pub fn rate(reader: &mut Reader<'_>, option: &str, what: &str) -> Option<Option<Rate>> {
+    if !reader.is_set(option) {
+        return Some(None);
+    }
+    let text = reader.text(option)?;
+    match rate::parse(&text) {
+        Ok(rate) => Some(Some(rate)),
+        Err(RateError::Form) => {
+            let problem = format!("{} is not a rate", shown(&text));
+            reader.refuse(option, &problem, &format!("write 100 per 10m: so many {what} within this time"))
+        }
+        Err(RateError::Range) => {
+            let problem = format!("{} is out of range", shown(&text));
+            reader.refuse(option, &problem, "allowed: 1 to 1000000 per 1s to 7d")
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! The options of a login to a cloud, and the `clouds.yaml` that they may name.
+
+use std::path::PathBuf;
+
+use osnl_config::{nearest, typed};
+use osnl_http::Scheme;
+use osnl_openstack::{CloudConf, Clouds, CloudsError, Fields, Variables};
+
+use super::Reader;
+
+/// The options of a login, with the names that they have in a `clouds.yaml`.
+pub const LOGIN: [(&str, &str); 18] = [
+    ("auth_type", "auth_type"),
+    ("auth_url", "auth_url"),
+    ("username", "username"),
+    ("password", "password"),
+    ("user_domain_name", "user_domain_name"),
+    ("user_domain_id", "user_domain_id"),
+    ("project_name", "project_name"),
+    ("project_id", "project_id"),
+    ("project_domain_name", "project_domain_name"),
+    ("project_domain_id", "project_domain_id"),
+    ("system_scope", "system_scope"),
+    ("application_credential_id", "application_credential_id"),
+    ("application_credential_name", "application_credential_name"),
+    ("application_credential_secret", "application_credential_secret"),
+    ("region_name", "region_name"),
+    ("interface", "interface"),
+    ("verify", "verify"),
+    ("ca_file", "cacert"),
+];
+
+/// Reads the cloud to ask, and the login there.
+pub fn cloud(reader: &mut Reader<'_>) -> Option<CloudConf> {
+    let mut written = Vec::new();
+    for (option, field) in LOGIN {
+        if reader.is_set(option) {
+            written.push((field, reader.text(option)?));
+        }
+    }
+    let file = reader.path("clouds_file", "write the path of a clouds.yaml, or remove the line")?;
+    // Other files are looked for where one of the environment is not there, but who names it here means this one.
+    if file.as_ref().is_some_and(|file| !file.is_file()) {
+        let allowed = "name a clouds.yaml that is there, or remove the line";
+        return reader.refuse("clouds_file", "there is no such file", allowed);
+    }
+    let found = named_cloud(reader, file, written)?;
+    if found.auth_url.scheme() == Scheme::Http && !found.auth_url.is_loopback() {
+        let option = if reader.is_set("cloud") { "cloud" } else { "auth_url" };
+        let problem = "logs in to Keystone on another machine in clear, where anyone on the network can read the password";
+        reader.warn(option, problem, "use an auth_url that begins with https://");
+    }
+    Some(found)
+}
+
+fn named_cloud(
+    reader: &mut Reader<'_>,
+    file: Option<PathBuf>,
+    written: Vec<(&'static str, String)>,
+) -> Option<CloudConf> {
+    if !reader.is_set("cloud") {
+        if file.is_some() {
+            return reader.refuse(
+                "clouds_file",
+                "is of no use without cloud",
+                "set cloud, or remove the line",
+            );
+        }
+        if !reader.is_set("auth_url") {
+            return reader.refuse(
+                "auth_url",
+                "is not set",
+                "write cloud = NAME of a clouds.yaml, or auth_url",
+            );
+        }
+        let mut fields = Fields::default();
+        for (field, value) in written {
+            fields.set(field, value);
+        }
+        return login(reader, fields);
+    }
+    let name = reader.text("cloud")?;
+    let clouds = match Clouds::find(&variables(file)) {
+        Ok(clouds) => clouds,
+        Err(error) => {
+            return reader.refuse("cloud", &error.to_string(), "or write auth_url and a login here");
+        }
+    };
+    for file in clouds.secret_files(&name) {
+        reader.warn_of_open("cloud", file, "a secret");
+    }
+    match clouds.cloud(&name, &written) {
+        Ok(cloud) => Some(cloud),
+        Err(error @ CloudsError::NoCloud { .. }) => {
+            let near = nearest(&name, clouds.names()).map(str::to_owned);
+            let refusal = typed::Refusal::new(error.to_string(), "name one of them");
+            reader.refused("cloud", typed::Refusal { suggestion: near, ..refusal })
+        }
+        Err(error) => reader.refuse("cloud", &error.to_string(), "or name one that is complete"),
+    }
+}
+
+/// Returns the content of the cloud of this name as it is written down now, to be hashed; `file` is the option
+/// `clouds_file`.
+pub fn content(name: &str, file: Option<PathBuf>) -> Option<Vec<u8>> {
+    Clouds::find(&variables(file)).ok()?.content(name)
+}
+
+/// Checks a login and reports all of its faults: a dummy value replaces each reported one, so that the next is found.
+fn login(reader: &mut Reader<'_>, mut fields: Fields) -> Option<CloudConf> {
+    let mut said: Vec<&str> = Vec::new();
+    loop {
+        let error = match CloudConf::of(&fields) {
+            Ok(conf) => return said.is_empty().then_some(conf),
+            Err(error) => error,
+        };
+        if said.contains(&error.option) {
+            return None;
+        }
+        let option = LOGIN.iter().find(|(_, field)| *field == error.option);
+        let option = option.map_or(error.option, |(option, _)| option);
+        reader.refuse::<()>(option, &error.problem, &error.allowed);
+        let right = match error.option {
+            "auth_url" => "http://keystone/v3",
+            // What else there must be depends on what is meant.
+            "auth_type" | "application_credential_name" => return None,
+            "interface" => "public",
+            "system_scope" => "all",
+            "verify" => "true",
+            _ => "x",
+        };
+        fields.set(error.option, right.to_owned());
+        said.push(error.option);
+    }
+}
+
+/// With a file named, what is beside it.
+fn variables(file: Option<PathBuf>) -> Variables {
+    let of_process = Variables::of_process();
+    match file {
+        None => of_process,
+        Some(file) => Variables {
+            working: file.parent().map(PathBuf::from),
+            config_file: Some(file),
+            home: of_process.home,
+            ..Variables::default()
+        },
+    }
+}

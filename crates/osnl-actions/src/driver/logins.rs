@@ -1,0 +1,30 @@
+//! One login for all sections that are the same to the same cloud.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use osnl_openstack::{Cloud, CloudConf};
+
+use osnl_http::{HttpError, HttpOptions};
+
+/// The clouds of one start, or of one reload: what goes on over a reload keeps its own login, since certificates may be
+/// other ones in the same files.
+#[derive(Clone, Debug, Default)]
+pub struct Logins(Arc<Mutex<Vec<Cloud>>>);
+
+impl Logins {
+    /// The cloud of this login, whose requests have this time.
+    ///
+    /// # Errors
+    /// Certificates that cannot be read.
+    pub fn cloud(&self, conf: &CloudConf, http: &HttpOptions, timeout: Duration) -> Result<Cloud, HttpError> {
+        let mut clouds = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |cloud: &&Cloud| cloud.conf() == conf && cloud.timeout() == timeout;
+        if let Some(cloud) = clouds.iter().find(same) {
+            return Ok(cloud.clone());
+        }
+        let cloud = Cloud::new(conf.clone(), http, timeout)?;
+        clouds.push(cloud.clone());
+        Ok(cloud)
+    }
+}

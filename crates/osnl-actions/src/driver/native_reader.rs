@@ -1,0 +1,136 @@
+//! Options that only osnl's own form has: brokers, enrichments, and templates.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use osnl_config::sections::Reader;
+use osnl_config::typed;
+use osnl_http::{Scheme, Url};
+use osnl_model::TransportUrl;
+use osnl_template::TemplateError;
+
+use super::compiled;
+use crate::transport_url;
+
+/// The kind of the sections of rules.
+pub const RULE: &str = "rule";
+/// The kind of the sections of actions.
+pub const ACTION: &str = "action";
+/// The kind of the sections of enrichments.
+pub const ENRICH: &str = "enrich";
+
+/// AMQP's limit for names, in bytes.
+pub const LONGEST_NAME: usize = 255;
+
+/// Types of options that a [`Reader`] has besides the types of the configuration dialect.
+pub trait NativeReader<'a> {
+    /// The broker of the option `transport_url`, which must be set.
+    fn transport_url(&mut self) -> Option<TransportUrl>;
+
+    /// Warns of credentials that leave this machine without TLS.
+    fn warn_in_clear(&mut self, option: &str, url: &Url);
+
+    /// The enrichments that an action names, which its templates may use. Their sections are checked elsewhere.
+    fn enrichments(&self) -> Vec<String>;
+
+    /// The names of all enrichments.
+    fn all_enrichments(&self) -> Vec<&'a str>;
+
+    /// The one `[enrich:NAME]` that an option names; `Some(None)` if nothing sets it.
+    fn enrichment(&mut self, option: &str) -> Option<Option<Arc<str>>>;
+
+    /// A name that becomes an exchange or a queue.
+    fn broker_name(&mut self, option: &str, longest: usize) -> Option<String>;
+
+    /// Whether the broker takes a name; refuses it otherwise.
+    fn check_name(&mut self, option: &str, text: &str, longest: usize) -> bool;
+
+    /// An option that is compiled: `reader.compiled("url", |text| Template::compile(text, &["rule"]))`. `Ok(None)` if
+    /// nothing sets it. An error is reported at `file:line:column`.
+    #[expect(clippy::result_unit_err, reason = "the error is among the findings")]
+    fn compiled<T>(
+        &mut self,
+        option: &str,
+        compile: impl FnOnce(&str) -> Result<T, TemplateError>,
+    ) -> Result<Option<T>, ()>;
+}
+
+impl<'a> NativeReader<'a> for Reader<'a> {
+    fn transport_url(&mut self) -> Option<TransportUrl> {
+        const OPTION: &str = "transport_url";
+        let text = self.required(OPTION, "write rabbit://user:password@host:port/vhost")?;
+        match transport_url::check(&text) {
+            Ok(url) => {
+                if text.contains(":***@") {
+                    let problem = "the password is ***, as osnl config show hides it";
+                    self.warn(OPTION, problem, "write the password, or use --show-secrets");
+                }
+                let named =
+                    |name: &str| url.query().iter().find(|(key, _)| key == name).map(|(_, path)| path);
+                let key = named("ssl_key_file").or_else(|| named("ssl_cert_file"));
+                if let Some(path) = key {
+                    self.warn_of_open(OPTION, Path::new(path), "a private key");
+                }
+                Some(url)
+            }
+            Err(refusal) => self.refused(OPTION, refusal),
+        }
+    }
+
+    fn warn_in_clear(&mut self, option: &str, url: &Url) {
+        if url.scheme() == Scheme::Http && !url.is_loopback() {
+            let problem =
+                "credentials go to another machine in clear, where anyone on the network can read them";
+            self.warn(option, problem, "write https://, or send them to this machine only");
+        }
+    }
+
+    fn enrichments(&self) -> Vec<String> {
+        let text = self.layers.resolve(self.section, "enrich").ok().flatten();
+        text.map_or_else(Vec::new, |text| typed::list(&text))
+    }
+
+    fn all_enrichments(&self) -> Vec<&'a str> {
+        let sections = self.layers.sections.iter().filter(|section| section.def.kind == ENRICH);
+        sections.map(|section| section.name.as_str()).collect()
+    }
+
+    fn enrichment(&mut self, option: &str) -> Option<Option<Arc<str>>> {
+        if !self.is_set(option) {
+            return Some(None);
+        }
+        let known = self.all_enrichments();
+        match &self.references(option, ENRICH, &known)?[..] {
+            [name] => Some(Some(name.as_str().into())),
+            _ => self.refuse(option, "names several", "name the one whose cloud is asked"),
+        }
+    }
+
+    fn broker_name(&mut self, option: &str, longest: usize) -> Option<String> {
+        let text = self.text(option)?;
+        self.check_name(option, &text, longest).then_some(text)
+    }
+
+    fn check_name(&mut self, option: &str, text: &str, longest: usize) -> bool {
+        if text.is_empty() {
+            self.refuse::<()>(option, "is empty", "write a name");
+        } else if text.len() > longest {
+            self.refuse::<()>(option, "is too long for the broker", &format!("at most {longest} bytes"));
+        } else {
+            if text.contains(char::is_control) || text.trim() != text {
+                let problem = "the name has blanks around it or line ends in it, and is used like that";
+                self.warn(option, problem, "put it behind the `=`, on one line");
+            }
+            return true;
+        }
+        false
+    }
+
+    fn compiled<T>(
+        &mut self,
+        option: &str,
+        compile: impl FnOnce(&str) -> Result<T, TemplateError>,
+    ) -> Result<Option<T>, ()> {
+        compiled::compiled(self, option, compile)
+    }
+}

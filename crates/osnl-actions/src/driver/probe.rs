@@ -1,0 +1,177 @@
+//! Whether something that a configuration names is there, in the words of `osnl check --connect`.
+
+mod cloud;
+mod target;
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use osnl_transport::{Declare, ExchangeFound, ExchangeLook, HostLook, TransportError};
+
+pub use self::cloud::{catalog_advice, cloud_probe, keystone_probe, log_in};
+pub use self::target::{broker_probe, file_probe, free, target_probe};
+use super::ProbeContext;
+
+/// A certificate that ends sooner is warned of.
+const SOON: Duration = Duration::from_secs(30 * 86_400);
+const RENEW: &str = "renew it before";
+
+/// One thing that was tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// The section, as `listener:neutron`.
+    pub section: String,
+    /// The thing that was probed, as `broker mq1:5672`, `exchange neutron`.
+    pub what: String,
+    /// The result.
+    pub verdict: Verdict,
+    /// The details that were found. No secret.
+    pub found: String,
+    /// The remedy.
+    pub advice: Option<String>,
+    /// Whether less was tried than what an attempt does: a connection, and no request.
+    pub is_passive: bool,
+}
+
+/// The result of a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// As it should be.
+    Fine,
+    /// It works, and the operator should know of something.
+    Warning,
+    /// It was not tried, or the answer says nothing.
+    Unproven,
+    /// It is not there, or does not let us in.
+    Failed,
+}
+
+impl Verdict {
+    /// `ok`, `warning`, `unproven`, `failed`.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fine => "ok",
+            Self::Warning => "warning",
+            Self::Unproven => "unproven",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl std::fmt::Display for Probe {
+    /// One line.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { section, what, verdict, found, advice, is_passive: _ } = self;
+        let advice = advice.as_ref().map_or(String::new(), |advice| format!("; {advice}"));
+        let line = format!("{:<8} [{section}] {what}: {found}{advice}", verdict.as_str());
+        f.write_str(
+            &line.chars().map(|c| if osnl_model::is_dangerous(c) { ' ' } else { c }).collect::<String>(),
+        )
+    }
+}
+
+impl Probe {
+    /// A probe that has found nothing yet.
+    pub fn of(section: impl Into<String>, what: impl Into<String>) -> Self {
+        let (section, what) = (section.into(), what.into());
+        Self { section, what, verdict: Verdict::Fine, found: String::new(), advice: None, is_passive: false }
+    }
+
+    /// The same with a good result.
+    pub fn fine(self, found: impl Into<String>) -> Self {
+        Self { found: found.into(), ..self }
+    }
+
+    /// The same with a result that works, and a remedy.
+    pub fn warning(self, found: impl Into<String>, advice: &str) -> Self {
+        Self { verdict: Verdict::Warning, found: found.into(), advice: Some(advice.to_owned()), ..self }
+    }
+
+    /// The same without a result.
+    pub fn unproven(self, found: impl Into<String>, advice: &str) -> Self {
+        Self { verdict: Verdict::Unproven, found: found.into(), advice: Some(advice.to_owned()), ..self }
+    }
+
+    /// The same with a bad result.
+    pub fn failed(self, found: impl Into<String>, advice: Option<&str>) -> Self {
+        Self { verdict: Verdict::Failed, found: found.into(), advice: advice.map(str::to_owned), ..self }
+    }
+
+    /// The same, of which an attempt does more.
+    pub fn passive(self) -> Self {
+        Self { is_passive: true, ..self }
+    }
+
+    /// Adds when a certificate ends, and warns if that is soon.
+    pub fn until(mut self, ends: Option<i64>) -> Self {
+        let Some(ends) = ends.and_then(|seconds| Timestamp::from_second(seconds).ok()) else { return self };
+        self.found.push_str(&format!(", certificate until {}", ends.to_zoned(TimeZone::UTC).date()));
+        if ends.duration_since(Timestamp::now()).unsigned_abs() < SOON || ends < Timestamp::now() {
+            self.verdict = Verdict::Warning;
+            self.advice = Some(RENEW.to_owned());
+        }
+        self
+    }
+}
+
+/// No answer in time.
+pub fn silent(probe: Probe, deadline: Duration) -> Probe {
+    let found = format!("no answer within {} s", deadline.as_secs_f64());
+    probe.failed(found, Some("look at names, routes and firewalls on the way"))
+}
+
+/// One host of a broker.
+pub fn broker(probe: Probe, host: &HostLook, virtual_host: &str) -> Probe {
+    let error = match &host.reached {
+        Ok(reached) => {
+            let tls = if reached.tls { "TLS" } else { "no TLS" };
+            let broker = reached.greeting.words().map(|words| format!(", {words}")).unwrap_or_default();
+            let found = format!("logged in as {}, virtual host {virtual_host}, {tls}{broker}", reached.user);
+            return probe.fine(found).until(reached.certificate_ends);
+        }
+        Err(error) => error,
+    };
+    // The host stands in the line already.
+    let words = error.to_string();
+    let words = words.strip_prefix(&format!("{}: ", host.host)).unwrap_or(&words).to_owned();
+    let advice = match error {
+        TransportError::Connect { .. } => {
+            Some("is the broker running, and are host and port of transport_url right?")
+        }
+        TransportError::LoginRefused { .. } => Some("look at user and password of transport_url"),
+        TransportError::VirtualHostRefused { .. } => {
+            Some("rabbitmqctl list_vhosts has the names, rabbitmqctl set_permissions lets a user in")
+        }
+        // The others say it themselves, or do not happen here.
+        _ => None,
+    };
+    probe.failed(words, advice)
+}
+
+/// One exchange.
+pub fn exchange(probe: Probe, found: &ExchangeLook, declare: Declare) -> Probe {
+    match found {
+        ExchangeLook::There(ExchangeFound { kind: Some(kind), .. }) if kind != "topic" => {
+            let advice = "name the exchange that the service publishes to: its control_exchange";
+            probe.failed(format!("is there and {kind}, which is not topic"), Some(advice))
+        }
+        ExchangeLook::There(what) => probe.fine(match what.durable {
+            Some(true) => "is there: topic, durable",
+            Some(false) => "is there: topic, transient",
+            None => "is there",
+        }),
+        ExchangeLook::Missing => match declare {
+            Declare::Create => probe.fine("is not there, and will be made"),
+            Declare::Passive | Declare::Nothing => probe.warning(
+                "is not there",
+                "its service makes it when it first publishes; is the name its control_exchange, and the virtual \
+                 host its own?",
+            ),
+        },
+        ExchangeLook::Refused(words) => {
+            probe.failed(words.clone(), Some("rabbitmqctl set_permissions lets this user read it"))
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! A login to a cloud, and a service in its catalogue.
+
+use std::time::{Duration, Instant};
+
+use osnl_openstack::{ApiError, Cloud, CloudConf, Identity, LoggedIn, Scope};
+
+use super::{Probe, silent};
+use osnl_http::HttpOptions;
+
+/// A login, and where its catalogue has this service, both within the deadline; `None` where the probe says why not, or
+/// nothing was asked.
+pub async fn cloud_probe(
+    section: &str,
+    conf: &CloudConf,
+    http: &HttpOptions,
+    service: Option<&str>,
+    deadline: Duration,
+) -> (Probe, Option<String>) {
+    let cloud = match Cloud::new(conf.clone(), http, deadline) {
+        Ok(cloud) => cloud,
+        Err(error) => return (keystone_probe(section, conf).failed(error.to_string(), None), None),
+    };
+    let begun = Instant::now();
+    let (probe, logged_in) = log_in(section, &cloud, deadline).await;
+    let (Some(logged_in), Some(service)) = (logged_in, service) else { return (probe, None) };
+    // Kept with the token, unless it lacks the service: then it is fetched once more.
+    let left = deadline.saturating_sub(begun.elapsed());
+    let Ok(found) = tokio::time::timeout(left, cloud.endpoint(service)).await else {
+        return (silent(probe, deadline), None);
+    };
+    match found {
+        Ok(endpoint) => {
+            let found = format!("{}; {service} is at {endpoint}", probe.found);
+            (Probe { found, ..probe }, Some(endpoint))
+        }
+        Err(error) => (probe.failed(error.to_string(), Some(catalog_advice(&logged_in))), None),
+    }
+}
+
+/// The login of a cloud, not tried yet.
+pub fn keystone_probe(section: &str, conf: &CloudConf) -> Probe {
+    Probe::of(section, format!("keystone {}", conf.auth_url))
+}
+
+/// A login alone.
+pub async fn log_in(section: &str, cloud: &Cloud, deadline: Duration) -> (Probe, Option<LoggedIn>) {
+    let probe = keystone_probe(section, cloud.conf());
+    match tokio::time::timeout(deadline, cloud.login()).await {
+        Err(_) => (silent(probe, deadline), None),
+        Ok(Err(error)) => {
+            let advice = match &error {
+                ApiError::Unreachable { .. } | ApiError::TimedOut { .. } => {
+                    Some("is it running, and is auth_url right?")
+                }
+                ApiError::Status { .. } => Some("its own log says why; a delivery would wait for it"),
+                ApiError::Answer { .. } => Some("is auth_url that of Keystone?"),
+                // Says itself what may be wrong.
+                ApiError::Login { .. }
+                | ApiError::Gone(_)
+                | ApiError::NotTheApi { .. }
+                | ApiError::Forbidden { .. }
+                | ApiError::Catalog(_) => None,
+            };
+            (probe.failed(error.to_string(), advice), None)
+        }
+        Ok(Ok(login)) => {
+            let scope = match (&login.project, &cloud.conf().scope) {
+                (Some(project), _) => format!(" for project {project}"),
+                (None, Scope::System) => " for the whole system".to_owned(),
+                (None, Scope::Domain(_)) => " for a domain".to_owned(),
+                (None, Scope::Unscoped | Scope::ProjectId(_) | Scope::Project(..)) => {
+                    " for nothing".to_owned()
+                }
+            };
+            let roles = match login.roles.as_slice() {
+                [] => "no roles".to_owned(),
+                roles => format!("roles {}", roles.join(", ")),
+            };
+            let found = format!("logged in as {}{scope} with {roles}", login.user);
+            let probe = match (&cloud.conf().identity, login.lifetime) {
+                (Identity::Token(_), Some(lifetime)) => {
+                    let found = format!("{found}, by a token that ends in {} min", lifetime.as_secs() / 60);
+                    probe.warning(found, "nothing can renew it; an application credential renews itself")
+                }
+                (
+                    Identity::Password { .. } | Identity::ApplicationCredential { .. } | Identity::Token(_),
+                    _,
+                ) => probe.fine(found),
+            };
+            (probe, Some(login))
+        }
+    }
+}
+
+/// Remedies for a service that the catalogue lacks.
+pub fn catalog_advice(login: &LoggedIn) -> &'static str {
+    if login.services.is_empty() {
+        "name a project to log in for, with project_name"
+    } else {
+        "region_name and interface choose among what there is"
+    }
+}

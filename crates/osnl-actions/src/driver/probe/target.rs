@@ -1,0 +1,123 @@
+//! The probes that drivers of actions share: HTTP targets and files.
+
+use std::path::Path;
+use std::time::Duration;
+
+use osnl_http::Url as ApiUrl;
+use osnl_model::TransportUrl;
+use osnl_transport::{Declare, ExchangeLook, MayWrite, RabbitOptions, RabbitTransport};
+use rustix::fs::{Access, AtFlags, CWD, accessat, statvfs};
+
+use super::{Probe, ProbeContext, broker, exchange, silent};
+use osnl_http::{HttpOptions, ReachError, reach};
+
+/// Whether an HTTP target can be reached: TCP, a proxy's tunnel, TLS; no request is sent. `option` is where its URL stands.
+pub async fn target_probe(
+    section: &str,
+    option: &str,
+    url: &ApiUrl,
+    http: &HttpOptions,
+    deadline: Duration,
+) -> Probe {
+    let probe = Probe::of(section, format!("target {}", url.authority()));
+    match tokio::time::timeout(deadline, reach(http, url)).await {
+        Err(_) => silent(probe, deadline),
+        Ok(Err(ReachError::Options(error))) => probe.failed(error.to_string(), None),
+        Ok(Err(ReachError::Connect(words))) => {
+            let advice = format!("is it running, and are host and port of {option} right?");
+            probe.failed(words, Some(&advice))
+        }
+        Ok(Ok(reached)) => {
+            let tls = if reached.tls { "TLS" } else { "no TLS" };
+            let found = match (&reached.proxy, reached.tls) {
+                (None, _) => format!("accepts connections, {tls}; no request was sent"),
+                (Some(proxy), true) => {
+                    format!("accepts connections by the proxy {proxy}, TLS; no request was sent")
+                }
+                (Some(proxy), false) => {
+                    format!("the proxy {proxy} accepts connections; what is behind it shows with a request")
+                }
+            };
+            probe.fine(found).passive().until(reached.certificate_ends)
+        }
+    }
+}
+
+/// Whether a broker lets us in, has these exchanges, and lets us publish to them; nothing is published or made.
+pub async fn broker_probe(
+    context: ProbeContext<'_>,
+    url: &TransportUrl,
+    options: &RabbitOptions,
+    exchanges: &[String],
+    declare: Declare,
+) -> Vec<Probe> {
+    let probe = |what: String| Probe::of(context.section, what);
+    let transport = match RabbitTransport::new(url.clone(), options.clone()) {
+        Ok(transport) => transport,
+        Err(error) => return vec![probe("broker".to_owned()).failed(error.to_string(), None)],
+    };
+    let look = transport.look(exchanges, &[], None, context.deadline.mul_f64(0.6));
+    let Ok(look) = tokio::time::timeout(context.deadline, look).await else {
+        return vec![silent(probe("broker".to_owned()), context.deadline)];
+    };
+    let hosts = look
+        .hosts
+        .iter()
+        .map(|host| broker(probe(format!("broker {}", host.host)), host, url.virtual_host()));
+    let mut probes: Vec<Probe> = hosts.collect();
+    for (name, found) in &look.exchanges {
+        let seen = exchange(probe(format!("exchange {name}")), found, declare);
+        let there = matches!(found, ExchangeLook::There(_));
+        let asked = transport.may_write(name, context.deadline.mul_f64(0.3));
+        probes.push(match if there { asked.await.ok() } else { None } {
+            Some(MayWrite::No(words)) => {
+                seen.failed(words, Some("rabbitmqctl set_permissions lets this user write it"))
+            }
+            Some(MayWrite::Yes) => {
+                let found = format!("{}, and we may publish to it; nothing was", seen.found);
+                Probe { found, ..seen }.passive()
+            }
+            None => seen,
+        });
+    }
+    probes
+}
+
+/// A disk with less is about to be full.
+const LITTLE: u64 = 64 << 20;
+
+/// The bytes that are free where this folder is.
+pub fn free(folder: &Path) -> Option<u64> {
+    let found = statvfs(folder).ok()?;
+    Some(found.f_bavail.saturating_mul(found.f_frsize))
+}
+
+/// Whether a file can be written, or made; asked of the operating system.
+pub fn file_probe(section: &str, path: &Path) -> Probe {
+    let probe = Probe::of(section, format!("file {}", path.display()));
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let (of, access) = match path.exists() {
+        true => (path, Access::WRITE_OK),
+        false => (folder, Access::WRITE_OK | Access::EXEC_OK),
+    };
+    match accessat(CWD, of, access, AtFlags::EACCESS) {
+        Ok(()) if path.is_dir() => probe.failed("is a folder", Some("name a file")),
+        Ok(()) => {
+            let found = if path.exists() { "can be written" } else { "is not there yet, and can be made" };
+            // What is no file, such as /dev/stdout, takes no room.
+            let free = if path.exists() && !path.is_file() { None } else { free(folder) };
+            match free.filter(|free| *free < LITTLE) {
+                Some(free) => {
+                    let left = format!("{found}, but its disk has {} MiB left", free >> 20);
+                    probe.warning(left, "make room: what cannot be written is tried until it can")
+                }
+                None => probe.fine(found),
+            }
+        }
+        Err(error) => {
+            let error = std::io::Error::from(error);
+            let advice = "name another one, or let this user write it";
+            probe.failed(format!("cannot be written: {error}"), Some(advice))
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! The action `dump`, the small brother of [`file`](super::file): each event is written down as one line of JSON, to stdout or at the end of a file.
+//!
+//! The answers of the action's enrichments are `enrichments`, by their names. Secrets there, in context and in payload
+//! are masked. A line that cannot be written counts as a target that is down: it is tried again without end. Writing
+//! blocks the one thread that osnl runs on, for as long as the operating system takes: a pipe without a reader stops
+//! everything, as it should.
+
+mod conf;
+
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use osnl_model::{mask_secrets, one_line_json};
+use osnl_transport::BoxFuture;
+use serde_json::{Value, json};
+
+pub use self::conf::DumpConf;
+use super::{Action, ActionError, Done, ErrorClass, Event};
+
+/// See the [module](self).
+pub struct Dump {
+    out: Mutex<Box<dyn Write + Send>>,
+    target: String,
+}
+
+impl Dump {
+    /// Writes to stdout.
+    #[must_use]
+    pub fn to_stdout() -> Self {
+        Self::to(Box::new(io::stdout()), "stdout")
+    }
+
+    /// Appends to a file, which is made if it is not there.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn to_file(path: &Path) -> io::Result<Self> {
+        // It has whole payloads.
+        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+        Ok(Self::to(Box::new(file), &path.display().to_string()))
+    }
+
+    fn to(out: Box<dyn Write + Send>, target: &str) -> Self {
+        Self { out: Mutex::new(out), target: target.to_owned() }
+    }
+
+    fn write(&self, event: &Event) -> io::Result<()> {
+        let mut text = one_line_json(line(event).to_string());
+        text.push('\n');
+        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+        // One call for a whole line, so that several writers do not mix within it.
+        out.write_all(text.as_bytes())?;
+        out.flush()
+    }
+}
+
+impl Action for Dump {
+    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Done, ActionError>>> {
+        let write = |event| match self.write(event) {
+            Ok(()) => Ok(Done::Delivered(format!("written to {}", self.target))),
+            Err(error) => Err(ActionError::new(ErrorClass::Connect, format!("{}: {error}", self.target))),
+        };
+        Box::pin(std::future::ready(events.iter().map(write).collect()))
+    }
+
+    fn target(&self) -> String {
+        self.target.clone()
+    }
+
+    fn host(&self, _: &Event) -> Option<Arc<str>> {
+        None
+    }
+}
+
+pub(super) fn line(event: &Event) -> Value {
+    let (notification, origin) = (&event.notification, &event.received.origin);
+    let mut line = json!({
+        "rule": &*event.rule,
+        "listener": &*origin.listener,
+        "queue": &*origin.queue,
+        "exchange": origin.exchange,
+        "routing_key": origin.routing_key,
+        "redelivered": origin.redelivered,
+        "message_id": notification.message_id,
+        "timestamp": notification.timestamp,
+        "priority": notification.priority.as_ref().map(|priority| priority.as_str()),
+        "event_type": notification.event_type,
+        "publisher_id": notification.publisher_id,
+        "context": mask_secrets(&Value::Object(notification.context.clone())),
+        "payload": mask_secrets(&event.payload()),
+        "idempotency_key": event.idempotency_key(),
+    });
+    // Only where there is something: most lines are of neither.
+    if let Some(enriched) = event.asked() {
+        line["enrichments"] =
+            enriched.into_iter().map(|(name, value)| (name, mask_secrets(&value))).collect();
+    }
+    if let Some(failure) = event.failure() {
+        line["failure"] = failure.clone();
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::SystemTime;
+
+    use osnl_model::Notification;
+
+    use super::*;
+    use osnl_core::received::{Origin, Received};
+
+    /// Masks the secrets that services send in clear, in the words of each.
+    #[test]
+    fn no_secret_is_written_down() {
+        let n = Notification {
+            context: [
+                ("password".to_owned(), json!("S3CRET")),
+                ("aws_creds".to_owned(), json!({"a": "S3CRET"})),
+            ]
+            .into_iter()
+            .collect(),
+            payload: json!({
+                "zone_id": "z", "name": "\u{85}\u{7f}\u{202e}", "key": "S3CRET", "configdrive": "S3CRET", "user_data": "S3CRET",
+                "args": {"instance": {"pci_requests": {"_context": {"auth_token": "S3CRET"}}, "key_data": "S3CRET"}},
+                "connection_info": "{\"data\": {\"auth_password\": \"S3CRET\"}}",
+                "metadata": [{"key": "admin_pass", "value": "S3CRET"}],
+                "exception": "{'kwargs': {'password': 'S3CRET'}}",
+                "url": "mysql://nova:S3CRET@db/nova",
+            }),
+            ..Notification::default()
+        };
+        let origin = Origin {
+            listener: "l".into(),
+            queue: "q".into(),
+            exchange: String::new(),
+            routing_key: String::new(),
+            redelivered: false,
+            received: SystemTime::UNIX_EPOCH,
+        };
+        let received = Received {
+            body: Vec::new().into(),
+            properties: Default::default(),
+            origin,
+            noted: Default::default(),
+        };
+        let event = Event {
+            received: Arc::new(received),
+            notification: Arc::new(n),
+            rule: "r".into(),
+            action: "a".into(),
+            resource: None,
+            enriched: None,
+            progress: Default::default(),
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("dump.jsonl");
+        Dump::to_file(&path).unwrap().write(&event).unwrap();
+        let line = std::fs::read_to_string(&path).unwrap();
+        let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&path).unwrap());
+        assert_eq!(mode & 0o777, 0o600);
+        assert!(!line.contains(|c: char| c != '\n' && osnl_model::is_dangerous(c)), "{line:?}");
+        assert!(!line.contains("S3CRET") && line.contains("\"zone_id\":\"z\""), "{line}");
+    }
+}

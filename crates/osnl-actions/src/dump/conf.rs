@@ -1,0 +1,74 @@
+//! `driver = dump`: its option, and what follows from it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use osnl_transport::BoxFuture;
+
+use super::Dump;
+use crate::Action;
+use crate::driver::{
+    BuildContext, DriverConf, DriverError, DriverOption, DriverTable, Preview, Probe, ProbeContext,
+    ReadDriver, Reader, Traits, Wanted, file_probe,
+};
+
+/// `driver = dump`.
+#[derive(Clone, Debug)]
+pub struct DumpConf {
+    /// The file that is appended to; `None` is stdout.
+    pub path: Option<PathBuf>,
+}
+
+impl DumpConf {
+    fn to(&self) -> String {
+        self.path.as_ref().map_or("stdout".to_owned(), |path| path.display().to_string())
+    }
+}
+
+impl ReadDriver for DumpConf {
+    /// One line after the other; a file that cannot be written is tried without end.
+    const TABLE: DriverTable = DriverTable::new(
+        "dump",
+        &[DriverOption::new(
+            "path",
+            "path",
+            "A file that a JSON line for each event is appended to, secrets masked; without it to standard output.",
+        )],
+    )
+    .with_defaults(&[("concurrency", "1"), ("timeout", "60s"), ("max_attempts", "1")]);
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let allowed = "write the path of a file, or remove the line to write to stdout";
+        Some(Self { path: reader.path("path", allowed)? })
+    }
+}
+
+impl DriverConf for DumpConf {
+    fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, DriverError> {
+        let Some(path) = &self.path else { return Ok(Arc::new(Dump::to_stdout())) };
+        match Dump::to_file(path) {
+            Ok(dump) => Ok(Arc::new(dump)),
+            Err(error) => Err(DriverError::File { action: context.name.clone(), path: path.clone(), error }),
+        }
+    }
+
+    fn does(&self) -> String {
+        format!("writes each event to {}, a JSON line each", self.to())
+    }
+
+    fn traits(&self) -> Traits<'_> {
+        Traits { refuser: None, ..Traits::default() }
+    }
+
+    fn preview(&self, wanted: &Wanted<'_>) -> Preview {
+        Preview::line(self.to(), wanted)
+    }
+
+    fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>> {
+        let probe = match &self.path {
+            None => Probe::of(context.section, "standard output").fine("is always there"),
+            Some(path) => file_probe(context.section, path),
+        };
+        Box::pin(std::future::ready(vec![probe]))
+    }
+}

@@ -1,0 +1,216 @@
+//! `driver = exec`: its options, and what follows from them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use osnl_model::{Notification, resources};
+use osnl_transport::BoxFuture;
+
+use super::words;
+use super::{Exec, ExecOptions, Mode, Program};
+use crate::Action;
+use crate::driver::{
+    BuildContext, DriverConf, DriverError, DriverOption, DriverTable, Preview, Probe, ProbeContext,
+    ReadDriver, Reader, Traits, Wanted,
+};
+
+/// `driver = exec`.
+#[derive(Clone, Debug)]
+pub struct ExecConf {
+    /// The program, its arguments and its environment.
+    pub program: Program,
+    /// The options of its use.
+    pub options: ExecOptions,
+}
+
+/// The option that every driver with a process has.
+pub const ENVIRONMENT: DriverOption = DriverOption {
+    secret: true,
+    ..DriverOption::new(
+        "environment",
+        "list of NAME=value",
+        "What the process finds in its environment beside PATH and LANG; nothing of osnl's own is handed on.",
+    )
+};
+/// The folder of a process.
+pub const WORKING_DIR: DriverOption =
+    DriverOption::new("working_dir", "absolute path", "The folder that the process works in.").or("/");
+/// The patience with a process that is to end.
+pub const STOP_TIMEOUT: DriverOption = DriverOption::new(
+    "stop_timeout",
+    "duration",
+    "How long the process may take to end when its input ends, and again after SIGTERM; then it is killed with all of \
+     its process group.",
+)
+.or("5s");
+
+/// The form of a command, in errors.
+const COMMAND: &str =
+    "write the program and its arguments with commas between them, or as a JSON array of texts";
+
+impl ReadDriver for ExecConf {
+    /// The default `concurrency` is 1: the operator has to declare that a program can do with more.
+    const TABLE: DriverTable = DriverTable::new(
+        "exec",
+        &[
+            DriverOption::new(
+                "command",
+                "list",
+                "The program and its arguments, with commas between them or as a JSON array of texts. No shell is \
+                 between. Must be set.",
+            ),
+            DriverOption::new(
+                "mode",
+                "stream or once",
+                "stream: one child that runs as long as osnl does and speaks JSON lines. once: a process for each event, \
+                 which is on its standard input; the exit status is the verdict.",
+            )
+            .or("stream"),
+            ENVIRONMENT,
+            WORKING_DIR,
+            DriverOption::new(
+                "reply_limit",
+                "size",
+                "The longest line that a child may write, or all that a process for one event may; beyond it the process \
+                 is ended.",
+            )
+            .or("64KiB"),
+            STOP_TIMEOUT,
+            DriverOption::new(
+                "mask_secrets",
+                "boolean",
+                "true: values in context and payload that are secrets by their names are replaced by ***.",
+            )
+            .or("false"),
+        ],
+    )
+    .with_defaults(&[("concurrency", "1")]);
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let command = match reader.is_set("command") {
+            true => reader.text("command").and_then(|text| command(reader, "command", &text)),
+            false => reader.required("command", COMMAND).and(None),
+        };
+        let mode = reader.word("mode", &[("stream", Mode::Stream), ("once", Mode::Once)]);
+        let surroundings = Surroundings::read(reader);
+        let reply_limit = reader.size("reply_limit", 1024, 64 << 20);
+        let mask_secrets = reader.boolean("mask_secrets");
+        let Surroundings { environment, working_dir, stop_timeout } = surroundings?;
+        Some(Self {
+            program: Program { command: command?, environment, working_dir },
+            options: ExecOptions {
+                mode: mode?,
+                reply_limit: usize::try_from(reply_limit?).ok()?,
+                stop_timeout,
+                mask_secrets: mask_secrets?,
+            },
+        })
+    }
+}
+
+impl DriverConf for ExecConf {
+    fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, DriverError> {
+        Ok(Arc::new(Exec::new(context.name.clone(), self.program.clone(), self.options)))
+    }
+
+    fn does(&self) -> String {
+        let name = self.program.name();
+        match self.options.mode {
+            Mode::Stream => format!("tells {name} of each event, a process that keeps running"),
+            Mode::Once => format!("runs {name} for each event"),
+        }
+    }
+
+    fn traits(&self) -> Traits<'_> {
+        Traits { refuser: Some("the program"), ..Traits::default() }
+    }
+
+    fn preview(&self, wanted: &Wanted<'_>) -> Preview {
+        let with = about(wanted.notification).into_iter().chain(wanted.enrichments()).collect();
+        Preview::Effect { does: self.does(), with }
+    }
+
+    fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>> {
+        let probe = Probe::of(context.section, format!("program {}", self.program.name()));
+        let probe = match self.program.look() {
+            Ok(path) => probe.fine(format!("{} can be run; it was not", path.display())).passive(),
+            Err(reason) => probe.failed(reason, Some("name another one with command")),
+        };
+        Box::pin(std::future::ready(vec![probe]))
+    }
+}
+
+/// Returns the subject of an event, for people.
+pub fn about(notification: &Notification) -> Vec<(&'static str, String)> {
+    let mut about = vec![("event", notification.event_type.clone().unwrap_or_default())];
+    if let Some(resource) = resources(notification).into_iter().next() {
+        about.push((
+            "resource",
+            format!("{} {}", resource.kind, resource.id.as_deref().unwrap_or("without an id")),
+        ));
+    }
+    about
+}
+
+/// [`ENVIRONMENT`], [`WORKING_DIR`] and [`STOP_TIMEOUT`].
+pub struct Surroundings {
+    /// Names and values.
+    pub environment: Vec<(String, String)>,
+    /// An absolute path.
+    pub working_dir: PathBuf,
+    /// As the option says.
+    pub stop_timeout: Duration,
+}
+
+impl Surroundings {
+    /// Reads the three options.
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let environment = match reader.is_set("environment") {
+            true => environment(reader),
+            false => Some(Vec::new()),
+        };
+        let working_dir = reader.text("working_dir").and_then(|text| absolute(reader, "working_dir", &text));
+        let stop_timeout = reader.duration("stop_timeout", Duration::ZERO);
+        Some(Self { environment: environment?, working_dir: working_dir?, stop_timeout: stop_timeout? })
+    }
+}
+
+fn environment(reader: &mut Reader<'_>) -> Option<Vec<(String, String)>> {
+    const FORM: &str = "write NAME=value, with commas between several or as a JSON array of texts";
+    let text = reader.text("environment")?;
+    let pairs = words::read(&text).and_then(|words| words.iter().map(|word| words::variable(word)).collect());
+    pairs.map_or_else(|problem| reader.refuse("environment", problem, FORM), Some)
+}
+
+/// A program that can be found wherever osnl is started, and its arguments.
+pub fn command(reader: &mut Reader<'_>, option: &str, text: &str) -> Option<Vec<String>> {
+    let words = match words::read(text) {
+        Ok(words) => words,
+        Err(problem) => return reader.refuse(option, problem, COMMAND),
+    };
+    let Some(program) = words.first().filter(|program| !program.is_empty()) else {
+        return reader.refuse(option, "names no program", COMMAND);
+    };
+    if program.contains('/') && !program.starts_with('/') {
+        let allowed = "write an absolute path, or a name that is looked for in PATH";
+        return reader.refuse(option, "names a program by a relative path", allowed);
+    }
+    if let Some((before, _)) = program.split_once(' ')
+        && words.len() == 1
+        && !PathBuf::from(program).exists()
+    {
+        let problem = format!("the program's name has a blank in it: no shell splits it behind {before}");
+        reader.warn(option, &problem, COMMAND);
+    }
+    Some(words)
+}
+
+/// An absolute path; refuses any other.
+pub fn absolute(reader: &mut Reader<'_>, option: &str, text: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(text);
+    match path.is_absolute() {
+        true => Some(path),
+        false => reader.refuse(option, "is no absolute path", "write one that begins with /"),
+    }
+}

@@ -1,0 +1,242 @@
+//! One process per event: the event on its standard input, the verdict in its exit status.
+//!
+//! The first line of its standard output is a reason. If the output is one verdict as a long-lived child writes it, and
+//! the status is 0, that is the verdict. An attempt that is given up ends its process, and no other begins before that
+//! is gone.
+
+use std::convert::Infallible;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::process::{ChildStdin, ChildStdout};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::chatter::Chatter;
+use super::event;
+use super::lines::tidy;
+use super::process::{Process, ending};
+use super::verdict;
+use super::worker::Plan;
+use crate::{ActionError, Done, ErrorClass, Event};
+use osnl_core::ends::watched;
+
+/// The time within which the last output of an ended process arrives.
+const LAST_CALL: Duration = Duration::from_secs(1);
+/// Characters of its output that go into a reason.
+const REASON: usize = 300;
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(super) struct Once {
+    plan: Plan,
+    mask: bool,
+    tasks: Mutex<JoinSet<()>>,
+    /// The ends of those whose attempts were given up.
+    ending: Mutex<Vec<CancellationToken>>,
+    abort: CancellationToken,
+}
+
+/// One run, in a task of its own: its end may take longer than its attempt.
+struct Run {
+    plan: Plan,
+    process: Process,
+    stdin: ChildStdin,
+    stdout: ChildStdout,
+    chatter: Chatter,
+    input: Vec<u8>,
+    hung: CancellationToken,
+    abort: CancellationToken,
+}
+
+impl Once {
+    pub(super) fn new(plan: Plan, mask: bool) -> Self {
+        let abort = CancellationToken::new();
+        Self { plan, mask, tasks: Mutex::default(), ending: Mutex::default(), abort }
+    }
+
+    pub(super) fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    pub(super) async fn attempt(&self, event: &Event) -> Result<Done, ActionError> {
+        self.others_have_ended().await;
+        let mut command = self.plan.program.command();
+        command.envs(event::variables(event));
+        let (process, (stdin, stdout, stderr)) = Process::start(command)
+            .map_err(|error| ActionError::new(ErrorClass::Connect, self.plan.program.refusal(&error)))?;
+        let hung = CancellationToken::new();
+        let run = Run {
+            chatter: Chatter::new(self.plan.action.clone(), stderr),
+            plan: self.plan.clone(),
+            process,
+            stdin,
+            stdout,
+            input: event::line(1, event, self.mask),
+            hung: hung.clone(),
+            abort: self.abort.clone(),
+        };
+        let (answer, answered) = oneshot::channel();
+        let ended = CancellationToken::new();
+        let at_end = ended.clone().drop_guard();
+        {
+            let mut tasks = lock(&self.tasks);
+            while tasks.try_join_next().is_some() {}
+            let task = || format!("the supervisor of {} of action {}", self.plan.name, self.plan.action);
+            tasks.spawn(watched(task, async move {
+                let _at_end = at_end;
+                // Whoever asked may have given up.
+                let _ = answer.send(run.finish().await);
+            }));
+        }
+        let mut given_up = GivenUp { once: self, hung, ended: Some(ended) };
+        let result = answered.await.unwrap_or_else(|_| {
+            Err(ActionError::new(ErrorClass::Reset, format!("{} was not seen to end", self.plan.name)))
+        });
+        given_up.ended = None;
+        result
+    }
+
+    async fn others_have_ended(&self) {
+        loop {
+            let Some(ended) = lock(&self.ending).last().cloned() else { return };
+            ended.cancelled().await;
+            lock(&self.ending).retain(|ended| !ended.is_cancelled());
+        }
+    }
+
+    pub(super) async fn close(&self, abort: &CancellationToken) {
+        let mut tasks = std::mem::take(&mut *lock(&self.tasks));
+        tokio::select! {
+            biased;
+            () = gone(&mut tasks) => return,
+            () = abort.cancelled() => self.abort.cancel(),
+        }
+        gone(&mut tasks).await;
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn gone(tasks: &mut JoinSet<()>) {
+    while tasks.join_next().await.is_some() {}
+}
+
+/// Dropped while `ended` is there, it gives up an attempt: its process is ended, and the next one waits for that.
+struct GivenUp<'a> {
+    once: &'a Once,
+    hung: CancellationToken,
+    ended: Option<CancellationToken>,
+}
+
+impl Drop for GivenUp<'_> {
+    fn drop(&mut self) {
+        if let Some(ended) = self.ended.take() {
+            self.hung.cancel();
+            lock(&self.once.ending).push(ended);
+        }
+    }
+}
+
+/// The reason for ending a process.
+enum Over {
+    Hung,
+    TooMuch,
+}
+
+impl Run {
+    async fn finish(self) -> Result<Done, ActionError> {
+        let Self { plan, mut process, mut stdin, mut stdout, mut chatter, input, hung, abort } = self;
+        let Plan { name, reply_limit, stop_timeout, .. } = &plan;
+        let mut output = BytesMut::new();
+        let write = async move {
+            // A process that does not read it may know what to do all the same.
+            let _ = stdin.write_all(&input).await;
+            drop(stdin);
+            std::future::pending::<Infallible>().await
+        };
+        let (mut read, mut within) = (Box::pin(read(&mut stdout, &mut output, *reply_limit)), None);
+        tokio::pin!(write);
+        let over = loop {
+            tokio::select! {
+                biased;
+                () = hung.cancelled() => break Some(Over::Hung),
+                () = abort.cancelled() => break Some(Over::Hung),
+                fits = &mut read, if within.is_none() => {
+                    within = Some(fits);
+                    if !fits {
+                        break Some(Over::TooMuch);
+                    }
+                }
+                _ = process.wait() => break None,
+                never = &mut write => match never {},
+                never = chatter.relay() => match never {},
+            }
+        };
+        if over.is_none() && within.is_none() {
+            within = timeout(LAST_CALL, &mut read).await.ok();
+        }
+        drop(read);
+        let status = tokio::select! {
+            biased;
+            status = process.end(Duration::ZERO, *stop_timeout, &abort) => status,
+            never = chatter.relay() => match never {},
+        };
+        let _ = timeout(LAST_CALL, chatter.relay_to_end()).await;
+        let words = chatter.last_words();
+        let failed = |class, reason: String| Err(ActionError::new(class, reason));
+        match over {
+            Some(Over::Hung) => {
+                let ended = ending(status);
+                return failed(ErrorClass::Timeout, format!("{name} was ended ({ended}){words}"));
+            }
+            Some(Over::TooMuch) => {
+                let reason =
+                    format!("{name} was ended, because it wrote more than reply_limit, {reply_limit} bytes");
+                return failed(ErrorClass::Refused(None), reason);
+            }
+            None if within == Some(false) => {
+                let reason = format!("{name} wrote more than reply_limit, {reply_limit} bytes");
+                return failed(ErrorClass::Refused(None), reason);
+            }
+            None => {}
+        }
+        let code = match &status {
+            Ok(status) => status.code(),
+            Err(_) => None,
+        };
+        let first = output[..].split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let first = tidy(first, REASON);
+        match code {
+            Some(0) => match verdict::read_only(&output) {
+                Some(result) => result,
+                None if first.is_empty() => Ok(Done::Delivered(format!("{name}: done"))),
+                None => Ok(Done::Delivered(first)),
+            },
+            Some(code) => {
+                let said = if first.is_empty() { words } else { format!(": {first}") };
+                failed(verdict::class_of_exit(code), format!("{name} ended with {code}{said}"))
+            }
+            None => {
+                failed(ErrorClass::Refused(None), format!("{name} has ended ({}){words}", ending(status)))
+            }
+        }
+    }
+}
+
+/// Reads to the end; false if that is more than the limit.
+async fn read(stdout: &mut ChildStdout, output: &mut BytesMut, limit: usize) -> bool {
+    loop {
+        match stdout.read_buf(output).await {
+            Ok(0) | Err(_) => return true,
+            Ok(_) if output.len() > limit => return false,
+            Ok(_) => {}
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The command of a process: words, never a shell; in an environment without the daemon's own variables.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use rustix::fs::{Access, AtFlags, CWD, accessat};
+use rustix::io::Errno;
+use tokio::process::Command;
+
+/// The environment of a child unless it is set: the usual folders, and texts in UTF-8.
+const ENVIRONMENT: [(&str, &str); 2] =
+    [("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"), ("LANG", "C.UTF-8")];
+
+/// A program and its surroundings. Its Debug form shows no value of its environment, and of its words the first.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Program {
+    /// The program and its arguments, as they are handed over. A name without a slash is looked for in `PATH`.
+    pub command: Vec<String>,
+    /// Names and values; over `PATH` and `LANG`, which are all that is there otherwise.
+    pub environment: Vec<(String, String)>,
+    /// The folder that it works in.
+    pub working_dir: PathBuf,
+}
+
+impl Program {
+    /// A program in the root folder, with nothing in its environment but `PATH` and `LANG`.
+    pub fn new<T: Into<String>>(command: impl IntoIterator<Item = T>) -> Self {
+        let command = command.into_iter().map(Into::into).collect();
+        Self { command, environment: Vec::new(), working_dir: "/".into() }
+    }
+
+    /// The program's name, for people.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.command.first().map_or("", String::as_str)
+    }
+
+    /// The file that a start would run, and whether this user may run it.
+    ///
+    /// # Errors
+    /// The reason why it can't be started.
+    pub(crate) fn look(&self) -> Result<PathBuf, String> {
+        let name = self.name();
+        let path = match name.contains('/') {
+            true => Some(PathBuf::from(name)),
+            false => self.folders().map(|folder| folder.join(name)).find(|path| path.is_file()),
+        };
+        let Some(path) = path else {
+            return Err(self.refusal(&Errno::NOENT.into()));
+        };
+        match accessat(CWD, &path, Access::EXEC_OK, AtFlags::EACCESS) {
+            Ok(()) if path.is_file() && self.working_dir.is_dir() => Ok(path),
+            Ok(()) => Err(self.refusal(&Errno::ACCESS.into())),
+            Err(error) => Err(self.refusal(&error.into())),
+        }
+    }
+
+    /// Those of its own `PATH`.
+    fn folders(&self) -> impl Iterator<Item = PathBuf> {
+        let own = self.environment.iter().rev().find(|(name, _)| name == "PATH");
+        let path = own.map_or(ENVIRONMENT[0].1, |(_, value)| value);
+        std::env::split_paths(path)
+    }
+
+    /// Three pipes, and a process group of its own.
+    pub(super) fn command(&self) -> Command {
+        let mut command = Command::new(self.name());
+        command
+            .args(self.command.iter().skip(1))
+            .env_clear()
+            .envs(ENVIRONMENT)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .current_dir(&self.working_dir)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0);
+        command
+    }
+
+    /// Describes why it could not be started, with the remedy.
+    pub(super) fn refusal(&self, error: &io::Error) -> String {
+        let name = self.name();
+        let help = match error.kind() {
+            _ if !self.working_dir.is_dir() => {
+                format!("; its working_dir {} is no folder", self.working_dir.display())
+            }
+            io::ErrorKind::NotFound if !name.contains('/') => "; it is in no folder of its PATH".to_owned(),
+            // The kernel says so of the interpreter in a script's first line too.
+            io::ErrorKind::NotFound if Path::new(name).exists() => {
+                "; the interpreter in its first line is not there".to_owned()
+            }
+            io::ErrorKind::PermissionDenied => "; it must be executable for the user of osnl".to_owned(),
+            _ if error.raw_os_error() == Some(8) => "; a script needs #! in its first line".to_owned(),
+            _ => String::new(),
+        };
+        format!("{name} cannot be started: {error}{help}")
+    }
+}
+
+impl fmt::Debug for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.environment.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("Program")
+            .field("name", &self.name())
+            .field("environment", &names)
+            .field("working_dir", &self.working_dir)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,176 @@
+//! The answers of a child: one JSON object a line; pure. `docs/exec.md` is the other side's copy of this page.
+//!
+//! ```text
+//! {"id": 17, "verdict": "done", "reason": "ticket 4711"}
+//! {"id": 18, "verdict": "transient", "reason": "the CMDB is closed for maintenance", "retry_after": 30}
+//! {"fatal": "no licence"}
+//! ```
+//!
+//! | verdict | exit status of a process for one event | what follows |
+//! | --- | --- | --- |
+//! | `done` | 0 | delivered |
+//! | `nothing_to_do` | (only as a verdict) | ended without an effect |
+//! | `transient` | 75 (EX_TEMPFAIL) | held and tried again without end, not before `retry_after` seconds |
+//! | `failed` | any other, or a signal | tried again up to `max_attempts` times, then a dead letter |
+//! | `permanent` | 65 (EX_DATAERR) | a dead letter at once |
+//!
+//! Unknown keys are left alone, so that both sides can grow.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::lines::tidy;
+use crate::{ActionError, Done, ErrorClass};
+
+/// Longer wishes than this are cut: the child is asked once an hour at least.
+const LONGEST_RETRY_AFTER: f64 = 3600.0;
+/// Characters of a reason that are kept.
+const REASON: usize = 500;
+
+/// `id` and `verdict`, or `fatal`.
+#[derive(Deserialize)]
+struct Written {
+    id: Option<u64>,
+    verdict: Option<Verdict>,
+    reason: Option<String>,
+    retry_after: Option<f64>,
+    fatal: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Verdict {
+    Done,
+    NothingToDo,
+    Transient,
+    Failed,
+    Permanent,
+}
+
+/// A line of a child.
+#[derive(Debug, PartialEq)]
+pub(super) enum Said {
+    /// About one event.
+    Verdict(u64, Result<Done, ActionError>),
+    /// It cannot go on, and why.
+    Fatal(String),
+}
+
+/// Reads a line.
+///
+/// # Errors
+/// The problem with the line, with its beginning.
+pub(super) fn read(line: &[u8]) -> Result<Said, String> {
+    let refuse = |problem: &str| Err(format!("{:?} {problem}", tidy(line, 80)));
+    match serde_json::from_slice::<Written>(line) {
+        Ok(Written { fatal: Some(reason), .. }) => Ok(Said::Fatal(tidy(reason.as_bytes(), REASON))),
+        Ok(Written { id: None, .. }) => refuse("has no id"),
+        Ok(Written { id: Some(_), verdict: None, .. }) => refuse("has no verdict"),
+        Ok(Written { id: Some(id), verdict: Some(verdict), reason, retry_after, fatal: None }) => {
+            Ok(Said::Verdict(id, meaning(verdict, reason.as_deref(), retry_after)))
+        }
+        Err(error) if error.is_data() => refuse(&format!("is no verdict: {}", without_place(&error))),
+        Err(_) => refuse("is no JSON object"),
+    }
+}
+
+/// Reads the output of a process for one event, if that is one verdict; its `id` may be missing.
+pub(super) fn read_only(output: &[u8]) -> Option<Result<Done, ActionError>> {
+    let written: Written = serde_json::from_slice(output).ok()?;
+    Some(meaning(written.verdict?, written.reason.as_deref(), written.retry_after))
+}
+
+/// The place is always line 1.
+fn without_place(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.split(" at line ").next().unwrap_or_default().to_owned()
+}
+
+fn meaning(verdict: Verdict, reason: Option<&str>, retry_after: Option<f64>) -> Result<Done, ActionError> {
+    let reason = |otherwise: &str| match reason.map(|text| tidy(text.as_bytes(), REASON)) {
+        Some(text) if !text.is_empty() => text,
+        Some(_) | None => otherwise.to_owned(),
+    };
+    let error = |class| {
+        let retry_after = retry_after
+            .filter(|seconds| *seconds > 0.0)
+            .map(|seconds| Duration::from_secs_f64(seconds.min(LONGEST_RETRY_AFTER)));
+        Err(ActionError { retry_after, ..ActionError::new(class, reason("no reason given")) })
+    };
+    match verdict {
+        Verdict::Done => Ok(Done::Delivered(reason("done"))),
+        Verdict::NothingToDo => Ok(Done::NothingToDo(reason("no reason given"))),
+        Verdict::Transient => error(ErrorClass::Busy(None)),
+        Verdict::Failed => error(ErrorClass::Refused(None)),
+        Verdict::Permanent => error(ErrorClass::Rejected),
+    }
+}
+
+/// The kind of failure that an exit status other than 0 stands for.
+pub(super) fn class_of_exit(code: i32) -> ErrorClass {
+    match code {
+        65 => ErrorClass::Rejected,
+        75 => ErrorClass::Busy(None),
+        _ => ErrorClass::Refused(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_verdict_has_its_meaning() {
+        let error = |class, reason: &str, seconds: Option<f64>| {
+            let retry_after = seconds.map(Duration::from_secs_f64);
+            Err(ActionError { retry_after, ..ActionError::new(class, reason) })
+        };
+        for (line, expected) in [
+            (r#"{"id":1,"verdict":"done"}"#, Ok(Done::Delivered("done".to_owned()))),
+            (r#"{"verdict":"done","reason":"x\ny","id":1,"more":[]}"#, Ok(Done::Delivered("x y".to_owned()))),
+            (r#"{"id":1,"verdict":"nothing_to_do","reason":"r"}"#, Ok(Done::NothingToDo("r".to_owned()))),
+            (r#"{"id":1,"verdict":"transient"}"#, error(ErrorClass::Busy(None), "no reason given", None)),
+            (
+                r#"{"id":1,"verdict":"transient","reason":"r","retry_after":2.5}"#,
+                error(ErrorClass::Busy(None), "r", Some(2.5)),
+            ),
+            (
+                r#"{"id":1,"verdict":"transient","reason":"r","retry_after":1e300}"#,
+                error(ErrorClass::Busy(None), "r", Some(3600.0)),
+            ),
+            (
+                r#"{"id":1,"verdict":"transient","reason":"r","retry_after":-1}"#,
+                error(ErrorClass::Busy(None), "r", None),
+            ),
+            (r#"{"id":1,"verdict":"failed","reason":"r"}"#, error(ErrorClass::Refused(None), "r", None)),
+            (
+                r#"{"id":1,"verdict":"permanent","reason":""}"#,
+                error(ErrorClass::Rejected, "no reason given", None),
+            ),
+        ] {
+            assert_eq!(read(line.as_bytes()), Ok(Said::Verdict(1, expected)), "{line}");
+        }
+        assert_eq!(read(br#"{"fatal":"no licence"}"#), Ok(Said::Fatal("no licence".to_owned())));
+        assert_eq!(read_only(b" {\"verdict\":\"done\"}\n"), Some(Ok(Done::Delivered("done".to_owned()))));
+        assert_eq!(read_only(b"ok"), None);
+        assert_eq!(read_only(b"{}"), None);
+    }
+
+    #[test]
+    fn what_is_no_verdict_is_shown_in_part() {
+        for (line, expected) in [
+            ("hello", r#""hello" is no JSON object"#),
+            ("", r#""" is no JSON object"#),
+            ("[1]", r#""[1]" is no verdict"#),
+            (r#"{"verdict":"done"}"#, "has no id"),
+            (r#"{"id":1}"#, "has no verdict"),
+            (r#"{"id":1,"verdict":"ok"}"#, "unknown variant `ok`, expected one of `done`"),
+            (r#"{"id":"1","verdict":"done"}"#, "invalid type: string"),
+        ] {
+            let refusal = read(line.as_bytes()).unwrap_err();
+            assert!(refusal.contains(expected), "{line}: {refusal}");
+        }
+        assert!(read("x".repeat(1000).as_bytes()).unwrap_err().len() < 200);
+    }
+}

@@ -1,0 +1,187 @@
+//! A long-lived child that is there when it is needed: started with the first event, and again with the next one
+//! after it has ended. How long is waited between two starts is not decided here but by the delivery loop, which
+//! holds a target that cannot be reached.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::process::Process;
+use super::program::Program;
+use super::supervisor::{Order, Supervisor, Terms};
+use crate::{ActionError, Done, ErrorClass};
+use osnl_core::ends::watched;
+
+/// Events on their way to the child's supervisor; there are never more than are attempted at once.
+const ORDERS: usize = 64;
+
+/// The settings of a child, fixed before it starts.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The action's name.
+    pub action: std::sync::Arc<str>,
+    /// The program, its arguments and its environment.
+    pub program: Program,
+    /// For people, instead of the program's name.
+    pub name: String,
+    /// The longest line that it may write, in bytes.
+    pub reply_limit: usize,
+    /// The time it may take to end when its input ends, and again after SIGTERM.
+    pub stop_timeout: Duration,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct Worker {
+    plan: Plan,
+    slot: Mutex<Slot>,
+    ids: AtomicU64,
+    starts: AtomicU64,
+    abort: CancellationToken,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    child: Option<Handle>,
+    /// The one supervisor; dropped with it, the child is killed.
+    supervisor: JoinSet<()>,
+}
+
+#[derive(Clone, Debug)]
+struct Handle {
+    orders: mpsc::Sender<Order>,
+    hung: CancellationToken,
+}
+
+impl Handle {
+    /// Its supervisor may not have heard yet that it hangs.
+    fn is_usable(&self) -> bool {
+        !self.orders.is_closed() && !self.hung.is_cancelled()
+    }
+}
+
+impl Worker {
+    /// A worker without a child yet.
+    pub fn new(plan: Plan) -> Self {
+        let abort = CancellationToken::new();
+        Self { plan, slot: Mutex::default(), ids: AtomicU64::new(1), starts: AtomicU64::new(0), abort }
+    }
+
+    /// The settings of its children.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// A number that no other event of this worker has.
+    pub fn id(&self) -> u64 {
+        self.ids.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Returns the number of times that the child was started again.
+    pub fn restarts(&self) -> u64 {
+        self.starts.load(Ordering::Relaxed).saturating_sub(1)
+    }
+
+    /// Starts the child if there is none. `prologue` makes what it is told first.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub async fn start(
+        &self,
+        prologue: impl Fn() -> Result<Vec<u8>, ActionError>,
+    ) -> Result<(), ActionError> {
+        self.child(&prologue).await.map(drop)
+    }
+
+    /// Asks the child, starting it if there is none, and gives the answers in the order of the lines. Dropped before
+    /// they are there, it ends the child: what hangs must not go on while its event is attempted again.
+    pub async fn ask(
+        &self,
+        lines: Vec<(u64, Vec<u8>)>,
+        prologue: impl Fn() -> Result<Vec<u8>, ActionError>,
+    ) -> Vec<Result<Done, ActionError>> {
+        let child = match self.child(&prologue).await {
+            Ok(child) => child,
+            Err(error) => return lines.iter().map(|_| Err(error.clone())).collect(),
+        };
+        let guard: DropGuard = child.hung.drop_guard();
+        let mut waiting = Vec::with_capacity(lines.len());
+        for (id, line) in lines {
+            let (answer, answered) = oneshot::channel();
+            // Without a supervisor the answer's other end is dropped, which is seen below.
+            let _ = child.orders.send(Order { id, line, answer }).await;
+            waiting.push(answered);
+        }
+        let mut results = Vec::with_capacity(waiting.len());
+        for answered in waiting {
+            results.push(answered.await.unwrap_or_else(|_| {
+                let reason = format!("{} has just ended", self.plan.name);
+                Err(ActionError::new(ErrorClass::Connect, reason))
+            }));
+        }
+        guard.disarm();
+        results
+    }
+
+    /// Ends the child: with the end of its input, then SIGTERM, then SIGKILL; with SIGKILL at once if `abort` is
+    /// cancelled.
+    pub async fn close(&self, abort: &CancellationToken) {
+        let mut slot = self.slot.lock().await;
+        slot.child = None;
+        tokio::select! {
+            biased;
+            () = gone(&mut slot.supervisor) => return,
+            () = abort.cancelled() => self.abort.cancel(),
+        }
+        gone(&mut slot.supervisor).await;
+    }
+
+    async fn child(
+        &self,
+        prologue: &impl Fn() -> Result<Vec<u8>, ActionError>,
+    ) -> Result<Handle, ActionError> {
+        let mut slot = self.slot.lock().await;
+        if let Some(child) = slot.child.as_ref().filter(|child| child.is_usable()) {
+            return Ok(child.clone());
+        }
+        slot.child = None;
+        // Two at once would do one event twice at once.
+        gone(&mut slot.supervisor).await;
+        let prologue = prologue()?;
+        let Plan { action, program, name, reply_limit, stop_timeout } = &self.plan;
+        let (process, pipes) = Process::start(program.command())
+            .map_err(|error| ActionError::new(ErrorClass::Connect, program.refusal(&error)))?;
+        self.starts.fetch_add(1, Ordering::Relaxed);
+        tracing::info!(action.name = &**action, process.id = process.id(), "started {name}");
+        let (orders, taken) = mpsc::channel(ORDERS);
+        let hung = CancellationToken::new();
+        let terms = Terms {
+            action: action.clone(),
+            name: name.clone(),
+            reply_limit: *reply_limit,
+            stop_timeout: *stop_timeout,
+            hung: hung.clone(),
+            abort: self.abort.clone(),
+        };
+        let supervised = Supervisor::new(terms, (process, pipes), &prologue, taken).run();
+        let task = || format!("the supervisor of {name} of action {action}");
+        slot.supervisor.spawn(watched(task, supervised));
+        let child = Handle { orders, hung };
+        slot.child = Some(child.clone());
+        Ok(child)
+    }
+}
+
+/// Waits until every task has ended. Cancel-safe.
+async fn gone(tasks: &mut JoinSet<()>) {
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended
+            && error.is_panic()
+        {
+            tracing::error!(%error, "a supervisor ended by a panic; its child is killed");
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! `driver = file`: its options, and what follows from them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use osnl_config::duration;
+use osnl_template::{Escape, Template};
+use osnl_transport::BoxFuture;
+
+use super::open::Out;
+use super::{FileAction, Rotation};
+use crate::driver::{
+    BuildContext, DriverConf, DriverError, DriverOption, DriverTable, Preview, Probe, ProbeContext,
+    ReadDriver, Reader, Traits, Wanted, file_probe,
+};
+use crate::{Action, event_names};
+
+/// Smaller files are more names than lines.
+const LEAST_SIZE: u64 = 1024;
+const LARGEST_SIZE: u64 = 1 << 40;
+
+/// `driver = file`.
+#[derive(Clone, Debug)]
+pub struct FileConf {
+    name: String,
+    path: PathBuf,
+    format: Format,
+    mode: u32,
+    fsync: Fsync,
+    rotation: Rotation,
+}
+
+/// The content of a line.
+#[derive(Clone, Debug)]
+pub(crate) enum Format {
+    /// An object, as the driver dump writes it.
+    Json,
+    /// The text that this template makes.
+    Template(Template),
+}
+
+/// The time at which written lines are on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fsync {
+    /// Before it counts as delivered.
+    Each,
+    /// So long after a line at the latest.
+    Interval(Duration),
+    /// The operating system decides.
+    Never,
+}
+
+impl ReadDriver for FileConf {
+    /// Lines of one call share its sync; a file that cannot be written is tried without end.
+    const TABLE: DriverTable = DriverTable::new(
+        "file",
+        &[
+            DriverOption::new("path", "path", "The file that lines are appended to. Must be set."),
+            DriverOption::new(
+                "format",
+                "json or template",
+                "json: an object for each event, secrets masked. template: what template makes.",
+            )
+            .or("json"),
+            DriverOption::new("template", "template", "With format = template, the line of an event."),
+            DriverOption::new("mode", "octal number", "The permissions of a file that is made.").or("0600"),
+            DriverOption::new(
+                "fsync",
+                "each, interval or never",
+                "each: an event is delivered when its line is on the disk. interval: once in \
+                 fsync_interval, while there are lines. never: when the operating system sees fit.",
+            )
+            .or("each"),
+            DriverOption::new("fsync_interval", "duration", "How long fsync = interval waits.").or("1s"),
+            DriverOption::new(
+                "rotate_size",
+                "size",
+                "Before a line would make the file larger than this, it is moved to PATH.20261120T150312Z; without \
+                 it never for its size.",
+            ),
+            DriverOption::new(
+                "rotate_interval",
+                "duration",
+                "With the first line of each such span the file is moved; 1d is at midnight UTC. Without it never \
+                 for its age.",
+            ),
+            DriverOption::new("rotate_keep", "whole number", "So many moved files stay.").or("7"),
+        ],
+    )
+    .with_defaults(&[("concurrency", "1"), ("timeout", "60s"), ("max_attempts", "1"), ("batch", "100")]);
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let path = reader.required("path", "write the path of a file");
+        let path = path.and_then(|path| match path.as_str() {
+            "" => reader.refuse("path", "is empty", "write the path of a file"),
+            _ => Some(PathBuf::from(path)),
+        });
+        let (format, mode, fsync) = (format(reader), mode(reader), fsync(reader));
+        let rotation = rotation(reader);
+        Some(Self {
+            name: reader.name().to_owned(),
+            path: path?,
+            format: format?,
+            mode: mode?,
+            fsync: fsync?,
+            rotation: rotation?,
+        })
+    }
+}
+
+fn format(reader: &mut Reader<'_>) -> Option<Format> {
+    let json = reader.word("format", &[("json", true), ("template", false)]);
+    let template = event_names::template(reader, "template", Escape::None);
+    match (json?, template?) {
+        (false, Some(template)) => Some(Format::Template(template)),
+        (false, None) => reader.refuse("template", "is not set", "write what a line is, or format = json"),
+        (true, None) => Some(Format::Json),
+        (true, Some(_)) => {
+            reader.refuse("template", "means nothing with format = json", "write format = template")
+        }
+    }
+}
+
+fn mode(reader: &mut Reader<'_>) -> Option<u32> {
+    let text = reader.text("mode")?;
+    match u32::from_str_radix(text.trim(), 8) {
+        Ok(mode) if mode & !0o777 == 0 && mode & 0o200 != 0 => Some(mode),
+        Ok(_) | Err(_) => {
+            reader.refuse("mode", "is no permission to write", "write an octal number such as 0600 or 0640")
+        }
+    }
+}
+
+fn fsync(reader: &mut Reader<'_>) -> Option<Fsync> {
+    let pause = reader.duration("fsync_interval", Duration::from_millis(1))?;
+    let words = [("each", Fsync::Each), ("interval", Fsync::Interval(pause)), ("never", Fsync::Never)];
+    let fsync = reader.word("fsync", &words)?;
+    if reader.is_set("fsync_interval") && fsync != Fsync::Interval(pause) {
+        reader.warn("fsync_interval", "means nothing without fsync = interval", "set it, or remove this");
+    }
+    Some(fsync)
+}
+
+fn rotation(reader: &mut Reader<'_>) -> Option<Rotation> {
+    let size = match reader.is_set("rotate_size") {
+        false => Some(None),
+        true => reader.size("rotate_size", LEAST_SIZE, LARGEST_SIZE).map(Some),
+    };
+    let interval = match reader.is_set("rotate_interval") {
+        false => Some(None),
+        true => reader.duration("rotate_interval", Duration::from_secs(1)).map(Some),
+    };
+    let keep = reader.number("rotate_keep", 1, 100_000);
+    let rotation = Rotation { size: size?, interval: interval?, keep: usize::try_from(keep?).ok()? };
+    if reader.is_set("rotate_keep") && rotation.size.is_none() && rotation.interval.is_none() {
+        let problem = "means nothing without rotate_size or rotate_interval";
+        reader.warn("rotate_keep", problem, "set one of them, or remove this");
+    }
+    Some(rotation)
+}
+
+impl DriverConf for FileConf {
+    fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, DriverError> {
+        match Out::open(&self.path, self.mode, self.fsync, self.rotation, SystemTime::now()) {
+            Ok(out) => Ok(Arc::new(FileAction::new(self.format.clone(), out))),
+            Err(error) => {
+                Err(DriverError::File { action: context.name.clone(), path: self.path.clone(), error })
+            }
+        }
+    }
+
+    fn does(&self) -> String {
+        let what = match self.format {
+            Format::Json => "a JSON line each",
+            Format::Template(_) => "a line each, by template",
+        };
+        format!("writes each event to {}, {what}", self.path.display())
+    }
+
+    fn explain(&self) -> Vec<(&'static str, String)> {
+        let safe = match self.fsync {
+            Fsync::Each => "delivered when it is on the disk".to_owned(),
+            Fsync::Interval(pause) => format!("synced within {} s", pause.as_secs_f64()),
+            Fsync::Never => "never synced".to_owned(),
+        };
+        let Rotation { size, interval, keep } = self.rotation;
+        let size = size.map(|size| format!("at {size} bytes"));
+        let interval = interval.map(|span| format!("each {}", duration::shown(span)));
+        let when: Vec<String> = size.into_iter().chain(interval).collect();
+        let mut lines = vec![("safe", safe)];
+        match when.is_empty() {
+            true => lines.push(("rotation", "by others, if at all".to_owned())),
+            false => lines.push(("rotation", format!("{}; {keep} stay", when.join(", ")))),
+        }
+        lines
+    }
+
+    fn traits(&self) -> Traits<'_> {
+        Traits { refuser: None, ..Traits::default() }
+    }
+
+    fn preview(&self, wanted: &Wanted<'_>) -> Preview {
+        let to = self.path.display().to_string();
+        match &self.format {
+            Format::Json => Preview::line(to, wanted),
+            Format::Template(template) => {
+                match template.render(&event_names::of_preview(wanted, &self.name)) {
+                    Ok(text) => Preview::Effect {
+                        does: format!("a line in {to}"),
+                        with: vec![("line", super::one_line(&text))],
+                    },
+                    Err(error) => Preview::Unusable { why: format!("template: {error}") },
+                }
+            }
+        }
+    }
+
+    fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>> {
+        Box::pin(std::future::ready(vec![file_probe(context.section, &self.path)]))
+    }
+}

@@ -1,0 +1,200 @@
+//! Files as they are afterwards: appended to, moved, made anew, and what cannot be written.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tempfile::TempDir;
+
+use super::open::Out;
+use super::{FileAction, Format, Fsync, Rotation, lock, one_line};
+use crate::Action as _;
+
+const NEVER: Rotation = Rotation { size: None, interval: None, keep: 3 };
+
+/// So many seconds into 20 November 2026.
+fn at(seconds: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(1_795_132_800 + seconds)
+}
+
+fn open(folder: &TempDir, rotation: Rotation) -> Out {
+    let path = folder.path().join("audit.jsonl");
+    Out::open(&path, 0o600, Fsync::Each, rotation, at(0)).unwrap()
+}
+
+/// The files there by name, with what is in them.
+fn there(folder: &Path) -> Vec<(String, String)> {
+    let mut files: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| {
+            (entry.file_name().to_string_lossy().into_owned(), fs::read_to_string(entry.path()).unwrap())
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    there(folder).into_iter().map(|(name, _)| name).collect()
+}
+
+#[test]
+fn a_file_is_its_owner_s_alone_and_appended_to() {
+    let folder = tempfile::tempdir().unwrap();
+    open(&folder, NEVER).append(b"1\n", at(0)).unwrap();
+    open(&folder, NEVER).append(b"2\n3\n", at(1)).unwrap();
+    let path = folder.path().join("audit.jsonl");
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::read_to_string(path).unwrap(), "1\n2\n3\n");
+}
+
+#[test]
+fn a_file_that_would_grow_too_large_is_moved_and_the_oldest_go() {
+    let folder = tempfile::tempdir().unwrap();
+    for foreign in ["audit.jsonl.gz", "audit.jsonl.20261120T0000Z", "audit.jsonl.20261120T000000Z.bak"] {
+        fs::write(folder.path().join(foreign), "").unwrap();
+    }
+    let mut out = open(&folder, Rotation { size: Some(8), keep: 2, ..NEVER });
+    for n in 0..4_u64 {
+        out.append(format!("line {n}\n").as_bytes(), at(n)).unwrap();
+    }
+    // Twice within a second, and several lines of one call to several files.
+    out.append(b"line 4\na line that is longer than a file may be\n", at(3)).unwrap();
+    let found: Vec<_> =
+        there(folder.path()).into_iter().filter(|(name, _)| !name.ends_with("bak")).skip(1).collect();
+    let found: Vec<(&str, &str)> = found.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    assert_eq!(
+        found,
+        [
+            ("audit.jsonl.20261120T000003Z-0001", "line 3\n"),
+            ("audit.jsonl.20261120T000003Z-0002", "line 4\n"),
+            ("audit.jsonl.20261120T0000Z", ""),
+            ("audit.jsonl.gz", "")
+        ]
+    );
+    assert_eq!(fs::read_to_string(out.path()).unwrap(), "a line that is longer than a file may be\n");
+}
+
+#[test]
+fn a_file_of_yesterday_is_moved_with_the_first_line_of_today_also_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let day = Duration::from_secs(86_400);
+    let rotation = Rotation { interval: Some(day), ..NEVER };
+    let mut out = open(&folder, rotation);
+    out.append(b"1\n", at(86_398)).unwrap();
+    out.append(b"2\n", at(86_399)).unwrap();
+    assert_eq!(names(folder.path()), ["audit.jsonl"]);
+    out.append(b"3\n", at(86_400)).unwrap();
+    assert_eq!(names(folder.path()), ["audit.jsonl", "audit.jsonl.20261121T000000Z"]);
+    // What is there at the start is as old as its last line.
+    let file = fs::File::options().append(true).open(out.path()).unwrap();
+    file.set_modified(at(86_400)).unwrap();
+    let mut out = open(&folder, rotation);
+    out.append(b"4\n", at(86_400 + 7)).unwrap();
+    assert_eq!(names(folder.path()).len(), 2);
+    out.append(b"5\n", at(2 * 86_400)).unwrap();
+    assert_eq!(fs::read_to_string(out.path()).unwrap(), "5\n");
+}
+
+#[test]
+fn a_file_that_somebody_moved_or_removed_is_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut out = open(&folder, NEVER);
+    out.append(b"1\n", at(0)).unwrap();
+    fs::rename(out.path(), folder.path().join("audit.jsonl.1")).unwrap();
+    out.append(b"2\n", at(1)).unwrap();
+    fs::remove_file(out.path()).unwrap();
+    out.append(b"3\n", at(2)).unwrap();
+    let expected = [("audit.jsonl", "3\n"), ("audit.jsonl.1", "1\n")];
+    assert_eq!(there(folder.path()), expected.map(|(name, text)| (name.to_owned(), text.to_owned())));
+}
+
+/// `/dev/full` takes no byte; what is no file at all is refused at the start.
+#[test]
+fn what_cannot_be_written_is_an_error_and_tried_again() {
+    let full = Path::new("/dev/full");
+    let mut out = Out::open(full, 0o600, Fsync::Each, NEVER, at(0)).unwrap();
+    for _ in 0..2 {
+        assert_eq!(out.append(b"1\n", at(0)).unwrap_err().raw_os_error(), Some(28));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let refused = Out::open(&pipe, 0o600, Fsync::Each, NEVER, at(0)).unwrap_err();
+    assert_eq!(refused.to_string(), "is no regular file");
+    let mut out = open(&folder, NEVER);
+    fs::remove_file(out.path()).unwrap();
+    fs::create_dir(out.path()).unwrap();
+    assert!(out.append(b"1\n", at(0)).is_err());
+    fs::remove_dir(out.path()).unwrap();
+    out.append(b"2\n", at(1)).unwrap();
+    assert_eq!(fs::read_to_string(out.path()).unwrap(), "2\n");
+}
+
+/// Nothing follows for hours: what was written last is on the disk all the same, and at the end at once.
+#[tokio::test(start_paused = true)]
+async fn what_was_written_last_is_synced_when_its_time_has_come() {
+    let folder = tempfile::tempdir().unwrap();
+    let pause = Duration::from_secs(3600);
+    let path = folder.path().join("audit.jsonl");
+    // As if it had just been synced.
+    let out = Out::open(&path, 0o600, Fsync::Interval(pause), NEVER, SystemTime::now()).unwrap();
+    let action = FileAction::new(Format::Json, out);
+    let is_dirty = || lock(&action.out).is_dirty();
+    for round in 0..3 {
+        action.append("1\n".to_owned()).await.unwrap();
+        // It shares the sync of the one before.
+        action.append("2\n".to_owned()).await.unwrap();
+        assert!(is_dirty(), "{round}");
+        tokio::time::sleep(pause + Duration::from_secs(1)).await;
+        assert!(!is_dirty(), "{round}");
+        assert!(lock(&action.timer).len() <= 1);
+    }
+    action.append("3\n".to_owned()).await.unwrap();
+    assert!(is_dirty());
+    action.close(&Default::default()).await;
+    assert!(!is_dirty());
+}
+
+const FULL: &str = "OSNL_TEST_OF_A_FULL_DISK";
+
+/// A disk that fills up in the middle of a line: the line is not there in part, and comes when there is room. A limit
+/// of the size of files stands for the disk, in a process of its own, which is this test again.
+#[test]
+fn a_disk_that_is_full_in_mid_line_keeps_whole_lines() {
+    if let Some(folder) = std::env::var_os(FULL) {
+        let path = Path::new(&folder).join("audit.jsonl");
+        let mut out = Out::open(&path, 0o600, Fsync::Each, NEVER, at(0)).unwrap();
+        let line = |c: char| format!("{}\n", String::from(c).repeat(699));
+        out.append(line('a').as_bytes(), at(0)).unwrap();
+        for _ in 0..2 {
+            let error = out.append(line('b').as_bytes(), at(1)).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(rustix::io::Errno::FBIG.raw_os_error()));
+            assert_eq!(fs::read_to_string(&path).unwrap(), line('a'));
+        }
+        fs::rename(&path, Path::new(&folder).join("moved")).unwrap();
+        out.append(line('b').as_bytes(), at(2)).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), line('b'));
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let name = std::thread::current().name().unwrap().to_owned();
+    // In blocks of 512 bytes, or of 1024 where sh is bash: room for one line and a part of the next.
+    let script = "trap '' XFSZ; ulimit -f 2; test \"$(ulimit -f)\" = 2 || exit 9; exec \"$0\" --exact \"$1\"";
+    let child = std::process::Command::new("dash")
+        .args(["-c", script])
+        .args([std::env::current_exe().unwrap().as_os_str(), name.as_ref()])
+        .env(FULL, folder.path())
+        .output()
+        .unwrap();
+    assert!(child.status.success(), "{}", String::from_utf8_lossy(&child.stdout));
+    assert!(String::from_utf8_lossy(&child.stdout).contains("1 passed"));
+    assert_eq!(names(folder.path()), ["audit.jsonl", "moved"]);
+}
+
+#[test]
+fn an_event_is_one_line() {
+    assert_eq!(one_line("a\nforged\r\nline\n"), "a\\nforged\\r\\nline");
+}

@@ -1,0 +1,335 @@
+//! The action `http`: a request to anybody's API or webhook, by template.
+//!
+//! | file | what it decides |
+//! | --- | --- |
+//! | [`conf`](HttpConf) | the options; `conf/table.rs` is their reference |
+//! | `message` | what one event becomes: method, URL, headers, body; pure |
+//! | `verb` | which method |
+//! | `target` | which URL, and whose its host is: ours, a service's of the catalogue, the event's |
+//! | `body` | JSON, XML, forms, texts, and how values are escaped in them |
+//! | [`cloud_event`](CloudEventMode) | the event as a CloudEvent |
+//! | `sign` | Standard Webhooks |
+//! | [`authorization`](Authorization) | the credentials: written out, or fetched from another service first |
+//! | `secrets`, `literals` | what is shown nowhere: `secret.KEY`, and secrets that are written out elsewhere |
+//! | [`statuses`](Judgement) | done, later, never |
+//!
+//! One attempt is one request, and as many more as redirects are followed; and one more if the target no longer
+//! believes a token and [`Authorization`] has another. A request is repeated after every failure but a final one, and after
+//! time-outs and resets the target may have seen it: the idempotency key is the same each time.
+
+mod authorization;
+mod body;
+pub(crate) mod cloud_event;
+mod conf;
+mod driver;
+mod keystone;
+mod literals;
+mod message;
+mod secrets;
+mod sign;
+mod statuses;
+mod target;
+#[cfg(test)]
+mod tests;
+mod verb;
+
+pub use self::message::key_value;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use osnl_http::header::LOCATION;
+use osnl_http::{Answer, Client, Failure, Request, StatusCode, redirected};
+use osnl_model::mask_text;
+use osnl_openstack::{NotFound, not_found};
+use osnl_transport::BoxFuture;
+
+pub use self::authorization::{Authorization, Fixed};
+pub use self::body::Format;
+pub(crate) use self::body::rendered;
+pub use self::cloud_event::CloudEventMode;
+pub use self::conf::HttpConf;
+pub(crate) use self::conf::{EXTENSION, SOURCE, SUBJECT, TYPE, extensions};
+use self::message::{About, Message};
+pub use self::secrets::scrub;
+pub use self::statuses::{Judgement, NoStatuses, Statuses};
+use super::sent::request_text;
+use super::trace::{TRACEPARENT, traceparent};
+use super::{Action, ActionError, Done, ErrorClass, Event};
+
+/// See the [module](self).
+#[derive(Clone)]
+pub struct HttpAction {
+    message: Arc<Message>,
+    judgement: Judgement,
+    redirects: u32,
+    target: String,
+    /// For the target that is written out, or that the catalogue has.
+    own: Client,
+    /// For what the event or a redirect names; without our certificate, and guarded.
+    away: Option<Client>,
+    authorization: Option<Arc<dyn Authorization>>,
+    /// Searched for in what comes from outside, and in what is said of a request.
+    secrets: Vec<String>,
+    /// Whether a secret may stand in the body.
+    body_holds_secret: bool,
+}
+
+impl HttpAction {
+    fn new(
+        conf: &HttpConf,
+        own: Client,
+        away: Option<Client>,
+        authorization: Option<Arc<dyn Authorization>>,
+    ) -> Self {
+        Self {
+            secrets: conf.secrets().map(str::to_owned).collect(),
+            body_holds_secret: conf.0.literals.in_body,
+            message: conf.0.message.clone(),
+            judgement: conf.0.judgement.clone(),
+            redirects: conf.0.redirects,
+            target: conf.shown_target(),
+            own,
+            away,
+            authorization,
+        }
+    }
+
+    async fn attempt(&self, event: &Event) -> Result<Done, ActionError> {
+        let key = event.idempotency_key();
+        let about = About {
+            rule: &event.rule,
+            action: &event.action,
+            key: &key,
+            id: event.id(),
+            resource: event.resource,
+        };
+        let names = event.names();
+        let now = SystemTime::now();
+        let request = self.message.request(&names, &about, now);
+        let mut request = request.map_err(ActionError::template)?;
+        // One that is configured stays.
+        if let (false, Some(parent)) =
+            (request.headers.contains_key(TRACEPARENT), traceparent(event, &key, now))
+        {
+            request.headers.insert(TRACEPARENT, parent);
+        }
+        let shown = self.message.shown_target(&names, &about, &request);
+        let answer = self.authorized(request).await?;
+        let status = answer.status.as_u16();
+        match self.judgement.failure(status) {
+            None => Ok(Done::Delivered(self.scrubbed(&format!("{shown}: {status}")))),
+            Some(class) => Err(self.refusal(class, &answer)),
+        }
+    }
+
+    /// Sends it with our login; once more if that can be renewed.
+    async fn authorized(&self, request: Request) -> Result<Answer, ActionError> {
+        let Some(authorization) = &self.authorization else { return self.placed(None, request).await };
+        let answer = self.logged_in(&**authorization, request.clone()).await?;
+        if answer.status != StatusCode::UNAUTHORIZED || !authorization.refused().await {
+            return Ok(answer);
+        }
+        self.logged_in(&**authorization, request).await
+    }
+
+    async fn logged_in(
+        &self,
+        authorization: &dyn Authorization,
+        mut request: Request,
+    ) -> Result<Answer, ActionError> {
+        let (name, value) = authorization.header().await?;
+        request.headers.insert(name, value);
+        self.placed(Some(authorization), request).await
+    }
+
+    /// Sends it to where its service is, if that is what the target names.
+    async fn placed(
+        &self,
+        authorization: Option<&dyn Authorization>,
+        mut request: Request,
+    ) -> Result<Answer, ActionError> {
+        let target = &self.message.target;
+        let Some(service) = target.service() else { return self.follow(request).await };
+        let held = |reason: String| ActionError::new(ErrorClass::Connect, reason);
+        let Some(authorization) = authorization else {
+            return Err(held(format!("nobody is logged in who could say where {service} is")));
+        };
+        let endpoint = authorization.endpoint(service).await?;
+        request.url = target.placed(&request.url, &endpoint).map_err(|error| {
+            held(format!(
+                "the service catalogue has {endpoint} for {service}, which cannot be called: {error}"
+            ))
+        })?;
+        match self.follow(request).await {
+            Ok(answer) => match self.astray(service, &endpoint, &answer) {
+                None => Ok(answer),
+                Some(failed) => {
+                    authorization.misplaced(service);
+                    failed.map_or(Ok(answer), Err)
+                }
+            },
+            Err(failed) => {
+                match failed.class {
+                    ErrorClass::Connect | ErrorClass::Tls | ErrorClass::Timeout => {
+                        authorization.misplaced(service);
+                    }
+                    ErrorClass::Reset
+                    | ErrorClass::Busy(_)
+                    | ErrorClass::Dependency
+                    | ErrorClass::Status(_)
+                    | ErrorClass::Refused(_)
+                    | ErrorClass::Rejected
+                    | ErrorClass::Content => {}
+                }
+                let reason = format!("{service} at {endpoint}: {}", failed.reason);
+                Err(ActionError { reason, ..failed })
+            }
+        }
+    }
+
+    /// Whether a 404 may come from something else than the service; if it does for certain, the failure that holds the
+    /// target. Statuses that the options name keep their meaning.
+    fn astray(&self, service: &str, endpoint: &str, answer: &Answer) -> Option<Option<ActionError>> {
+        if answer.status != StatusCode::NOT_FOUND {
+            return None;
+        }
+        let is_named = !matches!(self.judgement.failure(404), Some(ErrorClass::Status(_)));
+        match not_found(service, answer) {
+            NotFound::Object => None,
+            NotFound::Unknown => Some(None),
+            NotFound::Path if is_named => Some(None),
+            NotFound::Path => {
+                let reason = format!(
+                    "{service} at {endpoint}: status 404, which is not this API's answer about a missing object: {}; \
+                     does the catalogue name the API's URL?",
+                    answer.failure().reason
+                );
+                Some(Some(ActionError::new(ErrorClass::Connect, self.scrubbed(&reason))))
+            }
+        }
+    }
+
+    /// Sends it, and goes where the answer leads as far as that is allowed.
+    async fn follow(&self, mut request: Request) -> Result<Answer, ActionError> {
+        let mut client = &self.own;
+        for _ in 0..self.redirects {
+            let answer = self.send(client, &request).await?;
+            match redirected(&request, &answer) {
+                Ok(None) => return Ok(answer),
+                Ok(Some(next))
+                    if next.elsewhere && self.body_holds_secret && !next.request.body.is_empty() =>
+                {
+                    let class = ErrorClass::Status(answer.status.as_u16());
+                    let reason = "the redirect leads to another host, and the body may hold a secret";
+                    return Err(ActionError::new(class, reason.to_owned()));
+                }
+                Ok(Some(next)) => {
+                    request = next.request;
+                    if next.elsewhere {
+                        client = self.away.as_ref().unwrap_or(client);
+                    }
+                }
+                Err(error) => {
+                    let class = ErrorClass::Status(answer.status.as_u16());
+                    return Err(ActionError::new(class, error.to_string()));
+                }
+            }
+        }
+        self.send(client, &request).await
+    }
+
+    async fn send(&self, client: &Client, request: &Request) -> Result<Answer, ActionError> {
+        client.send(request.clone()).await.map_err(|failure| self.failed(failure))
+    }
+
+    fn failed(&self, failure: Failure) -> ActionError {
+        let reason = self.scrubbed(&failure.reason);
+        Failure { reason, ..failure }.into()
+    }
+
+    fn refusal(&self, class: ErrorClass, answer: &Answer) -> ActionError {
+        let mut failure = answer.failure();
+        if class == ErrorClass::Rejected {
+            failure.reason = format!("status {}, {}", answer.status.as_u16(), failure.reason);
+        }
+        if answer.status.is_redirection()
+            && let Some(location) = answer.headers.get(LOCATION)
+        {
+            let location: String = String::from_utf8_lossy(location.as_bytes())
+                .chars()
+                .filter(|c| !c.is_control())
+                .take(200)
+                .collect();
+            let followed = match self.redirects {
+                0 => "no redirect is followed".to_owned(),
+                n => format!("no more than {n} redirects are followed"),
+            };
+            failure.reason = format!("{}; it leads to {location}, and {followed}", failure.reason);
+        }
+        let reason = self.scrubbed(&failure.reason);
+        ActionError { retry_after: failure.retry_after, ..ActionError::new(class, reason) }
+    }
+
+    fn scrubbed(&self, text: &str) -> String {
+        // A token that was fetched is known only now.
+        let fetched: Vec<String> =
+            self.authorization.iter().flat_map(|authorization| authorization.secrets()).collect();
+        scrub(text, self.secrets.iter().chain(&fetched).map(String::as_str))
+    }
+}
+
+impl fmt::Debug for HttpAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpAction").field("target", &self.target).finish_non_exhaustive()
+    }
+}
+
+impl Action for HttpAction {
+    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Done, ActionError>>> {
+        Box::pin(async move {
+            let mut verdicts = Vec::with_capacity(events.len());
+            for event in events {
+                verdicts.push(self.attempt(event).await);
+            }
+            verdicts
+        })
+    }
+
+    fn target(&self) -> String {
+        self.target.clone()
+    }
+
+    fn request(&self, event: &Event) -> Option<String> {
+        let key = event.idempotency_key();
+        let about = About {
+            rule: &event.rule,
+            action: &event.action,
+            key: &key,
+            id: event.id(),
+            resource: event.resource,
+        };
+        let (url, mut request) = self.message.shown(&event.names(), &about).ok()?;
+        if let Some(authorization) = &self.authorization {
+            let (name, value) = authorization.shown();
+            request.headers.insert(name, value.parse().ok()?);
+        }
+        Some(self.scrubbed(&mask_text(&request_text(&request, &url))))
+    }
+
+    fn host(&self, event: &Event) -> Option<Arc<str>> {
+        if !self.message.target.is_event_s() {
+            return None;
+        }
+        let key = event.idempotency_key();
+        let about = About {
+            rule: &event.rule,
+            action: &event.action,
+            key: &key,
+            id: event.notification.id(),
+            resource: event.resource,
+        };
+        self.message.host(&event.names(), &about).map(Arc::from)
+    }
+}

@@ -1,0 +1,127 @@
+//! The credentials of a request, as a header.
+//!
+//! Credentials in the configuration are [`Fixed`]. A login that has to fetch a token first (Keystone) implements
+//! [`Authorization`] and is handed to [`HttpConf::build`](super::HttpConf::build).
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use osnl_http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use osnl_transport::BoxFuture;
+
+use crate::{ActionError, ErrorClass};
+
+/// A header with credentials. Its Debug form shows no secret.
+pub trait Authorization: Send + Sync + fmt::Debug {
+    /// Returns name and value for the next request; may have to fetch them first. The value is marked as sensitive.
+    ///
+    /// An error is the attempt's: a class that holds (`Connect`) if the source of the credentials cannot be reached
+    /// now.
+    fn header(&self) -> BoxFuture<'_, Result<(HeaderName, HeaderValue), ActionError>>;
+
+    /// The target has answered 401 to the last header. `true`: another one can be had, and the request is worth
+    /// repeating once within the same attempt.
+    fn refused(&self) -> BoxFuture<'_, bool>;
+
+    /// The URL of a service of this type, by the catalogue that came with what [`header`](Self::header) sends: for targets
+    /// that are written as `catalog:TYPE/path`. Asked once for each request.
+    ///
+    /// An error is the attempt's. The default is for logins without a catalogue.
+    fn endpoint<'a>(&'a self, service: &'a str) -> BoxFuture<'a, Result<String, ActionError>> {
+        let reason = format!("this login has no service catalogue that could say where {service} is");
+        Box::pin(std::future::ready(Err(ActionError::new(ErrorClass::Connect, reason))))
+    }
+
+    /// A service of this type was not found or not reached at the URL of the catalogue: the next request reads it anew.
+    fn misplaced(&self, _service: &str) {}
+
+    /// Returns the form for people: `Authorization: Basic ***`.
+    fn shown(&self) -> (HeaderName, String);
+
+    /// Returns the texts that no log line and no error may repeat.
+    fn secrets(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// The same header each time.
+#[derive(Clone)]
+pub struct Fixed {
+    scheme: &'static str,
+    value: HeaderValue,
+    secrets: Vec<String>,
+}
+
+impl Fixed {
+    /// `Basic`, from a name without `:` and a password; `None` if they hold what no header may.
+    #[must_use]
+    pub fn basic(user: &str, password: &str) -> Option<Self> {
+        if user.contains(':') {
+            return None;
+        }
+        let encoded = STANDARD.encode(format!("{user}:{password}"));
+        Self::of("Basic", &encoded, vec![password.to_owned(), encoded.clone()])
+    }
+
+    /// `Bearer`, with a token.
+    #[must_use]
+    pub fn bearer(token: &str) -> Option<Self> {
+        Self::of("Bearer", token, vec![token.to_owned()])
+    }
+
+    /// The header.
+    pub fn value(&self) -> (HeaderName, HeaderValue) {
+        (AUTHORIZATION, self.value.clone())
+    }
+
+    fn of(scheme: &'static str, secret: &str, secrets: Vec<String>) -> Option<Self> {
+        let mut value = HeaderValue::try_from(format!("{scheme} {secret}")).ok()?;
+        value.set_sensitive(true);
+        Some(Self { scheme, value, secrets })
+    }
+}
+
+impl Authorization for Fixed {
+    fn header(&self) -> BoxFuture<'_, Result<(HeaderName, HeaderValue), ActionError>> {
+        Box::pin(std::future::ready(Ok((AUTHORIZATION, self.value.clone()))))
+    }
+
+    fn refused(&self) -> BoxFuture<'_, bool> {
+        Box::pin(std::future::ready(false))
+    }
+
+    fn shown(&self) -> (HeaderName, String) {
+        (AUTHORIZATION, format!("{} ***", self.scheme))
+    }
+
+    fn secrets(&self) -> Vec<String> {
+        self.secrets.clone()
+    }
+}
+
+impl fmt::Debug for Fixed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Fixed({} ***)", self.scheme)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_form_of_it_shows_a_secret() {
+        let basic = Fixed::basic("user", "pässword").unwrap();
+        assert_eq!(basic.value, "Basic dXNlcjpww6Rzc3dvcmQ=");
+        let bearer = Fixed::bearer("t0ken").unwrap();
+        assert_eq!(bearer.value, "Bearer t0ken");
+        let printed =
+            format!("{basic:?} {:?} {:?} {bearer:?} {:?}", basic.value, basic.shown(), bearer.value);
+        for secret in ["dXNl", "ssword", "t0ken"] {
+            assert!(!printed.contains(secret), "{printed}");
+        }
+        assert!(Fixed::basic("us:er", "p").is_none());
+        assert!(Fixed::bearer("a\nb").is_none());
+    }
+}

@@ -1,0 +1,161 @@
+//! The body of a request: a text by template, a form, the event itself, or nothing.
+//!
+//! | `format` | values of the event in `body` | checked |
+//! | --- | --- | --- |
+//! | `json` | as inside a JSON text: `"name": "{{ payload.name }}"`; with `tojson`, as a whole value | is JSON |
+//! | `xml` | `&`, `<`, `>` and quotes escaped | |
+//! | `form` | none: each `field.KEY` is a parameter, encoded | |
+//! | `text` | as they are | |
+
+use osnl_http::Method;
+use osnl_http::header::HeaderValue;
+use osnl_model::mask_secrets;
+use osnl_template::{Escape, Names, Template};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Value, json};
+
+/// The characters that `application/x-www-form-urlencoded` leaves as they are.
+const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-').remove(b'*');
+
+/// The format of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `application/json`.
+    Json,
+    /// `application/xml`.
+    Xml,
+    /// `application/x-www-form-urlencoded`.
+    Form,
+    /// `text/plain`.
+    Text,
+}
+
+impl Format {
+    /// Returns the content type of the format, unless `content_type` sets another.
+    pub(super) fn content_type(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Xml => "application/xml; charset=utf-8",
+            Self::Form => "application/x-www-form-urlencoded",
+            Self::Text => "text/plain; charset=utf-8",
+        }
+    }
+
+    pub(super) fn escape(self) -> Escape {
+        match self {
+            Self::Json => Escape::Json,
+            Self::Xml => Escape::Xml,
+            Self::Form | Self::Text => Escape::None,
+        }
+    }
+}
+
+/// See the [module](self).
+#[derive(Clone, Debug)]
+pub(super) enum Body {
+    /// The default body of the request's method: [`Body::of`] decides it.
+    Usual,
+    /// None.
+    Nothing,
+    /// The event, secrets masked: [`event`].
+    Event,
+    /// A text.
+    Text(Format, Template),
+    /// Parameters.
+    Form(Vec<(String, Template)>),
+}
+
+impl Body {
+    /// Returns the body for a request of this method: the event, where the method is for sending something.
+    pub(super) fn of(&self, method: &Method) -> &Self {
+        match self {
+            Self::Usual if [Method::POST, Method::PUT, Method::PATCH].contains(method) => &Self::Event,
+            Self::Usual => &Self::Nothing,
+            Self::Nothing | Self::Event | Self::Text(..) | Self::Form(_) => self,
+        }
+    }
+
+    pub(super) fn format(&self) -> Option<Format> {
+        match self {
+            Self::Usual | Self::Nothing => None,
+            Self::Event => Some(Format::Json),
+            Self::Text(format, _) => Some(*format),
+            Self::Form(_) => Some(Format::Form),
+        }
+    }
+
+    /// The text for an event.
+    ///
+    /// # Errors
+    /// The problem of the event, in words.
+    pub(super) fn render(&self, names: &Names) -> Result<String, String> {
+        match self {
+            Self::Usual | Self::Nothing => Ok(String::new()),
+            Self::Event => Ok(event(names).to_string()),
+            Self::Text(format, template) => {
+                let text = template.render(names).map_err(|error| format!("body: {error}"))?;
+                // Where values will stand without quotes, it is JSON once they are known.
+                if *format == Format::Json
+                    && names.unknown().next().is_none()
+                    && let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(&text)
+                {
+                    // Its own words hold no value of the event: what is expected, and where.
+                    return Err(format!("body: what the template makes is no JSON: {error}"));
+                }
+                Ok(text)
+            }
+            Self::Form(fields) => Ok(rendered(fields, "field", names)?
+                .iter()
+                .map(|(key, value)| format!("{}={}", form_encoded(key), form_encoded(value)))
+                .collect::<Vec<_>>()
+                .join("&")),
+        }
+    }
+}
+
+/// Pairs with templates as values; errors name `option.KEY`.
+pub(crate) fn rendered(
+    pairs: &[(String, Template)],
+    option: &str,
+    names: &Names,
+) -> Result<Vec<(String, String)>, String> {
+    let pair = |(key, template): &(String, Template)| match template.render(names) {
+        Ok(value) => Ok((key.clone(), value)),
+        Err(error) => Err(format!("{option}.{key}: {error}")),
+    };
+    pairs.iter().map(pair).collect()
+}
+
+/// A key or a value of a form or a query.
+pub(super) fn form_encoded(text: &str) -> String {
+    utf8_percent_encode(text, FORM).to_string().replace("%20", "+")
+}
+
+/// Returns the event as an object, with the answers of the action's enrichments: the body if the operator configures no
+/// template.
+pub(super) fn event(names: &Names) -> Value {
+    let notification = names.notification();
+    let mut event = json!({
+        "event_type": notification.event_type,
+        "publisher_id": notification.publisher_id,
+        "priority": notification.priority.as_ref().map(|priority| priority.as_str()),
+        "message_id": notification.message_id,
+        "timestamp": notification.timestamp,
+        "payload": mask_secrets(&notification.payload),
+    });
+    if let Some(found) = names.found() {
+        event["enrichments"] = mask_secrets(&found);
+    }
+    event
+}
+
+/// As a header: RFC 9110, 8.3.1.
+pub(super) fn content_type(text: &str) -> Option<HeaderValue> {
+    let mut pieces = text.split(';').next().unwrap_or_default().trim_end().split('/');
+    let token = |piece: Option<&str>| {
+        let letter = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
+        piece.is_some_and(|piece| !piece.is_empty() && piece.bytes().all(letter))
+    };
+    let is_one = token(pieces.next()) && token(pieces.next()) && pieces.next().is_none();
+    HeaderValue::try_from(text).ok().filter(|value| is_one && value.to_str().is_ok())
+}

@@ -1,0 +1,339 @@
+//! The event as a CloudEvent 1.0, by the bindings of JSON and HTTP.
+//!
+//! | attribute | what it is |
+//! | --- | --- |
+//! | `id` | the message's id, and which of several resources: the same for every action and attempt |
+//! | `source` | `cloudevents_source`, by default `openstack/` and the publisher |
+//! | `type` | `cloudevents_type`, by default `org.openstack.` and the event type |
+//! | `subject` | `cloudevents_subject`, by default the resource's id |
+//! | `time` | the notification's timestamp, which is UTC |
+//! | `priority` | an extension: `info`, `error`, … |
+//! | others | extensions: an `extension.NAME` each, absent where that is empty |
+//!
+//! The value that a template makes of an attribute must be valid by the specification, or the event is a dead letter
+//! that says so: `id` and `type` are not empty, `source` is a URI-reference, no text has a control character or a
+//! noncharacter.
+//!
+//! **Binary** mode has the attributes in headers `ce-…` and the data as the body; **structured** mode has all of it in
+//! one JSON object. Data is the action's body, or the payload with secrets masked.
+
+use jiff::civil::DateTime;
+use osnl_http::HeaderMap;
+use osnl_http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+/// The content type of `application/cloudevents+json`.
+pub(crate) const STRUCTURED: &str = "application/cloudevents+json; charset=utf-8";
+/// The characters that a header's value may not hold as they are, besides those that are not ASCII (HTTP binding,
+/// 3.1.3.2).
+const ESCAPED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'%');
+
+/// The mode in which the event is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloudEventMode {
+    /// Attributes as headers.
+    Binary,
+    /// One JSON object.
+    Structured,
+}
+
+/// The attributes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CloudEvent {
+    pub(crate) id: String,
+    pub(crate) source: String,
+    pub(crate) kind: String,
+    pub(crate) subject: Option<String>,
+    pub(crate) time: Option<String>,
+    pub(crate) priority: Option<String>,
+    /// Names that [`is_extension`] has agreed to, and their values; empty ones are left out.
+    pub(crate) extensions: Vec<(String, String)>,
+}
+
+/// Whether an attribute of this name may be added: lower-case letters and digits, at most twenty as the specification
+/// recommends, and none that it knows itself.
+pub(crate) fn is_extension(name: &str) -> bool {
+    let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    (1..=20).contains(&name.len()) && name.chars().all(fine) && !OWN.contains(&name)
+}
+
+/// Attributes of the specification, what stands beside them in JSON, and our own.
+const OWN: [&str; 11] = [
+    "specversion",
+    "id",
+    "source",
+    "type",
+    "subject",
+    "time",
+    "datacontenttype",
+    "dataschema",
+    "data",
+    "database64",
+    "priority",
+];
+
+impl CloudEvent {
+    fn attributes(&self) -> impl Iterator<Item = (&str, &str)> {
+        let always = [
+            ("specversion", "1.0"),
+            ("id", self.id.as_str()),
+            ("source", self.source.as_str()),
+            ("type", self.kind.as_str()),
+        ];
+        let maybe = [("subject", &self.subject), ("time", &self.time), ("priority", &self.priority)];
+        let maybe = maybe.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
+        let maybe = maybe.filter(|(_, value)| !value.is_empty());
+        let extensions = self.extensions.iter().filter(|(_, value)| !value.is_empty());
+        let extensions = extensions.map(|(name, value)| (name.as_str(), value.as_str()));
+        always.into_iter().chain(maybe).chain(extensions)
+    }
+
+    /// Returns the violation of the specification, in words.
+    fn check(&self) -> Result<(), String> {
+        for (name, value) in self.attributes() {
+            let required = ["id", "source", "type"].contains(&name);
+            if required && value.is_empty() {
+                return Err(format!("cloudevents: its {name} is empty"));
+            }
+            if !value.chars().all(allowed) {
+                return Err(format!("cloudevents: its {name} holds a control character, which none may"));
+            }
+        }
+        if is_uri_reference(&self.source) {
+            Ok(())
+        } else {
+            Err("cloudevents: its source is no URI-reference; |urlencode writes values so that they can stand in one"
+                .to_owned())
+        }
+    }
+
+    /// As headers, for binary mode.
+    ///
+    /// # Errors
+    /// The violation of the specification, in words.
+    pub(crate) fn headers(&self, headers: &mut HeaderMap) -> Result<(), String> {
+        self.check()?;
+        for (name, value) in self.attributes() {
+            // All of them are names of headers by their form.
+            let Ok(name) = HeaderName::try_from(format!("ce-{name}")) else { continue };
+            let value = HeaderValue::try_from(utf8_percent_encode(value, ESCAPED).to_string());
+            headers.insert(name, value.map_err(|error| format!("cloudevents: {error}"))?);
+        }
+        Ok(())
+    }
+
+    /// As an object, for structured mode; `data` is of this content type. What is JSON stays JSON, its numbers as they are.
+    ///
+    /// # Errors
+    /// The violation of the specification, in words: an attribute, or data that its content type calls JSON and that is
+    /// not JSON.
+    pub(crate) fn structured(
+        &self,
+        headers: &mut HeaderMap,
+        content_type: &str,
+        data: &str,
+    ) -> Result<String, String> {
+        self.check()?;
+        let mut event: Map<String, Value> =
+            self.attributes().map(|(name, value)| (name.to_owned(), value.into())).collect();
+        event.insert("datacontenttype".to_owned(), content_type.into());
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(STRUCTURED));
+        if !is_json(content_type) {
+            event.insert("data".to_owned(), data.into());
+            return Ok(Value::Object(event).to_string());
+        }
+        let data: &RawValue = serde_json::from_str(data).map_err(|error| {
+            format!("cloudevents: its data is no JSON, as its content type says: {error}")
+        })?;
+        let mut text = Value::Object(event).to_string();
+        text.truncate(text.len() - 1);
+        Ok(format!("{text},\"data\":{data}}}"))
+    }
+}
+
+/// `application/json`, `text/json`, `…+json`, with parameters or without.
+pub(crate) fn is_json(content_type: &str) -> bool {
+    let kind = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    kind.ends_with("/json") || kind.ends_with("+json")
+}
+
+/// A timestamp of oslo (`2026-11-20 06:36:22.662155`, UTC) or of RFC 3339, in RFC 3339.
+pub(crate) fn time(timestamp: &str) -> Option<String> {
+    let instant = match timestamp.parse::<jiff::Timestamp>() {
+        Ok(instant) => instant,
+        Err(_) => {
+            let civil: DateTime = timestamp.parse().ok()?;
+            civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp()
+        }
+    };
+    // RFC 3339 has no years before 0.
+    Some(instant.to_string()).filter(|text| !text.starts_with('-'))
+}
+
+/// Whether a text of a CloudEvent may hold the character.
+fn allowed(c: char) -> bool {
+    let code = u32::from(c);
+    let noncharacter = code & 0xfffe == 0xfffe || (0xfdd0..=0xfdef).contains(&code);
+    !c.is_control() && !noncharacter
+}
+
+/// RFC 3986, 4.1: a URI, or what is resolved against one.
+fn is_uri_reference(text: &str) -> bool {
+    let known = |c: char| c.is_ascii_alphanumeric() || "-._~:/?#@!$&'()*+,;=%[]".contains(c);
+    let encoded = text
+        .split('%')
+        .skip(1)
+        .all(|rest| rest.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)));
+    let (path, fragment) = text.split_once('#').map_or((text, ""), |(path, fragment)| (path, fragment));
+    let path = path.split('?').next().unwrap_or_default();
+    // The first segment has a colon only as the end of a scheme.
+    let scheme = path.split('/').next().unwrap_or_default().split_once(':');
+    let scheme_fine = scheme.is_none_or(|(scheme, _)| {
+        scheme.starts_with(|c: char| c.is_ascii_alphabetic())
+            && scheme.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+    });
+    let behind = path.split_once("//").filter(|(before, _)| before.is_empty() || before.ends_with(':'));
+    let authority = behind.map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());
+    // Brackets are for addresses of IPv6 only.
+    let brackets = |text: &str| text.matches(['[', ']']).count();
+    let authority_fine = match brackets(authority) {
+        0 => true,
+        2 => authority.rsplit('@').next().is_some_and(|host| {
+            host.strip_prefix('[').and_then(|host| host.split_once(']')).is_some_and(|(address, port)| {
+                address.parse::<std::net::Ipv6Addr>().is_ok()
+                    && (port.is_empty()
+                        || port
+                            .strip_prefix(':')
+                            .is_some_and(|port| port.bytes().all(|b| b.is_ascii_digit())))
+            })
+        }),
+        _ => false,
+    };
+    text.chars().all(known)
+        && encoded
+        && scheme_fine
+        && authority_fine
+        && brackets(text) == brackets(authority)
+        && !fragment.contains('#')
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn event() -> CloudEvent {
+        CloudEvent {
+            id: "m1".to_owned(),
+            source: "openstack/compute.host1".to_owned(),
+            kind: "org.openstack.instance.delete.end".to_owned(),
+            subject: Some("a \"ü\" 100%".to_owned()),
+            time: time("2026-11-20 06:36:22.662155"),
+            priority: None,
+            extensions: vec![
+                ("servername".to_owned(), "web 1".to_owned()),
+                ("none".to_owned(), String::new()),
+            ],
+        }
+    }
+
+    #[test]
+    fn binary_mode_escapes_what_no_header_may_hold() {
+        let mut headers = HeaderMap::new();
+        event().headers(&mut headers).unwrap();
+        let found: Vec<(&str, &str)> =
+            headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+        let expected = [
+            ("ce-specversion", "1.0"),
+            ("ce-id", "m1"),
+            ("ce-source", "openstack/compute.host1"),
+            ("ce-type", "org.openstack.instance.delete.end"),
+            ("ce-subject", "a%20%22%C3%BC%22%20100%25"),
+            ("ce-time", "2026-11-20T06:36:22.662155Z"),
+            ("ce-servername", "web%201"),
+        ];
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn structured_mode_keeps_json_and_quotes_all_else() {
+        let check = |content_type: &str, data: &str, expected: Value| {
+            let mut headers = HeaderMap::new();
+            let body: Value =
+                serde_json::from_str(&event().structured(&mut headers, content_type, data).unwrap()).unwrap();
+            assert_eq!(headers[CONTENT_TYPE], STRUCTURED);
+            assert_eq!(body["data"], expected);
+            assert_eq!(body["datacontenttype"], content_type);
+            assert_eq!(body["subject"], "a \"ü\" 100%");
+            assert_eq!((body.get("priority"), &body["servername"]), (None, &json!("web 1")));
+        };
+        check("application/json", r#"{"a": [1]}"#, json!({"a": [1]}));
+        check("application/problem+JSON; charset=utf-8", "3", json!(3));
+        check("text/plain", "3", json!("3"));
+        check("application/xml", "<a/>", json!("<a/>"));
+        let mut headers = HeaderMap::new();
+        let exact =
+            event().structured(&mut headers, "application/json", "{\"n\": 12345678901234567890123.10}");
+        assert!(exact.unwrap().ends_with(",\"data\":{\"n\": 12345678901234567890123.10}}"));
+        assert!(event().structured(&mut headers, "text/json", "no").unwrap_err().contains("is no JSON"));
+    }
+
+    #[test]
+    fn an_attribute_is_what_the_specification_allows() {
+        let check = |event: CloudEvent, expected: &str| {
+            let mut headers = HeaderMap::new();
+            assert!(event.headers(&mut headers).unwrap_err().contains(expected), "{event:?}");
+            assert!(event.structured(&mut headers, "a/b", "").unwrap_err().contains(expected), "{event:?}");
+            assert!(headers.is_empty());
+        };
+        check(CloudEvent { id: String::new(), ..event() }, "its id is empty");
+        check(CloudEvent { kind: String::new(), ..event() }, "its type is empty");
+        check(CloudEvent { source: String::new(), ..event() }, "its source is empty");
+        check(CloudEvent { source: "a b".to_owned(), ..event() }, "no URI-reference");
+        for bad in ["a\nb", "\u{7f}", "\u{85}", "\u{fdd0}", "\u{ffff}", "\u{1fffe}"] {
+            check(CloudEvent { subject: Some(bad.to_owned()), ..event() }, "its subject holds a control");
+        }
+    }
+
+    #[test]
+    fn a_source_is_a_uri_reference() {
+        for fine in [
+            "openstack/compute.host1",
+            "https://user@cloud.example:5000/a?b=c#d",
+            "urn:uuid:6e8bc430-9c3a-11d9-9669-0800200c9a66",
+            "mailto:ops@cloud.example",
+            "//[2001:db8::1]:80/a",
+            "//u@[::1]",
+            "1-555-123-4567",
+            "./1:2",
+            "a/b:c",
+            "?a",
+            "#a",
+            "%C3%BC",
+            "/a//b",
+        ] {
+            assert!(is_uri_reference(fine), "{fine}");
+        }
+        for bad in [
+            "a b", "ü", "a#b#c", "%", "%4", "%zz", "a%2", "1:2", "a_b:c", ":a", "a[b]", "//[::1", "//[x]/",
+            "a\"b", "a<b>", "a\\b", "^", "{a}", "a|b", "`",
+        ] {
+            assert!(!is_uri_reference(bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn times_are_utc() {
+        let check = |text: &str, expected: Option<&str>| {
+            assert_eq!(time(text).as_deref(), expected, "{text}");
+        };
+        check("2026-11-20 06:36:22.662155", Some("2026-11-20T06:36:22.662155Z"));
+        check("2026-11-20T06:36:22", Some("2026-11-20T06:36:22Z"));
+        check("2026-11-20T06:36:22+02:00", Some("2026-11-20T04:36:22Z"));
+        check("yesterday", None);
+        check("-000001-01-01T00:00:00Z", None);
+    }
+}

@@ -1,0 +1,504 @@
+//! `driver = http`: its options, checked.
+
+mod login;
+mod table;
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use osnl_config::{nearest, shown, typed};
+use osnl_http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderName, PROXY_AUTHORIZATION,
+    TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+};
+use osnl_http::{AllowedHost, ClientCertificate, Guard, Method};
+use osnl_template::{Escape, Template};
+
+pub(super) use self::login::Login;
+pub(crate) use self::table::EXTENSION;
+use super::body::{self, Body, Format};
+use super::cloud_event::{self, CloudEventMode};
+use super::keystone;
+use super::literals::Literals;
+use super::message::{CloudEventConf, Message};
+use super::secrets::Secrets;
+use super::sign;
+use super::statuses::{Judgement, Statuses};
+use super::target::{NAMES, Target, TargetError};
+use super::verb::{self, Verb};
+use crate::driver::{self, DriverTable, NativeReader, ReadDriver, Reader, TlsConf};
+use crate::event_names;
+use osnl_delivery::HostLimits;
+
+pub(crate) const SOURCE: &str = "openstack/{{ publisher_id|default('unknown')|urlencode }}";
+pub(crate) const TYPE: &str = "org.openstack.{{ event_type }}";
+pub(crate) const SUBJECT: &str = "{{ resource.id|default('') }}";
+/// More than any API answers that says only whether it is done.
+const MOST_REPLY: u64 = 16 << 20;
+
+/// `driver = http`. Its Debug form shows no secret; cloning it is cheap.
+#[derive(Clone, Debug)]
+pub struct HttpConf(pub(super) Arc<Settings>);
+
+/// The values of the options.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) name: String,
+    pub(super) message: Arc<Message>,
+    pub(super) login: Option<Login>,
+    pub(super) certificate: Option<ClientCertificate>,
+    pub(super) tls: TlsConf,
+    pub(super) judgement: Judgement,
+    pub(super) redirects: u32,
+    pub(super) guard: Guard,
+    pub(super) idle: Duration,
+    pub(super) literals: Literals,
+    /// The limits of each host, where events name hosts.
+    pub(super) hosts: Option<HostLimits>,
+}
+
+impl ReadDriver for HttpConf {
+    const TABLE: DriverTable = table::TABLE;
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let method = method(reader);
+        let target = target(reader);
+        let query = pairs(reader, "query.");
+        let body = body(reader);
+        let content_type = content_type(reader);
+        let secrets = secrets(reader);
+        let login = login::login(reader);
+        let certificate = login::certificate(reader);
+        let tls = TlsConf::read(reader);
+        let signer = login::signer(reader);
+        let idempotency = idempotency(reader);
+        let headers = headers(reader, signer.as_ref().is_some_and(Option::is_some));
+        let cloud_event = cloud_event(reader);
+        let judgement = judgement(reader);
+        let redirects = reader.number("redirects", 0, 20);
+        let reply_limit = reply_limit(reader);
+        let idle = reader.duration("idle", Duration::ZERO);
+        let guard = guard(reader);
+        let (target, secrets) = (target?, secrets?);
+        let hosts = driver::hosts(reader, target.is_event_s())?;
+        let hosts = target.is_event_s().then_some(hosts);
+        let (login, certificate) = (login?, certificate?);
+        let sent = login.is_some() || certificate.is_some() || !secrets.is_empty();
+        let keystone = matches!(login, Some(Login::Keystone(_)));
+        if target.service().is_some() && !keystone {
+            let problem =
+                "names a service, and the catalogue that says where it is comes with a token of Keystone's";
+            return reader.refuse("url", problem, "set auth = keystone, or write scheme and host out");
+        }
+        for option in ["region_name", "interface"] {
+            if reader.is_set(option) && target.service().is_none() {
+                let problem = "chooses among the URLs of a service, and url names none";
+                let written = reader.keys("").into_iter().find(|key| key.eq_ignore_ascii_case(option));
+                let option = written.as_deref().unwrap_or(option);
+                return reader.refuse(option, problem, "write url = catalog:TYPE/path, or remove the line");
+            }
+        }
+        let (query, headers, body) = (query?, headers?, body?);
+        let literals = Literals::of(&target, &query, &headers, &body);
+        if target.is_event_s()
+            && let Some(option) = &literals.first
+        {
+            let problem = "is a credential by its name, and the host of url comes out of the event: it would go wherever the \
+                           event says";
+            let written = reader.keys("").into_iter().find(|key| key.eq_ignore_ascii_case(option));
+            let option = written.as_deref().unwrap_or(option);
+            return reader.refuse(option, problem, "write scheme and host of url out, or do without it");
+        }
+        let signed = signer.as_ref().is_some_and(Option::is_some);
+        if target.is_event_s() && (sent || signed) {
+            let problem = "its host comes out of the event, and credentials would go wherever the event says";
+            return reader.refuse("url", problem, "write scheme and host out, or do without credentials");
+        }
+        let credentials = sent || literals.first.is_some();
+        if let Some(origin) = target.origin().filter(|_| credentials) {
+            reader.warn_in_clear("url", origin);
+        }
+        Some(Self(Arc::new(Settings {
+            name: reader.name().to_owned(),
+            message: Arc::new(Message {
+                method: method?,
+                target,
+                query,
+                headers,
+                body,
+                content_type: content_type?,
+                cloud_event: cloud_event?,
+                idempotency: idempotency?,
+                secrets,
+                signer: signer?,
+                reply_limit: reply_limit?,
+            }),
+            login,
+            certificate,
+            tls: tls?,
+            judgement: judgement?,
+            redirects: redirects?,
+            guard: guard?,
+            idle: idle?,
+            literals,
+            hosts,
+        })))
+    }
+}
+
+/// The methods that servers have, those of WebDAV and of caches too.
+const METHODS: [&str; 22] = [
+    "GET",
+    "HEAD",
+    "POST",
+    "PUT",
+    "PATCH",
+    "DELETE",
+    "OPTIONS",
+    "PROPFIND",
+    "PROPPATCH",
+    "MKCOL",
+    "COPY",
+    "MOVE",
+    "LOCK",
+    "UNLOCK",
+    "REPORT",
+    "SEARCH",
+    "QUERY",
+    "PURGE",
+    "BAN",
+    "NOTIFY",
+    "LINK",
+    "UNLINK",
+];
+
+/// Refuses a method that is nearly a known one, and warns of others that are not known.
+fn known(reader: &mut Reader<'_>, method: Method) -> Option<Method> {
+    if METHODS.contains(&method.as_str()) {
+        return Some(method);
+    }
+    let problem = format!("{} is no method that servers know", shown(method.as_str()));
+    let allowed = format!("known: {}", METHODS[..7].join(", "));
+    match nearest(method.as_str(), METHODS) {
+        Some(near) => {
+            let refusal = typed::Refusal::new(problem, allowed);
+            reader.refused("method", typed::Refusal { suggestion: Some(near.to_owned()), ..refusal })
+        }
+        None => {
+            reader.warn("method", &problem, &allowed);
+            Some(method)
+        }
+    }
+}
+
+fn method(reader: &mut Reader<'_>) -> Option<Verb> {
+    let text = reader.text("method")?;
+    if text.contains("{{") || text.contains("{%") {
+        return template(reader, "method", Escape::None).map(Verb::Template);
+    }
+    match verb::usable(&text) {
+        Some(method) => known(reader, method).map(Verb::Written),
+        None => {
+            let problem = format!("{} is no method that can be used", shown(&text));
+            reader.refuse("method", &problem, "write POST, PUT, PATCH, DELETE, GET or another in capitals")
+        }
+    }
+}
+
+fn target(reader: &mut Reader<'_>) -> Option<Target> {
+    if !reader.is_set("url") {
+        return reader.required("url", "write the target's URL, https://host/path").and(None);
+    }
+    let names = names(reader);
+    let parsed = reader.compiled("url", |text| match Target::parse(text, &of(&names)) {
+        Ok(target) => Ok(Ok(target)),
+        Err(error @ (TargetError::Url(_) | TargetError::Service)) => Ok(Err(error)),
+        Err(TargetError::Template(error)) => Err(error),
+    });
+    match parsed.ok()?? {
+        Ok(target) => Some(target),
+        Err(TargetError::Url(error)) => reader.refuse("url", error.problem, error.allowed),
+        Err(error @ (TargetError::Service | TargetError::Template(_))) => reader.refuse(
+            "url",
+            &error.to_string(),
+            "write catalog:TYPE/path, as catalog:dns/v2/zones; only what follows may come out of the event",
+        ),
+    }
+}
+
+fn template(reader: &mut Reader<'_>, option: &str, escape: Escape) -> Option<Template> {
+    let names = names(reader);
+    reader.compiled(option, |text| Template::escaping(text, &of(&names), escape)).ok()?
+}
+
+/// Returns the names that templates may use besides the event: an action's own names, and its enrichments.
+fn names(reader: &Reader<'_>) -> Vec<String> {
+    NAMES.iter().map(|name| (*name).to_owned()).chain(reader.enrichments()).collect()
+}
+
+fn of(names: &[String]) -> Vec<&str> {
+    names.iter().map(String::as_str).collect()
+}
+
+/// `prefix.KEY` for all keys, in the order of the files.
+fn pairs(reader: &mut Reader<'_>, prefix: &str) -> Option<Vec<(String, Template)>> {
+    let pairs: Vec<_> = reader
+        .keys(prefix)
+        .into_iter()
+        .map(|option| Some((option[prefix.len()..].to_owned(), template(reader, &option, Escape::None)?)))
+        .collect();
+    pairs.into_iter().collect()
+}
+
+fn headers(reader: &mut Reader<'_>, signed: bool) -> Option<Vec<(HeaderName, Template)>> {
+    let pairs = pairs(reader, "header.");
+    let auth = reader.text("auth").unwrap_or_default();
+    let event = reader.text("cloudevents").is_some_and(|mode| mode != "off");
+    let mut headers = Vec::new();
+    let mut all = true;
+    for (key, template) in pairs? {
+        let option = format!("header.{key}");
+        let taken = |name: &HeaderName| match name {
+            name if is_connection_header(name) => Some("the connection's own"),
+            name if auth == "keystone" && *name == keystone::HEADER => Some("that of auth"),
+            name if ["basic", "bearer"].contains(&auth.as_str()) && *name == AUTHORIZATION => {
+                Some("that of auth")
+            }
+            name if event && is_attribute(name) => Some("that of cloudevents"),
+            name if *name == CONTENT_TYPE => Some("that of content_type"),
+            name if signed && [sign::ID, sign::TIMESTAMP, sign::SIGNATURE].contains(name) => {
+                Some("that of signing_secret")
+            }
+            _ => None,
+        };
+        match HeaderName::from_str(&key) {
+            Ok(name) => match taken(&name) {
+                None => headers.push((name, template)),
+                Some(whose) => {
+                    all = false;
+                    reader.refuse::<()>(&option, &format!("is {whose}"), "remove the line");
+                }
+            },
+            Err(_) => {
+                all = false;
+                reader.refuse::<()>(&option, "is no name of a header", "letters, digits and dashes");
+            }
+        }
+    }
+    all.then_some(headers)
+}
+
+/// Whether a header belongs to HTTP itself, or to the connection with a proxy.
+fn is_connection_header(name: &HeaderName) -> bool {
+    let own = [
+        HOST,
+        CONTENT_LENGTH,
+        TRANSFER_ENCODING,
+        CONNECTION,
+        EXPECT,
+        PROXY_AUTHORIZATION,
+        TE,
+        TRAILER,
+        UPGRADE,
+    ];
+    own.contains(name) || ["keep-alive", "proxy-connection"].contains(&name.as_str())
+}
+
+/// Whether an attribute of CloudEvents has options of its own; others are the operator's extensions.
+fn is_attribute(name: &HeaderName) -> bool {
+    let own = ["specversion", "id", "source", "type", "subject", "time", "priority", "datacontenttype"];
+    name.as_str().strip_prefix("ce-").is_some_and(|name| own.contains(&name))
+}
+
+fn secrets(reader: &mut Reader<'_>) -> Option<Secrets> {
+    const PREFIX: &str = "secret.";
+    let mut secrets = Some(Vec::new());
+    for option in reader.keys(PREFIX) {
+        let key = &option[PREFIX.len()..];
+        let name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if !key.chars().all(name) || key.starts_with(|c: char| c.is_ascii_digit()) {
+            let allowed = "letters, digits and _, so that a template can name it";
+            secrets = reader.refuse(&option, "is no name for templates", allowed);
+            continue;
+        }
+        match (reader.text(&option), &mut secrets) {
+            (Some(value), Some(secrets)) => secrets.push((key.to_owned(), value)),
+            (Some(_), None) => {}
+            (None, _) => secrets = None,
+        }
+    }
+    secrets.map(Secrets::new)
+}
+
+fn body(reader: &mut Reader<'_>) -> Option<Body> {
+    let formats =
+        [("json", Format::Json), ("xml", Format::Xml), ("form", Format::Form), ("text", Format::Text)];
+    let format = reader.word("format", &formats);
+    let fields = pairs(reader, "field.");
+    let (format, fields) = (format?, fields?);
+    match (format, reader.is_set("body")) {
+        (Format::Form, true) => {
+            reader.refuse("body", "cannot stand beside format = form", "write a field.KEY for each parameter")
+        }
+        (Format::Form, false) if fields.is_empty() => {
+            reader.refuse("format", "form needs parameters", "write a field.KEY for each of them")
+        }
+        (Format::Form, false) => Some(Body::Form(fields)),
+        (Format::Json | Format::Xml | Format::Text, _) if !fields.is_empty() => {
+            let option = format!("field.{}", fields.first().map_or("", |(key, _)| key));
+            reader.refuse(&option, "belongs to format = form", "set that, or remove the line")
+        }
+        (Format::Json | Format::Xml | Format::Text, true) => {
+            let template = template(reader, "body", format.escape())?;
+            Some(if template.source().is_empty() { Body::Nothing } else { Body::Text(format, template) })
+        }
+        (Format::Json, false) => Some(Body::Usual),
+        (Format::Xml | Format::Text, false) => {
+            reader.refuse("format", "needs a body", "write one, or remove the line to send the event as JSON")
+        }
+    }
+}
+
+fn content_type(reader: &mut Reader<'_>) -> Option<Option<osnl_http::header::HeaderValue>> {
+    if !reader.is_set("content_type") {
+        return Some(None);
+    }
+    let text = reader.text("content_type")?;
+    match body::content_type(&text) {
+        Some(value) => Some(Some(value)),
+        None => reader.refuse("content_type", "is no content type", "write application/json or another one"),
+    }
+}
+
+fn idempotency(reader: &mut Reader<'_>) -> Option<Option<HeaderName>> {
+    match reader.text("idempotency_header")?.as_str() {
+        "" => Some(None),
+        text => match HeaderName::from_str(text) {
+            Ok(name) if is_connection_header(&name) || [AUTHORIZATION, CONTENT_TYPE].contains(&name) => {
+                reader.refuse(
+                    "idempotency_header",
+                    "is a header that has another use",
+                    "name another one, or leave it empty for none",
+                )
+            }
+            Ok(name) => Some(Some(name)),
+            Err(_) => {
+                reader.refuse("idempotency_header", "is no name of a header", "letters, digits and dashes")
+            }
+        },
+    }
+}
+
+fn cloud_event(reader: &mut Reader<'_>) -> Option<Option<CloudEventConf>> {
+    let modes = [
+        ("off", None),
+        ("binary", Some(CloudEventMode::Binary)),
+        ("structured", Some(CloudEventMode::Structured)),
+    ];
+    let mode = reader.word("cloudevents", &modes);
+    let mut attribute = |option: &str, default: &str| match reader.is_set(option) {
+        true => template(reader, option, Escape::None),
+        // Compiles, as a test makes sure.
+        false => Template::compile(default, &NAMES).ok(),
+    };
+    let source = attribute("cloudevents_source", SOURCE);
+    let kind = attribute("cloudevents_type", TYPE);
+    let subject = attribute("cloudevents_subject", SUBJECT);
+    let extensions = extensions(reader);
+    let (source, kind, subject, extensions) = (source?, kind?, subject?, extensions?);
+    match (mode?, extensions.first()) {
+        (None, Some((name, _))) => {
+            let option = format!("extension.{name}");
+            reader.refuse(
+                &option,
+                "belongs to cloudevents",
+                "set that to binary or structured, or remove the line",
+            )
+        }
+        (mode, _) => Some(mode.map(|mode| CloudEventConf { mode, source, kind, subject, extensions })),
+    }
+}
+
+/// `extension.NAME`: attributes of a CloudEvent beside the usual ones.
+pub(crate) fn extensions(reader: &mut Reader<'_>) -> Option<Vec<(String, Template)>> {
+    const PREFIX: &str = "extension.";
+    let mut found = Some(Vec::new());
+    for option in reader.keys(PREFIX) {
+        let name = &option[PREFIX.len()..];
+        if !cloud_event::is_extension(name) {
+            let allowed = "1 to 20 lower-case letters and digits, and no attribute that it has already";
+            found = reader.refuse(&option, "is no name for an attribute of a CloudEvent", allowed);
+            continue;
+        }
+        match (event_names::template(reader, &option, Escape::None), &mut found) {
+            (Some(Some(template)), Some(found)) => found.push((name.to_owned(), template)),
+            (Some(_), _) => {}
+            (None, _) => found = None,
+        }
+    }
+    found
+}
+
+fn judgement(reader: &mut Reader<'_>) -> Option<Judgement> {
+    let success = statuses(reader, "success");
+    let retry = statuses(reader, "retry");
+    let last = statuses(reader, "final");
+    let (success, retry, last) = (success?, retry?, last?);
+    for (option, one, other, other_option) in [
+        ("retry", &retry, &success, "success"),
+        ("final", &last, &success, "success"),
+        ("final", &last, &retry, "retry"),
+    ] {
+        // A set that nobody has written makes way for one that somebody has.
+        if let Some(status) = one.shared_with(other)
+            && reader.is_set(option)
+            && reader.is_set(other_option)
+        {
+            return reader.refuse(
+                option,
+                &format!("has {status}, which {other_option} has too"),
+                "a status is in one of them",
+            );
+        }
+    }
+    Some(Judgement { success, retry, last })
+}
+
+fn statuses(reader: &mut Reader<'_>, option: &str) -> Option<Statuses> {
+    let text = reader.text(option)?;
+    text.parse().map_or_else(
+        |_| {
+            let problem = format!("{} is no list of statuses", shown(&text));
+            let allowed = match option == "retry" && text.trim().len() < 3 {
+                true => "retry names statuses, such as 429, 500-599; the number of attempts is max_attempts",
+                false => "write 200-299, 304",
+            };
+            reader.refuse(option, &problem, allowed)
+        },
+        Some,
+    )
+}
+
+fn reply_limit(reader: &mut Reader<'_>) -> Option<usize> {
+    reader.size("reply_limit", 0, MOST_REPLY).and_then(|bytes| usize::try_from(bytes).ok())
+}
+
+fn guard(reader: &mut Reader<'_>) -> Option<Guard> {
+    let private = reader.boolean("allow_private");
+    if !reader.is_set("allow_hosts") {
+        return Some(Guard { hosts: Vec::new(), private: private? });
+    }
+    let mut hosts = Some(Vec::new());
+    for item in reader.list("allow_hosts")? {
+        match (item.parse::<AllowedHost>(), &mut hosts) {
+            (Ok(host), Some(hosts)) => hosts.push(host),
+            (Ok(_), None) => {}
+            (Err(error), _) => {
+                let problem = format!("{} {error}", shown(&item));
+                hosts = reader.refuse("allow_hosts", &problem, "write cmdb.example, *.example or 10.0.0.0/8");
+            }
+        }
+    }
+    Some(Guard { hosts: hosts?, private: private? })
+}

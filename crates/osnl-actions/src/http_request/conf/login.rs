@@ -1,0 +1,123 @@
+//! The credentials: logins, certificates, signatures.
+
+use osnl_http::ClientCertificate;
+use osnl_http::header::HeaderName;
+use osnl_openstack::CloudConf;
+
+use super::super::authorization::{Authorization as _, Fixed};
+use super::super::keystone;
+use super::super::sign::Signer;
+use crate::driver::{LOGIN, Reader, cloud};
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Auth {
+    None,
+    Basic,
+    Bearer,
+    Keystone,
+}
+
+/// `auth`, checked.
+#[derive(Clone, Debug)]
+pub(in super::super) enum Login {
+    /// A header that is written out.
+    Fixed(Fixed),
+    /// A token that has to be fetched.
+    Keystone(Box<CloudConf>),
+}
+
+impl Login {
+    /// For people: `authorization: Basic ***`.
+    pub(in super::super) fn shown(&self) -> (HeaderName, String) {
+        match self {
+            Self::Fixed(login) => login.shown(),
+            Self::Keystone(_) => keystone::shown(),
+        }
+    }
+}
+
+/// `auth`, and what belongs to it.
+pub(super) fn login(reader: &mut Reader<'_>) -> Option<Option<Login>> {
+    let words = [
+        ("none", Auth::None),
+        ("basic", Auth::Basic),
+        ("bearer", Auth::Bearer),
+        ("keystone", Auth::Keystone),
+    ];
+    let auth = reader.word("auth", &words)?;
+    // Of a login to Keystone these two are those of `auth = basic`, and those of the target.
+    let shared = ["username", "password", "verify", "ca_file"];
+    let of_keystone = LOGIN.iter().map(|(option, _)| *option).chain(["cloud", "clouds_file"]);
+    for option in of_keystone.filter(|option| !shared.contains(option)) {
+        if auth != Auth::Keystone && reader.is_set(option) {
+            return reader.refuse(option, "belongs to auth = keystone", "set that, or remove the line");
+        }
+    }
+    let of = [("username", Auth::Basic), ("password", Auth::Basic), ("token", Auth::Bearer)];
+    for (option, whose) in of {
+        let keystone = auth == Auth::Keystone && whose == Auth::Basic;
+        if reader.is_set(option) && auth != whose && !keystone {
+            let other = if whose == Auth::Basic { "basic" } else { "bearer" };
+            return reader.refuse(
+                option,
+                &format!("belongs to auth = {other}"),
+                "set that, or remove the line",
+            );
+        }
+    }
+    match auth {
+        Auth::None => Some(None),
+        Auth::Keystone => Some(Some(Login::Keystone(Box::new(cloud(reader)?)))),
+        Auth::Basic => {
+            let user = reader.required("username", "write the name to log in with");
+            let password = reader.required("password", "write it, or file:///path");
+            match Fixed::basic(&user?, &password?) {
+                Some(login) => Some(Some(Login::Fixed(login))),
+                None => reader.refuse("username", "holds a colon", "a name for auth = basic has none"),
+            }
+        }
+        Auth::Bearer => {
+            let token = reader.required("token", "write it, or file:///path")?;
+            match Fixed::bearer(token.trim()) {
+                Some(login) if !token.trim().is_empty() => Some(Some(Login::Fixed(login))),
+                Some(_) | None => {
+                    reader.refuse("token", "is none that a header can hold", "write it on one line")
+                }
+            }
+        }
+    }
+}
+
+/// `client_certificate` and `client_key`.
+pub(super) fn certificate(reader: &mut Reader<'_>) -> Option<Option<ClientCertificate>> {
+    let allowed = "write the path of a PEM file, or remove the line";
+    let certificate = reader.path("client_certificate", allowed);
+    let key = reader.path("client_key", allowed);
+    let with_key =
+        if reader.is_set("client_key") { ("client_key", &key) } else { ("client_certificate", &certificate) };
+    if let (option, Some(Some(path))) = with_key {
+        reader.warn_of_open(option, path, "a private key");
+    }
+    match (certificate?, key?) {
+        (Some(certificate), key) => Some(Some(ClientCertificate { certificate, key })),
+        (None, None) => Some(None),
+        (None, Some(_)) => {
+            reader.refuse("client_key", "needs client_certificate", "name the file of the certificate there")
+        }
+    }
+}
+
+/// `signing_secret`.
+pub(super) fn signer(reader: &mut Reader<'_>) -> Option<Option<Signer>> {
+    if !reader.is_set("signing_secret") {
+        return Some(None);
+    }
+    match Signer::parse(&reader.text("signing_secret")?) {
+        Ok(signer) => Some(Some(signer)),
+        Err(error) => {
+            let allowed =
+                "write whsec_ and base64, as the receiver shows it; several with blanks between them";
+            reader.refuse("signing_secret", &error.to_string(), allowed)
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! `driver = http`: what follows from its options.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use osnl_config::written_secrets;
+use osnl_http::header::{HeaderName, HeaderValue};
+use osnl_http::{Client, HttpError, HttpOptions, Pool, Scheme, Url, Verification};
+use osnl_model::{Notification, mask_text};
+use osnl_openstack::{Cloud, CloudConf};
+use osnl_template::readable;
+use osnl_transport::BoxFuture;
+
+use super::HttpAction;
+use super::authorization::Authorization;
+use super::conf::{HttpConf, Login};
+use super::keystone::Keystone;
+use super::message::About;
+use super::scrub;
+use crate::Action;
+use crate::driver::{
+    BuildContext, DriverConf, DriverError, Preview, Probe, ProbeContext, Retries, Traits, Wanted,
+    cloud_probe, target_probe,
+};
+
+/// For one request to Keystone; the time of the whole attempt counts too.
+const LOGIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+impl HttpConf {
+    /// Returns the HTTP options for its own target.
+    fn http(&self, http: &HttpOptions) -> HttpOptions {
+        let mut http = self.0.tls.http(http);
+        http.certificate.clone_from(&self.0.certificate);
+        http.pool = Pool { idle: self.0.idle, ..Pool::default() };
+        http.remedies.trust =
+            "name the CA's certificate in ca_file, put it into the system's store, or set verify = false";
+        http.remedies.renewed = "ca_file or the system's store";
+        http.remedies.identity = "; name one in client_certificate, if there is none";
+        http
+    }
+
+    /// Builds the action that makes the attempts; uses `authorization` instead of the configured login, if there is
+    /// one.
+    ///
+    /// # Errors
+    /// Certificates or a proxy that cannot be used.
+    pub fn build(
+        &self,
+        http: &HttpOptions,
+        authorization: Option<Arc<dyn Authorization>>,
+    ) -> Result<HttpAction, HttpError> {
+        let own = self.http(http);
+        let away = HttpOptions { certificate: None, guard: Some(self.0.guard.clone()), ..own.clone() };
+        let (own, away) = match self.0.message.target.origin() {
+            Some(origin) => {
+                if origin.scheme() == Scheme::Https {
+                    self.warn_of_unverified(&own, origin.authority());
+                }
+                (Client::to(&own, origin)?, self.away(&away)?)
+            }
+            None => match self.0.message.target.service() {
+                Some(service) => {
+                    self.warn_of_unverified(&own, service);
+                    (Client::anywhere(&own)?, self.away(&away)?)
+                }
+                None => {
+                    let client = Client::anywhere(&away)?;
+                    (client.clone(), Some(client))
+                }
+            },
+        };
+        let authorization = match (authorization, &self.0.login) {
+            (Some(other), _) => Some(other),
+            (None, None) => None,
+            (None, Some(Login::Fixed(login))) => Some(Arc::new(login.clone()) as Arc<dyn Authorization>),
+            (None, Some(Login::Keystone(cloud))) => {
+                Some(keystone(Cloud::new((**cloud).clone(), http, LOGIN_TIMEOUT)?))
+            }
+        };
+        Ok(HttpAction::new(self, own, away, authorization))
+    }
+
+    /// With the login that others of this cloud have too.
+    fn built(&self, context: &BuildContext<'_>) -> Result<HttpAction, HttpError> {
+        let shared = match self.logs_in() {
+            Some(cloud) => Some(keystone(context.logins.cloud(cloud, context.http, LOGIN_TIMEOUT)?)),
+            None => None,
+        };
+        self.build(context.http, shared)
+    }
+
+    /// The cloud that it logs in to.
+    fn logs_in(&self) -> Option<&CloudConf> {
+        match &self.0.login {
+            Some(Login::Keystone(cloud)) => Some(cloud),
+            Some(Login::Fixed(_)) | None => None,
+        }
+    }
+
+    /// For redirects.
+    fn away(&self, guarded: &HttpOptions) -> Result<Option<Client>, HttpError> {
+        if self.0.redirects > 0 { Client::anywhere(guarded).map(Some) } else { Ok(None) }
+    }
+
+    fn warn_of_unverified(&self, http: &HttpOptions, whom: &str) {
+        if http.verification == Verification::None {
+            tracing::warn!(
+                action.name = %self.0.name,
+                "verify = false: neither the certificate of {whom} nor the name in it is checked; whoever answers there is \
+                 believed"
+            );
+        }
+    }
+
+    /// Returns the form of the URL before there is an event, for people.
+    pub(super) fn shown_target(&self) -> String {
+        written_secrets::masked(self.0.message.target.source()).into_owned()
+    }
+
+    /// Returns the texts that are shown nowhere.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = &str> {
+        let literals = self.0.literals.words.iter().map(String::as_str);
+        self.0.message.secrets.texts().chain(literals)
+    }
+}
+
+impl DriverConf for HttpConf {
+    fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, DriverError> {
+        let error = |error| DriverError::Http { action: context.name.clone(), error };
+        Ok(Arc::new(self.built(context).map_err(error)?))
+    }
+
+    fn does(&self) -> String {
+        format!("{} {}", self.0.message.method, self.shown_target())
+    }
+
+    fn explain(&self) -> Vec<(&'static str, String)> {
+        let mut lines = Vec::new();
+        if let Some(login) = &self.0.login {
+            let (name, value) = login.shown();
+            let who = match login {
+                Login::Fixed(_) => String::new(),
+                Login::Keystone(cloud) => format!(", of {} at {}", cloud.shown(), cloud.auth_url),
+            };
+            lines.push(("login", format!("{}: {value}{who}", as_sent(&name))));
+        }
+        if let (Some(service), Some(cloud)) = (self.0.message.target.service(), self.logs_in()) {
+            let region = cloud.region.as_ref().map(|region| format!(" in region {region}"));
+            let region = region.unwrap_or_default();
+            let which = format!("the {} URL of {service}{region} in Keystone's catalogue", cloud.interface);
+            lines.push(("service", which));
+        }
+        if let Some(certificate) = &self.0.certificate {
+            lines.push(("shows", format!("the certificate in {}", certificate.certificate.display())));
+        }
+        if let Some(signer) = &self.0.message.signer {
+            let (n, s) = (signer.secrets(), if signer.secrets() == 1 { "" } else { "s" });
+            lines.push(("signs", format!("with {n} secret{s}, as Standard Webhooks")));
+        }
+        let judgement = &self.0.judgement;
+        let last = match judgement.last.to_string() {
+            none if none.is_empty() => String::new(),
+            last => format!(", never over {last}"),
+        };
+        lines.push(("done", format!("over {}; later over {}{last}", judgement.success, judgement.retry)));
+        if self.0.redirects > 0 {
+            lines.push(("redirects", format!("at most {} are followed", self.0.redirects)));
+        }
+        if self.0.message.target.is_event_s() {
+            let mut allowed: Vec<String> = self.0.guard.hosts.iter().map(ToString::to_string).collect();
+            if self.0.guard.private {
+                allowed.push("private networks".to_owned());
+            }
+            let besides =
+                if allowed.is_empty() { String::new() } else { format!(" and {}", allowed.join(", ")) };
+            lines.push(("host", format!("the event's; only public addresses{besides}")));
+        }
+        lines
+    }
+
+    fn retries(&self, _refuser: &str) -> Retries {
+        Retries::over_http(&self.0.judgement.retry.to_string())
+    }
+
+    fn traits(&self) -> Traits<'_> {
+        Traits { hosts: self.0.hosts, logs_in: self.logs_in(), ..Traits::default() }
+    }
+
+    fn preview(&self, wanted: &Wanted<'_>) -> Preview {
+        let key = wanted.idempotency_key(&self.0.name);
+        let names = wanted.names(Notification::clone(wanted.notification));
+        let as_written = |text: String| {
+            let text = scrub(&mask_text(&text), self.secrets());
+            readable(text, names.unknown())
+        };
+        let about = About {
+            rule: wanted.rule,
+            action: &self.0.name,
+            key: &key,
+            id: wanted.notification.id(),
+            resource: wanted.resource,
+        };
+        match self.0.message.shown(&names, &about) {
+            Err(why) => Preview::Unusable { why },
+            Ok((url, request)) => {
+                let header = |(name, value): (&HeaderName, &HeaderValue)| {
+                    let value = String::from_utf8_lossy(value.as_bytes());
+                    (as_sent(name), scrub(&value, self.secrets()))
+                };
+                let mut headers: Vec<(String, String)> = request.headers.iter().map(header).collect();
+                if let Some(login) = &self.0.login {
+                    let (name, value) = login.shown();
+                    headers.push((as_sent(&name), value));
+                }
+                let body = as_written(String::from_utf8_lossy(&request.body).into_owned());
+                Preview::Request {
+                    method: request.method.to_string(),
+                    url: as_written(url),
+                    headers,
+                    body: Some(body).filter(|body| !body.is_empty()),
+                }
+            }
+        }
+    }
+
+    fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>> {
+        async move {
+            let target = &self.0.message.target;
+            let mut probes = Vec::new();
+            let mut place = target.origin().cloned();
+            let mut left = context.deadline;
+            if let Some(conf) = self.logs_in() {
+                // What is found then has to be reached in the same time.
+                let time = left.mul_f64(if target.service().is_some() { 0.6 } else { 1.0 });
+                let service = target.service();
+                let (probe, found) = cloud_probe(context.section, conf, context.http, service, time).await;
+                probes.push(probe);
+                if let Some(endpoint) = found {
+                    left = left.mul_f64(0.4);
+                    place = Url::parse(&endpoint).ok();
+                }
+            }
+            let unplaced =
+                || Probe::of(context.section.to_owned(), format!("target {}", self.shown_target()));
+            match &place {
+                Some(place) => {
+                    let http = self.http(context.http);
+                    probes.push(target_probe(context.section, "url", place, &http, left).await);
+                }
+                None if target.is_event_s() => {
+                    probes.push(unplaced().fine("its host comes out of the event, and is not tried"));
+                }
+                // Why there is none has been said.
+                None => {}
+            }
+            probes
+        }
+        .boxed()
+    }
+}
+
+fn keystone(cloud: Cloud) -> Arc<dyn Authorization> {
+    Arc::new(Keystone::new(cloud))
+}
+
+/// `Idempotency-Key`: names are sent with capitals.
+fn as_sent(name: &HeaderName) -> String {
+    let word = |word: &str| {
+        let (first, rest) = word.split_at(word.len().min(1));
+        format!("{}{rest}", first.to_ascii_uppercase())
+    };
+    name.as_str().split('-').map(word).collect::<Vec<_>>().join("-")
+}

@@ -1,0 +1,226 @@
+//! The request that one event becomes, and the same for people. Pure.
+
+use std::time::SystemTime;
+
+use osnl_http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
+use osnl_http::{HeaderMap, Request};
+use osnl_model::{mask_secrets, mask_text};
+use osnl_template::{Names, Template};
+
+use super::body::{Body, rendered};
+use super::cloud_event::{self, CloudEvent, CloudEventMode};
+use super::secrets::{MASK, Secrets};
+use super::sign::Signer;
+use super::target::Target;
+use super::verb::Verb;
+
+/// The parts of a request.
+#[derive(Clone, Debug)]
+pub(super) struct Message {
+    pub(super) method: Verb,
+    pub(super) target: Target,
+    pub(super) query: Vec<(String, Template)>,
+    pub(super) headers: Vec<(HeaderName, Template)>,
+    pub(super) body: Body,
+    pub(super) content_type: Option<HeaderValue>,
+    pub(super) cloud_event: Option<CloudEventConf>,
+    /// The header that carries the idempotency key.
+    pub(super) idempotency: Option<HeaderName>,
+    pub(super) secrets: Secrets,
+    pub(super) signer: Option<Signer>,
+    pub(super) reply_limit: usize,
+}
+
+/// `cloudevents = …` and the attributes that are templates.
+#[derive(Clone, Debug)]
+pub(super) struct CloudEventConf {
+    pub(super) mode: CloudEventMode,
+    pub(super) source: Template,
+    pub(super) kind: Template,
+    pub(super) subject: Template,
+    pub(super) extensions: Vec<(String, Template)>,
+}
+
+/// The event of a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct About<'a> {
+    pub(super) rule: &'a str,
+    pub(super) action: &'a str,
+    /// [`Event::id`](crate::Event::id).
+    pub(super) id: Option<&'a str>,
+    /// [`Event::idempotency_key`](crate::Event::idempotency_key).
+    pub(super) key: &'a str,
+    pub(super) resource: Option<u32>,
+}
+
+impl Message {
+    /// The request about this event, whose payload is narrowed to the one resource. Without authorization, and to a service
+    /// of the catalogue without its place ([`Target::placed`]).
+    ///
+    /// # Errors
+    /// The problem of the event, in words, without a value of it.
+    pub(super) fn request(
+        &self,
+        event: &Names,
+        about: &About<'_>,
+        now: SystemTime,
+    ) -> Result<Request, String> {
+        let names = named(event, about).with("secret", self.secrets.values());
+        self.made(&names, about, Some(now))
+    }
+
+    /// The same for people, with its URL as it is shown: secrets are `***`, and nothing is signed.
+    ///
+    /// # Errors
+    /// As [`Message::request`].
+    pub(super) fn shown(&self, event: &Names, about: &About<'_>) -> Result<(String, Request), String> {
+        // What the event itself has of secrets is in no preview either.
+        let names = self.masked_names(event, about);
+        let request = self.made(&names, about, None)?;
+        // The URL's template has encoded them.
+        let url = self.target.shown(&request.url).replace("%2A%2A%2A", MASK);
+        Ok((url, request))
+    }
+
+    fn masked_names(&self, event: &Names, about: &About<'_>) -> Names {
+        named(&event.about(event.notification().masked()), about).with("secret", self.secrets.masked())
+    }
+
+    /// Method and URL for a log line. Where the event has a part in the URL, it is made once more from what is masked.
+    pub(super) fn shown_target(&self, event: &Names, about: &About<'_>, request: &Request) -> String {
+        if !self.target.is_event_dependent()
+            && self.query.iter().all(|(_, value)| value.paths().next().is_none())
+        {
+            return format!("{} {}", request.method, self.target.shown(&request.url));
+        }
+        let names = self.masked_names(event, about);
+        let query = rendered(&self.query, "query", &names);
+        match query.and_then(|query| self.target.render(&names, &query)) {
+            Ok(url) => {
+                let url = self.target.shown(&url).replace("%2A%2A%2A", MASK);
+                format!("{} {}", request.method, mask_text(&url))
+            }
+            Err(_) => format!("{} {}", request.method, self.target.source()),
+        }
+    }
+
+    /// The host that the request about this event goes to, as `host:port`; `None` if the event makes none.
+    pub(super) fn host(&self, event: &Names, about: &About<'_>) -> Option<String> {
+        let url = self.target.render(&named(event, about), &[]).ok()?;
+        let (host, port) = (url.host().to_ascii_lowercase(), url.port());
+        Some(if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
+    }
+
+    fn made(&self, names: &Names, about: &About<'_>, sign: Option<SystemTime>) -> Result<Request, String> {
+        let query = rendered(&self.query, "query", names)?;
+        let url = self.target.render(names, &query).map_err(|error| format!("url: {error}"))?;
+        let mut request = Request::new(self.method.render(names)?, url);
+        request.reply_limit = self.reply_limit;
+        // Whatever its method is: it would be repeated after a pause all the same, as the same delivery with the same key.
+        request.repeatable = true;
+        let headers = &mut request.headers;
+        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("osnl/", env!("CARGO_PKG_VERSION"))));
+        headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+        if let Some(name) = &self.idempotency {
+            headers.insert(name.clone(), key_value(about.key));
+        }
+        let mut body = self.body(self.body.of(&request.method), names, about, headers)?;
+        for (name, template) in &self.headers {
+            let value = template.render(names).map_err(|error| format!("header.{name}: {error}"))?;
+            let value = header_value(&value).ok_or_else(|| {
+                format!("header.{name}: what the template makes has a line end or another control character")
+            })?;
+            headers.insert(name.clone(), value);
+        }
+        match (&self.signer, sign) {
+            (Some(signer), Some(now)) => signer.sign(headers, &key_value(about.key), now, body.as_bytes()),
+            (Some(_), None) => {
+                headers.insert(super::sign::ID, super::sign::without_stops(&key_value(about.key)));
+                headers.insert(super::sign::TIMESTAMP, HeaderValue::from_static(MASK));
+                headers.insert(super::sign::SIGNATURE, HeaderValue::from_static(MASK));
+            }
+            (None, _) => {}
+        }
+        request.body = std::mem::take(&mut body).into();
+        Ok(request)
+    }
+
+    /// The body, and the headers that describe it.
+    fn body(
+        &self,
+        body: &Body,
+        names: &Names,
+        about: &About<'_>,
+        headers: &mut HeaderMap,
+    ) -> Result<String, String> {
+        let format = body.format().map(|format| HeaderValue::from_static(format.content_type()));
+        let content_type = self.content_type.clone().or(format);
+        let Some(conf) = &self.cloud_event else {
+            if let Some(content_type) = content_type {
+                headers.insert(CONTENT_TYPE, content_type);
+            }
+            return body.render(names);
+        };
+        let event = conf.event(names, about)?;
+        let data = match body {
+            Body::Usual | Body::Event | Body::Nothing => {
+                mask_secrets(&names.notification().payload).to_string()
+            }
+            body @ (Body::Text(..) | Body::Form(_)) => body.render(names)?,
+        };
+        let content_type = content_type.unwrap_or_else(|| HeaderValue::from_static("application/json"));
+        match conf.mode {
+            CloudEventMode::Structured => {
+                event.structured(headers, content_type.to_str().unwrap_or_default(), &data)
+            }
+            CloudEventMode::Binary => {
+                headers.insert(CONTENT_TYPE, content_type);
+                event.headers(headers)?;
+                Ok(data)
+            }
+        }
+    }
+}
+
+impl CloudEventConf {
+    fn event(&self, names: &Names, about: &About<'_>) -> Result<CloudEvent, String> {
+        let text = |option: &str, template: &Template| {
+            template.render(names).map_err(|error| format!("cloudevents_{option}: {error}"))
+        };
+        let notification = names.notification();
+        let id = match (about.id, about.resource) {
+            (Some(id), Some(n)) => format!("{id}/{n}"),
+            (Some(id), None) => id.to_owned(),
+            (None, _) => about.key.to_owned(),
+        };
+        let subject = text("subject", &self.subject)?;
+        Ok(CloudEvent {
+            id,
+            source: text("source", &self.source)?,
+            kind: text("type", &self.kind)?,
+            subject: Some(subject).filter(|subject| !subject.is_empty()),
+            time: notification.timestamp.as_deref().and_then(cloud_event::time),
+            priority: notification.priority.as_ref().map(|priority| priority.as_str().to_owned()),
+            extensions: rendered(&self.extensions, "extension", names)?,
+        })
+    }
+}
+
+fn named(event: &Names, about: &About<'_>) -> Names {
+    event.clone().with("rule", about.rule).with("action", about.action).with("idempotency_key", about.key)
+}
+
+/// The idempotency key as a header: the publisher chooses the id in it, and one with a line end must not make a dead letter
+/// of each request. Control characters are written as `%0A`.
+pub fn key_value(key: &str) -> HeaderValue {
+    header_value(key).unwrap_or_else(|| {
+        let escaped = percent_encoding::utf8_percent_encode(key, percent_encoding::CONTROLS).to_string();
+        // Without control characters anything is a value.
+        header_value(&escaped).unwrap_or_else(|| HeaderValue::from_static("-"))
+    })
+}
+
+/// A header's value; what is not ASCII goes as UTF-8.
+fn header_value(text: &str) -> Option<HeaderValue> {
+    HeaderValue::from_bytes(text.trim().as_bytes()).ok()
+}

@@ -1,0 +1,143 @@
+//! The meaning of an answer's status to an action: done, later, never, or refused.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use crate::ErrorClass;
+
+/// A set of statuses: `200-299, 304`. May be empty.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statuses(Vec<RangeInclusive<u16>>);
+
+/// A text that names no statuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("is no list of statuses")]
+pub struct NoStatuses;
+
+impl Statuses {
+    /// Whether this status is one of them.
+    #[must_use]
+    pub fn contains(&self, status: u16) -> bool {
+        self.0.iter().any(|range| range.contains(&status))
+    }
+
+    /// The first status that both have.
+    #[must_use]
+    pub fn shared_with(&self, other: &Self) -> Option<u16> {
+        (100..=599).find(|status| self.contains(*status) && other.contains(*status))
+    }
+}
+
+impl FromStr for Statuses {
+    type Err = NoStatuses;
+
+    fn from_str(text: &str) -> Result<Self, NoStatuses> {
+        let number = |text: &str| match text.trim() {
+            text if text.len() == 3 => {
+                text.parse().ok().filter(|n| (100..=599).contains(n)).ok_or(NoStatuses)
+            }
+            _ => Err(NoStatuses),
+        };
+        if text.trim().is_empty() {
+            return Ok(Self(Vec::new()));
+        }
+        let range = |item: &str| match item.split_once('-') {
+            Some((first, last)) => match (number(first)?, number(last)?) {
+                (first, last) if first <= last => Ok(first..=last),
+                (_, _) => Err(NoStatuses),
+            },
+            None => number(item).map(|status| status..=status),
+        };
+        text.split(',').map(range).collect::<Result<_, _>>().map(Self)
+    }
+}
+
+impl fmt::Display for Statuses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, range) in self.0.iter().enumerate() {
+            let comma = if n == 0 { "" } else { ", " };
+            match (range.start(), range.end()) {
+                (first, last) if first == last => write!(f, "{comma}{first}")?,
+                (first, last) => write!(f, "{comma}{first}-{last}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The classes of statuses. A status in none of the sets is refused: tried `max_attempts` times.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judgement {
+    /// The effect is there.
+    pub success: Statuses,
+    /// The target cannot now: tried until it can.
+    pub retry: Statuses,
+    /// No attempt will change that: a dead letter at once.
+    pub last: Statuses,
+}
+
+impl Judgement {
+    /// Returns the class of a status, `None` for success.
+    #[must_use]
+    pub fn failure(&self, status: u16) -> Option<ErrorClass> {
+        // What the policy makes of a plain status by itself.
+        let later = matches!(status, 408 | 425 | 429 | 500..);
+        if self.success.contains(status) {
+            None
+        } else if self.last.contains(status) {
+            Some(ErrorClass::Rejected)
+        } else if self.retry.contains(status) {
+            Some(if later { ErrorClass::Status(status) } else { ErrorClass::Busy(Some(status)) })
+        } else {
+            Some(if later { ErrorClass::Refused(Some(status)) } else { ErrorClass::Status(status) })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_are_read_and_written() {
+        for text in ["200-299", "408, 425, 429, 500-599", "204", ""] {
+            assert_eq!(text.parse::<Statuses>().expect(text).to_string(), text);
+        }
+        assert_eq!(" 200 - 204,410".parse::<Statuses>().unwrap().to_string(), "200-204, 410");
+        for text in ["2xx", "200,", ",", "99", "600", "0200", "+20", "299-200", "200-", "-200", "200 204"] {
+            assert_eq!(text.parse::<Statuses>(), Err(NoStatuses), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_two_sets_share_is_found() {
+        let set = |text: &str| text.parse::<Statuses>().unwrap();
+        assert_eq!(set("200-299").shared_with(&set("250, 204")), Some(204));
+        assert_eq!(set("200-299").shared_with(&set("300")), None);
+    }
+
+    #[test]
+    fn a_status_is_what_its_set_says() {
+        let judgement = |success: &str, retry: &str, last: &str| Judgement {
+            success: success.parse().unwrap(),
+            retry: retry.parse().unwrap(),
+            last: last.parse().unwrap(),
+        };
+        let check = |judgement: &Judgement, status: u16, expected: Option<ErrorClass>| {
+            assert_eq!(judgement.failure(status), expected, "{status}");
+        };
+        let usual = judgement("200-299", "408, 425, 429, 500-599", "");
+        check(&usual, 200, None);
+        check(&usual, 302, Some(ErrorClass::Status(302)));
+        check(&usual, 404, Some(ErrorClass::Status(404)));
+        check(&usual, 429, Some(ErrorClass::Status(429)));
+        check(&usual, 503, Some(ErrorClass::Status(503)));
+        let own = judgement("200-299, 404", "409, 503", "410, 422");
+        check(&own, 404, None);
+        check(&own, 409, Some(ErrorClass::Busy(Some(409))));
+        check(&own, 503, Some(ErrorClass::Status(503)));
+        check(&own, 500, Some(ErrorClass::Refused(Some(500))));
+        check(&own, 410, Some(ErrorClass::Rejected));
+    }
+}

@@ -1,0 +1,121 @@
+//! The requests that configurations make of one event, and the errors of those that are wrong.
+
+mod messages;
+mod properties;
+mod refused;
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use osnl_config::sections::{Findings, Layers, Reader, SectionDef, SectionOption, SectionSchema, repeated};
+use osnl_config::{ConfigErrors, Ini, in_order, secret_file};
+use osnl_model::{Notification, Priority};
+use osnl_template::Names;
+use serde_json::json;
+
+use super::HttpConf;
+use super::message::About;
+use crate::driver::{ACTION, DriverConf as _, Preview, ReadDriver as _, Wanted};
+use osnl_delivery::HostLimits;
+
+/// As much of `osnl run`'s form as the file below has.
+static SCHEMA: SectionSchema = SectionSchema {
+    sections: &[
+        SectionDef::named(
+            "listener",
+            &[option("transport_url"), option("exchange"), option("pool"), option("priorities")],
+        ),
+        SectionDef::named("rule", &[option("actions"), option("event_type")]),
+        SectionDef {
+            drivers: &[HttpConf::TABLE],
+            ..SectionDef::named(ACTION, &[option("driver"), option("enrich")])
+        },
+    ],
+    foreign: &[],
+    reference: "osnl config reference",
+    synonyms: &[],
+    machine_default: |_| None,
+};
+
+const fn option(name: &'static str) -> SectionOption {
+    SectionOption::new(name, None)
+}
+
+/// The driver of a file whose one action has these lines.
+fn load(lines: &str) -> Result<HttpConf, ConfigErrors> {
+    let text = format!(
+        "[listener:n]\ntransport_url = rabbit://u:p@h/\nexchange = neutron\npriorities = info\n\
+         [rule:r]\nactions = hook\nevent_type = ^x\n[action:hook]\ndriver = http\n{lines}\n[listener:n]\npool = osnl\n"
+    );
+    let (ini, mut errors) = Ini::parse("a.conf", &text);
+    errors.extend(repeated(&ini).0);
+    let mut layers = Layers::new(&SCHEMA);
+    errors.extend(layers.apply(&ini));
+    secret_file::read_all(&mut layers, &Default::default());
+    let mut findings = Findings::default();
+    let section = layers.sections.iter().find(|section| section.def.kind == ACTION).unwrap();
+    let mut reader = Reader { file: "a.conf", layers: &layers, section, findings: &mut findings };
+    let conf = HttpConf::read(&mut reader);
+    errors.extend(findings.errors);
+    in_order(&mut errors, |error| &error.0, &["a.conf".to_owned()]);
+    match conf {
+        Some(conf) if errors.is_empty() => Ok(conf),
+        _ => Err(ConfigErrors(errors)),
+    }
+}
+
+fn conf(lines: &str) -> HttpConf {
+    load(lines).unwrap_or_else(|errors| panic!("{lines}\n{errors}"))
+}
+
+fn event() -> Notification {
+    Notification {
+        event_type: Some("port.delete.end".into()),
+        publisher_id: Some("network.node 1".into()),
+        priority: Some(Priority::Info),
+        message_id: Some("m-1".into()),
+        timestamp: Some("2026-11-20 06:36:22.662155".into()),
+        payload: json!({
+            "port": {"id": "p-1", "name": "web \"1\" <a&b>/..x?y=z"}, "adminPass": "S3CRET",
+            "callback": "http://hook.example/cb?a=1", "n": 3,
+        }),
+        ..Notification::default()
+    }
+}
+
+/// The request as text: its line, its headers but for those that are always there, and its body.
+fn sent(lines: &str) -> Result<String, String> {
+    let conf = conf(lines);
+    let about = About { rule: "r", action: "hook", key: "m-1/r/hook", id: Some("m-1"), resource: None };
+    let at = UNIX_EPOCH + Duration::from_secs(1_614_265_330);
+    let request = conf.0.message.request(&Names::from(event()), &about, at)?;
+    let mut text = format!("{} {}\n", request.method, request.url);
+    for (name, value) in &request.headers {
+        if !["user-agent", "accept"].contains(&name.as_str()) {
+            text.push_str(&format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes())));
+        }
+    }
+    Ok(format!("{text}\n{}", String::from_utf8_lossy(&request.body)))
+}
+
+/// Returns the preview that `osnl explain` shows.
+fn previewed(lines: &str) -> Preview {
+    conf(lines).preview(&Wanted { notification: &event(), rule: "r", resource: None, asks: &[] })
+}
+
+#[test]
+fn the_host_of_an_event_is_known_before_the_attempt_and_that_of_the_configuration_is_none() {
+    let about = About { rule: "r", action: "hook", key: "m-1/r/hook", id: None, resource: None };
+    let check = |lines: &str, expected: Option<&str>| {
+        let host = conf(lines).0.message.host(&Names::from(event()), &about);
+        assert_eq!(host.as_deref(), expected, "{lines}");
+    };
+    check("url = {{ payload.callback }}", Some("hook.example:80"));
+    check("url = https://{{ payload.port.id }}.Example/x", Some("p-1.example:443"));
+    check("url = http://{{ '[::1]:8080' }}/", Some("[::1]:8080"));
+    check("url = {{ payload.nothing }}", None);
+    let limits = |lines: &str| conf(lines).traits().hosts.unwrap_or_default();
+    let bounded = limits("url = {{ payload.callback }}\nhost_concurrency = 2\nhost_rate = 10 per 1m");
+    assert_eq!(bounded.concurrency, Some(2));
+    assert_eq!(bounded.rate.map(|rate| rate.to_string()).as_deref(), Some("10 per 1m"));
+    assert_eq!(limits("url = http://h/"), HostLimits::default());
+}

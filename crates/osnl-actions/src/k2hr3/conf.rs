@@ -1,0 +1,107 @@
+//! `driver = k2hr3`: its options, and what follows from them.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use osnl_http::Url as ApiUrl;
+use osnl_transport::BoxFuture;
+
+use super::{K2hr3, NoAddresses, Unusable, asked_for, request_url};
+use crate::Action;
+use crate::driver::{
+    BuildContext, CA_FILE, DriverConf, DriverError, DriverOption, DriverTable, Preview, Probe, ProbeContext,
+    ReadDriver, Reader, Retries, TlsConf, Traits, VERIFY, Wanted, target_probe,
+};
+
+/// `driver = k2hr3`.
+#[derive(Clone, Debug)]
+pub struct K2hr3Conf {
+    /// The URL for DELETE.
+    pub api_url: ApiUrl,
+    /// The request for a deleted port without addresses.
+    pub no_addresses: NoAddresses,
+    /// The certificates to believe.
+    pub tls: TlsConf,
+}
+
+impl ReadDriver for K2hr3Conf {
+    const TABLE: DriverTable = DriverTable::new(
+        "k2hr3",
+        &[
+            DriverOption::new("api_url", "URL", "K2HR3's role API, https://host/v1/role. Must be set."),
+            DriverOption::new(
+                "no_addresses",
+                "skip or all",
+                "What a deleted port without addresses asks for; all asks K2HR3 to forget every address of its instance.",
+            )
+            .or("skip"),
+            VERIFY,
+            CA_FILE,
+        ],
+    );
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let api_url = reader.required("api_url", "write the URL of your role API, https://host/v1/role");
+        let api_url = api_url.and_then(|text| {
+            ApiUrl::parse(&text).map_or_else(|e| reader.refuse("api_url", e.problem, e.allowed), Some)
+        });
+        let no_addresses =
+            reader.word("no_addresses", &[("skip", NoAddresses::Skip), ("all", NoAddresses::All)]);
+        let tls = TlsConf::read(reader);
+        if no_addresses == Some(NoAddresses::All) {
+            let problem =
+                "a deleted port without addresses asks K2HR3 to forget every address of its instance";
+            reader.warn("no_addresses", problem, "skip is the safe choice");
+        }
+        Some(Self { api_url: api_url?, no_addresses: no_addresses?, tls: tls? })
+    }
+}
+
+impl DriverConf for K2hr3Conf {
+    fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, DriverError> {
+        let error = |error| DriverError::Http { action: context.name.clone(), error };
+        let action = K2hr3::new(self.api_url.clone(), &self.tls.http(context.http)).map_err(error)?;
+        Ok(Arc::new(action.with_no_addresses(self.no_addresses)))
+    }
+
+    fn does(&self) -> String {
+        format!("DELETE {}, on the deletion of a port or an instance", self.api_url)
+    }
+
+    fn explain(&self) -> Vec<(&'static str, String)> {
+        let what = match self.no_addresses {
+            NoAddresses::Skip => "nothing is done",
+            NoAddresses::All => "every address of the instance is deleted",
+        };
+        vec![("no address", format!("{what}, if a deleted port has none"))]
+    }
+
+    fn retries(&self, _refuser: &str) -> Retries {
+        Retries::over_http("408, 425, 429, 5xx")
+    }
+
+    fn traits(&self) -> Traits<'_> {
+        Traits { refuser: Some("K2HR3"), destroys: true, takes_enrichments: false, ..Traits::default() }
+    }
+
+    fn preview(&self, wanted: &Wanted<'_>) -> Preview {
+        match asked_for(&wanted.notification.payload, self.no_addresses) {
+            Ok(parameters) => Preview::Request {
+                method: "DELETE".to_owned(),
+                url: request_url(&self.api_url, &parameters),
+                headers: Vec::new(),
+                body: None,
+            },
+            Err(Unusable::NothingToDo(why)) => Preview::Nothing { why },
+            Err(Unusable::Unreadable(why)) => Preview::Unusable { why },
+        }
+    }
+
+    fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>> {
+        async move {
+            let http = self.tls.http(context.http);
+            vec![target_probe(context.section, "api_url", &self.api_url, &http, context.deadline).await]
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,138 @@
+//! `driver = k2hr3_register`: its options, and what follows from them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use osnl_http::Client;
+use osnl_http::Url as ApiUrl;
+use osnl_transport::BoxFuture;
+
+use super::{K2hr3Register, asked_for, request_url, token};
+use crate::Action;
+use crate::driver::{
+    BuildContext, CA_FILE, DriverConf, DriverError, DriverOption, DriverTable, NativeReader, Preview, Probe,
+    ProbeContext, ReadDriver, Reader, Retries, TlsConf, Traits, VERIFY, Wanted, target_probe,
+};
+use crate::k2hr3::Unusable;
+
+/// `driver = k2hr3_register`.
+#[derive(Clone, Debug)]
+pub struct K2hr3RegisterConf {
+    api_url: ApiUrl,
+    role: String,
+    token_file: PathBuf,
+    tls: TlsConf,
+}
+
+impl ReadDriver for K2hr3RegisterConf {
+    const TABLE: DriverTable = DriverTable::new(
+        "k2hr3_register",
+        &[
+            DriverOption::new("api_url", "URL", "K2HR3's role API, https://host/v1/role. Must be set."),
+            DriverOption::new("role", "name", "The role that hosts become members of. Must be set."),
+            DriverOption::new(
+                "token_file",
+                "path",
+                "A file with U= and the scoped token of a user of the role's tenant; it is read for each attempt. Must be \
+                 set.",
+            ),
+            VERIFY,
+            CA_FILE,
+        ],
+    );
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let api_url = reader.required("api_url", "write the URL of your role API, https://host/v1/role");
+        let api_url = api_url.and_then(|text| {
+            ApiUrl::parse(&text).map_or_else(|e| reader.refuse("api_url", e.problem, e.allowed), Some)
+        });
+        let api_url = api_url.and_then(|url| match url.has_query() {
+            true => reader.refuse("api_url", "has a query", "write https://host/v1/role"),
+            false => Some(url),
+        });
+        let role = reader.required("role", "write the name of a role").and_then(|role| {
+            match role.is_empty() || role.contains(|c: char| c.is_control() || c.is_whitespace() || c == '/')
+            {
+                true => reader.refuse("role", "is no name of a role", "a name without blanks and slashes"),
+                false => Some(role),
+            }
+        });
+        let token_file = reader.required("token_file", "write the path of a file that holds U=TOKEN");
+        if let Some(url) = &api_url {
+            reader.warn_in_clear("api_url", url);
+        }
+        if let Some(path) = &token_file {
+            reader.warn_of_open("token_file", Path::new(path), "a token");
+        }
+        let tls = TlsConf::read(reader);
+        Some(Self { api_url: api_url?, role: role?, token_file: token_file?.into(), tls: tls? })
+    }
+}
+
+impl DriverConf for K2hr3RegisterConf {
+    fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, DriverError> {
+        let client = Client::to(&self.tls.http(context.http), &self.api_url)
+            .map_err(|error| DriverError::Http { action: context.name.clone(), error })?;
+        let (api_url, role, token_file) = (self.api_url.clone(), self.role.clone(), self.token_file.clone());
+        Ok(Arc::new(K2hr3Register { client, api_url, role, token_file }))
+    }
+
+    fn does(&self) -> String {
+        format!("PUT {}/{}, for the addresses of a port or an instance", self.api_url, self.role)
+    }
+
+    fn explain(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("token", format!("{}, read for each attempt", self.token_file.display())),
+            ("IPv6", "only addresses whose last group is one digit; K2HR3 takes others for names".to_owned()),
+        ]
+    }
+
+    fn retries(&self, _refuser: &str) -> Retries {
+        Retries::over_http("408, 425, 429, 5xx")
+    }
+
+    fn traits(&self) -> Traits<'_> {
+        Traits { refuser: Some("K2HR3"), takes_enrichments: false, ..Traits::default() }
+    }
+
+    fn preview(&self, wanted: &Wanted<'_>) -> Preview {
+        match asked_for(wanted.notification, &wanted.notification.payload) {
+            Ok(asked) => Preview::Effect {
+                does: format!("registers {} in role {}", asked.addresses.join(", "), self.role),
+                with: vec![
+                    ("first request", {
+                        let first = asked.addresses.first().map_or("", String::as_str);
+                        format!("PUT {}", request_url(&self.api_url, &self.role, &asked.cuk, first))
+                    }),
+                    ("left out", asked.left_out.join(", ")),
+                ]
+                .into_iter()
+                .filter(|(_, value)| !value.is_empty())
+                .collect(),
+            },
+            Err(Unusable::NothingToDo(why)) => Preview::Nothing { why },
+            Err(Unusable::Unreadable(why)) => Preview::Unusable { why },
+        }
+    }
+
+    fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>> {
+        async move {
+            let http = self.tls.http(context.http);
+            let target =
+                target_probe(context.section, "api_url", &self.api_url, &http, context.deadline).await;
+            let probe = Probe::of(context.section, format!("token {}", self.token_file.display()));
+            let token = match token(&self.token_file) {
+                Ok(token) if token.as_bytes().starts_with(b"U=") => probe.fine("is there; it was not used"),
+                Ok(_) => probe.warning(
+                    "is a role's",
+                    "K2HR3 lets a role's token register only the host that calls; use U= and a user's",
+                ),
+                Err(why) => probe.failed(why, Some("write a token there, and let this user read it")),
+            };
+            vec![target, token]
+        }
+        .boxed()
+    }
+}

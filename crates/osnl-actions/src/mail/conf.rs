@@ -1,0 +1,310 @@
+//! `driver = mail`: its options, and what follows from them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use osnl_config::duration;
+use osnl_template::{Escape, Template, TemplateError};
+use osnl_transport::BoxFuture;
+
+use super::Mail;
+use super::address::{Address, split};
+use super::letter::Writer;
+use super::smtp::{Login, Server, Tls};
+use crate::driver::{
+    BuildContext, CA_FILE, DriverConf, DriverError, DriverOption, DriverTable, NativeReader, Preview, Probe,
+    ProbeContext, ReadDriver, Reader, TlsConf, Traits, VERIFY, Wanted,
+};
+use crate::wire::{Place, client_config};
+use crate::{Action, event_names};
+
+const SUBJECT: &str =
+    "{{ event_type|default('an event') }}: {{ resource.name|default(resource.id|default('-')) }}";
+const DIGEST_SUBJECT: &str = "{{ count }} events of {{ action }}";
+const BODY: &str = "{{ event_type|default('an event without a type') }} from {{ publisher_id|default('nobody') }}\n\
+    at {{ timestamp|default('an unknown time') }}\n\
+    about {{ resource.kind|default('something') }} {{ resource.id|default('-') }}, rule {{ rule }}\n\
+    message {{ message_id|default('-') }}";
+
+/// `driver = mail`. Its Debug form shows no password.
+#[derive(Clone, Debug)]
+pub struct MailConf {
+    name: String,
+    place: Place,
+    security: Security,
+    tls: TlsConf,
+    login: Option<Login>,
+    writer: Writer,
+    digest: Option<Duration>,
+    patience: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Security {
+    Starttls,
+    Implicit,
+    None,
+}
+
+impl ReadDriver for MailConf {
+    /// A mail server takes its time, and does not like to be asked often.
+    const TABLE: DriverTable = DriverTable::new(
+        "mail",
+        &[
+            DriverOption::new("server", "host[:port]", "The SMTP server. Must be set."),
+            DriverOption::new(
+                "tls",
+                "starttls, implicit or none",
+                "starttls: asked for on port 587. implicit: from the first byte, on port 465. none: on port 25, in clear.",
+            )
+            .or("starttls"),
+            DriverOption::new("username", "name", "Who logs in, by PLAIN or LOGIN; without it nobody does."),
+            DriverOption::new("password", "text", "Its password.").secret(),
+            VERIFY,
+            CA_FILE,
+            DriverOption::new("from", "address", "osnl@example.com, or Name <osnl@example.com>. Must be set."),
+            DriverOption::new(
+                "to",
+                "list of templates",
+                "Who gets the mails, with commas between them; each template makes one address. Must be set.",
+            ),
+            DriverOption::new("subject", "template", "The subject.").or(SUBJECT),
+            DriverOption::new("body", "template", "The text. Without it what, who, when, about what."),
+            DriverOption::new(
+                "html",
+                "template",
+                "The same in HTML, beside the text; values in it are escaped. Without it there is none.",
+            ),
+            DriverOption::new(
+                "digest",
+                "duration",
+                "How long the first event waits for others, to be one mail with them; at most an hour. Without it each is \
+                 a mail.",
+            ),
+            DriverOption::new(
+                "digest_subject",
+                "template",
+                "Of a mail with several events: count is how many, the other names are the first one's.",
+            )
+            .or(DIGEST_SUBJECT),
+            DriverOption::new(
+                "wait_for_recipients",
+                "duration",
+                "How long after an event a recipient whom the server refuses for now (greylisting, a full mailbox) keeps the \
+                 others waiting; then they get the mail without that one.",
+            )
+            .or("1h"),
+        ],
+    )
+    .with_defaults(&[("concurrency", "1"), ("timeout", "60s")]);
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let words = [
+            ("starttls", (Security::Starttls, 587)),
+            ("implicit", (Security::Implicit, 465)),
+            ("none", (Security::None, 25)),
+        ];
+        let security = reader.word("tls", &words);
+        let place = reader.required("server", "write the name of your SMTP server").and_then(|text| {
+            let port = security.map_or(25, |(_, port)| port);
+            Place::parse(&text, port).or_else(|| {
+                reader.refuse("server", "is no server", "write mail.example.com or mail.example.com:587")
+            })
+        });
+        let tls = TlsConf::read(reader);
+        let login = login(reader, security.map(|(security, _)| security));
+        let from = reader.required("from", "write the address that mails come from").and_then(|text| {
+            Address::parse(&text).or_else(|| {
+                reader.refuse("from", "is no address", "write osnl@example.com or Name <osnl@example.com>")
+            })
+        });
+        let to = recipients(reader);
+        let subject = event_names::template_or(reader, "subject", SUBJECT, Escape::None);
+        let body = event_names::template_or(reader, "body", BODY, Escape::None);
+        let digest_subject = digest_subject(reader);
+        let html = event_names::template(reader, "html", Escape::Xml);
+        let digest = digest(reader, to.as_deref().unwrap_or_default());
+        let patience = reader.duration("wait_for_recipients", Duration::ZERO);
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        Some(Self {
+            name: reader.name().to_owned(),
+            place: place?,
+            security: security?.0,
+            tls: tls?,
+            login: login?,
+            writer: Writer {
+                from: from?,
+                to: to?,
+                subject: subject?,
+                digest_subject: digest_subject?,
+                body: body?,
+                html: html?,
+                host: own_name(&host),
+            },
+            digest: digest?,
+            patience: patience?,
+        })
+    }
+}
+
+/// A name that a server takes, whatever this machine is called.
+fn own_name(host: &str) -> String {
+    let fine = !host.is_empty() && host.chars().all(|c| c.is_ascii_alphanumeric() || "-.".contains(c));
+    if fine { host.to_owned() } else { "localhost".to_owned() }
+}
+
+fn digest_subject(reader: &mut Reader<'_>) -> Option<Template> {
+    let names = event_names::of_section(reader);
+    let names: Vec<&str> = names.iter().map(String::as_str).chain(["count"]).collect();
+    let compile = |text: &str| Template::compile(text, &names);
+    match reader.compiled("digest_subject", compile).ok()? {
+        Some(template) => Some(template),
+        None => compile(DIGEST_SUBJECT).ok(),
+    }
+}
+
+fn login(reader: &mut Reader<'_>, security: Option<Security>) -> Option<Option<Login>> {
+    match (reader.is_set("username"), reader.is_set("password")) {
+        (false, false) => Some(None),
+        (true, true) => {
+            if security == Some(Security::None) {
+                let problem = "travels in clear with tls = none";
+                reader.warn("password", problem, "write tls = starttls or implicit");
+            }
+            let (user, password) = (reader.text("username"), reader.text("password"));
+            Some(Some(Login { user: user?, password: password? }))
+        }
+        (true, false) => reader.refuse("password", "is not set", "username wants one"),
+        (false, true) => reader.refuse("username", "is not set", "password wants one"),
+    }
+}
+
+fn recipients(reader: &mut Reader<'_>) -> Option<Vec<Template>> {
+    const ALLOWED: &str = "write addresses or templates with commas between them";
+    let text = reader.required("to", "write who gets the mails")?;
+    if split(&text).iter().any(|item| !item.contains('{') && Address::parse(item).is_none()) {
+        return reader.refuse("to", "has something that is no address", ALLOWED);
+    }
+    let names = event_names::of_section(reader);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let compiled = reader.compiled("to", |text| {
+        let mut begin = 0;
+        let compile = |item: &str| {
+            // Items stand in the text in their order.
+            begin += text[begin..].find(item).unwrap_or_default();
+            Template::compile(item, &names).map_err(|error| TemplateError { at: begin + error.at, ..error })
+        };
+        split(text).into_iter().map(compile).collect()
+    });
+    compiled.ok()?
+}
+
+fn digest(reader: &mut Reader<'_>, to: &[Template]) -> Option<Option<Duration>> {
+    const LONGEST: Duration = Duration::from_secs(3600);
+    if !reader.is_set("digest") {
+        return Some(None);
+    }
+    let digest = reader.duration("digest", Duration::from_secs(1))?;
+    if digest > LONGEST {
+        return reader.refuse("digest", "is too long", "allowed: 1s to 1h");
+    }
+    if to.iter().any(|to| to.source().contains('{')) {
+        let problem = "gathers events of different recipients, which are templates";
+        return reader.refuse("digest", problem, "write addresses in to, or remove digest");
+    }
+    if reader.is_set("batch_wait") {
+        reader.warn("batch_wait", "means nothing beside digest", "remove it");
+    }
+    Some(Some(digest))
+}
+
+impl MailConf {
+    fn server(&self) -> Result<Server, String> {
+        let tls = match self.security {
+            Security::Starttls => Tls::Starttls(client_config(&self.tls)?),
+            Security::Implicit => Tls::Implicit(client_config(&self.tls)?),
+            Security::None => Tls::None,
+        };
+        let (place, login) = (self.place.clone(), self.login.clone());
+        Ok(Server { place, tls, login, name: self.writer.host.clone() })
+    }
+
+    fn recipients(&self) -> String {
+        self.writer.to.iter().map(Template::source).collect::<Vec<_>>().join(", ")
+    }
+}
+
+impl DriverConf for MailConf {
+    fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, DriverError> {
+        let refuse = |problem| DriverError::Other { action: context.name.clone(), problem };
+        let (writer, patience) = (self.writer.clone(), self.patience);
+        Ok(Arc::new(Mail { writer, server: self.server().map_err(refuse)?, patience }))
+    }
+
+    fn does(&self) -> String {
+        format!("mails each event to {}, by {}", self.recipients(), self.place)
+    }
+
+    fn explain(&self) -> Vec<(&'static str, String)> {
+        let tls = match self.security {
+            Security::Starttls => "STARTTLS",
+            Security::Implicit => "TLS",
+            Security::None => "in clear",
+        };
+        let login = self.login.as_ref().map_or(String::new(), |login| format!(", as {}", login.user));
+        let mut lines = vec![("server", format!("{tls}{login}"))];
+        if let Some(digest) = self.digest {
+            lines.push((
+                "digest",
+                format!("what comes within {} of the first is one mail", duration::shown(digest)),
+            ));
+        }
+        lines
+    }
+
+    fn traits(&self) -> Traits<'_> {
+        Traits { refuser: Some("the mail server"), gathers: self.digest, ..Traits::default() }
+    }
+
+    fn preview(&self, wanted: &Wanted<'_>) -> Preview {
+        let names = event_names::of_preview(wanted, &self.name);
+        match self.writer.part(&names, "") {
+            Ok(part) => {
+                let does = format!("mails to {}", part.recipients().collect::<Vec<_>>().join(", "));
+                let mut with = vec![("subject", part.subject().to_owned())];
+                if !wanted.asks.is_empty() {
+                    with.push(("text", part.text().to_owned()));
+                }
+                Preview::Effect { does, with }
+            }
+            Err(why) => Preview::Unusable { why },
+        }
+    }
+
+    fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>> {
+        async move {
+            let probe = Probe::of(context.section, format!("mail server {}", self.place));
+            let server = match self.server() {
+                Ok(server) => server,
+                Err(why) => return vec![probe.failed(why, None)],
+            };
+            vec![match tokio::time::timeout(context.deadline, server.probe()).await {
+                Ok(Ok(ends)) => {
+                    let tls = if self.security == Security::None { "no TLS" } else { "TLS" };
+                    let found = match &self.login {
+                        Some(login) => format!("lets {} in, {tls}; no mail was sent", login.user),
+                        None => format!("answers, {tls}; no mail was sent"),
+                    };
+                    probe.fine(found).passive().until(ends)
+                }
+                Ok(Err(error)) => probe.failed(error.to_string(), Some("are server, tls and login right?")),
+                Err(_) => {
+                    let late = format!("no answer within {} s", context.deadline.as_secs_f64());
+                    probe.failed(late, Some("is a firewall in the way of this port?"))
+                }
+            }]
+        }
+        .boxed()
+    }
+}

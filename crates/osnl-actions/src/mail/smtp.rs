@@ -1,0 +1,367 @@
+//! One mail to one server, as RFC 5321 has it, with STARTTLS (3207), AUTH (4954), 8BITMIME and SMTPUTF8 (6531).
+//!
+//! A connection for each mail: there are few, and a server drops idle ones. What was said in clear before STARTTLS is
+//! forgotten. Without TLS no login is tried unless the configuration says `tls = none`.
+
+use std::fmt::{self, Write as _};
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use rustls::ClientConfig;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use super::letter::Letter;
+use crate::http_request::scrub;
+use crate::wire::{Encrypted, Place, Stream, broken};
+use crate::{ActionError, ErrorClass};
+
+/// A reply is a few lines.
+const LONGEST_REPLY: usize = 16 * 1024;
+
+/// The mail server.
+#[derive(Clone)]
+pub(super) struct Server {
+    pub(super) place: Place,
+    pub(super) tls: Tls,
+    pub(super) login: Option<Login>,
+    /// The name that the client gives in its greeting.
+    pub(super) name: String,
+}
+
+/// `tls`.
+#[derive(Clone)]
+pub(super) enum Tls {
+    /// Asked for once the server has said what it can; one that cannot is no server for us.
+    Starttls(Arc<ClientConfig>),
+    /// From the first byte.
+    Implicit(Arc<ClientConfig>),
+    None,
+}
+
+/// The credentials of the client.
+#[derive(Clone)]
+pub(crate) struct Login {
+    pub(crate) user: String,
+    pub(crate) password: String,
+}
+
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Login").field("user", &self.user).field("password", &"***").finish()
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "smtp://{}", self.place)
+    }
+}
+
+/// The extensions that a server has announced.
+#[derive(Debug, Default)]
+struct Extensions(Vec<String>);
+
+/// For fuzzing: what a server says from its first byte to its last, taken as the answers to a whole mail.
+pub(super) async fn hear(said: &[u8]) -> Result<String, ActionError> {
+    let server = Server {
+        place: Place::parse("localhost", 25)
+            .ok_or_else(|| ActionError::new(ErrorClass::Connect, "no place"))?,
+        tls: Tls::None,
+        login: Some(Login { user: "osnl".to_owned(), password: "S3CRET".to_owned() }),
+        name: "localhost".to_owned(),
+    };
+    let stream = Box::new(tokio::io::join(said, tokio::io::sink()));
+    let mut talk = Talk { server: &server, stream, read: Vec::new(), certificate_ends: None };
+    talk.expect(Whose::Ours).await?;
+    let can = talk.hello().await?;
+    let (mut talk, _) = server.logged_in(talk, can).await?;
+    talk.ask("DATA", Whose::Mails).await?;
+    Ok(talk.data(b"text").await?.text(&server))
+}
+
+impl Extensions {
+    fn has(&self, name: &str) -> bool {
+        self.words(name).is_some()
+    }
+
+    /// Returns the words behind an extension's name.
+    fn words(&self, name: &str) -> Option<Vec<String>> {
+        self.0.iter().find_map(|line| {
+            let mut words = line.split([' ', '=']).map(str::to_ascii_uppercase);
+            (words.next()? == name).then(|| words.collect())
+        })
+    }
+}
+
+struct Talk<'a> {
+    server: &'a Server,
+    stream: Box<dyn Stream + 'a>,
+    read: Vec<u8>,
+    /// The expiry of the server's certificate, if it has shown one.
+    certificate_ends: Option<i64>,
+}
+
+struct Reply {
+    code: u16,
+    lines: Vec<String>,
+}
+
+impl Reply {
+    /// Returns the text of the reply without the password, which a server may repeat in each form in which it was sent.
+    fn text(&self, server: &Server) -> String {
+        let text = scrub(&self.lines.join(" "), server.secrets().iter().map(String::as_str));
+        text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(500).collect()
+    }
+}
+
+impl Login {
+    fn plain(&self) -> String {
+        BASE64_STANDARD.encode(format!("\0{}\0{}", self.user, self.password))
+    }
+}
+
+impl Server {
+    /// Returns the texts that may not appear in any other text.
+    fn secrets(&self) -> Vec<String> {
+        let forms =
+            |login: &Login| [login.plain(), BASE64_STANDARD.encode(&login.password), login.password.clone()];
+        self.login.iter().flat_map(forms).collect()
+    }
+
+    /// Sends a mail and returns its result, in words. With `wait_for_all` no recipient gets the mail while the server
+    /// refuses one of them for now.
+    ///
+    /// # Errors
+    /// The step that failed; a refusal for now is [`ErrorClass::Busy`], one for good [`ErrorClass::Rejected`], one of us
+    /// and not of the mail [`ErrorClass::Refused`].
+    pub(super) async fn send(&self, letter: &Letter, wait_for_all: bool) -> Result<String, ActionError> {
+        let (mut talk, can) = self.open().await?;
+        let international =
+            letter.from.is_international() || letter.to.iter().any(super::address::Address::is_international);
+        if international && !can.has("SMTPUTF8") {
+            let all = std::iter::once(&letter.from).chain(&letter.to);
+            let which = all.filter(|a| a.is_international()).map(|a| a.address.as_str());
+            let which = which.collect::<Vec<_>>().join(", ");
+            let reason = format!("{self}: does not know SMTPUTF8, which {which} needs");
+            return Err(ActionError::new(ErrorClass::Content, reason));
+        }
+        let utf8 = if international { " SMTPUTF8" } else { "" };
+        let eight = if can.has("8BITMIME") { " BODY=8BITMIME" } else { "" };
+        // A refused sender is no event's fault.
+        talk.ask(&format!("MAIL FROM:<{}>{eight}{utf8}", letter.from.address), Whose::Ours).await?;
+        let mut refused: Vec<(&str, ActionError)> = Vec::new();
+        let mut taken = Vec::new();
+        for to in &letter.to {
+            match talk.ask(&format!("RCPT TO:<{}>", to.address), Whose::Mails).await {
+                Ok(_) => taken.push(to.address.as_str()),
+                Err(error) if error.class == ErrorClass::Rejected => {
+                    tracing::warn!(target.name = %self, "{}: {}", to.address, error.reason);
+                    refused.push((&to.address, error));
+                }
+                Err(error @ ActionError { class: ErrorClass::Busy(_), .. }) if !wait_for_all => {
+                    tracing::warn!(target.name = %self, "{}: {}", to.address, error.reason);
+                    refused.push((&to.address, error));
+                }
+                // Nobody has it yet, so nobody gets it twice.
+                Err(error) => return Err(error),
+            }
+        }
+        if taken.is_empty() {
+            // One who may have it later is a reason to try again.
+            let last = refused.iter().rposition(|(_, error)| !error.class.is_final());
+            let last = last.or(refused.len().checked_sub(1));
+            if let Some(last) = last {
+                return Err(refused.swap_remove(last).1);
+            }
+        }
+        talk.ask("DATA", Whose::Mails).await?;
+        let reply = talk.data(&letter.bytes).await?;
+        // It is taken; what follows is manners.
+        let _ = talk.write(b"QUIT\r\n").await;
+        let mut done =
+            format!("mailed to {}: \"{}\" ({})", taken.join(", "), letter.subject, reply.text(self));
+        for (address, error) in refused {
+            let _ = write!(done, "; not to {address}: {}", error.reason);
+        }
+        Ok(done)
+    }
+
+    /// Up to the login, without a mail. Answers when the server's certificate ends.
+    ///
+    /// # Errors
+    /// As [`Server::send`].
+    pub(super) async fn probe(&self) -> Result<Option<i64>, ActionError> {
+        let (mut talk, _) = self.open().await?;
+        let _ = talk.write(b"QUIT\r\n").await;
+        Ok(talk.certificate_ends)
+    }
+
+    async fn open(&self) -> Result<(Talk<'_>, Extensions), ActionError> {
+        let connection = self.place.connect().await?;
+        let (stream, certificate_ends): (Box<dyn Stream>, _) = match &self.tls {
+            Tls::Implicit(config) => {
+                let Encrypted { stream, certificate_ends } = self.place.encrypt(connection, config).await?;
+                (stream, certificate_ends)
+            }
+            Tls::None => (Box::new(connection), None),
+            Tls::Starttls(config) => return self.upgraded(connection, config).await,
+        };
+        let mut talk = Talk { server: self, stream, read: Vec::new(), certificate_ends };
+        talk.expect(Whose::Ours).await?;
+        let can = talk.hello().await?;
+        self.logged_in(talk, can).await
+    }
+
+    async fn upgraded(
+        &self,
+        mut connection: TcpStream,
+        config: &Arc<ClientConfig>,
+    ) -> Result<(Talk<'_>, Extensions), ActionError> {
+        let failed = |reason: &str| ActionError::new(ErrorClass::Tls, format!("{self}: {reason}"));
+        {
+            let stream = Box::new(&mut connection);
+            let mut clear = Talk { server: self, stream, read: Vec::new(), certificate_ends: None };
+            clear.expect(Whose::Ours).await?;
+            if !clear.hello().await?.has("STARTTLS") {
+                return Err(failed(
+                    "does not offer STARTTLS; is this the right port? tls = implicit is for 465",
+                ));
+            }
+            clear.ask("STARTTLS", Whose::Ours).await?;
+            if !clear.read.is_empty() {
+                return Err(failed("somebody wrote in clear behind the answer to STARTTLS"));
+            }
+        }
+        let Encrypted { stream, certificate_ends } = self.place.encrypt(connection, config).await?;
+        let mut talk = Talk { server: self, stream, read: Vec::new(), certificate_ends };
+        let can = talk.hello().await?;
+        self.logged_in(talk, can).await
+    }
+
+    async fn logged_in<'a>(
+        &'a self,
+        mut talk: Talk<'a>,
+        can: Extensions,
+    ) -> Result<(Talk<'a>, Extensions), ActionError> {
+        let Some(login @ Login { user, password }) = &self.login else { return Ok((talk, can)) };
+        let mechanisms = can.words("AUTH").unwrap_or_default();
+        let offers = |name: &str| mechanisms.iter().any(|own| own == name);
+        if offers("PLAIN") {
+            talk.secret(&format!("AUTH PLAIN {}", login.plain())).await?;
+        } else if offers("LOGIN") {
+            talk.secret("AUTH LOGIN").await?;
+            talk.secret(&BASE64_STANDARD.encode(user)).await?;
+            talk.secret(&BASE64_STANDARD.encode(password)).await?;
+        } else {
+            let offered = if mechanisms.is_empty() { "no login".to_owned() } else { mechanisms.join(", ") };
+            let reason = format!("{self}: offers {offered}; known: PLAIN, LOGIN");
+            return Err(ActionError::new(ErrorClass::Connect, reason));
+        }
+        Ok((talk, can))
+    }
+}
+
+/// The cause of a refusal for good.
+#[derive(Clone, Copy)]
+enum Whose {
+    /// The client's login, address or name.
+    Ours,
+    /// This mail, or its recipient.
+    Mails,
+}
+
+impl Talk<'_> {
+    async fn hello(&mut self) -> Result<Extensions, ActionError> {
+        let reply = self.ask(&format!("EHLO {}", self.server.name), Whose::Ours).await?;
+        Ok(Extensions(reply.lines.into_iter().skip(1).collect()))
+    }
+
+    /// A command whose text is in no error.
+    async fn secret(&mut self, command: &str) -> Result<Reply, ActionError> {
+        self.ask(command, Whose::Ours).await
+    }
+
+    async fn ask(&mut self, command: &str, whose: Whose) -> Result<Reply, ActionError> {
+        self.write(format!("{command}\r\n").as_bytes()).await?;
+        self.expect(whose).await
+    }
+
+    /// Lines that begin with a dot get another one.
+    async fn data(&mut self, bytes: &[u8]) -> Result<Reply, ActionError> {
+        let mut out = Vec::with_capacity(bytes.len() + 64);
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            if line.starts_with(b".") {
+                out.push(b'.');
+            }
+            let line = line.strip_suffix(b"\n").unwrap_or(line);
+            out.extend_from_slice(line.strip_suffix(b"\r").unwrap_or(line));
+            out.extend_from_slice(b"\r\n");
+        }
+        out.extend_from_slice(b".\r\n");
+        self.write(&out).await?;
+        self.expect(Whose::Mails).await
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), ActionError> {
+        let written = match self.stream.write_all(bytes).await {
+            Ok(()) => self.stream.flush().await,
+            Err(error) => Err(error),
+        };
+        written.map_err(|error| broken(self.server, &error))
+    }
+
+    /// 2xx and 3xx.
+    async fn expect(&mut self, whose: Whose) -> Result<Reply, ActionError> {
+        let reply = self.reply().await?;
+        let class = match (reply.code, whose) {
+            (200..=399, _) => return Ok(reply),
+            (code @ 400..=499, _) => ErrorClass::Busy(Some(code)),
+            (code, Whose::Ours) => ErrorClass::Refused(Some(code)),
+            (_, Whose::Mails) => ErrorClass::Rejected,
+        };
+        Err(ActionError::new(class, format!("{}: {} {}", self.server, reply.code, reply.text(self.server))))
+    }
+
+    async fn reply(&mut self) -> Result<Reply, ActionError> {
+        let mut lines = Vec::new();
+        let mut length = 0;
+        loop {
+            let line = self.line().await?;
+            length += line.len();
+            let code = line.get(..3).and_then(|code| code.parse::<u16>().ok());
+            let last = line.as_bytes().get(3) != Some(&b'-');
+            let (Some(code @ 200..=599), true) = (code, length <= LONGEST_REPLY) else {
+                let reason = format!("{}: what it says is no SMTP", self.server);
+                return Err(ActionError::new(ErrorClass::Connect, reason));
+            };
+            lines.push(line.get(4..).unwrap_or_default().to_owned());
+            if last {
+                return Ok(Reply { code, lines });
+            }
+        }
+    }
+
+    async fn line(&mut self) -> Result<String, ActionError> {
+        loop {
+            if let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.read.drain(..=end).collect();
+                return Ok(String::from_utf8_lossy(&line).trim_end().to_owned());
+            }
+            if self.read.len() > LONGEST_REPLY {
+                let reason = format!("{}: a reply without end", self.server);
+                return Err(ActionError::new(ErrorClass::Connect, reason));
+            }
+            let mut piece = [0; 4096];
+            match self.stream.read(&mut piece).await {
+                Ok(0) => {
+                    let reason = format!("{}: closed the connection", self.server);
+                    return Err(ActionError::new(ErrorClass::Reset, reason));
+                }
+                Ok(length) => self.read.extend_from_slice(&piece[..length]),
+                Err(error) => return Err(broken(self.server, &error)),
+            }
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! `driver = publish`: its options, and what follows from them.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use osnl_model::{Framing, TransportUrl};
+use osnl_template::{Escape, Template};
+use osnl_transport::{BoxFuture, Declare, RabbitOptions, Route, transport_with};
+
+use super::Publish;
+use super::message::{Changes, CloudEvents, Format, Message, Privacy};
+use crate::driver::{
+    BuildContext, DriverConf, DriverError, DriverOption, DriverTable, NativeReader, Preview, Probe,
+    ProbeContext, ReadDriver, Reader, Subscription, Traits, Wanted, broker_probe,
+};
+use crate::http_request::{EXTENSION, SOURCE, SUBJECT, TYPE, extensions};
+use crate::{Action, event_names};
+
+const TOPIC: &str = "notifications";
+
+/// `driver = publish`. Its Debug form shows no password.
+#[derive(Clone, Debug)]
+pub struct PublishConf {
+    name: String,
+    url: TransportUrl,
+    options: RabbitOptions,
+    message: Message,
+}
+
+impl ReadDriver for PublishConf {
+    const TABLE: DriverTable = DriverTable::new(
+        "publish",
+        &[
+            DriverOption::new(
+                "transport_url",
+                "URL",
+                "The broker: rabbit://user:password@host:port/vhost, with oslo.messaging's options in its query. Must be \
+                 set.",
+            )
+            .secret(),
+            DriverOption::new("exchange", "template", "Where events are published to. Must be set."),
+            DriverOption::new("topic", "template", "Its routing key is <topic>.<priority>.").or(TOPIC),
+            DriverOption::new(
+                "key",
+                "template",
+                "The whole routing key, in place of <topic>.<priority>; it has a dot. Dots, * and # in values of exchange, topic \
+                 and key become _, but event_type and publisher_id keep their dots, as does a value with |dotted.",
+            ),
+            DriverOption::new(
+                "format",
+                "notification, raw or cloudevents",
+                "notification: as oslo.messaging writes it. raw: the bytes as they came. cloudevents: JSON of CloudEvents 1.0.",
+            )
+            .or("notification"),
+            DriverOption::new(
+                "framing",
+                "messagingv2 or messaging",
+                "Of a notification: in the envelope of oslo.messaging 2.0, or bare.",
+            )
+            .or("messagingv2"),
+            DriverOption::new("event_type", "template", "Of a notification; without it the event's."),
+            DriverOption::new("publisher_id", "template", "Of a notification; without it the event's."),
+            DriverOption::new("priority", "template", "Of a notification; without it the event's."),
+            DriverOption::new(
+                "payload",
+                "template",
+                "Of a notification, a CloudEvent's data, or all of a raw message; without it the event's. {{ one expression }} \
+                 is its value, anything else a text.",
+            ),
+            DriverOption::new(
+                "mask_secrets",
+                "boolean",
+                "Of a notification, true: values in context and payload that are secrets by their names are replaced by ***.",
+            )
+            .or("false"),
+            DriverOption::new(
+                "keep_token",
+                "boolean",
+                "Of a notification, true: the token of the request in its context is passed on; otherwise it is null.",
+            )
+            .or("false"),
+            DriverOption::new("cloudevents_source", "template", "Its source.").or(SOURCE),
+            DriverOption::new("cloudevents_type", "template", "Its type.").or(TYPE),
+            DriverOption::new("cloudevents_subject", "template", "Its subject; empty for none.").or(SUBJECT),
+            DriverOption::new(
+                "declare",
+                "passive or create",
+                "passive: the exchange must be there. create: it is made as oslo.messaging makes it, with a queue named as \
+                 the routing key.",
+            )
+            .or("passive"),
+            DriverOption::new(
+                "mandatory",
+                "boolean",
+                "Whether a message that no queue takes is refused; otherwise the broker drops it.",
+            )
+            .or("false"),
+        ],
+    )
+    .with_keyed(&[EXTENSION]);
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let url = reader.transport_url();
+        let options = url.as_ref().and_then(|url| match RabbitOptions::from_query(url) {
+            Ok(options) => Some(options),
+            Err(error) => reader.refuse("transport_url", &error.to_string(), "see docs/rabbit.md"),
+        });
+        let exchange = match reader.is_set("exchange") {
+            true => address(reader, "exchange").flatten(),
+            false => reader.required("exchange", "write the name of an exchange").and(None),
+        };
+        let topic = match address(reader, "topic") {
+            // Compiles, as a test makes sure.
+            Some(None) => Template::compile(TOPIC, &event_names::MORE).ok(),
+            Some(topic) => topic,
+            None => None,
+        };
+        let key = address(reader, "key");
+        let format = format(reader);
+        let declare = reader.word("declare", &[("passive", Declare::Passive), ("create", Declare::Create)]);
+        let mandatory = reader.boolean("mandatory");
+        let options = options?;
+        let route = Route { declare: declare?, durable: options.queue().durable == Some(true) };
+        Some(Self {
+            name: reader.name().to_owned(),
+            url: url?,
+            message: Message {
+                exchange: exchange?,
+                topic: topic?,
+                key: key?,
+                format: format?,
+                route,
+                mandatory: mandatory?,
+            },
+            options,
+        })
+    }
+}
+
+fn optional(reader: &mut Reader<'_>, option: &str) -> Option<Option<Template>> {
+    event_names::template(reader, option, Escape::None)
+}
+
+/// A name on a broker. What stands for one word of it has no dots of its own, except in names that services write with
+/// dots: one expression that is just such a name keeps them.
+fn address(reader: &mut Reader<'_>, option: &str) -> Option<Option<Template>> {
+    let names = event_names::of_section(reader);
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    reader.compiled(option, |text| Template::escaping(&with_dots(text), &names, Escape::Word)).ok()
+}
+
+fn with_dots(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, inner)) = rest.split_once("{{") {
+        let Some((expression, behind)) = inner.split_once("}}") else { break };
+        let keeps = ["event_type", "publisher_id"].contains(&expression.trim());
+        let filter = if keeps { "|dotted" } else { "" };
+        out.push_str(&format!(
+            "{before}{{{{{}{filter}}}}}",
+            if keeps { expression.trim_end() } else { expression }
+        ));
+        rest = behind;
+    }
+    out + rest
+}
+
+fn or_default(reader: &mut Reader<'_>, option: &str, default: &str) -> Option<Template> {
+    event_names::template_or(reader, option, default, Escape::None)
+}
+
+fn format(reader: &mut Reader<'_>) -> Option<Format> {
+    const CHANGES: [&str; 5] = ["framing", "event_type", "publisher_id", "priority", "keep_token"];
+    const CLOUD: [&str; 3] = ["cloudevents_source", "cloudevents_type", "cloudevents_subject"];
+    let text = reader.word("format", &[("notification", 0), ("raw", 1), ("cloudevents", 2)]);
+    let framing = reader.word("framing", &[("messagingv2", Framing::Envelope), ("messaging", Framing::Bare)]);
+    let event_type = optional(reader, "event_type");
+    let publisher_id = optional(reader, "publisher_id");
+    let priority = optional(reader, "priority");
+    let payload = optional(reader, "payload");
+    let source = or_default(reader, "cloudevents_source", SOURCE);
+    let kind = or_default(reader, "cloudevents_type", TYPE);
+    let subject = or_default(reader, "cloudevents_subject", SUBJECT);
+    let extensions = extensions(reader);
+    let (mask, keep_token) = (reader.boolean("mask_secrets"), reader.boolean("keep_token"));
+    let added = reader.keys(EXTENSION.name);
+    let changes = Changes {
+        event_type: event_type?,
+        publisher_id: publisher_id?,
+        priority: priority?,
+        payload: payload?,
+    };
+    let text = text?;
+    if text != 0 && mask? {
+        let problem = "belongs to format = notification";
+        let allowed = "set that; raw forwards the bytes as they came, and cloudevents masks secrets anyway";
+        return reader.refuse("mask_secrets", problem, allowed);
+    }
+    let privacy = Privacy { mask: mask?, keep_token: keep_token? };
+    let (format, idle): (_, &[&[&str]]) = match text {
+        0 => (Format::Notification { framing: framing?, changes, privacy }, &[&CLOUD]),
+        1 => (Format::Raw(changes.payload), &[&CHANGES, &CLOUD]),
+        _ => {
+            let (source, kind, subject, data) = (source?, kind?, subject?, changes.payload);
+            let conf = CloudEvents { source, kind, subject, extensions: extensions?, data };
+            (Format::CloudEvents(Box::new(conf)), &[&CHANGES])
+        }
+    };
+    let added = added.iter().filter(|_| !matches!(format, Format::CloudEvents(_)));
+    for option in idle.iter().copied().flatten().copied().chain(added.map(String::as_str)) {
+        if reader.is_set(option) {
+            reader.warn(option, "means nothing with this format", "choose another format, or remove it");
+        }
+    }
+    Some(format)
+}
+
+impl DriverConf for PublishConf {
+    fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, DriverError> {
+        let transport = transport_with(&self.url, self.options.clone()).map_err(|error| {
+            DriverError::Other { action: context.name.clone(), problem: format!("transport_url: {error}") }
+        })?;
+        Ok(Arc::new(Publish { message: self.message.clone(), transport: transport.into() }))
+    }
+
+    fn does(&self) -> String {
+        let what = match &self.message.format {
+            Format::Notification { .. } => "as a notification",
+            Format::Raw(None) => "as it came",
+            Format::Raw(Some(_)) => "as its template has it",
+            Format::CloudEvents(_) => "as a CloudEvent",
+        };
+        format!("publishes each event {what}, to {}", self.shown_place())
+    }
+
+    fn explain(&self) -> Vec<(&'static str, String)> {
+        let lost = match self.message.mandatory {
+            true => "is refused",
+            false => "is dropped by the broker",
+        };
+        vec![("safe", format!("delivered when the broker has confirmed it; what no queue takes {lost}"))]
+    }
+
+    fn traits(&self) -> Traits<'_> {
+        Traits { refuser: Some("the broker"), ..Traits::default() }
+    }
+
+    fn preview(&self, wanted: &Wanted<'_>) -> Preview {
+        let names = event_names::of_preview(wanted, &self.name);
+        let payload = self.message.payload(&names).transpose();
+        match self.message.address(&names).and_then(|address| Ok((address, payload?))) {
+            Ok(((target, priority), payload)) => {
+                let mut with = vec![("key", target.routing_key(&priority))];
+                with.extend(payload.map(|payload| ("payload", payload)));
+                Preview::Effect {
+                    does: format!("publishes to {}", target.exchange.as_deref().unwrap_or_default()),
+                    with,
+                }
+            }
+            Err(why) => Preview::Unusable { why },
+        }
+    }
+
+    fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>> {
+        let exchange = literal(&self.message.exchange).map(str::to_owned);
+        async move {
+            let exchanges: Vec<String> = exchange.into_iter().collect();
+            let declare = self.message.route.declare;
+            broker_probe(context, &self.url, &self.options, &exchanges, declare).await
+        }
+        .boxed()
+    }
+
+    fn feeds(&self, subscription: &Subscription<'_>) -> bool {
+        let host = |url: &TransportUrl| -> Vec<(String, u16)> {
+            url.hosts().iter().map(|h| (h.hostname.clone(), h.port_or(5672))).collect()
+        };
+        let theirs = host(subscription.transport_url);
+        let same = self.url.virtual_host() == subscription.transport_url.virtual_host()
+            && host(&self.url).iter().any(|host| theirs.contains(host));
+        let reads = |exchange: &str| match subscription.declare {
+            Declare::Nothing => true,
+            Declare::Passive | Declare::Create => subscription.exchanges.iter().any(|own| own == exchange),
+        };
+        let topics = |topic: &str| {
+            subscription.declare == Declare::Nothing || subscription.topics.iter().any(|t| t == topic)
+        };
+        same && literal(&self.message.exchange).is_none_or(reads)
+            && (self.message.key.is_some() || literal(&self.message.topic).is_none_or(topics))
+    }
+}
+
+impl PublishConf {
+    fn shown_place(&self) -> String {
+        let hosts = self.url.hosts().iter().map(|h| format!("{}:{}", h.hostname, h.port_or(5672)));
+        format!("{} on {}", self.message.exchange.source(), hosts.collect::<Vec<_>>().join(", "))
+    }
+}
+
+/// A template that is the same for every event.
+fn literal(template: &Template) -> Option<&str> {
+    Some(template.source()).filter(|source| !source.contains('{'))
+}

@@ -1,0 +1,291 @@
+//! The message that one event becomes, and its destination. Pure.
+
+use osnl_http::HeaderMap;
+use osnl_model::{BodyDigest, Budget, Emission, Framing, Priority, Target, mask_secrets};
+use osnl_template::{Names, Template};
+use osnl_transport::{Outgoing, Properties, Route};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::http_request::cloud_event::{self, CloudEvent};
+use crate::http_request::rendered as rendered_all;
+use crate::{Event, event_names};
+
+/// The templates of messages.
+#[derive(Clone, Debug)]
+pub(super) struct Message {
+    pub(super) exchange: Template,
+    pub(super) topic: Template,
+    /// The whole routing key, in place of `<topic>.<priority>`.
+    pub(super) key: Option<Template>,
+    pub(super) format: Format,
+    pub(super) route: Route,
+    pub(super) mandatory: bool,
+}
+
+/// `format`.
+#[derive(Clone, Debug)]
+pub(super) enum Format {
+    Notification {
+        framing: Framing,
+        changes: Changes,
+        privacy: Privacy,
+    },
+    /// As it came, or what this makes.
+    Raw(Option<Template>),
+    CloudEvents(Box<CloudEvents>),
+}
+
+/// The secrets of a notification that are passed on.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Privacy {
+    /// Values in context and payload that are secrets by their names are replaced.
+    pub(super) mask: bool,
+    /// The token of the request in the context is passed on. Otherwise it is null, as oslo.context's `redacted_copy` and
+    /// `osnl send` have it.
+    pub(super) keep_token: bool,
+}
+
+/// The templates of a CloudEvent.
+#[derive(Clone, Debug)]
+pub(super) struct CloudEvents {
+    pub(super) source: Template,
+    pub(super) kind: Template,
+    pub(super) subject: Template,
+    pub(super) extensions: Vec<(String, Template)>,
+    /// Its data, if that is not the event's payload.
+    pub(super) data: Option<Template>,
+}
+
+/// The fields of a notification that differ from the event's.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Changes {
+    pub(super) event_type: Option<Template>,
+    pub(super) publisher_id: Option<Template>,
+    pub(super) priority: Option<Template>,
+    pub(super) payload: Option<Template>,
+}
+
+/// A message and where it goes.
+#[derive(Debug)]
+pub(super) struct Addressed {
+    pub(super) target: Target,
+    pub(super) priority: Priority,
+    pub(super) message: Outgoing,
+}
+
+/// The reason why nothing is sent.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Unsendable {
+    /// This action has sent the message itself.
+    Ours,
+    /// No message can be made of the event, and why.
+    Content(String),
+}
+
+/// A routing key is 255 bytes at most, as is the name of an exchange.
+const LONGEST: usize = 255;
+
+impl Message {
+    pub(super) fn of(&self, event: &Event) -> Result<Addressed, Unsendable> {
+        let names = event_names::of_event(event);
+        let unique = unique_id(event);
+        let came_with = event.notification.unique_id.as_deref();
+        if came_with.is_some_and(|id| id.len() == unique.len() && id.starts_with(&unique[..OWN])) {
+            return Err(Unsendable::Ours);
+        }
+        let (target, priority) = self.address(&names).map_err(Unsendable::Content)?;
+        let message = match &self.format {
+            Format::Raw(Some(template)) => raw(&names, template),
+            Format::Raw(None) => Ok(Outgoing {
+                body: event.received.body.clone(),
+                properties: event.received.properties.clone(),
+                route: self.route,
+                mandatory: false,
+            }),
+            Format::Notification { framing, changes, privacy } => {
+                notification(event, &names, changes, unique).and_then(|mut emission| {
+                    privacy.apply(&mut emission)?;
+                    emission.body(*framing).map(Outgoing::json).map_err(|error| error.to_string())
+                })
+            }
+            Format::CloudEvents(conf) => conf.message(&names, &message_id(event)),
+        };
+        let message = message.map_err(Unsendable::Content)?;
+        let message = Outgoing { route: self.route, mandatory: self.mandatory, ..message };
+        Ok(Addressed { target, priority, message })
+    }
+
+    /// Returns the payload that the template makes of an event; `None` where the payload is the event's.
+    pub(super) fn payload(&self, names: &Names) -> Option<Result<String, String>> {
+        let template = match &self.format {
+            Format::Notification { changes, .. } => changes.payload.as_ref(),
+            Format::Raw(template) => template.as_ref(),
+            Format::CloudEvents(conf) => conf.data.as_ref(),
+        };
+        template.map(|template| value(names, template).map(|value| value.to_string()))
+    }
+
+    /// Returns the exchange and the key.
+    pub(super) fn address(&self, names: &Names) -> Result<(Target, Priority), String> {
+        let exchange = rendered("exchange", &self.exchange, names)?;
+        let (topic, priority) = match &self.key {
+            Some(key) => {
+                let key = rendered("key", key, names)?;
+                // Both are one text on the wire; the last word is where the priority of a notification stands.
+                let (topic, last) = key.rsplit_once('.').ok_or("key: it has no dot")?;
+                (topic.to_owned(), word(last))
+            }
+            None => {
+                let priority = match &self.format {
+                    Format::Notification { changes: Changes { priority: Some(template), .. }, .. } => {
+                        Priority::parse(&rendered("priority", template, names)?)
+                    }
+                    Format::Notification { .. } | Format::Raw(_) | Format::CloudEvents(_) => {
+                        names.notification().priority.clone().unwrap_or(Priority::Info)
+                    }
+                };
+                (rendered("topic", &self.topic, names)?, priority)
+            }
+        };
+        Ok((Target::new(exchange, topic), priority))
+    }
+}
+
+impl Privacy {
+    fn apply(self, emission: &mut Emission) -> Result<(), String> {
+        let masked = |key: &str, value: &RawValue| -> Result<Box<RawValue>, String> {
+            let read: Value = serde_json::from_str(value.get()).map_err(|error| error.to_string())?;
+            // By its name too, where it is an entry of the context.
+            let masked = mask_secrets(&Value::Object([(key.to_owned(), read.clone())].into_iter().collect()));
+            match masked.get(key) {
+                Some(masked) if *masked != read => {
+                    RawValue::from_string(masked.to_string()).map_err(|error| error.to_string())
+                }
+                // As it was written.
+                Some(_) | None => Ok(value.to_owned()),
+            }
+        };
+        if self.mask {
+            emission.payload = masked("payload", &emission.payload)?;
+            for (key, value) in &mut emission.context {
+                *value = masked(key, value)?;
+            }
+        }
+        if !self.keep_token {
+            for (_, value) in emission.context.iter_mut().filter(|(key, _)| key == "auth_token") {
+                *value = RawValue::NULL.to_owned();
+            }
+        }
+        Ok(())
+    }
+}
+
+fn word(text: &str) -> Priority {
+    let known = Priority::ALL.into_iter().find(|priority| priority.as_str() == text);
+    known.unwrap_or_else(|| Priority::Other(text.to_owned()))
+}
+
+/// A name on a broker.
+fn rendered(option: &str, template: &Template, names: &Names) -> Result<String, String> {
+    let text = template.render(names).map_err(|error| format!("{option}: {error}"))?;
+    match text.is_empty() || text.len() > LONGEST || text.contains(char::is_control) {
+        true => Err(format!("{option}: what the template makes is no name on a broker")),
+        false => Ok(text),
+    }
+}
+
+fn notification(event: &Event, names: &Names, changes: &Changes, unique: String) -> Result<Emission, String> {
+    let text = |option: &str, template: &Option<Template>, own: Option<String>| match template {
+        None => Ok(own),
+        Some(template) => template.render(names).map(Some).map_err(|error| format!("{option}: {error}")),
+    };
+    let plain = Budget::MOST.plain_body(&event.received.body, &event.received.properties.content_info());
+    let mut emission = plain.and_then(|plain| Emission::read(&plain)).map_err(|error| error.to_string())?;
+    emission.event_type = text("event_type", &changes.event_type, emission.event_type)?;
+    emission.publisher_id = text("publisher_id", &changes.publisher_id, emission.publisher_id)?;
+    if let Some(priority) = text("priority", &changes.priority, None)? {
+        emission.priority = Some(Priority::parse(&priority));
+    }
+    emission.unique_id = Some(unique);
+    // A payload that is the event's own keeps its keys' order and its numbers' digits.
+    let other = match (&changes.payload, event.resource) {
+        (Some(template), _) => Some(value(names, template)?),
+        (None, Some(_)) => Some(event.payload().into_owned()),
+        (None, None) => None,
+    };
+    if let Some(other) = other {
+        emission.payload = RawValue::from_string(other.to_string()).map_err(|error| error.to_string())?;
+    }
+    Ok(emission)
+}
+
+fn value(names: &Names, template: &Template) -> Result<Value, String> {
+    template.value(names).map_err(|error| format!("payload: {error}"))
+}
+
+/// A text as it is, anything else as JSON.
+fn raw(names: &Names, template: &Template) -> Result<Outgoing, String> {
+    Ok(match value(names, template)? {
+        Value::String(text) => Outgoing { properties: utf8("text/plain"), ..Outgoing::json(text) },
+        other => Outgoing::json(other.to_string()),
+    })
+}
+
+fn utf8(content_type: &'static str) -> Properties {
+    Properties {
+        content_type: Some(content_type.into()),
+        content_encoding: Some("utf-8".into()),
+        compression: None,
+    }
+}
+
+impl CloudEvents {
+    fn message(&self, names: &Names, id: &str) -> Result<Outgoing, String> {
+        let text = |option: &str, template: &Template| {
+            template.render(names).map_err(|error| format!("cloudevents_{option}: {error}"))
+        };
+        let notification = names.notification();
+        let event = CloudEvent {
+            id: id.to_owned(),
+            source: text("source", &self.source)?,
+            kind: text("type", &self.kind)?,
+            subject: Some(text("subject", &self.subject)?).filter(|subject| !subject.is_empty()),
+            time: notification.timestamp.as_deref().and_then(cloud_event::time),
+            priority: notification.priority.as_ref().map(|priority| priority.as_str().to_owned()),
+            extensions: rendered_all(&self.extensions, "extension", names)?,
+        };
+        let data = match &self.data {
+            Some(template) => value(names, template)?,
+            None => mask_secrets(&notification.payload),
+        };
+        let body = event.structured(&mut HeaderMap::new(), "application/json", &data.to_string())?;
+        Ok(Outgoing { properties: utf8(cloud_event::STRUCTURED), ..Outgoing::json(body) })
+    }
+}
+
+/// As `driver = http` has it.
+fn message_id(event: &Event) -> String {
+    match (event.id(), event.resource) {
+        (Some(id), Some(n)) => format!("{id}/{n}"),
+        (Some(id), None) => id.to_owned(),
+        (None, _) => event.idempotency_key(),
+    }
+}
+
+/// Digits of a unique id that say whose it is.
+const OWN: usize = 16;
+
+/// 32 hex digits, the same for every attempt. The first half is of what a message that comes round still has, its message
+/// id, and of the action, so that the action knows it again by whichever rule; the second half is of the effect.
+fn unique_id(event: &Event) -> String {
+    let digits = |key: &str| -> String {
+        BodyDigest::of(key.as_bytes()).as_bytes()[..OWN / 2]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    };
+    let message = event.notification.message_id.as_deref();
+    let own = message.map_or_else(|| event.received.digest().to_string(), str::to_owned);
+    digits(&format!("{own}/{}", event.action)) + &digits(&event.idempotency_key())
+}

@@ -1,0 +1,29 @@
+//! The request of an attempt as text, for the record of one that failed.
+
+use osnl_http::Request;
+
+/// Bytes of a body that are shown.
+const BODY: usize = 2048;
+/// Bytes of a header's value that are shown.
+const VALUE: usize = 200;
+
+/// Returns verb, URL, headers, and the beginning of the body of a request whose secrets are masked.
+pub(crate) fn request_text(request: &Request, url: &str) -> String {
+    let mut text = format!("{} {url}\n", request.method);
+    for (name, value) in &request.headers {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        text.push_str(&format!("{name}: {}\n", cut(&value, VALUE)));
+    }
+    if !request.body.is_empty() {
+        let body = String::from_utf8_lossy(&request.body);
+        text.push_str(&format!("\n{}", cut(&body, BODY)));
+        if body.len() > BODY {
+            text.push_str(&format!("\n({} bytes in all)", request.body.len()));
+        }
+    }
+    text
+}
+
+fn cut(text: &str, most: usize) -> &str {
+    &text[..text.floor_char_boundary(most)]
+}

@@ -1,0 +1,289 @@
+//! `driver = syslog`: its options, and what follows from them.
+
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+use futures_util::FutureExt as _;
+use jiff::tz::TimeZone;
+use osnl_template::{Escape, Template};
+use osnl_transport::BoxFuture;
+use tokio::sync::Mutex;
+
+use super::message::{Form, Header};
+use super::{Server, Syslog};
+use crate::driver::{
+    BuildContext, CA_FILE, DriverConf, DriverError, DriverOption, DriverTable, Preview, Probe, ProbeContext,
+    ReadDriver, Reader, TlsConf, Traits, VERIFY, Wanted,
+};
+use crate::wire::{Place, client_config};
+use crate::{Action, event_names};
+
+/// Section 6.2.1 of RFC 5424, by their numbers.
+const FACILITIES: [&str; 24] = [
+    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp",
+    "ntp", "audit", "alert", "clock", "local0", "local1", "local2", "local3", "local4", "local5", "local6",
+    "local7",
+];
+const SEVERITIES: [&str; 8] = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
+const TEXT: &str =
+    "{{ event_type|default('an event without a type') }} from {{ publisher_id|default('nobody') }}";
+/// The length that every receiver of datagrams should take (RFC 5426, 3.2), and the longest that the usual ones take of
+/// others.
+const LONGEST_DATAGRAM: u32 = 2048;
+const LONGEST: u32 = 8192;
+
+/// `driver = syslog`.
+#[derive(Clone, Debug)]
+pub struct SyslogConf {
+    name: String,
+    server: Server,
+    header: Header,
+    text: Template,
+    tls: TlsConf,
+}
+
+impl ReadDriver for SyslogConf {
+    /// One connection, and one message after the other.
+    const TABLE: DriverTable = DriverTable::new(
+        "syslog",
+        &[
+            DriverOption::new(
+                "server",
+                "path or URL",
+                "A socket such as /dev/log, or udp://HOST:514, tcp://HOST:601, tls://HOST:6514.",
+            )
+            .or("/dev/log"),
+            DriverOption::new("facility", "name", "user, daemon, local0 to local7 and the others of RFC 5424.")
+                .or("daemon"),
+            DriverOption::new(
+                "severity",
+                "name",
+                "auto: by the notification's priority; else emerg, alert, crit, err, warning, notice, info or debug.",
+            )
+            .or("auto"),
+            DriverOption::new("app_name", "name", "What the messages are said to come from.").or("osnl"),
+            DriverOption::new("hostname", "name", "The same for the machine; without it the machine's own."),
+            DriverOption::new(
+                "format",
+                "auto, rfc5424 or rfc3164",
+                "rfc3164: the old form, <PRI>Nov 20 06:36:22 HOST NAME[PID]: text, with local time; a socket gets it \
+                 without HOST, as from syslog(3). auto: that to a socket, since journald reads nothing else, and rfc5424 to \
+                 a collector.",
+            )
+            .or("auto"),
+            DriverOption::new(
+                "structured_data",
+                "name or none",
+                "The name that event type, message id, publisher and priority stand under, NAME@NUMBER with the number \
+                 of an enterprise; none leaves them out.",
+            )
+            .or("osnl@32473"),
+            DriverOption::new("message", "template", "The text of an event.").or(TEXT),
+            DriverOption::new(
+                "max_size",
+                "whole number",
+                "Bytes of the longest message, 480 to 65000; what is longer is cut. Without it 2048 for udp and 8192 \
+                 else.",
+            ),
+            VERIFY,
+            CA_FILE,
+        ],
+    )
+    .with_defaults(&[("concurrency", "1"), ("max_attempts", "1"), ("batch", "100")]);
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let server = server(reader);
+        let tls = TlsConf::read(reader);
+        if !matches!(server, Some(Server::Tls(_)) | None) {
+            for option in ["verify", "ca_file"] {
+                if reader.is_set(option) {
+                    reader.warn(option, "means nothing without TLS", "write tls:// in server, or remove it");
+                }
+            }
+        }
+        let facilities: Vec<(&str, u8)> = FACILITIES.into_iter().zip(0..).collect();
+        let facility = reader.word("facility", &facilities);
+        let severities = std::iter::once(("auto", None));
+        let severities: Vec<_> = severities.chain(SEVERITIES.into_iter().zip((0..8).map(Some))).collect();
+        let severity = reader.word("severity", &severities);
+        let app_name = name(reader, "app_name", 48);
+        let hostname = match reader.is_set("hostname") {
+            true => name(reader, "hostname", 255),
+            false => Some(rustix::system::uname().nodename().to_string_lossy().into_owned()),
+        };
+        let sd_id = sd_id(reader);
+        let words = [("auto", None), ("rfc5424", Some(true)), ("rfc3164", Some(false))];
+        let format = reader.word("format", &words);
+        let text = event_names::template_or(reader, "message", TEXT, Escape::None);
+        let server = server?;
+        let socket = matches!(server, Server::Unix(_));
+        let form = match format?.unwrap_or(!socket) {
+            true => Form::Rfc5424,
+            false => {
+                if reader.is_set("structured_data") {
+                    let problem = "means nothing in the form of RFC 3164";
+                    reader.warn("structured_data", problem, "write format = rfc5424, or remove it");
+                }
+                Form::Rfc3164 { with_host: !socket, zone: TimeZone::system() }
+            }
+        };
+        let longest = match (reader.is_set("max_size"), &server) {
+            (true, _) => reader.number("max_size", 480, 65_000),
+            (false, Server::Udp(_)) => Some(LONGEST_DATAGRAM),
+            (false, Server::Unix(_) | Server::Tcp(_) | Server::Tls(_)) => Some(LONGEST),
+        };
+        Some(Self {
+            name: reader.name().to_owned(),
+            server,
+            header: Header {
+                form,
+                facility: facility?,
+                severity: severity?,
+                hostname: hostname?,
+                app_name: app_name?,
+                process: std::process::id(),
+                sd_id: sd_id?,
+                longest: usize::try_from(longest?).ok()?,
+            },
+            text: text?,
+            tls: tls?,
+        })
+    }
+}
+
+fn server(reader: &mut Reader<'_>) -> Option<Server> {
+    const ALLOWED: &str = "write /dev/log, udp://host:514, tcp://host:601 or tls://host:6514";
+    let text = reader.text("server")?;
+    if text.starts_with('/') {
+        return Some(Server::Unix(text.into()));
+    }
+    let place = |rest: &str, port| Place::parse(rest.trim_end_matches('/'), port);
+    let server = match text.split_once("://") {
+        Some(("udp", rest)) => place(rest, 514).map(Server::Udp),
+        Some(("tcp", rest)) => place(rest, 601).map(Server::Tcp),
+        Some(("tls", rest)) => place(rest, 6514).map(Server::Tls),
+        Some(_) | None => None,
+    };
+    server.or_else(|| reader.refuse("server", "names no server of a log", ALLOWED))
+}
+
+fn name(reader: &mut Reader<'_>, option: &str, longest: usize) -> Option<String> {
+    let text = reader.text(option)?;
+    match !text.is_empty() && text.len() <= longest && text.chars().all(|c| c.is_ascii_graphic()) {
+        true => Some(text),
+        false => {
+            let allowed = format!("1 to {longest} characters of ASCII without blanks");
+            reader.refuse(option, "is no name for a log", &allowed)
+        }
+    }
+}
+
+fn sd_id(reader: &mut Reader<'_>) -> Option<Option<String>> {
+    let text = reader.text("structured_data")?;
+    let fine = |c: char| c.is_ascii_graphic() && !"=]\"".contains(c);
+    match text.as_str() {
+        "none" => Some(None),
+        text if text.contains('@') && text.len() <= 32 && text.chars().all(fine) => {
+            Some(Some(text.to_owned()))
+        }
+        _ => {
+            let allowed = "write NAME@NUMBER, at most 32 characters without = ] \" and blanks; or none";
+            reader.refuse("structured_data", "is no name of structured data", allowed)
+        }
+    }
+}
+
+impl DriverConf for SyslogConf {
+    fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, DriverError> {
+        let refuse = |problem| DriverError::Other { action: context.name.clone(), problem };
+        let tls = match &self.server {
+            Server::Tls(_) => Some(client_config(&self.tls).map_err(refuse)?),
+            Server::Unix(_) | Server::Udp(_) | Server::Tcp(_) => None,
+        };
+        Ok(Arc::new(Syslog {
+            server: self.server.clone(),
+            header: self.header.clone(),
+            text: self.text.clone(),
+            tls,
+            open: Mutex::new(None),
+        }))
+    }
+
+    fn does(&self) -> String {
+        let form = match self.header.form {
+            Form::Rfc5424 => "RFC 5424",
+            Form::Rfc3164 { .. } => "RFC 3164",
+        };
+        format!("sends each event to the log at {}, as {form} has it", self.server)
+    }
+
+    fn explain(&self) -> Vec<(&'static str, String)> {
+        let facility = FACILITIES[usize::from(self.header.facility)];
+        let severity = self.header.severity.map(|n| SEVERITIES[usize::from(n)]);
+        let severity = severity.unwrap_or("severity by the event's priority");
+        let safe = match self.server {
+            Server::Unix(_) => "delivered when who listens there has taken it",
+            Server::Udp(_) => "delivered when it was sent; nobody says whether it arrived",
+            Server::Tcp(_) | Server::Tls(_) => {
+                "delivered when it is in the connection; what breaks with that is lost"
+            }
+        };
+        vec![("as", format!("{facility}, {severity}")), ("safe", safe.to_owned())]
+    }
+
+    fn traits(&self) -> Traits<'_> {
+        Traits { refuser: None, ..Traits::default() }
+    }
+
+    fn preview(&self, wanted: &Wanted<'_>) -> Preview {
+        match self.text.render(&event_names::of_preview(wanted, &self.name)) {
+            Ok(text) => Preview::Effect {
+                does: format!("sends to {}", self.server),
+                with: vec![("message", self.header.message(wanted.notification, UNIX_EPOCH, &text))],
+            },
+            Err(error) => Preview::Unusable { why: format!("message: {error}") },
+        }
+    }
+
+    fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>> {
+        async move {
+            let probe = Probe::of(context.section, format!("log {}", self.server));
+            vec![match tokio::time::timeout(context.deadline, self.probed()).await {
+                Ok(Ok((found, ends))) => probe.fine(found).passive().until(ends),
+                Err(_) => {
+                    let late = format!("no answer within {} s", context.deadline.as_secs_f64());
+                    probe.failed(late, Some("does something between us swallow packets?"))
+                }
+                Ok(Err(why)) => probe.failed(why, Some("is it running, and is server right?")),
+            }]
+        }
+        .boxed()
+    }
+}
+
+impl SyslogConf {
+    /// Returns the result of the probe, and the expiry of the collector's certificate.
+    async fn probed(&self) -> Result<(&'static str, Option<i64>), String> {
+        let tls = match &self.server {
+            Server::Tls(_) => Some(client_config(&self.tls)?),
+            Server::Unix(_) | Server::Udp(_) | Server::Tcp(_) => None,
+        };
+        let (server, header, text) = (self.server.clone(), self.header.clone(), self.text.clone());
+        let syslog = Syslog { server, header, text, tls, open: Mutex::new(None) };
+        if let (Server::Tls(place), Some(config)) = (&syslog.server, &syslog.tls) {
+            let seen = syslog.encrypted(place, config).await.map_err(|error| error.to_string())?;
+            return Ok(("accepts connections, TLS; nothing was sent", seen.certificate_ends));
+        }
+        match syslog.open().await {
+            Ok(_) => Ok((
+                match self.server {
+                    Server::Unix(_) => "somebody listens; nothing was sent",
+                    Server::Udp(_) => "its name has an address; whether somebody listens is not known",
+                    Server::Tcp(_) | Server::Tls(_) => "accepts connections, no TLS; nothing was sent",
+                },
+                None,
+            )),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+}

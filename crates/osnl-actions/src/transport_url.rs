@@ -1,0 +1,71 @@
+//! Transport URLs of configurations: checks that this build can use one, with an error that says what to write.
+
+use osnl_config::typed::Refusal;
+use osnl_config::{nearest, shown};
+use osnl_model::TransportUrl;
+use osnl_transport::{OptionError, RabbitOptions};
+
+/// Reads a transport URL whose driver this build has.
+pub fn check(text: &str) -> Result<TransportUrl, Refusal> {
+    const FORM: &str = "write rabbit://user:password@host:port/vhost";
+    const KNOWN: [&str; 2] = osnl_transport::DRIVERS;
+    let url = TransportUrl::parse(text)
+        .map_err(|error| Refusal::new(format!("bad transport URL: {error}"), FORM))?;
+    if at_behind_host(text) {
+        return Err(Refusal::new(
+            "bad transport URL: an @ stands behind the hosts",
+            "in a password write / as %2F, ? as %3F and # as %23; elsewhere write @ as %40",
+        ));
+    }
+    let known = format!("known: {}", KNOWN.join(", "));
+    match url.driver() {
+        driver if KNOWN.contains(&driver) => match RabbitOptions::from_query(&url) {
+            Ok(_) => Ok(url),
+            // Options that conflict may be mended by a section laid over them; the caller checks the result.
+            Err(OptionError::Together { .. }) => Ok(url),
+            Err(error) => Err(option_refusal(&error)),
+        },
+        driver @ ("amqps" | "pyamqps") => {
+            let meant = "write rabbit://...?ssl=1, which is what oslo.messaging calls it";
+            Err(Refusal::new(format!("unknown transport \"{driver}\""), meant))
+        }
+        driver @ ("amqp" | "pyamqp") => {
+            Err(Refusal::new(format!("unknown transport \"{driver}\""), "write rabbit://"))
+        }
+        "kafka" => Err(Refusal::new("transport \"kafka\" is not supported yet", known)),
+        driver => Err(Refusal {
+            suggestion: nearest(driver, KNOWN).map(|driver| format!("{driver}://")),
+            ..Refusal::new(format!("unknown transport {}", shown(driver)), known)
+        }),
+    }
+}
+
+/// Explains why an option of the rabbit driver is refused, in a query or in a section.
+pub fn option_refusal(error: &OptionError) -> Refusal {
+    match error {
+        OptionError::Unknown { name, nearest } => Refusal {
+            suggestion: nearest.map(str::to_owned),
+            ..Refusal::new(
+                format!("unknown option {}", name.as_deref().map_or("in the query".to_owned(), shown)),
+                "known are those of [oslo_messaging_rabbit], as osnl config reference has them",
+            )
+        },
+        OptionError::Value { name, allowed } => {
+            Refusal::new(format!("{name} has a bad value"), format!("allowed: {allowed}"))
+        }
+        OptionError::Repeated { name } => {
+            Refusal::new(format!("{name} is given more than once in the query"), "write it once")
+        }
+        OptionError::Refused { name, value, reason } => {
+            Refusal::new(format!("{name} = {value} is not supported"), *reason)
+        }
+        OptionError::Together { names, reason } => Refusal::new(*names, *reason),
+    }
+}
+
+/// Whether an `@` follows the end of the hosts. Such a URL reads as one with a strange virtual host, but what
+/// it means is a password with a bare `/`, and the password would be printed as the virtual host.
+fn at_behind_host(url: &str) -> bool {
+    let hosts = url.split_once("://").map_or(url, |(_, rest)| rest);
+    hosts.find(['/', '?', '#']).is_some_and(|end| hosts[end..].contains('@'))
+}

@@ -1,0 +1,155 @@
+//! TCP and TLS for drivers that do not speak HTTP: which server, how it is reached, and failures as the step that failed.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use osnl_tls::{CommonName, FileError, Remedies};
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use super::{ActionError, ErrorClass};
+use crate::driver::TlsConf;
+
+/// The connection to a server, with TLS or without.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// A connection with TLS.
+pub(crate) struct Encrypted {
+    pub(crate) stream: Box<dyn Stream>,
+    /// The expiry of the server's certificate, in seconds since 1970, if it can be read.
+    pub(crate) certificate_ends: Option<i64>,
+}
+
+const REMEDIES: Remedies = Remedies {
+    trust: "put the CA's certificate into ca_file",
+    renewed: "ca_file",
+    plain: "is this the port without TLS?",
+    identity: ", and there is none to show",
+};
+
+/// A server's name or address, and its port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+impl Place {
+    /// `host`, `host:port`, `[2001:db8::1]:port`.
+    pub(crate) fn parse(text: &str, port: u16) -> Option<Self> {
+        let (host, port) = match text.strip_prefix('[') {
+            Some(rest) => {
+                let (host, behind) = rest.split_once(']')?;
+                host.parse::<std::net::Ipv6Addr>().ok()?;
+                (
+                    host,
+                    behind.strip_prefix(':').map_or(behind.is_empty().then_some(port), |p| p.parse().ok())?,
+                )
+            }
+            None => match text.split_once(':') {
+                Some((host, port)) => (host, port.parse().ok()?),
+                None => (text, port),
+            },
+        };
+        let fine = |c: char| c.is_ascii_alphanumeric() || "-._:".contains(c);
+        (!host.is_empty() && host.chars().all(fine) && port > 0).then(|| Self { host: host.to_owned(), port })
+    }
+
+    /// # Errors
+    /// [`ErrorClass::Connect`].
+    pub(crate) async fn connect(&self) -> Result<TcpStream, ActionError> {
+        let stream = TcpStream::connect((self.host.as_str(), self.port)).await;
+        let stream =
+            stream.map_err(|error| ActionError::new(ErrorClass::Connect, format!("{self}: {error}")))?;
+        // What is written is whole and small.
+        let _ = stream.set_nodelay(true);
+        Ok(stream)
+    }
+
+    /// TLS over a connection, whose server must have this host's certificate.
+    ///
+    /// # Errors
+    /// [`ErrorClass::Tls`].
+    pub(crate) async fn encrypt(
+        &self,
+        stream: TcpStream,
+        config: &Arc<ClientConfig>,
+    ) -> Result<Encrypted, ActionError> {
+        let failed = |reason: String| ActionError::new(ErrorClass::Tls, reason);
+        let name = ServerName::try_from(self.host.clone());
+        let name = name.map_err(|_| failed(format!("no certificate can be for {}", self.host)))?;
+        match TlsConnector::from(config.clone()).connect(name, stream).await {
+            Ok(stream) => {
+                let certificates = stream.get_ref().1.peer_certificates();
+                let ends = certificates.and_then(|chain| osnl_tls::ends_at(chain.first()?));
+                Ok(Encrypted { stream: Box::new(stream), certificate_ends: ends })
+            }
+            Err(error) => Err(failed(osnl_tls::handshake_refusal(&self.host, &error, &REMEDIES))),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.contains(':') {
+            true => write!(f, "[{}]:{}", self.host, self.port),
+            false => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
+}
+
+/// Returns the TLS configuration with the certificates to believe.
+///
+/// # Errors
+/// No certificates where they should be, in words.
+pub(crate) fn client_config(tls: &TlsConf) -> Result<Arc<ClientConfig>, String> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = match (&tls.ca_file, tls.verify) {
+        (_, false) => osnl_tls::unchecked(),
+        (None, true) => osnl_tls::checked(osnl_tls::system_certificates()?, CommonName::Ignored, &provider)?,
+        (Some(path), true) => {
+            let certificates = osnl_tls::certificates_from(std::slice::from_ref(path));
+            let certificates = certificates
+                .map_err(|FileError { path, reason }| format!("ca_file: {}: {reason}", path.display()))?;
+            osnl_tls::checked(certificates, CommonName::Counts, &provider)?
+        }
+    };
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .map_err(|error| error.to_string())?;
+    Ok(Arc::new(config.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()))
+}
+
+/// A connection that broke under way: whether it arrived is not known.
+pub(crate) fn broken(place: &dyn fmt::Display, error: &io::Error) -> ActionError {
+    ActionError::new(ErrorClass::Reset, format!("{place}: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places() {
+        let check = |text: &str, expected: Option<&str>| {
+            let place = Place::parse(text, 25).map(|place| place.to_string());
+            assert_eq!(place.as_deref(), expected, "{text}");
+        };
+        check("mail", Some("mail:25"));
+        check("mail.example.com:587", Some("mail.example.com:587"));
+        check("10.0.0.1", Some("10.0.0.1:25"));
+        check("[2001:db8::1]:601", Some("[2001:db8::1]:601"));
+        check("[::1]", Some("[::1]:25"));
+        for wrong in
+            ["", ":25", "2001:db8::1", "[::1", "[::1]x", "[mail]:25", "mail:0", "mail:x", "a b", "u@h"]
+        {
+            check(wrong, None);
+        }
+    }
+}
