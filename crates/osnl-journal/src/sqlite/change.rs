@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 use rusqlite::{OptionalExtension as _, Result, params};
 
 use super::filter::Filter;
-use super::paused;
 use super::rows::{State, delivery_id, is};
 use super::wish::Wish;
-use super::work::{Found, Work};
+use super::work::{Found, Work, event_of};
+use super::{paused, prune};
 use crate::DeliveryId;
 
 /// The longest time that appends may wait for a bite.
@@ -165,6 +165,7 @@ pub(super) fn apply(work: &mut Work<'_>, bite: &Bite) -> Result<Answer> {
         },
     };
     let end = Instant::now() + AT_MOST;
+    let forgotten_until = prune::forgotten_until(work.connection)?;
     let effects = match bite.change {
         Change::Retry { out_of_order: false, .. } => effects_since(work, bite.known_until)?,
         Change::Retry { .. }
@@ -188,7 +189,10 @@ pub(super) fn apply(work: &mut Work<'_>, bite: &Bite) -> Result<Answer> {
         }
         let refused = match &bite.change {
             Change::Retry { out_of_order, .. } => {
-                let later = if *out_of_order { None } else { latest(work, &found, *later, &effects)? };
+                let later = match out_of_order {
+                    true => Later::None,
+                    false => latest(work, &found, *later, &effects, forgotten_until)?,
+                };
                 retry(work, &found, later, &mut answer)?
             }
             Change::Discard { by, .. } => {
@@ -244,16 +248,22 @@ fn release(work: &mut Work<'_>, found: &Found, answer: &mut Answer) -> Result<()
     work.open_again(found)
 }
 
-fn retry(
-    work: &mut Work<'_>,
-    found: &Found,
-    later: Option<DeliveryId>,
-    answer: &mut Answer,
-) -> Result<Option<String>> {
-    if let Some(later) = later {
-        return Ok(Some(format!(
-            "{later} of the same resource came later: a late retry could undo it; --out-of-order does it nevertheless",
-        )));
+fn retry(work: &mut Work<'_>, found: &Found, later: Later, answer: &mut Answer) -> Result<Option<String>> {
+    match later {
+        Later::None => {}
+        Later::This(later) => {
+            return Ok(Some(format!(
+                "{later} of the same resource came later: a late retry could undo it; --out-of-order does it \
+                 nevertheless",
+            )));
+        }
+        Later::Unknown => {
+            return Ok(Some(
+                "deliveries that ended since it came have left the journal (retention), and whether one was of the \
+                 same resource is not known: a late retry could undo it; --out-of-order does it nevertheless"
+                    .to_owned(),
+            ));
+        }
     }
     work.connection
         .prepare_cached("UPDATE delivery SET attempts = 0, aged = 0, holds_key = 0 WHERE id = ?")?
@@ -263,26 +273,46 @@ fn retry(
     Ok(None)
 }
 
-/// A later delivery of the same action and resource that has had an effect, or may be having one: what is held,
-/// or waits behind this one, has none yet. What waits for no lane has no order that could be broken.
+/// The knowledge of later deliveries of the same action and resource that have had an effect, or may be having one.
+#[derive(Clone, Copy, Debug)]
+enum Later {
+    None,
+    This(DeliveryId),
+    /// There may have been one.
+    Unknown,
+}
+
+/// Looks for a later delivery. One that is held, or waits behind this one, has had no effect yet. A delivery that waits
+/// for no lane has no order that could be broken, and nothing has passed one that holds its lane.
 fn latest(
     work: &Work<'_>,
     found: &Found,
     known: Option<DeliveryId>,
     effects: &[(String, String, DeliveryId)],
-) -> Result<Option<DeliveryId>> {
-    let (Some(key), true) = (&found.key, found.ordered) else { return Ok(None) };
-    if known.is_some() {
-        return Ok(known);
+    forgotten_until: Option<i64>,
+) -> Result<Later> {
+    let (Some(key), true) = (&found.key, found.ordered) else { return Ok(Later::None) };
+    if let Some(known) = known {
+        return Ok(Later::This(known));
     }
     let since =
         effects.iter().filter(|(action, of, id)| *id > found.id && *action == found.action && of == key);
     if let Some(latest) = since.map(|(.., id)| *id).max() {
-        return Ok(Some(latest));
+        return Ok(Later::This(latest));
     }
-    let Some(lane) = found.shared_lane() else { return Ok(None) };
+    let Some(lane) = found.shared_lane() else { return Ok(Later::None) };
     let mut select = work.connection.prepare_cached(READY_BEHIND)?;
-    select.query_row(params![lane, found.id.row()], |row| row.get(0).map(delivery_id)).optional()
+    let ready =
+        select.query_row(params![lane, found.id.row()], |row| row.get(0).map(delivery_id)).optional()?;
+    if let Some(ready) = ready {
+        return Ok(Later::This(ready));
+    }
+    let event = event_of(work.connection, found.id)?;
+    let mut select = work.connection.prepare_cached("SELECT received FROM event WHERE id = ?")?;
+    let received: i64 = select.query_row([event], |row| row.get(0)).optional()?.unwrap_or_default();
+    // What came later ended later.
+    let is_forgotten = forgotten_until.is_some_and(|until| received <= until);
+    Ok(if is_forgotten && found.lane.is_none() { Later::Unknown } else { Later::None })
 }
 
 fn effects_since(work: &Work<'_>, since: i64) -> Result<Vec<(String, String, DeliveryId)>> {

@@ -72,8 +72,23 @@ fn history(writer: &mut Writer, before: i64) -> Result<usize> {
     let next_event = writer.next_event();
     let Some((connection, _)) = writer.parts() else { return Ok(0) };
     let ids = oldest(connection, concat!(is!(done), " AND ended < ?1"), before)?;
-    remove(connection, &ids, next_event)?;
+    let until = match ids.last() {
+        Some(last) => {
+            connection.query_row("SELECT ended FROM delivery WHERE id = ?", [last.row()], |row| row.get(0))?
+        }
+        None => None,
+    };
+    remove(connection, &ids, next_event, until)?;
     Ok(ids.len())
+}
+
+/// The name of the moment in `meta`: of what ended until then, some has left.
+const FORGOTTEN: &str = "forgotten_until";
+
+/// Returns the moment until which history is not complete; `None` if all of it is there.
+pub(super) fn forgotten_until(connection: &Connection) -> Result<Option<i64>> {
+    let mut select = connection.prepare_cached("SELECT value FROM meta WHERE name = ?")?;
+    select.query_row([FORGOTTEN], |row| row.get(0)).optional()
 }
 
 /// Objects that nothing has asked about since a moment.
@@ -110,7 +125,7 @@ fn dead(writer: &mut Writer) -> Result<usize> {
         tracing::warn!("dead letters cannot be moved out of the journal: {error}");
         return Ok(0);
     }
-    remove(connection, &ids, next_event)?;
+    remove(connection, &ids, next_event, None)?;
     Ok(ids.len())
 }
 
@@ -172,8 +187,14 @@ fn dead_line(connection: &Connection, id: DeliveryId) -> Result<Option<serde_jso
         .optional()
 }
 
-/// Deliveries that have ended, and the events that have no other.
-fn remove(connection: &mut Connection, ids: &[DeliveryId], next_event: i64) -> Result<()> {
+/// Deliveries that have ended, and the events that have no other. `until`: when the last of them had its effect, if they
+/// had any.
+fn remove(
+    connection: &mut Connection,
+    ids: &[DeliveryId],
+    next_event: i64,
+    until: Option<i64>,
+) -> Result<()> {
     if ids.is_empty() {
         return Ok(());
     }
@@ -201,6 +222,13 @@ fn remove(connection: &mut Connection, ids: &[DeliveryId], next_event: i64) -> R
         }
     }
     work.write_tally()?;
+    if let Some(until) = until {
+        transaction.execute(
+            "INSERT INTO meta (name, value) VALUES (?1, ?2) \
+             ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)",
+            params![FORGOTTEN, until],
+        )?;
+    }
     // A number that has been shown to somebody is not given to another event.
     transaction.execute(
         "INSERT INTO meta (name, value) VALUES ('next_event', ?1) ON CONFLICT (name) DO UPDATE SET value = excluded.value",

@@ -30,6 +30,39 @@ async fn a_dead_letter_is_retried_unless_something_later_of_its_key_was_done() {
     assert_eq!(names(&claim(&journal, "a", 1).await), ["1"]);
 }
 
+/// Later deliveries may have left the journal: then nothing says that the retry is in order.
+#[tokio::test]
+async fn a_dead_letter_from_before_history_left_is_retried_only_out_of_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    for (id, key) in [("1", "k"), ("2", "held"), ("3", "k")] {
+        keep(&journal, id, key).await;
+    }
+    for claimed in claim(&journal, "a", 2).await {
+        let why = "why".to_owned();
+        let is_second = claimed.key.as_deref() == Some("held");
+        let outcome = if is_second { Outcome::DeadHoldingKey(why) } else { Outcome::Dead(why) };
+        journal.end(claimed.id, outcome.into());
+    }
+    let third = claim(&journal, "a", 1).await;
+    journal.end(third[0].id, Outcome::Delivered.into());
+    drop(journal);
+    let journal = open_with(SqliteOptions { retention: Duration::ZERO, ..options(&folder) });
+    let left = || states(&reader(&folder)).len();
+    osnl_testkit::wait_until(Duration::from_secs(20), "the delivered one has left", || left() == 2);
+    keep(&journal, "4", "new").await;
+    tamper(&journal, "UPDATE event SET received = 1 << 50 WHERE message_id = 'm4'").await;
+    let fourth = claim(&journal, "a", 1).await;
+    journal.end(fourth[0].id, Outcome::Dead("why".into()).into());
+    let retry = |out_of_order| Change::Retry { which: only(&[State::Dead]), out_of_order };
+    let (changed, refused) = change(&journal, retry(false)).await;
+    // Nothing has passed the one that holds its lane, and nothing has left since the last one came.
+    assert_eq!(changed, ["2.0", "4.0"]);
+    assert_eq!(refused.len(), 1);
+    assert!(refused[0].starts_with("1.0: deliveries that ended since it came have left"), "{refused:?}");
+    assert_eq!(change(&journal, retry(true)).await.0, ["1.0"]);
+}
+
 /// Two of a lane are never claimable at once, whichever is taken out of it.
 #[tokio::test]
 async fn a_retry_out_of_order_and_a_discard_do_not_make_two_of_a_lane_claimable() {
