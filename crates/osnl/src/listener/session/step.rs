@@ -266,14 +266,15 @@ impl<'a> Core<'a> {
         }
     }
 
-    /// Closing returns nothing then. With another consumer beside ours it would hand the queue over.
+    /// Closing returns nothing then. With another consumer beside ours it would hand the queue over, so the broker's
+    /// latest answer has to name none.
     fn may_widen(&self, stage: Stage, consumer: &dyn Consumer, now: Instant) -> bool {
         self.small
             && stage == Stage::Polling
             && self.open.is_empty()
             && self.window.unsettled() == 0
             && consumer.untaken() == 0
-            && consumer.subscription().other_consumers == 0
+            && self.listener.gauges.depth().is_some_and(|depth| depth.consumers <= 1)
             && self.blockade.is_calm(now)
     }
 

@@ -215,6 +215,14 @@ async fn with_few_messages_it_widens_when_all_is_calm_and_nothing_is_open() {
     let (message, settle) = core.open.next().await.unwrap();
     core.step(Woken::Completed(message, settle), Stage::Polling, &*rig.consumer, rig.now);
     rig.consumer.flush(&mut core.window).await.unwrap();
+    // A second daemon has come since it connected: closing would hand the queue over.
+    let consumers = |consumers| {
+        let seen = osnl_transport::QueueSeen { messages: 0, consumers };
+        Woken::Watch(Wake::Answer(Ok(vec![("q".into(), seen)])))
+    };
+    core.step(consumers(2), Stage::Polling, &*rig.consumer, rig.now);
+    assert!(matches!(rig.look(&mut core, Stage::Polling, None, 1), Order::Nothing));
+    core.step(consumers(1), Stage::Polling, &*rig.consumer, rig.now);
     let order = rig.look(&mut core, Stage::Polling, None, 1);
     assert!(matches!(order, Order::End(Ok(Ended::Widen))), "{order:?}");
 }
