@@ -45,11 +45,7 @@ impl Timestamp {
             let read: DateTime = text.parse().ok().filter(|_| text.len() > "2026-11-20".len())?;
             Some(read.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp())
         };
-        // Nearly every one is oslo.messaging's own, which is read without a failure before it.
-        let is_bare = |rest: &str| rest.bytes().all(|byte| byte == b'.' || byte.is_ascii_digit());
-        let usual =
-            || text.get("2026-11-20 06:36:22".len()..).filter(|rest| is_bare(rest)).and_then(|_| bare());
-        usual()
+        usual(text)
             .or_else(zoned)
             .or_else(bare)
             .or_else(named)
@@ -62,6 +58,31 @@ impl Timestamp {
     pub fn as_microseconds(self) -> i64 {
         self.0.as_microsecond()
     }
+}
+
+/// Reads oslo.messaging's own spelling, which nearly every notification has several times, at a tenth of the cost of a
+/// reader of all of them.
+fn usual(text: &str) -> Option<jiff::Timestamp> {
+    let bytes = text.as_bytes();
+    let number = |from: usize, to: usize| {
+        bytes.get(from..to)?.iter().try_fold(0_i32, |number, byte| {
+            byte.is_ascii_digit().then(|| number * 10 + i32::from(byte - b'0'))
+        })
+    };
+    let is = |at: usize, byte: u8| bytes.get(at) == Some(&byte);
+    if !(is(4, b'-') && is(7, b'-') && (is(10, b' ') || is(10, b'T')) && is(13, b':') && is(16, b':')) {
+        return None;
+    }
+    let microsecond = match bytes.len() {
+        19 => 0,
+        26 if is(19, b'.') => number(20, 26)?,
+        _ => return None,
+    };
+    let two = |from: usize| i8::try_from(number(from, from + 2)?).ok();
+    let year = i16::try_from(number(0, 4)?).ok()?;
+    let read =
+        DateTime::new(year, two(5)?, two(8)?, two(11)?, two(14)?, two(17)?, microsecond * 1000).ok()?;
+    jiff::tz::Offset::UTC.to_timestamp(read).ok()
 }
 
 impl fmt::Display for Timestamp {
@@ -108,6 +129,42 @@ mod tests {
             ["", "2026-11-20", "06:36:22", "2026-02-30 00:00:00", "yesterday", "None", "2026-11-20T06:36:22+"]
         {
             check(text, None);
+        }
+    }
+
+    /// What is read by hand is what jiff reads, and what jiff refuses is not read by hand.
+    #[test]
+    fn the_usual_spelling_is_read_as_the_others_are() {
+        let check = |text: &str, by_hand: bool| {
+            let read: Option<DateTime> = text.parse().ok();
+            let others = read.and_then(|read| read.to_zoned(jiff::tz::TimeZone::UTC).ok());
+            let others = others.map(|zoned| zoned.timestamp()).filter(|_| text.len() > "2026-11-20".len());
+            assert_eq!(usual(text), others.filter(|_| by_hand), "{text}");
+        };
+        for text in [
+            "2026-11-20 06:36:22.662155",
+            "2026-11-20T06:36:22.000001",
+            "2026-11-20 06:36:22",
+            "2024-02-29T23:59:59.999999",
+            "0001-01-01 00:00:00",
+            "1969-12-31 23:59:59.500000",
+            "2026-02-29 00:00:00",
+            "2026-13-01 00:00:00",
+            "2026-11-20 24:00:00",
+        ] {
+            check(text, true);
+        }
+        for text in [
+            "2026-11-20 06:36:22.66215",
+            "2026-11-20 06:36:22.6621557",
+            "2026-11-20 06:36:60",
+            "2026-11-20 06:36:2\u{661}",
+            "+026-11-20 06:36:22",
+            "2026-11-20 06:36:22Z",
+            "2026-11-20",
+            "",
+        ] {
+            check(text, false);
         }
     }
 }
