@@ -16,14 +16,14 @@ use crate::rule::Rule;
 pub(crate) struct Parts<'a> {
     notification: &'a Notification,
     bulk: Option<Bulk<'a>>,
-    /// The ordering key of each resource; a single key if the notification is not a bulk request.
-    keys: OnceLock<Vec<Option<String>>>,
+    /// Each resource; a single one if the notification is not a bulk request.
+    resources: OnceLock<Vec<Option<Resource<'a>>>>,
 }
 
 impl<'a> Parts<'a> {
     pub(crate) fn of_notification(notification: &'a Notification) -> Self {
         let bulk = Bulk::of(notification).filter(|bulk| !bulk.is_empty());
-        Self { notification, bulk, keys: OnceLock::new() }
+        Self { notification, bulk, resources: OnceLock::new() }
     }
 
     /// Returns the parts for each of which a rule has a delivery: the event, or each resource of a bulk request by its
@@ -32,7 +32,7 @@ impl<'a> Parts<'a> {
         let len = self.bulk.and_then(|bulk| u32::try_from(bulk.len()).ok());
         let parts = len.map_or_else(|| 0..1, |len| 0..len).map(move |n| len.map(|_| n));
         parts.map(|part| {
-            let of_resource = || self.keys().get(part.unwrap_or(0) as usize).cloned().flatten();
+            let of_resource = || self.resource(part).and_then(Resource::key);
             let payload = || self.payload(part);
             (part, rule.key.of(self.notification, of_resource, payload))
         })
@@ -48,21 +48,17 @@ impl<'a> Parts<'a> {
 
     /// Adds the id and the name of its resource to each delivery.
     pub(crate) fn name(&self, deliveries: &mut [NewDelivery]) {
-        let subjects: Vec<Subject> = match self.bulk {
-            Some(bulk) => (0..bulk.len()).map(|n| subject(bulk.resource(n))).collect(),
-            None => vec![subject(resource_at(self.notification, 0))],
-        };
         for new in deliveries {
-            let subject = subjects.get(new.resource.unwrap_or(0) as usize);
-            new.subject = subject.cloned().unwrap_or_default();
+            new.subject = self.resource(new.resource).map(subject).unwrap_or_default();
         }
     }
 
-    fn keys(&self) -> &[Option<String>] {
-        self.keys.get_or_init(|| match self.bulk {
-            Some(bulk) => (0..bulk.len()).map(|n| bulk.resource(n).and_then(|one| one.key())).collect(),
-            None => vec![resource_at(self.notification, 0).and_then(|one| one.key())],
-        })
+    fn resource(&self, part: Option<u32>) -> Option<&Resource<'a>> {
+        let resources = self.resources.get_or_init(|| match self.bulk {
+            Some(bulk) => (0..bulk.len()).map(|n| bulk.resource(n)).collect(),
+            None => vec![resource_at(self.notification, 0)],
+        });
+        resources.get(part.unwrap_or(0) as usize)?.as_ref()
     }
 
     fn payload(&self, part: Option<u32>) -> Cow<'a, serde_json::Value> {
@@ -74,8 +70,7 @@ impl<'a> Parts<'a> {
 /// Longer names are cut: they are for people.
 const NAME: usize = 255;
 
-fn subject(resource: Option<Resource<'_>>) -> Subject {
-    let Some(resource) = resource else { return Subject::default() };
+fn subject(resource: &Resource<'_>) -> Subject {
     let cut = |text: &str| {
         let text = &text[..text.floor_char_boundary(NAME)];
         (!text.is_empty()).then(|| text.to_owned())
