@@ -251,10 +251,8 @@ struct Lines {
 
 impl<S: Subscriber> Layer<S> for Lines {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let now = Zoned::now();
         let (level, target) = (*event.metadata().level(), event.metadata().target());
         let is_json = self.output.is_json.load(Ordering::Relaxed);
-        let line = if is_json { json::of(event, &now) } else { line::of(event, &now, self.style) };
         let is_ours = OURS.iter().any(|ours| is_or_is_within(target, ours));
         if is_ours
             && !is_json
@@ -266,6 +264,8 @@ impl<S: Subscriber> Layer<S> for Lines {
         {
             return;
         }
+        let now = Zoned::now();
+        let line = if is_json { json::of(event, &now) } else { line::of(event, &now, self.style) };
         if is_ours {
             self.output.ours(&now, level, &line);
         } else {

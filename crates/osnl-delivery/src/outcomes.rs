@@ -1,5 +1,6 @@
 //! The consequences of an attempt, written to the log and to the journal.
 
+use std::fmt;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -37,7 +38,7 @@ impl DeliveryLoop {
                     attempt = used.made + 1,
                     message.id = message,
                     done = what.as_str(),
-                    former = former(format!("delivered {what}"), &[("action.name", action), ("message.id", message)]),
+                    former = %Former(format_args!("delivered {what}"), &[("action.name", action), ("message.id", message)]),
                     "delivered"
                 );
                 done = what;
@@ -50,7 +51,7 @@ impl DeliveryLoop {
                     resource.id = resource,
                     message.id = message,
                     reason = why.as_str(),
-                    former = former(format!("nothing to do: {why}"), &[("action.name", action), ("message.id", message)]),
+                    former = %Former(format_args!("nothing to do: {why}"), &[("action.name", action), ("message.id", message)]),
                     "no action needed"
                 );
                 done = why;
@@ -77,8 +78,8 @@ impl DeliveryLoop {
                 attempt = used.made,
                 message.id = message,
                 reason,
-                former = former(
-                    format!("given up, dead letter: {reason}"),
+                former = %Former(
+                    format_args!("given up, dead letter: {reason}"),
                     &[
                         ("action.name", action),
                         ("delivery", &id.0.to_string()),
@@ -128,8 +129,7 @@ impl DeliveryLoop {
         let (action, rule, message) = (&*self.name, &*event.rule, message_id(event));
         let resource = key.unwrap_or("-");
         let pause = format!("{:.1} s", pause.as_secs_f64());
-        let before =
-            |sentence: &str| former(sentence.to_owned(), &[("action.name", action), ("message.id", message)]);
+        let before = [("action.name", action), ("message.id", message)];
         match reason {
             Reason::Failed => {
                 let before = [("action.name", action), ("message.id", message), ("resource.id", resource)];
@@ -142,7 +142,7 @@ impl DeliveryLoop {
                     message.id = message,
                     error,
                     next_attempt_in = pause.as_str(),
-                    former = former(format!("{error}; next attempt in {pause}"), &before),
+                    former = %Former(format_args!("{error}; next attempt in {pause}"), &before),
                     "attempt failed, retrying"
                 );
             }
@@ -152,7 +152,7 @@ impl DeliveryLoop {
                 attempt,
                 message.id = message,
                 error,
-                former = before(&format!("{error}; held")),
+                former = %Former(format_args!("{error}; held"), &before),
                 "attempt failed, target held"
             ),
             Reason::Dependency => tracing::debug!(
@@ -160,14 +160,14 @@ impl DeliveryLoop {
                 delivery.id = %id,
                 message.id = message,
                 error,
-                former = before(&format!("{error}; waits for it")),
+                former = %Former(format_args!("{error}; waits for it"), &before),
                 "a dependency is down, waiting"
             ),
             Reason::Crowded => tracing::debug!(
                 action.name = action,
                 delivery.id = %id,
                 message.id = message,
-                former = before("its host is busy or held"),
+                former = %Former("its host is busy or held", &before),
                 "the host is busy or held, waiting"
             ),
         }
@@ -181,7 +181,7 @@ impl DeliveryLoop {
             action.name = &*self.name,
             delivery.id = %id,
             error,
-            former = former(format!("{error}; tried alone"), &before),
+            former = %Former(format_args!("{error}; tried alone"), &before),
             "a batch was refused, trying alone"
         );
     }
@@ -280,15 +280,20 @@ impl DeliveryLoop {
     }
 }
 
-/// Returns the line that versions before 0.2 wrote, with its fields: the names that other programs had keep it byte
-/// for byte, since their monitoring reads it.
-pub(super) fn former(sentence: String, fields: &[(&str, &str)]) -> String {
-    fields.iter().fold(sentence, |line, (name, value)| {
-        match !value.is_empty() && !value.contains([' ', '"', '=']) {
-            true => format!("{line} {name}={value}"),
-            false => format!("{line} {name}={value:?}"),
-        }
-    })
+/// The line that versions before 0.2 wrote, a sentence with its fields: the names that other programs had keep it byte
+/// for byte, since their monitoring reads it. It is only put together where it is wanted.
+pub(super) struct Former<'a, S>(pub(super) S, pub(super) &'a [(&'a str, &'a str)]);
+
+impl<S: fmt::Display> fmt::Display for Former<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)?;
+        self.1.iter().try_for_each(|(name, value)| {
+            match !value.is_empty() && !value.contains([' ', '"', '=']) {
+                true => write!(f, " {name}={value}"),
+                false => write!(f, " {name}={value:?}"),
+            }
+        })
+    }
 }
 
 fn message_id(event: &Event) -> &str {

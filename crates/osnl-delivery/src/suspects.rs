@@ -4,7 +4,7 @@ use osnl_core::event::Event;
 use osnl_journal::{Claimed, DeliveryId, Outcome};
 
 use super::DeliveryLoop;
-use super::outcomes::former;
+use super::outcomes::Former;
 
 impl DeliveryLoop {
     /// Returns the claimed deliveries that may be attempted. A durable journal holds suspects from the start. Here they
@@ -27,7 +27,7 @@ impl DeliveryLoop {
                         rule.name = &*claimed.event.rule,
                         message.id = message,
                         reason = why.as_str(),
-                        former = former(format!("given up, dead letter: {why}"), &before),
+                        former = %Former(format_args!("given up, dead letter: {why}"), &before),
                         "given up: dead letter"
                     );
                     self.close(claimed.id, Outcome::Dead(why).into());

@@ -76,7 +76,9 @@ impl Visit for Values {
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        self.put(field, format!("{value:?}").into());
+        if field.name() != FORMER {
+            self.put(field, format!("{value:?}").into());
+        }
     }
 }
 

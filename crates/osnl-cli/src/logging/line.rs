@@ -21,25 +21,35 @@ pub(super) fn of(event: &Event<'_>, now: &Zoned, style: Style) -> String {
         Level::DEBUG => "DEBUG",
         Level::TRACE => "TRACE",
     };
-    let name = match event.metadata().target() {
-        PROCESS if style == Style::K2hr3Osnl => "k2hr3_osnl".to_owned(),
-        target => name_of(target),
+    let target = match event.metadata().target() {
+        PROCESS if style == Style::K2hr3Osnl => "k2hr3_osnl",
+        target => target,
     };
-    let at = event.metadata().line().unwrap_or(0);
-    let mut text = Text::default();
-    event.record(&mut text);
-    // Whatever an event, a broker or a target says.
-    let (message, fields) = match &text.former {
-        // What monitoring of the old programs reads stays as it was.
-        Some(former) if style != Style::Osnl => (one_line(former), one_line("")),
-        Some(_) | None => (one_line(&text.message), one_line(&text.fields)),
-    };
+    let mut line = String::with_capacity(USUAL);
+    push_date(&mut line, now);
     if style == Style::OssWatcher {
+        let name = name_of(target);
         let module = name.rsplit('.').next().unwrap_or_default();
-        return format!("{} {level} ({module}) {message}{fields}\n", now.strftime("%Y-%m-%d %H:%M:%S"));
+        // Writing to a String cannot fail.
+        let _ = write!(line, " {level} ({module}) ");
+    } else {
+        let millisecond = now.subsec_nanosecond() / 1_000_000;
+        let _ = write!(line, ",{millisecond:03} {level} ");
+        push_name(&mut line, target);
+        let _ = write!(line, ":{} ", event.metadata().line().unwrap_or(0));
     }
-    format!("{} {level} {name}:{at} {message}{fields}\n", Stamp(now))
+    // What monitoring of the old programs reads stays as it was.
+    let former = if style == Style::Osnl { None } else { Former::of(event) };
+    let text = former.map_or_else(|| Text::of(event), |message| Text { message, fields: String::new() });
+    // Whatever an event, a broker or a target says.
+    line.push_str(&one_line(&text.message));
+    line.push_str(&one_line(&text.fields));
+    line.push('\n');
+    line
 }
+
+/// The bytes of most lines.
+const USUAL: usize = 256;
 
 /// The crates below the library are parts of it in the log, under the names that monitoring knows.
 const PARTS: [(&str, &str); 7] = [
@@ -54,25 +64,82 @@ const PARTS: [(&str, &str); 7] = [
 
 /// The name of a target's logger, in Rust's spelling.
 pub(crate) fn logger(target: &str) -> String {
-    let part = PARTS.iter().find_map(|(krate, name)| {
-        let rest = target.strip_prefix(krate)?;
-        (rest.is_empty() || rest.starts_with("::")).then(|| format!("{name}{rest}"))
-    });
-    part.unwrap_or_else(|| target.to_owned())
+    let (part, rest) = part_of(target);
+    [part, rest].concat()
 }
 
 /// Returns the name of a module in the log.
 pub(super) fn name_of(target: &str) -> String {
-    logger(target).replace("::", ".")
+    let mut name = String::with_capacity(target.len());
+    push_name(&mut name, target);
+    name
 }
 
-/// Python's `asctime`: local time, a comma before the milliseconds.
-struct Stamp<'a>(&'a Zoned);
+fn push_name(line: &mut String, target: &str) {
+    let (part, rest) = part_of(target);
+    for (n, module) in
+        part.split("::").chain(rest.split("::").filter(|module| !module.is_empty())).enumerate()
+    {
+        if n > 0 {
+            line.push('.');
+        }
+        line.push_str(module);
+    }
+}
 
-impl fmt::Display for Stamp<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let millisecond = self.0.subsec_nanosecond() / 1_000_000;
-        write!(f, "{},{millisecond:03}", self.0.strftime("%Y-%m-%d %H:%M:%S"))
+/// The part of the library that a target is, and what follows it.
+fn part_of(target: &str) -> (&str, &str) {
+    let part = PARTS.iter().find_map(|(krate, name)| {
+        let rest = target.strip_prefix(krate)?;
+        (rest.is_empty() || rest.starts_with("::")).then_some((*name, rest))
+    });
+    part.unwrap_or((target, ""))
+}
+
+/// The date and the time to the second, as Python's `asctime` has them: local time.
+fn push_date(line: &mut String, now: &Zoned) {
+    let mut push = |before: &str, number: i16, digits: u32| {
+        line.push_str(before);
+        for place in (0..digits).rev() {
+            // A digit.
+            line.push(char::from(b'0' + (number.unsigned_abs() / 10_u16.pow(place) % 10) as u8));
+        }
+    };
+    push("", now.year(), 4);
+    push("-", now.month().into(), 2);
+    push("-", now.day().into(), 2);
+    push(" ", now.hour().into(), 2);
+    push(":", now.minute().into(), 2);
+    push(":", now.second().into(), 2);
+}
+
+/// The field with the whole line as it was before its sentence became constant, of events that had another one.
+pub(super) const FORMER: &str = "former";
+
+/// The value of [`FORMER`].
+#[derive(Default)]
+struct Former(Option<String>);
+
+impl Former {
+    fn of(event: &Event<'_>) -> Option<String> {
+        event.metadata().fields().field(FORMER)?;
+        let mut former = Self::default();
+        event.record(&mut former);
+        former.0
+    }
+}
+
+impl Visit for Former {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == FORMER {
+            self.0 = Some(value.to_owned());
+        }
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == FORMER {
+            self.0 = Some(format!("{value:?}"));
+        }
     }
 }
 
@@ -81,40 +148,43 @@ impl fmt::Display for Stamp<'_> {
 struct Text {
     message: String,
     fields: String,
-    /// The whole line as it was before its sentence became constant, of events that had another one.
-    former: Option<String>,
 }
 
-/// The field that holds [`Text::former`].
-pub(super) const FORMER: &str = "former";
+impl Text {
+    fn of(event: &Event<'_>) -> Self {
+        let mut text = Self::default();
+        event.record(&mut text);
+        text
+    }
+
+    fn name(&mut self, field: &Field) {
+        for part in [" ", field.name(), "="] {
+            self.fields.push_str(part);
+        }
+    }
+}
 
 impl Visit for Text {
     fn record_str(&mut self, field: &Field, value: &str) {
-        if field.name() == FORMER {
-            self.former = Some(value.to_owned());
-            return;
-        }
         let plain = !value.is_empty() && !value.contains([' ', '"', '=']);
-        if plain && field.name() != "message" {
-            self.push(field, format_args!("{value}"));
+        if plain && !matches!(field.name(), FORMER | "message") {
+            self.name(field);
+            self.fields.push_str(value);
         } else {
             self.record_debug(field, &value);
         }
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        if field.name() == "message" {
-            // Writing to a String cannot fail.
-            let _ = write!(self.message, "{value:?}");
-        } else {
-            self.push(field, format_args!("{value:?}"));
-        }
-    }
-}
-
-impl Text {
-    fn push(&mut self, field: &Field, value: fmt::Arguments<'_>) {
-        let _ = write!(self.fields, " {}={value}", field.name());
+        // Writing to a String cannot fail.
+        let _ = match field.name() {
+            "message" => write!(self.message, "{value:?}"),
+            FORMER => Ok(()),
+            _ => {
+                self.name(field);
+                write!(self.fields, "{value:?}")
+            }
+        };
     }
 }
 
