@@ -38,6 +38,10 @@ use self::command::tap::TapArgs;
 use self::command::test::TestArgs;
 use self::terminal::are_colours_wanted;
 
+/// Messages are decoded into many small values, which one thread makes and another frees.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match parse(std::env::args_os()) {
         Command::K2hr3Osnl(args) => command::k2hr3_osnl::run(&args),
