@@ -12,7 +12,7 @@ const DELIVERED: i64 = 4;
 /// Resources that the events are about: most dead letters have something later.
 const KEYS: u64 = 100_000;
 
-/// Writes `count` deliveries, `dead` of them dead letters spread over the others, which were delivered.
+/// Writes `count` deliveries of the action `earlier`, `dead` of them dead letters spread over the others, which were delivered.
 pub(crate) fn run(file: &str, count: u64, dead: u64) -> Result<()> {
     ensure!(dead <= count, "more dead letters than deliveries");
     // The tables are the journal's own.
@@ -29,7 +29,7 @@ pub(crate) fn run(file: &str, count: u64, dead: u64) -> Result<()> {
              'k2hr3_osnl', 'neutron', 'notifications.info', 'application/json', 'utf-8', ?4, 'port.delete.end', ?5)",
         )?;
         let mut delivery = transaction.prepare(
-            "INSERT INTO delivery (id, rule, action, key, state, ended, reason) VALUES (?1, 'deleted', 'roles', ?2, ?3, ?4, ?5)",
+            "INSERT INTO delivery (id, rule, action, key, state, ended, reason) VALUES (?1, 'deleted', 'earlier', ?2, ?3, ?4, ?5)",
         )?;
         let body = br#"{"event_type": "port.delete.end", "publisher_id": "network.vm", "payload": {}}"#;
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis();
@@ -43,7 +43,7 @@ pub(crate) fn run(file: &str, count: u64, dead: u64) -> Result<()> {
             delivery.execute(params![n << 16, key, state, now, reason])?;
         }
         let mut tally = transaction
-            .prepare("INSERT OR REPLACE INTO tally (action, state, count) VALUES ('roles', ?1, ?2)")?;
+            .prepare("INSERT OR REPLACE INTO tally (action, state, count) VALUES ('earlier', ?1, ?2)")?;
         tally.execute(params![DEAD, i64::try_from(written)?])?;
         tally.execute(params![DELIVERED, i64::try_from(count - written)?])?;
         transaction.execute(

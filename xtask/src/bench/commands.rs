@@ -16,7 +16,8 @@ const SHARE: u64 = 10;
 const RATE: u64 = 200;
 const LASTING: u64 = 12;
 
-/// The commands that run while messages come. What is retried names no instance: it asks the target for nothing.
+/// The commands that run while messages come. What is retried is of another action, and names no instance: it asks the
+/// target for nothing.
 const COMMANDS: [(&str, &[&str]); 5] = [
     ("none", &[]),
     ("retry --dry-run", &["deliveries", "retry", "--all", "--dry-run"]),
@@ -34,7 +35,7 @@ pub(super) fn stops(stage: &Stage, effort: Effort) -> Result<()> {
     step::output(built("osnl-bench").args(["history", &name, &count.to_string(), &dead.to_string()]))?;
     let queue = stage.queue()?;
     queue.fill(1, 1, super::sections::SIZE)?;
-    let process = queue.consume_with(&state)?;
+    let process = queue.consume_beside(&state)?;
     stage.sink().wait(1, SECONDS)?;
     queue.wait_for_consumer();
 

@@ -183,7 +183,7 @@ impl Queue<'_> {
         command
     }
 
-    /// A command of `osnl` for the daemon of [`Queue::consume_with`].
+    /// A command of `osnl` for the daemon of [`Queue::consume_beside`].
     pub(super) fn command(&self, words: &[&str]) -> Command {
         let mut command = built("osnl");
         command.args(words).arg("-c").arg(self.folder.join("osnl.conf")).stdin(Stdio::null());
@@ -231,6 +231,17 @@ impl Queue<'_> {
     /// Starts `osnl run` with the journal in this folder.
     pub(super) fn consume_with(&self, state_dir: &Path) -> Result<Process> {
         let mut command = self.run(&on_disk(state_dir), 1, When::No)?;
+        Process::start(command.current_dir(&self.folder).stderr(Stdio::null()))
+    }
+
+    /// The same with the action `earlier`, whose deliveries wait in a queue of their own.
+    pub(super) fn consume_beside(&self, state_dir: &Path) -> Result<Process> {
+        let mut command = self.run(&on_disk(state_dir), 1, When::No)?;
+        let file = self.folder.join("osnl.conf");
+        let port = self.stage.sink().port();
+        let text = std::fs::read_to_string(&file)?
+            + &format!("[action:earlier]\ndriver = k2hr3\napi_url = http://127.0.0.1:{port}/v1/role\n");
+        std::fs::write(&file, text)?;
         Process::start(command.current_dir(&self.folder).stderr(Stdio::null()))
     }
 
