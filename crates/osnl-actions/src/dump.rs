@@ -156,6 +156,7 @@ mod tests {
             resource: None,
             enriched: None,
             progress: Default::default(),
+            began: None,
         };
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("dump.jsonl");

@@ -144,10 +144,10 @@ impl Action for Exec {
         }
     }
 
-    fn restarts(&self) -> u64 {
+    fn restarts(&self) -> Option<u64> {
         match &self.form {
-            Form::Stream(worker) => worker.restarts(),
-            Form::Once(_) => 0,
+            Form::Stream(worker) => Some(worker.restarts()),
+            Form::Once(_) => None,
         }
     }
 

@@ -39,7 +39,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use osnl_http::header::LOCATION;
+use osnl_core::trace::{SpanId, TRACEPARENT};
+use osnl_http::header::{HeaderName, HeaderValue, LOCATION};
 use osnl_http::{Answer, Client, Failure, Request, StatusCode, redirected};
 use osnl_model::mask_text;
 use osnl_openstack::{NotFound, not_found};
@@ -55,7 +56,6 @@ use self::message::{About, Message};
 pub use self::secrets::scrub;
 pub use self::statuses::{Judgement, NoStatuses, Statuses};
 use super::sent::request_text;
-use super::trace::{TRACEPARENT, traceparent};
 use super::{Action, ActionError, Done, ErrorClass, Event};
 
 /// See the [module](self).
@@ -110,10 +110,10 @@ impl HttpAction {
         let request = self.message.request(&names, &about, now);
         let mut request = request.map_err(ActionError::template)?;
         // One that is configured stays.
-        if let (false, Some(parent)) =
-            (request.headers.contains_key(TRACEPARENT), traceparent(event, &key, now))
-        {
-            request.headers.insert(TRACEPARENT, parent);
+        if !request.headers.contains_key(TRACEPARENT) {
+            let span = SpanId::of_attempt(&key, event.began.unwrap_or(now));
+            let parent = HeaderValue::from_str(&event.trace().traceparent(&span));
+            request.headers.extend(parent.ok().map(|parent| (HeaderName::from_static(TRACEPARENT), parent)));
         }
         let shown = self.message.shown_target(&names, &about, &request);
         let answer = self.authorized(request).await?;
@@ -316,6 +316,10 @@ impl Action for HttpAction {
             request.headers.insert(name, value.parse().ok()?);
         }
         Some(self.scrubbed(&mask_text(&request_text(&request, &url))))
+    }
+
+    fn certificate_ends(&self) -> Option<i64> {
+        if self.message.target.is_event_s() { None } else { self.own.certificate_ends() }
     }
 
     fn host(&self, event: &Event) -> Option<Arc<str>> {

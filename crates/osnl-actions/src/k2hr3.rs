@@ -197,6 +197,10 @@ impl Action for K2hr3 {
         Some(request_text(&request, &request.url.to_string()))
     }
 
+    fn certificate_ends(&self) -> Option<i64> {
+        self.client.certificate_ends()
+    }
+
     fn host(&self, _: &Event) -> Option<Arc<str>> {
         None
     }

@@ -173,6 +173,10 @@ impl Action for K2hr3Register {
         format!("role {} of K2HR3 at {}", self.role, self.api_url)
     }
 
+    fn certificate_ends(&self) -> Option<i64> {
+        self.client.certificate_ends()
+    }
+
     fn host(&self, _: &Event) -> Option<Arc<str>> {
         None
     }

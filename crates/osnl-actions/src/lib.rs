@@ -17,7 +17,6 @@ pub mod mail;
 pub mod publish;
 mod sent;
 pub mod syslog;
-mod trace;
 pub mod transport_url;
 mod wire;
 

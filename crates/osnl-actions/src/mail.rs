@@ -84,6 +84,10 @@ impl Action for Mail {
         self.server.to_string()
     }
 
+    fn certificate_ends(&self) -> Option<i64> {
+        self.server.certificate.get()
+    }
+
     fn host(&self, _: &Event) -> Option<Arc<str>> {
         None
     }

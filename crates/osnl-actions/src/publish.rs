@@ -75,6 +75,10 @@ impl Action for Publish {
         self.transport.location()
     }
 
+    fn certificate_ends(&self) -> Option<i64> {
+        self.transport.certificate_ends()
+    }
+
     fn host(&self, _: &Event) -> Option<Arc<str>> {
         None
     }

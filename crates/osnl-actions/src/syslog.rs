@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use osnl_template::Template;
+use osnl_tls::LatestEnd;
 use osnl_transport::BoxFuture;
 use rustls::ClientConfig;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -60,6 +61,7 @@ pub struct Syslog {
     text: Template,
     tls: Option<Arc<ClientConfig>>,
     open: Mutex<Option<Open>>,
+    certificate: LatestEnd,
 }
 
 enum Open {
@@ -98,7 +100,9 @@ impl Syslog {
                 Ok(Open::Udp(socket))
             }
             (Server::Tls(place), Some(config)) => {
-                Ok(Open::Stream(self.encrypted(place, config).await?.stream))
+                let Encrypted { stream, certificate_ends } = self.encrypted(place, config).await?;
+                self.certificate.note(certificate_ends);
+                Ok(Open::Stream(stream))
             }
             (Server::Tcp(place) | Server::Tls(place), _) => {
                 Ok(Open::Stream(Box::new(place.connect().await?)))
@@ -185,6 +189,10 @@ impl Action for Syslog {
 
     fn target(&self) -> String {
         self.server.to_string()
+    }
+
+    fn certificate_ends(&self) -> Option<i64> {
+        self.certificate.get()
     }
 
     fn host(&self, _: &Event) -> Option<Arc<str>> {

@@ -1,4 +1,5 @@
-//! The admin endpoint: health, metrics, and the requests of the control socket over HTTP.
+//! Operation over HTTP. The admin endpoint: health, metrics, and the requests of the control socket; and the export of
+//! traces, [`Exporter`].
 //!
 //! | path | answer |
 //! | --- | --- |
@@ -16,9 +17,11 @@ pub mod api;
 mod connections;
 mod endpoint;
 pub mod metrics;
+mod otlp;
 mod progress;
 mod query;
 mod ready;
 mod tls;
 
 pub use self::endpoint::{BoundEndpoint, Endpoint, StartError};
+pub use self::otlp::Exporter;

@@ -7,6 +7,8 @@ mod client;
 mod document;
 #[path = "admin/http.rs"]
 mod http;
+#[path = "admin/otlp.rs"]
+mod otlp;
 #[path = "admin/packaging.rs"]
 mod packaging;
 #[path = "admin/promtool.rs"]

@@ -111,6 +111,7 @@ fn event(n: u32) -> Result<Event> {
         resource: None,
         enriched: None,
         progress: Default::default(),
+        began: None,
     })
 }
 

@@ -39,6 +39,7 @@ pub(crate) async fn alone(count: u64, in_flight: u64, child: &[&str]) -> Result<
             resource: None,
             enriched: None,
             progress: Default::default(),
+            began: None,
         })
     });
     let events: Vec<Event> = events.collect::<Result<_>>()?;

@@ -29,6 +29,7 @@ pub(crate) async fn run(port: u64, count: u64, in_flight: u64) -> Result<()> {
             resource: None,
             enriched: None,
             progress: Default::default(),
+            began: None,
         })
     });
     let events: Vec<Event> = events.collect::<Result<_>>()?;

@@ -34,9 +34,16 @@ pub trait Action: Send + Sync {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    /// Returns the number of times that what it keeps running was started again after it had ended.
-    fn restarts(&self) -> u64 {
-        0
+    /// Returns the number of times that what it keeps running was started again after it had ended. `None` for an
+    /// action that keeps nothing running.
+    fn restarts(&self) -> Option<u64> {
+        None
+    }
+
+    /// Returns the last second, since 1970, in which the certificate counts that the target showed last. `None` before
+    /// it has shown one, and where events name the target.
+    fn certificate_ends(&self) -> Option<i64> {
+        None
     }
 
     /// Called once, after the last attempt: ends what the action keeps running, at once if `abort` is cancelled.

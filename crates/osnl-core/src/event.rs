@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use osnl_model::{Notification, bulk_part};
 use osnl_template::Names;
@@ -51,6 +52,8 @@ pub struct Event {
     pub enriched: Option<Arc<Enriched>>,
     /// The number of its calls that are done, if it needs several.
     pub progress: Progress,
+    /// When the attempt under way began; `None` without one.
+    pub began: Option<SystemTime>,
 }
 
 impl Event {
@@ -96,10 +99,7 @@ impl Event {
     /// the message id first, so that each attempt says the same.
     #[must_use]
     pub fn id(&self) -> Option<&str> {
-        match self.received.noted.key {
-            KeyForm::WithRule => self.notification.id(),
-            KeyForm::WithoutRule => former_id(&self.notification),
-        }
+        id_of(&self.notification, &self.received)
     }
 
     /// The same in every attempt, and another for every other effect that is wanted: the message's id, or the
@@ -114,6 +114,15 @@ impl Event {
             }
             KeyForm::WithoutRule => former_key(&self.notification, &self.action, self.resource, digest),
         }
+    }
+}
+
+/// [`Event::id`], of a message that is no event yet.
+#[must_use]
+pub fn id_of<'a>(notification: &'a Notification, received: &Received) -> Option<&'a str> {
+    match received.noted.key {
+        KeyForm::WithRule => notification.id(),
+        KeyForm::WithoutRule => former_id(notification),
     }
 }
 

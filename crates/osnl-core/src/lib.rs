@@ -33,3 +33,4 @@ pub mod quarantine;
 pub mod received;
 pub mod rule;
 pub mod shutdown;
+pub mod trace;

@@ -5,6 +5,7 @@ mod canary;
 mod histogram;
 mod series;
 mod silence;
+mod traces;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,6 +13,7 @@ pub use self::canary::Canary;
 pub use self::histogram::{Exemplar, Histogram, HistogramCounts};
 pub use self::series::{ActionSeries, ListenerSeries, Series};
 pub use self::silence::{StreamKind, StreamState, Streams};
+pub use self::traces::Traces;
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {

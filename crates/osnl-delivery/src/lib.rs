@@ -29,7 +29,7 @@ mod suspects;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -38,6 +38,7 @@ use osnl_core::event::Event;
 pub use osnl_core::fallback::Fallback;
 use osnl_core::metrics::{ActionSeries, Counters};
 use osnl_core::shutdown::Shutdown;
+use osnl_core::trace::Span;
 use osnl_journal::in_hand::InHand;
 use osnl_journal::{DeliveryId, Journal, JournalState, Learnt, Outcome, Paused, SentRequest};
 use osnl_transport::BoxFuture;
@@ -56,7 +57,7 @@ pub use self::outages::Outage;
 pub use self::policy::{Decision, RetryPolicy};
 use self::prepare::Prepared;
 pub use self::prepare::{Answers, Preparation, Prepare};
-use self::published::Gauges;
+use self::published::{ActionFacts, Gauges};
 pub use self::published::{Held, Published, TargetState, TargetStatus};
 use self::replaced::Replaced;
 pub use self::schedule::WhenExhausted;
@@ -295,6 +296,9 @@ impl DeliveryLoop {
             self.sent.extend(sent.take().map(|sent| (*id, sent)));
             self.in_hand.attempted(self.key(*id, event));
             self.series.attempted(result.as_ref().err().map(|error| error.class));
+            if let Some(began) = event.began {
+                self.counters.series.traces.record(|| Span::of_attempt(event, id, began, result));
+            }
             if result.is_err()
                 && let Some(kept) = event.progressed()
             {
@@ -339,7 +343,10 @@ impl DeliveryLoop {
         self.state.send_if_modified(|state| std::mem::replace(state, breaker) != breaker);
         self.gauges.claimed.store(schedule.claimed(), Ordering::Relaxed);
         self.gauges.under_way.store(schedule.under_way(), Ordering::Relaxed);
-        self.gauges.restarts.store(self.action.restarts(), Ordering::Relaxed);
+        *self.gauges.facts.lock().unwrap_or_else(PoisonError::into_inner) = ActionFacts {
+            restarts: self.action.restarts(),
+            certificate_ends: self.action.certificate_ends(),
+        };
         if let Some((hosts, others, outages)) = schedule.take_shown() {
             let mut shown = self.gauges.held.lock().unwrap_or_else(PoisonError::into_inner);
             *shown = Held { hosts, others, outages };
@@ -358,9 +365,10 @@ fn attempt(
     limit: Duration,
 ) -> BoxFuture<'static, Attempt> {
     Box::pin(async move {
-        let Prepared { ids, events, decided, answered } = preparation.prepare(&*journal, ids, events).await;
-        let mut results = Vec::new();
-        let begun = Instant::now();
+        let Prepared { ids, mut events, decided, answered } =
+            preparation.prepare(&*journal, ids, events).await;
+        let (mut results, begun, now) = (Vec::new(), Instant::now(), SystemTime::now());
+        events.iter_mut().for_each(|event| event.began = Some(now));
         if !events.is_empty() {
             results = match timeout(limit, action.run(&events)).await {
                 Ok(results) => results,
@@ -377,7 +385,8 @@ fn attempt(
         let called = each.map(|(id, event)| (id, event, results.next().unwrap_or_else(none), true));
         let decided = decided.into_iter().map(|(id, event, result)| (id, event, result, false));
         let mut answered = Some(answered);
-        let verdict = |(id, event, result, is_called): (DeliveryId, Event, Result<_, _>, bool)| {
+        let verdict = |(id, mut event, result, is_called): (DeliveryId, Event, Result<_, _>, bool)| {
+            event.began = is_called.then_some(now);
             let host = if result.is_err() { action.host(&event) } else { None };
             let request = if result.is_err() && is_called { action.request(&event) } else { None };
             let sent = is_called.then_some(SentRequest { request, took });

@@ -6,6 +6,8 @@ use std::time::{Duration, SystemTime};
 
 use osnl_core::attempt::Done;
 use osnl_core::event::Event;
+use osnl_core::trace::Span;
+use osnl_journal::sqlite::Phase;
 use osnl_journal::{Claimed, DeliveryId, End};
 use tokio::time::Instant;
 
@@ -90,6 +92,8 @@ impl DeliveryLoop {
                 "given up: dead letter"
             );
         }
+        let word = Phase::after(&outcome).word();
+        self.counters.series.traces.record(|| Span::of_delivery(&event, &id, word, outcome.given_up()));
         let end = End::from(outcome).caused_by(cause).after(took);
         self.end(id, &event, end, &done, (used.attempts, &answer));
     }

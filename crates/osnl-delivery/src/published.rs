@@ -1,7 +1,7 @@
 //! The published state of a delivery loop's target, for a status.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -104,7 +104,7 @@ impl TargetStatus {
 pub(super) struct Gauges {
     pub(super) claimed: AtomicUsize,
     pub(super) under_way: AtomicUsize,
-    pub(super) restarts: AtomicU64,
+    pub(super) facts: Mutex<ActionFacts>,
     pub(super) failure: Mutex<Option<(SystemTime, String)>>,
     pub(super) target: Mutex<String>,
     pub(super) held: Mutex<Held>,
@@ -115,7 +115,18 @@ pub(super) struct Gauges {
     pub(super) probe: Notify,
 }
 
+/// The facts that an action tells of itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ActionFacts {
+    pub(super) restarts: Option<u64>,
+    pub(super) certificate_ends: Option<i64>,
+}
+
 impl Gauges {
+    fn facts(&self) -> ActionFacts {
+        *self.facts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn begins(&self, ids: &[DeliveryId]) {
         self.running.lock().unwrap_or_else(PoisonError::into_inner).extend(ids);
     }
@@ -186,10 +197,16 @@ impl Published {
         self.gauges.max_attempts.load(Ordering::Relaxed)
     }
 
-    /// The number of times that the program of its action was started again.
+    /// The number of times that the program of its action was started again. `None` for one that keeps none running.
     #[must_use]
-    pub fn restarts(&self) -> u64 {
-        self.gauges.restarts.load(Ordering::Relaxed)
+    pub fn restarts(&self) -> Option<u64> {
+        self.gauges.facts().restarts
+    }
+
+    /// Returns the last second, since 1970, in which the certificate counts that the target showed last.
+    #[must_use]
+    pub fn certificate_ends(&self) -> Option<i64> {
+        self.gauges.facts().certificate_ends
     }
 
     /// Deliveries claimed from the journal, attempts under way included.

@@ -112,6 +112,12 @@ impl Client {
         Self { connections, fresh, connector, places: Arc::new(Semaphore::new(options.pool.requests)) }
     }
 
+    /// Returns the last second, since 1970, in which the certificate counts that a target showed last.
+    #[must_use]
+    pub fn certificate_ends(&self) -> Option<i64> {
+        self.connector.certificate.get()
+    }
+
     /// Makes one attempt, and another one only as [`Request::repeatable`] says: an answer with any status, whose body came whole or up to the limit, or an error. Redirects
     /// are not followed. Has no time limit of its own.
     ///

@@ -15,7 +15,7 @@ use hyper::http::uri::{Authority, Scheme as UriScheme};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::TokioIo;
-use osnl_tls::Remedies;
+use osnl_tls::{LatestEnd, Remedies};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -42,6 +42,7 @@ pub(crate) struct Connector {
     proxies: Arc<Proxies>,
     tls: Tls,
     pub(crate) remedies: Remedies,
+    pub(crate) certificate: LatestEnd,
 }
 
 /// Why there is no connection. No secret.
@@ -70,7 +71,8 @@ impl Connector {
         let guard = options.guard.clone().map(Arc::new);
         let mut tcp = HttpConnector::new_with_resolver(Resolver::new(guard.clone()));
         tcp.enforce_http(false);
-        Self { tcp, guard, proxies: Arc::new(options.proxies.clone()), tls, remedies: options.remedies }
+        let (proxies, certificate) = (Arc::new(options.proxies.clone()), LatestEnd::default());
+        Self { tcp, guard, proxies, tls, remedies: options.remedies, certificate }
     }
 
     /// The proxy for a host and port.
@@ -115,6 +117,7 @@ impl Connector {
         let stream = connecting.await.map_err(|error| ConnectError::Tls { host: said, error })?;
         let certificates = stream.get_ref().1.peer_certificates();
         let ends = certificates.and_then(|chain| osnl_tls::ends_at(chain.first()?));
+        self.certificate.note(ends);
         Ok(Stream { certificate_ends: ends, ..Stream::new(stream, false) })
     }
 }

@@ -3,6 +3,7 @@
 use osnl_core::metrics::Counters;
 use osnl_core::quarantine;
 use osnl_core::received::{Origin, Received};
+use osnl_core::trace::Span;
 
 use crate::entry::{Begin, Entry};
 use crate::identity::Identity;
@@ -10,6 +11,7 @@ use crate::identity::Identity;
 /// Counts and says what does not begin as usual; called once for an entry that is kept.
 pub fn announce(entry: &Entry, counters: &Counters) {
     counters.series.listener(&entry.received.origin.listener).appended(&entry.notification);
+    counters.series.traces.record(|| Span::of_event(&entry.notification, &entry.received));
     let message = entry.notification.message_id.as_deref().unwrap_or("-");
     for new in &entry.deliveries {
         let (rule, action, key) = (&*new.rule, &*new.action, new.key.as_deref().unwrap_or("-"));

@@ -416,6 +416,7 @@ impl Open {
             resource: pending.resource,
             enriched: pending.told.clone(),
             progress: Default::default(),
+            began: None,
         }
     }
 }

@@ -188,5 +188,6 @@ fn event(notification: Notification) -> Event {
         resource: None,
         enriched: None,
         progress: Default::default(),
+        began: None,
     }
 }

@@ -78,6 +78,10 @@ where
         Features { requeue: false, send: false }
     }
 
+    fn certificate_ends(&self) -> Option<i64> {
+        None
+    }
+
     fn location(&self) -> String {
         "nowhere".to_owned()
     }

@@ -1,5 +1,8 @@
 //! The end of a certificate's validity, so that it can be renewed in time.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use rustls::pki_types::CertificateDer;
@@ -30,6 +33,25 @@ pub fn ends_at(certificate: &CertificateDer<'_>) -> Option<i64> {
     };
     let date = DateTime::strptime("%Y%m%d%H%M%SZ", text).ok()?;
     Some(date.to_zoned(TimeZone::UTC).ok()?.timestamp().as_second())
+}
+
+/// The end of the certificate that a peer showed last. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct LatestEnd(Arc<AtomicI64>);
+
+impl LatestEnd {
+    /// Notes a certificate's [end](ends_at). One that cannot be read changes nothing.
+    pub fn note(&self, ends: Option<i64>) {
+        if let Some(ends) = ends {
+            self.0.store(ends, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns the last second, since 1970, in which that certificate counts; `None` before the first.
+    #[must_use]
+    pub fn get(&self) -> Option<i64> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|ends| *ends != 0)
+    }
 }
 
 #[cfg(test)]

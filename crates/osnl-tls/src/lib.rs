@@ -7,7 +7,7 @@
 //! | CA certificates of the system, of files and of folders | [`system_certificates`], [`certificates_from`] |
 //! | whom to believe: [`checked`], [`any_name`], [`unchecked`] | as OpenSSL judges where private installations need it |
 //! | a client's own certificate | [`identity`] |
-//! | until when a certificate counts | [`ends_at`] |
+//! | until when a certificate counts | [`ends_at`], [`LatestEnd`] |
 //! | why there is no TLS, in words that name the remedy | [`handshake_refusal`], [`refusal`], with the caller's [`Remedies`] |
 //!
 //! The caller connects, chooses a proxy, and logs.
@@ -29,7 +29,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 
 pub use certificates::{FileError, Identity, certificates_from, identity, system_certificates};
-pub use expiry::ends_at;
+pub use expiry::{LatestEnd, ends_at};
 pub use failure::{Remedies, handshake_refusal, refusal};
 
 /// Whether a name in a certificate's CN counts where the certificate has no `subjectAltName`.

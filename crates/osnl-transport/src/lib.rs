@@ -130,6 +130,10 @@ pub trait Transport: Send + Sync {
     /// Returns the pauses that its options ask for around attempts to connect; the caller keeps them.
     fn reconnect(&self) -> Reconnect;
 
+    /// Returns the last second, since 1970, in which the certificate counts that the broker showed last; `None` without
+    /// TLS, and before the first connection.
+    fn certificate_ends(&self) -> Option<i64>;
+
     /// Returns the address of the broker, for people: hosts and virtual host, no secret.
     fn location(&self) -> String;
 }

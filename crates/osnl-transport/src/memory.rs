@@ -298,6 +298,10 @@ impl Transport for MemoryTransport {
         Features { requeue: true, send: true }
     }
 
+    fn certificate_ends(&self) -> Option<i64> {
+        None
+    }
+
     fn location(&self) -> String {
         "the in-process broker".to_owned()
     }

@@ -41,6 +41,7 @@ use std::time::Duration;
 
 use lapin::Connection;
 use osnl_model::{Priority, Target, TransportHost, TransportUrl};
+use osnl_tls::LatestEnd;
 use tokio::time::timeout;
 
 pub(crate) use self::body_flow::BodyShare;
@@ -70,6 +71,7 @@ pub struct RabbitTransport {
     /// The broker has refused a transient shared queue (RabbitMQ 4.3 does by default): declare durable ones.
     durable_queues: AtomicBool,
     publisher: Publisher,
+    certificate: LatestEnd,
 }
 
 impl RabbitTransport {
@@ -85,7 +87,8 @@ impl RabbitTransport {
         }
         let order = Order::new(url.hosts().len(), options.failover());
         let durable_queues = AtomicBool::new(false);
-        let transport = Self { url, options, order, durable_queues, publisher: Publisher::default() };
+        let (publisher, certificate) = Default::default();
+        let transport = Self { url, options, order, durable_queues, publisher, certificate };
         for host in transport.url.hosts_without_login() {
             tracing::warn!(
                 "transport_url: {} has no user, and is logged in to as guest: each host needs its own user:password@",
@@ -121,6 +124,7 @@ impl RabbitTransport {
             let host = &self.url.hosts()[index];
             match connect::connect(&self.url, host, &self.options).await {
                 Ok((connection, seen)) => {
+                    self.certificate.note(seen.certificate_ends);
                     let host = address(host);
                     let broker = seen.greeting.words();
                     tracing::debug!(
@@ -265,6 +269,10 @@ impl Transport for RabbitTransport {
 
     fn reconnect(&self) -> Reconnect {
         self.options.reconnect()
+    }
+
+    fn certificate_ends(&self) -> Option<i64> {
+        self.certificate.get()
     }
 
     fn location(&self) -> String {

@@ -5,6 +5,7 @@
 //! [journal]          connection, retention, max_size, max_pending, max_dead, allow_volatile, keep_unmatched, ...
 //! [admin]            listen, token, tls_certificate, tls_key, client_ca_file, allow_changes, host_names
 //! [canary]           listener, every, action
+//! [otlp]             traces_endpoint, authorization, ca_file
 //! [oslo_messaging_rabbit]  the options of oslo.messaging's rabbit driver; each may stand in a listener too
 //! [listener:NAME]    transport_url, exchange, topics, priorities, pool, queue, declare, queue_type, ...
 //! [rule:NAME]        listeners, event_type, publisher_id, context.KEY, metadata.KEY, payload.KEY, when, actions, ...
@@ -36,6 +37,7 @@ mod fallback;
 mod findings;
 pub mod journal;
 mod lenient;
+mod otlp;
 mod preview;
 mod probe;
 mod programs;
@@ -70,6 +72,7 @@ pub use self::change::ChangeKind;
 pub use self::deliveries::OnFull;
 pub use self::document::{DocEntry, DocSection, Document};
 pub use self::lenient::state_folder_of;
+pub use self::otlp::OtlpConf;
 pub use self::reference::{Reference, ReferenceOption, ReferenceSection, reference};
 pub use self::rights::User;
 pub use crate::action::driver::{Driver, DriverError, Preview, Probe, TlsConf, Verdict, Wanted};
@@ -102,6 +105,8 @@ pub struct Native {
     pub admin: Option<AdminConf>,
     /// The canary; `None` is off.
     pub canary: Option<CanaryConf>,
+    /// The export of traces; `None` is off.
+    pub otlp: Option<OtlpConf>,
     /// In the order of the files; never empty.
     pub listeners: Vec<ListenerConf>,
     /// In the order of the files; never empty.

@@ -25,6 +25,9 @@ const FILES: &[(&str, &str, u32)] = &[
     ("systemd/k2hr3_osnl.service", "usr/lib/systemd/system/k2hr3_osnl.service", 0o644),
     ("sysusers.d/osnl.conf", "usr/lib/sysusers.d/osnl.conf", 0o644),
     ("sysusers.d/k2hr3_osnl.conf", "usr/lib/sysusers.d/k2hr3_osnl.conf", 0o644),
+    ("prometheus/osnl.rules.yml", "usr/share/osnl/prometheus/osnl.rules.yml", 0o644),
+    ("grafana/osnl.json", "usr/share/osnl/grafana/osnl.json", 0o644),
+    ("../docs/monitoring.md", "usr/share/doc/osnl/monitoring.md", 0o644),
     ("logrotate/osnl", "etc/logrotate.d/osnl", 0o644),
     (CONFIGURATION, "etc/osnl/osnl.conf", 0o640),
 ];

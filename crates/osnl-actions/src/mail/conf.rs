@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use osnl_config::duration;
 use osnl_template::{Escape, Template, TemplateError};
+use osnl_tls::LatestEnd;
 use osnl_transport::BoxFuture;
 
 use super::Mail;
@@ -227,7 +228,7 @@ impl MailConf {
             Security::None => Tls::None,
         };
         let (place, login) = (self.place.clone(), self.login.clone());
-        Ok(Server { place, tls, login, name: self.writer.host.clone() })
+        Ok(Server { place, tls, login, name: self.writer.host.clone(), certificate: LatestEnd::default() })
     }
 
     fn recipients(&self) -> String {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use osnl_tls::LatestEnd;
 use rustls::ClientConfig;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -28,6 +29,7 @@ pub(super) struct Server {
     pub(super) login: Option<Login>,
     /// The name that the client gives in its greeting.
     pub(super) name: String,
+    pub(super) certificate: LatestEnd,
 }
 
 /// `tls`.
@@ -71,6 +73,7 @@ pub(super) async fn hear(said: &[u8]) -> Result<String, ActionError> {
         tls: Tls::None,
         login: Some(Login { user: "osnl".to_owned(), password: "S3CRET".to_owned() }),
         name: "localhost".to_owned(),
+        certificate: LatestEnd::default(),
     };
     let stream = Box::new(tokio::io::join(said, tokio::io::sink()));
     let mut talk = Talk { server: &server, stream, read: Vec::new(), certificate_ends: None };
@@ -203,6 +206,7 @@ impl Server {
         let (stream, certificate_ends): (Box<dyn Stream>, _) = match &self.tls {
             Tls::Implicit(config) => {
                 let Encrypted { stream, certificate_ends } = self.place.encrypt(connection, config).await?;
+                self.certificate.note(certificate_ends);
                 (stream, certificate_ends)
             }
             Tls::None => (Box::new(connection), None),
@@ -235,6 +239,7 @@ impl Server {
             }
         }
         let Encrypted { stream, certificate_ends } = self.place.encrypt(connection, config).await?;
+        self.certificate.note(certificate_ends);
         let mut talk = Talk { server: self, stream, read: Vec::new(), certificate_ends };
         let can = talk.hello().await?;
         self.logged_in(talk, can).await

@@ -6,6 +6,7 @@ use std::time::UNIX_EPOCH;
 use futures_util::FutureExt as _;
 use jiff::tz::TimeZone;
 use osnl_template::{Escape, Template};
+use osnl_tls::LatestEnd;
 use osnl_transport::BoxFuture;
 use tokio::sync::Mutex;
 
@@ -206,6 +207,7 @@ impl DriverConf for SyslogConf {
             text: self.text.clone(),
             tls,
             open: Mutex::new(None),
+            certificate: LatestEnd::default(),
         }))
     }
 
@@ -269,7 +271,8 @@ impl SyslogConf {
             Server::Unix(_) | Server::Udp(_) | Server::Tcp(_) => None,
         };
         let (server, header, text) = (self.server.clone(), self.header.clone(), self.text.clone());
-        let syslog = Syslog { server, header, text, tls, open: Mutex::new(None) };
+        let syslog =
+            Syslog { server, header, text, tls, open: Mutex::new(None), certificate: LatestEnd::default() };
         if let (Server::Tls(place), Some(config)) = (&syslog.server, &syslog.tls) {
             let seen = syslog.encrypted(place, config).await.map_err(|error| error.to_string())?;
             return Ok(("accepts connections, TLS; nothing was sent", seen.certificate_ends));

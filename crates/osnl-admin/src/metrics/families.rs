@@ -91,7 +91,8 @@ families! {
     ATTEMPTS = "osnl_delivery_attempts" Counter "" ["action", "result"] "Attempts by their result: ok, or the class of the failure.";
     ENDED = "osnl_deliveries_ended" Counter "" ["action", "outcome"] "Deliveries that have ended, by their outcome.";
     EFFECT = "osnl_delivery_effect_delay_seconds" Histogram "seconds" ["action"] "The time from publication until the effect, with delivery numbers as exemplars.";
-    RESTARTS = "osnl_plugin_restarts" Counter "" ["action"] "The times that the program of an action was started again.";
+    RESTARTS = "osnl_plugin_restarts" Counter "" ["action"] "The times that the program of an action was started again, of actions that keep one running.";
+    TARGET_CERTIFICATE = "osnl_target_certificate_expiry_timestamp_seconds" Gauge "seconds" ["action"] "The end of the validity of the certificate that the target showed last.";
     GUARDED = "osnl_deliveries_guarded" Counter "" [] "Deliveries that a guard held.";
     RETURNED = "osnl_messages_returned" Counter "" [] "Messages given back to the broker.";
     STALLS = "osnl_listener_stalls" Counter "" [] "The times that messages waited and none moved.";
@@ -104,12 +105,14 @@ families! {
     JOURNAL_FREE = "osnl_journal_free_space_bytes" Gauge "bytes" [] "The free space of the journal's file system.";
     COMMITS = "osnl_journal_commit_duration_seconds" Histogram "seconds" [] "The time of a commit, its fdatasync included.";
     CHECKPOINTS = "osnl_journal_checkpoint_duration_seconds" Histogram "seconds" [] "The time of a move from the write-ahead log to the journal's file.";
+    SPANS = "osnl_trace_spans" Counter "" ["result"] "Spans of traces: exported, and dropped because the collector refused them or was away for too long.";
     RELOADS = "osnl_config_reloads" Counter "" ["result"] "Reloads of the configuration.";
     RELOAD_OK = "osnl_config_last_reload_successful" Gauge "" [] "0 after a reload that was refused.";
     CONFIG_LOADED = "osnl_config_loaded_timestamp_seconds" Gauge "seconds" [] "The time at which the configuration in force was read.";
     CPU = "process_cpu_seconds" Counter "seconds" [] "CPU time of the process.";
     RSS = "process_resident_memory_bytes" Gauge "bytes" [] "Resident memory.";
     VIRTUAL = "process_virtual_memory_bytes" Gauge "bytes" [] "Virtual memory.";
+    MAX_VIRTUAL = "process_virtual_memory_max_bytes" Gauge "bytes" [] "The limit of virtual memory; 2^64 - 1 without one.";
     FDS = "process_open_fds" Gauge "" [] "Open file descriptors.";
     MAX_FDS = "process_max_fds" Gauge "" [] "The limit of open file descriptors.";
     THREADS = "process_threads" Gauge "" [] "Threads.";

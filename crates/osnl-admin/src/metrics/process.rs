@@ -15,6 +15,8 @@ pub struct Process {
     pub resident_bytes: u64,
     /// Virtual memory.
     pub virtual_bytes: u64,
+    /// The limit of that; without one the largest number, as the client libraries have it.
+    pub max_virtual_bytes: u64,
     /// Open file descriptors.
     pub open_fds: u64,
     /// The limit of those; `None` is none.
@@ -49,6 +51,7 @@ impl Process {
             cpu_seconds: in_seconds(field(14)? + field(15)?),
             resident_bytes: field(24)?.saturating_mul(rustix::param::page_size() as u64),
             virtual_bytes: field(23)?,
+            max_virtual_bytes: getrlimit(Resource::As).current.unwrap_or(u64::MAX),
             open_fds,
             max_fds: getrlimit(Resource::Nofile).current,
             threads: field(20)?,

@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use osnl::control::{MeasuredAction, MeasuredJournal, MeasuredListener, Measurements};
-use osnl::journal::sqlite::State;
+use osnl::journal::sqlite::{Phase, State};
 use osnl_core::metrics::{Canary, Counter};
 
 use super::Process;
@@ -41,6 +41,12 @@ pub(super) fn write(measured: &Measurements, process: Option<&Process>, out: &mu
     out.value(&of::PATTERN_LIMITS, total(&counters.step_limits));
     journal(&measured.journal, out);
     let series = &counters.series;
+    if series.traces.is_on() {
+        out.family(&of::SPANS, |samples| {
+            samples.sample(&["exported"], series.traces.exported.get());
+            samples.sample(&["dropped"], series.traces.dropped.get());
+        });
+    }
     out.family(&of::COMMITS, |samples| samples.histogram(&[], &series.commits.observed()));
     out.family(&of::CHECKPOINTS, |samples| samples.histogram(&[], &series.checkpoints.observed()));
     out.family(&of::RELOADS, |samples| {
@@ -52,6 +58,7 @@ pub(super) fn write(measured: &Measurements, process: Option<&Process>, out: &mu
     out.value(&of::CPU, process.map(|process| process.cpu_seconds));
     out.value(&of::RSS, process.map(|process| process.resident_bytes));
     out.value(&of::VIRTUAL, process.map(|process| process.virtual_bytes));
+    out.value(&of::MAX_VIRTUAL, process.map(|process| process.max_virtual_bytes));
     out.value(&of::FDS, process.map(|process| process.open_fds));
     out.value(&of::MAX_FDS, process.and_then(|process| process.max_fds));
     out.value(&of::THREADS, process.map(|process| process.threads));
@@ -126,7 +133,7 @@ fn actions(actions: &[MeasuredAction], out: &mut Writer) {
     each(&of::DELIVERIES, &|a, s| {
         for state in State::ALL {
             s.sample(
-                &[&a.name, delivery_state(state)],
+                &[&a.name, Phase::of_state(state).word()],
                 a.deliveries.get(&state).copied().unwrap_or_default(),
             );
         }
@@ -143,14 +150,19 @@ fn actions(actions: &[MeasuredAction], out: &mut Writer) {
         }
     });
     each(&of::ENDED, &|a, s| {
-        s.sample(&[&a.name, "delivered"], a.series.delivered.get());
-        s.sample(&[&a.name, "no action needed"], a.series.no_action_needed.get());
-        s.sample(&[&a.name, "dead"], a.series.dead.get());
+        s.sample(&[&a.name, Phase::Delivered.word()], a.series.delivered.get());
+        s.sample(&[&a.name, Phase::NoActionNeeded.word()], a.series.no_action_needed.get());
+        s.sample(&[&a.name, Phase::Dead.word()], a.series.dead.get());
     });
     each(&of::EFFECT, &|a, s| s.histogram(&[&a.name], &a.series.effect.observed()));
     each(&of::RESTARTS, &|a, s| {
-        if a.restarts > 0 {
-            s.sample(&[&a.name], a.restarts);
+        if let Some(restarts) = a.restarts {
+            s.sample(&[&a.name], restarts);
+        }
+    });
+    each(&of::TARGET_CERTIFICATE, &|a, s| {
+        if let Some(ends) = a.certificate_ends {
+            s.sample(&[&a.name], u64::try_from(ends).unwrap_or_default());
         }
     });
 }
@@ -162,18 +174,4 @@ fn journal(journal: &MeasuredJournal, out: &mut Writer) {
     out.value(&of::JOURNAL_SIZE, journal.bytes);
     out.value(&of::JOURNAL_MAX, journal.max_bytes);
     out.value(&of::JOURNAL_FREE, journal.free_bytes);
-}
-
-/// The word of the glossary for a delivery's state.
-fn delivery_state(state: State) -> &'static str {
-    match state {
-        State::NothingToDo => "no action needed",
-        State::Waiting
-        | State::Ready
-        | State::Held
-        | State::Dead
-        | State::Delivered
-        | State::Discarded
-        | State::Shadow => state.name(),
-    }
 }

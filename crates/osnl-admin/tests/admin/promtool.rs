@@ -24,6 +24,7 @@ pub(crate) fn measurements(actions: usize, rules: usize) -> Measurements {
     listener.arrived(&notification, now);
     listener.appended(&notification);
     counters.series.commits.observe(Duration::from_millis(3));
+    drop(counters.series.traces.export(1));
     counters.series.canary.begin(Duration::from_secs(60), now);
     let action = |n: usize| {
         let name: Arc<str> = format!("action-{n:03}").into();
@@ -37,7 +38,8 @@ pub(crate) fn measurements(actions: usize, rules: usize) -> Measurements {
             state: Some("held"),
             series,
             under_way: 1,
-            restarts: u64::from(n == 0),
+            restarts: (n == 0).then_some(0),
+            certificate_ends: (n == 0).then_some(1_900_000_000),
             deliveries: [(State::Ready, 4), (State::Dead, 1)].into(),
             oldest_pending: Some(now),
         }

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use osnl::action::http::HttpOptions;
+use osnl::action::http::{HttpError, HttpOptions};
 use osnl::assembly::BuildError;
 use osnl::control::ControlHandler;
 use osnl::daemon::Daemon;
 use osnl::journal::sqlite::OpenError;
 use osnl::metrics::Counters;
-use osnl::native::{self, AdminConf, DriverError, Loaded, LogFormat, Native, Sources};
-use osnl_admin::{Endpoint, StartError};
+use osnl::native::{self, AdminConf, DriverError, Loaded, LogFormat, Native, OtlpConf, Sources};
+use osnl_admin::{Endpoint, Exporter, StartError};
 use osnl_config::{LogFile, duration};
 
 use super::k2hr3_osnl::filter;
@@ -74,7 +74,7 @@ fn start(loaded: Loaded, sources: Sources) -> anyhow::Result<Exit> {
     let counters = Arc::new(Counters::default());
     let (rules, actions) = (loaded.conf.rules.len(), loaded.conf.actions.len());
     let ends = ends_of_retries(&loaded.conf);
-    let admin = loaded.conf.admin.clone();
+    let (admin, otlp) = (loaded.conf.admin.clone(), loaded.conf.otlp.clone());
     app::block_on(async {
         // Before anybody can read that we are there: who does may stop us.
         let signals = Signals::catch();
@@ -119,6 +119,13 @@ fn start(loaded: Loaded, sources: Sources) -> anyhow::Result<Exit> {
                 });
             }
         };
+        let daemon = match with_traces(daemon, otlp.as_ref(), &http, &counters) {
+            Ok(daemon) => daemon,
+            Err(error) => {
+                files::complain(&format!("[otlp] {error}"));
+                return Ok(Exit::Config);
+            }
+        };
         tracing::info!(
             "osnl {} with {} listeners, {} rules, {} actions",
             env!("CARGO_PKG_VERSION"),
@@ -161,6 +168,20 @@ async fn with_admin(
     let Some(conf) = conf else { return Ok(daemon) };
     let bound = Endpoint::bind(conf, handler).await?;
     Ok(daemon.serving("admin endpoint", Box::new(|end| Box::pin(bound.run(end)))))
+}
+
+/// Exports a trace of each event, if there is a collector.
+fn with_traces(
+    daemon: Daemon,
+    conf: Option<&OtlpConf>,
+    http: &HttpOptions,
+    counters: &Arc<Counters>,
+) -> Result<Daemon, HttpError> {
+    let Some(conf) = conf else { return Ok(daemon) };
+    Ok(match Exporter::new(conf, http, counters)? {
+        Some(exporter) => daemon.serving("trace export", Box::new(|end| Box::pin(exporter.run(end)))),
+        None => daemon,
+    })
 }
 
 fn settings(conf: &Native) -> Settings {

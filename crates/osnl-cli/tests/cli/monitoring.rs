@@ -4,8 +4,11 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
+use std::time::SystemTime;
 
-use osnl_testkit::{Broker, Options, Publisher, Reply, Sink, wait_until};
+use osnl_testkit::{
+    Authority, Broker, Identity, Options, Protocols, Publisher, Reply, Sink, TlsSink, wait_until,
+};
 use serde_json::Value;
 
 use crate::harness::closed_port;
@@ -251,6 +254,29 @@ fn a_canary_comes_back_and_no_other_rule_sees_it() {
     assert!(rig.reload(1).contains("[canary] every: has changed, which needs a restart"));
 }
 
+/// Issue 19: the end of a target's certificate is known before it comes, and a plug-in has a count of restarts at 0.
+#[test]
+fn a_target_has_the_end_of_its_certificate_and_a_plug_in_its_restarts() {
+    let authority = Authority::new();
+    let target = TlsSink::start(&authority.issue(&Identity::LOOPBACK), Protocols::Tls12And13);
+    let (url, ca) = (target.url("localhost", "/hook"), authority.file().display().to_string());
+    let actions = format!(
+        "[action:roles]\ndriver = http\nurl = {url}\nca_file = {ca}\n\
+         [action:plugin]\ndriver = exec\ncommand = /bin/cat\nmode = stream\n"
+    );
+    let rule = RULE.replace("actions = roles", "actions = roles, plugin");
+    let (mut rig, admin) = monitored("monitoring-certificate", &[LISTENER, &rule, &actions]);
+    let name = "osnl_target_certificate_expiry_timestamp_seconds{action=\"roles\"}";
+    assert_eq!(sample(&admin, name), None, "nothing has been called");
+    assert_eq!(sample(&admin, "osnl_plugin_restarts_total{action=\"roles\"}"), None);
+    assert_eq!(sample(&admin, "osnl_plugin_restarts_total{action=\"plugin\"}").as_deref(), Some("0"));
+    rig.publish([(1, 1)]);
+    wait_until(SOON, "the certificate is known", || sample(&admin, name).is_some());
+    let ends: u64 = sample(&admin, name).unwrap().parse().unwrap();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    assert!(ends > now, "{ends}");
+}
+
 /// An address that is taken is an error at the start, not a daemon that cannot be seen.
 #[test]
 fn an_address_that_is_taken_ends_the_start() {
@@ -265,4 +291,70 @@ fn an_address_that_is_taken_ends_the_start() {
         said.contains(&format!("[admin] listen: {admin}: ")) && said.contains("name another address"),
         "{said}"
     );
+}
+
+/// Issue 19: a trace of an event at a collector, whose attempts are the parents of what the target saw.
+#[test]
+fn a_collector_gets_one_trace_for_each_event() {
+    let collector = Sink::start();
+    collector.reply_with(Reply::Status(200));
+    let otlp = format!("[otlp]\ntraces_endpoint = {}\n", collector.url("/v1/traces"));
+    let (mut rig, admin) = monitored("monitoring-traces", &[LISTENER, RULE, RETRYING, &otlp]);
+    rig.sink.script(vec![Reply::Status(500)]);
+    rig.publish([(1, 1)]);
+    let mut spans: Vec<Value> = Vec::new();
+    wait_until(SOON, "the delivery has its span", || {
+        spans = collector.requests().iter().flat_map(|request| spans_of(&request.body)).collect();
+        spans.len() >= 4
+    });
+    let named = |name: &str| -> Vec<&Value> { spans.iter().filter(|span| span["name"] == name).collect() };
+    let (event, delivery) = (named("receive osnl")[0], named("deliver roles")[0]);
+    let attempts = named("attempt roles");
+    assert_eq!((spans.len(), attempts.len()), (4, 2), "{spans:?}");
+    assert!(spans.iter().all(|span| span["traceId"] == event["traceId"]), "{spans:?}");
+    assert_eq!(event["parentSpanId"], Value::Null);
+    assert_eq!(delivery["parentSpanId"], event["spanId"]);
+    assert!(attempts.iter().all(|attempt| attempt["parentSpanId"] == delivery["spanId"]), "{spans:?}");
+    // The target's own spans belong to the attempts.
+    let seen: Vec<String> =
+        rig.sink.requests().iter().map(|request| request.header("traceparent").unwrap().to_owned()).collect();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let made: Vec<String> = attempts
+        .iter()
+        .map(|attempt| format!("00-{}-{}-01", text(&attempt["traceId"]), text(&attempt["spanId"])))
+        .collect();
+    assert_eq!(made, seen);
+    assert_eq!((&attempts[0]["status"]["code"], &attempts[1]["status"]), (&2.into(), &Value::Null));
+    assert_eq!(attribute(attempts[0], "error.type"), "status_5xx");
+    assert_eq!(attribute(delivery, "outcome"), "delivered");
+    assert_eq!(attribute(event, "event_type"), "port.delete.end");
+    let shown = rig.ask(&["deliveries", "show", &attribute(delivery, "delivery.id")]).1;
+    assert!(shown.contains("delivered"), "{shown}");
+    wait_until(SOON, "the spans are counted", || {
+        sample(&admin, "osnl_trace_spans_total{result=\"exported\"}").as_deref() == Some("4")
+    });
+    // A collector that is away delays nothing, and the log says so once.
+    collector.stop();
+    rig.publish([(2, 2), (3, 3)]);
+    wait_until(SOON, "both are delivered", || rig.target("roles")["done"] == 3);
+    wait_until(SOON, "the log says so", || rig.log().contains("traces cannot be exported"));
+    collector.restart();
+    wait_until(SOON, "they are exported", || rig.log().contains("traces are exported again"));
+    assert_eq!(rig.log().matches("traces cannot be exported").count(), 1);
+}
+
+const RETRYING: &str = "[action:roles]\ndriver = http\nurl = SINK\nretry_interval = 1s\n";
+
+/// The spans of a request to a collector.
+fn spans_of(body: &[u8]) -> Vec<Value> {
+    let body: Value = serde_json::from_slice(body).unwrap();
+    let resources = body["resourceSpans"].as_array().unwrap().iter();
+    let scopes = resources.flat_map(|resource| resource["scopeSpans"].as_array().unwrap());
+    scopes.flat_map(|scope| scope["spans"].as_array().unwrap().clone()).collect()
+}
+
+fn attribute(span: &Value, name: &str) -> String {
+    let mut attributes = span["attributes"].as_array().unwrap().iter();
+    let found = attributes.find(|attribute| attribute["key"] == name).unwrap_or_else(|| panic!("{span}"));
+    found["value"]["stringValue"].as_str().unwrap().to_owned()
 }

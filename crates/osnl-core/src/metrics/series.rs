@@ -12,6 +12,7 @@ use super::Counter;
 use super::canary::Canary;
 use super::histogram::{DISK, Histogram, LATENCY};
 use super::silence::Streams;
+use super::traces::Traces;
 use crate::attempt::{CLASSES, Done, ErrorClass};
 use crate::moment::since_publication;
 
@@ -24,6 +25,8 @@ pub struct Series {
     pub canary: Canary,
     /// The streams that should not fall silent.
     pub streams: Streams,
+    /// The spans of events, if they are exported.
+    pub traces: Traces,
     /// The time of each commit of the journal, its `fdatasync` included.
     pub commits: Histogram,
     /// The time of each move from the WAL to the journal's file.
@@ -75,6 +78,7 @@ impl Default for Series {
             actions: ByName::default(),
             canary: Canary::default(),
             streams: Streams::default(),
+            traces: Traces::default(),
             commits: Histogram::new(&DISK),
             checkpoints: Histogram::new(&DISK),
         }

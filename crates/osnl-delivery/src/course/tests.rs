@@ -44,6 +44,7 @@ impl Steps {
             resource: None,
             enriched: None,
             progress: Default::default(),
+            began: None,
         }
     }
 

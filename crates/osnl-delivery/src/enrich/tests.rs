@@ -163,6 +163,7 @@ fn event(event_type: &str, payload: Value) -> Event {
         resource: None,
         enriched: None,
         progress: Default::default(),
+        began: None,
     }
 }
 

@@ -28,6 +28,7 @@ fn claimed(id: u64, key: &str) -> Claimed {
             resource: None,
             enriched: None,
             progress: Default::default(),
+            began: None,
         },
         used: Used::default(),
         newest: false,

@@ -6,7 +6,7 @@
 
 use super::reader::Row;
 use super::rows::State;
-use crate::DeliveryId;
+use crate::{DeliveryId, Outcome};
 
 /// The state of a delivery, as an operator sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -138,18 +138,37 @@ impl Phase {
         if row.state.is_open() && !moment.is_configured(&row.action) {
             return Self::Orphaned;
         }
-        match row.state {
+        match Self::of_state(row.state) {
+            Self::Ready if moment.running.contains(&row.id) => Self::Running,
+            Self::Ready if row.due.is_some() && row.tries > 0 => Self::Retrying,
+            Self::Held if row.is_guarded => Self::HeldByGuard,
+            phase => phase,
+        }
+    }
+
+    /// The phase of a state of which nothing else is known.
+    #[must_use]
+    pub fn of_state(state: State) -> Self {
+        match state {
             State::Waiting => Self::Waiting,
-            State::Ready if moment.running.contains(&row.id) => Self::Running,
-            State::Ready if row.due.is_some() && row.tries > 0 => Self::Retrying,
             State::Ready => Self::Ready,
-            State::Held if row.is_guarded => Self::HeldByGuard,
             State::Held => Self::Held,
             State::Dead => Self::Dead,
             State::Delivered => Self::Delivered,
             State::NothingToDo => Self::NoActionNeeded,
             State::Discarded => Self::Discarded,
             State::Shadow => Self::Shadow,
+        }
+    }
+
+    /// The phase of a delivery that has ended this way.
+    #[must_use]
+    pub fn after(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Delivered => Self::Delivered,
+            Outcome::NothingToDo => Self::NoActionNeeded,
+            Outcome::Dead(_) | Outcome::DeadHoldingKey(_) => Self::Dead,
+            Outcome::Returned => Self::Ready,
         }
     }
 

@@ -521,6 +521,7 @@ pub(super) fn load(
         resource,
         enriched,
         progress: Default::default(),
+        began: None,
     };
     Ok(Some((due, Ok(Claimed { id, key, event, used, newest: false }))))
 }

@@ -11,7 +11,7 @@ use osnl_config::sections::{Layers, RawSection};
 use osnl_config::{ConfigError, Finding, Origin};
 use serde::{Deserialize, Serialize};
 
-use super::schema::{ACTION, ADMIN, CANARY, DEFAULT, ENRICH, JOURNAL};
+use super::schema::{ACTION, ADMIN, CANARY, DEFAULT, ENRICH, JOURNAL, OTLP};
 use super::{Loaded, programs};
 use crate::action::driver::cloud_content;
 
@@ -121,7 +121,7 @@ impl Values {
     /// Returns the changes that need a restart of the daemon, each with its place; `self` is the new configuration.
     pub(crate) fn needing_a_restart(&self, different: &[Different]) -> Vec<ConfigError> {
         let fixed = |different: &Different, option: &str| match different.kind() {
-            JOURNAL | ADMIN | CANARY => true,
+            JOURNAL | ADMIN | CANARY | OTLP => true,
             DEFAULT => option == "state_dir",
             _ => false,
         };

@@ -16,7 +16,8 @@ use super::admin::admin;
 use super::canary::{self, canary};
 use super::enrich::enrich;
 use super::journal::{journal, keep_unmatched};
-use super::schema::{ACTION, ADMIN, CANARY, DEFAULT, ENRICH, JOURNAL, LISTENER, RABBIT, RULE};
+use super::otlp::otlp;
+use super::schema::{ACTION, ADMIN, CANARY, DEFAULT, ENRICH, JOURNAL, LISTENER, OTLP, RABBIT, RULE};
 use super::{
     ActionConf, JournalConf, ListenerConf, LogFormat, Native, OnFull, RuleConf, deliveries, fallback, rabbit,
     topology, unreachable_rules, when,
@@ -69,6 +70,10 @@ impl<'a> Checker<'a> {
         let (journal, keep_unmatched) = journal.unzip();
         let admin = match self.unnamed(ADMIN) {
             Some(section) => admin(&mut self.reader(section)),
+            None => Some(None),
+        };
+        let otlp = match self.unnamed(OTLP) {
+            Some(section) => otlp(&mut self.reader(section)),
             None => Some(None),
         };
         let options = self.unnamed(RABBIT).and_then(|section| rabbit::section(&mut self.reader(section)));
@@ -124,6 +129,7 @@ impl<'a> Checker<'a> {
             keep_unmatched: keep_unmatched?,
             admin: admin?,
             canary: canary?,
+            otlp: otlp?,
             listeners: listeners?,
             rules: rules?,
             actions: actions?,

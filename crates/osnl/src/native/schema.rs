@@ -10,6 +10,7 @@ pub(crate) const DEFAULT: &str = "DEFAULT";
 pub(crate) const JOURNAL: &str = "journal";
 pub(crate) const ADMIN: &str = "admin";
 pub(crate) const CANARY: &str = "canary";
+pub(crate) const OTLP: &str = "otlp";
 /// Options of oslo.messaging's rabbit driver, as OpenStack's own files have them; a listener may have each of its own.
 pub(crate) const RABBIT: &str = "oslo_messaging_rabbit";
 pub(crate) const LISTENER: &str = "listener";
@@ -71,7 +72,7 @@ const fn foreign(name: &'static str) -> ForeignSection {
     }
 }
 
-pub(super) static SECTIONS: [SectionDef; 9] = [
+pub(super) static SECTIONS: [SectionDef; 10] = [
     SectionDef::new(
         DEFAULT,
         &[
@@ -110,6 +111,14 @@ pub(super) static SECTIONS: [SectionDef; 9] = [
         ],
     ),
     SectionDef::new(CANARY, &[option("listener", None), option("every", Some("1m")), option("action", None)]),
+    SectionDef::new(
+        OTLP,
+        &[
+            option("traces_endpoint", None),
+            SectionOption { secret: true, ..option("authorization", None) },
+            option("ca_file", None),
+        ],
+    ),
     SectionDef { shared: &RABBIT_DEFS, ..SectionDef::new(RABBIT, &[]) },
     SectionDef {
         shared: &RABBIT_DEFS,

@@ -209,8 +209,8 @@ impl Action for Python {
         })
     }
 
-    fn restarts(&self) -> u64 {
-        self.worker.restarts()
+    fn restarts(&self) -> Option<u64> {
+        Some(self.worker.restarts())
     }
 
     fn close<'a>(&'a self, abort: &'a CancellationToken) -> BoxFuture<'a, ()> {

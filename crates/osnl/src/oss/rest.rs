@@ -141,6 +141,11 @@ impl Action for OssRest {
         self.options.creation.to_string()
     }
 
+    fn certificate_ends(&self) -> Option<i64> {
+        let ends = [&self.to_creation, &self.to_deletion].map(Client::certificate_ends);
+        ends.into_iter().flatten().min()
+    }
+
     fn host(&self, _: &Event) -> Option<Arc<str>> {
         None
     }

@@ -54,6 +54,7 @@ pub(crate) fn event(event_type: &str, payload: &Value) -> Event {
         resource: None,
         enriched: None,
         progress: Default::default(),
+        began: None,
     }
 }
 

@@ -55,6 +55,7 @@ impl Attempts {
             resource: None,
             enriched: None,
             progress: Default::default(),
+            began: None,
         }];
         let attempt = async { tokio::time::timeout(SOON, self.action.run(&events)).await.unwrap() };
         self.runtime.block_on(attempt).remove(0)

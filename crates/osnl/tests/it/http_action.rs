@@ -76,6 +76,7 @@ impl Hook {
             resource: None,
             enriched: None,
             progress: Default::default(),
+            began: None,
         }];
         self.runtime.block_on(async {
             match tokio::time::timeout(time, self.action.run(&events)).await {

@@ -42,6 +42,7 @@ fn event(body: String) -> Event {
         resource: None,
         enriched: None,
         progress: Default::default(),
+        began: None,
     }
 }
 

@@ -175,6 +175,7 @@ fn claimed(entry: &Entry, event: i64, n: usize) -> Claimed {
             resource: new.resource,
             enriched: new.told.clone(),
             progress: Default::default(),
+            began: None,
         },
         used: Used::default(),
         newest: false,

@@ -72,8 +72,10 @@ pub struct MeasuredAction {
     pub series: Arc<ActionSeries>,
     /// Attempts under way.
     pub under_way: usize,
-    /// The number of times that its program was started again.
-    pub restarts: u64,
+    /// The number of times that its program was started again; `None` for one that keeps none running.
+    pub restarts: Option<u64>,
+    /// The last second, since 1970, in which the target's certificate counts.
+    pub certificate_ends: Option<i64>,
     /// The deliveries in the journal.
     pub deliveries: BTreeMap<State, u64>,
     /// When the message of the oldest that is not held reached us.
@@ -120,7 +122,8 @@ impl ControlHandler {
                 state: target.map(|target| target.status().borrow().state.name()),
                 series: series.action(&name),
                 under_way: target.map_or(0, Published::under_way),
-                restarts: target.map_or(0, Published::restarts),
+                restarts: target.and_then(Published::restarts),
+                certificate_ends: target.and_then(Published::certificate_ends),
                 deliveries: deliveries.get(&*name).cloned().unwrap_or_default(),
                 oldest_pending: kept.oldest.get(&*name).copied(),
                 name,

@@ -12,7 +12,7 @@ const PATH: &str = "path";
 const PATTERN: &str = "regular expression";
 
 /// The purpose of each kind of section.
-pub(super) static SECTIONS: [(&str, &str); 9] = [
+pub(super) static SECTIONS: [(&str, &str); 10] = [
     ("DEFAULT", "The program itself."),
     ("journal", "What keeps messages until they are done."),
     (
@@ -24,6 +24,11 @@ pub(super) static SECTIONS: [(&str, &str); 9] = [
         "canary",
         "Notifications of osnl's own that go out through the broker and come back through a rule and the journal. It is \
          off unless listener is set; changes of this section need a restart.",
+    ),
+    (
+        "otlp",
+        "The collector that gets a trace of each event, over HTTP as JSON. It is off unless traces_endpoint is set; changes \
+         of this section need a restart.",
     ),
     (
         "oslo_messaging_rabbit",
@@ -76,6 +81,9 @@ pub(super) static OPTIONS: &[Row] = &[
     ("canary", "listener", "name of a listener", "The listener that must receive the canary: it is published to the first of its exchanges as osnl.canary, with the routing key osnl_canary.info. That needs write permission on the exchange, and readers bound with # receive it. The listener must have a pool."),
     ("canary", "every", DURATION, "The interval between two."),
     ("canary", "action", "name of an action", "An action that gets the canary besides; without it nothing is called."),
+    ("otlp", "traces_endpoint", "URL", "The URL that spans are posted to, with its path, such as http://127.0.0.1:4318/v1/traces."),
+    ("otlp", "authorization", "text", "The value of the header Authorization, such as Bearer TOKEN."),
+    ("otlp", "ca_file", PATH, "A PEM file with the certificates to trust for the collector, instead of the system's."),
     ("listener", "transport_url", "URL", "The broker: rabbit://user:password@host:port,user:password@host2:port/vhost. Must be set."),
     ("listener", "exchange", LIST, "The exchanges of the services: neutron, nova, openstack. Must be set, unless queue is."),
     ("listener", "topics", LIST, "Each is bound to each exchange with each priority."),

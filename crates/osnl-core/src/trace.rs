@@ -1,0 +1,161 @@
+//! The trace of an event (W3C Trace Context), and the spans of it that are exported.
+//!
+//! Ids are digests of what every part knows, so a target that got a `traceparent` and a collector that got spans name
+//! the same trace, over restarts too, and nothing has to be remembered.
+//!
+//! | span | id, a digest over | parent | time |
+//! | --- | --- | --- | --- |
+//! | event | the message | that of the notification, if it has one | from receipt until the event is in the journal |
+//! | delivery | the idempotency key | the event | from receipt until its outcome |
+//! | attempt | the key and the moment | the delivery | the attempt |
+//!
+//! - **Trace.** That of the notification, if its request context has a valid `traceparent`. OpenStack's own
+//!   `request_id` and `global_request_id` are not one: they have another form and no parent. Else sixteen bytes of a
+//!   digest over the id of the message: all deliveries of an event, and all of their attempts, have one trace.
+//! - **Flags.** Those of the notification's; else `01`, since with `00` targets that trace everything would stop to.
+//!   A trace with `00` is not exported.
+
+mod span;
+
+use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use osnl_model::{BodyDigest, Notification};
+use serde_json::Value;
+
+pub use self::span::{Attribute, Span, SpanKind};
+use crate::event::{Event, id_of};
+use crate::received::Received;
+
+/// The header, and the member of a request context, that has trace and parent.
+pub const TRACEPARENT: &str = "traceparent";
+
+/// The trace of an event, and the span that it continues.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceContext {
+    /// 32 hexadecimal digits.
+    pub trace: String,
+    /// The span of the notification's publisher.
+    pub parent: Option<SpanId>,
+    /// Two hexadecimal digits; the last bit is whether it is recorded.
+    pub flags: String,
+}
+
+/// The id of a span: 16 hexadecimal digits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpanId(String);
+
+impl TraceContext {
+    /// Returns the trace of a message.
+    #[must_use]
+    pub fn of(notification: &Notification, received: &Received) -> Self {
+        let context = notification.context.get(TRACEPARENT).and_then(Value::as_str);
+        context.and_then(read).unwrap_or_else(|| Self {
+            trace: hex(&message(notification, received).as_bytes()[..16]),
+            parent: None,
+            flags: "01".to_owned(),
+        })
+    }
+
+    /// Returns the header's value for a request of this span.
+    #[must_use]
+    pub fn traceparent(&self, span: &SpanId) -> String {
+        format!("00-{}-{span}-{}", self.trace, self.flags)
+    }
+
+    /// Whether its publisher lets it be recorded.
+    #[must_use]
+    pub fn is_sampled(&self) -> bool {
+        u8::from_str_radix(&self.flags, 16).is_ok_and(|flags| flags & 1 == 1)
+    }
+}
+
+impl SpanId {
+    fn of_event(notification: &Notification, received: &Received) -> Self {
+        Self::digest(&format!("event {}", message(notification, received)))
+    }
+
+    fn of_delivery(key: &str) -> Self {
+        Self::digest(&format!("delivery {key}"))
+    }
+
+    /// Returns the id of an attempt that began at this moment, of a delivery with this idempotency key.
+    #[must_use]
+    pub fn of_attempt(key: &str, began: SystemTime) -> Self {
+        let moment = began.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        Self::digest(&format!("{key} {moment}"))
+    }
+
+    fn digest(text: &str) -> Self {
+        Self(hex(&BodyDigest::of(text.as_bytes()).as_bytes()[..8]))
+    }
+}
+
+impl fmt::Display for SpanId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Event {
+    /// Returns its trace.
+    #[must_use]
+    pub fn trace(&self) -> TraceContext {
+        TraceContext::of(&self.notification, &self.received)
+    }
+}
+
+fn message(notification: &Notification, received: &Received) -> BodyDigest {
+    let id = id_of(notification, received);
+    id.map_or_else(|| received.digest(), |id| BodyDigest::of(id.as_bytes()))
+}
+
+/// Reads a valid value.
+fn read(text: &str) -> Option<TraceContext> {
+    let mut parts = text.trim().split('-');
+    let (version, trace, parent, flags) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+    let is_hex = |text: &str, length: usize| {
+        text.len() == length && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let is_set = |text: &str| text.bytes().any(|byte| byte != b'0');
+    let is_valid = is_hex(version, 2)
+        && version != "ff"
+        && (version != "00" || parts.next().is_none())
+        && is_hex(trace, 32)
+        && is_set(trace)
+        && is_hex(parent, 16)
+        && is_set(parent)
+        && is_hex(flags, 2);
+    let parent = SpanId(parent.to_owned());
+    is_valid.then(|| TraceContext { trace: trace.to_owned(), parent: Some(parent), flags: flags.to_owned() })
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_valid_parent_is_followed() {
+        let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+        let valid = format!("00-{trace}-00f067aa0ba902b7-00");
+        let found = read(&valid).unwrap();
+        let parent = found.parent.as_ref().map(ToString::to_string);
+        assert_eq!((found.trace.as_str(), parent.as_deref()), (trace, Some("00f067aa0ba902b7")));
+        assert!(!found.is_sampled());
+        assert!(read(&format!("01-{trace}-00f067aa0ba902b7-01-more")).unwrap().is_sampled());
+        for wrong in [
+            "req-9e1a2b3c-4d5e-6f70-8192-a3b4c5d6e7f8",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            &valid.to_uppercase(),
+            &format!("{valid}-more"),
+            &format!("ff-{trace}-00f067aa0ba902b7-01"),
+            "",
+        ] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
+    }
+}
