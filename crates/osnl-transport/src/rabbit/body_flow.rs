@@ -17,7 +17,7 @@
 //! A body leaves when its message is settled or dropped. Once nothing new is wanted of the connection, it is read
 //! whatever it brings, since the broker's answers come behind what it has pushed, and every body is cut.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -43,8 +43,8 @@ pub(super) struct BodyFlow {
     answers: AtomicUsize,
     /// The reader is to hand a heartbeat over.
     beat: AtomicBool,
-    /// By channel and delivery tag, until the message is taken.
-    cuts: Mutex<HashMap<(u16, u64), Cut>>,
+    /// By channel and delivery tag, until the message is taken. Nearly always there is none.
+    cuts: Mutex<BTreeMap<(u16, u64), Cut>>,
     reader: AtomicWaker,
 }
 

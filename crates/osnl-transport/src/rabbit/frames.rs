@@ -7,7 +7,7 @@
 //!
 //! No frame that is kept is larger than [`LARGEST`], which is also the most that is agreed with the broker.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::body_flow::BodyFlow;
@@ -50,7 +50,8 @@ pub(super) struct Frames {
     given: usize,
     /// Counts the bodies.
     flow: Option<Arc<BodyFlow>>,
-    arriving: HashMap<[u8; 2], Arriving>,
+    /// By channel: a connection has a few.
+    arriving: BTreeMap<[u8; 2], Arriving>,
     /// The channel of the body that is complete with what is passing.
     completes: Option<[u8; 2]>,
     /// The channel and the length of the frame that is passing, if it goes no further than here.
@@ -114,7 +115,7 @@ impl Frames {
             ready: Vec::new(),
             given: 0,
             flow: None,
-            arriving: HashMap::new(),
+            arriving: BTreeMap::new(),
             completes: None,
             withheld: None,
         }

@@ -137,7 +137,7 @@ fn of_a_body_that_is_too_large_only_the_beginning_is_handed_over() {
         let flow = Arc::new(BodyFlow::default());
         flow.begin(BodyBounds { in_hand: 1 << 30, whole: 500_000 });
         let seen = seen_by(Frames::new(true).counting(flow.clone()), &bytes, &[piece], &[room]).unwrap();
-        let mut came: HashMap<u16, (u64, Vec<u8>)> = HashMap::new();
+        let mut came: BTreeMap<u16, (u64, Vec<u8>)> = BTreeMap::new();
         for frame in parsed(&seen) {
             match frame {
                 AMQPFrame::Header(channel, header) => drop(came.insert(channel, (header.body_size, vec![]))),
