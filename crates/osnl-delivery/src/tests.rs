@@ -2,6 +2,7 @@
 
 mod failing;
 mod neighbours;
+mod order;
 mod rows;
 
 use std::sync::Mutex;
