@@ -137,6 +137,10 @@ impl Tasks {
         }
         changes.deliveries.into_iter().for_each(|delivery| self.deliver(delivery));
 
+        let begins = |name: &Arc<str>| changes.begin.iter().any(|listener| listener.name() == name);
+        self.named.send_modify(|named| {
+            changes.leave.iter().filter(|name| !begins(name)).for_each(|name| drop(named.remove(name)));
+        });
         let mut left = Vec::new();
         for seat in self.seats.iter_mut().filter(|seat| !seat.leaving && changes.leave.contains(&seat.name)) {
             left.push(seat.leave());
@@ -152,10 +156,7 @@ impl Tasks {
                 self.hand_over(leaving);
             }
         }
-        for leaving in left {
-            self.named.send_modify(|named| drop(named.remove(&leaving.name)));
-            leaving.own.drain.cancel();
-        }
+        left.into_iter().for_each(|leaving| leaving.own.drain.cancel());
     }
 
     fn name(&self, listener: &Listener) {
