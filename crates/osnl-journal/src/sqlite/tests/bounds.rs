@@ -116,6 +116,9 @@ async fn at_its_size_history_leaves_first_and_then_the_intake_stops() {
         n += 1;
         if n <= 10 {
             for claimed in claim(&journal, "a", 1).await {
+                let learnt =
+                    Learnt { objects: vec![("port:p".to_owned(), "{}".to_owned())], ..Learnt::default() };
+                within(journal.enriched(claimed.id, &Default::default(), learnt)).await;
                 journal.end(claimed.id, Outcome::Delivered.into());
             }
         }
@@ -124,6 +127,11 @@ async fn at_its_size_history_leaves_first_and_then_the_intake_stops() {
     assert!(matches!(&full, JournalState::Full { reason, .. } if reason.contains("max_size")), "{full:?}");
     let done = Filter { states: vec![State::Delivered], ..Filter::default() };
     assert_eq!(reader(&folder).list(&done, &Page::default()).unwrap(), [], "history left first");
+    assert_eq!(
+        journal.known("port:p").await.as_deref(),
+        Some("{}"),
+        "what is known of objects makes no room"
+    );
     // Deliveries go on, and make room.
     while !journal.state().borrow().takes_entries() {
         let claims = within(futures_util::future::select(
