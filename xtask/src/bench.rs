@@ -16,12 +16,14 @@
 //! | `commands` | commands on a million deliveries: how long they stop the journal |
 //! | `resources` | a message about 10,000 resources against 10,000 about one |
 //! | `exec` | telling a long-lived child of events, in Rust and in Python |
+//! | `admin` | scrapes of a large configuration, and deliveries beside slow clients of the admin endpoint |
 //!
 //! Everything runs on a private RabbitMQ node, with release builds; rounds alternate between the programs, each
 //! on a virtual host of its own. k2hr3_osnl takes part where `cargo xtask setup` or `test` has installed it, and
 //! with `--against PATH` another build of osnl, to see what a change is worth. The figures are Markdown;
 //! docs/benchmarks.md says what they mean.
 
+mod admin;
 mod against;
 mod commands;
 mod configuration;
@@ -66,6 +68,7 @@ const SECTIONS: &[(&str, Section)] = &[
     ("commands", commands::stops),
     ("resources", resources::bulk),
     ("exec", exec::child),
+    ("admin", admin::observed),
 ];
 
 /// The parsed arguments.

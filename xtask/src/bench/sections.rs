@@ -3,8 +3,9 @@
 use anyhow::{Context as _, Result, ensure};
 
 use super::against;
+use super::process::Process;
 use super::sink::{Span, times};
-use super::stage::{Program, Stage};
+use super::stage::{Program, Queue, Stage};
 use super::table::{Figures, Table, median, quantile};
 
 /// The programs of one round, in this order.
@@ -229,10 +230,21 @@ pub(super) fn latency(stage: &Stage, effort: Effort) -> Result<()> {
 
 /// Returns how long each of `count` messages at a pace took to its request, in ms, and the CPU time of one in µs.
 pub(super) fn paced(stage: &Stage, program: Program, rate: u64, count: u64) -> Result<(Vec<f64>, f64)> {
+    paced_by(stage, &program.to_string(), |queue| queue.consume(program, 1), rate, count)
+}
+
+/// The same of a consumer that `start` starts.
+pub(super) fn paced_by(
+    stage: &Stage,
+    name: &str,
+    start: impl FnOnce(&Queue<'_>) -> Result<Process>,
+    rate: u64,
+    count: u64,
+) -> Result<(Vec<f64>, f64)> {
     let queue = stage.queue()?;
     // The first request, which connects, is not counted.
     queue.fill(1, 1, SIZE)?;
-    let process = queue.consume(program, 1)?;
+    let process = start(&queue)?;
     stage.sink().wait(1, SECONDS)?;
     queue.wait_for_consumer();
     queue.wait_for_end();
@@ -240,7 +252,7 @@ pub(super) fn paced(stage: &Stage, program: Program, rate: u64, count: u64) -> R
 
     let before = process.cpu()?;
     let published = times(&queue.pace(rate, count)?)?;
-    stage.sink().wait(count, SECONDS).with_context(|| format!("{program} at {rate} msg/s"))?;
+    stage.sink().wait(count, SECONDS).with_context(|| format!("{name} at {rate} msg/s"))?;
     let arrived = stage.sink().times()?;
     let mut waits = Vec::new();
     for (number, at) in &published {

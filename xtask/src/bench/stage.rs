@@ -2,6 +2,7 @@
 
 use std::cell::{RefCell, RefMut};
 use std::fmt;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -243,6 +244,22 @@ impl Queue<'_> {
             + &format!("[action:earlier]\ndriver = k2hr3\napi_url = http://127.0.0.1:{port}/v1/role\n");
         std::fs::write(&file, text)?;
         Process::start(command.current_dir(&self.folder).stderr(Stdio::null()))
+    }
+
+    /// Starts `osnl run` with so many rules and actions, and an admin endpoint; answers its port.
+    pub(super) fn consume_observed(&self, rules: usize, actions: usize) -> Result<(Process, u16)> {
+        let admin = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        let mut command = self.run(&on_disk(&self.folder), rules, When::No)?;
+        let (file, target) = (self.folder.join("osnl.conf"), self.stage.sink().port());
+        let mut text = std::fs::read_to_string(&file)?;
+        text.push_str(&format!("[admin]\nlisten = 127.0.0.1:{admin}\n"));
+        for n in 1..actions {
+            text.push_str(&format!(
+                "[action:other-{n}]\ndriver = k2hr3\napi_url = http://127.0.0.1:{target}/v1/role\n"
+            ));
+        }
+        std::fs::write(&file, text)?;
+        Ok((Process::start(command.current_dir(&self.folder).stderr(Stdio::null()))?, admin))
     }
 
     /// As [`Queue::consume_http`], for ports that are created; of a bulk request each is a delivery.
