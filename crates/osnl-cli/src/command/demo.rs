@@ -24,6 +24,7 @@ mod board;
 mod broker;
 mod cloud;
 mod events;
+mod folder;
 mod narrated;
 mod oss;
 mod parts;

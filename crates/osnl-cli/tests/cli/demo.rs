@@ -312,3 +312,25 @@ fn without_port(line: &str) -> String {
         None => line.to_owned(),
     }
 }
+
+/// The folder of a service that runs on the machine is not the demo's, whoever runs it.
+#[test]
+fn a_demo_keeps_nothing_in_the_folder_of_a_service() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = crate::private_folder().unwrap();
+    let (state, temporary) = (folder.path().join("state"), folder.path().join("tmp"));
+    for path in [&state, &temporary] {
+        std::fs::create_dir(path).unwrap();
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700)).unwrap();
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_osnl"));
+    command.args(["demo", "--scenario", "oss"]).env_clear().stdin(Stdio::null());
+    command.env("STATE_DIRECTORY", &state).env("TMPDIR", &temporary).env("HOME", folder.path());
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    for path in [&state, &temporary] {
+        let left: Vec<_> = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, Vec::<std::ffi::OsString>::new());
+    }
+}

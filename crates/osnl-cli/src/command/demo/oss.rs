@@ -22,6 +22,7 @@ use serde_json::Value;
 
 use self::target::Target;
 use super::args::DemoArgs;
+use super::folder::PrivateFolder;
 use super::story::Story;
 use super::voice::{Tone, Voice};
 use crate::exit::Exit;
@@ -59,6 +60,9 @@ pub(super) async fn tell(args: &DemoArgs) -> anyhow::Result<Exit> {
         file.replace("https://some_host\nport=80", &format!("http://127.0.0.1\nport={}", target.port()));
     let loaded = Conf::from_texts(&[("oss.conf".to_owned(), text)], &Environment::default())?;
     let mut native = loaded.native.conf;
+    // As root, the folder of the service would be used.
+    let folder = PrivateFolder::new().context("the demo has no folder of its own")?;
+    native.state_dir = Some(folder.path().to_owned());
     // Nobody else makes the queue here.
     for listener in &mut native.listeners {
         listener.exchanges = vec!["nova".to_owned(), "neutron".to_owned()];
