@@ -41,7 +41,7 @@ use std::time::SystemTime;
 
 use osnl_core::trace::{SpanId, TRACEPARENT};
 use osnl_http::header::{HeaderName, HeaderValue, LOCATION};
-use osnl_http::{Answer, Client, Failure, Request, StatusCode, redirected};
+use osnl_http::{Answer, Client, Expiry, Failure, Request, StatusCode, redirected};
 use osnl_model::mask_text;
 use osnl_openstack::{NotFound, not_found};
 use osnl_transport::BoxFuture;
@@ -299,6 +299,10 @@ impl Action for HttpAction {
 
     fn target(&self) -> String {
         self.target.clone()
+    }
+
+    fn expiries(&self) -> Vec<Expiry> {
+        self.authorization.iter().flat_map(|login| login.expiries()).collect()
     }
 
     fn request(&self, event: &Event) -> Option<String> {

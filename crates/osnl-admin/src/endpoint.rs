@@ -104,7 +104,12 @@ impl Endpoint {
     /// See [`StartError`].
     pub async fn bind(conf: &AdminConf, handler: Arc<ControlHandler>) -> Result<BoundEndpoint, StartError> {
         let access = Access::new(conf).map_err(|_| StartError::Random)?;
-        let tls = conf.tls.clone().map(Tls::new).transpose().map_err(StartError::Tls)?;
+        let tls = conf
+            .tls
+            .clone()
+            .map(|files| Tls::new(files, handler.clone()))
+            .transpose()
+            .map_err(StartError::Tls)?;
         let failed = |error| StartError::Listen { address: conf.listen.clone(), error };
         let socket = match &conf.listen {
             AdminAddress::Tcp(address) => Socket::Tcp(TcpListener::bind(address).await.map_err(failed)?),

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
+use osnl::control::ControlHandler;
 use osnl::native::AdminTls;
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
@@ -15,6 +16,8 @@ use rustls::{RootCertStore, ServerConfig};
 pub(crate) struct Tls {
     files: AdminTls,
     now: Mutex<(Vec<Option<SystemTime>>, Arc<ServerConfig>)>,
+    /// Its status has the end of the certificate.
+    handler: Arc<ControlHandler>,
 }
 
 impl Tls {
@@ -22,9 +25,10 @@ impl Tls {
     ///
     /// # Errors
     /// A file that cannot be used, and why.
-    pub(crate) fn new(files: AdminTls) -> Result<Self, String> {
-        let (times, config) = (times(&files), config(&files)?);
-        Ok(Self { files, now: Mutex::new((times, config)) })
+    pub(crate) fn new(files: AdminTls, handler: Arc<ControlHandler>) -> Result<Self, String> {
+        let (times, (config, ends)) = (times(&files), config(&files)?);
+        handler.set_admin_certificate(ends);
+        Ok(Self { files, now: Mutex::new((times, config)), handler })
     }
 
     /// Returns the configuration for a client.
@@ -34,7 +38,8 @@ impl Tls {
         if *known != times {
             *known = times;
             match config(&self.files) {
-                Ok(config) => {
+                Ok((config, ends)) => {
+                    self.handler.set_admin_certificate(ends);
                     tracing::info!("the certificate of the admin endpoint is read again");
                     *now = config;
                 }
@@ -52,10 +57,12 @@ fn times(files: &AdminTls) -> Vec<Option<SystemTime>> {
     [&files.certificate, &files.key].into_iter().chain(&files.client_ca).map(time).collect()
 }
 
-fn config(files: &AdminTls) -> Result<Arc<ServerConfig>, String> {
+/// Returns the configuration, and the last second in which the certificate counts.
+fn config(files: &AdminTls) -> Result<(Arc<ServerConfig>, Option<i64>), String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let identity =
         osnl_tls::identity(&files.certificate, Some(&files.key)).map_err(|error| error.to_string())?;
+    let ends = identity.chain.first().and_then(osnl_tls::ends_at);
     let builder = ServerConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
@@ -76,5 +83,5 @@ fn config(files: &AdminTls) -> Result<Arc<ServerConfig>, String> {
     let config = builder.with_single_cert(identity.chain, identity.key);
     let mut config = config.map_err(|error| format!("{}: {error}", files.certificate.display()))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Ok((Arc::new(config), ends))
 }

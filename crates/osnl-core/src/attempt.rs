@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use osnl_http::{Failure, FailureClass};
+use osnl_http::{Expiry, Failure, FailureClass};
 use osnl_transport::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
@@ -44,6 +44,11 @@ pub trait Action: Send + Sync {
     /// it has shown one, and where events name the target.
     fn certificate_ends(&self) -> Option<i64> {
         None
+    }
+
+    /// Returns the ends of the credentials that its attempts use, and of the certificates of those that gave them.
+    fn expiries(&self) -> Vec<Expiry> {
+        Vec::new()
     }
 
     /// Called once, after the last attempt: ends what the action keeps running, at once if `abort` is cancelled.

@@ -37,7 +37,7 @@ use std::time::Duration;
 
 use osnl_core::attempt::{ActionError, ErrorClass};
 pub use osnl_core::event::Enriched;
-use osnl_http::FailureClass;
+use osnl_http::{Expiry, FailureClass};
 pub use osnl_openstack as openstack;
 pub use osnl_openstack::Kind;
 use osnl_openstack::{ApiError, Cloud};
@@ -62,6 +62,11 @@ pub trait Lookup: Send + Sync {
     /// Identifies the objects behind it: two sources of one place describe the same ones. No secret.
     fn place(&self) -> String {
         self.target()
+    }
+
+    /// Returns the ends of the certificates and credentials that it uses.
+    fn expiries(&self) -> Vec<Expiry> {
+        Vec::new()
     }
 }
 
@@ -170,6 +175,10 @@ impl Lookup for Cloud {
 
     fn place(&self) -> String {
         Self::place(self)
+    }
+
+    fn expiries(&self) -> Vec<Expiry> {
+        Self::expiries(self)
     }
 }
 

@@ -174,7 +174,12 @@ impl DeliveryLoop {
     /// Returns the state that the loop publishes while it runs.
     #[must_use]
     pub fn published(&self) -> Published {
-        Published { name: self.name.clone(), status: self.status.subscribe(), gauges: self.gauges.clone() }
+        Published {
+            name: self.name.clone(),
+            status: self.status.subscribe(),
+            gauges: self.gauges.clone(),
+            setups: self.setups.clone(),
+        }
     }
 
     /// Changes it while it runs.

@@ -12,6 +12,7 @@ use futures_util::future::join_all;
 use osnl_core::attempt::{ActionError, Done, ErrorClass};
 use osnl_core::event::{Enriched, Event};
 use osnl_core::rule::{WhenMismatch, holds};
+use osnl_http::Expiry;
 use osnl_journal::{DeliveryId, Journal, Learnt};
 use osnl_template::Expression;
 use osnl_transport::BoxFuture;
@@ -23,6 +24,9 @@ pub trait Prepare: fmt::Debug + Send + Sync {
     /// # Errors
     /// A service cannot be asked now, and nothing is kept of what others said; or no attempt can ever be made.
     fn prepare<'a>(&'a self, event: &'a Event) -> BoxFuture<'a, Result<Option<Answers>, ActionError>>;
+
+    /// Returns the ends of the certificates and credentials that it uses.
+    fn expiries(&self) -> Vec<Expiry>;
 }
 
 /// The result of a preparation, which is kept with the delivery.
@@ -67,6 +71,14 @@ impl Preparation {
     /// Has the action called only if this holds, which may name what was asked for before.
     pub fn require(&mut self, when: Expression) {
         self.0.push(Step::When(when));
+    }
+
+    pub(super) fn expiries(&self) -> Vec<Expiry> {
+        let of = |step: &Step| match step {
+            Step::Ask(asked) => asked.expiries(),
+            Step::When(_) => Vec::new(),
+        };
+        self.0.iter().flat_map(of).collect()
     }
 
     pub(super) async fn prepare(

@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
+use osnl_http::Expiry;
 use osnl_journal::DeliveryId;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::{BreakerState, HeldHost, Outage};
+use super::{BreakerState, HeldHost, Outage, Setup};
 
 /// Whether attempts are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,11 +149,12 @@ pub struct Held {
 }
 
 /// The state that a loop publishes while it runs.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Published {
     pub(super) name: Arc<str>,
     pub(super) status: watch::Receiver<TargetStatus>,
     pub(super) gauges: Arc<Gauges>,
+    pub(super) setups: watch::Receiver<Setup>,
 }
 
 impl Published {
@@ -172,6 +174,17 @@ impl Published {
     #[must_use]
     pub fn status(&self) -> watch::Receiver<TargetStatus> {
         self.status.clone()
+    }
+
+    /// Returns the ends of the certificates and credentials that its attempts and enrichments use.
+    #[must_use]
+    pub fn expiries(&self) -> Vec<Expiry> {
+        let certificate = |ends| Expiry { what: format!("the certificate of {}", self.target()), ends };
+        let setup = self.setups.borrow();
+        let mut expiries: Vec<Expiry> = self.certificate_ends().map(certificate).into_iter().collect();
+        expiries.extend(setup.action.expiries());
+        expiries.extend(setup.preparation.expiries());
+        expiries
     }
 
     /// Asks for a probe now: a held target is asked at once, and deliveries that wait for a retry are due.

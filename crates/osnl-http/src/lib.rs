@@ -24,6 +24,7 @@
 mod answer;
 mod client;
 mod connector;
+mod expiry;
 mod failure;
 mod guard;
 mod options;
@@ -38,6 +39,7 @@ pub use hyper::{HeaderMap, Method, StatusCode, header};
 
 pub use self::answer::Answer;
 pub use self::client::{Client, Request};
+pub use self::expiry::{EXPIRES_SOON, Expiry};
 pub use self::failure::{Failure, FailureClass};
 pub use self::guard::{AddressClass, AllowedHost, Forbidden, Guard, NoHost};
 pub use self::options::{ClientCertificate, HttpError, HttpOptions, Pool, Verification};

@@ -20,6 +20,7 @@ mod recent;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use osnl_core::event::{Enriched, Event};
 use osnl_core::metrics::Counters;
@@ -110,9 +111,19 @@ struct Pending {
     subject: Subject,
     used: Used,
     told: Option<Arc<Enriched>>,
+    failed: Option<FailedAttempts>,
     claimed: bool,
     /// When its next attempt is due, while it waits for that.
     due: Option<Instant>,
+}
+
+/// The failed attempts of a delivery.
+#[derive(Debug)]
+struct FailedAttempts {
+    since: SystemTime,
+    at: SystemTime,
+    /// The latest answer.
+    answer: Box<str>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -295,9 +306,12 @@ impl Journal for MemoryJournal {
         })
     }
 
-    fn attempted(&self, delivery: DeliveryId, used: Used, _answer: &str) {
+    fn attempted(&self, delivery: DeliveryId, used: Used, answer: &str) {
         if let Some(pending) = self.lock().deliveries.get_mut(&delivery) {
             pending.used = used;
+            let at = SystemTime::now();
+            let since = pending.failed.as_ref().map_or(at, |failed| failed.since);
+            pending.failed = Some(FailedAttempts { since, at, answer: answer.into() });
         }
     }
 

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use osnl_http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
-use osnl_http::{Answer, Client, HttpError, HttpOptions, Method, Request, StatusCode, Url};
+use osnl_http::{Answer, Client, Expiry, HttpError, HttpOptions, Method, Request, StatusCode, Url};
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
 
-use crate::conf::CloudConf;
+use crate::conf::{CloudConf, Identity};
 use crate::error::{ApiError, Asked, words};
 use crate::kind::Kind;
 use crate::login;
@@ -99,6 +99,22 @@ impl Cloud {
     #[must_use]
     pub fn conf(&self) -> &CloudConf {
         &self.0.conf
+    }
+
+    /// Returns the end of the certificate that it showed last, and of our password if the latest login named one.
+    #[must_use]
+    pub fn expiries(&self) -> Vec<Expiry> {
+        let Inner { conf, client, tokens, .. } = &*self.0;
+        let ends = match &conf.identity {
+            Identity::Password { .. } => tokens.current().and_then(|token| token.granted.password_ends),
+            // Keystone says nothing of their end.
+            Identity::ApplicationCredential { .. } | Identity::Token(_) => None,
+        };
+        let password = ends.map(|ends| Expiry { what: format!("the password of {}", conf.shown()), ends });
+        let certificate = client.certificate_ends();
+        let certificate =
+            certificate.map(|ends| Expiry { what: format!("the certificate of {}", self.shown()), ends });
+        certificate.into_iter().chain(password).collect()
     }
 
     /// Returns the service's view of one object, without the member that wraps it. An id is one segment of a path,
@@ -291,9 +307,9 @@ impl Cloud {
     /// Keystone repeats no secret; what stands before it may.
     fn scrubbed(&self, said: String) -> String {
         let secret = match &self.0.conf.identity {
-            crate::Identity::Password { password, .. } => password,
-            crate::Identity::ApplicationCredential { secret, .. } => secret,
-            crate::Identity::Token(token) => token,
+            Identity::Password { password, .. } => password,
+            Identity::ApplicationCredential { secret, .. } => secret,
+            Identity::Token(token) => token,
         };
         if secret.reveal().is_empty() { said } else { said.replace(secret.reveal(), "***") }
     }

@@ -63,6 +63,8 @@ pub(crate) struct Grant {
     pub(crate) user: String,
     /// For what: a project's name.
     pub(crate) project: Option<String>,
+    /// The last second, since 1970, in which the user's password counts; `None` without an end or a password.
+    pub(crate) password_ends: Option<i64>,
     /// As what.
     pub(crate) roles: Vec<String>,
     /// The endpoints of services.
@@ -79,12 +81,19 @@ pub(crate) fn granted(body: &[u8]) -> Option<Grant> {
         (Some(issued), Some(expires)) => Some(Duration::try_from(expires - issued).unwrap_or_default()),
         (None, _) | (_, None) => None,
     };
+    // Without an offset: it is UTC.
+    let naive = |pointer: &str| {
+        let text = text(pointer)?;
+        let text = text.trim_end_matches('Z');
+        format!("{text}Z").parse::<Timestamp>().ok()
+    };
     let roles = token.get("roles").and_then(Value::as_array).into_iter().flatten();
     let roles = roles.filter_map(|role| role.get("name")?.as_str()).map(str::to_owned);
     Some(Grant {
         lifetime,
         user: text("/user/name").unwrap_or_default(),
         project: text("/project/name"),
+        password_ends: naive("/user/password_expires_at").map(|ends| ends.as_second()),
         roles: roles.collect(),
         catalog: Catalog::of(token),
     })
@@ -106,6 +115,9 @@ mod tests {
         assert_eq!(watcher.lifetime, Some(Duration::from_secs(3600)));
         assert_eq!((watcher.user.as_str(), watcher.project.as_deref()), ("osswatch", Some("oss")));
         assert_eq!(watcher.roles, ["reader"]);
+        assert_eq!(watcher.password_ends, None);
+        let ends = br#"{"token": {"user": {"password_expires_at": "2026-11-30T12:00:00.000000"}}}"#;
+        assert_eq!(granted(ends).unwrap().password_ends, Some(1_796_040_000));
         // Its time is the first token's, of which eight seconds were over.
         assert_eq!(of("token_to_token").unwrap().lifetime, Some(Duration::from_secs(3592)));
         assert_eq!(of("password_unscoped").unwrap().catalog, Catalog::default());

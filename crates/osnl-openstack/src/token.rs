@@ -128,7 +128,8 @@ impl Tokens {
         }
     }
 
-    fn current(&self) -> Option<Arc<Token>> {
+    /// Returns the token that was fetched last, good or not.
+    pub(crate) fn current(&self) -> Option<Arc<Token>> {
         self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -147,6 +148,7 @@ mod tests {
             lifetime: Some(Duration::from_secs(lifetime)),
             user: String::new(),
             project: None,
+            password_ends: None,
             roles: Vec::new(),
             catalog: Catalog::default(),
         };

@@ -72,8 +72,8 @@ pub use self::request::{ListOrder, MOST_LISTED, Request, Which};
 pub use self::silence::Silence;
 pub use self::socket::ControlSocket;
 pub use self::status::{
-    ConfigurationStatus, FailingResource, Failure, JournalStatus, LeftQueue, ListenerStatus, NotReloaded,
-    Status, TargetReport, Unavailable,
+    ConfigurationStatus, ExpiryStatus, FailingResource, Failure, JournalStatus, LeftQueue, ListenerStatus,
+    NotReloaded, Status, TargetReport, Unavailable,
 };
 pub use self::time::span;
 

@@ -7,14 +7,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use osnl_http::EXPIRES_SOON;
 use osnl_transport::{Declare, ExchangeFound, ExchangeLook, HostLook, TransportError};
 
 pub use self::cloud::{catalog_advice, cloud_probe, keystone_probe, log_in};
 pub use self::target::{broker_probe, file_probe, free, target_probe};
 use super::ProbeContext;
 
-/// A certificate that ends sooner is warned of.
-const SOON: Duration = Duration::from_secs(30 * 86_400);
 const RENEW: &str = "renew it before";
 
 /// One thing that was tried.
@@ -108,7 +107,7 @@ impl Probe {
     pub fn until(mut self, ends: Option<i64>) -> Self {
         let Some(ends) = ends.and_then(|seconds| Timestamp::from_second(seconds).ok()) else { return self };
         self.found.push_str(&format!(", certificate until {}", ends.to_zoned(TimeZone::UTC).date()));
-        if ends.duration_since(Timestamp::now()).unsigned_abs() < SOON || ends < Timestamp::now() {
+        if ends.duration_since(Timestamp::now()).unsigned_abs() < EXPIRES_SOON || ends < Timestamp::now() {
             self.verdict = Verdict::Warning;
             self.advice = Some(RENEW.to_owned());
         }

@@ -7,6 +7,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use osnl_http::Expiry;
 use osnl_http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use osnl_transport::BoxFuture;
 
@@ -35,6 +36,11 @@ pub trait Authorization: Send + Sync + fmt::Debug {
 
     /// A service of this type was not found or not reached at the URL of the catalogue: the next request reads it anew.
     fn misplaced(&self, _service: &str) {}
+
+    /// Returns the ends of the certificates and credentials that it uses.
+    fn expiries(&self) -> Vec<Expiry> {
+        Vec::new()
+    }
 
     /// Returns the form for people: `Authorization: Basic ***`.
     fn shown(&self) -> (HeaderName, String);

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
+use osnl_http::Expiry;
 use osnl_http::header::{HeaderName, HeaderValue};
 use osnl_openstack::{ApiError, Cloud};
 use osnl_transport::BoxFuture;
@@ -64,6 +65,10 @@ impl Authorization for Keystone {
 
     fn misplaced(&self, service: &str) {
         self.cloud.misplaced(service);
+    }
+
+    fn expiries(&self) -> Vec<Expiry> {
+        self.cloud.expiries()
     }
 
     fn shown(&self) -> (HeaderName, String) {

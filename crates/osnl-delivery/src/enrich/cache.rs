@@ -9,6 +9,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::Shared;
 use osnl_config::Rate;
 use osnl_core::attempt::ErrorClass;
+use osnl_http::Expiry;
 use osnl_transport::BoxFuture;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -256,6 +257,10 @@ impl Lookup for Enricher {
 
     fn place(&self) -> String {
         self.source.place()
+    }
+
+    fn expiries(&self) -> Vec<Expiry> {
+        self.source.expiries()
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use osnl_core::attempt::{ActionError, ErrorClass};
 use osnl_core::event::{Enriched, Event};
+use osnl_http::Expiry;
 use osnl_journal::{Journal, Learnt};
 use osnl_template::{Names, Template};
 use osnl_transport::BoxFuture;
@@ -202,6 +203,10 @@ impl Prepare for Enrichments {
             let learnt = Learnt { objects, ..Learnt::default() };
             Ok(Some(Answers { enriched: Arc::new(enriched), learnt, answered }))
         })
+    }
+
+    fn expiries(&self) -> Vec<Expiry> {
+        self.steps.iter().flat_map(|step| step.enricher.expiries()).collect()
     }
 }
 

@@ -117,7 +117,20 @@ impl State {
         let (key, told) = (new.key.clone(), new.told.clone());
         let (claimed, due) = (false, None);
         let subject = new.subject.clone();
-        let pending = Pending { entry, rule, action, key, lane, resource, subject, used, told, claimed, due };
+        let pending = Pending {
+            entry,
+            rule,
+            action,
+            key,
+            lane,
+            resource,
+            subject,
+            used,
+            told,
+            failed: None,
+            claimed,
+            due,
+        };
         self.deliveries.insert(id, pending);
     }
 

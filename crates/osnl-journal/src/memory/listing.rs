@@ -1,13 +1,14 @@
 //! Lists what is in memory, for a status and a list.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use tokio::time::Instant;
 
-use super::{Lane, MemoryJournal, Pending};
+use super::{FailedAttempts, Lane, MemoryJournal, Pending};
 use crate::DeliveryId;
-use crate::sqlite::{Row, State, Tally};
+use crate::sqlite::{FailingKey, Row, State, Tally};
 
 impl MemoryJournal {
     /// The open deliveries in the order of their numbers. What is done or given up has left.
@@ -41,12 +42,35 @@ impl MemoryJournal {
                 is_guarded: false,
                 waits_for: state.head_before(*id, pending),
                 took: None,
-                last_answer: None,
+                last_answer: pending.failed.as_ref().map(|failed| failed.answer.to_string()),
             })
         };
         let mut rows: Vec<Row> = state.deliveries.iter().filter_map(row).collect();
         rows.sort_unstable_by_key(|row| row.id);
         rows
+    }
+
+    /// Returns open deliveries that have failed at least twice, with their action, the oldest first.
+    #[must_use]
+    pub fn failing(&self) -> Vec<(Arc<str>, FailingKey)> {
+        let state = self.lock();
+        let key = |(id, pending): (&DeliveryId, &Pending)| {
+            let FailedAttempts { since, at, answer } =
+                pending.failed.as_ref().filter(|_| pending.used.made > 1)?;
+            let subject = &pending.subject;
+            let failing = FailingKey {
+                id: *id,
+                resource: subject.name.clone().or_else(|| subject.id.clone()).or_else(|| pending.key.clone()),
+                tries: pending.used.made,
+                since: *since,
+                at: *at,
+                answer: answer.to_string(),
+            };
+            Some((pending.action.clone(), failing))
+        };
+        let mut failing: Vec<_> = state.deliveries.iter().filter_map(key).collect();
+        failing.sort_by_key(|(_, failing)| (failing.since, failing.id));
+        failing
     }
 
     /// Counts the deliveries of each action and state.

@@ -53,6 +53,26 @@ fn names(claimed: &[(DeliveryId, String)]) -> Vec<&str> {
     claimed.iter().map(|(_, name)| name.as_str()).collect()
 }
 
+/// Without a file to look at, the status is the only place that has it.
+#[test]
+fn a_delivery_that_fails_again_and_again_is_listed_with_its_answer() {
+    let journal = journal();
+    let _receipts = [append(&journal, "m", "web-7"), append(&journal, "n", "web-8")];
+    let [first, _] = &claim(&journal)[..] else { panic!("two can be claimed") };
+    let used = |made| Used { made, ..Used::default() };
+    journal.attempted(first.0, used(1), "HTTP 500");
+    assert_eq!(journal.failing(), []);
+    let since = SystemTime::now();
+    journal.attempted(first.0, used(2), "HTTP 503");
+    let [(action, failing)] = &journal.failing()[..] else { panic!("one has failed twice") };
+    assert_eq!((&**action, failing.id, failing.tries), ("a", first.0, 2));
+    assert_eq!((failing.resource.as_deref(), failing.answer.as_str()), (Some("web-7"), "HTTP 503"));
+    assert!(failing.since <= since && failing.at >= since);
+    assert_eq!(journal.rows()[0].last_answer.as_deref(), Some("HTTP 503"));
+    journal.end(first.0, End::from(Outcome::Delivered));
+    assert_eq!(journal.failing(), []);
+}
+
 #[test]
 fn a_receipt_completes_with_the_last_outcome() {
     let journal = journal();

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 pub use self::measure::{MeasuredAction, MeasuredJournal, MeasuredListener, Measurements};
+use osnl_http::Expiry;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::task::spawn_blocking;
@@ -97,6 +98,14 @@ impl ControlHandler {
     #[must_use]
     pub fn of_file(journal: PathBuf, actions: Option<Vec<Arc<str>>>) -> Self {
         Self { store: Store::File(journal), live: None, actions, bindings: None, rules: None, guards: None }
+    }
+
+    /// Notes the end of the admin endpoint's certificate, for the status.
+    pub fn set_admin_certificate(&self, ends: Option<i64>) {
+        if let Some(live) = &self.live {
+            let what = "its certificate".to_owned();
+            live.daemon.set_admin_expiry(ends.map(|ends| Expiry { what, ends }));
+        }
     }
 
     /// Returns the age from which on a pending delivery needs attention.

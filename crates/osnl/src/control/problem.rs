@@ -60,7 +60,7 @@ pub enum ProblemKind {
     Silent,
     /// The canary did not come back.
     CanaryLate,
-    /// A certificate ends soon, or has ended.
+    /// A certificate or a credential ends soon, or has ended.
     Certificate,
 }
 

@@ -43,6 +43,9 @@ pub struct Status {
     pub left_queues: Vec<LeftQueue>,
     /// Actions in the order of the configuration, then those that only the journal knows.
     pub targets: Vec<TargetReport>,
+    /// The ends of certificates and credentials, as far as they are known: those that end first.
+    #[serde(default)]
+    pub expiries: Vec<ExpiryStatus>,
     /// The journal.
     pub journal: JournalStatus,
     /// The counters since the start of the daemon.
@@ -71,6 +74,19 @@ pub struct NotReloaded {
     pub reason: Reason,
     /// All that is wrong, a line each.
     pub errors: Vec<String>,
+}
+
+/// The end of a certificate or credential.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExpiryStatus {
+    /// The part that uses it: `listener nova`, `action roles`, `admin endpoint`.
+    pub subject: String,
+    /// Its name: `the certificate of mq1:5671`, `the password of user osnl`.
+    pub what: String,
+    /// When it ends.
+    pub ends: String,
+    /// Seconds until then; negative once it has ended.
+    pub ends_seconds: i64,
 }
 
 /// A queue that osnl has made and that no listener reads any more.

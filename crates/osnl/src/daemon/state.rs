@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use osnl_http::Expiry;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::reload::{Asked, Outcome, Reason, Refused};
@@ -24,6 +25,8 @@ pub struct DaemonState {
     reloads: watch::Sender<Reloads>,
     /// Milliseconds.
     attention_age: AtomicU64,
+    /// The certificate of the admin endpoint.
+    admin_expiry: Mutex<Option<Expiry>>,
     asked: mpsc::Sender<Asked>,
     inbox: Mutex<Option<mpsc::Receiver<Asked>>>,
 }
@@ -77,6 +80,12 @@ impl ListenerHandle {
         &self.broker
     }
 
+    /// Returns the reason why the latest attempt to connect failed; `None` while it is connected.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.gauges.trouble().map(|trouble| trouble.reason)
+    }
+
     /// Returns the listener's live state.
     #[must_use]
     pub fn state(&self) -> watch::Receiver<ListenerState> {
@@ -93,6 +102,7 @@ impl DaemonState {
             version: watch::Sender::new(0),
             reloads: watch::Sender::new(reloads),
             attention_age: AtomicU64::new(0),
+            admin_expiry: Mutex::default(),
             asked,
             inbox: Mutex::new(Some(inbox)),
         };
@@ -123,6 +133,17 @@ impl DaemonState {
     pub fn set_attention_age(&self, age: Duration) {
         let millis = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
         self.attention_age.store(millis, Ordering::Relaxed);
+    }
+
+    /// Returns the end of the admin endpoint's certificate.
+    #[must_use]
+    pub fn admin_expiry(&self) -> Option<Expiry> {
+        self.admin_expiry.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes the end of the admin endpoint's certificate.
+    pub fn set_admin_expiry(&self, expiry: Option<Expiry>) {
+        *self.admin_expiry.lock().unwrap_or_else(PoisonError::into_inner) = expiry;
     }
 
     /// Changes whenever other listeners or actions run.

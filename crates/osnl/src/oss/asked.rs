@@ -15,6 +15,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use osnl_http::Expiry;
 use osnl_transport::BoxFuture;
 use serde_json::Value;
 
@@ -61,6 +62,10 @@ impl Asked {
 }
 
 impl Servers for Asked {
+    fn expiries(&self) -> Vec<Expiry> {
+        self.lookup.expiries()
+    }
+
     fn dependency(&self) -> Arc<str> {
         dependency(&self.name, &self.lookup.target())
     }

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use osnl_core::event::HAPPENED;
+use osnl_http::Expiry;
 use osnl_transport::BoxFuture;
 
 use super::event::Lists;
@@ -67,5 +68,9 @@ impl Completing {
 impl Prepare for Completing {
     fn prepare<'a>(&'a self, event: &'a Event) -> BoxFuture<'a, Result<Option<Answers>, ActionError>> {
         Box::pin(self.complete(event))
+    }
+
+    fn expiries(&self) -> Vec<Expiry> {
+        self.servers.expiries()
     }
 }

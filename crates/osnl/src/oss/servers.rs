@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use osnl_http::Expiry;
 use osnl_transport::BoxFuture;
 
 use super::event::{Happened, What};
@@ -13,6 +14,11 @@ use crate::action::ActionError;
 pub trait Servers: Send + Sync + fmt::Debug {
     /// Returns the name of the source in failures ([`ActionError::dependency`]).
     fn dependency(&self) -> Arc<str>;
+
+    /// Returns the ends of the certificates and credentials that it uses.
+    fn expiries(&self) -> Vec<Expiry> {
+        Vec::new()
+    }
 
     /// The instance that has this port; `None` if there is no such port, or it has none.
     fn of_port<'a>(&'a self, port: &'a str) -> BoxFuture<'a, Result<Option<String>, ActionError>>;

@@ -3,9 +3,13 @@
 
 use std::time::{Duration, SystemTime};
 
+use osnl_http::EXPIRES_SOON;
+
 use super::super::problem::{Problem, ProblemKind as Kind, Severity};
 use super::super::time::{self, span};
-use super::super::{ConfigurationStatus, JournalStatus, LeftQueue, ListenerStatus, TargetReport};
+use super::super::{
+    ConfigurationStatus, ExpiryStatus, JournalStatus, LeftQueue, ListenerStatus, TargetReport,
+};
 use crate::metrics::Counters;
 
 /// A listener that does not connect for so long is urgent: until then it may be a restart of the broker.
@@ -80,6 +84,30 @@ pub(super) fn of_journal(journal: &JournalStatus) -> Vec<Problem> {
         problems.push(problem.remedy("osnl deliveries retry or discard --state dead, or raise max_dead"));
     }
     problems
+}
+
+/// A certificate or credential that ends soon, or has ended.
+pub(super) fn of_expiry(expiry: &ExpiryStatus) -> Option<Problem> {
+    let ExpiryStatus { subject, what, ends, ends_seconds } = expiry;
+    let soon = i64::try_from(EXPIRES_SOON.as_secs()).unwrap_or(i64::MAX);
+    if *ends_seconds > soon {
+        return None;
+    }
+    let day = ends.split('T').next().unwrap_or(ends);
+    let left = span(ends_seconds.unsigned_abs());
+    let (severity, message) = match ends_seconds {
+        0.. => (Severity::Warning, format!("{subject}: {what} ends on {day}, in {left}")),
+        _ => (Severity::Critical, format!("{subject}: {what} has ended on {day}, {left} ago")),
+    };
+    let problem = Problem::new(Kind::Certificate, severity, subject, message);
+    let began = (ends_seconds.unsigned_abs(), soon.unsigned_abs());
+    let seconds = if *ends_seconds >= 0 { began.1 - began.0 } else { began.1 + began.0 };
+    let since = SystemTime::now().checked_sub(Duration::from_secs(seconds)).map(time::shown);
+    let remedy = match what.starts_with("the password") {
+        true => "change it in Keystone and in the configuration, osnl reload",
+        false => "renew it where it is installed; osnl shows the new one from its next connection on",
+    };
+    Some(problem.because("as its latest connection showed").since(since, Some(seconds)).remedy(remedy))
 }
 
 pub(super) fn of_listener(listener: &ListenerStatus) -> Vec<Problem> {

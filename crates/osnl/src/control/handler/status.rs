@@ -2,18 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use osnl_http::Expiry;
 use tokio::time::{Instant, timeout};
 
 use super::super::problem::{Problem, ProblemKind, Severity};
 use super::super::refusal::{Code, Refusal};
 use super::super::{
-    FailingResource, Failure, JournalStatus, ListenerStatus, Status, TargetReport, Unavailable, time,
+    ExpiryStatus, FailingResource, Failure, JournalStatus, ListenerStatus, Status, TargetReport, Unavailable,
+    time,
 };
 use super::attention::{self, Bounds};
 use super::reload::configuration;
-use super::{ControlHandler, Store};
+use super::{ControlHandler, Live, Store};
 use crate::daemon::ListenerHandle;
 use crate::delivery::{Held, Published, TargetState};
 use crate::journal::sqlite::{FailingKey, Overview, SqliteJournal, State, Tally};
@@ -72,6 +74,8 @@ impl ControlHandler {
         problems
             .extend(overview.iter().flat_map(|kept| attention::of_overview(kept.unreadable, kept.suspects)));
         problems.extend(live.iter().flat_map(|live| attention::of_streams(&live.counters)));
+        let expiries = self.expiries();
+        problems.extend(expiries.iter().filter_map(attention::of_expiry));
         Ok(Status {
             running: live.is_some(),
             healthy: problems.is_empty(),
@@ -86,6 +90,7 @@ impl ControlHandler {
             listeners,
             left_queues,
             targets,
+            expiries,
             journal,
             counters: live
                 .map(|live| live.counters.snapshot())
@@ -131,7 +136,11 @@ impl ControlHandler {
                 *first = row.received.min(*first);
             }
             let paused = journal.paused().borrow().clone();
-            return Ok(Kept { tally: journal.tally(), oldest, paused, ..Kept::default() });
+            let mut failing: BTreeMap<String, Vec<FailingKey>> = BTreeMap::new();
+            for (action, key) in journal.failing() {
+                failing.entry(action.to_string()).or_default().push(key);
+            }
+            return Ok(Kept { tally: journal.tally(), oldest, failing, paused, ..Kept::default() });
         }
         let looked = self.read(|reader| {
             let (overview, tally) = (reader.overview()?, reader.tally()?);
@@ -163,6 +172,34 @@ impl ControlHandler {
             listener.own_consumers = places.iter().filter(same).count() as u64;
         }
         listeners
+    }
+
+    /// The ends of certificates and credentials, each once: those of brokers, targets, clouds, and the admin endpoint.
+    fn expiries(&self) -> Vec<ExpiryStatus> {
+        let Some(Live { daemon, .. }) = &self.live else { return Vec::new() };
+        let mut all: Vec<(String, Expiry)> = Vec::new();
+        for listener in daemon.listeners() {
+            let opened = listener.gauges.opened();
+            if let (Some(host), Some(ends)) = (opened.host, opened.certificate_ends) {
+                let what = format!("the certificate of {host}");
+                all.push((format!("listener {}", listener.name), Expiry { what, ends }));
+            }
+        }
+        for target in daemon.targets() {
+            let of = |expiry| (format!("action {}", target.name()), expiry);
+            all.extend(target.expiries().into_iter().map(of));
+        }
+        all.extend(daemon.admin_expiry().map(|expiry| ("admin endpoint".to_owned(), expiry)));
+        all.sort_by(|(_, a), (_, b)| (a.ends, &a.what).cmp(&(b.ends, &b.what)));
+        all.dedup_by(|(_, a), (_, b)| a == b);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let status = |(subject, Expiry { what, ends }): (String, Expiry)| ExpiryStatus {
+            subject,
+            what,
+            ends: time::shown(UNIX_EPOCH + Duration::from_secs(ends.max(0).unsigned_abs())),
+            ends_seconds: ends.saturating_sub_unsigned(now),
+        };
+        all.into_iter().map(status).collect()
     }
 
     /// Configured actions first, in their order; then those that only the journal knows.

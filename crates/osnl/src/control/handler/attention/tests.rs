@@ -128,6 +128,39 @@ fn a_left_queue_needs_attention_while_messages_wait_and_nothing_reads_them() {
     }
 }
 
+/// The bound is fourteen days, as the alert rule has it.
+#[test]
+fn a_certificate_or_password_that_ends_soon_is_named() {
+    let ends = |what: &str, ends_seconds| {
+        let what = what.to_owned();
+        let ends = "2026-12-01T08:00:00.000Z".to_owned();
+        of_expiry(&ExpiryStatus { subject: "listener nova".to_owned(), what, ends, ends_seconds })
+    };
+    assert_eq!(ends("the certificate of mq1:5671", 14 * 86_400 + 1), None);
+    let soon = ends("the certificate of mq1:5671", 9 * 86_400).unwrap();
+    check(
+        std::slice::from_ref(&soon),
+        &[(
+            Kind::Certificate,
+            Severity::Warning,
+            "listener nova: the certificate of mq1:5671 ends on 2026-12-01, in 9 d; renew it where it is installed; osnl \
+             shows the new one from its next connection on",
+        )],
+    );
+    assert_eq!(soon.since_seconds, Some(5 * 86_400));
+    let password = ends("the password of user osnl", -3600).unwrap();
+    check(
+        std::slice::from_ref(&password),
+        &[(
+            Kind::Certificate,
+            Severity::Critical,
+            "listener nova: the password of user osnl has ended on 2026-12-01, 60 min ago; change it in Keystone and in \
+             the configuration, osnl reload",
+        )],
+    );
+    assert_eq!(password.since_seconds, Some(14 * 86_400 + 3600));
+}
+
 fn target() -> TargetReport {
     TargetReport {
         action: "hook".to_owned(),
