@@ -38,6 +38,7 @@ pub mod control;
 pub mod daemon;
 mod drivers;
 pub mod explain;
+pub mod group;
 pub mod intake;
 pub mod listener;
 pub mod native;

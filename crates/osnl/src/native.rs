@@ -1,7 +1,7 @@
 //! osnl's own configuration: listeners, rules and actions by name.
 //!
 //! ```text
-//! [DEFAULT]          debug, log_level, libs_log_level, log_file, state_dir, attention_age
+//! [DEFAULT]          debug, log_level, libs_log_level, log_file, state_dir, attention_age, control_group
 //! [journal]          connection, retention, max_size, max_pending, max_dead, allow_volatile, keep_unmatched, ...
 //! [admin]            listen, token, tls_certificate, tls_key, client_ca_file, allow_changes, host_names
 //! [canary]           listener, every, action
@@ -78,6 +78,7 @@ pub use self::rights::User;
 pub use crate::action::driver::{Driver, DriverError, Preview, Probe, TlsConf, Verdict, Wanted};
 use crate::delivery::DeliverySettings;
 use crate::enrich::EnrichConf;
+use crate::group::Group;
 use crate::journal::sqlite::SqliteOptions;
 use crate::rule::Rule;
 use crate::unmatched::KeepUnmatched;
@@ -97,6 +98,8 @@ pub struct Native {
     pub state_dir: Option<PathBuf>,
     /// The age from which on a pending delivery needs attention.
     pub attention_age: Duration,
+    /// The group whose members may ask the daemon, and change nothing.
+    pub control_group: Option<Group>,
     /// The journal that keeps messages until they are done.
     pub journal: JournalConf,
     /// The limit of kept messages that match no rule.

@@ -379,6 +379,7 @@ fn a_paused_target_waits_across_a_restart_and_status_says_so() {
             "free_bytes": "NUMBER", "dead": 0, "max_dead": 10000, "max_pending": 1000000, "events": 2,
             "deliveries": 2, "oldest": "WHEN", "oldest_seconds": "NUMBER", "unreadable": 0
         },
+        "expiries": [],
         "counters": {}
     });
     let status = normal(rig.status());
@@ -569,4 +570,44 @@ fn a_daemon_without_a_file_says_what_can_be_had() {
     rig.ask(&["deliveries", "show", &id]).expect(1, "", "memory:// keeps no history");
     rig.ask(&["deliveries", "resume", "roles"]).expect(0, "roles is resumed", "");
     rig.sink.wait_for(2, SOON);
+}
+
+/// A monitoring agent needs no write access to the journal. Only root can become another user; others see the mode.
+#[test]
+fn a_group_may_ask_and_change_nothing() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    use std::os::unix::process::CommandExt as _;
+
+    const NOBODY: u32 = 65534;
+    const GROUP: u32 = 65533;
+    let mut rig = Rig::start("control-group", "");
+    rig.stop("TERM");
+    let is_root = fs::metadata(rig.home.path()).unwrap().uid() == 0;
+    let group = if is_root { GROUP } else { fs::metadata(rig.home.path()).unwrap().gid() };
+    let conf = rig.home.path().join("a.conf");
+    let text = fs::read_to_string(&conf).unwrap();
+    fs::write(&conf, text.replacen("[DEFAULT]\n", &format!("[DEFAULT]\ncontrol_group = {group}\n"), 1))
+        .unwrap();
+    rig.run();
+    let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&rig.home.path().join("control.sock")), mode(rig.home.path())), (0o660, 0o710));
+    assert_eq!(mode(&rig.home.path().join("journal.db")), 0o600);
+    if !is_root {
+        return;
+    }
+    let ask = |gid: u32, args: &[&str]| {
+        let mut command = rig.command(args);
+        command.arg("--state-dir").arg(rig.home.path()).current_dir("/").uid(NOBODY).gid(gid);
+        let answer = command.output().unwrap();
+        (
+            answer.status.code(),
+            String::from_utf8(answer.stdout).unwrap() + &String::from_utf8(answer.stderr).unwrap(),
+        )
+    };
+    let (code, text) = ask(GROUP, &["status"]);
+    assert!(code == Some(0) && text.contains("listening"), "{code:?} {text}");
+    let (code, text) = ask(GROUP, &["actions", "pause", "roles"]);
+    assert!(code != Some(0) && text.contains("members of the group 65533 may only read"), "{code:?} {text}");
+    let (code, text) = ask(NOBODY, &["status"]);
+    assert!(code == Some(69) && !text.contains("listening"), "{code:?} {text}");
 }

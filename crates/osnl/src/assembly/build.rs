@@ -120,7 +120,7 @@ impl Native {
             .with_rules(parts.ring.clone(), parts.guards_in_force.clone());
         let handler = Arc::new(handler);
         if let Some(folder) = parts.state_folder.clone() {
-            let socket = ControlSocket::new(folder, handler.clone());
+            let socket = ControlSocket::new(folder, handler.clone()).open_to(self.control_group.clone());
             daemon = daemon.serving("control socket", Box::new(|end| Box::pin(socket.run(end))));
         }
         if let Some(conf) = self.canary.clone() {

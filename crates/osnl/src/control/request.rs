@@ -167,6 +167,28 @@ pub enum Request {
     },
 }
 
+impl Request {
+    /// Whether it changes nothing and shows no secret.
+    #[must_use]
+    pub fn only_reads(&self) -> bool {
+        match self {
+            Self::Status {} | Self::List { .. } | Self::QuarantineList { .. } => true,
+            Self::Show { raw, .. } | Self::QuarantineShow { raw, .. } => !raw,
+            Self::Retry { .. }
+            | Self::Discard { .. }
+            | Self::Release { .. }
+            | Self::Move { .. }
+            | Self::Pause { .. }
+            | Self::Probe { .. }
+            | Self::Resume { .. }
+            | Self::Replay { .. }
+            | Self::QuarantineRetry { .. }
+            | Self::QuarantineDiscard { .. }
+            | Self::Reload { .. } => false,
+        }
+    }
+}
+
 /// The order of a list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -1,10 +1,12 @@
-//! The socket: made with mode 0600, several clients, bounded requests, removed at the end.
+//! The socket: made with mode 0600, several clients, bounded requests, removed at the end. With a group it has mode 0660,
+//! and its members may ask for what changes nothing and holds no secret; the folder can be entered then, and its
+//! other files are the owner's alone.
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -21,6 +23,7 @@ use super::progress::Progress;
 use super::refusal::{Code, Refusal};
 use super::wire::{Asked, read_request, write_answer, write_progress};
 use super::{ControlHandler, LONGEST_REQUEST, socket_path};
+use crate::group::Group;
 
 /// Clients at once; one more waits.
 const CLIENTS: usize = 16;
@@ -40,6 +43,15 @@ const ADDRESS: usize = 107;
 pub struct ControlSocket {
     state_dir: PathBuf,
     handler: Arc<ControlHandler>,
+    group: Option<Group>,
+}
+
+/// The rights of a client.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rights {
+    All,
+    Reads,
+    None,
 }
 
 /// Why there is no socket. What is said follows its path.
@@ -51,6 +63,11 @@ enum BindError {
     NoSocket,
     #[error("belongs to user {0}; remove it, or name another state_dir")]
     Foreign(u32),
+    #[error(
+        "it cannot be given to the group {0}: {1}; make this user a member of it (SupplementaryGroups={0} and \
+         SystemCallFilter=@chown in the unit), or remove control_group"
+    )]
+    Group(String, io::Error),
     #[error("{0}; let this user write the folder, or name another state_dir")]
     Io(#[from] io::Error),
 }
@@ -65,13 +82,19 @@ impl ControlSocket {
     /// A handler for the socket of this state directory, which is made if it is not there.
     #[must_use]
     pub fn new(state_dir: PathBuf, handler: Arc<ControlHandler>) -> Self {
-        Self { state_dir, handler }
+        Self { state_dir, handler, group: None }
+    }
+
+    /// Lets members of this group ask for what changes nothing.
+    #[must_use]
+    pub fn open_to(self, group: Option<Group>) -> Self {
+        Self { group, ..self }
     }
 
     /// Answers until told to stop. A daemon whose socket cannot be had runs without, and says so.
     pub async fn run(self, stop: CancellationToken) {
         let path = socket_path(&self.state_dir);
-        let (listener, _bound) = match bind(&self.state_dir) {
+        let (listener, _bound) = match bind(&self.state_dir, self.group.as_ref()) {
             Ok(bound) => bound,
             Err(error) => {
                 let path = path.display();
@@ -89,7 +112,7 @@ impl ControlSocket {
                 Some(_) = clients.join_next() => {}
                 accepted = listener.accept(), if clients.len() < CLIENTS => match accepted {
                     Ok((stream, _)) => {
-                        clients.spawn(serve(stream, self.handler.clone()));
+                        clients.spawn(serve(stream, self.handler.clone(), self.group.clone()));
                     }
                     Err(error) => {
                         // Such as too many open files: it may pass.
@@ -103,8 +126,13 @@ impl ControlSocket {
 }
 
 /// One client, until it goes.
-async fn serve(stream: UnixStream, handler: Arc<ControlHandler>) {
-    let allowed = stream.peer_cred().is_ok_and(|peer| may_ask(peer.uid()));
+async fn serve(stream: UnixStream, handler: Arc<ControlHandler>, group: Option<Group>) {
+    // Beside root and the owner, the socket's mode lets in the group alone.
+    let rights = match (stream.peer_cred(), &group) {
+        (Ok(peer), _) if may_ask(peer.uid()) => Rights::All,
+        (Ok(_), Some(_)) => Rights::Reads,
+        (Ok(_), None) | (Err(_), _) => Rights::None,
+    };
     let (reading, mut writing) = stream.into_split();
     let mut reading = BufReader::new(reading);
     let mut line = Vec::new();
@@ -115,7 +143,7 @@ async fn serve(stream: UnixStream, handler: Arc<ControlHandler>) {
             Ok(Ok(1..)) => {}
             Ok(Ok(0) | Err(_)) | Err(_) => return,
         }
-        let (answer, last) = if !allowed {
+        let (answer, last) = if rights == Rights::None {
             let why = "only root and the daemon's own user may ask";
             (Err(Refusal::new(Code::Forbidden, why)), true)
         } else if !line.ends_with(b"\n") && line.len() == LONGEST_REQUEST {
@@ -125,6 +153,13 @@ async fn serve(stream: UnixStream, handler: Arc<ControlHandler>) {
         } else {
             let answer = match read(&handler, &line) {
                 Err(refusal) => Some(Err(refusal)),
+                Ok(asked) if rights == Rights::Reads && !asked.request.only_reads() => {
+                    let group = group.iter().map(|group| group.name.as_str()).collect::<String>();
+                    let why = format!(
+                        "members of the group {group} may only read; ask as root or as the daemon's user"
+                    );
+                    Some(Err(Refusal::new(Code::Forbidden, why)))
+                }
                 Ok(asked) if asked.progress => telling(&handler, &asked, &mut reading, &mut writing).await,
                 Ok(asked) => Some(beside_signs_of_life(handler.answer(&asked.request), &mut writing).await),
             };
@@ -204,7 +239,7 @@ fn may_ask(uid: u32) -> bool {
 }
 
 /// Binds the socket, and replaces one on which no process answers any more.
-fn bind(state_dir: &Path) -> Result<(UnixListener, Bound), BindError> {
+fn bind(state_dir: &Path, group: Option<&Group>) -> Result<(UnixListener, Bound), BindError> {
     DirBuilder::new().recursive(true).mode(0o700).create(state_dir)?;
     let path = socket_path(state_dir);
     if let Some(found) = found(&path)? {
@@ -228,10 +263,26 @@ fn bind(state_dir: &Path) -> Result<(UnixListener, Bound), BindError> {
         Ok(()) | Err(_) => {}
     }
     let listener = with_short(&fresh, |short| UnixListener::bind(short))?;
-    fs::set_permissions(&fresh, Permissions::from_mode(0o600))?;
+    match group {
+        None => fs::set_permissions(&fresh, Permissions::from_mode(0o600))?,
+        Some(group) => {
+            share(state_dir, group, 0o710).and_then(|()| share(&fresh, group, 0o660)).inspect_err(|_| {
+                let _ = fs::remove_file(&fresh);
+            })?;
+        }
+    }
     fs::rename(&fresh, &path)?;
     let meta = fs::symlink_metadata(&path)?;
     Ok((listener, Bound { path, inode: (meta.dev(), meta.ino()) }))
+}
+
+/// Gives it to the group.
+fn share(path: &Path, group: &Group, mode: u32) -> Result<(), BindError> {
+    let failed = |error| BindError::Group(group.name.clone(), error);
+    if fs::metadata(path).map_err(failed)?.gid() != group.gid {
+        chown(path, None, Some(group.gid)).map_err(failed)?;
+    }
+    fs::set_permissions(path, Permissions::from_mode(mode)).map_err(failed)
 }
 
 fn found(path: &Path) -> io::Result<Option<fs::Metadata>> {

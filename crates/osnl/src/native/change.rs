@@ -122,7 +122,7 @@ impl Values {
     pub(crate) fn needing_a_restart(&self, different: &[Different]) -> Vec<ConfigError> {
         let fixed = |different: &Different, option: &str| match different.kind() {
             JOURNAL | ADMIN | CANARY | OTLP => true,
-            DEFAULT => option == "state_dir",
+            DEFAULT => matches!(option, "state_dir" | "control_group"),
             _ => false,
         };
         let mut errors = Vec::new();

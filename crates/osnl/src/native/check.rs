@@ -24,6 +24,7 @@ use super::{
 };
 use crate::action::driver::NativeReader;
 use crate::enrich::EnrichConf;
+use crate::group::Group;
 use crate::journal::sqlite::IN_MEMORY;
 use crate::rule::{Nested, Rule};
 
@@ -62,6 +63,8 @@ impl<'a> Checker<'a> {
         let attention_age = self
             .unnamed(DEFAULT)
             .and_then(|section| self.reader(section).duration("attention_age", Duration::from_secs(1)));
+        let control_group =
+            self.unnamed(DEFAULT).and_then(|section| control_group(&mut self.reader(section)));
         let journal = self.unnamed(JOURNAL).and_then(|section| {
             let mut reader = self.reader(section);
             let (journal, keep) = (journal(&mut reader), keep_unmatched(&mut reader));
@@ -125,6 +128,7 @@ impl<'a> Checker<'a> {
             log_format,
             state_dir: state_dir?,
             attention_age: attention_age?,
+            control_group: control_group?,
             journal: journal?,
             keep_unmatched: keep_unmatched?,
             admin: admin?,
@@ -354,6 +358,21 @@ fn state_dir(reader: &mut Reader<'_>) -> Option<Option<PathBuf>> {
             "state_dir",
             "is no absolute path",
             "write one that begins with /, or remove the line",
+        ),
+    }
+}
+
+fn control_group(reader: &mut Reader<'_>) -> Option<Option<Group>> {
+    if !reader.is_set("control_group") {
+        return Some(None);
+    }
+    let name = reader.text("control_group")?;
+    match Group::find(&name) {
+        Ok(group) => Some(Some(group)),
+        Err(problem) => reader.refuse(
+            "control_group",
+            &problem,
+            "name a group of this machine, or its number; groupadd makes one",
         ),
     }
 }

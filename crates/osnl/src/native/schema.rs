@@ -83,6 +83,7 @@ pub(super) static SECTIONS: [SectionDef; 10] = [
             option("log_format", Some("text")),
             option("state_dir", None),
             option("attention_age", Some("15m")),
+            option("control_group", None),
         ],
     ),
     SectionDef::new(

@@ -64,6 +64,7 @@ pub(super) static OPTIONS: &[Row] = &[
         DURATION,
         "`osnl status` names an action whose oldest pending delivery is older.",
     ),
+    ("DEFAULT", "control_group", "group of this machine", "The group whose members may ask the daemon for its status and its deliveries, and change nothing. Without it only root and the daemon's own user may ask."),
     ("journal", "retention", DURATION, "How long what was delivered or discarded is kept."),
     ("journal", "max_size", "size", "What the file may hold, 16MiB or more. Without it 10 GiB, or half of what is free if that is less."),
     ("journal", "max_pending", NUMBER, "Deliveries of one action that may be pending."),
