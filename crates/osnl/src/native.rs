@@ -74,6 +74,7 @@ pub use self::document::{DocEntry, DocSection, Document};
 pub use self::lenient::state_folder_of;
 pub use self::otlp::OtlpConf;
 pub use self::reference::{Reference, ReferenceOption, ReferenceSection, reference};
+pub use self::probe::OwnDaemon;
 pub use self::rights::User;
 pub use crate::action::driver::{Driver, DriverError, Preview, Probe, TlsConf, Verdict, Wanted};
 use crate::delivery::DeliverySettings;

@@ -14,12 +14,15 @@
 
 mod report;
 
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use clap::Args;
 use osnl::action::http::HttpOptions;
+use osnl::control::{Client, Request, Status, socket_path};
 use osnl::explain::{Trial, try_actions};
-use osnl::native::{self, Native, Sources, User, Verdict};
+use osnl::native::{self, Native, OwnDaemon, Sources, User, Verdict};
 use osnl_config::Finding;
 use osnl_transport::Thorough;
 
@@ -77,6 +80,7 @@ pub(crate) fn run(args: &CheckRunArgs) -> Exit {
         (Ok((AnyConf::Native(loaded), _)), Some(user)) => Some(loaded.rights_of(user)),
         (Ok(_) | Err(_), _) => None,
     };
+    let is_legacy = matches!(looked, Ok((AnyConf::K2hr3Osnl(_) | AnyConf::OssWatcher(_), _)));
     let judged = looked.and_then(|(looked, trial)| Ok((meaning(looked)?, trial)));
     let ((native, warnings), trial) = match judged {
         Ok(found) => found,
@@ -99,7 +103,8 @@ pub(crate) fn run(args: &CheckRunArgs) -> Exit {
     if args.connect {
         let http = HttpOptions::from_environment(std::env::vars_os());
         let thorough = if args.declare { Thorough::Does } else { Thorough::Asks };
-        match app::block_on(native.probe_by(&http, thorough, args.timeout)) {
+        let daemon = own_daemon(&native, is_legacy);
+        match app::block_on(native.probe_by(&http, thorough, &daemon, args.timeout)) {
             Ok(mut probes) => {
                 probes.extend(rights.into_iter().flatten());
                 report.probes = Some(probes);
@@ -119,6 +124,45 @@ pub(crate) fn run(args: &CheckRunArgs) -> Exit {
         (true, _) => Exit::Unavailable,
         (false, false) => Exit::Failed,
         (false, true) => printed,
+    }
+}
+
+/// The daemon may be silent for so long.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Asks the daemon of the state directory for its consumers.
+fn own_daemon(native: &Native, is_legacy: bool) -> OwnDaemon {
+    if is_legacy {
+        return OwnDaemon::Unknown("under this name osnl has no control socket".to_owned());
+    }
+    let Some(folder) = native.state_folder() else { return OwnDaemon::Stopped };
+    let unknown = |error: &dyn std::fmt::Display| {
+        OwnDaemon::Unknown(format!("{}: {error}", socket_path(&folder).display()))
+    };
+    let mut client = match Client::connect(&folder, PATIENCE) {
+        Ok(client) => client,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::ConnectionRefused) => {
+            return OwnDaemon::Stopped;
+        }
+        Err(error) => return unknown(&error),
+    };
+    let status: Status = match client.ask_for(&Request::Status {}, None) {
+        Ok(status) => status,
+        Err(error) => return unknown(&error),
+    };
+    let mut consumers = BTreeMap::new();
+    for listener in &status.listeners {
+        // One that waits for its broker consumes nothing.
+        if !matches!(listener.status.as_str(), "listening" | "standby" | "blocked" | "draining") {
+            continue;
+        }
+        for queue in &listener.queues {
+            *consumers.entry((listener.broker.clone(), queue.clone())).or_default() += 1;
+        }
+    }
+    match status.pid {
+        Some(pid) => OwnDaemon::Runs { pid, consumers },
+        None => OwnDaemon::Stopped,
     }
 }
 

@@ -233,14 +233,27 @@ fn who_reads_a_queue_and_who_has_the_journal_is_said() {
     let consumed = || vhost.list_queues().iter().any(|queue| queue.consumers == 1);
     osnl_testkit::wait_until(Duration::from_secs(20), "osnl to consume", consumed);
     let output = osnl(&home, &text, &["--connect"]);
+    // A colleague's, with the same broker and pool.
+    let other = home.path().join("other");
+    let foreign = osnl(
+        &home,
+        &text.replace(&format!("{}\n", home.path().display()), &format!("{}\n", other.display())),
+        &["--connect"],
+    );
     let pid = daemon.id();
     daemon.kill().unwrap();
     daemon.wait().unwrap();
     let found = probes(&output);
-    let right = "right if that is osnl run of this configuration";
-    assert!(found[0].contains(&format!("process {pid} has it; {right}")), "{found:?}");
-    assert!(found[3].contains(&format!("0 messages wait, 1 consumer reads it; {right}")), "{found:?}");
+    let ours = "osnl run of this configuration";
+    assert!(found[0].contains(&format!("process {pid} has it: {ours}")), "{found:?}");
+    let expected = format!("0 messages wait, 1 consumer reads it: {ours}, process {pid}");
+    assert!(found[3].contains(&expected) && found[3].starts_with("ok "), "{found:?}");
+    assert!(found[3].ends_with("as it would be made"), "{found:?}");
     assert_eq!(output.status.code(), Some(0));
+    let found = probes(&foreign);
+    let expected = "1 consumer reads it, and no osnl run of this state directory is here; another program, or osnl on \
+                    another machine, takes its messages";
+    assert!(found[3].contains(expected) && found[3].starts_with("warning "), "{found:?}");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! | each host of a broker | name, TCP, TLS, login, virtual host | everything |
 //! | exchanges and queues | passively; queues are compared as `RabbitTransport::look` does | nothing is made, bound or consumed |
 //! | permissions of the listener's user | as `RabbitTransport::prove` does | nothing is made, unless [`Thorough::Does`] |
+//! | consumers of a queue | our own daemon's are those that its control socket names | the daemon |
 //! | what actions need | as their drivers do: of HTTP TCP, a proxy's tunnel, TLS | no request is sent |
 //! | clouds of enrichments and of `auth = keystone` | a login; each service, for a missing object | no object is read |
 //! | files | asked of the operating system | nothing is written |
@@ -12,6 +13,7 @@
 //! All at the same time, each within the deadline.
 
 mod cloud;
+mod own;
 mod permissions;
 
 use std::path::Path;
@@ -19,9 +21,12 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, join_all};
-use osnl_transport::{Declare, ExchangeLook, QueueLook, QueueMade, QueueType, RabbitTransport, Thorough};
+use osnl_transport::{
+    Declare, ExchangeLook, QueueLook, QueueMade, QueueType, RabbitTransport, Thorough, Transport as _,
+};
 
 use self::cloud::enrichment;
+pub use self::own::OwnDaemon;
 use super::{JournalConf, ListenerConf, Native};
 use crate::action::driver::probe::free;
 use crate::action::driver::probe::{broker, exchange, silent};
@@ -33,19 +38,27 @@ use crate::native::journal::SMALLEST as LEAST_ROOM;
 impl Native {
     /// Tries everything without making anything; in the order journal, listeners, actions, enrichments.
     pub async fn probe(&self, http: &HttpOptions, deadline: Duration) -> Vec<Probe> {
-        self.probe_by(http, Thorough::Asks, deadline).await
+        let daemon = OwnDaemon::Unknown("it was not asked".to_owned());
+        self.probe_by(http, Thorough::Asks, &daemon, deadline).await
     }
 
-    /// The same; `thorough` says whether queues may be made for a proof.
-    pub async fn probe_by(&self, http: &HttpOptions, thorough: Thorough, deadline: Duration) -> Vec<Probe> {
+    /// The same; `thorough` says whether queues may be made for a proof, and `daemon` tells its consumers from others.
+    pub async fn probe_by(
+        &self,
+        http: &HttpOptions,
+        thorough: Thorough,
+        daemon: &OwnDaemon,
+        deadline: Duration,
+    ) -> Vec<Probe> {
         let mut all: Vec<BoxFuture<'_, Vec<Probe>>> = Vec::new();
-        all.push(async { vec![journal(&self.journal)] }.boxed());
+        all.push(async { vec![journal(&self.journal, daemon)] }.boxed());
         for conf in &self.listeners {
             let late = {
                 let probe = Probe::of(format!("listener:{}", conf.name), "broker".to_owned());
                 vec![silent(probe, deadline)]
             };
-            let probing = tokio::time::timeout(deadline, listener(conf, thorough, deadline.mul_f64(0.6)));
+            let probing =
+                tokio::time::timeout(deadline, listener(conf, thorough, daemon, deadline.mul_f64(0.6)));
             all.push(probing.map(move |probes| probes.unwrap_or(late)).boxed());
         }
         for conf in &self.actions {
@@ -65,7 +78,7 @@ impl Native {
     }
 }
 
-fn journal(conf: &JournalConf) -> Probe {
+fn journal(conf: &JournalConf, daemon: &OwnDaemon) -> Probe {
     let section = || "journal".to_owned();
     let JournalConf::Sqlite(options) = conf else {
         return Probe::of(section(), "memory".to_owned()).fine("keeps nothing");
@@ -73,6 +86,9 @@ fn journal(conf: &JournalConf) -> Probe {
     let probe = Probe::of(section(), format!("file {}", options.path.display()));
     match sqlite::look(options) {
         Ok(place) => match (place.holder, place.exists) {
+            (Some(holder), _) if matches!(daemon, OwnDaemon::Runs { pid, .. } if holder.ends_with(&format!(" {pid}"))) => {
+                probe.fine(format!("{holder} has it: osnl run of this configuration"))
+            }
             (Some(holder), _) => {
                 let advice =
                     "right if that is osnl run of this configuration; else stop it, or name another file";
@@ -128,7 +144,12 @@ fn with_room(probe: Probe, options: &SqliteOptions) -> Probe {
 }
 
 /// `limit`: for one host to let us in.
-async fn listener(conf: &ListenerConf, thorough: Thorough, limit: Duration) -> Vec<Probe> {
+async fn listener(
+    conf: &ListenerConf,
+    thorough: Thorough,
+    daemon: &OwnDaemon,
+    limit: Duration,
+) -> Vec<Probe> {
     let section = format!("listener:{}", conf.name);
     let probe = |what: String| Probe::of(section.clone(), what);
     let transport = match RabbitTransport::new(conf.transport_url.clone(), conf.rabbit.clone()) {
@@ -149,7 +170,13 @@ async fn listener(conf: &ListenerConf, thorough: Thorough, limit: Duration) -> V
         probes.push(exchange(probe(format!("exchange {name}")), found, conf.declare));
     }
     for (name, found) in &look.queues {
-        probes.push(queue(probe(format!("queue {name}")), found, conf));
+        probes.push(queue(
+            probe(format!("queue {name}")),
+            found,
+            (&transport.location(), name),
+            daemon,
+            conf,
+        ));
     }
     if look.hosts.iter().any(|host| host.reached.is_ok()) {
         for name in conf.queues() {
@@ -166,7 +193,13 @@ async fn listener(conf: &ListenerConf, thorough: Thorough, limit: Duration) -> V
     probes
 }
 
-fn queue(probe: Probe, found: &QueueLook, conf: &ListenerConf) -> Probe {
+fn queue(
+    probe: Probe,
+    found: &QueueLook,
+    place: (&str, &str),
+    daemon: &OwnDaemon,
+    conf: &ListenerConf,
+) -> Probe {
     match found {
         QueueLook::There { waiting, consumers, made, drops } => {
             let messages = if *waiting == 1 { "1 message waits" } else { "messages wait" };
@@ -174,11 +207,9 @@ fn queue(probe: Probe, found: &QueueLook, conf: &ListenerConf) -> Probe {
                 1 => messages.to_owned(),
                 n => format!("{n} {messages}"),
             };
-            let readers = match consumers {
-                0 => "nobody reads it".to_owned(),
-                1 => "1 consumer reads it".to_owned(),
-                n => format!("{n} consumers read it"),
-            };
+            let is_exclusive =
+                conf.queue.single_active_consumer || conf.queue.queue_type == QueueType::Stream;
+            let (readers, others) = daemon.readers(place, *consumers, is_exclusive);
             let found = format!("is there, {messages}, {readers}");
             let found = match drops {
                 Some(drops) => format!("{found}; it {drops}"),
@@ -189,11 +220,7 @@ fn queue(probe: Probe, found: &QueueLook, conf: &ListenerConf) -> Probe {
                     format!("{found}; {difference}"),
                     "it is used as it is; to have it as configured, stop its readers, empty and delete it",
                 ),
-                QueueMade::Alike | QueueMade::Unknown if *consumers > 0 => probe.warning(
-                    found,
-                    "right if that is osnl run of this configuration; whoever else reads it takes messages from us: \
-                     give each reader a pool of its own",
-                ),
+                QueueMade::Alike | QueueMade::Unknown if let Some(advice) = others => probe.warning(found, advice),
                 QueueMade::Alike | QueueMade::Unknown if drops.is_some() => probe.warning(
                     found,
                     "what waits longer than the broker's consumer time-out comes back: give the queue a dead-letter \

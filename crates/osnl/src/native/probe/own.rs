@@ -1,0 +1,129 @@
+//! The consumers of a queue that are our own daemon's, and those that are not.
+
+use std::collections::BTreeMap;
+
+/// The daemon of a configuration, as its control socket answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OwnDaemon {
+    /// It can't be asked, and why.
+    Unknown(String),
+    /// None runs on this state directory.
+    Stopped,
+    /// It runs.
+    Runs {
+        /// Its process.
+        pid: u32,
+        /// Its consumers, by broker and queue.
+        consumers: BTreeMap<(String, String), u64>,
+    },
+}
+
+impl OwnDaemon {
+    /// Returns words about the readers of a queue, and the advice if some are not ours or may not be.
+    pub(super) fn readers(
+        &self,
+        (broker, queue): (&str, &str),
+        consumers: u32,
+        is_exclusive: bool,
+    ) -> (String, Option<&'static str>) {
+        let readers = match consumers {
+            0 => return ("nobody reads it".to_owned(), None),
+            1 => "1 consumer reads it".to_owned(),
+            n => format!("{n} consumers read it"),
+        };
+        match self {
+            Self::Unknown(why) => (
+                format!("{readers}; cannot tell whether that is osnl run of this configuration: {why}"),
+                Some(
+                    "whoever else reads it takes messages from us: rabbitmqctl list_consumers names them; give each \
+                     reader a pool of its own",
+                ),
+            ),
+            Self::Stopped => (
+                format!("{readers}, and no osnl run of this state directory is here"),
+                Some(
+                    "another program, or osnl on another machine, takes its messages: rabbitmqctl list_consumers names \
+                     it; give each reader a pool of its own",
+                ),
+            ),
+            Self::Runs { pid, consumers: own } => {
+                let own = own.get(&(broker.to_owned(), queue.to_owned())).copied().unwrap_or_default();
+                let others = u64::from(consumers).saturating_sub(own);
+                if others == 0 {
+                    return (format!("{readers}: osnl run of this configuration, process {pid}"), None);
+                }
+                let advice = if is_exclusive && own > 0 {
+                    "right if that is a standby; one of them is active at a time (single_active_consumer)"
+                } else {
+                    "each message goes to one of them: rabbitmqctl list_consumers names them; give each reader a pool of \
+                     its own"
+                };
+                (
+                    format!("{readers}, {others} of them not osnl run of this configuration, process {pid}"),
+                    Some(advice),
+                )
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_consumer_of_another_program_is_told_from_our_own() {
+        let own = BTreeMap::from([(("rabbit at mq1".to_owned(), "osnl".to_owned()), 1)]);
+        let runs = OwnDaemon::Runs { pid: 7, consumers: own };
+        let silent = OwnDaemon::Unknown("permission denied".to_owned());
+        for (daemon, queue, consumers, exclusive, words, advice) in [
+            (&runs, "osnl", 0, false, "nobody reads it", None),
+            (&runs, "osnl", 1, false, "1 consumer reads it: osnl run of this configuration, process 7", None),
+            (
+                &runs,
+                "osnl",
+                2,
+                false,
+                "2 consumers read it, 1 of them not osnl run of this configuration, process 7",
+                Some("each message goes to one"),
+            ),
+            (
+                &runs,
+                "osnl",
+                2,
+                true,
+                "2 consumers read it, 1 of them not osnl run of this configuration, process 7",
+                Some("right if that is a standby"),
+            ),
+            (
+                &runs,
+                "other",
+                1,
+                true,
+                "1 consumer reads it, 1 of them not osnl run of this configuration, process 7",
+                Some("each message goes to one"),
+            ),
+            (
+                &OwnDaemon::Stopped,
+                "osnl",
+                1,
+                true,
+                "1 consumer reads it, and no osnl run of this state directory is here",
+                Some("another program, or osnl on another machine"),
+            ),
+            (
+                &silent,
+                "osnl",
+                1,
+                true,
+                "1 consumer reads it; cannot tell whether that is osnl run of this configuration: permission denied",
+                Some("whoever else reads it"),
+            ),
+        ] {
+            let (found, why) = daemon.readers(("rabbit at mq1", queue), consumers, exclusive);
+            assert_eq!(found, words);
+            assert_eq!(why.is_some(), advice.is_some(), "{found}");
+            assert!(why.unwrap_or_default().starts_with(advice.unwrap_or_default()), "{found}: {why:?}");
+        }
+    }
+}
