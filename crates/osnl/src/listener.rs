@@ -87,11 +87,12 @@ pub struct Listener {
     series: Arc<ListenerSeries>,
 }
 
-/// The last log line about failed attempts.
+/// The log lines about failed attempts.
 struct Said {
+    /// The time of the last one.
     at: Instant,
-    /// The queue or exchange that was missing.
-    missing: Option<String>,
+    /// The reasons that were logged.
+    reasons: Vec<String>,
 }
 
 impl Listener {
@@ -374,6 +375,8 @@ impl Listener {
             let pause = backoff.after(&error);
             let next = SystemTime::now() + pause;
             self.gauges.failed(Some(Trouble { reason: error.to_string(), attempts: attempt, next }));
+            // Its reason is another by now.
+            self.state.send_modify(|_| {});
             self.say_failed(attempt, &error, pause, &mut said);
             tokio::select! {
                 biased;
@@ -384,32 +387,39 @@ impl Listener {
         Ok(None)
     }
 
-    /// Logs a failed attempt. A broker may be away for a night: the first attempts are logged each, then one a minute.
-    /// A missing exchange or queue is logged once.
+    /// Logs a failed attempt, if it is the first or has another reason. A broker may be away for a night: the same reasons
+    /// are logged again after [`REMIND`]. A missing exchange or queue is logged once.
     fn say_failed(&self, attempt: u32, error: &TransportError, pause: Duration, said: &mut Option<Said>) {
-        const EACH: u32 = 3;
-        const REMIND: Duration = Duration::from_secs(60);
         let name = &*self.config.name;
-        let missing = error.is_missing().then(|| error.to_string());
-        if missing.is_some() {
-            if said.as_ref().is_some_and(|said| said.missing == missing) {
-                tracing::debug!(listener.name = name, attempt, "{error}");
-            } else {
-                *said = Some(Said { at: Instant::now(), missing });
-                tracing::warn!(listener.name = name, attempt, "{error}; it is looked for each second");
-            }
+        let reason = error.to_string();
+        let known = said.as_ref().is_some_and(|said| said.reasons.contains(&reason));
+        let is_due = said.as_ref().is_some_and(|said| said.at.elapsed() >= REMIND) && !error.is_missing();
+        if known && !is_due {
+            tracing::debug!(listener.name = name, attempt, "{reason}");
             return;
         }
-        if attempt <= EACH || said.as_ref().is_none_or(|said| said.at.elapsed() >= REMIND) {
-            *said = Some(Said { at: Instant::now(), missing });
-            let then = if attempt == EACH { ", and on; told once a minute" } else { "" };
-            let seconds = pause.as_secs_f64();
-            tracing::warn!(listener.name = name, attempt, "{error}; trying again in {seconds:.1} s{then}");
+        if error.is_missing() {
+            tracing::warn!(listener.name = name, attempt, "{reason}; it is looked for each second");
         } else {
-            tracing::debug!(listener.name = name, attempt, "{error}");
+            let seconds = pause.as_secs_f64();
+            tracing::warn!(
+                listener.name = name,
+                attempt,
+                "{reason}; trying again in {seconds:.1} s, and on: logged when the reason changes"
+            );
+        }
+        let said = said.get_or_insert_with(|| Said { at: Instant::now(), reasons: Vec::new() });
+        said.at = Instant::now();
+        if !known && said.reasons.len() < REASONS {
+            said.reasons.push(reason);
         }
     }
 }
+
+/// The interval between two log lines about the same failures to connect.
+const REMIND: Duration = Duration::from_secs(600);
+/// Different reasons that are told apart: each host of a broker may have its own.
+const REASONS: usize = 16;
 
 /// The time that an abandoned attempt may take to end in order.
 const GIVEN_UP: Duration = Duration::from_secs(1);

@@ -4,8 +4,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use osnl::daemon::{DaemonState, Reloads};
-use osnl::delivery::{TargetState, TargetStatus};
+use osnl::daemon::{DaemonState, ListenerHandle, Reloads};
+use osnl::delivery::{Published, TargetState, TargetStatus};
 use osnl::listener::ListenerState;
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -18,8 +18,8 @@ pub(super) struct Status {
     /// Other loops run.
     version: watch::Receiver<u64>,
     reloads: watch::Receiver<Reloads>,
-    listeners: Vec<(String, watch::Receiver<ListenerState>)>,
-    targets: Vec<(String, watch::Receiver<TargetStatus>)>,
+    listeners: Vec<(ListenerHandle, watch::Receiver<ListenerState>)>,
+    targets: Vec<(Published, watch::Receiver<TargetStatus>)>,
 }
 
 impl Status {
@@ -32,10 +32,16 @@ impl Status {
 
     fn look(&mut self) {
         self.version.mark_unchanged();
-        let listeners = self.daemon_state.listeners();
-        self.listeners = listeners.iter().map(|heard| (heard.broker().to_owned(), heard.state())).collect();
-        let targets = self.daemon_state.targets();
-        self.targets = targets.iter().map(|target| (target.target(), target.status())).collect();
+        let with_state = |listener: ListenerHandle| {
+            let state = listener.state();
+            (listener, state)
+        };
+        self.listeners = self.daemon_state.listeners().into_iter().map(with_state).collect();
+        let with_status = |target: Published| {
+            let status = target.status();
+            (target, status)
+        };
+        self.targets = self.daemon_state.targets().into_iter().map(with_status).collect();
         // Those of the daemon_state have never been looked at by anybody.
         self.listeners.iter_mut().for_each(|(_, state)| state.mark_unchanged());
         self.targets.iter_mut().for_each(|(_, state)| state.mark_unchanged());
@@ -92,13 +98,24 @@ impl Status {
     }
 
     fn line(&self) -> String {
-        let listeners =
-            self.listeners.iter().map(|(location, state)| (location.as_str(), state.borrow().clone()));
+        let listeners = self.listeners.iter().map(|(listener, state)| {
+            let state = state.borrow().clone();
+            let reason = match &state {
+                ListenerState::Connecting { .. } => listener.trouble(),
+                ListenerState::Blocked { reason, .. } => Some(reason.to_string()),
+                ListenerState::Listening
+                | ListenerState::Standby
+                | ListenerState::Draining
+                | ListenerState::Stopped => None,
+            };
+            (listener.broker(), state, reason)
+        });
         let held = self.targets.iter().filter(|(_, status)| match status.borrow().state {
             TargetState::Closed | TargetState::Paused => false,
             TargetState::Open { .. } | TargetState::Probing => true,
         });
-        let line = line(listeners, held.map(|(target, _)| target.as_str()));
+        let held = held.map(|(target, _)| (target.target(), target.last_failure().map(|(_, answer)| answer)));
+        let line = line(listeners, held);
         let failed = self.reloads.borrow().failed.is_some();
         if failed && line != STOPPING {
             format!("not reloaded, see the log or osnl status; {line}")
@@ -139,40 +156,71 @@ async fn tick(alive: &mut Option<Interval>) {
     }
 }
 
+/// Characters of a reason in the line.
+const REASON: usize = 200;
+
+/// A reason on one line.
+fn shortened(reason: &str) -> String {
+    let line = reason.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(REASON) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
+/// `WHAT PLACE, PLACE: REASON` for each reason.
+fn clauses(what: &str, places: &[(&str, Option<String>)]) -> Vec<String> {
+    let mut by_reason: Vec<(Option<String>, Vec<&str>)> = Vec::new();
+    for (place, reason) in places {
+        let reason = reason.as_deref().map(|reason| shortened(reason.strip_prefix(place).unwrap_or(reason)));
+        let reason = reason.map(|reason| reason.trim_start_matches(": ").to_owned());
+        match by_reason.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, places)) => places.push(place),
+            None => by_reason.push((reason, vec![place])),
+        }
+    }
+    let clause = |(reason, places): (Option<String>, Vec<&str>)| {
+        let because = reason.map_or(String::new(), |reason| format!(": {reason}"));
+        format!("{what} {}{because}", places.join(", "))
+    };
+    by_reason.into_iter().map(clause).collect()
+}
+
 fn line<'a>(
-    listeners: impl Iterator<Item = (&'a str, ListenerState)>,
-    held: impl Iterator<Item = &'a str>,
+    listeners: impl Iterator<Item = (&'a str, ListenerState, Option<String>)>,
+    held: impl Iterator<Item = (String, Option<String>)>,
 ) -> String {
     let (mut waiting, mut listening, mut stopped, mut ending) = (Vec::new(), Vec::new(), Vec::new(), false);
     let (mut standby, mut blocked) = (Vec::new(), Vec::new());
-    for (location, state) in listeners {
+    for (location, state, reason) in listeners {
         match state {
-            ListenerState::Connecting { .. } => waiting.push(location),
-            ListenerState::Listening => listening.push(location),
-            ListenerState::Standby => standby.push(location),
-            ListenerState::Blocked { .. } => blocked.push(location),
+            ListenerState::Connecting { .. } => waiting.push((location, reason)),
+            ListenerState::Listening => listening.push((location, reason)),
+            ListenerState::Standby => standby.push((location, reason)),
+            ListenerState::Blocked { .. } => blocked.push((location, reason)),
             ListenerState::Draining => ending = true,
-            ListenerState::Stopped => stopped.push(location),
+            ListenerState::Stopped => stopped.push((location, reason)),
         }
     }
     let none = [&waiting, &listening, &standby, &blocked].iter().all(|places| places.is_empty());
     if ending || !stopped.is_empty() && none {
         return STOPPING.to_owned();
     }
-    let clause =
-        |what: &str, places: Vec<&str>| (!places.is_empty()).then(|| format!("{what} {}", places.join(", ")));
-    let clauses = [
-        clause("waiting for", waiting),
-        clause("blocked, see osnl status:", blocked),
-        clause("listening to", listening),
-        clause("standing by at", standby),
-        clause("has given up", stopped),
-    ];
-    let mut clauses: Vec<String> = clauses.into_iter().flatten().collect();
+    let mut clauses = [
+        clauses("waiting for", &waiting),
+        clauses("blocked:", &blocked),
+        clauses("listening to", &listening),
+        clauses("standing by at", &standby),
+        clauses("has given up", &stopped),
+    ]
+    .concat();
     if clauses.is_empty() {
         clauses.push("no listener runs".to_owned());
     }
-    clauses.extend(held.map(|target| format!("{target} is held")));
+    clauses.extend(held.map(|(target, reason)| {
+        let because = reason.map_or(String::new(), |reason| format!(": {}", shortened(&reason)));
+        format!("{target} is held{because}")
+    }));
     clauses.join("; ")
 }
 
@@ -188,33 +236,52 @@ mod tests {
         use ListenerState::{Blocked, Connecting, Draining, Listening, Standby, Stopped};
         let blocked = Blocked { since: std::time::SystemTime::UNIX_EPOCH, reason: "full".into() };
         let waiting = Connecting { attempt: 3 };
-        let none: &[&str] = &[];
+        let refused = Some("login refused");
+        let none: &[(&str, &str)] = &[];
         for (listeners, held, expected) in [
-            (&[("a", waiting.clone())][..], none, "waiting for a"),
-            (&[("a", Listening)], none, "listening to a"),
-            (&[("a", Listening)], &["K2HR3 at u"], "listening to a; K2HR3 at u is held"),
-            (&[("a", waiting.clone())], &["K2HR3 at u"], "waiting for a; K2HR3 at u is held"),
+            (&[("a", waiting.clone(), None)][..], none, "waiting for a"),
+            (&[("a", waiting.clone(), Some("a: login\nrefused"))], none, "waiting for a: login refused"),
             (
-                &[("a", blocked.clone()), ("b", Standby)],
+                &[
+                    ("a", waiting.clone(), refused),
+                    ("b", waiting.clone(), refused),
+                    ("c", waiting.clone(), None),
+                ],
                 none,
-                "blocked, see osnl status: a; standing by at b",
+                "waiting for a, b: login refused; waiting for c",
             ),
-            (&[("a", Stopped), ("b", blocked)], none, "blocked, see osnl status: b; has given up a"),
+            (&[("a", Listening, None)], none, "listening to a"),
+            (&[("a", Listening, None)], &[("K2HR3 at u", "")], "listening to a; K2HR3 at u is held"),
             (
-                &[("a", Listening), ("b", waiting.clone()), ("c", Listening)],
+                &[("a", Listening, None)],
+                &[("K2HR3 at u", "HTTP 503")],
+                "listening to a; K2HR3 at u is held: HTTP 503",
+            ),
+            (
+                &[("a", blocked.clone(), Some("the journal is full")), ("b", Standby, None)],
+                none,
+                "blocked: a: the journal is full; standing by at b",
+            ),
+            (&[("a", Stopped, None), ("b", blocked, None)], none, "blocked: b; has given up a"),
+            (
+                &[("a", Listening, None), ("b", waiting.clone(), None), ("c", Listening, None)],
                 none,
                 "waiting for b; listening to a, c",
             ),
-            (&[("a", Listening), ("b", Draining)], none, STOPPING),
-            (&[("a", Stopped)], &["K2HR3 at u"], STOPPING),
-            (&[("a", Stopped), ("b", Listening)], none, "listening to b; has given up a"),
+            (&[("a", Listening, None), ("b", Draining, None)], none, STOPPING),
+            (&[("a", Stopped, None)], &[("K2HR3 at u", "")], STOPPING),
+            (&[("a", Stopped, None), ("b", Listening, None)], none, "listening to b; has given up a"),
             (&[], none, "no listener runs"),
         ] {
-            assert_eq!(
-                line(listeners.iter().cloned(), held.iter().copied()),
-                expected,
-                "{listeners:?} {held:?}"
-            );
+            let of = listeners
+                .iter()
+                .map(|(place, state, reason)| (*place, state.clone(), reason.map(str::to_owned)));
+            let reasons = held.iter().map(|(target, reason)| {
+                ((*target).to_owned(), Some((*reason).to_owned()).filter(|reason| !reason.is_empty()))
+            });
+            assert_eq!(line(of, reasons), expected, "{listeners:?} {held:?}");
         }
+        let long = line(std::iter::once(("a", waiting, Some("x".repeat(1000)))), std::iter::empty());
+        assert_eq!(long.chars().count(), "waiting for a: …".chars().count() + REASON);
     }
 }
