@@ -313,7 +313,7 @@ fn without_port(line: &str) -> String {
     }
 }
 
-/// The folder of a service that runs on the machine is not the demo's, whoever runs it.
+/// The folder of a service that runs on the machine is not the demo's, also for root.
 #[test]
 fn a_demo_keeps_nothing_in_the_folder_of_a_service() {
     use std::os::unix::fs::PermissionsExt as _;
