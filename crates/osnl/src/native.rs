@@ -75,7 +75,6 @@ pub use self::lenient::state_folder_of;
 pub use self::otlp::OtlpConf;
 pub use self::probe::OwnDaemon;
 pub use self::reference::{Reference, ReferenceOption, ReferenceSection, reference};
-pub use self::reference::{Reference, ReferenceOption, ReferenceSection, reference};
 pub use self::rights::User;
 pub use crate::action::driver::{Driver, DriverError, Preview, Probe, TlsConf, Verdict, Wanted};
 use crate::delivery::DeliverySettings;
