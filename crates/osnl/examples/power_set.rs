@@ -44,7 +44,7 @@ impl Conductor {
     }
 }
 
-/// What others may know of the node. Its secrets are masked when it is emitted.
+/// The public view of the node. Its secrets are masked when it is emitted.
 fn payload(node: &Node) -> NodeSetPowerStatePayload {
     let extra = NodeSetPowerStatePayloadExtra { to_power: Some(POWER_ON.to_owned()), traits: Some(vec![]) };
     NodeSetPowerStatePayload::populate(node, extra)
