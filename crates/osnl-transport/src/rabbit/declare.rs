@@ -23,7 +23,7 @@ use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Connection, ExchangeKind, Queue};
 
 use super::arguments::{stream_probe, table};
-use super::failure::{Failure, NOT_FOUND, PRECONDITION_FAILED, reason, reply_code};
+use super::failure::{Failure, NOT_FOUND, PRECONDITION_FAILED, is_missing, reason, reply_code};
 use super::held::Held;
 use super::refusal::Difference;
 use super::returns;
@@ -224,7 +224,7 @@ impl Declarer<'_> {
                 open.waiting = found.message_count();
                 open.other_consumers = found.consumer_count();
             }
-            Err(failure) if reply_code(&failure.error) == Some(NOT_FOUND) => {
+            Err(failure) if is_missing(&failure.error) => {
                 match declare {
                     Declare::Nothing => return Err(DeclareError::NoQueue(name.to_owned())),
                     Declare::Create | Declare::Passive => {}

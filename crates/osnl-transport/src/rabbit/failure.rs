@@ -40,6 +40,18 @@ pub(super) fn reply_code(error: &lapin::Error) -> Option<u16> {
     }
 }
 
+/// Whether the broker says that something is not there. RabbitMQ also answers 404 for a durable queue whose node or process
+/// is away, as after a restart: that one exists, with what is in it.
+pub(super) fn is_missing(error: &lapin::Error) -> bool {
+    let is_away = || {
+        let words = reason(error);
+        ["down or inaccessible", "stopped by supervisor", "failed to restart", "due to timeout"]
+            .iter()
+            .any(|away| words.contains(away))
+    };
+    reply_code(error) == Some(NOT_FOUND) && !is_away()
+}
+
 /// The broker's words, else the operating system's.
 pub(super) fn reason(error: &lapin::Error) -> String {
     match error.kind() {
@@ -140,6 +152,31 @@ mod tests {
         assert!(!check(away.into(), "mq1:5672: Connection refused"));
         let closing = closed(AMQPErrorKind::Hard(AMQPHardError::CONNECTIONFORCED), "CONNECTION_FORCED - bye");
         assert!(!check(closing, "mq1:5672: 320 CONNECTION_FORCED - bye"));
+    }
+
+    /// As RabbitMQ words it, here and in its issues 2454 and 13683.
+    #[test]
+    fn a_queue_that_is_away_is_not_one_that_is_missing() {
+        for (words, expected) in [
+            ("NOT_FOUND - no queue 'q' in vhost '/'", true),
+            (
+                "NOT_FOUND - home node 'rabbit@mq1' of durable queue 'q' in vhost '/' is down or inaccessible",
+                false,
+            ),
+            ("NOT_FOUND - queue 'q' in vhost '/' process is stopped by supervisor", false),
+            ("NOT_FOUND - queue 'q' in vhost '/' has crashed and failed to restart", false),
+            ("NOT_FOUND - failed to perform operation on queue 'q' in vhost '/' due to timeout", false),
+        ] {
+            assert_eq!(
+                is_missing(&closed(AMQPErrorKind::Soft(AMQPSoftError::NOTFOUND), words)),
+                expected,
+                "{words}"
+            );
+        }
+        assert!(!is_missing(&closed(
+            AMQPErrorKind::Soft(AMQPSoftError::ACCESSREFUSED),
+            "ACCESS_REFUSED - no"
+        )));
     }
 
     /// As RabbitMQ 4.3 words it.

@@ -17,7 +17,7 @@ use tokio::time::timeout;
 use super::arguments::table;
 use super::connect::Seen;
 use super::consumer::CLOSE_TIMEOUT;
-use super::failure::{ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED, reason, reply_code};
+use super::failure::{ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED, is_missing, reason, reply_code};
 use super::greeting::Greeting;
 use super::options::LoginMethod;
 use super::refusal::Difference;
@@ -268,10 +268,7 @@ async fn queue(
         }
         Err(error) => {
             let failure = side.closed_by("look at a queue", error);
-            match reply_code(&failure.error) {
-                Some(NOT_FOUND) => Ok(QueueLook::Missing),
-                Some(_) | None => Err(reason(&failure.error)),
-            }
+            if is_missing(&failure.error) { Ok(QueueLook::Missing) } else { Err(reason(&failure.error)) }
         }
     }
 }

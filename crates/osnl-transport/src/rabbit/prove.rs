@@ -21,7 +21,7 @@ use lapin::{Connection, Error};
 
 use super::RabbitTransport;
 use super::arguments::table;
-use super::failure::{ACCESS_REFUSED, NOT_FOUND, reason, reply_code};
+use super::failure::{ACCESS_REFUSED, is_missing, reason, reply_code};
 use super::look::{NO_TYPE, TYPE, close};
 use super::side::Side;
 use crate::TransportError;
@@ -141,7 +141,7 @@ impl Prover<'_> {
             Ok(_) => Some(true),
             Err(error) => {
                 let failure = self.side.closed_by("look at a queue", error);
-                (reply_code(&failure.error) == Some(NOT_FOUND)).then_some(false)
+                is_missing(&failure.error).then_some(false)
             }
         }
     }

@@ -4,7 +4,7 @@ use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
 
 use super::RabbitTransport;
-use super::failure::{Failure, NOT_FOUND, reply_code};
+use super::failure::{Failure, is_missing};
 use super::side::Side;
 use crate::topology::Binding;
 use crate::{QueueSeen, TransportError};
@@ -27,7 +27,7 @@ pub(super) async fn tidy(
                 .push(Some(QueueSeen { messages: found.message_count(), consumers: found.consumer_count() })),
             Err(error) => {
                 let failure = side.closed_by(&format!("look at queue \"{queue}\""), error);
-                if reply_code(&failure.error) != Some(NOT_FOUND) {
+                if !is_missing(&failure.error) {
                     return Err(failure.into());
                 }
                 seen.push(None);

@@ -147,8 +147,9 @@ impl Farewell {
         let (name, queue) = (&*self.listener, &**self.tidying.queue());
         let mut looks = 0;
         loop {
-            looks += 1;
-            match self.look(0).await {
+            let seen = self.look(0).await;
+            looks = if seen == Seen::Known(Left::NotOurs) { looks + 1 } else { 0 };
+            match seen {
                 Seen::Known(Left::Empty) => {
                     self.tidying.end_emptying();
                     tracing::info!(
