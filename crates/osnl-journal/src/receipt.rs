@@ -19,14 +19,29 @@ pub enum Settle {
 
 /// Completes when the message may be settled.
 #[derive(Debug)]
-pub struct Receipt(oneshot::Receiver<Settle>);
+pub struct Receipt {
+    settled: oneshot::Receiver<Settle>,
+    deliveries: usize,
+}
 
 impl Receipt {
     /// A receipt and what completes it. Dropping the sender completes it as [`Settle::Leave`].
     #[must_use]
     pub fn open() -> (oneshot::Sender<Settle>, Self) {
         let (sender, receiver) = oneshot::channel();
-        (sender, Self(receiver))
+        (sender, Self { settled: receiver, deliveries: 0 })
+    }
+
+    /// The same, of a message with so many deliveries.
+    #[must_use]
+    pub fn with_deliveries(self, deliveries: usize) -> Self {
+        Self { deliveries, ..self }
+    }
+
+    /// Returns the number of deliveries that the message has: memory that it takes until it may be settled.
+    #[must_use]
+    pub fn deliveries(&self) -> usize {
+        self.deliveries
     }
 
     /// A receipt that is complete already.
@@ -43,6 +58,6 @@ impl Future for Receipt {
     type Output = Settle;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Settle> {
-        Pin::new(&mut self.0).poll(context).map(|settle| settle.unwrap_or(Settle::Leave))
+        Pin::new(&mut self.settled).poll(context).map(|settle| settle.unwrap_or(Settle::Leave))
     }
 }

@@ -1,6 +1,7 @@
 //! A message as it came from the broker, and the batch in which it is handed over.
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -122,7 +123,7 @@ pub struct Cut {
 /// The messages that one [`poll`](crate::Consumer::poll) brought, in the broker's order.
 #[derive(Debug)]
 pub struct Batch {
-    messages: Vec<IncomingMessage>,
+    messages: VecDeque<IncomingMessage>,
     limit: usize,
 }
 
@@ -130,7 +131,7 @@ impl Batch {
     /// An empty batch that takes up to `limit` messages.
     #[must_use]
     pub fn with_limit(limit: usize) -> Self {
-        Self { messages: Vec::with_capacity(limit.min(256)), limit }
+        Self { messages: VecDeque::with_capacity(limit.min(256)), limit }
     }
 
     /// Returns the number of further messages that fit.
@@ -166,7 +167,12 @@ impl Batch {
         self.messages.drain(..)
     }
 
+    /// Takes the oldest message out.
+    pub fn take_first(&mut self) -> Option<IncomingMessage> {
+        self.messages.pop_front()
+    }
+
     pub(crate) fn push(&mut self, message: IncomingMessage) {
-        self.messages.push(message);
+        self.messages.push_back(message);
     }
 }

@@ -371,9 +371,10 @@ impl Intake for RuleEngine {
         self.counters.matched.increment();
         series.matched.increment();
         parts.name(&mut deliveries);
+        let count = deliveries.len();
         let entry =
             Entry { received: Arc::new(received), notification: names.notification().clone(), deliveries };
-        self.with_permit(|places| self.journal.append(places.next(), entry))
+        self.with_permit(|places| self.journal.append(places.next(), entry)).with_deliveries(count)
     }
 
     fn unreadable(&self, received: Received, reason: String) -> Receipt {

@@ -187,7 +187,7 @@ fn parts_have_their_own_keys_and_payloads() {
     });
     let body = r#"{"event_type": "port.create.end", "message_id": "1", "_context_user": "u",
         "payload": {"ports": [{"id": "P1", "device_id": "D"}, {"id": "P2"}, {}, {"id": "P4"}]}}"#;
-    drop(engine.notify(Received::sample(body, false)));
+    assert_eq!(engine.notify(Received::sample(body, false)).deliveries(), 2, "the listener counts them");
     let claimed = journal.claim("a", ClaimLimits::in_order(9)).now_or_never().unwrap();
     let seen: Vec<_> = claimed
         .iter()

@@ -77,16 +77,23 @@ impl<'a> Session<'a> {
             let (held, again) = self.core.held();
             let wake_at = self.core.wake_at();
             let draining = self.core.draining;
+            let is_crowded = self.core.is_crowded();
             let endpoint = &*listener.endpoint;
             let Core { open, batch, watchdog, .. } = &mut self.core;
-            let poll = poll(&mut *self.consumer, endpoint, batch, room, gauges);
+            let has_rest = !batch.is_empty();
+            let poll = async {
+                match has_rest {
+                    true => rest(&mut *self.consumer, is_crowded, gauges).await,
+                    false => poll(&mut *self.consumer, endpoint, batch, room, gauges).await,
+                }
+            };
             let woken = tokio::select! {
                 biased;
                 () = shutdown.abort.cancelled() => Woken::Aborted,
                 () = shutdown.drain.cancelled(), if !draining => Woken::Draining,
                 Some((message, settle)) = open.next() => Woken::Completed(message, settle),
                 // Before what is new, which may never end.
-                places = endpoint.reserve(held), if again && !draining => Woken::HandOut(places),
+                places = endpoint.reserve(held), if again && !draining && !has_rest => Woken::HandOut(places),
                 polled = poll, if !draining => Woken::Polled(polled),
                 () = sleep_until(wake_at), if wake_at.is_some() => Woken::Clock,
                 _ = look.tick(), if !draining => Woken::Look(endpoint.obstacle()),
@@ -123,6 +130,19 @@ impl<'a> Session<'a> {
         }
         Ok(())
     }
+}
+
+/// Waits for the time to look at the rest of a batch: at once, but after all other tasks, or when open messages have ended.
+/// Nothing is polled meanwhile. Cancel-safe.
+async fn rest(consumer: &mut dyn Consumer, is_crowded: bool, gauges: &Gauges) -> Result<(), TransportError> {
+    if is_crowded {
+        gauges.set_stage(Stage::WindowFull);
+        // The end of a message wakes the session; a lost connection is noticed all the same.
+        return Err(consumer.ended().await);
+    }
+    tokio::task::yield_now().await;
+    gauges.set_stage(Stage::Taking);
+    Ok(())
 }
 
 /// Polls as many ready messages as there are places. A place is reserved first. Where no message is ready, the listener

@@ -173,7 +173,7 @@ fn a_window_full_of_what_the_target_does_not_take_stands_still_loses_nothing_and
     // taken back what we held.
     vhost.close_all_connections("full");
     daemon.wait_until("its window is full again", |c| c.received.get() == 400);
-    assert!(daemon.counters.adopted.get() >= 100);
+    daemon.wait_until("what comes again is known", |c| c.adopted.get() >= 100);
     assert_eq!((daemon.counters.delivered.get(), daemon.state()), (0, ListenerState::Listening));
     all_done(&vhost, &target, daemon, 300);
 }

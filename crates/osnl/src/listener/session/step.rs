@@ -1,5 +1,7 @@
 //! Decides how a session acts on each wake-up, without input or output.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use futures_util::stream::FuturesUnordered;
@@ -19,6 +21,14 @@ use crate::received::{Received, with_head};
 /// The time that a message that matches no rule may wait to be acknowledged with others: an acknowledgement costs as
 /// much as several messages. A message with an outcome does not wait.
 const LINGER: Duration = Duration::from_millis(5);
+
+/// The time that the messages of one batch may take before other tasks have their turn: a bulk request of thousands of
+/// resources takes tens of milliseconds, and hundreds of them may be ready at once.
+const SLICE: Duration = Duration::from_millis(10);
+
+/// Deliveries of open messages beyond which no further message is looked at. They are in memory until their message may
+/// be settled, and a journal on disk writes them in one transaction, for whose end all others wait.
+const MOST_DELIVERIES: usize = 20_000;
 
 /// A message handed over, until its receipt completes.
 type Open = BoxFuture<'static, (IncomingMessage, Settle)>;
@@ -82,7 +92,12 @@ pub(super) struct Core<'a> {
     pub(super) listener: &'a Listener,
     pub(super) window: Window,
     pub(super) open: FuturesUnordered<Open>,
+    /// What came, as far as it is not looked at.
     pub(super) batch: Batch,
+    /// Whether the window has the messages of the batch already: they are the rest of a longer one.
+    is_rest: bool,
+    /// Deliveries of the messages in `open`.
+    deliveries: Arc<AtomicUsize>,
     /// The latest time to send the settlements to the broker; `None` while there are none.
     pub(super) flush_at: Option<Instant>,
     /// `None` where queues are read.
@@ -118,6 +133,8 @@ impl<'a> Core<'a> {
             window: Window::new(found.epoch),
             open: FuturesUnordered::new(),
             batch: Batch::with_limit(prefetch),
+            is_rest: false,
+            deliveries: Arc::default(),
             flush_at: None,
             streams,
             watchdog: Watchdog::new(found.queues().join(", "), standby),
@@ -134,6 +151,11 @@ impl<'a> Core<'a> {
     pub(super) fn room(&self) -> usize {
         let held = self.streams.as_ref().map_or(0, |streams| streams.held());
         self.prefetch.saturating_sub(self.open.len() + held)
+    }
+
+    /// Whether so many deliveries are open that nothing more is looked at until some of their messages have ended.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.deliveries.load(Ordering::Relaxed) >= MOST_DELIVERIES
     }
 
     /// Returns the number of messages held for a stream, and whether they are due again.
@@ -194,7 +216,7 @@ impl<'a> Core<'a> {
                 self.dispatch();
                 match polled {
                     Ok(()) => {
-                        self.blockade.taken(messages, now);
+                        self.blockade.taken(messages - self.batch.len(), now);
                         Order::Nothing
                     }
                     Err(error) => Order::End(Err(error)),
@@ -278,23 +300,19 @@ impl<'a> Core<'a> {
             && self.blockade.is_calm(now)
     }
 
+    /// Looks at the messages of the batch, until it is empty or [`SLICE`] or [`MOST_DELIVERIES`] is reached.
     fn dispatch(&mut self) {
-        let Listener { config, endpoint, counters, gauges, series, .. } = self.listener;
         if self.batch.is_empty() {
             return;
         }
-        self.window.admit(&self.batch);
-        if self.watchdog.arrived() {
-            self.listener.enter(ListenerState::Listening);
+        if !self.is_rest {
+            self.arrived();
         }
-        counters.received.add(self.batch.len() as u64);
-        series.received.add(self.batch.len() as u64);
-        let streams = &counters.series.streams;
-        streams.note(StreamKind::Listener, &config.name, self.batch.len(), SystemTime::now());
-        gauges.received(self.batch.len());
+        let Listener { config, endpoint, counters, series, .. } = self.listener;
+        let begun = std::time::Instant::now();
         let mut unmatched = 0;
         endpoint.upcoming(&self.batch);
-        for mut message in self.batch.drain() {
+        while let Some(mut message) = self.batch.take_first() {
             if let Some(streams) = &mut self.streams
                 && streams.admit(&mut message)
             {
@@ -303,7 +321,7 @@ impl<'a> Core<'a> {
             }
             if let Some(why) = endpoint.suspected(&message) {
                 let receipt = endpoint.unreadable(Received::of(&message, &config.name), why);
-                self.open.push(open(message, receipt));
+                self.open(message, receipt);
                 continue;
             }
             let wanted = with_head(&message, &config.budget, |head| {
@@ -326,20 +344,48 @@ impl<'a> Core<'a> {
                 Ok(true) => endpoint.notify(Received::of(&message, &config.name)),
                 Err(error) => endpoint.unreadable(Received::of(&message, &config.name), error.to_string()),
             };
-            self.open.push(open(message, receipt));
+            self.open(message, receipt);
+            if self.is_crowded() || begun.elapsed() >= SLICE {
+                break;
+            }
         }
         endpoint.looked_at();
+        self.is_rest = !self.batch.is_empty();
         counters.unmatched.add(unmatched);
         series.unmatched.add(unmatched);
+    }
+
+    /// The batch has come.
+    fn arrived(&mut self) {
+        let Listener { config, counters, gauges, series, .. } = self.listener;
+        self.window.admit(&self.batch);
+        if self.watchdog.arrived() {
+            self.listener.enter(ListenerState::Listening);
+        }
+        counters.received.add(self.batch.len() as u64);
+        series.received.add(self.batch.len() as u64);
+        let streams = &counters.series.streams;
+        streams.note(StreamKind::Listener, &config.name, self.batch.len(), SystemTime::now());
+        gauges.received(self.batch.len());
+    }
+
+    fn open(&mut self, message: IncomingMessage, receipt: Receipt) {
+        let weight = Weight::of(receipt.deliveries(), &self.deliveries);
+        self.open.push(Box::pin(async move {
+            let settle = receipt.await;
+            drop(weight);
+            (message, settle)
+        }));
     }
 
     /// Hands out again messages that a stream does not take back, at most `places` of them.
     fn hand_out_again(&mut self, places: usize) {
         let Listener { config, endpoint, .. } = self.listener;
-        for message in self.streams.iter_mut().flat_map(|streams| streams.again(places)) {
+        let again: Vec<_> = self.streams.iter_mut().flat_map(|streams| streams.again(places)).collect();
+        for message in again {
             // It matched on arrival, and could be read.
             let receipt = endpoint.notify(Received::of(&message, &config.name));
-            self.open.push(open(message, receipt));
+            self.open(message, receipt);
         }
     }
 
@@ -383,11 +429,23 @@ fn moment(at: Instant, now: Instant) -> SystemTime {
     SystemTime::now().checked_sub(ago).unwrap_or(SystemTime::UNIX_EPOCH)
 }
 
-fn open(message: IncomingMessage, receipt: Receipt) -> Open {
-    Box::pin(async move {
-        let settle = receipt.await;
-        (message, settle)
-    })
+/// The deliveries of an open message, for as long as it is open.
+struct Weight {
+    deliveries: usize,
+    of: Arc<AtomicUsize>,
+}
+
+impl Weight {
+    fn of(deliveries: usize, of: &Arc<AtomicUsize>) -> Self {
+        of.fetch_add(deliveries, Ordering::Relaxed);
+        Self { deliveries, of: of.clone() }
+    }
+}
+
+impl Drop for Weight {
+    fn drop(&mut self) {
+        self.of.fetch_sub(self.deliveries, Ordering::Relaxed);
+    }
 }
 
 #[cfg(test)]

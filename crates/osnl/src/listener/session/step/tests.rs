@@ -1,6 +1,7 @@
 //! Tests a session's reaction to each wake-up; the broker runs in the process, and nothing waits.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
 
 use osnl_model::{Head, Priority, Target};
 use osnl_transport::{Declare, ListenOptions, MemoryBroker, QueueKind, Transport as _};
@@ -14,7 +15,13 @@ use crate::metrics::Counters;
 
 /// Wants everything, and ends nothing until told.
 #[derive(Default)]
-struct Holding(Mutex<Vec<oneshot::Sender<Settle>>>);
+struct Holding {
+    open: Mutex<Vec<oneshot::Sender<Settle>>>,
+    /// Of each message.
+    deliveries: AtomicUsize,
+    /// The milliseconds that it takes over each message.
+    takes: AtomicU64,
+}
 
 impl Intake for Holding {
     fn keep(&self, _: usize) {}
@@ -28,9 +35,13 @@ impl Intake for Holding {
     }
 
     fn notify(&self, _: Received) -> Receipt {
+        let begun = std::time::Instant::now();
+        while begun.elapsed() < Duration::from_millis(self.takes.load(Ordering::Relaxed)) {
+            std::hint::spin_loop();
+        }
         let (sender, receipt) = Receipt::open();
-        self.0.lock().unwrap().push(sender);
-        receipt
+        self.open.lock().unwrap().push(sender);
+        receipt.with_deliveries(self.deliveries.load(Ordering::Relaxed))
     }
 
     fn unreadable(&self, _: Received, _: String) -> Receipt {
@@ -164,7 +175,7 @@ async fn what_goes_back_does_so_with_its_channel_but_not_again_and_again() {
     let mut core = core(&rig, 4);
     rig.poll(&mut core).await;
     let requeue = async |rig: &mut Rig, core: &mut Core<'_>| {
-        let _ = rig.intake.0.lock().unwrap().remove(0).send(Settle::Requeue);
+        let _ = rig.intake.open.lock().unwrap().remove(0).send(Settle::Requeue);
         let (message, settle) = core.open.next().await.unwrap();
         core.step(Woken::Completed(message, settle), Stage::Polling, &*rig.consumer, rig.now)
     };
@@ -190,7 +201,7 @@ async fn a_full_window_blocks_only_behind_an_obstacle() {
     rig.look(&mut core, Stage::WindowFull, open(7), 299);
     assert_eq!(rig.state(), "blocked");
     // One ends: the clock begins anew.
-    rig.intake.0.lock().unwrap().remove(0).send(Settle::Acknowledge).unwrap();
+    rig.intake.open.lock().unwrap().remove(0).send(Settle::Acknowledge).unwrap();
     let (message, settle) = core.open.next().await.unwrap();
     let order = core.step(Woken::Completed(message, settle), Stage::WindowFull, &*rig.consumer, rig.now);
     assert!(matches!(order, Order::Flush), "{order:?}");
@@ -211,7 +222,7 @@ async fn with_few_messages_it_widens_when_all_is_calm_and_nothing_is_open() {
     let mut core = core(&rig, 2);
     rig.poll(&mut core).await;
     assert!(matches!(rig.look(&mut core, Stage::Polling, None, 100), Order::Nothing), "one is open");
-    rig.intake.0.lock().unwrap().remove(0).send(Settle::Acknowledge).unwrap();
+    rig.intake.open.lock().unwrap().remove(0).send(Settle::Acknowledge).unwrap();
     let (message, settle) = core.open.next().await.unwrap();
     core.step(Woken::Completed(message, settle), Stage::Polling, &*rig.consumer, rig.now);
     rig.consumer.flush(&mut core.window).await.unwrap();
@@ -269,4 +280,54 @@ async fn told_to_drain_it_takes_nothing_more_and_settles_what_is_open() {
     let lost = TransportError::Lost { reason: "x".to_owned() };
     let order = core.step(Woken::Polled(Err(lost)), Stage::Polling, &*rig.consumer, rig.now);
     assert!(matches!(order, Order::End(Err(TransportError::Lost { .. }))), "{order:?}");
+}
+
+async fn end_first(rig: &Rig, core: &mut Core<'_>) {
+    rig.intake.open.lock().unwrap().remove(0).send(Settle::Acknowledge).unwrap();
+    let (message, settle) = core.open.next().await.unwrap();
+    core.step(Woken::Completed(message, settle), Stage::WindowFull, &*rig.consumer, rig.now);
+}
+
+fn go_on(rig: &Rig, core: &mut Core<'_>) -> (usize, usize) {
+    let order = core.step(Woken::Polled(Ok(())), Stage::Taking, &*rig.consumer, rig.now);
+    assert!(matches!(order, Order::Nothing), "{order:?}");
+    (core.open.len(), core.batch.len())
+}
+
+/// F5: hundreds of messages that take long each are not looked at in one go, and none of them twice.
+#[tokio::test(start_paused = true)]
+async fn messages_that_take_long_leave_other_tasks_their_turns() {
+    let mut rig = Rig::new(4, QueueKind::OSLO).await;
+    let mut core = core(&rig, 4);
+    rig.intake.takes.store(SLICE.as_millis().try_into().unwrap(), Ordering::Relaxed);
+    rig.poll(&mut core).await;
+    assert_eq!((core.open.len(), core.batch.len()), (1, 3));
+    assert_eq!(go_on(&rig, &mut core), (2, 2));
+    rig.intake.takes.store(0, Ordering::Relaxed);
+    assert_eq!(go_on(&rig, &mut core), (4, 0));
+    assert_eq!((core.window.unsettled(), rig.listener.counters.received.get()), (4, 4));
+    // What comes next is new again.
+    end_first(&rig, &mut core).await;
+    rig.consumer.flush(&mut core.window).await.unwrap();
+    let body = r#"{"event_type": "x", "message_id": "9"}"#.to_owned();
+    assert_eq!(rig.broker.publish(&Target::new("x", "n"), &Priority::Info, body), 1);
+    rig.poll(&mut core).await;
+    assert_eq!((core.open.len(), core.batch.len()), (4, 0));
+    assert_eq!((core.window.unsettled(), rig.listener.counters.received.get()), (4, 5));
+}
+
+/// 200 messages of 30 KB made four million deliveries at once: 660 MiB, and 22 seconds for one transaction.
+#[tokio::test(start_paused = true)]
+async fn with_many_deliveries_open_nothing_more_is_looked_at() {
+    let mut rig = Rig::new(4, QueueKind::OSLO).await;
+    let mut core = core(&rig, 4);
+    rig.intake.deliveries.store(MOST_DELIVERIES / 2, Ordering::Relaxed);
+    rig.poll(&mut core).await;
+    assert_eq!((core.open.len(), core.batch.len(), core.is_crowded()), (2, 2, true));
+    for _ in 0..2 {
+        end_first(&rig, &mut core).await;
+    }
+    assert!(!core.is_crowded());
+    assert_eq!(go_on(&rig, &mut core), (2, 0));
+    assert_eq!(rig.listener.counters.received.get(), 4);
 }
