@@ -21,6 +21,7 @@ use osnl_transport::{BoxFuture, Transport, TransportError};
 pub use self::conf::PublishConf;
 use self::message::{Message, Unsendable};
 use super::{Action, ActionError, Done, ErrorClass, Event};
+use osnl_model::mask_text;
 
 /// See the [module](self).
 pub struct Publish {
@@ -41,7 +42,9 @@ impl Publish {
         };
         let (target, priority) = (&addressed.target, &addressed.priority);
         let exchange = target.exchange.as_deref().unwrap_or_default();
-        let done = format!("published to {exchange} with {}", target.routing_key(priority));
+        // Both may be made of the event.
+        let place = format!("{exchange} with {}", target.routing_key(priority));
+        let done = format!("published to {}", mask_text(&place));
         match self.transport.send(target, priority, addressed.message).await {
             Ok(()) => Ok(Done::Delivered(done)),
             Err(error) => Err(ActionError::new(class(&error), error.to_string())),

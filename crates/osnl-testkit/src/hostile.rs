@@ -211,6 +211,28 @@ pub fn texts(bytes: usize) -> Vec<(&'static str, String)> {
         ("words beyond ASCII", filled("pässword=x ")),
         ("zeros", filled("\0")),
     ]
+    .into_iter()
+    .chain(written_signs(bytes))
+    .collect()
+}
+
+/// The same with signs and quotes as other languages write them.
+fn written_signs(bytes: usize) -> Vec<(&'static str, String)> {
+    let filled = |piece: &str| piece.repeat(bytes / piece.len());
+    let within = |open: &str, piece: &str| format!("{open}{}", filled(piece));
+    vec![
+        ("password%3D", filled("password%3D")),
+        ("encoded quotes", within("password%3D", "%22")),
+        ("password&quot;:&quot;", filled("password&quot;:&quot;")),
+        ("a=&quot;", filled("pwd=&quot;")),
+        ("password]=", filled("password]=")),
+        ("triple quotes", filled("pwd='''")),
+        ("Bearer", filled("Bearer ")),
+        ("a long bearer", within("Bearer ", "a")),
+        ("quotes before a sign", within("password", "'") + "=x"),
+        ("brackets before a sign", within("password", "]") + "=x"),
+        ("no-break spaces behind a sign", within("password=", "\u{a0}") + "x"),
+    ]
 }
 
 /// Returns the number of texts within texts that fit into so many bytes.

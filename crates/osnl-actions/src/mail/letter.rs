@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use mail_builder::MessageBuilder;
 use mail_builder::headers::address::Address as Header;
 use mail_builder::headers::raw::Raw;
-use osnl_model::BodyDigest;
+use osnl_model::{BodyDigest, mask_text};
 use osnl_template::{Names, Template};
 
 use super::address::Address;
@@ -60,7 +60,8 @@ impl Part {
 pub(super) struct Letter {
     pub(super) from: Address,
     pub(super) to: Vec<Address>,
-    pub(super) subject: String,
+    /// The subject for a log line: without what the event has of secrets.
+    pub(super) shown_subject: String,
     /// With its headers and line ends of SMTP.
     pub(super) bytes: Vec<u8>,
 }
@@ -93,18 +94,27 @@ impl Writer {
     /// `None` of nothing.
     pub(super) fn letter(&self, parts: &[&Part]) -> Option<Result<Letter, String>> {
         let first = parts.first()?;
-        let subject = match parts.len() {
-            1 => Ok(first.subject.clone()),
+        let subject = |names: &Names| match parts.len() {
+            1 => self.subject.render(names).map_err(|error| format!("subject: {error}")),
             several => self
                 .digest_subject
-                .render(&first.names.clone().with("count", several))
-                .map(|subject| header(&subject))
+                .render(&names.clone().with("count", several))
                 .map_err(|error| format!("digest_subject: {error}")),
         };
-        Some(subject.and_then(|subject| self.made(parts, &first.to, subject)))
+        let masked = first.names.about(first.names.notification().masked());
+        let shown =
+            subject(&masked).map_or_else(|_| "***".to_owned(), |shown| mask_text(&shown).into_owned());
+        let made = |subject: String| self.made(parts, &first.to, header(&subject), header(&shown));
+        Some(subject(&first.names).and_then(made))
     }
 
-    fn made(&self, parts: &[&Part], to: &[Address], subject: String) -> Result<Letter, String> {
+    fn made(
+        &self,
+        parts: &[&Part],
+        to: &[Address],
+        subject: String,
+        shown_subject: String,
+    ) -> Result<Letter, String> {
         let mut ids = String::new();
         parts.iter().for_each(|part| ids.push_str(&part.key));
         let mut id = String::new();
@@ -115,7 +125,7 @@ impl Writer {
         let message = MessageBuilder::new()
             .from(shown(&self.from))
             .to(Header::new_list(to.iter().map(shown).collect()))
-            .subject(subject.clone())
+            .subject(subject)
             .message_id(format!("{id}@{}", self.host))
             // RFC 3834: no machine shall answer.
             .header("Auto-Submitted", Raw::new("auto-generated"))
@@ -126,7 +136,7 @@ impl Writer {
             None => message,
         };
         let bytes = message.write_to_vec().map_err(|error| error.to_string())?;
-        Ok(Letter { from: self.from.clone(), to: to.to_vec(), subject, bytes })
+        Ok(Letter { from: self.from.clone(), to: to.to_vec(), shown_subject, bytes })
     }
 }
 
@@ -172,6 +182,28 @@ mod tests {
     fn part(mail: &str, name: &str) -> Result<Part, String> {
         let payload = serde_json::json!({"mail": mail, "name": name});
         writer().part(&Names::from(Notification { payload, ..Notification::default() }), "m1/a")
+    }
+
+    /// The subject goes to its recipients, not into the log.
+    #[test]
+    fn a_log_line_has_the_subject_without_the_secrets_of_the_event() {
+        let check = |subject: &str, name: &str, expected: &str, shown: &str| {
+            let subject = Template::compile(subject, &["count"]).unwrap();
+            let writer = Writer { digest_subject: subject.clone(), subject, ..writer() };
+            let payload = serde_json::json!({"mail": "a@example.com", "name": name, "adminPass": "S3CRET"});
+            let names = Names::from(Notification { payload, ..Notification::default() });
+            let part = writer.part(&names, "m1/a").unwrap();
+            for parts in [vec![&part], vec![&part, &part]] {
+                let letter = writer.letter(&parts).unwrap().unwrap();
+                assert_eq!(letter.shown_subject, shown);
+                let text = String::from_utf8(letter.bytes).unwrap();
+                assert!(text.contains(&format!("Subject: {expected}\r\n")), "{text}");
+            }
+        };
+        check("of {{ payload.name }}", "web1", "of web1", "of web1");
+        check("of {{ payload.name }}", "password=S3CRET", "of password=S3CRET", "of password=***");
+        check("of {{ payload.adminPass }}", "web1", "of S3CRET", "of ***");
+        check("password={{ payload.name }}", "S3CRET", "password=S3CRET", "password=***");
     }
 
     /// Its headers, unfolded, and its body.

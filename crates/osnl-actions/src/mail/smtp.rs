@@ -184,7 +184,7 @@ impl Server {
         // It is taken; what follows is manners.
         let _ = talk.write(b"QUIT\r\n").await;
         let mut done =
-            format!("mailed to {}: \"{}\" ({})", taken.join(", "), letter.subject, reply.text(self));
+            format!("mailed to {}: \"{}\" ({})", taken.join(", "), letter.shown_subject, reply.text(self));
         for (address, error) in refused {
             let _ = write!(done, "; not to {address}: {}", error.reason);
         }
@@ -261,6 +261,8 @@ impl Server {
             talk.secret(&BASE64_STANDARD.encode(password)).await?;
         } else {
             let offered = if mechanisms.is_empty() { "no login".to_owned() } else { mechanisms.join(", ") };
+            // Whatever a server says is said in so many characters.
+            let offered: String = offered.chars().filter(|c| !c.is_control()).take(200).collect();
             let reason = format!("{self}: offers {offered}; known: PLAIN, LOGIN");
             return Err(ActionError::new(ErrorClass::Connect, reason));
         }

@@ -86,7 +86,7 @@ fn structured(text: &str, depth: Depth) -> Structure<'_> {
 
 /// Sentences, configuration files, headers, commands.
 pub(super) fn running(text: &str) -> Cow<'_, str> {
-    let passes = [forms::tokens, forms::private_keys, forms::logins, pairs::named];
+    let passes = [forms::tokens, forms::bearers, forms::private_keys, forms::logins, pairs::named];
     passes.iter().fold(Cow::Borrowed(text), |text, pass| match pass(&text) {
         Some(masked) => Cow::Owned(masked),
         None => text,

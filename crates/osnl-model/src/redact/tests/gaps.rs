@@ -146,6 +146,37 @@ fn texts_that_were_missed() {
     }
 }
 
+/// Signs and quotes of other programs and languages.
+#[test]
+fn names_and_values_are_found_however_their_signs_are_written() {
+    let check = |text: &str, expected: &str| assert_eq!(mask_text(text), expected, "{text}");
+    check(
+        "x &quot;password&quot;: &quot;a b&quot;, &quot;c&quot;",
+        "x &quot;password&quot;: &quot;***&quot;, &quot;c&quot;",
+    );
+    check("&#39;token&#39;=&#39;a&#39; b", "&#39;token&#39;=&#39;***&#39; b");
+    check(r"x \u0022password\u0022: \u0022a b\u0022 c", r"x \u0022password\u0022: \u0022***\u0022 c");
+    check("next=password%3Dab%26user%3Du&x=y", "next=password%3D***%26user%3Du&x=y");
+    check(
+        "%7B%22password%22%3A%20%22a%20b%22%2C%22c%22%3A1%7D",
+        "%7B%22password%22%3A%20%22***%22%2C%22c%22%3A1%7D",
+    );
+    check("a%3Db%26c%3Dd", "a%3Db%26c%3Dd");
+    check("password%3D", "password%3D");
+    check("server[adminPass]=ab&server[name]=n", "server[adminPass]=***&server[name]=n");
+    check(r#"params["password"] = "ab" c"#, r#"params["password"] = "***" c"#);
+    check("lacks ['password']: both", "lacks ['password']: both");
+    check("password\u{a0}=\u{a0}ab c", "password\u{a0}=\u{a0}*** c");
+    check("{r'password': R'a b', 'f': f'x'}", "{r'password': R'***', 'f': f'x'}");
+    check(
+        "{'''password''': '''a b''', 'f': \"\"\"x\"\"\"}",
+        "{'''password''': '''***''', 'f': \"\"\"x\"\"\"}",
+    );
+    check("sent Bearer abcDEF0123456789 to it", "sent Bearer *** to it");
+    check("no bearer authentication was offered", "no bearer authentication was offered");
+    check("bearer 0123", "bearer 0123");
+}
+
 #[test]
 fn lists_of_options_and_pairs_are_masked_as_values_too() {
     let check = |value: Value, expected: Value| assert_eq!(mask_secrets(&value), expected);

@@ -58,6 +58,23 @@ fn jwt(text: &str, at: usize, in_part: impl Fn(u8) -> bool) -> Result<usize, usi
     Ok(end)
 }
 
+/// The token behind `Bearer`, if it looks like one and not like a word.
+pub(super) fn bearers(text: &str) -> Option<String> {
+    const LONGEST_WORD: usize = 15;
+    let in_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+    let mut mask = Mask::of(text);
+    for (at, found) in text.match_indices("earer ") {
+        let from = at + found.len();
+        let is_scheme = matches!(text.as_bytes().get(at.wrapping_sub(1)), Some(b'B' | b'b'));
+        let length = if is_scheme { run(text, from, in_token) } else { 0 };
+        let token = text.get(from..from + length).unwrap_or_default();
+        if length > LONGEST_WORD && token.bytes().any(|byte| byte.is_ascii_digit()) {
+            mask.hide(from, from + length);
+        }
+    }
+    mask.finish()
+}
+
 /// From `-----BEGIN … PRIVATE KEY…-----` to its end, or the text's.
 pub(super) fn private_keys(text: &str) -> Option<String> {
     if !text.contains("PRIVATE KEY") {

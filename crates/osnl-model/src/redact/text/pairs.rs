@@ -9,8 +9,10 @@
 //! | any of them with the value in quotes; also `"name", "value"` | with the quote that fits, or the text |
 //! | `--name value` | at a blank |
 //! | `<name>value</name>` | at the next `<` |
+//! | `name%3Dvalue`, `%22name%22%3A%22value%22` | at what ends it, encoded or not |
 //!
-//! Quotes may be escaped, once or more often. The signs are looked for first, the name stands before a sign, and a value is
+//! Quotes may be escaped, once or more often, or written as `&quot;`, `\u0022`, or `%22`. A name may stand in brackets
+//! before `=`, as in a form. The signs are looked for first, the name stands before a sign, and a value is
 //! read only behind a secret's name, so the time is linear in the text's length. `None`, `null`, `True`, `False` and
 //! nothing at all are no secrets.
 
@@ -28,6 +30,11 @@ pub(super) fn named(text: &str) -> Option<String> {
             b':' | b'=' | b',' => {
                 let found = behind_sign(text, since, at, *byte);
                 since = at + 1;
+                found
+            }
+            b'%' if is_encoded_sign(text, at) => {
+                let found = behind_sign(text, since, at, b'%');
+                since = at + 3;
                 found
             }
             b'<' => element(text, at),
@@ -63,9 +70,28 @@ const fn in_name(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-')
 }
 
+/// Quotes of other languages, whichever of them stands around a name or a value.
+const WRITTEN_QUOTES: [&str; 8] = ["&quot;", "&#34;", "&apos;", "&#39;", "\\u0022", "\\u0027", "%22", "%27"];
+
+/// `=` or `:`, percent-encoded.
+fn is_encoded_sign(text: &str, at: usize) -> bool {
+    text.as_bytes().get(at + 1..at + 3).is_some_and(|code| matches!(code, b"3D" | b"3d" | b"3A" | b"3a"))
+}
+
+/// A name without the quotes behind it, if it has any.
+fn unquoted(before: &str) -> Option<&str> {
+    let without = before.trim_end_matches(['"', '\'']);
+    match without.len() < before.len() {
+        true => Some(without),
+        false => WRITTEN_QUOTES.iter().find_map(|quote| before.strip_suffix(quote)),
+    }
+}
+
 fn behind_sign(text: &str, since: usize, at: usize, sign: u8) -> Option<Value> {
     let before = text.get(since..at)?.trim_end();
-    let unquoted = before.strip_suffix(['"', '\'']);
+    // A field of a form, or of a map.
+    let before = if sign == b'=' { before.strip_suffix(']').unwrap_or(before).trim_end() } else { before };
+    let unquoted = unquoted(before);
     let before = unquoted.unwrap_or(before).trim_end_matches('\\');
     let length = before.bytes().rev().position(|byte| !in_name(byte)).unwrap_or(before.len());
     let name = before.get(before.len() - length..)?;
@@ -73,7 +99,12 @@ fn behind_sign(text: &str, since: usize, at: usize, sign: u8) -> Option<Value> {
     if name.is_empty() || !is_secret_key(name) {
         return None;
     }
-    let from = at + 1 + run(text, at + 1, is_blank);
+    if sign == b'%' {
+        return encoded(text, at + 3);
+    }
+    let behind = text.get(at + 1..)?;
+    let blanks = |c: char| c.is_whitespace() && c != '\n' && c != '\r';
+    let from = text.len() - behind.trim_start_matches(blanks).len();
     match sign {
         b',' => unquoted.and_then(|_| quoted(text, from)),
         b'=' => quoted(text, from).or_else(|| bare(text, from, name)),
@@ -85,14 +116,42 @@ fn behind_sign(text: &str, since: usize, at: usize, sign: u8) -> Option<Value> {
     }
 }
 
+/// Behind an encoded sign.
+fn encoded(text: &str, from: usize) -> Option<Value> {
+    const OPENING: [&str; 4] = ["%20", "+", "%22", "%27"];
+    const CLOSING: [&str; 6] = ["%22", "%27", "%26", "%2C", "%2c", "%7D"];
+    let mut from = from;
+    while let Some(opening) = OPENING.iter().find(|opening| text[from..].starts_with(**opening)) {
+        from += opening.len();
+    }
+    let ends = |at: usize, c: char| {
+        c.is_whitespace()
+            || matches!(c, '&' | ';' | '"' | '\'' | '<' | '>' | ')' | '}' | ']')
+            || c == '%' && CLOSING.iter().any(|closing| text[from + at..].starts_with(closing))
+    };
+    let length =
+        text[from..].char_indices().find(|(at, c)| ends(*at, *c)).map_or(text.len() - from, |(at, _)| at);
+    (length > 0).then(|| value(text, from, from + length, from + length))
+}
+
 const fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | 0x0b | 0x0c)
 }
 
 /// In quotes, which may be escaped: what closes them is escaped as often.
 fn quoted(text: &str, from: usize) -> Option<Value> {
-    let prefix = usize::from(matches!(text.as_bytes().get(from), Some(b'u' | b'b' | b'U' | b'B')));
+    // Python's: bytes, raw, formatted.
+    let is_prefix = |byte: &&u8| b"uUbBrRfF".contains(byte);
+    let prefix = text.as_bytes().get(from..)?.iter().take(2).take_while(is_prefix).count();
     let open = from + prefix;
+    let closed_by = |from: usize, quote: &str| {
+        let to = text[from..].find(quote).map_or(text.len(), |at| from + at);
+        Some(value(text, from, to, (to + quote.len()).min(text.len())))
+    };
+    let written = WRITTEN_QUOTES.iter().chain(&["\"\"\"", "'''"]);
+    if let Some(quote) = written.into_iter().find(|quote| text[open..].starts_with(**quote)) {
+        return closed_by(open + quote.len(), quote);
+    }
     let escapes = run(text, open, |byte| byte == b'\\');
     let quote = *text.as_bytes().get(open + escapes).filter(|byte| matches!(byte, b'"' | b'\''))?;
     let from = open + escapes + 1;

@@ -92,7 +92,7 @@ pub(super) struct Core<'a> {
     pub(super) listener: &'a Listener,
     pub(super) window: Window,
     pub(super) open: FuturesUnordered<Open>,
-    /// What came, as far as it is not looked at.
+    /// The messages that came and are not looked at yet.
     pub(super) batch: Batch,
     /// Whether the window has the messages of the batch already: they are the rest of a longer one.
     is_rest: bool,

@@ -17,7 +17,7 @@ use crate::metrics::Counters;
 #[derive(Default)]
 struct Holding {
     open: Mutex<Vec<oneshot::Sender<Settle>>>,
-    /// Of each message.
+    /// The deliveries of each message.
     deliveries: AtomicUsize,
     /// The milliseconds that it takes over each message.
     takes: AtomicU64,
