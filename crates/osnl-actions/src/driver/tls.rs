@@ -7,10 +7,11 @@ use osnl_http::{HttpOptions, Verification};
 
 /// Whether certificate and name are checked.
 pub const VERIFY: DriverOption =
-    DriverOption::new("verify", "boolean", "false: neither certificate nor name is checked.").or("true");
+    DriverOption::new("verify", "boolean", "false: neither certificate nor host name is verified.")
+        .or("true");
 /// The certificates to trust.
 pub const CA_FILE: DriverOption =
-    DriverOption::new("ca_file", "path", "A PEM file of the certificates to trust instead of the system's.");
+    DriverOption::new("ca_file", "path", "PEM file of the certificates to trust instead of the system's.");
 
 /// The values of `verify` and `ca_file`.
 #[derive(Clone, Debug, PartialEq, Eq)]

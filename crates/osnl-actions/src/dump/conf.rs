@@ -32,7 +32,7 @@ impl ReadDriver for DumpConf {
         &[DriverOption::new(
             "path",
             "path",
-            "A file that a JSON line for each event is appended to, secrets masked; without it to standard output.",
+            "File to which a JSON line is appended for each event, with secrets masked. Without it: standard output.",
         )],
     )
     .with_defaults(&[("concurrency", "1"), ("timeout", "60s"), ("max_attempts", "1")]);

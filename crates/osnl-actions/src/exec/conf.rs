@@ -30,18 +30,18 @@ pub const ENVIRONMENT: DriverOption = DriverOption {
     ..DriverOption::new(
         "environment",
         "list of NAME=value",
-        "What the process finds in its environment beside PATH and LANG; nothing of osnl's own is handed on.",
+        "Environment of the process, besides PATH and LANG. Nothing of osnl's own environment is passed on.",
     )
 };
 /// The folder of a process.
 pub const WORKING_DIR: DriverOption =
-    DriverOption::new("working_dir", "absolute path", "The folder that the process works in.").or("/");
+    DriverOption::new("working_dir", "absolute path", "Working directory of the process.").or("/");
 /// The patience with a process that is to end.
 pub const STOP_TIMEOUT: DriverOption = DriverOption::new(
     "stop_timeout",
     "duration",
-    "How long the process may take to end when its input ends, and again after SIGTERM; then it is killed with all of \
-     its process group.",
+    "Time for the process to end after its input was closed, and again after SIGTERM. Then its whole process \
+     group is killed.",
 )
 .or("5s");
 
@@ -57,14 +57,14 @@ impl ReadDriver for ExecConf {
             DriverOption::new(
                 "command",
                 "list",
-                "The program and its arguments, with commas between them or as a JSON array of texts. No shell is \
-                 between. Must be set.",
+                "Program and arguments, separated by commas or as a JSON array of strings; no shell is involved. \
+                 Must be set.",
             ),
             DriverOption::new(
                 "mode",
                 "stream or once",
-                "stream: one child that runs as long as osnl does and speaks JSON lines. once: a process for each event, \
-                 which is on its standard input; the exit status is the verdict.",
+                "stream: one process that keeps running and exchanges JSON lines with osnl. once: one process per \
+                 event, which reads the event from standard input; its exit status is the outcome.",
             )
             .or("stream"),
             ENVIRONMENT,
@@ -72,15 +72,15 @@ impl ReadDriver for ExecConf {
             DriverOption::new(
                 "reply_limit",
                 "size",
-                "The longest line that a child may write, or all that a process for one event may; beyond it the process \
-                 is ended.",
+                "Longest line that the process may write (stream), or its whole output (once). A process that \
+                 writes more is ended.",
             )
             .or("64KiB"),
             STOP_TIMEOUT,
             DriverOption::new(
                 "mask_secrets",
                 "boolean",
-                "true: values in context and payload that are secrets by their names are replaced by ***.",
+                "true: values in context and payload whose names say that they are secrets are replaced by ***.",
             )
             .or("false"),
         ],

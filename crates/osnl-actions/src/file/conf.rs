@@ -56,36 +56,36 @@ impl ReadDriver for FileConf {
     const TABLE: DriverTable = DriverTable::new(
         "file",
         &[
-            DriverOption::new("path", "path", "The file that lines are appended to. Must be set."),
+            DriverOption::new("path", "path", "File to which lines are appended. Must be set."),
             DriverOption::new(
                 "format",
                 "json or template",
-                "json: an object for each event, secrets masked. template: what template makes.",
+                "json: one object per event, with secrets masked. template: the text of template.",
             )
             .or("json"),
-            DriverOption::new("template", "template", "With format = template, the line of an event."),
-            DriverOption::new("mode", "octal number", "The permissions of a file that is made.").or("0600"),
+            DriverOption::new("template", "template", "Line of an event, with format = template."),
+            DriverOption::new("mode", "octal number", "Permissions of a new file.").or("0600"),
             DriverOption::new(
                 "fsync",
                 "each, interval or never",
-                "each: an event is delivered when its line is on the disk. interval: once in \
-                 fsync_interval, while there are lines. never: when the operating system sees fit.",
+                "each: an event counts as delivered when its line is on the disk. interval: the file is \
+                 synchronized once per fsync_interval. never: the operating system decides.",
             )
             .or("each"),
-            DriverOption::new("fsync_interval", "duration", "How long fsync = interval waits.").or("1s"),
+            DriverOption::new("fsync_interval", "duration", "Time between synchronizations, with fsync = interval.").or("1s"),
             DriverOption::new(
                 "rotate_size",
                 "size",
-                "Before a line would make the file larger than this, it is moved to PATH.20261120T150312Z; without \
-                 it never for its size.",
+                "Largest size of the file. Before a line would exceed it, the file is renamed to \
+                 PATH.20261120T150312Z. Without it: no limit.",
             ),
             DriverOption::new(
                 "rotate_interval",
                 "duration",
-                "With the first line of each such span the file is moved; 1d is at midnight UTC. Without it never \
-                 for its age.",
+                "Time after which the file is renamed, at the next line; 1d means at midnight UTC. Without it: \
+                 never.",
             ),
-            DriverOption::new("rotate_keep", "whole number", "So many moved files stay.").or("7"),
+            DriverOption::new("rotate_keep", "whole number", "Number of renamed files that are kept.").or("7"),
         ],
     )
     .with_defaults(&[("concurrency", "1"), ("timeout", "60s"), ("max_attempts", "1"), ("batch", "100")]);

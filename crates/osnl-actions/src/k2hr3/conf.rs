@@ -32,7 +32,8 @@ impl ReadDriver for K2hr3Conf {
             DriverOption::new(
                 "no_addresses",
                 "skip or all",
-                "What a deleted port without addresses asks for; all asks K2HR3 to forget every address of its instance.",
+                "Effect of a deleted port without addresses. skip: nothing. all: K2HR3 deletes every address of \
+                 the instance.",
             )
             .or("skip"),
             VERIFY,

@@ -30,12 +30,12 @@ impl ReadDriver for K2hr3RegisterConf {
         "k2hr3_register",
         &[
             DriverOption::new("api_url", "URL", "K2HR3's role API, https://host/v1/role. Must be set."),
-            DriverOption::new("role", "name", "The role that hosts become members of. Must be set."),
+            DriverOption::new("role", "name", "Role to which hosts are added. Must be set."),
             DriverOption::new(
                 "token_file",
                 "path",
-                "A file with U= and the scoped token of a user of the role's tenant; it is read for each attempt. Must be \
-                 set.",
+                "File that contains U= and the scoped token of a user of the role's tenant. It is read for each \
+                 attempt. Must be set.",
             ),
             VERIFY,
             CA_FILE,

@@ -53,47 +53,49 @@ impl ReadDriver for MailConf {
     const TABLE: DriverTable = DriverTable::new(
         "mail",
         &[
-            DriverOption::new("server", "host[:port]", "The SMTP server. Must be set."),
+            DriverOption::new("server", "host[:port]", "SMTP server. Must be set."),
             DriverOption::new(
                 "tls",
                 "starttls, implicit or none",
-                "starttls: asked for on port 587. implicit: from the first byte, on port 465. none: on port 25, in clear.",
+                "starttls: TLS by STARTTLS, on port 587. implicit: TLS from the first byte, on port 465. none: no \
+                 TLS, on port 25.",
             )
             .or("starttls"),
-            DriverOption::new("username", "name", "Who logs in, by PLAIN or LOGIN; without it nobody does."),
-            DriverOption::new("password", "text", "Its password.").secret(),
+            DriverOption::new("username", "name", "User to log in as, by PLAIN or LOGIN. Without it: no login."),
+            DriverOption::new("password", "text", "Password of the user.").secret(),
             VERIFY,
             CA_FILE,
-            DriverOption::new("from", "address", "osnl@example.com, or Name <osnl@example.com>. Must be set."),
+            DriverOption::new("from", "address", "Sender: osnl@example.com, or Name <osnl@example.com>. Must be set."),
             DriverOption::new(
                 "to",
                 "list of templates",
-                "Who gets the mails, with commas between them; each template makes one address. Must be set.",
+                "Recipients, separated by commas; each template makes one address. Must be set.",
             ),
-            DriverOption::new("subject", "template", "The subject.").or(SUBJECT),
-            DriverOption::new("body", "template", "The text. Without it what, who, when, about what."),
+            DriverOption::new("subject", "template", "Subject of the mail.").or(SUBJECT),
+            DriverOption::new("body", "template", "Text of the mail. Without it: event type, publisher, time, and resource."),
             DriverOption::new(
                 "html",
                 "template",
-                "The same in HTML, beside the text; values in it are escaped. Without it there is none.",
+                "HTML version of the text; values in it are escaped. Without it: none.",
             ),
             DriverOption::new(
                 "digest",
                 "duration",
-                "How long the first event waits for others, to be one mail with them; at most an hour. Without it each is \
-                 a mail.",
+                "Time for which the first event waits for others that go into the same mail, at most an hour. \
+                 Without it, each event is a mail.",
             ),
             DriverOption::new(
                 "digest_subject",
                 "template",
-                "Of a mail with several events: count is how many, the other names are the first one's.",
+                "Subject of a mail with several events. count is their number; the other names are those of the \
+                 first event.",
             )
             .or(DIGEST_SUBJECT),
             DriverOption::new(
                 "wait_for_recipients",
                 "duration",
-                "How long after an event a recipient whom the server refuses for now (greylisting, a full mailbox) keeps the \
-                 others waiting; then they get the mail without that one.",
+                "Time for which a recipient that the server refuses temporarily (greylisting, a full mailbox) \
+                 delays the mail; then it goes to the other recipients.",
             )
             .or("1h"),
         ],

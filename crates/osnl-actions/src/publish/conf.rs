@@ -38,61 +38,65 @@ impl ReadDriver for PublishConf {
                  set.",
             )
             .secret(),
-            DriverOption::new("exchange", "template", "Where events are published to. Must be set."),
-            DriverOption::new("topic", "template", "Its routing key is <topic>.<priority>.").or(TOPIC),
+            DriverOption::new("exchange", "template", "Exchange to publish to. Must be set."),
+            DriverOption::new("topic", "template", "Topic; the routing key is <topic>.<priority>.").or(TOPIC),
             DriverOption::new(
                 "key",
                 "template",
-                "The whole routing key, in place of <topic>.<priority>; it has a dot. Dots, * and # in values of exchange, topic \
-                 and key become _, but event_type and publisher_id keep their dots, as does a value with |dotted.",
+                "Whole routing key, in place of <topic>.<priority>; it must contain a dot. Dots, * and # in \
+                 values of exchange, topic, and key become _; event_type, publisher_id, and values with |dotted \
+                 keep their dots.",
             ),
             DriverOption::new(
                 "format",
                 "notification, raw or cloudevents",
-                "notification: as oslo.messaging writes it. raw: the bytes as they came. cloudevents: JSON of CloudEvents 1.0.",
+                "notification: as oslo.messaging writes it. raw: the bytes as received. cloudevents: JSON of \
+                 CloudEvents 1.0.",
             )
             .or("notification"),
             DriverOption::new(
                 "framing",
                 "messagingv2 or messaging",
-                "Of a notification: in the envelope of oslo.messaging 2.0, or bare.",
+                "Framing of a notification: messagingv2 in oslo.messaging's envelope 2.0, messaging without \
+                 envelope.",
             )
             .or("messagingv2"),
-            DriverOption::new("event_type", "template", "Of a notification; without it the event's."),
-            DriverOption::new("publisher_id", "template", "Of a notification; without it the event's."),
-            DriverOption::new("priority", "template", "Of a notification; without it the event's."),
+            DriverOption::new("event_type", "template", "For a notification. Without it: the event's own."),
+            DriverOption::new("publisher_id", "template", "For a notification. Without it: the event's own."),
+            DriverOption::new("priority", "template", "For a notification. Without it: the event's own."),
             DriverOption::new(
                 "payload",
                 "template",
-                "Of a notification, a CloudEvent's data, or all of a raw message; without it the event's. {{ one expression }} \
-                 is its value, anything else a text.",
+                "Payload of a notification, data of a CloudEvent, or all of a raw message. Without it: the \
+                 event's own. A single {{ expression }} gives its value, anything else a string.",
             ),
             DriverOption::new(
                 "mask_secrets",
                 "boolean",
-                "Of a notification, true: values in context and payload that are secrets by their names are replaced by ***.",
+                "true: in a notification, values in context and payload whose names say that they are secrets are \
+                 replaced by ***.",
             )
             .or("false"),
             DriverOption::new(
                 "keep_token",
                 "boolean",
-                "Of a notification, true: the token of the request in its context is passed on; otherwise it is null.",
+                "true: in a notification, the request's token in the context is passed on; otherwise it is null.",
             )
             .or("false"),
-            DriverOption::new("cloudevents_source", "template", "Its source.").or(SOURCE),
-            DriverOption::new("cloudevents_type", "template", "Its type.").or(TYPE),
-            DriverOption::new("cloudevents_subject", "template", "Its subject; empty for none.").or(SUBJECT),
+            DriverOption::new("cloudevents_source", "template", "Source of the CloudEvent.").or(SOURCE),
+            DriverOption::new("cloudevents_type", "template", "Type of the CloudEvent.").or(TYPE),
+            DriverOption::new("cloudevents_subject", "template", "Subject of the CloudEvent; empty for none.").or(SUBJECT),
             DriverOption::new(
                 "declare",
                 "passive or create",
-                "passive: the exchange must be there. create: it is made as oslo.messaging makes it, with a queue named as \
-                 the routing key.",
+                "passive: the exchange must exist. create: osnl creates it as oslo.messaging does, with a queue \
+                 named like the routing key.",
             )
             .or("passive"),
             DriverOption::new(
                 "mandatory",
                 "boolean",
-                "Whether a message that no queue takes is refused; otherwise the broker drops it.",
+                "true: a message that no queue receives counts as refused; otherwise the broker drops it.",
             )
             .or("false"),
         ],

@@ -51,40 +51,41 @@ impl ReadDriver for SyslogConf {
             DriverOption::new(
                 "server",
                 "path or URL",
-                "A socket such as /dev/log, or udp://HOST:514, tcp://HOST:601, tls://HOST:6514.",
+                "Socket such as /dev/log, or udp://HOST:514, tcp://HOST:601, tls://HOST:6514.",
             )
             .or("/dev/log"),
-            DriverOption::new("facility", "name", "user, daemon, local0 to local7 and the others of RFC 5424.")
+            DriverOption::new("facility", "name", "Facility: user, daemon, local0 to local7, or another one of RFC 5424.")
                 .or("daemon"),
             DriverOption::new(
                 "severity",
                 "name",
-                "auto: by the notification's priority; else emerg, alert, crit, err, warning, notice, info or debug.",
+                "Severity: auto follows the notification's priority; otherwise emerg, alert, crit, err, warning, \
+                 notice, info or debug.",
             )
             .or("auto"),
-            DriverOption::new("app_name", "name", "What the messages are said to come from.").or("osnl"),
-            DriverOption::new("hostname", "name", "The same for the machine; without it the machine's own."),
+            DriverOption::new("app_name", "name", "Application name in the messages.").or("osnl"),
+            DriverOption::new("hostname", "name", "Host name in the messages. Without it: the machine's own."),
             DriverOption::new(
                 "format",
                 "auto, rfc5424 or rfc3164",
-                "rfc3164: the old form, <PRI>Nov 20 06:36:22 HOST NAME[PID]: text, with local time; a socket gets it \
-                 without HOST, as from syslog(3). auto: that to a socket, since journald reads nothing else, and rfc5424 to \
-                 a collector.",
+                "rfc3164: the old form, <PRI>Nov 20 06:36:22 HOST NAME[PID]: text, with local time, and without \
+                 HOST for a socket, as in syslog(3). auto: rfc3164 for a socket, since journald reads nothing \
+                 else, and rfc5424 for a collector.",
             )
             .or("auto"),
             DriverOption::new(
                 "structured_data",
                 "name or none",
-                "The name that event type, message id, publisher and priority stand under, NAME@NUMBER with the number \
-                 of an enterprise; none leaves them out.",
+                "Name of the structured data with event type, message id, publisher, and priority: NAME@NUMBER, \
+                 with an enterprise number. none leaves them out.",
             )
             .or("osnl@32473"),
-            DriverOption::new("message", "template", "The text of an event.").or(TEXT),
+            DriverOption::new("message", "template", "Text of an event.").or(TEXT),
             DriverOption::new(
                 "max_size",
                 "whole number",
-                "Bytes of the longest message, 480 to 65000; what is longer is cut. Without it 2048 for udp and 8192 \
-                 else.",
+                "Longest message in bytes, 480 to 65000; a longer one is cut. Without it: 2048 for udp, otherwise \
+                 8192.",
             ),
             VERIFY,
             CA_FILE,

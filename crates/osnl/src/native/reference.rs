@@ -109,7 +109,7 @@ fn section(def: &SectionDef) -> ReferenceSection {
             name: format!("those of [{RABBIT}]"),
             kind: "as there".to_owned(),
             default: None,
-            meaning: "For this listener alone.".to_owned(),
+            meaning: "The same options, for this listener only.".to_owned(),
             driver: None,
             secret: false,
         }),
@@ -152,7 +152,7 @@ fn rabbit(option: &RabbitOption) -> ReferenceOption {
         }
     };
     let meaning = match option.effect {
-        Effect::Has(what) => sentence(what),
+        Effect::Has(what) => sentence(what.strip_prefix("is ").unwrap_or(what)),
         Effect::Nothing(why) => format!("Has no effect: it {why}."),
     };
     ReferenceOption {

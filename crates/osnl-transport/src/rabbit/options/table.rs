@@ -43,8 +43,7 @@ pub enum Effect {
 const MAX: i64 = i32::MAX as i64;
 const RPC: Effect = Effect::Nothing("is about RPC, which osnl does not speak");
 const COMPRESSION: Effect = Effect::Nothing(
-    "is for what is published, by `osnl send` and the library; bodies that are read say by themselves how they are \
-     compressed",
+    "is for publishing, by `osnl send` and the library; received bodies state their own compression",
 );
 const TRANSIENT: Effect = Effect::Nothing(
     "is about the reply and fanout queues of RPC; notifications have none in oslo.messaging either",
@@ -53,39 +52,39 @@ const TRANSIENT: Effect = Effect::Nothing(
 /// The options, in the order of oslo.messaging's reference.
 #[rustfmt::skip]
 pub static RABBIT_OPTIONS: [RabbitOption; 44] = [
-    has("amqp_durable_queues", OptionKind::Boolean, "false", "is what a queue that has to be made is declared as; one that is there is used as it is"),
-    has("amqp_auto_delete", OptionKind::Boolean, "false", "is whether a queue that has to be made goes with its last consumer"),
+    has("amqp_durable_queues", OptionKind::Boolean, "false", "decides whether a queue that osnl has to create is durable; an existing queue is used as it is"),
+    has("amqp_auto_delete", OptionKind::Boolean, "false", "decides whether such a queue is deleted with its last consumer"),
     none("rpc_conn_pool_size", OptionKind::Integer(1, MAX), "30", RPC),
     none("conn_pool_min_size", OptionKind::Integer(-MAX, MAX), "2", RPC),
     none("conn_pool_ttl", OptionKind::Integer(-MAX, MAX), "1200", RPC),
-    has("ssl", OptionKind::Boolean, "false", "decides whether the connection is encrypted; who answers is verified only with ssl_ca_file, or with tls = verify"),
-    has("ssl_version", OptionKind::Word(&["", "TLSv1", "TLSv1_1", "TLSv1_2", "TLSv1_3", "SSLv23", "SSLv2", "SSLv3"]), "", "narrows the TLS versions: TLSv1_2 and TLSv1_3 mean just that one, SSLv23 both; older ones do not exist here, and TLS 1.2 or newer is spoken instead"),
+    has("ssl", OptionKind::Boolean, "false", "decides whether the connection is encrypted; the broker's certificate is verified only with ssl_ca_file, or with tls = verify"),
+    has("ssl_version", OptionKind::Word(&["", "TLSv1", "TLSv1_1", "TLSv1_2", "TLSv1_3", "SSLv23", "SSLv2", "SSLv3"]), "", "limits the TLS versions: TLSv1_2 and TLSv1_3 mean only that one, SSLv23 both; for older ones, TLS 1.2 or newer is used instead"),
     has("ssl_key_file", OptionKind::Text, "", "is the key of ssl_cert_file, without a passphrase"),
-    has("ssl_cert_file", OptionKind::Text, "", "is shown to the broker; it is read again for each connection"),
-    has("ssl_ca_file", OptionKind::Text, "", "is whose certificates are believed; the name is verified too if the URL has one host, as oslo.messaging does"),
-    has("ssl_enforce_hostname_verification", OptionKind::Boolean, "true", "decides, with ssl_ca_file, whether the name in the certificate must be the host's"),
+    has("ssl_cert_file", OptionKind::Text, "", "is the certificate to present to the broker; it is read again for each connection"),
+    has("ssl_ca_file", OptionKind::Text, "", "is the file of the trusted authorities; the host name is verified too if the URL has one host, as in oslo.messaging"),
+    has("ssl_enforce_hostname_verification", OptionKind::Boolean, "true", "decides, with ssl_ca_file, whether the name in the certificate must match the host"),
     none("ssl_enforce_fips_mode", OptionKind::Boolean, "false", Effect::Nothing("does nothing in oslo.messaging either since OpenSSL 3; TLS is rustls's here")),
-    has("kombu_reconnect_delay", OptionKind::Decimal(0.0, 4.5), "1.0", "is waited, in seconds, after a connection is lost or the consumer is cancelled; when nothing sets it the first attempt is made at once"),
-    has("kombu_reconnect_splay", OptionKind::Decimal(0.0, 86_400.0), "0.0", "is the most that is added to kombu_reconnect_delay at random, in seconds"),
+    has("kombu_reconnect_delay", OptionKind::Decimal(0.0, 4.5), "1.0", "is the pause after a connection is lost or the consumer is cancelled, in seconds; unless it is set, the first attempt is made at once"),
+    has("kombu_reconnect_splay", OptionKind::Decimal(0.0, 86_400.0), "0.0", "is the largest random addition to kombu_reconnect_delay, in seconds"),
     none("kombu_compression", OptionKind::Word(&["", "gzip", "bz2"]), "", COMPRESSION),
     none("kombu_missing_consumer_retry_timeout", OptionKind::Integer(-MAX, MAX), "60", RPC),
     none("kombu_reconnect_timeout", OptionKind::Integer(-MAX, MAX), "60", RPC),
-    has("kombu_failover_strategy", OptionKind::Word(&["round-robin", "shuffle"]), "round-robin", "is the order in which several hosts are tried: one after the other from where it stood, or at random each time"),
-    has("rabbit_login_method", OptionKind::Word(&["PLAIN", "AMQPLAIN", "EXTERNAL", "RABBIT-CR-DEMO"]), "AMQPLAIN", "is the SASL mechanism of the login; EXTERNAL is the client certificate instead of a password"),
+    has("kombu_failover_strategy", OptionKind::Word(&["round-robin", "shuffle"]), "round-robin", "is the order in which several hosts are tried: one after the other, or at random each time"),
+    has("rabbit_login_method", OptionKind::Word(&["PLAIN", "AMQPLAIN", "EXTERNAL", "RABBIT-CR-DEMO"]), "AMQPLAIN", "is the SASL mechanism of the login; EXTERNAL uses the client certificate instead of a password"),
     has("rabbit_retry_interval", OptionKind::Integer(1, 86_400), "1", "is the pause after the first failed attempt to connect, in seconds"),
-    has("rabbit_retry_backoff", OptionKind::Integer(0, 86_400), "2", "is added to that pause with each further failure, in seconds"),
+    has("rabbit_retry_backoff", OptionKind::Integer(0, 86_400), "2", "is the addition to that pause with each further failure, in seconds"),
     has("rabbit_interval_max", OptionKind::Integer(1, 86_400), "30", "is the longest such pause, in seconds"),
-    none("rabbit_max_retries", OptionKind::Integer(-MAX, MAX), "0", Effect::Nothing("is gone from oslo.messaging: connecting is tried without end, here too")),
+    none("rabbit_max_retries", OptionKind::Integer(-MAX, MAX), "0", Effect::Nothing("no longer exists in oslo.messaging; connecting is tried without limit, in osnl too")),
     none("rabbit_ha_queues", OptionKind::Boolean, "false", Effect::Nothing("has meant nothing since RabbitMQ 3.0, where a policy mirrors queues; rabbit_quorum_queue is the replicated kind")),
-    has("rabbit_quorum_queue", OptionKind::Boolean, "false", "makes a queue that has to be made a durable quorum queue"),
+    has("rabbit_quorum_queue", OptionKind::Boolean, "false", "makes a queue that osnl has to create a durable quorum queue"),
     none("rabbit_transient_quorum_queue", OptionKind::Boolean, "false", TRANSIENT),
-    has("rabbit_quorum_delivery_limit", OptionKind::Integer(0, MAX), "0", "is how often a message of such a queue may come again; 0 leaves it to the broker"),
-    has("rabbit_quorum_max_memory_length", OptionKind::Integer(0, MAX), "0", "is how many messages of such a queue the broker keeps in memory; 0 leaves it to the broker"),
-    has("rabbit_quorum_max_memory_bytes", OptionKind::Integer(0, u32::MAX as i64), "0", "is how many bytes of such a queue the broker keeps in memory; 0 leaves it to the broker"),
+    has("rabbit_quorum_delivery_limit", OptionKind::Integer(0, MAX), "0", "is the number of redeliveries of a message of such a queue; 0 leaves it to the broker"),
+    has("rabbit_quorum_max_memory_length", OptionKind::Integer(0, MAX), "0", "is the number of messages of such a queue that the broker keeps in memory; 0 leaves it to the broker"),
+    has("rabbit_quorum_max_memory_bytes", OptionKind::Integer(0, u32::MAX as i64), "0", "is the number of bytes of such a queue that the broker keeps in memory; 0 leaves it to the broker"),
     none("rabbit_transient_queues_ttl", OptionKind::Integer(0, MAX), "1800", TRANSIENT),
-    has("rabbit_qos_prefetch_count", OptionKind::Integer(0, 65_535), "0", "is how many unsettled messages the broker may hand over; 0, which in oslo.messaging is no limit, leaves osnl's own"),
-    has("heartbeat_timeout_threshold", OptionKind::Integer(0, 65_535), "60", "is the heartbeat asked for, in seconds; a broker that is silent for one and a half of them is given up; 0 turns it off"),
-    none("heartbeat_rate", OptionKind::Integer(1, MAX), "3", Effect::Nothing("is not needed: heartbeats leave twice per interval, and silence is noticed when it is due")),
+    has("rabbit_qos_prefetch_count", OptionKind::Integer(0, 65_535), "0", "is the largest number of unacknowledged messages; 0, which means no limit in oslo.messaging, keeps osnl's own value"),
+    has("heartbeat_timeout_threshold", OptionKind::Integer(0, 65_535), "60", "is the heartbeat interval to request, in seconds; after one and a half intervals of silence the connection is closed; 0 turns it off"),
+    none("heartbeat_rate", OptionKind::Integer(1, MAX), "3", Effect::Nothing("is not needed: heartbeats are sent twice per interval")),
     none("heartbeat_in_pthread", OptionKind::Boolean, "false", Effect::Nothing("is not needed: the connection has a thread of its own in any case")),
     none("direct_mandatory_flag", OptionKind::Boolean, "true", RPC),
     none("enable_cancel_on_failover", OptionKind::Boolean, "false", Effect::Nothing("is about mirrored classic queues, which RabbitMQ 4 no longer has; a consumer that the broker cancels is started again in any case")),
@@ -96,7 +95,7 @@ pub static RABBIT_OPTIONS: [RabbitOption; 44] = [
     none("rpc_reply_timeout", OptionKind::Integer(-MAX, MAX), "60", RPC),
     none("rpc_reply_retry_attempts", OptionKind::Integer(-MAX, MAX), "-1", RPC),
     none("rpc_retry_delay", OptionKind::Decimal(0.0, 86_400.0), "0.25", RPC),
-    none("fake_rabbit", OptionKind::Boolean, "false", Effect::Nothing("is gone from oslo.messaging, and was for its own tests")),
+    none("fake_rabbit", OptionKind::Boolean, "false", Effect::Nothing("no longer exists in oslo.messaging; it was for its own tests")),
 ];
 
 const fn has(

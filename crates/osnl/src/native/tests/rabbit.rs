@@ -154,9 +154,9 @@ fn check_explains_every_option_that_is_set() {
         "  tls        encrypted, and whoever answers is believed and gets the password: set tls = verify, and \
          ssl_ca_file unless the system trusts the CA\n",
         "  option     ssl = true decides whether the connection is encrypted;",
-        "  option     ssl_version = TLSv1 narrows the TLS versions:",
-        "  option     rabbit_retry_backoff = 4 is added to that pause with each further failure, in seconds\n",
-        "  option     heartbeat_rate = 3 has no effect: it is not needed: heartbeats leave twice per interval",
+        "  option     ssl_version = TLSv1 limits the TLS versions:",
+        "  option     rabbit_retry_backoff = 4 is the addition to that pause with each further failure, in seconds\n",
+        "  option     heartbeat_rate = 3 has no effect: it is not needed: heartbeats are sent twice per interval",
         "  option     use_queue_manager = true has no effect: it is about the reply and fanout queues of RPC;",
     ] {
         assert!(explained.contains(expected), "{expected}\nnot in\n{explained}");

@@ -38,32 +38,33 @@ impl ReadDriver for PythonConf {
             DriverOption::new(
                 "plugin",
                 "module.Class",
-                "A class with notify(self, node_detail, created), in a module of plugin_path or an installed one. Must be \
-                 set.",
+                "Class with notify(self, node_detail, created), in a module in plugin_path or an installed one. \
+                 Must be set.",
             ),
-            DriverOption::new("plugin_path", "list of absolute paths", "Folders with plug-ins, the first one first."),
+            DriverOption::new("plugin_path", "list of absolute paths", "Folders with plug-ins, searched in this order."),
             DriverOption::new(
                 "python",
                 "list",
-                "The interpreter, Python 3.6 or newer, and its own arguments if it has any.",
+                "Interpreter, Python 3.6 or newer, with its own arguments if any.",
             )
             .or("python3"),
             DriverOption::new(
                 "plugin_config",
                 "list of absolute paths",
-                "Files in oslo.config's form that the plug-in's CONF is filled from, later ones over earlier ones.",
+                "Files in oslo.config's form for the plug-in's CONF; later ones override earlier ones.",
             ),
             DriverOption::new(
                 "events_creation",
                 "list",
-                "Event types that are allocations; without both lists an event type's own word counts, create or delete.",
+                "Event types that are allocations. Without both lists, the word create or delete in the event \
+                 type decides.",
             ),
             DriverOption::new("events_deletion", "list", "Event types that are releases."),
             DriverOption::new(
                 "node_detail",
                 "plain or oss",
-                "What a plug-in is handed: the event as it is known here, or oss_watcher's node detail, for what came or went \
-                 against what was seen before.",
+                "Argument of the plug-in. plain: the event. oss: oss_watcher's node detail, for each address that \
+                 was added or removed since the last event.",
             )
             .or("plain"),
             DriverOption { default: None, ..KEYS },

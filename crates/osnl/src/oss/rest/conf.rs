@@ -41,44 +41,45 @@ const EVENTS_DELETION: DriverOption =
 pub(in crate::oss) const KEYS: DriverOption = DriverOption::new(
     "keys",
     "documented, flattened or metadata",
-    "Keys of a node detail: the document's (FQDN, five of the metadata), the program's last (Hostname, ID, all of the \
-     metadata beside them), or those of its branch oldmeta (Metadata as one object).",
+    "Keys of a node detail. documented: those of oss_watcher's documentation (FQDN, five of the metadata). \
+     flattened: those of its last version (Hostname, ID, all metadata beside them). metadata: those of its branch \
+     oldmeta (Metadata as one object).",
 )
 .or("documented");
 pub(in crate::oss) const VALUES: DriverOption = DriverOption::new(
     "values",
     "original or uniform",
-    "original: as the program wrote them, with other names, sizes and dates for floating IPs than for instances; uniform: one \
-     rule for both.",
+    "original: as oss_watcher wrote them, with different names, sizes, and dates for floating IPs and for \
+     instances. uniform: the same for both.",
 )
 .or("original");
 pub(in crate::oss) const IP_TYPE: DriverOption =
-    DriverOption::new("ip_type", "text", "What IPType says; auto: Private or Public, by the address.")
+    DriverOption::new("ip_type", "text", "Value of IPType; auto: Private or Public, by the address.")
         .or("Public");
 pub(in crate::oss) const DATACENTER: DriverOption =
-    DriverOption::new("datacenter", "text", "What Datacenter says.").or("KDC");
+    DriverOption::new("datacenter", "text", "Value of Datacenter.").or("KDC");
 pub(in crate::oss) const SECURITY_DOMAIN: DriverOption =
-    DriverOption::new("security_domain", "text", "What SecurityDomain says.").or("DQT");
+    DriverOption::new("security_domain", "text", "Value of SecurityDomain.").or("DQT");
 pub(in crate::oss) const ASK: DriverOption = DriverOption::new(
     "ask",
     "name",
-    "A section [enrich:NAME]: its cloud is asked for what no event has told of an instance, with its login, its cache and \
-     its limits, whatever its kind. Without it that is null.",
+    "Section [enrich:NAME] whose cloud is queried for values of an instance that no event contained; its kind \
+     does not matter. Without it, these values are null.",
 );
 
 impl ReadDriver for OssRestConf {
     const TABLE: DriverTable = DriverTable::new(
         "oss_rest",
         &[
-            DriverOption::new("url_creation", "URL", "Where allocations are posted. Must be set."),
-            DriverOption::new("url_deletion", "URL", "Where releases are posted; without it, as allocations."),
-            DriverOption::new("user", "text", "For basic authentication; without it, none."),
-            DriverOption::new("password", "text", "The same.").secret(),
+            DriverOption::new("url_creation", "URL", "URL to which allocations are posted. Must be set."),
+            DriverOption::new("url_deletion", "URL", "URL to which releases are posted. Without it: url_creation."),
+            DriverOption::new("user", "text", "User for basic authentication. Without it: none."),
+            DriverOption::new("password", "text", "Password for basic authentication.").secret(),
             DriverOption::new(
                 "body",
                 "json, xml or xml_unescaped",
-                "JSON, or the program's XML with the JSON as a text in it; unescaped as the program wrote it, so that a < or & \
-                 in metadata makes it ill-formed.",
+                "json: JSON. xml: oss_watcher's XML, with the JSON as a string in it. xml_unescaped: the same \
+                 without escapes, as oss_watcher wrote it; a < or & in metadata makes it invalid.",
             )
             .or("json"),
             EVENTS_CREATION,
@@ -92,7 +93,7 @@ impl ReadDriver for OssRestConf {
             DriverOption::new(
                 "idempotency_header",
                 "header",
-                "The header with what is the same in all attempts of one request; empty for none.",
+                "Header with the idempotency key, which is the same in all attempts of one request; empty for none.",
             )
             .or("Idempotency-Key"),
             VERIFY,
