@@ -105,17 +105,22 @@ impl Settings {
 }
 
 /// Targets that begin so are our own; `k2hr3_osnl` and `oss_watcher` are the lines kept for their users.
-const OURS: [&str; 10] = [
+const OURS: [&str; 15] = [
+    "k2hr3_osnl",
+    "oss_watcher",
     "osnl",
+    "osnl_actions",
     "osnl_admin",
     "osnl_core",
     "osnl_delivery",
+    "osnl_http",
     "osnl_journal",
     "osnl_k2hr3",
-    "osnl_transport",
     "osnl_model",
-    "k2hr3_osnl",
-    "oss_watcher",
+    "osnl_openstack",
+    "osnl_oss",
+    "osnl_tls",
+    "osnl_transport",
 ];
 
 /// At the end of the program what waits for stderr has this long to get there.
@@ -282,7 +287,35 @@ fn is_or_is_within(target: &str, of: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+
+    /// The lines of another crate would be missing from the log file.
+    #[test]
+    fn each_crate_that_logs_is_among_ours() {
+        let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let logs = |file: &PathBuf| {
+            file.extension().is_some_and(|kind| kind == "rs")
+                && std::fs::read_to_string(file).unwrap().contains("tracing::")
+        };
+        let mut found = 0;
+        for entry in std::fs::read_dir(crates).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().replace('-', "_");
+            let of_a_release = !["osnl_cli", "osnl_testkit", "osnl_bench"].contains(&name.as_str());
+            if of_a_release && files(&path.join("src")).iter().any(|file| logs(file)) {
+                assert!(OURS.contains(&name.as_str()), "{name}");
+                found += 1;
+            }
+        }
+        assert!(found >= 8, "{found}");
+    }
+
+    fn files(folder: &Path) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+    }
 
     #[test]
     fn our_lines_are_told_from_the_libraries() {
