@@ -132,7 +132,7 @@ mod tests {
         }
     }
 
-    /// What is read by hand is what jiff reads, and what jiff refuses is not read by hand.
+    /// The forms read by hand mean what jiff reads, and what jiff refuses is not read by hand.
     #[test]
     fn the_usual_spelling_is_read_as_the_others_are() {
         let check = |text: &str, by_hand: bool| {

