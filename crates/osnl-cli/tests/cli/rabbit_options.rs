@@ -21,11 +21,13 @@ fn a_native_file_reaches_the_broker_as_its_options_say() {
     place.write(
         "osnl.conf",
         format!(
-            "[oslo_messaging_rabbit]\nssl = false\nssl_ca_file = {}\namqp_durable_queues = false\n\
+            "[DEFAULT]\nstate_dir = {}\n[journal]\nallow_volatile = yes\n\
+             [oslo_messaging_rabbit]\nssl = false\nssl_ca_file = {}\namqp_durable_queues = false\n\
              heartbeat_timeout_threshold = 11\nrabbit_qos_prefetch_count = 7\n\
              [listener:neutron]\ntransport_url = rabbit://guest:guest@localhost:{port}/{}?kombu_reconnect_delay=1.5\n\
              exchange = neutron\npriorities = info\ndeclare = create\ntls = verify\nrabbit_login_method = PLAIN\n\
              pool = osnl\n[rule:all]\nactions = record\n[action:record]\ndriver = dump\npath = record.jsonl\n",
+            place.path("state").display(),
             ca.display(),
             vhost.name()
         ),
