@@ -16,11 +16,11 @@ const TICK: Duration = Duration::from_millis(100);
 /// Answers at random, and records each attempt of a resource.
 struct Fickle {
     random: Mutex<fastrand::Rng>,
-    seen: Mutex<Seen>,
+    seen: Mutex<Record>,
 }
 
 #[derive(Default)]
-struct Seen {
+struct Record {
     /// The numbers of the events of each resource, as their attempts began.
     attempts: BTreeMap<String, Vec<u64>>,
     running: BTreeSet<String>,
