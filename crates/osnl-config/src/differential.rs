@@ -6,44 +6,62 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
 
-use super::settings::normalized;
-use super::{Ini, Kind, OptionDef, Origin, Schema, Settings, Value};
+use super::sections::{Layers, Schema, SectionDef, normalized};
+use super::{Ini, Kind, OptionDef, Origin, Value};
 
-const NOTIFICATIONS: &str = "oslo_messaging_notifications";
 const LEVELS: Kind = Kind::Choice(&["debug", "info", "warn", "error", "notset"]);
 const LIBS_LEVELS: Kind = Kind::Choice(&["debug", "info", "warn", "error"]);
 
+const TEXT: Kind = Kind::Form("text");
+
 /// The options as k2hr3_osnl registers them and the recording did, without our additions.
-static SCHEMA: Schema = Schema {
-    options: &[
-        OptionDef::new("DEFAULT", "debug_level", LEVELS, Some("info")),
-        OptionDef::new("DEFAULT", "log_file", Kind::Text, Some("sys.stderr")),
-        OptionDef::new("DEFAULT", "libs_debug_level", LIBS_LEVELS, Some("warn")),
-        OptionDef::new(NOTIFICATIONS, "event_type", Kind::Text, Some(r"^port\.delete\.end$")),
-        OptionDef::new(NOTIFICATIONS, "publisher_id", Kind::Text, Some("^network.*$")),
-        OptionDef::new(NOTIFICATIONS, "context", Kind::Dict, None),
-        OptionDef::new(NOTIFICATIONS, "metadata", Kind::Dict, None),
-        OptionDef::new(NOTIFICATIONS, "payload", Kind::Dict, None),
-        OptionDef::new(
-            NOTIFICATIONS,
-            "transport_url",
-            Kind::Text,
-            Some("rabbit://guest:guest@127.0.0.1:5672/"),
+static SCHEMA: Schema = Schema::oslo(
+    &[
+        SectionDef::new(
+            "DEFAULT",
+            "",
+            &[
+                typed("debug_level", LEVELS).or("info"),
+                typed("log_file", TEXT).or("sys.stderr"),
+                typed("libs_debug_level", LIBS_LEVELS).or("warn"),
+            ],
         ),
-        OptionDef::new(NOTIFICATIONS, "topic", Kind::Text, Some("notifications")),
-        OptionDef::new(NOTIFICATIONS, "exchange", Kind::Text, Some("neutron")),
-        OptionDef::new(NOTIFICATIONS, "executor", Kind::Text, Some("threading")),
-        OptionDef::new(NOTIFICATIONS, "pool", Kind::Text, Some("k2hr3_osnl")),
-        OptionDef::new(NOTIFICATIONS, "allow_requeue", Kind::Bool, Some("true")),
-        OptionDef::new("k2hr3", "api_url", Kind::Text, Some("https//localhost/v1/role")),
-        OptionDef::new("k2hr3", "timeout_seconds", Kind::Integer, Some("30")),
-        OptionDef::new("k2hr3", "max_retries", Kind::Integer, Some("5")),
-        OptionDef::new("k2hr3", "retry_interval_seconds", Kind::Integer, Some("60")),
-        OptionDef::new("k2hr3", "allow_self_signed_cert", Kind::Bool, Some("false")),
-        OptionDef::new("k2hr3", "requeue_on_error", Kind::Bool, Some("false")),
+        SectionDef::new(
+            "oslo_messaging_notifications",
+            "",
+            &[
+                typed("event_type", TEXT).or(r"^port\.delete\.end$"),
+                typed("publisher_id", TEXT).or("^network.*$"),
+                typed("context", Kind::Dict),
+                typed("metadata", Kind::Dict),
+                typed("payload", Kind::Dict),
+                typed("transport_url", TEXT).or("rabbit://guest:guest@127.0.0.1:5672/"),
+                typed("topic", TEXT).or("notifications"),
+                typed("exchange", TEXT).or("neutron"),
+                typed("executor", TEXT).or("threading"),
+                typed("pool", TEXT).or("k2hr3_osnl"),
+                typed("allow_requeue", Kind::Bool).or("true"),
+            ],
+        ),
+        SectionDef::new(
+            "k2hr3",
+            "",
+            &[
+                typed("api_url", TEXT).or("https//localhost/v1/role"),
+                typed("timeout_seconds", Kind::Integer).or("30"),
+                typed("max_retries", Kind::Integer).or("5"),
+                typed("retry_interval_seconds", Kind::Integer).or("60"),
+                typed("allow_self_signed_cert", Kind::Bool).or("false"),
+                typed("requeue_on_error", Kind::Bool).or("false"),
+            ],
+        ),
     ],
-    unapplied: &[],
-};
+    &[],
+);
+
+const fn typed(name: &'static str, kind: Kind) -> OptionDef {
+    OptionDef::typed(name, kind, "")
+}
 
 fn cases() -> Vec<Json> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/config/ini-differential.json");
@@ -104,17 +122,18 @@ fn check_refusal(text: &str, refused: &Json, line: u32, problem: &str) {
 }
 
 fn check_values(text: &str, ini: &Ini, values: &serde_json::Map<String, Json>) {
-    let mut settings = Settings::new(&SCHEMA);
-    settings.apply(ini);
+    let mut layers = Layers::new(&SCHEMA);
+    let _ = layers.apply(ini);
     for (name, expected) in values {
         let (group, option) = name.split_once('.').unwrap();
-        assert_ne!(settings.origin(group, option), Origin::Default, "{name} of {text:?}");
-        let ours = match settings.read(group, option) {
+        assert_ne!(layers.origin(group, option), Origin::Default, "{name} of {text:?}");
+        let ours = match layers.read(group, option) {
             Ok(reading) => match reading.value {
                 None => Json::Null,
                 Some(Value::Text(text)) => json!(text),
                 Some(Value::Bool(value)) => json!(value),
                 Some(Value::Integer(number)) => json!(number),
+                Some(Value::Seconds(number)) => json!(number),
                 Some(Value::Dict(pairs)) => json!(pairs.into_iter().collect::<BTreeMap<_, _>>()),
             },
             Err(error) => {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::settings::Origin;
+use super::option::Origin;
 
 /// One thing to say about a configuration.
 ///

@@ -1,29 +1,24 @@
 //! oslo.config's dialect: text, environment, and flags become typed values that know their position.
 //!
-//! No option is known here by its name. A caller passes a schema; two engines read by one:
-//!
-//! - [`Settings`]: fixed sections, as in oslo.config itself. Unknown names are [`Warning`]s.
-//! - [`sections`]: sections with names, drivers with options of their own. Unknown names are errors.
-//!
-//! Both read files as [`Ini`] and the process's [`Environment`], and substitute `$name`. The later layer wins, and every
-//! value has its [`Origin`]. All errors are collected.
+//! No option is known here by its name. A caller has a table of [`OptionDef`] for each section; [`sections`] lays
+//! files ([`Ini`]), the [`Environment`], and flags over the defaults, substitutes `$name`, and reads typed values. The
+//! later layer wins, and every value has its [`Origin`]. All errors are collected.
 //!
 //! ```
-//! use osnl_config::{Ini, Kind, OptionDef, Schema, Settings, Value};
+//! use osnl_config::sections::{Layers, Schema, SectionDef};
+//! use osnl_config::{Ini, Kind, OptionDef, Value};
 //!
-//! static SCHEMA: Schema = Schema {
-//!     options: &[OptionDef::new("lamp", "on", Kind::Bool, Some("no"))],
-//!     unapplied: &[],
-//! };
+//! const ON: OptionDef = OptionDef::typed("on", Kind::Bool, "Whether there is light.").or("no");
+//! static SCHEMA: Schema = Schema::oslo(&[SectionDef::new("lamp", "The lamp.", &[ON])], &[]);
 //!
-//! let mut settings = Settings::new(&SCHEMA);
+//! let mut layers = Layers::new(&SCHEMA);
 //! let (ini, _) = Ini::parse("lamp.conf", "[lamp]\non = yes\nof = 1\n");
-//! let warnings = settings.apply(&ini);
+//! let warnings = layers.apply(&ini).warnings;
 //! assert_eq!(warnings[0].to_string(), "lamp.conf:3: [lamp] of: unknown option, ignored; did you mean on?");
 //!
-//! let on = settings.read("lamp", "on")?;
+//! let on = layers.read("lamp", "on")?;
 //! assert_eq!((on.value, on.origin.to_string()), (Some(Value::Bool(true)), "lamp.conf:2".to_owned()));
-//! # Ok::<(), osnl_config::ValueError>(())
+//! # Ok::<(), osnl_config::typed::Refusal>(())
 //! ```
 //!
 //! A [`Finding`] is one line, `FILE:LINE: [group] option: problem; remedy; did you mean …`, and never repeats a secret.
@@ -38,10 +33,10 @@ mod environment;
 mod error;
 mod ini;
 mod log;
+mod option;
 pub mod rate;
 pub mod secret_file;
 pub mod sections;
-mod settings;
 pub mod size;
 mod source;
 pub mod typed;
@@ -55,8 +50,8 @@ pub use environment::{Environment, PREFIX, variable_name};
 pub use error::{ConfigError, ConfigErrors, Finding, Warning, in_order, in_words, shown};
 pub use ini::{Entry, Ini, Section};
 pub use log::{Level, LogFile};
+pub use option::{Kind, OptionDef, Origin};
 pub use osnl_model::nearest;
 pub use rate::Rate;
-pub use settings::{Kind, OptionDef, Origin, Reading, Schema, Settings, UnappliedGroup};
 pub use source::{ReadError, files_of, folder_finding, read_text};
-pub use value::{Value, ValueError, substitute};
+pub use value::{Value, substitute};

@@ -8,13 +8,14 @@
 //! Only options that hold secrets are read like that. What stands in the file counts as it is, without the end of its
 //! one line: no `$` in it is replaced. It is printed nowhere: `config show` prints the name of the file.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::sections::{Layers, RawSection};
-use super::{Environment, Finding, Origin, Settings, Warning};
+use super::sections::{Dialect, Layers, RawSection};
+use super::{Environment, Finding, Origin, Warning};
 
 /// The scheme of a value that names a file.
 pub const SCHEME: &str = "file://";
@@ -125,39 +126,27 @@ pub fn read_all(layers: &mut Layers, environment: &Environment) -> Vec<Warning> 
     warnings
 }
 
-/// Configuration files in which a secret is written out and which every user of this machine can read. Each is said once.
+/// Warns of configuration files in which a secret is written out and which every user of this machine can read: of the
+/// first secret of each.
 pub fn open_files(layers: &Layers) -> Vec<Warning> {
-    let mut seen: Vec<&str> = Vec::new();
-    let mut warnings = Vec::new();
+    let remedy = match layers.schema().dialect {
+        Dialect::Strict { .. } => "chmod o= on the file, or write file:///path and keep the secret there",
+        Dialect::Oslo { .. } => "chmod o= on the file",
+    };
+    let mut first: BTreeMap<&str, (u32, Warning)> = BTreeMap::new();
     for section in &layers.sections {
         for option in secret_options(section) {
             let Some(entry) = section.entry(&option).filter(|entry| entry.file.is_none()) else { continue };
-            let Origin::File { path, .. } = &entry.origin else { continue };
-            if !seen.contains(&path.as_str()) && is_readable_by_all(Path::new(path)) {
-                seen.push(path);
-                let allowed = "chmod o= on the file, or write file:///path and keep the secret there";
-                let finding = Finding::of("", OPEN_SECRET.to_owned()).allowed(allowed);
+            let Origin::File { path, line } = &entry.origin else { continue };
+            if first.get(path.as_str()).is_none_or(|(other, _)| line < other) {
+                let finding = Finding::of("", OPEN_SECRET.to_owned()).allowed(remedy);
                 let finding = finding.group(&section.heading()).option(&option).from_origin(&entry.origin);
-                warnings.push(Warning(finding));
+                first.insert(path, (*line, Warning(finding)));
             }
         }
     }
-    warnings
-}
-
-/// Warns of the first secret of each file of an old program that every user of this machine can read.
-pub fn open_settings(settings: &Settings) -> Vec<Warning> {
-    let mut seen = Vec::new();
-    let mut warnings = Vec::new();
-    for (option, origin) in settings.secrets() {
-        let Origin::File { path, .. } = origin else { continue };
-        if !seen.contains(&path) && is_readable_by_all(Path::new(path)) {
-            seen.push(path);
-            let finding = Finding::of("", OPEN_SECRET.to_owned()).allowed("chmod o= on the file");
-            warnings.push(Warning(finding.group(option.group).option(option.name).from_origin(origin)));
-        }
-    }
-    warnings
+    let open = first.into_iter().filter(|(path, _)| is_readable_by_all(Path::new(path)));
+    open.map(|(_, (_, warning))| warning).collect()
 }
 
 /// Whether every user of this machine may read a file: by its own mode, and by those of the folders on the way to it.
@@ -169,7 +158,7 @@ pub fn is_readable_by_all(path: &Path) -> bool {
 }
 
 fn secret_options(section: &RawSection) -> impl Iterator<Item = String> + '_ {
-    let secret = |option: &str| section.option(option).is_some_and(|def| def.secret);
+    let secret = |option: &str| section.option(option).is_some_and(|known| known.row.secret);
     section.entries.iter().map(|entry| entry.option.clone()).filter(move |option| secret(option))
 }
 

@@ -1,23 +1,32 @@
-//! Configurations whose sections have names: `[kind:NAME]`, with drivers that have options of their own.
+//! The one engine of options: tables, layers, and a reader of typed values.
 //!
-//! A [`SectionSchema`] lists sections and options. [`Layers`] lays files, the environment, and flags over its defaults;
-//! unknown names are errors. A [`Reader`] turns the options of one section into typed values and collects [`Findings`].
+//! | part | what it has |
+//! | --- | --- |
+//! | [`Schema`] | the sections of a form, each a table of [`OptionDef`](crate::OptionDef), and its [`Dialect`] |
+//! | [`Layers`] | the values: defaults, files, environment, flags, each with its [`Origin`](crate::Origin) |
+//! | [`Reader`] | the typed values of one section; what is wrong with them are [`Findings`] |
+//!
+//! `osnl run`, oslo.messaging's rabbit driver, `k2hr3_osnl.conf`, and `oss.conf` are tables of it. Sections may have
+//! names, `[kind:NAME]`, and a driver with options of its own.
 //!
 //! ```
-//! use osnl_config::Ini;
-//! use osnl_config::sections::{Findings, Layers, Reader, SectionDef, SectionOption, SectionSchema};
+//! use osnl_config::{Ini, Kind, OptionDef};
+//! use osnl_config::sections::{Dialect, Findings, Layers, Reader, Schema, SectionDef};
 //!
-//! static SCHEMA: SectionSchema = SectionSchema {
-//!     sections: &[SectionDef::named("lamp", &[SectionOption::new("watts", Some("40"))])],
-//!     foreign: &[],
-//!     reference: "the manual",
-//!     synonyms: &[],
-//!     machine_default: |_| None,
+//! const WATTS: OptionDef = OptionDef::typed("watts", Kind::Integer, "How bright.").or("40");
+//! static SCHEMA: Schema = Schema {
+//!     sections: &[SectionDef::named("lamp", "A lamp.", &[WATTS])],
+//!     dialect: Dialect::Strict {
+//!         foreign: &[],
+//!         reference: "the manual",
+//!         synonyms: &[],
+//!         machine_default: |_| None,
+//!     },
 //! };
 //!
 //! let mut layers = Layers::new(&SCHEMA);
 //! let (ini, _) = Ini::parse("lamps.conf", "[lamp:desk]\nwatts = 900\n");
-//! assert!(layers.apply(&ini).is_empty());
+//! assert!(layers.apply(&ini).errors.is_empty());
 //!
 //! let mut findings = Findings::default();
 //! let section = &layers.sections[0];
@@ -33,9 +42,14 @@ mod layers;
 mod reader;
 mod schema;
 mod slips;
+#[cfg(test)]
+mod tests;
+mod unknown;
 
-pub use self::driver_table::{DriverOption, DriverTable};
-pub use self::layers::{Layers, RawEntry, RawSection, Substitution};
+pub use self::driver_table::DriverTable;
+pub use self::layers::{Layers, RawEntry, RawSection, Reading};
 pub use self::reader::{Findings, Reader};
-pub use self::schema::{ForeignSection, SectionDef, SectionOption, SectionSchema};
+pub use self::schema::{Dialect, ForeignSection, Schema, SectionDef, SectionOption};
 pub use self::slips::{joined, repeated};
+#[cfg(test)]
+pub(crate) use self::unknown::normalized;

@@ -2,10 +2,9 @@
 
 use osnl_model::PatternError;
 
-use super::ValueError;
-
 /// The reason that a value is refused, without its place. It repeats no secret.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{problem}; {allowed}")]
 pub struct Refusal {
     /// The problem.
     pub problem: String,
@@ -19,13 +18,6 @@ impl Refusal {
     /// A refusal without a suggestion.
     pub fn new(problem: impl Into<String>, allowed: impl Into<String>) -> Self {
         Self { problem: problem.into(), allowed: allowed.into(), suggestion: None }
-    }
-}
-
-impl From<ValueError> for Refusal {
-    fn from(error: ValueError) -> Self {
-        let ValueError { problem, allowed, suggestion } = error;
-        Self { problem, allowed, suggestion }
     }
 }
 

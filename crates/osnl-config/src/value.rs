@@ -4,10 +4,11 @@ use osnl_model::nearest;
 
 use super::error::shown;
 use super::ini::is_space;
-use super::settings::Kind;
+use super::option::{Kind, listed};
+use super::typed::Refusal;
 
 /// A typed value. Its Debug form is for tests: a text may be a secret.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// Text, or one word of a choice.
     Text(String),
@@ -15,26 +16,10 @@ pub enum Value {
     Bool(bool),
     /// A whole number.
     Integer(i64),
+    /// A number of seconds.
+    Seconds(f64),
     /// `k:v,k2:v2`, in the order written.
     Dict(Vec<(String, String)>),
-}
-
-/// The reason that a value cannot be used, without the option's place.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{problem}; {allowed}")]
-pub struct ValueError {
-    /// The problem.
-    pub problem: String,
-    /// The allowed values.
-    pub allowed: String,
-    /// The known word nearest to a misspelt one.
-    pub suggestion: Option<String>,
-}
-
-impl ValueError {
-    pub(super) fn new(problem: impl Into<String>, allowed: impl Into<String>) -> Self {
-        Self { problem: problem.into(), allowed: allowed.into(), suggestion: None }
-    }
 }
 
 impl Value {
@@ -44,24 +29,39 @@ impl Value {
     ///
     /// # Errors
     /// The text is not of that kind, or an integer does not fit 64 bits.
-    pub fn read(kind: Kind, text: &str, secret: bool) -> Result<Option<Self>, ValueError> {
+    pub fn read(kind: Kind, text: &str, secret: bool) -> Result<Option<Self>, Refusal> {
         let echo = || if secret { "the value (not shown)".to_owned() } else { shown(text) };
         let refuse = |what: &str, allowed: String| {
             // The commonest slip: what looks like a comment is part of the value.
             let comment = if text.contains(['#', ';']) { "; a comment needs a line of its own" } else { "" };
-            Err(ValueError::new(format!("{} {what}", echo()), format!("{allowed}{comment}")))
+            Err(Refusal::new(format!("{} {what}", echo()), format!("{allowed}{comment}")))
         };
         match kind {
-            Kind::Text => Ok(Some(Self::Text(text.to_owned()))),
+            Kind::Form(_) => Ok(Some(Self::Text(text.to_owned()))),
             Kind::Choice(words) if words.contains(&text) => Ok(Some(Self::Text(text.to_owned()))),
             Kind::Choice(words) => {
                 refuse("is not one of the known words", format!("allowed: {}", words.join(", "))).map_err(
-                    |error| ValueError {
+                    |error| Refusal {
                         suggestion: nearest(text, words.iter().copied()).map(str::to_owned),
                         ..error
                     },
                 )
             }
+            Kind::Word(words) => {
+                let found = words.iter().find(|word| word.eq_ignore_ascii_case(text.trim()));
+                match found {
+                    Some(word) => Ok(Some(Self::Text((*word).to_owned()))),
+                    None => refuse("is not one of the known words", format!("allowed: {}", listed(words))),
+                }
+            }
+            Kind::Range(least, most) => match text.trim().parse() {
+                Ok(number) if (least..=most).contains(&number) => Ok(Some(Self::Integer(number))),
+                Ok(_) | Err(_) => refuse("is out of range", format!("allowed: {least} to {most}")),
+            },
+            Kind::Seconds(least, most) => match text.trim().parse() {
+                Ok(number) if (least..=most).contains(&number) => Ok(Some(Self::Seconds(number))),
+                Ok(_) | Err(_) => refuse("is out of range", format!("allowed: {least} to {most}")),
+            },
             Kind::Bool => match boolean(text) {
                 Some(value) => Ok(Some(Self::Bool(value))),
                 None => refuse(
@@ -91,7 +91,78 @@ impl Value {
             Self::Bool(true) => Some("True".to_owned()),
             Self::Bool(false) => Some("False".to_owned()),
             Self::Integer(number) => Some(number.to_string()),
+            Self::Seconds(number) => Some(number.to_string()),
             Self::Dict(_) => None,
+        }
+    }
+
+    /// The text; `None` for another type.
+    #[must_use]
+    pub fn into_text(self) -> Option<String> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Bool(_) | Self::Integer(_) | Self::Seconds(_) | Self::Dict(_) => None,
+        }
+    }
+
+    /// The pairs; `None` for another type.
+    #[must_use]
+    pub fn into_dict(self) -> Option<Vec<(String, String)>> {
+        match self {
+            Self::Dict(pairs) => Some(pairs),
+            Self::Text(_) | Self::Bool(_) | Self::Integer(_) | Self::Seconds(_) => None,
+        }
+    }
+
+    /// The text of a reference; `None` for another type.
+    #[must_use]
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Bool(_) | Self::Integer(_) | Self::Seconds(_) | Self::Dict(_) => None,
+        }
+    }
+
+    /// The number of seconds; `None` for another type.
+    #[must_use]
+    pub fn as_seconds(&self) -> Option<f64> {
+        match self {
+            Self::Seconds(number) => Some(*number),
+            Self::Text(_) | Self::Bool(_) | Self::Integer(_) | Self::Dict(_) => None,
+        }
+    }
+
+    /// The value as a file may have it.
+    #[must_use]
+    pub fn shown(&self) -> String {
+        match self {
+            Self::Text(text) => text.clone(),
+            Self::Bool(value) => value.to_string(),
+            Self::Integer(number) => number.to_string(),
+            Self::Seconds(number) => number.to_string(),
+            Self::Dict(pairs) => {
+                let pairs: Vec<String> =
+                    pairs.iter().map(|(name, value)| format!("{name}:{value}")).collect();
+                pairs.join(",")
+            }
+        }
+    }
+
+    /// The switch; `None` for another type.
+    #[must_use]
+    pub fn as_bool(&self) -> Option<bool> {
+        match self {
+            Self::Bool(value) => Some(*value),
+            Self::Text(_) | Self::Integer(_) | Self::Seconds(_) | Self::Dict(_) => None,
+        }
+    }
+
+    /// The whole number; `None` for another type.
+    #[must_use]
+    pub fn as_integer(&self) -> Option<i64> {
+        match self {
+            Self::Integer(number) => Some(*number),
+            Self::Text(_) | Self::Bool(_) | Self::Seconds(_) | Self::Dict(_) => None,
         }
     }
 }

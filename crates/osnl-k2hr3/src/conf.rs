@@ -10,7 +10,6 @@
 
 mod check;
 mod inputs;
-mod journal;
 mod manual;
 mod options;
 mod schema;
@@ -18,8 +17,9 @@ mod schema;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use osnl_config::sections::{Findings, Layers};
 use osnl_config::{
-    ConfigError, ConfigErrors, Environment, Ini, Origin, ReadError, Settings, Warning, in_order, read_text,
+    ConfigError, ConfigErrors, Environment, Ini, Origin, ReadError, Warning, in_order, read_text,
 };
 
 pub use inputs::HiddenInputs;
@@ -27,7 +27,7 @@ pub use osnl_http::{Scheme, Url as ApiUrl, UrlError as ApiUrlError, UrlPart as A
 
 pub use options::{Conf, Executor, K2hr3Options, Level, LogFile, NotificationOptions};
 
-use osnl_config::secret_file::open_settings;
+use osnl_config::secret_file::open_files;
 
 /// A configuration that can be used, and what its writer should know about it.
 #[derive(Clone, Debug)]
@@ -37,32 +37,20 @@ pub struct Loaded {
     /// In the order they were found: unknown names first, then option by option.
     pub warnings: Vec<Warning>,
     /// The origin of each value.
-    settings: Settings,
+    layers: Layers,
 }
 
 impl Loaded {
     /// Returns the origin of an option's value; group and option as in the file.
     #[must_use]
     pub fn origin(&self, group: &str, option: &str) -> Origin {
-        self.settings.origin(group, option)
+        self.layers.origin(group, option)
     }
 
     /// The files and variables that set something, each once, weakest first.
     #[must_use]
     pub fn inputs(&self) -> Vec<String> {
-        let mut inputs: Vec<String> = Vec::new();
-        for origin in self.settings.origins() {
-            let input = match origin {
-                Origin::File { path, .. } => path.clone(),
-                Origin::Default | Origin::Environment { .. } | Origin::CommandLine { .. } => {
-                    origin.to_string()
-                }
-            };
-            if !inputs.contains(&input) {
-                inputs.push(input);
-            }
-        }
-        inputs
+        self.layers.inputs().to_vec()
     }
 }
 
@@ -143,25 +131,25 @@ impl Conf {
     /// Names and texts of files, later ones over earlier ones, and the environment over them all.
     /// A fault of no single line is reported for the last file.
     fn from_layers(files: &[(String, String)], environment: &Environment) -> Result<Loaded, ConfError> {
-        let mut settings = Settings::new(&schema::SCHEMA);
-        let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+        let mut layers = Layers::new(&schema::SCHEMA);
+        let (mut errors, mut findings) = (Vec::new(), Findings::default());
         for (name, text) in files {
             let (ini, syntax) = Ini::parse(name, text);
             errors.extend(syntax);
-            warnings.extend(settings.apply(&ini));
+            findings.extend(layers.apply(&ini));
         }
-        warnings.extend(settings.apply_environment(environment));
-        warnings.extend(open_settings(&settings));
+        findings.extend(layers.apply_environment(environment));
+        findings.warnings.extend(open_files(&layers));
         let last = files.last().map_or("", |(name, _)| name.as_str());
-        let (conf, values, more) = check::check(last, &settings);
-        warnings.extend(more);
+        let conf = check::check(last, &layers, &mut findings);
+        let Findings { errors: values, mut warnings } = findings;
         let is_syntax = !errors.is_empty();
         errors.extend(values);
         let names: Vec<String> = files.iter().map(|(name, _)| name.clone()).collect();
         in_order(&mut errors, |error| &error.0, &names);
         in_order(&mut warnings, |warning| &warning.0, &names);
         match conf {
-            Some(conf) if errors.is_empty() => Ok(Loaded { conf, warnings, settings }),
+            Some(conf) if errors.is_empty() => Ok(Loaded { conf, warnings, layers }),
             Some(_) | None if is_syntax => Err(ConfError::Syntax(ConfigErrors(errors))),
             Some(_) | None => Err(ConfError::Values(ConfigErrors(errors))),
         }

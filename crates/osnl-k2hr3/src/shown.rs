@@ -1,6 +1,7 @@
 //! A `k2hr3_osnl.conf` in the native form: the way to migrate.
 
 use osnl::action::k2hr3::K2hr3Conf;
+use osnl::native::journal::written;
 use osnl::native::{self, DocEntry, DocSection, Document, JournalConf, Native};
 use osnl_config::Origin;
 use osnl_core::rule::Rule;
@@ -134,22 +135,11 @@ impl Loaded {
         let JournalConf::Sqlite(options) = &self.conf.journal else {
             return vec![entry("connection", "memory://", "k2hr3_osnl keeps no state")];
         };
-        let entry = |option: &str, text: String| {
-            let from = match self.origin("journal", option) {
-                Origin::Default => format!("default of [journal] {option}"),
-                origin => format!("{origin}, [journal] {option}"),
-            };
-            entry(option, text, from)
+        let from = |option: &str| match self.origin("journal", option) {
+            Origin::Default => format!("default of [journal] {option}"),
+            origin => format!("{origin}, [journal] {option}"),
         };
-        let mut entries = vec![
-            entry("connection", format!("sqlite://{}", options.path.display())),
-            entry("retention", format!("{}s", options.retention.as_secs())),
-        ];
-        entries.extend(options.max_size.map(|bytes| entry("max_size", bytes.to_string())));
-        entries.push(entry("max_pending", options.max_pending.to_string()));
-        entries.push(entry("max_dead", options.max_dead.to_string()));
-        entries.push(entry("allow_volatile", options.allow_volatile.to_string()));
-        entries
+        written(options).into_iter().map(|(option, text)| entry(option, text, from(option))).collect()
     }
 }
 

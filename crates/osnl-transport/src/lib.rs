@@ -54,8 +54,8 @@ pub use rabbit::frames::frames_in_pieces;
 pub use rabbit::greeting::Greeting;
 pub use rabbit::look::{ExchangeLook, HostLook, Look, MayWrite, QueueLook, QueueMade, Reached};
 pub use rabbit::options::{
-    Effect, Failover, LoginMethod, OptionError, OptionKind, QueueOptions, QuorumLimits, RABBIT_OPTIONS,
-    RabbitOption, RabbitOptions, Reconnect, RetryPauses, TlsOptions, TlsVersions, Trust,
+    Failover, LoginMethod, OptionError, QueueOptions, QuorumLimits, RABBIT_OPTIONS, RabbitOptions, Reconnect,
+    RetryPauses, TlsOptions, TlsVersions, Trust, effect_of,
 };
 pub use rabbit::prove::{Proof, Proofs, Thorough, escaped, set_permissions, shell_quoted};
 pub use settle::{Settlement, Stale, Window};

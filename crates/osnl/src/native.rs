@@ -56,9 +56,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use osnl_config::sections::{Layers, joined, repeated};
+use osnl_config::sections::{Findings, Layers, joined, repeated};
 use osnl_config::{
-    ConfigError, ConfigErrors, Environment, Finding, Ini, Level, LogFile, Rate, Warning, files_of,
+    ConfigError, ConfigErrors, Environment, Finding, Ini, Level, LogFile, Origin, Rate, Warning, files_of,
     folder_finding, in_order, read_text, secret_file,
 };
 use osnl_core::fallback::Fallback;
@@ -304,30 +304,28 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
 /// As [`load`].
 pub fn load_texts(texts: &[(String, String)], sources: &Sources) -> Result<Loaded, ConfigErrors> {
     let mut layers = Layers::new(&schema::SCHEMA);
-    let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+    let mut findings = Findings::default();
     for (n, (name, text)) in texts.iter().enumerate() {
         if sources.rules.is_some() && n + 1 == texts.len() {
             layers.sections.retain(|section| section.def.kind != schema::RULE);
         }
         let (ini, syntax) = Ini::parse(name, text);
-        errors.extend(syntax);
+        findings.errors.extend(syntax);
         let (twice, mixed) = repeated(&ini);
-        errors.extend(twice);
-        warnings.extend(mixed);
-        errors.extend(layers.apply(&ini));
+        findings.extend(Findings { errors: twice, warnings: mixed });
+        findings.extend(layers.apply(&ini));
     }
-    let (more_errors, more) = layers.apply_environment(&sources.environment);
-    errors.extend(more_errors);
-    warnings.extend(more);
+    findings.extend(layers.apply_environment(&sources.environment));
     for (option, value, flag) in &sources.flags {
-        layers.set_flag(option, value, flag);
+        layers.set(schema::DEFAULT, option, value, Origin::CommandLine { flag });
     }
-    errors.extend(layers.alike());
-    warnings.extend(secret_file::read_all(&mut layers, &sources.environment));
-    warnings.extend(joined(&layers));
-    warnings.extend(secret_file::open_files(&layers));
+    findings.errors.extend(layers.alike());
+    findings.warnings.extend(secret_file::read_all(&mut layers, &sources.environment));
+    findings.warnings.extend(joined(&layers));
+    findings.warnings.extend(secret_file::open_files(&layers));
     let last = texts.last().map_or("configuration", |(name, _)| name.as_str());
     let checked = check::check(last, &layers);
+    let Findings { mut errors, mut warnings } = findings;
     errors.extend(checked.errors);
     warnings.extend(checked.warnings);
     let files: Vec<String> = texts.iter().map(|(name, _)| name.clone()).collect();

@@ -2,16 +2,15 @@
 
 use std::path::PathBuf;
 
-use super::{DriverOption, Reader};
+use super::{OptionDef, Reader};
 use osnl_http::{HttpOptions, Verification};
 
 /// Whether certificate and name are checked.
-pub const VERIFY: DriverOption =
-    DriverOption::new("verify", "boolean", "false: neither certificate nor host name is verified.")
-        .or("true");
+pub const VERIFY: OptionDef =
+    OptionDef::new("verify", "boolean", "false: neither certificate nor host name is verified.").or("true");
 /// The certificates to trust.
-pub const CA_FILE: DriverOption =
-    DriverOption::new("ca_file", "path", "PEM file of the certificates to trust instead of the system's.");
+pub const CA_FILE: OptionDef =
+    OptionDef::new("ca_file", "path", "PEM file of the certificates to trust instead of the system's.");
 
 /// The values of `verify` and `ca_file`.
 #[derive(Clone, Debug, PartialEq, Eq)]

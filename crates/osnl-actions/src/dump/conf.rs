@@ -8,8 +8,8 @@ use osnl_transport::BoxFuture;
 use super::Dump;
 use crate::Action;
 use crate::driver::{
-    BuildContext, DriverConf, DriverError, DriverOption, DriverTable, Preview, Probe, ProbeContext,
-    ReadDriver, Reader, Traits, Wanted, file_probe,
+    BuildContext, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe, ProbeContext, ReadDriver,
+    Reader, Traits, Wanted, file_probe,
 };
 
 /// `driver = dump`.
@@ -29,7 +29,7 @@ impl ReadDriver for DumpConf {
     /// One line after the other; a file that cannot be written is tried without end.
     const TABLE: DriverTable = DriverTable::new(
         "dump",
-        &[DriverOption::new(
+        &[OptionDef::new(
             "path",
             "path",
             "File to which a JSON line is appended for each event, with secrets masked. Without it: standard output.",

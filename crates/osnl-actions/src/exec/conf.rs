@@ -11,8 +11,8 @@ use super::words;
 use super::{Exec, ExecOptions, Mode, Program};
 use crate::Action;
 use crate::driver::{
-    BuildContext, DriverConf, DriverError, DriverOption, DriverTable, Preview, Probe, ProbeContext,
-    ReadDriver, Reader, Traits, Wanted,
+    BuildContext, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe, ProbeContext, ReadDriver,
+    Reader, Traits, Wanted,
 };
 
 /// `driver = exec`.
@@ -25,19 +25,19 @@ pub struct ExecConf {
 }
 
 /// The option that every driver with a process has.
-pub const ENVIRONMENT: DriverOption = DriverOption {
+pub const ENVIRONMENT: OptionDef = OptionDef {
     secret: true,
-    ..DriverOption::new(
+    ..OptionDef::new(
         "environment",
         "list of NAME=value",
         "Environment of the process, besides PATH and LANG. Nothing of osnl's own environment is passed on.",
     )
 };
 /// The folder of a process.
-pub const WORKING_DIR: DriverOption =
-    DriverOption::new("working_dir", "absolute path", "Working directory of the process.").or("/");
+pub const WORKING_DIR: OptionDef =
+    OptionDef::new("working_dir", "absolute path", "Working directory of the process.").or("/");
 /// The patience with a process that is to end.
-pub const STOP_TIMEOUT: DriverOption = DriverOption::new(
+pub const STOP_TIMEOUT: OptionDef = OptionDef::new(
     "stop_timeout",
     "duration",
     "Time for the process to end after its input was closed, and again after SIGTERM. Then its whole process \
@@ -54,13 +54,13 @@ impl ReadDriver for ExecConf {
     const TABLE: DriverTable = DriverTable::new(
         "exec",
         &[
-            DriverOption::new(
+            OptionDef::new(
                 "command",
                 "list",
                 "Program and arguments, separated by commas or as a JSON array of strings; no shell is involved. \
                  Must be set.",
             ),
-            DriverOption::new(
+            OptionDef::new(
                 "mode",
                 "stream or once",
                 "stream: one process that keeps running and exchanges JSON lines with osnl. once: one process per \
@@ -69,7 +69,7 @@ impl ReadDriver for ExecConf {
             .or("stream"),
             ENVIRONMENT,
             WORKING_DIR,
-            DriverOption::new(
+            OptionDef::new(
                 "reply_limit",
                 "size",
                 "Longest line that the process may write (stream), or its whole output (once). A process that \
@@ -77,7 +77,7 @@ impl ReadDriver for ExecConf {
             )
             .or("64KiB"),
             STOP_TIMEOUT,
-            DriverOption::new(
+            OptionDef::new(
                 "mask_secrets",
                 "boolean",
                 "true: values in context and payload whose names say that they are secrets are replaced by ***.",

@@ -11,8 +11,8 @@ use osnl_transport::BoxFuture;
 use super::open::Out;
 use super::{FileAction, Rotation};
 use crate::driver::{
-    BuildContext, DriverConf, DriverError, DriverOption, DriverTable, Preview, Probe, ProbeContext,
-    ReadDriver, Reader, Traits, Wanted, file_probe,
+    BuildContext, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe, ProbeContext, ReadDriver,
+    Reader, Traits, Wanted, file_probe,
 };
 use crate::{Action, event_names};
 
@@ -56,36 +56,36 @@ impl ReadDriver for FileConf {
     const TABLE: DriverTable = DriverTable::new(
         "file",
         &[
-            DriverOption::new("path", "path", "File to which lines are appended. Must be set."),
-            DriverOption::new(
+            OptionDef::new("path", "path", "File to which lines are appended. Must be set."),
+            OptionDef::new(
                 "format",
                 "json or template",
                 "json: one object per event, with secrets masked. template: the text of template.",
             )
             .or("json"),
-            DriverOption::new("template", "template", "Line of an event, with format = template."),
-            DriverOption::new("mode", "octal number", "Permissions of a new file.").or("0600"),
-            DriverOption::new(
+            OptionDef::new("template", "template", "Line of an event, with format = template."),
+            OptionDef::new("mode", "octal number", "Permissions of a new file.").or("0600"),
+            OptionDef::new(
                 "fsync",
                 "each, interval or never",
                 "each: an event counts as delivered when its line is on the disk. interval: the file is \
                  synchronized once per fsync_interval. never: the operating system decides.",
             )
             .or("each"),
-            DriverOption::new("fsync_interval", "duration", "Time between synchronizations, with fsync = interval.").or("1s"),
-            DriverOption::new(
+            OptionDef::new("fsync_interval", "duration", "Time between synchronizations, with fsync = interval.").or("1s"),
+            OptionDef::new(
                 "rotate_size",
                 "size",
                 "Largest size of the file. Before a line would exceed it, the file is renamed to \
                  PATH.20261120T150312Z. Without it: no limit.",
             ),
-            DriverOption::new(
+            OptionDef::new(
                 "rotate_interval",
                 "duration",
                 "Time after which the file is renamed, at the next line; 1d means at midnight UTC. Without it: \
                  never.",
             ),
-            DriverOption::new("rotate_keep", "whole number", "Number of renamed files that are kept.").or("7"),
+            OptionDef::new("rotate_keep", "whole number", "Number of renamed files that are kept.").or("7"),
         ],
     )
     .with_defaults(&[("concurrency", "1"), ("timeout", "60s"), ("max_attempts", "1"), ("batch", "100")]);

@@ -6,8 +6,8 @@ mod refused;
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use osnl_config::sections::{Findings, Layers, Reader, SectionDef, SectionOption, SectionSchema, repeated};
-use osnl_config::{ConfigErrors, Ini, in_order, secret_file};
+use osnl_config::sections::{Dialect, Findings, Layers, Reader, Schema, SectionDef, repeated};
+use osnl_config::{ConfigErrors, Ini, OptionDef, in_order, secret_file};
 use osnl_model::{Notification, Priority};
 use osnl_template::Names;
 use serde_json::json;
@@ -18,26 +18,29 @@ use crate::driver::{ACTION, DriverConf as _, Preview, ReadDriver as _, Wanted};
 use osnl_delivery::HostLimits;
 
 /// As much of `osnl run`'s form as the file below has.
-static SCHEMA: SectionSchema = SectionSchema {
+static SCHEMA: Schema = Schema {
     sections: &[
         SectionDef::named(
             "listener",
+            "",
             &[option("transport_url"), option("exchange"), option("pool"), option("priorities")],
         ),
-        SectionDef::named("rule", &[option("actions"), option("event_type")]),
+        SectionDef::named("rule", "", &[option("actions"), option("event_type")]),
         SectionDef {
             drivers: &[HttpConf::TABLE],
-            ..SectionDef::named(ACTION, &[option("driver"), option("enrich")])
+            ..SectionDef::named(ACTION, "", &[option("driver"), option("enrich")])
         },
     ],
-    foreign: &[],
-    reference: "osnl config reference",
-    synonyms: &[],
-    machine_default: |_| None,
+    dialect: Dialect::Strict {
+        foreign: &[],
+        reference: "osnl config reference",
+        synonyms: &[],
+        machine_default: |_| None,
+    },
 };
 
-const fn option(name: &'static str) -> SectionOption {
-    SectionOption::new(name, None)
+const fn option(name: &'static str) -> OptionDef {
+    OptionDef::new(name, "text", "")
 }
 
 /// The driver of a file whose one action has these lines.
@@ -49,7 +52,7 @@ fn load(lines: &str) -> Result<HttpConf, ConfigErrors> {
     let (ini, mut errors) = Ini::parse("a.conf", &text);
     errors.extend(repeated(&ini).0);
     let mut layers = Layers::new(&SCHEMA);
-    errors.extend(layers.apply(&ini));
+    errors.extend(layers.apply(&ini).errors);
     secret_file::read_all(&mut layers, &Default::default());
     let mut findings = Findings::default();
     let section = layers.sections.iter().find(|section| section.def.kind == ACTION).unwrap();

@@ -9,7 +9,7 @@ use osnl_transport::BoxFuture;
 use super::{K2hr3, NoAddresses, Unusable, asked_for, request_url};
 use crate::Action;
 use crate::driver::{
-    BuildContext, CA_FILE, DriverConf, DriverError, DriverOption, DriverTable, Preview, Probe, ProbeContext,
+    BuildContext, CA_FILE, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe, ProbeContext,
     ReadDriver, Reader, Retries, TlsConf, Traits, VERIFY, Wanted, target_probe,
 };
 
@@ -28,8 +28,8 @@ impl ReadDriver for K2hr3Conf {
     const TABLE: DriverTable = DriverTable::new(
         "k2hr3",
         &[
-            DriverOption::new("api_url", "URL", "K2HR3's role API, https://host/v1/role. Must be set."),
-            DriverOption::new(
+            OptionDef::new("api_url", "URL", "K2HR3's role API, https://host/v1/role. Must be set."),
+            OptionDef::new(
                 "no_addresses",
                 "skip or all",
                 "Effect of a deleted port without addresses. skip: nothing. all: K2HR3 deletes every address of \

@@ -11,7 +11,7 @@ use osnl_transport::BoxFuture;
 use super::{K2hr3Register, asked_for, request_url, token};
 use crate::Action;
 use crate::driver::{
-    BuildContext, CA_FILE, DriverConf, DriverError, DriverOption, DriverTable, NativeReader, Preview, Probe,
+    BuildContext, CA_FILE, DriverConf, DriverError, DriverTable, NativeReader, OptionDef, Preview, Probe,
     ProbeContext, ReadDriver, Reader, Retries, TlsConf, Traits, VERIFY, Wanted, target_probe,
 };
 use crate::k2hr3::Unusable;
@@ -29,9 +29,9 @@ impl ReadDriver for K2hr3RegisterConf {
     const TABLE: DriverTable = DriverTable::new(
         "k2hr3_register",
         &[
-            DriverOption::new("api_url", "URL", "K2HR3's role API, https://host/v1/role. Must be set."),
-            DriverOption::new("role", "name", "Role to which hosts are added. Must be set."),
-            DriverOption::new(
+            OptionDef::new("api_url", "URL", "K2HR3's role API, https://host/v1/role. Must be set."),
+            OptionDef::new("role", "name", "Role to which hosts are added. Must be set."),
+            OptionDef::new(
                 "token_file",
                 "path",
                 "File that contains U= and the scoped token of a user of the role's tenant. It is read for each \

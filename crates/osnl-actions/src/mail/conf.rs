@@ -14,7 +14,7 @@ use super::address::{Address, split};
 use super::letter::Writer;
 use super::smtp::{Login, Server, Tls};
 use crate::driver::{
-    BuildContext, CA_FILE, DriverConf, DriverError, DriverOption, DriverTable, NativeReader, Preview, Probe,
+    BuildContext, CA_FILE, DriverConf, DriverError, DriverTable, NativeReader, OptionDef, Preview, Probe,
     ProbeContext, ReadDriver, Reader, TlsConf, Traits, VERIFY, Wanted,
 };
 use crate::wire::{Place, client_config};
@@ -53,45 +53,45 @@ impl ReadDriver for MailConf {
     const TABLE: DriverTable = DriverTable::new(
         "mail",
         &[
-            DriverOption::new("server", "host[:port]", "SMTP server. Must be set."),
-            DriverOption::new(
+            OptionDef::new("server", "host[:port]", "SMTP server. Must be set."),
+            OptionDef::new(
                 "tls",
                 "starttls, implicit or none",
                 "starttls: TLS by STARTTLS, on port 587. implicit: TLS from the first byte, on port 465. none: no \
                  TLS, on port 25.",
             )
             .or("starttls"),
-            DriverOption::new("username", "name", "User to log in as, by PLAIN or LOGIN. Without it: no login."),
-            DriverOption::new("password", "text", "Password of the user.").secret(),
+            OptionDef::new("username", "name", "User to log in as, by PLAIN or LOGIN. Without it: no login."),
+            OptionDef::new("password", "text", "Password of the user.").secret(),
             VERIFY,
             CA_FILE,
-            DriverOption::new("from", "address", "Sender: osnl@example.com, or Name <osnl@example.com>. Must be set."),
-            DriverOption::new(
+            OptionDef::new("from", "address", "Sender: osnl@example.com, or Name <osnl@example.com>. Must be set."),
+            OptionDef::new(
                 "to",
                 "list of templates",
                 "Recipients, separated by commas; each template makes one address. Must be set.",
             ),
-            DriverOption::new("subject", "template", "Subject of the mail.").or(SUBJECT),
-            DriverOption::new("body", "template", "Text of the mail. Without it: event type, publisher, time, and resource."),
-            DriverOption::new(
+            OptionDef::new("subject", "template", "Subject of the mail.").or(SUBJECT),
+            OptionDef::new("body", "template", "Text of the mail. Without it: event type, publisher, time, and resource."),
+            OptionDef::new(
                 "html",
                 "template",
                 "HTML version of the text; values in it are escaped. Without it: none.",
             ),
-            DriverOption::new(
+            OptionDef::new(
                 "digest",
                 "duration",
                 "Time for which the first event waits for others that go into the same mail, at most an hour. \
                  Without it, each event is a mail.",
             ),
-            DriverOption::new(
+            OptionDef::new(
                 "digest_subject",
                 "template",
                 "Subject of a mail with several events. count is their number; the other names are those of the \
                  first event.",
             )
             .or(DIGEST_SUBJECT),
-            DriverOption::new(
+            OptionDef::new(
                 "wait_for_recipients",
                 "duration",
                 "Time for which a recipient that the server refuses temporarily (greylisting, a full mailbox) \

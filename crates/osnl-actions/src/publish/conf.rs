@@ -10,7 +10,7 @@ use osnl_transport::{BoxFuture, Declare, RabbitOptions, Route, transport_with};
 use super::Publish;
 use super::message::{Changes, CloudEvents, Format, Message, Privacy};
 use crate::driver::{
-    BuildContext, DriverConf, DriverError, DriverOption, DriverTable, NativeReader, Preview, Probe,
+    BuildContext, DriverConf, DriverError, DriverTable, NativeReader, OptionDef, Preview, Probe,
     ProbeContext, ReadDriver, Reader, Subscription, Traits, Wanted, broker_probe,
 };
 use crate::http_request::{EXTENSION, SOURCE, SUBJECT, TYPE, extensions};
@@ -31,69 +31,69 @@ impl ReadDriver for PublishConf {
     const TABLE: DriverTable = DriverTable::new(
         "publish",
         &[
-            DriverOption::new(
+            OptionDef::new(
                 "transport_url",
                 "URL",
                 "The broker: rabbit://user:password@host:port/vhost, with oslo.messaging's options in its query. Must be \
                  set.",
             )
             .secret(),
-            DriverOption::new("exchange", "template", "Exchange to publish to. Must be set."),
-            DriverOption::new("topic", "template", "Topic; the routing key is <topic>.<priority>.").or(TOPIC),
-            DriverOption::new(
+            OptionDef::new("exchange", "template", "Exchange to publish to. Must be set."),
+            OptionDef::new("topic", "template", "Topic; the routing key is <topic>.<priority>.").or(TOPIC),
+            OptionDef::new(
                 "key",
                 "template",
                 "Whole routing key, in place of <topic>.<priority>; it must contain a dot. Dots, * and # in \
                  values of exchange, topic, and key become _; event_type, publisher_id, and values with |dotted \
                  keep their dots.",
             ),
-            DriverOption::new(
+            OptionDef::new(
                 "format",
                 "notification, raw or cloudevents",
                 "notification: as oslo.messaging writes it. raw: the bytes as received. cloudevents: JSON of \
                  CloudEvents 1.0.",
             )
             .or("notification"),
-            DriverOption::new(
+            OptionDef::new(
                 "framing",
                 "messagingv2 or messaging",
                 "Framing of a notification: messagingv2 in oslo.messaging's envelope 2.0, messaging without \
                  envelope.",
             )
             .or("messagingv2"),
-            DriverOption::new("event_type", "template", "For a notification. Without it: the event's own."),
-            DriverOption::new("publisher_id", "template", "For a notification. Without it: the event's own."),
-            DriverOption::new("priority", "template", "For a notification. Without it: the event's own."),
-            DriverOption::new(
+            OptionDef::new("event_type", "template", "For a notification. Without it: the event's own."),
+            OptionDef::new("publisher_id", "template", "For a notification. Without it: the event's own."),
+            OptionDef::new("priority", "template", "For a notification. Without it: the event's own."),
+            OptionDef::new(
                 "payload",
                 "template",
                 "Payload of a notification, data of a CloudEvent, or all of a raw message. Without it: the \
                  event's own. A single {{ expression }} gives its value, anything else a string.",
             ),
-            DriverOption::new(
+            OptionDef::new(
                 "mask_secrets",
                 "boolean",
                 "true: in a notification, values in context and payload whose names say that they are secrets are \
                  replaced by ***.",
             )
             .or("false"),
-            DriverOption::new(
+            OptionDef::new(
                 "keep_token",
                 "boolean",
                 "true: in a notification, the request's token in the context is passed on; otherwise it is null.",
             )
             .or("false"),
-            DriverOption::new("cloudevents_source", "template", "Source of the CloudEvent.").or(SOURCE),
-            DriverOption::new("cloudevents_type", "template", "Type of the CloudEvent.").or(TYPE),
-            DriverOption::new("cloudevents_subject", "template", "Subject of the CloudEvent; empty for none.").or(SUBJECT),
-            DriverOption::new(
+            OptionDef::new("cloudevents_source", "template", "Source of the CloudEvent.").or(SOURCE),
+            OptionDef::new("cloudevents_type", "template", "Type of the CloudEvent.").or(TYPE),
+            OptionDef::new("cloudevents_subject", "template", "Subject of the CloudEvent; empty for none.").or(SUBJECT),
+            OptionDef::new(
                 "declare",
                 "passive or create",
                 "passive: the exchange must exist. create: osnl creates it as oslo.messaging does, with a queue \
                  named like the routing key.",
             )
             .or("passive"),
-            DriverOption::new(
+            OptionDef::new(
                 "mandatory",
                 "boolean",
                 "true: a message that no queue receives counts as refused; otherwise the broker drops it.",

@@ -13,7 +13,7 @@ use tokio::sync::Mutex;
 use super::message::{Form, Header};
 use super::{Server, Syslog};
 use crate::driver::{
-    BuildContext, CA_FILE, DriverConf, DriverError, DriverOption, DriverTable, Preview, Probe, ProbeContext,
+    BuildContext, CA_FILE, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe, ProbeContext,
     ReadDriver, Reader, TlsConf, Traits, VERIFY, Wanted,
 };
 use crate::wire::{Place, client_config};
@@ -48,24 +48,24 @@ impl ReadDriver for SyslogConf {
     const TABLE: DriverTable = DriverTable::new(
         "syslog",
         &[
-            DriverOption::new(
+            OptionDef::new(
                 "server",
                 "path or URL",
                 "Socket such as /dev/log, or udp://HOST:514, tcp://HOST:601, tls://HOST:6514.",
             )
             .or("/dev/log"),
-            DriverOption::new("facility", "name", "Facility: user, daemon, local0 to local7, or another one of RFC 5424.")
+            OptionDef::new("facility", "name", "Facility: user, daemon, local0 to local7, or another one of RFC 5424.")
                 .or("daemon"),
-            DriverOption::new(
+            OptionDef::new(
                 "severity",
                 "name",
                 "Severity: auto follows the notification's priority; otherwise emerg, alert, crit, err, warning, \
                  notice, info or debug.",
             )
             .or("auto"),
-            DriverOption::new("app_name", "name", "Application name in the messages.").or("osnl"),
-            DriverOption::new("hostname", "name", "Host name in the messages. Without it: the machine's own."),
-            DriverOption::new(
+            OptionDef::new("app_name", "name", "Application name in the messages.").or("osnl"),
+            OptionDef::new("hostname", "name", "Host name in the messages. Without it: the machine's own."),
+            OptionDef::new(
                 "format",
                 "auto, rfc5424 or rfc3164",
                 "rfc3164: the old form, <PRI>Nov 20 06:36:22 HOST NAME[PID]: text, with local time, and without \
@@ -73,15 +73,15 @@ impl ReadDriver for SyslogConf {
                  else, and rfc5424 for a collector.",
             )
             .or("auto"),
-            DriverOption::new(
+            OptionDef::new(
                 "structured_data",
                 "name or none",
                 "Name of the structured data with event type, message id, publisher, and priority: NAME@NUMBER, \
                  with an enterprise number. none leaves them out.",
             )
             .or("osnl@32473"),
-            DriverOption::new("message", "template", "Text of an event.").or(TEXT),
-            DriverOption::new(
+            OptionDef::new("message", "template", "Text of an event.").or(TEXT),
+            OptionDef::new(
                 "max_size",
                 "whole number",
                 "Longest message in bytes, 480 to 65000; a longer one is cut. Without it: 2048 for udp, otherwise \

@@ -5,9 +5,9 @@
 use fastrand::Rng;
 use serde_json::{Value as Json, json};
 
-use super::super::settings::normalized;
+use super::super::sections::{Layers, Schema, SectionDef, normalized};
 use super::super::typed::list;
-use super::super::{Environment, Ini, Kind, OptionDef, Schema, Settings, Value, variable_name};
+use super::super::{Environment, Ini, Kind, OptionDef, Origin, Value, variable_name};
 
 /// As many sets, unless `OSNL_SETS` says another number.
 const SETS: usize = 1800;
@@ -18,26 +18,23 @@ fn given<T: std::str::FromStr>(variable: &str, usual: T) -> T {
     std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
 
-const fn option(group: &'static str, name: &'static str, kind: Kind) -> OptionDef {
-    OptionDef { group, name, kind, default: None, secret: false }
-}
+const S: OptionDef = OptionDef::new("s", "text", "");
+const OTHER: OptionDef = OptionDef::new("other", "text", "");
+const B: OptionDef = OptionDef::typed("b", Kind::Bool, "");
+const I: OptionDef = OptionDef::typed("i", Kind::Integer, "");
+const L: OptionDef = OptionDef::new("l", "text", "");
+const M: OptionDef = OptionDef::new("m", "text", "");
 
-static SCHEMA: Schema = Schema {
-    options: &[
-        option("DEFAULT", "s", Kind::Text),
-        option("DEFAULT", "other", Kind::Text),
-        option("DEFAULT", "b", Kind::Bool),
-        option("DEFAULT", "i", Kind::Integer),
-        option("DEFAULT", "l", Kind::Text),
-        option("DEFAULT", "m", Kind::Text),
-        option("g", "s", Kind::Text),
-        option("g", "b", Kind::Bool),
-        option("g", "i", Kind::Integer),
-        option("g", "l", Kind::Text),
-        option("g", "m", Kind::Text),
-    ],
-    unapplied: &[],
-};
+static SCHEMA: Schema = Schema::oslo(
+    &[SectionDef::new("DEFAULT", "", &[S, OTHER, B, I, L, M]), SectionDef::new("g", "", &[S, B, I, L, M])],
+    &[],
+);
+
+/// Every option with its group.
+fn options() -> impl Iterator<Item = (&'static str, &'static str)> {
+    let of = |def: &'static SectionDef| def.options.iter().map(|option| (def.kind, option.name));
+    SCHEMA.sections.iter().flat_map(of)
+}
 
 /// Reads the sets from standard input and answers, for each, the values or `{"refused": …}`.
 const ORACLE: &str = r#"
@@ -330,9 +327,9 @@ fn set(rng: &mut Rng) -> Set {
         if rng.bool() { Vec::new() } else { names.into_iter().filter(|_| rng.bool()).collect() };
     let folder = chosen.into_iter().map(|name| (name.to_owned(), file(rng))).collect();
     let mut variables = Vec::new();
-    for OptionDef { group, name, .. } in SCHEMA.options {
+    for (group, name) in options() {
         // Of a variable for an option with many values oslo.config makes a list of its letters.
-        if *name != "m" && rng.u8(..10) == 0 {
+        if name != "m" && rng.u8(..10) == 0 {
             variables.push((variable_name(group, name), value(rng, name)));
         }
     }
@@ -355,22 +352,22 @@ impl Set {
     }
 
     fn read(&self) -> Json {
-        let mut settings = Settings::new(&SCHEMA);
+        let mut layers = Layers::new(&SCHEMA);
         let mut inis = Vec::new();
         for text in self.texts() {
             let (ini, errors) = Ini::parse("f", text);
             if !errors.is_empty() {
                 return json!({ "refused": errors[0].to_string() });
             }
-            settings.apply(&ini);
+            let _ = layers.apply(&ini);
             inis.push(ini);
         }
-        settings.apply_environment(&self.variables.iter().cloned().collect::<Environment>());
+        let _ = layers.apply_environment(&self.variables.iter().cloned().collect::<Environment>());
         let mut values = serde_json::Map::new();
-        for OptionDef { group, name, .. } in SCHEMA.options {
-            let read = match *name {
-                "m" => multi(&settings, &inis, group),
-                _ => one(&settings, group, name),
+        for (group, name) in options() {
+            let read = match name {
+                "m" => multi(&layers, &inis, group),
+                _ => one(&layers, group, name),
             };
             values.insert(format!("{group}.{name}"), read);
         }
@@ -378,8 +375,8 @@ impl Set {
     }
 }
 
-fn one(settings: &Settings, group: &str, name: &str) -> Json {
-    match settings.read(group, name) {
+fn one(layers: &Layers, group: &str, name: &str) -> Json {
+    match layers.read(group, name) {
         Err(_) => json!({ "refused": name }),
         Ok(reading) => match reading.value {
             None => Json::Null,
@@ -387,13 +384,14 @@ fn one(settings: &Settings, group: &str, name: &str) -> Json {
             Some(Value::Text(text)) => json!(text),
             Some(Value::Bool(value)) => json!(value),
             Some(Value::Integer(number)) => json!(number),
+            Some(Value::Seconds(number)) => json!(number),
             Some(Value::Dict(_)) => unreachable!("none in the schema"),
         },
     }
 }
 
 /// All values of all files, in their order.
-fn multi(settings: &Settings, inis: &[Ini], group: &str) -> Json {
+fn multi(layers: &Layers, inis: &[Ini], group: &str) -> Json {
     let sections = inis.iter().flat_map(|ini| &ini.sections);
     let ours = sections.filter(|section| normalized(&section.name) == normalized(group));
     let entries: Vec<&str> =
@@ -403,9 +401,9 @@ fn multi(settings: &Settings, inis: &[Ini], group: &str) -> Json {
     }
     let mut all = Vec::new();
     for text in entries {
-        let mut settings = settings.clone();
-        settings.set(group, "m", text, super::super::Origin::CommandLine { flag: "m" });
-        match one(&settings, group, "m") {
+        let mut layers = layers.clone();
+        layers.set(group, "m", text, Origin::CommandLine { flag: "m" });
+        match one(&layers, group, "m") {
             Json::String(text) => all.push(text),
             refused => return refused,
         }

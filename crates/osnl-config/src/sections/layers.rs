@@ -1,26 +1,34 @@
-//! Files, environment and command line laid over one another, before anything is typed.
+//! Files, environment and command line laid over one another; `$name` replaced.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::fmt;
 
+use crate::secret_file::SecretFile;
+use crate::typed::Refusal;
 use crate::{
-    ConfigError, Environment, Finding, Ini, Origin, PREFIX, Section, Warning, nearest, substitute,
-    variable_name,
+    ConfigError, Environment, Finding, Ini, Kind, OptionDef, Origin, PREFIX, Section, Value, Warning,
+    substitute, variable_name,
 };
 
 use super::driver_table::DriverTable;
-use super::schema::{SectionDef, SectionOption, SectionSchema};
-use crate::secret_file::{SecretFile, SecretFileError};
+use super::reader::Findings;
+use super::schema::{Dialect, Schema, SectionDef, SectionOption};
+use super::unknown;
 
 /// The section whose options `$name` reaches from every other one.
-const DEFAULT: &str = "DEFAULT";
+pub(super) const DEFAULT: &str = "DEFAULT";
+/// The remedy for a `$name` that cannot be replaced.
+const DOLLAR: &str = "write $$ where a dollar sign is meant";
 
-/// The sections of all layers. Those without a name are always present.
+/// The sections of all layers. Those without a name are always present. Its Debug form shows origins, no value.
 #[derive(Clone)]
 pub struct Layers {
-    schema: &'static SectionSchema,
+    pub(super) schema: &'static Schema,
     /// In the order they first appear in.
     pub sections: Vec<RawSection>,
+    /// The files and variables that set something, weakest first.
+    inputs: Vec<String>,
 }
 
 /// One section, whatever files it stands in.
@@ -51,6 +59,36 @@ pub struct RawEntry {
     pub columns: Vec<u32>,
 }
 
+/// The value of an option with its source. Its Debug form hides a secret value.
+#[derive(Clone)]
+pub struct Reading {
+    /// The value; `None` when nothing sets it and it has no default, or for an integer left blank.
+    pub value: Option<Value>,
+    /// The source of its text.
+    pub origin: Origin,
+    /// The option is secret: do not repeat the value.
+    pub secret: bool,
+}
+
+impl fmt::Debug for Reading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("Reading");
+        if !self.secret {
+            out.field("value", &self.value);
+        }
+        out.field("origin", &self.origin).field("secret", &self.secret).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Layers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let entries =
+            self.sections.iter().flat_map(|section| section.entries.iter().map(move |e| (section, e)));
+        let origins = entries.map(|(section, entry)| ((section.heading(), &entry.option), &entry.origin));
+        f.debug_map().entries(origins).finish()
+    }
+}
+
 impl RawSection {
     /// As it is written between the brackets.
     pub fn heading(&self) -> String {
@@ -70,12 +108,12 @@ impl RawSection {
     /// The option as it is here: its driver's own, or with its driver's default. One that only other drivers have is
     /// theirs.
     pub fn option(&self, name: &str) -> Option<SectionOption> {
-        let mut rows = self.def.all_options().filter(|option| option.name == name);
+        let mut rows = self.def.all_options().filter(|option| option.row.name == name);
         let (first, driver) = (rows.clone().next(), self.driver());
         let mut found = rows.find(|option| option.driver.is_none_or(|of| Some(of) == driver)).or(first);
         let table = self.def.drivers.iter().find(|table| Some(table.name) == driver);
         if let (Some(def), Some(table)) = (&mut found, table) {
-            def.default = table.default_of(name).or(def.default);
+            def.row.default = table.default_of(name).or(def.row.default);
         }
         found.or_else(|| self.keyed(name))
     }
@@ -90,11 +128,14 @@ impl RawSection {
         let rows: Vec<_> = rows.collect();
         let own = rows.iter().find(|(of, _)| Some(*of) == self.driver()).or(rows.first());
         own.map(|(of, row)| SectionOption {
-            name: row.name,
-            default: None,
-            secret: row.is_secret(name),
+            row: OptionDef { default: None, secret: row.is_secret(name), ..**row },
             driver: Some(of),
         })
+    }
+
+    /// The source of an option's value.
+    pub fn origin(&self, option: &str) -> Origin {
+        self.entry(option).map_or(Origin::Default, |entry| entry.origin.clone())
     }
 
     fn set(&mut self, option: &str, text: &str, origin: Origin) {
@@ -117,100 +158,79 @@ type Places = HashMap<(&'static str, String), usize>;
 
 impl Layers {
     /// The sections of a schema that have no name, without any value.
-    pub fn new(schema: &'static SectionSchema) -> Self {
+    pub fn new(schema: &'static Schema) -> Self {
         let unnamed = schema.sections.iter().filter(|def| !def.named);
         let section =
             |def| RawSection { def, name: String::new(), place: Origin::Default, entries: Vec::new() };
-        Self { schema, sections: unnamed.map(section).collect() }
+        Self { schema, sections: unnamed.map(section).collect(), inputs: Vec::new() }
     }
 
-    /// Lays a file over what is there. Names that mean nothing are errors.
-    pub fn apply(&mut self, ini: &Ini) -> Vec<ConfigError> {
-        let schema = self.schema;
-        let mut errors = Vec::new();
+    /// The sections and options that may be set.
+    pub fn schema(&self) -> &'static Schema {
+        self.schema
+    }
+
+    /// Lays a file over what is there. Names that mean nothing are errors, or warnings, by the dialect.
+    pub fn apply(&mut self, ini: &Ini) -> Findings {
+        let mut findings = Findings::default();
         // Looked up, not looked for: a thousand rules would be compared with each other.
         let places = self.sections.iter().enumerate();
         let mut places: Places = places.map(|(at, s)| ((s.def.kind, s.name.clone()), at)).collect();
         for section in &ini.sections {
-            let Some(into) = self.section(ini, section, &mut places, &mut errors) else { continue };
+            let Some(at) = self.place(ini, section, &mut places, &mut findings) else { continue };
             for entry in &section.entries {
+                let into = &mut self.sections[at];
                 if into.def.knows(&entry.key) {
                     let origin = Origin::File { path: ini.file.clone(), line: entry.line };
                     into.set(&entry.key, &entry.value, origin);
                     if let Some(set) = into.entries.iter_mut().find(|set| set.option == entry.key) {
                         set.columns.clone_from(&entry.columns);
                     }
+                    self.note_input(&ini.file);
                 } else {
-                    let finding = Finding::at(&ini.file, entry.line, "unknown option");
-                    let mut finding = finding.group(&into.heading()).option(&entry.key);
-                    finding.suggestion = suggestion(schema, into.def, &entry.key);
-                    if entry.key.starts_with("and ") || entry.key.starts_with("or ") {
-                        finding.allowed =
-                            Some("a value goes on in the next line if that begins with a blank".to_owned());
-                    } else if finding.suggestion.is_none() {
-                        let form = into.def.form();
-                        finding.allowed = Some(format!("{} has those of {form}", schema.reference));
-                    }
-                    errors.push(ConfigError(finding));
+                    let finding = Finding::at(&ini.file, entry.line, "");
+                    unknown::option(self.schema, into, &entry.key, finding, &mut findings);
                 }
             }
         }
-        errors
+        findings
     }
 
-    fn section(
+    /// Finds the place of a section of a file; makes it, if the section has a name.
+    fn place(
         &mut self,
         ini: &Ini,
         section: &Section,
         places: &mut Places,
-        errors: &mut Vec<ConfigError>,
-    ) -> Option<&mut RawSection> {
-        let (kind, name) = match section.name.split_once(':') {
-            Some((kind, name)) => (kind.trim(), Some(name.trim())),
-            None => (section.name.as_str(), None),
+        findings: &mut Findings,
+    ) -> Option<usize> {
+        let (def, name) = match unknown::section(self.schema, &ini.file, section) {
+            Ok(known) => known,
+            Err(finding) if self.schema.is_oslo() => {
+                findings.warnings.push(Warning(*finding));
+                return None;
+            }
+            Err(finding) => {
+                findings.errors.push(ConfigError(*finding));
+                return None;
+            }
         };
-        let mut refuse = |problem: &str, allowed: String, suggestion: Option<String>| {
-            let finding = Finding::at(&ini.file, section.line, problem).group(&section.name);
-            let finding = if allowed.is_empty() { finding } else { finding.allowed(allowed) };
-            errors.push(ConfigError(Finding { suggestion, ..finding }));
-        };
-        let schema = self.schema;
-        let Some(def) = schema.sections.iter().find(|def| def.kind == kind) else {
-            if let Some(foreign) = schema.foreign.iter().find(|foreign| foreign.name == kind.to_lowercase()) {
-                refuse(foreign.problem, foreign.remedy.to_owned(), None);
-                return None;
-            }
-            let forms: Vec<String> = schema.sections.iter().map(SectionDef::form).collect();
-            let near = nearest(kind, schema.sections.iter().map(|def| def.kind));
-            let suggestion = near.map(|near| match name {
-                Some(name) => format!("[{near}:{name}]"),
-                None => format!("[{near}]"),
-            });
-            refuse("unknown section", format!("known: {}", forms.join(", ")), suggestion);
-            return None;
-        };
-        match name {
-            None if def.named => {
-                refuse("needs a name", format!("write {}", def.form()), None);
-                return None;
-            }
-            Some(_) if !def.named => {
-                refuse("takes no name", format!("write {}", def.form()), None);
-                return None;
-            }
-            Some(name) if !is_name(name) => {
-                refuse("has no usable name", "letters, digits, -, _ and . make a name".to_owned(), None);
-                return None;
-            }
-            Some(_) | None => {}
-        }
-        let name = name.unwrap_or_default();
-        let at = *places.entry((def.kind, name.to_owned())).or_insert_with(|| {
+        Some(*places.entry((def.kind, name.to_owned())).or_insert_with(|| {
             let place = Origin::File { path: ini.file.clone(), line: section.line };
             self.sections.push(RawSection { def, name: name.to_owned(), place, entries: Vec::new() });
             self.sections.len() - 1
-        });
-        Some(&mut self.sections[at])
+        }))
+    }
+
+    fn note_input(&mut self, input: &str) {
+        if !self.inputs.iter().any(|known| known == input) {
+            self.inputs.push(input.to_owned());
+        }
+    }
+
+    /// The files and variables that set something, each once, weakest first.
+    pub fn inputs(&self) -> &[String] {
+        &self.inputs
     }
 
     /// Sections that no variable could tell apart.
@@ -234,11 +254,10 @@ impl Layers {
         errors
     }
 
-    /// Lays the environment over the files. A variable can set any option of a section that is in a file;
-    /// of options with a key, those that a file sets.
-    pub fn apply_environment(&mut self, environment: &Environment) -> (Vec<ConfigError>, Vec<Warning>) {
-        let schema = self.schema;
-        let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+    /// Lays the environment over the files, as oslo.config does: a value counts as it is, quotes and blanks included.
+    /// A variable can set any option of a section that is in a file; of options with a key, those that a file sets.
+    pub fn apply_environment(&mut self, environment: &Environment) -> Findings {
+        let mut findings = Findings::default();
         // Nothing else can be an option, and a thousand sections are not spelt for each variable of a shell.
         let ours = environment.iter().filter(|(variable, _)| variable.starts_with(PREFIX));
         for (variable, text) in ours {
@@ -251,144 +270,173 @@ impl Layers {
                 [only] => {
                     let section = &mut self.sections[only];
                     let heading = section.heading();
-                    let fixed = section.def.all_options().map(|option| option.name.to_owned());
+                    let fixed = section.def.all_options().map(|option| option.row.name.to_owned());
                     let keyed = section.entries.iter().map(|entry| entry.option.clone());
                     let option = fixed.chain(keyed).find(|o| variable_name(&heading, o) == *variable);
-                    match option {
-                        Some(option) => {
-                            let origin = Origin::Environment { variable: variable.to_owned() };
-                            section.set(&option, text, origin);
-                        }
-                        None => {
-                            let mut finding = Finding::of(&source, "unknown option, ignored").group(&heading);
-                            let option = variable.rsplit_once("__").map_or("", |(_, option)| option);
-                            finding.suggestion = suggestion(schema, section.def, option);
-                            warnings.push(Warning(finding));
-                        }
+                    if let Some(option) = option {
+                        section.set(&option, text, Origin::Environment { variable: variable.to_owned() });
+                        self.note_input(&source);
+                    } else {
+                        let mut finding = Finding::of(&source, "unknown option, ignored").group(&heading);
+                        let option = variable.strip_prefix(&variable_name(&heading, "")).unwrap_or_default();
+                        finding.suggestion = unknown::suggestion(self.schema, section.def, option);
+                        findings.warnings.push(Warning(finding));
                     }
                 }
                 [first, second, ..] => {
                     let [a, b] = [first, second].map(|i| self.sections[i].heading());
                     if variable_name(&a, "") == variable_name(&b, "") {
-                        // Said of the sections.
+                        // Reported for the sections.
                         continue;
                     }
                     let problem = format!("[{a}] and [{b}] are spelt alike in the environment");
                     let finding = Finding::of(&source, problem).allowed("rename one of them");
-                    errors.push(ConfigError(finding));
+                    findings.errors.push(ConfigError(finding));
                 }
             }
         }
-        (errors, warnings)
+        findings
     }
 
-    /// Sets an option of `[DEFAULT]` from the command line, above everything.
-    pub fn set_flag(&mut self, option: &str, text: &str, flag: &'static str) {
-        let default = self.sections.iter_mut().find(|section| section.def.kind == DEFAULT);
-        if let Some(section) = default {
-            section.set(option, text, Origin::CommandLine { flag });
-        }
+    /// Sets an option of a section without a name, over whatever set it before. Returns whether the schema has it.
+    pub fn set(&mut self, kind: &str, option: &str, text: &str, origin: Origin) -> bool {
+        let unnamed = self.sections.iter_mut().find(|s| !s.def.named && s.def.kind == kind);
+        let known = unnamed.filter(|section| section.def.knows(option));
+        known.map(|section| section.set(option, text, origin)).is_some()
+    }
+
+    /// The section without a name of this kind.
+    pub fn unnamed(&self, kind: &str) -> Option<&RawSection> {
+        self.sections.iter().find(|section| !section.def.named && section.def.kind == kind)
+    }
+
+    /// The source of the value of an option in a section without a name.
+    pub fn origin(&self, kind: &str, option: &str) -> Origin {
+        self.unnamed(kind).map_or(Origin::Default, |section| section.origin(option))
+    }
+
+    /// The typed value of an option in a section without a name.
+    ///
+    /// # Errors
+    /// The schema lacks the option, or [`value`](Self::value) refuses it.
+    pub fn read(&self, kind: &str, option: &str) -> Result<Reading, Refusal> {
+        let section = self.unnamed(kind).and_then(|section| Some((section, section.option(option)?)));
+        let (section, known) =
+            section.ok_or_else(|| Refusal::new("there is no such option", "see the reference"))?;
+        let value = self.value(section, option)?;
+        Ok(Reading { value, origin: section.origin(option), secret: known.row.secret })
+    }
+
+    /// The value of an option, substituted and typed by its row.
+    ///
+    /// # Errors
+    /// A `$name` in it cannot be replaced, or the text is of another type.
+    pub fn value(&self, section: &RawSection, option: &str) -> Result<Option<Value>, Refusal> {
+        self.value_along(section, option, &mut Vec::new())
     }
 
     /// The text of an option, its default if nothing sets it, with each `$name` replaced.
     ///
     /// `$name` is an option of the same section, else of `[DEFAULT]`; `${group.name}` one of a section without a name.
-    pub fn resolve(&self, section: &RawSection, option: &str) -> Result<Option<String>, Substitution> {
-        self.resolve_along(section, option, &mut Vec::new())
+    ///
+    /// # Errors
+    /// A `$name` in it cannot be replaced.
+    pub fn resolve(&self, section: &RawSection, option: &str) -> Result<Option<String>, Refusal> {
+        self.text_along(section, option, &mut Vec::new())
     }
 
-    fn resolve_along(
+    fn value_along(
         &self,
         section: &RawSection,
         option: &str,
-        path: &mut Vec<(String, String)>,
-    ) -> Result<Option<String>, Substitution> {
+        path: &mut Path,
+    ) -> Result<Option<Value>, Refusal> {
+        let known = section.option(option);
+        let Some(text) = self.text_along(section, option, path)? else { return Ok(None) };
+        let (kind, secret) =
+            known.map_or((Kind::Form(""), false), |known| (known.row.kind, known.row.secret));
+        Value::read(kind, &text, secret)
+    }
+
+    /// `path`: the options that are being resolved, to notice a circle.
+    fn text_along(
+        &self,
+        section: &RawSection,
+        option: &str,
+        path: &mut Path,
+    ) -> Result<Option<String>, Refusal> {
         if let Some(file) = section.entry(option).and_then(|entry| entry.file.as_ref()) {
-            return file.content.clone().map(Some).map_err(Substitution::File);
+            let content = file.content.clone().map(Some);
+            return content.map_err(|error| Refusal::new(error.to_string(), error.remedy()));
         }
-        let def = section.option(option);
-        let default = def.and_then(|def| def.default);
+        let known = section.option(option);
+        let default = known.and_then(|known| known.row.default);
         let Some(text) = section.entry(option).map(|entry| entry.text.as_str()).or(default) else {
             return Ok(None);
         };
         let step = (section.heading(), option.to_owned());
         if path.contains(&step) {
-            return Err(Substitution::Circle);
+            return Err(Refusal::new("a $name in it leads back to the option itself", DOLLAR));
         }
         path.push(step);
-        let secret = def.is_some_and(|def| def.secret);
-        let replaced = substitute(text, |name| {
-            let (group, wanted) = match name.split_once('.') {
-                Some((group, wanted)) => (group, wanted),
-                None if section.option(name).is_some() => ("", name),
-                None => (DEFAULT, name),
-            };
-            let from = match group {
-                "" => Some(section),
-                group => self.sections.iter().find(|s| !s.def.named && s.def.kind == group),
-            };
-            let found = from.and_then(|from| Some((from, from.option(wanted)?)));
-            let Some((from, def)) = found else {
-                return Err(Substitution::Unknown((!secret).then(|| name.to_owned())));
-            };
-            if def.secret && !secret {
-                return Err(Substitution::Secret(name.to_owned()));
-            }
-            let text = self.resolve_along(from, wanted, path)?;
-            Ok(text.or_else(|| (self.schema.machine_default)(def.name)).unwrap_or_default())
-        });
+        let secret = known.is_some_and(|known| known.row.secret);
+        let replaced = substitute(text, |name| self.named(name, section, secret, path));
         path.pop();
         replaced.map(Some)
     }
-}
 
-/// The reason that `$name` cannot be replaced.
-#[derive(Debug, thiserror::Error)]
-pub enum Substitution {
-    /// The name, unless it may be part of a password.
-    #[error("{} names no known option", .0.as_ref().map_or("$…".to_owned(), |name| format!("${name}")))]
-    Unknown(Option<String>),
-    /// A secret in an option that is not one, by its name.
-    #[error("${0} names a secret, which only a secret option may repeat")]
-    Secret(String),
-    /// The option needs its own value.
-    #[error("a $name in it leads back to the option itself")]
-    Circle,
-    /// The option's secret is in a file that cannot be read.
-    #[error(transparent)]
-    File(SecretFileError),
-}
+    /// Resolves `$name` in a value of `section`; `secret`: that one is a secret.
+    fn named(
+        &self,
+        name: &str,
+        section: &RawSection,
+        secret: bool,
+        path: &mut Path,
+    ) -> Result<String, Refusal> {
+        // In a secret, the text behind a dollar sign is most likely part of the password.
+        let dollar = if secret { "$…".to_owned() } else { format!("${name}") };
+        let is_oslo = self.schema.is_oslo();
+        let (from, wanted) = match name.split_once('.') {
+            // oslo.config does not know this name.
+            Some((DEFAULT, _)) if is_oslo => (None, name),
+            Some((group, wanted)) => (self.unnamed(group), wanted),
+            None if section.option(name).is_some() => (Some(section), name),
+            None => (self.unnamed(DEFAULT), name),
+        };
+        let Some((from, known)) = from.and_then(|from| Some((from, from.option(wanted)?))) else {
+            return Err(Refusal::new(format!("{dollar} names no known option"), DOLLAR));
+        };
+        if known.row.secret && !secret {
+            // oslo would, and the password would be the name of a queue or a word of a log line.
+            let problem = format!("{dollar} names a secret, which only a secret option may repeat");
+            return Err(Refusal::new(problem, DOLLAR));
+        }
+        if !is_oslo {
+            let text = self.text_along(from, wanted, path)?;
+            return Ok(text.or_else(|| self.machine_default(wanted)).unwrap_or_default());
+        }
+        if path.contains(&(from.heading(), wanted.to_owned())) {
+            return Err(Refusal::new(format!("{dollar} leads back to the option itself"), DOLLAR));
+        }
+        let value = self.value_along(from, wanted, path).map_err(|_| {
+            let problem = format!("{dollar} names an option whose own value is wrong");
+            Refusal::new(problem, "correct that one")
+        })?;
+        match value {
+            None => Ok(String::new()),
+            Some(value) => value.substituted().ok_or_else(|| {
+                Refusal::new(format!("{dollar} names a list of pairs, which is no text"), DOLLAR)
+            }),
+        }
+    }
 
-impl Substitution {
-    /// The remedy.
-    pub fn remedy(&self) -> &'static str {
-        match self {
-            Self::Unknown(_) | Self::Secret(_) | Self::Circle => "write $$ where a dollar sign is meant",
-            Self::File(error) => error.remedy(),
+    fn machine_default(&self, option: &str) -> Option<String> {
+        match self.schema.dialect {
+            Dialect::Strict { machine_default, .. } => machine_default(option),
+            Dialect::Oslo { .. } => None,
         }
     }
 }
 
-fn is_name(name: &str) -> bool {
-    !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '-' | '_' | '.'))
-}
-
-/// The nearest name of the same section, else the section that has it, or one that is near.
-fn suggestion(schema: &SectionSchema, def: &SectionDef, name: &str) -> Option<String> {
-    // One or many: `priority` for `priorities`.
-    let many = name.strip_suffix('y').map_or_else(|| format!("{name}s"), |stem| format!("{stem}ies"));
-    let own = || def.all_options().map(|option| option.name);
-    let synonym =
-        || schema.synonyms.iter().find(|(other, ours)| *other == name && own().any(|own| own == *ours));
-    let synonym = || synonym().map(|(_, ours)| *ours);
-    let own =
-        own().find(|own| *own == many).or_else(synonym).or_else(|| nearest(name, own())).map(str::to_owned);
-    let there = || schema.sections.iter().find(|def| def.option(name).is_some()).map(|def| (def, name));
-    let near = || {
-        // A short word is near to many that are of other sections.
-        let all = if name.len() < 7 || name.ends_with('.') { &[] } else { schema.sections };
-        all.iter().find_map(|def| Some((def, nearest(name, def.all_options().map(|option| option.name))?)))
-    };
-    let elsewhere = || there().or_else(near).map(|(def, name)| format!("{} {name}", def.form()));
-    own.or_else(elsewhere)
-}
+/// Options by heading and name, in the order in which they need each other.
+type Path = Vec<(String, String)>;

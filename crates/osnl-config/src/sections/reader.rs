@@ -1,4 +1,7 @@
 //! A reader that turns the options of one section into typed values and collects findings.
+//!
+//! It reads every form. Where the dialect is that of oslo.config, values are typed by their rows, a blank number is the
+//! default, and a number may be written as Python writes it.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,15 +10,24 @@ use osnl_model::{Pattern, Priority};
 
 use super::layers::{Layers, RawSection};
 use crate::secret_file::is_readable_by_all;
-use crate::{ConfigError, Finding, Kind, Value, Warning, duration, nearest, shown, size, typed};
+use crate::typed::{self, Refusal};
+use crate::{ConfigError, Finding, Kind, Value, Warning, duration, nearest, shown, size};
 
 /// The findings so far.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub struct Findings {
     /// Errors, in the order they were found.
     pub errors: Vec<ConfigError>,
     /// Warnings, in the order they were found.
     pub warnings: Vec<Warning>,
+}
+
+impl Findings {
+    /// Adds later findings.
+    pub fn extend(&mut self, later: Self) {
+        self.errors.extend(later.errors);
+        self.warnings.extend(later.warnings);
+    }
 }
 
 /// A reader of one section. A method that returns `None` for a value that is set has reported an error.
@@ -38,16 +50,33 @@ impl<'a> Reader<'a> {
 
     /// The text, or `None` if nothing sets it.
     pub fn text(&mut self, option: &str) -> Option<String> {
-        match self.layers.resolve(self.section, option) {
-            Ok(text) => {
-                if text.as_deref().is_some_and(looks_commented) {
-                    let problem = "the # and what follows belong to the value";
-                    self.warn(option, problem, "a comment needs a line of its own");
-                }
-                text
-            }
-            Err(error) => self.refuse(option, &error.to_string(), error.remedy()),
+        let read = match self.is_oslo() {
+            true => self.layers.value(self.section, option).map(|value| value.and_then(Value::into_text)),
+            false => self.layers.resolve(self.section, option),
+        };
+        let text = self.readable(option, read)?;
+        if text.as_deref().is_some_and(looks_commented) {
+            let problem = "the # and what follows belong to the value";
+            self.warn(option, problem, "a comment needs a line of its own");
         }
+        text
+    }
+
+    /// The value as its row types it; `Some(None)` if nothing sets it, or for a number left blank.
+    pub fn value(&mut self, option: &str) -> Option<Option<Value>> {
+        let value = self.layers.value(self.section, option);
+        self.readable(option, value)
+    }
+
+    fn readable<T>(&mut self, option: &str, read: Result<T, Refusal>) -> Option<T> {
+        match read {
+            Ok(value) => Some(value),
+            Err(refusal) => self.refused(option, refusal),
+        }
+    }
+
+    fn is_oslo(&self) -> bool {
+        self.layers.schema.is_oslo()
     }
 
     /// The text of an option that must be set.
@@ -90,28 +119,41 @@ impl<'a> Reader<'a> {
 
     /// A boolean.
     pub fn boolean(&mut self, option: &str) -> Option<bool> {
-        let text = self.text(option)?;
-        match Value::read(Kind::Bool, &text, false) {
-            Ok(Some(Value::Bool(value))) => Some(value),
-            Ok(_) => None,
-            Err(error) => self.refuse(option, &error.problem, &error.allowed),
+        let value = if self.is_oslo() {
+            self.value(option)?
+        } else {
+            let text = self.text(option)?;
+            self.readable(option, Value::read(Kind::Bool, &text, false))?
+        };
+        value.and_then(|value| value.as_bool())
+    }
+
+    /// A whole number as oslo.config reads it. One left blank is the default, with a warning.
+    pub fn integer(&mut self, option: &str) -> Option<i64> {
+        let value = self.value(option)?;
+        if value.is_some() {
+            return value.and_then(|value| value.as_integer());
         }
+        let default = self.section.option(option).and_then(|known| known.row.default).unwrap_or("0");
+        let problem = format!("is blank, the default {default} is used");
+        self.warn(option, &problem, "write a number or remove the line");
+        default.parse().ok()
     }
 
     /// A whole number within a range.
     pub fn number(&mut self, option: &str, least: u32, most: u32) -> Option<u32> {
-        let text = self.text(option)?;
-        match text.trim().parse::<u32>() {
+        let allowed = format!("allowed: {least} to {most}");
+        let number = if self.is_oslo() {
+            self.integer(option)?
+        } else {
+            let text = self.text(option)?;
+            let number = text.trim().parse::<u32>().map(i64::from);
+            let problem = || format!("{} is not a whole number", shown(&text));
+            self.readable(option, number.map_err(|_| Refusal::new(problem(), allowed.clone())))?
+        };
+        match u32::try_from(number) {
             Ok(number) if (least..=most).contains(&number) => Some(number),
-            Ok(number) => self.refuse(
-                option,
-                &format!("{number} is out of range"),
-                &format!("allowed: {least} to {most}"),
-            ),
-            Err(_) => {
-                let problem = format!("{} is not a whole number", shown(&text));
-                self.refuse(option, &problem, &format!("allowed: {least} to {most}"))
-            }
+            Ok(_) | Err(_) => self.refuse(option, &format!("{number} is out of range"), &allowed),
         }
     }
 
@@ -156,9 +198,9 @@ impl<'a> Reader<'a> {
         }
         let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
         let problem = format!("{} is not one of the known words", shown(&text));
-        let refusal = typed::Refusal {
+        let refusal = Refusal {
             suggestion: nearest(&text, names.iter().copied()).map(str::to_owned),
-            ..typed::Refusal::new(problem, format!("allowed: {}", names.join(", ")))
+            ..Refusal::new(problem, format!("allowed: {}", names.join(", ")))
         };
         self.refused(option, refusal)
     }
@@ -187,8 +229,8 @@ impl<'a> Reader<'a> {
                     let names: Vec<&str> = Priority::ALL.iter().map(Priority::as_str).collect();
                     let problem = format!("{} is no priority", shown(&item));
                     let suggestion = nearest(&item, names.iter().copied()).map(str::to_owned);
-                    let refusal = typed::Refusal::new(problem, format!("allowed: {}", names.join(", ")));
-                    return self.refused(option, typed::Refusal { suggestion, ..refusal });
+                    let refusal = Refusal::new(problem, format!("allowed: {}", names.join(", ")));
+                    return self.refused(option, Refusal { suggestion, ..refusal });
                 }
                 known => priorities.push(known),
             }
@@ -223,21 +265,22 @@ impl<'a> Reader<'a> {
                 known => format!("there are: {}", known.join(", ")),
             };
             let suggestion = nearest(name, known.iter().copied()).map(str::to_owned);
-            let refusal = typed::Refusal::new(format!("there is no [{kind}:{}]", one_name(name)), there);
-            self.refused::<()>(option, typed::Refusal { suggestion, ..refusal });
+            let refusal = Refusal::new(format!("there is no [{kind}:{}]", one_name(name)), there);
+            self.refused::<()>(option, Refusal { suggestion, ..refusal });
         }
         all.then_some(names)
     }
 
     /// Reports an error about an option.
     pub fn refuse<T>(&mut self, option: &str, problem: &str, allowed: &str) -> Option<T> {
-        self.refused(option, typed::Refusal::new(problem, allowed))
+        self.refused(option, Refusal::new(problem, allowed))
     }
 
     /// Reports a refusal of an option's value as an error.
-    pub fn refused<T>(&mut self, option: &str, refusal: typed::Refusal) -> Option<T> {
+    pub fn refused<T>(&mut self, option: &str, refusal: Refusal) -> Option<T> {
         let mut allowed = refusal.allowed;
-        if self.section.entry(option).is_some_and(|entry| looks_commented(&entry.text)) {
+        let commented = self.section.entry(option).is_some_and(|entry| looks_commented(&entry.text));
+        if commented && !self.is_oslo() {
             allowed
                 .push_str("; the # and what follows belong to the value: a comment needs a line of its own");
         }

@@ -1,79 +1,106 @@
 //! Sections and options as tables: the schema that [`Layers`](super::Layers) reads files by.
 
-use super::driver_table::{DriverOption, DriverTable};
+use super::driver_table::DriverTable;
+use crate::OptionDef;
 
 /// The sections of one form of configuration file.
 #[derive(Debug)]
-pub struct SectionSchema {
+pub struct Schema {
     /// In the order they are documented in.
     pub sections: &'static [SectionDef],
-    /// Sections of other programs' files, each with an error of its own.
-    pub foreign: &'static [ForeignSection],
-    /// The command that prints all options, for errors.
-    pub reference: &'static str,
-    /// Names that other programs have for options, each with the option's.
-    pub synonyms: &'static [(&'static str, &'static str)],
-    /// The value of an option whose default depends on the user or the machine.
-    pub machine_default: fn(option: &str) -> Option<String>,
+    /// The rules about names and values that differ between osnl's own form and those of older programs.
+    pub dialect: Dialect,
 }
 
-/// A section that belongs into another program's file.
+/// The rules about names and values of a form.
+#[derive(Clone, Copy, Debug)]
+pub enum Dialect {
+    /// osnl's own form: unknown names are errors, and a secret may be in a file of its own.
+    Strict {
+        /// Sections of other programs' files, each with an error of its own.
+        foreign: &'static [ForeignSection],
+        /// The command that prints all options, for errors.
+        reference: &'static str,
+        /// Names that other programs have for options, each with the option's.
+        synonyms: &'static [(&'static str, &'static str)],
+        /// The value of an option whose default depends on the user or the machine.
+        machine_default: fn(option: &str) -> Option<String>,
+    },
+    /// The form of a program that reads its files by oslo.config: unknown names are warnings, names of sections have no
+    /// case, and `$name` is the other option's *typed* value.
+    Oslo {
+        /// Sections that are valid there and have no effect here, each with a warning of its own.
+        unapplied: &'static [ForeignSection],
+    },
+}
+
+/// A section that belongs into another program's file, or has no effect in this one.
 #[derive(Clone, Copy, Debug)]
 pub struct ForeignSection {
     /// Its name in lower case.
     pub name: &'static str,
     /// The problem.
     pub problem: &'static str,
-    /// The remedy.
+    /// The remedy; may be empty.
     pub remedy: &'static str,
 }
 
 /// One kind of section: `[DEFAULT]`, or `[kind:NAME]`.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct SectionDef {
     /// The word before the colon.
     pub kind: &'static str,
     /// Whether a name follows.
     pub named: bool,
+    /// Its purpose, in sentences.
+    pub about: &'static str,
     /// Its own options. If it has drivers, the first one names the driver.
-    pub options: &'static [SectionOption],
-    /// Prefixes of options that end in a key of the user's: `payload.KEY`.
-    pub keyed: &'static [&'static str],
+    pub options: &'static [OptionDef],
+    /// Options that it shares with another section.
+    pub shared: &'static [OptionDef],
+    /// Options that end in a key of the user's: `payload.` is `payload.KEY`.
+    pub keyed: &'static [OptionDef],
     /// The drivers that a section may name, each with options of its own.
     pub drivers: &'static [DriverTable],
-    /// Options that it shares with another section.
-    pub shared: &'static [SectionOption],
+    /// Other defaults than those of the rows.
+    pub defaults: &'static [(&'static str, &'static str)],
 }
 
-/// One option.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// An option of a section: its row, and the one driver that has it.
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SectionOption {
-    /// Its name.
-    pub name: &'static str,
-    /// The text that counts when nothing sets it.
-    pub default: Option<&'static str>,
-    /// Whether no message repeats its value.
-    pub secret: bool,
-    /// The one driver that has it; `None` is all.
+    /// The row, with the default that counts in this section.
+    pub row: OptionDef,
+    /// `None` is all.
     pub driver: Option<&'static str>,
 }
 
-impl SectionOption {
-    /// An option that every driver has and that is not a secret.
-    pub const fn new(name: &'static str, default: Option<&'static str>) -> Self {
-        Self { name, default, secret: false, driver: None }
+impl Schema {
+    /// A form that is read as oslo.config reads it.
+    pub const fn oslo(sections: &'static [SectionDef], unapplied: &'static [ForeignSection]) -> Self {
+        Self { sections, dialect: Dialect::Oslo { unapplied } }
+    }
+
+    /// Whether the form is read as oslo.config reads it.
+    pub(crate) fn is_oslo(&self) -> bool {
+        matches!(self.dialect, Dialect::Oslo { .. })
     }
 }
 
 impl SectionDef {
     /// A section without a name.
-    pub const fn new(kind: &'static str, options: &'static [SectionOption]) -> Self {
-        Self { kind, named: false, options, keyed: &[], drivers: &[], shared: &[] }
+    pub const fn new(kind: &'static str, about: &'static str, options: &'static [OptionDef]) -> Self {
+        Self { kind, named: false, about, options, shared: &[], keyed: &[], drivers: &[], defaults: &[] }
     }
 
     /// A section with a name.
-    pub const fn named(kind: &'static str, options: &'static [SectionOption]) -> Self {
-        Self { named: true, ..Self::new(kind, options) }
+    pub const fn named(kind: &'static str, about: &'static str, options: &'static [OptionDef]) -> Self {
+        Self { named: true, ..Self::new(kind, about, options) }
+    }
+
+    /// With options that it shares with another section.
+    pub const fn with_shared(self, shared: &'static [OptionDef]) -> Self {
+        Self { shared, ..self }
     }
 
     /// Its own options, those of its drivers behind the option that names the driver, and the shared ones.
@@ -81,31 +108,32 @@ impl SectionDef {
         let first = if self.drivers.is_empty() { self.options.len() } else { 1 };
         let (head, tail) = self.options.split_at(first);
         let drivers = self.drivers.iter().flat_map(|table| {
-            let def = |row: &DriverOption| SectionOption {
-                name: row.name,
-                default: row.default,
-                secret: row.secret,
-                driver: Some(table.name),
-            };
-            table.options.iter().map(def)
+            table.options.iter().map(|row| SectionOption { row: *row, driver: Some(table.name) })
         });
-        head.iter().copied().chain(drivers).chain(tail.iter().copied()).chain(self.shared.iter().copied())
+        let defaults = self.defaults;
+        let own = move |row: &OptionDef| {
+            let other = defaults.iter().find(|(name, _)| *name == row.name).map(|(_, default)| *default);
+            SectionOption { row: OptionDef { default: other.or(row.default), ..*row }, driver: None }
+        };
+        head.iter().map(own).chain(drivers).chain(tail.iter().chain(self.shared).map(own))
     }
 
     /// The option of this name, of whichever driver.
     pub fn option(&self, name: &str) -> Option<SectionOption> {
-        self.all_options().find(|option| option.name == name)
+        self.all_options().find(|option| option.row.name == name)
     }
 
-    /// Prefixes of options that end in a key, those of drivers included.
-    pub fn prefixes(&self) -> impl Iterator<Item = &'static str> + use<> {
-        let drivers = self.drivers.iter().flat_map(|table| table.keyed.iter().map(|row| row.name));
-        self.keyed.iter().copied().chain(drivers)
+    /// Options that end in a key, those of drivers included.
+    pub fn all_keyed(&self) -> impl Iterator<Item = SectionOption> + Clone + use<> {
+        let drivers = self.drivers.iter().flat_map(|table| {
+            table.keyed.iter().map(|row| SectionOption { row: *row, driver: Some(table.name) })
+        });
+        self.keyed.iter().map(|row| SectionOption { row: *row, driver: None }).chain(drivers)
     }
 
-    /// Whether it is an option, or a prefix of one with a key behind it.
+    /// Whether it is an option, or one with a key.
     pub fn knows(&self, name: &str) -> bool {
-        self.option(name).is_some() || self.prefixes().any(|p| name.len() > p.len() && name.starts_with(p))
+        self.option(name).is_some() || self.all_keyed().any(|option| option.row.has_key(name))
     }
 
     /// `[DEFAULT]`, `[listener:NAME]`.

@@ -35,7 +35,7 @@ fn option_of<'a>(section: &RawSection, line: &'a str) -> Option<&'a str> {
         return None;
     }
     let driver = section.driver();
-    let is_own = section.option(name).is_some_and(|option| option.driver.is_none_or(|of| Some(of) == driver));
+    let is_own = section.option(name).is_some_and(|known| known.driver.is_none_or(|of| Some(of) == driver));
     is_own.then_some(name)
 }
 

@@ -60,19 +60,13 @@ fn may(path: &Path, access: Access) -> Result<(), OpenError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn a_place_is_looked_at_and_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let options = |path: PathBuf, allow_volatile: bool| SqliteOptions {
-            path,
-            retention: Duration::from_secs(1),
-            max_size: None,
-            max_pending: 1,
-            max_dead: 1,
             allow_volatile,
-            overflowing: Default::default(),
+            ..SqliteOptions::new(path)
         };
         let file = folder.path().join("a/b/journal.db");
         let found = look(&options(file.clone(), true)).unwrap();

@@ -1,7 +1,9 @@
 //! Every option a `k2hr3_osnl.conf` may set: the names, types and defaults that k2hr3_osnl 1.0.8
 //! registers, plus the documented words it refused or ignored, plus osnl's own `[journal]`.
 
-use osnl_config::{Kind, OptionDef, Schema, UnappliedGroup};
+use osnl::native::journal::STORE;
+use osnl_config::sections::{ForeignSection, Schema, SectionDef};
+use osnl_config::{Kind, OptionDef};
 
 pub(super) const NOTIFICATIONS: &str = "oslo_messaging_notifications";
 pub(super) const K2HR3: &str = "k2hr3";
@@ -15,57 +17,75 @@ const LIBS_LEVELS: Kind = Kind::Choice(&["debug", "info", "warn", "warning", "er
 const LEVELS: Kind = Kind::Choice(&["debug", "info", "warn", "warning", "error", "notset"]);
 const EXECUTORS: Kind = Kind::Choice(&["threading", "eventlet"]);
 
-pub(super) static SCHEMA: Schema = Schema { options: OPTIONS, unapplied: UNAPPLIED };
+const BOOL: Kind = Kind::Bool;
+const TEXT: Kind = Kind::Form("text");
+const PATTERN: Kind = Kind::Form("regular expression");
 
-const OPTIONS: &[OptionDef] = &[
-    OptionDef::new(DEFAULT, "debug_level", LEVELS, Some("info")),
-    OptionDef::new(DEFAULT, "log_file", Kind::Text, Some("sys.stderr")),
-    OptionDef::new(DEFAULT, "libs_debug_level", LIBS_LEVELS, Some("warn")),
-    OptionDef::new(NOTIFICATIONS, "event_type", Kind::Text, Some(r"^port\.delete\.end$")),
-    OptionDef::new(NOTIFICATIONS, "publisher_id", Kind::Text, Some("^network.*$")),
-    OptionDef::new(NOTIFICATIONS, "context", Kind::Dict, None),
-    OptionDef::new(NOTIFICATIONS, "metadata", Kind::Dict, None),
-    OptionDef::new(NOTIFICATIONS, "payload", Kind::Dict, None),
-    OptionDef::new(NOTIFICATIONS, "transport_url", Kind::Text, Some("rabbit://guest:guest@127.0.0.1:5672/"))
-        .secret(),
-    OptionDef::new(NOTIFICATIONS, "topic", Kind::Text, Some("notifications")),
-    OptionDef::new(NOTIFICATIONS, "exchange", Kind::Text, Some("neutron")),
-    OptionDef::new(NOTIFICATIONS, "executor", EXECUTORS, Some("threading")),
-    OptionDef::new(NOTIFICATIONS, "pool", Kind::Text, Some("k2hr3_osnl")),
-    OptionDef::new(NOTIFICATIONS, "allow_requeue", Kind::Bool, Some("True")),
-    OptionDef::new(K2HR3, "api_url", Kind::Text, Some(DEFAULT_API_URL)),
-    OptionDef::new(K2HR3, "timeout_seconds", Kind::Integer, Some("30")),
-    OptionDef::new(K2HR3, "max_retries", Kind::Integer, Some("5")),
-    // The documented name of max_retries. Its documented default, 3, never was in effect.
-    OptionDef::new(K2HR3, "retries", Kind::Integer, None),
-    OptionDef::new(K2HR3, "retry_interval_seconds", Kind::Integer, Some("60")),
-    OptionDef::new(K2HR3, "allow_self_signed_cert", Kind::Bool, Some("False")),
-    OptionDef::new(K2HR3, "requeue_on_error", Kind::Bool, Some("False")),
+pub(super) static SCHEMA: Schema = Schema::oslo(SECTIONS, UNAPPLIED);
+
+const SECTIONS: &[SectionDef] = &[
+    SectionDef::new(DEFAULT, "The program itself.", DEFAULT_OPTIONS),
+    SectionDef::new(NOTIFICATIONS, "What is listened to.", NOTIFICATION_OPTIONS),
+    SectionDef::new(K2HR3, "What is called.", K2HR3_OPTIONS),
     // osnl's own: k2hr3_osnl kept no state.
-    OptionDef::new(JOURNAL, "connection", Kind::Text, Some("memory://")),
-    OptionDef::new(JOURNAL, "retention", Kind::Text, Some("7d")),
-    OptionDef::new(JOURNAL, "max_size", Kind::Text, None),
-    OptionDef::new(JOURNAL, "max_pending", Kind::Integer, Some("1000000")),
-    OptionDef::new(JOURNAL, "max_dead", Kind::Integer, Some("10000")),
-    OptionDef::new(JOURNAL, "allow_volatile", Kind::Bool, Some("False")),
+    SectionDef {
+        defaults: &[("connection", "memory://")],
+        ..SectionDef::new(JOURNAL, "What keeps messages until they are done.", STORE)
+    },
 ];
 
-const UNAPPLIED: &[UnappliedGroup] = &[
-    UnappliedGroup {
+#[rustfmt::skip]
+static DEFAULT_OPTIONS: &[OptionDef] = &[
+    OptionDef::typed("debug_level", LEVELS, "The log level of this program.").or("info"),
+    OptionDef::typed("log_file", TEXT, "Where the log goes: sys.stderr, or the path of a file.").or("sys.stderr"),
+    OptionDef::typed("libs_debug_level", LIBS_LEVELS, "The log level of the libraries.").or("warn"),
+];
+
+#[rustfmt::skip]
+static NOTIFICATION_OPTIONS: &[OptionDef] = &[
+    OptionDef::typed("event_type", PATTERN, "What the event type must match from its start.").or(r"^port\.delete\.end$"),
+    OptionDef::typed("publisher_id", PATTERN, "What the publisher must match from its start.").or("^network.*$"),
+    OptionDef::typed("context", Kind::Dict, "Top-level keys of the context that must be texts and match."),
+    OptionDef::typed("metadata", Kind::Dict, "The same for message_id and timestamp."),
+    OptionDef::typed("payload", Kind::Dict, "The same for the payload."),
+    OptionDef::typed("transport_url", TEXT, "The broker.").or("rabbit://guest:guest@127.0.0.1:5672/").secret(),
+    OptionDef::typed("topic", TEXT, "The topic, one name; the queue is bound with <topic>.info.").or("notifications"),
+    OptionDef::typed("exchange", TEXT, "The topic exchange.").or("neutron"),
+    OptionDef::typed("executor", EXECUTORS, "Accepted and without effect.").or("threading"),
+    OptionDef::typed("pool", TEXT, "The name of the queue, shared by all daemons that use it.").or("k2hr3_osnl"),
+    OptionDef::typed("allow_requeue", BOOL, "Whether a message may go back to the queue.").or("True"),
+];
+
+#[rustfmt::skip]
+static K2HR3_OPTIONS: &[OptionDef] = &[
+    OptionDef::typed("api_url", TEXT, "The URL that DELETE is sent to.").or(DEFAULT_API_URL),
+    OptionDef::typed("timeout_seconds", Kind::Integer, "Seconds for one call in all.").or("30"),
+    OptionDef::typed("max_retries", Kind::Integer, "Repetitions of a call that K2HR3 refuses.").or("5"),
+    // Its documented default, 3, never was in effect.
+    OptionDef::typed("retries", Kind::Integer, "The documented name of max_retries.").or("5"),
+    OptionDef::typed("retry_interval_seconds", Kind::Integer, "The longest pause before a repetition, in seconds.").or("60"),
+    OptionDef::typed("allow_self_signed_cert", BOOL, "Whether the server's certificate and its name go unchecked.").or("False"),
+    OptionDef::typed("requeue_on_error", BOOL, "Whether a message whose call failed goes back to the queue.").or("False"),
+];
+
+const UNAPPLIED: &[ForeignSection] = &[
+    ForeignSection {
         name: "oslo_messaging_rabbit",
         problem: "not applied, because k2hr3_osnl did not either, and ssl, durable queues or another prefetch would \
                   change a set-up that runs; what shall count belongs into the query of transport_url \
                   (rabbit://…/?ssl=1&ssl_ca_file=…) or into osnl's own form, where the section counts",
+        remedy: "",
     },
     driver("oslo_messaging_kafka"),
     driver("oslo_messaging_amqp"),
     driver("oslo_messaging_metrics"),
 ];
 
-const fn driver(name: &'static str) -> UnappliedGroup {
-    UnappliedGroup {
+const fn driver(name: &'static str) -> ForeignSection {
+    ForeignSection {
         name,
         problem: "driver options are not applied yet, nor did k2hr3_osnl apply them; \
                   the driver's defaults are in effect",
+        remedy: "",
     }
 }

@@ -12,9 +12,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use osnl_config::{Kind, OptionDef, Value};
 use osnl_model::{Compression, TransportUrl, nearest};
 
-pub use self::table::{Effect, OptionKind, RABBIT_OPTIONS, RabbitOption};
+pub use self::table::{RABBIT_OPTIONS, effect_of};
 pub use self::typed::{
     Failover, LoginMethod, QueueOptions, QuorumLimits, Reconnect, RetryPauses, TlsOptions, TlsVersions, Trust,
 };
@@ -26,14 +27,6 @@ pub struct RabbitOptions {
     /// Whether `tls = verify`: encrypted, and the broker's certificate is verified by the system's CAs or
     /// `ssl_ca_file`.
     verify: bool,
-}
-
-#[derive(Clone, Debug, PartialEq)]
-enum Value {
-    Boolean(bool),
-    Integer(i64),
-    Decimal(f64),
-    Text(String),
 }
 
 /// Why options cannot be used. Values are not repeated: in a URL they may be the rest of a password.
@@ -194,8 +187,8 @@ impl RabbitOptions {
     }
 
     /// Returns the options that are set, in the order of the table, with their values as text.
-    pub fn set_options(&self) -> impl Iterator<Item = (&'static RabbitOption, String)> {
-        RABBIT_OPTIONS.iter().filter_map(|option| Some((option, text(self.values.get(option.name)?))))
+    pub fn set_options(&self) -> impl Iterator<Item = (&'static OptionDef, String)> {
+        RABBIT_OPTIONS.iter().filter_map(|option| Some((option, self.values.get(option.name)?.shown())))
     }
 
     /// TLS, if it is asked for, to a URL of this many hosts.
@@ -255,10 +248,7 @@ impl RabbitOptions {
     #[must_use]
     pub fn reconnect(&self) -> Reconnect {
         let decimal = |name, default: f64| {
-            let seconds = match self.values.get(name) {
-                Some(Value::Decimal(seconds)) => *seconds,
-                Some(Value::Boolean(_) | Value::Integer(_) | Value::Text(_)) | None => default,
-            };
+            let seconds = self.values.get(name).and_then(Value::as_seconds).unwrap_or(default);
             Duration::try_from_secs_f64(seconds).unwrap_or_default()
         };
         let seconds = |name, default: u64| {
@@ -315,25 +305,16 @@ impl RabbitOptions {
     }
 
     fn boolean(&self, name: &str) -> Option<bool> {
-        match self.values.get(name)? {
-            Value::Boolean(value) => Some(*value),
-            Value::Integer(_) | Value::Decimal(_) | Value::Text(_) => None,
-        }
+        self.values.get(name)?.as_bool()
     }
 
     fn integer(&self, name: &str) -> Option<i64> {
-        match self.values.get(name)? {
-            Value::Integer(value) => Some(*value),
-            Value::Boolean(_) | Value::Decimal(_) | Value::Text(_) => None,
-        }
+        self.values.get(name)?.as_integer()
     }
 
     /// Empty if nothing sets it.
     fn words(&self, name: &str) -> &str {
-        match self.values.get(name) {
-            Some(Value::Text(text)) => text,
-            Some(Value::Boolean(_) | Value::Integer(_) | Value::Decimal(_)) | None => "",
-        }
+        self.values.get(name).and_then(Value::as_text).unwrap_or_default()
     }
 
     fn file(&self, name: &str) -> Option<PathBuf> {
@@ -341,7 +322,7 @@ impl RabbitOptions {
     }
 }
 
-fn option(name: &str) -> Option<&'static RabbitOption> {
+fn option(name: &str) -> Option<&'static OptionDef> {
     RABBIT_OPTIONS.iter().find(|option| option.name == name)
 }
 
@@ -349,46 +330,20 @@ fn canonical(name: &str) -> &'static str {
     option(name).map_or("", |option| option.name)
 }
 
-fn read(kind: OptionKind, text: &str) -> Option<Value> {
-    let trimmed = text.trim();
-    match kind {
-        OptionKind::Boolean => match trimmed.to_ascii_lowercase().as_str() {
-            "true" | "1" | "yes" | "on" => Some(Value::Boolean(true)),
-            "false" | "0" | "no" | "off" => Some(Value::Boolean(false)),
-            _ => None,
-        },
-        OptionKind::Integer(least, most) => {
-            trimmed.parse().ok().filter(|number| (least..=most).contains(number)).map(Value::Integer)
-        }
-        OptionKind::Decimal(least, most) => {
-            trimmed.parse().ok().filter(|number| (least..=most).contains(number)).map(Value::Decimal)
-        }
-        OptionKind::Text => Some(Value::Text(text.to_owned())),
-        OptionKind::Word(words) => {
-            let word = words.iter().find(|word| word.eq_ignore_ascii_case(trimmed))?;
-            Some(Value::Text((*word).to_owned()))
-        }
-    }
+fn read(kind: Kind, text: &str) -> Option<Value> {
+    let text = if matches!(kind, Kind::Form(_)) { text } else { text.trim() };
+    Value::read(kind, text, true).ok().flatten()
 }
 
-fn allowed(kind: OptionKind) -> String {
+fn allowed(kind: Kind) -> String {
     match kind {
-        OptionKind::Boolean => "true, yes, on, 1, or false, no, off, 0".to_owned(),
-        OptionKind::Integer(least, most) => format!("a whole number from {least} to {most}"),
-        OptionKind::Decimal(least, most) => format!("seconds from {least} to {most}"),
-        OptionKind::Text => "any text".to_owned(),
-        OptionKind::Word(words) => {
+        Kind::Bool => "true, yes, on, 1, or false, no, off, 0".to_owned(),
+        Kind::Range(least, most) => format!("a whole number from {least} to {most}"),
+        Kind::Seconds(least, most) => format!("seconds from {least} to {most}"),
+        Kind::Choice(words) | Kind::Word(words) => {
             words.iter().filter(|word| !word.is_empty()).copied().collect::<Vec<_>>().join(", ")
         }
-    }
-}
-
-fn text(value: &Value) -> String {
-    match value {
-        Value::Boolean(value) => value.to_string(),
-        Value::Integer(value) => value.to_string(),
-        Value::Decimal(value) => value.to_string(),
-        Value::Text(text) => text.clone(),
+        Kind::Form(_) | Kind::Integer | Kind::Dict => format!("any {}", kind.shown()),
     }
 }
 

@@ -66,7 +66,7 @@ fn refuse_foreign(reader: &mut Reader<'_>, driver: &'static str) -> bool {
         }
         foreign = true;
         let section = reader.section.def;
-        let own = section.all_options().filter(|o| o.driver == Some(driver)).map(|o| o.name);
+        let own = section.all_options().filter(|o| o.driver == Some(driver)).map(|o| o.row.name);
         let suggestion = nearest(&option, own).map(str::to_owned);
         let have = DRIVERS.iter().filter(|entry| entry.table.options_named(&option).next().is_some());
         let have: Vec<&str> = have.map(|entry| entry.table.name).collect();
@@ -122,6 +122,6 @@ impl ActionConf {
     /// Returns the driver's default of an option that all actions have.
     pub(super) fn default_of(&self, option: &str) -> Option<&'static str> {
         let def = SECTIONS.iter().find(|def| def.kind == ACTION)?.option(option)?;
-        self.driver.table().default_of(option).or(def.default)
+        self.driver.table().default_of(option).or(def.row.default)
     }
 }

@@ -8,8 +8,20 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use osnl_config::sections::Reader;
-use osnl_config::shown;
+use osnl_config::{Kind, OptionDef, shown};
 use osnl_openstack::Secret;
+
+/// The options of `[admin]`.
+#[rustfmt::skip]
+pub(super) static OPTIONS: &[OptionDef] = &[
+    OptionDef::new("listen", "ADDRESS:PORT or unix:/path", "Address of the endpoint, such as 127.0.0.1:9464. An address other than loopback needs TLS, and a token or client certificates."),
+    OptionDef::new("token", "text", "Bearer token that each request must have, at least 16 characters. /livez and /readyz answer without it, but give no reasons.").secret(),
+    OptionDef::new("tls_certificate", "path", "PEM file of the endpoint's certificate and its chain. It is read again when it changes."),
+    OptionDef::new("tls_key", "path", "PEM file of the certificate's key. Without it, the key is read from tls_certificate."),
+    OptionDef::new("client_ca_file", "path", "PEM file of the authorities of client certificates. With it, each client must have a certificate."),
+    OptionDef::typed("allow_changes", Kind::Bool, "true: requests may change deliveries, pause actions, and reload. Needs a token, client certificates, or a Unix socket.").or("false"),
+    OptionDef::new("host_names", "list", "Host names of the endpoint, besides addresses and localhost. A request with another Host header is refused."),
+];
 
 /// The remedy for an address that is not one.
 const ADDRESSES: &str = "write ADDRESS:PORT, such as 127.0.0.1:9464, or unix:/path";

@@ -8,6 +8,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use osnl_config::OptionDef;
 use osnl_config::sections::Reader;
 use osnl_model::{NotificationFilter, Pattern};
 use osnl_transport::Declare;
@@ -27,6 +28,14 @@ pub(crate) const TOPIC: &str = "osnl_canary";
 pub(crate) const EVENT_TYPE: &str = "osnl.canary";
 /// Its publisher begins with this; the host follows.
 pub(crate) const PUBLISHER: &str = "osnl.";
+
+/// The options of `[canary]`.
+#[rustfmt::skip]
+pub(super) static OPTIONS: &[OptionDef] = &[
+    OptionDef::new("listener", "name of a listener", "Listener that must receive the canary. The canary is published to the listener's first exchange as osnl.canary, with the routing key osnl_canary.info. That needs write permission on the exchange; queues bound with # receive it too. The listener must have a pool."),
+    OptionDef::new("every", "duration", "Interval between two canaries.").or("1m"),
+    OptionDef::new("action", "name of an action", "Action that is called with each canary. Without it, no action is called."),
+];
 
 /// A checked `[canary]`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -147,11 +147,12 @@ impl Section {
     fn of(layers: &Layers, section: &RawSection) -> Self {
         let driver = section.driver();
         let fixed = section.def.all_options();
-        let fixed = fixed.filter(|option| option.driver.is_none_or(|d| Some(d) == driver)).map(|o| o.name);
+        let fixed =
+            fixed.filter(|option| option.driver.is_none_or(|d| Some(d) == driver)).map(|o| o.row.name);
         let keyed = section.entries.iter().map(|entry| entry.option.as_str());
         let options = fixed.chain(keyed.filter(|option| section.def.option(option).is_none()));
         let value = |option: &str| {
-            let origin = section.entry(option).map_or(Origin::Default, |entry| entry.origin.clone());
+            let origin = section.origin(option);
             let resolved = |option: &str| layers.resolve(section, option).ok().flatten();
             let value = resolved(option);
             let digest = |bytes: Vec<u8>| osnl_model::BodyDigest::of(&bytes).to_string();

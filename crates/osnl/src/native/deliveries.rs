@@ -4,12 +4,34 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use osnl_config::sections::Reader;
-use osnl_config::{Rate, duration, shown};
+use osnl_config::{Kind, OptionDef, Rate, duration, shown};
 
 use super::{ActionConf, JournalConf, RuleConf};
 use crate::action::driver::{MOST_AT_ONCE, rate};
 use crate::delivery::{Batch, DeliverySettings, HostLimits, Limits, OnDead, RetryPolicy, WhenExhausted};
 use crate::rule::{KeySource, Mode};
+
+/// The options of every action, whatever its driver. The options of the driver follow the first one.
+#[rustfmt::skip]
+pub(super) static ACTION_OPTIONS: &[OptionDef] = &[
+    OptionDef::new("driver", "name", "Kind of the action. Must be set."),
+    OptionDef::new("when", "expression", "Expression that must be true, whichever rule calls the action; otherwise there is no delivery. In a bulk request it sees the one resource. If it uses a value of enrich, it is evaluated before the first attempt, and false means that no action is needed."),
+    OptionDef::new("timeout", "duration", "Longest time of one attempt.").or("30s"),
+    OptionDef::typed("max_attempts", Kind::Integer, "Attempts that the target may refuse (400, 403 and the like) before the delivery is given up. Attempts without an answer don't count; see retry_max_age.").or("6"),
+    OptionDef::new("retry_interval", "duration", "Longest pause between two attempts. The first pause is a second, and each is about twice the one before.").or("60s"),
+    OptionDef::new("when_exhausted", "dead_letter or return", "Effect of giving up: dead_letter keeps the delivery as a dead letter; return gives the message back to the broker.").or("dead_letter"),
+    OptionDef::typed("concurrency", Kind::Integer, "Most attempts at the same time, each for a different resource, 1 to 1000.").or("16"),
+    OptionDef::typed("batch", Kind::Integer, "Most events in one call, 1 to 1000. For a driver that sends events one by one it only changes the number of calls at a time.").or("1"),
+    OptionDef::new("batch_wait", "duration", "Time for which the first event of a call waits for others, at most an hour.").or("0"),
+    OptionDef::new("rate", "number per duration", "Most calls within a time, such as 100 per 10m; further ones wait. Without it: no limit."),
+    OptionDef::new("retry_max_age", "duration", "Time after the first attempt within which a delivery must succeed; then it becomes a dead letter. none: no limit. Time in which its target is held does not count.").or("24h"),
+    OptionDef::new("hold_max", "duration", "Longest time for which a delivery waits for a held target; then it becomes a dead letter. Without it: no limit."),
+    OptionDef::new("on_failure", "name of an action", "Action that is called, once, for each delivery that this one gives up; the dead letter stays. That action may have an on_failure too."),
+    OptionDef::new("on_dead", "release_key or hold_key", "release_key: deliveries behind a dead letter of the same resource continue. hold_key: they wait until the dead letter is retried or discarded.").or("release_key"),
+    OptionDef::new("on_full", "stop_intake or dead_letter", "Effect of reaching max_pending: stop_intake stops the listeners concerned; dead_letter makes further deliveries dead letters.").or("stop_intake"),
+    OptionDef::new("guard", "number per duration", "Most different resources within a time, as for a rule, over all rules that call the action."),
+    OptionDef::new("enrich", "list", "Sections [enrich:NAME] to query before the first attempt, in this order. Templates and when have the results under the sections' names."),
+];
 
 /// The largest digest.
 const MOST_GATHERED: usize = 500;

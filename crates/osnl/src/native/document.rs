@@ -4,12 +4,11 @@
 //! refused instead of printed wrong.
 
 use osnl_config::sections::{Layers, RawSection};
-use osnl_config::{Origin, secret_file, substitute, written_secrets};
+use osnl_config::{Kind, OptionDef, secret_file, substitute, written_secrets};
 use osnl_model::TransportUrl;
 
 use super::schema::{ACTION, LISTENER, RABBIT, SECTIONS};
 use super::{Loaded, rabbit, topology};
-use crate::action::driver::DriverOption;
 use crate::drivers;
 
 /// Sections with their values, each with where it came from. Its Debug form is for tests: values may be secrets.
@@ -60,14 +59,14 @@ impl Loaded {
 fn document_section(layers: &Layers, section: &RawSection) -> DocSection {
     let driver = section.driver();
     let fixed = section.def.all_options();
-    let fixed = fixed.filter(|option| option.driver.is_none_or(|d| Some(d) == driver)).map(|o| o.name);
+    let fixed = fixed.filter(|option| option.driver.is_none_or(|d| Some(d) == driver)).map(|o| o.row.name);
     let keyed = section.entries.iter().map(|entry| entry.option.as_str());
     let keyed = keyed.filter(|option| section.def.option(option).is_none());
     let entries = fixed.chain(keyed).filter_map(|option| {
         if section.entry(option).is_none() && !topology::counts(section, option) {
             return None;
         }
-        let origin = section.entry(option).map_or(Origin::Default, |entry| entry.origin.clone());
+        let origin = section.origin(option);
         // What cannot be replaced has not passed the check.
         let text = match section.entry(option).and_then(|entry| entry.file.as_ref()) {
             Some(file) => format!("{}{}", secret_file::SCHEME, file.path.display()),
@@ -149,11 +148,11 @@ fn hidden_text(section: &DocSection, entry: &DocEntry) -> String {
         return hidden_value(row, entry);
     }
     let def = SECTIONS.iter().find(|def| def.kind == kind).and_then(|def| def.option(option));
-    if def.is_some_and(|def| def.secret) { without_password(&entry.text) } else { entry.text.clone() }
+    if def.is_some_and(|def| def.row.secret) { without_password(&entry.text) } else { entry.text.clone() }
 }
 
 /// A driver's option: a secret may also stand in one that is none by itself.
-fn hidden_value(row: &DriverOption, entry: &DocEntry) -> String {
+fn hidden_value(row: &OptionDef, entry: &DocEntry) -> String {
     if row.secret {
         return without_password(&entry.text);
     }
@@ -162,7 +161,7 @@ fn hidden_value(row: &DriverOption, entry: &DocEntry) -> String {
         return if all_from_elsewhere { entry.text.clone() } else { without_password(&entry.text) };
     }
     match (row.kind, row.name) {
-        ("template", _) => written_secrets::masked(&entry.text).into_owned(),
+        (Kind::Form("template"), _) => written_secrets::masked(&entry.text).into_owned(),
         (_, "command" | "python") => written_secrets::masked_command(&entry.text).into_owned(),
         (_, _) => entry.text.clone(),
     }

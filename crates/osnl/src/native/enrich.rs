@@ -4,13 +4,47 @@ use std::time::Duration;
 
 use osnl_config::rate::{self, RateError};
 use osnl_config::sections::Reader;
-use osnl_config::shown;
+use osnl_config::{Kind as Type, OptionDef, shown};
 use osnl_openstack::Kind;
 use osnl_template::{NAMES, Template};
 use serde_json::Value;
 
 use crate::action::driver::{NativeReader as _, cloud};
 use crate::enrich::{EnrichConf, Limits, OnError};
+
+/// The options of `[enrich:NAME]`.
+#[rustfmt::skip]
+pub(super) static OPTIONS: &[OptionDef] = &[
+    OptionDef::new("kind", "server, port, floatingip, flavor, image, project, user, node, network, subnet, router, volume or domain", "Kind of the object to query. Must be set."),
+    OptionDef::new("id", "template", "Id of the object. Without it: that of the object that the event is about or names, or that an earlier enrichment has found."),
+    OptionDef::new("cloud", "name", "Cloud in clouds.yaml, which is searched for as openstacksdk does. Options of this section override it."),
+    OptionDef::new("clouds_file", "path", "Path of clouds.yaml, if it is not in a place of openstacksdk. A secure.yaml beside it is read too."),
+    OptionDef::new("auth_type", "password, v3applicationcredential or token", "Kind of login. Without it, the other options decide."),
+    OptionDef::new("auth_url", "URL", "URL of Keystone. Version 3 is used, even if the URL ends in /v2.0 or in no version."),
+    OptionDef::new("username", "name", "User to log in as."),
+    OptionDef::new("password", "text", "Password of the user.").secret(),
+    OptionDef::new("user_domain_name", "name", "Domain of the user. Without it and user_domain_id: the domain with the id default."),
+    OptionDef::new("user_domain_id", "id", "The same, by id."),
+    OptionDef::new("project_name", "name", "Project of the login. Without it and project_id the login has no scope; an application credential needs none."),
+    OptionDef::new("project_id", "id", "The same, by id."),
+    OptionDef::new("project_domain_name", "name", "Domain of the project. Without it and project_domain_id: the domain with the id default."),
+    OptionDef::new("project_domain_id", "id", "The same, by id."),
+    OptionDef::new("system_scope", "all", "Scope of the login: the whole system, instead of a project."),
+    OptionDef::new("application_credential_id", "id", "Application credential, instead of a user with a password."),
+    OptionDef::new("application_credential_name", "name", "The same, by name; needs username."),
+    OptionDef::new("application_credential_secret", "text", "Secret of the application credential.").secret(),
+    OptionDef::new("region_name", "name", "Region of the services, if the catalogue has several. Without it: the first."),
+    OptionDef::new("interface", "public, internal or admin", "Interface of a service to call. Without it: public."),
+    OptionDef::typed("verify", Type::Bool, "false: neither certificate nor host name is verified."),
+    OptionDef::new("ca_file", "path", "PEM file of the certificates to trust instead of the system's."),
+    OptionDef::typed("cache_size", Type::Integer, "Most answers in the cache; 0 for none.").or("10000"),
+    OptionDef::new("cache_ttl", "duration", "Time for which an object stays in the cache; 0 for none.").or("60s"),
+    OptionDef::new("negative_ttl", "duration", "Time for which the cache remembers that an object does not exist.").or("10s"),
+    OptionDef::new("timeout", "duration", "Longest time for one answer, including the login.").or("10s"),
+    OptionDef::new("rate", "number per duration", "Most requests within a time, such as 50 per 1s; further ones wait, at most for timeout. Without it: no limit."),
+    OptionDef::new("default", "JSON", "Value if the object is deleted and neither the event nor the journal has it.").or("null"),
+    OptionDef::new("on_error", "retry or default", "Effect of an unreachable service. retry: the delivery waits. default: the value of default is used.").or("retry"),
+];
 
 /// The names that an action's templates may use besides the event and its enrichments.
 const TAKEN: [&str; 6] = ["rule", "action", "idempotency_key", "secret", "count", "failure"];

@@ -1,23 +1,41 @@
-//! `[journal]`: which store, where, and its bounds.
+//! `[journal]`: which store, where, and its bounds; the same options in every form of configuration.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use osnl_config::sections::Reader;
-use osnl_config::{duration, shown, size};
+use osnl_config::{Kind, OptionDef, duration, shown, size};
 
 use super::JournalConf;
 use crate::journal::sqlite::SqliteOptions;
 use crate::unmatched::KeepUnmatched;
+
+/// The options of every journal, whichever form of configuration they are in. The first one names the store.
+#[rustfmt::skip]
+pub static STORE: &[OptionDef] = &[
+    OptionDef::new("connection", "sqlite:///PATH or memory://", "Place of the journal. sqlite: a file that keeps events and deliveries. memory: nothing is kept; a message is acknowledged after its last delivery has ended.").or("sqlite:///$state_dir/journal.db"),
+    OptionDef::new("retention", "duration", "Time for which ended deliveries and their events are kept.").or("7d"),
+    OptionDef::new("max_size", "size", "Largest size of the file, at least 16MiB. Without it: 10 GiB, or half of the free space if that is less."),
+    OptionDef::typed("max_pending", Kind::Integer, "Most pending deliveries of one action; see on_full.").or("1000000"),
+    OptionDef::typed("max_dead", Kind::Integer, "Most dead letters that are kept.").or("10000"),
+    OptionDef::typed("allow_volatile", Kind::Bool, "true: the journal may be in a place that a restart of the machine empties, such as tmpfs or /tmp.").or("false"),
+];
+
+/// The options of `osnl run` besides.
+#[rustfmt::skip]
+pub(super) static UNMATCHED: &[OptionDef] = &[
+    OptionDef::typed("keep_unmatched", Kind::Integer, "Number of messages without a matching rule whose heads are kept for osnl explain, 0 to 100000.").or("1000"),
+    OptionDef::typed("keep_unmatched_bodies", Kind::Bool, "true: their bodies are kept too, with secrets.").or("false"),
+];
 
 /// Ten years.
 const LONGEST_RETENTION: Duration = Duration::from_secs(3650 * 86_400);
 /// Room for a handful of messages of the largest kind.
 pub(super) const SMALLEST: u64 = 16 << 20;
 /// The remedy for an option that only a journal on disk has.
-pub const IDLE: &str = "remove it, or set sqlite:// in connection";
+const IDLE: &str = "remove it, or set sqlite:// in connection";
 /// The values of `connection`.
-pub const ONLY: &str = "write sqlite:///path/to/journal.db, memory://, or remove the line";
+const ONLY: &str = "write sqlite:///path/to/journal.db, memory://, or remove the line";
 
 /// The largest number of kept messages for each listener: operators look no further back, and each costs memory.
 const MOST_UNMATCHED: u32 = 100_000;
@@ -29,7 +47,8 @@ pub(super) fn keep_unmatched(reader: &mut Reader<'_>) -> Option<KeepUnmatched> {
     Some(KeepUnmatched { heads: heads?, bodies: bodies? })
 }
 
-pub(super) fn journal(reader: &mut Reader<'_>) -> Option<JournalConf> {
+/// Reads [`STORE`].
+pub fn journal(reader: &mut Reader<'_>) -> Option<JournalConf> {
     let connection = reader.text("connection").and_then(|connection| match connection.as_str() {
         "memory://" => Some(None),
         text => match file_of(text) {
@@ -53,18 +72,31 @@ pub(super) fn journal(reader: &mut Reader<'_>) -> Option<JournalConf> {
         overflowing: Default::default(),
     };
     let Some(path) = connection else {
-        for option in ["retention", "max_size", "max_pending", "max_dead", "allow_volatile"] {
-            if reader.is_set(option) {
-                reader.warn(option, "means nothing for memory://", IDLE);
-            }
+        for option in STORE[1..].iter().filter(|option| reader.is_set(option.name)).collect::<Vec<_>>() {
+            reader.warn(option.name, "means nothing for memory://", IDLE);
         }
         return Some(JournalConf::Memory);
     };
     Some(JournalConf::Sqlite(SqliteOptions { path, ..options }))
 }
 
+/// Writes [`STORE`] for a journal on disk, such that it reads back as the same.
+pub fn written(options: &SqliteOptions) -> Vec<(&'static str, String)> {
+    let SqliteOptions { path, retention, max_size, max_pending, max_dead, allow_volatile, overflowing: _ } =
+        options;
+    let mut written = vec![
+        ("connection", format!("sqlite://{}", path.display())),
+        ("retention", format!("{}s", retention.as_secs())),
+    ];
+    written.extend(max_size.map(|bytes| ("max_size", bytes.to_string())));
+    written.push(("max_pending", max_pending.to_string()));
+    written.push(("max_dead", max_dead.to_string()));
+    written.push(("allow_volatile", allow_volatile.to_string()));
+    written
+}
+
 /// The file of `sqlite:///path`, or what is wrong with it.
-pub fn file_of(connection: &str) -> Result<PathBuf, &'static str> {
+fn file_of(connection: &str) -> Result<PathBuf, &'static str> {
     let Some(path) = connection.strip_prefix("sqlite://") else {
         return Err("is no journal that osnl knows");
     };
@@ -84,7 +116,7 @@ fn retention(reader: &mut Reader<'_>) -> Option<Duration> {
 }
 
 /// The time, or what is wrong with the text and what is allowed.
-pub fn retention_of(text: &str) -> Result<Duration, (String, &'static str)> {
+fn retention_of(text: &str) -> Result<Duration, (String, &'static str)> {
     match duration::parse(text) {
         Some(found) if found <= LONGEST_RETENTION => Ok(found),
         Some(_) => Err((format!("{} is out of range", shown(text)), "allowed: 0 to 3650d")),
@@ -105,7 +137,7 @@ fn max_size(reader: &mut Reader<'_>) -> Option<Option<u64>> {
 }
 
 /// The bytes, or what is wrong with the text and what is allowed.
-pub fn max_size_of(text: &str) -> Result<u64, (String, &'static str)> {
+fn max_size_of(text: &str) -> Result<u64, (String, &'static str)> {
     match size::parse(text) {
         Some(bytes) if bytes >= SMALLEST => Ok(bytes),
         Some(_) => Err((format!("{} is too small", shown(text)), "at least 16MiB")),

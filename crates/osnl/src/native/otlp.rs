@@ -2,11 +2,20 @@
 
 use std::path::PathBuf;
 
+use osnl_config::OptionDef;
 use osnl_config::sections::Reader;
 use osnl_http::{HttpOptions, Url};
 use osnl_openstack::Secret;
 
 use crate::action::driver::{NativeReader as _, TlsConf};
+
+/// The options of `[otlp]`.
+#[rustfmt::skip]
+pub(super) static OPTIONS: &[OptionDef] = &[
+    OptionDef::new("traces_endpoint", "URL", "The URL that spans are posted to, with its path, such as http://127.0.0.1:4318/v1/traces."),
+    OptionDef::new("authorization", "text", "The value of the header Authorization, such as Bearer TOKEN.").secret(),
+    OptionDef::new("ca_file", "path", "A PEM file with the certificates to trust for the collector, instead of the system's."),
+];
 
 /// A checked `[otlp]` that names a collector.
 #[derive(Clone, Debug, PartialEq, Eq)]

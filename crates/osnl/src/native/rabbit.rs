@@ -6,7 +6,7 @@ use std::path::Path;
 use osnl_config::sections::Reader;
 use osnl_config::{Origin, nearest, shown, typed};
 use osnl_model::TransportUrl;
-use osnl_transport::{Effect, OptionError, RABBIT_OPTIONS, RabbitOptions, Trust};
+use osnl_transport::{OptionError, RABBIT_OPTIONS, RabbitOptions, Trust, effect_of};
 
 use super::ListenerConf;
 use super::document::DocEntry;
@@ -126,11 +126,7 @@ pub(super) fn explain(listener: &ListenerConf) -> Vec<String> {
         ));
     }
     for (option, value) in options.set_options() {
-        let name = option.name;
-        lines.push(match option.effect {
-            Effect::Has(what) => format!("option     {name} = {value} {what}"),
-            Effect::Nothing(why) => format!("option     {name} = {value} has no effect: it {why}"),
-        });
+        lines.push(format!("option     {} = {value} {}", option.name, effect_of(option)));
     }
     lines
 }

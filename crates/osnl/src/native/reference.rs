@@ -1,17 +1,12 @@
 //! The reference of the native form, made from the tables that files are read by: `osnl config reference`,
 //! `docs/reference/configuration.md` and the manual page osnl.conf(5).
 //!
-//! Names, defaults and secrets come from `schema.rs`, what a value is and means from `reference/texts.rs`; all of it from the
-//! tables of the rabbit driver and of the drivers of actions. Nothing here depends on the machine.
-
-mod texts;
+//! A row of a table has all that is printed about an option. Nothing here depends on the machine.
 
 use osnl_config::sections::{SectionDef, SectionOption};
 use osnl_config::variable_name;
-use osnl_transport::{Effect, OptionKind, RABBIT_OPTIONS, RabbitOption};
 
 use super::schema::{ACTION, LISTENER, RABBIT, SECTIONS};
-use crate::action::driver::{DriverEntry, DriverOption};
 use crate::drivers::{self, DRIVERS};
 
 /// The text before the sections: form, paragraphs.
@@ -72,66 +67,48 @@ pub fn reference() -> Reference {
 }
 
 fn section(def: &SectionDef) -> ReferenceSection {
-    let about = texts::SECTIONS.iter().find(|(kind, _)| *kind == def.kind).map_or("", |(_, about)| *about);
-    let text = |name: &str| {
-        let row = texts::OPTIONS.iter().find(|(kind, option, ..)| *kind == def.kind && *option == name);
-        row.map_or(("", ""), |(_, _, kind, meaning)| (*kind, *meaning))
+    let option = |option: SectionOption| ReferenceOption {
+        name: option.row.name.to_owned(),
+        kind: match (def.kind, option.row.name) {
+            (ACTION, "driver") => format!("one of {}", drivers::names().join(", ")),
+            _ => option.row.kind.shown().into_owned(),
+        },
+        default: option.row.default,
+        meaning: match (def.kind, option.driver) {
+            (ACTION, None) => format!("{}{}", option.row.meaning, others(option.row.name)),
+            (RABBIT, _) => noun(option.row.meaning),
+            _ => option.row.meaning.to_owned(),
+        },
+        driver: option.driver,
+        secret: option.row.secret,
     };
-    let head = def.options.iter().take_while(|option| def.kind == ACTION && option.name == "driver");
-    let tail = def.options.iter().skip(head.clone().count());
-    let own = |option: &SectionOption| {
-        let (kind, meaning) = text(option.name);
-        let of_driver = def.kind == ACTION && option.name == "driver";
-        ReferenceOption {
-            name: option.name.to_owned(),
-            kind: if of_driver { format!("one of {}", drivers::names().join(", ")) } else { kind.to_owned() },
-            default: option.default,
-            meaning: format!(
-                "{meaning}{}",
-                if def.kind == ACTION { others(option.name) } else { String::new() }
-            ),
-            driver: None,
-            secret: option.secret,
-        }
-    };
-    let drivers = DRIVERS.iter().filter(|_| def.kind == ACTION).flat_map(of_driver);
-    let keyed = def.keyed.iter().map(|prefix| {
-        let name = format!("{prefix}KEY");
-        let (kind, meaning) = text(&name);
-        let (kind, meaning) = (kind.to_owned(), meaning.to_owned());
-        ReferenceOption { name, kind, default: None, meaning, driver: None, secret: false }
-    });
-    let mut options: Vec<ReferenceOption> =
-        head.map(own).chain(drivers).chain(tail.map(own)).chain(keyed).collect();
-    match def.kind {
-        RABBIT => options.extend(RABBIT_OPTIONS.iter().map(rabbit)),
-        LISTENER => options.push(ReferenceOption {
+    let keyed = |of: SectionOption| ReferenceOption { name: format!("{}KEY", of.row.name), ..option(of) };
+    // Of the rabbit driver's options a listener has a line in place of rows.
+    let is_own =
+        |of: &SectionOption| def.kind != LISTENER || def.options.iter().any(|row| row.name == of.row.name);
+    let (own, of_drivers): (Vec<_>, Vec<_>) = def.all_options().partition(|of| of.driver.is_none());
+    let mut own = own.into_iter().filter(is_own).map(option);
+    let mut options: Vec<ReferenceOption> = own.by_ref().take(usize::from(!def.drivers.is_empty())).collect();
+    for table in def.drivers {
+        let is_its = |of: &SectionOption| of.driver == Some(table.name);
+        options.extend(of_drivers.iter().copied().filter(is_its).map(option));
+        options.extend(def.all_keyed().filter(is_its).map(keyed));
+    }
+    options.extend(own);
+    options.extend(def.all_keyed().filter(|of| of.driver.is_none()).map(keyed));
+    if def.kind == LISTENER {
+        options.push(ReferenceOption {
             name: format!("those of [{RABBIT}]"),
             kind: "as there".to_owned(),
             default: None,
             meaning: "The same options, for this listener only.".to_owned(),
             driver: None,
             secret: false,
-        }),
-        _ => {}
+        });
     }
     let name = if def.named { format!("{}:<name>", def.kind) } else { def.kind.to_owned() };
     let variable = variable_name(&name, "").replace("__NAME___", "_<NAME>__") + "<OPTION>";
-    ReferenceSection { form: def.form(), about, variable, options }
-}
-
-/// A driver's own options.
-fn of_driver(entry: &'static DriverEntry) -> impl Iterator<Item = ReferenceOption> {
-    let option = |row: &DriverOption, name: String| ReferenceOption {
-        name,
-        kind: row.kind.to_owned(),
-        default: row.default,
-        meaning: row.meaning.to_owned(),
-        driver: Some(entry.table.name),
-        secret: row.secret,
-    };
-    let fixed = entry.table.options.iter().map(move |row| option(row, row.name.to_owned()));
-    fixed.chain(entry.table.keyed.iter().map(move |row| option(row, format!("{}KEY", row.name))))
+    ReferenceSection { form: def.form(), about: def.about, variable, options }
 }
 
 /// Lists the drivers with another default for an option of all actions.
@@ -140,35 +117,12 @@ fn others(option: &str) -> String {
     others.map(|(driver, default)| format!(" With driver {driver} the default is {default}.")).collect()
 }
 
-fn rabbit(option: &RabbitOption) -> ReferenceOption {
-    let kind = match option.kind {
-        OptionKind::Boolean => "boolean".to_owned(),
-        OptionKind::Integer(least, most) => format!("whole number, {least} to {most}"),
-        OptionKind::Decimal(least, most) => format!("seconds, {least} to {most}"),
-        OptionKind::Text => "text".to_owned(),
-        OptionKind::Word(words) => {
-            let words: Vec<&str> = words.iter().copied().filter(|word| !word.is_empty()).collect();
-            format!("one of {}", words.join(", "))
-        }
-    };
-    let meaning = match option.effect {
-        Effect::Has(what) => sentence(what.strip_prefix("is ").unwrap_or(what)),
-        Effect::Nothing(why) => format!("Has no effect: it {why}."),
-    };
-    ReferenceOption {
-        name: option.name.to_owned(),
-        kind,
-        default: None,
-        meaning,
-        driver: None,
-        secret: false,
-    }
-}
-
-fn sentence(text: &str) -> String {
-    let mut chars = text.chars();
+/// A meaning that begins with `Is`, without the verb.
+fn noun(meaning: &str) -> String {
+    let Some(rest) = meaning.strip_prefix("Is ") else { return meaning.to_owned() };
+    let mut chars = rest.chars();
     let first: String = chars.next().into_iter().flat_map(char::to_uppercase).collect();
-    format!("{first}{}.", chars.as_str())
+    format!("{first}{}", chars.as_str())
 }
 
 impl ReferenceOption {

@@ -1,7 +1,14 @@
-//! Every section and option of the native form, with its default.
+//! Every section of the native form.
+//!
+//! The table of a section is in the module that reads it: `journal.rs`, `admin.rs`, `canary.rs`, `otlp.rs`, `enrich.rs`,
+//! `deliveries.rs` for all actions, a driver's `conf.rs` for its own, `osnl-transport` for the rabbit driver, and here
+//! for `[DEFAULT]`, listeners, and rules. A row is the only declaration of its option.
 
-use osnl_config::sections::{ForeignSection, SectionDef, SectionOption, SectionSchema};
+use osnl_config::sections::{Dialect, ForeignSection, Schema, SectionDef};
+use osnl_config::{Kind, OptionDef};
 use osnl_transport::RABBIT_OPTIONS;
+
+use super::{admin, canary, deliveries, enrich, journal, otlp};
 
 pub(crate) use crate::action::driver::{ACTION, ENRICH, RULE};
 use crate::drivers::TABLES;
@@ -16,51 +23,53 @@ pub(crate) const RABBIT: &str = "oslo_messaging_rabbit";
 pub(crate) const LISTENER: &str = "listener";
 
 /// The form that `osnl run` reads.
-pub(super) static SCHEMA: SectionSchema = SectionSchema {
+pub(super) static SCHEMA: Schema = Schema {
     sections: &SECTIONS,
-    foreign: &[foreign("k2hr3"), foreign("oslo_messaging_notifications")],
-    reference: "osnl config reference",
-    synonyms: &[
-        ("retries", "max_attempts"),
-        ("max_retries", "max_attempts"),
-        ("retry_count", "max_attempts"),
-        ("attempts", "max_attempts"),
-        ("tries", "max_attempts"),
-        ("retry_delay", "retry_interval"),
-        ("retry_backoff", "retry_interval"),
-        ("backoff", "retry_interval"),
-        ("max_age", "retry_max_age"),
-        ("ttl", "retry_max_age"),
-        ("workers", "concurrency"),
-        ("threads", "concurrency"),
-        ("parallel", "concurrency"),
-        ("rate_limit", "rate"),
-        ("fallback", "on_failure"),
-        ("timeout_seconds", "timeout"),
-        ("insecure", "verify"),
-        ("cafile", "ca_file"),
-        ("cacert", "ca_file"),
-        ("endpoint", "url"),
-        ("uri", "url"),
-        ("verb", "method"),
-        ("http_method", "method"),
-        ("template", "body"),
-        ("data", "body"),
-        ("json", "body"),
-        ("filter", "when"),
-        ("condition", "when"),
-        ("if", "when"),
-        ("events", "event_type"),
-        ("publisher", "publisher_id"),
-        ("queue_name", "queue"),
-        ("qos", "prefetch"),
-        ("url", "transport_url"),
-        ("broker", "transport_url"),
-        ("disabled", "enabled"),
-    ],
-    machine_default: |option| match option {
-        "state_dir" => crate::state_dir::default().map(|folder| folder.display().to_string()),
-        _ => None,
+    dialect: Dialect::Strict {
+        foreign: &[foreign("k2hr3"), foreign("oslo_messaging_notifications")],
+        reference: "osnl config reference",
+        synonyms: &[
+            ("retries", "max_attempts"),
+            ("max_retries", "max_attempts"),
+            ("retry_count", "max_attempts"),
+            ("attempts", "max_attempts"),
+            ("tries", "max_attempts"),
+            ("retry_delay", "retry_interval"),
+            ("retry_backoff", "retry_interval"),
+            ("backoff", "retry_interval"),
+            ("max_age", "retry_max_age"),
+            ("ttl", "retry_max_age"),
+            ("workers", "concurrency"),
+            ("threads", "concurrency"),
+            ("parallel", "concurrency"),
+            ("rate_limit", "rate"),
+            ("fallback", "on_failure"),
+            ("timeout_seconds", "timeout"),
+            ("insecure", "verify"),
+            ("cafile", "ca_file"),
+            ("cacert", "ca_file"),
+            ("endpoint", "url"),
+            ("uri", "url"),
+            ("verb", "method"),
+            ("http_method", "method"),
+            ("template", "body"),
+            ("data", "body"),
+            ("json", "body"),
+            ("filter", "when"),
+            ("condition", "when"),
+            ("if", "when"),
+            ("events", "event_type"),
+            ("publisher", "publisher_id"),
+            ("queue_name", "queue"),
+            ("qos", "prefetch"),
+            ("url", "transport_url"),
+            ("broker", "transport_url"),
+            ("disabled", "enabled"),
+        ],
+        machine_default: |option| match option {
+            "state_dir" => crate::state_dir::default().map(|folder| folder.display().to_string()),
+            _ => None,
+        },
     },
 };
 
@@ -72,179 +81,96 @@ const fn foreign(name: &'static str) -> ForeignSection {
     }
 }
 
+#[rustfmt::skip]
 pub(super) static SECTIONS: [SectionDef; 10] = [
-    SectionDef::new(
-        DEFAULT,
-        &[
-            option("debug", Some("false")),
-            option("log_level", Some("info")),
-            option("libs_log_level", Some("warn")),
-            option("log_file", None),
-            option("log_format", Some("text")),
-            option("state_dir", None),
-            option("attention_age", Some("15m")),
-            option("control_group", None),
-        ],
-    ),
-    SectionDef::new(
-        JOURNAL,
-        &[
-            option("connection", Some("sqlite:///$state_dir/journal.db")),
-            option("retention", Some("7d")),
-            option("max_size", None),
-            option("max_pending", Some("1000000")),
-            option("max_dead", Some("10000")),
-            option("allow_volatile", Some("false")),
-            option("keep_unmatched", Some("1000")),
-            option("keep_unmatched_bodies", Some("false")),
-        ],
-    ),
-    SectionDef::new(
-        ADMIN,
-        &[
-            option("listen", None),
-            SectionOption { secret: true, ..option("token", None) },
-            option("tls_certificate", None),
-            option("tls_key", None),
-            option("client_ca_file", None),
-            option("allow_changes", Some("false")),
-            option("host_names", None),
-        ],
-    ),
-    SectionDef::new(CANARY, &[option("listener", None), option("every", Some("1m")), option("action", None)]),
-    SectionDef::new(
-        OTLP,
-        &[
-            option("traces_endpoint", None),
-            SectionOption { secret: true, ..option("authorization", None) },
-            option("ca_file", None),
-        ],
-    ),
-    SectionDef { shared: &RABBIT_DEFS, ..SectionDef::new(RABBIT, &[]) },
+    SectionDef::new(DEFAULT, "The daemon as a whole.", DEFAULT_OPTIONS),
+    SectionDef::new(JOURNAL, "The journal, which keeps events and deliveries.", journal::STORE).with_shared(journal::UNMATCHED),
+    SectionDef::new(ADMIN, "The endpoint for monitoring and for requests over HTTP. It is off unless listen is set. Changes of this section need a restart.", admin::OPTIONS),
+    SectionDef::new(CANARY, "Test notifications that osnl publishes to the broker and receives again, through a rule and the journal. They are off unless listener is set. Changes of this section need a restart.", canary::OPTIONS),
+    SectionDef::new(OTLP, "The collector that gets a trace of each event, over HTTP as JSON. It is off unless traces_endpoint is set; changes of this section need a restart.", otlp::OPTIONS),
+    SectionDef::new(RABBIT, "The options of oslo.messaging's rabbit driver, for all listeners. The query of a transport_url and the listener's own section override them. Without an option, osnl's own behaviour applies.", &RABBIT_DEFS),
+    SectionDef::named(LISTENER, "One subscription on one broker connection, with a queue of its own.", LISTENER_OPTIONS).with_shared(&RABBIT_DEFS),
     SectionDef {
-        shared: &RABBIT_DEFS,
-        ..SectionDef::named(
-            LISTENER,
-            &[
-                SectionOption { secret: true, ..option("transport_url", None) },
-                option("exchange", None),
-                option("topics", Some("notifications")),
-                option("priorities", Some("audit, debug, info, warn, error, critical, sample")),
-                option("pool", None),
-                option("queue", None),
-                option("declare", Some("passive")),
-                option("queue_type", Some("classic")),
-                option("durable", Some("true")),
-                option("auto_delete", Some("false")),
-                option("single_active_consumer", Some("true")),
-                option("delivery_limit", None),
-                option("arguments", None),
-                option("consumer_arguments", None),
-                option("stream_offset", Some("next")),
-                option("prefetch", Some("200")),
-                option("give_back_after", Some("5m")),
-                option("max_body", Some("4MiB")),
-                option("max_in_hand", Some("64MiB")),
-                option("max_values", Some("500000")),
-                option("max_resources", Some("10000")),
-                option("tls", Some("oslo")),
-                option("expect", None),
-            ],
-        )
+        keyed: RULE_KEYED,
+        ..SectionDef::named(RULE, "Conditions, and the actions to call if they hold. Rules are evaluated in the order of files and sections.", RULE_OPTIONS)
     },
-    SectionDef {
-        keyed: &["context.", "metadata.", "payload."],
-        ..SectionDef::named(
-            RULE,
-            &[
-                option("enabled", Some("true")),
-                option("listeners", None),
-                option("priorities", None),
-                option("event_type", None),
-                option("publisher_id", None),
-                option("when", None),
-                option("stop", Some("false")),
-                option("actions", None),
-                option("mode", Some("live")),
-                option("key", Some("resource")),
-                option("guard", None),
-                option("expect", None),
-            ],
-        )
-    },
-    SectionDef {
-        drivers: TABLES,
-        ..SectionDef::named(
-            ACTION,
-            &[
-                option("driver", None),
-                // The options of the drivers follow here.
-                option("when", None),
-                option("timeout", Some("30s")),
-                option("max_attempts", Some("6")),
-                option("retry_interval", Some("60s")),
-                option("when_exhausted", Some("dead_letter")),
-                option("concurrency", Some("16")),
-                option("batch", Some("1")),
-                option("batch_wait", Some("0")),
-                option("rate", None),
-                option("retry_max_age", Some("24h")),
-                option("hold_max", None),
-                option("on_failure", None),
-                option("on_dead", Some("release_key")),
-                option("on_full", Some("stop_intake")),
-                option("guard", None),
-                option("enrich", None),
-            ],
-        )
-    },
-    SectionDef::named(
-        ENRICH,
-        &[
-            option("kind", None),
-            option("id", None),
-            option("cloud", None),
-            option("clouds_file", None),
-            option("auth_type", None),
-            option("auth_url", None),
-            option("username", None),
-            SectionOption { secret: true, ..option("password", None) },
-            option("user_domain_name", None),
-            option("user_domain_id", None),
-            option("project_name", None),
-            option("project_id", None),
-            option("project_domain_name", None),
-            option("project_domain_id", None),
-            option("system_scope", None),
-            option("application_credential_id", None),
-            option("application_credential_name", None),
-            SectionOption { secret: true, ..option("application_credential_secret", None) },
-            option("region_name", None),
-            option("interface", None),
-            option("verify", None),
-            option("ca_file", None),
-            option("cache_size", Some("10000")),
-            option("cache_ttl", Some("60s")),
-            option("negative_ttl", Some("10s")),
-            option("timeout", Some("10s")),
-            option("rate", None),
-            option("default", Some("null")),
-            option("on_error", Some("retry")),
-        ],
-    ),
+    SectionDef { drivers: TABLES, ..SectionDef::named(ACTION, "The call that a rule makes for an event.", deliveries::ACTION_OPTIONS) },
+    SectionDef::named(ENRICH, "A query to an OpenStack API for values that the event lacks, made before the first attempt of the actions that name the section in enrich. Their templates have the result under the section's name.", enrich::OPTIONS),
 ];
 
-/// None has a default here: what nothing sets is osnl's own.
-static RABBIT_DEFS: [SectionOption; RABBIT_OPTIONS.len()] = {
-    let mut all = [option("", None); RABBIT_OPTIONS.len()];
+/// The options of `[DEFAULT]`.
+#[rustfmt::skip]
+static DEFAULT_OPTIONS: &[OptionDef] = &[
+    OptionDef::typed("debug", Kind::Bool, "true has the effect of log_level = debug.").or("false"),
+    OptionDef::new("log_level", "debug, info, warn or error", "Lowest level of osnl's own log lines.").or("info"),
+    OptionDef::new("libs_log_level", "debug, info, warn or error", "Lowest level of the libraries' log lines.").or("warn"),
+    OptionDef::new("log_file", "path", "Log file. Without it, log lines go to standard error."),
+    OptionDef::new("log_format", "text or json", "Form of log lines: text for people; json for machines, one object per line.").or("text"),
+    OptionDef::new("state_dir", "absolute path", "Folder for the journal and for the positions of streams. Without it: $STATE_DIRECTORY if set, else /var/lib/osnl as root, else $XDG_STATE_HOME/osnl, else ~/.local/state/osnl."),
+    OptionDef::new("attention_age", "duration", "`osnl status` reports an action whose oldest pending delivery is older than this.").or("15m"),
+    OptionDef::new("control_group", "group of this machine", "The group whose members may ask the daemon for its status and its deliveries, and change nothing. Without it only root and the daemon's own user may ask."),
+];
+
+/// The options of `[listener:NAME]`; those of `[oslo_messaging_rabbit]` follow.
+#[rustfmt::skip]
+static LISTENER_OPTIONS: &[OptionDef] = &[
+    OptionDef::new("transport_url", "URL", "Broker: rabbit://user:password@host:port,user:password@host2:port/vhost. Must be set.").secret(),
+    OptionDef::new("exchange", "list", "Exchanges of the services, such as neutron, nova, openstack. Must be set, unless queue is."),
+    OptionDef::new("topics", "list", "Topics. The queue is bound to each exchange with each topic and priority.").or("notifications"),
+    OptionDef::new("priorities", "list", "Priorities to bind, of audit, debug, info, warn, error, critical and sample.").or("audit, debug, info, warn, error, critical, sample"),
+    OptionDef::new("pool", "name", "Name of the queue, different for each listener of a broker. Must be set, unless queue is. Empty: no pool; the services' own queues <topic>.<priority> are read."),
+    OptionDef::new("queue", "name", "Existing queue to read as it is; nothing is declared or bound. Replaces pool, exchange, and the options of queues."),
+    OptionDef::new("declare", "passive or create", "passive: osnl waits until the service has created the exchange, and reads its queue meanwhile. create: osnl creates the exchange as oslo.messaging does.").or("passive"),
+    OptionDef::new("queue_type", "classic, quorum or stream", "Type of the queue, if osnl has to create it.").or("classic"),
+    OptionDef::typed("durable", Kind::Bool, "true: a queue that osnl has to create survives a restart of the broker. Without a pool the default is false.").or("true"),
+    OptionDef::typed("auto_delete", Kind::Bool, "true: the broker deletes the queue with its last consumer.").or("false"),
+    OptionDef::typed("single_active_consumer", Kind::Bool, "true: one of several consumers receives all messages, in order, and the others stand by. Without a pool, and for a stream, the default is false.").or("true"),
+    OptionDef::typed("delivery_limit", Kind::Integer, "Number of redeliveries of a message, of a quorum queue."),
+    OptionDef::new("arguments", "list of name=value", "Further arguments of the queue, if osnl has to create it: x-max-length=1000, x-queue-version=2."),
+    OptionDef::new("consumer_arguments", "list of name=value", "Further arguments of the consumer."),
+    OptionDef::new("stream_offset", "first, last, next or a time", "Position at which osnl starts to read a stream; later it continues after the last message. A time is written as 2026-11-20T06:00:00Z.").or("next"),
+    OptionDef::typed("prefetch", Kind::Integer, "Most unacknowledged messages of the listener, over all its queues, 1 to 65535.").or("200"),
+    OptionDef::new("give_back_after", "duration", "Longest time for which the listener holds unacknowledged messages while it is blocked; then they go back to the broker. Keep it well below the broker's consumer time-out (30 minutes unless changed).").or("5m"),
+    OptionDef::new("max_body", "size", "Largest uncompressed body, 4KiB to 128MiB. A message with a larger one is quarantined. A decoded message may take six times as much memory.").or("4MiB"),
+    OptionDef::new("max_in_hand", "size", "Most bytes of message bodies in memory, 1MiB to 4GiB. At the limit, nothing is read from the broker until a message is acknowledged. Of a body above 16MiB and above max_body, only the beginning is read and quarantined.").or("64MiB"),
+    OptionDef::typed("max_values", Kind::Integer, "Most JSON values in a message, 1000 to 20000000. A message with more is quarantined.").or("500000"),
+    OptionDef::typed("max_resources", Kind::Integer, "Most resources in a bulk request, 1 to 60000. A message with more is quarantined.").or("10000"),
+    OptionDef::new("tls", "oslo or verify", "verify: use TLS, and verify certificate and host name. oslo: follow ssl and ssl_ca_file.").or("oslo"),
+    OptionDef::new("expect", "number per duration", "Least number of messages within a time, such as 1 per 10m. With fewer, osnl status reports that the listener is silent."),
+];
+
+/// The options of `[rule:NAME]`.
+#[rustfmt::skip]
+static RULE_OPTIONS: &[OptionDef] = &[
+    OptionDef::typed("enabled", Kind::Bool, "false: the rule is checked, but never fires.").or("true"),
+    OptionDef::new("listeners", "list", "Listeners whose messages the rule evaluates. Without it: all."),
+    OptionDef::new("priorities", "list", "Priorities that match, as written in the message. Without it: all."),
+    OptionDef::new("event_type", "regular expression", "Pattern that the event type must match from its start, as in Python's re.match. Without it, each event type matches."),
+    OptionDef::new("publisher_id", "regular expression", "Pattern that the publisher must match, in the same way."),
+    OptionDef::new("when", "expression", "Expression that must be true too, as in Ansible's when: payload.port.device_owner.startswith(\"compute:\")."),
+    OptionDef::typed("stop", Kind::Bool, "true: when the rule fires, later rules are skipped. It has no effect with mode = shadow.").or("false"),
+    OptionDef::new("actions", "list", "Actions to call. Must be set."),
+    OptionDef::new("mode", "live or shadow", "live: actions are called. shadow: deliveries are only recorded, and nothing is called.").or("live"),
+    OptionDef::new("key", "resource, none or a path", "Value by which deliveries are kept in order: the resource, nothing, or the value at a path, such as payload.port.network_id or context.project_id.").or("resource"),
+    OptionDef::new("guard", "number per duration", "Most different resources within a time, such as 100 per 10m. Deliveries of further resources are held until an operator releases or discards them."),
+    OptionDef::new("expect", "number per duration", "Least number of messages for which the rule fires, as for a listener."),
+];
+
+/// The options of `[rule:NAME]` that end in a key.
+#[rustfmt::skip]
+static RULE_KEYED: &[OptionDef] = &[
+    OptionDef::new("context.", "regular expression", "Pattern that a string in the context must match; KEY may be a path."),
+    OptionDef::new("metadata.", "regular expression", "Pattern that message_id or timestamp must match."),
+    OptionDef::new("payload.", "regular expression", "Pattern that a string in the payload must match; KEY may be a path, such as port.name."),
+];
+
+/// The rabbit driver's options without oslo.messaging's defaults: what nothing sets is osnl's own.
+static RABBIT_DEFS: [OptionDef; RABBIT_OPTIONS.len()] = {
+    let mut all = RABBIT_OPTIONS;
     let mut n = 0;
     while n < all.len() {
-        all[n] = option(RABBIT_OPTIONS[n].name, None);
+        all[n].default = None;
         n += 1;
     }
     all
 };
-
-const fn option(name: &'static str, default: Option<&'static str>) -> SectionOption {
-    SectionOption::new(name, default)
-}

@@ -11,14 +11,15 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
+use osnl_config::sections::{Findings, Layers};
 use osnl_config::{
-    ConfigError, ConfigErrors, Environment, Finding, Ini, Origin, Settings, Warning, files_of,
-    folder_finding, in_order, read_text,
+    ConfigError, ConfigErrors, Environment, Finding, Ini, Origin, Warning, files_of, folder_finding,
+    in_order, read_text,
 };
 
 use self::check::Checker;
 use crate::native::{self, Document};
-use osnl_config::secret_file::open_settings;
+use osnl_config::secret_file::open_files;
 
 /// A checked `oss.conf`. Its Debug form shows no password.
 #[derive(Clone)]
@@ -182,20 +183,18 @@ impl Conf {
     /// # Errors
     /// As [`Conf::load`].
     pub fn from_texts(texts: &[(String, String)], environment: &Environment) -> Result<Loaded, ConfigErrors> {
-        let mut settings = Settings::new(&schema::SCHEMA);
-        let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+        let mut layers = Layers::new(&schema::SCHEMA);
+        let mut findings = Findings::default();
         for (name, text) in texts {
             let (ini, syntax) = Ini::parse(name, text);
-            errors.extend(syntax);
-            warnings.extend(settings.apply(&ini));
+            findings.errors.extend(syntax);
+            findings.extend(layers.apply(&ini));
         }
-        warnings.extend(settings.apply_environment(environment));
-        warnings.extend(open_settings(&settings));
+        findings.extend(layers.apply_environment(environment));
+        findings.warnings.extend(open_files(&layers));
         let file = texts.last().map_or("oss.conf", |(name, _)| name.as_str());
-        let mut checker = Checker { file, settings: &settings, errors: Vec::new(), warnings: Vec::new() };
-        let conf = checker.conf();
-        errors.extend(checker.errors);
-        warnings.extend(checker.warnings);
+        let conf = Checker { file, layers: &layers, findings: &mut findings }.conf();
+        let Findings { mut errors, mut warnings } = findings;
         let files: Vec<String> = texts.iter().map(|(name, _)| name.clone()).collect();
         in_order(&mut errors, |error| &error.0, &files);
         let conf = match conf {
@@ -206,14 +205,14 @@ impl Conf {
             // Sections of its own are what a plug-in finds in its CONF.
             warnings.retain(|warning| warning.0.option.is_some() || warning.0.group.is_none());
         }
-        let document = Document { sections: shown::sections(&conf, &settings, &files) };
+        let document = Document { sections: shown::sections(&conf, &layers, &files) };
         let sources = native::Sources::default();
         let native =
             native::load_texts(&[("oss.conf in osnl's form".to_owned(), document.text(true))], &sources)
-                .map_err(|errors| at_home(errors, &document, &settings, &files))?;
+                .map_err(|errors| at_home(errors, &document, &layers, &files))?;
         let told = native.warnings.iter().filter(|warning| !said(warning));
         let told = ConfigErrors(told.map(|warning| ConfigError(warning.0.clone())).collect());
-        let told = at_home(told, &document, &settings, &files).0;
+        let told = at_home(told, &document, &layers, &files).0;
         warnings.extend(told.into_iter().map(|finding| Warning(finding.0)));
         in_order(&mut warnings, |warning| &warning.0, &files);
         Ok(Loaded { conf, warnings, files, native, document })
@@ -226,7 +225,7 @@ fn said(warning: &Warning) -> bool {
 }
 
 /// A finding of the native form is one of the line that its value came from.
-fn at_home(errors: ConfigErrors, document: &Document, settings: &Settings, files: &[String]) -> ConfigErrors {
+fn at_home(errors: ConfigErrors, document: &Document, layers: &Layers, files: &[String]) -> ConfigErrors {
     let file = files.last().map_or("oss.conf", String::as_str);
     let home = |error: ConfigError| {
         let finding = error.0;
@@ -243,7 +242,7 @@ fn at_home(errors: ConfigErrors, document: &Document, settings: &Settings, files
             finding.option = finding.option.map(|option| shown::of_openstack(&option).to_owned());
         }
         let option = finding.option.clone().unwrap_or_default();
-        let origin = groups.into_iter().map(|group| (group, settings.origin(group, &option)));
+        let origin = groups.into_iter().map(|group| (group, layers.origin(group, &option)));
         let found = origin.into_iter().find(|(_, origin)| *origin != Origin::Default);
         ConfigError(match (found, from) {
             (Some((group, origin)), _) => {

@@ -106,8 +106,8 @@ pub(super) const ELSEWHERE: &[(&str, &str, &str)] = &[
     ),
     ("osnl/src/oss/python/conf.rs", "the plug-in", "a name within a delivery's failure"),
     ("osnl-config/src/error.rs", " (os error ", "what no message has"),
-    ("osnl-config/src/settings.rs", "there is no such option", "for who programs a dialect"),
-    ("osnl-config/src/settings.rs", "see the reference", "the same"),
+    ("osnl-config/src/sections/layers.rs", "there is no such option", "for who programs a dialect"),
+    ("osnl-config/src/sections/layers.rs", "see the reference", "the same"),
     (
         "osnl-config/src/value.rs",
         "the value (not shown)",

@@ -4,7 +4,7 @@
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree};
 
 /// Functions and constants whose texts refuse nothing, by name.
-const DESCRIBING: [&str; 11] = [
+const DESCRIBING: [&str; 14] = [
     "does",
     "explain",
     "preview",
@@ -16,11 +16,14 @@ const DESCRIBING: [&str; 11] = [
     "OPTIONS",
     "KEYED",
     "RABBIT_OPTIONS",
+    "RPC",
+    "COMPRESSION",
+    "TRANSIENT",
 ];
 /// The calls that take texts that describe options, and macros for logs and for developers.
 const TAKING: [&str; 11] = [
-    "Nothing",
-    "DriverOption",
+    "SectionDef",
+    "OptionDef",
     "DriverTable",
     "trace",
     "debug",

@@ -252,13 +252,12 @@ async fn next(changing: &mut Changing<'_>, before: u64) -> Result<Option<Changed
 /// Returns options without bounds: opening a file to change it must not remove anything else from it.
 fn unbounded(path: &Path) -> SqliteOptions {
     SqliteOptions {
-        path: path.to_owned(),
         retention: Duration::from_secs(1_000 * 365 * 86_400),
         max_size: Some(u64::MAX),
         max_pending: u64::from(u32::MAX),
         max_dead: u64::from(u32::MAX),
         allow_volatile: true,
-        overflowing: Default::default(),
+        ..SqliteOptions::new(path)
     }
 }
 

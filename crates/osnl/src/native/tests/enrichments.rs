@@ -75,7 +75,7 @@ fn every_template_takes_what_its_action_asks_and_nothing_else() {
     }
     // A driver that has templates stands above.
     for entry in DRIVERS {
-        let has = entry.table.options.iter().any(|option| option.kind == "template");
+        let has = entry.table.options.iter().any(|option| option.kind == osnl_config::Kind::Form("template"));
         assert_eq!(
             has,
             TEMPLATES.iter().any(|(driver, _)| *driver == entry.table.name),

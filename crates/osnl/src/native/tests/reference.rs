@@ -10,10 +10,10 @@ fn every_section_and_option_has_its_words() {
     let reference = reference();
     assert_eq!(reference.sections.len(), SECTIONS.len());
     for section in &reference.sections {
-        assert!(!section.about.is_empty(), "reference/texts.rs has no words for {}", section.form);
+        assert!(!section.about.is_empty(), "{} has no words", section.form);
         for option in &section.options {
             let place = format!("{} {}", section.form, option.name);
-            assert!(!option.kind.is_empty(), "reference/texts.rs has no row for {place}");
+            assert!(!option.kind.is_empty(), "{place} has no type");
             assert!(option.meaning.ends_with('.'), "{place}: {:?} is no sentence", option.meaning);
         }
     }

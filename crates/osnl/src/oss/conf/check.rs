@@ -1,18 +1,19 @@
-//! From settings to [`Conf`](super::Conf): every option once, collecting all that is wrong.
+//! From layers to [`Conf`](super::Conf): every option once, collecting all that is wrong.
 
-use osnl_config::{ConfigError, Finding, Origin, Settings, Value, Warning, shown};
+use osnl_config::sections::{Findings, Layers, Reader};
+use osnl_config::{Origin, Value, shown};
 use osnl_http::Url;
 
-use super::schema::{DEFAULT, JOURNAL, OPENSTACK, OSS, OWN_PLUGIN, RABBIT, REST};
+use super::schema::{DEFAULT, JOURNAL, OPENSTACK, OSS, OSS_OPTIONS, OWN_PLUGIN, RABBIT, REST};
 use super::{Conf, Openstack, Plugin, Rest};
+use crate::native::journal::STORE;
 use crate::transport_url;
 
 pub(super) struct Checker<'a> {
     /// The subject of a finding without a line.
     pub(super) file: &'a str,
-    pub(super) settings: &'a Settings,
-    pub(super) errors: Vec<ConfigError>,
-    pub(super) warnings: Vec<Warning>,
+    pub(super) layers: &'a Layers,
+    pub(super) findings: &'a mut Findings,
 }
 
 impl Checker<'_> {
@@ -30,11 +31,11 @@ impl Checker<'_> {
             true => self.rest().map(Some),
             false => Some(None),
         };
-        let journal = ["connection", "retention", "max_size", "max_pending", "max_dead", "allow_volatile"];
-        let journal =
-            journal.into_iter().filter_map(|name| Some((name, self.text(JOURNAL, name)?))).collect();
-        let oss = ["keys", "values", "ip_type", "datacenter", "security_domain"];
-        let oss = oss.into_iter().filter_map(|name| Some((name, self.text(OSS, name)?))).collect();
+        // The native form checks these, at the lines of this file.
+        let mut kept: Vec<&str> = STORE.iter().map(|row| row.name).collect();
+        kept.retain(|name| *name == "connection" || self.is_set(JOURNAL, name));
+        let journal = kept.into_iter().filter_map(|name| Some((name, self.plain(JOURNAL, name)?))).collect();
+        let oss = OSS_OPTIONS.iter().filter_map(|row| Some((row.name, self.text(OSS, row.name)?))).collect();
         let openstack = self.openstack();
         Some(Conf {
             plugins: plugins?,
@@ -155,10 +156,7 @@ impl Checker<'_> {
             let problem = "whoever may write metadata writes into the XML";
             self.warn(REST, "body", problem, "xml is the same but for < and &, and safe");
         }
-        let verify = match self.settings.read(REST, "verify") {
-            Ok(reading) => !matches!(reading.value, Some(Value::Bool(false))),
-            Err(error) => return self.refuse(REST, "verify", &error.problem, &error.allowed),
-        };
+        let verify = self.value(REST, "verify")? != Some(Value::Bool(false));
         Some(Rest {
             url_creation: creation?,
             url_deletion: deletion?,
@@ -195,13 +193,7 @@ impl Checker<'_> {
     }
 
     fn port(&mut self, group: &str) -> Option<u16> {
-        let number = match self.settings.read(group, "port") {
-            Ok(reading) => match reading.value {
-                Some(Value::Integer(number)) => number,
-                Some(Value::Text(_) | Value::Bool(_) | Value::Dict(_)) | None => 0,
-            },
-            Err(error) => return self.refuse(group, "port", &error.problem, &error.allowed),
-        };
+        let number = self.value(group, "port")?.and_then(|value| value.as_integer()).unwrap_or_default();
         match u16::try_from(number) {
             Ok(port) if port > 0 => Some(port),
             Ok(_) | Err(_) => {
@@ -224,36 +216,38 @@ impl Checker<'_> {
     }
 
     fn text(&mut self, group: &str, option: &str) -> Option<String> {
-        match self.settings.read(group, option) {
-            Ok(reading) => match reading.value? {
-                Value::Text(text) => Some(text),
-                Value::Bool(_) | Value::Integer(_) | Value::Dict(_) => None,
-            },
-            Err(error) => {
-                let mut finding = self.finding(group, option, &error.problem).allowed(error.allowed);
-                finding.suggestion = error.suggestion;
-                self.errors.push(ConfigError(finding));
-                None
-            }
+        self.value(group, option)?.and_then(Value::into_text)
+    }
+
+    fn value(&mut self, group: &str, option: &str) -> Option<Option<Value>> {
+        self.reader(group)?.value(option)
+    }
+
+    /// The text, whatever its type.
+    fn plain(&mut self, group: &str, option: &str) -> Option<String> {
+        match self.layers.resolve(self.layers.unnamed(group)?, option) {
+            Ok(text) => text,
+            Err(refusal) => self.reader(group)?.refused(option, refusal),
         }
     }
 
     fn is_set(&self, group: &str, option: &str) -> bool {
-        self.settings.origin(group, option) != Origin::Default
+        self.layers.origin(group, option) != Origin::Default
     }
 
     fn refuse<T>(&mut self, group: &str, option: &str, problem: &str, allowed: &str) -> Option<T> {
-        self.errors.push(ConfigError(self.finding(group, option, problem).allowed(allowed)));
-        None
+        self.reader(group)?.refuse(option, problem, allowed)
     }
 
     fn warn(&mut self, group: &str, option: &str, problem: &str, allowed: &str) {
-        self.warnings.push(Warning(self.finding(group, option, problem).allowed(allowed)));
+        if let Some(mut reader) = self.reader(group) {
+            reader.warn(option, problem, allowed);
+        }
     }
 
-    fn finding(&self, group: &str, option: &str, problem: &str) -> Finding {
-        let origin = self.settings.origin(group, option);
-        Finding::of(self.file, problem).group(group).option(option).from_origin(&origin)
+    fn reader(&mut self, group: &str) -> Option<Reader<'_>> {
+        let section = self.layers.unnamed(group)?;
+        Some(Reader { file: self.file, layers: self.layers, section, findings: self.findings })
     }
 }
 

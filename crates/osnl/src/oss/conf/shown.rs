@@ -1,6 +1,7 @@
 //! An `oss.conf` in the native form: what runs, and the way to migrate.
 
-use osnl_config::{Origin, Settings};
+use osnl_config::Origin;
+use osnl_config::sections::Layers;
 use osnl_model::service::nova::{legacy_name, versioned_name};
 
 use super::schema::{DEFAULT, JOURNAL, OPENSTACK, OSS, RABBIT, REST};
@@ -31,8 +32,8 @@ const REMEMBERED: [&str; 13] = [
     "floatingip.delete.end",
 ];
 
-pub(super) fn sections(conf: &Conf, settings: &Settings, files: &[String]) -> Vec<DocSection> {
-    let from = |group: &str, option: &str| match settings.origin(group, option) {
+pub(super) fn sections(conf: &Conf, layers: &Layers, files: &[String]) -> Vec<DocSection> {
+    let from = |group: &str, option: &str| match layers.origin(group, option) {
         Origin::Default => format!("default of [{group}] {option}"),
         origin => format!("{origin}, [{group}] {option}"),
     };

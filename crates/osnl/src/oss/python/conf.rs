@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{NodeDetails, OssDetails, PayloadDetails, PluginConfig, Python, PythonOptions, Told};
 use crate::action::driver::{
-    BuildContext, DriverConf, DriverError, DriverOption, DriverTable, NativeReader, Preview, Probe,
+    BuildContext, DriverConf, DriverError, DriverTable, NativeReader, OptionDef, Preview, Probe,
     ProbeContext, ReadDriver, Reader, Traits, Wanted,
 };
 use crate::action::exec::Program;
@@ -35,43 +35,43 @@ impl ReadDriver for PythonConf {
     const TABLE: DriverTable = DriverTable::new(
         "python",
         &[
-            DriverOption::new(
+            OptionDef::new(
                 "plugin",
                 "module.Class",
                 "Class with notify(self, node_detail, created), in a module in plugin_path or an installed one. \
                  Must be set.",
             ),
-            DriverOption::new("plugin_path", "list of absolute paths", "Folders with plug-ins, searched in this order."),
-            DriverOption::new(
+            OptionDef::new("plugin_path", "list of absolute paths", "Folders with plug-ins, searched in this order."),
+            OptionDef::new(
                 "python",
                 "list",
                 "Interpreter, Python 3.6 or newer, with its own arguments if any.",
             )
             .or("python3"),
-            DriverOption::new(
+            OptionDef::new(
                 "plugin_config",
                 "list of absolute paths",
                 "Files in oslo.config's form for the plug-in's CONF; later ones override earlier ones.",
             ),
-            DriverOption::new(
+            OptionDef::new(
                 "events_creation",
                 "list",
                 "Event types that are allocations. Without both lists, the word create or delete in the event \
                  type decides.",
             ),
-            DriverOption::new("events_deletion", "list", "Event types that are releases."),
-            DriverOption::new(
+            OptionDef::new("events_deletion", "list", "Event types that are releases."),
+            OptionDef::new(
                 "node_detail",
                 "plain or oss",
                 "Argument of the plug-in. plain: the event. oss: oss_watcher's node detail, for each address that \
                  was added or removed since the last event.",
             )
             .or("plain"),
-            DriverOption { default: None, ..KEYS },
-            DriverOption { default: None, ..VALUES },
-            DriverOption { default: None, ..IP_TYPE },
-            DriverOption { default: None, ..DATACENTER },
-            DriverOption { default: None, ..SECURITY_DOMAIN },
+            OptionDef { default: None, ..KEYS },
+            OptionDef { default: None, ..VALUES },
+            OptionDef { default: None, ..IP_TYPE },
+            OptionDef { default: None, ..DATACENTER },
+            OptionDef { default: None, ..SECURITY_DOMAIN },
             ASK,
             ENVIRONMENT,
             WORKING_DIR,

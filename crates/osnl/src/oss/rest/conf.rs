@@ -11,7 +11,7 @@ use osnl_transport::BoxFuture;
 use super::{OssRest, OssRestOptions};
 use crate::action::Action;
 use crate::action::driver::{
-    BuildContext, CA_FILE, DriverConf, DriverError, DriverOption, DriverTable, NativeReader, Preview, Probe,
+    BuildContext, CA_FILE, DriverConf, DriverError, DriverTable, NativeReader, OptionDef, Preview, Probe,
     ProbeContext, ReadDriver, Reader, Retries, TlsConf, Traits, VERIFY, Wanted, target_probe,
 };
 use crate::action::http_request::{Authorization as _, Fixed};
@@ -28,17 +28,17 @@ pub struct OssRestConf {
     pub ask: Option<Arc<str>>,
 }
 
-const EVENTS_CREATION: DriverOption = DriverOption::new(
+const EVENTS_CREATION: OptionDef = OptionDef::new(
     "events_creation",
     "list",
     "Event types that are allocations, in nova's legacy or versioned words; floatingip.update.end stands for every way in \
      which a floating IP comes or goes.",
 )
 .or("compute.instance.create.end, floatingip.update.end");
-const EVENTS_DELETION: DriverOption =
-    DriverOption::new("events_deletion", "list", "Event types that are releases; as events_creation.")
+const EVENTS_DELETION: OptionDef =
+    OptionDef::new("events_deletion", "list", "Event types that are releases; as events_creation.")
         .or("compute.instance.delete.end, floatingip.update.end");
-pub(in crate::oss) const KEYS: DriverOption = DriverOption::new(
+pub(in crate::oss) const KEYS: OptionDef = OptionDef::new(
     "keys",
     "documented, flattened or metadata",
     "Keys of a node detail. documented: those of oss_watcher's documentation (FQDN, five of the metadata). \
@@ -46,21 +46,21 @@ pub(in crate::oss) const KEYS: DriverOption = DriverOption::new(
      oldmeta (Metadata as one object).",
 )
 .or("documented");
-pub(in crate::oss) const VALUES: DriverOption = DriverOption::new(
+pub(in crate::oss) const VALUES: OptionDef = OptionDef::new(
     "values",
     "original or uniform",
     "original: as oss_watcher wrote them, with different names, sizes, and dates for floating IPs and for \
      instances. uniform: the same for both.",
 )
 .or("original");
-pub(in crate::oss) const IP_TYPE: DriverOption =
-    DriverOption::new("ip_type", "text", "Value of IPType; auto: Private or Public, by the address.")
+pub(in crate::oss) const IP_TYPE: OptionDef =
+    OptionDef::new("ip_type", "text", "Value of IPType; auto: Private or Public, by the address.")
         .or("Public");
-pub(in crate::oss) const DATACENTER: DriverOption =
-    DriverOption::new("datacenter", "text", "Value of Datacenter.").or("KDC");
-pub(in crate::oss) const SECURITY_DOMAIN: DriverOption =
-    DriverOption::new("security_domain", "text", "Value of SecurityDomain.").or("DQT");
-pub(in crate::oss) const ASK: DriverOption = DriverOption::new(
+pub(in crate::oss) const DATACENTER: OptionDef =
+    OptionDef::new("datacenter", "text", "Value of Datacenter.").or("KDC");
+pub(in crate::oss) const SECURITY_DOMAIN: OptionDef =
+    OptionDef::new("security_domain", "text", "Value of SecurityDomain.").or("DQT");
+pub(in crate::oss) const ASK: OptionDef = OptionDef::new(
     "ask",
     "name",
     "Section [enrich:NAME] whose cloud is queried for values of an instance that no event contained; its kind \
@@ -71,11 +71,11 @@ impl ReadDriver for OssRestConf {
     const TABLE: DriverTable = DriverTable::new(
         "oss_rest",
         &[
-            DriverOption::new("url_creation", "URL", "URL to which allocations are posted. Must be set."),
-            DriverOption::new("url_deletion", "URL", "URL to which releases are posted. Without it: url_creation."),
-            DriverOption::new("user", "text", "User for basic authentication. Without it: none."),
-            DriverOption::new("password", "text", "Password for basic authentication.").secret(),
-            DriverOption::new(
+            OptionDef::new("url_creation", "URL", "URL to which allocations are posted. Must be set."),
+            OptionDef::new("url_deletion", "URL", "URL to which releases are posted. Without it: url_creation."),
+            OptionDef::new("user", "text", "User for basic authentication. Without it: none."),
+            OptionDef::new("password", "text", "Password for basic authentication.").secret(),
+            OptionDef::new(
                 "body",
                 "json, xml or xml_unescaped",
                 "json: JSON. xml: oss_watcher's XML, with the JSON as a string in it. xml_unescaped: the same \
@@ -90,7 +90,7 @@ impl ReadDriver for OssRestConf {
             DATACENTER,
             SECURITY_DOMAIN,
             ASK,
-            DriverOption::new(
+            OptionDef::new(
                 "idempotency_header",
                 "header",
                 "Header with the idempotency key, which is the same in all attempts of one request; empty for none.",
