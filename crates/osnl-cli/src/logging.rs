@@ -304,7 +304,7 @@ mod tests {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_string_lossy().replace('-', "_");
             let of_a_release = !["osnl_cli", "osnl_testkit", "osnl_bench"].contains(&name.as_str());
-            if of_a_release && files(&path.join("src")).iter().any(|file| logs(file)) {
+            if of_a_release && files(&path.join("src")).iter().any(logs) {
                 assert!(OURS.contains(&name.as_str()), "{name}");
                 found += 1;
             }
