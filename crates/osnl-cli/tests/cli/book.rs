@@ -37,14 +37,18 @@ const NOT_RUN: [(&str, &str, &str); 6] = [
 ];
 
 /// Commands of other pages and of the README that are not osnl's: page and how they begin.
-const OTHER_PROGRAMS: [(&str, &str); 12] = [
+const OTHER_PROGRAMS: [(&str, &str); 16] = [
     ("../README.md", "cargo build --release"),
     ("../README.md", "cargo run --release -- demo"),
     ("../README.md", "cargo xtask test"),
     ("../README.md", "ln -s osnl "),
     ("../README.md", "sudo install "),
     ("benchmarks.md", "cargo xtask bench"),
+    ("deliveries.md", "groupadd "),
     ("deliveries.md", "printf "),
+    ("deliveries.md", "sudo -u nagios osnl status "),
+    ("deliveries.md", "systemctl edit "),
+    ("deliveries.md", "usermod "),
     ("monitoring.md", "curl "),
     ("oss-watcher.md", "ln -s "),
     ("reload.md", "systemctl reload "),

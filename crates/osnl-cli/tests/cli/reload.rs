@@ -294,10 +294,10 @@ fn a_hundred_reloads_under_load_lose_nothing_and_double_nothing() {
     assert_eq!(asked(&rig.sink, |_| true), expected);
     let status = rig.status();
     assert!(status["counters"]["reloads"].as_u64().unwrap() > 60, "{status}");
-    assert_eq!(
-        (&status["counters"]["received"], rig.connections().len()),
-        (&status["counters"]["matched"], 1)
-    );
+    // What a reload gives back before it was looked at is received again.
+    let count = |name: &str| status["counters"][name].as_u64().unwrap();
+    assert!(count("received") >= count("matched"), "{status}");
+    assert_eq!(rig.connections().len(), 1);
     let mut daemon = rig.daemon.take().unwrap();
     rig.daemon = None;
     let script = ["-c", "kill -s TERM -- \"$1\"", "sh", &daemon.id().to_string()];

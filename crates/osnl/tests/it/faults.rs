@@ -174,7 +174,8 @@ fn a_window_full_of_what_the_target_does_not_take_stands_still_loses_nothing_and
     vhost.close_all_connections("full");
     daemon.wait_until("its window is full again", |c| c.received.get() == 400);
     daemon.wait_until("what comes again is known", |c| c.adopted.get() >= 100);
-    assert_eq!((daemon.counters.delivered.get(), daemon.state()), (0, ListenerState::Listening));
+    wait_until(SOON, "it listens", || daemon.state() == ListenerState::Listening);
+    assert_eq!(daemon.counters.delivered.get(), 0);
     all_done(&vhost, &target, daemon, 300);
 }
 
