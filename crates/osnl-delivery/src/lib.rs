@@ -57,7 +57,7 @@ pub use self::outages::Outage;
 pub use self::policy::{Decision, RetryPolicy};
 use self::prepare::Prepared;
 pub use self::prepare::{Answers, Preparation, Prepare};
-use self::published::{ActionFacts, Gauges};
+use self::published::Gauges;
 pub use self::published::{Held, Published, TargetState, TargetStatus};
 use self::replaced::Replaced;
 pub use self::schedule::WhenExhausted;
@@ -348,10 +348,6 @@ impl DeliveryLoop {
         self.state.send_if_modified(|state| std::mem::replace(state, breaker) != breaker);
         self.gauges.claimed.store(schedule.claimed(), Ordering::Relaxed);
         self.gauges.under_way.store(schedule.under_way(), Ordering::Relaxed);
-        *self.gauges.facts.lock().unwrap_or_else(PoisonError::into_inner) = ActionFacts {
-            restarts: self.action.restarts(),
-            certificate_ends: self.action.certificate_ends(),
-        };
         if let Some((hosts, others, outages)) = schedule.take_shown() {
             let mut shown = self.gauges.held.lock().unwrap_or_else(PoisonError::into_inner);
             *shown = Held { hosts, others, outages };

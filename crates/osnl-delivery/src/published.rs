@@ -105,7 +105,6 @@ impl TargetStatus {
 pub(super) struct Gauges {
     pub(super) claimed: AtomicUsize,
     pub(super) under_way: AtomicUsize,
-    pub(super) facts: Mutex<ActionFacts>,
     pub(super) failure: Mutex<Option<(SystemTime, String)>>,
     pub(super) target: Mutex<String>,
     pub(super) held: Mutex<Held>,
@@ -116,18 +115,7 @@ pub(super) struct Gauges {
     pub(super) probe: Notify,
 }
 
-/// The facts that an action tells of itself.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct ActionFacts {
-    pub(super) restarts: Option<u64>,
-    pub(super) certificate_ends: Option<i64>,
-}
-
 impl Gauges {
-    fn facts(&self) -> ActionFacts {
-        *self.facts.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(super) fn begins(&self, ids: &[DeliveryId]) {
         self.running.lock().unwrap_or_else(PoisonError::into_inner).extend(ids);
     }
@@ -213,13 +201,13 @@ impl Published {
     /// The number of times that the program of its action was started again. `None` for one that keeps none running.
     #[must_use]
     pub fn restarts(&self) -> Option<u64> {
-        self.gauges.facts().restarts
+        self.setups.borrow().action.restarts()
     }
 
     /// Returns the last second, since 1970, in which the certificate counts that the target showed last.
     #[must_use]
     pub fn certificate_ends(&self) -> Option<i64> {
-        self.gauges.facts().certificate_ends
+        self.setups.borrow().action.certificate_ends()
     }
 
     /// Deliveries claimed from the journal, attempts under way included.
