@@ -307,12 +307,12 @@ fn latest(
     if let Some(ready) = ready {
         return Ok(Later::This(ready));
     }
+    let (Some(until), None) = (forgotten_until, found.lane) else { return Ok(Later::None) };
     let event = event_of(work.connection, found.id)?;
     let mut select = work.connection.prepare_cached("SELECT received FROM event WHERE id = ?")?;
     let received: i64 = select.query_row([event], |row| row.get(0)).optional()?.unwrap_or_default();
     // What came later ended later.
-    let is_forgotten = forgotten_until.is_some_and(|until| received <= until);
-    Ok(if is_forgotten && found.lane.is_none() { Later::Unknown } else { Later::None })
+    Ok(if received <= until { Later::Unknown } else { Later::None })
 }
 
 fn effects_since(work: &Work<'_>, since: i64) -> Result<Vec<(String, String, DeliveryId)>> {
