@@ -98,13 +98,7 @@ impl HttpAction {
 
     async fn attempt(&self, event: &Event) -> Result<Done, ActionError> {
         let key = event.idempotency_key();
-        let about = About {
-            rule: &event.rule,
-            action: &event.action,
-            key: &key,
-            id: event.id(),
-            resource: event.resource,
-        };
+        let about = About::of(event, &key);
         let names = event.names();
         let now = SystemTime::now();
         let request = self.message.request(&names, &about, now);
@@ -307,13 +301,7 @@ impl Action for HttpAction {
 
     fn request(&self, event: &Event) -> Option<String> {
         let key = event.idempotency_key();
-        let about = About {
-            rule: &event.rule,
-            action: &event.action,
-            key: &key,
-            id: event.id(),
-            resource: event.resource,
-        };
+        let about = About::of(event, &key);
         let (url, mut request) = self.message.shown(&event.names(), &about).ok()?;
         if let Some(authorization) = &self.authorization {
             let (name, value) = authorization.shown();
@@ -331,13 +319,6 @@ impl Action for HttpAction {
             return None;
         }
         let key = event.idempotency_key();
-        let about = About {
-            rule: &event.rule,
-            action: &event.action,
-            key: &key,
-            id: event.notification.id(),
-            resource: event.resource,
-        };
-        self.message.host(&event.names(), &about).map(Arc::from)
+        self.message.host(&event.names(), &About::of(event, &key)).map(Arc::from)
     }
 }

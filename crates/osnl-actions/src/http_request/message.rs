@@ -13,6 +13,7 @@ use super::secrets::{MASK, Secrets};
 use super::sign::Signer;
 use super::target::Target;
 use super::verb::Verb;
+use crate::Event;
 
 /// The parts of a request.
 #[derive(Clone, Debug)]
@@ -51,6 +52,13 @@ pub(super) struct About<'a> {
     /// [`Event::idempotency_key`](crate::Event::idempotency_key).
     pub(super) key: &'a str,
     pub(super) resource: Option<u32>,
+}
+
+impl<'a> About<'a> {
+    /// Takes what a request says of this event; the key is its idempotency key.
+    pub(super) fn of(event: &'a Event, key: &'a str) -> Self {
+        Self { rule: &event.rule, action: &event.action, id: event.id(), key, resource: event.resource }
+    }
 }
 
 impl Message {
