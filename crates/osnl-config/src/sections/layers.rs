@@ -138,15 +138,10 @@ impl RawSection {
         self.entry(option).map_or(Origin::Default, |entry| entry.origin.clone())
     }
 
-    fn set(&mut self, option: &str, text: &str, origin: Origin) {
-        let entry = RawEntry {
-            option: option.to_owned(),
-            text: text.to_owned(),
-            origin,
-            columns: Vec::new(),
-            file: None,
-        };
-        match self.entries.iter_mut().find(|entry| entry.option == option) {
+    fn set(&mut self, option: &str, text: &str, origin: Origin, columns: &[u32]) {
+        let (option, text, columns) = (option.to_owned(), text.to_owned(), columns.to_owned());
+        let entry = RawEntry { option, text, origin, columns, file: None };
+        match self.entries.iter_mut().find(|old| old.option == entry.option) {
             Some(old) => *old = entry,
             None => self.entries.push(entry),
         }
@@ -182,10 +177,7 @@ impl Layers {
                 let into = &mut self.sections[at];
                 if into.def.knows(&entry.key) {
                     let origin = Origin::File { path: ini.file.clone(), line: entry.line };
-                    into.set(&entry.key, &entry.value, origin);
-                    if let Some(set) = into.entries.iter_mut().find(|set| set.option == entry.key) {
-                        set.columns.clone_from(&entry.columns);
-                    }
+                    into.set(&entry.key, &entry.value, origin, &entry.columns);
                     self.note_input(&ini.file);
                 } else {
                     let finding = Finding::at(&ini.file, entry.line, "");
@@ -274,7 +266,12 @@ impl Layers {
                     let keyed = section.entries.iter().map(|entry| entry.option.clone());
                     let option = fixed.chain(keyed).find(|o| variable_name(&heading, o) == *variable);
                     if let Some(option) = option {
-                        section.set(&option, text, Origin::Environment { variable: variable.to_owned() });
+                        section.set(
+                            &option,
+                            text,
+                            Origin::Environment { variable: variable.to_owned() },
+                            &[],
+                        );
                         self.note_input(&source);
                     } else {
                         let mut finding = Finding::of(&source, "unknown option, ignored").group(&heading);
@@ -302,7 +299,7 @@ impl Layers {
     pub fn set(&mut self, kind: &str, option: &str, text: &str, origin: Origin) -> bool {
         let unnamed = self.sections.iter_mut().find(|s| !s.def.named && s.def.kind == kind);
         let known = unnamed.filter(|section| section.def.knows(option));
-        known.map(|section| section.set(option, text, origin)).is_some()
+        known.map(|section| section.set(option, text, origin, &[])).is_some()
     }
 
     /// The section without a name of this kind.

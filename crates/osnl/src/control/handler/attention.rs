@@ -330,7 +330,6 @@ fn counted(target: &TargetReport, bounds: &Bounds) -> Vec<Problem> {
     problems
 }
 
-/// Messages that were not read, and deliveries that may have ended the process.
 /// Streams that should not be silent, and the canary.
 pub(super) fn of_streams(counters: &Counters) -> Vec<Problem> {
     let now = SystemTime::now();
@@ -356,6 +355,7 @@ pub(super) fn of_streams(counters: &Counters) -> Vec<Problem> {
     silent.chain(canary).collect()
 }
 
+/// Messages that were not read, and deliveries that may have ended the process.
 pub(super) fn of_overview(unreadable: u64, suspects: u64) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut add = |kind, message: String, remedy: &str| {

@@ -85,7 +85,7 @@ pub struct MeasuredAction {
 /// The journal.
 #[derive(Clone, Debug, Default)]
 pub struct MeasuredJournal {
-    /// `working`, `full` or `failed`.
+    /// The word for its state.
     pub state: &'static str,
     /// Whether its file could be read for these numbers.
     pub is_readable: bool,
