@@ -12,7 +12,7 @@
 //! | `docs [--html]` | writes the pages of `docs/reference` that are made from the code; or the book as HTML |
 //! | `chaos --cluster` | a RabbitMQ cluster whose nodes are killed under a running osnl: effects against events |
 //! | `fuzz [--minutes N] [TARGET…]` | gives every reader malformed inputs, and saves those that break something |
-//! | `soak [--minutes N] [--seed S]` | hostile messages among normal ones, under a bound of memory: every normal one has its effect in time |
+//! | `soak [--minutes N] [--seed S] [--huge N]` | hostile messages among normal ones, at the end `N` of 128 MiB, under a bound of memory: every normal one has its effect in time |
 //! | `package deb\|rpm\|lint\|test` | packages for Debian and RPM distributions; what lintian says; a try in a fresh root |
 //! | `catalogue` | writes what the binary knows about notifications, from `fixtures/emission` |
 //! | `bench [--quick] [a b c d]` | what a message costs, as a table: see docs/benchmarks.md |
@@ -60,7 +60,7 @@ cargo xtask COMMAND
                  kill and break everything while events come, and count what is lost
   fuzz [--minutes N] [TARGET…]
                  give every reader inputs that nobody meant, and save those that break something
-  soak [--minutes N] [--seed S]
+  soak [--minutes N] [--seed S] [--huge N]
                  send hostile messages among normal ones to a daemon with bounded memory, and time the normal ones
   package deb|rpm|lint
                  make the packages of the release build in target/package; lint asks lintian

@@ -37,6 +37,8 @@ struct Arguments {
     largest: u64,
     /// MiB that the daemon may have.
     memory: u64,
+    /// Bodies of 128 MiB at the end.
+    huge: u64,
     osnl: Option<PathBuf>,
 }
 
@@ -71,10 +73,11 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     let program = wanted.osnl.clone().unwrap_or_else(|| built("osnl"));
     let bound = Bound::make(wanted.memory << 20)?;
     println!(
-        "soak: {} minutes of {} normal messages/s and a hostile one of at most {} kB for each ten, seed {}, {bound}",
+        "soak: {} minutes of {} normal messages/s and a hostile one of at most {} kB for each ten, then {} of 128 MiB, seed {}, {bound}",
         wanted.minutes,
         wanted.rate,
         wanted.largest >> 10,
+        wanted.huge,
         wanted.seed
     );
     let mut daemon = Program::start(bound.command(&program, &["run", "-c"], &file));
@@ -83,7 +86,7 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     });
 
     let numbers =
-        [wanted.rate, wanted.minutes * 60, wanted.largest, wanted.seed].map(|number| number.to_string());
+        [wanted.rate, wanted.minutes * 60, wanted.largest, wanted.seed, wanted.huge].map(|n| n.to_string());
     let mut publisher = Command::new(built("osnl-bench"));
     publisher.args(["soak", &vhost.url()]).args(numbers);
     let mut publisher = Program::start(publisher);
@@ -265,7 +268,8 @@ impl std::fmt::Display for Report {
 
 impl Arguments {
     fn parse(args: &[String]) -> Result<Self> {
-        let mut wanted = Self { minutes: 10, seed: 1, rate: 50, largest: 1 << 20, memory: 512, osnl: None };
+        let mut wanted =
+            Self { minutes: 10, seed: 1, rate: 50, largest: 1 << 20, memory: 512, huge: 0, osnl: None };
         let mut args = args.iter();
         while let Some(arg) = args.next() {
             let mut number = || -> Result<u64> {
@@ -279,13 +283,14 @@ impl Arguments {
                 "--rate" => wanted.rate = number()?,
                 "--largest" => wanted.largest = number()? << 10,
                 "--memory" => wanted.memory = number()?,
+                "--huge" => wanted.huge = number()?,
                 "--osnl" => {
                     let path = args.next().context("--osnl needs the path of a program")?;
                     wanted.osnl = Some(fs::canonicalize(path).with_context(|| format!("--osnl {path}"))?);
                 }
                 other => bail!(
                     "\"{other}\" is none of the options: --minutes N, --seed S, --rate N, --largest KB, --memory MIB, \
-                     --osnl PATH"
+                     --huge N, --osnl PATH"
                 ),
             }
         }
@@ -299,19 +304,21 @@ mod tests {
 
     #[test]
     fn options_are_told_from_mistakes() {
-        let check = |line: &str, expected: Result<[u64; 5], &str>| {
+        let check = |line: &str, expected: Result<[u64; 6], &str>| {
             let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
             match (Arguments::parse(&args), expected) {
                 (Ok(found), Ok(expected)) => {
-                    let found = [found.minutes, found.seed, found.rate, found.largest >> 10, found.memory];
+                    let Arguments { minutes, seed, rate, largest, memory, huge, osnl: _ } = found;
+                    let found = [minutes, seed, rate, largest >> 10, memory, huge];
                     assert_eq!(found, expected, "{line}");
                 }
                 (Err(error), Err(reason)) => assert!(error.to_string().contains(reason), "{error:#}"),
                 (found, _) => panic!("{line}: {found:?}"),
             }
         };
-        check("", Ok([10, 1, 50, 1024, 512]));
-        check("--minutes 1 --seed 7 --rate 20 --largest 64 --memory 256", Ok([1, 7, 20, 64, 256]));
+        check("", Ok([10, 1, 50, 1024, 512, 0]));
+        let line = "--minutes 1 --seed 7 --rate 20 --largest 64 --memory 256 --huge 9";
+        check(line, Ok([1, 7, 20, 64, 256, 9]));
         check("--minutes", Err("--minutes needs a number"));
         check("--rate 0", Err("--rate 0: not a number above 0"));
         check("--osnl no/such/file", Err("--osnl no/such/file"));

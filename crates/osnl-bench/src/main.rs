@@ -12,7 +12,7 @@
 //! | `enrich FILE ROUNDS` | asks for what is remembered, and keeps it in a journal | `HIT KEPT`, nanoseconds, see [`enrich`] |
 //! | `http PORT COUNT FLIGHT` | makes requests, `FLIGHT` at once | `FIRST LAST` |
 //! | `exec COUNT FLIGHT CHILD…` | tells a child of events, `FLIGHT` at once | `FIRST LAST` |
-//! | `soak URL RATE SECONDS LARGEST SEED` | publishes matching messages at `RATE` per second and a hostile one for each ten | `NUMBER:TIME …` of the matching ones, then `HOSTILE BYTES` |
+//! | `soak URL RATE SECONDS LARGEST SEED HUGE` | publishes matching messages at `RATE` per second and a hostile one for each ten, then `HUGE` of 128 MiB | `NUMBER:TIME …` of the matching ones, then `HOSTILE BYTES` |
 //! | `bulk URL COUNT RESOURCES` | publishes bulk requests of so many resources each | nothing |
 //! | `history FILE COUNT DEAD` | a journal with a long history | nothing |
 //! | `exec-whole COUNT FLIGHT CHILD…` | the same from a broker inside of the process, through all of osnl | `FIRST LAST` |
@@ -53,8 +53,10 @@ fn main() -> Result<()> {
             block_on(publish::pace(url, number(rate)?, number(count)?, number(from)?))
         }
         ["confirm", urls, rate, count] => block_on(confirm::run(urls, number(rate)?, number(count)?)),
-        ["soak", url, rate, seconds, largest, seed] => {
-            block_on(soak::run(url, number(rate)?, number(seconds)?, number(largest)?, number(seed)?))
+        ["soak", url, rate, seconds, largest, seed, huge] => {
+            let [rate, seconds, largest, seed] =
+                [number(rate)?, number(seconds)?, number(largest)?, number(seed)?];
+            block_on(soak::run(url, [rate, seconds, largest, seed, number(huge)?]))
         }
         ["bulk", url, count, resources] => block_on(bulk::run(url, number(count)?, number(resources)?)),
         ["history", file, count, dead] => history::run(file, number(count)?, number(dead)?),
@@ -78,7 +80,7 @@ fn main() -> Result<()> {
         ["sink"] => sink::run(),
         _ => bail!(
             "usage: osnl-bench raw URL COUNT | fill URL COUNT EVERY SIZE | pace URL RATE COUNT FROM | \
-             confirm URL,… RATE COUNT | soak URL RATE SECONDS LARGEST SEED | \
+             confirm URL,… RATE COUNT | soak URL RATE SECONDS LARGEST SEED HUGE | \
              bulk URL COUNT RESOURCES | history FILE COUNT DEAD | append FILE COUNT KEYS SIZE | \
              outcome FILE COUNT | sqlite FILE COUNT BATCH | http PORT COUNT FLIGHT | exec COUNT FLIGHT CHILD… | \
              exec-whole COUNT FLIGHT CHILD… | answer | sync FILE COUNT | sink"

@@ -23,10 +23,13 @@ const EVENT_TYPES: [&str; 3] = ["port.delete.end", "port.create.end", "compute.i
 const AHEAD: usize = 20;
 /// Confirms awaited at once.
 const UNCONFIRMED: u64 = 500;
+/// The largest body that brokers take: RabbitMQ's `max_message_size` up to 3.13.
+const HUGE: usize = 128 << 20;
 
 /// Publishes normal messages at `rate` per second for `seconds`, and hostile ones of `largest` plain bytes at most among
-/// them. Prints when each normal one was published, then `HOSTILE BYTES`.
-pub(crate) async fn run(url: &str, rate: u64, seconds: u64, largest: u64, seed: u64) -> Result<()> {
+/// them; then `huge` bodies of 128 MiB, each with a normal message behind it. Prints when each normal one was published,
+/// then `HOSTILE BYTES`.
+pub(crate) async fn run(url: &str, [rate, seconds, largest, seed, huge]: [u64; 5]) -> Result<()> {
     let (connection, channel) = queue::open_durable(url).await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
     let messages = Messages::new(0)?;
@@ -63,6 +66,17 @@ pub(crate) async fn run(url: &str, rate: u64, seconds: u64, largest: u64, seed: 
         }
     }
     confirmed(&channel).await?;
+    let body = if huge == 0 { String::new() } else { "x".repeat(HUGE) };
+    for _ in 0..huge {
+        // Confirmed one by one, so that the broker has to have it whole.
+        publish(&channel, body.as_bytes(), None).await?;
+        confirmed(&channel).await?;
+        n += 1;
+        write!(times, "{n}:{} ", now())?;
+        publish(&channel, &messages.matching(n), None).await?;
+        confirmed(&channel).await?;
+        (sent, bytes) = (sent + 1, bytes + HUGE);
+    }
     connection.close(200, "done".into()).await?;
     println!("{times}\n{sent} {bytes}");
     Ok(())

@@ -115,7 +115,7 @@ impl Budget {
     pub const DEPTH: usize = 120;
 
     /// The size of a decoded message as a multiple of `body`. An ordinary one takes four to seven times its own size.
-    /// With copies that are masked and written, the worst message comes to twenty times `body` (`tests/memory.rs`).
+    /// With copies that are masked and written, the worst message comes to twenty times `body` (`tests/cost.rs`).
     pub const MEMORY: usize = 6;
 
     /// The most memory that the values of a message may take.
