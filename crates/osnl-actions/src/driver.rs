@@ -4,7 +4,7 @@
 //!   a secret, what a value is and means), and how a section is read;
 //! - the same type's `DriverConf`: what is built of it, explained, previewed and probed.
 //!
-//! Two lines register it: `mod x` in `lib.rs`, and its own in `osnl/src/drivers.rs`. Files are then read by the table,
+//! Two lines register it: `mod x` in `lib.rs`, and its own in `osnl/src/native/drivers.rs`. Files are then read by the table,
 //! `config show`, `config reference` and the pages made of it have its options, and an option of one driver in a
 //! section of another is refused with the name of its driver.
 //!
@@ -13,6 +13,7 @@
 
 mod compiled;
 mod hosts;
+mod interest;
 mod login;
 mod logins;
 mod native_reader;
@@ -33,6 +34,7 @@ use osnl_template::Names;
 use osnl_transport::{BoxFuture, Declare};
 
 pub use self::hosts::{MOST_AT_ONCE, hosts, rate};
+pub use self::interest::{Interest, MakeObserver, SharedObserver};
 pub use self::login::{LOGIN, cloud, content as cloud_content};
 pub use self::logins::Logins;
 pub use self::native_reader::{ACTION, ENRICH, LONGEST_NAME, NativeReader, RULE};
@@ -87,6 +89,7 @@ impl fmt::Debug for Driver {
 }
 
 /// A driver as the list of drivers has it: its table, and the reader of a section.
+#[derive(Clone, Copy)]
 pub struct DriverEntry {
     /// Name and options.
     pub table: DriverTable,
@@ -212,6 +215,8 @@ pub struct Traits<'a> {
     /// The `[enrich:NAME]` whose cloud is asked before its first attempt for what no event has told of an instance, beside
     /// what `enrich` names.
     pub asks: Option<&'a Arc<str>>,
+    /// Its interest in what messages mean before they are kept.
+    pub interest: Option<Interest>,
     /// Whether what `enrich` brings can reach what it does: by templates, or as `enrichments` of all of the event.
     pub takes_enrichments: bool,
     /// The cloud that it logs in to by itself.
@@ -230,6 +235,7 @@ impl Default for Traits<'_> {
         Self {
             refuser: Some("the target"),
             asks: None,
+            interest: None,
             takes_enrichments: true,
             logs_in: None,
             destroys: false,

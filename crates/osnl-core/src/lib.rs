@@ -28,6 +28,7 @@ pub mod event;
 pub mod fallback;
 pub mod metrics;
 pub mod moment;
+pub mod observe;
 mod progress;
 pub mod quarantine;
 pub mod received;

@@ -26,11 +26,10 @@ impl Loaded {
     /// # Errors
     /// There are values that it cannot express.
     pub fn document(&self) -> Result<Document, NotNative> {
-        let document = Document { sections: self.sections() };
+        let sources = native::Sources::default();
+        let document = Document { sections: self.sections(), drivers: sources.drivers };
         let texts = [("shown".to_owned(), document.text(true))];
-        let native = native::load_texts(&texts, &native::Sources::default())
-            .map_err(|_| NotNative { what: "a value" })?
-            .conf;
+        let native = native::load_texts(&texts, &sources).map_err(|_| NotNative { what: "a value" })?.conf;
         match difference(&self.conf, &native) {
             None => Ok(document),
             Some(what) => Err(NotNative { what }),

@@ -2,7 +2,6 @@
 //! Library users write an [endpoint](crate::notification_listener::Endpoint) instead.
 
 mod fallback;
-mod observe;
 mod parts;
 mod places;
 mod swap;
@@ -16,7 +15,6 @@ use osnl_template::Names;
 use osnl_transport::{Batch, BoxFuture, IncomingMessage};
 
 use self::fallback::{fallback_delivery, once_each};
-pub use self::observe::{Observe, PartKeys};
 pub(crate) use self::parts::Parts;
 use self::places::Places;
 pub use self::swap::LiveRules;
@@ -26,6 +24,7 @@ use crate::metrics::{Counters, StreamKind};
 use crate::received::Received;
 use crate::rule::{Decided, Guards, KeySource, Mode, Rule, RuleMismatch, RuleSet, WhenMismatch};
 use crate::unmatched::Ring;
+pub use osnl_core::observe::{Observe, PartKeys};
 
 /// Takes the messages of one listener.
 pub trait Intake: Send + Sync {
@@ -148,8 +147,8 @@ impl RuleEngine {
 
     /// Has this one note what a message means that is for its actions.
     #[must_use]
-    pub fn with_observer(mut self, observer: Arc<dyn Observe>) -> Self {
-        self.observer = Some(observer);
+    pub fn with_observer(mut self, observer: Option<Arc<dyn Observe>>) -> Self {
+        self.observer = observer;
         self
     }
 

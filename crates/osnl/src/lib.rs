@@ -19,8 +19,8 @@
 //! - [`native`] is osnl's own configuration, and [`assembly`] makes a daemon of it.
 //! - [`explain`] gives the reason why a rule fires or not; [`unmatched`] is the trace of messages that match no rule;
 //!   [`replay`] sends journalled or [`saved`] events through rules again.
-//! - [`oss`] is what the replacement of oss_watcher needs.
-//! - `osnl_k2hr3` is what the replacement of k2hr3_osnl needs; `osnl_config` reads oslo.config's dialect.
+//! - `osnl_k2hr3` and `osnl_oss` are what the replacements of k2hr3_osnl and oss_watcher need; `osnl_config` reads
+//!   oslo.config's dialect.
 
 pub use notification_listener::{Endpoint, NotificationListener, NotificationResult};
 pub use osnl_actions as action;
@@ -36,7 +36,6 @@ pub mod assembly;
 mod backoff;
 pub mod control;
 pub mod daemon;
-mod drivers;
 pub mod explain;
 pub mod group;
 pub mod intake;
@@ -44,7 +43,6 @@ pub mod listener;
 pub mod native;
 pub mod notification_listener;
 pub mod notifier;
-pub mod oss;
 pub mod replay;
 pub mod saved;
 pub mod stamp;

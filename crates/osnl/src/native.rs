@@ -29,6 +29,7 @@ mod check;
 mod deliveries;
 mod derived;
 mod document;
+mod drivers;
 mod empty_names;
 mod enrich;
 mod equalities;
@@ -71,6 +72,7 @@ pub use self::canary::CanaryConf;
 pub use self::change::ChangeKind;
 pub use self::deliveries::OnFull;
 pub use self::document::{DocEntry, DocSection, Document};
+pub use self::drivers::Drivers;
 pub use self::lenient::state_folder_of;
 pub use self::otlp::OtlpConf;
 pub use self::probe::OwnDaemon;
@@ -218,6 +220,8 @@ pub struct Sources {
     pub files: Vec<PathBuf>,
     /// Folders whose `*.conf` follow them, sorted by name.
     pub folders: Vec<PathBuf>,
+    /// The drivers that actions may name.
+    pub drivers: Drivers,
     /// Over the files.
     pub environment: Environment,
     /// A file whose rules stand in place of all those of the files; what else is in it lies over them. It is read last.
@@ -234,6 +238,7 @@ pub struct Loaded {
     /// In the order of files and lines.
     pub warnings: Vec<Warning>,
     layers: Layers,
+    drivers: Drivers,
     files: Vec<String>,
 }
 
@@ -267,7 +272,7 @@ impl Loaded {
 impl std::fmt::Debug for Loaded {
     /// Without the texts as they were written, which may be secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { conf, warnings, layers: _, files: _ } = self;
+        let Self { conf, warnings, layers: _, drivers: _, files: _ } = self;
         f.debug_struct("Loaded").field("conf", conf).field("warnings", warnings).finish_non_exhaustive()
     }
 }
@@ -303,7 +308,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
 /// # Errors
 /// As [`load`].
 pub fn load_texts(texts: &[(String, String)], sources: &Sources) -> Result<Loaded, ConfigErrors> {
-    let mut layers = Layers::new(&schema::SCHEMA);
+    let mut layers = Layers::new(sources.drivers.schema());
     let mut findings = Findings::default();
     for (n, (name, text)) in texts.iter().enumerate() {
         if sources.rules.is_some() && n + 1 == texts.len() {
@@ -324,7 +329,7 @@ pub fn load_texts(texts: &[(String, String)], sources: &Sources) -> Result<Loade
     findings.warnings.extend(joined(&layers));
     findings.warnings.extend(secret_file::open_files(&layers));
     let last = texts.last().map_or("configuration", |(name, _)| name.as_str());
-    let checked = check::check(last, &layers);
+    let checked = check::check(last, &layers, sources.drivers);
     let Findings { mut errors, mut warnings } = findings;
     errors.extend(checked.errors);
     warnings.extend(checked.warnings);
@@ -332,7 +337,9 @@ pub fn load_texts(texts: &[(String, String)], sources: &Sources) -> Result<Loade
     in_order(&mut errors, |error| &error.0, &files);
     in_order(&mut warnings, |warning| &warning.0, &files);
     match checked.conf {
-        Some(conf) if errors.is_empty() => Ok(Loaded { conf, warnings, layers, files }),
+        Some(conf) if errors.is_empty() => {
+            Ok(Loaded { conf, warnings, layers, drivers: sources.drivers, files })
+        }
         Some(_) | None => Err(ConfigErrors(errors)),
     }
 }

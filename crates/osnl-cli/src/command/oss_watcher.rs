@@ -7,9 +7,9 @@ use std::sync::Arc;
 use clap::Parser;
 use osnl::action::http::HttpOptions;
 use osnl::metrics::Counters;
-use osnl::oss;
-use osnl::oss::conf::{Conf, Loaded, default_files};
 use osnl_config::{ConfigErrors, LogFile, in_words};
+use osnl_oss as oss;
+use osnl_oss::conf::{Conf, Loaded, default_files};
 use tracing::level_filters::LevelFilter;
 
 use crate::app::{self, Signals};

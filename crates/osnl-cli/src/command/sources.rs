@@ -18,7 +18,7 @@ const DEFAULT_FOLDER: &str = "/etc/osnl/conf.d";
 pub(super) enum AnyConf {
     Native(Box<native::Loaded>),
     K2hr3Osnl(Box<osnl_k2hr3::Loaded>),
-    OssWatcher(Box<osnl::oss::conf::Loaded>),
+    OssWatcher(Box<osnl_oss::conf::Loaded>),
 }
 
 pub(super) fn of(args: &SourceArgs) -> Sources {
@@ -27,7 +27,8 @@ pub(super) fn of(args: &SourceArgs) -> Sources {
         files.push(PathBuf::from(DEFAULT_PATH));
         folders.extend(Some(PathBuf::from(DEFAULT_FOLDER)).filter(|folder| folder.is_dir()));
     }
-    Sources { files, folders, environment: std::env::vars_os().collect(), rules: None, flags: Vec::new() }
+    let environment = std::env::vars_os().collect();
+    Sources { files, folders, drivers: osnl_oss::drivers(), environment, rules: None, flags: Vec::new() }
 }
 
 /// Why nothing can be looked at; one line for each thing that is wrong.
@@ -50,7 +51,7 @@ impl std::fmt::Display for ConfRefusal {
 pub(super) fn look(args: &CheckArgs) -> Result<AnyConf, ConfRefusal> {
     if let Some(path) = &args.oss_watcher {
         let environment = std::env::vars_os().collect();
-        let loaded = osnl::oss::conf::Conf::load(std::slice::from_ref(path), &[], &environment);
+        let loaded = osnl_oss::conf::Conf::load(std::slice::from_ref(path), &[], &environment);
         return loaded.map(|loaded| AnyConf::OssWatcher(Box::new(loaded))).map_err(ConfRefusal::Native);
     }
     match &args.k2hr3_osnl {

@@ -52,7 +52,7 @@ pub(super) fn of(event: &Event<'_>, now: &Zoned, style: Style) -> String {
 const USUAL: usize = 256;
 
 /// The crates below the library are parts of it in the log, under the names that monitoring knows.
-const PARTS: [(&str, &str); 7] = [
+const PARTS: [(&str, &str); 8] = [
     ("osnl_actions", "osnl::action"),
     ("osnl_core", "osnl"),
     ("osnl_delivery::enrich", "osnl::enrich"),
@@ -60,6 +60,7 @@ const PARTS: [(&str, &str); 7] = [
     ("osnl_journal::in_hand", "osnl::in_hand"),
     ("osnl_journal", "osnl::journal"),
     ("osnl_k2hr3", "osnl::k2hr3"),
+    ("osnl_oss", "osnl::oss"),
 ];
 
 /// The name of a target's logger, in Rust's spelling.
@@ -222,6 +223,7 @@ mod tests {
             tracing::info!(target: "osnl_journal::in_hand", "");
             tracing::info!(target: "osnl_journal::sqlite::prune", "");
             tracing::info!(target: "osnl_k2hr3::listen", "");
+            tracing::info!(target: "osnl_oss::watcher", "");
             tracing::debug!(target: "osnl_core::x", id = "a\u{1b}[31m\u{2028}", "{{}}");
             tracing::info!(target: "osnl::delivery", attempt = 1, former = "delivered x id=y", "delivered");
         });
@@ -247,6 +249,7 @@ mod tests {
                 "2026-11-20 06:41:49,007 INFO osnl.in_hand:N ",
                 "2026-11-20 06:41:49,007 INFO osnl.journal.sqlite.prune:N ",
                 "2026-11-20 06:41:49,007 INFO osnl.k2hr3.listen:N ",
+                "2026-11-20 06:41:49,007 INFO osnl.oss.watcher:N ",
                 "2026-11-20 06:41:49,007 DEBUG osnl.x:N {} id=a\\x1b[31m\\u{2028}",
                 "2026-11-20 06:41:49,007 INFO osnl.delivery:N delivered x id=y",
             ]

@@ -12,11 +12,11 @@ use super::orphans::follow_releases;
 use super::parts::{Parts, Transports, real};
 use super::silence;
 use crate::action::Action;
-use crate::action::driver::{BuildContext, Logins};
+use crate::action::driver::{BuildContext, Interest, Logins, SharedObserver};
 use crate::action::http::HttpOptions;
 use crate::control::{ControlHandler, ControlSocket, Store};
 use crate::daemon::Daemon;
-use crate::delivery::{DeliveryLoop, Preparation, Setup};
+use crate::delivery::{DeliveryLoop, Preparation, Prepare, Setup};
 use crate::enrich::{EnrichConf, Enrichments, Step};
 use crate::in_hand::InHand;
 use crate::journal::Journal;
@@ -25,7 +25,6 @@ use crate::journal::sqlite::{SqliteJournal, SqliteOptions};
 use crate::listener::{Bindings, ListenerConfig, PositionStore};
 use crate::metrics::Counters;
 use crate::native::{ActionConf, JournalConf, ListenerConf, Native};
-use crate::oss::{self, Asked, Completing, Watched, Watcher};
 use crate::rule::{Guards, GuardsInForce};
 use crate::unmatched::Ring;
 
@@ -86,7 +85,7 @@ impl Native {
             guards_in_force: Arc::new(GuardsInForce::new(guards.clone())),
             guards,
             ring: Arc::new(self.ring()),
-            watcher: Arc::new(Watcher::new(self.watched(), self.journal.seen())),
+            observer: self.observer(),
             bindings: self.state_folder().map(|folder| Arc::new(Bindings::open(&folder))),
             transports: HashMap::new(),
             rules: HashMap::new(),
@@ -94,6 +93,7 @@ impl Native {
             logins,
         };
         follow_releases(&parts.store, &parts.guards);
+        parts.serve(self);
         let mut listeners = Vec::new();
         for (conf, rules) in self.heard() {
             listeners.push(parts.listener(self, conf, rules, transports)?);
@@ -180,15 +180,16 @@ impl Native {
         })
     }
 
-    /// The actions that have to know what was seen before.
-    pub(super) fn watched(&self) -> Watched {
-        let mut watched = Watched::default();
-        for conf in &self.actions {
-            if let Some(lists) = oss::lists_of(&conf.driver) {
-                watched.add(conf.name.clone(), lists);
-            }
-        }
-        watched
+    /// The interests of the actions in what messages mean before they are kept.
+    pub(super) fn interests(&self) -> Vec<(Arc<str>, Interest)> {
+        let interest = |conf: &ActionConf| Some((conf.name.clone(), conf.driver.conf().traits().interest?));
+        self.actions.iter().filter_map(interest).collect()
+    }
+
+    /// Makes the observer of the actions that have an interest, serving none yet.
+    pub(super) fn observer(&self) -> Option<Arc<dyn SharedObserver>> {
+        let interests = self.interests();
+        interests.first().map(|(_, interest)| (interest.observer)(self.journal.seen()))
     }
 
     /// The guards of rules and actions, knowing what the journal's latest deliveries were.
@@ -278,17 +279,16 @@ impl ActionConf {
             preparation.require(when.clone());
         }
         if let Some(completing) = self.completing(parts) {
-            preparation.ask(Arc::new(completing));
+            preparation.ask(completing);
         }
         Ok(Setup { action, settings: self.delivery(), preparation, fallback: self.on_failure.clone() })
     }
 
     /// Returns the source of data that no event contains, if the driver has one.
-    fn completing(&self, parts: &Parts) -> Option<Completing> {
-        let asks = self.driver.conf().traits().asks?;
-        let servers = Arc::new(Asked::of(parts.asking.get(asks)?));
-        let lists = oss::lists_of(&self.driver)?;
-        Some(Completing { servers, lists, watcher: parts.watcher.clone() })
+    fn completing(&self, parts: &Parts) -> Option<Arc<dyn Prepare>> {
+        let traits = self.driver.conf().traits();
+        let step = parts.asking.get(traits.asks?)?;
+        parts.observer.clone()?.preparation(&traits.interest?, step)
     }
 
     /// The loop of its deliveries, not begun.

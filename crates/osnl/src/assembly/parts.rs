@@ -9,18 +9,17 @@ use osnl_transport::{Binding, Declare, QueueType, Transport, TransportError, tra
 
 use super::canary::Way;
 use super::error::BuildError;
-use crate::action::driver::Logins;
+use crate::action::driver::{Logins, SharedObserver};
 use crate::action::http::HttpOptions;
 use crate::control::Store;
 use crate::daemon::DaemonState;
 use crate::enrich::Step;
 use crate::in_hand::InHand;
-use crate::intake::{LiveRules, RuleEngine};
+use crate::intake::{LiveRules, Observe, RuleEngine};
 use crate::journal::Journal;
 use crate::listener::{Bindings, Farewell, Listener, ListenerConfig, OwnQueue};
 use crate::metrics::Counters;
 use crate::native::{ListenerConf, Native};
-use crate::oss::Watcher;
 use crate::rule::{Guards, GuardsInForce, Rule};
 use crate::unmatched::Ring;
 
@@ -51,7 +50,7 @@ pub(super) struct Parts {
     pub(super) in_hand: Arc<InHand>,
     pub(super) ring: Arc<Ring>,
     /// The observations for the actions that need them.
-    pub(super) watcher: Arc<Watcher>,
+    pub(super) observer: Option<Arc<dyn SharedObserver>>,
     /// The bindings made so far; `None` where no directory is configured.
     pub(super) bindings: Option<Arc<Bindings>>,
     /// By where they connect to and how.
@@ -75,6 +74,13 @@ fn place(conf: &ListenerConf) -> String {
 }
 
 impl Parts {
+    /// Observes for the actions of this configuration from now on.
+    pub(super) fn serve(&self, native: &Native) {
+        if let Some(observer) = &self.observer {
+            observer.serve(native.interests());
+        }
+    }
+
     /// Those that no listener of this configuration uses.
     pub(super) fn forget_transports(&mut self, native: &Native) {
         let used: BTreeSet<String> = native.heard().iter().map(|(listener, _)| place(listener)).collect();
@@ -86,7 +92,7 @@ impl Parts {
         RuleEngine::new(rules, self.journal.clone(), self.counters.clone())
             .with_budget(conf.budget)
             .with_guards(self.guards.clone())
-            .with_observer(self.watcher.clone())
+            .with_observer(self.observer.clone().map(|observer| observer as Arc<dyn Observe>))
             .with_in_hand(self.in_hand.clone())
             .following(self.ring.clone(), &conf.name)
     }

@@ -110,7 +110,7 @@ impl Reload for Running {
         parts.guards.take_effect();
         parts.guards_in_force.set(parts.guards.clone());
         follow_releases(&parts.store, &parts.guards);
-        parts.watcher.watch(loaded.conf.watched());
+        parts.serve(&loaded.conf);
         if let Some(state) = &parts.state {
             state.set_attention_age(loaded.conf.attention_age);
         }
@@ -204,6 +204,11 @@ impl Running {
             parts.guards = Arc::new(self.guards(conf));
         }
 
+        let begins_to_observe = parts.observer.is_none() && !conf.interests().is_empty();
+        if begins_to_observe {
+            parts.observer = conf.observer();
+        }
+
         let mut engines = Vec::new();
         for (listener, rules) in conf.heard() {
             let before = old.heard().into_iter().find(|(before, _)| before.name == listener.name);
@@ -213,7 +218,7 @@ impl Running {
             if !goes_on {
                 changes.leave.extend(before.map(|(before, _)| before.name.clone()));
                 changes.begin.push(parts.listener(conf, listener, rules, &*self.make)?);
-            } else if other_guards || before.is_some_and(|(_, before)| before != rules) {
+            } else if other_guards || begins_to_observe || before.is_some_and(|(_, before)| before != rules) {
                 engines.push((listener.name.clone(), parts.engine(listener, rules)));
             }
         }

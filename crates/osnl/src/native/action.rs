@@ -6,17 +6,22 @@ use osnl_config::sections::Reader;
 use osnl_config::{nearest, typed};
 use osnl_template::Expression;
 
+use super::drivers::Drivers;
 use super::schema::{ACTION, ENRICH, SECTIONS};
 use super::{ActionConf, Native, RuleConf, deliveries, fallback, when};
 use crate::action::driver::{DriverEntry, NativeReader};
-use crate::drivers::{DRIVERS, driver, names};
 use crate::enrich::EnrichConf;
 
 /// Reads the options that every action has, whatever its driver: the pace and bounds of its deliveries, its guard, its
 /// enrichments and its condition, and the action that takes its dead letters, one of `actions`.
-pub(super) fn action(reader: &mut Reader<'_>, enrichments: &[&str], actions: &[&str]) -> Option<ActionConf> {
-    let known = which(reader)?;
-    let foreign = refuse_foreign(reader, known.table.name);
+pub(super) fn action(
+    reader: &mut Reader<'_>,
+    drivers: Drivers,
+    enrichments: &[&str],
+    actions: &[&str],
+) -> Option<ActionConf> {
+    let known = which(reader, drivers)?;
+    let foreign = refuse_foreign(reader, drivers, known.table.name);
     let conf = (known.read)(reader);
     let traits = conf.as_ref().map(|conf| conf.conf().traits()).unwrap_or_default();
     let delivery = deliveries::settings(reader, traits.gathers, traits.hosts.unwrap_or_default());
@@ -43,21 +48,21 @@ pub(super) fn action(reader: &mut Reader<'_>, enrichments: &[&str], actions: &[&
     })
 }
 
-fn which(reader: &mut Reader<'_>) -> Option<&'static DriverEntry> {
-    let words: Vec<(&str, &str)> = names().into_iter().map(|name| (name, name)).collect();
+fn which(reader: &mut Reader<'_>, drivers: Drivers) -> Option<&'static DriverEntry> {
+    let words: Vec<(&str, &str)> = drivers.names().into_iter().map(|name| (name, name)).collect();
     let name = match reader.is_set("driver") {
         true => reader.word("driver", &words),
-        false => reader.required("driver", &format!("allowed: {}", names().join(", "))).and(None),
+        false => reader.required("driver", &format!("allowed: {}", drivers.names().join(", "))).and(None),
     }?;
     if reader.section.driver() != Some(name) {
         // Defaults and secrets are looked up by the driver, before anything is replaced.
         return reader.refuse("driver", "cannot be the value of another option", "write the driver's name");
     }
-    driver(name)
+    drivers.named(name)
 }
 
 /// Options that only other drivers have; whether there is one.
-fn refuse_foreign(reader: &mut Reader<'_>, driver: &'static str) -> bool {
+fn refuse_foreign(reader: &mut Reader<'_>, drivers: Drivers, driver: &'static str) -> bool {
     let mut foreign = false;
     for option in reader.keys("") {
         let Some(def) = reader.section.option(&option) else { continue };
@@ -68,7 +73,8 @@ fn refuse_foreign(reader: &mut Reader<'_>, driver: &'static str) -> bool {
         let section = reader.section.def;
         let own = section.all_options().filter(|o| o.driver == Some(driver)).map(|o| o.row.name);
         let suggestion = nearest(&option, own).map(str::to_owned);
-        let have = DRIVERS.iter().filter(|entry| entry.table.options_named(&option).next().is_some());
+        let have =
+            drivers.entries().iter().filter(|entry| entry.table.options_named(&option).next().is_some());
         let have: Vec<&str> = have.map(|entry| entry.table.name).collect();
         let verb = if have.len() == 1 { "has" } else { "have" };
         let allowed = format!("{} {verb} it", have.join(", "));

@@ -14,6 +14,7 @@ use osnl_transport::{QueueType, RabbitOptions};
 use super::action::{action, conditions};
 use super::admin::admin;
 use super::canary::{self, canary};
+use super::drivers::Drivers;
 use super::enrich::enrich;
 use super::journal::{journal, keep_unmatched};
 use super::otlp::otlp;
@@ -43,8 +44,8 @@ pub(super) struct Checked {
     pub(super) warnings: Vec<Warning>,
 }
 
-pub(super) fn check(file: &str, layers: &Layers) -> Checked {
-    let mut checker = Checker { file, layers, findings: Findings::default() };
+pub(super) fn check(file: &str, layers: &Layers, drivers: Drivers) -> Checked {
+    let mut checker = Checker { file, layers, drivers, findings: Findings::default() };
     let conf = checker.native();
     Checked { conf, errors: checker.findings.errors, warnings: checker.findings.warnings }
 }
@@ -52,6 +53,7 @@ pub(super) fn check(file: &str, layers: &Layers) -> Checked {
 struct Checker<'a> {
     file: &'a str,
     layers: &'a Layers,
+    drivers: Drivers,
     findings: Findings,
 }
 
@@ -85,7 +87,9 @@ impl<'a> Checker<'a> {
         let known_enrichments = self.names(ENRICH);
         let enrichments = self.each_of(ENRICH, |reader| enrich(reader, &known_enrichments));
         let (known_listeners, known_actions) = (self.names(LISTENER), self.names(ACTION));
-        let mut actions = self.each(ACTION, |reader| action(reader, &known_enrichments, &known_actions));
+        let drivers = self.drivers;
+        let mut actions =
+            self.each(ACTION, |reader| action(reader, drivers, &known_enrichments, &known_actions));
         let mut rules = self.each(RULE, |reader| rule(reader, &known_listeners, &known_actions));
         if let (Some(listeners), Some(rules)) = (&listeners, &rules) {
             self.one_queue_each(listeners);

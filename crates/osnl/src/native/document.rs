@@ -8,14 +8,15 @@ use osnl_config::{Kind, OptionDef, secret_file, substitute, written_secrets};
 use osnl_model::TransportUrl;
 
 use super::schema::{ACTION, LISTENER, RABBIT, SECTIONS};
-use super::{Loaded, rabbit, topology};
-use crate::drivers;
+use super::{Drivers, Loaded, rabbit, topology};
 
 /// Sections with their values, each with where it came from. Its Debug form is for tests: values may be secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
     /// In the order they are printed in.
     pub sections: Vec<DocSection>,
+    /// The drivers whose options it has.
+    pub drivers: Drivers,
 }
 
 /// One section.
@@ -52,7 +53,7 @@ impl Loaded {
                 rabbit::show(entry, listener);
             }
         }
-        Document { sections }
+        Document { sections, drivers: self.drivers }
     }
 }
 
@@ -90,7 +91,8 @@ impl Document {
             out.push_str(&format!("[{}]\n", section.heading));
             for entry in &section.entries {
                 out.push_str(&format!("# {}\n", one_line(&entry.from)));
-                let text = if secrets { entry.text.clone() } else { hidden_text(section, entry) };
+                let text =
+                    if secrets { entry.text.clone() } else { hidden_text(self.drivers, section, entry) };
                 hidden |= text != entry.text;
                 out.push_str(&written(&entry.option, &text));
             }
@@ -109,9 +111,9 @@ impl Document {
     pub fn hidden(&self) -> Self {
         let hide = |section: &DocSection| DocSection {
             heading: section.heading.clone(),
-            entries: section.entries.iter().map(|entry| hidden(section, entry)).collect(),
+            entries: section.entries.iter().map(|entry| hidden(self.drivers, section, entry)).collect(),
         };
-        Self { sections: self.sections.iter().map(hide).collect() }
+        Self { sections: self.sections.iter().map(hide).collect(), drivers: self.drivers }
     }
 
     /// Whether the text reads back as these values. It may not where a value came from the environment:
@@ -119,7 +121,8 @@ impl Document {
     #[must_use]
     pub fn reads_back(&self) -> bool {
         let texts = [("shown".to_owned(), self.text(true))];
-        super::load_texts(&texts, &super::Sources::default()).is_ok_and(|loaded| {
+        let sources = super::Sources { drivers: self.drivers, ..super::Sources::default() };
+        super::load_texts(&texts, &sources).is_ok_and(|loaded| {
             let again = loaded.document();
             let text = |document: &Self, heading: &str, option: &str| {
                 let section = document.sections.iter().find(|section| section.heading == heading)?;
@@ -136,14 +139,14 @@ impl Document {
     }
 }
 
-fn hidden(section: &DocSection, entry: &DocEntry) -> DocEntry {
-    DocEntry { text: hidden_text(section, entry), ..entry.clone() }
+fn hidden(drivers: Drivers, section: &DocSection, entry: &DocEntry) -> DocEntry {
+    DocEntry { text: hidden_text(drivers, section, entry), ..entry.clone() }
 }
 
-fn hidden_text(section: &DocSection, entry: &DocEntry) -> String {
+fn hidden_text(drivers: Drivers, section: &DocSection, entry: &DocEntry) -> String {
     let (kind, option) = (section.heading.split(':').next().unwrap_or_default(), &entry.option);
     let driver = section.entries.iter().find(|entry| entry.option == "driver");
-    let driver = driver.and_then(|entry| drivers::driver(&entry.text)).filter(|_| kind == ACTION);
+    let driver = driver.and_then(|entry| drivers.named(&entry.text)).filter(|_| kind == ACTION);
     if let Some(row) = driver.and_then(|entry| entry.table.options_named(option).next()) {
         return hidden_value(row, entry);
     }

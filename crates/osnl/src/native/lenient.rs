@@ -7,12 +7,12 @@ use osnl_config::sections::Layers;
 use osnl_config::{Ini, files_of, read_text};
 
 use super::Sources;
-use super::schema::{DEFAULT, SCHEMA};
+use super::schema::DEFAULT;
 
 /// The state directory that these sources name, else the usual one; whatever else is wrong with them.
 #[must_use]
 pub fn state_folder_of(sources: &Sources) -> Option<PathBuf> {
-    let mut layers = Layers::new(&SCHEMA);
+    let mut layers = Layers::new(sources.drivers.schema());
     let folders = sources.folders.iter().flat_map(|folder| files_of(folder).unwrap_or_default());
     for file in sources.files.iter().cloned().chain(folders) {
         if let Ok(text) = read_text(&file) {

@@ -6,8 +6,9 @@
 use osnl_config::sections::{SectionDef, SectionOption};
 use osnl_config::variable_name;
 
-use super::schema::{ACTION, LISTENER, RABBIT, SECTIONS};
-use crate::drivers::{self, DRIVERS};
+use super::Drivers;
+use super::schema::{ACTION, LISTENER, RABBIT};
+use crate::action::driver::DriverEntry;
 
 /// The text before the sections: form, paragraphs.
 const SYNTAX: [&str; 5] = [
@@ -60,22 +61,22 @@ pub struct ReferenceOption {
     pub secret: bool,
 }
 
-/// The reference of this build.
+/// The reference of a program with these drivers.
 #[must_use]
-pub fn reference() -> Reference {
-    Reference { sections: SECTIONS.iter().map(section).collect() }
+pub fn reference(drivers: Drivers) -> Reference {
+    Reference { sections: drivers.schema().sections.iter().map(|def| section(def, drivers)).collect() }
 }
 
-fn section(def: &SectionDef) -> ReferenceSection {
+fn section(def: &SectionDef, drivers: Drivers) -> ReferenceSection {
     let option = |option: SectionOption| ReferenceOption {
         name: option.row.name.to_owned(),
         kind: match (def.kind, option.row.name) {
-            (ACTION, "driver") => format!("one of {}", drivers::names().join(", ")),
+            (ACTION, "driver") => format!("one of {}", drivers.names().join(", ")),
             _ => option.row.kind.shown().into_owned(),
         },
         default: option.row.default,
         meaning: match (def.kind, option.driver) {
-            (ACTION, None) => format!("{}{}", option.row.meaning, others(option.row.name)),
+            (ACTION, None) => format!("{}{}", option.row.meaning, others(option.row.name, drivers)),
             (RABBIT, _) => noun(option.row.meaning),
             _ => option.row.meaning.to_owned(),
         },
@@ -112,8 +113,9 @@ fn section(def: &SectionDef) -> ReferenceSection {
 }
 
 /// Lists the drivers with another default for an option of all actions.
-fn others(option: &str) -> String {
-    let others = DRIVERS.iter().filter_map(|entry| Some((entry.table.name, entry.table.default_of(option)?)));
+fn others(option: &str, drivers: Drivers) -> String {
+    let default = |entry: &DriverEntry| Some((entry.table.name, entry.table.default_of(option)?));
+    let others = drivers.entries().iter().filter_map(default);
     others.map(|(driver, default)| format!(" With driver {driver} the default is {default}.")).collect()
 }
 

@@ -11,7 +11,6 @@ use osnl_transport::RABBIT_OPTIONS;
 use super::{admin, canary, deliveries, enrich, journal, otlp};
 
 pub(crate) use crate::action::driver::{ACTION, ENRICH, RULE};
-use crate::drivers::TABLES;
 
 pub(crate) const DEFAULT: &str = "DEFAULT";
 pub(crate) const JOURNAL: &str = "journal";
@@ -22,8 +21,8 @@ pub(crate) const OTLP: &str = "otlp";
 pub(crate) const RABBIT: &str = "oslo_messaging_rabbit";
 pub(crate) const LISTENER: &str = "listener";
 
-/// The form that `osnl run` reads.
-pub(super) static SCHEMA: Schema = Schema {
+/// The form that `osnl run` reads, without the options of drivers; [`Drivers`](super::Drivers) add them.
+pub(super) const SCHEMA: Schema = Schema {
     sections: &SECTIONS,
     dialect: Dialect::Strict {
         foreign: &[foreign("k2hr3"), foreign("oslo_messaging_notifications")],
@@ -94,7 +93,7 @@ pub(super) static SECTIONS: [SectionDef; 10] = [
         keyed: RULE_KEYED,
         ..SectionDef::named(RULE, "Conditions, and the actions to call if they hold. Rules are evaluated in the order of files and sections.", RULE_OPTIONS)
     },
-    SectionDef { drivers: TABLES, ..SectionDef::named(ACTION, "The call that a rule makes for an event.", deliveries::ACTION_OPTIONS) },
+    SectionDef::named(ACTION, "The call that a rule makes for an event.", deliveries::ACTION_OPTIONS),
     SectionDef::named(ENRICH, "A query to an OpenStack API for values that the event lacks, made before the first attempt of the actions that name the section in enrich. Their templates have the result under the section's name.", enrich::OPTIONS),
 ];
 

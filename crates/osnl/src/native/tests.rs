@@ -9,9 +9,7 @@ mod http_request;
 mod layers;
 mod messages;
 mod outputs;
-mod plugins;
 mod rabbit;
-mod reference;
 mod secret_file;
 mod topology;
 

@@ -9,14 +9,14 @@ use std::time::Duration;
 use osnl::action::http::HttpOptions;
 use osnl::journal::sqlite::{Filter, Page, Reader, State};
 use osnl::metrics::Counters;
-use osnl::native::{Native, Sources, Verdict, load_texts};
+use osnl::native::{Native, Verdict, load_texts};
 use osnl_model::{Priority, Target};
 use osnl_testkit::openstack::{CREDENTIAL_SECRET, Openstack, PASSWORD, TOKEN, USER};
 use osnl_testkit::{Reply, Sink, wait_until};
 use osnl_transport::MemoryBroker;
 use serde_json::{Value, json};
 
-use crate::harness::{Running, SOON, framed};
+use crate::harness::{Running, SOON, framed, sources};
 
 const LOGINS: &str = "/v3/auth/tokens";
 const SERVERS: &str = "/compute/v2.1/servers/";
@@ -99,7 +99,7 @@ impl Stage {
 }
 
 fn load(text: &str) -> Native {
-    let loaded = load_texts(&[("test.conf".to_owned(), text.to_owned())], &Sources::default());
+    let loaded = load_texts(&[("test.conf".to_owned(), text.to_owned())], &sources());
     loaded.unwrap_or_else(|errors| panic!("{errors}")).conf
 }
 
@@ -321,7 +321,7 @@ fn errors(more: &str) -> String {
         "[listener:l]\ntransport_url = rabbit://mq/\nexchange = x\npool = osnl\n[rule:r]\nactions = a\n[action:a]\ndriver = http\n\
          url = http://h/\n{more}"
     );
-    load_texts(&[("f".to_owned(), text)], &Sources::default()).unwrap_err().to_string()
+    load_texts(&[("f".to_owned(), text)], &sources()).unwrap_err().to_string()
 }
 
 #[test]

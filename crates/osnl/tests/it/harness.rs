@@ -9,6 +9,7 @@ use osnl::daemon::{Daemon, DaemonError, Ended};
 use osnl::delivery::DeliverySettings;
 use osnl::listener::{Listener, ListenerState};
 use osnl::metrics::Counters;
+use osnl::native::Sources;
 use osnl::shutdown::Shutdown;
 use osnl_k2hr3::Conf;
 use osnl_model::{Priority, Target};
@@ -22,6 +23,11 @@ use crate::log::Log;
 /// Longer than anything here takes, shorter than anybody waits.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
 pub(crate) const QUEUE: &str = "k2hr3_osnl";
+
+/// No files, and the drivers that the program has.
+pub(crate) fn sources() -> Sources {
+    Sources { drivers: osnl_oss::drivers(), ..Sources::default() }
+}
 
 /// A configuration whose retries do not keep a test waiting.
 pub(crate) fn conf(api_url: &str, more: &str) -> Conf {

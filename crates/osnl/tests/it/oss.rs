@@ -5,11 +5,11 @@ use std::time::SystemTime;
 
 use osnl::action::http::HttpOptions;
 use osnl::action::{Action, ActionError, Done, Event};
-use osnl::oss::rest::{OssRest, OssRestOptions};
-use osnl::oss::{Body, Lists, NodeForm, Watched, Watcher};
 use osnl::received::{Origin, Received};
 use osnl_http::Url;
 use osnl_http::header::HeaderName;
+use osnl_oss::rest::{OssRest, OssRestOptions};
+use osnl_oss::{Body, Lists, NodeForm, Watched, Watcher};
 use osnl_testkit::{Reply, Sink, fixture};
 use osnl_transport::Properties;
 use serde_json::Value;

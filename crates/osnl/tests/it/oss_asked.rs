@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use osnl::action::http::HttpOptions;
 use osnl::metrics::Counters;
-use osnl::native::{Sources, load_texts};
+use osnl::native::load_texts;
 use osnl_model::{Priority, Target};
 use osnl_testkit::openstack::{Openstack, PASSWORD, USER};
 use osnl_testkit::{Reply, Sink, fixture, wait_until};
 use osnl_transport::MemoryBroker;
 use serde_json::{Value, json};
 
-use crate::harness::{Running, SOON, framed};
+use crate::harness::{Running, SOON, framed, sources};
 
 /// As the recorded events name them.
 const SERVER: &str = "/compute/v2.1/servers/33333333-aaaa-4bbb-8ccc-000000000001";
@@ -97,7 +97,7 @@ impl Stage {
             self.target.url("/came"),
             openstack.auth_url(),
         );
-        let loaded = load_texts(&[("test.conf".to_owned(), text)], &Sources::default());
+        let loaded = load_texts(&[("test.conf".to_owned(), text)], &sources());
         let conf = loaded.unwrap_or_else(|errors| panic!("{errors}")).conf;
         let counters = Arc::new(Counters::default());
         let transports = |_: &_| Ok(Arc::new(self.broker.transport()) as Arc<_>);

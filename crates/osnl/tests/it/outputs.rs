@@ -12,11 +12,11 @@ use std::time::Duration;
 
 use osnl::action::http::HttpOptions;
 use osnl::metrics::Counters;
-use osnl::native::{Native, Sources, load_texts};
+use osnl::native::{Native, load_texts};
 use osnl_testkit::wait_until;
 use osnl_transport::MemoryBroker;
 
-use crate::harness::{Running, SOON, instance, port_deleted, publish};
+use crate::harness::{Running, SOON, instance, port_deleted, publish, sources};
 
 /// Every event of neutron for this action.
 pub(crate) fn native(folder: &Path, action: &str) -> Native {
@@ -26,7 +26,7 @@ pub(crate) fn native(folder: &Path, action: &str) -> Native {
          pool = osnl\n[rule:ports]\nevent_type = ^port\\.\nactions = a\n[action:a]\n{action}\n",
         folder.display()
     );
-    let loaded = load_texts(&[("test.conf".to_owned(), text)], &Sources::default());
+    let loaded = load_texts(&[("test.conf".to_owned(), text)], &sources());
     loaded.unwrap_or_else(|errors| panic!("{errors}")).conf
 }
 

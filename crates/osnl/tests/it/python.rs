@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use osnl::action::exec::Program;
 use osnl::action::{ActionError, Done, ErrorClass};
-use osnl::oss::python::{PayloadDetails, PluginConfig, Python, PythonOptions};
+use osnl_oss::python::{PayloadDetails, PluginConfig, Python, PythonOptions};
 use osnl_testkit::{Reply, Sink};
 use serde_json::{Value, json};
 use tempfile::TempDir;

@@ -13,10 +13,10 @@ use anyhow::Context as _;
 use osnl::action::http::HttpOptions;
 use osnl::listener::ListenerState;
 use osnl::metrics::Counters;
-use osnl::oss::conf::Conf;
 use osnl::shutdown::Shutdown;
 use osnl_config::Environment;
 use osnl_model::{Priority, read_head};
+use osnl_oss::conf::Conf;
 use osnl_transport::{Declare, MemoryBroker, Properties};
 use serde_json::Value;
 

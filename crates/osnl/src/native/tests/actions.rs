@@ -2,35 +2,9 @@
 
 use std::time::Duration;
 
-use super::super::schema::{ACTION, SECTIONS};
 use super::{WHOLE, errors, load, warnings};
 use crate::delivery::{Batch, DeliverySettings, WhenExhausted};
-use crate::drivers::{DRIVERS, names};
-use crate::native::{DocEntry, Preview, Wanted};
-
-#[test]
-fn tables_are_whole() {
-    let of_all = SECTIONS.iter().find(|def| def.kind == ACTION).unwrap().options;
-    for (n, entry) in DRIVERS.iter().enumerate() {
-        let table = entry.table;
-        assert!(DRIVERS[..n].iter().all(|other| other.table.name != table.name), "{} twice", table.name);
-        for row in table.options.iter().chain(table.keyed) {
-            let place = format!("driver {}, option {}", table.name, row.name);
-            assert!(of_all.iter().all(|option| option.name != row.name), "{place}: every action has it");
-            assert!(!row.kind.shown().is_empty() && row.meaning.ends_with('.'), "{place}: {:?}", row.meaning);
-            assert!(!row.secret || row.default.is_none(), "{place}: a secret with a default");
-        }
-        assert!(
-            table.keyed.iter().all(|row| row.name.ends_with('.')),
-            "{}: a prefix ends in a dot",
-            table.name
-        );
-        for (option, default) in table.defaults {
-            let known = of_all.iter().any(|row| row.name == *option && row.name != "driver");
-            assert!(known, "{}: {option} = {default} is no option of all actions", table.name);
-        }
-    }
-}
+use crate::native::{DocEntry, Drivers, Preview, Wanted};
 
 /// The settings by which drivers deliver unless told otherwise, and those that every action can have.
 #[test]
@@ -101,7 +75,7 @@ fn what_a_driver_does_not_have_is_refused_with_who_has_it() {
     check("api_url = http://h/", "api_url: is no option of the driver dump; k2hr3, k2hr3_register have it");
     check(
         "verify = false",
-        "verify: is no option of the driver dump; k2hr3, http, oss_rest, syslog, mail, k2hr3_register have it",
+        "verify: is no option of the driver dump; k2hr3, http, syslog, mail, k2hr3_register have it",
     );
     let found =
         errors(load(&WHOLE.replace("driver = dump", "driver = k2hr3\napi_url = http://h/\npath = x")));
@@ -113,49 +87,15 @@ fn what_a_driver_does_not_have_is_refused_with_who_has_it() {
     check("batch_wait = 2h", "batch_wait: 2h is out of range; allowed: 0 to 1h");
     check("concurrency = 0", "concurrency: 0 is out of range; allowed: 1 to 1000");
     let found = errors(load(&WHOLE.replace("driver = dump", "driver = $log_level")));
-    let known = format!("driver: \"info\" is not one of the known words; allowed: {}", names().join(", "));
+    let known = format!(
+        "driver: \"info\" is not one of the known words; allowed: {}",
+        Drivers::default().names().join(", ")
+    );
     assert_eq!(found, [format!("a.conf:12: [action:record] {known}")]);
     let found =
         errors(load(&format!("[DEFAULT]\nlog_file = dump\n{}", WHOLE.replace("= dump", "= $log_file"))));
     let words = "driver: cannot be the value of another option; write the driver's name";
     assert_eq!(found, [format!("a.conf:14: [action:record] {words}")]);
-}
-
-#[test]
-fn the_cloud_that_is_asked_is_a_section_that_is_there() {
-    let cloud = "[enrich:cloud]\nkind = server\nauth_url = http://k/v3\nusername = u\npassword = p\n";
-    let rest = WHOLE.replace("driver = dump", "driver = oss_rest\nurl_creation = http://t/");
-    let python = WHOLE.replace("driver = dump", "driver = python\nplugin = a.B\nnode_detail = oss");
-    for (conf, line) in [(&rest, 14), (&python, 15)] {
-        let check = |ask: &str, expected: &str| {
-            let found = errors(load(&format!("{conf}ask = {ask}\n{cloud}")));
-            assert_eq!(found, [format!("a.conf:{line}: [action:record] ask: {expected}")], "{ask}");
-        };
-        check("clod", "there is no [enrich:clod]; there are: cloud; did you mean cloud?");
-        check("", "has an empty item; write names with commas between them");
-        let loaded = load(&format!("{conf}ask = cloud\n{cloud}")).unwrap();
-        let asks = loaded.conf.actions[1].driver.conf().traits().asks;
-        assert_eq!(asks.map(|name| &**name), Some("cloud"));
-    }
-    let two = format!("{rest}ask = cloud, other\n{cloud}{}", cloud.replace(":cloud", ":other"));
-    let several = "a.conf:14: [action:record] ask: names several; name the one whose cloud is asked";
-    assert_eq!(errors(load(&two)), [several]);
-    let found = errors(load(&format!("{rest}ask = cloud\n")));
-    assert_eq!(
-        found,
-        [
-            "a.conf:14: [action:record] ask: there is no [enrich:cloud]; there is none; write a section [enrich:NAME]"
-        ]
-    );
-    let plain = python.replace("= oss", "= plain");
-    let found = errors(load(&format!("{plain}ask = cloud\n{cloud}")));
-    let belongs = "ask: belongs to node_detail = oss; set that, or remove the line";
-    assert_eq!(found, [format!("a.conf:15: [action:record] {belongs}")]);
-    let explained = load(&format!("{rest}ask = cloud\n{cloud}")).unwrap().conf.explain();
-    assert!(
-        explained.contains("asks       the cloud of [enrich:cloud] for what no event has told"),
-        "{explained}"
-    );
 }
 
 #[test]

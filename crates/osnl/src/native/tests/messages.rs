@@ -155,7 +155,7 @@ fn every_wrong_value_says_what_is_allowed() {
     check(
         "action:x",
         "driver = k2hr",
-        "driver: \"k2hr\" is not one of the known words; allowed: k2hr3, http, oss_rest, dump, exec, python, file, syslog, publish, mail, k2hr3_register; did you mean k2hr3?",
+        "driver: \"k2hr\" is not one of the known words; allowed: k2hr3, http, dump, exec, file, syslog, publish, mail, k2hr3_register; did you mean k2hr3?",
     );
     check(
         action,
@@ -230,7 +230,7 @@ timeout = 1 year
     assert_eq!(
         errors(load(&format!("{WHOLE}[action:x]\n"))),
         [
-            "a.conf:13: [action:x] driver: is not set; allowed: k2hr3, http, oss_rest, dump, exec, python, file, syslog, publish, mail, k2hr3_register"
+            "a.conf:13: [action:x] driver: is not set; allowed: k2hr3, http, dump, exec, file, syslog, publish, mail, k2hr3_register"
         ]
     );
     let shared = "[listener:n]\ntransport_url = rabbit://other@mq:5672/\nexchange = nova\npool = osnl\n";

@@ -159,7 +159,7 @@ fn keys_tokens_and_clouds_that_every_user_can_read_are_warned_of() {
     );
 }
 
-/// A login, a token, and what an old program sends: to this machine in clear, to another one over TLS.
+/// A login or a token: to this machine in clear, to another one over TLS.
 #[test]
 fn credentials_that_leave_this_machine_in_clear_are_warned_of() {
     let check = |driver: &str, options: &str, warned: &[&str]| {
@@ -176,11 +176,6 @@ fn credentials_that_leave_this_machine_in_clear_are_warned_of() {
         }
     };
     check("k2hr3_register", "api_url = ORIGIN/v1/role\nrole = r\ntoken_file = /none\n", &["api_url"]);
-    let rest = "url_creation = ORIGIN/a\nuser = u\npassword = hunter2\n";
-    check("oss_rest", rest, &["url_creation"]);
-    check("oss_rest", &format!("{rest}url_deletion = ORIGIN/b\n"), &["url_creation"]);
-    check("oss_rest", &format!("{rest}url_deletion = ORIGIN:81/b\n"), &["url_creation", "url_deletion"]);
-    check("oss_rest", "url_creation = ORIGIN/a\n", &[]);
     // No credential goes to K2HR3 with a deletion.
     check("k2hr3", "api_url = ORIGIN/v1/role\n", &[]);
 }
@@ -198,8 +193,7 @@ fn files_of_old_programs_that_every_user_can_read_are_warned_of() {
         write(&file, k2hr3, mode);
         let environment = Environment::default();
         let loaded = osnl_k2hr3::Conf::from_text(&name, k2hr3).unwrap();
-        let old =
-            crate::oss::conf::Conf::from_texts(&[(name.clone(), oss.to_owned())], &environment).unwrap();
+        let old = osnl_oss::conf::Conf::from_texts(&[(name.clone(), oss.to_owned())], &environment).unwrap();
         for (warnings, option) in [(&loaded.warnings, "transport_url"), (&old.warnings, "password")] {
             let said = warnings.iter().map(ToString::to_string);
             let said: Vec<_> = said.filter(|said| said.contains("can read this secret; chmod o=")).collect();

@@ -1,0 +1,149 @@
+//! The OpenStack APIs as the source of instances: the questions of oss_watcher to nova and neutron, in the APIs of
+//! today.
+//!
+//! | asked | used | gives |
+//! | --- | --- | --- |
+//! | neutron: the port | `device_id`, if `device_owner` begins with `compute:` | the instance's id |
+//! | nova: the server | `name`, host name, `metadata`, `created`, `addresses`, the ids of flavor and image | the same |
+//! | nova: its flavor | `disk`, `OS-FLV-EXT-DATA:ephemeral`, `ram`, `vcpus` | sizes |
+//! | glance: its image | the property `os`, as in nova's own events | the operating system |
+//!
+//! An object that no longer exists is null in its own fields, and the rest is reported: a server that boots from a
+//! volume has no image (`""`), a flavor may be deleted before its servers. oss_watcher ended over each of these, and
+//! asked nova's proxy for images, which newer novas do not have.
+
+use std::fmt;
+use std::sync::Arc;
+
+use osnl_http::Expiry;
+use osnl_transport::BoxFuture;
+use serde_json::Value;
+
+use super::instance::{Instance, Nic, number, text_of};
+use super::ordered::Ordered;
+use super::servers::{Server, Servers};
+use osnl_actions::ActionError;
+use osnl_delivery::enrich::{Found, Kind, Lookup, OnError, Step, dependency};
+
+/// Asks a cloud, or what remembers its answers.
+pub struct Asked {
+    name: Arc<str>,
+    lookup: Arc<dyn Lookup>,
+    on_error: OnError,
+}
+
+impl Asked {
+    /// Asks this one, which errors call `[enrich:NAME]`. Where it cannot be asked, a delivery waits, or what was asked for
+    /// counts as gone, as `on_error` says.
+    pub fn new(name: impl Into<Arc<str>>, lookup: Arc<dyn Lookup>, on_error: OnError) -> Self {
+        Self { name: name.into(), lookup, on_error }
+    }
+
+    /// The cloud of a section, whatever else that one asks for.
+    pub(crate) fn of(step: &Step) -> Self {
+        Self::new(step.name.clone(), Arc::new(step.enricher.clone()), step.on_error)
+    }
+
+    /// `None` if it is gone; what has no id is not asked for.
+    async fn ask(&self, kind: Kind, id: Option<&str>) -> Result<Option<Arc<Value>>, ActionError> {
+        let Some(id) = id.filter(|id| !id.is_empty()) else { return Ok(None) };
+        match self.lookup.fetch(kind, id).await {
+            Ok(Found::There(object)) => Ok(Some(object)),
+            Ok(Found::Gone) => Ok(None),
+            Err(error) => match self.on_error {
+                OnError::Retry => Err(error.of_delivery(&self.name, &self.lookup.target())),
+                OnError::Default => {
+                    tracing::warn!("[enrich:{}] {error}; not waited for", self.name);
+                    Ok(None)
+                }
+            },
+        }
+    }
+}
+
+impl Servers for Asked {
+    fn expiries(&self) -> Vec<Expiry> {
+        self.lookup.expiries()
+    }
+
+    fn dependency(&self) -> Arc<str> {
+        dependency(&self.name, &self.lookup.target())
+    }
+
+    fn of_port<'a>(&'a self, port: &'a str) -> BoxFuture<'a, Result<Option<String>, ActionError>> {
+        Box::pin(async move {
+            let port = self.ask(Kind::Port, Some(port)).await?;
+            let of_nova =
+                port.filter(|port| text_of(port, "device_owner").is_some_and(|o| o.starts_with("compute:")));
+            Ok(of_nova.and_then(|port| text_of(&port, "device_id")))
+        })
+    }
+
+    fn instance<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<Server>, ActionError>> {
+        Box::pin(async move {
+            let Some(server) = self.ask(Kind::Server, Some(id)).await? else { return Ok(None) };
+            let part = |pointer: &str| server.pointer(pointer).and_then(Value::as_str);
+            let flavor = self.ask(Kind::Flavor, part("/flavor/id")).await?;
+            let image = part("/image/id");
+            let os = match image {
+                Some(image) => self.os_of_image(image).await?,
+                None => None,
+            };
+            let of_flavor = |key: &str| flavor.as_ref().and_then(|flavor| number(flavor, key));
+            let (root, ephemeral) = (of_flavor("disk"), of_flavor("OS-FLV-EXT-DATA:ephemeral"));
+            let metadata = server.get("metadata").and_then(Value::as_object);
+            let instance = Instance {
+                id: Some(id.to_owned()),
+                // Told to administrators, and by newer novas to all.
+                hostname: text_of(&server, "OS-EXT-SRV-ATTR:hostname"),
+                display_name: text_of(&server, "name"),
+                os,
+                image: None,
+                disk_gb: root.map(|root| root.saturating_add(ephemeral.unwrap_or(0))),
+                root_gb: root,
+                memory_mb: of_flavor("ram"),
+                vcpus: of_flavor("vcpus"),
+                created_at: text_of(&server, "created"),
+                metadata: metadata.map(|map| {
+                    Ordered(map.iter().map(|(key, value)| (key.clone(), value.clone())).collect())
+                }),
+            };
+            Ok(Some(Server { instance, nics: nics(&server) }))
+        })
+    }
+
+    fn os_of_image<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Result<Option<String>, ActionError>> {
+        Box::pin(async move {
+            let image = self.ask(Kind::Image, Some(image)).await?;
+            Ok(image.and_then(|image| text_of(&image, "os")))
+        })
+    }
+}
+
+/// Addresses by their networks; a floating one has the MAC address of the one that it is mapped to.
+fn nics(server: &Value) -> Vec<Nic> {
+    let networks = server.get("addresses").and_then(Value::as_object);
+    let listed = networks.into_iter().flat_map(|networks| networks.values());
+    let mut nics: Vec<(Option<String>, Nic)> = Vec::new();
+    for item in listed.filter_map(Value::as_array).flatten() {
+        let Some(address) = text_of(item, "addr") else { continue };
+        let mac = text_of(item, "OS-EXT-IPS-MAC:mac_addr");
+        let floating = text_of(item, "OS-EXT-IPS:type").as_deref() == Some("floating");
+        let of = nics.iter_mut().find(|(known, _)| floating && *known == mac);
+        match of {
+            Some((_, nic)) => nic.floating.push(address),
+            None => nics.push((mac, Nic { address, ..Nic::default() })),
+        }
+    }
+    nics.into_iter().map(|(_, nic)| nic).collect()
+}
+
+impl fmt::Debug for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Asked")
+            .field("name", &self.name)
+            .field("target", &self.lookup.target())
+            .field("on_error", &self.on_error)
+            .finish()
+    }
+}

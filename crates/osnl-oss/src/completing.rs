@@ -1,0 +1,101 @@
+//! Before the first attempt of a delivery: what no event has told is asked for, once, and kept.
+//!
+//! The answers are journalled with the delivery, so that each further attempt sends the same, after a restart too. The
+//! [`Watcher`] knows them from then on: a later deletion has the details of its instance, even if the APIs have
+//! forgotten it.
+
+use std::sync::Arc;
+
+use osnl_core::event::HAPPENED;
+use osnl_http::Expiry;
+use osnl_transport::BoxFuture;
+
+use super::asked::Asked;
+use super::event::Lists;
+use super::servers::{Complete, Servers, completed};
+use super::told::Telling;
+use super::watcher::{Watched, Watcher};
+use osnl_actions::driver::{Interest, SharedObserver};
+use osnl_actions::{ActionError, Event};
+use osnl_delivery::enrich::Step;
+use osnl_delivery::{Answers, Prepare};
+use osnl_journal::Learnt;
+
+/// Asks, before the first attempt of a delivery, for what no event has told of it; what is found is kept with the delivery
+/// and remembered.
+#[derive(Clone, Debug)]
+pub struct Completing {
+    /// The source of the answers.
+    pub servers: Arc<dyn Servers>,
+    /// The event types of allocations and of releases.
+    pub lists: Lists,
+    /// The memory of the answers.
+    pub watcher: Arc<Watcher>,
+}
+
+impl Completing {
+    /// Returns `None` if no question was needed, or if the answers are already kept.
+    ///
+    /// # Errors
+    /// A source cannot be asked now, and the answers of the others are not kept.
+    async fn complete(&self, event: &Event) -> Result<Option<Answers>, ActionError> {
+        let before = event.enriched.as_deref();
+        if before.is_some_and(|kept| kept.contains_key(HAPPENED)) {
+            return Ok(None);
+        }
+        let calls = match Telling::of(event, &self.lists) {
+            Telling::Calls(calls) => calls,
+            Telling::Nothing(_) => return Ok(None),
+        };
+        let (mut all, mut asked) = (Vec::new(), false);
+        for call in calls {
+            let complete = completed(call.happened, &*self.servers).await?;
+            asked |= complete.asked;
+            all.push(complete);
+        }
+        if !asked {
+            return Ok(None);
+        }
+        let found = all.iter().filter(|complete| complete.asked);
+        let changes = self.watcher.learn(found.clone());
+        let happened: Vec<_> = all.into_iter().map(|Complete { happened, .. }| happened).collect();
+        let mut enriched = before.cloned().unwrap_or_default();
+        // As a text: metadata keeps the order of its keys. Texts and numbers can always be written.
+        let text = serde_json::to_string(&happened).unwrap_or_default();
+        enriched.insert(HAPPENED.to_owned(), text.into());
+        let learnt = Learnt { changes, ..Learnt::default() };
+        Ok(Some(Answers { enriched: Arc::new(enriched), learnt, answered: vec![self.servers.dependency()] }))
+    }
+}
+
+impl Prepare for Completing {
+    fn prepare<'a>(&'a self, event: &'a Event) -> BoxFuture<'a, Result<Option<Answers>, ActionError>> {
+        Box::pin(self.complete(event))
+    }
+
+    fn expiries(&self) -> Vec<Expiry> {
+        self.servers.expiries()
+    }
+}
+
+/// The interest of an action that has to know what an event means against what was seen before.
+pub(crate) fn interest(lists: Lists) -> Interest {
+    Interest { observer: |kept| Arc::new(Watcher::new(Watched::default(), kept)), subject: Arc::new(lists) }
+}
+
+impl SharedObserver for Watcher {
+    fn serve(&self, actions: Vec<(Arc<str>, Interest)>) {
+        let mut watched = Watched::default();
+        for (action, interest) in actions {
+            if let Some(lists) = interest.subject.downcast_ref::<Lists>() {
+                watched.add(action, lists.clone());
+            }
+        }
+        self.watch(watched);
+    }
+
+    fn preparation(self: Arc<Self>, interest: &Interest, step: &Step) -> Option<Arc<dyn Prepare>> {
+        let lists = interest.subject.downcast_ref::<Lists>()?.clone();
+        Some(Arc::new(Completing { servers: Arc::new(Asked::of(step)), lists, watcher: self }))
+    }
+}

@@ -1,0 +1,264 @@
+//! The file `oss.conf`: read, checked whole, and said in the native form, in which it runs.
+//!
+//! The syntax is [`osnl_config`]'s. Names that the program does not know, which it ignored without a word, are ignored
+//! with a warning; values are checked when the file is loaded, and all errors are reported at once.
+
+mod check;
+mod schema;
+mod shown;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+use osnl_config::sections::{Findings, Layers};
+use osnl_config::{
+    ConfigError, ConfigErrors, Environment, Finding, Ini, Origin, Warning, files_of, folder_finding,
+    in_order, read_text,
+};
+
+use self::check::Checker;
+use crate::drivers::drivers;
+use osnl::native::{self, Document};
+use osnl_config::secret_file::open_files;
+
+/// A checked `oss.conf`. Its Debug form shows no password.
+#[derive(Clone)]
+pub struct Conf {
+    /// `enabled_plugins`, in their order.
+    pub plugins: Vec<Plugin>,
+    /// The file of the log, beside stderr.
+    pub log_file: String,
+    /// Event types that are allocations.
+    pub events_creation: Vec<String>,
+    /// Event types that are releases.
+    pub events_deletion: Vec<String>,
+    /// Folders with plug-ins.
+    pub plugin_path: Vec<String>,
+    /// The interpreter.
+    pub python: Option<String>,
+    /// The broker, with its password.
+    transport_url: String,
+    /// The queue that is consumed; nothing is declared.
+    pub watch_queue: String,
+    /// `[rest]`; `None` if its plug-in is not enabled.
+    rest: Option<Rest>,
+    /// `[openstack]`; `None` if nothing of it is set.
+    openstack: Option<Openstack>,
+    /// `[oss]`
+    oss: Vec<(&'static str, String)>,
+    /// `[journal]`
+    journal: Vec<(&'static str, String)>,
+}
+
+/// A plug-in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Plugin {
+    /// The one that the program brings.
+    Rest,
+    /// A class of the operator's: `module.Class`.
+    Python(String),
+}
+
+#[derive(Clone)]
+struct Rest {
+    url_creation: String,
+    url_deletion: String,
+    user: String,
+    password: String,
+    body: String,
+    verify: bool,
+    ca_file: Option<String>,
+    timeout: String,
+}
+
+#[derive(Clone)]
+struct Openstack {
+    auth_url: String,
+    user: String,
+    password: String,
+    tenant: String,
+}
+
+/// A configuration that can be used, and what its writer should know about it. Its Debug form shows no password.
+#[derive(Clone)]
+pub struct Loaded {
+    /// The checked values.
+    pub conf: Conf,
+    /// In the order they were found.
+    pub warnings: Vec<Warning>,
+    /// The files that were read, weakest first.
+    pub files: Vec<String>,
+    /// The configuration that runs.
+    pub native: native::Loaded,
+    document: Document,
+}
+
+impl std::fmt::Debug for Loaded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { conf, warnings, files, native: _, document: _ } = self;
+        let mut out = f.debug_struct("Loaded");
+        out.field("conf", conf).field("warnings", warnings).field("files", files).finish_non_exhaustive()
+    }
+}
+
+impl Plugin {
+    /// The name of its action.
+    #[must_use]
+    pub fn action(&self) -> String {
+        match self {
+            Self::Rest => "oss_watcher".to_owned(),
+            Self::Python(class) => class.replace('.', "-"),
+        }
+    }
+
+    /// As the program's log has it.
+    #[must_use]
+    pub fn loaded_as(&self) -> String {
+        match self {
+            Self::Rest => format!("oss_framework.plugins.{}", schema::OWN_PLUGIN),
+            Self::Python(class) => format!("oss_framework.plugins.{class}"),
+        }
+    }
+}
+
+impl std::fmt::Debug for Conf {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Conf")
+            .field("plugins", &self.plugins)
+            .field("watch_queue", &self.watch_queue)
+            .field("events_creation", &self.events_creation)
+            .field("events_deletion", &self.events_deletion)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Loaded {
+    /// The same in osnl's own form, each value with where it came from.
+    #[must_use]
+    pub fn document(&self) -> Document {
+        self.document.clone()
+    }
+}
+
+/// The files that the program looks for when none is named, in the order in which it reads them: of each name the first
+/// that is there, in `~/.oss_framework`, `~`, `/etc/oss_framework` and `/etc`.
+#[must_use]
+pub fn default_files(home: Option<&Path>, root: &Path) -> Vec<PathBuf> {
+    let homes = home.into_iter().flat_map(|home| [home.join(".oss_framework"), home.to_owned()]);
+    let folders: Vec<PathBuf> = homes.chain([root.join("etc/oss_framework"), root.join("etc")]).collect();
+    let first = |name: &str| folders.iter().map(|folder| folder.join(name)).find(|path| path.is_file());
+    ["oss_framework.conf", "oss_watcher.conf"].into_iter().filter_map(first).collect()
+}
+
+impl Conf {
+    /// Reads and checks: defaults, files in their order, the `*.conf` of folders by name, the environment.
+    ///
+    /// # Errors
+    /// Everything that is wrong, in the order of files and lines.
+    pub fn load(
+        files: &[PathBuf],
+        folders: &[PathBuf],
+        environment: &Environment,
+    ) -> Result<Loaded, ConfigErrors> {
+        let mut paths = files.to_vec();
+        let mut errors = Vec::new();
+        for folder in folders {
+            match files_of(folder) {
+                Ok(more) => paths.extend(more),
+                Err(error) => errors.push(ConfigError(folder_finding(folder, &error))),
+            }
+        }
+        let mut texts = Vec::new();
+        for path in &paths {
+            match read_text(path) {
+                Ok(text) => texts.push((absolute(path), text)),
+                Err(error) => errors.push(ConfigError(error.finding(&path.display().to_string()))),
+            }
+        }
+        if errors.is_empty() { Self::from_texts(&texts, environment) } else { Err(ConfigErrors(errors)) }
+    }
+
+    /// The same for texts that are read already: names and contents, later ones over earlier ones.
+    ///
+    /// # Errors
+    /// As [`Conf::load`].
+    pub fn from_texts(texts: &[(String, String)], environment: &Environment) -> Result<Loaded, ConfigErrors> {
+        let mut layers = Layers::new(&schema::SCHEMA);
+        let mut findings = Findings::default();
+        for (name, text) in texts {
+            let (ini, syntax) = Ini::parse(name, text);
+            findings.errors.extend(syntax);
+            findings.extend(layers.apply(&ini));
+        }
+        findings.extend(layers.apply_environment(environment));
+        findings.warnings.extend(open_files(&layers));
+        let file = texts.last().map_or("oss.conf", |(name, _)| name.as_str());
+        let conf = Checker { file, layers: &layers, findings: &mut findings }.conf();
+        let Findings { mut errors, mut warnings } = findings;
+        let files: Vec<String> = texts.iter().map(|(name, _)| name.clone()).collect();
+        in_order(&mut errors, |error| &error.0, &files);
+        let conf = match conf {
+            Some(conf) if errors.is_empty() => conf,
+            Some(_) | None => return Err(ConfigErrors(errors)),
+        };
+        if conf.plugins.iter().any(|plugin| *plugin != Plugin::Rest) {
+            // Sections of its own are what a plug-in finds in its CONF.
+            warnings.retain(|warning| warning.0.option.is_some() || warning.0.group.is_none());
+        }
+        let sources = native::Sources { drivers: drivers(), ..native::Sources::default() };
+        let sections = shown::sections(&conf, &layers, &files);
+        let document = Document { sections, drivers: sources.drivers };
+        let native =
+            native::load_texts(&[("oss.conf in osnl's form".to_owned(), document.text(true))], &sources)
+                .map_err(|errors| at_home(errors, &document, &layers, &files))?;
+        let told = native.warnings.iter().filter(|warning| !said(warning));
+        let told = ConfigErrors(told.map(|warning| ConfigError(warning.0.clone())).collect());
+        let told = at_home(told, &document, &layers, &files).0;
+        warnings.extend(told.into_iter().map(|finding| Warning(finding.0)));
+        in_order(&mut warnings, |warning| &warning.0, &files);
+        Ok(Loaded { conf, warnings, files, native, document })
+    }
+}
+
+/// Whether the check of the program's own options has already reported the warning.
+fn said(warning: &Warning) -> bool {
+    warning.0.option.as_deref() == Some("body")
+}
+
+/// A finding of the native form is one of the line that its value came from.
+fn at_home(errors: ConfigErrors, document: &Document, layers: &Layers, files: &[String]) -> ConfigErrors {
+    let file = files.last().map_or("oss.conf", String::as_str);
+    let home = |error: ConfigError| {
+        let finding = error.0;
+        let sections =
+            document.sections.iter().filter(|section| Some(&section.heading) == finding.group.as_ref());
+        let from = sections
+            .flat_map(|section| &section.entries)
+            .find(|entry| Some(&entry.option) == finding.option.as_ref())
+            .map(|entry| entry.from.clone());
+        let mut groups = vec![schema::DEFAULT, schema::JOURNAL, schema::OSS, schema::REST, schema::RABBIT];
+        let mut finding = finding;
+        if finding.group.as_deref() == Some(shown::CLOUD) {
+            groups = vec![schema::OPENSTACK];
+            finding.option = finding.option.map(|option| shown::of_openstack(&option).to_owned());
+        }
+        let option = finding.option.clone().unwrap_or_default();
+        let origin = groups.into_iter().map(|group| (group, layers.origin(group, &option)));
+        let found = origin.into_iter().find(|(_, origin)| *origin != Origin::Default);
+        ConfigError(match (found, from) {
+            (Some((group, origin)), _) => {
+                Finding { file: file.to_owned(), line: None, ..finding }.group(group).from_origin(&origin)
+            }
+            (None, _) => Finding { file: file.to_owned(), line: None, ..finding },
+        })
+    };
+    let mut errors: Vec<ConfigError> = errors.0.into_iter().map(home).collect();
+    in_order(&mut errors, |error| &error.0, files);
+    ConfigErrors(errors)
+}
+
+/// The plug-ins' child may have another working folder.
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
+}

@@ -1,0 +1,20 @@
+//! The drivers of this crate among those of `osnl run`.
+
+use std::sync::LazyLock;
+
+use osnl::native::Drivers;
+use osnl_actions::driver::DriverEntry;
+
+use crate::python::PythonConf;
+use crate::rest::OssRestConf;
+
+static ALL: LazyLock<Drivers> = LazyLock::new(|| {
+    let rest = Drivers::default().with("http", DriverEntry::of::<OssRestConf>());
+    rest.with("exec", DriverEntry::of::<PythonConf>())
+});
+
+/// The drivers of `osnl run` with those of this crate.
+#[must_use]
+pub fn drivers() -> Drivers {
+    *ALL
+}

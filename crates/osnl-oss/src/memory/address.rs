@@ -1,0 +1,48 @@
+//! Addresses of floating IPs: whose each is, and by what what is told of it keeps its order.
+//!
+//! A receiver must hear last of an address what is so last. Deliveries keep their order by one key; so an address keeps
+//! the key under which it was told of first, the instance's to which it came, also when it is another's later, and when
+//! another floating IP has it.
+
+use super::rows::{AddressRow, Row};
+use super::{Memory, address_name};
+use crate::event::{Happened, What};
+
+impl Memory {
+    /// Takes note of an address that comes to an instance, or leaves it, with the floating IP of this id.
+    pub(super) fn addressed(&mut self, floating: &str, happened: &Happened) {
+        let Happened { what, ip: Some(ip), instance, not: None, .. } = happened else { return };
+        let id = instance.id.as_ref().map(|id| id.to_lowercase());
+        let lane = match self.address_row(ip) {
+            Some(row) => row.lane.clone(),
+            None => id.clone().unwrap_or_else(|| floating.to_owned()),
+        };
+        let held = *what == What::Allocated;
+        self.put(address_name(ip), Row::Address(AddressRow { lane, held, holder: id.filter(|_| held) }));
+    }
+
+    /// The key by which it keeps its order; `None` is the event's own.
+    pub(crate) fn lane(&self, happened: &Happened) -> Option<String> {
+        let of_instance = || Some(happened.instance.id.as_ref()?.to_lowercase());
+        match happened.what {
+            What::Instance | What::Port => of_instance(),
+            What::Allocated | What::Released => {
+                let row = happened.ip.as_deref().and_then(|ip| self.address_row(ip));
+                row.map(|row| row.lane.clone()).or_else(of_instance)
+            }
+        }
+    }
+
+    /// Whether this floating address, if it is one, is no longer this instance's.
+    pub(super) fn has_left(&self, address: &str, id: &str) -> bool {
+        let other = |holder: &String| !holder.eq_ignore_ascii_case(id);
+        self.address_row(address).is_some_and(|row| !row.held || row.holder.as_ref().is_some_and(other))
+    }
+
+    fn address_row(&self, ip: &str) -> Option<&AddressRow> {
+        match self.row(&address_name(ip))? {
+            Row::Address(row) => Some(row),
+            Row::Instance(_) | Row::Port(_) | Row::Floating(_) | Row::Asked(_) => None,
+        }
+    }
+}

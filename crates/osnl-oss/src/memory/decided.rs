@@ -1,0 +1,33 @@
+//! The meanings of the last messages: a message that comes again means the same, whatever has happened since.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::event::Happened;
+
+#[derive(Debug)]
+pub(super) struct Decided {
+    last: VecDeque<String>,
+    known: HashMap<String, Vec<Happened>>,
+    most: usize,
+}
+
+impl Decided {
+    pub(super) fn new(most: usize) -> Self {
+        Self { last: VecDeque::new(), known: HashMap::new(), most }
+    }
+
+    pub(super) fn get(&self, id: &str) -> Option<Vec<Happened>> {
+        self.known.get(id).cloned()
+    }
+
+    pub(super) fn put(&mut self, id: String, happened: Vec<Happened>) {
+        if self.known.insert(id.clone(), happened).is_none() {
+            self.last.push_back(id);
+        }
+        while self.last.len() > self.most
+            && let Some(oldest) = self.last.pop_front()
+        {
+            self.known.remove(&oldest);
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! The action `python`: an existing plug-in class of the OSS Framework, unchanged, in a Python of its own.
+//!
+//! The class has `notify(self, node_detail, created)` and is made without arguments. A shim (`python/oslo_config.py` and `shim.py`, handed
+//! to the interpreter by its standard input, so that no file is written) loads it, gives it what it imports, and
+//! speaks the protocol of [`exec`](osnl_actions::exec): what is said there of children holds here. The class is called for
+//! one event at a time.
+//!
+//! | what `notify` does | what follows |
+//! | --- | --- |
+//! | returns, whatever it returns | delivered |
+//! | raises an `OSError`: sockets, urllib, requests | held and tried again without end |
+//! | raises anything else | tried again up to `max_attempts` times, then a dead letter |
+//!
+//! A class that cannot be loaded holds its events; why is in the log at the start, a Python 2 syntax error by name.
+
+mod conf;
+mod config;
+mod node_detail;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use osnl_transport::BoxFuture;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tokio_util::sync::CancellationToken;
+
+pub use self::conf::PythonConf;
+pub use self::config::PluginConfig;
+pub use self::node_detail::{Asked, NodeDetails, OssDetails, PayloadDetails, Told};
+use osnl_actions::exec::Program;
+use osnl_actions::exec::worker::{Plan, Worker};
+use osnl_actions::{Action, ActionError, Done, ErrorClass, Event};
+
+const SHIM: &str = concat!(include_str!("python/oslo_config.py"), "\n\n", include_str!("python/shim.py"));
+/// Reads the shim from the pipe that events come by later; old enough for a Python 2 to read.
+const BOOTSTRAP: &str = "import os, sys\n\
+    if sys.version_info < (3, 6):\n    \
+        sys.exit('plug-ins need Python 3.6 or newer, this is ' + sys.version.split()[0])\n\
+    pipe = os.fdopen(os.dup(0), 'rb')\n\
+    exec(compile(pipe.read(int(pipe.readline())), '<osnl>', 'exec'), {'__name__': 'osnl_shim', 'pipe': pipe})\n";
+/// Verdicts of the shim are shorter.
+const REPLY_LIMIT: usize = 64 * 1024;
+
+/// The class and its environment.
+#[derive(Clone)]
+pub struct PythonOptions {
+    /// `module.Class`: a module in one of the folders of `plugin_path`, or an installed one.
+    pub plugin: String,
+    /// Folders with plug-ins, the first one first.
+    pub plugin_path: Vec<PathBuf>,
+    /// The interpreter, its arguments if any, its environment and working folder.
+    pub python: Program,
+    /// The values of `CONF`.
+    pub config: PluginConfig,
+    /// The time that the child may take to end when its input ends, and again after SIGTERM.
+    pub stop_timeout: Duration,
+    /// The form of a notification for the class.
+    pub details: Arc<dyn NodeDetails>,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct Python {
+    worker: Worker,
+    options: PythonOptions,
+}
+
+#[derive(Serialize)]
+struct Order<'a> {
+    plugin: &'a str,
+    plugin_path: &'a [PathBuf],
+    config: &'a PluginConfig,
+    config_files: &'a [PathBuf],
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    id: u64,
+    node_detail: &'a RawValue,
+    created: bool,
+}
+
+impl Python {
+    /// An action of this name. Nothing is started yet.
+    pub fn new(action: impl Into<Arc<str>>, options: PythonOptions) -> Self {
+        let mut program = options.python.clone();
+        // -B: plug-in folders are the operator's; nothing is left in them.
+        program.command.extend(["-B", "-u", "-c", BOOTSTRAP].map(str::to_owned));
+        let plan = Plan {
+            action: action.into(),
+            program,
+            name: format!("the plug-in {}", options.plugin),
+            reply_limit: REPLY_LIMIT,
+            stop_timeout: options.stop_timeout,
+        };
+        Self { worker: Worker::new(plan), options }
+    }
+
+    /// The shim, its length before it, and what it has to load. The configuration is read for each start, so that a
+    /// corrected file counts.
+    fn prologue(&self) -> Result<Vec<u8>, ActionError> {
+        let PythonOptions { plugin, plugin_path, config, .. } = &self.options;
+        let config = config.read().map_err(|reason| ActionError::new(ErrorClass::Connect, reason))?;
+        let order = Order { plugin, plugin_path, config: &config, config_files: config.files() };
+        let order = serde_json::to_string(&order).map_err(|error| {
+            ActionError::new(ErrorClass::Connect, format!("a path that is not UTF-8: {error}"))
+        })?;
+        Ok(format!("{}\n{SHIM}{order}\n", SHIM.len()).into_bytes())
+    }
+
+    async fn notify(&self, events: &[Event]) -> Vec<Result<Done, ActionError>> {
+        let mut open: Vec<Open<'_>> =
+            events.iter().map(|event| Open::of(event, &*self.options.details)).collect();
+        // The next call of each event that is not done: of one event's calls, none before the one ahead of it is done.
+        loop {
+            let (mut lines, mut asked) = (Vec::new(), Vec::new());
+            for one in open.iter_mut().filter(|one| one.verdict.is_none()) {
+                let Some((node_detail, created)) = one.calls.next() else { continue };
+                let id = self.worker.id();
+                // Texts as keys: it can always be written.
+                let mut line =
+                    serde_json::to_vec(&Line { id, node_detail: &node_detail, created }).unwrap_or_default();
+                line.push(b'\n');
+                lines.push((id, line));
+                asked.push(one);
+            }
+            if lines.is_empty() {
+                break;
+            }
+            let mut verdicts = self.worker.ask(lines, || self.prologue()).await.into_iter();
+            for one in asked {
+                match verdicts.next().unwrap_or_else(missing) {
+                    Ok(done) => one.done(done),
+                    Err(error) => one.verdict = Some(Err(error)),
+                }
+            }
+        }
+        open.into_iter().map(|one| one.verdict.or(one.last.map(Ok)).unwrap_or_else(missing)).collect()
+    }
+}
+
+/// An event whose calls are being made.
+struct Open<'a> {
+    event: &'a Event,
+    calls: std::vec::IntoIter<(Box<RawValue>, bool)>,
+    /// The result of the call before.
+    last: Option<Done>,
+    /// The verdict that ends it before all calls are made.
+    verdict: Option<Result<Done, ActionError>>,
+}
+
+impl<'a> Open<'a> {
+    fn of(event: &'a Event, details: &dyn NodeDetails) -> Self {
+        let (mut calls, mut verdict) = (Vec::new(), None);
+        match details.of_event(event) {
+            Err(error) => verdict = Some(Err(error)),
+            Ok(asked) => {
+                for told in asked {
+                    match told {
+                        Told::Notify { node_detail, created } => calls.push((node_detail, created)),
+                        Told::NothingToDo(why) => verdict = Some(Ok(Done::NothingToDo(why))),
+                    }
+                }
+            }
+        }
+        if !calls.is_empty() {
+            verdict = None;
+        }
+        let mut calls = calls.into_iter();
+        // An attempt before this one has made these.
+        let before = calls.by_ref().take(event.done()).last();
+        let last = before.map(|_| Done::Delivered("called".to_owned()));
+        Self { event, calls, last, verdict }
+    }
+
+    fn done(&mut self, done: Done) {
+        self.event.one_is_done();
+        self.last = Some(done);
+    }
+}
+
+fn missing() -> Result<Done, ActionError> {
+    Err(ActionError::new(ErrorClass::Reset, "the plug-in gave no verdict"))
+}
+
+impl Action for Python {
+    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Done, ActionError>>> {
+        Box::pin(self.notify(events))
+    }
+
+    fn target(&self) -> String {
+        format!("the plug-in {}", self.options.plugin)
+    }
+
+    fn host(&self, _: &Event) -> Option<Arc<str>> {
+        None
+    }
+
+    /// Loads the class.
+    fn open(&self) -> BoxFuture<'_, Result<(), ActionError>> {
+        Box::pin(async {
+            let id = self.worker.id();
+            let hello = format!("{{\"id\": {id}, \"hello\": true}}\n").into_bytes();
+            let asked = self.worker.ask(vec![(id, hello)], || self.prologue()).await;
+            asked.into_iter().try_for_each(|result| result.map(drop))
+        })
+    }
+
+    fn restarts(&self) -> Option<u64> {
+        Some(self.worker.restarts())
+    }
+
+    fn close<'a>(&'a self, abort: &'a CancellationToken) -> BoxFuture<'a, ()> {
+        Box::pin(self.worker.close(abort))
+    }
+}
+
+impl fmt::Debug for PythonOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PythonOptions")
+            .field("plugin", &self.plugin)
+            .field("plugin_path", &self.plugin_path)
+            .field("python", &self.python)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,246 @@
+//! The form of a notification for a plug-in of the OSS Framework: a map, and whether something came or went.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use osnl_core::event::Enriched;
+use osnl_model::{Notification, Resource, resources};
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::value::{RawValue, to_raw_value};
+
+use crate::{Call, Lists, Memory, NodeForm, Telling};
+use osnl_actions::{ActionError, ErrorClass, Event};
+
+/// The call of a plug-in, or the reason for none.
+#[derive(Debug)]
+pub enum Told {
+    /// Call it with these.
+    Notify {
+        /// A JSON object; the map that Python makes of it has its keys in this order.
+        node_detail: Box<RawValue>,
+        /// An allocation, not a release.
+        created: bool,
+    },
+    /// Nothing, and why.
+    NothingToDo(String),
+}
+
+/// The calls of a plug-in about one delivery: one, or several in order, of which all must succeed.
+pub type Asked = Vec<Told>;
+
+/// Makes a plug-in's arguments of a notification.
+pub trait NodeDetails: Send + Sync + fmt::Debug {
+    /// Pure: the same in each attempt. Of a bulk request the notification has the payload of the one resource.
+    ///
+    /// # Errors
+    /// [`ErrorClass::Content`] if no attempt will change the result.
+    fn of(&self, notification: &Notification) -> Result<Told, ActionError>;
+
+    /// The same of a delivery, with what was noted with its message or asked for. Never empty.
+    ///
+    /// # Errors
+    /// As [`NodeDetails::of`].
+    fn of_event(&self, event: &Event) -> Result<Asked, ActionError> {
+        self.of(&narrowed(event)).map(|told| vec![told])
+    }
+
+    /// Whether what the action has asked for is in it.
+    fn hands_enrichments_over(&self) -> bool {
+        false
+    }
+
+    /// The events of which it has to know what they mean against what was seen before; `None` if it takes each as it is.
+    fn watches(&self) -> Option<Lists> {
+        None
+    }
+}
+
+/// The notification as far as this delivery concerns it.
+fn narrowed(event: &Event) -> Cow<'_, Notification> {
+    match event.resource {
+        None => Cow::Borrowed(&*event.notification),
+        Some(_) => Cow::Owned(event.notification.with_payload(event.payload().into_owned())),
+    }
+}
+
+/// oss_watcher's own form: what came or went, in the order in which it did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OssDetails {
+    /// The event types of allocations and of releases.
+    pub lists: Lists,
+    /// Keys and values.
+    pub form: NodeForm,
+}
+
+impl OssDetails {
+    fn told(&self, telling: Telling) -> Result<Asked, ActionError> {
+        let calls = match telling {
+            Telling::Calls(calls) => calls,
+            Telling::Nothing(why) => return Ok(vec![Told::NothingToDo(why)]),
+        };
+        let notify = |call: Call| {
+            let node_detail = to_raw_value(&self.form.node_detail(&call.happened))
+                .map_err(|error| ActionError::new(ErrorClass::Content, format!("no node detail: {error}")))?;
+            Ok(Told::Notify { node_detail, created: call.created })
+        };
+        calls.into_iter().map(notify).collect()
+    }
+}
+
+impl NodeDetails for OssDetails {
+    /// As if nothing had been seen before; of several calls the first.
+    fn of(&self, n: &Notification) -> Result<Told, ActionError> {
+        let event_type = n.event_type.as_deref().unwrap_or_default();
+        let happened = Memory::default().tell(n, None, &self.lists).happened;
+        let asked = self.told(Telling::from(happened, event_type, None, &self.lists))?;
+        let none = || Told::NothingToDo("nothing has come or gone with it".to_owned());
+        Ok(asked.into_iter().next().unwrap_or_else(none))
+    }
+
+    fn of_event(&self, event: &Event) -> Result<Asked, ActionError> {
+        self.told(Telling::of(event, &self.lists))
+    }
+
+    fn watches(&self) -> Option<Lists> {
+        Some(self.lists.clone())
+    }
+}
+
+/// The form without OSS Framework: what the resource view knows, and the payload as it is.
+///
+/// | key | value |
+/// | --- | --- |
+/// | `event_type`, `publisher_id`, `timestamp`, `message_id` | as the service wrote them, or null |
+/// | `kind`, `id`, `name`, `project`, `user`, `host`, `state`, `addresses`, `created_at`, … | the resource, as in `docs/exec.md`; absent if it cannot be told |
+/// | `payload` | as the service wrote it; of a bulk request the one resource |
+/// | `enrichments` | what the action has asked for, by their names; absent where it asks for nothing |
+///
+/// `created` follows from the lists, as in oss_watcher; an event type in both (its `floatingip.update.end`) is an
+/// allocation if `floatingip.router_id` is not null. Without lists it follows from the event type: `create` is an
+/// allocation, `delete` a release; begins (`.start`), errors and everything else ask for nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PayloadDetails {
+    /// Event types that are allocations; with both lists empty the types' own words count.
+    pub events_creation: Vec<String>,
+    /// Event types that are releases.
+    pub events_deletion: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Detail<'a> {
+    event_type: Option<&'a str>,
+    publisher_id: Option<&'a str>,
+    timestamp: Option<&'a str>,
+    message_id: Option<&'a str>,
+    // One map, as plug-ins are used to; flattening a written struct has no error that would have to point anywhere.
+    #[serde(flatten)]
+    resource: Option<Resource<'a>>,
+    payload: &'a Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enrichments: Option<&'a Enriched>,
+}
+
+impl PayloadDetails {
+    fn created(&self, event_type: &str, payload: &Value) -> Option<bool> {
+        if self.events_creation.is_empty() && self.events_deletion.is_empty() {
+            return by_words(event_type);
+        }
+        let of = |list: &[String]| list.iter().any(|name| name == event_type);
+        match (of(&self.events_creation), of(&self.events_deletion)) {
+            (true, true) => Some(payload.pointer("/floatingip/router_id").is_some_and(|id| !id.is_null())),
+            (true, false) => Some(true),
+            (false, true) => Some(false),
+            (false, false) => None,
+        }
+    }
+}
+
+fn by_words(event_type: &str) -> Option<bool> {
+    let words: Vec<&str> = event_type.split('.').collect();
+    if matches!(words.last(), Some(&("start" | "error"))) {
+        return None;
+    }
+    words.iter().rev().find_map(|word| match *word {
+        "create" | "created" => Some(true),
+        "delete" | "deleted" => Some(false),
+        _ => None,
+    })
+}
+
+impl NodeDetails for PayloadDetails {
+    fn of(&self, n: &Notification) -> Result<Told, ActionError> {
+        self.told(n, None)
+    }
+
+    fn of_event(&self, event: &Event) -> Result<Asked, ActionError> {
+        self.told(&narrowed(event), event.enriched.as_deref()).map(|told| vec![told])
+    }
+
+    fn hands_enrichments_over(&self) -> bool {
+        true
+    }
+}
+
+impl PayloadDetails {
+    fn told(&self, n: &Notification, enrichments: Option<&Enriched>) -> Result<Told, ActionError> {
+        let event_type = n.event_type.as_deref();
+        let payload = &n.payload;
+        let Some(created) = self.created(event_type.unwrap_or_default(), payload) else {
+            let event_type = event_type.unwrap_or("no event type");
+            let why = format!("{event_type} is neither a creation nor a deletion");
+            return Ok(Told::NothingToDo(why));
+        };
+        let detail = Detail {
+            event_type,
+            publisher_id: n.publisher_id.as_deref(),
+            timestamp: n.timestamp.as_deref(),
+            message_id: n.message_id.as_deref(),
+            resource: resources(n).into_iter().next(),
+            payload,
+            enrichments,
+        };
+        let node_detail = to_raw_value(&detail)
+            .map_err(|error| ActionError::new(ErrorClass::Content, format!("no node detail: {error}")))?;
+        Ok(Told::Notify { node_detail, created })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_came_and_what_went_is_told_apart() {
+        for (event_type, expected) in [
+            ("compute.instance.create.end", Some(true)),
+            ("compute.instance.delete.end", Some(false)),
+            ("port.create.end", Some(true)),
+            ("instance.create.end", Some(true)),
+            ("image.delete", Some(false)),
+            ("identity.project.created", Some(true)),
+            ("identity.project.deleted", Some(false)),
+            ("compute.instance.create.start", None),
+            ("compute.instance.create.error", None),
+            ("port.update.end", None),
+            ("", None),
+        ] {
+            assert_eq!(PayloadDetails::default().created(event_type, &json!({})), expected, "{event_type}");
+        }
+        let lists = PayloadDetails {
+            events_creation: vec!["a".into(), "floatingip.update.end".into()],
+            events_deletion: vec!["b".into(), "floatingip.update.end".into()],
+        };
+        for (event_type, payload, expected) in [
+            ("a", json!({}), Some(true)),
+            ("b", json!({}), Some(false)),
+            ("port.create.end", json!({}), None),
+            ("floatingip.update.end", json!({"floatingip": {"router_id": "r"}}), Some(true)),
+            ("floatingip.update.end", json!({"floatingip": {"router_id": null}}), Some(false)),
+        ] {
+            assert_eq!(lists.created(event_type, &payload), expected, "{event_type} {payload}");
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! The action `oss_rest`: posts a node detail for what came and what went, as the REST plug-in of the OSS Framework does.
+//!
+//! The meaning of an event is noted when it arrives ([the crate](crate)); details that no event has may be asked for before
+//! the first attempt. One delivery is a request for each address that came or went with the event, mostly one, in
+//! order; a floating IP that moves is a release and an allocation. If one fails, the next attempt goes on with it:
+//! earlier answers are kept with the delivery.
+//!
+//! | | |
+//! | --- | --- |
+//! | request | `POST` to `url_creation` or `url_deletion`, basic authentication |
+//! | `Content-Type` | `application/json`, or `application/xml` around it |
+//! | `Idempotency-Key` | the delivery's, with `/2` and so on behind the first of several |
+//! | answer | 2xx is done; what else follows is every action's |
+
+mod conf;
+
+use std::fmt;
+use std::sync::Arc;
+
+use osnl_http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use osnl_http::{Client, HttpError, HttpOptions, Method, Request, Url};
+use osnl_transport::BoxFuture;
+
+pub use self::conf::OssRestConf;
+pub(super) use self::conf::{ASK, DATACENTER, IP_TYPE, KEYS, SECURITY_DOMAIN, VALUES, form};
+use super::{Body, Call, Happened, Lists, NodeForm, Telling};
+use osnl_actions::http_request::{Authorization as _, Fixed, key_value, scrub};
+use osnl_actions::{Action, ActionError, Done, ErrorClass, Event};
+
+/// The node detail's form, and its destinations.
+#[derive(Clone, Debug)]
+pub struct OssRestOptions {
+    /// The destination of allocations.
+    pub creation: Url,
+    /// The destination of releases.
+    pub deletion: Url,
+    /// The credentials; their Debug form shows no secret.
+    pub login: Option<Fixed>,
+    /// The event types of allocations and of releases.
+    pub lists: Lists,
+    /// Keys and values of a node detail.
+    pub form: NodeForm,
+    /// The envelope.
+    pub body: Body,
+    /// The header with the key; `None` for none.
+    pub idempotency: Option<HeaderName>,
+}
+
+/// See the [module](self).
+#[derive(Clone)]
+pub struct OssRest {
+    options: OssRestOptions,
+    to_creation: Client,
+    to_deletion: Client,
+}
+
+impl OssRest {
+    /// Nothing is connected.
+    ///
+    /// # Errors
+    /// Certificates or a proxy that cannot be used.
+    pub fn new(options: OssRestOptions, http: &HttpOptions) -> Result<Self, HttpError> {
+        let to_creation = Client::to(http, &options.creation)?;
+        let same = options.creation.scheme() == options.deletion.scheme()
+            && options.creation.authority() == options.deletion.authority();
+        let to_deletion = if same { to_creation.clone() } else { Client::to(http, &options.deletion)? };
+        Ok(Self { options, to_creation, to_deletion })
+    }
+
+    async fn tell(&self, event: &Event) -> Result<Done, ActionError> {
+        let calls = match Telling::of(event, &self.options.lists) {
+            Telling::Calls(calls) => calls,
+            Telling::Nothing(why) => return Ok(Done::NothingToDo(why)),
+        };
+        let key = event.idempotency_key();
+        let mut done = Vec::new();
+        for (n, call) in (1_usize..).zip(calls).skip(event.done()) {
+            let key = if n == 1 { key.clone() } else { format!("{key}/{n}") };
+            done.push(self.post(call, &key).await?);
+            event.one_is_done();
+        }
+        Ok(Done::Delivered(done.join("; ")))
+    }
+
+    async fn post(&self, Call { happened, created }: Call, key: &str) -> Result<String, ActionError> {
+        let request = self.options.request(&happened, created, Some(key))?;
+        let client = if created { &self.to_creation } else { &self.to_deletion };
+        let shown = format!("POST {} {}", request.url, about(&happened));
+        let answer = client.send(request).await.map_err(ActionError::from)?;
+        if !answer.status.is_success() {
+            let secrets = self.options.login.iter().flat_map(Fixed::secrets).collect::<Vec<_>>();
+            let failure = answer.failure();
+            let reason = scrub(&failure.reason, secrets.iter().map(String::as_str));
+            return Err(ActionError { reason, ..failure.into() });
+        }
+        Ok(format!("{shown}: {}", answer.status.as_u16()))
+    }
+}
+
+impl OssRestOptions {
+    /// The request that tells of it.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    fn request(&self, happened: &Happened, created: bool, key: Option<&str>) -> Result<Request, ActionError> {
+        let unusable = |error: &dyn fmt::Display| ActionError::new(ErrorClass::Content, error.to_string());
+        let url = if created { &self.creation } else { &self.deletion };
+        let mut request = Request::new(Method::POST, url.clone());
+        let node_detail = self.form.node_detail(happened);
+        request.body = self.body.text(&node_detail).map_err(|error| unusable(&error))?.into();
+        request.headers.insert(CONTENT_TYPE, HeaderValue::from_static(self.body.content_type()));
+        if let Some(login) = &self.login {
+            let (name, value) = login.value();
+            request.headers.insert(name, value);
+        }
+        if let (Some(name), Some(key)) = (&self.idempotency, key) {
+            request.headers.insert(name.clone(), key_value(key));
+        }
+        Ok(request)
+    }
+}
+
+/// For the log: which address of whom.
+fn about(happened: &Happened) -> String {
+    let or_null = |text: &Option<String>| text.clone().unwrap_or_else(|| "null".to_owned());
+    format!("IP={} instance={}", or_null(&happened.ip), or_null(&happened.instance.id))
+}
+
+impl Action for OssRest {
+    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Done, ActionError>>> {
+        Box::pin(async move {
+            let mut verdicts = Vec::with_capacity(events.len());
+            for event in events {
+                verdicts.push(self.tell(event).await);
+            }
+            verdicts
+        })
+    }
+
+    fn target(&self) -> String {
+        self.options.creation.to_string()
+    }
+
+    fn certificate_ends(&self) -> Option<i64> {
+        let ends = [&self.to_creation, &self.to_deletion].map(Client::certificate_ends);
+        ends.into_iter().flatten().min()
+    }
+
+    fn host(&self, _: &Event) -> Option<Arc<str>> {
+        None
+    }
+}
+
+impl fmt::Debug for OssRest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OssRest").field("options", &self.options).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,60 @@
+//! The calls of plug-ins about one delivery, and their progress.
+
+use super::event::{Happened, Lists};
+use super::memory::Memory;
+use osnl_actions::Event;
+
+use osnl_core::event::HAPPENED;
+
+/// The calls to make, or the reason for none.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Telling {
+    /// In this order: a floating IP that moves is a release and an allocation.
+    Calls(Vec<Call>),
+    /// Nothing.
+    Nothing(String),
+}
+
+/// One call of a plug-in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    /// The event's meaning, as far as events show it.
+    pub happened: Happened,
+    /// An allocation, not a release.
+    pub created: bool,
+}
+
+impl Telling {
+    /// Returns the answers of the delivery, or the notes with the message; without notes, the meaning of the message
+    /// alone.
+    #[must_use]
+    pub fn of(event: &Event, lists: &Lists) -> Self {
+        let asked = event.enriched.as_ref().and_then(|kept| kept.get(HAPPENED)?.as_str());
+        let noted = asked.or(event.received.noted.happened.as_deref());
+        let happened = noted.and_then(|noted| serde_json::from_str(noted).ok()).unwrap_or_else(|| {
+            let payload = event.received.payload_text();
+            Memory::default().tell(&event.notification, payload.as_deref(), lists).happened
+        });
+        let event_type = event.notification.event_type.as_deref().unwrap_or_default();
+        Self::from(happened, event_type, event.resource, lists)
+    }
+
+    /// Selects the part of a message's meaning that concerns this resource and these lists.
+    #[must_use]
+    pub fn from(happened: Vec<Happened>, event_type: &str, resource: Option<u32>, lists: &Lists) -> Self {
+        let mut why = match lists.has(event_type) {
+            true => "nothing has come or gone with it".to_owned(),
+            false => format!("{event_type} is only remembered, for events that say less"),
+        };
+        let mut calls = Vec::new();
+        for happened in happened {
+            let mine = resource.is_none() || happened.part == resource;
+            let Some(created) = lists.created(event_type, happened.what).filter(|_| mine) else { continue };
+            match &happened.not {
+                Some(not) => why.clone_from(not),
+                None => calls.push(Call { happened, created }),
+            }
+        }
+        if calls.is_empty() { Self::Nothing(why) } else { Self::Calls(calls) }
+    }
+}

@@ -1,0 +1,102 @@
+//! Notes with each message what it means, before it is kept, in the order of arrival.
+//!
+//! Decided at an attempt it would depend on which target answers when; decided here it is kept with the message, and so
+//! is what is known since: a restart knows what it knew, and a message that comes again means the same.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use osnl_model::Notification;
+
+use super::event::{Happened, Lists};
+use super::memory::{Change, Memory, Told};
+use super::servers::Complete;
+use osnl_core::observe::{Observe, PartKeys};
+use osnl_core::received::{Noted, Received};
+
+/// Notes with each message what it means, before it is kept, in the order of arrival. One for all listeners: what neutron
+/// says is needed for what nova says.
+#[derive(Debug, Default)]
+pub struct Watcher {
+    memory: Mutex<Memory>,
+    watched: RwLock<Watched>,
+}
+
+/// The actions that have to know, and all of their lists together.
+#[derive(Clone, Debug, Default)]
+pub struct Watched {
+    /// By their names; none: nothing is noted.
+    pub actions: BTreeSet<Arc<str>>,
+    /// The lists that count for all actions.
+    pub lists: Option<Lists>,
+}
+
+impl Watched {
+    /// One more action.
+    pub fn add(&mut self, action: Arc<str>, lists: Lists) {
+        self.actions.insert(action);
+        self.lists = Some(match self.lists.take() {
+            Some(others) => others.and(&lists),
+            None => lists,
+        });
+    }
+}
+
+impl Watcher {
+    /// Knowing what was `kept`, for these actions.
+    #[must_use]
+    pub fn new(watched: Watched, kept: Vec<(String, String)>) -> Self {
+        let mut memory = Memory::default();
+        let unread = memory.restore(kept);
+        if unread > 0 {
+            tracing::warn!("{unread} rows of what was seen before cannot be read, and are not known");
+        }
+        Self { memory: Mutex::new(memory), watched: RwLock::new(watched) }
+    }
+
+    /// For other actions from then on: a configuration that was read again forgets nothing.
+    pub fn watch(&self, watched: Watched) {
+        *self.watched.write().unwrap_or_else(PoisonError::into_inner) = watched;
+    }
+
+    /// Takes note of what was asked for, for events that say less; answers what is known otherwise since.
+    pub(super) fn learn<'a>(&self, found: impl Iterator<Item = &'a Complete>) -> Vec<Change> {
+        let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        found.for_each(|complete| memory.learn(complete));
+        memory.changes()
+    }
+
+    /// Returns the meaning of a message, to be kept with it; nothing of an unreadable message.
+    #[must_use]
+    pub fn noted(&self, received: &Received) -> Noted {
+        received.decode().map(|n| self.note(received, &n).0).unwrap_or_default()
+    }
+}
+
+impl Observe for Watcher {
+    fn serves(&self, action: &str) -> bool {
+        self.watched.read().unwrap_or_else(PoisonError::into_inner).actions.contains(action)
+    }
+
+    /// The instance that an address comes to or leaves is often not in the event itself.
+    fn note(&self, received: &Received, n: &Notification) -> (Noted, PartKeys) {
+        let payload = received.payload_text();
+        let told = {
+            let lists = self.watched.read().unwrap_or_else(PoisonError::into_inner).lists.clone();
+            let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
+            let told = lists.map(|lists| memory.tell(n, payload.as_deref(), &lists)).unwrap_or_default();
+            let key = |happened: &Happened| Some((happened.part, memory.lane(happened)?));
+            // Of a move both have the address's.
+            let keys: PartKeys = told.happened.iter().filter_map(key).collect();
+            (told, keys)
+        };
+        let (Told { happened, changes }, keys) = told;
+        if !happened.is_empty() {
+            // What the program's log has said of each event.
+            tracing::info!("Handle event `{}`.", n.event_type.as_deref().unwrap_or_default());
+        }
+        // Texts and numbers: it can always be written.
+        let happened = serde_json::to_string(&happened).ok().map(Into::into);
+        (Noted { happened, changes, ..Noted::default() }, keys)
+    }
+}

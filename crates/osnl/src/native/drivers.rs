@@ -1,0 +1,110 @@
+//! The drivers of actions that `osnl run` knows: a line for each, in the order they are documented in.
+//!
+//! A program adds those of its own crates with [`Drivers::with`], and reads its files with [`Sources::drivers`].
+//!
+//! [`Sources::drivers`]: crate::native::Sources::drivers
+
+use std::fmt;
+use std::sync::LazyLock;
+
+use osnl_config::sections::{DriverTable, Schema, SectionDef};
+
+use super::schema::{ACTION, SCHEMA};
+use crate::action::driver::DriverEntry;
+use crate::action::dump::DumpConf;
+use crate::action::exec::ExecConf;
+use crate::action::file::FileConf;
+use crate::action::http_request::HttpConf;
+use crate::action::k2hr3::K2hr3Conf;
+use crate::action::k2hr3_register::K2hr3RegisterConf;
+use crate::action::mail::MailConf;
+use crate::action::publish::PublishConf;
+use crate::action::syslog::SyslogConf;
+
+/// The drivers of this library.
+static OWN: LazyLock<Drivers> = LazyLock::new(|| {
+    Drivers::of(vec![
+        DriverEntry::of::<K2hr3Conf>(),
+        DriverEntry::of::<HttpConf>(),
+        DriverEntry::of::<DumpConf>(),
+        DriverEntry::of::<ExecConf>(),
+        DriverEntry::of::<FileConf>(),
+        DriverEntry::of::<SyslogConf>(),
+        DriverEntry::of::<PublishConf>(),
+        DriverEntry::of::<MailConf>(),
+        DriverEntry::of::<K2hr3RegisterConf>(),
+    ])
+});
+
+/// The drivers that a program has, and the form of its files with their options. By default those of this library.
+#[derive(Clone, Copy)]
+pub struct Drivers {
+    entries: &'static [DriverEntry],
+    schema: &'static Schema,
+}
+
+impl Drivers {
+    /// The same with one more, documented behind that of this name. Made once for a program: it is never freed.
+    #[must_use]
+    pub fn with(self, behind: &str, entry: DriverEntry) -> Self {
+        let mut entries = self.entries.to_vec();
+        let at =
+            entries.iter().position(|entry| entry.table.name == behind).map_or(entries.len(), |at| at + 1);
+        entries.insert(at, entry);
+        Self::of(entries)
+    }
+
+    /// In the order they are documented in.
+    #[must_use]
+    pub fn entries(self) -> &'static [DriverEntry] {
+        self.entries
+    }
+
+    /// The driver of this name.
+    pub(super) fn named(self, name: &str) -> Option<&'static DriverEntry> {
+        self.entries.iter().find(|entry| entry.table.name == name)
+    }
+
+    /// `k2hr3, http`.
+    pub(super) fn names(self) -> Vec<&'static str> {
+        self.entries.iter().map(|entry| entry.table.name).collect()
+    }
+
+    /// The form that `osnl run` reads, with the options of these drivers.
+    pub(super) fn schema(self) -> &'static Schema {
+        self.schema
+    }
+
+    /// Makes the form that files are read by; it lasts as long as the program.
+    fn of(entries: Vec<DriverEntry>) -> Self {
+        let tables: Vec<DriverTable> = entries.iter().map(|entry| entry.table).collect();
+        let tables: &'static [DriverTable] = tables.leak();
+        let section = |def: &SectionDef| match def.kind {
+            ACTION => SectionDef { drivers: tables, ..*def },
+            _ => SectionDef { ..*def },
+        };
+        let sections: Vec<SectionDef> = SCHEMA.sections.iter().map(section).collect();
+        let schema = Box::leak(Box::new(Schema { sections: sections.leak(), ..SCHEMA }));
+        Self { entries: entries.leak(), schema }
+    }
+}
+
+impl Default for Drivers {
+    fn default() -> Self {
+        *OWN
+    }
+}
+
+impl fmt::Debug for Drivers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Drivers").field(&self.names()).finish()
+    }
+}
+
+impl PartialEq for Drivers {
+    fn eq(&self, other: &Self) -> bool {
+        self.names() == other.names()
+    }
+}
+
+impl Eq for Drivers {}
