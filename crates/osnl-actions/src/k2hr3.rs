@@ -18,6 +18,7 @@ use osnl_transport::BoxFuture;
 use serde_json::Value;
 
 pub use self::conf::K2hr3Conf;
+pub(crate) use self::conf::{API_URL, api_url};
 pub use self::parameters::{HostParameters, Unusable};
 use super::sent::request_text;
 use super::{Action, ActionError, Done, ErrorClass, Event};

@@ -13,6 +13,16 @@ use crate::driver::{
     ReadDriver, Reader, Retries, TlsConf, Traits, VERIFY, Wanted, target_probe,
 };
 
+/// The option of every driver that calls K2HR3's role API.
+pub(crate) const API_URL: OptionDef =
+    OptionDef::new("api_url", "URL", "K2HR3's role API, https://host/v1/role. Must be set.");
+
+/// Reads [`API_URL`].
+pub(crate) fn api_url(reader: &mut Reader<'_>) -> Option<ApiUrl> {
+    let text = reader.required(API_URL.name, "write the URL of your role API, https://host/v1/role")?;
+    ApiUrl::parse(&text).map_or_else(|e| reader.refuse(API_URL.name, e.problem, e.allowed), Some)
+}
+
 /// `driver = k2hr3`.
 #[derive(Clone, Debug)]
 pub struct K2hr3Conf {
@@ -28,7 +38,7 @@ impl ReadDriver for K2hr3Conf {
     const TABLE: DriverTable = DriverTable::new(
         "k2hr3",
         &[
-            OptionDef::new("api_url", "URL", "K2HR3's role API, https://host/v1/role. Must be set."),
+            API_URL,
             OptionDef::new(
                 "no_addresses",
                 "skip or all",
@@ -42,10 +52,7 @@ impl ReadDriver for K2hr3Conf {
     );
 
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let api_url = reader.required("api_url", "write the URL of your role API, https://host/v1/role");
-        let api_url = api_url.and_then(|text| {
-            ApiUrl::parse(&text).map_or_else(|e| reader.refuse("api_url", e.problem, e.allowed), Some)
-        });
+        let api_url = api_url(reader);
         let no_addresses =
             reader.word("no_addresses", &[("skip", NoAddresses::Skip), ("all", NoAddresses::All)]);
         let tls = TlsConf::read(reader);

@@ -14,7 +14,7 @@ use crate::driver::{
     BuildContext, CA_FILE, DriverConf, DriverError, DriverTable, NativeReader, OptionDef, Preview, Probe,
     ProbeContext, ReadDriver, Reader, Retries, TlsConf, Traits, VERIFY, Wanted, target_probe,
 };
-use crate::k2hr3::Unusable;
+use crate::k2hr3::{API_URL, Unusable, api_url};
 
 /// `driver = k2hr3_register`.
 #[derive(Clone, Debug)]
@@ -29,7 +29,7 @@ impl ReadDriver for K2hr3RegisterConf {
     const TABLE: DriverTable = DriverTable::new(
         "k2hr3_register",
         &[
-            OptionDef::new("api_url", "URL", "K2HR3's role API, https://host/v1/role. Must be set."),
+            API_URL,
             OptionDef::new("role", "name", "Role to which hosts are added. Must be set."),
             OptionDef::new(
                 "token_file",
@@ -43,11 +43,7 @@ impl ReadDriver for K2hr3RegisterConf {
     );
 
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let api_url = reader.required("api_url", "write the URL of your role API, https://host/v1/role");
-        let api_url = api_url.and_then(|text| {
-            ApiUrl::parse(&text).map_or_else(|e| reader.refuse("api_url", e.problem, e.allowed), Some)
-        });
-        let api_url = api_url.and_then(|url| match url.has_query() {
+        let api_url = api_url(reader).and_then(|url| match url.has_query() {
             true => reader.refuse("api_url", "has a query", "write https://host/v1/role"),
             false => Some(url),
         });
