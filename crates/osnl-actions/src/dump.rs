@@ -106,13 +106,10 @@ pub(super) fn line(event: &Event) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::time::SystemTime;
-
     use osnl_model::Notification;
 
     use super::*;
-    use osnl_core::received::{Origin, Received};
+    use osnl_core::received::Received;
 
     /// Masks the secrets that services send in clear, in the words of each.
     #[test]
@@ -134,30 +131,7 @@ mod tests {
             }),
             ..Notification::default()
         };
-        let origin = Origin {
-            listener: "l".into(),
-            queue: "q".into(),
-            exchange: String::new(),
-            routing_key: String::new(),
-            redelivered: false,
-            received: SystemTime::UNIX_EPOCH,
-        };
-        let received = Received {
-            body: Vec::new().into(),
-            properties: Default::default(),
-            origin,
-            noted: Default::default(),
-        };
-        let event = Event {
-            received: Arc::new(received),
-            notification: Arc::new(n),
-            rule: "r".into(),
-            action: "a".into(),
-            resource: None,
-            enriched: None,
-            progress: Default::default(),
-            began: None,
-        };
+        let event = Event::new(Received::sample(Vec::new(), false), n, "r", "a");
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("dump.jsonl");
         Dump::to_file(&path).unwrap().write(&event).unwrap();

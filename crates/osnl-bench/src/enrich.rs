@@ -103,16 +103,8 @@ fn event(n: u32) -> Result<Event> {
         origin,
         noted: Default::default(),
     };
-    Ok(Event {
-        notification: Arc::new(received.decode()?),
-        received: Arc::new(received),
-        rule: "r".into(),
-        action: "a".into(),
-        resource: None,
-        enriched: None,
-        progress: Default::default(),
-        began: None,
-    })
+    let notification = received.decode()?;
+    Ok(Event::new(received, notification, "r", "a"))
 }
 
 /// In the form that nova's API reference documents.

@@ -29,18 +29,8 @@ pub(crate) async fn alone(count: u64, in_flight: u64, child: &[&str]) -> Result<
     let action = Exec::new("tell", Program::new(child.iter().copied()), ExecOptions::default());
     let messages = Messages::new(0)?;
     let events = received((1..=count).map(|n| messages.matching(n))).map(|received| {
-        let notification = Arc::new(received.decode()?);
-        let (rule, action) = ("deleted".into(), "tell".into());
-        Ok(Event {
-            received: Arc::new(received),
-            notification,
-            rule,
-            action,
-            resource: None,
-            enriched: None,
-            progress: Default::default(),
-            began: None,
-        })
+        let notification = received.decode()?;
+        Ok(Event::new(received, notification, "deleted", "tell"))
     });
     let events: Vec<Event> = events.collect::<Result<_>>()?;
     action.open().await?;

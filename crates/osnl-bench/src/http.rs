@@ -1,6 +1,5 @@
 //! The requests alone: the action as osnl makes it, without broker and journal.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
@@ -20,17 +19,8 @@ pub(crate) async fn run(port: u64, count: u64, in_flight: u64) -> Result<()> {
     let action = K2hr3::new(url, &HttpOptions::from_environment([]))?;
     let messages = Messages::new(0)?;
     let events = received((1..=count).map(|n| messages.matching(n))).map(|received| {
-        let notification = Arc::new(received.decode()?);
-        Ok(Event {
-            received: Arc::new(received),
-            notification,
-            rule: "deleted".into(),
-            action: "roles".into(),
-            resource: None,
-            enriched: None,
-            progress: Default::default(),
-            began: None,
-        })
+        let notification = received.decode()?;
+        Ok(Event::new(received, notification, "deleted", "roles"))
     });
     let events: Vec<Event> = events.collect::<Result<_>>()?;
     let began = Instant::now();

@@ -57,6 +57,26 @@ pub struct Event {
 }
 
 impl Event {
+    /// An event that concerns the whole message, before its first attempt, without enrichments.
+    #[must_use]
+    pub fn new(
+        received: impl Into<Arc<Received>>,
+        notification: impl Into<Arc<Notification>>,
+        rule: impl Into<Arc<str>>,
+        action: impl Into<Arc<str>>,
+    ) -> Self {
+        Self {
+            received: received.into(),
+            notification: notification.into(),
+            rule: rule.into(),
+            action: action.into(),
+            resource: None,
+            enriched: None,
+            progress: Progress::default(),
+            began: None,
+        }
+    }
+
     /// The payload as far as this event concerns it: of a bulk request the one resource, in the form in which a
     /// request about it alone has it.
     #[must_use]

@@ -422,15 +422,11 @@ impl Journal for MemoryJournal {
 
 impl Open {
     fn event(&self, pending: &Pending) -> Event {
+        let (received, notification) = (self.received.clone(), self.notification.clone());
         Event {
-            received: self.received.clone(),
-            notification: self.notification.clone(),
-            rule: pending.rule.clone(),
-            action: pending.action.clone(),
             resource: pending.resource,
             enriched: pending.told.clone(),
-            progress: Default::default(),
-            began: None,
+            ..Event::new(received, notification, pending.rule.clone(), pending.action.clone())
         }
     }
 }

@@ -180,14 +180,5 @@ fn event(notification: Notification) -> Event {
         origin,
         noted: Default::default(),
     };
-    Event {
-        received: Arc::new(received),
-        notification: Arc::new(notification),
-        rule: "info".into(),
-        action: super::meaning::NAME.into(),
-        resource: None,
-        enriched: None,
-        progress: Default::default(),
-        began: None,
-    }
+    Event::new(received, notification, "info", super::meaning::NAME)
 }

@@ -36,16 +36,7 @@ impl Steps {
     }
 
     fn event() -> Event {
-        Event {
-            received: Arc::new(Received::sample("", false)),
-            notification: Arc::new(Notification::default()),
-            rule: "r".into(),
-            action: "a".into(),
-            resource: None,
-            enriched: None,
-            progress: Default::default(),
-            began: None,
-        }
+        Event::new(Received::sample("", false), Notification::default(), "r", "a")
     }
 
     fn claims(&mut self, ids: std::ops::RangeInclusive<u64>) -> Vec<String> {

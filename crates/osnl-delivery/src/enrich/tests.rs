@@ -155,16 +155,7 @@ async fn an_answer_has_its_time_and_requests_have_their_rate() {
 fn event(event_type: &str, payload: Value) -> Event {
     let notification =
         Notification { event_type: Some(event_type.to_owned()), payload, ..Notification::default() };
-    Event {
-        received: Arc::new(Received::sample("", false)),
-        notification: Arc::new(notification),
-        rule: "r".into(),
-        action: "a".into(),
-        resource: None,
-        enriched: None,
-        progress: Default::default(),
-        began: None,
-    }
+    Event::new(Received::sample("", false), notification, "r", "a")
 }
 
 fn step(name: &str, kind: Kind, id: Option<&str>, source: &Arc<Source>) -> Step {

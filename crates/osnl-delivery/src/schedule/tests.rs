@@ -20,16 +20,7 @@ fn claimed(id: u64, key: &str) -> Claimed {
     Claimed {
         id: DeliveryId(id),
         key: Some(key.to_owned()),
-        event: Event {
-            received: Arc::new(Received::sample("", false)),
-            notification: Arc::new(Notification::default()),
-            rule: "r".into(),
-            action: "a".into(),
-            resource: None,
-            enriched: None,
-            progress: Default::default(),
-            began: None,
-        },
+        event: Event::new(Received::sample("", false), Notification::default(), "r", "a"),
         used: Used::default(),
         newest: false,
     }

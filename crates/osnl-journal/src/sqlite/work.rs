@@ -513,16 +513,7 @@ pub(super) fn load(
         Err(unusable) => return Ok(Some((due, Err(unusable)))),
     };
     let enriched = enriched::of(connection, id)?.map(Into::into);
-    let event = Event {
-        received,
-        notification,
-        rule: rule.into(),
-        action: action.into(),
-        resource,
-        enriched,
-        progress: Default::default(),
-        began: None,
-    };
+    let event = Event { resource, enriched, ..Event::new(received, notification, rule, action) };
     Ok(Some((due, Ok(Claimed { id, key, event, used, newest: false }))))
 }
 

@@ -10,19 +10,17 @@ use std::future::Future;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use osnl::action::exec::{Exec, ExecOptions, Program};
 use osnl::action::{Action, ActionError, Done, ErrorClass, Event};
-use osnl::received::{Origin, Received};
 use osnl_testkit::{PYTHON_VARIABLE, wait_until};
-use osnl_transport::Properties;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::{SOON, framed};
+use crate::harness::{SOON, event_of, framed};
 use crate::log::Log;
 
 /// The tests' own Python; `-S` leaves it the standard library alone.
@@ -33,29 +31,7 @@ pub(crate) fn python() -> String {
 
 /// An event of this type with this payload.
 pub(crate) fn event(event_type: &str, payload: &Value) -> Event {
-    let body = framed("network.node1", event_type, payload);
-    let origin = Origin {
-        listener: "l".into(),
-        queue: "q".into(),
-        exchange: "neutron".to_owned(),
-        routing_key: "notifications.info".to_owned(),
-        redelivered: false,
-        received: SystemTime::UNIX_EPOCH,
-    };
-    let received =
-        Received { body: body.into(), properties: Properties::default(), origin, noted: Default::default() };
-    let notification = Arc::new(received.decode().unwrap());
-    let received = Arc::new(received);
-    Event {
-        received,
-        notification,
-        rule: "r".into(),
-        action: "a".into(),
-        resource: None,
-        enriched: None,
-        progress: Default::default(),
-        began: None,
-    }
+    event_of(framed("network.node1", event_type, payload), "a")
 }
 
 /// An action, the runtime that it lives in, and what it says.

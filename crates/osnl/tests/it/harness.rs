@@ -4,12 +4,14 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use osnl::action::Event;
 use osnl::action::http::HttpOptions;
 use osnl::daemon::{Daemon, DaemonError, Ended};
 use osnl::delivery::DeliverySettings;
 use osnl::listener::{Listener, ListenerState};
 use osnl::metrics::Counters;
 use osnl::native::Sources;
+use osnl::received::Received;
 use osnl::shutdown::Shutdown;
 use osnl_k2hr3::Conf;
 use osnl_model::{Priority, Target};
@@ -196,6 +198,13 @@ pub(crate) fn framed(publisher_id: &str, event_type: &str, payload: &Value) -> S
         "_unique_id": format!("u{id}"),
     });
     json!({"oslo.version": "2.0", "oslo.message": inner.to_string()}).to_string()
+}
+
+/// The event for this action about a message with this body.
+pub(crate) fn event_of(body: String, action: &str) -> Event {
+    let received = Received::sample(body, false);
+    let notification = received.decode().unwrap();
+    Event::new(received, notification, "r", action)
 }
 
 /// Publishes into the broker that a daemon listens to; the queue must be there.

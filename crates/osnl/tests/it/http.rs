@@ -2,19 +2,16 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, TcpListener};
-use std::sync::{Arc, mpsc};
-use std::time::SystemTime;
+use std::sync::mpsc;
 
 use osnl::action::http::{HttpError, HttpOptions};
 use osnl::action::k2hr3::K2hr3;
-use osnl::action::{Action, ActionError, Done, ErrorClass, Event};
-use osnl::received::{Origin, Received};
+use osnl::action::{Action, ActionError, Done, ErrorClass};
 use osnl_k2hr3::ApiUrl;
 use osnl_testkit::{Reply, Sink};
-use osnl_transport::Properties;
 use tokio::runtime::Runtime;
 
-use crate::harness::{SOON, framed, instance, port_deleted};
+use crate::harness::{SOON, event_of, framed, instance, port_deleted};
 
 /// A K2HR3 action and the runtime that its connections live in.
 #[derive(Debug)]
@@ -32,31 +29,7 @@ impl Attempts {
     /// The deletion of a port of instance 1 at 10.0.0.1.
     pub(crate) fn make(&self) -> Result<Done, ActionError> {
         let body = framed("network.node1", "port.delete.end", &port_deleted(&instance(1), "10.0.0.1"));
-        let origin = Origin {
-            listener: "test".into(),
-            queue: "test".into(),
-            exchange: "neutron".to_owned(),
-            routing_key: "notifications.info".to_owned(),
-            redelivered: false,
-            received: SystemTime::now(),
-        };
-        let received = Received {
-            body: body.into(),
-            properties: Properties::default(),
-            origin,
-            noted: Default::default(),
-        };
-        let notification = Arc::new(received.decode().unwrap());
-        let events = [Event {
-            received: Arc::new(received),
-            notification,
-            rule: "test".into(),
-            action: "test".into(),
-            resource: None,
-            enriched: None,
-            progress: Default::default(),
-            began: None,
-        }];
+        let events = [event_of(body, "test")];
         let attempt = async { tokio::time::timeout(SOON, self.action.run(&events)).await.unwrap() };
         self.runtime.block_on(attempt).remove(0)
     }

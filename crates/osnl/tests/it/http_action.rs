@@ -13,15 +13,14 @@ use std::time::{Duration, SystemTime};
 use osnl::action::http::HttpOptions;
 use osnl::action::http::header::{HeaderName, HeaderValue};
 use osnl::action::http_request::{Authorization, HttpAction, HttpConf};
-use osnl::action::{Action, ActionError, Done, ErrorClass, Event};
+use osnl::action::{Action, ActionError, Done, ErrorClass};
 use osnl::native::{Sources, load_texts};
-use osnl::received::{Origin, Received};
 use osnl_testkit::{Authority, Identity, Protocols, Reply, Sink, TlsSink};
-use osnl_transport::{BoxFuture, Properties};
+use osnl_transport::BoxFuture;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use crate::harness::{SOON, framed};
+use crate::harness::{SOON, event_of, framed};
 
 /// An action, and the runtime that its connections live in.
 struct Hook {
@@ -53,31 +52,7 @@ impl Hook {
     /// One attempt about an event with this payload; as the delivery loop, it gives up after a time.
     fn call(&self, payload: &Value, time: Duration) -> Result<Done, ActionError> {
         let body = framed("compute.host1", "instance.delete.end", payload);
-        let origin = Origin {
-            listener: "n".into(),
-            queue: "q".into(),
-            exchange: "neutron".to_owned(),
-            routing_key: "notifications.info".to_owned(),
-            redelivered: false,
-            received: SystemTime::now(),
-        };
-        let received = Received {
-            body: body.into(),
-            properties: Properties::default(),
-            origin,
-            noted: Default::default(),
-        };
-        let notification = Arc::new(received.decode().unwrap());
-        let events = [Event {
-            received: Arc::new(received),
-            notification,
-            rule: "r".into(),
-            action: "hook".into(),
-            resource: None,
-            enriched: None,
-            progress: Default::default(),
-            began: None,
-        }];
+        let events = [event_of(body, "hook")];
         self.runtime.block_on(async {
             match tokio::time::timeout(time, self.action.run(&events)).await {
                 Ok(mut verdicts) => verdicts.remove(0),

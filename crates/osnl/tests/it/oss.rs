@@ -1,19 +1,19 @@
 //! The action `oss_rest`: its requests, and what follows when one of several fails.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use osnl::action::http::HttpOptions;
 use osnl::action::{Action, ActionError, Done, Event};
-use osnl::received::{Origin, Received};
+use osnl::received::Received;
 use osnl_http::Url;
 use osnl_http::header::HeaderName;
 use osnl_oss::rest::{OssRest, OssRestOptions};
 use osnl_oss::{Body, Lists, NodeForm, Watched, Watcher};
 use osnl_testkit::{Reply, Sink, fixture};
-use osnl_transport::Properties;
 use serde_json::Value;
 use tokio::runtime::Runtime;
+
+use crate::harness::event_of;
 
 const VM: &str = "33333333-aaaa-4bbb-8ccc-000000000001";
 
@@ -23,27 +23,7 @@ fn associated() -> String {
 }
 
 fn event(body: String) -> Event {
-    let origin = Origin {
-        listener: "l".into(),
-        queue: "q".into(),
-        exchange: String::new(),
-        routing_key: String::new(),
-        redelivered: false,
-        received: SystemTime::UNIX_EPOCH,
-    };
-    let received =
-        Received { body: body.into(), properties: Properties::default(), origin, noted: Default::default() };
-    let notification = Arc::new(received.decode().unwrap());
-    Event {
-        received: Arc::new(received),
-        notification,
-        rule: "r".into(),
-        action: "a".into(),
-        resource: None,
-        enriched: None,
-        progress: Default::default(),
-        began: None,
-    }
+    event_of(body, "a")
 }
 
 fn attempt(sink: &Sink, event: &Event) -> Result<Done, ActionError> {

@@ -168,14 +168,14 @@ fn claimed(entry: &Entry, event: i64, n: usize) -> Claimed {
         id: DeliveryId::of(event, n),
         key: new.key.clone(),
         event: Event {
-            received: entry.received.clone(),
-            notification: entry.notification.clone(),
-            rule: new.rule.clone(),
-            action: new.action.clone(),
             resource: new.resource,
             enriched: new.told.clone(),
-            progress: Default::default(),
-            began: None,
+            ..Event::new(
+                entry.received.clone(),
+                entry.notification.clone(),
+                new.rule.clone(),
+                new.action.clone(),
+            )
         },
         used: Used::default(),
         newest: false,
