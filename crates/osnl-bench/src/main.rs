@@ -21,7 +21,6 @@
 //! | `sink` | an HTTP target that answers 204 | its port; then answers on standard input, see [`sink`] |
 //!
 //! Times are nanoseconds since the epoch of Unix. `raw` and `sink` run until their standard input ends.
-#![warn(clippy::too_many_lines)]
 #![expect(clippy::print_stdout, reason = "a command line tool: its output is its purpose")]
 
 mod bulk;

@@ -2,7 +2,6 @@
 //! takes those programs' flags.
 //!
 //! Order, lowest first: `exit`, `terminal`, `output`, `flags`, `logging`, `app`, `command`.
-#![warn(clippy::too_many_lines)]
 
 mod app;
 mod command;

@@ -31,7 +31,6 @@
 //! | `list` | the values are a Python list, not a tuple |
 //! | `value = "x"` on a variant | its text, if it is not the variant's name in snake case |
 //! | `other` on a variant with one `String` | takes texts that are not listed |
-#![warn(clippy::too_many_lines)]
 
 mod attributes;
 mod enumeration;

@@ -19,7 +19,6 @@
 //! Here are no deadlines, no pauses, and no second attempts but one ([`Request::repeatable`]): the caller of
 //! [`Client::send`] gives it its time, by dropping the future, and decides what a [`Failure`] means. A reply is read
 //! up to the limit of its request, whatever the target sends.
-#![warn(clippy::too_many_lines)]
 
 mod answer;
 mod client;

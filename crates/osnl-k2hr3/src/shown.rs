@@ -10,6 +10,9 @@ use osnl_model::Predicate;
 use super::conf::{Conf, Level, Loaded, LogFile};
 use super::meaning::{NAME, PREFETCH};
 
+const FIXED: &str = "as k2hr3_osnl does it";
+const ON: &str = "oslo_messaging_notifications";
+
 /// The file means something that the native form cannot say, such as a comma in a topic's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what} cannot be written in the native form; rename what has commas or line ends in its name")]
@@ -37,39 +40,56 @@ impl Loaded {
     }
 
     fn sections(&self) -> Vec<DocSection> {
-        const FIXED: &str = "as k2hr3_osnl does it";
-        const ON: &str = "oslo_messaging_notifications";
-        let Conf {
-            debug_level,
-            log_file,
-            libs_debug_level,
-            oslo_messaging_notifications: on,
-            k2hr3,
-            journal: _,
-        } = &self.conf;
-        let from = |group: &str, option: &str| match self.origin(group, option) {
+        vec![
+            section("DEFAULT", self.log()),
+            section("journal", self.journal()),
+            section(&format!("listener:{NAME}"), self.listener()),
+            section(&format!("rule:{NAME}"), self.rule()),
+            section(&format!("action:{NAME}"), self.action()),
+        ]
+    }
+
+    /// Returns the origin of an option, for the comment above it.
+    fn origin_of(&self, group: &str, option: &str) -> String {
+        match self.origin(group, option) {
             Origin::Default => format!("default of [{group}] {option}"),
             origin => format!("{origin}, [{group}] {option}"),
-        };
-        let mut log = vec![
-            entry("log_level", level(*debug_level), from("DEFAULT", "debug_level")),
-            entry("libs_log_level", level(*libs_debug_level), from("DEFAULT", "libs_debug_level")),
-        ];
-        if let LogFile::Path(path) = log_file {
-            log.push(entry("log_file", path.display().to_string(), from("DEFAULT", "log_file")));
         }
+    }
+
+    fn log(&self) -> Vec<DocEntry> {
+        let mut log = vec![
+            entry("log_level", level(self.conf.debug_level), self.origin_of("DEFAULT", "debug_level")),
+            entry(
+                "libs_log_level",
+                level(self.conf.libs_debug_level),
+                self.origin_of("DEFAULT", "libs_debug_level"),
+            ),
+        ];
+        if let LogFile::Path(path) = &self.conf.log_file {
+            log.push(entry("log_file", path.display().to_string(), self.origin_of("DEFAULT", "log_file")));
+        }
+        log
+    }
+
+    fn listener(&self) -> Vec<DocEntry> {
+        let on = &self.conf.oslo_messaging_notifications;
         let meant = self.conf.listener().options;
         // The query of the URL may say otherwise than k2hr3_osnl's defaults.
         let query = |fixed: &str, differs: bool| match differs {
-            true => format!("{}, its query", from(ON, "transport_url")),
+            true => format!("{}, its query", self.origin_of(ON, "transport_url")),
             false => fixed.to_owned(),
         };
-        let listener = vec![
-            entry("transport_url", on.transport_url.to_string_with_secrets(), from(ON, "transport_url")),
-            entry("exchange", &*on.exchange, from(ON, "exchange")),
-            entry("topics", &*on.topic, from(ON, "topic")),
+        vec![
+            entry(
+                "transport_url",
+                on.transport_url.to_string_with_secrets(),
+                self.origin_of(ON, "transport_url"),
+            ),
+            entry("exchange", &*on.exchange, self.origin_of(ON, "exchange")),
+            entry("topics", &*on.topic, self.origin_of(ON, "topic")),
             entry("priorities", "info", FIXED),
-            entry("pool", &*on.pool, from(ON, "pool")),
+            entry("pool", &*on.pool, self.origin_of(ON, "pool")),
             entry("declare", "create", FIXED),
             entry("durable", meant.queue.durable.to_string(), query(FIXED, meant.queue.durable)),
             entry("single_active_consumer", "false", FIXED),
@@ -78,37 +98,55 @@ impl Loaded {
                 meant.prefetch.to_string(),
                 query("osnl's own; k2hr3_osnl has no limit", meant.prefetch != PREFETCH),
             ),
-        ];
+        ]
+    }
+
+    fn rule(&self) -> Vec<DocEntry> {
+        let on = &self.conf.oslo_messaging_notifications;
         let mut rule = vec![
             entry("listeners", NAME, FIXED),
             entry("priorities", "info", FIXED),
-            entry("event_type", on.event_type.as_str(), from(ON, "event_type")),
-            entry("publisher_id", on.publisher_id.as_str(), from(ON, "publisher_id")),
+            entry("event_type", on.event_type.as_str(), self.origin_of(ON, "event_type")),
+            entry("publisher_id", on.publisher_id.as_str(), self.origin_of(ON, "publisher_id")),
         ];
         for (group, patterns) in
             [("context", &on.context), ("metadata", &on.metadata), ("payload", &on.payload)]
         {
-            let keyed =
-                patterns.iter().map(|(key, p)| entry(&format!("{group}.{key}"), p.as_str(), from(ON, group)));
+            let keyed = patterns
+                .iter()
+                .map(|(key, p)| entry(&format!("{group}.{key}"), p.as_str(), self.origin_of(ON, group)));
             rule.extend(keyed);
         }
         rule.push(entry("actions", NAME, FIXED));
+        rule
+    }
+
+    fn action(&self) -> Vec<DocEntry> {
+        let Conf { oslo_messaging_notifications: on, k2hr3, .. } = &self.conf;
         let requeue = k2hr3.requeue_on_error && on.allow_requeue;
-        let requeue_from = format!("{}; {}", from("k2hr3", "requeue_on_error"), from(ON, "allow_requeue"));
+        let requeue_from = format!(
+            "{}; {}",
+            self.origin_of("k2hr3", "requeue_on_error"),
+            self.origin_of(ON, "allow_requeue")
+        );
         let retries = match self.origin("k2hr3", "max_retries") {
             Origin::Default if self.origin("k2hr3", "retries") != Origin::Default => "retries",
             _ => "max_retries",
         };
-        let attempts = format!("{}, and the first attempt", from("k2hr3", retries));
-        let action = vec![
+        let attempts = format!("{}, and the first attempt", self.origin_of("k2hr3", retries));
+        vec![
             entry("driver", "k2hr3", FIXED),
-            entry("api_url", k2hr3.api_url.to_string(), from("k2hr3", "api_url")),
-            entry("timeout", format!("{}s", k2hr3.timeout_seconds), from("k2hr3", "timeout_seconds")),
+            entry("api_url", k2hr3.api_url.to_string(), self.origin_of("k2hr3", "api_url")),
+            entry(
+                "timeout",
+                format!("{}s", k2hr3.timeout_seconds),
+                self.origin_of("k2hr3", "timeout_seconds"),
+            ),
             entry("max_attempts", k2hr3.max_retries.saturating_add(1).to_string(), attempts),
             entry(
                 "retry_interval",
                 format!("{}s", k2hr3.retry_interval_seconds),
-                from("k2hr3", "retry_interval_seconds"),
+                self.origin_of("k2hr3", "retry_interval_seconds"),
             ),
             entry("when_exhausted", if requeue { "return" } else { "dead_letter" }, requeue_from),
             entry("retry_max_age", "none", FIXED),
@@ -116,15 +154,8 @@ impl Loaded {
             entry(
                 "verify",
                 (!k2hr3.allow_self_signed_cert).to_string(),
-                from("k2hr3", "allow_self_signed_cert"),
+                self.origin_of("k2hr3", "allow_self_signed_cert"),
             ),
-        ];
-        vec![
-            section("DEFAULT", log),
-            section("journal", self.journal()),
-            section(&format!("listener:{NAME}"), listener),
-            section(&format!("rule:{NAME}"), rule),
-            section(&format!("action:{NAME}"), action),
         ]
     }
 }

@@ -37,7 +37,6 @@
 //! [`Target`], [`Priority`] and [`TransportUrl`] are the words in which one says where to listen;
 //! [`resources`] reads what a notification is about, whatever its form; [`resource_key`] and [`BodyDigest`] are what order and recognise messages; [`mask_secrets`] makes them
 //! fit to be shown; [`service`] reads payloads as their services mean them, and [`catalogue`] knows what they send.
-#![warn(clippy::too_many_lines)]
 
 pub mod catalogue;
 pub mod service;

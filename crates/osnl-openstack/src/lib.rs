@@ -18,7 +18,6 @@
 //! second attempts, no pauses and no cache of objects: the caller decides about those.
 //!
 //! No password, secret or token is in an error, a log line or a Debug form.
-#![warn(clippy::too_many_lines)]
 
 mod catalog;
 mod cloud;

@@ -121,7 +121,12 @@ fn engine() -> Environment<'static> {
     engine.set_recursion_limit(50);
     engine.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     engine.set_unknown_method_callback(methods::call);
+    add_filters(&mut engine);
+    add_tests(&mut engine);
+    engine
+}
 
+fn add_filters(engine: &mut Environment<'_>) {
     engine.add_filter("abs", filters::abs);
     engine.add_filter("attr", filters::attr);
     engine.add_filter("bool", as_bool);
@@ -163,7 +168,9 @@ fn engine() -> Environment<'static> {
     engine.add_filter("upper", filters::upper);
     engine.add_filter("urlencode", encode::url);
     engine.add_filter("xml", encode::xml);
+}
 
+fn add_tests(engine: &mut Environment<'_>) {
     let mut compare = |names: &[&'static str], test: fn(&Value, &Value) -> bool| {
         for name in names {
             engine
@@ -207,7 +214,6 @@ fn engine() -> Environment<'static> {
     engine.add_test("truthy", |value: &Value| there(value).map(Value::is_true));
     engine.add_test("undefined", tests::is_undefined);
     engine.add_test("upper", tests::is_upper);
-    engine
 }
 
 /// An undefined value is an error here, whatever the engine lets pass.

@@ -25,7 +25,6 @@
 //!
 //! The tests that need the broker or the Python peer run under `cargo xtask test`, which names them in the
 //! environment ([`BROKER_VARIABLE`], [`PYTHON_VARIABLE`]). Without it they fail; they are not skipped.
-#![warn(clippy::too_many_lines)]
 #![expect(
     clippy::unwrap_used,
     reason = "dev-only: a lock is poisoned only by a panic that has failed the test already"

@@ -11,7 +11,6 @@
 //! | why there is no TLS, in words that name the remedy | [`handshake_refusal`], [`refusal`], with the caller's [`Remedies`] |
 //!
 //! The caller connects, chooses a proxy, and logs.
-#![warn(clippy::too_many_lines)]
 
 mod certificates;
 mod common_name;

@@ -30,9 +30,6 @@ use crate::metrics::Counters;
 use crate::shutdown::Shutdown;
 pub use osnl_core::ended::Ended;
 
-/// After an abort the tasks have this long to notice.
-const ABORT_GRACE: Duration = Duration::from_secs(2);
-
 /// The listeners, delivery loops, and control socket that run together.
 pub struct Daemon {
     /// Each keeps one subscription up.
@@ -233,37 +230,41 @@ impl Daemon {
         // Callers that wait for a reload learn that there will be none.
         drop((preparing, requests));
         shutdown.drain.cancel();
-
-        let drained = async {
-            while let Some(ended) = tasks.deliveries.join_next_with_id().await {
-                late(&mut first_error, tasks.delivery_ended(ended));
-            }
-            self.journal.close().await;
-            while let Some(ended) = tasks.listeners.join_next_with_id().await {
-                late(&mut first_error, tasks.listener_ended(ended));
-            }
-        };
-        let in_time = tokio::select! {
-            biased;
-            () = shutdown.abort.cancelled() => Some(Ended::Aborted),
-            in_time = timeout(drain_deadline, drained) => in_time.is_err().then_some(Ended::DeadlinePassed),
-        };
+        let ended = drained(&mut tasks, &*self.journal, shutdown, drain_deadline, &mut first_error).await;
         asked.cancel();
         while controls.join_next().await.is_some() {}
         if let Some(end) = watched.iter().find_map(Ends::reported) {
             late(&mut first_error, Err(DaemonError::Unexpected(end)));
         }
-        if let Some(ended) = in_time {
-            shutdown.abort.cancel();
-            let rest = async {
-                while tasks.deliveries.join_next().await.is_some() {}
-                while tasks.listeners.join_next().await.is_some() {}
-            };
-            // What does not notice in time is cut off when its set is dropped.
-            let _ = timeout(ABORT_GRACE, rest).await;
-            return first_error.map_or(Ok(ended), Err);
+        match ended {
+            Ended::Drained => {}
+            Ended::Aborted | Ended::DeadlinePassed => tasks.abort().await,
         }
-        first_error.map_or(Ok(Ended::Drained), Err)
+        first_error.map_or(Ok(ended), Err)
+    }
+}
+
+/// Waits for the attempts under way, closes the journal, and waits for the listeners to settle what is complete.
+async fn drained(
+    tasks: &mut Tasks,
+    journal: &dyn Journal,
+    shutdown: &Shutdown,
+    deadline: Duration,
+    first_error: &mut Option<DaemonError>,
+) -> Ended {
+    let drained = async {
+        while let Some(ended) = tasks.deliveries.join_next_with_id().await {
+            late(first_error, tasks.delivery_ended(ended));
+        }
+        journal.close().await;
+        while let Some(ended) = tasks.listeners.join_next_with_id().await {
+            late(first_error, tasks.listener_ended(ended));
+        }
+    };
+    tokio::select! {
+        biased;
+        () = shutdown.abort.cancelled() => Ended::Aborted,
+        in_time = timeout(deadline, drained) => in_time.map_or(Ended::DeadlinePassed, |()| Ended::Drained),
     }
 }
 

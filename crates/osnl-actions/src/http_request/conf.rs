@@ -85,20 +85,7 @@ impl ReadDriver for HttpConf {
         let hosts = target.is_event_s().then_some(hosts);
         let (login, certificate) = (login?, certificate?);
         let sent = login.is_some() || certificate.is_some() || !secrets.is_empty();
-        let keystone = matches!(login, Some(Login::Keystone(_)));
-        if target.service().is_some() && !keystone {
-            let problem =
-                "names a service, and the catalogue that says where it is comes with a token of Keystone's";
-            return reader.refuse("url", problem, "set auth = keystone, or write scheme and host out");
-        }
-        for option in ["region_name", "interface"] {
-            if reader.is_set(option) && target.service().is_none() {
-                let problem = "chooses among the URLs of a service, and url names none";
-                let written = reader.keys("").into_iter().find(|key| key.eq_ignore_ascii_case(option));
-                let option = written.as_deref().unwrap_or(option);
-                return reader.refuse(option, problem, "write url = catalog:TYPE/path, or remove the line");
-            }
-        }
+        catalogue(reader, &target, login.as_ref())?;
         let (query, headers, body) = (query?, headers?, body?);
         let literals = Literals::of(&target, &query, &headers, &body);
         if target.is_event_s()
@@ -145,6 +132,23 @@ impl ReadDriver for HttpConf {
             hosts,
         })))
     }
+}
+
+/// Refuses a service without the login whose catalogue names it, and options of a service without one.
+fn catalogue(reader: &mut Reader<'_>, target: &Target, login: Option<&Login>) -> Option<()> {
+    if target.service().is_some() && !matches!(login, Some(Login::Keystone(_))) {
+        let problem =
+            "names a service, and the catalogue that says where it is comes with a token of Keystone's";
+        return reader.refuse("url", problem, "set auth = keystone, or write scheme and host out");
+    }
+    let own = ["region_name", "interface"].into_iter().find(|option| reader.is_set(option));
+    if let (Some(option), None) = (own, target.service()) {
+        let problem = "chooses among the URLs of a service, and url names none";
+        let written = reader.keys("").into_iter().find(|key| key.eq_ignore_ascii_case(option));
+        let option = written.as_deref().unwrap_or(option);
+        return reader.refuse(option, problem, "write url = catalog:TYPE/path, or remove the line");
+    }
+    Some(())
 }
 
 /// The methods that servers have, those of WebDAV and of caches too.

@@ -1,5 +1,4 @@
 //! The binary as its users run it.
-#![warn(clippy::too_many_lines)]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod book;

@@ -1,5 +1,4 @@
 //! Against Keystone, Neutron and Ironic from PyPI: `cargo xtask test --cloud`. One cloud for all plays, which take turns.
-#![warn(clippy::too_many_lines)]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![expect(clippy::print_stdout, reason = "numbers of a play, for the report of a run")]
 

@@ -207,31 +207,7 @@ impl Cloud {
                 }
                 self.nova_events(kind, made, "create.end", true);
             }
-            (1, _, Some(n)) => {
-                self.nova_events(kind, n, "delete.start", true);
-                let patched = kind.patched_nova;
-                if patched {
-                    self.nova_events(kind, n, "delete.end", false);
-                }
-                let ports: Vec<String> = self
-                    .ports
-                    .iter()
-                    .filter(|(_, port)| port.device == Some(n))
-                    .map(|(id, _)| id.clone())
-                    .collect();
-                for id in ports {
-                    if self.ports[&id].of_nova {
-                        self.delete_port(kind, &id);
-                    } else {
-                        self.ports.get_mut(&id).unwrap().device = None;
-                        self.port_event(kind, "port.update.end", &id);
-                    }
-                }
-                self.servers.remove(&n);
-                if !patched {
-                    self.nova_events(kind, n, "delete.end", false);
-                }
-            }
+            (1, _, Some(n)) => self.delete_server(kind, n),
             (2, ..) => {
                 let id = format!("bare-{made}");
                 let port =
@@ -273,6 +249,27 @@ impl Cloud {
             (7, Some(n), _) => self.update(kind, n, json!({"port_id": null}), Some(None)),
             (8, Some(n), _) => self.update(kind, n, json!({"description": "text"}), None),
             _ => {}
+        }
+    }
+
+    fn delete_server(&mut self, kind: Kind, n: usize) {
+        self.nova_events(kind, n, "delete.start", true);
+        if kind.patched_nova {
+            self.nova_events(kind, n, "delete.end", false);
+        }
+        let of_server = self.ports.iter().filter(|(_, port)| port.device == Some(n));
+        let ports: Vec<String> = of_server.map(|(id, _)| id.clone()).collect();
+        for id in ports {
+            if self.ports[&id].of_nova {
+                self.delete_port(kind, &id);
+            } else {
+                self.ports.get_mut(&id).unwrap().device = None;
+                self.port_event(kind, "port.update.end", &id);
+            }
+        }
+        self.servers.remove(&n);
+        if !kind.patched_nova {
+            self.nova_events(kind, n, "delete.end", false);
         }
     }
 

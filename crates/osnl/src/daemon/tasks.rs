@@ -27,6 +27,8 @@ use crate::shutdown::Shutdown;
 /// A listener that another waits for has this long to settle what is open. What is left goes back to the broker, and
 /// is recognised when it comes to the other one.
 const GIVES_WAY: Duration = Duration::from_secs(3);
+/// After an abort the tasks have this long to notice.
+const ABORT_GRACE: Duration = Duration::from_secs(2);
 
 pub(super) struct Tasks {
     shutdown: Shutdown,
@@ -121,6 +123,16 @@ impl Tasks {
         deliveries.into_iter().for_each(|delivery| tasks.deliver(delivery));
         emptying.into_iter().for_each(|farewell| tasks.empty(farewell));
         tasks
+    }
+
+    /// Aborts what is under way. A task that does not notice in time is cut off when its set is dropped.
+    pub(super) async fn abort(&mut self) {
+        self.shutdown.abort.cancel();
+        let rest = async {
+            while self.deliveries.join_next().await.is_some() {}
+            while self.listeners.join_next().await.is_some() {}
+        };
+        let _ = timeout(ABORT_GRACE, rest).await;
     }
 
     /// Does what follows from another configuration. Nothing here waits.

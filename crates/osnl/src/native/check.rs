@@ -94,11 +94,7 @@ impl<'a> Checker<'a> {
         if let (Some(listeners), Some(rules)) = (&listeners, &rules) {
             self.one_queue_each(listeners);
             self.used(listeners, rules, &known_actions, actions.as_deref().unwrap_or_default());
-            for found in unreachable_rules::fire(listeners, rules) {
-                if let Some(section) = self.named(RULE, found.rule) {
-                    self.reader(section).warn(found.option, &found.problem, found.mend);
-                }
-            }
+            self.reachable(listeners, rules);
         }
         if let (Some(rules), Some(actions)) = (&mut rules, &mut actions) {
             conditions(rules, actions);
@@ -143,6 +139,15 @@ impl<'a> Checker<'a> {
             actions: actions?,
             enrichments: enrichments?,
         })
+    }
+
+    /// Warns of rules that can never fire.
+    fn reachable(&mut self, listeners: &[ListenerConf], rules: &[RuleConf]) {
+        for found in unreachable_rules::fire(listeners, rules) {
+            if let Some(section) = self.named(RULE, found.rule) {
+                self.reader(section).warn(found.option, &found.problem, found.mend);
+            }
+        }
     }
 
     /// Every section of a kind; `None` if there is none or one is wrong.

@@ -11,7 +11,7 @@ fn check(lines: &str, expected: &[&str]) {
 }
 
 #[test]
-fn every_wrong_value_is_said_at_its_line() {
+fn every_wrong_url_is_said_at_its_line() {
     check("", &["a.conf:8: [action:hook] url: is not set; write the target's URL, https://host/path"]);
     check(
         "url = ftp://h/",
@@ -31,6 +31,10 @@ fn every_wrong_value_is_said_at_its_line() {
             host",
         ],
     );
+}
+
+#[test]
+fn every_wrong_value_of_a_request_is_said_at_its_line() {
     let h = "url = http://h/\n";
     check(
         &format!("{h}method = post"),

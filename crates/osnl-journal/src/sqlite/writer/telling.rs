@@ -10,35 +10,13 @@ use crate::{Claimed, DeliveryId, End, Entry, Outcome, Settle, Used, begin};
 
 impl Writer {
     pub(super) fn tell(&mut self, batch: Vec<Command>, done: Vec<(Done, Option<Answer>)>) {
-        let Shared { claimable, gate, counters, .. } = &*self.shared;
+        let Shared { claimable, counters, .. } = &*self.shared;
         let mut unreadable = false;
         let mut unsettled = Vec::new();
         for (command, (done, answer)) in batch.into_iter().zip(done) {
             match (command, done) {
                 (Command::Append(appending, receipt), Done::Appended(appended)) => {
-                    let Appending { entry, whole, identity } = appending;
-                    let mut nameless = None;
-                    match appended {
-                        Appended::New { event, ready } => {
-                            nameless = identity.id.is_none().then_some(event);
-                            begin::announce(&entry, counters);
-                            begin::announce_dead(&entry);
-                            for n in ready {
-                                let new = &entry.deliveries[n];
-                                if !whole {
-                                    claimable.is_beyond(&new.action);
-                                } else if claimable.has_place(&new.action) {
-                                    claimable.add(&new.action, claimed(&entry, event, n));
-                                }
-                            }
-                        }
-                        Appended::Copy => {
-                            let open = entry.deliveries.iter().filter(|new| new.begin.is_open());
-                            open.for_each(|new| gate.changed(&new.action, -1));
-                            begin::count_copy(&entry.received, &identity, counters);
-                        }
-                    }
-                    gate.committed();
+                    let nameless = self.tell_appended(appending, appended);
                     // Nobody waits any more: the connection is gone, and the message comes again.
                     if let (Err(_), Some(event)) = (receipt.send(Settle::Acknowledge), nameless) {
                         unsettled.push(event);
@@ -66,23 +44,10 @@ impl Writer {
                     let _ = sender.send(answer.unwrap_or_default());
                 }
                 (Command::Change(bite, Apply::Commit, sender), _) => {
-                    let Some(answer) = answer else { continue };
-                    match bite.change {
-                        Change::Pause { .. } | Change::Resume { .. } => self.read_paused(),
-                        Change::Retry { .. }
-                        | Change::Discard { .. }
-                        | Change::Hold { .. }
-                        | Change::Release { .. }
-                        | Change::Move { .. } => {}
+                    if let Some(answer) = answer {
+                        self.tell_changed(&bite.change, &answer);
+                        let _ = sender.send(answer);
                     }
-                    for (action, id) in &answer.withdrawn {
-                        claimable.withdraw(action, *id);
-                    }
-                    for (action, by) in &answer.pending {
-                        gate.changed(action, *by);
-                    }
-                    self.tell_released(&answer.released);
-                    let _ = sender.send(answer);
                 }
                 (Command::Enriched(_, _, _, sender), _) => {
                     let _ = sender.send(());
@@ -120,6 +85,55 @@ impl Writer {
 }
 
 impl Writer {
+    /// Brings the claimable deliveries of an entry into memory. Returns its event if no identity can be told by an id.
+    fn tell_appended(&self, appending: Appending, appended: Appended) -> Option<i64> {
+        let Shared { claimable, gate, counters, .. } = &*self.shared;
+        let Appending { entry, whole, identity } = appending;
+        let mut nameless = None;
+        match appended {
+            Appended::New { event, ready } => {
+                nameless = identity.id.is_none().then_some(event);
+                begin::announce(&entry, counters);
+                begin::announce_dead(&entry);
+                for n in ready {
+                    let new = &entry.deliveries[n];
+                    if !whole {
+                        claimable.is_beyond(&new.action);
+                    } else if claimable.has_place(&new.action) {
+                        claimable.add(&new.action, claimed(&entry, event, n));
+                    }
+                }
+            }
+            Appended::Copy => {
+                let open = entry.deliveries.iter().filter(|new| new.begin.is_open());
+                open.for_each(|new| gate.changed(&new.action, -1));
+                begin::count_copy(&entry.received, &identity, counters);
+            }
+        }
+        gate.committed();
+        nameless
+    }
+
+    /// Applies an operator's change to what is in memory.
+    fn tell_changed(&self, change: &Change, answer: &Answer) {
+        match change {
+            Change::Pause { .. } | Change::Resume { .. } => self.read_paused(),
+            Change::Retry { .. }
+            | Change::Discard { .. }
+            | Change::Hold { .. }
+            | Change::Release { .. }
+            | Change::Move { .. } => {}
+        }
+        let Shared { claimable, gate, .. } = &*self.shared;
+        for (action, id) in &answer.withdrawn {
+            claimable.withdraw(action, *id);
+        }
+        for (action, by) in &answer.pending {
+            gate.changed(action, *by);
+        }
+        self.tell_released(&answer.released);
+    }
+
     fn tell_released(&self, released: &[DeliveryId]) {
         let Some(connection) = &self.connection else { return };
         for id in released {

@@ -7,13 +7,17 @@ use osnl_config::Kind;
 use super::super::*;
 use super::{load, warnings, with};
 
+const DEFAULT: &str = "DEFAULT";
+const ON: &str = "oslo_messaging_notifications";
+const K2HR3: &str = "k2hr3";
+
+fn check(group: &str, lines: &str, expected: &str) {
+    let error = load(&with(group, lines)).expect_err(lines);
+    assert_eq!(error.to_string(), format!("k.conf:2: [{group}] {expected}"));
+}
+
 #[test]
 fn every_wrong_value_says_what_is_allowed() {
-    let check = |group: &str, lines: &str, expected: &str| {
-        let error = load(&with(group, lines)).expect_err(lines);
-        assert_eq!(error.to_string(), format!("k.conf:2: [{group}] {expected}"));
-    };
-    const DEFAULT: &str = "DEFAULT";
     let levels = "is not one of the known words; allowed: debug, info, warn, warning, error";
     check(DEFAULT, "debug_level = critical", &format!("debug_level: \"critical\" {levels}, notset"));
     check(
@@ -28,8 +32,6 @@ fn every_wrong_value_says_what_is_allowed() {
     );
     check(DEFAULT, "libs_debug_level = notset", &format!("libs_debug_level: \"notset\" {levels}"));
     check(DEFAULT, "log_file =", "log_file: is empty; write sys.stderr or the path of a file");
-
-    const ON: &str = "oslo_messaging_notifications";
     let boolean = "is not a boolean; allowed: true, yes, on, 1, false, no, off, 0, in any case";
     check(ON, "allow_requeue = perhaps", &format!("allow_requeue: \"perhaps\" {boolean}"));
     check(ON, "allow_requeue =", &format!("allow_requeue: \"\" {boolean}"));
@@ -81,6 +83,10 @@ fn every_wrong_value_says_what_is_allowed() {
         "pool = $payload\npayload = a:b",
         "pool: $payload names a list of pairs, which is no text; write $$ where a dollar sign is meant",
     );
+}
+
+#[test]
+fn every_wrong_transport_url_says_what_is_allowed() {
     let known = "known: rabbit, kombu";
     check(
         ON,
@@ -113,8 +119,10 @@ fn every_wrong_value_says_what_is_allowed() {
         "transport_url = rabbit://u:pa$word@h/",
         "transport_url: $… names no known option; write $$ where a dollar sign is meant",
     );
+}
 
-    const K2HR3: &str = "k2hr3";
+#[test]
+fn every_wrong_value_about_k2hr3_says_what_is_allowed() {
     let number = "is not a whole number; allowed: digits, with a sign before them if need be";
     check(K2HR3, "timeout_seconds = soon", &format!("timeout_seconds: \"soon\" {number}"));
     check(K2HR3, "retries = x", &format!("retries: \"x\" {number}"));

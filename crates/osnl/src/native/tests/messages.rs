@@ -90,6 +90,10 @@ fn every_wrong_value_says_what_is_allowed() {
     check("journal", "allow_volatile = perhaps", &format!("allow_volatile: \"perhaps\" {}", boolean));
     let absolute = "is no absolute path; write one that begins with /, or remove the line";
     check("DEFAULT", "state_dir = here", &format!("state_dir: {absolute}"));
+}
+
+#[test]
+fn every_wrong_value_of_a_listener_says_what_is_allowed() {
     let listener = "listener:neutron";
     check(
         listener,
@@ -125,9 +129,14 @@ fn every_wrong_value_says_what_is_allowed() {
         "declare = pasive",
         "declare: \"pasive\" is not one of the known words; allowed: passive, create; did you mean passive?",
     );
+    let boolean = "is not a boolean; allowed: true, yes, on, 1, false, no, off, 0, in any case";
     check(listener, "durable =", &format!("durable: \"\" {boolean}"));
     check(listener, "prefetch = 0", "prefetch: 0 is out of range; allowed: 1 to 65535");
     check(listener, "prefetch = many", "prefetch: \"many\" is not a whole number; allowed: 1 to 65535");
+}
+
+#[test]
+fn every_wrong_value_of_a_rule_or_an_action_says_what_is_allowed() {
     let rule = "rule:gone";
     check(
         rule,
