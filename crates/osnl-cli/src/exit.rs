@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use osnl::journal::sqlite::OpenError;
+
 /// The exit statuses; scripts and units rely on them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -21,6 +23,20 @@ pub(crate) enum Exit {
     Config,
     /// A second SIGTERM or SIGINT cut the drain short; for `demo` and `send`, the first Ctrl-C.
     Interrupted,
+}
+
+impl From<&OpenError> for Exit {
+    /// A journal that another process or a fault of the machine keeps closed may open later; all else is configured.
+    fn from(error: &OpenError) -> Self {
+        match error {
+            OpenError::InUse(_) | OpenError::Io(_) | OpenError::Sqlite(_) => Self::Unavailable,
+            OpenError::NoFile
+            | OpenError::Volatile(_)
+            | OpenError::Open(_)
+            | OpenError::NotAJournal(_)
+            | OpenError::Newer { .. } => Self::Config,
+        }
+    }
 }
 
 impl From<Exit> for ExitCode {

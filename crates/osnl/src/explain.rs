@@ -186,18 +186,7 @@ pub enum Ruling {
 impl Verdict {
     /// Returns the effects that would be dead letters at once.
     pub fn dead_letters(&self) -> impl Iterator<Item = &Effect> {
-        let effects: &[Effect] = match &self.ruling {
-            Ruling::Fires(effects) => effects,
-            Ruling::NotHeard(_)
-            | Ruling::Disabled
-            | Ruling::Stopped(_)
-            | Ruling::Undecided(_)
-            | Ruling::Fails { .. }
-            | Ruling::Failed(_)
-            | Ruling::Unknown
-            | Ruling::Unreadable(_) => &[],
-        };
-        effects.iter().filter(|effect| effect.dead_letter().is_some())
+        self.ruling.effects().iter().filter(|effect| effect.dead_letter().is_some())
     }
 
     /// Counts what would be a dead letter at once, a rule that cannot be decided as one.
@@ -212,6 +201,22 @@ impl Ruling {
     #[must_use]
     pub fn fires(&self) -> bool {
         matches!(self, Self::Fires(_))
+    }
+
+    /// Returns the effects of its actions; none unless it fires.
+    #[must_use]
+    pub fn effects(&self) -> &[Effect] {
+        match self {
+            Self::Fires(effects) => effects,
+            Self::NotHeard(_)
+            | Self::Disabled
+            | Self::Stopped(_)
+            | Self::Undecided(_)
+            | Self::Fails { .. }
+            | Self::Failed(_)
+            | Self::Unknown
+            | Self::Unreadable(_) => &[],
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 use osnl_model::{Budget, Emission, Framing, Notification};
 use osnl_transport::Properties;
 
-use crate::explain::{Content, Effect, Ruling, Subject, Verdict, explain};
+use crate::explain::{Content, Effect, Subject, Verdict, explain};
 use crate::intake::Parts;
 use crate::journal::sqlite::{Row, State};
 use crate::journal::{Begin, Entry, Journal, NewDelivery, Receipt, Settle};
@@ -129,17 +129,7 @@ pub fn plan(conf: &Native, source: Source, rules: &[String], listener: Option<&s
     let verdicts = explain(conf, &source.subject, listener);
     let wanted = |verdict: &Verdict| rules.is_empty() || rules.iter().any(|name| *name == *verdict.rule);
     let planned = verdicts.into_iter().filter(wanted).map(|verdict| {
-        let effects = match &verdict.ruling {
-            Ruling::Fires(effects) => &effects[..],
-            Ruling::NotHeard(_)
-            | Ruling::Disabled
-            | Ruling::Stopped(_)
-            | Ruling::Undecided(_)
-            | Ruling::Fails { .. }
-            | Ruling::Failed(_)
-            | Ruling::Unknown
-            | Ruling::Unreadable(_) => &[],
-        };
+        let effects = verdict.ruling.effects();
         let own = conf.rules.iter().find(|conf| conf.rule.name == verdict.rule);
         let unordered = |action: &Arc<str>| own.is_some_and(|own| own.rule.unordered.contains(action));
         let asked = |effect: &&Effect| !matches!(effect.would, Preview::NotAsked { .. });

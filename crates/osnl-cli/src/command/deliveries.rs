@@ -73,7 +73,7 @@ fn change(args: &ChangeArgs, ask: bool, request: &dyn Fn(Which, bool) -> Request
     }
     let request = request(filter, args.how.dry_run);
     let changes: Changes = {
-        let display = Display::start("deliveries", changed_word(&request));
+        let display = Display::start("deliveries", request.changed_word());
         respondent.ask_telling(&request, &|progress| display.show(progress))?
     };
     let printed = match args.format.format {
@@ -105,7 +105,7 @@ fn changed(request: &Request, changes: &Changes) -> String {
     let what = match request {
         Request::Retry { .. } if changes.dry_run => "tried again",
         Request::Retry { .. } => "to be tried again",
-        other => changed_word(other),
+        other => other.changed_word(),
     };
     let would = if changes.dry_run { "would be " } else { "" };
     let mut text = format!("{} {would}{what}", deliveries(changes.changed));
@@ -115,27 +115,6 @@ fn changed(request: &Request, changes: &Changes) -> String {
     text.push('\n');
     describe_rest(changes, &mut text);
     text
-}
-
-fn changed_word(request: &Request) -> &'static str {
-    match request {
-        Request::Retry { .. } => "retried",
-        Request::Discard { .. } => "discarded",
-        Request::Release { .. } => "released",
-        Request::Move { .. } => "moved",
-        Request::Status {}
-        | Request::List { .. }
-        | Request::Show { .. }
-        | Request::Pause { .. }
-        | Request::Probe { .. }
-        | Request::Resume { .. }
-        | Request::Reload { .. }
-        | Request::QuarantineList { .. }
-        | Request::QuarantineShow { .. }
-        | Request::QuarantineRetry { .. }
-        | Request::QuarantineDiscard { .. }
-        | Request::Replay { .. } => "",
-    }
 }
 
 /// The deliveries that are changed later, and those that are not.

@@ -10,7 +10,6 @@ use osnl::action::http::{HttpError, HttpOptions};
 use osnl::assembly::BuildError;
 use osnl::control::ControlHandler;
 use osnl::daemon::Daemon;
-use osnl::journal::sqlite::OpenError;
 use osnl::metrics::Counters;
 use osnl::native::{self, AdminConf, DriverError, Loaded, LogFormat, Native, OtlpConf, Sources};
 use osnl_admin::{Endpoint, Exporter, StartError};
@@ -97,14 +96,7 @@ fn start(loaded: Loaded, sources: Sources) -> anyhow::Result<Exit> {
             ) => return Err(error.into()),
             Err(BuildError::Journal { path, error }) => {
                 files::complain(&format!("[journal] {}: {error}", path.display()));
-                return Ok(match error {
-                    OpenError::InUse(_) | OpenError::Io(_) | OpenError::Sqlite(_) => Exit::Unavailable,
-                    OpenError::NoFile
-                    | OpenError::Volatile(_)
-                    | OpenError::Open(_)
-                    | OpenError::NotAJournal(_)
-                    | OpenError::Newer { .. } => Exit::Config,
-                });
+                return Ok(Exit::from(&error));
             }
         };
         let daemon = match with_admin(daemon, handler, admin.as_ref()).await {

@@ -219,15 +219,7 @@ pub(super) fn unreadable(error: impl std::fmt::Display) -> Refusal {
 }
 
 pub(super) fn cannot_open(file: &Path, error: &OpenError) -> Refusal {
-    let exit = match error {
-        OpenError::InUse(_) | OpenError::Io(_) | OpenError::Sqlite(_) => Exit::Unavailable,
-        OpenError::NoFile
-        | OpenError::Volatile(_)
-        | OpenError::Open(_)
-        | OpenError::NotAJournal(_)
-        | OpenError::Newer { .. } => Exit::Config,
-    };
-    (exit, format!("{} {error}", file.display()))
+    (error.into(), format!("{} {error}", file.display()))
 }
 
 /// The events of files, each with the name of its file; `-` is stdin.

@@ -147,17 +147,7 @@ fn said(conf: &Native, subject: &Subject, listener: Option<&str>, case: &Case) -
 
 /// The actions that would be called; what a rule in shadow fires is only recorded.
 fn called(verdicts: &[Verdict]) -> BTreeSet<String> {
-    let fired = verdicts.iter().filter_map(|found| match &found.ruling {
-        Ruling::Fires(effects) => Some(effects),
-        Ruling::NotHeard(_)
-        | Ruling::Disabled
-        | Ruling::Stopped(_)
-        | Ruling::Undecided(_)
-        | Ruling::Fails { .. }
-        | Ruling::Failed(_)
-        | Ruling::Unknown
-        | Ruling::Unreadable(_) => None,
-    });
-    let live = fired.flatten().filter(|effect| effect.mode == Mode::Live);
+    let fired = verdicts.iter().flat_map(|found| found.ruling.effects());
+    let live = fired.filter(|effect| effect.mode == Mode::Live);
     live.map(|effect| effect.action.to_string()).collect()
 }

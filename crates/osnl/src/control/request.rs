@@ -187,6 +187,29 @@ impl Request {
             | Self::Reload { .. } => false,
         }
     }
+
+    /// The word for deliveries that it has changed: `retried`; empty for requests that change none.
+    #[must_use]
+    pub fn changed_word(&self) -> &'static str {
+        match self {
+            Self::Retry { .. } => "retried",
+            Self::Discard { .. } => "discarded",
+            Self::Release { .. } => "released",
+            Self::Move { .. } => "moved",
+            Self::Status {}
+            | Self::List { .. }
+            | Self::Show { .. }
+            | Self::Pause { .. }
+            | Self::Probe { .. }
+            | Self::Resume { .. }
+            | Self::Reload { .. }
+            | Self::QuarantineList { .. }
+            | Self::QuarantineShow { .. }
+            | Self::QuarantineRetry { .. }
+            | Self::QuarantineDiscard { .. }
+            | Self::Replay { .. } => "",
+        }
+    }
 }
 
 /// The order of a list.

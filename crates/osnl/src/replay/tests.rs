@@ -1,6 +1,7 @@
 //! The rows that a replay appends to a real file.
 
 use super::*;
+use crate::explain::Ruling;
 use crate::journal::ClaimLimits;
 use crate::journal::sqlite::{Filter, Page, Reader, SqliteJournal, SqliteOptions};
 use crate::metrics::Counters;

@@ -5,9 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use osnl::action::http::HttpOptions;
 use osnl::journal::sqlite::{Change, Filter, Page, Reader, Row, SqliteJournal, SqliteOptions, State};
-use osnl::metrics::Counters;
 use osnl::native::{Native, Sources, load_texts};
 use osnl_k2hr3::Conf;
 use osnl_testkit::{Broker, Options, Publisher, Reply, Sink, wait_until};
@@ -35,15 +33,7 @@ fn named(folder: &Path, api_url: &str, name: &str, rule: &str, action: &str) -> 
 }
 
 fn start(conf: &Native, broker: &MemoryBroker) -> Running {
-    let counters = Arc::new(Counters::default());
-    let transports = |_: &_| Ok(Arc::new(broker.transport()) as Arc<_>);
-    let daemon = conf.daemon_with(&transports, &HttpOptions::default(), &counters).unwrap();
-    let daemon = Running::start_daemon(daemon, counters, Duration::from_secs(10));
-    wait_until(SOON, "the queue is bound", || {
-        let target = osnl_model::Target::new("neutron", "notifications");
-        broker.publish(&target, &osnl_model::Priority::Info, "{\"event_type\": \"x\", \"payload\": {}}") == 1
-    });
-    daemon
+    Running::bound(conf, broker, &["neutron"])
 }
 
 fn rows(folder: &Path, states: &[State]) -> Vec<Row> {

@@ -3,16 +3,14 @@
 mod faults;
 mod retries;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use osnl::action::http::HttpOptions;
 use osnl::journal::sqlite::{Filter, Page, Reader, State};
-use osnl::metrics::Counters;
 use osnl::native::{Native, Verdict, load_texts};
 use osnl_model::{Priority, Target};
 use osnl_testkit::openstack::{CREDENTIAL_SECRET, Openstack, PASSWORD, TOKEN, USER};
-use osnl_testkit::{Reply, Sink, wait_until};
+use osnl_testkit::{Reply, Sink};
 use osnl_transport::MemoryBroker;
 use serde_json::{Value, json};
 
@@ -56,12 +54,7 @@ impl Stage {
     }
 
     fn start(&self, conf: &Native) -> Running {
-        let counters = Arc::new(Counters::default());
-        let transports = |_: &_| Ok(Arc::new(self.broker.transport()) as Arc<_>);
-        let daemon = conf.daemon_with(&transports, &HttpOptions::default(), &counters).unwrap();
-        let daemon = Running::start_daemon(daemon, counters, Duration::from_secs(10));
-        wait_until(SOON, "the queue is bound", || self.publish("x", &json!({})) == 1);
-        daemon
+        Running::bound(conf, &self.broker, &["neutron"])
     }
 
     fn publish(&self, event_type: &str, payload: &Value) -> usize {

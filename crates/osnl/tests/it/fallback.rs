@@ -2,16 +2,13 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use osnl::action::http::HttpOptions;
 use osnl::journal::sqlite::{Change, Filter, Page, Reader, SqliteJournal, SqliteOptions, State};
-use osnl::metrics::Counters;
 use osnl::native::{Native, Sources, load_texts};
-use osnl_testkit::{Reply, Sink, wait_until};
+use osnl_testkit::{Reply, Sink};
 use osnl_transport::MemoryBroker;
 
-use crate::harness::{Running, SOON, instance, port_deleted, publish};
+use crate::harness::{Running, instance, port_deleted, publish};
 
 /// A role server that refuses, a second one behind it, and a file behind that.
 fn native(folder: &Path, journal: &str, first: &Sink, second: &Sink, chat: &str) -> Native {
@@ -31,15 +28,7 @@ fn native(folder: &Path, journal: &str, first: &Sink, second: &Sink, chat: &str)
 }
 
 fn start(conf: &Native, broker: &MemoryBroker) -> Running {
-    let counters = Arc::new(Counters::default());
-    let transports = |_: &_| Ok(Arc::new(broker.transport()) as Arc<_>);
-    let daemon = conf.daemon_with(&transports, &HttpOptions::default(), &counters).unwrap();
-    let daemon = Running::start_daemon(daemon, counters, Duration::from_secs(10));
-    wait_until(SOON, "the queue is bound", || {
-        let target = osnl_model::Target::new("neutron", "notifications");
-        broker.publish(&target, &osnl_model::Priority::Info, "{\"event_type\": \"x\", \"payload\": {}}") == 1
-    });
-    daemon
+    Running::bound(conf, broker, &["neutron"])
 }
 
 fn lines(folder: &Path) -> usize {

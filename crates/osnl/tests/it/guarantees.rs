@@ -2,34 +2,19 @@
 //! delays no other.
 
 use std::path::Path;
-use std::time::Duration;
 
-use osnl::action::http::HttpOptions;
-use osnl::metrics::Counters;
 use osnl::native::{Native, Sources, load_texts};
 use osnl_model::{Priority, Target};
-use osnl_testkit::{Reply, Sink, wait_until};
+use osnl_testkit::{Reply, Sink};
 use osnl_transport::MemoryBroker;
-use serde_json::json;
 
-use crate::harness::{Running, SOON, framed, instance, port_deleted};
+use crate::harness::{Running, framed, instance, port_deleted};
 
 fn conf(folder: &Path, text: &str) -> Native {
     let text =
         format!("[DEFAULT]\nstate_dir = {}\n[journal]\nallow_volatile = true\n{text}", folder.display());
     let loaded = load_texts(&[("test.conf".to_owned(), text)], &Sources::default());
     loaded.unwrap_or_else(|errors| panic!("{errors}")).conf
-}
-
-fn start(conf: &Native, broker: &MemoryBroker, exchanges: &[&str]) -> Running {
-    let counters = std::sync::Arc::new(Counters::default());
-    let transports = |_: &_| Ok(std::sync::Arc::new(broker.transport()) as std::sync::Arc<_>);
-    let daemon = conf.daemon_with(&transports, &HttpOptions::default(), &counters).unwrap();
-    let daemon = Running::start_daemon(daemon, counters, Duration::from_secs(10));
-    for exchange in exchanges {
-        wait_until(SOON, "the queue is bound", || publish(broker, exchange, "x", &json!({})) == 1);
-    }
-    daemon
 }
 
 fn publish(broker: &MemoryBroker, exchange: &str, event_type: &str, payload: &serde_json::Value) -> usize {
@@ -60,12 +45,12 @@ fn what_was_not_answered_in_time_is_sent_again_as_it_was() {
                 ),
             );
             let broker = MemoryBroker::new();
-            let mut daemon = start(&conf, &broker, &["neutron"]);
+            let mut daemon = Running::bound(&conf, &broker, &["neutron"]);
             publish(&broker, "neutron", "port.delete.end", &port_deleted(&instance(1), "10.0.0.1"));
             daemon.wait_until("it was not answered", |c| c.failures.get() > 0);
             if restart {
                 daemon.stop().unwrap();
-                daemon = start(&conf, &broker, &["neutron"]);
+                daemon = Running::bound(&conf, &broker, &["neutron"]);
             }
             daemon.wait_until("it is delivered", |c| c.delivered.get() == 1);
             daemon.stop().unwrap();
@@ -106,7 +91,7 @@ fn a_full_action_stops_only_the_listeners_whose_rules_want_it() {
         ),
     );
     let broker = MemoryBroker::new();
-    let daemon = start(&conf, &broker, &["neutron", "nova"]);
+    let daemon = Running::bound(&conf, &broker, &["neutron", "nova"]);
     for n in 0..20 {
         publish(&broker, "neutron", "port.delete.end", &port_deleted(&instance(n), "10.0.0.1"));
     }

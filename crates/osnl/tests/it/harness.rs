@@ -10,7 +10,7 @@ use osnl::daemon::{Daemon, DaemonError, Ended};
 use osnl::delivery::DeliverySettings;
 use osnl::listener::{Listener, ListenerState};
 use osnl::metrics::Counters;
-use osnl::native::Sources;
+use osnl::native::{Native, Sources};
 use osnl::received::Received;
 use osnl::shutdown::Shutdown;
 use osnl_k2hr3::Conf;
@@ -79,6 +79,26 @@ impl Running {
         let counters = Arc::new(Counters::default());
         let daemon = conf.daemon_with(transport, &counters, http, settings).unwrap();
         Self::start_daemon(daemon, counters, drain_deadline)
+    }
+
+    /// Starts the daemon of a configuration on this broker.
+    pub(crate) fn of(conf: &Native, broker: &MemoryBroker) -> Self {
+        let counters = Arc::new(Counters::default());
+        let transports = |_: &_| Ok(Arc::new(broker.transport()) as Arc<_>);
+        let daemon = conf.daemon_with(&transports, &HttpOptions::default(), &counters).unwrap();
+        Self::start_daemon(daemon, counters, Duration::from_secs(10))
+    }
+
+    /// Starts the daemon of a configuration on this broker, and waits until a queue is bound to each of these exchanges.
+    pub(crate) fn bound(conf: &Native, broker: &MemoryBroker, exchanges: &[&str]) -> Self {
+        let daemon = Self::of(conf, broker);
+        for exchange in exchanges {
+            let target = Target::new(*exchange, "notifications");
+            let publish =
+                || broker.publish(&target, &Priority::Info, r#"{"event_type": "x", "payload": {}}"#);
+            wait_until(SOON, "the queue is bound", || publish() == 1);
+        }
+        daemon
     }
 
     pub(crate) fn start_daemon(daemon: Daemon, counters: Arc<Counters>, drain_deadline: Duration) -> Self {

@@ -1,14 +1,10 @@
 //! A daemon on a journal that outlives it, from message to effect.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
 
-use osnl::action::http::HttpOptions;
 use osnl::daemon::Ended;
 use osnl::journal::DeliveryId;
 use osnl::journal::sqlite::{Filter, Page, Reader, State};
-use osnl::metrics::Counters;
 use osnl::native::{Native, Sources, load_texts};
 use osnl_testkit::{Reply, Sink, wait_until};
 use osnl_transport::MemoryBroker;
@@ -26,15 +22,7 @@ fn native(folder: &Path, api_url: &str) -> Native {
 }
 
 fn start(conf: &Native, broker: &MemoryBroker) -> Running {
-    let counters = Arc::new(Counters::default());
-    let transports = |_: &_| Ok(Arc::new(broker.transport()) as Arc<_>);
-    let daemon = conf.daemon_with(&transports, &HttpOptions::default(), &counters).unwrap();
-    let daemon = Running::start_daemon(daemon, counters, Duration::from_secs(10));
-    wait_until(SOON, "the queue is bound", || {
-        let target = osnl_model::Target::new("neutron", "notifications");
-        broker.publish(&target, &osnl_model::Priority::Info, "{\"event_type\": \"x\", \"payload\": {}}") == 1
-    });
-    daemon
+    Running::bound(conf, broker, &["neutron"])
 }
 
 #[test]

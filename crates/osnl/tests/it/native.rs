@@ -36,10 +36,7 @@ fn text(transport_url: &str, api_url: &str, record: &Path, more: &str) -> String
 }
 
 pub(crate) fn start(conf: &Native, broker: &MemoryBroker) -> Running {
-    let counters = Arc::new(Counters::default());
-    let daemon =
-        conf.daemon_with(&|_| Ok(Arc::new(broker.transport())), &HttpOptions::default(), &counters).unwrap();
-    Running::start_daemon(daemon, counters, Duration::from_secs(10))
+    Running::of(conf, broker)
 }
 
 pub(crate) fn publish(

@@ -1,18 +1,13 @@
 //! Node details of floating IPs whose instance no event has told of, completed by a stand-in for the OpenStack APIs.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use osnl::action::http::HttpOptions;
-use osnl::metrics::Counters;
 use osnl::native::load_texts;
 use osnl_model::{Priority, Target};
 use osnl_testkit::openstack::{Openstack, PASSWORD, USER};
-use osnl_testkit::{Reply, Sink, fixture, wait_until};
+use osnl_testkit::{Reply, Sink, fixture};
 use osnl_transport::MemoryBroker;
 use serde_json::{Value, json};
 
-use crate::harness::{Running, SOON, framed, sources};
+use crate::harness::{Running, framed, sources};
 
 /// As the recorded events name them.
 const SERVER: &str = "/compute/v2.1/servers/33333333-aaaa-4bbb-8ccc-000000000001";
@@ -99,12 +94,7 @@ impl Stage {
         );
         let loaded = load_texts(&[("test.conf".to_owned(), text)], &sources());
         let conf = loaded.unwrap_or_else(|errors| panic!("{errors}")).conf;
-        let counters = Arc::new(Counters::default());
-        let transports = |_: &_| Ok(Arc::new(self.broker.transport()) as Arc<_>);
-        let daemon = conf.daemon_with(&transports, &HttpOptions::default(), &counters).unwrap();
-        let daemon = Running::start_daemon(daemon, counters, Duration::from_secs(10));
-        wait_until(SOON, "the queue is bound", || self.publish("x", &json!({})) == 1);
-        daemon
+        Running::bound(&conf, &self.broker, &["neutron"])
     }
 
     fn publish(&self, event_type: &str, payload: &Value) -> usize {

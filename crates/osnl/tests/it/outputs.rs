@@ -7,16 +7,11 @@ pub(crate) mod publish;
 mod syslog;
 
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
 
-use osnl::action::http::HttpOptions;
-use osnl::metrics::Counters;
 use osnl::native::{Native, load_texts};
-use osnl_testkit::wait_until;
 use osnl_transport::MemoryBroker;
 
-use crate::harness::{Running, SOON, instance, port_deleted, publish, sources};
+use crate::harness::{Running, instance, port_deleted, publish, sources};
 
 /// Every event of neutron for this action.
 pub(crate) fn native(folder: &Path, action: &str) -> Native {
@@ -31,15 +26,7 @@ pub(crate) fn native(folder: &Path, action: &str) -> Native {
 }
 
 pub(crate) fn start(conf: &Native, broker: &MemoryBroker) -> Running {
-    let counters = Arc::new(Counters::default());
-    let transports = |_: &_| Ok(Arc::new(broker.transport()) as Arc<_>);
-    let daemon = conf.daemon_with(&transports, &HttpOptions::default(), &counters).unwrap();
-    let daemon = Running::start_daemon(daemon, counters, Duration::from_secs(10));
-    wait_until(SOON, "the queue is bound", || {
-        let target = osnl_model::Target::new("neutron", "notifications");
-        broker.publish(&target, &osnl_model::Priority::Info, "{\"event_type\": \"x\", \"payload\": {}}") == 1
-    });
-    daemon
+    Running::bound(conf, broker, &["neutron"])
 }
 
 /// So many deletions, each of another instance's port.

@@ -76,12 +76,12 @@ impl ControlHandler {
             changes.refuse(id, why_not(request, row.as_ref(), &which.moment));
         }
         if !dry_run && changes.changed > 0 {
-            tracing::info!("{}: {} deliveries, asked for by {by}", verb(request), changes.changed);
+            tracing::info!("{}: {} deliveries, asked for by {by}", request.changed_word(), changes.changed);
         }
         if !dry_run && changes.under_way > 0 {
             tracing::info!(
                 "to be {} when their attempts have ended: {} deliveries, asked for by {by}",
-                verb(request),
+                request.changed_word(),
                 changes.under_way
             );
         }
@@ -281,27 +281,6 @@ fn change_of(request: &Request, which: &Filter) -> Option<Change> {
         | Request::QuarantineDiscard { .. }
         | Request::Replay { .. } => return None,
     })
-}
-
-fn verb(request: &Request) -> &'static str {
-    match request {
-        Request::Retry { .. } => "retried",
-        Request::Discard { .. } => "discarded",
-        Request::Release { .. } => "released",
-        Request::Move { .. } => "moved",
-        Request::Status {}
-        | Request::List { .. }
-        | Request::Show { .. }
-        | Request::Pause { .. }
-        | Request::Probe { .. }
-        | Request::Resume { .. }
-        | Request::Reload { .. }
-        | Request::QuarantineList { .. }
-        | Request::QuarantineShow { .. }
-        | Request::QuarantineRetry { .. }
-        | Request::QuarantineDiscard { .. }
-        | Request::Replay { .. } => "",
-    }
 }
 
 fn why_not(request: &Request, row: Option<&Row>, moment: &Moment) -> String {

@@ -1,20 +1,17 @@
 //! From a message to what the journal says of its delivery, with a target that fails.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use osnl::action::http::HttpOptions;
 use osnl::journal::sqlite::{Filter, Page, Reader, Row, State};
-use osnl::metrics::Counters;
 use osnl::native::{Sources, load_texts};
 use osnl_model::{Priority, Target};
-use osnl_testkit::{Authority, Identity, Protocols, Reply, TlsSink, wait_until};
+use osnl_testkit::{Authority, Identity, Protocols, Reply, TlsSink};
 use osnl_transport::MemoryBroker;
 use serde_json::json;
 
 use super::with;
-use crate::harness::{Running, SOON, framed};
+use crate::harness::{Running, framed};
 
 /// A daemon whose one action has these lines, and whose messages are in the journal of this folder.
 pub(super) fn start(folder: &Path, broker: &MemoryBroker, lines: &str) -> Running {
@@ -27,15 +24,7 @@ pub(super) fn start(folder: &Path, broker: &MemoryBroker, lines: &str) -> Runnin
     );
     let loaded = load_texts(&[("test.conf".to_owned(), text)], &Sources::default());
     let conf = loaded.unwrap_or_else(|errors| panic!("{errors}")).conf;
-    let counters = Arc::new(Counters::default());
-    let transports = |_: &_| Ok(Arc::new(broker.transport()) as Arc<_>);
-    let daemon = conf.daemon_with(&transports, &HttpOptions::default(), &counters).unwrap();
-    let daemon = Running::start_daemon(daemon, counters, Duration::from_secs(10));
-    let target = Target::new("nova", "notifications");
-    wait_until(SOON, "the queue is bound", || {
-        broker.publish(&target, &Priority::Info, r#"{"event_type": "x", "payload": {}}"#) == 1
-    });
-    daemon
+    Running::bound(&conf, broker, &["nova"])
 }
 
 pub(super) fn publish(broker: &MemoryBroker, id: &str) {

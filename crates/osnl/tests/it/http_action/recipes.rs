@@ -2,11 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
 
-use osnl::action::http::HttpOptions;
-use osnl::metrics::Counters;
 use osnl::native::{Sources, load_texts};
 use osnl_model::{Priority, Target};
 use osnl_testkit::openstack::{Openstack, PASSWORD, USER};
@@ -75,10 +71,7 @@ fn start(folder: &Path, block: &str, names: &[String], broker: &MemoryBroker) ->
     let text = format!("{head}{nova}{neutron}{rule}{block}");
     let loaded = load_texts(&[("recipe.conf".to_owned(), text)], &Sources::default());
     let conf = loaded.unwrap_or_else(|errors| panic!("{errors}\n{block}")).conf;
-    let counters = Arc::new(Counters::default());
-    let transports = |_: &_| Ok(Arc::new(broker.transport()) as Arc<_>);
-    let daemon = conf.daemon_with(&transports, &HttpOptions::default(), &counters).unwrap();
-    Running::start_daemon(daemon, counters, Duration::from_secs(10))
+    Running::of(&conf, broker)
 }
 
 /// A recorded message, and where it goes.
