@@ -4,9 +4,7 @@ use std::io::{BufRead as _, Write as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
-use futures_util::StreamExt as _;
-use futures_util::stream;
+use anyhow::{Context as _, Result};
 use osnl::action::exec::{Exec, ExecOptions, Program};
 use osnl::action::http::HttpOptions;
 use osnl::action::{Action, Event};
@@ -18,6 +16,7 @@ use osnl_transport::MemoryBroker;
 use serde_json::Value;
 
 use crate::clock::print_span;
+use crate::http::run_all;
 use crate::journal::received;
 use crate::messages::Messages;
 
@@ -34,16 +33,7 @@ pub(crate) async fn alone(count: u64, in_flight: u64, child: &[&str]) -> Result<
     });
     let events: Vec<Event> = events.collect::<Result<_>>()?;
     action.open().await?;
-    let began = Instant::now();
-    let failed = stream::iter(&events)
-        .map(|event| action.run(std::slice::from_ref(event)))
-        .buffer_unordered(usize::try_from(in_flight)?)
-        .filter(|verdicts| std::future::ready(verdicts.iter().any(Result::is_err)))
-        .count()
-        .await;
-    ensure!(failed == 0, "{failed} events failed");
-    print_span(began.elapsed());
-    Ok(())
+    run_all(&action, &events, in_flight).await
 }
 
 /// The same from a broker inside of this process through rule, journal in memory and delivery.

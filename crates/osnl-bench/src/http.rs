@@ -23,14 +23,19 @@ pub(crate) async fn run(port: u64, count: u64, in_flight: u64) -> Result<()> {
         Ok(Event::new(received, notification, "deleted", "roles"))
     });
     let events: Vec<Event> = events.collect::<Result<_>>()?;
+    run_all(&action, &events, in_flight).await
+}
+
+/// Runs an action for these events, `in_flight` at once; prints when the first began and the last ended.
+pub(crate) async fn run_all(action: &dyn Action, events: &[Event], in_flight: u64) -> Result<()> {
     let began = Instant::now();
-    let failed = stream::iter(&events)
+    let failed = stream::iter(events)
         .map(|event| action.run(std::slice::from_ref(event)))
         .buffer_unordered(usize::try_from(in_flight)?)
         .filter(|verdicts| std::future::ready(verdicts.iter().any(Result::is_err)))
         .count()
         .await;
-    ensure!(failed == 0, "{failed} requests failed");
+    ensure!(failed == 0, "{failed} attempts failed");
     print_span(began.elapsed());
     Ok(())
 }

@@ -1,5 +1,8 @@
 //! Files of the program as they are, and what is wrong with others.
 
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
+
 use osnl_testkit::fixture;
 
 use super::*;
@@ -161,12 +164,12 @@ fn files_are_found_where_the_program_looked() {
     let root = tempfile::tempdir().unwrap();
     let (home, etc) = (root.path().join("home"), root.path().join("etc"));
     for folder in [home.join(".oss_framework"), etc.join("oss_framework")] {
-        std::fs::create_dir_all(folder).unwrap();
+        fs::create_dir_all(folder).unwrap();
     }
     let found = || default_files(Some(&home), root.path());
     assert!(found().is_empty());
     let check = |file: &Path, expected: &[&Path]| {
-        std::fs::write(file, "").unwrap();
+        fs::write(file, "").unwrap();
         assert_eq!(found(), expected);
     };
     let own = etc.join("oss_watcher.conf");
@@ -177,4 +180,26 @@ fn files_are_found_where_the_program_looked() {
     check(&nearer, &[&project, &nearer]);
     let nearest = home.join(".oss_framework/oss_framework.conf");
     check(&nearest, &[&nearest, &nearer]);
+}
+
+/// The file is named by its first secret.
+#[test]
+fn a_file_that_every_user_can_read_is_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+    let file = folder.path().join("x.conf");
+    let name = file.display().to_string();
+    let text = "[rabbit]\npassword = hunter2\n[rest]\nhost = https://h\nurl_creation = /c\nurl_deletion = /d\npassword = hunter2\n";
+    for (mode, count) in [(0o640, 0), (0o604, 1)] {
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+        let warnings =
+            Conf::from_texts(&[(name.clone(), text.to_owned())], &Environment::default()).unwrap().warnings;
+        let said = warnings.iter().map(ToString::to_string);
+        let said: Vec<_> = said.filter(|said| said.contains("can read this secret; chmod o=")).collect();
+        assert!(
+            said.len() == count && said.iter().all(|said| said.contains("password")),
+            "{mode:o} {said:?}"
+        );
+    }
 }

@@ -1,6 +1,7 @@
 //! The exact text of every error and warning.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 
 use osnl_config::Kind;
 
@@ -380,4 +381,25 @@ fn a_path_that_gives_no_text() {
     fs::write(at("real.conf"), "[k2hr3]\napi_url = http://h/\n").unwrap();
     std::os::unix::fs::symlink(at("real.conf"), &link).unwrap();
     assert_eq!(Conf::from_path(&link).unwrap().warnings, []);
+}
+
+/// The file is named by its first secret.
+#[test]
+fn a_file_that_every_user_can_read_is_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+    let file = folder.path().join("x.conf");
+    let name = file.display().to_string();
+    let text = "[oslo_messaging_notifications]\ntransport_url = rabbit://u:hunter2@mq/\n[k2hr3]\napi_url = http://h/\n";
+    for (mode, count) in [(0o640, 0), (0o604, 1)] {
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(mode)).unwrap();
+        let warnings = Conf::from_text(&name, text).unwrap().warnings;
+        let said = warnings.iter().map(ToString::to_string);
+        let said: Vec<_> = said.filter(|said| said.contains("can read this secret; chmod o=")).collect();
+        assert!(
+            said.len() == count && said.iter().all(|said| said.contains("transport_url")),
+            "{mode:o} {said:?}"
+        );
+    }
 }

@@ -4,8 +4,6 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use osnl_config::Environment;
-
 use super::{WHOLE, errors, load_layers, warnings};
 
 const URL: &str = "rabbit://u:hun$ter2@mq/";
@@ -178,31 +176,6 @@ fn credentials_that_leave_this_machine_in_clear_are_warned_of() {
     check("k2hr3_register", "api_url = ORIGIN/v1/role\nrole = r\ntoken_file = /none\n", &["api_url"]);
     // No credential goes to K2HR3 with a deletion.
     check("k2hr3", "api_url = ORIGIN/v1/role\n", &[]);
-}
-
-/// The files of the old programs, each by its first secret.
-#[test]
-fn files_of_old_programs_that_every_user_can_read_are_warned_of() {
-    let folder = tempfile::tempdir().unwrap();
-    fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
-    let file = folder.path().join("x.conf");
-    let name = file.display().to_string();
-    let k2hr3 = "[oslo_messaging_notifications]\ntransport_url = rabbit://u:hunter2@mq/\n[k2hr3]\napi_url = http://h/\n";
-    let oss = "[rabbit]\npassword = hunter2\n[rest]\nhost = https://h\nurl_creation = /c\nurl_deletion = /d\npassword = hunter2\n";
-    for (mode, count) in [(0o640, 0), (0o604, 1)] {
-        write(&file, k2hr3, mode);
-        let environment = Environment::default();
-        let loaded = osnl_k2hr3::Conf::from_text(&name, k2hr3).unwrap();
-        let old = osnl_oss::conf::Conf::from_texts(&[(name.clone(), oss.to_owned())], &environment).unwrap();
-        for (warnings, option) in [(&loaded.warnings, "transport_url"), (&old.warnings, "password")] {
-            let said = warnings.iter().map(ToString::to_string);
-            let said: Vec<_> = said.filter(|said| said.contains("can read this secret; chmod o=")).collect();
-            assert!(
-                said.len() == count && said.iter().all(|said| said.contains(option)),
-                "{mode:o} {said:?}"
-            );
-        }
-    }
 }
 
 #[test]
