@@ -39,7 +39,7 @@ pub use self::login::{LOGIN, cloud, content as cloud_content};
 pub use self::logins::Logins;
 pub use self::native_reader::{ACTION, ENRICH, LONGEST_NAME, NativeReader, RULE};
 pub use self::preview::Preview;
-pub use self::probe::{Probe, Verdict};
+pub use self::probe::{Probe, ProbeVerdict};
 pub use self::probe::{broker_probe, cloud_probe, file_probe, target_probe};
 pub use self::tls::TlsConf;
 pub use self::tls::{CA_FILE, VERIFY};

@@ -76,7 +76,7 @@ pub enum StartError {
 /// A bound endpoint that does not answer yet.
 pub struct BoundEndpoint {
     socket: Socket,
-    shared: Arc<State>,
+    shared: Arc<EndpointParts>,
 }
 
 /// The admin endpoint.
@@ -89,7 +89,7 @@ enum Socket {
 }
 
 /// The parts that each connection uses.
-struct State {
+struct EndpointParts {
     handler: Arc<ControlHandler>,
     access: Access,
     tls: Option<Tls>,
@@ -122,7 +122,7 @@ impl Endpoint {
             }
         };
         let metrics = Mutex::default();
-        Ok(BoundEndpoint { socket, shared: Arc::new(State { handler, access, tls, metrics }) })
+        Ok(BoundEndpoint { socket, shared: Arc::new(EndpointParts { handler, access, tls, metrics }) })
     }
 }
 
@@ -219,7 +219,13 @@ impl Socket {
 }
 
 /// One connection, until it ends.
-async fn serve(shared: Arc<State>, stream: Box<dyn Stream>, by: String, busy: Busy, stop: CancellationToken) {
+async fn serve(
+    shared: Arc<EndpointParts>,
+    stream: Box<dyn Stream>,
+    by: String,
+    busy: Busy,
+    stop: CancellationToken,
+) {
     let stream: Box<dyn Stream> = match &shared.tls {
         None => stream,
         Some(tls) => match timeout(HEAD, TlsAcceptor::from(tls.config()).accept(stream)).await {
@@ -264,7 +270,7 @@ where
     timeout(GRACE, connection).await.unwrap_or(Ok(()))
 }
 
-impl State {
+impl EndpointParts {
     async fn answer(&self, request: Request<Incoming>, by: &str, busy: &Busy) -> Answer {
         let (head, body) = request.into_parts();
         if let Err(denied) = self.access.host(&head) {

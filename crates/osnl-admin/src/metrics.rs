@@ -11,7 +11,7 @@ mod values;
 
 use osnl::control::Measurements;
 
-pub use self::families::{FAMILIES, Family, Kind, table};
+pub use self::families::{FAMILIES, Family, MetricKind, table};
 pub use self::process::Process;
 pub use self::text::Format;
 use self::text::Writer;

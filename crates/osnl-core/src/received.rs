@@ -44,7 +44,7 @@ pub struct Noted {
     /// Its meaning against earlier messages: `Happened`s as JSON.
     pub happened: Option<Arc<str>>,
     /// Rows that it has changed: kept with the message, in its transaction.
-    pub changes: Vec<Change>,
+    pub changes: Vec<RowChange>,
     /// The form of its idempotency keys.
     pub key: KeyForm,
     /// The body is only the beginning of one that was too large to be kept.
@@ -53,7 +53,7 @@ pub struct Noted {
 
 /// A row that has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
+pub struct RowChange {
     /// `instance/ID`, `port/ID`, `floatingip/ID`, `address/IP`; `asked/` before one of the first two.
     pub name: String,
     /// Its new value; `None` if it is forgotten.

@@ -52,7 +52,7 @@ pub enum BreakerState {
 
 /// The effect of a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
+pub(crate) enum BreakerChange {
     None,
     Opened,
     Closed,
@@ -200,7 +200,7 @@ impl Breaker {
     }
 
     /// The target did what it was asked.
-    pub(crate) fn success(&mut self, now: Instant) -> Change {
+    pub(crate) fn success(&mut self, now: Instant) -> BreakerChange {
         self.failing.clear();
         self.refusal = None;
         self.openings = 0;
@@ -208,7 +208,7 @@ impl Breaker {
         match self.state {
             BreakerState::Closed => {
                 self.allowed = (self.allowed * 2).min(self.concurrency);
-                Change::None
+                BreakerChange::None
             }
             // A straggler that began before it opened proves as much as a probe.
             BreakerState::Open { .. } | BreakerState::Probing => self.close(),
@@ -230,11 +230,11 @@ impl Breaker {
         error: &ActionError,
         policy: &RetryPolicy,
         now: Instant,
-    ) -> Change {
+    ) -> BreakerChange {
         match error.class {
             ErrorClass::Content | ErrorClass::Dependency => {
                 self.neutral(now);
-                Change::None
+                BreakerChange::None
             }
             ErrorClass::Rejected => self.answered(),
             ErrorClass::Connect | ErrorClass::Tls | ErrorClass::Status(429) => {
@@ -258,7 +258,7 @@ impl Breaker {
         error: &ActionError,
         policy: &RetryPolicy,
         now: Instant,
-    ) -> Change {
+    ) -> BreakerChange {
         if !failed.before {
             self.stumbled = Some(now);
         }
@@ -273,7 +273,7 @@ impl Breaker {
         let most = if self.lately(now) { MANY_FAILING.max(2 * self.concurrency) } else { FAILING_KEYS };
         match self.failing.len() >= most {
             true => self.open(Cause::Stumbles, failed, error, policy, now),
-            false => Change::None,
+            false => BreakerChange::None,
         }
     }
 
@@ -289,7 +289,7 @@ impl Breaker {
         error: &ActionError,
         policy: &RetryPolicy,
         now: Instant,
-    ) -> Change {
+    ) -> BreakerChange {
         self.failing.clear();
         let keys = match &mut self.refusal {
             Some((same, keys)) if *same == status => keys,
@@ -307,11 +307,11 @@ impl Breaker {
     }
 
     /// It answers, if not as we want: whatever kept us away is over.
-    fn answered(&mut self) -> Change {
+    fn answered(&mut self) -> BreakerChange {
         self.failing.clear();
         match self.state {
             BreakerState::Probing => self.close(),
-            BreakerState::Closed | BreakerState::Open { .. } => Change::None,
+            BreakerState::Closed | BreakerState::Open { .. } => BreakerChange::None,
         }
     }
 
@@ -322,14 +322,14 @@ impl Breaker {
         error: &ActionError,
         policy: &RetryPolicy,
         now: Instant,
-    ) -> Change {
+    ) -> BreakerChange {
         let was_closed = self.is_closed();
         // Attempts that were under way when it opened say nothing new.
         if let BreakerState::Open { until } = self.state
             && until > now
             && error.retry_after.is_none_or(|after| now + after <= until)
         {
-            return Change::None;
+            return BreakerChange::None;
         }
         self.openings = self.openings.saturating_add(1);
         let pause = policy.pause(self.openings).min(LONGEST_OPEN).max(error.retry_after.unwrap_or_default());
@@ -344,10 +344,10 @@ impl Breaker {
         self.state = BreakerState::Open { until };
         self.cause = cause;
         self.failing.clear();
-        if was_closed { Change::Opened } else { Change::None }
+        if was_closed { BreakerChange::Opened } else { BreakerChange::None }
     }
 
-    fn close(&mut self) -> Change {
+    fn close(&mut self) -> BreakerChange {
         self.state = BreakerState::Closed;
         self.allowed = match self.cause {
             Cause::Target | Cause::Refusals => 1,
@@ -356,7 +356,7 @@ impl Breaker {
         self.fresh_at = None;
         self.refusal = None;
         self.failing.clear();
-        Change::Closed
+        BreakerChange::Closed
     }
 }
 
@@ -497,14 +497,14 @@ mod tests {
             )
         };
         for n in 1..keys {
-            assert_eq!(fails(&mut breaker, n, now), Change::None, "{n}");
+            assert_eq!(fails(&mut breaker, n, now), BreakerChange::None, "{n}");
         }
-        assert_eq!(fails(&mut breaker, keys, now), Change::Opened);
+        assert_eq!(fails(&mut breaker, keys, now), BreakerChange::Opened);
         // The newest are tried beside the oldest from the first stumble on, until one of the oldest succeeds.
         assert!(breaker.is_event_suspect(now));
         now += Duration::from_secs(1);
         breaker.begin();
-        assert_eq!(breaker.success(now), Change::Closed);
+        assert_eq!(breaker.success(now), BreakerChange::Closed);
         assert_eq!((breaker.allowed(), breaker.is_event_suspect(now)), (2, true));
         breaker.acquit();
         assert!(!breaker.is_event_suspect(now));

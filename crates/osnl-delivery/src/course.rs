@@ -32,7 +32,7 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// The result of one delivery of a call.
 #[derive(Debug)]
-pub(super) struct Verdict {
+pub(super) struct AttemptResult {
     pub(super) id: DeliveryId,
     /// With what was learnt before the attempt.
     pub(super) event: Event,
@@ -48,7 +48,7 @@ pub(super) struct Verdict {
 /// The cause that woke the loop. See the [module](self).
 #[derive(Debug)]
 pub(super) enum Wake {
-    Attempted(Vec<Verdict>),
+    Attempted(Vec<AttemptResult>),
     /// With the hosts that their events name.
     Claimed(Vec<(Claimed, Option<Arc<str>>)>),
     Withdrawn(Vec<DeliveryId>),
@@ -98,7 +98,7 @@ impl Course {
     pub(super) fn step(&mut self, wake: Wake, now: Instant, out: &mut Vec<Consequence>) {
         match wake {
             Wake::Attempted(verdicts) => {
-                for Verdict { id, event, host, answered, result, sent: _ } in verdicts {
+                for AttemptResult { id, event, host, answered, result, sent: _ } in verdicts {
                     answered.iter().for_each(|dependency| self.schedule.answered(dependency, out));
                     self.schedule.report(id, event, host, result, now, out);
                 }

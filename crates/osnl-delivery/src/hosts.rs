@@ -12,7 +12,7 @@ use std::time::SystemTime;
 use osnl_core::attempt::ActionError;
 use tokio::time::Instant;
 
-use super::breaker::{Breaker, Change, Failed};
+use super::breaker::{Breaker, BreakerChange, Failed};
 use super::gather::Pace;
 use super::limits::HostLimits;
 use super::policy::RetryPolicy;
@@ -126,8 +126,8 @@ impl Hosts {
         }
     }
 
-    pub(super) fn success(&mut self, name: &str, now: Instant) -> Change {
-        let Some(host) = self.hosts.get_mut(name) else { return Change::None };
+    pub(super) fn success(&mut self, name: &str, now: Instant) -> BreakerChange {
+        let Some(host) = self.hosts.get_mut(name) else { return BreakerChange::None };
         let change = host.breaker.success(now);
         self.tell(name, change, None)
     }
@@ -145,12 +145,12 @@ impl Hosts {
         error: &ActionError,
         policy: &RetryPolicy,
         now: Instant,
-    ) -> Change {
+    ) -> BreakerChange {
         let change = self.remembered(name).breaker.failure(failed, error, policy, now);
         self.tell(name, change, Some(error))
     }
 
-    fn tell(&mut self, name: &str, change: Change, error: Option<&ActionError>) -> Change {
+    fn tell(&mut self, name: &str, change: BreakerChange, error: Option<&ActionError>) -> BreakerChange {
         let Some(host) = self.hosts.get_mut(name) else { return change };
         if host.breaker.is_closed() {
             self.changed |= host.held.take().is_some();
@@ -216,7 +216,7 @@ mod tests {
         jitter: 0.0,
     };
 
-    fn fails(hosts: &mut Hosts, name: &str, now: Instant) -> Change {
+    fn fails(hosts: &mut Hosts, name: &str, now: Instant) -> BreakerChange {
         let name: Arc<str> = name.into();
         hosts.begin(&name, now);
         hosts.ended(&name);
@@ -228,7 +228,7 @@ mod tests {
     fn a_host_that_fails_holds_itself_and_is_shown_with_its_next_probe() {
         let now = Instant::now();
         let mut hosts = Hosts::new(HostLimits::default(), 4);
-        assert_eq!(fails(&mut hosts, "bad\u{1b}[31m\\:80", now), Change::Opened);
+        assert_eq!(fails(&mut hosts, "bad\u{1b}[31m\\:80", now), BreakerChange::Opened);
         assert!(!hosts.may_begin("bad\u{1b}[31m\\:80", true, now));
         assert!(hosts.may_begin("good:80", true, now));
         let (held, others) = hosts.held();

@@ -46,7 +46,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 pub use self::breaker::BreakerState;
-use self::course::{Course, Verdict, Wake};
+use self::course::{AttemptResult, Course, Wake};
 pub use self::fallback::GivenUp;
 pub use self::gather::Batch;
 pub(crate) use self::gather::Pace;
@@ -91,7 +91,7 @@ pub struct DeliveryLoop {
 }
 
 /// The verdict on each delivery of one call.
-type Attempt = Vec<Verdict>;
+type Attempt = Vec<AttemptResult>;
 type Attempts = FuturesUnordered<BoxFuture<'static, Attempt>>;
 
 impl DeliveryLoop {
@@ -295,8 +295,8 @@ impl DeliveryLoop {
     }
 
     /// Keeps what an attempt has done so far, before its claim may end.
-    fn heard(&mut self, mut verdicts: Vec<Verdict>) -> Wake {
-        for Verdict { id, event, result, sent, .. } in &mut verdicts {
+    fn heard(&mut self, mut verdicts: Vec<AttemptResult>) -> Wake {
+        for AttemptResult { id, event, result, sent, .. } in &mut verdicts {
             self.gauges.ends(*id);
             self.sent.extend(sent.take().map(|sent| (*id, sent)));
             self.in_hand.attempted(self.key(*id, event));
@@ -391,7 +391,7 @@ fn attempt(
             let host = if result.is_err() { action.host(&event) } else { None };
             let request = if result.is_err() && is_called { action.request(&event) } else { None };
             let sent = is_called.then_some(SentRequest { request, took });
-            Verdict { id, event, host, answered: answered.take().unwrap_or_default(), result, sent }
+            AttemptResult { id, event, host, answered: answered.take().unwrap_or_default(), result, sent }
         };
         decided.chain(called).map(verdict).collect()
     })

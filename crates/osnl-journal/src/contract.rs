@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use osnl_core::event::Enriched;
-use osnl_core::received::{Change, Received};
+use osnl_core::received::{Received, RowChange};
 use osnl_transport::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -108,7 +108,7 @@ pub struct Learnt {
     /// Facts about objects that are useful once the objects are gone: `kind:id` and JSON.
     pub objects: Vec<(String, String)>,
     /// Other facts about resources that were seen.
-    pub changes: Vec<Change>,
+    pub changes: Vec<RowChange>,
 }
 
 /// Paused actions, and since when each is.

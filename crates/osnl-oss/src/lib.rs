@@ -41,7 +41,7 @@ pub use self::completing::Completing;
 pub use self::drivers::drivers;
 pub use self::event::{Happened, Lists, What};
 pub use self::instance::{Instance, Nic};
-pub use self::memory::{Change, Memory, Told};
+pub use self::memory::{Meaning, Memory, RowChange};
 pub use self::node_detail::{Constants, IpType, Keys, NodeDetail, NodeForm, Values};
 pub use self::ordered::Ordered;
 pub use self::servers::{Complete, Server, Servers, completed};

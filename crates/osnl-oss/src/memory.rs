@@ -30,7 +30,7 @@ use self::decided::Decided;
 use self::rows::{FloatingRow, InstanceRow, PortRow, Row};
 use super::event::{Happened, Lists};
 use super::instance::{Instance, Reading};
-pub use osnl_core::received::Change;
+pub use osnl_core::received::RowChange;
 
 /// Rows that are remembered: an instance, a port and a floating IP are one each.
 const MOST: usize = 100_000;
@@ -53,11 +53,11 @@ pub struct Memory {
 
 /// The meaning of a message.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Told {
+pub struct Meaning {
     /// In the order in which plug-ins hear of it.
     pub happened: Vec<Happened>,
     /// The changed rows.
-    pub changes: Vec<Change>,
+    pub changes: Vec<RowChange>,
 }
 
 impl Default for Memory {
@@ -74,7 +74,7 @@ impl Memory {
         Self { rows, order, tick: 0, most, decided: Decided::new(LAST), touched }
     }
 
-    /// Takes back what [`Change`]s said, the one touched last at the end. Answers how many could not be read.
+    /// Takes back what [`RowChange`]s said, the one touched last at the end. Answers how many could not be read.
     pub fn restore(&mut self, rows: impl IntoIterator<Item = (String, String)>) -> usize {
         let mut unread = 0;
         for (name, text) in rows {
@@ -89,10 +89,10 @@ impl Memory {
 
     /// Returns the meaning of a message, and notes it. `payload` is its payload as it was written, for the order of
     /// keys.
-    pub fn tell(&mut self, n: &Notification, payload: Option<&str>, lists: &Lists) -> Told {
+    pub fn tell(&mut self, n: &Notification, payload: Option<&str>, lists: &Lists) -> Meaning {
         let id = n.id();
         if let Some(happened) = id.and_then(|id| self.decided.get(id)) {
-            return Told { happened, changes: Vec::new() };
+            return Meaning { happened, changes: Vec::new() };
         }
         let event_type = n.event_type.as_deref().unwrap_or_default();
         let mut happened = match event_type.split('.').next() {
@@ -111,7 +111,7 @@ impl Memory {
         if let Some(id) = id {
             self.decided.put(id.to_owned(), happened.clone());
         }
-        Told { happened, changes: self.changes() }
+        Meaning { happened, changes: self.changes() }
     }
 
     /// One by one, whether one request was about several or not.
@@ -164,11 +164,11 @@ impl Memory {
         }
     }
 
-    pub(super) fn changes(&mut self) -> Vec<Change> {
+    pub(super) fn changes(&mut self) -> Vec<RowChange> {
         let touched = std::mem::take(&mut self.touched);
         let change = |name: String| {
             let row = self.row(&name).and_then(|row| serde_json::to_string(row).ok());
-            Change { name, row }
+            RowChange { name, row }
         };
         touched.into_iter().map(change).collect()
     }

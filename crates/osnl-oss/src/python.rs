@@ -29,7 +29,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::conf::PythonConf;
 pub use self::config::PluginConfig;
-pub use self::node_detail::{Asked, NodeDetails, OssDetails, PayloadDetails, Told};
+pub use self::node_detail::{NodeDetails, OssDetails, PayloadDetails, PluginCall, PluginCalls};
 use osnl_actions::exec::Program;
 use osnl_actions::exec::worker::{Plan, Worker};
 use osnl_actions::{Action, ActionError, Done, ErrorClass, Event};
@@ -69,7 +69,7 @@ pub struct Python {
 }
 
 #[derive(Serialize)]
-struct Order<'a> {
+struct PluginOrder<'a> {
     plugin: &'a str,
     plugin_path: &'a [PathBuf],
     config: &'a PluginConfig,
@@ -104,7 +104,7 @@ impl Python {
     fn prologue(&self) -> Result<Vec<u8>, ActionError> {
         let PythonOptions { plugin, plugin_path, config, .. } = &self.options;
         let config = config.read().map_err(|reason| ActionError::new(ErrorClass::Connect, reason))?;
-        let order = Order { plugin, plugin_path, config: &config, config_files: config.files() };
+        let order = PluginOrder { plugin, plugin_path, config: &config, config_files: config.files() };
         let order = serde_json::to_string(&order).map_err(|error| {
             ActionError::new(ErrorClass::Connect, format!("a path that is not UTF-8: {error}"))
         })?;
@@ -160,8 +160,8 @@ impl<'a> Open<'a> {
             Ok(asked) => {
                 for told in asked {
                     match told {
-                        Told::Notify { node_detail, created } => calls.push((node_detail, created)),
-                        Told::NothingToDo(why) => verdict = Some(Ok(Done::NothingToDo(why))),
+                        PluginCall::Notify { node_detail, created } => calls.push((node_detail, created)),
+                        PluginCall::NothingToDo(why) => verdict = Some(Ok(Done::NothingToDo(why))),
                     }
                 }
             }

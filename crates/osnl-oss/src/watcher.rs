@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use osnl_model::Notification;
 
 use super::event::{Happened, Lists};
-use super::memory::{Change, Memory, Told};
+use super::memory::{Meaning, Memory, RowChange};
 use super::servers::Complete;
 use osnl_core::observe::{Observe, PartKeys};
 use osnl_core::received::{Noted, Received};
@@ -60,7 +60,7 @@ impl Watcher {
     }
 
     /// Takes note of what was asked for, for events that say less; answers what is known otherwise since.
-    pub(super) fn learn<'a>(&self, found: impl Iterator<Item = &'a Complete>) -> Vec<Change> {
+    pub(super) fn learn<'a>(&self, found: impl Iterator<Item = &'a Complete>) -> Vec<RowChange> {
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         found.for_each(|complete| memory.learn(complete));
         memory.changes()
@@ -90,7 +90,7 @@ impl Observe for Watcher {
             let keys: PartKeys = told.happened.iter().filter_map(key).collect();
             (told, keys)
         };
-        let (Told { happened, changes }, keys) = told;
+        let (Meaning { happened, changes }, keys) = told;
         if !happened.is_empty() {
             // What the program's log has said of each event.
             tracing::info!("Handle event `{}`.", n.event_type.as_deref().unwrap_or_default());

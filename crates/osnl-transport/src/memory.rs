@@ -33,13 +33,13 @@ pub struct MemoryBroker {
 
 #[derive(Debug, Default)]
 struct Shared {
-    state: Mutex<State>,
+    state: Mutex<BrokerState>,
     /// Something was published, given back, settled, or the broker's state changed.
     changed: Notify,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct BrokerState {
     exchanges: BTreeSet<String>,
     bindings: Vec<Binding>,
     queues: BTreeMap<String, Queue>,
@@ -201,12 +201,12 @@ impl MemoryBroker {
         self.shared.changed.notify_waiters();
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, BrokerState> {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl BrokerState {
     /// Makes the bindings whose exchange is there, and answers the others.
     fn bind(&mut self, bindings: &[Binding]) -> Vec<Binding> {
         let mut unbound = Vec::new();

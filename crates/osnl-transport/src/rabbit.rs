@@ -51,7 +51,7 @@ use self::declare::DeclareError;
 use self::failure::lost;
 use self::held::Held;
 use self::options::{RabbitOptions, Reconnect, Trust};
-use self::order::Order;
+use self::order::HostOrder;
 use self::publisher::Publisher;
 use self::stream::Identity;
 use self::tap::RabbitTap;
@@ -67,7 +67,7 @@ const SUBSCRIBED: Duration = Duration::from_secs(60);
 pub struct RabbitTransport {
     url: TransportUrl,
     options: RabbitOptions,
-    order: Order,
+    order: HostOrder,
     /// The broker has refused a transient shared queue (RabbitMQ 4.3 does by default): declare durable ones.
     durable_queues: AtomicBool,
     publisher: Publisher,
@@ -85,7 +85,7 @@ impl RabbitTransport {
         if let Some(tls) = &tls {
             tls::config(tls).map_err(|reason| TransportError::TlsFiles { reason })?;
         }
-        let order = Order::new(url.hosts().len(), options.failover());
+        let order = HostOrder::new(url.hosts().len(), options.failover());
         let durable_queues = AtomicBool::new(false);
         let (publisher, certificate) = Default::default();
         let transport = Self { url, options, order, durable_queues, publisher, certificate };

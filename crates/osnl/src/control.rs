@@ -27,7 +27,7 @@
 //! | `quarantine-discard` | `filter`, `dry_run`, `by` | [`QuarantineChanges`] |
 //!
 //! While the daemon works on a request it sends a space four times a second, before the line of the answer: a client that
-//! reads nothing for long knows that the daemon hangs. With `"progress": true` lines with the [`Progress`] of a long request come
+//! reads nothing for long knows that the daemon hangs. With `"progress": true` lines with the [`RequestProgress`] of a long request come
 //! before its answer, and a client that goes away ends its request after the step under way. An unknown member or another
 //! `v` is refused. `"journal": "/path"` in a request has it refused if the daemon's is another.
 //!
@@ -62,7 +62,7 @@ pub use self::handler::{
     ControlHandler, MeasuredAction, MeasuredJournal, MeasuredListener, Measurements, Store,
 };
 pub use self::problem::{Problem, ProblemKind, Severity};
-pub use self::progress::{OnProgress, Progress};
+pub use self::progress::{OnProgress, RequestProgress};
 pub use self::quarantine::{
     MessageAgain, NotChanged, QuarantineChanges, QuarantineList, QuarantineShow, Quarantined, WhichMessages,
 };

@@ -17,8 +17,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::reload::Asked;
-pub use self::reload::{Changes, Outcome, Reason, Refused, Reload, SectionChange, Told};
+pub(crate) use self::reload::ReloadRequest;
+pub use self::reload::{Changes, Reason, Refused, Reload, ReloadOutcome, ReloadSummary, SectionChange};
 pub use self::state::{ATTENTION_AGE, DaemonState, ListenerHandle, Reloads};
 use self::tasks::Tasks;
 use crate::delivery::DeliveryLoop;
@@ -187,7 +187,7 @@ impl Daemon {
         let mut first_error: Option<DaemonError> = None;
         let mut requests = self.state.inbox().filter(|_| self.reload.is_some());
         let (mut reload, counters) = self.reload.unzip();
-        let mut preparing: Option<(Preparing, Asked)> = None;
+        let mut preparing: Option<(Preparing, ReloadRequest)> = None;
         loop {
             tokio::select! {
                 biased;
@@ -280,14 +280,16 @@ fn late(first_error: &mut Option<DaemonError>, ended: Result<(), DaemonError>) {
 }
 
 /// Waits while nothing is prepared.
-async fn prepared(preparing: &mut Option<(Preparing, Asked)>) -> (Box<dyn Reload>, Result<Changes, Refused>) {
+async fn prepared(
+    preparing: &mut Option<(Preparing, ReloadRequest)>,
+) -> (Box<dyn Reload>, Result<Changes, Refused>) {
     match preparing {
         Some((preparing, _)) => preparing.await,
         None => std::future::pending().await,
     }
 }
 
-async fn next(requests: &mut Option<tokio::sync::mpsc::Receiver<Asked>>) -> Option<Asked> {
+async fn next(requests: &mut Option<tokio::sync::mpsc::Receiver<ReloadRequest>>) -> Option<ReloadRequest> {
     requests.as_mut()?.recv().await
 }
 
@@ -297,7 +299,7 @@ fn reloaded(
     tasks: &mut Tasks,
     mut reload: Box<dyn Reload>,
     prepared: Result<Changes, Refused>,
-    asked: Option<Asked>,
+    asked: Option<ReloadRequest>,
     counters: Option<&Counters>,
 ) -> Box<dyn Reload> {
     let outcome = match prepared {
@@ -308,7 +310,7 @@ fn reloaded(
             tasks.apply(changes);
             counters.inspect(|counters| counters.reloads.increment());
             said(&told);
-            Outcome::Done(told)
+            ReloadOutcome::Done(told)
         }
         Err(refused) => {
             counters.inspect(|counters| counters.reloads_refused.increment());
@@ -316,15 +318,15 @@ fn reloaded(
                 tracing::error!("not reloaded: {error}");
             }
             tracing::error!("the configuration is not reloaded; the one from before goes on");
-            Outcome::Refused(refused)
+            ReloadOutcome::Refused(refused)
         }
     };
     state.note(|reloads| {
         reloads.ended += 1;
         let since = reloads.failed.as_ref().map(|(since, _)| *since);
         (reloads.loaded, reloads.failed) = match &outcome {
-            Outcome::Done(_) => (SystemTime::now(), None),
-            Outcome::Refused(refused) => {
+            ReloadOutcome::Done(_) => (SystemTime::now(), None),
+            ReloadOutcome::Refused(refused) => {
                 (reloads.loaded, Some((since.unwrap_or_else(SystemTime::now), refused.clone())))
             }
         };
@@ -336,7 +338,7 @@ fn reloaded(
     reload
 }
 
-fn said(told: &Told) {
+fn said(told: &ReloadSummary) {
     for change in &told.changes {
         tracing::info!("{change}");
     }

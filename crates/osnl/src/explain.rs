@@ -16,7 +16,7 @@ use std::time::SystemTime;
 use osnl_model::{Budget, Notification, Predicate, Priority};
 use osnl_template::Names;
 
-pub use self::compare::{Change, Compared, Comparison};
+pub use self::compare::{Compared, Comparison, EventSample};
 pub use self::effects::Effect;
 use self::effects::effects;
 pub use self::listeners_for_event::{NotHeard, WhyNot};
@@ -143,7 +143,7 @@ impl Subject {
 
 /// The verdict of one rule on an event.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Verdict {
+pub struct RuleVerdict {
     /// The rule.
     pub rule: Arc<str>,
     /// The decision.
@@ -183,7 +183,7 @@ pub enum Ruling {
     Unreadable(String),
 }
 
-impl Verdict {
+impl RuleVerdict {
     /// Returns the effects that would be dead letters at once.
     pub fn dead_letters(&self) -> impl Iterator<Item = &Effect> {
         self.ruling.effects().iter().filter(|effect| effect.dead_letter().is_some())
@@ -222,12 +222,12 @@ impl Ruling {
 
 /// Returns the verdict of each rule on an event, in their order; `listener` is the one to be considered alone.
 #[must_use]
-pub fn explain(conf: &Native, subject: &Subject, listener: Option<&str>) -> Vec<Verdict> {
+pub fn explain(conf: &Native, subject: &Subject, listener: Option<&str>) -> Vec<RuleVerdict> {
     verdicts(conf, subject, listener, true)
 }
 
 /// `previews`: whether it matters what the actions would do.
-fn verdicts(conf: &Native, subject: &Subject, listener: Option<&str>, previews: bool) -> Vec<Verdict> {
+fn verdicts(conf: &Native, subject: &Subject, listener: Option<&str>, previews: bool) -> Vec<RuleVerdict> {
     let names = subject.notification().map(|notification| Names::new(notification.clone()));
     // Each listener asks its own rules: who stops, and where.
     let mut ended: Vec<(Arc<str>, Vec<Arc<str>>)> = Vec::new();
@@ -252,7 +252,7 @@ fn verdicts(conf: &Native, subject: &Subject, listener: Option<&str>, previews: 
             }
         };
         let if_received_by = if ruling.fires() { if_received } else { Vec::new() };
-        verdicts.push(Verdict { rule: rule.rule.name.clone(), ruling, if_received_by });
+        verdicts.push(RuleVerdict { rule: rule.rule.name.clone(), ruling, if_received_by });
     }
     verdicts
 }

@@ -58,7 +58,7 @@ pub use error::{BuildError, NotifyError, Unsent};
 pub use osnl_model::{Context, Recorder, RequestContext};
 
 use self::job::{Job, Label, Outcome};
-use self::worker::Order;
+use self::worker::WorkerOrder;
 
 /// See the [module](self). Clones, and what [`prepare`](Self::prepare) gives, share buffer and counters.
 #[derive(Clone)]
@@ -80,7 +80,7 @@ struct Shared {
     places: Arc<Semaphore>,
     capacity: usize,
     sequence: AtomicU64,
-    orders: mpsc::UnboundedSender<Order>,
+    orders: mpsc::UnboundedSender<WorkerOrder>,
     counters: Arc<Counters>,
     /// The number of losses that [`Notifier::flush`] has already reported.
     told: AtomicU64,
@@ -221,7 +221,7 @@ impl Notifier {
         let (reply, flushed) = oneshot::channel();
         let shared = &self.shared;
         let upto = shared.sequence.load(Ordering::Relaxed);
-        let _ = shared.orders.send(Order::Flush { upto, reply });
+        let _ = shared.orders.send(WorkerOrder::Flush { upto, reply });
         let done = matches!(timeout(within, flushed).await, Ok(Ok(())));
         let waiting = if done { 0 } else { shared.capacity - shared.places.available_permits() };
         let lost = shared.counters.lost.get();
@@ -241,7 +241,7 @@ impl Notifier {
         self.shared.closed.store(true, Ordering::Relaxed);
         let flushed = self.flush(within).await;
         self.shared.places.close();
-        let _ = self.shared.orders.send(Order::Stop);
+        let _ = self.shared.orders.send(WorkerOrder::Stop);
         let mut worker =
             std::mem::take(&mut *self.shared.worker.lock().unwrap_or_else(PoisonError::into_inner));
         while worker.join_next().await.is_some() {}
@@ -301,7 +301,7 @@ impl Notifier {
                 place: places.split(1),
             };
             // The worker lives as long as this; a job it cannot take says so itself.
-            let _ = shared.orders.send(Order::Send(Box::new(job)));
+            let _ = shared.orders.send(WorkerOrder::Send(Box::new(job)));
         }
         outcomes
     }

@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 use osnl_model::{Budget, Emission, Framing, Notification};
 use osnl_transport::Properties;
 
-use crate::explain::{Content, Effect, Subject, Verdict, explain};
+use crate::explain::{Content, Effect, RuleVerdict, Subject, explain};
 use crate::intake::Parts;
 use crate::journal::sqlite::{Row, State};
 use crate::journal::{Begin, Entry, Journal, NewDelivery, Receipt, Settle};
@@ -86,7 +86,7 @@ pub struct Planned {
 #[derive(Clone, Debug)]
 pub struct PlannedRule {
     /// The verdict.
-    pub verdict: Verdict,
+    pub verdict: RuleVerdict,
     /// The deliveries that it asks for if it fires.
     pub wishes: Vec<Wish>,
 }
@@ -127,7 +127,7 @@ impl Planned {
 #[must_use]
 pub fn plan(conf: &Native, source: Source, rules: &[String], listener: Option<&str>) -> Planned {
     let verdicts = explain(conf, &source.subject, listener);
-    let wanted = |verdict: &Verdict| rules.is_empty() || rules.iter().any(|name| *name == *verdict.rule);
+    let wanted = |verdict: &RuleVerdict| rules.is_empty() || rules.iter().any(|name| *name == *verdict.rule);
     let planned = verdicts.into_iter().filter(wanted).map(|verdict| {
         let effects = verdict.ruling.effects();
         let own = conf.rules.iter().find(|conf| conf.rule.name == verdict.rule);

@@ -24,7 +24,7 @@ pub struct Probe {
     /// The thing that was probed, as `broker mq1:5672`, `exchange neutron`.
     pub what: String,
     /// The result.
-    pub verdict: Verdict,
+    pub verdict: ProbeVerdict,
     /// The details that were found. No secret.
     pub found: String,
     /// The remedy.
@@ -35,7 +35,7 @@ pub struct Probe {
 
 /// The result of a probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum ProbeVerdict {
     /// As it should be.
     Fine,
     /// It works, and the operator should know of something.
@@ -46,7 +46,7 @@ pub enum Verdict {
     Failed,
 }
 
-impl Verdict {
+impl ProbeVerdict {
     /// `ok`, `warning`, `unproven`, `failed`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -75,7 +75,14 @@ impl Probe {
     /// A probe that has found nothing yet.
     pub fn of(section: impl Into<String>, what: impl Into<String>) -> Self {
         let (section, what) = (section.into(), what.into());
-        Self { section, what, verdict: Verdict::Fine, found: String::new(), advice: None, is_passive: false }
+        Self {
+            section,
+            what,
+            verdict: ProbeVerdict::Fine,
+            found: String::new(),
+            advice: None,
+            is_passive: false,
+        }
     }
 
     /// The same with a good result.
@@ -85,17 +92,17 @@ impl Probe {
 
     /// The same with a result that works, and a remedy.
     pub fn warning(self, found: impl Into<String>, advice: &str) -> Self {
-        Self { verdict: Verdict::Warning, found: found.into(), advice: Some(advice.to_owned()), ..self }
+        Self { verdict: ProbeVerdict::Warning, found: found.into(), advice: Some(advice.to_owned()), ..self }
     }
 
     /// The same without a result.
     pub fn unproven(self, found: impl Into<String>, advice: &str) -> Self {
-        Self { verdict: Verdict::Unproven, found: found.into(), advice: Some(advice.to_owned()), ..self }
+        Self { verdict: ProbeVerdict::Unproven, found: found.into(), advice: Some(advice.to_owned()), ..self }
     }
 
     /// The same with a bad result.
     pub fn failed(self, found: impl Into<String>, advice: Option<&str>) -> Self {
-        Self { verdict: Verdict::Failed, found: found.into(), advice: advice.map(str::to_owned), ..self }
+        Self { verdict: ProbeVerdict::Failed, found: found.into(), advice: advice.map(str::to_owned), ..self }
     }
 
     /// The same, of which an attempt does more.
@@ -108,7 +115,7 @@ impl Probe {
         let Some(ends) = ends.and_then(|seconds| Timestamp::from_second(seconds).ok()) else { return self };
         self.found.push_str(&format!(", certificate until {}", ends.to_zoned(TimeZone::UTC).date()));
         if ends.duration_since(Timestamp::now()).unsigned_abs() < EXPIRES_SOON || ends < Timestamp::now() {
-            self.verdict = Verdict::Warning;
+            self.verdict = ProbeVerdict::Warning;
             self.advice = Some(RENEW.to_owned());
         }
         self

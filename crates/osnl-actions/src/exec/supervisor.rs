@@ -30,7 +30,7 @@ const LAST_CALL: Duration = Duration::from_secs(1);
 
 /// One event for the child.
 #[derive(Debug)]
-pub(super) struct Order {
+pub(super) struct ChildOrder {
     pub(super) id: u64,
     pub(super) line: Vec<u8>,
     pub(super) answer: oneshot::Sender<Result<Done, ActionError>>,
@@ -74,7 +74,7 @@ pub(super) struct Supervisor {
     stdin: Option<ChildStdin>,
     stdout: ChildStdout,
     chatter: Chatter,
-    orders: mpsc::Receiver<Order>,
+    orders: mpsc::Receiver<ChildOrder>,
     /// Not yet written.
     out: BytesMut,
     heard: Lines,
@@ -91,7 +91,7 @@ impl Supervisor {
         terms: Terms,
         (process, (stdin, stdout, stderr)): (Process, Pipes),
         prologue: &[u8],
-        orders: mpsc::Receiver<Order>,
+        orders: mpsc::Receiver<ChildOrder>,
     ) -> Self {
         Self {
             process,

@@ -11,7 +11,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::process::Process;
 use super::program::Program;
-use super::supervisor::{Order, Supervisor, Terms};
+use super::supervisor::{ChildOrder, Supervisor, Terms};
 use crate::{ActionError, Done, ErrorClass};
 use osnl_core::ends::watched;
 
@@ -52,7 +52,7 @@ struct Slot {
 
 #[derive(Clone, Debug)]
 struct Handle {
-    orders: mpsc::Sender<Order>,
+    orders: mpsc::Sender<ChildOrder>,
     hung: CancellationToken,
 }
 
@@ -112,7 +112,7 @@ impl Worker {
         for (id, line) in lines {
             let (answer, answered) = oneshot::channel();
             // Without a supervisor the answer's other end is dropped, which is seen below.
-            let _ = child.orders.send(Order { id, line, answer }).await;
+            let _ = child.orders.send(ChildOrder { id, line, answer }).await;
             waiting.push(answered);
         }
         let mut results = Vec::with_capacity(waiting.len());

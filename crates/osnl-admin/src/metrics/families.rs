@@ -2,7 +2,7 @@
 
 /// The type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum MetricKind {
     /// Grows until the process ends. Its samples end in `_total`.
     Counter,
     /// Goes up and down.
@@ -13,7 +13,7 @@ pub enum Kind {
     Info,
 }
 
-impl Kind {
+impl MetricKind {
     /// The word for it.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -32,7 +32,7 @@ pub struct Family {
     /// The name, without the ending of a counter or an info.
     pub name: &'static str,
     /// The type.
-    pub kind: Kind,
+    pub kind: MetricKind,
     /// `seconds` or `bytes`; empty for what is counted.
     pub unit: &'static str,
     /// The names of its labels, besides `le`.
@@ -46,9 +46,9 @@ impl Family {
     #[must_use]
     pub fn sample(&self) -> String {
         match self.kind {
-            Kind::Counter => format!("{}_total", self.name),
-            Kind::Info => format!("{}_info", self.name),
-            Kind::Gauge | Kind::Histogram => self.name.to_owned(),
+            MetricKind::Counter => format!("{}_total", self.name),
+            MetricKind::Info => format!("{}_info", self.name),
+            MetricKind::Gauge | MetricKind::Histogram => self.name.to_owned(),
         }
     }
 }
@@ -56,7 +56,7 @@ impl Family {
 macro_rules! families {
     ($($id:ident = $name:literal $kind:ident $unit:literal [$($label:literal),*] $help:literal;)*) => {
         $(pub(super) static $id: Family =
-            Family { name: $name, kind: Kind::$kind, unit: $unit, labels: &[$($label),*], help: $help };)*
+            Family { name: $name, kind: MetricKind::$kind, unit: $unit, labels: &[$($label),*], help: $help };)*
         /// Every metric, in the order in which they are written.
         pub static FAMILIES: &[&Family] = &[$(&$id),*];
     };

@@ -9,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use osnl::journal::DeliveryId;
 use osnl_core::metrics::{Exemplar, HistogramCounts};
 
-use super::families::{Family, Kind};
+use super::families::{Family, MetricKind};
 
 /// A text format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +65,7 @@ impl Writer {
         // An info is a gauge to Prometheus, and its type names what the samples are called.
         let (name, kind) = match (self.format, family.kind) {
             (Format::OpenMetrics, kind) => (family.name.to_owned(), kind),
-            (Format::Prometheus, Kind::Info) => (family.sample(), Kind::Gauge),
+            (Format::Prometheus, MetricKind::Info) => (family.sample(), MetricKind::Gauge),
             (Format::Prometheus, kind) => (family.sample(), kind),
         };
         push(&mut self.out, format_args!("# HELP {name} {}\n# TYPE {name} {}\n", family.help, kind.name()));
@@ -100,9 +100,9 @@ impl Samples<'_> {
     /// Writes a sample with these values of the family's labels.
     pub(super) fn sample(&mut self, labels: &[&str], value: impl Into<Number>) {
         let ending = match self.family.kind {
-            Kind::Counter => "_total",
-            Kind::Info => "_info",
-            Kind::Gauge | Kind::Histogram => "",
+            MetricKind::Counter => "_total",
+            MetricKind::Info => "_info",
+            MetricKind::Gauge | MetricKind::Histogram => "",
         };
         self.line(ending, labels, None, value.into());
         self.out.push('\n');

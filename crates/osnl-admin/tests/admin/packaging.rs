@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use osnl_admin::metrics::{FAMILIES, Kind, table};
+use osnl_admin::metrics::{FAMILIES, MetricKind, table};
 use regex::Regex;
 use serde_json::Value;
 
@@ -26,13 +26,15 @@ fn samples() -> Vec<(String, Vec<&'static str>)> {
     let mut all = vec![("up".to_owned(), vec!["job"])];
     for family in FAMILIES {
         match family.kind {
-            Kind::Histogram => {
+            MetricKind::Histogram => {
                 for ending in ["_bucket", "_sum", "_count"] {
                     let labels = family.labels.iter().copied().chain(["le"]).collect();
                     all.push((format!("{}{ending}", family.name), labels));
                 }
             }
-            Kind::Counter | Kind::Gauge | Kind::Info => all.push((family.sample(), family.labels.to_vec())),
+            MetricKind::Counter | MetricKind::Gauge | MetricKind::Info => {
+                all.push((family.sample(), family.labels.to_vec()))
+            }
         }
     }
     all

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use osnl::control::{MeasuredAction, MeasuredJournal, MeasuredListener, Measurements};
 use osnl::journal::sqlite::State;
 use osnl::metrics::Counters;
-use osnl_admin::metrics::{FAMILIES, Format, Kind, Process, render};
+use osnl_admin::metrics::{FAMILIES, Format, MetricKind, Process, render};
 use osnl_core::attempt::{Done, ErrorClass};
 use osnl_core::metrics::{StreamKind, StreamState};
 use osnl_model::Notification;
@@ -85,8 +85,8 @@ fn promtool_finds_nothing_wrong_with_any_metric() {
     let text = render(&measurements(2, 2), Some(&process), Format::Prometheus);
     for family in FAMILIES {
         let sample = match family.kind {
-            Kind::Histogram => format!("\n{}_bucket{{", family.name),
-            Kind::Counter | Kind::Gauge | Kind::Info => format!("\n{}", family.sample()),
+            MetricKind::Histogram => format!("\n{}_bucket{{", family.name),
+            MetricKind::Counter | MetricKind::Gauge | MetricKind::Info => format!("\n{}", family.sample()),
         };
         assert!(text.contains(&sample), "no sample of {}", family.name);
     }

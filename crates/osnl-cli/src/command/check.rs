@@ -22,7 +22,7 @@ use clap::Args;
 use osnl::action::http::HttpOptions;
 use osnl::control::{Client, Request, Status, socket_path};
 use osnl::explain::{Trial, try_actions};
-use osnl::native::{self, Native, OwnDaemon, Sources, User, Verdict};
+use osnl::native::{self, Native, OwnDaemon, ProbeVerdict, Sources, User};
 use osnl_config::Finding;
 use osnl_transport::Thorough;
 
@@ -119,7 +119,7 @@ pub(crate) fn run(args: &CheckRunArgs) -> Exit {
         Format::Text => output::print_tinted(&report.text(), report::tint),
         Format::Json => output::print(&report.json()),
     };
-    let failed = report.probes.iter().flatten().any(|probe| probe.verdict == Verdict::Failed);
+    let failed = report.probes.iter().flatten().any(|probe| probe.verdict == ProbeVerdict::Failed);
     match (failed, report.trial.hopeless.is_empty()) {
         (true, _) => Exit::Unavailable,
         (false, false) => Exit::Failed,

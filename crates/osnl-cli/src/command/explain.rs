@@ -14,7 +14,7 @@ mod args;
 mod compare;
 mod counts;
 
-use osnl::explain::{Ruling, Subject, Verdict, explain};
+use osnl::explain::{RuleVerdict, Ruling, Subject, explain};
 use osnl::native::Native;
 use osnl::unmatched::{self, Unmatched};
 use serde_json::{Value, json};
@@ -47,7 +47,7 @@ fn look(args: &ExplainArgs, conf: &Native) -> Result<Exit, Refusal> {
             .retain(|verdict| args.rule.is_empty() || args.rule.iter().any(|name| *name == *verdict.rule));
         seen += 1;
         fired += u64::from(verdicts.iter().any(|verdict| verdict.ruling.fires()));
-        dead += verdicts.iter().map(Verdict::dead_letter_count).sum::<usize>();
+        dead += verdicts.iter().map(RuleVerdict::dead_letter_count).sum::<usize>();
         match args.format {
             Format::Text => out.line(&text(&name, &subject, &verdicts)),
             Format::Json => out.json(object(&name, &subject, &verdicts)),
@@ -102,7 +102,7 @@ fn ring(conf: &Native) -> Result<Vec<Unmatched>, Refusal> {
     })
 }
 
-fn text(name: &str, subject: &Subject, verdicts: &[Verdict]) -> String {
+fn text(name: &str, subject: &Subject, verdicts: &[RuleVerdict]) -> String {
     let mut text = about(name, subject);
     for found in verdicts {
         text.push_str(&format!("\n  {}", verdict(found)));
@@ -115,7 +115,7 @@ fn text(name: &str, subject: &Subject, verdicts: &[Verdict]) -> String {
     text
 }
 
-fn object(name: &str, subject: &Subject, verdicts: &[Verdict]) -> Value {
+fn object(name: &str, subject: &Subject, verdicts: &[RuleVerdict]) -> Value {
     let rules = verdicts.iter().map(|verdict| {
         let mut object = verdict_json(verdict);
         if let Ruling::Fires(effects) = &verdict.ruling {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use osnl::control::Progress;
+use osnl::control::RequestProgress;
 
 use super::asking::age;
 
@@ -34,12 +34,12 @@ struct ProgressState {
     begun: Instant,
     is_terminal: bool,
     is_over: AtomicBool,
-    state: Mutex<State>,
+    state: Mutex<DisplayState>,
 }
 
 #[derive(Default)]
-struct State {
-    latest: Progress,
+struct DisplayState {
+    latest: RequestProgress,
     shown: Option<Instant>,
     is_drawn: bool,
 }
@@ -63,7 +63,7 @@ impl Display {
     }
 
     /// Shows it, if that is due.
-    pub(super) fn show(&self, progress: Progress) {
+    pub(super) fn show(&self, progress: RequestProgress) {
         let mut state = self.0.lock();
         state.latest = progress;
         let due = if self.0.is_terminal { DRAW } else { LINE };
@@ -96,7 +96,7 @@ impl Drop for Display {
 }
 
 impl ProgressState {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, DisplayState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -110,7 +110,7 @@ impl ProgressState {
         let Ok(Ok(())) = crate::app::block_on(tokio::signal::ctrl_c()) else { return };
         if !self.is_over.load(Ordering::Relaxed) {
             self.clear();
-            let Progress { done, of } = self.lock().latest;
+            let RequestProgress { done, of } = self.lock().latest;
             let _ = writeln!(
                 std::io::stderr(),
                 "osnl: interrupted: at least {done} of {of} {} were {}; run the command again for the others",
@@ -123,7 +123,7 @@ impl ProgressState {
 }
 
 /// `1200 of 5000 deliveries, 300/s, 13 s left`.
-fn line(Progress { done, of }: Progress, what: &str, since: Duration) -> String {
+fn line(RequestProgress { done, of }: RequestProgress, what: &str, since: Duration) -> String {
     let rate = done as f64 / since.as_secs_f64().max(0.001);
     let mut line = format!("{done} of {of} {what}, {rate:.0}/s");
     if rate > 0.0 && of > done {
@@ -132,7 +132,7 @@ fn line(Progress { done, of }: Progress, what: &str, since: Duration) -> String 
     line
 }
 
-fn bar(Progress { done, of }: Progress) -> String {
+fn bar(RequestProgress { done, of }: RequestProgress) -> String {
     let full = if of == 0 { 0 } else { (done.min(of) as usize * BAR) / of as usize };
     format!("[{}{}]", "#".repeat(full), ".".repeat(BAR - full))
 }
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn rate_and_time_left_are_shown() {
-        let progress = |done, of| Progress { done, of };
+        let progress = |done, of| RequestProgress { done, of };
         let two = Duration::from_secs(2);
         assert_eq!(line(progress(600, 1500), "events", two), "600 of 1500 events, 300/s, 3 s left");
         assert_eq!(line(progress(1500, 1500), "events", two), "1500 of 1500 events, 750/s");

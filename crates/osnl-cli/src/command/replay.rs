@@ -17,7 +17,7 @@ use std::collections::HashSet;
 use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::sync::Arc;
 
-use osnl::control::Progress;
+use osnl::control::RequestProgress;
 use osnl::explain::{Ruling, Subject};
 use osnl::journal::Journal as _;
 use osnl::journal::sqlite::{Moment, Phase, Row, SqliteJournal, State};
@@ -151,7 +151,7 @@ fn append(conf: &Native, planned: &[Planned], how: Live) -> Result<(u64, u64), R
             ended = replay::live(&journal, some, how).await;
             let Ok(appended) = ended else { break };
             done += appended;
-            display.show(Progress { done, of: planned.len() as u64 });
+            display.show(RequestProgress { done, of: planned.len() as u64 });
         }
         journal.close().await;
         ended.map(|_| done).map_err(|error| (error, done))

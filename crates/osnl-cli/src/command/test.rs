@@ -19,7 +19,7 @@ mod report;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use osnl::explain::{Ruling, Subject, Verdict, explain};
+use osnl::explain::{RuleVerdict, Ruling, Subject, explain};
 use osnl::native::Native;
 use osnl::rule::Mode;
 
@@ -146,7 +146,7 @@ fn said(conf: &Native, subject: &Subject, listener: Option<&str>, case: &Case) -
 }
 
 /// The actions that would be called; what a rule in shadow fires is only recorded.
-fn called(verdicts: &[Verdict]) -> BTreeSet<String> {
+fn called(verdicts: &[RuleVerdict]) -> BTreeSet<String> {
     let fired = verdicts.iter().flat_map(|found| found.ruling.effects());
     let live = fired.filter(|effect| effect.mode == Mode::Live);
     live.map(|effect| effect.action.to_string()).collect()

@@ -55,7 +55,7 @@ impl Steps {
             Ok(()) => Ok(Done::Delivered(String::new())),
             Err(class) => Err(ActionError::new(class, "x")),
         };
-        let verdict = Verdict {
+        let verdict = AttemptResult {
             id: DeliveryId(id),
             event: Self::event(),
             host: None,

@@ -53,12 +53,12 @@ impl Default for Limits {
 pub struct Enricher {
     source: Arc<dyn Lookup>,
     limits: Limits,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<CacheState>>,
 }
 
 type Flight = Shared<BoxFuture<'static, Result<Found, EnrichError>>>;
 
-struct State {
+struct CacheState {
     known: HashMap<(Kind, String), Known>,
     /// In the order in which they were remembered, with the number of each: one that was remembered again is
     /// there twice, and only the later place counts.
@@ -100,7 +100,7 @@ impl Enricher {
     /// Asks this source.
     #[must_use]
     pub fn new(source: Arc<dyn Lookup>, limits: Limits) -> Self {
-        let state = State {
+        let state = CacheState {
             known: HashMap::new(),
             order: VecDeque::new(),
             last: 0,
@@ -224,14 +224,14 @@ impl Enricher {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, CacheState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Takes a flight off the list when its first passenger is done or has given up: it is not asked for ever.
 struct Landing<'a> {
-    state: &'a Mutex<State>,
+    state: &'a Mutex<CacheState>,
     key: &'a (Kind, String),
     number: u64,
 }

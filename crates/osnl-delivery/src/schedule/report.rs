@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::calls::Back;
 use super::{DeliveryId, Item, Kind, Schedule, WhenExhausted};
-use crate::breaker::{Breaker, Change, Failed, LONGEST_OPEN};
+use crate::breaker::{Breaker, BreakerChange, Failed, LONGEST_OPEN};
 use crate::limits::OnDead;
 use crate::policy::Decision;
 
@@ -118,7 +118,7 @@ impl Schedule {
                     if back.kind == Kind::Oldest && item.host.is_none() {
                         self.breaker.acquit();
                     }
-                    if change == Change::Closed {
+                    if change == BreakerChange::Closed {
                         out.push(Consequence::Closed { host: item.host.clone() });
                     }
                 }
@@ -287,9 +287,9 @@ impl Schedule {
         };
         let host = item.host.clone();
         match change {
-            Change::None => {}
-            Change::Closed => out.push(Consequence::Closed { host }),
-            Change::Opened => {
+            BreakerChange::None => {}
+            BreakerChange::Closed => out.push(Consequence::Closed { host }),
+            BreakerChange::Opened => {
                 // The oldest have just failed.
                 self.newest |= self.breaker.is_event_suspect(now);
                 let until = self.breaker_of(item).and_then(|breaker| breaker.opens_at(false));

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use osnl_core::event::Event;
-use osnl_core::received::Change;
+use osnl_core::received::RowChange;
 use osnl_model::BodyDigest;
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
@@ -209,8 +209,8 @@ impl<'a> Work<'a> {
     }
 
     /// Keeps the facts about resources that this message brought.
-    pub(super) fn saw(&self, changes: &[Change]) -> Result<()> {
-        for Change { name, row } in changes {
+    pub(super) fn saw(&self, changes: &[RowChange]) -> Result<()> {
+        for RowChange { name, row } in changes {
             match row {
                 Some(row) => {
                     let sql = "INSERT OR REPLACE INTO seen (name, at, row) VALUES (?1, ?2, ?3)";

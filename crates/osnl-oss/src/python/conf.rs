@@ -6,7 +6,7 @@ use std::sync::Arc;
 use osnl_transport::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use super::{NodeDetails, OssDetails, PayloadDetails, PluginConfig, Python, PythonOptions, Told};
+use super::{NodeDetails, OssDetails, PayloadDetails, PluginCall, PluginConfig, Python, PythonOptions};
 use crate::Lists;
 use crate::completing::interest;
 use crate::rest::{ASK, DATACENTER, IP_TYPE, KEYS, SECURITY_DOMAIN, VALUES, form};
@@ -130,9 +130,9 @@ impl DriverConf for PythonConf {
 
     fn preview(&self, wanted: &Wanted<'_>) -> Preview {
         match self.options.details.of(wanted.notification) {
-            Ok(Told::NothingToDo(why)) => Preview::Nothing { why },
+            Ok(PluginCall::NothingToDo(why)) => Preview::Nothing { why },
             Err(error) => Preview::Unusable { why: error.reason },
-            Ok(Told::Notify { created, .. }) => {
+            Ok(PluginCall::Notify { created, .. }) => {
                 let mut with = about(wanted.notification);
                 with.push(("created", created.to_string()));
                 with.extend(wanted.enrichments().filter(|_| self.options.details.hands_enrichments_over()));

@@ -14,7 +14,7 @@ use osnl_actions::{ActionError, ErrorClass, Event};
 
 /// The call of a plug-in, or the reason for none.
 #[derive(Debug)]
-pub enum Told {
+pub enum PluginCall {
     /// Call it with these.
     Notify {
         /// A JSON object; the map that Python makes of it has its keys in this order.
@@ -27,7 +27,7 @@ pub enum Told {
 }
 
 /// The calls of a plug-in about one delivery: one, or several in order, of which all must succeed.
-pub type Asked = Vec<Told>;
+pub type PluginCalls = Vec<PluginCall>;
 
 /// Makes a plug-in's arguments of a notification.
 pub trait NodeDetails: Send + Sync + fmt::Debug {
@@ -35,13 +35,13 @@ pub trait NodeDetails: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// [`ErrorClass::Content`] if no attempt will change the result.
-    fn of(&self, notification: &Notification) -> Result<Told, ActionError>;
+    fn of(&self, notification: &Notification) -> Result<PluginCall, ActionError>;
 
     /// The same of a delivery, with what was noted with its message or asked for. Never empty.
     ///
     /// # Errors
     /// As [`NodeDetails::of`].
-    fn of_event(&self, event: &Event) -> Result<Asked, ActionError> {
+    fn of_event(&self, event: &Event) -> Result<PluginCalls, ActionError> {
         self.of(&narrowed(event)).map(|told| vec![told])
     }
 
@@ -74,15 +74,15 @@ pub struct OssDetails {
 }
 
 impl OssDetails {
-    fn told(&self, telling: Telling) -> Result<Asked, ActionError> {
+    fn told(&self, telling: Telling) -> Result<PluginCalls, ActionError> {
         let calls = match telling {
             Telling::Calls(calls) => calls,
-            Telling::Nothing(why) => return Ok(vec![Told::NothingToDo(why)]),
+            Telling::Nothing(why) => return Ok(vec![PluginCall::NothingToDo(why)]),
         };
         let notify = |call: Call| {
             let node_detail = to_raw_value(&self.form.node_detail(&call.happened))
                 .map_err(|error| ActionError::new(ErrorClass::Content, format!("no node detail: {error}")))?;
-            Ok(Told::Notify { node_detail, created: call.created })
+            Ok(PluginCall::Notify { node_detail, created: call.created })
         };
         calls.into_iter().map(notify).collect()
     }
@@ -90,15 +90,15 @@ impl OssDetails {
 
 impl NodeDetails for OssDetails {
     /// As if nothing had been seen before; of several calls the first.
-    fn of(&self, n: &Notification) -> Result<Told, ActionError> {
+    fn of(&self, n: &Notification) -> Result<PluginCall, ActionError> {
         let event_type = n.event_type.as_deref().unwrap_or_default();
         let happened = Memory::default().tell(n, None, &self.lists).happened;
         let asked = self.told(Telling::from(happened, event_type, None, &self.lists))?;
-        let none = || Told::NothingToDo("nothing has come or gone with it".to_owned());
+        let none = || PluginCall::NothingToDo("nothing has come or gone with it".to_owned());
         Ok(asked.into_iter().next().unwrap_or_else(none))
     }
 
-    fn of_event(&self, event: &Event) -> Result<Asked, ActionError> {
+    fn of_event(&self, event: &Event) -> Result<PluginCalls, ActionError> {
         self.told(Telling::of(event, &self.lists))
     }
 
@@ -169,11 +169,11 @@ fn by_words(event_type: &str) -> Option<bool> {
 }
 
 impl NodeDetails for PayloadDetails {
-    fn of(&self, n: &Notification) -> Result<Told, ActionError> {
+    fn of(&self, n: &Notification) -> Result<PluginCall, ActionError> {
         self.told(n, None)
     }
 
-    fn of_event(&self, event: &Event) -> Result<Asked, ActionError> {
+    fn of_event(&self, event: &Event) -> Result<PluginCalls, ActionError> {
         self.told(&narrowed(event), event.enriched.as_deref()).map(|told| vec![told])
     }
 
@@ -183,13 +183,13 @@ impl NodeDetails for PayloadDetails {
 }
 
 impl PayloadDetails {
-    fn told(&self, n: &Notification, enrichments: Option<&Enriched>) -> Result<Told, ActionError> {
+    fn told(&self, n: &Notification, enrichments: Option<&Enriched>) -> Result<PluginCall, ActionError> {
         let event_type = n.event_type.as_deref();
         let payload = &n.payload;
         let Some(created) = self.created(event_type.unwrap_or_default(), payload) else {
             let event_type = event_type.unwrap_or("no event type");
             let why = format!("{event_type} is neither a creation nor a deletion");
-            return Ok(Told::NothingToDo(why));
+            return Ok(PluginCall::NothingToDo(why));
         };
         let detail = Detail {
             event_type,
@@ -202,7 +202,7 @@ impl PayloadDetails {
         };
         let node_detail = to_raw_value(&detail)
             .map_err(|error| ActionError::new(ErrorClass::Content, format!("no node detail: {error}")))?;
-        Ok(Told::Notify { node_detail, created })
+        Ok(PluginCall::Notify { node_detail, created })
     }
 }
 

@@ -303,8 +303,8 @@ impl Heard {
         let lists = Lists::default();
         let notification = Notification::decode(body.as_bytes()).unwrap();
         let event_type = notification.event_type.clone().unwrap();
-        let Told { happened, changes } = self.memory.tell(&notification, None, &lists);
-        for Change { name, row } in changes {
+        let Meaning { happened, changes } = self.memory.tell(&notification, None, &lists);
+        for RowChange { name, row } in changes {
             match row {
                 Some(row) => self.kept.insert(name, row),
                 None => self.kept.remove(&name),

@@ -50,7 +50,7 @@ fn check(steps: &[(String, &[&str])]) {
         assert_eq!(lines(&mut restarted, body), *expected, "step {n} after a restart");
         let message = osnl_model::Notification::decode(body.as_bytes()).unwrap();
         let told = Memory::clone_of(&kept).tell(&message, None, &Lists::default());
-        for Change { name, row } in told.changes {
+        for RowChange { name, row } in told.changes {
             kept.retain(|(known, _)| *known != name);
             kept.extend(row.map(|row| (name, row)));
         }

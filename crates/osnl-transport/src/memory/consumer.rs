@@ -1,6 +1,6 @@
 //! The consumer's side: what is ready into batches, what is settled out of the connection's channels.
 
-use super::{MemoryBroker, State};
+use super::{BrokerState, MemoryBroker};
 use crate::message::{Batch, IncomingMessage};
 use crate::settle::{Settlement, Window};
 use crate::topology::{Binding, Subscription};
@@ -23,7 +23,7 @@ impl MemoryConsumer {
         if let Some(queue) = state.cancelled.remove(&self.subscription.epoch) {
             return Err(TransportError::Cancelled { queue });
         }
-        let State { connections, queues, .. } = &mut *state;
+        let BrokerState { connections, queues, .. } = &mut *state;
         let connection = connections.get_mut(&self.subscription.epoch).ok_or_else(lost)?;
         let before = out.len();
         let mut dry = 0;

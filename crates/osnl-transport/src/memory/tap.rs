@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::consumer::lost;
-use super::{MemoryBroker, State, key_matches};
+use super::{BrokerState, MemoryBroker, key_matches};
 use crate::message::Epoch;
 use crate::tap::{ExchangeFound, Tap, TapBinding, TapMessage, TapOptions, Tapped, exchanges};
 use crate::{BoxFuture, TransportError};
@@ -79,7 +79,10 @@ impl MemoryTap {
         Ok(Self { broker: broker.clone(), epoch, options: options.clone(), tapped })
     }
 
-    fn with_queue<T>(&self, act: impl FnOnce(&mut State, Epoch) -> Option<T>) -> Result<T, TransportError> {
+    fn with_queue<T>(
+        &self,
+        act: impl FnOnce(&mut BrokerState, Epoch) -> Option<T>,
+    ) -> Result<T, TransportError> {
         act(&mut self.broker.lock(), self.epoch).ok_or_else(lost)
     }
 }

@@ -6,7 +6,7 @@ use super::options::Failover;
 
 /// Places in the list of hosts.
 #[derive(Debug)]
-pub(super) struct Order {
+pub(super) struct HostOrder {
     failover: Failover,
     /// At random once, so that many daemons do not all begin with the same host.
     places: Vec<usize>,
@@ -14,7 +14,7 @@ pub(super) struct Order {
     next: AtomicUsize,
 }
 
-impl Order {
+impl HostOrder {
     pub(super) fn new(hosts: usize, failover: Failover) -> Self {
         let mut places: Vec<usize> = (0..hosts).collect();
         fastrand::shuffle(&mut places);
@@ -42,19 +42,19 @@ mod tests {
     #[test]
     fn every_round_has_every_host_once() {
         for failover in [Failover::Shuffle, Failover::RoundRobin] {
-            let order = Order::new(5, failover);
+            let order = HostOrder::new(5, failover);
             for _ in 0..20 {
                 let mut round: Vec<usize> = order.round().collect();
                 round.sort_unstable();
                 assert_eq!(round, [0, 1, 2, 3, 4], "{failover:?}");
             }
         }
-        assert_eq!(Order::new(0, Failover::RoundRobin).round().count(), 0);
+        assert_eq!(HostOrder::new(0, Failover::RoundRobin).round().count(), 0);
     }
 
     #[test]
     fn round_robin_goes_on_where_it_stood() {
-        let order = Order::new(3, Failover::RoundRobin);
+        let order = HostOrder::new(3, Failover::RoundRobin);
         let all: Vec<usize> = order.round().collect();
         // The first host lets us in; when it is lost, the second is next.
         assert_eq!(order.round().next(), Some(all[0]));

@@ -39,7 +39,7 @@ const PERSISTENT: u8 = 2;
 #[derive(Debug)]
 pub(super) struct Publisher {
     /// Held until a message is with the client library, so that messages keep the order in which sends were begun.
-    turn: Mutex<State>,
+    turn: Mutex<PublisherState>,
     /// Attempts to connect that have ended. A send that waited while one failed shares its failure instead of trying
     /// again.
     attempts: AtomicU64,
@@ -47,7 +47,7 @@ pub(super) struct Publisher {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct State {
+pub(super) struct PublisherState {
     link: Option<Arc<Link>>,
     /// Why the last attempt failed.
     failure: Option<TransportError>,
@@ -90,7 +90,7 @@ impl Publisher {
     /// The open connection, or a new one. `seen` is how many attempts had ended when the send was begun.
     async fn link(
         &self,
-        state: &mut State,
+        state: &mut PublisherState,
         seen: u64,
         transport: &RabbitTransport,
     ) -> Result<Arc<Link>, TransportError> {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// The progress of a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Progress {
+pub struct RequestProgress {
     /// Deliveries or events that are done.
     pub done: u64,
     /// All of them, as far as that is known.
@@ -13,4 +13,4 @@ pub struct Progress {
 }
 
 /// Takes note of progress; must not wait.
-pub type OnProgress<'a> = &'a (dyn Fn(Progress) + Sync);
+pub type OnProgress<'a> = &'a (dyn Fn(RequestProgress) + Sync);

@@ -19,9 +19,9 @@ use tokio::time::{Instant, interval_at, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::client::connect_within;
-use super::progress::Progress;
+use super::progress::RequestProgress;
 use super::refusal::{Code, Refusal};
-use super::wire::{Asked, read_request, write_answer, write_progress};
+use super::wire::{WireRequest, read_request, write_answer, write_progress};
 use super::{ControlHandler, LONGEST_REQUEST, socket_path};
 use crate::group::Group;
 
@@ -190,7 +190,7 @@ async fn beside_signs_of_life<T>(answer: impl Future<Output = T>, client: &mut O
     }
 }
 
-fn read(handler: &ControlHandler, line: &[u8]) -> Result<Asked, Refusal> {
+fn read(handler: &ControlHandler, line: &[u8]) -> Result<WireRequest, Refusal> {
     let asked = read_request(line)?;
     if let Some(journal) = &asked.journal {
         handler.is_of(journal)?;
@@ -202,12 +202,13 @@ fn read(handler: &ControlHandler, line: &[u8]) -> Result<Asked, Refusal> {
 /// after the step that is under way.
 async fn telling(
     handler: &ControlHandler,
-    asked: &Asked,
+    asked: &WireRequest,
     reading: &mut BufReader<OwnedReadHalf>,
     writing: &mut OwnedWriteHalf,
 ) -> Option<Result<serde_json::Value, Refusal>> {
     let latest = Mutex::new(None);
-    let note = |progress: Progress| *latest.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress);
+    let note =
+        |progress: RequestProgress| *latest.lock().unwrap_or_else(PoisonError::into_inner) = Some(progress);
     let answering = handler.answer_telling(&asked.request, &note);
     tokio::pin!(answering);
     let mut ticks = interval_at(Instant::now() + TELL, TELL);

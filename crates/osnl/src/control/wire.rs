@@ -6,19 +6,19 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::VERSION;
-use super::progress::Progress;
+use super::progress::RequestProgress;
 use super::refusal::{Code, Refusal};
 use super::request::Request;
 
 /// A request and the journal it means, if it says so.
-pub(super) struct Asked {
+pub(super) struct WireRequest {
     pub(super) journal: Option<PathBuf>,
     /// Whether lines about its progress are wanted.
     pub(super) progress: bool,
     pub(super) request: Request,
 }
 
-pub(super) fn read_request(line: &[u8]) -> Result<Asked, Refusal> {
+pub(super) fn read_request(line: &[u8]) -> Result<WireRequest, Refusal> {
     let bad = |message: String| Refusal::new(Code::BadRequest, message);
     let mut object: Map<String, Value> =
         serde_json::from_slice(line).map_err(|error| bad(format!("no JSON object: {error}")))?;
@@ -41,7 +41,7 @@ pub(super) fn read_request(line: &[u8]) -> Result<Asked, Refusal> {
     };
     let request = serde_json::from_value(Value::Object(object))
         .map_err(|error| bad(format!("not understood: {error}")))?;
-    Ok(Asked { journal, progress, request })
+    Ok(WireRequest { journal, progress, request })
 }
 
 pub(super) fn write_request(
@@ -68,14 +68,14 @@ pub(super) fn write_answer(answer: &Result<Value, Refusal>) -> Vec<u8> {
     line(&value).unwrap_or_default()
 }
 
-pub(super) fn write_progress(progress: Progress) -> Vec<u8> {
+pub(super) fn write_progress(progress: RequestProgress) -> Vec<u8> {
     line(&json!({"v": VERSION, "progress": progress})).unwrap_or_default()
 }
 
 /// A line of an answer.
 #[derive(Debug, PartialEq)]
 pub(super) enum Line {
-    Progress(Progress),
+    Progress(RequestProgress),
     Answer(Result<Value, Refusal>),
 }
 
@@ -84,7 +84,7 @@ pub(super) fn read_answer(line: &[u8]) -> Result<Line, serde_json::Error> {
     struct Answer {
         ok: Option<Value>,
         error: Option<Refusal>,
-        progress: Option<Progress>,
+        progress: Option<RequestProgress>,
     }
     let answer: Answer = serde_json::from_slice(line)?;
     Ok(match (answer.error, answer.progress) {
@@ -147,7 +147,7 @@ mod tests {
         for answer in [Ok(json!({"a": 1})), Err(Refusal::new(Code::NotFound, "no"))] {
             assert_eq!(read_answer(&write_answer(&answer)).unwrap(), Line::Answer(answer));
         }
-        let progress = Progress { done: 3, of: 7 };
+        let progress = RequestProgress { done: 3, of: 7 };
         assert_eq!(read_answer(&write_progress(progress)).unwrap(), Line::Progress(progress));
     }
 }

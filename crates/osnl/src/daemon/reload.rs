@@ -39,12 +39,12 @@ pub struct Changes {
     /// The names of all listeners and actions, in their order from now on.
     pub order: (Vec<Arc<str>>, Vec<Arc<str>>),
     /// For people.
-    pub told: Told,
+    pub told: ReloadSummary,
 }
 
 /// The changes, for people and scripts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Told {
+pub struct ReloadSummary {
     /// Section by section.
     pub changes: Vec<SectionChange>,
     /// The warnings for the operator.
@@ -100,16 +100,16 @@ pub enum Reason {
 
 /// The result of a request to reload.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum ReloadOutcome {
     /// The changes are in force; without any, everything continued as it was.
-    Done(Told),
+    Done(ReloadSummary),
     /// Nothing was changed.
     Refused(Refused),
 }
 
 /// A request to reload.
-pub(crate) struct Asked {
+pub(crate) struct ReloadRequest {
     /// The requester, for the log.
     pub(crate) by: String,
-    pub(crate) answer: Option<oneshot::Sender<Outcome>>,
+    pub(crate) answer: Option<oneshot::Sender<ReloadOutcome>>,
 }

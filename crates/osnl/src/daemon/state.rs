@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use osnl_http::Expiry;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::reload::{Asked, Outcome, Reason, Refused};
+use super::reload::{Reason, Refused, ReloadOutcome, ReloadRequest};
 use crate::delivery::{DeliveryLoop, Published};
 use crate::listener::{Gauges, Listener, ListenerState, Stall};
 
@@ -27,8 +27,8 @@ pub struct DaemonState {
     attention_age: AtomicU64,
     /// The certificate of the admin endpoint.
     admin_expiry: Mutex<Option<Expiry>>,
-    asked: mpsc::Sender<Asked>,
-    inbox: Mutex<Option<mpsc::Receiver<Asked>>>,
+    asked: mpsc::Sender<ReloadRequest>,
+    inbox: Mutex<Option<mpsc::Receiver<ReloadRequest>>>,
 }
 
 #[derive(Default)]
@@ -160,17 +160,17 @@ impl DaemonState {
 
     /// Asks for a reload and does not wait for it. If many are asked for already, one of them will do.
     pub fn request_reload(&self, by: &str) {
-        let _ = self.asked.try_send(Asked { by: by.to_owned(), answer: None });
+        let _ = self.asked.try_send(ReloadRequest { by: by.to_owned(), answer: None });
     }
 
     /// Asks for a reload and waits for what comes of it.
-    pub async fn reload(&self, by: &str) -> Outcome {
+    pub async fn reload(&self, by: &str) -> ReloadOutcome {
         let (answer, answered) = oneshot::channel();
         let ending = || {
             let errors = vec!["the daemon is ending, or cannot read its configuration again".to_owned()];
-            Outcome::Refused(Refused { reason: Reason::Unsupported, errors })
+            ReloadOutcome::Refused(Refused { reason: Reason::Unsupported, errors })
         };
-        if self.asked.send(Asked { by: by.to_owned(), answer: Some(answer) }).await.is_err() {
+        if self.asked.send(ReloadRequest { by: by.to_owned(), answer: Some(answer) }).await.is_err() {
             return ending();
         }
         answered.await.unwrap_or_else(|_| ending())
@@ -199,7 +199,7 @@ impl DaemonState {
     }
 
     /// The requests; given to the daemon that runs, once.
-    pub(crate) fn inbox(&self) -> Option<mpsc::Receiver<Asked>> {
+    pub(crate) fn inbox(&self) -> Option<mpsc::Receiver<ReloadRequest>> {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 

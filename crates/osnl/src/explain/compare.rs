@@ -40,9 +40,9 @@ pub struct Compared {
     /// Events on which the one that is tried would fire.
     pub would_fire: u64,
     /// Would fire, and does not now.
-    pub more: Change,
+    pub more: EventSample,
     /// Fires now, and would no longer.
-    pub no_longer: Change,
+    pub no_longer: EventSample,
     /// Events of which not enough was kept to say whether it would fire.
     pub unknown: u64,
     /// Events on which its `when` could not be decided: each is a dead letter.
@@ -51,14 +51,14 @@ pub struct Compared {
 
 /// Some events.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Change {
+pub struct EventSample {
     /// The number of events.
     pub count: u64,
     /// The first of them: message ids, or where one has none, what it was called.
     pub named: Vec<String>,
 }
 
-impl Change {
+impl EventSample {
     fn add(&mut self, name: &str, subject: &Subject) {
         self.count += 1;
         if self.named.len() < NAMED {
@@ -166,8 +166,8 @@ impl Compared {
             is_tried,
             fires_now: 0,
             would_fire: 0,
-            more: Change::default(),
-            no_longer: Change::default(),
+            more: EventSample::default(),
+            no_longer: EventSample::default(),
             unknown: 0,
             undecided: 0,
         }

@@ -77,7 +77,7 @@ fn subject(event: &serde_json::Value, place: Option<(&str, &str)>) -> Subject {
 
 fn said(subject: &Subject, listener: Option<&str>) -> Vec<String> {
     let verdicts = explain(&conf(), subject, listener);
-    let said = verdicts.into_iter().map(|Verdict { rule, ruling, .. }| match ruling {
+    let said = verdicts.into_iter().map(|RuleVerdict { rule, ruling, .. }| match ruling {
         Ruling::Fires(effects) => {
             let effects: Vec<_> =
                 effects.iter().map(|effect| format!("{}: {:?}", effect.action, effect.would)).collect();
@@ -280,7 +280,7 @@ path = /var/log/osnl/audit.jsonl
     let conf = load_texts(&[("a.conf".to_owned(), text.to_owned())], &Sources::default()).unwrap().conf;
     let check = |listener: Option<&str>, expected: &[&str]| {
         let verdicts = explain(&conf, &subject(&port(), None), listener);
-        let said = verdicts.into_iter().map(|Verdict { rule, ruling, .. }| match ruling {
+        let said = verdicts.into_iter().map(|RuleVerdict { rule, ruling, .. }| match ruling {
             Ruling::Fires(_) => format!("{rule} fires"),
             Ruling::Fails { condition, allows, saw } => format!("{rule}: {condition} [{allows}] {saw}"),
             other => format!("{rule}: {other:?}"),

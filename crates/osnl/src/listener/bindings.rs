@@ -70,11 +70,11 @@ type Keys = BTreeSet<(String, String)>;
 #[derive(Debug)]
 pub struct Bindings {
     path: PathBuf,
-    state: Mutex<State>,
+    state: Mutex<BindingsState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct BindingsState {
     made: Made,
     wanted: BTreeMap<OwnQueue, Keys>,
     /// The content of queues that are left, when last seen. Not written to the file.
@@ -123,7 +123,7 @@ impl Bindings {
             }),
             Err(_) => Made::default(),
         };
-        Self { path, state: Mutex::new(State { made, ..State::default() }) }
+        Self { path, state: Mutex::new(BindingsState { made, ..BindingsState::default() }) }
     }
 
     /// Sets the bindings that listeners make from now on.
@@ -270,7 +270,7 @@ impl Bindings {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, BindingsState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -11,7 +11,7 @@ use futures_util::{FutureExt, StreamExt};
 use osnl_transport::{Batch, Consumer, TransportError};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use self::step::{Core, Order, Woken};
+use self::step::{Core, SessionOrder, Woken};
 pub(super) use self::step::{Ended, few};
 use super::Listener;
 use super::blockade::Blockade;
@@ -101,11 +101,11 @@ impl<'a> Session<'a> {
             };
             let stage = gauges.stage();
             match self.core.step(woken, stage, &*self.consumer, Instant::now()) {
-                Order::Nothing => {}
-                Order::Quiesce => self.consumer.quiesce().await?,
-                Order::Flush => self.flush().await?,
-                Order::End(Err(error)) => return Err(error),
-                Order::End(Ok(ended)) => {
+                SessionOrder::Nothing => {}
+                SessionOrder::Quiesce => self.consumer.quiesce().await?,
+                SessionOrder::Flush => self.flush().await?,
+                SessionOrder::End(Err(error)) => return Err(error),
+                SessionOrder::End(Ok(ended)) => {
                     self.flush().await?;
                     return Ok(ended);
                 }

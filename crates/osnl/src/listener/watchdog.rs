@@ -98,7 +98,7 @@ pub(super) enum Stage {
 
 /// A change for the log and the published state.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Change {
+pub(super) enum ProgressChange {
     /// Nothing moves: told for the first time.
     Stalled(Stall),
     /// It still does not.
@@ -107,7 +107,7 @@ pub(super) enum Change {
     Over(Duration),
 }
 
-impl Change {
+impl ProgressChange {
     /// Says it, and makes it the state of the listener of this name.
     pub(super) fn publish(self, listener: &str, state: &watch::Sender<Option<Stall>>, counters: &Counters) {
         match self {
@@ -187,7 +187,12 @@ impl Watchdog {
     }
 
     /// Records that pushed messages go back: from now on there is no progress and no watch for any.
-    pub(super) fn given_back(&mut self, stage: Stage, unsettled: usize, since: Instant) -> Option<Change> {
+    pub(super) fn given_back(
+        &mut self,
+        stage: Stage,
+        unsettled: usize,
+        since: Instant,
+    ) -> Option<ProgressChange> {
         let kind = match stage {
             Stage::WindowFull => StallKind::WindowFull { unsettled },
             Stage::Reserving | Stage::Polling | Stage::Taking => StallKind::JournalFull { unsettled },
@@ -221,7 +226,7 @@ impl Watchdog {
         stage: Stage,
         unsettled: usize,
         consumer: &dyn Consumer,
-    ) -> Option<Change> {
+    ) -> Option<ProgressChange> {
         let now = Instant::now();
         if matches!(wake, Wake::Look) && self.asking.is_none() {
             self.asking = Some(ask(consumer));
@@ -253,7 +258,7 @@ impl Watchdog {
         }
     }
 
-    fn answered(&mut self, waiting: &Waiting, now: Instant) -> Option<Change> {
+    fn answered(&mut self, waiting: &Waiting, now: Instant) -> Option<ProgressChange> {
         if self.standby {
             // Of one that reads all of its queues alone, nothing else can be the active consumer.
             self.standby = waiting.iter().any(|(_, seen)| seen.consumers > 1);
@@ -278,12 +283,12 @@ impl Watchdog {
         }
     }
 
-    fn stalled(&mut self, kind: StallKind, since: Instant, now: Instant) -> Option<Change> {
+    fn stalled(&mut self, kind: StallKind, since: Instant, now: Instant) -> Option<ProgressChange> {
         let stall = Stall { queue: self.queue.clone(), kind, since };
         match &mut self.told {
             None => {
                 self.told = Some((stall.clone(), now));
-                Some(Change::Stalled(stall))
+                Some(ProgressChange::Stalled(stall))
             }
             Some((told, said)) => {
                 told.clone_from(&stall);
@@ -291,13 +296,13 @@ impl Watchdog {
                 if remind {
                     *said = now;
                 }
-                remind.then_some(Change::Still(stall))
+                remind.then_some(ProgressChange::Still(stall))
             }
         }
     }
 
-    fn over(&mut self, now: Instant) -> Option<Change> {
-        self.told.take().map(|(stall, _)| Change::Over(now - stall.since))
+    fn over(&mut self, now: Instant) -> Option<ProgressChange> {
+        self.told.take().map(|(stall, _)| ProgressChange::Over(now - stall.since))
     }
 }
 

@@ -28,7 +28,7 @@ const REFUSED: Duration = Duration::from_secs(1);
 /// The longest of these pauses.
 const REFUSED_LONGEST: Duration = Duration::from_secs(30);
 
-pub(super) enum Order {
+pub(super) enum WorkerOrder {
     Send(Box<Job>),
     /// Answered when every job of a sequence below `upto` is settled.
     Flush {
@@ -64,7 +64,7 @@ struct Worker {
 }
 
 /// Runs until it is stopped, or until no sender of orders is left. Each remaining message then reports its own loss.
-pub(super) async fn run(transport: Arc<dyn Transport>, mut inbox: mpsc::UnboundedReceiver<Order>) {
+pub(super) async fn run(transport: Arc<dyn Transport>, mut inbox: mpsc::UnboundedReceiver<WorkerOrder>) {
     let backoff = Backoff::new(transport.reconnect());
     let mut worker = Worker {
         transport,
@@ -86,12 +86,12 @@ pub(super) async fn run(transport: Arc<dyn Transport>, mut inbox: mpsc::Unbounde
         let due = worker.refused.first_key_value().map(|((due, _), _)| *due);
         tokio::select! {
             order = inbox.recv() => match order {
-                Some(Order::Send(job)) => {
+                Some(WorkerOrder::Send(job)) => {
                     worker.open.insert(job.sequence);
                     worker.waiting.insert(job.sequence, job);
                 }
-                Some(Order::Flush { upto, reply }) => worker.flushes.push((upto, reply)),
-                Some(Order::Stop) | None => return,
+                Some(WorkerOrder::Flush { upto, reply }) => worker.flushes.push((upto, reply)),
+                Some(WorkerOrder::Stop) | None => return,
             },
             Some((job, sent)) = worker.attempts.next(), if !worker.attempts.is_empty() => worker.settle(job, sent),
             () = sleep_until(shut.unwrap_or_else(Instant::now)), if shut.is_some() => worker.gate = Gate::Probing,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use osnl::action::http::HttpOptions;
 use osnl::journal::sqlite::{Filter, Page, Reader, State};
-use osnl::native::{Native, Verdict, load_texts};
+use osnl::native::{Native, ProbeVerdict, load_texts};
 use osnl_model::{Priority, Target};
 use osnl_testkit::openstack::{CREDENTIAL_SECRET, Openstack, PASSWORD, TOKEN, USER};
 use osnl_testkit::{Reply, Sink};
@@ -226,7 +226,7 @@ fn the_login_is_tried_before_anything_runs() {
     let found = probes(&conf);
     assert_eq!(
         found.iter().map(|(verdict, _)| *verdict).collect::<Vec<_>>(),
-        [Verdict::Fine, Verdict::Warning]
+        [ProbeVerdict::Fine, ProbeVerdict::Warning]
     );
     assert!(found[0].1.ends_with("logged in as osswatch for project oss with roles reader"), "{found:?}");
     let servers = &found[1].1;
@@ -247,7 +247,7 @@ fn the_login_is_tried_before_anything_runs() {
         .openstack
         .fail("/compute", Reply::StatusWith { status: 403, headers: Vec::new(), body: body.into() });
     let (verdict, text) = probe(&conf);
-    assert_eq!(verdict, Verdict::Failed);
+    assert_eq!(verdict, ProbeVerdict::Failed);
     assert!(text.ends_with("Policy doesn't allow it.; give the user a role that may read it: reader for its own project, admin for all"), "{text}");
     stage.openstack.heal();
     stage.openstack.fail("/compute", Reply::Status(503));
@@ -258,7 +258,7 @@ fn the_login_is_tried_before_anything_runs() {
         .openstack
         .fail("/compute", Reply::StatusWith { status: 404, headers: Vec::new(), body: page.into() });
     let (verdict, text) = probe(&conf);
-    assert_eq!(verdict, Verdict::Failed, "{text}");
+    assert_eq!(verdict, ProbeVerdict::Failed, "{text}");
     assert!(
         text.contains("not the answer of the compute API about a missing object: 404 Not Found nginx"),
         "{text}"
@@ -266,7 +266,7 @@ fn the_login_is_tried_before_anything_runs() {
     stage.openstack.heal();
 
     let (verdict, text) = probe(&stage.conf(BODY, "region_name = Mars\n"));
-    assert_eq!(verdict, Verdict::Failed);
+    assert_eq!(verdict, ProbeVerdict::Failed);
     assert!(text.contains("no public URL of compute in region Mars; it has public in RegionOne"), "{text}");
     let wrong = "password = wr0ng\n";
     let text = probe(&stage.conf(BODY, wrong)).1;

@@ -2,7 +2,7 @@
 //! "trial", "probes"}`; `probes` is there with `--connect` only.
 
 use osnl::explain::Trial;
-use osnl::native::{Probe, Verdict};
+use osnl::native::{Probe, ProbeVerdict};
 use serde_json::{Value, json};
 
 use super::Note;
@@ -45,7 +45,7 @@ impl Report {
         out.extend(probes.iter().map(|probe| format!("{probe}\n")));
         let count = |verdict| probes.iter().filter(|probe| probe.verdict == verdict).count();
         let (failed, warned, unproven) =
-            (count(Verdict::Failed), count(Verdict::Warning), count(Verdict::Unproven));
+            (count(ProbeVerdict::Failed), count(ProbeVerdict::Warning), count(ProbeVerdict::Unproven));
         let not = match unproven {
             0 => String::new(),
             n => format!("; not proven: {n}"),

@@ -6,7 +6,7 @@ use std::io::{IsTerminal as _, Write as _, stderr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use osnl::explain::{Change, Compared, Comparison, Subject};
+use osnl::explain::{Compared, Comparison, EventSample, Subject};
 use osnl::native::{self, Native};
 use serde_json::{Value, json};
 
@@ -141,14 +141,14 @@ fn row(found: &Compared) -> Vec<String> {
     ]
 }
 
-fn named(change: &Change) -> String {
+fn named(change: &EventSample) -> String {
     let more = change.count.saturating_sub(change.named.len() as u64);
     let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     format!("{}{more}", change.named.join(", "))
 }
 
 fn object(found: &Compared) -> Value {
-    let change = |change: &Change| json!({"count": change.count, "message_ids": change.named});
+    let change = |change: &EventSample| json!({"count": change.count, "message_ids": change.named});
     json!({
         "rule": &*found.rule,
         "is_now": found.is_now,

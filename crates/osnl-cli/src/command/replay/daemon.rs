@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use osnl::control::{
-    Again, AskError, Client, LONGEST_REQUEST, Progress, Reached, Replayed, Request, Where, reach,
+    Again, AskError, Client, LONGEST_REQUEST, Reached, Replayed, Request, RequestProgress, Where, reach,
 };
 use osnl::journal::sqlite::SqliteJournal;
 use osnl::native::Native;
@@ -63,7 +63,7 @@ impl Daemon {
             })?;
             appended += new + kept_already;
             copies += kept_already;
-            display.show(Progress { done: appended, of });
+            display.show(RequestProgress { done: appended, of });
             Ok(())
         };
         for (plan, again) in asked {

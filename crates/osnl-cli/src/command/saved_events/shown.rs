@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use jiff::Timestamp;
 use osnl::enrich::{Ask, Foreseen};
-use osnl::explain::{Content, Effect, Ruling, Subject, Verdict};
+use osnl::explain::{Content, Effect, RuleVerdict, Ruling, Subject};
 use osnl::native::Preview;
 use osnl::rule::Mode;
 use osnl_model::mask_secrets;
@@ -136,7 +136,7 @@ pub(in crate::command) fn tint(line: &str) -> Option<(Tone, std::ops::Range<usiz
 }
 
 /// Renders the verdict of a rule, without the effects of its actions.
-pub(in crate::command) fn verdict(verdict: &Verdict) -> String {
+pub(in crate::command) fn verdict(verdict: &RuleVerdict) -> String {
     let text = match &verdict.ruling {
         Ruling::Fires(_) if !verdict.if_received_by.is_empty() => {
             let names = verdict.if_received_by.join(" or ");
@@ -182,7 +182,7 @@ fn reason(ruling: &Ruling) -> Option<String> {
 }
 
 /// Renders the verdict of a rule as JSON, without the effects of its actions.
-pub(in crate::command) fn verdict_json(verdict: &Verdict) -> Value {
+pub(in crate::command) fn verdict_json(verdict: &RuleVerdict) -> Value {
     let word = match &verdict.ruling {
         Ruling::Fires(_) => "fires",
         Ruling::NotHeard(_) => "not-heard",

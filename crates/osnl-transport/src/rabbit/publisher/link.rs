@@ -15,7 +15,7 @@ use lapin::{Channel, Confirmation, Connection, Event};
 use tokio::sync::MutexGuard;
 
 use super::super::failure::{Failure, NOT_FOUND, PRECONDITION_FAILED, lost, reason, reply_code};
-use super::{State, properties, route};
+use super::{PublisherState, properties, route};
 use crate::TransportError;
 use crate::outgoing::{Outgoing, Route};
 
@@ -91,7 +91,7 @@ impl Link {
         exchange: String,
         routing_key: String,
         message: &Outgoing,
-        turn: MutexGuard<'_, State>,
+        turn: MutexGuard<'_, PublisherState>,
     ) -> Result<(), TransportError> {
         let confirmed = if message.mandatory {
             let mut slot = self.mandatory.lock().await;
@@ -125,7 +125,7 @@ impl Link {
         exchange: &str,
         routing_key: &str,
         message: &Outgoing,
-        turn: MutexGuard<'_, State>,
+        turn: MutexGuard<'_, PublisherState>,
     ) -> Result<Confirmation, lapin::Error> {
         let options = BasicPublishOptions { mandatory: message.mandatory, ..Default::default() };
         let properties = properties(&message.properties);

@@ -9,7 +9,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::super::refusal::{Code, Refusal};
-use super::super::{Changes, OnProgress, Paused, Progress, Refused, Request, time};
+use super::super::{Changes, OnProgress, Paused, Refused, Request, RequestProgress, time};
 use super::{ControlHandler, Store};
 use crate::journal::sqlite::{
     Change, Changed, Changing, Filter, Moment, OpenError, Page, Phase, Row, SqliteJournal, SqliteOptions,
@@ -54,7 +54,7 @@ impl ControlHandler {
             // Each bite is committed for itself, so that nothing else waits for all of them.
             while let Some(changed) = next(&mut changing, changes.changed).await? {
                 let (done, of) = changing.progress();
-                told(Progress { done, of });
+                told(RequestProgress { done, of });
                 let Changed { changed, refused, under_way } = changed;
                 if !named.is_empty() {
                     let refused = refused.iter().map(|(id, _)| id);

@@ -5,7 +5,7 @@ use super::super::refusal::{Code, Refusal};
 use super::super::status::{ConfigurationStatus, LeftQueue, NotReloaded};
 use super::super::time;
 use super::ControlHandler;
-use crate::daemon::{Outcome, Reason, Reloads};
+use crate::daemon::{Reason, ReloadOutcome, Reloads};
 
 impl ControlHandler {
     pub(super) async fn reload(&self, by: &str) -> Result<Reloaded, Refusal> {
@@ -16,17 +16,17 @@ impl ControlHandler {
             ));
         };
         match live.daemon.reload(by).await {
-            Outcome::Done(told) => Ok(Reloaded {
+            ReloadOutcome::Done(told) => Ok(Reloaded {
                 reloaded: true,
                 changes: told.changes,
                 warnings: told.warnings,
                 reason: None,
                 errors: Vec::new(),
             }),
-            Outcome::Refused(refused) if refused.reason == Reason::Unsupported => {
+            ReloadOutcome::Refused(refused) if refused.reason == Reason::Unsupported => {
                 Err(Refusal::new(Code::Unsupported, refused.errors.join("; ")))
             }
-            Outcome::Refused(refused) => Ok(Reloaded {
+            ReloadOutcome::Refused(refused) => Ok(Reloaded {
                 reloaded: false,
                 changes: Vec::new(),
                 warnings: Vec::new(),

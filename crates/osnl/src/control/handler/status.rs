@@ -33,7 +33,7 @@ const NAMED: usize = 10;
 
 /// The data of the store.
 #[derive(Default)]
-pub(super) struct Kept {
+pub(super) struct StoreNumbers {
     pub(super) overview: Option<Overview>,
     pub(super) tally: Vec<Tally>,
     pub(super) oldest: BTreeMap<String, SystemTime>,
@@ -51,7 +51,7 @@ impl ControlHandler {
         // The store may be unreadable, which is often the reason for the request: the rest is answered nevertheless.
         let (kept, unreadable) = match self.kept_in_time().await {
             Ok(kept) => (kept, None),
-            Err(refusal) if self.live.is_some() => (Kept::default(), Some(refusal.message)),
+            Err(refusal) if self.live.is_some() => (StoreNumbers::default(), Some(refusal.message)),
             Err(refusal) => return Err(refusal),
         };
         let live = self.live.as_ref();
@@ -110,7 +110,7 @@ impl ControlHandler {
     }
 
     /// A disk that hangs must not hide what is known without it.
-    async fn kept_in_time(&self) -> Result<Kept, Refusal> {
+    async fn kept_in_time(&self) -> Result<StoreNumbers, Refusal> {
         match self.live {
             None => self.kept().await,
             Some(_) => timeout(STORE, self.kept()).await.unwrap_or_else(|_| {
@@ -128,7 +128,7 @@ impl ControlHandler {
         Ok(kept.tally.iter().any(|of| of.action == action && is_open(of)))
     }
 
-    pub(super) async fn kept(&self) -> Result<Kept, Refusal> {
+    pub(super) async fn kept(&self) -> Result<StoreNumbers, Refusal> {
         if let Store::Memory(journal) = &self.store {
             let mut oldest = BTreeMap::new();
             for row in journal.rows() {
@@ -140,7 +140,13 @@ impl ControlHandler {
             for (action, key) in journal.failing() {
                 failing.entry(action.to_string()).or_default().push(key);
             }
-            return Ok(Kept { tally: journal.tally(), oldest, failing, paused, ..Kept::default() });
+            return Ok(StoreNumbers {
+                tally: journal.tally(),
+                oldest,
+                failing,
+                paused,
+                ..StoreNumbers::default()
+            });
         }
         let looked = self.read(|reader| {
             let (overview, tally) = (reader.overview()?, reader.tally()?);
@@ -153,7 +159,7 @@ impl ControlHandler {
             }
             let paused = overview.paused.clone();
             let used = Some(reader.used_bytes()?);
-            Ok(Kept { overview: Some(overview), tally, oldest, failing, used, paused })
+            Ok(StoreNumbers { overview: Some(overview), tally, oldest, failing, used, paused })
         });
         Ok(looked.await?.unwrap_or_default())
     }
@@ -203,7 +209,7 @@ impl ControlHandler {
     }
 
     /// Configured actions first, in their order; then those that only the journal knows.
-    fn targets(&self, kept: &Kept) -> Vec<TargetReport> {
+    fn targets(&self, kept: &StoreNumbers) -> Vec<TargetReport> {
         let live: Vec<Published> = self.live.iter().flat_map(|live| live.daemon.targets()).collect();
         let published: BTreeMap<&str, &Published> =
             live.iter().map(|target| (&**target.name(), target)).collect();
@@ -222,7 +228,7 @@ impl ControlHandler {
         names.into_iter().map(report).collect()
     }
 
-    fn journal(&self, kept: &Kept) -> JournalStatus {
+    fn journal(&self, kept: &StoreNumbers) -> JournalStatus {
         let of = |state: Option<State>| -> u64 {
             kept.tally
                 .iter()
@@ -293,7 +299,12 @@ fn no_daemon() -> Problem {
     Problem::new(ProblemKind::NoDaemon, Severity::Critical, "daemon", "no daemon runs on this journal")
 }
 
-fn target(name: &str, configured: Option<bool>, published: Option<&Published>, kept: &Kept) -> TargetReport {
+fn target(
+    name: &str,
+    configured: Option<bool>,
+    published: Option<&Published>,
+    kept: &StoreNumbers,
+) -> TargetReport {
     let count = |states: &[State]| -> u64 {
         let of = kept.tally.iter().filter(|of| of.action == name && states.contains(&of.state));
         of.map(|of| of.count).sum()

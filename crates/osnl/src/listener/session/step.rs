@@ -56,7 +56,7 @@ pub(in crate::listener) enum Woken {
 
 /// The input or output that a step asks for.
 #[derive(Debug)]
-pub(in crate::listener) enum Order {
+pub(in crate::listener) enum SessionOrder {
     /// None.
     Nothing,
     /// Tell the broker to push nothing more.
@@ -185,18 +185,18 @@ impl<'a> Core<'a> {
         stage: Stage,
         consumer: &dyn Consumer,
         now: Instant,
-    ) -> Order {
+    ) -> SessionOrder {
         match woken {
-            Woken::Aborted => Order::End(Ok(Ended::Drained)),
+            Woken::Aborted => SessionOrder::End(Ok(Ended::Drained)),
             Woken::Draining => {
                 self.draining = true;
                 self.listener.enter(ListenerState::Draining);
                 // A cancelled consumer hands a single active one's turn over at once, while what the broker has pushed
                 // here goes back only when the channel closes: the other daemon would get the later messages first.
                 if self.listener.config.options.queue.single_active_consumer {
-                    Order::Flush
+                    SessionOrder::Flush
                 } else {
-                    Order::Quiesce
+                    SessionOrder::Quiesce
                 }
             }
             Woken::Completed(message, settle) => {
@@ -205,11 +205,11 @@ impl<'a> Core<'a> {
                 while let Some(Some((message, settle))) = self.open.next().now_or_never() {
                     self.settle(message, settle, now);
                 }
-                if self.returns { Order::End(Ok(Ended::Return)) } else { Order::Flush }
+                if self.returns { SessionOrder::End(Ok(Ended::Return)) } else { SessionOrder::Flush }
             }
             Woken::HandOut(places) => {
                 self.hand_out_again(places);
-                Order::Nothing
+                SessionOrder::Nothing
             }
             Woken::Polled(polled) => {
                 let messages = self.batch.len();
@@ -217,12 +217,12 @@ impl<'a> Core<'a> {
                 match polled {
                     Ok(()) => {
                         self.blockade.taken(messages - self.batch.len(), now);
-                        Order::Nothing
+                        SessionOrder::Nothing
                     }
-                    Err(error) => Order::End(Err(error)),
+                    Err(error) => SessionOrder::End(Err(error)),
                 }
             }
-            Woken::Clock => Order::Nothing,
+            Woken::Clock => SessionOrder::Nothing,
             Woken::Look(obstacle) => self.look(obstacle, stage, consumer, now),
             Woken::Watch(wake) => {
                 let Listener { config, stall, counters, gauges, .. } = self.listener;
@@ -240,7 +240,7 @@ impl<'a> Core<'a> {
                     );
                     self.listener.enter(ListenerState::Listening);
                 }
-                Order::Nothing
+                SessionOrder::Nothing
             }
         }
     }
@@ -252,7 +252,7 @@ impl<'a> Core<'a> {
         stage: Stage,
         consumer: &dyn Consumer,
         now: Instant,
-    ) -> Order {
+    ) -> SessionOrder {
         let Listener { config, stall, counters, .. } = self.listener;
         let reason = || match (&obstacle, stage) {
             (Some(obstacle), _) => obstacle.to_string(),
@@ -268,14 +268,14 @@ impl<'a> Core<'a> {
                     self.listener.enter(ListenerState::Listening);
                 }
                 if self.may_widen(stage, consumer, now) {
-                    Order::End(Ok(Ended::Widen))
+                    SessionOrder::End(Ok(Ended::Widen))
                 } else {
-                    Order::Nothing
+                    SessionOrder::Nothing
                 }
             }
             Verdict::Blocked { since } => {
                 self.listener.blocked(moment(since, now), reason());
-                Order::Nothing
+                SessionOrder::Nothing
             }
             Verdict::GiveBack { since } => {
                 self.listener.blocked(moment(since, now), reason());
@@ -283,7 +283,7 @@ impl<'a> Core<'a> {
                     change.publish(&config.name, stall, counters);
                 }
                 let window_full = stage == Stage::WindowFull;
-                Order::End(Ok(Ended::GiveBack { since, reason: reason(), window_full }))
+                SessionOrder::End(Ok(Ended::GiveBack { since, reason: reason(), window_full }))
             }
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use osnl::action::ErrorClass;
 use osnl::action::http::HttpOptions;
-use osnl::native::{Loaded, Sources, Verdict, load_texts};
+use osnl::native::{Loaded, ProbeVerdict, Sources, load_texts};
 use osnl_model::Notification;
 use osnl_testkit::openstack::{CREDENTIAL, CREDENTIAL_SECRET, Openstack, PASSWORD, USER};
 use osnl_testkit::{Authority, Identity, Protocols, Reply, Sink, TlsSink};
@@ -288,15 +288,15 @@ fn check_shows_the_service_and_connect_where_it_is() {
     };
     let found = probes(&lines);
     let expected = format!("project oss with roles reader; dns is at {}", sink.url("/dns"));
-    assert!(found[0].0 == Verdict::Fine && found[0].1.ends_with(&expected), "{found:?}");
+    assert!(found[0].0 == ProbeVerdict::Fine && found[0].1.ends_with(&expected), "{found:?}");
     let expected =
         format!("target 127.0.0.1:{}: accepts connections, no TLS; no request was sent", sink.port());
-    assert!(found[1].0 == Verdict::Fine && found[1].1.ends_with(&expected), "{found:?}");
+    assert!(found[1].0 == ProbeVerdict::Fine && found[1].1.ends_with(&expected), "{found:?}");
     let found = probes(&format!("{lines}\nregion_name = Mars"));
-    assert_eq!((found.len(), found[0].0), (1, Verdict::Failed));
+    assert_eq!((found.len(), found[0].0), (1, ProbeVerdict::Failed));
     assert!(found[0].1.ends_with("region_name and interface choose among what there is"), "{found:?}");
     assert_eq!(sink.requests().len(), 0);
     // A target that is written out has its login tried too.
     let found = probes(&format!("url = {}\n{}\npassword = wr0ng", sink.url("/"), login(&openstack)));
-    assert_eq!((found[0].0, found[1].0), (Verdict::Failed, Verdict::Fine), "{found:?}");
+    assert_eq!((found[0].0, found[1].0), (ProbeVerdict::Failed, ProbeVerdict::Fine), "{found:?}");
 }

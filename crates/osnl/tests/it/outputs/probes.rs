@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use osnl::action::http::HttpOptions;
-use osnl::native::Verdict;
+use osnl::native::ProbeVerdict;
 use osnl_testkit::{Authority, Broker, FullBacklog, Identity, Protocols, TlsSink};
 use serde_json::json;
 
@@ -19,7 +19,7 @@ use crate::exec::python;
 const LIMIT: Duration = Duration::from_secs(5);
 
 /// The lines about the action.
-fn probed(folder: &Path, action: &str, limit: Duration) -> Vec<(Verdict, String)> {
+fn probed(folder: &Path, action: &str, limit: Duration) -> Vec<(ProbeVerdict, String)> {
     let conf = native(folder, action);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let probes = runtime.block_on(conf.probe(&HttpOptions::default(), limit));
@@ -28,7 +28,7 @@ fn probed(folder: &Path, action: &str, limit: Duration) -> Vec<(Verdict, String)
 }
 
 /// One line, which is this verdict and has all of these texts in it.
-fn check(action: &str, verdict: Verdict, texts: &[&str]) {
+fn check(action: &str, verdict: ProbeVerdict, texts: &[&str]) {
     let folder = tempfile::tempdir().unwrap();
     let found = probed(folder.path(), action, LIMIT);
     let [(found, line)] = &found[..] else { panic!("{found:?}") };
@@ -47,29 +47,29 @@ fn a_mail_server_is_talked_to_up_to_the_login_and_gets_no_mail() {
     let authority = Authority::new();
     let certificate = authority.issue(&Identity::LOOPBACK);
     let ca = format!("ca_file = {}", authority.file().display());
-    let fine = (Verdict::Fine, "mail server localhost:");
+    let fine = (ProbeVerdict::Fine, "mail server localhost:");
     let clear = Server::start(&json!({}));
     let to = "to = ops@example.com\n";
     check(&clear.action(&format!("{to}tls = none")), fine.0, &[fine.1, "answers, no TLS; no mail was sent"]);
     check(
         &clear.action(to),
-        Verdict::Failed,
+        ProbeVerdict::Failed,
         &["does not offer STARTTLS", "are server, tls and login right?"],
     );
-    check(&clear.action(&format!("{to}tls = implicit\n{ca}")), Verdict::Failed, &["TLS failed"]);
+    check(&clear.action(&format!("{to}tls = implicit\n{ca}")), ProbeVerdict::Failed, &["TLS failed"]);
     for tls in ["starttls", "implicit"] {
         let server = Server::with_tls(tls, &certificate, json!({"auth": true}));
         let login = |password| format!("{to}tls = {tls}\n{ca}\nusername = osnl\npassword = {password}");
         let until = "lets osnl in, TLS; no mail was sent, certificate until 2120-01-01";
         check(&server.action(&login("S3CRET")), fine.0, &[fine.1, until]);
-        check(&server.action(&login("WR0NG")), Verdict::Failed, &["535"]);
+        check(&server.action(&login("WR0NG")), ProbeVerdict::Failed, &["535"]);
         assert_eq!(server.rest(), [""; 0]);
         let expired = Server::with_tls(tls, &authority.issue(&Identity::Expired), json!({}));
-        check(&expired.action(&format!("{to}tls = {tls}\n{ca}")), Verdict::Failed, &["expired"]);
+        check(&expired.action(&format!("{to}tls = {tls}\n{ca}")), ProbeVerdict::Failed, &["expired"]);
     }
     let address = "from = a@example.com\nto = b@example.com\ntls = none";
     let mail = |port: u16| format!("driver = mail\nserver = 127.0.0.1:{port}\n{address}");
-    check(&mail(nobody()), Verdict::Failed, &["Connection refused"]);
+    check(&mail(nobody()), ProbeVerdict::Failed, &["Connection refused"]);
     let silent = FullBacklog::start();
     let folder = tempfile::tempdir().unwrap();
     let late = probed(folder.path(), &mail(silent.port()), Duration::from_millis(300));
@@ -93,22 +93,22 @@ fn a_log_is_connected_to_and_told_nothing() {
     let tls = |port: u16| {
         log(format!("tls://localhost:{port}")) + &format!("ca_file = {}", authority.file().display())
     };
-    check(&log(path.display().to_string()), Verdict::Fine, &["somebody listens; nothing was sent"]);
-    check(&log(format!("udp://{}", udp.local_addr().unwrap())), Verdict::Fine, &["is not known"]);
+    check(&log(path.display().to_string()), ProbeVerdict::Fine, &["somebody listens; nothing was sent"]);
+    check(&log(format!("udp://{}", udp.local_addr().unwrap())), ProbeVerdict::Fine, &["is not known"]);
     check(
         &log(format!("tcp://{}", tcp.local_addr().unwrap())),
-        Verdict::Fine,
+        ProbeVerdict::Fine,
         &["accepts connections, no TLS"],
     );
     let until = "accepts connections, TLS; nothing was sent, certificate until 2120-01-01";
-    check(&tls(good.port()), Verdict::Fine, &[until]);
-    check(&tls(expired.port()), Verdict::Failed, &["expired"]);
+    check(&tls(good.port()), ProbeVerdict::Fine, &[until]);
+    check(&tls(expired.port()), ProbeVerdict::Failed, &["expired"]);
     check(
         &log(format!("tcp://127.0.0.1:{}", nobody())),
-        Verdict::Failed,
+        ProbeVerdict::Failed,
         &["Connection refused", "is it running"],
     );
-    check(&log("/nowhere/log".to_owned()), Verdict::Failed, &["No such file"]);
+    check(&log("/nowhere/log".to_owned()), ProbeVerdict::Failed, &["No such file"]);
     assert!(unix.recv(&mut [0; 9]).is_err() && udp.recv(&mut [0; 9]).is_err());
 }
 
@@ -139,13 +139,13 @@ fn an_http_target_gets_a_connection_and_no_request() {
             found.into_iter().next().unwrap_or_else(|| panic!("nothing of {}", driver(url)))
         };
         let (verdict, line) = first(&good.url("localhost", ""));
-        assert_eq!(verdict, Verdict::Fine, "{line}");
+        assert_eq!(verdict, ProbeVerdict::Fine, "{line}");
         assert!(line.ends_with("TLS; no request was sent, certificate until 2120-01-01"), "{line}");
         let (verdict, line) = first(&expired.url("localhost", ""));
-        assert_eq!(verdict, Verdict::Failed, "{line}");
+        assert_eq!(verdict, ProbeVerdict::Failed, "{line}");
         assert!(line.contains("expired"), "{line}");
         let (verdict, line) = first(&format!("https://localhost:{}", nobody()));
-        assert!(verdict == Verdict::Failed && line.contains("Connection refused"), "{line}");
+        assert!(verdict == ProbeVerdict::Failed && line.contains("Connection refused"), "{line}");
     }
     assert_eq!(good.sink().requests().len(), 0);
 }
@@ -174,13 +174,13 @@ fn an_exchange_is_looked_at_and_whether_we_may_publish_to_it() {
     };
     // A user with write permission and no read permission may publish.
     for (read, write, verdict, text) in [
-        (".*", ".*", Verdict::Fine, "exchange out: is there, and we may publish to it; nothing was"),
-        ("^$", ".*", Verdict::Fine, "and we may publish to it; nothing was"),
-        (".*", "^$", Verdict::Failed, "access to exchange 'out'"),
+        (".*", ".*", ProbeVerdict::Fine, "exchange out: is there, and we may publish to it; nothing was"),
+        ("^$", ".*", ProbeVerdict::Fine, "and we may publish to it; nothing was"),
+        (".*", "^$", ProbeVerdict::Failed, "access to exchange 'out'"),
     ] {
         vhost.ctl(&["set_permissions", &user, "^$", write, read]);
         let found = lines("out");
-        assert_eq!(found[0].0, Verdict::Fine, "{found:?}");
+        assert_eq!(found[0].0, ProbeVerdict::Fine, "{found:?}");
         assert_eq!(found[1].0, verdict, "{found:?}");
         assert!(found[1].1.contains(text), "{found:?}");
     }
@@ -188,7 +188,7 @@ fn an_exchange_is_looked_at_and_whether_we_may_publish_to_it() {
     assert!(missing[1].1.contains("is not there"), "{missing:?}");
     let refused = vhost.url_for(&user, "WR0NG");
     let action = format!("driver = publish\ntransport_url = {refused}\nexchange = out\n");
-    check(&action, Verdict::Failed, &["login refused"]);
+    check(&action, ProbeVerdict::Failed, &["login refused"]);
     osnl_testkit::wait_until(LIMIT, "the connections to end", || vhost.connections() <= 1);
     assert_eq!(all(), before);
     assert_eq!(vhost.queue_depth("reader"), Some((0, 0)));
@@ -202,10 +202,10 @@ fn a_file_and_its_folder_are_looked_at() {
     let file = |path: &Path| format!("driver = file\npath = {}\n", path.display());
     for driver in ["file", "dump"] {
         let file = |path: &Path| file(path).replace("driver = file", &format!("driver = {driver}"));
-        check(&file(&at.join("there")), Verdict::Fine, &["can be written"]);
-        check(&file(&at.join("new")), Verdict::Fine, &["is not there yet, and can be made"]);
-        check(&file(&at.join("no/new")), Verdict::Failed, &["No such file", "name another one"]);
-        check(&file(at), Verdict::Failed, &["is a folder"]);
+        check(&file(&at.join("there")), ProbeVerdict::Fine, &["can be written"]);
+        check(&file(&at.join("new")), ProbeVerdict::Fine, &["is not there yet, and can be made"]);
+        check(&file(&at.join("no/new")), ProbeVerdict::Failed, &["No such file", "name another one"]);
+        check(&file(at), ProbeVerdict::Failed, &["is a folder"]);
     }
     assert!(!at.join("new").exists());
 }
@@ -216,14 +216,18 @@ fn a_program_is_looked_for_and_a_plug_in_is_loaded() {
     let at = folder.path();
     fs::write(at.join("not_executable"), "").unwrap();
     let exec = |command: &str| format!("driver = exec\ncommand = {command}\n");
-    check(&exec("/bin/sh"), Verdict::Fine, &["program /bin/sh: /bin/sh can be run; it was not"]);
-    check(&exec("sh"), Verdict::Fine, &["can be run; it was not"]);
+    check(&exec("/bin/sh"), ProbeVerdict::Fine, &["program /bin/sh: /bin/sh can be run; it was not"]);
+    check(&exec("sh"), ProbeVerdict::Fine, &["can be run; it was not"]);
     check(
         &exec("osnl-no-such-program"),
-        Verdict::Failed,
+        ProbeVerdict::Failed,
         &["cannot be started: No such file", "name another one"],
     );
-    check(&exec(&at.join("not_executable").display().to_string()), Verdict::Failed, &["Permission denied"]);
+    check(
+        &exec(&at.join("not_executable").display().to_string()),
+        ProbeVerdict::Failed,
+        &["Permission denied"],
+    );
     let called = at.join("called");
     let plugin = |module: &str, text: &str| {
         fs::write(at.join(format!("{module}.py")), text).unwrap();
@@ -234,20 +238,20 @@ fn a_program_is_looked_for_and_a_plug_in_is_loaded() {
         )
     };
     let good = format!("class P:\n    def notify(self, d, c): open({called:?}, 'w')\n");
-    check(&plugin("good", &good), Verdict::Fine, &["plug-in good.P: can be loaded; it was not called"]);
+    check(&plugin("good", &good), ProbeVerdict::Fine, &["plug-in good.P: can be loaded; it was not called"]);
     check(
         &plugin("old", "print 'x'\n"),
-        Verdict::Failed,
+        ProbeVerdict::Failed,
         &["old.py, line 1 is Python 2 (the print statement)"],
     );
     check(
         &plugin("raises", "class P:\n  def __init__(self): 1/0\n  def notify(self, d, c): pass\n"),
-        Verdict::Failed,
+        ProbeVerdict::Failed,
         &["ZeroDivisionError"],
     );
-    check(&plugin("exits", "import os\nos._exit(3)\n"), Verdict::Failed, &["exit status: 3"]);
+    check(&plugin("exits", "import os\nos._exit(3)\n"), ProbeVerdict::Failed, &["exit status: 3"]);
     let found = probed(at, &plugin("hangs", "import time\ntime.sleep(1000)\n"), Duration::from_secs(1));
-    assert_eq!(found[0].0, Verdict::Failed);
+    assert_eq!(found[0].0, ProbeVerdict::Failed);
     assert!(
         found[0].1.contains("was not loaded within 1 s; what does it do while it is imported?"),
         "{found:?}"

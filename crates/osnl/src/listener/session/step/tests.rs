@@ -97,14 +97,20 @@ impl Rig {
         core.batch.set_limit(core.room());
         self.consumer.poll(&mut core.batch).await.unwrap();
         let order = core.step(Woken::Polled(Ok(())), Stage::Taking, &*self.consumer, self.now);
-        assert!(matches!(order, Order::Nothing), "{order:?}");
+        assert!(matches!(order, SessionOrder::Nothing), "{order:?}");
     }
 
     /// It looks each second for so long; the order of the last look.
-    fn look(&mut self, core: &mut Core<'_>, stage: Stage, obstacle: Option<Obstacle>, seconds: u64) -> Order {
-        let mut order = Order::Nothing;
+    fn look(
+        &mut self,
+        core: &mut Core<'_>,
+        stage: Stage,
+        obstacle: Option<Obstacle>,
+        seconds: u64,
+    ) -> SessionOrder {
+        let mut order = SessionOrder::Nothing;
         for _ in 0..seconds {
-            assert!(matches!(order, Order::Nothing), "{order:?}");
+            assert!(matches!(order, SessionOrder::Nothing), "{order:?}");
             self.now += Duration::from_secs(1);
             order = core.step(Woken::Look(obstacle.clone()), stage, &*self.consumer, self.now);
         }
@@ -148,7 +154,7 @@ async fn without_a_place_it_is_blocked_and_gives_back_and_messages_end_it() {
     rig.poll(&mut core).await;
     assert_eq!((rig.state(), core.room()), ("listening", 3));
     let order = rig.look(&mut core, Stage::Reserving, full(), 200);
-    assert!(matches!(order, Order::Nothing), "{order:?}");
+    assert!(matches!(order, SessionOrder::Nothing), "{order:?}");
     match &*rig.listener.state.borrow() {
         ListenerState::Blocked { reason, .. } => assert!(reason.contains("max_pending is 1"), "{reason}"),
         other => panic!("{other:?}"),
@@ -158,7 +164,7 @@ async fn without_a_place_it_is_blocked_and_gives_back_and_messages_end_it() {
     assert_eq!(rig.state(), "listening");
     let order = rig.look(&mut core, Stage::Reserving, full(), 300);
     match order {
-        Order::End(Ok(Ended::GiveBack { reason, window_full, .. })) => {
+        SessionOrder::End(Ok(Ended::GiveBack { reason, window_full, .. })) => {
             assert!(!window_full && reason.starts_with("action a has 1 delivery pending"), "{reason}");
         }
         other => panic!("{other:?}"),
@@ -179,13 +185,13 @@ async fn what_goes_back_does_so_with_its_channel_but_not_again_and_again() {
         let (message, settle) = core.open.next().await.unwrap();
         core.step(Woken::Completed(message, settle), Stage::Polling, &*rig.consumer, rig.now)
     };
-    assert!(matches!(requeue(&mut rig, &mut core).await, Order::Flush));
+    assert!(matches!(requeue(&mut rig, &mut core).await, SessionOrder::Flush));
     assert_eq!((core.window.unsettled(), core.window.due()), (3, 1), "it is rejected");
     rig.now += GIVE_BACK_AFTER;
-    assert!(matches!(requeue(&mut rig, &mut core).await, Order::End(Ok(Ended::Return))));
+    assert!(matches!(requeue(&mut rig, &mut core).await, SessionOrder::End(Ok(Ended::Return))));
     assert_eq!((core.window.unsettled(), core.window.due()), (3, 1), "it stays unsettled");
     (core.returns, core.draining) = (false, true);
-    assert!(matches!(requeue(&mut rig, &mut core).await, Order::Flush));
+    assert!(matches!(requeue(&mut rig, &mut core).await, SessionOrder::Flush));
     assert_eq!((core.window.unsettled(), core.window.due()), (3, 1), "so does one that comes while it ends");
 }
 
@@ -204,12 +210,12 @@ async fn a_full_window_blocks_only_behind_an_obstacle() {
     rig.intake.open.lock().unwrap().remove(0).send(Settle::Acknowledge).unwrap();
     let (message, settle) = core.open.next().await.unwrap();
     let order = core.step(Woken::Completed(message, settle), Stage::WindowFull, &*rig.consumer, rig.now);
-    assert!(matches!(order, Order::Flush), "{order:?}");
+    assert!(matches!(order, SessionOrder::Flush), "{order:?}");
     rig.consumer.flush(&mut core.window).await.unwrap();
     rig.poll(&mut core).await;
-    assert!(matches!(rig.look(&mut core, Stage::WindowFull, open(8), 299), Order::Nothing));
+    assert!(matches!(rig.look(&mut core, Stage::WindowFull, open(8), 299), SessionOrder::Nothing));
     match rig.look(&mut core, Stage::WindowFull, open(8), 1) {
-        Order::End(Ok(Ended::GiveBack { window_full: true, reason, .. })) => {
+        SessionOrder::End(Ok(Ended::GiveBack { window_full: true, reason, .. })) => {
             assert_eq!(reason, "4 messages wait for the end of their deliveries, and none of them ends");
         }
         other => panic!("{other:?}"),
@@ -221,7 +227,7 @@ async fn with_few_messages_it_widens_when_all_is_calm_and_nothing_is_open() {
     let mut rig = Rig::new(1, QueueKind::OSLO).await;
     let mut core = core(&rig, 2);
     rig.poll(&mut core).await;
-    assert!(matches!(rig.look(&mut core, Stage::Polling, None, 100), Order::Nothing), "one is open");
+    assert!(matches!(rig.look(&mut core, Stage::Polling, None, 100), SessionOrder::Nothing), "one is open");
     rig.intake.open.lock().unwrap().remove(0).send(Settle::Acknowledge).unwrap();
     let (message, settle) = core.open.next().await.unwrap();
     core.step(Woken::Completed(message, settle), Stage::Polling, &*rig.consumer, rig.now);
@@ -232,10 +238,10 @@ async fn with_few_messages_it_widens_when_all_is_calm_and_nothing_is_open() {
         Woken::Watch(Wake::Answer(Ok(vec![("q".into(), seen)])))
     };
     core.step(consumers(2), Stage::Polling, &*rig.consumer, rig.now);
-    assert!(matches!(rig.look(&mut core, Stage::Polling, None, 1), Order::Nothing));
+    assert!(matches!(rig.look(&mut core, Stage::Polling, None, 1), SessionOrder::Nothing));
     core.step(consumers(1), Stage::Polling, &*rig.consumer, rig.now);
     let order = rig.look(&mut core, Stage::Polling, None, 1);
-    assert!(matches!(order, Order::End(Ok(Ended::Widen))), "{order:?}");
+    assert!(matches!(order, SessionOrder::End(Ok(Ended::Widen))), "{order:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -264,7 +270,7 @@ async fn a_single_active_consumer_ends_by_closing() {
     let rig = Rig::new(2, queue).await;
     let mut core = core(&rig, 4);
     let order = core.step(Woken::Draining, Stage::Polling, &*rig.consumer, rig.now);
-    assert!(matches!(order, Order::Flush) && core.draining, "{order:?}");
+    assert!(matches!(order, SessionOrder::Flush) && core.draining, "{order:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -273,13 +279,13 @@ async fn told_to_drain_it_takes_nothing_more_and_settles_what_is_open() {
     let mut core = core(&rig, 4);
     rig.poll(&mut core).await;
     let order = core.step(Woken::Draining, Stage::Polling, &*rig.consumer, rig.now);
-    assert!(matches!(order, Order::Quiesce) && core.draining, "{order:?}");
+    assert!(matches!(order, SessionOrder::Quiesce) && core.draining, "{order:?}");
     assert_eq!((rig.state(), core.open.len()), ("draining", 2));
     let order = core.step(Woken::Aborted, Stage::Polling, &*rig.consumer, rig.now);
-    assert!(matches!(order, Order::End(Ok(Ended::Drained))), "{order:?}");
+    assert!(matches!(order, SessionOrder::End(Ok(Ended::Drained))), "{order:?}");
     let lost = TransportError::Lost { reason: "x".to_owned() };
     let order = core.step(Woken::Polled(Err(lost)), Stage::Polling, &*rig.consumer, rig.now);
-    assert!(matches!(order, Order::End(Err(TransportError::Lost { .. }))), "{order:?}");
+    assert!(matches!(order, SessionOrder::End(Err(TransportError::Lost { .. }))), "{order:?}");
 }
 
 async fn end_first(rig: &Rig, core: &mut Core<'_>) {
@@ -290,7 +296,7 @@ async fn end_first(rig: &Rig, core: &mut Core<'_>) {
 
 fn go_on(rig: &Rig, core: &mut Core<'_>) -> (usize, usize) {
     let order = core.step(Woken::Polled(Ok(())), Stage::Taking, &*rig.consumer, rig.now);
-    assert!(matches!(order, Order::Nothing), "{order:?}");
+    assert!(matches!(order, SessionOrder::Nothing), "{order:?}");
     (core.open.len(), core.batch.len())
 }
 
