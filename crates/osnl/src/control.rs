@@ -27,8 +27,8 @@
 //! | `quarantine-discard` | `filter`, `dry_run`, `by` | [`QuarantineChanges`] |
 //!
 //! While the daemon works on a request it sends a space four times a second, before the line of the answer: a client that
-//! reads nothing for long knows that the daemon hangs. With `"progress": true` lines with the [`RequestProgress`] of a long request come
-//! before its answer, and a client that goes away ends its request after the step under way. An unknown member or another
+//! reads nothing for long knows that the daemon hangs. With `"progress": true` the [`RequestProgress`] of a long request comes
+//! in lines before its answer, and a client that goes away ends its request after the step under way. An unknown member or another
 //! `v` is refused. `"journal": "/path"` in a request has it refused if the daemon's is another.
 //!
 //! [`ControlHandler`] answers, whatever the source of a request; [`ControlSocket`] is one way to it, [`reach`]
