@@ -4,8 +4,8 @@ use minijinja::value::{Value, ValueKind};
 use minijinja::{Error, ErrorKind};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::engine::there;
-use super::methods::{bound, python_text};
+use super::conversion::{python_text, there};
+use super::limits::bound;
 use super::preview_placeholder::Placeholder;
 
 /// The characters that Python's `urllib.parse.quote` escapes with `safe=""`.

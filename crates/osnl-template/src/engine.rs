@@ -1,108 +1,20 @@
-//! The one configured engine: which filters and tests there are, and what bounds them.
+//! The one configured engine: its filters, its tests, and their bounds.
 //!
-//! Only what is listed here exists. Left out is what formats without a bound (`format`, `indent`, `pprint`),
+//! It has the filters and tests of [`vocabulary`](super::vocabulary). Left out is what formats without a bound (`format`, `indent`, `pprint`),
 //! what escapes for HTML, and every function (`range`, `debug`).
 
 use std::io;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, State, UndefinedBehavior, filters, tests};
-use osnl_model::Pattern;
 
+use super::conversion::{python_text, there, to_json};
 use super::encode;
+use super::limits::{FUEL, LONGEST_OUTPUT, TOO_LONG};
 use super::methods::{self, bounded_join, bounded_replace};
 use super::numbers;
-use super::{FUEL, LONGEST_OUTPUT};
-
-/// The filters.
-pub(super) const FILTERS: &[&str] = &[
-    "abs",
-    "attr",
-    "bool",
-    "capitalize",
-    "count",
-    "d",
-    "default",
-    "dictsort",
-    "dotted",
-    "first",
-    "float",
-    "form",
-    "int",
-    "items",
-    "join",
-    "last",
-    "length",
-    "list",
-    "lower",
-    "map",
-    "max",
-    "min",
-    "reject",
-    "rejectattr",
-    "replace",
-    "reverse",
-    "round",
-    "select",
-    "selectattr",
-    "sort",
-    "split",
-    "string",
-    "sum",
-    "title",
-    "to_json",
-    "tojson",
-    "trim",
-    "unique",
-    "upper",
-    "urlencode",
-    "xml",
-];
-
-/// The tests.
-pub(super) const TESTS: &[&str] = &[
-    "!=",
-    "<",
-    "<=",
-    "==",
-    ">",
-    ">=",
-    "boolean",
-    "contains",
-    "defined",
-    "divisibleby",
-    "eq",
-    "equalto",
-    "even",
-    "false",
-    "falsy",
-    "float",
-    "ge",
-    "greaterthan",
-    "gt",
-    "in",
-    "integer",
-    "iterable",
-    "le",
-    "lessthan",
-    "lower",
-    "lt",
-    "mapping",
-    "match",
-    "ne",
-    "none",
-    "number",
-    "odd",
-    "regex",
-    "search",
-    "sequence",
-    "string",
-    "true",
-    "truthy",
-    "undefined",
-    "upper",
-];
+use super::patterns::{Place, pattern_of};
 
 /// The value of a quoted string of the source.
 pub(super) fn unquoted(quoted: &str) -> Option<String> {
@@ -216,18 +128,6 @@ fn add_tests(engine: &mut Environment<'_>) {
     engine.add_test("upper", tests::is_upper);
 }
 
-/// An undefined value is an error here, whatever the engine lets pass.
-pub(super) fn there(value: &Value) -> Result<&Value, Error> {
-    if value.is_undefined() { Err(Error::from(ErrorKind::UndefinedError)) } else { Ok(value) }
-}
-
-/// The place at which a pattern must match.
-#[derive(Clone, Copy)]
-pub(super) enum Place {
-    Start,
-    Anywhere,
-}
-
 /// As Ansible: a number is matched as it is written; null matches nothing.
 fn matches(value: &Value, pattern: &Value, place: Place) -> Result<bool, Error> {
     let wrong = |what: &str, kind: ValueKind| {
@@ -237,7 +137,7 @@ fn matches(value: &Value, pattern: &Value, place: Place) -> Result<bool, Error> 
     let pattern = pattern.as_str().ok_or_else(|| wrong("the pattern", pattern.kind()))?;
     let text = match value.kind() {
         ValueKind::String => value.clone(),
-        ValueKind::Number | ValueKind::Bool => Value::from(methods::python_text(value)),
+        ValueKind::Number | ValueKind::Bool => Value::from(python_text(value)),
         ValueKind::None => return Ok(false),
         kind => return Err(wrong("the value", kind)),
     };
@@ -247,11 +147,6 @@ fn matches(value: &Value, pattern: &Value, place: Place) -> Result<bool, Error> 
     compiled
         .matches(text.as_str().unwrap_or_default())
         .map_err(|_| Error::new(ErrorKind::InvalidOperation, "the pattern was given up after too many steps"))
-}
-
-/// Returns the compiled pattern, the same for every caller.
-pub(super) fn pattern_of(pattern: &str, place: Place) -> Result<Arc<Pattern>, String> {
-    patterns::compiled(pattern, matches!(place, Place::Anywhere))
 }
 
 /// Ansible's: the list, the text or the object has it.
@@ -278,13 +173,6 @@ fn as_bool(value: &Value) -> Result<bool, Error> {
     })
 }
 
-/// As Python's `json.dumps` spells it, without sorting.
-pub(super) fn to_json(value: &Value) -> Result<String, Error> {
-    let json = methods::json(there(value)?, 0)?;
-    osnl_model::to_python_json(&json)
-        .map_err(|error| Error::new(ErrorKind::BadSerialization, error.to_string()))
-}
-
 /// The output of a template so far, which is bounded.
 #[derive(Default)]
 pub(super) struct Written {
@@ -306,7 +194,7 @@ impl io::Write for Written {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.bytes.len() + bytes.len() > LONGEST_OUTPUT {
             self.full = true;
-            return Err(io::Error::other(super::error::TOO_LONG));
+            return Err(io::Error::other(TOO_LONG));
         }
         self.bytes.extend_from_slice(bytes);
         Ok(bytes.len())
@@ -314,48 +202,5 @@ impl io::Write for Written {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-/// Patterns are texts of the source nearly always, so each is compiled once.
-mod patterns {
-    use super::*;
-    use std::collections::HashMap;
-    use std::sync::{Mutex, PoisonError};
-
-    /// The bound beyond which all are forgotten: templates can make patterns from what notifications hold.
-    const REMEMBERED: usize = 1024;
-
-    type Compiled = HashMap<(bool, Box<str>), Arc<Pattern>>;
-    static COMPILED: LazyLock<Mutex<Compiled>> = LazyLock::new(Mutex::default);
-
-    pub(super) fn compiled(pattern: &str, anywhere: bool) -> Result<Arc<Pattern>, String> {
-        let key = (anywhere, Box::from(pattern));
-        let mut all = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = all.get(&key) {
-            return Ok(found.clone());
-        }
-        let source = if anywhere { searching(pattern) } else { pattern.to_owned() };
-        let compiled = Arc::new(Pattern::new(&source).map_err(|error| error.message)?);
-        if all.len() >= REMEMBERED {
-            all.clear();
-        }
-        all.insert(key, compiled.clone());
-        Ok(compiled)
-    }
-}
-
-/// A pattern for `re.match` that finds what `re.search` would. Flags must stay in front.
-fn searching(pattern: &str) -> String {
-    let flags = pattern.strip_prefix("(?").and_then(|rest| rest.split_once(')')).map(|(flags, _)| flags);
-    let is_flags = |flags: &&str| !flags.is_empty() && flags.chars().all(|c| "aiLmsux".contains(c));
-    match flags.filter(is_flags) {
-        Some(flags) => {
-            let (head, rest) = pattern.split_at(flags.len() + 3);
-            // A comment at the end of a verbose pattern would swallow the parenthesis.
-            let end = if flags.contains('x') { "\n" } else { "" };
-            format!("{head}[\\s\\S]*?(?:{rest}{end})")
-        }
-        None => format!("[\\s\\S]*?(?:{pattern})"),
     }
 }

@@ -3,6 +3,7 @@
 use minijinja::ErrorKind;
 
 use super::foreign_syntax;
+use super::limits::{FUEL, LONGEST_OUTPUT, TOO_LONG};
 use super::names::{Aliases, Names};
 
 /// The reason that a source cannot be compiled.
@@ -74,11 +75,11 @@ pub enum EvalError {
         /// As it was written: `payload.port.name`.
         name: String,
     },
-    /// More than [`FUEL`](super::FUEL) instructions.
-    #[error("it took more than {} steps", super::FUEL)]
+    /// More than [`FUEL`] instructions.
+    #[error("it took more than {} steps", FUEL)]
     Fuel,
-    /// More than [`LONGEST_OUTPUT`](super::LONGEST_OUTPUT) bytes.
-    #[error("it makes a text of more than {} bytes", super::LONGEST_OUTPUT)]
+    /// More than [`LONGEST_OUTPUT`] bytes.
+    #[error("it makes a text of more than {} bytes", LONGEST_OUTPUT)]
     TooLong,
     /// Values of the wrong type, a division by zero and the like. Says no value of the notification.
     #[error("{problem}, at \"{near}\"")]
@@ -89,9 +90,6 @@ pub enum EvalError {
         near: String,
     },
 }
-
-/// The engine's message about a text that is too long; it has no kind for it.
-pub(super) const TOO_LONG: &str = "the text is too long";
 
 impl EvalError {
     pub(super) fn of(source: &str, error: &minijinja::Error, aliases: &Aliases, names: &Names) -> Self {

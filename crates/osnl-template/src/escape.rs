@@ -6,8 +6,8 @@
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Environment, Error, Output};
 
+use super::conversion::{json, python_text, to_json};
 use super::encode;
-use super::methods::{json, python_text};
 
 /// See [`Template::escaping`](super::Template::escaping).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,8 +34,8 @@ impl Escape {
         match self {
             Self::None => {}
             Self::Json => {
-                engine.add_filter("tojson", |value: &Value| super::engine::to_json(value).map(safe));
-                engine.add_filter("to_json", |value: &Value| super::engine::to_json(value).map(safe));
+                engine.add_filter("tojson", |value: &Value| to_json(value).map(safe));
+                engine.add_filter("to_json", |value: &Value| to_json(value).map(safe));
                 engine.set_formatter(|out, _, value| write(out, value, in_json));
             }
             Self::Xml => {

@@ -10,8 +10,8 @@ use osnl_model::Pattern;
 use serde_json::Value as Json;
 
 use super::conjuncts::{conjuncts, name, outside, text, texts};
-use super::engine::{Place, pattern_of};
 use super::names::{Aliases, Looked, Names};
+use super::patterns::{Place, pattern_of};
 
 /// Sides of an `and`, in their order.
 #[derive(Debug)]

@@ -2,9 +2,8 @@
 
 use osnl_model::catalogue;
 
-use super::engine::{FILTERS, TESTS};
-use super::methods::METHODS;
 use super::names::NAMES;
+use super::vocabulary::{FILTERS, METHODS, TESTS};
 
 /// A sign or a word where nothing can stand, and what is meant by it.
 const SIGNS: [(&str, &str); 17] = [

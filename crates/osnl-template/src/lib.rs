@@ -38,20 +38,27 @@
 //! **Cost**: the payload is not converted. A path such as `payload.port.name` is one walk through the tree; only the value at
 //! its end becomes a value of the engine. A condition that is plain comparisons and their `and` is decided without the
 //! engine at all.
+//!
+//! Order, lowest first: `limits`, `vocabulary`, `path`, `preview_placeholder`, `names`, `conversion`, `encode`, `escape`,
+//! `methods`, `numbers`, `patterns`, `engine`, `conjuncts`, `fast_path`, `foreign_syntax`, `error`, `lint`.
 
 pub mod conjuncts;
+mod conversion;
 mod encode;
 mod engine;
 mod error;
 mod escape;
 mod fast_path;
 mod foreign_syntax;
+mod limits;
 mod lint;
 mod methods;
 mod names;
 mod numbers;
 mod path;
+mod patterns;
 mod preview_placeholder;
+mod vocabulary;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -61,23 +68,17 @@ use minijinja::{Environment, Value};
 use osnl_model::Notification;
 
 use self::conjuncts::conjuncts;
+use self::conversion::json;
 use self::engine::{ENGINE, Written};
 pub use self::error::{EvalError, TemplateError};
 pub use self::escape::Escape;
 use self::fast_path::{Answer, FastPath};
+pub use self::limits::{FUEL, LONGEST_OUTPUT, LONGEST_SOURCE};
 use self::lint::Source;
-use self::methods::json;
 use self::names::{Aliases, Scope};
 pub use self::names::{NAMES, Names};
 pub use self::path::{walk, walk_object};
 pub use self::preview_placeholder::{placeholder, readable};
-
-/// Instructions that one evaluation may take.
-pub const FUEL: u64 = 50_000;
-/// The longest source, in bytes.
-pub const LONGEST_SOURCE: usize = 16 * 1024;
-/// The longest output, and the longest text made on the way, in bytes.
-pub const LONGEST_OUTPUT: usize = 1024 * 1024;
 
 /// A compiled expression. Cloning it is cheap.
 #[derive(Clone)]

@@ -13,12 +13,12 @@ use osnl_config::typed::bad_pattern;
 use osnl_model::{Pattern, nearest};
 
 use self::lex::{Kind, Token, lex, lex_until};
-use super::LONGEST_SOURCE;
-use super::engine::{FILTERS, TESTS, unquoted};
+use super::engine::unquoted;
 use super::error::TemplateError;
 use super::foreign_syntax;
-use super::methods::METHODS;
+use super::limits::LONGEST_SOURCE;
 use super::names::{Aliases, NAMES, RESOURCE, has_fields};
+use super::vocabulary::{FILTERS, METHODS, TESTS};
 
 /// The text that the engine compiles, and its relation to the source.
 pub(super) struct Source<'a> {

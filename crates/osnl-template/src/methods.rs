@@ -1,4 +1,4 @@
-//! Python's methods, and the few conversions where texts are made.
+//! Python's methods.
 //!
 //! The methods are minijinja-contrib's. This module adds methods with bounded results, and
 //! `removeprefix` and `removesuffix`.
@@ -6,45 +6,10 @@
 use minijinja::value::{Kwargs, Value, ValueKind, from_args};
 use minijinja::{Error, ErrorKind, State};
 use minijinja_contrib::pycompat;
-use serde_json::Value as Json;
 
-use super::LONGEST_OUTPUT;
-use super::error::TOO_LONG;
-use super::preview_placeholder::Placeholder;
-
-/// The methods.
-pub(super) const METHODS: &[&str] = &[
-    "capitalize",
-    "count",
-    "endswith",
-    "find",
-    "get",
-    "isalnum",
-    "isalpha",
-    "isascii",
-    "isdigit",
-    "islower",
-    "isnumeric",
-    "isspace",
-    "isupper",
-    "items",
-    "join",
-    "keys",
-    "lower",
-    "lstrip",
-    "removeprefix",
-    "removesuffix",
-    "replace",
-    "rfind",
-    "rstrip",
-    "split",
-    "splitlines",
-    "startswith",
-    "strip",
-    "title",
-    "upper",
-    "values",
-];
+use super::conversion::python_text;
+use super::limits::bound;
+use super::vocabulary::METHODS;
 
 /// The engine's callback for methods.
 pub(super) fn call(
@@ -159,52 +124,4 @@ fn join(values: &Value, between: &str) -> Result<String, Error> {
         bound(joined.len())?;
     }
     Ok(joined)
-}
-
-pub(super) fn bound(length: usize) -> Result<(), Error> {
-    if length > LONGEST_OUTPUT {
-        return Err(Error::new(ErrorKind::InvalidOperation, TOO_LONG));
-    }
-    Ok(())
-}
-
-/// The text of Python's `str`, which differs from the engine's spelling: `True`, `False`, `None`.
-pub(super) fn python_text(value: &Value) -> String {
-    match value.kind() {
-        ValueKind::Bool => if value.is_true() { "True" } else { "False" }.to_owned(),
-        ValueKind::None => "None".to_owned(),
-        _ => value.to_string(),
-    }
-}
-
-/// As JSON.
-pub(super) fn json(value: &Value, depth: u32) -> Result<Json, Error> {
-    if depth > 128 {
-        return Err(Error::new(ErrorKind::BadSerialization, "it is nested too deeply"));
-    }
-    if let Some(placeholder) = value.downcast_object_ref::<Placeholder>() {
-        return Ok(placeholder.to_string().into());
-    }
-    Ok(match value.kind() {
-        ValueKind::None => Json::Null,
-        ValueKind::Bool => Json::Bool(value.is_true()),
-        ValueKind::Number => match (value.as_i64(), value.is_integer()) {
-            (Some(number), true) => Json::from(number),
-            _ => f64::try_from(value.clone()).map_or(Json::Null, Json::from),
-        },
-        ValueKind::String => Json::from(value.as_str().unwrap_or_default()),
-        ValueKind::Seq | ValueKind::Iterable => {
-            Json::Array(value.try_iter()?.map(|item| json(&item, depth + 1)).collect::<Result<_, _>>()?)
-        }
-        ValueKind::Map => {
-            let mut object = serde_json::Map::new();
-            for key in value.try_iter()? {
-                let item = value.get_item(&key)?;
-                object.insert(python_text(&key), json(&item, depth + 1)?);
-            }
-            Json::Object(object)
-        }
-        ValueKind::Undefined => return Err(Error::from(ErrorKind::UndefinedError)),
-        kind => return Err(Error::new(ErrorKind::BadSerialization, format!("{kind} is no JSON"))),
-    })
 }

@@ -4,7 +4,7 @@
 use minijinja::value::{Kwargs, Value, ValueKind};
 use minijinja::{Error, ErrorKind, State, filters, tests};
 
-use super::engine::there;
+use super::conversion::there;
 
 /// Converts a value to an integer; a value that is not a number is the default, 0 if none is given.
 pub(super) fn int(

@@ -223,8 +223,8 @@ pub(super) const ELSEWHERE: &[(&str, &str, &str)] = &[
         "it cannot be read",
         "where the engine says nothing, which it always does",
     ),
-    ("osnl-template/src/error.rs", "the text is too long", "a mark between engine and error"),
+    ("osnl-template/src/limits.rs", "the text is too long", "a mark between engine and error"),
     ("osnl-template/src/error.rs", "value that it looks at", "where the engine does not say which name"),
     ("osnl-template/src/error.rs", "` is undefined", "the engine's own words, looked for"),
-    ("osnl-template/src/methods.rs", "it is nested too deeply", "deeper than a message's JSON may be"),
+    ("osnl-template/src/conversion.rs", "it is nested too deeply", "deeper than a message's JSON may be"),
 ];

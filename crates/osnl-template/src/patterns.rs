@@ -1,0 +1,54 @@
+//! Compiled patterns. A pattern is a text of the source nearly always, so each is compiled once.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use osnl_model::Pattern;
+
+/// The place at which a pattern must match.
+#[derive(Clone, Copy)]
+pub(super) enum Place {
+    Start,
+    Anywhere,
+}
+
+/// Returns the compiled pattern, the same for every caller.
+pub(super) fn pattern_of(pattern: &str, place: Place) -> Result<Arc<Pattern>, String> {
+    compiled(pattern, matches!(place, Place::Anywhere))
+}
+
+/// The bound beyond which all are forgotten: templates can make patterns from what notifications hold.
+const REMEMBERED: usize = 1024;
+
+type Compiled = HashMap<(bool, Box<str>), Arc<Pattern>>;
+static COMPILED: LazyLock<Mutex<Compiled>> = LazyLock::new(Mutex::default);
+
+fn compiled(pattern: &str, anywhere: bool) -> Result<Arc<Pattern>, String> {
+    let key = (anywhere, Box::from(pattern));
+    let mut all = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(found) = all.get(&key) {
+        return Ok(found.clone());
+    }
+    let source = if anywhere { searching(pattern) } else { pattern.to_owned() };
+    let compiled = Arc::new(Pattern::new(&source).map_err(|error| error.message)?);
+    if all.len() >= REMEMBERED {
+        all.clear();
+    }
+    all.insert(key, compiled.clone());
+    Ok(compiled)
+}
+
+/// A pattern for `re.match` that finds what `re.search` would. Flags must stay in front.
+fn searching(pattern: &str) -> String {
+    let flags = pattern.strip_prefix("(?").and_then(|rest| rest.split_once(')')).map(|(flags, _)| flags);
+    let is_flags = |flags: &&str| !flags.is_empty() && flags.chars().all(|c| "aiLmsux".contains(c));
+    match flags.filter(is_flags) {
+        Some(flags) => {
+            let (head, rest) = pattern.split_at(flags.len() + 3);
+            // A comment at the end of a verbose pattern would swallow the parenthesis.
+            let end = if flags.contains('x') { "\n" } else { "" };
+            format!("{head}[\\s\\S]*?(?:{rest}{end})")
+        }
+        None => format!("[\\s\\S]*?(?:{pattern})"),
+    }
+}
