@@ -6,9 +6,8 @@
 //! the bodies of messages. Rows of a journal from before version 9 have neither names nor the number of their message's
 //! id: of these the message is looked up too, until they have left.
 
-use super::phase::quoted;
-use super::reader::Row;
-use super::rows::message_number;
+use super::records::Row;
+use super::rows::{message_number, quoted};
 use crate::DeliveryId;
 
 /// One thing that an operator names.

@@ -1,7 +1,7 @@
 //! Deliveries by what was answered: in the reason of their end, and in the failed attempts that are kept.
 
-use super::phase::quoted;
-use super::reader::Row;
+use super::records::Row;
+use super::rows::quoted;
 
 /// The requirements of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]

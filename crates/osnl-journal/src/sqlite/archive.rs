@@ -12,7 +12,7 @@ use osnl_core::received::Received;
 use osnl_model::mask_secrets;
 use serde_json::{Value, json};
 
-use super::reader::Unreadable;
+use super::records::Unreadable;
 use super::rows::millis;
 use crate::files::beside;
 use crate::{DeliveryId, state_dir};

@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 use rusqlite::{OptionalExtension as _, Result, params};
 
 use super::filter::Filter;
-use super::rows::{State, delivery_id, is};
-use super::wish::Wish;
-use super::work::{Found, Work, event_of};
+use super::lane::{Found, Wish};
+use super::rows::{State, delivery_id, event_of, is};
+use super::work::Work;
 use super::{paused, prune};
 use crate::DeliveryId;
 

@@ -2,9 +2,9 @@
 
 use rusqlite::{OptionalExtension as _, Result, params};
 
-use super::rows::{self, State, delivery_id};
-use super::turn::Lane;
-use super::work::{Work, event_of};
+use super::lane::Lane;
+use super::rows::{self, State, delivery_id, event_of};
+use super::work::Work;
 use crate::{DeliveryId, Handover};
 
 impl Work<'_> {

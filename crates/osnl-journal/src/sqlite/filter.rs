@@ -7,7 +7,7 @@ use rusqlite::ToSql;
 use super::about::About;
 use super::answers::Answers;
 use super::phase::{Moment, Phase};
-use super::reader::Row;
+use super::records::Row;
 use super::rows::{State, millis};
 use crate::DeliveryId;
 

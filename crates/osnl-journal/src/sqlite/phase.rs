@@ -4,8 +4,8 @@
 //! A [`State`] is a number of the file. A phase is that number and what else is known at the moment: whether an attempt
 //! runs, has failed before, and whether the action is still configured. SQL and [`Phase::of_row`] decide alike.
 
-use super::reader::Row;
-use super::rows::State;
+use super::records::Row;
+use super::rows::{State, quoted};
 use crate::{DeliveryId, Outcome};
 
 /// The state of a delivery, as an operator sees it.
@@ -282,11 +282,6 @@ impl Moment {
             | Phase::Discarded => false,
         }
     }
-}
-
-/// A string of SQL.
-pub(super) fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }
 
 #[cfg(test)]

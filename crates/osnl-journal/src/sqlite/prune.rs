@@ -1,15 +1,15 @@
 //! Removes from the journal history that is old enough, dead letters beyond the bound, and history that takes the
 //! space of pending deliveries. It works in bites, so that no append waits long.
 
+use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
 use rusqlite::{Connection, OptionalExtension as _, Result, TransactionBehavior, params};
 
-use super::rows::{self, delivery_id, is, millis, numbers, received};
-use super::work::{Work, event_of};
-use super::writer::Writer;
-use super::{archive, enriched, quarantine};
-use crate::{DeliveryId, JournalState};
+use super::rows::{self, delivery_id, event_of, is, millis, numbers, received};
+use super::work::Work;
+use super::{SqliteOptions, archive, enriched, quarantine};
+use crate::DeliveryId;
 
 /// Deliveries of one transaction.
 const BITE: i64 = 250;
@@ -27,23 +27,37 @@ pub(super) struct Pruned {
     pub(super) full: Option<String>,
 }
 
-pub(super) fn tick(writer: &mut Writer) -> Result<Pruned> {
+/// An open journal, and the bounds that it must keep.
+pub(super) struct Pruner<'a> {
+    pub(super) connection: &'a mut Connection,
+    pub(super) options: &'a SqliteOptions,
+    /// Bytes that the file may hold.
+    pub(super) max_size: u64,
+    pub(super) file: &'a Path,
+    /// Whether nothing is read because the file has reached its size.
+    pub(super) is_full: bool,
+    /// The number of the next event.
+    pub(super) next_event: i64,
+}
+
+pub(super) fn tick(pruner: &mut Pruner<'_>) -> Result<Pruned> {
     let end = Instant::now() + AT_MOST;
-    let retention = i64::try_from(writer.options.retention.as_millis()).unwrap_or(i64::MAX);
+    let retention = i64::try_from(pruner.options.retention.as_millis()).unwrap_or(i64::MAX);
     let cutoff = millis(SystemTime::now()).saturating_sub(retention);
     loop {
-        let size = used(writer)?;
+        let size = used(pruner.connection)?;
         // Too large, the oldest history leaves before its time; once nothing was read for it, until there is room for more
         // than the next message.
-        let wanting = size > writer.max_size || (is_full(writer) && size > writer.max_size / 20 * 19);
+        let wanting = size > pruner.max_size || (pruner.is_full && size > pruner.max_size / 20 * 19);
         let before = if wanting { i64::MAX } else { cutoff };
-        let gone = history(writer, before)? + dead(writer)? + objects(writer, cutoff)?;
+        let gone =
+            history(pruner, before)? + dead(pruner)? + enriched::forget(pruner.connection, cutoff, BITE)?;
         if gone == 0 {
             let full = wanting.then(|| {
                 format!(
                     "the journal {} holds {} MiB of pending and dead deliveries, its max_size: nothing is read from the \
                      broker until some are delivered, retried or discarded; or raise max_size",
-                    writer.place.file.display(),
+                    pruner.file.display(),
                     size >> 20
                 )
             });
@@ -55,22 +69,16 @@ pub(super) fn tick(writer: &mut Writer) -> Result<Pruned> {
     }
 }
 
-fn is_full(writer: &mut Writer) -> bool {
-    writer.parts().is_some_and(|(_, shared)| matches!(*shared.state.borrow(), JournalState::Full { .. }))
-}
-
 /// Bytes of the file that hold something.
-fn used(writer: &mut Writer) -> Result<u64> {
-    let Some((connection, _)) = writer.parts() else { return Ok(0) };
+fn used(connection: &Connection) -> Result<u64> {
     let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let pages = pragma("page_count")? - pragma("freelist_count")?;
     Ok(pages.unsigned_abs() * pragma("page_size")?.unsigned_abs())
 }
 
 /// Ended deliveries of before a moment; answers how many left.
-fn history(writer: &mut Writer, before: i64) -> Result<usize> {
-    let next_event = writer.next_event();
-    let Some((connection, _)) = writer.parts() else { return Ok(0) };
+fn history(pruner: &mut Pruner<'_>, before: i64) -> Result<usize> {
+    let connection = &mut *pruner.connection;
     let ids = oldest(connection, concat!(is!(done), " AND ended < ?1"), before)?;
     let until = match ids.last() {
         Some(last) => {
@@ -78,7 +86,7 @@ fn history(writer: &mut Writer, before: i64) -> Result<usize> {
         }
         None => None,
     };
-    remove(connection, &ids, next_event, until)?;
+    remove(connection, &ids, pruner.next_event, until)?;
     Ok(ids.len())
 }
 
@@ -91,20 +99,12 @@ pub(super) fn forgotten_until(connection: &Connection) -> Result<Option<i64>> {
     select.query_row([FORGOTTEN], |row| row.get(0)).optional()
 }
 
-/// Objects that nothing has asked about since a moment.
-fn objects(writer: &mut Writer, before: i64) -> Result<usize> {
-    let Some((connection, _)) = writer.parts() else { return Ok(0) };
-    enriched::forget(connection, before, BITE)
-}
-
 /// Dead letters beyond the bound, into the file first; answers how many left. Those that hold their key stay. The oldest
 /// leave of the action and cause that have most of them: however many events of one tenant end in the same way, those of
 /// the others stay.
-fn dead(writer: &mut Writer) -> Result<usize> {
-    let (next_event, most) =
-        (writer.next_event(), i64::try_from(writer.options.max_dead).unwrap_or(i64::MAX));
-    let file = writer.place.file.clone();
-    let Some((connection, _)) = writer.parts() else { return Ok(0) };
+fn dead(pruner: &mut Pruner<'_>) -> Result<usize> {
+    let most = i64::try_from(pruner.options.max_dead).unwrap_or(i64::MAX);
+    let connection = &mut *pruner.connection;
     let dead: i64 = connection.query_row(
         concat!("SELECT coalesce(sum(count), 0) FROM tally WHERE ", is!(Dead)),
         [],
@@ -119,13 +119,13 @@ fn dead(writer: &mut Writer) -> Result<usize> {
         lines.extend(dead_line(connection, *id)?);
     }
     if !lines.is_empty()
-        && let Err(error) = archive::write(&file, &lines)
+        && let Err(error) = archive::write(pruner.file, &lines)
     {
         // They stay where they are: more than the bound is better than none.
         tracing::warn!("dead letters cannot be moved out of the journal: {error}");
         return Ok(0);
     }
-    remove(connection, &ids, next_event, None)?;
+    remove(connection, &ids, pruner.next_event, None)?;
     Ok(ids.len())
 }
 
@@ -238,10 +238,9 @@ fn remove(
 }
 
 /// Unreadable messages beyond the bounds of count and bytes, their traces into the file first.
-pub(super) fn unreadable(writer: &mut Writer) -> Result<()> {
-    let most = i64::try_from(writer.options.max_dead).unwrap_or(i64::MAX);
-    let file = writer.place.file.clone();
-    let Some((connection, _)) = writer.parts() else { return Ok(()) };
+pub(super) fn unreadable(pruner: &Pruner<'_>) -> Result<()> {
+    let most = i64::try_from(pruner.options.max_dead).unwrap_or(i64::MAX);
+    let connection = &*pruner.connection;
     loop {
         let (count, bytes) = quarantine::taken(connection)?;
         if count <= most && bytes <= UNREADABLE_BYTES {
@@ -249,7 +248,7 @@ pub(super) fn unreadable(writer: &mut Writer) -> Result<()> {
         }
         let Some(oldest) = quarantine::oldest(connection)? else { return Ok(()) };
         let (id, line) = (oldest.id, archive::unreadable(&oldest));
-        if let Err(error) = archive::write(&file, &[line]) {
+        if let Err(error) = archive::write(pruner.file, &[line]) {
             tracing::warn!("unreadable messages cannot be moved out of the journal: {error}");
             return Ok(());
         }

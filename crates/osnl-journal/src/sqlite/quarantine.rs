@@ -9,7 +9,8 @@ use osnl_model::BodyDigest;
 use rusqlite::types::FromSqlError;
 use rusqlite::{Connection, OptionalExtension as _, Result, ToSql, params};
 
-use super::reader::{Reader, Unreadable};
+use super::reader::Reader;
+use super::records::Unreadable;
 use super::rows::{self, State, identity_number, millis, received};
 use super::work::Work;
 use crate::identity::Identity;

@@ -7,7 +7,7 @@ use osnl_core::received::{Noted, Origin, Received};
 use osnl_model::BodyDigest;
 use osnl_transport::Properties;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
-use rusqlite::{Result, Row};
+use rusqlite::{Connection, Result, Row};
 
 use crate::DeliveryId;
 use crate::identity::Identity;
@@ -145,6 +145,12 @@ pub(super) fn delivery_id(row: i64) -> DeliveryId {
     DeliveryId(row.unsigned_abs())
 }
 
+/// The event of a delivery: the last one that begins at or before it.
+pub(super) fn event_of(connection: &Connection, id: DeliveryId) -> Result<i64> {
+    let mut select = connection.prepare_cached("SELECT max(id) FROM event WHERE id <= ?1 >> 16")?;
+    select.query_row([id.row()], |row| row.get::<_, Option<i64>>(0)).map(Option::unwrap_or_default)
+}
+
 /// Eight bytes of a digest over what makes two messages one: enough to find the few that may be the same.
 pub(super) fn identity_number(identity: &Identity) -> i64 {
     let mut text = Vec::with_capacity(128);
@@ -204,6 +210,11 @@ pub(super) fn received(row: &Row<'_>, from: usize) -> Result<Received> {
     })
 }
 
+/// A string of SQL.
+pub(super) fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -211,7 +222,7 @@ mod tests {
     /// The SQL conditions match the same states as the type's methods.
     #[test]
     fn conditions_of_states_mean_what_they_say() {
-        let connection = rusqlite::Connection::open_in_memory().unwrap();
+        let connection = Connection::open_in_memory().unwrap();
         let check = |condition: &str, expected: &[State]| {
             let sql = format!("SELECT ?1 WHERE (SELECT {condition} FROM (SELECT ?1 AS state))");
             let holds = |state: &State| connection.prepare(&sql).unwrap().exists([state]).unwrap();

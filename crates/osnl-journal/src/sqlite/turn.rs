@@ -18,18 +18,10 @@
 
 use rusqlite::{OptionalExtension as _, Result, params};
 
+use super::lane::Lane;
 use super::rows::{State, delivery_id, is};
 use super::work::Work;
 use crate::DeliveryId;
-
-/// The lane in which a delivery waits for others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lane {
-    /// With all others of this lane.
-    Shared(i64),
-    /// It waits for none.
-    Alone(DeliveryId),
-}
 
 impl Work<'_> {
     /// Makes the delivery whose turn it is claimable, if it only waited for that.

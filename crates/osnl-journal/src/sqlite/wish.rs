@@ -1,51 +1,11 @@
 //! Changes to a delivery, at once or when its claim has ended: discard, hold, move.
 
-use rusqlite::{Result, Row, params};
+use rusqlite::{Result, params};
 
+use super::lane::{Found, Wish};
 use super::rows::{State, is};
-use super::work::{Found, Work};
+use super::work::{Pending, Work};
 use crate::DeliveryId;
-
-/// In the columns `wish` and `wish_text`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Wish {
-    /// It ends without an effect, discarded by the operator.
-    Discard { by: String },
-    /// It waits until it is released.
-    Hold { why: String },
-    /// It becomes another action's.
-    Move { to: String },
-}
-
-impl Wish {
-    fn number(&self) -> i64 {
-        match self {
-            Self::Discard { .. } => 1,
-            Self::Hold { .. } => 2,
-            Self::Move { .. } => 3,
-        }
-    }
-
-    fn text(&self) -> &str {
-        match self {
-            Self::Discard { by: text } | Self::Hold { why: text } | Self::Move { to: text } => text,
-        }
-    }
-
-    /// The columns at `from` and behind it.
-    pub(super) fn read(row: &Row<'_>, from: usize) -> Result<Option<Self>> {
-        let text = || row.get(from + 1);
-        Ok(match row.get::<_, Option<i64>>(from)? {
-            Some(1) => Some(Self::Discard { by: text()? }),
-            Some(2) => Some(Self::Hold { why: text()? }),
-            Some(3) => Some(Self::Move { to: text()? }),
-            Some(_) | None => None,
-        })
-    }
-}
-
-/// The change in the number of pending deliveries, by action.
-pub(super) type Pending = Vec<(String, i64)>;
 
 impl Work<'_> {
     /// Keeps what is to be done when the claim has ended; the last wish counts.

@@ -6,20 +6,15 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
-use osnl_core::event::Event;
 use osnl_core::received::RowChange;
 use osnl_model::BodyDigest;
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
 use super::clock::whole_millis;
-use super::decoded::Decoded;
-use super::enriched;
+use super::lane::{Found, Lane, Wish};
 use super::rows::{self, State, identity_number, is, millis};
-use super::turn::Lane;
-use super::wish::{Pending, Wish};
-use super::writer::Due;
 use crate::identity::Identity;
-use crate::{Begin, Claimed, DeliveryId, End, Entry, Outcome, SentRequest, Used};
+use crate::{Begin, DeliveryId, End, Entry, Outcome, SentRequest, Used};
 
 /// The latest failed attempts kept of a delivery.
 pub(super) const ATTEMPTS: u32 = 20;
@@ -51,6 +46,16 @@ pub(super) struct Work<'a> {
 
 static NONE: BTreeSet<i64> = BTreeSet::new();
 
+/// The change in the number of pending deliveries, by action.
+pub(super) type Pending = Vec<(String, i64)>;
+
+/// When a retry may be attempted, and the pause that this was meant to be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Due {
+    pub(super) at: i64,
+    pub(super) pause: i64,
+}
+
 /// The result of an append.
 #[derive(Debug)]
 pub(super) enum Appended {
@@ -73,33 +78,6 @@ pub(super) enum Ended {
     Over { action: String, made: bool },
     /// The operator's wish from meanwhile is fulfilled.
     Fulfilled(Pending),
-}
-
-/// A delivery as far as its order is concerned.
-#[derive(Clone, Debug)]
-pub(super) struct Found {
-    pub(super) id: DeliveryId,
-    pub(super) action: String,
-    pub(super) key: Option<String>,
-    pub(super) state: State,
-    /// Whether it waits for those of its action and key that came before it.
-    pub(super) ordered: bool,
-    /// The lane that it stands in now.
-    pub(super) lane: Option<i64>,
-    /// The change to make when its claim has ended.
-    pub(super) wish: Option<Wish>,
-}
-
-impl Found {
-    /// Returns the lane in which it waits once it is open.
-    pub(super) fn own_lane(&self) -> Lane {
-        self.shared_lane().map_or(Lane::Alone(self.id), Lane::Shared)
-    }
-
-    pub(super) fn shared_lane(&self) -> Option<i64> {
-        let key = self.key.as_deref().filter(|_| self.ordered);
-        self.lane.or_else(|| key.map(|key| rows::lane(&self.action, key)))
-    }
 }
 
 impl<'a> Work<'a> {
@@ -437,34 +415,6 @@ const FIND: &str = "SELECT action, key, state, lane, ordered, wish, wish_text FR
 pub(super) const END: &str = "UPDATE delivery SET state = ?2, ended = ?3, reason = ?4, lane = ?5, due = 0, wish = NULL, wish_text = NULL, cause = ?6, took = ?7 \
      WHERE id = ?1";
 
-/// Claimable ones that have not failed. Answered by the index `delivery_ready` alone, as are the next four.
-pub(super) const READY: &str = concat!(
-    "SELECT id FROM delivery WHERE action = ?1 AND ",
-    is!(Ready),
-    " AND due = 0 ORDER BY id LIMIT ?2"
-);
-
-/// The same from the other end.
-pub(super) const READY_NEWEST: &str = concat!(
-    "SELECT id FROM delivery WHERE action = ?1 AND ",
-    is!(Ready),
-    " AND due = 0 ORDER BY id DESC LIMIT ?2"
-);
-
-/// Those whose retry is due.
-pub(super) const DUE: &str = concat!(
-    "SELECT id FROM delivery WHERE action = ?1 AND ",
-    is!(Ready),
-    " AND due > 0 AND due <= ?2 ORDER BY due, id LIMIT ?3"
-);
-
-/// When the next retry is due after a moment.
-pub(super) const NEXT_DUE: &str = concat!(
-    "SELECT due FROM delivery WHERE action = ?1 AND ",
-    is!(Ready),
-    " AND due > ?2 ORDER BY due LIMIT 1"
-);
-
 /// Some of those that wait for their retry are due now.
 pub(super) const DUE_NOW: &str = concat!(
     "UPDATE delivery SET due = ?2, pause = 0 WHERE id IN (SELECT id FROM delivery WHERE action = ?1 AND ",
@@ -487,38 +437,3 @@ pub(super) const CLAMP_DUE: &str = concat!(
     is!(Ready),
     " AND due > ?1 AND due > ?1 + pause"
 );
-
-/// A claimable delivery, its due time, and its event as the delivery loop takes it; the error is of a body that cannot
-/// be read.
-pub(super) fn load(
-    connection: &Connection,
-    decoded: &Decoded,
-    id: DeliveryId,
-) -> Result<Option<(i64, std::result::Result<Claimed, String>)>> {
-    let mut select = connection.prepare_cached(concat!(
-        "SELECT rule, action, key, resource, attempts, aged, tries, due FROM delivery WHERE id = ? AND ",
-        is!(Ready)
-    ))?;
-    let row = select
-        .query_row([id.row()], |row| {
-            let (rule, action): (String, String) = (row.get(0)?, row.get(1)?);
-            let age = Duration::from_millis(row.get::<_, i64>(5)?.unsigned_abs());
-            let used = Used { attempts: row.get(4)?, age, made: row.get(6)? };
-            Ok((rule, action, row.get(2)?, row.get(3)?, used, row.get(7)?))
-        })
-        .optional()?;
-    let Some((rule, action, key, resource, used, due)) = row else { return Ok(None) };
-    let (received, notification) = match decoded.of(connection, event_of(connection, id)?)? {
-        Ok(message) => message,
-        Err(unusable) => return Ok(Some((due, Err(unusable)))),
-    };
-    let enriched = enriched::of(connection, id)?.map(Into::into);
-    let event = Event { resource, enriched, ..Event::new(received, notification, rule, action) };
-    Ok(Some((due, Ok(Claimed { id, key, event, used, newest: false }))))
-}
-
-/// The event of a delivery: the last one that begins at or before it.
-pub(super) fn event_of(connection: &Connection, id: DeliveryId) -> Result<i64> {
-    let mut select = connection.prepare_cached("SELECT max(id) FROM event WHERE id <= ?1 >> 16")?;
-    select.query_row([id.row()], |row| row.get::<_, Option<i64>>(0)).map(Option::unwrap_or_default)
-}

@@ -19,11 +19,12 @@ use super::checkpoint::{self, Checkpointer};
 use super::claimable::Ask;
 use super::connection::{closed, connect};
 use super::place::{Inode, Place, free_bytes};
+use super::prune::{self, Pruned, Pruner};
 use super::rows::{is, millis, numbers};
-use super::work::{self, Appended, Ended, Work};
-use super::{OpenError, Shared, SqliteOptions, paused, prune, schema, trouble};
+use super::work::{self, Appended, Due, Ended, Work};
+use super::{OpenError, Shared, SqliteOptions, paused, schema, trouble};
 use crate::identity::Identity;
-use crate::{DeliveryId, End, Entry, Learnt, SentRequest, Settle, Used};
+use crate::{DeliveryId, End, Entry, JournalState, Learnt, SentRequest, Settle, Used};
 
 /// Commands of one transaction.
 const AT_ONCE: usize = 1000;
@@ -68,13 +69,6 @@ pub(super) struct Appending {
     pub(super) identity: Identity,
     /// Whether the notification is all of it, as the delivery loop takes it; else it is what stands in columns.
     pub(super) whole: bool,
-}
-
-/// When a retry may be attempted, and the pause that this was meant to be.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Due {
-    pub(super) at: i64,
-    pub(super) pause: i64,
 }
 
 /// Whether a change is made.
@@ -394,7 +388,7 @@ impl Writer {
         if self.failing.is_some() {
             return false;
         }
-        match prune::tick(self) {
+        match self.pruner().map_or_else(|| Ok(Pruned::default()), |mut pruner| prune::tick(&mut pruner)) {
             Ok(pruned) => {
                 self.publish(pruned.full);
                 if self.shared.wal_pages.load(Ordering::Relaxed) > 0 {
@@ -421,12 +415,16 @@ impl Writer {
         }
     }
 
-    pub(super) fn parts(&mut self) -> Option<(&mut Connection, &Shared)> {
-        Some((self.connection.as_mut()?, &self.shared))
-    }
-
-    pub(super) fn next_event(&self) -> i64 {
-        self.next_event
+    /// The open file and its bounds; `None` while there is no file.
+    pub(super) fn pruner(&mut self) -> Option<Pruner<'_>> {
+        Some(Pruner {
+            connection: self.connection.as_mut()?,
+            options: &self.options,
+            max_size: self.max_size,
+            file: &self.place.file,
+            is_full: matches!(*self.shared.state.borrow(), JournalState::Full { .. }),
+            next_event: self.next_event,
+        })
     }
 }
 

@@ -5,8 +5,7 @@ use std::time::{Duration, SystemTime};
 use osnl_model::BodyDigest;
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
-use super::super::rows::{State, millis, moment};
-use super::super::work::event_of;
+use super::super::rows::{State, event_of, millis, moment};
 use super::Reader;
 use crate::DeliveryId;
 

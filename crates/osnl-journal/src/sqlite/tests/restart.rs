@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command as Process, Stdio};
 
-use super::super::{change, prune, turn, wish, work};
+use super::super::{change, load, prune, turn, wish, work};
 use super::*;
 use crate::NewDelivery;
 
@@ -183,13 +183,13 @@ fn no_question_on_the_way_of_a_message_scans() {
         (turn::IN_LANE, "COVERING INDEX delivery_lane (lane=?)"),
         (turn::FIRST_WAITING, "COVERING INDEX delivery_lane (lane=? AND state=?)"),
         (turn::TAKEN, "COVERING INDEX delivery_lane (lane=? AND state=?)"),
-        (work::READY, "COVERING INDEX delivery_ready (action=? AND due=?)"),
-        (work::READY_NEWEST, "COVERING INDEX delivery_ready (action=? AND due=?)"),
+        (load::READY, "COVERING INDEX delivery_ready (action=? AND due=?)"),
+        (load::READY_NEWEST, "COVERING INDEX delivery_ready (action=? AND due=?)"),
         (change::READY_BEHIND, "COVERING INDEX delivery_lane (lane=? AND state=? AND rowid>?)"),
         (wish::WISHES, "COVERING INDEX delivery_wish"),
         (change::EFFECTS, "INDEX delivery_done (ended>?)"),
-        (work::DUE, "COVERING INDEX delivery_ready (action=? AND due>? AND due<?)"),
-        (work::NEXT_DUE, "COVERING INDEX delivery_ready (action=? AND due>?)"),
+        (load::DUE, "COVERING INDEX delivery_ready (action=? AND due>? AND due<?)"),
+        (load::NEXT_DUE, "COVERING INDEX delivery_ready (action=? AND due>?)"),
         ("SELECT id FROM event WHERE identity = ?", "INDEX event_identity (identity=?)"),
         ("SELECT max(id) FROM event WHERE id <= ?1 >> 16", "INTEGER PRIMARY KEY (rowid<?)"),
         (
@@ -229,7 +229,7 @@ async fn no_statement_is_planned_anew_for_other_values() {
         for sql in [work::SAME, turn::IN_LANE, turn::FIRST_WAITING] {
             other.prepare_cached(sql).unwrap().exists([n]).unwrap();
         }
-        other.prepare_cached(work::READY).unwrap().exists(rusqlite::params!["a", n]).unwrap();
+        other.prepare_cached(load::READY).unwrap().exists(rusqlite::params!["a", n]).unwrap();
         let update = rusqlite::params![-n, 4, n, "no such row", n, "", n];
         other.prepare_cached(work::END).unwrap().execute(update).unwrap();
     }
@@ -239,7 +239,7 @@ async fn no_statement_is_planned_anew_for_other_values() {
 /// Returns how often SQLite planned each statement of the message path again.
 fn planned_again(connection: &rusqlite::Connection) -> [i32; 6] {
     let statements =
-        [work::SAME, turn::IN_LANE, turn::FIRST_WAITING, turn::MAKE_READY, work::READY, work::END];
+        [work::SAME, turn::IN_LANE, turn::FIRST_WAITING, turn::MAKE_READY, load::READY, work::END];
     statements
         .map(|sql| connection.prepare_cached(sql).unwrap().get_status(rusqlite::StatementStatus::RePrepare))
 }

@@ -7,7 +7,7 @@ use rusqlite::{OptionalExtension as _, Params};
 use super::super::claimable::{Ask, NEWEST, PIECE};
 use super::super::connection::closed;
 use super::super::rows::delivery_id;
-use super::super::{trouble, work};
+use super::super::{load, trouble};
 use super::{Command, Writer};
 use crate::{Claimed, DeliveryId, Outcome};
 
@@ -29,7 +29,7 @@ impl Writer {
         let claimable = &self.shared.claimable;
         for (action, id) in promoted {
             if claimable.has_place(&action) {
-                match work::load(connection, &self.shared.decoded, id) {
+                match load::load(connection, &self.shared.decoded, id) {
                     Ok(Some((0, Ok(claimed)))) => claimable.add(&action, claimed),
                     Ok(Some((due, Ok(_)))) => claimable.waits_until(&action, due),
                     Ok(None) => {}
@@ -62,22 +62,22 @@ impl Writer {
         if ask.newest {
             let known = claimable.known(action);
             let most = rows_for(NEWEST, &known);
-            let mut newest = self.load_each(work::READY_NEWEST, (action, most), NEWEST, &known)?;
+            let mut newest = self.load_each(load::READY_NEWEST, (action, most), NEWEST, &known)?;
             unusable.append(&mut newest.unusable);
             claimable.fetched_newest(action, newest.claimed, newest.more);
         }
         if ask.fresh {
             let known = claimable.known(action);
             let most = rows_for(PIECE, &known);
-            let mut oldest = self.load_each(work::READY, (action, most), PIECE, &known)?;
+            let mut oldest = self.load_each(load::READY, (action, most), PIECE, &known)?;
             unusable.append(&mut oldest.unusable);
             claimable.fetched(action, oldest.claimed, oldest.more);
         }
         if ask.due {
             let known = claimable.known(action);
             let most = rows_for(PIECE, &known);
-            let mut due = self.load_each(work::DUE, (action, now, most), PIECE, &known)?;
-            let mut next = connection.prepare_cached(work::NEXT_DUE)?;
+            let mut due = self.load_each(load::DUE, (action, now, most), PIECE, &known)?;
+            let mut next = connection.prepare_cached(load::NEXT_DUE)?;
             let next = next.query_row((action, now), |row| row.get(0)).optional()?;
             unusable.append(&mut due.unusable);
             claimable.fetched_due(action, due.claimed, if due.more { Some(now) } else { next });
@@ -101,7 +101,7 @@ impl Writer {
         let mut taken = 0;
         for id in ids.into_iter().filter(|id| !known.contains(id)).take(piece) {
             taken += 1;
-            match work::load(connection, &self.shared.decoded, id)? {
+            match load::load(connection, &self.shared.decoded, id)? {
                 Some((due, Ok(claimed))) => loaded.claimed.push((due, claimed)),
                 Some((_, Err(reason))) => loaded.unusable.push((id, reason)),
                 None => {}

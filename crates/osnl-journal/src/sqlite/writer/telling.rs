@@ -78,7 +78,10 @@ impl Writer {
         while self.unsettled.len() > UNSETTLED {
             self.unsettled.pop_first();
         }
-        if unreadable && let Err(error) = prune::unreadable(self) {
+        if unreadable
+            && let Some(pruner) = self.pruner()
+            && let Err(error) = prune::unreadable(&pruner)
+        {
             tracing::warn!("unreadable messages cannot be moved out of the journal: {error}");
         }
     }

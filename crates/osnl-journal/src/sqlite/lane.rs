@@ -1,0 +1,80 @@
+//! A delivery as the steps of a transaction see it: its lane, and the change that waits for the end of its claim.
+
+use rusqlite::{Result, Row};
+
+use super::rows::{self, State};
+use crate::DeliveryId;
+
+/// The lane in which a delivery waits for others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lane {
+    /// With all others of this lane.
+    Shared(i64),
+    /// It waits for none.
+    Alone(DeliveryId),
+}
+
+/// A delivery as far as its order is concerned.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub(super) id: DeliveryId,
+    pub(super) action: String,
+    pub(super) key: Option<String>,
+    pub(super) state: State,
+    /// Whether it waits for those of its action and key that came before it.
+    pub(super) ordered: bool,
+    /// The lane that it stands in now.
+    pub(super) lane: Option<i64>,
+    /// The change to make when its claim has ended.
+    pub(super) wish: Option<Wish>,
+}
+
+impl Found {
+    /// Returns the lane in which it waits once it is open.
+    pub(super) fn own_lane(&self) -> Lane {
+        self.shared_lane().map_or(Lane::Alone(self.id), Lane::Shared)
+    }
+
+    pub(super) fn shared_lane(&self) -> Option<i64> {
+        let key = self.key.as_deref().filter(|_| self.ordered);
+        self.lane.or_else(|| key.map(|key| rows::lane(&self.action, key)))
+    }
+}
+
+/// A change to make when a claim has ended; it is in the columns `wish` and `wish_text`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// It ends without an effect, discarded by the operator.
+    Discard { by: String },
+    /// It waits until it is released.
+    Hold { why: String },
+    /// It becomes another action's.
+    Move { to: String },
+}
+
+impl Wish {
+    pub(super) fn number(&self) -> i64 {
+        match self {
+            Self::Discard { .. } => 1,
+            Self::Hold { .. } => 2,
+            Self::Move { .. } => 3,
+        }
+    }
+
+    pub(super) fn text(&self) -> &str {
+        match self {
+            Self::Discard { by: text } | Self::Hold { why: text } | Self::Move { to: text } => text,
+        }
+    }
+
+    /// The columns at `from` and behind it.
+    pub(super) fn read(row: &Row<'_>, from: usize) -> Result<Option<Self>> {
+        let text = || row.get(from + 1);
+        Ok(match row.get::<_, Option<i64>>(from)? {
+            Some(1) => Some(Self::Discard { by: text()? }),
+            Some(2) => Some(Self::Hold { why: text()? }),
+            Some(3) => Some(Self::Move { to: text()? }),
+            Some(_) | None => None,
+        })
+    }
+}

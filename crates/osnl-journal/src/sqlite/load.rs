@@ -1,0 +1,68 @@
+//! Reads claimable deliveries from the file, as the delivery loop takes them.
+
+use std::time::Duration;
+
+use osnl_core::event::Event;
+use rusqlite::{Connection, OptionalExtension as _, Result};
+
+use super::decoded::Decoded;
+use super::enriched;
+use super::rows::{event_of, is};
+use crate::{Claimed, DeliveryId, Used};
+
+/// A claimable delivery, its due time, and its event as the delivery loop takes it; the error is of a body that cannot
+/// be read.
+pub(super) fn load(
+    connection: &Connection,
+    decoded: &Decoded,
+    id: DeliveryId,
+) -> Result<Option<(i64, std::result::Result<Claimed, String>)>> {
+    let mut select = connection.prepare_cached(concat!(
+        "SELECT rule, action, key, resource, attempts, aged, tries, due FROM delivery WHERE id = ? AND ",
+        is!(Ready)
+    ))?;
+    let row = select
+        .query_row([id.row()], |row| {
+            let (rule, action): (String, String) = (row.get(0)?, row.get(1)?);
+            let age = Duration::from_millis(row.get::<_, i64>(5)?.unsigned_abs());
+            let used = Used { attempts: row.get(4)?, age, made: row.get(6)? };
+            Ok((rule, action, row.get(2)?, row.get(3)?, used, row.get(7)?))
+        })
+        .optional()?;
+    let Some((rule, action, key, resource, used, due)) = row else { return Ok(None) };
+    let (received, notification) = match decoded.of(connection, event_of(connection, id)?)? {
+        Ok(message) => message,
+        Err(unusable) => return Ok(Some((due, Err(unusable)))),
+    };
+    let enriched = enriched::of(connection, id)?.map(Into::into);
+    let event = Event { resource, enriched, ..Event::new(received, notification, rule, action) };
+    Ok(Some((due, Ok(Claimed { id, key, event, used, newest: false }))))
+}
+
+/// Claimable ones that have not failed. Answered by the index `delivery_ready` alone, as are the next four.
+pub(super) const READY: &str = concat!(
+    "SELECT id FROM delivery WHERE action = ?1 AND ",
+    is!(Ready),
+    " AND due = 0 ORDER BY id LIMIT ?2"
+);
+
+/// The same from the other end.
+pub(super) const READY_NEWEST: &str = concat!(
+    "SELECT id FROM delivery WHERE action = ?1 AND ",
+    is!(Ready),
+    " AND due = 0 ORDER BY id DESC LIMIT ?2"
+);
+
+/// Those whose retry is due.
+pub(super) const DUE: &str = concat!(
+    "SELECT id FROM delivery WHERE action = ?1 AND ",
+    is!(Ready),
+    " AND due > 0 AND due <= ?2 ORDER BY due, id LIMIT ?3"
+);
+
+/// When the next retry is due after a moment.
+pub(super) const NEXT_DUE: &str = concat!(
+    "SELECT due FROM delivery WHERE action = ?1 AND ",
+    is!(Ready),
+    " AND due > ?2 ORDER BY due LIMIT 1"
+);
