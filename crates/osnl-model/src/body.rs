@@ -60,6 +60,21 @@ pub(crate) fn plain_body_of<'a>(
     }
 }
 
+impl Budget {
+    /// The body as UTF-8 (not yet checked) without compression: see [`plain_body`](crate::plain_body). The size of a
+    /// body that is plain already is looked at when it is read as a whole.
+    ///
+    /// # Errors
+    /// As `plain_body`.
+    pub fn plain_body<'a>(
+        &self,
+        raw: &'a [u8],
+        info: &ContentInfo<'_>,
+    ) -> Result<Cow<'a, [u8]>, DecodeError> {
+        plain_body_of(raw, info, self.body)
+    }
+}
+
 fn decompress(raw: &[u8], name: &str, limit: usize) -> Result<Vec<u8>, DecodeError> {
     match name.to_ascii_lowercase().as_str() {
         // What kombu calls application/x-gzip is zlib data (RFC 1950). Real gzip is told by its magic number.

@@ -13,14 +13,12 @@
 
 mod tree;
 
-use std::borrow::Cow;
 use std::cell::Cell;
 
 use serde::de::DeserializeSeed as _;
 use serde_json::Value;
 
 pub(crate) use self::tree::Tree;
-use crate::{ContentInfo, DecodeError, Head, Notification, body};
 
 /// The most that a reader does for one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -134,40 +132,10 @@ impl Budget {
         }
     }
 
-    /// The body as UTF-8 (not yet checked) without compression: see [`plain_body`](crate::plain_body). The size of a
-    /// body that is plain already is looked at when it is read as a whole.
-    ///
-    /// # Errors
-    /// As `plain_body`.
-    pub fn plain_body<'a>(
-        &self,
-        raw: &'a [u8],
-        info: &ContentInfo<'_>,
-    ) -> Result<Cow<'a, [u8]>, DecodeError> {
-        body::plain_body_of(raw, info, self.body)
-    }
-
-    /// The head of a plain body: see [`read_head`](crate::read_head). One that stands in the usual place is read whatever
-    /// follows it; the rest is not looked at.
-    ///
-    /// # Errors
-    /// As `read_head`.
-    pub fn read_head<'a>(&self, body: &'a [u8]) -> Result<Head<'a>, DecodeError> {
-        crate::envelope::head_within(body, self)
-    }
-
-    /// Reads a plain body: see [`Notification::decode`].
-    ///
-    /// # Errors
-    /// As `decode`.
-    pub fn decode(&self, body: &[u8]) -> Result<Notification, DecodeError> {
-        Notification::decode_within(body, self)
-    }
-
-    /// A body that is too large.
-    pub(crate) fn check_size(&self, body: &[u8]) -> Result<(), DecodeError> {
+    /// Refuses a body that is too large.
+    pub(crate) fn check_size(&self, body: &[u8]) -> Result<(), Excess> {
         match body.len() {
-            found if found > self.body => Err(Excess::Body { found, limit: self.body }.into()),
+            found if found > self.body => Err(Excess::Body { found, limit: self.body }),
             _ => Ok(()),
         }
     }

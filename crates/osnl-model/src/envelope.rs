@@ -60,8 +60,19 @@ pub fn read_head(body: &[u8]) -> Result<Head<'_>, DecodeError> {
     head_within(body, &Budget::DEFAULT)
 }
 
+impl Budget {
+    /// The head of a plain body: see [`read_head`](crate::read_head). One that stands in the usual place is read whatever
+    /// follows it; the rest is not looked at.
+    ///
+    /// # Errors
+    /// As `read_head`.
+    pub fn read_head<'a>(&self, body: &'a [u8]) -> Result<Head<'a>, DecodeError> {
+        head_within(body, self)
+    }
+}
+
 /// The same within another budget, which matters only where all of the body has to be read.
-pub(crate) fn head_within<'a>(body: &'a [u8], budget: &Budget) -> Result<Head<'a>, DecodeError> {
+fn head_within<'a>(body: &'a [u8], budget: &Budget) -> Result<Head<'a>, DecodeError> {
     match fast::read_head(body) {
         Some(head) => Ok(head),
         None => {

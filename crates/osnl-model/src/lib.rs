@@ -49,6 +49,7 @@ mod body;
 mod budget;
 mod compress;
 mod context;
+mod decode;
 mod emission;
 mod envelope;
 mod error;

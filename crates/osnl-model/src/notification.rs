@@ -1,18 +1,12 @@
-//! A notification read as a whole.
-//!
-//! Content types are not believed: JSON is read whatever the publisher called it, where oslo.messaging drops the
-//! message.
+//! A notification as a whole.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde_json::{Map, Value};
 
-use crate::budget::Purse;
-use crate::envelope::{framed, json_text, priority, refused};
-use crate::python_json::repairing;
+use crate::Head;
 use crate::redact::{Masked, mask_members, mask_secrets};
-use crate::{Budget, DecodeError, Excess, Head, JsonKind, Part, bulk_len};
 
 /// A notification.
 ///
@@ -48,39 +42,6 @@ impl Notification {
         ids.into_iter().flatten().map(String::as_str).find(|id| !id.is_empty())
     }
 
-    /// Reads a plain body, in either framing (see [`read_head`](crate::read_head)).
-    ///
-    /// Of a repeated key the last counts. Python's `NaN` and infinities are read as null.
-    ///
-    /// # Errors
-    ///
-    /// A body that is no JSON object, an envelope that is incomplete or not of version `2.0`, a message in it
-    /// that is no JSON object, more of anything than [`Budget::DEFAULT`] allows, a priority that is neither text nor null.
-    pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
-        Self::decode_within(body, &Budget::DEFAULT)
-    }
-
-    pub(crate) fn decode_within(body: &[u8], budget: &Budget) -> Result<Self, DecodeError> {
-        budget.check_size(body)?;
-        let purse = Purse::of(budget);
-        let mut outer = parse_object(json_text(body)?, Part::Body, &purse, 0)?;
-        let read = match framed(outer.get("oslo.version"), outer.get("oslo.message"))? {
-            // The object and the text it is in.
-            Some(message) => {
-                let message = parse_object(message, Part::Message, &purse, 2)?;
-                outer.clear();
-                Self::from_object(message)?
-            }
-            None => Self::from_object(outer)?,
-        };
-        match bulk_len(&read) {
-            Some(found) if found > budget.resources => {
-                Err(Excess::Resources { found, limit: budget.resources }.into())
-            }
-            Some(_) | None => Ok(read),
-        }
-    }
-
     /// The fields that decide about most messages.
     pub fn head(&self) -> Head<'_> {
         Head {
@@ -114,33 +75,6 @@ impl Notification {
             payload,
         }
     }
-
-    fn from_object(object: Map<String, Value>) -> Result<Self, DecodeError> {
-        let mut read = Self { priority: priority(object.get("priority"))?, ..Self::default() };
-        let mut whole_context = None;
-        for (key, value) in object {
-            match key.as_str() {
-                "event_type" => read.event_type = text(value),
-                "publisher_id" => read.publisher_id = text(value),
-                "message_id" => read.message_id = text(value),
-                "timestamp" => read.timestamp = text(value),
-                "_unique_id" => read.unique_id = text(value),
-                "payload" => read.payload = value,
-                "_context" => whole_context = Some(value),
-                other => {
-                    if let Some(key) = other.strip_prefix("_context_") {
-                        read.context.insert(key.to_owned(), value);
-                    }
-                }
-            }
-        }
-        if let Some(Value::Object(context)) = whole_context {
-            for (key, value) in context {
-                read.context.entry(key).or_insert(value);
-            }
-        }
-        Ok(read)
-    }
 }
 
 impl fmt::Debug for Notification {
@@ -158,118 +92,9 @@ impl fmt::Debug for Notification {
     }
 }
 
-fn parse_object(
-    text: &str,
-    part: Part,
-    purse: &Purse,
-    depth: usize,
-) -> Result<Map<String, Value>, DecodeError> {
-    let read = repairing(text, |text| purse.parse(text, depth));
-    match read.map_err(|error| refused(text, part, &error, purse))? {
-        Value::Object(object) => Ok(object),
-        other => Err(DecodeError::NotAnObject { part, found: JsonKind::of(&other) }),
-    }
-}
-
-fn text(value: Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
-    use crate::Priority;
-
-    fn both_framings(message: &str) -> [String; 2] {
-        [message.to_owned(), json!({"oslo.version": "2.0", "oslo.message": message}).to_string()]
-    }
-
-    #[test]
-    fn all_fields_are_read_in_both_framings() {
-        let message = r#"{"message_id": "m", "publisher_id": "p", "event_type": "e", "priority": "WARN",
-            "payload": [NaN, 1, 2], "timestamp": "t", "_unique_id": "u", "_context_user": "x", "_context_": 7,
-            "_context_auth_token": null, "other": 1, "payload": {"a": "b"}}"#;
-        for body in both_framings(message) {
-            let read = Notification::decode(body.as_bytes()).unwrap();
-            let expected = Notification {
-                event_type: Some("e".into()),
-                publisher_id: Some("p".into()),
-                priority: Some(Priority::Warn),
-                message_id: Some("m".into()),
-                timestamp: Some("t".into()),
-                unique_id: Some("u".into()),
-                context: Map::from_iter([
-                    ("user".to_owned(), json!("x")),
-                    (String::new(), json!(7)),
-                    ("auth_token".to_owned(), json!(null)),
-                ]),
-                payload: json!({"a": "b"}),
-            };
-            assert_eq!(read, expected);
-        }
-    }
-
-    #[test]
-    fn what_is_missing_or_of_another_type_is_none() {
-        for message in [
-            "{}",
-            r#"{"event_type": 1, "publisher_id": [], "priority": null, "message_id": {}, "timestamp": true}"#,
-        ] {
-            for body in both_framings(message) {
-                assert_eq!(Notification::decode(body.as_bytes()).unwrap(), Notification::default());
-            }
-        }
-    }
-
-    #[test]
-    fn a_context_in_one_object_is_read_too() {
-        let read = Notification::decode(br#"{"_context_b": 3, "_context": {"a": 1, "b": 2}}"#).unwrap();
-        assert_eq!(Value::Object(read.context), json!({"a": 1, "b": 3}));
-        assert!(Notification::decode(br#"{"_context": "x"}"#).unwrap().context.is_empty());
-    }
-
-    #[test]
-    fn errors_say_what_and_where() {
-        let check = |body: &[u8], message: &str| {
-            assert_eq!(Notification::decode(body).unwrap_err().to_string(), message);
-            assert_eq!(crate::read_head(body).unwrap_err().to_string(), message, "read_head");
-        };
-        check(b"", "the body is empty");
-        check(b"\xef\xbb\xbf{}", "the body begins with a byte order mark");
-        check(b"{\"a\": \"\xff\"}", "the body is not UTF-8: invalid byte at offset 7");
-        check(b"{\"a\":\n x}", "the body is not readable JSON: expected value at line 2 column 2");
-        check(b" []", "the body is an array, not an object");
-        check(b"\"secret\"", "the body is a text, not an object");
-        check(b"-12", "the body is a number, not an object");
-        check(b"true", "the body is a boolean, not an object");
-        check(b"null", "the body is null, not an object");
-        check(b"NaN", "the body is null, not an object");
-        check(br#"{"priority": 3}"#, "priority is a number, not a text");
-        check(br#"{"priority": ["INFO"]}"#, "priority is an array, not a text");
-        check(br#"{"oslo.version": "2.0"}"#, "there is an oslo.version but no oslo.message");
-        check(br#"{"oslo.message": "{}"}"#, "there is an oslo.message but no oslo.version");
-        check(br#"{"oslo.version": 2.0, "oslo.message": "{}"}"#, "oslo.version is a number, not a text");
-        check(br#"{"oslo.version": "2.0", "oslo.message": {}}"#, "oslo.message is an object, not a text");
-        for version in ["", "2", "2.1", "02.0"] {
-            check(
-                format!(r#"{{"oslo.version": "{version}", "oslo.message": "{{}}"}}"#).as_bytes(),
-                &format!("unsupported oslo.version {version:?}: only \"2.0\" is known"),
-            );
-        }
-        check(
-            br#"{"oslo.version": "2.0", "oslo.message": "{\"a\": secret}"}"#,
-            "the text of oslo.message is not readable JSON: expected value at line 1 column 7",
-        );
-        check(
-            br#"{"oslo.version": "2.0", "oslo.message": "[]"}"#,
-            "the text of oslo.message is an array, not an object",
-        );
-    }
 
     #[test]
     fn debug_shows_no_secrets() {

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::{DecodeError, Notification};
 
 const SMALL: Budget = Budget { body: 1000, values: 20, resources: 3 };
 
