@@ -2,6 +2,9 @@
 
 use crate::rabbit::options::OptionError;
 
+/// The drivers this build knows, as they are written in a transport URL.
+pub const DRIVERS: [&str; 2] = ["rabbit", "kombu"];
+
 /// A failed attempt to listen or to send, or the end of a subscription.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -230,9 +233,9 @@ fn meant(driver: &str) -> String {
         "amqp" | "pyamqp" => "write rabbit://".to_owned(),
         "amqps" | "pyamqps" => "write rabbit://...?ssl=1".to_owned(),
         driver => {
-            let near = osnl_model::nearest(driver, crate::DRIVERS);
+            let near = osnl_model::nearest(driver, DRIVERS);
             let near = near.map_or_else(String::new, |near| format!("; did you mean {near}://?"));
-            format!("known: {}{near}", crate::DRIVERS.join(", "))
+            format!("known: {}{near}", DRIVERS.join(", "))
         }
     }
 }

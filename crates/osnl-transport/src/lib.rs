@@ -29,7 +29,10 @@
 //!
 //! Each detail of this contract is a test in `osnl_testkit::conformance`, which every transport passes.
 
+mod bodies;
+mod contract;
 mod error;
+mod future;
 mod memory;
 mod message;
 mod outgoing;
@@ -38,15 +41,14 @@ mod settle;
 mod tap;
 mod topology;
 
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::Arc;
+use osnl_model::TransportUrl;
 
-use osnl_model::{Priority, Target, TransportUrl};
-
-pub use error::TransportError;
+pub use bodies::{BodyBounds, Cut};
+pub use contract::{Consumer, Features, LateBindings, QueueSeen, Transport, Waiting};
+pub use error::{DRIVERS, TransportError};
+pub use future::BoxFuture;
 pub use memory::{MemoryBroker, MemoryTransport};
-pub use message::{Batch, BodyBounds, Cut, Epoch, IncomingMessage, Properties};
+pub use message::{Batch, Epoch, IncomingMessage, Properties};
 pub use outgoing::{Outgoing, Route};
 pub use rabbit::RabbitTransport;
 #[doc(hidden)]
@@ -64,157 +66,6 @@ pub use topology::{
     Argument, Arguments, Binding, Declare, KNOWN_ARGUMENTS, ListenOptions, OpenQueue, QueueKind, QueueType,
     Resume, StreamOffset, Subscription,
 };
-
-/// A boxed future that can cross threads, written out where a trait is used as `dyn`.
-pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
-/// Queues, and what the broker says of each.
-pub type Waiting = Vec<(Arc<str>, QueueSeen)>;
-
-/// A broker that can be listened to, and published to. No method has a default body: a transport around another forwards
-/// each of them.
-pub trait Transport: Send + Sync {
-    /// Makes one attempt to connect, declare and consume. Where the broker has several hosts, one
-    /// attempt is one round over all of them.
-    ///
-    /// # Errors
-    /// See [`TransportError`]; [`TransportError::is_recoverable`] tells whether to try again.
-    fn listen<'a>(
-        &'a self,
-        to: &'a [(Target, Priority)],
-        options: &'a ListenOptions,
-    ) -> BoxFuture<'a, Result<Box<dyn Consumer>, TransportError>>;
-
-    /// Publishes a message and waits until the broker has confirmed that it keeps it (or, unless the message
-    /// is `mandatory`, that no queue wants it). One attempt; a connection that was lost is opened again by the next.
-    ///
-    /// Any number of sends may be in flight at the same time, on one connection of their own; beyond a thousand they
-    /// wait for one another. Those that were begun one after the other are published in this order, as long as
-    /// the connection holds. Of `mandatory` ones, one at a time is in flight. A broker that blocks publishers (memory or disk alarm)
-    /// makes a send wait, which is logged once; it has no time limit. A send that is given up may have reached the broker.
-    ///
-    /// # Errors
-    /// See [`TransportError`]. After any of them the message may have reached the broker all the same, unless it is
-    /// [`Unroutable`](TransportError::Unroutable) or [`TooLarge`](TransportError::TooLarge).
-    fn send<'a>(
-        &'a self,
-        to: &'a Target,
-        priority: &'a Priority,
-        message: Outgoing,
-    ) -> BoxFuture<'a, Result<(), TransportError>>;
-
-    /// Closes in good order what [`Transport::send`] has opened; a later send opens it again.
-    fn close(&self) -> BoxFuture<'_, ()>;
-
-    /// Makes one attempt to connect and to tap, with a queue that takes no message from other queues.
-    ///
-    /// # Errors
-    /// As [`Transport::listen`]. A transport that can't be tapped refuses.
-    fn tap<'a>(&'a self, options: &'a TapOptions) -> BoxFuture<'a, Result<Box<dyn Tap>, TransportError>>;
-
-    /// Looks at queues that are ours, each of which may have gone, and removes bindings of them; with `alone` only if
-    /// none of them has more than one consumer. Removing what is not there is no error.
-    ///
-    /// # Errors
-    /// As [`Transport::listen`]. A transport that remembers nothing sees nothing and has nothing to remove.
-    fn tidy<'a>(
-        &'a self,
-        superfluous: &'a [Binding],
-        queues: &'a [String],
-        alone: bool,
-    ) -> BoxFuture<'a, Result<Vec<Option<QueueSeen>>, TransportError>>;
-
-    /// Returns the features of this transport.
-    fn features(&self) -> Features;
-
-    /// Returns the pauses that its options ask for around attempts to connect; the caller keeps them.
-    fn reconnect(&self) -> Reconnect;
-
-    /// Returns the last second, since 1970, in which the certificate counts that the broker showed last; `None` without
-    /// TLS, and before the first connection.
-    fn certificate_ends(&self) -> Option<i64>;
-
-    /// Returns the address of the broker, for people: hosts and virtual host, no secret.
-    fn location(&self) -> String;
-}
-
-/// The number of messages and of consumers of a queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct QueueSeen {
-    /// Messages that wait, those handed to consumers not counted.
-    pub messages: u32,
-    /// Consumers, ours among them.
-    pub consumers: u32,
-}
-
-/// The features of a transport, asked when a daemon is built.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Features {
-    /// A message can go back to its queue and be delivered again; never to a stream, whatever this says.
-    pub requeue: bool,
-    /// Messages can be published, each confirmed by the broker.
-    pub send: bool,
-}
-
-/// One open subscription. Dropping it closes the connection; what is unsettled is delivered again.
-pub trait Consumer: Send {
-    /// Returns the result of its opening: everything found and declared.
-    fn subscription(&self) -> &Subscription;
-
-    /// Waits until at least one message is there, then takes what else is ready, up to the room in
-    /// `out`. Cancel-safe.
-    ///
-    /// # Errors
-    /// The subscription has ended: the connection or the channel was closed, or the consumer was
-    /// cancelled by the broker. Every such error is final for this consumer.
-    fn poll<'a>(&'a mut self, out: &'a mut Batch) -> BoxFuture<'a, Result<(), TransportError>>;
-
-    /// Waits for the end of the subscription and hands nothing over: for as long as nothing may be taken, because
-    /// a lost connection must be noticed all the same. Cancel-safe; what was sent meanwhile is there for the next
-    /// poll.
-    fn ended(&mut self) -> BoxFuture<'_, TransportError>;
-
-    /// Messages that have come and were not handed over, as far as is known: those that came while nothing was to be.
-    fn untaken(&self) -> usize;
-
-    /// Sends the settlements that `window` has gathered; leaves them there while the broker takes nothing.
-    ///
-    /// # Errors
-    /// As [`Consumer::poll`]; what was not sent comes back as a redelivery.
-    fn flush<'a>(&'a mut self, window: &'a mut Window) -> BoxFuture<'a, Result<(), TransportError>>;
-
-    /// Returns the means to make the bindings of [`Subscription::unbound`] beside the deliveries.
-    fn late_bindings(&self) -> Box<dyn LateBindings>;
-
-    /// Asks the broker what waits in each queue consumed, what we hold not counted, and how many consumers it has. A few
-    /// round trips beside the deliveries, for a listener to which nothing comes; never to be asked for each message.
-    ///
-    /// # Errors
-    /// The broker did not answer the question; that alone does not end the subscription.
-    fn waiting(&self) -> BoxFuture<'static, Result<Waiting, TransportError>>;
-
-    /// Asks the broker to send nothing more. Settling stays possible.
-    ///
-    /// # Errors
-    /// As [`Consumer::poll`].
-    fn quiesce(&mut self) -> BoxFuture<'_, Result<(), TransportError>>;
-
-    /// Closes in good order: the broker has seen every flushed settlement when this returns.
-    fn close(self: Box<Self>) -> BoxFuture<'static, ()>;
-}
-
-/// Makes bindings whose exchange was not there, over the connection of an open subscription.
-pub trait LateBindings: Send {
-    /// Looks for the exchange of each binding once, makes those whose exchange is there, and answers the others.
-    ///
-    /// # Errors
-    /// The broker refuses, or the connection has ended.
-    fn bind<'a>(&'a mut self, bindings: &'a [Binding])
-    -> BoxFuture<'a, Result<Vec<Binding>, TransportError>>;
-}
-
-/// The drivers this build knows, as they are written in a transport URL.
-pub const DRIVERS: [&str; 2] = ["rabbit", "kombu"];
 
 /// The transport that a URL asks for, with the options of its query. Nothing is connected yet.
 ///

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use osnl_model::{BodyDigest, ContentInfo};
+use osnl_model::ContentInfo;
+
+use crate::bodies::Cut;
+use crate::rabbit::BodyShare;
 
 /// One connection's lifetime. Two connections never have the same epoch within a process, so a
 /// delivery tag of a dead connection cannot be mistaken for one of the living.
@@ -79,45 +82,7 @@ pub struct IncomingMessage {
     /// The properties needed to read the body.
     pub properties: Properties,
     /// Its part of the bytes in hand, which it gives back when it is settled or dropped; `None` of a broker without sockets.
-    pub(crate) _in_hand: Option<crate::rabbit::BodyShare>,
-}
-
-/// The message bodies that one subscription may have in memory. A broker without sockets keeps them itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BodyBounds {
-    /// Bytes of bodies that have come and are not settled, beyond which nothing more is read.
-    pub in_hand: usize,
-    /// A longer body is not kept whole: of its message comes the [head](Self::HEAD), with a [`Cut`].
-    pub whole: usize,
-}
-
-impl BodyBounds {
-    /// 64 MiB in hand, and 16 MiB for one body.
-    pub const DEFAULT: Self = Self { in_hand: 64 << 20, whole: 16 << 20 };
-    /// Bytes that come of a body that is not kept whole.
-    pub const HEAD: usize = 64 << 10;
-
-    /// The bounds for a reader of bodies up to `max_body`. A larger one is kept whole up to 16 MiB all the same, and counts
-    /// among the bytes in hand: it is set aside as it came, and read from there once the option is raised.
-    #[must_use]
-    pub fn new(in_hand: usize, max_body: usize) -> Self {
-        Self { in_hand, whole: max_body.max(Self::DEFAULT.whole) }
-    }
-}
-
-impl Default for BodyBounds {
-    fn default() -> Self {
-        Self::DEFAULT
-    }
-}
-
-/// The facts about a body of which only the beginning was kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cut {
-    /// Bytes of the whole body.
-    pub bytes: u64,
-    /// The digest of the whole body.
-    pub digest: BodyDigest,
+    pub(crate) _in_hand: Option<BodyShare>,
 }
 
 /// The messages that one [`poll`](crate::Consumer::poll) brought, in the broker's order.

@@ -14,7 +14,8 @@ use osnl_model::{Priority, Target};
 pub(crate) use self::queue::DELIVERY_LIMIT;
 pub use self::queue::{Argument, Arguments, KNOWN_ARGUMENTS, QueueKind, QueueType, Resume, StreamOffset};
 use crate::TransportError;
-use crate::message::{BodyBounds, Epoch};
+use crate::bodies::BodyBounds;
+use crate::message::Epoch;
 
 /// oslo.messaging's `control_exchange` when neither target nor service names one.
 pub(crate) const DEFAULT_EXCHANGE: &str = "openstack";

@@ -29,7 +29,7 @@ use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
 
-use crate::message::{BodyBounds, Cut};
+use crate::bodies::{BodyBounds, Cut};
 
 /// See the [module](self).
 #[derive(Debug)]

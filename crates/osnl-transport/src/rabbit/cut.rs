@@ -6,7 +6,7 @@
 
 use osnl_model::BodyHasher;
 
-use crate::message::{BodyBounds, Cut};
+use crate::bodies::{BodyBounds, Cut};
 
 /// Octets of a content header before the size of the body, which has eight: class and weight.
 const BEFORE_SIZE: usize = 4;

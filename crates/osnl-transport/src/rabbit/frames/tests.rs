@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use osnl_model::BodyDigest;
 
 use super::*;
-use crate::message::{BodyBounds, Cut};
+use crate::bodies::{BodyBounds, Cut};
 
 fn frame(kind: u8, payload: &[u8]) -> Vec<u8> {
     let size = u32::try_from(payload.len()).unwrap().to_be_bytes();
