@@ -8,20 +8,15 @@
 //! Only options that hold secrets are read like that. What stands in the file counts as it is, without the end of its
 //! one line: no `$` in it is replaced. It is printed nowhere: `config show` prints the name of the file.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::sections::{Dialect, Layers, RawSection};
-use super::{Environment, Finding, Origin, Warning};
+pub use super::sections::{open_files, read_all};
 
 /// The scheme of a value that names a file.
 pub const SCHEME: &str = "file://";
-/// The problem of a secret in a file that every user of this machine can read.
-const OPEN_SECRET: &str = "every user of this machine can read this secret";
-const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 /// More than any secret has, less than what hurts.
 const MOST_BYTES: u64 = 64 * 1024;
 
@@ -101,54 +96,6 @@ impl SecretFileError {
     }
 }
 
-/// Reads every file that a secret option names. What is wrong is said when the option is read; returned is what the
-/// operator should know.
-pub fn read_all(layers: &mut Layers, environment: &Environment) -> Vec<Warning> {
-    let mut warnings = Vec::new();
-    for at in 0..layers.sections.len() {
-        let names: Vec<String> = secret_options(&layers.sections[at]).collect();
-        for option in names {
-            let Some((file, open)) = of(layers, at, &option, environment) else { continue };
-            let section = &mut layers.sections[at];
-            let heading = section.heading();
-            let Some(entry) = section.entries.iter_mut().find(|entry| entry.option == option) else {
-                continue;
-            };
-            if open {
-                let problem = format!("{} is open to every user of this machine", shown(&file.path));
-                let finding = Finding::of("", problem).allowed("take that away: chmod o= FILE");
-                let finding = finding.group(&heading).option(&option).from_origin(&entry.origin);
-                warnings.push(Warning(finding));
-            }
-            entry.file = Some(file);
-        }
-    }
-    warnings
-}
-
-/// Warns of configuration files in which a secret is written out and which every user of this machine can read: of the
-/// first secret of each.
-pub fn open_files(layers: &Layers) -> Vec<Warning> {
-    let remedy = match layers.schema().dialect {
-        Dialect::Strict { .. } => "chmod o= on the file, or write file:///path and keep the secret there",
-        Dialect::Oslo { .. } => "chmod o= on the file",
-    };
-    let mut first: BTreeMap<&str, (u32, Warning)> = BTreeMap::new();
-    for section in &layers.sections {
-        for option in secret_options(section) {
-            let Some(entry) = section.entry(&option).filter(|entry| entry.file.is_none()) else { continue };
-            let Origin::File { path, line } = &entry.origin else { continue };
-            if first.get(path.as_str()).is_none_or(|(other, _)| line < other) {
-                let finding = Finding::of("", OPEN_SECRET.to_owned()).allowed(remedy);
-                let finding = finding.group(&section.heading()).option(&option).from_origin(&entry.origin);
-                first.insert(path, (*line, Warning(finding)));
-            }
-        }
-    }
-    let open = first.into_iter().filter(|(path, _)| is_readable_by_all(Path::new(path)));
-    open.map(|(_, (_, warning))| warning).collect()
-}
-
 /// Whether every user of this machine may read a file: by its own mode, and by those of the folders on the way to it.
 pub fn is_readable_by_all(path: &Path) -> bool {
     let has =
@@ -157,48 +104,8 @@ pub fn is_readable_by_all(path: &Path) -> bool {
     path.is_file() && has(&path, 0o004) && path.ancestors().skip(1).all(|folder| has(folder, 0o001))
 }
 
-fn secret_options(section: &RawSection) -> impl Iterator<Item = String> + '_ {
-    let secret = |option: &str| section.option(option).is_some_and(|known| known.row.secret);
-    section.entries.iter().map(|entry| entry.option.clone()).filter(move |option| secret(option))
-}
-
-/// The file that an option's value names, and whether everybody may read or write it.
-fn of(layers: &mut Layers, at: usize, option: &str, environment: &Environment) -> Option<(SecretFile, bool)> {
-    let written = layers.sections[at].entry(option)?.text.clone();
-    let rest = written.strip_prefix(SCHEME).and_then(|path| {
-        let name = format!("${CREDENTIALS}/");
-        let braced = format!("${{{CREDENTIALS}}}/");
-        path.strip_prefix(&name).or_else(|| path.strip_prefix(&braced))
-    });
-    let refused = |path: PathBuf, error| Some((SecretFile { path, content: Err(error) }, false));
-    let mut credential = None;
-    if let Some(name) = rest {
-        let Some(folder) = environment.get(CREDENTIALS).filter(|folder| folder.starts_with('/')) else {
-            return refused(PathBuf::new(), SecretFileError::NoCredentials);
-        };
-        credential = Some(name.to_owned());
-        let text = format!("{SCHEME}{}/{name}", folder.trim_end_matches('/').replace('$', "$$"));
-        let entry = layers.sections[at].entries.iter_mut().find(|entry| entry.option == option)?;
-        entry.text = text;
-    }
-    // What cannot be replaced is said when the option is read.
-    let text = layers.resolve(&layers.sections[at], option).ok()??;
-    let path = PathBuf::from(text.strip_prefix(SCHEME)?);
-    if !path.is_absolute() {
-        return refused(path, SecretFileError::Relative);
-    }
-    match read(&path) {
-        Ok((content, open)) => Some((SecretFile { path, content: Ok(content) }, open)),
-        Err(SecretFileError::Missing(_)) if credential.is_some() => {
-            let name = credential.unwrap_or_default();
-            refused(path, SecretFileError::NoCredential(name.escape_debug().to_string()))
-        }
-        Err(error) => refused(path, error),
-    }
-}
-
 /// The one line of a file, and whether others than its owner and group may read or write it.
-fn read(path: &Path) -> Result<(String, bool), SecretFileError> {
+pub(crate) fn read(path: &Path) -> Result<(String, bool), SecretFileError> {
     let name = || shown(path);
     let unreadable = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound => SecretFileError::Missing(name()),
@@ -227,6 +134,6 @@ fn read(path: &Path) -> Result<(String, bool), SecretFileError> {
 }
 
 /// A path as one line.
-fn shown(path: &Path) -> String {
+pub(crate) fn shown(path: &Path) -> String {
     path.display().to_string().chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }

@@ -38,18 +38,24 @@
 //! ```
 
 mod driver_table;
+mod findings;
 mod layers;
+mod raw;
 mod reader;
 mod schema;
+mod secret_files;
 mod slips;
 #[cfg(test)]
 mod tests;
 mod unknown;
 
 pub use self::driver_table::DriverTable;
-pub use self::layers::{Layers, RawEntry, RawSection, Reading};
-pub use self::reader::{Findings, Reader};
+pub use self::findings::Findings;
+pub use self::layers::{Layers, Reading};
+pub use self::raw::{RawEntry, RawSection};
+pub use self::reader::Reader;
 pub use self::schema::{Dialect, ForeignSection, Schema, SectionDef, SectionOption};
+pub use self::secret_files::{open_files, read_all};
 pub use self::slips::{joined, repeated};
 #[cfg(test)]
 pub(crate) use self::unknown::normalized;

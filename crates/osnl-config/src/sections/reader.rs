@@ -8,27 +8,12 @@ use std::time::Duration;
 
 use osnl_model::{Pattern, Priority};
 
-use super::layers::{Layers, RawSection};
+use super::findings::Findings;
+use super::layers::Layers;
+use super::raw::RawSection;
 use crate::secret_file::is_readable_by_all;
 use crate::typed::{self, Refusal};
 use crate::{ConfigError, Finding, Kind, Value, Warning, duration, nearest, shown, size};
-
-/// The findings so far.
-#[derive(Debug, Default)]
-pub struct Findings {
-    /// Errors, in the order they were found.
-    pub errors: Vec<ConfigError>,
-    /// Warnings, in the order they were found.
-    pub warnings: Vec<Warning>,
-}
-
-impl Findings {
-    /// Adds later findings.
-    pub fn extend(&mut self, later: Self) {
-        self.errors.extend(later.errors);
-        self.warnings.extend(later.warnings);
-    }
-}
 
 /// A reader of one section. A method that returns `None` for a value that is set has reported an error.
 pub struct Reader<'a> {

@@ -1,7 +1,7 @@
 //! Names that a schema does not have, with the name that was likely meant.
 
-use super::layers::{DEFAULT, RawSection};
-use super::reader::Findings;
+use super::findings::Findings;
+use super::raw::{DEFAULT, RawSection};
 use super::schema::{Dialect, Schema, SectionDef};
 use crate::{ConfigError, Finding, Section, Warning, nearest};
 

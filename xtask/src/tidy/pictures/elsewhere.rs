@@ -4,16 +4,16 @@
 /// By file.
 pub(super) const ELSEWHERE: &[(&str, &str, &str)] = &[
     (
-        "osnl-config/src/secret_file.rs",
+        "osnl-config/src/sections/secret_files.rs",
         "every user of this machine can read this secret",
         "needs a folder that others can enter: its crate's tests",
     ),
     (
-        "osnl-config/src/secret_file.rs",
+        "osnl-config/src/sections/secret_files.rs",
         "chmod o= on the file, or write file:///path and keep the secret there",
         "the same",
     ),
-    ("osnl-config/src/secret_file.rs", "chmod o= on the file", "the same"),
+    ("osnl-config/src/sections/secret_files.rs", "chmod o= on the file", "the same"),
     ("osnl-cli/src/flags.rs", "{}; raise it with --max-body", "needs a large body: command/tap/tests.rs"),
     ("osnl/src/assembly/build.rs", "control socket", "the name of a task"),
     ("osnl/src/assembly/build.rs", "watch over silent streams", "the name of a task"),

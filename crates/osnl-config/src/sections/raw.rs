@@ -1,0 +1,95 @@
+//! Sections and their values as they are written, before types.
+
+use super::driver_table::DriverTable;
+use super::schema::{SectionDef, SectionOption};
+use crate::secret_file::SecretFile;
+use crate::{OptionDef, Origin};
+
+/// The section whose options `$name` reaches from every other one.
+pub(super) const DEFAULT: &str = "DEFAULT";
+/// One section, whatever files it stands in.
+#[derive(Clone)]
+pub struct RawSection {
+    /// Its kind.
+    pub def: &'static SectionDef,
+    /// The text behind the colon; empty for a section without a name.
+    pub name: String,
+    /// Its first heading.
+    pub place: Origin,
+    /// One entry for each option that is set.
+    pub entries: Vec<RawEntry>,
+}
+
+/// The value that counts for one option.
+#[derive(Clone)]
+pub struct RawEntry {
+    /// The option's whole name.
+    pub option: String,
+    /// The text as it is written.
+    pub text: String,
+    /// The place of the text.
+    pub origin: Origin,
+    /// The file that `text` names, where the option holds a secret.
+    pub file: Option<SecretFile>,
+    /// The columns at which the lines of the text begin in the file; empty if it is from no file.
+    pub columns: Vec<u32>,
+}
+
+impl RawSection {
+    /// As it is written between the brackets.
+    pub fn heading(&self) -> String {
+        if self.def.named { format!("{}:{}", self.def.kind, self.name) } else { self.def.kind.to_owned() }
+    }
+
+    /// The entry of an option that is set.
+    pub fn entry(&self, option: &str) -> Option<&RawEntry> {
+        self.entries.iter().find(|entry| entry.option == option)
+    }
+
+    /// The value of `driver`, as it is written.
+    pub fn driver(&self) -> Option<&str> {
+        self.entry("driver").map(|entry| entry.text.as_str())
+    }
+
+    /// The option as it is here: its driver's own, or with its driver's default. One that only other drivers have is
+    /// theirs.
+    pub fn option(&self, name: &str) -> Option<SectionOption> {
+        let mut rows = self.def.all_options().filter(|option| option.row.name == name);
+        let (first, driver) = (rows.clone().next(), self.driver());
+        let mut found = rows.find(|option| option.driver.is_none_or(|of| Some(of) == driver)).or(first);
+        let table = self.def.drivers.iter().find(|table| Some(table.name) == driver);
+        if let (Some(def), Some(table)) = (&mut found, table) {
+            def.row.default = table.default_of(name).or(def.row.default);
+        }
+        found.or_else(|| self.keyed(name))
+    }
+
+    /// An option of a driver whose name ends in a key.
+    fn keyed(&self, name: &str) -> Option<SectionOption> {
+        let of_driver = |table: &'static DriverTable| {
+            let of = table.name;
+            table.options_named(name).map(move |row| (of, row))
+        };
+        let rows = self.def.drivers.iter().flat_map(of_driver);
+        let rows: Vec<_> = rows.collect();
+        let own = rows.iter().find(|(of, _)| Some(*of) == self.driver()).or(rows.first());
+        own.map(|(of, row)| SectionOption {
+            row: OptionDef { default: None, secret: row.is_secret(name), ..**row },
+            driver: Some(of),
+        })
+    }
+
+    /// The source of an option's value.
+    pub fn origin(&self, option: &str) -> Origin {
+        self.entry(option).map_or(Origin::Default, |entry| entry.origin.clone())
+    }
+
+    pub(super) fn set(&mut self, option: &str, text: &str, origin: Origin, columns: &[u32]) {
+        let (option, text, columns) = (option.to_owned(), text.to_owned(), columns.to_owned());
+        let entry = RawEntry { option, text, origin, columns, file: None };
+        match self.entries.iter_mut().find(|old| old.option == entry.option) {
+            Some(old) => *old = entry,
+            None => self.entries.push(entry),
+        }
+    }
+}
