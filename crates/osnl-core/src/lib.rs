@@ -29,7 +29,6 @@ pub mod fallback;
 pub mod metrics;
 pub mod moment;
 pub mod observe;
-mod progress;
 pub mod quarantine;
 pub mod received;
 pub mod rule;
