@@ -8,6 +8,7 @@ mod english;
 mod graph;
 mod pictures;
 mod rules;
+mod sentences;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -53,7 +54,9 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
         if kind.is_file() {
             let bytes = std::fs::read(&full).with_context(|| format!("cannot read {path}"))?;
             violations.extend(rules::check(path, &bytes));
-            count(path, &String::from_utf8_lossy(&bytes), &mut measured);
+            let text = String::from_utf8_lossy(&bytes);
+            violations.extend(sentences::check(path, &text));
+            count(path, &text, &mut measured);
         }
     }
     imports(&paths, &mut measured, &mut violations, is_graph)?;

@@ -42,7 +42,8 @@ impl Fallback {
             Err(error @ (EvalError::Fuel | EvalError::TooLong | EvalError::Failed { .. })) => {
                 tracing::error!(
                     action.name = &*self.action,
-                    "when cannot be decided, so it is done: {error}"
+                    error = error.to_string(),
+                    "when cannot be decided, so the action runs"
                 );
                 true
             }

@@ -1,11 +1,11 @@
 //! The consequences of an attempt, written to the log and to the journal.
 
-use std::fmt;
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use osnl_core::attempt::Done;
 use osnl_core::event::Event;
+use osnl_core::former::Former;
 use osnl_core::trace::Span;
 use osnl_journal::sqlite::Phase;
 use osnl_journal::{Claimed, DeliveryId, End};
@@ -212,8 +212,9 @@ impl DeliveryLoop {
             Some(host) => tracing::warn!(
                 action.name = &*self.name,
                 target.host = %host.escape_debug(),
-                "a host that an event names is held: {error}; the others are not, next try in {:.1} s",
-                pause.as_secs_f64()
+                error,
+                next_attempt_in = format!("{:.1} s", pause.as_secs_f64()),
+                "a host that an event names is held, the others are not"
             ),
         }
     }
@@ -232,8 +233,13 @@ impl DeliveryLoop {
     pub(super) fn down(&self, dependency: &str, error: &str) {
         tracing::warn!(
             action.name = &*self.name,
-            dependency = dependency,
-            "a dependency is down: deliveries that need it wait, the others go out: {error}"
+            dependency,
+            error,
+            former = %Former(
+                format_args!("a dependency is down: deliveries that need it wait, the others go out: {error}"),
+                &[("action.name", &self.name), ("dependency", dependency)]
+            ),
+            "a dependency is down: deliveries that need it wait, the others go out"
         );
     }
 
@@ -252,8 +258,8 @@ impl DeliveryLoop {
                     delivery.id = %id,
                     rule.name = &*event.rule,
                     message.id = message_id(event),
-                    "handed to {}, its on_failure",
-                    fallback.action
+                    on_failure = &*fallback.action,
+                    "handed to the action of on_failure"
                 );
                 let given_up = GivenUp { action: &self.name, reason: &reason, attempts, answer };
                 end.handed_to(given_up.handover(fallback, event.failure()))
@@ -281,22 +287,6 @@ impl DeliveryLoop {
                 (now - since).as_secs()
             );
         }
-    }
-}
-
-/// The line that versions before 0.2 wrote, a sentence with its fields: the names that other programs had keep it byte
-/// for byte, since their monitoring reads it. It is only put together where it is wanted.
-pub(super) struct Former<'a, S>(pub(super) S, pub(super) &'a [(&'a str, &'a str)]);
-
-impl<S: fmt::Display> fmt::Display for Former<'_, S> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)?;
-        self.1.iter().try_for_each(|(name, value)| {
-            match !value.is_empty() && !value.contains([' ', '"', '=']) {
-                true => write!(f, " {name}={value}"),
-                false => write!(f, " {name}={value:?}"),
-            }
-        })
     }
 }
 

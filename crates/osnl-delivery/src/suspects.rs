@@ -1,10 +1,10 @@
 //! Deliveries that the process had in hand when it ended unexpectedly: see [`osnl_journal::in_hand`].
 
 use osnl_core::event::Event;
+use osnl_core::former::Former;
 use osnl_journal::{Claimed, DeliveryId, Outcome};
 
 use super::DeliveryLoop;
-use super::outcomes::Former;
 
 impl DeliveryLoop {
     /// Returns the claimed deliveries that may be attempted. A durable journal holds suspects from the start. Here they

@@ -73,7 +73,13 @@ impl Client {
     pub fn to(options: &HttpOptions, target: &Url) -> Result<Self, HttpError> {
         let proxy = options.proxies.toward(target.scheme(), target.authority())?;
         if let Some(proxy) = &proxy {
-            tracing::info!(http.proxy = %proxy, "Requests to {} go through the proxy {proxy}", target.authority());
+            let target = target.authority();
+            tracing::info!(
+                http.target = target,
+                http.proxy = %proxy,
+                former = format_args!("Requests to {target} go through the proxy {proxy} http.proxy={proxy}"),
+                "requests go through a proxy",
+            );
         }
         let tls = match target.scheme() {
             Scheme::Http => Tls::without("this client was made for a target without TLS"),

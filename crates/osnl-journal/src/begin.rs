@@ -1,5 +1,6 @@
 //! Counts and log lines of what a store takes in, the same for every store.
 
+use osnl_core::former::Former;
 use osnl_core::metrics::Counters;
 use osnl_core::quarantine;
 use osnl_core::received::{Origin, Received};
@@ -30,7 +31,13 @@ pub fn announce(entry: &Entry, counters: &Counters) {
             // The guard itself has said why.
             Begin::Held(why) => {
                 counters.guarded.increment();
-                tracing::debug!(action.name = action, message.id = message, resource.id = key, "held: {why}");
+                tracing::debug!(
+                    action.name = action,
+                    message.id = message,
+                    resource.id = key,
+                    reason = &**why,
+                    "a guard holds the delivery"
+                );
             }
             Begin::Dead(_) => {
                 counters.dead.increment();
@@ -69,12 +76,23 @@ pub fn announce_dead(entry: &Entry) {
     let message = entry.notification.message_id.as_deref().unwrap_or("-");
     for new in &entry.deliveries {
         if let Begin::Dead(reason) = &new.begin {
+            let key = new.key.as_deref().unwrap_or("-");
             tracing::error!(
                 rule.name = &*new.rule,
                 action.name = &*new.action,
                 message.id = message,
-                resource.id = new.key.as_deref().unwrap_or("-"),
-                "dead letter: {reason}"
+                resource.id = key,
+                reason = &**reason,
+                former = %Former(
+                    format_args!("dead letter: {reason}"),
+                    &[
+                        ("rule.name", &new.rule),
+                        ("action.name", &new.action),
+                        ("message.id", message),
+                        ("resource.id", key),
+                    ]
+                ),
+                "dead letter from the beginning"
             );
         }
     }

@@ -151,8 +151,9 @@ impl InHand {
             }
             Err(error) => {
                 tracing::debug!(
-                    "{}: {error}: what is in hand at an unexpected end is not known",
-                    path.display()
+                    file.path = %path.display(),
+                    %error,
+                    "the file cannot be used: what is in hand at an unexpected end is not known",
                 );
                 Self::default()
             }

@@ -237,7 +237,11 @@ impl Shared {
             reason: reason.clone(),
             since: std::time::SystemTime::now(),
         });
-        tracing::error!("{reason}; what was not acknowledged stays with the broker");
+        tracing::error!(
+            reason = words,
+            former = format_args!("{reason}; what was not acknowledged stays with the broker"),
+            "the journal's thread ended unexpectedly; restart osnl; what was not acknowledged stays with the broker",
+        );
     }
 }
 

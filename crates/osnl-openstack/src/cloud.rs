@@ -300,7 +300,7 @@ impl Cloud {
         let mut value = value.clone();
         value.set_sensitive(true);
         let granted = login::granted(&answer.body).ok_or_else(|| problem("the answer describes no token"))?;
-        tracing::debug!(keystone.url = %conf.auth_url, "Logged in as {}", conf.shown());
+        tracing::debug!(keystone.url = %conf.auth_url, keystone.user = conf.shown(), "logged in");
         Ok(Token::new(value, granted, asked))
     }
 

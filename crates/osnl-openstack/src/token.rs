@@ -100,7 +100,12 @@ impl Tokens {
                 *failed = Some((Instant::now(), error.clone()));
                 match still_good {
                     Some(token) => {
-                        tracing::warn!("The token cannot be renewed yet, and is still good: {error}");
+                        tracing::warn!(
+                            error = error.to_string(),
+                            former =
+                                format_args!("The token cannot be renewed yet, and is still good: {error}"),
+                            "the token cannot be renewed yet, and is still good"
+                        );
                         Ok(token)
                     }
                     None => Err(error),

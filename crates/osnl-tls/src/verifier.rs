@@ -86,10 +86,15 @@ impl ServerCertVerifier for OwnCertificates {
         match self.judge(certificate, intermediates, name, ocsp, now) {
             Err(error) if names_nobody(&error) && self.is_named_by_cn(certificate, intermediates, name) => {
                 TOLD.call_once(|| {
+                    let server = name.to_str();
                     tracing::warn!(
-                        "The certificate of {} names it in its CN only, which is out of use; let it be issued \
+                        server.name = &*server,
+                        former = format_args!(
+                            "The certificate of {server} names it in its CN only, which is out of use; let it be issued \
+                             with a subjectAltName"
+                        ),
+                        "a certificate names its server in its CN only, which is out of use; let it be issued \
                          with a subjectAltName",
-                        name.to_str()
                     );
                 });
                 Ok(ServerCertVerified::assertion())

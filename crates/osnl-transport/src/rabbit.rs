@@ -90,16 +90,26 @@ impl RabbitTransport {
         let (publisher, certificate) = Default::default();
         let transport = Self { url, options, order, durable_queues, publisher, certificate };
         for host in transport.url.hosts_without_login() {
+            let host = address(host);
             tracing::warn!(
-                "transport_url: {} has no user, and is logged in to as guest: each host needs its own user:password@",
-                address(host)
+                broker.host = host,
+                former = format_args!(
+                    "transport_url: {host} has no user, and is logged in to as guest: each host needs its own \
+                     user:password@"
+                ),
+                "transport_url: a host has no user, and is logged in to as guest: each host needs its own user:password@",
             );
         }
         if tls.is_some_and(|tls| tls.trust == Trust::Anybody) {
+            let broker = transport.location();
             tracing::warn!(
-                "{}: ssl without ssl_ca_file: the connection is encrypted, and who answers is not verified, so \
+                broker.name = broker,
+                former = format_args!(
+                    "{broker}: ssl without ssl_ca_file: the connection is encrypted, and who answers is not verified, so \
+                     whoever does gets the password; name the CA's certificate in ssl_ca_file, or set tls = verify"
+                ),
+                "ssl without ssl_ca_file: the connection is encrypted, and who answers is not verified, so \
                  whoever does gets the password; name the CA's certificate in ssl_ca_file, or set tls = verify",
-                transport.location()
             );
         }
         Ok(transport)
@@ -128,8 +138,9 @@ impl RabbitTransport {
                     let host = address(host);
                     let broker = seen.greeting.words();
                     tracing::debug!(
-                        "connected to {host}: {}",
-                        broker.as_deref().unwrap_or("it does not say what it is")
+                        broker.host = host,
+                        broker.version = broker.as_deref().unwrap_or("unknown"),
+                        "connected to the broker",
                     );
                     return Ok((connection, host, seen));
                 }

@@ -27,7 +27,7 @@ fn start(rig: &mut Rig) {
 /// For more looks than those that would call it empty: each has a connection of its own.
 #[track_caller]
 fn is_not_left(rig: &Rig) {
-    let looks = || rig.log().matches("connected to 127.0.0.1").count();
+    let looks = || rig.log().matches("connected to the broker").count();
     let before = looks();
     wait_until(SOON, "it is looked at three times", || {
         assert!(!rig.log().contains("is empty and left"), "{}", rig.log());

@@ -72,7 +72,11 @@ impl RuleSet {
                         | RuleMismatch::When(WhenMismatch::False(_) | WhenMismatch::Lacks { .. })
                         | RuleMismatch::Stopped { .. } => {}
                     }
-                    tracing::debug!(rule.name = &*rule.name, "did not fire: {mismatch}");
+                    tracing::debug!(
+                        rule.name = &*rule.name,
+                        reason = mismatch.to_string(),
+                        "the rule did not fire"
+                    );
                     decisions.failed.push((rule, mismatch));
                 }
             }

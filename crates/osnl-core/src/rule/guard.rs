@@ -116,8 +116,10 @@ impl Guards {
             why.get_or_insert_with(|| format!("guard of {kind} {name}: more than {rate}"));
             if window.is_to_be_said(millis(at)) {
                 tracing::error!(
-                    "the guard of {kind} {name} holds what it wants for further resources: more than {rate}; look at \
-                     them, then release or discard them",
+                    guard.kind = kind,
+                    guard.name = name,
+                    guard.rate = rate.to_string(),
+                    "a guard holds deliveries for further resources; look at them, then release or discard them",
                 );
             }
         }

@@ -40,7 +40,13 @@ impl StepLimits {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         if said.insert(pattern.to_owned()) {
             tracing::warn!(
-                "the pattern \"{pattern}\" was given up after too many steps; a rule with it is undecided, and what it would fire \
+                pattern,
+                former = format_args!(
+                    "the pattern \"{pattern}\" was given up after too many steps; a rule with it is undecided, and what it \
+                     would fire is a dead letter; an endpoint's filter does not match. Patterns without nested repetition \
+                     and look-around need no limit. Said once; counted as step_limits"
+                ),
+                "the pattern was given up after too many steps; a rule with it is undecided, and what it would fire \
                  is a dead letter; an endpoint's filter does not match. \
                  Patterns without nested repetition and look-around need no limit. Said once; counted as step_limits"
             );

@@ -114,8 +114,9 @@ impl Enrichments {
                 OnError::Default => {
                     tracing::warn!(
                         action.name = &*event.action,
-                        "[enrich:{}] {error}; not waited for",
-                        step.name
+                        enrich.name = &*step.name,
+                        error = error.to_string(),
+                        "an enrichment failed; the delivery goes on without it"
                     );
                 }
             },

@@ -122,7 +122,11 @@ fn dead(pruner: &mut Pruner<'_>) -> Result<usize> {
         && let Err(error) = archive::write(pruner.file, &lines)
     {
         // They stay where they are: more than the bound is better than none.
-        tracing::warn!("dead letters cannot be moved out of the journal: {error}");
+        tracing::warn!(
+            error = error.to_string(),
+            former = format_args!("dead letters cannot be moved out of the journal: {error}"),
+            "dead letters cannot be moved out of the journal"
+        );
         return Ok(0);
     }
     remove(connection, &ids, pruner.next_event, None)?;
@@ -249,7 +253,11 @@ pub(super) fn unreadable(pruner: &Pruner<'_>) -> Result<()> {
         let Some(oldest) = quarantine::oldest(connection)? else { return Ok(()) };
         let (id, line) = (oldest.id, archive::unreadable(&oldest));
         if let Err(error) = archive::write(pruner.file, &[line]) {
-            tracing::warn!("unreadable messages cannot be moved out of the journal: {error}");
+            tracing::warn!(
+                error = error.to_string(),
+                former = format_args!("unreadable messages cannot be moved out of the journal: {error}"),
+                "unreadable messages cannot be moved out of the journal"
+            );
             return Ok(());
         }
         connection.execute("DELETE FROM unreadable WHERE id = ?", [id])?;

@@ -251,7 +251,12 @@ pub(super) fn migrate(connection: &mut Connection, to: i64) -> Result<(), OpenEr
         transaction.pragma_update(None, "user_version", version + 1)?;
         transaction.commit()?;
         if found > 0 {
-            tracing::info!("the journal's tables are now of version {}", version + 1);
+            let version = version + 1;
+            tracing::info!(
+                journal.version = version,
+                former = format_args!("the journal's tables are now of version {version}"),
+                "the journal's tables have a new version",
+            );
         }
     }
     Ok(())

@@ -162,9 +162,20 @@ impl RabbitConsumer {
             let host = &self.subscription.host;
             match event {
                 Event::ConnectionBlocked(reason) => tracing::warn!(
-                    "{host} takes nothing from publishers ({reason}); what waits is consumed all the same"
+                    broker.host = &**host,
+                    reason = reason.as_str(),
+                    former = format_args!(
+                        "{host} takes nothing from publishers ({reason}); what waits is consumed all the same"
+                    ),
+                    "the broker takes nothing from publishers; what waits is consumed all the same"
                 ),
-                Event::ConnectionUnblocked => tracing::info!("{host} takes messages from publishers again"),
+                Event::ConnectionUnblocked => {
+                    tracing::info!(
+                        broker.host = &**host,
+                        former = format_args!("{host} takes messages from publishers again"),
+                        "the broker takes messages from publishers again"
+                    );
+                }
                 // The library's; a lost connection comes as the end of the deliveries.
                 _ => {}
             }
@@ -361,7 +372,9 @@ impl Consumer for RabbitConsumer {
             match tokio::time::timeout(CLOSE_TIMEOUT, orderly).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::debug!(%error, "connection did not close in order"),
-                Err(_) => tracing::debug!("connection did not close within {} s", CLOSE_TIMEOUT.as_secs()),
+                Err(_) => {
+                    tracing::debug!(seconds = CLOSE_TIMEOUT.as_secs(), "connection did not close in time")
+                }
             }
         })
     }

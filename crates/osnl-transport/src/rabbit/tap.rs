@@ -200,7 +200,9 @@ impl Tap for RabbitTap {
             match tokio::time::timeout(CLOSE_TIMEOUT, orderly).await {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => tracing::debug!(%error, "connection did not close in order"),
-                Err(_) => tracing::debug!("connection did not close within {} s", CLOSE_TIMEOUT.as_secs()),
+                Err(_) => {
+                    tracing::debug!(seconds = CLOSE_TIMEOUT.as_secs(), "connection did not close in time")
+                }
             }
         })
     }

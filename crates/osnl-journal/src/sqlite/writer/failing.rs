@@ -51,31 +51,47 @@ impl Writer {
         put(&copied, &copy, &file)?;
         self.reopen()?;
         tracing::error!(
-            "{} had been removed while in use; everything in it has been written to it anew",
-            file.display()
+            journal.file = %file.display(),
+            former = format_args!(
+                "{} had been removed while in use; everything in it has been written to it anew",
+                file.display()
+            ),
+            "the journal's file had been removed while in use; everything in it has been written to it anew"
         );
         Ok(())
     }
 
     pub(super) fn failed(&mut self, reason: &str) {
         let now = Instant::now();
-        let reason = format!("the journal {} cannot be written: {reason}", self.place.file.display());
-        let then = "nothing is read from the broker, which keeps the messages, and no attempt begins; tried each second";
+        let file = self.place.file.display().to_string();
+        let say = || {
+            tracing::error!(
+                journal.file = file,
+                reason,
+                former = format_args!(
+                    "the journal {file} cannot be written: {reason}; nothing is read from the broker, which keeps the \
+                     messages, and no attempt begins; tried each second"
+                ),
+                "the journal cannot be written: nothing is read from the broker, which keeps the messages, and no \
+                 attempt begins; tried each second",
+            );
+        };
         let since = match &mut self.failing {
             Some((since, said)) => {
                 if now.duration_since(*said) >= REMIND {
                     *said = now;
-                    tracing::error!("{reason}; {then}");
+                    say();
                 }
                 *since
             }
             None => {
-                tracing::error!("{reason}; {then}");
+                say();
                 let since = SystemTime::now();
                 self.failing = Some((since, now));
                 since
             }
         };
+        let reason = format!("the journal {file} cannot be written: {reason}");
         self.shared.gate.set_open(false);
         self.shared.state.send_if_modified(|state| {
             let failed = JournalState::Failed { reason, since };
@@ -129,9 +145,12 @@ impl Writer {
     pub(super) fn works(&mut self) {
         if let Some((since, _)) = self.failing.take() {
             let seconds = since.elapsed().unwrap_or_default().as_secs();
+            let file = self.place.file.display();
             tracing::info!(
-                "the journal {} can be written again, after {seconds} s",
-                self.place.file.display()
+                journal.file = %file,
+                seconds,
+                former = format_args!("the journal {file} can be written again, after {seconds} s"),
+                "the journal can be written again"
             );
             self.publish(None);
         }
@@ -172,7 +191,7 @@ impl Writer {
         });
         if changed {
             match full {
-                Some(reason) => tracing::error!("{reason}"),
+                Some(reason) => tracing::error!(reason, former = reason, "the journal is full"),
                 None => tracing::info!("the journal takes messages again"),
             }
             self.shared.claimable.changed.notify_waiters();

@@ -82,7 +82,11 @@ impl Writer {
             && let Some(pruner) = self.pruner()
             && let Err(error) = prune::unreadable(&pruner)
         {
-            tracing::warn!("unreadable messages cannot be moved out of the journal: {error}");
+            tracing::warn!(
+                error = error.to_string(),
+                former = format_args!("unreadable messages cannot be moved out of the journal: {error}"),
+                "unreadable messages cannot be moved out of the journal"
+            );
         }
     }
 }

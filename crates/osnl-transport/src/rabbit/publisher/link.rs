@@ -158,7 +158,7 @@ impl Link {
         match tokio::time::timeout(CLOSE_TIMEOUT, orderly).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::debug!(%error, "connection did not close in order"),
-            Err(_) => tracing::debug!("connection did not close within {} s", CLOSE_TIMEOUT.as_secs()),
+            Err(_) => tracing::debug!(seconds = CLOSE_TIMEOUT.as_secs(), "connection did not close in time"),
         }
     }
 
@@ -185,15 +185,25 @@ impl Link {
             match event {
                 Event::ConnectionBlocked(reason) => {
                     self.blocked.store(true, Ordering::Relaxed);
+                    let (host, sends) = (&*self.host, self.waiting.load(Ordering::Relaxed));
                     tracing::warn!(
-                        "the broker at {} takes no messages for now ({reason}); {} wait until it does",
-                        self.host,
-                        self.waiting.load(Ordering::Relaxed)
+                        broker.host = host,
+                        reason = reason.as_str(),
+                        sends,
+                        former = format_args!(
+                            "the broker at {host} takes no messages for now ({reason}); {sends} wait until it does"
+                        ),
+                        "the broker takes no messages for now; sends wait until it does",
                     );
                 }
                 Event::ConnectionUnblocked => {
                     self.blocked.store(false, Ordering::Relaxed);
-                    tracing::info!("the broker at {} takes messages again", self.host);
+                    let host = &*self.host;
+                    tracing::info!(
+                        broker.host = host,
+                        former = format_args!("the broker at {host} takes messages again"),
+                        "the broker takes messages again",
+                    );
                 }
                 // The client library's own; what ends the connection ends the sends too.
                 _ => {}
