@@ -4,9 +4,9 @@
 use osnl_model::versioned::ironic::{
     InspectionRuleCRUDPayload, NodeCRUDPayload, NodeSetPowerStatePayload, PortCRUDPayload,
 };
-use osnl_model::versioned::{Form, Json, Versioned, VersionedObject, read_text, to_payload_text};
+use osnl_model::versioned::{Form, Json, VersionedObject, WireObject, read_text, to_payload_text};
 use osnl_model::{
-    BodyDigest, Budget, ContentInfo, DecodeError, Masked, Notification, Secret, TransportUrl, bulk_len,
+    BodyDigest, Budget, ContentInfo, DecodeError, MaskedJson, Notification, Secret, TransportUrl, bulk_len,
     bulk_part, mask_secrets, mask_text, parse_python_json, parse_python_literal, plain_body, read_head,
     resource_key, resources, service, to_python_json,
 };
@@ -127,7 +127,7 @@ pub(crate) fn masking(data: &[u8]) {
     let masked = mask_secrets(&value);
     let again = mask_secrets(&masked);
     assert_eq!(mask_secrets(&again), again, "{text:?}");
-    assert_eq!(format!("{:?}", Masked::value(&value)), masked.to_string());
+    assert_eq!(format!("{:?}", MaskedJson::value(&value)), masked.to_string());
     // A fuzzer that sees what is compared finds the planted secret itself.
     if text.contains("S3CR3T") {
         return;
@@ -175,14 +175,14 @@ pub(crate) fn budgets(data: &[u8]) {
 /// Without secrets it is the same whether it is written or copied.
 fn masked(read: &Notification) {
     let masked = mask_secrets(&read.payload);
-    assert_eq!(format!("{:?}", Masked::value(&read.payload)), masked.to_string());
+    assert_eq!(format!("{:?}", MaskedJson::value(&read.payload)), masked.to_string());
     let context = mask_secrets(&serde_json::Value::Object(read.context.clone()));
-    assert_eq!(format!("{:?}", Masked::object(&read.context)), context.to_string());
+    assert_eq!(format!("{:?}", MaskedJson::object(&read.context)), context.to_string());
 }
 
 fn read_as<T: VersionedObject + std::fmt::Debug>(text: &str, raw: &Json) {
     match read_text::<T>(text).expect("it is JSON") {
-        Versioned::Known(read) => {
+        WireObject::Known(read) => {
             assert_eq!(&Json::Object(read.raw.clone()), raw);
             let _ = (read.unknown_fields().count(), read.changes().len(), format!("{:?}", read.object));
             let written = to_payload_text(&read.object).expect("it was read");
@@ -190,7 +190,7 @@ fn read_as<T: VersionedObject + std::fmt::Debug>(text: &str, raw: &Json) {
             let again = again.known().map(|object| to_payload_text(object).expect("it was read"));
             assert_eq!(again, Some(written));
         }
-        Versioned::Unknown(unknown) => {
+        WireObject::Unknown(unknown) => {
             let said = unknown.reason.to_string();
             assert!(!said.is_empty());
             assert_eq!(&unknown.raw, raw);

@@ -19,7 +19,7 @@ use std::time::{Duration, SystemTime};
 
 use osnl_core::attempt::{ActionError, Done};
 use osnl_core::event::Event;
-use osnl_journal::{Claimed, DeliveryId, SentRequest};
+use osnl_journal::{ClaimedDelivery, DeliveryId, SentRequest};
 use tokio::time::Instant;
 
 use super::DeliverySettings;
@@ -50,7 +50,7 @@ pub(super) struct AttemptResult {
 pub(super) enum Wake {
     Attempted(Vec<AttemptResult>),
     /// With the hosts that their events name.
-    Claimed(Vec<(Claimed, Option<Arc<str>>)>),
+    Claimed(Vec<(ClaimedDelivery, Option<Arc<str>>)>),
     Withdrawn(Vec<DeliveryId>),
     Changed(DeliverySettings),
     Allowed {

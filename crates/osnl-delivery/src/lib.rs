@@ -40,7 +40,7 @@ use osnl_core::metrics::{ActionSeries, Counters};
 use osnl_core::shutdown::Shutdown;
 use osnl_core::trace::Span;
 use osnl_journal::in_hand::InHand;
-use osnl_journal::{DeliveryId, Journal, JournalState, Learnt, Outcome, Paused, SentRequest};
+use osnl_journal::{DeliveryId, Journal, JournalState, LearntFacts, Outcome, PausedActions, SentRequest};
 use osnl_transport::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -208,7 +208,7 @@ impl DeliveryLoop {
         let (gone, gauges) = (self.remote.gone().clone(), self.gauges.clone());
         let (mut journal, mut paused) = (self.journal.state(), self.journal.paused());
         let allowed = |journal: &mut watch::Receiver<JournalState>,
-                       paused: &mut watch::Receiver<Paused>,
+                       paused: &mut watch::Receiver<PausedActions>,
                        name: &str| {
             let writable = journal.borrow_and_update().takes_outcomes();
             Wake::Allowed { writable, paused: paused.borrow_and_update().contains_key(name) }
@@ -308,7 +308,7 @@ impl DeliveryLoop {
                 && let Some(kept) = event.progressed()
             {
                 // Written in its turn; nothing has to wait for it.
-                drop(self.journal.enriched(*id, &kept, Learnt::default()));
+                drop(self.journal.enriched(*id, &kept, LearntFacts::default()));
                 event.enriched = Some(kept);
             }
         }

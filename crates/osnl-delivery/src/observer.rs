@@ -1,13 +1,13 @@
 //! Reports on deliveries beside the log of their loop.
 
-use osnl_journal::{Claimed, DeliveryId, End, Outcome};
+use osnl_journal::{ClaimedDelivery, DeliveryId, End, Outcome};
 
 use super::DeliveryLoop;
 
 /// Observes the outcomes of deliveries without changing them. It must not wait.
 pub trait DeliveryObserver: Send + Sync {
     /// A delivery is about to be attempted, or looked at again.
-    fn claimed(&self, claimed: &Claimed);
+    fn claimed(&self, claimed: &ClaimedDelivery);
 
     /// It waits for a retry.
     fn retried(&self, delivery: DeliveryId);

@@ -8,7 +8,7 @@ use osnl_core::event::Event;
 use osnl_core::former::Former;
 use osnl_core::trace::Span;
 use osnl_journal::sqlite::Phase;
-use osnl_journal::{Claimed, DeliveryId, End};
+use osnl_journal::{ClaimedDelivery, DeliveryId, End};
 use tokio::time::Instant;
 
 use super::schedule::{Ended, Reason, Retried};
@@ -20,7 +20,7 @@ const REMIND: Duration = Duration::from_secs(60);
 impl DeliveryLoop {
     /// A delivery has ended.
     pub(super) fn ended(&mut self, ended: Ended) {
-        let Ended { claimed: Claimed { id, key, event, .. }, outcome, last, used } = ended;
+        let Ended { claimed: ClaimedDelivery { id, key, event, .. }, outcome, last, used } = ended;
         let sent = self.sent.remove(&id);
         let took = sent.as_ref().map(|sent| sent.took);
         let (action, rule, message) = (&*self.name, &*event.rule, message_id(&event));
@@ -100,7 +100,7 @@ impl DeliveryLoop {
 
     /// A delivery waits in the journal.
     pub(super) fn retried(&mut self, retried: Retried) {
-        let Retried { claimed: Claimed { id, key, event, .. }, retry, pause, reason } = retried;
+        let Retried { claimed: ClaimedDelivery { id, key, event, .. }, retry, pause, reason } = retried;
         let sent = self.sent.remove(&id).filter(|_| !retry.answer.is_empty());
         let (error, attempt) = (retry.answer.as_str(), retry.used.made);
         self.log_retry(id, key.as_deref(), &event, error, attempt, pause, &reason);

@@ -13,7 +13,7 @@ use osnl_core::attempt::{ActionError, Done, ErrorClass};
 use osnl_core::event::{Enriched, Event};
 use osnl_core::rule::{WhenMismatch, holds};
 use osnl_http::Expiry;
-use osnl_journal::{DeliveryId, Journal, Learnt};
+use osnl_journal::{DeliveryId, Journal, LearntFacts};
 use osnl_template::Expression;
 use osnl_transport::BoxFuture;
 
@@ -35,7 +35,7 @@ pub struct Answers {
     /// The delivery's earlier enrichment, and the new answers.
     pub enriched: Arc<Enriched>,
     /// The answers that other deliveries may use.
-    pub learnt: Learnt,
+    pub learnt: LearntFacts,
     /// The services that were asked and have answered.
     pub answered: Vec<Arc<str>>,
 }

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use osnl_config::Rate;
 use osnl_core::event::Event;
-use osnl_journal::{ClaimLimits, Claimed, DeliveryId};
+use osnl_journal::{ClaimLimits, ClaimedDelivery, DeliveryId};
 use tokio::time::Instant;
 
 pub(super) use self::report::{Consequence, Ended, Reason, Retried};
@@ -50,7 +50,7 @@ pub enum WhenExhausted {
 /// A claimed delivery and what has happened to it.
 #[derive(Clone, Debug)]
 pub(super) struct Item {
-    pub(super) claimed: Claimed,
+    pub(super) claimed: ClaimedDelivery,
     /// The host that its event names.
     host: Option<Arc<str>>,
     /// Since when it is ready.
@@ -242,7 +242,7 @@ impl Schedule {
     /// Takes in what was claimed; answers those that are claimed only to go back to the broker.
     pub(super) fn add(
         &mut self,
-        claimed: Claimed,
+        claimed: ClaimedDelivery,
         host: Option<Arc<str>>,
         arrived: Option<Instant>,
         now: Instant,

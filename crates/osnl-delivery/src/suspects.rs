@@ -2,14 +2,14 @@
 
 use osnl_core::event::Event;
 use osnl_core::former::Former;
-use osnl_journal::{Claimed, DeliveryId, Outcome};
+use osnl_journal::{ClaimedDelivery, DeliveryId, Outcome};
 
 use super::DeliveryLoop;
 
 impl DeliveryLoop {
     /// Returns the claimed deliveries that may be attempted. A durable journal holds suspects from the start. Here they
     /// are messages that the broker delivers again and again.
-    pub(super) fn without_suspects(&self, claimed: Vec<Claimed>) -> Vec<Claimed> {
+    pub(super) fn without_suspects(&self, claimed: Vec<ClaimedDelivery>) -> Vec<ClaimedDelivery> {
         let (mut left, mut keys) = (Vec::with_capacity(claimed.len()), Vec::with_capacity(claimed.len()));
         for claimed in claimed {
             let key = self.key(claimed.id, &claimed.event);

@@ -39,12 +39,12 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
         impl #ident {
             /// The notification of a populated payload.
             #vis fn new(
-                payload: impl #krate::Populated<#payload>,
+                payload: impl #krate::IntoPayload<#payload>,
                 event_type: #event_type,
                 publisher: #publisher,
                 #level_ident: #level,
             ) -> Self {
-                Self { payload: #krate::Populated::into_payload(payload), event_type, publisher, #level_ident }
+                Self { payload: #krate::IntoPayload::into_payload(payload), event_type, publisher, #level_ident }
             }
         }
 

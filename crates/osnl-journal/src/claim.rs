@@ -39,7 +39,7 @@ impl ClaimLimits {
 
 /// A delivery handed to the delivery loop.
 #[derive(Clone, Debug)]
-pub struct Claimed {
+pub struct ClaimedDelivery {
     /// Its number.
     pub id: DeliveryId,
     /// The resource key, for order; `None` is a key of its own.
@@ -47,14 +47,14 @@ pub struct Claimed {
     /// The event to deliver.
     pub event: Event,
     /// Attempts and time used before this claim.
-    pub used: Used,
+    pub used: UsedLimits,
     /// Whether it was claimed as one of the newest.
     pub newest: bool,
 }
 
 /// The attempts and the time that a delivery has used of its limits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Used {
+pub struct UsedLimits {
     /// Attempts on answers.
     pub attempts: u32,
     /// Time since its first attempt, without the time in which its target was held.
@@ -83,7 +83,7 @@ pub struct Retry {
     /// When it may be attempted again.
     pub due: Instant,
     /// Attempts and time used so far.
-    pub used: Used,
+    pub used: UsedLimits,
     /// The target's answer.
     pub answer: String,
 }

@@ -26,7 +26,9 @@ use futures_util::FutureExt as _;
 use osnl_core::metrics::Counters;
 use osnl_core::received::Received;
 
-use crate::{ClaimLimits, Claimed, DeliveryId, End, Entry, Journal, NewDelivery, Outcome, Receipt, Used};
+use crate::{
+    ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal, NewDelivery, Outcome, Receipt, UsedLimits,
+};
 
 /// The entries that a store of the suite has places for.
 pub const PLACES: usize = 8;
@@ -100,8 +102,8 @@ pub fn body(id: &str, key: &str) -> String {
 }
 
 /// So many attempts used up, and no time.
-pub fn attempts(attempts: u32) -> Used {
-    Used { attempts, age: Duration::ZERO, made: attempts }
+pub fn attempts(attempts: u32) -> UsedLimits {
+    UsedLimits { attempts, age: Duration::ZERO, made: attempts }
 }
 
 /// An end as a dead letter.
@@ -116,7 +118,7 @@ pub async fn append(journal: &dyn Journal, entry: Entry) -> Receipt {
 }
 
 /// Claims so many, and sees that no more are claimable.
-pub async fn claim(journal: &dyn Journal, action: &str, expected: usize) -> Vec<Claimed> {
+pub async fn claim(journal: &dyn Journal, action: &str, expected: usize) -> Vec<ClaimedDelivery> {
     let mut claimed = Vec::new();
     while claimed.len() < expected {
         claimed.extend(within(journal.claim(action, ClaimLimits::in_order(10))).await);
@@ -131,12 +133,12 @@ pub async fn claim(journal: &dyn Journal, action: &str, expected: usize) -> Vec<
 }
 
 /// The ids of the messages.
-pub fn names(claimed: &[Claimed]) -> Vec<&str> {
+pub fn names(claimed: &[ClaimedDelivery]) -> Vec<&str> {
     claimed.iter().map(|c| c.event.notification.unique_id.as_deref().unwrap_or("-")).collect()
 }
 
 /// The delivery of the message of this id.
-pub(crate) fn number(claimed: &[Claimed], name: &str) -> DeliveryId {
+pub(crate) fn number(claimed: &[ClaimedDelivery], name: &str) -> DeliveryId {
     claimed
         .iter()
         .find(|c| c.event.notification.unique_id.as_deref() == Some(name))

@@ -10,7 +10,7 @@ use osnl_transport::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::claim::{ClaimLimits, Claimed, DeliveryId, Retry, SentRequest, Used};
+use crate::claim::{ClaimLimits, ClaimedDelivery, DeliveryId, Retry, SentRequest, UsedLimits};
 use crate::entry::Entry;
 use crate::outcome::End;
 use crate::permit::Permit;
@@ -40,14 +40,14 @@ pub trait Journal: Send + Sync {
     /// It may answer with none once when a claim has been [withdrawn](Journal::withdrawn).
     ///
     /// The journal never sleeps: the caller asks again at [`next_due`](Journal::next_due).
-    fn claim<'a>(&'a self, action: &'a str, wanted: ClaimLimits) -> BoxFuture<'a, Vec<Claimed>>;
+    fn claim<'a>(&'a self, action: &'a str, wanted: ClaimLimits) -> BoxFuture<'a, Vec<ClaimedDelivery>>;
 
     /// Returns when the next retry of this action becomes due, if one waits in the journal and a claim is of use then.
     fn next_due(&self, action: &str) -> Option<Instant>;
 
     /// Takes note of an attempt that failed: what is used up by now, so that a later claim knows, and what the
     /// target said.
-    fn attempted(&self, delivery: DeliveryId, used: Used, answer: &str);
+    fn attempted(&self, delivery: DeliveryId, used: UsedLimits, answer: &str);
 
     /// Takes note of the request of the failed attempt that was told last, and of its duration. Requests are kept of the
     /// latest few attempts of a delivery; see [`SentRequest`].
@@ -70,7 +70,12 @@ pub trait Journal: Send + Sync {
 
     /// Keeps what was asked for a claimed delivery, for all its attempts, and what is worth knowing later; it is written
     /// in the order of the calls, and completes when that is safe.
-    fn enriched(&self, delivery: DeliveryId, enriched: &Enriched, learnt: Learnt) -> BoxFuture<'static, ()>;
+    fn enriched(
+        &self,
+        delivery: DeliveryId,
+        enriched: &Enriched,
+        learnt: LearntFacts,
+    ) -> BoxFuture<'static, ()>;
 
     /// Returns the JSON kept last for an object that an enrichment has asked about (`kind:id`).
     fn known<'a>(&'a self, object: &'a str) -> BoxFuture<'a, Option<String>>;
@@ -95,7 +100,7 @@ pub trait Journal: Send + Sync {
 
     /// The actions that are paused, as that changes. No attempt of theirs begins and nothing of theirs ages; what is
     /// appended for them waits.
-    fn paused(&self) -> watch::Receiver<Paused>;
+    fn paused(&self) -> watch::Receiver<PausedActions>;
 
     /// No outcome will come any more: completes when everything it was told is safe. Receipts that are still
     /// open then end as [`Settle::Leave`](crate::Settle::Leave).
@@ -104,7 +109,7 @@ pub trait Journal: Send + Sync {
 
 /// Facts that one delivery found and others use.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Learnt {
+pub struct LearntFacts {
     /// Facts about objects that are useful once the objects are gone: `kind:id` and JSON.
     pub objects: Vec<(String, String)>,
     /// Other facts about resources that were seen.
@@ -112,4 +117,4 @@ pub struct Learnt {
 }
 
 /// Paused actions, and since when each is.
-pub type Paused = BTreeMap<String, SystemTime>;
+pub type PausedActions = BTreeMap<String, SystemTime>;

@@ -72,7 +72,7 @@ struct Ends {
 }
 
 /// By what each thing is known.
-type Counted = BTreeMap<(Kind, u64), Ends>;
+type EndsByKey = BTreeMap<(Kind, u64), Ends>;
 
 impl Ends {
     fn sum(self) -> u32 {
@@ -95,7 +95,7 @@ pub struct InHand {
 
 #[derive(Debug, Default)]
 struct State {
-    ends: Counted,
+    ends: EndsByKey,
     /// The messages of this batch, until they are written.
     upcoming: Vec<u64>,
     /// The message that is being looked at.
@@ -161,7 +161,7 @@ impl InHand {
     }
 
     /// Reads the counts of the file, and whether the previous process ended unexpectedly.
-    fn read(file: &File, now: u64) -> std::io::Result<(Counted, bool)> {
+    fn read(file: &File, now: u64) -> std::io::Result<(EndsByKey, bool)> {
         let mut bytes = vec![0; SIZE];
         let mut read = 0;
         while read < SIZE {
@@ -383,7 +383,7 @@ impl InHand {
         }
         let mut attempt = attempt;
         Box::pin(std::future::poll_fn(move |context: &mut Context<'_>| {
-            let polled = Polled::begin(&self, &keys);
+            let polled = PollMark::begin(&self, &keys);
             let poll: Poll<T> = attempt.as_mut().poll(context);
             drop(polled);
             poll
@@ -410,7 +410,7 @@ impl InHand {
         goes_on
     }
 
-    fn write_ends(&self, ends: &Counted) {
+    fn write_ends(&self, ends: &EndsByKey) {
         let row = |((kind, key), ends): (&(Kind, u64), &Ends)| {
             let kind = match kind {
                 Kind::Message => 1,
@@ -439,9 +439,9 @@ impl InHand {
 }
 
 /// A poll that is under way.
-struct Polled<'a>(&'a InHand);
+struct PollMark<'a>(&'a InHand);
 
-impl<'a> Polled<'a> {
+impl<'a> PollMark<'a> {
     fn begin(in_hand: &'a InHand, keys: &[u64]) -> Self {
         let mut written = [0; CALLED + 1];
         let called = keys.len().min(CALLED);
@@ -451,7 +451,7 @@ impl<'a> Polled<'a> {
     }
 }
 
-impl Drop for Polled<'_> {
+impl Drop for PollMark<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             // Others are polled while the daemon drains: what was in hand stays in the file.

@@ -29,8 +29,8 @@ pub mod sqlite;
 mod state;
 pub mod state_dir;
 
-pub use self::claim::{ClaimLimits, Claimed, DeliveryId, Retry, SentRequest, Used};
-pub use self::contract::{Journal, Learnt, Paused};
+pub use self::claim::{ClaimLimits, ClaimedDelivery, DeliveryId, Retry, SentRequest, UsedLimits};
+pub use self::contract::{Journal, LearntFacts, PausedActions};
 pub use self::entry::{Begin, Entry, NewDelivery, Subject};
 pub use self::outcome::{End, Handover, Outcome};
 pub use self::permit::{Permit, Places};

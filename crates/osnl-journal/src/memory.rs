@@ -37,8 +37,8 @@ use self::recent::Recent;
 use super::begin;
 use super::identity::Identity;
 use super::{
-    Begin, ClaimLimits, Claimed, DeliveryId, End, Entry, Journal, JournalState, Learnt, Obstacle, Paused,
-    Permit, Places, Receipt, Retry, SentRequest, Settle, Subject, Used,
+    Begin, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal, JournalState, LearntFacts,
+    Obstacle, PausedActions, Permit, Places, Receipt, Retry, SentRequest, Settle, Subject, UsedLimits,
 };
 
 /// See the [module](self).
@@ -50,16 +50,16 @@ pub struct MemoryJournal {
     claimable: Notify,
     /// Memory does not fail.
     working: watch::Sender<JournalState>,
-    paused: watch::Sender<Paused>,
+    paused: watch::Sender<PausedActions>,
     counters: Arc<Counters>,
     on_return: OnReturn,
 }
 
 /// Is told what the journal returns to the broker by itself.
 #[derive(Default)]
-struct OnReturn(Mutex<Option<Returned>>);
+struct OnReturn(Mutex<Option<ReturnCallback>>);
 
-type Returned = Box<dyn Fn(&Event) + Send>;
+type ReturnCallback = Box<dyn Fn(&Event) + Send>;
 
 impl std::fmt::Debug for OnReturn {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -71,11 +71,11 @@ impl std::fmt::Debug for OnReturn {
 struct State {
     last: u64,
     entries: HashMap<u64, Open>,
-    deliveries: HashMap<DeliveryId, Pending>,
+    deliveries: HashMap<DeliveryId, PendingDelivery>,
     actions: HashMap<Arc<str>, Lanes>,
     identities: HashMap<Identity, u64>,
     finished: Recent<Identity, ()>,
-    returned: Recent<Identity, Used>,
+    returned: Recent<Identity, UsedLimits>,
     /// The JSON seen last of objects that enrichments asked about.
     objects: Recent<String, String>,
     dead: VecDeque<DeadLetter>,
@@ -101,7 +101,7 @@ struct Open {
 }
 
 #[derive(Debug)]
-struct Pending {
+struct PendingDelivery {
     entry: u64,
     rule: Arc<str>,
     action: Arc<str>,
@@ -109,7 +109,7 @@ struct Pending {
     lane: Lane,
     resource: Option<u32>,
     subject: Subject,
-    used: Used,
+    used: UsedLimits,
     told: Option<Arc<Enriched>>,
     failed: Option<FailedAttempts>,
     claimed: bool,
@@ -154,7 +154,7 @@ impl MemoryJournal {
             state: Mutex::default(),
             claimable: Notify::new(),
             working: watch::Sender::new(JournalState::Working),
-            paused: watch::Sender::new(Paused::new()),
+            paused: watch::Sender::new(PausedActions::new()),
             counters,
             on_return: OnReturn::default(),
         }
@@ -207,7 +207,7 @@ impl Journal for MemoryJournal {
         let identity = Identity::of(&entry.received, &entry.notification);
         let mut state = self.lock();
         let (sender, receipt) = Receipt::open();
-        let mut used = Used::default();
+        let mut used = UsedLimits::default();
         let redelivered = entry.received.origin.redelivered;
         if identity.tells(redelivered) {
             let open = state.identities.get(&identity).copied();
@@ -292,7 +292,7 @@ impl Journal for MemoryJournal {
         Receipt::complete(Settle::Acknowledge)
     }
 
-    fn claim<'a>(&'a self, action: &'a str, wanted: ClaimLimits) -> BoxFuture<'a, Vec<Claimed>> {
+    fn claim<'a>(&'a self, action: &'a str, wanted: ClaimLimits) -> BoxFuture<'a, Vec<ClaimedDelivery>> {
         Box::pin(async move {
             loop {
                 // Armed before looking, so that what is appended in between is not missed.
@@ -306,7 +306,7 @@ impl Journal for MemoryJournal {
         })
     }
 
-    fn attempted(&self, delivery: DeliveryId, used: Used, answer: &str) {
+    fn attempted(&self, delivery: DeliveryId, used: UsedLimits, answer: &str) {
         if let Some(pending) = self.lock().deliveries.get_mut(&delivery) {
             pending.used = used;
             let at = SystemTime::now();
@@ -346,7 +346,12 @@ impl Journal for MemoryJournal {
         self.finish(delivery, &end);
     }
 
-    fn enriched(&self, delivery: DeliveryId, enriched: &Enriched, learnt: Learnt) -> BoxFuture<'static, ()> {
+    fn enriched(
+        &self,
+        delivery: DeliveryId,
+        enriched: &Enriched,
+        learnt: LearntFacts,
+    ) -> BoxFuture<'static, ()> {
         let mut state = self.lock();
         // A delivery that goes back to the broker is another one when it comes again, and may ask again.
         if let Some(pending) = state.deliveries.get_mut(&delivery) {
@@ -408,7 +413,7 @@ impl Journal for MemoryJournal {
         self.working.subscribe()
     }
 
-    fn paused(&self) -> watch::Receiver<Paused> {
+    fn paused(&self) -> watch::Receiver<PausedActions> {
         self.paused.subscribe()
     }
 
@@ -421,7 +426,7 @@ impl Journal for MemoryJournal {
 }
 
 impl Open {
-    fn event(&self, pending: &Pending) -> Event {
+    fn event(&self, pending: &PendingDelivery) -> Event {
         let (received, notification) = (self.received.clone(), self.notification.clone());
         Event {
             resource: pending.resource,
@@ -437,7 +442,7 @@ impl State {
         self.last
     }
 
-    fn claim(&mut self, action: &str, wanted: ClaimLimits) -> Vec<Claimed> {
+    fn claim(&mut self, action: &str, wanted: ClaimLimits) -> Vec<ClaimedDelivery> {
         self.retired.remove(action);
         let Some(lanes) = self.actions.get_mut(action) else { return Vec::new() };
         let now = Instant::now();
@@ -461,7 +466,7 @@ impl State {
             pending.claimed = true;
             pending.due = None;
             let event = open.event(pending);
-            claimed.push(Claimed { id, key: pending.key.clone(), event, used: pending.used, newest });
+            claimed.push(ClaimedDelivery { id, key: pending.key.clone(), event, used: pending.used, newest });
         }
         claimed
     }
@@ -478,7 +483,7 @@ impl State {
     }
 
     /// Takes a delivery out of its lane; the next of its key becomes claimable.
-    fn remove(&mut self, id: DeliveryId) -> Option<Pending> {
+    fn remove(&mut self, id: DeliveryId) -> Option<PendingDelivery> {
         let pending = self.deliveries.remove(&id)?;
         if let Some(lanes) = self.actions.get_mut(&pending.action) {
             lanes.claimable.remove(&id);
@@ -506,7 +511,7 @@ impl State {
     }
 
     /// One outcome less to wait for; with the last one the receipt completes.
-    fn settle(&mut self, pending: &Pending, returned: bool) {
+    fn settle(&mut self, pending: &PendingDelivery, returned: bool) {
         let Some(open) = self.entries.get_mut(&pending.entry) else { return };
         open.outstanding -= 1;
         open.returned |= returned;

@@ -71,11 +71,11 @@ use tokio::time::Instant;
 
 pub use self::about::About;
 pub use self::answers::Answers;
-pub use self::change::{Change, ChangeError, Changed};
+pub use self::change::{Change, ChangeError, ChangeOutcome};
 use self::claimable::Claimable;
 use self::clock::{Clock, whole_millis};
-pub use self::count::Counted;
-use self::decoded::Decoded;
+pub use self::count::PhaseCount;
+use self::decoded::MessageCache;
 pub use self::failing::FailingKey;
 pub use self::filter::Filter;
 use self::gate::Gate;
@@ -85,16 +85,16 @@ pub use self::overview::Overview;
 pub use self::phase::{Moment, Phase};
 use self::place::Place;
 pub use self::quarantine::UnreadableFilter;
-pub use self::reader::{Cursor, Kept, Order, Page, Reader, Recent, Shown, Tally, Try};
+pub use self::reader::{Cursor, DeliveryDetails, KeptEvent, Order, Page, Reader, Recent, Tally, Try};
 pub use self::records::{Row, Unreadable};
 pub use self::rows::State;
-pub use self::selection::Changing;
+pub use self::selection::ChangeRun;
 use self::work::Due;
-use self::writer::{Appending, Apply, Command, Writer};
+use self::writer::{Apply, Command, NewEntry, Writer};
 use super::identity::Identity;
 use super::{
-    Begin, ClaimLimits, Claimed, DeliveryId, End, Entry, Journal, JournalState, Learnt, Obstacle, Paused,
-    Permit, Receipt, Retry, SentRequest, Used,
+    Begin, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal, JournalState, LearntFacts,
+    Obstacle, PausedActions, Permit, Receipt, Retry, SentRequest, UsedLimits,
 };
 
 /// A reader's answer, or the refusal of SQLite.
@@ -184,7 +184,7 @@ impl From<rusqlite::Error> for OpenError {
 /// See the [module](self).
 #[derive(Debug)]
 pub struct SqliteJournal {
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
     commands: mpsc::Sender<Command>,
     /// The file, to be looked into beside the writer.
     path: PathBuf,
@@ -205,14 +205,14 @@ fn named(notification: &Notification) -> Notification {
 
 /// The state that caller and writer share.
 #[derive(Debug)]
-struct Shared {
+struct SharedState {
     claimable: Claimable,
     clock: Clock,
     gate: Arc<Gate>,
     state: watch::Sender<JournalState>,
-    paused: watch::Sender<Paused>,
+    paused: watch::Sender<PausedActions>,
     counters: Arc<Counters>,
-    decoded: Decoded,
+    decoded: MessageCache,
     /// Pages in the WAL after the latest commit.
     wal_pages: AtomicU32,
     /// The place where its threads report an unexpected end.
@@ -225,7 +225,7 @@ struct Shared {
     on_release: OnRelease,
 }
 
-impl Shared {
+impl SharedState {
     /// Nothing is written any more, for good: intake stops, no attempt begins.
     fn writer_is_gone(&self, words: &str) {
         if self.is_gone.swap(true, Ordering::Relaxed) {
@@ -247,9 +247,9 @@ impl Shared {
 
 /// The callback for releases.
 #[derive(Default)]
-struct OnRelease(Mutex<Option<Released>>);
+struct OnRelease(Mutex<Option<ReleaseCallback>>);
 
-type Released = Box<dyn Fn(&Recent) + Send>;
+type ReleaseCallback = Box<dyn Fn(&Recent) + Send>;
 
 impl OnRelease {
     fn tell(&self, released: &Recent) {
@@ -271,14 +271,14 @@ impl SqliteJournal {
     /// # Errors
     /// See [`OpenError`].
     pub fn open(options: SqliteOptions, counters: Arc<Counters>) -> Result<Self, OpenError> {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(SharedState {
             claimable: Claimable::default(),
             clock: Clock::start(),
             gate: Arc::new(Gate::new(options.max_pending, options.overflowing.clone())),
             state: watch::Sender::new(JournalState::Working),
-            paused: watch::Sender::new(Paused::new()),
+            paused: watch::Sender::new(PausedActions::new()),
             counters,
-            decoded: Decoded::default(),
+            decoded: MessageCache::default(),
             wal_pages: AtomicU32::new(0),
             ends: Ends::default(),
             closing: AtomicBool::new(false),
@@ -353,7 +353,7 @@ impl SqliteJournal {
     ///
     /// # Errors
     /// See [`ChangeError`].
-    pub async fn change(&self, change: Change) -> Result<Changed, ChangeError> {
+    pub async fn change(&self, change: Change) -> Result<ChangeOutcome, ChangeError> {
         all(self.changing(change, false)).await
     }
 
@@ -361,7 +361,7 @@ impl SqliteJournal {
     ///
     /// # Errors
     /// See [`ChangeError`].
-    pub async fn preview(&self, change: Change) -> Result<Changed, ChangeError> {
+    pub async fn preview(&self, change: Change) -> Result<ChangeOutcome, ChangeError> {
         all(self.changing(change, true)).await
     }
 
@@ -385,8 +385,8 @@ impl SqliteJournal {
 
     /// The same a bite at a time; with `preview`, nothing is changed.
     #[must_use]
-    pub fn changing(&self, change: Change, preview: bool) -> Changing<'_> {
-        Changing::new(self, change, if preview { Apply::Preview } else { Apply::Commit })
+    pub fn changing(&self, change: Change, preview: bool) -> ChangeRun<'_> {
+        ChangeRun::new(self, change, if preview { Apply::Preview } else { Apply::Commit })
     }
 
     fn send(&self, command: Command) {
@@ -398,8 +398,8 @@ impl SqliteJournal {
     }
 }
 
-async fn all(mut changing: Changing<'_>) -> Result<Changed, ChangeError> {
-    let mut all = Changed::default();
+async fn all(mut changing: ChangeRun<'_>) -> Result<ChangeOutcome, ChangeError> {
+    let mut all = ChangeOutcome::default();
     while let Some(changed) = changing.next().await? {
         all.add(changed);
     }
@@ -436,7 +436,7 @@ impl Journal for SqliteJournal {
         if !whole {
             entry.notification = Arc::new(named(&entry.notification));
         }
-        self.send(Command::Append(Appending { entry, identity, whole }, sender));
+        self.send(Command::Append(NewEntry { entry, identity, whole }, sender));
         receipt
     }
 
@@ -446,7 +446,7 @@ impl Journal for SqliteJournal {
         receipt
     }
 
-    fn claim<'a>(&'a self, action: &'a str, wanted: ClaimLimits) -> BoxFuture<'a, Vec<Claimed>> {
+    fn claim<'a>(&'a self, action: &'a str, wanted: ClaimLimits) -> BoxFuture<'a, Vec<ClaimedDelivery>> {
         Box::pin(async move {
             loop {
                 let changed = self.shared.claimable.changed.notified();
@@ -468,7 +468,7 @@ impl Journal for SqliteJournal {
         })
     }
 
-    fn attempted(&self, delivery: DeliveryId, used: Used, answer: &str) {
+    fn attempted(&self, delivery: DeliveryId, used: UsedLimits, answer: &str) {
         self.send(Command::Attempted(delivery, used, answer.to_owned()));
     }
 
@@ -499,7 +499,12 @@ impl Journal for SqliteJournal {
         self.send(Command::End(delivery, end));
     }
 
-    fn enriched(&self, delivery: DeliveryId, enriched: &Enriched, learnt: Learnt) -> BoxFuture<'static, ()> {
+    fn enriched(
+        &self,
+        delivery: DeliveryId,
+        enriched: &Enriched,
+        learnt: LearntFacts,
+    ) -> BoxFuture<'static, ()> {
         let (sender, receiver) = oneshot::channel();
         let found = serde_json::to_string(enriched).unwrap_or_default();
         self.send(Command::Enriched(delivery, found, learnt, sender));
@@ -531,7 +536,7 @@ impl Journal for SqliteJournal {
         self.shared.state.subscribe()
     }
 
-    fn paused(&self) -> watch::Receiver<Paused> {
+    fn paused(&self) -> watch::Receiver<PausedActions> {
         self.shared.paused.subscribe()
     }
 

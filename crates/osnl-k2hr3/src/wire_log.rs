@@ -16,7 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use osnl::action::k2hr3::HostParameters;
 use osnl_core::event::Event;
 use osnl_delivery::DeliveryObserver;
-use osnl_journal::{Claimed, DeliveryId, Outcome};
+use osnl_journal::{ClaimedDelivery, DeliveryId, Outcome};
 
 /// The name of the logger.
 const ENDPOINT: &str = "k2hr3_osnl.endpoint";
@@ -65,7 +65,7 @@ fn log_end(outcome: &Outcome, cuk: Option<&str>) {
 }
 
 impl DeliveryObserver for WireLog {
-    fn claimed(&self, claimed: &Claimed) {
+    fn claimed(&self, claimed: &ClaimedDelivery) {
         let parameters = HostParameters::of(&claimed.event.payload()).ok();
         let is_first = claimed.used.made == 0;
         if is_first && parameters.as_ref().is_some_and(|parameters| parameters.addresses.is_empty()) {

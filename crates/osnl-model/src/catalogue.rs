@@ -28,7 +28,7 @@ mod like;
 use serde_json::Value;
 
 pub use self::fields::Field;
-pub use self::lacking::{Lacking, lacking};
+pub use self::lacking::{LackingPath, lacking};
 pub use self::like::alike;
 
 /// One event of one service, in one form of its payload.

@@ -6,7 +6,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use crate::Head;
-use crate::redact::{Masked, mask_members, mask_secrets};
+use crate::redact::{MaskedJson, mask_members, mask_secrets};
 
 /// A notification.
 ///
@@ -86,8 +86,8 @@ impl fmt::Debug for Notification {
             .field("message_id", &self.message_id)
             .field("timestamp", &self.timestamp)
             .field("unique_id", &self.unique_id)
-            .field("context", &Masked::object(&self.context))
-            .field("payload", &Masked::value(&self.payload))
+            .field("context", &MaskedJson::object(&self.context))
+            .field("payload", &MaskedJson::value(&self.payload))
             .finish()
     }
 }

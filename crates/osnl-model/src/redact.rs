@@ -31,7 +31,7 @@ use serde_json::{Map, Value};
 use self::depth::{Depth, too_deep};
 use self::places::{Judgement, names_the_next};
 
-pub use self::masked::Masked;
+pub use self::masked::MaskedJson;
 pub use self::text::mask_text;
 pub use self::words::is_secret_key;
 

@@ -15,7 +15,7 @@ use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use osnl_model::{Budget, Compression, ContentInfo, Masked};
+use osnl_model::{Budget, Compression, ContentInfo, MaskedJson};
 
 /// Set for a child, which reads a message compressed with gzip.
 const CASE: &str = "OSNL_TEST_COST_CASE";
@@ -23,7 +23,7 @@ const CASE: &str = "OSNL_TEST_COST_CASE";
 /// The goal: so many times the largest body.
 const TIMES: usize = 20;
 
-/// What a process takes beside, which weighs more where the budget is an eighth.
+/// The memory that a process takes beside, which weighs more where the budget is an eighth.
 const BESIDE: usize = if cfg!(debug_assertions) { 1 << 20 } else { 0 };
 
 /// The goal for a MiB, with optimization. A debug build takes ten times as long.
@@ -35,7 +35,7 @@ const fn budget() -> Budget {
     Budget { body: whole.body / part, values: whole.values / part, ..whole }
 }
 
-/// What the payload of a message is made of.
+/// The parts that the payload of a message is made of.
 struct Kind {
     name: &'static str,
     /// A long text. `None`: the tree of this name.
@@ -113,14 +113,14 @@ fn child() {
     // As a cloud event is made, and another action's text beside it.
     let event = serde_json::json!({ "payload": osnl_model::mask_secrets(&read.payload) });
     let text = event.to_string();
-    let again = serde_json::to_string(&Masked::value(&read.payload)).unwrap();
+    let again = serde_json::to_string(&MaskedJson::value(&read.payload)).unwrap();
     let took = cpu_time() - begun;
     assert!(text.len() >= again.len());
     let peak = status("VmHWM").saturating_sub(before);
     println!("cost {peak} {} {} ", plain.len(), took.as_nanos());
 }
 
-/// What one message took.
+/// The cost of one message.
 struct Cost {
     kind: &'static str,
     peak: usize,

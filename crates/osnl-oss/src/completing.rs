@@ -19,7 +19,7 @@ use osnl_actions::driver::{Interest, SharedObserver};
 use osnl_actions::{ActionError, Event};
 use osnl_delivery::enrich::Step;
 use osnl_delivery::{Answers, Prepare};
-use osnl_journal::Learnt;
+use osnl_journal::LearntFacts;
 
 /// Asks, before the first attempt of a delivery, for what no event has told of it; what is found is kept with the delivery
 /// and remembered.
@@ -63,7 +63,7 @@ impl Completing {
         // As a text: metadata keeps the order of its keys. Texts and numbers can always be written.
         let text = serde_json::to_string(&happened).unwrap_or_default();
         enriched.insert(HAPPENED.to_owned(), text.into());
-        let learnt = Learnt { changes, ..Learnt::default() };
+        let learnt = LearntFacts { changes, ..LearntFacts::default() };
         Ok(Some(Answers { enriched: Arc::new(enriched), learnt, answered: vec![self.servers.dependency()] }))
     }
 }

@@ -175,12 +175,12 @@ fn as_bool(value: &Value) -> Result<bool, Error> {
 
 /// The output of a template so far, which is bounded.
 #[derive(Default)]
-pub(super) struct Written {
+pub(super) struct BoundedOutput {
     bytes: Vec<u8>,
     full: bool,
 }
 
-impl Written {
+impl BoundedOutput {
     pub(super) fn full(&self) -> bool {
         self.full
     }
@@ -190,7 +190,7 @@ impl Written {
     }
 }
 
-impl io::Write for Written {
+impl io::Write for BoundedOutput {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.bytes.len() + bytes.len() > LONGEST_OUTPUT {
             self.full = true;

@@ -10,7 +10,7 @@ use osnl_model::Pattern;
 use serde_json::Value as Json;
 
 use super::conjuncts::{conjuncts, name, outside, text, texts};
-use super::names::{Aliases, Looked, Names};
+use super::names::{Aliases, NameValue, Names};
 use super::patterns::{Place, pattern_of};
 
 /// Sides of an `and`, in their order.
@@ -149,20 +149,22 @@ impl Side {
         }
         let Some(looked) = looked else { return Answer::Lacks(&self.path) };
         let found = match looked {
-            Looked::Text(text) => Some(text),
-            Looked::Json(Json::String(text)) => Some(text.as_str()),
-            Looked::Json(_) | Looked::Context => None,
-            Looked::Placeholder => return Answer::Engine,
+            NameValue::Text(text) => Some(text),
+            NameValue::Json(Json::String(text)) => Some(text.as_str()),
+            NameValue::Json(_) | NameValue::Context => None,
+            NameValue::Placeholder => return Answer::Engine,
         };
         match (&self.test, found) {
             (Test::OneOf { texts, wanted }, found) => {
                 Answer::Holds(found.is_some_and(|found| texts.iter().any(|text| text == found)) == *wanted)
             }
             (Test::Number { sign, number }, None) => match looked {
-                Looked::Json(Json::Number(found)) => found
+                NameValue::Json(Json::Number(found)) => found
                     .as_i64()
                     .map_or(Answer::Engine, |found| Answer::Holds(compared(found, sign, *number))),
-                Looked::Text(_) | Looked::Json(_) | Looked::Context | Looked::Placeholder => Answer::Engine,
+                NameValue::Text(_) | NameValue::Json(_) | NameValue::Context | NameValue::Placeholder => {
+                    Answer::Engine
+                }
             },
             (Test::Begins(text), Some(found)) => Answer::Holds(found.starts_with(text.as_str())),
             (Test::Ends(text), Some(found)) => Answer::Holds(found.ends_with(text.as_str())),

@@ -69,7 +69,7 @@ use osnl_model::Notification;
 
 use self::conjuncts::conjuncts;
 use self::conversion::json;
-use self::engine::{ENGINE, Written};
+use self::engine::{BoundedOutput, ENGINE};
 pub use self::error::{EvalError, TemplateError};
 pub use self::escape::Escape;
 use self::fast_path::{Answer, FastPath};
@@ -82,9 +82,9 @@ pub use self::preview_placeholder::{placeholder, readable};
 
 /// A compiled expression. Cloning it is cheap.
 #[derive(Clone)]
-pub struct Expression(Arc<Compiled>);
+pub struct Expression(Arc<CompiledExpression>);
 
-struct Compiled {
+struct CompiledExpression {
     source: Box<str>,
     /// Names beyond those of the event.
     more: Vec<Box<str>>,
@@ -133,7 +133,7 @@ impl Expression {
             whole.map_err(|error| TemplateError::syntax_in_brackets(source, &error))?;
         }
         scanned.check(&engine.undeclared_variables(false))?;
-        Ok(Self(Arc::new(Compiled {
+        Ok(Self(Arc::new(CompiledExpression {
             fast_path: FastPath::read(source, &scanned.aliases),
             source: source.into(),
             more: more.iter().map(|name| (*name).into()).collect(),
@@ -313,7 +313,7 @@ impl Template {
     }
 
     fn rendered(&self, names: &Names) -> Result<String, EvalError> {
-        let mut written = Written::default();
+        let mut written = BoundedOutput::default();
         let scope = Scope::of(names, &self.aliases);
         let template = self.engine.get_template(NAME);
         let rendered = unbroken(|| {

@@ -233,30 +233,30 @@ impl Names {
     }
 
     /// The value of a name as it is written.
-    pub(super) fn look(&self, written: &str) -> Option<Looked<'_>> {
+    pub(super) fn look(&self, written: &str) -> Option<NameValue<'_>> {
         let (name, path) = written.split_once('.').unwrap_or((written, ""));
         match self.root(name) {
-            None if path.is_empty() => self.plain(name).map(Looked::Text),
+            None if path.is_empty() => self.plain(name).map(NameValue::Text),
             None => None,
-            Some(Root::Context) if path.is_empty() => Some(Looked::Context),
-            Some(root) if self.is_unknown(root) => Some(Looked::Placeholder),
-            Some(root) => self.tree(root, path).map(Looked::Json),
+            Some(Root::Context) if path.is_empty() => Some(NameValue::Context),
+            Some(root) if self.is_unknown(root) => Some(NameValue::Placeholder),
+            Some(root) => self.tree(root, path).map(NameValue::Json),
         }
     }
 
     /// The same in the engine's terms.
     fn value(&self, written: &str) -> Option<Value> {
         let json = match self.look(written)? {
-            Looked::Text(text) => return Some(Value::from(text)),
-            Looked::Context => {
+            NameValue::Text(text) => return Some(Value::from(text)),
+            NameValue::Context => {
                 return Some(Value::from_object(Node {
                     names: self.clone(),
                     root: Root::Context,
                     steps: None,
                 }));
             }
-            Looked::Placeholder => return Some(Placeholder::value(written)),
-            Looked::Json(json) => json,
+            NameValue::Placeholder => return Some(Placeholder::value(written)),
+            NameValue::Json(json) => json,
         };
         let (name, path) = written.split_once('.').unwrap_or((written, ""));
         let root = self.root(name)?;
@@ -292,7 +292,7 @@ impl Names {
 
 /// The value of a name.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Looked<'a> {
+pub(super) enum NameValue<'a> {
     Text(&'a str),
     Json(&'a Json),
     /// All of the context, which is no tree of its own.

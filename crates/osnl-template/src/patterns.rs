@@ -20,8 +20,8 @@ pub(super) fn pattern_of(pattern: &str, place: Place) -> Result<Arc<Pattern>, St
 /// The bound beyond which all are forgotten: templates can make patterns from what notifications hold.
 const REMEMBERED: usize = 1024;
 
-type Compiled = HashMap<(bool, Box<str>), Arc<Pattern>>;
-static COMPILED: LazyLock<Mutex<Compiled>> = LazyLock::new(Mutex::default);
+type PatternCache = HashMap<(bool, Box<str>), Arc<Pattern>>;
+static COMPILED: LazyLock<Mutex<PatternCache>> = LazyLock::new(Mutex::default);
 
 fn compiled(pattern: &str, anywhere: bool) -> Result<Arc<Pattern>, String> {
     let key = (anywhere, Box::from(pattern));

@@ -4,8 +4,8 @@ use std::future::ready;
 
 use osnl_model::{Priority, Target};
 use osnl_transport::{
-    Binding, BoxFuture, Consumer, Features, ListenOptions, Outgoing, QueueSeen, Reconnect, Tap, TapOptions,
-    Transport, TransportError,
+    Binding, BoxFuture, Consumer, Features, ListenOptions, OutgoingMessage, QueueSeen, Reconnect, Tap,
+    TapOptions, Transport, TransportError,
 };
 
 /// Listens as the function says; nothing can be published, watched or tidied.
@@ -48,7 +48,7 @@ where
         &'a self,
         _: &'a Target,
         _: &'a Priority,
-        _: Outgoing,
+        _: OutgoingMessage,
     ) -> BoxFuture<'a, Result<(), TransportError>> {
         Box::pin(ready(Err(TransportError::OnlyListens { location: self.location() })))
     }

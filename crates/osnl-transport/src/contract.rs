@@ -7,14 +7,14 @@ use osnl_model::{Priority, Target};
 use crate::error::TransportError;
 use crate::future::BoxFuture;
 use crate::message::Batch;
-use crate::outgoing::Outgoing;
+use crate::outgoing::OutgoingMessage;
 use crate::rabbit::options::Reconnect;
 use crate::settle::Window;
 use crate::tap::{Tap, TapOptions};
 use crate::topology::{Binding, ListenOptions, Subscription};
 
 /// Queues, and what the broker says of each.
-pub type Waiting = Vec<(Arc<str>, QueueSeen)>;
+pub type QueueDepths = Vec<(Arc<str>, QueueSeen)>;
 
 /// A broker that can be listened to, and published to. No method has a default body: a transport around another forwards
 /// each of them.
@@ -45,7 +45,7 @@ pub trait Transport: Send + Sync {
         &'a self,
         to: &'a Target,
         priority: &'a Priority,
-        message: Outgoing,
+        message: OutgoingMessage,
     ) -> BoxFuture<'a, Result<(), TransportError>>;
 
     /// Closes in good order what [`Transport::send`] has opened; a later send opens it again.
@@ -136,7 +136,7 @@ pub trait Consumer: Send {
     ///
     /// # Errors
     /// The broker did not answer the question; that alone does not end the subscription.
-    fn waiting(&self) -> BoxFuture<'static, Result<Waiting, TransportError>>;
+    fn waiting(&self) -> BoxFuture<'static, Result<QueueDepths, TransportError>>;
 
     /// Asks the broker to send nothing more. Settling stays possible.
     ///

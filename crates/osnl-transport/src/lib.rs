@@ -44,24 +44,24 @@ mod topology;
 use osnl_model::TransportUrl;
 
 pub use bodies::{BodyBounds, Cut};
-pub use contract::{Consumer, Features, LateBindings, QueueSeen, Transport, Waiting};
+pub use contract::{Consumer, Features, LateBindings, QueueDepths, QueueSeen, Transport};
 pub use error::{DRIVERS, TransportError};
 pub use future::BoxFuture;
 pub use memory::{MemoryBroker, MemoryTransport};
 pub use message::{Batch, Epoch, IncomingMessage, Properties};
-pub use outgoing::{Outgoing, Route};
+pub use outgoing::{OutgoingMessage, Route};
 pub use rabbit::RabbitTransport;
 #[doc(hidden)]
 pub use rabbit::frames::frames_in_pieces;
 pub use rabbit::greeting::Greeting;
-pub use rabbit::look::{ExchangeLook, HostLook, Look, MayWrite, QueueLook, QueueMade, Reached};
+pub use rabbit::look::{ExchangeLook, HostFacts, HostLook, Look, MayWrite, QueueLook, QueueMade};
 pub use rabbit::options::{
     Failover, LoginMethod, OptionError, QueueOptions, QuorumLimits, RABBIT_OPTIONS, RabbitOptions, Reconnect,
     RetryPauses, TlsOptions, TlsVersions, Trust, effect_of,
 };
 pub use rabbit::prove::{Proof, Proofs, Thorough, escaped, set_permissions, shell_quoted};
 pub use settle::{Settlement, Stale, Window};
-pub use tap::{ExchangeFound, Tap, TapBinding, TapMessage, TapOptions, TapProperties, Tapped};
+pub use tap::{ExchangeFound, Tap, TapBinding, TapMessage, TapOpening, TapOptions, TapProperties};
 pub use topology::{
     Argument, Arguments, Binding, Declare, KNOWN_ARGUMENTS, ListenOptions, OpenQueue, QueueKind, QueueType,
     Resume, StreamOffset, Subscription,

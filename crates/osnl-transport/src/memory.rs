@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use self::consumer::MemoryConsumer;
 use self::tap::{MemoryTap, TapQueue};
 use crate::message::{Epoch, Properties};
-use crate::outgoing::Outgoing;
+use crate::outgoing::OutgoingMessage;
 use crate::topology::{Binding, Declare, ListenOptions, OpenQueue, QueueType, Subscription, plan};
 use crate::{
     BoxFuture, Consumer, Features, QueueSeen, Reconnect, Tap, TapMessage, TapOptions, TapProperties,
@@ -28,11 +28,11 @@ use crate::{
 /// A broker that lives as long as its last handle. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryBroker {
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
 }
 
 #[derive(Debug, Default)]
-struct Shared {
+struct SharedState {
     state: Mutex<BrokerState>,
     /// Something was published, given back, settled, or the broker's state changed.
     changed: Notify,
@@ -61,17 +61,17 @@ struct Channel {
     queue: Arc<str>,
     last_tag: u64,
     /// The messages that it has been sent and that are not settled, by delivery tag.
-    unsettled: BTreeMap<u64, Stored>,
+    unsettled: BTreeMap<u64, StoredMessage>,
 }
 
 #[derive(Debug, Default)]
 struct Queue {
-    ready: VecDeque<Stored>,
+    ready: VecDeque<StoredMessage>,
     consumers: u32,
 }
 
 #[derive(Clone, Debug)]
-struct Stored {
+struct StoredMessage {
     /// Position in the queue; what is given back returns to it.
     position: u64,
     exchange: String,
@@ -120,7 +120,7 @@ impl MemoryBroker {
             .collect();
         static POSITION: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
         for queue in &queues {
-            state.queues.entry(queue.clone()).or_default().ready.push_back(Stored {
+            state.queues.entry(queue.clone()).or_default().ready.push_back(StoredMessage {
                 position: POSITION.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
                 exchange: exchange.to_owned(),
                 routing_key: routing_key.to_owned(),
@@ -239,7 +239,7 @@ impl BrokerState {
         }
     }
 
-    fn give_back(&mut self, queue: &str, mut stored: Stored) {
+    fn give_back(&mut self, queue: &str, mut stored: StoredMessage) {
         stored.redelivered = true;
         let ready = &mut self.queues.entry(queue.to_owned()).or_default().ready;
         let at = ready.partition_point(|other| other.position < stored.position);
@@ -266,7 +266,7 @@ impl Transport for MemoryTransport {
         &'a self,
         to: &'a Target,
         priority: &'a Priority,
-        message: Outgoing,
+        message: OutgoingMessage,
     ) -> BoxFuture<'a, Result<(), TransportError>> {
         Box::pin(async move { send::send(&self.broker, to, priority, message) })
     }

@@ -8,7 +8,7 @@ use crate::topology::Declare;
 /// A message that [`Transport::send`](crate::Transport::send) publishes, and its route. Cheap to clone: copies share
 /// the bytes.
 #[derive(Clone, Debug)]
-pub struct Outgoing {
+pub struct OutgoingMessage {
     /// The bytes to send, compressed if `properties` say so.
     pub body: Bytes,
     /// The properties that its consumers see.
@@ -19,7 +19,7 @@ pub struct Outgoing {
     pub mandatory: bool,
 }
 
-impl Outgoing {
+impl OutgoingMessage {
     /// JSON as oslo.messaging's Notifier sends it; what is missing is made as the Notifier makes it.
     #[must_use]
     pub fn json(body: impl Into<Bytes>) -> Self {

@@ -45,17 +45,17 @@ use osnl_tls::LatestEnd;
 use tokio::time::timeout;
 
 pub(crate) use self::body_flow::BodyShare;
-use self::connect::{DEFAULT_PORT, Seen};
+use self::connect::{ConnectionFacts, DEFAULT_PORT};
 use self::consumer::RabbitConsumer;
 use self::declare::DeclareError;
 use self::failure::lost;
-use self::held::Held;
+use self::held::ConnectionGuard;
 use self::options::{RabbitOptions, Reconnect, Trust};
 use self::order::HostOrder;
 use self::publisher::Publisher;
 use self::stream::Identity;
 use self::tap::RabbitTap;
-use crate::outgoing::Outgoing;
+use crate::outgoing::OutgoingMessage;
 use crate::topology::{Binding, ListenOptions, Plan, QueueKind, QueueType, Resume, Subscription, plan};
 use crate::{BoxFuture, Consumer, Features, QueueSeen, Tap, TapOptions, Transport, TransportError};
 
@@ -128,7 +128,7 @@ impl RabbitTransport {
     ///
     /// A refused login is reported rather than a refused certificate, and that rather than a refused connection: it is
     /// the one that the operator has to mend.
-    async fn connect(&self) -> Result<(Connection, String, Seen), TransportError> {
+    async fn connect(&self) -> Result<(Connection, String, ConnectionFacts), TransportError> {
         let mut worst: Option<TransportError> = None;
         for index in self.order.round() {
             let host = &self.url.hosts()[index];
@@ -163,7 +163,7 @@ impl RabbitTransport {
     ) -> Result<RabbitConsumer, TransportError> {
         let plan = plan(to, options)?;
         let (connection, host, seen) = self.connect().await?;
-        let connection = Held::new(connection);
+        let connection = ConnectionGuard::new(connection);
         // The broker's heartbeats go on while it does not answer.
         let silent = || TransportError::Connect {
             host: host.clone(),
@@ -179,8 +179,8 @@ impl RabbitTransport {
     /// Declares what is planned, and begins to consume.
     async fn subscribe(
         &self,
-        connection: Held,
-        (host, Seen { certificate_ends, greeting, body_flow }): (String, Seen),
+        connection: ConnectionGuard,
+        (host, ConnectionFacts { certificate_ends, greeting, body_flow }): (String, ConnectionFacts),
         plan: Plan,
         options: &ListenOptions,
     ) -> Result<RabbitConsumer, TransportError> {
@@ -248,7 +248,7 @@ impl Transport for RabbitTransport {
         &'a self,
         to: &'a Target,
         priority: &'a Priority,
-        message: Outgoing,
+        message: OutgoingMessage,
     ) -> BoxFuture<'a, Result<(), TransportError>> {
         Box::pin(self.publisher.send(self, to, priority, message))
     }
@@ -259,7 +259,7 @@ impl Transport for RabbitTransport {
 
     fn tap<'a>(&'a self, options: &'a TapOptions) -> BoxFuture<'a, Result<Box<dyn Tap>, TransportError>> {
         Box::pin(async move {
-            let (connection, host, Seen { greeting, body_flow, .. }) = self.connect().await?;
+            let (connection, host, ConnectionFacts { greeting, body_flow, .. }) = self.connect().await?;
             let tap = RabbitTap::open((connection, body_flow), (host, greeting), &self.url, options).await?;
             Ok(Box::new(tap) as Box<dyn Tap>)
         })

@@ -55,7 +55,7 @@ pub struct TapBinding {
 
 /// The result of opening a tap.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Tapped {
+pub struct TapOpening {
     /// `host:port` that answered.
     pub host: String,
     /// The virtual host, where exchanges that are missing here may be looked for in vain.
@@ -124,7 +124,7 @@ pub struct TapProperties {
 /// An open tap. Dropping it closes the connection, and with it goes the queue.
 pub trait Tap: Send {
     /// Returns the result of its opening.
-    fn tapped(&self) -> &Tapped;
+    fn tapped(&self) -> &TapOpening;
 
     /// Waits for a message, then takes what else is ready, until `out` holds `limit`. Cancel-safe.
     ///

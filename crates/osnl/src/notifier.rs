@@ -44,7 +44,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use osnl_model::versioned::Topics;
 use osnl_model::{Compression, Emission, Priority, Target, to_python_json};
-use osnl_transport::{Outgoing, Route};
+use osnl_transport::{OutgoingMessage, Route};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -95,7 +95,7 @@ struct Prepared {
     priority: Priority,
     label: Arc<Label>,
     /// One for each topic and messaging driver.
-    copies: Vec<(Arc<Target>, Outgoing)>,
+    copies: Vec<(Arc<Target>, OutgoingMessage)>,
 }
 
 macro_rules! methods {
@@ -330,11 +330,11 @@ impl Notifier {
 }
 
 impl Shared {
-    fn outgoing(&self, body: String) -> Outgoing {
+    fn outgoing(&self, body: String) -> OutgoingMessage {
         let mut message = match self.compression {
-            None => Outgoing::json(body),
+            None => OutgoingMessage::json(body),
             Some(compression) => {
-                let mut message = Outgoing::json(compression.compress(body.as_bytes()));
+                let mut message = OutgoingMessage::json(compression.compress(body.as_bytes()));
                 message.properties.compression = Some(compression.header().to_owned());
                 message
             }

@@ -46,7 +46,7 @@ pub struct Source {
 impl Source {
     /// An event of a journal.
     #[must_use]
-    pub fn kept(kept: crate::journal::sqlite::Kept) -> Self {
+    pub fn kept(kept: crate::journal::sqlite::KeptEvent) -> Self {
         let subject = Subject::received(&kept.received);
         Self { number: kept.number, kept: true, received: kept.received, subject, before: kept.deliveries }
     }

@@ -3,7 +3,7 @@
 use osnl_http::HeaderMap;
 use osnl_model::{BodyDigest, Budget, Emission, Framing, Priority, Target, mask_secrets};
 use osnl_template::{Names, Template};
-use osnl_transport::{Outgoing, Properties, Route};
+use osnl_transport::{OutgoingMessage, Properties, Route};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -71,7 +71,7 @@ pub(super) struct Changes {
 pub(super) struct Addressed {
     pub(super) target: Target,
     pub(super) priority: Priority,
-    pub(super) message: Outgoing,
+    pub(super) message: OutgoingMessage,
 }
 
 /// The reason why nothing is sent.
@@ -97,7 +97,7 @@ impl Message {
         let (target, priority) = self.address(&names).map_err(Unsendable::Content)?;
         let message = match &self.format {
             Format::Raw(Some(template)) => raw(&names, template),
-            Format::Raw(None) => Ok(Outgoing {
+            Format::Raw(None) => Ok(OutgoingMessage {
                 body: event.received.body.clone(),
                 properties: event.received.properties.clone(),
                 route: self.route,
@@ -106,13 +106,13 @@ impl Message {
             Format::Notification { framing, changes, privacy } => {
                 notification(event, &names, changes, unique).and_then(|mut emission| {
                     privacy.apply(&mut emission)?;
-                    emission.body(*framing).map(Outgoing::json).map_err(|error| error.to_string())
+                    emission.body(*framing).map(OutgoingMessage::json).map_err(|error| error.to_string())
                 })
             }
             Format::CloudEvents(conf) => conf.message(&names, &message_id(event)),
         };
         let message = message.map_err(Unsendable::Content)?;
-        let message = Outgoing { route: self.route, mandatory: self.mandatory, ..message };
+        let message = OutgoingMessage { route: self.route, mandatory: self.mandatory, ..message };
         Ok(Addressed { target, priority, message })
     }
 
@@ -225,10 +225,12 @@ fn value(names: &Names, template: &Template) -> Result<Value, String> {
 }
 
 /// A text as it is, anything else as JSON.
-fn raw(names: &Names, template: &Template) -> Result<Outgoing, String> {
+fn raw(names: &Names, template: &Template) -> Result<OutgoingMessage, String> {
     Ok(match value(names, template)? {
-        Value::String(text) => Outgoing { properties: utf8("text/plain"), ..Outgoing::json(text) },
-        other => Outgoing::json(other.to_string()),
+        Value::String(text) => {
+            OutgoingMessage { properties: utf8("text/plain"), ..OutgoingMessage::json(text) }
+        }
+        other => OutgoingMessage::json(other.to_string()),
     })
 }
 
@@ -241,7 +243,7 @@ fn utf8(content_type: &'static str) -> Properties {
 }
 
 impl CloudEvents {
-    fn message(&self, names: &Names, id: &str) -> Result<Outgoing, String> {
+    fn message(&self, names: &Names, id: &str) -> Result<OutgoingMessage, String> {
         let text = |option: &str, template: &Template| {
             template.render(names).map_err(|error| format!("cloudevents_{option}: {error}"))
         };
@@ -260,7 +262,7 @@ impl CloudEvents {
             None => mask_secrets(&notification.payload),
         };
         let body = event.structured(&mut HeaderMap::new(), "application/json", &data.to_string())?;
-        Ok(Outgoing { properties: utf8(cloud_event::STRUCTURED), ..Outgoing::json(body) })
+        Ok(OutgoingMessage { properties: utf8(cloud_event::STRUCTURED), ..OutgoingMessage::json(body) })
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use clap::Args;
-use osnl::journal::sqlite::{About, Filter, Kept, OpenError, Phase, Reader};
+use osnl::journal::sqlite::{About, Filter, KeptEvent, OpenError, Phase, Reader};
 use osnl::native::{JournalConf, Native};
 use osnl::saved::{self, Saved};
 use osnl_config::nearest;
@@ -88,7 +88,7 @@ impl PickArgs {
     }
 
     /// The events, oldest first: the first of them, or the last.
-    pub(super) fn events(&self, reader: &Reader, limit: u32, last: bool) -> Result<Vec<Kept>, Refusal> {
+    pub(super) fn events(&self, reader: &Reader, limit: u32, last: bool) -> Result<Vec<KeptEvent>, Refusal> {
         let failed = unreadable;
         let filter = self.filter();
         let numbers = if self.id.is_empty() {
@@ -126,7 +126,7 @@ const PART: u32 = 1000;
 
 impl PickArgs {
     /// Every event of this kind, oldest first, one after the other: all of a large journal at once would fill memory.
-    pub(super) fn each(&self, reader: &Reader, mut what: impl FnMut(&Kept)) -> Result<(), Refusal> {
+    pub(super) fn each(&self, reader: &Reader, mut what: impl FnMut(&KeptEvent)) -> Result<(), Refusal> {
         if !self.id.is_empty() {
             self.events(reader, u32::MAX, false)?.iter().for_each(what);
             return Ok(());

@@ -25,7 +25,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use osnl::stamp;
 use osnl_model::{Emission, Target};
-use osnl_transport::{Declare, Outgoing, Route};
+use osnl_transport::{Declare, OutgoingMessage, Route};
 use serde_json::value::RawValue;
 
 pub(crate) use self::args::SendArgs;
@@ -151,7 +151,7 @@ fn messages(
     targets: &[Target],
     args: &SendArgs,
     destination: &Destination,
-) -> anyhow::Result<Vec<(Submission, Outgoing)>> {
+) -> anyhow::Result<Vec<(Submission, OutgoingMessage)>> {
     let route =
         Route { declare: if args.declare { Declare::Create } else { Declare::Passive }, durable: false };
     let about = |target: &Target, emission: Option<&Emission>| Submission {
@@ -160,7 +160,7 @@ fn messages(
         event_type: emission.and_then(|emission| emission.event_type.clone()),
         message_id: emission.and_then(|emission| emission.message_id.clone()),
     };
-    let with = |message: Outgoing| Outgoing { route, mandatory: true, ..message };
+    let with = |message: OutgoingMessage| OutgoingMessage { route, mandatory: true, ..message };
     match &entry.content {
         Content::Bytes(read, message) => {
             let read = read.as_deref();
@@ -191,9 +191,9 @@ fn completed(emission: &Emission) -> Emission {
     emission
 }
 
-fn compressed(body: String, destination: &Destination) -> Outgoing {
-    let Some(compression) = destination.compression else { return Outgoing::json(body) };
-    let mut message = Outgoing::json(compression.compress(body.as_bytes()));
+fn compressed(body: String, destination: &Destination) -> OutgoingMessage {
+    let Some(compression) = destination.compression else { return OutgoingMessage::json(body) };
+    let mut message = OutgoingMessage::json(compression.compress(body.as_bytes()));
     message.properties.compression = Some(compression.header().to_owned());
     message
 }

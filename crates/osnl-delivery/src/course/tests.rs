@@ -2,7 +2,7 @@
 
 use osnl_core::attempt::ErrorClass;
 use osnl_core::received::Received;
-use osnl_journal::Used;
+use osnl_journal::UsedLimits;
 use osnl_model::Notification;
 
 use super::super::Limits;
@@ -40,11 +40,11 @@ impl Steps {
     }
 
     fn claims(&mut self, ids: std::ops::RangeInclusive<u64>) -> Vec<String> {
-        let claimed = |id| Claimed {
+        let claimed = |id| ClaimedDelivery {
             id: DeliveryId(id),
             key: Some(format!("key{id}")),
             event: Self::event(),
-            used: Used::default(),
+            used: UsedLimits::default(),
             newest: false,
         };
         self.step(Wake::Claimed(ids.map(|id| (claimed(id), None)).collect()))

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use osnl_core::attempt::{ActionError, ErrorClass};
 use osnl_core::event::{Enriched, Event};
 use osnl_http::Expiry;
-use osnl_journal::{Journal, Learnt};
+use osnl_journal::{Journal, LearntFacts};
 use osnl_template::{Names, Template};
 use osnl_transport::BoxFuture;
 use serde_json::Value;
@@ -201,7 +201,7 @@ impl Prepare for Enrichments {
                 let value = self.ask(step, event, &enriched, &mut objects, &mut answered).await?;
                 enriched.insert(step.name.to_string(), value);
             }
-            let learnt = Learnt { objects, ..Learnt::default() };
+            let learnt = LearntFacts { objects, ..LearntFacts::default() };
             Ok(Some(Answers { enriched: Arc::new(enriched), learnt, answered }))
         })
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use osnl_core::attempt::{ActionError, Done, ErrorClass};
 use osnl_core::event::Event;
-use osnl_journal::{Claimed, Outcome, Retry, Used};
+use osnl_journal::{ClaimedDelivery, Outcome, Retry, UsedLimits};
 use tokio::time::Instant;
 
 use super::calls::Back;
@@ -48,18 +48,18 @@ pub(crate) enum Consequence {
 /// A delivery that has ended.
 #[derive(Debug)]
 pub(crate) struct Ended {
-    pub(crate) claimed: Claimed,
+    pub(crate) claimed: ClaimedDelivery,
     pub(crate) outcome: Outcome,
     /// The result of its last attempt; `None` if it was given up without one.
     pub(crate) last: Option<Result<Done, ActionError>>,
     /// With the last attempt.
-    pub(crate) used: Used,
+    pub(crate) used: UsedLimits,
 }
 
 /// A delivery that waits for a retry.
 #[derive(Debug)]
 pub(crate) struct Retried {
-    pub(crate) claimed: Claimed,
+    pub(crate) claimed: ClaimedDelivery,
     pub(crate) retry: Retry,
     pub(crate) pause: Duration,
     pub(crate) reason: Reason,
@@ -206,7 +206,7 @@ impl Schedule {
             return self.ready(item);
         }
         let held = !self.breaker_of(&item).is_none_or(Breaker::is_closed);
-        let used = Used { age: self.age(&item, now), ..item.claimed.used };
+        let used = UsedLimits { age: self.age(&item, now), ..item.claimed.used };
         let made = used.made.saturating_add(1);
         let attempt = NonZeroU32::MIN.saturating_add(used.attempts);
         let too_old = self.limits.max_age.is_some_and(|most| used.age >= most);
@@ -215,7 +215,7 @@ impl Schedule {
         match self.decide(&item, back, attempt, &error) {
             // The target's state, not the event's: no attempt is burnt and nothing ages.
             Decision::Hold | Decision::RetryAfter(_) | Decision::GiveUp if spared => {
-                let used = Used { made, ..used };
+                let used = UsedLimits { made, ..used };
                 let pause = own_pause.min(LONGEST_OPEN.max(error.retry_after.unwrap_or_default()));
                 out.push(retried(item, retry(now, pause, used, &error), Reason::Held, now));
             }
@@ -225,20 +225,20 @@ impl Schedule {
                 out.push(self.given_up(
                     item,
                     reason,
-                    Used { attempts: attempt.get(), made, ..used },
+                    UsedLimits { attempts: attempt.get(), made, ..used },
                     Some(error),
                 ));
             }
             Decision::Hold => {
-                let used = Used { made, age: aged(used.age, own_pause, held), ..used };
+                let used = UsedLimits { made, age: aged(used.age, own_pause, held), ..used };
                 out.push(retried(item, retry(now, own_pause, used, &error), Reason::Failed, now));
             }
             Decision::RetryAfter(pause) => {
-                let used = Used { attempts: attempt.get(), made, age: aged(used.age, pause, held) };
+                let used = UsedLimits { attempts: attempt.get(), made, age: aged(used.age, pause, held) };
                 out.push(retried(item, retry(now, pause, used, &error), Reason::Failed, now));
             }
             Decision::GiveUp => {
-                let used = Used { attempts: attempt.get(), made, ..used };
+                let used = UsedLimits { attempts: attempt.get(), made, ..used };
                 match self.when_exhausted {
                     WhenExhausted::Return if !error.class.is_final() => {
                         let pause = self.policy.pause(attempt.get());
@@ -262,7 +262,7 @@ impl Schedule {
         now: Instant,
         out: &mut Vec<Consequence>,
     ) {
-        let used = Used { made: item.claimed.used.made.saturating_add(1), ..item.claimed.used };
+        let used = UsedLimits { made: item.claimed.used.made.saturating_add(1), ..item.claimed.used };
         out.push(retried(item, retry(now, Duration::ZERO, used, error), Reason::Failed, now));
     }
 
@@ -342,7 +342,7 @@ impl Schedule {
         &self,
         item: Item,
         reason: String,
-        used: Used,
+        used: UsedLimits,
         error: Option<ActionError>,
     ) -> Consequence {
         let outcome = match self.limits.on_dead {
@@ -375,7 +375,7 @@ fn aged(age: Duration, pause: Duration, held: bool) -> Duration {
     if held { age } else { age + pause }
 }
 
-fn retry(now: Instant, pause: Duration, used: Used, error: &ActionError) -> Retry {
+fn retry(now: Instant, pause: Duration, used: UsedLimits, error: &ActionError) -> Retry {
     Retry { due: now + pause, used, answer: error.to_string() }
 }
 

@@ -10,18 +10,18 @@ use std::num::NonZeroU32;
 use osnl_core::attempt::{ActionError, Done, ErrorClass};
 use osnl_core::event::Event;
 use osnl_core::received::Received;
-use osnl_journal::{Outcome, Used};
+use osnl_journal::{Outcome, UsedLimits};
 use osnl_model::Notification;
 
 use super::*;
 use crate::limits::OnDead;
 
-fn claimed(id: u64, key: &str) -> Claimed {
-    Claimed {
+fn claimed(id: u64, key: &str) -> ClaimedDelivery {
+    ClaimedDelivery {
         id: DeliveryId(id),
         key: Some(key.to_owned()),
         event: Event::new(Received::sample("", false), Notification::default(), "r", "a"),
-        used: Used::default(),
+        used: UsedLimits::default(),
         newest: false,
     }
 }
@@ -70,7 +70,7 @@ struct Script {
     schedule: Schedule,
     now: Instant,
     /// When each is due.
-    waiting: BTreeMap<(Instant, DeliveryId), Claimed>,
+    waiting: BTreeMap<(Instant, DeliveryId), ClaimedDelivery>,
     hosts: HashMap<DeliveryId, Arc<str>>,
     arrived: HashMap<DeliveryId, Instant>,
     returned: Vec<u64>,
@@ -102,7 +102,7 @@ impl Script {
         self.claim(claimed(id, &format!("key{id}")));
     }
 
-    fn claim(&mut self, claimed: Claimed) {
+    fn claim(&mut self, claimed: ClaimedDelivery) {
         let host = self.hosts.get(&claimed.id).cloned();
         // Its message came when it was claimed for the first time.
         let arrived = *self.arrived.entry(claimed.id).or_insert(self.now);
@@ -146,7 +146,7 @@ impl Script {
         for consequence in out {
             match consequence {
                 Consequence::Retry(retried) => {
-                    let claimed = Claimed { used: retried.retry.used, ..retried.claimed };
+                    let claimed = ClaimedDelivery { used: retried.retry.used, ..retried.claimed };
                     self.waiting.insert((retried.retry.due, claimed.id), claimed);
                 }
                 Consequence::DueNow => {
@@ -169,7 +169,7 @@ impl Script {
         words
     }
 
-    fn used(&self, id: u64) -> Used {
+    fn used(&self, id: u64) -> UsedLimits {
         let waiting = self.waiting.values().find(|claimed| claimed.id.0 == id);
         waiting.expect("it waits").used
     }
@@ -244,7 +244,10 @@ fn what_is_used_up_goes_back_to_the_broker_after_one_more_pause_when_asked() {
     assert_eq!(script.begun(), [0; 0]);
     assert_eq!(script.returned, [1]);
     // It has come again, and is tried once more before it waits again.
-    script.claim(Claimed { used: Used { attempts: 3, made: 3, ..Used::default() }, ..claimed(1, "k") });
+    script.claim(ClaimedDelivery {
+        used: UsedLimits { attempts: 3, made: 3, ..UsedLimits::default() },
+        ..claimed(1, "k")
+    });
     assert_eq!(script.begun(), [1]);
     assert_eq!(script.fails(1, ErrorClass::Status(400)), ["1 waits 8"]);
 }
@@ -274,8 +277,8 @@ fn a_final_refusal_is_a_dead_letter_at_once() {
 #[test]
 fn what_failed_before_gets_a_share_of_the_calls_and_never_all() {
     let mut script = Script::of(0, Schedule::new(POLICY, WhenExhausted::DeadLetter, 8));
-    let used = Used { made: 1, ..Used::default() };
-    (1..=20).for_each(|id| script.claim(Claimed { used, ..claimed(id, &format!("key{id}")) }));
+    let used = UsedLimits { made: 1, ..UsedLimits::default() };
+    (1..=20).for_each(|id| script.claim(ClaimedDelivery { used, ..claimed(id, &format!("key{id}")) }));
     // Alone they have all calls but a quarter.
     assert_eq!(script.begun(), [1, 2, 3, 4, 5, 6]);
     // What has never failed goes at once.
@@ -338,8 +341,8 @@ fn an_age_ends_what_is_tried_again_and_again_and_is_kept_with_the_attempts() {
 #[test]
 fn what_was_used_up_before_counts() {
     let mut script = limited(0, Limits { max_age: Some(10 * SECOND), ..Limits::default() });
-    let used = Used { attempts: 4, age: 9 * SECOND, made: 4 };
-    script.claim(Claimed { used, ..claimed(1, "k") });
+    let used = UsedLimits { attempts: 4, age: 9 * SECOND, made: 4 };
+    script.claim(ClaimedDelivery { used, ..claimed(1, "k") });
     script.begun();
     script.pass(1);
     let dead = "1 dead: status 409: x (attempt 5, after 10 s: retry_max_age)";

@@ -4,7 +4,8 @@ use std::time::SystemTime;
 
 use osnl_core::event::Enriched;
 use osnl_journal::{
-    ClaimLimits, Claimed, End, JournalState, Obstacle, Paused, Permit, Retry, SentRequest, Used,
+    ClaimLimits, ClaimedDelivery, End, JournalState, Obstacle, PausedActions, Permit, Retry, SentRequest,
+    UsedLimits,
 };
 use tokio::sync::watch;
 
@@ -37,11 +38,11 @@ impl Journal for Moody {
         self.inner.set_aside(received, reason)
     }
 
-    fn claim<'a>(&'a self, action: &'a str, wanted: ClaimLimits) -> BoxFuture<'a, Vec<Claimed>> {
+    fn claim<'a>(&'a self, action: &'a str, wanted: ClaimLimits) -> BoxFuture<'a, Vec<ClaimedDelivery>> {
         self.inner.claim(action, wanted)
     }
 
-    fn attempted(&self, delivery: DeliveryId, used: Used, answer: &str) {
+    fn attempted(&self, delivery: DeliveryId, used: UsedLimits, answer: &str) {
         self.inner.attempted(delivery, used, answer);
     }
 
@@ -65,7 +66,12 @@ impl Journal for Moody {
         self.inner.due_now(action);
     }
 
-    fn enriched(&self, delivery: DeliveryId, enriched: &Enriched, learnt: Learnt) -> BoxFuture<'static, ()> {
+    fn enriched(
+        &self,
+        delivery: DeliveryId,
+        enriched: &Enriched,
+        learnt: LearntFacts,
+    ) -> BoxFuture<'static, ()> {
         self.inner.enriched(delivery, enriched, learnt)
     }
 
@@ -77,7 +83,7 @@ impl Journal for Moody {
         self.inner.retired(action);
     }
 
-    fn paused(&self) -> watch::Receiver<Paused> {
+    fn paused(&self) -> watch::Receiver<PausedActions> {
         self.inner.paused()
     }
 

@@ -7,7 +7,7 @@ use osnl_core::received::Received;
 use tokio::time::Instant;
 
 use super::{PLACES, Rig, append, attempts, claim, entry, names, within};
-use crate::{ClaimLimits, DeliveryId, NewDelivery, Outcome, Retry, Settle, Used};
+use crate::{ClaimLimits, DeliveryId, NewDelivery, Outcome, Retry, Settle, UsedLimits};
 
 /// A claim that is dropped before its answer claims nothing.
 pub async fn a_claim_that_was_not_answered_claims_nothing(open: impl Fn() -> Rig) {
@@ -97,7 +97,7 @@ pub async fn a_delivery_knows_its_action_its_resource_and_what_it_has_used_up(op
     let claimed = claim(journal, "a", 2).await;
     let keys: Vec<_> = claimed.iter().map(|c| c.event.idempotency_key()).collect();
     assert_eq!(keys, ["1/r/a/0", "1/r/a/1"]);
-    let used = Used { attempts: 2, age: Duration::from_millis(1500), made: 5 };
+    let used = UsedLimits { attempts: 2, age: Duration::from_millis(1500), made: 5 };
     journal.attempted(claimed[1].id, used, "status 500: no");
     journal.end(claimed[1].id, Outcome::Returned.into());
     if rig.durable {
@@ -118,7 +118,7 @@ pub async fn a_retry_waits_in_the_journal_and_nothing_of_its_lane_overtakes_it(o
     let first = claim(journal, "a", 2).await;
     assert_eq!(first[0].used.made, 0);
     assert_eq!(journal.next_due("a"), None);
-    let used = Used { attempts: 1, age: Duration::from_secs(7), made: 3 };
+    let used = UsedLimits { attempts: 1, age: Duration::from_secs(7), made: 3 };
     let due = Instant::now() + hour;
     journal.retry_at(first[0].id, Retry { due, used, answer: "status 409: no".into() });
     // Known at once: the caller sleeps until then, whenever it is written down.

@@ -1,7 +1,7 @@
 //! Deliveries that another action takes over.
 
 use super::{Rig, append, claim, entry, given_up, names, within};
-use crate::{End, Handover, NewDelivery, Outcome, Settle, Used};
+use crate::{End, Handover, NewDelivery, Outcome, Settle, UsedLimits};
 
 /// The message is settled when the other action is done too, where receipts wait for outcomes.
 pub async fn a_given_up_delivery_becomes_one_of_another_action_once(open: impl Fn() -> Rig) {
@@ -25,7 +25,7 @@ pub async fn a_given_up_delivery_becomes_one_of_another_action_once(open: impl F
     let made = claim(journal, "b", 3).await;
     let about: Vec<_> =
         made.iter().map(|c| (&*c.event.rule, c.key.as_deref(), c.event.resource, c.used)).collect();
-    let new = Used::default();
+    let new = UsedLimits::default();
     let mut about_sorted = about.clone();
     about_sorted.sort_by_key(|(rule, _, resource, _)| (*rule, *resource));
     let expected =

@@ -121,7 +121,7 @@ fn attempts(folder: &Path, claimed: &[u64], polled: u64) -> Vec<(u64, u32)> {
     let mut context = Context::from_waker(std::task::Waker::noop());
     if in_hand.is_careful() {
         // It never comes back from this poll.
-        std::mem::forget(Polled::begin(&in_hand, &[polled]));
+        std::mem::forget(PollMark::begin(&in_hand, &[polled]));
     }
     assert!(in_hand.is_careful() || attempt.as_mut().poll(&mut context).is_pending());
     suspects

@@ -7,8 +7,8 @@ use osnl_core::received::Received;
 use tokio::time::Instant;
 
 use super::dead::{DeadLetter, log_dead_letter};
-use super::{Lane, MemoryJournal, Pending, State};
-use crate::{DeliveryId, End, Handover, NewDelivery, Outcome, Used};
+use super::{Lane, MemoryJournal, PendingDelivery, State};
+use crate::{DeliveryId, End, Handover, NewDelivery, Outcome, UsedLimits};
 
 /// A retry further away than this may go back to the broker when too many wait.
 const FAR: Duration = Duration::from_secs(60);
@@ -104,7 +104,7 @@ impl MemoryJournal {
 
 impl State {
     /// At the end of its lane, claimable if it is alone there.
-    pub(super) fn add(&mut self, entry: u64, new: &NewDelivery, used: Used) {
+    pub(super) fn add(&mut self, entry: u64, new: &NewDelivery, used: UsedLimits) {
         let id = DeliveryId(self.next());
         let lane = new.key.clone().filter(|_| new.ordered).map_or(Lane::Alone(id), Lane::Key);
         let lanes = self.actions.entry(new.action.clone()).or_default();
@@ -117,7 +117,7 @@ impl State {
         let (key, told) = (new.key.clone(), new.told.clone());
         let (claimed, due) = (false, None);
         let subject = new.subject.clone();
-        let pending = Pending {
+        let pending = PendingDelivery {
             entry,
             rule,
             action,
@@ -135,7 +135,7 @@ impl State {
     }
 
     /// In place of what is given up; none if there has been one. The message waits for it too.
-    fn fall_back(&mut self, given_up: &Pending, to: &Handover) {
+    fn fall_back(&mut self, given_up: &PendingDelivery, to: &Handover) {
         let Some(open) = self.entries.get_mut(&given_up.entry) else { return };
         let (rule, resource) = (&given_up.rule, given_up.resource);
         if !open.wanted.insert((rule.clone(), to.action.clone(), resource)) {
@@ -149,6 +149,6 @@ impl State {
             ..NewDelivery::new(rule.clone(), to.action.clone(), given_up.key.clone())
         };
         open.outstanding += 1;
-        self.add(given_up.entry, &new, Used::default());
+        self.add(given_up.entry, &new, UsedLimits::default());
     }
 }

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use tokio::time::Instant;
 
-use super::{FailedAttempts, Lane, MemoryJournal, Pending};
+use super::{FailedAttempts, Lane, MemoryJournal, PendingDelivery};
 use crate::DeliveryId;
 use crate::sqlite::{FailingKey, Row, State, Tally};
 
@@ -15,7 +15,7 @@ impl MemoryJournal {
     #[must_use]
     pub fn rows(&self) -> Vec<Row> {
         let state = self.lock();
-        let row = |(id, pending): (&DeliveryId, &Pending)| {
+        let row = |(id, pending): (&DeliveryId, &PendingDelivery)| {
             let open = state.entries.get(&pending.entry)?;
             Some(Row {
                 id: *id,
@@ -54,7 +54,7 @@ impl MemoryJournal {
     #[must_use]
     pub fn failing(&self) -> Vec<(Arc<str>, FailingKey)> {
         let state = self.lock();
-        let key = |(id, pending): (&DeliveryId, &Pending)| {
+        let key = |(id, pending): (&DeliveryId, &PendingDelivery)| {
             let FailedAttempts { since, at, answer } =
                 pending.failed.as_ref().filter(|_| pending.used.made > 1)?;
             let subject = &pending.subject;
@@ -102,12 +102,12 @@ fn moment_of(at: Instant) -> SystemTime {
 }
 
 impl super::State {
-    fn head_before(&self, id: DeliveryId, pending: &Pending) -> Option<DeliveryId> {
+    fn head_before(&self, id: DeliveryId, pending: &PendingDelivery) -> Option<DeliveryId> {
         let lanes = self.actions.get(&pending.action)?;
         lanes.by_key.get(&pending.lane)?.front().copied().filter(|first| *first != id)
     }
 
-    fn place_of(&self, id: DeliveryId, pending: &Pending) -> State {
+    fn place_of(&self, id: DeliveryId, pending: &PendingDelivery) -> State {
         let lane = self.actions.get(&pending.action).and_then(|lanes| lanes.by_key.get(&pending.lane));
         match lane.and_then(|lane| lane.front()) {
             Some(first) if *first != id => State::Waiting,

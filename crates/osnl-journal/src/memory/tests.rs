@@ -59,7 +59,7 @@ fn a_delivery_that_fails_again_and_again_is_listed_with_its_answer() {
     let journal = journal();
     let _receipts = [append(&journal, "m", "web-7"), append(&journal, "n", "web-8")];
     let [first, _] = &claim(&journal)[..] else { panic!("two can be claimed") };
-    let used = |made| Used { made, ..Used::default() };
+    let used = |made| UsedLimits { made, ..UsedLimits::default() };
     journal.attempted(first.0, used(1), "HTTP 500");
     assert_eq!(journal.failing(), []);
     let since = SystemTime::now();

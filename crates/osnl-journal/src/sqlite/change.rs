@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{OptionalExtension as _, Result, params};
 
 use super::filter::Filter;
-use super::lane::{Found, Wish};
+use super::lane::{LaneEntry, Wish};
 use super::rows::{State, delivery_id, event_of, is};
 use super::work::Work;
 use super::{paused, prune};
@@ -90,7 +90,7 @@ impl Change {
 
 /// The result of a change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Changed {
+pub struct ChangeOutcome {
     /// Deliveries changed.
     pub changed: Vec<DeliveryId>,
     /// Those that were not, and why.
@@ -99,7 +99,7 @@ pub struct Changed {
     pub under_way: Vec<DeliveryId>,
 }
 
-impl Changed {
+impl ChangeOutcome {
     /// Adds what another part of the same change did.
     pub(super) fn add(&mut self, other: Self) {
         self.changed.extend(other.changed);
@@ -132,7 +132,7 @@ pub(super) struct Bite {
 /// The result of a bite, with the parts that the writer reports after the commit.
 #[derive(Debug, Default)]
 pub(super) struct Answer {
-    pub(super) changed: Changed,
+    pub(super) changed: ChangeOutcome,
     /// The number of its deliveries that were looked at; another bite takes the rest.
     pub(super) bitten: usize,
     /// Effects since [`Bite::known_until`], and the moment until which they are known now.
@@ -226,7 +226,7 @@ pub(super) fn apply(work: &mut Work<'_>, bite: &Bite) -> Result<Answer> {
 }
 
 /// Done at once, or when the claim has ended.
-fn ask(work: &mut Work<'_>, found: &Found, wish: Wish, answer: &mut Answer) -> Result<()> {
+fn ask(work: &mut Work<'_>, found: &LaneEntry, wish: Wish, answer: &mut Answer) -> Result<()> {
     if work.claimed.contains(&found.id) {
         work.wish(found.id, &wish)?;
         answer.changed.under_way.push(found.id);
@@ -239,7 +239,7 @@ fn ask(work: &mut Work<'_>, found: &Found, wish: Wish, answer: &mut Answer) -> R
     Ok(())
 }
 
-fn release(work: &mut Work<'_>, found: &Found, answer: &mut Answer) -> Result<()> {
+fn release(work: &mut Work<'_>, found: &LaneEntry, answer: &mut Answer) -> Result<()> {
     // It is let through from now on, also for what a guard remembers after a restart.
     let sql = "UPDATE delivery SET guarded = 0 WHERE id = ?1 AND guarded = 1";
     if work.connection.prepare_cached(sql)?.execute([found.id.row()])? > 0 {
@@ -248,7 +248,12 @@ fn release(work: &mut Work<'_>, found: &Found, answer: &mut Answer) -> Result<()
     work.open_again(found)
 }
 
-fn retry(work: &mut Work<'_>, found: &Found, later: Later, answer: &mut Answer) -> Result<Option<String>> {
+fn retry(
+    work: &mut Work<'_>,
+    found: &LaneEntry,
+    later: Later,
+    answer: &mut Answer,
+) -> Result<Option<String>> {
     match later {
         Later::None => {}
         Later::This(later) => {
@@ -286,7 +291,7 @@ enum Later {
 /// for no lane has no order that could be broken, and nothing has passed one that holds its lane.
 fn latest(
     work: &Work<'_>,
-    found: &Found,
+    found: &LaneEntry,
     known: Option<DeliveryId>,
     effects: &[(String, String, DeliveryId)],
     forgotten_until: Option<i64>,

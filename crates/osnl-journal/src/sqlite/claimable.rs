@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::{ClaimLimits, Claimed, DeliveryId};
+use crate::{ClaimLimits, ClaimedDelivery, DeliveryId};
 
 /// Claimable deliveries kept in memory for an action, of each kind.
 pub(super) const PIECE: usize = 256;
@@ -36,15 +36,15 @@ struct Queues {
 #[derive(Debug)]
 struct Queue {
     /// Those that have never failed, in order of arrival.
-    fresh: BTreeMap<DeliveryId, Claimed>,
+    fresh: BTreeMap<DeliveryId, ClaimedDelivery>,
     /// The newest of them, while they are wanted and `fresh` is not all there are.
-    newest: BTreeMap<DeliveryId, Claimed>,
+    newest: BTreeMap<DeliveryId, ClaimedDelivery>,
     /// The latest claim wanted the newest too.
     wants_newest: bool,
     /// The writer has been asked for them.
     newest_asked: bool,
     /// Those whose retry is due, longest due first.
-    due: BTreeMap<(i64, DeliveryId), Claimed>,
+    due: BTreeMap<(i64, DeliveryId), ClaimedDelivery>,
     taken: HashSet<DeliveryId>,
     withdrawn: BTreeSet<DeliveryId>,
     /// The loop has not been told of the latest of these.
@@ -90,10 +90,10 @@ impl Queue {
     }
 
     /// Takes the newest one, if it is newer than this one.
-    fn pop_newest(&mut self, newer_than: Option<DeliveryId>) -> Option<Claimed> {
+    fn pop_newest(&mut self, newer_than: Option<DeliveryId>) -> Option<ClaimedDelivery> {
         let piece = if self.beyond { &mut self.newest } else { &mut self.fresh };
         let last = piece.last_entry().filter(|last| newer_than.is_none_or(|than| *last.key() > than))?;
-        Some(Claimed { newest: true, ..last.remove() })
+        Some(ClaimedDelivery { newest: true, ..last.remove() })
     }
 
     /// Whether there are claimable ones in the file only; without them, one piece has all.
@@ -146,7 +146,12 @@ impl Claimable {
     }
 
     /// Claims what is in memory, and answers what the writer should fetch; `None` while nothing can be claimed.
-    pub(super) fn claim(&self, action: &str, wanted: ClaimLimits, now: i64) -> (Option<Vec<Claimed>>, Ask) {
+    pub(super) fn claim(
+        &self,
+        action: &str,
+        wanted: ClaimLimits,
+        now: i64,
+    ) -> (Option<Vec<ClaimedDelivery>>, Ask) {
         let mut queues = self.lock();
         if queues.frozen {
             return Default::default();
@@ -161,7 +166,7 @@ impl Claimable {
             queue.newest.clear();
         }
         let due = std::iter::from_fn(|| queue.due.pop_first()).take(wanted.due).map(|(_, claimed)| claimed);
-        let mut claimed: Vec<Claimed> = due.collect();
+        let mut claimed: Vec<ClaimedDelivery> = due.collect();
         claimed.extend(std::iter::from_fn(|| queue.pop_newest(wanted.newer_than)).take(wanted.newest));
         let oldest = std::iter::from_fn(|| queue.fresh.pop_first()).take(wanted.oldest);
         claimed.extend(oldest.map(|(_, claimed)| claimed));
@@ -226,7 +231,7 @@ impl Claimable {
     }
 
     /// Adds what has become claimable.
-    pub(super) fn add(&self, action: &str, claimed: Claimed) {
+    pub(super) fn add(&self, action: &str, claimed: ClaimedDelivery) {
         if let Some(queue) = self.lock().by_action.get_mut(action)
             && !queue.knows(claimed.id)
         {
@@ -247,7 +252,7 @@ impl Claimable {
     }
 
     /// The writer has fetched the oldest; `more` are left in the file.
-    pub(super) fn fetched(&self, action: &str, oldest: Vec<(i64, Claimed)>, more: bool) {
+    pub(super) fn fetched(&self, action: &str, oldest: Vec<(i64, ClaimedDelivery)>, more: bool) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
             let oldest = oldest.into_iter().filter(|(_, claimed)| !queue.taken.contains(&claimed.id));
             queue.fresh.extend(oldest.map(|(_, claimed)| (claimed.id, claimed)));
@@ -258,7 +263,7 @@ impl Claimable {
     }
 
     /// The writer has fetched the newest; `more` are left in the file.
-    pub(super) fn fetched_newest(&self, action: &str, newest: Vec<(i64, Claimed)>, more: bool) {
+    pub(super) fn fetched_newest(&self, action: &str, newest: Vec<(i64, ClaimedDelivery)>, more: bool) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
             let newest = newest.into_iter().filter(|(_, claimed)| !queue.taken.contains(&claimed.id));
             queue.newest.extend(newest.map(|(_, claimed)| (claimed.id, claimed)));
@@ -269,7 +274,7 @@ impl Claimable {
     }
 
     /// The writer has fetched what is due; the next in the file is due then.
-    pub(super) fn fetched_due(&self, action: &str, due: Vec<(i64, Claimed)>, next: Option<i64>) {
+    pub(super) fn fetched_due(&self, action: &str, due: Vec<(i64, ClaimedDelivery)>, next: Option<i64>) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
             for (at, claimed) in due {
                 if !queue.taken.contains(&claimed.id) {

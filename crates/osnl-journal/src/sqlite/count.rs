@@ -10,7 +10,7 @@ use super::reader::Reader;
 use super::rows::State;
 
 /// The number of deliveries in one state of the file and one phase.
-pub type Counted = (State, Phase, u64);
+pub type PhaseCount = (State, Phase, u64);
 
 impl Reader {
     /// Returns the number of matching deliveries in each state and phase. By action and state it is known, by phase
@@ -18,7 +18,7 @@ impl Reader {
     ///
     /// # Errors
     /// SQLite's.
-    pub fn count(&self, filter: &Filter) -> Result<Vec<Counted>> {
+    pub fn count(&self, filter: &Filter) -> Result<Vec<PhaseCount>> {
         if filter.is_by_action_and_state() {
             return self.count_known(filter);
         }
@@ -41,7 +41,7 @@ impl Reader {
     }
 
     /// The tally, divided by the few rows that differ from what their state says.
-    fn count_known(&self, filter: &Filter) -> Result<Vec<Counted>> {
+    fn count_known(&self, filter: &Filter) -> Result<Vec<PhaseCount>> {
         let moment = &filter.moment;
         let mut counts: BTreeMap<(State, Phase), u64> = BTreeMap::new();
         for tally in self.tally()? {

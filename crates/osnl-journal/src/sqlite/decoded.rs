@@ -21,9 +21,9 @@ const KEYS_WITH_RULE_FROM: &str = "coalesce((SELECT value FROM meta WHERE name =
 
 /// The messages of which a delivery is in memory, as far as they were read from the file.
 #[derive(Debug, Default)]
-pub(super) struct Decoded(Mutex<HashMap<Key, Known>>);
+pub(super) struct MessageCache(Mutex<HashMap<Key, CacheEntry>>);
 
-type Known = (Weak<Received>, Weak<Notification>);
+type CacheEntry = (Weak<Received>, Weak<Notification>);
 
 /// An event by its number; the rest tells it from one of the same number in a file that has taken this one's place.
 type Key = (i64, i64, i64);
@@ -31,7 +31,7 @@ type Key = (i64, i64, i64);
 /// A message and what it says; the error is of a body that cannot be read.
 pub(super) type Message = std::result::Result<(Arc<Received>, Arc<Notification>), String>;
 
-impl Decoded {
+impl MessageCache {
     /// An event's message.
     pub(super) fn of(&self, connection: &Connection, event: i64) -> Result<Message> {
         let mut select = connection.prepare_cached("SELECT received, identity FROM event WHERE id = ?")?;

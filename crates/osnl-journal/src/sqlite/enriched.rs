@@ -7,7 +7,7 @@ use osnl_core::event::Enriched;
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
 use super::work::Work;
-use crate::{DeliveryId, Learnt};
+use crate::{DeliveryId, LearntFacts};
 
 /// Objects that are remembered; the oldest leave.
 pub(super) const OBJECTS: i64 = 100_000;
@@ -25,7 +25,7 @@ impl Work<'_> {
     }
 
     /// Keeps what was found for a delivery that is there, and what was learnt on the way.
-    pub(super) fn enriched(&self, id: DeliveryId, found: &str, learnt: &Learnt) -> Result<()> {
+    pub(super) fn enriched(&self, id: DeliveryId, found: &str, learnt: &LearntFacts) -> Result<()> {
         let mut insert = self.connection.prepare_cached(
             "INSERT OR REPLACE INTO enriched (delivery, found) SELECT id, ?2 FROM delivery WHERE id = ?1",
         )?;

@@ -30,13 +30,13 @@ struct State {
     in_memory: usize,
     actions: HashMap<Arc<str>, Room>,
     /// The callers that wait, in the order in which they began to.
-    waiting: Vec<Waiting>,
+    waiting: Vec<Waiter>,
     last_ticket: u64,
 }
 
 /// A caller that waits for a place.
 #[derive(Debug)]
-struct Waiting {
+struct Waiter {
     ticket: u64,
     actions: Vec<Arc<str>>,
 }
@@ -65,7 +65,7 @@ struct Room {
 
 /// The places that a permit gives back.
 #[derive(Debug)]
-struct Reserved {
+struct ReservedPlaces {
     gate: Arc<Gate>,
     actions: Vec<Arc<str>>,
 }
@@ -117,7 +117,7 @@ impl Gate {
             let number = ticket.as_ref().map(|ticket| ticket.number);
             let places = self.lock().take(self.max_pending, &bounded, at_most, number);
             if places > 0 {
-                let from = Reserved { gate: self.clone(), actions: bounded };
+                let from = ReservedPlaces { gate: self.clone(), actions: bounded };
                 return Permit::new(places, Arc::new(from));
             }
             ticket = ticket.or_else(|| Some(self.wait(bounded)));
@@ -129,7 +129,7 @@ impl Gate {
         let mut state = self.lock();
         state.last_ticket += 1;
         let number = state.last_ticket;
-        state.waiting.push(Waiting { ticket: number, actions });
+        state.waiting.push(Waiter { ticket: number, actions });
         Ticket { gate: self, number }
     }
 
@@ -196,9 +196,9 @@ impl State {
             return 0;
         }
         let ahead = |state: &Self, action: Option<&Arc<str>>| {
-            let before = |waiting: &&Waiting| ticket.is_none_or(|own| waiting.ticket < own);
-            let waits = |waiting: &&Waiting| action.is_none_or(|action| waiting.actions.contains(action));
-            let could = |waiting: &&Waiting| waiting.actions.iter().all(|a| state.free(max_pending, a) > 0);
+            let before = |waiting: &&Waiter| ticket.is_none_or(|own| waiting.ticket < own);
+            let waits = |waiting: &&Waiter| action.is_none_or(|action| waiting.actions.contains(action));
+            let could = |waiting: &&Waiter| waiting.actions.iter().all(|a| state.free(max_pending, a) > 0);
             state.waiting.iter().filter(before).filter(waits).filter(could).count()
         };
         let free = IN_MEMORY.saturating_sub(self.in_memory).saturating_sub(ahead(self, None));
@@ -236,7 +236,7 @@ impl State {
     }
 }
 
-impl Places for Reserved {
+impl Places for ReservedPlaces {
     fn give_back(&self, places: usize) {
         let mut state = self.gate.lock();
         state.in_memory = state.in_memory.saturating_sub(places);

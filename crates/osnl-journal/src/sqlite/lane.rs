@@ -16,7 +16,7 @@ pub(super) enum Lane {
 
 /// A delivery as far as its order is concerned.
 #[derive(Clone, Debug)]
-pub(super) struct Found {
+pub(super) struct LaneEntry {
     pub(super) id: DeliveryId,
     pub(super) action: String,
     pub(super) key: Option<String>,
@@ -29,7 +29,7 @@ pub(super) struct Found {
     pub(super) wish: Option<Wish>,
 }
 
-impl Found {
+impl LaneEntry {
     /// Returns the lane in which it waits once it is open.
     pub(super) fn own_lane(&self) -> Lane {
         self.shared_lane().map_or(Lane::Alone(self.id), Lane::Shared)

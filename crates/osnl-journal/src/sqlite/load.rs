@@ -5,18 +5,18 @@ use std::time::Duration;
 use osnl_core::event::Event;
 use rusqlite::{Connection, OptionalExtension as _, Result};
 
-use super::decoded::Decoded;
+use super::decoded::MessageCache;
 use super::enriched;
 use super::rows::{event_of, is};
-use crate::{Claimed, DeliveryId, Used};
+use crate::{ClaimedDelivery, DeliveryId, UsedLimits};
 
 /// A claimable delivery, its due time, and its event as the delivery loop takes it; the error is of a body that cannot
 /// be read.
 pub(super) fn load(
     connection: &Connection,
-    decoded: &Decoded,
+    decoded: &MessageCache,
     id: DeliveryId,
-) -> Result<Option<(i64, std::result::Result<Claimed, String>)>> {
+) -> Result<Option<(i64, std::result::Result<ClaimedDelivery, String>)>> {
     let mut select = connection.prepare_cached(concat!(
         "SELECT rule, action, key, resource, attempts, aged, tries, due FROM delivery WHERE id = ? AND ",
         is!(Ready)
@@ -25,7 +25,7 @@ pub(super) fn load(
         .query_row([id.row()], |row| {
             let (rule, action): (String, String) = (row.get(0)?, row.get(1)?);
             let age = Duration::from_millis(row.get::<_, i64>(5)?.unsigned_abs());
-            let used = Used { attempts: row.get(4)?, age, made: row.get(6)? };
+            let used = UsedLimits { attempts: row.get(4)?, age, made: row.get(6)? };
             Ok((rule, action, row.get(2)?, row.get(3)?, used, row.get(7)?))
         })
         .optional()?;
@@ -36,7 +36,7 @@ pub(super) fn load(
     };
     let enriched = enriched::of(connection, id)?.map(Into::into);
     let event = Event { resource, enriched, ..Event::new(received, notification, rule, action) };
-    Ok(Some((due, Ok(Claimed { id, key, event, used, newest: false }))))
+    Ok(Some((due, Ok(ClaimedDelivery { id, key, event, used, newest: false }))))
 }
 
 /// Claimable ones that have not failed. Answered by the index `delivery_ready` alone, as are the next four.

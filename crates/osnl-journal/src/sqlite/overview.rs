@@ -9,7 +9,7 @@ use rusqlite::{OptionalExtension as _, Result};
 use super::reader::Reader;
 use super::rows::moment;
 use super::{SqliteJournal, paused, place};
-use crate::Paused;
+use crate::PausedActions;
 use crate::files::beside;
 
 /// The contents of a journal, in numbers.
@@ -24,7 +24,7 @@ pub struct Overview {
     /// Deliveries that are held since the process ended unexpectedly while they were attempted.
     pub suspects: u64,
     /// Paused actions.
-    pub paused: Paused,
+    pub paused: PausedActions,
     /// The operators that paused them, where that is recorded.
     pub paused_by: BTreeMap<String, String>,
 }

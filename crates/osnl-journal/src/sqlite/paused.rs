@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, Result};
 
 use super::rows::moment;
-use crate::Paused;
+use crate::PausedActions;
 
 const PREFIX: &str = "paused ";
 const BY: &str = "paused-by ";
@@ -27,7 +27,7 @@ pub(super) fn resume(connection: &Connection, action: &str) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn list(connection: &Connection) -> Result<Paused> {
+pub(super) fn list(connection: &Connection) -> Result<PausedActions> {
     let mut select = connection.prepare_cached("SELECT name, value FROM meta WHERE name GLOB 'paused *'")?;
     let rows = select.query_map([], |row| Ok((row.get::<_, String>(0)?, moment(row.get(1)?))))?;
     let rows = rows.collect::<Result<Vec<_>>>()?;

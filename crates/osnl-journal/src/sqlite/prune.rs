@@ -20,7 +20,7 @@ const UNREADABLE_BYTES: i64 = 64 << 20;
 
 /// The result of a round.
 #[derive(Debug, Default)]
-pub(super) struct Pruned {
+pub(super) struct PruneResult {
     /// It was not all that may leave.
     pub(super) more: bool,
     /// The file has reached its size, and nothing else may leave; what to say about it.
@@ -40,7 +40,7 @@ pub(super) struct Pruner<'a> {
     pub(super) next_event: i64,
 }
 
-pub(super) fn tick(pruner: &mut Pruner<'_>) -> Result<Pruned> {
+pub(super) fn tick(pruner: &mut Pruner<'_>) -> Result<PruneResult> {
     let end = Instant::now() + AT_MOST;
     let retention = i64::try_from(pruner.options.retention.as_millis()).unwrap_or(i64::MAX);
     let cutoff = millis(SystemTime::now()).saturating_sub(retention);
@@ -61,10 +61,10 @@ pub(super) fn tick(pruner: &mut Pruner<'_>) -> Result<Pruned> {
                     size >> 20
                 )
             });
-            return Ok(Pruned { more: false, full });
+            return Ok(PruneResult { more: false, full });
         }
         if Instant::now() >= end {
-            return Ok(Pruned { more: true, full: None });
+            return Ok(PruneResult { more: true, full: None });
         }
     }
 }

@@ -15,7 +15,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Result};
 
 pub(super) use self::listing::list;
 pub use self::listing::{Cursor, Order, Page};
-pub use self::lookup::Kept;
+pub use self::lookup::KeptEvent;
 pub use self::recent::Recent;
 pub(super) use self::recent::recent;
 use super::records::Row;
@@ -38,7 +38,7 @@ pub struct Try {
 
 /// All that is known of a delivery.
 #[derive(Clone, Debug)]
-pub struct Shown {
+pub struct DeliveryDetails {
     /// As in a list.
     pub row: Row,
     /// The latest failed attempts, oldest first; at most 20.

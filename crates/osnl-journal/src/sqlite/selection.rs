@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
 use super::SqliteJournal;
-use super::change::{Answer, Bite, Change, ChangeError, Changed};
+use super::change::{Answer, Bite, Change, ChangeError, ChangeOutcome};
 use super::reader::Reader;
 use super::rows::{State, delivery_id};
 use super::writer::{Apply, Command};
@@ -21,18 +21,18 @@ const MARGIN: i64 = 1000;
 
 /// A change that is being made, a bite at a time. What is not asked for with [`next`](Self::next) is not done.
 #[derive(Debug)]
-pub struct Changing<'a> {
+pub struct ChangeRun<'a> {
     journal: &'a SqliteJournal,
     change: Change,
     how: Apply,
-    selected: Option<Selected>,
+    selected: Option<SelectedDeliveries>,
     at: usize,
     is_over: bool,
 }
 
 /// The deliveries of a change.
 #[derive(Debug, Default)]
-struct Selected {
+struct SelectedDeliveries {
     ids: Vec<DeliveryId>,
     /// For each id that is to be retried: its action and resource, as their place in `latest`.
     of: Vec<Option<usize>>,
@@ -71,7 +71,7 @@ impl Effects {
     }
 }
 
-impl<'a> Changing<'a> {
+impl<'a> ChangeRun<'a> {
     pub(super) fn new(journal: &'a SqliteJournal, change: Change, how: Apply) -> Self {
         Self { journal, change, how, selected: None, at: 0, is_over: false }
     }
@@ -86,7 +86,7 @@ impl<'a> Changing<'a> {
     ///
     /// # Errors
     /// The journal is closed, or cannot be read.
-    pub async fn next(&mut self) -> std::result::Result<Option<Changed>, ChangeError> {
+    pub async fn next(&mut self) -> std::result::Result<Option<ChangeOutcome>, ChangeError> {
         if self.is_over {
             return Ok(None);
         }
@@ -122,9 +122,9 @@ impl<'a> Changing<'a> {
         Ok(Some(changed))
     }
 
-    async fn select(&self) -> std::result::Result<Selected, ChangeError> {
+    async fn select(&self) -> std::result::Result<SelectedDeliveries, ChangeError> {
         if self.change.which().is_none() {
-            return Ok(Selected::default());
+            return Ok(SelectedDeliveries::default());
         }
         // What was told to the journal before is in the file then.
         let (sender, receiver) = oneshot::channel();
@@ -133,24 +133,24 @@ impl<'a> Changing<'a> {
         let (path, change) = (self.journal.path.clone(), self.change.clone());
         let selected = spawn_blocking(move || select(&path, &change)).await;
         let selected = selected.unwrap_or_else(|error| Err(error.to_string()));
-        Ok(Selected { known_until, ..selected.map_err(ChangeError::Unreadable)? })
+        Ok(SelectedDeliveries { known_until, ..selected.map_err(ChangeError::Unreadable)? })
     }
 }
 
-fn select(path: &Path, change: &Change) -> std::result::Result<Selected, String> {
+fn select(path: &Path, change: &Change) -> std::result::Result<SelectedDeliveries, String> {
     let reader = Reader::open(path).map_err(|error| format!("{} {error}", path.display()))?;
     reader.select(change).map_err(|error| error.to_string())
 }
 
 impl Reader {
-    fn select(&self, change: &Change) -> Result<Selected> {
-        let Some((which, states)) = change.which() else { return Ok(Selected::default()) };
+    fn select(&self, change: &Change) -> Result<SelectedDeliveries> {
+        let Some((which, states)) = change.which() else { return Ok(SelectedDeliveries::default()) };
         let mut which = which.clone();
         which.states = match &which.states[..] {
             [] => states.to_vec(),
             asked => states.iter().copied().filter(|state| asked.contains(state)).collect(),
         };
-        let mut selected = Selected::default();
+        let mut selected = SelectedDeliveries::default();
         if which.states.is_empty() {
             return Ok(selected);
         }

@@ -2,9 +2,9 @@
 
 use rusqlite::{Result, params};
 
-use super::lane::{Found, Wish};
+use super::lane::{LaneEntry, Wish};
 use super::rows::{State, is};
-use super::work::{Pending, Work};
+use super::work::{PendingChange, Work};
 use crate::DeliveryId;
 
 impl Work<'_> {
@@ -17,7 +17,7 @@ impl Work<'_> {
     }
 
     /// Applies the wish to a delivery that is not claimed.
-    pub(super) fn fulfil(&mut self, found: &Found, wish: &Wish) -> Result<Pending> {
+    pub(super) fn fulfil(&mut self, found: &LaneEntry, wish: &Wish) -> Result<PendingChange> {
         match wish {
             Wish::Discard { by } => {
                 self.set_state(found, State::Discarded, Some(&format!("discarded by {by}")))?;
@@ -34,7 +34,7 @@ impl Work<'_> {
         }
     }
 
-    fn move_to(&mut self, found: &Found, to: &str) -> Result<Pending> {
+    fn move_to(&mut self, found: &LaneEntry, to: &str) -> Result<PendingChange> {
         let reason: Option<String> = self
             .connection
             .prepare_cached(concat!(
@@ -46,7 +46,7 @@ impl Work<'_> {
         self.count(&found.action, found.state, -1);
         self.count(to, State::Waiting, 1);
         self.next_after(found)?;
-        let moved = Found { action: to.to_owned(), lane: None, state: State::Waiting, ..found.clone() };
+        let moved = LaneEntry { action: to.to_owned(), lane: None, state: State::Waiting, ..found.clone() };
         if found.state == State::Held {
             self.set_state(&moved, State::Held, reason.as_deref())?;
         } else {

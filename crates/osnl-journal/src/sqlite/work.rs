@@ -11,10 +11,10 @@ use osnl_model::BodyDigest;
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
 use super::clock::whole_millis;
-use super::lane::{Found, Lane, Wish};
+use super::lane::{Lane, LaneEntry, Wish};
 use super::rows::{self, State, identity_number, is, millis};
 use crate::identity::Identity;
-use crate::{Begin, DeliveryId, End, Entry, Outcome, SentRequest, Used};
+use crate::{Begin, DeliveryId, End, Entry, Outcome, SentRequest, UsedLimits};
 
 /// The latest failed attempts kept of a delivery.
 pub(super) const ATTEMPTS: u32 = 20;
@@ -47,7 +47,7 @@ pub(super) struct Work<'a> {
 static NONE: BTreeSet<i64> = BTreeSet::new();
 
 /// The change in the number of pending deliveries, by action.
-pub(super) type Pending = Vec<(String, i64)>;
+pub(super) type PendingChange = Vec<(String, i64)>;
 
 /// When a retry may be attempted, and the pause that this was meant to be.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +58,7 @@ pub(super) struct Due {
 
 /// The result of an append.
 #[derive(Debug)]
-pub(super) enum Appended {
+pub(super) enum AppendResult {
     /// It is kept; the first of its key among its deliveries are claimable.
     New { event: i64, ready: Vec<usize> },
     /// The same message is there.
@@ -67,7 +67,7 @@ pub(super) enum Appended {
 
 /// The result of the end of a claim.
 #[derive(Debug)]
-pub(super) enum Ended {
+pub(super) enum EndResult {
     /// The delivery had ended, or is not there.
     Nothing,
     /// It is claimable again.
@@ -77,7 +77,7 @@ pub(super) enum Ended {
     /// It has ended; whether one of another action was made of it.
     Over { action: String, made: bool },
     /// The operator's wish from meanwhile is fulfilled.
-    Fulfilled(Pending),
+    Fulfilled(PendingChange),
 }
 
 impl<'a> Work<'a> {
@@ -94,7 +94,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    pub(super) fn append(&mut self, entry: &Entry, identity: &Identity) -> Result<Appended> {
+    pub(super) fn append(&mut self, entry: &Entry, identity: &Identity) -> Result<AppendResult> {
         let (received, notification) = (&entry.received, &entry.notification);
         let (origin, properties) = (&received.origin, &received.properties);
         let number = identity_number(identity);
@@ -105,7 +105,7 @@ impl<'a> Work<'a> {
             let mut seen =
                 self.connection.prepare_cached("UPDATE event SET copies = copies + 1 WHERE id = ?")?;
             seen.execute([event])?;
-            return Ok(Appended::Copy);
+            return Ok(AppendResult::Copy);
         }
         let event = self.next_event;
         self.next_event += rows::numbers(entry.deliveries.len());
@@ -172,7 +172,7 @@ impl<'a> Work<'a> {
             }
             self.count(&new.action, state, 1);
         }
-        Ok(Appended::New { event, ready })
+        Ok(AppendResult::New { event, ready })
     }
 
     /// Returns whether a message without an id is the one that this event was: the event is open or was not settled.
@@ -202,7 +202,7 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    pub(super) fn attempted(&mut self, id: DeliveryId, used: Used, answer: &str) -> Result<()> {
+    pub(super) fn attempted(&mut self, id: DeliveryId, used: UsedLimits, answer: &str) -> Result<()> {
         let mut update = self
             .connection
             .prepare_cached("UPDATE delivery SET attempts = ?2, aged = ?3, tries = ?4 WHERE id = ?1")?;
@@ -211,7 +211,13 @@ impl<'a> Work<'a> {
     }
 
     /// Keeps what is used up, what the target said, and when the next attempt is due.
-    pub(super) fn retry(&mut self, id: DeliveryId, due: Due, used: Used, answer: &str) -> Result<Ended> {
+    pub(super) fn retry(
+        &mut self,
+        id: DeliveryId,
+        due: Due,
+        used: UsedLimits,
+        answer: &str,
+    ) -> Result<EndResult> {
         let mut update = self.connection.prepare_cached(RETRY)?;
         let found: Option<(String, bool)> = update
             .query_row(
@@ -219,7 +225,7 @@ impl<'a> Work<'a> {
                 |row| Ok((row.get(0)?, row.get(1)?)),
             )
             .optional()?;
-        let Some((action, is_wished)) = found else { return Ok(Ended::Nothing) };
+        let Some((action, is_wished)) = found else { return Ok(EndResult::Nothing) };
         // Without an answer there was no attempt.
         if !answer.is_empty() {
             self.answered(id, used.made, answer)?;
@@ -228,25 +234,25 @@ impl<'a> Work<'a> {
             && let Some(found) = self.find(id)?
             && let Some(wish) = &found.wish
         {
-            return Ok(Ended::Fulfilled(self.fulfil(&found, wish)?));
+            return Ok(EndResult::Fulfilled(self.fulfil(&found, wish)?));
         }
-        Ok(Ended::Waits { action, due: due.at })
+        Ok(EndResult::Waits { action, due: due.at })
     }
 
     /// The claim has ended. What the operator asked for meanwhile is done now, unless the effect is there.
-    pub(super) fn end_claim(&mut self, id: DeliveryId, end: &End) -> Result<Ended> {
-        let Some(found) = self.find(id)? else { return Ok(Ended::Nothing) };
+    pub(super) fn end_claim(&mut self, id: DeliveryId, end: &End) -> Result<EndResult> {
+        let Some(found) = self.find(id)? else { return Ok(EndResult::Nothing) };
         if !found.state.is_open() {
-            return Ok(Ended::Nothing);
+            return Ok(EndResult::Nothing);
         }
         let done = end.done.as_deref();
         let (state, reason) = match (&end.outcome, &found.wish) {
             (Outcome::Delivered, _) => (State::Delivered, done),
             (Outcome::NothingToDo, _) => (State::NothingToDo, done),
             (Outcome::Dead(_) | Outcome::DeadHoldingKey(_) | Outcome::Returned, Some(wish)) => {
-                return Ok(Ended::Fulfilled(self.fulfil(&found, wish)?));
+                return Ok(EndResult::Fulfilled(self.fulfil(&found, wish)?));
             }
-            (Outcome::Returned, None) => return Ok(Ended::Returned { action: found.action }),
+            (Outcome::Returned, None) => return Ok(EndResult::Returned { action: found.action }),
             (Outcome::Dead(reason) | Outcome::DeadHoldingKey(reason), None) => {
                 (State::Dead, Some(reason.as_str()))
             }
@@ -268,7 +274,7 @@ impl<'a> Work<'a> {
             Some(to) if state == State::Dead => self.fall_back(id, to)?,
             Some(_) | None => false,
         };
-        Ok(Ended::Over { action: found.action, made })
+        Ok(EndResult::Over { action: found.action, made })
     }
 
     /// Answers whether there are more of them.
@@ -301,18 +307,18 @@ impl<'a> Work<'a> {
     }
 
     /// A delivery has left its lane, or holds it no more.
-    pub(super) fn next_after(&mut self, found: &Found) -> Result<()> {
+    pub(super) fn next_after(&mut self, found: &LaneEntry) -> Result<()> {
         match found.lane {
             Some(lane) => self.lane_turn(Lane::Shared(lane)),
             None => Ok(()),
         }
     }
 
-    pub(super) fn find(&self, id: DeliveryId) -> Result<Option<Found>> {
+    pub(super) fn find(&self, id: DeliveryId) -> Result<Option<LaneEntry>> {
         let mut select = self.connection.prepare_cached(FIND)?;
         select
             .query_row([id.row()], |row| {
-                Ok(Found {
+                Ok(LaneEntry {
                     id,
                     action: row.get(0)?,
                     key: row.get(1)?,
@@ -326,13 +332,13 @@ impl<'a> Work<'a> {
     }
 
     /// An end has its moment and its reason; what is open again has neither. Of open states, only waiting and held.
-    pub(super) fn set_state(&mut self, was: &Found, state: State, reason: Option<&str>) -> Result<()> {
+    pub(super) fn set_state(&mut self, was: &LaneEntry, state: State, reason: Option<&str>) -> Result<()> {
         self.set_state_over(was, state, reason, None, None)
     }
 
     fn set_state_over(
         &mut self,
-        was: &Found,
+        was: &LaneEntry,
         state: State,
         reason: Option<&str>,
         cause: Option<&str>,
@@ -350,7 +356,7 @@ impl<'a> Work<'a> {
     }
 
     /// Opens a delivery; it is claimable when it is its turn.
-    pub(super) fn open_again(&mut self, was: &Found) -> Result<()> {
+    pub(super) fn open_again(&mut self, was: &LaneEntry) -> Result<()> {
         self.set_state(was, State::Waiting, None)?;
         self.lane_turn(was.own_lane())
     }

@@ -19,12 +19,12 @@ use super::checkpoint::{self, Checkpointer};
 use super::claimable::Ask;
 use super::connection::{closed, connect};
 use super::place::{Inode, Place, free_bytes};
-use super::prune::{self, Pruned, Pruner};
+use super::prune::{self, PruneResult, Pruner};
 use super::rows::{is, millis, numbers};
-use super::work::{self, Appended, Due, Ended, Work};
-use super::{OpenError, Shared, SqliteOptions, paused, schema, trouble};
+use super::work::{self, AppendResult, Due, EndResult, Work};
+use super::{OpenError, SharedState, SqliteOptions, paused, schema, trouble};
 use crate::identity::Identity;
-use crate::{DeliveryId, End, Entry, JournalState, Learnt, SentRequest, Settle, Used};
+use crate::{DeliveryId, End, Entry, JournalState, LearntFacts, SentRequest, Settle, UsedLimits};
 
 /// Commands of one transaction.
 const AT_ONCE: usize = 1000;
@@ -35,17 +35,17 @@ const SOON: Duration = Duration::from_millis(100);
 const GIB: u64 = 1 << 30;
 
 pub(super) enum Command {
-    Append(Appending, oneshot::Sender<Settle>),
+    Append(NewEntry, oneshot::Sender<Settle>),
     SetAside(Received, String, oneshot::Sender<Settle>),
     /// Deliveries that were in hand at so many unexpected ends.
     HoldSuspects(Vec<(u64, u32)>),
     /// Messages that were kept unread are let go.
     ForgetUnreadable(Vec<i64>, oneshot::Sender<usize>),
-    Attempted(DeliveryId, Used, String),
+    Attempted(DeliveryId, UsedLimits, String),
     /// The request of the attempt that was told last, and its duration.
     Sent(DeliveryId, u32, SentRequest),
     /// An attempt that failed and will be repeated.
-    Retry(DeliveryId, Due, Used, String),
+    Retry(DeliveryId, Due, UsedLimits, String),
     /// All retries of an action are due at this moment.
     DueNow(Arc<str>, i64),
     End(DeliveryId, End),
@@ -53,7 +53,7 @@ pub(super) enum Command {
     /// Answered when everything before it is committed, with the moment.
     Barrier(oneshot::Sender<i64>),
     /// Keeps the enrichment of a delivery, and the facts learnt of objects.
-    Enriched(DeliveryId, String, Learnt, oneshot::Sender<()>),
+    Enriched(DeliveryId, String, LearntFacts, oneshot::Sender<()>),
     /// Asks for the last known state of an object.
     Known(String, oneshot::Sender<Option<String>>),
     /// From the file into memory; what is due by that moment.
@@ -64,7 +64,7 @@ pub(super) enum Command {
 }
 
 /// An entry on its way into the file.
-pub(super) struct Appending {
+pub(super) struct NewEntry {
     pub(super) entry: Entry,
     pub(super) identity: Identity,
     /// Whether the notification is all of it, as the delivery loop takes it; else it is what stands in columns.
@@ -80,14 +80,14 @@ pub(super) enum Apply {
 }
 
 /// The result of a command, to be reported after the commit.
-enum Done {
+enum CommandResult {
     Nothing,
-    Appended(Appended),
+    Appended(AppendResult),
     SetAside(bool),
     Forgotten(usize),
     /// Whether there are more of them.
     DueNow(bool),
-    Ended(Ended),
+    Ended(EndResult),
 }
 
 pub(super) struct Writer {
@@ -99,7 +99,7 @@ pub(super) struct Writer {
     /// `None` after a failure, until it can be opened again.
     connection: Option<Connection>,
     checkpointer: Checkpointer,
-    shared: Arc<Shared>,
+    shared: Arc<SharedState>,
     commands: Receiver<Command>,
     /// Commands that arrived while a failure lasted, or that did not fit into a group.
     backlog: VecDeque<Command>,
@@ -124,7 +124,7 @@ pub(super) fn default_size(free: u64) -> u64 {
 impl Writer {
     pub(super) fn open(
         options: SqliteOptions,
-        shared: Arc<Shared>,
+        shared: Arc<SharedState>,
         commands: Receiver<Command>,
     ) -> Result<Self, OpenError> {
         let place = Place::take(&options.path, options.allow_volatile)?;
@@ -336,7 +336,7 @@ impl Writer {
     fn transact(
         &mut self,
         batch: &[Command],
-    ) -> rusqlite::Result<(Vec<(Done, Option<Answer>)>, Vec<(String, DeliveryId)>)> {
+    ) -> rusqlite::Result<(Vec<(CommandResult, Option<Answer>)>, Vec<(String, DeliveryId)>)> {
         let Some(connection) = &mut self.connection else { return Err(closed()) };
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut work = Work::new(&transaction, millis(SystemTime::now()), self.next_event);
@@ -388,7 +388,8 @@ impl Writer {
         if self.failing.is_some() {
             return false;
         }
-        match self.pruner().map_or_else(|| Ok(Pruned::default()), |mut pruner| prune::tick(&mut pruner)) {
+        match self.pruner().map_or_else(|| Ok(PruneResult::default()), |mut pruner| prune::tick(&mut pruner))
+        {
             Ok(pruned) => {
                 self.publish(pruned.full);
                 if self.shared.wal_pages.load(Ordering::Relaxed) > 0 {
@@ -428,34 +429,36 @@ impl Writer {
     }
 }
 
-fn apply(work: &mut Work<'_>, command: &Command) -> rusqlite::Result<(Done, Option<Answer>)> {
+fn apply(work: &mut Work<'_>, command: &Command) -> rusqlite::Result<(CommandResult, Option<Answer>)> {
     let done = match command {
-        Command::Append(new, _) => Done::Appended(work.append(&new.entry, &new.identity)?),
-        Command::SetAside(received, reason, _) => Done::SetAside(work.set_aside(received, reason)?),
+        Command::Append(new, _) => CommandResult::Appended(work.append(&new.entry, &new.identity)?),
+        Command::SetAside(received, reason, _) => CommandResult::SetAside(work.set_aside(received, reason)?),
         Command::HoldSuspects(suspects) => {
             work.hold_suspects(suspects)?;
-            Done::Nothing
+            CommandResult::Nothing
         }
-        Command::ForgetUnreadable(ids, _) => Done::Forgotten(work.forget_unreadable(ids)?),
+        Command::ForgetUnreadable(ids, _) => CommandResult::Forgotten(work.forget_unreadable(ids)?),
         Command::Attempted(id, used, answer) => {
             work.attempted(*id, *used, answer)?;
-            Done::Nothing
+            CommandResult::Nothing
         }
         Command::Sent(id, made, sent) => {
             work.sent(*id, *made, sent)?;
-            Done::Nothing
+            CommandResult::Nothing
         }
-        Command::Retry(id, due, used, answer) => Done::Ended(work.retry(*id, *due, *used, answer)?),
-        Command::DueNow(action, now) => Done::DueNow(work.due_now(action, *now)?),
-        Command::End(id, end) => Done::Ended(work.end_claim(*id, end)?),
-        Command::Change(bite, ..) => return Ok((Done::Nothing, Some(change::apply(work, bite)?))),
+        Command::Retry(id, due, used, answer) => CommandResult::Ended(work.retry(*id, *due, *used, answer)?),
+        Command::DueNow(action, now) => CommandResult::DueNow(work.due_now(action, *now)?),
+        Command::End(id, end) => CommandResult::Ended(work.end_claim(*id, end)?),
+        Command::Change(bite, ..) => return Ok((CommandResult::Nothing, Some(change::apply(work, bite)?))),
         Command::Enriched(id, found, learnt, _) => {
             work.enriched(*id, found, learnt)?;
-            Done::Nothing
+            CommandResult::Nothing
         }
-        Command::Known(..) | Command::Barrier(_) | Command::Fetch(..) | Command::Close(_) => Done::Nothing,
+        Command::Known(..) | Command::Barrier(_) | Command::Fetch(..) | Command::Close(_) => {
+            CommandResult::Nothing
+        }
         #[cfg(any(test, feature = "conformance"))]
-        Command::Do(_) => Done::Nothing,
+        Command::Do(_) => CommandResult::Nothing,
     };
     Ok((done, None))
 }

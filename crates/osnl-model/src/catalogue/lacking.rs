@@ -7,7 +7,7 @@ use crate::nearest;
 
 /// The missing part of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lacking {
+pub struct LackingPath {
     /// As much of the path as is there; empty if its first key is not.
     pub inside: String,
     /// The keys that are there, by name; `*` stands for the items of a list.
@@ -29,7 +29,7 @@ pub struct Lacking {
 /// assert_eq!(catalogue::lacking(&events, meant), None);
 /// ```
 #[must_use]
-pub fn lacking(events: &[&Event], path: &str) -> Option<Lacking> {
+pub fn lacking(events: &[&Event], path: &str) -> Option<LackingPath> {
     // Of a sentence nothing is there, and nothing can be said about it.
     let events: Vec<&Event> = events.iter().copied().filter(|event| event.form != Form::Text).collect();
     if events.is_empty() || events.iter().any(|event| event.has_field(path)) {
@@ -50,7 +50,7 @@ pub fn lacking(events: &[&Event], path: &str) -> Option<Lacking> {
         events.iter().any(|event| event.has_field(&near)).then_some(near)
     });
     let near = near.or_else(|| same_name(&known, path)).or_else(|| other_word(&keys, inside, path));
-    Some(Lacking { inside: inside.to_owned(), keys, near })
+    Some(LackingPath { inside: inside.to_owned(), keys, near })
 }
 
 /// The key that follows this path on the way to a field.

@@ -10,7 +10,7 @@ use super::{MASK, is_named_before, says_nothing, text};
 
 /// A value that serializes as [`mask_secrets`](crate::mask_secrets) of it would, which is not made for that.
 #[derive(Clone, Copy)]
-pub struct Masked<'a>(Inner<'a>);
+pub struct MaskedJson<'a>(Inner<'a>);
 
 #[derive(Clone, Copy)]
 enum Inner<'a> {
@@ -18,7 +18,7 @@ enum Inner<'a> {
     Object(&'a Map<String, Value>),
 }
 
-impl<'a> Masked<'a> {
+impl<'a> MaskedJson<'a> {
     /// Any value.
     #[must_use]
     pub const fn value(value: &'a Value) -> Self {
@@ -33,13 +33,13 @@ impl<'a> Masked<'a> {
 }
 
 /// As little as it is going to write.
-impl std::fmt::Debug for Masked<'_> {
+impl std::fmt::Debug for MaskedJson<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&serde_json::to_string(self).unwrap_or_default())
     }
 }
 
-impl Serialize for Masked<'_> {
+impl Serialize for MaskedJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
             Inner::Value(value) => Within { value, depth: Depth::TOP }.serialize(serializer),

@@ -240,6 +240,6 @@ proptest! {
     fn what_is_written_is_what_would_be_copied(key in texts(), text in texts(), other in texts()) {
         let value = json!({"a": [{key.clone(): text.clone(), "key": other, "value": text}, {key: [other]}, null, 1.5],
             "connection_info": other, "password": [text], "token": ""});
-        prop_assert_eq!(format!("{:?}", Masked::value(&value)), mask_secrets(&value).to_string());
+        prop_assert_eq!(format!("{:?}", MaskedJson::value(&value)), mask_secrets(&value).to_string());
     }
 }

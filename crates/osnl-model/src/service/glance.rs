@@ -24,7 +24,7 @@ pub enum Payload<'a> {
     /// `image.member.*`
     Member(Member<'a>),
     /// `image.send`
-    Sent(Sent<'a>),
+    Sent(ImageSend<'a>),
     /// `task.*`
     Task(Task<'a>),
     /// `metadef_*`
@@ -93,7 +93,7 @@ view! {
     }
 
     /// `image.send`
-    pub struct Sent<'a> {
+    pub struct ImageSend<'a> {
         /// The image.
         image_id: &'a str = "image_id",
         /// The project it belongs to.
@@ -146,7 +146,7 @@ pub(super) fn read<'a>(event_type: &str, payload: &'a Value) -> Payload<'a> {
     let read = if event_type.starts_with("image.member.") {
         Member::read(payload).map(Payload::Member)
     } else if event_type == "image.send" {
-        Sent::read(payload).map(Payload::Sent)
+        ImageSend::read(payload).map(Payload::Sent)
     } else if event_type.starts_with("image.") {
         Image::read(payload).map(Box::new).map(Payload::Image)
     } else if event_type.starts_with("task.") {

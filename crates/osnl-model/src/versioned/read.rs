@@ -12,7 +12,7 @@ use crate::JsonKind;
 
 /// An object as it was read.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Versioned<T> {
+pub enum WireObject<T> {
     /// The class and a version that can be read.
     Known(Read<T>),
     /// Everything else.
@@ -113,7 +113,7 @@ impl<T> Read<T> {
     }
 }
 
-impl<T> Versioned<T> {
+impl<T> WireObject<T> {
     /// The typed object, if it could be read.
     pub fn known(&self) -> Option<&T> {
         match self {
@@ -123,7 +123,7 @@ impl<T> Versioned<T> {
     }
 }
 
-impl<T: VersionedObject> From<T> for Versioned<T> {
+impl<T: VersionedObject> From<T> for WireObject<T> {
     fn from(object: T) -> Self {
         Self::Known(Read { object, version: T::INFO.version, raw: JsonObject::new() })
     }
@@ -132,29 +132,29 @@ impl<T: VersionedObject> From<T> for Versioned<T> {
 /// Reads an object of a class; nothing is lost, whatever it is.
 ///
 /// ```
-/// use osnl_model::versioned::{Versioned, ironic::ChassisCRUDPayload, read_text};
+/// use osnl_model::versioned::{WireObject, ironic::ChassisCRUDPayload, read_text};
 ///
 /// let newer = r#"{"ironic_object.name": "ChassisCRUDPayload", "ironic_object.namespace": "ironic",
 ///     "ironic_object.version": "1.10", "ironic_object.data": {"description": "row 3", "extra": {},
 ///     "uuid": "f9d2c6e1-5a6c-4b52-9d0a-6b8f1f3f6a11", "rack": 7}}"#;
 /// match read_text::<ChassisCRUDPayload>(newer).expect("it is JSON") {
-///     Versioned::Known(read) => {
+///     WireObject::Known(read) => {
 ///         assert_eq!(read.object.description.as_deref(), Some("row 3"));
 ///         assert_eq!(read.unknown_fields().map(|(name, _)| name).collect::<Vec<_>>(), ["rack"]);
 ///     }
-///     Versioned::Unknown(unknown) => panic!("{}", unknown.reason),
+///     WireObject::Unknown(unknown) => panic!("{}", unknown.reason),
 /// }
 /// ```
-pub fn read<T: VersionedObject>(raw: Json) -> Versioned<T> {
+pub fn read<T: VersionedObject>(raw: Json) -> WireObject<T> {
     match try_read::<T>(&raw) {
         Ok((object, version)) => match raw {
-            Json::Object(raw) => Versioned::Known(Read { object, version, raw }),
+            Json::Object(raw) => WireObject::Known(Read { object, version, raw }),
             // Only an object was read, so there is no other.
             raw @ (Json::Null | Json::Bool(_) | Json::Number(_) | Json::Text(_) | Json::Array(_)) => {
-                Versioned::Unknown(unknown(NotReadable::NotVersioned(raw.kind()), raw))
+                WireObject::Unknown(unknown(NotReadable::NotVersioned(raw.kind()), raw))
             }
         },
-        Err(reason) => Versioned::Unknown(unknown(reason, raw)),
+        Err(reason) => WireObject::Unknown(unknown(reason, raw)),
     }
 }
 
@@ -162,7 +162,7 @@ pub fn read<T: VersionedObject>(raw: Json) -> Versioned<T> {
 ///
 /// # Errors
 /// A text that is no JSON.
-pub fn read_text<T: VersionedObject>(text: &str) -> Result<Versioned<T>, serde_json::Error> {
+pub fn read_text<T: VersionedObject>(text: &str) -> Result<WireObject<T>, serde_json::Error> {
     Ok(read(crate::python_json::parse_as(text)?))
 }
 
@@ -218,7 +218,7 @@ pub(super) fn data_of<'a>(object: &'a JsonObject, prefix: &str) -> Result<&'a Js
 }
 
 /// A nested object that is judged by its own version: when it cannot be read, the object around it still can.
-impl<T: VersionedObject> FieldType for Versioned<T> {
+impl<T: VersionedObject> FieldType for WireObject<T> {
     const KIND: Kind = T::KIND;
     const MASKS: bool = T::MASKS;
 

@@ -68,12 +68,12 @@ impl<T: Clone> FillsOr<T> for Option<T> {
     note = "populate it first: `{P}::populate(&source, extra)` takes the fields that the schema names from the source, \
             and gives the payload"
 )]
-pub trait Populated<P> {
+pub trait IntoPayload<P> {
     /// The payload.
     fn into_payload(self) -> P;
 }
 
-impl<P: VersionedObject> Populated<P> for P {
+impl<P: VersionedObject> IntoPayload<P> for P {
     fn into_payload(self) -> P {
         self
     }

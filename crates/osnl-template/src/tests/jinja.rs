@@ -31,7 +31,7 @@ fn meant() -> Vec<(Pattern, String)> {
     lines.map(|line| pair(line).unwrap_or_else(|| panic!("{line}"))).collect()
 }
 
-enum Compiled {
+enum CompiledSource {
     Template(Template),
     Expression(Expression),
 }
@@ -66,15 +66,17 @@ fn what_jinja_says_of_it() {
     for (case, answers) in cases.iter().zip(&answers) {
         let source = case["source"].as_str().unwrap();
         let compiled = match case["template"] == true {
-            true => Template::new(source).map(Compiled::Template),
-            false => Expression::new(source).map(Compiled::Expression),
+            true => Template::new(source).map(CompiledSource::Template),
+            false => Expression::new(source).map(CompiledSource::Expression),
         };
         for (names, theirs) in events.iter().zip(answers) {
             let ours = match &compiled {
-                Ok(Compiled::Template(template)) => {
+                Ok(CompiledSource::Template(template)) => {
                     template.render(names).map(Json::from).map_err(|e| e.to_string())
                 }
-                Ok(Compiled::Expression(expression)) => expression.value(names).map_err(|e| e.to_string()),
+                Ok(CompiledSource::Expression(expression)) => {
+                    expression.value(names).map_err(|e| e.to_string())
+                }
                 Err(error) => Err(error.to_string()),
             };
             let ours = ours.map_or_else(|error| json!({"refused": error}), |value| json!({"value": value}));

@@ -4,7 +4,7 @@ use super::{BrokerState, MemoryBroker};
 use crate::message::{Batch, IncomingMessage};
 use crate::settle::{Settlement, Window};
 use crate::topology::{Binding, Subscription};
-use crate::{BoxFuture, Consumer, LateBindings, TransportError, Waiting};
+use crate::{BoxFuture, Consumer, LateBindings, QueueDepths, TransportError};
 
 pub(super) struct MemoryConsumer {
     pub(super) broker: MemoryBroker,
@@ -130,7 +130,7 @@ impl Consumer for MemoryConsumer {
         Box::new(MemoryLateBindings(self.broker.clone()))
     }
 
-    fn waiting(&self) -> BoxFuture<'static, Result<Waiting, TransportError>> {
+    fn waiting(&self) -> BoxFuture<'static, Result<QueueDepths, TransportError>> {
         let waiting =
             self.subscription.queues().into_iter().map(|queue| (queue.into(), self.broker.seen(queue)));
         Box::pin(std::future::ready(Ok(waiting.collect())))

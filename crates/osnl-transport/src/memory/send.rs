@@ -4,14 +4,14 @@ use osnl_model::{Priority, Target};
 
 use super::MemoryBroker;
 use crate::TransportError;
-use crate::outgoing::Outgoing;
+use crate::outgoing::OutgoingMessage;
 use crate::topology::{Binding, Declare, route};
 
 pub(super) fn send(
     broker: &MemoryBroker,
     to: &Target,
     priority: &Priority,
-    message: Outgoing,
+    message: OutgoingMessage,
 ) -> Result<(), TransportError> {
     let mut state = broker.lock();
     if state.down {

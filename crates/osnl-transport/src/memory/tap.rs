@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::consumer::lost;
 use super::{BrokerState, MemoryBroker, key_matches};
 use crate::message::Epoch;
-use crate::tap::{ExchangeFound, Tap, TapBinding, TapMessage, TapOptions, Tapped, exchanges};
+use crate::tap::{ExchangeFound, Tap, TapBinding, TapMessage, TapOpening, TapOptions, exchanges};
 use crate::{BoxFuture, TransportError};
 
 /// The queue of one tap; the tap holds its key.
@@ -41,7 +41,7 @@ pub(super) struct MemoryTap {
     broker: MemoryBroker,
     epoch: Epoch,
     options: TapOptions,
-    tapped: Tapped,
+    tapped: TapOpening,
 }
 
 impl MemoryTap {
@@ -67,14 +67,14 @@ impl MemoryTap {
         };
         state.taps.insert(epoch, queue);
         drop(state);
-        let tapped = Tapped {
+        let tapped = TapOpening {
             host: "memory".into(),
             virtual_host: "/".into(),
             queue: "tap".into(),
             bound,
             missing,
             counts_dropped: true,
-            ..Tapped::default()
+            ..TapOpening::default()
         };
         Ok(Self { broker: broker.clone(), epoch, options: options.clone(), tapped })
     }
@@ -92,7 +92,7 @@ fn of(options: &TapOptions, exchanges: &[String]) -> Vec<TapBinding> {
 }
 
 impl Tap for MemoryTap {
-    fn tapped(&self) -> &Tapped {
+    fn tapped(&self) -> &TapOpening {
         &self.tapped
     }
 

@@ -26,7 +26,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) const DEFAULT_PORT: u16 = 5672;
 
 /// Facts seen while connecting.
-pub(super) struct Seen {
+pub(super) struct ConnectionFacts {
     /// When the broker's certificate ends, in seconds since 1970.
     pub(super) certificate_ends: Option<i64>,
     pub(super) greeting: Greeting,
@@ -40,7 +40,7 @@ pub(super) async fn connect(
     url: &TransportUrl,
     host: &TransportHost,
     options: &RabbitOptions,
-) -> Result<(Connection, Seen), TransportError> {
+) -> Result<(Connection, ConnectionFacts), TransportError> {
     let deadline = Instant::now() + TIMEOUT;
     let failed = |reason: String| TransportError::Connect { host: address(host), reason };
     let silent = |_| failed(format!("no answer within {} s", TIMEOUT.as_secs()));
@@ -89,7 +89,7 @@ pub(super) async fn connect(
     let negotiated = connection.configuration().heartbeat();
     silence.send_replace((negotiated > 0).then(|| Duration::from_millis(u64::from(negotiated) * 1500)));
     let greeting = told.get().cloned().unwrap_or_default();
-    Ok((connection, Seen { certificate_ends: ends, greeting, body_flow }))
+    Ok((connection, ConnectionFacts { certificate_ends: ends, greeting, body_flow }))
 }
 
 /// The library asks for the connection that is there already, once.

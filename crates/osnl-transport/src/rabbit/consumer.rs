@@ -28,19 +28,19 @@ use super::body_flow::BodyFlow;
 use super::declare::RabbitLateBindings;
 use super::failure::{Failure, lost};
 use super::headers;
-use super::held::Held;
+use super::held::ConnectionGuard;
 use super::properties::properties;
 use crate::bodies::BodyBounds;
 use crate::message::{Batch, IncomingMessage};
 use crate::settle::{Settlement, Window};
 use crate::topology::{QueueKind, QueueType, Subscription};
-use crate::{BoxFuture, Consumer, LateBindings, QueueSeen, TransportError, Waiting};
+use crate::{BoxFuture, Consumer, LateBindings, QueueDepths, QueueSeen, TransportError};
 
 /// The longest time that an orderly close may take before the connection is just dropped.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 pub(super) struct RabbitConsumer {
-    connection: Arc<Held>,
+    connection: Arc<ConnectionGuard>,
     body_flow: Arc<BodyFlow>,
     queues: Vec<QueueConsumer>,
     /// Whose turn it is to be polled.
@@ -71,7 +71,7 @@ struct QueueConsumer {
 impl RabbitConsumer {
     /// Begins to consume; of each queue at most `share` messages are unsettled.
     pub(super) async fn start(
-        connection: Held,
+        connection: ConnectionGuard,
         body_flow: Arc<BodyFlow>,
         subscription: Subscription,
         (share, bodies): (u16, BodyBounds),
@@ -329,14 +329,14 @@ impl Consumer for RabbitConsumer {
         Box::new(RabbitLateBindings(self.connection.clone()))
     }
 
-    fn waiting(&self) -> BoxFuture<'static, Result<Waiting, TransportError>> {
+    fn waiting(&self) -> BoxFuture<'static, Result<QueueDepths, TransportError>> {
         let connection = self.connection.clone();
         let queues: Vec<_> = self.queues.iter().map(|queue| queue.name.clone()).collect();
         Box::pin(async move {
             // On a channel of its own: a queue that is gone closes it.
             let asked = async {
                 let channel = connection.create_channel().await?;
-                let mut waiting = Waiting::with_capacity(queues.len());
+                let mut waiting = QueueDepths::with_capacity(queues.len());
                 for queue in queues {
                     let passive = QueueDeclareOptions { passive: true, ..Default::default() };
                     let name = ShortString::from(&*queue);

@@ -13,7 +13,7 @@ const BEFORE_SIZE: usize = 4;
 
 /// A body that is not handed over as it comes.
 #[derive(Debug)]
-pub(super) struct Cutting {
+pub(super) struct CutBody {
     /// The payload of the content header.
     header: Vec<u8>,
     bytes: u64,
@@ -21,7 +21,7 @@ pub(super) struct Cutting {
     digest: BodyHasher,
 }
 
-impl Cutting {
+impl CutBody {
     pub(super) fn new(header: Vec<u8>, bytes: u64) -> Self {
         Self { header, bytes, kept: Vec::new(), digest: BodyHasher::default() }
     }

@@ -24,7 +24,7 @@ use lapin::{Channel, Connection, ExchangeKind, Queue};
 
 use super::arguments::{stream_probe, table};
 use super::failure::{Failure, NOT_FOUND, PRECONDITION_FAILED, is_missing, reason, reply_code};
-use super::held::Held;
+use super::held::ConnectionGuard;
 use super::refusal::Difference;
 use super::returns;
 use super::side::Side;
@@ -113,7 +113,7 @@ pub(super) async fn declare(
 }
 
 /// Bindings of an open subscription whose exchange was not there.
-pub(super) struct RabbitLateBindings(pub(super) Arc<Held>);
+pub(super) struct RabbitLateBindings(pub(super) Arc<ConnectionGuard>);
 
 impl LateBindings for RabbitLateBindings {
     fn bind<'a>(

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::body_flow::BodyFlow;
-use super::cut::Cutting;
+use super::cut::CutBody;
 use super::{headers, tune};
 
 /// The largest frame, its eight octets of header and end included: what RabbitMQ offers by default.
@@ -51,7 +51,7 @@ pub(super) struct Frames {
     /// Counts the bodies.
     flow: Option<Arc<BodyFlow>>,
     /// By channel: a connection has a few.
-    arriving: BTreeMap<[u8; 2], Arriving>,
+    arriving: BTreeMap<[u8; 2], ArrivingMessage>,
     /// The channel of the body that is complete with what is passing.
     completes: Option<[u8; 2]>,
     /// The channel and the length of the frame that is passing, if it goes no further than here.
@@ -60,16 +60,16 @@ pub(super) struct Frames {
 
 /// The message that arrives over a channel.
 #[derive(Debug, Default)]
-struct Arriving {
+struct ArrivingMessage {
     /// The delivery tag of the message.
     tag: u64,
     /// The bytes missing of its body.
     missing: usize,
-    cutting: Option<Cutting>,
+    cutting: Option<CutBody>,
 }
 
 /// The verdict on a frame.
-enum Judged {
+enum FrameVerdict {
     AsItIs,
     /// It has another payload.
     Anew(Vec<u8>),
@@ -164,13 +164,13 @@ impl Frames {
                 Next::Seen { kind, length } => {
                     let frame = &mut rest[..length];
                     match self.judge(kind, frame) {
-                        Judged::Anew(payload) => {
+                        FrameVerdict::Anew(payload) => {
                             stay.get_or_insert(at);
                             self.push(frame[..3].try_into().unwrap_or_default(), &payload);
                         }
-                        Judged::Withheld => drop(stay.get_or_insert(at)),
-                        Judged::AsItIs if stay.is_some() => self.ready.extend_from_slice(frame),
-                        Judged::AsItIs => {}
+                        FrameVerdict::Withheld => drop(stay.get_or_insert(at)),
+                        FrameVerdict::AsItIs if stay.is_some() => self.ready.extend_from_slice(frame),
+                        FrameVerdict::AsItIs => {}
                     }
                     at += length;
                 }
@@ -226,11 +226,11 @@ impl Frames {
                 Next::Seen { kind, length } => {
                     let mut frame = std::mem::take(&mut self.held);
                     match self.judge(kind, &mut frame[..length]) {
-                        Judged::Anew(payload) => {
+                        FrameVerdict::Anew(payload) => {
                             self.push(frame[..3].try_into().unwrap_or_default(), &payload);
                         }
-                        Judged::Withheld => {}
-                        Judged::AsItIs => self.ready.extend_from_slice(&frame),
+                        FrameVerdict::Withheld => {}
+                        FrameVerdict::AsItIs => self.ready.extend_from_slice(&frame),
                     }
                     frame.clear();
                     self.held = frame;
@@ -249,7 +249,7 @@ impl Frames {
     }
 
     /// Looks at a frame.
-    fn judge(&mut self, kind: u8, frame: &mut [u8]) -> Judged {
+    fn judge(&mut self, kind: u8, frame: &mut [u8]) -> FrameVerdict {
         let end = frame.len() - 1;
         let channel = [frame[1], frame[2]];
         let payload = &mut frame[HEADER..end];
@@ -258,9 +258,9 @@ impl Frames {
             return match self.count_header(channel, payload) {
                 Some(bytes) => {
                     let header = anew.unwrap_or_else(|| payload.to_vec());
-                    self.cut(channel, Cutting::new(header, bytes))
+                    self.cut(channel, CutBody::new(header, bytes))
                 }
-                None => anew.map_or(Judged::AsItIs, Judged::Anew),
+                None => anew.map_or(FrameVerdict::AsItIs, FrameVerdict::Anew),
             };
         }
         if self.flow.is_some()
@@ -269,7 +269,7 @@ impl Frames {
             self.arriving.entry(channel).or_default().tag = tag;
         }
         tune::limit(payload, self.heartbeat);
-        headers::method(payload).map_or(Judged::AsItIs, Judged::Anew)
+        headers::method(payload).map_or(FrameVerdict::AsItIs, FrameVerdict::Anew)
     }
 
     /// Class, weight, and the size of the body, which is given if the body is to be cut.
@@ -289,10 +289,10 @@ impl Frames {
         None
     }
 
-    fn cut(&mut self, channel: [u8; 2], cutting: Cutting) -> Judged {
+    fn cut(&mut self, channel: [u8; 2], cutting: CutBody) -> FrameVerdict {
         self.flow.iter().for_each(|flow| flow.comes(cutting.keeps()));
         self.arriving.entry(channel).or_default().cutting = Some(cutting);
-        Judged::Withheld
+        FrameVerdict::Withheld
     }
 
     /// A frame of this length begins, which is not looked at.

@@ -82,11 +82,11 @@ pub(super) fn content_header(payload: &mut [u8]) -> Option<Vec<u8>> {
     let present = PROPERTIES.iter().enumerate().filter(|(at, _)| flags & (1 << (15 - at)) != 0);
     let walked = walk(payload, BEFORE_FLAGS + 2, present.map(|(_, field)| *field));
     match walked {
-        Ok(Walked { end, flawed: None }) if end == payload.len() => None,
-        Ok(Walked { end, flawed: Some((table, flaw)) }) if end == payload.len() => {
+        Ok(FieldWalk { end, flawed: None }) if end == payload.len() => None,
+        Ok(FieldWalk { end, flawed: Some((table, flaw)) }) if end == payload.len() => {
             Some(without_flaw(payload, &table, flaw))
         }
-        Ok(_) | Err(Malformed) => {
+        Ok(_) | Err(BadLength) => {
             let table = marked(&[], Flaw::Malformed);
             Some([&payload[..BEFORE_FLAGS], &HEADERS.to_be_bytes(), &length(&table), &table].concat())
         }
@@ -134,29 +134,33 @@ fn without_flaw(payload: &[u8], table: &Range<usize>, flaw: Flaw) -> Vec<u8> {
 }
 
 /// A length does not fit.
-struct Malformed;
+struct BadLength;
 
-struct Walked {
+struct FieldWalk {
     end: usize,
     /// The table that cannot stay as it is, without its length.
     flawed: Option<(Range<usize>, Flaw)>,
 }
 
-fn walk(payload: &mut [u8], start: usize, fields: impl Iterator<Item = Field>) -> Result<Walked, Malformed> {
-    let mut walked = Walked { end: start, flawed: None };
+fn walk(
+    payload: &mut [u8],
+    start: usize,
+    fields: impl Iterator<Item = Field>,
+) -> Result<FieldWalk, BadLength> {
+    let mut walked = FieldWalk { end: start, flawed: None };
     for field in fields {
         let at = walked.end;
-        let rest = payload.get_mut(at..).ok_or(Malformed)?;
+        let rest = payload.get_mut(at..).ok_or(BadLength)?;
         walked.end = match field {
             Octets(count) => at + count,
             Text => {
-                let count = usize::from(*rest.first().ok_or(Malformed)?);
-                replace_what_is_no_text(rest.get_mut(1..=count).ok_or(Malformed)?);
+                let count = usize::from(*rest.first().ok_or(BadLength)?);
+                replace_what_is_no_text(rest.get_mut(1..=count).ok_or(BadLength)?);
                 at + 1 + count
             }
             Table => {
                 let mut octets = Rest(rest);
-                let table = octets.sized().ok_or(Malformed)?;
+                let table = octets.sized().ok_or(BadLength)?;
                 let range = at + 4..at + 4 + table.len();
                 let mut left = MOST_VALUES;
                 if let Err(flaw) = judge_table(table, 1, &mut left) {
@@ -166,7 +170,7 @@ fn walk(payload: &mut [u8], start: usize, fields: impl Iterator<Item = Field>) -
             }
         };
     }
-    if walked.end > payload.len() { Err(Malformed) } else { Ok(walked) }
+    if walked.end > payload.len() { Err(BadLength) } else { Ok(walked) }
 }
 
 /// `?` for each octet that is not part of a character in UTF-8.

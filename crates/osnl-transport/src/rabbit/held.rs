@@ -9,15 +9,15 @@ use std::ops::Deref;
 use futures_util::FutureExt as _;
 use lapin::Connection;
 
-pub(super) struct Held(Connection);
+pub(super) struct ConnectionGuard(Connection);
 
-impl Held {
+impl ConnectionGuard {
     pub(super) const fn new(connection: Connection) -> Self {
         Self(connection)
     }
 }
 
-impl Deref for Held {
+impl Deref for ConnectionGuard {
     type Target = Connection;
 
     fn deref(&self) -> &Connection {
@@ -25,7 +25,7 @@ impl Deref for Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         // The first poll hands it to the library, which sends it; nobody waits for the answer. One that is closed refuses.
         let _ = self.0.close(200, "given up".into()).now_or_never();

@@ -15,7 +15,7 @@ use osnl_model::TransportHost;
 use tokio::time::timeout;
 
 use super::arguments::table;
-use super::connect::Seen;
+use super::connect::ConnectionFacts;
 use super::consumer::CLOSE_TIMEOUT;
 use super::failure::{ACCESS_REFUSED, NOT_FOUND, PRECONDITION_FAILED, is_missing, reason, reply_code};
 use super::greeting::Greeting;
@@ -51,12 +51,12 @@ pub struct HostLook {
     /// `host:port`.
     pub host: String,
     /// The details of the login, or the step that failed.
-    pub reached: Result<Reached, TransportError>,
+    pub reached: Result<HostFacts, TransportError>,
 }
 
 /// Logged in, with the virtual host opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reached {
+pub struct HostFacts {
     /// Whether the connection is encrypted.
     pub tls: bool,
     /// When the broker's certificate ends, in seconds since 1970, if it has one that can be read.
@@ -186,7 +186,7 @@ impl RabbitTransport {
         &self,
         host: &TransportHost,
         limit: Duration,
-    ) -> (String, Result<(Connection, Reached), TransportError>) {
+    ) -> (String, Result<(Connection, HostFacts), TransportError>) {
         let reached = match timeout(limit, connect::connect(&self.url, host, &self.options)).await {
             Ok(reached) => reached,
             Err(_) => {
@@ -200,8 +200,8 @@ impl RabbitTransport {
         };
         let tls = self.options.tls(self.url.hosts().len()).is_some();
         let reached = reached.map(|(connection, seen)| {
-            let Seen { certificate_ends, greeting, body_flow: _ } = seen;
-            let seen = Reached { tls, certificate_ends, user, greeting };
+            let ConnectionFacts { certificate_ends, greeting, body_flow: _ } = seen;
+            let seen = HostFacts { tls, certificate_ends, user, greeting };
             (connection, seen)
         });
         (address(host), reached)

@@ -27,7 +27,7 @@ use self::link::Link;
 use super::RabbitTransport;
 use crate::TransportError;
 use crate::message::Properties;
-use crate::outgoing::Outgoing;
+use crate::outgoing::OutgoingMessage;
 use crate::topology;
 
 /// Sends that may wait for their confirms at the same time.
@@ -66,7 +66,7 @@ impl Publisher {
         transport: &RabbitTransport,
         to: &Target,
         priority: &Priority,
-        message: Outgoing,
+        message: OutgoingMessage,
     ) -> Result<(), TransportError> {
         let seen = self.attempts.load(Ordering::Relaxed);
         let (exchange, routing_key) = topology::route(to, priority);

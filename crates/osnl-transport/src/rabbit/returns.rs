@@ -30,7 +30,7 @@ const DEFAULT: i64 = 20;
 
 /// An argument of a queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Found {
+enum ArgumentValue {
     Value(String),
     None,
     /// The broker names another argument first, or does not let us ask.
@@ -50,8 +50,9 @@ pub(super) async fn drops<C: Borrow<Connection>>(
         return None;
     }
     let declared = kind.declared_arguments();
-    let own =
-        |argument: &str| declared.get(argument).map_or(Found::None, |own| Found::Value(own.to_string()));
+    let own = |argument: &str| {
+        declared.get(argument).map_or(ArgumentValue::None, |own| ArgumentValue::Value(own.to_string()))
+    };
     if alike {
         return say(&own(DELIVERY_LIMIT), &own(DEAD_LETTERS), major);
     }
@@ -59,7 +60,7 @@ pub(super) async fn drops<C: Borrow<Connection>>(
     let exchange = argument(side, name, kind, asked, TYPE).await;
     // The exchange is compared before the limit.
     let mut like_it = kind.clone();
-    if let Found::Value(exchange) = &exchange {
+    if let ArgumentValue::Value(exchange) = &exchange {
         like_it.arguments.insert(DEAD_LETTERS.to_owned(), Argument::Text(exchange.clone()));
     }
     let asked = (DELIVERY_LIMIT, Argument::Integer(NO_LIMIT_LIKE_IT));
@@ -73,52 +74,56 @@ async fn argument<C: Borrow<Connection>>(
     kind: &QueueKind,
     (argument, value): (&'static str, Argument),
     refused: &str,
-) -> Found {
+) -> ArgumentValue {
     let mut arguments = kind.declared_arguments();
     arguments.insert(argument.to_owned(), value);
     arguments.insert(refused.to_owned(), Argument::Text(NOBODY_HAS.to_owned()));
     let options =
         QueueDeclareOptions { durable: kind.durable, auto_delete: kind.auto_delete, ..Default::default() };
-    let Ok(channel) = side.channel().await else { return Found::Unknown };
+    let Ok(channel) = side.channel().await else { return ArgumentValue::Unknown };
     let Err(error) = channel.queue_declare(name.into(), options, table(&arguments)).await else {
-        return Found::Unknown;
+        return ArgumentValue::Unknown;
     };
     let failure = side.closed_by("look at a queue", error);
     match reply_code(&failure.error) {
         Some(PRECONDITION_FAILED) => read(&reason(&failure.error), argument),
-        Some(_) | None => Found::Unknown,
+        Some(_) | None => ArgumentValue::Unknown,
     }
 }
 
-fn read(refusal: &str, asked: &str) -> Found {
+fn read(refusal: &str, asked: &str) -> ArgumentValue {
     match Difference::read(refusal) {
-        Difference::Named { argument, found: "none", .. } if argument == asked => Found::None,
-        Difference::Named { argument, found, .. } if argument == asked => Found::Value(found.to_owned()),
-        Difference::Named { .. } | Difference::Other(_) => Found::Unknown,
+        Difference::Named { argument, found: "none", .. } if argument == asked => ArgumentValue::None,
+        Difference::Named { argument, found, .. } if argument == asked => {
+            ArgumentValue::Value(found.to_owned())
+        }
+        Difference::Named { .. } | Difference::Other(_) => ArgumentValue::Unknown,
     }
 }
 
-fn say(limit: &Found, exchange: &Found, major: Option<u32>) -> Option<String> {
+fn say(limit: &ArgumentValue, exchange: &ArgumentValue, major: Option<u32>) -> Option<String> {
     let times = match (limit, major) {
-        (Found::Value(limit), _) => match limit.parse::<i64>() {
+        (ArgumentValue::Value(limit), _) => match limit.parse::<i64>() {
             Ok(limit) if limit < 0 => return None,
             Ok(limit) => format!("has a delivery limit of {limit}"),
             Err(_) => format!("has a delivery limit of {limit}"),
         },
-        (Found::None, Some(4..)) => {
+        (ArgumentValue::None, Some(4..)) => {
             format!("has the broker's delivery limit, {DEFAULT} unless a policy sets another")
         }
         // Without a limit of its own, and none by default.
-        (Found::None, Some(_)) => return None,
-        (Found::None, None) | (Found::Unknown, _) => "may have a delivery limit; which is unknown".to_owned(),
+        (ArgumentValue::None, Some(_)) => return None,
+        (ArgumentValue::None, None) | (ArgumentValue::Unknown, _) => {
+            "may have a delivery limit; which is unknown".to_owned()
+        }
     };
     let then = match exchange {
-        Found::Value(exchange) => format!("beyond it, a message goes to exchange \"{exchange}\""),
-        Found::None => {
+        ArgumentValue::Value(exchange) => format!("beyond it, a message goes to exchange \"{exchange}\""),
+        ArgumentValue::None => {
             "beyond it, a message is dropped: no dead-letter exchange is among its arguments (a policy may name one)"
                 .to_owned()
         }
-        Found::Unknown => "whether a message beyond it is dropped or dead-lettered is unknown".to_owned(),
+        ArgumentValue::Unknown => "whether a message beyond it is dropped or dead-lettered is unknown".to_owned(),
     };
     Some(format!("{times}; {then}; each lost connection or rejection counts"))
 }
@@ -129,19 +134,20 @@ mod tests {
 
     #[test]
     fn what_is_dropped_is_said_as_far_as_it_is_known() {
-        let value = |text: &str| Found::Value(text.to_owned());
-        let check = |limit: Found, exchange: Found, major: Option<u32>, expected: Option<&str>| {
-            let said = say(&limit, &exchange, major);
-            match (&said, expected) {
-                (Some(said), Some(expected)) => assert!(said.starts_with(expected), "{said}"),
-                (said, expected) => assert_eq!(said.as_deref(), expected),
-            }
-        };
-        check(value("-1"), Found::None, Some(4), None);
-        check(Found::None, Found::None, Some(3), None);
+        let value = |text: &str| ArgumentValue::Value(text.to_owned());
+        let check =
+            |limit: ArgumentValue, exchange: ArgumentValue, major: Option<u32>, expected: Option<&str>| {
+                let said = say(&limit, &exchange, major);
+                match (&said, expected) {
+                    (Some(said), Some(expected)) => assert!(said.starts_with(expected), "{said}"),
+                    (said, expected) => assert_eq!(said.as_deref(), expected),
+                }
+            };
+        check(value("-1"), ArgumentValue::None, Some(4), None);
+        check(ArgumentValue::None, ArgumentValue::None, Some(3), None);
         check(
             value("3"),
-            Found::None,
+            ArgumentValue::None,
             Some(3),
             Some("has a delivery limit of 3; beyond it, a message is dropped"),
         );
@@ -151,9 +157,24 @@ mod tests {
             Some(4),
             Some("has a delivery limit of 3; beyond it, a message goes to exchange \"dlx\""),
         );
-        check(Found::None, Found::None, Some(4), Some("has the broker's delivery limit, 20 unless"));
-        check(Found::None, Found::Unknown, None, Some("may have a delivery limit; which is unknown"));
-        check(Found::Unknown, Found::None, Some(4), Some("may have a delivery limit; which is unknown"));
+        check(
+            ArgumentValue::None,
+            ArgumentValue::None,
+            Some(4),
+            Some("has the broker's delivery limit, 20 unless"),
+        );
+        check(
+            ArgumentValue::None,
+            ArgumentValue::Unknown,
+            None,
+            Some("may have a delivery limit; which is unknown"),
+        );
+        check(
+            ArgumentValue::Unknown,
+            ArgumentValue::None,
+            Some(4),
+            Some("may have a delivery limit; which is unknown"),
+        );
     }
 
     #[test]
@@ -165,8 +186,8 @@ mod tests {
             )
         };
         let three = refusal(DELIVERY_LIMIT, "the value '3' of type 'signedint'");
-        assert_eq!(read(&three, DELIVERY_LIMIT), Found::Value("3".to_owned()));
-        assert_eq!(read(&refusal(DELIVERY_LIMIT, "none"), DELIVERY_LIMIT), Found::None);
-        assert_eq!(read(&refusal("x-max-length", "none"), DELIVERY_LIMIT), Found::Unknown);
+        assert_eq!(read(&three, DELIVERY_LIMIT), ArgumentValue::Value("3".to_owned()));
+        assert_eq!(read(&refusal(DELIVERY_LIMIT, "none"), DELIVERY_LIMIT), ArgumentValue::None);
+        assert_eq!(read(&refusal("x-max-length", "none"), DELIVERY_LIMIT), ArgumentValue::Unknown);
     }
 }

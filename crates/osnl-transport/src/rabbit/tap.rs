@@ -27,7 +27,7 @@ use super::consumer::CLOSE_TIMEOUT;
 use super::failure::{ACCESS_REFUSED, Failure, NOT_FOUND, lost, reason, reply_code};
 use super::greeting::Greeting;
 use super::side::Side;
-use crate::tap::{ExchangeFound, Tap, TapMessage, TapOptions, Tapped, exchanges};
+use crate::tap::{ExchangeFound, Tap, TapMessage, TapOpening, TapOptions, exchanges};
 use crate::{BoxFuture, TransportError};
 
 /// The number of dropped messages that can be counted between two calls.
@@ -40,7 +40,7 @@ pub(super) struct RabbitTap {
     body_flow: Arc<BodyFlow>,
     side: Side<Connection>,
     options: TapOptions,
-    tapped: Tapped,
+    tapped: TapOpening,
     counter: Option<ShortString>,
     /// The last delivery taken, if it is not acknowledged yet, and how many there are.
     taken: Option<u64>,
@@ -60,14 +60,14 @@ impl RabbitTap {
         let mut side = Side::new(connection);
         let (queue, counter) = side.declare(options).await?;
         let user = side.connection().status().username();
-        let mut tapped = Tapped {
+        let mut tapped = TapOpening {
             host,
             virtual_host: url.virtual_host().to_owned(),
             user,
             greeting,
             queue: queue.to_string(),
             counts_dropped: counter.is_some(),
-            ..Tapped::default()
+            ..TapOpening::default()
         };
         for exchange in exchanges(&options.bindings) {
             match side.bind(&queue, exchange, options).await {
@@ -115,7 +115,7 @@ impl RabbitTap {
 }
 
 impl Tap for RabbitTap {
-    fn tapped(&self) -> &Tapped {
+    fn tapped(&self) -> &TapOpening {
         &self.tapped
     }
 

@@ -6,7 +6,7 @@ use osnl_model::{Priority, Target, TransportUrl};
 use osnl_testkit::Broker;
 use osnl_testkit::amqp::{Habits, ScriptedBroker};
 use osnl_transport::{
-    Batch, BodyBounds, Declare, ListenOptions, Outgoing, QueueKind, RabbitOptions, Tap, TapMessage,
+    Batch, BodyBounds, Declare, ListenOptions, OutgoingMessage, QueueKind, RabbitOptions, Tap, TapMessage,
     TapOptions, Window, transport, transport_with,
 };
 
@@ -31,7 +31,7 @@ async fn the_socket_is_not_read_while_too_much_is_unsettled() {
     for n in 0..100_u32 {
         let mut body = n.to_be_bytes().to_vec();
         body.resize(MIB, b' ');
-        within(transport.send(&target, &Priority::Info, Outgoing::json(body))).await.unwrap();
+        within(transport.send(&target, &Priority::Info, OutgoingMessage::json(body))).await.unwrap();
     }
 
     let mut window = Window::new(consumer.subscription().epoch);
@@ -82,7 +82,7 @@ async fn a_tap_reads_nothing_while_too_much_is_not_shown() {
     let send = async |n: usize| {
         let mut body = (n as u64).to_be_bytes().to_vec();
         body.resize(MIB, b' ');
-        within(transport.send(&target, &Priority::Info, Outgoing::json(body))).await.unwrap();
+        within(transport.send(&target, &Priority::Info, OutgoingMessage::json(body))).await.unwrap();
     };
     send(0).await;
     let bodies = BodyBounds { in_hand: 8 * MIB, ..BodyBounds::DEFAULT };

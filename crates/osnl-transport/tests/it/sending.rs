@@ -6,8 +6,8 @@ use futures_util::future::join_all;
 use osnl_model::{Priority, Target, TransportUrl};
 use osnl_testkit::{Broker, Listening, Vhost};
 use osnl_transport::{
-    Batch, Declare, IncomingMessage, ListenOptions, MemoryBroker, Outgoing, Properties, QueueKind, Route,
-    Transport, TransportError, transport,
+    Batch, Declare, IncomingMessage, ListenOptions, MemoryBroker, OutgoingMessage, Properties, QueueKind,
+    Route, Transport, TransportError, transport,
 };
 
 const SOON: Duration = Duration::from_secs(20);
@@ -23,8 +23,8 @@ fn target() -> Target {
     Target::new("neutron", "notifications")
 }
 
-fn outgoing(number: usize) -> Outgoing {
-    Outgoing::json(number.to_string().into_bytes())
+fn outgoing(number: usize) -> OutgoingMessage {
+    OutgoingMessage::json(number.to_string().into_bytes())
 }
 
 /// Takes this many from the queue that the notifier makes.
@@ -78,7 +78,7 @@ async fn properties_go_along() {
             content_encoding: Some("latin-1".into()),
             compression: Some("application/x-gzip".to_owned()),
         };
-        let message = Outgoing { properties, ..outgoing(1) };
+        let message = OutgoingMessage { properties, ..outgoing(1) };
         transport.send(&target(), &Priority::Audit, message).await.unwrap();
         let read = taken(&*transport, Priority::Audit, 1).await.remove(0).properties;
         assert_eq!((read.content_type, read.content_encoding.as_deref()), (None, Some("latin-1")));
@@ -91,14 +91,14 @@ async fn nothing_is_made_unless_asked_for_and_what_no_queue_takes_is_told_if_ask
     let (transports, vhost) = transports();
     for transport in transports {
         let (target, priority) = (target(), Priority::Info);
-        let passive = || Outgoing { route: Route::PASSIVE, ..outgoing(1) };
+        let passive = || OutgoingMessage { route: Route::PASSIVE, ..outgoing(1) };
         let error = transport.send(&target, &priority, passive()).await.unwrap_err();
         assert!(matches!(&error, TransportError::Refused { .. }) && error.is_recoverable(), "{error}");
         assert!(error.to_string().starts_with("publish to exchange \"neutron\": it is not there"), "{error}");
         // Another priority's queue makes the exchange.
         transport.send(&target, &Priority::Error, outgoing(1)).await.unwrap();
         transport.send(&target, &priority, passive()).await.unwrap();
-        let mandatory = Outgoing { mandatory: true, ..passive() };
+        let mandatory = OutgoingMessage { mandatory: true, ..passive() };
         let error = transport.send(&target, &priority, mandatory.clone()).await.unwrap_err();
         let TransportError::Unroutable { exchange, routing_key } = &error else { panic!("{error:?}") };
         assert_eq!((exchange.as_str(), routing_key.as_str()), ("neutron", "notifications.info"));
@@ -116,7 +116,7 @@ async fn a_mandatory_send_that_was_given_up_does_not_fail_the_next() {
     for transport in transports {
         let target = target();
         transport.send(&target, &Priority::Error, outgoing(1)).await.unwrap();
-        let mandatory = Outgoing { mandatory: true, route: Route::PASSIVE, ..outgoing(1) };
+        let mandatory = OutgoingMessage { mandatory: true, route: Route::PASSIVE, ..outgoing(1) };
         for _ in 0..50 {
             let unbound = transport.send(&target, &Priority::Info, mandatory.clone());
             let _ = tokio::time::timeout(Duration::from_micros(300), unbound).await;

@@ -38,11 +38,11 @@ impl Session {
     }
 
     /// Takes this many, acknowledging as they come.
-    pub(crate) async fn read(&mut self, count: usize) -> Vec<Seen> {
+    pub(crate) async fn read(&mut self, count: usize) -> Vec<SeenMessage> {
         let mut seen = Vec::new();
         while seen.len() < count {
             for message in self.poll().await.unwrap() {
-                seen.push(Seen::of(&message));
+                seen.push(SeenMessage::of(&message));
                 self.window.acknowledge(message).unwrap();
             }
             self.flush().await.unwrap();
@@ -61,7 +61,7 @@ impl Session {
 
 /// A message as it was received.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Seen {
+pub(crate) struct SeenMessage {
     pub(crate) queue: String,
     pub(crate) exchange: String,
     pub(crate) key: String,
@@ -69,7 +69,7 @@ pub(crate) struct Seen {
     pub(crate) offset: Option<u64>,
 }
 
-impl Seen {
+impl SeenMessage {
     pub(crate) fn of(message: &IncomingMessage) -> Self {
         Self {
             queue: message.queue.to_string(),
@@ -81,7 +81,7 @@ impl Seen {
     }
 }
 
-pub(crate) fn bodies(seen: &[Seen]) -> Vec<&str> {
+pub(crate) fn bodies(seen: &[SeenMessage]) -> Vec<&str> {
     seen.iter().map(|seen| seen.body.as_str()).collect()
 }
 

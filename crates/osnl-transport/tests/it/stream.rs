@@ -7,7 +7,7 @@ use osnl_testkit::{Broker, Fault, Options, Prepared, Proxy, Publisher, Raw, Vhos
 use osnl_transport::{Declare, ListenOptions, QueueKind, QueueType, Resume, StreamOffset, transport};
 use serde_json::json;
 
-use crate::session::{Seen, Session, bodies, options, rabbit, targets};
+use crate::session::{SeenMessage, Session, bodies, options, rabbit, targets};
 
 const STREAM: &str = "log";
 
@@ -42,7 +42,7 @@ async fn open(vhost: &Vhost, options: &ListenOptions) -> Session {
     Session::open(&*rabbit(vhost), &[], options).await.unwrap()
 }
 
-fn offsets(seen: &[Seen]) -> Vec<u64> {
+fn offsets(seen: &[SeenMessage]) -> Vec<u64> {
     seen.iter().map(|seen| seen.offset.unwrap()).collect()
 }
 

@@ -10,7 +10,7 @@ use osnl_transport::{
 };
 use serde_json::json;
 
-use crate::session::{SOON, Seen, Session, bodies, options, rabbit, targets};
+use crate::session::{SOON, SeenMessage, Session, bodies, options, rabbit, targets};
 
 const TWO: [Priority; 2] = [Priority::Info, Priority::Error];
 
@@ -425,7 +425,7 @@ async fn a_stream_is_not_taken_for_a_queue_nor_a_queue_for_a_stream() {
     assert_eq!(vhost.queue_depth("queue"), Some((1, 0)));
     let options = options(Some("queue"), 10, Declare::Nothing, QueueKind::OSLO);
     let mut session = Session::open(&*rabbit(&vhost), &[], &options).await.unwrap();
-    let seen: Vec<Seen> = session.read(1).await;
+    let seen: Vec<SeenMessage> = session.read(1).await;
     assert_eq!(seen[0].offset, None);
 }
 

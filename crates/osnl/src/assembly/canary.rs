@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use osnl_model::{Emission, Framing, Priority, Target};
-use osnl_transport::{Outgoing, Route, Transport};
+use osnl_transport::{OutgoingMessage, Route, Transport};
 use serde_json::value::RawValue;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -105,7 +105,7 @@ async fn one(canary: &Canary, transport: &dyn Transport, exchange: &str) -> Resu
         extra: Vec::new(),
     };
     let body = emission.body(Framing::Envelope).map_err(|error| error.to_string())?;
-    let message = Outgoing { route: Route::PASSIVE, mandatory: true, ..Outgoing::json(body) };
+    let message = OutgoingMessage { route: Route::PASSIVE, mandatory: true, ..OutgoingMessage::json(body) };
     canary.sends(&id, SystemTime::now());
     let target = Target::new(exchange, canary::TOPIC);
     let sent = timeout(ANSWER, transport.send(&target, &Priority::Info, message)).await;

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use osnl_transport::{Subscription, Waiting};
+use osnl_transport::{QueueDepths, Subscription};
 
 use super::watchdog::Stage;
 
@@ -23,7 +23,7 @@ pub struct Gauges {
     since: Mutex<Option<SystemTime>>,
     trouble: Mutex<Option<Trouble>>,
     /// The latest answer of the broker.
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<QueueDepths>,
 }
 
 /// Why it is not connected.
@@ -84,7 +84,7 @@ impl Gauges {
     }
 
     /// The broker has said what waits in the queues.
-    pub(super) fn saw(&self, waiting: &Waiting) {
+    pub(super) fn saw(&self, waiting: &QueueDepths) {
         let messages = waiting.iter().map(|(_, seen)| u64::from(seen.messages)).sum();
         let consumers = waiting.iter().map(|(_, seen)| u64::from(seen.consumers)).max().unwrap_or(0);
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone_from(waiting);
@@ -132,7 +132,7 @@ impl Gauges {
 
     /// Returns the messages and consumers of each queue as the broker said last, at most ten seconds ago.
     #[must_use]
-    pub fn waiting(&self) -> Waiting {
+    pub fn waiting(&self) -> QueueDepths {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

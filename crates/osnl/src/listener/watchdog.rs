@@ -12,7 +12,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use osnl_transport::{BoxFuture, Consumer, TransportError, Waiting};
+use osnl_transport::{BoxFuture, Consumer, QueueDepths, TransportError};
 use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 
@@ -135,7 +135,7 @@ impl ProgressChange {
 #[derive(Debug)]
 pub(super) enum Wake {
     Look,
-    Answer(Result<Waiting, TransportError>),
+    Answer(Result<QueueDepths, TransportError>),
 }
 
 /// One session's.
@@ -143,7 +143,7 @@ pub(super) struct Watchdog {
     queue: String,
     standby: bool,
     tick: Interval,
-    asking: Option<BoxFuture<'static, Result<Waiting, TransportError>>>,
+    asking: Option<BoxFuture<'static, Result<QueueDepths, TransportError>>>,
     moved: bool,
     quiet_since: Instant,
     /// Since when the broker has said that messages wait, in this silence.
@@ -258,7 +258,7 @@ impl Watchdog {
         }
     }
 
-    fn answered(&mut self, waiting: &Waiting, now: Instant) -> Option<ProgressChange> {
+    fn answered(&mut self, waiting: &QueueDepths, now: Instant) -> Option<ProgressChange> {
         if self.standby {
             // Of one that reads all of its queues alone, nothing else can be the active consumer.
             self.standby = waiting.iter().any(|(_, seen)| seen.consumers > 1);
@@ -306,7 +306,7 @@ impl Watchdog {
     }
 }
 
-fn ask(consumer: &dyn Consumer) -> BoxFuture<'static, Result<Waiting, TransportError>> {
+fn ask(consumer: &dyn Consumer) -> BoxFuture<'static, Result<QueueDepths, TransportError>> {
     let waiting = consumer.waiting();
     Box::pin(async move {
         timeout(ANSWER, waiting).await.unwrap_or_else(|_| {

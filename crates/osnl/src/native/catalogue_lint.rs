@@ -14,7 +14,7 @@ use std::collections::HashMap;
 
 use osnl_config::sections::RawSection;
 use osnl_config::{Warning, nearest, shown};
-use osnl_model::catalogue::{self, Event, Lacking};
+use osnl_model::catalogue::{self, Event, LackingPath};
 use osnl_model::{Pattern, Predicate, Priority};
 
 use self::fields::{Fields, Found};
@@ -288,7 +288,7 @@ fn payload_keys(rule: &RuleConf) -> impl Iterator<Item = &str> {
 }
 
 /// Describes the keys at the place where a path ends.
-fn there(lacking: &Lacking) -> String {
+fn there(lacking: &LackingPath) -> String {
     let place = match lacking.inside.as_str() {
         "" => "at the top of their payloads".to_owned(),
         inside => format!("inside {inside}"),

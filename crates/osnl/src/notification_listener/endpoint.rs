@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use osnl_model::versioned::{Versioned, VersionedObject, read, read_text};
+use osnl_model::versioned::{VersionedObject, WireObject, read, read_text};
 use osnl_model::{Head, Notification, NotificationFilter, Priority};
 use osnl_transport::{BoxFuture, Properties};
 
@@ -120,7 +120,7 @@ impl Received {
     /// The payload as a versioned object of a class. Another class, another major version, or no versioned object at
     /// all is kept as an unknown one, with everything it says.
     #[must_use]
-    pub fn versioned<T: VersionedObject>(&self) -> Versioned<T> {
+    pub fn versioned<T: VersionedObject>(&self) -> WireObject<T> {
         match self.raw.payload_text().as_deref().map(read_text) {
             Some(Ok(read)) => read,
             // It was read before; only the order of the keys is not known any more.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use osnl_model::{Emission, Priority, Target};
-use osnl_transport::{Outgoing, TransportError};
+use osnl_transport::{OutgoingMessage, TransportError};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::builder::Retry;
@@ -33,7 +33,7 @@ pub(super) struct Job {
     pub(super) sequence: u64,
     pub(super) target: Arc<Target>,
     pub(super) priority: Priority,
-    pub(super) message: Outgoing,
+    pub(super) message: OutgoingMessage,
     pub(super) retry: Retry,
     /// Attempts that failed, those shared with others included.
     pub(super) failures: u32,

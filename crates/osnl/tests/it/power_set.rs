@@ -2,7 +2,7 @@
 
 use osnl::notification_listener::{Handler, NotificationListener, Target, TransportUrl};
 use osnl_model::versioned::ironic::NodeSetPowerStatePayload;
-use osnl_model::versioned::{Versioned, VersionedObject as _};
+use osnl_model::versioned::{VersionedObject as _, WireObject};
 use osnl_testkit::{Broker, VersionedPeer};
 use serde_json::{Value, json};
 
@@ -38,7 +38,7 @@ fn a_service_tells_the_whole_story_of_a_power_state() {
         .target(Target::new("ironic", topic))
         .pool("own")
         .endpoint(Handler::new(move |received| {
-            let Versioned::Known(read) = received.versioned::<NodeSetPowerStatePayload>() else {
+            let WireObject::Known(read) = received.versioned::<NodeSetPowerStatePayload>() else {
                 panic!("{:?}", received.notification())
             };
             let notification = received.notification();

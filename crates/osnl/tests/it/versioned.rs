@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use osnl::notifier::{Driver, Notifier};
 use osnl_model::versioned::ironic::{self, EventType, IronicNotification, NotificationPublisher};
 use osnl_model::versioned::{
-    Context, Field, Level, ObjectVersion, Outlet, Recorder, Threshold, Topics, Versioned,
-    VersionedNotification, VersionedObject, read_text, to_version,
+    Context, Field, Level, ObjectVersion, Outlet, Recorder, Threshold, Topics, VersionedNotification,
+    VersionedObject, WireObject, read_text, to_version,
 };
 use osnl_model::{Notification, TransportUrl};
 use osnl_testkit::{Broker, Options, Publisher, VersionedPeer, fixture};
@@ -32,7 +32,7 @@ fn recorded() -> Vec<(String, String)> {
 
 /// Emits a payload that is read by its class.
 fn emit<N: IronicNotification>((outlet, payload): (&Outlet, &str)) {
-    let Versioned::Known(read) = read_text::<N::Payload>(payload).unwrap() else { panic!("{payload}") };
+    let WireObject::Known(read) = read_text::<N::Payload>(payload).unwrap() else { panic!("{payload}") };
     let event = EventType::new(N::OBJECT, "probe", ironic::NotificationStatus::End);
     let publisher = NotificationPublisher::new("ironic-api", "host.example.com");
     let context: Context =
@@ -126,10 +126,10 @@ fn keys(payload: &str) -> Vec<String> {
 /// Reads what Python wrote as `N`'s payload, and writes it again.
 fn read_and_write<N: VersionedNotification>(payload: &str) -> (String, String) {
     match read_text::<N::Payload>(payload).unwrap() {
-        Versioned::Known(read) => {
+        WireObject::Known(read) => {
             (read.version.to_string(), osnl_model::versioned::to_payload_text(&read.object).unwrap())
         }
-        Versioned::Unknown(unknown) => panic!("{}", unknown.reason),
+        WireObject::Unknown(unknown) => panic!("{}", unknown.reason),
     }
 }
 
@@ -168,7 +168,7 @@ fn what_the_real_libraries_write_is_read_typed() {
 /// The payload in an older version, and that version, as the real decoder of that time meets it.
 fn check_older<N: VersionedNotification>((peer, payload): (&mut VersionedPeer, &str)) {
     let class = N::Payload::INFO;
-    let Versioned::Known(read) = read_text::<N::Payload>(payload).unwrap() else { panic!("{payload}") };
+    let WireObject::Known(read) = read_text::<N::Payload>(payload).unwrap() else { panic!("{payload}") };
     for minor in 0..class.version.minor {
         let version = ObjectVersion::new(class.version.major, minor);
         let newer = |field: &&Field| field.since.is_some_and(|since| since > version);
@@ -209,7 +209,9 @@ fn an_unknown_class_is_no_lost_message() {
         uuid: String,
     }
     let (_, payload) = recorded().into_iter().find(|(class, _)| class == "NodePayload").unwrap();
-    let Versioned::Unknown(unknown) = read_text::<NextNodePayload>(&payload).unwrap() else { panic!("read") };
+    let WireObject::Unknown(unknown) = read_text::<NextNodePayload>(&payload).unwrap() else {
+        panic!("read")
+    };
     assert_eq!(
         unknown.reason.to_string(),
         "version 1.17 of NodePayload cannot be read by a program that knows 2.0"

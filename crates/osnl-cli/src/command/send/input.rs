@@ -16,7 +16,7 @@ use std::path::Path;
 use anyhow::{Context as _, anyhow, bail};
 use osnl::saved;
 use osnl_model::{Budget, Emission, Framing, Priority};
-use osnl_transport::{Outgoing, Properties};
+use osnl_transport::{OutgoingMessage, Properties};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
@@ -38,7 +38,7 @@ pub(super) struct Entry {
 pub(super) enum Content {
     Notification(Box<Emission>, Framing),
     /// As it was recorded, and what it says if it can be read.
-    Bytes(Option<Box<Emission>>, Outgoing),
+    Bytes(Option<Box<Emission>>, OutgoingMessage),
 }
 
 impl Entry {
@@ -121,7 +121,10 @@ fn recording(
         exchange: None,
         topic: None,
         priority: args.priority.clone().or_else(|| key_priority.clone()).unwrap_or(Priority::Info),
-        content: Content::Bytes(read.map(Box::new), Outgoing { properties, ..Outgoing::json(body) }),
+        content: Content::Bytes(
+            read.map(Box::new),
+            OutgoingMessage { properties, ..OutgoingMessage::json(body) },
+        ),
     };
     let mut entry = match read {
         Ok((emission, _)) if is_kept(args) && !has_token(&emission) => {

@@ -13,7 +13,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use osnl_model::Masked;
+use osnl_model::MaskedJson;
 use osnl_transport::{TapMessage, TapProperties};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -55,8 +55,8 @@ pub(super) fn event(message: &TapMessage, event: &Event, received: Timestamp, ra
         format,
         version,
         outcome,
-        context: Masked::object(&n.context),
-        payload: Masked::value(&n.payload),
+        context: MaskedJson::object(&n.context),
+        payload: MaskedJson::value(&n.payload),
         body,
         body_base64,
     })
@@ -65,7 +65,7 @@ pub(super) fn event(message: &TapMessage, event: &Event, received: Timestamp, ra
 /// Context and payload over several lines, without secrets.
 pub(super) fn body_masked(event: &Event) -> String {
     let n = &event.notification;
-    let whole = Whole { context: Masked::object(&n.context), payload: Masked::value(&n.payload) };
+    let whole = Whole { context: MaskedJson::object(&n.context), payload: MaskedJson::value(&n.payload) };
     clean::json(serde_json::to_string_pretty(&whole).unwrap_or_default())
 }
 
@@ -114,8 +114,8 @@ struct ShownEvent<'a> {
     version: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     outcome: Option<&'a str>,
-    context: Masked<'a>,
-    payload: Masked<'a>,
+    context: MaskedJson<'a>,
+    payload: MaskedJson<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -131,8 +131,8 @@ struct Resource<'a> {
 
 #[derive(Serialize)]
 struct Whole<'a> {
-    context: Masked<'a>,
-    payload: Masked<'a>,
+    context: MaskedJson<'a>,
+    payload: MaskedJson<'a>,
 }
 
 #[derive(Serialize)]

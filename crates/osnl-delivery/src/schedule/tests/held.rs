@@ -219,7 +219,7 @@ fn a_dependency_that_is_down_holds_what_needs_it_and_nothing_else() {
         script.ok(100 + pause);
     }
     // It costs nothing, and nothing ages.
-    assert_eq!(script.used(1), Used::default());
+    assert_eq!(script.used(1), UsedLimits::default());
     let (_, _, outages) = script.schedule.take_shown().unwrap();
     assert_eq!((&*outages[0].dependency, outages[0].reason.as_str()), ("keystone", "refused"));
     let mut out = Vec::new();

@@ -86,7 +86,7 @@ fn what_waits_for_one_host_does_not_fill_the_places() {
     script.schedule.make_way(script.now, &mut out);
     let words = script.keep(out);
     assert_eq!((words.len(), words[0].as_str(), room(&script)), (8, "13 crowded 2", 8));
-    assert_eq!(script.used(13), Used::default(), "it was not attempted");
+    assert_eq!(script.used(13), UsedLimits::default(), "it was not attempted");
 }
 
 /// Ten names that the target does not like, with nothing but the defaults: F6b.

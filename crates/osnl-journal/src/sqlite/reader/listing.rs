@@ -7,7 +7,7 @@ use rusqlite::{Connection, Result, ToSql, params};
 use super::super::filter::Filter;
 use super::super::phase::Moment;
 use super::super::rows::{delivery_id, is, moment};
-use super::{Reader, Row, Shown, Try};
+use super::{DeliveryDetails, Reader, Row, Try};
 use crate::DeliveryId;
 
 /// Deliveries behind one that are named.
@@ -110,7 +110,7 @@ impl Reader {
     ///
     /// # Errors
     /// SQLite's.
-    pub fn show(&self, id: DeliveryId) -> Result<Option<Shown>> {
+    pub fn show(&self, id: DeliveryId) -> Result<Option<DeliveryDetails>> {
         let filter = Filter { ids: vec![id], ..Filter::default() };
         let Some(row) = self.list(&filter, &Page::default())?.pop() else { return Ok(None) };
         let mut select = self.0.prepare_cached(
@@ -147,7 +147,7 @@ impl Reader {
         let mut others = self.list(&filter, &page)?;
         others.retain(|other| other.id != id);
         others.truncate(OTHERS as usize);
-        Ok(Some(Shown { row, tries, received, ahead, behind: (first, more), others }))
+        Ok(Some(DeliveryDetails { row, tries, received, ahead, behind: (first, more), others }))
     }
 }
 

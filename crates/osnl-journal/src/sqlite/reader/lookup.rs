@@ -16,7 +16,7 @@ use crate::identity::Identity;
 
 /// An event that the journal holds.
 #[derive(Clone, Debug)]
-pub struct Kept {
+pub struct KeptEvent {
     /// Its number.
     pub number: u64,
     /// The message as it came, secrets and all.
@@ -82,7 +82,7 @@ impl Reader {
     ///
     /// # Errors
     /// SQLite's.
-    pub fn event(&self, number: u64) -> Result<Option<Kept>> {
+    pub fn event(&self, number: u64) -> Result<Option<KeptEvent>> {
         let sql = format!("SELECT {} FROM event WHERE id = ?", rows::RECEIVED);
         let mut select = self.0.prepare_cached(&sql)?;
         let id = i64::try_from(number).unwrap_or(i64::MAX);
@@ -91,7 +91,7 @@ impl Reader {
         };
         let filter = Filter { event: Some(number), ..Filter::default() };
         let deliveries = list(&self.0, &filter, &Page { limit: u32::MAX, ..Page::default() })?;
-        Ok(Some(Kept { number, received, deliveries }))
+        Ok(Some(KeptEvent { number, received, deliveries }))
     }
 
     /// Returns the enrichments that are kept with these deliveries, secrets and all.

@@ -116,8 +116,10 @@ async fn at_its_size_history_leaves_first_and_then_the_intake_stops() {
         n += 1;
         if n <= 10 {
             for claimed in claim(&journal, "a", 1).await {
-                let learnt =
-                    Learnt { objects: vec![("port:p".to_owned(), "{}".to_owned())], ..Learnt::default() };
+                let learnt = LearntFacts {
+                    objects: vec![("port:p".to_owned(), "{}".to_owned())],
+                    ..LearntFacts::default()
+                };
                 within(journal.enriched(claimed.id, &Default::default(), learnt)).await;
                 journal.end(claimed.id, Outcome::Delivered.into());
             }

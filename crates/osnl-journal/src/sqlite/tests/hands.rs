@@ -1,7 +1,7 @@
 //! The operator's changes to deliveries.
 
 use super::*;
-use crate::{Begin, End, Handover, Retry, Used};
+use crate::{Begin, End, Handover, Retry, UsedLimits};
 
 pub(super) fn only(states: &[State]) -> Filter {
     Filter { states: states.to_vec(), ..Filter::default() }
@@ -47,7 +47,7 @@ async fn what_is_discarded_ends_and_frees_its_key() {
 /// An attempt under way ends first: what it did is what is recorded.
 #[tokio::test]
 async fn what_is_asked_of_a_delivery_under_way_is_done_unless_it_succeeds() {
-    let used = Used { made: 1, ..Used::default() };
+    let used = UsedLimits { made: 1, ..UsedLimits::default() };
     let retry = || Retry { due: Instant::now() + Duration::from_secs(60), used, answer: "no".into() };
     for restart in [false, true] {
         for (outcome, expected) in [

@@ -4,14 +4,14 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::{Begin, End, Handover, NewDelivery, Retry, Used};
+use crate::{Begin, End, Handover, NewDelivery, Retry, UsedLimits};
 
 const ACTIONS: [&str; 2] = ["a", "b"];
 const KEYS: [Option<&str>; 3] = [Some("k"), Some("l"), None];
 
 /// A change that the operator asks for while a delivery is claimed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Asked {
+enum AskedChange {
     Discard,
     Hold,
     Move(&'static str),
@@ -27,7 +27,7 @@ struct Delivery {
     holds_lane: bool,
     claimed: bool,
     waits_for_retry: bool,
-    asked: Option<Asked>,
+    asked: Option<AskedChange>,
 }
 
 impl Delivery {
@@ -79,11 +79,11 @@ impl Model {
         self.turn(lane);
     }
 
-    fn fulfil(&mut self, at: usize, asked: &Asked) {
+    fn fulfil(&mut self, at: usize, asked: &AskedChange) {
         match asked {
-            Asked::Discard => self.leave(at, State::Discarded),
-            Asked::Hold => self.leave(at, State::Held),
-            Asked::Move(to) => {
+            AskedChange::Discard => self.leave(at, State::Discarded),
+            AskedChange::Hold => self.leave(at, State::Held),
+            AskedChange::Move(to) => {
                 let (was, lane) = (self.deliveries[at].state, self.deliveries[at].lane());
                 self.deliveries[at].action = to;
                 self.deliveries[at].state = State::Held;
@@ -174,12 +174,12 @@ impl Model {
         }
     }
 
-    fn ask(&mut self, at: usize, asked: &Asked) {
+    fn ask(&mut self, at: usize, asked: &AskedChange) {
         let one = &mut self.deliveries[at];
         let may = match (asked, one.state) {
-            (Asked::Discard, State::Waiting | State::Ready | State::Held | State::Dead) => true,
-            (Asked::Hold, State::Waiting | State::Ready) => true,
-            (Asked::Move(to), State::Waiting | State::Ready | State::Held) => one.action != *to,
+            (AskedChange::Discard, State::Waiting | State::Ready | State::Held | State::Dead) => true,
+            (AskedChange::Hold, State::Waiting | State::Ready) => true,
+            (AskedChange::Move(to), State::Waiting | State::Ready | State::Held) => one.action != *to,
             _ => false,
         };
         if may && one.claimed {
@@ -333,7 +333,7 @@ impl Player {
             (one.claimed, one.waits_for_retry) = (false, true);
         }
         let due = Instant::now() + Duration::from_secs(3600);
-        let used = Used { made: 1, ..Used::default() };
+        let used = UsedLimits { made: 1, ..UsedLimits::default() };
         self.journal().retry_at(id, Retry { due, used, answer: "no".into() });
     }
 
@@ -380,11 +380,11 @@ impl Player {
             let at = self.model.at(id);
             match kind {
                 0 => self.model.retry(at, out_of_order),
-                1 => self.model.ask(at, &Asked::Discard),
-                2 => self.model.ask(at, &Asked::Hold),
+                1 => self.model.ask(at, &AskedChange::Discard),
+                2 => self.model.ask(at, &AskedChange::Hold),
                 3 if self.model.deliveries[at].state == State::Held => self.model.open(at),
                 3 => {}
-                _ => self.model.ask(at, &Asked::Move(to)),
+                _ => self.model.ask(at, &AskedChange::Move(to)),
             }
         }
         within(self.journal().change(change)).await.unwrap();

@@ -2,7 +2,7 @@
 
 use super::hands::{one, only};
 use super::*;
-use crate::{End, NewDelivery, Retry, Subject, Used};
+use crate::{End, NewDelivery, Retry, Subject, UsedLimits};
 
 #[tokio::test]
 async fn deliveries_are_found_by_what_is_known_of_them() {
@@ -68,7 +68,7 @@ async fn the_latest_attempts_are_kept() {
     for n in 0..50 {
         journal.attempted(
             claimed[0].id,
-            Used { made: n + 1, ..attempts(0) },
+            UsedLimits { made: n + 1, ..attempts(0) },
             &format!("{n} {}", "ü".repeat(5000)),
         );
     }

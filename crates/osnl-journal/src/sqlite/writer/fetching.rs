@@ -9,13 +9,13 @@ use super::super::connection::closed;
 use super::super::rows::delivery_id;
 use super::super::{load, trouble};
 use super::{Command, Writer};
-use crate::{Claimed, DeliveryId, Outcome};
+use crate::{ClaimedDelivery, DeliveryId, Outcome};
 
 /// The deliveries read for an action.
 #[derive(Debug, Default)]
-struct Loaded {
+struct LoadedPiece {
     /// Each with its due time.
-    claimed: Vec<(i64, Claimed)>,
+    claimed: Vec<(i64, ClaimedDelivery)>,
     /// Those whose message cannot be read, and why.
     unusable: Vec<(DeliveryId, String)>,
     /// There may be others.
@@ -92,12 +92,12 @@ impl Writer {
         parameters: impl Params,
         piece: usize,
         known: &HashSet<DeliveryId>,
-    ) -> rusqlite::Result<Loaded> {
+    ) -> rusqlite::Result<LoadedPiece> {
         let Some(connection) = &self.connection else { return Err(closed()) };
         let mut select = connection.prepare_cached(sql)?;
         let ids = select.query_map(parameters, |row| row.get(0).map(delivery_id))?;
         let ids: Vec<DeliveryId> = ids.collect::<rusqlite::Result<_>>()?;
-        let mut loaded = Loaded { more: ids.len() == known.len() + piece, ..Loaded::default() };
+        let mut loaded = LoadedPiece { more: ids.len() == known.len() + piece, ..LoadedPiece::default() };
         let mut taken = 0;
         for id in ids.into_iter().filter(|id| !known.contains(id)).take(piece) {
             taken += 1;

@@ -3,43 +3,43 @@
 use osnl_core::event::Event;
 
 use super::super::reader::recent;
-use super::super::work::{Appended, Ended};
-use super::super::{Shared, prune};
-use super::{Answer, Appending, Apply, Change, Command, Done, UNSETTLED, Writer};
-use crate::{Claimed, DeliveryId, End, Entry, Outcome, Settle, Used, begin};
+use super::super::work::{AppendResult, EndResult};
+use super::super::{SharedState, prune};
+use super::{Answer, Apply, Change, Command, CommandResult, NewEntry, UNSETTLED, Writer};
+use crate::{ClaimedDelivery, DeliveryId, End, Entry, Outcome, Settle, UsedLimits, begin};
 
 impl Writer {
-    pub(super) fn tell(&mut self, batch: Vec<Command>, done: Vec<(Done, Option<Answer>)>) {
-        let Shared { claimable, counters, .. } = &*self.shared;
+    pub(super) fn tell(&mut self, batch: Vec<Command>, done: Vec<(CommandResult, Option<Answer>)>) {
+        let SharedState { claimable, counters, .. } = &*self.shared;
         let mut unreadable = false;
         let mut unsettled = Vec::new();
         for (command, (done, answer)) in batch.into_iter().zip(done) {
             match (command, done) {
-                (Command::Append(appending, receipt), Done::Appended(appended)) => {
+                (Command::Append(appending, receipt), CommandResult::Appended(appended)) => {
                     let nameless = self.tell_appended(appending, appended);
                     // Nobody waits any more: the connection is gone, and the message comes again.
                     if let (Err(_), Some(event)) = (receipt.send(Settle::Acknowledge), nameless) {
                         unsettled.push(event);
                     }
                 }
-                (Command::SetAside(received, reason, receipt), Done::SetAside(new)) => {
+                (Command::SetAside(received, reason, receipt), CommandResult::SetAside(new)) => {
                     if new {
                         unreadable = true;
                         begin::count_unreadable(&received, &reason, counters);
                     }
                     let _ = receipt.send(Settle::Acknowledge);
                 }
-                (Command::ForgetUnreadable(_, sender), Done::Forgotten(count)) => {
+                (Command::ForgetUnreadable(_, sender), CommandResult::Forgotten(count)) => {
                     let _ = sender.send(count);
                 }
-                (Command::DueNow(action, now), Done::DueNow(more)) => {
+                (Command::DueNow(action, now), CommandResult::DueNow(more)) => {
                     claimable.waits_until(&action, now);
                     if more {
                         self.backlog.push_back(Command::DueNow(action, now));
                     }
                 }
-                (Command::Retry(id, ..), Done::Ended(ended)) => self.tell_end(id, ended, None),
-                (Command::End(id, end), Done::Ended(ended)) => self.tell_end(id, ended, Some(end)),
+                (Command::Retry(id, ..), CommandResult::Ended(ended)) => self.tell_end(id, ended, None),
+                (Command::End(id, end), CommandResult::Ended(ended)) => self.tell_end(id, ended, Some(end)),
                 (Command::Change(_, Apply::Preview, sender), _) => {
                     let _ = sender.send(answer.unwrap_or_default());
                 }
@@ -93,12 +93,12 @@ impl Writer {
 
 impl Writer {
     /// Brings the claimable deliveries of an entry into memory. Returns its event if no identity can be told by an id.
-    fn tell_appended(&self, appending: Appending, appended: Appended) -> Option<i64> {
-        let Shared { claimable, gate, counters, .. } = &*self.shared;
-        let Appending { entry, whole, identity } = appending;
+    fn tell_appended(&self, appending: NewEntry, appended: AppendResult) -> Option<i64> {
+        let SharedState { claimable, gate, counters, .. } = &*self.shared;
+        let NewEntry { entry, whole, identity } = appending;
         let mut nameless = None;
         match appended {
-            Appended::New { event, ready } => {
+            AppendResult::New { event, ready } => {
                 nameless = identity.id.is_none().then_some(event);
                 begin::announce(&entry, counters);
                 begin::announce_dead(&entry);
@@ -111,7 +111,7 @@ impl Writer {
                     }
                 }
             }
-            Appended::Copy => {
+            AppendResult::Copy => {
                 let open = entry.deliveries.iter().filter(|new| new.begin.is_open());
                 open.for_each(|new| gate.changed(&new.action, -1));
                 begin::count_copy(&entry.received, &identity, counters);
@@ -131,7 +131,7 @@ impl Writer {
             | Change::Release { .. }
             | Change::Move { .. } => {}
         }
-        let Shared { claimable, gate, .. } = &*self.shared;
+        let SharedState { claimable, gate, .. } = &*self.shared;
         for (action, id) in &answer.withdrawn {
             claimable.withdraw(action, *id);
         }
@@ -151,27 +151,27 @@ impl Writer {
         }
     }
 
-    fn tell_end(&self, id: DeliveryId, ended: Ended, end: Option<End>) {
-        let Shared { claimable, gate, .. } = &*self.shared;
+    fn tell_end(&self, id: DeliveryId, ended: EndResult, end: Option<End>) {
+        let SharedState { claimable, gate, .. } = &*self.shared;
         let action = match &ended {
-            Ended::Returned { action } | Ended::Waits { action, .. } | Ended::Over { action, .. } => {
-                Some(action.as_str())
-            }
-            Ended::Nothing | Ended::Fulfilled(_) => None,
+            EndResult::Returned { action }
+            | EndResult::Waits { action, .. }
+            | EndResult::Over { action, .. } => Some(action.as_str()),
+            EndResult::Nothing | EndResult::Fulfilled(_) => None,
         };
         claimable.forget(action, id);
         match ended {
-            Ended::Nothing => {}
-            Ended::Waits { action, due } => claimable.waits_until(&action, due),
-            Ended::Returned { action } => {
+            EndResult::Nothing => {}
+            EndResult::Waits { action, due } => claimable.waits_until(&action, due),
+            EndResult::Returned { action } => {
                 // It may be one that has failed, and has no place in memory: the next claim looks.
                 claimable.waits_until(&action, 0);
                 self.offer(vec![(action, id)]);
             }
-            Ended::Fulfilled(pending) => {
+            EndResult::Fulfilled(pending) => {
                 pending.into_iter().for_each(|(action, by)| gate.changed(&action, by));
             }
-            Ended::Over { action, made } => {
+            EndResult::Over { action, made } => {
                 gate.changed(&action, -1);
                 let Some(End { outcome, to, .. }) = end else { return };
                 self.shared.count(&outcome);
@@ -183,9 +183,9 @@ impl Writer {
     }
 }
 
-fn claimed(entry: &Entry, event: i64, n: usize) -> Claimed {
+fn claimed(entry: &Entry, event: i64, n: usize) -> ClaimedDelivery {
     let new = &entry.deliveries[n];
-    Claimed {
+    ClaimedDelivery {
         id: DeliveryId::of(event, n),
         key: new.key.clone(),
         event: Event {
@@ -198,12 +198,12 @@ fn claimed(entry: &Entry, event: i64, n: usize) -> Claimed {
                 new.action.clone(),
             )
         },
-        used: Used::default(),
+        used: UsedLimits::default(),
         newest: false,
     }
 }
 
-impl Shared {
+impl SharedState {
     fn count(&self, outcome: &Outcome) {
         let counters = &self.counters;
         match outcome {

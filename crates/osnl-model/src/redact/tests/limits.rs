@@ -23,7 +23,7 @@ fn nested(levels: usize, inmost: Value) -> Value {
 
 fn both(value: &Value) -> String {
     let copied = mask_secrets(value).to_string();
-    assert_eq!(format!("{:?}", Masked::value(value)), copied);
+    assert_eq!(format!("{:?}", MaskedJson::value(value)), copied);
     copied
 }
 
@@ -117,7 +117,7 @@ fn a_megabyte_of_anything_is_masked_in_linear_time() {
         }
         let value = Value::Array(pieces);
         timed(name, &mut || drop(mask_secrets(&value)));
-        timed(name, &mut || drop(serde_json::to_string(&Masked::value(&value))));
+        timed(name, &mut || drop(serde_json::to_string(&MaskedJson::value(&value))));
     }
     for (name, tree) in hostile::trees(bytes) {
         let value = crate::parse_python_json(&tree).unwrap();

@@ -1,6 +1,6 @@
 //! Paths that no payload of some events has: where they end, and what was meant.
 
-use osnl_model::catalogue::{self, Event, Lacking};
+use osnl_model::catalogue::{self, Event, LackingPath};
 
 #[track_caller]
 fn check(event_type: &str, path: &str, inside: &str, near: Option<&str>) {
@@ -46,7 +46,7 @@ fn a_path_that_is_not_there_says_where_it_ends_and_what_was_meant() {
 
 #[test]
 fn what_may_be_there_is_not_lacking() {
-    let lacking = |event_type: &str, path: &str| -> Option<Lacking> {
+    let lacking = |event_type: &str, path: &str| -> Option<LackingPath> {
         catalogue::lacking(&catalogue::find(event_type), path)
     };
     assert_eq!(lacking("port.delete.end", "port.device_owner"), None);

@@ -1,7 +1,7 @@
 //! Versions: what is read, what is kept as unknown, what an older version looks like.
 
 use osnl_model::versioned::{
-    Json, MaybeSet, NotReadable, ObjectVersion, Versioned, VersionedObject, read, read_text, to_version,
+    Json, MaybeSet, NotReadable, ObjectVersion, VersionedObject, WireObject, read, read_text, to_version,
 };
 use serde_json::json;
 
@@ -46,7 +46,7 @@ fn same_major_is_read_and_the_rest_is_kept() {
 #[test]
 fn what_is_not_read_says_why_and_keeps_everything() {
     let check = |raw: Json, reason: &str, head: (Option<&str>, Option<&str>, Option<&str>)| {
-        let Versioned::Unknown(unknown) = read::<ProbeV>(raw.clone()) else { panic!("read: {raw:?}") };
+        let WireObject::Unknown(unknown) = read::<ProbeV>(raw.clone()) else { panic!("read: {raw:?}") };
         assert_eq!(unknown.reason.to_string(), reason);
         assert_eq!(unknown.raw, raw);
         let found = (unknown.namespace.as_deref(), unknown.name.as_deref(), unknown.version.as_deref());
@@ -112,7 +112,7 @@ fn what_is_not_read_says_why_and_keeps_everything() {
 #[test]
 fn fields_of_a_newer_version_are_kept_beside_the_object() {
     let raw = form("ironic", "ProbeV", "1.4", json!({"a": "x", "b": 1, "c": [1], "d": null}));
-    let Versioned::Known(read) = read::<ProbeV>(raw.clone()) else { panic!("not read") };
+    let WireObject::Known(read) = read::<ProbeV>(raw.clone()) else { panic!("not read") };
     assert_eq!(read.version, ObjectVersion::new(1, 4));
     assert_eq!(read.unknown_fields().map(|(name, _)| name).collect::<Vec<_>>(), ["c", "d"]);
     assert_eq!(Json::Object(read.raw), raw);
@@ -122,7 +122,7 @@ fn fields_of_a_newer_version_are_kept_beside_the_object() {
 #[versioned(namespace = "ironic", version = "1.2", changes)]
 struct Parent {
     strict: MaybeSet<ProbeV>,
-    own: Versioned<ProbeV>,
+    own: WireObject<ProbeV>,
     list: Vec<ProbeV>,
     #[versioned(since = "1.1")]
     late: MaybeSet<String>,
@@ -133,19 +133,19 @@ fn a_nested_object_is_judged_by_its_own_version() {
     let child = |version: &str| form("ironic", "ProbeV", version, json!({"a": "x"})).into_value();
     let raw =
         form("ironic", "Parent", "1.2", json!({"own": child("2.0"), "list": [child("1.9")], "late": "l"}));
-    let Versioned::Known(read) = read::<Parent>(raw) else { panic!("not read") };
-    assert!(matches!(&read.object.own, Versioned::Unknown(unknown)
+    let WireObject::Known(read) = read::<Parent>(raw) else { panic!("not read") };
+    assert!(matches!(&read.object.own, WireObject::Unknown(unknown)
         if matches!(unknown.reason, NotReadable::OtherMajor { .. })));
     assert_eq!(read.object.list.len(), 1);
     let raw = form("ironic", "Parent", "1.2", json!({"strict": child("2.0")}));
-    let Versioned::Unknown(unknown) = osnl_model::versioned::read::<Parent>(raw) else { panic!("read") };
+    let WireObject::Unknown(unknown) = osnl_model::versioned::read::<Parent>(raw) else { panic!("read") };
     assert_eq!(
         unknown.reason.to_string(),
         "field strict: version 2.0 of ProbeV cannot be read by a program that knows 1.3"
     );
     let raw =
         form("ironic", "Parent", "1.2", json!({"own": child("1.0"), "list": [child("1.0"), 7], "late": "l"}));
-    let Versioned::Unknown(unknown) = osnl_model::versioned::read::<Parent>(raw) else { panic!("read") };
+    let WireObject::Unknown(unknown) = osnl_model::versioned::read::<Parent>(raw) else { panic!("read") };
     assert_eq!(
         unknown.reason.to_string(),
         "field list[1]: this is a number, not the form of a versioned object"

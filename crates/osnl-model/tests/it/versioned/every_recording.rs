@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use osnl_model::versioned::{
     DateTime, FieldType, FlexibleDict, Form, Json, Level, MacAddress, MaybeSet, NotReadable, Uuid,
-    VersionPredicate, Versioned, VersionedObject, Wire, read_text, to_payload_text,
+    VersionPredicate, VersionedObject, Wire, WireObject, read_text, to_payload_text,
 };
 use serde_json::{Value, json};
 
@@ -194,7 +194,7 @@ fn what_is_recorded_is_what_the_catalogues_declare() {
 #[versioned(namespace = "ironic", version = "1.2", changes)]
 struct Special {
     level: Level,
-    levels: Option<Versioned<Inner>>,
+    levels: Option<WireObject<Inner>>,
     clean_step: Option<FlexibleDict>,
     told: MaybeSet<Option<String>>,
 }
@@ -213,7 +213,7 @@ fn special_cases_are_read_and_nothing_of_them_is_lost() {
             "ironic_object.version": "1.2", "ironic_object.data": data.clone(), "ironic_object.changes": ["told", "b"]});
         let read = read_text::<Special>(&form.to_string()).unwrap();
         match (read, expected) {
-            (Versioned::Known(read), Ok(expected)) => {
+            (WireObject::Known(read), Ok(expected)) => {
                 assert_eq!(read.changes(), ["b", "told"]);
                 let written: Value = serde_json::from_str(&to_payload_text(&read.object).unwrap()).unwrap();
                 assert_eq!(
@@ -223,7 +223,7 @@ fn special_cases_are_read_and_nothing_of_them_is_lost() {
                 );
                 assert_eq!(Json::Object(read.raw).into_value(), form, "{data}");
             }
-            (Versioned::Unknown(unknown), Err(expected)) => {
+            (WireObject::Unknown(unknown), Err(expected)) => {
                 assert_eq!(unknown.reason.to_string(), expected, "{data}");
                 let raw = unknown.raw;
                 assert_eq!(
@@ -262,10 +262,10 @@ fn special_cases_are_read_and_nothing_of_them_is_lost() {
 /// Reads a payload as a class and writes it again.
 fn round_trip<T: VersionedObject>(payload: &str, what: &str) {
     match read_text::<T>(payload).unwrap() {
-        Versioned::Known(read) => {
+        WireObject::Known(read) => {
             assert_eq!(as_python(&to_payload_text(&read.object).unwrap()), payload, "{what}");
         }
-        Versioned::Unknown(unknown) => panic!("{what}: {}", unknown.reason),
+        WireObject::Unknown(unknown) => panic!("{what}: {}", unknown.reason),
     }
 }
 

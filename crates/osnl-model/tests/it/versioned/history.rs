@@ -2,7 +2,7 @@
 //! older one, and what an older ironic sends.
 
 use osnl_model::versioned::{
-    Field, Json, NotConvertible, ObjectInfo, ObjectVersion, Payload, Versioned, VersionedObject, ironic,
+    Field, Json, NotConvertible, ObjectInfo, ObjectVersion, Payload, VersionedObject, WireObject, ironic,
     read, read_text, to_version,
 };
 use serde_json::Value;
@@ -36,7 +36,7 @@ fn names(form: &Json, info: &ObjectInfo) -> Vec<String> {
 /// A recorded payload in all versions its class has had: what is in each is what was there, in the same order, and is
 /// read again as what it was.
 fn check_every_version<T: VersionedObject + PartialEq>(payload: &str, what: &str) -> u32 {
-    let Versioned::Known(current) = read_text::<T>(payload).unwrap() else { panic!("{what}") };
+    let WireObject::Known(current) = read_text::<T>(payload).unwrap() else { panic!("{what}") };
     let whole: Json = serde_json::from_str(payload).unwrap();
     for minor in 0..=T::INFO.version.minor {
         let version = ObjectVersion::new(1, minor);
@@ -46,7 +46,7 @@ fn check_every_version<T: VersionedObject + PartialEq>(payload: &str, what: &str
         assert_eq!(names(&older, T::INFO), expected, "{what} {version}");
 
         // As an ironic of that time would have sent it.
-        let Versioned::Known(again) = read::<T>(older) else { panic!("{what} {version}") };
+        let WireObject::Known(again) = read::<T>(older) else { panic!("{what} {version}") };
         assert_eq!(again.version, version, "{what}");
         let rewritten: Json =
             serde_json::from_str(&serde_json::to_string(&Payload(&again.object)).unwrap()).unwrap();

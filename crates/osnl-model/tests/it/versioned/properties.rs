@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use osnl_model::versioned::{
     DateTime, Dict, FieldType, FlexibleDict, IpNetwork, Json, JsonObject, Level, MacAddress, ObjectVersion,
-    Uuid, Versioned, VersionedObject, Wire, Zone, read_text, to_payload_text,
+    Uuid, VersionedObject, Wire, WireObject, Zone, read_text, to_payload_text,
 };
 use proptest::prelude::*;
 
@@ -136,11 +136,11 @@ proptest! {
     fn an_object_of_every_kind_is_read_as_it_was_written(object in everything()) {
         let text = to_payload_text(&object).unwrap();
         match read_text::<Everything>(&text).unwrap() {
-            Versioned::Known(read) => {
+            WireObject::Known(read) => {
                 prop_assert_eq!(serde_json::to_string(&read.raw).unwrap(), text);
                 prop_assert_eq!(read.object, object);
             }
-            Versioned::Unknown(unknown) => prop_assert!(false, "{}", unknown.reason),
+            WireObject::Unknown(unknown) => prop_assert!(false, "{}", unknown.reason),
         }
     }
 
@@ -153,8 +153,8 @@ proptest! {
             data.insert(Everything::INFO.fields[at].name, foreign);
         }
         match osnl_model::versioned::read::<Everything>(form.clone()) {
-            Versioned::Known(read) => prop_assert_eq!(Json::Object(read.raw), form),
-            Versioned::Unknown(unknown) => prop_assert_eq!(unknown.raw, form),
+            WireObject::Known(read) => prop_assert_eq!(Json::Object(read.raw), form),
+            WireObject::Unknown(unknown) => prop_assert_eq!(unknown.raw, form),
         }
     }
 }

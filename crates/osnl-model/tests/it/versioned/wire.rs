@@ -2,7 +2,7 @@
 
 use osnl_model::versioned::{
     DateTime, EventTypeText as _, FlexibleDict, Json, MacAddress, MaybeSet, PublisherText as _, Uuid,
-    Versioned, VersionedObject, ironic, nova, read_text, to_payload_text,
+    VersionedObject, WireObject, ironic, nova, read_text, to_payload_text,
 };
 
 use crate::versioned::nova_classes::{
@@ -14,13 +14,13 @@ use crate::versioned::recordings::{as_python, case, messages};
 /// Reads a payload as a class and writes it again.
 fn check_round_trip<T: VersionedObject>(payload: &str, what: &str) -> T {
     match read_text::<T>(payload).unwrap() {
-        Versioned::Known(read) => {
+        WireObject::Known(read) => {
             assert_eq!(as_python(&to_payload_text(&read.object).unwrap()), payload, "{what}");
             assert_eq!(read.version, T::INFO.version, "{what}");
             assert_eq!(as_python(&serde_json::to_string(&read.raw).unwrap()), payload, "{what}");
             read.object
         }
-        Versioned::Unknown(unknown) => panic!("{what}: {}", unknown.reason),
+        WireObject::Unknown(unknown) => panic!("{what}: {}", unknown.reason),
     }
 }
 
@@ -138,7 +138,7 @@ fn all_kinds_and_nested_objects_with_their_changes() {
     };
     assert_eq!(as_python(&to_payload_text(&payload).unwrap()), recorded.payload);
     check_round_trip::<ProbeTypesPayload>(&recorded.payload, "types_and_nesting");
-    let Versioned::Known(read) = read_text::<ProbeTypesPayload>(&recorded.payload).unwrap() else {
+    let WireObject::Known(read) = read_text::<ProbeTypesPayload>(&recorded.payload).unwrap() else {
         panic!("not read")
     };
     assert_eq!(read.changes(), ["child"]);

@@ -17,7 +17,7 @@ use tokio::sync::MutexGuard;
 use super::super::failure::{Failure, NOT_FOUND, PRECONDITION_FAILED, lost, reason, reply_code};
 use super::{PublisherState, properties, route};
 use crate::TransportError;
-use crate::outgoing::{Outgoing, Route};
+use crate::outgoing::{OutgoingMessage, Route};
 
 /// A send that takes longer looks whether the broker blocks publishers.
 const LONG: Duration = Duration::from_secs(1);
@@ -90,7 +90,7 @@ impl Link {
         &self,
         exchange: String,
         routing_key: String,
-        message: &Outgoing,
+        message: &OutgoingMessage,
         turn: MutexGuard<'_, PublisherState>,
     ) -> Result<(), TransportError> {
         let confirmed = if message.mandatory {
@@ -124,7 +124,7 @@ impl Link {
         channel: &Channel,
         exchange: &str,
         routing_key: &str,
-        message: &Outgoing,
+        message: &OutgoingMessage,
         turn: MutexGuard<'_, PublisherState>,
     ) -> Result<Confirmation, lapin::Error> {
         let options = BasicPublishOptions { mandatory: message.mandatory, ..Default::default() };
@@ -165,7 +165,7 @@ impl Link {
     /// Waits however long it takes, and says once why it does if the broker has told.
     async fn patiently<T>(&self, future: impl Future<Output = T>) -> T {
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        let _waiting = Waiting(&self.waiting);
+        let _waiting = WaitingSend(&self.waiting);
         let mut future = pin!(future);
         loop {
             if let Ok(output) = tokio::time::timeout(LONG, future.as_mut()).await {
@@ -219,9 +219,9 @@ impl fmt::Debug for Link {
 }
 
 /// One that waits, also if it is given up.
-struct Waiting<'a>(&'a AtomicUsize);
+struct WaitingSend<'a>(&'a AtomicUsize);
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitingSend<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

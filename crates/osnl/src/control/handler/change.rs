@@ -12,8 +12,8 @@ use super::super::refusal::{Code, Refusal};
 use super::super::{Changes, OnProgress, Paused, Refused, Request, RequestProgress, time};
 use super::{ControlHandler, Store};
 use crate::journal::sqlite::{
-    Change, Changed, Changing, Filter, Moment, OpenError, Page, Phase, Row, SqliteJournal, SqliteOptions,
-    State,
+    Change, ChangeOutcome, ChangeRun, Filter, Moment, OpenError, Page, Phase, Row, SqliteJournal,
+    SqliteOptions, State,
 };
 use crate::journal::{DeliveryId, Journal as _, JournalState};
 
@@ -55,7 +55,7 @@ impl ControlHandler {
             while let Some(changed) = next(&mut changing, changes.changed).await? {
                 let (done, of) = changing.progress();
                 told(RequestProgress { done, of });
-                let Changed { changed, refused, under_way } = changed;
+                let ChangeOutcome { changed, refused, under_way } = changed;
                 if !named.is_empty() {
                     let refused = refused.iter().map(|(id, _)| id);
                     seen.extend(changed.iter().chain(&under_way).chain(refused));
@@ -235,7 +235,7 @@ fn name(names: &mut Vec<String>, ids: &[DeliveryId]) {
 }
 
 /// The next bite, after so many deliveries.
-async fn next(changing: &mut Changing<'_>, before: u64) -> Result<Option<Changed>, Refusal> {
+async fn next(changing: &mut ChangeRun<'_>, before: u64) -> Result<Option<ChangeOutcome>, Refusal> {
     match timeout(PATIENCE, changing.next()).await {
         Ok(Ok(changed)) => Ok(changed),
         Ok(Err(error)) => Err(Refusal::new(Code::Unavailable, error.to_string())),

@@ -13,7 +13,7 @@ use super::super::request::{MOST_LISTED, Which, cursor, delivery_id};
 use super::super::{Answered, Delivery, List, Message, Show, Totals, time};
 use super::{ControlHandler, Store};
 use crate::delivery::{Published, TargetState};
-use crate::journal::sqlite::{Moment, Order, Page, Phase, Row, Shown, State};
+use crate::journal::sqlite::{DeliveryDetails, Moment, Order, Page, Phase, Row, State};
 use crate::received::Received;
 
 /// The facts about actions that deliveries are shown with.
@@ -102,7 +102,7 @@ impl ControlHandler {
             return Err(Refusal::new(Code::Unsupported, why));
         }
         let found = self.read(move |reader| reader.show(number)).await?.flatten();
-        let Some(Shown { row, tries, received, ahead, behind, others }) = found else {
+        let Some(DeliveryDetails { row, tries, received, ahead, behind, others }) = found else {
             return Err(Refusal::new(Code::NotFound, format!("there is no delivery {id}")));
         };
         let facts = self.facts();

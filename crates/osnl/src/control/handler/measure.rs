@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use osnl_core::metrics::{ActionSeries, ListenerSeries, StreamState};
-use osnl_transport::Waiting;
+use osnl_transport::QueueDepths;
 
 use super::{ControlHandler, Store};
 use crate::daemon::{DaemonState, ListenerHandle};
@@ -56,7 +56,7 @@ pub struct MeasuredListener {
     /// When the latest message came.
     pub last_message: Option<SystemTime>,
     /// The messages and consumers of its queues, as the broker said within the last seconds.
-    pub waiting: Waiting,
+    pub waiting: QueueDepths,
     /// The last second, since 1970, in which the broker's certificate counts.
     pub certificate_ends: Option<i64>,
 }

@@ -7,7 +7,7 @@ use osnl_model::{Head, Priority, Target};
 use osnl_testkit::Listening;
 use osnl_transport::{
     Batch, BoxFuture, Consumer, Declare, LateBindings, ListenOptions, MemoryBroker, MemoryTransport,
-    QueueKind, Subscription, Transport, TransportError, Waiting, Window,
+    QueueDepths, QueueKind, Subscription, Transport, TransportError, Window,
 };
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep};
@@ -101,7 +101,7 @@ impl Consumer for MuteConsumer {
         self.inner.late_bindings()
     }
 
-    fn waiting(&self) -> BoxFuture<'static, Result<Waiting, TransportError>> {
+    fn waiting(&self) -> BoxFuture<'static, Result<QueueDepths, TransportError>> {
         self.inner.waiting()
     }
 

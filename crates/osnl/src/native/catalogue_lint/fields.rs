@@ -3,12 +3,12 @@
 
 use std::collections::HashMap;
 
-use osnl_model::catalogue::{self, Event, Lacking};
+use osnl_model::catalogue::{self, Event, LackingPath};
 
 /// The fields of some events at a path.
 pub(super) enum Found {
     /// None of them has anything there.
-    Nothing(Lacking),
+    Nothing(LackingPath),
     /// One has at least.
     Values(Values),
 }

@@ -1,6 +1,6 @@
 //! One event, opened: where it is from, what it is about, what rules say of it, payload and context without secrets.
 
-use osnl_model::{Masked, Resource, resources};
+use osnl_model::{MaskedJson, Resource, resources};
 use serde_json::Value;
 
 use super::kept::Entry;
@@ -78,9 +78,9 @@ impl Lines {
         }
         self.rules(judged);
         self.title("payload, secrets masked");
-        self.json(Masked::value(&n.payload));
+        self.json(MaskedJson::value(&n.payload));
         self.title("context, secrets masked");
-        self.json(Masked::object(&n.context));
+        self.json(MaskedJson::object(&n.context));
     }
 
     fn unreadable(&mut self, kept: &Entry, why: &Unreadable, rules: Option<&Rules>) {
@@ -153,7 +153,7 @@ impl Lines {
         }
     }
 
-    fn json(&mut self, masked: Masked<'_>) {
+    fn json(&mut self, masked: MaskedJson<'_>) {
         let written = clean::json(serde_json::to_string_pretty(&masked).unwrap_or_default());
         for line in written.lines() {
             let line = match line.char_indices().nth(MOST_CHARACTERS) {
