@@ -159,7 +159,8 @@ impl Ring {
         let sets: Vec<_> = locked(&self.shared.rules).iter().map(|(_, rules)| rules.clone()).collect();
         let mut fired = BTreeMap::new();
         for (rule, times) in sets.iter().flat_map(|rules| rules.fired()) {
-            *fired.entry(rule).or_default() += times;
+            // The sets of several listeners count together.
+            fired.insert(rule.clone(), times);
         }
         fired
     }

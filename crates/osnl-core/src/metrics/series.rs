@@ -21,6 +21,7 @@ use crate::moment::since_publication;
 pub struct Series {
     listeners: ByName<ListenerSeries>,
     actions: ByName<ActionSeries>,
+    rules: ByName<Counter>,
     /// The canary.
     pub canary: Canary,
     /// The streams that should not fall silent.
@@ -76,6 +77,7 @@ impl Default for Series {
         Self {
             listeners: ByName::default(),
             actions: ByName::default(),
+            rules: ByName::default(),
             canary: Canary::default(),
             streams: Streams::default(),
             traces: Traces::default(),
@@ -96,6 +98,13 @@ impl Series {
     #[must_use]
     pub fn action(&self, name: &str) -> Arc<ActionSeries> {
         self.actions.of(name)
+    }
+
+    /// Returns the number of messages on which a rule fired, over all listeners that have it; it begins with the first
+    /// call.
+    #[must_use]
+    pub fn rule(&self, name: &str) -> Arc<Counter> {
+        self.rules.of(name)
     }
 }
 
@@ -178,28 +187,38 @@ fn delay(notification: &Notification, at: SystemTime) -> Option<Duration> {
     Some(since_publication(published.as_microseconds(), at))
 }
 
-struct ByName<T>(RwLock<BTreeMap<Arc<str>, Arc<T>>>);
+struct ByName<T>(RwLock<Named<T>>);
+
+struct Named<T> {
+    all: BTreeMap<Arc<str>, Arc<T>>,
+    /// The number of names at which those that nothing counts for are forgotten.
+    full: usize,
+}
 
 impl<T> Default for ByName<T> {
     fn default() -> Self {
-        Self(RwLock::default())
+        Self(RwLock::new(Named { all: BTreeMap::new(), full: 1 }))
     }
 }
 
 impl<T: Default> ByName<T> {
     fn of(&self, name: &str) -> Arc<T> {
-        if let Some(known) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(name) {
+        if let Some(known) = self.0.read().unwrap_or_else(PoisonError::into_inner).all.get(name) {
             return known.clone();
         }
-        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|own, series| **own == *name || Arc::strong_count(series) > 1);
-        all.entry(name.into()).or_default().clone()
+        let mut named = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if named.all.len() >= named.full {
+            named.all.retain(|own, series| **own == *name || Arc::strong_count(series) > 1);
+            // Thousands of names are not gone through for each.
+            named.full = 2 * named.all.len().max(1);
+        }
+        named.all.entry(name.into()).or_default().clone()
     }
 }
 
 impl<T: fmt::Debug> fmt::Debug for ByName<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).fmt(f)
+        self.0.read().unwrap_or_else(PoisonError::into_inner).all.fmt(f)
     }
 }
 

@@ -141,10 +141,6 @@ impl Failed {
         }
     }
 
-    pub(super) fn fired(&self, rule: usize) -> u64 {
-        self.behind.get(rule).map_or(0, |behind| behind.fired)
-    }
-
     pub(super) fn counts(&self, rule: usize, name: Arc<str>) -> RuleCounts {
         let head = [
             Condition::Priority,

@@ -15,7 +15,7 @@ use osnl_model::{Head, Priority};
 
 use super::counts::{Failed, Heads};
 use super::{Condition, Rule, RuleCounts, StepLimits};
-use crate::metrics::Counters;
+use crate::metrics::{Counter, Counters};
 
 /// Texts remembered of one kind. Beyond it, all are forgotten: more than any cloud has means that a service puts ids
 /// into them, and then nothing is worth remembering.
@@ -26,6 +26,8 @@ pub struct RuleSet {
     rules: Vec<Rule>,
     step_limits: StepLimits,
     memo: Mutex<Memo>,
+    /// The messages on which each rule fired since the start, in whichever set of the process.
+    fired: Vec<Arc<Counter>>,
     /// The counts of rules of these names in the set before this one.
     before: Mutex<Vec<RuleCounts>>,
 }
@@ -60,8 +62,10 @@ impl RuleSet {
     pub fn new(rules: Vec<Rule>, counters: Arc<Counters>) -> Self {
         rules.iter().for_each(Rule::prepare);
         let memo = Memo { failed: Failed::of(rules.len()), ..Memo::default() };
+        let fired = rules.iter().map(|rule| counters.series.rule(&rule.name)).collect();
         Self {
             rules,
+            fired,
             step_limits: StepLimits::new(counters),
             memo: Mutex::new(memo),
             before: Mutex::default(),
@@ -104,6 +108,11 @@ impl RuleSet {
     pub(super) fn count(&self, verdicts: Vec<(usize, Option<Condition>)>) {
         let mut memo = self.memo();
         for (at, failed) in verdicts {
+            if failed.is_none()
+                && let Some(fired) = self.fired.get(at)
+            {
+                fired.increment();
+            }
             memo.failed.behind_head(at, failed);
         }
     }
@@ -126,17 +135,10 @@ impl RuleSet {
         self.rules.iter().enumerate().map(counts).collect()
     }
 
-    /// Returns each rule with the number of messages on which it fired so far; cheaper than [`RuleSet::counts`].
-    #[must_use]
-    pub fn fired(&self) -> Vec<(Arc<str>, u64)> {
-        let memo = self.memo();
-        let before = self.before.lock().unwrap_or_else(PoisonError::into_inner);
-        let before: HashMap<&str, u64> = before.iter().map(|before| (&*before.rule, before.fired)).collect();
-        let fired = |(at, rule): (usize, &Rule)| {
-            let before = before.get(&*rule.name).copied().unwrap_or_default();
-            (rule.name.clone(), before + memo.failed.fired(at))
-        };
-        self.rules.iter().enumerate().map(fired).collect()
+    /// Returns each rule with the number of messages on which a rule of its name fired since the start, in this set or
+    /// another of the process. It never becomes smaller.
+    pub fn fired(&self) -> impl Iterator<Item = (&Arc<str>, u64)> {
+        self.rules.iter().zip(&self.fired).map(|(rule, fired)| (&rule.name, fired.get()))
     }
 
     /// Takes the place of another set: a rule of a name that both have goes on counting.

@@ -166,3 +166,34 @@ fn of_many_rules_the_reasons_of_a_few_are_kept() {
     assert_eq!((names.len(), &names[..4]), (REASONS, &["r700", "r900", "r0", "r1"][..]));
     assert!(kept.iter().all(|failed| failed.reason.chars().count() == LONGEST_REASON + 1));
 }
+
+/// Issue 19: what a metric counts never becomes less, and counts go on across listeners and reloads.
+#[test]
+fn matches_of_a_rule_stay_when_one_of_its_listeners_is_gone() {
+    let counters = Arc::<crate::metrics::Counters>::default();
+    let ring = Ring::new(KeepUnmatched { heads: 1, bodies: false });
+    let fired =
+        || ring.fired().into_iter().map(|(rule, times)| (rule.to_string(), times)).collect::<Vec<_>>();
+    let expected = |times: u64| vec![("r".to_owned(), times)];
+    let listen = |listener: &str, messages: usize| {
+        let rule = Rule { name: "r".into(), actions: vec!["a".into()], ..Rule::default() };
+        let rules = Arc::new(RuleSet::new(vec![rule], counters.clone()));
+        for _ in 0..messages {
+            let _ = rules.decide(&Notification::default().into());
+        }
+        ring.watch(&listener.into(), &rules);
+        rules
+    };
+    let (first, second) = (listen("a", 5), listen("b", 2));
+    assert_eq!(fired(), expected(7));
+    ring.unwatch("a");
+    drop(first);
+    assert_eq!(fired(), expected(7));
+    // A reload replaces the rules of the other one.
+    let third = listen("b", 1);
+    drop(second);
+    assert_eq!(fired(), expected(8));
+    ring.unwatch("b");
+    drop(third);
+    assert_eq!(fired(), []);
+}
