@@ -87,7 +87,7 @@ pub(super) fn admin(reader: &mut Reader<'_>) -> Option<Option<AdminConf>> {
     let token = token(reader);
     let tls = tls(reader);
     let allow_changes = reader.boolean("allow_changes");
-    let host_names = if reader.is_set("host_names") { reader.list("host_names") } else { Some(Vec::new()) };
+    let host_names = host_names(reader);
     let Some(listen) = listen? else {
         let mut idle = vec!["token", "tls_certificate", "tls_key", "client_ca_file", "host_names"];
         idle.extend(allow_changes.filter(|changes| *changes).map(|_| "allow_changes"));
@@ -103,7 +103,7 @@ pub(super) fn admin(reader: &mut Reader<'_>) -> Option<Option<AdminConf>> {
         token: token?,
         tls: tls?,
         allow_changes: allow_changes?,
-        host_names: host_names?.into_iter().map(|name| name.to_ascii_lowercase()).collect(),
+        host_names: host_names?,
     };
     guarded(reader, &conf)?;
     Some(Some(conf))
@@ -165,6 +165,25 @@ fn token(reader: &mut Reader<'_>) -> Option<Option<Secret>> {
         return reader.refuse("token", "has characters that no header can have", allowed);
     }
     Some(Some(Secret::new(text)))
+}
+
+/// Names as a `Host` header has them, without its port: another spelling would never be the same.
+fn host_names(reader: &mut Reader<'_>) -> Option<Vec<String>> {
+    if !reader.is_set("host_names") {
+        return Some(Vec::new());
+    }
+    let names = reader.list("host_names")?;
+    let is_name = |name: &String| {
+        !name.is_empty()
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_'))
+            && !name.ends_with('.')
+    };
+    if let Some(name) = names.iter().find(|name| !is_name(name)) {
+        let problem = format!("{} is not a host name", shown(name));
+        let allowed = "write names alone, such as osnl1.example.com: no scheme, port, or wildcard";
+        return reader.refuse("host_names", &problem, allowed);
+    }
+    Some(names.into_iter().map(|name| name.to_ascii_lowercase()).collect())
 }
 
 fn tls(reader: &mut Reader<'_>) -> Option<Option<AdminTls>> {
