@@ -1,7 +1,8 @@
 //! `/api/v1`: the verbs of the control socket as addresses.
 //!
 //! An address names the verb; its query, or the object in a request's body, is the rest of the request. Answers are
-//! those of [`osnl::control`], with secrets masked; the bytes of a message are not to be had here.
+//! those of [`osnl::control`] in the words of the glossary alone, with secrets masked; the bytes of a message are not to
+//! be had here.
 
 use hyper::Method;
 use osnl::control::Request;
@@ -31,10 +32,14 @@ const DELIVERIES: &[Row] = &[
     ("rule", &["filter", "rule"], Form::Text),
     ("action", &["filter", "action"], Form::Text),
     ("state", &["filter", "states"], Form::Texts),
+    ("about", &["filter", "about"], Form::Texts),
     ("resource", &["filter", "resource"], Form::Text),
+    ("status", &["filter", "status"], Form::Text),
+    ("text", &["filter", "text"], Form::Text),
     ("event_type", &["filter", "event_type"], Form::Text),
     ("since", &["filter", "since"], Form::Text),
     ("until", &["filter", "until"], Form::Text),
+    ("order", &["order"], Form::Text),
     ("after", &["after"], Form::Text),
     ("limit", &["limit"], Form::Number),
 ];
@@ -58,6 +63,7 @@ pub static ROUTES: &[Route] = &[
     Route::post("/deliveries/discard", "discard"),
     Route::post("/deliveries/release", "release"),
     Route::post("/deliveries/move", "move"),
+    Route::post("/actions/{action}/probe", "probe"),
     Route::post("/actions/{action}/pause", "pause"),
     Route::post("/actions/{action}/resume", "resume"),
     Route::get("/quarantine", "quarantine-list", QUARANTINE),
@@ -125,6 +131,7 @@ impl Route {
             object.insert("by".to_owned(), json!(by));
         }
         object.insert("verb".to_owned(), json!(self.verb));
+        crate::words::filter(&mut object)?;
         for (name, text) in members {
             let value = match (name, text.parse::<i64>()) {
                 ("id", Ok(number)) if self.verb.starts_with("quarantine") => json!(number),
@@ -145,12 +152,15 @@ pub(crate) enum Lookup {
     Nothing,
 }
 
-/// Finds the address of a request. A part that is written out counts before one in braces.
+/// Finds the address of a request. A part that is written out counts before one in braces. `HEAD` is `GET` whose body
+/// the server leaves out.
 pub(crate) fn find(method: &Method, path: &str) -> Lookup {
+    let method = if method == Method::HEAD { &Method::GET } else { method };
     let all = ROUTES.iter().filter_map(|route| Some((route, route.members(path)?)));
     let mut all: Vec<_> = all.collect();
     all.sort_by_key(|(_, members)| members.len());
-    let methods: Vec<_> = all.iter().map(|(route, _)| route.method.as_str()).collect();
+    let named = |route: &'static Route| if route.changes() { route.method.as_str() } else { "GET, HEAD" };
+    let methods: Vec<_> = all.iter().map(|(route, _)| named(route)).collect();
     let methods = methods.join(", ");
     match all.into_iter().find(|(route, _)| route.method == *method) {
         Some((route, members)) => Lookup::Route(route, members),
@@ -183,7 +193,7 @@ mod tests {
             "/deliveries",
             "state=dead&action=roles&limit=5&after=3.0",
             "",
-            json!({"verb": "list", "filter": {"states": ["dead"], "action": "roles"}, "limit": 5, "after": "3.0"}),
+            json!({"verb": "list", "filter": {"phases": ["dead"], "action": "roles"}, "limit": 5, "after": "3.0"}),
         );
         check(Method::GET, "/deliveries/17.0", "", "", json!({"verb": "show", "id": "17.0"}));
         check(Method::GET, "/quarantine/4", "", "", json!({"verb": "quarantine-show", "id": 4}));
@@ -205,6 +215,65 @@ mod tests {
         check(Method::POST, "/reload", "", "{}", json!({"verb": "reload", "by": "me"}));
     }
 
+    /// A new verb of the control socket needs a line here, and then an address.
+    #[test]
+    fn every_verb_of_the_control_socket_has_an_address() {
+        fn verb(request: &Request) -> &'static str {
+            match request {
+                Request::Status { .. } => "status",
+                Request::List { .. } => "list",
+                Request::Show { .. } => "show",
+                Request::Retry { .. } => "retry",
+                Request::Discard { .. } => "discard",
+                Request::Release { .. } => "release",
+                Request::Move { .. } => "move",
+                Request::QuarantineList { .. } => "quarantine-list",
+                Request::QuarantineShow { .. } => "quarantine-show",
+                Request::QuarantineRetry { .. } => "quarantine-retry",
+                Request::QuarantineDiscard { .. } => "quarantine-discard",
+                Request::Reload { .. } => "reload",
+                Request::Pause { .. } => "pause",
+                Request::Probe { .. } => "probe",
+                Request::Resume { .. } => "resume",
+                Request::Replay { .. } => "replay",
+            }
+        }
+        let mut verbs: Vec<_> = ROUTES.iter().map(|route| route.verb).collect();
+        verbs.sort_unstable();
+        let all = [
+            "discard",
+            "list",
+            "move",
+            "pause",
+            "probe",
+            "quarantine-discard",
+            "quarantine-list",
+            "quarantine-retry",
+            "quarantine-show",
+            "release",
+            "reload",
+            "replay",
+            "resume",
+            "retry",
+            "show",
+            "status",
+        ];
+        assert_eq!(verbs, all);
+        for route in ROUTES {
+            let body = match route.verb {
+                "retry" | "discard" | "release" | "quarantine-discard" => r#"{"filter": {"ids": []}}"#,
+                "move" => r#"{"filter": {"ids": []}, "to": "b"}"#,
+                "quarantine-retry" => r#"{"messages": []}"#,
+                "replay" => r#"{"events": []}"#,
+                _ => "",
+            };
+            let path = route.path.replace("{id}", "1").replace("{action}", "a");
+            let asked =
+                request(&route.method, &path, "", body).unwrap_or_else(|error| panic!("{path}: {error}"));
+            assert_eq!(verb(&asked), route.verb);
+        }
+    }
+
     #[test]
     fn what_is_not_understood_is_said() {
         let check = |method: Method, path: &str, query: &str, body: &str, expected: &str| {
@@ -213,7 +282,7 @@ mod tests {
         };
         check(Method::GET, "/nothing", "", "", "Nothing");
         check(Method::GET, "/deliveries/", "", "", "Nothing");
-        check(Method::POST, "/status", "", "", "OtherMethod(\"GET\")");
+        check(Method::POST, "/status", "", "", "OtherMethod(\"GET, HEAD\")");
         check(Method::GET, "/reload", "", "", "OtherMethod(\"POST\")");
         check(Method::GET, "/deliveries/17.0", "raw=true", "", "allowed: none");
         check(Method::POST, "/deliveries/retry", "", "", "missing field `filter`");
@@ -224,6 +293,13 @@ mod tests {
             "",
             r#"{"filter": {}, "by": "eve"}"#,
             "\"by\" is not a member",
+        );
+        check(
+            Method::POST,
+            "/deliveries/discard",
+            "",
+            r#"{"filter": {"phases": ["dead"]}}"#,
+            "\"phases\" is not a member",
         );
         check(Method::POST, "/reload", "", r#"{"verb": "status"}"#, "\"verb\" is not a member");
         check(Method::POST, "/reload", "now=1", "", "allowed: none");

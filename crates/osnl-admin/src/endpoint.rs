@@ -1,24 +1,24 @@
 //! The server: listens, serves each connection in a task of its own, and answers.
 
 use std::convert::Infallible;
-use std::fs::Permissions;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Limited};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::{Body as _, Incoming};
 use hyper::header::{ACCEPT, ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::service::service_fn;
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use osnl::control::{ControlHandler, LONGEST_REQUEST, Status};
+use osnl::control::{ControlHandler, LONGEST_REQUEST, Refusal, bind_private};
 use osnl::native::{AdminAddress, AdminConf};
+use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::Mutex;
@@ -32,9 +32,11 @@ use crate::answer::{self, Answer};
 use crate::api::{self, Lookup, OPENAPI};
 use crate::connections::{Busy, Connections};
 use crate::metrics::{Format, Process, render};
+use crate::pace::Pace;
 use crate::progress::Progress;
 use crate::ready::ready;
 use crate::tls::Tls;
+use crate::words;
 
 /// The time for a handshake, for the head of a request, and between two requests of a connection.
 const HEAD: Duration = Duration::from_secs(5);
@@ -46,7 +48,7 @@ const LIFE: Duration = Duration::from_secs(10 * 60);
 const HEAD_BYTES: usize = 16 * 1024;
 /// After the end was asked for, answers have this long.
 const GRACE: Duration = Duration::from_secs(2);
-/// Metrics are made at most this often, however many ask.
+/// Metrics and readiness are made at most this often, however many ask.
 const FRESH: Duration = Duration::from_millis(200);
 /// A pause after a failure to accept, such as too many open files.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -95,7 +97,14 @@ struct EndpointParts {
     tls: Option<Tls>,
     /// The metrics that were made last, with their format.
     metrics: Mutex<Vec<(Format, Instant, Bytes)>>,
+    /// The latest readiness.
+    readiness: Mutex<Option<(Instant, Readiness)>>,
+    /// The pace of requests.
+    pace: Pace,
 }
+
+/// Whether the daemon is ready, and the answer that says why.
+type Readiness = (bool, Arc<Value>);
 
 impl Endpoint {
     /// Binds the address.
@@ -118,11 +127,12 @@ impl Endpoint {
                 if path.symlink_metadata().is_ok() {
                     return Err(StartError::NotASocket(path.clone()));
                 }
-                Socket::Unix(unix(path).map_err(failed)?, path.clone())
+                Socket::Unix(bind_private(path).map_err(failed)?, path.clone())
             }
         };
-        let metrics = Mutex::default();
-        Ok(BoundEndpoint { socket, shared: Arc::new(EndpointParts { handler, access, tls, metrics }) })
+        let (metrics, readiness) = Default::default();
+        let shared = EndpointParts { handler, access, tls, metrics, readiness, pace: Pace::new() };
+        Ok(BoundEndpoint { socket, shared: Arc::new(shared) })
     }
 }
 
@@ -136,18 +146,6 @@ fn replace(path: &Path) -> io::Result<()> {
         Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
         Err(_) => std::fs::remove_file(path),
     }
-}
-
-/// The socket gets its name when only this user can open it.
-fn unix(path: &Path) -> io::Result<UnixListener> {
-    let mut fresh = path.as_os_str().to_owned();
-    fresh.push(format!(".{}", std::process::id()));
-    let fresh = PathBuf::from(fresh);
-    let _ = std::fs::remove_file(&fresh);
-    let listener = UnixListener::bind(&fresh)?;
-    std::fs::set_permissions(&fresh, Permissions::from_mode(0o600))?;
-    std::fs::rename(&fresh, path)?;
-    Ok(listener)
 }
 
 impl BoundEndpoint {
@@ -170,6 +168,7 @@ impl BoundEndpoint {
             (None, Socket::Tcp(_)) => {}
         }
         let mut connections = Connections::default();
+        let (mut fails, pace) = (false, Pace::new());
         loop {
             let accepted = tokio::select! {
                 biased;
@@ -179,11 +178,20 @@ impl BoundEndpoint {
             };
             match accepted {
                 Ok((stream, by)) => {
-                    let (shared, stop) = (self.shared.clone(), stop.clone());
-                    connections.add(move |busy| Box::pin(serve(shared, stream, by, busy, stop)));
+                    if std::mem::take(&mut fails) {
+                        tracing::info!("the admin endpoint accepts connections again");
+                    }
+                    let (shared, end) = (self.shared.clone(), stop.clone());
+                    connections.add(move |busy| Box::pin(serve(shared, stream, by, busy, end)));
+                    tokio::select! {
+                        () = stop.cancelled() => break,
+                        () = pace.turn() => {}
+                    }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "the admin endpoint cannot accept a connection");
+                    if !std::mem::replace(&mut fails, true) {
+                        tracing::warn!(%error, "the admin endpoint cannot accept connections");
+                    }
                     let _ = timeout(PAUSE, stop.cancelled()).await;
                 }
             }
@@ -237,7 +245,13 @@ async fn serve(
     let by: Arc<str> = format!("the admin endpoint for {by}").into();
     let answers = service_fn(move |request: Request<Incoming>| {
         let (shared, by, busy) = (shared.clone(), by.clone(), busy.clone());
-        async move { Ok::<_, Infallible>(shared.answer(request, &by, &busy).await) }
+        async move {
+            busy.set(true);
+            shared.pace.turn().await;
+            let answer = shared.answer(request, &by, &busy).await;
+            busy.set(false);
+            Ok::<_, Infallible>(answer)
+        }
     });
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
@@ -273,13 +287,12 @@ where
 impl EndpointParts {
     async fn answer(&self, request: Request<Incoming>, by: &str, busy: &Busy) -> Answer {
         let (head, body) = request.into_parts();
+        let path = head.uri.path();
+        let is_get = head.method == Method::GET || head.method == Method::HEAD;
         if let Err(denied) = self.access.host(&head) {
             return answer::denied(denied);
         }
-        let path = head.uri.path();
-        let is_get = head.method == Method::GET || head.method == Method::HEAD;
-        busy.set(true);
-        let answer = match path {
+        match path {
             "/livez" | "/readyz" | "/metrics" | "/api/v1/openapi.json" if !is_get => {
                 other_method("GET, HEAD")
             }
@@ -297,30 +310,34 @@ impl EndpointParts {
                     self.api(&head, body, by, busy).await
                 }
             },
-        };
-        busy.set(false);
-        answer
-    }
-
-    async fn status(&self) -> Result<Status, Answer> {
-        let asked = self.handler.answer(&osnl::control::Request::Status {}).await;
-        let value = asked.map_err(|refusal| answer::refused(&refusal))?;
-        serde_json::from_value(value)
-            .map_err(|error| answer::error(StatusCode::INTERNAL_SERVER_ERROR, "internal", &error.to_string()))
+        }
     }
 
     /// Without the token only whether, not why.
     async fn readiness(&self, head: &Parts) -> Answer {
-        let status = match self.status().await {
-            Ok(status) => status,
-            Err(answer) => return answer,
+        let (is_ready, why) = match self.is_ready().await {
+            Ok(readiness) => readiness,
+            Err(refusal) => return answer::refused(&refusal),
         };
-        let (is_ready, body) = ready(&status);
         let code = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         match self.access.token(head) {
-            Ok(()) => answer::json(code, &body),
-            Err(_) => answer::json(code, &serde_json::json!({"ready": is_ready})),
+            Ok(()) => answer::json(code, &why),
+            Err(_) => answer::json(code, &json!({"ready": is_ready})),
         }
+    }
+
+    /// Clients that need no token may ask as often as they like: the journal is looked into once for all of them.
+    async fn is_ready(&self) -> Result<Readiness, Refusal> {
+        let mut made = self.readiness.lock().await;
+        if let Some((at, readiness)) = &*made
+            && at.elapsed() < FRESH
+        {
+            return Ok(readiness.clone());
+        }
+        let (is_ready, why) = ready(&self.handler.status().await?);
+        let readiness = (is_ready, Arc::new(why));
+        *made = Some((Instant::now(), readiness.clone()));
+        Ok(readiness)
     }
 
     async fn metrics(&self, head: &Parts) -> Answer {
@@ -379,7 +396,7 @@ impl EndpointParts {
             Err(error) => return answer::error(StatusCode::BAD_REQUEST, "bad-request", &error),
         };
         match self.handler.answer(&request).await {
-            Ok(value) => answer::json(StatusCode::OK, &value),
+            Ok(value) => answer::json(StatusCode::OK, &words::answer(route.verb, value)),
             Err(refusal) => answer::refused(&refusal),
         }
     }
@@ -396,10 +413,19 @@ async fn read(head: &Parts, body: Incoming, changes: bool) -> Result<Bytes, Answ
         let message = "send Content-Type: application/json";
         return Err(answer::error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", message));
     }
+    let too_long = || {
+        let message =
+            format!("the body is longer than {LONGEST_REQUEST} bytes; ask in parts, or by a filter");
+        answer::error(StatusCode::PAYLOAD_TOO_LARGE, "bad-request", &message)
+    };
+    if body.size_hint().lower() > LONGEST_REQUEST as u64 {
+        return Err(too_long());
+    }
     match timeout(BODY, Limited::new(body, LONGEST_REQUEST).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_long()),
         Ok(Err(error)) => {
-            Err(answer::error(StatusCode::PAYLOAD_TOO_LARGE, "bad-request", &format!("the body: {error}")))
+            Err(answer::error(StatusCode::BAD_REQUEST, "bad-request", &format!("the body: {error}")))
         }
         Err(_) => {
             Err(answer::error(StatusCode::REQUEST_TIMEOUT, "bad-request", "the body did not come in time"))

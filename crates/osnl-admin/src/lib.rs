@@ -9,7 +9,7 @@
 //! | `/api/v1/…` | the verbs of [`osnl::control`]: [`api::ROUTES`] |
 //!
 //! Nothing here decides what happens to a message, and nothing that a client does slows one down: connections, their
-//! time, and the bytes of a request have bounds, and the oldest idle connection gives way to a new one.
+//! time and pace, and the bytes of a request have bounds, and the oldest idle connection gives way to a new one.
 
 mod access;
 mod answer;
@@ -18,10 +18,12 @@ mod connections;
 mod endpoint;
 pub mod metrics;
 mod otlp;
+mod pace;
 mod progress;
 mod query;
 mod ready;
 mod tls;
+mod words;
 
 pub use self::endpoint::{BoundEndpoint, Endpoint, StartError};
 pub use self::otlp::Exporter;

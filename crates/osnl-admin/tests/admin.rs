@@ -5,6 +5,8 @@
 mod client;
 #[path = "admin/document.rs"]
 mod document;
+#[path = "admin/hostile.rs"]
+mod hostile;
 #[path = "admin/http.rs"]
 mod http;
 #[path = "admin/otlp.rs"]

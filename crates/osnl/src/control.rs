@@ -70,7 +70,7 @@ pub use self::reach::{ReachError, Reached, Where, reach};
 pub use self::refusal::{Code, Refusal};
 pub use self::request::{ListOrder, MOST_LISTED, Request, Which};
 pub use self::silence::Silence;
-pub use self::socket::ControlSocket;
+pub use self::socket::{ControlSocket, bind_private};
 pub use self::status::{
     ConfigurationStatus, ExpiryStatus, FailingResource, Failure, JournalStatus, LeftQueue, ListenerStatus,
     NotReloaded, Status, TargetReport, Unavailable,

@@ -110,6 +110,7 @@ impl Samples<'_> {
 
     /// Writes 1 for the state that it is in, and 0 for the others.
     pub(super) fn state(&mut self, labels: &[&str], states: &[&str], state: &str) {
+        debug_assert!(states.contains(&state), "{}: {state}", self.family.name);
         for name in states {
             let labels: Vec<&str> = labels.iter().copied().chain([*name]).collect();
             self.sample(&labels, u64::from(*name == state));

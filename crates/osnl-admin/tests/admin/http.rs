@@ -37,7 +37,9 @@ async fn on_loopback_health_and_metrics_are_open_and_deliveries_are_not() {
         ("GET", "/", 404, "/metrics"),
         ("GET", "/api/v2/status", 404, "not-found"),
         ("POST", "/metrics", 405, "allow: GET, HEAD"),
-        ("DELETE", "/api/v1/deliveries", 405, "allow: GET"),
+        ("DELETE", "/api/v1/deliveries", 405, "allow: GET, HEAD"),
+        ("OPTIONS", "/api/v1/reload", 405, "allow: POST"),
+        ("HEAD", "/api/v1/status", 403, ""),
     ] {
         let (status, answer) = running.ask(method, path, JSON, "").await;
         assert!(status == expected && answer.contains(words), "{method} {path}: {answer}");
@@ -103,6 +105,7 @@ async fn changes_need_json_and_are_refused_in_words() {
         (&json, "/api/v1/deliveries/retry", "{}", 400, "missing field `filter`"),
         (&json, "/api/v1/deliveries/retry", r#"{"filter": {"action": "a"}}"#, 501, "memory"),
         (&json, "/api/v1/actions/nobody/pause", "", 404, "nobody"),
+        (&json, "/api/v1/actions/nobody/probe", "", 404, "nobody"),
     ] {
         let (status, answer) = running.ask("POST", path, head, body).await;
         assert!(status == expected && answer.contains(words), "{path} {body}: {answer}");

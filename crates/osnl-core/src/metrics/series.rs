@@ -187,9 +187,9 @@ fn delay(notification: &Notification, at: SystemTime) -> Option<Duration> {
     Some(since_publication(published.as_microseconds(), at))
 }
 
-struct ByName<T>(RwLock<Named<T>>);
+struct ByName<T>(RwLock<Names<T>>);
 
-struct Named<T> {
+struct Names<T> {
     all: BTreeMap<Arc<str>, Arc<T>>,
     /// The number of names at which those that nothing counts for are forgotten.
     full: usize,
@@ -197,7 +197,7 @@ struct Named<T> {
 
 impl<T> Default for ByName<T> {
     fn default() -> Self {
-        Self(RwLock::new(Named { all: BTreeMap::new(), full: 1 }))
+        Self(RwLock::new(Names { all: BTreeMap::new(), full: 1 }))
     }
 }
 

@@ -18,6 +18,7 @@ pub use self::measure::{MeasuredAction, MeasuredJournal, MeasuredListener, Measu
 use osnl_http::Expiry;
 use serde::Serialize;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use super::refusal::{Code, Refusal};
@@ -29,6 +30,9 @@ use crate::listener::Bindings;
 use crate::metrics::Counters;
 use crate::rule::GuardsInForce;
 use crate::unmatched::Ring;
+
+/// Threads that look into the journal's file at once.
+const MOST_READERS: usize = 8;
 
 /// The source of a handler's answers.
 #[derive(Clone, Debug)]
@@ -51,6 +55,17 @@ pub struct ControlHandler {
     /// Counts the messages on which each rule fired.
     rules: Option<Arc<Ring>>,
     guards: Option<Arc<GuardsInForce>>,
+    readers: Readers,
+}
+
+/// The threads that may look into the journal's file at once. On a disk that hangs each stays until that ends; without a
+/// bound they would use up those that look up host names and ask services.
+struct Readers(Arc<Semaphore>);
+
+impl Default for Readers {
+    fn default() -> Self {
+        Self(Arc::new(Semaphore::new(MOST_READERS)))
+    }
 }
 
 /// The running parts of this process.
@@ -71,6 +86,7 @@ impl ControlHandler {
             bindings: None,
             rules: None,
             guards: None,
+            readers: Readers::default(),
         }
     }
 
@@ -84,7 +100,7 @@ impl ControlHandler {
     /// The handler of a store alone.
     #[cfg(test)]
     pub(crate) fn of_store(store: Store) -> Self {
-        Self { store, live: None, actions: None, bindings: None, rules: None, guards: None }
+        Self::without_daemon(store, None)
     }
 
     /// Adds the bindings, from which the status names our queues that no listener reads any more.
@@ -97,7 +113,12 @@ impl ControlHandler {
     /// The handler of a journal that no daemon has; with the actions of its configuration, where that is known.
     #[must_use]
     pub fn of_file(journal: PathBuf, actions: Option<Vec<Arc<str>>>) -> Self {
-        Self { store: Store::File(journal), live: None, actions, bindings: None, rules: None, guards: None }
+        Self::without_daemon(Store::File(journal), actions)
+    }
+
+    fn without_daemon(store: Store, actions: Option<Vec<Arc<str>>>) -> Self {
+        let (live, bindings, rules, guards) = Default::default();
+        Self { store, live, actions, bindings, rules, guards, readers: Readers::default() }
     }
 
     /// Notes the end of the admin endpoint's certificate, for the status.
@@ -186,7 +207,10 @@ impl ControlHandler {
             Store::Sqlite(_, path) | Store::File(path) => path.clone(),
             Store::Memory(_) => return Ok(None),
         };
+        // The semaphore is never closed.
+        let permit = self.readers.0.clone().acquire_owned().await.ok();
         let looked = spawn_blocking(move || {
+            let _permit = permit;
             let unavailable = |why: String| {
                 Refusal::new(Code::Unavailable, format!("the journal {} {why}", path.display()))
             };

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use rustix::fs::{Mode, fchmod};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{UnixListener, UnixStream};
@@ -36,6 +38,8 @@ const ALIVE: Duration = Duration::from_millis(250);
 const MOST_ALIVE: u32 = 1200;
 /// The interval between two lines about the progress of a request.
 const TELL: Duration = Duration::from_millis(500);
+/// Clients that the kernel keeps until they are accepted, as with the standard library.
+const BACKLOG: i32 = 128;
 /// Bytes of a path that `sockaddr_un` holds (`unix(7)`), its zero apart.
 const ADDRESS: usize = 107;
 
@@ -263,18 +267,29 @@ fn bind(state_dir: &Path, group: Option<&Group>) -> Result<(UnixListener, Bound)
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
         Ok(()) | Err(_) => {}
     }
-    let listener = with_short(&fresh, |short| UnixListener::bind(short))?;
-    match group {
-        None => fs::set_permissions(&fresh, Permissions::from_mode(0o600))?,
-        Some(group) => {
-            share(state_dir, group, 0o710).and_then(|()| share(&fresh, group, 0o660)).inspect_err(|_| {
-                let _ = fs::remove_file(&fresh);
-            })?;
-        }
+    let listener = with_short(&fresh, bind_private)?;
+    if let Some(group) = group {
+        share(state_dir, group, 0o710).and_then(|()| share(&fresh, group, 0o660)).inspect_err(|_| {
+            let _ = fs::remove_file(&fresh);
+        })?;
     }
     fs::rename(&fresh, &path)?;
     let meta = fs::symlink_metadata(&path)?;
     Ok((listener, Bound { path, inode: (meta.dev(), meta.ino()) }))
+}
+
+/// Binds a socket that only this user can open. It has its mode before it has a name, so that no other user can connect
+/// in between, whatever the umask.
+///
+/// # Errors
+/// Those of the operating system.
+pub fn bind_private(path: &Path) -> io::Result<UnixListener> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    fchmod(&socket, Mode::RUSR | Mode::WUSR)?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
+    rustix::net::listen(&socket, BACKLOG)?;
+    UnixListener::from_std(socket.into())
 }
 
 /// Gives it to the group.

@@ -88,6 +88,18 @@ async fn the_socket_is_ours_alone_and_goes_with_us() {
     assert_eq!(std::fs::read_dir(&state_dir).unwrap().count(), 0);
 }
 
+/// Issue 19: between `bind` and `chmod` any user could connect.
+#[tokio::test]
+async fn a_socket_has_its_mode_before_it_has_a_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s");
+    let _socket = bind_private(&path).unwrap();
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(bind_private(&path).unwrap_err().kind(), std::io::ErrorKind::AddrInUse);
+    let long = folder.path().join("x".repeat(200));
+    assert_eq!(bind_private(&long).unwrap_err().kind(), std::io::ErrorKind::InvalidFilename);
+}
+
 #[tokio::test]
 async fn one_that_nobody_answers_is_replaced_and_one_that_answers_is_not() {
     let folder = tempfile::tempdir().unwrap();

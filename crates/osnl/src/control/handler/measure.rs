@@ -104,7 +104,7 @@ impl ControlHandler {
     pub async fn measurements(&self) -> Option<Measurements> {
         let live = self.live.as_ref()?;
         // A journal that cannot be read is a number too.
-        let kept = self.kept().await.ok();
+        let kept = self.kept_in_time().await.ok();
         let journal = self.measured_journal(kept.as_ref().map(|kept| kept.overview.as_ref()));
         let kept = kept.unwrap_or_default();
         let mut deliveries: BTreeMap<&str, BTreeMap<State, u64>> = BTreeMap::new();

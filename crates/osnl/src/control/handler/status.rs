@@ -110,7 +110,7 @@ impl ControlHandler {
     }
 
     /// A disk that hangs must not hide what is known without it.
-    async fn kept_in_time(&self) -> Result<StoreNumbers, Refusal> {
+    pub(super) async fn kept_in_time(&self) -> Result<StoreNumbers, Refusal> {
         match self.live {
             None => self.kept().await,
             Some(_) => timeout(STORE, self.kept()).await.unwrap_or_else(|_| {

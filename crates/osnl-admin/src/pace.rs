@@ -1,0 +1,60 @@
+//! A pace for what clients cause. However many there are and however fast they ask, messages and deliveries keep the
+//! processor: what comes faster waits its turn, and the peer with it.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+/// The interval between two turns when all the time is used.
+const EACH: Duration = Duration::from_millis(5);
+/// Turns that are saved up while there is nothing to do: that of as many connections as there may be.
+const SAVED: u32 = crate::connections::MOST as u32;
+
+/// See the [module](self).
+pub(crate) struct Pace {
+    /// The moment of the latest turn, had they come evenly.
+    latest: Mutex<Instant>,
+}
+
+impl Pace {
+    pub(crate) fn new() -> Self {
+        Self { latest: Mutex::new(Instant::now()) }
+    }
+
+    /// Waits for a turn.
+    pub(crate) async fn turn(&self) {
+        let now = Instant::now();
+        let turn = {
+            let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+            let saved = now.checked_sub(EACH * SAVED).unwrap_or(now);
+            *latest = (*latest).max(saved) + EACH;
+            *latest
+        };
+        if turn > now {
+            sleep_until(turn).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn turns_that_were_not_used_are_there_at_once_and_others_wait() {
+        let pace = Pace::new();
+        let took = async |turns: u32| {
+            let begun = Instant::now();
+            for _ in 0..turns {
+                pace.turn().await;
+            }
+            begun.elapsed()
+        };
+        tokio::time::advance(EACH * SAVED * 10).await;
+        assert_eq!(took(SAVED).await, Duration::ZERO);
+        assert_eq!(took(200).await, EACH * 200);
+        tokio::time::advance(EACH * 3).await;
+        assert_eq!(took(4).await, EACH);
+    }
+}
