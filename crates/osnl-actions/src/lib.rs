@@ -1,8 +1,43 @@
-//! The actions that a rule runs. An action *reports the outcome of an attempt*; the retry policy decides whether
-//! another attempt or a dead letter follows (see [`osnl_delivery`]). Actions never sleep, never retry and never
-//! count; the delivery loop gives each attempt its deadline.
+//! The drivers of actions: HTTP requests, programs, mails, files, syslog, brokers, K2HR3.
 //!
-//! [`driver`] is the contract; each other public module is a driver.
+//! An action makes one attempt and *reports its outcome*; the retry policy of [`osnl_delivery`] decides whether another
+//! attempt or a dead letter follows. Actions never sleep, retry, or count. The delivery loop gives each attempt its
+//! deadline.
+//!
+//! [`driver`] is the contract; each other public module is a driver. A driver reads its options from a section, explains
+//! and previews what it would do, probes its target, and builds the [`Action`] that makes the attempts:
+//!
+//! ```
+//! use osnl_actions::driver::{Driver, DriverEntry, OptionDef, Reader};
+//! use osnl_actions::file::FileConf;
+//! use osnl_config::Ini;
+//! use osnl_config::sections::{Dialect, Findings, Layers, Schema, SectionDef};
+//!
+//! const FILE: DriverEntry = DriverEntry::of::<FileConf>();
+//! const NAME: OptionDef = OptionDef::new("driver", "name", "The driver.");
+//! static SECTIONS: [SectionDef; 1] =
+//!     [SectionDef { drivers: &[FILE.table], ..SectionDef::named("action", "What a rule calls.", &[NAME]) }];
+//! static SCHEMA: Schema = Schema {
+//!     sections: &SECTIONS,
+//!     dialect: Dialect::Strict { foreign: &[], reference: "", synonyms: &[], machine_default: |_| None },
+//! };
+//!
+//! /// Reads the one action of a file.
+//! fn read(text: &str) -> (Option<Driver>, Findings) {
+//!     let mut layers = Layers::new(&SCHEMA);
+//!     let mut findings = layers.apply(&Ini::parse("osnl.conf", text).0);
+//!     let section = &layers.sections[0];
+//!     let mut reader = Reader { file: "osnl.conf", layers: &layers, section, findings: &mut findings };
+//!     ((FILE.read)(&mut reader), findings)
+//! }
+//!
+//! let (driver, _) = read("[action:audit]\ndriver = file\npath = /var/log/audit.jsonl\n");
+//! let does = driver.unwrap().conf().does();
+//! assert_eq!(does, "writes each event to /var/log/audit.jsonl, a JSON line each");
+//!
+//! let (_, findings) = read("[action:audit]\ndriver = file\n");
+//! assert!(findings.errors[0].to_string().starts_with("osnl.conf:1: [action:audit] path: "));
+//! ```
 
 pub mod canary;
 pub mod driver;

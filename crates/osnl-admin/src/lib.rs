@@ -1,15 +1,65 @@
-//! Operation over HTTP. The admin endpoint: health, metrics, and the requests of the control socket; and the export of
-//! traces, [`Exporter`].
+//! The admin endpoint of a daemon: health, metrics, and the requests of the control socket over HTTP. An [`Exporter`] sends
+//! traces to a collector.
 //!
 //! | path | answer |
 //! | --- | --- |
 //! | `/livez` | whether the process works |
-//! | `/readyz` | whether each listener listens or stands by, and why not |
-//! | `/metrics` | the numbers of [`metrics::FAMILIES`], for Prometheus |
+//! | `/readyz` | whether each listener listens or stands by; if not, the reason |
+//! | `/metrics` | the values of [`metrics::FAMILIES`], for Prometheus |
 //! | `/api/v1/…` | the verbs of [`osnl::control`]: [`api::ROUTES`] |
 //!
-//! Nothing here decides what happens to a message, and nothing that a client does slows one down: connections, their
-//! time and pace, and the bytes of a request have bounds, and the oldest idle connection gives way to a new one.
+//! ```
+//! use std::sync::Arc;
+//!
+//! use osnl::control::{ControlHandler, Store};
+//! use osnl::daemon::Daemon;
+//! use osnl::journal::memory::{MemoryJournal, MemoryLimits};
+//! use osnl::metrics::Counters;
+//! use osnl::native::{AdminAddress, AdminConf};
+//! use osnl_admin::Endpoint;
+//! # use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//! use tokio_util::sync::CancellationToken;
+//! use tokio_util::task::TaskTracker;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // A daemon without listeners and actions.
+//! let counters = Arc::<Counters>::default();
+//! let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(10), counters.clone()));
+//! let daemon = Daemon::new(Vec::new(), Vec::new(), journal.clone());
+//! let handler = ControlHandler::of_daemon(Store::Memory(journal), daemon.state(), counters);
+//!
+//! let conf = AdminConf {
+//!     listen: AdminAddress::Tcp("127.0.0.1:0".parse()?),
+//!     token: None,
+//!     tls: None,
+//!     allow_changes: false,
+//!     host_names: Vec::new(),
+//! };
+//! let endpoint = Endpoint::bind(&conf, Arc::new(handler)).await?;
+//! let address = endpoint.address().ok_or("no port")?;
+//! let stop = CancellationToken::new();
+//! let tasks = TaskTracker::new();
+//! tasks.spawn(endpoint.run(stop.clone()));
+//!
+//! # let get = async |path: &str| {
+//! #     let mut stream = tokio::net::TcpStream::connect(address).await?;
+//! #     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+//! #     stream.write_all(request.as_bytes()).await?;
+//! #     let mut answer = String::new();
+//! #     stream.read_to_string(&mut answer).await?;
+//! #     Ok::<_, std::io::Error>(answer)
+//! # };
+//! assert!(get("/livez").await?.starts_with("HTTP/1.1 200 OK"));
+//! stop.cancel();
+//! tasks.close();
+//! tasks.wait().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A client can't delay a message: the number of connections, their lifetime and pace, and the bytes of a request are bounded, and
+//! the oldest idle connection is closed for a new one.
 
 mod access;
 mod answer;

@@ -1,11 +1,52 @@
-//! The delivery loop: one per action, and the only place that owns attempts, pauses and deadlines.
+//! The delivery loop: one per action, and the only owner of attempts, pauses, and deadlines.
 //!
-//! It claims deliveries from the journal (heads of their resource key only, so order is the
-//! journal's), attempts up to `concurrency` of them at once, and gives each outcome back. A key that
-//! fails waits by itself, in the journal; a target that is down is *held*: the breaker stops all attempts, probes, and
-//! then lets them go at a growing pace, those first that have never failed. What failed how, and what follows, is decided in
-//! [`policy`](RetryPolicy), [`breaker`](BreakerState) and `schedule`, which are pure; so is `course`: what woke the loop,
-//! and in which order what follows. This file makes the calls and waits.
+//! A [`RetryPolicy`] decides the consequence of a failed attempt:
+//!
+//! ```
+//! use std::num::NonZeroU32;
+//! use std::time::Duration;
+//!
+//! use osnl_core::attempt::{ActionError, ErrorClass};
+//! use osnl_delivery::{Decision, RetryPolicy};
+//!
+//! let policy = RetryPolicy {
+//!     max_attempts: NonZeroU32::new(3).unwrap(),
+//!     initial: Duration::from_secs(1),
+//!     max: Duration::from_secs(60),
+//!     jitter: 0.0,
+//! };
+//! let decide = |attempt, class| policy.decide(NonZeroU32::new(attempt).unwrap(), &ActionError::new(class, "x"));
+//!
+//! // A refusal is retried after 1 s, 2 s, 4 s and so on, then given up.
+//! assert_eq!(decide(2, ErrorClass::Status(403)), Decision::RetryAfter(Duration::from_secs(2)));
+//! assert_eq!(decide(3, ErrorClass::Status(403)), Decision::GiveUp);
+//! // A target that does not answer is held: no attempt is used up.
+//! assert_eq!(decide(99, ErrorClass::Connect), Decision::Hold);
+//! ```
+//!
+//! A [`DeliveryLoop`] makes the attempts of one action, until it is told to drain:
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use osnl_core::attempt::Action;
+//! use osnl_core::metrics::Counters;
+//! use osnl_core::shutdown::Shutdown;
+//! use osnl_delivery::{DeliveryLoop, DeliverySettings};
+//! use osnl_journal::Journal;
+//!
+//! async fn deliver(action: Arc<dyn Action>, journal: Arc<dyn Journal>, settings: DeliverySettings, stop: Shutdown) {
+//!     DeliveryLoop::new("cmdb", action, journal, settings, Arc::<Counters>::default()).run(stop).await;
+//! }
+//! ```
+//!
+//! The loop claims deliveries from the journal, attempts up to `concurrency` of them at once, and returns each outcome. The
+//! journal hands out only the first delivery of each resource, so it decides the order. A resource that fails waits by
+//! itself. A target that is down is *held*: the breaker stops all attempts, probes, and resumes at a growing pace, with the
+//! deliveries first that have never failed.
+//!
+//! The decisions are pure: [`RetryPolicy`] about a failure, [`BreakerState`] about a target, `schedule` about the next call,
+//! `course` about the order of all that. This file makes the calls and waits.
 
 mod breaker;
 mod course;

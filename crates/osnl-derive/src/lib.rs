@@ -1,5 +1,24 @@
-//! Derives for versioned objects and notifications, paired with `osnl-model` as `serde_derive` is with `serde`:
-//! programs use them by `osnl_model::versioned`, where the traits of the same names are documented.
+//! Derives for versioned objects and notifications. Programs use them through `osnl_model::versioned`, as those of
+//! `serde_derive` through `serde`; the traits of the same names are documented there.
+//!
+//! ```
+//! use osnl_model::versioned::{VersionedObject, to_payload_text};
+//!
+//! #[derive(Clone, VersionedObject)]
+//! #[versioned(namespace = "storage", version = "1.1")]
+//! struct VolumePayload {
+//!     uuid: String,
+//!     #[versioned(since = "1.1")]
+//!     size: Option<i64>,
+//! }
+//!
+//! let volume = VolumePayload { uuid: "7b2f".to_owned(), size: Some(10) };
+//! assert_eq!(
+//!     to_payload_text(&volume)?,
+//!     r#"{"storage_object.name":"VolumePayload","storage_object.namespace":"storage","storage_object.version":"1.1","storage_object.data":{"uuid":"7b2f","size":10}}"#
+//! );
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 //!
 //! Attributes are `#[versioned(…)]`:
 //!

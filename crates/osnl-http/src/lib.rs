@@ -1,24 +1,51 @@
-//! HTTP/1.1 as a client, for whatever is called: one request, its answer, and a failure told apart.
+//! An HTTP/1.1 client: a [`Request`] results in an [`Answer`] with any status, or in a [`Failure`] with its class and a
+//! reason that names the remedy.
 //!
-//! | file | what it decides |
+//! ```
+//! use osnl_http::{Client, HttpOptions, Method, Request, StatusCode, Url};
+//! # use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//! # use tokio::net::TcpListener;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let listener = TcpListener::bind("127.0.0.1:0").await?;
+//! # let port = listener.local_addr()?.port();
+//! # let server = async move {
+//! #     let (mut stream, _) = listener.accept().await?;
+//! #     stream.read(&mut [0; 1024]).await?;
+//! #     stream.write_all(b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 30\r\nContent-Length: 0\r\n\r\n").await?;
+//! #     Ok::<_, Box<dyn std::error::Error>>(stream)
+//! # };
+//! let target = Url::parse(&format!("http://127.0.0.1:{port}/api/hosts/vm-1"))?;
+//! let client = Client::to(&HttpOptions::default(), &target)?;
+//! let request = Request::new(Method::DELETE, target);
+//! let answer = client.send(request);
+//! # let (answer, _stream) = tokio::join!(answer, server);
+//! # let answer = async { answer };
+//!
+//! // Any status is an answer; a `Failure` says why there is none.
+//! let answer = answer.await?;
+//! assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+//! assert_eq!(answer.retry_after(), Some(std::time::Duration::from_secs(30)));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | item | purpose |
 //! | --- | --- |
-//! | [`url`](Url) | what a target's URL is, kept byte for byte |
-//! | [`client`](Client) | a pool of connections: one [`Request`] in, an [`Answer`] or a [`Failure`] out |
-//! | [`options`](HttpOptions) | whom to believe, which proxy, how many connections; settled at the start |
-//! | `tls` | the certificates that an https target may have, and the one that it is shown |
-//! | `proxy` | whether a request goes by a proxy, as Python's urllib decides it |
-//! | `connector` | how a connection is made: TCP, a tunnel through a proxy, TLS |
-//! | `failure` | what went wrong, in words that name the remedy |
-//! | [`guard`](Guard), `resolver` | where a request may go whose target the operator has not chosen |
-//! | [`redirect`](redirected) | where an answer sends us, and what may go along |
-//! | [`reach`] | whether a target can be reached, without a request |
+//! | [`Url`] | the URL of a target, kept byte for byte |
+//! | [`Client`] | a pool of connections that sends requests |
+//! | [`HttpOptions`] | trusted certificates, client certificate, proxies, size of the pool |
+//! | [`Proxies`] | the proxy of a request, chosen as Python's urllib does |
+//! | [`Guard`] | the addresses that a request may reach when an event names its target |
+//! | [`redirected`] | the request that follows a redirect, without the secrets that must not leave |
+//! | [`reach`] | a test whether a target accepts connections, without a request |
 //!
-//! What is configured is settled when a client is built: a wrong CA file or a wrong proxy is an error at the
-//! start, not with the first message. Nothing here reads the environment; it is handed in.
+//! Options are checked when a client is built: a wrong CA file or a wrong proxy is an error at the start, not with the
+//! first message. The caller passes the environment; nothing here reads it.
 //!
-//! Here are no deadlines, no pauses, and no second attempts but one ([`Request::repeatable`]): the caller of
-//! [`Client::send`] gives it its time, by dropping the future, and decides what a [`Failure`] means. A reply is read
-//! up to the limit of its request, whatever the target sends.
+//! A request has no deadline: the caller of [`Client::send`] drops the future. Nothing is retried, except once as
+//! [`Request::repeatable`] says. At most [`Request::reply_limit`] bytes of a reply are read.
 
 mod answer;
 mod client;

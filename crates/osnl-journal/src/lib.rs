@@ -1,16 +1,57 @@
-//! Between the broker's acknowledgement and the target's answer stands the journal.
+//! The journal: keeps messages and their deliveries from the broker's acknowledgement to the target's answer.
 //!
-//! The way of an entry: [`reserve`](Journal::reserve) a place *before* anything is read from the
-//! broker, [`append`](Journal::append) what a rule wants and get a [`Receipt`], hand the deliveries
-//! out to the delivery loop by [`claim`](Journal::claim), take each [`End`] back. When everything
-//! the message asked for is safe the receipt completes, and the listener settles the message.
+//! An entry passes through these steps:
 //!
-//! The store chooses the meaning of *safe*, which is the only difference between stores. With [`memory`] (`memory://`)
-//! it is the last outcome; with a durable store, [`sqlite`], it is the commit.
+//! 1. The listener [reserves](Journal::reserve) a place *before* it reads from the broker.
+//! 2. It [appends](Journal::append) the message with its deliveries, and gets a [`Receipt`].
+//! 3. The delivery loop [claims](Journal::claim) deliveries and [ends](Journal::end) each with an [`Outcome`].
+//! 4. The receipt completes when the message is safe, and the listener settles the message.
 //!
-//! **Order**: per action and resource key, in the order of the appends. Only the oldest delivery of a
-//! key is ever claimed; its outcome makes the next one claimable. A delivery that waits for its retry waits in the
-//! journal with its due time ([`retry_at`](Journal::retry_at)): claims hold what runs, and what can run now.
+//! *Safe* is the only difference between the stores: with [`memory`] (`memory://`) it is the last outcome, with
+//! [`sqlite`] it is the commit.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use osnl_core::metrics::Counters;
+//! use osnl_core::received::{Noted, Origin, Received};
+//! use osnl_journal::memory::{MemoryJournal, MemoryLimits};
+//! use osnl_journal::{ClaimLimits, Entry, Journal, NewDelivery, Outcome, Settle};
+//! use osnl_transport::Properties;
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let journal = MemoryJournal::new(MemoryLimits::for_prefetch(10), Arc::<Counters>::default());
+//! let received = Received {
+//!     body: r#"{"event_type": "port.delete.end", "payload": {"port_id": "7b2f"}}"#.into(),
+//!     properties: Properties::default(),
+//!     origin: Origin {
+//!         listener: "neutron".into(),
+//!         queue: "osnl".into(),
+//!         exchange: "neutron".into(),
+//!         routing_key: "notifications.info".into(),
+//!         redelivered: false,
+//!         received: std::time::SystemTime::now(),
+//!     },
+//!     noted: Noted::default(),
+//! };
+//! let notification = Arc::new(received.decode()?);
+//! let deliveries = vec![NewDelivery::new("deleted-ports", "cmdb", Some("7b2f".to_owned()))];
+//!
+//! let mut permit = journal.reserve(&["cmdb".into()], 1).await;
+//! let receipt = journal.append(&mut permit, Entry { received: received.into(), notification, deliveries });
+//!
+//! let claimed = journal.claim("cmdb", ClaimLimits::in_order(1)).await;
+//! assert_eq!(claimed[0].event.payload()["port_id"], "7b2f");
+//! journal.end(claimed[0].id, Outcome::Delivered.into());
+//! assert_eq!(receipt.await, Settle::Acknowledge);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! **Order** is per action and resource key, by the order of the appends. Only the oldest delivery of a key can be claimed;
+//! its outcome makes the next one claimable. A delivery whose attempt failed waits in the journal with its due time
+//! ([`retry_at`](Journal::retry_at)).
 
 pub mod begin;
 mod claim;

@@ -10,10 +10,12 @@
 //! makes it so, in the same transaction.
 //!
 //! When the file cannot be written, [`JournalState::Failed`] says so: nothing is reserved or claimed, outcomes
-//! wait in memory, and it is tried again each second. Tables and indexes: `docs/journal.md`.
+//! wait in memory, and it is tried again each second. Tables and indexes are below.
 //!
 //! A message that is acknowledged cannot return to the broker: `when_exhausted = return` means back into the journal,
 //! with the same pauses.
+//!
+#![doc = include_str!("sqlite/tables.md")]
 
 mod about;
 mod answers;

@@ -1,14 +1,22 @@
-//! The compatible form of k2hr3_osnl, unchanged for its operators.
+//! A replacement of [k2hr3_osnl](https://github.com/yahoojapan/k2hr3_osnl) 1.0.8, the Python daemon that deletes an instance
+//! from the roles of K2HR3 when OpenStack reports that the instance, or its port, is deleted.
 //!
-//! [k2hr3_osnl](https://github.com/yahoojapan/k2hr3_osnl) is the Python daemon that deletes an instance
-//! from the roles of K2HR3 when OpenStack says that the instance, or its port, is gone. A file written for
-//! its last version, 1.0.8, runs here with the same meaning, option for option. Where that meaning was a
-//! defect (a default URL without its colon, documented words that were refused, values checked only when
-//! the first message was already lost) this module does what the manual says, and says so: as a
-//! [`Warning`](osnl_config::Warning) if the file relied on it, in the documentation of the field
-//! otherwise.
+//! A file written for it has the same meaning here, option for option. Three defects are corrected as its manual says: a
+//! default URL without its colon, documented words that were refused, and values that were checked only when the first
+//! message was already lost. A file that relied on one gets a [`Warning`](osnl_config::Warning).
 //!
-//! [`Conf`] is the configuration, whole and checked; [`Conf::from_path`] is its `K2hr3Conf(path)`.
+//! [`Conf`] is a checked configuration; [`Conf::from_path`] is `K2hr3Conf(path)`.
+//!
+//! ```
+//! use osnl_k2hr3::Conf;
+//!
+//! let text = "[oslo_messaging_notifications]\nevent_type = ^port\\.delete\\.end$\n\
+//!             [k2hr3]\napi_url = https://k2hr3.example.com/v1/role\nmax_retry = 5\n";
+//! let loaded = Conf::from_text("k2hr3_osnl.conf", text)?;
+//! assert_eq!(loaded.conf.oslo_messaging_notifications.event_type.as_str(), r"^port\.delete\.end$");
+//! assert!(loaded.warnings[0].to_string().starts_with("k2hr3_osnl.conf:5: [k2hr3] max_retry: unknown option"));
+//! # Ok::<(), osnl_k2hr3::ConfError>(())
+//! ```
 //!
 //! # The library
 #![doc = include_str!("../../../docs/k2hr3-library.md")]

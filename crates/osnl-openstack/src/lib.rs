@@ -1,23 +1,50 @@
-//! The OpenStack APIs as a client that reads: one object by its id, as a service describes it now.
+//! A client of the OpenStack APIs that reads one object by its id, as its service describes it now.
 //!
-//! | file | what it decides |
+//! ```
+//! use std::time::Duration;
+//!
+//! use osnl_http::HttpOptions;
+//! use osnl_openstack::{ApiError, Cloud, CloudConf, Fields, Server};
+//!
+//! let mut fields = Fields::default();
+//! for (option, value) in [
+//!     ("auth_url", "https://keystone.example.com:5000/v3"),
+//!     ("username", "osnl"),
+//!     ("password", "secret"),
+//!     ("project_name", "service"),
+//! ] {
+//!     assert!(fields.set(option, value), "{option} is an option of keystoneauth");
+//! }
+//! let cloud = Cloud::new(CloudConf::of(&fields)?, &HttpOptions::default(), Duration::from_secs(10))?;
+//! assert!(cloud.shown().starts_with("user osnl for project service"));
+//!
+//! /// Returns the name of a server; `None` if it is gone.
+//! async fn name(cloud: &Cloud, id: &str) -> Result<Option<String>, ApiError> {
+//!     match cloud.read::<Server>(id).await {
+//!         Ok(server) => Ok(Some(server.name)),
+//!         Err(ApiError::Gone(_)) => Ok(None),
+//!         Err(error) => Err(error),
+//!     }
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! | item | purpose |
 //! | --- | --- |
-//! | [`conf`](CloudConf) | the cloud and the login: options under the names of keystoneauth, checked; pure |
-//! | [`clouds`](Clouds) | the same out of a `clouds.yaml`, found and merged as openstacksdk does it |
-//! | `login` | the body of a login for Keystone v3, and what its answer says; pure |
-//! | [`catalog`](Catalog) | which URL a service has for us; pure |
-//! | `token` | one token for all callers, renewed before it ends |
-//! | [`kind`](Kind) | which service knows an object, and under which path |
-//! | [`cloud`](Cloud) | one read, or one token, with a deadline |
-//! | [`objects`](Server) | what is read of a server, a port and the others |
-//! | [`not_found`] | whether a 404 is about a missing object, or about a wrong URL; pure |
-//! | [`error`](ApiError) | gone, forbidden, late, failing: told apart, in the service's own words |
+//! | [`CloudConf`] | a cloud and a login: options under the names of keystoneauth, checked |
+//! | [`Clouds`] | the same from a `clouds.yaml`, found and merged as openstacksdk does |
+//! | [`Cloud`] | reads objects and gives tokens, each request with a deadline |
+//! | [`Kind`] | the service and the path of an object |
+//! | [`Server`] and the other objects | the fields of an object |
+//! | [`Catalog`] | the URL of a service |
+//! | [`not_found`] | whether a 404 means a missing object or a wrong URL |
+//! | [`ApiError`] | missing, forbidden, late, or failing, with the words of the service |
 //!
-//! A [`Cloud`] is cheap to clone, and all clones share the token and the connections. It asks Keystone with the first
-//! request and not before. A request that is answered 401 is repeated once, with another token. There are no other
-//! second attempts, no pauses and no cache of objects: the caller decides about those.
+//! A [`Cloud`] is cheap to clone; all clones share the token and the connections. It logs in with the first request and
+//! renews the token before it expires. A request that is answered 401 is repeated once, with another token. Nothing else is
+//! retried or cached: the caller decides about that.
 //!
-//! No password, secret or token is in an error, a log line or a Debug form.
+//! No error, log line, or Debug form has a password, secret, or token.
 
 mod catalog;
 mod cloud;

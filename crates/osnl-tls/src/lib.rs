@@ -1,16 +1,44 @@
-//! TLS as a client, the same for brokers and for https targets.
+//! TLS for clients, the same for brokers and for https targets.
 //!
-//! What both need and neither should have twice:
-//!
-//! | what | where |
+//! | item | purpose |
 //! | --- | --- |
-//! | CA certificates of the system, of files and of folders | [`system_certificates`], [`certificates_from`] |
-//! | whom to believe: [`checked`], [`any_name`], [`unchecked`] | as OpenSSL judges where private installations need it |
-//! | a client's own certificate | [`identity`] |
-//! | until when a certificate counts | [`ends_at`], [`LatestEnd`] |
-//! | why there is no TLS, in words that name the remedy | [`handshake_refusal`], [`refusal`], with the caller's [`Remedies`] |
+//! | [`system_certificates`], [`certificates_from`] | CA certificates of the system, of files, and of folders |
+//! | [`checked`], [`any_name`], [`unchecked`] | verifiers; private installations are judged as by OpenSSL |
+//! | [`identity`] | a client certificate and its key |
+//! | [`ends_at`], [`LatestEnd`] | the end of a certificate's validity |
+//! | [`handshake_refusal`], [`refusal`] | the reason of a failed handshake, with the remedy in the words of the caller's [`Remedies`] |
 //!
-//! The caller connects, chooses a proxy, and logs.
+//! ```
+//! use std::sync::Arc;
+//!
+//! use osnl_tls::{CommonName, Remedies, certificates_from, checked, refusal};
+//! use rustls::crypto::ring::default_provider;
+//! use rustls::{CertificateError, ClientConfig};
+//!
+//! /// TLS for servers whose certificates a CA of this file has signed.
+//! fn client(ca_file: &str) -> Result<ClientConfig, Box<dyn std::error::Error>> {
+//!     let provider = Arc::new(default_provider());
+//!     let verifier = checked(certificates_from(&[ca_file.into()])?, CommonName::Counts, &provider)?;
+//!     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+//!     Ok(config.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth())
+//! }
+//!
+//! let missing = client("/nowhere/ca.pem").unwrap_err();
+//! assert!(missing.to_string().starts_with("/nowhere/ca.pem: "));
+//!
+//! // A failed handshake, in the words of the caller's options.
+//! let remedies = Remedies {
+//!     trust: "name its CA in ca_file",
+//!     renewed: "ca_file",
+//!     plain: "is this the port without TLS?",
+//!     identity: "; set client_certificate",
+//! };
+//! let error = CertificateError::UnknownIssuer.into();
+//! let refused = refusal("mq1.example.com", &error, &remedies);
+//! assert!(refused.contains("name its CA in ca_file"), "{refused}");
+//! ```
+//!
+//! The caller connects, chooses a proxy, and writes the log.
 
 mod certificates;
 mod common_name;

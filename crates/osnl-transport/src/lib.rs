@@ -1,9 +1,40 @@
-//! Brokers that carry notifications, and nothing else: a transport knows exchanges, queues and
-//! delivery tags; it knows no rule, no journal and no action.
+//! Brokers that carry notifications: RabbitMQ, and one in the process for demos and tests. A transport knows exchanges,
+//! queues, and delivery tags; it knows no rule, journal, or action.
 //!
-//! A transport *says what*: it connects, declares, hands over whatever is ready, and sends the
-//! settlements it is given. It never sleeps, never retries and never counts: *when* to connect
-//! again is the listener's business (`osnl::listener`).
+//! ```
+//! use osnl_model::{Priority, Target};
+//! use osnl_transport::{Batch, BodyBounds, Declare, ListenOptions, MemoryBroker, QueueKind, Transport, Window};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let broker = MemoryBroker::new();
+//! let to = [(Target::new("nova", "notifications"), Priority::Info)];
+//! let options = ListenOptions {
+//!     pool: Some("osnl".to_owned()),
+//!     prefetch: 10,
+//!     declare: Declare::Create,
+//!     queue: QueueKind::OSLO,
+//!     bodies: BodyBounds::default(),
+//! };
+//! let mut consumer = broker.transport().listen(&to, &options).await?;
+//! broker.publish(&to[0].0, &to[0].1, r#"{"event_type": "compute.instance.delete.end"}"#);
+//!
+//! let (mut window, mut batch) = (Window::new(consumer.subscription().epoch), Batch::with_limit(10));
+//! consumer.poll(&mut batch).await?;
+//! window.admit(&batch);
+//! for message in batch.drain() {
+//!     assert_eq!((&*message.queue, &*message.routing_key), ("osnl", "notifications.info"));
+//!     window.acknowledge(message)?;
+//! }
+//! consumer.flush(&mut window).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! For RabbitMQ, [`transport`] makes the transport of a [`TransportUrl`]; the rest is the same.
+//!
+//! A transport connects, declares, hands over the messages that are ready, and sends settlements. It never sleeps, retries,
+//! or counts: `osnl::listener` decides when to connect again.
 //!
 //! The contract of a [`Consumer`]:
 //!
@@ -17,15 +48,15 @@
 //! | [`Consumer::quiesce`] | no further delivery; what is unsettled may still be settled |
 //! | dropped, or the connection lost | whatever is not settled is delivered again, marked `redelivered` |
 //!
-//! [`Transport::send`] publishes; it says itself what it promises.
+//! [`Transport::send`] publishes a message and waits for the broker's confirmation.
 //!
 //! A broken connection ends the consumer with a recoverable error; the client library's own recovery
 //! is off, so that a delivery tag of one connection can never be used on the next
 //! (each [`IncomingMessage`] belongs to its connection's [`Epoch`], and within it to the channel of its queue).
 //!
-//! **A stream takes nothing back.** A message that is requeued there ends the consumer with a recoverable error
-//! instead of being dropped: the next one reads from where [`QueueKind::resume`] says. A listener that continues
-//! holds the message and hands it out again ([`IncomingMessage::stream_offset`] tells one).
+//! **A stream takes nothing back.** Requeuing one of its messages ends the consumer with a recoverable error; the next
+//! consumer reads from the place of [`QueueKind::resume`]. A listener that continues keeps the message and hands it out
+//! again. Such a message has a [`stream_offset`](IncomingMessage::stream_offset).
 //!
 //! Each detail of this contract is a test in `osnl_testkit::conformance`, which every transport passes.
 

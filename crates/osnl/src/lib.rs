@@ -1,6 +1,38 @@
 //! The OpenStack Notification Listener as a library.
 //!
-//! The way of one notification goes through these modules in this order, one way only:
+//! A program that listens by itself uses [`NotificationListener`], a program that emits [`notifier::Notifier`]. A daemon has
+//! a configuration with rules and actions:
+//!
+//! ```
+//! use osnl::explain::{Subject, explain};
+//! use osnl::native::{Sources, load_texts};
+//! use osnl_model::Budget;
+//!
+//! let text = r"
+//! [listener:neutron]
+//! transport_url = rabbit://osnl:secret@mq1.example.com/
+//! exchange = neutron
+//! pool = osnl
+//!
+//! [rule:deleted-ports]
+//! event_type = ^port\.delete\.end$
+//! actions = cmdb
+//!
+//! [action:cmdb]
+//! driver = http
+//! method = DELETE
+//! url = https://cmdb.example.com/api/ports/{{ resource.id }}
+//! ";
+//! let loaded = load_texts(&[("osnl.conf".to_owned(), text.to_owned())], &Sources::default())?;
+//!
+//! let events = osnl::saved::read(r#"{"event_type": "port.delete.end", "payload": {"port_id": "7b2f"}}"#)?;
+//! let subject = Subject::saved(&events[0], &Budget::DEFAULT);
+//! let verdicts = explain(&loaded.conf, &subject, Some("neutron"));
+//! assert!(verdicts[0].ruling.fires());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! A notification passes through these modules in this order:
 //!
 //! ```text
 //! transport ─► listener ─► intake (rule engine) ─► journal ─► delivery ─► action

@@ -1,6 +1,6 @@
 //! The tables, their versions, and how an older file becomes a newer one.
 //!
-//! `docs/journal.md` explains tables, states and indexes. The version is in `PRAGMA user_version`, and
+//! `tables.md` explains tables, states and indexes. The version is in `PRAGMA user_version`, and
 //! `PRAGMA application_id` says that the file is a journal of osnl's. A version that has been released never
 //! changes: what changes is appended to [`MIGRATIONS`], and a dump of the old version goes to
 //! `fixtures/journal/`, from which a test migrates.
