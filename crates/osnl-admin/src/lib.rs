@@ -58,8 +58,8 @@
 //! # }
 //! ```
 //!
-//! A client can't delay a message: the number of connections, their lifetime and pace, and the bytes of a request are bounded, and
-//! the oldest idle connection is closed for a new one.
+//! A client can't delay a message: the number of connections, their lifetime and pace, and the bytes of a request are
+//! bounded, and the oldest idle connection is closed for a new one.
 
 mod access;
 mod answer;

@@ -1,7 +1,7 @@
 //! The metrics of a daemon, in the text format of Prometheus and in OpenMetrics.
 //!
 //! [`FAMILIES`] is the one list: names, types, labels, and help. What is written is checked against it, the page
-//! `docs/monitoring.md` has it as a table, and alert rules and dashboard may name nothing else. Labels are names of the
+//! `docs/reference/metrics.md` has it as a table, and alert rules and dashboard may name nothing else. Labels are names of the
 //! configuration and fixed words, never a resource.
 
 mod families;

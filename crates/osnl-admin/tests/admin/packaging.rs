@@ -132,12 +132,13 @@ fn every_query_of_the_dashboard_names_metrics_that_exist() {
 /// `OSNL_UPDATE_SNAPSHOTS=1` writes the table.
 #[test]
 fn the_book_has_the_table_of_metrics() {
-    let book = read("docs/monitoring.md");
+    let book = read("docs/reference/metrics.md");
     let (begin, end) = ("<!-- metrics: written from the code; a test compares -->\n", "<!-- end -->");
     let (before, rest) = book.split_once(begin).unwrap();
     let (found, after) = rest.split_once(end).unwrap();
     if std::env::var_os("OSNL_UPDATE_SNAPSHOTS").is_some() {
-        fs::write(root("docs/monitoring.md"), format!("{before}{begin}{}{end}{after}", table())).unwrap();
+        fs::write(root("docs/reference/metrics.md"), format!("{before}{begin}{}{end}{after}", table()))
+            .unwrap();
         return;
     }
     assert!(found == table(), "the table is not current; run this test with OSNL_UPDATE_SNAPSHOTS=1");
