@@ -21,7 +21,7 @@ const SYNTAX: [&str; 5] = [
      30, 30s, 500ms, 5m, 24h, 7d; a bare number is seconds. Sizes are 500MiB, 10GiB; a bare number is bytes.",
     "A secret may stand in a file of its own: file:///path, or file://$CREDENTIALS_DIRECTORY/NAME for what systemd's \
      LoadCredential= has put there. The file holds one line, and only its user and group should be able to read it.",
-    "Unknown sections and options are errors; all errors are said at once, each with its file and line.",
+    "Unknown sections and options are errors; all errors are reported at once, each with its file and line.",
 ];
 
 /// Every section and option there is.
@@ -173,7 +173,8 @@ impl Reference {
     pub fn markdown(&self) -> String {
         let mut out = "# Reference of the configuration\n\n\
             <!-- made by `cargo xtask docs` from the program's own tables; changes go there -->\n\n\
-            What `osnl config reference` prints. [configuration.md](../configuration.md) explains it.\n\n"
+            Look up each option: its values, its default, and its meaning. `osnl config reference` prints the same;\n\
+            [Configuration](../configuration.md) has the syntax and the layers.\n\n"
             .to_owned();
         for paragraph in SYNTAX {
             out.push_str(&format!("{}\n\n", markdown(paragraph)));

@@ -106,7 +106,7 @@ static DEFAULT_OPTIONS: &[OptionDef] = &[
     OptionDef::new("log_file", "path", "Log file. Without it, log lines go to standard error."),
     OptionDef::new("log_format", "text or json", "Form of log lines: text for people; json for machines, one object per line.").or("text"),
     OptionDef::new("state_dir", "absolute path", "Folder for the journal and for the positions of streams. Without it: $STATE_DIRECTORY if set, else /var/lib/osnl as root, else $XDG_STATE_HOME/osnl, else ~/.local/state/osnl."),
-    OptionDef::new("attention_age", "duration", "`osnl status` reports an action whose oldest pending delivery is older than this.").or("15m"),
+    OptionDef::new("attention_age", "duration", "osnl status reports an action whose oldest pending delivery is older than this.").or("15m"),
     OptionDef::new("control_group", "group of this machine", "The group whose members may ask the daemon for its status and its deliveries, and change nothing. Without it only root and the daemon's own user may ask."),
 ];
 

@@ -11,9 +11,9 @@ const HEAD: &str = "\
 
 <!-- made by `cargo xtask docs` from the catalogue; `cargo xtask catalogue` makes that from recordings -->
 
-What `osnl events` knows: recorded from the releases named here, and, where the last column says so, known from the
-service's own lists or documentation. Another release, or one with more extensions, sends more. `osnl events EVENT` shows the
-fields of an event's payload and a sample.
+Find the events that a service sends. They were recorded from the releases named here, or, where the last column says so,
+taken from the service's own lists or documentation. Another release, or one with more extensions, sends more.
+`osnl events EVENT` shows the fields of an event's payload and a sample.
 ";
 
 /// These events, by service.
