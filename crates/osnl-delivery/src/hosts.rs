@@ -29,7 +29,7 @@ const LONGEST_NAME: usize = 261;
 pub struct HeldHost {
     /// `host:port`, with what a terminal could take for a command escaped.
     pub host: String,
-    /// Since when it is held.
+    /// When the hold began.
     pub since: SystemTime,
     /// The latest failure.
     pub reason: String,

@@ -27,7 +27,7 @@ const LONGEST_REASON: usize = 500;
 pub struct Outage {
     /// The service, as errors name it.
     pub dependency: Arc<str>,
-    /// Since when it is down.
+    /// When it went down.
     pub since: SystemTime,
     /// The latest failure.
     pub reason: String,

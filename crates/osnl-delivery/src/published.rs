@@ -65,9 +65,9 @@ impl TargetState {
 pub struct TargetStatus {
     /// Whether attempts are made.
     pub state: TargetState,
-    /// Since when they are, or are not; a probe is no new beginning.
+    /// When the state began; a probe does not begin a new one.
     pub since: SystemTime,
-    /// Since when the target is held, pauses meanwhile included; `None` while it is reachable.
+    /// When the hold of the target began, pauses included; `None` while it is reachable.
     pub outage: Option<SystemTime>,
 }
 

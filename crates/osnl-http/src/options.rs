@@ -52,7 +52,7 @@ pub struct HttpOptions {
     pub verification: Verification,
     /// The certificate for a target that asks for one.
     pub certificate: Option<ClientCertificate>,
-    /// Which proxies requests go through.
+    /// The proxies of requests.
     pub proxies: Proxies,
     /// The guard of requests; `None` for targets that the configuration names.
     pub guard: Option<Guard>,

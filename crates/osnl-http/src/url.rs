@@ -63,7 +63,7 @@ pub enum UrlPart {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}; {allowed}")]
 pub struct UrlError {
-    /// Which part is wrong.
+    /// The part that is wrong.
     pub part: UrlPart,
     /// The problem.
     pub problem: &'static str,

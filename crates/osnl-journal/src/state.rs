@@ -13,14 +13,14 @@ pub enum JournalState {
     Full {
         /// The bound that is reached, and the remedy.
         reason: String,
-        /// Since when.
+        /// When that began.
         since: SystemTime,
     },
     /// It cannot: intake stops, no attempt begins, outcomes wait in memory. It is tried each second.
     Failed {
         /// The problem, and the remedy.
         reason: String,
-        /// Since when.
+        /// When that began.
         since: SystemTime,
     },
 }

@@ -29,7 +29,7 @@ pub enum DecodeError {
     /// A part is not JSON, or is nested too deeply to be read.
     #[error("{part} is not readable JSON: {reason}")]
     NotJson {
-        /// Which of the two JSON texts.
+        /// The JSON text that the error is about.
         part: Part,
         /// The parser's reason, with line and column within that part.
         reason: String,
@@ -37,7 +37,7 @@ pub enum DecodeError {
     /// A part is JSON, but no object.
     #[error("{part} is {found}, not an object")]
     NotAnObject {
-        /// Which of the two JSON texts.
+        /// The JSON text that the error is about.
         part: Part,
         /// The kind that was found.
         found: JsonKind,
@@ -92,7 +92,7 @@ pub enum DecodeError {
     },
 }
 
-/// Which of the JSON texts of a message an error is about.
+/// The JSON text of a message that an error is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Part {
     /// The body itself.

@@ -146,7 +146,7 @@ fn hold(
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("{predicate} is {saw}, which does not match \"{pattern}\"")]
 pub struct Mismatch {
-    /// Which condition.
+    /// The condition.
     pub predicate: Predicate,
     /// The condition's pattern.
     pub pattern: String,

@@ -18,7 +18,7 @@ pub use write::to_python_json;
 ///
 /// # Errors
 ///
-/// What `serde_json` says, with line and column; nesting deeper than 128 levels is one of the reasons.
+/// The error of `serde_json`, with line and column; nesting deeper than 128 levels is one of the reasons.
 pub fn parse_python_json(text: &str) -> Result<Value, serde_json::Error> {
     // `serde_json` ends at 128 levels.
     let purse = Purse::new(usize::MAX, usize::MAX, usize::MAX);

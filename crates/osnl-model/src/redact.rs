@@ -41,7 +41,7 @@ const MASK: &str = "***";
 /// A copy in which the value of every key that holds a secret, at any depth, is `"***"`, and in which texts
 /// have theirs replaced (see [`mask_text`]).
 ///
-/// What can hold none stays: null, booleans, `""`, `[]` and `{}`. That a secret is absent is worth knowing.
+/// Values that can hold no secret stay: null, booleans, `""`, `[]` and `{}`. That a secret is absent is worth knowing.
 #[must_use]
 pub fn mask_secrets(value: &Value) -> Value {
     masked(value, Depth::TOP)

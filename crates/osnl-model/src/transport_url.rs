@@ -59,13 +59,13 @@ pub enum TransportUrlError {
          (in a password, write / as %2F, @ as %40, ? as %3F, # as %23 and a comma as %2C)"
     )]
     Port {
-        /// Which of the hosts, counted from 1.
+        /// The number of the host, counted from 1.
         number: usize,
     },
     /// A host has blanks, a bracket without its counterpart, or text between bracket and port.
     #[error("invalid host {number}: brackets do not match, or there is a blank")]
     Host {
-        /// Which of the hosts, counted from 1.
+        /// The number of the host, counted from 1.
         number: usize,
     },
     /// A percent escape does not give UTF-8.

@@ -23,7 +23,7 @@ const ALIASES: [&[&str]; 14] = [
     &["workflow", "workflowv2"],
 ];
 
-/// From where a service is called.
+/// The kind of URL of a service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Interface {
     /// From anywhere.

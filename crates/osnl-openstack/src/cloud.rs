@@ -40,11 +40,11 @@ struct Inner {
 /// The result of a login, to check whether it works.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoggedIn {
-    /// Whose the token is.
+    /// The name of the user.
     pub user: String,
-    /// For which project, by name.
+    /// The name of the project; `None` for another scope.
     pub project: Option<String>,
-    /// As what.
+    /// The names of the roles.
     pub roles: Vec<String>,
     /// The types of services in the catalogue.
     pub services: Vec<String>,

@@ -81,7 +81,7 @@ pub enum CloudsError {
     /// A file that cannot be read.
     #[error("{}: {problem}", .file.display())]
     File {
-        /// Which.
+        /// Its path.
         file: PathBuf,
         /// The problem and its place. No value of it.
         problem: String,
@@ -89,7 +89,7 @@ pub enum CloudsError {
     /// No such cloud.
     #[error("{}: there is no cloud {name}; it has {}", .file.display(), .have.join(", "))]
     NoCloud {
-        /// Which file.
+        /// The path of the file.
         file: PathBuf,
         /// The name that was asked for.
         name: String,
@@ -99,9 +99,9 @@ pub enum CloudsError {
     /// A cloud that cannot be used.
     #[error("{}: cloud {name}: {error}", .file.display())]
     Cloud {
-        /// Which file.
+        /// The path of the file.
         file: PathBuf,
-        /// Which cloud.
+        /// The name of the cloud.
         name: String,
         /// The problem.
         error: ConfError,

@@ -19,17 +19,17 @@ pub struct CloudConf {
     pub auth_url: Url,
     /// The login.
     pub identity: Identity,
-    /// For what.
+    /// The scope of the token.
     pub scope: Scope,
-    /// Whose URLs of services count, where a catalogue has several.
+    /// The region whose URLs count; `None` takes the first of the catalogue.
     pub region: Option<String>,
-    /// From where services are called.
+    /// The kind of URL that is called.
     pub interface: Interface,
-    /// URLs of services that count instead of the catalogue's: type and URL.
+    /// URLs that replace those of the catalogue: type of the service, and URL.
     pub endpoints: Vec<(String, String)>,
-    /// Whom `https` services must be; `None` is as everything else is called.
+    /// The certificates that `https` services may have; `None` is as in [`HttpOptions`](osnl_http::HttpOptions).
     pub verification: Option<Verification>,
-    /// Our certificate, for services that ask for one.
+    /// The client certificate, for services that ask for one.
     pub certificate: Option<ClientCertificate>,
 }
 
@@ -38,19 +38,19 @@ pub struct CloudConf {
 pub enum Identity {
     /// A user with a password.
     Password {
-        /// Whose.
+        /// The user.
         user: User,
         /// The password.
         password: Secret,
     },
     /// An application credential, which has its scope in itself.
     ApplicationCredential {
-        /// Which.
+        /// Its id or name.
         credential: Credential,
         /// The secret that was shown once when it was made.
         secret: Secret,
     },
-    /// A token that was fetched elsewhere. It ends, and then nothing can renew it.
+    /// A token from elsewhere. It can't be renewed when it expires.
     Token(Secret),
 }
 
@@ -81,7 +81,7 @@ pub enum Domain {
     Name(String),
 }
 
-/// For what a token is.
+/// The scope of a token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// Nothing: such a token has no catalogue. With an application credential: what that is for.
@@ -100,7 +100,7 @@ pub enum Scope {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{option}: {problem}; {allowed}")]
 pub struct ConfError {
-    /// Which option.
+    /// The name of the option.
     pub option: &'static str,
     /// The problem; no value that may be a secret.
     pub problem: String,

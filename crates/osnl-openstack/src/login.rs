@@ -59,13 +59,13 @@ fn domain(domain: &Domain) -> Value {
 pub(crate) struct Grant {
     /// The lifetime by Keystone's own clock: ours may be wrong. `None` where it is not given.
     pub(crate) lifetime: Option<Duration>,
-    /// Whose it is.
+    /// The name of the user.
     pub(crate) user: String,
-    /// For what: a project's name.
+    /// The name of the project.
     pub(crate) project: Option<String>,
     /// The last second, since 1970, in which the user's password counts; `None` without an end or a password.
     pub(crate) password_ends: Option<i64>,
-    /// As what.
+    /// The names of the roles.
     pub(crate) roles: Vec<String>,
     /// The endpoints of services.
     pub(crate) catalog: Catalog,

@@ -37,7 +37,7 @@ pub enum TransportError {
     Tls {
         /// `host:port`.
         host: String,
-        /// Which side refused what, and what to do.
+        /// The refusing side, the refusal, and the remedy.
         reason: String,
     },
     /// The broker refused user name or password.

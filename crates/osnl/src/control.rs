@@ -1,7 +1,8 @@
 //! Requests to a daemon, or to the journal of one that is stopped.
 //!
 //! `control.sock` in the state directory (mode 0600) takes requests: a JSON object a line, at most 4 MiB, answered by a
-//! line each, in their order. The caller must be root or the daemon's own user.
+//! line each, in their order. The caller must be root or the daemon's own user; members of
+//! `control_group` may ask and change nothing.
 //!
 //! ```text
 //! {"v": 1, "verb": "list", "filter": {"action": "roles", "states": ["dead"]}, "limit": 100}

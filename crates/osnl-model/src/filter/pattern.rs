@@ -66,7 +66,7 @@ impl Pattern {
     ///
     /// # Errors
     ///
-    /// What Python refuses, and patterns that would compile to something too large.
+    /// Patterns that Python refuses, and patterns that would compile to something too large.
     pub fn new(pattern: &str) -> Result<Self, PatternError> {
         let error = |position, message| PatternError { pattern: pattern.to_owned(), position, message };
         let translated = translate(pattern).map_err(|refused| error(refused.position, refused.message))?;

@@ -15,7 +15,7 @@ use serde_json::ser::{CharEscape, CompactFormatter, Formatter};
 ///
 /// # Errors
 ///
-/// What `serde_json` says: a map whose keys are no texts, or an error of the type's own.
+/// The error of `serde_json`: a map whose keys are no texts, or an error of the type's own.
 pub fn to_python_json<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_json::Error> {
     let mut out = Vec::with_capacity(256);
     value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, Python))?;

@@ -124,7 +124,7 @@ view! {
         status: &'a str = "status",
         /// GiB.
         size: i64 = "size",
-        /// Which service keeps it.
+        /// The service that keeps the backup.
         service: &'a str = "service",
         /// The reason of the failure.
         fail_reason: &'a str = "fail_reason",

@@ -56,7 +56,7 @@ impl<'a, T> Field<'a, T> {
         }
     }
 
-    /// Which of the four it is.
+    /// Returns the state of the field.
     #[must_use]
     pub fn state(&self) -> State {
         match self {

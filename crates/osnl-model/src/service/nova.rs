@@ -144,9 +144,9 @@ view! {
         user_id: &'a str = "user_id",
         /// The user that asked for it.
         action_initiator_user: &'a str = "action_initiator_user",
-        /// On behalf of which project.
+        /// The id of the project on whose behalf it was made.
         action_initiator_project: &'a str = "action_initiator_project",
-        /// Which request.
+        /// The id of the request, `req-…`.
         request_id: &'a str = "request_id",
         /// Its name.
         display_name: &'a str = "display_name",
@@ -262,9 +262,9 @@ view! {
 
     /// `AuditPeriodPayload`
     pub struct AuditPeriod<'a> {
-        /// From when.
+        /// The beginning of the period.
         audit_period_beginning: Timestamp = "audit_period_beginning",
-        /// Until when.
+        /// The end of the period.
         audit_period_ending: Timestamp = "audit_period_ending",
     }
 

@@ -67,7 +67,7 @@ pub fn read_enum<T: VersionedEnum>(value: &Json) -> Result<T, FieldError> {
 /// Writes an enum's field.
 ///
 /// # Errors
-/// What the serializer says.
+/// The error of the serializer.
 pub fn write_enum<T: VersionedEnum, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(value.as_str())
 }

@@ -53,7 +53,7 @@ pub trait FieldType: Sized {
     /// Writes the value as it is on the wire.
     ///
     /// # Errors
-    /// What the serializer says.
+    /// The error of the serializer.
     fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error>;
 
     /// Reads what is on the wire.
@@ -65,7 +65,7 @@ pub trait FieldType: Sized {
     /// Writes the null of `Option<Self>`.
     ///
     /// # Errors
-    /// What the serializer says.
+    /// The error of the serializer.
     fn write_null<S: Serializer>(serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_unit()
     }

@@ -17,7 +17,7 @@ impl FlexibleDict {
     /// Reads the text of a JSON object.
     ///
     /// # Errors
-    /// What `serde_json` says; a text that is other JSON.
+    /// The error of `serde_json`; a text that is other JSON.
     pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
         match serde_json::from_str(text)? {
             Json::Object(object) => Ok(Self(object)),

@@ -21,7 +21,7 @@ pub trait VersionedObject: FieldType + Clone {
     /// Writes the fields that are set, in their order.
     ///
     /// # Errors
-    /// What the serializer says.
+    /// The error of the serializer.
     fn write_data<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error>;
 
     /// Visits the fields in their order: name, whether it is set, whether it is an object with changes.
@@ -62,7 +62,7 @@ pub fn to_payload_text<T: VersionedObject>(object: &T) -> Result<String, serde_j
 /// Writes an object that is a field of another one, with its change marks where ironic has them.
 ///
 /// # Errors
-/// What the serializer says.
+/// The error of the serializer.
 pub fn write_nested<T: VersionedObject, S: Serializer>(object: &T, serializer: S) -> Result<S::Ok, S::Error> {
     let all = |is_set, _| is_set;
     write(object, all, serializer)
@@ -129,7 +129,7 @@ pub fn has_changes<T: VersionedObject>(object: &T) -> bool {
 /// Shows an object: class, version and fields, secrets masked.
 ///
 /// # Errors
-/// What the formatter says.
+/// The error of the formatter.
 pub fn debug<T: VersionedObject>(object: &T, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let mut shown = object.clone();
     shown.mask();

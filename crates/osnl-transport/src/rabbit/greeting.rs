@@ -7,7 +7,7 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-/// Which broker answers, as far as it says so.
+/// The broker, as it describes itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Greeting {
     /// `RabbitMQ`.

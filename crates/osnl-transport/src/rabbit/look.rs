@@ -54,14 +54,14 @@ pub struct HostLook {
     pub reached: Result<HostFacts, TransportError>,
 }
 
-/// Logged in, with the virtual host opened.
+/// A login, with the virtual host opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostFacts {
     /// Whether the connection is encrypted.
     pub tls: bool,
     /// When the broker's certificate ends, in seconds since 1970, if it has one that can be read.
     pub certificate_ends: Option<i64>,
-    /// As whom.
+    /// The user of the login.
     pub user: String,
     /// The broker's description of itself.
     pub greeting: Greeting,

@@ -61,7 +61,7 @@ pub struct Wanted {
     /// The resource key; without one the delivery waits for no other.
     #[serde(default)]
     pub resource: Option<String>,
-    /// Which of the resources of a bulk request it is about.
+    /// The index of the resource of a bulk request that it is about.
     #[serde(default)]
     pub of_bulk: Option<u32>,
     /// Whether it waits for those before it of its resource; a mail of a digest does not.

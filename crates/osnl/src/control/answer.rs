@@ -232,7 +232,7 @@ pub struct Refused {
 pub struct Paused {
     /// The action.
     pub action: String,
-    /// Since when it is paused; `None` when it is not.
+    /// When the pause began, RFC 3339; `None` when the action is not paused.
     pub paused_since: Option<String>,
     /// Whether that is new.
     pub changed: bool,

@@ -87,7 +87,7 @@ pub struct Problem {
     pub message: String,
     /// The cause, as the log has it; `null` where the sentence says it all.
     pub reason: Option<String>,
-    /// Since when; `null` if that is not known.
+    /// When it began, RFC 3339; `null` if that is not known.
     pub since: Option<String>,
     /// Seconds since then.
     pub since_seconds: Option<u64>,

@@ -11,7 +11,7 @@ use super::again::Wanted;
 use super::time;
 use crate::received::{Noted, Origin, Received};
 
-/// Which messages; what is empty or not there excludes nothing.
+/// A filter of messages in quarantine. An empty or missing member selects all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WhichMessages {

@@ -26,7 +26,7 @@ pub enum Request {
     Status {},
     /// Deliveries, a page at a time.
     List {
-        /// Which.
+        /// The filter.
         #[serde(default)]
         filter: Which,
         /// The order.
@@ -125,7 +125,7 @@ pub enum Request {
     },
     /// Messages that are kept unread, in the order of their arrival.
     QuarantineList {
-        /// Which.
+        /// The filter.
         #[serde(default)]
         filter: WhichMessages,
         /// Those with a larger number.
@@ -152,7 +152,7 @@ pub enum Request {
     },
     /// Messages leave the quarantine and are gone.
     QuarantineDiscard {
-        /// Which.
+        /// The filter.
         filter: WhichMessages,
         /// Only what would come of it.
         #[serde(default)]
@@ -240,7 +240,7 @@ impl ListOrder {
     }
 }
 
-/// Which deliveries; what is empty or not there excludes nothing.
+/// A filter of deliveries. An empty or missing member selects all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Which {

@@ -126,7 +126,7 @@ pub struct ListenerStatus {
     /// Why it is connecting or blocked.
     #[serde(default)]
     pub reason: Option<String>,
-    /// Since when it is in this state.
+    /// When the state began, RFC 3339.
     #[serde(default)]
     pub since: Option<String>,
     /// Seconds since then.
@@ -165,7 +165,7 @@ pub struct ListenerStatus {
     /// Seconds since the broker said so.
     #[serde(default)]
     pub queue_seen_seconds: Option<u64>,
-    /// Since when messages wait there and do not become fewer.
+    /// When messages began to wait there without becoming fewer, RFC 3339.
     #[serde(default)]
     pub queue_waiting_since: Option<String>,
     /// Seconds since then.
@@ -195,13 +195,13 @@ pub struct TargetReport {
     /// `ok`, `held`, `probing` or `paused`; of a stopped daemon `paused` or nothing.
     #[serde(default)]
     pub status: Option<String>,
-    /// Since when it is so.
+    /// When the state began, RFC 3339.
     pub since: Option<String>,
     /// Seconds since then.
     pub since_seconds: Option<u64>,
     /// Seconds until the next probe.
     pub next_probe_seconds: Option<u64>,
-    /// Since when it is paused.
+    /// When the pause began, RFC 3339.
     pub paused_since: Option<String>,
     /// The operator that paused it.
     #[serde(default)]
@@ -249,7 +249,7 @@ fn is_none(count: &usize) -> bool {
 pub struct Unavailable {
     /// Its name. Host names come out of events, and are escaped.
     pub name: String,
-    /// Since when.
+    /// When that began, RFC 3339.
     pub since: String,
     /// Seconds since then.
     pub since_seconds: u64,
@@ -268,7 +268,7 @@ pub struct FailingResource {
     pub resource: Option<String>,
     /// Failed attempts of any kind.
     pub failed_attempts: u32,
-    /// Since when.
+    /// When that began, RFC 3339.
     pub since: String,
     /// Seconds since then.
     pub since_seconds: u64,
@@ -301,7 +301,7 @@ pub struct JournalStatus {
     pub status: Option<String>,
     /// Why it is full or failed.
     pub reason: Option<String>,
-    /// Since when it is full or failed.
+    /// When that began, RFC 3339.
     #[serde(default)]
     pub since: Option<String>,
     /// Seconds since then.

@@ -52,7 +52,7 @@ pub struct ListenerHandle {
 /// The time of the configuration, the number of reloads, and the latest if it was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reloads {
-    /// Since when what counts has counted.
+    /// When the configuration in force was loaded.
     pub loaded: SystemTime,
     /// Reloads begun since the start.
     pub begun: u64,

@@ -66,7 +66,7 @@ impl OwnQueue {
 /// Exchange and routing key.
 type Keys = BTreeSet<(String, String)>;
 
-/// Which bindings osnl has made for queues of its own, kept in a file of the state directory.
+/// The bindings that osnl has made for queues of its own, kept in a file of the state directory.
 #[derive(Debug)]
 pub struct Bindings {
     path: PathBuf,
@@ -94,7 +94,7 @@ struct Made {
 /// A queue of ours that no listener of the configuration reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LeftQueue {
-    /// Which.
+    /// The queue.
     pub queue: OwnQueue,
     /// The content when it was last seen; `None` if unknown.
     pub seen: Option<(QueueSeen, SystemTime)>,

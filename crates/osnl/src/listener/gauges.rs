@@ -46,7 +46,7 @@ pub struct Depth {
     pub consumers: u64,
     /// When it said so.
     pub at: SystemTime,
-    /// Since when messages wait and do not become fewer.
+    /// When messages began to wait without becoming fewer.
     pub waiting_since: Option<SystemTime>,
 }
 
@@ -146,7 +146,7 @@ impl Gauges {
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 
-    /// Since when it is in its state; `None` before it has begun.
+    /// When its state began; `None` before it has begun.
     #[must_use]
     pub fn since(&self) -> Option<SystemTime> {
         *self.since.lock().unwrap_or_else(PoisonError::into_inner)

@@ -22,7 +22,7 @@ use crate::shutdown::Shutdown;
 const CONCURRENCY: usize = 64;
 const PREFETCH: u16 = 100;
 
-/// Which messages wait for each other.
+/// The order in which messages are handled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Order {
     /// Messages about the same resource (an instance, a port, a node, …) are handled in the order of their
@@ -69,7 +69,7 @@ pub enum BuildError {
     /// A number that must not be zero is.
     #[error("{what} is 0: at least 1")]
     Zero {
-        /// Which.
+        /// The name of the number.
         what: &'static str,
     },
 }
@@ -160,7 +160,7 @@ impl Builder {
         self
     }
 
-    /// Which messages wait for each other; [`Order::PerResource`] unless given.
+    /// The order in which messages are handled; [`Order::PerResource`] unless given.
     pub fn order(mut self, order: Order) -> Self {
         self.order = order;
         self

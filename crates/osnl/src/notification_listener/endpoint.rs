@@ -42,7 +42,7 @@ pub trait Endpoint: Send + Sync {
         &Priority::ALL
     }
 
-    /// Which notifications this endpoint gets: oslo.messaging's `filter_rule`. The default is all.
+    /// The notifications that this endpoint gets: oslo.messaging's `filter_rule`. The default is all.
     fn filter(&self) -> Option<&NotificationFilter> {
         None
     }

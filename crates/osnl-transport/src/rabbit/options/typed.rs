@@ -7,17 +7,17 @@ use std::time::Duration;
 /// The settings of TLS with the broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsOptions {
-    /// Whom to believe.
+    /// The brokers that are trusted.
     pub trust: Trust,
     /// The client's certificate, if it has one.
     pub certificate: Option<PathBuf>,
     /// Its key; without, it stands in the certificate's file.
     pub key: Option<PathBuf>,
-    /// Which versions.
+    /// The allowed versions.
     pub versions: TlsVersions,
 }
 
-/// Whom to believe.
+/// The brokers that are trusted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trust {
     /// Any broker.
