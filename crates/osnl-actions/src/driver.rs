@@ -166,7 +166,7 @@ pub trait DriverConf: Any + fmt::Debug + Send + Sync {
 
     /// Describes the failed attempts that use up `max_attempts`, and those that do not.
     fn retries(&self, refuser: &str) -> Retries {
-        let counted = format!("that {refuser} refuses");
+        let counted = format!("refused by {refuser}");
         Retries { counted, uncounted: "timeouts and connection errors".to_owned() }
     }
 

@@ -33,7 +33,7 @@ impl Dump {
         Self::to(Box::new(io::stdout()), "stdout")
     }
 
-    /// Appends to a file, which is made if it is not there.
+    /// Appends to a file, which is created if missing.
     ///
     /// # Errors
     /// It cannot be opened.

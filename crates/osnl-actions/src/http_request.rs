@@ -148,7 +148,7 @@ impl HttpAction {
         let Some(service) = target.service() else { return self.follow(request).await };
         let held = |reason: String| ActionError::new(ErrorClass::Connect, reason);
         let Some(authorization) = authorization else {
-            return Err(held(format!("nobody is logged in who could say where {service} is")));
+            return Err(held(format!("there is no login whose catalogue has {service}")));
         };
         let endpoint = authorization.endpoint(service).await?;
         request.url = target.placed(&request.url, &endpoint).map_err(|error| {

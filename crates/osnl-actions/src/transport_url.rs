@@ -13,7 +13,7 @@ pub fn check(text: &str) -> Result<TransportUrl, Refusal> {
         .map_err(|error| Refusal::new(format!("bad transport URL: {error}"), FORM))?;
     if at_behind_host(text) {
         return Err(Refusal::new(
-            "bad transport URL: an @ stands behind the hosts",
+            "bad transport URL: there is an @ after the hosts",
             "in a password write / as %2F, ? as %3F and # as %23; elsewhere write @ as %40",
         ));
     }

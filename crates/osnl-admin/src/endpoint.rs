@@ -65,7 +65,7 @@ pub enum StartError {
         error: io::Error,
     },
     /// A file that is not a socket has the name.
-    #[error("listen: {}: is there and not a socket; move it away", .0.display())]
+    #[error("listen: {}: exists and is not a socket; move it away", .0.display())]
     NotASocket(PathBuf),
     /// The files for TLS.
     #[error("{0}; name PEM files that this user can read")]

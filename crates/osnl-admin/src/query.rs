@@ -47,14 +47,14 @@ pub(crate) fn read(query: &str, rows: &[Row]) -> Result<Map<String, Value>, Stri
             (Form::Texts, Some(list)) => list.push(json!(value)),
             (Form::Numbers, Some(list)) => list.push(number()?),
             (Form::Text | Form::Number | Form::Texts | Form::Numbers, _) => {
-                return Err(format!("{name} is there twice"));
+                return Err(format!("{name} is given twice"));
             }
         }
     }
     Ok(object)
 }
 
-/// The place of a member, made if it is not there.
+/// The place of a member, created if missing.
 fn member<'a>(object: &'a mut Map<String, Value>, path: &[&str]) -> &'a mut Value {
     let mut path = path.iter();
     let first = path.next().copied().unwrap_or_default();

@@ -70,11 +70,11 @@ pub(crate) async fn run(
                 received += 1;
                 if received == 1 {
                     tracing::info!("Stopping");
-                    tracing::info!("{name}: what is in work is finished, at most {} s", DRAIN_DEADLINE.as_secs());
+                    tracing::info!("{name}: finishing running attempts, at most {} s", DRAIN_DEADLINE.as_secs());
                     systemd.send(&format!("STOPPING=1\nSTATUS={}", status::STOPPING));
                     shutdown.drain.cancel();
                 } else {
-                    tracing::warn!("{name} again: what is in work is dropped, the broker delivers it again");
+                    tracing::warn!("{name} again: dropping running attempts; unfinished work is repeated");
                     shutdown.abort.cancel();
                 }
             }

@@ -18,7 +18,7 @@ pub(crate) struct SourceArgs {
     /// Configuration file(s) [default: /etc/osnl/osnl.conf]
     #[arg(short = 'c', long, value_name = "FILE")]
     pub(crate) config_file: Vec<PathBuf>,
-    /// Folder whose *.conf are read by name after the files
+    /// Folder of *.conf files, read after the files
     #[arg(long, value_name = "DIR")]
     pub(crate) config_dir: Vec<PathBuf>,
 }
@@ -28,10 +28,10 @@ pub(crate) struct SourceArgs {
 pub(crate) struct CheckArgs {
     #[command(flatten)]
     pub(crate) sources: SourceArgs,
-    /// A k2hr3_osnl.conf instead, as k2hr3-osnl reads it
+    /// Read a k2hr3_osnl.conf instead, as k2hr3-osnl does
     #[arg(long, value_name = "FILE", conflicts_with_all = ["config_file", "config_dir"])]
     pub(crate) k2hr3_osnl: Option<PathBuf>,
-    /// An oss.conf instead, as oss-watcher reads it
+    /// Read an oss.conf instead, as oss-watcher does
     #[arg(long, value_name = "FILE", conflicts_with_all = ["config_file", "config_dir", "k2hr3_osnl"])]
     pub(crate) oss_watcher: Option<PathBuf>,
 }
@@ -41,16 +41,16 @@ pub(crate) struct CheckArgs {
 #[group(multiple = true)]
 pub(crate) struct PlaceArgs {
     /// Configuration file(s) [default: /etc/osnl/osnl.conf]
-    #[arg(short = 'c', long, value_name = "FILE", conflicts_with_all = ["state_dir", "journal"], help_heading = "Place")]
+    #[arg(short = 'c', long, value_name = "FILE", conflicts_with_all = ["state_dir", "journal"], help_heading = "Daemon")]
     pub(crate) config_file: Vec<PathBuf>,
-    /// Folder whose *.conf are read by name after the files
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["state_dir", "journal"], help_heading = "Place")]
+    /// Folder of *.conf files, read after the files
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["state_dir", "journal"], help_heading = "Daemon")]
     pub(crate) config_dir: Vec<PathBuf>,
-    /// Its state directory, without a configuration
-    #[arg(long, value_name = "DIR", help_heading = "Place")]
+    /// State directory, in place of a configuration
+    #[arg(long, value_name = "DIR", help_heading = "Daemon")]
     pub(crate) state_dir: Option<PathBuf>,
-    /// Its journal, without a configuration
-    #[arg(long, value_name = "FILE", help_heading = "Place")]
+    /// Journal file, in place of a configuration
+    #[arg(long, value_name = "FILE", help_heading = "Daemon")]
     pub(crate) journal: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) patience: PatienceArgs,
@@ -59,7 +59,7 @@ pub(crate) struct PlaceArgs {
 /// The patience with a daemon that is silent.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct PatienceArgs {
-    /// Wait so long for the daemon to answer
+    /// Longest wait for the daemon's answer
     #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
     pub(crate) timeout: Duration,
 }
@@ -83,11 +83,11 @@ pub(crate) struct FormatArgs {
 /// The time of arrival.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct BetweenArgs {
-    /// Received since then: 2h (ago), 2026-11-20, 2026-11-20T06:30Z
-    #[arg(long, value_name = "WHEN", value_parser = moment::parse, help_heading = "Which")]
+    /// Received at this time or later: 2h (ago), 2026-11-20, 2026-11-20T06:30Z
+    #[arg(long, value_name = "WHEN", value_parser = moment::parse, help_heading = "Filters")]
     pub(crate) since: Option<Timestamp>,
-    /// Received before then
-    #[arg(long, value_name = "WHEN", value_parser = moment::parse, help_heading = "Which")]
+    /// Received before this time
+    #[arg(long, value_name = "WHEN", value_parser = moment::parse, help_heading = "Filters")]
     pub(crate) until: Option<Timestamp>,
 }
 
@@ -101,10 +101,10 @@ impl BetweenArgs {
 /// The extent of a change.
 #[derive(Debug, Args)]
 pub(crate) struct HowArgs {
-    /// All that there are: needed where nothing else says which
-    #[arg(long, help_heading = "Which")]
+    /// Apply to all; required if no ID and no filter is given
+    #[arg(long, help_heading = "Filters")]
     pub(crate) all: bool,
-    /// Say what would be done, and do nothing
+    /// Show what would be done, and do nothing
     #[arg(long, action = ArgAction::SetTrue)]
     pub(crate) dry_run: bool,
 }

@@ -108,15 +108,15 @@ enum Command {
     Actions(ActionsArgs),
     /// List, inspect, retry, and discard deliveries
     Deliveries(Box<DeliveriesArgs>),
-    /// List, inspect, retry, and discard messages that were not read
+    /// List, inspect, retry, and discard unreadable messages
     Quarantine(Box<QuarantineArgs>),
-    /// Explain why an event fires each rule, or does not
+    /// Explain why each rule fires or doesn't fire for an event
     Explain(Box<ExplainArgs>),
     /// Run the tests of a configuration's rules
     Test(Box<TestArgs>),
     /// Replay journalled or saved events through the rules
     Replay(Box<ReplayArgs>),
-    /// Print configurations
+    /// Print the effective configuration, or every option
     #[command(
         subcommand,
         after_help = "Examples:\n  osnl config show -c /etc/osnl/osnl.conf\n  osnl config reference | less"
@@ -126,7 +126,7 @@ enum Command {
     Events(EventsArgs),
     /// Print a manual page
     Man(ManArgs),
-    /// Print a shell's completions
+    /// Print completions for a shell
     Completions(CompletionsArgs),
 }
 

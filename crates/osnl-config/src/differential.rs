@@ -105,13 +105,13 @@ fn check_refusal(text: &str, refused: &Json, line: u32, problem: &str) {
         "Section must be started before assignment" => {
             // oslo notices when the value has ended, we name the line of the key.
             assert!(line <= theirs, "{text:?}");
-            assert_eq!(problem, "the option stands before the first section", "{text:?}");
+            assert_eq!(problem, "the option is before the first section", "{text:?}");
             return;
         }
         "No ':' or '=' found in assignment" => "the line has neither `=` nor `:`",
         "Key cannot be empty" => "there is no name before the `=` or `:`",
         "Unexpected continuation line" => {
-            "the line begins with a blank, but there is no value above it to continue"
+            "the line begins with a space, but there is no value above it to continue"
         }
         "Invalid section (must end with ])" => "the section has no `]` at the end of its line",
         "Empty section name" => "the section has no name",

@@ -168,6 +168,12 @@ pub fn shown(value: &str) -> String {
     format!("\"{}{rest}\"", head.escape_debug())
 }
 
+/// Describes a value, in the form of [`shown`], that is not one of the allowed words.
+#[must_use]
+pub fn unknown_value(shown: &str) -> String {
+    format!("unknown value {}", shown.strip_prefix("the value ").unwrap_or(shown))
+}
+
 /// Without the operating system's number behind its own words: `Not a directory (os error 20)` is `Not a directory`.
 #[must_use]
 pub fn in_words(text: &str) -> String {

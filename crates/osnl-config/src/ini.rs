@@ -130,7 +130,7 @@ impl Parser {
         match self.open {
             Open::Dropped => {}
             Open::Nothing => self.refuse(
-                "the line begins with a blank, but there is no value above it to continue",
+                "the line begins with a space, but there is no value above it to continue",
                 "start it in column 1 (a blank line or a comment ends a value)",
             ),
             Open::Entry => {
@@ -151,7 +151,7 @@ impl Parser {
                 self.place = Place::Refused;
                 self.refuse(
                     "the section has no `]` at the end of its line",
-                    "write `[name]` and nothing behind it",
+                    "write `[name]` and nothing after it",
                 );
             }
             Some("") => {
@@ -171,7 +171,7 @@ impl Parser {
         let Some((key, value)) = line.split_once(['=', ':']) else {
             self.refuse(
                 "the line has neither `=` nor `:`",
-                "write `name = value`; a comment starts with # in column 1, a continued value with a blank",
+                "write `name = value`; a comment starts with # in column 1, a continued value with a space",
             );
             return;
         };
@@ -183,7 +183,7 @@ impl Parser {
         match self.place {
             Place::Refused => {}
             Place::Before => self.refuse(
-                "the option stands before the first section",
+                "the option is before the first section",
                 "write the line `[name]` of its section above it",
             ),
             Place::Section => {
@@ -240,17 +240,17 @@ mod tests {
         };
         check("[a]\nk = v\n", &[]);
         let before =
-            "the option stands before the first section; write the line `[name]` of its section above it";
-        let neither = "the line has neither `=` nor `:`; write `name = value`; a comment starts with # in column 1, a continued value with a blank";
+            "the option is before the first section; write the line `[name]` of its section above it";
+        let neither = "the line has neither `=` nor `:`; write `name = value`; a comment starts with # in column 1, a continued value with a space";
         check("k = v\n", &[&format!("f:1: {before}")]);
         check("k = v\n[k2hr3]\nnonsense\n", &[&format!("f:1: {before}"), &format!("f:3: {neither}")]);
         check(
             "[a\nk = v\n  more\n[]\n= v\n[b]\n\n  more\n",
             &[
-                "f:1: the section has no `]` at the end of its line; write `[name]` and nothing behind it",
+                "f:1: the section has no `]` at the end of its line; write `[name]` and nothing after it",
                 "f:4: the section has no name; write `[name]`",
                 "f:5: there is no name before the `=` or `:`; write `name = value`",
-                "f:8: the line begins with a blank, but there is no value above it to continue; start it in column 1 (a blank line or a comment ends a value)",
+                "f:8: the line begins with a space, but there is no value above it to continue; start it in column 1 (a blank line or a comment ends a value)",
             ],
         );
         check(

@@ -47,7 +47,7 @@ pub mod written_secrets;
 mod differential;
 
 pub use environment::{Environment, PREFIX, variable_name};
-pub use error::{ConfigError, ConfigErrors, Finding, Warning, in_order, in_words, shown};
+pub use error::{ConfigError, ConfigErrors, Finding, Warning, in_order, in_words, shown, unknown_value};
 pub use ini::{Entry, Ini, Section};
 pub use log::{Level, LogFile};
 pub use option::{Kind, OptionDef, Origin};

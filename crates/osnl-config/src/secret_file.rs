@@ -45,7 +45,7 @@ pub enum SecretFileError {
     #[error("there is no credential {0}")]
     NoCredential(String),
     /// A folder, a pipe.
-    #[error("{0} is no regular file")]
+    #[error("{0} is not a regular file")]
     NotRegular(String),
     /// Its path, and the operating system's reason.
     #[error("{0} cannot be read: {1}")]

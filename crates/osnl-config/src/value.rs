@@ -2,7 +2,7 @@
 
 use osnl_model::nearest;
 
-use super::error::shown;
+use super::error::{shown, unknown_value};
 use super::ini::is_space;
 use super::option::{Kind, listed};
 use super::typed::Refusal;
@@ -31,27 +31,25 @@ impl Value {
     /// The text is not of that kind, or an integer does not fit 64 bits.
     pub fn read(kind: Kind, text: &str, secret: bool) -> Result<Option<Self>, Refusal> {
         let echo = || if secret { "the value (not shown)".to_owned() } else { shown(text) };
+        // The commonest slip: what looks like a comment is part of the value.
+        let comment = if text.contains(['#', ';']) { "; a comment needs a line of its own" } else { "" };
         let refuse = |what: &str, allowed: String| {
-            // The commonest slip: what looks like a comment is part of the value.
-            let comment = if text.contains(['#', ';']) { "; a comment needs a line of its own" } else { "" };
             Err(Refusal::new(format!("{} {what}", echo()), format!("{allowed}{comment}")))
         };
+        let unknown =
+            |words: String| Err(Refusal::new(unknown_value(&echo()), format!("allowed: {words}{comment}")));
         match kind {
             Kind::Form(_) => Ok(Some(Self::Text(text.to_owned()))),
             Kind::Choice(words) if words.contains(&text) => Ok(Some(Self::Text(text.to_owned()))),
             Kind::Choice(words) => {
-                refuse("is not one of the known words", format!("allowed: {}", words.join(", "))).map_err(
-                    |error| Refusal {
-                        suggestion: nearest(text, words.iter().copied()).map(str::to_owned),
-                        ..error
-                    },
-                )
+                let suggestion = nearest(text, words.iter().copied()).map(str::to_owned);
+                unknown(words.join(", ")).map_err(|error| Refusal { suggestion, ..error })
             }
             Kind::Word(words) => {
                 let found = words.iter().find(|word| word.eq_ignore_ascii_case(text.trim()));
                 match found {
                     Some(word) => Ok(Some(Self::Text((*word).to_owned()))),
-                    None => refuse("is not one of the known words", format!("allowed: {}", listed(words))),
+                    None => unknown(listed(words)),
                 }
             }
             Kind::Range(least, most) => match text.trim().parse() {

@@ -25,7 +25,7 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
         return Err(Error::new(
             other.ident.span(),
             format!(
-                "`{}` is no part of a notification: what is reported belongs into the payload; a notification has \
+                "`{}` is not part of a notification: put the reported value into the payload; a notification has \
                  payload, level (or priority), event_type and publisher",
                 other.ident
             ),

@@ -55,7 +55,7 @@ fn no_such_field(object: &Object<'_>, key: &Ident) -> Error {
     Error::new(
         key.span(),
         format!(
-            "`{key}` is no field of `{}`: a schema names the payload's fields (write `field = source_field` if the \
+            "`{key}` is not a field of `{}`: a schema names the payload's fields (write `field = source_field` if the \
              source calls it otherwise). They are {}",
             object.input.ident,
             names.join(", ")

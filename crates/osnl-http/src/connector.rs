@@ -30,7 +30,7 @@ use crate::url::Scheme;
 
 /// The words for a proxy's 407.
 pub(crate) const LOGIN_WANTED: &str =
-    "the proxy wants a login: write it into http_proxy or https_proxy, as http://USER:PASSWORD@HOST:PORT";
+    "the proxy requires a login: write it into http_proxy or https_proxy, as http://USER:PASSWORD@HOST:PORT";
 /// A longer answer to CONNECT is none.
 const MAX_TUNNEL_REPLY: usize = 8 * 1024;
 
@@ -56,11 +56,11 @@ pub(crate) enum ConnectError {
     Proxy(#[from] ProxyError),
     #[error("the proxy {proxy} cannot be reached")]
     NoProxy { proxy: String, source: Box<dyn std::error::Error + Send + Sync> },
-    #[error("the proxy {proxy} makes no way to {target}: {reason}")]
+    #[error("the proxy {proxy} does not connect to {target}: {reason}")]
     NoTunnel { proxy: String, target: String, reason: String },
     #[error("there is no TLS: {0}")]
     NoTls(Arc<str>),
-    #[error("{0:?} is no name that a certificate can be for")]
+    #[error("{0:?} is not a name that a certificate can have")]
     Name(String),
     #[error("{error}")]
     Tls { host: String, error: io::Error },

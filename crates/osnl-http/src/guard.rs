@@ -69,7 +69,7 @@ const REMEDY: &str = "if it may be called, name it in allow_hosts";
 
 /// No name, address or network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("is neither a name, nor *.NAME, nor an address or a network as 10.0.0.0/8")]
+#[error("is neither a name, nor *.NAME, nor an address, nor a network such as 10.0.0.0/8")]
 pub struct NoHost;
 
 impl Guard {

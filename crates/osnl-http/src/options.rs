@@ -156,7 +156,7 @@ pub enum HttpError {
     #[error("TLS cannot be set up: {0}")]
     Tls(String),
     /// TLS knows no such name.
-    #[error("{0:?} is no name that a certificate can be for; write the name or address of the target")]
+    #[error("{0:?} is not a name that a certificate can have; write the name or address of the target")]
     Name(String),
     /// The proxy for the target cannot be used.
     #[error(transparent)]

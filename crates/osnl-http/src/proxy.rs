@@ -139,7 +139,7 @@ impl Proxy {
         match (scheme.as_deref(), target) {
             (None | Some("http"), Scheme::Http | Scheme::Https) | (Some("https"), Scheme::Https) => {}
             (Some("https"), Scheme::Http) => {
-                return Err(refuse("a proxy that is spoken to with TLS (https://) cannot be used"));
+                return Err(refuse("a proxy with TLS (https://) is not supported"));
             }
             (Some(_), Scheme::Http | Scheme::Https) => {
                 return Err(refuse("only http:// proxies can be used"));
@@ -153,16 +153,15 @@ impl Proxy {
         let address = Url::parse(&format!("http://{host}/"))
             .ok()
             .filter(|address| address.path_and_query() == "/" && !host.contains(['/', '?']))
-            .ok_or_else(|| {
-                refuse("what stands for host and port is neither a name nor an address with a port")
-            })?;
+            .ok_or_else(|| refuse("host and port are neither a name nor an address with a port"))?;
         let bare = match address.host() {
             v6 if v6.contains(':') => format!("[{v6}]"),
             name => name.to_owned(),
         };
         let port = if address.authority() == bare { default_port } else { address.port() };
-        let uri =
-            format!("http://{bare}:{port}/").parse().map_err(|_| refuse("the proxy's host is no name"))?;
+        let uri = format!("http://{bare}:{port}/")
+            .parse()
+            .map_err(|_| refuse("the proxy's host is not a valid name"))?;
         Ok(Self { uri, authorization: login.and_then(|(user, password)| basic(user, password)) })
     }
 

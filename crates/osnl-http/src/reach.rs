@@ -44,7 +44,7 @@ pub async fn reach(options: &HttpOptions, target: &Url) -> Result<Reached, Reach
         Scheme::Https => Tls::to(options, target)?,
     };
     let place = format!("{}://{}/", target.scheme(), target.authority());
-    let place = place.parse().map_err(|_| ReachError::Connect("its host is no name".to_owned()))?;
+    let place = place.parse().map_err(|_| ReachError::Connect("its host is not a valid name".to_owned()))?;
     let mut connector = Connector::new(options, tls);
     let stream = connector.call(place).await.map_err(|error| ReachError::Connect(words(&error, options)))?;
     Ok(Reached {

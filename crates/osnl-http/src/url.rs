@@ -93,7 +93,7 @@ impl Url {
             return refuse(
                 UrlPart::UserInformation,
                 "user information is not allowed",
-                "leave out what stands before the @ of the host",
+                "remove the part before the @ of the host",
             );
         }
         let (host, authority, port) = split_authority(authority)?;
@@ -115,11 +115,11 @@ impl Url {
             return refuse(
                 if query { UrlPart::Query } else { UrlPart::Path },
                 if query {
-                    "the query holds a character that no URL may"
+                    "the query has a character that a URL can't have"
                 } else {
-                    "the path holds a character that no URL may"
+                    "the path has a character that a URL can't have"
                 },
-                "write blanks, control and non-ASCII characters percent-encoded (a blank is %20)",
+                "write spaces, control and non-ASCII characters percent-encoded (a space is %20)",
             );
         }
         Ok(Self { scheme, authority, host, port, path_and_query })
@@ -191,7 +191,7 @@ fn split_authority(text: &str) -> Result<(String, String, Option<u16>), UrlError
         Some(_) | None => (text, None),
     };
     if written.is_empty() {
-        return refuse(UrlPart::Host, "the host is missing", "write its name or address behind ://");
+        return refuse(UrlPart::Host, "the host is missing", "write its name or address after ://");
     }
     let (host, good) = match written.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         Some(address) => (address, address.parse::<Ipv6Addr>().is_ok()),
@@ -204,7 +204,7 @@ fn split_authority(text: &str) -> Result<(String, String, Option<u16>), UrlError
         return refuse(
             UrlPart::Host,
             "the host is neither a name nor an address",
-            "a name has letters, digits, dots and dashes; an IPv6 address stands in brackets, without a zone",
+            "a name has letters, digits, dots and dashes; an IPv6 address is written in brackets, without a zone",
         );
     }
     // `host:` is `host`, for Python's client as for RFC 3986.
@@ -215,9 +215,7 @@ fn split_authority(text: &str) -> Result<(String, String, Option<u16>), UrlError
         Ok(number) if number > 0 && port.bytes().all(|b| b.is_ascii_digit()) => {
             Ok((host.to_owned(), text.to_owned(), Some(number)))
         }
-        Ok(_) | Err(_) => {
-            refuse(UrlPart::Port, "the port is no port number", "write a number from 1 to 65535")
-        }
+        Ok(_) | Err(_) => refuse(UrlPart::Port, "the port is not valid", "write a number from 1 to 65535"),
     }
 }
 

@@ -59,7 +59,7 @@ pub fn count_copy(received: &Received, identity: &Identity, counters: &Counters)
             queue.name = &*identity.queue,
             message.id = identity.id.as_deref().unwrap_or("-"),
             message.digest = %identity.digest,
-            "a second copy of the same message is acknowledged; it is no second event",
+            "a second copy of the same message is acknowledged and ignored",
         );
     }
 }

@@ -143,7 +143,7 @@ impl InHand {
                 if was_unexpected {
                     tracing::warn!(
                         suspects = in_hand.lock().ends.len(),
-                        "the process before ended unexpectedly; what it had in hand is watched"
+                        "the previous process ended unexpectedly; the messages that it was processing are watched"
                     );
                 }
                 in_hand.begin();

@@ -105,7 +105,7 @@ pub type ReadResult<T> = rusqlite::Result<T>;
 /// The path of a journal, and its bounds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SqliteOptions {
-    /// The file. Its folder is made if it is not there.
+    /// The file. Its folder is created if missing.
     pub path: PathBuf,
     /// The time for which delivered and discarded deliveries are kept.
     pub retention: Duration,
@@ -154,7 +154,7 @@ pub enum OpenError {
     #[error("is in use by {0}; one daemon has it at a time: stop that one, or name another file")]
     InUse(String),
     /// It is another program's, or no database.
-    #[error("is no journal of osnl's: {0}; name a file that does not exist yet")]
+    #[error("is not a journal of osnl: {0}; name a file that does not exist yet")]
     NotAJournal(String),
     /// A newer program has written it.
     #[error(
@@ -177,7 +177,9 @@ pub enum OpenError {
 impl From<rusqlite::Error> for OpenError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::NotADatabase) => Self::NotAJournal("it is no SQLite file".to_owned()),
+            Some(rusqlite::ErrorCode::NotADatabase) => {
+                Self::NotAJournal("it is not an SQLite file".to_owned())
+            }
             _ => Self::Sqlite(error),
         }
     }

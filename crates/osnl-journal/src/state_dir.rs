@@ -29,8 +29,7 @@ pub fn private() -> OpenOptions {
 pub enum UnsafePlace {
     /// Others than its owner can write to it.
     #[error(
-        "{who} can write to {} (mode {mode:04o}), so that any of them could replace what is kept there; take that right \
-         away (chmod {change} {}), or name another folder", .folder.display(), .folder.display()
+        "{who} can write to {} (mode {mode:04o}), so that any of them could replace what is kept there; remove that permission (chmod {change} {}), or name another folder", .folder.display(), .folder.display()
     )]
     Writable {
         /// The directory, or one on the way to it.

@@ -17,8 +17,8 @@ impl Notification {
     ///
     /// # Errors
     ///
-    /// A body that is no JSON object, an envelope that is incomplete or not of version `2.0`, a message in it
-    /// that is no JSON object, more of anything than [`Budget::DEFAULT`] allows, a priority that is neither text nor null.
+    /// A body that is not JSON object, an envelope that is incomplete or not of version `2.0`, a message in it
+    /// that is not JSON object, more of anything than [`Budget::DEFAULT`] allows, a priority that is neither text nor null.
     pub fn decode(body: &[u8]) -> Result<Self, DecodeError> {
         Self::decode_within(body, &Budget::DEFAULT)
     }

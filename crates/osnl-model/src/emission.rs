@@ -82,7 +82,7 @@ impl Emission {
     ///
     /// # Errors
     ///
-    /// The text is no JSON object.
+    /// The text is not a JSON object.
     pub fn read_object(text: &str) -> Result<Vec<(String, Box<RawValue>)>, DecodeError> {
         let pairs: Pairs = parse_as(text).map_err(|error| not_json(text, Part::Body, &error))?;
         Ok(pairs.0)

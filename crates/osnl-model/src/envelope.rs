@@ -54,8 +54,8 @@ impl Head<'_> {
 ///
 /// # Errors
 ///
-/// A body that is no JSON object, an envelope that is incomplete or not of version `2.0`, a message in it
-/// that is no JSON object, a priority that is neither text nor null.
+/// A body that is not a JSON object, an envelope that is incomplete or not of version `2.0`, a message in it
+/// that is not a JSON object, a priority that is neither text nor null.
 pub fn read_head(body: &[u8]) -> Result<Head<'_>, DecodeError> {
     head_within(body, &Budget::DEFAULT)
 }

@@ -25,7 +25,7 @@ pub struct Timestamp(jiff::Timestamp);
 
 /// The text is no date in any spelling of OpenStack's.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("\"{0}\" is no date and time, such as 2026-11-20T06:36:22Z or 2026-11-20 06:36:22.662155")]
+#[error("\"{0}\" is not a date and time, such as 2026-11-20T06:36:22Z or 2026-11-20 06:36:22.662155")]
 pub struct TimestampError(String);
 
 impl Timestamp {

@@ -63,7 +63,7 @@ pub enum TransportUrlError {
         number: usize,
     },
     /// A host has blanks, a bracket without its counterpart, or text between bracket and port.
-    #[error("invalid host {number}: brackets do not match, or there is a blank")]
+    #[error("invalid host {number}: brackets do not match, or there is a space")]
     Host {
         /// The number of the host, counted from 1.
         number: usize,

@@ -349,7 +349,7 @@ fn wanted<T>(
         return Err(problem("the answer is too long".to_owned()));
     }
     let mut body: Value =
-        serde_json::from_slice(&answer.body).map_err(|_| problem("the answer is no JSON".to_owned()))?;
+        serde_json::from_slice(&answer.body).map_err(|_| problem("the answer is not JSON".to_owned()))?;
     of(&mut body).ok_or_else(|| problem(format!("the answer has no {kind} in it")))
 }
 

@@ -112,7 +112,7 @@ impl Clouds {
     /// The clouds of the first files that are there.
     ///
     /// # Errors
-    /// No file, or one that is no YAML.
+    /// No file, or one that is not YAML.
     pub fn find(variables: &Variables) -> Result<Self, CloudsError> {
         let Some(file) = variables.find(variables.config_file.as_ref(), "clouds") else {
             let named = variables.config_file.iter().map(|file| file.display().to_string());
@@ -201,7 +201,7 @@ impl Clouds {
         let profile = cloud.get("profile").or_else(|| cloud.get("cloud")).and_then(Value::as_str);
         match (fields.get("auth_url"), profile) {
             (None, Some(profile)) => {
-                let problem = format!("{profile} stands in no clouds-public.yaml, or has no auth_url there");
+                let problem = format!("{profile} is not in clouds-public.yaml, or has no auth_url there");
                 Err(error(ConfError::new("profile", problem, "write auth_url beside it")))
             }
             (Some(_), _) | (None, None) => CloudConf::of(&fields).map_err(error),
@@ -255,7 +255,7 @@ fn of_region(
             let all = regions.iter().map(name).collect::<Vec<_>>().join(", ");
             Err(ConfError::new(
                 "region_name",
-                format!("{wanted} is none of its regions"),
+                format!("{wanted} is not one of its regions"),
                 format!("allowed: {all}"),
             ))
         }
@@ -283,7 +283,7 @@ fn section(file: &Path, name: &str) -> Result<Map<String, Value>, CloudsError> {
         Some(Value::Object(map)) => Ok(map),
         None | Some(Value::Null) => Ok(Map::new()),
         Some(Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_)) => {
-            Err(problem(format!("`{name}` is no map")))
+            Err(problem(format!("`{name}` is not a map")))
         }
     }
 }

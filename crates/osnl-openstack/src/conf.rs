@@ -148,7 +148,7 @@ impl CloudConf {
                     let names: Vec<&str> = TYPES.iter().map(|(name, _)| *name).collect();
                     ConfError::new(
                         "auth_type",
-                        format!("{name} is no known type"),
+                        format!("{name} is not a known type"),
                         format!("allowed: {}", names.join(", ")),
                     )
                 })?
@@ -183,7 +183,7 @@ impl CloudConf {
             Some(text) => text.parse().map_err(|()| {
                 ConfError::new(
                     "interface",
-                    format!("{text} is no interface"),
+                    format!("{text} is not an interface"),
                     "allowed: public, internal, admin",
                 )
             })?,
@@ -271,7 +271,7 @@ fn scope(fields: &Fields) -> Result<Scope, ConfError> {
     if let Some(system) = fields.get("system_scope") {
         return match system {
             "all" => Ok(Scope::System),
-            other => Err(ConfError::new("system_scope", format!("{other} is no scope"), "allowed: all")),
+            other => Err(ConfError::new("system_scope", format!("{other} is not a scope"), "allowed: all")),
         };
     }
     if let Some(id) = fields.get("project_id") {

@@ -177,7 +177,7 @@ impl ApiError {
 fn login_hint(status: u16) -> &'static str {
     match status {
         401 => "; user, password, project or one of their domains is wrong, or the user has no role there",
-        404 => "; no Identity v3 is there: auth_url should be what ends in /v3",
+        404 => "; there is no Identity v3: auth_url should end in /v3",
         _ => "",
     }
 }

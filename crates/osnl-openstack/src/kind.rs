@@ -43,7 +43,7 @@ pub enum Kind {
 
 /// No kind has this name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("is no kind of object that can be asked for")]
+#[error("is not a kind of object that osnl can look up")]
 pub struct NoKind;
 
 impl Kind {

@@ -48,7 +48,7 @@ pub(super) fn json(value: &Value, depth: u32) -> Result<Json, Error> {
             Json::Object(object)
         }
         ValueKind::Undefined => return Err(Error::from(ErrorKind::UndefinedError)),
-        kind => return Err(Error::new(ErrorKind::BadSerialization, format!("{kind} is no JSON"))),
+        kind => return Err(Error::new(ErrorKind::BadSerialization, format!("{kind} is not JSON"))),
     })
 }
 

@@ -52,7 +52,7 @@ pub(super) fn form(value: &Value) -> Result<String, Error> {
         ValueKind::Seq | ValueKind::Iterable => {
             let pair = |item: Value| {
                 if item.kind() != ValueKind::Seq || item.len() != Some(2) {
-                    let problem = "the list has an item that is no pair of a name and a value";
+                    let problem = "the list has an item that is not a pair of a name and a value";
                     return Err(Error::new(ErrorKind::InvalidOperation, problem));
                 }
                 let at = |n: usize| item.get_item(&Value::from(n)).and_then(|part| there(&part).cloned());

@@ -131,7 +131,7 @@ fn add_tests(engine: &mut Environment<'_>) {
 /// As Ansible: a number is matched as it is written; null matches nothing.
 fn matches(value: &Value, pattern: &Value, place: Place) -> Result<bool, Error> {
     let wrong = |what: &str, kind: ValueKind| {
-        Error::new(ErrorKind::InvalidOperation, format!("{what} is no text but {kind}"))
+        Error::new(ErrorKind::InvalidOperation, format!("{what} is not a string but {kind}"))
     };
     let (value, pattern) = (there(value)?, there(pattern)?);
     let pattern = pattern.as_str().ok_or_else(|| wrong("the pattern", pattern.kind()))?;
@@ -154,7 +154,7 @@ fn contains(state: &mut State<'_, '_>, within: &Value, what: &Value) -> Result<b
     match there(within)?.kind() {
         kind @ (ValueKind::None | ValueKind::Bool | ValueKind::Number) => Err(Error::new(
             ErrorKind::InvalidOperation,
-            format!("the value is no text, list or map but {kind}"),
+            format!("the value is not a string, list, or map but {kind}"),
         )),
         _ => tests::is_in(state, there(what)?, within),
     }

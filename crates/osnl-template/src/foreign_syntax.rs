@@ -8,7 +8,7 @@ use super::vocabulary::{FILTERS, METHODS, TESTS};
 /// A sign or a word where nothing can stand, and what is meant by it.
 const SIGNS: [(&str, &str); 17] = [
     ("=~", "a pattern is tested with is match(\"...\")"),
-    ("==", "a comparison stands between two values"),
+    ("==", "a comparison needs a value on each side"),
     ("=>", "at least is >="),
     ("=", "a comparison is =="),
     ("&", "write and"),
@@ -19,11 +19,11 @@ const SIGNS: [(&str, &str); 17] = [
     (">", "unequal is !="),
     ("~=", "a pattern is tested with is match(\"...\")"),
     ("#", "a comment needs a line of its own"),
-    ("$", "a name has no sign before it"),
-    ("@", "a name has no sign before it"),
-    ("^", "a pattern is a text in quotes, behind is match"),
+    ("$", "write the name without a sign before it"),
+    ("@", "write the name without a sign before it"),
+    ("^", "a pattern is a string in quotes, after is match"),
     (";", "write and, or or"),
-    ("\\", "a long expression goes on in the next line without a sign, if that begins with a blank"),
+    ("\\", "a long expression continues on the next line without a sign, if that begins with a space"),
 ];
 
 const WORDS: [(&str, &str); 8] = [
@@ -93,7 +93,7 @@ pub(super) fn instead(what: &str, word: &str) -> Option<String> {
     let is = |all: &[&str]| all.contains(&known);
     Some(match what {
         _ if known == "in" || known == "contains" => "write \"text\" in value".to_owned(),
-        _ if known == "none" => "nothing is none: write value is none, or value == none".to_owned(),
+        _ if known == "none" => "null is written none: value is none, or value == none".to_owned(),
         "test" if known == word && is(METHODS) => format!("write value.{known}(...)"),
         _ if is(TESTS) && (what != "test" || known != word) => match known {
             "match" | "search" | "regex" => format!("write value is {known}(\"...\")"),

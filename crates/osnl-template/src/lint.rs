@@ -164,9 +164,9 @@ impl<'a> Source<'a> {
                         *colons += 1;
                         let step = self.kind(n + 1) == Some(Kind::Number) && self.word(n + 2) == "]";
                         if !step && self.word(n + 1) != "]" {
-                            let problem = "the step of a slice is no plain number above 0";
+                            let problem = "the step of a slice is not a positive number";
                             let at = self.tokens[n].at.start;
-                            return Err(TemplateError::new(at, problem, "| reverse turns a value round"));
+                            return Err(TemplateError::new(at, problem, "| reverse reverses a value"));
                         }
                     }
                     Some((_, colons)) => *colons += 1,
@@ -248,7 +248,7 @@ impl<'a> Source<'a> {
             return Ok(());
         }
         let at = self.tokens[n].at.start;
-        Err(TemplateError::new(at, "cannot be read: the text has no end", "write its quote behind it"))
+        Err(TemplateError::new(at, "cannot be read: the string has no end", "close its quote"))
     }
 
     /// Filters that name tests or filters as texts.
@@ -422,7 +422,7 @@ impl<'a> Source<'a> {
                 let mut allowed = format!("the names are {}", self.names().join(", "));
                 // As in `state == ACTIVE`.
                 if ["=", ",", "[", "in"].contains(&self.before(n)) {
-                    allowed.push_str("; a text stands in quotes");
+                    allowed.push_str("; a string is written in quotes");
                 }
                 let rest = &self.written[self.tokens[n].at.end..];
                 let near = nearest(word, self.names()).map(str::to_owned);

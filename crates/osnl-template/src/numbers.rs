@@ -67,6 +67,6 @@ pub(super) fn is_divisible(value: &Value, by: &Value) -> Result<bool, Error> {
 fn number(value: &Value) -> Result<&Value, Error> {
     match there(value)?.kind() {
         ValueKind::Number | ValueKind::Bool => Ok(value),
-        kind => Err(Error::new(ErrorKind::InvalidOperation, format!("the value is no number but {kind}"))),
+        kind => Err(Error::new(ErrorKind::InvalidOperation, format!("the value is not a number but {kind}"))),
     }
 }

@@ -143,7 +143,7 @@ fn more_names_and_other_formats() {
     check("{{ [('q', 'a/b'), ('t', True)]|urlencode }}", Ok(json!("q=a%2Fb&t=True")));
     check(
         "{{ ['alone']|form }}",
-        Err("invalid operation: the list has an item that is no pair of a name and a value, at \"form\""),
+        Err("invalid operation: the list has an item that is not a pair of a name and a value, at \"form\""),
     );
     check("{{ payload.x|xml }}", Err("the event has no payload.x"));
     check("x={{ payload.x|form }}", Err("the event has no payload.x"));

@@ -62,7 +62,7 @@ pub enum TransportError {
     },
     /// The exchange is not there, and it is not ours to make ([`Declare::Passive`](crate::Declare::Passive)).
     #[error(
-        "exchange \"{exchange}\" is not there yet; its service makes it when it first publishes, and what is \
+        "exchange \"{exchange}\" does not exist yet; its service creates it when it first publishes, and what is \
          published before we are bound to it stands only in the service's own queues"
     )]
     NoExchange {
@@ -70,9 +70,7 @@ pub enum TransportError {
         exchange: String,
     },
     /// The queue is not there, and it is not ours to make ([`Declare::Nothing`](crate::Declare::Nothing)).
-    #[error(
-        "queue \"{queue}\" is not there, and nothing is declared here: make it, or look for a slip in its name"
-    )]
+    #[error("queue \"{queue}\" does not exist, and osnl declares nothing here: create it, or check its name")]
     NoQueue {
         /// Its name.
         queue: String,
@@ -215,7 +213,7 @@ impl TransportError {
     pub(crate) fn no_exchange_to_publish_to(exchange: &str) -> Self {
         Self::Refused {
             what: format!("publish to exchange \"{exchange}\""),
-            reason: "it is not there, and we were not told to make it (declare = create)".to_owned(),
+            reason: "it does not exist, and osnl may not create it (declare = create)".to_owned(),
         }
     }
 

@@ -213,7 +213,7 @@ pub(crate) fn plan(to: &[(Target, Priority)], options: &ListenOptions) -> Result
     }
     let prefetch = options.prefetch;
     let Some(count) = u16::try_from(queues.len()).ok().filter(|count| *count > 0) else {
-        return refuse("there is no queue to consume: name a target, or a queue that is there".to_owned());
+        return refuse("there is no queue to consume: name a target, or an existing queue".to_owned());
     };
     if prefetch > 0 && prefetch < count {
         return refuse(format!("prefetch: {prefetch} is less than the {count} queues to be consumed"));
@@ -300,12 +300,12 @@ mod tests {
             &options(None, 1, Declare::Create),
             Err("prefetch: 1 is less than the 2 queues to be consumed"),
         );
-        let none = "there is no queue to consume: name a target, or a queue that is there";
+        let none = "there is no queue to consume: name a target, or an existing queue";
         check(&options(None, 9, Declare::Nothing), Err(none));
         let mut stream = options(Some("p"), 0, Declare::Create);
         stream.queue = QueueKind { queue_type: QueueType::Stream, durable: true, ..QueueKind::OSLO };
         check(&stream, Err("prefetch: a stream is not read without a limit"));
         stream.queue.durable = false;
-        check(&stream, Err("durable: a stream queue always outlives the broker's restart"));
+        check(&stream, Err("durable: a stream queue always survives a restart of the broker"));
     }
 }

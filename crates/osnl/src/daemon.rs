@@ -66,7 +66,7 @@ pub enum DaemonError {
     #[error(transparent)]
     Listener(#[from] TransportError),
     /// A part of it has ended unexpectedly.
-    #[error("{0}; what was not acknowledged stays with the broker")]
+    #[error("{0}; unacknowledged messages stay with the broker")]
     Unexpected(UnexpectedEnd),
 }
 
@@ -220,7 +220,7 @@ impl Daemon {
             if let Some(DaemonError::Unexpected(end)) = &first_error {
                 tracing::error!(
                     task = end.task,
-                    "{end}; the daemon ends, what was not acknowledged stays with the broker"
+                    "{end}; the daemon ends, unacknowledged messages stay with the broker"
                 );
             }
             if first_error.is_some() {
@@ -317,7 +317,7 @@ fn reloaded(
             for error in &refused.errors {
                 tracing::error!("not reloaded: {error}");
             }
-            tracing::error!("the configuration is not reloaded; the one from before goes on");
+            tracing::error!("reload refused; the daemon continues with its previous configuration");
             ReloadOutcome::Refused(refused)
         }
     };

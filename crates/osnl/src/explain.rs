@@ -158,7 +158,7 @@ pub struct RuleVerdict {
 pub enum Ruling {
     /// It fires. If only the event's head is known, the effects of its actions are unknown.
     Fires(Vec<Effect>),
-    /// It would, but none of its listeners hears the event. One reason for each.
+    /// It would, but none of its listeners receives the event. One reason for each.
     NotHeard(Vec<NotHeard>),
     /// It is not enabled.
     Disabled,

@@ -253,7 +253,7 @@ impl Listener {
                     tracing::info!(
                         listener.name = &*self.config.name,
                         unsettled,
-                        "a message goes back to the broker, and with it all that is unsettled: in front of what follows"
+                        "a message is returned to the broker, and with it all unacknowledged ones: they come before later ones"
                     );
                     session.consumer.close().await;
                 }
@@ -270,7 +270,7 @@ impl Listener {
                     tracing::warn!(
                         listener.name = &*self.config.name,
                         unsettled,
-                        "{error}; connecting again, the broker delivers what is unsettled again"
+                        "{error}; reconnecting, the broker delivers unacknowledged messages again"
                     );
                 }
             }

@@ -15,7 +15,7 @@
 //!
 //! The syntax is [`osnl_config`]'s. From the weakest layer to the strongest: defaults, files in the order
 //! named, `OS_<GROUP>__<OPTION>` of the environment, the command line. Other than in a `k2hr3_osnl.conf` a name
-//! that means nothing is an error. All errors come at once; a half-right configuration gives nothing.
+//! that has no effect is an error. All errors come at once; a half-right configuration gives nothing.
 //!
 //! [`load`] reads, checks and types; [`crate::assembly`] builds what runs; [`Loaded::document`] is the same
 //! configuration as text again, with where each value came from. `docs/reference/configuration.md` lists each option.

@@ -39,8 +39,8 @@ pub struct Saved {
 /// The reason why a file has no events. Repeats nothing of its content.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SavedError {
-    /// It is no JSON from somewhere on.
-    #[error("line {line}: no JSON: {reason}; {FORM}")]
+    /// It is not JSON from somewhere on.
+    #[error("line {line}: not JSON: {reason}; {FORM}")]
     Json {
         /// The line of the fault.
         line: usize,
@@ -68,7 +68,7 @@ impl SavedError {
     #[must_use]
     pub fn of_file(&self, name: &str) -> String {
         match self {
-            Self::Json { line, reason } => format!("{name}:{line}: no JSON: {reason}; {FORM}"),
+            Self::Json { line, reason } => format!("{name}:{line}: not JSON: {reason}; {FORM}"),
             Self::Document { line, reason } => format!("{name}:{line}: {reason}"),
             Self::Empty => format!("{name}: {self}"),
         }
@@ -130,7 +130,7 @@ pub fn body_of(object: &Map<String, Value>) -> Result<Option<Vec<u8>>, String> {
         return Ok(Some(body.as_bytes().to_vec()));
     }
     let decoded = text("body_base64").map(|encoded| STANDARD.decode(encoded)).transpose();
-    decoded.map_err(|_| "body_base64 is no base64".to_owned())
+    decoded.map_err(|_| "body_base64 is not base64".to_owned())
 }
 
 /// Returns the properties that tell how to read the body of such a document.
@@ -244,8 +244,8 @@ mod tests {
         check("{}\n3", "line 2: an event is a JSON object");
         check(
             "{}\n{\"auth_token\": S3CRET}",
-            "line 2: no JSON: unexpected character at column 16; a file holds JSON documents, one after the other",
+            "line 2: not JSON: unexpected character at column 16; a file holds JSON documents, one after the other",
         );
-        check(r#"{"body_base64": "***"}"#, "line 1: body_base64 is no base64");
+        check(r#"{"body_base64": "***"}"#, "line 1: body_base64 is not base64");
     }
 }

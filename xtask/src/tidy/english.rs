@@ -68,8 +68,10 @@ fn begins(comment: &str, opening: &str) -> bool {
     comment.strip_prefix(opening).is_some_and(|rest| !rest.starts_with(char::is_alphanumeric))
 }
 
+/// Counts the persons in a line; what stands between backticks is a name.
 fn persons(prose: &str) -> usize {
-    let words = prose.split(|c: char| !c.is_alphanumeric() && c != '_');
+    let words =
+        prose.split('`').step_by(2).flat_map(|part| part.split(|c: char| !c.is_alphanumeric() && c != '_'));
     words.filter(|word| PERSONS.iter().any(|person| word.eq_ignore_ascii_case(person))).count()
 }
 
@@ -106,6 +108,7 @@ mod tests {
         check("/// Whatever.\n//! Where, then.", [2, 0, 0, 0]);
         check("/// Whether it holds.\n/// Official.\n// What a comment.", [0, 0, 0, 0]);
         check("/// The caller, who asks; nobody else.\n// who", [0, 2, 0, 0]);
+        check("/// The user `nobody`, who asks.", [0, 1, 0, 0]);
         check("pub(crate) struct Told {", [0, 0, 1, 0]);
         check("pub(in crate::command) enum Wanted<'a> {\ntype Looping = u8;", [0, 0, 2, 0]);
         check("struct Binding;\nstruct Seed;\nstruct TestedRule;\nfn Told() {}", [0, 0, 0, 0]);

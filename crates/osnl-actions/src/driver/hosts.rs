@@ -15,8 +15,8 @@ pub fn hosts(reader: &mut Reader<'_>, from_event: bool) -> Option<HostLimits> {
     let is_set = |option: &&str| reader.is_set(option);
     let set: Vec<&str> = ["host_concurrency", "host_rate"].into_iter().filter(is_set).collect();
     if let (Some(option), false) = (set.first(), from_event) {
-        let problem = "bounds each host that an event names, and the host of url is written out";
-        return reader.refuse(option, problem, "remove the line; concurrency and rate bound the target");
+        let problem = "limits each host that an event names, but the host of url is fixed";
+        return reader.refuse(option, problem, "remove the line; concurrency and rate limit the target");
     }
     let concurrency = match set.contains(&"host_concurrency") {
         true => Some(usize::try_from(reader.number("host_concurrency", 1, MOST_AT_ONCE)?).ok()?),
@@ -35,7 +35,11 @@ pub fn rate(reader: &mut Reader<'_>, option: &str, what: &str) -> Option<Option<
         Ok(rate) => Some(Some(rate)),
         Err(RateError::Form) => {
             let problem = format!("{} is not a rate", shown(&text));
-            reader.refuse(option, &problem, &format!("write 100 per 10m: so many {what} within this time"))
+            reader.refuse(
+                option,
+                &problem,
+                &format!("write 100 per 10m: at most this many {what} within that time"),
+            )
         }
         Err(RateError::Range) => {
             let problem = format!("{} is out of range", shown(&text));

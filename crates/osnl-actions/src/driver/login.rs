@@ -41,7 +41,7 @@ pub fn cloud(reader: &mut Reader<'_>) -> Option<CloudConf> {
     let file = reader.path("clouds_file", "write the path of a clouds.yaml, or remove the line")?;
     // Other files are looked for where one of the environment is not there, but who names it here means this one.
     if file.as_ref().is_some_and(|file| !file.is_file()) {
-        let allowed = "name a clouds.yaml that is there, or remove the line";
+        let allowed = "name an existing clouds.yaml, or remove the line";
         return reader.refuse("clouds_file", "there is no such file", allowed);
     }
     let found = named_cloud(reader, file, written)?;
@@ -62,7 +62,7 @@ fn named_cloud(
         if file.is_some() {
             return reader.refuse(
                 "clouds_file",
-                "is of no use without cloud",
+                "has no effect without cloud",
                 "set cloud, or remove the line",
             );
         }

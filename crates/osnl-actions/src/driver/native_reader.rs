@@ -118,8 +118,8 @@ impl<'a> NativeReader<'a> for Reader<'a> {
             self.refuse::<()>(option, "is too long for the broker", &format!("at most {longest} bytes"));
         } else {
             if text.contains(char::is_control) || text.trim() != text {
-                let problem = "the name has blanks around it or line ends in it, and is used like that";
-                self.warn(option, problem, "put it behind the `=`, on one line");
+                let problem = "the name has spaces around it or line breaks in it, and is used as it is";
+                self.warn(option, problem, "write it after the `=`, on one line");
             }
             return true;
         }

@@ -161,18 +161,18 @@ pub fn exchange(probe: Probe, found: &ExchangeLook, declare: Declare) -> Probe {
     match found {
         ExchangeLook::There(ExchangeFound { kind: Some(kind), .. }) if kind != "topic" => {
             let advice = "name the exchange that the service publishes to: its control_exchange";
-            probe.failed(format!("is there and {kind}, which is not topic"), Some(advice))
+            probe.failed(format!("exists and is {kind}, not topic"), Some(advice))
         }
         ExchangeLook::There(what) => probe.fine(match what.durable {
-            Some(true) => "is there: topic, durable",
-            Some(false) => "is there: topic, transient",
-            None => "is there",
+            Some(true) => "exists: topic, durable",
+            Some(false) => "exists: topic, transient",
+            None => "exists",
         }),
         ExchangeLook::Missing => match declare {
-            Declare::Create => probe.fine("is not there, and will be made"),
+            Declare::Create => probe.fine("does not exist, and will be created"),
             Declare::Passive | Declare::Nothing => probe.warning(
-                "is not there",
-                "its service makes it when it first publishes; is the name its control_exchange, and the virtual \
+                "does not exist",
+                "its service creates it when it first publishes; is the name its control_exchange, and the virtual \
                  host its own?",
             ),
         },

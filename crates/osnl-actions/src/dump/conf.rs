@@ -53,7 +53,7 @@ impl DriverConf for DumpConf {
     }
 
     fn does(&self) -> String {
-        format!("writes each event to {}, a JSON line each", self.to())
+        format!("writes each event to {}, one line of JSON each", self.to())
     }
 
     fn traits(&self) -> Traits<'_> {

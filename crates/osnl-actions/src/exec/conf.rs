@@ -47,7 +47,7 @@ pub const STOP_TIMEOUT: OptionDef = OptionDef::new(
 
 /// The form of a command, in errors.
 const COMMAND: &str =
-    "write the program and its arguments with commas between them, or as a JSON array of texts";
+    "write the program and its arguments with commas between them, or as a JSON array of strings";
 
 impl ReadDriver for ExecConf {
     /// The default `concurrency` is 1: the operator has to declare that a program can do with more.
@@ -117,7 +117,7 @@ impl DriverConf for ExecConf {
     fn does(&self) -> String {
         let name = self.program.name();
         match self.options.mode {
-            Mode::Stream => format!("tells {name} of each event, a process that keeps running"),
+            Mode::Stream => format!("sends each event to {name}, which keeps running"),
             Mode::Once => format!("runs {name} for each event"),
         }
     }
@@ -177,7 +177,7 @@ impl Surroundings {
 }
 
 fn environment(reader: &mut Reader<'_>) -> Option<Vec<(String, String)>> {
-    const FORM: &str = "write NAME=value, with commas between several or as a JSON array of texts";
+    const FORM: &str = "write NAME=value, with commas between several or as a JSON array of strings";
     let text = reader.text("environment")?;
     let pairs = words::read(&text).and_then(|words| words.iter().map(|word| words::variable(word)).collect());
     pairs.map_or_else(|problem| reader.refuse("environment", problem, FORM), Some)
@@ -200,7 +200,7 @@ pub fn command(reader: &mut Reader<'_>, option: &str, text: &str) -> Option<Vec<
         && words.len() == 1
         && !PathBuf::from(program).exists()
     {
-        let problem = format!("the program's name has a blank in it: no shell splits it behind {before}");
+        let problem = format!("the program's name contains a space: no shell splits it after {before}");
         reader.warn(option, &problem, COMMAND);
     }
     Some(words)
@@ -211,6 +211,6 @@ pub fn absolute(reader: &mut Reader<'_>, option: &str, text: &str) -> Option<Pat
     let path = PathBuf::from(text);
     match path.is_absolute() {
         true => Some(path),
-        false => reader.refuse(option, "is no absolute path", "write one that begins with /"),
+        false => reader.refuse(option, "must be an absolute path", "write one that begins with /"),
     }
 }

@@ -85,12 +85,12 @@ impl Program {
         let name = self.name();
         let help = match error.kind() {
             _ if !self.working_dir.is_dir() => {
-                format!("; its working_dir {} is no folder", self.working_dir.display())
+                format!("; its working_dir {} is not a folder", self.working_dir.display())
             }
             io::ErrorKind::NotFound if !name.contains('/') => "; it is in no folder of its PATH".to_owned(),
             // The kernel says so of the interpreter in a script's first line too.
             io::ErrorKind::NotFound if Path::new(name).exists() => {
-                "; the interpreter in its first line is not there".to_owned()
+                "; the interpreter in its first line does not exist".to_owned()
             }
             io::ErrorKind::PermissionDenied => "; it must be executable for the user of osnl".to_owned(),
             _ if error.raw_os_error() == Some(8) => "; a script needs #! in its first line".to_owned(),

@@ -70,8 +70,8 @@ pub(super) fn read(line: &[u8]) -> Result<Said, String> {
         Ok(Written { id: Some(id), verdict: Some(verdict), reason, retry_after, fatal: None }) => {
             Ok(Said::Verdict(id, meaning(verdict, reason.as_deref(), retry_after)))
         }
-        Err(error) if error.is_data() => refuse(&format!("is no verdict: {}", without_place(&error))),
-        Err(_) => refuse("is no JSON object"),
+        Err(error) if error.is_data() => refuse(&format!("is not a verdict: {}", without_place(&error))),
+        Err(_) => refuse("is not a JSON object"),
     }
 }
 
@@ -160,9 +160,9 @@ mod tests {
     #[test]
     fn what_is_no_verdict_is_shown_in_part() {
         for (line, expected) in [
-            ("hello", r#""hello" is no JSON object"#),
-            ("", r#""" is no JSON object"#),
-            ("[1]", r#""[1]" is no verdict"#),
+            ("hello", r#""hello" is not a JSON object"#),
+            ("", r#""" is not a JSON object"#),
+            ("[1]", r#""[1]" is not a verdict"#),
             (r#"{"verdict":"done"}"#, "has no id"),
             (r#"{"id":1}"#, "has no verdict"),
             (r#"{"id":1,"verdict":"ok"}"#, "unknown variant `ok`, expected one of `done`"),

@@ -13,12 +13,12 @@ use serde_json::Value;
 pub(super) fn read(text: &str) -> Result<Vec<String>, &'static str> {
     if text.trim_start().starts_with('[') {
         let Ok(Value::Array(items)) = serde_json::from_str(text) else {
-            return Err("begins as a JSON array and is none");
+            return Err("begins like a JSON array, but is not one");
         };
         let word = |item| match item {
             Value::String(word) => Ok(word),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
-                Err("has an item that is no text")
+                Err("has an item that is not a string")
             }
         };
         let words: Vec<String> = items.into_iter().map(word).collect::<Result<_, _>>()?;
@@ -33,7 +33,7 @@ pub(super) fn read(text: &str) -> Result<Vec<String>, &'static str> {
 
 fn check(words: Vec<String>) -> Result<Vec<String>, &'static str> {
     match words.iter().any(|word| word.contains('\0')) {
-        true => Err("holds a NUL, which no program can be given"),
+        true => Err("contains a NUL character, which no program can receive"),
         false => Ok(words),
     }
 }
@@ -63,9 +63,9 @@ mod tests {
             (r#"["/bin/x", "a, b", " c "]"#, Ok(&["/bin/x", "a, b", " c "])),
             ("", Ok(&[])),
             ("/bin/x,,a", Err("has an empty item")),
-            ("[\"/bin/x\"", Err("begins as a JSON array and is none")),
-            ("[1]", Err("has an item that is no text")),
-            (r#"["a\u0000"]"#, Err("holds a NUL, which no program can be given")),
+            ("[\"/bin/x\"", Err("begins like a JSON array, but is not one")),
+            ("[1]", Err("has an item that is not a string")),
+            (r#"["a\u0000"]"#, Err("contains a NUL character, which no program can receive")),
         ] {
             let found = read(text);
             assert_eq!(

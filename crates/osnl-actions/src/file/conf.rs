@@ -117,7 +117,7 @@ fn format(reader: &mut Reader<'_>) -> Option<Format> {
         (false, None) => reader.refuse("template", "is not set", "write what a line is, or format = json"),
         (true, None) => Some(Format::Json),
         (true, Some(_)) => {
-            reader.refuse("template", "means nothing with format = json", "write format = template")
+            reader.refuse("template", "has no effect with format = json", "write format = template")
         }
     }
 }
@@ -127,7 +127,7 @@ fn mode(reader: &mut Reader<'_>) -> Option<u32> {
     match u32::from_str_radix(text.trim(), 8) {
         Ok(mode) if mode & !0o777 == 0 && mode & 0o200 != 0 => Some(mode),
         Ok(_) | Err(_) => {
-            reader.refuse("mode", "is no permission to write", "write an octal number such as 0600 or 0640")
+            reader.refuse("mode", "is not a file mode", "write an octal number such as 0600 or 0640")
         }
     }
 }
@@ -137,7 +137,7 @@ fn fsync(reader: &mut Reader<'_>) -> Option<Fsync> {
     let words = [("each", Fsync::Each), ("interval", Fsync::Interval(pause)), ("never", Fsync::Never)];
     let fsync = reader.word("fsync", &words)?;
     if reader.is_set("fsync_interval") && fsync != Fsync::Interval(pause) {
-        reader.warn("fsync_interval", "means nothing without fsync = interval", "set it, or remove this");
+        reader.warn("fsync_interval", "has no effect without fsync = interval", "set it, or remove this");
     }
     Some(fsync)
 }
@@ -154,7 +154,7 @@ fn rotation(reader: &mut Reader<'_>) -> Option<Rotation> {
     let keep = reader.number("rotate_keep", 1, 100_000);
     let rotation = Rotation { size: size?, interval: interval?, keep: usize::try_from(keep?).ok()? };
     if reader.is_set("rotate_keep") && rotation.size.is_none() && rotation.interval.is_none() {
-        let problem = "means nothing without rotate_size or rotate_interval";
+        let problem = "has no effect without rotate_size or rotate_interval";
         reader.warn("rotate_keep", problem, "set one of them, or remove this");
     }
     Some(rotation)
@@ -172,7 +172,7 @@ impl DriverConf for FileConf {
 
     fn does(&self) -> String {
         let what = match self.format {
-            Format::Json => "a JSON line each",
+            Format::Json => "one line of JSON each",
             Format::Template(_) => "a line each, by template",
         };
         format!("writes each event to {}, {what}", self.path.display())

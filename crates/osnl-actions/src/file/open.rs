@@ -155,7 +155,7 @@ impl Open {
         if let Some(there) = before.as_ref().filter(|there| !there.is_file()) {
             use std::os::unix::fs::FileTypeExt as _;
             if !there.file_type().is_char_device() {
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, "is no regular file"));
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, "is not a regular file"));
             }
         }
         let file = OpenOptions::new().create(true).append(true).mode(mode).open(path)?;

@@ -123,7 +123,7 @@ fn what_cannot_be_written_is_an_error_and_tried_again() {
     let pipe = folder.path().join("pipe");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
     let refused = Out::open(&pipe, 0o600, Fsync::Each, NEVER, at(0)).unwrap_err();
-    assert_eq!(refused.to_string(), "is no regular file");
+    assert_eq!(refused.to_string(), "is not a regular file");
     let mut out = open(&folder, NEVER);
     fs::remove_file(out.path()).unwrap();
     fs::create_dir(out.path()).unwrap();

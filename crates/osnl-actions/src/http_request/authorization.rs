@@ -30,7 +30,7 @@ pub trait Authorization: Send + Sync + fmt::Debug {
     ///
     /// An error is the attempt's. The default is for logins without a catalogue.
     fn endpoint<'a>(&'a self, service: &'a str) -> BoxFuture<'a, Result<String, ActionError>> {
-        let reason = format!("this login has no service catalogue that could say where {service} is");
+        let reason = format!("this login has no service catalogue with {service}");
         Box::pin(std::future::ready(Err(ActionError::new(ErrorClass::Connect, reason))))
     }
 

@@ -100,7 +100,7 @@ impl Body {
                     && let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(&text)
                 {
                     // Its own words hold no value of the event: what is expected, and where.
-                    return Err(format!("body: what the template makes is no JSON: {error}"));
+                    return Err(format!("body: the rendered template is not JSON: {error}"));
                 }
                 Ok(text)
             }

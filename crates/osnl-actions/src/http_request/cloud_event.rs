@@ -104,7 +104,7 @@ impl CloudEvent {
         if is_uri_reference(&self.source) {
             Ok(())
         } else {
-            Err("cloudevents: its source is no URI-reference; |urlencode writes values so that they can stand in one"
+            Err("cloudevents: its source is not a URI-reference; |urlencode makes values valid in one"
                 .to_owned())
         }
     }
@@ -145,7 +145,7 @@ impl CloudEvent {
             return Ok(Value::Object(event).to_string());
         }
         let data: &RawValue = serde_json::from_str(data).map_err(|error| {
-            format!("cloudevents: its data is no JSON, as its content type says: {error}")
+            format!("cloudevents: its data is not JSON, as its content type says: {error}")
         })?;
         let mut text = Value::Object(event).to_string();
         text.truncate(text.len() - 1);
@@ -278,7 +278,7 @@ mod tests {
         let exact =
             event().structured(&mut headers, "application/json", "{\"n\": 12345678901234567890123.10}");
         assert!(exact.unwrap().ends_with(",\"data\":{\"n\": 12345678901234567890123.10}}"));
-        assert!(event().structured(&mut headers, "text/json", "no").unwrap_err().contains("is no JSON"));
+        assert!(event().structured(&mut headers, "text/json", "no").unwrap_err().contains("is not JSON"));
     }
 
     #[test]
@@ -292,7 +292,7 @@ mod tests {
         check(CloudEvent { id: String::new(), ..event() }, "its id is empty");
         check(CloudEvent { kind: String::new(), ..event() }, "its type is empty");
         check(CloudEvent { source: String::new(), ..event() }, "its source is empty");
-        check(CloudEvent { source: "a b".to_owned(), ..event() }, "no URI-reference");
+        check(CloudEvent { source: "a b".to_owned(), ..event() }, "not a URI-reference");
         for bad in ["a\nb", "\u{7f}", "\u{85}", "\u{fdd0}", "\u{ffff}", "\u{1fffe}"] {
             check(CloudEvent { subject: Some(bad.to_owned()), ..event() }, "its subject holds a control");
         }

@@ -91,16 +91,19 @@ impl ReadDriver for HttpConf {
         if target.is_event_s()
             && let Some(option) = &literals.first
         {
-            let problem = "is a credential by its name, and the host of url comes out of the event: it would go wherever the \
-                           event says";
+            let problem = "looks like a credential, and the host of url comes from the event: any host that an event names would receive it";
             let written = reader.keys("").into_iter().find(|key| key.eq_ignore_ascii_case(option));
             let option = written.as_deref().unwrap_or(option);
-            return reader.refuse(option, problem, "write scheme and host of url out, or do without it");
+            return reader.refuse(
+                option,
+                problem,
+                "write a fixed scheme and host into url, or remove the line",
+            );
         }
         let signed = signer.as_ref().is_some_and(Option::is_some);
         if target.is_event_s() && (sent || signed) {
-            let problem = "its host comes out of the event, and credentials would go wherever the event says";
-            return reader.refuse("url", problem, "write scheme and host out, or do without credentials");
+            let problem = "its host comes from the event, so any host that an event names would receive the credentials";
+            return reader.refuse("url", problem, "write a fixed scheme and host, or remove the credentials");
         }
         let credentials = sent || literals.first.is_some();
         if let Some(origin) = target.origin().filter(|_| credentials) {
@@ -137,9 +140,8 @@ impl ReadDriver for HttpConf {
 /// Refuses a service without the login whose catalogue names it, and options of a service without one.
 fn catalogue(reader: &mut Reader<'_>, target: &Target, login: Option<&Login>) -> Option<()> {
     if target.service().is_some() && !matches!(login, Some(Login::Keystone(_))) {
-        let problem =
-            "names a service, and the catalogue that says where it is comes with a token of Keystone's";
-        return reader.refuse("url", problem, "set auth = keystone, or write scheme and host out");
+        let problem = "names a service of the catalogue, which needs a login to Keystone";
+        return reader.refuse("url", problem, "set auth = keystone, or write a fixed scheme and host");
     }
     let own = ["region_name", "interface"].into_iter().find(|option| reader.is_set(option));
     if let (Some(option), None) = (own, target.service()) {
@@ -182,7 +184,7 @@ fn known(reader: &mut Reader<'_>, method: Method) -> Option<Method> {
     if METHODS.contains(&method.as_str()) {
         return Some(method);
     }
-    let problem = format!("{} is no method that servers know", shown(method.as_str()));
+    let problem = format!("{} is not a standard HTTP method", shown(method.as_str()));
     let allowed = format!("known: {}", METHODS[..7].join(", "));
     match nearest(method.as_str(), METHODS) {
         Some(near) => {
@@ -204,8 +206,12 @@ fn method(reader: &mut Reader<'_>) -> Option<Verb> {
     match verb::usable(&text) {
         Some(method) => known(reader, method).map(Verb::Written),
         None => {
-            let problem = format!("{} is no method that can be used", shown(&text));
-            reader.refuse("method", &problem, "write POST, PUT, PATCH, DELETE, GET or another in capitals")
+            let problem = format!("{} is not a usable HTTP method", shown(&text));
+            reader.refuse(
+                "method",
+                &problem,
+                "write POST, PUT, PATCH, DELETE, GET or another one in capitals",
+            )
         }
     }
 }
@@ -264,29 +270,31 @@ fn headers(reader: &mut Reader<'_>, signed: bool) -> Option<Vec<(HeaderName, Tem
     for (key, template) in pairs? {
         let option = format!("header.{key}");
         let taken = |name: &HeaderName| match name {
-            name if is_connection_header(name) => Some("the connection's own"),
-            name if auth == "keystone" && *name == keystone::HEADER => Some("that of auth"),
-            name if ["basic", "bearer"].contains(&auth.as_str()) && *name == AUTHORIZATION => {
-                Some("that of auth")
-            }
-            name if event && is_attribute(name) => Some("that of cloudevents"),
-            name if *name == CONTENT_TYPE => Some("that of content_type"),
+            name if is_connection_header(name) => Some("the connection"),
+            name if auth == "keystone" && *name == keystone::HEADER => Some("auth"),
+            name if ["basic", "bearer"].contains(&auth.as_str()) && *name == AUTHORIZATION => Some("auth"),
+            name if event && is_attribute(name) => Some("cloudevents"),
+            name if *name == CONTENT_TYPE => Some("content_type"),
             name if signed && [sign::ID, sign::TIMESTAMP, sign::SIGNATURE].contains(name) => {
-                Some("that of signing_secret")
+                Some("signing_secret")
             }
             _ => None,
         };
         match HeaderName::from_str(&key) {
             Ok(name) => match taken(&name) {
                 None => headers.push((name, template)),
-                Some(whose) => {
+                Some(setter) => {
                     all = false;
-                    reader.refuse::<()>(&option, &format!("is {whose}"), "remove the line");
+                    reader.refuse::<()>(&option, &format!("is set by {setter}"), "remove the line");
                 }
             },
             Err(_) => {
                 all = false;
-                reader.refuse::<()>(&option, "is no name of a header", "letters, digits and dashes");
+                reader.refuse::<()>(
+                    &option,
+                    "is not the name of a header",
+                    "use letters, digits, and dashes",
+                );
             }
         }
     }
@@ -322,8 +330,8 @@ fn secrets(reader: &mut Reader<'_>) -> Option<Secrets> {
         let key = &option[PREFIX.len()..];
         let name = |c: char| c.is_ascii_alphanumeric() || c == '_';
         if !key.chars().all(name) || key.starts_with(|c: char| c.is_ascii_digit()) {
-            let allowed = "letters, digits and _, so that a template can name it";
-            secrets = reader.refuse(&option, "is no name for templates", allowed);
+            let allowed = "use letters, digits, and _";
+            secrets = reader.refuse(&option, "is not a name for templates", allowed);
             continue;
         }
         match (reader.text(&option), &mut secrets) {
@@ -343,7 +351,7 @@ fn body(reader: &mut Reader<'_>) -> Option<Body> {
     let (format, fields) = (format?, fields?);
     match (format, reader.is_set("body")) {
         (Format::Form, true) => {
-            reader.refuse("body", "cannot stand beside format = form", "write a field.KEY for each parameter")
+            reader.refuse("body", "can't be used with format = form", "write a field.KEY for each parameter")
         }
         (Format::Form, false) if fields.is_empty() => {
             reader.refuse("format", "form needs parameters", "write a field.KEY for each of them")
@@ -351,7 +359,7 @@ fn body(reader: &mut Reader<'_>) -> Option<Body> {
         (Format::Form, false) => Some(Body::Form(fields)),
         (Format::Json | Format::Xml | Format::Text, _) if !fields.is_empty() => {
             let option = format!("field.{}", fields.first().map_or("", |(key, _)| key));
-            reader.refuse(&option, "belongs to format = form", "set that, or remove the line")
+            reader.refuse(&option, "requires format = form", "set that, or remove the line")
         }
         (Format::Json | Format::Xml | Format::Text, true) => {
             let template = template(reader, "body", format.escape())?;
@@ -371,7 +379,9 @@ fn content_type(reader: &mut Reader<'_>) -> Option<Option<osnl_http::header::Hea
     let text = reader.text("content_type")?;
     match body::content_type(&text) {
         Some(value) => Some(Some(value)),
-        None => reader.refuse("content_type", "is no content type", "write application/json or another one"),
+        None => {
+            reader.refuse("content_type", "is not a content type", "write application/json or another one")
+        }
     }
 }
 
@@ -382,14 +392,16 @@ fn idempotency(reader: &mut Reader<'_>) -> Option<Option<HeaderName>> {
             Ok(name) if is_connection_header(&name) || [AUTHORIZATION, CONTENT_TYPE].contains(&name) => {
                 reader.refuse(
                     "idempotency_header",
-                    "is a header that has another use",
+                    "is a header with another use",
                     "name another one, or leave it empty for none",
                 )
             }
             Ok(name) => Some(Some(name)),
-            Err(_) => {
-                reader.refuse("idempotency_header", "is no name of a header", "letters, digits and dashes")
-            }
+            Err(_) => reader.refuse(
+                "idempotency_header",
+                "is not the name of a header",
+                "use letters, digits, and dashes",
+            ),
         },
     }
 }
@@ -416,7 +428,7 @@ fn cloud_event(reader: &mut Reader<'_>) -> Option<Option<CloudEventConf>> {
             let option = format!("extension.{name}");
             reader.refuse(
                 &option,
-                "belongs to cloudevents",
+                "requires cloudevents",
                 "set that to binary or structured, or remove the line",
             )
         }
@@ -432,7 +444,7 @@ pub(crate) fn extensions(reader: &mut Reader<'_>) -> Option<Vec<(String, Templat
         let name = &option[PREFIX.len()..];
         if !cloud_event::is_extension(name) {
             let allowed = "1 to 20 lower-case letters and digits, and no attribute that it has already";
-            found = reader.refuse(&option, "is no name for an attribute of a CloudEvent", allowed);
+            found = reader.refuse(&option, "is not a valid name for an attribute of a CloudEvent", allowed);
             continue;
         }
         match (event_names::template(reader, &option, Escape::None), &mut found) {
@@ -473,7 +485,7 @@ fn statuses(reader: &mut Reader<'_>, option: &str) -> Option<Statuses> {
     let text = reader.text(option)?;
     text.parse().map_or_else(
         |_| {
-            let problem = format!("{} is no list of statuses", shown(&text));
+            let problem = format!("{} is not a list of statuses", shown(&text));
             let allowed = match option == "retry" && text.trim().len() < 3 {
                 true => "retry names statuses, such as 429, 500-599; the number of attempts is max_attempts",
                 false => "write 200-299, 304",

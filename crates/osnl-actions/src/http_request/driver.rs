@@ -161,9 +161,9 @@ impl DriverConf for HttpConf {
         let judgement = &self.0.judgement;
         let last = match judgement.last.to_string() {
             none if none.is_empty() => String::new(),
-            last => format!(", never over {last}"),
+            last => format!("; final {last}"),
         };
-        lines.push(("done", format!("over {}; later over {}{last}", judgement.success, judgement.retry)));
+        lines.push(("answers", format!("success {}; retry {}{last}", judgement.success, judgement.retry)));
         if self.0.redirects > 0 {
             lines.push(("redirects", format!("at most {} are followed", self.0.redirects)));
         }
@@ -249,7 +249,7 @@ impl DriverConf for HttpConf {
                     probes.push(target_probe(context.section, "url", place, &http, left).await);
                 }
                 None if target.is_event_s() => {
-                    probes.push(unplaced().fine("its host comes out of the event, and is not tried"));
+                    probes.push(unplaced().fine("its host comes from the event, and was not tried"));
                 }
                 // Why there is none has been said.
                 None => {}

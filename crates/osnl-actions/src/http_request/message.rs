@@ -136,7 +136,7 @@ impl Message {
         for (name, template) in &self.headers {
             let value = template.render(names).map_err(|error| format!("header.{name}: {error}"))?;
             let value = header_value(&value).ok_or_else(|| {
-                format!("header.{name}: what the template makes has a line end or another control character")
+                format!("header.{name}: the rendered template has a line break or another control character")
             })?;
             headers.insert(name.clone(), value);
         }

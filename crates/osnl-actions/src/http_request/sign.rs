@@ -38,9 +38,9 @@ pub(super) struct Signer {
 pub(super) enum SecretError {
     #[error("does not begin with whsec_")]
     Prefix,
-    #[error("is no base64 behind whsec_")]
+    #[error("is not base64 after whsec_")]
     Base64,
-    #[error("has not 24 to 64 bytes behind whsec_")]
+    #[error("does not have 24 to 64 bytes after whsec_")]
     Length,
 }
 

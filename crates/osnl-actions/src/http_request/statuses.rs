@@ -12,7 +12,7 @@ pub struct Statuses(Vec<RangeInclusive<u16>>);
 
 /// A text that names no statuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("is no list of statuses")]
+#[error("is not a list of statuses")]
 pub struct NoStatuses;
 
 impl Statuses {

@@ -25,7 +25,8 @@ impl Verb {
             Self::Template(template) => {
                 let text = template.render(names).map_err(|error| format!("method: {error}"))?;
                 // The text may be the event's: it is not repeated.
-                usable(text.trim()).ok_or_else(|| "method: what the template makes is none".to_owned())
+                usable(text.trim())
+                    .ok_or_else(|| "method: the rendered template is not an HTTP method".to_owned())
             }
         }
     }

@@ -81,7 +81,7 @@ impl DriverConf for K2hr3Conf {
             NoAddresses::Skip => "nothing is done",
             NoAddresses::All => "every address of the instance is deleted",
         };
-        vec![("no address", format!("{what}, if a deleted port has none"))]
+        vec![("addresses", format!("if a deleted port has none, {what}"))]
     }
 
     fn retries(&self, _refuser: &str) -> Retries {

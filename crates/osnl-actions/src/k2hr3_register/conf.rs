@@ -50,7 +50,11 @@ impl ReadDriver for K2hr3RegisterConf {
         let role = reader.required("role", "write the name of a role").and_then(|role| {
             match role.is_empty() || role.contains(|c: char| c.is_control() || c.is_whitespace() || c == '/')
             {
-                true => reader.refuse("role", "is no name of a role", "a name without blanks and slashes"),
+                true => reader.refuse(
+                    "role",
+                    "is not the name of a role",
+                    "write a name without spaces and slashes",
+                ),
                 false => Some(role),
             }
         });
@@ -81,7 +85,7 @@ impl DriverConf for K2hr3RegisterConf {
     fn explain(&self) -> Vec<(&'static str, String)> {
         vec![
             ("token", format!("{}, read for each attempt", self.token_file.display())),
-            ("IPv6", "only addresses whose last group is one digit; K2HR3 takes others for names".to_owned()),
+            ("IPv6", "only addresses whose last group is one digit; K2HR3 reads others as names".to_owned()),
         ]
     }
 
@@ -120,7 +124,7 @@ impl DriverConf for K2hr3RegisterConf {
                 target_probe(context.section, "api_url", &self.api_url, &http, context.deadline).await;
             let probe = Probe::of(context.section, format!("token {}", self.token_file.display()));
             let token = match token(&self.token_file) {
-                Ok(token) if token.as_bytes().starts_with(b"U=") => probe.fine("is there; it was not used"),
+                Ok(token) if token.as_bytes().starts_with(b"U=") => probe.fine("exists; it was not used"),
                 Ok(_) => probe.warning(
                     "is a role's",
                     "K2HR3 lets a role's token register only the host that calls; use U= and a user's",

@@ -112,14 +112,22 @@ impl ReadDriver for MailConf {
         let place = reader.required("server", "write the name of your SMTP server").and_then(|text| {
             let port = security.map_or(25, |(_, port)| port);
             Place::parse(&text, port).or_else(|| {
-                reader.refuse("server", "is no server", "write mail.example.com or mail.example.com:587")
+                reader.refuse(
+                    "server",
+                    "is not the address of a server",
+                    "write mail.example.com or mail.example.com:587",
+                )
             })
         });
         let tls = TlsConf::read(reader);
         let login = login(reader, security.map(|(security, _)| security));
-        let from = reader.required("from", "write the address that mails come from").and_then(|text| {
+        let from = reader.required("from", "write the sender's address").and_then(|text| {
             Address::parse(&text).or_else(|| {
-                reader.refuse("from", "is no address", "write osnl@example.com or Name <osnl@example.com>")
+                reader.refuse(
+                    "from",
+                    "is not a mail address",
+                    "write osnl@example.com or Name <osnl@example.com>",
+                )
             })
         });
         let to = recipients(reader);
@@ -178,16 +186,16 @@ fn login(reader: &mut Reader<'_>, security: Option<Security>) -> Option<Option<L
             let (user, password) = (reader.text("username"), reader.text("password"));
             Some(Some(Login { user: user?, password: password? }))
         }
-        (true, false) => reader.refuse("password", "is not set", "username wants one"),
-        (false, true) => reader.refuse("username", "is not set", "password wants one"),
+        (true, false) => reader.refuse("password", "is not set", "username needs one"),
+        (false, true) => reader.refuse("username", "is not set", "password needs one"),
     }
 }
 
 fn recipients(reader: &mut Reader<'_>) -> Option<Vec<Template>> {
     const ALLOWED: &str = "write addresses or templates with commas between them";
-    let text = reader.required("to", "write who gets the mails")?;
+    let text = reader.required("to", "write the recipients")?;
     if split(&text).iter().any(|item| !item.contains('{') && Address::parse(item).is_none()) {
-        return reader.refuse("to", "has something that is no address", ALLOWED);
+        return reader.refuse("to", "has an item that is not a mail address", ALLOWED);
     }
     let names = event_names::of_section(reader);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -213,11 +221,11 @@ fn digest(reader: &mut Reader<'_>, to: &[Template]) -> Option<Option<Duration>> 
         return reader.refuse("digest", "is too long", "allowed: 1s to 1h");
     }
     if to.iter().any(|to| to.source().contains('{')) {
-        let problem = "gathers events of different recipients, which are templates";
+        let problem = "collects events into one mail, but the recipients are templates";
         return reader.refuse("digest", problem, "write addresses in to, or remove digest");
     }
     if reader.is_set("batch_wait") {
-        reader.warn("batch_wait", "means nothing beside digest", "remove it");
+        reader.warn("batch_wait", "has no effect beside digest", "remove it");
     }
     Some(Some(digest))
 }

@@ -79,7 +79,7 @@ impl Writer {
             let unknown = names.unknown().next().is_some() && made.contains('<');
             let open = unknown.then(|| Address { name: None, address: made.clone() });
             open.or_else(|| Address::parse(&made))
-                .ok_or_else(|| "to: what the template makes is not one address".to_owned())
+                .ok_or_else(|| "to: the rendered template is not one mail address".to_owned())
         };
         Ok(Part {
             to: self.to.iter().map(address).collect::<Result<_, _>>()?,
@@ -219,7 +219,7 @@ mod tests {
     fn nothing_in_an_event_adds_a_header_or_a_recipient() {
         for evil in ["x@y, z@w", "x@y\r\nBcc: z@w", "x@y> <z@w", "", "x@y\nfoo"] {
             let why = part(evil, "vm").unwrap_err();
-            assert_eq!(why, "to: what the template makes is not one address", "{evil:?}");
+            assert_eq!(why, "to: the rendered template is not one mail address", "{evil:?}");
         }
         let part = part("x@y", "vm\r\nBcc: z@w\r\n\r\nbody").unwrap();
         let (head, body) = letter(&[&part]);

@@ -235,7 +235,7 @@ impl Server {
             }
             clear.ask("STARTTLS", Whose::Ours).await?;
             if !clear.read.is_empty() {
-                return Err(failed("somebody wrote in clear behind the answer to STARTTLS"));
+                return Err(failed("data in clear text followed the answer to STARTTLS"));
             }
         }
         let Encrypted { stream, certificate_ends } = self.place.encrypt(connection, config).await?;
@@ -340,7 +340,7 @@ impl Talk<'_> {
             let code = line.get(..3).and_then(|code| code.parse::<u16>().ok());
             let last = line.as_bytes().get(3) != Some(&b'-');
             let (Some(code @ 200..=599), true) = (code, length <= LONGEST_REPLY) else {
-                let reason = format!("{}: what it says is no SMTP", self.server);
+                let reason = format!("{}: its answer is not SMTP", self.server);
                 return Err(ActionError::new(ErrorClass::Connect, reason));
             };
             lines.push(line.get(4..).unwrap_or_default().to_owned());

@@ -196,7 +196,7 @@ fn format(reader: &mut Reader<'_>) -> Option<Format> {
     };
     let text = text?;
     if text != 0 && mask? {
-        let problem = "belongs to format = notification";
+        let problem = "requires format = notification";
         let allowed = "set that; raw forwards the bytes as they came, and cloudevents masks secrets anyway";
         return reader.refuse("mask_secrets", problem, allowed);
     }
@@ -213,7 +213,7 @@ fn format(reader: &mut Reader<'_>) -> Option<Format> {
     let added = added.iter().filter(|_| !matches!(format, Format::CloudEvents(_)));
     for option in idle.iter().copied().flatten().copied().chain(added.map(String::as_str)) {
         if reader.is_set(option) {
-            reader.warn(option, "means nothing with this format", "choose another format, or remove it");
+            reader.warn(option, "has no effect with this format", "choose another format, or remove it");
         }
     }
     Some(format)

@@ -190,7 +190,7 @@ fn word(text: &str) -> Priority {
 fn rendered(option: &str, template: &Template, names: &Names) -> Result<String, String> {
     let text = template.render(names).map_err(|error| format!("{option}: {error}"))?;
     match text.is_empty() || text.len() > LONGEST || text.contains(char::is_control) {
-        true => Err(format!("{option}: what the template makes is no name on a broker")),
+        true => Err(format!("{option}: the rendered template is not a valid name on a broker")),
         false => Ok(text),
     }
 }

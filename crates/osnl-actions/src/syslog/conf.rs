@@ -99,7 +99,7 @@ impl ReadDriver for SyslogConf {
         if !matches!(server, Some(Server::Tls(_)) | None) {
             for option in ["verify", "ca_file"] {
                 if reader.is_set(option) {
-                    reader.warn(option, "means nothing without TLS", "write tls:// in server, or remove it");
+                    reader.warn(option, "has no effect without TLS", "write tls:// in server, or remove it");
                 }
             }
         }
@@ -123,7 +123,7 @@ impl ReadDriver for SyslogConf {
             true => Form::Rfc5424,
             false => {
                 if reader.is_set("structured_data") {
-                    let problem = "means nothing in the form of RFC 3164";
+                    let problem = "has no effect in the form of RFC 3164";
                     reader.warn("structured_data", problem, "write format = rfc5424, or remove it");
                 }
                 Form::Rfc3164 { with_host: !socket, zone: TimeZone::system() }
@@ -166,7 +166,7 @@ fn server(reader: &mut Reader<'_>) -> Option<Server> {
         Some(("tls", rest)) => place(rest, 6514).map(Server::Tls),
         Some(_) | None => None,
     };
-    server.or_else(|| reader.refuse("server", "names no server of a log", ALLOWED))
+    server.or_else(|| reader.refuse("server", "is not the address of a log server", ALLOWED))
 }
 
 fn name(reader: &mut Reader<'_>, option: &str, longest: usize) -> Option<String> {
@@ -174,8 +174,8 @@ fn name(reader: &mut Reader<'_>, option: &str, longest: usize) -> Option<String>
     match !text.is_empty() && text.len() <= longest && text.chars().all(|c| c.is_ascii_graphic()) {
         true => Some(text),
         false => {
-            let allowed = format!("1 to {longest} characters of ASCII without blanks");
-            reader.refuse(option, "is no name for a log", &allowed)
+            let allowed = format!("1 to {longest} ASCII characters without spaces");
+            reader.refuse(option, "is not a valid name in a log", &allowed)
         }
     }
 }
@@ -189,8 +189,8 @@ fn sd_id(reader: &mut Reader<'_>) -> Option<Option<String>> {
             Some(Some(text.to_owned()))
         }
         _ => {
-            let allowed = "write NAME@NUMBER, at most 32 characters without = ] \" and blanks; or none";
-            reader.refuse("structured_data", "is no name of structured data", allowed)
+            let allowed = "write NAME@NUMBER, at most 32 characters without = ] \" and spaces; or none";
+            reader.refuse("structured_data", "is not a name of structured data", allowed)
         }
     }
 }
@@ -226,7 +226,7 @@ impl DriverConf for SyslogConf {
         let severity = severity.unwrap_or("severity by the event's priority");
         let safe = match self.server {
             Server::Unix(_) => "delivered when who listens there has taken it",
-            Server::Udp(_) => "delivered when it was sent; nobody says whether it arrived",
+            Server::Udp(_) => "delivered when it was sent; UDP does not confirm arrival",
             Server::Tcp(_) | Server::Tls(_) => {
                 "delivered when it is in the connection; what breaks with that is lost"
             }
@@ -281,8 +281,8 @@ impl SyslogConf {
         match syslog.open().await {
             Ok(_) => Ok((
                 match self.server {
-                    Server::Unix(_) => "somebody listens; nothing was sent",
-                    Server::Udp(_) => "its name has an address; whether somebody listens is not known",
+                    Server::Unix(_) => "accepts connections; nothing was sent",
+                    Server::Udp(_) => "its name has an address; whether a server listens is not known",
                     Server::Tcp(_) | Server::Tls(_) => "accepts connections, no TLS; nothing was sent",
                 },
                 None,

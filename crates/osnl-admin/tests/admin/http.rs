@@ -130,7 +130,7 @@ async fn a_unix_socket_belongs_to_its_user_and_knows_its_callers() {
     assert!(!path.exists());
     std::fs::write(&path, "mine").unwrap();
     let error = RunningEndpoint::try_start(&conf).await.err().unwrap().to_string();
-    assert!(error.contains("is there and not a socket"), "{error}");
+    assert!(error.contains("exists and is not a socket"), "{error}");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "mine");
 }
 

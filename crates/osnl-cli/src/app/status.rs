@@ -225,7 +225,7 @@ fn line<'a>(
 }
 
 /// The line while what is in work is finished.
-pub(super) const STOPPING: &str = "stopping: what is in work is finished";
+pub(super) const STOPPING: &str = "stopping: finishing running attempts";
 
 #[cfg(test)]
 mod tests {

@@ -75,7 +75,9 @@ pub(super) fn pause(args: &OneActionArgs, request: &Request) -> Result<Exit, NoA
     let action = clean(&paused.action).into_owned();
     Ok(print(&match (&paused.paused_since, paused.changed) {
         (Some(_), true) => {
-            format!("{action} is paused: no attempt begins, deliveries wait; osnl actions resume {action}\n")
+            format!(
+                "{action} is paused: no attempt starts, deliveries wait; osnl actions resume {action} ends the pause\n"
+            )
         }
         (Some(since), false) => format!("{action} is paused already, since {since}\n"),
         (None, true) => format!("{action} is resumed\n"),

@@ -42,24 +42,25 @@ pub(super) struct Note {
 /// The flags of `osnl check`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Ends with 0, with 78 if the configuration cannot be used, with 1 if an action would make \
-                  nothing but dead letters of known events, or with 69 if --connect does not reach something.\n\n\
+    after_help = "Exits with 0 if the configuration can be used, 1 if an action turns every known event into a dead \
+                  letter, 69 if --connect failed, 78 if the configuration can't be used.\n\n\
                   Examples:\n  osnl check --config-file /etc/osnl/osnl.conf\n  \
                   osnl check --connect --format json | jq '.probes[] | select(.verdict != \"ok\")'"
 )]
 pub(crate) struct CheckRunArgs {
     #[command(flatten)]
     pub(crate) of: CheckArgs,
-    /// Try brokers, queues, targets and files too; changes nothing without --declare
+    /// Also connect to brokers and targets, and look for queues and files; changes nothing without
+    /// --declare
     #[arg(long)]
     pub(crate) connect: bool,
-    /// Make the queues and bind them for a moment, to prove that it works
+    /// Also create the queues and bind them briefly, to prove that permissions suffice
     #[arg(long, requires = "connect")]
     pub(crate) declare: bool,
-    /// Judge by owner, group and mode whether this user can read the files
+    /// Check by owner, group, and mode that this user can read the files
     #[arg(long, value_name = "USER", requires = "connect")]
     pub(crate) as_user: Option<String>,
-    /// Give up on --connect after this long, such as 5s
+    /// Give up each attempt of --connect after this time, such as 5s
     #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration)]
     pub(crate) timeout: Duration,
     /// Print sentences, or one object of JSON
@@ -196,7 +197,7 @@ pub(super) fn meaning(looked: AnyConf) -> Result<(Native, Vec<Note>), ConfRefusa
             let mut warnings: Vec<Note> =
                 loaded.warnings.iter().map(|warning| Note::of(warning.0.clone())).collect();
             warnings.extend(loaded.manual_differences().into_iter().map(|what| Note {
-                text: format!("manual and program of k2hr3_osnl differ; here counts {what}"),
+                text: format!("manual and program of k2hr3_osnl differ; osnl uses {what}"),
                 finding: None,
             }));
             Ok((native.conf, warnings))

@@ -30,10 +30,10 @@ pub(crate) enum ConfigCommand {
 pub(crate) struct ConfigShowArgs {
     #[command(flatten)]
     pub(crate) of: CheckArgs,
-    /// Print passwords too; without it they are ***
+    /// Print passwords instead of ***
     #[arg(long)]
     pub(crate) show_secrets: bool,
-    /// text is a file that means the same; json for scripts
+    /// text: a file with the same meaning; json for scripts
     #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
     pub(crate) format: Format,
 }
@@ -42,7 +42,7 @@ pub(crate) struct ConfigShowArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  osnl config reference | less")]
 pub(crate) struct ConfigReferenceArgs {
-    /// text for reading; markdown is docs/reference/configuration.md; json for scripts
+    /// text for reading; markdown for the book; json for scripts
     #[arg(long, value_enum, default_value_t = ReferenceFormat::Text, value_name = "FORMAT")]
     pub(crate) format: ReferenceFormat,
 }

@@ -12,7 +12,7 @@ use crate::exit::Exit;
 #[expect(clippy::print_stderr, reason = "a question is no output")]
 pub(super) fn agreed(question: &str, would: &str) -> Result<bool, NoAnswer> {
     if !std::io::stdin().is_terminal() {
-        return Err(NoAnswer::new(Exit::Usage, format!("{would}; --yes does it, --dry-run shows it")));
+        return Err(NoAnswer::new(Exit::Usage, format!("{would}; --yes confirms, --dry-run only shows")));
     }
     eprint!("{question} [y/N] ");
     let _ = std::io::stderr().flush();

@@ -58,14 +58,14 @@ fn asked(command: &DeliveriesCommand) -> Result<Exit, NoAnswer> {
 fn change(args: &ChangeArgs, ask: bool, request: &dyn Fn(Which, bool) -> Request) -> Result<Exit, NoAnswer> {
     let filter = which(&args.ids, &args.filter);
     if filter == Which::default() && !args.how.all {
-        let why = "which ones? Name numbers, a filter such as --action, or --all";
+        let why = "name deliveries, a filter such as --action, or --all";
         return Err(NoAnswer::new(Exit::Usage, why));
     }
     let mut respondent = Respondent::of(&args.place)?;
     if ask && !args.how.dry_run {
         let would: Changes = respondent.ask(&request(filter.clone(), true))?;
         let count = would.changed + would.under_way;
-        let (what, ends) = (deliveries(count), "their effects will never happen");
+        let (what, ends) = (deliveries(count), "no further attempt will be made");
         let question = format!("discard {what}? {ends}");
         if count > 0 && !agreed(&question, &format!("{what} would be discarded: {ends}"))? {
             return Ok(Exit::Failed);
@@ -103,8 +103,7 @@ fn which(ids: &[String], filter: &FilterArgs) -> Which {
 
 fn changed(request: &Request, changes: &Changes) -> String {
     let what = match request {
-        Request::Retry { .. } if changes.dry_run => "tried again",
-        Request::Retry { .. } => "to be tried again",
+        Request::Retry { .. } if !changes.dry_run => "will be retried",
         other => other.changed_word(),
     };
     let would = if changes.dry_run { "would be " } else { "" };

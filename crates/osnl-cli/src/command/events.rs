@@ -25,13 +25,13 @@ const OFFERED: usize = 5;
 #[command(after_help = "Examples:\n  osnl events\n  osnl events neutron\n  osnl events port.delete.end\n  \
                   osnl events nova instance.create.end --format json")]
 pub(crate) struct EventsArgs {
-    /// Which service, or an event whatever its service [default: all services]
+    /// A service, or an event of any service [default: all services]
     #[arg(value_name = "SERVICE")]
     pub(crate) service: Option<String>,
-    /// Which event, or the beginning of several
+    /// An event type, or its beginning
     #[arg(value_name = "EVENT")]
     pub(crate) event: Option<String>,
-    /// Print text or JSON; markdown is a summary of all events
+    /// text, json, or markdown: a summary of all events
     #[arg(long, value_enum, default_value_t = EventsFormat::Text, value_name = "FORMAT")]
     pub(crate) format: EventsFormat,
 }
@@ -251,7 +251,7 @@ fn one(out: &mut String, event: &Event) {
         let release = catalogue::services().into_iter().find(|(name, _)| *name == event.service);
         let release = release.map_or(String::new(), |(name, version)| format!("{name} {version}"));
         let as_seen = if event.recorded { "as recorded from" } else { "of events like it, recorded from" };
-        line("fields", &format!("{as_seen} {release}; since when is known where it is said"));
+        line("fields", &format!("{as_seen} {release}; since: the first release, where known"));
     }
     let longest = fields.iter().map(|field| field.short().len()).max().unwrap_or_default();
     for field in &fields {

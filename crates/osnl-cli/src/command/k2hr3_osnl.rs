@@ -94,7 +94,7 @@ fn start(args: &K2hr3OsnlArgs) -> anyhow::Result<Exit> {
     let differences = loaded.manual_differences();
     if !differences.is_empty() {
         tracing::warn!(
-            "k2hr3_osnl's manual and program differ, and {} leaves open which counts; here counts: {}",
+            "k2hr3_osnl's manual and program differ, and {} sets neither value; osnl uses: {}",
             path.display(),
             differences.join("; ")
         );

@@ -27,11 +27,11 @@ use crate::output;
     disable_version_flag = true
 )]
 pub(crate) struct OssWatcherArgs {
-    /// Configuration file, later ones over earlier ones [default: oss_framework.conf and oss_watcher.conf in
+    /// Configuration file; later ones override earlier ones [default: oss_framework.conf and oss_watcher.conf in
     /// ~/.oss_framework, ~, /etc/oss_framework, /etc]
     #[arg(long, value_name = "PATH")]
     pub(crate) config_file: Vec<PathBuf>,
-    /// Folder whose *.conf are read after the files, sorted by name
+    /// Folder of *.conf files, read in name order after the files
     #[arg(long, value_name = "DIR")]
     pub(crate) config_dir: Vec<PathBuf>,
     /// Print the version and exit

@@ -44,7 +44,10 @@ fn list(args: &QuarantineListArgs) -> Result<Exit, NoAnswer> {
     let list: QuarantineList = Respondent::of(&args.ask.place)?.ask(&request)?;
     Ok(match args.ask.format.format {
         Format::Json => print_json(&list),
-        Format::Text => print_tinted(&listed(&list, terminal::columns()), tint),
+        Format::Text => {
+            let is_filtered = which(&args.which) != WhichMessages::default();
+            print_tinted(&listed(&list, is_filtered, terminal::columns()), tint)
+        }
     })
 }
 
@@ -88,7 +91,7 @@ fn discard(args: &QuarantineDiscardArgs) -> Result<Exit, NoAnswer> {
     let filter = named(&args.which, args.how.all)?;
     let mut respondent = Respondent::of(&args.ask.place)?;
     let request = |dry_run| Request::QuarantineDiscard { filter: filter.clone(), dry_run, by: asks() };
-    // By number somebody has looked at each of them.
+    // By number the operator has looked at each of them.
     if args.which.ids.is_empty() && !args.yes && !args.how.dry_run {
         let would: QuarantineChanges = respondent.ask(&request(true))?;
         let what = messages(would.changed);
@@ -137,13 +140,13 @@ fn which(args: &WhichArgs) -> WhichMessages {
 fn named(args: &WhichArgs, all: bool) -> Result<WhichMessages, NoAnswer> {
     let filter = which(args);
     if filter == WhichMessages::default() && !all {
-        let why = "which ones? Name numbers, a filter such as --reason, or --all";
+        let why = "name messages, a filter such as --reason, or --all";
         return Err(NoAnswer::new(Exit::Usage, why));
     }
     Ok(filter)
 }
 
-fn listed(list: &QuarantineList, columns: Option<usize>) -> String {
+fn listed(list: &QuarantineList, is_filtered: bool, columns: Option<usize>) -> String {
     let mut text = String::new();
     if !list.messages.is_empty() {
         let heads = ["ID", "AGE", "QUEUE", "EXCHANGE", "PUBLISHER", "MESSAGE ID", "BYTES", "REASON"];
@@ -152,6 +155,7 @@ fn listed(list: &QuarantineList, columns: Option<usize>) -> String {
         text = fitted(rows, columns);
     }
     text.push_str(&match list.total {
+        0 if is_filtered => "no message in quarantine matches the filter\n".to_owned(),
         0 => "no message is in quarantine\n".to_owned(),
         1 => "1 message is in quarantine\n".to_owned(),
         total => format!("{total} messages are in quarantine\n"),
@@ -218,7 +222,7 @@ fn text(show: &QuarantineShow) -> String {
     let kept = if message.is_whole { "" } else { ", of which the first 65536 are kept" };
     line("body", format!("{bytes} bytes, digest {digest}{kept}"));
     let labels = [&show.content_type, &show.content_encoding, &show.compression];
-    line("labels", labels.into_iter().flatten().cloned().collect::<Vec<_>>().join(", "));
+    line("content", labels.into_iter().flatten().cloned().collect::<Vec<_>>().join(", "));
     line("preview", show.preview.clone());
     lines.join("\n") + "\n"
 }

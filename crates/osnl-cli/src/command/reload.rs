@@ -12,8 +12,8 @@ use crate::flags::{Format, FormatArgs, PlaceArgs};
 /// The flags of `osnl reload`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The daemon reads what it was started with. Ends with 0, also when nothing has changed; 78 for a wrong \
-                  configuration; 1 when it needs a restart; 69 when no daemon answers.\n\n\
+    after_help = "The daemon reads the files that it was started with. Exits with 0, also if nothing has changed; 78 if \
+                  the configuration is wrong; 1 if a change needs a restart; 69 if no daemon answers.\n\n\
                   Examples:\n  osnl reload\n  osnl reload --format json | jq '.changes[].section'"
 )]
 pub(crate) struct ReloadArgs {
@@ -49,7 +49,8 @@ fn ask(args: &ReloadArgs) -> Result<Reloaded, NoAnswer> {
 
 fn text(reloaded: &Reloaded) -> String {
     if !reloaded.reloaded {
-        return "not reloaded: nothing was changed, the daemon goes on as before\n".to_owned();
+        return "not reloaded: nothing changed; the daemon continues with its previous configuration\n"
+            .to_owned();
     }
     let mut text = match reloaded.changes.len() {
         0 => "reloaded: nothing has changed\n".to_owned(),
@@ -86,14 +87,14 @@ mod tests {
             section: "action:roles".to_owned(),
             what: ChangeKind::Changed,
             options: vec!["api_url".to_owned(), "timeout".to_owned()],
-            effect: "counts for the next attempt".to_owned(),
+            effect: "applies to the next attempt".to_owned(),
         };
         let one =
             Reloaded { changes: vec![change], warnings: vec!["mind\x1b[2J".to_owned()], ..nothing.clone() };
         assert_eq!(
             text(&one),
             "reloaded: 1 section has changed\n  \
-             [action:roles] changed (api_url, timeout): counts for the next attempt\n! mind\\x1b[2J\n",
+             [action:roles] changed (api_url, timeout): applies to the next attempt\n! mind\\x1b[2J\n",
         );
         let refused = Reloaded { reloaded: false, reason: Some(Reason::NeedsRestart), ..nothing };
         assert!(text(&refused).starts_with("not reloaded"));

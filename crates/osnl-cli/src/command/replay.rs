@@ -94,7 +94,10 @@ fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, Refusal> {
 fn ready(conf: &Native, args: &ReplayArgs) -> Result<Option<Daemon>, Refusal> {
     let file = saved_events::journal(conf)?;
     if !args.yes && !std::io::stdin().is_terminal() {
-        return Err((Exit::Usage, "--live asks, and stdin is no terminal; say --yes".to_owned()));
+        return Err((
+            Exit::Usage,
+            "--live asks for confirmation, but stdin is not a terminal; add --yes".to_owned(),
+        ));
     }
     Daemon::of(conf, file, args.patience.timeout)
 }
@@ -139,7 +142,7 @@ const AT_ONCE: usize = 256;
 /// Returns the number of appended events, and the number of known ones among them.
 fn append(conf: &Native, planned: &[Planned], how: Live) -> Result<(u64, u64), Refusal> {
     let JournalConf::Sqlite(options) = &conf.journal else {
-        return Err((Exit::Config, "memory:// keeps nothing".to_owned()));
+        return Err((Exit::Config, "[journal] connection is memory://, which keeps no events".to_owned()));
     };
     let counters = Arc::new(Counters::default());
     let journal = SqliteJournal::open(options.clone(), counters.clone())
@@ -189,9 +192,9 @@ impl Sums {
 
     fn text(&self) -> String {
         let Self { events, firing, deliveries, delivered } = self;
-        let (event, ask) = if *events == 1 { ("event", "asks") } else { ("events", "ask") };
+        let event = if *events == 1 { "event" } else { "events" };
         format!(
-            "{firing} of {events} {event} {ask} for {deliveries} deliver{}, {delivered} of which were delivered before",
+            "{firing} of {events} {event} would make {deliveries} deliver{}, {delivered} of them delivered before",
             if *deliveries == 1 { "y" } else { "ies" }
         )
     }
@@ -241,7 +244,7 @@ fn text(name: &str, plan: &Planned) -> String {
 
 fn before(wish: &Wish) -> String {
     let Some(row) = &wish.before else { return "not delivered before".to_owned() };
-    let ended = row.ended.map_or(String::new(), |at| format!(" {}", time(at)));
+    let ended = row.ended.map_or(String::new(), |at| format!(" at {}", time(at)));
     let reason = row.reason.as_ref().map_or(String::new(), |reason| format!(": {reason}"));
     let tries = if row.tries > 0 {
         format!(" after {} failed attempt{}", row.tries, if row.tries == 1 { "" } else { "s" })
@@ -249,17 +252,17 @@ fn before(wish: &Wish) -> String {
         String::new()
     };
     let what = match row.state {
-        State::Delivered => "delivered before,",
-        State::NothingToDo => "no action needed before,",
-        State::Shadow => "only recorded before (mode = shadow),",
-        State::Discarded => "discarded before,",
-        State::Dead => "given up before,",
+        State::Delivered => "delivered before, as",
+        State::NothingToDo => "no action needed before, as",
+        State::Shadow => "only recorded before (mode = shadow), as",
+        State::Discarded => "discarded before, as",
+        State::Dead => "a dead letter before, as",
         State::Held => "held now, as",
         State::Waiting | State::Ready => "pending now, as",
     };
     match row.state.is_open() {
         true => format!("{what} {}{tries}{reason}", row.id),
-        false => format!("{what}{ended} as {}{tries}{reason}", row.id),
+        false => format!("{what} {}{ended}{tries}{reason}", row.id),
     }
 }
 

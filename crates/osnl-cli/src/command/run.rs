@@ -24,8 +24,10 @@ use crate::logging::{self, Destination, Settings};
 
 /// The flags of `osnl run`.
 #[derive(Debug, Args)]
-#[command(after_help = "Variables OS_<SECTION>__<OPTION> count above files, these flags above both.\n\n\
-                  Example:\n  osnl run --config-file /etc/osnl/osnl.conf")]
+#[command(
+    after_help = "Environment variables OS_<SECTION>__<OPTION> override files; these flags override both.\n\n\
+                  Example:\n  osnl run --config-file /etc/osnl/osnl.conf"
+)]
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) sources: SourceArgs,
@@ -119,17 +121,22 @@ fn start(loaded: Loaded, sources: Sources) -> anyhow::Result<Exit> {
             }
         };
         tracing::info!(
-            "osnl {} with {} listeners, {} rules, {} actions",
+            "osnl {} with {}, {}, {}",
             env!("CARGO_PKG_VERSION"),
-            daemon.listeners.len(),
-            rules,
-            actions
+            several(daemon.listeners.len(), "listener"),
+            several(rules, "rule"),
+            several(actions, "action")
         );
         for end in ends {
             tracing::info!("{end}");
         }
         Ok(app::run(daemon, signals, &counters).await?)
     })?
+}
+
+fn several(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
 }
 
 /// Says until when deliveries are tried, a line for each time.
@@ -143,9 +150,13 @@ fn ends_of_retries(conf: &Native) -> Vec<String> {
         match age {
             Some(age) => {
                 let age = duration::shown(age);
-                format!("deliveries of {actions} are given up {age} after the first attempt: retry_max_age")
+                format!(
+                    "retry_max_age: deliveries of {actions} become dead letters {age} after their first attempt"
+                )
             }
-            None => format!("deliveries of {actions} are tried without end: retry_max_age = none"),
+            None => {
+                format!("retry_max_age = none: deliveries of {actions} are retried without limit of time")
+            }
         }
     };
     by_age.into_iter().map(line).collect()

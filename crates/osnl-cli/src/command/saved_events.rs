@@ -33,22 +33,22 @@ pub(crate) struct PickArgs {
     /// Only this event type
     #[arg(long, value_name = "NAME")]
     pub(super) event_type: Option<String>,
-    /// On which this rule fired at the time
+    /// Only events for which this rule fired when they arrived
     #[arg(long, value_name = "RULE")]
     pub(super) fired: Option<String>,
-    /// For this action
+    /// Only events with a delivery of this action
     #[arg(long, value_name = "ACTION")]
     pub(super) action: Option<String>,
-    /// About this resource: its id, its name, or its order key
+    /// Only this resource: its id, its name, or its order key
     #[arg(long, value_name = "ID")]
     pub(super) resource: Option<String>,
-    /// With a delivery in this state, such as dead or pending; several by comma
+    /// With a delivery in this state, such as dead; separated by commas
     #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = states(), hide_possible_values = true)]
     pub(super) state: Vec<String>,
-    /// Received since then: 2h (ago), 2026-11-20, 2026-11-20T06:30Z
+    /// Received at this time or later: 2h (ago), 2026-11-20, 2026-11-20T06:30Z
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub(super) since: Option<SystemTime>,
-    /// Received before then
+    /// Received before this time
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub(super) until: Option<SystemTime>,
 }
@@ -197,17 +197,16 @@ pub(super) fn known<'a>(
 pub(super) fn journal(conf: &Native) -> Result<&Path, Refusal> {
     match &conf.journal {
         JournalConf::Sqlite(options) => Ok(&options.path),
-        JournalConf::Memory => Err((
-            Exit::Config,
-            "[journal] connection is memory://, which keeps nothing to look at".to_owned(),
-        )),
+        JournalConf::Memory => {
+            Err((Exit::Config, "[journal] connection is memory://, which keeps no events".to_owned()))
+        }
     }
 }
 
 /// The journal, to be read.
 pub(super) fn reader(file: &Path) -> Result<Reader, Refusal> {
     if !file.exists() {
-        let text = format!("{}: there is no journal yet; osnl run makes it", file.display());
+        let text = format!("{}: there is no journal yet; osnl run creates it", file.display());
         return Err((Exit::Unavailable, text));
     }
     Reader::open(file).map_err(|error| cannot_open(file, &error))

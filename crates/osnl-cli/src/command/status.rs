@@ -22,8 +22,8 @@ const COUNTERS: usize = 78;
 /// The flags of `osnl status`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Ends with 0 when all is well, 1 when something needs attention, 69 when no daemon and no \
-                        journal answers. With nagios: 0, 1 warning, 2 critical, 3 unknown.\n\n\
+    after_help = "Exits with 0 when all is well, 1 when something needs attention, 69 when there is neither a \
+                        daemon nor a journal. With nagios: 0 ok, 1 warning, 2 critical, 3 unknown.\n\n\
                         Examples:\n  osnl status -c /etc/osnl/osnl.conf\n  osnl status --format json | jq .problems\n  osnl status --watch"
 )]
 pub(crate) struct StatusArgs {
@@ -32,10 +32,10 @@ pub(crate) struct StatusArgs {
     /// text, json, or nagios
     #[arg(long, value_enum, default_value_t = StatusFormat::Text, value_name = "FORMAT", hide_possible_values = true)]
     pub(crate) format: StatusFormat,
-    /// Show it again and again, with plots; Ctrl-C ends it
+    /// Refresh the screen, with plots, until Ctrl-C
     #[arg(long, conflicts_with = "format")]
     pub(crate) watch: bool,
-    /// Pause between two looks
+    /// Time between two refreshes
     #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = duration, requires = "watch")]
     pub(crate) interval: Duration,
 }
@@ -86,7 +86,7 @@ fn text(status: &Status) -> String {
         (Some(pid), Some(seconds)) => {
             format!("osnl {}, process {pid}, up {}\n", status.version, age(seconds))
         }
-        _ => "no daemon runs; this is what its journal holds\n".to_owned(),
+        _ => "no daemon runs; this is the content of its journal\n".to_owned(),
     };
     if status.healthy {
         text.push_str("all is well\n");
@@ -95,7 +95,7 @@ fn text(status: &Status) -> String {
         text.push_str(&format!("! {}\n", short(line, 500)));
     }
     if let Some(failed) = status.configuration.as_ref().and_then(|of| of.not_reloaded.as_ref()) {
-        text.push_str(&format!("\nnot reloaded, for {}\n", age(failed.since_seconds)));
+        text.push_str(&format!("\nreload refused, for {}\n", age(failed.since_seconds)));
         failed.errors.iter().take(20).for_each(|error| text.push_str(&format!("  {}\n", short(error, 300))));
         if failed.errors.len() > 20 {
             text.push_str("  ...; --format json shows more\n");
@@ -106,7 +106,7 @@ fn text(status: &Status) -> String {
         text.push_str(&listeners(&status.listeners));
     }
     if !status.left_queues.is_empty() {
-        text.push_str("\nqueues that nobody reads any more, named until they are gone\n");
+        text.push_str("\nqueues that no listener reads any more, shown until they are deleted\n");
     }
     for left in status.left_queues.iter().take(FEW) {
         text.push_str(&format!("  {}: {}\n", clean(&left.queue), left_queue(left)));
@@ -154,7 +154,7 @@ pub(super) fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
     match line {
         "all is well" => output::all(Tone::Good, line),
         "listeners" | "actions" | "journal" | "since the start" => output::all(Tone::Strong, line),
-        _ if line.starts_with("not reloaded") => output::all(Tone::Bad, line),
+        _ if line.starts_with("reload refused") => output::all(Tone::Bad, line),
         _ if line.starts_with("  name ") => output::all(Tone::Dim, line),
         _ => output::word(line, &STATES),
     }
@@ -217,7 +217,7 @@ fn left_queue(left: &LeftQueue) -> String {
 
 pub(super) fn targets(targets: &[TargetReport]) -> String {
     let mut rows = vec![
-        ["  name", "state", "since", "pending", "oldest", "in flight", "held", "dead", "done", "target"]
+        ["  name", "target", "since", "pending", "oldest", "in flight", "held", "dead", "done", "address"]
             .map(str::to_owned)
             .to_vec(),
     ];

@@ -136,10 +136,10 @@ fn said(conf: &Native, subject: &Subject, listener: Option<&str>, case: &Case) -
             called.difference(expected).collect::<Vec<_>>(),
         );
         if !missing.is_empty() {
-            problems.push(format!("called would not be {}", named(missing)));
+            problems.push(format!("does not call {}, which the test expects", named(missing)));
         }
         if !more.is_empty() {
-            problems.push(format!("called would be {}, which the test does not expect", named(more)));
+            problems.push(format!("calls {}, which the test does not expect", named(more)));
         }
     }
     problems

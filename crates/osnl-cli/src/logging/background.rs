@@ -116,7 +116,7 @@ impl Buffer {
             let dropped = std::mem::take(&mut queue.dropped);
             drop(queue);
             if dropped > 0 {
-                let gap = format!("{dropped} log lines were dropped here: nobody took them from stderr\n");
+                let gap = format!("{dropped} log lines were dropped here: stderr was not read\n");
                 lines.extend_from_slice(gap.as_bytes());
             }
             write(&mut stream, &lines);
@@ -174,7 +174,7 @@ mod tests {
         // Lines, and the sum of the gaps; a gap is a line too.
         let heard = |text: &str| {
             let gap = |line: &str| {
-                line.strip_suffix(" log lines were dropped here: nobody took them from stderr")?.parse().ok()
+                line.strip_suffix(" log lines were dropped here: stderr was not read")?.parse().ok()
             };
             let gaps: Vec<usize> = text.lines().filter_map(gap).collect();
             (text.matches('\n').count() - gaps.len(), gaps.iter().sum::<usize>())

@@ -59,7 +59,7 @@ pub(super) struct LogFile {
 struct Open {
     file: File,
     is: (u64, u64),
-    /// The day of its lines; none if it is no regular file.
+    /// The day of its lines; none if it is not a regular file.
     day: Option<Date>,
 }
 

@@ -58,21 +58,21 @@ fn everything_is_looked_at_and_left_as_it_was() {
         assert_eq!(of_listener, expected, "{listener}");
         output.status.code()
     };
-    let neutron = "ok       [listener:l] exchange neutron: is there: topic, durable";
-    let late = "it is used as it is; to have it as configured, stop its readers, empty and delete it";
+    let neutron = "ok       [listener:l] exchange neutron: exists: topic, durable";
+    let late = "osnl uses it as it is; for one as configured, stop its consumers, empty it, and delete it";
     assert_eq!(
         check(
             "exchange = neutron\npool = alike",
             &[
                 neutron,
-                "ok       [listener:l] queue alike: is there, 1 message waits, nobody reads it; as it would be made"
+                "ok       [listener:l] queue alike: exists, 1 message waits, no consumer reads it; declared as configured"
             ],
         ),
         Some(0)
     );
     let differs = |name: &str, what: &str| {
         format!(
-            "warning  [listener:l] queue {name}: is there, 0 messages wait, nobody reads it; {what}; {late}"
+            "warning  [listener:l] queue {name}: exists, 0 messages wait, no consumer reads it; {what}; {late}"
         )
     };
     for (name, what) in [
@@ -86,7 +86,7 @@ fn everything_is_looked_at_and_left_as_it_was() {
     let status = check(
         "exchange = nova\npool = short",
         &[
-            "ok       [listener:l] exchange nova: is there: topic, transient",
+            "ok       [listener:l] exchange nova: exists: topic, transient",
             &differs("short", "durable: asked for true, but it has false"),
         ],
     );
@@ -94,25 +94,24 @@ fn everything_is_looked_at_and_left_as_it_was() {
     let status = check(
         "exchange = amq.fanout, cinder\npool = none",
         &[
-            "failed   [listener:l] exchange amq.fanout: is there and fanout, which is not topic; name the exchange that \
+            "failed   [listener:l] exchange amq.fanout: exists and is fanout, not topic; name the exchange that \
              the service publishes to: its control_exchange",
-            "warning  [listener:l] exchange cinder: is not there; its service makes it when it first publishes; is the \
+            "warning  [listener:l] exchange cinder: does not exist; its service creates it when it first publishes; is the \
              name its control_exchange, and the virtual host its own?",
-            "ok       [listener:l] queue none: is not there, and will be made",
+            "ok       [listener:l] queue none: does not exist, and will be created",
         ],
     );
     assert_eq!(status, Some(69));
     let status = check(
         "queue = none",
         &[
-            "failed   [listener:l] queue none: is not there, and queue = … makes none; make it, or look for a slip in \
-           its name",
+            "failed   [listener:l] queue none: does not exist, and queue = … creates none; create it, or check its name",
         ],
     );
     assert_eq!(status, Some(69));
     check(
         "queue = alike",
-        &["ok       [listener:l] queue alike: is there, 1 message waits, nobody reads it"],
+        &["ok       [listener:l] queue alike: exists, 1 message waits, no consumer reads it"],
     );
 
     a_target_gets_no_request(&home, &vhost.url());
@@ -144,8 +143,8 @@ fn what_the_user_may_do_is_proven_and_what_is_missing_has_its_command() {
     };
     let all = ["^mine$", "^mine$", "^(mine|neutron)$"];
     let (line, status) = said(all, &[]);
-    let may = format!("{user} may make it, bind it to neutron and read it");
-    assert_eq!(line, format!("ok       [listener:l] permissions for queue mine: {may}; nothing was made"));
+    let may = format!("{user} may create it, bind it to neutron and read it");
+    assert_eq!(line, format!("ok       [listener:l] permissions for queue mine: {may}; nothing was created"));
     assert_eq!(status, Some(0));
     let command = format!(
         "; rabbitmqctl set_permissions -p {} {user} '^(mine)$' '^(mine)$' '^(neutron|mine)$'  # replaces",
@@ -166,21 +165,21 @@ fn what_the_user_may_do_is_proven_and_what_is_missing_has_its_command() {
     }
     assert_eq!((vhost.list_queues(), vhost.list_bindings()), before, "nothing is made");
     let (line, status) = said(all, &["--declare"]);
-    assert!(line.ends_with("it was made, bound, and removed again"), "{line}");
+    assert!(line.ends_with("it was created, bound, and deleted again"), "{line}");
     assert_eq!((vhost.list_queues(), vhost.list_bindings()), before, "what was made has gone");
     assert_eq!(status, Some(0));
     // A queue with a message stays, and is not read.
     let text = conf(&vhost.url(), "exchange = neutron\npool = alike", DUMP);
     for (args, how) in
-        [(&["--connect"][..], "nothing was made"), (&["--connect", "--declare"], "nothing was made")]
+        [(&["--connect"][..], "nothing was created"), (&["--connect", "--declare"], "nothing was created")]
     {
         let output = osnl(&home, &text, args);
         let found = probes(&output);
         let line = found.iter().find(|line| line.contains("permissions for queue alike")).unwrap();
         assert!(line.starts_with("unproven ") && line.contains(how), "{line}");
-        assert!(line.contains("not proven: to read it: it is there"), "{line}");
+        assert!(line.contains("not proven: reading it, since it exists"), "{line}");
         let text = String::from_utf8(output.stdout).unwrap();
-        assert!(text.contains("; not proven: 1.") && !text.contains("went well"), "{text}");
+        assert!(text.contains(", 1 not proven.") && !text.contains("passed"), "{text}");
     }
     assert_eq!((vhost.list_queues(), vhost.list_bindings()), before);
     osnl_testkit::wait_until(Duration::from_secs(10), "the connections to end", || vhost.connections() <= 1);
@@ -244,11 +243,11 @@ fn who_reads_a_queue_and_who_has_the_journal_is_said() {
     daemon.kill().unwrap();
     daemon.wait().unwrap();
     let found = probes(&output);
-    let ours = "osnl run of this configuration";
-    assert!(found[0].contains(&format!("process {pid} has it: {ours}")), "{found:?}");
+    let ours = "osnl run with this configuration";
+    assert!(found[0].contains(&format!("in use by process {pid}: {ours}")), "{found:?}");
     let expected = format!("0 messages wait, 1 consumer reads it: {ours}, process {pid}");
     assert!(found[3].contains(&expected) && found[3].starts_with("ok "), "{found:?}");
-    assert!(found[3].ends_with("as it would be made"), "{found:?}");
+    assert!(found[3].ends_with("declared as configured"), "{found:?}");
     assert_eq!(output.status.code(), Some(0));
     let found = probes(&foreign);
     let expected = "1 consumer reads it, and no osnl run of this state directory is here; another program, or osnl on \

@@ -49,14 +49,14 @@ fn check_explains_what_would_be_done() {
     let expected = "\
 journal /nonexistent/osnl/journal.db
   safe       a message is acknowledged when it is on the disk
-  history    7 days, the oldest leaves earlier for want of room
-  bounds     10 GiB or half of what is free, 1000000 pending of an action, 10000 dead
+  history    7 days, less if the file is full
+  limits     10 GiB, or half of the free space if that is less; 1000000 pending per action; 10000 dead letters
 listener neutron
   broker     mq1.example.com:5672, mq2.example.com:5672, virtual host /
-  exchange   neutron, looked for about once a second until its service has made it
-  keys       notifications.{info}
-  queue      osnl, if it has to be made: durable, one active consumer
-  unsettled  at most 200 messages
+  exchange   neutron, awaited until its service creates it
+  bindings   notifications.{info}
+  queue      osnl, created if missing: durable, one active consumer
+  prefetch   at most 200 unacknowledged messages
 rule forget-deleted-ports
   listeners  neutron
   if         event_type matches ^port\\.delete\\.end$
@@ -64,13 +64,13 @@ rule forget-deleted-ports
   then       roles, record
 action roles
   does       DELETE https://k2hr3.example.com/v1/role, on the deletion of a port or an instance
-  attempts   6 for other statuses, then a dead letter
   retries    for 408, 425, 429, 5xx, timeouts and connection errors until 1d after the first attempt, then a dead letter; time in which the target is held does not count
+  attempts   at most 6 for other statuses, then a dead letter
   time       30 s for each attempt, pauses from 1 s up to 300 s
-  no address nothing is done, if a deleted port has none
-  guard      100 per 10m; what is beyond it is held until somebody releases it
+  addresses  if a deleted port has none, nothing is done
+  guard      100 per 10m; more is held until an operator releases it
 action record
-  does       writes each event to forgotten-ports.jsonl, a JSON line each
+  does       writes each event to forgotten-ports.jsonl, one line of JSON each
 The configuration can be used.
 ";
     check(&output, 0, expected, "");

@@ -300,13 +300,13 @@ fn a_retry_keeps_the_order(rig: &mut Rig) {
     rig.ask(&["deliveries", "retry", "2.0"]).expect(1, "it is delivered", "");
     rig.ask(&["deliveries", "retry", "--all", "--out-of-order", "--dry-run"]).expect(
         0,
-        "1 delivery would be tried again: 1.0",
+        "1 delivery would be retried: 1.0",
         "",
     );
     assert_eq!(rig.status()["targets"][0]["dead"], 1);
     rig.ask(&["deliveries", "retry", "1.0", "--out-of-order"]).expect(
         0,
-        "1 delivery to be tried again: 1.0",
+        "1 delivery will be retried: 1.0",
         "",
     );
     rig.wait("done", 4);
@@ -317,7 +317,7 @@ fn what_is_discarded_is_chosen_and_confirmed(rig: &mut Rig) {
     rig.sink.reply_when(refusing());
     rig.publish(1);
     rig.wait("dead", 1);
-    rig.ask(&["deliveries", "discard"]).expect(2, "", "which ones?");
+    rig.ask(&["deliveries", "discard"]).expect(2, "", "name deliveries");
     rig.ask(&["deliveries", "discard", "--action", "roles"]).expect(2, "", "1 delivery would be discarded");
     rig.ask(&["deliveries", "discard", "--action", "roles", "--dry-run"]).expect(
         0,
@@ -399,7 +399,7 @@ fn a_paused_target_waits_across_a_restart_and_status_says_so() {
         (&stopped["targets"][0]["state"], &stopped["targets"][0]["pending"]),
         (&json!("paused"), &json!(2))
     );
-    rig.ask(&["status"]).expect(1, "no daemon runs; this is what its journal holds", "");
+    rig.ask(&["status"]).expect(1, "no daemon runs; this is the content of its journal", "");
     // The socket that the killed one left is replaced.
     assert!(rig.home.path().join("control.sock").exists());
     rig.run();
@@ -438,7 +438,10 @@ fn a_target_that_is_away_is_shown_as_held_with_what_it_says() {
         status["targets"][0]["last_failure"]["answer"].as_str().unwrap().contains("cannot connect"),
         "{status}"
     );
-    assert!(status["attention"][0].as_str().unwrap().starts_with("roles is held, for "), "{status}");
+    assert!(
+        status["attention"][0].as_str().unwrap().starts_with("the target of roles is held, for "),
+        "{status}"
+    );
     assert_eq!(status["problems"][0]["kind"], "target-held");
     // 18.11: a probe waits for its result, and a pause does not change when the outage began.
     let probed = rig.ask(&["actions", "probe", "roles"]);
@@ -452,7 +455,7 @@ fn a_target_that_is_away_is_shown_as_held_with_what_it_says() {
     });
     assert_eq!(rig.status()["targets"][0]["since"], since);
     let plug_in = rig.ask(&["status", "--format", "nagios"]);
-    plug_in.expect(1, "OSNL WARNING - roles is held, for ", "");
+    plug_in.expect(1, "OSNL WARNING - the target of roles is held, for ", "");
     assert!(plug_in.stdout.contains(" pending=1;;;0 "), "{}", plug_in.stdout);
     // Somebody may end what is claimed, and wait for.
     rig.ask(&["deliveries", "discard", "1.0"]).expect(0, "1 delivery discarded: 1.0", "");
@@ -511,7 +514,7 @@ fn the_file_of_a_stopped_daemon_is_changed_in_place() {
     let at = |args: &[&str]| rig.say(&[args, &["--journal", &journal]].concat());
     at(&["deliveries", "move", "2.0", "--to", "other"]).expect(0, "1 delivery moved: 2.0", "");
     at(&["deliveries", "discard", "3.0"]).expect(0, "1 delivery discarded: 3.0", "");
-    at(&["deliveries", "retry", "--state", "dead"]).expect(0, "1 delivery to be tried again: 1.0", "");
+    at(&["deliveries", "retry", "--state", "dead"]).expect(0, "1 delivery will be retried: 1.0", "");
     at(&["deliveries", "release", "2.0"]).expect(1, "2.0: it is ready", "");
     rig.ask(&["status"]).expect(1, "1 delivery of other, which is not configured", "");
     rig.ask(&["deliveries", "move", "--action", "other", "--to", "roles"]).expect(
@@ -544,7 +547,7 @@ fn the_file_of_a_stopped_daemon_is_changed_in_place() {
     rig.say(&["deliveries", "list", "--journal", "none.db"]).expect(69, "", "there is no journal");
     rig.say(&["status", "-c", "none.conf"]).expect(78, "", "there is no such file");
     fs::write(rig.home.path().join("text.db"), "text, and enough of it to be looked at by somebody").unwrap();
-    rig.say(&["status", "--journal", "text.db"]).expect(69, "", "is no journal of osnl's");
+    rig.say(&["status", "--journal", "text.db"]).expect(69, "", "is not a journal of osnl");
     assert!(rig.vhost.list_queues().iter().any(|queue| queue.name == "osnl"));
 }
 

@@ -102,6 +102,6 @@ fn check_warns_of_rules_that_can_never_fire() {
         place.run(Path::new(OSNL), &["check", "--config-file", place.path("osnl.conf").to_str().unwrap()]);
     assert_eq!(osnl.wait(PROMPTLY).code(), Some(0));
     let stdout = osnl.stdout();
-    let expected = "osnl.conf:7: [rule:r] event_type: matches no event that is known of neutron";
+    let expected = "osnl.conf:7: [rule:r] event_type: matches no known event of neutron";
     assert!(stdout.contains(expected) && stdout.contains("did you mean port.delete.end?"), "{stdout}");
 }

@@ -71,7 +71,7 @@ fn each_rule_says_why_for_people_and_for_scripts() {
              roles for 12345678-1234-5678-1234-567812345678: DELETE https://k2hr3.example.com/v1/role?extra=openstack-auto-v1&\
              cuk=12345678-1234-5678-1234-567812345678&host=%5B%2210.0.0.1%22%5D\n    \
              audit for 12345678-1234-5678-1234-567812345678: a line in PLACE/audit.jsonl\n  \
-           rule errors does not fire: priority is \"info\", and the rule wants error, critical\n  \
+           rule errors does not fire: priority is \"info\", and the rule requires error, critical\n  \
            rule token does not fire: payload.adminPass is \"***\", which does not match \"***\"\n  \
            rule servers does not fire: payload.state is absent, which does not match \"^deleted$\"\n  \
            rule off does not fire: it is not enabled\n"
@@ -97,7 +97,7 @@ fn each_rule_says_why_for_people_and_for_scripts() {
                   "event_type": "port.delete.end", "publisher_id": "network.h1", "priority": "info", "message_id": "m-1",
                   "head_only": false},
         "rules": [
-            {"rule": "errors", "verdict": "not-heard", "reason": "it looks at listener neutron, and this is of nova"},
+            {"rule": "errors", "verdict": "not-heard", "reason": "it uses listener neutron, and this event is of nova"},
             {"rule": "servers", "verdict": "fails", "condition": "payload.state", "allows": "^deleted$", "saw": "absent",
              "reason": "payload.state is absent, which does not match \"^deleted$\""},
         ],
@@ -268,7 +268,7 @@ fn what_cannot_be_explained_ends_with_the_reason_and_the_status_for_it() {
     check(&["-c", "a.conf", "--unmatched"], 69, "journal.db.unmatched");
     check(&["-c", "a.conf", "--counts"], 69, "journal.db.rules");
     check(&["-c", "a.conf", "missing.json"], 1, "missing.json: No such file");
-    check(&["-c", "a.conf", "broken.json"], 1, "broken.json:1: no JSON");
+    check(&["-c", "a.conf", "broken.json"], 1, "broken.json:1: not JSON");
 }
 
 pub(crate) fn port(n: usize) -> Notice {
@@ -323,15 +323,15 @@ fn a_running_daemons_journal_ring_and_counts_are_explained() {
     );
     assert_eq!(
         lines[1],
-        "  listener neutron, exchange neutron, routing key notifications.info, only its head was kept"
+        "  listener neutron, exchange neutron, routing key notifications.info, its payload was not kept"
     );
     assert_eq!(
         lines[2..],
         [
             "  rule forget-ports does not fire: event_type is \"network.create.end\", which does not match \"^port\\.delete\\.end$\"",
-            "  rule errors does not fire: priority is \"info\", and the rule wants error, critical",
+            "  rule errors does not fire: priority is \"info\", and the rule requires error, critical",
             "  rule token does not fire: event_type is \"network.create.end\", which does not match \"^port\"",
-            "  rule servers does not fire: it looks at listener nova, and this is of neutron",
+            "  rule servers does not fire: it uses listener nova, and this event is of neutron",
             "  rule off does not fire: it is not enabled",
         ]
     );
@@ -363,10 +363,10 @@ fn a_running_daemons_journal_ring_and_counts_are_explained() {
     assert_eq!(
         lines,
         [
-            "rule forget-ports of listener neutron: 4 seen, 1 fired; failed first: event_type 3",
-            "rule errors of listener neutron: 4 seen, 0 fired; failed first: priority 4",
-            "rule token of listener neutron: 4 seen, 0 fired; failed first: event_type 2, payload.adminPass 2",
-            "rule servers of listener nova: 1 seen, 0 fired; failed first: payload.state 1",
+            "rule forget-ports of listener neutron: 4 seen, 1 fired, 3 failed at event_type",
+            "rule errors of listener neutron: 4 seen, 0 fired, 4 failed at priority",
+            "rule token of listener neutron: 4 seen, 0 fired, 2 failed at event_type, 2 failed at payload.adminPass",
+            "rule servers of listener nova: 1 seen, 0 fired, 1 failed at payload.state",
         ]
     );
     osnl.stop();

@@ -60,7 +60,7 @@ fn a_journal_that_cannot_be_had_ends_the_start_with_the_reason() {
     refused(78, "name another place, or set allow_volatile = true");
     write(&home, url, "http://127.0.0.1:9/", "allow_volatile = yes");
     fs::write(home.path().join("journal.db"), "not a database, but long enough to be looked at").unwrap();
-    refused(78, "is no journal of osnl's");
+    refused(78, "is not a journal of osnl");
     fs::remove_file(home.path().join("journal.db")).unwrap();
 
     let first = DaemonRun(osnl(&home).stderr(Stdio::null()).spawn().unwrap());

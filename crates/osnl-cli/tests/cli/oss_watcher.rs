@@ -221,7 +221,7 @@ fn a_request_is_the_programs() {
         expected
     );
     let log = osnl.stop();
-    assert!(log.contains("whoever may write metadata writes into the XML"), "{log}");
+    assert!(log.contains("a user who can write metadata can write any XML into the body"), "{log}");
 }
 
 /// Each row of what ended the original, or lost an event: ours goes on, and what is behind is told.
@@ -277,7 +277,7 @@ fn a_queue_that_comes_later_is_read_and_said_once() {
     std::os::unix::fs::symlink(OSNL, &link).unwrap();
     let osnl = stand.place.run(&link, &["--config-file=oss.conf"]);
     osnl.wait_for("WARNING (service) Rabbit service is unavailable");
-    osnl.wait_for("is not there, and nothing is declared here");
+    osnl.wait_for("does not exist, and osnl declares nothing here");
     assert_eq!(stand.vhost.list_queues(), [], "nothing is declared");
     stand.publisher.prepare(&Prepared { queue: QUEUE.to_owned(), ..Prepared::default() });
     let osnl = osnl.listening();

@@ -59,7 +59,7 @@ fn a_message_that_was_too_large_is_retried_once_max_body_is_raised() {
     rig.signal("TERM");
     rig.daemon.take().unwrap().wait().unwrap();
     let (code, told, _) = rig.ask(&["quarantine", "retry", "1", "2", "3"]);
-    assert!(code == Some(1) && told.contains("there is none of this number"), "{told}");
+    assert!(code == Some(1) && told.contains("there is no message with this number"), "{told}");
     rig.write(&[&large, RULE, ACTION]);
     let (code, told, failed) = rig.ask(&["quarantine", "retry", "--reason", "max_body"]);
     assert_eq!((code, told.as_str()), (Some(0), "1 message appended to the journal\n"), "{failed}");

@@ -36,7 +36,7 @@ fn a_native_file_reaches_the_broker_as_its_options_say() {
     let mut refused = place.run(osnl, &["run", "--config-file", "osnl.conf"]);
     let (status, said) = refused.refused();
     assert_eq!(status, Some(78), "{said}");
-    assert!(said.contains("[listener:neutron]: tls = verify and ssl = false; one says with TLS"), "{said}");
+    assert!(said.contains("[listener:neutron]: tls = verify and ssl = false; one requires TLS"), "{said}");
 
     let text = place.read("osnl.conf").replace("ssl = false", "ssl = true");
     place.write("osnl.conf", text);

@@ -28,7 +28,7 @@ const FILES: [(&str, Expectation); 15] = [
             "8: [k2hr3] requeue_on_error: ",
         ]),
     ),
-    ("12-bad-no-section", Err(&["1: the option stands before the first section", "3: the line has neither"])),
+    ("12-bad-no-section", Err(&["1: the option is before the first section", "3: the line has neither"])),
     // k2hr3_osnl started with it and lost every message.
     ("13-bad-api-url", Err(&["6: [k2hr3] api_url: "])),
     ("14-bad-transport", Err(&["2: [oslo_messaging_notifications] transport_url: "])),

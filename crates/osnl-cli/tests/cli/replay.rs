@@ -36,16 +36,16 @@ fn what_was_delivered_is_shown_then_delivered_again() {
     assert_eq!(lines[2], "rule forget-ports fires");
     assert!(lines[3].starts_with(&format!("roles for {}: DELETE http://127.0.0.1:", instance(2))), "{text}");
     assert!(
-        lines[4].starts_with("delivered before, 20") && lines[4].contains(" as 2.0: DELETE http"),
+        lines[4].starts_with("delivered before, as 2.0 at 20") && lines[4].contains("Z: DELETE http"),
         "{text}"
     );
     assert!(
-        lines[6].starts_with("delivered before, 20") && lines[6].contains(" as 2.1: written to "),
+        lines[6].starts_with("delivered before, as 2.1 at 20") && lines[6].contains("Z: written to "),
         "{text}"
     );
     assert_eq!(
         lines[7],
-        "1 of 1 event asks for 2 deliveries, 2 of which were delivered before; nothing was changed; --live appends them"
+        "1 of 1 event would make 2 deliveries, 2 of them delivered before; nothing was changed; --live appends them"
     );
 
     // From the saved tap the same is known, by the messages' ids.
@@ -61,12 +61,12 @@ fn what_was_delivered_is_shown_then_delivered_again() {
 
     // Nobody is asked where nobody sits.
     let (code, _, stderr) = run(&place, &[&args[..], &["--live"]].concat());
-    assert!(code == Some(2) && stderr.contains("say --yes"), "{stderr}");
+    assert!(code == Some(2) && stderr.contains("add --yes"), "{stderr}");
     let skipped = ["--live", "--yes", "--skip-delivered"];
     let (code, text) = said(&place, &[&args[..], &skipped].concat());
     assert!(code == Some(1) && text.contains("left out, it was delivered before"), "{text}");
     assert!(text.ends_with(
-        "0 of 3 events ask for 0 deliveries, 0 of which were delivered before; nothing was changed\n"
+        "0 of 3 events would make 0 deliveries, 0 of them delivered before; nothing was changed\n"
     ));
     let (code, text) = said(&place, &[&args[..], &["--live", "--yes", "--keep-ids"]].concat());
     assert!(code == Some(1) && text.contains("; 0 appended to the journal, 3 were kept already"), "{text}");

@@ -100,7 +100,7 @@ fn flags_make_a_notification_that_oslos_listener_reads() {
         shown(&stdout, &scene),
         "confirmed: port.delete.end ID to exchange \"x\", key a.error\n\
          confirmed: port.delete.end ID to exchange \"x\", key b.error\n\
-         2 of 2 messages kept by rabbit at BROKER, confirmed in TIME s\n"
+         2 of 2 messages confirmed by rabbit at BROKER in TIME s\n"
     );
     let received = listener.wait_for(2, SOON);
     for copy in &received {
@@ -167,7 +167,7 @@ fn what_no_queue_takes_is_said_and_fails_if_asked_for() {
     assert_eq!(
         shown(&stdout, &scene),
         "unrouted: e ID to exchange \"neutron\", key notifications.warn\n\
-         0 of 1 message kept by rabbit at BROKER, confirmed in TIME s\n"
+         0 of 1 message confirmed by rabbit at BROKER in TIME s\n"
     );
     assert_eq!(
         stderr,
@@ -186,8 +186,8 @@ fn what_no_queue_takes_is_said_and_fails_if_asked_for() {
     assert_eq!(code, Some(1));
     assert_eq!(
         stderr,
-        "osnl: error: publish to exchange \"nova\": it is not there, and we were not told to make it (declare = \
-         create) (1 of them)\nosnl: --declare makes an exchange and a queue that are missing, as a service does\n"
+        "osnl: error: publish to exchange \"nova\": it does not exist, and osnl may not create it (declare = \
+         create) (1 of them)\nosnl: --declare creates a missing exchange and queue, as a service does\n"
     );
 }
 
@@ -226,7 +226,7 @@ fn the_configurations_listener_says_where_and_a_file_may_hold_the_url() {
     };
     check(&["-c", "one.conf"], 0, "exchange \"neutron\", key notifications.info");
     check(&["-c", "two.conf", "--listener", "b"], 0, "1 of 1 message");
-    check(&["-c", "two.conf"], 2, "which listener is meant? --listener with one of: a, b");
+    check(&["-c", "two.conf"], 2, "there are several listeners; choose one with --listener: a, b");
     check(&["-c", "two.conf", "--listener", "c"], 2, "there is no [listener:c]; there are: a, b");
     check(&["-c", "none.conf"], 78, "none.conf");
     let file = format!("file://{}", scene.place.path("url").display());
@@ -251,7 +251,7 @@ fn a_rate_is_kept_and_what_cannot_be_read_is_said_before_anything_is_sent() {
             format!("{good}\n{{\"event_typ\": \"e\"}}"),
             "f:2: no notification has a field \"event_typ\"; known are",
         ),
-        (format!("{good}\nx"), "f: no JSON: expected value at line 2 column 1"),
+        (format!("{good}\nx"), "f: not JSON: expected value at line 2 column 1"),
         (format!("{good}\n\n  []"), "f:3: the body is an array, not an object"),
         (" ".to_owned(), "f: there is nothing in it to send"),
         (r#"{"context": 1}"#.to_owned(), "f:1: context: the body is a number, not an object"),
@@ -284,7 +284,7 @@ fn help_fits_and_a_wrong_command_line_is_2() {
     assert!(short.lines().count() <= 48 && short.lines().all(|line| line.len() <= 100), "{short}");
     for (args, expected) in [
         (&["send"][..], "<FILE|--event-type <NAME>|--sample <EVENT>>"),
-        (&["send", "--event-type", "e", "--payload", "{"], "no JSON: EOF"),
+        (&["send", "--event-type", "e", "--payload", "{"], "not JSON: EOF"),
         (&["send", "--event-type", "e", "--priority", "loud"], "one of audit, debug, info"),
         (&["send", "--event-type", "e", "--keep-ids"], "FILE"),
         (&["send", "f", "--transport-url", "rabbit://", "-c", "x"], "cannot be used with"),

@@ -142,7 +142,7 @@ fn an_exchange_that_comes_later_is_named_and_bound_as_soon_as_it_is_there() {
     tap.wait_for("nova, glance; a service makes its exchange when it first publishes");
     assert_eq!(rig.vhost.list_exchanges(), [], "no exchange is declared");
     rig.publisher.notify(&event(1));
-    tap.wait_for("exchange nova is there now: bound");
+    tap.wait_for("exchange nova exists now: bound");
     rig.publisher.notify_all(&events(2..4));
     assert_eq!(tap.wait(PROMPTLY).code(), Some(0), "{}", tap.stderr());
     assert_eq!(ids(&tap.stdout()), expected(2..4));
@@ -180,8 +180,8 @@ fn what_the_queues_limit_drops_is_counted() {
         });
     }
     tap.signal("CONT");
-    tap.wait_for("the queue's limit (20 messages, 64 MiB, 60 s) drops the oldest");
-    tap.wait_for("all that comes is read again");
+    tap.wait_for("at its limit (20 messages, 64 MiB, 60 s) the queue drops the oldest");
+    tap.wait_for("reading has caught up");
     tap.signal("INT");
     assert_eq!(tap.wait(PROMPTLY).code(), Some(0));
     let stderr = tap.stderr();
@@ -268,7 +268,7 @@ fn without_exchanges_those_of_the_known_services_are_chosen_and_said() {
     rig.publisher.notify(&event(1));
     shows(&tap, 1);
     rig.publisher.notify(&Notice { exchange: "keystone".into(), ..event(9) });
-    tap.wait_for("exchange keystone is there now: bound");
+    tap.wait_for("exchange keystone exists now: bound");
     rig.publisher.notify(&Notice { exchange: "keystone".into(), ..event(2) });
     assert_eq!(tap.wait(SOON).code(), Some(0), "{}", tap.stderr());
     assert_eq!(ids(&tap.stdout()), expected(1..3));

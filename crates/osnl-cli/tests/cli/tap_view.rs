@@ -102,7 +102,7 @@ fn a_view_lists_opens_and_finds_events_and_takes_nothing_from_anybody() {
     }
 
     view.type_in("?");
-    view.shows(SOON, "follow what comes again");
+    view.shows(SOON, "follow new events again");
     view.resize((80, 20));
     osnl_testkit::wait_until(SOON, "a smaller picture", || view.picture().lines().count() == 20);
     view.type_in("\t");

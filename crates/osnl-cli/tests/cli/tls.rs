@@ -92,7 +92,7 @@ fn what_the_environment_has_wrong_is_one_line_and_status_1() {
     check(
         http,
         ("http_proxy", "https://user:secret@proxy.example"),
-        "http_proxy of the environment: a proxy that is spoken to with TLS (https://) cannot be used; write it as \
+        "http_proxy of the environment: a proxy with TLS (https://) is not supported; write it as \
          http://HOST:PORT or http://USER:PASSWORD@HOST:PORT",
     );
 }

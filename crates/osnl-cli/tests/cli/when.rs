@@ -46,7 +46,7 @@ fn what_when_and_stop_decide_is_seen_in_explain_counts_and_deliveries() {
         said(&place, &["explain", "-c", "a.conf", "--journal", "--rule", "named", "--format", "json"]);
     let named: Vec<_> = json_lines(&text).into_iter().map(|event| event["rules"][0].clone()).collect();
     let stopped = json!({"rule": "named", "verdict": "stopped", "stopped_by": "first",
-                         "reason": "rule first fires before it, and stops"});
+                         "reason": "rule first fires before it, with stop = true"});
     assert!(named.contains(&stopped), "{text}");
 
     let counts = || run(&place, &["explain", "-c", "a.conf", "--counts"]).1;
@@ -55,11 +55,11 @@ fn what_when_and_stop_decide_is_seen_in_explain_counts_and_deliveries() {
     });
     let counted = counts();
     let line = |rule: &str| counted.lines().find(|line| line.starts_with(&format!("rule {rule} "))).unwrap();
-    assert!(line("first").ends_with("failed first: event_type 2"), "{counted}");
+    assert!(line("first").ends_with(", 2 failed at event_type"), "{counted}");
     assert!(line("named").contains("3 seen, 0 fired"), "{counted}");
-    assert!(line("named").contains("when 2"), "{counted}");
-    assert!(line("named").contains("stop of a rule before it 1"), "{counted}");
-    assert!(line("typed").contains("when 1"), "{counted}");
+    assert!(line("named").contains("2 failed at when"), "{counted}");
+    assert!(line("named").contains("1 failed at stop of a rule before it"), "{counted}");
+    assert!(line("typed").contains("1 failed at when"), "{counted}");
     drop(osnl);
 }
 

@@ -147,7 +147,7 @@ impl Layers {
                 }
                 Entry::Occupied(taken) => {
                     let (spelt, other) = (taken.key(), taken.get());
-                    let problem = format!("is spelt like [{other}] in the environment: {spelt}…");
+                    let problem = format!("has the same name in the environment as [{other}]: {spelt}…");
                     let finding = Finding::of("", problem).group(&heading).from_origin(&section.place);
                     errors.push(ConfigError(finding.allowed("rename one of them")));
                 }
@@ -196,7 +196,7 @@ impl Layers {
                         // Reported for the sections.
                         continue;
                     }
-                    let problem = format!("[{a}] and [{b}] are spelt alike in the environment");
+                    let problem = format!("[{a}] and [{b}] have the same name in the environment");
                     let finding = Finding::of(&source, problem).allowed("rename one of them");
                     findings.errors.push(ConfigError(finding));
                 }
@@ -332,7 +332,7 @@ impl Layers {
         match value {
             None => Ok(String::new()),
             Some(value) => value.substituted().ok_or_else(|| {
-                Refusal::new(format!("{dollar} names a list of pairs, which is no text"), DOLLAR)
+                Refusal::new(format!("{dollar} names a list of pairs, which is not a string"), DOLLAR)
             }),
         }
     }

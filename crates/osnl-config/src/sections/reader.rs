@@ -13,7 +13,7 @@ use super::layers::Layers;
 use super::raw::RawSection;
 use crate::secret_file::is_readable_by_all;
 use crate::typed::{self, Refusal};
-use crate::{ConfigError, Finding, Kind, Value, Warning, duration, nearest, shown, size};
+use crate::{ConfigError, Finding, Kind, Value, Warning, duration, nearest, shown, size, unknown_value};
 
 /// A reader of one section. A method that returns `None` for a value that is set has reported an error.
 pub struct Reader<'a> {
@@ -76,7 +76,7 @@ impl<'a> Reader<'a> {
     pub fn warn_of_open(&mut self, option: &str, path: &Path, holds: &str) {
         if is_readable_by_all(path) {
             let problem = format!("names {holds} that every user of this machine can read");
-            self.warn(option, &problem, &format!("take that right away: chmod o= {}", path.display()));
+            self.warn(option, &problem, &format!("remove that permission: chmod o= {}", path.display()));
         }
     }
 
@@ -182,7 +182,7 @@ impl<'a> Reader<'a> {
             return Some(value.clone());
         }
         let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-        let problem = format!("{} is not one of the known words", shown(&text));
+        let problem = unknown_value(&shown(&text));
         let refusal = Refusal {
             suggestion: nearest(&text, names.iter().copied()).map(str::to_owned),
             ..Refusal::new(problem, format!("allowed: {}", names.join(", ")))
@@ -212,7 +212,7 @@ impl<'a> Reader<'a> {
             match Priority::parse(&item) {
                 Priority::Other(_) => {
                     let names: Vec<&str> = Priority::ALL.iter().map(Priority::as_str).collect();
-                    let problem = format!("{} is no priority", shown(&item));
+                    let problem = format!("{} is not a priority", shown(&item));
                     let suggestion = nearest(&item, names.iter().copied()).map(str::to_owned);
                     let refusal = Refusal::new(problem, format!("allowed: {}", names.join(", ")));
                     return self.refused(option, Refusal { suggestion, ..refusal });

@@ -28,7 +28,7 @@ pub fn read_all(layers: &mut Layers, environment: &Environment) -> Vec<Warning> 
             };
             if open {
                 let problem = format!("{} is open to every user of this machine", shown(&file.path));
-                let finding = Finding::of("", problem).allowed("take that away: chmod o= FILE");
+                let finding = Finding::of("", problem).allowed("remove that permission: chmod o= FILE");
                 let finding = finding.group(&heading).option(&option).from_origin(&entry.origin);
                 warnings.push(Warning(finding));
             }

@@ -17,7 +17,7 @@ fn joined_in(section: &RawSection) -> Vec<Warning> {
         lines.filter_map(move |(row, line)| Some((entry, row, option_of(section, line)?)))
     });
     let warning = |(entry, row, option): (&RawEntry, usize, &str)| {
-        let problem = format!("this line begins with a blank, so it belongs to {}", entry.option);
+        let problem = format!("this line begins with a space, so it belongs to {}", entry.option);
         let finding = Finding::of("", problem).group(&section.heading()).option(&entry.option);
         let mut finding = finding.from_origin(&entry.origin);
         finding.line = finding.line.map(|line| line.saturating_add(u32::try_from(row).unwrap_or(u32::MAX)));
@@ -56,15 +56,15 @@ pub fn repeated(ini: &Ini) -> (Vec<ConfigError>, Vec<Warning>) {
         let both: Vec<&str> = section.entries.iter().filter(twice).map(|entry| entry.key.as_str()).collect();
         let finding = |problem: String| Finding::at(&ini.file, section.line, problem).group(&section.name);
         if both.contains(&"driver") && value(before, "driver") != value(section, "driver") {
-            let problem = format!("stands in line {} too, with another driver", before.line);
-            errors.push(ConfigError(finding(problem).allowed("give one of the two another name")));
+            let problem = format!("is also in line {}, with another driver", before.line);
+            errors.push(ConfigError(finding(problem).allowed("rename one of them")));
         } else if !both.is_empty() {
             let problem = format!(
-                "stands in line {} too, and both are one section; here count {}",
+                "is also in line {}, and both are one section; these options are used: {}",
                 before.line,
                 both.join(", ")
             );
-            let mend = "give one of the two another name, or put them together";
+            let mend = "rename one of them, or merge them";
             warnings.push(Warning(finding(problem).allowed(mend)));
         }
     }

@@ -73,7 +73,7 @@ fn named_section<'a>(
         None if def.named => refuse("needs a name", format!("write {}", def.form())),
         Some(_) if !def.named => refuse("takes no name", format!("write {}", def.form())),
         Some(name) if !is_name(name) => {
-            refuse("has no usable name", "letters, digits, -, _ and . make a name".to_owned())
+            refuse("has no valid name", "use letters, digits, -, _, and .".to_owned())
         }
         Some(name) => Ok((def, name)),
         None => Ok((def, "")),
@@ -94,7 +94,7 @@ pub(super) fn option(
         Dialect::Strict { reference, .. } => {
             finding = Finding { problem: "unknown option".to_owned(), ..finding.option(name) };
             if name.starts_with("and ") || name.starts_with("or ") {
-                finding = finding.allowed("a value goes on in the next line if that begins with a blank");
+                finding = finding.allowed("a value continues on the next line if that begins with a space");
             } else if finding.suggestion.is_none() {
                 finding = finding.allowed(format!("{reference} has those of {}", section.def.form()));
             }

@@ -101,12 +101,8 @@ fn a_wrong_proxy_is_named_without_its_password() {
         let allowed = "write it as http://HOST:PORT or http://USER:PASSWORD@HOST:PORT";
         assert_eq!(error.to_string(), format!("{name} of the environment: {expected}; {allowed}"));
     };
-    let host = "what stands for host and port is neither a name nor an address with a port";
-    check(
-        "http_proxy",
-        "https://u:secret@proxy",
-        "a proxy that is spoken to with TLS (https://) cannot be used",
-    );
+    let host = "host and port are neither a name nor an address with a port";
+    check("http_proxy", "https://u:secret@proxy", "a proxy with TLS (https://) is not supported");
     check("https_proxy", "socks5://u:secret@proxy", "only http:// proxies can be used");
     check("http_proxy", "http:/u:secret@proxy", "the proxy's host is missing");
     check("http_proxy", "http://u:secret@", host);

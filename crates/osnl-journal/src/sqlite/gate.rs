@@ -212,7 +212,7 @@ impl State {
                 tracing::error!(
                     action.name = &**action,
                     deliveries = room.pending,
-                    "max_pending is reached: what this action's rules want is left with the broker until some are delivered",
+                    "max_pending is reached: further messages for this action stay with the broker until some deliveries end",
                 );
             }
             places = places.min(free);

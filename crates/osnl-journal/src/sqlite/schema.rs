@@ -418,8 +418,7 @@ mod tests {
             connection.execute_batch(sql).unwrap();
             assert_eq!(migrate(&mut connection, VERSION).unwrap_err().to_string(), expected);
         };
-        let foreign =
-            "is no journal of osnl's: it holds another program's tables; name a file that does not exist yet";
+        let foreign = "is not a journal of osnl: it holds another program's tables; name a file that does not exist yet";
         check("CREATE TABLE t (x)", foreign);
         check("PRAGMA application_id = 7; PRAGMA user_version = 1", foreign);
         let newer = format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = 1000");

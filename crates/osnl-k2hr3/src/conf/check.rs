@@ -170,8 +170,8 @@ fn broker_name(reader: &mut Reader<'_>, option: &str, longest: usize) -> Option<
     if text.contains(char::is_control) || text.trim() != text {
         reader.warn(
             option,
-            "the name has blanks around it or line ends in it, and is used like that",
-            "put it behind the `=`, on one line",
+            "the name has spaces around it or line breaks in it, and is used as it is",
+            "write it after the `=`, on one line",
         );
     }
     Some(text)

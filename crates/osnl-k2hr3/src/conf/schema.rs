@@ -71,9 +71,8 @@ static K2HR3_OPTIONS: &[OptionDef] = &[
 const UNAPPLIED: &[ForeignSection] = &[
     ForeignSection {
         name: "oslo_messaging_rabbit",
-        problem: "not applied, because k2hr3_osnl did not either, and ssl, durable queues or another prefetch would \
-                  change a set-up that runs; what shall count belongs into the query of transport_url \
-                  (rabbit://…/?ssl=1&ssl_ca_file=…) or into osnl's own form, where the section counts",
+        problem: "not applied, because k2hr3_osnl did not either, and ssl, durable queues or another prefetch would change a working set-up; to apply an option, write it into the query of transport_url \
+                  (rabbit://…/?ssl=1&ssl_ca_file=…) or use osnl's own form, which applies the section",
         remedy: "",
     },
     driver("oslo_messaging_kafka"),

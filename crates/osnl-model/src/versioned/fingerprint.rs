@@ -105,7 +105,7 @@ pub enum FingerprintMismatch {
     },
     /// The table names a class that was not given.
     #[error(
-        "the table has {class}, which is no class given to the check: take the line out, or give the class"
+        "the table has {class}, but the class was not given to the check: remove the line, or give the class"
     )]
     NoSuchClass {
         /// The class.

@@ -21,7 +21,7 @@ pub enum Level {
 
 /// The level of a notification.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no level of a notification",
+    message = "`{Self}` is not a level of a notification",
     note = "a notification's `level` is osnl_model::versioned::Level; with nova's name `priority` it is \
             osnl_model::versioned::nova::NotificationPriority"
 )]

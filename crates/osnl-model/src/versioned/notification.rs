@@ -7,7 +7,7 @@ use crate::{Context, Emission};
 
 /// The event type of a notification.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no event type of a notification",
+    message = "`{Self}` is not an event type of a notification",
     note = "take osnl_model::versioned::ironic::EventType, osnl_model::versioned::nova::EventType or String, or \
             implement EventTypeText for your own"
 )]
@@ -18,7 +18,7 @@ pub trait EventTypeText {
 
 /// The publisher of a notification.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no publisher of a notification",
+    message = "`{Self}` is not a publisher of a notification",
     note = "take osnl_model::versioned::ironic::NotificationPublisher (service.host), \
             osnl_model::versioned::nova::NotificationPublisher (source:host) or String, or implement PublisherText for your own"
 )]
@@ -44,7 +44,7 @@ impl PublisherText for String {
 /// Only the payload goes onto the wire as an object. Event type, publisher and level become `event_type`,
 /// `publisher_id` and the priority.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no versioned notification",
+    message = "`{Self}` is not a versioned notification",
     note = "notifications are structs with #[derive(VersionedNotification)] and the fields payload, level (or nova's \
             priority), event_type and publisher"
 )]

@@ -11,7 +11,7 @@ use crate::redact::mask_secrets;
 
 /// An object of a class that has a version.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is no versioned object",
+    message = "`{Self}` is not a versioned object",
     note = "payloads are structs with #[derive(VersionedObject)]"
 )]
 pub trait VersionedObject: FieldType + Clone {

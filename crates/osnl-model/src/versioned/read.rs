@@ -161,7 +161,7 @@ pub fn read<T: VersionedObject>(raw: Json) -> WireObject<T> {
 /// As [`read`], from JSON text.
 ///
 /// # Errors
-/// A text that is no JSON.
+/// A text that is not JSON.
 pub fn read_text<T: VersionedObject>(text: &str) -> Result<WireObject<T>, serde_json::Error> {
     Ok(read(crate::python_json::parse_as(text)?))
 }

@@ -64,7 +64,7 @@ impl<T: Clone> FillsOr<T> for Option<T> {
 /// A payload that is complete; what a notification's `new` takes.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a populated `{P}`",
-    label = "this is no complete payload",
+    label = "this is not a complete payload",
     note = "populate it first: `{P}::populate(&source, extra)` takes the fields that the schema names from the source, \
             and gives the payload"
 )]

@@ -18,7 +18,7 @@ pub struct ObjectVersion {
 
 /// A text that is no version.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("\"{0}\" is no version of an object: it is a major and a minor number, such as 1.17")]
+#[error("\"{0}\" is not a version of an object: it is a major and a minor number, such as 1.17")]
 pub struct ObjectVersionError(String);
 
 impl ObjectVersion {
@@ -84,7 +84,7 @@ mod tests {
         let error = "version one".parse::<ObjectVersion>().unwrap_err().to_string();
         assert_eq!(
             error,
-            "\"version one\" is no version of an object: it is a major and a minor number, such as 1.17"
+            "\"version one\" is not a version of an object: it is a major and a minor number, such as 1.17"
         );
     }
 

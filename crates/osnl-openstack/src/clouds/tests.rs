@@ -133,17 +133,21 @@ clouds:
         assert!(error.ends_with(expected), "{error}");
     };
     let mars = [("region_name", "Mars".to_owned())];
-    refused("regions", &mars, "cloud regions: region_name: Mars is none of its regions; allowed: R1, R2, R3");
+    refused(
+        "regions",
+        &mars,
+        "cloud regions: region_name: Mars is not one of its regions; allowed: R1, R2, R3",
+    );
     refused(
         "totp",
         &[],
-        "cloud totp: auth_type: v3totp is no known type; allowed: password, v3password, v2password, \
+        "cloud totp: auth_type: v3totp is not a known type; allowed: password, v3password, v2password, \
          v3applicationcredential, token, v3token",
     );
     refused(
         "vendor",
         &[],
-        "profile: ovh stands in no clouds-public.yaml, or has no auth_url there; write auth_url beside it",
+        "profile: ovh is not in clouds-public.yaml, or has no auth_url there; write auth_url beside it",
     );
 }
 
@@ -162,8 +166,8 @@ fn what_is_wrong_is_said_with_the_file_and_without_values() {
 
     let (_folder, variables) = folder(&[("here/clouds.yaml", "clouds:\n  a:\n   password: 's3cr\n")]);
     let error = Clouds::find(&variables).unwrap_err().to_string();
-    assert!(error.contains("is no YAML: line") && !error.contains("s3cr"), "{error}");
+    assert!(error.contains("is not YAML: line") && !error.contains("s3cr"), "{error}");
     let (_folder, variables) = folder(&[("here/clouds.yaml", "clouds: [a]")]);
     let error = Clouds::find(&variables).unwrap_err().to_string();
-    assert!(error.ends_with("`clouds` is no map"), "{error}");
+    assert!(error.ends_with("`clouds` is not a map"), "{error}");
 }

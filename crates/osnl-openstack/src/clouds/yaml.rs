@@ -9,12 +9,12 @@ const MERGE: &str = "<<";
 /// The first document; an empty one is null.
 ///
 /// # Errors
-/// It is no YAML, and where.
+/// It is not YAML, and where.
 pub(super) fn read(text: &str) -> Result<Value, String> {
     // The library's own words repeat no value, but for the name of an anchor.
     let documents = YamlLoader::load_from_str(text).map_err(|error| {
         let at = error.marker();
-        format!("is no YAML: line {} column {}: {}", at.line(), at.col() + 1, error.info())
+        format!("is not YAML: line {} column {}: {}", at.line(), at.col() + 1, error.info())
     })?;
     Ok(documents.into_iter().next().map_or(Value::Null, json))
 }

@@ -77,13 +77,13 @@ fn what_is_missing_or_wrong_is_named() {
     );
     check(
         &[URL, ("auth_type", "v3oidcpassword")],
-        "auth_type: v3oidcpassword is no known type; allowed: password, v3password, v2password, v3applicationcredential, \
+        "auth_type: v3oidcpassword is not a known type; allowed: password, v3password, v2password, v3applicationcredential, \
          token, v3token",
     );
     let login = [URL, ("username", "u"), ("password", "p")];
     check(
         &[&login[..], &[("interface", "private")]].concat(),
-        "interface: private is no interface; allowed: public, internal, admin",
+        "interface: private is not an interface; allowed: public, internal, admin",
     );
     check(
         &[&login[..], &[("verify", "maybe")]].concat(),

@@ -62,17 +62,17 @@ impl Checker<'_> {
                     && chars.all(|c| c.is_ascii_alphanumeric() || c == '_')
             };
             if !name.contains('.') || !name.split('.').all(word) {
-                let problem = format!("{} is no class in a module", shown(&name));
+                let problem = format!("{} is not a class in a module", shown(&name));
                 return self.refuse(
                     DEFAULT,
                     "enabled_plugins",
                     &problem,
-                    "write module.Class, as rest_plugin.RESTNotify",
+                    "write module.Class, such as rest_plugin.RESTNotify",
                 );
             }
             let plugin = if name == OWN_PLUGIN { Plugin::Rest } else { Plugin::Python(name.clone()) };
             if plugins.contains(&plugin) {
-                let problem = format!("{name} is there twice, and is called once");
+                let problem = format!("{name} is listed twice, and is called once");
                 self.warn(DEFAULT, "enabled_plugins", &problem, "remove one of the two");
             } else {
                 plugins.push(plugin);
@@ -110,9 +110,12 @@ impl Checker<'_> {
         let url = format!("rabbit://{}:{}@{host}:{port}/{vhost}", encoded(&user), encoded(&password));
         match transport_url::check(&url) {
             Ok(_) => Some(url),
-            Err(_) => {
-                self.refuse(RABBIT, "host", "is no host name or address", "write the broker's name alone")
-            }
+            Err(_) => self.refuse(
+                RABBIT,
+                "host",
+                "is not a host name or an address",
+                "write the broker's name alone",
+            ),
         }
     }
 
@@ -153,8 +156,8 @@ impl Checker<'_> {
             }
         });
         if self.text(REST, "body").as_deref() == Some("xml_unescaped") {
-            let problem = "whoever may write metadata writes into the XML";
-            self.warn(REST, "body", problem, "xml is the same but for < and &, and safe");
+            let problem = "a user who can write metadata can write any XML into the body";
+            self.warn(REST, "body", problem, "xml escapes < and &, and is safe");
         }
         let verify = self.value(REST, "verify")? != Some(Value::Bool(false));
         Some(Rest {

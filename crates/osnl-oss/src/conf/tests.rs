@@ -111,7 +111,7 @@ fn plug_ins_and_own_options_have_their_place() {
     assert_eq!(
         warnings,
         [
-            "/etc/oss.conf:12: [rest] body: whoever may write metadata writes into the XML; xml is the same but for < and &, and safe"
+            "/etc/oss.conf:12: [rest] body: a user who can write metadata can write any XML into the body; xml escapes < and &, and is safe"
         ]
     );
     assert!(loaded.document().reads_back());
@@ -127,7 +127,7 @@ fn what_is_wrong_is_said_at_its_line_and_all_at_once() {
     check(
         "[DEFAULT]\nenabled_plugins = x\n[rabbit]\nport = 0\n[rest]\nhost = ftp://h\n",
         &[
-            "/etc/oss.conf:2: [DEFAULT] enabled_plugins: \"x\" is no class in a module; write module.Class, as rest_plugin.RESTNotify",
+            "/etc/oss.conf:2: [DEFAULT] enabled_plugins: \"x\" is not a class in a module; write module.Class, such as rest_plugin.RESTNotify",
             "/etc/oss.conf:4: [rabbit] port: 0 is out of range; allowed: 1 to 65535",
             "/etc/oss.conf:6: [rest] host: the scheme must be http or https; write https://host; the port and the path have options \
              of their own",
@@ -145,7 +145,7 @@ fn what_is_wrong_is_said_at_its_line_and_all_at_once() {
     check(
         "[journal]\nconnection = redis://x\n",
         &[
-            "/etc/oss.conf:2: [journal] connection: is no journal that osnl knows; write sqlite:///path/to/journal.db, \
+            "/etc/oss.conf:2: [journal] connection: is not a journal that osnl knows; write sqlite:///path/to/journal.db, \
              memory://, or remove the line",
         ],
     );

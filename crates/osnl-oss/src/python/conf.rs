@@ -29,7 +29,7 @@ pub struct PythonConf {
     pub ask: Option<Arc<str>>,
 }
 
-const CLASS: &str = "write module.Class, as rest_plugin.RESTNotify";
+const CLASS: &str = "write module.Class, such as rest_plugin.RESTNotify";
 
 impl ReadDriver for PythonConf {
     /// A plug-in is called for one event at a time, so there is nothing to gain from several.
@@ -179,11 +179,7 @@ fn details(
     }
     for option in [KEYS, VALUES, IP_TYPE, DATACENTER, SECURITY_DOMAIN, ASK] {
         if reader.is_set(option.name) {
-            return reader.refuse(
-                option.name,
-                "belongs to node_detail = oss",
-                "set that, or remove the line",
-            );
+            return reader.refuse(option.name, "requires node_detail = oss", "set that, or remove the line");
         }
     }
     Some(Arc::new(PayloadDetails { events_creation, events_deletion }))
@@ -197,7 +193,7 @@ fn class(reader: &mut Reader<'_>, text: String) -> Option<String> {
     };
     match text.contains('.') && text.split('.').all(named) {
         true => Some(text),
-        false => reader.refuse("plugin", "is no class in a module", CLASS),
+        false => reader.refuse("plugin", "is not a class in a module", CLASS),
     }
 }
 

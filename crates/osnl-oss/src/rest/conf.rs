@@ -126,8 +126,8 @@ impl ReadDriver for OssRestConf {
         let bodies = [("json", Body::Json), ("xml", Body::Xml), ("xml_unescaped", Body::XmlUnescaped)];
         let body = reader.word("body", &bodies);
         if body == Some(Body::XmlUnescaped) {
-            let problem = "whoever may write metadata writes into the XML";
-            reader.warn("body", problem, "xml is the same but for < and &, and safe");
+            let problem = "a user who can write metadata can write any XML into the body";
+            reader.warn("body", problem, "xml escapes < and &, and is safe");
         }
         let idempotency = match reader.text("idempotency_header")?.trim() {
             "" => Some(None),
@@ -135,8 +135,8 @@ impl ReadDriver for OssRestConf {
                 Ok(name) => Some(Some(name)),
                 Err(_) => reader.refuse(
                     "idempotency_header",
-                    "is no name of a header",
-                    "letters, digits and dashes",
+                    "is not the name of a header",
+                    "use letters, digits, and dashes",
                 ),
             },
         };

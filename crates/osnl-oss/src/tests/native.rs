@@ -59,7 +59,7 @@ fn tables_are_whole() {
         );
         for (option, default) in table.defaults {
             let known = of_all.contains(option) && *option != "driver";
-            assert!(known, "{}: {option} = {default} is no option of all actions", table.name);
+            assert!(known, "{}: {option} = {default} is not an option of all actions", table.name);
         }
     }
 }
@@ -67,11 +67,11 @@ fn tables_are_whole() {
 #[test]
 fn what_a_driver_does_not_have_is_refused_with_those_that_have_it() {
     let found = errors(load(&format!("{WHOLE}verify = false\n")));
-    let expected = "verify: is no option of the driver dump; k2hr3, http, oss_rest, syslog, mail, k2hr3_register have it";
+    let expected = "verify: is not an option of the driver dump; k2hr3, http, oss_rest, syslog, mail, k2hr3_register have it";
     assert_eq!(found, [format!("a.conf:13: [action:record] {expected}")]);
     let found = errors(load(&WHOLE.replace("driver = dump", "driver = exce")));
     let known = "k2hr3, http, oss_rest, dump, exec, python, file, syslog, publish, mail, k2hr3_register";
-    let expected = format!("\"exce\" is not one of the known words; allowed: {known}; did you mean exec?");
+    let expected = format!("unknown value \"exce\"; allowed: {known}; did you mean exec?");
     assert_eq!(found, [format!("a.conf:12: [action:record] driver: {expected}")]);
 }
 
@@ -103,7 +103,7 @@ fn the_cloud_that_is_asked_is_a_section_that_is_there() {
     );
     let plain = python.replace("= oss", "= plain");
     let found = errors(load(&format!("{plain}ask = cloud\n{cloud}")));
-    let belongs = "ask: belongs to node_detail = oss; set that, or remove the line";
+    let belongs = "ask: requires node_detail = oss; set that, or remove the line";
     assert_eq!(found, [format!("a.conf:15: [action:record] {belongs}")]);
     let explained = load(&format!("{rest}ask = cloud\n{cloud}")).unwrap().conf.explain();
     assert!(
@@ -121,7 +121,7 @@ fn a_plug_in_can_use_an_answer_unless_it_has_the_old_details() {
             .replace("driver = dump", &format!("driver = python\nplugin = a.B\n{action}enrich = server"));
         let loaded = load(&format!("{whole}{cloud}")).unwrap_or_else(|errors| panic!("{errors}"));
         let said: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
-        let slip = "enrich: brings what neither when nor the driver looks at; write a when that names it";
+        let slip = "enrich: fetches values that neither when nor the driver uses; write a when that names it";
         assert_eq!(said.join("\n").contains(slip), expected, "{action}\n{said:?}");
     };
     check("node_detail = oss\n", true);

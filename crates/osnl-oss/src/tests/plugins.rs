@@ -63,17 +63,17 @@ fn one_event_is_in_a_program_s_hands_unless_it_is_said_to_take_more() {
 #[test]
 fn what_cannot_be_meant_is_refused_with_what_can() {
     const LIST: &str =
-        "write the program and its arguments with commas between them, or as a JSON array of texts";
-    const VARIABLES: &str = "write NAME=value, with commas between several or as a JSON array of texts";
-    const CLASS: &str = "write module.Class, as rest_plugin.RESTNotify";
-    const ABSOLUTE: &str = "is no absolute path; write one that begins with /";
+        "write the program and its arguments with commas between them, or as a JSON array of strings";
+    const VARIABLES: &str = "write NAME=value, with commas between several or as a JSON array of strings";
+    const CLASS: &str = "write module.Class, such as rest_plugin.RESTNotify";
+    const ABSOLUTE: &str = "must be an absolute path; write one that begins with /";
     for (action, expected) in [
         ("driver = exec\n", format!("a.conf:11: [action:record] command: is not set; {LIST}")),
         ("driver = exec\ncommand =\n", format!("a.conf:13: [action:record] command: names no program; {LIST}")),
         ("driver = exec\ncommand = a,,b\n", format!("a.conf:13: [action:record] command: has an empty item; {LIST}")),
         (
             "driver = exec\ncommand = [\"a\"\n",
-            format!("a.conf:13: [action:record] command: begins as a JSON array and is none; {LIST}"),
+            format!("a.conf:13: [action:record] command: begins like a JSON array, but is not one; {LIST}"),
         ),
         (
             "driver = exec\ncommand = bin/x\n",
@@ -83,7 +83,7 @@ fn what_cannot_be_meant_is_refused_with_what_can() {
         ),
         (
             "driver = exec\ncommand = x\nmode = onec\n",
-            "a.conf:14: [action:record] mode: \"onec\" is not one of the known words; allowed: stream, once; did you \
+            "a.conf:14: [action:record] mode: unknown value \"onec\"; allowed: stream, once; did you \
              mean once?"
                 .to_owned(),
         ),
@@ -97,11 +97,11 @@ fn what_cannot_be_meant_is_refused_with_what_can() {
             "a.conf:14: [action:record] reply_limit: \"10\" is out of range; allowed: 1 KiB to 64 MiB".to_owned(),
         ),
         ("driver = python\n", format!("a.conf:11: [action:record] plugin: is not set; {CLASS}")),
-        ("driver = python\nplugin = RESTNotify\n", format!("a.conf:13: [action:record] plugin: is no class in a module; {CLASS}")),
+        ("driver = python\nplugin = RESTNotify\n", format!("a.conf:13: [action:record] plugin: is not a class in a module; {CLASS}")),
         ("driver = python\nplugin = a.B\nplugin_path = x\n", format!("a.conf:14: [action:record] plugin_path: {ABSOLUTE}")),
         (
             "driver = python\nplugin = a.B\ncommand = x\n",
-            "a.conf:14: [action:record] command: is no option of the driver python; exec has it".to_owned(),
+            "a.conf:14: [action:record] command: is not an option of the driver python; exec has it".to_owned(),
         ),
     ] {
         assert_eq!(errors(load(&with(action))), [expected], "{action}");
@@ -109,7 +109,7 @@ fn what_cannot_be_meant_is_refused_with_what_can() {
     let Loaded { warnings, .. } = load(&with("driver = exec\ncommand = /bin/x --flag\n")).unwrap();
     let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     assert!(
-        warnings.iter().any(|warning| warning.contains("no shell splits it behind /bin/x")),
+        warnings.iter().any(|warning| warning.contains("no shell splits it after /bin/x")),
         "{warnings:?}"
     );
 }

@@ -61,7 +61,7 @@ impl From<DeclareError> for TransportError {
                     "it is a stream, which is read and settled differently: set queue_type = stream"
                         .to_owned()
                 } else {
-                    "it is no stream: remove queue_type = stream".to_owned()
+                    "it is not a stream: remove queue_type = stream".to_owned()
                 },
             },
             DeclareError::Failed(failure) => failure.into(),

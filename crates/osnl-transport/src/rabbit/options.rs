@@ -33,7 +33,7 @@ pub struct RabbitOptions {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OptionError {
     /// There is no such option.
-    #[error("{} is no option of [oslo_messaging_rabbit]{}", .name.as_deref().unwrap_or("a name in the query"),
+    #[error("{} is not an option of [oslo_messaging_rabbit]{}", .name.as_deref().unwrap_or("a name in the query"),
         .nearest.map(|name| format!("; did you mean {name}?")).unwrap_or_default())]
     Unknown {
         /// As it was written, unless it may be part of a password.
@@ -153,14 +153,11 @@ impl RabbitOptions {
         if self.verify && self.boolean("ssl") == Some(false) {
             return refuse(
                 "tls = verify and ssl = false",
-                "one says with TLS, the other without; remove one of them",
+                "one requires TLS, the other turns it off; remove one of them",
             );
         }
         if self.file("ssl_key_file").is_some() && self.file("ssl_cert_file").is_none() {
-            return refuse(
-                "ssl_key_file without ssl_cert_file",
-                "a key is of no use without its certificate",
-            );
+            return refuse("ssl_key_file without ssl_cert_file", "a key needs its certificate");
         }
         if self.login() == LoginMethod::External
             && (self.tls(1).is_none() || self.file("ssl_cert_file").is_none())

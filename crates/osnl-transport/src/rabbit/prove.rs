@@ -107,8 +107,8 @@ impl Prover<'_> {
         let is_there = self.is_there().await;
         let read = match is_there {
             Some(false) => self.read().await,
-            Some(true) => Proof::Unknown("it is there, and reading it would take messages".to_owned()),
-            None => Proof::Unknown("the broker does not say whether it is there".to_owned()),
+            Some(true) => Proof::Unknown("it exists and a consumer would take messages".to_owned()),
+            None => Proof::Unknown("the broker does not say whether it exists".to_owned()),
         };
         let Some(kind) = self.kind.clone() else {
             return Proofs { make: None, bind: Vec::new(), read, made: None, user };

@@ -63,7 +63,7 @@ pub(super) async fn identity(
     if heard.await.is_ok() && before.is_none() {
         before = timeout(BESIDE, read_before.next()).await.ok().flatten();
     }
-    // With what it was sent still unsettled on it, which to a stream means nothing.
+    // With what it was sent still unsettled on it, which to a stream has no effect.
     let _ = channel.close(200, "seen".into()).await;
     Ok(decide(read, offset(before), offset(newest)))
 }

@@ -200,10 +200,10 @@ impl QueueKind {
         let replicated = self.queue_type != QueueType::Classic;
         let refuse = |option, what: &str| Some((option, format!("a {queue_type} queue {what}")));
         if replicated && !self.durable {
-            return refuse("durable", "always outlives the broker's restart");
+            return refuse("durable", "always survives a restart of the broker");
         }
         if replicated && self.auto_delete {
-            return refuse("auto_delete", "does not go with its last consumer");
+            return refuse("auto_delete", "is not deleted with its last consumer");
         }
         if replicated && self.ha_policy.is_some() {
             return refuse("ha_policy", "is replicated by itself");
@@ -400,11 +400,11 @@ mod tests {
         check(QueueKind { single_active_consumer: true, ..kind(Quorum, &[("x-delivery-limit", "3")]) }, None);
         check(
             QueueKind { durable: false, ..kind(Quorum, &[]) },
-            Some("durable: a quorum queue always outlives the broker's restart"),
+            Some("durable: a quorum queue always survives a restart of the broker"),
         );
         check(
             QueueKind { auto_delete: true, ..kind(Stream, &[]) },
-            Some("auto_delete: a stream queue does not go with its last consumer"),
+            Some("auto_delete: a stream queue is not deleted with its last consumer"),
         );
         check(
             QueueKind { single_active_consumer: true, ..kind(Stream, &[]) },

@@ -94,7 +94,10 @@ async fn nothing_is_made_unless_asked_for_and_what_no_queue_takes_is_told_if_ask
         let passive = || OutgoingMessage { route: Route::PASSIVE, ..outgoing(1) };
         let error = transport.send(&target, &priority, passive()).await.unwrap_err();
         assert!(matches!(&error, TransportError::Refused { .. }) && error.is_recoverable(), "{error}");
-        assert!(error.to_string().starts_with("publish to exchange \"neutron\": it is not there"), "{error}");
+        assert!(
+            error.to_string().starts_with("publish to exchange \"neutron\": it does not exist"),
+            "{error}"
+        );
         // Another priority's queue makes the exchange.
         transport.send(&target, &Priority::Error, outgoing(1)).await.unwrap();
         transport.send(&target, &priority, passive()).await.unwrap();

@@ -413,7 +413,7 @@ async fn a_stream_is_not_taken_for_a_queue_nor_a_queue_for_a_stream() {
     let stream = QueueKind { queue_type: QueueType::Stream, durable: true, ..QueueKind::OSLO };
     let to = targets(&["neutron"], &[Priority::Info]);
     for (queue, kind, word) in
-        [("log", QueueKind::DURABLE, "it is a stream"), ("queue", stream, "it is no stream")]
+        [("log", QueueKind::DURABLE, "it is a stream"), ("queue", stream, "it is not a stream")]
     {
         for declare in [Declare::Passive, Declare::Nothing] {
             let options = options(Some(queue), 10, declare, kind.clone());

@@ -74,7 +74,7 @@ impl JournalConf {
             None => Ok(Vec::new()),
         });
         seen.unwrap_or_else(|error| {
-            tracing::warn!("what was seen of resources before is not known: the journal {error}");
+            tracing::warn!("earlier events about resources are unknown: the journal {error}");
             Vec::new()
         })
     }
@@ -88,7 +88,7 @@ impl JournalConf {
             None => Ok(()),
         });
         if let Err(error) = visited {
-            tracing::warn!("what the guards let through before is not known: the journal {error}");
+            tracing::warn!("earlier counts of the guards are unknown: the journal {error}");
         }
     }
 }

@@ -27,23 +27,19 @@ fn effect(section: &Different, old: &Native, new: &Native) -> String {
     let name = section.name();
     match (section.kind(), section.what) {
         (LISTENER, what) => of_listener(name, what, old, new),
-        (RULE, ChangeKind::Removed) => "nothing fires by it any more; what it has fired goes on".to_owned(),
-        (RULE, ChangeKind::Added | ChangeKind::Changed) => {
-            "what comes from now on is judged by it".to_owned()
-        }
+        (RULE, ChangeKind::Removed) => "it no longer fires; its deliveries continue".to_owned(),
+        (RULE, ChangeKind::Added | ChangeKind::Changed) => "applies to new messages".to_owned(),
         (ACTION, ChangeKind::Added) => "its deliveries begin".to_owned(),
         (ACTION, ChangeKind::Removed) => {
-            "attempts under way end; what waits for it is orphaned until an action has that name again"
+            "running attempts finish; its other deliveries are orphaned until an action has that name again"
                 .to_owned()
         }
         (ACTION, ChangeKind::Changed) => {
-            "counts for the next attempt; if its target is held, that is probed at once".to_owned()
+            "applies to the next attempt; a held target is probed at once".to_owned()
         }
-        (ENRICH, _) => {
-            "counts for attempts that begin from now on; what was remembered is asked again".to_owned()
-        }
-        (RABBIT, _) => "listeners that it concerns connect anew".to_owned(),
-        _ => "counts from now on".to_owned(),
+        (ENRICH, _) => "applies to new attempts; cached answers are requested again".to_owned(),
+        (RABBIT, _) => "the listeners that it concerns reconnect".to_owned(),
+        _ => "applies from now on".to_owned(),
     }
 }
 
@@ -55,12 +51,12 @@ fn of_listener(name: &str, what: ChangeKind, old: &Native, new: &Native) -> Stri
         (ChangeKind::Removed, None, _) => "it had not been started".to_owned(),
         (ChangeKind::Removed, Some(gone), _) => leaves(&gone, new),
         (ChangeKind::Added | ChangeKind::Changed, _, None) => {
-            "not started: no enabled rule looks at it".to_owned()
+            "not started: no enabled rule uses it".to_owned()
         }
-        (ChangeKind::Added | ChangeKind::Changed, None, Some(_)) => "it begins to listen".to_owned(),
+        (ChangeKind::Added | ChangeKind::Changed, None, Some(_)) => "it starts to listen".to_owned(),
         (ChangeKind::Added | ChangeKind::Changed, Some(before), Some(after)) => {
             if before.queues().iter().any(|queue| after.queues().contains(queue)) {
-                "connects anew when the connection from before is closed: the queue keeps what comes, in order".to_owned()
+                "reconnects; meanwhile the queue keeps new messages in order".to_owned()
             } else {
                 format!(
                     "another queue is read; when that is bound, the one before is emptied: {}",
@@ -73,13 +69,13 @@ fn of_listener(name: &str, what: ChangeKind, old: &Native, new: &Native) -> Stri
 
 /// Describes the end of a listener. A queue that no listener reads any more fills up.
 fn leaves(gone: &ListenerConf, new: &Native) -> String {
-    let drains = "what is in work is settled and its connection closed";
+    let drains = "running work is finished, and its connection closed";
     let read = |queue: &String| new.heard().iter().any(|(listener, _)| listener.queues().contains(queue));
     let left: Vec<String> = gone.queues().into_iter().filter(|queue| !read(queue)).collect();
     match (&left[..], &gone.pool) {
         ([queue], Some(_)) => {
             format!(
-                "{drains}; queue {queue} is left and fills up, unless somebody else reads it: osnl status says what is in it"
+                "{drains}; queue {queue} stays and fills up unless another consumer reads it; osnl status shows its messages"
             )
         }
         // The services' own queues.
@@ -97,13 +93,13 @@ fn listeners_by_their_rules(different: &[Different], old: &Native, new: &Native)
             changes.push((
                 &listener.name,
                 ChangeKind::Added,
-                "it begins to listen: a rule looks at it now".to_owned(),
+                "it starts to listen: a rule uses it now".to_owned(),
             ));
         }
     }
     for (listener, _) in was.iter().filter(|(listener, _)| !is_listed(&listener.name)) {
         if !is.iter().any(|(after, _)| after.name == listener.name) {
-            let effect = format!("no enabled rule looks at it any more: {}", leaves(listener, new));
+            let effect = format!("no enabled rule uses it any more: {}", leaves(listener, new));
             changes.push((&listener.name, ChangeKind::Removed, effect));
         }
     }

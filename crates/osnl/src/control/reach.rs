@@ -44,7 +44,7 @@ pub enum Reached {
 pub enum ReachError {
     /// There is nothing to look at.
     #[error(
-        "no daemon answers at {socket}, and {file}; start osnl run, or name the place with -c, --state-dir or --journal"
+        "no daemon answers at {socket}, and {file}; start osnl run, or name its configuration with -c, or --state-dir or --journal"
     )]
     Nothing {
         /// The path at which a daemon's socket would be.

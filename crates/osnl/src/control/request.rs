@@ -308,7 +308,10 @@ pub(super) fn cursor(text: &str) -> Result<Cursor, Refusal> {
 
 pub(super) fn delivery_id(text: &str) -> Result<DeliveryId, Refusal> {
     DeliveryId::parse(text).ok_or_else(|| {
-        Refusal::new(Code::BadRequest, format!("{text:?} is no delivery's number; write it as listed: 17.0"))
+        Refusal::new(
+            Code::BadRequest,
+            format!("{text:?} is not a delivery's number; write it as listed: 17.0"),
+        )
     })
 }
 
@@ -330,7 +333,7 @@ fn status(text: &str) -> Result<Answers, Refusal> {
 fn state(name: &str) -> Result<State, Refusal> {
     State::ALL.into_iter().find(|state| state.name() == name).ok_or_else(|| {
         let known = State::ALL.map(State::name).join(", ");
-        Refusal::new(Code::BadRequest, format!("{name:?} is no state; there are {known}"))
+        Refusal::new(Code::BadRequest, format!("{name:?} is not a state; allowed: {known}"))
     })
 }
 
@@ -339,7 +342,7 @@ pub(super) fn moment(what: &str, text: Option<&str>) -> Result<Option<SystemTime
     match time::read(text) {
         Some(at) => Ok(Some(at)),
         None => {
-            let problem = format!("{what}: {text:?} is no moment; write it as 2026-11-20T06:00:00Z");
+            let problem = format!("{what}: {text:?} is not a time; write it as 2026-11-20T06:00:00Z");
             Err(Refusal::new(Code::BadRequest, problem))
         }
     }

@@ -63,7 +63,7 @@ enum Rights {
 enum BindError {
     #[error("another daemon answers there; give each its own state_dir")]
     InUse,
-    #[error("is there and no socket; move it away")]
+    #[error("exists and is not a socket; move it away")]
     NoSocket,
     #[error("belongs to user {0}; remove it, or name another state_dir")]
     Foreign(u32),
@@ -83,7 +83,7 @@ struct Bound {
 }
 
 impl ControlSocket {
-    /// A handler for the socket of this state directory, which is made if it is not there.
+    /// A handler for the socket of this state directory, which is created if missing.
     #[must_use]
     pub fn new(state_dir: PathBuf, handler: Arc<ControlHandler>) -> Self {
         Self { state_dir, handler, group: None }
@@ -120,7 +120,7 @@ impl ControlSocket {
                     }
                     Err(error) => {
                         // Such as too many open files: it may pass.
-                        tracing::warn!("the control socket takes nobody for a second: {error}");
+                        tracing::warn!("control socket: accept failed, retrying in 1 s: {error}");
                         let _ = timeout(Duration::from_secs(1), stop.cancelled()).await;
                     }
                 },

@@ -151,16 +151,16 @@ async fn broken_requests_get_an_answer_and_harm_nobody() {
         let message = answer["error"]["message"].as_str().unwrap();
         assert!(message.contains(expected), "{message}");
     };
-    check(b"\n", "bad-request", "no JSON object").await;
-    check(b"\xff\xfe\n", "bad-request", "no JSON object").await;
+    check(b"\n", "bad-request", "not a JSON object").await;
+    check(b"\xff\xfe\n", "bad-request", "not a JSON object").await;
     check(b"{\"v\": 1, \"verb\": \"reload\"}\n", "bad-request", "missing field `by`").await;
     check(b"{\"v\": 1, \"verb\": \"show\", \"id\": \"x\"}\n", "bad-request", "write it as listed: 17.0")
         .await;
     check(b"{\"v\": 1, \"verb\": \"list\", \"limit\": 0}\n", "bad-request", "1 to 1000").await;
     let states = b"{\"v\": 1, \"verb\": \"list\", \"filter\": {\"states\": [\"lost\"]}}\n";
-    check(states, "bad-request", "there are waiting, ready, held, dead").await;
+    check(states, "bad-request", "allowed: waiting, ready, held, dead").await;
     let since = b"{\"v\": 1, \"verb\": \"list\", \"filter\": {\"since\": \"now\"}}\n";
-    check(since, "bad-request", "\"now\" is no moment").await;
+    check(since, "bad-request", "\"now\" is not a time").await;
     check(&vec![b'x'; LONGEST_REQUEST + 1], "bad-request", "longer than 4194304 bytes").await;
     let replay = b"{\"v\": 1, \"verb\": \"replay\", \"events\": [], \"by\": \"eve\"}\n";
     check(replay, "unsupported", "into a journal on disk").await;

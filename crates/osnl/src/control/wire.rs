@@ -21,7 +21,7 @@ pub(super) struct WireRequest {
 pub(super) fn read_request(line: &[u8]) -> Result<WireRequest, Refusal> {
     let bad = |message: String| Refusal::new(Code::BadRequest, message);
     let mut object: Map<String, Value> =
-        serde_json::from_slice(line).map_err(|error| bad(format!("no JSON object: {error}")))?;
+        serde_json::from_slice(line).map_err(|error| bad(format!("not a JSON object: {error}")))?;
     match object.remove("v") {
         Some(version) if version == json!(VERSION) => {}
         Some(version) => {
@@ -32,7 +32,7 @@ pub(super) fn read_request(line: &[u8]) -> Result<WireRequest, Refusal> {
     let journal = match object.remove("journal") {
         None | Some(Value::Null) => None,
         Some(Value::String(path)) => Some(path.into()),
-        Some(other) => return Err(bad(format!("journal: {other} is no path"))),
+        Some(other) => return Err(bad(format!("journal: {other} is not a path"))),
     };
     let progress = match object.remove("progress") {
         None => false,
@@ -111,8 +111,8 @@ mod tests {
             assert_eq!(refusal.code, code, "{line}");
             assert!(refusal.message.contains(expected), "{line}: {refusal}");
         };
-        check("", Code::BadRequest, "no JSON object");
-        check("[]", Code::BadRequest, "no JSON object");
+        check("", Code::BadRequest, "not a JSON object");
+        check("[]", Code::BadRequest, "not a JSON object");
         check("{\"verb\": \"status\"}", Code::BadRequest, "write \"v\": 1");
         check("{\"v\": 2, \"verb\": \"status\"}", Code::BadRequest, "version 2 is not known");
         check("{\"v\": 1}", Code::BadRequest, "missing field `verb`");
@@ -125,7 +125,7 @@ mod tests {
             "unknown field `state`",
         );
         check("{\"v\": 1, \"verb\": \"pause\"}", Code::BadRequest, "missing field `action`");
-        check("{\"v\": 1, \"verb\": \"status\", \"journal\": 3}", Code::BadRequest, "3 is no path");
+        check("{\"v\": 1, \"verb\": \"status\", \"journal\": 3}", Code::BadRequest, "3 is not a path");
     }
 
     #[test]

@@ -124,7 +124,7 @@ async fn a_listener_that_panics_ends_the_daemon_and_its_message_stays_with_the_b
     let daemon = Daemon::new(vec![listener(&broker, Arc::new(OddIntake))], Vec::new(), memory());
     assert_eq!(
         ended(&broker, daemon).await,
-        "listener l ended unexpectedly: an odd message; what was not acknowledged stays with the broker"
+        "listener l ended unexpectedly: an odd message; unacknowledged messages stay with the broker"
     );
     assert_eq!(broker.ready("p"), 1);
 }
@@ -136,7 +136,7 @@ async fn a_delivery_loop_that_panics_ends_the_daemon_and_its_message_stays_with_
     let daemon = Daemon::new(listeners, deliveries(Odd { own_task: false }, &journal), journal);
     assert_eq!(
         ended(&broker, daemon).await,
-        "delivery loop of action a ended unexpectedly: an odd attempt; what was not acknowledged stays with the broker"
+        "delivery loop of action a ended unexpectedly: an odd attempt; unacknowledged messages stay with the broker"
     );
     assert_eq!(broker.ready("p"), 1);
 }
@@ -148,7 +148,7 @@ async fn what_an_action_keeps_running_ends_the_daemon_when_it_panics() {
     let daemon = Daemon::new(listeners, deliveries(Odd { own_task: true }, &journal), journal);
     assert_eq!(
         ended(&broker, daemon).await,
-        "plug-in p ended unexpectedly: an odd plug-in; what was not acknowledged stays with the broker"
+        "plug-in p ended unexpectedly: an odd plug-in; unacknowledged messages stay with the broker"
     );
 }
 
@@ -163,7 +163,7 @@ async fn a_handover_or_a_control_socket_that_panics_ends_the_daemon() {
         let listeners = vec![listener(&broker, rules(&journal))];
         let daemon = Daemon { more: Some(more), ..Daemon::new(listeners, Vec::new(), journal) };
         let expected =
-            format!("{name} ended unexpectedly: odd; what was not acknowledged stays with the broker");
+            format!("{name} ended unexpectedly: odd; unacknowledged messages stay with the broker");
         assert_eq!(ended(&broker, daemon).await, expected);
     }
 }
@@ -180,7 +180,7 @@ async fn a_journal_thread_that_panics_fails_the_journal_and_ends_the_daemon() {
     store.on_writer(|| panic!("an odd row"));
     assert_eq!(
         ended(&broker, daemon).await,
-        "journal ended unexpectedly: an odd row; what was not acknowledged stays with the broker"
+        "journal ended unexpectedly: an odd row; unacknowledged messages stay with the broker"
     );
     // What comes now is not dropped silently.
     assert!(!journal.state().borrow().takes_entries() && !journal.state().borrow().takes_outcomes());

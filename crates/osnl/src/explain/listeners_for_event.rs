@@ -50,20 +50,20 @@ impl fmt::Display for NotHeard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { listener, why } = self;
         match why {
-            WhyNot::Other(other) => write!(f, "it looks at listener {listener}, and this is of {other}"),
+            WhyNot::Other(other) => write!(f, "it uses listener {listener}, and this event is of {other}"),
             WhyNot::Exchange { found, bound } => write!(
                 f,
-                "listener {listener} does not hear it: the exchange is \"{found}\", and it is bound to {}",
+                "listener {listener} does not receive it: the exchange is \"{found}\", and it is bound to {}",
                 bound.join(", ")
             ),
             WhyNot::Topic { found, bound } => write!(
                 f,
-                "listener {listener} does not hear it: the routing key is \"{found}\", and its topics are {}",
+                "listener {listener} does not receive it: the routing key is \"{found}\", and its topics are {}",
                 bound.join(", ")
             ),
             WhyNot::Priority { found, bound } => write!(
                 f,
-                "listener {listener} does not hear it: the routing key is \"{found}\", and its priorities are {}",
+                "listener {listener} does not receive it: the routing key is \"{found}\", and its priorities are {}",
                 bound.join(", ")
             ),
         }

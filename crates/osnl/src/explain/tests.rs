@@ -109,7 +109,7 @@ fn every_rule_says_why_in_their_order() {
             "errors: priority saw \"info\" wants error, critical",
             "payload: payload.state saw \"there\" wants ^gone$",
             "secret: context.auth_token saw \"***\" wants ***",
-            "servers: listener nova does not hear it: the exchange is \"neutron\", and it is bound to nova",
+            "servers: listener nova does not receive it: the exchange is \"neutron\", and it is bound to nova",
             "off: disabled",
         ]
     );
@@ -142,7 +142,7 @@ fn who_hears_it_is_asked_first() {
         &[
             (
                 0,
-                "ports: listener neutron does not hear it: the routing key is \"notifications.warn\", and its priorities are info, error",
+                "ports: listener neutron does not receive it: the routing key is \"notifications.warn\", and its priorities are info, error",
             ),
             // The queue is read as it is: nobody knows how it is bound.
             (2, "payload: payload.state saw \"there\" wants ^gone$"),
@@ -153,13 +153,13 @@ fn who_hears_it_is_asked_first() {
         None,
         &[(
             4,
-            "servers: listener nova does not hear it: the routing key is \"notifications.info\", and its topics are versioned_notifications",
+            "servers: listener nova does not receive it: the routing key is \"notifications.info\", and its topics are versioned_notifications",
         )],
     );
     check(
         Some(("neutron", "notifications.info")),
         Some("nova"),
-        &[(0, "ports: it looks at listener neutron, and this is of nova")],
+        &[(0, "ports: it uses listener neutron, and this event is of nova")],
     );
 }
 
@@ -172,9 +172,9 @@ fn the_listener_that_took_it_counts_above_exchange_and_key() {
         said(&subject, None)
     };
     assert_eq!(took("neutron")[0], FIRES);
-    assert_eq!(took("neutron")[4], "servers: it looks at listener nova, and this is of neutron");
+    assert_eq!(took("neutron")[4], "servers: it uses listener nova, and this event is of neutron");
     // One that is no longer configured says nothing.
-    assert!(took("gone")[0].starts_with("ports: listener neutron does not hear it"));
+    assert!(took("gone")[0].starts_with("ports: listener neutron does not receive it"));
 }
 
 #[test]

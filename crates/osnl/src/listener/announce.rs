@@ -166,7 +166,7 @@ fn durability(listener: &str, found: &Subscription, before: Option<Before>) {
         None if found.durable == Some(false) => tracing::warn!(
             listener.name = listener,
             queue.name = names(&|queue| queue.durable == Some(false)),
-            "the queue is transient, as k2hr3_osnl declares it: a restart of the broker loses what waits in it; \
+            "the queue is transient, as k2hr3_osnl declares it: a restart of the broker deletes it with its messages; \
              a queue of this name that is declared durable beforehand is used as it is"
         ),
         None => {}

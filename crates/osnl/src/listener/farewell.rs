@@ -180,7 +180,7 @@ impl Farewell {
         tracing::warn!(
             listener.name = &*self.listener,
             queue.name = &**self.tidying.queue(),
-            "the queue has other consumers, is read again, or is gone: it is not emptied, and what is in it is theirs"
+            "the queue has other consumers, is read again, or is deleted: osnl does not empty it"
         );
         self.tidying.end_emptying();
         Left::NotOurs

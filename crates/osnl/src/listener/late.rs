@@ -27,7 +27,7 @@ impl Listener {
         tracing::warn!(
             listener.name = name,
             queue.name = found.queues().join(", "),
-            "{}; its service makes it when it first publishes, and it is looked for each second; what is in the queue \
+            "{}; its service creates it when it first publishes, and it is looked for each second; what is in the queue \
              is read meanwhile",
             gap(&bound, &unbound)
         );

@@ -26,7 +26,7 @@ pub struct PositionStore {
 }
 
 impl PositionStore {
-    /// The file of a listener in a state directory, which is made if it is not there (0700).
+    /// The file of a listener in a state directory, which is created if missing (0700).
     ///
     /// # Errors
     /// The folder cannot be made or written, or the file is there and cannot be read. What cannot be read is not

@@ -143,7 +143,7 @@ fn say_left(left: LeftQueue) {
         }
         (None, Some(delete), _) => tracing::warn!(
             queue.name = queue,
-            "queue {queue} was made by osnl, no listener reads it, and it is empty: {delete}"
+            "queue {queue} was created by osnl, no listener reads it, and it is empty: {delete}"
         ),
         (None, None, Some((seen, _))) => tracing::warn!(
             queue.name = queue,
@@ -154,7 +154,7 @@ fn say_left(left: LeftQueue) {
         ),
         (None, None, None) => tracing::warn!(
             queue.name = queue,
-            "queue {queue} was made by osnl and no listener reads it; what it holds is not known"
+            "queue {queue} was created by osnl and no listener reads it; the number of its messages is unknown"
         ),
     }
 }

@@ -78,7 +78,7 @@ fn refuse_foreign(reader: &mut Reader<'_>, drivers: Drivers, driver: &'static st
         let have: Vec<&str> = have.map(|entry| entry.table.name).collect();
         let verb = if have.len() == 1 { "has" } else { "have" };
         let allowed = format!("{} {verb} it", have.join(", "));
-        let refusal = typed::Refusal::new(format!("is no option of the driver {driver}"), allowed);
+        let refusal = typed::Refusal::new(format!("is not an option of the driver {driver}"), allowed);
         reader.refused::<()>(&option, typed::Refusal { suggestion, ..refusal });
     }
     foreign

@@ -93,7 +93,7 @@ pub(super) fn admin(reader: &mut Reader<'_>) -> Option<Option<AdminConf>> {
         idle.extend(allow_changes.filter(|changes| *changes).map(|_| "allow_changes"));
         for option in idle {
             if reader.is_set(option) {
-                reader.warn(option, "means nothing without listen", "set listen, or remove the line");
+                reader.warn(option, "has no effect without listen", "set listen, or remove the line");
             }
         }
         return Some(None);
@@ -120,7 +120,11 @@ fn guarded(reader: &mut Reader<'_>, conf: &AdminConf) -> Option<()> {
         }
         if !conf.knows_callers() {
             let allowed = "set token or client_ca_file, or listen on 127.0.0.1 or unix:/path";
-            return reader.refuse("listen", "is open to every host that reaches it", allowed);
+            return reader.refuse(
+                "listen",
+                "would accept requests from every host that can connect",
+                allowed,
+            );
         }
     }
     if conf.allow_changes && !conf.knows_callers() {
@@ -132,7 +136,7 @@ fn guarded(reader: &mut Reader<'_>, conf: &AdminConf) -> Option<()> {
         );
     }
     if let (AdminAddress::Unix(_), Some(_)) = (&conf.listen, &conf.tls) {
-        return reader.refuse("tls_certificate", "means nothing for a Unix socket", "remove the line");
+        return reader.refuse("tls_certificate", "has no effect for a Unix socket", "remove the line");
     }
     Some(())
 }

@@ -61,7 +61,7 @@ pub(super) fn canary(
     };
     if !reader.is_set("listener") {
         if reader.is_set("action") {
-            reader.warn("action", "means nothing without listener", "set listener, or remove the line");
+            reader.warn("action", "has no effect without listener", "set listener, or remove the line");
         }
         return Some(None);
     }

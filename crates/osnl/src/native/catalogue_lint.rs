@@ -141,10 +141,10 @@ impl<'a> Judge<'a> {
             return None;
         }
         let near = types.iter().find_map(|wanted| nearest(wanted, names()));
-        let problem = format!("wants an event type that is not known of {}", exchanges.join(" and "));
+        let problem = format!("requires an event type that is not known from {}", exchanges.join(" and "));
         if types.iter().any(|wanted| wanted.contains(['*', '^', '$', '\\'])) {
             let mend =
-                "== compares whole texts; a pattern stands in the option event_type, or behind is match";
+                "== compares whole strings; write a pattern in the option event_type, or after is match";
             return Some(self.warning(rule, "when", &problem, mend, None));
         }
         Some(self.warning(rule, "when", &problem, "osnl events lists them", near))
@@ -174,7 +174,8 @@ impl<'a> Judge<'a> {
             let topics = listed(matched.iter().flat_map(|event| event.topics.iter().copied()).collect());
             let ours =
                 listed(heard().flat_map(|listener| listener.topics.iter().map(String::as_str)).collect());
-            let problem = format!("its events come to topic {topics}, and its listeners hear {ours}");
+            let problem =
+                format!("its events are published to topic {topics}, but its listeners read topic {ours}");
             return Some(self.warning(
                 rule,
                 "event_type",
@@ -220,7 +221,7 @@ impl<'a> Judge<'a> {
                 .into_iter()
                 .find(|near| names.clone().any(|name| name == *near))
         });
-        let problem = format!("matches no event that is known of {}", exchanges.join(" and "));
+        let problem = format!("matches no known event of {}", exchanges.join(" and "));
         if let Some(event) = catalogue::events().iter().find(|event| pattern.is_match(event.event_type)) {
             let elsewhere =
                 format!("{} sends such events, to the exchange {}", event.service, event.exchange());
@@ -254,7 +255,7 @@ impl<'a> Judge<'a> {
                 Some(self.warning(rule, &option, problem, &there(lacking), lacking.near.as_deref()))
             }
             Found::Values(values) if !values.text => {
-                let problem = "is never a text in the events of this rule, and only texts are compared";
+                let problem = "is never a string in the events of this rule, and only strings are compared";
                 Some(self.warning(rule, &option, problem, &format!("see osnl events {}", values.event), None))
             }
             Found::Values(_) => None,

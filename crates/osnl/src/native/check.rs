@@ -208,7 +208,7 @@ impl<'a> Checker<'a> {
         for listener in listeners {
             let idle = !enabled().any(|rule| rule.listeners.contains(&listener.name));
             if let (true, Some(section)) = (idle, self.named(LISTENER, &listener.name)) {
-                let problem = "no enabled rule looks at its messages, so it is not started";
+                let problem = "no enabled rule uses it, so it is not started";
                 self.reader(section).warn("", problem, "name it in the listeners of a rule");
             }
         }
@@ -216,7 +216,7 @@ impl<'a> Checker<'a> {
         for name in known {
             let idle = !used.contains(*name);
             if let (true, Some(section)) = (idle, self.named(ACTION, name)) {
-                self.reader(section).warn("", "no enabled rule fires it", "name it in the actions of a rule");
+                self.reader(section).warn("", "no enabled rule uses it", "name it in the actions of a rule");
             }
         }
     }
@@ -227,7 +227,7 @@ impl<'a> Checker<'a> {
             if let (Some(way), Some(section)) =
                 (fallback::circle(actions, &action.name), self.named(ACTION, &action.name))
             {
-                let problem = format!("goes round in a circle: {way}");
+                let problem = format!("forms a cycle: {way}");
                 self.reader(section).refuse::<()>("on_failure", &problem, "remove one of them");
             }
         }
@@ -253,7 +253,7 @@ impl<'a> Checker<'a> {
                 }
             }
             if !action.driver.conf().traits().takes_enrichments && action.decided_late().is_none() {
-                let problem = "brings what neither when nor the driver looks at";
+                let problem = "fetches values that neither when nor the driver uses";
                 let allowed = "write a when that names it, or remove the line";
                 self.reader(section).warn("enrich", problem, allowed);
             }
@@ -276,10 +276,10 @@ impl<'a> Checker<'a> {
             if let (Some(fed), Some(section)) = (listeners.iter().find(fed), self.named(ACTION, &action.name))
             {
                 let problem = format!(
-                    "may publish to what [listener:{}] listens to, and its rule may fire it again",
+                    "may publish to the queue of [listener:{}], whose rule may fire it again, in a loop",
                     fed.name
                 );
-                let allowed = "publish to another exchange or topic, or let the rule look for something else";
+                let allowed = "publish to another exchange or topic, or change the rule's conditions";
                 self.reader(section).warn("exchange", &problem, allowed);
             }
         }
@@ -365,7 +365,7 @@ fn state_dir(reader: &mut Reader<'_>) -> Option<Option<PathBuf>> {
         path if path.starts_with('/') => Some(Some(path.into())),
         _ => reader.refuse(
             "state_dir",
-            "is no absolute path",
+            "must be an absolute path",
             "write one that begins with /, or remove the line",
         ),
     }

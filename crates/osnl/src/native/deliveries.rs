@@ -124,7 +124,7 @@ fn batch(reader: &mut Reader<'_>, gathers: Option<Duration>) -> Option<Batch> {
         return reader.refuse("batch_wait", &problem, "allowed: 0 to 1h");
     }
     if most == 1 && !wait.is_zero() {
-        reader.warn("batch_wait", "means nothing with batch = 1", "set batch, or remove it");
+        reader.warn("batch_wait", "has no effect with batch = 1", "set batch, or remove it");
     }
     Some(Batch { most, wait: if most == 1 { Duration::ZERO } else { wait }, whole: false })
 }
@@ -176,12 +176,12 @@ pub(super) fn kept_action(reader: &mut Reader<'_>, journal: &JournalConf, action
         reader.refuse::<()>("on_dead", problem, "remove it, or set sqlite:// in [journal] connection");
     }
     if reader.is_set("on_full") {
-        let problem = "means nothing for memory://, where the broker keeps what waits";
+        let problem = "has no effect for memory://, where the broker keeps what waits";
         reader.warn("on_full", problem, "remove it, or set sqlite:// in [journal] connection");
     }
 }
 
 fn refuse_guard(reader: &mut Reader<'_>) {
-    let problem = "memory:// keeps nothing until somebody releases it";
+    let problem = "memory:// can't hold deliveries for an operator";
     reader.refuse::<()>("guard", problem, "remove it, or set sqlite:// in [journal] connection");
 }

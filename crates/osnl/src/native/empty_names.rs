@@ -71,7 +71,7 @@ impl Loaded {
             (None, Some(name)) => (name, "in events about ports that nova makes"),
             (None, None) => return None,
         };
-        let problem = format!("{name} is empty {place}, and is written as an empty text");
+        let problem = format!("{name} is empty {place}, and is written as an empty string");
         let allowed = format!("{{{{ {name}|default(\"unknown\") }}}} writes another text");
         let finding = Finding::of("configuration", &problem).allowed(&allowed).option(&entry.option);
         Some(Warning(finding.group(&section.heading()).from_origin(&entry.origin)))

@@ -83,11 +83,11 @@ fn named(reader: &mut Reader<'_>) -> Option<String> {
     let name = reader.name().to_owned();
     let letters = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if !letters || name.starts_with(|c: char| c.is_ascii_digit()) {
-        return reader.refuse("", "is no name for templates", "name it with letters, digits and _");
+        return reader.refuse("", "is not a name for templates", "use letters, digits, and _");
     }
     if NAMES.contains(&name.as_str()) || TAKEN.contains(&name.as_str()) {
-        let problem = format!("{name} is the event's own name in templates");
-        return reader.refuse("", &problem, "name it otherwise");
+        let problem = format!("{name} is already a name in templates");
+        return reader.refuse("", &problem, "choose another one");
     }
     Some(name)
 }
@@ -124,7 +124,7 @@ fn default(reader: &mut Reader<'_>) -> Option<Value> {
     let text = reader.text("default")?;
     serde_json::from_str(&text).map_or_else(
         |error| {
-            let problem = format!("is no JSON: {error}");
+            let problem = format!("is not JSON: {error}");
             reader.refuse("default", &problem, "write null, or {\"name\": \"unknown\"}")
         },
         Some,

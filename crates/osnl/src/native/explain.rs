@@ -95,36 +95,29 @@ fn journal(out: &mut String, conf: &JournalConf) {
     line(out, 0, &format!("journal {}", options.path.display()));
     line(out, 1, "safe       a message is acknowledged when it is on the disk");
     let days = options.retention.as_secs_f64() / 86_400.0;
-    line(
-        out,
-        1,
-        &format!(
-            "history    {} days, the oldest leaves earlier for want of room",
-            (days * 100.0).round() / 100.0
-        ),
-    );
+    line(out, 1, &format!("history    {} days, less if the file is full", (days * 100.0).round() / 100.0));
     let size = match options.max_size {
         Some(bytes) => size::shown(bytes),
-        None => "10 GiB or half of what is free".to_owned(),
+        None => "10 GiB, or half of the free space if that is less".to_owned(),
     };
     line(
         out,
         1,
         &format!(
-            "bounds     {size}, {} pending of an action, {} dead",
+            "limits     {size}; {} pending per action; {} dead letters",
             options.max_pending, options.max_dead
         ),
     );
     if options.allow_volatile {
-        line(out, 1, "place      may be one that does not outlive a restart");
+        line(out, 1, "place      may be lost with a restart of the machine");
     }
 }
 
 fn listener(out: &mut String, conf: &ListenerConf) {
     line(out, 1, &format!("broker     {}", place(&conf.transport_url)));
     let exchange = match conf.declare {
-        Declare::Passive => Some("looked for about once a second until its service has made it"),
-        Declare::Create => Some("made if it is not there"),
+        Declare::Passive => Some("awaited until its service creates it"),
+        Declare::Create => Some("created if missing"),
         Declare::Nothing => None,
     };
     if let Some(exchange) = exchange {
@@ -134,7 +127,7 @@ fn listener(out: &mut String, conf: &ListenerConf) {
     }
     let priorities: Vec<&str> = conf.priorities.iter().map(|priority| priority.as_str()).collect();
     for topic in &conf.topics {
-        line(out, 1, &format!("keys       {topic}.{{{}}}", priorities.join(",")));
+        line(out, 1, &format!("bindings   {topic}.{{{}}}", priorities.join(",")));
     }
     if conf.has_canary {
         let canary = "osnl_canary.info; osnl needs write permission on the first exchange, and readers bound with # \
@@ -142,7 +135,7 @@ fn listener(out: &mut String, conf: &ListenerConf) {
         line(out, 1, &format!("canary     {canary}"));
     }
     queues(out, conf);
-    line(out, 1, &format!("unsettled  at most {} messages", conf.prefetch));
+    line(out, 1, &format!("prefetch   at most {} unacknowledged messages", conf.prefetch));
     for text in rabbit::explain(conf) {
         line(out, 1, &text);
     }
@@ -156,16 +149,16 @@ fn queues(out: &mut String, conf: &ListenerConf) {
             line(
                 out,
                 1,
-                &format!("queue      {pool}, looked for about once a second; nothing is declared or bound"),
+                &format!("queue      {pool}, awaited until it exists; nothing is declared or bound"),
             );
         }
         (Declare::Passive | Declare::Create, Some(pool)) => {
-            line(out, 1, &format!("queue      {pool}, if it has to be made: {}", made(kind)));
+            line(out, 1, &format!("queue      {pool}, created if missing: {}", made(kind)));
         }
         (Declare::Passive | Declare::Create, None) => {
-            let what = "the services' own, one for each key; each message goes to one of its readers";
+            let what = "the services' own, one for each binding; each message goes to one of its consumers";
             line(out, 1, &format!("queues     {what}"));
-            line(out, 1, &format!("queues     if they have to be made: {}", made(kind)));
+            line(out, 1, &format!("queues     created if missing: {}", made(kind)));
         }
     }
     if kind.queue_type == QueueType::Stream {
@@ -197,7 +190,7 @@ fn queues(out: &mut String, conf: &ListenerConf) {
 fn made(kind: &QueueKind) -> String {
     let mut words = match kind.queue_type {
         QueueType::Classic if kind.durable => "durable".to_owned(),
-        QueueType::Classic => "transient: a restart of the broker loses what waits in it".to_owned(),
+        QueueType::Classic => "transient: lost with its messages when the broker restarts".to_owned(),
         QueueType::Quorum => "quorum".to_owned(),
         QueueType::Stream => "stream".to_owned(),
     };
@@ -209,7 +202,7 @@ fn made(kind: &QueueKind) -> String {
         words.push_str(&format!(", delivered at most {limit} times again"));
     }
     if kind.auto_delete {
-        words.push_str(", gone with its last consumer");
+        words.push_str(", deleted with its last consumer");
     }
     words
 }
@@ -249,19 +242,19 @@ fn rule(out: &mut String, conf: &RuleConf) {
         line(out, 1, &format!("if         {condition}"));
     }
     if conditions.is_empty() && rule.priorities.is_none() {
-        line(out, 1, "if         anything comes");
+        line(out, 1, "if         any message");
     }
-    let stop = if rule.stop { ", and no rule after it is asked" } else { "" };
+    let stop = if rule.stop { "; later rules are skipped" } else { "" };
     line(out, 1, &format!("then       {}{stop}", rule.actions.join(", ")));
     match rule.mode {
         Mode::Live => {}
-        Mode::Shadow => line(out, 1, "shadow     recorded as done, nothing is called"),
+        Mode::Shadow => line(out, 1, "shadow     deliveries are only recorded, nothing is called"),
     }
     if rule.key != KeySource::Resource {
         line(out, 1, &format!("order      by {}", rule.key));
     }
     if let Some(rate) = conf.guard {
-        line(out, 1, &format!("guard      {rate}; what is beyond it is held until somebody releases it"));
+        line(out, 1, &format!("guard      {rate}; more is held until an operator releases it"));
     }
 }
 
@@ -280,15 +273,15 @@ fn action(out: &mut String, conf: &ActionConf) {
             WhenExhausted::Return => "then back to the broker",
         };
         let Retries { counted, uncounted } = driver.retries(refuser);
-        say("attempts", &format!("{} {counted}, {end}", settings.policy.max_attempts));
         let age = match max_age {
             Some(age) => format!(
                 "until {} after the first attempt, then a dead letter; time in which the target is held does not count",
                 duration::shown(age)
             ),
-            None => "without end; retry_max_age limits them".to_owned(),
+            None => "without limit; retry_max_age sets one".to_owned(),
         };
         say("retries", &format!("for {uncounted} {age}"));
+        say("attempts", &format!("at most {} {counted}, {end}", settings.policy.max_attempts));
         let (timeout, pause) = (settings.timeout.as_secs_f64(), settings.policy.max.as_secs_f64());
         say("time", &format!("{timeout} s for each attempt, pauses from 1 s up to {pause} s"));
     }
@@ -331,10 +324,10 @@ fn action(out: &mut String, conf: &ActionConf) {
     }
     match conf.guard {
         Some(rate) => {
-            say("guard", &format!("{rate}; what is beyond it is held until somebody releases it"));
+            say("guard", &format!("{rate}; more is held until an operator releases it"));
         }
         None if driver.traits().destroys => {
-            say("guard", "none; recommended for what deletes: guard = 100 per 10m");
+            say("guard", "none; recommended for an action that deletes: guard = 100 per 10m");
         }
         None => {}
     }

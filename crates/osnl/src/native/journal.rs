@@ -73,7 +73,7 @@ pub fn journal(reader: &mut Reader<'_>) -> Option<JournalConf> {
     };
     let Some(path) = connection else {
         for option in STORE[1..].iter().filter(|option| reader.is_set(option.name)).collect::<Vec<_>>() {
-            reader.warn(option.name, "means nothing for memory://", IDLE);
+            reader.warn(option.name, "has no effect for memory://", IDLE);
         }
         return Some(JournalConf::Memory);
     };
@@ -98,7 +98,7 @@ pub fn written(options: &SqliteOptions) -> Vec<(&'static str, String)> {
 /// The file of `sqlite:///path`, or what is wrong with it.
 fn file_of(connection: &str) -> Result<PathBuf, &'static str> {
     let Some(path) = connection.strip_prefix("sqlite://") else {
-        return Err("is no journal that osnl knows");
+        return Err("is not a journal that osnl knows");
     };
     let path = format!("/{}", path.trim_start_matches('/'));
     if !connection.starts_with("sqlite:///") || path.ends_with('/') {

@@ -46,7 +46,7 @@ pub(super) fn otlp(reader: &mut Reader<'_>) -> Option<Option<OtlpConf>> {
             if reader.is_set(option) {
                 reader.warn(
                     option,
-                    "means nothing without traces_endpoint",
+                    "has no effect without traces_endpoint",
                     "set traces_endpoint, or remove the line",
                 );
             }

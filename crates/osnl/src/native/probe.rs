@@ -87,15 +87,14 @@ fn journal(conf: &JournalConf, daemon: &OwnDaemon) -> Probe {
     match sqlite::look(options) {
         Ok(place) => match (place.holder, place.exists) {
             (Some(holder), _) if matches!(daemon, OwnDaemon::Runs { pid, .. } if holder.ends_with(&format!(" {pid}"))) => {
-                probe.fine(format!("{holder} has it: osnl run of this configuration"))
+                probe.fine(format!("in use by {holder}: osnl run with this configuration"))
             }
             (Some(holder), _) => {
-                let advice =
-                    "right if that is osnl run of this configuration; else stop it, or name another file";
-                probe.warning(format!("{holder} has it"), advice)
+                let advice = "expected if that is osnl run with this configuration; otherwise stop it, or choose another file";
+                probe.warning(format!("in use by {holder}"), advice)
             }
-            (None, true) => with_room(probe.fine("is there, can be written, and nobody has it"), options),
-            (None, false) => with_room(probe.fine("is not there yet, and can be made"), options),
+            (None, true) => with_room(probe.fine("exists, is writable, and is not in use"), options),
+            (None, false) => with_room(probe.fine("does not exist yet, and can be created"), options),
         },
         Err(error @ (OpenError::NoFile | OpenError::Volatile(_) | OpenError::Open(_) | OpenError::Io(_))) => {
             probe.failed(error.to_string(), None)
@@ -210,7 +209,7 @@ fn queue(
             let is_exclusive =
                 conf.queue.single_active_consumer || conf.queue.queue_type == QueueType::Stream;
             let (readers, others) = daemon.readers(place, *consumers, is_exclusive);
-            let found = format!("is there, {messages}, {readers}");
+            let found = format!("exists, {messages}, {readers}");
             let found = match drops {
                 Some(drops) => format!("{found}; it {drops}"),
                 None => found,
@@ -218,7 +217,7 @@ fn queue(
             match made {
                 QueueMade::Differs(difference) => probe.warning(
                     format!("{found}; {difference}"),
-                    "it is used as it is; to have it as configured, stop its readers, empty and delete it",
+                    "osnl uses it as it is; for one as configured, stop its consumers, empty it, and delete it",
                 ),
                 QueueMade::Alike | QueueMade::Unknown if let Some(advice) = others => probe.warning(found, advice),
                 QueueMade::Alike | QueueMade::Unknown if drops.is_some() => probe.warning(
@@ -227,18 +226,16 @@ fn queue(
                      exchange, or have it made anew without a limit",
                 ),
                 QueueMade::Alike if conf.queue.queue_type == QueueType::Quorum => probe.fine(format!(
-                    "{found}; as it would be made, without a delivery limit unless a policy sets one"
+                    "{found}; declared as configured, without a delivery limit unless a policy sets one"
                 )),
-                QueueMade::Alike => probe.fine(format!("{found}; as it would be made")),
+                QueueMade::Alike => probe.fine(format!("{found}; declared as configured")),
                 QueueMade::Unknown => probe.fine(found),
             }
         }
         QueueLook::Missing => match conf.declare {
-            Declare::Nothing => probe.failed(
-                "is not there, and queue = … makes none",
-                Some("make it, or look for a slip in its name"),
-            ),
-            Declare::Passive | Declare::Create => probe.fine("is not there, and will be made"),
+            Declare::Nothing => probe
+                .failed("does not exist, and queue = … creates none", Some("create it, or check its name")),
+            Declare::Passive | Declare::Create => probe.fine("does not exist, and will be created"),
         },
         QueueLook::Refused(words) => probe
             .failed(words.clone(), Some("rabbitmqctl set_permissions lets this user in; is it exclusive?")),

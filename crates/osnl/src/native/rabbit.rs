@@ -56,7 +56,7 @@ fn lay(reader: &mut Reader<'_>, mut options: RabbitOptions) -> Option<RabbitOpti
                 OptionError::Value { allowed, .. } => typed::Refusal {
                     suggestion: nearest(&text, allowed.split(", ")).map(str::to_owned),
                     ..typed::Refusal::new(
-                        format!("{} cannot be its value", shown(&text)),
+                        format!("{} is not a valid value", shown(&text)),
                         format!("allowed: {allowed}"),
                     )
                 },

@@ -72,8 +72,7 @@ impl User {
             (None, Some(uid)) => ("", uid, uid),
             (None, None) => {
                 return Err(format!(
-                    "there is no user {name} in /etc/passwd; one that systemd makes when it starts (DynamicUser) is \
-                     nobody to files: name nobody, or a number"
+                    "there is no user {name} in /etc/passwd; for a user that systemd creates at the start (DynamicUser), name nobody, whose permissions it has, or a number"
                 ));
             }
         };

@@ -76,7 +76,7 @@ const fn foreign(name: &'static str) -> ForeignSection {
     ForeignSection {
         name,
         problem: "is a section of k2hr3_osnl.conf",
-        remedy: "osnl config show --k2hr3-osnl FILE turns such a file into this form",
+        remedy: "osnl config show --k2hr3-osnl FILE converts such a file",
     }
 }
 

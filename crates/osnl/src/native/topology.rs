@@ -39,7 +39,7 @@ const DECLARING: [&str; 10] = [
 
 /// The remedy for a listener without a queue of its own.
 const NAME_YOUR_QUEUE: &str = "write a queue name that no other team on this broker uses, such as pool = osnl-TEAM; \
-     pool = osnl goes on with the queue that earlier versions used without being told";
+     pool = osnl keeps the queue that earlier versions used by default";
 
 pub(super) struct Topology {
     pub(super) exchanges: Vec<String>,
@@ -107,7 +107,7 @@ fn existing(reader: &mut Reader<'_>) -> Option<Topology> {
     for option in DECLARING {
         if reader.is_set(option) {
             alone = false;
-            let problem = "means nothing beside queue, which is read as it is: nothing is declared or bound";
+            let problem = "has no effect beside queue, which is read as it is: nothing is declared or bound";
             reader.refuse::<()>(option, problem, "remove one of the two");
         }
     }
@@ -189,8 +189,8 @@ fn queue(reader: &mut Reader<'_>, own: bool, driver: QueueOptions) -> Option<Que
     }
     if own && (reader.is_set("arguments") || auto_delete == Some(true)) {
         let option = if reader.is_set("arguments") { "arguments" } else { "auto_delete" };
-        let problem = "a service that declares its queue otherwise is refused once ours is there";
-        reader.warn(option, problem, "set a pool, or the same at the service");
+        let problem = "the broker refuses a service that declares its queue with other arguments";
+        reader.warn(option, problem, "set a pool, or set the same arguments in the service");
     }
     let refuses = Some(Argument::Text("reject-publish".to_owned()));
     if declared.as_ref().and_then(|declared| declared.get("x-overflow")) == refuses.as_ref() {
@@ -247,7 +247,7 @@ fn stream_offset(reader: &mut Reader<'_>, queue_type: Option<QueueType>) -> Opti
         _ => match time() {
             Some(seconds) => Some(StreamOffset::Timestamp(seconds)),
             None => {
-                let problem = format!("{} is no place in a stream", shown(&text));
+                let problem = format!("{} is not a position in a stream", shown(&text));
                 let allowed = "allowed: first, last, next, or a time such as 2026-11-20T06:00:00Z";
                 reader.refuse(OPTION, &problem, allowed)
             }
@@ -263,19 +263,18 @@ fn arguments(reader: &mut Reader<'_>, option: &str) -> Option<Arguments> {
     let text = reader.text(option)?;
     let mut arguments = BTreeMap::new();
     for item in unquoted_commas(&text).into_iter().map(str::trim).filter(|item| !item.is_empty()) {
-        let allowed = "write name=value with commas between them; in double quotes a value is text";
+        let allowed = "write name=value with commas between them; in double quotes a value is a string";
         let Some((name, value)) = item.split_once('=').map(|(name, value)| (name.trim(), value.trim()))
         else {
             return reader.refuse(option, &format!("{} has no value", shown(item)), allowed);
         };
         if name.is_empty() || name.len() > LONGEST_NAME {
-            return reader.refuse(option, &format!("{} has no usable name", shown(item)), allowed);
+            return reader.refuse(option, &format!("{} has no valid name", shown(item)), allowed);
         }
         if !KNOWN_ARGUMENTS.contains(&name)
             && let Some(near) = nearest(name, KNOWN_ARGUMENTS)
         {
-            let problem =
-                format!("{} is no argument that osnl knows, and goes to the broker as it is", shown(name));
+            let problem = format!("{} is unknown to osnl, and is sent to the broker unchanged", shown(name));
             reader.warn(option, &problem, &format!("did you mean {near}?"));
         }
         if arguments.insert(name.to_owned(), Argument::parse(value)).is_some() {

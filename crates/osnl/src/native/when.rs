@@ -10,8 +10,8 @@ use crate::action::driver::NativeReader;
 pub(super) fn read(reader: &mut Reader<'_>, more: &[&str]) -> Result<Option<Expression>, ()> {
     let compiled = reader.compiled("when", |text| {
         if text.trim_start().starts_with("- ") {
-            let problem = "is a list, and would be read as a number below zero";
-            let allowed = "put and between the conditions, each further line beginning with a blank";
+            let problem = "would be read as a negative number, not as a list";
+            let allowed = "write and between the conditions, and begin each further line with a space";
             return Err(TemplateError::at_begin(problem, allowed));
         }
         Expression::compile(text, more)
@@ -26,26 +26,21 @@ pub(super) fn read(reader: &mut Reader<'_>, more: &[&str]) -> Result<Option<Expr
 fn look(reader: &mut Reader<'_>, when: &Expression) {
     match when.constant() {
         Some(Ok(true)) => {
-            let problem = "is true whatever the event is: it looks at nothing of it";
-            return reader.warn(
-                "when",
-                problem,
-                "remove the line, or name what it is to look at, as payload.state",
-            );
+            let problem = "is true for every event: it names no field";
+            return reader.warn("when", problem, "remove the line, or name a field, such as payload.state");
         }
         Some(Ok(false)) => {
-            let problem = "is false whatever the event is: it looks at nothing of it";
+            let problem = "is false for every event: it names no field";
             return reader.warn(
                 "when",
                 problem,
-                "name what it is to look at; enabled = false ends a rule for a time",
+                "name a field, such as payload.state; enabled = false disables a rule",
             );
         }
         Some(Err(_)) | None => {}
     }
     if let Some(always) = always_true(when.source()) {
-        let problem =
-            format!("is true whatever the event is: behind or stands {always}, which is true by itself");
+        let problem = format!("is true for every event: after or there is {always}, which is always true");
         reader.warn("when", &problem, "write value in [\"a\", \"b\"], or the comparison on both sides");
     }
 }

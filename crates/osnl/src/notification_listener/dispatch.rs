@@ -134,7 +134,7 @@ impl Dispatch {
         }));
         asked.unwrap_or_else(|_| {
             // Nothing is lost over a question: the endpoint gets it.
-            tracing::error!("an endpoint panicked when it was asked what it wants; that counts as yes");
+            tracing::error!("an endpoint panicked in its filter; it receives the notification");
             true
         })
     }
@@ -273,7 +273,7 @@ impl Dispatch {
             tracing::info!(
                 message.id = id,
                 attempt,
-                "requeued; it comes again in {:.1} s",
+                "requeued; delivered again in {:.1} s",
                 pause.as_secs_f64()
             );
             tokio::select! {

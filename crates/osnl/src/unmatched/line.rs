@@ -1,4 +1,4 @@
-//! A message of the ring as a line of JSON. One with its body has the fields of a saved event besides.
+//! A message of the ring one line of JSON each. One with its body has the fields of a saved event besides.
 
 use std::sync::Arc;
 

@@ -50,7 +50,7 @@ impl Store {
         match std::thread::Builder::new().name("unmatched".to_owned()).spawn(run) {
             Ok(thread) => Some(Self { stop: Some(stop), thread: Some(thread) }),
             Err(error) => {
-                tracing::warn!("what no rule wanted is kept in memory only: no thread for its file: {error}");
+                tracing::warn!("unmatched messages are kept in memory only: no thread for its file: {error}");
                 None
             }
         }
@@ -94,7 +94,7 @@ impl Writer {
                 if !std::mem::replace(&mut self.said, true) {
                     let file = file::current(&self.journal);
                     tracing::warn!(
-                        "{}: {error}; what no rule wanted is kept in memory only, osnl explain cannot see it",
+                        "{}: {error}; unmatched messages are kept in memory only, osnl explain cannot see it",
                         file.display()
                     );
                 }

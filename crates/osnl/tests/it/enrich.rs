@@ -347,14 +347,14 @@ fn what_is_wrong_points_at_its_line() {
         "[enrich:e]\nkind = port\ncloud = c\nclouds_file = /nowhere/clouds.yaml\n",
         "f:13: [enrich:e] clouds_file: there is no such file; name a clouds.yaml that is there",
     );
-    check(&format!("[enrich:payload]\nkind = port\n{login}"), "payload is the event's own name in templates");
+    check(&format!("[enrich:payload]\nkind = port\n{login}"), "payload is already a name in templates");
     check(
         &format!("[enrich:a-b]\nkind = port\n{login}"),
-        "is no name for templates; name it with letters, digits",
+        "is not a name for templates; name it with letters, digits",
     );
-    check(&format!("[enrich:e]\nkind = port\ndefault = {{\n{login}"), "[enrich:e] default: is no JSON");
+    check(&format!("[enrich:e]\nkind = port\ndefault = {{\n{login}"), "[enrich:e] default: is not JSON");
     check(&format!("[enrich:e]\nkind = port\nid = {{{{ paylod.x }}}}\n{login}"), "did you mean payload?");
-    check("auth = basic\ncloud = c\n", "[action:a] cloud: belongs to auth = keystone; set that");
+    check("auth = basic\ncloud = c\n", "[action:a] cloud: requires auth = keystone; set that");
     check(
         "auth = keystone\n",
         "[action:a] auth_url: is not set; write cloud = NAME of a clouds.yaml, or auth_url",

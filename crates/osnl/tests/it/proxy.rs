@@ -131,10 +131,9 @@ fn a_proxy_that_fails_says_so_and_is_no_answer_of_k2hr3() {
         let error = Attempts::at(api_url, &HttpOptions { verification, ..http }).unwrap().make().unwrap_err();
         assert_eq!((error.class, error.reason.as_str()), (class, expected), "{api_url} {reply:?}");
     };
-    let wants =
-        "the proxy wants a login: write it into http_proxy or https_proxy, as http://USER:PASSWORD@HOST:PORT";
+    let wants = "the proxy requires a login: write it into http_proxy or https_proxy, as http://USER:PASSWORD@HOST:PORT";
     let (http, https) = ("http://k2hr3.example/v1/role", "https://k2hr3.example/v1/role");
-    let no_way = format!("the proxy 127.0.0.1:{port} makes no way to k2hr3.example:443: ");
+    let no_way = format!("the proxy 127.0.0.1:{port} does not connect to k2hr3.example:443: ");
     check(http, Reply::Status(407), ErrorClass::Connect, wants);
     check(http, Reply::Status(502), ErrorClass::Status(502), "Bad Gateway");
     check(https, Reply::Status(407), ErrorClass::Connect, &format!("{no_way}{wants}"));

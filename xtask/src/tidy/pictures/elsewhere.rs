@@ -14,6 +14,8 @@ pub(super) const ELSEWHERE: &[(&str, &str, &str)] = &[
         "the same",
     ),
     ("osnl-config/src/sections/secret_files.rs", "chmod o= on the file", "the same"),
+    ("osnl-cli/src/command/explain/counts.rs", ", {} failed at {}", "is a screen: tests/cli/explain.rs"),
+    ("osnl/src/native/catalogue_lint/fields.rs", "one of: ", "is a part of the catalogue"),
     ("osnl-cli/src/flags.rs", "{}; raise it with --max-body", "needs a large body: command/tap/tests.rs"),
     ("osnl/src/assembly/build.rs", "control socket", "the name of a task"),
     ("osnl/src/assembly/build.rs", "watch over silent streams", "the name of a task"),
@@ -61,7 +63,7 @@ pub(super) const ELSEWHERE: &[(&str, &str, &str)] = &[
     ),
     (
         "osnl-actions/src/driver.rs",
-        "that {} refuses",
+        "refused by {}",
         "is no error: native/tests/outputs.rs shows explanations",
     ),
     ("osnl/src/native/rights.rs", "/etc/passwd has no numbers for {}", "needs a broken /etc/passwd"),
@@ -175,12 +177,12 @@ pub(super) const ELSEWHERE: &[(&str, &str, &str)] = &[
     ),
     (
         "osnl/src/assembly/orphans.rs",
-        "what was seen of resources before is not known: the journal {}",
+        "earlier events about resources are unknown: the journal {}",
         "needs a disk that fails",
     ),
     (
         "osnl/src/assembly/orphans.rs",
-        "what the guards let through before is not known: the journal {}",
+        "earlier counts of the guards are unknown: the journal {}",
         "needs a disk that fails",
     ),
     ("osnl/src/assembly/reloading.rs", "the configuration could not be read: {}", "needs a task that panics"),

@@ -35,7 +35,9 @@ pub async fn target_probe(
                     format!("accepts connections by the proxy {proxy}, TLS; no request was sent")
                 }
                 (Some(proxy), false) => {
-                    format!("the proxy {proxy} accepts connections; what is behind it shows with a request")
+                    format!(
+                        "the proxy {proxy} accepts connections; whether it reaches the target shows with the first request"
+                    )
                 }
             };
             probe.fine(found).passive().until(reached.certificate_ends)
@@ -74,7 +76,7 @@ pub async fn broker_probe(
                 seen.failed(words, Some("rabbitmqctl set_permissions lets this user write it"))
             }
             Some(MayWrite::Yes) => {
-                let found = format!("{}, and we may publish to it; nothing was", seen.found);
+                let found = format!("{}; this user may publish to it; nothing was published", seen.found);
                 Probe { found, ..seen }.passive()
             }
             None => seen,
@@ -103,13 +105,14 @@ pub fn file_probe(section: &str, path: &Path) -> Probe {
     match accessat(CWD, of, access, AtFlags::EACCESS) {
         Ok(()) if path.is_dir() => probe.failed("is a folder", Some("name a file")),
         Ok(()) => {
-            let found = if path.exists() { "can be written" } else { "is not there yet, and can be made" };
+            let found =
+                if path.exists() { "can be written" } else { "does not exist yet, and can be created" };
             // What is no file, such as /dev/stdout, takes no room.
             let free = if path.exists() && !path.is_file() { None } else { free(folder) };
             match free.filter(|free| *free < LITTLE) {
                 Some(free) => {
                     let left = format!("{found}, but its disk has {} MiB left", free >> 20);
-                    probe.warning(left, "make room: what cannot be written is tried until it can")
+                    probe.warning(left, "free some space: osnl retries what it cannot write")
                 }
                 None => probe.fine(found),
             }

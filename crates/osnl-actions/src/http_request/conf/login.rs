@@ -50,7 +50,7 @@ pub(super) fn login(reader: &mut Reader<'_>) -> Option<Option<Login>> {
     let of_keystone = LOGIN.iter().map(|(option, _)| *option).chain(["cloud", "clouds_file"]);
     for option in of_keystone.filter(|option| !shared.contains(option)) {
         if auth != Auth::Keystone && reader.is_set(option) {
-            return reader.refuse(option, "belongs to auth = keystone", "set that, or remove the line");
+            return reader.refuse(option, "requires auth = keystone", "set that, or remove the line");
         }
     }
     let of = [("username", Auth::Basic), ("password", Auth::Basic), ("token", Auth::Bearer)];
@@ -60,7 +60,7 @@ pub(super) fn login(reader: &mut Reader<'_>) -> Option<Option<Login>> {
             let other = if whose == Auth::Basic { "basic" } else { "bearer" };
             return reader.refuse(
                 option,
-                &format!("belongs to auth = {other}"),
+                &format!("requires auth = {other}"),
                 "set that, or remove the line",
             );
         }
@@ -81,7 +81,7 @@ pub(super) fn login(reader: &mut Reader<'_>) -> Option<Option<Login>> {
             match Fixed::bearer(token.trim()) {
                 Some(login) if !token.trim().is_empty() => Some(Some(Login::Fixed(login))),
                 Some(_) | None => {
-                    reader.refuse("token", "is none that a header can hold", "write it on one line")
+                    reader.refuse("token", "has a character that a header can't have", "write it on one line")
                 }
             }
         }
@@ -116,7 +116,7 @@ pub(super) fn signer(reader: &mut Reader<'_>) -> Option<Option<Signer>> {
         Ok(signer) => Some(Some(signer)),
         Err(error) => {
             let allowed =
-                "write whsec_ and base64, as the receiver shows it; several with blanks between them";
+                "write whsec_ and base64, as the receiver shows it; several with spaces between them";
             reader.refuse("signing_secret", &error.to_string(), allowed)
         }
     }

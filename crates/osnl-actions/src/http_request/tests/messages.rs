@@ -72,7 +72,11 @@ fn a_method_may_come_out_of_a_template_and_is_one() {
         "{put}"
     );
     for none in ["payload.port.name", "\"\"", "\"put\"", "\"CONNECT\"", "\"TRACE\"", "\"GET / HTTP/1.1\""] {
-        assert_eq!(sent(&by(none)).unwrap_err(), "method: what the template makes is none", "{none}");
+        assert_eq!(
+            sent(&by(none)).unwrap_err(),
+            "method: the rendered template is not an HTTP method",
+            "{none}"
+        );
     }
     assert_eq!(sent(&by("payload.no")).unwrap_err(), "method: the event has no payload.no");
     let Preview::Request { method, .. } = previewed(&by(chosen)) else { panic!("no request") };
@@ -104,11 +108,11 @@ fn what_an_event_lacks_or_breaks_is_said_without_its_values() {
     check("url = http://h/\nbody = [{{ payload.no }}]", "body: the event has no payload.no");
     check(
         "url = http://h/\nbody = [{{ payload.port.name }}]",
-        "body: what the template makes is no JSON: expected value at line 1 column 2",
+        "body: the rendered template is not JSON: expected value at line 1 column 2",
     );
     check(
         "url = http://h/\nheader.X-A = {{ \"a\\nb\" }}",
-        "header.x-a: what the template makes has a line end or another control character",
+        "header.x-a: the rendered template has a line break or another control character",
     );
     check(
         "url = {{ payload.port.name }}",

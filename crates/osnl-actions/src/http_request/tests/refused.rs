@@ -20,15 +20,13 @@ fn every_wrong_url_is_said_at_its_line() {
     check(
         "url = http://h/a b",
         &[
-            "a.conf:10: [action:hook] url: the path holds a character that no URL may; write blanks, control and \
-            non-ASCII characters percent-encoded (a blank is %20)",
+            "a.conf:10: [action:hook] url: the path has a character that a URL can't have; write spaces, control and non-ASCII characters percent-encoded (a space is %20)",
         ],
     );
     check(
         "url = http://u:hunter2@h/{{ payload.a }}",
         &[
-            "a.conf:10: [action:hook] url: user information is not allowed; leave out what stands before the @ of the \
-            host",
+            "a.conf:10: [action:hook] url: user information is not allowed; remove the part before the @ of the host",
         ],
     );
 }
@@ -39,15 +37,12 @@ fn every_wrong_value_of_a_request_is_said_at_its_line() {
     check(
         &format!("{h}method = post"),
         &[
-            "a.conf:11: [action:hook] method: \"post\" is no method that can be used; write POST, PUT, PATCH, \
-            DELETE, GET or another in capitals",
+            "a.conf:11: [action:hook] method: \"post\" is not a usable HTTP method; write POST, PUT, PATCH, DELETE, GET or another one in capitals",
         ],
     );
     check(
         &format!("{h}format = yaml"),
-        &[
-            "a.conf:11: [action:hook] format: \"yaml\" is not one of the known words; allowed: json, xml, form, text",
-        ],
+        &["a.conf:11: [action:hook] format: unknown value \"yaml\"; allowed: json, xml, form, text"],
     );
     check(
         &format!("{h}format = xml"),
@@ -61,26 +56,23 @@ fn every_wrong_value_of_a_request_is_said_at_its_line() {
     );
     check(
         &format!("{h}field.a = b"),
-        &["a.conf:11: [action:hook] field.a: belongs to format = form; set that, or remove the line"],
+        &["a.conf:11: [action:hook] field.a: requires format = form; set that, or remove the line"],
     );
     check(
         &format!("{h}header.Host = x\nheader.a b = c\nheader.Content-Type = d"),
         &[
-            "a.conf:11: [action:hook] header.Host: is the connection's own; remove the line",
-            "a.conf:12: [action:hook] header.a b: is no name of a header; letters, digits and dashes",
-            "a.conf:13: [action:hook] header.Content-Type: is that of content_type; remove the line",
+            "a.conf:11: [action:hook] header.Host: is set by the connection; remove the line",
+            "a.conf:12: [action:hook] header.a b: is not the name of a header; use letters, digits, and dashes",
+            "a.conf:13: [action:hook] header.Content-Type: is set by content_type; remove the line",
         ],
     );
     check(
         &format!("{h}secret.a-b = c"),
-        &[
-            "a.conf:11: [action:hook] secret.a-b: is no name for templates; letters, digits and _, so that a template \
-            can name it",
-        ],
+        &["a.conf:11: [action:hook] secret.a-b: is not a name for templates; use letters, digits, and _"],
     );
     check(
         &format!("{h}success = 2xx"),
-        &["a.conf:11: [action:hook] success: \"2xx\" is no list of statuses; write 200-299, 304"],
+        &["a.conf:11: [action:hook] success: \"2xx\" is not a list of statuses; write 200-299, 304"],
     );
     check(
         &format!("{h}success = 200-299, 404\nfinal = 404"),
@@ -97,8 +89,7 @@ fn every_wrong_value_of_a_request_is_said_at_its_line() {
     check(
         &format!("{h}allow_hosts = http://a"),
         &[
-            "a.conf:11: [action:hook] allow_hosts: the value (not shown, it looks like a URL) is neither a name, nor *.NAME, nor an address or a \
-            network as 10.0.0.0/8; write cmdb.example, *.example or 10.0.0.0/8",
+            "a.conf:11: [action:hook] allow_hosts: the value (not shown, it looks like a URL) is neither a name, nor *.NAME, nor an address, nor a network such as 10.0.0.0/8; write cmdb.example, *.example or 10.0.0.0/8",
         ],
     );
 }
@@ -109,8 +100,7 @@ fn a_service_needs_a_catalogue_and_a_type_that_is_written_out() {
     check(
         "url = catalog:dns/v2/zones",
         &[
-            "a.conf:10: [action:hook] url: names a service, and the catalogue that says where it is comes with a token of \
-            Keystone's; set auth = keystone, or write scheme and host out",
+            "a.conf:10: [action:hook] url: names a service of the catalogue, which needs a login to Keystone; set auth = keystone, or write a fixed scheme and host",
         ],
     );
     check(&format!("url = catalog:dns/v2/zones\n{login}region_name = one\ninterface = internal"), &[]);
@@ -124,8 +114,7 @@ fn a_service_needs_a_catalogue_and_a_type_that_is_written_out() {
     check(
         &format!("url = catalog:dns/a b\n{login}"),
         &[
-            "a.conf:10: [action:hook] url: the path holds a character that no URL may; write blanks, control and non-ASCII \
-            characters percent-encoded (a blank is %20)",
+            "a.conf:10: [action:hook] url: the path has a character that a URL can't have; write spaces, control and non-ASCII characters percent-encoded (a space is %20)",
         ],
     );
     check(
@@ -138,24 +127,25 @@ fn a_service_needs_a_catalogue_and_a_type_that_is_written_out() {
     check(
         "url = http://h/\nhost_concurrency = 2\nhost_rate = 10 per 1m",
         &[
-            "a.conf:11: [action:hook] host_concurrency: bounds each host that an event names, and the host of url is \
-            written out; remove the line; concurrency and rate bound the target",
+            "a.conf:11: [action:hook] host_concurrency: limits each host that an event names, but the host of url is fixed; remove the line; concurrency and rate limit the target",
         ],
     );
     check(
         "url = {{ payload.hook }}\nhost_rate = often",
         &[
-            "a.conf:11: [action:hook] host_rate: \"often\" is not a rate; write 100 per 10m: so many calls within \
-            this time",
+            "a.conf:11: [action:hook] host_rate: \"often\" is not a rate; write 100 per 10m: at most this many calls within \
+            that time",
         ],
     );
     check(
         &format!("url = catalog:dns/\n{login}interface = private"),
-        &["a.conf:15: [action:hook] interface: private is no interface; allowed: public, internal, admin"],
+        &[
+            "a.conf:15: [action:hook] interface: private is not an interface; allowed: public, internal, admin",
+        ],
     );
     check(
         "url = http://h/\nregion_name = one",
-        &["a.conf:11: [action:hook] region_name: belongs to auth = keystone; set that, or remove the line"],
+        &["a.conf:11: [action:hook] region_name: requires auth = keystone; set that, or remove the line"],
     );
 }
 
@@ -163,7 +153,8 @@ fn a_service_needs_a_catalogue_and_a_type_that_is_written_out() {
 fn what_others_set_no_header_of_ours_may() {
     let h = "url = http://h/\n";
     let taken = |header: &str, whose: &str, more: &str| {
-        let expected = format!("a.conf:11: [action:hook] header.{header}: is {whose}; remove the line");
+        let expected =
+            format!("a.conf:11: [action:hook] header.{header}: is set by {whose}; remove the line");
         check(&format!("{h}header.{header} = x\n{more}"), &[&expected]);
     };
     let connection = [
@@ -177,20 +168,20 @@ fn what_others_set_no_header_of_ours_may() {
         "Upgrade",
     ];
     for header in connection.into_iter().chain(["Expect", "Proxy-Authorization", "Proxy-Connection"]) {
-        taken(header, "the connection's own", "");
+        taken(header, "the connection", "");
     }
     let keystone = "auth = keystone\nauth_url = http://k/\nusername = u\npassword = p";
-    taken("X-Auth-Token", "that of auth", keystone);
+    taken("X-Auth-Token", "auth", keystone);
     check(&format!("{h}header.Authorization = x\n{keystone}"), &[]);
     check(&format!("{h}header.X-Auth-Token = x"), &[]);
-    taken("Ce-Source", "that of cloudevents", "cloudevents = binary");
+    taken("Ce-Source", "cloudevents", "cloudevents = binary");
     check(&format!("{h}header.ce-tenant = x\ncloudevents = binary"), &[]);
     check(&format!("{h}header.ce-id = x"), &[]);
     for header in ["Host", "content-length", "Authorization"] {
         check(
             &format!("{h}idempotency_header = {header}"),
             &[
-                "a.conf:11: [action:hook] idempotency_header: is a header that has another use; name another one, or leave it empty for none",
+                "a.conf:11: [action:hook] idempotency_header: is a header with another use; name another one, or leave it empty for none",
             ],
         );
     }
@@ -198,7 +189,7 @@ fn what_others_set_no_header_of_ours_may() {
         check(
             &format!("{h}content_type = {kind}"),
             &[
-                "a.conf:11: [action:hook] content_type: is no content type; write application/json or another one",
+                "a.conf:11: [action:hook] content_type: is not a content type; write application/json or another one",
             ],
         );
     }
@@ -218,11 +209,11 @@ fn logins_are_whole_and_never_repeated() {
     );
     check(
         &format!("{h}token = hunter2"),
-        &["a.conf:11: [action:hook] token: belongs to auth = bearer; set that, or remove the line"],
+        &["a.conf:11: [action:hook] token: requires auth = bearer; set that, or remove the line"],
     );
     check(
         &format!("{h}auth = bearer\ntoken = t\nheader.authorization = x"),
-        &["a.conf:13: [action:hook] header.authorization: is that of auth; remove the line"],
+        &["a.conf:13: [action:hook] header.authorization: is set by auth; remove the line"],
     );
     check(
         &format!("{h}client_key = /k"),
@@ -234,11 +225,10 @@ fn logins_are_whole_and_never_repeated() {
         &format!("{h}signing_secret = hunter2"),
         &[
             "a.conf:11: [action:hook] signing_secret: does not begin with whsec_; write whsec_ and base64, as the \
-            receiver shows it; several with blanks between them",
+            receiver shows it; several with spaces between them",
         ],
     );
-    let credentials = "a.conf:10: [action:hook] url: its host comes out of the event, and credentials would go \
-        wherever the event says; write scheme and host out, or do without credentials";
+    let credentials = "a.conf:10: [action:hook] url: its host comes from the event, so any host that an event names would receive the credentials; write a fixed scheme and host, or remove the credentials";
     check("url = {{ payload.url }}\nauth = bearer\ntoken = t", &[credentials]);
     check("url = https://{{ payload.host }}/\nsecret.a = b", &[credentials]);
     check("url = {{ payload.url }}\nclient_certificate = /c", &[credentials]);
@@ -262,8 +252,7 @@ fn no_credential_stands_beside_a_url_out_of_the_event() {
     let url = "url = {{ payload.callback }}\n";
     let named = |option: &str| {
         format!(
-            "a.conf:11: [action:hook] {option}: is a credential by its name, and the host of url comes out of the event: it \
-             would go wherever the event says; write scheme and host of url out, or do without it"
+            "a.conf:11: [action:hook] {option}: looks like a credential, and the host of url comes from the event: any host that an event names would receive it; write a fixed scheme and host into url, or remove the line"
         )
     };
     check(&format!("{url}header.Authorization = Bearer hunter2"), &[&named("header.Authorization")]);
@@ -275,8 +264,7 @@ fn no_credential_stands_beside_a_url_out_of_the_event() {
         &[&named("field.password").replace(":11:", ":12:")],
     );
     check("url = {{ payload.callback }}?token=hunter2", &[&named("url").replace(":11:", ":10:")]);
-    let credentials = "a.conf:10: [action:hook] url: its host comes out of the event, and credentials would go wherever \
-        the event says; write scheme and host out, or do without credentials";
+    let credentials = "a.conf:10: [action:hook] url: its host comes from the event, so any host that an event names would receive the credentials; write a fixed scheme and host, or remove the credentials";
     check(&format!("{url}signing_secret = whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"), &[credentials]);
     // The event's own, to where the event says.
     check(&format!("{url}header.Authorization = Bearer {{{{ payload.token }}}}"), &[]);

@@ -6,8 +6,10 @@ use crate::flags::{FormatArgs, PlaceArgs};
 
 /// `osnl actions` and what is behind it.
 #[derive(Debug, Args)]
-#[command(after_help = "Ends with 1 when the target is not ok after a probe, 69 when no daemon answers.\n\n\
-                        Examples:\n  osnl actions probe roles\n  osnl actions pause roles")]
+#[command(
+    after_help = "Exits with 1 when the target is not ok after a probe, 69 when no daemon answers.\n\n\
+                        Examples:\n  osnl actions probe roles\n  osnl actions pause roles"
+)]
 pub(crate) struct ActionsArgs {
     #[command(subcommand)]
     pub(crate) command: ActionsCommand,
@@ -18,11 +20,14 @@ pub(crate) struct ActionsArgs {
 pub(crate) enum ActionsCommand {
     /// List actions: state, pending deliveries, target
     List(ActionsListArgs),
-    /// Probe a held target now, and retry what waits
+    /// Probe a held target now, and attempt all deliveries that wait for a retry
+    #[command(after_help = "Example:\n  osnl actions probe roles")]
     Probe(OneActionArgs),
     /// Pause an action until it is resumed, across restarts
+    #[command(after_help = "Example:\n  osnl actions pause roles")]
     Pause(OneActionArgs),
     /// Resume a paused action
+    #[command(after_help = "Example:\n  osnl actions resume roles")]
     Resume(OneActionArgs),
 }
 
@@ -38,12 +43,8 @@ pub(crate) struct ActionsListArgs {
 
 /// One action.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  osnl actions probe roles\n  osnl actions pause roles\n  osnl actions resume roles\n  \
-                        osnl deliveries pause roles\n  osnl deliveries resume roles"
-)]
 pub(crate) struct OneActionArgs {
-    /// The action
+    /// Name of the action
     #[arg(value_name = "ACTION")]
     pub(crate) action: String,
     #[command(flatten)]

@@ -36,9 +36,9 @@ impl Report {
         let hopeless: Vec<&str> = self.trial.hopeless.iter().map(|name| &**name).collect();
         out.push_str(&match &hopeless[..] {
             [] => format!("The configuration can be used{warnings}.\n"),
-            [one] => format!("The action {one} would make nothing but dead letters{warnings}.\n"),
+            [one] => format!("The action {one} would make only dead letters{warnings}.\n"),
             more => {
-                format!("The actions {} would make nothing but dead letters{warnings}.\n", more.join(", "))
+                format!("The actions {} would make only dead letters{warnings}.\n", more.join(", "))
             }
         });
         let Some(probes) = &self.probes else { return out };
@@ -48,20 +48,21 @@ impl Report {
             (count(ProbeVerdict::Failed), count(ProbeVerdict::Warning), count(ProbeVerdict::Unproven));
         let not = match unproven {
             0 => String::new(),
-            n => format!("; not proven: {n}"),
+            n => format!(", {n} not proven"),
         };
         let passive = match probes.iter().filter(|probe| probe.is_passive).count() {
             0 => String::new(),
-            1 => "; what 1 target does with a request was not tried".to_owned(),
-            n => format!("; what {n} targets do with a request was not tried"),
+            1 => " 1 target was only connected to, without a request.".to_owned(),
+            n => format!(" {n} targets were only connected to, without a request."),
         };
         out.push_str(&match (failed, warned, unproven) {
             (0, 0, 0) if !passive.is_empty() => {
-                format!("Of {} probes, none failed{passive}.\n", probes.len())
+                format!("{} probes: none failed.{passive}\n", probes.len())
             }
-            (0, 0, 0) => format!("All of {} probes went well.\n", probes.len()),
+            (0, 0, 0) => format!("All {} probes passed.\n", probes.len()),
             (failed, warned, _) => {
-                format!("Of {} probes, {failed} failed; warnings: {warned}{not}{passive}.\n", probes.len())
+                let warned = if warned == 1 { "1 warning".to_owned() } else { format!("{warned} warnings") };
+                format!("{} probes: {failed} failed, {warned}{not}.{passive}\n", probes.len())
             }
         });
         out
@@ -101,7 +102,7 @@ pub(super) fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
         "warning" | "unproven" => Tone::Warn,
         "ok" => Tone::Good,
         _ if line.starts_with("The configuration can be used") => return output::all(Tone::Good, line),
-        _ if line.contains(" would make nothing but dead letters") => return output::all(Tone::Bad, line),
+        _ if line.contains(" would make only dead letters") => return output::all(Tone::Bad, line),
         _ => return None,
     };
     Some((tone, 0..first.len()))

@@ -10,8 +10,8 @@ use crate::flags::{BetweenArgs, FormatArgs, HowArgs, PlaceArgs, states};
 /// `osnl deliveries` and what is behind it.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Asks the daemon, or its file where none runs. Ends with 1 when something was refused or \
-                  is not there, 69 when there is neither daemon nor file.\n\n\
+    after_help = "Asks the daemon, or reads its journal if none runs. Exits with 1 when something was refused or \
+                  does not exist, 69 when there is neither a daemon nor a journal.\n\n\
                   Examples:\n  osnl deliveries list --state dead\n  osnl deliveries retry --action roles --since 2h\n  \
                   osnl deliveries show 17.0"
 )]
@@ -27,17 +27,19 @@ pub(crate) enum DeliveriesCommand {
     List(ListArgs),
     /// Show one delivery: message, attempts, answers
     Show(ShowArgs),
-    /// Retry dead letters, with all their attempts
+    /// Retry dead letters; the count of attempts starts again
     Retry(RetryArgs),
-    /// Discard open and dead deliveries
+    /// Discard pending, held, and dead deliveries
     Discard(DiscardArgs),
     /// Release held deliveries
     Release(ReleaseArgs),
-    /// Move open deliveries to another action
+    /// Move pending and held deliveries to another action
     Move(MoveArgs),
     /// The same as osnl actions pause
+    #[command(after_help = "Example:\n  osnl deliveries pause roles")]
     Pause(OneActionArgs),
     /// The same as osnl actions resume
+    #[command(after_help = "Example:\n  osnl deliveries resume roles")]
     Resume(OneActionArgs),
 }
 
@@ -45,28 +47,28 @@ pub(crate) enum DeliveriesCommand {
 #[derive(Debug, Default, Args)]
 pub(crate) struct FilterArgs {
     /// Only this event: all deliveries of one message
-    #[arg(long, value_name = "N", help_heading = "Which")]
+    #[arg(long, value_name = "N", help_heading = "Filters")]
     pub(crate) event: Option<u64>,
     /// Only this rule
-    #[arg(long, value_name = "NAME", help_heading = "Which")]
+    #[arg(long, value_name = "NAME", help_heading = "Filters")]
     pub(crate) rule: Option<String>,
     /// Only this action
-    #[arg(long, value_name = "NAME", help_heading = "Which")]
+    #[arg(long, value_name = "NAME", help_heading = "Filters")]
     pub(crate) action: Option<String>,
-    /// In this state, such as dead or pending; several by comma
-    #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = states(), hide_possible_values = true, help_heading = "Which")]
+    /// Only this state, such as dead or pending; separated by commas
+    #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = states(), hide_possible_values = true, help_heading = "Filters")]
     pub(crate) state: Vec<String>,
-    /// About this resource: its id, its name, or its order key
-    #[arg(long, value_name = "ID", help_heading = "Which")]
+    /// Only this resource: its id, its name, or its order key
+    #[arg(long, value_name = "ID", help_heading = "Filters")]
     pub(crate) resource: Option<String>,
-    /// With an answer of this HTTP status: 409, 4xx
-    #[arg(long, value_name = "STATUS", value_parser = status, help_heading = "Which")]
+    /// Only with an answer of this HTTP status: 409, 4xx
+    #[arg(long, value_name = "STATUS", value_parser = status, help_heading = "Filters")]
     pub(crate) status: Option<String>,
-    /// With this text in an answer or a reason
-    #[arg(long, value_name = "TEXT", help_heading = "Which")]
+    /// Only with this text in an answer or a reason
+    #[arg(long, value_name = "TEXT", help_heading = "Filters")]
     pub(crate) text: Option<String>,
     /// Only this event type
-    #[arg(long, value_name = "NAME", help_heading = "Which")]
+    #[arg(long, value_name = "NAME", help_heading = "Filters")]
     pub(crate) event_type: Option<String>,
     #[command(flatten)]
     pub(crate) between: BetweenArgs,
@@ -94,10 +96,10 @@ pub(crate) struct ListArgs {
     pub(crate) about: Vec<String>,
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
-    /// At most so many
+    /// Show at most N deliveries
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) limit: u32,
-    /// Start after this one: the next page
+    /// Show the next page, after this delivery
     #[arg(long, value_name = "ID", value_parser = cursor)]
     pub(crate) after: Option<String>,
     /// attention (dead, held, orphaned, retrying first), newest, or oldest first
@@ -117,7 +119,7 @@ pub(crate) struct ShowArgs {
     /// Delivery (17.0), event (17), message id, resource id or name
     #[arg(value_name = "ID")]
     pub(crate) about: String,
-    /// The message's bytes alone, secrets and all
+    /// Print only the bytes of the message, with secrets
     #[arg(long)]
     pub(crate) raw: bool,
     #[command(flatten)]
@@ -129,7 +131,7 @@ pub(crate) struct ShowArgs {
 /// The flags that every change takes.
 #[derive(Debug, Args)]
 pub(crate) struct ChangeArgs {
-    /// Numbers, as listed: 17.0
+    /// Deliveries, as listed: 17.0
     #[arg(value_name = "ID", value_parser = number)]
     pub(crate) ids: Vec<String>,
     #[command(flatten)]
@@ -149,7 +151,7 @@ pub(crate) struct ChangeArgs {
 pub(crate) struct RetryArgs {
     #[command(flatten)]
     pub(crate) change: ChangeArgs,
-    /// Even where a later one of the same resource was done already
+    /// Retry even if a later delivery of the same resource has ended
     #[arg(long)]
     pub(crate) out_of_order: bool,
 }
@@ -161,7 +163,7 @@ pub(crate) struct RetryArgs {
 pub(crate) struct DiscardArgs {
     #[command(flatten)]
     pub(crate) change: ChangeArgs,
-    /// Do not ask; needed to discard by a filter where stdin is not a terminal
+    /// Do not ask; required with filters if stdin is not a terminal
     #[arg(long, short = 'y')]
     pub(crate) yes: bool,
 }
@@ -180,7 +182,7 @@ pub(crate) struct ReleaseArgs {
 pub(crate) struct MoveArgs {
     #[command(flatten)]
     pub(crate) change: ChangeArgs,
-    /// The action that gets them
+    /// Action that gets the deliveries
     #[arg(long, value_name = "NAME", required = true)]
     pub(crate) to: String,
 }
@@ -195,7 +197,7 @@ fn status(text: &str) -> Result<String, String> {
 fn cursor(text: &str) -> Result<String, String> {
     match Cursor::parse(text) {
         Some(cursor) => Ok(cursor.to_string()),
-        None => Err("write what the last line of the page before has".to_owned()),
+        None => Err("write the value from the last line of the previous page".to_owned()),
     }
 }
 

@@ -30,13 +30,13 @@ pub(crate) struct DemoArgs {
     /// Let every Nth request fail once; 0 for none
     #[arg(long, default_value_t = 3, value_name = "N")]
     pub(crate) fail: u32,
-    /// Selects events and failures
+    /// Seed of the choice of events and failures
     #[arg(long, default_value_t = 4, value_name = "N")]
     pub(crate) seed: u64,
     /// text: a live screen or lines; json: one object per line
     #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
     pub(crate) format: Format,
-    /// Use a real broker; what is made there is removed
+    /// Use a real broker; queues created there are deleted at the end
     #[arg(long, value_name = "URL", value_parser = secret)]
     pub(crate) transport_url: Option<Secret>,
     /// Draw a live screen of this size even without a terminal

@@ -140,7 +140,7 @@ async fn play(broker: &MemoryBroker, counters: &Counters, story: &Story) -> anyh
 }
 
 fn steps() -> anyhow::Result<Vec<Step>> {
-    let whole: Value = serde_json::from_str(STEPS).context("the recording is no JSON")?;
+    let whole: Value = serde_json::from_str(STEPS).context("the recording is not JSON")?;
     let steps = whole["steps"].as_array().context("the recording lacks steps")?;
     let text = |step: &Value, key: &str| {
         step[key].as_str().map(str::to_owned).with_context(|| format!("the recording lacks {key}"))

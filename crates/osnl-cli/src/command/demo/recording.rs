@@ -46,7 +46,7 @@ impl Recording {
     /// # Errors
     /// It has another shape; a test sees to it that it has not.
     pub(super) fn built_in() -> anyhow::Result<Self> {
-        let whole: Value = serde_json::from_str(TEXT).context("the recording is no JSON")?;
+        let whole: Value = serde_json::from_str(TEXT).context("the recording is not JSON")?;
         let templates = whole["templates"].as_array().context("the recording lacks templates")?;
         let templates = templates.iter().map(|value| Ok((text(value, "name")?, Template::read(value)?)));
         Ok(Self { templates: templates.collect::<anyhow::Result<_>>()? })

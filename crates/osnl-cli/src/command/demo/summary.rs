@@ -39,7 +39,7 @@ pub(super) struct Figures {
 pub(super) struct Summary {
     pub(super) scenario: Scenario,
     pub(super) end: End,
-    /// Everything ended as it must.
+    /// The demo finished as expected.
     pub(super) ok: bool,
     pub(super) seed: u64,
     /// From the first event to the last acknowledgement.
@@ -94,7 +94,7 @@ impl Summary {
         ));
         let ((hosts, addresses), (hosts_after, addresses_after)) = (self.before, self.after);
         lines.push(format!(
-            "Hosts at {target}: {hosts} with {addresses} addresses before, {} added, {hosts_after} with {addresses_after} after.",
+            "{target}: {hosts} hosts ({addresses} addresses) at the start, {} added, {hosts_after} hosts ({addresses_after} addresses) at the end.",
             self.registered
         ));
         lines
@@ -103,7 +103,9 @@ impl Summary {
     /// Describes the attempts that failed.
     fn failures(&self) -> String {
         match self.figures.dead {
-            0 if self.ok => "attempts failed, all retried and delivered".to_owned(),
+            0 if self.ok && self.figures.failed > 0 => {
+                "attempts failed, all retried and delivered".to_owned()
+            }
             _ => "attempts failed".to_owned(),
         }
     }

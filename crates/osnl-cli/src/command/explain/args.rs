@@ -16,42 +16,42 @@ use crate::flags::{CheckArgs, Format, pattern};
 ))]
 #[command(override_usage = "osnl explain [OPTIONS] FILE... | --journal | --unmatched | --id ID | ...")]
 #[command(
-    after_help = "Ends with 0 if a rule fires, 1 if none does or a delivery would be a dead letter at once, 69 without a journal, 78 for a wrong configuration.\n\n\
+    after_help = "Exits with 0 if a rule fires, 1 if none does or a delivery would be a dead letter at once, 69 without a journal, 78 for a wrong configuration.\n\n\
     Examples:\n  osnl tap -n 1 --save seen.jsonl rabbit://; osnl explain seen.jsonl\n  \
     osnl explain --unmatched '^port\\.' --since 10m --rule forget-ports"
 )]
 pub(crate) struct ExplainArgs {
-    /// Events as JSON: saved by osnl tap, for osnl send, or plain; - is stdin
+    /// JSON events: plain, in oslo's envelope, or saved by osnl tap; - is stdin
     #[arg(value_name = "FILE", conflicts_with_all = ["journal", "unmatched", "counts"])]
     pub(super) file: Vec<PathBuf>,
-    /// The last events of the journal; the filters below mean it too
+    /// Use recent events of the journal; implied by the filters below
     #[arg(long, conflicts_with_all = ["unmatched", "counts"])]
     pub(super) journal: bool,
-    /// Recent messages that matched no rule; only types that match PATTERN
+    /// Use recent unmatched messages, all or of event types like PATTERN
     #[arg(long, value_name = "PATTERN", num_args = 0..=1, value_parser = pattern, conflicts_with = "counts")]
     #[expect(clippy::option_option, reason = "how clap tells a flag from a flag with a value")]
     pub(super) unmatched: Option<Option<Pattern>>,
-    /// Count the times each rule fired, and the conditions that failed first
+    /// Count how often each rule fired, and which condition failed first
     #[arg(long)]
     pub(super) counts: bool,
-    /// Try the rules of FILE instead: what would fire, what no longer
+    /// Compare with the rules of FILE: what would fire, what no longer would
     #[arg(long, value_name = "FILE", conflicts_with_all = ["counts", "limit", "k2hr3_osnl"])]
     pub(super) rules: Option<PathBuf>,
-    /// Only this rule; repeated: these
+    /// Only this rule; may be repeated
     #[arg(long, value_name = "NAME")]
     pub(super) rule: Vec<String>,
-    /// As this listener hears it, whichever took it
+    /// Evaluate as if this listener had received the event
     #[arg(long, value_name = "NAME")]
     pub(super) listener: Option<String>,
-    /// At most so many, the last ones [default: 20]
+    /// Show at most N events, the most recent ones [default: 20]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
-    /// text for people, or json: an object a line
+    /// text for people; json: one object per line
     #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT", hide_possible_values = true)]
     pub(super) format: Format,
     #[command(flatten, next_help_heading = "Configuration")]
     pub(super) of: CheckArgs,
-    #[command(flatten, next_help_heading = "Of the journal")]
+    #[command(flatten, next_help_heading = "Journal filters")]
     pub(super) pick: PickArgs,
 }
 

@@ -89,7 +89,7 @@ fn look(args: &ExplainArgs, conf: &Native, comparison: &mut Comparison<'_>) -> R
         (Err(refused), Some(_)) => return Err(refused),
         // The journal was looked at.
         (Err((_, why)), None) => {
-            saved_events::say(&format!("of what no rule wanted nothing is known: {why}"));
+            saved_events::say(&format!("unmatched messages are not included: {why}"));
             Vec::new()
         }
     };
@@ -107,16 +107,17 @@ fn text(comparison: &Comparison<'_>, rules: &[&Compared], file: &Path, took: Dur
     let took =
         if took >= SHOWN { format!(", looked at in {:.1} s", took.as_secs_f64()) } else { String::new() };
     let mut text = format!(
-        "{} events: a rule fires on {now} now, and would on {then} with {}{took}\n",
+        "{} events: a rule fires for {now} of them now, and for {then} with {}{took}\n",
         comparison.events(),
         masked(&file.display().to_string())
     );
-    let heading = ["rule", "now", "would", "more", "no longer", "unknown", "undecided"];
+    let heading = ["rule", "now", "then", "new", "lost", "no payload", "undecided"];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
     rows.extend(rules.iter().map(|found| row(found)));
     text.push_str(&table(&rows));
     for found in rules {
-        for (word, change) in [("would fire on", &found.more), ("would no longer fire on", &found.no_longer)]
+        for (word, change) in
+            [("would also fire for", &found.more), ("would no longer fire for", &found.no_longer)]
         {
             if change.count > 0 {
                 text.push_str(&masked(&format!("rule {} {word} {}", found.rule, named(change))));

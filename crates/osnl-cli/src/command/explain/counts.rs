@@ -43,8 +43,8 @@ fn text(counted: &Counted) -> String {
     let mut text = format!("rule {rule} of listener {listener}: {seen} seen, {fired} fired");
     let mut failed = failed.clone();
     failed.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    for (n, (condition, times)) in failed.iter().enumerate() {
-        text.push_str(&format!("{} {condition} {times}", if n == 0 { "; failed first:" } else { "," }));
+    for (condition, times) in &failed {
+        text.push_str(&format!(", {times} failed at {condition}"));
     }
     text
 }

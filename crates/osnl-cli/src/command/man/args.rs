@@ -65,7 +65,7 @@ pub(crate) struct ManArgs {
     /// roff is for man, markdown for a book
     #[arg(long, value_enum, default_value_t = ManFormat::Roff, value_name = "FORMAT")]
     pub(crate) format: ManFormat,
-    /// Write every page to this folder, as packages have them
+    /// Write all pages to this folder
     #[arg(long, value_name = "DIR", conflicts_with_all = ["page", "format"])]
     pub(crate) output_dir: Option<PathBuf>,
 }
@@ -76,9 +76,9 @@ pub(crate) struct ManArgs {
                         osnl completions zsh > /usr/share/zsh/site-functions/_osnl\n  \
                         osnl completions fish > /etc/fish/completions/osnl.fish")]
 pub(crate) struct CompletionsArgs {
-    /// Which shell
+    /// Shell to complete in
     pub(crate) shell: clap_complete::Shell,
-    /// The name it is called by
+    /// Program to complete
     #[arg(long, value_enum, default_value_t = Program::Osnl, value_name = "NAME")]
     pub(crate) program: Program,
 }

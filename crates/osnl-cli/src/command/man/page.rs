@@ -25,7 +25,7 @@ pub(super) fn of(page: &str, osnl: Definition) -> Option<String> {
     let mut out = heading(&name, section);
     out.push_str(&String::from_utf8(flags).ok()?);
     out.push_str(&paragraphs(words.more));
-    let (ends, notes): (Vec<_>, Vec<_>) = notes.into_iter().partition(|note| note.contains("nds with "));
+    let (ends, notes): (Vec<_>, Vec<_>) = notes.into_iter().partition(|note| note.contains("xits with "));
     notes.iter().for_each(|note| paragraph(&mut out, note));
     let mut flags = Vec::new();
     of_flags.render_options_section(&mut flags).ok()?;

@@ -17,18 +17,18 @@ pub(super) struct Words {
 const COMMAND: Words = Words { more: "", exit: STATUS, sections: "", see: &[] };
 
 const STATUS: &str = "
-0 done; 1 failed; 2 wrong use of the command line; 69 what is needed is not there: a broker, a daemon, its journal;
-78 wrong configuration; 130 interrupted. What has nothing to finish is ended by the signal itself, which shells show as 130
-too.
+0 done; 1 failed; 2 wrong use of the command line; 69 not available: a broker, the daemon, or its journal; 78 wrong
+configuration; 130 interrupted. A command with nothing to finish is ended by the signal itself, which a shell also reports
+as 130.
 ";
 
 const DRAIN: &str = "
 .SH SIGNALS
-SIGTERM, SIGINT: nothing new is taken, attempts under way are finished within 30 s, the broker delivers the rest again.
-A second one aborts. SIGHUP: the log file is opened again.
+SIGTERM, SIGINT: osnl reads no new message and finishes running attempts within 30 s; the broker delivers the rest again.
+A second signal aborts. SIGHUP: the log file is opened again.
 ";
 
-const PICK: &str = r"Times are local unless they end with Z or an offset such as +01:00; \fB2h\fR, \fB90m\fR and \fB7d\fR are so long ago. States are waiting, ready, held, dead, delivered, nothing\-to\-do and discarded.";
+const PICK: &str = r"Times are local unless they end with Z or an offset such as +01:00; \fB2h\fR, \fB90m\fR and \fB7d\fR mean that long ago. States are arrived, ready, running, retrying, waiting, held\-by\-guard, held, delivered, no\-action\-needed, shadow, orphaned, dead, discarded; pending, open, held, and done are groups of them.";
 
 const PAGES: &[(&str, Words)] = &[
     (
@@ -36,25 +36,25 @@ const PAGES: &[(&str, Words)] = &[
         Words {
             more: "",
             exit: "
-0 done, or drained after a signal; 1 failed, or \\fBosnl status\\fR found what needs attention; 2 wrong use of the command
-line; 69 what is needed is not there: a broker, a daemon, its journal; 78 wrong configuration;
-130 a second signal cut the drain short.
+0 done, or stopped cleanly after a signal; 1 failed, or \\fBosnl status\\fR found something that needs attention; 2 wrong use
+of the command line; 69 not available: a broker, the daemon, or its journal; 78 wrong configuration;
+130 a second signal aborted the stop.
 ",
             sections: "
 .SH OTHER NAMES
-Called as \\fBk2hr3_osnl\\fR or \\fBk2hr3\\-osnl\\fR, \\fBoss_watcher\\fR or \\fBoss\\-watcher\\fR (a link is enough) it is that
+Called as \\fBk2hr3_osnl\\fR or \\fBk2hr3\\-osnl\\fR, \\fBoss_watcher\\fR or \\fBoss\\-watcher\\fR (a link is enough), osnl behaves as that
 program.
 .SH SIGNALS
-SIGTERM, SIGINT: nothing new is taken, attempts under way are finished within 30 s, the broker delivers the rest again.
-A second one aborts. SIGHUP: the log file is opened again, and \\fBosnl run\\fR reads its configuration again.
+SIGTERM, SIGINT: osnl reads no new message and finishes running attempts within 30 s; the broker delivers the rest again.
+A second signal aborts. SIGHUP: the log file is opened again, and \\fBosnl run\\fR reads its configuration again.
 .SH FILES
 /etc/osnl/osnl.conf, and by name /etc/osnl/conf.d/*.conf: the configuration of every command that reads one, unless
 \\-\\-config\\-file or \\-\\-config\\-dir name others.
 .PP
-control.sock, journal.db in the state directory: where \\fBstatus\\fR, \\fBreload\\fR, \\fBdeliveries\\fR, \\fBexplain\\fR and
-\\fBreplay\\fR ask and look.
+control.sock, journal.db in the state directory: used by \\fBstatus\\fR, \\fBreload\\fR, \\fBdeliveries\\fR, \\fBexplain\\fR, and
+\\fBreplay\\fR.
 .SH ENVIRONMENT
-OS_<SECTION>__<OPTION> counts above files; http_proxy, https_proxy, no_proxy, SSL_CERT_FILE, SSL_CERT_DIR as elsewhere.
+OS_<SECTION>__<OPTION> overrides files; http_proxy, https_proxy, no_proxy, SSL_CERT_FILE, SSL_CERT_DIR as usual.
 NO_COLOR, if it is not empty, and TERM=dumb: no colours, also on a terminal.
 ",
             see: &["k2hr3-osnl", "oss-watcher"],
@@ -65,22 +65,22 @@ NO_COLOR, if it is not empty, and TERM=dumb: no colours, also on a terminal.
         Words {
             more: "",
             exit: "
-0 help, version, or drained after a signal; 1 wrong configuration, refused login, or the drain took longer than 30 s;
-2 wrong use of the command line; 130 a second signal cut the drain short.
+0 help, version, or stopped cleanly after a signal; 1 wrong configuration, refused login, or the stop took longer than
+30 s; 2 wrong use of the command line; 130 a second signal aborted the stop.
 ",
             sections: "
 .SH SIGNALS
-SIGTERM, SIGINT: nothing new is taken, attempts under way are finished within 30 s, the broker delivers the rest again.
-A second one aborts. SIGHUP: the log file is opened again.
+SIGTERM, SIGINT: osnl reads no new message and finishes running attempts within 30 s; the broker delivers the rest again.
+A second signal aborts. SIGHUP: the log file is opened again.
 .SH FILES
 /etc/k2hr3/k2hr3_osnl.conf, else /etc/k2hr3/k2hr3\\-osnl.conf: the configuration.
 .PP
-~/k2hr3\\-osnl.conf.d/*.conf, else /etc/k2hr3\\-osnl.conf.d/*.conf: read before it, so that it counts above them.
+~/k2hr3\\-osnl.conf.d/*.conf, else /etc/k2hr3\\-osnl.conf.d/*.conf: read before it, so that it overrides them.
 .SH ENVIRONMENT
-OS_<GROUP>__<OPTION> counts above files; http_proxy, https_proxy, no_proxy, SSL_CERT_FILE, SSL_CERT_DIR as elsewhere.
+OS_<GROUP>__<OPTION> overrides files; http_proxy, https_proxy, no_proxy, SSL_CERT_FILE, SSL_CERT_DIR as usual.
 .SH NOTES
-\\fBosnl check \\-\\-k2hr3\\-osnl FILE\\fR explains a configuration, \\fBosnl config show \\-\\-k2hr3\\-osnl FILE\\fR turns it into
-osnl's own form.
+\\fBosnl check \\-\\-k2hr3\\-osnl FILE\\fR explains a configuration, \\fBosnl config show \\-\\-k2hr3\\-osnl FILE\\fR converts it
+into osnl's own form.
 ",
             see: &["check", "config-show"],
         },
@@ -90,18 +90,18 @@ osnl's own form.
         Words {
             more: "",
             exit: "
-0 help, version, or drained after a signal; 1 wrong configuration, or the drain took longer than 30 s; 2 wrong use of the
-command line; 130 a second signal cut the drain short.
+0 help, version, or stopped cleanly after a signal; 1 wrong configuration, or the stop took longer than 30 s; 2 wrong use
+of the command line; 130 a second signal aborted the stop.
 ",
             sections: "
 .SH SIGNALS
-SIGTERM, SIGINT: nothing new is taken, attempts under way are finished within 30 s, the broker delivers the rest again.
-A second one aborts. SIGHUP: the log file is opened again.
+SIGTERM, SIGINT: osnl reads no new message and finishes running attempts within 30 s; the broker delivers the rest again.
+A second signal aborts. SIGHUP: the log file is opened again.
 .SH FILES
 oss_framework.conf and oss_watcher.conf, each the first in ~/.oss_framework, ~, /etc/oss_framework and /etc, if none is
 named.
 .SH NOTES
-\\fBosnl check \\-\\-oss\\-watcher FILE\\fR explains a configuration, \\fBosnl config show \\-\\-oss\\-watcher FILE\\fR turns it
+\\fBosnl check \\-\\-oss\\-watcher FILE\\fR explains a configuration, \\fBosnl config show \\-\\-oss\\-watcher FILE\\fR converts it
 into osnl's own form.
 ",
             see: &["check", "config-show"],
@@ -110,7 +110,7 @@ into osnl's own form.
     (
         "osnl.conf",
         Words {
-            more: r"\fBosnl check\fR explains a file and says all that is wrong with it, \fBosnl config show\fR prints what counts and where it came from.",
+            more: r"\fBosnl check\fR explains a file and lists all its errors. \fBosnl config show\fR prints the effective values and the origin of each.",
             exit: "",
             sections: "
 .SH EXAMPLES
@@ -118,8 +118,8 @@ into osnl's own form.
 [listener:neutron]
 transport_url = file:///etc/osnl/neutron.url
 exchange = neutron
-
 pool = osnl
+
 [rule:forget\\-ports]
 event_type = \\(haport\\e.delete\\e.end$
 actions = roles
@@ -138,7 +138,7 @@ api_url = https://k2hr3.example.com/v1/role
     (
         "demo",
         Words {
-            more: r"On a terminal all events come within five seconds unless \fB\-\-rate\fR says otherwise; elsewhere each comes when the one before has ended. With \fB\-\-format json\fR the last line is {\(dqsummary\(dq: ...}. The same seed is the same run: events and failures are drawn from it.",
+            more: r"On a terminal all events are published within five seconds unless \fB\-\-rate\fR is given; otherwise each is published when the one before has ended. With \fB\-\-format json\fR the last line is {\(dqsummary\(dq: ...}. The same seed gives the same events and failures.",
             see: &["tap", "run"],
             ..COMMAND
         },
@@ -146,7 +146,7 @@ api_url = https://k2hr3.example.com/v1/role
     (
         "check",
         Words {
-            more: r"\fB\-\-connect\fR tries brokers, exchanges, queues, targets, files and certificates. Nothing is consumed, made or changed.",
+            more: r"\fB\-\-connect\fR connects to brokers and targets, and looks for exchanges, queues, files, and certificates. Nothing is consumed, created, or changed.",
             see: &["config-show", "test", "explain", "tap"],
             ..COMMAND
         },
@@ -154,7 +154,7 @@ api_url = https://k2hr3.example.com/v1/role
     (
         "send",
         Words {
-            more: r"Priorities are audit, debug, info, warn, error, critical and sample. \fB\-\-declare\fR makes exchange, queue TOPIC.PRIORITY and binding as a service does where they are missing. A context's auth_token is sent as null. With \fB\-\-format json\fR each message is an object a line, and the last line is {\(dqsummary\(dq: ...}.",
+            more: r"Priorities are audit, debug, info, warn, error, critical and sample. \fB\-\-declare\fR creates exchange, queue TOPIC.PRIORITY, and binding if they are missing, as services do. A context's auth_token is sent as null. With \fB\-\-format json\fR each message is an object on a line of its own, and the last line is {\(dqsummary\(dq: ...}.",
             see: &["tap", "events"],
             ..COMMAND
         },
@@ -162,8 +162,8 @@ api_url = https://k2hr3.example.com/v1/role
     (
         "tap",
         Words {
-            more: r"It reads from a queue of its own, which vanishes with it: nothing is taken from anybody. Without \fB\-\-exchange\fR it looks at those of the known services, without \fB\-\-topic\fR at notifications, versioned_notifications and what ironic uses. \fB\-\-check\fR waits 10 s unless \fB\-\-for\fR says otherwise.
-On a terminal it is a view: Enter opens an event, with \fB\-c\fR and the rules that it fires; / filters, s saves, ? shows all keys. Passwords in payloads are masked but with \fB\-\-raw\fR and \fB\-\-save\fR; what is saved can be given to \fBosnl explain\fR, \fBreplay\fR and \fBsend\fR, and is readable by its owner only.",
+            more: r"tap reads from a queue of its own, which is deleted when tap ends, and takes no message from another consumer. By default it binds the exchanges of the known services and the topics notifications, versioned_notifications, and those of ironic. \fB\-\-check\fR waits 10 s unless \fB\-\-for\fR is given.
+On a terminal it shows a live view: Enter opens an event, and with \fB\-c\fR the rules that it fires; / filters, s saves, ? shows all keys. Passwords in payloads are masked, except with \fB\-\-raw\fR and \fB\-\-save\fR. \fBosnl explain\fR, \fBreplay\fR, and \fBsend\fR read a saved file; only its owner can read it.",
             see: &["events", "explain", "replay", "send"],
             ..COMMAND
         },
@@ -177,7 +177,7 @@ On a terminal it is a view: Enter opens an event, with \fB\-c\fR and the rules t
     (
         "reload",
         Words {
-            more: "The daemon reads the same files, folders, variables and flags as at its start. A configuration that is wrong, needs a restart or names what cannot be used there changes nothing.",
+            more: "The daemon reads the same files, folders, variables, and flags as at its start. Nothing changes if the configuration is wrong, needs a restart, or uses something that is not available, such as a file that cannot be read.",
             see: &["check", "status"],
             ..COMMAND
         },
@@ -187,7 +187,7 @@ On a terminal it is a view: Enter opens an event, with \fB\-c\fR and the rules t
     (
         "deliveries-show",
         Words {
-            more: r"\fB\-\-raw\fR prints the message's bytes as they came and nothing else; with \fB\-\-format json\fR they are body_base64.",
+            more: r"\fB\-\-raw\fR prints only the message's bytes as received; with \fB\-\-format json\fR they are body_base64.",
             see: &["deliveries-list"],
             ..COMMAND
         },
@@ -195,8 +195,8 @@ On a terminal it is a view: Enter opens an event, with \fB\-c\fR and the rules t
     (
         "deliveries-retry",
         Words {
-            more: r"Where a later delivery of the same resource was done already, a retry is refused without \fB\-\-out\-of\-order\fR: a late \(dqadd\(dq may undo a \(dqdelete\(dq.
-Times are local unless they end with Z or an offset such as +01:00; \fB2h\fR, \fB90m\fR and \fB7d\fR are so long ago. States are waiting, ready, held, dead, delivered, nothing\-to\-do and discarded.",
+            more: r"If a later delivery of the same resource has ended, a retry is refused without \fB\-\-out\-of\-order\fR: a late \(dqadd\(dq may undo a \(dqdelete\(dq.
+Times are local unless they end with Z or an offset such as +01:00; \fB2h\fR, \fB90m\fR and \fB7d\fR mean that long ago. States are arrived, ready, running, retrying, waiting, held\-by\-guard, held, delivered, no\-action\-needed, shadow, orphaned, dead, discarded; pending, open, held, and done are groups of them.",
             see: &["deliveries-list", "replay"],
             ..COMMAND
         },
@@ -209,7 +209,7 @@ Times are local unless they end with Z or an offset such as +01:00; \fB2h\fR, \f
     (
         "quarantine",
         Words {
-            more: "A message is kept unread when it cannot be read, exceeds a budget, or was in hand at three unexpected ends of the process. It is kept as received up to 16 MiB (4 MiB compressed); of a longer one the first 64 KiB, the size and the digest are kept. max_dead bounds how many there are, 64 MiB what they take; the oldest leave first. With memory:// nothing is kept.",
+            more: "A message is put in quarantine when it cannot be read, exceeds a limit, or was being processed during three crashes. It is kept as received up to 16 MiB (4 MiB compressed); of a longer one, the first 64 KiB, the size, and the digest. The quarantine holds at most max_dead messages and 64 MiB; the oldest are deleted first. With memory:// nothing is kept.",
             see: &["status", "deliveries", "replay"],
             ..COMMAND
         },
@@ -218,7 +218,7 @@ Times are local unless they end with Z or an offset such as +01:00; \fB2h\fR, \f
     (
         "quarantine-show",
         Words {
-            more: r"The preview has the names of a JSON body and its shape; every value is masked, since in what cannot be read no secret can be told from the rest. Publisher, id and event type are what the body claims.",
+            more: r"The preview has the names of a JSON body and its shape; every value is masked, since secrets can't be recognized in an unreadable body. Publisher, id, and event type are as the body states them.",
             see: &["quarantine-export"],
             ..COMMAND
         },
@@ -229,8 +229,8 @@ Times are local unless they end with Z or an offset such as +01:00; \fB2h\fR, \f
     (
         "explain",
         Words {
-            more: r"For each rule the verdict, the first condition that failed, and the value it saw; of a rule that fires what each action would do, secrets masked. Nobody is contacted. \fB\-\-unmatched\fR looks at the ring of what no rule wanted, which a daemon with keep_unmatched keeps beside its journal. \fB\-\-rules\fR tries the rules of another file in place of the configured ones, on all that journal and ring hold.
-Times are local unless they end with Z or an offset such as +01:00; \fB2h\fR, \fB90m\fR and \fB7d\fR are so long ago. States are waiting, ready, held, dead, delivered, nothing\-to\-do and discarded.",
+            more: r"Prints for each rule whether it fires, else the first condition that failed and the value it saw; for a rule that fires, what each action would do, with secrets masked. osnl contacts nothing. \fB\-\-unmatched\fR reads the messages that matched no rule, which a daemon with keep_unmatched keeps beside its journal. \fB\-\-rules\fR compares with the rules of another file, for all events in the journal and that file.
+Times are local unless they end with Z or an offset such as +01:00; \fB2h\fR, \fB90m\fR and \fB7d\fR mean that long ago. States are arrived, ready, running, retrying, waiting, held\-by\-guard, held, delivered, no\-action\-needed, shadow, orphaned, dead, discarded; pending, open, held, and done are groups of them.",
             see: &["tap", "test", "replay", "events"],
             ..COMMAND
         },
@@ -239,8 +239,8 @@ Times are local unless they end with Z or an offset such as +01:00; \fB2h\fR, \f
     (
         "replay",
         Words {
-            more: r"Shows what would be done and what was done before; \fB\-\-live\fR appends it to the journal as new events: by way of the daemon that has it, in this process where none does. With \fB\-\-keep\-ids\fR they keep the ids they had, and what the journal holds already is no second event.
-Times are local unless they end with Z or an offset such as +01:00; \fB2h\fR, \fB90m\fR and \fB7d\fR are so long ago. States are waiting, ready, held, dead, delivered, nothing\-to\-do and discarded.",
+            more: r"Shows for each event what would be done and what was done before. \fB\-\-live\fR appends new events to the journal, through the daemon if one runs. With \fB\-\-keep\-ids\fR events keep their ids, and those that are already in the journal are not appended again.
+Times are local unless they end with Z or an offset such as +01:00; \fB2h\fR, \fB90m\fR and \fB7d\fR mean that long ago. States are arrived, ready, running, retrying, waiting, held\-by\-guard, held, delivered, no\-action\-needed, shadow, orphaned, dead, discarded; pending, open, held, and done are groups of them.",
             see: &["explain", "deliveries", "tap"],
             ..COMMAND
         },
@@ -252,7 +252,7 @@ Times are local unless they end with Z or an offset such as +01:00; \fB2h\fR, \f
     (
         "completions",
         Words {
-            more: r"The program under another name, such as a link k2hr3\-osnl, has a script of its own: \fB\-\-program k2hr3\-osnl\fR.",
+            more: r"Another name of the program, such as a link k2hr3\-osnl, needs a script of its own: \fB\-\-program k2hr3\-osnl\fR.",
             see: &["man"],
             ..COMMAND
         },

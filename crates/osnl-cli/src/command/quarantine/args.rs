@@ -9,8 +9,8 @@ use crate::flags::{BetweenArgs, FormatArgs, HowArgs, PlaceArgs};
 /// `osnl quarantine` and its commands.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Asks the daemon, or reads its journal where none runs. Ends with 1 when something was refused or is \
-                  not there, 69 when there is neither daemon nor journal.\n\n\
+    after_help = "Asks the daemon, or reads its journal if none runs. Exits with 1 when something was refused or does \
+                  not exist, 69 when there is neither a daemon nor a journal.\n\n\
                   Examples:\n  osnl quarantine list --since 1d\n  osnl quarantine show 3\n  osnl quarantine retry --all"
 )]
 pub(crate) struct QuarantineArgs {
@@ -23,11 +23,11 @@ pub(crate) struct QuarantineArgs {
 pub(crate) enum QuarantineCommand {
     /// List the messages and the reason for each
     List(QuarantineListArgs),
-    /// Show one: reason, origin, size, digest, and a masked preview
+    /// Show one message: reason, origin, size, digest, and a masked preview
     Show(QuarantineShowArgs),
-    /// Write the bytes of one as they were received
+    /// Write the bytes of one message as they were received
     Export(QuarantineExportArgs),
-    /// Send messages through the rules again, after a raised option or an upgrade
+    /// Read messages again, after an upgrade or with a larger limit, and apply the rules
     Retry(QuarantineRetryArgs),
     /// Delete messages
     Discard(QuarantineDiscardArgs),
@@ -36,14 +36,14 @@ pub(crate) enum QuarantineCommand {
 /// The messages that are meant.
 #[derive(Debug, Default, Args)]
 pub(crate) struct WhichArgs {
-    /// Numbers, as listed
+    /// Messages, as listed
     #[arg(value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
     pub(crate) ids: Vec<i64>,
-    /// Taken from this queue
-    #[arg(long, value_name = "NAME", help_heading = "Which")]
+    /// Only from this queue
+    #[arg(long, value_name = "NAME", help_heading = "Filters")]
     pub(crate) queue: Option<String>,
-    /// With a reason that contains this text
-    #[arg(long, value_name = "TEXT", help_heading = "Which")]
+    /// Only with a reason that contains this text
+    #[arg(long, value_name = "TEXT", help_heading = "Filters")]
     pub(crate) reason: Option<String>,
     #[command(flatten)]
     pub(crate) between: BetweenArgs,
@@ -61,16 +61,16 @@ pub(crate) struct AskArgs {
 /// The flags of `osnl quarantine list`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Ends with 0, also when there is none; 69 when there is neither daemon nor journal.\n\n\
+    after_help = "Exits with 0, also if there is none; 69 when there is neither a daemon nor a journal.\n\n\
                         Example:\n  osnl quarantine list --queue osnl --since 1d"
 )]
 pub(crate) struct QuarantineListArgs {
     #[command(flatten)]
     pub(crate) which: WhichArgs,
-    /// At most so many
+    /// Show at most N messages
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) limit: u32,
-    /// Only those with a larger number: the next page
+    /// Show the next page, after this message
     #[arg(long, value_name = "ID", default_value_t = 0, hide_default_value = true)]
     pub(crate) after: i64,
     #[command(flatten)]
@@ -79,9 +79,11 @@ pub(crate) struct QuarantineListArgs {
 
 /// The flags of `osnl quarantine show`.
 #[derive(Debug, Args)]
-#[command(after_help = "Ends with 0; 1 when there is no such message.\n\nExample:\n  osnl quarantine show 3")]
+#[command(
+    after_help = "Exits with 0; 1 when there is no such message.\n\nExample:\n  osnl quarantine show 3"
+)]
 pub(crate) struct QuarantineShowArgs {
-    /// Its number, as listed
+    /// Message, as listed
     #[arg(value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
     pub(crate) id: i64,
     #[command(flatten)]
@@ -91,15 +93,15 @@ pub(crate) struct QuarantineShowArgs {
 /// The flags of `osnl quarantine export`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Mode 0600; the bytes hold secrets. Ends with 1 when there is no such message, the file exists, \
-                        or only its beginning is kept.\n\n\
+    after_help = "The file has mode 0600, because the bytes may contain secrets. Exits with 1 when there is no such message, the file exists, \
+                        or only the beginning of the message was kept.\n\n\
                         Example:\n  osnl quarantine export 3 -o body"
 )]
 pub(crate) struct QuarantineExportArgs {
-    /// Its number, as listed
+    /// Message, as listed
     #[arg(value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
     pub(crate) id: i64,
-    /// The new file to write [default: stdout]
+    /// File to create [default: stdout]
     #[arg(short, long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
@@ -109,9 +111,9 @@ pub(crate) struct QuarantineExportArgs {
 /// The flags of `osnl quarantine retry`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The rules of the configuration decide, as for a replay. What is appended to the journal leaves the \
-                        quarantine; what still cannot be read, or matches no rule, stays. Ends with 0; 1 when something \
-                        stayed.\n\n\
+    after_help = "The current rules are applied, as in a replay. A message that is appended to the journal leaves the \
+                        quarantine; one that still can't be read, or matches no rule, stays. Exits with 0; 1 when a \
+                        message stayed.\n\n\
                         Examples:\n  osnl quarantine retry 3\n  osnl quarantine retry --reason max_body --dry-run"
 )]
 pub(crate) struct QuarantineRetryArgs {
@@ -125,14 +127,14 @@ pub(crate) struct QuarantineRetryArgs {
 
 /// The flags of `osnl quarantine discard`.
 #[derive(Debug, Args)]
-#[command(after_help = "Ends with 0; 1 when a message is not there.\n\n\
+#[command(after_help = "Exits with 0; 1 when a message does not exist.\n\n\
                         Examples:\n  osnl quarantine discard 3 4\n  osnl quarantine discard --until 7d --yes")]
 pub(crate) struct QuarantineDiscardArgs {
     #[command(flatten)]
     pub(crate) which: WhichArgs,
     #[command(flatten)]
     pub(crate) how: HowArgs,
-    /// Do not ask; needed to discard by a filter where stdin is not a terminal
+    /// Do not ask; required with filters if stdin is not a terminal
     #[arg(long, short = 'y')]
     pub(crate) yes: bool,
     #[command(flatten)]

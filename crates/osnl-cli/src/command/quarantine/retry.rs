@@ -37,7 +37,7 @@ pub(super) fn run(args: &QuarantineRetryArgs) -> Result<Exit, NoAnswer> {
     }
     send(&mut respondent, &mut group, &mut changes)?;
     for id in wanted.into_iter().filter(|id| !seen.contains(id)) {
-        changes.refuse(id, "there is none of this number, or another filter excludes it");
+        changes.refuse(id, "there is no message with this number, or another filter excludes it");
     }
     Ok(printed(&changes, "appended to the journal", args.ask.format.format))
 }
@@ -46,7 +46,7 @@ pub(super) fn run(args: &QuarantineRetryArgs) -> Result<Exit, NoAnswer> {
 fn configuration(place: &PlaceArgs) -> Result<Native, NoAnswer> {
     let PlaceArgs { config_file, config_dir, state_dir, journal, .. } = place;
     if state_dir.is_some() || journal.is_some() {
-        let why = "the rules decide what becomes of a message: name the configuration with -c";
+        let why = "the rules decide about a message: name the configuration with -c";
         return Err(NoAnswer::new(Exit::Usage, why));
     }
     let (config_file, config_dir) = (config_file.clone(), config_dir.clone());

@@ -14,44 +14,44 @@ use crate::flags::{CheckArgs, Format, PatienceArgs};
 ))]
 #[command(override_usage = "osnl replay [OPTIONS] FILE... | --journal | --id ID | --since TIME ...")]
 #[command(
-    after_help = "Ends with 0 if a rule fires, with --live if something was appended; else 1; 69 without a journal.\n\n\
+    after_help = "Exits with 0 if a rule fires (--live: if something was appended), else 1; 69 without a journal.\n\n\
     Example:\n  osnl replay --state dead --fired forget-ports --rule forget-ports --live"
 )]
 pub(crate) struct ReplayArgs {
-    /// Events as JSON: saved by osnl tap, for osnl send, or plain; - is stdin
+    /// JSON events: plain, in oslo's envelope, or saved by osnl tap; - is stdin
     #[arg(value_name = "FILE", conflicts_with = "journal")]
     pub(super) file: Vec<PathBuf>,
-    /// All events of the journal; the filters below mean it too
+    /// Use all events of the journal; implied by the filters below
     #[arg(long)]
     pub(super) journal: bool,
-    /// Through this rule; repeated: these [default: all]
+    /// Only this rule; may be repeated [default: all]
     #[arg(long, value_name = "NAME")]
     pub(super) rule: Vec<String>,
-    /// As this listener hears it, whichever took it
+    /// Evaluate as if this listener had received the event
     #[arg(long, value_name = "NAME")]
     pub(super) listener: Option<String>,
-    /// Leave out what was delivered before
+    /// Skip deliveries that succeeded before
     #[arg(long)]
     pub(super) skip_delivered: bool,
-    /// Append what fires to the journal, instead of only showing it
+    /// Append the deliveries to the journal, instead of only showing them
     #[arg(long)]
     pub(super) live: bool,
-    /// With the ids they had: what the journal keeps is not doubled
+    /// Keep the events' ids, so that those in the journal are not repeated
     #[arg(long, requires = "live")]
     pub(super) keep_ids: bool,
-    /// Do not ask; needed where stdin is no terminal
+    /// Do not ask; required if stdin is not a terminal
     #[arg(long, short = 'y', requires = "live")]
     pub(super) yes: bool,
-    /// At most so many events, the first ones
+    /// Replay at most N events, the oldest ones
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) limit: u32,
-    /// text for people, or json: an object a line
+    /// text for people; json: one object per line
     #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT", hide_possible_values = true)]
     pub(super) format: Format,
     #[command(flatten)]
     pub(super) patience: PatienceArgs,
     #[command(flatten, next_help_heading = "Configuration")]
     pub(super) of: CheckArgs,
-    #[command(flatten, next_help_heading = "Of the journal")]
+    #[command(flatten, next_help_heading = "Journal filters")]
     pub(super) pick: PickArgs,
 }

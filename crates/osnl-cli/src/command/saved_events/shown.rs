@@ -99,7 +99,7 @@ pub(in crate::command) fn about(name: &str, subject: &Subject) -> String {
         place.extend(text.map(|text| format!("{word} {text}")));
     }
     if matches!(subject.content, Content::Head { .. }) {
-        place.push("only its head was kept".to_owned());
+        place.push("its payload was not kept".to_owned());
     }
     let mut text = masked(&head);
     if !place.is_empty() {
@@ -167,7 +167,7 @@ fn reason(ruling: &Ruling) -> Option<String> {
             use osnl::rule::Condition;
             Some(match condition {
                 Condition::Filter(_) => format!("{condition} is {saw}, which does not match \"{allows}\""),
-                Condition::Priority => format!("{condition} is {saw}, and the rule wants {allows}"),
+                Condition::Priority => format!("{condition} is {saw}, and the rule requires {allows}"),
                 Condition::When | Condition::Stopped => format!("{condition} is false: {saw}"),
             })
         }
@@ -175,7 +175,7 @@ fn reason(ruling: &Ruling) -> Option<String> {
         Ruling::NotHeard(reasons) => {
             Some(reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
         }
-        Ruling::Stopped(by) => Some(format!("rule {by} fires before it, and stops")),
+        Ruling::Stopped(by) => Some(format!("rule {by} fires before it, with stop = true")),
         Ruling::Unreadable(why) | Ruling::Undecided(why) => Some(why.clone()),
         Ruling::Fires(_) | Ruling::Disabled | Ruling::Unknown => None,
     }

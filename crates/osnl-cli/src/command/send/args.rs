@@ -11,70 +11,70 @@ use crate::flags::{Format, SourceArgs, max_body, rate, secret};
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("what").args(["file", "event_type", "sample"]).required(true).multiple(true))]
 #[command(
-    after_help = "Ends with 0 when all is confirmed, 1 when something was refused, 69 when the broker is not reached.\n\n\
+    after_help = "Exits with 0 when all is confirmed, 1 when a message was refused, 69 without a broker.\n\n\
                   Examples:\n  \
                   osnl send --transport-url rabbit:// --exchange test --sample port.create.end\n  \
                   osnl send -c /etc/osnl/osnl.conf --listener neutron recorded.jsonl"
 )]
 pub(crate) struct SendArgs {
-    /// Notifications as JSON: plain, as bodies, or recorded; - is stdin
+    /// JSON notifications: plain, in oslo's envelope, or saved by osnl tap; - is stdin
     #[arg(value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
-    /// A known event as its service sends it: osnl events lists them
+    /// Publish a sample of this event; osnl events lists them
     #[arg(long, value_name = "EVENT", conflicts_with = "file")]
     pub(crate) sample: Option<String>,
     /// Publish what looks like a real deletion without asking
     #[arg(long, requires = "sample")]
     pub(crate) yes: bool,
-    /// Event type; this and the next four count above FILE
+    /// Event type; this and the next four flags override FILE
     #[arg(long, value_name = "NAME", help_heading = "Notification")]
     pub(crate) event_type: Option<String>,
     /// Publisher, service.host [default: osnl.HOST]
     #[arg(long, value_name = "ID", help_heading = "Notification")]
     pub(crate) publisher_id: Option<String>,
-    /// Any JSON [default: {}]
+    /// Payload, any JSON [default: {}]
     #[arg(long, value_name = "JSON", value_parser = json, help_heading = "Notification")]
     pub(crate) payload: Option<Json>,
-    /// A JSON object; its auth_token is sent as null
+    /// Context, a JSON object; its auth_token is sent as null
     #[arg(long, value_name = "JSON", value_parser = json, help_heading = "Notification")]
     pub(crate) context: Option<Json>,
-    /// One of oslo.messaging's, such as error [default: info]
+    /// Priority, such as error [default: info]
     #[arg(long, value_name = "NAME", value_parser = priority, help_heading = "Notification")]
     pub(crate) priority: Option<Priority>,
-    /// Keep FILE's ids and times instead of giving new ones
+    /// Keep the ids and times of FILE instead of creating new ones
     #[arg(long, requires = "file", help_heading = "Notification")]
     pub(crate) keep_ids: bool,
-    /// The largest body to read from FILE [default: the listener's, or 4MiB]
+    /// Largest body to read from FILE [default: the listener's, or 4MiB]
     #[arg(long, value_name = "SIZE", value_parser = max_body, help_heading = "Notification")]
     pub(crate) max_body: Option<usize>,
-    /// Send everything this often
+    /// Publish everything N times
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     pub(crate) count: u32,
-    /// Notifications a second [default: as fast as the broker confirms]
+    /// Notifications per second [default: as fast as the broker confirms]
     #[arg(long, value_name = "N", value_parser = rate)]
     pub(crate) rate: Option<f64>,
-    /// text, or json: an object a line, then {"summary": ...}
+    /// text, or json: one object per line, then {"summary": ...}
     #[arg(long, value_enum, default_value_t = Format::Text, hide_possible_values = true, value_name = "FORMAT")]
     pub(crate) format: Format,
-    /// rabbit://..., or file:///path of a file with it
+    /// Broker: rabbit://..., or file:///PATH of a file that contains the URL
     #[arg(long, value_name = "URL", value_parser = secret, conflicts_with_all = ["config_file", "config_dir", "listener"], help_heading = "Broker")]
     pub(crate) transport_url: Option<Secret>,
-    /// Whose broker, exchange and topics, if there are several
+    /// Use the broker, exchange, and topics of this listener
     #[arg(long, value_name = "NAME", help_heading = "Broker")]
     pub(crate) listener: Option<String>,
     /// Exchange [default: FILE's, the listener's, or openstack]
     #[arg(long, value_name = "NAME", help_heading = "Broker")]
     pub(crate) exchange: Option<String>,
-    /// Topic; several: a copy each [default: as above, or notifications]
+    /// Topic, or several [default: FILE's, the listener's, or notifications]
     #[arg(long, value_name = "NAME", help_heading = "Broker")]
     pub(crate) topic: Vec<String>,
-    /// messaging, or messagingv2 [default: FILE's, or messagingv2]
+    /// Format: messaging or messagingv2 [default: FILE's, or messagingv2]
     #[arg(long, value_enum, value_name = "NAME", hide_possible_values = true, help_heading = "Broker")]
     pub(crate) driver: Option<SendDriver>,
-    /// Make what is missing, as services do: exchange, queue, binding
+    /// Create exchange, queue, and binding if they are missing, as services do
     #[arg(long, help_heading = "Broker")]
     pub(crate) declare: bool,
-    /// Fail over a message that no queue takes, instead of warning
+    /// Fail, instead of warning, if no queue receives a message
     #[arg(long, help_heading = "Broker")]
     pub(crate) mandatory: bool,
     #[command(flatten, next_help_heading = "Broker")]
@@ -96,7 +96,7 @@ pub(crate) enum SendDriver {
 fn json(text: &str) -> Result<Json, String> {
     match serde_json::from_str::<serde::de::IgnoredAny>(text) {
         Ok(_) => Ok(Json(text.to_owned())),
-        Err(error) => Err(format!("no JSON: {error}")),
+        Err(error) => Err(format!("not JSON: {error}")),
     }
 }
 

@@ -74,7 +74,10 @@ fn from_configuration(args: &SendArgs) -> Result<ListenerConf, Refusal> {
         }),
         None => match (listeners.pop(), listeners.is_empty()) {
             (Some(only), true) => Ok(only),
-            _ => Err((Exit::Usage, anyhow!("which listener is meant? --listener with one of: {names}"))),
+            _ => Err((
+                Exit::Usage,
+                anyhow!("there are several listeners; choose one with --listener: {names}"),
+            )),
         },
     }
 }
@@ -89,7 +92,7 @@ fn one_exchange(args: &SendArgs, listener: &ListenerConf) -> Result<String, Refu
             let name = &listener.name;
             Err((
                 Exit::Usage,
-                anyhow!("which exchange is meant? [listener:{name}] has {there}; say it by --exchange"),
+                anyhow!("[listener:{name}] has several exchanges, {there}; choose one with --exchange"),
             ))
         }
     }

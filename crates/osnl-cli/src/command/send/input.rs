@@ -66,7 +66,7 @@ pub(super) fn read(args: &SendArgs, topics: &[String], budget: &Budget) -> anyho
     let mut documents = serde_json::Deserializer::from_str(&text).into_iter::<Box<RawValue>>();
     let mut entries = Vec::new();
     while let Some(document) = documents.next() {
-        let document = document.map_err(|error| anyhow!("{name}: no JSON: {error}"))?;
+        let document = document.map_err(|error| anyhow!("{name}: not JSON: {error}"))?;
         let start = documents.byte_offset() - document.get().len();
         let line = 1 + text[..start].matches('\n').count();
         entries.push(entry(document.get(), args, budget).with_context(|| format!("{name}:{line}"))?);

@@ -119,7 +119,7 @@ impl Report {
             Format::Text => {
                 let messages = if total == 1 { "message" } else { "messages" };
                 format!(
-                    "{confirmed} of {total} {messages} kept by {location}, confirmed in {:.3} s",
+                    "{confirmed} of {total} {messages} confirmed by {location} in {:.3} s",
                     took.as_secs_f64()
                 )
             }
@@ -138,7 +138,7 @@ impl Report {
             eprintln!("osnl: error: {} ({count} of them)", clean_text(reason));
         }
         if !self.said.is_empty() && !self.declares {
-            eprintln!("osnl: --declare makes an exchange and a queue that are missing, as a service does");
+            eprintln!("osnl: --declare creates a missing exchange and queue, as a service does");
         }
         if let Some(reason) = &self.unavailable {
             eprintln!("osnl: error: {location} cannot be reached: {}", clean_text(reason));

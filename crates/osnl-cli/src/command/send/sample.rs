@@ -83,7 +83,7 @@ pub(super) fn confirm(
          it for a real deletion, a running osnl, ceilometer and designate too"
     );
     if !std::io::stdin().is_terminal() {
-        let remedy = "name another exchange with --exchange, or say --yes";
+        let remedy = "name another exchange with --exchange, or add --yes";
         return Err((Exit::Usage, anyhow!("{warning}; {remedy}")));
     }
     if asked(&warning) { Ok(()) } else { Err((Exit::Failed, anyhow!("nothing was published"))) }

@@ -143,9 +143,9 @@ impl CheckResult {
     fn text(&self) -> String {
         let keys = self.keys.join(", ");
         let host = format!("{}, virtual host \"{}\", user {}", self.host, self.virtual_host, self.user);
-        let broker = self.broker.words().unwrap_or_else(|| "it does not say what it is".to_owned());
+        let broker = self.broker.words().unwrap_or_else(|| "it does not state its product".to_owned());
         let mut lines = vec![("connected", host), ("broker", broker)];
-        let bounded = "declared, exclusive, bounded; what the bound drops is";
+        let bounded = "declared, exclusive, limited; messages dropped at the limit are";
         match self.counts_dropped {
             true => lines.push(("queue", format!("{bounded} counted"))),
             false => {
@@ -163,7 +163,7 @@ impl CheckResult {
                 match state {
                     QueueState::Bound(what) => format!("{name}: {}; bound with {keys}", described(what)),
                     QueueState::Missing => format!(
-                        "{name}: not there in this virtual host; its service makes it when it first publishes"
+                        "{name}: does not exist in this virtual host; its service creates it when it first publishes"
                     ),
                     QueueState::Refused(reason) => format!("{name}: {reason}; read permission is needed"),
                 },
@@ -175,7 +175,7 @@ impl CheckResult {
             lines.push((
                 "exchanges",
                 format!(
-                    "not there in this virtual host: {names}; a service makes its own when it first publishes"
+                    "do not exist in this virtual host: {names}; a service creates its own when it first publishes"
                 ),
             ));
             lines.push((

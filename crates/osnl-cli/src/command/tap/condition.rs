@@ -63,7 +63,9 @@ impl Condition {
             Some(_) | None => {
                 let meant = nearest(name, PLACES).map(|name| format!(" (did you mean {name}?)"));
                 let meant = meant.unwrap_or_default();
-                return Err(format!("\"{name}\" is nothing a rule looks at{meant}; names: {names}"));
+                return Err(format!(
+                    "\"{name}\" is not a field that a rule can match{meant}; names: {names}"
+                ));
             }
         }
         Ok(Self::Filter(Box::new(filter)))
@@ -105,7 +107,7 @@ fn priorities(text: &str) -> Result<Condition, String> {
     let found: Vec<Priority> = names.map(priority).collect();
     if found.is_empty() {
         let known = Priority::ALL.map(|known| known.to_string()).join(", ");
-        return Err(format!("priorities: a name, or several by comma: {known}"));
+        return Err(format!("priorities: a name, or several separated by commas: {known}"));
     }
     Ok(Condition::Priorities(found))
 }
@@ -167,14 +169,17 @@ mod tests {
     fn mistakes_are_said_with_what_would_be_right() {
         for (text, expected) in [
             ("port", "NAME=PATTERN, such as event_type=^port\\.; names: event_type, publisher_id, "),
-            ("event_typ=x", "\"event_typ\" is nothing a rule looks at (did you mean event_type?); names: "),
-            ("payload.=x", "\"payload.\" is nothing a rule looks at"),
+            (
+                "event_typ=x",
+                "\"event_typ\" is not a field that a rule can match (did you mean event_type?); names: ",
+            ),
+            ("payload.=x", "\"payload.\" is not a field that a rule can match"),
             ("event_type=(", "event_type: "),
             (
                 "metadata.x=1",
                 "metadata.x: no message has this key in its metadata; known: message_id, timestamp",
             ),
-            ("priorities=,", "priorities: a name, or several by comma: audit, "),
+            ("priorities=,", "priorities: a name, or several separated by commas: audit, "),
         ] {
             let error = Condition::parse(text).unwrap_err();
             assert!(error.starts_with(expected), "{text}: {error}");

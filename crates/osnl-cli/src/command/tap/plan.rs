@@ -248,7 +248,7 @@ fn listeners(args: &TapArgs, conf: &Native) -> anyhow::Result<Vec<ListenerConf>>
         let first = places.next();
         if places.any(|place| Some(place) != first) {
             return Err(WrongUsage(format!(
-                "the listeners are on several brokers, and a tap looks at one; say which with --listener: {names}"
+                "the listeners are on several brokers, and tap reads one; choose one with --listener: {names}"
             ))
             .into());
         }

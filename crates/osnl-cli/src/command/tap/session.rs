@@ -194,7 +194,7 @@ impl Session<'_> {
         for exchange in looked {
             match self.tap.look_for(&exchange).await {
                 Ok(true) => {
-                    self.voice.say(&format!("exchange {exchange} is there now: bound"));
+                    self.voice.say(&format!("exchange {exchange} exists now: bound"));
                     self.voice.standing().bound.push(exchange.clone());
                 }
                 Ok(false) => continue,
@@ -214,14 +214,14 @@ impl Session<'_> {
         self.voice.standing().dropped = course.dropped;
         if dropped > 0 && !self.full {
             self.voice.say(&format!(
-                "more comes than is read: the queue's limit ({} messages, {} MiB, {} s) drops the oldest",
+                "messages arrive faster than they are read: at its limit ({} messages, {} MiB, {} s) the queue drops the oldest",
                 self.options.max_messages,
                 self.options.max_bytes >> 20,
                 self.options.ttl.as_secs()
             ));
         }
         if dropped == 0 && self.full {
-            self.voice.say(&format!("all that comes is read again; dropped so far: {}", course.dropped));
+            self.voice.say(&format!("reading has caught up; dropped so far: {}", course.dropped));
         }
         self.full = dropped > 0;
         Ok(())

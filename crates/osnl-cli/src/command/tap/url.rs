@@ -16,7 +16,7 @@ pub(super) fn read(text: &str) -> anyhow::Result<TransportUrl> {
     let read =
         secret_or_file(text).map_err(|error| anyhow!("the URL's file: {error}; {}", error.remedy()))?;
     match text.strip_prefix("file://") {
-        Some(path) => parse(read.trim()).with_context(|| format!("what stands in {path}")),
+        Some(path) => parse(read.trim()).with_context(|| format!("the content of {path}")),
         None => parse(&read),
     }
 }

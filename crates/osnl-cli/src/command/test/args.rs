@@ -8,15 +8,15 @@ use crate::flags::CheckArgs;
 
 /// The flags of `osnl test`.
 #[derive(Debug, Args)]
-#[command(after_help = "Ends with 0 if all pass, 1 if one fails, 78 if something cannot be read.\n\n\
+#[command(after_help = "Exits with 0 if all pass, 1 if one fails, 78 if something cannot be read.\n\n\
                         Examples:\n  osnl test -c /etc/osnl/osnl.conf\n  \
                         osnl test --new port.delete.end > /etc/osnl/tests/ports.test\n  \
                         osnl test --format junit > report.xml")]
 pub(crate) struct TestArgs {
-    /// Tests, or folders of them [default: tests beside the configuration]
+    /// Test files or folders [default: tests beside the configuration]
     #[arg(value_name = "FILE", conflicts_with = "new")]
     pub(super) file: Vec<PathBuf>,
-    /// Print a test of this event to begin with
+    /// Print a test of this event as a starting point
     #[arg(long, value_name = "EVENT")]
     pub(super) new: Option<String>,
     /// text, json, or junit: one document

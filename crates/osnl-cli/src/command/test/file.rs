@@ -74,7 +74,7 @@ impl Parser<'_> {
         let before = self.errors.len();
         let name = section.name.strip_prefix("test:").map(str::trim).filter(|name| !name.is_empty());
         if name.is_none() {
-            self.refuse(section, None, "is no test", "write [test:WHAT IT SHOWS]");
+            self.refuse(section, None, "is not a test", "write [test:WHAT IT SHOWS]");
         }
         self.known_options(section);
         let listener = self.one(section, "listener").map(|entry| {
@@ -114,7 +114,7 @@ impl Parser<'_> {
                 finding.suggestion = nearest(&entry.key, OPTIONS.iter().copied()).map(str::to_owned);
                 self.errors.push(ConfigError(finding));
             } else if section.entries[..n].iter().any(|other| other.key == entry.key) {
-                self.refuse(section, Some(entry), "is there twice", "write it once");
+                self.refuse(section, Some(entry), "is given twice", "write it once");
             }
         }
     }
@@ -134,7 +134,7 @@ impl Parser<'_> {
             }
             (None, Some(entry)) => (entry.value.clone(), "notification".to_owned(), entry),
             (Some(_), Some(entry)) => {
-                self.refuse(section, Some(entry), "is there beside event", "write one of them");
+                self.refuse(section, Some(entry), "is given together with event", "write one of them");
                 return Vec::new();
             }
             (None, None) => {

@@ -34,8 +34,8 @@ pub(super) fn print(args: &TestArgs, name: &str) -> Exit {
     };
     let mut out = Out::plain();
     out.line(
-        "# What the rules make of it now. Change it to what they should; osnl test says what differs.\n\
-         # rules and actions: exactly these, or none.",
+        "# The rules do this now. Change it to what they should do; osnl test shows each difference.\n\
+         # rules and actions are complete lists, or none.",
     );
     for event in events {
         out.line(&section(event, conf.as_ref()));

@@ -40,7 +40,7 @@ pub(crate) const NAMES: [&str; 4] = ["osnl", "k2hr3_osnl", "k2hr3-osnl", "oss_wa
 /// The option that a place below /tmp needs, where tests are; readers have a disk.
 const VOLATILE: &str = "[journal]\nallow_volatile = true\n";
 /// The line of `osnl check` about it.
-const SAYS_VOLATILE: &str = "  place      may be one that does not outlive";
+const SAYS_VOLATILE: &str = "  place      may be lost";
 
 /// The binary under each of its names, in a folder of this folder.
 pub(crate) fn programs(folder: &Path) {

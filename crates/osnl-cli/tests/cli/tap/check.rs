@@ -65,10 +65,10 @@ fn a_check_goes_through_the_steps_and_says_what_is_likely_wrong() {
         "virtual host \"tap-check-",
         ", user guest\nbroker     RabbitMQ ",
         &format!("broker     {product} {version}, cluster {cluster}\n"),
-        "queue      declared, exclusive, bounded; what the bound drops is counted\n",
+        "queue      declared, exclusive, limited; messages dropped at the limit are counted\n",
         "exchange   nova: topic, transient; bound with notifications.*\n",
         "exchange   neutron: topic, durable; bound with notifications.*\n",
-        "exchange   glance: not there in this virtual host;",
+        "exchange   glance: does not exist in this virtual host;",
         "           -> crudini --set /etc/glance/glance-api.conf oslo_messaging_notifications driver messagingv2",
         "messages   none in 1 s; likely, in this order:\n           1. nothing is sent: the driver of ",
         "              -> crudini --set /etc/nova/nova.conf oslo_messaging_notifications driver messagingv2",
@@ -84,7 +84,7 @@ fn a_check_goes_through_the_steps_and_says_what_is_likely_wrong() {
     let text = tap.stdout();
     assert!(text.contains("\nexchange   nova: topic, transient; bound with notifications.*, "), "{text}");
     assert!(
-        text.contains("\nexchanges  not there in this virtual host: glance, cinder, keystone, "),
+        text.contains("\nexchanges  do not exist in this virtual host: glance, cinder, keystone, "),
         "{text}"
     );
     assert!(!text.contains("exchange   glance"), "{text}");
@@ -142,7 +142,10 @@ fn the_command_that_a_check_names_mends_what_it_found() {
         tap.stdout()
     };
     let text = check();
-    assert!(text.contains("the bound drops is not counted: no write permission for amq.default\n"), "{text}");
+    assert!(
+        text.contains("dropped at the limit are not counted: no write permission for amq.default\n"),
+        "{text}"
+    );
     assert!(text.contains("read permission is needed\n"), "{text}");
     let commands: Vec<&str> =
         text.lines().filter_map(|line| line.trim().strip_prefix("-> rabbitmqctl ")).collect();
@@ -156,7 +159,7 @@ fn the_command_that_a_check_names_mends_what_it_found() {
     assert_eq!(words[..3], ["set_permissions", "-p", rig.vhost.name()]);
     rig.vhost.ctl(&[&words[..1], &words[3..]].concat());
     let text = check();
-    assert!(text.contains("the bound drops is counted\n"), "{text}");
+    assert!(text.contains("dropped at the limit are counted\n"), "{text}");
     assert!(
         text.contains("exchange   nova: durability unknown (no configure permission); bound with "),
         "{text}"

@@ -124,7 +124,7 @@ async fn damage_is_named_at_the_start_and_later() {
     fs::write(&path, "no database, and longer than the header of one would be: ".repeat(20)).unwrap();
     assert_eq!(
         refused(),
-        "is no journal of osnl's: it is no SQLite file; name a file that does not exist yet"
+        "is not a journal of osnl: it is not an SQLite file; name a file that does not exist yet"
     );
     fs::remove_file(&path).unwrap();
 

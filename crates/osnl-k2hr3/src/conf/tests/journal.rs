@@ -30,7 +30,10 @@ fn what_is_wrong_is_said_with_what_is_allowed() {
         assert!(said.contains(expected), "{said}");
     };
     let only = "write sqlite:///path/to/journal.db, memory://, or remove the line";
-    check("connection = mysql://h/", &format!("[journal] connection: is no journal that osnl knows; {only}"));
+    check(
+        "connection = mysql://h/",
+        &format!("[journal] connection: is not a journal that osnl knows; {only}"),
+    );
     check("connection = sqlite:///", &format!("[journal] connection: names no file; {only}"));
     check("retention = 1y", "[journal] retention: \"1y\" is not a duration; write 12h, 7d or 90d");
     check("max_size = 1MiB", "[journal] max_size: \"1MiB\" is too small; at least 16MiB");
@@ -38,6 +41,6 @@ fn what_is_wrong_is_said_with_what_is_allowed() {
     check("max_dead = x", "[journal] max_dead:");
     let warnings = load("[journal]\nmax_dead = 7\nretain = x\n").unwrap().warnings;
     let said: Vec<_> = warnings.iter().map(ToString::to_string).collect();
-    assert!(said.iter().any(|w| w.contains("[journal] max_dead: means nothing for memory://")), "{said:?}");
+    assert!(said.iter().any(|w| w.contains("[journal] max_dead: has no effect for memory://")), "{said:?}");
     assert!(said.iter().any(|w| w.contains("retain: unknown option, ignored")), "{said:?}");
 }

@@ -132,7 +132,7 @@ fn errors_and_warnings_name_the_layer() {
         ],
         &[
             "~/k2hr3-osnl.conf.d/a.conf:2: [k2hr3] timeout_seconds: \"soon\" is not a whole number; allowed: digits, with a sign before them if need be",
-            "environment OS_DEFAULT__DEBUG_LEVEL: [DEFAULT] debug_level: \"loud\" is not one of the known words; allowed: debug, info, warn, warning, error, notset",
+            "environment OS_DEFAULT__DEBUG_LEVEL: [DEFAULT] debug_level: unknown value \"loud\"; allowed: debug, info, warn, warning, error, notset",
             "environment OS_OSLO_MESSAGING_NOTIFICATIONS__TRANSPORT_URL: [oslo_messaging_notifications] transport_url: bad transport URL: invalid port of host 1: not a number up to 65535 (in a password, write / as %2F, @ as %40, ? as %3F, # as %23 and a comma as %2C); write rabbit://user:password@host:port/vhost",
         ],
     );
@@ -145,7 +145,7 @@ fn errors_and_warnings_name_the_layer() {
         "nonsense\n",
         &[],
         &[
-            "parse error, ~/k2hr3-osnl.conf.d/a.conf:1: the line has neither `=` nor `:`; write `name = value`; a comment starts with # in column 1, a continued value with a blank",
+            "parse error, ~/k2hr3-osnl.conf.d/a.conf:1: the line has neither `=` nor `:`; write `name = value`; a comment starts with # in column 1, a continued value with a space",
         ],
     );
 }

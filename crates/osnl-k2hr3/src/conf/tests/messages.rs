@@ -19,28 +19,34 @@ fn check(group: &str, lines: &str, expected: &str) {
 
 #[test]
 fn every_wrong_value_says_what_is_allowed() {
-    let levels = "is not one of the known words; allowed: debug, info, warn, warning, error";
-    check(DEFAULT, "debug_level = critical", &format!("debug_level: \"critical\" {levels}, notset"));
+    let levels = "allowed: debug, info, warn, warning, error";
+    check(
+        DEFAULT,
+        "debug_level = critical",
+        &format!("debug_level: unknown value \"critical\"; {levels}, notset"),
+    );
     check(
         DEFAULT,
         "debug_level = Info",
-        &format!("debug_level: \"Info\" {levels}, notset; did you mean info?"),
+        &format!("debug_level: unknown value \"Info\"; {levels}, notset; did you mean info?"),
     );
     check(
         DEFAULT,
         "debug_level = debug # x",
-        &format!("debug_level: \"debug # x\" {levels}, notset; a comment needs a line of its own"),
+        &format!(
+            "debug_level: unknown value \"debug # x\"; {levels}, notset; a comment needs a line of its own"
+        ),
     );
-    check(DEFAULT, "libs_debug_level = notset", &format!("libs_debug_level: \"notset\" {levels}"));
+    check(
+        DEFAULT,
+        "libs_debug_level = notset",
+        &format!("libs_debug_level: unknown value \"notset\"; {levels}"),
+    );
     check(DEFAULT, "log_file =", "log_file: is empty; write sys.stderr or the path of a file");
     let boolean = "is not a boolean; allowed: true, yes, on, 1, false, no, off, 0, in any case";
     check(ON, "allow_requeue = perhaps", &format!("allow_requeue: \"perhaps\" {boolean}"));
     check(ON, "allow_requeue =", &format!("allow_requeue: \"\" {boolean}"));
-    check(
-        ON,
-        "executor = blocking",
-        "executor: \"blocking\" is not one of the known words; allowed: threading, eventlet",
-    );
+    check(ON, "executor = blocking", "executor: unknown value \"blocking\"; allowed: threading, eventlet");
     for option in ["topic", "exchange", "pool"] {
         check(ON, &format!("{option} ="), &format!("{option}: is empty; write a name or remove the line"));
     }
@@ -82,7 +88,7 @@ fn every_wrong_value_says_what_is_allowed() {
     check(
         ON,
         "pool = $payload\npayload = a:b",
-        "pool: $payload names a list of pairs, which is no text; write $$ where a dollar sign is meant",
+        "pool: $payload names a list of pairs, which is not a string; write $$ where a dollar sign is meant",
     );
 }
 
@@ -152,17 +158,17 @@ fn every_wrong_value_about_k2hr3_says_what_is_allowed() {
         check(K2HR3, &format!("api_url = {text}"), &format!("api_url: {expected}"));
     };
     url("https//localhost/v1/role", "the scheme must be http or https; begin with http:// or https://");
-    url("http:///v1", "the host is missing; write its name or address behind ://");
+    url("http:///v1", "the host is missing; write its name or address after ://");
     url(
         "http://a b/",
-        "the host is neither a name nor an address; a name has letters, digits, dots and dashes; an IPv6 address stands in brackets, without a zone",
+        "the host is neither a name nor an address; a name has letters, digits, dots and dashes; an IPv6 address is written in brackets, without a zone",
     );
-    url("http://h:0/", "the port is no port number; write a number from 1 to 65535");
-    url("http://u:p@h/", "user information is not allowed; leave out what stands before the @ of the host");
+    url("http://h:0/", "the port is not valid; write a number from 1 to 65535");
+    url("http://u:p@h/", "user information is not allowed; remove the part before the @ of the host");
     url("http://h/#f", "a fragment is not allowed; leave out the # and what follows");
-    let encoded = "write blanks, control and non-ASCII characters percent-encoded (a blank is %20)";
-    url("http://h/a b", &format!("the path holds a character that no URL may; {encoded}"));
-    url("http://h/?a b", &format!("the query holds a character that no URL may; {encoded}"));
+    let encoded = "write spaces, control and non-ASCII characters percent-encoded (a space is %20)";
+    url("http://h/a b", &format!("the path has a character that a URL can't have; {encoded}"));
+    url("http://h/?a b", &format!("the query has a character that a URL can't have; {encoded}"));
 }
 
 #[test]
@@ -194,7 +200,7 @@ fn a_bad_transport_url_names_the_part() {
     {
         check(
             url,
-            "an @ stands behind the hosts; in a password write / as %2F, ? as %3F and # as %23; elsewhere write @ as %40",
+            "there is an @ after the hosts; in a password write / as %2F, ? as %3F and # as %23; elsewhere write @ as %40",
         );
     }
 }
@@ -205,9 +211,9 @@ fn all_errors_come_at_once_in_the_order_of_lines() {
     assert_eq!(
         error.to_string(),
         "parse error, \
-         k.conf:1: the option stands before the first section; write the line `[name]` of its section above it\n\
+         k.conf:1: the option is before the first section; write the line `[name]` of its section above it\n\
          k.conf:3: [k2hr3] timeout_seconds: \"soon\" is not a whole number; allowed: digits, with a sign before them if need be\n\
-         k.conf:4: the line has neither `=` nor `:`; write `name = value`; a comment starts with # in column 1, a continued value with a blank\n\
+         k.conf:4: the line has neither `=` nor `:`; write `name = value`; a comment starts with # in column 1, a continued value with a space\n\
          k.conf:5: [k2hr3] api_url: the scheme must be http or https; begin with http:// or https://\n\
          k.conf:7: [DEFAULT] log_file: $max_retries names no known option; write $$ where a dollar sign is meant"
     );
@@ -273,7 +279,7 @@ fn every_warning() {
             "2: [oslo_messaging_notifications] event_type: is empty, so every message matches; remove the line to get the default",
         ],
     );
-    let broken = "the name has blanks around it or line ends in it, and is used like that; put it behind the `=`, on one line";
+    let broken = "the name has spaces around it or line breaks in it, and is used as it is; write it after the `=`, on one line";
     check(
         ON,
         "exchange =\n  neutron\ntopic = \" t \"\npool = a\n b",

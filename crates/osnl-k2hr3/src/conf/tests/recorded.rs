@@ -151,7 +151,7 @@ fn warnings_of_the_recorded_files() {
             "09-unknown-keys.conf:5: [DEFAULT] log_level: unknown option, ignored",
             "09-unknown-keys.conf:6: [DEFAULT] colour: unknown option, ignored",
             "09-unknown-keys.conf:10: [oslo_messaging_notifications] driver: unknown option, ignored",
-            "09-unknown-keys.conf:12: [oslo_messaging_rabbit]: not applied, because k2hr3_osnl did not either, and ssl, durable queues or another prefetch would change a set-up that runs; what shall count belongs into the query of transport_url (rabbit://…/?ssl=1&ssl_ca_file=…) or into osnl's own form, where the section counts",
+            "09-unknown-keys.conf:12: [oslo_messaging_rabbit]: not applied, because k2hr3_osnl did not either, and ssl, durable queues or another prefetch would change a working set-up; to apply an option, write it into the query of transport_url (rabbit://…/?ssl=1&ssl_ca_file=…) or use osnl's own form, which applies the section",
             "09-unknown-keys.conf:19: [k2hr3] api-url: unknown option, ignored; did you mean api_url?",
             "09-unknown-keys.conf:21: [elsewhere]: unknown section, ignored",
         ],
@@ -159,7 +159,7 @@ fn warnings_of_the_recorded_files() {
     check(
         "15-syntax-corners.conf",
         &[
-            "15-syntax-corners.conf:8: [oslo_messaging_notifications] exchange: the name has blanks around it or line ends in it, and is used like that; put it behind the `=`, on one line",
+            "15-syntax-corners.conf:8: [oslo_messaging_notifications] exchange: the name has spaces around it or line breaks in it, and is used as it is; write it after the `=`, on one line",
             "15-syntax-corners.conf:15: [k2hr3] max_retries: a negative number acts as 0; write 0 to make each call once",
         ],
     );

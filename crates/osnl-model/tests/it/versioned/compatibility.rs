@@ -77,7 +77,7 @@ fn what_is_not_read_says_why_and_keeps_everything() {
     );
     check(
         form("ironic", "ProbeV", "x", a),
-        "\"x\" is no version of an object: it is a major and a minor number, such as 1.17",
+        "\"x\" is not a version of an object: it is a major and a minor number, such as 1.17",
         (Some("ironic"), Some("ProbeV"), Some("x")),
     );
     check(

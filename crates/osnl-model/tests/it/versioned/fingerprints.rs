@@ -213,7 +213,7 @@ fn a_table_that_no_longer_fits_says_what_to_paste() {
             format!(
                 "the table has X as 0.9-00000000000000000000000000000000; put into it\n    (\"X\", \"{now}\"),"
             ),
-            "the table has Z, which is no class given to the check: take the line out, or give the class"
+            "the table has Z, but the class was not given to the check: remove the line, or give the class"
                 .to_owned(),
         ],
     );

@@ -178,7 +178,7 @@ fn values_outside_of_a_kind_are_refused() {
     check::<IpNetwork>(serde_json::json!("10.0.0.0/33"), "this is no network, such as 10.0.0.0/24");
     check::<DateTime>(
         serde_json::json!("yesterday"),
-        "this is no date and time, such as 2016-01-26T20:41:03Z",
+        "this is not a date and time, such as 2016-01-26T20:41:03Z",
     );
     check::<Level>(serde_json::json!("INFO"), "this is no NotificationLevel");
     check::<Vec<String>>(serde_json::json!("ab"), "an array is expected here, not a text");

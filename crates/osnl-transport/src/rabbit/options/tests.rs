@@ -50,12 +50,12 @@ fn bad_options_are_refused_by_name_and_values_are_not_repeated() {
         assert_eq!(error.to_string(), expected, "{query}");
     };
     let words = "allowed: true, yes, on, 1, or false, no, off, 0";
-    check("nosuch=1", "nosuch is no option of [oslo_messaging_rabbit]");
+    check("nosuch=1", "nosuch is not an option of [oslo_messaging_rabbit]");
     check(
         "rabbit_qos_prefetch_cnt=1",
-        "rabbit_qos_prefetch_cnt is no option of [oslo_messaging_rabbit]; did you mean rabbit_qos_prefetch_count?",
+        "rabbit_qos_prefetch_cnt is not an option of [oslo_messaging_rabbit]; did you mean rabbit_qos_prefetch_count?",
     );
-    check("SSL=1", "SSL is no option of [oslo_messaging_rabbit]; did you mean ssl?");
+    check("SSL=1", "SSL is not an option of [oslo_messaging_rabbit]; did you mean ssl?");
     check("ssl=hunter2", &format!("ssl has a bad value; {words}"));
     check("ssl=", &format!("ssl has a bad value; {words}"));
     check(
@@ -89,7 +89,7 @@ fn bad_options_are_refused_by_name_and_values_are_not_repeated() {
     // A password with ? and & in it.
     let url = TransportUrl::parse("rabbit://u:12?hunter2&x@h:5672/").unwrap();
     let error = RabbitOptions::from_query(&url).unwrap_err();
-    assert_eq!(error.to_string(), "a name in the query is no option of [oslo_messaging_rabbit]");
+    assert_eq!(error.to_string(), "a name in the query is not an option of [oslo_messaging_rabbit]");
     assert!(!format!("{error:?}").contains("hunter2"));
 }
 

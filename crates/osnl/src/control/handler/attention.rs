@@ -37,11 +37,11 @@ pub(super) fn of_configuration(configuration: &ConfigurationStatus) -> Option<Pr
         0 | 1 => String::new(),
         errors => format!(" (and {} more)", errors - 1),
     };
-    let message = format!("the configuration is not reloaded since {}: {first}{more}", failed.since);
+    let message = format!("reload refused since {}: {first}{more}", failed.since);
     let problem = Problem::new(Kind::NotReloaded, Severity::Warning, "configuration", message);
     let problem = problem.because(failed.errors.join("\n"));
     let problem = problem.since(Some(failed.since.clone()), Some(failed.since_seconds));
-    Some(problem.remedy("repair it, osnl check, osnl reload"))
+    Some(problem.remedy("correct the file, then run osnl check and osnl reload"))
 }
 
 pub(super) fn of_journal(journal: &JournalStatus) -> Vec<Problem> {
@@ -235,9 +235,9 @@ pub(super) fn of_target(target: &TargetReport, bounds: &Bounds) -> Vec<Problem> 
     let is_held = matches!(status, Some("held" | "probing"));
     if is_held {
         let answer = target.last_failure.as_ref().map_or("", |failure| &failure.answer);
-        let message = format!("{name} is held{lasting}: {answer}; nothing is lost, it is tried again");
+        let message = format!("the target of {name} is held{lasting}: {answer}; its deliveries wait");
         let problem = Problem::new(Kind::TargetHeld, Severity::Warning, &subject, message).because(answer);
-        problems.push(since(problem).remedy(format!("once it is repaired: osnl actions probe {name}")));
+        problems.push(since(problem).remedy(format!("after a repair: osnl actions probe {name}")));
     }
     for down in &target.dependencies_down {
         let (dependency, seconds, reason) = (&down.name, span(down.since_seconds), &down.reason);

@@ -106,7 +106,7 @@ impl ControlHandler {
         }
         let now = self.paused_since(action).await?;
         if known.is_some() != now.is_some() {
-            let what = if pause { "paused: no attempt begins, deliveries wait" } else { "resumed" };
+            let what = if pause { "paused: no attempt starts, deliveries wait" } else { "resumed" };
             tracing::warn!(action.name = action, "{what}; asked for by {by}");
         }
         Ok(Paused {

@@ -80,7 +80,7 @@ impl ControlHandler {
         }
         found.iter().for_each(|id| changes.changed(*id));
         for id in named.into_iter().filter(|id| !found.contains(id)) {
-            changes.refuse(id, "there is none of this number, or another filter excludes it");
+            changes.refuse(id, "there is no message with this number, or another filter excludes it");
         }
         Ok(changes)
     }

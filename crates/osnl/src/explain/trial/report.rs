@@ -60,7 +60,9 @@ impl Deaths {
         for (cause, events) in self.causes {
             let types = named(&events.types);
             let problem = match is_hopeless {
-                true => format!("makes nothing but dead letters, tried with {types}: {}", events.first),
+                true => {
+                    format!("every event would become a dead letter; tried with {types}: {}", events.first)
+                }
                 false => format!("makes a dead letter of {types}: {}", events.first),
             };
             let finding = loaded.finding("action", &action.name, &cause.option, &problem);
@@ -90,12 +92,12 @@ fn named(types: &[&str]) -> String {
 fn remedy(problem: &str, event: &str) -> String {
     match problem.split_once("the event has no ") {
         Some((_, name)) if name.starts_with("resource") => {
-            format!("osnl explain shows what such an event has; {{{{ {name} | default(\"\") }}}} allows that there is none")
+            format!("osnl explain shows what such an event has; {{{{ {name} | default(\"\") }}}} accepts a missing value")
         }
         Some((_, name)) => {
-            format!("osnl events {event} lists its fields; {{{{ {name} | default(\"\") }}}} allows that there is none")
+            format!("osnl events {event} lists its fields; {{{{ {name} | default(\"\") }}}} accepts a missing value")
         }
-        None if problem.contains("no JSON") => "in JSON, texts and names stand between \", and every { has its }; {{ NAME | tojson }} is a whole value, \
+        None if problem.contains("not JSON") => "in JSON, strings and names are in double quotes, and every { has its }; {{ NAME | tojson }} is a whole value, \
              without quotes around it"
             .to_owned(),
         None => "osnl explain with such an event shows the effect".to_owned(),

@@ -26,23 +26,23 @@ fn a_template_that_makes_no_request_is_said_before_an_event_shows_it() {
     let hopeless = |body: &str, said: &str| {
         let (warnings, hopeless) = tried(DELETED, &format!("{HTTP}\n{body}"));
         assert_eq!(warnings.len(), 1, "{body}: {warnings:?}");
-        let begin = "makes nothing but dead letters, tried with compute.instance.delete.end: ";
+        let begin = "every event would become a dead letter; tried with compute.instance.delete.end: ";
         assert!(warnings[0].contains(&format!("{begin}{said}")), "{body}: {warnings:?}");
         assert_eq!(hopeless, ["hook"], "{body}");
     };
-    hopeless("body = {\"text\": \"{{ resource.name }}\"", "what the template makes is no JSON: EOF");
-    hopeless("body = {\"text\": {{ resource.name }}}", "what the template makes is no JSON: expected");
-    hopeless("body = {'text': 'x'}", "what the template makes is no JSON: key must be a string");
+    hopeless("body = {\"text\": \"{{ resource.name }}\"", "the rendered template is not JSON: EOF");
+    hopeless("body = {\"text\": {{ resource.name }}}", "the rendered template is not JSON: expected");
+    hopeless("body = {'text': 'x'}", "the rendered template is not JSON: key must be a string");
     hopeless("body = {\"a\": \"{{ payload.instance_uuid }}\"}", "the event has no payload.instance_uuid");
     // An option that joined the body.
     hopeless(
         "body = {\"a\": 1}\n  max_attempts = 3",
-        "what the template makes is no JSON: trailing characters",
+        "the rendered template is not JSON: trailing characters",
     );
     hopeless("header.X-Name = {{ payload.nope }}", "the event has no payload.nope");
     let (warnings, _) =
         tried(DELETED, &format!("{HTTP}\nfield.a = x\nformat = form\nheader.X = {{{{ failure.reason }}}}"));
-    assert!(warnings[0].contains("[action:hook] header.X: makes nothing but"), "{warnings:?}");
+    assert!(warnings[0].contains("[action:hook] header.X: every event would"), "{warnings:?}");
     assert!(warnings[0].starts_with("a.conf:14: "), "{warnings:?}");
 }
 
@@ -68,7 +68,7 @@ fn every_driver_is_tried() {
         let (warnings, hopeless) = tried(DELETED, action);
         assert_eq!(hopeless, ["hook"], "{action}: {warnings:?}");
         assert!(
-            warnings[0].contains(&format!("[action:hook] {option}: makes nothing but")),
+            warnings[0].contains(&format!("[action:hook] {option}: every event would")),
             "{action}: {warnings:?}"
         );
     }

@@ -236,7 +236,7 @@ impl<'a> Core<'a> {
                 if was_standby && !self.watchdog.is_standby() {
                     tracing::info!(
                         listener.name = &*config.name,
-                        "the other consumers have left the queue: its messages come here now"
+                        "the other consumers have left the queue: this listener receives its messages now"
                     );
                     self.listener.enter(ListenerState::Listening);
                 }

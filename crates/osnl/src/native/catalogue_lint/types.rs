@@ -77,7 +77,7 @@ pub(super) fn project_of_request(rule: &Rule, matched: &[&Event]) -> Option<(Str
     };
     matched.iter().find(has_project)?;
     let problem = format!(
-        "{name} is the project of the request, which is another one where an administrator or a service acts"
+        "{name} is the project of the request, which differs where an administrator or a service acts for another project"
     );
     let mend = "the project that owns the resource is resource.project, in when";
     Some((option, problem, mend))

@@ -27,13 +27,13 @@ impl OwnDaemon {
         is_exclusive: bool,
     ) -> (String, Option<&'static str>) {
         let readers = match consumers {
-            0 => return ("nobody reads it".to_owned(), None),
+            0 => return ("no consumer reads it".to_owned(), None),
             1 => "1 consumer reads it".to_owned(),
             n => format!("{n} consumers read it"),
         };
         match self {
             Self::Unknown(why) => (
-                format!("{readers}; cannot tell whether that is osnl run of this configuration: {why}"),
+                format!("{readers}; cannot tell whether that is osnl run with this configuration: {why}"),
                 Some(
                     "whoever else reads it takes messages from us: rabbitmqctl list_consumers names them; give each \
                      reader a pool of its own",
@@ -50,7 +50,7 @@ impl OwnDaemon {
                 let own = own.get(&(broker.to_owned(), queue.to_owned())).copied().unwrap_or_default();
                 let others = u64::from(consumers).saturating_sub(own);
                 if others == 0 {
-                    return (format!("{readers}: osnl run of this configuration, process {pid}"), None);
+                    return (format!("{readers}: osnl run with this configuration, process {pid}"), None);
                 }
                 let advice = if is_exclusive && own > 0 {
                     "right if that is a standby; one of them is active at a time (single_active_consumer)"
@@ -59,7 +59,9 @@ impl OwnDaemon {
                      its own"
                 };
                 (
-                    format!("{readers}, {others} of them not osnl run of this configuration, process {pid}"),
+                    format!(
+                        "{readers}, {others} of them not osnl run with this configuration, process {pid}"
+                    ),
                     Some(advice),
                 )
             }
@@ -77,14 +79,21 @@ mod tests {
         let runs = OwnDaemon::Runs { pid: 7, consumers: own };
         let silent = OwnDaemon::Unknown("permission denied".to_owned());
         for (daemon, queue, consumers, exclusive, words, advice) in [
-            (&runs, "osnl", 0, false, "nobody reads it", None),
-            (&runs, "osnl", 1, false, "1 consumer reads it: osnl run of this configuration, process 7", None),
+            (&runs, "osnl", 0, false, "no consumer reads it", None),
+            (
+                &runs,
+                "osnl",
+                1,
+                false,
+                "1 consumer reads it: osnl run with this configuration, process 7",
+                None,
+            ),
             (
                 &runs,
                 "osnl",
                 2,
                 false,
-                "2 consumers read it, 1 of them not osnl run of this configuration, process 7",
+                "2 consumers read it, 1 of them not osnl run with this configuration, process 7",
                 Some("each message goes to one"),
             ),
             (
@@ -92,7 +101,7 @@ mod tests {
                 "osnl",
                 2,
                 true,
-                "2 consumers read it, 1 of them not osnl run of this configuration, process 7",
+                "2 consumers read it, 1 of them not osnl run with this configuration, process 7",
                 Some("right if that is a standby"),
             ),
             (
@@ -100,7 +109,7 @@ mod tests {
                 "other",
                 1,
                 true,
-                "1 consumer reads it, 1 of them not osnl run of this configuration, process 7",
+                "1 consumer reads it, 1 of them not osnl run with this configuration, process 7",
                 Some("each message goes to one"),
             ),
             (
@@ -116,7 +125,7 @@ mod tests {
                 "osnl",
                 1,
                 true,
-                "1 consumer reads it; cannot tell whether that is osnl run of this configuration: permission denied",
+                "1 consumer reads it; cannot tell whether that is osnl run with this configuration: permission denied",
                 Some("whoever else reads it"),
             ),
         ] {

@@ -18,7 +18,7 @@ pub(super) fn verdict(probe: Probe, proofs: &Proofs, queue: &str, conf: &Listene
     }
     let mut proven: Vec<String> = Vec::new();
     if make == &Some(Proof::Proven) {
-        proven.push("make it".to_owned());
+        proven.push("create it".to_owned());
     }
     let bound: Vec<&str> =
         bind.iter().filter(|(_, proof)| *proof == Proof::Proven).map(|(name, _)| name.as_str()).collect();
@@ -34,23 +34,23 @@ pub(super) fn verdict(probe: Probe, proofs: &Proofs, queue: &str, conf: &Listene
         [first @ .., last] => format!("{user} may {} and {last}", first.join(", ")),
     };
     let how = match made {
-        Some(true) => "; it was made, bound, and removed again",
-        Some(false) => "; it was made and is there now",
+        Some(true) => "; it was created, bound, and deleted again",
+        Some(false) => "; it was created, and exists now",
         None if may.is_empty() => "",
-        None => "; nothing was made",
+        None => "; nothing was created",
     };
     let unknown: Vec<String> = make
         .iter()
-        .filter_map(|proof| unknown("make it", proof))
-        .chain(bind.iter().filter_map(|(name, proof)| unknown(&format!("bind it to {name}"), proof)))
-        .chain(unknown("read it", read))
+        .filter_map(|proof| unknown("creating it", proof))
+        .chain(bind.iter().filter_map(|(name, proof)| unknown(&format!("binding it to {name}"), proof)))
+        .chain(unknown("reading it", read))
         .collect();
     if unknown.is_empty() {
         return probe.fine(format!("{may}{how}"));
     }
     let also = if may.is_empty() { String::new() } else { format!("{may}{how}; ") };
     let found = format!("{also}not proven: {}", unknown.join("; "));
-    probe.unproven(found, "osnl status says whether a running osnl reads it")
+    probe.unproven(found, "osnl status shows whether a running osnl reads it")
 }
 
 fn refused(proof: &Proof) -> Option<&str> {
@@ -62,7 +62,7 @@ fn refused(proof: &Proof) -> Option<&str> {
 
 fn unknown(what: &str, proof: &Proof) -> Option<String> {
     match proof {
-        Proof::Unknown(why) => Some(format!("to {what}: {why}")),
+        Proof::Unknown(why) => Some(format!("{what}, since {why}")),
         Proof::Proven | Proof::Refused(_) => None,
     }
 }

@@ -1,4 +1,4 @@
-//! The drivers' tables: what they all must have, what differs between them, and what is no option of a driver.
+//! The drivers' tables: what they all must have, what differs between them, and what is not an option of a driver.
 
 use std::time::Duration;
 
@@ -53,14 +53,14 @@ fn defaults_are_shown_and_explained_as_the_driver_has_them() {
     let roles = [
         "action roles",
         "  does       DELETE http://k2hr3/v1/role, on the deletion of a port or an instance",
-        "  attempts   6 for other statuses, then a dead letter",
         "  retries    for 408, 425, 429, 5xx, timeouts and connection errors until 1d after the first attempt, then a \
          dead letter; time in which the target is held does not count",
+        "  attempts   at most 6 for other statuses, then a dead letter",
         "  time       30 s for each attempt, pauses from 1 s up to 60 s",
-        "  no address nothing is done, if a deleted port has none",
-        "  guard      none; recommended for what deletes: guard = 100 per 10m",
+        "  addresses  if a deleted port has none, nothing is done",
+        "  guard      none; recommended for an action that deletes: guard = 100 per 10m",
     ];
-    let record = ["action record", "  does       writes each event to stdout, a JSON line each"];
+    let record = ["action record", "  does       writes each event to stdout, one line of JSON each"];
     assert_eq!(explained(WHOLE), [&roles[..], &record].concat());
     let more = format!("{WHOLE}concurrency = 3\n");
     assert_eq!(explained(&more), [&roles[..], &record, &["  at once    at most 3 attempts"]].concat());
@@ -72,25 +72,28 @@ fn what_a_driver_does_not_have_is_refused_with_who_has_it() {
         let found = errors(load(&format!("{WHOLE}{line}\n")));
         assert_eq!(found, [format!("a.conf:13: [action:record] {expected}")], "{line}");
     };
-    check("api_url = http://h/", "api_url: is no option of the driver dump; k2hr3, k2hr3_register have it");
+    check(
+        "api_url = http://h/",
+        "api_url: is not an option of the driver dump; k2hr3, k2hr3_register have it",
+    );
     check(
         "verify = false",
-        "verify: is no option of the driver dump; k2hr3, http, syslog, mail, k2hr3_register have it",
+        "verify: is not an option of the driver dump; k2hr3, http, syslog, mail, k2hr3_register have it",
     );
     let found =
         errors(load(&WHOLE.replace("driver = dump", "driver = k2hr3\napi_url = http://h/\npath = x")));
     assert_eq!(
         found,
-        ["a.conf:14: [action:record] path: is no option of the driver k2hr3; dump, file have it"]
+        ["a.conf:14: [action:record] path: is not an option of the driver k2hr3; dump, file have it"]
     );
-    check("rate = 5/s", "rate: \"5/s\" is not a rate; write 100 per 10m: so many calls within this time");
+    check(
+        "rate = 5/s",
+        "rate: \"5/s\" is not a rate; write 100 per 10m: at most this many calls within that time",
+    );
     check("batch_wait = 2h", "batch_wait: 2h is out of range; allowed: 0 to 1h");
     check("concurrency = 0", "concurrency: 0 is out of range; allowed: 1 to 1000");
     let found = errors(load(&WHOLE.replace("driver = dump", "driver = $log_level")));
-    let known = format!(
-        "driver: \"info\" is not one of the known words; allowed: {}",
-        Drivers::default().names().join(", ")
-    );
+    let known = format!("driver: unknown value \"info\"; allowed: {}", Drivers::default().names().join(", "));
     assert_eq!(found, [format!("a.conf:12: [action:record] {known}")]);
     let found =
         errors(load(&format!("[DEFAULT]\nlog_file = dump\n{}", WHOLE.replace("= dump", "= $log_file"))));
@@ -113,7 +116,7 @@ fn calls_of_several_events_and_their_pace_are_read_and_explained() {
     }
     let alone = load(&format!("{WHOLE}batch_wait = 2s\n")).unwrap();
     let warning =
-        "a.conf:13: [action:record] batch_wait: means nothing with batch = 1; set batch, or remove it";
+        "a.conf:13: [action:record] batch_wait: has no effect with batch = 1; set batch, or remove it";
     assert_eq!(warnings(&alone), [warning]);
 }
 

@@ -23,7 +23,7 @@ fn an_event_type_that_nobody_sends_is_pointed_at() {
     };
     let no_event = |service: &str, near: &str| {
         format!(
-            "a.conf:6: [rule:r] event_type: matches no event that is known of {service}; osnl events lists them; \
+            "a.conf:6: [rule:r] event_type: matches no known event of {service}; osnl events lists them; \
              did you mean {near}?"
         )
     };
@@ -36,7 +36,7 @@ fn an_event_type_that_nobody_sends_is_pointed_at() {
         "neutron",
         "event_type = compute.instance.delete.end",
         &[
-            "a.conf:6: [rule:r] event_type: matches no event that is known of neutron; nova sends such events, to the \
+            "a.conf:6: [rule:r] event_type: matches no known event of neutron; nova sends such events, to the \
            exchange nova",
         ],
     );
@@ -64,8 +64,7 @@ fn an_event_that_comes_by_another_way_is_pointed_at() {
         assert_eq!(never_heard(exchange, rule, listener), expected, "{exchange} {rule} {listener}");
     };
     let versioned = "event_type = ^instance\\.delete\\.end$";
-    let topic = "a.conf:6: [rule:r] event_type: its events come to topic versioned_notifications, and its listeners hear \
-                 notifications; add the topic to a listener of the rule";
+    let topic = "a.conf:6: [rule:r] event_type: its events are published to topic versioned_notifications, but its listeners read topic notifications; add the topic to a listener of the rule";
     check("nova", versioned, "topics = notifications", &[topic]);
     check("nova", versioned, "topics = notifications, versioned_notifications", &[]);
     check("nova", "event_type = ^(compute\\.)?instance\\.delete", "topics = notifications", &[]);
@@ -86,7 +85,7 @@ fn an_event_that_comes_by_another_way_is_pointed_at() {
 #[test]
 fn an_event_type_in_when_that_nobody_sends_is_pointed_at() {
     let check = |rule: &str, expected: &[&str]| assert_eq!(never_sent("neutron", rule), expected, "{rule}");
-    let wrong = "a.conf:6: [rule:r] when: wants an event type that is not known of neutron; osnl events lists them; did you \
+    let wrong = "a.conf:6: [rule:r] when: requires an event type that is not known from neutron; osnl events lists them; did you \
                  mean port.delete.end?";
     check("when = event_type == 'port.deleted.end' and payload.port is defined", &[wrong]);
     check("when = event_type in ['port.deleted.end', 'port.delete.end']", &[]);
@@ -113,8 +112,7 @@ fn a_key_that_its_events_never_have_is_pointed_at() {
         "nova",
         &format!("{delete}\npayload.memory_mb = 512"),
         &[
-            "a.conf:7: [rule:r] payload.memory_mb: is never a text in the events of this rule, and only texts are \
-           compared; see osnl events compute.instance.delete.end",
+            "a.conf:7: [rule:r] payload.memory_mb: is never a string in the events of this rule, and only strings are compared; see osnl events compute.instance.delete.end",
         ],
     );
     check("nova", "event_type = ^instance\npayload.nova_object.name = Instance", &[]);
@@ -169,8 +167,7 @@ fn a_key_that_its_events_never_have_is_pointed_at() {
         "neutron",
         &format!("{port}\npayload.port.revision_number = 4"),
         &[
-            "a.conf:7: [rule:r] payload.port.revision_number: is never a text in the events of this rule, and only \
-           texts are compared; see osnl events port.delete.end",
+            "a.conf:7: [rule:r] payload.port.revision_number: is never a string in the events of this rule, and only strings are compared; see osnl events port.delete.end",
         ],
     );
     // Without a pattern, every event of the exchange.
@@ -254,8 +251,7 @@ fn a_condition_that_can_never_hold_is_pointed_at() {
                  access_ip_v4, access_ip_v6, architecture, availability_zone, cell_name, created_at, deleted_at, \
                  disk_gb, …; did you mean payload.tenant_id or resource.project?";
     check("payload.project_id == 'x'", &[lacks]);
-    let project = "context.project_id is the project of the request, which is another one where an administrator or a \
-                   service acts; the project that owns the resource is resource.project, in when";
+    let project = "context.project_id is the project of the request, which differs where an administrator or a service acts for another project; the project that owns the resource is resource.project, in when";
     check("context.project_id == 'x'", &[project]);
     check("context.project_id == 'x' and resource.project == 'x'", &[]);
     check("context.project_id != 'x'", &[]);
@@ -264,8 +260,7 @@ fn a_condition_that_can_never_hold_is_pointed_at() {
 #[test]
 fn a_pattern_that_lacks_what_may_stand_before_it_is_pointed_at() {
     let check = |pattern: &str, mend: &str| {
-        let expected =
-            format!("a.conf:6: [rule:r] event_type: matches no event that is known of nova; {mend}");
+        let expected = format!("a.conf:6: [rule:r] event_type: matches no known event of nova; {mend}");
         assert_eq!(never_sent("nova", &format!("event_type = {pattern}")), [expected], "{pattern}");
     };
     let begin = "patterns match from the start of the name; to match anywhere, write";

@@ -19,8 +19,11 @@ fn refused(section: &str, line: &str, expected: &str) {
 #[test]
 fn every_wrong_value_says_what_is_allowed() {
     let rule = "rule:gone";
-    let words = "is not one of the known words; allowed:";
-    refused(rule, "mode = shadw", &format!("mode: \"shadw\" {words} live, shadow; did you mean shadow?"));
+    refused(
+        rule,
+        "mode = shadw",
+        "mode: unknown value \"shadw\"; allowed: live, shadow; did you mean shadow?",
+    );
     refused(rule, "mod = shadow", "mod: unknown option; did you mean mode?");
     for key in ["port.id", "payload.", "payload.port..id", "Resource"] {
         let problem = format!(
@@ -31,7 +34,8 @@ fn every_wrong_value_says_what_is_allowed() {
     }
     for section in [rule, "action:roles"] {
         for rate in ["many", "100", "100/10m", "100 per"] {
-            let problem = "is not a rate; write 100 per 10m: so many different resources within this time";
+            let problem =
+                "is not a rate; write 100 per 10m: at most this many different resources within that time";
             refused(section, &format!("guard = {rate}"), &format!("guard: \"{rate}\" {problem}"));
         }
         let problem = "is out of range; allowed: 1 to 1000000 per 1s to 7d";
@@ -45,10 +49,10 @@ fn every_wrong_value_says_what_is_allowed() {
         refused(action, &format!("{option} = 0"), &format!("{option}: \"0\" {range}"));
     }
     refused(action, "retry_maxage = 1h", "retry_maxage: unknown option; did you mean retry_max_age?");
-    let known = format!("{words} release_key, hold_key; did you mean hold_key?");
-    refused(action, "on_dead = hold-key", &format!("on_dead: \"hold-key\" {known}"));
-    let known = format!("{words} stop_intake, dead_letter; did you mean dead_letter?");
-    refused(action, "on_full = dead-letter", &format!("on_full: \"dead-letter\" {known}"));
+    let known = "allowed: release_key, hold_key; did you mean hold_key?";
+    refused(action, "on_dead = hold-key", &format!("on_dead: unknown value \"hold-key\"; {known}"));
+    let known = "allowed: stop_intake, dead_letter; did you mean dead_letter?";
+    refused(action, "on_full = dead-letter", &format!("on_full: unknown value \"dead-letter\"; {known}"));
     refused(action, "on_ful = x", "on_ful: unknown option; did you mean on_full?");
 }
 
@@ -58,7 +62,7 @@ fn what_needs_a_journal_that_keeps_is_refused_without_one() {
     let check = |more: &str, expected: &str| {
         assert_eq!(errors(load(&text(more))), [format!("a.conf:16: {expected}")]);
     };
-    let guard = "guard: memory:// keeps nothing until somebody releases it; remove it, or set sqlite:// in [journal] \
+    let guard = "guard: memory:// can't hold deliveries for an operator; remove it, or set sqlite:// in [journal] \
                  connection";
     check("[rule:gone]\nguard = 1 per 1m", &format!("[rule:gone] {guard}"));
     check("[action:roles]\nguard = 1 per 1m", &format!("[action:roles] {guard}"));
@@ -71,7 +75,7 @@ fn what_needs_a_journal_that_keeps_is_refused_without_one() {
     assert_eq!(
         warnings(&loaded),
         [
-            "a.conf:16: [action:roles] on_full: means nothing for memory://, where the broker keeps what waits; \
+            "a.conf:16: [action:roles] on_full: has no effect for memory://, where the broker keeps what waits; \
           remove it, or set sqlite:// in [journal] connection"
         ]
     );
@@ -90,7 +94,7 @@ fn what_is_given_up_goes_to_another_action_and_not_round_in_a_circle() {
     assert_eq!(said(&whole), [""; 0]);
     assert_eq!(
         said(other),
-        ["a.conf:13: [action:chat]: no enabled rule fires it; name it in the actions of a rule"]
+        ["a.conf:13: [action:chat]: no enabled rule uses it; name it in the actions of a rule"]
     );
     let at = "a.conf:13: [action:record] on_failure:";
     assert_eq!(
@@ -108,8 +112,8 @@ fn what_is_given_up_goes_to_another_action_and_not_round_in_a_circle() {
     assert_eq!(
         said(&format!("on_failure = chat\n{other}on_failure = record\n")),
         [
-            format!("{at} goes round in a circle: record, chat, record; remove one of them"),
-            "a.conf:16: [action:chat] on_failure: goes round in a circle: chat, record, chat; remove one of them"
+            format!("{at} forms a cycle: record, chat, record; remove one of them"),
+            "a.conf:16: [action:chat] on_failure: forms a cycle: chat, record, chat; remove one of them"
                 .to_owned()
         ]
     );
@@ -148,15 +152,15 @@ on_full = dead_letter
     assert!(loaded.document().reads_back());
     let explained = loaded.conf.explain();
     for line in [
-        "  shadow     recorded as done, nothing is called",
+        "  shadow     deliveries are only recorded, nothing is called",
         "  order      by payload.port.network_id",
-        "  guard      20 per 1m; what is beyond it is held until somebody releases it",
+        "  guard      20 per 1m; more is held until an operator releases it",
         "  retries    for 408, 425, 429, 5xx, timeouts and connection errors until 1d after the first attempt, then a \
          dead letter; time in which the target is held does not count",
         "  held       for at most 2d, then dead letters",
         "  dead       keeps what follows of its resource waiting",
         "  full       what is beyond max_pending is a dead letter",
-        "  guard      100 per 10m; what is beyond it is held until somebody releases it",
+        "  guard      100 per 10m; more is held until an operator releases it",
     ] {
         assert!(explained.lines().any(|found| found == line), "{line}\n{explained}");
     }
@@ -164,7 +168,7 @@ on_full = dead_letter
     let plain = load(WHOLE).unwrap().conf.explain();
     assert_eq!(plain.matches("guard ").count(), 2, "{plain}");
     assert!(
-        plain.contains("  guard      none; recommended for what deletes: guard = 100 per 10m"),
+        plain.contains("  guard      none; recommended for an action that deletes: guard = 100 per 10m"),
         "{plain}"
     );
 }

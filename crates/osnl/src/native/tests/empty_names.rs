@@ -21,16 +21,14 @@ fn a_name_that_its_events_leave_empty_is_warned_of() {
         r"^port\.create\.end$",
         user,
         Some(
-            "a.conf:10: [action:a] body: resource.user is empty in every event that its rules match, and is written as \
-             an empty text; {{ resource.user|default(\"unknown\") }} writes another text",
+            "a.conf:10: [action:a] body: resource.user is empty in every event that its rules match, and is written as an empty string; {{ resource.user|default(\"unknown\") }} writes another text",
         ),
     );
     check(
         r"^(port|network)\.create\.end$",
         name,
         Some(
-            "a.conf:10: [action:a] body: resource.name is empty in events about ports that nova makes, and is written as \
-             an empty text; {{ resource.name|default(\"unknown\") }} writes another text",
+            "a.conf:10: [action:a] body: resource.name is empty in events about ports that nova makes, and is written as an empty string; {{ resource.name|default(\"unknown\") }} writes another text",
         ),
     );
     check(r"^compute\.instance\.delete\.end$", user, None);

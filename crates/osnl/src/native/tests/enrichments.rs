@@ -117,7 +117,7 @@ fn a_driver_that_cannot_use_an_answer_is_warned_of() {
     let check = |action: &str, expected: bool| {
         let loaded = load(&text(action)).unwrap_or_else(|errors| panic!("{errors}"));
         let said = warnings(&loaded).join("\n");
-        let slip = "enrich: brings what neither when nor the driver looks at; write a when that names it";
+        let slip = "enrich: fetches values that neither when nor the driver uses; write a when that names it";
         assert_eq!(said.contains(slip), expected, "{action}\n{said}");
     };
     let k2hr3 = "driver = k2hr3\napi_url = http://h/\nenrich = server\n";

@@ -70,7 +70,7 @@ fn the_environment_reaches_keyed_options_that_a_file_sets_and_says_what_it_canno
     let alike = format!("{WHOLE}[action:a-b]\ndriver = dump\n[action:a.b]\ndriver = dump\n");
     assert_eq!(
         errors(load_layers(&[&alike], &[("OS_ACTION_A_B__PATH", "x")])),
-        ["a.conf:15: [action:a.b]: is spelt like [action:a-b] in the environment: OS_ACTION_A_B__…; \
+        ["a.conf:15: [action:a.b]: has the same name in the environment as [action:a-b]: OS_ACTION_A_B__…; \
              rename one of them"]
     );
 }

@@ -36,7 +36,7 @@ fn unknown_names_are_errors_with_the_nearest() {
     check(
         "action:record",
         "api_url = x",
-        "api_url: is no option of the driver dump; k2hr3, k2hr3_register have it",
+        "api_url: is not an option of the driver dump; k2hr3, k2hr3_register have it",
     );
     let known = "known: [DEFAULT], [journal], [admin], [canary], [otlp], [oslo_messaging_rabbit], [listener:NAME], [rule:NAME], \
                  [action:NAME], [enrich:NAME]";
@@ -50,12 +50,12 @@ fn unknown_names_are_errors_with_the_nearest() {
     check("Journal", &format!("unknown section; {known}; did you mean [journal]?"));
     check("elsewhere", &format!("unknown section; {known}"));
     check("rule", "needs a name; write [rule:NAME]");
-    check("rule:", "has no usable name; letters, digits, -, _ and . make a name");
-    check("rule:a b", "has no usable name; letters, digits, -, _ and . make a name");
+    check("rule:", "has no valid name; use letters, digits, -, _, and .");
+    check("rule:a b", "has no valid name; use letters, digits, -, _, and .");
     check("journal:x", "takes no name; write [journal]");
     check(
         "K2hr3",
-        "is a section of k2hr3_osnl.conf; osnl config show --k2hr3-osnl FILE turns such a file into this form",
+        "is a section of k2hr3_osnl.conf; osnl config show --k2hr3-osnl FILE converts such a file",
     );
 }
 
@@ -66,11 +66,11 @@ fn every_wrong_value_says_what_is_allowed() {
     check(
         "DEFAULT",
         "log_level = warning",
-        "log_level: \"warning\" is not one of the known words; allowed: debug, info, warn, error",
+        "log_level: unknown value \"warning\"; allowed: debug, info, warn, error",
     );
     check("DEFAULT", "log_file =", "log_file: is empty; write a path, or remove the line to log to stderr");
     let journals = "write sqlite:///path/to/journal.db, memory://, or remove the line";
-    let unknown = format!("connection: is no journal that osnl knows; {journals}");
+    let unknown = format!("connection: is not a journal that osnl knows; {journals}");
     check("journal", "connection = memory", &unknown);
     check("journal", "connection = mysql://h/", &unknown);
     for nothing in ["sqlite://", "sqlite://x.db", "sqlite:///", "sqlite:///x/"] {
@@ -88,7 +88,7 @@ fn every_wrong_value_says_what_is_allowed() {
     check("journal", "max_pending = 0", "max_pending: 0 is out of range; allowed: 1 to 4294967295");
     check("journal", "max_dead = -1", "max_dead: \"-1\" is not a whole number; allowed: 1 to 4294967295");
     check("journal", "allow_volatile = perhaps", &format!("allow_volatile: \"perhaps\" {}", boolean));
-    let absolute = "is no absolute path; write one that begins with /, or remove the line";
+    let absolute = "must be an absolute path; write one that begins with /, or remove the line";
     check("DEFAULT", "state_dir = here", &format!("state_dir: {absolute}"));
 }
 
@@ -116,18 +116,18 @@ fn every_wrong_value_of_a_listener_says_what_is_allowed() {
     check(
         listener,
         "priorities = info, warning",
-        "priorities: \"warning\" is no priority; allowed: audit, debug, info, warn, error, critical, sample",
+        "priorities: \"warning\" is not a priority; allowed: audit, debug, info, warn, error, critical, sample",
     );
     check(
         listener,
         "priorities = inof",
-        "priorities: \"inof\" is no priority; allowed: audit, debug, info, warn, error, critical, sample; \
+        "priorities: \"inof\" is not a priority; allowed: audit, debug, info, warn, error, critical, sample; \
          did you mean info?",
     );
     check(
         listener,
         "declare = pasive",
-        "declare: \"pasive\" is not one of the known words; allowed: passive, create; did you mean passive?",
+        "declare: unknown value \"pasive\"; allowed: passive, create; did you mean passive?",
     );
     let boolean = "is not a boolean; allowed: true, yes, on, 1, false, no, off, 0, in any case";
     check(listener, "durable =", &format!("durable: \"\" {boolean}"));
@@ -164,7 +164,7 @@ fn every_wrong_value_of_a_rule_or_an_action_says_what_is_allowed() {
     check(
         "action:x",
         "driver = k2hr",
-        "driver: \"k2hr\" is not one of the known words; allowed: k2hr3, http, dump, exec, file, syslog, publish, mail, k2hr3_register; did you mean k2hr3?",
+        "driver: unknown value \"k2hr\"; allowed: k2hr3, http, dump, exec, file, syslog, publish, mail, k2hr3_register; did you mean k2hr3?",
     );
     check(
         action,
@@ -181,13 +181,9 @@ fn every_wrong_value_of_a_rule_or_an_action_says_what_is_allowed() {
     check(
         action,
         "when_exhausted = requeue",
-        "when_exhausted: \"requeue\" is not one of the known words; allowed: dead_letter, return",
+        "when_exhausted: unknown value \"requeue\"; allowed: dead_letter, return",
     );
-    check(
-        action,
-        "no_addresses = none",
-        "no_addresses: \"none\" is not one of the known words; allowed: skip, all",
-    );
+    check(action, "no_addresses = none", "no_addresses: unknown value \"none\"; allowed: skip, all");
     check(action, "ca_file =", "ca_file: is empty; write the path of a PEM file, or remove the line");
     check(
         "action:record",
@@ -220,11 +216,11 @@ timeout = 1 year
         errors(load(text)),
         [
             "a.conf:1: the line has neither `=` nor `:`; write `name = value`; a comment starts with # in column 1, \
-             a continued value with a blank",
+             a continued value with a space",
             "a.conf:2: [listener:a] transport_url: is not set; write rabbit://user:password@host:port/vhost",
             "a.conf:2: [listener:a] exchange: is not set; write the service's, such as neutron, nova or openstack, or read a queue as it is: queue = NAME",
-            "a.conf:2: [listener:a] pool: is not set; write a queue name that no other team on this broker uses, such as pool = osnl-TEAM; pool = osnl goes on with the queue that earlier versions used without being told",
-            "a.conf:3: [listener:b] pool: is not set; write a queue name that no other team on this broker uses, such as pool = osnl-TEAM; pool = osnl goes on with the queue that earlier versions used without being told",
+            "a.conf:2: [listener:a] pool: is not set; write a queue name that no other team on this broker uses, such as pool = osnl-TEAM; pool = osnl keeps the queue that earlier versions used by default",
+            "a.conf:3: [listener:b] pool: is not set; write a queue name that no other team on this broker uses, such as pool = osnl-TEAM; pool = osnl keeps the queue that earlier versions used by default",
             "a.conf:6: [listener:b] colour: unknown option; osnl config reference has those of [listener:NAME]",
             "a.conf:7: [rule:r] actions: is not set; name the sections [action:NAME] that it fires",
             "a.conf:8: [rule:r] listeners: there is no [listener:cells]; there are: a, b",
@@ -255,8 +251,8 @@ fn two_things_of_one_name_are_refused() {
     assert_eq!(
         errors(load(&with("action:roles", "driver = dump"))),
         [
-            "a.conf:10: [action:roles] api_url: is no option of the driver dump; k2hr3, k2hr3_register have it",
-            "a.conf:13: [action:roles]: stands in line 8 too, with another driver; give one of the two another name",
+            "a.conf:10: [action:roles] api_url: is not an option of the driver dump; k2hr3, k2hr3_register have it",
+            "a.conf:13: [action:roles]: is also in line 8, with another driver; rename one of them",
         ]
     );
 }
@@ -302,19 +298,19 @@ fn every_warning() {
     check(
         "[action:record]\npath = /var/log/a\n  max_attempts = 3",
         &[
-            "15: [action:record] path: this line begins with a blank, so it belongs to path; to set max_attempts, begin it in column 1",
+            "15: [action:record] path: this line begins with a space, so it belongs to path; to set max_attempts, begin it in column 1",
         ],
     );
     check(
         "[action:idle]\ndriver = dump",
-        &["13: [action:idle]: no enabled rule fires it; name it in the actions of a rule"],
+        &["13: [action:idle]: no enabled rule uses it; name it in the actions of a rule"],
     );
     check(
         "[rule:gone]\nenabled = false",
         &[
-            "1: [listener:neutron]: no enabled rule looks at its messages, so it is not started; name it in the listeners of a rule",
-            "8: [action:roles]: no enabled rule fires it; name it in the actions of a rule",
-            "11: [action:record]: no enabled rule fires it; name it in the actions of a rule",
+            "1: [listener:neutron]: no enabled rule uses it, so it is not started; name it in the listeners of a rule",
+            "8: [action:roles]: no enabled rule uses it; name it in the actions of a rule",
+            "11: [action:record]: no enabled rule uses it; name it in the actions of a rule",
         ],
     );
     check(
@@ -326,8 +322,8 @@ fn every_warning() {
     check(
         "[listener:neutron]\nexchange =\n  neutron\npool = a # b",
         &[
-            "13: [listener:neutron]: stands in line 1 too, and both are one section; here count exchange, pool; give one of the two another name, or put them together",
-            "14: [listener:neutron] exchange: the name has blanks around it or line ends in it, and is used like that; put it behind the `=`, on one line",
+            "13: [listener:neutron]: is also in line 1, and both are one section; these options are used: exchange, pool; rename one of them, or merge them",
+            "14: [listener:neutron] exchange: the name has spaces around it or line breaks in it, and is used as it is; write it after the `=`, on one line",
             "16: [listener:neutron] pool: the # and what follows belong to the value; a comment needs a line of its own",
         ],
     );

@@ -46,35 +46,33 @@ fn mistakes_are_told_with_what_is_allowed() {
     );
     check(
         &format!("{file}template = x"),
-        "template: means nothing with format = json; write format = template",
+        "template: has no effect with format = json; write format = template",
     );
     check(
         &format!("{file}mode = 0400"),
-        "mode: is no permission to write; write an octal number such as 0600 or 0640",
+        "mode: is not a file mode; write an octal number such as 0600 or 0640",
     );
     check(&format!("{file}rotate_size = 10"), "rotate_size: \"10\" is out of range; allowed: 1 KiB to 1 TiB");
     check(
         &format!("{file}rotate_keep = 3"),
-        "rotate_keep: means nothing without rotate_size or rotate_interval; set one of them, or remove this",
+        "rotate_keep: has no effect without rotate_size or rotate_interval; set one of them, or remove this",
     );
     check(
         &format!("{file}fsync_interval = 3s"),
-        "fsync_interval: means nothing without fsync = interval; set it, or remove this",
+        "fsync_interval: has no effect without fsync = interval; set it, or remove this",
     );
-    let server =
-        "server: names no server of a log; write /dev/log, udp://host:514, tcp://host:601 or tls://host:6514";
+    let server = "server: is not the address of a log server; write /dev/log, udp://host:514, tcp://host:601 or tls://host:6514";
     for wrong in ["logs.example.com", "http://logs", "tcp://", "udp://a b", "tcp://u:secret@h:1"] {
         check(&format!("driver = syslog\nserver = {wrong}"), server);
     }
     check("driver = syslog\nserver = udp://[2001:db8::1]", "");
     check(
         "driver = syslog\nca_file = /x",
-        "ca_file: means nothing without TLS; write tls:// in server, or remove it",
+        "ca_file: has no effect without TLS; write tls:// in server, or remove it",
     );
     check(
         "driver = syslog\nstructured_data = osnl",
-        "structured_data: is no name of structured data; write NAME@NUMBER, at most 32 characters without = ] \" and \
-         blanks; or none",
+        "structured_data: is not a name of structured data; write NAME@NUMBER, at most 32 characters without = ] \" and spaces; or none",
     );
 }
 

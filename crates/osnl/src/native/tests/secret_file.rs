@@ -67,7 +67,7 @@ fn a_file_that_gives_no_secret_is_refused_with_what_to_do() {
     let here = |name: &str| format!("file://{place}/{name}");
     let nothing_else = "write the secret into it and nothing else";
     check(&here("none"), &[], "there is no file HERE/none; write the secret into it, or name another file");
-    check(&here("d"), &[], "HERE/d is no regular file; name a file with the secret in it");
+    check(&here("d"), &[], "HERE/d is not a regular file; name a file with the secret in it");
     check(&here("empty"), &[], "HERE/empty is empty; write the secret into it");
     check(&here("lines"), &[], &format!("HERE/lines holds more than one line; {nothing_else}"));
     check(&here("latin"), &[], "HERE/latin is not UTF-8; save it as UTF-8");
@@ -107,7 +107,7 @@ fn a_file_that_is_open_to_everybody_is_warned_of() {
         let loaded = load_layers(&[&with(&format!("file://{}", file.display()))], &[]).unwrap();
         let said = format!(
             "a.conf:2: [listener:neutron] transport_url: {} is open to every user of this machine; \
-             take that away: chmod o= FILE",
+             remove that permission: chmod o= FILE",
             file.display()
         );
         assert_eq!(warnings(&loaded), if open { vec![said] } else { Vec::new() }, "{mode:o}");
@@ -152,7 +152,7 @@ fn keys_tokens_and_clouds_that_every_user_can_read_are_warned_of() {
     check(
         &cloud,
         &format!(
-            "cloud: names a secret that every user of this machine can read; take that right away: chmod o= {clouds_at}"
+            "cloud: names a secret that every user of this machine can read; remove that permission: chmod o= {clouds_at}"
         ),
     );
 }

@@ -39,7 +39,7 @@ fn every_conflict_says_what_to_do() {
     );
     check(
         "durable = no\nqueue_type = quorum",
-        "durable: a quorum queue always outlives the broker's restart; remove it, or choose another queue_type",
+        "durable: a quorum queue always survives a restart of the broker; remove it, or choose another queue_type",
     );
     check(
         "arguments = x-delivery-limit=3",
@@ -55,11 +55,11 @@ fn every_conflict_says_what_to_do() {
     );
     check(
         "queue_type = qourum",
-        "queue_type: \"qourum\" is not one of the known words; allowed: classic, quorum, stream; did you mean quorum?",
+        "queue_type: unknown value \"qourum\"; allowed: classic, quorum, stream; did you mean quorum?",
     );
-    let form = "write name=value with commas between them; in double quotes a value is text";
+    let form = "write name=value with commas between them; in double quotes a value is a string";
     check("arguments = x-max-length", &format!("arguments: \"x-max-length\" has no value; {form}"));
-    check("consumer_arguments = =1", &format!("consumer_arguments: \"=1\" has no usable name; {form}"));
+    check("consumer_arguments = =1", &format!("consumer_arguments: \"=1\" has no valid name; {form}"));
     check("arguments = a=1, a=2", "arguments: names \"a\" twice; name it once");
     check(
         "stream_offset = first",
@@ -67,7 +67,7 @@ fn every_conflict_says_what_to_do() {
     );
     check(
         "stream_offset = yesterday\nqueue_type = stream",
-        "stream_offset: \"yesterday\" is no place in a stream; allowed: first, last, next, or a time such as \
+        "stream_offset: \"yesterday\" is not a position in a stream; allowed: first, last, next, or a time such as \
          2026-11-20T06:00:00Z",
     );
     check(
@@ -91,7 +91,7 @@ fn every_conflict_says_what_to_do() {
 
 #[test]
 fn a_queue_stands_alone() {
-    let meaningless = "means nothing beside queue, which is read as it is: nothing is declared or bound; remove one \
+    let meaningless = "has no effect beside queue, which is read as it is: nothing is declared or bound; remove one \
                        of the two";
     let lines = "queue = theirs\nexchange = nova\npool = p\ndeclare = create\ndurable = true";
     let expected = [("exchange", 4), ("pool", 5), ("declare", 6), ("durable", 7)];
@@ -102,8 +102,7 @@ fn a_queue_stands_alone() {
     let neither = "a.conf:1: [listener:neutron] exchange: is not set; write the service's, such as neutron, nova or \
                    openstack, or read a queue as it is: queue = NAME";
     let no_pool = "a.conf:1: [listener:neutron] pool: is not set; write a queue name that no other team on this broker \
-                   uses, such as pool = osnl-TEAM; pool = osnl goes on with the queue that earlier versions used \
-                   without being told";
+                   uses, such as pool = osnl-TEAM; pool = osnl keeps the queue that earlier versions used by default";
     assert_eq!(errors(load(&alone(""))), [neither, no_pool]);
     let conf = listener(&alone("queue = theirs\nconsumer_arguments = x-priority=5"));
     assert_eq!((conf.pool.as_deref(), conf.declare), (Some("theirs"), Declare::Nothing));
@@ -212,7 +211,7 @@ fn what_is_likely_a_slip_is_warned_of() {
     };
     check(
         "arguments = x-max-lenght=5",
-        "arguments: \"x-max-lenght\" is no argument that osnl knows, and goes to the broker as it is; did you mean \
+        "arguments: \"x-max-lenght\" is unknown to osnl, and is sent to the broker unchanged; did you mean \
          x-max-length?",
     );
     check(
@@ -222,8 +221,7 @@ fn what_is_likely_a_slip_is_warned_of() {
     );
     check(
         "arguments = x-max-length=5\npool =",
-        "arguments: a service that declares its queue otherwise is refused once ours is there; set a pool, or the same \
-         at the service",
+        "arguments: the broker refuses a service that declares its queue with other arguments; set a pool, or set the same arguments in the service",
     );
 }
 
@@ -233,7 +231,7 @@ fn a_state_directory_is_a_path_from_the_root() {
     assert_eq!(
         check("state_dir = here"),
         [
-            "a.conf:14: [DEFAULT] state_dir: is no absolute path; write one that begins with /, or remove the line"
+            "a.conf:14: [DEFAULT] state_dir: must be an absolute path; write one that begins with /, or remove the line"
         ]
     );
     assert_eq!(check("state_dir = /var/lib/osnl"), [""; 0]);
@@ -248,31 +246,31 @@ fn the_explanation_names_what_is_bound_made_and_read() {
         let of_listener = of_listener.take_while(|line| line.starts_with("  "));
         of_listener.map(|line| line.trim().to_owned()).collect::<Vec<_>>()
     };
-    let late = "looked for about once a second until its service has made it";
+    let late = "awaited until its service creates it";
     assert_eq!(
         explained(&with("exchange = neutron, nova\npriorities = info\npool =")),
         [
             &format!("exchange   neutron, {late}"),
             &format!("exchange   nova, {late}"),
-            "keys       notifications.{info}",
-            "queues     the services' own, one for each key; each message goes to one of its readers",
-            "queues     if they have to be made: transient: a restart of the broker loses what waits in it",
-            "unsettled  at most 200 messages",
+            "bindings   notifications.{info}",
+            "queues     the services' own, one for each binding; each message goes to one of its consumers",
+            "queues     created if missing: transient: lost with its messages when the broker restarts",
+            "prefetch   at most 200 unacknowledged messages",
         ]
     );
     assert_eq!(
         explained(&alone("queue = log\nqueue_type = stream\nstream_offset = 2026-11-20T06:00:00Z")),
         [
-            "queue      log, looked for about once a second; nothing is declared or bound",
+            "queue      log, awaited until it exists; nothing is declared or bound",
             "stream     read from 2026-11-20T06:00:00Z; later from where it was left",
-            "unsettled  at most 200 messages",
+            "prefetch   at most 200 unacknowledged messages",
         ]
     );
     let quorum = explained(&with("queue_type = quorum\ndelivery_limit = 5\narguments = x-max-length=9"));
     assert_eq!(
         quorum[2..4],
         [
-            "queue      osnl, if it has to be made: quorum, one active consumer, delivered at most 5 times again",
+            "queue      osnl, created if missing: quorum, one active consumer, delivered at most 5 times again",
             "arguments  x-max-length=9",
         ]
     );

@@ -1,4 +1,4 @@
-//! Children that die, hang, write what is no verdict, or cannot be started.
+//! Children that die, hang, write what is not a verdict, or cannot be started.
 
 use osnl::action::exec::Mode;
 
@@ -15,14 +15,14 @@ fn a_child_that_fails_is_replaced_and_its_event_comes_again() {
         (
             json!({"do": "write", "text": "hello\n"}),
             Reset,
-            "\"hello\" is no JSON object; its standard output is for verdicts",
+            "\"hello\" is not a JSON object; its standard output is for verdicts",
         ),
         (
             json!({"do": "write", "text": "{\"id\": 999, \"verdict\": \"done\"}\n"}),
             Reset,
             "has the id of no event that waits",
         ),
-        (json!({"do": "write", "text": "\u{0}\n"}), Reset, "is no JSON object"),
+        (json!({"do": "write", "text": "\u{0}\n"}), Reset, "is not a JSON object"),
         (json!({"do": "flood"}), Reset, "is longer than reply_limit, 65536 bytes"),
     ] {
         let (_folder, stand) = obedient(|_, _, _| {});
@@ -115,12 +115,12 @@ fn what_cannot_be_started_says_what_helps() {
     for (program, expected) in [
         (Program::new(["osnl-no-such-program"]), "it is in no folder of its PATH"),
         (Program::new(["/nonexistent/program"]), "No such file or directory"),
-        (Program::new([no_interpreter.as_str()]), "the interpreter in its first line is not there"),
+        (Program::new([no_interpreter.as_str()]), "the interpreter in its first line does not exist"),
         (Program::new([no_program.as_str()]), "a script needs #! in its first line"),
         (Program::new([not_executable.as_str()]), "it must be executable for the user of osnl"),
         (
             Program { working_dir: "/nonexistent".into(), ..Program::new(["/bin/sh"]) },
-            "its working_dir /nonexistent is no folder",
+            "its working_dir /nonexistent is not a folder",
         ),
     ] {
         for mode in [Mode::Stream, Mode::Once] {

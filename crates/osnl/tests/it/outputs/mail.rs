@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::{native, publish_ports, start};
 use crate::harness::{instance, port_deleted, publish};
 
-/// Prints its port, then each mail it has taken as a line of JSON. Recipients: `nobody@` is refused, `later@` twice for
+/// Prints its port, then each mail it has taken one line of JSON each. Recipients: `nobody@` is refused, `later@` twice for
 /// now.
 const SERVER: &str = r#"
 import asyncio, base64, email, email.policy, json, ssl, sys

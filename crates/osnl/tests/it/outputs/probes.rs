@@ -93,7 +93,7 @@ fn a_log_is_connected_to_and_told_nothing() {
     let tls = |port: u16| {
         log(format!("tls://localhost:{port}")) + &format!("ca_file = {}", authority.file().display())
     };
-    check(&log(path.display().to_string()), ProbeVerdict::Fine, &["somebody listens; nothing was sent"]);
+    check(&log(path.display().to_string()), ProbeVerdict::Fine, &["accepts connections; nothing was sent"]);
     check(&log(format!("udp://{}", udp.local_addr().unwrap())), ProbeVerdict::Fine, &["is not known"]);
     check(
         &log(format!("tcp://{}", tcp.local_addr().unwrap())),
@@ -174,8 +174,13 @@ fn an_exchange_is_looked_at_and_whether_we_may_publish_to_it() {
     };
     // A user with write permission and no read permission may publish.
     for (read, write, verdict, text) in [
-        (".*", ".*", ProbeVerdict::Fine, "exchange out: is there, and we may publish to it; nothing was"),
-        ("^$", ".*", ProbeVerdict::Fine, "and we may publish to it; nothing was"),
+        (
+            ".*",
+            ".*",
+            ProbeVerdict::Fine,
+            "exchange out: exists; this user may publish to it; nothing was published",
+        ),
+        ("^$", ".*", ProbeVerdict::Fine, "this user may publish to it; nothing was published"),
         (".*", "^$", ProbeVerdict::Failed, "access to exchange 'out'"),
     ] {
         vhost.ctl(&["set_permissions", &user, "^$", write, read]);
@@ -185,7 +190,7 @@ fn an_exchange_is_looked_at_and_whether_we_may_publish_to_it() {
         assert!(found[1].1.contains(text), "{found:?}");
     }
     let missing = lines("nowhere");
-    assert!(missing[1].1.contains("is not there"), "{missing:?}");
+    assert!(missing[1].1.contains("does not exist"), "{missing:?}");
     let refused = vhost.url_for(&user, "WR0NG");
     let action = format!("driver = publish\ntransport_url = {refused}\nexchange = out\n");
     check(&action, ProbeVerdict::Failed, &["login refused"]);

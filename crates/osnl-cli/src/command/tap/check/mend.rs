@@ -27,8 +27,9 @@ pub(super) fn likely(exchanges: &[&str], virtual_host: &str) -> Vec<Cause> {
             ),
         ),
         cause(
-            "another topic or form: topics there, and notification_format of [notifications] in nova.conf",
-            "osnl tap --check --key '#'  # the same broker and exchanges: all that is published".to_owned(),
+            "another topic or format: topics of the same section, and notification_format of [notifications] in nova.conf",
+            "osnl tap --check --key '#'  # the same broker and exchanges: everything that is published"
+                .to_owned(),
         ),
         cause(
             "another exchange: control_exchange in [DEFAULT] of each service",

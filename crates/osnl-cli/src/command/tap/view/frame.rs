@@ -124,7 +124,7 @@ fn place(state: &ViewState, standing: &ConnectionState, width: usize) -> Vec<Spa
         " nowhere yet".to_owned()
     } else {
         let exchanges = match &standing.bound[..] {
-            [] => "no exchange is there yet".to_owned(),
+            [] => "no exchange exists yet".to_owned(),
             some => some.join(", "),
         };
         let chosen = if standing.chosen { ", known exchanges (others may exist: --exchange)" } else { "" };

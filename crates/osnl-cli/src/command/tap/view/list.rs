@@ -35,7 +35,7 @@ pub(super) fn lines(state: &ViewState, width: usize) -> Vec<Vec<Span>> {
         return lines;
     }
     let text = match (state.ring.last(), &state.search) {
-        (0, _) => "  nothing has come yet; m shows what was said about connection and exchanges".to_owned(),
+        (0, _) => "  no event yet; m shows messages about connection and exchanges".to_owned(),
         (_, Some((typed, _))) => format!("  nothing that is kept fits {typed}; escape lists all again"),
         (_, None) => String::new(),
     };

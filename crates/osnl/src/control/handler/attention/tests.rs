@@ -198,7 +198,7 @@ fn a_target_s_troubles_have_reason_duration_and_remedy() {
         &[(
             Kind::TargetHeld,
             Severity::Warning,
-            "hook is held, for 40 s: HTTP 500; nothing is lost, it is tried again; once it is repaired: osnl actions \
+            "the target of hook is held, for 40 s: HTTP 500; its deliveries wait; after a repair: osnl actions \
              probe hook",
         )],
     );
