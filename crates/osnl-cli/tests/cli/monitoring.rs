@@ -26,10 +26,16 @@ fn monitored(name: &str, sections: &[&str]) -> (Rig, String) {
     rig.write(&[&[ADMIN], sections].concat());
     rig.run();
     let log = rig.log();
-    let line = log.lines().find(|line| line.contains("the admin endpoint listens"));
-    let (_, behind) = line.and_then(|line| line.split_once("127.0.0.1:")).unwrap_or_else(|| panic!("{log}"));
+    let address = address(&log).unwrap_or_else(|| panic!("{log}"));
+    (rig, address)
+}
+
+/// The address on which the daemon with this log listens.
+fn address(log: &str) -> Option<String> {
+    let line = log.lines().find(|line| line.contains("the admin endpoint listens"))?;
+    let (_, behind) = line.split_once("127.0.0.1:")?;
     let port: String = behind.chars().take_while(char::is_ascii_digit).collect();
-    (rig, format!("127.0.0.1:{port}"))
+    Some(format!("127.0.0.1:{port}"))
 }
 
 /// The status and the body of an answer.
@@ -191,6 +197,48 @@ fn a_broken_target_raises_alerts_that_end_with_a_retry() {
     wait_until(SOON, "no alert fires", || prometheus.firing().is_empty());
     let (status, body) = get(&admin, "/readyz");
     assert!(status == 200 && body.contains("\"attention\":[]"), "{body}");
+}
+
+/// Issue 19: a daemon that stands by is ready, takes over, and then is too.
+#[test]
+fn a_daemon_that_stands_by_is_ready() {
+    let (mut rig, first) = monitored("monitoring-standby", &[LISTENER, RULE, ACTION]);
+    let text = fs::read_to_string(rig.home.path().join("a.conf")).unwrap();
+    let text = text.replace("/state", "/other").replace("/log", "/other.log");
+    fs::write(rig.home.path().join("b.conf"), text).unwrap();
+    let mut command = rig.command(&["run", "-c", "b.conf"]);
+    let _second = Daemon(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+    let log = || fs::read_to_string(rig.home.path().join("other.log")).unwrap_or_default();
+    wait_until(SOON, "the second one listens", || address(&log()).is_some());
+    let second = address(&log()).unwrap();
+    let state = |address: &str| -> (u16, Value) {
+        let (status, body) = get(address, "/readyz");
+        (status, serde_json::from_str::<Value>(&body).unwrap()["listeners"][0].take())
+    };
+    wait_until(SOON, "the second one stands by", || state(&second).1["state"] == "standby");
+    let (status, listener) = state(&second);
+    assert_eq!((status, &listener["ready"]), (200, &true.into()), "{listener}");
+    assert_eq!(state(&first).1["state"], "listening");
+    let is_in = |state: &str| {
+        sample(&second, &format!("osnl_listener_state{{listener=\"neutron\",state=\"{state}\"}}"))
+    };
+    assert_eq!((is_in("standby").as_deref(), is_in("listening").as_deref()), (Some("1"), Some("0")));
+    wait_until(SOON, "the queue has two consumers", || {
+        sample(&second, "osnl_queue_consumers{listener=\"neutron\",queue=\"osnl\"}").as_deref() == Some("2")
+    });
+    drop(rig.daemon.take().map(Daemon));
+    wait_until(SOON, "the second one takes over", || state(&second).1["state"] == "listening");
+    assert_eq!(state(&second).0, 200);
+}
+
+/// A process that ends with the test.
+struct Daemon(Child);
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 /// Issue 19: a stream that falls silent needs attention, in the status, in the log, and as a metric.
