@@ -22,7 +22,7 @@ use clap::Args;
 use osnl::action::http::HttpOptions;
 use osnl::control::{Client, Request, Status, socket_path};
 use osnl::explain::{Trial, try_actions};
-use osnl::native::{self, Native, OwnDaemon, ProbeVerdict, Sources, User};
+use osnl::native::{self, Native, OwnDaemon, Probe, ProbeVerdict, Sources, User};
 use osnl_config::Finding;
 use osnl_transport::Thorough;
 
@@ -78,8 +78,8 @@ pub(crate) fn run(args: &CheckRunArgs) -> Exit {
     };
     let looked = sources::look(&args.of).map(judged);
     let rights = match (&looked, &user) {
-        (Ok((AnyConf::Native(loaded), _)), Some(user)) => Some(loaded.rights_of(user)),
-        (Ok(_) | Err(_), _) => None,
+        (Ok((looked, _)), Some(user)) => rights(looked, user, &args.of),
+        (Ok(_) | Err(_), _) => Vec::new(),
     };
     let is_legacy = matches!(looked, Ok((AnyConf::K2hr3Osnl(_) | AnyConf::OssWatcher(_), _)));
     let judged = looked.and_then(|(looked, trial)| Ok((meaning(looked)?, trial)));
@@ -107,7 +107,7 @@ pub(crate) fn run(args: &CheckRunArgs) -> Exit {
         let daemon = own_daemon(&native, is_legacy);
         match app::block_on(native.probe_by(&http, thorough, &daemon, args.timeout)) {
             Ok(mut probes) => {
-                probes.extend(rights.into_iter().flatten());
+                probes.extend(rights);
                 report.probes = Some(probes);
             }
             Err(error) => {
@@ -125,6 +125,21 @@ pub(crate) fn run(args: &CheckRunArgs) -> Exit {
         (true, _) => Exit::Unavailable,
         (false, false) => Exit::Failed,
         (false, true) => printed,
+    }
+}
+
+/// Whether a user can read and write the files of a configuration.
+fn rights(looked: &AnyConf, user: &User, args: &CheckArgs) -> Vec<Probe> {
+    match looked {
+        AnyConf::Native(loaded) => loaded.rights_of(user),
+        AnyConf::OssWatcher(loaded) => loaded.native.rights_with(user, &loaded.files),
+        AnyConf::K2hr3Osnl(loaded) => {
+            let files: Vec<String> = args.k2hr3_osnl.iter().map(|path| path.display().to_string()).collect();
+            let Ok(document) = loaded.document() else { return Vec::new() };
+            let texts = [("k2hr3_osnl.conf".to_owned(), document.text(true))];
+            let native = native::load_texts(&texts, &Sources::default());
+            native.map_or_else(|_| Vec::new(), |native| native.rights_with(user, &files))
+        }
     }
 }
 

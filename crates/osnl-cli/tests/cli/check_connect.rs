@@ -306,7 +306,7 @@ fn each_host_and_target_says_what_is_wrong_with_it_in_bounded_time() {
         )
     );
     assert!(broker_line(1).contains("login refused for user \"guest\""), "{found}");
-    assert!(broker_line(1).ends_with("look at user and password of transport_url"), "{found}");
+    assert!(broker_line(1).contains("; look at user and password of transport_url; rabbitmqctl "), "{found}");
     assert!(broker_line(2).contains("Connection refused"), "{found}");
     assert!(broker_line(3).contains("no answer within 2.4 s"), "{found}");
     let tls = format!(
@@ -381,4 +381,32 @@ fn the_reference_is_printed_in_each_form() {
     let url = sections.iter().flat_map(|section| section["options"].as_array().unwrap());
     let url = url.into_iter().find(|option| option["name"] == "transport_url").unwrap();
     assert_eq!(url["secret"], true);
+}
+
+/// A service's user must be able to read the old files too.
+#[test]
+fn the_files_of_the_old_programs_are_judged_for_another_user() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let home = crate::private_folder().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = home.path().join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    };
+    let k2hr3 = "[oslo_messaging_notifications]\ntransport_url = rabbit://guest:guest@127.0.0.1:9/\n[k2hr3]\n\
+                 api_url = http://127.0.0.1:9/v1/role\n";
+    let oss = "[DEFAULT]\nenabled_plugins = rest_plugin.RESTNotify\n[rabbit]\nhost = 127.0.0.1\nport = 9\n[rest]\n\
+               host = http://127.0.0.1\nport = 9\n";
+    for (flag, path) in [("--k2hr3-osnl", file("k.conf", k2hr3)), ("--oss-watcher", file("o.conf", oss))] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_osnl"));
+        command.env_clear().env("HOME", home.path()).current_dir(home.path()).stdin(Stdio::null());
+        command.arg("check").arg(flag).arg(&path);
+        let output = command.args(["--connect", "--as-user", "65000", "--timeout", "2s"]).output().unwrap();
+        let found = probes(&output);
+        let line = found.iter().find(|line| line.contains(&format!("65000 reads {}", path.display())));
+        let line = line.unwrap_or_else(|| panic!("{flag}: {found:?} {output:?}"));
+        assert!(line.starts_with("failed ") && line.contains("65000 may not "), "{line}");
+    }
 }

@@ -130,8 +130,14 @@ impl Loaded {
     /// Tells of each file that the configuration reads or writes whether this user may.
     #[must_use]
     pub fn rights_of(&self, user: &User) -> Vec<Probe> {
+        self.rights_with(user, &self.files)
+    }
+
+    /// The same for a configuration that was read from other files, such as those of an old program.
+    #[must_use]
+    pub fn rights_with(&self, user: &User, files: &[String]) -> Vec<Probe> {
         let mut probes = Vec::new();
-        for file in &self.files {
+        for file in files {
             probes.push(probe(user, "configuration", Path::new(file), &[Need::Read]));
         }
         for section in &self.layers.sections {
