@@ -262,6 +262,10 @@ fn what_other_programs_call_an_option_is_known() {
     for (section, written, meant) in [
         ("action:roles", "retries", "max_attempts"),
         ("action:roles", "retry_delay", "retry_interval"),
+        ("action:roles", "retry_initial", "retry_interval"),
+        ("action:roles", "retry_timeout", "retry_max_age"),
+        ("action:roles", "dead_letter", "on_failure"),
+        ("listener:neutron", "prefetch_count", "prefetch"),
         ("rule:gone", "condition", "when"),
         ("listener:neutron", "broker", "transport_url"),
     ] {
