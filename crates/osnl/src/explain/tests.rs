@@ -163,6 +163,21 @@ fn who_hears_it_is_asked_first() {
     );
 }
 
+/// A recording without an exchange: neutron's ports never reach nova's exchange.
+#[test]
+fn a_rule_of_a_listener_that_may_not_receive_it_fires_only_if_it_does() {
+    let fires_if = |event: &serde_json::Value, place: Option<(&str, &str)>| -> Vec<(String, Vec<String>)> {
+        let verdicts = explain(&conf(), &subject(event, place), None);
+        let fired = verdicts.into_iter().filter(|verdict| verdict.ruling.fires());
+        let names = |by: Vec<Arc<str>>| by.iter().map(ToString::to_string).collect();
+        fired.map(|verdict| (verdict.rule.to_string(), names(verdict.if_received_by))).collect()
+    };
+    let only = |rule: &str, by: &[&str]| (rule.to_owned(), by.iter().map(|&name| name.to_owned()).collect());
+    assert_eq!(fires_if(&port(), None), [only("ports", &[]), only("servers", &["nova"])]);
+    // An exchange decides.
+    assert_eq!(fires_if(&port(), Some(("neutron", "notifications.info"))), [only("ports", &[])]);
+}
+
 #[test]
 fn the_listener_that_took_it_counts_above_exchange_and_key() {
     let took = |listener: &str| {
