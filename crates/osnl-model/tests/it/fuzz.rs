@@ -40,6 +40,12 @@ fn bodies() -> &'static [Vec<u8>] {
     })
 }
 
+/// What coverage guided an input to: the words that it is refused with.
+#[test]
+fn a_url_that_is_the_words_of_its_own_refusal_is_no_finding() {
+    entries::transport_url(b"invalid scheme: the URL must begin like rabbit:// Scheme");
+}
+
 /// Payloads of versioned notifications, a few of each class that the target reads.
 fn payloads() -> &'static [Vec<u8>] {
     static PAYLOADS: OnceLock<Vec<Vec<u8>>> = OnceLock::new();
