@@ -40,7 +40,7 @@ fn bodies() -> &'static [Vec<u8>] {
     })
 }
 
-/// What coverage guided an input to: the words that it is refused with.
+/// Coverage guides inputs to the words that they are refused with.
 #[test]
 fn a_url_that_is_the_words_of_its_own_refusal_is_no_finding() {
     entries::transport_url(b"invalid scheme: the URL must begin like rabbit:// Scheme");
