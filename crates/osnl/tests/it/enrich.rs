@@ -345,13 +345,10 @@ fn what_is_wrong_points_at_its_line() {
     );
     check(
         "[enrich:e]\nkind = port\ncloud = c\nclouds_file = /nowhere/clouds.yaml\n",
-        "f:13: [enrich:e] clouds_file: there is no such file; name a clouds.yaml that is there",
+        "f:13: [enrich:e] clouds_file: there is no such file; name an existing clouds.yaml",
     );
     check(&format!("[enrich:payload]\nkind = port\n{login}"), "payload is already a name in templates");
-    check(
-        &format!("[enrich:a-b]\nkind = port\n{login}"),
-        "is not a name for templates; name it with letters, digits",
-    );
+    check(&format!("[enrich:a-b]\nkind = port\n{login}"), "is not a name for templates; use letters, digits");
     check(&format!("[enrich:e]\nkind = port\ndefault = {{\n{login}"), "[enrich:e] default: is not JSON");
     check(&format!("[enrich:e]\nkind = port\nid = {{{{ paylod.x }}}}\n{login}"), "did you mean payload?");
     check("auth = basic\ncloud = c\n", "[action:a] cloud: requires auth = keystone; set that");

@@ -208,7 +208,7 @@ fn a_file_and_its_folder_are_looked_at() {
     for driver in ["file", "dump"] {
         let file = |path: &Path| file(path).replace("driver = file", &format!("driver = {driver}"));
         check(&file(&at.join("there")), ProbeVerdict::Fine, &["can be written"]);
-        check(&file(&at.join("new")), ProbeVerdict::Fine, &["is not there yet, and can be made"]);
+        check(&file(&at.join("new")), ProbeVerdict::Fine, &["does not exist yet, and can be created"]);
         check(&file(&at.join("no/new")), ProbeVerdict::Failed, &["No such file", "name another one"]);
         check(&file(at), ProbeVerdict::Failed, &["is a folder"]);
     }
