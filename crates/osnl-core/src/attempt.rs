@@ -99,6 +99,25 @@ impl ActionError {
         Self { dependency: Some(name.into()), ..Self::new(ErrorClass::Dependency, reason) }
     }
 
+    /// Returns what the operator looks at first; `None` where the reason names it, or the failure does not tell.
+    #[must_use]
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self.class {
+            ErrorClass::Connect => Some("check that the target is running, and its host and port"),
+            ErrorClass::Timeout => Some("look at the target's load and log, or raise the action's timeout"),
+            ErrorClass::Status(401 | 403) => Some("check the action's credentials"),
+            ErrorClass::Status(404 | 405) => Some("check the path and the method of the action"),
+            ErrorClass::Status(500..600) | ErrorClass::Reset => Some("the target's own log tells why"),
+            ErrorClass::Tls
+            | ErrorClass::Status(_)
+            | ErrorClass::Busy(_)
+            | ErrorClass::Refused(_)
+            | ErrorClass::Rejected
+            | ErrorClass::Content
+            | ErrorClass::Dependency => None,
+        }
+    }
+
     fn kind(&self) -> String {
         if self.is_template {
             return "the action's template does not fit this event".to_owned();

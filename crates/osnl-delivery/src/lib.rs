@@ -99,7 +99,7 @@ pub use self::policy::{Decision, RetryPolicy};
 use self::prepare::Prepared;
 pub use self::prepare::{Answers, Preparation, Prepare};
 use self::published::Gauges;
-pub use self::published::{Held, Published, TargetState, TargetStatus};
+pub use self::published::{Held, LastFailure, Published, TargetState, TargetStatus};
 use self::replaced::Replaced;
 pub use self::schedule::WhenExhausted;
 use self::schedule::{Consequence, Schedule};
@@ -325,7 +325,9 @@ impl DeliveryLoop {
                 Consequence::End(ended) => self.ended(*ended),
                 Consequence::Retry(retried) => self.retried(*retried),
                 Consequence::Apart { id, error } => self.apart(id, &error),
-                Consequence::Opened { host, error, pause } => self.opened(host, &error, pause),
+                Consequence::Opened { host, error, remedy, pause } => {
+                    self.opened(host, (&error, remedy), pause)
+                }
                 Consequence::Closed { host } => self.closed(host),
                 Consequence::Down { dependency, error } => self.down(&dependency, &error),
                 Consequence::Answers { dependency } => self.answers(&dependency),

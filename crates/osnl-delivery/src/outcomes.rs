@@ -11,6 +11,7 @@ use osnl_journal::sqlite::Phase;
 use osnl_journal::{ClaimedDelivery, DeliveryId, End};
 use tokio::time::Instant;
 
+use super::published::LastFailure;
 use super::schedule::{Ended, Reason, Retried};
 use super::{BreakerState, DeliveryLoop, GivenUp};
 
@@ -25,7 +26,7 @@ impl DeliveryLoop {
         let took = sent.as_ref().map(|sent| sent.took);
         let (action, rule, message) = (&*self.name, &*event.rule, message_id(&event));
         let resource = key.as_deref().unwrap_or("-");
-        let (mut done, mut cause) = (String::new(), None);
+        let (mut done, mut cause, mut remedy) = (String::new(), None, None);
         let mut answer = String::new();
         if let Some(Ok(done)) = &last {
             self.series.done(done, &event.notification, id.0);
@@ -61,7 +62,8 @@ impl DeliveryLoop {
             Some(Err(error)) => {
                 answer = error.to_string();
                 cause = Some(error.class.to_string());
-                self.failed(&answer);
+                remedy = error.remedy();
+                self.failed(&answer, remedy);
                 // The last attempt is part of the history too.
                 self.journal.attempted(id, used, &answer);
                 if let Some(sent) = sent {
@@ -80,6 +82,7 @@ impl DeliveryLoop {
                 attempt = used.made,
                 message.id = message,
                 reason,
+                remedy,
                 former = %Former(
                     format_args!("given up, dead letter: {reason}"),
                     &[
@@ -100,12 +103,13 @@ impl DeliveryLoop {
 
     /// A delivery waits in the journal.
     pub(super) fn retried(&mut self, retried: Retried) {
-        let Retried { claimed: ClaimedDelivery { id, key, event, .. }, retry, pause, reason } = retried;
+        let Retried { claimed: ClaimedDelivery { id, key, event, .. }, retry, pause, reason, remedy } =
+            retried;
         let sent = self.sent.remove(&id).filter(|_| !retry.answer.is_empty());
         let (error, attempt) = (retry.answer.as_str(), retry.used.made);
-        self.log_retry(id, key.as_deref(), &event, error, attempt, pause, &reason);
+        self.log_retry(id, key.as_deref(), &event, (error, remedy), attempt, pause, &reason);
         match reason {
-            Reason::Failed | Reason::Held => self.failed(error),
+            Reason::Failed | Reason::Held => self.failed(error, remedy),
             // It says nothing about the target.
             Reason::Dependency => self.counters.failures.increment(),
             Reason::Crowded => {}
@@ -125,7 +129,7 @@ impl DeliveryLoop {
         id: DeliveryId,
         key: Option<&str>,
         event: &Event,
-        error: &str,
+        (error, remedy): (&str, Option<&'static str>),
         attempt: u32,
         pause: Duration,
         reason: &Reason,
@@ -145,6 +149,7 @@ impl DeliveryLoop {
                     attempt,
                     message.id = message,
                     error,
+                    remedy,
                     next_attempt_in = pause.as_str(),
                     former = %Former(format_args!("{error}; next attempt in {pause}"), &before),
                     "attempt failed, retrying"
@@ -179,7 +184,7 @@ impl DeliveryLoop {
 
     /// A delivery of a digest that was refused for good.
     pub(super) fn apart(&self, id: DeliveryId, error: &str) {
-        self.failed(error);
+        self.failed(error, None);
         let before = [("action.name", &*self.name), ("delivery", &id.0.to_string())];
         tracing::warn!(
             action.name = &*self.name,
@@ -190,22 +195,28 @@ impl DeliveryLoop {
         );
     }
 
-    fn failed(&self, error: &str) {
+    fn failed(&self, error: &str, remedy: Option<&'static str>) {
         self.counters.failures.increment();
         *self.gauges.failure.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some((SystemTime::now(), error.to_owned()));
+            Some(LastFailure { at: SystemTime::now(), answer: error.to_owned(), remedy });
     }
 
     fn last_answer(&self) -> String {
-        let answer = self.gauges.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        answer.map_or(String::new(), |(_, answer)| answer)
+        let failure = self.gauges.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        failure.map_or(String::new(), |failure| failure.answer)
     }
 
-    pub(super) fn opened(&self, host: Option<Arc<str>>, error: &str, pause: Duration) {
+    pub(super) fn opened(
+        &self,
+        host: Option<Arc<str>>,
+        (error, remedy): (&str, Option<&'static str>),
+        pause: Duration,
+    ) {
         let target = self.action.target();
         match host {
             None => tracing::warn!(
                 action.name = &*self.name,
+                remedy,
                 "{target} is held: {error}; nothing is lost, next try in {:.1} s",
                 pause.as_secs_f64()
             ),
@@ -213,6 +224,7 @@ impl DeliveryLoop {
                 action.name = &*self.name,
                 target.host = %host.escape_debug(),
                 error,
+                remedy,
                 next_attempt_in = format!("{:.1} s", pause.as_secs_f64()),
                 "a host that an event names is held, the others are not"
             ),

@@ -105,7 +105,7 @@ impl TargetStatus {
 pub(super) struct Gauges {
     pub(super) claimed: AtomicUsize,
     pub(super) under_way: AtomicUsize,
-    pub(super) failure: Mutex<Option<(SystemTime, String)>>,
+    pub(super) failure: Mutex<Option<LastFailure>>,
     pub(super) target: Mutex<String>,
     pub(super) held: Mutex<Held>,
     /// Deliveries with an attempt under way.
@@ -123,6 +123,17 @@ impl Gauges {
     pub(super) fn ends(&self, id: DeliveryId) {
         self.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
     }
+}
+
+/// The latest failed attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastFailure {
+    /// When it ended.
+    pub at: SystemTime,
+    /// The target's answer.
+    pub answer: String,
+    /// The first thing to look at, where the answer does not name it.
+    pub remedy: Option<&'static str>,
 }
 
 /// The hosts that are held beside the target.
@@ -222,9 +233,9 @@ impl Published {
         self.gauges.held.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The latest failed attempt, and what was answered.
+    /// Returns the latest failed attempt.
     #[must_use]
-    pub fn last_failure(&self) -> Option<(SystemTime, String)> {
+    pub fn last_failure(&self) -> Option<LastFailure> {
         self.gauges.failure.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

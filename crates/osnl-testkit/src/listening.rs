@@ -85,4 +85,8 @@ where
     fn location(&self) -> String {
         "nowhere".to_owned()
     }
+
+    fn remedy(&self, _: &TransportError, _: &[(Target, Priority)], _: &ListenOptions) -> Option<String> {
+        None
+    }
 }

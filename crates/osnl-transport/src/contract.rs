@@ -81,6 +81,15 @@ pub trait Transport: Send + Sync {
 
     /// Returns the address of the broker, for people: hosts and virtual host, no secret.
     fn location(&self) -> String;
+
+    /// Returns the remedy for a failed attempt to listen with these arguments; `None` where the error names it, or none is
+    /// known.
+    fn remedy(
+        &self,
+        error: &TransportError,
+        to: &[(Target, Priority)],
+        options: &ListenOptions,
+    ) -> Option<String>;
 }
 
 /// The number of messages and of consumers of a queue.

@@ -88,6 +88,8 @@ pub enum TransportError {
         what: String,
         /// The broker's words.
         reason: String,
+        /// AMQP's reply code, if the broker answered with one.
+        code: Option<u16>,
     },
     /// The connection or its channel ended after it was open.
     #[error("connection lost: {reason}")]
@@ -214,6 +216,7 @@ impl TransportError {
         Self::Refused {
             what: format!("publish to exchange \"{exchange}\""),
             reason: "it does not exist, and osnl may not create it (declare = create)".to_owned(),
+            code: None,
         }
     }
 

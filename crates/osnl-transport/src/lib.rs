@@ -90,7 +90,8 @@ pub use rabbit::options::{
     Failover, LoginMethod, OptionError, QueueOptions, QuorumLimits, RABBIT_OPTIONS, RabbitOptions, Reconnect,
     RetryPauses, TlsOptions, TlsVersions, Trust, effect_of,
 };
-pub use rabbit::prove::{Proof, Proofs, Thorough, escaped, set_permissions, shell_quoted};
+pub use rabbit::prove::{Proof, Proofs, Thorough};
+pub use rabbit::remedy::{escaped, listener_permissions, login_user, set_permissions, shell_quoted};
 pub use settle::{Settlement, Stale, Window};
 pub use tap::{ExchangeFound, Tap, TapBinding, TapMessage, TapOpening, TapOptions, TapProperties};
 pub use topology::{

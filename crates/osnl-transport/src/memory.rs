@@ -305,6 +305,10 @@ impl Transport for MemoryTransport {
     fn location(&self) -> String {
         "the in-process broker".to_owned()
     }
+
+    fn remedy(&self, _: &TransportError, _: &[(Target, Priority)], _: &ListenOptions) -> Option<String> {
+        None
+    }
 }
 
 impl MemoryTransport {

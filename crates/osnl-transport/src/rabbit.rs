@@ -24,6 +24,7 @@ mod properties;
 pub(crate) mod prove;
 mod publisher;
 mod refusal;
+pub(crate) mod remedy;
 mod returns;
 mod runtime;
 mod side;
@@ -36,6 +37,7 @@ mod tune;
 
 pub(crate) mod options;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -53,6 +55,7 @@ use self::held::ConnectionGuard;
 use self::options::{RabbitOptions, Reconnect, Trust};
 use self::order::HostOrder;
 use self::publisher::Publisher;
+use self::remedy::{listener_permissions, login_user};
 use self::stream::Identity;
 use self::tap::RabbitTap;
 use crate::outgoing::OutgoingMessage;
@@ -289,6 +292,22 @@ impl Transport for RabbitTransport {
     fn location(&self) -> String {
         let hosts: Vec<String> = self.url.hosts().iter().map(address).collect();
         format!("rabbit at {} (virtual host {})", hosts.join(", "), self.url.virtual_host())
+    }
+
+    fn remedy(
+        &self,
+        error: &TransportError,
+        to: &[(Target, Priority)],
+        options: &ListenOptions,
+    ) -> Option<String> {
+        let (queues, bindings) = (options.queues(to), options.bindings(to));
+        let queues: Vec<&str> = queues.iter().map(String::as_str).collect();
+        let exchanges: BTreeSet<&str> = bindings.iter().map(|binding| binding.exchange.as_str()).collect();
+        let names = (&exchanges.into_iter().collect::<Vec<_>>()[..], &queues[..]);
+        let user = login_user(&self.url);
+        error.remedy(self.url.virtual_host(), |virtual_host| {
+            listener_permissions(user, virtual_host, names, options.declare)
+        })
     }
 }
 

@@ -374,10 +374,12 @@ impl Listener {
             }
             let pause = backoff.after(&error);
             let next = SystemTime::now() + pause;
-            self.gauges.failed(Some(Trouble { reason: error.to_string(), attempts: attempt, next }));
+            let trouble =
+                Trouble { reason: error.to_string(), remedy: self.remedy(&error), attempts: attempt, next };
+            self.say_failed(&trouble, error.is_missing(), pause, &mut said);
+            self.gauges.failed(Some(trouble));
             // Its reason is another by now.
             self.state.send_modify(|_| {});
-            self.say_failed(attempt, &error, pause, &mut said);
             tokio::select! {
                 biased;
                 () = shutdown.drain.cancelled() => return Ok(None),
@@ -389,30 +391,37 @@ impl Listener {
 
     /// Logs a failed attempt, if it is the first or has another reason. A broker may be away for a night: the same reasons
     /// are logged again after [`REMIND`]. A missing exchange or queue is logged once.
-    fn say_failed(&self, attempt: u32, error: &TransportError, pause: Duration, said: &mut Option<Said>) {
+    fn say_failed(&self, trouble: &Trouble, is_missing: bool, pause: Duration, said: &mut Option<Said>) {
         let name = &*self.config.name;
-        let reason = error.to_string();
-        let known = said.as_ref().is_some_and(|said| said.reasons.contains(&reason));
-        let is_due = said.as_ref().is_some_and(|said| said.at.elapsed() >= REMIND) && !error.is_missing();
+        let Trouble { reason, remedy, attempts: attempt, next: _ } = trouble;
+        let known = said.as_ref().is_some_and(|said| said.reasons.contains(reason));
+        let is_due = said.as_ref().is_some_and(|said| said.at.elapsed() >= REMIND) && !is_missing;
         if known && !is_due {
             tracing::debug!(listener.name = name, attempt, "{reason}");
             return;
         }
-        if error.is_missing() {
-            tracing::warn!(listener.name = name, attempt, "{reason}; it is looked for each second");
+        let remedy = remedy.as_deref();
+        if is_missing {
+            tracing::warn!(listener.name = name, attempt, remedy, "{reason}; it is looked for each second");
         } else {
             let seconds = pause.as_secs_f64();
             tracing::warn!(
                 listener.name = name,
                 attempt,
+                remedy,
                 "{reason}; trying again in {seconds:.1} s, and on: logged when the reason changes"
             );
         }
         let said = said.get_or_insert_with(|| Said { at: Instant::now(), reasons: Vec::new() });
         said.at = Instant::now();
         if !known && said.reasons.len() < REASONS {
-            said.reasons.push(reason);
+            said.reasons.push(reason.clone());
         }
+    }
+
+    /// Returns the remedy for a failed attempt to listen.
+    fn remedy(&self, error: &TransportError) -> Option<String> {
+        self.transport.remedy(error, &self.config.targets, &self.config.options)
     }
 }
 

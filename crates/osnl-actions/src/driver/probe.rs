@@ -8,10 +8,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use osnl_http::EXPIRES_SOON;
-use osnl_transport::{Declare, ExchangeFound, ExchangeLook, HostLook, TransportError};
+use osnl_transport::{Declare, ExchangeFound, ExchangeLook, HostLook};
 
 pub use self::cloud::{catalog_advice, cloud_probe, keystone_probe, log_in};
-pub use self::target::{broker_probe, file_probe, free, target_probe};
+pub use self::target::{NO_REQUEST, broker_probe, file_probe, free, target_probe};
 use super::ProbeContext;
 
 const RENEW: &str = "renew it before";
@@ -128,8 +128,13 @@ pub fn silent(probe: Probe, deadline: Duration) -> Probe {
     probe.failed(found, Some("look at names, routes and firewalls on the way"))
 }
 
-/// One host of a broker.
-pub fn broker(probe: Probe, host: &HostLook, virtual_host: &str) -> Probe {
+/// One host of a broker; `permissions` is the command that gives the user what is needed in a virtual host.
+pub fn broker(
+    probe: Probe,
+    host: &HostLook,
+    virtual_host: &str,
+    permissions: impl FnOnce(&str) -> String,
+) -> Probe {
     let error = match &host.reached {
         Ok(reached) => {
             let tls = if reached.tls { "TLS" } else { "no TLS" };
@@ -142,18 +147,8 @@ pub fn broker(probe: Probe, host: &HostLook, virtual_host: &str) -> Probe {
     // The host stands in the line already.
     let words = error.to_string();
     let words = words.strip_prefix(&format!("{}: ", host.host)).unwrap_or(&words).to_owned();
-    let advice = match error {
-        TransportError::Connect { .. } => {
-            Some("is the broker running, and are host and port of transport_url right?")
-        }
-        TransportError::LoginRefused { .. } => Some("look at user and password of transport_url"),
-        TransportError::VirtualHostRefused { .. } => {
-            Some("rabbitmqctl list_vhosts has the names, rabbitmqctl set_permissions lets a user in")
-        }
-        // The others say it themselves, or do not happen here.
-        _ => None,
-    };
-    probe.failed(words, advice)
+    let advice = error.remedy(virtual_host, permissions);
+    probe.failed(words, advice.as_deref())
 }
 
 /// One exchange.

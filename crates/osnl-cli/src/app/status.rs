@@ -114,7 +114,8 @@ impl Status {
             TargetState::Closed | TargetState::Paused => false,
             TargetState::Open { .. } | TargetState::Probing => true,
         });
-        let held = held.map(|(target, _)| (target.target(), target.last_failure().map(|(_, answer)| answer)));
+        let held =
+            held.map(|(target, _)| (target.target(), target.last_failure().map(|failure| failure.answer)));
         let line = line(listeners, held);
         let failed = self.reloads.borrow().failed.is_some();
         if failed && line != STOPPING {

@@ -256,6 +256,24 @@ fn the_articles_url_and_a_listeners_are_understood() {
     rig.publisher.notify_all(&[event(1), Notice { priority: "error".into(), ..event(2) }]);
     assert_eq!(tap.wait(PROMPTLY).code(), Some(0), "{}", tap.stderr());
     assert_eq!(ids(&tap.stdout()), expected(2..3));
+
+    // All listeners of a configuration on one broker are looked at unless one is named.
+    rig.publisher.notify(&Notice { exchange: "neutron".into(), ..event(0) });
+    let text = std::fs::read_to_string(rig.place.path("osnl.conf")).unwrap();
+    let second = format!(
+        "[listener:network]\ntransport_url = {}\nexchange = neutron\npriorities = info\npool = other\n",
+        rig.vhost.url()
+    );
+    rig.place.write("osnl.conf", format!("{text}{second}"));
+    let args = ["tap", "--config-file", "osnl.conf", "-n", "2"];
+    let mut tap = rig.place.run(Path::new(env!("CARGO_BIN_EXE_osnl")), &args);
+    tap.wait_for("listening at");
+    let of_neutron = Notice { exchange: "neutron".into(), ..event(4) };
+    rig.publisher.notify_all(&[Notice { priority: "error".into(), ..event(3) }, of_neutron]);
+    assert_eq!(tap.wait(PROMPTLY).code(), Some(0), "{}", tap.stderr());
+    let mut shown = ids(&tap.stdout());
+    shown.sort();
+    assert_eq!(shown, expected(3..5));
 }
 
 #[test]
@@ -290,7 +308,7 @@ fn a_broker_that_lets_nobody_in_is_69_and_says_why() {
     check(
         &format!("rabbit://guest:S3CRET@127.0.0.1:{port}/"),
         &["--check"],
-        "osnl tap: -> rabbitmqctl authenticate_user guest; rabbitmqctl change_password guest",
+        "osnl tap: -> look at user and password of transport_url; rabbitmqctl authenticate_user guest; rabbitmqctl change_password guest",
     );
     check(
         &format!("rabbit://guest:guest@127.0.0.1:{port}/none-such"),

@@ -35,6 +35,8 @@ pub(crate) enum Consequence {
         /// The host that an event names.
         host: Option<Arc<str>>,
         error: String,
+        /// The first thing to look at.
+        remedy: Option<&'static str>,
         pause: Duration,
     },
     /// It answers again; for the log.
@@ -63,6 +65,8 @@ pub(crate) struct Retried {
     pub(crate) retry: Retry,
     pub(crate) pause: Duration,
     pub(crate) reason: Reason,
+    /// The first thing to look at.
+    pub(crate) remedy: Option<&'static str>,
 }
 
 /// Why a delivery waits.
@@ -173,7 +177,12 @@ impl Schedule {
             let reason = format!("{error} (for {} s, and hold_max is over)", waited.as_secs());
             return out.push(self.given_up(item, reason, used, Some(error)));
         }
-        out.push(retried(item, Retry { due, used, answer: error.to_string() }, Reason::Dependency, now));
+        out.push(retried(
+            item,
+            Retry { due, used, answer: error.to_string() },
+            (Reason::Dependency, None),
+            now,
+        ));
     }
 
     /// A dependency has answered.
@@ -217,7 +226,7 @@ impl Schedule {
             Decision::Hold | Decision::RetryAfter(_) | Decision::GiveUp if spared => {
                 let used = UsedLimits { made, ..used };
                 let pause = own_pause.min(LONGEST_OPEN.max(error.retry_after.unwrap_or_default()));
-                out.push(retried(item, retry(now, pause, used, &error), Reason::Held, now));
+                out.push(retried(item, retry(now, pause, used, &error), (Reason::Held, Some(&error)), now));
             }
             Decision::Hold | Decision::RetryAfter(_) if too_old => {
                 let seconds = used.age.as_secs();
@@ -231,11 +240,16 @@ impl Schedule {
             }
             Decision::Hold => {
                 let used = UsedLimits { made, age: aged(used.age, own_pause, held), ..used };
-                out.push(retried(item, retry(now, own_pause, used, &error), Reason::Failed, now));
+                out.push(retried(
+                    item,
+                    retry(now, own_pause, used, &error),
+                    (Reason::Failed, Some(&error)),
+                    now,
+                ));
             }
             Decision::RetryAfter(pause) => {
                 let used = UsedLimits { attempts: attempt.get(), made, age: aged(used.age, pause, held) };
-                out.push(retried(item, retry(now, pause, used, &error), Reason::Failed, now));
+                out.push(retried(item, retry(now, pause, used, &error), (Reason::Failed, Some(&error)), now));
             }
             Decision::GiveUp => {
                 let used = UsedLimits { attempts: attempt.get(), made, ..used };
@@ -243,7 +257,12 @@ impl Schedule {
                     WhenExhausted::Return if !error.class.is_final() => {
                         let pause = self.policy.pause(attempt.get());
                         self.exhausted.insert(item.claimed.id, now + pause);
-                        out.push(retried(item, retry(now, pause, used, &error), Reason::Failed, now));
+                        out.push(retried(
+                            item,
+                            retry(now, pause, used, &error),
+                            (Reason::Failed, Some(&error)),
+                            now,
+                        ));
                     }
                     WhenExhausted::Return | WhenExhausted::DeadLetter => {
                         let reason = format!("{error} (attempt {attempt})");
@@ -263,7 +282,7 @@ impl Schedule {
         out: &mut Vec<Consequence>,
     ) {
         let used = UsedLimits { made: item.claimed.used.made.saturating_add(1), ..item.claimed.used };
-        out.push(retried(item, retry(now, Duration::ZERO, used, error), Reason::Failed, now));
+        out.push(retried(item, retry(now, Duration::ZERO, used, error), (Reason::Failed, Some(error)), now));
     }
 
     /// Tells the breaker.
@@ -294,7 +313,12 @@ impl Schedule {
                 self.newest |= self.breaker.is_event_suspect(now);
                 let until = self.breaker_of(item).and_then(|breaker| breaker.opens_at(false));
                 let pause = until.map_or(Duration::ZERO, |until| until.saturating_duration_since(now));
-                out.push(Consequence::Opened { host, error: error.to_string(), pause });
+                out.push(Consequence::Opened {
+                    host,
+                    error: error.to_string(),
+                    remedy: error.remedy(),
+                    pause,
+                });
             }
         }
     }
@@ -379,7 +403,13 @@ fn retry(now: Instant, pause: Duration, used: UsedLimits, error: &ActionError) -
     Retry { due: now + pause, used, answer: error.to_string() }
 }
 
-pub(super) fn retried(item: Item, retry: Retry, reason: Reason, now: Instant) -> Consequence {
+pub(super) fn retried(
+    item: Item,
+    retry: Retry,
+    (reason, error): (Reason, Option<&ActionError>),
+    now: Instant,
+) -> Consequence {
     let pause = retry.due.saturating_duration_since(now);
-    Consequence::Retry(Box::new(Retried { claimed: item.claimed, retry, pause, reason }))
+    let remedy = error.and_then(ActionError::remedy);
+    Consequence::Retry(Box::new(Retried { claimed: item.claimed, retry, pause, reason, remedy }))
 }

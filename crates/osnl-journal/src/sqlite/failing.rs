@@ -10,6 +10,8 @@ use crate::DeliveryId;
 
 /// Rows that one look reads at most.
 const LOOKED_AT: i64 = 1000;
+/// Causes of dead letters that one look tells apart.
+const CAUSES: usize = 100;
 
 /// An open delivery that has failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,6 +70,43 @@ impl Reader {
         }
         failing.sort_by_key(|failing| failing.since);
         Ok(failing)
+    }
+
+    /// Returns the reason of an action's latest dead letter. It steps from cause to cause in the index, so that many dead
+    /// letters cost nothing.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn latest_dead(&self, action: &str) -> Result<Option<String>> {
+        let mut first = self.0.prepare_cached(concat!(
+            "SELECT cause FROM delivery WHERE holds_key = ?1 AND action = ?2 AND ",
+            is!(Dead),
+            " ORDER BY cause LIMIT 1"
+        ))?;
+        let mut next = self.0.prepare_cached(concat!(
+            "SELECT cause FROM delivery WHERE holds_key = ?1 AND action = ?2 AND cause > ?3 AND ",
+            is!(Dead),
+            " ORDER BY cause LIMIT 1"
+        ))?;
+        let mut latest = self.0.prepare_cached(concat!(
+            "SELECT ended, reason FROM delivery WHERE holds_key = ?1 AND action = ?2 AND cause IS ?3 AND ",
+            is!(Dead),
+            " ORDER BY ended DESC LIMIT 1"
+        ))?;
+        let mut found: Option<(Option<i64>, Option<String>)> = None;
+        for holds_key in [0, 1] {
+            let row = first.query_row(params![holds_key, action], |row| row.get(0));
+            let mut cause: Option<Option<String>> = row.optional()?;
+            for _ in 0..CAUSES {
+                let Some(this) = cause.take() else { break };
+                let row =
+                    latest.query_row(params![holds_key, action, this], |row| Ok((row.get(0)?, row.get(1)?)));
+                found = found.max(row.optional()?);
+                let after = this.unwrap_or_default();
+                cause = next.query_row(params![holds_key, action, after], |row| row.get(0)).optional()?;
+            }
+        }
+        Ok(found.and_then(|(_, reason)| reason))
     }
 
     /// Returns the bytes of the file that hold something.

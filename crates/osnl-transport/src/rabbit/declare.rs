@@ -63,6 +63,7 @@ impl From<DeclareError> for TransportError {
                 } else {
                     "it is not a stream: remove queue_type = stream".to_owned()
                 },
+                code: None,
             },
             DeclareError::Failed(failure) => failure.into(),
         }

@@ -62,7 +62,8 @@ pub(super) fn reason(error: &lapin::Error) -> String {
 }
 
 pub(super) fn refused(what: &str, failure: &Failure) -> TransportError {
-    TransportError::Refused { what: what.to_owned(), reason: reason(&failure.error) }
+    let (reason, code) = (reason(&failure.error), reply_code(&failure.error));
+    TransportError::Refused { what: what.to_owned(), reason, code }
 }
 
 pub(super) fn lost(error: &lapin::Error) -> TransportError {

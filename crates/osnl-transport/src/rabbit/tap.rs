@@ -24,7 +24,7 @@ use osnl_model::TransportUrl;
 
 use super::body_flow::BodyFlow;
 use super::consumer::CLOSE_TIMEOUT;
-use super::failure::{ACCESS_REFUSED, Failure, NOT_FOUND, lost, reason, reply_code};
+use super::failure::{ACCESS_REFUSED, Failure, NOT_FOUND, lost, refused, reply_code};
 use super::greeting::Greeting;
 use super::side::Side;
 use crate::tap::{ExchangeFound, Tap, TapMessage, TapOpening, TapOptions, exchanges};
@@ -298,9 +298,7 @@ impl Side<Connection> {
     fn unless_missing(failure: Failure) -> Result<bool, TransportError> {
         match reply_code(&failure.error) {
             Some(NOT_FOUND) => Ok(false),
-            Some(ACCESS_REFUSED) => {
-                Err(TransportError::Refused { reason: reason(&failure.error), what: failure.what })
-            }
+            Some(ACCESS_REFUSED) => Err(refused(&failure.what, &failure)),
             Some(_) | None => Err(lost(&failure.error)),
         }
     }

@@ -126,6 +126,9 @@ pub struct ListenerStatus {
     /// Why it is connecting or blocked.
     #[serde(default)]
     pub reason: Option<String>,
+    /// The commands and settings that mend that, if any are known.
+    #[serde(default)]
+    pub remedy: Option<String>,
     /// When the state began, RFC 3339.
     #[serde(default)]
     pub since: Option<String>,
@@ -224,6 +227,9 @@ pub struct TargetReport {
     pub held: u64,
     /// Dead letters.
     pub dead: u64,
+    /// The reason of the latest dead letter that is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_reason: Option<String>,
     /// Deliveries done that are still in the journal, with those for which there was nothing to do.
     pub done: u64,
     /// The latest failed attempt since the start.
@@ -285,6 +291,9 @@ pub struct Failure {
     pub at: String,
     /// The target's answer.
     pub answer: String,
+    /// The first thing to look at, where the answer does not name it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
 }
 
 /// The journal.

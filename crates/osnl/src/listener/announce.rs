@@ -61,6 +61,7 @@ pub(super) fn announce(
             tracing::warn!(
                 listener.name = listener,
                 queue.name = &*queue.name,
+                remedy = "to have it as configured: stop its readers, empty and delete it",
                 "queue \"{}\" exists with other arguments than ours and is used as it is ({differs})",
                 queue.name
             );

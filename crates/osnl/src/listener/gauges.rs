@@ -31,6 +31,8 @@ pub struct Gauges {
 pub struct Trouble {
     /// The reason why the latest attempt failed.
     pub reason: String,
+    /// The commands and settings that mend it, if any are known.
+    pub remedy: Option<String>,
     /// Failed attempts in a row.
     pub attempts: u32,
     /// When the next one begins.
@@ -69,6 +71,8 @@ pub struct Opened {
     pub waiting: u32,
     /// The last second, since 1970, in which the broker's certificate counts; `None` without TLS.
     pub certificate_ends: Option<i64>,
+    /// Whether the queues are as they would be made.
+    pub is_as_configured: bool,
 }
 
 impl Gauges {
@@ -79,6 +83,7 @@ impl Gauges {
             host: Some(found.host.clone()),
             waiting: found.waiting,
             certificate_ends: found.certificate_ends,
+            is_as_configured: found.open.iter().all(|queue| queue.differs.is_none()),
         };
         self.set_depth(found.waiting.into(), u64::from(found.other_consumers) + 1);
     }

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
-use osnl_transport::{Binding, LateBindings, Subscription};
+use osnl_transport::{Binding, LateBindings, Subscription, TransportError};
 use tokio::time::{Instant, sleep};
 
 use super::Listener;
@@ -24,9 +24,13 @@ impl Listener {
         if unbound.is_empty() {
             return;
         }
+        let remedy = unbound.first().and_then(|binding| {
+            self.remedy(&TransportError::NoExchange { exchange: binding.exchange.clone() })
+        });
         tracing::warn!(
             listener.name = name,
             queue.name = found.queues().join(", "),
+            remedy = remedy.as_deref(),
             "{}; its service creates it when it first publishes, and it is looked for each second; what is in the queue \
              is read meanwhile",
             gap(&bound, &unbound)
@@ -34,7 +38,8 @@ impl Listener {
         let began = Instant::now();
         while !unbound.is_empty() {
             let next = SystemTime::now() + EACH;
-            self.gauges.failed(Some(Trouble { reason: gap(&bound, &unbound), attempts: 0, next }));
+            let reason = gap(&bound, &unbound);
+            self.gauges.failed(Some(Trouble { reason, remedy: remedy.clone(), attempts: 0, next }));
             sleep(EACH).await;
             match late.bind(&unbound).await {
                 Ok(rest) => {

@@ -6,7 +6,7 @@
 //! | exchanges and queues | passively; queues are compared as `RabbitTransport::look` does | nothing is made, bound or consumed |
 //! | permissions of the listener's user | as `RabbitTransport::prove` does | nothing is made, unless [`Thorough::Does`] |
 //! | consumers of a queue | our own daemon's are those that its control socket names | the daemon |
-//! | what actions need | as their drivers do: of HTTP TCP, a proxy's tunnel, TLS | no request is sent |
+//! | what actions need | as their drivers do: of HTTP TCP, a proxy's tunnel, TLS, and the request if it has no effect | no other request is sent |
 //! | clouds of enrichments and of `auth = keystone` | a login; each service, for a missing object | no object is read |
 //! | files | asked of the operating system | nothing is written |
 //!
@@ -23,6 +23,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, join_all};
 use osnl_transport::{
     Declare, ExchangeLook, QueueLook, QueueMade, QueueType, RabbitTransport, Thorough, Transport as _,
+    login_user,
 };
 
 use self::cloud::enrichment;
@@ -163,7 +164,9 @@ async fn listener(
     let virtual_host = conf.transport_url.virtual_host();
     let mut probes: Vec<Probe> = Vec::new();
     for host in &look.hosts {
-        probes.push(broker(probe(format!("broker {}", host.host)), host, virtual_host));
+        let needed =
+            |virtual_host: &str| permissions::needed(login_user(&conf.transport_url), virtual_host, conf);
+        probes.push(broker(probe(format!("broker {}", host.host)), host, virtual_host, needed));
     }
     for (name, found) in &look.exchanges {
         probes.push(exchange(probe(format!("exchange {name}")), found, conf.declare));
@@ -184,7 +187,7 @@ async fn listener(
             let proven = transport.prove(&name, &exchanges, ours, thorough, limit).await;
             let probe = probe(format!("permissions for queue {name}"));
             probes.push(match proven {
-                Ok(proofs) => permissions::verdict(probe, &proofs, &name, conf),
+                Ok(proofs) => permissions::verdict(probe, &proofs, conf),
                 Err(error) => probe.failed(error.to_string(), None),
             });
         }

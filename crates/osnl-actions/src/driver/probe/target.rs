@@ -5,11 +5,16 @@ use std::time::Duration;
 
 use osnl_http::Url as ApiUrl;
 use osnl_model::TransportUrl;
-use osnl_transport::{Declare, ExchangeLook, MayWrite, RabbitOptions, RabbitTransport};
+use osnl_transport::{
+    Declare, ExchangeLook, MayWrite, RabbitOptions, RabbitTransport, login_user, set_permissions,
+};
 use rustix::fs::{Access, AtFlags, CWD, accessat, statvfs};
 
 use super::{Probe, ProbeContext, broker, exchange, silent};
 use osnl_http::{HttpOptions, ReachError, reach};
+
+/// The words for a target that was reached only.
+pub const NO_REQUEST: &str = "no request was sent";
 
 /// Whether an HTTP target can be reached: TCP, a proxy's tunnel, TLS; no request is sent. `option` is where its URL stands.
 pub async fn target_probe(
@@ -30,9 +35,9 @@ pub async fn target_probe(
         Ok(Ok(reached)) => {
             let tls = if reached.tls { "TLS" } else { "no TLS" };
             let found = match (&reached.proxy, reached.tls) {
-                (None, _) => format!("accepts connections, {tls}; no request was sent"),
+                (None, _) => format!("accepts connections, {tls}; {NO_REQUEST}"),
                 (Some(proxy), true) => {
-                    format!("accepts connections by the proxy {proxy}, TLS; no request was sent")
+                    format!("accepts connections by the proxy {proxy}, TLS; {NO_REQUEST}")
                 }
                 (Some(proxy), false) => {
                     format!(
@@ -62,19 +67,20 @@ pub async fn broker_probe(
     let Ok(look) = tokio::time::timeout(context.deadline, look).await else {
         return vec![silent(probe("broker".to_owned()), context.deadline)];
     };
+    let names: Vec<&str> = exchanges.iter().map(String::as_str).collect();
+    let made: &[&str] = if declare == Declare::Create { &names } else { &[] };
+    let needed = |virtual_host: &str| set_permissions(login_user(url), virtual_host, [made, &names, made]);
     let hosts = look
         .hosts
         .iter()
-        .map(|host| broker(probe(format!("broker {}", host.host)), host, url.virtual_host()));
+        .map(|host| broker(probe(format!("broker {}", host.host)), host, url.virtual_host(), needed));
     let mut probes: Vec<Probe> = hosts.collect();
     for (name, found) in &look.exchanges {
         let seen = exchange(probe(format!("exchange {name}")), found, declare);
         let there = matches!(found, ExchangeLook::There(_));
         let asked = transport.may_write(name, context.deadline.mul_f64(0.3));
         probes.push(match if there { asked.await.ok() } else { None } {
-            Some(MayWrite::No(words)) => {
-                seen.failed(words, Some("rabbitmqctl set_permissions lets this user write it"))
-            }
+            Some(MayWrite::No(words)) => seen.failed(words, Some(&needed(url.virtual_host()))),
             Some(MayWrite::Yes) => {
                 let found = format!("{}; this user may publish to it; nothing was published", seen.found);
                 Probe { found, ..seen }.passive()

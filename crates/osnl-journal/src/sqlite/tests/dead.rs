@@ -30,6 +30,34 @@ async fn a_dead_letter_is_retried_unless_something_later_of_its_key_was_done() {
     assert_eq!(names(&claim(&journal, "a", 1).await), ["1"]);
 }
 
+/// It may have ended for any cause, and hold its key or not.
+#[tokio::test]
+async fn the_reason_of_the_latest_dead_letter_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    assert_eq!(reader(&folder).latest_dead("a").unwrap(), None);
+    let ends = [
+        (Outcome::Dead("status 403".into()), Some("status 403")),
+        (Outcome::Dead("cannot connect".into()), Some("cannot connect")),
+        (Outcome::Dead("max_pending".into()), None),
+        (Outcome::DeadHoldingKey("status 400".into()), Some("status 400")),
+        (Outcome::Dead("status 403 again".into()), Some("status 403")),
+    ];
+    for (n, (outcome, cause)) in ends.into_iter().enumerate() {
+        let reason = outcome.given_up().unwrap().to_owned();
+        keep(&journal, &n.to_string(), &n.to_string()).await;
+        let claimed = claim(&journal, "a", 1).await;
+        let id = claimed[0].id;
+        journal.end(id, End::from(outcome).caused_by(cause.map(str::to_owned)));
+        let dead = || states(&reader(&folder)).iter().filter(|(_, state)| *state == "dead").count();
+        osnl_testkit::wait_until(Duration::from_secs(20), "it is kept", || dead() == n + 1);
+        // They may end within one millisecond.
+        tamper(&journal, "UPDATE delivery SET ended = id WHERE state = 3").await;
+        assert_eq!(reader(&folder).latest_dead("a").unwrap(), Some(reason));
+    }
+    assert_eq!(reader(&folder).latest_dead("other").unwrap(), None);
+}
+
 /// Later deliveries may have left the journal: then nothing says that the retry is in order.
 #[tokio::test]
 async fn a_dead_letter_from_before_history_left_is_retried_only_out_of_order() {

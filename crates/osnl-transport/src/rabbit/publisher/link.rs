@@ -242,8 +242,9 @@ fn failed(error: &lapin::Error, exchange: &str, length: usize) -> TransportError
     let text = reason(error);
     let names_ours = text.contains(&format!("exchange '{exchange}'"));
     match reply_code(error) {
-        Some(NOT_FOUND | ACCESS_REFUSED) if names_ours => {
-            TransportError::Refused { what: format!("publish to exchange \"{exchange}\""), reason: text }
+        code @ Some(NOT_FOUND | ACCESS_REFUSED) if names_ours => {
+            let what = format!("publish to exchange \"{exchange}\"");
+            TransportError::Refused { what, reason: text, code }
         }
         Some(PRECONDITION_FAILED) if text.contains(&format!("message size {length} ")) => {
             TransportError::TooLarge { reason: text }

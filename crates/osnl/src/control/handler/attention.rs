@@ -128,7 +128,8 @@ pub(super) fn of_listener(listener: &ListenerStatus) -> Vec<Problem> {
         ("listening" | "standby", None) => {
             let unbound = reason.iter().map(|reason| {
                 let message = format!("listener {name}: {reason}");
-                Problem::new(Kind::ExchangeMissing, Severity::Warning, &subject, message).because(reason)
+                let problem = Problem::new(Kind::ExchangeMissing, Severity::Warning, &subject, message);
+                remedied(problem.because(reason), listener)
             });
             let queue = if state == "listening" { shared(listener) } else { unread(listener) };
             unbound.chain(queue).collect()
@@ -144,9 +145,9 @@ pub(super) fn of_listener(listener: &ListenerStatus) -> Vec<Problem> {
             };
             let message = format!("listener {name} is connecting{lasting}: {why}{attempts}");
             let problem = problem(Kind::ListenerConnecting, severity, message);
-            vec![match reason {
-                Some(_) => problem.remedy("osnl check --connect"),
-                None => problem,
+            vec![match (reason, &listener.remedy) {
+                (Some(_), None) => problem.remedy("osnl check --connect"),
+                (Some(_) | None, _) => remedied(problem, listener),
             }]
         }
         ("blocked", _) => {
@@ -165,6 +166,11 @@ pub(super) fn of_listener(listener: &ListenerStatus) -> Vec<Problem> {
             }]
         }
     }
+}
+
+/// The same, with the remedy of the listener's reason.
+fn remedied(problem: Problem, listener: &ListenerStatus) -> Problem {
+    listener.remedy.iter().fold(problem, |problem, remedy| problem.remedy(remedy))
 }
 
 /// Other consumers of a queue whose messages go round among them all.
@@ -234,10 +240,13 @@ pub(super) fn of_target(target: &TargetReport, bounds: &Bounds) -> Vec<Problem> 
     }
     let is_held = matches!(status, Some("held" | "probing"));
     if is_held {
-        let answer = target.last_failure.as_ref().map_or("", |failure| &failure.answer);
+        let last = target.last_failure.as_ref();
+        let answer = last.map_or("", |failure| &failure.answer);
+        let first = last.and_then(|failure| failure.remedy.as_deref());
+        let first = first.map_or(String::new(), |first| format!("{first}; "));
         let message = format!("the target of {name} is held{lasting}: {answer}; its deliveries wait");
         let problem = Problem::new(Kind::TargetHeld, Severity::Warning, &subject, message).because(answer);
-        problems.push(since(problem).remedy(format!("after a repair: osnl actions probe {name}")));
+        problems.push(since(problem).remedy(format!("{first}after a repair: osnl actions probe {name}")));
     }
     for down in &target.dependencies_down {
         let (dependency, seconds, reason) = (&down.name, span(down.since_seconds), &down.reason);
@@ -245,7 +254,8 @@ pub(super) fn of_target(target: &TargetReport, bounds: &Bounds) -> Vec<Problem> 
             "{dependency} is down for {seconds}: {reason}; deliveries of {name} that need it wait, the others go out"
         );
         let problem = Problem::new(Kind::DependencyDown, Severity::Warning, &subject, message);
-        problems.push(problem.because(reason).since(Some(down.since.clone()), Some(down.since_seconds)));
+        let problem = problem.because(reason).since(Some(down.since.clone()), Some(down.since_seconds));
+        problems.push(problem.remedy("osnl check --connect tries it step by step"));
     }
     if !is_held && status != Some("paused") {
         problems.extend(failing(target));
@@ -296,14 +306,16 @@ fn counted(target: &TargetReport, bounds: &Bounds) -> Vec<Problem> {
     let mut problems = Vec::new();
     let mut add = |kind, message: String, remedy: String| {
         let problem = Problem::new(kind, Severity::Warning, format!("action {name}"), message);
-        problems.push(if remedy.is_empty() { problem } else { problem.remedy(remedy) });
+        problems.push(problem.remedy(remedy));
     };
     if target.held > 0 {
         let message = format!("{} of {name} held", deliveries(target.held));
         add(Kind::DeliveriesHeld, message, "osnl deliveries list --state held".to_owned());
     }
     if target.dead > 0 {
-        let message = format!("{} of {name} given up", deliveries(target.dead));
+        let latest = target.dead_reason.as_ref();
+        let why = latest.map_or(String::new(), |reason| format!(", the latest: {reason}"));
+        let message = format!("{} of {name} given up{why}", deliveries(target.dead));
         add(Kind::DeadLetters, message, "osnl deliveries list --state dead".to_owned());
     }
     let open = target.pending + target.held;
@@ -318,7 +330,7 @@ fn counted(target: &TargetReport, bounds: &Bounds) -> Vec<Problem> {
                 "{name} has reached max_pending ({most}): until some are delivered, what its rules want stays with the \
                  broker, or is given up with on_full = dead_letter"
             ),
-            String::new(),
+            format!("osnl deliveries list --action {name} --state pending, or raise max_pending"),
         ),
         Some(most) if open > 1 && is_near(open, most) => add(
             Kind::NearBound,

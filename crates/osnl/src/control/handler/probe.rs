@@ -48,7 +48,7 @@ async fn result(target: &Published, asked: SystemTime) {
     let mut status = target.status();
     loop {
         let state = status.borrow_and_update().state;
-        let failed = target.last_failure().is_some_and(|(at, _)| at >= asked);
+        let failed = target.last_failure().is_some_and(|failure| failure.at >= asked);
         match state {
             TargetState::Closed | TargetState::Paused => return,
             TargetState::Open { until } if failed && until > Instant::now() => return,
@@ -67,7 +67,7 @@ fn probed(target: &Published, now: TargetStatus, probed: bool) -> ProbeResult {
         target: target.target(),
         probed,
         status: now.state.name().to_owned(),
-        answer: target.last_failure().map(|(_, answer)| answer).filter(|_| !is_ok),
+        answer: target.last_failure().map(|failure| failure.answer).filter(|_| !is_ok),
         next_probe_seconds: match now.state {
             TargetState::Open { until } => {
                 Some(until.saturating_duration_since(Instant::now()).as_secs_f64().ceil() as u64)

@@ -17,7 +17,7 @@ use super::attention::{self, Bounds};
 use super::reload::configuration;
 use super::{ControlHandler, Live, Store};
 use crate::daemon::ListenerHandle;
-use crate::delivery::{Held, Published, TargetState};
+use crate::delivery::{Held, LastFailure, Published, TargetState};
 use crate::journal::sqlite::{FailingKey, Overview, SqliteJournal, State, Tally};
 use crate::journal::{Journal as _, JournalState};
 use crate::listener::ListenerState;
@@ -38,6 +38,7 @@ pub(super) struct StoreNumbers {
     pub(super) tally: Vec<Tally>,
     pub(super) oldest: BTreeMap<String, SystemTime>,
     failing: BTreeMap<String, Vec<FailingKey>>,
+    dead_reasons: BTreeMap<String, String>,
     used: Option<u64>,
     paused: BTreeMap<String, SystemTime>,
 }
@@ -157,9 +158,15 @@ impl ControlHandler {
                 }
                 failing.insert(of.action.clone(), reader.failing(&of.action)?);
             }
+            let mut dead_reasons = BTreeMap::new();
+            for of in tally.iter().filter(|of| of.state == State::Dead) {
+                if let Some(reason) = reader.latest_dead(&of.action)? {
+                    dead_reasons.insert(of.action.clone(), reason);
+                }
+            }
             let paused = overview.paused.clone();
             let used = Some(reader.used_bytes()?);
-            Ok(StoreNumbers { overview: Some(overview), tally, oldest, failing, used, paused })
+            Ok(StoreNumbers { overview: Some(overview), tally, oldest, failing, dead_reasons, used, paused })
         });
         Ok(looked.await?.unwrap_or_default())
     }
@@ -297,6 +304,7 @@ fn journal_unreadable(why: String) -> Problem {
 
 fn no_daemon() -> Problem {
     Problem::new(ProblemKind::NoDaemon, Severity::Critical, "daemon", "no daemon runs on this journal")
+        .remedy("systemctl start osnl, or osnl run")
 }
 
 fn target(
@@ -321,6 +329,7 @@ fn target(
         oldest_pending_seconds: oldest.map(time::age),
         held: count(&[State::Held]),
         dead: count(&[State::Dead]),
+        dead_reason: kept.dead_reasons.get(name).cloned(),
         done: count(&[State::Delivered, State::NothingToDo]),
         ..TargetReport::default()
     };
@@ -330,8 +339,11 @@ fn target(
         let status = *published.status().borrow();
         report.target = Some(published.target());
         report.in_flight = published.under_way() as u64;
-        report.last_failure =
-            published.last_failure().map(|(at, answer)| Failure { at: time::shown(at), answer });
+        report.last_failure = published.last_failure().map(|LastFailure { at, answer, remedy }| Failure {
+            at: time::shown(at),
+            answer,
+            remedy: remedy.map(str::to_owned),
+        });
         let (state, since) = *state.get_or_insert((status.state, status.since));
         if let TargetState::Open { until } = state {
             report.next_probe_seconds = Some(seconds_until(until));
@@ -429,6 +441,7 @@ fn listener(heard: &ListenerHandle) -> ListenerStatus {
         state: state.name().to_owned(),
         status: state.name().to_owned(),
         reason,
+        remedy: trouble.as_ref().and_then(|trouble| trouble.remedy.clone()),
         since: since.map(time::shown),
         since_seconds: since.map(time::age),
         attempts: trouble.as_ref().map(|trouble| trouble.attempts).filter(|attempts| *attempts > 0),
@@ -440,7 +453,8 @@ fn listener(heard: &ListenerHandle) -> ListenerStatus {
         queue_messages: depth.as_ref().map(|depth| depth.messages),
         consumers: depth.as_ref().map(|depth| depth.consumers),
         own_consumers: 1,
-        exclusive: heard.exclusive,
+        // A queue that another program has made may share its messages out.
+        exclusive: heard.exclusive && opened.is_as_configured,
         queue_seen_seconds: depth.as_ref().map(|depth| time::age(depth.at)),
         queue_waiting_since: waiting_since.map(time::shown),
         queue_waiting_seconds: waiting_since.map(time::age),

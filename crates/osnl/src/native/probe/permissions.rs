@@ -1,19 +1,16 @@
 //! The permissions of a listener that were proven, and the command that gives those that are missing.
 
-use osnl_transport::{Proof, Proofs, set_permissions};
+use osnl_transport::{Proof, Proofs, listener_permissions};
 
 use crate::action::driver::Probe;
 use crate::native::ListenerConf;
 
-pub(super) fn verdict(probe: Probe, proofs: &Proofs, queue: &str, conf: &ListenerConf) -> Probe {
+pub(super) fn verdict(probe: Probe, proofs: &Proofs, conf: &ListenerConf) -> Probe {
     let Proofs { make, bind, read, made, user } = proofs;
     let binds = || bind.iter().map(|(_, proof)| proof);
     let all = || make.iter().chain(binds()).chain([read]);
     if let Some(words) = all().find_map(refused) {
-        let exchanges: Vec<&str> = conf.exchanges.iter().map(String::as_str).collect();
-        let readable: Vec<&str> = exchanges.iter().copied().chain([queue]).collect();
-        let ours: &[&str] = if make.is_some() { &[queue] } else { &[] };
-        let command = set_permissions(user, conf.transport_url.virtual_host(), [ours, ours, &readable]);
+        let command = needed(user, conf.transport_url.virtual_host(), conf);
         return probe.failed(words.to_owned(), Some(&command));
     }
     let mut proven: Vec<String> = Vec::new();
@@ -51,6 +48,14 @@ pub(super) fn verdict(probe: Probe, proofs: &Proofs, queue: &str, conf: &Listene
     let also = if may.is_empty() { String::new() } else { format!("{may}{how}; ") };
     let found = format!("{also}not proven: {}", unknown.join("; "));
     probe.unproven(found, "osnl status shows whether a running osnl reads it")
+}
+
+/// The command that gives a user what the listener needs.
+pub(super) fn needed(user: &str, virtual_host: &str, conf: &ListenerConf) -> String {
+    let (exchanges, queues) = (&conf.exchanges, conf.queues());
+    let exchanges: Vec<&str> = exchanges.iter().map(String::as_str).collect();
+    let queues: Vec<&str> = queues.iter().map(String::as_str).collect();
+    listener_permissions(user, virtual_host, (&exchanges, &queues), conf.declare)
 }
 
 fn refused(proof: &Proof) -> Option<&str> {

@@ -89,40 +89,14 @@ pub(super) fn other_type(name: &str, virtual_host: &str) -> String {
     )
 }
 
-/// Returns the remedy for a refused login; `None` where the error itself says enough.
+/// Returns the remedy for a refused login or queue; `None` where the error itself says enough.
 pub(in crate::command::tap) fn refused(
     error: &TransportError,
     (user, virtual_host): (&str, &str),
     exchanges: &[&str],
 ) -> Option<String> {
-    match error {
-        TransportError::Connect { host, .. } => {
-            let port = host.rsplit_once(':').map_or("5672", |(_, port)| port);
-            Some(format!("on that host: systemctl status rabbitmq-server; ss -ltn 'sport = :{port}'"))
-        }
-        TransportError::LoginRefused { user, .. } => {
-            let user = quoted(user);
-            Some(format!("rabbitmqctl authenticate_user {user}; rabbitmqctl change_password {user}"))
-        }
-        TransportError::VirtualHostRefused { virtual_host, .. } => Some(format!(
-            "rabbitmqctl list_vhosts; rabbitmqctl add_vhost {}; {}",
-            quoted(virtual_host),
-            permissions(user, virtual_host, exchanges)
-        )),
-        // A queue of its own is all that it asks for before it listens.
-        TransportError::Refused { .. } => Some(permissions(user, virtual_host, exchanges)),
-        TransportError::UnknownDriver { .. }
-        | TransportError::Options(_)
-        | TransportError::TlsFiles { .. }
-        | TransportError::Tls { .. }
-        | TransportError::NoExchange { .. }
-        | TransportError::NoQueue { .. }
-        | TransportError::ListenOptions { .. }
-        | TransportError::Lost { .. }
-        | TransportError::Cancelled { .. } => None,
-        // The others are of sending; the enum grows.
-        _ => None,
-    }
+    // A queue of its own is all that it asks for before it listens.
+    error.remedy(virtual_host, |virtual_host| permissions(user, virtual_host, exchanges))
 }
 
 #[cfg(test)]
@@ -136,37 +110,9 @@ mod tests {
             "rabbitmqctl set_permissions -p / 'o'\\''tap' '^amq\\.gen-.*' '^(amq\\.gen-.*|amq\\.default)$' \
              '^(amq\\.gen-.*|nova|my\\.exchange)$'  # replaces what the user has: rabbitmqctl list_user_permissions 'o'\\''tap'"
         );
-        let check = |error: TransportError, expected: Option<&str>| {
-            let found = refused(&error, ("tap", "/v"), &["nova"]);
-            match expected {
-                Some(begins) => {
-                    assert!(found.as_ref().is_some_and(|found| found.starts_with(begins)), "{found:?}")
-                }
-                None => assert_eq!(found, None),
-            }
-        };
-        let host = || "mq1:5671".to_owned();
-        check(
-            TransportError::Connect { host: host(), reason: String::new() },
-            Some("on that host: systemctl status rabbitmq-server; ss -ltn 'sport = :5671'"),
-        );
-        check(
-            TransportError::LoginRefused { host: host(), user: "a b".into(), reason: String::new() },
-            Some("rabbitmqctl authenticate_user 'a b'; rabbitmqctl change_password 'a b'"),
-        );
-        check(
-            TransportError::VirtualHostRefused {
-                host: host(),
-                virtual_host: "/x".into(),
-                reason: String::new(),
-            },
-            Some("rabbitmqctl list_vhosts; rabbitmqctl add_vhost /x; rabbitmqctl set_permissions -p /x tap "),
-        );
-        check(
-            TransportError::Refused { what: String::new(), reason: String::new() },
-            Some("rabbitmqctl set_permissions -p /v tap '^amq\\.gen-.*' "),
-        );
-        check(TransportError::Lost { reason: String::new() }, None);
+        let error = TransportError::Refused { what: String::new(), reason: String::new(), code: Some(403) };
+        let found = refused(&error, ("tap", "/v"), &["nova"]).unwrap();
+        assert!(found.starts_with("rabbitmqctl set_permissions -p /v tap '^amq\\.gen-.*' "), "{found}");
         assert!(
             missing("glance", "/")
                 .starts_with("crudini --set /etc/glance/glance-api.conf oslo_messaging_notifications driver")

@@ -46,6 +46,22 @@ fn a_listener_that_does_not_listen_has_its_reason_and_its_next_attempt() {
              osnl check --connect",
         )],
     );
+    let known =
+        ListenerStatus { remedy: Some("rabbitmqctl change_password osnl".to_owned()), ..refused.clone() };
+    assert!(of_listener(&known)[0].to_string().ends_with("next in 4 s; rabbitmqctl change_password osnl"));
+    let unbound = ListenerStatus {
+        reason: Some("exchange \"nova\" does not exist yet".to_owned()),
+        remedy: Some("rabbitmqctl list_exchanges".to_owned()),
+        ..listener("listening")
+    };
+    check(
+        &of_listener(&unbound),
+        &[(
+            Kind::ExchangeMissing,
+            Severity::Warning,
+            "listener nova: exchange \"nova\" does not exist yet; rabbitmqctl list_exchanges",
+        )],
+    );
     let long = ListenerStatus { since_seconds: Some(60), ..refused };
     assert_eq!(of_listener(&long)[0].severity, Severity::Critical);
     let blocked = ListenerStatus { reason: Some("the journal is full".to_owned()), ..listener("blocked") };
@@ -185,7 +201,7 @@ fn failing(resource: &str, failed_attempts: u32) -> FailingResource {
 
 #[test]
 fn a_target_s_troubles_have_reason_duration_and_remedy() {
-    let answer = Some(Failure { at: "now".to_owned(), answer: "HTTP 500".to_owned() });
+    let answer = Some(Failure { at: "now".to_owned(), answer: "HTTP 500".to_owned(), remedy: None });
     let held = TargetReport {
         status: Some("held".to_owned()),
         since_seconds: Some(40),
@@ -200,6 +216,19 @@ fn a_target_s_troubles_have_reason_duration_and_remedy() {
             Severity::Warning,
             "the target of hook is held, for 40 s: HTTP 500; its deliveries wait; after a repair: osnl actions \
              probe hook",
+        )],
+    );
+    let remedy = Some("look at its log".to_owned());
+    let known = TargetReport { last_failure: answer.clone().map(|it| Failure { remedy, ..it }), ..held };
+    let said = of_target(&known, &BOUNDS)[0].to_string();
+    assert!(said.ends_with("; look at its log; after a repair: osnl actions probe hook"), "{said}");
+    let dead = TargetReport { dead: 2, dead_reason: Some("status 401 (attempt 6)".to_owned()), ..target() };
+    check(
+        &of_target(&dead, &BOUNDS),
+        &[(
+            Kind::DeadLetters,
+            Severity::Warning,
+            "2 deliveries of hook given up, the latest: status 401 (attempt 6); osnl deliveries list --state dead",
         )],
     );
     let one = TargetReport { failing: vec![failing("web-7", 7)], ..target() };

@@ -1,0 +1,192 @@
+//! Remedies for the errors between a transport and a broker: the settings to look at, and commands for the owner of the
+//! broker. Names are quoted for a shell; no password is among them. Pure.
+
+use osnl_model::TransportUrl;
+
+use super::failure::ACCESS_REFUSED;
+use crate::error::TransportError;
+use crate::topology::Declare;
+
+/// AMQP's reply code for a queue that another connection has for itself.
+const LOCKED: u16 = 405;
+
+impl TransportError {
+    /// Returns the remedy; `None` where the error names it, or none is known. `permissions` is the command that gives the
+    /// user the permissions that the caller needs in a virtual host.
+    #[must_use]
+    pub fn remedy(&self, virtual_host: &str, permissions: impl FnOnce(&str) -> String) -> Option<String> {
+        let vhost = shell_quoted(virtual_host);
+        match self {
+            Self::Connect { host, .. } => {
+                let port = host.rsplit_once(':').map_or("5672", |(_, port)| port);
+                Some(format!(
+                    "are host and port of transport_url right? on that host: systemctl status rabbitmq-server; \
+                     ss -ltn 'sport = :{port}'"
+                ))
+            }
+            Self::LoginRefused { user, .. } => {
+                let user = shell_quoted(user);
+                Some(format!(
+                    "look at user and password of transport_url; rabbitmqctl authenticate_user {user}; \
+                     rabbitmqctl change_password {user}"
+                ))
+            }
+            Self::VirtualHostRefused { virtual_host, .. } => Some(format!(
+                "rabbitmqctl list_vhosts has the names; rabbitmqctl add_vhost {}; {}",
+                shell_quoted(virtual_host),
+                permissions(virtual_host)
+            )),
+            Self::NoExchange { .. } => Some(format!(
+                "is that the service's control_exchange, and this its virtual host? rabbitmqctl list_exchanges -p {vhost} \
+                 name type"
+            )),
+            Self::NoQueue { .. } => Some(format!("rabbitmqctl list_queues -p {vhost} name")),
+            Self::Refused { code: Some(ACCESS_REFUSED), .. } => Some(permissions(virtual_host)),
+            Self::Refused { code: Some(LOCKED), .. } => Some(
+                "another connection has that queue for itself: give the listener a pool of its own"
+                    .to_owned(),
+            ),
+            Self::Refused { .. }
+            | Self::UnknownDriver { .. }
+            | Self::Options(_)
+            | Self::TlsFiles { .. }
+            | Self::Tls { .. }
+            | Self::ListenOptions { .. }
+            | Self::Lost { .. }
+            | Self::Cancelled { .. }
+            | Self::Unroutable { .. }
+            | Self::NotTaken { .. }
+            | Self::TooLarge { .. }
+            | Self::OnlyListens { .. } => None,
+        }
+    }
+}
+
+/// Returns the command that gives a user what a listener with these exchanges and queues needs. It makes and binds its
+/// queues unless `declare` is `none`; it makes exchanges only with `create`.
+#[must_use]
+pub fn listener_permissions(
+    user: &str,
+    virtual_host: &str,
+    (exchanges, queues): (&[&str], &[&str]),
+    declare: Declare,
+) -> String {
+    let readable = [exchanges, queues].concat();
+    let (configured, written) = match declare {
+        Declare::Nothing => (Vec::new(), Vec::new()),
+        Declare::Passive => (queues.to_vec(), queues.to_vec()),
+        Declare::Create => (readable.clone(), queues.to_vec()),
+    };
+    set_permissions(user, virtual_host, [&configured, &written, &readable])
+}
+
+/// Returns the user that a URL logs in with: that of its first host.
+#[must_use]
+pub fn login_user(url: &TransportUrl) -> &str {
+    url.hosts().first().map_or("guest", |host| host.credentials().0)
+}
+
+/// The command that gives a user these permissions: what it may configure, write, and read, by name.
+#[must_use]
+pub fn set_permissions(user: &str, virtual_host: &str, [configure, write, read]: [&[&str]; 3]) -> String {
+    let pattern = |names: &[&str]| {
+        let names: Vec<String> = names.iter().map(|name| escaped(name)).collect();
+        shell_quoted(&format!("^({})$", names.join("|"))).into_owned()
+    };
+    let (user, virtual_host) = (shell_quoted(user), shell_quoted(virtual_host));
+    format!(
+        "rabbitmqctl set_permissions -p {virtual_host} {user} {} {} {}  \
+         # replaces what the user has: rabbitmqctl list_user_permissions {user}",
+        pattern(configure),
+        pattern(write),
+        pattern(read)
+    )
+}
+
+/// Quotes a text for a shell; it stays as it is where that says the same.
+#[must_use]
+pub fn shell_quoted(text: &str) -> std::borrow::Cow<'_, str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.' | ':' | '@' | '%');
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.into();
+    }
+    format!("'{}'", text.replace('\'', r"'\''")).into()
+}
+
+/// Escapes a text for a regular expression.
+#[must_use]
+pub fn escaped(text: &str) -> String {
+    text.chars()
+        .flat_map(|c| {
+            (!c.is_ascii_alphanumeric() && c != '_' && c != '-').then_some('\\').into_iter().chain([c])
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_error_that_an_operator_can_mend_has_its_remedy() {
+        let permissions = |virtual_host: &str| format!("PERMISSIONS in {virtual_host}");
+        let check = |error: TransportError, expected: Option<&str>| {
+            assert_eq!(error.remedy("v host", permissions).as_deref(), expected, "{error}");
+        };
+        let host = || "mq1:5671".to_owned();
+        let refused = |code| TransportError::Refused { what: String::new(), reason: String::new(), code };
+        check(
+            TransportError::Connect { host: host(), reason: String::new() },
+            Some(
+                "are host and port of transport_url right? on that host: systemctl status rabbitmq-server; \
+                 ss -ltn 'sport = :5671'",
+            ),
+        );
+        check(
+            TransportError::LoginRefused { host: host(), user: "a b".into(), reason: String::new() },
+            Some(
+                "look at user and password of transport_url; rabbitmqctl authenticate_user 'a b'; \
+                 rabbitmqctl change_password 'a b'",
+            ),
+        );
+        check(
+            TransportError::VirtualHostRefused {
+                host: host(),
+                virtual_host: "/x".into(),
+                reason: String::new(),
+            },
+            Some("rabbitmqctl list_vhosts has the names; rabbitmqctl add_vhost /x; PERMISSIONS in /x"),
+        );
+        check(
+            TransportError::NoExchange { exchange: "nova".into() },
+            Some(
+                "is that the service's control_exchange, and this its virtual host? rabbitmqctl list_exchanges -p \
+                 'v host' name type",
+            ),
+        );
+        check(
+            TransportError::NoQueue { queue: "q".into() },
+            Some("rabbitmqctl list_queues -p 'v host' name"),
+        );
+        check(refused(Some(ACCESS_REFUSED)), Some("PERMISSIONS in v host"));
+        check(
+            refused(Some(LOCKED)),
+            Some("another connection has that queue for itself: give the listener a pool of its own"),
+        );
+        check(refused(None), None);
+        check(TransportError::Lost { reason: String::new() }, None);
+    }
+
+    #[test]
+    fn a_listener_needs_what_it_declares() {
+        for (declare, expected) in [
+            (Declare::Nothing, "'^()$' '^()$' '^(nova|q)$'"),
+            (Declare::Passive, "'^(q)$' '^(q)$' '^(nova|q)$'"),
+            (Declare::Create, "'^(nova|q)$' '^(q)$' '^(nova|q)$'"),
+        ] {
+            let command = listener_permissions("o", "/", (&["nova"], &["q"]), declare);
+            let begin = format!("rabbitmqctl set_permissions -p / o {expected}  # replaces");
+            assert!(command.starts_with(&begin), "{command}");
+        }
+    }
+}
