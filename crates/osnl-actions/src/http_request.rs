@@ -118,6 +118,21 @@ impl HttpAction {
         }
     }
 
+    /// Sends the request that has no effect, and judges the answer as that of an attempt; `None` where every request may have
+    /// one, or its place is not written out.
+    async fn try_harmless(&self) -> Option<Result<String, ActionError>> {
+        self.message.target.origin()?;
+        let request = self.message.harmless()?;
+        let shown = format!("{} {}", request.method, self.message.target.shown(&request.url));
+        Some(match self.authorized(request).await {
+            Err(error) => Err(error),
+            Ok(answer) => match self.judgement.failure(answer.status.as_u16()) {
+                None => Ok(self.scrubbed(&format!("{shown} answers {}", answer.status.as_u16()))),
+                Some(class) => Err(self.refusal(class, &answer)),
+            },
+        })
+    }
+
     /// Sends it with our login; once more if that can be renewed.
     async fn authorized(&self, request: Request) -> Result<Answer, ActionError> {
         let Some(authorization) = &self.authorization else { return self.placed(None, request).await };

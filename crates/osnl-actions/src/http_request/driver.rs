@@ -1,7 +1,7 @@
 //! `driver = http`: what follows from its options.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt as _;
 use osnl_config::written_secrets;
@@ -20,8 +20,8 @@ use super::message::About;
 use super::scrub;
 use crate::Action;
 use crate::driver::{
-    BuildContext, DriverConf, DriverError, Preview, Probe, ProbeContext, Retries, Traits, Wanted,
-    cloud_probe, target_probe,
+    BuildContext, DriverConf, DriverError, NO_REQUEST, Preview, Probe, ProbeContext, ProbeVerdict, Retries,
+    Traits, Wanted, cloud_probe, silent, target_probe,
 };
 
 /// For one request to Keystone; the time of the whole attempt counts too.
@@ -246,7 +246,10 @@ impl DriverConf for HttpConf {
             match &place {
                 Some(place) => {
                     let http = self.http(context.http);
-                    probes.push(target_probe(context.section, "url", place, &http, left).await);
+                    let began = Instant::now();
+                    let reached = target_probe(context.section, "url", place, &http, left).await;
+                    let left = left.saturating_sub(began.elapsed());
+                    probes.push(self.answers(reached, context.http, left).await);
                 }
                 None if target.is_event_s() => {
                     probes.push(unplaced().fine("its host comes from the event, and was not tried"));
@@ -257,6 +260,26 @@ impl DriverConf for HttpConf {
             probes
         }
         .boxed()
+    }
+}
+
+impl HttpConf {
+    /// Adds the answer to the action's own request, if that has no effect at the target.
+    async fn answers(&self, reached: Probe, http: &HttpOptions, left: Duration) -> Probe {
+        let is_reached = reached.is_passive && reached.verdict != ProbeVerdict::Failed;
+        let Some(action) = is_reached.then(|| self.build(http, None).ok()).flatten() else { return reached };
+        match tokio::time::timeout(left, action.try_harmless()).await {
+            Err(_) => silent(reached, left),
+            Ok(None) => reached,
+            Ok(Some(Ok(answer))) => {
+                let found = reached.found.replace(NO_REQUEST, &answer);
+                Probe { found, is_passive: false, ..reached }
+            }
+            Ok(Some(Err(error))) => {
+                let probe = Probe { is_passive: false, ..reached };
+                probe.failed(error.to_string(), error.remedy())
+            }
+        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! The request that one event becomes, and the same for people. Pure.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use osnl_http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
-use osnl_http::{HeaderMap, Request};
+use osnl_http::{HeaderMap, Method, Request};
 use osnl_model::{mask_secrets, mask_text};
 use osnl_template::{Names, Template};
 
@@ -88,6 +89,22 @@ impl Message {
         // The URL's template has encoded them.
         let url = self.target.shown(&request.url).replace("%2A%2A%2A", MASK);
         Ok((url, request))
+    }
+
+    /// Returns the request as it is for every event, if it has no effect at its target: a method that is safe (RFC 9110,
+    /// 9.2.1), without a body, and nothing of an event in it.
+    pub(super) fn harmless(&self) -> Option<Request> {
+        let Verb::Written(method) = &self.method else { return None };
+        let is_safe = [Method::GET, Method::HEAD, Method::OPTIONS].contains(method);
+        let is_empty = matches!(self.body.of(method), Body::Nothing) && self.cloud_event.is_none();
+        let is_fixed = |template: &Template| template.paths().all(|path| path.starts_with("secret."));
+        let mut templates =
+            self.query.iter().map(|(_, value)| value).chain(self.headers.iter().map(|(_, value)| value));
+        if !is_safe || !is_empty || self.target.is_event_dependent() || !templates.all(is_fixed) {
+            return None;
+        }
+        let about = About { rule: "", action: "", id: None, key: "osnl-check", resource: None };
+        self.request(&Names::new(Arc::default()), &about, SystemTime::now()).ok()
     }
 
     fn masked_names(&self, event: &Names, about: &About<'_>) -> Names {

@@ -1,5 +1,5 @@
-//! The findings of `osnl check --connect` about actions: reached, refused, expired certificates. The check sends,
-//! writes, and calls nothing.
+//! The findings of `osnl check --connect` about actions: reached, refused, expired certificates. The check writes and
+//! calls nothing, and sends only requests without effect.
 
 use std::fs;
 use std::net::{TcpListener, UdpSocket};
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use osnl::action::http::HttpOptions;
 use osnl::native::ProbeVerdict;
-use osnl_testkit::{Authority, Broker, FullBacklog, Identity, Protocols, TlsSink};
+use osnl_testkit::{Authority, Broker, FullBacklog, Identity, Protocols, Reply, Sink, TlsSink};
 use serde_json::json;
 
 use super::mail::Server;
@@ -262,4 +262,35 @@ fn a_program_is_looked_for_and_a_plug_in_is_loaded() {
         "{found:?}"
     );
     assert!(!called.exists());
+}
+
+/// A request without effect is sent as an attempt would send it, and judged so; any other is not.
+#[test]
+fn a_target_is_asked_where_asking_has_no_effect() {
+    let (folder, sink) = (tempfile::tempdir().unwrap(), Sink::start());
+    let check = |action: &str, requests: usize, verdict: ProbeVerdict, words: &str| {
+        let before = sink.requests().len();
+        let found = probed(folder.path(), &action.replace("URL", &sink.url("/hook")), LIMIT);
+        assert_eq!(found[0].0, verdict, "{found:?}");
+        assert!(found[0].1.contains(words), "{found:?}");
+        assert_eq!(sink.requests().len() - before, requests, "{action}");
+    };
+    let get = "driver = http\nurl = URL?x=1\nmethod = GET\nheader.X-Key = k\nauth = basic\nusername = u\npassword = S3CRET\n";
+    check(get, 1, ProbeVerdict::Fine, "no TLS; GET http://127.0.0.1:");
+    let sent = &sink.requests()[0];
+    assert_eq!((sent.method.as_str(), sent.target.as_str()), ("GET", "/hook?x=1"));
+    assert_eq!(sent.header("x-key"), Some("k"));
+    assert!(sent.header("authorization").is_some());
+    sink.reply_with(Reply::Status(401));
+    check(get, 1, ProbeVerdict::Failed, "status 401: Unauthorized; check the action's credentials");
+    check(&format!("{get}success = 200-299, 401\n"), 1, ProbeVerdict::Fine, "/hook?x=1 answers 401");
+    for with_effect in [
+        "driver = http\nurl = URL\n",
+        "driver = http\nurl = URL/{{ resource.id }}\nmethod = GET\n",
+        "driver = http\nurl = URL\nmethod = GET\nbody = {{ payload|tojson }}\n",
+        "driver = http\nurl = URL\nmethod = GET\nquery.id = {{ resource.id }}\n",
+        "driver = http\nurl = URL\nmethod = DELETE\n",
+    ] {
+        check(with_effect, 0, ProbeVerdict::Fine, "no request was sent");
+    }
 }
