@@ -12,6 +12,7 @@ mod demo;
 mod errors;
 mod events;
 mod explain;
+mod faults;
 mod gap;
 mod harness;
 mod hostile_screens;

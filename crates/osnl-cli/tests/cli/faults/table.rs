@@ -1,0 +1,193 @@
+//! The thirty faults.
+
+use osnl_testkit::Reply;
+
+use super::{Fault, Part};
+
+type Edits = &'static [(&'static str, &'static str)];
+type Silent = &'static [(&'static str, &'static str)];
+
+const NO_CONNECTION: (&str, &str) = ("check", "it makes no connection");
+const BROKER: Silent = &[NO_CONNECTION];
+const TARGET: Silent = &[NO_CONNECTION, ("check --connect", "the request has an effect, and is not sent")];
+const SAME: (&str, &str) = ("check --connect", "it says what check says");
+const UNMATCHED: Silent = &[
+    SAME,
+    ("status", "osnl explain --unmatched tells why an event matched no rule"),
+    ("log", "osnl explain --unmatched tells why an event matched no rule"),
+];
+/// The status and the log have this once a delivery has ended as a dead letter.
+const DEAD: [&str; 2] = ["given up", "given up"];
+
+fn fault(area: &'static str, name: &'static str, edits: Edits, shows: [&'static str; 2]) -> Fault {
+    Fault { area, name, edits, part: Part::AsUsual, events: 0, shows, silent: BROKER }
+}
+
+/// One that keeps a listener from its broker.
+fn broker(area: &'static str, name: &'static str, edits: Edits) -> Fault {
+    fault(area, name, edits, [" is connecting", "trying again"])
+}
+
+/// One that an event meets on its way.
+fn event(area: &'static str, name: &'static str, edits: Edits) -> Fault {
+    Fault { events: 1, ..fault(area, name, edits, ["! ", "WARN"]) }
+}
+
+fn template(name: &'static str, edits: Edits) -> Fault {
+    Fault { shows: DEAD, silent: &[SAME], ..event("template", name, edits) }
+}
+
+pub(super) fn all() -> Vec<Fault> {
+    [of_broker(), of_queue(), of_target(), of_disk(), of_templates(), of_cloud()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+fn of_broker() -> Vec<Fault> {
+    let certificate: Edits =
+        &[("= URL", "= rabbit://guest:guest@SECURE/VHOST\ntls = verify\nssl_ca_file = OTHERCA")];
+    vec![
+        broker("credentials", "wrong password", &[("= URL", "= rabbit://guest:wrong@BROKER/VHOST")]),
+        broker("credentials", "the user lacks permissions", &[("= URL", "= NARROW")]),
+        broker("broker", "missing virtual host", &[("= URL", "= rabbit://guest:guest@BROKER/nowhere")]),
+        broker("broker", "nothing listens", &[("= URL", "= rabbit://guest:guest@127.0.0.1:CLOSED/VHOST")]),
+        broker(
+            "broker",
+            "unknown host",
+            &[("= URL", "= rabbit://guest:guest@no-such-host.invalid:5672/VHOST")],
+        ),
+        broker("broker", "TLS to a port without", &[("= URL", "= URL?ssl=1")]),
+        broker("broker", "a certificate of another authority", certificate),
+        broker("broker", "another service at its port", &[("= URL", "= rabbit://guest:guest@ADDRESS/VHOST")]),
+    ]
+}
+
+fn of_queue() -> Vec<Fault> {
+    const USUAL: &str = "exchange = neutron\ndeclare = create";
+    let exchange = ["does not exist yet", "does not exist yet"];
+    vec![
+        Fault { silent: &[], ..fault("queue", "missing exchange", &[(USUAL, "exchange = nova")], exchange) },
+        fault(
+            "queue",
+            "missing queue",
+            &[("exchange = neutron\ndeclare = create\npool = osnl", "queue = none")],
+            [" is connecting", "is looked for"],
+        ),
+        Fault {
+            part: Part::QueueOfOthers,
+            silent: &[NO_CONNECTION, ("status", "it is read as it is")],
+            ..fault("queue", "made with other arguments", &[], ["all is well", "is used as it is"])
+        },
+        Fault {
+            part: Part::SecondReader,
+            // Each reader gets some.
+            events: 6,
+            ..fault("queue", "another reader", &[], ["shares queue", "take a share"])
+        },
+    ]
+}
+
+fn of_target() -> Vec<Fault> {
+    const URL: &str = "url = TARGET/hook";
+    let path = Part::Target(Reply::Status(404));
+    vec![
+        event("target", "nothing listens", &[(URL, "url = http://127.0.0.1:CLOSED/hook")]),
+        Fault {
+            part: Part::Target(Reply::Status(500)),
+            shows: ["fails for", "WARN"],
+            silent: TARGET,
+            ..event("target", "500 for a resource", &[])
+        },
+        Fault {
+            part: Part::Target(Reply::Status(401)),
+            shows: DEAD,
+            silent: TARGET,
+            ..event("credentials", "the target wants a login", &[])
+        },
+        Fault { part: path, shows: DEAD, silent: TARGET, ..event("target", "wrong path", &[]) },
+        Fault {
+            part: Part::Target(Reply::Hang),
+            shows: ["fails for", "WARN"],
+            silent: TARGET,
+            ..event("target", "no answer", &[("max_attempts", "timeout = 1s\nmax_attempts")])
+        },
+        event(
+            "target",
+            "a certificate of another authority",
+            &[(URL, "url = https://localhost:TLSPORT/hook")],
+        ),
+        event(
+            "clock",
+            "a certificate that is not valid yet",
+            &[(URL, "url = https://localhost:NOTYET/hook\nca_file = CAFILE")],
+        ),
+    ]
+}
+
+fn of_disk() -> Vec<Fault> {
+    vec![
+        fault("disk", "no state directory", &[("HOME/state", "HOME/a.conf/state")], ["", "a.conf/state"]),
+        Fault {
+            part: Part::SecondDaemon,
+            silent: &[
+                NO_CONNECTION,
+                ("check --connect", "it is this configuration's own daemon"),
+                ("status", "the daemon that has the journal answers"),
+            ],
+            ..fault("disk", "another process has the journal", &[], ["all is well", "process"])
+        },
+        Fault {
+            part: Part::Target(Reply::Status(503)),
+            events: 40,
+            shows: ["the journal is full", "full"],
+            silent: &[NO_CONNECTION, ("check --connect", "the file is not there yet, and its disk has room")],
+            ..event(
+                "disk",
+                "the journal is full",
+                &[("allow_volatile = yes", "allow_volatile = yes\nmax_size = 16MiB")],
+            )
+        },
+    ]
+}
+
+fn of_templates() -> Vec<Fault> {
+    const ID: &str = "{\"id\": \"{{ payload.port.id }}\"}";
+    const NEVER: Edits = &[("actions = hook", "when = payload.port.device_id == 7\nactions = hook")];
+    vec![
+        template("a body that is never JSON", &[(ID, "{'id': '{{ payload.port.id }}'}")]),
+        template("a field that events lack", &[("payload.port.id", "payload.port.uuid")]),
+        template("an option that is part of the body", &[("max_attempts", "  max_attempts")]),
+        Fault {
+            shows: ["all is well", ""],
+            silent: UNMATCHED,
+            ..template("a condition that never holds", NEVER)
+        },
+        Fault {
+            shows: ["all is well", ""],
+            silent: UNMATCHED,
+            ..template("an event type that nothing sends", &[("^port\\.delete\\.end$", "delete")])
+        },
+    ]
+}
+
+fn of_cloud() -> Vec<Fault> {
+    const ENRICHED: Edits = &[
+        ("payload.port.id", "net.name"),
+        ("retry_interval = 1s\n", "retry_interval = 1s\nenrich = net\n[enrich:net]\nkind = port\nCLOUD\n"),
+    ];
+    let reply = |status, kind: &str, body: &str| Reply::StatusWith {
+        status,
+        headers: vec![("Content-Type".to_owned(), kind.to_owned())],
+        body: body.as_bytes().to_vec(),
+    };
+    let page = reply(404, "text/html", "<html><title>404 Not Found</title></html>");
+    let refused = r#"{"NeutronError": {"message": "rule:get_port is disallowed by policy"}}"#;
+    let refused = reply(403, "application/json", refused);
+    let cloud = |name, part| Fault { part, shows: ["is down", "is down"], ..event("cloud", name, ENRICHED) };
+    vec![
+        cloud("Keystone is away", Part::NoCloud),
+        cloud("another server at the catalogue's URL", Part::Cloud("/network/", page)),
+        Fault { shows: DEAD, ..cloud("the role may not read", Part::Cloud("/network/", refused)) },
+    ]
+}
