@@ -33,7 +33,7 @@
 //!
 //! let (driver, _) = read("[action:audit]\ndriver = file\npath = /var/log/audit.jsonl\n");
 //! let does = driver.unwrap().conf().does();
-//! assert_eq!(does, "writes each event to /var/log/audit.jsonl, a JSON line each");
+//! assert_eq!(does, "writes each event to /var/log/audit.jsonl, one line of JSON each");
 //!
 //! let (_, findings) = read("[action:audit]\ndriver = file\n");
 //! assert!(findings.errors[0].to_string().starts_with("osnl.conf:1: [action:audit] path: "));

@@ -114,7 +114,7 @@ pub enum FieldProblem {
         found: JsonKind,
     },
     /// A value that the kind does not allow.
-    #[error("this is no {expected}")]
+    #[error("this is not a valid {expected}")]
     Value {
         /// The kind that is read here.
         expected: &'static str,

@@ -248,8 +248,8 @@ fn special_cases_are_read_and_nothing_of_them_is_lost() {
         json!({"level": "info", "clean_step": {}, "told": ""}),
         Ok(r#"{"level": "info", "levels": null, "clean_step": {}, "told": ""}"#),
     );
-    check(json!({"level": "notice"}), Err("field level: this is no NotificationLevel"));
-    check(json!({"level": "INFO"}), Err("field level: this is no NotificationLevel"));
+    check(json!({"level": "notice"}), Err("field level: this is not a valid NotificationLevel"));
+    check(json!({"level": "INFO"}), Err("field level: this is not a valid NotificationLevel"));
     check(json!({"level": null}), Err("field level: a text is expected here, not null"));
     check(json!({}), Err("field level: the field is absent and has no default"));
     // Judged on its own, a nested object keeps a value of an enum that came later.

@@ -166,21 +166,21 @@ fn values_outside_of_a_kind_are_refused() {
         assert_eq!(error.problem.to_string(), expected, "{json}");
     }
     check::<i64>(serde_json::json!("7"), "an integer is expected here, not a text");
-    check::<i64>(serde_json::json!(1.5), "this is no integer of 64 bits");
-    check::<u8>(serde_json::json!(256), "this is no integer of 8 bits without sign");
-    check::<u64>(serde_json::json!(-1), "this is no integer of 64 bits without sign");
+    check::<i64>(serde_json::json!(1.5), "this is not a valid integer of 64 bits");
+    check::<u8>(serde_json::json!(256), "this is not a valid integer of 8 bits without sign");
+    check::<u64>(serde_json::json!(-1), "this is not a valid integer of 64 bits without sign");
     check::<bool>(serde_json::json!("false"), "true or false is expected here, not a text");
     check::<f64>(serde_json::json!(null), "a number is expected here, not null");
     check::<String>(serde_json::json!(1), "a text is expected here, not a number");
-    check::<MacAddress>(serde_json::json!("AA-BB-CC-DD-EE-FF"), "this is no MAC address");
-    check::<MacAddress>(serde_json::json!("zz"), "this is no MAC address");
-    check::<Ipv4Addr>(serde_json::json!("::1"), "this is no IPv4 address");
-    check::<IpNetwork>(serde_json::json!("10.0.0.0/33"), "this is no network, such as 10.0.0.0/24");
+    check::<MacAddress>(serde_json::json!("AA-BB-CC-DD-EE-FF"), "this is not a valid MAC address");
+    check::<MacAddress>(serde_json::json!("zz"), "this is not a valid MAC address");
+    check::<Ipv4Addr>(serde_json::json!("::1"), "this is not a valid IPv4 address");
+    check::<IpNetwork>(serde_json::json!("10.0.0.0/33"), "this is not a valid network, such as 10.0.0.0/24");
     check::<DateTime>(
         serde_json::json!("yesterday"),
-        "this is not a date and time, such as 2016-01-26T20:41:03Z",
+        "this is not a valid date and time, such as 2016-01-26T20:41:03Z",
     );
-    check::<Level>(serde_json::json!("INFO"), "this is no NotificationLevel");
+    check::<Level>(serde_json::json!("INFO"), "this is not a valid NotificationLevel");
     check::<Vec<String>>(serde_json::json!("ab"), "an array is expected here, not a text");
     check::<FlexibleDict>(serde_json::json!([]), "an object is expected here, not an array");
 }
