@@ -133,6 +133,23 @@ impl Server {
         self.login.iter().flat_map(forms).collect()
     }
 
+    /// Returns mechanisms, which are in capitals, for a message of bounded length. What has not the form of a name (RFC
+    /// 4422) is masked, and so is the password: a server may put it there.
+    fn offered(&self, mechanisms: &[String]) -> String {
+        let secrets: Vec<String> = self.secrets().iter().map(|secret| secret.to_ascii_uppercase()).collect();
+        let is_name = |name: &str| {
+            (1..=20).contains(&name.len())
+                && name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b"-_".contains(&b))
+        };
+        let shown = |name: &String| {
+            if is_name(name) { scrub(name, secrets.iter().map(String::as_str)) } else { "***".to_owned() }
+        };
+        match mechanisms {
+            [] => "no login".to_owned(),
+            _ => mechanisms.iter().take(10).map(shown).collect::<Vec<_>>().join(", "),
+        }
+    }
+
     /// Sends a mail and returns its result, in words. With `wait_for_all` no recipient gets the mail while the server
     /// refuses one of them for now.
     ///
@@ -260,10 +277,7 @@ impl Server {
             talk.secret(&BASE64_STANDARD.encode(user)).await?;
             talk.secret(&BASE64_STANDARD.encode(password)).await?;
         } else {
-            let offered = if mechanisms.is_empty() { "no login".to_owned() } else { mechanisms.join(", ") };
-            // Whatever a server says is said in so many characters.
-            let offered: String = offered.chars().filter(|c| !c.is_control()).take(200).collect();
-            let reason = format!("{self}: offers {offered}; known: PLAIN, LOGIN");
+            let reason = format!("{self}: offers {}; known: PLAIN, LOGIN", self.offered(&mechanisms));
             return Err(ActionError::new(ErrorClass::Connect, reason));
         }
         Ok((talk, can))

@@ -103,6 +103,13 @@ proptest! {
     }
 }
 
+#[test]
+fn a_mail_server_s_mechanisms_do_not_show_the_password() {
+    for mechanisms in ["=LOGIS3CR\0\0ETN", " S3CRET", " X s3cret", " S3\0CRET"] {
+        daemon::smtp_replies(format!("220 b\r\n250-mail\r\n250 AUTH{mechanisms}\r\n").as_bytes());
+    }
+}
+
 proptest! {
     // Each makes a file.
     #![proptest_config(ProptestConfig { failure_persistence: None, cases: 24, ..ProptestConfig::default() })]
