@@ -258,7 +258,7 @@ impl<'a> Stage<'a> {
             let (begin, number) = word.rfind(['=', '"', '(']).map_or(("", *word), |at| word.split_at(at + 1));
             let is_pid = n > 0 && words[n - 1].trim_start_matches('(') == "process";
             let digits = number.trim_end_matches([',', ';', ':', ')']);
-            let is_unit = ["s", "ms", "min", "h", "attempts", "attempt"].contains(&next);
+            let is_unit = ["s", "ms", "min", "h", "MiB", "attempts", "attempt"].contains(&next);
             let is_number = number.parse::<f64>().is_ok();
             named.push(match begin {
                 _ if is_pid && digits.parse::<u32>().is_ok() => word.replace(digits, "N"),
