@@ -53,6 +53,8 @@ struct Queue {
     beyond: bool,
     /// The writer has been asked for them.
     asked: bool,
+    /// What the writer took for known when it began to fetch has been dropped since: it is in the file only.
+    dropped: bool,
     /// The earliest moment at which something in the file is due that is not in `due`.
     next_due: Option<i64>,
     /// The writer has been asked for what is due.
@@ -74,6 +76,7 @@ impl Queue {
             calls_back: false,
             beyond: true,
             asked: false,
+            dropped: false,
             next_due: Some(0),
             due_asked: false,
             uncommitted: HashMap::new(),
@@ -96,10 +99,10 @@ impl Queue {
         Some(ClaimedDelivery { newest: true, ..last.remove() })
     }
 
-    /// Whether there are claimable ones in the file only; without them, one piece has all.
-    fn is_beyond(&mut self, beyond: bool) {
-        self.beyond = beyond;
-        if !beyond {
+    /// The writer has fetched; whether it left claimable ones in the file. Without them, one piece has all.
+    fn has_fetched(&mut self, more: bool) {
+        self.beyond = more || self.dropped;
+        if !self.beyond {
             self.fresh.append(&mut self.newest);
         }
     }
@@ -161,9 +164,10 @@ impl Claimable {
             return (Some(Vec::new()), Ask::default());
         }
         queue.wants_newest = wanted.newest > 0;
-        if !queue.wants_newest {
+        if !queue.wants_newest && !queue.newest.is_empty() {
             // They are in the file, and come in their turn.
             queue.newest.clear();
+            queue.dropped = true;
         }
         let due = std::iter::from_fn(|| queue.due.pop_first()).take(wanted.due).map(|(_, claimed)| claimed);
         let mut claimed: Vec<ClaimedDelivery> = due.collect();
@@ -243,10 +247,11 @@ impl Claimable {
         }
     }
 
-    /// Returns the deliveries that the writer need not fetch.
+    /// The writer begins to fetch: returns the deliveries that it leaves out.
     pub(super) fn known(&self, action: &str) -> HashSet<DeliveryId> {
-        let queues = self.lock();
-        let Some(queue) = queues.by_action.get(action) else { return HashSet::new() };
+        let mut queues = self.lock();
+        let Some(queue) = queues.by_action.get_mut(action) else { return HashSet::new() };
+        queue.dropped = false;
         let due = queue.due.keys().map(|(_, id)| id);
         queue.fresh.keys().chain(queue.newest.keys()).chain(due).chain(&queue.taken).copied().collect()
     }
@@ -257,7 +262,7 @@ impl Claimable {
             let oldest = oldest.into_iter().filter(|(_, claimed)| !queue.taken.contains(&claimed.id));
             queue.fresh.extend(oldest.map(|(_, claimed)| (claimed.id, claimed)));
             queue.asked = false;
-            queue.is_beyond(more);
+            queue.has_fetched(more);
         }
         self.changed.notify_waiters();
     }
@@ -268,7 +273,7 @@ impl Claimable {
             let newest = newest.into_iter().filter(|(_, claimed)| !queue.taken.contains(&claimed.id));
             queue.newest.extend(newest.map(|(_, claimed)| (claimed.id, claimed)));
             queue.newest_asked = false;
-            queue.is_beyond(more);
+            queue.has_fetched(more);
         }
         self.changed.notify_waiters();
     }
@@ -281,7 +286,7 @@ impl Claimable {
                     queue.due.insert((at, claimed.id), claimed);
                 }
             }
-            queue.next_due = next;
+            queue.next_due = if queue.dropped { Some(0) } else { next };
             queue.due_asked = false;
         }
         self.changed.notify_waiters();
@@ -348,7 +353,59 @@ impl Claimable {
             queue.newest.clear();
             queue.due.clear();
             queue.beyond = true;
+            queue.dropped = true;
             queue.waits_until(0);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use osnl_core::event::Event;
+    use osnl_core::received::Received;
+    use osnl_model::Notification;
+
+    use super::*;
+    use crate::UsedLimits;
+
+    fn delivery(id: u64) -> ClaimedDelivery {
+        let event = Event::new(Received::sample("", false), Notification::default(), "r", "a");
+        ClaimedDelivery { id: DeliveryId(id), key: None, event, used: UsedLimits::default(), newest: false }
+    }
+
+    const ONE_NEWEST: ClaimLimits = ClaimLimits { oldest: 0, newest: 1, newer_than: None, due: 0 };
+
+    /// A target recovers while the writer reads: the deliveries that the writer left out, as they were in memory, were
+    /// never attempted until the next start.
+    #[test]
+    fn what_is_dropped_while_the_writer_fetches_is_fetched_again() {
+        let claimable = Claimable::default();
+        let (_, ask) = claimable.claim("a", ONE_NEWEST, 0);
+        assert!(ask.fresh && ask.newest);
+        claimable.fetched_newest("a", vec![(0, delivery(8)), (0, delivery(9))], true);
+        assert_eq!(claimable.known("a").len(), 2);
+        claimable.claim("a", ClaimLimits::in_order(0), 0);
+        claimable.fetched("a", Vec::new(), false);
+        let (_, ask) = claimable.claim("a", ClaimLimits::in_order(1), 0);
+        assert!(ask.fresh, "8 and 9 are in the file only");
+        assert!(claimable.known("a").is_empty());
+        claimable.fetched("a", vec![(0, delivery(8)), (0, delivery(9))], false);
+        let (claimed, ask) = claimable.claim("a", ClaimLimits::in_order(9), 0);
+        assert_eq!((claimed.map(|claimed| claimed.len()), ask.fresh), (Some(2), false));
+    }
+
+    /// The same when an action leaves the configuration at that moment and comes back.
+    #[test]
+    fn what_an_action_had_in_memory_is_fetched_again_when_it_comes_back() {
+        let claimable = Claimable::default();
+        claimable.claim("a", ClaimLimits::in_order(0), 0);
+        claimable.fetched("a", vec![(0, delivery(8))], false);
+        claimable.fetched_due("a", vec![(5, delivery(9))], None);
+        assert_eq!(claimable.known("a").len(), 2);
+        claimable.retire("a");
+        claimable.fetched("a", Vec::new(), false);
+        claimable.fetched_due("a", Vec::new(), None);
+        let (_, ask) = claimable.claim("a", ClaimLimits::in_order(1), 10);
+        assert_eq!(ask, Ask { fresh: true, newest: false, due: true });
     }
 }
