@@ -207,7 +207,8 @@ impl Schedule {
     /// not among the claims, so they never fill them.
     ///
     /// While the target is held, a probe may be made with the newest delivery. Where events may be at fault, half of the
-    /// calls may be made with the newest, and each that is newer still has a place at once.
+    /// calls may be made with the newest, and each that is newer still has a place at once; so has one that is older than
+    /// all, such as one that an operator has just released.
     pub(super) fn claim_limits(&self, now: Instant) -> ClaimLimits {
         let window = self.window();
         let (suspect, held) = (self.breaker.is_event_suspect(now), !self.breaker.is_closed());
@@ -227,7 +228,8 @@ impl Schedule {
             true if suspect => {
                 // One at a time, so that what comes in a row does not take all places.
                 let newest = usize::from(newest < window);
-                ClaimLimits { newest, newer_than: self.fresh.last().copied(), ..wanted }
+                let (newer_than, older_than) = (self.fresh.last().copied(), self.fresh.first().copied());
+                ClaimLimits { newest, newer_than, older_than, ..wanted }
             }
             true | false => wanted,
         }

@@ -4,6 +4,7 @@ mod failing;
 mod neighbours;
 mod order;
 mod rows;
+mod stalls;
 
 use std::sync::Mutex;
 

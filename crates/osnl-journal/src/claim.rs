@@ -15,10 +15,13 @@ pub struct DeliveryId(pub u64);
 pub struct ClaimLimits {
     /// Those that have never failed, in order of arrival.
     pub oldest: usize,
-    /// Those that have never failed, newest first. They are taken before the oldest.
+    /// Those that have never failed, newest first; of a long backlog some are from random places between, as both its
+    /// ends may be what a target fails on. They are taken before the oldest.
     pub newest: usize,
     /// The newest must be newer than this one.
     pub newer_than: Option<DeliveryId>,
+    /// With no place for the oldest, one of them is taken all the same if it is older than this one.
+    pub older_than: Option<DeliveryId>,
     /// Those whose retry is due, longest due first.
     pub due: usize,
 }
@@ -33,7 +36,25 @@ impl ClaimLimits {
     /// Whether a claim takes anything.
     #[must_use]
     pub fn is_any(&self) -> bool {
-        self.oldest > 0 || self.newest > 0 || self.due > 0
+        self.oldest > 0 || self.newest > 0 || self.due > 0 || self.older_than.is_some()
+    }
+
+    /// Whether the oldest delivery that is left is taken too, after so many.
+    pub(crate) fn takes_oldest(&self, taken: usize, id: DeliveryId) -> bool {
+        taken < self.oldest || (taken == 0 && self.older_than.is_some_and(|than| id < than))
+    }
+}
+
+/// With fewer deliveries, the newest is taken rather than one between.
+const LONG: usize = 32;
+
+/// Where to look for the next of the newest: in a long backlog every fourth time from a random place between, else at its
+/// end.
+pub(crate) fn newest_from(ends: (DeliveryId, DeliveryId), number: usize) -> DeliveryId {
+    let (first, last) = ends;
+    match number > LONG && fastrand::u8(..4) == 0 {
+        true => DeliveryId(fastrand::u64(first.0..=last.0)),
+        false => last,
     }
 }
 

@@ -35,6 +35,7 @@ use self::dead::log_dead_letter;
 pub use self::limits::MemoryLimits;
 use self::recent::Recent;
 use super::begin;
+use super::claim::newest_from;
 use super::identity::Identity;
 use super::{
     Begin, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal, JournalState, LearntFacts,
@@ -452,13 +453,21 @@ impl State {
         }
         let newer = |id: &DeliveryId| wanted.newer_than.is_none_or(|than| *id > than);
         for _ in 0..wanted.newest {
-            let Some(id) = lanes.claimable.last().copied().filter(newer) else { break };
+            let ends = lanes.claimable.first().copied().zip(lanes.claimable.last().copied());
+            let from = ends.map(|ends| match wanted.newer_than {
+                Some(_) => ends.1,
+                None => newest_from(ends, lanes.claimable.len()),
+            });
+            let found = from.and_then(|from| lanes.claimable.range(from..).next().copied());
+            let Some(id) = found.filter(newer) else { break };
             lanes.claimable.remove(&id);
             ids.push((id, true));
         }
-        ids.extend(
-            std::iter::from_fn(|| lanes.claimable.pop_first()).take(wanted.oldest).map(|id| (id, false)),
-        );
+        let mut oldest = 0;
+        while lanes.claimable.first().is_some_and(|id| wanted.takes_oldest(oldest, *id)) {
+            ids.extend(lanes.claimable.pop_first().map(|id| (id, false)));
+            oldest += 1;
+        }
         let mut claimed = Vec::new();
         for (id, newest) in ids {
             let Some(pending) = self.deliveries.get_mut(&id) else { continue };

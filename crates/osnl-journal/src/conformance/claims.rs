@@ -44,7 +44,7 @@ pub async fn a_claim_takes_as_many_of_each_kind_as_it_may(open: impl Fn() -> Rig
         ClaimLimits { due: 2, ..ClaimLimits::default() },
         ClaimLimits { newest, newer_than, ..ClaimLimits::default() },
         ClaimLimits { oldest: 1, newest, ..ClaimLimits::default() },
-        ClaimLimits { oldest: 9, ..ClaimLimits::default() },
+        ClaimLimits { older_than: Some(DeliveryId(u64::MAX)), ..ClaimLimits::default() },
         ClaimLimits { due: 9, ..ClaimLimits::default() },
     ] {
         let some = within(journal.claim("a", limits)).await;
@@ -54,14 +54,14 @@ pub async fn a_claim_takes_as_many_of_each_kind_as_it_may(open: impl Fn() -> Rig
     }
     // Of those that failed the longest due comes first.
     assert_eq!(seen, ["1 3", "7", "6 4", "5", "2 0"], "durable {}", rig.durable);
-    let newer_than = Some(DeliveryId(u64::MAX));
     journal.end(claimed[0].id, Outcome::Returned.into());
-    assert!(
-        journal
-            .claim("a", ClaimLimits { newest, newer_than, ..ClaimLimits::default() })
-            .now_or_never()
-            .is_none()
-    );
+    let newer_than = Some(DeliveryId(u64::MAX));
+    for beyond_all in [
+        ClaimLimits { newest, newer_than, ..ClaimLimits::default() },
+        ClaimLimits { older_than: Some(claimed[0].id), ..ClaimLimits::default() },
+    ] {
+        assert!(journal.claim("a", beyond_all).now_or_never().is_none(), "{beyond_all:?}");
+    }
 }
 
 /// A message that returns to the broker has its attempts when it is delivered again.

@@ -10,12 +10,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
+use crate::claim::newest_from;
 use crate::{ClaimLimits, ClaimedDelivery, DeliveryId};
 
 /// Claimable deliveries kept in memory for an action, of each kind.
 pub(super) const PIECE: usize = 256;
 /// The newest ones that are fetched at a time.
-pub(super) const NEWEST: usize = 32;
+pub(super) const NEWEST: usize = 48;
+/// Those that are fetched with them from random places between.
+pub(super) const BETWEEN: usize = 16;
 /// With fewer left, more are fetched.
 const LOW: usize = PIECE / 4;
 
@@ -35,9 +38,9 @@ struct Queues {
 /// The deliveries of one action that are in memory.
 #[derive(Debug)]
 struct Queue {
-    /// Those that have never failed, in order of arrival.
+    /// The oldest that have never failed, in order of arrival.
     fresh: BTreeMap<DeliveryId, ClaimedDelivery>,
-    /// The newest of them, while they are wanted and `fresh` is not all there are.
+    /// The newest of them and some between, while they are wanted and `fresh` is not all there are.
     newest: BTreeMap<DeliveryId, ClaimedDelivery>,
     /// The latest claim wanted the newest too.
     wants_newest: bool,
@@ -87,16 +90,25 @@ impl Queue {
         self.fresh.contains_key(&id) || self.newest.contains_key(&id) || self.taken.contains(&id)
     }
 
-    /// Whether what becomes claimable has a place.
-    fn has_place(&self) -> bool {
+    /// Whether it is among the oldest. `fresh` has no gap: an old one that becomes claimable again has a place in it.
+    fn is_among_oldest(&self, id: DeliveryId) -> bool {
+        self.fresh.last_key_value().is_some_and(|(last, _)| id < *last)
+    }
+
+    /// Whether what is appended has a place.
+    fn has_place_at_end(&self) -> bool {
         if self.beyond { self.wants_newest } else { self.fresh.len() < PIECE }
     }
 
-    /// Takes the newest one, if it is newer than this one.
+    /// Takes the newest one, if it is newer than this one; without such a bound sometimes another.
     fn pop_newest(&mut self, newer_than: Option<DeliveryId>) -> Option<ClaimedDelivery> {
         let piece = if self.beyond { &mut self.newest } else { &mut self.fresh };
-        let last = piece.last_entry().filter(|last| newer_than.is_none_or(|than| *last.key() > than))?;
-        Some(ClaimedDelivery { newest: true, ..last.remove() })
+        let ends = (*piece.first_key_value()?.0, *piece.last_key_value()?.0);
+        let id = match newer_than {
+            Some(than) => Some(ends.1).filter(|last| *last > than)?,
+            None => *piece.range(newest_from(ends, piece.len())..).next()?.0,
+        };
+        Some(ClaimedDelivery { newest: true, ..piece.remove(&id)? })
     }
 
     /// The writer has fetched; whether it left claimable ones in the file. Without them, one piece has all.
@@ -172,8 +184,13 @@ impl Claimable {
         let due = std::iter::from_fn(|| queue.due.pop_first()).take(wanted.due).map(|(_, claimed)| claimed);
         let mut claimed: Vec<ClaimedDelivery> = due.collect();
         claimed.extend(std::iter::from_fn(|| queue.pop_newest(wanted.newer_than)).take(wanted.newest));
-        let oldest = std::iter::from_fn(|| queue.fresh.pop_first()).take(wanted.oldest);
-        claimed.extend(oldest.map(|(_, claimed)| claimed));
+        let mut oldest = 0;
+        while let Some(first) =
+            queue.fresh.first_entry().filter(|first| wanted.takes_oldest(oldest, *first.key()))
+        {
+            claimed.push(first.remove());
+            oldest += 1;
+        }
         queue.taken.extend(claimed.iter().map(|claimed| claimed.id));
         let ask = Ask {
             fresh: queue.beyond && !queue.asked && queue.fresh.len() < LOW,
@@ -210,7 +227,7 @@ impl Claimable {
 
     /// Whether what is appended now is likely to have a place in memory when it is committed.
     pub(super) fn expects(&self, action: &str) -> bool {
-        self.lock().by_action.get(action).is_some_and(Queue::has_place)
+        self.lock().by_action.get(action).is_some_and(Queue::has_place_at_end)
     }
 
     /// Notes that new claimable deliveries are in the file only.
@@ -223,9 +240,9 @@ impl Claimable {
     }
 
     /// Whether a claimable delivery has a place in memory; if not, it is remembered that there is more.
-    pub(super) fn has_place(&self, action: &str) -> bool {
+    pub(super) fn has_place(&self, action: &str, id: DeliveryId) -> bool {
         match self.lock().by_action.get_mut(action) {
-            Some(queue) if queue.has_place() => true,
+            Some(queue) if queue.has_place_at_end() || queue.is_among_oldest(id) => true,
             Some(queue) => {
                 queue.beyond = true;
                 false
@@ -239,10 +256,15 @@ impl Claimable {
         if let Some(queue) = self.lock().by_action.get_mut(action)
             && !queue.knows(claimed.id)
         {
-            let piece = if queue.beyond { &mut queue.newest } else { &mut queue.fresh };
+            let is_newest = queue.beyond && !queue.is_among_oldest(claimed.id);
+            let piece = if is_newest { &mut queue.newest } else { &mut queue.fresh };
             piece.insert(claimed.id, claimed);
             if queue.newest.len() > PIECE {
                 queue.newest.pop_first();
+            }
+            if queue.fresh.len() > PIECE {
+                queue.fresh.pop_last();
+                queue.beyond = true;
             }
         }
     }
@@ -373,7 +395,8 @@ mod tests {
         ClaimedDelivery { id: DeliveryId(id), key: None, event, used: UsedLimits::default(), newest: false }
     }
 
-    const ONE_NEWEST: ClaimLimits = ClaimLimits { oldest: 0, newest: 1, newer_than: None, due: 0 };
+    const ONE_NEWEST: ClaimLimits =
+        ClaimLimits { oldest: 0, newest: 1, newer_than: None, older_than: None, due: 0 };
 
     /// A target recovers while the writer reads: the deliveries that the writer left out, as they were in memory, were
     /// never attempted until the next start.
@@ -407,5 +430,21 @@ mod tests {
         claimable.fetched_due("a", Vec::new(), None);
         let (_, ask) = claimable.claim("a", ClaimLimits::in_order(1), 10);
         assert_eq!(ask, Ask { fresh: true, newest: false, due: true });
+    }
+
+    /// Released by an operator while a long row of failing ones is in memory: they need not wait for its end.
+    #[test]
+    fn an_old_one_that_becomes_claimable_again_is_among_the_oldest() {
+        let claimable = Claimable::default();
+        claimable.claim("a", ClaimLimits::in_order(0), 0);
+        let piece = (1..=PIECE as u64).map(|n| (0, delivery(n * 10))).collect();
+        claimable.fetched("a", piece, true);
+        let end = PIECE as u64 * 10;
+        assert!(!claimable.has_place("a", DeliveryId(end + 1)) && claimable.has_place("a", DeliveryId(5)));
+        claimable.add("a", delivery(5));
+        assert!(!claimable.known("a").contains(&DeliveryId(end)), "the piece is bounded");
+        let (claimed, _) = claimable.claim("a", ClaimLimits::in_order(2), 0);
+        let claimed: Vec<u64> = claimed.unwrap().iter().map(|claimed| claimed.id.0).collect();
+        assert_eq!(claimed, [5, 10]);
     }
 }

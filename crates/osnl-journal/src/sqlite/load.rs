@@ -39,7 +39,7 @@ pub(super) fn load(
     Ok(Some((due, Ok(ClaimedDelivery { id, key, event, used, newest: false }))))
 }
 
-/// Claimable ones that have not failed. Answered by the index `delivery_ready` alone, as are the next four.
+/// Claimable ones that have not failed. Answered by the index `delivery_ready` alone, as are the next five.
 pub(super) const READY: &str = concat!(
     "SELECT id FROM delivery WHERE action = ?1 AND ",
     is!(Ready),
@@ -51,6 +51,13 @@ pub(super) const READY_NEWEST: &str = concat!(
     "SELECT id FROM delivery WHERE action = ?1 AND ",
     is!(Ready),
     " AND due = 0 ORDER BY id DESC LIMIT ?2"
+);
+
+/// The same from one on.
+pub(super) const READY_FROM: &str = concat!(
+    "SELECT id FROM delivery WHERE action = ?1 AND ",
+    is!(Ready),
+    " AND due = 0 AND id >= ?2 ORDER BY id LIMIT 1"
 );
 
 /// Those whose retry is due.

@@ -185,6 +185,7 @@ fn no_question_on_the_way_of_a_message_scans() {
         (turn::TAKEN, "COVERING INDEX delivery_lane (lane=? AND state=?)"),
         (load::READY, "COVERING INDEX delivery_ready (action=? AND due=?)"),
         (load::READY_NEWEST, "COVERING INDEX delivery_ready (action=? AND due=?)"),
+        (load::READY_FROM, "COVERING INDEX delivery_ready (action=? AND due=? AND rowid>?)"),
         (change::READY_BEHIND, "COVERING INDEX delivery_lane (lane=? AND state=? AND rowid>?)"),
         (wish::WISHES, "COVERING INDEX delivery_wish"),
         (change::EFFECTS, "INDEX delivery_done (ended>?)"),

@@ -1,10 +1,10 @@
 //! From the file into the short piece of claimable deliveries that is in memory.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use rusqlite::{OptionalExtension as _, Params};
 
-use super::super::claimable::{Ask, NEWEST, PIECE};
+use super::super::claimable::{Ask, BETWEEN, NEWEST, PIECE};
 use super::super::connection::closed;
 use super::super::rows::delivery_id;
 use super::super::{load, trouble};
@@ -28,7 +28,7 @@ impl Writer {
         let Some(connection) = &self.connection else { return };
         let claimable = &self.shared.claimable;
         for (action, id) in promoted {
-            if claimable.has_place(&action) {
+            if claimable.has_place(&action, id) {
                 match load::load(connection, &self.shared.decoded, id) {
                     Ok(Some((0, Ok(claimed)))) => claimable.add(&action, claimed),
                     Ok(Some((due, Ok(_)))) => claimable.waits_until(&action, due),
@@ -64,6 +64,11 @@ impl Writer {
             let most = rows_for(NEWEST, &known);
             let mut newest = self.load_each(load::READY_NEWEST, (action, most), NEWEST, &known)?;
             unusable.append(&mut newest.unusable);
+            if newest.more {
+                let mut between = self.load_between(action, &known)?;
+                unusable.append(&mut between.unusable);
+                newest.claimed.append(&mut between.claimed);
+            }
             claimable.fetched_newest(action, newest.claimed, newest.more);
         }
         if ask.fresh {
@@ -97,18 +102,42 @@ impl Writer {
         let mut select = connection.prepare_cached(sql)?;
         let ids = select.query_map(parameters, |row| row.get(0).map(delivery_id))?;
         let ids: Vec<DeliveryId> = ids.collect::<rusqlite::Result<_>>()?;
-        let mut loaded = LoadedPiece { more: ids.len() == known.len() + piece, ..LoadedPiece::default() };
-        let mut taken = 0;
-        for id in ids.into_iter().filter(|id| !known.contains(id)).take(piece) {
-            taken += 1;
+        let found = ids.len();
+        let unknown: Vec<DeliveryId> = ids.into_iter().filter(|id| !known.contains(id)).take(piece).collect();
+        // What is known need not be among what was found.
+        let more = found == known.len() + piece || unknown.len() == piece;
+        Ok(LoadedPiece { more, ..self.load_these(unknown)? })
+    }
+
+    /// Loads a few from random places between the oldest and the newest.
+    fn load_between(&self, action: &str, known: &HashSet<DeliveryId>) -> rusqlite::Result<LoadedPiece> {
+        let Some(connection) = &self.connection else { return Err(closed()) };
+        let end = |sql| -> rusqlite::Result<Option<i64>> {
+            connection.prepare_cached(sql)?.query_row((action, 1), |row| row.get(0)).optional()
+        };
+        let (Some(first), Some(last)) = (end(load::READY)?, end(load::READY_NEWEST)?) else {
+            return Ok(LoadedPiece::default());
+        };
+        let mut select = connection.prepare_cached(load::READY_FROM)?;
+        let mut ids = BTreeSet::new();
+        for _ in 0..BETWEEN {
+            let from = fastrand::i64(first..=last);
+            let found = select.query_row((action, from), |row| row.get(0).map(delivery_id)).optional()?;
+            ids.extend(found.filter(|id| !known.contains(id)));
+        }
+        self.load_these(ids)
+    }
+
+    fn load_these(&self, ids: impl IntoIterator<Item = DeliveryId>) -> rusqlite::Result<LoadedPiece> {
+        let Some(connection) = &self.connection else { return Err(closed()) };
+        let mut loaded = LoadedPiece::default();
+        for id in ids {
             match load::load(connection, &self.shared.decoded, id)? {
                 Some((due, Ok(claimed))) => loaded.claimed.push((due, claimed)),
                 Some((_, Err(reason))) => loaded.unusable.push((id, reason)),
                 None => {}
             }
         }
-        // What is known need not be among what was found.
-        loaded.more |= taken == piece;
         Ok(loaded)
     }
 }

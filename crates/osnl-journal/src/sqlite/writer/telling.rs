@@ -106,7 +106,7 @@ impl Writer {
                     let new = &entry.deliveries[n];
                     if !whole {
                         claimable.is_beyond(&new.action);
-                    } else if claimable.has_place(&new.action) {
+                    } else if claimable.has_place(&new.action, DeliveryId::of(event, n)) {
                         claimable.add(&new.action, claimed(&entry, event, n));
                     }
                 }
