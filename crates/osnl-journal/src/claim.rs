@@ -48,8 +48,8 @@ impl ClaimLimits {
 /// With fewer deliveries, the newest is taken rather than one between.
 const LONG: usize = 32;
 
-/// Where to look for the next of the newest: in a long backlog every fourth time from a random place between, else at its
-/// end.
+/// Returns the place from which the next of the newest is looked for: in a long backlog every fourth time a random one
+/// between, else its end.
 pub(crate) fn newest_from(ends: (DeliveryId, DeliveryId), number: usize) -> DeliveryId {
     let (first, last) = ends;
     match number > LONG && fastrand::u8(..4) == 0 {

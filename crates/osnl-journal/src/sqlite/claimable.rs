@@ -56,7 +56,7 @@ struct Queue {
     beyond: bool,
     /// The writer has been asked for them.
     asked: bool,
-    /// What the writer took for known when it began to fetch has been dropped since: it is in the file only.
+    /// Some that the writer took for known when it began to fetch have been dropped since: they are in the file only.
     dropped: bool,
     /// The earliest moment at which something in the file is due that is not in `due`.
     next_due: Option<i64>,

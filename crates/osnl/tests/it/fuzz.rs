@@ -104,7 +104,7 @@ proptest! {
 }
 
 #[test]
-fn a_mail_server_s_mechanisms_do_not_show_the_password() {
+fn mechanisms_of_a_mail_server_do_not_show_the_password() {
     for mechanisms in ["=LOGIS3CR\0\0ETN", " S3CRET", " X s3cret", " S3\0CRET"] {
         daemon::smtp_replies(format!("220 b\r\n250-mail\r\n250 AUTH{mechanisms}\r\n").as_bytes());
     }
