@@ -34,7 +34,11 @@ pub struct RealCloud {
     running: BTreeMap<String, Program>,
     broker: String,
     token: String,
+    token_seconds: u64,
 }
+
+/// The lifetime of Keystone's tokens, as it comes.
+const TOKEN_SECONDS: u64 = 3600;
 
 impl RealCloud {
     /// Makes the databases and starts these services, which publish to the broker at `url` (`rabbit://…`).
@@ -52,9 +56,15 @@ impl RealCloud {
             .map(|(service, listener)| ((*service).to_owned(), listener.local_addr().unwrap().port()))
             .collect();
         drop(listening);
-        let mut cloud =
-            Self { folder, ports, running: BTreeMap::new(), broker: url.to_owned(), token: String::new() };
-        cloud.describe(3600);
+        let mut cloud = Self {
+            folder,
+            ports,
+            running: BTreeMap::new(),
+            broker: url.to_owned(),
+            token: String::new(),
+            token_seconds: TOKEN_SECONDS,
+        };
+        cloud.describe(TOKEN_SECONDS);
         let done = cloud.script(&["prepare"]).stdin(Stdio::null()).output().unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         for service in services {
@@ -86,8 +96,20 @@ impl RealCloud {
         self.running.remove(service);
     }
 
-    /// Sets the lifetime of new tokens; Keystone is started again with it.
+    /// Starts what a play before this one has stopped, and gives tokens their usual lifetime.
+    pub fn restore(&mut self) {
+        if self.token_seconds != TOKEN_SECONDS {
+            self.set_token_seconds(TOKEN_SECONDS);
+        }
+        let stopped: Vec<String> =
+            self.ports.keys().filter(|service| !self.running.contains_key(*service)).cloned().collect();
+        stopped.iter().for_each(|service| self.start_service(service));
+    }
+
+    /// Sets the lifetime of new tokens; Keystone is started again with it. The administrator's own token was made before, and
+    /// counts on.
     pub fn set_token_seconds(&mut self, seconds: u64) {
+        self.token_seconds = seconds;
         self.stop_service("keystone");
         let path = self.folder.path().join("keystone.conf");
         let text = std::fs::read_to_string(&path).unwrap();
@@ -97,7 +119,6 @@ impl RealCloud {
         };
         std::fs::write(&path, text.lines().map(line).collect::<String>()).unwrap();
         self.start_service("keystone");
-        self.login();
     }
 
     /// Returns the URL of a service, without a path; `None` if it is not part of this cloud.

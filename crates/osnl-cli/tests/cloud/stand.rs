@@ -27,7 +27,9 @@ pub(crate) fn stand() -> MutexGuard<'static, Stand> {
         let cloud = RealCloud::start(&["keystone", "neutron", "ironic", "conductor"], &vhost.url());
         Mutex::new(Stand { cloud, vhost })
     };
-    STAND.get_or_init(make).lock().unwrap_or_else(PoisonError::into_inner)
+    let mut stand = STAND.get_or_init(make).lock().unwrap_or_else(PoisonError::into_inner);
+    stand.cloud.restore();
+    stand
 }
 
 impl Stand {
