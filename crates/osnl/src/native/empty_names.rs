@@ -3,6 +3,8 @@
 //!
 //! The samples of the catalogue show what a service leaves out. They do not show that nova gives its ports no name.
 
+use std::collections::HashMap;
+
 use osnl_config::sections::{RawEntry, RawSection};
 use osnl_config::{Finding, Warning};
 use osnl_model::Notification;
@@ -10,7 +12,7 @@ use osnl_model::catalogue::{self, Event};
 use osnl_template::{Names, Template};
 
 use super::schema::ACTION;
-use super::{ActionConf, Loaded};
+use super::{Loaded, RuleConf};
 
 /// Names that an action's templates may use besides the event's and those of enrichments.
 const MORE: [&str; 6] = ["rule", "action", "idempotency_key", "secret", "count", "failure"];
@@ -19,34 +21,41 @@ impl Loaded {
     /// Warns of templates whose `resource.name`, `user`, `host`, or `state` is empty in every event that the action's rules
     /// can match, or in the ports of instances.
     pub(super) fn empty_names(&self) -> Vec<Warning> {
+        let mut rules: HashMap<&str, Vec<&RuleConf>> = HashMap::new();
+        for rule in self.conf.rules.iter().filter(|rule| rule.enabled) {
+            rule.rule.actions.iter().for_each(|action| rules.entry(action).or_default().push(rule));
+        }
         let sections = self.layers.sections.iter().filter(|section| section.def.kind == ACTION);
         let of_section = |section: &RawSection| {
-            let action = self.conf.actions.iter().find(|action| *action.name == *section.name);
-            let events = action.map(|action| self.events_of(action)).unwrap_or_default();
+            let named: Vec<&RawEntry> =
+                section.entries.iter().filter(|entry| entry.text.contains("resource.")).collect();
+            let rules = rules.get(&*section.name).filter(|_| !named.is_empty());
+            let events = rules.map(|rules| self.events_of(rules)).unwrap_or_default();
             let warning = |entry: &RawEntry| self.of_entry(section, entry, &events);
-            section.entries.iter().filter_map(warning).collect::<Vec<_>>()
+            named.into_iter().filter_map(warning).collect::<Vec<_>>()
         };
         sections.flat_map(of_section).collect()
     }
 
-    /// The known events that the action's rules can match by their type.
-    fn events_of(&self, action: &ActionConf) -> Vec<&'static Event> {
+    /// The known events that one of these rules can match by their type.
+    fn events_of(&self, rules: &[&RuleConf]) -> Vec<&'static Event> {
+        let hears = |rule: &RuleConf, event: &Event| {
+            self.conf.listeners.iter().any(|listener| {
+                rule.listeners.contains(&listener.name)
+                    && listener.exchanges.iter().any(|exchange| exchange == event.exchange())
+            })
+        };
         let fires = |event: &&Event| {
-            self.conf.rules.iter().filter(|rule| rule.enabled).any(|rule| {
+            rules.iter().any(|rule| {
                 let pattern = rule.rule.filter.event_type.as_ref();
-                rule.rule.actions.contains(&action.name)
-                    && pattern.is_some_and(|pattern| pattern.is_match(event.event_type))
-                    && self.conf.listeners.iter().any(|listener| {
-                        rule.listeners.contains(&listener.name)
-                            && listener.exchanges.iter().any(|exchange| exchange == event.exchange())
-                    })
+                pattern.is_some_and(|pattern| pattern.is_match(event.event_type)) && hears(rule, event)
             })
         };
         catalogue::events().iter().filter(fires).collect()
     }
 
     fn of_entry(&self, section: &RawSection, entry: &RawEntry, events: &[&Event]) -> Option<Warning> {
-        if !entry.text.contains("resource.") || events.is_empty() {
+        if events.is_empty() {
             return None;
         }
         let enrichments = self.conf.enrichments.iter().map(|enrich| &*enrich.name);
