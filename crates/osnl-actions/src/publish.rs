@@ -47,7 +47,7 @@ impl Publish {
         let done = format!("published to {}", mask_text(&place));
         match self.transport.send(target, priority, addressed.message).await {
             Ok(()) => Ok(Done::Delivered(done)),
-            Err(error) => Err(ActionError::new(class(&error), error.to_string())),
+            Err(error) => Err(ActionError::new(class(&error), error.with_own_remedy())),
         }
     }
 }

@@ -30,7 +30,7 @@ const REMEDIES: Remedies = Remedies {
     trust: "put the CA's certificate into ca_file",
     renewed: "ca_file",
     plain: "is this the port without TLS?",
-    identity: ", and there is none to show",
+    identity: "this action has none to show",
 };
 
 /// A server's name or address, and its port.
@@ -90,7 +90,7 @@ impl Place {
                 let ends = certificates.and_then(|chain| osnl_tls::ends_at(chain.first()?));
                 Ok(Encrypted { stream: Box::new(stream), certificate_ends: ends })
             }
-            Err(error) => Err(failed(osnl_tls::handshake_refusal(&self.host, &error, &REMEDIES))),
+            Err(error) => Err(failed(osnl_tls::handshake_refusal(&self.host, &error, &REMEDIES).to_string())),
         }
     }
 }

@@ -81,12 +81,21 @@ pub struct ActionError {
     pub dependency: Option<Arc<str>>,
     /// Whether a template of the action is the cause, and not the event.
     pub is_template: bool,
+    /// The remedy that the failed part knows; else the kind of failure tells ([`ActionError::remedy`]).
+    pub own_remedy: Option<&'static str>,
 }
 
 impl ActionError {
     /// A failure of this kind.
     pub fn new(class: ErrorClass, reason: impl Into<String>) -> Self {
-        Self { class, reason: reason.into(), retry_after: None, dependency: None, is_template: false }
+        Self {
+            class,
+            reason: reason.into(),
+            retry_after: None,
+            dependency: None,
+            is_template: false,
+            own_remedy: None,
+        }
     }
 
     /// A template of the action has no usable result for this event; no attempt will change that.
@@ -102,7 +111,13 @@ impl ActionError {
     /// Returns what the operator looks at first; `None` where the reason names it, or the failure does not tell.
     #[must_use]
     pub fn remedy(&self) -> Option<&'static str> {
+        if self.own_remedy.is_some() {
+            return self.own_remedy;
+        }
         match self.class {
+            ErrorClass::Content if self.is_template => {
+                Some("correct the template, osnl check, osnl reload, then osnl deliveries retry")
+            }
             ErrorClass::Connect => Some("check that the target is running, and its host and port"),
             ErrorClass::Timeout => Some("look at the target's load and log, or raise the action's timeout"),
             ErrorClass::Status(401 | 403) => Some("check the action's credentials"),

@@ -89,6 +89,8 @@ pub struct EnrichError {
     pub reason: String,
     /// The wait that the service asked for.
     pub retry_after: Option<Duration>,
+    /// The remedy, where the reason does not name it.
+    pub remedy: Option<&'static str>,
 }
 
 impl EnrichError {
@@ -108,7 +110,7 @@ impl EnrichError {
                 ActionError::new(self.class, reason)
             }
         };
-        ActionError { retry_after: self.retry_after, ..error }
+        ActionError { retry_after: self.retry_after, own_remedy: self.remedy, ..error }
     }
 
     /// Whether there was no answer at all.
@@ -154,7 +156,7 @@ impl From<ApiError> for EnrichError {
                 }
             },
         };
-        Self { class, reason: error.to_string(), retry_after: error.retry_after() }
+        Self { class, reason: error.to_string(), retry_after: error.retry_after(), remedy: None }
     }
 }
 
@@ -164,7 +166,10 @@ impl Lookup for Cloud {
             match self.get(kind, id).await {
                 Ok(object) => Ok(Found::There(Arc::new(object))),
                 Err(error) if error.is_gone() => Ok(Found::Gone),
-                Err(error) => Err(error.into()),
+                Err(error) => {
+                    let remedy = self.remedy(&error);
+                    Err(EnrichError { remedy, ..error.into() })
+                }
             }
         })
     }

@@ -247,6 +247,7 @@ impl DeliveryLoop {
             action.name = &*self.name,
             dependency,
             error,
+            remedy = "osnl check --connect tries it step by step",
             former = %Former(
                 format_args!("a dependency is down: deliveries that need it wait, the others go out: {error}"),
                 &[("action.name", &self.name), ("dependency", dependency)]

@@ -5,7 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use hyper_util::client::legacy::Error;
-use osnl_tls::Remedies;
+use osnl_tls::{Refusal, Remedies};
 
 use crate::connector::ConnectError;
 use crate::guard::Forbidden;
@@ -55,7 +55,7 @@ pub(crate) fn of(error: &Error, remedies: &Remedies) -> Failure {
     match find(error) {
         Some(ConnectError::Forbidden(forbidden)) => return forbids(forbidden),
         Some(ConnectError::Tls { host, error }) => {
-            return Failure::new(FailureClass::Tls, handshake(host, error, remedies));
+            return Failure::new(FailureClass::Tls, handshake(host, error, remedies).to_string());
         }
         Some(ConnectError::NoTls(_) | ConnectError::Name(_)) => {
             return Failure::new(FailureClass::Tls, chain(error));
@@ -70,7 +70,7 @@ pub(crate) fn of(error: &Error, remedies: &Remedies) -> Failure {
     }
     if let Some(alert) = find::<rustls::Error>(error) {
         // In TLS 1.3 the server judges the client after the handshake.
-        return Failure::new(FailureClass::Tls, osnl_tls::refusal("", alert, remedies));
+        return Failure::new(FailureClass::Tls, osnl_tls::refusal("", alert, remedies).to_string());
     }
     let class = if error.is_connect() { FailureClass::Connect } else { FailureClass::Reset };
     Failure::new(class, chain(error))
@@ -86,7 +86,7 @@ fn find<T: StdError + 'static>(error: &Error) -> Option<&T> {
 }
 
 /// A handshake that failed.
-pub(crate) fn handshake(host: &str, error: &io::Error, remedies: &Remedies) -> String {
+pub(crate) fn handshake(host: &str, error: &io::Error, remedies: &Remedies) -> Refusal {
     osnl_tls::handshake_refusal(host, error, remedies)
 }
 

@@ -77,7 +77,7 @@ impl Default for HttpOptions {
                 trust: "put the CA's certificate into SSL_CERT_FILE or the system's store",
                 renewed: "SSL_CERT_FILE or the system's store",
                 plain: "is this the port of plain HTTP (http:// instead of https://)?",
-                identity: ", and there is none to show",
+                identity: "this client has none to show",
             },
         }
     }

@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 
+use osnl_tls::Refusal;
 use tower_service::Service as _;
 
 use crate::connector::{ConnectError, Connector};
@@ -27,9 +28,12 @@ pub enum ReachError {
     /// The configured options cannot be used.
     #[error(transparent)]
     Options(#[from] HttpError),
-    /// It can, and the target cannot be reached; in words that name the remedy.
+    /// It can, and the target cannot be reached.
     #[error("{0}")]
     Connect(String),
+    /// The target was reached, and there is no TLS with it.
+    #[error("{0}")]
+    Tls(Refusal),
 }
 
 /// Connects as a request would (TCP, a tunnel through a proxy, TLS) and closes the connection. Has no time limit of its
@@ -46,7 +50,7 @@ pub async fn reach(options: &HttpOptions, target: &Url) -> Result<Reached, Reach
     let place = format!("{}://{}/", target.scheme(), target.authority());
     let place = place.parse().map_err(|_| ReachError::Connect("its host is not a valid name".to_owned()))?;
     let mut connector = Connector::new(options, tls);
-    let stream = connector.call(place).await.map_err(|error| ReachError::Connect(words(&error, options)))?;
+    let stream = connector.call(place).await.map_err(|error| unreached(&error, options))?;
     Ok(Reached {
         proxy: proxy.as_ref().map(ToString::to_string),
         tls: target.scheme() == Scheme::Https,
@@ -54,26 +58,30 @@ pub async fn reach(options: &HttpOptions, target: &Url) -> Result<Reached, Reach
     })
 }
 
-fn words(error: &ConnectError, options: &HttpOptions) -> String {
+fn unreached(error: &ConnectError, options: &HttpOptions) -> ReachError {
     match error {
-        ConnectError::Tls { host, error } => failure::handshake(host, error, &options.remedies),
+        ConnectError::Tls { host, error } => {
+            ReachError::Tls(failure::handshake(host, error, &options.remedies))
+        }
+        ConnectError::NoTls(_) | ConnectError::Name(_) => ReachError::Tls(Refusal::new(chain(error))),
         ConnectError::Tcp(_)
         | ConnectError::Forbidden(_)
         | ConnectError::Proxy(_)
         | ConnectError::NoProxy { .. }
-        | ConnectError::NoTunnel { .. }
-        | ConnectError::NoTls(_)
-        | ConnectError::Name(_) => {
-            let mut words = error.to_string();
-            let mut cause = error.source();
-            while let Some(error) = cause {
-                let text = error.to_string();
-                if !words.contains(&text) {
-                    words = format!("{words}: {text}");
-                }
-                cause = error.source();
-            }
-            words
-        }
+        | ConnectError::NoTunnel { .. } => ReachError::Connect(chain(error)),
     }
+}
+
+/// The error and its causes.
+fn chain(error: &ConnectError) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !words.contains(&text) {
+            words = format!("{words}: {text}");
+        }
+        cause = error.source();
+    }
+    words
 }

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use osnl_http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
-use osnl_http::{Answer, Client, Expiry, HttpError, HttpOptions, Method, Request, StatusCode, Url};
+use osnl_http::{
+    Answer, Client, Expiry, FailureClass, HttpError, HttpOptions, Method, Request, StatusCode, Url,
+};
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
 
-use crate::conf::{CloudConf, Identity};
+use crate::conf::{CloudConf, Identity, Scope};
 use crate::error::{ApiError, Asked, words};
 use crate::kind::Kind;
 use crate::login;
@@ -93,6 +95,34 @@ impl Cloud {
     #[must_use]
     pub fn timeout(&self) -> Duration {
         self.0.timeout
+    }
+
+    /// Returns the remedy for the answer of a service; `None` where the error names it.
+    #[must_use]
+    pub fn remedy(&self, error: &ApiError) -> Option<&'static str> {
+        match error {
+            ApiError::Forbidden { .. } => Some(match self.conf().scope {
+                Scope::System => {
+                    "services refuse who is logged in for the whole system what belongs to projects; log in for a project"
+                }
+                Scope::Unscoped | Scope::ProjectId(_) | Scope::Project(..) | Scope::Domain(_) => {
+                    "give the user a role that may read it: reader for its own project, admin for all"
+                }
+            }),
+            ApiError::Status { status: 401, .. } => {
+                Some("does the service trust this Keystone (www_authenticate_uri), and is its clock right?")
+            }
+            ApiError::Unreachable { failure, .. } if failure.class == FailureClass::Tls => None,
+            ApiError::Unreachable { .. } | ApiError::TimedOut { .. } => {
+                Some("the catalogue names this URL; can this machine reach it, or another interface?")
+            }
+            ApiError::Status { .. } => Some("its own log says why; a delivery would wait for it"),
+            ApiError::NotTheApi { .. } | ApiError::Answer { .. } => Some(
+                "compare the URL with that of `openstack endpoint list`, and with the proxy in front of the API; \
+                 deliveries that need it wait",
+            ),
+            ApiError::Gone(_) | ApiError::Login { .. } | ApiError::Catalog(_) => None,
+        }
     }
 
     /// Its options.

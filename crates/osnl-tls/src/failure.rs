@@ -1,5 +1,6 @@
-//! Why there is no TLS, in words that name the remedy.
+//! Why there is no TLS, and the remedy.
 
+use std::fmt;
 use std::io;
 
 use rustls::pki_types::UnixTime;
@@ -8,84 +9,116 @@ use rustls::{AlertDescription, CertificateError, InvalidMessage, PeerIncompatibl
 /// The remedies, in the words of the configuration that they belong to.
 #[derive(Clone, Copy, Debug)]
 pub struct Remedies {
-    /// The remedy to trust an issuer: follows "certificate is self-signed or of an unknown issuer: ".
+    /// The remedy for a certificate of an unknown issuer.
     pub trust: &'static str,
     /// The place for a renewed CA's certificate: follows "if the CA was renewed, put its new certificate into ".
     pub renewed: &'static str,
-    /// The remedy to do without TLS: follows "what the server sends is not TLS; ".
+    /// The remedy for a server that speaks no TLS.
     pub plain: &'static str,
-    /// The remedy to show a certificate: follows "the server asks for a client certificate".
+    /// The remedy for a server that asks for a client certificate.
     pub identity: &'static str,
+}
+
+/// A failed handshake. Its text is the reason, and behind it the remedy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The refusing side, and why.
+    pub reason: String,
+    /// The remedy; `None` where none is known.
+    pub remedy: Option<String>,
+}
+
+impl Refusal {
+    /// A refusal without a known remedy.
+    pub fn new(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), remedy: None }
+    }
+
+    fn remedied(self, remedy: impl Into<String>) -> Self {
+        Self { remedy: Some(remedy.into()), ..self }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { reason, remedy } = self;
+        f.write_str(reason)?;
+        remedy.iter().try_for_each(|remedy| write!(f, "; {remedy}"))
+    }
 }
 
 /// Why a handshake with this host failed; the error is `tokio_rustls`'s.
 #[must_use]
-pub fn handshake_refusal(host: &str, error: &io::Error, remedies: &Remedies) -> String {
+pub fn handshake_refusal(host: &str, error: &io::Error, remedies: &Remedies) -> Refusal {
     if let Some(error) = error.get_ref().and_then(|inner| inner.downcast_ref()) {
         return refusal(host, error, remedies);
     }
     match error.kind() {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
-            "the server ended the connection in the middle of the TLS handshake; does it speak TLS on this port?"
-                .to_owned()
+            Refusal::new("the server ended the connection in the middle of the TLS handshake")
+                .remedied("does it speak TLS on this port?")
         }
-        _ => format!("TLS handshake: {error}"),
+        _ => Refusal::new(format!("TLS handshake: {error}")),
     }
 }
 
 /// Why one side refuses the other. A server that speaks TLS 1.3 judges its client after the handshake.
 #[must_use]
-pub fn refusal(host: &str, error: &rustls::Error, remedies: &Remedies) -> String {
+pub fn refusal(host: &str, error: &rustls::Error, remedies: &Remedies) -> Refusal {
     match error {
         rustls::Error::InvalidCertificate(error) => certificate(host, error, remedies),
         rustls::Error::AlertReceived(AlertDescription::ProtocolVersion)
         | rustls::Error::PeerIncompatible(
             PeerIncompatible::ServerDoesNotSupportTls12Or13
             | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
-        ) => "the server offers no TLS 1.2 or newer".to_owned(),
+        ) => Refusal::new("the server offers no TLS 1.2 or newer"),
         rustls::Error::AlertReceived(AlertDescription::HandshakeFailure) => {
-            "the server finds no cipher suite or kind of key that both sides can use".to_owned()
+            Refusal::new("the server finds no cipher suite or kind of key that both sides can use")
         }
         rustls::Error::AlertReceived(AlertDescription::CertificateRequired) => {
-            format!("the server asks for a client certificate{}", remedies.identity)
+            Refusal::new("the server asks for a client certificate").remedied(remedies.identity)
         }
-        rustls::Error::AlertReceived(alert) => format!("the server refuses the TLS handshake: {alert:?}"),
+        rustls::Error::AlertReceived(alert) => {
+            Refusal::new(format!("the server refuses the TLS handshake: {alert:?}"))
+        }
         rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
-            format!("what the server sends is not TLS; {}", remedies.plain)
+            Refusal::new("what the server sends is not TLS").remedied(remedies.plain)
         }
-        other => other.to_string(),
+        other => Refusal::new(other.to_string()),
     }
 }
 
-fn certificate(host: &str, error: &CertificateError, remedies: &Remedies) -> String {
+fn certificate(host: &str, error: &CertificateError, remedies: &Remedies) -> Refusal {
+    const RENEW: &str = "renew it on the server";
     match error {
         CertificateError::ExpiredContext { not_after, .. } => {
-            format!("certificate expired on {}", date(*not_after))
+            Refusal::new(format!("certificate expired on {}", date(*not_after))).remedied(RENEW)
         }
-        CertificateError::Expired => "certificate expired".to_owned(),
+        CertificateError::Expired => Refusal::new("certificate expired").remedied(RENEW),
         CertificateError::NotValidYetContext { not_before, .. } => {
-            format!(
-                "certificate is not valid before {}; is the clock of this machine right?",
-                date(*not_before)
-            )
+            Refusal::new(format!("certificate is not valid before {}", date(*not_before)))
+                .remedied("is the clock of this machine right?")
         }
         CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty() => {
-            format!("certificate is for no name at all, not {host}; they belong into its subjectAltName")
+            Refusal::new(format!("certificate is for no name at all, not {host}"))
+                .remedied("names belong into its subjectAltName")
         }
         CertificateError::NotValidForNameContext { presented, .. } => {
             let names: Vec<&str> = presented.iter().map(|name| bare(name)).collect();
-            format!("certificate is for {}, not {host}", names.join(", "))
+            Refusal::new(format!("certificate is for {}, not {host}", names.join(", ")))
+                .remedied(format!("connect by a name of the certificate, or issue it for {host}"))
         }
-        CertificateError::NotValidForName => format!("certificate is not for {host}"),
+        CertificateError::NotValidForName => {
+            Refusal::new(format!("certificate is not for {host}")).remedied(format!("issue it for {host}"))
+        }
         CertificateError::UnknownIssuer => {
-            format!("certificate is self-signed or of an unknown issuer: {}", remedies.trust)
+            Refusal::new("certificate is self-signed or of an unknown issuer").remedied(remedies.trust)
         }
-        CertificateError::BadSignature => format!(
-            "certificate is not signed by the CA of that name that is trusted here; if the CA was renewed, put its \
-             new certificate into {}",
-            remedies.renewed
-        ),
-        other => format!("certificate cannot be used: {other}"),
+        CertificateError::BadSignature => {
+            Refusal::new("certificate is not signed by the CA of that name that is trusted here")
+                .remedied(format!("if the CA was renewed, put its new certificate into {}", remedies.renewed))
+        }
+        other => Refusal::new(format!("certificate cannot be used: {other}")),
     }
 }
 

@@ -6,7 +6,7 @@
 //! | [`checked`], [`any_name`], [`unchecked`] | verifiers; private installations are judged as by OpenSSL |
 //! | [`identity`] | a client certificate and its key |
 //! | [`ends_at`], [`LatestEnd`] | the end of a certificate's validity |
-//! | [`handshake_refusal`], [`refusal`] | the reason of a failed handshake, with the remedy in the words of the caller's [`Remedies`] |
+//! | [`handshake_refusal`], [`refusal`] | the [`Refusal`] of a failed handshake: the reason, and the remedy in the words of the caller's [`Remedies`] |
 //!
 //! ```
 //! use std::sync::Arc;
@@ -31,11 +31,11 @@
 //!     trust: "name its CA in ca_file",
 //!     renewed: "ca_file",
 //!     plain: "is this the port without TLS?",
-//!     identity: "; set client_certificate",
+//!     identity: "set client_certificate",
 //! };
 //! let error = CertificateError::UnknownIssuer.into();
 //! let refused = refusal("mq1.example.com", &error, &remedies);
-//! assert!(refused.contains("name its CA in ca_file"), "{refused}");
+//! assert_eq!(refused.remedy.as_deref(), Some("name its CA in ca_file"));
 //! ```
 //!
 //! The caller connects, chooses a proxy, and writes the log.
@@ -57,7 +57,7 @@ use rustls::pki_types::CertificateDer;
 
 pub use certificates::{FileError, Identity, certificates_from, identity, system_certificates};
 pub use expiry::{LatestEnd, ends_at};
-pub use failure::{Remedies, handshake_refusal, refusal};
+pub use failure::{Refusal, Remedies, handshake_refusal, refusal};
 
 /// Whether a name in a certificate's CN counts where the certificate has no `subjectAltName`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -37,7 +37,17 @@ pub enum TransportError {
     Tls {
         /// `host:port`.
         host: String,
-        /// The refusing side, the refusal, and the remedy.
+        /// The refusing side, and the refusal.
+        reason: String,
+        /// The remedy, if one is known.
+        remedy: Option<String>,
+    },
+    /// The host accepts connections, and what answers does not speak AMQP, or says nothing.
+    #[error("{host}: {reason}")]
+    NotAmqp {
+        /// `host:port`.
+        host: String,
+        /// What came instead of AMQP.
         reason: String,
     },
     /// The broker refused user name or password.
@@ -151,6 +161,7 @@ impl TransportError {
             | Self::OnlyListens { .. } => false,
             Self::NotTaken { .. }
             | Self::Tls { .. }
+            | Self::NotAmqp { .. }
             | Self::Connect { .. }
             | Self::LoginRefused { .. }
             | Self::VirtualHostRefused { .. }
@@ -173,6 +184,7 @@ impl TransportError {
             | Self::ListenOptions { .. }
             | Self::TlsFiles { .. }
             | Self::Tls { .. }
+            | Self::NotAmqp { .. }
             | Self::Connect { .. }
             // Nobody refused anything: it comes when its service starts, and then every second counts.
             | Self::NoExchange { .. }
@@ -193,6 +205,7 @@ impl TransportError {
         match self {
             Self::Connect { .. }
             | Self::Tls { .. }
+            | Self::NotAmqp { .. }
             | Self::LoginRefused { .. }
             | Self::VirtualHostRefused { .. } => true,
             Self::UnknownDriver { .. }
@@ -208,6 +221,20 @@ impl TransportError {
             | Self::NotTaken { .. }
             | Self::TooLarge { .. }
             | Self::OnlyListens { .. } => false,
+        }
+    }
+
+    /// Returns the error for a handshake that failed.
+    pub(crate) fn no_tls(host: String, refusal: osnl_tls::Refusal) -> Self {
+        Self::Tls { host, reason: refusal.reason, remedy: refusal.remedy }
+    }
+
+    /// Returns the error and the remedy that it holds, in one line: for callers that don't ask for [`remedy`](Self::remedy).
+    #[must_use]
+    pub fn with_own_remedy(&self) -> String {
+        match self {
+            Self::Tls { remedy: Some(remedy), .. } => format!("{self}; {remedy}"),
+            other => other.to_string(),
         }
     }
 

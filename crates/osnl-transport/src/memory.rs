@@ -357,6 +357,7 @@ impl MemoryTransport {
                 durable: Some(true),
                 differs: None,
                 drops: None,
+                loses: None,
             });
             queue.consumers += 1;
         }

@@ -135,7 +135,7 @@ impl RabbitTransport {
         let mut worst: Option<TransportError> = None;
         for index in self.order.round() {
             let host = &self.url.hosts()[index];
-            match connect::connect(&self.url, host, &self.options).await {
+            match connect::connect(&self.url, host, &self.options, connect::TIMEOUT).await {
                 Ok((connection, seen)) => {
                     self.certificate.note(seen.certificate_ends);
                     let host = address(host);
@@ -320,7 +320,7 @@ fn address(host: &TransportHost) -> String {
 fn rank(error: &TransportError) -> u8 {
     match error {
         TransportError::LoginRefused { .. } | TransportError::VirtualHostRefused { .. } => 2,
-        TransportError::Tls { .. } => 1,
+        TransportError::Tls { .. } | TransportError::NotAmqp { .. } => 1,
         TransportError::UnknownDriver { .. }
         | TransportError::Options(_)
         | TransportError::TlsFiles { .. }

@@ -115,6 +115,8 @@ pub struct OpenQueue {
     /// It was there, and the broker drops or dead-letters what comes back to it too often: how often, and which of the
     /// two, as far as that is known.
     pub drops: Option<String>,
+    /// The way in which it can lose messages that ours would keep, if it differs so.
+    pub loses: Option<String>,
 }
 
 /// The result of opening a subscription: everything found and declared.

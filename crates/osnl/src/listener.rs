@@ -35,11 +35,12 @@ use osnl_transport::{Consumer, ListenOptions, QueueType, Transport, TransportErr
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
+pub(crate) use self::announce::AS_CONFIGURED;
 use self::announce::Before;
 pub use self::bindings::{Bindings, LeftQueue, OwnQueue};
 use self::blockade::Returns;
 pub(crate) use self::farewell::{Farewell, Left};
-pub use self::gauges::{Depth, Gauges, Opened, Trouble};
+pub use self::gauges::{Depth, Gauges, LossyQueue, Opened, Trouble};
 pub use self::positions::PositionStore;
 use self::session::{Ended, Session, few};
 pub use self::state::{ConnectionObserver, ListenerState};

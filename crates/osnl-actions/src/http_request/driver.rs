@@ -36,7 +36,7 @@ impl HttpConf {
         http.remedies.trust =
             "name the CA's certificate in ca_file, put it into the system's store, or set verify = false";
         http.remedies.renewed = "ca_file or the system's store";
-        http.remedies.identity = "; name one in client_certificate, if there is none";
+        http.remedies.identity = "name one in client_certificate, if there is none";
         http
     }
 

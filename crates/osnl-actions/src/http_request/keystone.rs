@@ -81,8 +81,8 @@ impl Authorization for Keystone {
 }
 
 fn failed(error: ApiError) -> ActionError {
-    let EnrichError { class, reason, retry_after } = error.into();
-    ActionError { retry_after, ..ActionError::new(class, reason) }
+    let EnrichError { class, reason, retry_after, remedy } = error.into();
+    ActionError { retry_after, own_remedy: remedy, ..ActionError::new(class, reason) }
 }
 
 /// `x-auth-token: ***`.

@@ -18,7 +18,7 @@ use crate::driver::{
     ProbeContext, ReadDriver, Reader, TlsConf, Traits, VERIFY, Wanted,
 };
 use crate::wire::{Place, client_config};
-use crate::{Action, event_names};
+use crate::{Action, ErrorClass, event_names};
 
 const SUBJECT: &str =
     "{{ event_type|default('an event') }}: {{ resource.name|default(resource.id|default('-')) }}";
@@ -309,7 +309,11 @@ impl DriverConf for MailConf {
                     };
                     probe.fine(found).passive().until(ends)
                 }
-                Ok(Err(error)) => probe.failed(error.to_string(), Some("are server, tls and login right?")),
+                Ok(Err(error)) => {
+                    let is_named = error.class == ErrorClass::Tls;
+                    let advice = (!is_named).then_some("are server, tls and login right?");
+                    probe.failed(error.to_string(), advice)
+                }
                 Err(_) => {
                     let late = format!("no answer within {} s", context.deadline.as_secs_f64());
                     probe.failed(late, Some("is a firewall in the way of this port?"))

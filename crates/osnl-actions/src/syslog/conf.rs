@@ -17,7 +17,7 @@ use crate::driver::{
     ReadDriver, Reader, TlsConf, Traits, VERIFY, Wanted,
 };
 use crate::wire::{Place, client_config};
-use crate::{Action, event_names};
+use crate::{Action, ActionError, ErrorClass, event_names};
 
 /// Section 6.2.1 of RFC 5424, by their numbers.
 const FACILITIES: [&str; 24] = [
@@ -257,7 +257,7 @@ impl DriverConf for SyslogConf {
                     let late = format!("no answer within {} s", context.deadline.as_secs_f64());
                     probe.failed(late, Some("does something between us swallow packets?"))
                 }
-                Ok(Err(why)) => probe.failed(why, Some("is it running, and is server right?")),
+                Ok(Err((why, advice))) => probe.failed(why, advice),
             }]
         }
         .boxed()
@@ -266,16 +266,23 @@ impl DriverConf for SyslogConf {
 
 impl SyslogConf {
     /// Returns the result of the probe, and the expiry of the collector's certificate.
-    async fn probed(&self) -> Result<(&'static str, Option<i64>), String> {
+    ///
+    /// # Errors
+    /// The problem, and the remedy where the problem does not name it.
+    async fn probed(&self) -> Result<(&'static str, Option<i64>), (String, Option<&'static str>)> {
+        let failed = |error: ActionError| {
+            let is_reached = error.class == ErrorClass::Tls;
+            (error.to_string(), (!is_reached).then_some("is it running, and is server right?"))
+        };
         let tls = match &self.server {
-            Server::Tls(_) => Some(client_config(&self.tls)?),
+            Server::Tls(_) => Some(client_config(&self.tls).map_err(|why| (why, None))?),
             Server::Unix(_) | Server::Udp(_) | Server::Tcp(_) => None,
         };
         let (server, header, text) = (self.server.clone(), self.header.clone(), self.text.clone());
         let syslog =
             Syslog { server, header, text, tls, open: Mutex::new(None), certificate: LatestEnd::default() };
         if let (Server::Tls(place), Some(config)) = (&syslog.server, &syslog.tls) {
-            let seen = syslog.encrypted(place, config).await.map_err(|error| error.to_string())?;
+            let seen = syslog.encrypted(place, config).await.map_err(failed)?;
             return Ok(("accepts connections, TLS; nothing was sent", seen.certificate_ends));
         }
         match syslog.open().await {
@@ -287,7 +294,7 @@ impl SyslogConf {
                 },
                 None,
             )),
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(failed(error)),
         }
     }
 }

@@ -162,7 +162,7 @@ impl Enricher {
         let limit = self.limits.timeout;
         let answer = timeout(limit, flight).await.unwrap_or_else(|_| {
             let reason = format!("{}: no answer in {} s", self.source.target(), limit.as_secs_f64());
-            Err(EnrichError { class: ErrorClass::Timeout, reason, retry_after: None })
+            Err(EnrichError { class: ErrorClass::Timeout, reason, retry_after: None, remedy: None })
         });
         drop(landing);
         if let Ok(found) = &answer {

@@ -55,7 +55,8 @@ impl Lookup for Source {
                 Some(Ok(Some(value))) => Ok(Found::There(Arc::new(value))),
                 Some(Ok(None)) | None => Ok(Found::Gone),
                 Some(Err(class)) => {
-                    Err(EnrichError { class, reason: "http://nova: no".to_owned(), retry_after: None })
+                    let reason = "http://nova: no".to_owned();
+                    Err(EnrichError { class, reason, retry_after: None, remedy: None })
                 }
             }
         })

@@ -7,6 +7,7 @@ use std::time::Duration;
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo, SASLMechanism};
 use lapin::{AsyncTcpStream, Connection, ConnectionProperties};
 use osnl_model::{TransportHost, TransportUrl};
+use osnl_tls::Refusal;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -22,7 +23,7 @@ use super::{address, runtime, tls};
 use crate::TransportError;
 
 /// The longest time that one host may take to accept, log in and open the virtual host.
-const TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) const DEFAULT_PORT: u16 = 5672;
 
 /// Facts seen while connecting.
@@ -35,15 +36,17 @@ pub(super) struct ConnectionFacts {
 
 /// # Errors
 /// [`TransportError::Connect`], [`TransportError::Tls`], [`TransportError::LoginRefused`],
-/// [`TransportError::VirtualHostRefused`].
+/// [`TransportError::VirtualHostRefused`], [`TransportError::NotAmqp`].
 pub(super) async fn connect(
     url: &TransportUrl,
     host: &TransportHost,
     options: &RabbitOptions,
+    limit: Duration,
 ) -> Result<(Connection, ConnectionFacts), TransportError> {
-    let deadline = Instant::now() + TIMEOUT;
+    let limit = limit.min(TIMEOUT);
+    let (deadline, seconds) = (Instant::now() + limit, limit.as_secs_f64());
     let failed = |reason: String| TransportError::Connect { host: address(host), reason };
-    let silent = |_| failed(format!("no answer within {} s", TIMEOUT.as_secs()));
+    let silent = |_| failed(format!("no answer within {seconds} s"));
     let target = (host.hostname.as_str(), host.port_or(DEFAULT_PORT));
     let tcp = timeout_at(deadline, TcpStream::connect(target)).await.map_err(silent)?;
     let tcp =
@@ -54,12 +57,13 @@ pub(super) async fn connect(
     let carrier = match &tls {
         None => Carrier::Plain(tcp),
         Some(tls) => {
-            let refused = |reason: String| TransportError::Tls { host: address(host), reason };
-            let config = tls::config(tls).map_err(refused)?;
+            let refused = |refusal| TransportError::no_tls(address(host), refusal);
+            let failed = |reason: String| refused(Refusal::new(reason));
+            let config = tls::config(tls).map_err(failed)?;
             let name = ServerName::try_from(host.hostname.clone())
-                .map_err(|_| refused("no certificate can be for a host of that name".to_owned()))?;
+                .map_err(|_| failed("no certificate can be for a host of that name".to_owned()))?;
             let handshake = TlsConnector::from(Arc::new(config)).connect(name, tcp);
-            let silent = |_| refused(format!("no end of the handshake within {} s", TIMEOUT.as_secs()));
+            let silent = |_| failed(format!("no end of the handshake within {seconds} s"));
             let stream = timeout_at(deadline, handshake).await.map_err(silent)?.map_err(|error| {
                 refused(osnl_tls::handshake_refusal(&host.hostname, &error, &tls::REMEDIES))
             })?;
@@ -71,14 +75,21 @@ pub(super) async fn connect(
 
     // Beyond the deadline, so that what ends an attempt is the time-out below; it ends the library's thread, which
     // waits for this stream and knows of no time-out.
-    let (silence, allowed) = watch::channel(Some(TIMEOUT + Duration::from_secs(1)));
+    let (silence, allowed) = watch::channel(Some(limit + Duration::from_secs(1)));
     let heartbeat = options.heartbeat();
     let told = Arc::new(OnceLock::new());
     let body_flow = Arc::<BodyFlow>::default();
     let stream =
         BrokerStream::new(carrier, allowed, heartbeat > 0, Arc::clone(&told), Arc::clone(&body_flow));
     let login = login(uri(url, host, options), stream);
-    let connection = timeout_at(deadline, login).await.map_err(silent)?.map_err(|error| {
+    let mute = |_| match told.get() {
+        Some(_) => failed(format!("no answer within {seconds} s")),
+        None => {
+            let reason = format!("accepts the connection, and says nothing of AMQP within {seconds} s");
+            TransportError::NotAmqp { host: address(host), reason }
+        }
+    };
+    let connection = timeout_at(deadline, login).await.map_err(mute)?.map_err(|error| {
         let user = match options.login() {
             LoginMethod::Plain | LoginMethod::AmqPlain => host.credentials().0,
             LoginMethod::External => "of the client certificate",

@@ -219,6 +219,7 @@ impl Declarer<'_> {
             durable: Some(kind.durable),
             differs: None,
             drops: None,
+            loses: None,
         };
         match self.queue_declare(name, passive, FieldTable::default(), &what).await {
             Ok(found) => {
@@ -255,10 +256,12 @@ impl Declarer<'_> {
                 let difference = Difference::read(&refusal);
                 open.durable = difference.durable(kind.durable);
                 open.differs = Some(difference.to_string());
+                let loss = difference.loss().map(str::to_owned);
                 let names_type = matches!(difference, Difference::Named { argument: "x-queue-type", .. });
                 if !names_type {
                     open.drops = returns::drops(&mut self.side, name, kind, self.major, false).await;
                 }
+                open.loses = loss.or_else(|| open.drops.as_ref().map(|drops| format!("it {drops}")));
             }
             // A broker that forbids transient queues says so before it compares.
             Some(failure) if super::failure::refuses_transient_queues(&failure) => return Err(failure.into()),

@@ -5,7 +5,7 @@ use std::io;
 use lapin::ErrorKind;
 
 use super::options::LoginMethod;
-use super::socket::SilentEnd;
+use super::socket::{NotAmqp, SilentEnd};
 use super::tls::REMEDIES;
 use crate::TransportError;
 
@@ -98,12 +98,19 @@ pub(super) fn connect_failure(
     if let Some(error) = io_error(error) {
         let inner = error.get_ref();
         if let Some(error) = inner.and_then(|inner| inner.downcast_ref()) {
-            return TransportError::Tls { host, reason: osnl_tls::refusal(name, error, &REMEDIES) };
+            return TransportError::no_tls(host, osnl_tls::refusal(name, error, &REMEDIES));
         }
         match inner.and_then(|inner| inner.downcast_ref()) {
-            Some(SilentEnd::Tls) => return TransportError::Tls { host, reason },
+            Some(SilentEnd::Tls) => {
+                let remedy =
+                    "does it ask for a client certificate, or for another one (ssl_cert_file, ssl_key_file)?";
+                return TransportError::Tls { host, reason, remedy: Some(remedy.to_owned()) };
+            }
             Some(SilentEnd::Plain) => return TransportError::Connect { host, reason },
             None => {}
+        }
+        if inner.is_some_and(|inner| inner.is::<NotAmqp>()) {
+            return TransportError::NotAmqp { host, reason };
         }
         // RabbitMQ says nothing to a login by a mechanism that it does not offer.
         if matches!(

@@ -187,13 +187,7 @@ impl RabbitTransport {
         host: &TransportHost,
         limit: Duration,
     ) -> (String, Result<(Connection, HostFacts), TransportError>) {
-        let reached = match timeout(limit, connect::connect(&self.url, host, &self.options)).await {
-            Ok(reached) => reached,
-            Err(_) => {
-                let reason = format!("no answer within {} s", limit.as_secs_f64());
-                Err(TransportError::Connect { host: address(host), reason })
-            }
-        };
+        let reached = connect::connect(&self.url, host, &self.options, limit).await;
         let user = match self.options.login() {
             LoginMethod::Plain | LoginMethod::AmqPlain => host.credentials().0.to_owned(),
             LoginMethod::External => "of the client certificate".to_owned(),

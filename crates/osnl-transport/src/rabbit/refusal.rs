@@ -35,6 +35,28 @@ impl<'a> Difference<'a> {
             Self::Named { .. } | Self::Other(_) => None,
         }
     }
+
+    /// Returns the way in which a queue that differs so can lose messages that ours would keep. A bound that was asked for with another value is
+    /// the operator's own choice.
+    pub(super) fn loss(&self) -> Option<&'static str> {
+        match self {
+            Self::Named { argument: "durable", found: "false", .. } => {
+                Some("a restart of the broker deletes it with its messages")
+            }
+            Self::Named { argument: "auto_delete", found: "true", .. } => {
+                Some("it is deleted with its messages when its last consumer goes")
+            }
+            Self::Named { argument, asked: "none", found } if *found != "none" => match *argument {
+                "x-message-ttl" => Some("the broker drops messages that wait too long"),
+                "x-expires" => {
+                    Some("the broker deletes it with its messages when it has no consumer for a while")
+                }
+                "x-max-length" | "x-max-length-bytes" => Some("the broker drops messages beyond its bound"),
+                _ => None,
+            },
+            Self::Named { .. } | Self::Other(_) => None,
+        }
+    }
 }
 
 /// `'true'`, `none` or `the value '5' of type 'signedint'`, without what surrounds the value.
@@ -58,6 +80,28 @@ impl fmt::Display for Difference<'_> {
 #[cfg(test)]
 mod tests {
     use super::Difference;
+
+    #[test]
+    fn a_difference_that_can_lose_messages_says_how() {
+        for (argument, asked, found, is_lossy) in [
+            ("durable", "true", "false", true),
+            ("durable", "false", "true", false),
+            ("auto_delete", "false", "true", true),
+            ("auto_delete", "true", "false", false),
+            ("x-single-active-consumer", "true", "none", false),
+            ("x-message-ttl", "none", "60000", true),
+            ("x-expires", "none", "60000", true),
+            ("x-max-length", "none", "5", true),
+            ("x-max-length-bytes", "none", "5", true),
+            ("x-max-length", "9", "5", false),
+            ("x-max-length", "5", "none", false),
+            ("x-max-priority", "none", "5", false),
+        ] {
+            let difference = Difference::Named { argument, asked, found };
+            assert_eq!(difference.loss().is_some(), is_lossy, "{difference}");
+        }
+        assert_eq!(Difference::Other("405 RESOURCE_LOCKED").loss(), None);
+    }
 
     #[test]
     fn the_argument_that_differs_is_named_and_durability_read_from_it() {

@@ -24,6 +24,15 @@ impl TransportError {
                      ss -ltn 'sport = :{port}'"
                 ))
             }
+            Self::NotAmqp { host, .. } => {
+                let port = host.rsplit_once(':').map_or("5672", |(_, port)| port);
+                Some(format!(
+                    "something answers there that is not an AMQP broker, or a broker that hangs: are host and port of \
+                     transport_url right (RabbitMQ's 15672 and 15692 are HTTP)? on that host: ss -ltnp \
+                     'sport = :{port}'; rabbitmq-diagnostics -t 10 ping"
+                ))
+            }
+            Self::Tls { remedy, .. } => remedy.clone(),
             Self::LoginRefused { user, .. } => {
                 let user = shell_quoted(user);
                 Some(format!(
@@ -50,7 +59,6 @@ impl TransportError {
             | Self::UnknownDriver { .. }
             | Self::Options(_)
             | Self::TlsFiles { .. }
-            | Self::Tls { .. }
             | Self::ListenOptions { .. }
             | Self::Lost { .. }
             | Self::Cancelled { .. }
@@ -142,6 +150,21 @@ mod tests {
                  ss -ltn 'sport = :5671'",
             ),
         );
+        check(
+            TransportError::NotAmqp { host: host(), reason: String::new() },
+            Some(
+                "something answers there that is not an AMQP broker, or a broker that hangs: are host and port of \
+                 transport_url right (RabbitMQ's 15672 and 15692 are HTTP)? on that host: ss -ltnp 'sport = :5671'; \
+                 rabbitmq-diagnostics -t 10 ping",
+            ),
+        );
+        let tls = |remedy: Option<&str>| TransportError::Tls {
+            host: host(),
+            reason: String::new(),
+            remedy: remedy.map(str::to_owned),
+        };
+        check(tls(Some("renew it on the server")), Some("renew it on the server"));
+        check(tls(None), None);
         check(
             TransportError::LoginRefused { host: host(), user: "a b".into(), reason: String::new() },
             Some(

@@ -4,7 +4,7 @@
 //!
 //! - ends with an error when nothing has come for the [`Silence`] allowed: the client library notices a dead peer
 //!   too, but only after two heartbeats and up to a half, and a connection that hangs before its login never;
-//! - says what it is when the other side speaks TLS and we do not;
+//! - says what it is when the other side speaks TLS and we do not, or no AMQP at all;
 //! - hears what the broker says it is, which the client library keeps to itself ([`greeting`]);
 //! - reads nothing while there are too many bytes of [bodies](super::body_flow) in hand;
 //! - looks at frames before the client library does, which cannot bear all of them ([`frames`]): limits the broker's offer
@@ -39,11 +39,28 @@ pub(super) type Silence = Option<Duration>;
 pub(super) enum SilentEnd {
     #[error("the broker ended the connection without a word; if its port is one of TLS, set ssl = true")]
     Plain,
-    #[error(
-        "the broker ended the connection right after the handshake; does it ask for a client certificate, or for \
-         another one (ssl_cert_file, ssl_key_file)?"
-    )]
+    #[error("the broker ended the connection right after the handshake")]
     Tls,
+}
+
+/// The first bytes are not AMQP; how they begin, in printable characters.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("what answers does not speak AMQP; it begins with \"{0}\"")]
+pub(super) struct NotAmqp(String);
+
+impl NotAmqp {
+    /// `None` for bytes that AMQP can begin with: a method on channel 0, or the header of another version.
+    fn of(bytes: &[u8]) -> Option<Self> {
+        const SHOWN: usize = 24;
+        const METHOD: [u8; 3] = [1, 0, 0];
+        const HEADER: [u8; 4] = *b"AMQP";
+        let begins = |start: &[u8]| bytes.iter().zip(start).all(|(byte, expected)| byte == expected);
+        if begins(&METHOD) || begins(&HEADER) {
+            return None;
+        }
+        let line = bytes.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
+        Some(Self(line[..line.len().min(SHOWN)].escape_ascii().to_string()))
+    }
 }
 
 /// The stream that carries the bytes.
@@ -196,6 +213,9 @@ impl BrokerStream {
             if plain && TLS.iter().any(|start| bytes.starts_with(start)) {
                 let words = "the broker speaks TLS on this port: set ssl = true, or use its port without TLS";
                 return Err(io::Error::new(io::ErrorKind::InvalidData, words));
+            }
+            if let Some(other) = NotAmqp::of(bytes) {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, other));
             }
         }
         if self.greeting.as_mut().is_some_and(|listener| listener.pass(bytes)) {

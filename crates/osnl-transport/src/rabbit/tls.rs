@@ -13,7 +13,7 @@ pub(super) const REMEDIES: Remedies = Remedies {
     trust: "put the CA's certificate into ssl_ca_file",
     renewed: "ssl_ca_file",
     plain: "is this the broker's port without TLS (usually 5672; TLS is on 5671)?",
-    identity: ": set ssl_cert_file and ssl_key_file",
+    identity: "set ssl_cert_file and ssl_key_file",
 };
 
 /// # Errors

@@ -31,11 +31,14 @@ pub(crate) async fn attempt(url: &str) -> Result<String, TransportError> {
     Ok(host)
 }
 
+/// The reason and the remedy.
 fn refusal(attempt: Result<String, TransportError>) -> String {
     match attempt {
-        Err(TransportError::Tls { host, reason }) => {
+        Err(error @ TransportError::Tls { .. }) => {
+            let line = error.with_own_remedy();
+            let (host, reason) = line.split_once(": TLS: ").unwrap();
             assert!(host.starts_with("localhost:") || host.starts_with("127.0.0.1:"), "{host}");
-            reason
+            reason.to_owned()
         }
         other => panic!("no refusal of TLS: {other:?}"),
     }
@@ -79,12 +82,13 @@ async fn a_broker_is_reached_by_tls_and_verified_as_the_options_say() {
         assert_eq!(refusal(attempt(&url("localhost", port, &query)).await), expected, "{query}");
     };
     let unknown =
-        "certificate is self-signed or of an unknown issuer: put the CA's certificate into ssl_ca_file";
+        "certificate is self-signed or of an unknown issuer; put the CA's certificate into ssl_ca_file";
     check(both, format!("ssl=1&ssl_ca_file={wrong}"), unknown).await;
     check(named, format!("ssl=1&ssl_ca_file={wrong}&ssl_enforce_hostname_verification=0"), unknown).await;
-    let name = "certificate is for rabbit.example.com, not localhost";
+    let name = "certificate is for rabbit.example.com, not localhost; connect by a name of the certificate, or issue it \
+        for localhost";
     check(named, format!("ssl=1&ssl_ca_file={ca}"), name).await;
-    let date = "certificate expired on 2024-02-01T00:00:00Z";
+    let date = "certificate expired on 2024-02-01T00:00:00Z; renew it on the server";
     check(expired, format!("ssl=1&ssl_ca_file={ca}"), date).await;
     check(expired, format!("ssl=1&ssl_ca_file={ca}&ssl_enforce_hostname_verification=0"), date).await;
 
@@ -135,7 +139,7 @@ async fn client_certificates_are_shown_where_the_broker_wants_them() {
         };
         let none = match version {
             "TLSv1_2" => "the server finds no cipher suite or kind of key that both sides can use",
-            _ => "the server asks for a client certificate: set ssl_cert_file and ssl_key_file",
+            _ => "the server asks for a client certificate; set ssl_cert_file and ssl_key_file",
         };
         check("", none).await;
         check(&shown(&stranger), "the server refuses the TLS handshake: UnknownCA").await;

@@ -32,6 +32,8 @@ pub enum ProblemKind {
     ListenerStalled,
     /// Another program reads the same queue: each message goes to one of the readers.
     QueueShared,
+    /// A queue that another program has made can lose messages that ours would keep.
+    QueueLossy,
     /// Messages wait in a queue of ours that has no reader, or whose reader takes none.
     QueueUnread,
     /// The operator has paused an action.

@@ -165,6 +165,9 @@ pub struct ListenerStatus {
     /// Whether one of several consumers gets all messages, or each gets all of a stream: nothing is shared out.
     #[serde(default)]
     pub exclusive: bool,
+    /// The way in which its queue, which another program has made, can lose messages.
+    #[serde(default)]
+    pub queue_lossy: Option<String>,
     /// Seconds since the broker said so.
     #[serde(default)]
     pub queue_seen_seconds: Option<u64>,

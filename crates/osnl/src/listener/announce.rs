@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use osnl_transport::{ListenOptions, OpenQueue, QueueType, Subscription};
 
+/// The remedy for a queue that another program has made.
+pub(crate) const AS_CONFIGURED: &str = "to have it as configured: stop its readers, empty and delete it";
+
 /// The state known when the connection ended.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Before {
@@ -61,7 +64,7 @@ pub(super) fn announce(
             tracing::warn!(
                 listener.name = listener,
                 queue.name = &*queue.name,
-                remedy = "to have it as configured: stop its readers, empty and delete it",
+                remedy = AS_CONFIGURED,
                 "queue \"{}\" exists with other arguments than ours and is used as it is ({differs})",
                 queue.name
             );

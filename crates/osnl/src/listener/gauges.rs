@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use osnl_transport::{QueueDepths, Subscription};
+use osnl_transport::{OpenQueue, QueueDepths, Subscription};
 
 use super::watchdog::Stage;
 
@@ -73,6 +73,26 @@ pub struct Opened {
     pub certificate_ends: Option<i64>,
     /// Whether the queues are as they would be made.
     pub is_as_configured: bool,
+    /// The first queue that is not as it would be made, so that it can lose messages.
+    pub lossy: Option<LossyQueue>,
+}
+
+/// A queue that another program has made so that it can lose messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LossyQueue {
+    /// Its name.
+    pub queue: String,
+    /// What was asked for, and what it has.
+    pub differs: String,
+    /// The way in which messages can be lost.
+    pub how: String,
+}
+
+impl LossyQueue {
+    fn of(queue: &OpenQueue) -> Option<Self> {
+        let (differs, how) = queue.differs.clone().zip(queue.loses.clone())?;
+        Some(Self { queue: queue.name.to_string(), differs, how })
+    }
 }
 
 impl Gauges {
@@ -84,6 +104,7 @@ impl Gauges {
             waiting: found.waiting,
             certificate_ends: found.certificate_ends,
             is_as_configured: found.open.iter().all(|queue| queue.differs.is_none()),
+            lossy: found.open.iter().find_map(LossyQueue::of),
         };
         self.set_depth(found.waiting.into(), u64::from(found.other_consumers) + 1);
     }

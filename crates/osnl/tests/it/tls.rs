@@ -72,20 +72,22 @@ fn certificates_are_refused_with_the_reason() {
         assert_eq!(target.sink().requests().len(), 1, "{expected}");
     };
     let ours = trusting(authority.file());
-    let unknown = "certificate is self-signed or of an unknown issuer: put the CA's certificate into \
+    let unknown = "certificate is self-signed or of an unknown issuer; put the CA's certificate into \
         SSL_CERT_FILE, the system's store, or set allow_self_signed_cert";
     let issue = |identity: Identity| authority.issue(&identity);
 
-    let expired = "certificate expired on 2024-02-01T00:00:00Z";
+    let expired = "certificate expired on 2024-02-01T00:00:00Z; renew it on the server";
     check(&issue(Identity::Expired), "localhost", &ours, expired);
     let early = "certificate is not valid before 2124-01-01T00:00:00Z; is the clock of this machine right?";
     check(&issue(Identity::NotYet), "localhost", &ours, early);
     let names = issue(Identity::For("DNS:k2hr3.example.com,DNS:*.k2hr3.example,IP:10.0.0.1"));
     let named = "certificate is for k2hr3.example.com, *.k2hr3.example, 10.0.0.1, not";
-    check(&names, "localhost", &ours, &format!("{named} localhost"));
-    check(&names, "127.0.0.1", &ours, &format!("{named} 127.0.0.1"));
+    let mend = "connect by a name of the certificate, or issue it for";
+    for host in ["localhost", "127.0.0.1"] {
+        check(&names, host, &ours, &format!("{named} {host}; {mend} {host}"));
+    }
     let nameless = "certificate is for no name at all, not";
-    let belong = "they belong into its subjectAltName";
+    let belong = "names belong into its subjectAltName";
     let common = issue(Identity::CommonName("k2hr3.example"));
     check(&common, "localhost", &ours, &format!("{nameless} localhost; {belong}"));
     let common = issue(Identity::CommonName("127.0.0.1"));

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use osnl_openstack::{ApiError, Cloud, CloudConf, Identity, LoggedIn, Scope};
 
 use super::{Probe, silent};
-use osnl_http::HttpOptions;
+use osnl_http::{FailureClass, HttpOptions};
 
 /// A login, and where its catalogue has this service, both within the deadline; `None` where the probe says why not, or
 /// nothing was asked.
@@ -49,6 +49,8 @@ pub async fn log_in(section: &str, cloud: &Cloud, deadline: Duration) -> (Probe,
         Err(_) => (silent(probe, deadline), None),
         Ok(Err(error)) => {
             let advice = match &error {
+                // Names its own remedy.
+                ApiError::Unreachable { failure, .. } if failure.class == FailureClass::Tls => None,
                 ApiError::Unreachable { .. } | ApiError::TimedOut { .. } => {
                     Some("is it running, and is auth_url right?")
                 }

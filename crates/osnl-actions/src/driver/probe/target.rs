@@ -32,6 +32,7 @@ pub async fn target_probe(
             let advice = format!("is it running, and are host and port of {option} right?");
             probe.failed(words, Some(&advice))
         }
+        Ok(Err(ReachError::Tls(refusal))) => probe.failed(refusal.reason, refusal.remedy.as_deref()),
         Ok(Ok(reached)) => {
             let tls = if reached.tls { "TLS" } else { "no TLS" };
             let found = match (&reached.proxy, reached.tls) {

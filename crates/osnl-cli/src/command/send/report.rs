@@ -87,7 +87,7 @@ impl Report {
                 "unrouted"
             }
             Err(error) if error.is_unreachable() || matches!(error, TransportError::Lost { .. }) => {
-                self.unavailable = Some(error.to_string());
+                self.unavailable = Some(error.with_own_remedy());
                 "not confirmed"
             }
             Err(error) => {

@@ -116,6 +116,7 @@ impl<'a> Stage<'a> {
                     exchange: String::new(),
                     routing_keys: Vec::new(),
                     queue: "osnl".to_owned(),
+                    auto_delete: matches!(fault.part, Part::QueueOfOthers),
                     ..Prepared::default()
                 });
             }

@@ -76,8 +76,12 @@ fn of_queue() -> Vec<Fault> {
         ),
         Fault {
             part: Part::QueueOfOthers,
-            silent: &[NO_CONNECTION, ("status", "it is read as it is")],
-            ..fault("queue", "made with other arguments", &[], ["all is well", "is used as it is"])
+            ..fault(
+                "queue",
+                "made with other arguments",
+                &[],
+                ["made by another program", "is used as it is"],
+            )
         },
         Fault {
             part: Part::SecondReader,
@@ -140,7 +144,7 @@ fn of_disk() -> Vec<Fault> {
         Fault {
             part: Part::Target(Reply::Status(503)),
             events: 40,
-            shows: ["the journal is full", "full"],
+            shows: ["listener neutron is blocked", "the listener is blocked"],
             silent: &[NO_CONNECTION, ("check --connect", "the file is not there yet, and its disk has room")],
             ..event(
                 "disk",

@@ -10,6 +10,7 @@ use super::super::time::{self, span};
 use super::super::{
     ConfigurationStatus, ExpiryStatus, JournalStatus, LeftQueue, ListenerStatus, TargetReport,
 };
+use crate::listener::AS_CONFIGURED;
 use crate::metrics::Counters;
 
 /// A listener that does not connect for so long is urgent: until then it may be a restart of the broker.
@@ -132,7 +133,7 @@ pub(super) fn of_listener(listener: &ListenerStatus) -> Vec<Problem> {
                 remedied(problem.because(reason), listener)
             });
             let queue = if state == "listening" { shared(listener) } else { unread(listener) };
-            unbound.chain(queue).collect()
+            unbound.chain(queue).chain(lossy(listener)).collect()
         }
         ("connecting", _) => {
             let long = listener.since_seconds.is_some_and(|seconds| seconds >= CONNECTING);
@@ -190,6 +191,14 @@ fn shared(listener: &ListenerStatus) -> Option<Problem> {
         "rabbitmqctl list_consumers names them; give [listener:{name}] a pool of its own, or set \
          single_active_consumer = true"
     )))
+}
+
+/// A queue that another program has made so that it can lose messages.
+fn lossy(listener: &ListenerStatus) -> Option<Problem> {
+    let (how, queue) = (listener.queue_lossy.as_ref()?, listener.queues.first()?);
+    let message = format!("listener {}: {how}", listener.name);
+    let problem = Problem::new(Kind::QueueLossy, Severity::Warning, format!("queue {queue}"), message);
+    Some(problem.remedy(AS_CONFIGURED))
 }
 
 /// Messages that the active consumer of a standby's queue does not take.

@@ -20,7 +20,7 @@ use crate::daemon::ListenerHandle;
 use crate::delivery::{Held, LastFailure, Published, TargetState};
 use crate::journal::sqlite::{FailingKey, Overview, SqliteJournal, State, Tally};
 use crate::journal::{Journal as _, JournalState};
-use crate::listener::ListenerState;
+use crate::listener::{ListenerState, LossyQueue};
 
 /// The store may take so long; then the rest is answered without it.
 const STORE: Duration = Duration::from_secs(3);
@@ -455,6 +455,9 @@ fn listener(heard: &ListenerHandle) -> ListenerStatus {
         own_consumers: 1,
         // A queue that another program has made may share its messages out.
         exclusive: heard.exclusive && opened.is_as_configured,
+        queue_lossy: opened.lossy.as_ref().map(|LossyQueue { queue, differs, how }| {
+            format!("queue {queue} was made by another program ({differs}): {how}")
+        }),
         queue_seen_seconds: depth.as_ref().map(|depth| time::age(depth.at)),
         queue_waiting_since: waiting_since.map(time::shown),
         queue_waiting_seconds: waiting_since.map(time::age),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use osnl_http::FailureClass;
-use osnl_openstack::{ApiError, Cloud, Kind, LoggedIn, Scope};
+use osnl_openstack::{ApiError, Cloud, Kind, LoggedIn};
 
 use super::Native;
 use crate::action::driver::Probe;
@@ -73,28 +73,7 @@ async fn reads(probe: Probe, cloud: &Cloud, kind: Kind, login: &LoggedIn) -> Pro
             probe.fine(format!("{service} answers, and lets us read; none was read"))
         }
         (Err(error), _) => {
-            let advice = match &error {
-                ApiError::Forbidden { .. } => Some(match cloud.conf().scope {
-                    Scope::System => {
-                        "services refuse who is logged in for the whole system what belongs to projects; log in for a project"
-                    }
-                    Scope::Unscoped | Scope::ProjectId(_) | Scope::Project(..) | Scope::Domain(_) => {
-                        "give the user a role that may read it: reader for its own project, admin for all"
-                    }
-                }),
-                ApiError::Status { status: 401, .. } => Some(
-                    "does the service trust this Keystone (www_authenticate_uri), and is its clock right?",
-                ),
-                ApiError::Unreachable { .. } | ApiError::TimedOut { .. } => {
-                    Some("the catalogue names this URL; can this machine reach it, or another interface?")
-                }
-                ApiError::Status { .. } => Some("its own log says why; a delivery would wait for it"),
-                ApiError::NotTheApi { .. } | ApiError::Answer { .. } => Some(
-                    "compare the URL with that of `openstack endpoint list`, and with the proxy in front of the API; \
-                     deliveries that need it wait",
-                ),
-                ApiError::Gone(_) | ApiError::Login { .. } | ApiError::Catalog(_) => None,
-            };
+            let advice = cloud.remedy(&error);
             probe.failed(error.to_string(), advice)
         }
     }

@@ -54,7 +54,7 @@ fn a_mail_server_is_talked_to_up_to_the_login_and_gets_no_mail() {
     check(
         &clear.action(to),
         ProbeVerdict::Failed,
-        &["does not offer STARTTLS", "are server, tls and login right?"],
+        &["does not offer STARTTLS; is this the right port? tls = implicit is for 465"],
     );
     check(&clear.action(&format!("{to}tls = implicit\n{ca}")), ProbeVerdict::Failed, &["TLS failed"]);
     for tls in ["starttls", "implicit"] {

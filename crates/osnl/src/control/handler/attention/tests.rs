@@ -100,6 +100,13 @@ fn a_shared_queue_needs_attention_and_a_standby_with_an_active_reader_does_not()
     check(&of_listener(&ListenerStatus { exclusive: true, ..shared }), &[]);
     let standby = ListenerStatus { consumers: Some(2), exclusive: true, ..listener("standby") };
     check(&of_listener(&standby), &[]);
+    let losing = Some("queue osnl was made by another program (durable: …): a restart deletes it".to_owned());
+    let message = "listener nova: queue osnl was made by another program (durable: …): a restart deletes it; to have it \
+        as configured: stop its readers, empty and delete it";
+    for state in ["listening", "standby"] {
+        let listener = ListenerStatus { queue_lossy: losing.clone(), ..listener(state) };
+        check(&of_listener(&listener), &[(Kind::QueueLossy, Severity::Warning, message)]);
+    }
     // Its active reader takes none.
     let waiting = |seconds| ListenerStatus {
         queue_messages: Some(4),
