@@ -24,6 +24,7 @@ use self::command::deliveries::DeliveriesArgs;
 use self::command::demo::DemoArgs;
 use self::command::events::EventsArgs;
 use self::command::explain::ExplainArgs;
+use self::command::journal::JournalArgs;
 use self::command::k2hr3_osnl::K2hr3OsnlArgs;
 use self::command::man::{CompletionsArgs, ManArgs};
 use self::command::oss_watcher::OssWatcherArgs;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         Command::Actions(args) => command::actions::run(&args),
         Command::Deliveries(args) => command::deliveries::run(&args),
         Command::Quarantine(args) => command::quarantine::run(&args),
+        Command::Journal(args) => command::journal::run(&args),
         Command::Explain(args) => command::explain::run(&args),
         Command::Test(args) => command::test::run(&args),
         Command::Replay(args) => command::replay::run(&args),
@@ -110,6 +112,8 @@ enum Command {
     Deliveries(Box<DeliveriesArgs>),
     /// List, inspect, retry, and discard unreadable messages
     Quarantine(Box<QuarantineArgs>),
+    /// Back up, restore, export, verify, and compact the journal
+    Journal(Box<JournalArgs>),
     /// Explain why each rule fires or doesn't fire for an event
     Explain(Box<ExplainArgs>),
     /// Run the tests of a configuration's rules

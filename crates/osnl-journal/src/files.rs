@@ -5,6 +5,9 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+
 /// The same path with more at its end: `journal.db` and `-wal`.
 pub fn beside(file: &Path, more: &str) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
@@ -30,6 +33,22 @@ pub fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
 pub fn put(file: &File, new: &Path, path: &Path) -> io::Result<()> {
     file.sync_all()?;
     fs::rename(new, path)?;
+    sync_folder(path)
+}
+
+/// The same for a place in which there is no file; one that appears meanwhile is not replaced.
+pub fn put_new(file: &File, new: &Path, path: &Path) -> io::Result<()> {
+    file.sync_all()?;
+    match renameat_with(CWD, new, CWD, path, RenameFlags::NOREPLACE) {
+        // File systems such as NFS cannot do it in one step.
+        Err(Errno::INVAL | Errno::NOSYS) if path.symlink_metadata().is_err() => fs::rename(new, path)?,
+        Err(Errno::INVAL | Errno::NOSYS) => return Err(io::ErrorKind::AlreadyExists.into()),
+        renamed => renamed?,
+    }
+    sync_folder(path)
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
         Some(_) | None => File::open(".")?.sync_all(),
@@ -54,5 +73,17 @@ mod tests {
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         assert!(replace(&folder.path().join("no/x"), b"").is_err());
+    }
+
+    #[test]
+    fn a_file_is_not_put_over_another_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (new, path) = (folder.path().join("new"), folder.path().join("x"));
+        for expected in [Ok(()), Err(io::ErrorKind::AlreadyExists)] {
+            fs::write(&new, "new").unwrap();
+            let put = put_new(&File::open(&new).unwrap(), &new, &path);
+            assert_eq!(put.map_err(|error| error.kind()), expected);
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 }

@@ -50,6 +50,7 @@ mod selection;
 mod tests;
 mod trouble;
 mod turn;
+pub mod upkeep;
 mod wish;
 mod work;
 mod writer;

@@ -1,16 +1,19 @@
 //! The progress of long work, on standard error: a bar with rate and time left on a terminal, else a line every ten
-//! seconds. Ctrl-C says what was done and ends with 130.
+//! seconds. Ctrl-C says what was done and ends with 130, or cancels the work, which then removes what it has begun.
 //!
 //! Two lines of drawing need no crate of widgets.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use osnl::control::RequestProgress;
+use osnl::journal::sqlite::upkeep::{Observer, UpkeepProgress};
 
 use super::asking::age;
+use crate::app::Signals;
 
 /// The interval between two lines where no terminal is.
 const LINE: Duration = Duration::from_secs(10);
@@ -34,6 +37,7 @@ struct ProgressState {
     begun: Instant,
     is_terminal: bool,
     is_over: AtomicBool,
+    is_cancelled: AtomicBool,
     state: Mutex<DisplayState>,
 }
 
@@ -47,44 +51,44 @@ struct DisplayState {
 impl Display {
     /// Begins; from now on Ctrl-C ends the program with a line that says what was done.
     pub(super) fn start(what: &'static str, done: &'static str) -> Self {
-        let is_terminal = std::io::stderr().is_terminal();
-        let shared = Arc::new(ProgressState {
-            what,
-            done,
-            begun: Instant::now(),
-            is_terminal,
-            is_over: AtomicBool::new(false),
-            state: Mutex::default(),
-        });
+        let shared = Arc::new(ProgressState::new(what, done));
         let interrupted = shared.clone();
         // Without the thread Ctrl-C ends the program as ever.
         let _ = std::thread::Builder::new().name("ctrl-c".to_owned()).spawn(move || interrupted.wait());
         Self(shared)
     }
 
+    /// Begins; from now on Ctrl-C, SIGTERM, and SIGHUP cancel the work by its observer. A second one ends the program.
+    pub(super) fn cancelling(what: &'static str) -> Self {
+        let shared = Arc::new(ProgressState::new(what, ""));
+        let interrupted = shared.clone();
+        let (caught, catches) = mpsc::channel();
+        let thread = std::thread::Builder::new().name("ctrl-c".to_owned());
+        // No file is begun before signals are caught.
+        if thread.spawn(move || interrupted.wait_to_cancel(&caught)).is_ok() {
+            let _ = catches.recv();
+        }
+        Self(shared)
+    }
+
+    /// Returns an observer that shows progress as `unit` converts it, and cancels the work after a signal.
+    pub(super) fn observer(&self, unit: fn(RequestProgress) -> RequestProgress) -> Observer {
+        let shared = self.0.clone();
+        Arc::new(move |UpkeepProgress { done, of }| {
+            let progress = unit(RequestProgress { done, of });
+            if progress.of > 0 {
+                shared.show(progress);
+            }
+            match shared.is_cancelled.load(Ordering::Relaxed) {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        })
+    }
+
     /// Shows it, if that is due.
     pub(super) fn show(&self, progress: RequestProgress) {
-        let mut state = self.0.lock();
-        state.latest = progress;
-        let due = if self.0.is_terminal { DRAW } else { LINE };
-        let first = if self.0.is_terminal { QUIET } else { LINE };
-        let is_due = match state.shown {
-            Some(shown) => shown.elapsed() >= due,
-            None => self.0.begun.elapsed() >= first,
-        };
-        if !is_due {
-            return;
-        }
-        state.shown = Some(Instant::now());
-        let line = line(progress, self.0.what, self.0.begun.elapsed());
-        let mut stderr = std::io::stderr();
-        // Nothing depends on it.
-        let _ = if self.0.is_terminal {
-            state.is_drawn = true;
-            write!(stderr, "\r{} {line}\x1b[K", bar(progress)).and_then(|()| stderr.flush())
-        } else {
-            writeln!(stderr, "osnl: {line}")
-        };
+        self.0.show(progress);
     }
 }
 
@@ -96,6 +100,54 @@ impl Drop for Display {
 }
 
 impl ProgressState {
+    fn new(what: &'static str, done: &'static str) -> Self {
+        Self {
+            what,
+            done,
+            begun: Instant::now(),
+            is_terminal: std::io::stderr().is_terminal(),
+            is_over: AtomicBool::new(false),
+            is_cancelled: AtomicBool::new(false),
+            state: Mutex::default(),
+        }
+    }
+
+    fn show(&self, progress: RequestProgress) {
+        let mut state = self.lock();
+        state.latest = progress;
+        let due = if self.is_terminal { DRAW } else { LINE };
+        let first = if self.is_terminal { QUIET } else { LINE };
+        let is_due = match state.shown {
+            Some(shown) => shown.elapsed() >= due,
+            None => self.begun.elapsed() >= first,
+        };
+        if !is_due {
+            return;
+        }
+        state.shown = Some(Instant::now());
+        let line = line(progress, self.what, self.begun.elapsed());
+        let mut stderr = std::io::stderr();
+        // Nothing depends on it.
+        let _ = if self.is_terminal {
+            state.is_drawn = true;
+            write!(stderr, "\r{} {line}\x1b[K", bar(progress)).and_then(|()| stderr.flush())
+        } else {
+            writeln!(stderr, "osnl: {line}")
+        };
+    }
+
+    fn wait_to_cancel(&self, caught: &mpsc::Sender<()>) {
+        let _ = crate::app::block_on(async {
+            // A file-size limit then fails a write, instead of ending the program.
+            let mut signals = Signals::catch();
+            let _ = caught.send(());
+            signals.next().await;
+            self.is_cancelled.store(true, Ordering::Relaxed);
+            signals.next().await;
+        });
+        std::process::exit(INTERRUPTED);
+    }
+
     fn lock(&self) -> MutexGuard<'_, DisplayState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

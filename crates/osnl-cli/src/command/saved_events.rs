@@ -4,6 +4,7 @@ mod shown;
 
 use std::collections::BTreeSet;
 use std::io::Read as _;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -126,9 +127,14 @@ const PART: u32 = 1000;
 
 impl PickArgs {
     /// Every event of this kind, oldest first, one after the other: all of a large journal at once would fill memory.
-    pub(super) fn each(&self, reader: &Reader, mut what: impl FnMut(&KeptEvent)) -> Result<(), Refusal> {
+    /// `Break` ends it.
+    pub(super) fn each(
+        &self,
+        reader: &Reader,
+        mut what: impl FnMut(&KeptEvent) -> ControlFlow<()>,
+    ) -> Result<(), Refusal> {
         if !self.id.is_empty() {
-            self.events(reader, u32::MAX, false)?.iter().for_each(what);
+            let _ = self.events(reader, u32::MAX, false)?.iter().try_for_each(what);
             return Ok(());
         }
         let failed = unreadable;
@@ -137,9 +143,12 @@ impl PickArgs {
         loop {
             let (numbers, last) = reader.event_numbers_behind(&filter, after, PART).map_err(failed)?;
             for number in numbers {
-                if seen.replace(number) != Some(number) {
-                    // One that has left meanwhile is one that there is not.
-                    reader.event(number).map_err(failed)?.iter().for_each(&mut what);
+                if seen.replace(number) == Some(number) {
+                    continue;
+                }
+                // One that has left meanwhile is one that there is not.
+                if reader.event(number).map_err(failed)?.iter().try_for_each(&mut what).is_break() {
+                    return Ok(());
                 }
             }
             match last {

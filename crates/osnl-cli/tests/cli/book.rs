@@ -37,12 +37,15 @@ const NOT_RUN: [(&str, &str, &str); 6] = [
 ];
 
 /// Commands of other pages and of the README that are not osnl's: page and how they begin.
-const OTHER_PROGRAMS: [(&str, &str); 16] = [
+const OTHER_PROGRAMS: [(&str, &str); 19] = [
     ("../README.md", "cargo build --release"),
     ("../README.md", "cargo run --release -- demo"),
     ("../README.md", "cargo xtask test"),
     ("../README.md", "ln -s osnl "),
     ("../README.md", "sudo install "),
+    ("backup.md", "mv "),
+    ("backup.md", "runuser "),
+    ("backup.md", "systemctl "),
     ("benchmarks.md", "cargo xtask bench"),
     ("deliveries.md", "groupadd "),
     ("deliveries.md", "printf "),

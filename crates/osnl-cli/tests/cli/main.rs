@@ -50,6 +50,7 @@ mod systemd;
 mod tap;
 mod tap_view;
 mod tls;
+mod upkeep;
 mod when;
 
 /// A folder that only its user can enter, as a daemon's is: what stands there is warned of as readable by all otherwise.

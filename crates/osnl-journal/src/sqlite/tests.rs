@@ -9,6 +9,7 @@ mod lanes;
 mod listing;
 mod quarantine;
 mod restart;
+mod upkeep;
 
 use futures_util::FutureExt as _;
 use tempfile::TempDir;

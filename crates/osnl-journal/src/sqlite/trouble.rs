@@ -11,6 +11,10 @@ pub(super) fn reason(error: &Error) -> String {
             "raise the limit on the size of files, if there is one (LimitFSIZE=, ulimit -f); else look at the file \
              system and the kernel's log"
         }
+        // The index of the WAL is a file that is made when the journal is opened.
+        Some(ErrorCode::SystemIoFailure) if extended == rusqlite::ffi::SQLITE_IOERR_SHMSIZE => {
+            "make room on its file system, or raise its limit"
+        }
         Some(ErrorCode::DiskFull) => "make room on its file system, or raise its limit",
         Some(ErrorCode::ReadOnly) => {
             "let this user write file and folder, and mount the file system writable"
@@ -41,6 +45,7 @@ mod tests {
             assert!(said.contains(expected), "{code}: {said}");
         };
         check(rusqlite::ffi::SQLITE_FULL, "make room");
+        check(rusqlite::ffi::SQLITE_IOERR_SHMSIZE, "make room");
         check(rusqlite::ffi::SQLITE_READONLY, "writable");
         check(rusqlite::ffi::SQLITE_CANTOPEN, "let this user write");
         check(rusqlite::ffi::SQLITE_IOERR_FSYNC, "kernel's log");

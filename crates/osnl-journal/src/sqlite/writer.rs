@@ -161,16 +161,7 @@ impl Writer {
             shared.wal_pages.store(pages.unsigned_abs(), Ordering::Relaxed);
             Ok(())
         }))?;
-        let last: Option<(i64, usize)> = connection
-            .query_row("SELECT id, deliveries FROM event ORDER BY id DESC LIMIT 1", [], |row| {
-                Ok((row.get(0)?, row.get::<_, u32>(1)? as usize))
-            })
-            .optional()?;
-        let kept: Option<i64> = connection
-            .query_row("SELECT value FROM meta WHERE name = 'next_event'", [], |row| row.get(0))
-            .optional()?;
-        let after_last = last.map_or(1, |(id, deliveries)| id + numbers(deliveries));
-        self.next_event = after_last.max(kept.unwrap_or(1));
+        self.next_event = next_event(&connection)?;
         self.checkpointer.set(Some(connect(&self.place.file)?));
         self.inode = Inode::of(&self.place.file)?;
         self.connection = Some(connection);
@@ -427,6 +418,20 @@ impl Writer {
             next_event: self.next_event,
         })
     }
+}
+
+/// Returns the number of the next event of a file.
+pub(super) fn next_event(connection: &Connection) -> rusqlite::Result<i64> {
+    let last: Option<(i64, usize)> = connection
+        .query_row("SELECT id, deliveries FROM event ORDER BY id DESC LIMIT 1", [], |row| {
+            Ok((row.get(0)?, row.get::<_, u32>(1)? as usize))
+        })
+        .optional()?;
+    let kept: Option<i64> = connection
+        .query_row("SELECT value FROM meta WHERE name = 'next_event'", [], |row| row.get(0))
+        .optional()?;
+    let after_last = last.map_or(1, |(id, deliveries)| id + numbers(deliveries));
+    Ok(after_last.max(kept.unwrap_or(1)))
 }
 
 fn apply(work: &mut Work<'_>, command: &Command) -> rusqlite::Result<(CommandResult, Option<Answer>)> {

@@ -3,6 +3,7 @@
 //! The journal is read event by event: however large it is, memory holds a table of rules and a few names for each.
 
 use std::io::{IsTerminal as _, Write as _, stderr};
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -79,6 +80,7 @@ fn look(args: &ExplainArgs, conf: &Native, comparison: &mut Comparison<'_>) -> R
         args.pick.each(&reader, |kept| {
             progress.one();
             comparison.add(&format!("event {}", kept.number), &Subject::received(&kept.received));
+            ControlFlow::Continue(())
         })?;
     }
     if args.unmatched.is_none() && (args.journal || args.pick.is_about_deliveries()) {

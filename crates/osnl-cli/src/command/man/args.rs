@@ -10,7 +10,7 @@ use crate::command::oss_watcher::OssWatcherArgs;
 
 /// The names of all pages. Written out, since the commands are not known while their flags are being described; a
 /// test holds it against them.
-pub(crate) const PAGES: [&str; 40] = [
+pub(crate) const PAGES: [&str; 46] = [
     "osnl",
     "osnl.conf",
     "k2hr3-osnl",
@@ -42,6 +42,12 @@ pub(crate) const PAGES: [&str; 40] = [
     "quarantine-export",
     "quarantine-retry",
     "quarantine-discard",
+    "journal",
+    "journal-backup",
+    "journal-restore",
+    "journal-export",
+    "journal-verify",
+    "journal-compact",
     "explain",
     "test",
     "replay",

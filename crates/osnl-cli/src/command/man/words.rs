@@ -227,6 +227,40 @@ Times are local unless they end with Z or an offset such as +01:00; \fB2h\fR, \f
     ("quarantine-retry", Words { see: &["replay", "explain", "check"], ..COMMAND }),
     ("quarantine-discard", Words { see: &["quarantine-list"], ..COMMAND }),
     (
+        "journal",
+        Words {
+            see: &["journal-backup", "journal-restore", "journal-export", "journal-verify", "journal-compact"],
+            ..COMMAND
+        },
+    ),
+    ("journal-backup", Words { see: &["journal-restore", "journal-verify"], ..COMMAND }),
+    (
+        "journal-restore",
+        Words {
+            more: r"The backup is checked before anything is replaced. The journal that is there is kept as FILE.replaced\-TIME. If it can be read, the command names the deliveries that are pending in the backup and have ended since, and counts the messages that came later.",
+            see: &["journal-backup", "actions-resume", "deliveries-discard"],
+            ..COMMAND
+        },
+    ),
+    (
+        "journal-export",
+        Words {
+            more: r"Each line is an event with its deliveries: format is osnl\-events/1, and later versions only add members. The notification has its secrets masked; with \fB\-\-raw\fR, properties and body are as received. \fB\-\-schema\fR writes a journal file that an older osnl opens, and lists what it has no room for; osnl must be stopped.
+Times are local unless they end with Z or an offset such as +01:00; \fB2h\fR, \fB90m\fR and \fB7d\fR mean that long ago. States are arrived, ready, running, retrying, waiting, held\-by\-guard, held, delivered, no\-action\-needed, shadow, orphaned, dead, discarded; pending, open, held, and done are groups of them.",
+            see: &["replay", "send", "journal-restore"],
+            ..COMMAND
+        },
+    ),
+    (
+        "journal-verify",
+        Words {
+            more: "Checks pages and indexes, decodes every message, and compares the counts with the rows.",
+            see: &["journal-backup", "journal-restore"],
+            ..COMMAND
+        },
+    ),
+    ("journal-compact", Words { see: &["journal-verify"], ..COMMAND }),
+    (
         "explain",
         Words {
             more: r"Prints for each rule whether it fires, else the first condition that failed and the value it saw; for a rule that fires, what each action would do, with secrets masked. osnl contacts nothing. \fB\-\-unmatched\fR reads the messages that matched no rule, which a daemon with keep_unmatched keeps beside its journal. \fB\-\-rules\fR compares with the rules of another file, for all events in the journal and that file.

@@ -64,6 +64,18 @@ pub(super) const SAMPLES: &[Sample] = &[
     of("quarantine export", &["2"], 0, FOR_TOOLS, false),
     of("quarantine retry", &["--all", "--dry-run"], 1, Json::One, false),
     of("quarantine discard", &["--all", "--dry-run"], 0, Json::One, false),
+    of("journal verify", &[], 0, Json::One, false),
+    of("journal backup", &["--overwrite", "backup.db"], 0, Json::One, false),
+    of("journal restore", &["--journal", "restored.db", "--replace", "backup.db"], 0, Json::One, false),
+    of("journal compact", &["--journal", "restored.db"], 0, Json::One, false),
+    of("journal export", &["--overwrite", "-o", "events.jsonl"], 0, Json::One, false),
+    of(
+        "journal export",
+        &["--journal", "backup.db", "--schema", "8", "--overwrite", "-o", "older.db"],
+        0,
+        Json::One,
+        false,
+    ),
     of("man", &[], 0, FOR_TOOLS, false),
     of("completions", &["bash"], 0, FOR_TOOLS, false),
     of("k2hr3-osnl", &["-v"], 0, DAEMON, false),
@@ -89,7 +101,8 @@ impl Sample {
 
     /// Whether it reads a configuration in osnl's own form.
     pub(super) fn is_configured(&self) -> bool {
-        self.node().has("--config-dir") && self.command != "oss-watcher"
+        let names_a_journal = self.command.starts_with("journal") && self.args.contains(&"--journal");
+        self.node().has("--config-dir") && self.command != "oss-watcher" && !names_a_journal
     }
 
     /// The whole call, with this configuration.

@@ -1,0 +1,145 @@
+//! The flags of `osnl journal`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use crate::command::saved_events::PickArgs;
+use crate::flags::{FormatArgs, SourceArgs};
+
+/// `osnl journal` and its commands.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Works on the journal's file, also while osnl hangs. Exits with 69 when there is no journal, or a daemon \
+                  has it.\n\n\
+                  Examples:\n  osnl journal backup /backup/osnl-monday.db\n  osnl journal verify"
+)]
+pub(crate) struct JournalArgs {
+    #[command(subcommand)]
+    pub(crate) command: JournalCommand,
+}
+
+/// The commands of `osnl journal`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum JournalCommand {
+    /// Copy the journal to a file, also while osnl runs
+    Backup(BackupArgs),
+    /// Replace the journal with a backup; osnl must be stopped
+    Restore(RestoreArgs),
+    /// Write events as JSON lines, or the journal for an older osnl
+    Export(Box<ExportArgs>),
+    /// Check the file and all its rows, also while osnl runs
+    Verify(VerifyArgs),
+    /// Return free space to the file system; osnl must be stopped
+    Compact(CompactArgs),
+}
+
+/// The journal's file.
+#[derive(Debug, Args)]
+pub(crate) struct JournalFileArgs {
+    #[command(flatten)]
+    pub(crate) sources: SourceArgs,
+    /// Journal file, in place of a configuration
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["config_file", "config_dir"])]
+    pub(crate) journal: Option<PathBuf>,
+}
+
+/// The flags of `osnl journal backup`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The copy contains secrets, as the journal does: its mode is 0600. Ctrl-C leaves no file. Exits \
+                        with 1 when it cannot be written.\n\n\
+                        Example:\n  osnl journal backup /backup/osnl-monday.db"
+)]
+pub(crate) struct BackupArgs {
+    /// File to create
+    #[arg(value_name = "FILE")]
+    pub(crate) to: PathBuf,
+    /// Replace the file if it exists
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+    #[command(flatten)]
+    pub(crate) journal: JournalFileArgs,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
+/// The flags of `osnl journal restore`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Deliveries that are pending in the backup are attempted when osnl starts, also those made since. With \
+                        --pause they wait for osnl actions resume. Exits with 1 when the backup is damaged.\n\n\
+                        Examples:\n  osnl journal restore --replace --pause /backup/osnl-monday.db\n  \
+                        runuser -u osnl -- osnl journal restore - < /backup/osnl-monday.db"
+)]
+pub(crate) struct RestoreArgs {
+    /// The backup; - is standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) from: PathBuf,
+    /// Rename the journal that is there, and keep it
+    #[arg(long)]
+    pub(crate) replace: bool,
+    /// Pause every action that has pending deliveries
+    #[arg(long)]
+    pub(crate) pause: bool,
+    #[command(flatten)]
+    pub(crate) journal: JournalFileArgs,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
+/// The flags of `osnl journal export`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "replay, explain, and send read the lines. The file has mode 0600. Exits with 1 when it cannot be \
+                        written; 69 when a daemon has the journal, with --schema.\n\n\
+                        Examples:\n  osnl journal export --since 1d -o events.jsonl\n  \
+                        osnl journal export --schema 8 -o older.db"
+)]
+pub(crate) struct ExportArgs {
+    /// File to create
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// Replace the file if it exists
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+    /// Write each message as it came, with its secrets
+    #[arg(long)]
+    pub(crate) raw: bool,
+    /// Write all of the journal for an osnl that knows version N of its tables
+    #[arg(long, value_name = "N", conflicts_with_all = [
+        "raw", "id", "event_type", "fired", "action", "resource", "state", "since", "until",
+    ])]
+    pub(crate) schema: Option<i64>,
+    #[command(flatten)]
+    pub(crate) pick: PickArgs,
+    #[command(flatten)]
+    pub(crate) journal: JournalFileArgs,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
+/// The flags of `osnl journal verify`.
+#[derive(Debug, Args)]
+#[command(after_help = "Reads the whole file. Exits with 1 when something is wrong.\n\n\
+                        Examples:\n  osnl journal verify\n  osnl journal verify --journal /backup/osnl-monday.db")]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub(crate) journal: JournalFileArgs,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}
+
+/// The flags of `osnl journal compact`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Writes a copy without free pages, and needs room for it. osnl reuses free pages by itself: only a disk \
+                        that needs the room needs this. Exits with 1 when there is no room.\n\n\
+                        Example:\n  osnl journal compact"
+)]
+pub(crate) struct CompactArgs {
+    #[command(flatten)]
+    pub(crate) journal: JournalFileArgs,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
+}

@@ -1,0 +1,178 @@
+//! `osnl journal export`: events as JSON lines, or a journal file for an older program.
+//!
+//! A line is an object. Later versions add members; what a member means does not change within one `format`.
+//!
+//! | member | |
+//! | --- | --- |
+//! | `format` | [`FORMAT`] |
+//! | `event` | its number in the journal |
+//! | `received`, `listener`, `queue`, `exchange`, `routing_key` | its origin |
+//! | `deliveries` | of each `id`, `rule`, `action`, `resource` (`key`, `id`, `name`), `state`, `attempts`, `ended`, `reason` |
+//! | `message_id`, `timestamp`, `priority`, `event_type`, `publisher_id`, `context`, `payload` | the notification, secrets masked |
+//! | `unreadable` | in their place, the reason why the message cannot be read |
+//! | `properties`, `body` or `body_base64` | with `--raw`, in their place: the message as it came |
+//!
+//! `osnl replay`, `explain`, and `send` read both forms.
+
+use std::io::{BufWriter, Write as _};
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use osnl::journal::sqlite::upkeep::{self, UpkeepError, UpkeepProgress};
+use osnl::journal::sqlite::{KeptEvent, Phase, Row};
+use osnl_model::{MaskedJson, mask_text};
+use serde_json::{Map, Value, json};
+
+use super::args::ExportArgs;
+use super::{file, moment, object, refused, report, shown, words};
+use crate::command::asking::{NoAnswer, clean};
+use crate::command::progress::Display;
+use crate::command::saved_events::{self, Refusal};
+use crate::command::tap::clean::mask_urls;
+use crate::exit::Exit;
+
+/// The form of the lines.
+const FORMAT: &str = "osnl-events/1";
+
+pub(super) fn run(args: &ExportArgs) -> Result<Exit, NoAnswer> {
+    let journal = file(&args.journal)?;
+    match args.schema {
+        Some(schema) => older(args, &journal, schema),
+        None => lines(args, &journal),
+    }
+}
+
+fn older(args: &ExportArgs, journal: &Path, schema: i64) -> Result<Exit, NoAnswer> {
+    let display = Display::cancelling("events and deliveries");
+    let observer = display.observer(|progress| progress);
+    let exported = upkeep::export_older(journal, &args.output, schema, args.overwrite, &observer);
+    let exported = exported.map_err(refused)?;
+    drop(display);
+    let mut text =
+        format!("{}: tables of version {schema}; {}\n", shown(&args.output), words(&exported.contents));
+    for note in &exported.notes {
+        text.push_str(&format!("  {note}\n"));
+    }
+    Ok(report(&args.format, &text, || {
+        json!({
+            "file": args.output.display().to_string(),
+            "contents": object(&exported.contents),
+            "notes": exported.notes,
+        })
+    }))
+}
+
+fn lines(args: &ExportArgs, journal: &Path) -> Result<Exit, NoAnswer> {
+    let failed = |(exit, text): Refusal| NoAnswer::new(exit, text);
+    let reader = saved_events::reader(journal).map_err(failed)?;
+    let display = Display::cancelling("events");
+    let observer = display.observer(|progress| progress);
+    let part = upkeep::begin(journal, &args.output, args.overwrite).map_err(refused)?;
+    let mut out = BufWriter::new(part.file());
+    let (mut count, mut ended) = (0_u64, Ok(()));
+    let each = args.pick.each(&reader, |kept| {
+        ended = writeln!(out, "{}", line(kept, args.raw)).map_err(|error| part.failed(error));
+        count += 1;
+        // Their number is not known before.
+        let progress = UpkeepProgress { done: count, of: 0 };
+        match (&ended, observer(progress)) {
+            (Ok(()), ControlFlow::Continue(())) => ControlFlow::Continue(()),
+            (Ok(()), ControlFlow::Break(())) => {
+                ended = Err(UpkeepError::Interrupted);
+                ControlFlow::Break(())
+            }
+            (Err(_), _) => ControlFlow::Break(()),
+        }
+    });
+    each.map_err(failed)?;
+    ended.map_err(refused)?;
+    out.flush().map_err(|error| refused(part.failed(error)))?;
+    drop(out);
+    part.place().map_err(refused)?;
+    drop(display);
+    let events = if count == 1 { "1 event".to_owned() } else { format!("{count} events") };
+    let secrets = if args.raw { "with secrets" } else { "secrets masked" };
+    let text = format!("{}: {events}, {secrets}\n", shown(&args.output));
+    Ok(report(
+        &args.format,
+        &text,
+        || json!({"file": args.output.display().to_string(), "events": count, "masked": !args.raw}),
+    ))
+}
+
+fn line(kept: &KeptEvent, raw: bool) -> Value {
+    let origin = &kept.received.origin;
+    let mut line = json!({
+        "format": FORMAT,
+        "event": kept.number,
+        "received": moment(origin.received),
+        "listener": &*origin.listener,
+        "queue": &*origin.queue,
+        "exchange": origin.exchange,
+        "routing_key": origin.routing_key,
+        "deliveries": kept.deliveries.iter().map(delivery).collect::<Vec<_>>(),
+    });
+    let message = if raw { as_received(kept) } else { masked(kept) };
+    if let Value::Object(line) = &mut line {
+        line.extend(message);
+    }
+    if !raw {
+        mask_urls(&mut line);
+    }
+    line
+}
+
+fn delivery(row: &Row) -> Value {
+    json!({
+        "id": row.id.to_string(),
+        "rule": row.rule,
+        "action": row.action,
+        "resource": {"key": row.key, "id": row.resource_id, "name": row.resource_name},
+        "state": Phase::of_state(row.state).word(),
+        "attempts": row.tries,
+        "ended": row.ended.map(moment),
+        "reason": row.reason.as_deref().map(|reason| clean(&mask_text(reason)).into_owned()),
+    })
+}
+
+fn masked(kept: &KeptEvent) -> Map<String, Value> {
+    let members = match kept.received.decode() {
+        Ok(n) => json!({
+            "message_id": n.message_id,
+            "timestamp": n.timestamp,
+            "priority": n.priority.as_ref().map(|priority| priority.as_str()),
+            "event_type": n.event_type,
+            "publisher_id": n.publisher_id,
+            "context": MaskedJson::object(&n.context),
+            "payload": MaskedJson::value(&n.payload),
+        }),
+        Err(error) => json!({"unreadable": error.to_string()}),
+    };
+    members_of(members)
+}
+
+/// The message as `osnl tap --save` writes it.
+fn as_received(kept: &KeptEvent) -> Map<String, Value> {
+    let properties = &kept.received.properties;
+    let mut read_by = Map::new();
+    let mut add = |name: &str, value: Option<Value>| {
+        value.into_iter().for_each(|value| drop(read_by.insert(name.to_owned(), value)));
+    };
+    add("content_type", properties.content_type.as_deref().map(Value::from));
+    add("content_encoding", properties.content_encoding.as_deref().map(Value::from));
+    add("headers", properties.compression.as_ref().map(|compression| json!({"compression": compression})));
+    let (name, body) = match std::str::from_utf8(&kept.received.body) {
+        Ok(text) => ("body", text.to_owned()),
+        Err(_) => ("body_base64", BASE64_STANDARD.encode(&kept.received.body)),
+    };
+    members_of(json!({"properties": read_by, name: body}))
+}
+
+fn members_of(object: Value) -> Map<String, Value> {
+    match object {
+        Value::Object(members) => members,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Map::new(),
+    }
+}

@@ -1,0 +1,420 @@
+//! Copies, checks, restores, and shrinks the file of a journal. Calls block.
+//!
+//! | function | while a daemon has the journal |
+//! | --- | --- |
+//! | [`backup`] | one moment of it, from a read transaction; the daemon keeps writing |
+//! | [`verify`] | the same |
+//! | [`export_older`] | refused: deliveries would be made twice |
+//! | [`compact`], [`restore`] | refused: the file is replaced, and the daemon has it open |
+//!
+//! A copy is made by `VACUUM INTO`, so it has neither free pages nor a WAL. It is written beside its place, synced, and
+//! renamed: after a crash the place has the old file or the new one.
+//!
+//! A WAL beside a file that is replaced would be applied to the new file. So [`settle`] ends WAL mode first, which SQLite
+//! allows only while no other program has the file open.
+
+mod older;
+mod part;
+mod restore;
+mod verify;
+
+use std::io;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, ffi};
+
+pub use self::older::{LEAST_SCHEMA, OlderReport, export_older};
+pub use self::part::PartFile;
+use self::part::is_free;
+pub use self::restore::{BackupSource, ReplacedJournal, RestoreOptions, RestoreReport, Since, restore};
+pub use self::verify::{VerifyReport, verify};
+use super::connection::connect;
+use super::place::{Place, free_bytes};
+use super::rows::{is, moment};
+use super::{OpenError, SqliteJournal, schema, trouble};
+use crate::files::beside;
+use crate::state_dir::UnsafePlace;
+
+/// The newest version of the tables, which this program writes.
+pub const SCHEMA: i64 = schema::VERSION;
+/// Steps of SQLite's machine between two looks at the clock.
+const STEPS: i32 = 100;
+/// The interval between two reports of progress.
+const REPORT: Duration = Duration::from_millis(50);
+
+/// The progress of a long call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UpkeepProgress {
+    /// Bytes or rows that are done.
+    pub done: u64,
+    /// All of them.
+    pub of: u64,
+}
+
+/// The observer of a long call; `Break` stops the call, which then leaves nothing behind.
+pub type Observer = Arc<dyn Fn(UpkeepProgress) -> ControlFlow<()> + Send + Sync>;
+
+/// Why a journal is not copied, checked, restored, or shrunk.
+#[derive(Debug, thiserror::Error)]
+pub enum UpkeepError {
+    /// It cannot be opened.
+    #[error("{} {error}", .file.display())]
+    Open {
+        /// The file.
+        file: PathBuf,
+        /// The reason.
+        error: OpenError,
+    },
+    /// It is another file.
+    #[error("{} is not a journal of osnl: {why}; name a journal, or a backup of one", .file.display())]
+    NotAJournal {
+        /// The file.
+        file: PathBuf,
+        /// The reason.
+        why: String,
+    },
+    /// There is no such file.
+    #[error("{}: there is no journal; name its file", .0.display())]
+    Missing(PathBuf),
+    /// There is no folder for the copy.
+    #[error("{}: there is no such folder; create it, or name another file", .0.display())]
+    NoFolder(PathBuf),
+    /// A daemon has it.
+    #[error("{} is in use by {by}; stop it first", .file.display())]
+    InUse {
+        /// The file.
+        file: PathBuf,
+        /// Its process.
+        by: String,
+    },
+    /// Another program has it open.
+    #[error("{} is open in another program, such as osnl deliveries or a backup; let that finish first", .0.display())]
+    Busy(PathBuf),
+    /// Another program writes the same copy.
+    #[error("{}: another osnl is writing it; let that finish, or name another file", .0.display())]
+    Writing(PathBuf),
+    /// Something is in the place of the copy.
+    #[error("{}: exists already; {remedy}", .file.display())]
+    Exists {
+        /// The file.
+        file: PathBuf,
+        /// The remedy.
+        remedy: &'static str,
+    },
+    /// The copy would be written to a file of the journal.
+    #[error("{}: belongs to the journal itself; name another file", .0.display())]
+    Itself(PathBuf),
+    /// The place is not safe to write to.
+    #[error(transparent)]
+    Unsafe(#[from] UnsafePlace),
+    /// It is damaged.
+    #[error("{}: is damaged: {problem}; osnl journal verify shows all problems", .file.display())]
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// The first problem.
+        problem: String,
+    },
+    /// The disk has no room for the copy.
+    #[error(
+        "{}: its file system has {free} bytes free, and the copy needs {needed}; make room, or name a file on another one", .file.display()
+    )]
+    NoRoom {
+        /// The file.
+        file: PathBuf,
+        /// Bytes free.
+        free: u64,
+        /// Bytes of the copy, at most.
+        needed: u64,
+    },
+    /// There is no program with tables of this version, or it cannot be written.
+    #[error("version {asked} of the tables cannot be written; allowed: {LEAST_SCHEMA} to {SCHEMA}")]
+    Schema {
+        /// The version that was asked for.
+        asked: i64,
+    },
+    /// SQLite refuses.
+    #[error("{}: {}", .file.display(), trouble::reason(.error))]
+    Sqlite {
+        /// The file.
+        file: PathBuf,
+        /// The reason.
+        error: rusqlite::Error,
+    },
+    /// The operating system refuses.
+    #[error("{}: {error}; let this user read and write it", .file.display())]
+    Io {
+        /// The file.
+        file: PathBuf,
+        /// The reason.
+        error: io::Error,
+    },
+    /// The observer stopped it.
+    #[error("interrupted; nothing was changed")]
+    Interrupted,
+}
+
+impl UpkeepError {
+    /// Returns the error of an operation on a file.
+    fn of(file: &Path, error: impl Into<OpenError>) -> Self {
+        let file = file.to_owned();
+        match error.into() {
+            OpenError::NotAJournal(why) => Self::NotAJournal { file, why },
+            OpenError::InUse(by) => Self::InUse { file, by },
+            OpenError::Open(error) => Self::Unsafe(error),
+            OpenError::Sqlite(error) => match error.sqlite_error_code() {
+                Some(ErrorCode::OperationInterrupted) => Self::Interrupted,
+                Some(ErrorCode::DatabaseCorrupt) => Self::Damaged { file, problem: error.to_string() },
+                Some(ErrorCode::CannotOpen) => Self::Open { file, error: OpenError::Sqlite(error) },
+                _ => Self::Sqlite { file, error },
+            },
+            error @ (OpenError::NoFile
+            | OpenError::Volatile(_)
+            | OpenError::Newer { .. }
+            | OpenError::Io(_)) => Self::Open { file, error },
+        }
+    }
+
+    fn io(file: &Path, error: io::Error) -> Self {
+        Self::Io { file: file.to_owned(), error }
+    }
+}
+
+/// The contents of a journal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// Bytes of its file.
+    pub bytes: u64,
+    /// The version of its tables.
+    pub schema: i64,
+    /// Messages kept.
+    pub events: u64,
+    /// Pending deliveries, those that are held included.
+    pub open: u64,
+    /// Dead letters.
+    pub dead: u64,
+    /// Messages in quarantine.
+    pub quarantined: u64,
+    /// The time at which the latest message arrived.
+    pub latest: Option<SystemTime>,
+}
+
+/// Copies a journal, of this version or an older one, to a file of mode 0600; a file that is there is replaced only if that
+/// is asked for.
+///
+/// # Errors
+/// See [`UpkeepError`].
+pub fn backup(
+    journal: &Path,
+    to: &Path,
+    replace: bool,
+    observer: &Observer,
+) -> Result<Contents, UpkeepError> {
+    let mut connection = open(journal)?;
+    let part = begin(journal, to, replace)?;
+    copy(&mut connection, journal, &part, observer)?;
+    // A copy that cannot be read is not put into its place.
+    let contents = contents(part.path())?;
+    part.place()?;
+    Ok(contents)
+}
+
+/// Begins a file with contents of a journal; it is none of the journal's own, nor a journal that a daemon has.
+///
+/// # Errors
+/// See [`UpkeepError`].
+pub fn begin(journal: &Path, to: &Path, replace: bool) -> Result<PartFile, UpkeepError> {
+    is_elsewhere(journal, to)?;
+    is_free(to)?;
+    PartFile::begin(to, replace)
+}
+
+/// Gives the free pages of a journal back to its file system. Returns the bytes that it took before, and its contents.
+///
+/// # Errors
+/// See [`UpkeepError`].
+pub fn compact(journal: &Path, observer: &Observer) -> Result<(u64, Contents), UpkeepError> {
+    drop(open(journal)?);
+    let held = take(journal)?;
+    let before = SqliteJournal::bytes(&held.file);
+    let mut connection = settle(&held.file)?;
+    let part = PartFile::begin_journal(&held.file)?;
+    copy(&mut connection, &held.file, &part, observer)?;
+    let contents = contents(part.path())?;
+    drop(connection);
+    part.place()?;
+    Ok((before, contents))
+}
+
+/// Opens a journal to read, of any version that this program knows.
+fn open(file: &Path) -> Result<Connection, UpkeepError> {
+    match std::fs::metadata(file) {
+        Ok(found) if !found.is_file() => {
+            let why = "it is not a file".to_owned();
+            return Err(UpkeepError::NotAJournal { file: file.to_owned(), why });
+        }
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(UpkeepError::Missing(file.to_owned()));
+        }
+        Err(error) => return Err(UpkeepError::io(file, error)),
+    }
+    // SQLite says of it only that it cannot be opened.
+    std::fs::File::open(file).map_err(|error| UpkeepError::io(file, error))?;
+    let opened = || -> Result<Connection, OpenError> {
+        let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        connection.busy_timeout(Duration::from_secs(5))?;
+        match schema::check(&connection)? {
+            0 => Err(OpenError::NotAJournal("it is empty".to_owned())),
+            _ => Ok(connection),
+        }
+    };
+    opened().map_err(|error| UpkeepError::of(file, error))
+}
+
+/// Takes the place of a journal, as a daemon does.
+fn take(journal: &Path) -> Result<Place, UpkeepError> {
+    // A volatile place is refused by the daemon, which has the option that allows it.
+    Place::take(journal, true).map_err(|error| UpkeepError::of(journal, error))
+}
+
+/// Moves what is in the WAL to the file, and ends WAL mode: no other program has the file open.
+fn settle(file: &Path) -> Result<Connection, UpkeepError> {
+    let settled = || -> Result<Connection, OpenError> {
+        let connection = connect(file)?;
+        schema::check(&connection)?;
+        connection.query_row("PRAGMA journal_mode = DELETE", [], |_| Ok(()))?;
+        Ok(connection)
+    };
+    settled().map_err(|error| match UpkeepError::of(file, error) {
+        UpkeepError::Sqlite { file, error }
+            if matches!(
+                error.sqlite_error_code(),
+                Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+            ) =>
+        {
+            UpkeepError::Busy(file)
+        }
+        other => other,
+    })
+}
+
+/// Writes one moment of an open journal to a part file.
+fn copy(
+    connection: &mut Connection,
+    from: &Path,
+    part: &PartFile,
+    observer: &Observer,
+) -> Result<(), UpkeepError> {
+    let failed = |error: rusqlite::Error| UpkeepError::of(from, error);
+    let of = used(connection).map_err(failed)?;
+    has_room(part, of)?;
+    let (written, observer, mut reported) = (part.path().to_owned(), observer.clone(), None::<Instant>);
+    let report = move || {
+        if reported.is_some_and(|reported| reported.elapsed() < REPORT) {
+            return false;
+        }
+        reported = Some(Instant::now());
+        let done = std::fs::metadata(&written).map_or(0, |meta| meta.len());
+        observer(UpkeepProgress { done: done.min(of), of }).is_break()
+    };
+    connection.progress_handler(STEPS, Some(report)).map_err(failed)?;
+    let copied = connection.execute("VACUUM INTO ?1", [PathText(part.path())]);
+    connection.progress_handler(0, None::<fn() -> bool>).map_err(failed)?;
+    copied.map(drop).map_err(|error| match error.sqlite_error_code() {
+        // It is the copy that cannot be written.
+        Some(ErrorCode::DiskFull | ErrorCode::SystemIoFailure | ErrorCode::ReadOnly) => {
+            UpkeepError::Sqlite { file: part.to().to_owned(), error }
+        }
+        _ => failed(error),
+    })
+}
+
+/// A path as a value of SQL, whatever its bytes.
+struct PathText<'a>(&'a Path);
+
+impl ToSql for PathText<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(ValueRef::Text(self.0.as_os_str().as_encoded_bytes())))
+    }
+}
+
+/// Returns the bytes of a journal's pages that are not free.
+fn used(connection: &Connection) -> rusqlite::Result<u64> {
+    let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let pages = pragma("page_count")? - pragma("freelist_count")?;
+    Ok(pages.unsigned_abs() * pragma("page_size")?.unsigned_abs())
+}
+
+/// Checks that a part file has room for so many bytes.
+fn has_room(part: &PartFile, needed: u64) -> Result<(), UpkeepError> {
+    match free_bytes(part.path()) {
+        Some(free) if free < needed => Err(UpkeepError::NoRoom { file: part.to().to_owned(), free, needed }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Checks that a copy would be none of the journal's own files.
+fn is_elsewhere(journal: &Path, to: &Path) -> Result<(), UpkeepError> {
+    let whole = |path: &Path| {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        folder.canonicalize().unwrap_or_else(|_| folder.to_owned()).join(path.file_name().unwrap_or_default())
+    };
+    let (own, to) = (whole(journal), whole(to));
+    let names = ["", "-wal", "-shm", "-journal", ".lock", ".dead.jsonl", ".unmatched", ".rules"];
+    if names.iter().any(|more| beside(&own, more) == to) {
+        return Err(UpkeepError::Itself(to));
+    }
+    Ok(())
+}
+
+/// Reports of progress, not too many of them.
+struct Reports<'a> {
+    observer: &'a Observer,
+    latest: Option<Instant>,
+}
+
+impl<'a> Reports<'a> {
+    fn to(observer: &'a Observer) -> Self {
+        Self { observer, latest: None }
+    }
+
+    /// Reports progress, if that is due; an error if the observer stops the call.
+    fn report(&mut self, done: i64, of: i64) -> rusqlite::Result<()> {
+        if self.latest.is_some_and(|latest| latest.elapsed() < REPORT) {
+            return Ok(());
+        }
+        self.latest = Some(Instant::now());
+        let progress = UpkeepProgress { done: done.unsigned_abs(), of: of.unsigned_abs() };
+        match (self.observer)(progress) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => {
+                Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_INTERRUPT), None))
+            }
+        }
+    }
+}
+
+fn contents(file: &Path) -> Result<Contents, UpkeepError> {
+    counted(&open(file)?, file).map_err(|error| UpkeepError::of(file, error))
+}
+
+fn counted(connection: &Connection, file: &Path) -> rusqlite::Result<Contents> {
+    let count = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0)).map(i64::unsigned_abs);
+    let latest = connection
+        .query_row("SELECT received FROM event ORDER BY id DESC LIMIT 1", [], |row| row.get(0).map(moment))
+        .optional()?;
+    Ok(Contents {
+        bytes: SqliteJournal::bytes(file),
+        schema: connection.pragma_query_value(None, "user_version", |row| row.get(0))?,
+        events: count("SELECT count(*) FROM event")?,
+        open: count(concat!("SELECT coalesce(sum(count), 0) FROM tally WHERE ", is!(open)))?,
+        dead: count(concat!("SELECT coalesce(sum(count), 0) FROM tally WHERE ", is!(Dead)))?,
+        quarantined: count("SELECT count(*) FROM unreadable")?,
+        latest,
+    })
+}

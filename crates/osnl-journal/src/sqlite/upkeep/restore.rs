@@ -1,0 +1,245 @@
+//! Makes a backup the journal.
+//!
+//! The copy is checked, not the backup, which could change meanwhile. A journal that is there stays under another name; if
+//! it can be read, it tells what the backup does not know: messages that came later, and deliveries that have ended since.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::{self, Read, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Result};
+
+use super::super::rows::{delivery_id, is, millis};
+use super::super::{paused, writer};
+use super::part::PartFile;
+use super::verify::problems;
+use super::{Contents, Observer, UpkeepError, UpkeepProgress, contents, copy, open, settle, take};
+use crate::DeliveryId;
+use crate::files::beside;
+
+/// The source of a backup.
+pub enum BackupSource<'a> {
+    /// A file.
+    File(&'a Path),
+    /// Its bytes.
+    Stream(&'a mut dyn Read),
+}
+
+/// The options of a restore.
+#[derive(Clone, Debug)]
+pub struct RestoreOptions<'a> {
+    /// The name under which a journal that is there is kept; `None` refuses to replace one.
+    pub aside: Option<PathBuf>,
+    /// The operator by whom every action with open deliveries is paused.
+    pub pause_by: Option<&'a str>,
+}
+
+/// A restored journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RestoreReport {
+    /// The contents.
+    pub contents: Contents,
+    /// The actions that are paused in it.
+    pub paused: Vec<String>,
+    /// The journal that was replaced.
+    pub replaced: Option<ReplacedJournal>,
+}
+
+/// A journal in whose place a backup is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplacedJournal {
+    /// Its file, under its new name.
+    pub file: PathBuf,
+    /// The differences from the backup; `None` if it cannot be read.
+    pub since: Option<Since>,
+}
+
+/// The history that the backup does not know.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Since {
+    /// Messages that came after the backup.
+    pub events: u64,
+    /// Deliveries that are open in the backup and have ended since.
+    pub ended: Vec<DeliveryId>,
+}
+
+/// Makes a backup the journal, which no daemon may have. The journal that is there is kept.
+///
+/// # Errors
+/// See [`UpkeepError`].
+pub fn restore(
+    source: BackupSource<'_>,
+    journal: &Path,
+    options: &RestoreOptions<'_>,
+    observer: &Observer,
+) -> std::result::Result<RestoreReport, UpkeepError> {
+    let was_there = fs::symlink_metadata(journal).is_ok();
+    let is_there = fs::metadata(journal).is_ok_and(|meta| meta.len() > 0);
+    if is_there && options.aside.is_none() {
+        let remedy = "--replace keeps it under another name";
+        return Err(UpkeepError::Exists { file: journal.to_owned(), remedy });
+    }
+    if let BackupSource::File(backup) = &source {
+        drop(open(backup)?);
+    }
+    let held = take(journal)?;
+    let file = held.file.as_path();
+    let restored =
+        restore_taken(source, file, options.aside.as_deref().filter(|_| is_there), options, observer);
+    if restored.is_err() && !was_there {
+        // It was made with its lock.
+        let _ = fs::remove_file(file);
+    }
+    restored
+}
+
+fn restore_taken(
+    source: BackupSource<'_>,
+    file: &Path,
+    aside: Option<&Path>,
+    options: &RestoreOptions<'_>,
+    observer: &Observer,
+) -> std::result::Result<RestoreReport, UpkeepError> {
+    let (backup, _received) = match source {
+        BackupSource::File(backup) => (backup.to_owned(), None),
+        BackupSource::Stream(bytes) => {
+            let received = received(bytes, file, observer)?;
+            (received.path().to_owned(), Some(received))
+        }
+    };
+    let old = match aside {
+        Some(aside) => {
+            if aside.symlink_metadata().is_ok() {
+                let remedy = "move it away";
+                return Err(UpkeepError::Exists { file: aside.to_owned(), remedy });
+            }
+            match open(file).map(drop).and_then(|()| settle(file)) {
+                Ok(connection) => Some(connection),
+                Err(busy @ UpkeepError::Busy(_)) => return Err(busy),
+                // One that is damaged, newer, or another file is kept as it is, its WAL included.
+                Err(_) => None,
+            }
+        }
+        None => None,
+    };
+    let mut connection = open(&backup)?;
+    let part = PartFile::begin_journal(file)?;
+    copy(&mut connection, &backup, &part, observer)?;
+    drop(connection);
+    let failed = |error: rusqlite::Error| UpkeepError::of(part.path(), error);
+    let mut copied =
+        Connection::open_with_flags(part.path(), OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(failed)?;
+    if let Some(problem) = problems(&mut copied, &backup, observer)?.into_iter().next() {
+        return Err(UpkeepError::Damaged { file: backup, problem });
+    }
+    let since = old.as_ref().and_then(|old| since(&copied, old).ok());
+    if let Some(next) = old.as_ref().and_then(|old| writer::next_event(old).ok()) {
+        // A number that has been shown is not given to another event.
+        copied
+            .execute(
+                "INSERT INTO meta (name, value) VALUES ('next_event', ?1) \
+                 ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)",
+                [next],
+            )
+            .map_err(failed)?;
+    }
+    let paused = match options.pause_by {
+        Some(by) => pause(&copied, by).map_err(failed)?,
+        None => Vec::new(),
+    };
+    drop(copied);
+    let contents = contents(part.path())?;
+    let is_settled = old.is_some();
+    drop(old);
+    if let Some(aside) = aside {
+        put_aside(file, aside, is_settled)?;
+    }
+    part.place()?;
+    let replaced = aside.map(|aside| ReplacedJournal { file: aside.to_owned(), since });
+    Ok(RestoreReport { contents, paused, replaced })
+}
+
+/// Writes the bytes of a backup beside the journal.
+fn received(
+    bytes: &mut dyn Read,
+    file: &Path,
+    observer: &Observer,
+) -> std::result::Result<PartFile, UpkeepError> {
+    let part = PartFile::temporary(file, ".received")?;
+    let (mut buffer, mut out) = (vec![0; 1 << 20], part.file());
+    loop {
+        // How much will come is not known.
+        if observer(UpkeepProgress { done: 0, of: 0 }).is_break() {
+            return Err(UpkeepError::Interrupted);
+        }
+        let read = bytes.read(&mut buffer).and_then(|read| out.write_all(&buffer[..read]).map(|()| read));
+        match read {
+            Ok(0) => return Ok(part),
+            Ok(_) => {}
+            Err(error) => return Err(UpkeepError::io(part.path(), error)),
+        }
+    }
+}
+
+/// Gives the journal a second name, so that its own always has a file; of one that could not be read, the WAL goes with it.
+fn put_aside(file: &Path, aside: &Path, is_settled: bool) -> std::result::Result<(), UpkeepError> {
+    let failed = |error: io::Error| UpkeepError::io(aside, error);
+    // File systems without hard links leave an instant in which there is none.
+    fs::hard_link(file, aside).or_else(|_| fs::rename(file, aside)).map_err(failed)?;
+    if !is_settled {
+        for more in ["-wal", "-shm", "-journal"] {
+            match fs::rename(beside(file, more), beside(aside, more)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+                Ok(()) | Err(_) => {}
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Compares a copy of a backup with the journal that it replaces.
+fn since(copied: &Connection, old: &Connection) -> Result<Since> {
+    let next = writer::next_event(copied)?;
+    let events: i64 = old.query_row("SELECT count(*) FROM event WHERE id >= ?1", [next], |row| row.get(0))?;
+    // By its identity: a number could be that of another event, if the backup is another journal's.
+    let sql = |condition: &str| {
+        format!(
+            "SELECT d.id, e.identity, e.received FROM delivery d \
+             JOIN event e ON e.id = (SELECT max(id) FROM event WHERE id <= d.id >> 16) WHERE {condition}"
+        )
+    };
+    let mut select = copied.prepare(&sql(is!(open)))?;
+    let mut open = select.query([])?;
+    let mut same = old.prepare(&sql(&format!("d.id = ?1 AND d.{}", is!(open))))?;
+    let forgotten: i64 = old
+        .query_row("SELECT value FROM meta WHERE name = 'forgotten_until'", [], |row| row.get(0))
+        .optional()?
+        .unwrap_or_default();
+    let mut known = old.prepare(&sql("d.id = ?1"))?;
+    let mut ended = Vec::new();
+    while let Some(row) = open.next()? {
+        let one: (i64, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+        let is_open = same.query_row([one.0], read).optional()? == Some(one);
+        // One that is not there has left after its end.
+        let is_known =
+            known.query_row([one.0], read).optional()?.map_or(one.2 <= forgotten, |there| there == one);
+        if !is_open && is_known {
+            ended.push(delivery_id(one.0));
+        }
+    }
+    Ok(Since { events: events.unsigned_abs(), ended })
+}
+
+/// Pauses the actions that have open deliveries.
+fn pause(connection: &Connection, by: &str) -> Result<Vec<String>> {
+    let sql = concat!("SELECT DISTINCT action FROM tally WHERE ", is!(open), " AND count > 0");
+    let mut select = connection.prepare(sql)?;
+    let actions = select.query_map([], |row| row.get(0))?.collect::<Result<BTreeSet<String>>>()?;
+    for action in &actions {
+        paused::pause(connection, action, by, millis(SystemTime::now()))?;
+    }
+    Ok(actions.into_iter().collect())
+}

@@ -1,0 +1,231 @@
+//! Finds what is wrong with a journal: damage of the file, rows that cannot be read, deliveries without their message,
+//! lanes that cannot move, and counts that are not those of the rows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use osnl_core::quarantine::{Extent, Stored};
+use rusqlite::{Connection, Result, Row};
+
+use super::super::SqliteJournal;
+use super::super::rows::{self, State, delivery_id, is};
+use super::{Contents, Observer, Reports, UpkeepError, UpkeepProgress, counted, open};
+
+/// Problems of one kind that are named.
+const NAMED: usize = 20;
+/// The version since when lanes and quarantined messages have the columns that are looked at.
+const WITH_LANES: i64 = 6;
+const WITH_EXTENT: i64 = 7;
+const WITH_ENRICHED: i64 = 4;
+
+/// The contents of a journal, and its problems.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifyReport {
+    /// The contents; of a damaged file only its size.
+    pub contents: Contents,
+    /// The problems, a line each, a bounded number.
+    pub problems: Vec<String>,
+}
+
+/// Reads all of a journal, of this version or an older one, at one moment.
+///
+/// # Errors
+/// See [`UpkeepError`].
+pub fn verify(journal: &Path, observer: &Observer) -> std::result::Result<VerifyReport, UpkeepError> {
+    let mut connection = open(journal)?;
+    let failed = |error: rusqlite::Error| UpkeepError::of(journal, error);
+    connection.execute_batch("BEGIN").map_err(failed)?;
+    let problems = problems(&mut connection, journal, observer)?;
+    // A file that is damaged cannot be counted.
+    let contents = counted(&connection, journal).or_else(|error| match problems.is_empty() {
+        true => Err(failed(error)),
+        false => Ok(Contents { bytes: SqliteJournal::bytes(journal), ..Contents::default() }),
+    })?;
+    Ok(VerifyReport { contents, problems })
+}
+
+/// The problems of an open journal; damage is one of them, and no error.
+pub(super) fn problems(
+    connection: &mut Connection,
+    file: &Path,
+    observer: &Observer,
+) -> std::result::Result<Vec<String>, UpkeepError> {
+    let stopped = observer.clone();
+    // The check of the pages knows no progress, and can be stopped.
+    let report = move || stopped(UpkeepProgress { done: 0, of: 0 }).is_break();
+    let failed = |error: rusqlite::Error| UpkeepError::of(file, error);
+    connection.progress_handler(100_000, Some(report)).map_err(failed)?;
+    let damage = damage(connection);
+    connection.progress_handler(0, None::<fn() -> bool>).map_err(failed)?;
+    let found = damage.and_then(|damage| match damage.is_empty() {
+        true => Check { connection, observer, problems: Vec::new() }.run(),
+        false => Ok(damage),
+    });
+    found.or_else(|error| match UpkeepError::of(file, error) {
+        UpkeepError::Interrupted => Err(UpkeepError::Interrupted),
+        UpkeepError::Damaged { problem, .. } => Ok(vec![problem]),
+        other => Ok(vec![other.to_string()]),
+    })
+}
+
+/// Damage of pages and indexes.
+fn damage(connection: &Connection) -> Result<Vec<String>> {
+    let mut select = connection.prepare(&format!("PRAGMA integrity_check({NAMED})"))?;
+    let found = select.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>>>()?;
+    let lines = found.iter().flat_map(|text| text.lines()).filter(|line| *line != "ok");
+    Ok(lines.take(NAMED).map(str::to_owned).collect())
+}
+
+/// A check of the rows of an undamaged file.
+struct Check<'a> {
+    connection: &'a Connection,
+    observer: &'a Observer,
+    problems: Vec<String>,
+}
+
+impl Check<'_> {
+    fn run(mut self) -> Result<Vec<String>> {
+        let schema: i64 = self.connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        self.events()?;
+        self.deliveries()?;
+        if schema >= WITH_LANES {
+            self.lanes()?;
+        }
+        if schema >= WITH_EXTENT {
+            self.quarantine()?;
+        }
+        if schema >= WITH_ENRICHED {
+            self.enriched()?;
+        }
+        self.tally()?;
+        Ok(self.problems)
+    }
+
+    /// Messages that cannot be read, though they could when they were appended.
+    fn events(&mut self) -> Result<()> {
+        let of = self.connection.query_row("SELECT count(*) FROM event", [], |row| row.get::<_, i64>(0))?;
+        let mut select =
+            self.connection.prepare(&format!("SELECT {}, id FROM event ORDER BY id", rows::RECEIVED))?;
+        let mut rows = select.query([])?;
+        let (mut done, mut reports, mut found) = (0, Reports::to(self.observer), Vec::new());
+        while let Some(row) = rows.next()? {
+            let id: i64 = row.get(10)?;
+            if let Some(problem) = unreadable(row) {
+                found.push(format!("event {id} cannot be read: {problem}"));
+            }
+            done += 1;
+            reports.report(done, of)?;
+        }
+        self.add(found);
+        Ok(())
+    }
+
+    fn deliveries(&mut self) -> Result<()> {
+        let last = State::ALL.len();
+        self.each(
+            &format!("SELECT id FROM delivery WHERE state NOT BETWEEN 0 AND {} LIMIT {NAMED}", last - 1),
+            |id| format!("delivery {} has an unknown state", delivery_id(id)),
+        )?;
+        // A bulk request with more deliveries than a number has places takes several.
+        self.each(
+            &format!(
+                "SELECT d.id FROM delivery d LEFT JOIN event e ON e.id = (SELECT max(id) FROM event WHERE id <= d.id >> 16) \
+                 WHERE e.id IS NULL OR e.id + (e.deliveries >> 16) < d.id >> 16 LIMIT {NAMED}"
+            ),
+            |id| format!("delivery {} has no message", delivery_id(id)),
+        )
+    }
+
+    /// Lanes in which a delivery waits for none, and those in which two are attempted at a time.
+    fn lanes(&mut self) -> Result<()> {
+        self.each(
+            &format!(
+                "SELECT min(id) FROM delivery w WHERE lane IS NOT NULL AND {} AND NOT EXISTS \
+                 (SELECT 1 FROM delivery o WHERE o.lane = w.lane AND o.state IN (1, 2, 3)) GROUP BY lane LIMIT {NAMED}",
+                is!(Waiting)
+            ),
+            |id| format!("delivery {} waits for no other", delivery_id(id)),
+        )?;
+        self.each(
+            &format!(
+                "SELECT max(id) FROM delivery WHERE lane IS NOT NULL AND {} GROUP BY lane HAVING count(*) > 1 LIMIT {NAMED}",
+                is!(Ready)
+            ),
+            |id| format!("delivery {} is ready with another one of its resource", delivery_id(id)),
+        )
+    }
+
+    fn quarantine(&mut self) -> Result<()> {
+        let mut select = self.connection.prepare("SELECT id, extent, body FROM unreadable")?;
+        let mut rows = select.query([])?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            let id: i64 = row.get(0)?;
+            let stored = || -> Result<Option<Stored>> {
+                let (extent, bytes) = (Extent::of(row.get(1)?), row.get(2)?);
+                Ok(extent.map(|extent| Stored { extent, bytes }))
+            };
+            if !stored().is_ok_and(|stored| stored.is_some_and(|stored| stored.read().is_ok())) {
+                found.push(format!("message {id} in quarantine cannot be read"));
+            }
+        }
+        self.add(found);
+        Ok(())
+    }
+
+    fn enriched(&mut self) -> Result<()> {
+        self.each(&format!("SELECT delivery FROM enriched WHERE NOT json_valid(found) LIMIT {NAMED}"), |id| {
+            format!("the enrichment of delivery {} is not JSON", delivery_id(id))
+        })
+    }
+
+    /// Compares the counts that are kept with those of the rows.
+    fn tally(&mut self) -> Result<()> {
+        let read = |sql: &str| -> Result<BTreeMap<(String, i64), i64>> {
+            let mut select = self.connection.prepare(sql)?;
+            let rows = select.query_map([], |row| Ok(((row.get(0)?, row.get(1)?), row.get(2)?)))?;
+            rows.collect()
+        };
+        let kept = read("SELECT action, state, count FROM tally WHERE count <> 0")?;
+        let there = read("SELECT action, state, count(*) FROM delivery GROUP BY action, state")?;
+        let all: BTreeSet<_> = kept.keys().chain(there.keys()).collect();
+        let of = |counts: &BTreeMap<(String, i64), i64>, one: &(String, i64)| {
+            counts.get(one).copied().unwrap_or_default()
+        };
+        let differ = all.into_iter().filter(|one| of(&kept, one) != of(&there, one));
+        let words = |one: &(String, i64)| {
+            let state = State::ALL.into_iter().find(|state| *state as i64 == one.1);
+            let state = state.map_or("in an unknown state", State::name);
+            let (kept, there) = (of(&kept, one), of(&there, one));
+            format!("action {}: {kept} deliveries {state} are counted, and there are {there}", one.0)
+        };
+        let found = differ.map(words).collect();
+        self.add(found);
+        Ok(())
+    }
+
+    /// Adds a line for each number that a statement finds.
+    fn each(&mut self, sql: &str, line: impl Fn(i64) -> String) -> Result<()> {
+        let mut select = self.connection.prepare(sql)?;
+        let found = select.query_map([], |row| row.get(0))?.collect::<Result<Vec<i64>>>()?;
+        self.add(found.into_iter().map(line).collect());
+        Ok(())
+    }
+
+    fn add(&mut self, mut found: Vec<String>) {
+        let more = found.len().saturating_sub(NAMED);
+        found.truncate(NAMED);
+        self.problems.append(&mut found);
+        if more > 0 {
+            self.problems.push(format!("{more} more of this kind"));
+        }
+    }
+}
+
+/// Returns the reason why the message of a row cannot be read.
+fn unreadable(row: &Row<'_>) -> Option<String> {
+    match rows::received(row, 0) {
+        Ok(received) => received.decode().err().map(|error| error.to_string()),
+        Err(error) => Some(error.to_string()),
+    }
+}
