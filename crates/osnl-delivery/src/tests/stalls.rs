@@ -180,8 +180,6 @@ impl Story {
             for _ in 0..10 {
                 self.tick().await;
             }
-            // What was under way when it was to be held is held when its attempt has ended.
-            at_once(self.journal.change(Change::Release { which: all() })).await.unwrap();
         }
         self.shutdown.drain.cancel();
         while at_once(self.task.join_next()).await.is_some() {}

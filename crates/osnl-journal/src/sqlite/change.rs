@@ -48,9 +48,9 @@ pub enum Change {
         /// Why, for the record.
         why: String,
     },
-    /// Held ones go on.
+    /// Held ones go on, and those under way that were to be held.
     Release {
-        /// The filter; only the held ones it matches are released.
+        /// The filter; only those of them that it matches are released.
         which: Filter,
     },
     /// Open ones of one action become another's, such as of one that is no longer configured.
@@ -141,6 +141,8 @@ pub(super) struct Answer {
     /// Deliveries that guards held and that are released.
     pub(super) released: Vec<DeliveryId>,
     pub(super) withdrawn: Vec<(String, DeliveryId)>,
+    /// Claims that shall not be given back any more.
+    pub(super) left: Vec<(String, DeliveryId)>,
     pub(super) pending: HashMap<String, i64>,
 }
 
@@ -184,6 +186,14 @@ pub(super) fn apply(work: &mut Work<'_>, bite: &Bite) -> Result<Answer> {
         // It was looked up a while ago.
         let Some(found) = work.find(*id)? else { continue };
         let is_asked = which.action.as_ref().is_none_or(|action| *action == found.action);
+        let (is_release, is_to_be_held) =
+            (matches!(bite.change, Change::Release { .. }), matches!(found.wish, Some(Wish::Hold { .. })));
+        if is_asked && is_release && is_to_be_held && found.state.is_open() {
+            work.unwish(*id)?;
+            answer.left.push((found.action, *id));
+            answer.changed.changed.push(*id);
+            continue;
+        }
         if !is_asked || !states.contains(&found.state) {
             continue;
         }

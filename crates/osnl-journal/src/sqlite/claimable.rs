@@ -363,6 +363,13 @@ impl Claimable {
         self.changed.notify_waiters();
     }
 
+    /// A claim of it need not be given back any more.
+    pub(super) fn leave(&self, action: &str, id: DeliveryId) {
+        if let Some(queue) = self.lock().by_action.get_mut(action) {
+            queue.withdrawn.remove(&id);
+        }
+    }
+
     pub(super) fn withdrawn(&self, action: &str) -> Vec<DeliveryId> {
         let queues = self.lock();
         queues.by_action.get(action).map_or_else(Vec::new, |queue| queue.withdrawn.iter().copied().collect())

@@ -9,6 +9,7 @@ use tokio::task::spawn_blocking;
 
 use super::SqliteJournal;
 use super::change::{Answer, Bite, Change, ChangeError, ChangeOutcome};
+use super::filter::Filter;
 use super::reader::Reader;
 use super::rows::{State, delivery_id};
 use super::writer::{Apply, Command};
@@ -163,25 +164,34 @@ impl Reader {
             | Change::Pause { .. }
             | Change::Resume { .. } => false,
         };
-        // Both see the journal at the same moment.
+        // All see the journal at the same moment.
         let snapshot = self.0.unchecked_transaction()?;
-        let (conditions, values) = which.sql();
-        let sql = format!(
-            "SELECT d.id, d.action, d.key, d.ordered FROM delivery d \
-             JOIN event e ON e.id = (SELECT max(id) FROM event WHERE id <= d.id >> 16) \
-             WHERE d.id > ?1 AND ?2 {conditions} ORDER BY d.id"
-        );
-        let mut all: Vec<&dyn ToSql> = vec![&-1_i64, &true];
-        all.extend(values.iter().map(|value| &**value));
-        let mut select = snapshot.prepare(&sql)?;
-        let mut rows = select.query(&all[..])?;
-        while let Some(row) = rows.next()? {
-            selected.ids.push(delivery_id(row.get(0)?));
-            if in_order {
-                let (action, key) = (row.get_ref(1)?.as_str()?, row.get_ref(2)?.as_str_or_null()?);
-                let key = key.filter(|_| row.get(3).unwrap_or(true));
-                selected.of.push(key.map(|key| selected.effects.place(action, key)));
+        let mut find = |which: &Filter, more: &str| -> Result<()> {
+            let (conditions, values) = which.sql();
+            let sql = format!(
+                "SELECT d.id, d.action, d.key, d.ordered FROM delivery d \
+                 JOIN event e ON e.id = (SELECT max(id) FROM event WHERE id <= d.id >> 16) \
+                 WHERE d.id > ?1 AND ?2 {conditions} {more} ORDER BY d.id"
+            );
+            let mut all: Vec<&dyn ToSql> = vec![&-1_i64, &true];
+            all.extend(values.iter().map(|value| &**value));
+            let mut select = snapshot.prepare(&sql)?;
+            let mut rows = select.query(&all[..])?;
+            while let Some(row) = rows.next()? {
+                selected.ids.push(delivery_id(row.get(0)?));
+                if in_order {
+                    let (action, key) = (row.get_ref(1)?.as_str()?, row.get_ref(2)?.as_str_or_null()?);
+                    let key = key.filter(|_| row.get(3).unwrap_or(true));
+                    selected.of.push(key.map(|key| selected.effects.place(action, key)));
+                }
             }
+            Ok(())
+        };
+        find(&which, "")?;
+        if let Change::Release { .. } = change {
+            // Those that are to be held when their attempt has ended.
+            let to_be_held = Filter { states: vec![State::Ready], phases: Vec::new(), ..which };
+            find(&to_be_held, TO_BE_HELD)?;
         }
         if let (true, Some(first)) = (selected.of.iter().any(Option::is_some), selected.ids.first()) {
             let mut select = snapshot.prepare(EFFECTS_BEHIND)?;
@@ -194,6 +204,8 @@ impl Reader {
         Ok(selected)
     }
 }
+
+const TO_BE_HELD: &str = "AND d.wish = 2";
 
 /// One pass over what came later than the first that is asked for: an index for it would cost each append.
 const EFFECTS_BEHIND: &str = "SELECT id, action, key FROM delivery NOT INDEXED \

@@ -16,6 +16,13 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// Nothing is to be done when the claim has ended.
+    pub(super) fn unwish(&self, id: DeliveryId) -> Result<()> {
+        let sql = "UPDATE delivery SET wish = NULL, wish_text = NULL WHERE id = ?1";
+        self.connection.prepare_cached(sql)?.execute([id.row()])?;
+        Ok(())
+    }
+
     /// Applies the wish to a delivery that is not claimed.
     pub(super) fn fulfil(&mut self, found: &LaneEntry, wish: &Wish) -> Result<PendingChange> {
         match wish {

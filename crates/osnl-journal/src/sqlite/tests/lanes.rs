@@ -383,6 +383,9 @@ impl Player {
                 1 => self.model.ask(at, &AskedChange::Discard),
                 2 => self.model.ask(at, &AskedChange::Hold),
                 3 if self.model.deliveries[at].state == State::Held => self.model.open(at),
+                3 if self.model.deliveries[at].asked == Some(AskedChange::Hold) => {
+                    self.model.deliveries[at].asked = None;
+                }
                 3 => {}
                 _ => self.model.ask(at, &AskedChange::Move(to)),
             }

@@ -135,6 +135,9 @@ impl Writer {
         for (action, id) in &answer.withdrawn {
             claimable.withdraw(action, *id);
         }
+        for (action, id) in &answer.left {
+            claimable.leave(action, *id);
+        }
         for (action, by) in &answer.pending {
             gate.changed(action, *by);
         }
