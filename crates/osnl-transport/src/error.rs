@@ -47,7 +47,7 @@ pub enum TransportError {
     NotAmqp {
         /// `host:port`.
         host: String,
-        /// What came instead of AMQP.
+        /// The bytes that came instead of AMQP.
         reason: String,
     },
     /// The broker refused user name or password.

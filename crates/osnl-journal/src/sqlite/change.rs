@@ -186,12 +186,7 @@ pub(super) fn apply(work: &mut Work<'_>, bite: &Bite) -> Result<Answer> {
         // It was looked up a while ago.
         let Some(found) = work.find(*id)? else { continue };
         let is_asked = which.action.as_ref().is_none_or(|action| *action == found.action);
-        let (is_release, is_to_be_held) =
-            (matches!(bite.change, Change::Release { .. }), matches!(found.wish, Some(Wish::Hold { .. })));
-        if is_asked && is_release && is_to_be_held && found.state.is_open() {
-            work.unwish(*id)?;
-            answer.left.push((found.action, *id));
-            answer.changed.changed.push(*id);
+        if is_asked && leave(work, &found, &bite.change, &mut answer)? {
             continue;
         }
         if !is_asked || !states.contains(&found.state) {
@@ -247,6 +242,17 @@ fn ask(work: &mut Work<'_>, found: &LaneEntry, wish: Wish, answer: &mut Answer) 
     }
     answer.withdrawn.push((found.action.clone(), found.id));
     Ok(())
+}
+
+/// Releases a claimed delivery that was to be held; answers whether it was.
+fn leave(work: &mut Work<'_>, found: &LaneEntry, change: &Change, answer: &mut Answer) -> Result<bool> {
+    let (Change::Release { .. }, Some(Wish::Hold { .. })) = (change, &found.wish) else { return Ok(false) };
+    if found.state.is_open() {
+        work.unwish(found.id)?;
+        answer.left.push((found.action.clone(), found.id));
+        answer.changed.changed.push(found.id);
+    }
+    Ok(found.state.is_open())
 }
 
 fn release(work: &mut Work<'_>, found: &LaneEntry, answer: &mut Answer) -> Result<()> {

@@ -82,7 +82,7 @@ pub struct Opened {
 pub struct LossyQueue {
     /// Its name.
     pub queue: String,
-    /// What was asked for, and what it has.
+    /// The arguments that were asked for, and those that it has.
     pub differs: String,
     /// The way in which messages can be lost.
     pub how: String,
