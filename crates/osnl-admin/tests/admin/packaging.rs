@@ -1,13 +1,15 @@
 //! Alert rules and dashboard name metrics that exist, each alert has its runbook, and the book has the table.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use osnl_admin::metrics::{FAMILIES, MetricKind, table};
+use osnl_admin::metrics::{FAMILIES, Format, MetricKind, render, table};
 use regex::Regex;
 use serde_json::Value;
+
+use crate::promtool::measurements;
 
 /// The page of runbooks: a site's own, else the file that the packages install.
 const RUNBOOKS: &str =
@@ -40,11 +42,26 @@ fn samples() -> Vec<(String, Vec<&'static str>)> {
     all
 }
 
-/// Each metric of a query exists, and has the labels by which it is selected and grouped.
+/// The labels whose values are words of ours, with all of them.
+fn words() -> BTreeMap<&'static str, BTreeSet<String>> {
+    let text = render(&measurements(2, 1), None, Format::Prometheus);
+    let label = Regex::new(r#"\b(state|result|outcome|kind)="([^"]*)""#).unwrap();
+    let mut words: BTreeMap<_, BTreeSet<String>> = BTreeMap::new();
+    for found in label.captures_iter(&text) {
+        let (_, [name, value]) = found.extract();
+        let known = ["state", "result", "outcome", "kind"].into_iter().find(|known| *known == name).unwrap();
+        words.entry(known).or_default().insert(value.to_owned());
+    }
+    words
+}
+
+/// Each metric of a query exists, and has the labels by which it is selected and grouped, and their values.
 fn check_query(place: &str, query: &str) {
     let known = samples();
     let metric = Regex::new(r"\b((?:osnl|process)_[a-z_]+|up)\b(\{[^}]*\})?").unwrap();
     let label = Regex::new(r"([a-z_]+)\s*(?:=~|!~|!=|=)").unwrap();
+    let value = Regex::new(r#"([a-z_]+)\s*(?:=~|!~|!=|=)\s*"([^"]*)""#).unwrap();
+    let words = words();
     let mut named = BTreeSet::from(["instance", "job"]);
     let mut metrics = 0;
     for found in metric.captures_iter(query) {
@@ -60,6 +77,13 @@ fn check_query(place: &str, query: &str) {
                 labels.contains(&selected) || ["instance", "job"].contains(&selected),
                 "{place}: {name} has no label {selected}"
             );
+        }
+        let selector = found.get(2).map_or("", |selector| selector.as_str());
+        for (_, [label, values]) in value.captures_iter(selector).map(|found| found.extract()) {
+            for chosen in values.split('|') {
+                let is_known = words.get(label).is_none_or(|words| words.contains(chosen));
+                assert!(is_known, "{place}: no {label} of {name} is {chosen:?}");
+            }
         }
     }
     assert!(metrics > 0, "{place}: {query} names no metric of osnl");

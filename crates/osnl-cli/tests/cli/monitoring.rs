@@ -1,30 +1,24 @@
 //! A real daemon that a real Prometheus scrapes: metrics, exemplars, alerts.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::SystemTime;
 
-use osnl_testkit::{
-    Authority, Broker, Identity, Options, Protocols, Publisher, Reply, Sink, TlsSink, wait_until,
-};
+use osnl_testkit::{Authority, Identity, Notice, Protocols, Raw, Reply, Sink, TlsSink, wait_until};
 use serde_json::Value;
 
 use crate::harness::closed_port;
-use crate::reloading::{LISTENER, RULE, Rig, SOON};
+use crate::reloading::{LISTENER, RULE, Rig, SOON, notice};
 
 const ADMIN: &str = "[admin]\nlisten = 127.0.0.1:0\n";
 const ACTION: &str = "[action:roles]\ndriver = http\nurl = SINK\nretry_interval = 1s\nmax_attempts = 1\n";
 
 /// A daemon with an admin endpoint, and its address.
-fn monitored(name: &str, sections: &[&str]) -> (Rig, String) {
-    let (home, sink) = (crate::private_folder().unwrap(), Sink::start());
-    let vhost = Broker::shared().vhost(name);
-    let publisher = Publisher::start(&vhost.url(), Options::default());
-    let mut rig = Rig { home, vhost, sink, publisher, daemon: None };
-    rig.write(&[&[ADMIN], sections].concat());
-    rig.run();
+pub(crate) fn monitored(name: &str, sections: &[&str]) -> (Rig, String) {
+    let rig = Rig::with(name, &[&[ADMIN], sections].concat());
     let log = rig.log();
     let address = address(&log).unwrap_or_else(|| panic!("{log}"));
     (rig, address)
@@ -39,7 +33,7 @@ fn address(log: &str) -> Option<String> {
 }
 
 /// The status and the body of an answer.
-fn get(address: &str, path: &str) -> (u16, String) {
+pub(crate) fn get(address: &str, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
@@ -51,7 +45,7 @@ fn get(address: &str, path: &str) -> (u16, String) {
 }
 
 /// The value of a sample, as it is written.
-fn sample(address: &str, name: &str) -> Option<String> {
+pub(crate) fn sample(address: &str, name: &str) -> Option<String> {
     let (_, metrics) = get(address, "/metrics");
     metrics.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(' ')?.to_owned()))
 }
@@ -172,6 +166,35 @@ fn prometheus_scrapes_a_daemon_and_knows_a_delivery_by_its_exemplar() {
     assert_eq!(prometheus.firing(), Vec::<String>::new());
 }
 
+/// Issue 19: labels are names of the configuration, never of an event.
+#[test]
+fn a_thousand_event_types_and_resources_make_no_further_series() {
+    let rule = RULE.replace("^port\\.delete\\.end$", "^port");
+    let (mut rig, admin) = monitored("monitoring-series", &[LISTENER, &rule, ACTION]);
+    let series = || -> BTreeSet<String> {
+        let (_, metrics) = get(&admin, "/metrics");
+        let samples = metrics.lines().filter(|line| !line.starts_with('#'));
+        samples.map(|sample| sample.rsplit_once(' ').unwrap().0.to_owned()).collect()
+    };
+    let event = |event_type: String, key: usize| Notice { event_type, ..notice(key, key) };
+    let done = |rig: &Rig, count: u64| {
+        wait_until(SOON, "all are delivered", || rig.target("roles")["done"] == count);
+    };
+    rig.publisher.notify_all(&[event("port.delete.end".to_owned(), 0), event("other.type".to_owned(), 0)]);
+    done(&rig, 1);
+    wait_until(SOON, "the broker was asked", || {
+        series().iter().any(|one| one.starts_with("osnl_queue_messages"))
+    });
+    let before = series();
+    let many: Vec<Notice> = (1..=1000).map(|n| event(format!("port.type{n}.\u{202e}\"{{}}"), n)).collect();
+    rig.publisher.notify_all(&many);
+    done(&rig, 1001);
+    wait_until(SOON, "all are counted", || {
+        sample(&admin, "osnl_rule_matches_total{rule=\"r\"}").as_deref() == Some("1001")
+    });
+    assert_eq!(series(), before);
+}
+
 /// Issue 19: a target breaks at night, and a retry in the morning ends the alerts.
 #[test]
 fn a_broken_target_raises_alerts_that_end_with_a_retry() {
@@ -197,6 +220,10 @@ fn a_broken_target_raises_alerts_that_end_with_a_retry() {
     wait_until(SOON, "no alert fires", || prometheus.firing().is_empty());
     let (status, body) = get(&admin, "/readyz");
     assert!(status == 200 && body.contains("\"attention\":[]"), "{body}");
+    // One line for each change of the target's state, however many attempts were refused.
+    for line in [" is held: ", " answers again"] {
+        assert_eq!(rig.log().matches(line).count(), 1, "{line}: {}", rig.log());
+    }
 }
 
 /// Issue 19: a daemon that stands by is ready, takes over, and then is too.
@@ -389,6 +416,46 @@ fn a_collector_gets_one_trace_for_each_event() {
     collector.restart();
     wait_until(SOON, "they are exported", || rig.log().contains("traces are exported again"));
     assert_eq!(rig.log().matches("traces cannot be exported").count(), 1);
+}
+
+/// Issue 19: the trace of a notification's publisher goes on; what is no trace reaches no target.
+#[test]
+fn a_trace_of_the_publisher_goes_on_and_a_forged_one_does_not() {
+    let (mut rig, _) = monitored("monitoring-traceparent", &[LISTENER, RULE, RETRYING]);
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let valid = format!("00-{trace}-00f067aa0ba902b7-00");
+    let given: Vec<Value> = vec![
+        valid.clone().into(),
+        format!("{valid}\r\nX-Forged: 1").into(),
+        format!("00-{}-00f067aa0ba902b7-01", "0".repeat(32)).into(),
+        valid.to_uppercase().into(),
+        "x".repeat(1 << 20).into(),
+        serde_json::json!({"a": 1}),
+        Value::Null,
+    ];
+    for (n, given) in given.iter().enumerate() {
+        let body = serde_json::json!({
+            "event_type": "port.delete.end", "publisher_id": "network.h", "message_id": format!("m{n}"),
+            "timestamp": "2026-11-20 06:36:22.662155", "priority": "INFO", "payload": notice(n, n).payload,
+            "_context_traceparent": given,
+        });
+        rig.publisher.raw(&Raw {
+            exchange: "neutron".into(),
+            routing_key: "notifications.info".into(),
+            body: body.to_string().into_bytes(),
+            ..Raw::default()
+        });
+        let requests = rig.sink.wait_for(n + 1, SOON);
+        let sent = requests[n].header("traceparent").unwrap();
+        let parts: Vec<&str> = sent.split('-').collect();
+        let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
+        assert_eq!(lengths, [2, 32, 16, 2], "{sent}");
+        assert!(sent.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-')), "{sent}");
+        // Ours is a span of its own within that trace, as little sampled as that.
+        assert_eq!((parts[1] == trace, parts[3] == "00"), (n == 0, n == 0), "{sent}");
+        assert!(parts[2] != "00f067aa0ba902b7" && parts[1] != "0".repeat(32), "{sent}");
+        assert_eq!(requests[n].header("x-forged"), None);
+    }
 }
 
 const RETRYING: &str = "[action:roles]\ndriver = http\nurl = SINK\nretry_interval = 1s\n";

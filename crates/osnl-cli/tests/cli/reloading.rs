@@ -27,11 +27,16 @@ pub(crate) const ACTION: &str = "[action:roles]\ndriver = k2hr3\napi_url = SINK\
 
 impl Rig {
     pub(crate) fn start(name: &str) -> Self {
+        Self::with(name, &[LISTENER, RULE, ACTION])
+    }
+
+    /// With other sections.
+    pub(crate) fn with(name: &str, sections: &[&str]) -> Self {
         let (home, sink) = (crate::private_folder().unwrap(), Sink::start());
         let vhost = Broker::shared().vhost(name);
         let publisher = Publisher::start(&vhost.url(), Options::default());
         let mut rig = Self { home, vhost, sink, publisher, daemon: None };
-        rig.write(&[LISTENER, RULE, ACTION]);
+        rig.write(sections);
         rig.run();
         rig
     }
