@@ -45,7 +45,7 @@ pub(crate) async fn run(
     let shutdown = Shutdown::new();
     let systemd = Notifier::from_environment();
     let daemon_state = daemon.state();
-    let status = Status::of(daemon_state.clone()).tell(&systemd);
+    let status = Status::of(daemon_state.clone(), daemon.journal.state()).tell(&systemd);
     let daemon = match logging::ends() {
         Some(ends) => daemon.watching(ends),
         None => daemon,

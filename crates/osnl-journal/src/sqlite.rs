@@ -10,7 +10,8 @@
 //! makes it so, in the same transaction.
 //!
 //! When the file cannot be written, [`JournalState::Failed`] says so: nothing is reserved or claimed, outcomes
-//! wait in memory, and it is tried again each second. Tables and indexes are below.
+//! wait in memory, and it is tried again each second. A disk that does not answer is published in the same way: `stuck`.
+//! Tables and indexes are below.
 //!
 //! A message that is acknowledged cannot return to the broker: `when_exhausted = return` means back into the journal,
 //! with the same pauses.
@@ -46,6 +47,7 @@ mod records;
 mod rows;
 mod schema;
 mod selection;
+mod stuck;
 #[cfg(test)]
 mod tests;
 mod trouble;
@@ -92,6 +94,7 @@ pub use self::reader::{Cursor, DeliveryDetails, KeptEvent, Order, Page, Reader, 
 pub use self::records::{Row, Unreadable};
 pub use self::rows::State;
 pub use self::selection::ChangeRun;
+use self::stuck::DiskWait;
 use self::work::Due;
 use self::writer::{Apply, Command, NewEntry, Writer};
 use super::identity::Identity;
@@ -218,6 +221,7 @@ struct SharedState {
     paused: watch::Sender<PausedActions>,
     counters: Arc<Counters>,
     decoded: MessageCache,
+    disk_wait: DiskWait,
     /// Pages in the WAL after the latest commit.
     wal_pages: AtomicU32,
     /// The place where its threads report an unexpected end.
@@ -284,6 +288,7 @@ impl SqliteJournal {
             paused: watch::Sender::new(PausedActions::new()),
             counters,
             decoded: MessageCache::default(),
+            disk_wait: DiskWait::default(),
             wal_pages: AtomicU32::new(0),
             ends: Ends::default(),
             closing: AtomicBool::new(false),

@@ -6,6 +6,7 @@ use std::task::Poll;
 
 use osnl::daemon::{DaemonState, ListenerHandle, Reloads};
 use osnl::delivery::{Published, TargetState, TargetStatus};
+use osnl::journal::JournalState;
 use osnl::listener::ListenerState;
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval};
@@ -18,20 +19,23 @@ pub(super) struct Status {
     /// Other loops run.
     version: watch::Receiver<u64>,
     reloads: watch::Receiver<Reloads>,
+    journal: watch::Receiver<JournalState>,
     listeners: Vec<(ListenerHandle, watch::Receiver<ListenerState>)>,
     targets: Vec<(Published, watch::Receiver<TargetStatus>)>,
 }
 
 impl Status {
-    pub(super) fn of(daemon_state: Arc<DaemonState>) -> Self {
+    pub(super) fn of(daemon_state: Arc<DaemonState>, journal: watch::Receiver<JournalState>) -> Self {
         let (version, reloads) = (daemon_state.version(), daemon_state.reloads());
-        let mut status = Self { daemon_state, version, reloads, listeners: Vec::new(), targets: Vec::new() };
+        let (listeners, targets) = Default::default();
+        let mut status = Self { daemon_state, version, reloads, journal, listeners, targets };
         status.look();
         status
     }
 
     fn look(&mut self) {
         self.version.mark_unchanged();
+        self.journal.mark_unchanged();
         let with_state = |listener: ListenerHandle| {
             let state = listener.state();
             (listener, state)
@@ -116,7 +120,7 @@ impl Status {
         });
         let held =
             held.map(|(target, _)| (target.target(), target.last_failure().map(|failure| failure.answer)));
-        let line = line(listeners, held);
+        let line = line(&self.journal.borrow(), listeners, held);
         let failed = self.reloads.borrow().failed.is_some();
         if failed && line != STOPPING {
             format!("not reloaded, see the log or osnl status; {line}")
@@ -129,7 +133,7 @@ impl Status {
     async fn changed(&mut self) {
         let listeners = self.listeners.iter_mut().map(|(_, state)| boxed(state));
         let targets = self.targets.iter_mut().map(|(_, state)| boxed(state));
-        let others = [boxed(&mut self.version), boxed(&mut self.reloads)];
+        let others = [boxed(&mut self.version), boxed(&mut self.reloads), boxed(&mut self.journal)];
         let mut changes: Vec<_> = listeners.chain(targets).chain(others).collect();
         std::future::poll_fn(|context| {
             let any = changes.iter_mut().any(|change| change.as_mut().poll(context).is_ready());
@@ -188,6 +192,7 @@ fn clauses(what: &str, places: &[(&str, Option<String>)]) -> Vec<String> {
 }
 
 fn line<'a>(
+    journal: &JournalState,
     listeners: impl Iterator<Item = (&'a str, ListenerState, Option<String>)>,
     held: impl Iterator<Item = (String, Option<String>)>,
 ) -> String {
@@ -217,6 +222,13 @@ fn line<'a>(
     .concat();
     if clauses.is_empty() {
         clauses.push("no listener runs".to_owned());
+    }
+    match journal {
+        // A listener that is blocked by it has said so.
+        JournalState::Full { reason, .. } | JournalState::Failed { reason, .. } if blocked.is_empty() => {
+            clauses.insert(0, shortened(reason));
+        }
+        JournalState::Working | JournalState::Full { .. } | JournalState::Failed { .. } => {}
     }
     clauses.extend(held.map(|(target, reason)| {
         let because = reason.map_or(String::new(), |reason| format!(": {}", shortened(&reason)));
@@ -280,9 +292,27 @@ mod tests {
             let reasons = held.iter().map(|(target, reason)| {
                 ((*target).to_owned(), Some((*reason).to_owned()).filter(|reason| !reason.is_empty()))
             });
-            assert_eq!(line(of, reasons), expected, "{listeners:?} {held:?}");
+            assert_eq!(line(&JournalState::Working, of, reasons), expected, "{listeners:?} {held:?}");
         }
-        let long = line(std::iter::once(("a", waiting, Some("x".repeat(1000)))), std::iter::empty());
+        let since = std::time::SystemTime::UNIX_EPOCH;
+        let failed = JournalState::Failed { reason: "the journal j cannot be written".to_owned(), since };
+        for (state, expected) in [
+            (Listening, "the journal j cannot be written; listening to a"),
+            (Draining, STOPPING),
+            (
+                Blocked { since, reason: "the journal j cannot be written".into() },
+                "blocked: a: the journal j cannot be written",
+            ),
+        ] {
+            let reason = match &state {
+                Blocked { reason, .. } => Some(reason.to_string()),
+                _ => None,
+            };
+            let listeners = std::iter::once(("a", state, reason));
+            assert_eq!(line(&failed, listeners, std::iter::empty()), expected);
+        }
+        let waits = std::iter::once(("a", waiting, Some("x".repeat(1000))));
+        let long = line(&JournalState::Working, waits, std::iter::empty());
         assert_eq!(long.chars().count(), "waiting for a: …".chars().count() + REASON);
     }
 }

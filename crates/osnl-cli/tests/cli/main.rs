@@ -17,6 +17,7 @@ mod gap;
 mod harness;
 mod hostile_screens;
 mod hung_daemon;
+mod hung_parts;
 mod journal;
 mod journalled;
 mod killed;

@@ -1,7 +1,7 @@
 /* Stands between osnl and the C library, for what a test cannot do to a real disk or a real clock.
  *
  * OSNL_TEST_FAULT names a file: `sync 5` lets fdatasync and fsync on the journal fail with errno 5, `write 28` what
- * writes it. OSNL_TEST_CLOCK names a file with seconds that the wall clock is off. Neither there: nothing is changed.
+ * writes it, and `hang` lets them wait. OSNL_TEST_CLOCK names a file with seconds that the wall clock is off. Neither there: nothing is changed.
  * OSNL_TEST_TRACE names a file for what `strace -f -yy -xx` would say about those calls and what is sent; where a
  * process may not be traced.
  */
@@ -83,7 +83,16 @@ static void trace_end(const char *call, long result) {
     errno = saved;
 }
 
+/* A disk that does not answer, as long as the fault lasts. */
+static void hangs(int fd) {
+    char text[64], name[4096];
+    name_of(fd, name, sizeof name);
+    while (strstr(name, "journal.db") && small_file("OSNL_TEST_FAULT", text, sizeof text) && !strncmp(text, "hang", 4))
+        syscall(SYS_nanosleep, &(struct timespec){.tv_nsec = 10000000}, 0);
+}
+
 static int synced(const char *call, int number, int fd) {
+    hangs(fd);
     if (fails("sync", fd)) return -1;
     trace(call, fd, 0, 0, " <unfinished ...>");
     int result = syscall(number, fd);

@@ -5,7 +5,9 @@ use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use osnl_testkit::{Notice, Options, Publisher, Sink};
 use serde_json::json;
@@ -90,7 +92,7 @@ fn both_units_run_as_a_user_of_their_own_and_leave_nothing_behind() {
             .collect();
         assert_eq!(filters, ["@system-service", "~@privileged @resources"]);
         assert!(!all.iter().any(|(_, name, _)| name == "DynamicUser"), "a user that files can be given to");
-        let name = std::path::Path::new(unit).file_stem().unwrap().to_str().unwrap();
+        let name = Path::new(unit).file_stem().unwrap().to_str().unwrap();
         let users = concat!(env!("CARGO_MANIFEST_DIR"), "/../../packaging/sysusers.d");
         let users = fs::read_to_string(format!("{users}/{name}.conf")).unwrap();
         let line = users.lines().find(|line| !line.starts_with('#')).unwrap();
@@ -183,11 +185,17 @@ fn the_manuals_own_unit_works_but_for_the_path() {
 }
 
 /// systemd's side of the socket.
-struct Manager(UnixDatagram);
+pub(crate) struct Manager(UnixDatagram);
 
 impl Manager {
+    pub(crate) fn bind(path: &Path) -> Self {
+        let manager = Self(UnixDatagram::bind(path).unwrap());
+        manager.0.set_read_timeout(Some(SOON)).unwrap();
+        manager
+    }
+
     #[track_caller]
-    fn next(&self) -> String {
+    pub(crate) fn next(&self) -> String {
         let mut bytes = [0; 4096];
         let read = self.0.recv(&mut bytes).expect("systemd is told");
         String::from_utf8(bytes[..read].to_vec()).unwrap()
@@ -195,8 +203,19 @@ impl Manager {
 
     /// The next that is no sign of life.
     #[track_caller]
-    fn news(&self) -> String {
+    pub(crate) fn news(&self) -> String {
         std::iter::repeat_with(|| self.next()).find(|told| told != "WATCHDOG=1").unwrap()
+    }
+
+    /// Nothing comes for so long, after what is under way.
+    #[track_caller]
+    pub(crate) fn is_silent_for(&self, time: Duration) {
+        self.0.set_read_timeout(Some(time)).unwrap();
+        let end = Instant::now() + SOON;
+        while self.0.recv(&mut [0; 4096]).is_ok() {
+            assert!(Instant::now() < end, "there are signs of life");
+        }
+        self.0.set_read_timeout(Some(SOON)).unwrap();
     }
 }
 
@@ -207,8 +226,7 @@ fn systemd_is_told_what_is_waited_for() {
     sink.stop();
     let case = Case::new(&way.url(), &format!("{}\nretry_interval_seconds = 1", sink.url("/v1/role")), "");
     let path = case.path("notify");
-    let manager = Manager(UnixDatagram::bind(&path).unwrap());
-    manager.0.set_read_timeout(Some(SOON)).unwrap();
+    let manager = Manager::bind(&path);
     let daemon = Daemon::start(case.command().env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "200000"));
 
     let broker = format!("rabbit at {} (virtual host {})", way.address(), way.vhost.name());

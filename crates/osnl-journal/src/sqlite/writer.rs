@@ -21,6 +21,7 @@ use super::connection::{closed, connect};
 use super::place::{Inode, Place, free_bytes};
 use super::prune::{self, PruneResult, Pruner};
 use super::rows::{is, millis, numbers};
+use super::stuck::Watch;
 use super::work::{self, AppendResult, Due, EndResult, Work};
 use super::{OpenError, SharedState, SqliteOptions, paused, schema, trouble};
 use crate::identity::Identity;
@@ -99,6 +100,7 @@ pub(super) struct Writer {
     /// `None` after a failure, until it can be opened again.
     connection: Option<Connection>,
     checkpointer: Checkpointer,
+    _watch: Watch,
     shared: Arc<SharedState>,
     commands: Receiver<Command>,
     /// Commands that arrived while a failure lasted, or that did not fit into a group.
@@ -135,6 +137,7 @@ impl Writer {
             inode: None,
             connection: None,
             checkpointer: Checkpointer::start(&shared.ends, shared.counters.clone(), checkpoint::passive)?,
+            _watch: Watch::start(&place.file, &shared)?,
             shared,
             commands,
             backlog: VecDeque::new(),
@@ -204,6 +207,7 @@ impl Writer {
         let mut waiting = Vec::new();
         loop {
             let batch = self.gather(&mut waiting);
+            self.shared.disk_wait.begins();
             let nothing_left = batch.is_empty() && self.closing;
             if nothing_left || !self.commit(batch) {
                 break;
@@ -211,6 +215,10 @@ impl Writer {
             if Instant::now() >= self.next_tick && !self.closing {
                 let pause = if self.tick() { SOON } else { TICK };
                 self.next_tick = Instant::now() + pause;
+            }
+            if self.shared.disk_wait.ends() && !self.closing {
+                // It publishes whether there is room, now that the disk answers.
+                self.tick();
             }
         }
         self.checkpointer.set(None);

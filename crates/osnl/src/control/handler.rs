@@ -19,7 +19,8 @@ use osnl_http::Expiry;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::sync::Semaphore;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinError, spawn_blocking};
+use tokio::time::timeout;
 
 use super::refusal::{Code, Refusal};
 use super::{OnProgress, Request};
@@ -31,8 +32,10 @@ use crate::metrics::Counters;
 use crate::rule::GuardsInForce;
 use crate::unmatched::Ring;
 
-/// Threads that look into the journal's file at once.
+/// Threads that ask the journal's disk at once.
 const MOST_READERS: usize = 8;
+/// The disk may take so long; then the rest is answered without it.
+const STORE: Duration = Duration::from_secs(3);
 
 /// The source of a handler's answers.
 #[derive(Clone, Debug)]
@@ -58,7 +61,7 @@ pub struct ControlHandler {
     readers: Readers,
 }
 
-/// The threads that may look into the journal's file at once. On a disk that hangs each stays until that ends; without a
+/// The threads that may ask the journal's disk at once. On a disk that hangs each stays until that ends; without a
 /// bound they would use up those that look up host names and ask services.
 struct Readers(Arc<Semaphore>);
 
@@ -66,6 +69,13 @@ impl Default for Readers {
     fn default() -> Self {
         Self(Arc::new(Semaphore::new(MOST_READERS)))
     }
+}
+
+/// The space of the journal on its disk, as far as that is known.
+#[derive(Clone, Copy, Debug, Default)]
+struct DiskUse {
+    bytes: Option<u64>,
+    free_bytes: Option<u64>,
 }
 
 /// The running parts of this process.
@@ -183,7 +193,7 @@ impl ControlHandler {
     }
 
     /// Whether a path is this handler's journal.
-    pub(super) fn is_of(&self, journal: &Path) -> Result<(), Refusal> {
+    pub(super) async fn is_of(&self, journal: &Path) -> Result<(), Refusal> {
         let here = match &self.store {
             Store::Sqlite(_, path) | Store::File(path) => path,
             Store::Memory(_) => {
@@ -191,11 +201,48 @@ impl ControlHandler {
                 return Err(Refusal::new(Code::OtherJournal, why));
             }
         };
-        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        if real(here) == real(journal) {
+        if here == journal {
+            return Ok(());
+        }
+        let paths = [here.clone(), journal.to_owned()];
+        let real = |path: PathBuf| path.canonicalize().unwrap_or(path);
+        let looked = self.on_thread(move || paths.map(real));
+        if let Ok(Ok([here, journal])) = timeout(STORE, looked).await
+            && here == journal
+        {
             return Ok(());
         }
         Err(Refusal::new(Code::OtherJournal, format!("this daemon's journal is {}", here.display())))
+    }
+
+    /// Returns what the journal takes on its disk, and what is free there; nothing of a disk that does not answer in time.
+    async fn disk_use(&self) -> DiskUse {
+        let path = match &self.store {
+            Store::Sqlite(_, path) | Store::File(path) => path.clone(),
+            Store::Memory(_) => return DiskUse::default(),
+        };
+        let looked = self.on_thread(move || DiskUse {
+            bytes: Some(SqliteJournal::bytes(&path)),
+            free_bytes: SqliteJournal::free_bytes(&path),
+        });
+        match timeout(STORE, looked).await {
+            Ok(Ok(disk)) => disk,
+            Ok(Err(_)) | Err(_) => DiskUse::default(),
+        }
+    }
+
+    /// Asks a disk on a thread that may wait for it.
+    async fn on_thread<T: Send + 'static>(
+        &self,
+        look: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
+        // The semaphore is never closed.
+        let permit = self.readers.0.clone().acquire_owned().await.ok();
+        spawn_blocking(move || {
+            let _permit = permit;
+            look()
+        })
+        .await
     }
 
     /// Looks into the file on a thread that may wait; `None` where there is no file.
@@ -207,10 +254,7 @@ impl ControlHandler {
             Store::Sqlite(_, path) | Store::File(path) => path.clone(),
             Store::Memory(_) => return Ok(None),
         };
-        // The semaphore is never closed.
-        let permit = self.readers.0.clone().acquire_owned().await.ok();
-        let looked = spawn_blocking(move || {
-            let _permit = permit;
+        let looked = self.on_thread(move || {
             let unavailable = |why: String| {
                 Refusal::new(Code::Unavailable, format!("the journal {} {why}", path.display()))
             };

@@ -155,7 +155,7 @@ async fn serve(stream: UnixStream, handler: Arc<ControlHandler>, group: Option<G
                 format!("the request is longer than {LONGEST_REQUEST} bytes; ask in parts, or by a filter");
             (Err(Refusal::new(Code::BadRequest, why)), true)
         } else {
-            let answer = match read(&handler, &line) {
+            let answer = match read(&handler, &line).await {
                 Err(refusal) => Some(Err(refusal)),
                 Ok(asked) if rights == Rights::Reads && !asked.request.only_reads() => {
                     let group = group.iter().map(|group| group.name.as_str()).collect::<String>();
@@ -194,10 +194,10 @@ async fn beside_signs_of_life<T>(answer: impl Future<Output = T>, client: &mut O
     }
 }
 
-fn read(handler: &ControlHandler, line: &[u8]) -> Result<WireRequest, Refusal> {
+async fn read(handler: &ControlHandler, line: &[u8]) -> Result<WireRequest, Refusal> {
     let asked = read_request(line)?;
     if let Some(journal) = &asked.journal {
-        handler.is_of(journal)?;
+        handler.is_of(journal).await?;
     }
     Ok(asked)
 }

@@ -106,6 +106,7 @@ impl Writer {
         if self.closing {
             return false;
         }
+        self.shared.disk_wait.ends();
         let until = Instant::now() + TICK;
         while !self.closing {
             match self.commands.recv_timeout(until.saturating_duration_since(Instant::now())) {
@@ -124,6 +125,7 @@ impl Writer {
                 Err(RecvTimeoutError::Disconnected) => self.closing = true,
             }
         }
+        self.shared.disk_wait.begins();
         true
     }
 

@@ -10,10 +10,10 @@ use std::time::SystemTime;
 use osnl_core::metrics::{ActionSeries, ListenerSeries, StreamState};
 use osnl_transport::QueueDepths;
 
-use super::{ControlHandler, Store};
+use super::{ControlHandler, DiskUse, Store};
 use crate::daemon::{DaemonState, ListenerHandle};
 use crate::delivery::Published;
-use crate::journal::sqlite::{Overview, SqliteJournal, State};
+use crate::journal::sqlite::{Overview, State};
 use crate::journal::{Journal as _, JournalState};
 use crate::metrics::Counters;
 
@@ -89,7 +89,7 @@ pub struct MeasuredJournal {
     pub state: &'static str,
     /// Whether its file could be read for these numbers.
     pub is_readable: bool,
-    /// Bytes on its disk; `None` in memory.
+    /// Bytes on its disk; `None` in memory, or if the disk does not answer in time.
     pub bytes: Option<u64>,
     /// Bytes that it may take.
     pub max_bytes: Option<u64>,
@@ -104,8 +104,9 @@ impl ControlHandler {
     pub async fn measurements(&self) -> Option<Measurements> {
         let live = self.live.as_ref()?;
         // A journal that cannot be read is a number too.
-        let kept = self.kept_in_time().await.ok();
-        let journal = self.measured_journal(kept.as_ref().map(|kept| kept.overview.as_ref()));
+        let (kept, disk) = tokio::join!(self.kept_in_time(), self.disk_use());
+        let kept = kept.ok();
+        let journal = self.measured_journal(kept.as_ref().map(|kept| kept.overview.as_ref()), disk);
         let kept = kept.unwrap_or_default();
         let mut deliveries: BTreeMap<&str, BTreeMap<State, u64>> = BTreeMap::new();
         for of in &kept.tally {
@@ -149,9 +150,9 @@ impl ControlHandler {
     }
 
     /// `overview`: `None` if the journal could not be read.
-    fn measured_journal(&self, overview: Option<Option<&Overview>>) -> MeasuredJournal {
+    fn measured_journal(&self, overview: Option<Option<&Overview>>, disk: DiskUse) -> MeasuredJournal {
         let is_readable = overview.is_some();
-        let Store::Sqlite(journal, path) = &self.store else {
+        let Store::Sqlite(journal, _) = &self.store else {
             return MeasuredJournal {
                 state: JournalState::Working.name(),
                 is_readable,
@@ -161,9 +162,9 @@ impl ControlHandler {
         MeasuredJournal {
             state: journal.state().borrow().name(),
             is_readable,
-            bytes: Some(SqliteJournal::bytes(path)),
+            bytes: disk.bytes,
             max_bytes: Some(journal.max_size()),
-            free_bytes: SqliteJournal::free_bytes(path),
+            free_bytes: disk.free_bytes,
             quarantined: overview.flatten().map(|overview| overview.unreadable),
         }
     }

@@ -15,15 +15,13 @@ use super::super::{
 };
 use super::attention::{self, Bounds};
 use super::reload::configuration;
-use super::{ControlHandler, Live, Store};
+use super::{ControlHandler, DiskUse, Live, STORE, Store};
 use crate::daemon::ListenerHandle;
 use crate::delivery::{Held, LastFailure, Published, TargetState};
-use crate::journal::sqlite::{FailingKey, Overview, SqliteJournal, State, Tally};
+use crate::journal::sqlite::{FailingKey, Overview, State, Tally};
 use crate::journal::{Journal as _, JournalState};
 use crate::listener::{ListenerState, LossyQueue};
 
-/// The store may take so long; then the rest is answered without it.
-const STORE: Duration = Duration::from_secs(3);
 /// A delivery that has failed so often fails again and again.
 const SEVERAL: u32 = 5;
 /// One that fails for so long does too.
@@ -50,7 +48,8 @@ impl ControlHandler {
     /// The file of a stopped daemon can't be read.
     pub async fn status(&self) -> Result<Status, Refusal> {
         // The store may be unreadable, which is often the reason for the request: the rest is answered nevertheless.
-        let (kept, unreadable) = match self.kept_in_time().await {
+        let (kept, disk) = tokio::join!(self.kept_in_time(), self.disk_use());
+        let (kept, unreadable) = match kept {
             Ok(kept) => (kept, None),
             Err(refusal) if self.live.is_some() => (StoreNumbers::default(), Some(refusal.message)),
             Err(refusal) => return Err(refusal),
@@ -60,7 +59,7 @@ impl ControlHandler {
         let listeners = self.listeners();
         let configuration = live.map(|live| configuration(&live.daemon.reloads().borrow()));
         let left_queues = self.left_queues();
-        let journal = self.journal(&kept);
+        let journal = self.journal(&kept, disk);
         let mut problems: Vec<Problem> = unreadable.into_iter().map(journal_unreadable).collect();
         if live.is_none() {
             problems.push(no_daemon());
@@ -235,7 +234,7 @@ impl ControlHandler {
         names.into_iter().map(report).collect()
     }
 
-    fn journal(&self, kept: &StoreNumbers) -> JournalStatus {
+    fn journal(&self, kept: &StoreNumbers, disk: DiskUse) -> JournalStatus {
         let of = |state: Option<State>| -> u64 {
             kept.tally
                 .iter()
@@ -281,10 +280,10 @@ impl ControlHandler {
             reason,
             since: since.map(time::shown),
             since_seconds: since.map(time::age),
-            bytes: Some(SqliteJournal::bytes(path)),
+            bytes: disk.bytes,
             open_bytes,
             max_bytes: journal.map(|journal| journal.max_size()),
-            free_bytes: SqliteJournal::free_bytes(path),
+            free_bytes: disk.free_bytes,
             events: overview.map(|overview| overview.events),
             deliveries,
             dead,

@@ -1,0 +1,132 @@
+//! A disk that does not answer. No error comes then: the thread that writes waits in the kernel, and nothing that it could
+//! publish says so. A thread of its own looks each second whether the writer has waited for too long, and publishes what
+//! a failure would: nothing is read from the broker, and no attempt begins, until the disk answers.
+//!
+//! Nothing is ended. A process that waits for its disk can't be, and another one would wait for the same disk.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::SharedState;
+use crate::JournalState;
+
+/// The time that the disk may take for one batch.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The interval at which the writer is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// The batch for which the writer waits for its disk.
+#[derive(Debug, Default)]
+pub(super) struct DiskWait(Mutex<Option<BatchStart>>);
+
+#[derive(Clone, Copy, Debug)]
+struct BatchStart {
+    at: Instant,
+    is_late: bool,
+}
+
+impl DiskWait {
+    /// The writer begins a batch.
+    pub(super) fn begins(&self) {
+        *self.lock() = Some(BatchStart { at: Instant::now(), is_late: false });
+    }
+
+    /// The writer has ended its batch. Answers whether that was published as late.
+    pub(super) fn ends(&self) -> bool {
+        self.lock().take().is_some_and(|begun| begun.is_late)
+    }
+
+    /// Publishes that the batch is late, once. The lock is held meanwhile: the writer's end of it comes after that.
+    fn look(&self, now: Instant, publish: impl FnOnce(Duration)) {
+        let mut begun = self.lock();
+        if let Some(begun) = &mut *begun
+            && !begun.is_late
+            && now.saturating_duration_since(begun.at) >= PATIENCE
+        {
+            begun.is_late = true;
+            publish(now - begun.at);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<BatchStart>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The thread that looks; it ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct Watch {
+    stop: Option<mpsc::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Watch {
+    pub(super) fn start(file: &Path, shared: &Arc<SharedState>) -> std::io::Result<Self> {
+        let (stop, stopped) = mpsc::channel();
+        let (file, shared) = (file.display().to_string(), shared.clone());
+        let look = move || {
+            shared.ends.thread("journal watch", || {
+                while stopped.recv_timeout(LOOK) == Err(mpsc::RecvTimeoutError::Timeout) {
+                    shared
+                        .disk_wait
+                        .look(Instant::now(), |waited| shared.disk_does_not_answer(&file, waited));
+                }
+            });
+        };
+        let thread = std::thread::Builder::new().name("journal-watch".to_owned()).spawn(look)?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl SharedState {
+    fn disk_does_not_answer(&self, file: &str, waited: Duration) {
+        let reason = format!(
+            "the journal {file} cannot be written: its disk has not answered for {} s; look at the disk and the \
+             kernel's log",
+            waited.as_secs()
+        );
+        self.gate.set_open(false);
+        self.state.send_replace(JournalState::Failed { reason, since: SystemTime::now() - waited });
+        tracing::error!(
+            journal.file = file,
+            seconds = waited.as_secs(),
+            "the journal's disk does not answer: nothing is read from the broker, which keeps the messages, and no \
+             attempt begins until it does",
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_is_late_once_and_its_end_says_so() {
+        let wait = DiskWait::default();
+        let looked = |after: Duration| {
+            let mut waited = None;
+            wait.look(Instant::now() + after, |found| waited = Some(found));
+            waited
+        };
+        assert_eq!(looked(PATIENCE), None, "no batch has begun");
+        wait.begins();
+        assert_eq!(looked(PATIENCE / 2), None);
+        assert!(!wait.ends());
+        wait.begins();
+        assert!(looked(PATIENCE).is_some_and(|waited| waited >= PATIENCE));
+        assert_eq!(looked(PATIENCE), None, "said already");
+        assert!(wait.ends());
+        assert!(!wait.ends());
+    }
+}
