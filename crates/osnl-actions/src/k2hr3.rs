@@ -95,8 +95,14 @@ impl K2hr3 {
         };
         if parameters.addresses.is_empty() && is_about_a_port(&payload) {
             tracing::warn!(
-                "the deleted port has no addresses: K2HR3 is asked to forget every address of instance {}",
-                parameters.cuk
+                action.name = &*event.action,
+                delivery.id = event.delivery.as_deref(),
+                instance.id = parameters.cuk,
+                former = format_args!(
+                    "the deleted port has no addresses: K2HR3 is asked to forget every address of instance {}",
+                    parameters.cuk
+                ),
+                "the deleted port has no addresses: K2HR3 is asked to forget every address of the instance"
             );
         }
         let answer = self.client.send(self.made(&parameters)?).await?;

@@ -124,9 +124,11 @@ impl K2hr3Register {
         };
         if !asked.left_out.is_empty() {
             tracing::warn!(
-                "instance {}: {} cannot be registered; K2HR3 would take it for a host name",
-                asked.cuk,
-                asked.left_out.join(", ")
+                action.name = &*event.action,
+                delivery.id = event.delivery.as_deref(),
+                instance.id = asked.cuk,
+                addresses = asked.left_out.join(", "),
+                "these addresses cannot be registered; K2HR3 would take them for host names"
             );
         }
         // A token that is missing is nobody's event.

@@ -63,7 +63,7 @@ impl Mail {
         let good: Vec<_> = parts.iter().flatten().collect();
         let sent = match self.writer.letter(&good) {
             None => Ok(String::new()),
-            Some(Ok(letter)) => self.server.send(&letter, self.waits_for_all(events)).await,
+            Some(Ok(letter)) => self.server.send(&letter, events, self.waits_for_all(events)).await,
             Some(Err(why)) => Err(ActionError::template(why)),
         };
         let verdict = |part: Result<_, String>| match (part, &sent) {

@@ -10,6 +10,8 @@
 //! With `log_format = json` each line is an object, see [`json`]. Where stderr is the journal of systemd, our own lines go
 //! to it with their fields, see [`journald`]; the others, and those of the old names, begin with the journal's priority
 //! (`<6>`).
+//! A value of more than 16 KiB, such as a name that a tenant chose, is cut; the old names write what they always did.
+//!
 //! Nothing here ends or stops the program: a lost log file is said once and tried again every second, and
 //! lines that the reader of stderr leaves are dropped when a megabyte of them waits.
 
@@ -101,6 +103,18 @@ impl Settings {
             // It would log a returned message with its whole body.
             .with_target("lapin::returned_messages", LevelFilter::OFF)
             .with_targets(OURS.map(|target| (target, self.ours)))
+    }
+}
+
+/// The longest value of a line.
+const LONGEST: usize = 16 * 1024;
+
+/// Cuts a text to so many bytes, and adds how many there were.
+fn cut(text: &mut String, from: usize, longest: usize) {
+    let length = text.len() - from;
+    if length > longest {
+        text.truncate(text.floor_char_boundary(from + longest));
+        text.push_str(&format!("… ({length} bytes)"));
     }
 }
 
@@ -287,6 +301,7 @@ fn is_or_is_within(target: &str, of: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::path::Path;
 
     use super::*;
@@ -310,6 +325,68 @@ mod tests {
             }
         }
         assert!(found >= 8, "{found}");
+    }
+
+    /// Each field of a line, of any crate, is in the book, and no other.
+    #[test]
+    fn the_book_has_each_field() {
+        let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let page = std::fs::read_to_string(crates.join("../docs/reference/log.md")).unwrap();
+        let row = |line: &str| Some(line.strip_prefix("| `")?.split_once("` |")?.0.to_owned());
+        let listed: BTreeSet<String> = page.lines().filter_map(row).collect();
+        let mut found = BTreeSet::new();
+        let of_a_release = |path: &PathBuf| !path.ends_with("osnl-testkit") && !path.ends_with("osnl-bench");
+        let folders = std::fs::read_dir(crates).unwrap().map(|entry| entry.unwrap().path());
+        for file in folders.filter(of_a_release).flat_map(|path| files(&path.join("src"))) {
+            let is_test =
+                file.components().any(|part| part.as_os_str().to_string_lossy().starts_with("tests"));
+            let text = if is_test { String::new() } else { std::fs::read_to_string(&file).unwrap() };
+            let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+            for level in ["debug", "info", "warn", "error"] {
+                let begin = format!("tracing::{level}!(");
+                found.extend(text.split(&begin).skip(1).flat_map(fields));
+            }
+        }
+        found.remove(line::FORMER);
+        assert_eq!(listed, found);
+    }
+
+    /// The names of the fields of a macro's arguments: those before its sentence.
+    fn fields(arguments: &str) -> Vec<String> {
+        let mut names = Vec::new();
+        for part in parts(arguments).into_iter().take_while(|part| !part.starts_with('"')) {
+            match part.strip_prefix('{') {
+                Some(group) => names.extend(fields(group)),
+                None if part.starts_with("target:") => {}
+                None => names.extend(part.split(" =").next().map(|name| name.replace(['%', '?'], ""))),
+            }
+        }
+        names
+    }
+
+    /// Returns the parts between the commas of a list, until the bracket that ends it.
+    fn parts(list: &str) -> Vec<&str> {
+        let (mut parts, mut from, mut depth) = (Vec::new(), 0, 0);
+        let (mut is_text, mut is_escaped) = (false, false);
+        for (at, c) in list.char_indices() {
+            match c {
+                _ if is_escaped => is_escaped = false,
+                '\\' if is_text => is_escaped = true,
+                '"' => is_text = !is_text,
+                _ if is_text => {}
+                '(' | '[' | '{' => depth += 1,
+                ')' | ']' | '}' if depth > 0 => depth -= 1,
+                ')' | ']' | '}' | ',' if depth == 0 => {
+                    parts.extend(Some(list[from..at].trim()).filter(|part| !part.is_empty()));
+                    from = at + 1;
+                    if c != ',' {
+                        break;
+                    }
+                }
+                _ => {}
+            }
+        }
+        parts
     }
 
     fn files(folder: &Path) -> Vec<PathBuf> {

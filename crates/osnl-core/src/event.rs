@@ -59,6 +59,8 @@ pub struct Event {
     pub progress: Progress,
     /// When the attempt under way began; `None` without one.
     pub began: Option<SystemTime>,
+    /// The number of the delivery that the attempt under way is for, as operators write it; for log lines.
+    pub delivery: Option<Arc<str>>,
 }
 
 impl Event {
@@ -79,6 +81,7 @@ impl Event {
             enriched: None,
             progress: Progress::default(),
             began: None,
+            delivery: None,
         }
     }
 

@@ -412,7 +412,10 @@ fn attempt(
         let Prepared { ids, mut events, decided, answered } =
             preparation.prepare(&*journal, ids, events).await;
         let (mut results, begun, now) = (Vec::new(), Instant::now(), SystemTime::now());
-        events.iter_mut().for_each(|event| event.began = Some(now));
+        for (id, event) in ids.iter().zip(&mut events) {
+            event.began = Some(now);
+            event.delivery = Some(id.to_string().into());
+        }
         if !events.is_empty() {
             results = match timeout(limit, action.run(&events)).await {
                 Ok(results) => results,

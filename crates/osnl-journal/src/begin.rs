@@ -5,22 +5,27 @@ use osnl_core::metrics::Counters;
 use osnl_core::quarantine;
 use osnl_core::received::{Origin, Received};
 use osnl_core::trace::Span;
+use tracing::field::display;
 
+use crate::DeliveryId;
 use crate::entry::{Begin, Entry};
 use crate::identity::Identity;
 
-/// Counts and says what does not begin as usual; called once for an entry that is kept.
-pub fn announce(entry: &Entry, counters: &Counters) {
+/// Counts and says what does not begin as usual; called once for an entry that is kept. `ids` are the numbers of its
+/// deliveries, of a store that keeps them.
+pub fn announce(entry: &Entry, ids: impl Fn(usize) -> Option<DeliveryId>, counters: &Counters) {
     counters.series.listener(&entry.received.origin.listener).appended(&entry.notification);
     counters.series.traces.record(|| Span::of_event(&entry.notification, &entry.received));
     let message = entry.notification.message_id.as_deref().unwrap_or("-");
-    for new in &entry.deliveries {
+    for (n, new) in entry.deliveries.iter().enumerate() {
+        let id = ids(n).map(display);
         let (rule, action, key) = (&*new.rule, &*new.action, new.key.as_deref().unwrap_or("-"));
         match &new.begin {
             Begin::Live => {}
             Begin::Shadow => {
                 counters.shadowed.increment();
                 tracing::info!(
+                    delivery.id = id,
                     rule.name = rule,
                     action.name = action,
                     message.id = message,
@@ -32,6 +37,8 @@ pub fn announce(entry: &Entry, counters: &Counters) {
             Begin::Held(why) => {
                 counters.guarded.increment();
                 tracing::debug!(
+                    delivery.id = id,
+                    rule.name = rule,
                     action.name = action,
                     message.id = message,
                     resource.id = key,
@@ -72,12 +79,13 @@ pub fn count_unreadable(received: &Received, reason: &str, counters: &Counters) 
 }
 
 /// Says what begins as a dead letter, where the store keeps it; what is in memory only is logged with its event.
-pub fn announce_dead(entry: &Entry) {
+pub fn announce_dead(entry: &Entry, ids: impl Fn(usize) -> Option<DeliveryId>) {
     let message = entry.notification.message_id.as_deref().unwrap_or("-");
-    for new in &entry.deliveries {
+    for (n, new) in entry.deliveries.iter().enumerate() {
         if let Begin::Dead(reason) = &new.begin {
             let key = new.key.as_deref().unwrap_or("-");
             tracing::error!(
+                delivery.id = ids(n).map(display),
                 rule.name = &*new.rule,
                 action.name = &*new.action,
                 message.id = message,

@@ -240,7 +240,7 @@ impl Journal for MemoryJournal {
             // The rules that want it are going: those that follow decide when it comes again.
             return Receipt::complete(Settle::Requeue);
         }
-        begin::announce(&entry, &self.counters);
+        begin::announce(&entry, |_| None, &self.counters);
         for new in &entry.deliveries {
             if let Begin::Dead(reason) = &new.begin {
                 let (received, notification) = (&entry.received, &entry.notification);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use osnl_core::event::Event;
 use osnl_tls::LatestEnd;
 use rustls::ClientConfig;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -150,13 +151,30 @@ impl Server {
         }
     }
 
-    /// Sends a mail and returns its result, in words. With `wait_for_all` no recipient gets the mail while the server
+    /// The others get the mail.
+    fn log_refused(&self, recipient: &str, error: &ActionError, events: &[Event]) {
+        let deliveries: Vec<&str> = events.iter().filter_map(|event| event.delivery.as_deref()).collect();
+        tracing::warn!(
+            target.name = %self,
+            delivery.id = deliveries.join(","),
+            recipient,
+            error = error.reason,
+            "the mail server refuses a recipient"
+        );
+    }
+
+    /// Sends the mail of these events and returns its result, in words. With `wait_for_all` no recipient gets the mail while the server
     /// refuses one of them for now.
     ///
     /// # Errors
     /// The step that failed; a refusal for now is [`ErrorClass::Busy`], one for good [`ErrorClass::Rejected`], one of us
     /// and not of the mail [`ErrorClass::Refused`].
-    pub(super) async fn send(&self, letter: &Letter, wait_for_all: bool) -> Result<String, ActionError> {
+    pub(super) async fn send(
+        &self,
+        letter: &Letter,
+        events: &[Event],
+        wait_for_all: bool,
+    ) -> Result<String, ActionError> {
         let (mut talk, can) = self.open().await?;
         let international =
             letter.from.is_international() || letter.to.iter().any(super::address::Address::is_international);
@@ -177,11 +195,11 @@ impl Server {
             match talk.ask(&format!("RCPT TO:<{}>", to.address), Whose::Mails).await {
                 Ok(_) => taken.push(to.address.as_str()),
                 Err(error) if error.class == ErrorClass::Rejected => {
-                    tracing::warn!(target.name = %self, "{}: {}", to.address, error.reason);
+                    self.log_refused(&to.address, &error, events);
                     refused.push((&to.address, error));
                 }
                 Err(error @ ActionError { class: ErrorClass::Busy(_), .. }) if !wait_for_all => {
-                    tracing::warn!(target.name = %self, "{}: {}", to.address, error.reason);
+                    self.log_refused(&to.address, &error, events);
                     refused.push((&to.address, error));
                 }
                 // Nobody has it yet, so nobody gets it twice.

@@ -2,13 +2,23 @@
 //! (<https://systemd.io/JOURNAL_NATIVE_PROTOCOL/>): one datagram a line. `delivery.id` becomes `OSNL_DELIVERY_ID`, so that
 //! `journalctl OSNL_DELIVERY_ID=17.0` finds what happened to a delivery.
 //!
-//! Logging never waits: a line that the journal does not take at once, or that is too long for a datagram, goes to
-//! standard error as without this.
+//! Line ends and controls of a value are written out, as on standard error. So no value needs the protocol's other form,
+//! with its length before it, and none can act on a terminal that shows the journal.
+//!
+//! Logging never waits. A line that is too long for a datagram is handed over in a sealed file in memory. What the journal
+//! does not take at once goes to standard error as without this.
 
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::mem::MaybeUninit;
+use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 
 use osnl_model::one_line;
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::io::Errno;
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use tracing::{Event, Level};
 
 use super::json::Values;
@@ -31,8 +41,32 @@ impl Journald {
 
     /// Whether the journal has taken the line.
     pub(super) fn send(&self, event: &Event<'_>) -> bool {
-        self.0.send(&datagram(event)).is_ok()
+        let datagram = datagram(event);
+        match self.0.send(&datagram) {
+            Ok(_) => true,
+            Err(error) if is_too_long(&error) => self.send_file(&datagram).is_ok(),
+            Err(_) => false,
+        }
     }
+
+    /// Hands over a datagram that is too long for the socket. The journal reads only a file that cannot change any more.
+    fn send_file(&self, datagram: &[u8]) -> io::Result<()> {
+        let mut file = File::from(memfd_create("osnl-log", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?);
+        file.write_all(datagram)?;
+        let seals = SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
+        fcntl_add_seals(&file, seals)?;
+        let descriptors = [file.as_fd()];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        control.push(SendAncillaryMessage::ScmRights(&descriptors));
+        sendmsg(&self.0, &[], &mut control, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)?;
+        Ok(())
+    }
+}
+
+/// The kernel's answers where the bytes are more than a socket may have under way.
+fn is_too_long(error: &io::Error) -> bool {
+    [Errno::MSGSIZE, Errno::NOBUFS].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 fn datagram(event: &Event<'_>) -> Vec<u8> {
@@ -68,6 +102,10 @@ fn datagram(event: &Event<'_>) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Seek as _};
+    use std::sync::{Arc, Mutex};
+
+    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
     use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
     use super::*;
@@ -77,6 +115,62 @@ mod tests {
     impl<S: tracing::Subscriber> Layer<S> for To {
         fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
             self.0.send(event);
+        }
+    }
+
+    /// The content of the file that the next datagram hands over, and whether it can still be written.
+    fn received_file(journal: &UnixDatagram) -> (String, bool) {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let message = recvmsg(journal, &mut [], &mut control, RecvFlags::empty()).unwrap();
+        assert_eq!(message.bytes, 0);
+        let descriptor = control.drain().find_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+            _ => None,
+        });
+        let mut file = File::from(descriptor.unwrap());
+        let mut text = String::new();
+        file.rewind().unwrap();
+        file.read_to_string(&mut text).unwrap();
+        (text, file.write(b"x").is_ok())
+    }
+
+    /// Several values that are cut are together too long for a datagram.
+    #[test]
+    fn a_line_that_is_too_long_is_handed_over_as_a_file_and_a_full_socket_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let journal = UnixDatagram::bind(&path).unwrap();
+        let sender = Arc::new(Journald::connect(&path).unwrap());
+        let sent = Arc::new(Mutex::new(Vec::new()));
+        let subscriber = tracing_subscriber::registry().with(SendLog(sender.clone(), sent.clone()));
+        tracing::subscriber::with_default(subscriber, || {
+            let [a, b, c, d, e, f, g, h] = ["x"; 8].map(|x| x.repeat(1 << 20));
+            tracing::warn!(a, b, c, d, e, f, g, h, last = "name\nPRIORITY=0", "long");
+            let (text, is_writable) = received_file(&journal);
+            assert!(text.len() > 212_992 && text.len() < 1 << 20, "{}", text.len());
+            assert!(text.ends_with("OSNL_LAST=name\\nPRIORITY=0\n") && !is_writable);
+            let field = text.lines().find(|line| line.starts_with("OSNL_H=")).unwrap();
+            assert!(field.ends_with("xx… (1048576 bytes)") && field.len() < 17_000, "{}", field.len());
+            assert_eq!(text.matches("\nPRIORITY=").count(), 0);
+            // The journal does not read: the others go to standard error.
+            while sent.lock().unwrap().iter().all(|sent| *sent) {
+                tracing::warn!("short");
+            }
+            drop(journal);
+            tracing::warn!("to a journal that is gone");
+        });
+        let sent = sent.lock().unwrap();
+        assert_eq!(sent.last_chunk(), Some(&[false, false]));
+    }
+
+    /// Notes whether the journal took each line.
+    struct SendLog(Arc<Journald>, Arc<Mutex<Vec<bool>>>);
+
+    impl<S: tracing::Subscriber> Layer<S> for SendLog {
+        fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+            let taken = self.0.send(event);
+            self.1.lock().unwrap().push(taken);
         }
     }
 

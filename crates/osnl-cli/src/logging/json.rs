@@ -8,6 +8,7 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
 
 use super::line::{FORMER, name_of};
+use super::{LONGEST, cut};
 
 /// The line, with its end.
 pub(super) fn of(event: &Event<'_>, now: &Zoned) -> String {
@@ -44,6 +45,13 @@ impl Values {
     }
 
     fn put(&mut self, field: &Field, value: Value) {
+        let value = match value {
+            Value::String(mut text) => {
+                cut(&mut text, 0, LONGEST);
+                Value::String(text)
+            }
+            value => value,
+        };
         match (field.name(), value) {
             (FORMER, _) => {}
             ("message", Value::String(message)) => self.message = message,

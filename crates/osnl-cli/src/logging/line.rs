@@ -7,7 +7,7 @@ use osnl_model::one_line;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
 
-use super::Style;
+use super::{LONGEST, Style, cut};
 
 /// The module that speaks for the process: `Starting`, `Stopping`.
 const PROCESS: &str = "osnl::app";
@@ -40,7 +40,10 @@ pub(super) fn of(event: &Event<'_>, now: &Zoned, style: Style) -> String {
     }
     // What monitoring of the old programs reads stays as it was.
     let former = if style == Style::Osnl { None } else { Former::of(event) };
-    let text = former.map_or_else(|| Text::of(event), |message| Text { message, fields: String::new() });
+    let text = match former {
+        Some(message) => Text { message, ..Text::default() },
+        None => Text::of(event, if style == Style::Osnl { LONGEST } else { usize::MAX }),
+    };
     // Whatever an event, a broker or a target says.
     line.push_str(&one_line(&text.message));
     line.push_str(&one_line(&text.fields));
@@ -149,11 +152,13 @@ impl Visit for Former {
 struct Text {
     message: String,
     fields: String,
+    /// The longest value.
+    longest: usize,
 }
 
 impl Text {
-    fn of(event: &Event<'_>) -> Self {
-        let mut text = Self::default();
+    fn of(event: &Event<'_>, longest: usize) -> Self {
+        let mut text = Self { longest, ..Self::default() };
         event.record(&mut text);
         text
     }
@@ -170,7 +175,9 @@ impl Visit for Text {
         let plain = !value.is_empty() && !value.contains([' ', '"', '=']);
         if plain && !matches!(field.name(), FORMER | "message") {
             self.name(field);
+            let from = self.fields.len();
             self.fields.push_str(value);
+            cut(&mut self.fields, from, self.longest);
         } else {
             self.record_debug(field, &value);
         }
@@ -178,14 +185,19 @@ impl Visit for Text {
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         // Writing to a String cannot fail.
-        let _ = match field.name() {
-            "message" => write!(self.message, "{value:?}"),
-            FORMER => Ok(()),
+        match field.name() {
+            "message" => {
+                let _ = write!(self.message, "{value:?}");
+                cut(&mut self.message, 0, self.longest);
+            }
+            FORMER => {}
             _ => {
                 self.name(field);
-                write!(self.fields, "{value:?}")
+                let from = self.fields.len();
+                let _ = write!(self.fields, "{value:?}");
+                cut(&mut self.fields, from, self.longest);
             }
-        };
+        }
     }
 }
 

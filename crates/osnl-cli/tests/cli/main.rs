@@ -47,6 +47,7 @@ mod side_by_side;
 mod signals;
 mod snapshot;
 mod storage;
+mod structured_logs;
 mod systemd;
 mod tap;
 mod tap_view;

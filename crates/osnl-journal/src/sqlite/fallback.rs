@@ -31,7 +31,7 @@ impl Work<'_> {
         }
         if rows::numbers(count as usize + 1) > rows::numbers(count as usize) {
             // The number behind is the next event's: 65536 deliveries of one event.
-            tracing::error!(action.name = to, delivery = %from, "no fallback delivery can be created for a dead letter");
+            tracing::error!(action.name = to, delivery.id = %from, "no fallback delivery can be created for a dead letter");
             return Ok(false);
         }
         let key: Option<String> = self

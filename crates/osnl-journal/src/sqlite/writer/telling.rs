@@ -100,8 +100,9 @@ impl Writer {
         match appended {
             AppendResult::New { event, ready } => {
                 nameless = identity.id.is_none().then_some(event);
-                begin::announce(&entry, counters);
-                begin::announce_dead(&entry);
+                let ids = |n| Some(DeliveryId::of(event, n));
+                begin::announce(&entry, ids, counters);
+                begin::announce_dead(&entry, ids);
                 for n in ready {
                     let new = &entry.deliveries[n];
                     if !whole {
