@@ -43,6 +43,7 @@ mod reloading;
 mod replay;
 mod rule_tests;
 mod send;
+mod served;
 mod side_by_side;
 mod signals;
 mod snapshot;
