@@ -95,6 +95,9 @@ fn a_hung_daemon_is_named_by_every_command_that_asks_it() {
     assert_eq!(plug_in.status.code(), Some(2));
     rig.signal("CONT");
     wait_until(SOON, "it answers again", || rig.say(&["reload", "-c", "a.conf"]).status.success());
+    // What a command said has failed does not happen afterwards.
+    let status = String::from_utf8(rig.say(&["status", "-c", "a.conf"]).stdout).unwrap();
+    assert!(!status.contains("paused"), "{status}");
 }
 
 /// The queue of connections of a process that accepts none fills up: a connect would wait for ever.

@@ -164,6 +164,10 @@ async fn serve(stream: UnixStream, handler: Arc<ControlHandler>, group: Option<G
                     );
                     Some(Err(Refusal::new(Code::Forbidden, why)))
                 }
+                Ok(asked) if !asked.request.only_reads() && has_gone(&mut writing).await => {
+                    tracing::info!("a change was asked for by a client that has gone; it is not made");
+                    return;
+                }
                 Ok(asked) if asked.progress => telling(&handler, &asked, &mut reading, &mut writing).await,
                 Ok(asked) => Some(beside_signs_of_life(handler.answer(&asked.request), &mut writing).await),
             };
@@ -175,6 +179,13 @@ async fn serve(stream: UnixStream, handler: Arc<ControlHandler>, group: Option<G
             Ok(Ok(()) | Err(_)) | Err(_) => return,
         }
     }
+}
+
+/// Whether the client has given up before its request was begun, as it does when this process hangs for a while. What it was
+/// told has failed must not happen later.
+async fn has_gone(client: &mut OwnedWriteHalf) -> bool {
+    // A space before an answer is no part of it.
+    !matches!(timeout(IDLE, client.write_all(b" ")).await, Ok(Ok(())))
 }
 
 /// An answer, with spaces before it while it is being made. A client that has gone does not end what it asked for.
