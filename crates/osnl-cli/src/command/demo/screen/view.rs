@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::command::demo::board::{Board, Row};
 use crate::command::demo::stand_in::Hosts;
 use crate::command::demo::summary::Figures;
-use crate::terminal::{Size, Span, Tone, pad, paint};
+use crate::terminal::{Size, Span, Tone, cell, pad, paint};
 
 /// Everything on the screen but the events.
 #[derive(Clone, Debug)]
@@ -38,7 +38,7 @@ pub(super) fn lines(picture: &Picture, board: &Board, size: Size, colour: bool) 
     let mut lines = head(picture, board, size.width);
     let room = size.height.saturating_sub(ABOVE + BELOW);
     let skipped = board.rows().len().saturating_sub(room);
-    lines.extend(board.rows().skip(skipped).map(row));
+    lines.extend(board.rows().skip(skipped).map(|shown| row(shown, size.width)));
     lines.resize(ABOVE + room, Spans::new());
     lines.extend(stand_ins(picture, size.width));
     lines.truncate(size.height);
@@ -86,7 +86,7 @@ fn head(picture: &Picture, board: &Board, width: usize) -> Vec<Spans> {
             ],
         ),
     ];
-    let cell = (width - 2) / columns.len();
+    let each = (width - 2) / columns.len();
     let title = " osnl demo: the life of a small cloud";
     let clock = format!("seed {}, {:.1} s ", picture.seed, picture.elapsed.as_secs_f64());
     let mut lines = vec![
@@ -98,29 +98,35 @@ fn head(picture: &Picture, board: &Board, width: usize) -> Vec<Spans> {
     for (number, (name, _)) in columns.iter().enumerate() {
         flow.push((Tone::Strong, (*name).to_owned()));
         if number + 1 < columns.len() {
-            let dashes = "─".repeat(cell.saturating_sub(name.chars().count() + 4));
+            let dashes = "─".repeat(each.saturating_sub(name.chars().count() + 4));
             flow.push((Tone::Dim, format!(" {dashes}─► ")));
         }
     }
     lines.push(flow);
     for line in 0..3 {
-        let cells = columns.iter().map(|(_, cells)| (cells[line].0, pad(&cells[line].1, cell)));
+        let cells = columns.iter().map(|(_, cells)| (cells[line].0, pad(&cells[line].1, each)));
         lines.push([(Tone::Plain, " ".to_owned())].into_iter().chain(cells).collect());
     }
     lines.push(Spans::new());
     lines
 }
 
-fn row(row: &Row) -> Spans {
+/// Columns of a row in front of its last one.
+const BEFORE_WHY: usize = 50;
+
+fn row(row: &Row, width: usize) -> Spans {
     let number = row.number.map(|number| format!("#{number}")).unwrap_or_default();
     let dimmed = row.tone == Tone::Dim && !row.verdict.is_empty();
     let plain = if dimmed { Tone::Dim } else { Tone::Plain };
     let mark = if row.settled && row.tone == Tone::Good { "✓" } else { " " };
     vec![
         (Tone::Dim, format!(" {number:>5} ")),
-        (plain, format!("{} ", pad(&row.event_type, 28))),
+        (plain, format!("{} ", cell(&row.event_type, 28))),
         (row.tone, format!("{} {mark} ", pad(row.verdict, 11))),
-        (if row.tone == Tone::Bad { Tone::Plain } else { Tone::Dim }, row.why.clone()),
+        (
+            if row.tone == Tone::Bad { Tone::Plain } else { Tone::Dim },
+            cell(&row.why, width.saturating_sub(BEFORE_WHY)),
+        ),
     ]
 }
 
@@ -149,7 +155,7 @@ fn stand_ins(picture: &Picture, width: usize) -> Vec<Spans> {
     for line in 0..HOST_LINES {
         let mut spans = vec![(Tone::Plain, "   ".to_owned())];
         for host in hosts.iter().skip(line).step_by(HOST_LINES) {
-            spans.push((Tone::Plain, pad(host, (width - 3) / 2)));
+            spans.push((Tone::Plain, cell(host, (width - 3) / 2)));
         }
         lines.push(spans);
     }
@@ -218,6 +224,8 @@ mod tests {
                 {
                     assert!(text.contains(part), "{part}:\n{text}");
                 }
+                // A reason that is longer than its column ends in a mark.
+                assert_eq!(lines.iter().any(|line| line.ends_with('…')), rows > 0 && width < 200, "{text}");
                 let last = format!("#{rows} ");
                 assert!(rows == 0 || text.contains(&last), "{last}:\n{text}");
             }
