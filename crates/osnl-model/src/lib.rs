@@ -1,15 +1,14 @@
-//! The words and bytes of oslo.messaging notifications.
+//! The format of oslo.messaging notifications: decoding, filters, resources, masking.
 //!
-//! Pure: no sockets, no clock, no logging, no runtime. Bytes go in, values or named errors come out, so
-//! everything here is tested on recorded messages (`fixtures/wire`).
+//! The crate is pure: no sockets, no clock, no log, no runtime. It turns bytes into values or errors, and its tests use
+//! recorded messages (`fixtures/wire`).
 //!
-//! The way of a message through this crate:
+//! A message passes through these steps:
 //!
-//! 1. [`plain_body`] undoes what the message's properties say was done to the body;
-//! 2. [`read_head`] reads the three fields most messages are decided by, without reading the payload;
-//! 3. [`NotificationFilter::wants`] says from the head whether anybody could want the message;
-//! 4. [`Notification::decode`] reads the rest of those that are wanted, and
-//!    [`NotificationFilter::matches`] decides.
+//! 1. [`plain_body`] decodes and decompresses the body as the message's properties state;
+//! 2. [`read_head`] reads event type, publisher, and priority, without the payload;
+//! 3. [`NotificationFilter::wants`] decides from the head whether the message may match;
+//! 4. [`Notification::decode`] reads the rest of such a message, and [`NotificationFilter::matches`] decides.
 //!
 //! ```
 //! use osnl_model::{ContentInfo, Notification, NotificationFilter, Pattern, plain_body, read_head, resource_key};
@@ -30,13 +29,15 @@
 //! # }
 //! ```
 //!
-//! [`versioned`] is the emitting side: notifications of typed, versioned payloads, and reading them back.
-//!
-//! [`Budget`] bounds what all of this may cost for one message; the functions without one use its default.
-//!
-//! [`Target`], [`Priority`] and [`TransportUrl`] are the words in which one says where to listen;
-//! [`resources`] reads what a notification is about, whatever its form; [`resource_key`] and [`BodyDigest`] are what order and recognise messages; [`mask_secrets`] makes them
-//! fit to be shown; [`service`] reads payloads as their services mean them, and [`catalogue`] knows what they send.
+//! | item | purpose |
+//! | --- | --- |
+//! | [`versioned`] | emits and reads notifications with typed, versioned payloads |
+//! | [`Budget`] | limits the cost of one message; functions without one use its default |
+//! | [`Target`], [`Priority`], [`TransportUrl`] | the address of a listener |
+//! | [`resources`], [`resource_key`] | the objects that a notification is about, and its order |
+//! | [`BodyDigest`] | recognises copies of a message |
+//! | [`mask_secrets`] | removes secrets before output |
+//! | [`service`], [`catalogue`] | payloads by service, and the events that each service sends |
 
 pub mod catalogue;
 pub mod service;

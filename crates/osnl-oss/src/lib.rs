@@ -1,15 +1,36 @@
-//! The compatible form of oss_watcher: creations and releases of addresses, posted to another system.
+//! The compatible form of oss_watcher: reports allocations and releases of addresses to another system.
 //!
-//! The [OSS Framework](https://github.com/iwwwwwwi/oss_framework) (2015, Python 2) consumes a queue, makes a *node
-//! detail* of four kinds of event and hands it to plug-ins, by default to one that posts it. Its file runs here with the
-//! same meaning; what it needed patched services for, and what ended it, is done otherwise:
+//! The [OSS Framework](https://github.com/iwwwwwwi/oss_framework) (2015, Python 2) consumes a queue, builds a *node
+//! detail* from four kinds of events, and passes it to plug-ins; the default plug-in posts it. This crate runs its
+//! configuration file with the same meaning, on services without patches:
 //!
-//! | module | what it decides |
+//! ```
+//! use osnl_model::Notification;
+//! use osnl_oss::{Body, Call, Lists, Memory, NodeForm, Telling};
+//!
+//! let message = Notification::decode(
+//!     br#"{"event_type": "compute.instance.create.end", "payload": {"instance_id": "2f6c", "hostname": "web-1",
+//!         "display_name": "web 1", "created_at": "2026-11-20 07:14:20+00:00", "fixed_ips": [{"address": "10.0.0.7"}]}}"#,
+//! )?;
+//! // The memory keeps what earlier events said of the same instance.
+//! let (mut memory, lists) = (Memory::default(), Lists::default());
+//! let happened = memory.tell(&message, None, &lists).happened;
+//!
+//! let Telling::Calls(calls) = Telling::from(happened, "compute.instance.create.end", None, &lists) else {
+//!     return Err("nothing to report".into());
+//! };
+//! let [Call { happened, created: true }] = &calls[..] else { return Err("not one allocation".into()) };
+//! let body = Body::Json.text(&NodeForm::default().node_detail(happened))?;
+//! assert!(body.starts_with(r#"{"FQDN": "web-1", "IP": "10.0.0.7", "#), "{body}");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! | module | decision |
 //! | --- | --- |
-//! | [`event`](Lists) | which events count, and whether something came or went |
-//! | [`memory`](Memory) | what was seen of instances, ports and floating IPs, and what an event means against it |
+//! | [`event`](Lists) | the events that count, and whether each is an allocation or a release |
+//! | [`memory`](Memory) | the meaning of an event, given earlier events of instances, ports, and floating IPs |
 //! | [`node_detail`](NodeForm) | the keys and values of a node detail, in each of the program's forms |
-//! | [`body`](Body) | JSON, or the XML around it |
+//! | [`body`](Body) | JSON, or JSON in XML |
 //! | [`asked`](Asked) | what nova, neutron and glance say of an instance |
 //! | [`completing`](Completing) | the questions of a delivery, and that each is asked once |
 //!

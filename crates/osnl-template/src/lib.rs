@@ -1,20 +1,19 @@
 //! Jinja over notifications: the expressions of `when`, and the templates of actions.
 //!
-//! Both name one notification by [`NAMES`] and mean what Ansible's mean, as far as minijinja goes: Python's
-//! methods of texts, `match`, `search` and `regex` with Python's patterns, `is defined`, `default`. Nothing
-//! here reads a file, a clock or the environment.
+//! [`NAMES`] are the parts of one notification. Expressions mean what they mean in Ansible, as far as minijinja goes:
+//! Python's string methods, `match`, `search`, and `regex` with Python's patterns, `is defined`, `default`. This crate
+//! reads no file, no clock, and no environment.
 //!
-//! - A name that is none of [`NAMES`], a filter, test or method that does not exist and a pattern that cannot
-//!   be compiled are errors of [`Expression::new`] and [`Template::new`], with their place.
-//! - A name that *this* notification lacks is [`EvalError::Lacks`]. `payload.a.b` lacks as a whole: `payload.a`
-//!   may be missing, null or a text, and `payload.a.b is defined` is false all the same, as in Ansible.
-//! - Whatever else goes wrong while evaluating is [`EvalError::Failed`].
+//! - [`Expression::new`] and [`Template::new`] refuse an unknown name, filter, test, or method, and a pattern that does
+//!   not compile. The error has line and column.
+//! - If *this* notification lacks a name, evaluation ends with [`EvalError::Lacks`]. If `payload.a` is missing, null, or a
+//!   string, `payload.a.b` counts as missing, as in Ansible.
+//! - Any other failure of evaluation is [`EvalError::Failed`].
 //!
-//! Templates of actions may use further names: the caller lists those names when compiling, and gives them values with
-//! [`Names::with`]. Nothing is escaped for a format unless the template says so, or is compiled by
-//! [`Template::escaping`]: `tojson` (JSON as Python writes
-//! it, quotes included), `xml` (text and attributes of XML and HTML), `urlencode` (a path; `/` stays, as in
-//! Ansible), `form` (a value in a query or a form; of an object all its pairs).
+//! Templates of actions may use further names: the caller lists them when it compiles the template, and sets them with
+//! [`Names::with`]. A template escapes nothing unless it uses a filter or [`Template::escaping`] compiled it. The filters
+//! are `tojson` (JSON as Python writes it, quotes included), `xml` (text and attributes of XML and HTML), `urlencode` (a
+//! path; `/` stays, as in Ansible), and `form` (a value, or all pairs of an object, in a query or form).
 //!
 //! ```
 //! use osnl_template::{Names, Template};
@@ -32,12 +31,11 @@
 //! # }
 //! ```
 //!
-//! **Bounds**: [`FUEL`] instructions, [`LONGEST_SOURCE`] bytes of source, [`LONGEST_OUTPUT`] bytes of output and
-//! of any text that `replace` or `join` makes. What comes with the notification is data and never compiled.
+//! **Bounds**: [`FUEL`] instructions, [`LONGEST_SOURCE`] bytes of source, [`LONGEST_OUTPUT`] bytes of output and of each
+//! string that `replace` or `join` makes. Text of a notification is data and is never compiled.
 //!
-//! **Cost**: the payload is not converted. A path such as `payload.port.name` is one walk through the tree; only the value at
-//! its end becomes a value of the engine. A condition that is plain comparisons and their `and` is decided without the
-//! engine at all.
+//! **Cost**: the payload is not converted. A path such as `payload.port.name` is one walk through the tree; only the value
+//! at its end becomes a value of the engine. Comparisons joined by `and` need no engine.
 //!
 //! Order, lowest first: `limits`, `vocabulary`, `path`, `preview_placeholder`, `names`, `conversion`, `encode`, `escape`,
 //! `methods`, `numbers`, `patterns`, `engine`, `conjuncts`, `fast_path`, `foreign_syntax`, `error`, `lint`.

@@ -1,30 +1,30 @@
-//! Real parts for osnl's tests: nothing here imitates what can be had.
+//! Real peers for osnl's tests: brokers, Python programs, and targets. A stand-in exists only where the real part can't run.
 //!
-//! | part | what it is |
+//! | part | purpose |
 //! | --- | --- |
-//! | [`Broker`], [`Cluster`], [`SharedBroker`], [`Vhost`] | RabbitMQ nodes of our own, and virtual hosts on one that all tests share |
+//! | [`Broker`], [`Cluster`], [`SharedBroker`], [`Vhost`] | private RabbitMQ nodes, and virtual hosts on one that all tests share |
 //! | [`Publisher`], [`OsloListener`], [`Upstream`] | the real oslo.messaging as a peer, the real k2hr3-osnl as the reference |
 //! | [`VersionedPeer`] | the real oslo.versionedobjects, with ironic's payload classes |
-//! | [`Sink`] | an HTTP target, or proxy, that records byte for byte and fails as told |
+//! | [`Sink`] | an HTTP target or proxy that records each byte and fails on request |
 //! | [`TlsSink`], [`OldServer`], [`Authority`] | the same behind TLS, a server of TLS 1.1, certificates good and bad |
-//! | [`Openstack`](openstack::Openstack) | Keystone, nova, neutron, glance and ironic, as far as they are asked for one object |
+//! | [`Openstack`](openstack::Openstack) | Keystone, nova, neutron, glance, and ironic, for requests about one object |
 //! | [`RealCloud`] | Keystone, Neutron and Ironic from PyPI, for `cargo xtask test --cloud` |
-//! | [`Proxy`], [`FullBacklog`] | a network between client and server that stalls, cuts, delays, refuses; a deaf server |
-//! | [`Program`] | any child that is killed, asked to stop and started again at chosen moments |
-//! | [`Pty`] | a program on a terminal: what it draws, keys, whether it gives the terminal back |
+//! | [`Proxy`], [`FullBacklog`] | a network between client and server that stalls, cuts, delays, and refuses; a server that never answers |
+//! | [`Program`] | a child process that a test kills, stops, and starts again |
+//! | [`Pty`] | a program on a terminal: its screen, keys, and the state of the terminal afterwards |
 //! | `amqp` (feature `amqp`) | an AMQP server that answers as scripted: what newer brokers do |
-//! | `conformance` (feature `conformance`) | what every transport promises, a test each |
-//! | `Listening` (the same) | a transport of a test's own, which can only be listened to |
+//! | `conformance` (feature `conformance`) | a test for each promise of a transport |
+//! | `Listening` (the same) | a test's own transport, for listening only |
 //! | [`oracle`] | publishes with confirms, kills everything, counts at the target |
-//! | [`hostile`] | notification bodies that hurt a reader: deep, wide, quadratic, bombs |
+//! | [`hostile`] | hostile notification bodies: deep, wide, quadratic, compressed bombs |
 //! | [`fixture`] | the recorded notifications and requests in `fixtures/` |
-//! | [`wait_until`] | waiting for what happens elsewhere, with a deadline that says what was missing |
+//! | [`wait_until`] | waits for a condition, with a deadline whose message names it |
 //!
-//! Blocking calls and threads: a test that runs on an async runtime calls from its own blocking thread, or
-//! simply blocks. An error is a panic that says what is missing, because here nothing could go on without.
+//! Calls block: a test on an async runtime calls from a blocking thread, or blocks. An error is a panic that names the
+//! missing part.
 //!
-//! The tests that need the broker or the Python peer run under `cargo xtask test`, which names them in the
-//! environment ([`BROKER_VARIABLE`], [`PYTHON_VARIABLE`]). Without it they fail; they are not skipped.
+//! Tests that need the broker or the Python peer run under `cargo xtask test`, which sets [`BROKER_VARIABLE`] and
+//! [`PYTHON_VARIABLE`]. Without it they fail; they are not skipped.
 #![expect(
     clippy::unwrap_used,
     reason = "dev-only: a lock is poisoned only by a panic that has failed the test already"

@@ -1,7 +1,7 @@
 //! The OpenStack Notification Listener as a library.
 //!
-//! A program that listens by itself uses [`NotificationListener`], a program that emits [`notifier::Notifier`]. A daemon has
-//! a configuration with rules and actions:
+//! [`NotificationListener`] receives notifications in a program, and [`notifier::Notifier`] emits them. A daemon has a
+//! configuration with rules and actions:
 //!
 //! ```
 //! use osnl::explain::{Subject, explain};
