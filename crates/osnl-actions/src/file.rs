@@ -137,8 +137,10 @@ async fn on_thread<T: Send + 'static>(
 fn say(target: &str, synced: Result<io::Result<()>, String>) {
     match synced {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::error!("{target}: the last writes may not be on the disk: {error}"),
-        Err(error) => tracing::error!("{target}: the last writes may not be on the disk: {error}"),
+        Ok(Err(error)) => {
+            tracing::error!(target.name = target, %error, "the last writes may not be on the disk")
+        }
+        Err(error) => tracing::error!(target.name = target, error, "the last writes may not be on the disk"),
     }
 }
 

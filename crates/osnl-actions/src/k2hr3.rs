@@ -58,10 +58,15 @@ impl K2hr3 {
             "put the CA's certificate into SSL_CERT_FILE, the system's store, or set allow_self_signed_cert";
         let client = Client::to(&options, &api_url)?;
         if options.verification == Verification::None && api_url.scheme() == Scheme::Https {
+            let target = api_url.authority();
             tracing::warn!(
-                "allow_self_signed_cert: neither the certificate of {} nor the name in it is checked; \
-                 whoever answers there is believed",
-                api_url.authority()
+                target.name = target,
+                former = format_args!(
+                    "allow_self_signed_cert: neither the certificate of {target} nor the name in it is checked; \
+                     whoever answers there is believed"
+                ),
+                "allow_self_signed_cert: the certificate of the target and its name are not verified, and a forged target \
+                 would be trusted"
             );
         }
         Ok(Self { client, api_url, parameters: Arc::new(HostParameters::of), no_addresses: NoAddresses::All })

@@ -53,7 +53,12 @@ impl Asked {
             Err(error) => match self.on_error {
                 OnError::Retry => Err(error.of_delivery(&self.name, &self.lookup.target())),
                 OnError::Default => {
-                    tracing::warn!("[enrich:{}] {error}; not waited for", self.name);
+                    tracing::warn!(
+                        enrichment = &*self.name,
+                        %error,
+                        former = format_args!("[enrich:{}] {error}; not waited for", self.name),
+                        "the cloud does not answer: the delivery continues without its values (on_error = default)"
+                    );
                     Ok(None)
                 }
             },

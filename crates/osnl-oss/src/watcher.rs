@@ -49,7 +49,12 @@ impl Watcher {
         let mut memory = Memory::default();
         let unread = memory.restore(kept);
         if unread > 0 {
-            tracing::warn!("{unread} rows of what was seen before cannot be read, and are not known");
+            tracing::warn!(
+                rows = unread,
+                former =
+                    format_args!("{unread} rows of what was seen before cannot be read, and are not known"),
+                "rows about earlier events cannot be read and are ignored"
+            );
         }
         Self { memory: Mutex::new(memory), watched: RwLock::new(watched) }
     }
@@ -92,8 +97,13 @@ impl Observe for Watcher {
         };
         let (Meaning { happened, changes }, keys) = told;
         if !happened.is_empty() {
-            // What the program's log has said of each event.
-            tracing::info!("Handle event `{}`.", n.event_type.as_deref().unwrap_or_default());
+            // The program's log has this line for each event.
+            let event_type = n.event_type.as_deref().unwrap_or_default();
+            tracing::info!(
+                event.type = event_type,
+                former = format_args!("Handle event `{event_type}`."),
+                "handling an event"
+            );
         }
         // Texts and numbers: it can always be written.
         let happened = serde_json::to_string(&happened).ok().map(Into::into);

@@ -6,6 +6,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use osnl_core::former::Former;
 use tokio::io::AsyncReadExt;
 use tokio::process::ChildStderr;
 use tokio::time::Instant;
@@ -74,7 +75,15 @@ impl Chatter {
         let action = &*self.action;
         let Some(left_out) = self.allowance.take(Instant::now()) else { return };
         if left_out > 0 {
-            tracing::warn!(action.name = action, "{action}: {left_out} lines were too many and are left out");
+            tracing::warn!(
+                action.name = action,
+                lines = left_out,
+                former = %Former(
+                    format_args!("{action}: {left_out} lines were too many and are left out"),
+                    &[("action.name", action)]
+                ),
+                "the program writes too many lines: some were left out"
+            );
         }
         match priority {
             0..=3 => tracing::error!(action.name = action, "{action}: {text}"),

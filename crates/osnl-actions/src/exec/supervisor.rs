@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
+use osnl_core::former::Former;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{ChildStdin, ChildStdout};
 use tokio::sync::{mpsc, oneshot};
@@ -243,7 +244,12 @@ impl Supervisor {
         let class = if self.has_answered { ErrorClass::Reset } else { ErrorClass::Connect };
         let (class, reason) = match cause {
             Cause::Drained => {
-                tracing::debug!(action.name = &*self.terms.action, "{name} has ended ({ended})");
+                tracing::debug!(
+                    action.name = &*self.terms.action,
+                    program = %name,
+                    ending = %ended,
+                    "the program has ended"
+                );
                 (ErrorClass::Connect, "osnl ends".to_owned())
             }
             Cause::Hung => {
@@ -260,10 +266,16 @@ impl Supervisor {
             Cause::Fatal(reason) => (ErrorClass::Connect, format!("{name}: {reason}")),
         };
         if waiting == 0 && reason != "osnl ends" {
-            // With events in its hands, whoever waits for those says it.
+            // If it had events, the delivery of those logs it.
+            let action = &*self.terms.action;
             tracing::warn!(
-                action.name = &*self.terms.action,
-                "{reason}; it is started again with the next event"
+                action.name = action,
+                reason,
+                former = %Former(
+                    format_args!("{reason}; it is started again with the next event"),
+                    &[("action.name", action)]
+                ),
+                "the program ended and is started again with the next event"
             );
         }
         ActionError::new(class, reason)

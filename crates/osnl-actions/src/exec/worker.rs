@@ -5,6 +5,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use osnl_core::former::Former;
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -155,7 +156,16 @@ impl Worker {
         let (process, pipes) = Process::start(program.command())
             .map_err(|error| ActionError::new(ErrorClass::Connect, program.refusal(&error)))?;
         self.starts.fetch_add(1, Ordering::Relaxed);
-        tracing::info!(action.name = &**action, process.id = process.id(), "started {name}");
+        tracing::info!(
+            action.name = &**action,
+            process.id = process.id(),
+            program = %name,
+            former = %Former(
+                format_args!("started {name}"),
+                &[("action.name", action), ("process.id", &process.id().to_string())]
+            ),
+            "program started"
+        );
         let (orders, taken) = mpsc::channel(ORDERS);
         let hung = CancellationToken::new();
         let terms = Terms {

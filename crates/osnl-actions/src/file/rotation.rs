@@ -38,7 +38,7 @@ impl Rotation {
         fs::rename(path, free_name(path, now)?)?;
         for old in self.too_many(path) {
             if let Err(error) = fs::remove_file(&old) {
-                tracing::warn!("{} is not needed any more and cannot be removed: {error}", old.display());
+                tracing::warn!(path = %old.display(), %error, "an old file cannot be removed");
             }
         }
         Ok(())

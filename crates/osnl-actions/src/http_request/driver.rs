@@ -107,8 +107,9 @@ impl HttpConf {
         if http.verification == Verification::None {
             tracing::warn!(
                 action.name = %self.0.name,
-                "verify = false: neither the certificate of {whom} nor the name in it is checked; whoever answers there is \
-                 believed"
+                target.name = whom,
+                "verify = false: the certificate of the target and its name are not verified, and a forged target would be \
+                 trusted"
             );
         }
     }

@@ -4,6 +4,7 @@ use std::str::FromStr as _;
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
+use osnl_core::former::Former;
 use osnl_http::header::HeaderName;
 use osnl_http::{HttpOptions, Scheme, Url};
 use osnl_transport::BoxFuture;
@@ -216,11 +217,19 @@ impl DriverConf for OssRestConf {
         let error = |error| DriverError::Http { action: context.name.clone(), error };
         let url = &self.options.creation;
         if !self.tls.verify && url.scheme() == Scheme::Https {
+            let (action, target) = (&**context.name, url.authority());
             tracing::warn!(
-                action.name = &**context.name,
-                "verify = false: neither the certificate of {} nor the name in it is checked; whoever answers there is \
-                 believed",
-                url.authority()
+                action.name = action,
+                target.name = target,
+                former = %Former(
+                    format_args!(
+                        "verify = false: neither the certificate of {target} nor the name in it is checked; whoever \
+                         answers there is believed"
+                    ),
+                    &[("action.name", action)]
+                ),
+                "verify = false: the certificate of the target and its name are not verified, and a forged target would be \
+                 trusted"
             );
         }
         let options = OssRestOptions::clone(&self.options);
