@@ -120,7 +120,7 @@ pub enum DriverError {
         error: HttpError,
     },
     /// The file of an action.
-    #[error("[action:{action}] path: {}: {error}; name another one, or let this user write it", .path.display())]
+    #[error("[action:{action}] path: {}: {error}; name another one, or give this user write access", .path.display())]
     File {
         /// The section's name.
         action: Arc<str>,

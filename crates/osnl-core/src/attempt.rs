@@ -118,7 +118,7 @@ impl ActionError {
             ErrorClass::Content if self.is_template => {
                 Some("correct the template, osnl check, osnl reload, then osnl deliveries retry")
             }
-            ErrorClass::Connect => Some("check that the target is running, and its host and port"),
+            ErrorClass::Connect => Some("check that the target is running and that host and port are right"),
             ErrorClass::Timeout => Some("look at the target's load and log, or raise the action's timeout"),
             ErrorClass::Status(401 | 403) => Some("check the action's credentials"),
             ErrorClass::Status(404 | 405) => Some("check the path and the method of the action"),

@@ -252,7 +252,7 @@ impl DeliveryLoop {
                 format_args!("a dependency is down: deliveries that need it wait, the others go out: {error}"),
                 &[("action.name", &self.name), ("dependency", dependency)]
             ),
-            "a dependency is down: deliveries that need it wait, the others go out"
+            "a dependency is down: deliveries that need it wait, the others continue"
         );
     }
 

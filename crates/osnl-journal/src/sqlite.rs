@@ -155,7 +155,7 @@ pub enum OpenError {
     #[error(transparent)]
     Open(#[from] crate::state_dir::UnsafePlace),
     /// Another daemon has it.
-    #[error("is in use by {0}; one daemon has it at a time: stop that one, or name another file")]
+    #[error("is in use by {0}; a journal belongs to one daemon: stop that process, or name another file")]
     InUse(String),
     /// It is another program's, or no database.
     #[error("is not a journal of osnl: {0}; name a file that does not exist yet")]
@@ -171,7 +171,7 @@ pub enum OpenError {
         known: i64,
     },
     /// The operating system refuses.
-    #[error("cannot be opened: {0}; let this user write file and folder")]
+    #[error("cannot be opened: {0}; give this user write access to the file and its folder")]
     Io(#[from] io::Error),
     /// SQLite refuses.
     #[error("cannot be opened: {}", trouble::reason(.0))]

@@ -97,7 +97,7 @@ fn certificate(host: &str, error: &CertificateError, remedies: &Remedies) -> Ref
         CertificateError::Expired => Refusal::new("certificate expired").remedied(RENEW),
         CertificateError::NotValidYetContext { not_before, .. } => {
             Refusal::new(format!("certificate is not valid before {}", date(*not_before)))
-                .remedied("is the clock of this machine right?")
+                .remedied("check the clock of this machine")
         }
         CertificateError::NotValidForNameContext { presented, .. } if presented.is_empty() => {
             Refusal::new(format!("certificate is for no name at all, not {host}"))

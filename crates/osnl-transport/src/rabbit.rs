@@ -111,8 +111,8 @@ impl RabbitTransport {
                     "{broker}: ssl without ssl_ca_file: the connection is encrypted, and who answers is not verified, so \
                      whoever does gets the password; name the CA's certificate in ssl_ca_file, or set tls = verify"
                 ),
-                "ssl without ssl_ca_file: the connection is encrypted, and who answers is not verified, so \
-                 whoever does gets the password; name the CA's certificate in ssl_ca_file, or set tls = verify",
+                "ssl without ssl_ca_file: the connection is encrypted, but the broker's certificate is not verified, and a \
+                 forged broker would get the password; name the CA's certificate in ssl_ca_file, or set tls = verify",
             );
         }
         Ok(transport)

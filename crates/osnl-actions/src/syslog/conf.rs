@@ -272,7 +272,7 @@ impl SyslogConf {
     async fn probed(&self) -> Result<(&'static str, Option<i64>), (String, Option<&'static str>)> {
         let failed = |error: ActionError| {
             let is_reached = error.class == ErrorClass::Tls;
-            (error.to_string(), (!is_reached).then_some("is it running, and is server right?"))
+            (error.to_string(), (!is_reached).then_some("check that it is running and that server is right"))
         };
         let tls = match &self.server {
             Server::Tls(_) => Some(client_config(&self.tls).map_err(|why| (why, None))?),

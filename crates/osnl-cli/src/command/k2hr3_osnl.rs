@@ -145,7 +145,7 @@ fn start_logging(args: &K2hr3OsnlArgs, conf: &Conf) -> anyhow::Result<()> {
     let settings = logging::Settings { destination, ours, libraries, style: logging::Style::K2hr3Osnl };
     logging::start(&settings).map_err(|error: io::Error| {
         anyhow::anyhow!(
-            "{}: {error}; name another one with log_file or -f, or let this user write it",
+            "{}: {error}; name another one with log_file or -f, or give this user write access",
             settings.destination
         )
     })

@@ -78,7 +78,7 @@ fn start(loaded: &Loaded) -> anyhow::Result<Exit> {
     logging::start(&Settings { destination: destination.clone(), ours, libraries, style }).map_err(
         |error| {
             anyhow::anyhow!(
-                "{destination}: {error}; name another one with log_file, or let this user write it"
+                "{destination}: {error}; name another one with log_file, or give this user write access"
             )
         },
     )?;

@@ -256,7 +256,7 @@ fn before(wish: &Wish) -> String {
         State::NothingToDo => "no action needed before, as",
         State::Shadow => "only recorded before (mode = shadow), as",
         State::Discarded => "discarded before, as",
-        State::Dead => "a dead letter before, as",
+        State::Dead => "became dead letter",
         State::Held => "held now, as",
         State::Waiting | State::Ready => "pending now, as",
     };

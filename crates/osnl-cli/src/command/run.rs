@@ -65,7 +65,7 @@ fn start(loaded: Loaded, sources: Sources) -> anyhow::Result<Exit> {
     let settings = settings(&loaded.conf);
     logging::start(&settings).map_err(|error: io::Error| {
         anyhow::anyhow!(
-            "{}: {error}; name another one with log_file, or let this user write it",
+            "{}: {error}; name another one with log_file, or give this user write access",
             settings.destination
         )
     })?;
@@ -205,6 +205,6 @@ fn logs(conf: &Native) -> Result<Box<dyn FnOnce() + Send>, String> {
     let settings = settings(conf);
     let destination = settings.destination.clone();
     logging::prepare(settings).map_err(|error| {
-        format!("{destination}: {error}; name another one with log_file, or let this user write it")
+        format!("{destination}: {error}; name another one with log_file, or give this user write access")
     })
 }

@@ -86,7 +86,7 @@ fn text(status: &Status) -> String {
         (Some(pid), Some(seconds)) => {
             format!("osnl {}, process {pid}, up {}\n", status.version, age(seconds))
         }
-        _ => "no daemon runs; this is the content of its journal\n".to_owned(),
+        _ => "the daemon is stopped; this is what its journal holds\n".to_owned(),
     };
     if status.healthy {
         text.push_str("all is well\n");
@@ -95,7 +95,7 @@ fn text(status: &Status) -> String {
         text.push_str(&format!("! {}\n", short(line, 500)));
     }
     if let Some(failed) = status.configuration.as_ref().and_then(|of| of.not_reloaded.as_ref()) {
-        text.push_str(&format!("\nreload refused, for {}\n", age(failed.since_seconds)));
+        text.push_str(&format!("\nthe last reload was refused, {} ago\n", age(failed.since_seconds)));
         failed.errors.iter().take(20).for_each(|error| text.push_str(&format!("  {}\n", short(error, 300))));
         if failed.errors.len() > 20 {
             text.push_str("  ...; --format json shows more\n");

@@ -59,7 +59,7 @@ fn everything_is_looked_at_and_left_as_it_was() {
         output.status.code()
     };
     let neutron = "ok       [listener:l] exchange neutron: exists: topic, durable";
-    let late = "osnl uses it as it is; for one as configured, stop its consumers, empty it, and delete it";
+    let late = "osnl uses this queue as it is; to have it created as configured, stop its consumers, empty it, and delete it";
     assert_eq!(
         check(
             "exchange = neutron\npool = alike",
@@ -76,9 +76,9 @@ fn everything_is_looked_at_and_left_as_it_was() {
         )
     };
     for (name, what) in [
-        ("many", "x-single-active-consumer: asked for true, but it has none"),
-        ("long", "x-max-length: asked for none, but it has 9"),
-        ("kind", "x-queue-type: asked for classic, but it has quorum"),
+        ("many", "x-single-active-consumer: configured true, found none"),
+        ("long", "x-max-length: configured none, found 9"),
+        ("kind", "x-queue-type: configured classic, found quorum"),
     ] {
         let status = check(&format!("exchange = neutron\npool = {name}"), &[neutron, &differs(name, what)]);
         assert_eq!(status, Some(0));
@@ -87,7 +87,7 @@ fn everything_is_looked_at_and_left_as_it_was() {
         "exchange = nova\npool = short",
         &[
             "ok       [listener:l] exchange nova: exists: topic, transient",
-            &differs("short", "durable: asked for true, but it has false"),
+            &differs("short", "durable: configured true, found false"),
         ],
     );
     assert_eq!(status, Some(0));
@@ -96,8 +96,7 @@ fn everything_is_looked_at_and_left_as_it_was() {
         &[
             "failed   [listener:l] exchange amq.fanout: exists and is fanout, not topic; name the exchange that \
              the service publishes to: its control_exchange",
-            "warning  [listener:l] exchange cinder: does not exist; its service creates it when it first publishes; is the \
-             name its control_exchange, and the virtual host its own?",
+            "warning  [listener:l] exchange cinder: does not exist; its service creates it with its first notification; compare exchange with the service's control_exchange, and the virtual host with its transport_url",
             "ok       [listener:l] queue none: does not exist, and will be created",
         ],
     );
@@ -105,7 +104,7 @@ fn everything_is_looked_at_and_left_as_it_was() {
     let status = check(
         "queue = none",
         &[
-            "failed   [listener:l] queue none: does not exist, and queue = … creates none; create it, or check its name",
+            "failed   [listener:l] queue none: does not exist; with queue = NAME osnl creates nothing; create it, or check its name",
         ],
     );
     assert_eq!(status, Some(69));
@@ -144,7 +143,10 @@ fn what_the_user_may_do_is_proven_and_what_is_missing_has_its_command() {
     let all = ["^mine$", "^mine$", "^(mine|neutron)$"];
     let (line, status) = said(all, &[]);
     let may = format!("{user} may create it, bind it to neutron and read it");
-    assert_eq!(line, format!("ok       [listener:l] permissions for queue mine: {may}; nothing was created"));
+    assert_eq!(
+        line,
+        format!("ok       [listener:l] permissions for queue mine: {may} (nothing was created)")
+    );
     assert_eq!(status, Some(0));
     let command = format!(
         "; rabbitmqctl set_permissions -p {} {user} '^(mine)$' '^(mine)$' '^(neutron|mine)$'  # replaces",
@@ -250,7 +252,7 @@ fn who_reads_a_queue_and_who_has_the_journal_is_said() {
     assert!(found[3].ends_with("declared as configured"), "{found:?}");
     assert_eq!(output.status.code(), Some(0));
     let found = probes(&foreign);
-    let expected = "1 consumer reads it, and no osnl run of this state directory is here; another program, or osnl on \
+    let expected = "1 consumer reads it, but no osnl runs with this state directory; another program, or osnl on \
                     another machine, takes its messages";
     assert!(found[3].contains(expected) && found[3].starts_with("warning "), "{found:?}");
 }
@@ -332,7 +334,7 @@ fn each_host_and_target_says_what_is_wrong_with_it_in_bounded_time() {
         json!({
             "section": "action:c", "what": "file none/x", "verdict": "failed",
             "found": "cannot be written: No such file or directory (os error 2)",
-            "advice": "name another one, or let this user write it", "passive": false,
+            "advice": "name another one, or give this user write access", "passive": false,
         })
     );
 }

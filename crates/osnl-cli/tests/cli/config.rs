@@ -48,9 +48,9 @@ fn check_explains_what_would_be_done() {
     let output = command.output().unwrap();
     let expected = "\
 journal /nonexistent/osnl/journal.db
-  safe       a message is acknowledged when it is on the disk
+  acks       each message when it is on the disk
   history    7 days, less if the file is full
-  limits     10 GiB, or half of the free space if that is less; 1000000 pending per action; 10000 dead letters
+  limits     10 GiB (half of the free space if that is less), 1000000 pending deliveries per action, 10000 dead letters
 listener neutron
   broker     mq1.example.com:5672, mq2.example.com:5672, virtual host /
   exchange   neutron, awaited until its service creates it
@@ -64,7 +64,7 @@ rule forget-deleted-ports
   then       roles, record
 action roles
   does       DELETE https://k2hr3.example.com/v1/role, on the deletion of a port or an instance
-  retries    for 408, 425, 429, 5xx, timeouts and connection errors until 1d after the first attempt, then a dead letter; time in which the target is held does not count
+  retries    for 408, 425, 429, 5xx, timeouts and connection errors up to 1d after the first attempt (not counting time in which the target is held), then a dead letter
   attempts   at most 6 for other statuses, then a dead letter
   time       30 s for each attempt, pauses from 1 s up to 300 s
   addresses  if a deleted port has none, nothing is done

@@ -399,7 +399,7 @@ fn a_paused_target_waits_across_a_restart_and_status_says_so() {
         (&stopped["targets"][0]["state"], &stopped["targets"][0]["pending"]),
         (&json!("paused"), &json!(2))
     );
-    rig.ask(&["status"]).expect(1, "no daemon runs; this is the content of its journal", "");
+    rig.ask(&["status"]).expect(1, "the daemon is stopped; this is what its journal holds", "");
     // The socket that the killed one left is replaced.
     assert!(rig.home.path().join("control.sock").exists());
     rig.run();

@@ -323,7 +323,7 @@ fn a_running_daemons_journal_ring_and_counts_are_explained() {
     );
     assert_eq!(
         lines[1],
-        "  listener neutron, exchange neutron, routing key notifications.info, its payload was not kept"
+        "  listener neutron, exchange neutron, routing key notifications.info, payload not kept"
     );
     assert_eq!(
         lines[2..],

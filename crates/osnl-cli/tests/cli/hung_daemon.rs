@@ -140,7 +140,7 @@ fn a_listener_that_cannot_connect_has_its_reason_in_every_form() {
     );
     assert!(problem["reason"].as_str().unwrap().contains("refused"), "{problem}");
     assert_eq!((&problem["subject"], &problem["remedy"]), (&"listener nova".into(), &listener["remedy"]));
-    assert!(problem["remedy"].as_str().unwrap().starts_with("are host and port of transport_url right? "));
+    assert!(problem["remedy"].as_str().unwrap().starts_with("check host and port in transport_url; "));
     let text = String::from_utf8(rig.say(&["status", "-c", "a.conf"]).stdout).unwrap();
     assert!(text.contains("\n! listener nova is connecting, for ") && text.contains("next in"), "{text}");
     let plug_in = rig.say(&["status", "-c", "a.conf", "--format", "nagios"]);

@@ -8,7 +8,7 @@ use osnl_testkit::{Authority, Broker, Identity, Options, Publisher, Sink, wait_u
 use crate::harness::{Place, QUEUE, SOON, conf, notices, settled};
 
 const BELIEVED: &str =
-    "ssl without ssl_ca_file: the connection is encrypted, and who answers is not verified";
+    "ssl without ssl_ca_file: the connection is encrypted, but the broker's certificate is not verified";
 
 #[test]
 fn a_native_file_reaches_the_broker_as_its_options_say() {

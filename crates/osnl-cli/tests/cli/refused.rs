@@ -58,7 +58,7 @@ fn a_log_file_that_cannot_be_written() {
     let place = Place::new();
     let url = format!("rabbit://osnl:hunter2@127.0.0.1:{}/", closed_port());
     place.write("k.conf", conf(&url, "http://h/", "[DEFAULT]\nlog_file = nowhere/osnl.log"));
-    let next = "name another one with log_file or -f, or let this user write it";
+    let next = "name another one with log_file or -f, or give this user write access";
     let missing = format!("log file nowhere/osnl.log: No such file or directory; {next}");
     assert_eq!(said_in(&place, &["-c", "k.conf"]), lines(&[&missing]));
     let folder = format!("log file .: Is a directory; {next}");

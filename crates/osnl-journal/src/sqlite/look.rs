@@ -82,7 +82,7 @@ mod tests {
         let below = folder.path().join("plain/x/journal.db");
         assert_eq!(
             refused(below, true),
-            "cannot be opened: not a directory; let this user write file and folder"
+            "cannot be opened: not a directory; give this user write access to the file and its folder"
         );
     }
 }

@@ -169,7 +169,7 @@ mod tests {
         assert_eq!(
             refused,
             format!(
-                "is in use by process {pid}; one daemon has it at a time: stop that one, or name another file"
+                "is in use by process {pid}; a journal belongs to one daemon: stop that process, or name another file"
             )
         );
         assert_eq!(Place::holder(&place.file), Some(format!("process {pid}")));

@@ -55,8 +55,8 @@ pub(super) fn tick(pruner: &mut Pruner<'_>) -> Result<PruneResult> {
         if gone == 0 {
             let full = wanting.then(|| {
                 format!(
-                    "the journal {} holds {} MiB of pending and dead deliveries, its max_size: nothing is read from the \
-                     broker until some are delivered, retried or discarded; or raise max_size",
+                    "the journal {} has reached max_size ({} MiB) with pending and dead deliveries: osnl reads nothing \
+                     from the broker until some are delivered, retried, or discarded; or raise max_size",
                     pruner.file.display(),
                     size >> 20
                 )

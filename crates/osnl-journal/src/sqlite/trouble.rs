@@ -17,9 +17,11 @@ pub(super) fn reason(error: &Error) -> String {
         }
         Some(ErrorCode::DiskFull) => "make room on its file system, or raise its limit",
         Some(ErrorCode::ReadOnly) => {
-            "let this user write file and folder, and mount the file system writable"
+            "mount the file system writable, and give this user write access to the file and its folder"
         }
-        Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => "let this user write file and folder",
+        Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+            "give this user write access to the file and its folder"
+        }
         Some(ErrorCode::SystemIoFailure) => "look at the file system and the kernel's log",
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
             "the file is damaged: stop osnl, keep a copy of it with its -wal, and move it away; \
@@ -47,7 +49,7 @@ mod tests {
         check(rusqlite::ffi::SQLITE_FULL, "make room");
         check(rusqlite::ffi::SQLITE_IOERR_SHMSIZE, "make room");
         check(rusqlite::ffi::SQLITE_READONLY, "writable");
-        check(rusqlite::ffi::SQLITE_CANTOPEN, "let this user write");
+        check(rusqlite::ffi::SQLITE_CANTOPEN, "give this user write access");
         check(rusqlite::ffi::SQLITE_IOERR_FSYNC, "kernel's log");
         check(rusqlite::ffi::SQLITE_IOERR_WRITE, "LimitFSIZE=, ulimit -f); else look at the file system");
         check(rusqlite::ffi::SQLITE_CORRUPT, ".recover");

@@ -105,7 +105,7 @@ pub enum QueueMade {
     Unknown,
     /// The same.
     Alike,
-    /// The first difference, as `durable: asked for true, but it has false`.
+    /// The first difference, as `durable: configured true, found false`.
     Differs(String),
 }
 
@@ -297,7 +297,7 @@ fn made(refusal: &str, kind: &QueueKind) -> QueueMade {
             if found == ours {
                 return QueueMade::Alike;
             }
-            QueueMade::Differs(format!("{TYPE}: asked for {ours}, but it has {found}"))
+            QueueMade::Differs(format!("{TYPE}: configured {ours}, found {found}"))
         }
         Difference::Named { .. } => QueueMade::Differs(difference.to_string()),
         Difference::Other(_) => QueueMade::Unknown,
@@ -327,12 +327,12 @@ mod tests {
         check(
             TYPE,
             &format!("{asked} the value 'quorum' of type 'longstr'"),
-            QueueMade::Differs("x-queue-type: asked for classic, but it has quorum".to_owned()),
+            QueueMade::Differs("x-queue-type: configured classic, found quorum".to_owned()),
         );
         check(
             "durable",
             "received 'true' but current is 'false'",
-            QueueMade::Differs("durable: asked for true, but it has false".to_owned()),
+            QueueMade::Differs("durable: configured true, found false".to_owned()),
         );
         assert_eq!(made("406 PRECONDITION_FAILED - else", &QueueKind::DURABLE), QueueMade::Unknown);
     }

@@ -70,7 +70,7 @@ impl fmt::Display for Difference<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Named { argument, asked, found } => {
-                write!(f, "{argument}: asked for {asked}, but it has {found}")
+                write!(f, "{argument}: configured {asked}, found {found}")
             }
             Self::Other(text) => text.fmt(f),
         }
@@ -116,26 +116,26 @@ mod tests {
         };
         check(
             &format!("{begin} 'durable' for queue 'q' in vhost '/': received 'false' but current is 'true'"),
-            "durable: asked for false, but it has true",
+            "durable: configured false, found true",
             Some(true),
         );
         check(
             &format!("{begin} 'durable' for queue 'q' in vhost '/': received 'true' but current is 'false'"),
-            "durable: asked for true, but it has false",
+            "durable: configured true, found false",
             Some(false),
         );
         check(
             &format!(
                 "{begin} 'auto_delete' for queue 'q' in vhost '/': received 'false' but current is 'true'"
             ),
-            "auto_delete: asked for false, but it has true",
+            "auto_delete: configured false, found true",
             None,
         );
         check(
             &format!(
                 "{begin} 'x-single-active-consumer' for queue 'q' in vhost '/': received 'true' but current is none"
             ),
-            "x-single-active-consumer: asked for true, but it has none",
+            "x-single-active-consumer: configured true, found none",
             Some(true),
         );
         check(
@@ -143,7 +143,7 @@ mod tests {
                 "{begin} 'x-max-length' for queue 'a but current is b' in vhost '/': received the value '5' of type \
                  'signedint' but current is the value '9' of type 'signedint'"
             ),
-            "x-max-length: asked for 5, but it has 9",
+            "x-max-length: configured 5, found 9",
             Some(true),
         );
         let locked = "405 RESOURCE_LOCKED - cannot obtain exclusive access";

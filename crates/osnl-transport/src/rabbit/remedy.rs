@@ -20,7 +20,7 @@ impl TransportError {
             Self::Connect { host, .. } => {
                 let port = host.rsplit_once(':').map_or("5672", |(_, port)| port);
                 Some(format!(
-                    "are host and port of transport_url right? on that host: systemctl status rabbitmq-server; \
+                    "check host and port in transport_url; on that host: systemctl status rabbitmq-server; \
                      ss -ltn 'sport = :{port}'"
                 ))
             }
@@ -46,7 +46,7 @@ impl TransportError {
                 permissions(virtual_host)
             )),
             Self::NoExchange { .. } => Some(format!(
-                "is that the service's control_exchange, and this its virtual host? rabbitmqctl list_exchanges -p {vhost} \
+                "compare it with the service's control_exchange, and the virtual host with its transport_url; rabbitmqctl list_exchanges -p {vhost} \
                  name type"
             )),
             Self::NoQueue { .. } => Some(format!("rabbitmqctl list_queues -p {vhost} name")),
@@ -146,7 +146,7 @@ mod tests {
         check(
             TransportError::Connect { host: host(), reason: String::new() },
             Some(
-                "are host and port of transport_url right? on that host: systemctl status rabbitmq-server; \
+                "check host and port in transport_url; on that host: systemctl status rabbitmq-server; \
                  ss -ltn 'sport = :5671'",
             ),
         );
@@ -183,7 +183,7 @@ mod tests {
         check(
             TransportError::NoExchange { exchange: "nova".into() },
             Some(
-                "is that the service's control_exchange, and this its virtual host? rabbitmqctl list_exchanges -p \
+                "compare it with the service's control_exchange, and the virtual host with its transport_url; rabbitmqctl list_exchanges -p \
                  'v host' name type",
             ),
         );

@@ -273,17 +273,17 @@ async fn an_existing_queue_of_ours_is_used_as_it_is_and_what_differs_is_named() 
     // RabbitMQ 4 writes down the type of a queue that was declared without one.
     let is_old = vhost.greeting()[1].starts_with("3.");
     let other_type = if is_old {
-        "x-queue-type: asked for quorum, but it has none"
+        "x-queue-type: configured quorum, found none"
     } else {
-        "x-queue-type: asked for quorum, but it has classic"
+        "x-queue-type: configured quorum, found classic"
     };
     for (kind, differs, durable) in [
         (max_length(5), None, Some(true)),
-        (max_length(9), Some("x-max-length: asked for 9, but it has 5"), Some(true)),
-        (QueueKind::OSLO, Some("durable: asked for false, but it has true"), Some(true)),
+        (max_length(9), Some("x-max-length: configured 9, found 5"), Some(true)),
+        (QueueKind::OSLO, Some("durable: configured false, found true"), Some(true)),
         (
             QueueKind { auto_delete: true, ..max_length(5) },
-            Some("auto_delete: asked for true, but it has false"),
+            Some("auto_delete: configured true, found false"),
             None,
         ),
         (quorum, Some(other_type), Some(true)),

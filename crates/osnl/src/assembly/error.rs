@@ -31,7 +31,7 @@ pub enum BuildError {
     },
     /// The folder for what has to outlive the process.
     #[error(
-        "[listener:{listener}] {}: {error}; name another folder with state_dir in [DEFAULT], or let this user write it",
+        "[listener:{listener}] {}: {error}; name another folder with state_dir in [DEFAULT], or give this user write access",
         .path.display()
     )]
     State {

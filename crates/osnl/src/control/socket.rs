@@ -72,7 +72,7 @@ enum BindError {
          SystemCallFilter=@chown in the unit), or remove control_group"
     )]
     Group(String, io::Error),
-    #[error("{0}; let this user write the folder, or name another state_dir")]
+    #[error("{0}; give this user write access to the folder, or name another state_dir")]
     Io(#[from] io::Error),
 }
 

@@ -291,17 +291,17 @@ fn payload_keys(rule: &RuleConf) -> impl Iterator<Item = &str> {
 /// Describes the keys at the place where a path ends.
 fn there(lacking: &LackingPath) -> String {
     let place = match lacking.inside.as_str() {
-        "" => "at the top of their payloads".to_owned(),
-        inside => format!("inside {inside}"),
+        "" => "their payloads have".to_owned(),
+        inside => format!("{inside} has"),
     };
     let (named, more) = match lacking.keys.get(..NAMED) {
         Some(first) if lacking.keys.len() > NAMED => (first, ", …"),
         Some(_) | None => (&lacking.keys[..], ""),
     };
     match named {
-        [] => format!("{place}: nothing"),
-        ["*"] => format!("{place}: a list, whose items are 0, 1, …"),
-        named => format!("{place}: {}{more}", named.join(", ")),
+        [] => format!("{place} no keys"),
+        ["*"] => format!("{place} a list, with the items 0, 1, …"),
+        named => format!("{place} {}{more}", named.join(", ")),
     }
 }
 

@@ -89,22 +89,22 @@ fn journal(out: &mut String, conf: &JournalConf) {
         return line(
             out,
             1,
-            "safe       a message is acknowledged after its last outcome; the broker keeps it until then",
+            "acks       each message after its last outcome; the broker keeps it until then",
         );
     };
     line(out, 0, &format!("journal {}", options.path.display()));
-    line(out, 1, "safe       a message is acknowledged when it is on the disk");
+    line(out, 1, "acks       each message when it is on the disk");
     let days = options.retention.as_secs_f64() / 86_400.0;
     line(out, 1, &format!("history    {} days, less if the file is full", (days * 100.0).round() / 100.0));
     let size = match options.max_size {
         Some(bytes) => size::shown(bytes),
-        None => "10 GiB, or half of the free space if that is less".to_owned(),
+        None => "10 GiB (half of the free space if that is less)".to_owned(),
     };
     line(
         out,
         1,
         &format!(
-            "limits     {size}; {} pending per action; {} dead letters",
+            "limits     {size}, {} pending deliveries per action, {} dead letters",
             options.max_pending, options.max_dead
         ),
     );
@@ -275,7 +275,7 @@ fn action(out: &mut String, conf: &ActionConf) {
         let Retries { counted, uncounted } = driver.retries(refuser);
         let age = match max_age {
             Some(age) => format!(
-                "until {} after the first attempt, then a dead letter; time in which the target is held does not count",
+                "up to {} after the first attempt (not counting time in which the target is held), then a dead letter",
                 duration::shown(age)
             ),
             None => "without limit; retry_max_age sets one".to_owned(),

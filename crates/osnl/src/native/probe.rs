@@ -220,7 +220,7 @@ fn queue(
             match made {
                 QueueMade::Differs(difference) => probe.warning(
                     format!("{found}; {difference}"),
-                    "osnl uses it as it is; for one as configured, stop its consumers, empty it, and delete it",
+                    "osnl uses this queue as it is; to have it created as configured, stop its consumers, empty it, and delete it",
                 ),
                 QueueMade::Alike | QueueMade::Unknown if let Some(advice) = others => probe.warning(found, advice),
                 QueueMade::Alike | QueueMade::Unknown if drops.is_some() => probe.warning(
@@ -236,8 +236,10 @@ fn queue(
             }
         }
         QueueLook::Missing => match conf.declare {
-            Declare::Nothing => probe
-                .failed("does not exist, and queue = … creates none", Some("create it, or check its name")),
+            Declare::Nothing => probe.failed(
+                "does not exist; with queue = NAME osnl creates nothing",
+                Some("create it, or check its name"),
+            ),
             Declare::Passive | Declare::Create => probe.fine("does not exist, and will be created"),
         },
         QueueLook::Refused(words) => probe

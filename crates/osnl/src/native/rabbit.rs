@@ -107,7 +107,7 @@ pub(super) fn explain(listener: &ListenerConf) -> Vec<String> {
             None => "of a CA that the system trusts".to_owned(),
         };
         lines.push(match &tls.trust {
-            Trust::Anybody => "tls        encrypted, and whoever answers is believed and gets the password: set \
+            Trust::Anybody => "tls        encrypted, but any server is trusted and gets the password: set \
                                tls = verify, and ssl_ca_file unless the system trusts the CA"
                 .to_owned(),
             Trust::Ca { file, name: true } => {

@@ -28,7 +28,7 @@ pub(super) fn fire<'a>(listeners: &[ListenerConf], rules: &'a [RuleConf]) -> Vec
             let mend = "name priorities that a listener of the rule has";
             found.push(Never { rule, option: "priorities", problem, mend });
         } else if let Some(problem) = contradicted(conf) {
-            let mend = "no event is both; change the one or the other";
+            let mend = "the two contradict each other; change one of them";
             found.push(Never { rule, option: "when", problem, mend });
         } else if let Some(stops) = stops.iter().find(|earlier| takes_all(earlier, conf)) {
             let problem = format!(

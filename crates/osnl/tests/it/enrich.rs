@@ -274,7 +274,7 @@ fn the_login_is_tried_before_anything_runs() {
     assert!(!text.contains("wr0ng"), "{text}");
     stage.openstack.sink().stop();
     let text = probe(&conf).1;
-    assert!(text.contains("is it running, and is auth_url right?"), "{text}");
+    assert!(text.contains("check that it is running and that auth_url is right"), "{text}");
 }
 
 #[test]

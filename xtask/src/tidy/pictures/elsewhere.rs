@@ -103,7 +103,7 @@ pub(super) const ELSEWHERE: &[(&str, &str, &str)] = &[
     ),
     (
         "osnl-oss/src/rest/conf.rs",
-        "verify = false: neither the certificate of {} nor the name in it is checked; whoever answers there is believed",
+        "verify = false: the certificate of the target and its name are not verified, and a forged target would be trusted",
         "a line of the log of what runs on: osnl/tests/it",
     ),
     ("osnl-oss/src/python/conf.rs", "the plug-in", "a name within a delivery's failure"),
@@ -117,7 +117,7 @@ pub(super) const ELSEWHERE: &[(&str, &str, &str)] = &[
     ),
     (
         "osnl-journal/src/sqlite.rs",
-        "is in use by {}; one daemon has it at a time: stop that one, or name another file",
+        "is in use by {}; a journal belongs to one daemon: stop that process, or name another file",
         "needs another daemon: tests/cli/journal.rs",
     ),
     (

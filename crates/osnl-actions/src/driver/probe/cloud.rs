@@ -52,7 +52,7 @@ pub async fn log_in(section: &str, cloud: &Cloud, deadline: Duration) -> (Probe,
                 // Names its own remedy.
                 ApiError::Unreachable { failure, .. } if failure.class == FailureClass::Tls => None,
                 ApiError::Unreachable { .. } | ApiError::TimedOut { .. } => {
-                    Some("is it running, and is auth_url right?")
+                    Some("check that it is running and that auth_url is right")
                 }
                 ApiError::Status { .. } => Some("its own log says why; a delivery would wait for it"),
                 ApiError::Answer { .. } => Some("is auth_url that of Keystone?"),

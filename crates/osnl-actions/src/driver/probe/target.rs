@@ -29,7 +29,7 @@ pub async fn target_probe(
         Err(_) => silent(probe, deadline),
         Ok(Err(ReachError::Options(error))) => probe.failed(error.to_string(), None),
         Ok(Err(ReachError::Connect(words))) => {
-            let advice = format!("is it running, and are host and port of {option} right?");
+            let advice = format!("check that it is running and that {option} names its host and port");
             probe.failed(words, Some(&advice))
         }
         Ok(Err(ReachError::Tls(refusal))) => probe.failed(refusal.reason, refusal.remedy.as_deref()),
@@ -126,7 +126,7 @@ pub fn file_probe(section: &str, path: &Path) -> Probe {
         }
         Err(error) => {
             let error = std::io::Error::from(error);
-            let advice = "name another one, or let this user write it";
+            let advice = "name another one, or give this user write access";
             probe.failed(format!("cannot be written: {error}"), Some(advice))
         }
     }

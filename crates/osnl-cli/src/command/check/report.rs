@@ -52,8 +52,8 @@ impl Report {
         };
         let passive = match probes.iter().filter(|probe| probe.is_passive).count() {
             0 => String::new(),
-            1 => " 1 target was only connected to, without a request.".to_owned(),
-            n => format!(" {n} targets were only connected to, without a request."),
+            1 => " For 1 target only the connection was tested, without a request.".to_owned(),
+            n => format!(" For {n} targets only the connection was tested, without a request."),
         };
         out.push_str(&match (failed, warned, unproven) {
             (0, 0, 0) if !passive.is_empty() => {

@@ -113,7 +113,7 @@ fn text(comparison: &Comparison<'_>, rules: &[&Compared], file: &Path, took: Dur
         comparison.events(),
         masked(&file.display().to_string())
     );
-    let heading = ["rule", "now", "then", "new", "lost", "no payload", "undecided"];
+    let heading = ["rule", "now", "file", "new", "lost", "no payload", "undecided"];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
     rows.extend(rules.iter().map(|found| row(found)));
     text.push_str(&table(&rows));

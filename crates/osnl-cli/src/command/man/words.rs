@@ -28,7 +28,7 @@ SIGTERM, SIGINT: osnl reads no new message and finishes running attempts within 
 A second signal aborts. SIGHUP: the log file is opened again.
 ";
 
-const PICK: &str = r"Times are local unless they end with Z or an offset such as +01:00; \fB2h\fR, \fB90m\fR and \fB7d\fR mean that long ago. States are arrived, ready, running, retrying, waiting, held\-by\-guard, held, delivered, no\-action\-needed, shadow, orphaned, dead, discarded; pending, open, held, and done are groups of them.";
+const PICK: &str = r"Times are local unless they end with Z or an offset such as +01:00; \fB2h\fR, \fB90m\fR and \fB7d\fR mean that long ago. States are arrived, ready, running, retrying, waiting, held\-by\-guard, held, delivered, no\-action\-needed, shadow, orphaned, dead, discarded. Groups of states are pending, open, and done; held includes held\-by\-guard.";
 
 const PAGES: &[(&str, Words)] = &[
     (
@@ -195,8 +195,8 @@ On a terminal it shows a live view: Enter opens an event, and with \fB\-c\fR the
     (
         "deliveries-retry",
         Words {
-            more: r"If a later delivery of the same resource has ended, a retry is refused without \fB\-\-out\-of\-order\fR: a late \(dqadd\(dq may undo a \(dqdelete\(dq.
-Times are local unless they end with Z or an offset such as +01:00; \fB2h\fR, \fB90m\fR and \fB7d\fR mean that long ago. States are arrived, ready, running, retrying, waiting, held\-by\-guard, held, delivered, no\-action\-needed, shadow, orphaned, dead, discarded; pending, open, held, and done are groups of them.",
+            more: r"osnl refuses to retry a delivery if a later one of the same resource has ended, since a late creation would undo a deletion. \fB\-\-out\-of\-order\fR retries it anyway.
+Times are local unless they end with Z or an offset such as +01:00; \fB2h\fR, \fB90m\fR and \fB7d\fR mean that long ago. States are arrived, ready, running, retrying, waiting, held\-by\-guard, held, delivered, no\-action\-needed, shadow, orphaned, dead, discarded. Groups of states are pending, open, and done; held includes held\-by\-guard.",
             see: &["deliveries-list", "replay"],
             ..COMMAND
         },
@@ -264,7 +264,7 @@ Times are local unless they end with Z or an offset such as +01:00; \fB2h\fR, \f
         "explain",
         Words {
             more: r"Prints for each rule whether it fires, else the first condition that failed and the value it saw; for a rule that fires, what each action would do, with secrets masked. osnl contacts nothing. \fB\-\-unmatched\fR reads the messages that matched no rule, which a daemon with keep_unmatched keeps beside its journal. \fB\-\-rules\fR compares with the rules of another file, for all events in the journal and that file.
-Times are local unless they end with Z or an offset such as +01:00; \fB2h\fR, \fB90m\fR and \fB7d\fR mean that long ago. States are arrived, ready, running, retrying, waiting, held\-by\-guard, held, delivered, no\-action\-needed, shadow, orphaned, dead, discarded; pending, open, held, and done are groups of them.",
+Times are local unless they end with Z or an offset such as +01:00; \fB2h\fR, \fB90m\fR and \fB7d\fR mean that long ago. States are arrived, ready, running, retrying, waiting, held\-by\-guard, held, delivered, no\-action\-needed, shadow, orphaned, dead, discarded. Groups of states are pending, open, and done; held includes held\-by\-guard.",
             see: &["tap", "test", "replay", "events"],
             ..COMMAND
         },
@@ -274,7 +274,7 @@ Times are local unless they end with Z or an offset such as +01:00; \fB2h\fR, \f
         "replay",
         Words {
             more: r"Shows for each event what would be done and what was done before. \fB\-\-live\fR appends new events to the journal, through the daemon if one runs. With \fB\-\-keep\-ids\fR events keep their ids, and those that are already in the journal are not appended again.
-Times are local unless they end with Z or an offset such as +01:00; \fB2h\fR, \fB90m\fR and \fB7d\fR mean that long ago. States are arrived, ready, running, retrying, waiting, held\-by\-guard, held, delivered, no\-action\-needed, shadow, orphaned, dead, discarded; pending, open, held, and done are groups of them.",
+Times are local unless they end with Z or an offset such as +01:00; \fB2h\fR, \fB90m\fR and \fB7d\fR mean that long ago. States are arrived, ready, running, retrying, waiting, held\-by\-guard, held, delivered, no\-action\-needed, shadow, orphaned, dead, discarded. Groups of states are pending, open, and done; held includes held\-by\-guard.",
             see: &["explain", "deliveries", "tap"],
             ..COMMAND
         },
@@ -286,7 +286,7 @@ Times are local unless they end with Z or an offset such as +01:00; \fB2h\fR, \f
     (
         "completions",
         Words {
-            more: r"Another name of the program, such as a link k2hr3\-osnl, needs a script of its own: \fB\-\-program k2hr3\-osnl\fR.",
+            more: r"For a link to the program, such as k2hr3\-osnl, print another script with \fB\-\-program k2hr3\-osnl\fR.",
             see: &["man"],
             ..COMMAND
         },

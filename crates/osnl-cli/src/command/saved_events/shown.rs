@@ -99,7 +99,7 @@ pub(in crate::command) fn about(name: &str, subject: &Subject) -> String {
         place.extend(text.map(|text| format!("{word} {text}")));
     }
     if matches!(subject.content, Content::Head { .. }) {
-        place.push("its payload was not kept".to_owned());
+        place.push("payload not kept".to_owned());
     }
     let mut text = masked(&head);
     if !place.is_empty() {

@@ -26,7 +26,7 @@ pub(crate) struct SendArgs {
     /// Publish what looks like a real deletion without asking
     #[arg(long, requires = "sample")]
     pub(crate) yes: bool,
-    /// Event type; this and the next four flags override FILE
+    /// Event type; like --publisher-id, --payload, --context, and --priority, overrides FILE
     #[arg(long, value_name = "NAME", help_heading = "Notification")]
     pub(crate) event_type: Option<String>,
     /// Publisher, service.host [default: osnl.HOST]

@@ -86,7 +86,7 @@ pub(crate) struct TapArgs {
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     pub(crate) duration: Option<Duration>,
 
-    /// Show events per second by type instead, live on a terminal
+    /// Show only how many events of each type arrive per second
     #[arg(long, conflicts_with_all = ["body", "raw"])]
     pub(crate) rates: bool,
     /// Check login, exchanges, bindings, and arriving messages instead

@@ -60,7 +60,7 @@ async fn a_full_disk_stops_the_intake_until_there_is_room() {
 
 #[tokio::test]
 async fn a_file_that_cannot_be_written_does_too() {
-    check("PRAGMA query_only = 1", "let this user write", "PRAGMA query_only = 0").await;
+    check("PRAGMA query_only = 1", "give this user write access", "PRAGMA query_only = 0").await;
 }
 
 #[tokio::test]

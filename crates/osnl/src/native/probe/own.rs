@@ -40,7 +40,7 @@ impl OwnDaemon {
                 ),
             ),
             Self::Stopped => (
-                format!("{readers}, and no osnl run of this state directory is here"),
+                format!("{readers}, but no osnl runs with this state directory"),
                 Some(
                     "another program, or osnl on another machine, takes its messages: rabbitmqctl list_consumers names \
                      it; give each reader a pool of its own",
@@ -117,7 +117,7 @@ mod tests {
                 "osnl",
                 1,
                 true,
-                "1 consumer reads it, and no osnl run of this state directory is here",
+                "1 consumer reads it, but no osnl runs with this state directory",
                 Some("another program, or osnl on another machine"),
             ),
             (

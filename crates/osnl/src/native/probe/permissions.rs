@@ -31,10 +31,10 @@ pub(super) fn verdict(probe: Probe, proofs: &Proofs, conf: &ListenerConf) -> Pro
         [first @ .., last] => format!("{user} may {} and {last}", first.join(", ")),
     };
     let how = match made {
-        Some(true) => "; it was created, bound, and deleted again",
-        Some(false) => "; it was created, and exists now",
+        Some(true) => " (it was created, bound, and deleted again)",
+        Some(false) => " (it was created, and exists now)",
         None if may.is_empty() => "",
-        None => "; nothing was created",
+        None => " (nothing was created)",
     };
     let unknown: Vec<String> = make
         .iter()

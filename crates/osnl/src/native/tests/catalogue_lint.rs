@@ -103,8 +103,7 @@ fn a_key_that_its_events_never_have_is_pointed_at() {
         "nova",
         &format!("{delete}\npayload.stat = deleted"),
         &[
-            "a.conf:7: [rule:r] payload.stat: none of the known events of this rule has this key; at the top of their \
-           payloads: access_ip_v4, access_ip_v6, architecture, availability_zone, cell_name, created_at, deleted_at, \
+            "a.conf:7: [rule:r] payload.stat: none of the known events of this rule has this key; their payloads have access_ip_v4, access_ip_v6, architecture, availability_zone, cell_name, created_at, deleted_at, \
            disk_gb, …; did you mean state?",
         ],
     );
@@ -120,8 +119,7 @@ fn a_key_that_its_events_never_have_is_pointed_at() {
         "nova",
         &format!("{delete}\npayload.uuid = x"),
         &[
-            "a.conf:7: [rule:r] payload.uuid: none of the known events of this rule has this key; at the top of their \
-           payloads: access_ip_v4, access_ip_v6, architecture, availability_zone, cell_name, created_at, deleted_at, \
+            "a.conf:7: [rule:r] payload.uuid: none of the known events of this rule has this key; their payloads have access_ip_v4, access_ip_v6, architecture, availability_zone, cell_name, created_at, deleted_at, \
            disk_gb, …; did you mean instance_id?",
         ],
     );
@@ -130,16 +128,14 @@ fn a_key_that_its_events_never_have_is_pointed_at() {
         "nova",
         "event_type = ^instance.delete.end$\npayload.uuid = x",
         &[
-            "a.conf:7: [rule:r] payload.uuid: none of the known events of this rule has this key; at the top of their \
-           payloads: nova_object.data; did you mean nova_object.data.uuid?",
+            "a.conf:7: [rule:r] payload.uuid: none of the known events of this rule has this key; their payloads have nova_object.data; did you mean nova_object.data.uuid?",
         ],
     );
     check(
         "neutron",
         "event_type = ^port\npayload.device_owner = ^compute:",
         &[
-            "a.conf:7: [rule:r] payload.device_owner: none of the known events of this rule has this key; at the top of \
-           their payloads: id, port, port_forwarding, port_forwarding_id, port_id, ports; did you mean \
+            "a.conf:7: [rule:r] payload.device_owner: none of the known events of this rule has this key; their payloads have id, port, port_forwarding, port_forwarding_id, port_id, ports; did you mean \
            port.device_owner?",
         ],
     );
@@ -147,8 +143,7 @@ fn a_key_that_its_events_never_have_is_pointed_at() {
         "neutron",
         "event_type = ^port.delete.start$\npayload.port = x",
         &[
-            "a.conf:7: [rule:r] payload.port: none of the known events of this rule has this key; at the top of their \
-           payloads: port_id",
+            "a.conf:7: [rule:r] payload.port: none of the known events of this rule has this key; their payloads have port_id",
         ],
     );
     // Inside of values.
@@ -160,7 +155,7 @@ fn a_key_that_its_events_never_have_is_pointed_at() {
         &format!("{port}\npayload.port.fixed_ips.ip_address = ^10"),
         &[
             "a.conf:7: [rule:r] payload.port.fixed_ips.ip_address: none of the known events of this rule has this key; \
-           inside port.fixed_ips: a list, whose items are 0, 1, …; did you mean port.fixed_ips.0.ip_address?",
+           port.fixed_ips has a list, with the items 0, 1, …; did you mean port.fixed_ips.0.ip_address?",
         ],
     );
     check(
@@ -195,7 +190,7 @@ fn a_name_in_when_that_its_events_never_have_is_pointed_at() {
         "neutron",
         &format!("{port}\nwhen = payload.port.devise_owner.startswith(\"compute:\")"),
         &[
-            "a.conf:7: [rule:r] when: none of the known events of this rule has payload.port.devise_owner; inside port: \
+            "a.conf:7: [rule:r] when: none of the known events of this rule has payload.port.devise_owner; port has \
            admin_state_up, allowed_address_pairs, binding:host_id, binding:profile, binding:vif_details, \
            binding:vif_type, binding:vnic_type, created_at, …; did you mean payload.port.device_owner?",
         ],
@@ -211,8 +206,7 @@ fn a_name_in_when_that_its_events_never_have_is_pointed_at() {
         "nova",
         "event_type = ^instance.delete.end$\nwhen = payload.flavor.vcpus > 4",
         &[
-            "a.conf:7: [rule:r] when: none of the known events of this rule has payload.flavor.vcpus; at the top of \
-           their payloads: nova_object.data; did you mean payload.nova_object.data.flavor.nova_object.data.vcpus?",
+            "a.conf:7: [rule:r] when: none of the known events of this rule has payload.flavor.vcpus; their payloads have nova_object.data; did you mean payload.nova_object.data.flavor.nova_object.data.vcpus?",
         ],
     );
     check("acme", "when = payload.whatever == 1", &[]);
@@ -247,7 +241,7 @@ fn a_condition_that_can_never_hold_is_pointed_at() {
     );
     check("payload.tenant_id == '1111' and payload.disk_gb >= 20 and payload.disk_gb == true", &[]);
     check("payload.tenant_id == 1111 or payload.state == 'deleted'", &[]);
-    let lacks = "none of the known events of this rule has payload.project_id; at the top of their payloads: \
+    let lacks = "none of the known events of this rule has payload.project_id; their payloads have \
                  access_ip_v4, access_ip_v6, architecture, availability_zone, cell_name, created_at, deleted_at, \
                  disk_gb, …; did you mean payload.tenant_id or resource.project?";
     check("payload.project_id == 'x'", &[lacks]);

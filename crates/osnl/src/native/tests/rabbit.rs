@@ -145,7 +145,7 @@ fn check_explains_every_option_that_is_set() {
     let section = "ssl = 1\nheartbeat_rate = 3\nuse_queue_manager = true\nrabbit_retry_backoff = 4";
     let explained = load(&text("?ssl_version=TLSv1", "", section)).unwrap().conf.explain();
     for expected in [
-        "  tls        encrypted, and whoever answers is believed and gets the password: set tls = verify, and \
+        "  tls        encrypted, but any server is trusted and gets the password: set tls = verify, and \
          ssl_ca_file unless the system trusts the CA\n",
         "  option     ssl = true decides whether the connection is encrypted;",
         "  option     ssl_version = TLSv1 limits the TLS versions:",
