@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use osnl_core::former::Former;
 use osnl_transport::{BoxFuture, TransportError};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -211,7 +212,12 @@ impl Daemon {
                 }
                 Some(asked) = next(&mut requests), if reload.is_some() => {
                     if let Some(reload) = reload.take() {
-                        tracing::info!("{}: the configuration is read again", asked.by);
+                        let by = &*asked.by;
+                        tracing::info!(
+                            by,
+                            former = format_args!("{by}: the configuration is read again"),
+                            "reading the configuration again"
+                        );
                         self.state.note(|reloads| reloads.begun += 1);
                         preparing = Some((reload.prepare(), asked));
                     }
@@ -220,7 +226,12 @@ impl Daemon {
             if let Some(DaemonError::Unexpected(end)) = &first_error {
                 tracing::error!(
                     task = end.task,
-                    "{end}; the daemon ends, unacknowledged messages stay with the broker"
+                    reason = %end,
+                    former = %Former(
+                        format_args!("{end}; the daemon ends, unacknowledged messages stay with the broker"),
+                        &[("task", &end.task)]
+                    ),
+                    "a task ended unexpectedly: the daemon ends, unacknowledged messages stay with the broker"
                 );
             }
             if first_error.is_some() {
@@ -273,7 +284,12 @@ fn late(first_error: &mut Option<DaemonError>, ended: Result<(), DaemonError>) {
     let Err(error) = ended else { return };
     if first_error.is_none() {
         if let DaemonError::Unexpected(end) = &error {
-            tracing::error!(task = end.task, "{end}");
+            tracing::error!(
+                task = end.task,
+                reason = %end,
+                former = %Former(end, &[("task", &end.task)]),
+                "a task ended unexpectedly"
+            );
         }
         *first_error = Some(error);
     }
@@ -315,7 +331,7 @@ fn reloaded(
         Err(refused) => {
             counters.inspect(|counters| counters.reloads_refused.increment());
             for error in &refused.errors {
-                tracing::error!("not reloaded: {error}");
+                tracing::error!(%error, "not reloaded");
             }
             tracing::error!("reload refused; the daemon continues with its previous configuration");
             ReloadOutcome::Refused(refused)
@@ -340,13 +356,13 @@ fn reloaded(
 
 fn said(told: &ReloadSummary) {
     for change in &told.changes {
-        tracing::info!("{change}");
+        tracing::info!(%change, "reloaded");
     }
     for warning in &told.warnings {
-        tracing::warn!("{warning}");
+        tracing::warn!(%warning, "the configuration has a warning");
     }
     match told.changes.len() {
         0 => tracing::info!("reloaded: nothing has changed"),
-        sections => tracing::info!("reloaded: {sections} sections have changed"),
+        sections => tracing::info!(sections, "reloaded: the configuration has changed"),
     }
 }

@@ -183,7 +183,7 @@ impl RuleEngine {
                 let mut instead = None;
                 let begin = match (rule.asks(action, &named), rule.mode) {
                     (Err(mismatch @ (WhenMismatch::False(_) | WhenMismatch::Lacks { .. })), _) => {
-                        tracing::debug!(rule.name = name, action.name = to, "not asked: {mismatch}");
+                        tracing::debug!(rule.name = name, action.name = to, %mismatch, "the condition of the action is false");
                         failed.push((rule, RuleMismatch::When(mismatch)));
                         continue;
                     }
@@ -193,7 +193,7 @@ impl RuleEngine {
                         Begin::Dead(why)
                     }
                     (Err(mismatch @ WhenMismatch::Undecided(_)), Mode::Shadow) => {
-                        tracing::error!(rule.name = name, action.name = to, "in shadow: {mismatch}");
+                        tracing::error!(rule.name = name, action.name = to, %mismatch, "a rule in shadow cannot be decided");
                         continue;
                     }
                     (Ok(()), Mode::Shadow) => Begin::Shadow,
@@ -392,7 +392,7 @@ pub(crate) fn narrowed(rule: &Rule, names: &Names, parts: &Parts<'_>, resource: 
 fn dead_letters(rule: &Rule, why: &str, names: &Names, parts: &Parts<'_>) -> Vec<NewDelivery> {
     match rule.mode {
         Mode::Shadow => {
-            tracing::error!(rule.name = &*rule.name, "in shadow: {why}");
+            tracing::error!(rule.name = &*rule.name, reason = why, "a rule in shadow cannot be decided");
             return Vec::new();
         }
         Mode::Live => {}

@@ -30,6 +30,7 @@ mod watchdog;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use osnl_core::former::Former;
 use osnl_model::{Budget, Priority, Target};
 use osnl_transport::{Consumer, ListenOptions, QueueType, Transport, TransportError};
 use tokio::sync::watch;
@@ -268,10 +269,16 @@ impl Listener {
                 }
                 Err(error) => {
                     self.stall.send_replace(None);
+                    let listener = &*self.config.name;
                     tracing::warn!(
-                        listener.name = &*self.config.name,
+                        listener.name = listener,
                         unsettled,
-                        "{error}; reconnecting, the broker delivers unacknowledged messages again"
+                        %error,
+                        former = %Former(
+                            format_args!("{error}; reconnecting, the broker delivers unacknowledged messages again"),
+                            &[("listener.name", listener), ("unsettled", &unsettled.to_string())]
+                        ),
+                        "connection lost: reconnecting, the broker delivers unacknowledged messages again"
                     );
                 }
             }
@@ -398,19 +405,40 @@ impl Listener {
         let known = said.as_ref().is_some_and(|said| said.reasons.contains(reason));
         let is_due = said.as_ref().is_some_and(|said| said.at.elapsed() >= REMIND) && !is_missing;
         if known && !is_due {
-            tracing::debug!(listener.name = name, attempt, "{reason}");
+            tracing::debug!(listener.name = name, attempt, reason, "cannot listen");
             return;
         }
         let remedy = remedy.as_deref();
+        let nth = attempt.to_string();
+        let mut before = vec![("listener.name", name), ("attempt", &*nth)];
+        before.extend(remedy.map(|remedy| ("remedy", remedy)));
         if is_missing {
-            tracing::warn!(listener.name = name, attempt, remedy, "{reason}; it is looked for each second");
+            tracing::warn!(
+                listener.name = name,
+                attempt,
+                remedy,
+                reason,
+                former = %Former(
+                    format_args!("{reason}; it is looked for each second"),
+                    &before
+                ),
+                "cannot listen: osnl looks for the missing exchange or queue every second"
+            );
         } else {
             let seconds = pause.as_secs_f64();
             tracing::warn!(
                 listener.name = name,
                 attempt,
                 remedy,
-                "{reason}; trying again in {seconds:.1} s, and on: logged when the reason changes"
+                reason,
+                next_attempt_in = format_args!("{seconds:.1} s"),
+                former = %Former(
+                    format_args!(
+                        "{reason}; trying again in {seconds:.1} s, and on: logged when the reason changes"
+                    ),
+                    &before
+                ),
+                "cannot listen: osnl tries again until it can, and logs each new reason"
             );
         }
         let said = said.get_or_insert_with(|| Said { at: Instant::now(), reasons: Vec::new() });

@@ -156,14 +156,14 @@ impl Worker {
         let (process, pipes) = Process::start(program.command())
             .map_err(|error| ActionError::new(ErrorClass::Connect, program.refusal(&error)))?;
         self.starts.fetch_add(1, Ordering::Relaxed);
+        let number = process.id().map(|id| id.to_string());
+        let before = [Some(("action.name", &**action)), number.as_deref().map(|id| ("process.id", id))];
+        let before: Vec<(&str, &str)> = before.into_iter().flatten().collect();
         tracing::info!(
             action.name = &**action,
             process.id = process.id(),
             program = %name,
-            former = %Former(
-                format_args!("started {name}"),
-                &[("action.name", action), ("process.id", &process.id().to_string())]
-            ),
+            former = %Former(format_args!("started {name}"), &before),
             "program started"
         );
         let (orders, taken) = mpsc::channel(ORDERS);

@@ -79,7 +79,7 @@ fn a_queue_that_is_left_while_nothing_can_be_kept_is_emptied_also_over_a_restart
 
     rig.sink.reply_with(Reply::Status(204));
     wait_until(SOON, "everything is delivered", || rig.target("roles")["done"] == 6);
-    wait_until(SOON, "the old queue is left", || rig.log().contains("queue osnl is empty and left"));
+    wait_until(SOON, "the old queue is left", || rig.log().contains("the queue is empty and left"));
     let left = rig.status()["left_queues"][0].clone();
     assert_eq!((&left["messages"], &left["emptied_by"]), (&json!(0), &json!(null)), "{left}");
     assert!(
@@ -102,7 +102,7 @@ fn a_restart_with_another_pool_empties_the_old_queue_as_a_reload_does() {
     let moved = LISTENER.replace("pool = osnl", "pool = newpool");
     rig.write(&[&moved, RULE, ACTION]);
     start(&mut rig);
-    wait_until(SOON, "the old queue is left", || rig.log().contains("queue osnl is empty and left"));
+    wait_until(SOON, "the old queue is left", || rig.log().contains("the queue is empty and left"));
     let bound = |queue: &str| rig.vhost.list_bindings().into_iter().any(|binding| binding.queue == queue);
     assert!(!bound("osnl") && bound("newpool"));
     rig.publish((3..5).map(|event| (event, event)));

@@ -25,7 +25,7 @@ impl std::fmt::Display for Orphans {
         write!(
             f,
             "orphaned: {deliveries} deliveries in the journal wait for [action:{action}], which is not configured; \
-             they go on when an action has that name again, or when they are moved or discarded"
+             they continue when an action has that name again; move or discard them otherwise"
         )
     }
 }
@@ -52,8 +52,16 @@ impl Native {
 
     pub(super) fn say_orphans(&self) {
         match self.orphans() {
-            Ok(found) => found.iter().for_each(|orphans| tracing::warn!("{orphans}")),
-            Err(error) => tracing::warn!("orphaned deliveries cannot be looked for: the journal {error}"),
+            Ok(found) => found.iter().for_each(|orphans| {
+                tracing::warn!(
+                    action.name = &*orphans.action,
+                    deliveries = orphans.deliveries,
+                    former = %orphans,
+                    "orphaned: deliveries wait for an action that is not configured; they continue when an action has that \
+                     name again; move or discard them otherwise"
+                );
+            }),
+            Err(error) => tracing::warn!(%error, "the journal cannot be read: orphaned deliveries are unknown"),
         }
     }
 }
@@ -74,7 +82,7 @@ impl JournalConf {
             None => Ok(Vec::new()),
         });
         seen.unwrap_or_else(|error| {
-            tracing::warn!("earlier events about resources are unknown: the journal {error}");
+            tracing::warn!(%error, "the journal cannot be read: earlier events about resources are unknown");
             Vec::new()
         })
     }
@@ -88,7 +96,7 @@ impl JournalConf {
             None => Ok(()),
         });
         if let Err(error) = visited {
-            tracing::warn!("earlier counts of the guards are unknown: the journal {error}");
+            tracing::warn!(%error, "the journal cannot be read: earlier counts of the guards are unknown");
         }
     }
 }

@@ -101,9 +101,10 @@ impl ControlSocket {
         let (listener, _bound) = match bind(&self.state_dir, self.group.as_ref()) {
             Ok(bound) => bound,
             Err(error) => {
-                let path = path.display();
                 tracing::warn!(
-                    "no control socket: {path}: {error}; osnl status and deliveries cannot ask this process"
+                    path = %path.display(),
+                    %error,
+                    "no control socket: osnl status and deliveries cannot ask this process"
                 );
                 return;
             }
@@ -120,7 +121,7 @@ impl ControlSocket {
                     }
                     Err(error) => {
                         // Such as too many open files: it may pass.
-                        tracing::warn!("control socket: accept failed, retrying in 1 s: {error}");
+                        tracing::warn!(%error, "control socket: accept failed, retrying in 1 s");
                         let _ = timeout(Duration::from_secs(1), stop.cancelled()).await;
                     }
                 },

@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use osnl_core::former::Former;
 use osnl_transport::TransportError;
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
@@ -282,9 +283,15 @@ impl Tasks {
             Ok((_, Ok(()))) => Err(by_itself(name())),
             Ok((_, Err(error))) if self.starting => Err(DaemonError::Listener(error)),
             Ok((_, Err(error))) => {
+                let listener = &*seat.name;
                 tracing::error!(
-                    listener.name = &*seat.name,
-                    "the listener cannot go on: {error}; correct its section and reload"
+                    listener.name = listener,
+                    %error,
+                    former = %Former(
+                        format_args!("the listener cannot go on: {error}; correct its section and reload"),
+                        &[("listener.name", listener)]
+                    ),
+                    "the listener cannot continue: correct its section and reload"
                 );
                 Ok(())
             }

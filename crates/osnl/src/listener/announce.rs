@@ -3,10 +3,12 @@
 
 use std::time::Duration;
 
+use osnl_core::former::Former;
 use osnl_transport::{ListenOptions, OpenQueue, QueueType, Subscription};
 
 /// The remedy for a queue that another program has made.
-pub(crate) const AS_CONFIGURED: &str = "to have it as configured: stop its readers, empty and delete it";
+pub(crate) const AS_CONFIGURED: &str =
+    "to have it created as configured: stop its readers, empty it, and delete it";
 
 /// The state known when the connection ended.
 #[derive(Clone, Copy, Debug)]
@@ -39,42 +41,75 @@ pub(super) fn announce(
     for binding in &found.bindings {
         tracing::debug!(
             listener.name = listener,
-            "queue {} bound to exchange {} with key {}",
-            binding.queue,
-            binding.exchange,
-            binding.routing_key
+            queue.name = &*binding.queue,
+            exchange = &*binding.exchange,
+            routing_key = &*binding.routing_key,
+            "queue bound"
         );
     }
     tracing::info!(
         listener.name = listener,
         queue.name = queues,
         queue.waiting = found.waiting,
-        "listening at {}",
-        found.host
+        broker.host = &*found.host,
+        former = %Former(
+            format_args!("listening at {}", found.host),
+            &[
+                ("listener.name", listener),
+                ("queue.name", &queues),
+                ("queue.waiting", &found.waiting.to_string())
+            ]
+        ),
+        "listening at the broker"
     );
     if found.open.len() > 1 {
         let each: Vec<String> = found.open.iter().map(in_short).collect();
-        tracing::info!(listener.name = listener, "{} queues: {}", each.len(), each.join("; "));
+        let each_queue = each.join("; ");
+        tracing::info!(
+            listener.name = listener,
+            queues = each_queue,
+            former = %Former(
+                format_args!("{} queues: {each_queue}", each.len()),
+                &[("listener.name", listener)]
+            ),
+            "the listener reads several queues"
+        );
     }
     for remark in &found.remarks {
-        tracing::info!(listener.name = listener, "{remark}");
+        tracing::info!(
+            listener.name = listener,
+            remark,
+            former = %Former(remark, &[("listener.name", listener)]),
+            "remark of the broker's client"
+        );
     }
     for queue in &found.open {
         if let Some(differs) = &queue.differs {
             tracing::warn!(
                 listener.name = listener,
                 queue.name = &*queue.name,
+                difference = %differs,
                 remedy = AS_CONFIGURED,
-                "queue \"{}\" exists with other arguments than ours and is used as it is ({differs})",
-                queue.name
+                former = %Former(
+                    format_args!(
+                        "queue \"{}\" exists with other arguments than ours and is used as it is ({differs})",
+                        queue.name
+                    ),
+                    &[("listener.name", listener), ("queue.name", &*queue.name), ("remedy", AS_CONFIGURED)]
+                ),
+                "the queue exists with other arguments than configured, and osnl uses it as it is"
             );
         }
         if let Some(drops) = &queue.drops {
             tracing::warn!(
                 listener.name = listener,
                 queue.name = &*queue.name,
-                "queue \"{}\" {drops}",
-                queue.name
+                reason = %drops,
+                former = %Former(
+                    format_args!("queue \"{}\" {drops}", queue.name),
+                    &[("listener.name", listener), ("queue.name", &*queue.name)]
+                ),
+                "the broker may drop messages of the queue"
             );
         }
         other_consumers(listener, options, queue);
@@ -98,20 +133,35 @@ fn other_consumers(listener: &str, options: &ListenOptions, queue: &OpenQueue) {
     if queue.other_consumers == 0 || queue.queue_type == Some(QueueType::Stream) {
         return;
     }
+    let before = [("listener.name", listener), ("queue.name", &*queue.name)];
     if options.queue.single_active_consumer && queue.differs.is_none() {
         tracing::info!(
             listener.name = listener,
             queue.name = &*queue.name,
-            "{} other consumer(s) on this queue: of a queue made by osnl one gets the messages, the others wait \
-             to take its place",
-            queue.other_consumers
+            queue.other_consumers = queue.other_consumers,
+            former = %Former(
+                format_args!(
+                    "{} other consumer(s) on this queue: of a queue made by osnl one gets the messages, the others wait \
+                     to take its place",
+                    queue.other_consumers
+                ),
+                &before
+            ),
+            "the queue has other consumers: one of them gets the messages, the others stand by"
         );
     } else {
         tracing::warn!(
             listener.name = listener,
             queue.name = &*queue.name,
-            "{} other consumer(s) on this queue take a share of its messages; a pool of its own gets all of them",
-            queue.other_consumers
+            queue.other_consumers = queue.other_consumers,
+            former = %Former(
+                format_args!(
+                    "{} other consumer(s) on this queue take a share of its messages; a pool of its own gets all of them",
+                    queue.other_consumers
+                ),
+                &before
+            ),
+            "other consumers take a share of this queue's messages; a listener with its own pool gets all of them"
         );
     }
 }
@@ -134,36 +184,79 @@ fn durability(listener: &str, found: &Subscription, before: Option<Before>) {
         names.join(", ")
     };
     match before {
-        Some(Before { away, .. }) if found.created => tracing::warn!(
-            listener.name = listener,
-            queue.name = names(&|queue| queue.created),
-            "the queue was gone and has been made anew: what waited in it, and what was published in the {:.1} s \
-             since the connection was lost, is lost; a queue and an exchange that are declared durable keep it",
-            away.as_secs_f64()
-        ),
+        Some(Before { away, .. }) if found.created => {
+            let (queues, away) = (names(&|queue| queue.created), format!("{:.1} s", away.as_secs_f64()));
+            tracing::warn!(
+                listener.name = listener,
+                queue.name = queues,
+                away,
+                former = %Former(
+                    format_args!(
+                        "the queue was gone and has been made anew: what waited in it, and what was published in the \
+                         {away} since the connection was lost, is lost; a queue and an exchange that are declared durable \
+                         keep it"
+                    ),
+                    &[("listener.name", listener), ("queue.name", &queues)]
+                ),
+                "the queue was gone and has been made anew: its messages, and those published since the connection was \
+                 lost, are lost; declare queue and exchange durable to keep them"
+            );
+        }
         Some(Before { away, unsettled }) => {
-            let (queues, away) = (names(&|_| true), away.as_secs_f64());
+            let (queues, away) = (names(&|_| true), format!("{:.1} s", away.as_secs_f64()));
+            let number = unsettled.to_string();
             match kept(found, unsettled) {
                 Kept::All => tracing::info!(
                     listener.name = listener,
                     queue.unsettled = unsettled,
-                    "back after {away:.1} s; the queue kept its messages"
+                    away,
+                    former = %Former(
+                        format_args!("back after {away}; the queue kept its messages"),
+                        &[("listener.name", listener), ("queue.unsettled", &number)]
+                    ),
+                    "back after a lost connection; the queue kept its messages"
                 ),
                 Kept::Lost(messages) => tracing::error!(
                     listener.name = listener,
                     queue.name = queues,
                     queue.unsettled = unsettled,
                     queue.lost = messages,
-                    "back after {away:.1} s; messages that were not settled are not in the queue any more: a delivery \
-                     limit or a time-out of the queue has dropped or dead-lettered them, or somebody has purged it"
+                    away,
+                    former = %Former(
+                        format_args!(
+                            "back after {away}; messages that were not settled are not in the queue any more: a delivery \
+                             limit or a time-out of the queue has dropped or dead-lettered them, or somebody has purged it"
+                        ),
+                        &[
+                            ("listener.name", listener),
+                            ("queue.name", &queues),
+                            ("queue.unsettled", &number),
+                            ("queue.lost", &messages.to_string())
+                        ]
+                    ),
+                    "back after a lost connection; unsettled messages are not in the queue any more: a delivery limit or a \
+                     time-out of the queue has dropped or dead-lettered them, or an operator has purged it"
                 ),
                 Kept::Unknown(messages) => tracing::warn!(
                     listener.name = listener,
                     queue.name = queues,
                     queue.unsettled = unsettled,
                     queue.missing = messages,
-                    "back after {away:.1} s; whether the queue kept its messages is not known: another consumer may have \
-                     them, or the broker has not noticed yet that the connection before ended"
+                    away,
+                    former = %Former(
+                        format_args!(
+                            "back after {away}; whether the queue kept its messages is not known: another consumer may \
+                             have them, or the broker has not noticed yet that the connection before ended"
+                        ),
+                        &[
+                            ("listener.name", listener),
+                            ("queue.name", &queues),
+                            ("queue.unsettled", &number),
+                            ("queue.missing", &messages.to_string())
+                        ]
+                    ),
+                    "back after a lost connection; whether the queue kept its messages is unknown: another consumer may have \
+                     them, or the broker has not noticed yet that the previous connection ended"
                 ),
             }
         }

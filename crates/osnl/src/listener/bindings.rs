@@ -118,7 +118,7 @@ impl Bindings {
         let path = state_dir.join("bindings.json");
         let made = match fs::read(&path) {
             Ok(text) => read(&text).unwrap_or_else(|| {
-                tracing::warn!("{}: is not understood; no binding of before is removed", path.display());
+                tracing::warn!(path = %path.display(), "the file cannot be read: osnl removes no earlier binding");
                 Made::default()
             }),
             Err(_) => Made::default(),
@@ -264,8 +264,9 @@ impl Bindings {
             && let Err(error) = replace(&self.path, &now)
         {
             tracing::warn!(
-                "{}: {error}; bindings that are no longer wanted will not be known after a restart",
-                self.path.display()
+                path = %self.path.display(),
+                %error,
+                "the file cannot be written: after a restart osnl does not know which bindings to remove"
             );
         }
     }

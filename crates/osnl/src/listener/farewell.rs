@@ -152,11 +152,7 @@ impl Farewell {
             match seen {
                 Seen::Known(Left::Empty) => {
                     self.tidying.end_emptying();
-                    tracing::info!(
-                        listener.name = name,
-                        queue.name = queue,
-                        "queue {queue} is empty and left"
-                    );
+                    tracing::info!(listener.name = name, queue.name = queue, "the queue is empty and left");
                     return Left::Empty;
                 }
                 Seen::Known(Left::Messages(messages)) => {
@@ -198,7 +194,8 @@ impl Farewell {
             tracing::warn!(
                 listener.name = name,
                 queue.name = queue,
-                "the queue is to be left, and it is not known what is in it: {error}; looked at again"
+                %error,
+                "the queue is to be left, but its content is unknown: osnl looks again"
             );
         }
         let seen = decide(&looked, ours);

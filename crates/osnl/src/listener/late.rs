@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
+use osnl_core::former::Former;
 use osnl_transport::{Binding, LateBindings, Subscription, TransportError};
 use tokio::time::{Instant, sleep};
 
@@ -27,13 +28,23 @@ impl Listener {
         let remedy = unbound.first().and_then(|binding| {
             self.remedy(&TransportError::NoExchange { exchange: binding.exchange.clone() })
         });
+        let (queues, missing) = (found.queues().join(", "), gap(&bound, &unbound));
+        let mut before = vec![("listener.name", name), ("queue.name", &*queues)];
+        before.extend(remedy.as_deref().map(|remedy| ("remedy", remedy)));
         tracing::warn!(
             listener.name = name,
-            queue.name = found.queues().join(", "),
+            queue.name = queues,
+            reason = missing,
             remedy = remedy.as_deref(),
-            "{}; its service creates it when it first publishes, and it is looked for each second; what is in the queue \
-             is read meanwhile",
-            gap(&bound, &unbound)
+            former = %Former(
+                format_args!(
+                    "{missing}; its service creates it when it first publishes, and it is looked for each second; what is in \
+                     the queue is read meanwhile"
+                ),
+                &before
+            ),
+            "an exchange is missing: its service creates it with its first notification; osnl reads the queue meanwhile, and \
+             looks for the exchange every second"
         );
         let began = Instant::now();
         while !unbound.is_empty() {
@@ -58,7 +69,7 @@ impl Listener {
                     unbound = rest;
                 }
                 // A lost connection is said where it ends the subscription.
-                Err(error) => tracing::debug!(listener.name = name, "the queue cannot be bound yet: {error}"),
+                Err(error) => tracing::debug!(listener.name = name, %error, "the queue cannot be bound yet"),
             }
         }
         self.gauges.failed(None);

@@ -165,7 +165,7 @@ impl Streams {
         match written.map_err(std::io::Error::other).flatten() {
             Ok(()) if self.unwritten => {
                 self.unwritten = false;
-                tracing::info!(listener.name = listener, "{path}: the position is written again");
+                tracing::info!(listener.name = listener, path, "the position of the stream is written again");
             }
             Ok(()) => {}
             Err(error) => {
@@ -174,8 +174,9 @@ impl Streams {
                     self.unwritten = true;
                     tracing::warn!(
                         listener.name = listener,
-                        "{path}: {error}: how far the stream was read cannot be kept; a restart reads again what \
-                         came since the last time it could"
+                        path,
+                        %error,
+                        "the position of the stream cannot be written: a restart reads later messages again"
                     );
                 }
             }

@@ -106,7 +106,10 @@ impl Tidying {
                 for Binding { queue, exchange, routing_key } in &superfluous {
                     tracing::info!(
                         listener.name = listener,
-                        "queue {queue} is no longer bound to exchange {exchange} with key {routing_key}: nothing asks for it"
+                        queue.name = &**queue,
+                        exchange = &**exchange,
+                        routing_key = &**routing_key,
+                        "a binding that is no longer configured is removed"
                     );
                 }
                 for (queue, seen) in left.iter().zip(seen) {
@@ -120,11 +123,13 @@ impl Tidying {
             }
             Ok(Err(error)) => tracing::warn!(
                 listener.name = listener,
-                "bindings that nothing asks for any more are still there: {error}; tried again in a minute"
+                %error,
+                "bindings that are no longer configured cannot be removed: osnl tries again in a minute"
             ),
             Err(_) => tracing::warn!(
                 listener.name = listener,
-                "bindings that nothing asks for any more are still there: no answer; tried again in a minute"
+                error = "no answer",
+                "bindings that are no longer configured cannot be removed: osnl tries again in a minute"
             ),
         }
     }
@@ -143,18 +148,19 @@ fn say_left(left: LeftQueue) {
         }
         (None, Some(delete), _) => tracing::warn!(
             queue.name = queue,
-            "queue {queue} was created by osnl, no listener reads it, and it is empty: {delete}"
+            remedy = delete,
+            "osnl created this queue, no listener reads it, and it is empty: delete it"
         ),
         (None, None, Some((seen, _))) => tracing::warn!(
             queue.name = queue,
             queue.waiting = seen.messages,
             queue.consumers = seen.consumers,
-            "queue {queue} was made by osnl and no listener reads it; it holds messages or has other consumers: a \
-             listener with queue = {queue} reads them"
+            "osnl created this queue, no listener reads it, and it holds messages or has other consumers: a listener with \
+             queue = NAME reads them"
         ),
         (None, None, None) => tracing::warn!(
             queue.name = queue,
-            "queue {queue} was created by osnl and no listener reads it; the number of its messages is unknown"
+            "osnl created this queue, no listener reads it, and the number of its messages is unknown"
         ),
     }
 }

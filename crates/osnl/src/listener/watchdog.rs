@@ -12,6 +12,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use osnl_core::former::Former;
 use osnl_transport::{BoxFuture, Consumer, QueueDepths, TransportError};
 use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
@@ -117,14 +118,29 @@ impl ProgressChange {
                 tracing::warn!(
                     listener.name = listener,
                     queue.name = queue,
-                    "nothing moves for {seconds} s: {kind}"
+                    seconds,
+                    reason = %kind,
+                    former = %Former(
+                        format_args!("nothing moves for {seconds} s: {kind}"),
+                        &[("listener.name", listener), ("queue.name", queue)]
+                    ),
+                    "no progress: messages wait and none moves"
                 );
                 if state.send_replace(Some(stall)).is_none() {
                     counters.stalls.increment();
                 }
             }
             Self::Over(after) => {
-                tracing::info!(listener.name = listener, "messages move again, after {} s", after.as_secs());
+                let seconds = after.as_secs();
+                tracing::info!(
+                    listener.name = listener,
+                    seconds,
+                    former = %Former(
+                        format_args!("messages move again, after {seconds} s"),
+                        &[("listener.name", listener)]
+                    ),
+                    "progress resumed"
+                );
                 state.send_replace(None);
             }
         }
@@ -251,7 +267,7 @@ impl Watchdog {
             }
             // A broker that does not answer is the connection's matter: its heartbeat notices.
             (Wake::Answer(Err(error)), _) => {
-                tracing::debug!(queue.name = self.queue, "the broker was asked what waits: {error}");
+                tracing::debug!(queue.name = self.queue, %error, "the broker does not say how many messages wait");
                 None
             }
             (Wake::Answer(Ok(_)), _) => None,

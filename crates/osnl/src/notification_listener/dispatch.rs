@@ -145,7 +145,7 @@ impl Dispatch {
                 Ok(()) => true,
                 Err(mismatch) => {
                     self.step_limits.look_at(&mismatch);
-                    tracing::debug!("not wanted: {mismatch}");
+                    tracing::debug!(%mismatch, "the endpoint does not want the notification");
                     false
                 }
             })
@@ -273,8 +273,8 @@ impl Dispatch {
             tracing::info!(
                 message.id = id,
                 attempt,
-                "requeued; delivered again in {:.1} s",
-                pause.as_secs_f64()
+                next_attempt_in = format_args!("{:.1} s", pause.as_secs_f64()),
+                "requeued by an endpoint"
             );
             tokio::select! {
                 biased;
@@ -300,7 +300,8 @@ impl Dispatch {
                 Err(_) => {
                     tracing::error!(
                         message.id = received.notification().message_id.as_deref().unwrap_or("-"),
-                        "endpoint {index} panicked; the message is requeued"
+                        endpoint = index,
+                        "an endpoint panicked; the message is requeued"
                     );
                     return NotificationResult::Requeue;
                 }
@@ -352,7 +353,10 @@ impl Dispatch {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         if said.len() < NAMES_SAID && !said.contains(name) {
             said.insert(name.to_owned());
-            tracing::warn!("unknown priority {name:?}: no endpoint has it; acknowledged. Said once");
+            tracing::warn!(
+                priority = name,
+                "unknown priority: no endpoint has it; acknowledged; logged once per name"
+            );
         }
     }
 }

@@ -46,7 +46,10 @@ impl Shelf {
         }
         drop(kept);
         if left > 0 {
-            tracing::error!("{left} message(s) set aside longest ago are gone: there is no room for more");
+            tracing::error!(
+                messages = left,
+                "the oldest messages that were set aside are dropped: there is no room for more"
+            );
         }
     }
 

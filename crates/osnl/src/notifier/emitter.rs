@@ -19,7 +19,8 @@ impl Emitter for Notifier {
             Ok(()) if self.shared.dropping.swap(false, Ordering::Relaxed) => {
                 let lost = self.counters().unplaced.get();
                 tracing::info!(
-                    "notifications have a place in the notifier's buffer again; {lost} had none so far and are lost"
+                    lost,
+                    "the notifier's buffer has room again; notifications were lost while it was full"
                 );
             }
             Ok(()) => {}
@@ -28,7 +29,7 @@ impl Emitter for Notifier {
     }
 
     fn not_written(&self, event_type: &str, error: &serde_json::Error) {
-        tracing::error!(event.type = event_type, "a notification is lost: its payload cannot be written: {error}");
+        tracing::error!(event.type = event_type, %error, "a notification is lost: its payload cannot be written");
     }
 
     fn is_enabled(&self) -> bool {
@@ -48,12 +49,13 @@ impl Notifier {
                 if !self.shared.dropping.swap(true, Ordering::Relaxed) {
                     tracing::error!(
                         event.type = event_type,
-                        "a notification is lost, and so are those that follow it: {error}"
+                        %error,
+                        "a notification is lost, and so are those that follow it"
                     );
                 }
             }
             NotifyError::Payload(_) | NotifyError::NotYet { .. } | NotifyError::Lost { .. } => {
-                tracing::error!(event.type = event_type, "a notification is lost: {error}");
+                tracing::error!(event.type = event_type, %error, "a notification is lost");
             }
         }
     }

@@ -66,8 +66,9 @@ impl Job {
             message.id = %self.label.message_id,
             event.type = %self.label.event_type,
             attempts = self.failures,
-            "a notification for {} is lost: {reason}",
-            self.target.routing_key(&self.priority),
+            routing_key = &*self.target.routing_key(&self.priority),
+            reason,
+            "a notification is lost"
         );
     }
 

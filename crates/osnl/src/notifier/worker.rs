@@ -122,7 +122,10 @@ impl Worker {
             self.open.remove(&job.sequence);
             job.confirmed();
             if !matches!(self.gate, Gate::Open) {
-                tracing::info!("{} takes notifications again", self.transport.location());
+                tracing::info!(
+                    broker.name = self.transport.location(),
+                    "the broker accepts notifications again"
+                );
                 self.gate = Gate::Open;
             }
             return;
@@ -155,9 +158,10 @@ impl Worker {
             }
             if job.refusals == 0 {
                 tracing::warn!(
-                    "{} does not take a notification for {}: {error}; it is tried again, others are not kept waiting",
-                    self.transport.location(),
-                    job.target.routing_key(&job.priority),
+                    broker.name = self.transport.location(),
+                    routing_key = &*job.target.routing_key(&job.priority),
+                    %error,
+                    "the broker refuses a notification: it is retried, the others don't wait"
                 );
             }
             self.refuse(job);
@@ -179,9 +183,10 @@ impl Worker {
         self.gate = Gate::Shut(Instant::now() + self.backoff.after(error));
         if first {
             tracing::warn!(
-                "{} takes no notification: {error}; {} wait and are tried again",
-                self.transport.location(),
-                self.open.len()
+                broker.name = self.transport.location(),
+                %error,
+                waiting = self.open.len(),
+                "the broker is not reachable: notifications wait and are retried"
             );
         }
     }

@@ -50,7 +50,7 @@ impl Store {
         match std::thread::Builder::new().name("unmatched".to_owned()).spawn(run) {
             Ok(thread) => Some(Self { stop: Some(stop), thread: Some(thread) }),
             Err(error) => {
-                tracing::warn!("unmatched messages are kept in memory only: no thread for its file: {error}");
+                tracing::warn!(%error, "unmatched messages are kept in memory only: no thread for their file");
                 None
             }
         }
@@ -94,8 +94,10 @@ impl Writer {
                 if !std::mem::replace(&mut self.said, true) {
                     let file = file::current(&self.journal);
                     tracing::warn!(
-                        "{}: {error}; unmatched messages are kept in memory only, osnl explain cannot see it",
-                        file.display()
+                        path = %file.display(),
+                        %error,
+                        "the file cannot be written: unmatched messages are kept in memory only, and osnl explain cannot see \
+                         them"
                     );
                 }
             }

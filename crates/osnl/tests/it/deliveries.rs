@@ -221,7 +221,7 @@ fn what_waits_for_an_action_that_is_gone_is_named_and_goes_on_when_it_is_back() 
     assert_eq!(
         said,
         ["orphaned: 1 deliveries in the journal wait for [action:roles], which is not configured; \
-          they go on when an action has that name again, or when they are moved or discarded"]
+          they continue when an action has that name again; move or discard them otherwise"]
     );
     let daemon = start(&renamed, &broker);
     publish(&broker, &port_deleted(&instance(2), "10.0.0.2"));

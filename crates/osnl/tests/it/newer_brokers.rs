@@ -90,7 +90,7 @@ fn a_queue_with_other_arguments_is_used_and_the_difference_told() {
     publish(&broker, 0..2);
     let target = Target::down();
     let daemon = daemon(&broker, &target);
-    daemon.wait_for_log("exists with other arguments than ours and is used as it is");
+    daemon.wait_for_log("the queue exists with other arguments than configured");
     all_done(&broker, &target, daemon, 2);
 }
 

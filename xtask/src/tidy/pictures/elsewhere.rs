@@ -167,22 +167,22 @@ pub(super) const ELSEWHERE: &[(&str, &str, &str)] = &[
     ("osnl/src/native/catalogue_lint/fields.rs", "MAC address", "a kind of the catalogue"),
     (
         "osnl/src/assembly/orphans.rs",
-        "orphaned: {} deliveries in the journal wait for [action:{}], which is not configured; they go on when an action has that name again, or when they are moved or discarded",
+        "orphaned: {} deliveries in the journal wait for [action:{}], which is not configured; they continue when an action has that name again; move or discard them otherwise",
         "needs a journal with deliveries: osnl/tests/it/deliveries.rs",
     ),
     (
         "osnl/src/assembly/orphans.rs",
-        "orphaned deliveries cannot be looked for: the journal {}",
+        "the journal cannot be read: orphaned deliveries are unknown",
         "needs a disk that fails",
     ),
     (
         "osnl/src/assembly/orphans.rs",
-        "earlier events about resources are unknown: the journal {}",
+        "the journal cannot be read: earlier events about resources are unknown",
         "needs a disk that fails",
     ),
     (
         "osnl/src/assembly/orphans.rs",
-        "earlier counts of the guards are unknown: the journal {}",
+        "the journal cannot be read: earlier counts of the guards are unknown",
         "needs a disk that fails",
     ),
     ("osnl/src/assembly/reloading.rs", "the configuration could not be read: {}", "needs a task that panics"),

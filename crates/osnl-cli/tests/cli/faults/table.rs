@@ -80,7 +80,7 @@ fn of_queue() -> Vec<Fault> {
                 "queue",
                 "made with other arguments",
                 &[],
-                ["made by another program", "is used as it is"],
+                ["made by another program", "osnl uses it as it is"],
             )
         },
         Fault {

@@ -76,13 +76,19 @@ impl ControlHandler {
             changes.refuse(id, why_not(request, row.as_ref(), &which.moment));
         }
         if !dry_run && changes.changed > 0 {
-            tracing::info!("{}: {} deliveries, asked for by {by}", request.changed_word(), changes.changed);
+            tracing::info!(
+                change = request.changed_word(),
+                deliveries = changes.changed,
+                by,
+                "an operator changed deliveries"
+            );
         }
         if !dry_run && changes.under_way > 0 {
             tracing::info!(
-                "to be {} when their attempts have ended: {} deliveries, asked for by {by}",
-                request.changed_word(),
-                changes.under_way
+                change = request.changed_word(),
+                deliveries = changes.under_way,
+                by,
+                "an operator changed deliveries: the change waits for the end of their attempts"
             );
         }
         self.give_back(journal).await;
@@ -106,8 +112,12 @@ impl ControlHandler {
         }
         let now = self.paused_since(action).await?;
         if known.is_some() != now.is_some() {
-            let what = if pause { "paused: no attempt starts, deliveries wait" } else { "resumed" };
-            tracing::warn!(action.name = action, "{what}; asked for by {by}");
+            match pause {
+                true => {
+                    tracing::warn!(action.name = action, by, "paused: no attempt starts, deliveries wait")
+                }
+                false => tracing::warn!(action.name = action, by, "resumed"),
+            }
         }
         Ok(Paused {
             action: action.to_owned(),

@@ -31,7 +31,7 @@ impl ControlHandler {
         if !pending {
             return Ok(probed(target, was, false));
         }
-        tracing::info!(action.name = action, "{by}: the target is probed now");
+        tracing::info!(action.name = action, by, "an operator asks for a probe of the target");
         let asked = SystemTime::now();
         target.probe();
         if was.state != TargetState::Closed {

@@ -76,7 +76,7 @@ impl ControlHandler {
                 forget(&journal, some.to_vec()).await?;
             }
             self.give_back(journal).await;
-            tracing::warn!(messages = found.len(), "messages of the quarantine discarded, asked for by {by}");
+            tracing::warn!(messages = found.len(), by, "an operator discarded messages of the quarantine");
         }
         found.iter().for_each(|id| changes.changed(*id));
         for id in named.into_iter().filter(|id| !found.contains(id)) {
@@ -120,7 +120,7 @@ impl ControlHandler {
             }
         }
         self.give_back(journal).await;
-        tracing::info!(messages = changes.changed, "messages of the quarantine retried, asked for by {by}");
+        tracing::info!(messages = changes.changed, by, "an operator retried messages of the quarantine");
         Ok(changes)
     }
 
