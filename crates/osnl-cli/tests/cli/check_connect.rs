@@ -167,7 +167,7 @@ fn what_the_user_may_do_is_proven_and_what_is_missing_has_its_command() {
     }
     assert_eq!((vhost.list_queues(), vhost.list_bindings()), before, "nothing is made");
     let (line, status) = said(all, &["--declare"]);
-    assert!(line.ends_with("it was created, bound, and deleted again"), "{line}");
+    assert!(line.ends_with(" (it was created, bound, and deleted again)"), "{line}");
     assert_eq!((vhost.list_queues(), vhost.list_bindings()), before, "what was made has gone");
     assert_eq!(status, Some(0));
     // A queue with a message stays, and is not read.

@@ -299,7 +299,7 @@ fn there(lacking: &LackingPath) -> String {
         Some(_) | None => (&lacking.keys[..], ""),
     };
     match named {
-        [] => format!("{place} no keys"),
+        [] => format!("{place} no key"),
         ["*"] => format!("{place} a list, with the items 0, 1, …"),
         named => format!("{place} {}{more}", named.join(", ")),
     }

@@ -34,7 +34,7 @@ pub(crate) struct ExplainArgs {
     /// Count how often each rule fired, and which condition failed first
     #[arg(long)]
     pub(super) counts: bool,
-    /// Compare with the rules of FILE: which would fire, which would stop firing
+    /// Show what the rules of FILE would do differently
     #[arg(long, value_name = "FILE", conflicts_with_all = ["counts", "limit", "k2hr3_osnl"])]
     pub(super) rules: Option<PathBuf>,
     /// Only this rule; may be repeated

@@ -26,7 +26,7 @@ pub(crate) struct SendArgs {
     /// Publish what looks like a real deletion without asking
     #[arg(long, requires = "sample")]
     pub(crate) yes: bool,
-    /// Event type; like --publisher-id, --payload, --context, and --priority, overrides FILE
+    /// Event type; overrides FILE, as the next four options do
     #[arg(long, value_name = "NAME", help_heading = "Notification")]
     pub(crate) event_type: Option<String>,
     /// Publisher, service.host [default: osnl.HOST]
