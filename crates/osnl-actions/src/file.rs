@@ -138,7 +138,11 @@ fn say(target: &str, synced: Result<io::Result<()>, String>) {
     match synced {
         Ok(Ok(())) => {}
         Ok(Err(error)) => {
-            tracing::error!(target.name = target, %error, "the last writes may not be on the disk")
+            tracing::error!(
+                target.name = target,
+                error = error.to_string(),
+                "the last writes may not be on the disk"
+            )
         }
         Err(error) => tracing::error!(target.name = target, error, "the last writes may not be on the disk"),
     }

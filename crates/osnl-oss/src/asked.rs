@@ -55,7 +55,7 @@ impl Asked {
                 OnError::Default => {
                     tracing::warn!(
                         enrichment = &*self.name,
-                        %error,
+                        error = error.to_string(),
                         former = format_args!("[enrich:{}] {error}; not waited for", self.name),
                         "the cloud does not answer: the delivery continues without its values (on_error = default)"
                     );

@@ -226,7 +226,7 @@ impl Daemon {
             if let Some(DaemonError::Unexpected(end)) = &first_error {
                 tracing::error!(
                     task = end.task,
-                    reason = %end,
+                    reason = end.to_string(),
                     former = %Former(
                         format_args!("{end}; the daemon ends, unacknowledged messages stay with the broker"),
                         &[("task", &end.task)]
@@ -286,7 +286,7 @@ fn late(first_error: &mut Option<DaemonError>, ended: Result<(), DaemonError>) {
         if let DaemonError::Unexpected(end) = &error {
             tracing::error!(
                 task = end.task,
-                reason = %end,
+                reason = end.to_string(),
                 former = %Former(end, &[("task", &end.task)]),
                 "a task ended unexpectedly"
             );
@@ -331,7 +331,7 @@ fn reloaded(
         Err(refused) => {
             counters.inspect(|counters| counters.reloads_refused.increment());
             for error in &refused.errors {
-                tracing::error!(%error, "not reloaded");
+                tracing::error!(error = error.to_string(), "not reloaded");
             }
             tracing::error!("reload refused; the daemon continues with its previous configuration");
             ReloadOutcome::Refused(refused)
@@ -356,10 +356,10 @@ fn reloaded(
 
 fn said(told: &ReloadSummary) {
     for change in &told.changes {
-        tracing::info!(%change, "reloaded");
+        tracing::info!(change = change.to_string(), "reloaded");
     }
     for warning in &told.warnings {
-        tracing::warn!(%warning, "the configuration has a warning");
+        tracing::warn!(warning = warning.to_string(), "the configuration has a warning");
     }
     match told.changes.len() {
         0 => tracing::info!("reloaded: nothing has changed"),

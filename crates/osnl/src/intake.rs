@@ -193,7 +193,12 @@ impl RuleEngine {
                         Begin::Dead(why)
                     }
                     (Err(mismatch @ WhenMismatch::Undecided(_)), Mode::Shadow) => {
-                        tracing::error!(rule.name = name, action.name = to, %mismatch, "a rule in shadow cannot be decided");
+                        tracing::error!(
+                            rule.name = name,
+                            action.name = to,
+                            mismatch = mismatch.to_string(),
+                            "a rule in shadow cannot be decided"
+                        );
                         continue;
                     }
                     (Ok(()), Mode::Shadow) => Begin::Shadow,

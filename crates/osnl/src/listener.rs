@@ -273,7 +273,7 @@ impl Listener {
                     tracing::warn!(
                         listener.name = listener,
                         unsettled,
-                        %error,
+                        error = error.to_string(),
                         former = %Former(
                             format_args!("{error}; reconnecting, the broker delivers unacknowledged messages again"),
                             &[("listener.name", listener), ("unsettled", &unsettled.to_string())]
@@ -416,8 +416,8 @@ impl Listener {
             tracing::warn!(
                 listener.name = name,
                 attempt,
-                remedy,
                 reason,
+                remedy,
                 former = %Former(
                     format_args!("{reason}; it is looked for each second"),
                     &before
@@ -429,9 +429,9 @@ impl Listener {
             tracing::warn!(
                 listener.name = name,
                 attempt,
-                remedy,
                 reason,
-                next_attempt_in = format_args!("{seconds:.1} s"),
+                remedy,
+                next_attempt_in = format!("{seconds:.1} s"),
                 former = %Former(
                     format_args!(
                         "{reason}; trying again in {seconds:.1} s, and on: logged when the reason changes"

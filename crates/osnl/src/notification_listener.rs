@@ -239,7 +239,7 @@ impl RunningListener {
         match self.task.join_next().await {
             Some(Ok(ended)) => ended,
             Some(Err(error)) => {
-                tracing::error!(%error, "the listener ended by a panic");
+                tracing::error!(error = error.to_string(), "the listener ended by a panic");
                 Ok(Ended::Aborted)
             }
             None => Ok(Ended::Aborted),

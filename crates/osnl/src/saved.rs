@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_context_in_one_object_becomes_the_notification_s() {
+    fn a_context_in_one_object_becomes_that_of_the_notification() {
         let event =
             r#"{"event_type": "a", "context": {"user": "u"}, "resource": {}, "payload": {"n": 1.50}}"#;
         let body = read(event).unwrap().remove(0).body;

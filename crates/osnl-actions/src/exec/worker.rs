@@ -191,7 +191,7 @@ async fn gone(tasks: &mut JoinSet<()>) {
         if let Err(error) = ended
             && error.is_panic()
         {
-            tracing::error!(%error, "a supervisor ended by a panic; its child is killed");
+            tracing::error!(error = error.to_string(), "a supervisor ended by a panic; its child is killed");
         }
     }
 }

@@ -38,7 +38,7 @@ impl Rotation {
         fs::rename(path, free_name(path, now)?)?;
         for old in self.too_many(path) {
             if let Err(error) = fs::remove_file(&old) {
-                tracing::warn!(path = %old.display(), %error, "an old file cannot be removed");
+                tracing::warn!(path = %old.display(), error = error.to_string(), "an old file cannot be removed");
             }
         }
         Ok(())

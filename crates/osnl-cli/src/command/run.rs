@@ -151,11 +151,11 @@ fn ends_of_retries(conf: &Native) -> Vec<String> {
             Some(age) => {
                 let age = duration::shown(age);
                 format!(
-                    "retry_max_age: deliveries of {actions} become dead letters {age} after their first attempt"
+                    "retry_max_age = {age}: after that time without success, a delivery becomes a dead letter ({actions})"
                 )
             }
             None => {
-                format!("retry_max_age = none: deliveries of {actions} are retried without limit of time")
+                format!("retry_max_age = none: deliveries are retried without limit of time ({actions})")
             }
         }
     };

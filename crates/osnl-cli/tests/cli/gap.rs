@@ -92,7 +92,7 @@ fn after_a_restart_of_the_broker_our_queue_is_read_at_once_and_bound_when_its_ex
 
     let osnl = run().listening();
     let gap = "bound to 0 of 1 exchanges: exchange \"neutron\" does not exist yet";
-    osnl.wait_for(gap);
+    osnl.wait_for("bound to 0 of 1 exchanges: exchange \\\"neutron\\\" does not exist yet");
     wait_until(SOON, "what waited is delivered", || (1..6).all(|n| asked_for(n) == 1));
     wait_until(SOON, "the status names the gap", || row()["reason"] == gap);
     assert_eq!(row()["state"], "listening");

@@ -61,7 +61,7 @@ impl Native {
                      name again; move or discard them otherwise"
                 );
             }),
-            Err(error) => tracing::warn!(%error, "the journal cannot be read: orphaned deliveries are unknown"),
+            Err(error) => tracing::warn!(error = error.to_string(), "the journal cannot be read: orphaned deliveries are unknown"),
         }
     }
 }
@@ -82,7 +82,10 @@ impl JournalConf {
             None => Ok(Vec::new()),
         });
         seen.unwrap_or_else(|error| {
-            tracing::warn!(%error, "the journal cannot be read: earlier events about resources are unknown");
+            tracing::warn!(
+                error = error.to_string(),
+                "the journal cannot be read: earlier events about resources are unknown"
+            );
             Vec::new()
         })
     }
@@ -96,7 +99,10 @@ impl JournalConf {
             None => Ok(()),
         });
         if let Err(error) = visited {
-            tracing::warn!(%error, "the journal cannot be read: earlier counts of the guards are unknown");
+            tracing::warn!(
+                error = error.to_string(),
+                "the journal cannot be read: earlier counts of the guards are unknown"
+            );
         }
     }
 }

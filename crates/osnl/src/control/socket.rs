@@ -103,7 +103,7 @@ impl ControlSocket {
             Err(error) => {
                 tracing::warn!(
                     path = %path.display(),
-                    %error,
+                    error = error.to_string(),
                     "no control socket: osnl status and deliveries cannot ask this process"
                 );
                 return;
@@ -121,7 +121,7 @@ impl ControlSocket {
                     }
                     Err(error) => {
                         // Such as too many open files: it may pass.
-                        tracing::warn!(%error, "control socket: accept failed, retrying in 1 s");
+                        tracing::warn!(error = error.to_string(), "control socket: accept failed, retrying in 1 s");
                         let _ = timeout(Duration::from_secs(1), stop.cancelled()).await;
                     }
                 },

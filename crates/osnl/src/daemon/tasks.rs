@@ -286,7 +286,7 @@ impl Tasks {
                 let listener = &*seat.name;
                 tracing::error!(
                     listener.name = listener,
-                    %error,
+                    error = error.to_string(),
                     former = %Former(
                         format_args!("the listener cannot go on: {error}; correct its section and reload"),
                         &[("listener.name", listener)]

@@ -29,7 +29,7 @@ fn places_are_filled_up_before_the_last_is_used() {
 }
 
 #[test]
-fn an_action_s_own_condition_is_asked_for_each_of_its_deliveries() {
+fn the_condition_of_an_action_is_evaluated_for_each_of_its_deliveries() {
     let counters = Arc::new(Counters::default());
     let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(4), counters.clone()));
     let when = |text: &str| osnl_template::Expression::new(text).unwrap();

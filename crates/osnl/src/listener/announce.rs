@@ -88,7 +88,7 @@ pub(super) fn announce(
             tracing::warn!(
                 listener.name = listener,
                 queue.name = &*queue.name,
-                difference = %differs,
+                difference = differs.to_string(),
                 remedy = AS_CONFIGURED,
                 former = %Former(
                     format_args!(
@@ -104,7 +104,7 @@ pub(super) fn announce(
             tracing::warn!(
                 listener.name = listener,
                 queue.name = &*queue.name,
-                reason = %drops,
+                reason = drops.to_string(),
                 former = %Former(
                     format_args!("queue \"{}\" {drops}", queue.name),
                     &[("listener.name", listener), ("queue.name", &*queue.name)]

@@ -265,7 +265,7 @@ impl Bindings {
         {
             tracing::warn!(
                 path = %self.path.display(),
-                %error,
+                error = error.to_string(),
                 "the file cannot be written: after a restart osnl does not know which bindings to remove"
             );
         }

@@ -194,7 +194,7 @@ impl Farewell {
             tracing::warn!(
                 listener.name = name,
                 queue.name = queue,
-                %error,
+                error = error.to_string(),
                 "the queue is to be left, but its content is unknown: osnl looks again"
             );
         }

@@ -175,7 +175,7 @@ impl Streams {
                     tracing::warn!(
                         listener.name = listener,
                         path,
-                        %error,
+                        error = error.to_string(),
                         "the position of the stream cannot be written: a restart reads later messages again"
                     );
                 }

@@ -123,7 +123,7 @@ impl Tidying {
             }
             Ok(Err(error)) => tracing::warn!(
                 listener.name = listener,
-                %error,
+                error = error.to_string(),
                 "bindings that are no longer configured cannot be removed: osnl tries again in a minute"
             ),
             Err(_) => tracing::warn!(

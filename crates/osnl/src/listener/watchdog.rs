@@ -119,7 +119,7 @@ impl ProgressChange {
                     listener.name = listener,
                     queue.name = queue,
                     seconds,
-                    reason = %kind,
+                    reason = kind.to_string(),
                     former = %Former(
                         format_args!("nothing moves for {seconds} s: {kind}"),
                         &[("listener.name", listener), ("queue.name", queue)]

@@ -273,7 +273,7 @@ impl Dispatch {
             tracing::info!(
                 message.id = id,
                 attempt,
-                next_attempt_in = format_args!("{:.1} s", pause.as_secs_f64()),
+                next_attempt_in = format!("{:.1} s", pause.as_secs_f64()),
                 "requeued by an endpoint"
             );
             tokio::select! {

@@ -107,7 +107,7 @@ impl<T: Answer, E: Display> Answer for Result<T, E> {
         match self {
             Ok(answer) => answer.into_result(),
             Err(error) => {
-                tracing::warn!(%error, "the endpoint failed");
+                tracing::warn!(error = error.to_string(), "the endpoint failed");
                 NotificationResult::Requeue
             }
         }

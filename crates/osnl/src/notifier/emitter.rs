@@ -29,7 +29,7 @@ impl Emitter for Notifier {
     }
 
     fn not_written(&self, event_type: &str, error: &serde_json::Error) {
-        tracing::error!(event.type = event_type, %error, "a notification is lost: its payload cannot be written");
+        tracing::error!(event.type = event_type, error = error.to_string(), "a notification is lost: its payload cannot be written");
     }
 
     fn is_enabled(&self) -> bool {
@@ -49,13 +49,13 @@ impl Notifier {
                 if !self.shared.dropping.swap(true, Ordering::Relaxed) {
                     tracing::error!(
                         event.type = event_type,
-                        %error,
+                        error = error.to_string(),
                         "a notification is lost, and so are those that follow it"
                     );
                 }
             }
             NotifyError::Payload(_) | NotifyError::NotYet { .. } | NotifyError::Lost { .. } => {
-                tracing::error!(event.type = event_type, %error, "a notification is lost");
+                tracing::error!(event.type = event_type, error = error.to_string(), "a notification is lost");
             }
         }
     }

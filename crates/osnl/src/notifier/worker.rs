@@ -160,7 +160,7 @@ impl Worker {
                 tracing::warn!(
                     broker.name = self.transport.location(),
                     routing_key = &*job.target.routing_key(&job.priority),
-                    %error,
+                    error = error.to_string(),
                     "the broker refuses a notification: it is retried, the others don't wait"
                 );
             }
@@ -184,7 +184,7 @@ impl Worker {
         if first {
             tracing::warn!(
                 broker.name = self.transport.location(),
-                %error,
+                error = error.to_string(),
                 waiting = self.open.len(),
                 "the broker is not reachable: notifications wait and are retried"
             );

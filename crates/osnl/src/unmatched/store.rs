@@ -50,7 +50,10 @@ impl Store {
         match std::thread::Builder::new().name("unmatched".to_owned()).spawn(run) {
             Ok(thread) => Some(Self { stop: Some(stop), thread: Some(thread) }),
             Err(error) => {
-                tracing::warn!(%error, "unmatched messages are kept in memory only: no thread for their file");
+                tracing::warn!(
+                    error = error.to_string(),
+                    "unmatched messages are kept in memory only: no thread for their file"
+                );
                 None
             }
         }
@@ -95,7 +98,7 @@ impl Writer {
                     let file = file::current(&self.journal);
                     tracing::warn!(
                         path = %file.display(),
-                        %error,
+                        error = error.to_string(),
                         "the file cannot be written: unmatched messages are kept in memory only, and osnl explain cannot see \
                          them"
                     );

@@ -26,7 +26,7 @@ fn the_documented_names_retries_and_warning_count() {
 }
 
 #[test]
-fn the_manual_s_own_sample_is_accepted() {
+fn the_sample_of_the_manual_is_accepted() {
     let sample = osnl_testkit::fixture::text("k2hr3/conf/06-all-options-documented.conf");
     assert_eq!(load(&sample).unwrap().conf.k2hr3.max_retries, 3);
 }

@@ -362,7 +362,7 @@ fn what_is_wrong_points_at_its_line() {
 
 /// `auth = keystone`: one token for all requests, another one when the target believes it no more, and none in the log.
 #[test]
-fn an_action_calls_by_a_token_of_keystone_s() {
+fn an_action_calls_with_a_token_of_keystone() {
     let stage = Stage::new();
     let login = format!("auth_url = {}\nproject_name = oss", stage.openstack.auth_url());
     let action = format!("auth = keystone\nusername = {USER}\npassword = {PASSWORD}\n{login}\nbody = {{}}");

@@ -266,7 +266,7 @@ fn held_by_us(pipe: &str) -> bool {
 }
 
 #[test]
-fn several_events_are_in_a_child_s_hands_at_once() {
+fn a_child_has_several_events_at_once() {
     let (_folder, stand) = obedient(|_, _, _| {});
     let payload = json!({"do": "keep", "until": 20});
     let answers: Vec<String> = stand.attempts(&vec![payload; 20]).into_iter().map(said).collect();

@@ -273,7 +273,7 @@ fn redirects_are_followed_only_if_asked_for_and_never_to_what_is_guarded() {
 }
 
 #[test]
-fn an_event_s_url_reaches_no_address_of_this_site() {
+fn a_url_of_an_event_reaches_no_address_of_this_site() {
     let sink = Sink::start();
     let guarded = Hook::new("url = {{ payload.url }}");
     let port = sink.port();

@@ -105,7 +105,7 @@ fn the_three_kinds_in_both_framings_give_the_recorded_requests() {
 }
 
 #[test]
-fn the_manual_s_flat_neutron_form_gives_what_the_wrapped_form_gives() {
+fn the_flat_neutron_form_of_the_manual_gives_what_the_wrapped_form_gives() {
     let vhost = Broker::shared().vhost("flat");
     let sink = Sink::start();
     let daemon = listening(&conf(&sink.url("/v1/role"), ""), &vhost);

@@ -106,6 +106,11 @@ pub(super) const ELSEWHERE: &[(&str, &str, &str)] = &[
         "verify = false: the certificate of the target and its name are not verified, and a forged target would be trusted",
         "a line of the log of what runs on: osnl/tests/it",
     ),
+    (
+        "osnl-oss/src/rest/conf.rs",
+        "verify = false: neither the certificate of {} nor the name in it is checked; whoever answers there is believed",
+        "the same line under the old program's name",
+    ),
     ("osnl-oss/src/python/conf.rs", "the plug-in", "a name within a delivery's failure"),
     ("osnl-config/src/error.rs", " (os error ", "what no message has"),
     ("osnl-config/src/sections/layers.rs", "there is no such option", "for who programs a dialect"),
@@ -163,8 +168,14 @@ pub(super) const ELSEWHERE: &[(&str, &str, &str)] = &[
         "needs a daemon: tests/cli/reload.rs",
     ),
     ("osnl/src/native/change.rs", "restart osnl, or set it back; nothing was changed", "the same"),
+    ("osnl/src/native/catalogue_lint.rs", "{} no key", "needs an event without a payload"),
     ("osnl/src/native/catalogue_lint/fields.rs", "IP address", "a kind of the catalogue"),
     ("osnl/src/native/catalogue_lint/fields.rs", "MAC address", "a kind of the catalogue"),
+    (
+        "osnl/src/assembly/orphans.rs",
+        "orphaned: deliveries wait for an action that is not configured; they continue when an action has that name again; move or discard them otherwise",
+        "the same as a line of the log",
+    ),
     (
         "osnl/src/assembly/orphans.rs",
         "orphaned: {} deliveries in the journal wait for [action:{}], which is not configured; they continue when an action has that name again; move or discard them otherwise",

@@ -8,7 +8,7 @@ use crate::native::{DocEntry, Drivers, Preview, Wanted};
 
 /// The settings by which drivers deliver unless told otherwise, and those that every action can have.
 #[test]
-fn every_action_has_the_delivery_options_with_its_driver_s_defaults() {
+fn every_action_has_the_delivery_options_with_the_defaults_of_its_driver() {
     let settings = |more: &str| {
         let loaded = load(&format!("{WHOLE}{more}")).unwrap();
         [0, 1].map(|n| loaded.conf.actions[n].delivery())
@@ -121,7 +121,7 @@ fn calls_of_several_events_and_their_pace_are_read_and_explained() {
 }
 
 #[test]
-fn a_preview_is_the_driver_s() {
+fn the_driver_makes_the_preview() {
     let conf = load(WHOLE).unwrap().conf;
     let notification = osnl_model::Notification {
         payload: serde_json::json!({"instance_id": "11111111-2222-3333-4444-555555555555"}),

@@ -136,7 +136,7 @@ fn what_has_no_end_is_left() {
 }
 
 #[test]
-fn whoever_shows_another_s_certificate_gets_no_request() {
+fn a_server_with_another_certificate_gets_no_request() {
     let authority = Authority::new();
     let check = |identity: Identity, host: &str, expected: &str| {
         let target = TlsSink::start(&authority.issue(&identity), Protocols::Tls12And13);

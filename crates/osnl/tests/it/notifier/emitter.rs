@@ -80,10 +80,10 @@ async fn a_full_buffer_loses_what_it_counts_and_says_so_once() {
     assert_eq!(
         said,
         [
-            "ERROR a notification is lost, and so are those that follow it event.type=\"e\" error=all 10 places of the \
-             notifier's buffer are taken",
+            "ERROR a notification is lost, and so are those that follow it event.type=\"e\" error=\"all 10 places of the \
+             notifier's buffer are taken\"",
             "INFO the notifier's buffer has room again; notifications were lost while it was full lost=15",
-            "ERROR a notification is lost, and so are those that follow it event.type=\"e\" error=the notifier is closed",
+            "ERROR a notification is lost, and so are those that follow it event.type=\"e\" error=\"the notifier is closed\"",
         ]
     );
 }

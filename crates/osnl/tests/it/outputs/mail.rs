@@ -348,7 +348,7 @@ fn nothing_in_a_text_ends_a_mail_or_makes_it_unreadable() {
 
 /// Its password is in no line of the log.
 #[test]
-fn a_refused_login_and_a_server_without_starttls_are_nobody_s_event() {
+fn a_refused_login_and_a_server_without_starttls_are_faults_of_the_server() {
     let folder = tempfile::tempdir().unwrap();
     let server = Server::start(&json!({"auth": true}));
     let daemon =

@@ -207,7 +207,7 @@ fn failing(resource: &str, failed_attempts: u32) -> FailingResource {
 }
 
 #[test]
-fn a_target_s_troubles_have_reason_duration_and_remedy() {
+fn troubles_of_a_target_have_reason_duration_and_remedy() {
     let answer = Some(Failure { at: "now".to_owned(), answer: "HTTP 500".to_owned(), remedy: None });
     let held = TargetReport {
         status: Some("held".to_owned()),
