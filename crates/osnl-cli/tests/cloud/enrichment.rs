@@ -90,7 +90,10 @@ fn deliveries_wait_for_a_keystone_that_is_away_and_for_nothing_else() {
     let status = osnl.ask(&["status", "-c", "osnl.conf"]);
     let text = String::from_utf8_lossy(&status.stdout).into_owned();
     assert_eq!(status.status.code(), Some(1), "{text}");
-    assert!(text.contains("is down for ") && text.contains("that need it wait, the others continue"), "{text}");
+    assert!(
+        text.contains("is down for ") && text.contains("that need it wait, the others continue"),
+        "{text}"
+    );
     stand.cloud.start_service("keystone");
     let back = Instant::now();
     wait_until(SOON, "the requests that waited", || sink.requests().len() == 3);
