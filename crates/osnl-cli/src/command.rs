@@ -9,6 +9,7 @@ pub(crate) mod deliveries;
 pub(crate) mod demo;
 pub(crate) mod events;
 pub(crate) mod explain;
+pub(crate) mod init;
 pub(crate) mod journal;
 pub(crate) mod k2hr3_osnl;
 pub(crate) mod man;

@@ -24,6 +24,7 @@ use self::command::deliveries::DeliveriesArgs;
 use self::command::demo::DemoArgs;
 use self::command::events::EventsArgs;
 use self::command::explain::ExplainArgs;
+use self::command::init::InitArgs;
 use self::command::journal::JournalArgs;
 use self::command::k2hr3_osnl::K2hr3OsnlArgs;
 use self::command::man::{CompletionsArgs, ManArgs};
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         Command::OssWatcher(args) => command::oss_watcher::run(&args),
         Command::Demo(args) => command::demo::run(&args),
         Command::Run(args) => command::run::run(&args),
+        Command::Init(args) => command::init::run(&args),
         Command::Check(args) => command::check::run(&args),
         Command::Send(args) => command::send::run(&args),
         Command::Tap(args) => command::tap::run(&args),
@@ -96,6 +98,8 @@ enum Command {
     Demo(DemoArgs),
     /// Run the daemon: listeners, rules, actions
     Run(RunArgs),
+    /// Write a commented sample configuration
+    Init(InitArgs),
     /// Check and explain a configuration; --connect tries brokers too
     Check(CheckRunArgs),
     /// Publish notifications, each confirmed by the broker

@@ -18,6 +18,7 @@ mod harness;
 mod hostile_screens;
 mod hung_daemon;
 mod hung_parts;
+mod init;
 mod journal;
 mod journalled;
 mod killed;

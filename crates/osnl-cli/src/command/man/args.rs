@@ -10,13 +10,14 @@ use crate::command::oss_watcher::OssWatcherArgs;
 
 /// The names of all pages. Written out, since the commands are not known while their flags are being described; a
 /// test holds it against them.
-pub(crate) const PAGES: [&str; 46] = [
+pub(crate) const PAGES: [&str; 47] = [
     "osnl",
     "osnl.conf",
     "k2hr3-osnl",
     "oss-watcher",
     "demo",
     "run",
+    "init",
     "check",
     "send",
     "tap",

@@ -144,6 +144,14 @@ api_url = https://k2hr3.example.com/v1/role
         },
     ),
     (
+        "init",
+        Words {
+            more: r"Each service gets a listener with a queue of its own, and a rule for one event. Options with a default are comments. The words about an option are those of \fBosnl.conf\fR(5).",
+            see: &["check", "events", "config-reference"],
+            ..COMMAND
+        },
+    ),
+    (
         "check",
         Words {
             more: r"\fB\-\-connect\fR connects to brokers and targets, and looks for exchanges, queues, files, and certificates. Nothing is consumed, created, or changed.",

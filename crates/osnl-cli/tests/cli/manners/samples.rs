@@ -40,6 +40,7 @@ pub(super) const SAMPLES: &[Sample] = &[
     of("explain", &["--rules", "a.conf", "--journal"], 0, Json::Lines, false),
     of("replay", &["event.json"], 0, Json::Lines, true),
     of("test", &[], 0, Json::Lines, true),
+    of("init", &["neutron"], 0, FOR_TOOLS, false),
     of("config show", &[], 0, Json::One, true),
     of("config reference", &[], 0, Json::One, false),
     of("events", &[], 0, Json::One, false),

@@ -1,0 +1,181 @@
+//! `osnl init`: writes a commented sample of a configuration for some services and one target, and checks it.
+
+mod sample;
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+use osnl::native::{self, Sources};
+use osnl_config::nearest;
+use osnl_model::catalogue;
+
+use self::sample::{PLACEHOLDER, SampleTarget, TARGETS, sample};
+use super::asking::clean;
+use super::sources::{complain, warn};
+use crate::exit::Exit;
+use crate::output;
+
+/// The flags of `osnl init`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The sample is checked before it is written. Exits with 1 when the file exists or cannot be written.\n\n\
+                        Examples:\n  osnl init neutron nova --target http > osnl.conf\n  \
+                        osnl init neutron --target k2hr3 -o /etc/osnl/conf.d/neutron.conf"
+)]
+pub(crate) struct InitArgs {
+    /// Services to listen to, such as neutron; osnl events lists them
+    #[arg(value_name = "SERVICE", required = true)]
+    pub(crate) services: Vec<String>,
+    /// Driver of the action
+    #[arg(long, value_name = "DRIVER", default_value = "dump", value_parser = PossibleValuesParser::new(TARGETS.map(|target| target.driver)))]
+    pub(crate) target: String,
+    /// Broker; a password on a command line is visible to others
+    #[arg(long, value_name = "URL", default_value = "rabbit://osnl:CHANGE-ME@127.0.0.1:5672/")]
+    pub(crate) transport_url: String,
+    /// File to create, with mode 0600 [default: stdout]
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+pub(crate) fn run(args: &InitArgs) -> Exit {
+    written(args).unwrap_or_else(|(exit, problem)| {
+        complain(&problem);
+        exit
+    })
+}
+
+fn written(args: &InitArgs) -> Result<Exit, (Exit, String)> {
+    let services = services(&args.services).map_err(|problem| (Exit::Usage, problem))?;
+    let Some(target) = SampleTarget::of(&args.target) else {
+        return Err((Exit::Usage, format!("unknown driver {:?}", args.target)));
+    };
+    target.suits(&services).map_err(|problem| (Exit::Usage, problem))?;
+    if args.transport_url.chars().any(char::is_control) {
+        return Err((Exit::Usage, "--transport-url: a URL has no line end or control character".to_owned()));
+    }
+    let text = sample(&services, target, &args.transport_url);
+    let name = args.output.as_ref().map_or("the sample".to_owned(), |file| file.display().to_string());
+    let loaded = native::load_texts(&[(name, text.clone())], &sources())
+        .map_err(|errors| (Exit::Config, errors.to_string()))?;
+    warn(&loaded.warnings);
+    match &args.output {
+        Some(path) => create(path, &text),
+        None => Ok(output::print(&text)),
+    }
+}
+
+fn create(path: &Path, text: &str) -> Result<Exit, (Exit, String)> {
+    let name = path.display().to_string();
+    // Nothing is written over, nor through a link.
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let written = made.and_then(|mut file| {
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).inspect_err(|_| {
+            // Half a configuration is none.
+            let _ = std::fs::remove_file(path);
+        })
+    });
+    written.map_err(|error| {
+        (
+            Exit::Failed,
+            format!(
+                "{name}: {error}; name a file that does not exist yet, in a folder that this user can write"
+            ),
+        )
+    })?;
+    let replace =
+        if text.contains(PLACEHOLDER) { format!("replace {PLACEHOLDER}, then ") } else { String::new() };
+    let shown = clean(&name);
+    Ok(output::print(&format!("{shown}: written; {replace}run osnl check --connect -c {shown}\n")))
+}
+
+/// Returns the services of these names, each once.
+fn services(names: &[String]) -> Result<Vec<&'static str>, String> {
+    let known: Vec<&str> = catalogue::services().into_iter().map(|(name, _)| name).collect();
+    let mut services = Vec::new();
+    for name in names {
+        match known.iter().find(|known| **known == name.as_str()) {
+            Some(service) if services.contains(service) => {}
+            Some(service) => services.push(*service),
+            None => {
+                let near = nearest(name, known.iter().copied());
+                let hint = near.map_or(String::new(), |near| format!("; did you mean {near}?"));
+                return Err(format!("unknown service {name:?}; allowed: {}{hint}", known.join(", ")));
+            }
+        }
+    }
+    Ok(services)
+}
+
+/// Nothing but the sample: the environment counts for a daemon.
+fn sources() -> Sources {
+    Sources { drivers: osnl_oss::drivers(), ..Sources::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const URL: &str = "rabbit://osnl:CHANGE-ME@127.0.0.1:5672/";
+
+    fn known() -> Vec<&'static str> {
+        catalogue::services().into_iter().map(|(name, _)| name).collect()
+    }
+
+    /// Loads a sample, and returns it with its warnings.
+    fn loaded(services: &[&'static str], target: &SampleTarget, url: &str) -> (native::Native, Vec<String>) {
+        let text = sample(services, target, url);
+        let loaded = native::load_texts(&[("sample".to_owned(), text.clone())], &sources())
+            .unwrap_or_else(|errors| panic!("{}: {errors}\n{text}", target.driver));
+        (loaded.conf, loaded.warnings.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn every_service_and_target_has_a_sample_without_a_warning() {
+        for target in &TARGETS {
+            for services in known().chunks(1).chain([&known()[..]]) {
+                if target.suits(services).is_err() {
+                    continue;
+                }
+                let (conf, warnings) = loaded(services, target, URL);
+                assert_eq!(warnings, [""; 0], "{services:?} {}", target.driver);
+                let names: Vec<&str> = conf.listeners.iter().map(|listener| &*listener.name).collect();
+                assert_eq!(names, services, "{}", target.driver);
+                assert_eq!((conf.rules.len(), conf.actions.len()), (services.len(), 1));
+            }
+        }
+        // Each driver has one but those of other programs' plug-ins and formats.
+        let mut drivers: Vec<&str> =
+            TARGETS.iter().map(|target| target.driver).chain(["oss_rest", "python"]).collect();
+        drivers.sort_unstable();
+        let reference = native::reference(osnl_oss::drivers());
+        let actions = reference.sections.iter().find(|section| section.form == "[action:NAME]").unwrap();
+        let driver = actions.options.iter().find(|option| option.name == "driver").unwrap();
+        let mut all: Vec<&str> = driver.kind.trim_start_matches("one of ").split(", ").collect();
+        all.sort_unstable();
+        assert_eq!(drivers, all);
+    }
+
+    #[test]
+    fn a_password_of_any_characters_stays_what_it_is() {
+        let target = SampleTarget::of("dump").unwrap();
+        for (password, expected) in [("p$w$$d", "p$w$$d"), ("$other", "$other"), ("%24%23", "$#")] {
+            let url = format!("rabbit://osnl:{password}@mq:5672/");
+            let (conf, _) = loaded(&["nova"], target, &url);
+            assert_eq!(conf.listeners[0].transport_url.hosts()[0].credentials(), ("osnl", expected));
+        }
+    }
+
+    #[test]
+    fn unknown_services_are_refused_and_repeated_ones_count_once() {
+        let services =
+            |names: &[&str]| services(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        assert_eq!(services(&["nova", "neutron", "nova"]).unwrap(), ["nova", "neutron"]);
+        let error = services(&["neutorn"]).unwrap_err();
+        assert!(error.ends_with("octavia; did you mean neutron?"), "{error}");
+        assert!(services(&["nova\n[action:x]"]).unwrap_err().contains("nova\\n[action:x]"));
+    }
+}

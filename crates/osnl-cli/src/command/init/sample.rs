@@ -1,0 +1,251 @@
+//! The text of a sample.
+//!
+//! The meaning of an option comes from the table by which it is read, so a sample is never behind the program. Values
+//! that only the operator knows are [`PLACEHOLDER`]s.
+
+use std::fmt::Write as _;
+
+use osnl::native::{self, Reference};
+use osnl_model::catalogue::{self, Event};
+
+/// The text that the operator has to replace.
+pub(super) const PLACEHOLDER: &str = "CHANGE-ME";
+/// The width of a line of comment.
+const WIDTH: usize = 100;
+
+/// A driver, and the values of its sample.
+pub(super) struct SampleTarget {
+    pub(super) driver: &'static str,
+    values: &'static [(&'static str, &'static str)],
+    /// The services whose events it acts on, each with one event; empty if it acts on every event.
+    acts_on: &'static [(&'static str, &'static str)],
+}
+
+const fn target(driver: &'static str, values: &'static [(&'static str, &'static str)]) -> SampleTarget {
+    SampleTarget { driver, values, acts_on: &[] }
+}
+
+pub(super) const TARGETS: [SampleTarget; 9] = [
+    target("dump", &[]),
+    target("exec", &[("command", "/usr/bin/logger, -t, osnl"), ("mode", "once")]),
+    target("file", &[("path", "/var/log/osnl/events.jsonl")]),
+    target("http", &[("url", "https://CHANGE-ME.example.com/events"), ("method", "POST")]),
+    SampleTarget {
+        driver: "k2hr3",
+        values: &[("api_url", "https://CHANGE-ME.example.com/v1/role")],
+        acts_on: &[("neutron", "port.delete.end"), ("nova", "instance.delete.end")],
+    },
+    SampleTarget {
+        driver: "k2hr3_register",
+        values: &[
+            ("api_url", "https://CHANGE-ME.example.com/v1/role"),
+            ("role", "CHANGE-ME"),
+            ("token_file", "/run/osnl/k2hr3-token"),
+        ],
+        acts_on: &[("neutron", "port.create.end"), ("nova", "instance.create.end")],
+    },
+    target(
+        "mail",
+        &[("server", "CHANGE-ME.example.com"), ("from", "osnl@example.com"), ("to", "CHANGE-ME@example.com")],
+    ),
+    target("publish", &[("exchange", "osnl-events")]),
+    target("syslog", &[]),
+];
+
+impl SampleTarget {
+    pub(super) fn of(driver: &str) -> Option<&'static Self> {
+        const TARGETS: &[SampleTarget] = &self::TARGETS;
+        TARGETS.iter().find(|target| target.driver == driver)
+    }
+
+    /// Refuses services of which each event would become a dead letter.
+    pub(super) fn suits(&self, services: &[&str]) -> Result<(), String> {
+        let acts_on = |service: &str| self.acts_on.iter().any(|(name, _)| *name == service);
+        match services.iter().find(|service| !self.acts_on.is_empty() && !acts_on(service)) {
+            Some(service) => {
+                let known: Vec<&str> = self.acts_on.iter().map(|(name, _)| *name).collect();
+                let (driver, known) = (self.driver, known.join(", "));
+                Err(format!("{driver} does not act on events of {service}; allowed: {known}"))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// The event that most sites want of a service; of another service the first deletion.
+const USUAL: [(&str, &str); 8] = [
+    ("cinder", "volume.delete.end"),
+    ("glance", "image.delete"),
+    ("heat", "orchestration.stack.delete.end"),
+    ("ironic", "baremetal.node.power_set.end"),
+    ("keystone", "identity.project.deleted"),
+    ("manila", "share.delete.end"),
+    ("neutron", "port.delete.end"),
+    ("nova", "instance.delete.end"),
+];
+
+/// Returns the sample for these services.
+pub(super) fn sample(services: &[&str], target: &SampleTarget, transport_url: &str) -> String {
+    let mut sample = Sample { out: String::new(), reference: native::reference(osnl_oss::drivers()) };
+    let services_named = services.join(", ");
+    sample.comment(&format!("A sample by osnl init for {services_named}. Replace each {PLACEHOLDER}."));
+    sample.comment(
+        "A line that begins with # has no effect. man osnl.conf describes every option, osnl events every event, \
+         and osnl check --connect tries brokers and targets.",
+    );
+    sample.section(
+        "DEFAULT",
+        "DEFAULT",
+        &[],
+        &[("log_file", "/var/log/osnl/osnl.log"), ("state_dir", "/var/lib/osnl")],
+    );
+    sample.section("journal", "journal", &[], &[("retention", "7d"), ("max_size", "10GiB")]);
+    // A value of its own is what follows a $.
+    let url = transport_url.replace('$', "$$");
+    for service in services {
+        sample.service(service, target, &url);
+    }
+    let mut set = vec![("driver", target.driver)];
+    set.extend(target.values);
+    if target.driver == "publish" {
+        set.push(("transport_url", &url));
+    }
+    sample.section(
+        "action:NAME",
+        &format!("action:{}", target.driver),
+        &set,
+        &[("retry_max_age", "24h"), ("guard", "100 per 10m")],
+    );
+    sample.out
+}
+
+/// A sample that is being written.
+struct Sample {
+    out: String,
+    reference: Reference,
+}
+
+impl Sample {
+    /// A listener, and a rule for one event of its service.
+    fn service(&mut self, service: &str, target: &SampleTarget, transport_url: &str) {
+        let Some(event) = usual(service, target) else { return };
+        // Two listeners never share a queue.
+        let pool = format!("osnl-{service}");
+        let topics = event.topics.first().copied().unwrap_or("notifications");
+        self.section(
+            "listener:NAME",
+            &format!("listener:{service}"),
+            &[
+                ("transport_url", transport_url),
+                ("exchange", event.exchange()),
+                ("topics", topics),
+                ("pool", &pool),
+            ],
+            &[("priorities", "info, error"), ("prefetch", "200")],
+        );
+        let events = catalogue::events().iter().filter(|event| event.service == service).count();
+        let about = format!("osnl events {service} lists {events} events.");
+        let pattern = format!("^{}$", event.event_type.replace('.', r"\."));
+        self.out.push('\n');
+        self.comment(&about);
+        self.body(
+            "rule:NAME",
+            &format!("rule:{service}"),
+            &[("listeners", service), ("event_type", &pattern), ("actions", target.driver)],
+            &[("when", "payload is defined"), ("mode", "shadow")],
+        );
+    }
+
+    /// A section: options with a value, then examples of others as comments, each with its meaning.
+    fn section(&mut self, form: &str, name: &str, set: &[(&str, &str)], unset: &[(&str, &str)]) {
+        self.out.push('\n');
+        self.body(form, name, set, unset);
+    }
+
+    fn body(&mut self, form: &str, name: &str, set: &[(&str, &str)], unset: &[(&str, &str)]) {
+        let driver = set.iter().find(|(option, _)| *option == "driver").map(|(_, driver)| *driver);
+        let form = format!("[{form}]");
+        let meaning = |reference: &Reference, name: &str| {
+            let section = reference.sections.iter().find(|section| section.form == form)?;
+            let mut options = section.options.iter();
+            let found = options
+                .find(|option| option.name == name && (option.driver.is_none() || option.driver == driver));
+            found.map(|option| option.meaning.clone())
+        };
+        // Writing into memory cannot fail.
+        let _ = writeln!(self.out, "[{name}]");
+        for (name, value) in set {
+            if let Some(meaning) = meaning(&self.reference, name) {
+                self.comment(&meaning);
+            }
+            let _ = writeln!(self.out, "{name} = {value}");
+        }
+        for (name, example) in unset {
+            if let Some(meaning) = meaning(&self.reference, name) {
+                self.comment(&meaning);
+                let _ = writeln!(self.out, "#{name} = {example}");
+            }
+        }
+    }
+
+    fn comment(&mut self, text: &str) {
+        let mut line = String::from("#");
+        for word in text.split_whitespace() {
+            if line.chars().count() + 1 + word.chars().count() > WIDTH {
+                let _ = writeln!(self.out, "{line}");
+                line = String::from("#");
+            }
+            line.push(' ');
+            line.push_str(word);
+        }
+        let _ = writeln!(self.out, "{line}");
+    }
+}
+
+/// The event of a service's sample rule.
+fn usual(service: &str, target: &SampleTarget) -> Option<&'static Event> {
+    let of: Vec<&Event> = catalogue::events().iter().filter(|event| event.service == service).collect();
+    let named =
+        target.acts_on.iter().chain(&USUAL).find(|(name, _)| *name == service).map(|(_, event)| *event);
+    let is_named = |event: &&&Event| Some(event.event_type) == named;
+    let versioned = of.iter().find(|event| is_named(event) && event.version().is_some());
+    let deletion = || of.iter().find(|event| event.event_type.contains("delete"));
+    versioned.or_else(|| of.iter().find(is_named)).or_else(deletion).or(of.first()).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_has_the_usual_event_and_the_meaning_of_each_option() {
+        let text = sample(&["nova", "neutron"], SampleTarget::of("http").unwrap(), "rabbit://u:p@h:5672/");
+        for line in [
+            "[listener:nova]",
+            "topics = versioned_notifications",
+            "event_type = ^instance\\.delete\\.end$",
+            "event_type = ^port\\.delete\\.end$",
+            "transport_url = rabbit://u:p@h:5672/",
+            "[action:http]",
+            "url = https://CHANGE-ME.example.com/events",
+            "#retention = 7d",
+        ] {
+            assert!(text.lines().any(|known| known == line), "{line}\n{text}");
+        }
+        for (n, line) in text.lines().enumerate() {
+            assert!(line.chars().count() <= WIDTH, "{n}: {line}");
+            let is_set = line.contains(" = ") && !line.starts_with("# ");
+            let before = text.lines().nth(n.saturating_sub(1)).unwrap_or_default();
+            assert!(!is_set || before.starts_with("# "), "{line} has no meaning\n{text}");
+        }
+        assert!(!text.contains("\n\n\n"), "{text}");
+        // A row that names no event would have no effect.
+        for (service, event) in USUAL {
+            assert_eq!(
+                usual(service, SampleTarget::of("dump").unwrap()).map(|event| event.event_type),
+                Some(event),
+                "{service}"
+            );
+        }
+    }
+}
