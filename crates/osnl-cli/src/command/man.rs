@@ -4,17 +4,21 @@
 //! | --- | --- |
 //! | `page.rs` | a manual page: what the flags say, and around it what stands in no `--help` |
 //! | `words.rs` | those words, by page |
+//! | `names.rs` | the names that shells offer from the configuration and the journal |
+//! | `scripts.rs` | the scripts of shells, which ask for them |
 //! | `markdown.rs` | the commands as pages of the book |
 
 pub(crate) mod args;
 mod markdown;
+mod names;
 mod page;
+mod scripts;
 mod words;
 
 use std::path::Path;
 
 pub(crate) use self::args::{CompletionsArgs, ManArgs};
-use self::args::{Definition, ManFormat};
+use self::args::{Definition, ManFormat, Program};
 use super::sources::complain;
 use crate::exit::Exit;
 use crate::output::{print, print_bytes};
@@ -46,8 +50,17 @@ fn write_all(folder: &Path, osnl: Definition) -> Exit {
 }
 
 pub(crate) fn completions(args: &CompletionsArgs, osnl: Definition) -> Exit {
+    let Some(shell) = args.shell.filter(|_| args.names.is_none()) else {
+        let names = names::offered(args.names.as_deref().unwrap_or_default(), osnl);
+        return print(&names.iter().map(|name| format!("{name}\n")).collect::<String>());
+    };
     let mut script = Vec::new();
     let (mut command, name) = args::completed(args.program, osnl);
-    clap_complete::generate(args.shell, &mut command, name, &mut script);
-    print_bytes(&script)
+    clap_complete::generate(shell, &mut command, name, &mut script);
+    match args.program {
+        Program::Osnl => print(&scripts::asking(shell, &String::from_utf8_lossy(&script))),
+        Program::K2hr3Osnl | Program::K2hr3OsnlOld | Program::OssWatcher | Program::OssWatcherOld => {
+            print_bytes(&script)
+        }
+    }
 }

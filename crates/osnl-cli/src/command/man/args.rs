@@ -84,10 +84,14 @@ pub(crate) struct ManArgs {
                         osnl completions fish > /etc/fish/completions/osnl.fish")]
 pub(crate) struct CompletionsArgs {
     /// Shell to complete in
-    pub(crate) shell: clap_complete::Shell,
+    #[arg(required_unless_present = "names")]
+    pub(crate) shell: Option<clap_complete::Shell>,
     /// Program to complete
     #[arg(long, value_enum, default_value_t = Program::Osnl, value_name = "NAME")]
     pub(crate) program: Program,
+    /// Print the names that the last of these words may be, as the scripts ask
+    #[arg(long, hide = true, num_args = 1.., allow_hyphen_values = true, value_name = "WORD")]
+    pub(crate) names: Option<Vec<String>>,
 }
 
 /// The names of the program.

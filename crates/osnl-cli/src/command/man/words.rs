@@ -294,7 +294,8 @@ Times are local unless they end with Z or an offset such as +01:00; \fB2h\fR, \f
     (
         "completions",
         Words {
-            more: r"For a link to the program, such as k2hr3\-osnl, print another script with \fB\-\-program k2hr3\-osnl\fR.",
+            more: r"In bash, zsh, and fish, names are completed too: actions, rules, and listeners of the configuration, and deliveries and quarantined messages of the journal. The configuration is the one that the command line names, or else /etc/osnl/osnl.conf.
+For a link to the program, such as k2hr3\-osnl, print another script with \fB\-\-program k2hr3\-osnl\fR.",
             see: &["man"],
             ..COMMAND
         },

@@ -1,5 +1,6 @@
 //! The completions of shells: the script as bash runs it, asked as `Tab` asks.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::OSNL;
@@ -29,6 +30,9 @@ fn offered(place: &Place, program: &str, words: &[&str]) -> Vec<String> {
     }
     let mut bash = Command::new("bash");
     bash.args(["--norc", "-c", script, "bash"]).arg(&file).arg(program).args(words);
+    // The script calls the program by the word that was typed.
+    let path = std::env::var("PATH").unwrap_or_default();
+    bash.env("PATH", format!("{}:{path}", Path::new(OSNL).parent().unwrap().display()));
     let output = bash.current_dir(place.path("")).stdin(Stdio::null()).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && stderr.is_empty(), "{program} {words:?}: {stderr}");
@@ -73,6 +77,39 @@ fn bash_offers_commands_options_values_and_files() {
         [&["explain", "--rule", "a"][..], &["tap", "-n", "a"], &["deliveries", "list", "--since", "a"]]
     {
         check(words, &["a"]);
+    }
+}
+
+/// Issue 20: names of the configuration that the command line names, and numbers of its journal.
+#[test]
+fn bash_offers_names_of_the_configuration_and_the_journal() {
+    let rig = super::rig::Rig::start("completions");
+    let check = |words: &[&str], expected: &[&str]| {
+        assert_eq!(offered(&rig.place, "osnl", words), expected, "osnl {words:?}");
+    };
+    check(&["actions", "pause", "-c", "a.conf", "ro"], &["roles"]);
+    check(&["actions", "-c"], &[]);
+    check(&["actions", "probe", "-c", "a.conf", ""], &["audit", "cmdb", "roles"]);
+    check(&["explain", "--config-file=a.conf", "--rule", ""], &["forget-ports", "new-ports", "tell"]);
+    // As bash splits a word.
+    check(&["explain", "--config-file", "=", "a.conf", "--rule", "=", "te"], &["tell"]);
+    check(
+        &["explain", "--config-file", "=", "'a.conf'", "--rule", "="],
+        &["forget-ports", "new-ports", "tell"],
+    );
+    check(&["tap", "-c", "a.conf", "--listener", "neu"], &["neutron"]);
+    check(&["deliveries", "list", "-c", "a.conf", "--action", "ro"], &["roles"]);
+    check(&["deliveries", "move", "-c", "a.conf", "--to", "au"], &["audit"]);
+    check(&["deliveries", "retry", "-c", "a.conf", ""], &["1.0"]);
+    check(&["deliveries", "show", "-c", "a.conf", "--", "1"], &["1.0", "1.1"]);
+    check(&["deliveries", "show", "--state-dir", "state", "1."], &["1.0", "1.1"]);
+    check(&["quarantine", "show", "-c", "a.conf", "2"], &["2"]);
+    // Files are the shell's own matter.
+    check(&["journal", "backup", "-c", "a.conf", "eve"], &[]);
+    // A configuration that is missing or wrong offers nothing and prints nothing.
+    rig.place.write("wrong.conf", "[action:x]\ndriver = none\n");
+    for conf in ["none.conf", "wrong.conf"] {
+        check(&["actions", "pause", "-c", conf, "ro"], &[]);
     }
 }
 

@@ -1,0 +1,54 @@
+//! Scripts of shells that offer names too: those of `clap_complete`, and a few lines that ask the program.
+//!
+//! The command is called by the word that was typed, so that it is the one whose completions these are. Where it offers
+//! names, nothing else is offered.
+
+use clap_complete::Shell;
+
+/// Behind the script of bash: its function, or names.
+const BASH: &str = r#"
+_osnl_with_names() {
+    local name quoted
+    COMPREPLY=()
+    while IFS= read -r name; do
+        printf -v quoted %q "$name"
+        COMPREPLY+=("$quoted")
+    done < <("${COMP_WORDS[0]}" completions --names "${COMP_WORDS[@]:0:COMP_CWORD+1}" 2>/dev/null)
+    if [[ ${#COMPREPLY[@]} -eq 0 ]]; then
+        _osnl "$@"
+    fi
+}
+complete -F _osnl_with_names -o bashdefault -o default osnl
+"#;
+
+/// At the beginning of the function of zsh.
+const ZSH: &str = r#"
+    local -a osnl_names
+    osnl_names=(${(f)"$("${words[1]}" completions --names "${(@)words[1,CURRENT]}" 2>/dev/null)"})
+    if (( $#osnl_names )); then
+        compadd -a osnl_names
+        return
+    fi
+"#;
+
+/// Behind the script of fish. The value of an option has a line of its own, which holds only behind that option.
+const FISH: &str = r#"
+function __osnl_names
+    set -l last (commandline -ct)
+    osnl completions --names (commandline -opc) "$last" 2>/dev/null
+end
+complete -c osnl -f -a '(__osnl_names)'
+for option in action fired id listener rule to
+    complete -c osnl -n "string match -q -- --$option (commandline -opc)[-1]" -l $option -x -a '(__osnl_names)'
+end
+"#;
+
+/// Returns the script of a shell, which asks for names.
+pub(super) fn asking(shell: Shell, script: &str) -> String {
+    match shell {
+        Shell::Bash => format!("{script}{BASH}"),
+        Shell::Zsh => script.replacen("\n_osnl() {\n", &format!("\n_osnl() {{{ZSH}"), 1),
+        Shell::Fish => format!("{script}{FISH}"),
+        _ => script.to_owned(),
+    }
+}
