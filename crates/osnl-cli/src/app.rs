@@ -12,6 +12,7 @@ use osnl::daemon::{Daemon, DaemonError, Ended};
 use osnl::metrics::Counters;
 use osnl::shutdown::Shutdown;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, Interval, interval_at};
 
 use self::notify::Notifier;
 use self::status::Status;
@@ -20,6 +21,9 @@ use crate::logging;
 
 /// The longest time of a drain. One attempt may last `timeout_seconds`, 30 unless set.
 pub(crate) const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
+
+/// The interval between two log lines of a drain that takes long.
+const REMIND: Duration = Duration::from_secs(10);
 
 /// The runtime of every command: one thread. The AMQP client has its own I/O thread, and handing each
 /// delivery to a second worker would double the price of a message.
@@ -53,6 +57,7 @@ pub(crate) async fn run(
     let daemon = daemon.run(&shutdown, DRAIN_DEADLINE);
     tokio::pin!(daemon, status);
     let mut received = 0;
+    let mut drain: Option<(Instant, Interval)> = None;
     let ended = loop {
         tokio::select! {
             // The loops run before systemd hears of it.
@@ -73,10 +78,16 @@ pub(crate) async fn run(
                     tracing::info!("{name}: finishing running attempts, at most {} s", DRAIN_DEADLINE.as_secs());
                     systemd.send(&format!("STOPPING=1\nSTATUS={}", status::STOPPING));
                     shutdown.drain.cancel();
+                    let now = Instant::now();
+                    drain = Some((now + DRAIN_DEADLINE, interval_at(now + REMIND, REMIND)));
                 } else {
                     tracing::warn!("{name} again: dropping running attempts; unfinished work is repeated");
                     shutdown.abort.cancel();
                 }
+            }
+            end = remind(&mut drain) => {
+                let left = end.saturating_duration_since(Instant::now()).as_secs();
+                tracing::info!("still finishing running attempts, at most {left} s left");
             }
             () = &mut status => {}
         }
@@ -95,6 +106,17 @@ pub(crate) async fn run(
         }
         Ended::Aborted => Exit::Interrupted,
     })
+}
+
+/// Waits until a line about the drain is due, and returns when the drain ends at the latest. There is none before it.
+async fn remind(drain: &mut Option<(Instant, Interval)>) -> Instant {
+    match drain {
+        Some((end, lines)) => {
+            lines.tick().await;
+            *end
+        }
+        None => std::future::pending().await,
+    }
 }
 
 fn log_summary(counters: &Counters) {

@@ -26,6 +26,10 @@ fn a_second_signal_aborts_and_the_message_is_back_in_the_queue() {
         // The attempt under way may yet be answered, so it does not end by itself.
         assert!(osnl.is_running());
         assert_eq!(vhost.queue_depth(QUEUE), Some((0, 1)));
+        if n == 0 {
+            // 18.13: an operator who waits is told every ten seconds.
+            osnl.wait_for("still finishing running attempts, at most ");
+        }
         osnl.signal(second);
         assert_eq!(osnl.wait(PROMPTLY).code(), Some(130), "{}", osnl.stderr());
         depth(&vhost, QUEUE, (1, 0));
