@@ -150,6 +150,28 @@ fn a_listener_that_cannot_connect_has_its_reason_in_every_form() {
     assert_eq!(plug_in.status.code(), Some(1));
 }
 
+/// Issue 19: the status of a plug-in where there is no daemon, and where none can be asked.
+#[test]
+fn a_plug_in_without_a_daemon_is_critical_and_without_a_configuration_unknown() {
+    let home = crate::private_folder().unwrap();
+    let ask = |conf: &str, text: &str| {
+        fs::write(home.path().join(conf), text).unwrap();
+        let output = command(&home, &["status", "--format", "nagios", "-c", conf]).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    let sections = "[listener:nova]\ntransport_url = rabbit://127.0.0.1:1/\nexchange = nova\npool = osnl\n\
+                    [rule:r]\nactions = log\n[action:log]\ndriver = dump\n";
+    let stopped = format!("[DEFAULT]\nstate_dir = {}/a|b\n{sections}", home.path().display());
+    for (conf, text, code, begin) in [
+        ("a.conf", &*stopped, 2, "OSNL CRITICAL - "),
+        ("b.conf", "[DEFAULT]\nlog|level = x\n", 3, "OSNL UNKNOWN - "),
+    ] {
+        let (found, said) = ask(conf, text);
+        assert_eq!(found, Some(code), "{said}");
+        assert!(said.starts_with(begin) && said.lines().count() == 1 && !said.contains('|'), "{said}");
+    }
+}
+
 /// 18.13: blocks where there is no terminal, until Ctrl-C.
 #[test]
 fn watching_goes_on_over_a_hang_and_ctrl_c_ends_it_well() {
