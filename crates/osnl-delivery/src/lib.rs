@@ -96,11 +96,11 @@ pub use self::limits::{HostLimits, Limits, OnDead};
 pub use self::observer::DeliveryObserver;
 pub use self::outages::Outage;
 pub use self::policy::{Decision, RetryPolicy};
-use self::prepare::Prepared;
+use self::prepare::PreparedBatch;
 pub use self::prepare::{Answers, Preparation, Prepare};
 use self::published::Gauges;
 pub use self::published::{Held, LastFailure, Published, TargetState, TargetStatus};
-use self::replaced::Replaced;
+use self::replaced::ReplacedActions;
 pub use self::schedule::WhenExhausted;
 use self::schedule::{Consequence, Schedule};
 pub use self::settings::DeliverySettings;
@@ -244,7 +244,7 @@ impl DeliveryLoop {
             () = shutdown.abort.cancelled() => {}
             () = replaced::open(self.action.clone(), self.name.clone(), self.settings.timeout) => {}
         }
-        let mut replaced = Replaced::new(shutdown.abort.clone());
+        let mut replaced = ReplacedActions::new(shutdown.abort.clone());
         let mut attempts = Attempts::new();
         let (gone, gauges) = (self.remote.gone().clone(), self.gauges.clone());
         let (mut journal, mut paused) = (self.journal.state(), self.journal.paused());
@@ -409,7 +409,7 @@ fn attempt(
     limit: Duration,
 ) -> BoxFuture<'static, Attempt> {
     Box::pin(async move {
-        let Prepared { ids, mut events, decided, answered } =
+        let PreparedBatch { ids, mut events, decided, answered } =
             preparation.prepare(&*journal, ids, events).await;
         let (mut results, begun, now) = (Vec::new(), Instant::now(), SystemTime::now());
         for (id, event) in ids.iter().zip(&mut events) {

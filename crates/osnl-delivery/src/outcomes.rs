@@ -12,7 +12,7 @@ use osnl_journal::{ClaimedDelivery, DeliveryId, End};
 use tokio::time::Instant;
 
 use super::published::LastFailure;
-use super::schedule::{Ended, Reason, Retried};
+use super::schedule::{EndedDelivery, Reason, RetriedDelivery};
 use super::{BreakerState, DeliveryLoop, GivenUp};
 
 /// The interval at which the log repeats that a target is held.
@@ -20,8 +20,8 @@ const REMIND: Duration = Duration::from_secs(60);
 
 impl DeliveryLoop {
     /// A delivery has ended.
-    pub(super) fn ended(&mut self, ended: Ended) {
-        let Ended { claimed: ClaimedDelivery { id, key, event, .. }, outcome, last, used } = ended;
+    pub(super) fn ended(&mut self, ended: EndedDelivery) {
+        let EndedDelivery { claimed: ClaimedDelivery { id, key, event, .. }, outcome, last, used } = ended;
         let sent = self.sent.remove(&id);
         let took = sent.as_ref().map(|sent| sent.took);
         let (action, rule, message) = (&*self.name, &*event.rule, message_id(&event));
@@ -102,8 +102,8 @@ impl DeliveryLoop {
     }
 
     /// A delivery waits in the journal.
-    pub(super) fn retried(&mut self, retried: Retried) {
-        let Retried { claimed: ClaimedDelivery { id, key, event, .. }, retry, pause, reason, remedy } =
+    pub(super) fn retried(&mut self, retried: RetriedDelivery) {
+        let RetriedDelivery { claimed: ClaimedDelivery { id, key, event, .. }, retry, pause, reason, remedy } =
             retried;
         let sent = self.sent.remove(&id).filter(|_| !retry.answer.is_empty());
         let (error, attempt) = (retry.answer.as_str(), retry.used.made);

@@ -51,16 +51,16 @@ enum Step {
 }
 
 /// Deliveries that are left to be called, and those that are decided without a call.
-pub(super) struct Prepared {
+pub(super) struct PreparedBatch {
     pub(super) ids: Vec<DeliveryId>,
     pub(super) events: Vec<Event>,
-    pub(super) decided: Vec<Decided>,
+    pub(super) decided: Vec<DecidedDelivery>,
     /// The services that were asked and have answered.
     pub(super) answered: Vec<Arc<str>>,
 }
 
 /// A delivery that needs no call, or cannot have one now.
-pub(super) type Decided = (DeliveryId, Event, Result<Done, ActionError>);
+pub(super) type DecidedDelivery = (DeliveryId, Event, Result<Done, ActionError>);
 
 impl Preparation {
     /// Asks this one next.
@@ -86,8 +86,8 @@ impl Preparation {
         journal: &dyn Journal,
         ids: Vec<DeliveryId>,
         events: Vec<Event>,
-    ) -> Prepared {
-        let mut prepared = Prepared { ids, events, decided: Vec::new(), answered: Vec::new() };
+    ) -> PreparedBatch {
+        let mut prepared = PreparedBatch { ids, events, decided: Vec::new(), answered: Vec::new() };
         let mut kept = Vec::new();
         for step in &self.0 {
             match step {
@@ -101,7 +101,7 @@ impl Preparation {
     }
 }
 
-impl Prepared {
+impl PreparedBatch {
     async fn ask(&mut self, asked: &dyn Prepare, journal: &dyn Journal) -> Vec<BoxFuture<'static, ()>> {
         let answers = join_all(self.events.iter().map(|event| asked.prepare(event))).await;
         let (ids, events) = (std::mem::take(&mut self.ids), std::mem::take(&mut self.events));

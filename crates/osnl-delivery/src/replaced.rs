@@ -12,14 +12,14 @@ use osnl_transport::BoxFuture;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-pub(super) struct Replaced {
+pub(super) struct ReplacedActions {
     former: Vec<Arc<dyn Action>>,
     /// The actions being started and ended.
     chores: FuturesUnordered<BoxFuture<'static, ()>>,
     abort: CancellationToken,
 }
 
-impl Replaced {
+impl ReplacedActions {
     pub(super) fn new(abort: CancellationToken) -> Self {
         Self { former: Vec::new(), chores: FuturesUnordered::new(), abort }
     }

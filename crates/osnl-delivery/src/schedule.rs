@@ -25,7 +25,7 @@ use osnl_core::event::Event;
 use osnl_journal::{ClaimLimits, ClaimedDelivery, DeliveryId};
 use tokio::time::Instant;
 
-pub(super) use self::report::{Consequence, Ended, Reason, Retried};
+pub(super) use self::report::{Consequence, EndedDelivery, Reason, RetriedDelivery};
 use super::breaker::{Breaker, BreakerState};
 use super::gather::{Batch, Pace};
 use super::hosts::{HeldHost, Hosts};

@@ -17,12 +17,12 @@ use osnl_model::Notification;
 use super::*;
 
 /// An action that fails with `failure` while one is set, and counts.
-struct Told {
+struct FailingAction {
     failure: Mutex<Option<ErrorClass>>,
     attempts: Mutex<u32>,
 }
 
-impl Action for Told {
+impl Action for FailingAction {
     fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Done, ActionError>>> {
         *self.attempts.lock().unwrap() += 1;
         let failure = *self.failure.lock().unwrap();
@@ -45,7 +45,7 @@ impl Action for Told {
 
 struct Rig {
     journal: Arc<MemoryJournal>,
-    action: Arc<Told>,
+    action: Arc<FailingAction>,
     settings: DeliverySettings,
     remote: Remote,
     shutdown: Shutdown,
@@ -65,7 +65,7 @@ impl Rig {
         initial: Duration,
         counters: Arc<Counters>,
     ) -> Self {
-        let action = Arc::new(Told { failure: Mutex::new(failure), attempts: Mutex::new(0) });
+        let action = Arc::new(FailingAction { failure: Mutex::new(failure), attempts: Mutex::new(0) });
         let settings = DeliverySettings::sample(1000, initial, Duration::from_secs(3600));
         let looped = DeliveryLoop::new("a", action.clone(), journal.clone(), settings, counters);
         let remote = looped.remote();
@@ -176,7 +176,7 @@ async fn the_reload_that_mends_a_target_costs_it_no_delivery() {
         receipts.push(rig.append(&n.to_string()).await);
     }
     tokio::time::sleep(Duration::from_secs(8)).await;
-    let mended = Arc::new(Told { failure: Mutex::new(None), attempts: Mutex::new(0) });
+    let mended = Arc::new(FailingAction { failure: Mutex::new(None), attempts: Mutex::new(0) });
     let mut settings = rig.settings;
     settings.limits.hold_max = Some(Duration::from_secs(5));
     rig.remote.change(Setup {

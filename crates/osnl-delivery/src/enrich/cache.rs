@@ -59,7 +59,7 @@ pub struct Enricher {
 type Flight = Shared<BoxFuture<'static, Result<Found, EnrichError>>>;
 
 struct CacheState {
-    known: HashMap<(Kind, String), Known>,
+    known: HashMap<(Kind, String), CachedAnswer>,
     /// In the order in which they were remembered, with the number of each: one that was remembered again is
     /// there twice, and only the later place counts.
     order: VecDeque<((Kind, String), u64)>,
@@ -79,7 +79,7 @@ struct Down {
     until: Instant,
 }
 
-struct Known {
+struct CachedAnswer {
     found: Found,
     until: Instant,
     number: u64,
@@ -158,7 +158,7 @@ impl Enricher {
                 }
             }
         };
-        let landing = Landing { state: &self.state, key: &key, number };
+        let landing = LandingGuard { state: &self.state, key: &key, number };
         let limit = self.limits.timeout;
         let answer = timeout(limit, flight).await.unwrap_or_else(|_| {
             let reason = format!("{}: no answer in {} s", self.source.target(), limit.as_secs_f64());
@@ -214,7 +214,7 @@ impl Enricher {
         if state.known.get(&key).is_some_and(|known| known.number >= number) {
             return;
         }
-        state.known.insert(key.clone(), Known { found, until: Instant::now() + ttl, number, asked });
+        state.known.insert(key.clone(), CachedAnswer { found, until: Instant::now() + ttl, number, asked });
         state.order.push_back((key, number));
         while state.known.len() > self.limits.cache_size || state.order.len() > 2 * self.limits.cache_size {
             let Some((oldest, number)) = state.order.pop_front() else { break };
@@ -230,13 +230,13 @@ impl Enricher {
 }
 
 /// Takes a flight off the list when its first passenger is done or has given up: it is not asked for ever.
-struct Landing<'a> {
+struct LandingGuard<'a> {
     state: &'a Mutex<CacheState>,
     key: &'a (Kind, String),
     number: u64,
 }
 
-impl Drop for Landing<'_> {
+impl Drop for LandingGuard<'_> {
     fn drop(&mut self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let done = |flight: &Flight| flight.peek().is_some() || flight.strong_count().is_none_or(|n| n <= 1);

@@ -21,9 +21,9 @@ pub(crate) enum Consequence {
     /// Make one call with these.
     Begin(Vec<(DeliveryId, Event)>),
     /// The delivery has ended.
-    End(Box<Ended>),
+    End(Box<EndedDelivery>),
     /// The attempt will be repeated: the delivery waits in the journal.
-    Retry(Box<Retried>),
+    Retry(Box<RetriedDelivery>),
     /// The delivery goes back: to the broker, or into the journal as it is.
     Return(DeliveryId),
     /// The deliveries that wait for a retry are due now.
@@ -49,7 +49,7 @@ pub(crate) enum Consequence {
 
 /// A delivery that has ended.
 #[derive(Debug)]
-pub(crate) struct Ended {
+pub(crate) struct EndedDelivery {
     pub(crate) claimed: ClaimedDelivery,
     pub(crate) outcome: Outcome,
     /// The result of its last attempt; `None` if it was given up without one.
@@ -60,7 +60,7 @@ pub(crate) struct Ended {
 
 /// A delivery that waits for a retry.
 #[derive(Debug)]
-pub(crate) struct Retried {
+pub(crate) struct RetriedDelivery {
     pub(crate) claimed: ClaimedDelivery,
     pub(crate) retry: Retry,
     pub(crate) pause: Duration,
@@ -135,7 +135,7 @@ impl Schedule {
         };
         self.look_at_clock(self.runs, now);
         let used = item.claimed.used;
-        out.push(Consequence::End(Box::new(Ended {
+        out.push(Consequence::End(Box::new(EndedDelivery {
             claimed: item.claimed,
             outcome,
             last: Some(Ok(done)),
@@ -373,7 +373,12 @@ impl Schedule {
             OnDead::ReleaseKey => Outcome::Dead(reason),
             OnDead::HoldKey => Outcome::DeadHoldingKey(reason),
         };
-        Consequence::End(Box::new(Ended { claimed: item.claimed, outcome, last: error.map(Err), used }))
+        Consequence::End(Box::new(EndedDelivery {
+            claimed: item.claimed,
+            outcome,
+            last: error.map(Err),
+            used,
+        }))
     }
 }
 
@@ -411,5 +416,5 @@ pub(super) fn retried(
 ) -> Consequence {
     let pause = retry.due.saturating_duration_since(now);
     let remedy = error.and_then(ActionError::remedy);
-    Consequence::Retry(Box::new(Retried { claimed: item.claimed, retry, pause, reason, remedy }))
+    Consequence::Retry(Box::new(RetriedDelivery { claimed: item.claimed, retry, pause, reason, remedy }))
 }
