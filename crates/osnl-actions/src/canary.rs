@@ -8,8 +8,8 @@ use std::time::SystemTime;
 use osnl_transport::BoxFuture;
 
 use super::driver::{
-    BuildContext, DriverConf, DriverError, DriverTable, Preview, Probe, ProbeContext, ReadDriver, Reader,
-    Traits, Wanted,
+    BuildContext, CallRequest, DriverConf, DriverError, DriverTable, Preview, Probe, ProbeContext,
+    ReadDriver, Reader, Traits,
 };
 use super::{Action, ActionError, Done, Event};
 use osnl_core::metrics::Counters;
@@ -41,7 +41,7 @@ impl DriverConf for CanaryDriver {
         Traits { refuser: None, takes_enrichments: false, ..Traits::default() }
     }
 
-    fn preview(&self, wanted: &Wanted<'_>) -> Preview {
+    fn preview(&self, wanted: &CallRequest<'_>) -> Preview {
         Preview::line(self.does(), wanted)
     }
 

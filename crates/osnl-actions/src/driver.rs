@@ -182,7 +182,7 @@ pub trait DriverConf: Any + fmt::Debug + Send + Sync {
     }
 
     /// Shows the effect that the action would have for an event, without it.
-    fn preview(&self, wanted: &Wanted<'_>) -> Preview;
+    fn preview(&self, wanted: &CallRequest<'_>) -> Preview;
 
     /// Whether what it needs is there and lets us in, without using it.
     fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>>;
@@ -283,7 +283,7 @@ pub struct ProbeContext<'a> {
 
 /// The request of a rule to an action, before anything is done about it.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted<'a> {
+pub struct CallRequest<'a> {
     /// The event; of a bulk request the payload of the one resource.
     pub notification: &'a Notification,
     /// The rule that fired.
@@ -294,7 +294,7 @@ pub struct Wanted<'a> {
     pub asks: &'a [Ask],
 }
 
-impl Wanted<'_> {
+impl CallRequest<'_> {
     /// Returns the names of a template: this form of the notification, and the known answers of enrichments, secrets
     /// masked. Of unknown answers it has the places where their values will stand.
     pub fn names(&self, shown: Notification) -> Names {

@@ -3,7 +3,7 @@
 //! them for an attempt with [`of_event`], and for a preview with [`of_preview`].
 
 use super::{Event, FAILURE};
-use crate::driver::{NativeReader, Reader, Wanted};
+use crate::driver::{CallRequest, NativeReader, Reader};
 
 use osnl_template::{Escape, Names, Template};
 
@@ -44,7 +44,7 @@ pub(crate) fn of_event(event: &Event) -> Names {
 
 /// For a preview: what the event has of secrets is masked, and so is what is known of enrichments; of others it has
 /// where their values will stand.
-pub(crate) fn of_preview(wanted: &Wanted<'_>, action: &str) -> Names {
+pub(crate) fn of_preview(wanted: &CallRequest<'_>, action: &str) -> Names {
     let names = wanted.names(wanted.notification.masked()).with("rule", wanted.rule).with("action", action);
     names.with("idempotency_key", wanted.idempotency_key(action))
 }

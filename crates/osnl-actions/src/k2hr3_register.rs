@@ -40,14 +40,14 @@ pub struct K2hr3Register {
 
 /// The instance, the addresses that are registered, and those that cannot be.
 #[derive(Debug, PartialEq, Eq)]
-struct Asked {
+struct Registration {
     cuk: String,
     addresses: Vec<String>,
     left_out: Vec<String>,
 }
 
 /// Returns the registration that a notification asks for.
-fn asked_for(notification: &Notification, payload: &Value) -> Result<Asked, Unusable> {
+fn asked_for(notification: &Notification, payload: &Value) -> Result<Registration, Unusable> {
     let HostParameters { cuk, addresses } = HostParameters::of(payload)?;
     let addresses = match addresses.is_empty() {
         false => addresses,
@@ -67,7 +67,7 @@ fn asked_for(notification: &Notification, payload: &Value) -> Result<Asked, Unus
         };
         return Err(Unusable::NothingToDo(why));
     }
-    Ok(Asked { cuk, addresses, left_out })
+    Ok(Registration { cuk, addresses, left_out })
 }
 
 /// As K2HR3's own expression judges.

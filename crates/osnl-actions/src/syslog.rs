@@ -27,7 +27,7 @@ use tokio::sync::Mutex;
 
 pub use self::conf::SyslogConf;
 use self::message::Header;
-use super::wire::{Encrypted, Place, Stream, broken};
+use super::wire::{Place, Stream, TlsConnection, broken};
 use super::{Action, ActionError, Done, ErrorClass, Event, event_names};
 
 /// The destination of messages.
@@ -77,7 +77,11 @@ impl Syslog {
         Ok(self.header.message(&event.notification, event.received.origin.received, &text))
     }
 
-    async fn encrypted(&self, place: &Place, config: &Arc<ClientConfig>) -> Result<Encrypted, ActionError> {
+    async fn encrypted(
+        &self,
+        place: &Place,
+        config: &Arc<ClientConfig>,
+    ) -> Result<TlsConnection, ActionError> {
         place.encrypt(place.connect().await?, config).await
     }
 
@@ -100,7 +104,7 @@ impl Syslog {
                 Ok(Open::Udp(socket))
             }
             (Server::Tls(place), Some(config)) => {
-                let Encrypted { stream, certificate_ends } = self.encrypted(place, config).await?;
+                let TlsConnection { stream, certificate_ends } = self.encrypted(place, config).await?;
                 self.certificate.note(certificate_ends);
                 Ok(Open::Stream(stream))
             }

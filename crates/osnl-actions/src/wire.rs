@@ -20,7 +20,7 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
 /// A connection with TLS.
-pub(crate) struct Encrypted {
+pub(crate) struct TlsConnection {
     pub(crate) stream: Box<dyn Stream>,
     /// The expiry of the server's certificate, in seconds since 1970, if it can be read.
     pub(crate) certificate_ends: Option<i64>,
@@ -80,7 +80,7 @@ impl Place {
         &self,
         stream: TcpStream,
         config: &Arc<ClientConfig>,
-    ) -> Result<Encrypted, ActionError> {
+    ) -> Result<TlsConnection, ActionError> {
         let failed = |reason: String| ActionError::new(ErrorClass::Tls, reason);
         let name = ServerName::try_from(self.host.clone());
         let name = name.map_err(|_| failed(format!("no certificate can be for {}", self.host)))?;
@@ -88,7 +88,7 @@ impl Place {
             Ok(stream) => {
                 let certificates = stream.get_ref().1.peer_certificates();
                 let ends = certificates.and_then(|chain| osnl_tls::ends_at(chain.first()?));
-                Ok(Encrypted { stream: Box::new(stream), certificate_ends: ends })
+                Ok(TlsConnection { stream: Box::new(stream), certificate_ends: ends })
             }
             Err(error) => Err(failed(osnl_tls::handshake_refusal(&self.host, &error, &REMEDIES).to_string())),
         }

@@ -41,7 +41,7 @@ pub struct Received {
 /// Notes that are kept with a message: each attempt has the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Noted {
-    /// Its meaning against earlier messages: `Happened`s as JSON.
+    /// Its meaning against earlier messages: `Occurrence`s as JSON.
     pub happened: Option<Arc<str>>,
     /// Rows that it has changed: kept with the message, in its transaction.
     pub changes: Vec<RowChange>,

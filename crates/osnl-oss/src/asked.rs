@@ -20,19 +20,19 @@ use osnl_transport::BoxFuture;
 use serde_json::Value;
 
 use super::instance::{Instance, Nic, number, text_of};
-use super::ordered::Ordered;
+use super::ordered::OrderedMap;
 use super::servers::{Server, Servers};
 use osnl_actions::ActionError;
 use osnl_delivery::enrich::{Found, Kind, Lookup, OnError, Step, dependency};
 
 /// Asks a cloud, or what remembers its answers.
-pub struct Asked {
+pub struct CloudLookup {
     name: Arc<str>,
     lookup: Arc<dyn Lookup>,
     on_error: OnError,
 }
 
-impl Asked {
+impl CloudLookup {
     /// Asks this one, which errors call `[enrich:NAME]`. Where it cannot be asked, a delivery waits, or what was asked for
     /// counts as gone, as `on_error` says.
     pub fn new(name: impl Into<Arc<str>>, lookup: Arc<dyn Lookup>, on_error: OnError) -> Self {
@@ -66,7 +66,7 @@ impl Asked {
     }
 }
 
-impl Servers for Asked {
+impl Servers for CloudLookup {
     fn expiries(&self) -> Vec<Expiry> {
         self.lookup.expiries()
     }
@@ -110,7 +110,7 @@ impl Servers for Asked {
                 vcpus: of_flavor("vcpus"),
                 created_at: text_of(&server, "created"),
                 metadata: metadata.map(|map| {
-                    Ordered(map.iter().map(|(key, value)| (key.clone(), value.clone())).collect())
+                    OrderedMap(map.iter().map(|(key, value)| (key.clone(), value.clone())).collect())
                 }),
             };
             Ok(Some(Server { instance, nics: nics(&server) }))
@@ -143,7 +143,7 @@ fn nics(server: &Value) -> Vec<Nic> {
     nics.into_iter().map(|(_, nic)| nic).collect()
 }
 
-impl fmt::Debug for Asked {
+impl fmt::Debug for CloudLookup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Asked")
             .field("name", &self.name)

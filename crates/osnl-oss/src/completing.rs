@@ -10,11 +10,11 @@ use osnl_core::event::HAPPENED;
 use osnl_http::Expiry;
 use osnl_transport::BoxFuture;
 
-use super::asked::Asked;
+use super::asked::CloudLookup;
 use super::event::Lists;
 use super::servers::{Complete, Servers, completed};
-use super::told::Telling;
-use super::watcher::{Watched, Watcher};
+use super::told::EventReport;
+use super::watcher::{WatchedActions, Watcher};
 use osnl_actions::driver::{Interest, SharedObserver};
 use osnl_actions::{ActionError, Event};
 use osnl_delivery::enrich::Step;
@@ -24,7 +24,7 @@ use osnl_journal::LearntFacts;
 /// Asks, before the first attempt of a delivery, for what no event has told of it; what is found is kept with the delivery
 /// and remembered.
 #[derive(Clone, Debug)]
-pub struct Completing {
+pub struct CompletionStep {
     /// The source of the answers.
     pub servers: Arc<dyn Servers>,
     /// The event types of allocations and of releases.
@@ -33,7 +33,7 @@ pub struct Completing {
     pub watcher: Arc<Watcher>,
 }
 
-impl Completing {
+impl CompletionStep {
     /// Returns `None` if no question was needed, or if the answers are already kept.
     ///
     /// # Errors
@@ -43,9 +43,9 @@ impl Completing {
         if before.is_some_and(|kept| kept.contains_key(HAPPENED)) {
             return Ok(None);
         }
-        let calls = match Telling::of(event, &self.lists) {
-            Telling::Calls(calls) => calls,
-            Telling::Nothing(_) => return Ok(None),
+        let calls = match EventReport::of(event, &self.lists) {
+            EventReport::Calls(calls) => calls,
+            EventReport::Nothing(_) => return Ok(None),
         };
         let (mut all, mut asked) = (Vec::new(), false);
         for call in calls {
@@ -68,7 +68,7 @@ impl Completing {
     }
 }
 
-impl Prepare for Completing {
+impl Prepare for CompletionStep {
     fn prepare<'a>(&'a self, event: &'a Event) -> BoxFuture<'a, Result<Option<Answers>, ActionError>> {
         Box::pin(self.complete(event))
     }
@@ -80,12 +80,15 @@ impl Prepare for Completing {
 
 /// The interest of an action that has to know what an event means against what was seen before.
 pub(crate) fn interest(lists: Lists) -> Interest {
-    Interest { observer: |kept| Arc::new(Watcher::new(Watched::default(), kept)), subject: Arc::new(lists) }
+    Interest {
+        observer: |kept| Arc::new(Watcher::new(WatchedActions::default(), kept)),
+        subject: Arc::new(lists),
+    }
 }
 
 impl SharedObserver for Watcher {
     fn serve(&self, actions: Vec<(Arc<str>, Interest)>) {
-        let mut watched = Watched::default();
+        let mut watched = WatchedActions::default();
         for (action, interest) in actions {
             if let Some(lists) = interest.subject.downcast_ref::<Lists>() {
                 watched.add(action, lists.clone());
@@ -96,6 +99,6 @@ impl SharedObserver for Watcher {
 
     fn preparation(self: Arc<Self>, interest: &Interest, step: &Step) -> Option<Arc<dyn Prepare>> {
         let lists = interest.subject.downcast_ref::<Lists>()?.clone();
-        Some(Arc::new(Completing { servers: Arc::new(Asked::of(step)), lists, watcher: self }))
+        Some(Arc::new(CompletionStep { servers: Arc::new(CloudLookup::of(step)), lists, watcher: self }))
     }
 }

@@ -49,7 +49,7 @@ pub enum What {
 
 /// Something that plug-ins may have to be told of. Journalled with its event, so that each attempt says the same.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Happened {
+pub struct Occurrence {
     /// The subject.
     pub what: What,
     /// The address; `None` if no event has it.

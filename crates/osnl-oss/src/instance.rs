@@ -4,7 +4,7 @@ use osnl_model::Notification;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::ordered::Ordered;
+use super::ordered::OrderedMap;
 
 /// An instance, as far as it is known. `None` is an unknown value.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -42,7 +42,7 @@ pub struct Instance {
     pub created_at: Option<String>,
     /// The metadata of its owner, in the original order.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub metadata: Option<Ordered>,
+    pub metadata: Option<OrderedMap>,
 }
 
 /// An address of an instance.
@@ -73,7 +73,7 @@ impl Nic {
 
 /// The details in one event of nova's.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Reading {
+pub(super) struct InstanceReading {
     pub(super) instance: Instance,
     /// `None` where the event does not say; empty where it says that there are none.
     pub(super) nics: Option<Vec<Nic>>,
@@ -81,26 +81,26 @@ pub(super) struct Reading {
     pub(super) versioned: bool,
 }
 
-impl Reading {
+impl InstanceReading {
     /// `None` if the payload is none of an instance. `text` is the payload as it was written: its keys have an order.
     pub(super) fn of(n: &Notification, text: Option<&str>) -> Option<Self> {
         let payload = &n.payload;
         match payload.get("nova_object.data") {
             Some(data) if payload.get("nova_object.namespace")? == "nova" => {
                 data.get("uuid")?;
-                let metadata = text.and_then(|text| Ordered::at(text, &["nova_object.data", "metadata"]));
+                let metadata = text.and_then(|text| OrderedMap::at(text, &["nova_object.data", "metadata"]));
                 Some(Self { versioned: true, ..Self::versioned(data, metadata) })
             }
             Some(_) => None,
             None => {
                 payload.get("instance_id")?;
-                let metadata = text.and_then(|text| Ordered::at(text, &["metadata"]));
+                let metadata = text.and_then(|text| OrderedMap::at(text, &["metadata"]));
                 Some(Self::legacy(payload, metadata))
             }
         }
     }
 
-    fn legacy(payload: &Value, metadata: Option<Ordered>) -> Self {
+    fn legacy(payload: &Value, metadata: Option<OrderedMap>) -> Self {
         let image = payload.get("image_meta").unwrap_or(&Value::Null);
         let nics = payload.get("fixed_ips").and_then(Value::as_array).map(|list| {
             let nic = |item: &Value| {
@@ -127,7 +127,7 @@ impl Reading {
         Self { instance, nics, versioned: false }
     }
 
-    fn versioned(data: &Value, metadata: Option<Ordered>) -> Self {
+    fn versioned(data: &Value, metadata: Option<OrderedMap>) -> Self {
         let flavor = data.pointer("/flavor/nova_object.data").unwrap_or(&Value::Null);
         let (root, ephemeral) = (number(flavor, "root_gb"), number(flavor, "ephemeral_gb"));
         let nics = data.get("ip_addresses").and_then(Value::as_array).map(|list| {
@@ -194,12 +194,12 @@ pub(super) fn number(value: &Value, key: &str) -> Option<i64> {
 }
 
 /// Metadata whose order is not known; old services write a list of pairs.
-fn noted(payload: &Value) -> Option<Ordered> {
+fn noted(payload: &Value) -> Option<OrderedMap> {
     match payload.get("metadata")? {
-        Value::Object(map) => Some(Ordered(map.iter().map(|(k, v)| (k.clone(), v.clone())).collect())),
+        Value::Object(map) => Some(OrderedMap(map.iter().map(|(k, v)| (k.clone(), v.clone())).collect())),
         Value::Array(items) => {
             let pair = |item: &Value| Some((text_of(item, "key")?, item.get("value")?.clone()));
-            Some(Ordered(items.iter().filter_map(pair).collect()))
+            Some(OrderedMap(items.iter().filter_map(pair).collect()))
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
     }

@@ -31,10 +31,10 @@
 //! | [`memory`](Memory) | the meaning of an event, given earlier events of instances, ports, and floating IPs |
 //! | [`node_detail`](NodeForm) | the keys and values of a node detail, in each of the program's forms |
 //! | [`body`](Body) | JSON, or JSON in XML |
-//! | [`asked`](Asked) | what nova, neutron and glance say of an instance |
-//! | [`completing`](Completing) | the questions of a delivery, and that each is asked once |
+//! | [`asked`](CloudLookup) | the answers of nova, neutron, and glance about an instance |
+//! | [`completing`](CompletionStep) | the questions of a delivery; each is asked once |
 //!
-//! All of it is pure but for [`Servers`], the source of answers; [`Asked`] asks, before a delivery's first attempt. The
+//! All of it is pure but for [`Servers`], the source of answers; [`CloudLookup`] asks, before a delivery's first attempt. The
 //! action that posts is [`rest`]; [`python`] calls plug-ins, and [`drivers`] adds both to those of `osnl run`.
 
 mod asked;
@@ -56,18 +56,18 @@ mod told;
 mod watcher;
 mod wire_log;
 
-pub use self::asked::Asked;
+pub use self::asked::CloudLookup;
 pub use self::body::Body;
-pub use self::completing::Completing;
+pub use self::completing::CompletionStep;
 pub use self::drivers::drivers;
-pub use self::event::{Happened, Lists, What};
+pub use self::event::{Lists, Occurrence, What};
 pub use self::instance::{Instance, Nic};
-pub use self::memory::{Meaning, Memory, RowChange};
+pub use self::memory::{EventMeaning, Memory, RowChange};
 pub use self::node_detail::{Constants, IpType, Keys, NodeDetail, NodeForm, Values};
-pub use self::ordered::Ordered;
+pub use self::ordered::OrderedMap;
 pub use self::servers::{Complete, Server, Servers, completed};
-pub use self::told::{Call, Telling};
-pub use self::watcher::{Watched, Watcher};
+pub use self::told::{Call, EventReport};
+pub use self::watcher::{WatchedActions, Watcher};
 
 /// The version that `oss_watcher --version` has always said; the version of osnl is the crate's.
 #[must_use]

@@ -26,10 +26,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use osnl_model::{Bulk, Notification};
 use serde_json::Value;
 
-use self::decided::Decided;
+use self::decided::DecidedMessages;
 use self::rows::{FloatingRow, InstanceRow, PortRow, Row};
-use super::event::{Happened, Lists};
-use super::instance::{Instance, Reading};
+use super::event::{Lists, Occurrence};
+use super::instance::{Instance, InstanceReading};
 pub use osnl_core::received::RowChange;
 
 /// Rows that are remembered: an instance, a port and a floating IP are one each.
@@ -46,16 +46,16 @@ pub struct Memory {
     order: BTreeMap<u64, String>,
     tick: u64,
     most: usize,
-    decided: Decided,
+    decided: DecidedMessages,
     /// Names that the current message has changed.
     touched: BTreeSet<String>,
 }
 
 /// The meaning of a message.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Meaning {
+pub struct EventMeaning {
     /// In the order in which plug-ins hear of it.
-    pub happened: Vec<Happened>,
+    pub happened: Vec<Occurrence>,
     /// The changed rows.
     pub changes: Vec<RowChange>,
 }
@@ -71,7 +71,7 @@ impl Memory {
     #[must_use]
     pub fn of(most: usize) -> Self {
         let (rows, order, touched) = Default::default();
-        Self { rows, order, tick: 0, most, decided: Decided::new(LAST), touched }
+        Self { rows, order, tick: 0, most, decided: DecidedMessages::new(LAST), touched }
     }
 
     /// Takes back what [`RowChange`]s said, the one touched last at the end. Answers how many could not be read.
@@ -89,10 +89,10 @@ impl Memory {
 
     /// Returns the meaning of a message, and notes it. `payload` is its payload as it was written, for the order of
     /// keys.
-    pub fn tell(&mut self, n: &Notification, payload: Option<&str>, lists: &Lists) -> Meaning {
+    pub fn tell(&mut self, n: &Notification, payload: Option<&str>, lists: &Lists) -> EventMeaning {
         let id = n.id();
         if let Some(happened) = id.and_then(|id| self.decided.get(id)) {
-            return Meaning { happened, changes: Vec::new() };
+            return EventMeaning { happened, changes: Vec::new() };
         }
         let event_type = n.event_type.as_deref().unwrap_or_default();
         let mut happened = match event_type.split('.').next() {
@@ -102,7 +102,7 @@ impl Memory {
                     |memory: &mut Self, n: &Notification, payload: &Value| memory.port(n, payload, lists);
                 self.parts(n, "port", told)
             }
-            Some(_) | None => match Reading::of(n, payload) {
+            Some(_) | None => match InstanceReading::of(n, payload) {
                 Some(reading) => vec![self.server(event_type, reading, lists)],
                 None => Vec::new(),
             },
@@ -111,7 +111,7 @@ impl Memory {
         if let Some(id) = id {
             self.decided.put(id.to_owned(), happened.clone());
         }
-        Meaning { happened, changes: self.changes() }
+        EventMeaning { happened, changes: self.changes() }
     }
 
     /// One by one, whether one request was about several or not.
@@ -119,8 +119,8 @@ impl Memory {
         &mut self,
         n: &Notification,
         kind: &str,
-        mut tell: impl FnMut(&mut Self, &Notification, &Value) -> Vec<Happened>,
-    ) -> Vec<Happened> {
+        mut tell: impl FnMut(&mut Self, &Notification, &Value) -> Vec<Occurrence>,
+    ) -> Vec<Occurrence> {
         let Some(bulk) = Bulk::of(n) else {
             // Somebody has left out the wrapper.
             let bare = n.payload.get(kind).is_none() && n.payload.get(format!("{kind}_id")).is_none();
@@ -133,7 +133,7 @@ impl Memory {
         for part in 0..bulk.len() {
             let Some(payload) = bulk.part(part) else { continue };
             let of_part = tell(self, n, &payload).into_iter();
-            happened.extend(of_part.map(|one| Happened { part: u32::try_from(part).ok(), ..one }));
+            happened.extend(of_part.map(|one| Occurrence { part: u32::try_from(part).ok(), ..one }));
         }
         happened
     }

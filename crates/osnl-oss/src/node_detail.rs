@@ -21,9 +21,9 @@ use std::net::IpAddr;
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::{Value, json};
 
-use super::event::{Happened, What};
+use super::event::{Occurrence, What};
 use super::instance::Instance;
-use super::ordered::Ordered;
+use super::ordered::OrderedMap;
 
 /// The metadata that the document names.
 const NOTED: [&str; 5] = ["Owner", "AdditionalUsers", "ApplicationName", "EnvironmentCI", "Description"];
@@ -96,7 +96,7 @@ pub struct NodeForm {
 impl NodeForm {
     /// The node detail of what happened; the order of its keys is that of the program's source.
     #[must_use]
-    pub fn node_detail(&self, happened: &Happened) -> NodeDetail {
+    pub fn node_detail(&self, happened: &Occurrence) -> NodeDetail {
         let instance = &happened.instance;
         let name = match self.keys {
             Keys::Documented => "FQDN",
@@ -140,27 +140,27 @@ impl NodeForm {
     }
 
     /// Whether the program asked nova for the values, instead of taking them from the event.
-    fn asked(&self, happened: &Happened) -> bool {
+    fn asked(&self, happened: &Occurrence) -> bool {
         match (self.values, happened.what) {
             (Values::Original, What::Allocated | What::Released) => true,
             (Values::Original, What::Instance | What::Port) | (Values::Uniform, _) => false,
         }
     }
 
-    fn name(&self, happened: &Happened) -> Option<String> {
+    fn name(&self, happened: &Occurrence) -> Option<String> {
         let Instance { hostname, display_name, .. } = &happened.instance;
         let (first, second) =
             if self.asked(happened) { (display_name, hostname) } else { (hostname, display_name) };
         first.as_ref().or(second.as_ref()).cloned()
     }
 
-    fn storage(&self, happened: &Happened) -> Option<i64> {
+    fn storage(&self, happened: &Occurrence) -> Option<i64> {
         let Instance { disk_gb, root_gb, .. } = happened.instance;
         if self.asked(happened) { root_gb.or(disk_gb) } else { disk_gb.or(root_gb) }
     }
 
     /// Nova writes one moment in three ways, always as UTC.
-    fn date(&self, happened: &Happened) -> Option<String> {
+    fn date(&self, happened: &Occurrence) -> Option<String> {
         let written = happened.instance.created_at.as_deref()?;
         let parts = (written.get(..10), written.get(10..11), written.get(11..19), written.get(19..));
         let (Some(day), Some("T" | " "), Some(time), Some(rest)) = parts else {
@@ -213,7 +213,7 @@ pub struct NodeDetail(Vec<(String, Member)>);
 #[derive(Clone, Debug, PartialEq)]
 enum Member {
     Value(Value),
-    Object(Ordered),
+    Object(OrderedMap),
 }
 
 impl NodeDetail {

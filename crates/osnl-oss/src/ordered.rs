@@ -9,9 +9,9 @@ use serde_json::Value;
 
 /// Keys and values in the order of the text; of a repeated key the last value, as in Python.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Ordered(pub Vec<(String, Value)>);
+pub struct OrderedMap(pub Vec<(String, Value)>);
 
-impl Ordered {
+impl OrderedMap {
     /// The value of a key.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Value> {
@@ -27,7 +27,7 @@ impl Ordered {
     }
 }
 
-impl Serialize for Ordered {
+impl Serialize for OrderedMap {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
         for (key, value) in &self.0 {
@@ -37,7 +37,7 @@ impl Serialize for Ordered {
     }
 }
 
-impl<'de> Deserialize<'de> for Ordered {
+impl<'de> Deserialize<'de> for OrderedMap {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(Members)
     }
@@ -46,13 +46,13 @@ impl<'de> Deserialize<'de> for Ordered {
 struct Members;
 
 impl<'de> Visitor<'de> for Members {
-    type Value = Ordered;
+    type Value = OrderedMap;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Ordered, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<OrderedMap, A::Error> {
         let mut members: Vec<(String, Value)> = Vec::new();
         while let Some((key, value)) = map.next_entry::<String, Value>()? {
             match members.iter_mut().find(|(name, _)| *name == key) {
@@ -60,7 +60,7 @@ impl<'de> Visitor<'de> for Members {
                 None => members.push((key, value)),
             }
         }
-        Ok(Ordered(members))
+        Ok(OrderedMap(members))
     }
 }
 

@@ -23,7 +23,7 @@ use osnl_transport::BoxFuture;
 
 pub use self::conf::OssRestConf;
 pub(super) use self::conf::{ASK, DATACENTER, IP_TYPE, KEYS, SECURITY_DOMAIN, VALUES, form};
-use super::{Body, Call, Happened, Lists, NodeForm, Telling};
+use super::{Body, Call, EventReport, Lists, NodeForm, Occurrence};
 use osnl_actions::http_request::{Authorization as _, Fixed, key_value, scrub};
 use osnl_actions::{Action, ActionError, Done, ErrorClass, Event};
 
@@ -68,9 +68,9 @@ impl OssRest {
     }
 
     async fn tell(&self, event: &Event) -> Result<Done, ActionError> {
-        let calls = match Telling::of(event, &self.options.lists) {
-            Telling::Calls(calls) => calls,
-            Telling::Nothing(why) => return Ok(Done::NothingToDo(why)),
+        let calls = match EventReport::of(event, &self.options.lists) {
+            EventReport::Calls(calls) => calls,
+            EventReport::Nothing(why) => return Ok(Done::NothingToDo(why)),
         };
         let key = event.idempotency_key();
         let mut done = Vec::new();
@@ -102,7 +102,12 @@ impl OssRestOptions {
     ///
     /// # Errors
     /// It cannot be written.
-    fn request(&self, happened: &Happened, created: bool, key: Option<&str>) -> Result<Request, ActionError> {
+    fn request(
+        &self,
+        happened: &Occurrence,
+        created: bool,
+        key: Option<&str>,
+    ) -> Result<Request, ActionError> {
         let unusable = |error: &dyn fmt::Display| ActionError::new(ErrorClass::Content, error.to_string());
         let url = if created { &self.creation } else { &self.deletion };
         let mut request = Request::new(Method::POST, url.clone());
@@ -121,7 +126,7 @@ impl OssRestOptions {
 }
 
 /// For the log: which address of whom.
-fn about(happened: &Happened) -> String {
+fn about(happened: &Occurrence) -> String {
     let or_null = |text: &Option<String>| text.clone().unwrap_or_else(|| "null".to_owned());
     format!("IP={} instance={}", or_null(&happened.ip), or_null(&happened.instance.id))
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use osnl_http::Expiry;
 use osnl_transport::BoxFuture;
 
-use super::event::{Happened, What};
+use super::event::{Occurrence, What};
 use super::instance::{Instance, Nic};
 use osnl_actions::ActionError;
 
@@ -43,7 +43,7 @@ pub struct Server {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Complete {
     /// As far as it can be known.
-    pub happened: Happened,
+    pub happened: Occurrence,
     /// The addresses among the answers.
     pub nics: Vec<Nic>,
     /// Whether anybody was asked.
@@ -55,7 +55,7 @@ pub struct Complete {
 ///
 /// # Errors
 /// The source does not answer: another attempt may find more.
-pub async fn completed(happened: Happened, servers: &dyn Servers) -> Result<Complete, ActionError> {
+pub async fn completed(happened: Occurrence, servers: &dyn Servers) -> Result<Complete, ActionError> {
     let mut complete = Complete { happened, nics: Vec::new(), asked: false };
     let Complete { happened, nics, asked } = &mut complete;
     if happened.not.is_some() {

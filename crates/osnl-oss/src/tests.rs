@@ -13,10 +13,10 @@ use osnl_model::{Emission, Notification};
 use osnl_testkit::fixture;
 use serde_json::Value;
 
-use super::{Happened, Lists, Memory};
+use super::{Lists, Memory, Occurrence};
 
 /// A message as it is on the wire.
-fn told(memory: &mut Memory, body: &str, lists: &Lists) -> Vec<Happened> {
+fn told(memory: &mut Memory, body: &str, lists: &Lists) -> Vec<Occurrence> {
     let notification = Notification::decode(body.as_bytes()).unwrap();
     let payload = Emission::read(body.as_bytes()).unwrap().payload.to_string();
     memory.tell(&notification, Some(&payload), lists).happened

@@ -1,6 +1,6 @@
 //! The calls of plug-ins about one delivery, and their progress.
 
-use super::event::{Happened, Lists};
+use super::event::{Lists, Occurrence};
 use super::memory::Memory;
 use osnl_actions::Event;
 
@@ -8,7 +8,7 @@ use osnl_core::event::HAPPENED;
 
 /// The calls to make, or the reason for none.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Telling {
+pub enum EventReport {
     /// In this order: a floating IP that moves is a release and an allocation.
     Calls(Vec<Call>),
     /// Nothing.
@@ -19,12 +19,12 @@ pub enum Telling {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
     /// The event's meaning, as far as events show it.
-    pub happened: Happened,
+    pub happened: Occurrence,
     /// An allocation, not a release.
     pub created: bool,
 }
 
-impl Telling {
+impl EventReport {
     /// Returns the answers of the delivery, or the notes with the message; without notes, the meaning of the message
     /// alone.
     #[must_use]
@@ -41,7 +41,7 @@ impl Telling {
 
     /// Selects the part of a message's meaning that concerns this resource and these lists.
     #[must_use]
-    pub fn from(happened: Vec<Happened>, event_type: &str, resource: Option<u32>, lists: &Lists) -> Self {
+    pub fn from(happened: Vec<Occurrence>, event_type: &str, resource: Option<u32>, lists: &Lists) -> Self {
         let mut why = match lists.has(event_type) {
             true => "nothing has come or gone with it".to_owned(),
             false => format!("{event_type} is only remembered, for events that say less"),

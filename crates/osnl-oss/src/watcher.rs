@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use osnl_model::Notification;
 
-use super::event::{Happened, Lists};
-use super::memory::{Meaning, Memory, RowChange};
+use super::event::{Lists, Occurrence};
+use super::memory::{EventMeaning, Memory, RowChange};
 use super::servers::Complete;
 use osnl_core::observe::{Observe, PartKeys};
 use osnl_core::received::{Noted, Received};
@@ -19,19 +19,19 @@ use osnl_core::received::{Noted, Received};
 #[derive(Debug, Default)]
 pub struct Watcher {
     memory: Mutex<Memory>,
-    watched: RwLock<Watched>,
+    watched: RwLock<WatchedActions>,
 }
 
 /// The actions that have to know, and all of their lists together.
 #[derive(Clone, Debug, Default)]
-pub struct Watched {
+pub struct WatchedActions {
     /// By their names; none: nothing is noted.
     pub actions: BTreeSet<Arc<str>>,
     /// The lists that count for all actions.
     pub lists: Option<Lists>,
 }
 
-impl Watched {
+impl WatchedActions {
     /// One more action.
     pub fn add(&mut self, action: Arc<str>, lists: Lists) {
         self.actions.insert(action);
@@ -45,7 +45,7 @@ impl Watched {
 impl Watcher {
     /// Knowing what was `kept`, for these actions.
     #[must_use]
-    pub fn new(watched: Watched, kept: Vec<(String, String)>) -> Self {
+    pub fn new(watched: WatchedActions, kept: Vec<(String, String)>) -> Self {
         let mut memory = Memory::default();
         let unread = memory.restore(kept);
         if unread > 0 {
@@ -60,7 +60,7 @@ impl Watcher {
     }
 
     /// For other actions from then on: a configuration that was read again forgets nothing.
-    pub fn watch(&self, watched: Watched) {
+    pub fn watch(&self, watched: WatchedActions) {
         *self.watched.write().unwrap_or_else(PoisonError::into_inner) = watched;
     }
 
@@ -90,12 +90,12 @@ impl Observe for Watcher {
             let lists = self.watched.read().unwrap_or_else(PoisonError::into_inner).lists.clone();
             let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
             let told = lists.map(|lists| memory.tell(n, payload.as_deref(), &lists)).unwrap_or_default();
-            let key = |happened: &Happened| Some((happened.part, memory.lane(happened)?));
+            let key = |happened: &Occurrence| Some((happened.part, memory.lane(happened)?));
             // Of a move both have the address's.
             let keys: PartKeys = told.happened.iter().filter_map(key).collect();
             (told, keys)
         };
-        let (Meaning { happened, changes }, keys) = told;
+        let (EventMeaning { happened, changes }, keys) = told;
         if !happened.is_empty() {
             // The program's log has this line for each event.
             let event_type = n.event_type.as_deref().unwrap_or_default();

@@ -78,7 +78,7 @@ pub use self::otlp::OtlpConf;
 pub use self::probe::OwnDaemon;
 pub use self::reference::{Reference, ReferenceOption, ReferenceSection, reference};
 pub use self::rights::User;
-pub use crate::action::driver::{Driver, DriverError, Preview, Probe, ProbeVerdict, TlsConf, Wanted};
+pub use crate::action::driver::{CallRequest, Driver, DriverError, Preview, Probe, ProbeVerdict, TlsConf};
 use crate::delivery::DeliverySettings;
 use crate::enrich::EnrichConf;
 use crate::group::Group;

@@ -1,6 +1,6 @@
 //! The preview of an action's effect on a notification.
 
-use super::Wanted;
+use super::CallRequest;
 
 /// The effect that an action would have. No secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub enum Preview {
 
 impl Preview {
     /// A line of JSON with all of an event; with what is asked for it, if there is anything.
-    pub fn line(to: String, wanted: &Wanted<'_>) -> Self {
+    pub fn line(to: String, wanted: &CallRequest<'_>) -> Self {
         match wanted.enrichments() {
             None => Self::Line { to },
             Some(enrichments) => Self::Effect { does: format!("a line in {to}"), with: vec![enrichments] },

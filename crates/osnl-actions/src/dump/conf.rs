@@ -8,8 +8,8 @@ use osnl_transport::BoxFuture;
 use super::Dump;
 use crate::Action;
 use crate::driver::{
-    BuildContext, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe, ProbeContext, ReadDriver,
-    Reader, Traits, Wanted, file_probe,
+    BuildContext, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe, ProbeContext,
+    ReadDriver, Reader, Traits, file_probe,
 };
 
 /// `driver = dump`.
@@ -60,7 +60,7 @@ impl DriverConf for DumpConf {
         Traits { refuser: None, ..Traits::default() }
     }
 
-    fn preview(&self, wanted: &Wanted<'_>) -> Preview {
+    fn preview(&self, wanted: &CallRequest<'_>) -> Preview {
         Preview::line(self.to(), wanted)
     }
 

@@ -11,8 +11,8 @@ use super::words;
 use super::{Exec, ExecOptions, Mode, Program};
 use crate::Action;
 use crate::driver::{
-    BuildContext, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe, ProbeContext, ReadDriver,
-    Reader, Traits, Wanted,
+    BuildContext, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe, ProbeContext,
+    ReadDriver, Reader, Traits,
 };
 
 /// `driver = exec`.
@@ -126,7 +126,7 @@ impl DriverConf for ExecConf {
         Traits { refuser: Some("the program"), ..Traits::default() }
     }
 
-    fn preview(&self, wanted: &Wanted<'_>) -> Preview {
+    fn preview(&self, wanted: &CallRequest<'_>) -> Preview {
         let with = about(wanted.notification).into_iter().chain(wanted.enrichments()).collect();
         Preview::Effect { does: self.does(), with }
     }

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::chatter::Chatter;
 use super::lines::{Lines, Next, tidy};
 use super::process::{Pipes, Process, ending};
-use super::verdict::{self, Said};
+use super::verdict::{self, ChildLine};
 use crate::{ActionError, Done, ErrorClass};
 
 /// No further event is taken while so many bytes wait for the child to read them.
@@ -191,8 +191,8 @@ impl Supervisor {
                 }
             };
             match verdict::read(&line) {
-                Ok(Said::Fatal(reason)) => return Some(Cause::Fatal(reason)),
-                Ok(Said::Verdict(id, result)) => match self.unanswered.remove(&id) {
+                Ok(ChildLine::Fatal(reason)) => return Some(Cause::Fatal(reason)),
+                Ok(ChildLine::Verdict(id, result)) => match self.unanswered.remove(&id) {
                     Some(answer) => {
                         self.has_answered = true;
                         let _ = answer.send(result);

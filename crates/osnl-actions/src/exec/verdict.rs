@@ -30,7 +30,7 @@ const REASON: usize = 500;
 
 /// `id` and `verdict`, or `fatal`.
 #[derive(Deserialize)]
-struct Written {
+struct VerdictLine {
     id: Option<u64>,
     verdict: Option<Verdict>,
     reason: Option<String>,
@@ -50,7 +50,7 @@ enum Verdict {
 
 /// A line of a child.
 #[derive(Debug, PartialEq)]
-pub(super) enum Said {
+pub(super) enum ChildLine {
     /// About one event.
     Verdict(u64, Result<Done, ActionError>),
     /// It cannot go on, and why.
@@ -61,14 +61,14 @@ pub(super) enum Said {
 ///
 /// # Errors
 /// The problem with the line, with its beginning.
-pub(super) fn read(line: &[u8]) -> Result<Said, String> {
+pub(super) fn read(line: &[u8]) -> Result<ChildLine, String> {
     let refuse = |problem: &str| Err(format!("{:?} {problem}", tidy(line, 80)));
-    match serde_json::from_slice::<Written>(line) {
-        Ok(Written { fatal: Some(reason), .. }) => Ok(Said::Fatal(tidy(reason.as_bytes(), REASON))),
-        Ok(Written { id: None, .. }) => refuse("has no id"),
-        Ok(Written { id: Some(_), verdict: None, .. }) => refuse("has no verdict"),
-        Ok(Written { id: Some(id), verdict: Some(verdict), reason, retry_after, fatal: None }) => {
-            Ok(Said::Verdict(id, meaning(verdict, reason.as_deref(), retry_after)))
+    match serde_json::from_slice::<VerdictLine>(line) {
+        Ok(VerdictLine { fatal: Some(reason), .. }) => Ok(ChildLine::Fatal(tidy(reason.as_bytes(), REASON))),
+        Ok(VerdictLine { id: None, .. }) => refuse("has no id"),
+        Ok(VerdictLine { id: Some(_), verdict: None, .. }) => refuse("has no verdict"),
+        Ok(VerdictLine { id: Some(id), verdict: Some(verdict), reason, retry_after, fatal: None }) => {
+            Ok(ChildLine::Verdict(id, meaning(verdict, reason.as_deref(), retry_after)))
         }
         Err(error) if error.is_data() => refuse(&format!("is not a verdict: {}", without_place(&error))),
         Err(_) => refuse("is not a JSON object"),
@@ -77,7 +77,7 @@ pub(super) fn read(line: &[u8]) -> Result<Said, String> {
 
 /// Reads the output of a process for one event, if that is one verdict; its `id` may be missing.
 pub(super) fn read_only(output: &[u8]) -> Option<Result<Done, ActionError>> {
-    let written: Written = serde_json::from_slice(output).ok()?;
+    let written: VerdictLine = serde_json::from_slice(output).ok()?;
     Some(meaning(written.verdict?, written.reason.as_deref(), written.retry_after))
 }
 
@@ -149,9 +149,9 @@ mod tests {
                 error(ErrorClass::Rejected, "no reason given", None),
             ),
         ] {
-            assert_eq!(read(line.as_bytes()), Ok(Said::Verdict(1, expected)), "{line}");
+            assert_eq!(read(line.as_bytes()), Ok(ChildLine::Verdict(1, expected)), "{line}");
         }
-        assert_eq!(read(br#"{"fatal":"no licence"}"#), Ok(Said::Fatal("no licence".to_owned())));
+        assert_eq!(read(br#"{"fatal":"no licence"}"#), Ok(ChildLine::Fatal("no licence".to_owned())));
         assert_eq!(read_only(b" {\"verdict\":\"done\"}\n"), Some(Ok(Done::Delivered("done".to_owned()))));
         assert_eq!(read_only(b"ok"), None);
         assert_eq!(read_only(b"{}"), None);

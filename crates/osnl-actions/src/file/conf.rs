@@ -11,8 +11,8 @@ use osnl_transport::BoxFuture;
 use super::open::Out;
 use super::{FileAction, Rotation};
 use crate::driver::{
-    BuildContext, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe, ProbeContext, ReadDriver,
-    Reader, Traits, Wanted, file_probe,
+    BuildContext, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe, ProbeContext,
+    ReadDriver, Reader, Traits, file_probe,
 };
 use crate::{Action, event_names};
 
@@ -200,7 +200,7 @@ impl DriverConf for FileConf {
         Traits { refuser: None, ..Traits::default() }
     }
 
-    fn preview(&self, wanted: &Wanted<'_>) -> Preview {
+    fn preview(&self, wanted: &CallRequest<'_>) -> Preview {
         let to = self.path.display().to_string();
         match &self.format {
             Format::Json => Preview::line(to, wanted),

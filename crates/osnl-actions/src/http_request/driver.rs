@@ -20,8 +20,8 @@ use super::message::About;
 use super::scrub;
 use crate::Action;
 use crate::driver::{
-    BuildContext, DriverConf, DriverError, NO_REQUEST, Preview, Probe, ProbeContext, ProbeVerdict, Retries,
-    Traits, Wanted, cloud_probe, silent, target_probe,
+    BuildContext, CallRequest, DriverConf, DriverError, NO_REQUEST, Preview, Probe, ProbeContext,
+    ProbeVerdict, Retries, Traits, cloud_probe, silent, target_probe,
 };
 
 /// For one request to Keystone; the time of the whole attempt counts too.
@@ -188,7 +188,7 @@ impl DriverConf for HttpConf {
         Traits { hosts: self.0.hosts, logs_in: self.logs_in(), ..Traits::default() }
     }
 
-    fn preview(&self, wanted: &Wanted<'_>) -> Preview {
+    fn preview(&self, wanted: &CallRequest<'_>) -> Preview {
         let key = wanted.idempotency_key(&self.0.name);
         let names = wanted.names(Notification::clone(wanted.notification));
         let as_written = |text: String| {

@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::HttpConf;
 use super::message::About;
-use crate::driver::{ACTION, DriverConf as _, Preview, ReadDriver as _, Wanted};
+use crate::driver::{ACTION, CallRequest, DriverConf as _, Preview, ReadDriver as _};
 use osnl_delivery::HostLimits;
 
 /// As much of `osnl run`'s form as the file below has.
@@ -102,7 +102,7 @@ fn sent(lines: &str) -> Result<String, String> {
 
 /// Returns the preview that `osnl explain` shows.
 fn previewed(lines: &str) -> Preview {
-    conf(lines).preview(&Wanted { notification: &event(), rule: "r", resource: None, asks: &[] })
+    conf(lines).preview(&CallRequest { notification: &event(), rule: "r", resource: None, asks: &[] })
 }
 
 #[test]

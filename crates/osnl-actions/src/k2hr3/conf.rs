@@ -9,8 +9,8 @@ use osnl_transport::BoxFuture;
 use super::{K2hr3, NoAddresses, Unusable, asked_for, request_url};
 use crate::Action;
 use crate::driver::{
-    BuildContext, CA_FILE, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe, ProbeContext,
-    ReadDriver, Reader, Retries, TlsConf, Traits, VERIFY, Wanted, target_probe,
+    BuildContext, CA_FILE, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe,
+    ProbeContext, ReadDriver, Reader, Retries, TlsConf, Traits, VERIFY, target_probe,
 };
 
 /// The option of every driver that calls K2HR3's role API.
@@ -92,7 +92,7 @@ impl DriverConf for K2hr3Conf {
         Traits { refuser: Some("K2HR3"), destroys: true, takes_enrichments: false, ..Traits::default() }
     }
 
-    fn preview(&self, wanted: &Wanted<'_>) -> Preview {
+    fn preview(&self, wanted: &CallRequest<'_>) -> Preview {
         match asked_for(&wanted.notification.payload, self.no_addresses) {
             Ok(parameters) => Preview::Request {
                 method: "DELETE".to_owned(),

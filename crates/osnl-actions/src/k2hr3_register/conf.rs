@@ -11,8 +11,8 @@ use osnl_transport::BoxFuture;
 use super::{K2hr3Register, asked_for, request_url, token};
 use crate::Action;
 use crate::driver::{
-    BuildContext, CA_FILE, DriverConf, DriverError, DriverTable, NativeReader, OptionDef, Preview, Probe,
-    ProbeContext, ReadDriver, Reader, Retries, TlsConf, Traits, VERIFY, Wanted, target_probe,
+    BuildContext, CA_FILE, CallRequest, DriverConf, DriverError, DriverTable, NativeReader, OptionDef,
+    Preview, Probe, ProbeContext, ReadDriver, Reader, Retries, TlsConf, Traits, VERIFY, target_probe,
 };
 use crate::k2hr3::{API_URL, Unusable, api_url};
 
@@ -97,7 +97,7 @@ impl DriverConf for K2hr3RegisterConf {
         Traits { refuser: Some("K2HR3"), takes_enrichments: false, ..Traits::default() }
     }
 
-    fn preview(&self, wanted: &Wanted<'_>) -> Preview {
+    fn preview(&self, wanted: &CallRequest<'_>) -> Preview {
         match asked_for(wanted.notification, &wanted.notification.payload) {
             Ok(asked) => Preview::Effect {
                 does: format!("registers {} in role {}", asked.addresses.join(", "), self.role),

@@ -14,8 +14,8 @@ use super::address::{Address, split};
 use super::letter::Writer;
 use super::smtp::{Login, Server, Tls};
 use crate::driver::{
-    BuildContext, CA_FILE, DriverConf, DriverError, DriverTable, NativeReader, OptionDef, Preview, Probe,
-    ProbeContext, ReadDriver, Reader, TlsConf, Traits, VERIFY, Wanted,
+    BuildContext, CA_FILE, CallRequest, DriverConf, DriverError, DriverTable, NativeReader, OptionDef,
+    Preview, Probe, ProbeContext, ReadDriver, Reader, TlsConf, Traits, VERIFY,
 };
 use crate::wire::{Place, client_config};
 use crate::{Action, ErrorClass, event_names};
@@ -278,7 +278,7 @@ impl DriverConf for MailConf {
         Traits { refuser: Some("the mail server"), gathers: self.digest, ..Traits::default() }
     }
 
-    fn preview(&self, wanted: &Wanted<'_>) -> Preview {
+    fn preview(&self, wanted: &CallRequest<'_>) -> Preview {
         let names = event_names::of_preview(wanted, &self.name);
         match self.writer.part(&names, "") {
             Ok(part) => {

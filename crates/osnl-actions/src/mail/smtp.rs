@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 
 use super::letter::Letter;
 use crate::http_request::scrub;
-use crate::wire::{Encrypted, Place, Stream, broken};
+use crate::wire::{Place, Stream, TlsConnection, broken};
 use crate::{ActionError, ErrorClass};
 
 /// A reply is a few lines.
@@ -240,7 +240,8 @@ impl Server {
         let connection = self.place.connect().await?;
         let (stream, certificate_ends): (Box<dyn Stream>, _) = match &self.tls {
             Tls::Implicit(config) => {
-                let Encrypted { stream, certificate_ends } = self.place.encrypt(connection, config).await?;
+                let TlsConnection { stream, certificate_ends } =
+                    self.place.encrypt(connection, config).await?;
                 self.certificate.note(certificate_ends);
                 (stream, certificate_ends)
             }
@@ -273,7 +274,7 @@ impl Server {
                 return Err(failed("data in clear text followed the answer to STARTTLS"));
             }
         }
-        let Encrypted { stream, certificate_ends } = self.place.encrypt(connection, config).await?;
+        let TlsConnection { stream, certificate_ends } = self.place.encrypt(connection, config).await?;
         self.certificate.note(certificate_ends);
         let mut talk = Talk { server: self, stream, read: Vec::new(), certificate_ends };
         let can = talk.hello().await?;

@@ -10,8 +10,8 @@ use osnl_transport::{BoxFuture, Declare, RabbitOptions, Route, transport_with};
 use super::Publish;
 use super::message::{Changes, CloudEvents, Format, Message, Privacy};
 use crate::driver::{
-    BuildContext, DriverConf, DriverError, DriverTable, NativeReader, OptionDef, Preview, Probe,
-    ProbeContext, ReadDriver, Reader, Subscription, Traits, Wanted, broker_probe,
+    BuildContext, CallRequest, DriverConf, DriverError, DriverTable, NativeReader, OptionDef, Preview, Probe,
+    ProbeContext, ReadDriver, Reader, Subscription, Traits, broker_probe,
 };
 use crate::http_request::{EXTENSION, SOURCE, SUBJECT, TYPE, extensions};
 use crate::{Action, event_names};
@@ -249,7 +249,7 @@ impl DriverConf for PublishConf {
         Traits { refuser: Some("the broker"), ..Traits::default() }
     }
 
-    fn preview(&self, wanted: &Wanted<'_>) -> Preview {
+    fn preview(&self, wanted: &CallRequest<'_>) -> Preview {
         let names = event_names::of_preview(wanted, &self.name);
         let payload = self.message.payload(&names).transpose();
         match self.message.address(&names).and_then(|address| Ok((address, payload?))) {

@@ -68,7 +68,7 @@ pub(super) struct Changes {
 
 /// A message and where it goes.
 #[derive(Debug)]
-pub(super) struct Addressed {
+pub(super) struct AddressedMessage {
     pub(super) target: Target,
     pub(super) priority: Priority,
     pub(super) message: OutgoingMessage,
@@ -87,7 +87,7 @@ pub(super) enum Unsendable {
 const LONGEST: usize = 255;
 
 impl Message {
-    pub(super) fn of(&self, event: &Event) -> Result<Addressed, Unsendable> {
+    pub(super) fn of(&self, event: &Event) -> Result<AddressedMessage, Unsendable> {
         let names = event_names::of_event(event);
         let unique = unique_id(event);
         let came_with = event.notification.unique_id.as_deref();
@@ -113,7 +113,7 @@ impl Message {
         };
         let message = message.map_err(Unsendable::Content)?;
         let message = OutgoingMessage { route: self.route, mandatory: self.mandatory, ..message };
-        Ok(Addressed { target, priority, message })
+        Ok(AddressedMessage { target, priority, message })
     }
 
     /// Returns the payload that the template makes of an event; `None` where the payload is the event's.

@@ -13,8 +13,8 @@ use tokio::sync::Mutex;
 use super::message::{Form, Header};
 use super::{Server, Syslog};
 use crate::driver::{
-    BuildContext, CA_FILE, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe, ProbeContext,
-    ReadDriver, Reader, TlsConf, Traits, VERIFY, Wanted,
+    BuildContext, CA_FILE, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe,
+    ProbeContext, ReadDriver, Reader, TlsConf, Traits, VERIFY,
 };
 use crate::wire::{Place, client_config};
 use crate::{Action, ActionError, ErrorClass, event_names};
@@ -238,7 +238,7 @@ impl DriverConf for SyslogConf {
         Traits { refuser: None, ..Traits::default() }
     }
 
-    fn preview(&self, wanted: &Wanted<'_>) -> Preview {
+    fn preview(&self, wanted: &CallRequest<'_>) -> Preview {
         match self.text.render(&event_names::of_preview(wanted, &self.name)) {
             Ok(text) => Preview::Effect {
                 does: format!("sends to {}", self.server),

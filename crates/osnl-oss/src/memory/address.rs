@@ -6,12 +6,12 @@
 
 use super::rows::{AddressRow, Row};
 use super::{Memory, address_name};
-use crate::event::{Happened, What};
+use crate::event::{Occurrence, What};
 
 impl Memory {
     /// Takes note of an address that comes to an instance, or leaves it, with the floating IP of this id.
-    pub(super) fn addressed(&mut self, floating: &str, happened: &Happened) {
-        let Happened { what, ip: Some(ip), instance, not: None, .. } = happened else { return };
+    pub(super) fn addressed(&mut self, floating: &str, happened: &Occurrence) {
+        let Occurrence { what, ip: Some(ip), instance, not: None, .. } = happened else { return };
         let id = instance.id.as_ref().map(|id| id.to_lowercase());
         let lane = match self.address_row(ip) {
             Some(row) => row.lane.clone(),
@@ -22,7 +22,7 @@ impl Memory {
     }
 
     /// The key by which it keeps its order; `None` is the event's own.
-    pub(crate) fn lane(&self, happened: &Happened) -> Option<String> {
+    pub(crate) fn lane(&self, happened: &Occurrence) -> Option<String> {
         let of_instance = || Some(happened.instance.id.as_ref()?.to_lowercase());
         match happened.what {
             What::Instance | What::Port => of_instance(),

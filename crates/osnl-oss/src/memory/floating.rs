@@ -9,11 +9,11 @@ use serde_json::Value;
 use super::port::Holder;
 use super::rows::{FloatingRow, PortRow, Row};
 use super::{Memory, floating_name, port_name};
-use crate::event::{Happened, What};
+use crate::event::{Occurrence, What};
 use crate::instance::text_of;
 
 impl Memory {
-    pub(super) fn floating_ip(&mut self, n: &Notification, payload: &Value) -> Vec<Happened> {
+    pub(super) fn floating_ip(&mut self, n: &Notification, payload: &Value) -> Vec<Occurrence> {
         let event_type = n.event_type.as_deref().unwrap_or_default();
         let one = payload.get("floatingip").unwrap_or(&Value::Null);
         let id = text_of(one, "id").or_else(|| text_of(payload, "floatingip_id"));
@@ -49,7 +49,7 @@ impl Memory {
         one: &Value,
         payload: &Value,
         event_type: &str,
-    ) -> Vec<Happened> {
+    ) -> Vec<Occurrence> {
         let now = self.now(one);
         let edited = known.as_ref().is_some_and(|row| row.edited);
         let known = known.filter(|row| !row.edited);
@@ -87,7 +87,7 @@ impl Memory {
     }
 
     /// The port of a floating IP is gone.
-    pub(super) fn left(&mut self, id: &str, port: &str) -> Vec<Happened> {
+    pub(super) fn left(&mut self, id: &str, port: &str) -> Vec<Occurrence> {
         let Some(row) = self.floating_of(id, port) else { return Vec::new() };
         let free =
             FloatingRow { address: row.address.clone(), revision: row.revision, ..FloatingRow::default() };
@@ -97,7 +97,7 @@ impl Memory {
     }
 
     /// The port of a floating IP has this holder.
-    pub(super) fn held(&mut self, id: &str, port: &str, holder: &Holder) -> Vec<Happened> {
+    pub(super) fn held(&mut self, id: &str, port: &str, holder: &Holder) -> Vec<Occurrence> {
         let Some(row) = self.floating_of(id, port) else { return Vec::new() };
         let now = row.clone().with(holder.clone());
         if now == row {
@@ -130,7 +130,7 @@ impl Memory {
     }
 
     /// Returns the changes of a floating IP that was `before` and is `now`.
-    fn changed(&mut self, id: &str, before: Option<&FloatingRow>, now: &FloatingRow) -> Vec<Happened> {
+    fn changed(&mut self, id: &str, before: Option<&FloatingRow>, now: &FloatingRow) -> Vec<Occurrence> {
         let before = before.filter(|row| row.port.is_some());
         let moved = |before: &FloatingRow| {
             before.instance.is_some() && now.instance.is_some() && before.instance != now.instance
@@ -151,7 +151,7 @@ impl Memory {
         happened
     }
 
-    fn about(&mut self, id: &str, what: What, row: &FloatingRow) -> Happened {
+    fn about(&mut self, id: &str, what: What, row: &FloatingRow) -> Occurrence {
         let not = match &row.owner {
             Some(owner) => Some(format!("the floating IP's port belongs to {owner}, not to an instance")),
             None if row.unbound => Some("the floating IP's port is no instance's yet".to_owned()),
@@ -161,7 +161,7 @@ impl Memory {
         let known = row.instance.clone().or_else(of_port);
         let instance = self.instance(known.as_deref());
         let happened =
-            Happened { what, ip: row.address.clone(), port: row.port.clone(), instance, part: None, not };
+            Occurrence { what, ip: row.address.clone(), port: row.port.clone(), instance, part: None, not };
         self.addressed(id, &happened);
         happened
     }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::asked::asked_name;
 use super::rows::{PortRow, Row};
 use super::{Memory, port_name};
-use crate::event::{Happened, Lists, What};
+use crate::event::{Lists, Occurrence, What};
 use crate::instance::text_of;
 
 /// The holder of a port.
@@ -31,7 +31,7 @@ impl Holder {
 }
 
 impl Memory {
-    pub(super) fn port(&mut self, n: &Notification, payload: &Value, lists: &Lists) -> Vec<Happened> {
+    pub(super) fn port(&mut self, n: &Notification, payload: &Value, lists: &Lists) -> Vec<Occurrence> {
         let event_type = n.event_type.as_deref().unwrap_or_default();
         let port = payload.get("port").unwrap_or(&Value::Null);
         let Some(id) = text_of(port, "id").or_else(|| text_of(payload, "port_id")) else { return Vec::new() };
@@ -55,7 +55,7 @@ impl Memory {
         let mut happened = Vec::new();
         if lists.created(event_type, What::Port).is_some() {
             let not = holder.owner.as_ref();
-            happened.push(Happened {
+            happened.push(Occurrence {
                 what: What::Port,
                 ip: addresses.first().cloned(),
                 port: Some(id.clone()),

@@ -2,14 +2,14 @@
 
 use super::rows::{InstanceRow, Row};
 use super::{Memory, instance_name};
-use crate::event::{Happened, Lists, What};
-use crate::instance::{Instance, Nic, Reading};
+use crate::event::{Lists, Occurrence, What};
+use crate::instance::{Instance, InstanceReading, Nic};
 
 const TWICE: &str = "nova has told of it already, in its other form";
 
 impl Memory {
-    pub(super) fn server(&mut self, event_type: &str, reading: Reading, lists: &Lists) -> Happened {
-        let Reading { instance, nics, versioned } = reading;
+    pub(super) fn server(&mut self, event_type: &str, reading: InstanceReading, lists: &Lists) -> Occurrence {
+        let InstanceReading { instance, nics, versioned } = reading;
         let id = instance.id.clone().unwrap_or_default();
         let mut row = self.instance_row(&id).cloned().unwrap_or_default();
         let mut known = row.instance.clone();
@@ -42,7 +42,7 @@ impl Memory {
         let none = (ip.is_none() && created == Some(true)).then(|| "it has no address".to_owned());
         self.put(instance_name(&id), Row::Instance(row));
         let instance = self.instance(Some(&id));
-        Happened { what: What::Instance, ip, port: None, instance, part: None, not: twice.or(none) }
+        Occurrence { what: What::Instance, ip, port: None, instance, part: None, not: twice.or(none) }
     }
 
     /// Takes note of what neutron says of an instance's port.

@@ -11,8 +11,8 @@ use crate::Lists;
 use crate::completing::interest;
 use crate::rest::{ASK, DATACENTER, IP_TYPE, KEYS, SECURITY_DOMAIN, VALUES, form};
 use osnl_actions::driver::{
-    BuildContext, DriverConf, DriverError, DriverTable, NativeReader, OptionDef, Preview, Probe,
-    ProbeContext, ReadDriver, Reader, Traits, Wanted,
+    BuildContext, CallRequest, DriverConf, DriverError, DriverTable, NativeReader, OptionDef, Preview, Probe,
+    ProbeContext, ReadDriver, Reader, Traits,
 };
 use osnl_actions::exec::Program;
 use osnl_actions::exec::conf::{
@@ -128,7 +128,7 @@ impl DriverConf for PythonConf {
         }
     }
 
-    fn preview(&self, wanted: &Wanted<'_>) -> Preview {
+    fn preview(&self, wanted: &CallRequest<'_>) -> Preview {
         match self.options.details.of(wanted.notification) {
             Ok(PluginCall::NothingToDo(why)) => Preview::Nothing { why },
             Err(error) => Preview::Unusable { why: error.reason },

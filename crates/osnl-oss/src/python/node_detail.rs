@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::{Call, Lists, Memory, NodeForm, Telling};
+use crate::{Call, EventReport, Lists, Memory, NodeForm};
 use osnl_actions::{ActionError, ErrorClass, Event};
 
 /// The call of a plug-in, or the reason for none.
@@ -74,10 +74,10 @@ pub struct OssDetails {
 }
 
 impl OssDetails {
-    fn told(&self, telling: Telling) -> Result<PluginCalls, ActionError> {
+    fn told(&self, telling: EventReport) -> Result<PluginCalls, ActionError> {
         let calls = match telling {
-            Telling::Calls(calls) => calls,
-            Telling::Nothing(why) => return Ok(vec![PluginCall::NothingToDo(why)]),
+            EventReport::Calls(calls) => calls,
+            EventReport::Nothing(why) => return Ok(vec![PluginCall::NothingToDo(why)]),
         };
         let notify = |call: Call| {
             let node_detail = to_raw_value(&self.form.node_detail(&call.happened))
@@ -93,13 +93,13 @@ impl NodeDetails for OssDetails {
     fn of(&self, n: &Notification) -> Result<PluginCall, ActionError> {
         let event_type = n.event_type.as_deref().unwrap_or_default();
         let happened = Memory::default().tell(n, None, &self.lists).happened;
-        let asked = self.told(Telling::from(happened, event_type, None, &self.lists))?;
+        let asked = self.told(EventReport::from(happened, event_type, None, &self.lists))?;
         let none = || PluginCall::NothingToDo("nothing has come or gone with it".to_owned());
         Ok(asked.into_iter().next().unwrap_or_else(none))
     }
 
     fn of_event(&self, event: &Event) -> Result<PluginCalls, ActionError> {
-        self.told(Telling::of(event, &self.lists))
+        self.told(EventReport::of(event, &self.lists))
     }
 
     fn watches(&self) -> Option<Lists> {

@@ -11,11 +11,11 @@ use osnl_transport::BoxFuture;
 
 use super::{OssRest, OssRestOptions};
 use crate::completing::interest;
-use crate::{Body, Constants, IpType, Keys, Lists, Memory, NodeForm, Telling, Values};
+use crate::{Body, Constants, EventReport, IpType, Keys, Lists, Memory, NodeForm, Values};
 use osnl_actions::Action;
 use osnl_actions::driver::{
-    BuildContext, CA_FILE, DriverConf, DriverError, DriverTable, NativeReader, OptionDef, Preview, Probe,
-    ProbeContext, ReadDriver, Reader, Retries, TlsConf, Traits, VERIFY, Wanted, target_probe,
+    BuildContext, CA_FILE, CallRequest, DriverConf, DriverError, DriverTable, NativeReader, OptionDef,
+    Preview, Probe, ProbeContext, ReadDriver, Reader, Retries, TlsConf, Traits, VERIFY, target_probe,
 };
 use osnl_actions::http_request::{Authorization as _, Fixed};
 
@@ -265,13 +265,13 @@ impl DriverConf for OssRestConf {
     }
 
     /// As if nothing had been seen before.
-    fn preview(&self, wanted: &Wanted<'_>) -> Preview {
+    fn preview(&self, wanted: &CallRequest<'_>) -> Preview {
         let lists = &self.options.lists;
         let event_type = wanted.notification.event_type.as_deref().unwrap_or_default();
         let happened = Memory::default().tell(wanted.notification, None, lists).happened;
-        let calls = match Telling::from(happened, event_type, None, lists) {
-            Telling::Nothing(why) => return Preview::Nothing { why },
-            Telling::Calls(calls) => calls,
+        let calls = match EventReport::from(happened, event_type, None, lists) {
+            EventReport::Nothing(why) => return Preview::Nothing { why },
+            EventReport::Calls(calls) => calls,
         };
         let Some(call) = calls.first() else { return Preview::Nothing { why: "no call".to_owned() } };
         match self.options.request(&call.happened, call.created, None) {

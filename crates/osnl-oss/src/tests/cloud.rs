@@ -45,7 +45,7 @@ struct Port {
 }
 
 #[derive(Default)]
-struct Floating {
+struct FloatingAddress {
     port: Option<String>,
     revision: u32,
 }
@@ -55,7 +55,7 @@ struct Cloud {
     made: usize,
     servers: BTreeSet<usize>,
     ports: BTreeMap<String, Port>,
-    floating: BTreeMap<usize, Floating>,
+    floating: BTreeMap<usize, FloatingAddress>,
     neutron: VecDeque<String>,
     nova: VecDeque<String>,
     messages: usize,
@@ -105,7 +105,7 @@ impl Cloud {
     }
 
     fn floating_event(&mut self, kind: Kind, event_type: &str, n: usize) {
-        let Floating { port, revision } = &self.floating[&n];
+        let FloatingAddress { port, revision } = &self.floating[&n];
         let details = port.as_ref().map(|port| {
             let (device, owner) = self.device(port);
             json!({"device_id": device, "device_owner": owner})
@@ -234,7 +234,7 @@ impl Cloud {
             // A floating IP, with a port or without; the address of one that is there is nobody else's.
             (5, ..) if !self.floating.keys().any(|n| n % 4 == made % 4) => {
                 let port = if a % 2 == 0 { self.nth_port(b, |_| true) } else { None };
-                self.floating.insert(made, Floating { port, revision: 0 });
+                self.floating.insert(made, FloatingAddress { port, revision: 0 });
                 self.floating_event(kind, "floatingip.create.end", made);
             }
             (6 | 9, Some(n), _) => {
@@ -290,7 +290,7 @@ impl Cloud {
 
 /// The last report of each address to a receiver: whether it came, and its instance.
 #[derive(Default)]
-struct Heard {
+struct ReportReceiver {
     memory: Memory,
     kept: BTreeMap<String, String>,
     last: BTreeMap<String, (bool, String)>,
@@ -298,19 +298,19 @@ struct Heard {
     came: BTreeSet<String>,
 }
 
-impl Heard {
+impl ReportReceiver {
     fn hear(&mut self, body: &str) {
         let lists = Lists::default();
         let notification = Notification::decode(body.as_bytes()).unwrap();
         let event_type = notification.event_type.clone().unwrap();
-        let Meaning { happened, changes } = self.memory.tell(&notification, None, &lists);
+        let EventMeaning { happened, changes } = self.memory.tell(&notification, None, &lists);
         for RowChange { name, row } in changes {
             match row {
                 Some(row) => self.kept.insert(name, row),
                 None => self.kept.remove(&name),
             };
         }
-        if let Telling::Calls(calls) = Telling::from(happened, &event_type, None, &lists) {
+        if let EventReport::Calls(calls) = EventReport::from(happened, &event_type, None, &lists) {
             for Call { happened, created } in calls {
                 let id = happened.instance.id.unwrap_or_else(|| "nobody".to_owned());
                 if created {
@@ -377,7 +377,7 @@ proptest! {
 
     #[test]
     fn what_is_told_last_is_what_is_so(kind in kinds(), steps in steps()) {
-        let (mut cloud, mut heard, mut dead) = (Cloud::default(), Heard::default(), BTreeSet::new());
+        let (mut cloud, mut heard, mut dead) = (Cloud::default(), ReportReceiver::default(), BTreeSet::new());
         for step in steps {
             let before = cloud.servers.clone();
             cloud.live(kind, step);

@@ -22,7 +22,7 @@ fn tellings(framed: impl Fn(&Value) -> String) -> Vec<String> {
                 let message = &message["decoded_message"];
                 let Some(event_type) = message["event_type"].as_str() else { continue };
                 let happened = told(&mut memory, &framed(message), &lists);
-                let Telling::Calls(calls) = Telling::from(happened, event_type, None, &lists) else {
+                let EventReport::Calls(calls) = EventReport::from(happened, event_type, None, &lists) else {
                     continue;
                 };
                 for Call { happened, created } in calls {

@@ -1,6 +1,6 @@
 //! The drivers of this crate in files of `osnl run`, beside the others.
 
-use osnl::native::{Loaded, Preview, Sources, Wanted, load_texts};
+use osnl::native::{CallRequest, Loaded, Preview, Sources, load_texts};
 use osnl_config::ConfigErrors;
 use osnl_delivery::enrich::{Ask, Foreseen, Kind};
 use osnl_model::Notification;
@@ -145,7 +145,7 @@ fn a_preview_shows_the_answers_that_a_plug_in_would_get() {
             cloud: "http://k/v3".to_owned(),
             value,
         }];
-        let wanted = Wanted { notification: &notification, rule: "r", resource: None, asks: &asks };
+        let wanted = CallRequest { notification: &notification, rule: "r", resource: None, asks: &asks };
         let Preview::Effect { with, .. } = conf.actions[1].preview(&wanted) else { panic!("no effect") };
         let found = with.iter().find(|(name, _)| *name == "enrichments").map(|(_, text)| text.as_str());
         assert!(found.is_some_and(|text| text.contains(expected)), "{with:?}");

@@ -4,7 +4,7 @@ use osnl_model::Notification;
 use serde_json::json;
 
 use super::native::{WHOLE, errors, load};
-use osnl::native::{Loaded, Preview, Wanted};
+use osnl::native::{CallRequest, Loaded, Preview};
 use osnl_actions::exec::{ExecConf, Mode};
 use osnl_delivery::DeliverySettings;
 
@@ -133,7 +133,12 @@ fn what_would_be_done_is_said_without_doing_it() {
     let preview = |action: &str, event_type: &str| {
         let loaded = load(&with(action)).unwrap();
         let n = notification(event_type);
-        loaded.conf.actions[1].preview(&Wanted { notification: &n, rule: "r", resource: None, asks: &[] })
+        loaded.conf.actions[1].preview(&CallRequest {
+            notification: &n,
+            rule: "r",
+            resource: None,
+            asks: &[],
+        })
     };
     let about = || vec![("event", "port.create.end".to_owned()), ("resource", "port p1".to_owned())];
     let does = "runs /bin/x for each event".to_owned();

@@ -11,9 +11,9 @@ use osnl_actions::ActionError;
 
 /// The answers of the recording's stubs for nova and neutron.
 #[derive(Debug)]
-struct Recorded;
+struct RecordedServers;
 
-impl Servers for Recorded {
+impl Servers for RecordedServers {
     fn dependency(&self) -> std::sync::Arc<str> {
         "recorded".into()
     }
@@ -63,8 +63,9 @@ fn calls(body: &str, form: &NodeForm) -> Vec<(bool, String)> {
     let event_type = serde_json::from_str::<Value>(body).unwrap()["event_type"].clone();
     let event_type = event_type.as_str().unwrap_or_default();
     let happened = told(&mut Memory::default(), body, &lists);
-    let happened =
-        happened.into_iter().map(|one| completed(one, &Recorded).now_or_never().unwrap().unwrap().happened);
+    let happened = happened
+        .into_iter()
+        .map(|one| completed(one, &RecordedServers).now_or_never().unwrap().unwrap().happened);
     let told = happened.filter(|one| one.not.is_none());
     told.map(|one| {
         let text = Body::Json.text(&form.node_detail(&one)).unwrap();

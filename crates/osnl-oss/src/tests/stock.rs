@@ -31,7 +31,7 @@ fn lines(memory: &mut Memory, body: &str) -> Vec<String> {
     let message: Value = serde_json::from_str(body).unwrap();
     let inner = message["oslo.message"].as_str().map(|text| serde_json::from_str::<Value>(text).unwrap());
     let event_type = inner.as_ref().unwrap_or(&message)["event_type"].as_str().unwrap().to_owned();
-    let line = |one: Happened| {
+    let line = |one: Occurrence| {
         let sign = if lists.created(&event_type, one.what).unwrap() { "+" } else { "-" };
         let text = |text: Option<String>| text.unwrap_or_else(|| "null".to_owned());
         let line = format!("{sign} {} {}", text(one.ip), text(one.instance.hostname.or(one.instance.id)));
@@ -217,7 +217,7 @@ fn values_may_follow_one_rule() {
         ..NodeForm::default()
     };
     let mut memory = Memory::default();
-    let check = |happened: Vec<Happened>, expected: [&str; 4]| {
+    let check = |happened: Vec<Occurrence>, expected: [&str; 4]| {
         let text = Body::Json.text(&form.node_detail(&happened[0])).unwrap();
         let node: Value = serde_json::from_str(&text).unwrap();
         let of = |key: &str| node[key].to_string();
@@ -225,11 +225,11 @@ fn values_may_follow_one_rule() {
     };
     let lists = Lists::default();
     let create = told(&mut memory, &end(NOVA, "legacy_compute_instance_create_end"), &lists);
-    let private = Happened { ip: Some("10.0.0.7".to_owned()), ..create[0].clone() };
+    let private = Occurrence { ip: Some("10.0.0.7".to_owned()), ..create[0].clone() };
     check(create, ["\"web-1\"", "\"Private\"", "25", "\"2024-05-06T07:08:09Z\""]);
     check(vec![private], ["\"web-1\"", "\"Private\"", "25", "\"2024-05-06T07:08:09Z\""]);
     let associate = told(&mut memory, &end(NEUTRON, "floatingip_update_associate"), &lists);
-    let public = Happened { ip: Some("203.0.113.5".to_owned()), ..associate[0].clone() };
+    let public = Occurrence { ip: Some("203.0.113.5".to_owned()), ..associate[0].clone() };
     check(vec![public], ["\"web-1\"", "\"Public\"", "25", "\"2024-05-06T07:08:09Z\""]);
 }
 

@@ -11,7 +11,7 @@ fn noted(watcher: &Watcher, body: &str) -> (usize, Vec<String>) {
     let received = Received::sample(body.to_owned(), false);
     let notification = received.decode().unwrap();
     let (noted, keys) = watcher.note(&received, &notification);
-    let happened: Vec<Happened> = serde_json::from_str(&noted.happened.unwrap()).unwrap();
+    let happened: Vec<Occurrence> = serde_json::from_str(&noted.happened.unwrap()).unwrap();
     (happened.len(), keys.into_iter().map(|(_, key)| key).collect())
 }
 
@@ -20,7 +20,7 @@ fn noted(watcher: &Watcher, body: &str) -> (usize, Vec<String>) {
 fn a_release_is_ordered_by_the_instance_that_it_leaves() {
     let action: Arc<str> = "a".into();
     let watched = |action: &Arc<str>| {
-        let mut watched = Watched::default();
+        let mut watched = WatchedActions::default();
         watched.add(action.clone(), Lists::default());
         watched
     };
@@ -45,17 +45,17 @@ fn of_a_bulk_request_each_part_is_told_of_itself() {
         {"id": "p3", "device_id": "i3", "device_owner": "compute:nova", "fixed_ips": [{"ip_address": "10.0.0.3"}]}]}}"#;
     let lists = Lists { creation: vec!["port.create.end".to_owned()], deletion: Vec::new() };
     let happened = super::told(&mut Memory::default(), body, &lists);
-    let check = |resource: u32, expected: Option<&str>| match Telling::from(
+    let check = |resource: u32, expected: Option<&str>| match EventReport::from(
         happened.clone(),
         "port.create.end",
         Some(resource),
         &lists,
     ) {
-        Telling::Calls(calls) => {
+        EventReport::Calls(calls) => {
             let ips: Vec<_> = calls.iter().map(|call| call.happened.ip.as_deref()).collect();
             assert_eq!(ips, [expected], "{resource}");
         }
-        Telling::Nothing(why) => {
+        EventReport::Nothing(why) => {
             assert_eq!(expected, None, "{why}");
             assert_eq!(why, "the port belongs to network:router_gateway, not to an instance");
         }

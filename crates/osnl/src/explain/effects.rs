@@ -9,7 +9,7 @@ use osnl_template::Names;
 use super::sentence::{is_secret_path, one_line, reason};
 use crate::enrich::{Ask, Foreseen, foresee};
 use crate::intake::{Parts, narrowed};
-use crate::native::{ActionConf, Native, Preview, RuleConf, Wanted};
+use crate::native::{ActionConf, CallRequest, Native, Preview, RuleConf};
 use crate::rule::{Mode, RuleMismatch, WhenMismatch};
 
 /// The effect of one action of a rule that fires.
@@ -132,7 +132,7 @@ fn effect(
                     provided = Some(when);
                 }
                 let (notification, rule) = (&*of_part, &*rule.rule.name);
-                action.preview(&Wanted { notification, rule, resource, asks: &asks })
+                action.preview(&CallRequest { notification, rule, resource, asks: &asks })
             }
         },
     };

@@ -8,7 +8,7 @@ use osnl::received::Received;
 use osnl_http::Url;
 use osnl_http::header::HeaderName;
 use osnl_oss::rest::{OssRest, OssRestOptions};
-use osnl_oss::{Body, Lists, NodeForm, Watched, Watcher};
+use osnl_oss::{Body, Lists, NodeForm, WatchedActions, Watcher};
 use osnl_testkit::{Reply, Sink, fixture};
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -57,7 +57,7 @@ fn a_node_detail_is_posted_and_an_answer_is_what_it_is() {
 /// The release of a move was answered: the next attempt begins with the allocation, under the same key.
 #[test]
 fn what_was_answered_is_not_sent_again() {
-    let mut watched = Watched::default();
+    let mut watched = WatchedActions::default();
     watched.add("a".into(), Lists::default());
     let watcher = Watcher::new(watched, Vec::new());
     let first = event(associated());

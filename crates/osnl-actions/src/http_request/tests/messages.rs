@@ -244,7 +244,7 @@ fn the_context_is_masked_for_people() {
                  header.X-T = {{ context.auth_token }}\nbody = {\"t\": \"{{ context.auth_token }}\"}";
     let mut event = event();
     event.context.insert("auth_token".to_owned(), "TOKENS3CRET".into());
-    let wanted = super::Wanted { notification: &event, rule: "r", resource: None, asks: &[] };
+    let wanted = super::CallRequest { notification: &event, rule: "r", resource: None, asks: &[] };
     let preview = format!("{:?}", conf(lines).preview(&wanted));
     assert!(!preview.contains("S3CRET") && preview.contains("***"), "{preview}");
     let conf = conf(lines);

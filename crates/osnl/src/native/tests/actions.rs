@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{WHOLE, errors, load, warnings};
 use crate::delivery::{Batch, DeliverySettings, WhenExhausted};
-use crate::native::{DocEntry, Drivers, Preview, Wanted};
+use crate::native::{CallRequest, DocEntry, Drivers, Preview};
 
 /// The settings by which drivers deliver unless told otherwise, and those that every action can have.
 #[test]
@@ -127,7 +127,7 @@ fn the_driver_makes_the_preview() {
         payload: serde_json::json!({"instance_id": "11111111-2222-3333-4444-555555555555"}),
         ..Default::default()
     };
-    let wanted = Wanted { notification: &notification, rule: "gone", resource: None, asks: &[] };
+    let wanted = CallRequest { notification: &notification, rule: "gone", resource: None, asks: &[] };
     let url = "http://k2hr3/v1/role?extra=openstack-auto-v1&cuk=11111111-2222-3333-4444-555555555555";
     let Preview::Request { method, url: found, headers, body } = conf.actions[0].preview(&wanted) else {
         panic!()

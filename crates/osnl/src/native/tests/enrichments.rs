@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{errors, load, warnings};
 use crate::enrich::{Ask, Foreseen, Kind, foresee};
 use crate::native::Drivers;
-use crate::native::{Preview, Wanted};
+use crate::native::{CallRequest, Preview};
 
 const LOGIN: &str = "auth_url = http://keystone/v3\nusername = u\npassword = p";
 
@@ -144,7 +144,7 @@ fn preview(action: &str, value: &Foreseen) -> Preview {
         cloud: "http://keystone/v3".to_owned(),
         value: value.clone(),
     };
-    loaded.conf.actions[0].preview(&Wanted {
+    loaded.conf.actions[0].preview(&CallRequest {
         notification: &notification,
         rule: "r",
         resource: None,

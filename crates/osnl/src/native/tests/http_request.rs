@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use osnl_model::Notification;
 use serde_json::json;
 
-use super::super::{Loaded, Sources, Wanted, load_texts};
+use super::super::{CallRequest, Loaded, Sources, load_texts};
 
 /// A file whose one action has these lines.
 fn load(lines: &str) -> Loaded {
@@ -57,7 +57,7 @@ fn what_is_a_secret_by_its_name_is_in_no_form_for_people() {
                  body = {\"password\": \"S3CRET5\", \"n\": {{ payload.n }}}";
     let loaded = load(lines);
     let event = Notification { payload: json!({"n": 3}), ..Notification::default() };
-    let wanted = Wanted { notification: &event, rule: "r", resource: None, asks: &[] };
+    let wanted = CallRequest { notification: &event, rule: "r", resource: None, asks: &[] };
     let shown = [
         format!("{:?}", loaded.conf.actions[0].preview(&wanted)),
         loaded.conf.explain(),

@@ -1,7 +1,7 @@
 //! Drivers that write events down or pass them on: examples and pages load, mistakes are told, secrets are in no output.
 
 use super::{all_findings, load};
-use crate::native::{Preview, Wanted};
+use crate::native::{CallRequest, Preview};
 
 /// Each has an example and a page.
 const DRIVERS: [&str; 5] = ["file", "syslog", "publish", "mail", "k2hr3_register"];
@@ -88,7 +88,7 @@ fn preview(action: &str, payload: serde_json::Value) -> Preview {
         payload,
         ..osnl_model::Notification::default()
     };
-    loaded.conf.actions[0].preview(&Wanted {
+    loaded.conf.actions[0].preview(&CallRequest {
         notification: &notification,
         rule: "r",
         resource: None,

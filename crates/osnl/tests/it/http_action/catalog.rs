@@ -267,7 +267,7 @@ fn check_shows_the_service_and_connect_where_it_is() {
     ] {
         assert!(explained.contains(&expected), "{expected}: {explained}");
     }
-    let wanted = osnl::native::Wanted {
+    let wanted = osnl::native::CallRequest {
         notification: &Notification { payload: json!({"id": "a/b"}), ..Notification::default() },
         rule: "r",
         resource: None,
