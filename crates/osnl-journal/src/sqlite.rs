@@ -162,7 +162,7 @@ pub enum OpenError {
     NotAJournal(String),
     /// A newer program has written it.
     #[error(
-        "was written by a newer osnl (version {found} of its tables, this one knows {known}); run that one, or name another file"
+        "was written by a newer osnl (version {found} of its tables, this one knows {known}); run that one, let it write a file for this one (osnl journal export --schema {known}), or name another file"
     )]
     Newer {
         /// Its version.

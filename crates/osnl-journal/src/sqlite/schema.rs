@@ -424,7 +424,7 @@ mod tests {
         let newer = format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = 1000");
         check(
             &newer,
-            "was written by a newer osnl (version 1000 of its tables, this one knows 9); run that one, or name another file",
+            "was written by a newer osnl (version 1000 of its tables, this one knows 9); run that one, let it write a file for this one (osnl journal export --schema 9), or name another file",
         );
     }
 }

@@ -127,7 +127,7 @@ pub(super) const ELSEWHERE: &[(&str, &str, &str)] = &[
     ),
     (
         "osnl-journal/src/sqlite.rs",
-        "was written by a newer osnl (version {} of its tables, this one knows {}); run that one, or name another file",
+        "was written by a newer osnl (version {} of its tables, this one knows {}); run that one, let it write a file for this one (osnl journal export --schema {}), or name another file",
         "needs such a file: the tests of schema.rs",
     ),
     (
