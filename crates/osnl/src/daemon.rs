@@ -164,6 +164,7 @@ impl Daemon {
         ended
     }
 
+    #[expect(clippy::too_many_lines, reason = "each field of a log line has a line")]
     async fn run_to_its_end(
         self,
         shutdown: &Shutdown,

@@ -204,6 +204,7 @@ impl Listener {
     /// # Errors
     /// Access was refused at the start and [`ListenerConfig::refused_access_is_fatal`] is set, or the
     /// error is one that no further attempt can mend.
+    #[expect(clippy::too_many_lines, reason = "each field of a log line has a line")]
     pub async fn run(mut self, shutdown: Shutdown) -> Result<(), TransportError> {
         // Another listener of the name may have read on since this one was built.
         if let Some(positions) = &mut self.positions {

@@ -178,6 +178,7 @@ fn kept(found: &Subscription, unsettled: usize) -> Kept {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "each field of a log line has a line")]
 fn durability(listener: &str, found: &Subscription, before: Option<Before>) {
     let names = |which: &dyn Fn(&OpenQueue) -> bool| {
         let names: Vec<&str> = found.open.iter().filter(|queue| which(queue)).map(|q| &*q.name).collect();
