@@ -15,6 +15,8 @@ use tempfile::TempDir;
 use super::{Fault, Part};
 use crate::harness::closed_port;
 
+/// Lines that come later, or never, by the pace of the machine.
+const LATER: [&str; 3] = [" is still held, ", "listener neutron is blocked", "the listener is blocked"];
 const SOON: Duration = Duration::from_secs(60);
 
 const USUAL: &str = r#"[DEFAULT]
@@ -210,7 +212,8 @@ impl<'a> Stage<'a> {
         let (status, log) = (self.status(), self.log());
         let keep = |text: &str, keep: &dyn Fn(&str) -> bool| {
             let mut lines: Vec<String> = Vec::new();
-            for line in text.lines().filter(|line| keep(line)).map(|line| self.named(line)) {
+            let early = text.lines().filter(|line| !LATER.iter().any(|later| line.contains(later)));
+            for line in early.filter(|line| keep(line)).map(|line| self.named(line)) {
                 if !lines.contains(&line) {
                     lines.push(line);
                 }
