@@ -54,7 +54,7 @@ impl CloudLookup {
                 OnError::Retry => Err(error.of_delivery(&self.name, &self.lookup.target())),
                 OnError::Default => {
                     tracing::warn!(
-                        enrichment = &*self.name,
+                        enrich.name = &*self.name,
                         error = error.to_string(),
                         former = format_args!("[enrich:{}] {error}; not waited for", self.name),
                         "the cloud does not answer: the delivery continues without its values (on_error = default)"

@@ -202,7 +202,7 @@ fn certificates_are_checked_and_shown() {
     let expired = TlsSink::start(&authority.issue(&Identity::Expired), Protocols::Tls13);
     let error = Hook::new(&lines(&expired, "")).refused();
     assert_eq!(error.class, ErrorClass::Tls);
-    assert_eq!(error.reason, "certificate expired on 2024-02-01T00:00:00Z");
+    assert_eq!(error.reason, "certificate expired on 2024-02-01T00:00:00Z; renew it on the server");
     let other = Authority::new();
     let unknown = TlsSink::start(&other.issue(&Identity::LOOPBACK), Protocols::Tls13);
     let error = Hook::new(&lines(&unknown, "")).refused();

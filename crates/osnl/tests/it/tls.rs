@@ -78,7 +78,7 @@ fn certificates_are_refused_with_the_reason() {
 
     let expired = "certificate expired on 2024-02-01T00:00:00Z; renew it on the server";
     check(&issue(Identity::Expired), "localhost", &ours, expired);
-    let early = "certificate is not valid before 2124-01-01T00:00:00Z (check this machine's clock)";
+    let early = "certificate is not valid before 2124-01-01T00:00:00Z; check the clock of this machine";
     check(&issue(Identity::NotYet), "localhost", &ours, early);
     let names = issue(Identity::For("DNS:k2hr3.example.com,DNS:*.k2hr3.example,IP:10.0.0.1"));
     let named = "certificate is for k2hr3.example.com, *.k2hr3.example, 10.0.0.1, not";

@@ -47,7 +47,7 @@ impl ControlHandler {
                 Refusal::new(Code::Unavailable, error.to_string())
             }
         })?;
-        tracing::info!(events = appended, of = asked, by, "an operator replayed events");
+        tracing::info!(events = appended, asked, by, "an operator replayed events");
         Ok(Replayed { appended: appended.saturating_sub(kept_already), kept_already })
     }
 

@@ -155,8 +155,8 @@ on_full = dead_letter
         "  shadow     deliveries are only recorded, nothing is called",
         "  order      by payload.port.network_id",
         "  guard      20 per 1m; more is held until an operator releases it",
-        "  retries    for 408, 425, 429, 5xx, timeouts and connection errors until 1d after the first attempt, then a \
-         dead letter; time in which the target is held does not count",
+        "  retries    for 408, 425, 429, 5xx, timeouts and connection errors up to 1d after the first attempt (not \
+         counting time in which the target is held), then a dead letter",
         "  held       for at most 2d, then dead letters",
         "  dead       keeps what follows of its resource waiting",
         "  full       what is beyond max_pending is a dead letter",

@@ -106,7 +106,7 @@ fn a_log_is_connected_to_and_told_nothing() {
     check(
         &log(format!("tcp://127.0.0.1:{}", nobody())),
         ProbeVerdict::Failed,
-        &["Connection refused", "is it running"],
+        &["Connection refused", "check that it is running"],
     );
     check(&log("/nowhere/log".to_owned()), ProbeVerdict::Failed, &["No such file"]);
     assert!(unix.recv(&mut [0; 9]).is_err() && udp.recv(&mut [0; 9]).is_err());

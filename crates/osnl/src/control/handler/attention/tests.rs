@@ -102,7 +102,7 @@ fn a_shared_queue_needs_attention_and_a_standby_with_an_active_reader_does_not()
     check(&of_listener(&standby), &[]);
     let losing = Some("queue osnl was made by another program (durable: …): a restart deletes it".to_owned());
     let message = "listener nova: queue osnl was made by another program (durable: …): a restart deletes it; to have it \
-        as configured: stop its readers, empty and delete it";
+        created as configured: stop its readers, empty it, and delete it";
     for state in ["listening", "standby"] {
         let listener = ListenerStatus { queue_lossy: losing.clone(), ..listener(state) };
         check(&of_listener(&listener), &[(Kind::QueueLossy, Severity::Warning, message)]);
