@@ -32,7 +32,7 @@ fn a_queue_that_is_not_there_is_told_once_and_read_when_it_comes() {
     let vhost = Broker::shared().vhost("missing");
     let (place, sink, state) = (Place::new(), Sink::start(), crate::private_folder().unwrap());
     let osnl = daemon(&place, &vhost, &sink, state.path(), "");
-    const MISSING: &str = "queue \"theirs\" does not exist, and osnl declares nothing here";
+    const MISSING: &str = "does not exist, and osnl declares nothing here";
     osnl.wait_for(MISSING);
     osnl.wait_for("attempt=3");
     assert_eq!(vhost.list_queues(), []);

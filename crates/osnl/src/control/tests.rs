@@ -240,6 +240,7 @@ async fn a_request_that_takes_longer_than_the_patience_gets_its_answer() {
     // Both are under way until the other client has had ten signs of life.
     let path = socket_path(folder.path());
     let watching = spawn_blocking(move || {
+        osnl_testkit::wait_until(SOON, "the socket is there", || path.exists());
         let mut stream = UnixStream::connect(path).unwrap();
         stream.write_all(b"{\"v\": 1, \"verb\": \"reload\", \"by\": \"eve\"}\n").unwrap();
         let mut signs = [0; 10];
