@@ -108,7 +108,7 @@ fn a_running_daemon_appends_what_is_replayed_and_delivers_it_behind_what_is_pend
     let (code, text) = replay(&["--id", "2"]);
     assert!(code == Some(0) && text.ends_with("; 1 appended to the journal\n"), "{text}");
     assert!(sink.wait_for(4, SOON)[3].target.contains(&instance(2)));
-    osnl.wait_for("an operator replayed events events=1 of=1 by=");
+    osnl.wait_for("an operator replayed events events=1 asked=1 by=");
     let (code, text) = replay(&["--id", "1", "--id", "2", "--id", "3", "--keep-ids", "--format", "json"]);
     let summary = &json_lines(&text)[3]["summary"];
     assert_eq!(
