@@ -6,7 +6,7 @@
 //!
 //! ```
 //! use osnl_model::Notification;
-//! use osnl_oss::{Body, Call, Lists, Memory, NodeForm, Telling};
+//! use osnl_oss::{Body, Call, EventReport, Lists, Memory, NodeForm};
 //!
 //! let message = Notification::decode(
 //!     br#"{"event_type": "compute.instance.create.end", "payload": {"instance_id": "2f6c", "hostname": "web-1",
@@ -16,7 +16,7 @@
 //! let (mut memory, lists) = (Memory::default(), Lists::default());
 //! let happened = memory.tell(&message, None, &lists).happened;
 //!
-//! let Telling::Calls(calls) = Telling::from(happened, "compute.instance.create.end", None, &lists) else {
+//! let EventReport::Calls(calls) = EventReport::from(happened, "compute.instance.create.end", None, &lists) else {
 //!     return Err("nothing to report".into());
 //! };
 //! let [Call { happened, created: true }] = &calls[..] else { return Err("not one allocation".into()) };
