@@ -5,12 +5,12 @@
 //! | [`backup`] | one moment of it, from a read transaction; the daemon keeps writing |
 //! | [`verify`] | the same |
 //! | [`export_older`] | refused: deliveries would be made twice |
-//! | [`compact`], [`restore`] | refused: the file is replaced, and the daemon has it open |
+//! | [`compact`], [`restore`](fn@restore) | refused: the file is replaced, and the daemon has it open |
 //!
 //! A copy is made by `VACUUM INTO`, so it has neither free pages nor a WAL. It is written beside its place, synced, and
 //! renamed: after a crash the place has the old file or the new one.
 //!
-//! A WAL beside a file that is replaced would be applied to the new file. So [`settle`] ends WAL mode first, which SQLite
+//! A WAL beside a file that is replaced would be applied to the new file. So `settle` ends WAL mode first, which SQLite
 //! allows only while no other program has the file open.
 
 mod older;
