@@ -3,7 +3,7 @@
 use osnl_core::former::Former;
 use osnl_core::metrics::Counters;
 use osnl_core::quarantine;
-use osnl_core::received::{Origin, Received};
+use osnl_core::received::{Origin, ReceivedMessage};
 use osnl_core::trace::Span;
 use tracing::field::display;
 
@@ -55,7 +55,7 @@ pub fn announce(entry: &Entry, ids: impl Fn(usize) -> Option<DeliveryId>, counte
 }
 
 /// Counts a copy of a message that is there already, and says so if the broker did not deliver it again itself.
-pub fn count_copy(received: &Received, identity: &Identity, counters: &Counters) {
+pub fn count_copy(received: &ReceivedMessage, identity: &Identity, counters: &Counters) {
     let Origin { listener, redelivered, .. } = &received.origin;
     counters.series.listener(listener).duplicates.increment();
     if *redelivered {
@@ -72,7 +72,7 @@ pub fn count_copy(received: &Received, identity: &Identity, counters: &Counters)
 }
 
 /// Counts a message that cannot be read, and says so.
-pub fn count_unreadable(received: &Received, reason: &str, counters: &Counters) {
+pub fn count_unreadable(received: &ReceivedMessage, reason: &str, counters: &Counters) {
     counters.unreadable.increment();
     counters.series.listener(&received.origin.listener).quarantined.increment();
     quarantine::say(received, reason);

@@ -43,20 +43,26 @@ impl ClaimLimits {
     pub(crate) fn takes_oldest(&self, taken: usize, id: DeliveryId) -> bool {
         taken < self.oldest || (taken == 0 && self.older_than.is_some_and(|than| id < than))
     }
+
+    /// Returns the place from which the next of the newest is looked for, given the ends of a backlog and its number: in a
+    /// long one every fourth time a random place between, else its end; `None` if there is no newer one.
+    pub(crate) fn newest_from(
+        &self,
+        (first, last): (DeliveryId, DeliveryId),
+        number: usize,
+    ) -> Option<DeliveryId> {
+        match self.newer_than {
+            Some(than) => (last > than).then_some(last),
+            None if number > LONG && fastrand::u8(..4) == 0 => {
+                Some(DeliveryId(fastrand::u64(first.0..=last.0)))
+            }
+            None => Some(last),
+        }
+    }
 }
 
 /// With fewer deliveries, the newest is taken rather than one between.
 const LONG: usize = 32;
-
-/// Returns the place from which the next of the newest is looked for: in a long backlog every fourth time a random one
-/// between, else its end.
-pub(crate) fn newest_from(ends: (DeliveryId, DeliveryId), number: usize) -> DeliveryId {
-    let (first, last) = ends;
-    match number > LONG && fastrand::u8(..4) == 0 {
-        true => DeliveryId(fastrand::u64(first.0..=last.0)),
-        false => last,
-    }
-}
 
 /// A delivery handed to the delivery loop.
 #[derive(Clone, Debug)]

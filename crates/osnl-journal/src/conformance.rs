@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use osnl_core::metrics::Counters;
-use osnl_core::received::Received;
+use osnl_core::received::ReceivedMessage;
 
 use crate::{
     ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal, NewDelivery, Outcome, Receipt, UsedLimits,
@@ -88,7 +88,7 @@ pub async fn within<T>(future: impl Future<Output = T>) -> T {
 
 /// A message named `id` about the resource `key`, for the action `a`.
 pub fn entry(id: &str, key: &str, redelivered: bool) -> Entry {
-    let received = Received::sample(body(id, key), redelivered);
+    let received = ReceivedMessage::sample(body(id, key), redelivered);
     let notification = received.decode().expect("a notification");
     let deliveries = vec![NewDelivery::new("r", "a", Some(key.to_owned()))];
     Entry { received: Arc::new(received), notification: Arc::new(notification), deliveries }
@@ -127,7 +127,7 @@ pub async fn claim(journal: &dyn Journal, action: &str, expected: usize) -> Vec<
         claimed.extend(more);
     }
     // What was asked for before has been looked for when this is done.
-    within(journal.set_aside(Received::sample("barrier", false), "barrier".into())).await;
+    within(journal.set_aside(ReceivedMessage::sample("barrier", false), "barrier".into())).await;
     claimed.extend(journal.claim(action, ClaimLimits::in_order(10)).now_or_never().unwrap_or_default());
     claimed
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use osnl_core::event::Enriched;
-use osnl_core::received::{Received, RowChange};
+use osnl_core::event::EnrichedValues;
+use osnl_core::received::{ReceivedMessage, RowChange};
 use osnl_transport::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -32,7 +32,7 @@ pub trait Journal: Send + Sync {
     fn append(&self, permit: &mut Permit, entry: Entry) -> Receipt;
 
     /// Keeps a message that cannot be read, with its bytes, and says so once in the log.
-    fn set_aside(&self, received: Received, reason: String) -> Receipt;
+    fn set_aside(&self, received: ReceivedMessage, reason: String) -> Receipt;
 
     /// Claims deliveries of this action that may be attempted now, as many of each kind as are given by its [limits](ClaimLimits). Waits until
     /// there is one. Cancel-safe: a claim that was not answered claims nothing.
@@ -73,7 +73,7 @@ pub trait Journal: Send + Sync {
     fn enriched(
         &self,
         delivery: DeliveryId,
-        enriched: &Enriched,
+        enriched: &EnrichedValues,
         learnt: LearntFacts,
     ) -> BoxFuture<'static, ()>;
 

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use osnl_core::event::Enriched;
-use osnl_core::received::Received;
+use osnl_core::event::EnrichedValues;
+use osnl_core::received::ReceivedMessage;
 
 /// An entry to append: a message and its deliveries.
 #[derive(Clone, Debug)]
 pub struct Entry {
     /// The message.
-    pub received: Arc<Received>,
+    pub received: Arc<ReceivedMessage>,
     /// The same, read.
     pub notification: Arc<osnl_model::Notification>,
     /// One delivery per rule and action, never empty.
@@ -19,7 +19,7 @@ pub struct Entry {
 /// One rule's wish.
 #[derive(Clone, Debug)]
 pub struct NewDelivery {
-    /// The rule that fired.
+    /// The rule that matched.
     pub rule: Arc<str>,
     /// The action it wants.
     pub action: Arc<str>,
@@ -30,7 +30,7 @@ pub struct NewDelivery {
     /// Whether it waits for those of its action and key that came before it.
     pub ordered: bool,
     /// Facts known from the beginning, beside the event: the reason why the action before it gave up.
-    pub told: Option<Arc<Enriched>>,
+    pub told: Option<Arc<EnrichedValues>>,
     /// The state in which it begins.
     pub begin: Begin,
     /// The resource that it is about, for an operator.

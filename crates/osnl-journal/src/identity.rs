@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use osnl_core::received::Received;
+use osnl_core::received::ReceivedMessage;
 use osnl_model::{BodyDigest, Notification};
 
 /// One message, however often it is delivered. Nova has sent two different bodies under one id, so the id
@@ -23,7 +23,7 @@ pub struct Identity {
 impl Identity {
     /// The identity of a message.
     #[must_use]
-    pub fn of(received: &Received, notification: &Notification) -> Self {
+    pub fn of(received: &ReceivedMessage, notification: &Notification) -> Self {
         Self {
             queue: received.origin.queue.clone(),
             id: notification.id().map(str::to_owned),

@@ -14,7 +14,7 @@
 //! use std::sync::Arc;
 //!
 //! use osnl_core::metrics::Counters;
-//! use osnl_core::received::{Noted, Origin, Received};
+//! use osnl_core::received::{MessageNotes, Origin, ReceivedMessage};
 //! use osnl_journal::memory::{MemoryJournal, MemoryLimits};
 //! use osnl_journal::{ClaimLimits, Entry, Journal, NewDelivery, Outcome, Settle};
 //! use osnl_transport::Properties;
@@ -22,7 +22,7 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let journal = MemoryJournal::new(MemoryLimits::for_prefetch(10), Arc::<Counters>::default());
-//! let received = Received {
+//! let received = ReceivedMessage {
 //!     body: r#"{"event_type": "port.delete.end", "payload": {"port_id": "7b2f"}}"#.into(),
 //!     properties: Properties::default(),
 //!     origin: Origin {
@@ -33,7 +33,7 @@
 //!         redelivered: false,
 //!         received: std::time::SystemTime::now(),
 //!     },
-//!     noted: Noted::default(),
+//!     noted: MessageNotes::default(),
 //! };
 //! let notification = Arc::new(received.decode()?);
 //! let deliveries = vec![NewDelivery::new("deleted-ports", "cmdb", Some("7b2f".to_owned()))];
@@ -69,11 +69,12 @@ mod receipt;
 pub mod sqlite;
 mod state;
 pub mod state_dir;
+pub mod store;
 
 pub use self::claim::{ClaimLimits, ClaimedDelivery, DeliveryId, Retry, SentRequest, UsedLimits};
 pub use self::contract::{Journal, LearntFacts, PausedActions};
 pub use self::entry::{Begin, Entry, NewDelivery, Subject};
 pub use self::outcome::{End, Handover, Outcome};
-pub use self::permit::{Permit, Places};
+pub use self::permit::{Permit, PermitStore};
 pub use self::receipt::{Receipt, Settle};
 pub use self::state::{JournalState, Obstacle};

@@ -22,9 +22,9 @@ use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use osnl_core::event::{Enriched, Event};
+use osnl_core::event::{EnrichedValues, Event};
 use osnl_core::metrics::Counters;
-use osnl_core::received::Received;
+use osnl_core::received::ReceivedMessage;
 use osnl_model::Notification;
 use osnl_transport::BoxFuture;
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
@@ -35,11 +35,10 @@ use self::dead::log_dead_letter;
 pub use self::limits::MemoryLimits;
 use self::recent::Recent;
 use super::begin;
-use super::claim::newest_from;
 use super::identity::Identity;
 use super::{
     Begin, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal, JournalState, LearntFacts,
-    Obstacle, PausedActions, Permit, Places, Receipt, Retry, SentRequest, Settle, Subject, UsedLimits,
+    Obstacle, PausedActions, Permit, PermitStore, Receipt, Retry, SentRequest, Settle, Subject, UsedLimits,
 };
 
 /// See the [module](self).
@@ -88,7 +87,7 @@ struct State {
 /// An entry with outcomes outstanding.
 #[derive(Debug)]
 struct Open {
-    received: Arc<Received>,
+    received: Arc<ReceivedMessage>,
     notification: Arc<Notification>,
     identity: Identity,
     /// Rule, action and resource of what was appended, and of what was made later in place of what was given up.
@@ -111,7 +110,7 @@ struct PendingDelivery {
     resource: Option<u32>,
     subject: Subject,
     used: UsedLimits,
-    told: Option<Arc<Enriched>>,
+    told: Option<Arc<EnrichedValues>>,
     failed: Option<FailedAttempts>,
     claimed: bool,
     /// When its next attempt is due, while it waits for that.
@@ -287,7 +286,7 @@ impl Journal for MemoryJournal {
         receipt
     }
 
-    fn set_aside(&self, received: Received, reason: String) -> Receipt {
+    fn set_aside(&self, received: ReceivedMessage, reason: String) -> Receipt {
         begin::count_unreadable(&received, &reason, &self.counters);
         self.bury(&mut self.lock(), Arc::new(received), reason);
         Receipt::complete(Settle::Acknowledge)
@@ -350,7 +349,7 @@ impl Journal for MemoryJournal {
     fn enriched(
         &self,
         delivery: DeliveryId,
-        enriched: &Enriched,
+        enriched: &EnrichedValues,
         learnt: LearntFacts,
     ) -> BoxFuture<'static, ()> {
         let mut state = self.lock();
@@ -451,15 +450,10 @@ impl State {
         while ids.len() < wanted.due && lanes.waiting.first().is_some_and(|(due, _)| *due <= now) {
             ids.extend(lanes.waiting.pop_first().map(|(_, id)| (id, false)));
         }
-        let newer = |id: &DeliveryId| wanted.newer_than.is_none_or(|than| *id > than);
         for _ in 0..wanted.newest {
             let ends = lanes.claimable.first().copied().zip(lanes.claimable.last().copied());
-            let from = ends.map(|ends| match wanted.newer_than {
-                Some(_) => ends.1,
-                None => newest_from(ends, lanes.claimable.len()),
-            });
-            let found = from.and_then(|from| lanes.claimable.range(from..).next().copied());
-            let Some(id) = found.filter(newer) else { break };
+            let from = ends.and_then(|ends| wanted.newest_from(ends, lanes.claimable.len()));
+            let Some(id) = from.and_then(|from| lanes.claimable.range(from..).next().copied()) else { break };
             lanes.claimable.remove(&id);
             ids.push((id, true));
         }
@@ -551,7 +545,7 @@ impl State {
     }
 }
 
-impl Places for Semaphore {
+impl PermitStore for Semaphore {
     fn give_back(&self, places: usize) {
         self.add_permits(places);
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use osnl_core::event::Enriched;
+use osnl_core::event::EnrichedValues;
 
 /// The end of a claim.
 #[derive(Clone, Debug)]
@@ -87,7 +87,7 @@ pub struct Handover {
     /// As [`NewDelivery::ordered`](crate::NewDelivery::ordered).
     pub ordered: bool,
     /// As [`NewDelivery::told`](crate::NewDelivery::told).
-    pub told: Option<Arc<Enriched>>,
+    pub told: Option<Arc<EnrichedValues>>,
 }
 
 impl Handover {

@@ -7,11 +7,11 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub struct Permit {
     places: usize,
-    from: Option<Arc<dyn Places>>,
+    from: Option<Arc<dyn PermitStore>>,
 }
 
 /// The store that gives out a permit's places and takes them back.
-pub trait Places: fmt::Debug + Send + Sync {
+pub trait PermitStore: fmt::Debug + Send + Sync {
     /// Takes back so many.
     fn give_back(&self, places: usize);
 }
@@ -19,7 +19,7 @@ pub trait Places: fmt::Debug + Send + Sync {
 impl Permit {
     /// So many places of a store.
     #[must_use]
-    pub fn new(places: usize, from: Arc<dyn Places>) -> Self {
+    pub fn new(places: usize, from: Arc<dyn PermitStore>) -> Self {
         Self { places, from: Some(from) }
     }
 

@@ -21,10 +21,9 @@
 mod about;
 mod answers;
 mod archive;
+mod blocks;
 mod change;
 mod checkpoint;
-mod claimable;
-mod clock;
 mod connection;
 mod count;
 mod decoded;
@@ -32,7 +31,6 @@ mod enriched;
 mod failing;
 mod fallback;
 mod filter;
-mod gate;
 mod lane;
 mod load;
 mod look;
@@ -66,9 +64,9 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use osnl_core::ends::{self, Ends};
-use osnl_core::event::Enriched;
+use osnl_core::event::EnrichedValues;
 use osnl_core::metrics::Counters;
-use osnl_core::received::Received;
+use osnl_core::received::ReceivedMessage;
 use osnl_model::Notification;
 use osnl_transport::BoxFuture;
 use tokio::sync::{oneshot, watch};
@@ -77,30 +75,29 @@ use tokio::time::Instant;
 pub use self::about::About;
 pub use self::answers::Answers;
 pub use self::change::{Change, ChangeError, ChangeOutcome};
-use self::claimable::Claimable;
-use self::clock::{Clock, whole_millis};
-pub use self::count::PhaseCount;
+pub use self::count::{BoundedCount, PhaseCount};
 use self::decoded::MessageCache;
 pub use self::failing::FailingKey;
 pub use self::filter::Filter;
-use self::gate::Gate;
-pub use self::gate::IN_MEMORY;
 pub use self::look::{PlaceLook, look};
 pub use self::overview::Overview;
 pub use self::phase::{Moment, Phase};
-use self::place::Place;
+use self::place::JournalLock;
 pub use self::quarantine::UnreadableFilter;
-pub use self::reader::{Cursor, DeliveryDetails, KeptEvent, Order, Page, Reader, Recent, Tally, Try};
+pub use self::reader::{AttemptRow, Cursor, DeliveryDetails, KeptEvent, Order, Page, Reader, Recent, Tally};
 pub use self::records::{Row, Unreadable};
-pub use self::rows::State;
+pub use self::rows::{State, numbers};
 pub use self::selection::ChangeRun;
 use self::stuck::DiskWait;
-use self::work::Due;
-use self::writer::{Apply, Command, NewEntry, Writer};
+use self::writer::{Apply, Command, JournalWriter, NewEntry};
 use super::identity::Identity;
+use super::store::claimable::Claimable;
+use super::store::clock::Clock;
+use super::store::gate::Gate;
+pub use super::store::gate::IN_MEMORY;
 use super::{
-    Begin, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal, JournalState, LearntFacts,
-    Obstacle, PausedActions, Permit, Receipt, Retry, SentRequest, UsedLimits,
+    ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal, JournalState, LearntFacts, Obstacle,
+    PausedActions, Permit, Receipt, Retry, SentRequest, UsedLimits,
 };
 
 /// A reader's answer, or the refusal of SQLite.
@@ -298,7 +295,7 @@ impl SqliteJournal {
         let (commands, receiver) = mpsc::channel();
         let path = options.path.clone();
         let max_dead = options.max_dead;
-        let writer = Writer::open(options, shared.clone(), receiver)?;
+        let writer = JournalWriter::open(options, shared.clone(), receiver)?;
         let bounds = (writer.max_size, max_dead);
         let theirs = shared.clone();
         let run = move || {
@@ -355,7 +352,7 @@ impl SqliteJournal {
     /// process; without one, the caller can open the file itself.
     #[must_use]
     pub fn holder(file: &Path) -> Option<String> {
-        Place::holder(file)
+        JournalLock::holder(file)
     }
 
     /// Retries, discards, holds, releases or moves deliveries, pauses or resumes an action, bite by bite; completes when
@@ -422,21 +419,14 @@ impl Journal for SqliteJournal {
     }
 
     fn obstacle(&self, actions: &[Arc<str>]) -> Option<Obstacle> {
-        match &*self.shared.state.borrow() {
-            JournalState::Full { reason, .. } => Some(Obstacle::Full { reason: reason.clone() }),
-            JournalState::Failed { reason, .. } => Some(Obstacle::Failed { reason: reason.clone() }),
-            JournalState::Working => self.shared.gate.obstacle(actions),
-        }
+        let failing = self.shared.state.borrow().obstacle();
+        failing.or_else(|| self.shared.gate.obstacle(actions))
     }
 
     fn append(&self, permit: &mut Permit, mut entry: Entry) -> Receipt {
         let (sender, receipt) = Receipt::open();
         let gate = &self.shared.gate;
-        for new in entry.deliveries.iter_mut().filter(|new| new.begin.is_open()) {
-            if let Some(reason) = gate.overflows(&new.action) {
-                new.begin = Begin::Dead(reason);
-            }
-        }
+        gate.refuse_overflowing(&mut entry.deliveries);
         let open = entry.deliveries.iter().filter(|new| new.begin.is_open());
         gate.appended(open.map(|new| &new.action));
         drop(permit.take_one());
@@ -450,32 +440,17 @@ impl Journal for SqliteJournal {
         receipt
     }
 
-    fn set_aside(&self, received: Received, reason: String) -> Receipt {
+    fn set_aside(&self, received: ReceivedMessage, reason: String) -> Receipt {
         let (sender, receipt) = Receipt::open();
         self.send(Command::SetAside(received, reason, sender));
         receipt
     }
 
     fn claim<'a>(&'a self, action: &'a str, wanted: ClaimLimits) -> BoxFuture<'a, Vec<ClaimedDelivery>> {
-        Box::pin(async move {
-            loop {
-                let changed = self.shared.claimable.changed.notified();
-                tokio::pin!(changed);
-                // Armed before looking, so that what is committed in between is not missed.
-                changed.as_mut().enable();
-                if self.shared.state.borrow().takes_outcomes() {
-                    let now = self.shared.clock.now();
-                    let (claimed, ask) = self.shared.claimable.claim(action, wanted, now);
-                    if ask.is_any() {
-                        self.send(Command::Fetch(action.into(), ask, now));
-                    }
-                    if let Some(claimed) = claimed {
-                        return claimed;
-                    }
-                }
-                changed.await;
-            }
-        })
+        let shared = &self.shared;
+        let now = || shared.state.borrow().takes_outcomes().then(|| shared.clock.now());
+        let fetch = move |ask, now| self.send(Command::Fetch(action.into(), ask, now));
+        Box::pin(shared.claimable.claim_when_any(action, wanted, now, fetch))
     }
 
     fn attempted(&self, delivery: DeliveryId, used: UsedLimits, answer: &str) {
@@ -495,10 +470,9 @@ impl Journal for SqliteJournal {
 
     fn retry_at(&self, delivery: DeliveryId, retry: Retry) {
         let Retry { due, used, answer } = retry;
-        let pause = whole_millis(due.saturating_duration_since(Instant::now()));
-        let at = self.shared.clock.millis(due);
-        self.shared.claimable.retries(delivery, at);
-        self.send(Command::Retry(delivery, Due { at, pause }, used, answer));
+        let due = self.shared.clock.due(due);
+        self.shared.claimable.retries(delivery, due.at);
+        self.send(Command::Retry(delivery, due, used, answer));
     }
 
     fn due_now(&self, action: &str) {
@@ -512,7 +486,7 @@ impl Journal for SqliteJournal {
     fn enriched(
         &self,
         delivery: DeliveryId,
-        enriched: &Enriched,
+        enriched: &EnrichedValues,
         learnt: LearntFacts,
     ) -> BoxFuture<'static, ()> {
         let (sender, receiver) = oneshot::channel();

@@ -45,6 +45,16 @@ impl JournalState {
         }
     }
 
+    /// Returns the reason that no entry can be kept; none while it works.
+    #[must_use]
+    pub fn obstacle(&self) -> Option<Obstacle> {
+        match self {
+            Self::Working => None,
+            Self::Full { reason, .. } => Some(Obstacle::Full { reason: reason.clone() }),
+            Self::Failed { reason, .. } => Some(Obstacle::Failed { reason: reason.clone() }),
+        }
+    }
+
     /// Whether outcomes can be kept.
     #[must_use]
     pub fn takes_outcomes(&self) -> bool {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use osnl_core::received::Received;
+use osnl_core::received::ReceivedMessage;
 use tokio::time::Instant;
 
 use super::{PLACES, Rig, append, attempts, claim, entry, names, within};
@@ -16,7 +16,7 @@ pub async fn a_claim_that_was_not_answered_claims_nothing(open: impl Fn() -> Rig
     let mut unanswered = journal.claim("a", ClaimLimits::in_order(10));
     assert!((&mut unanswered).now_or_never().is_none());
     let _receipt = append(journal, entry("1", "k", false)).await;
-    within(journal.set_aside(Received::sample("barrier", false), "barrier".into())).await;
+    within(journal.set_aside(ReceivedMessage::sample("barrier", false), "barrier".into())).await;
     // It has been woken, and ends before it looked.
     drop(unanswered);
     assert_eq!(names(&claim(journal, "a", 1).await), ["1"]);

@@ -1,6 +1,6 @@
 //! Messages that are delivered again.
 
-use osnl_core::received::Received;
+use osnl_core::received::ReceivedMessage;
 use osnl_model::Notification;
 
 use super::{Rig, append, claim, within};
@@ -12,7 +12,8 @@ pub async fn copies_of_a_message_are_one_event_and_other_messages_are_not(open: 
     type Message = (Option<&'static str>, &'static str, &'static str, bool);
     async fn told(message: Message, done_before: bool, rig: &Rig, entries: &mut Vec<Receipt>) {
         let (id, body, queue, redelivered) = message;
-        let mut received = Received::sample(format!(r#"{{"payload": {{"x": "{body}"}}}}"#), redelivered);
+        let mut received =
+            ReceivedMessage::sample(format!(r#"{{"payload": {{"x": "{body}"}}}}"#), redelivered);
         received.origin.queue = queue.into();
         let notification = Notification { unique_id: id.map(str::to_owned), ..Notification::default() };
         let deliveries = vec![NewDelivery::new("r", "a", None)];
@@ -63,7 +64,7 @@ pub async fn copies_of_a_message_are_one_event_and_other_messages_are_not(open: 
 /// It was kept, and the connection was gone before it could be settled.
 pub async fn an_unsettled_message_without_an_id_is_one_event_when_it_returns(open: impl Fn() -> Rig) {
     let message = |redelivered| {
-        let received = Received::sample(r#"{"payload": {}}"#, redelivered);
+        let received = ReceivedMessage::sample(r#"{"payload": {}}"#, redelivered);
         let deliveries = vec![NewDelivery::new("r", "a", None)];
         Entry { received: received.into(), notification: Notification::default().into(), deliveries }
     };

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use osnl_core::received::Received;
+use osnl_core::received::ReceivedMessage;
 use tokio::time::Instant;
 
 use super::{PLACES, Rig, append, attempts, claim, entry, names, within};
@@ -32,7 +32,7 @@ pub async fn a_receipt_completes_when_everything_is_safe(open: impl Fn() -> Rig)
 /// An unreadable message is acknowledged once it is kept, and counted.
 pub async fn an_unreadable_message_is_acknowledged_once_it_is_kept(open: impl Fn() -> Rig) {
     let rig = open();
-    let receipt = rig.journal.set_aside(Received::sample("\u{1}", false), "no JSON".into());
+    let receipt = rig.journal.set_aside(ReceivedMessage::sample("\u{1}", false), "no JSON".into());
     assert_eq!(within(receipt).await, Settle::Acknowledge);
     assert_eq!(rig.counters.unreadable.get(), 1);
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use osnl_core::received::{Origin, Received};
+use osnl_core::received::{Origin, ReceivedMessage};
 use osnl_model::{Notification, mask_secrets};
 use serde_json::json;
 
@@ -10,7 +10,7 @@ use serde_json::json;
 #[derive(Clone, Debug)]
 pub struct DeadLetter {
     /// The message as it came.
-    pub received: Arc<Received>,
+    pub received: Arc<ReceivedMessage>,
     /// Why it was given up.
     pub reason: String,
 }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use osnl_core::received::Received;
+use osnl_core::received::ReceivedMessage;
 use tokio::time::Instant;
 
 use super::dead::{DeadLetter, log_dead_letter};
@@ -94,7 +94,7 @@ impl MemoryJournal {
         state.settle(&pending, *outcome == Outcome::Returned);
     }
 
-    pub(super) fn bury(&self, state: &mut State, received: Arc<Received>, reason: String) {
+    pub(super) fn bury(&self, state: &mut State, received: Arc<ReceivedMessage>, reason: String) {
         if state.dead.len() >= self.limits().dead {
             state.dead.pop_front();
         }

@@ -25,7 +25,7 @@ fn journal() -> MemoryJournal {
 
 /// A message named `id` about the resource `key`.
 fn entry(id: &str, key: &str, redelivered: bool) -> Entry {
-    let received = Received::sample(format!("{id} {key}"), redelivered);
+    let received = ReceivedMessage::sample(format!("{id} {key}"), redelivered);
     let notification = Notification { unique_id: Some(id.to_owned()), ..Notification::default() };
     Entry {
         received: Arc::new(received),

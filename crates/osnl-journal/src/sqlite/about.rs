@@ -1,9 +1,8 @@
 //! Deliveries by what an operator has in hand: the number of a delivery or of an event, the id of a message, the id or
 //! the name of a resource.
 //!
-//! There is no index on any of these: each would write a page of a random place for each append, and with a long
-//! backlog most of such an index is not in memory. A look-up reads the table of deliveries once, from its end, and never
-//! the bodies of messages. Rows of a journal from before version 9 have neither names nor the number of their message's
+//! There is no index on any of these: [`blocks`](super::blocks) say which parts of the table of deliveries are read, and
+//! bodies of messages never are. Rows of a journal from before version 9 have neither names nor the number of their message's
 //! id: of these the message is looked up too, until they have left.
 
 use super::records::Row;

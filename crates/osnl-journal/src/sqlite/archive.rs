@@ -8,7 +8,7 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
 
-use osnl_core::received::Received;
+use osnl_core::received::ReceivedMessage;
 use osnl_model::mask_secrets;
 use serde_json::{Value, json};
 
@@ -26,7 +26,7 @@ pub(super) fn dead(
     action: &str,
     key: Option<&str>,
     reason: &str,
-    received: &Received,
+    received: &ReceivedMessage,
 ) -> Value {
     let mut line = origin(received);
     let decoded = received.decode().ok();
@@ -55,7 +55,7 @@ pub(super) fn unreadable(unreadable: &Unreadable) -> Value {
     json!({ "unreadable": line })
 }
 
-fn origin(received: &Received) -> Value {
+fn origin(received: &ReceivedMessage) -> Value {
     let origin = &received.origin;
     json!({
         "received_ms": millis(origin.received),

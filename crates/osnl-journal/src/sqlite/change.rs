@@ -4,7 +4,7 @@
 //! in bites, each a transaction of the writer beside which appends go on. A bite costs what it changes, however long the
 //! history is.
 //!
-//! A delivery that a loop has claimed is not taken out of its hands: what is asked is written beside it, as a [`Wish`],
+//! A delivery that a loop has claimed is not taken out of its hands: what is asked is written beside it, as a [`DeferredChange`],
 //! and takes effect when the claim ends, unless the effect is there by then. Until then its lane does not go on.
 //!
 //! A dry run is the change itself in transactions that are rolled back, so that it cannot differ from it.
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{OptionalExtension as _, Result, params};
 
 use super::filter::Filter;
-use super::lane::{LaneEntry, Wish};
+use super::lane::{DeferredChange, LaneEntry};
 use super::rows::{State, delivery_id, event_of, is};
 use super::work::Work;
 use super::{paused, prune};
@@ -131,7 +131,7 @@ pub(super) struct Bite {
 
 /// The result of a bite, with the parts that the writer reports after the commit.
 #[derive(Debug, Default)]
-pub(super) struct Answer {
+pub(super) struct BiteResult {
     pub(super) changed: ChangeOutcome,
     /// The number of its deliveries that were looked at; another bite takes the rest.
     pub(super) bitten: usize,
@@ -146,8 +146,8 @@ pub(super) struct Answer {
     pub(super) pending: HashMap<String, i64>,
 }
 
-pub(super) fn apply(work: &mut Work<'_>, bite: &Bite) -> Result<Answer> {
-    let mut answer = Answer { known_until: work.now, ..Answer::default() };
+pub(super) fn apply(work: &mut Work<'_>, bite: &Bite) -> Result<BiteResult> {
+    let mut answer = BiteResult { known_until: work.now, ..BiteResult::default() };
     let (which, states) = match &bite.change {
         Change::Pause { action, by } => {
             paused::pause(work.connection, action, by, work.now)?;
@@ -201,11 +201,11 @@ pub(super) fn apply(work: &mut Work<'_>, bite: &Bite) -> Result<Answer> {
                 retry(work, &found, later, &mut answer)?
             }
             Change::Discard { by, .. } => {
-                ask(work, &found, Wish::Discard { by: by.clone() }, &mut answer)?;
+                ask(work, &found, DeferredChange::Discard { by: by.clone() }, &mut answer)?;
                 None
             }
             Change::Hold { why, .. } => {
-                ask(work, &found, Wish::Hold { why: why.clone() }, &mut answer)?;
+                ask(work, &found, DeferredChange::Hold { why: why.clone() }, &mut answer)?;
                 None
             }
             Change::Release { .. } => {
@@ -214,7 +214,7 @@ pub(super) fn apply(work: &mut Work<'_>, bite: &Bite) -> Result<Answer> {
             }
             Change::Move { to, .. } if found.action == *to => Some(format!("it is of {to} already")),
             Change::Move { to, .. } => {
-                ask(work, &found, Wish::Move { to: to.clone() }, &mut answer)?;
+                ask(work, &found, DeferredChange::Move { to: to.clone() }, &mut answer)?;
                 None
             }
             // Answered above.
@@ -231,7 +231,7 @@ pub(super) fn apply(work: &mut Work<'_>, bite: &Bite) -> Result<Answer> {
 }
 
 /// Done at once, or when the claim has ended.
-fn ask(work: &mut Work<'_>, found: &LaneEntry, wish: Wish, answer: &mut Answer) -> Result<()> {
+fn ask(work: &mut Work<'_>, found: &LaneEntry, wish: DeferredChange, answer: &mut BiteResult) -> Result<()> {
     if work.claimed.contains(&found.id) {
         work.wish(found.id, &wish)?;
         answer.changed.under_way.push(found.id);
@@ -245,8 +245,10 @@ fn ask(work: &mut Work<'_>, found: &LaneEntry, wish: Wish, answer: &mut Answer) 
 }
 
 /// Releases a claimed delivery that was to be held; answers whether it was.
-fn leave(work: &mut Work<'_>, found: &LaneEntry, change: &Change, answer: &mut Answer) -> Result<bool> {
-    let (Change::Release { .. }, Some(Wish::Hold { .. })) = (change, &found.wish) else { return Ok(false) };
+fn leave(work: &mut Work<'_>, found: &LaneEntry, change: &Change, answer: &mut BiteResult) -> Result<bool> {
+    let (Change::Release { .. }, Some(DeferredChange::Hold { .. })) = (change, &found.wish) else {
+        return Ok(false);
+    };
     if found.state.is_open() {
         work.unwish(found.id)?;
         answer.left.push((found.action.clone(), found.id));
@@ -255,7 +257,7 @@ fn leave(work: &mut Work<'_>, found: &LaneEntry, change: &Change, answer: &mut A
     Ok(found.state.is_open())
 }
 
-fn release(work: &mut Work<'_>, found: &LaneEntry, answer: &mut Answer) -> Result<()> {
+fn release(work: &mut Work<'_>, found: &LaneEntry, answer: &mut BiteResult) -> Result<()> {
     // It is let through from now on, also for what a guard remembers after a restart.
     let sql = "UPDATE delivery SET guarded = 0 WHERE id = ?1 AND guarded = 1";
     if work.connection.prepare_cached(sql)?.execute([found.id.row()])? > 0 {
@@ -268,7 +270,7 @@ fn retry(
     work: &mut Work<'_>,
     found: &LaneEntry,
     later: Later,
-    answer: &mut Answer,
+    answer: &mut BiteResult,
 ) -> Result<Option<String>> {
     match later {
         Later::None => {}

@@ -1,16 +1,21 @@
 //! Counts the deliveries that a filter matches.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use rusqlite::{Result, ToSql, params};
 
+use super::blocks::BlockNeeds;
 use super::filter::Filter;
 use super::phase::Phase;
-use super::reader::Reader;
+use super::reader::{Reader, parts};
 use super::rows::State;
 
 /// The number of deliveries in one state of the file and one phase.
 pub type PhaseCount = (State, Phase, u64);
+
+/// Counts, and whether there are more deliveries than were counted.
+pub type BoundedCount = (Vec<PhaseCount>, bool);
 
 impl Reader {
     /// Returns the number of matching deliveries in each state and phase. By action and state it is known, by phase
@@ -19,25 +24,53 @@ impl Reader {
     /// # Errors
     /// SQLite's.
     pub fn count(&self, filter: &Filter) -> Result<Vec<PhaseCount>> {
+        self.count_newest(filter, u64::MAX).map(|(counts, _)| counts)
+    }
+
+    /// Counts as [`count`](Self::count), but no more than `most` deliveries, the newest; and returns whether there are more.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn count_newest(&self, filter: &Filter, most: u64) -> Result<BoundedCount> {
+        self.count_in(filter, most, &parts(&self.0, filter, &BlockNeeds::of(filter.conditions()))?)
+    }
+
+    /// The same, in these parts of the file.
+    pub(super) fn count_in(&self, filter: &Filter, most: u64, parts: &[Range<i64>]) -> Result<BoundedCount> {
         if filter.is_by_action_and_state() {
-            return self.count_known(filter);
+            return Ok((self.count_known(filter)?, false));
         }
         let (conditions, values) = filter.sql();
         let sql = format!(
-            "SELECT d.state, {} AS phase, count(*) FROM delivery d \
+            "SELECT state, phase, count(*) FROM (SELECT d.state AS state, {} AS phase FROM delivery d \
              JOIN event e ON e.id = (SELECT max(id) FROM event WHERE id <= d.id >> 16) \
-             WHERE d.id > ?1 AND ?2 {conditions} GROUP BY d.state, phase",
-            filter.moment.phase_sql()
+             WHERE d.id >= ?1 AND d.id < ?2 {conditions} ORDER BY d.id DESC LIMIT ?{}) GROUP BY state, phase",
+            filter.moment.phase_sql(),
+            values.len() + 3,
         );
-        let mut all: Vec<&dyn ToSql> = vec![&-1_i64, &true];
-        all.extend(values.iter().map(|value| &**value));
         let mut select = self.0.prepare(&sql)?;
-        let rows = select.query_map(&all[..], |row| {
-            Ok((row.get(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?.unsigned_abs()))
-        })?;
-        let rows: Vec<(State, i64, u64)> = rows.collect::<Result<_>>()?;
-        let named = |(state, phase, count)| Some((state, Phase::of_number(phase)?, count));
-        Ok(rows.into_iter().filter_map(named).collect())
+        let mut counts: BTreeMap<(State, Phase), u64> = BTreeMap::new();
+        let mut left = i64::try_from(most).unwrap_or(i64::MAX);
+        for part in parts.iter().rev() {
+            let mut all: Vec<&dyn ToSql> = vec![&part.start, &part.end];
+            all.extend(values.iter().map(|value| &**value));
+            // One more than is counted shows that there are more.
+            let limit = left.saturating_add(1);
+            all.push(&limit);
+            let mut rows = select.query(&all[..])?;
+            while let Some(row) = rows.next()? {
+                let (state, count): (State, i64) = (row.get(0)?, row.get(2)?);
+                if let Some(phase) = Phase::of_number(row.get(1)?) {
+                    let counted = count.min(left);
+                    *counts.entry((state, phase)).or_default() += counted.unsigned_abs();
+                    left -= counted;
+                    if counted < count {
+                        return Ok((counted_phases(counts), true));
+                    }
+                }
+            }
+        }
+        Ok((counted_phases(counts), false))
     }
 
     /// The tally, divided by the few rows that differ from what their state says.
@@ -85,7 +118,12 @@ impl Reader {
             }
         }
         let is_asked = |phase: &Phase| filter.phases.is_empty() || filter.phases.contains(phase);
-        let counts = counts.into_iter().filter(|((_, phase), count)| *count > 0 && is_asked(phase));
-        Ok(counts.map(|((state, phase), count)| (state, phase, count)).collect())
+        counts.retain(|(_, phase), _| is_asked(phase));
+        Ok(counted_phases(counts))
     }
+}
+
+fn counted_phases(counts: BTreeMap<(State, Phase), u64>) -> Vec<PhaseCount> {
+    let counts = counts.into_iter().filter(|(_, count)| *count > 0);
+    counts.map(|((state, phase), count)| (state, phase, count)).collect()
 }

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use osnl_core::received::{KeyForm, Received};
+use osnl_core::received::{KeyForm, ReceivedMessage};
 use osnl_model::Notification;
 use rusqlite::{Connection, Result, params};
 
@@ -23,13 +23,13 @@ const KEYS_WITH_RULE_FROM: &str = "coalesce((SELECT value FROM meta WHERE name =
 #[derive(Debug, Default)]
 pub(super) struct MessageCache(Mutex<HashMap<Key, CacheEntry>>);
 
-type CacheEntry = (Weak<Received>, Weak<Notification>);
+type CacheEntry = (Weak<ReceivedMessage>, Weak<Notification>);
 
 /// An event by its number; the rest tells it from one of the same number in a file that has taken this one's place.
 type Key = (i64, i64, i64);
 
 /// A message and what it says; the error is of a body that cannot be read.
-pub(super) type Message = std::result::Result<(Arc<Received>, Arc<Notification>), String>;
+pub(super) type Message = std::result::Result<(Arc<ReceivedMessage>, Arc<Notification>), String>;
 
 impl MessageCache {
     /// An event's message.

@@ -3,7 +3,7 @@
 //! Objects are kept by their own id. To find the last event of a resource, the journal would need an index on texts,
 //! which each append would pay for; and an event says less than the API did.
 
-use osnl_core::event::Enriched;
+use osnl_core::event::EnrichedValues;
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
 use super::work::Work;
@@ -14,7 +14,7 @@ pub(super) const OBJECTS: i64 = 100_000;
 
 impl Work<'_> {
     /// Keeps what is known of a new delivery from the beginning.
-    pub(super) fn told(&self, row: i64, told: Option<&Enriched>) -> Result<()> {
+    pub(super) fn told(&self, row: i64, told: Option<&EnrichedValues>) -> Result<()> {
         let Some(told) = told else { return Ok(()) };
         // Texts as keys, and no number that JSON does not have.
         let found = serde_json::to_string(told).unwrap_or_default();
@@ -42,7 +42,7 @@ impl Work<'_> {
 }
 
 /// Returns the enrichment of a delivery.
-pub(super) fn of(connection: &Connection, id: DeliveryId) -> Result<Option<Enriched>> {
+pub(super) fn of(connection: &Connection, id: DeliveryId) -> Result<Option<EnrichedValues>> {
     let mut select = connection.prepare_cached("SELECT found FROM enriched WHERE delivery = ?")?;
     let found: Option<String> = select.query_row([id.row()], |row| row.get(0)).optional()?;
     Ok(found.and_then(|found| serde_json::from_str(&found).ok()))

@@ -2,7 +2,8 @@
 
 use rusqlite::{OptionalExtension as _, Result, params};
 
-use super::lane::Lane;
+use super::blocks::BlockFact;
+use super::lane::LaneKey;
 use super::rows::{self, State, delivery_id, event_of};
 use super::work::Work;
 use crate::{DeliveryId, Handover};
@@ -51,8 +52,9 @@ impl Work<'_> {
             .prepare_cached("UPDATE event SET deliveries = deliveries + 1 WHERE id = ?")?
             .execute([event])?;
         self.told(next, how.told.as_deref())?;
+        self.blocks.note(next, BlockFact::Action(to));
         self.count(to, State::Waiting, 1);
-        self.lane_turn(lane.map_or(Lane::Alone(delivery_id(next)), Lane::Shared))?;
+        self.lane_turn(lane.map_or(LaneKey::Alone(delivery_id(next)), LaneKey::Shared))?;
         Ok(true)
     }
 }

@@ -1,14 +1,15 @@
 //! The deliveries that are meant: of a file by SQL, of what is in memory by looking at each.
 
+use std::ops::Range;
 use std::time::SystemTime;
 
-use rusqlite::ToSql;
+use rusqlite::{Connection, ToSql};
 
 use super::about::About;
 use super::answers::Answers;
 use super::phase::{Moment, Phase};
 use super::records::Row;
-use super::rows::{State, millis};
+use super::rows::{SHIFT, State, millis};
 use crate::DeliveryId;
 
 /// The deliveries that are meant; what is empty or `None` excludes nothing.
@@ -48,7 +49,7 @@ pub struct Filter {
 
 /// A condition of a filter: it means the same in SQL and for a row.
 #[derive(Clone, Copy, Debug)]
-enum Condition<'a> {
+pub(super) enum RowCondition<'a> {
     After(DeliveryId),
     Ids(&'a [DeliveryId]),
     Event(u64),
@@ -64,7 +65,7 @@ enum Condition<'a> {
     Until(SystemTime),
 }
 
-impl Condition<'_> {
+impl RowCondition<'_> {
     /// A condition in which `?` is the value; numbers stand in the text.
     fn sql(self) -> (String, Option<Box<dyn ToSql>>) {
         let with = |condition: &str, value: Box<dyn ToSql>| (condition.to_owned(), Some(value));
@@ -76,11 +77,7 @@ impl Condition<'_> {
         match self {
             Self::After(id) => with("d.id > ?", Box::new(id.row())),
             Self::Ids(ids) => among("d.id", ids.iter().map(|id| id.row()).collect()),
-            Self::Event(number) => {
-                let event = i64::try_from(number).unwrap_or(i64::MAX >> 17);
-                let first = DeliveryId::of(event, 0).row();
-                (format!("d.id >= {first} AND e.id = ?"), Some(Box::new(event)))
-            }
+            Self::Event(number) => (About::Event(number).sql(), None),
             Self::Rule(rule) => text("d.rule = ?", rule),
             Self::Action(action) => text("d.action = ?", action),
             Self::States(states) => among("d.state", states.iter().map(|state| *state as i64).collect()),
@@ -119,33 +116,45 @@ impl Condition<'_> {
 }
 
 impl Filter {
-    fn conditions(&self) -> Vec<Condition<'_>> {
+    pub(super) fn conditions(&self) -> Vec<RowCondition<'_>> {
         let Self { after, ids, event, rule, action, states, phases, moment, .. } = self;
         let Self { about, key, status, text, event_type, since, until, .. } = self;
         let all = [
-            after.map(Condition::After),
-            (!ids.is_empty()).then_some(Condition::Ids(ids)),
-            event.map(Condition::Event),
-            rule.as_deref().map(Condition::Rule),
-            action.as_deref().map(Condition::Action),
-            (!states.is_empty()).then_some(Condition::States(states)),
-            (!phases.is_empty()).then_some(Condition::Phases(phases, moment)),
-            (!about.is_empty()).then_some(Condition::About(about)),
-            key.as_deref().map(Condition::Key),
-            status.as_ref().map(Condition::Answered),
-            text.as_ref().map(Condition::Answered),
-            event_type.as_deref().map(Condition::EventType),
-            since.map(Condition::Since),
-            until.map(Condition::Until),
+            after.map(RowCondition::After),
+            (!ids.is_empty()).then_some(RowCondition::Ids(ids)),
+            event.map(RowCondition::Event),
+            rule.as_deref().map(RowCondition::Rule),
+            action.as_deref().map(RowCondition::Action),
+            (!states.is_empty()).then_some(RowCondition::States(states)),
+            (!phases.is_empty()).then_some(RowCondition::Phases(phases, moment)),
+            (!about.is_empty()).then_some(RowCondition::About(about)),
+            key.as_deref().map(RowCondition::Key),
+            status.as_ref().map(RowCondition::Answered),
+            text.as_ref().map(RowCondition::Answered),
+            event_type.as_deref().map(RowCondition::EventType),
+            since.map(RowCondition::Since),
+            until.map(RowCondition::Until),
         ];
         all.into_iter().flatten().collect()
+    }
+
+    /// Returns the numbers of the rows that it can let through: those of one event, or all.
+    pub(super) fn span(&self, connection: &Connection) -> rusqlite::Result<Range<i64>> {
+        let event = match (self.event, &self.about[..]) {
+            (Some(event), _) | (None, &[About::Event(event)]) => event,
+            (None, _) => return Ok(0..i64::MAX),
+        };
+        let event = i64::try_from(event).unwrap_or(i64::MAX >> SHIFT);
+        let next: Option<i64> =
+            connection.query_row("SELECT min(id) FROM event WHERE id > ?", [event], |row| row.get(0))?;
+        Ok(DeliveryId::of(event, 0).row()..next.map_or(i64::MAX, |next| DeliveryId::of(next, 0).row()))
     }
 
     /// Conditions with `?3` and on, and their values.
     pub(super) fn sql(&self) -> (String, Vec<Box<dyn ToSql>>) {
         let mut sql = String::new();
         let mut values: Vec<Box<dyn ToSql>> = Vec::new();
-        for (condition, value) in self.conditions().into_iter().map(Condition::sql) {
+        for (condition, value) in self.conditions().into_iter().map(RowCondition::sql) {
             values.extend(value);
             sql.push_str(&format!(" AND {}", condition.replace('?', &format!("?{}", values.len() + 2))));
         }
@@ -161,17 +170,17 @@ impl Filter {
     /// Whether nothing but action, state, and phase counts.
     pub(super) fn is_by_action_and_state(&self) -> bool {
         self.conditions().into_iter().all(|condition| match condition {
-            Condition::Action(_) | Condition::States(_) | Condition::Phases(..) => true,
-            Condition::After(_)
-            | Condition::Ids(_)
-            | Condition::Event(_)
-            | Condition::Rule(_)
-            | Condition::About(_)
-            | Condition::Key(_)
-            | Condition::Answered(_)
-            | Condition::EventType(_)
-            | Condition::Since(_)
-            | Condition::Until(_) => false,
+            RowCondition::Action(_) | RowCondition::States(_) | RowCondition::Phases(..) => true,
+            RowCondition::After(_)
+            | RowCondition::Ids(_)
+            | RowCondition::Event(_)
+            | RowCondition::Rule(_)
+            | RowCondition::About(_)
+            | RowCondition::Key(_)
+            | RowCondition::Answered(_)
+            | RowCondition::EventType(_)
+            | RowCondition::Since(_)
+            | RowCondition::Until(_) => false,
         })
     }
 }

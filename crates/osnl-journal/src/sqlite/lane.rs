@@ -7,7 +7,7 @@ use crate::DeliveryId;
 
 /// The lane in which a delivery waits for others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lane {
+pub(super) enum LaneKey {
     /// With all others of this lane.
     Shared(i64),
     /// It waits for none.
@@ -26,13 +26,13 @@ pub(super) struct LaneEntry {
     /// The lane that it stands in now.
     pub(super) lane: Option<i64>,
     /// The change to make when its claim has ended.
-    pub(super) wish: Option<Wish>,
+    pub(super) wish: Option<DeferredChange>,
 }
 
 impl LaneEntry {
     /// Returns the lane in which it waits once it is open.
-    pub(super) fn own_lane(&self) -> Lane {
-        self.shared_lane().map_or(Lane::Alone(self.id), Lane::Shared)
+    pub(super) fn own_lane(&self) -> LaneKey {
+        self.shared_lane().map_or(LaneKey::Alone(self.id), LaneKey::Shared)
     }
 
     pub(super) fn shared_lane(&self) -> Option<i64> {
@@ -43,7 +43,7 @@ impl LaneEntry {
 
 /// A change to make when a claim has ended; it is in the columns `wish` and `wish_text`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Wish {
+pub(super) enum DeferredChange {
     /// It ends without an effect, discarded by the operator.
     Discard { by: String },
     /// It waits until it is released.
@@ -52,11 +52,14 @@ pub(super) enum Wish {
     Move { to: String },
 }
 
-impl Wish {
+impl DeferredChange {
+    /// The number of a wish to hold.
+    pub(super) const HOLD: i64 = 2;
+
     pub(super) fn number(&self) -> i64 {
         match self {
             Self::Discard { .. } => 1,
-            Self::Hold { .. } => 2,
+            Self::Hold { .. } => Self::HOLD,
             Self::Move { .. } => 3,
         }
     }
@@ -72,7 +75,7 @@ impl Wish {
         let text = || row.get(from + 1);
         Ok(match row.get::<_, Option<i64>>(from)? {
             Some(1) => Some(Self::Discard { by: text()? }),
-            Some(2) => Some(Self::Hold { why: text()? }),
+            Some(Self::HOLD) => Some(Self::Hold { why: text()? }),
             Some(3) => Some(Self::Move { to: text()? }),
             Some(_) | None => None,
         })

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
-use super::place::{Place, volatile};
+use super::place::{JournalLock, volatile};
 use super::{OpenError, SqliteOptions};
 
 /// A place that would do.
@@ -43,7 +43,7 @@ pub fn look(options: &SqliteOptions) -> Result<PlaceLook, OpenError> {
     if exists {
         may(file, Access::READ_OK | Access::WRITE_OK)?;
     }
-    Ok(PlaceLook { holder: Place::holder(file), exists })
+    Ok(PlaceLook { holder: JournalLock::holder(file), exists })
 }
 
 /// The folder of the file, or of its folders the first that is there.
@@ -72,7 +72,7 @@ mod tests {
         let found = look(&options(file.clone(), true)).unwrap();
         assert_eq!(found, PlaceLook { holder: None, exists: false });
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is made");
-        let taken = Place::take(&file, true).unwrap();
+        let taken = JournalLock::take(&file, true).unwrap();
         let holder = Some(format!("process {}", std::process::id()));
         assert_eq!(look(&options(file.clone(), true)).unwrap(), PlaceLook { holder, exists: true });
         drop(taken);

@@ -4,6 +4,8 @@
 //! A [`State`] is a number of the file. A phase is that number and what else is known at the moment: whether an attempt
 //! runs, has failed before, and whether the action is still configured. SQL and [`Phase::of_row`] decide alike.
 
+use rusqlite::Connection;
+
 use super::records::Row;
 use super::rows::{State, quoted};
 use crate::{DeliveryId, Outcome};
@@ -249,23 +251,57 @@ impl Moment {
     /// Whether a row `d` needs an operator's attention, or is about to: dead, held, orphaned, retrying.
     pub(super) fn attention_sql(&self) -> String {
         format!(
-            "(d.state IN (2, 3) OR d.state = 1 AND d.due > 0 AND d.tries > 0 OR d.state <= 2 AND {})",
+            // With the sign no index is tried for each part, of which all rows would be sorted.
+            "+(d.state IN (2, 3) OR d.state = 1 AND d.due > 0 AND d.tries > 0 OR d.state <= 2 AND {})",
             self.orphaned()
         )
     }
 
-    /// The same rows, found by indexes.
-    pub(super) fn attention_ids_sql(&self) -> String {
-        let orphans = match &self.configured {
-            None => String::new(),
-            Some(_) => {
-                format!(" UNION ALL SELECT d.id FROM delivery d WHERE d.state <= 2 AND {}", self.orphaned())
-            }
+    /// The same rows, found by indexes; `orphans` from [`orphan_states`](Self::orphan_states).
+    pub(super) fn attention_ids_sql(&self, orphans: &[State]) -> String {
+        self.attention_parts(orphans).join(" UNION ALL ")
+    }
+
+    /// The newest of these rows, before a number.
+    pub(super) fn newest_attention_sql(&self, orphans: &[State], before: i64, limit: u32) -> String {
+        let newest = |part: String| {
+            format!("SELECT id FROM ({part} AND d.id < {before} ORDER BY d.id DESC LIMIT {limit})")
         };
-        format!(
-            "SELECT id FROM delivery WHERE state = 3 UNION ALL SELECT id FROM delivery WHERE state = 2 \
-             UNION ALL SELECT id FROM delivery WHERE state = 1 AND due > 0 AND tries > 0{orphans}"
-        )
+        self.attention_parts(orphans).into_iter().map(newest).collect::<Vec<_>>().join(" UNION ALL ")
+    }
+
+    fn attention_parts(&self, orphans: &[State]) -> Vec<String> {
+        let part = |index: &str, condition: &str| {
+            let by = if index.is_empty() { String::new() } else { format!(" INDEXED BY {index}") };
+            format!("SELECT d.id FROM delivery d{by} WHERE {condition}")
+        };
+        let orphans = orphans.iter().filter_map(|state| {
+            let index = match state {
+                State::Ready => "delivery_ready",
+                State::Waiting => "",
+                // All of them need attention anyway.
+                _ => return None,
+            };
+            Some(part(index, &format!("d.state = {} AND {}", *state as i64, self.orphaned())))
+        });
+        let all = [
+            part("delivery_dead_newest", "d.state = 3"),
+            part("delivery_held", "d.state = 2"),
+            part("delivery_retrying", "d.state = 1 AND d.due > 0 AND d.tries > 0"),
+        ];
+        all.into_iter().chain(orphans).collect()
+    }
+
+    /// Returns the open states that deliveries of missing actions are in, as the counts say.
+    pub(super) fn orphan_states(&self, connection: &Connection) -> rusqlite::Result<Vec<State>> {
+        if self.configured.is_none() {
+            return Ok(Vec::new());
+        }
+        let sql = format!(
+            "SELECT DISTINCT d.state FROM tally d WHERE d.count > 0 AND d.state <= 2 AND {}",
+            self.orphaned()
+        );
+        connection.prepare(&sql)?.query_map([], |row| row.get(0))?.collect()
     }
 
     /// As [`attention_sql`](Self::attention_sql) decides.
@@ -319,7 +355,7 @@ mod tests {
     /// SQL, by columns and by indexes, and the code decide the same about each kind of row.
     #[test]
     fn sql_and_code_agree_on_every_kind_of_row() {
-        let mut connection = rusqlite::Connection::open_in_memory().unwrap();
+        let mut connection = Connection::open_in_memory().unwrap();
         super::super::schema::migrate(&mut connection, super::super::schema::VERSION).unwrap();
         let event = "INSERT INTO event (id, identity, received, redelivered, deliveries, listener, queue, exchange, \
                      routing_key, body) VALUES (1, 1, 1, 0, 1, 'l', 'q', 'e', 'k', '')";
@@ -346,7 +382,12 @@ mod tests {
                 select.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
             };
             let attention = ids(&moment.attention_sql());
-            assert_eq!(ids(&format!("d.id IN ({})", moment.attention_ids_sql())), attention);
+            let orphans = [State::Waiting, State::Ready, State::Held];
+            let orphans = if moment.configured.is_some() { &orphans[..] } else { &[] };
+            assert_eq!(ids(&format!("d.id IN ({})", moment.attention_ids_sql(orphans))), attention);
+            let newest: Vec<i64> = attention.iter().rev().take(3).rev().copied().collect();
+            let found = ids(&format!("d.id IN ({})", moment.newest_attention_sql(orphans, i64::MAX, 3)));
+            assert!(found.ends_with(&newest), "{found:?} {newest:?}");
             for row in &all {
                 let sql = format!("SELECT {} FROM delivery d WHERE d.id = ?", moment.phase_sql());
                 let number: i64 = connection.query_row(&sql, [row.id.row()], |row| row.get(0)).unwrap();

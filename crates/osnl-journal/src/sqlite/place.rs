@@ -25,12 +25,12 @@ const TEMPORARY: [&str; 4] = ["/tmp", "/var/tmp", "/run", "/dev/shm"];
 
 /// A place that is ours until this is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct JournalLock {
     pub(super) file: PathBuf,
     _lock: File,
 }
 
-impl Place {
+impl JournalLock {
     /// Makes folder (0700) and file (0600) if they are not there, and takes the lock. A folder that is there keeps its
     /// mode: other programs may use it too.
     pub(super) fn take(file: &Path, allow_volatile: bool) -> Result<Self, OpenError> {
@@ -160,11 +160,11 @@ mod tests {
     fn one_daemon_per_file_and_nobody_else_reads_it() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a/b/journal.db");
-        let place = Place::take(&file, true).unwrap();
+        let place = JournalLock::take(&file, true).unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o777;
         assert_eq!(mode(&place.file), 0o600);
         assert_eq!(mode(&folder.path().join("a/b")), 0o700);
-        let refused = Place::take(&file, true).unwrap_err().to_string();
+        let refused = JournalLock::take(&file, true).unwrap_err().to_string();
         let pid = std::process::id();
         assert_eq!(
             refused,
@@ -172,11 +172,11 @@ mod tests {
                 "is in use by process {pid}; a journal belongs to one daemon: stop that process, or name another file"
             )
         );
-        assert_eq!(Place::holder(&place.file), Some(format!("process {pid}")));
+        assert_eq!(JournalLock::holder(&place.file), Some(format!("process {pid}")));
         fs::set_permissions(&place.file, Permissions::from_mode(0o644)).unwrap();
         drop(place);
-        assert_eq!(Place::holder(&file), None);
-        let again = Place::take(&file, true).unwrap();
+        assert_eq!(JournalLock::holder(&file), None);
+        let again = JournalLock::take(&file, true).unwrap();
         assert_eq!(mode(&again.file), 0o600);
     }
 
@@ -188,13 +188,13 @@ mod tests {
         for more in ["", ".lock", "-wal", "-shm"] {
             let link = beside(&file, more);
             std::os::unix::fs::symlink(&victim, &link).unwrap();
-            assert!(Place::take(&file, true).is_err(), "{more}");
+            assert!(JournalLock::take(&file, true).is_err(), "{more}");
             assert_eq!(fs::read_to_string(&victim).unwrap(), "kept", "{more}");
             fs::remove_file(link).unwrap();
         }
         for mode in [0o1777, 0o770] {
             fs::set_permissions(folder.path(), Permissions::from_mode(mode)).unwrap();
-            let refused = Place::take(&file, true).unwrap_err().to_string();
+            let refused = JournalLock::take(&file, true).unwrap_err().to_string();
             assert!(refused.contains(&format!("(mode {mode:04o})")), "{refused}");
         }
     }
@@ -211,7 +211,7 @@ mod tests {
         check("/tmpfile", false);
         check("/", false);
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir_in("/tmp")).unwrap();
-        let refused = Place::take(&folder.path().join("x.db"), false).unwrap_err().to_string();
+        let refused = JournalLock::take(&folder.path().join("x.db"), false).unwrap_err().to_string();
         assert!(refused.contains("allow_volatile = true"), "{refused}");
         assert!(!folder.path().join("x.db").exists());
     }

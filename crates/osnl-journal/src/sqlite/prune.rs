@@ -1,6 +1,7 @@
 //! Removes from the journal history that is old enough, dead letters beyond the bound, and history that takes the
 //! space of pending deliveries. It works in bites, so that no append waits long.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -8,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, Result, TransactionBehavior, 
 
 use super::rows::{self, delivery_id, event_of, is, millis, numbers, received};
 use super::work::Work;
-use super::{SqliteOptions, archive, enriched, quarantine};
+use super::{SqliteOptions, archive, blocks, enriched, quarantine};
 use crate::DeliveryId;
 
 /// Deliveries of one transaction.
@@ -55,7 +56,7 @@ pub(super) fn tick(pruner: &mut Pruner<'_>) -> Result<PruneResult> {
         if gone == 0 {
             let full = wanting.then(|| {
                 format!(
-                    "the journal {} has reached max_size ({} MiB) with pending and dead deliveries: osnl reads nothing \
+                    "{} has reached max_size ({} MiB) with pending and dead deliveries: osnl reads nothing \
                      from the broker until some are delivered, retried, or discarded; or raise max_size",
                     pruner.file.display(),
                     size >> 20
@@ -204,6 +205,7 @@ fn remove(
     }
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut work = Work::new(&transaction, 0, next_event);
+    let mut left = BTreeSet::new();
     for id in ids {
         let Some(found) = work.find(*id)? else { continue };
         let event = event_of(&transaction, *id)?;
@@ -223,9 +225,11 @@ fn remove(
             .exists([from, to])?;
         if !others {
             transaction.prepare_cached("DELETE FROM event WHERE id = ?")?.execute([event])?;
+            left.insert(event);
         }
     }
-    work.write_tally()?;
+    blocks::forget(&transaction, &left)?;
+    work.finish()?;
     if let Some(until) = until {
         transaction.execute(
             "INSERT INTO meta (name, value) VALUES (?1, ?2) \

@@ -3,8 +3,8 @@
 //! The table is still called `unreadable`, as the first version of the file named it. Rows from before version 7 have a
 //! body as it came, and nothing of what stands in the newer columns: that is worked out of the body.
 
-use osnl_core::quarantine::{Extent, Glimpse, Stored};
-use osnl_core::received::Received;
+use osnl_core::quarantine::{Extent, Glimpse, StoredBody};
+use osnl_core::received::ReceivedMessage;
 use osnl_model::BodyDigest;
 use rusqlite::types::FromSqlError;
 use rusqlite::{Connection, OptionalExtension as _, Result, ToSql, params};
@@ -33,7 +33,7 @@ pub struct UnreadableFilter {
 
 impl Work<'_> {
     /// Answers whether it is kept; a copy that the broker delivers again is there already.
-    pub(super) fn set_aside(&mut self, received: &Received, reason: &str) -> Result<bool> {
+    pub(super) fn set_aside(&mut self, received: &ReceivedMessage, reason: &str) -> Result<bool> {
         let origin = &received.origin;
         let digest = received.digest();
         let shown = digest.to_string();
@@ -46,7 +46,7 @@ impl Work<'_> {
                 return Ok(false);
             }
         }
-        let Stored { extent, bytes } = Stored::of_received(received);
+        let StoredBody { extent, bytes } = StoredBody::of_received(received);
         let glimpse = Glimpse::of(&received.body);
         let mut insert = self.connection.prepare_cached(
             "INSERT INTO unreadable (identity, received, redelivered, listener, queue, exchange, routing_key, \
@@ -128,7 +128,7 @@ fn unreadable(row: &rusqlite::Row<'_>) -> Result<Unreadable> {
     let number: i64 = row.get(14)?;
     let extent = Extent::of(number).ok_or(FromSqlError::OutOfRange(number))?;
     let digest: Option<String> = row.get(13)?;
-    let stored = Stored { extent, bytes: received.body.to_vec() };
+    let stored = StoredBody { extent, bytes: received.body.to_vec() };
     received.body = stored.read().map_err(|error| FromSqlError::Other(Box::new(error)))?;
     // Of a row that is older than the columns.
     let of_body = || BodyDigest::of(&received.body).to_string();

@@ -10,22 +10,22 @@ mod recent;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use osnl_core::received::Received;
+use osnl_core::received::ReceivedMessage;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Result};
 
-pub(super) use self::listing::list;
 pub use self::listing::{Cursor, Order, Page};
+pub(super) use self::listing::{list, parts};
 pub use self::lookup::KeptEvent;
 pub use self::recent::Recent;
 pub(super) use self::recent::recent;
 use super::records::Row;
-use super::rows::{self, State, delivery_id, event_of, is, received};
+use super::rows::{self, State, delivery_id, event_of, is, moment, received};
 use super::{OpenError, schema};
 use crate::DeliveryId;
 
 /// A failed attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Try {
+pub struct AttemptRow {
     /// When it ended.
     pub at: SystemTime,
     /// The target's answer.
@@ -42,9 +42,9 @@ pub struct DeliveryDetails {
     /// As in a list.
     pub row: Row,
     /// The latest failed attempts, oldest first; at most 20.
-    pub tries: Vec<Try>,
+    pub tries: Vec<AttemptRow>,
     /// The message as it came, secrets and all.
-    pub received: Received,
+    pub received: ReceivedMessage,
     /// Open deliveries of the same action and resource before it.
     pub ahead: u64,
     /// Open deliveries of the same action and resource behind it; the first of them, and how many more there are.
@@ -89,7 +89,7 @@ impl Reader {
     ///
     /// # Errors
     /// SQLite's.
-    pub fn message(&self, id: DeliveryId) -> Result<Option<Received>> {
+    pub fn message(&self, id: DeliveryId) -> Result<Option<ReceivedMessage>> {
         let sql = format!("SELECT {} FROM event WHERE id = ?", rows::RECEIVED);
         let mut select = self.0.prepare_cached(&sql)?;
         select.query_row([event_of(&self.0, id)?], |row| received(row, 0)).optional()
@@ -121,7 +121,9 @@ impl Reader {
         ))?;
         let id = select.query_row([action], |row| Ok(row.get::<_, Option<i64>>(0)?.map(delivery_id)))?;
         let Some(id) = id else { return Ok(None) };
-        Ok(self.message(id)?.map(|message| message.origin.received))
+        // Without the body, which may be large.
+        let mut select = self.0.prepare_cached("SELECT received FROM event WHERE id = ?")?;
+        Ok(select.query_row([event_of(&self.0, id)?], |row| row.get(0)).optional()?.map(moment))
     }
 
     /// Returns the last known state of resources, the one touched last at the end.

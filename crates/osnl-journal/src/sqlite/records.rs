@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use osnl_core::quarantine::{Extent, Glimpse};
-use osnl_core::received::Received;
+use osnl_core::received::ReceivedMessage;
 
 use super::rows::State;
 use crate::DeliveryId;
@@ -13,7 +13,7 @@ use crate::DeliveryId;
 pub struct Row {
     /// Its number.
     pub id: DeliveryId,
-    /// The rule that fired.
+    /// The rule that matched.
     pub rule: String,
     /// The action it wants.
     pub action: String,
@@ -73,5 +73,5 @@ pub struct Unreadable {
     /// The facts that could be seen without reading it.
     pub glimpse: Glimpse,
     /// The message as it came; of one whose extent is the head, the beginning of its body.
-    pub received: Received,
+    pub received: ReceivedMessage,
 }

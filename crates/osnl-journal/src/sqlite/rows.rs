@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 pub(super) use osnl_core::moment::{millis, moment};
-use osnl_core::received::{Noted, Origin, Received};
+use osnl_core::received::{MessageNotes, Origin, ReceivedMessage};
 use osnl_model::BodyDigest;
 use osnl_transport::Properties;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
@@ -11,6 +11,8 @@ use rusqlite::{Connection, Result, Row};
 
 use crate::DeliveryId;
 use crate::identity::Identity;
+use crate::store::digest::number;
+pub(super) use crate::store::digest::{lane, message_number};
 
 /// The state of a delivery. The numbers are those of the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -108,15 +110,19 @@ impl FromSql for State {
 }
 
 /// Deliveries of one event have numbers in a row.
-const SHIFT: u32 = 16;
+pub(super) const SHIFT: u32 = 16;
 
 impl DeliveryId {
-    pub(super) fn of(event: i64, n: usize) -> Self {
+    /// Returns the number of the delivery at a place of an event.
+    #[must_use]
+    pub fn of(event: i64, n: usize) -> Self {
         Self((event.unsigned_abs() << SHIFT) + n as u64)
     }
 
     #[expect(clippy::cast_possible_wrap, reason = "numbers come from a file of signed ones")]
-    pub(super) fn row(self) -> i64 {
+    /// Returns it as databases keep it.
+    #[must_use]
+    pub fn row(self) -> i64 {
         self.0 as i64
     }
 
@@ -137,7 +143,8 @@ impl std::fmt::Display for DeliveryId {
 }
 
 /// Returns the number of event numbers that so many deliveries take.
-pub(super) fn numbers(deliveries: usize) -> i64 {
+#[must_use]
+pub fn numbers(deliveries: usize) -> i64 {
     1 + i64::try_from(deliveries >> SHIFT).unwrap_or(0)
 }
 
@@ -162,36 +169,15 @@ pub(super) fn identity_number(identity: &Identity) -> i64 {
     number(&BodyDigest::of(&text))
 }
 
-/// The number of a lane, in which deliveries wait for each other: eight bytes of a digest over action and resource key.
-/// Two lanes that shared a number would be one, in the order of the appends: nothing else depends on it.
-pub(super) fn lane(action: &str, key: &str) -> i64 {
-    let mut text = Vec::with_capacity(128);
-    text.extend_from_slice(action.as_bytes());
-    text.push(0);
-    text.extend_from_slice(key.as_bytes());
-    number(&BodyDigest::of(&text))
-}
-
-/// The number of a message's id, for a look-up: eight bytes of a digest.
-pub(super) fn message_number(id: &str) -> i64 {
-    number(&BodyDigest::of(id.as_bytes()))
-}
-
-fn number(digest: &BodyDigest) -> i64 {
-    let mut first = [0; 8];
-    first.copy_from_slice(&digest.as_bytes()[..8]);
-    i64::from_le_bytes(first)
-}
-
 /// The columns that [`received`] reads, in its order.
 pub(super) const RECEIVED: &str = "received, redelivered, listener, queue, exchange, routing_key, content_type, \
      content_encoding, compression, body";
 
 /// A message as it came, from the columns of [`RECEIVED`] at `from`.
-pub(super) fn received(row: &Row<'_>, from: usize) -> Result<Received> {
+pub(super) fn received(row: &Row<'_>, from: usize) -> Result<ReceivedMessage> {
     let text = |n: usize| row.get::<_, String>(from + n);
     let property = |n: usize| row.get::<_, Option<String>>(from + n);
-    Ok(Received {
+    Ok(ReceivedMessage {
         origin: Origin {
             received: moment(row.get(from)?),
             redelivered: row.get(from + 1)?,
@@ -206,7 +192,7 @@ pub(super) fn received(row: &Row<'_>, from: usize) -> Result<Received> {
             compression: property(8)?,
         },
         body: row.get::<_, Vec<u8>>(from + 9)?.into(),
-        noted: Noted::default(),
+        noted: MessageNotes::default(),
     })
 }
 

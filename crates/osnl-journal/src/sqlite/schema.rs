@@ -7,27 +7,28 @@
 
 use rusqlite::{Connection, TransactionBehavior, params};
 
-use super::OpenError;
 use super::rows::lane;
+use super::{OpenError, blocks};
 
 /// `osnl` in ASCII.
 pub(super) const APPLICATION: i64 = 0x6f73_6e6c;
 
 /// The steps from each version to the next; the first from an empty file to version 1.
-pub(super) const MIGRATIONS: [Step; 9] = [
-    Step { sql: V1, fill: None },
-    Step { sql: V2, fill: None },
-    Step { sql: V3, fill: Some(fill_lanes) },
-    Step { sql: V4, fill: None },
-    Step { sql: V5, fill: None },
-    Step { sql: V6, fill: None },
-    Step { sql: V7, fill: None },
-    Step { sql: V8, fill: Some(fill_causes) },
-    Step { sql: V9, fill: None },
+pub(super) const MIGRATIONS: [MigrationStep; 10] = [
+    MigrationStep { sql: V1, fill: None },
+    MigrationStep { sql: V2, fill: None },
+    MigrationStep { sql: V3, fill: Some(fill_lanes) },
+    MigrationStep { sql: V4, fill: None },
+    MigrationStep { sql: V5, fill: None },
+    MigrationStep { sql: V6, fill: None },
+    MigrationStep { sql: V7, fill: None },
+    MigrationStep { sql: V8, fill: Some(fill_causes) },
+    MigrationStep { sql: V9, fill: None },
+    MigrationStep { sql: V10, fill: Some(blocks::fill) },
 ];
 
 /// One step: what SQL says, then what it cannot.
-pub(super) struct Step {
+pub(super) struct MigrationStep {
     sql: &'static str,
     fill: Option<fn(&Connection) -> rusqlite::Result<()>>,
 }
@@ -197,6 +198,15 @@ ALTER TABLE attempt ADD COLUMN took INTEGER;
 CREATE INDEX delivery_held ON delivery (action) WHERE state = 2;
 ";
 
+/// Facts about the blocks of events, for searches (`blocks.rs`). Dead letters, and those
+/// that wait for a retry, have indexes in the order of their numbers, so that the newest are found among many.
+const V10: &str = "
+CREATE TABLE block (id INTEGER PRIMARY KEY, facts BLOB NOT NULL);
+CREATE TABLE block_names (id INTEGER PRIMARY KEY, names BLOB NOT NULL);
+CREATE INDEX delivery_dead_newest ON delivery (state) WHERE state = 3;
+CREATE INDEX delivery_retrying ON delivery (state) WHERE state = 1 AND due > 0 AND tries > 0;
+";
+
 /// Reads the causes of older dead letters out of their reasons.
 fn fill_causes(connection: &Connection) -> rusqlite::Result<()> {
     let mut select =
@@ -356,7 +366,7 @@ mod tests {
     /// Finding 24: a delivery that was there before keeps the key that it has been sent with.
     #[test]
     fn events_from_before_the_seventh_version_keep_their_keys() {
-        for (version, first) in [(1, 4), (6, 4), (7, 3), (8, 3), (9, 3)] {
+        for (version, first) in [(1, 4), (6, 4), (7, 3), (8, 3), (9, 3), (10, 3)] {
             let mut old = recorded(version);
             migrate(&mut old, VERSION).unwrap();
             let sql = "SELECT value FROM meta WHERE name = 'keys_with_rule_from'";
@@ -424,7 +434,7 @@ mod tests {
         let newer = format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = 1000");
         check(
             &newer,
-            "was written by a newer osnl (version 1000 of its tables, this one knows 9); run that one, let it write a file for this one (osnl journal export --schema 9), or name another file",
+            "was written by a newer osnl (version 1000 of its tables, this one knows 10); run that one, let it write a file for this one (osnl journal export --schema 10), or name another file",
         );
     }
 }

@@ -8,8 +8,9 @@ use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
 use super::SqliteJournal;
-use super::change::{Answer, Bite, Change, ChangeError, ChangeOutcome};
+use super::change::{Bite, BiteResult, Change, ChangeError, ChangeOutcome};
 use super::filter::Filter;
+use super::lane::DeferredChange;
 use super::reader::Reader;
 use super::rows::{State, delivery_id};
 use super::writer::{Apply, Command};
@@ -112,7 +113,7 @@ impl<'a> ChangeRun<'a> {
         }
         let (sender, receiver) = oneshot::channel();
         self.journal.send(Command::Change(bite, self.how, sender));
-        let Answer { changed, bitten, effects, known_until, .. } =
+        let BiteResult { changed, bitten, effects, known_until, .. } =
             receiver.await.map_err(|_| ChangeError::Closed)?;
         for (action, key, id) in effects {
             selected.effects.note(&action, &key, id);
@@ -191,7 +192,7 @@ impl Reader {
         if let Change::Release { .. } = change {
             // Those that are to be held when their attempt has ended.
             let to_be_held = Filter { states: vec![State::Ready], phases: Vec::new(), ..which };
-            find(&to_be_held, TO_BE_HELD)?;
+            find(&to_be_held, &format!("AND d.wish = {}", DeferredChange::HOLD))?;
         }
         if let (true, Some(first)) = (selected.of.iter().any(Option::is_some), selected.ids.first()) {
             let mut select = snapshot.prepare(EFFECTS_BEHIND)?;
@@ -204,8 +205,6 @@ impl Reader {
         Ok(selected)
     }
 }
-
-const TO_BE_HELD: &str = "AND d.wish = 2";
 
 /// One pass over what came later than the first that is asked for: an index for it would cost each append.
 const EFFECTS_BEHIND: &str = "SELECT id, action, key FROM delivery NOT INDEXED \

@@ -18,17 +18,17 @@
 
 use rusqlite::{OptionalExtension as _, Result, params};
 
-use super::lane::Lane;
+use super::lane::LaneKey;
 use super::rows::{State, delivery_id, is};
 use super::work::Work;
 use crate::DeliveryId;
 
 impl Work<'_> {
     /// Makes the delivery whose turn it is claimable, if it only waited for that.
-    pub(super) fn lane_turn(&mut self, lane: Lane) -> Result<()> {
+    pub(super) fn lane_turn(&mut self, lane: LaneKey) -> Result<()> {
         let next = match lane {
-            Lane::Alone(id) => Some(id),
-            Lane::Shared(lane) => self.next_of(lane)?,
+            LaneKey::Alone(id) => Some(id),
+            LaneKey::Shared(lane) => self.next_of(lane)?,
         };
         let Some(id) = next else { return Ok(()) };
         // The action is the row's: two lanes that share a number may be of two actions.

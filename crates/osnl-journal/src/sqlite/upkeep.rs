@@ -33,7 +33,7 @@ use self::part::is_free;
 pub use self::restore::{BackupSource, ReplacedJournal, RestoreOptions, RestoreReport, Since, restore};
 pub use self::verify::{VerifyReport, verify};
 use super::connection::connect;
-use super::place::{Place, free_bytes};
+use super::place::{JournalLock, free_bytes};
 use super::rows::{is, moment};
 use super::{OpenError, SqliteJournal, schema, trouble};
 use crate::files::beside;
@@ -277,9 +277,9 @@ fn open(file: &Path) -> Result<Connection, UpkeepError> {
 }
 
 /// Takes the place of a journal, as a daemon does.
-fn take(journal: &Path) -> Result<Place, UpkeepError> {
+fn take(journal: &Path) -> Result<JournalLock, UpkeepError> {
     // A volatile place is refused by the daemon, which has the option that allows it.
-    Place::take(journal, true).map_err(|error| UpkeepError::of(journal, error))
+    JournalLock::take(journal, true).map_err(|error| UpkeepError::of(journal, error))
 }
 
 /// Moves what is in the WAL to the file, and ends WAL mode: no other program has the file open.
@@ -313,15 +313,9 @@ fn copy(
     let failed = |error: rusqlite::Error| UpkeepError::of(from, error);
     let of = used(connection).map_err(failed)?;
     has_room(part, of)?;
-    let (written, observer, mut reported) = (part.path().to_owned(), observer.clone(), None::<Instant>);
-    let report = move || {
-        if reported.is_some_and(|reported| reported.elapsed() < REPORT) {
-            return false;
-        }
-        reported = Some(Instant::now());
-        let done = std::fs::metadata(&written).map_or(0, |meta| meta.len());
-        observer(UpkeepProgress { done: done.min(of), of }).is_break()
-    };
+    let (written, mut reports) = (part.path().to_owned(), Reports::to(observer));
+    let done = move || std::fs::metadata(&written).map_or(0, |meta| meta.len()).min(of);
+    let report = move || reports.look(&done, of).is_break();
     connection.progress_handler(STEPS, Some(report)).map_err(failed)?;
     let copied = connection.execute("VACUUM INTO ?1", [PathText(part.path())]);
     connection.progress_handler(0, None::<fn() -> bool>).map_err(failed)?;
@@ -373,24 +367,28 @@ fn is_elsewhere(journal: &Path, to: &Path) -> Result<(), UpkeepError> {
 }
 
 /// Reports of progress, not too many of them.
-struct Reports<'a> {
-    observer: &'a Observer,
+struct Reports {
+    observer: Observer,
     latest: Option<Instant>,
 }
 
-impl<'a> Reports<'a> {
-    fn to(observer: &'a Observer) -> Self {
-        Self { observer, latest: None }
+impl Reports {
+    fn to(observer: &Observer) -> Self {
+        Self { observer: observer.clone(), latest: None }
     }
 
-    /// Reports progress, if that is due; an error if the observer stops the call.
-    fn report(&mut self, done: i64, of: i64) -> rusqlite::Result<()> {
+    /// Reports progress, if that is due.
+    fn look(&mut self, done: impl FnOnce() -> u64, of: u64) -> ControlFlow<()> {
         if self.latest.is_some_and(|latest| latest.elapsed() < REPORT) {
-            return Ok(());
+            return ControlFlow::Continue(());
         }
         self.latest = Some(Instant::now());
-        let progress = UpkeepProgress { done: done.unsigned_abs(), of: of.unsigned_abs() };
-        match (self.observer)(progress) {
+        (self.observer)(UpkeepProgress { done: done(), of })
+    }
+
+    /// The same in the midst of a statement's rows; an error if the observer stops the call.
+    fn report(&mut self, done: i64, of: i64) -> rusqlite::Result<()> {
+        match self.look(|| done.unsigned_abs(), of.unsigned_abs()) {
             ControlFlow::Continue(()) => Ok(()),
             ControlFlow::Break(()) => {
                 Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_INTERRUPT), None))

@@ -2,14 +2,15 @@
 
 use rusqlite::{Result, params};
 
-use super::lane::{LaneEntry, Wish};
+use super::blocks::BlockFact;
+use super::lane::{DeferredChange, LaneEntry};
 use super::rows::{State, is};
 use super::work::{PendingChange, Work};
 use crate::DeliveryId;
 
 impl Work<'_> {
     /// Keeps what is to be done when the claim has ended; the last wish counts.
-    pub(super) fn wish(&self, id: DeliveryId, wish: &Wish) -> Result<()> {
+    pub(super) fn wish(&self, id: DeliveryId, wish: &DeferredChange) -> Result<()> {
         self.connection
             .prepare_cached("UPDATE delivery SET wish = ?2, wish_text = ?3 WHERE id = ?1")?
             .execute(params![id.row(), wish.number(), wish.text()])?;
@@ -24,20 +25,20 @@ impl Work<'_> {
     }
 
     /// Applies the wish to a delivery that is not claimed.
-    pub(super) fn fulfil(&mut self, found: &LaneEntry, wish: &Wish) -> Result<PendingChange> {
+    pub(super) fn fulfil(&mut self, found: &LaneEntry, wish: &DeferredChange) -> Result<PendingChange> {
         match wish {
-            Wish::Discard { by } => {
+            DeferredChange::Discard { by } => {
                 self.set_state(found, State::Discarded, Some(&format!("discarded by {by}")))?;
                 self.next_after(found)?;
                 let was_open = found.state.is_open();
                 Ok(if was_open { vec![(found.action.clone(), -1)] } else { Vec::new() })
             }
-            Wish::Hold { why } => {
+            DeferredChange::Hold { why } => {
                 self.set_state(found, State::Held, Some(why))?;
                 self.next_after(found)?;
                 Ok(Vec::new())
             }
-            Wish::Move { to } => self.move_to(found, to),
+            DeferredChange::Move { to } => self.move_to(found, to),
         }
     }
 
@@ -51,6 +52,7 @@ impl Work<'_> {
             ))?
             .query_row(params![found.id.row(), to], |row| row.get(0))?;
         self.count(&found.action, found.state, -1);
+        self.blocks.note(found.id.row(), BlockFact::Action(to));
         self.count(to, State::Waiting, 1);
         self.next_after(found)?;
         let moved = LaneEntry { action: to.to_owned(), lane: None, state: State::Waiting, ..found.clone() };

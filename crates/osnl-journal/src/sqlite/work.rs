@@ -7,14 +7,15 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use osnl_core::received::RowChange;
-use osnl_model::BodyDigest;
+use osnl_model::{BodyDigest, Notification};
 use rusqlite::{Connection, OptionalExtension as _, Result, params};
 
-use super::clock::whole_millis;
-use super::lane::{Lane, LaneEntry, Wish};
+use super::blocks::{BlockFact, BlockNotes};
+use super::lane::{DeferredChange, LaneEntry, LaneKey};
 use super::rows::{self, State, identity_number, is, millis};
 use crate::identity::Identity;
-use crate::{Begin, DeliveryId, End, Entry, Outcome, SentRequest, UsedLimits};
+use crate::store::clock::{Due, whole_millis};
+use crate::{Begin, DeliveryId, End, Entry, NewDelivery, Outcome, SentRequest, UsedLimits};
 
 /// The latest failed attempts kept of a delivery.
 pub(super) const ATTEMPTS: u32 = 20;
@@ -42,19 +43,14 @@ pub(super) struct Work<'a> {
     pub(super) unsettled: &'a BTreeSet<i64>,
     /// Those of them that came.
     pub(super) adopted: Vec<i64>,
+    /// Facts for searches, about the blocks of events.
+    pub(super) blocks: BlockNotes,
 }
 
 static NONE: BTreeSet<i64> = BTreeSet::new();
 
 /// The change in the number of pending deliveries, by action.
 pub(super) type PendingChange = Vec<(String, i64)>;
-
-/// When a retry may be attempted, and the pause that this was meant to be.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Due {
-    pub(super) at: i64,
-    pub(super) pause: i64,
-}
 
 /// The result of an append.
 #[derive(Debug)]
@@ -91,6 +87,7 @@ impl<'a> Work<'a> {
             promoted: Vec::new(),
             unsettled: &NONE,
             adopted: Vec::new(),
+            blocks: BlockNotes::default(),
         }
     }
 
@@ -109,6 +106,7 @@ impl<'a> Work<'a> {
         }
         let event = self.next_event;
         self.next_event += rows::numbers(entry.deliveries.len());
+        self.blocks.took(event, self.next_event);
         let mut insert = self.connection.prepare_cached(
             "INSERT INTO event (id, identity, received, redelivered, deliveries, listener, queue, exchange, \
              routing_key, content_type, content_encoding, compression, message_id, unique_id, event_type, body, noted) \
@@ -134,45 +132,56 @@ impl<'a> Work<'a> {
             received.noted.happened.as_deref(),
         ])?;
         self.saw(&received.noted.changes)?;
-        let message = notification.message_id.as_deref().map(rows::message_number);
         let mut ready = Vec::new();
         for (n, new) in entry.deliveries.iter().enumerate() {
-            let key = new.key.as_deref().filter(|_| new.ordered);
-            let lane = key.map(|key| rows::lane(&new.action, key));
-            let (state, reason, guarded) = match &new.begin {
-                Begin::Live => (self.on_arrival(lane)?, None, false),
-                Begin::Shadow => (State::Shadow, None, false),
-                Begin::Held(why) => (State::Held, Some(why), true),
-                Begin::Dead(why) => (State::Dead, Some(why), false),
-            };
-            let mut insert = self.connection.prepare_cached(
-                "INSERT INTO delivery (id, rule, action, key, state, ended, reason, resource, lane, ordered, guarded, \
-                 message, resource_id, resource_name) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
-            )?;
-            insert.execute(params![
-                DeliveryId::of(event, n).row(),
-                &*new.rule,
-                &*new.action,
-                new.key,
-                state,
-                (!state.is_open()).then_some(self.now),
-                reason,
-                new.resource,
-                lane.filter(|_| state.is_open()),
-                new.ordered,
-                guarded,
-                message,
-                new.subject.id,
-                new.subject.name,
-            ])?;
-            self.told(DeliveryId::of(event, n).row(), new.told.as_deref())?;
+            let state = self.append_delivery(DeliveryId::of(event, n).row(), new, notification)?;
             if state == State::Ready {
                 ready.push(n);
             }
-            self.count(&new.action, state, 1);
         }
         Ok(AppendResult::New { event, ready })
+    }
+
+    fn append_delivery(&mut self, id: i64, new: &NewDelivery, notification: &Notification) -> Result<State> {
+        let key = new.key.as_deref().filter(|_| new.ordered);
+        let lane = key.map(|key| rows::lane(&new.action, key));
+        let (state, reason, guarded) = match &new.begin {
+            Begin::Live => (self.on_arrival(lane)?, None, false),
+            Begin::Shadow => (State::Shadow, None, false),
+            Begin::Held(why) => (State::Held, Some(why), true),
+            Begin::Dead(why) => (State::Dead, Some(why), false),
+        };
+        let mut insert = self.connection.prepare_cached(
+            "INSERT INTO delivery (id, rule, action, key, state, ended, reason, resource, lane, ordered, guarded, \
+             message, resource_id, resource_name) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+        )?;
+        insert.execute(params![
+            id,
+            &*new.rule,
+            &*new.action,
+            new.key,
+            state,
+            (!state.is_open()).then_some(self.now),
+            reason,
+            new.resource,
+            lane.filter(|_| state.is_open()),
+            new.ordered,
+            guarded,
+            notification.message_id.as_deref().map(rows::message_number),
+            new.subject.id,
+            new.subject.name,
+        ])?;
+        self.blocks.note(id, BlockFact::Rule(&new.rule));
+        if let Some(event_type) = &notification.event_type {
+            self.blocks.note(id, BlockFact::EventType(event_type));
+        }
+        self.blocks.note(id, BlockFact::Action(&new.action));
+        self.blocks.note(id, BlockFact::State(state));
+        self.blocks.note_answer(id, reason.map_or("", String::as_str));
+        self.told(id, new.told.as_deref())?;
+        self.count(&new.action, state, 1);
+        Ok(state)
     }
 
     /// Returns whether a message without an id is the one that this event was: the event is open or was not settled.
@@ -283,11 +292,13 @@ impl<'a> Work<'a> {
         Ok(update.execute(params![action, now, DUE_AT_ONCE])? == DUE_AT_ONCE as usize)
     }
 
-    fn answered(&self, id: DeliveryId, made: u32, answer: &str) -> Result<()> {
+    fn answered(&mut self, id: DeliveryId, made: u32, answer: &str) -> Result<()> {
         let mut insert = self.connection.prepare_cached(
             "INSERT OR REPLACE INTO attempt (delivery, slot, at, answer) VALUES (?1, ?2, ?3, ?4)",
         )?;
         let answer = &answer[..answer.floor_char_boundary(ANSWER)];
+        self.blocks.note(id.row(), BlockFact::Failed);
+        self.blocks.note_answer(id.row(), answer);
         insert.execute(params![id.row(), made % ATTEMPTS, self.now, answer])?;
         Ok(())
     }
@@ -309,7 +320,7 @@ impl<'a> Work<'a> {
     /// A delivery has left its lane, or holds it no more.
     pub(super) fn next_after(&mut self, found: &LaneEntry) -> Result<()> {
         match found.lane {
-            Some(lane) => self.lane_turn(Lane::Shared(lane)),
+            Some(lane) => self.lane_turn(LaneKey::Shared(lane)),
             None => Ok(()),
         }
     }
@@ -325,7 +336,7 @@ impl<'a> Work<'a> {
                     state: row.get(2)?,
                     lane: row.get(3)?,
                     ordered: row.get(4)?,
-                    wish: Wish::read(row, 5)?,
+                    wish: DeferredChange::read(row, 5)?,
                 })
             })
             .optional()
@@ -350,6 +361,8 @@ impl<'a> Work<'a> {
         // What has ended stands in nobody's way.
         let lane = if state.is_open() { was.shared_lane() } else { None };
         update.execute(params![was.id.row(), state, ended, reason, lane, cause, took.map(whole_millis)])?;
+        self.blocks.note(was.id.row(), BlockFact::State(state));
+        self.blocks.note_answer(was.id.row(), reason.unwrap_or_default());
         self.count(&was.action, was.state, -1);
         self.count(&was.action, state, 1);
         Ok(())
@@ -379,8 +392,13 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Writes down the counts and the number of the next event; the last thing before the commit.
-    pub(super) fn write_tally(&self) -> Result<()> {
+    /// Writes down the counts and what the blocks got; the last thing before the commit.
+    pub(super) fn finish(&self) -> Result<()> {
+        self.write_blocks()?;
+        self.write_tally()
+    }
+
+    fn write_tally(&self) -> Result<()> {
         for ((action, state), by) in self.tally.iter().filter(|(_, by)| **by != 0) {
             let mut upsert = self.connection.prepare_cached(
                 "INSERT INTO tally (action, state, count) VALUES (?1, ?2, ?3) \

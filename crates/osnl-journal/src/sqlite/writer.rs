@@ -10,21 +10,22 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime};
 
-use osnl_core::received::Received;
+use osnl_core::received::ReceivedMessage;
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 use tokio::sync::oneshot;
 
-use super::change::{self, Answer, Bite, Change};
+use super::change::{self, Bite, BiteResult, Change};
 use super::checkpoint::{self, Checkpointer};
-use super::claimable::Ask;
 use super::connection::{closed, connect};
-use super::place::{Inode, Place, free_bytes};
+use super::place::{Inode, JournalLock, free_bytes};
 use super::prune::{self, PruneResult, Pruner};
 use super::rows::{is, millis, numbers};
 use super::stuck::Watch;
-use super::work::{self, AppendResult, Due, EndResult, Work};
+use super::work::{self, AppendResult, EndResult, Work};
 use super::{OpenError, SharedState, SqliteOptions, paused, schema, trouble};
 use crate::identity::Identity;
+use crate::store::claimable::FetchKinds;
+use crate::store::clock::Due;
 use crate::{DeliveryId, End, Entry, JournalState, LearntFacts, SentRequest, Settle, UsedLimits};
 
 /// Commands of one transaction.
@@ -37,7 +38,7 @@ const GIB: u64 = 1 << 30;
 
 pub(super) enum Command {
     Append(NewEntry, oneshot::Sender<Settle>),
-    SetAside(Received, String, oneshot::Sender<Settle>),
+    SetAside(ReceivedMessage, String, oneshot::Sender<Settle>),
     /// Deliveries that were in hand at so many unexpected ends.
     HoldSuspects(Vec<(u64, u32)>),
     /// Messages that were kept unread are let go.
@@ -50,7 +51,7 @@ pub(super) enum Command {
     /// All retries of an action are due at this moment.
     DueNow(Arc<str>, i64),
     End(DeliveryId, End),
-    Change(Bite, Apply, oneshot::Sender<Answer>),
+    Change(Bite, Apply, oneshot::Sender<BiteResult>),
     /// Answered when everything before it is committed, with the moment.
     Barrier(oneshot::Sender<i64>),
     /// Keeps the enrichment of a delivery, and the facts learnt of objects.
@@ -58,7 +59,7 @@ pub(super) enum Command {
     /// Asks for the last known state of an object.
     Known(String, oneshot::Sender<Option<String>>),
     /// From the file into memory; what is due by that moment.
-    Fetch(Arc<str>, Ask, i64),
+    Fetch(Arc<str>, FetchKinds, i64),
     Close(Option<oneshot::Sender<()>>),
     #[cfg(any(test, feature = "conformance"))]
     Do(Box<dyn FnOnce(&Connection) + Send>),
@@ -91,11 +92,11 @@ enum CommandResult {
     Ended(EndResult),
 }
 
-pub(super) struct Writer {
+pub(super) struct JournalWriter {
     pub(super) options: SqliteOptions,
     /// Bytes that the file may hold.
     pub(super) max_size: u64,
-    pub(super) place: Place,
+    pub(super) place: JournalLock,
     inode: Option<Inode>,
     /// `None` after a failure, until it can be opened again.
     connection: Option<Connection>,
@@ -123,13 +124,13 @@ pub(super) fn default_size(free: u64) -> u64 {
     (free / 2).min(10 * GIB)
 }
 
-impl Writer {
+impl JournalWriter {
     pub(super) fn open(
         options: SqliteOptions,
         shared: Arc<SharedState>,
         commands: Receiver<Command>,
     ) -> Result<Self, OpenError> {
-        let place = Place::take(&options.path, options.allow_volatile)?;
+        let place = JournalLock::take(&options.path, options.allow_volatile)?;
         let free = free_bytes(&place.file).unwrap_or(u64::MAX);
         let max_size = options.max_size.unwrap_or_else(|| default_size(free));
         let mut writer = Self {
@@ -180,7 +181,7 @@ impl Writer {
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut work = Work::new(&transaction, millis(SystemTime::now()), self.next_event);
         let changes = work.connection.execute(work::CLAMP_DUE, [now])? + work.fulfil_all()?;
-        work.write_tally()?;
+        work.finish()?;
         if changes > 0 {
             transaction.commit()?
         } else {
@@ -335,7 +336,7 @@ impl Writer {
     fn transact(
         &mut self,
         batch: &[Command],
-    ) -> rusqlite::Result<(Vec<(CommandResult, Option<Answer>)>, Vec<(String, DeliveryId)>)> {
+    ) -> rusqlite::Result<(Vec<(CommandResult, Option<BiteResult>)>, Vec<(String, DeliveryId)>)> {
         let Some(connection) = &mut self.connection else { return Err(closed()) };
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut work = Work::new(&transaction, millis(SystemTime::now()), self.next_event);
@@ -347,7 +348,7 @@ impl Writer {
         for command in batch {
             done.push(apply(&mut work, command)?);
         }
-        work.write_tally()?;
+        work.finish()?;
         let (next_event, promoted, adopted) = (work.next_event, work.promoted, work.adopted);
         if let [Command::Change(_, Apply::Preview, _)] = batch {
             transaction.rollback()?;
@@ -442,7 +443,7 @@ pub(super) fn next_event(connection: &Connection) -> rusqlite::Result<i64> {
     Ok(after_last.max(kept.unwrap_or(1)))
 }
 
-fn apply(work: &mut Work<'_>, command: &Command) -> rusqlite::Result<(CommandResult, Option<Answer>)> {
+fn apply(work: &mut Work<'_>, command: &Command) -> rusqlite::Result<(CommandResult, Option<BiteResult>)> {
     let done = match command {
         Command::Append(new, _) => CommandResult::Appended(work.append(&new.entry, &new.identity)?),
         Command::SetAside(received, reason, _) => CommandResult::SetAside(work.set_aside(received, reason)?),

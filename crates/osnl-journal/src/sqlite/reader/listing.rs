@@ -1,13 +1,16 @@
 //! Lists of deliveries, a page at a time, and one with all that is known of it.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use rusqlite::{Connection, Result, ToSql, params};
 
+use super::super::blocks::BlockNeeds;
+use super::super::count::BoundedCount;
 use super::super::filter::Filter;
 use super::super::phase::Moment;
 use super::super::rows::{delivery_id, is, moment};
-use super::{DeliveryDetails, Reader, Row, Try};
+use super::{AttemptRow, DeliveryDetails, Reader, Row};
 use crate::DeliveryId;
 
 /// Deliveries behind one that are named.
@@ -106,6 +109,21 @@ impl Reader {
         list(&self.0, filter, page)
     }
 
+    /// The same, and counts as [`count_newest`](Self::count_newest) has them; the parts of the file that may have a match
+    /// are looked up once.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn list_and_count(
+        &self,
+        filter: &Filter,
+        page: &Page,
+        most: u64,
+    ) -> Result<(Vec<Row>, BoundedCount)> {
+        let parts = parts(&self.0, filter, &BlockNeeds::of(filter.conditions()))?;
+        Ok((list_in(&self.0, filter, page, &parts)?, self.count_in(filter, most, &parts)?))
+    }
+
     /// One delivery with its history and its message.
     ///
     /// # Errors
@@ -117,7 +135,7 @@ impl Reader {
             "SELECT at, answer, request, took FROM attempt WHERE delivery = ? ORDER BY at, slot",
         )?;
         let tries = select.query_map([id.row()], |row| {
-            Ok(Try {
+            Ok(AttemptRow {
                 at: moment(row.get(0)?),
                 answer: row.get(1)?,
                 request: row.get(2)?,
@@ -159,52 +177,144 @@ fn millis(number: i64) -> Duration {
     Duration::from_millis(number.unsigned_abs())
 }
 
+/// So many rows that need attention are looked up by the indexes; if there are more, a search reads the blocks.
+const FEW: u32 = 2000;
+
 pub(in crate::sqlite) fn list(connection: &Connection, filter: &Filter, page: &Page) -> Result<Vec<Row>> {
+    let parts = parts(connection, filter, &BlockNeeds::of(filter.conditions()))?;
+    list_in(connection, filter, page, &parts)
+}
+
+fn list_in(connection: &Connection, filter: &Filter, page: &Page, parts: &[Range<i64>]) -> Result<Vec<Row>> {
     let Page { order, after, limit } = *page;
-    let (attention, among) = (filter.moment.attention_sql(), filter.moment.attention_ids_sql());
     let id = after.map(|after| after.id);
+    let search = |direction, begun| Search { filter, condition: "", begun, direction, parts };
     match order {
-        Order::Oldest => part(connection, filter, "", id.map(|id| (">", id)), "ASC", limit),
-        Order::Newest => part(connection, filter, "", id.map(|id| ("<", id)), "DESC", limit),
+        Order::Oldest => search(Direction::Up, id).rows(connection, limit),
+        Order::Newest => search(Direction::Down, id).rows(connection, limit),
         Order::Attention => {
-            let begun = after.filter(|after| after.is_attention).map(|after| ("<", after.id));
+            let begun = after.filter(|after| after.is_attention).map(|after| after.id);
             let is_over = after.is_some_and(|after| !after.is_attention);
-            let mut rows = if is_over {
-                Vec::new()
-            } else {
-                part(connection, filter, &format!(" AND d.id IN ({among})"), begun, "DESC", limit)?
+            let mut rows = match is_over {
+                true => Vec::new(),
+                false => attention(connection, filter, begun, limit, parts)?,
             };
             let left = limit.saturating_sub(u32::try_from(rows.len()).unwrap_or(limit));
             if left > 0 {
-                let others = format!(" AND NOT {attention}");
-                let begun = id.filter(|_| is_over).map(|id| ("<", id));
-                rows.extend(part(connection, filter, &others, begun, "DESC", left)?);
+                let others = format!(" AND NOT {}", filter.moment.attention_sql());
+                let begun = id.filter(|_| is_over);
+                rows.extend(
+                    Search { condition: &others, ..search(Direction::Down, begun) }.rows(connection, left)?,
+                );
             }
             Ok(rows)
         }
     }
 }
 
-/// The rows of one condition more, before or behind a number.
-fn part(
+/// The newest of those that need attention.
+fn attention(
     connection: &Connection,
     filter: &Filter,
-    condition: &str,
-    begun: Option<(&str, DeliveryId)>,
-    direction: &str,
+    begun: Option<DeliveryId>,
     limit: u32,
+    all: &[Range<i64>],
 ) -> Result<Vec<Row>> {
-    let (conditions, values) = filter.sql();
-    let (than, from) = begun.map_or((">", -1), |(than, id)| (than, id.row()));
-    let sql = format!(
-        "SELECT {COLUMNS} FROM delivery d \
-         JOIN event e ON e.id = (SELECT max(id) FROM event WHERE id <= d.id >> 16) \
-         WHERE d.id {than} ?1 {conditions}{condition} ORDER BY d.id {direction} LIMIT ?2"
-    );
-    let mut all: Vec<&dyn ToSql> = vec![&from, &limit];
-    all.extend(values.iter().map(|value| &**value));
-    let mut select = connection.prepare(&sql)?;
-    select.query_map(&all[..], read)?.collect()
+    let moment = &filter.moment;
+    let orphans = moment.orphan_states(connection)?;
+    let search = |condition: &str, parts: &[Range<i64>]| {
+        Search { filter, condition, begun, direction: Direction::Down, parts }.rows(connection, limit)
+    };
+    if filter.conditions().is_empty() {
+        let before = begun.map_or(i64::MAX, DeliveryId::row);
+        let newest = moment.newest_attention_sql(&orphans, before, limit);
+        return search(&format!(" AND d.id IN ({newest})"), all);
+    }
+    let among = moment.attention_ids_sql(&orphans);
+    let sql = format!("SELECT count(*) FROM (SELECT 1 FROM ({among}) LIMIT {FEW})");
+    let count: u32 = connection.query_row(&sql, [], |row| row.get(0))?;
+    if count < FEW {
+        let span = filter.span(connection)?;
+        return search(&format!(" AND d.id IN ({among})"), std::slice::from_ref(&span));
+    }
+    let condition = format!(" AND {}", moment.attention_sql());
+    if !orphans.is_empty() {
+        return search(&condition, all);
+    }
+    let mut needs = BlockNeeds::of(filter.conditions());
+    needs.add_attention();
+    search(&condition, &parts(connection, filter, &needs)?)
+}
+
+/// Returns the numbers among which a filter may find something, the smallest first.
+pub(in crate::sqlite) fn parts(
+    connection: &Connection,
+    filter: &Filter,
+    needs: &BlockNeeds,
+) -> Result<Vec<Range<i64>>> {
+    let (ranges, span) = (needs.ranges(connection)?, filter.span(connection)?);
+    let within = |range: Range<i64>| range.start.max(span.start)..range.end.min(span.end);
+    Ok(ranges.into_iter().map(within).filter(|part| !part.is_empty()).collect())
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Direction {
+    Up,
+    Down,
+}
+
+/// The rows of a filter and one condition more, behind a number in a direction.
+struct Search<'a> {
+    filter: &'a Filter,
+    condition: &'a str,
+    begun: Option<DeliveryId>,
+    direction: Direction,
+    parts: &'a [Range<i64>],
+}
+
+impl Search<'_> {
+    fn rows(&self, connection: &Connection, limit: u32) -> Result<Vec<Row>> {
+        let mut ranges = self.parts.to_vec();
+        let order = match self.direction {
+            Direction::Up => "ASC",
+            Direction::Down => {
+                ranges.reverse();
+                "DESC"
+            }
+        };
+        let (conditions, values) = self.filter.sql();
+        let sql = format!(
+            "SELECT {COLUMNS} FROM delivery d \
+             JOIN event e ON e.id = (SELECT max(id) FROM event WHERE id <= d.id >> 16) \
+             WHERE d.id >= ?1 AND d.id < ?2 {conditions}{} ORDER BY d.id {order} LIMIT ?{}",
+            self.condition,
+            values.len() + 3,
+        );
+        let mut select = connection.prepare(&sql)?;
+        let begun = self.begun.map(DeliveryId::row);
+        let mut rows = Vec::new();
+        for range in ranges {
+            let (from, to) = match (self.direction, begun) {
+                (_, None) => (range.start, range.end),
+                (Direction::Up, Some(begun)) => (range.start.max(begun.saturating_add(1)), range.end),
+                (Direction::Down, Some(begun)) => (range.start, range.end.min(begun)),
+            };
+            if from >= to {
+                continue;
+            }
+            let left = limit.saturating_sub(u32::try_from(rows.len()).unwrap_or(limit));
+            if left == 0 {
+                break;
+            }
+            let mut all: Vec<&dyn ToSql> = vec![&from, &to];
+            all.extend(values.iter().map(|value| &**value));
+            all.push(&left);
+            for row in select.query_map(&all[..], read)? {
+                rows.push(row?);
+            }
+        }
+        Ok(rows)
+    }
 }
 
 /// The holder of a lane: the delivery whose turn it is, one that is held, or a dead letter.

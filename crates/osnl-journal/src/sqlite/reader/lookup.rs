@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use osnl_core::event::AskedFor;
-use osnl_core::received::Received;
+use osnl_core::received::ReceivedMessage;
 use osnl_model::Notification;
 use rusqlite::{OptionalExtension as _, Result, ToSql};
 
@@ -20,7 +20,7 @@ pub struct KeptEvent {
     /// Its number.
     pub number: u64,
     /// The message as it came, secrets and all.
-    pub received: Received,
+    pub received: ReceivedMessage,
     /// All of its deliveries.
     pub deliveries: Vec<Row>,
 }
@@ -112,7 +112,7 @@ impl Reader {
     ///
     /// # Errors
     /// SQLite's.
-    pub fn keeps(&self, received: &Received, notification: &Notification) -> Result<bool> {
+    pub fn keeps(&self, received: &ReceivedMessage, notification: &Notification) -> Result<bool> {
         let identity = Identity::of(received, notification);
         let same = || work::same(&self.0, rows::identity_number(&identity), &identity);
         Ok(identity.tells(received.origin.redelivered) && same()?.is_some())

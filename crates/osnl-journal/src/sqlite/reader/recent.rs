@@ -15,7 +15,7 @@ const APART: Duration = Duration::from_secs(60);
 /// A delivery as far as a guard is concerned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recent {
-    /// The rule that fired.
+    /// The rule that matched.
     pub rule: String,
     /// The action it wants.
     pub action: String,
@@ -28,7 +28,7 @@ pub struct Recent {
 }
 
 /// An event as far as its deliveries need it.
-struct Event {
+struct RecentEvent {
     id: i64,
     received: i64,
     message: Option<String>,
@@ -50,9 +50,9 @@ impl Reader {
             "SELECT id, rule, action, key, resource, guarded FROM delivery WHERE id >= ?1 AND state <> ?2 ORDER BY id",
         )?;
         let mut rows = select.query(params![DeliveryId::of(first, 0).row(), State::Shadow])?;
-        let mut next = || -> Result<Option<Event>> {
+        let mut next = || -> Result<Option<RecentEvent>> {
             let Some(row) = events.next()? else { return Ok(None) };
-            Ok(Some(Event { id: row.get(0)?, received: row.get(1)?, message: row.get(2)? }))
+            Ok(Some(RecentEvent { id: row.get(0)?, received: row.get(1)?, message: row.get(2)? }))
         };
         let Some(mut event) = next()? else { return Ok(()) };
         let mut after = next()?;
@@ -103,7 +103,7 @@ impl Reader {
 
 /// Returns the substitute for a missing key, as the intake decides it: the id of the message, else its digest, and
 /// which resource.
-fn own_key(connection: &Connection, event: &Event, resource: Option<u32>) -> Result<String> {
+fn own_key(connection: &Connection, event: &RecentEvent, resource: Option<u32>) -> Result<String> {
     let id = match &event.message {
         Some(id) => id.clone(),
         None => connection
@@ -124,7 +124,7 @@ pub(in crate::sqlite) fn recent(connection: &Connection, id: DeliveryId) -> Resu
     )?;
     let mut rows = select.query(params![id.row(), event])?;
     let Some(row) = rows.next()? else { return Ok(None) };
-    let event = Event { id: row.get(0)?, received: row.get(1)?, message: row.get(2)? };
+    let event = RecentEvent { id: row.get(0)?, received: row.get(1)?, message: row.get(2)? };
     let key: Option<String> = row.get(5)?;
     Ok(Some(Recent {
         rule: row.get(3)?,

@@ -1,8 +1,8 @@
 //! The bounds of the journal: the rows that it keeps, and those that it removes.
 
-use super::super::claimable::PIECE;
 use super::*;
 use crate::End;
+use crate::store::claimable::PIECE;
 
 #[tokio::test]
 async fn history_leaves_after_its_time_and_its_number_is_not_used_again() {
@@ -82,11 +82,12 @@ async fn unreadable_messages_are_kept_with_their_bytes_and_bounded() {
     let folder = tempfile::tempdir().unwrap();
     let journal = open_with(SqliteOptions { max_dead: 2, ..options(&folder) });
     for n in 0..4_u8 {
-        let receipt = journal.set_aside(Received::sample(vec![0xff, n], false), format!("no text {n}"));
+        let receipt =
+            journal.set_aside(ReceivedMessage::sample(vec![0xff, n], false), format!("no text {n}"));
         assert_eq!(within(receipt).await, Settle::Acknowledge);
     }
     // The broker delivers one again: it is there.
-    within(journal.set_aside(Received::sample(vec![0xff, 3], true), "no text 3".into())).await;
+    within(journal.set_aside(ReceivedMessage::sample(vec![0xff, 3], true), "no text 3".into())).await;
     let kept = reader(&folder).unreadable(0, 10).unwrap();
     let kept: Vec<_> = kept.iter().map(|one| (&one.received.body[..], one.reason.as_str())).collect();
     assert_eq!(kept, [(&[0xff, 2][..], "no text 2"), (&[0xff, 3][..], "no text 3")]);

@@ -411,7 +411,7 @@ impl Player {
             _ => self.restart(),
         }
         // Everything before is committed.
-        within(self.journal().set_aside(Received::sample("barrier", false), "barrier".into())).await;
+        within(self.journal().set_aside(ReceivedMessage::sample("barrier", false), "barrier".into())).await;
         check(&self.folder, self.journal(), &self.model, &self.story);
     }
 
@@ -436,7 +436,8 @@ impl Player {
                     self.journal().end(claimed.id, Outcome::Delivered.into());
                 }
             }
-            within(self.journal().set_aside(Received::sample("barrier", false), "barrier".into())).await;
+            within(self.journal().set_aside(ReceivedMessage::sample("barrier", false), "barrier".into()))
+                .await;
         }
     }
 }

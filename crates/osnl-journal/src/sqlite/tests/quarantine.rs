@@ -5,7 +5,7 @@ use osnl_core::quarantine::{Extent, HEAD, LONGEST_WHOLE};
 use super::*;
 
 async fn put(journal: &SqliteJournal, body: impl Into<bytes::Bytes>, redelivered: bool, reason: &str) {
-    let receipt = journal.set_aside(Received::sample(body, redelivered), reason.to_owned());
+    let receipt = journal.set_aside(ReceivedMessage::sample(body, redelivered), reason.to_owned());
     assert_eq!(within(receipt).await, Settle::Acknowledge);
 }
 

@@ -59,7 +59,7 @@ async fn a_backup_is_one_moment_of_a_journal_that_is_in_use() {
     let (file, copies) = (options(&folder).path, tempfile::tempdir().unwrap());
     let copy = copies.path().join("copy.db");
     let contents = made(&file, &copy);
-    assert_eq!((contents.events, contents.open, contents.dead, contents.schema), (5, 3, 1, 9));
+    assert_eq!((contents.events, contents.open, contents.dead, contents.schema), (5, 3, 1, 10));
     assert_eq!(std::fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(files(copies.path()), ["copy.db"]);
     // What comes later is not in it, and it is a journal that a daemon can open.
@@ -173,7 +173,7 @@ async fn another_file_is_no_journal() {
     check("text", "is not a journal of osnl: it is not an SQLite file");
     Connection::open(place("other")).unwrap().execute_batch("CREATE TABLE t (x)").unwrap();
     check("other", "is not a journal of osnl: it holds another program's tables");
-    let newer = format!("{} PRAGMA user_version = 10", osnl_testkit::fixture::text("journal/v9.sql"));
+    let newer = format!("{} PRAGMA user_version = 11", osnl_testkit::fixture::text("journal/v10.sql"));
     Connection::open(place("newer")).unwrap().execute_batch(&newer).unwrap();
     check("newer", "was written by a newer osnl");
 }

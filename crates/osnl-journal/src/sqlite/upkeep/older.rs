@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use osnl_core::quarantine::{Extent, Stored};
+use osnl_core::quarantine::{Extent, StoredBody};
 use rusqlite::types::Value;
 use rusqlite::{Connection, Result, params, params_from_iter};
 
@@ -157,7 +157,7 @@ fn whole_bodies(from: &Connection, to: &Connection) -> Result<i64> {
         let id: i64 = row.get(0)?;
         let extent = Extent::of(row.get(1)?).filter(|extent| extent.is_whole());
         let bytes: Vec<u8> = row.get(2)?;
-        match extent.and_then(|extent| Stored { extent, bytes }.read().ok()) {
+        match extent.and_then(|extent| StoredBody { extent, bytes }.read().ok()) {
             Some(body) => {
                 to.execute("UPDATE unreadable SET body = ?2 WHERE id = ?1", params![id, &body[..]])?;
             }

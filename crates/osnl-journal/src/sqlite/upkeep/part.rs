@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::super::place::Place;
+use super::super::place::JournalLock;
 use super::UpkeepError;
 use crate::files::{beside, put, put_new};
 use crate::state_dir;
@@ -141,7 +141,7 @@ fn is_vacant(to: &Path, replaces: bool) -> Result<(), UpkeepError> {
 
 /// Checks that no daemon has a file that is to be replaced.
 pub(super) fn is_free(to: &Path) -> Result<(), UpkeepError> {
-    match Place::holder(to) {
+    match JournalLock::holder(to) {
         Some(by) => Err(UpkeepError::InUse { file: to.to_owned(), by }),
         None => Ok(()),
     }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use osnl_core::quarantine::{Extent, Stored};
+use osnl_core::quarantine::{Extent, StoredBody};
 use rusqlite::{Connection, Result, Row};
 
 use super::super::SqliteJournal;
@@ -161,9 +161,9 @@ impl Check<'_> {
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {
             let id: i64 = row.get(0)?;
-            let stored = || -> Result<Option<Stored>> {
+            let stored = || -> Result<Option<StoredBody>> {
                 let (extent, bytes) = (Extent::of(row.get(1)?), row.get(2)?);
-                Ok(extent.map(|extent| Stored { extent, bytes }))
+                Ok(extent.map(|extent| StoredBody { extent, bytes }))
             };
             if !stored().is_ok_and(|stored| stored.is_some_and(|stored| stored.read().is_ok())) {
                 found.push(format!("message {id} in quarantine cannot be read"));

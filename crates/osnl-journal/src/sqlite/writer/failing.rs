@@ -9,14 +9,14 @@ use super::super::connection::closed;
 use super::super::place::Inode;
 use super::super::rows::millis;
 use super::super::{OpenError, trouble};
-use super::{Command, TICK, Writer};
+use super::{Command, JournalWriter, TICK};
 use crate::JournalState;
 use crate::files::{beside, put};
 
 /// The interval at which the log repeats a failure.
 const REMIND: Duration = Duration::from_secs(60);
 
-impl Writer {
+impl JournalWriter {
     /// Whether the file at the path is still the one that is open.
     pub(super) fn look(&mut self) -> Result<(), String> {
         let file = self.place.file.display().to_string();
@@ -193,7 +193,11 @@ impl Writer {
         });
         if changed {
             match full {
-                Some(reason) => tracing::error!(reason, former = reason, "the journal is full"),
+                Some(reason) => tracing::error!(
+                    reason,
+                    former = format_args!("the journal {reason}"),
+                    "the journal is full"
+                ),
                 None => tracing::info!("the journal takes messages again"),
             }
             self.shared.claimable.changed.notify_waiters();

@@ -4,11 +4,11 @@ use std::collections::{BTreeSet, HashSet};
 
 use rusqlite::{OptionalExtension as _, Params};
 
-use super::super::claimable::{Ask, BETWEEN, NEWEST, PIECE};
 use super::super::connection::closed;
 use super::super::rows::delivery_id;
 use super::super::{load, trouble};
-use super::{Command, Writer};
+use super::{Command, JournalWriter};
+use crate::store::claimable::{BETWEEN, FetchKinds, NEWEST, PIECE};
 use crate::{ClaimedDelivery, DeliveryId, Outcome};
 
 /// The deliveries read for an action.
@@ -22,7 +22,7 @@ struct LoadedPiece {
     more: bool,
 }
 
-impl Writer {
+impl JournalWriter {
     /// Puts what has become claimable into memory, where there is place for it.
     pub(super) fn offer(&self, promoted: Vec<(String, DeliveryId)>) {
         let Some(connection) = &self.connection else { return };
@@ -41,7 +41,7 @@ impl Writer {
         claimable.changed.notify_waiters();
     }
 
-    pub(super) fn fetch(&mut self, action: &str, ask: Ask, now: i64) {
+    pub(super) fn fetch(&mut self, action: &str, ask: FetchKinds, now: i64) {
         match self.load(action, ask, now) {
             Ok(unusable) => {
                 let dead = |(id, reason)| Command::End(id, Outcome::Dead(reason).into());
@@ -55,7 +55,7 @@ impl Writer {
     }
 
     /// Answers the deliveries whose message cannot be read, and why.
-    fn load(&self, action: &str, ask: Ask, now: i64) -> rusqlite::Result<Vec<(DeliveryId, String)>> {
+    fn load(&self, action: &str, ask: FetchKinds, now: i64) -> rusqlite::Result<Vec<(DeliveryId, String)>> {
         let Some(connection) = &self.connection else { return Err(closed()) };
         let claimable = &self.shared.claimable;
         let mut unusable = Vec::new();

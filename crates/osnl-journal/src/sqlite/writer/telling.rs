@@ -5,11 +5,11 @@ use osnl_core::event::Event;
 use super::super::reader::recent;
 use super::super::work::{AppendResult, EndResult};
 use super::super::{SharedState, prune};
-use super::{Answer, Apply, Change, Command, CommandResult, NewEntry, UNSETTLED, Writer};
-use crate::{ClaimedDelivery, DeliveryId, End, Entry, Outcome, Settle, UsedLimits, begin};
+use super::{Apply, BiteResult, Change, Command, CommandResult, JournalWriter, NewEntry, UNSETTLED};
+use crate::{ClaimedDelivery, DeliveryId, End, Entry, Settle, UsedLimits, begin, store};
 
-impl Writer {
-    pub(super) fn tell(&mut self, batch: Vec<Command>, done: Vec<(CommandResult, Option<Answer>)>) {
+impl JournalWriter {
+    pub(super) fn tell(&mut self, batch: Vec<Command>, done: Vec<(CommandResult, Option<BiteResult>)>) {
         let SharedState { claimable, counters, .. } = &*self.shared;
         let mut unreadable = false;
         let mut unsettled = Vec::new();
@@ -91,7 +91,7 @@ impl Writer {
     }
 }
 
-impl Writer {
+impl JournalWriter {
     /// Brings the claimable deliveries of an entry into memory. Returns its event if no identity can be told by an id.
     fn tell_appended(&self, appending: NewEntry, appended: AppendResult) -> Option<i64> {
         let SharedState { claimable, gate, counters, .. } = &*self.shared;
@@ -123,7 +123,7 @@ impl Writer {
     }
 
     /// Applies an operator's change to what is in memory.
-    fn tell_changed(&self, change: &Change, answer: &Answer) {
+    fn tell_changed(&self, change: &Change, answer: &BiteResult) {
         match change {
             Change::Pause { .. } | Change::Resume { .. } => self.read_paused(),
             Change::Retry { .. }
@@ -178,7 +178,7 @@ impl Writer {
             EndResult::Over { action, made } => {
                 gate.changed(&action, -1);
                 let Some(End { outcome, to, .. }) = end else { return };
-                self.shared.count(&outcome);
+                store::count(&outcome, &self.shared.counters);
                 if let (Some(to), true) = (to, made) {
                     gate.changed(&to.action, 1);
                 }
@@ -204,18 +204,5 @@ fn claimed(entry: &Entry, event: i64, n: usize) -> ClaimedDelivery {
         },
         used: UsedLimits::default(),
         newest: false,
-    }
-}
-
-impl SharedState {
-    fn count(&self, outcome: &Outcome) {
-        let counters = &self.counters;
-        match outcome {
-            Outcome::Delivered => counters.delivered.increment(),
-            Outcome::NothingToDo => counters.nothing_to_do.increment(),
-            Outcome::Dead(_) | Outcome::DeadHoldingKey(_) => counters.dead.increment(),
-            // It has not left the journal.
-            Outcome::Returned => {}
-        }
     }
 }

@@ -8,14 +8,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 use tokio::sync::Notify;
 
-use crate::{Obstacle, Permit, Places};
+use crate::{Begin, NewDelivery, Obstacle, Permit, PermitStore};
 
 /// Entries that are promised or not yet committed: they are in memory.
 pub const IN_MEMORY: usize = 16 * 1024;
 
 /// The bound of each action, and whether anything may come at all.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub struct Gate {
     max_pending: u64,
     /// Actions that never delay a message: beyond the bound, their new deliveries are dead letters.
     overflowing: RwLock<BTreeSet<Arc<str>>>,
@@ -71,14 +71,18 @@ struct ReservedPlaces {
 }
 
 impl Gate {
-    pub(super) fn new(max_pending: u64, overflowing: BTreeSet<Arc<str>>) -> Self {
+    /// A gate that is open.
+    #[must_use]
+    pub fn new(max_pending: u64, overflowing: BTreeSet<Arc<str>>) -> Self {
         let state =
             State { open: true, in_memory: 0, actions: HashMap::new(), waiting: Vec::new(), last_ticket: 0 };
         let overflowing = RwLock::new(overflowing);
         Self { max_pending, overflowing, state: Mutex::new(state), room: Notify::new() }
     }
 
-    pub(super) fn max_pending(&self) -> u64 {
+    /// Returns the number of deliveries of an action that may be pending.
+    #[must_use]
+    pub fn max_pending(&self) -> u64 {
         self.max_pending
     }
 
@@ -91,13 +95,22 @@ impl Gate {
     }
 
     /// Sets the actions that never delay a message.
-    pub(super) fn set_overflowing(&self, actions: BTreeSet<Arc<str>>) {
+    pub fn set_overflowing(&self, actions: BTreeSet<Arc<str>>) {
         *self.overflowing.write().unwrap_or_else(PoisonError::into_inner) = actions;
         self.room.notify_waiters();
     }
 
+    /// Makes dead letters of the open deliveries that their action has no place for and takes as such.
+    pub fn refuse_overflowing(&self, deliveries: &mut [NewDelivery]) {
+        for new in deliveries.iter_mut().filter(|new| new.begin.is_open()) {
+            if let Some(reason) = self.overflows(&new.action) {
+                new.begin = Begin::Dead(reason);
+            }
+        }
+    }
+
     /// Why one delivery more of an action is a dead letter at once, if it is.
-    pub(super) fn overflows(&self, action: &Arc<str>) -> Option<String> {
+    fn overflows(&self, action: &Arc<str>) -> Option<String> {
         if !self.overflowing().contains(action) {
             return None;
         }
@@ -106,7 +119,8 @@ impl Gate {
             .then(|| format!("{pending} deliveries are pending, max_pending (on_full = dead_letter)"))
     }
 
-    pub(super) async fn reserve(self: &Arc<Self>, actions: &[Arc<str>], at_most: usize) -> Permit {
+    /// Waits until there is a place for an entry of these actions, and takes up to `at_most`.
+    pub async fn reserve(self: &Arc<Self>, actions: &[Arc<str>], at_most: usize) -> Permit {
         let mut ticket: Option<Ticket<'_>> = None;
         loop {
             let room = self.room.notified();
@@ -140,7 +154,7 @@ impl Gate {
     }
 
     /// Returns the obstacle to an entry for these actions now, without the journal's own state.
-    pub(super) fn obstacle(&self, actions: &[Arc<str>]) -> Option<Obstacle> {
+    pub fn obstacle(&self, actions: &[Arc<str>]) -> Option<Obstacle> {
         let (bounded, state, most) = (self.bounded(actions), self.lock(), self.max_pending);
         let taken = |action: &Arc<str>| {
             let room = state.actions.get(action)?;
@@ -157,13 +171,13 @@ impl Gate {
     }
 
     /// Lets entries in, or not.
-    pub(super) fn set_open(&self, open: bool) {
+    pub fn set_open(&self, open: bool) {
         self.lock().open = open;
         self.room.notify_waiters();
     }
 
     /// An entry is on its way into the file.
-    pub(super) fn appended<'a>(&self, actions: impl Iterator<Item = &'a Arc<str>>) {
+    pub fn appended<'a>(&self, actions: impl Iterator<Item = &'a Arc<str>>) {
         let mut state = self.lock();
         state.in_memory += 1;
         for action in actions {
@@ -172,15 +186,21 @@ impl Gate {
     }
 
     /// An entry left memory.
-    pub(super) fn committed(&self) {
+    pub fn committed(&self) {
         let mut state = self.lock();
         state.in_memory = state.in_memory.saturating_sub(1);
         drop(state);
         self.room.notify_waiters();
     }
 
+    /// So many deliveries of an action are pending, by another count than [`changed`](Self::changed) makes.
+    pub fn counted(&self, action: &str, pending: u64) {
+        let known = self.lock().actions.get(action).map_or(0, |room| room.pending);
+        self.changed(action, pending.cast_signed().saturating_sub(known.cast_signed()));
+    }
+
     /// Deliveries came to be pending, or ceased to be.
-    pub(super) fn changed(&self, action: &str, by: i64) {
+    pub fn changed(&self, action: &str, by: i64) {
         let mut state = self.lock();
         let room = state.actions.entry(action.into()).or_default();
         room.pending = room.pending.saturating_add_signed(by);
@@ -236,7 +256,7 @@ impl State {
     }
 }
 
-impl Places for ReservedPlaces {
+impl PermitStore for ReservedPlaces {
     fn give_back(&self, places: usize) {
         let mut state = self.gate.lock();
         state.in_memory = state.in_memory.saturating_sub(places);

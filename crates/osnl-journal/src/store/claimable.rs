@@ -10,22 +10,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::claim::newest_from;
 use crate::{ClaimLimits, ClaimedDelivery, DeliveryId};
 
 /// Claimable deliveries kept in memory for an action, of each kind.
-pub(super) const PIECE: usize = 256;
+pub const PIECE: usize = 256;
 /// The newest ones that are fetched at a time.
-pub(super) const NEWEST: usize = 48;
+pub const NEWEST: usize = 48;
 /// Those that are fetched with them from random places between.
-pub(super) const BETWEEN: usize = 16;
+pub const BETWEEN: usize = 16;
 /// With fewer left, more are fetched.
 const LOW: usize = PIECE / 4;
 
+/// The claimable deliveries of all actions. See the [module](self).
 #[derive(Debug, Default)]
-pub(super) struct Claimable {
+pub struct Claimable {
     queues: Mutex<Queues>,
-    pub(super) changed: Notify,
+    /// Wakes each claim that waits.
+    pub changed: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -100,14 +101,12 @@ impl Queue {
         if self.beyond { self.wants_newest } else { self.fresh.len() < PIECE }
     }
 
-    /// Takes the newest one, if it is newer than this one; without such a bound sometimes another.
-    fn pop_newest(&mut self, newer_than: Option<DeliveryId>) -> Option<ClaimedDelivery> {
+    /// Takes the newest one that is wanted, or one between.
+    fn pop_newest(&mut self, wanted: &ClaimLimits) -> Option<ClaimedDelivery> {
         let piece = if self.beyond { &mut self.newest } else { &mut self.fresh };
         let ends = (*piece.first_key_value()?.0, *piece.last_key_value()?.0);
-        let id = match newer_than {
-            Some(than) => Some(ends.1).filter(|last| *last > than)?,
-            None => *piece.range(newest_from(ends, piece.len())..).next()?.0,
-        };
+        let from = wanted.newest_from(ends, piece.len())?;
+        let id = *piece.range(from..).next()?.0;
         Some(ClaimedDelivery { newest: true, ..piece.remove(&id)? })
     }
 
@@ -143,14 +142,19 @@ impl Queue {
 
 /// The kinds of deliveries that the writer should fetch for a claim.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Ask {
-    pub(super) fresh: bool,
-    pub(super) newest: bool,
-    pub(super) due: bool,
+pub struct FetchKinds {
+    /// The oldest that have never failed.
+    pub fresh: bool,
+    /// The newest that have never failed.
+    pub newest: bool,
+    /// Those whose retry is due.
+    pub due: bool,
 }
 
-impl Ask {
-    pub(super) fn is_any(self) -> bool {
+impl FetchKinds {
+    /// Whether there is anything to fetch.
+    #[must_use]
+    pub fn is_any(self) -> bool {
         self.fresh || self.newest || self.due
     }
 }
@@ -160,20 +164,47 @@ impl Claimable {
         self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Claims as soon as anything can be claimed. `now` is the time, or `None` while nothing may be claimed; `fetch` is
+    /// called with what is to be fetched, and the time.
+    pub async fn claim_when_any(
+        &self,
+        action: &str,
+        wanted: ClaimLimits,
+        now: impl Fn() -> Option<i64>,
+        fetch: impl Fn(FetchKinds, i64),
+    ) -> Vec<ClaimedDelivery> {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            // Armed before looking, so that what is committed in between is not missed.
+            changed.as_mut().enable();
+            if let Some(now) = now() {
+                let (claimed, ask) = self.claim(action, wanted, now);
+                if ask.is_any() {
+                    fetch(ask, now);
+                }
+                if let Some(claimed) = claimed {
+                    return claimed;
+                }
+            }
+            changed.await;
+        }
+    }
+
     /// Claims what is in memory, and answers what the writer should fetch; `None` while nothing can be claimed.
-    pub(super) fn claim(
+    pub fn claim(
         &self,
         action: &str,
         wanted: ClaimLimits,
         now: i64,
-    ) -> (Option<Vec<ClaimedDelivery>>, Ask) {
+    ) -> (Option<Vec<ClaimedDelivery>>, FetchKinds) {
         let mut queues = self.lock();
         if queues.frozen {
             return Default::default();
         }
         let queue = queues.by_action.entry(action.into()).or_insert_with(Queue::new);
         if std::mem::take(&mut queue.calls_back) {
-            return (Some(Vec::new()), Ask::default());
+            return (Some(Vec::new()), FetchKinds::default());
         }
         queue.wants_newest = wanted.newest > 0;
         if !queue.wants_newest && !queue.newest.is_empty() {
@@ -183,7 +214,7 @@ impl Claimable {
         }
         let due = std::iter::from_fn(|| queue.due.pop_first()).take(wanted.due).map(|(_, claimed)| claimed);
         let mut claimed: Vec<ClaimedDelivery> = due.collect();
-        claimed.extend(std::iter::from_fn(|| queue.pop_newest(wanted.newer_than)).take(wanted.newest));
+        claimed.extend(std::iter::from_fn(|| queue.pop_newest(&wanted)).take(wanted.newest));
         let mut oldest = 0;
         while let Some(first) =
             queue.fresh.first_entry().filter(|first| wanted.takes_oldest(oldest, *first.key()))
@@ -192,7 +223,7 @@ impl Claimable {
             oldest += 1;
         }
         queue.taken.extend(claimed.iter().map(|claimed| claimed.id));
-        let ask = Ask {
+        let ask = FetchKinds {
             fresh: queue.beyond && !queue.asked && queue.fresh.len() < LOW,
             newest: queue.beyond && !queue.newest_asked && queue.wants_newest && queue.newest.is_empty(),
             due: !queue.due_asked && queue.due.len() < LOW && queue.next_due().is_some_and(|due| due <= now),
@@ -204,14 +235,15 @@ impl Claimable {
     }
 
     /// When something of an action becomes due that a claim would not find now.
-    pub(super) fn next_due(&self, action: &str) -> Option<i64> {
+    #[must_use]
+    pub fn next_due(&self, action: &str) -> Option<i64> {
         let queues = self.lock();
         // What is being fetched wakes the claim.
         queues.by_action.get(action).filter(|queue| !queue.due_asked && queue.due.is_empty())?.next_due()
     }
 
     /// A claim ends with a retry, as soon as that is committed.
-    pub(super) fn retries(&self, id: DeliveryId, due: i64) {
+    pub fn retries(&self, id: DeliveryId, due: i64) {
         let mut queues = self.lock();
         if let Some(queue) = queues.by_action.values_mut().find(|queue| queue.taken.contains(&id)) {
             queue.uncommitted.insert(id, due);
@@ -219,19 +251,20 @@ impl Claimable {
     }
 
     /// Something of an action is due then.
-    pub(super) fn waits_until(&self, action: &str, due: i64) {
+    pub fn waits_until(&self, action: &str, due: i64) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
             queue.waits_until(due);
         }
     }
 
     /// Whether what is appended now is likely to have a place in memory when it is committed.
-    pub(super) fn expects(&self, action: &str) -> bool {
+    #[must_use]
+    pub fn expects(&self, action: &str) -> bool {
         self.lock().by_action.get(action).is_some_and(Queue::has_place_at_end)
     }
 
     /// Notes that new claimable deliveries are in the file only.
-    pub(super) fn is_beyond(&self, action: &str) {
+    pub fn is_beyond(&self, action: &str) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
             queue.beyond = true;
             // One that is newer is not among them.
@@ -240,7 +273,7 @@ impl Claimable {
     }
 
     /// Whether a claimable delivery has a place in memory; if not, it is remembered that there is more.
-    pub(super) fn has_place(&self, action: &str, id: DeliveryId) -> bool {
+    pub fn has_place(&self, action: &str, id: DeliveryId) -> bool {
         match self.lock().by_action.get_mut(action) {
             Some(queue) if queue.has_place_at_end() || queue.is_among_oldest(id) => true,
             Some(queue) => {
@@ -252,7 +285,7 @@ impl Claimable {
     }
 
     /// Adds what has become claimable.
-    pub(super) fn add(&self, action: &str, claimed: ClaimedDelivery) {
+    pub fn add(&self, action: &str, claimed: ClaimedDelivery) {
         if let Some(queue) = self.lock().by_action.get_mut(action)
             && !queue.knows(claimed.id)
         {
@@ -270,7 +303,8 @@ impl Claimable {
     }
 
     /// The writer begins to fetch: returns the deliveries that it leaves out.
-    pub(super) fn known(&self, action: &str) -> HashSet<DeliveryId> {
+    #[must_use]
+    pub fn known(&self, action: &str) -> HashSet<DeliveryId> {
         let mut queues = self.lock();
         let Some(queue) = queues.by_action.get_mut(action) else { return HashSet::new() };
         queue.dropped = false;
@@ -279,7 +313,7 @@ impl Claimable {
     }
 
     /// The writer has fetched the oldest; `more` are left in the file.
-    pub(super) fn fetched(&self, action: &str, oldest: Vec<(i64, ClaimedDelivery)>, more: bool) {
+    pub fn fetched(&self, action: &str, oldest: Vec<(i64, ClaimedDelivery)>, more: bool) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
             let oldest = oldest.into_iter().filter(|(_, claimed)| !queue.taken.contains(&claimed.id));
             queue.fresh.extend(oldest.map(|(_, claimed)| (claimed.id, claimed)));
@@ -290,7 +324,7 @@ impl Claimable {
     }
 
     /// The writer has fetched the newest; `more` are left in the file.
-    pub(super) fn fetched_newest(&self, action: &str, newest: Vec<(i64, ClaimedDelivery)>, more: bool) {
+    pub fn fetched_newest(&self, action: &str, newest: Vec<(i64, ClaimedDelivery)>, more: bool) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
             let newest = newest.into_iter().filter(|(_, claimed)| !queue.taken.contains(&claimed.id));
             queue.newest.extend(newest.map(|(_, claimed)| (claimed.id, claimed)));
@@ -301,7 +335,7 @@ impl Claimable {
     }
 
     /// The writer has fetched what is due; the next in the file is due then.
-    pub(super) fn fetched_due(&self, action: &str, due: Vec<(i64, ClaimedDelivery)>, next: Option<i64>) {
+    pub fn fetched_due(&self, action: &str, due: Vec<(i64, ClaimedDelivery)>, next: Option<i64>) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
             for (at, claimed) in due {
                 if !queue.taken.contains(&claimed.id) {
@@ -315,7 +349,7 @@ impl Claimable {
     }
 
     /// The writer could not fetch.
-    pub(super) fn not_fetched(&self, action: &str) {
+    pub fn not_fetched(&self, action: &str) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
             queue.asked = false;
             queue.newest_asked = false;
@@ -326,7 +360,7 @@ impl Claimable {
     }
 
     /// The end of a claim is committed; the delivery is of that action, as far as is known.
-    pub(super) fn forget(&self, action: Option<&str>, id: DeliveryId) {
+    pub fn forget(&self, action: Option<&str>, id: DeliveryId) {
         let mut queues = self.lock();
         let own = action.and_then(|action| queues.by_action.get_mut(action));
         if !own.is_some_and(|queue| queue.forget(id)) {
@@ -337,20 +371,32 @@ impl Claimable {
         }
     }
 
+    /// Returns all deliveries that are in memory, claimed ones included.
+    #[must_use]
+    pub fn in_memory(&self) -> HashSet<DeliveryId> {
+        let queues = self.lock();
+        let of = |queue: &Queue| -> Vec<DeliveryId> {
+            let waiting = queue.fresh.keys().chain(queue.newest.keys());
+            waiting.chain(queue.due.keys().map(|(_, id)| id)).chain(&queue.taken).copied().collect()
+        };
+        queues.by_action.values().flat_map(of).collect()
+    }
+
     /// Nothing is claimed until [`thaw`](Self::thaw); answers what is claimed, of all actions.
-    pub(super) fn freeze(&self) -> HashSet<DeliveryId> {
+    pub fn freeze(&self) -> HashSet<DeliveryId> {
         let mut queues = self.lock();
         queues.frozen = true;
         queues.by_action.values().flat_map(|queue| queue.taken.iter().copied()).collect()
     }
 
-    pub(super) fn thaw(&self) {
+    /// Ends what [`freeze`](Self::freeze) began.
+    pub fn thaw(&self) {
         self.lock().frozen = false;
         self.changed.notify_waiters();
     }
 
     /// It is not to be attempted as it was: a claim of it shall be given back.
-    pub(super) fn withdraw(&self, action: &str, id: DeliveryId) {
+    pub fn withdraw(&self, action: &str, id: DeliveryId) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
             queue.fresh.remove(&id);
             queue.newest.remove(&id);
@@ -364,19 +410,28 @@ impl Claimable {
     }
 
     /// A claim of it need not be given back any more.
-    pub(super) fn leave(&self, action: &str, id: DeliveryId) {
+    pub fn leave(&self, action: &str, id: DeliveryId) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
             queue.withdrawn.remove(&id);
         }
     }
 
-    pub(super) fn withdrawn(&self, action: &str) -> Vec<DeliveryId> {
+    /// Returns the claims that are to be given back.
+    #[must_use]
+    pub fn withdrawn(&self, action: &str) -> Vec<DeliveryId> {
         let queues = self.lock();
         queues.by_action.get(action).map_or_else(Vec::new, |queue| queue.withdrawn.iter().copied().collect())
     }
 
+    /// Drops what is in memory of all actions, but for what is claimed: it is fetched again.
+    pub fn retire_all(&self) {
+        let actions: Vec<Arc<str>> = self.lock().by_action.keys().cloned().collect();
+        actions.iter().for_each(|action| self.retire(action));
+        self.changed.notify_waiters();
+    }
+
     /// Nothing of an action is claimed any more: what is in memory of it is dropped, but for what is claimed.
-    pub(super) fn retire(&self, action: &str) {
+    pub fn retire(&self, action: &str) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
             queue.fresh.clear();
             queue.newest.clear();
@@ -391,14 +446,14 @@ impl Claimable {
 #[cfg(test)]
 mod tests {
     use osnl_core::event::Event;
-    use osnl_core::received::Received;
+    use osnl_core::received::ReceivedMessage;
     use osnl_model::Notification;
 
     use super::*;
     use crate::UsedLimits;
 
     fn delivery(id: u64) -> ClaimedDelivery {
-        let event = Event::new(Received::sample("", false), Notification::default(), "r", "a");
+        let event = Event::new(ReceivedMessage::sample("", false), Notification::default(), "r", "a");
         ClaimedDelivery { id: DeliveryId(id), key: None, event, used: UsedLimits::default(), newest: false }
     }
 
@@ -436,7 +491,7 @@ mod tests {
         claimable.fetched("a", Vec::new(), false);
         claimable.fetched_due("a", Vec::new(), None);
         let (_, ask) = claimable.claim("a", ClaimLimits::in_order(1), 10);
-        assert_eq!(ask, Ask { fresh: true, newest: false, due: true });
+        assert_eq!(ask, FetchKinds { fresh: true, newest: false, due: true });
     }
 
     /// Released by an operator while a long row of failing ones is in memory: they need not wait for its end.

@@ -1,0 +1,336 @@
+//! Blocks of events, and the facts by which a search leaves most of them out.
+//!
+//! An operator looks for one resource among a million deliveries. An index on names would write a page of a random place
+//! for each append, and most of such an index is not in memory. So the events are counted off in blocks of 512, and each
+//! block says what is in it:
+//!
+//! - its **facts**, added as they come: rules, actions, event types, states, HTTP statuses. They never leave: a block may
+//!   be searched in vain, but never left out wrongly;
+//! - its **names**, written once, when the next block begins: ids and names of resources, order keys, message ids.
+//!
+//! Both are four bytes of a digest each, sorted, in tables of their own: the facts are few. A search reads the facts,
+//! and the names only if it is for one; then only the deliveries of blocks that may have what it looks for. The block
+//! that is being filled has no names yet, and nothing is known about texts of answers: these searches read all.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+
+use osnl_model::BodyDigest;
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, OptionalExtension as _, Result, params};
+
+use super::about::About;
+use super::answers::Answers;
+use super::filter::RowCondition;
+use super::phase::Phase;
+use super::rows::{SHIFT, State};
+use super::work::Work;
+
+/// Events of a block, as a power of two.
+const EVENTS: u32 = 9;
+/// Deliveries' numbers of a block, as a power of two.
+const DELIVERIES: u32 = EVENTS + SHIFT;
+
+/// Four bytes of a digest over a kind of fact and its value.
+pub(super) type Mark = u32;
+
+/// A thing that a block may contain.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum BlockFact<'a> {
+    Rule(&'a str),
+    Action(&'a str),
+    EventType(&'a str),
+    State(State),
+    /// A failed attempt.
+    Failed,
+    /// An HTTP status in the answer or the reason of a delivery.
+    Status(u16),
+    /// A resource by id, name, or order key, in either case; or a message by its id.
+    Name(&'a str),
+}
+
+impl BlockFact<'_> {
+    pub(super) fn mark(self) -> Mark {
+        let (kind, text) = match self {
+            Self::Rule(rule) => ('r', rule.to_owned()),
+            Self::Action(action) => ('a', action.to_owned()),
+            Self::EventType(event_type) => ('e', event_type.to_owned()),
+            Self::State(state) => ('s', (state as i64).to_string()),
+            Self::Failed => ('f', String::new()),
+            Self::Status(status) => ('h', status.to_string()),
+            Self::Name(name) => ('n', name.to_ascii_lowercase()),
+        };
+        let digest = BodyDigest::of(format!("{kind}{text}").as_bytes());
+        let mut first = [0; 4];
+        first.copy_from_slice(&digest.as_bytes()[..4]);
+        Mark::from_le_bytes(first)
+    }
+}
+
+/// Facts about blocks that a transaction has to write down.
+#[derive(Debug, Default)]
+pub(super) struct BlockNotes {
+    facts: BTreeMap<i64, BTreeSet<Mark>>,
+    begun: Vec<i64>,
+}
+
+impl BlockNotes {
+    /// A delivery has, or has had, this.
+    pub(super) fn note(&mut self, delivery: i64, fact: BlockFact<'_>) {
+        self.facts.entry(delivery >> DELIVERIES).or_default().insert(fact.mark());
+    }
+
+    /// The HTTP statuses in an answer or a reason of a delivery.
+    pub(super) fn note_answer(&mut self, delivery: i64, answer: &str) {
+        for status in statuses(answer) {
+            self.note(delivery, BlockFact::Status(status));
+        }
+    }
+
+    /// An event took the numbers from `event` to before `next`.
+    pub(super) fn took(&mut self, event: i64, next: i64) {
+        // The number 0 is never given.
+        let begin = |number: i64| if number <= 1 { 0 } else { ((number - 1) >> EVENTS) + 1 };
+        self.begun.extend(begin(event)..begin(next).max(begin(event)));
+    }
+}
+
+/// The numbers that [`Answers::Status`](super::answers::Answers) finds: behind the word, or at the end behind a colon.
+fn statuses(text: &str) -> impl Iterator<Item = u16> {
+    let number = |bytes: Option<&[u8]>| -> Option<u16> {
+        let digits = bytes.filter(|bytes| bytes.iter().all(u8::is_ascii_digit))?;
+        str::from_utf8(digits).ok()?.parse().ok()
+    };
+    let bytes = text.as_bytes();
+    const WORD: &[u8] = b"status ";
+    let words = bytes.windows(WORD.len()).enumerate().filter(|(_, found)| found.eq_ignore_ascii_case(WORD));
+    let behind_words = words.filter_map(move |(at, _)| {
+        let from = at + WORD.len();
+        number(bytes.get(from..from + 3))
+    });
+    let end = bytes.len().checked_sub(5).and_then(|at| bytes.get(at..)).filter(|end| end.starts_with(b": "));
+    behind_words.chain(end.and_then(|end| number(end.get(2..))))
+}
+
+impl Work<'_> {
+    /// Writes down what the blocks got; after all deliveries of the transaction.
+    pub(super) fn write_blocks(&self) -> Result<()> {
+        for block in &self.blocks.begun {
+            close(self.connection, block - 1)?;
+            let mut insert = self
+                .connection
+                .prepare_cached("INSERT OR REPLACE INTO block (id, facts) VALUES (?1, x'')")?;
+            insert.execute([block])?;
+            self.connection.prepare_cached("DELETE FROM block_names WHERE id = ?")?.execute([block])?;
+        }
+        for (block, new) in &self.blocks.facts {
+            let mut select = self.connection.prepare_cached("SELECT facts FROM block WHERE id = ?")?;
+            let known = select.query_row([block], |row| Ok(marks(row.get_ref(0)?).collect::<BTreeSet<_>>()));
+            // One without a row had events that nothing is known of.
+            let Some(mut facts) = known.optional()? else { continue };
+            if !new.is_subset(&facts) {
+                facts.extend(new);
+                let mut update =
+                    self.connection.prepare_cached("UPDATE block SET facts = ?2 WHERE id = ?1")?;
+                update.execute(params![block, bytes(&facts)])?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes the names of a block that gets no further events.
+fn close(connection: &Connection, block: i64) -> Result<()> {
+    let known = connection.prepare_cached("SELECT 1 FROM block WHERE id = ?")?.exists([block])?;
+    if !known {
+        return Ok(());
+    }
+    let mut select = connection.prepare_cached(
+        "SELECT d.key, d.resource_id, d.resource_name, e.message_id FROM delivery d \
+         JOIN event e ON e.id = (SELECT max(id) FROM event WHERE id <= d.id >> 16) \
+         WHERE d.id >= ?1 AND d.id < ?2",
+    )?;
+    let mut rows = select.query([block << DELIVERIES, (block + 1) << DELIVERIES])?;
+    let mut names = BTreeSet::new();
+    while let Some(row) = rows.next()? {
+        for column in 0..4 {
+            if let Some(name) = row.get_ref(column)?.as_str_or_null()? {
+                names.insert(BlockFact::Name(name).mark());
+            }
+        }
+    }
+    let mut insert =
+        connection.prepare_cached("INSERT OR REPLACE INTO block_names (id, names) VALUES (?1, ?2)")?;
+    insert.execute(params![block, bytes(&names)])?;
+    Ok(())
+}
+
+/// Says what all blocks of a file from before version 10 contain.
+pub(super) fn fill(connection: &Connection) -> Result<()> {
+    let mut notes = BlockNotes::default();
+    let mut select = connection.prepare("SELECT delivery, answer FROM attempt")?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        let id = row.get(0)?;
+        notes.note(id, BlockFact::Failed);
+        notes.note_answer(id, row.get_ref(1)?.as_str().unwrap_or_default());
+    }
+    let mut select = connection.prepare(
+        "SELECT d.id, d.rule, d.action, e.event_type, d.state, d.reason, d.tries FROM delivery d \
+         JOIN event e ON e.id = (SELECT max(id) FROM event WHERE id <= d.id >> 16)",
+    )?;
+    let mut rows = select.query([])?;
+    while let Some(row) = rows.next()? {
+        let id = row.get(0)?;
+        notes.note(id, BlockFact::Rule(row.get_ref(1)?.as_str()?));
+        notes.note(id, BlockFact::Action(row.get_ref(2)?.as_str()?));
+        if let Some(event_type) = row.get_ref(3)?.as_str_or_null()? {
+            notes.note(id, BlockFact::EventType(event_type));
+        }
+        notes.note(id, BlockFact::State(row.get(4)?));
+        notes.note_answer(id, row.get_ref(5)?.as_str_or_null()?.unwrap_or_default());
+        if row.get::<_, i64>(6)? > 0 {
+            notes.note(id, BlockFact::Failed);
+        }
+    }
+    for (block, facts) in &notes.facts {
+        let mut insert = connection.prepare_cached("INSERT INTO block (id, facts) VALUES (?1, ?2)")?;
+        insert.execute(params![block, bytes(facts)])?;
+    }
+    // The last one may get more.
+    for block in notes.facts.keys().rev().skip(1) {
+        close(connection, *block)?;
+    }
+    Ok(())
+}
+
+/// Removes what is said of the blocks that these events were the last of.
+pub(super) fn forget(connection: &Connection, events: &BTreeSet<i64>) -> Result<()> {
+    let blocks: BTreeSet<i64> = events.iter().map(|event| event >> EVENTS).collect();
+    for block in blocks {
+        let mut left = connection.prepare_cached("SELECT 1 FROM event WHERE id >= ?1 AND id < ?2 LIMIT 1")?;
+        if !left.exists([block << EVENTS, (block + 1) << EVENTS])? {
+            connection.prepare_cached("DELETE FROM block WHERE id = ?")?.execute([block])?;
+            connection.prepare_cached("DELETE FROM block_names WHERE id = ?")?.execute([block])?;
+        }
+    }
+    Ok(())
+}
+
+fn bytes(marks: &BTreeSet<Mark>) -> Vec<u8> {
+    marks.iter().flat_map(|mark| mark.to_be_bytes()).collect()
+}
+
+fn marks(value: ValueRef<'_>) -> impl Iterator<Item = Mark> {
+    let bytes = value.as_blob().unwrap_or_default();
+    bytes.as_chunks().0.iter().map(|mark| Mark::from_be_bytes(*mark))
+}
+
+/// The marks that a block needs for a row that a filter lets through.
+#[derive(Debug, Default)]
+pub(super) struct BlockNeeds {
+    /// One of each group, among the facts.
+    facts: Vec<Vec<Mark>>,
+    /// One of each group, among the names.
+    names: Vec<Vec<Mark>>,
+}
+
+impl BlockNeeds {
+    pub(super) fn of<'a>(conditions: impl IntoIterator<Item = RowCondition<'a>>) -> Self {
+        let mut needs = Self::default();
+        for condition in conditions {
+            needs.add(condition);
+        }
+        needs
+    }
+
+    /// A row is to be dead, held, or to wait for a retry.
+    pub(super) fn add_attention(&mut self) {
+        let any = [BlockFact::State(State::Dead), BlockFact::State(State::Held), BlockFact::Failed];
+        self.facts.push(any.map(BlockFact::mark).to_vec());
+    }
+
+    /// A row is to be, or have been, in one of these states.
+    fn add_states(&mut self, states: &[State]) {
+        // Each block has had what is open.
+        if !states.iter().any(|state| matches!(state, State::Waiting | State::Ready)) {
+            self.facts.push(states.iter().map(|state| BlockFact::State(*state).mark()).collect());
+        }
+    }
+
+    fn add(&mut self, condition: RowCondition<'_>) {
+        match condition {
+            RowCondition::Rule(rule) => self.facts.push(vec![BlockFact::Rule(rule).mark()]),
+            RowCondition::Action(action) => self.facts.push(vec![BlockFact::Action(action).mark()]),
+            RowCondition::EventType(event_type) => {
+                self.facts.push(vec![BlockFact::EventType(event_type).mark()]);
+            }
+            RowCondition::States(states) => self.add_states(states),
+            RowCondition::Phases(phases, _) => {
+                let states: Vec<State> =
+                    phases.iter().flat_map(|phase: &Phase| phase.states()).copied().collect();
+                self.add_states(&states);
+            }
+            RowCondition::Answered(Answers::Status(status)) => {
+                let is_meant = |number: &u16| {
+                    let number = number.to_string();
+                    status.bytes().zip(number.bytes()).all(|(want, is)| want == is || want == b'x')
+                };
+                let meant = (100..600).filter(is_meant).map(|number| BlockFact::Status(number).mark());
+                self.facts.push(meant.collect());
+            }
+            RowCondition::Key(name) => self.names.push(vec![BlockFact::Name(name).mark()]),
+            RowCondition::About(about) => {
+                let name = |about: &About| match about {
+                    About::Named(name) | About::Resource(name) => Some(BlockFact::Name(name).mark()),
+                    About::Delivery(_) | About::Event(_) => None,
+                };
+                self.names.extend(about.iter().map(name).collect::<Option<Vec<_>>>());
+            }
+            // They are found by their numbers, or nothing is known of them.
+            RowCondition::After(_)
+            | RowCondition::Ids(_)
+            | RowCondition::Event(_)
+            | RowCondition::Since(_)
+            | RowCondition::Until(_)
+            | RowCondition::Answered(Answers::Text(_)) => {}
+        }
+    }
+
+    /// Returns the numbers of deliveries that may be what is looked for, the smallest first.
+    pub(super) fn ranges(&self, connection: &Connection) -> Result<Vec<Range<i64>>> {
+        let mut ranges: Vec<Range<i64>> = Vec::new();
+        let mut from = 0;
+        if self.facts.is_empty() && self.names.is_empty() {
+            ranges.push(from..i64::MAX);
+            return Ok(ranges);
+        }
+        let mut names = connection.prepare_cached("SELECT names FROM block_names WHERE id = ?")?;
+        let mut select = connection.prepare_cached("SELECT id, facts FROM block ORDER BY id")?;
+        let mut rows = select.query([])?;
+        while let Some(row) = rows.next()? {
+            let block: i64 = row.get(0)?;
+            let mut has = has_each(&self.facts, row.get_ref(1)?);
+            if has && !self.names.is_empty() {
+                // One that is being filled has no names yet.
+                let known = names.query_row([block], |row| Ok(has_each(&self.names, row.get_ref(0)?)));
+                has = known.optional()?.unwrap_or(true);
+            }
+            if !has {
+                let left_out = (block << DELIVERIES)..((block + 1) << DELIVERIES);
+                if from < left_out.start {
+                    ranges.push(from..left_out.start);
+                }
+                from = left_out.end;
+            }
+        }
+        // What comes after the last block is not known.
+        ranges.push(from..i64::MAX);
+        Ok(ranges)
+    }
+}
+
+fn has_each(groups: &[Vec<Mark>], value: ValueRef<'_>) -> bool {
+    let (marks, _) = value.as_blob().unwrap_or_default().as_chunks();
+    groups.iter().all(|group| group.iter().any(|mark| marks.binary_search(&mark.to_be_bytes()).is_ok()))
+}

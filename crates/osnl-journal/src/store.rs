@@ -1,0 +1,22 @@
+//! Parts that durable stores share: the claimable deliveries in memory, the admission of entries, the clock of due times, and
+//! the numbers of lanes.
+
+pub mod claimable;
+pub mod clock;
+pub mod digest;
+pub mod gate;
+
+use osnl_core::metrics::Counters;
+
+use crate::Outcome;
+
+/// Counts an outcome that is recorded.
+pub fn count(outcome: &Outcome, counters: &Counters) {
+    match outcome {
+        Outcome::Delivered => counters.delivered.increment(),
+        Outcome::NothingToDo => counters.nothing_to_do.increment(),
+        Outcome::Dead(_) | Outcome::DeadHoldingKey(_) => counters.dead.increment(),
+        // It has not left the journal.
+        Outcome::Returned => {}
+    }
+}
