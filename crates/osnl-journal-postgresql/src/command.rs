@@ -1,0 +1,150 @@
+//! The commands of callers to the thread that writes, and the identity of what is appended.
+
+use std::sync::Arc;
+
+use osnl_core::received::ReceivedMessage;
+use osnl_journal::identity::Identity;
+use osnl_journal::sqlite::numbers;
+use osnl_journal::store::claimable::FetchKinds;
+use osnl_journal::store::clock::Due;
+use osnl_journal::{DeliveryId, End, Entry, LearntFacts, SentRequest, Settle, UsedLimits};
+use tokio::sync::oneshot;
+
+use crate::member::Member;
+use crate::reader::{Reader, key};
+
+/// A command.
+pub(crate) enum Command {
+    Append(Box<NewEntry>, oneshot::Sender<Settle>),
+    SetAside(Box<NewUnreadable>, oneshot::Sender<Settle>),
+    /// The broker hands this queue to this member, from now on.
+    BeginReading(Reader),
+    Attempted(DeliveryId, UsedLimits, String),
+    /// The request of the attempt that was reported last, and its duration.
+    Sent(DeliveryId, u32, SentRequest),
+    /// An attempt that failed and will be repeated.
+    Retry(DeliveryId, Due, UsedLimits, String),
+    /// All retries of an action are due at this moment.
+    DueNow(Arc<str>, i64),
+    End(DeliveryId, End),
+    /// Keeps the enrichment of a delivery, and the facts learnt of objects.
+    Enriched(DeliveryId, String, LearntFacts, oneshot::Sender<()>),
+    /// Asks for the last known state of an object.
+    Known(String, oneshot::Sender<Option<String>>),
+    /// From the tables into memory; what is due by that moment.
+    Fetch(Arc<str>, FetchKinds, i64),
+    Close(Option<oneshot::Sender<()>>),
+    /// Looks for arrivals and at leases now.
+    Look(oneshot::Sender<()>),
+    /// Runs between two transactions.
+    Do(Box<dyn FnOnce(&mut Member) + Send>),
+}
+
+impl Command {
+    /// Returns the delivery whose claim it is about.
+    pub(crate) fn claim(&self) -> Option<DeliveryId> {
+        match self {
+            Self::Attempted(id, ..)
+            | Self::Sent(id, ..)
+            | Self::Retry(id, ..)
+            | Self::End(id, _)
+            | Self::Enriched(id, ..) => Some(*id),
+            Self::Append(..)
+            | Self::SetAside(..)
+            | Self::BeginReading(_)
+            | Self::DueNow(..)
+            | Self::Known(..)
+            | Self::Fetch(..)
+            | Self::Close(_)
+            | Self::Look(_)
+            | Self::Do(_) => None,
+        }
+    }
+
+    /// Whether it ends a delivery.
+    pub(crate) fn ends(&self) -> bool {
+        matches!(self, Self::End(..))
+    }
+
+    /// Whether it appends a message that is a copy only of what is open.
+    pub(crate) fn asks_what_is_open(&self) -> bool {
+        let Self::Append(new, _) = self else { return false };
+        new.identity.id.is_none() && new.entry.received.origin.redelivered
+    }
+
+    /// Returns the queue that it appends from.
+    pub(crate) fn reader(&self) -> Option<&Reader> {
+        if let Self::Append(new, _) = self {
+            Some(&new.reader)
+        } else if let Self::SetAside(new, _) = self {
+            Some(&new.reader)
+        } else {
+            None
+        }
+    }
+
+    /// Returns its number of arrival and the numbers that it takes.
+    pub(crate) fn number(&mut self) -> Option<(&mut i64, i64)> {
+        if let Self::Append(new, _) = self {
+            let takes = numbers(new.entry.deliveries.len());
+            Some((&mut new.id, takes))
+        } else if let Self::SetAside(new, _) = self {
+            Some((&mut new.id, 1))
+        } else {
+            None
+        }
+    }
+}
+
+/// An entry on its way into the tables.
+pub(crate) struct NewEntry {
+    pub(crate) entry: Entry,
+    pub(crate) identity: Identity,
+    pub(crate) reader: Reader,
+    /// Its number, once it has one.
+    pub(crate) id: i64,
+}
+
+impl NewEntry {
+    pub(crate) fn new(entry: Entry) -> Self {
+        let identity = Identity::of(&entry.received, &entry.notification);
+        Self { reader: Reader::of(&entry.received), identity, entry, id: 0 }
+    }
+
+    /// Returns the key of which there is one row: of the message, or of this arrival if it has no id.
+    pub(crate) fn unique_key(&self) -> Vec<u8> {
+        match &self.identity.id {
+            Some(id) => self.key(b"message", id.as_bytes()),
+            None => self.key(b"arrival", &self.id.to_be_bytes()),
+        }
+    }
+
+    /// Returns the key by which copies of a message without an id are found.
+    pub(crate) fn nameless_key(&self) -> Option<Vec<u8>> {
+        self.identity.id.is_none().then(|| self.key(b"nameless", b""))
+    }
+
+    fn key(&self, kind: &[u8], id: &[u8]) -> Vec<u8> {
+        let Reader { listener, queue } = &self.reader;
+        key(kind, &[listener.as_bytes(), queue.as_bytes(), id, self.identity.digest.as_bytes()])
+    }
+}
+
+/// An unreadable message on its way into the tables.
+pub(crate) struct NewUnreadable {
+    pub(crate) received: ReceivedMessage,
+    pub(crate) reason: String,
+    pub(crate) reader: Reader,
+    pub(crate) id: i64,
+}
+
+impl NewUnreadable {
+    /// Returns the key by which its copies are found.
+    pub(crate) fn key(&self) -> Vec<u8> {
+        let digest = self.received.digest();
+        key(
+            b"unreadable",
+            &[self.reader.listener.as_bytes(), self.reader.queue.as_bytes(), digest.as_bytes()],
+        )
+    }
+}

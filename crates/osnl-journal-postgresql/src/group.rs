@@ -1,0 +1,92 @@
+//! A group of commands in one transaction, in steps that each concern all of them:
+//!
+//! 1. what is new is appended, with the rows of its readers;
+//! 2. of claimed deliveries: attempts, enrichments, retries, ends, with the rows of their leases;
+//! 3. what has arrived is admitted, also from other members;
+//! 4. lanes go on.
+//!
+//! The end of a claim counts once: the first of a group. Claims of partitions that the member has lost are left out.
+
+mod append;
+mod ends;
+mod record;
+
+use std::collections::{BTreeSet, HashSet};
+
+use osnl_journal::store::clock::Due;
+use osnl_journal::{DeliveryId, End};
+
+use crate::command::Command;
+use crate::member::Member;
+use crate::results::{GroupResult, JobResult};
+use crate::session::Session;
+use crate::transaction::{Transaction, Trouble};
+
+/// The end of a claim.
+enum ClaimEnd<'a> {
+    Outcome(&'a End),
+    Retry(Due),
+}
+
+/// Runs a group; returns its results when it is committed. `kept` has them before COMMIT is sent, for a COMMIT without an
+/// answer.
+pub(crate) async fn run(
+    session: &mut Session,
+    member: &Member,
+    batch: &[Command],
+    now: i64,
+    kept: &mut Option<JobResult>,
+) -> Result<GroupResult, Trouble> {
+    let mut transaction = Transaction::begin(session, member, now).await?;
+    let mut done = GroupResult::default();
+    transaction.append(batch, &mut done).await?;
+    let over = transaction.own_claims(batch).await?;
+    transaction.record(batch).await?;
+    let mut lanes = transaction.end_claims(over, &mut done).await?;
+    transaction.make_due(batch, &mut done).await?;
+    let (admitted, ready, more) = transaction.admit().await?;
+    lanes.extend(admitted);
+    done.promoted = ready;
+    done.more_arrived = more;
+    done.promoted.extend(transaction.turn(lanes).await?);
+    *kept = Some(JobResult::Group(Box::new(done.clone())));
+    done.written = transaction.commit().await?;
+    Ok(done)
+}
+
+impl Transaction<'_> {
+    /// Writes the leases of what the commands are about; returns the ends of claims, one of each.
+    async fn own_claims<'c>(
+        &mut self,
+        batch: &'c [Command],
+    ) -> Result<Vec<(DeliveryId, ClaimEnd<'c>)>, Trouble> {
+        let mut partitions = BTreeSet::new();
+        let mut seen = HashSet::new();
+        let mut over = Vec::new();
+        for command in batch {
+            if let Command::DueNow(..) = command {
+                partitions.extend(self.member.leases.partitions());
+            }
+            let Some(id) = command.claim() else { continue };
+            let Some(place) = self.member.place(id) else { continue };
+            partitions.insert(place.partition);
+            let end = match command {
+                Command::Retry(_, due, ..) => Some(ClaimEnd::Retry(*due)),
+                Command::End(_, end) => Some(ClaimEnd::Outcome(end)),
+                _ => None,
+            };
+            over.extend(end.filter(|_| seen.insert(id)).map(|end| (id, end)));
+        }
+        self.own(partitions).await?;
+        Ok(over)
+    }
+}
+
+/// A text as PostgreSQL takes it, which refuses NUL.
+fn clean(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+fn clean_option(text: Option<&str>) -> Option<String> {
+    text.map(clean)
+}

@@ -1,0 +1,137 @@
+//! The kinds of transactions of a member besides groups of commands, and the way in which each is brought to an end.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::command::Command;
+use crate::group;
+use crate::leases::LeaseRow;
+use crate::member::{BLOCK, Member};
+use crate::partition::Partition;
+use crate::reader::Reader;
+use crate::results::JobResult;
+use crate::session::Session;
+use crate::transaction::{Transaction, Trouble};
+
+/// The content of a transaction.
+pub(crate) enum Job<'a> {
+    Group(&'a [Command]),
+    /// Writes the rows of all leases, and the member's.
+    Renew,
+    /// Takes partitions whose rows are still as they were seen.
+    Take(Vec<LeaseRow>),
+    Release(Vec<Partition>),
+    /// Removes a bite of what ended before a moment.
+    Prune(i64),
+    /// Takes the next epoch of a queue, or more numbers in the epoch that this member has, at least so many.
+    Read(Reader, Option<i64>, i64),
+}
+
+/// A result, and the moment before the transaction was sent; `None` if the answer was late.
+pub(crate) type Result = std::result::Result<(JobResult, Option<Duration>), Refusal>;
+
+/// Why a transaction will not be committed as it is.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    Lost(Vec<Partition>),
+    Fenced(Vec<Reader>),
+    /// The member starts anew.
+    Forgotten,
+    /// The program ends.
+    Closing,
+}
+
+const TAKE: &str = "UPDATE osnl_partition p SET epoch = p.epoch + 1, token = $1, beat = p.beat + 1 \
+     FROM unnest($2::smallint[], $3::bigint[], $4::bigint[]) AS seen (id, epoch, beat) \
+     WHERE p.id = seen.id AND p.epoch = seen.epoch AND p.beat = seen.beat RETURNING p.id, p.epoch";
+/// The clock of the former owner does not count: no retry waits for longer than its pause.
+const CLAMP: &str = "UPDATE osnl_delivery SET due = $2::bigint + pause WHERE state = 1 AND due > 0 AND partition = ANY($1) \
+     AND due > $2 + pause";
+const RELEASE: &str =
+    "UPDATE osnl_partition SET token = NULL, beat = beat + 1 WHERE id = ANY($2) AND token = $1";
+const TAKE_READER: &str = "INSERT INTO osnl_reader AS r (name, listener, queue, epoch, token, beat) VALUES ($1, $2, $3, 1, $4, 0) \
+     ON CONFLICT (name) DO UPDATE SET epoch = r.epoch + 1, token = excluded.token, beat = r.beat + 1 RETURNING epoch";
+const NUMBERS: &str =
+    "UPDATE osnl_counter SET next = next + $1::bigint WHERE name = 'arrival' RETURNING next";
+
+impl Job<'_> {
+    /// Runs it once. `kept` has its result from before COMMIT on.
+    pub(crate) async fn run(
+        &self,
+        session: &mut Session,
+        member: &Member,
+        now: i64,
+        kept: &mut Option<JobResult>,
+    ) -> std::result::Result<JobResult, Trouble> {
+        if let Self::Group(batch) = self {
+            let done = group::run(session, member, batch, now, kept).await;
+            return done.map(|done| JobResult::Group(Box::new(done)));
+        }
+        let mut transaction = Transaction::begin(session, member, now).await?;
+        let ended = match self {
+            Self::Group(_) | Self::Renew => {
+                let own = member.leases.partitions();
+                transaction.own(own.iter().copied()).await?;
+                JobResult::Renewed(own.into_iter().collect())
+            }
+            Self::Take(rows) => JobResult::Taken(transaction.take(rows, now).await?),
+            Self::Release(partitions) => {
+                transaction.execute(RELEASE, &[&member.token, partitions]).await?;
+                JobResult::Released
+            }
+            Self::Prune(before) => {
+                transaction.prune(*before).await?;
+                JobResult::Pruned
+            }
+            Self::Read(reader, epoch, least) => transaction.take_reader(reader, *epoch, *least).await?,
+        };
+        *kept = Some(ended.clone());
+        transaction.commit().await?;
+        Ok(ended)
+    }
+}
+
+impl Transaction<'_> {
+    async fn take(
+        &mut self,
+        rows: &[LeaseRow],
+        now: i64,
+    ) -> std::result::Result<Vec<(Partition, i64)>, Trouble> {
+        let ids: Vec<Partition> = rows.iter().map(|row| row.partition).collect();
+        let epochs: Vec<i64> = rows.iter().map(|row| row.epoch).collect();
+        let beats: Vec<i64> = rows.iter().map(|row| row.beat).collect();
+        let mut taken = Vec::new();
+        for row in self.query(TAKE, &[&self.member.token, &ids, &epochs, &beats]).await? {
+            taken.push((row.try_get(0)?, row.try_get(1)?));
+        }
+        let ids: Vec<Partition> = taken.iter().map(|(partition, _)| *partition).collect();
+        self.execute(CLAMP, &[&ids, &now]).await?;
+        Ok(taken)
+    }
+
+    async fn take_reader(
+        &mut self,
+        reader: &Reader,
+        epoch: Option<i64>,
+        least: i64,
+    ) -> std::result::Result<JobResult, Trouble> {
+        let epoch = match epoch {
+            Some(epoch) => {
+                self.read(BTreeSet::from([reader.clone()])).await?;
+                epoch
+            }
+            None => {
+                let values: (Vec<u8>, &str, &str) = (reader.name(), &reader.listener, &reader.queue);
+                let token = &self.member.token;
+                let rows = self.query(TAKE_READER, &[&values.0, &values.1, &values.2, token]).await?;
+                let row = rows.first().ok_or_else(|| Trouble::Failed("a reader has no row".to_owned()))?;
+                row.try_get(0)?
+            }
+        };
+        let numbers = least.max(BLOCK);
+        let rows = self.query(NUMBERS, &[&numbers]).await?;
+        let row = rows.first().ok_or_else(|| Trouble::Failed("osnl_counter has no row".to_owned()))?;
+        let next: i64 = row.try_get(0)?;
+        Ok(JobResult::Read { epoch, first: next - numbers, numbers })
+    }
+}

@@ -1,0 +1,108 @@
+//! States of deliveries in the tables, and whose turn a lane is.
+//!
+//! The numbers are those of [`State`], and one more: a delivery that has *arrived* is in no lane yet. Only the owner of its
+//! partition admits it, behind everything of its lane, and only the owner makes one of a lane claimable: the first that waits,
+//! unless one is claimable or claimed already, a dead letter holds the lane, or a held one is before it.
+//!
+//! The order of a lane is that of the numbers of its deliveries, which within a queue is the order of its readers' epochs and
+//! of the messages in each. Between queues there is none.
+
+use osnl_journal::sqlite::State;
+use osnl_journal::{Begin, DeliveryId};
+
+use crate::partition::Partition;
+use crate::transaction::{Transaction, Trouble};
+
+/// Deliveries that are admitted in one transaction.
+const AT_ONCE: i64 = 1000;
+
+pub(crate) const WAITING: i16 = State::Waiting as i16;
+pub(crate) const READY: i16 = State::Ready as i16;
+pub(crate) const DEAD: i16 = State::Dead as i16;
+
+/// The number of a beginning in the tables.
+pub(crate) fn begins(begin: &Begin) -> i16 {
+    match begin {
+        Begin::Live => WAITING,
+        Begin::Held(_) => State::Held as i16,
+        Begin::Dead(_) => DEAD,
+        Begin::Shadow => State::Shadow as i16,
+    }
+}
+
+/// A delivery that has become claimable.
+#[derive(Clone, Debug)]
+pub(crate) struct Promotion {
+    pub(crate) id: DeliveryId,
+    pub(crate) action: String,
+}
+
+const ARRIVALS: &str = "SELECT id, partition FROM osnl_delivery WHERE state = -1 AND partition = ANY($1) \
+     ORDER BY id LIMIT $2";
+/// One without a lane waits for none.
+const ADMIT: &str = "UPDATE osnl_delivery SET \
+       state = CASE WHEN begins = 0 AND lane IS NULL THEN 1 ELSE begins END, \
+       lane = CASE WHEN begins <= 2 THEN lane END, \
+       ended = CASE WHEN begins > 2 THEN $2::bigint END \
+     WHERE id = ANY($1) AND state = -1 RETURNING id, partition, action, state, lane";
+const TURN: &str = "UPDATE osnl_delivery d SET state = 1 \
+     FROM (SELECT DISTINCT ON (lane) lane, id FROM osnl_delivery WHERE lane = ANY($1) AND state = 0 ORDER BY lane, id) w \
+     WHERE d.id = w.id AND d.state = 0 AND NOT EXISTS ( \
+       SELECT 1 FROM osnl_delivery o WHERE o.lane = w.lane AND (o.state IN (1, 3) OR o.state = 2 AND o.id < w.id)) \
+     RETURNING d.id, d.partition, d.action";
+
+impl Transaction<'_> {
+    /// Admits what has arrived in this member's partitions; returns the lanes to look at, what is claimable already, and
+    /// whether there is more.
+    pub(crate) async fn admit(&mut self) -> Result<(Vec<i64>, Vec<Promotion>, bool), Trouble> {
+        let own = self.member.leases.partitions();
+        let (mut lanes, mut ready) = (Vec::new(), Vec::new());
+        if own.is_empty() {
+            return Ok((lanes, ready, false));
+        }
+        let (mut ids, mut partitions): (Vec<i64>, Vec<Partition>) = (Vec::new(), Vec::new());
+        for row in self.query(ARRIVALS, &[&own, &AT_ONCE]).await? {
+            ids.push(row.try_get(0)?);
+            partitions.push(row.try_get(1)?);
+        }
+        if ids.is_empty() {
+            return Ok((lanes, ready, false));
+        }
+        let more = ids.len() as i64 == AT_ONCE;
+        self.own(partitions).await?;
+        let now = self.now;
+        for row in self.query(ADMIT, &[&ids, &now]).await? {
+            let (partition, action, state): (Partition, String, i16) =
+                (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+            self.count(partition, &action, state, 1);
+            let lane: Option<i64> = row.try_get(4)?;
+            lanes.extend(lane.filter(|_| state == WAITING));
+            if state == READY {
+                ready.push(Promotion { id: delivery(row.try_get(0)?), action });
+            }
+        }
+        Ok((lanes, ready, more))
+    }
+
+    /// Makes the delivery claimable whose turn each of these lanes is. Their partitions are this member's.
+    pub(crate) async fn turn(&mut self, mut lanes: Vec<i64>) -> Result<Vec<Promotion>, Trouble> {
+        lanes.sort_unstable();
+        lanes.dedup();
+        let mut promoted = Vec::new();
+        if lanes.is_empty() {
+            return Ok(promoted);
+        }
+        for row in self.query(TURN, &[&lanes]).await? {
+            let (partition, action): (Partition, String) = (row.try_get(1)?, row.try_get(2)?);
+            self.count(partition, &action, WAITING, -1);
+            self.count(partition, &action, READY, 1);
+            promoted.push(Promotion { id: delivery(row.try_get(0)?), action });
+        }
+        Ok(promoted)
+    }
+}
+
+/// Returns the number of a delivery, from its column.
+pub(crate) fn delivery(row: i64) -> DeliveryId {
+    DeliveryId(row.unsigned_abs())
+}

@@ -1,0 +1,173 @@
+//! The leases that a member holds, and those of others that it watches. Pure: the caller brings rows and the time.
+//!
+//! No wall clocks are compared. A member holds a lease from before it sent the transaction that wrote its row. Another takes
+//! it when it has seen the row unchanged for a whole lease by its own clock: later than that, as the row was written before it
+//! was seen.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+use crate::partition::Partition;
+
+/// The random number of a member's start.
+pub(crate) type Token = Vec<u8>;
+
+/// A row of `osnl_partition`, as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LeaseRow {
+    pub(crate) partition: Partition,
+    pub(crate) epoch: i64,
+    pub(crate) token: Option<Token>,
+    pub(crate) beat: i64,
+}
+
+/// A lease that this member holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Lease {
+    pub(crate) epoch: i64,
+    /// By this member's clock.
+    pub(crate) until: Duration,
+}
+
+/// See the [module](self).
+#[derive(Debug, Default)]
+pub(crate) struct Leases {
+    pub(crate) held: BTreeMap<Partition, Lease>,
+    /// Rows of others, and since when each has been the same.
+    seen: HashMap<Partition, (LeaseRow, Duration)>,
+    /// Counters of members, and since when each has been the same.
+    members: HashMap<Token, (i64, Duration)>,
+}
+
+impl Leases {
+    pub(crate) fn holds(&self, partition: Partition, epoch: i64) -> bool {
+        self.held.get(&partition).is_some_and(|held| held.epoch == epoch)
+    }
+
+    pub(crate) fn partitions(&self) -> Vec<Partition> {
+        self.held.keys().copied().collect()
+    }
+
+    /// Returns the moment at which the first lease ends.
+    pub(crate) fn first_end(&self) -> Option<Duration> {
+        self.held.values().map(|held| held.until).min()
+    }
+
+    /// A transaction has written these rows; it was sent after `sent`.
+    pub(crate) fn renewed(&mut self, partitions: impl IntoIterator<Item = Partition>, until: Duration) {
+        for partition in partitions {
+            if let Some(held) = self.held.get_mut(&partition) {
+                held.until = held.until.max(until);
+            }
+        }
+    }
+
+    /// Takes note of rows that were asked for and answered at these moments, and returns those that may be taken: released
+    /// ones, and those that have not changed for a whole lease.
+    pub(crate) fn watch(
+        &mut self,
+        rows: Vec<LeaseRow>,
+        (asked, answered): (Duration, Duration),
+        lease: Duration,
+    ) -> Vec<LeaseRow> {
+        let mut free = Vec::new();
+        for row in rows {
+            if self.holds(row.partition, row.epoch) {
+                self.seen.remove(&row.partition);
+                continue;
+            }
+            let since = match self.seen.get(&row.partition) {
+                Some((known, since)) if *known == row => *since,
+                Some(_) | None => answered,
+            };
+            if row.token.is_none() || asked.saturating_sub(since) >= lease {
+                free.push(row.clone());
+            }
+            self.seen.insert(row.partition, (row, since));
+        }
+        free
+    }
+
+    /// Takes note of the members' counters, and returns the number of those that are alive: at least this one.
+    pub(crate) fn count_members(
+        &mut self,
+        rows: Vec<(Token, i64)>,
+        own: &Token,
+        now: Duration,
+        lease: Duration,
+    ) -> usize {
+        let there: HashSet<Token> = rows.iter().map(|(token, _)| token.clone()).collect();
+        self.members.retain(|token, _| there.contains(token));
+        let mut alive = 0;
+        for (token, number) in rows {
+            let known = self.members.get(&token).filter(|(known, _)| *known == number);
+            let since = known.map_or(now, |(_, since)| *since);
+            if token == *own || now.saturating_sub(since) < lease {
+                alive += 1;
+            }
+            self.members.insert(token, (number, since));
+        }
+        alive.max(1)
+    }
+
+    /// Members that have been silent for so long.
+    pub(crate) fn silent(&self, own: &Token, now: Duration, silence: Duration) -> Vec<Token> {
+        let is_silent = |since: &Duration| now.saturating_sub(*since) >= silence;
+        let silent = self.members.iter().filter(|(token, (_, since))| *token != own && is_silent(since));
+        silent.map(|(token, _)| token.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEASE: Duration = Duration::from_secs(15);
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    fn row(token: Option<&str>, beat: i64) -> LeaseRow {
+        LeaseRow { partition: 7, epoch: 3, token: token.map(|token| token.into()), beat }
+    }
+
+    #[test]
+    fn a_lease_may_be_taken_when_its_row_has_not_changed_for_a_whole_lease() {
+        let mut leases = Leases::default();
+        let mut free =
+            |row: LeaseRow, now| !leases.watch(vec![row], (at(now), at(now + 1)), LEASE).is_empty();
+        for (beat, now, expected) in
+            [(1, 100, false), (1, 115, false), (2, 116, false), (2, 131, false), (2, 132, true)]
+        {
+            assert_eq!(free(row(Some("other"), beat), now), expected, "{now}");
+        }
+        assert!(free(row(None, 9), 133), "released");
+        assert!(!free(row(Some("third"), 10), 150), "taken by another");
+    }
+
+    #[test]
+    fn a_member_is_alive_while_its_counter_moves() {
+        let mut leases = Leases::default();
+        let own: Token = "own".into();
+        let mut alive = |numbers: &[(&str, i64)], now| {
+            let rows = numbers.iter().map(|(token, number)| ((*token).into(), *number)).collect();
+            leases.count_members(rows, &own, at(now), LEASE)
+        };
+        assert_eq!(alive(&[("own", 1)], 0), 1);
+        assert_eq!(alive(&[("own", 1), ("b", 1), ("c", 1)], 10), 3);
+        assert_eq!(alive(&[("own", 1), ("b", 2), ("c", 1)], 24), 3);
+        assert_eq!(alive(&[("own", 1), ("b", 2), ("c", 1)], 25), 2, "c is silent");
+        assert_eq!(leases.silent(&own, at(25), LEASE), [Token::from("c")]);
+    }
+
+    #[test]
+    fn a_lease_never_becomes_shorter() {
+        let mut leases = Leases::default();
+        leases.held.insert(1, Lease { epoch: 1, until: at(20) });
+        leases.renewed([1, 2], at(10));
+        assert_eq!(leases.first_end(), Some(at(20)));
+        leases.renewed([1], at(30));
+        assert_eq!((leases.first_end(), leases.partitions()), (Some(at(30)), vec![1]));
+    }
+}

@@ -1,0 +1,345 @@
+//! A journal that any number of osnl daemons share, in a PostgreSQL database.
+//!
+//! **Experimental, and not reachable by operators yet**: no option of `osnl run` opens it. What it lacks for that is listed at
+//! the end.
+//!
+//! The database decides everything; there is no coordination service and no protocol between daemons. Nothing relies on row
+//! locks, advisory locks, or sequences: the same tables and rules are meant for MariaDB with Galera, where locks are not
+//! replicated. Every rule below is one of the model in `osnl-journal/tests/shared_model`, which breaks without it.
+//!
+//! # Rules
+//!
+//! - **Arrivals.** Any member appends: an arrival (a message) and its deliveries in the state `arrived`. An append only
+//!   inserts. It never decides whether a delivery is claimable.
+//! - **Partitions.** A delivery belongs to one of 64 partitions, by its lane, or by its number if it waits for none. The owner
+//!   of a partition alone admits arrivals, makes deliveries claimable, ends them, and counts.
+//! - **Leases.** A row for each partition: epoch, token of the owner, beat. Every transaction of an owner *writes* the rows of
+//!   the partitions that it changes, on condition of epoch and token; a transaction that misses one is repeated without that
+//!   partition. A member that sees a row unchanged for a whole lease, by its own clock, takes it: the next epoch.
+//! - **Readers.** A row for each listener and queue. An append writes it, on condition of the reader's epoch, so that a reader
+//!   that was stopped cannot append behind its successor. The broker chooses the reader: the first append takes the next
+//!   epoch. A reader that has lost its epoch appends nothing before
+//!   [`begin_reading`](PostgresJournal::begin_reading); its messages stay with the broker.
+//! - **Numbers.** An epoch draws numbers of arrivals in blocks, in a transaction that writes its row. The numbers of one queue
+//!   therefore grow with its epochs and messages. Between queues they say nothing.
+//! - **Copies.** A unique index over 160 bits of a digest of listener, queue, id, and bytes. A message without an id is a copy
+//!   only of what is open or was not settled, and only if the broker says so.
+//! - **Unknown commits.** A member's transactions are numbered in its row, each on condition of the one before. A COMMIT
+//!   without an answer is repeated under its number: if the number is taken, the transaction is committed.
+//! - **Outcomes** of a claim whose partition has another epoch are dropped, and a claim is answered only while all leases of
+//!   the member hold.
+//!
+//! # Tables
+//!
+//! | table | a row is |
+//! | --- | --- |
+//! | `osnl_version` | a version of the tables, and the oldest that a program must know |
+//! | `osnl_partition` | the lease of a partition |
+//! | `osnl_member` | a running daemon, and the number of its latest transaction |
+//! | `osnl_reader` | a listener and its queue: epoch and token of the reader |
+//! | `osnl_counter` | the next number of an arrival |
+//! | `osnl_arrival` | a message as received; `identity` is its key, `nameless` finds copies of one without an id |
+//! | `osnl_delivery` | a delivery: its states are those of the SQLite journal, and -1 for `arrived`; `begins` is the state that admission gives it |
+//! | `osnl_attempt`, `osnl_enriched`, `osnl_object` | as in the SQLite journal |
+//! | `osnl_unreadable` | a message in quarantine |
+//! | `osnl_tally` | deliveries per partition, action, and state |
+//!
+//! # What it promises
+//!
+//! At least once. Order per action and resource for what is recorded: a daemon that has lost a partition records nothing in it.
+//! An attempt under way when the lease ends may take effect late; [`fence`](PostgresJournal::fence) gives a number that grows
+//! with each owner, and the rest of the lease.
+//!
+//! `synchronous_commit = on` is set for each session; a server with `fsync = off` is refused. An asynchronous replica as
+//! fail-over target loses what it has not received: that cannot be seen from here.
+//!
+//! # What is missing
+//!
+//! Listings, commands (retry, discard, release, move, pause), bounds of dead letters and of the quarantine, the facts that oss_watcher
+//! notes, one partition for actions with a digest, the check of the lease before a request is written, exact guards and rates
+//! over all members.
+
+mod clock;
+mod command;
+mod group;
+mod job;
+mod lane;
+mod leases;
+mod load;
+mod member;
+mod messages;
+mod options;
+mod partition;
+mod prune;
+mod reader;
+mod results;
+pub mod schema;
+mod session;
+mod shared;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod transaction;
+mod url;
+mod writer;
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use osnl_core::ends::{self, Ends};
+use osnl_core::event::EnrichedValues;
+use osnl_core::metrics::Counters;
+use osnl_core::received::ReceivedMessage;
+use osnl_journal::store::gate::Gate;
+use osnl_journal::{
+    ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal, JournalState, LearntFacts, Obstacle,
+    PausedActions, Permit, Receipt, Retry, SentRequest, UsedLimits,
+};
+use osnl_transport::BoxFuture;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
+
+pub use self::clock::{BootClock, LeaseClock};
+use self::command::{Command, NewEntry, NewUnreadable};
+pub use self::options::Options;
+use self::reader::Reader;
+pub use self::session::OpenError;
+use self::shared::SharedState;
+pub use self::url::{ConnectionUrl, UrlError};
+use self::writer::Writer;
+
+/// A member of a shared journal. See the [crate].
+#[derive(Debug)]
+pub struct PostgresJournal {
+    shared: Arc<SharedState>,
+    commands: mpsc::UnboundedSender<Command>,
+    options: Options,
+    writer: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// A claim's right to have an effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fence {
+    /// A number that is larger for each later owner of the resource.
+    pub number: i64,
+    /// The rest of the lease.
+    pub left: Duration,
+}
+
+impl PostgresJournal {
+    /// Connects, and starts the thread that writes. Blocks until the partitions that are free are taken.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open(options: Options, counters: Arc<Counters>) -> Result<Self, OpenError> {
+        let gate = Gate::new(options.max_pending, options.overflowing.clone());
+        let shared = Arc::new(SharedState::new(gate, counters));
+        let (commands, receiver) = mpsc::unbounded_channel();
+        let (opened, opens) = std::sync::mpsc::sync_channel(1);
+        let (theirs, its_options) = (shared.clone(), options.clone());
+        let body = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = match runtime {
+                Ok(runtime) => runtime,
+                Err(error) => {
+                    let _ = opened.send(Err(OpenError::Refused(error.to_string())));
+                    return;
+                }
+            };
+            runtime.block_on(async move {
+                match Writer::open(its_options, theirs, receiver).await {
+                    Ok(writer) => {
+                        let _ = opened.send(Ok(()));
+                        writer.run().await;
+                    }
+                    Err(error) => _ = opened.send(Err(error)),
+                }
+            });
+        };
+        let theirs = shared.clone();
+        let run = move || {
+            if let Err(words) = ends::caught(body) {
+                theirs.writer_is_gone(&words);
+                theirs.ends.report("journal", words);
+            }
+        };
+        let thread = std::thread::Builder::new().name("journal".to_owned()).spawn(run);
+        let thread = thread.map_err(|error| OpenError::Refused(error.to_string()))?;
+        let ended = || OpenError::Refused("the journal's thread has ended".to_owned());
+        opens.recv().map_err(|_| ended())??;
+        Ok(Self { shared, commands, options, writer: Mutex::new(Some(thread)) })
+    }
+
+    /// Returns the place where its thread reports an unexpected end.
+    #[must_use]
+    pub fn ends(&self) -> Ends {
+        self.shared.ends.clone()
+    }
+
+    /// The broker hands this queue to this member, from now on: its next append takes the next epoch. To be called after each
+    /// new subscription of a queue that another member may have read meanwhile.
+    pub fn begin_reading(&self, listener: &str, queue: &str) {
+        self.send(Command::BeginReading(Reader { listener: listener.into(), queue: queue.into() }));
+    }
+
+    /// Looks for arrivals of other members and at the leases now, not at the next interval; completes when that is done.
+    pub async fn look(&self) {
+        let (sender, receiver) = oneshot::channel();
+        self.send(Command::Look(sender));
+        // Dropped by a thread that has ended.
+        let _ = receiver.await;
+    }
+
+    /// Returns the fence of a claimed delivery; `None` when another member may have it.
+    pub async fn fence(&self, delivery: DeliveryId) -> Option<Fence> {
+        let (sender, receiver) = oneshot::channel();
+        let clock = self.options.clock.clone();
+        self.send(Command::Do(Box::new(move |member| {
+            let held = member.place(delivery).and_then(|place| member.leases.held.get(&place.partition));
+            let left = held.map(|held| (held.epoch, held.until.saturating_sub(clock.now())));
+            let _ = sender.send(left.filter(|(_, left)| !left.is_zero()));
+        })));
+        receiver.await.ok().flatten().map(|(number, left)| Fence { number, left })
+    }
+
+    fn send(&self, command: Command) {
+        // After close nothing that comes late can be kept, and its receipt says so.
+        if self.commands.send(command).is_err() && !self.shared.closing.load(Ordering::Relaxed) {
+            self.shared.writer_is_gone("nothing takes its commands");
+        }
+    }
+}
+
+impl Journal for PostgresJournal {
+    fn reserve<'a>(&'a self, actions: &'a [Arc<str>], at_most: usize) -> BoxFuture<'a, Permit> {
+        Box::pin(self.shared.gate.reserve(actions, at_most))
+    }
+
+    fn obstacle(&self, actions: &[Arc<str>]) -> Option<Obstacle> {
+        let failing = self.shared.state.borrow().obstacle();
+        failing.or_else(|| self.shared.gate.obstacle(actions))
+    }
+
+    fn append(&self, permit: &mut Permit, mut entry: Entry) -> Receipt {
+        let (sender, receipt) = Receipt::open();
+        self.shared.gate.refuse_overflowing(&mut entry.deliveries);
+        let open = entry.deliveries.iter().filter(|new| new.begin.is_open());
+        self.shared.appended(open.map(|new| &new.action));
+        drop(permit.take_one());
+        self.send(Command::Append(Box::new(NewEntry::new(entry)), sender));
+        receipt
+    }
+
+    fn set_aside(&self, received: ReceivedMessage, reason: String) -> Receipt {
+        let (sender, receipt) = Receipt::open();
+        let reader = Reader::of(&received);
+        let new = NewUnreadable { received, reason, reader, id: 0 };
+        self.send(Command::SetAside(Box::new(new), sender));
+        receipt
+    }
+
+    fn claim<'a>(&'a self, action: &'a str, wanted: ClaimLimits) -> BoxFuture<'a, Vec<ClaimedDelivery>> {
+        let shared = &self.shared;
+        let now = || {
+            let works = shared.state.borrow().takes_outcomes();
+            (works && shared.leases_hold(self.options.clock.now())).then(|| shared.clock.now())
+        };
+        let fetch = move |ask, now| self.send(Command::Fetch(action.into(), ask, now));
+        Box::pin(shared.claimable.claim_when_any(action, wanted, now, fetch))
+    }
+
+    fn attempted(&self, delivery: DeliveryId, used: UsedLimits, answer: &str) {
+        self.send(Command::Attempted(delivery, used, answer.to_owned()));
+    }
+
+    fn sent(&self, delivery: DeliveryId, made: u32, sent: SentRequest) {
+        self.send(Command::Sent(delivery, made, sent));
+    }
+
+    fn next_due(&self, action: &str) -> Option<Instant> {
+        if !self.shared.state.borrow().takes_outcomes() {
+            return None;
+        }
+        self.shared.clock.instant(self.shared.claimable.next_due(action)?)
+    }
+
+    fn retry_at(&self, delivery: DeliveryId, retry: Retry) {
+        let Retry { due, used, answer } = retry;
+        let due = self.shared.clock.due(due);
+        self.shared.claimable.retries(delivery, due.at);
+        self.send(Command::Retry(delivery, due, used, answer));
+    }
+
+    fn due_now(&self, action: &str) {
+        self.send(Command::DueNow(action.into(), self.shared.clock.now()));
+    }
+
+    fn end(&self, delivery: DeliveryId, end: End) {
+        self.send(Command::End(delivery, end));
+    }
+
+    fn enriched(
+        &self,
+        delivery: DeliveryId,
+        enriched: &EnrichedValues,
+        learnt: LearntFacts,
+    ) -> BoxFuture<'static, ()> {
+        let (sender, receiver) = oneshot::channel();
+        let found = serde_json::to_string(enriched).unwrap_or_default();
+        self.send(Command::Enriched(delivery, found, learnt, sender));
+        Box::pin(async move {
+            // The writer has ended: so has everything else.
+            let _ = receiver.await;
+        })
+    }
+
+    fn known<'a>(&'a self, object: &'a str) -> BoxFuture<'a, Option<String>> {
+        let (sender, receiver) = oneshot::channel();
+        self.send(Command::Known(object.to_owned(), sender));
+        Box::pin(async move { receiver.await.ok().flatten() })
+    }
+
+    fn overdue(&self, _action: &str) -> Vec<DeliveryId> {
+        Vec::new()
+    }
+
+    fn withdrawn(&self, action: &str) -> Vec<DeliveryId> {
+        self.shared.claimable.withdrawn(action)
+    }
+
+    fn retired(&self, action: &str) {
+        self.shared.claimable.retire(action);
+    }
+
+    fn state(&self) -> watch::Receiver<JournalState> {
+        self.shared.state.subscribe()
+    }
+
+    fn paused(&self) -> watch::Receiver<PausedActions> {
+        self.shared.paused.subscribe()
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        let (sender, receiver) = oneshot::channel();
+        self.shared.closing.store(true, Ordering::Relaxed);
+        self.send(Command::Close(Some(sender)));
+        Box::pin(async move {
+            // Dropped unsent by a thread that has ended already: as closed as can be.
+            let _ = receiver.await;
+        })
+    }
+}
+
+impl Drop for PostgresJournal {
+    /// Waits for what is queued to be committed, and for the partitions to be given back.
+    fn drop(&mut self) {
+        self.shared.closing.store(true, Ordering::Relaxed);
+        self.send(Command::Close(None));
+        if let Some(writer) = self.writer.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+            // A panic has been reported within.
+            let _ = writer.join();
+        }
+    }
+}

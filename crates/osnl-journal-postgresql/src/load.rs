@@ -1,0 +1,257 @@
+//! From the tables into the short piece of claimable deliveries that is in memory.
+//!
+//! Only what is committed in this member's partitions is read. A message is read and decoded once for all of its deliveries that
+//! are in memory.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use osnl_core::event::Event;
+use osnl_core::moment::moment;
+use osnl_core::received::{MessageNotes, Origin, ReceivedMessage};
+use osnl_journal::store::claimable::{BETWEEN, Claimable, FetchKinds, NEWEST, PIECE};
+use osnl_journal::{ClaimedDelivery, DeliveryId, UsedLimits};
+use osnl_transport::Properties;
+use tokio_postgres::{Error, Row};
+
+use crate::lane::{Promotion, delivery};
+use crate::member::{Member, Place};
+use crate::messages::Message;
+use crate::session::Session;
+
+/// The deliveries read for an action.
+#[derive(Debug, Default)]
+struct LoadedPiece {
+    /// Each with its due time.
+    claimed: Vec<(i64, ClaimedDelivery)>,
+    /// There are others.
+    more: bool,
+}
+
+/// Those whose message cannot be read, and why.
+pub(crate) type Unusable = Vec<(DeliveryId, String)>;
+
+const READY: &str = "SELECT id FROM osnl_delivery WHERE action = $1 AND state = 1 AND due = 0 AND partition = ANY($2) \
+     AND id <> ALL($3) ORDER BY id LIMIT $4";
+const READY_NEWEST: &str = "SELECT id FROM osnl_delivery WHERE action = $1 AND state = 1 AND due = 0 AND partition = ANY($2) \
+     AND id <> ALL($3) ORDER BY id DESC LIMIT $4";
+const READY_FROM: &str = "SELECT id FROM osnl_delivery WHERE action = $1 AND state = 1 AND due = 0 AND partition = ANY($2) \
+     AND id <> ALL($3) AND id >= $4 ORDER BY id LIMIT 1";
+const DUE: &str = "SELECT id FROM osnl_delivery WHERE action = $1 AND state = 1 AND due > 0 AND due <= $5 \
+     AND partition = ANY($2) AND id <> ALL($3) ORDER BY due, id LIMIT $4";
+const NEXT_DUE: &str = "SELECT due FROM osnl_delivery WHERE action = $1 AND state = 1 AND due > $2 AND partition = ANY($3) \
+     ORDER BY due LIMIT 1";
+const LOAD: &str = "SELECT d.id, d.arrival, d.partition, d.rule, d.action, d.key, d.resource, d.attempts, d.aged, d.tries, \
+       d.due, e.found \
+     FROM osnl_delivery d LEFT JOIN osnl_enriched e ON e.delivery = d.id \
+     WHERE d.id = ANY($1) AND d.state = 1 AND d.partition = ANY($2)";
+const MESSAGES: &str = "SELECT id, received, redelivered, listener, queue, exchange, routing_key, content_type, \
+       content_encoding, compression, body, happened FROM osnl_arrival WHERE id = ANY($1)";
+const KNOWN: &str = "SELECT body FROM osnl_object WHERE name = $1";
+
+impl Member {
+    /// Puts what has become claimable into memory, where there is place for it.
+    pub(crate) async fn offer(
+        &mut self,
+        session: &mut Session,
+        claimable: &Claimable,
+        promoted: Vec<Promotion>,
+    ) -> Result<Unusable, Error> {
+        let wanted = promoted.into_iter().filter(|new| claimable.has_place(&new.action, new.id));
+        let ids: Vec<DeliveryId> = wanted.map(|new| new.id).collect();
+        let (loaded, unusable) = self.load(session, &ids).await?;
+        for (due, claimed) in loaded {
+            let action = claimed.event.action.clone();
+            if due == 0 { claimable.add(&action, claimed) } else { claimable.waits_until(&action, due) }
+        }
+        Ok(unusable)
+    }
+
+    /// Fetches deliveries for a claim.
+    pub(crate) async fn fetch(
+        &mut self,
+        session: &mut Session,
+        claimable: &Claimable,
+        (action, ask, now): (&str, FetchKinds, i64),
+    ) -> Result<Unusable, Error> {
+        let own = self.leases.partitions();
+        let mut unusable = Vec::new();
+        let known = |claimable: &Claimable| -> Vec<i64> {
+            claimable.known(action).iter().map(|id| id.row()).collect()
+        };
+        if ask.newest {
+            let rows = known(claimable);
+            let most = limit(NEWEST);
+            let found = session.query(READY_NEWEST, &[&action, &own, &rows, &most]).await?;
+            let mut newest = self.load_piece(session, found, NEWEST, &mut unusable).await?;
+            if let (true, Some((_, oldest))) = (newest.more, newest.claimed.first()) {
+                let mut ids = HashSet::new();
+                let first = session.query(READY, &[&action, &own, &rows, &1_i64]).await?;
+                let first: i64 = first.first().map_or(Ok(1), |row| row.try_get(0))?;
+                for _ in 0..BETWEEN {
+                    let from = fastrand::i64(first.min(oldest.id.row())..=oldest.id.row());
+                    for row in session.query(READY_FROM, &[&action, &own, &rows, &from]).await? {
+                        ids.insert(delivery(row.try_get(0)?));
+                    }
+                }
+                newest.claimed.iter().for_each(|(_, claimed)| _ = ids.remove(&claimed.id));
+                let (between, mut bad) = self.load(session, &ids.into_iter().collect::<Vec<_>>()).await?;
+                newest.claimed.extend(between);
+                unusable.append(&mut bad);
+            }
+            claimable.fetched_newest(action, newest.claimed, newest.more);
+        }
+        if ask.fresh {
+            let rows = known(claimable);
+            let found = session.query(READY, &[&action, &own, &rows, &limit(PIECE)]).await?;
+            let oldest = self.load_piece(session, found, PIECE, &mut unusable).await?;
+            claimable.fetched(action, oldest.claimed, oldest.more);
+        }
+        if ask.due {
+            let rows = known(claimable);
+            let found = session.query(DUE, &[&action, &own, &rows, &limit(PIECE), &now]).await?;
+            let due = self.load_piece(session, found, PIECE, &mut unusable).await?;
+            let next = session.query(NEXT_DUE, &[&action, &now, &own]).await?;
+            let next = next.first().map(|row| row.try_get(0)).transpose()?;
+            claimable.fetched_due(action, due.claimed, if due.more { Some(now) } else { next });
+        }
+        Ok(unusable)
+    }
+
+    /// Loads a piece of the rows that were found: one more than it has tells that there are others.
+    async fn load_piece(
+        &mut self,
+        session: &mut Session,
+        found: Vec<Row>,
+        piece: usize,
+        unusable: &mut Unusable,
+    ) -> Result<LoadedPiece, Error> {
+        let more = found.len() > piece;
+        let ids: Result<Vec<DeliveryId>, Error> =
+            found.iter().take(piece).map(|row| row.try_get(0).map(delivery)).collect();
+        let (claimed, mut bad) = self.load(session, &ids?).await?;
+        unusable.append(&mut bad);
+        Ok(LoadedPiece { claimed, more })
+    }
+
+    /// Loads claimable deliveries of this member's partitions, each with its due time, in the order of their numbers.
+    async fn load(
+        &mut self,
+        session: &mut Session,
+        ids: &[DeliveryId],
+    ) -> Result<(Vec<(i64, ClaimedDelivery)>, Unusable), Error> {
+        let (mut loaded, mut unusable) = (Vec::new(), Vec::new());
+        if ids.is_empty() {
+            return Ok((loaded, unusable));
+        }
+        let ids: Vec<i64> = ids.iter().map(|id| id.row()).collect();
+        let rows = session.query(LOAD, &[&ids, &self.leases.partitions()]).await?;
+        let messages = self.messages(session, &rows).await?;
+        for row in rows {
+            let id = delivery(row.try_get(0)?);
+            let partition = row.try_get(2)?;
+            let Some(held) = self.leases.held.get(&partition) else { continue };
+            let (rule, action): (String, String) = (row.try_get(3)?, row.try_get(4)?);
+            let place = Place { partition, epoch: held.epoch, action: action.as_str().into() };
+            self.places.insert(id, place);
+            let (received, notification) = match messages.get(&row.try_get(1)?) {
+                Some(Ok(message)) => message.clone(),
+                Some(Err(why)) => {
+                    unusable.push((id, why.clone()));
+                    continue;
+                }
+                None => {
+                    unusable.push((id, "the journal has lost the message".to_owned()));
+                    continue;
+                }
+            };
+            let key: Option<Vec<u8>> = row.try_get(5)?;
+            let number = |column: usize| row.try_get::<_, i64>(column).map(i64::unsigned_abs);
+            let used = UsedLimits {
+                attempts: u32::try_from(number(7)?).unwrap_or(u32::MAX),
+                age: Duration::from_millis(number(8)?),
+                made: u32::try_from(number(9)?).unwrap_or(u32::MAX),
+            };
+            let found: Option<String> = row.try_get(11)?;
+            let enriched = found.and_then(|found| serde_json::from_str(&found).ok()).map(Arc::new);
+            let resource: Option<i64> = row.try_get(6)?;
+            let resource = resource.and_then(|resource| u32::try_from(resource).ok());
+            let event = Event { resource, enriched, ..Event::new(received, notification, rule, action) };
+            let key = key.map(|key| String::from_utf8_lossy(&key).into_owned());
+            loaded.push((row.try_get(10)?, ClaimedDelivery { id, key, event, used, newest: false }));
+        }
+        loaded.sort_by_key(|(_, claimed)| claimed.id);
+        Ok((loaded, unusable))
+    }
+
+    /// Returns the messages of deliveries, by arrival; the error is of a body that cannot be read.
+    async fn messages(
+        &mut self,
+        session: &mut Session,
+        rows: &[Row],
+    ) -> Result<HashMap<i64, Result<Message, String>>, Error> {
+        let mut messages = HashMap::new();
+        let mut missing = Vec::new();
+        for row in rows {
+            let arrival: i64 = row.try_get(1)?;
+            match self.messages.get(arrival) {
+                Some(message) => _ = messages.insert(arrival, Ok(message)),
+                None => missing.push(arrival),
+            }
+        }
+        missing.sort_unstable();
+        missing.dedup();
+        if missing.is_empty() {
+            return Ok(messages);
+        }
+        for row in session.query(MESSAGES, &[&missing]).await? {
+            let arrival: i64 = row.try_get(0)?;
+            let received = received(&row)?;
+            let message = match received.decode() {
+                Ok(notification) => {
+                    let message = (Arc::new(received), Arc::new(notification));
+                    self.messages.insert(arrival, &message);
+                    Ok(message)
+                }
+                Err(error) => Err(format!("the journal's copy of the message cannot be read: {error}")),
+            };
+            messages.insert(arrival, message);
+        }
+        Ok(messages)
+    }
+}
+
+fn limit(piece: usize) -> i64 {
+    piece as i64 + 1
+}
+
+/// A message as it came, from a row of [`MESSAGES`].
+fn received(row: &Row) -> Result<ReceivedMessage, Error> {
+    let text = |n: usize| row.try_get::<_, String>(n);
+    let property = |n: usize| row.try_get::<_, Option<String>>(n);
+    let happened: Option<String> = row.try_get(11)?;
+    Ok(ReceivedMessage {
+        origin: Origin {
+            received: moment(row.try_get(1)?),
+            redelivered: row.try_get(2)?,
+            listener: text(3)?.into(),
+            queue: text(4)?.into(),
+            exchange: text(5)?,
+            routing_key: text(6)?,
+        },
+        properties: Properties {
+            content_type: property(7)?.map(Into::into),
+            content_encoding: property(8)?.map(Into::into),
+            compression: property(9)?,
+        },
+        body: row.try_get::<_, Vec<u8>>(10)?.into(),
+        noted: MessageNotes { happened: happened.map(Into::into), ..MessageNotes::default() },
+    })
+}
+
+/// Returns the last known state of an object.
+pub(crate) async fn known(session: &mut Session, object: &str) -> Result<Option<String>, Error> {
+    let rows = session.query(KNOWN, &[&object.as_bytes()]).await?;
+    rows.first().map(|row| row.try_get(0)).transpose()
+}

@@ -1,0 +1,85 @@
+//! The state of a member: its number of transactions, its leases, the queues that it reads, and the deliveries in its memory.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::Range;
+use std::sync::Arc;
+
+use osnl_journal::DeliveryId;
+
+use crate::leases::{Leases, Token};
+use crate::messages::MessageCache;
+use crate::partition::Partition;
+use crate::reader::Reader;
+
+/// The arrivals that a reader numbers without asking for more numbers.
+pub(crate) const BLOCK: i64 = 1 << 16;
+
+/// See the [module](self).
+pub(crate) struct Member {
+    pub(crate) token: Token,
+    /// The number of the latest transaction that is known to be committed.
+    pub(crate) number: i64,
+    pub(crate) leases: Leases,
+    pub(crate) reading: HashMap<Reader, ReaderEpoch>,
+    /// Queues that another member has taken over: nothing of theirs is appended before the broker hands them here again.
+    pub(crate) fenced: HashSet<Reader>,
+    /// The deliveries in memory: claimable and claimed ones.
+    pub(crate) places: HashMap<DeliveryId, Place>,
+    pub(crate) messages: MessageCache,
+    /// Arrivals of messages without an id that were never settled: the broker delivers them again.
+    pub(crate) unsettled: BTreeSet<i64>,
+    /// For tests: what happens to the next COMMIT.
+    pub(crate) fault: CommitFault,
+}
+
+/// A queue that this member reads.
+#[derive(Clone, Debug)]
+pub(crate) struct ReaderEpoch {
+    pub(crate) epoch: i64,
+    /// Numbers of arrivals that are left. They are above those of all earlier epochs, as they are drawn in a transaction
+    /// that writes the epoch.
+    pub(crate) numbers: Range<i64>,
+}
+
+/// A delivery in memory.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) partition: Partition,
+    /// The epoch in which it was read: its end is recorded in this one only.
+    pub(crate) epoch: i64,
+    pub(crate) action: Arc<str>,
+}
+
+/// A fault of the next COMMIT, which tests set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum CommitFault {
+    #[default]
+    None,
+    /// It is committed, and the connection breaks before the answer.
+    AnswerLost,
+    /// The connection breaks before the server has it.
+    CommitLost,
+}
+
+impl Member {
+    /// A member that has just been started, or that starts anew since its row is gone.
+    pub(crate) fn new() -> Self {
+        let token = std::iter::repeat_with(|| fastrand::u8(..)).take(16).collect();
+        Self {
+            token,
+            number: 0,
+            leases: Leases::default(),
+            reading: HashMap::new(),
+            fenced: HashSet::new(),
+            places: HashMap::new(),
+            messages: MessageCache::default(),
+            unsettled: BTreeSet::new(),
+            fault: CommitFault::None,
+        }
+    }
+
+    /// Returns the place of a delivery whose end this member may record.
+    pub(crate) fn place(&self, id: DeliveryId) -> Option<&Place> {
+        self.places.get(&id).filter(|place| self.leases.holds(place.partition, place.epoch))
+    }
+}

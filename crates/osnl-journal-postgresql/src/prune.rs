@@ -1,0 +1,69 @@
+//! Retention: what has ended long enough ago leaves, in bites.
+//!
+//! An owner removes deliveries of its own partitions, as only it counts them. An arrival leaves with the last of its
+//! deliveries; where two owners remove the last two at once, neither sees it, so that each round also looks at the next few
+//! arrivals in the order of their numbers.
+
+use tokio_postgres::Error;
+
+use crate::partition::Partition;
+use crate::session::Session;
+use crate::transaction::{Transaction, Trouble};
+
+/// Deliveries of one transaction.
+const BITE: i64 = 500;
+/// Arrivals that a round looks at besides.
+const LOOKED_AT: i64 = 100;
+
+const IS_OLD: &str =
+    "SELECT 1 FROM osnl_delivery WHERE state >= 4 AND ended < $1 AND partition = ANY($2) LIMIT 1";
+const OLD: &str = "SELECT id, arrival, partition, action, state FROM osnl_delivery \
+     WHERE state >= 4 AND ended < $1 AND partition = ANY($2) ORDER BY ended LIMIT $3";
+const DELIVERIES: &str = "DELETE FROM osnl_delivery WHERE id = ANY($1)";
+const ATTEMPTS: &str = "DELETE FROM osnl_attempt WHERE delivery = ANY($1)";
+const ENRICHED: &str = "DELETE FROM osnl_enriched WHERE delivery = ANY($1)";
+const ARRIVALS: &str = "DELETE FROM osnl_arrival a WHERE a.id = ANY($1) AND a.received < $2 AND NOT EXISTS ( \
+       SELECT 1 FROM osnl_delivery d WHERE d.id >= a.id << 16 AND d.id < (a.id + 1 + (a.deliveries >> 16)) << 16)";
+const NEXT_ARRIVALS: &str = "SELECT id FROM osnl_arrival WHERE id > $1 ORDER BY id LIMIT $2";
+const OBJECTS: &str =
+    "DELETE FROM osnl_object WHERE name IN (SELECT name FROM osnl_object WHERE at < $1 LIMIT $2)";
+
+/// Whether deliveries of these partitions ended before a moment.
+pub(crate) async fn is_due(session: &mut Session, before: i64, own: &[Partition]) -> Result<bool, Error> {
+    Ok(!session.query(IS_OLD, &[&before, &own]).await?.is_empty())
+}
+
+/// Removes arrivals without deliveries among the few behind a number, and objects that were seen before a moment; returns the
+/// number to go on from.
+pub(crate) async fn sweep(session: &mut Session, before: i64, from: i64) -> Result<i64, Error> {
+    let rows = session.query(NEXT_ARRIVALS, &[&from, &LOOKED_AT]).await?;
+    let ids = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<i64>, Error>>()?;
+    if !ids.is_empty() {
+        session.execute(ARRIVALS, &[&ids, &before]).await?;
+    }
+    session.execute(OBJECTS, &[&before, &BITE]).await?;
+    // After the last one it begins again.
+    Ok(if ids.len() as i64 == LOOKED_AT { ids.last().copied().unwrap_or(0) } else { 0 })
+}
+
+impl Transaction<'_> {
+    /// Removes a bite of this member's deliveries that ended before a moment.
+    pub(crate) async fn prune(&mut self, before: i64) -> Result<(), Trouble> {
+        let own = self.member.leases.partitions();
+        let (mut ids, mut arrivals, mut partitions) = (Vec::new(), Vec::new(), Vec::new());
+        for row in self.query(OLD, &[&before, &own, &BITE]).await? {
+            let (partition, action, state): (Partition, String, i16) =
+                (row.try_get(2)?, row.try_get(3)?, row.try_get(4)?);
+            ids.push(row.try_get::<_, i64>(0)?);
+            arrivals.push(row.try_get::<_, i64>(1)?);
+            partitions.push(partition);
+            self.count(partition, &action, state, -1);
+        }
+        self.own(partitions).await?;
+        self.execute(ATTEMPTS, &[&ids]).await?;
+        self.execute(ENRICHED, &[&ids]).await?;
+        self.execute(DELIVERIES, &[&ids]).await?;
+        self.execute(ARRIVALS, &[&arrivals, &before]).await?;
+        Ok(())
+    }
+}

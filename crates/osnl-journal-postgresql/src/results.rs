@@ -1,0 +1,54 @@
+//! The results of transactions, to be reported after their commit.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use osnl_journal::DeliveryId;
+
+use crate::lane::Promotion;
+use crate::partition::Partition;
+
+/// The result of a transaction.
+#[derive(Clone, Debug)]
+pub(crate) enum JobResult {
+    Group(Box<GroupResult>),
+    Renewed(BTreeSet<Partition>),
+    /// Partitions and their new epochs.
+    Taken(Vec<(Partition, i64)>),
+    Released,
+    Pruned,
+    /// The epoch, and the first of the numbers.
+    Read {
+        epoch: i64,
+        first: i64,
+        numbers: i64,
+    },
+}
+
+/// The results of a group, to be reported after its commit.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct GroupResult {
+    /// By the place of the command in the group.
+    pub(crate) appended: HashMap<usize, AppendResult>,
+    /// Ends that are recorded; whether a delivery of another action was made.
+    pub(crate) ended: HashMap<DeliveryId, bool>,
+    pub(crate) retried: HashSet<DeliveryId>,
+    /// Retries of an action are due; whether there are more of them.
+    pub(crate) due_more: bool,
+    pub(crate) promoted: Vec<Promotion>,
+    /// Arrivals without an id whose message came again.
+    pub(crate) adopted: Vec<i64>,
+    /// There is more to admit.
+    pub(crate) more_arrived: bool,
+    pub(crate) written: BTreeSet<Partition>,
+}
+
+/// The result of an append.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AppendResult {
+    /// It is kept.
+    New,
+    /// The same message is there.
+    Copy,
+    /// Another member reads the queue: the message is that one's.
+    Refused,
+}

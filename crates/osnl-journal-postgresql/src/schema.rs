@@ -1,0 +1,86 @@
+//! The tables, and the steps that make them.
+//!
+//! Each step is one transaction, which begins with the row of its version: of two daemons that migrate at once, one can insert
+//! it. A version names the oldest one that a program must know to work with it, so that programs of two versions run side by
+//! side during an upgrade. PostgreSQL 13 or newer; no table needs more than its owner's rights.
+
+use tokio_postgres::Client;
+
+use crate::session::{OpenError, refused};
+
+/// A step from one version to the next.
+struct Step {
+    sql: &'static str,
+    /// The oldest version of the tables that a program must know to use these.
+    oldest: i32,
+}
+
+const STEPS: [Step; 1] = [Step { sql: include_str!("schema.sql"), oldest: 1 }];
+
+/// The newest version of the tables that this program knows.
+pub const VERSION: i32 = STEPS.len() as i32;
+
+const VERSIONS: &str = "CREATE TABLE IF NOT EXISTS osnl_version (version integer PRIMARY KEY, oldest integer NOT NULL, program text NOT NULL)";
+
+/// Attempts at a step that another daemon makes at the same time.
+const TRIES: usize = 10;
+
+/// Returns the SQL that brings tables from a version, 0 without any, to the newest, for a database administrator to read or
+/// run.
+#[must_use]
+pub fn sql(from: i32) -> String {
+    let mut text = String::new();
+    for (version, step) in (1..).zip(&STEPS).filter(|(version, _)| *version > from) {
+        text.push_str(&format!("-- version {version}\nBEGIN;\n{VERSIONS};\n{};\n", mark(version, step)));
+        text.push_str(step.sql);
+        text.push_str("COMMIT;\n");
+    }
+    text
+}
+
+fn mark(version: i32, step: &Step) -> String {
+    let (oldest, program) = (step.oldest, env!("CARGO_PKG_VERSION"));
+    format!("INSERT INTO osnl_version (version, oldest, program) VALUES ({version}, {oldest}, '{program}')")
+}
+
+/// Returns the version of the tables; 0 if there are none.
+///
+/// # Errors
+/// The tables need a newer program, or PostgreSQL refuses.
+pub(crate) async fn check(client: &Client) -> Result<i32, OpenError> {
+    let there = client.query_one("SELECT to_regclass('osnl_version') IS NOT NULL", &[]).await;
+    if !there.and_then(|row| row.try_get(0)).map_err(refused)? {
+        return Ok(0);
+    }
+    let newest =
+        client.query_opt("SELECT version, oldest FROM osnl_version ORDER BY version DESC LIMIT 1", &[]);
+    let Some(row) = newest.await.map_err(refused)? else { return Ok(0) };
+    let (version, oldest): (i32, i32) = (row.try_get(0).map_err(refused)?, row.try_get(1).map_err(refused)?);
+    if oldest > VERSION {
+        return Err(OpenError::Newer { found: version, known: VERSION });
+    }
+    Ok(version)
+}
+
+/// Brings the tables to the newest version.
+///
+/// # Errors
+/// As [`check`].
+pub(crate) async fn migrate(client: &Client) -> Result<i32, OpenError> {
+    let mut tries = 0;
+    loop {
+        let found = check(client).await?;
+        let next = usize::try_from(found).ok().and_then(|found| STEPS.get(found));
+        let Some(step) = next else { return Ok(found) };
+        let sql = format!("BEGIN; {VERSIONS}; {}; {} COMMIT;", mark(found + 1, step), step.sql);
+        if let Err(error) = client.batch_execute(&sql).await {
+            client.batch_execute("ROLLBACK").await.map_err(refused)?;
+            tries += 1;
+            // Another daemon has made, or is making, the same.
+            let is_race = error.code().is_some_and(|code| ["23505", "42P07", "42710"].contains(&code.code()));
+            if !is_race || tries > TRIES {
+                return Err(refused(error));
+            }
+        }
+    }
+}

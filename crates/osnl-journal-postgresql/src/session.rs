@@ -1,0 +1,131 @@
+//! A connection to the database, as every member sets it up.
+//!
+//! - `synchronous_commit = on`: an acknowledged message is on the disk.
+//! - READ COMMITTED, which the fences are written for.
+//! - Each statement is planned for the tables as they are: a plan that was kept from when they were empty reads all of them.
+//! - A transaction that its member left open is ended by the server soon, so that its locks keep no successor waiting.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Error, Row, Statement};
+
+use crate::tls::Tls;
+use crate::url::ConnectionUrl;
+
+/// Values of a statement.
+pub(crate) type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+/// Why a database is no journal here.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum OpenError {
+    /// There is no connection, or PostgreSQL refuses.
+    #[error("{0}")]
+    Refused(String),
+    /// There are no tables yet, or older ones.
+    #[error("the tables are of version {found}, this osnl needs {known}: migrate them")]
+    NotMigrated {
+        /// The version of the tables; 0 if there are none.
+        found: i32,
+        /// The version that is needed.
+        known: i32,
+    },
+    /// A newer program has made the tables, and an older one would misread them.
+    #[error("the tables are of version {found} and need a newer osnl, this one knows {known}")]
+    Newer {
+        /// The version of the tables.
+        found: i32,
+        /// The newest version that is known.
+        known: i32,
+    },
+    /// Commits may be lost.
+    #[error("commits would be lost when the server fails ({0}); set it on, or set allow_volatile = true")]
+    Volatile(&'static str),
+}
+
+/// PostgreSQL's own words, with what the server adds.
+pub(crate) fn words(error: &Error) -> String {
+    match error.as_db_error() {
+        Some(said) => format!("{} (SQLSTATE {})", said.message(), said.code().code()),
+        None => match std::error::Error::source(error) {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        },
+    }
+}
+
+pub(crate) fn refused(error: Error) -> OpenError {
+    OpenError::Refused(words(&error))
+}
+
+/// An open connection with its prepared statements.
+pub(crate) struct Session {
+    pub(crate) client: Client,
+    statements: HashMap<String, Statement>,
+    /// Ends with the session.
+    _driver: JoinSet<()>,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Session")
+    }
+}
+
+impl Session {
+    /// Connects to the first host that takes writes. `patience` bounds how long the server waits for this session, and this
+    /// session for a lock.
+    pub(crate) async fn connect(url: &ConnectionUrl, tls: Tls, patience: Duration) -> Result<Self, Error> {
+        let (client, connection) = url.config.connect(tls).await?;
+        let mut driver = JoinSet::new();
+        driver.spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(error = words(&error), "the connection to the database has ended");
+            }
+        });
+        let session = Self { client, statements: HashMap::new(), _driver: driver };
+        let millis = patience.as_millis();
+        let settings = format!(
+            "SET synchronous_commit = on; SET default_transaction_isolation = 'read committed'; \
+             SET client_min_messages = warning; SET plan_cache_mode = force_custom_plan; SET idle_in_transaction_session_timeout = {millis}; \
+             SET lock_timeout = {millis}"
+        );
+        session.client.batch_execute(&settings).await?;
+        Ok(session)
+    }
+
+    /// Returns the setting of the server that makes commits volatile, if one does.
+    pub(crate) async fn is_volatile(&self) -> Result<Option<&'static str>, Error> {
+        for (setting, said) in [("fsync", "fsync = off"), ("full_page_writes", "full_page_writes = off")] {
+            let row = self.client.query_one("SELECT current_setting($1)", &[&setting]).await?;
+            if row.try_get::<_, String>(0)? == "off" {
+                return Ok(Some(said));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn statement(&mut self, sql: &str) -> Result<Statement, Error> {
+        if let Some(statement) = self.statements.get(sql) {
+            return Ok(statement.clone());
+        }
+        let statement = self.client.prepare(sql).await?;
+        self.statements.insert(sql.to_owned(), statement.clone());
+        Ok(statement)
+    }
+
+    /// Runs a statement, prepared once, and returns its rows.
+    pub(crate) async fn query(&mut self, sql: &str, values: Values<'_>) -> Result<Vec<Row>, Error> {
+        let statement = self.statement(sql).await?;
+        self.client.query(&statement, values).await
+    }
+
+    /// Runs a statement, prepared once, and returns the number of its rows.
+    pub(crate) async fn execute(&mut self, sql: &str, values: Values<'_>) -> Result<u64, Error> {
+        let statement = self.statement(sql).await?;
+        self.client.execute(&statement, values).await
+    }
+}

@@ -1,0 +1,104 @@
+//! The state that callers and the thread that writes share.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use osnl_core::ends::Ends;
+use osnl_core::metrics::Counters;
+use osnl_journal::store::claimable::Claimable;
+use osnl_journal::store::clock::Clock;
+use osnl_journal::store::gate::Gate;
+use osnl_journal::{JournalState, PausedActions};
+use tokio::sync::watch;
+
+/// See the [module](self).
+#[derive(Debug)]
+pub(crate) struct SharedState {
+    pub(crate) claimable: Claimable,
+    pub(crate) clock: Clock,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) state: watch::Sender<JournalState>,
+    pub(crate) paused: watch::Sender<PausedActions>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) ends: Ends,
+    pub(crate) closing: AtomicBool,
+    /// Milliseconds of the clock of leases at which the first lease ends; 0 without one.
+    lease_end: AtomicU64,
+    /// Open deliveries that were appended and are not committed, by action.
+    uncommitted: Mutex<HashMap<Arc<str>, u64>>,
+}
+
+impl SharedState {
+    pub(crate) fn new(gate: Gate, counters: Arc<Counters>) -> Self {
+        Self {
+            claimable: Claimable::default(),
+            clock: Clock::start(),
+            gate: Arc::new(gate),
+            state: watch::Sender::new(JournalState::Working),
+            paused: watch::Sender::new(PausedActions::new()),
+            counters,
+            ends: Ends::default(),
+            closing: AtomicBool::new(false),
+            lease_end: AtomicU64::new(0),
+            uncommitted: Mutex::default(),
+        }
+    }
+
+    /// Whether all leases of this member hold at this moment.
+    pub(crate) fn leases_hold(&self, now: Duration) -> bool {
+        now.as_millis() < u128::from(self.lease_end.load(Ordering::Relaxed))
+    }
+
+    /// Sets the end of the first lease; returns whether it had passed, and has not any more.
+    pub(crate) fn set_lease_end(&self, end: Duration, now: Duration) -> bool {
+        let held = self.leases_hold(now);
+        self.lease_end.store(u64::try_from(end.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        !held && self.leases_hold(now)
+    }
+
+    /// An entry with these open deliveries is on its way into the tables.
+    pub(crate) fn appended<'a>(&self, actions: impl Iterator<Item = &'a Arc<str>> + Clone) {
+        let mut uncommitted = self.uncommitted.lock().unwrap_or_else(PoisonError::into_inner);
+        for action in actions.clone() {
+            *uncommitted.entry(action.clone()).or_default() += 1;
+        }
+        // Within the lock, so that a count of the tables does not come between.
+        self.gate.appended(actions);
+    }
+
+    /// They are in the tables, or will not be.
+    pub(crate) fn committed<'a>(&self, actions: impl Iterator<Item = &'a Arc<str>>) {
+        let mut uncommitted = self.uncommitted.lock().unwrap_or_else(PoisonError::into_inner);
+        for action in actions {
+            if let Some(count) = uncommitted.get_mut(action) {
+                *count = count.saturating_sub(1);
+            }
+        }
+    }
+
+    /// So many deliveries are pending by the tables.
+    pub(crate) fn recount(&self, pending: &BTreeMap<String, u64>) {
+        let mut uncommitted = self.uncommitted.lock().unwrap_or_else(PoisonError::into_inner);
+        for (action, pending) in pending {
+            uncommitted.entry(action.as_str().into()).or_default();
+            self.gate.counted(action, pending + uncommitted.get(action.as_str()).copied().unwrap_or(0));
+        }
+        let gone = uncommitted.iter().filter(|(action, _)| !pending.contains_key(&***action));
+        for (action, count) in gone {
+            self.gate.counted(action, *count);
+        }
+    }
+
+    /// Nothing is written any more, for good: intake stops, no attempt begins.
+    pub(crate) fn writer_is_gone(&self, words: &str) {
+        let reason = format!("the journal's thread ended unexpectedly: {words}; restart osnl");
+        self.gate.set_open(false);
+        self.state.send_replace(JournalState::Failed { reason, since: SystemTime::now() });
+        tracing::error!(
+            reason = words,
+            "the journal's thread ended unexpectedly; restart osnl; what was not acknowledged stays with the broker"
+        );
+    }
+}

@@ -1,0 +1,124 @@
+//! The promises of the journal in PostgreSQL, on the real one.
+//!
+//! Members are several journals of one process. Time is a clock that the test moves; a member is paused by a command that keeps
+//! its thread until the test lets go.
+
+mod commits;
+mod faults;
+mod members;
+mod opening;
+mod readers;
+mod retention;
+mod tls_sessions;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::time::Duration;
+
+use futures_util::FutureExt as _;
+use osnl_core::metrics::Counters;
+use osnl_journal::conformance::{PLACES, Rig, append, claim, entry, names, within};
+use osnl_journal::{NewDelivery, Outcome, Settle};
+use osnl_testkit::Postgres;
+
+use super::*;
+
+mod suite {
+    osnl_journal::conformance!(super::rig);
+}
+
+fn rig() -> Rig {
+    let counters: Arc<Counters> = Arc::default();
+    let options = Options { max_pending: PLACES as u64, ..options(&Postgres::shared().database(), "a") };
+    let journal = Arc::new(PostgresJournal::open(options, counters.clone()).unwrap());
+    Rig { journal, counters, durable: true, keeps: Box::new(()) }
+}
+
+fn options(url: &str, name: &str) -> Options {
+    let url = ConnectionUrl::parse(url).unwrap();
+    Options { migrate: true, allow_volatile: true, ..Options::new(url, name) }
+}
+
+/// A clock that stands still until it is moved.
+#[derive(Debug, Default)]
+struct TestClock(AtomicU64);
+
+impl LeaseClock for TestClock {
+    fn now(&self) -> Duration {
+        Duration::from_millis(1_000_000 + self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// A database, and the clock of its members.
+struct Stage {
+    url: String,
+    clock: Arc<TestClock>,
+}
+
+impl Stage {
+    fn new() -> Self {
+        Self { url: Postgres::shared().database(), clock: Arc::default() }
+    }
+
+    fn options(&self, name: &str) -> Options {
+        Options { clock: self.clock.clone(), ..options(&self.url, name) }
+    }
+
+    fn member(&self, name: &str) -> PostgresJournal {
+        PostgresJournal::open(self.options(name), Arc::default()).unwrap()
+    }
+
+    fn pass(&self, time: Duration) {
+        self.clock.0.fetch_add(u64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+
+    /// Returns the rows of a query, a line each.
+    fn rows(&self, sql: &str) -> String {
+        let database = self.url.rsplit_once('/').unwrap().1;
+        Postgres::shared().rows(database, sql)
+    }
+
+    /// Returns the counts of deliveries by state, and asserts that they are those of the rows.
+    fn tally(&self) -> String {
+        let by_rows =
+            "SELECT state, count(*) FROM osnl_delivery WHERE state >= 0 GROUP BY state ORDER BY state";
+        let by_tally =
+            "SELECT state, sum(count) FROM osnl_tally GROUP BY state HAVING sum(count) <> 0 ORDER BY state";
+        let counted = self.rows(by_tally);
+        assert_eq!(counted, self.rows(by_rows));
+        counted.replace('\n', " ")
+    }
+}
+
+/// Keeps a member's thread until the answer is dropped; what it is told meanwhile waits.
+fn pause(member: &PostgresJournal) -> Sender<()> {
+    let (resume, resumed) = channel::<()>();
+    let (paused, is_paused) = channel();
+    member.send(Command::Do(Box::new(move |_| {
+        paused.send(()).unwrap();
+        let _ = resumed.recv();
+    })));
+    is_paused.recv().unwrap();
+    resume
+}
+
+/// Appends and waits for the commit.
+async fn keep(member: &PostgresJournal, id: &str, key: &str) {
+    assert_eq!(within(append(member, entry(id, key, false)).await).await, Settle::Acknowledge, "{id}");
+}
+
+/// Claims what is claimable after a look at the tables.
+async fn claimable(member: &PostgresJournal, action: &str) -> Vec<ClaimedDelivery> {
+    let mut claimed = Vec::new();
+    // The first asks for what is in the tables.
+    for _ in 0..2 {
+        let some = member.claim(action, ClaimLimits::in_order(100)).now_or_never();
+        claimed.extend(some.unwrap_or_default());
+        within(member.look()).await;
+    }
+    claimed.extend(member.claim(action, ClaimLimits::in_order(100)).now_or_never().unwrap_or_default());
+    claimed
+}
+
+const LEASE: Duration = Duration::from_secs(15);

@@ -1,0 +1,112 @@
+//! Commits without an answer, and a database that goes away.
+
+use super::*;
+use crate::member::CommitFault;
+
+/// Breaks the connection of the next COMMIT.
+fn lose(member: &PostgresJournal, fault: CommitFault) {
+    member.send(Command::Do(Box::new(move |member| member.fault = fault)));
+}
+
+/// Neither a tally nor a message without an id is there twice, nor not at all.
+#[tokio::test]
+async fn a_commit_without_an_answer_takes_effect_once() {
+    for fault in [CommitFault::AnswerLost, CommitFault::CommitLost] {
+        let stage = Stage::new();
+        let a = stage.member("a");
+        // The reader's epoch is not what is lost.
+        keep(&a, "0", "0").await;
+        lose(&a, fault);
+        let mut nameless = entry("1", "k", false);
+        nameless.notification = Arc::default();
+        assert_eq!(within(append(&a, nameless).await).await, Settle::Acknowledge, "{fault:?}");
+        assert_eq!(stage.rows("SELECT count(*) FROM osnl_arrival"), "2", "{fault:?}");
+        let claimed = claim(&a, "a", 2).await;
+        lose(&a, fault);
+        for claimed in &claimed {
+            a.end(claimed.id, Outcome::Delivered.into());
+        }
+        within(a.look()).await;
+        assert_eq!(stage.tally(), "4|2", "{fault:?}");
+        assert_eq!(a.shared.counters.delivered.get(), 2, "{fault:?}");
+        keep(&a, "2", "k").await;
+        assert_eq!(names(&claim(&a, "a", 1).await), ["2"], "{fault:?}");
+    }
+}
+
+/// The leases are taken, and renewed before a claim is answered.
+#[tokio::test]
+async fn a_take_over_without_an_answer_is_one() {
+    for fault in [CommitFault::AnswerLost, CommitFault::CommitLost] {
+        let stage = Stage::new();
+        let (a, b) = (stage.member("a"), stage.member("b"));
+        keep(&a, "1", "k").await;
+        within(a.close()).await;
+        lose(&b, fault);
+        // The first transaction from here on is the take-over: no renewal is due.
+        stage.pass(Duration::from_secs(1));
+        within(b.look()).await;
+        within(b.look()).await;
+        assert_eq!(names(&claimable(&b, "a").await), ["1"], "{fault:?}");
+        assert_eq!(stage.rows("SELECT DISTINCT epoch FROM osnl_partition"), "2", "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_takes_its_epoch_without_an_answer_reads() {
+    for fault in [CommitFault::AnswerLost, CommitFault::CommitLost] {
+        let stage = Stage::new();
+        let a = stage.member("a");
+        lose(&a, fault);
+        keep(&a, "1", "k").await;
+        assert_eq!(stage.rows("SELECT epoch FROM osnl_reader"), "1", "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_ends_and_comes_back_loses_nothing() {
+    let mut server = Postgres::start(true);
+    let url = server.database();
+    let options = Options { allow_volatile: false, ..options(&url, "a") };
+    let a = PostgresJournal::open(options, Arc::default()).unwrap();
+    keep(&a, "1", "k").await;
+    let claimed = claim(&a, "a", 1).await;
+    server.quit();
+    a.end(claimed[0].id, Outcome::Delivered.into());
+    let failed = |state: &JournalState| matches!(state, JournalState::Failed { .. });
+    let state = within(a.state().wait_for(failed)).await.unwrap().clone();
+    assert!(format!("{state:?}").contains("postgresql://osnl@127.0.0.1"), "{state:?}");
+    assert!(matches!(a.obstacle(&["a".into()]), Some(Obstacle::Failed { .. })));
+    let mut permit = Permit::default();
+    let receipt = a.append(&mut permit, entry("2", "k", false));
+    assert!(a.claim("a", ClaimLimits::in_order(1)).now_or_never().is_none());
+    server.start_again();
+    assert_eq!(within(receipt).await, Settle::Acknowledge);
+    assert_eq!(*within(a.state().wait_for(|state| !failed(state))).await.unwrap(), JournalState::Working);
+    assert_eq!(names(&claim(&a, "a", 1).await), ["2"]);
+    assert_eq!(
+        server
+            .rows("test0", "SELECT state, sum(count) FROM osnl_tally WHERE count > 0 GROUP BY 1 ORDER BY 1"),
+        "1|1\n4|1"
+    );
+}
+
+/// Other members have forgotten it: nothing that it had claimed is recorded, and it goes on as a new one.
+#[tokio::test]
+async fn a_member_that_was_given_up_begins_anew() {
+    let stage = Stage::new();
+    let a = stage.member("a");
+    keep(&a, "1", "k").await;
+    let claimed = claim(&a, "a", 1).await;
+    stage.rows("DELETE FROM osnl_member");
+    a.end(claimed[0].id, Outcome::Delivered.into());
+    within(a.look()).await;
+    assert_eq!(stage.tally(), "1|1");
+    assert_eq!(within(append(&a, entry("2", "k", false)).await).await, Settle::Leave);
+    // Its former leases end.
+    for _ in 0..2 {
+        stage.pass(LEASE);
+        within(a.look()).await;
+    }
+    assert_eq!(names(&claimable(&a, "a").await), ["1"]);
+}

@@ -1,0 +1,164 @@
+//! Two members: leases, take-over, fencing.
+
+use super::*;
+
+#[tokio::test]
+async fn work_of_a_silent_member_is_taken_over_after_a_lease_and_not_before() {
+    let stage = Stage::new();
+    let (a, b) = (stage.member("a"), stage.member("b"));
+    keep(&a, "1", "k").await;
+    keep(&a, "2", "k").await;
+    assert_eq!(names(&claim(&a, "a", 1).await), ["1"]);
+    let paused = pause(&a);
+    stage.pass(Duration::from_secs(1));
+    within(b.look()).await;
+    stage.pass(LEASE - Duration::from_millis(1));
+    assert_eq!(names(&claimable(&b, "a").await), [""; 0], "it has not been seen unchanged for a whole lease");
+    stage.pass(Duration::from_secs(1));
+    // What was under way is repeated before the next of its resource.
+    let again = claimable(&b, "a").await;
+    assert_eq!(names(&again), ["1"]);
+    b.end(again[0].id, Outcome::Delivered.into());
+    assert_eq!(names(&claim(&b, "a", 1).await), ["2"]);
+    assert_eq!(stage.tally(), "1|1 4|1");
+    drop(paused);
+}
+
+#[tokio::test]
+async fn a_member_that_was_paused_beyond_its_lease_records_nothing() {
+    let stage = Stage::new();
+    let (a, b) = (stage.member("a"), stage.member("b"));
+    for id in ["1", "2", "3"] {
+        keep(&a, id, "k").await;
+    }
+    keep(&a, "4", "other").await;
+    let claimed = within(a.claim("a", ClaimLimits::in_order(1))).await;
+    assert_eq!(names(&claimed), ["1"]);
+    let fence = within(a.fence(claimed[0].id)).await.unwrap();
+    let paused = pause(&a);
+    a.attempted(claimed[0].id, osnl_journal::conformance::attempts(7), "late");
+    a.end(claimed[0].id, Outcome::Dead("late".into()).into());
+    stage.pass(Duration::from_secs(1));
+    within(b.look()).await;
+    stage.pass(LEASE);
+    assert!(a.claim("a", ClaimLimits::in_order(9)).now_or_never().is_none(), "its own lease has ended");
+    let again = claimable(&b, "a").await;
+    assert_eq!(names(&again), ["1", "4"]);
+    drop(paused);
+    within(a.look()).await;
+    assert_eq!(stage.tally(), "0|2 1|2", "the late end is not recorded");
+    assert_eq!(stage.rows("SELECT max(attempts), count(reason) FROM osnl_delivery"), "0|0");
+    assert_eq!(stage.rows("SELECT count(*) FROM osnl_attempt"), "0");
+    assert_eq!(within(a.fence(claimed[0].id)).await, None);
+    let later = within(b.fence(again[0].id)).await.unwrap();
+    assert!(later.number > fence.number && later.left == LEASE, "{later:?} {fence:?}");
+    assert!(a.shared.claimable.in_memory().is_empty(), "nothing of it is left in memory");
+    for claimed in again {
+        b.end(claimed.id, Outcome::Delivered.into());
+    }
+    assert_eq!(names(&claim(&b, "a", 1).await), ["2"]);
+    assert_eq!(stage.tally(), "0|1 1|1 4|2");
+    assert_eq!((a.shared.counters.dead.get(), b.shared.counters.delivered.get()), (0, 2));
+}
+
+/// A claim of an epoch that has passed is none of the next one.
+#[tokio::test]
+async fn an_outcome_of_an_earlier_epoch_is_dropped_by_its_own_member() {
+    let stage = Stage::new();
+    let a = stage.member("a");
+    keep(&a, "1", "k").await;
+    let claimed = claim(&a, "a", 1).await;
+    // Taken by another, which gives it back at once.
+    stage.rows("UPDATE osnl_partition SET epoch = epoch + 1, token = NULL, beat = beat + 1");
+    stage.pass(Duration::from_secs(6));
+    within(a.look()).await;
+    stage.pass(Duration::from_secs(6));
+    within(a.look()).await;
+    assert_eq!(a.withdrawn("a"), [claimed[0].id]);
+    a.end(claimed[0].id, Outcome::Delivered.into());
+    within(a.look()).await;
+    assert_eq!(stage.tally(), "1|1");
+    assert_eq!(names(&claim(&a, "a", 1).await), ["1"]);
+}
+
+#[tokio::test]
+async fn a_member_that_ends_gives_its_work_back_at_once() {
+    let stage = Stage::new();
+    let (a, b) = (stage.member("a"), stage.member("b"));
+    keep(&a, "1", "k").await;
+    assert_eq!(claim(&a, "a", 1).await.len(), 1);
+    within(a.close()).await;
+    stage.pass(Duration::from_secs(1));
+    assert_eq!(names(&claimable(&b, "a").await), ["1"]);
+    assert_eq!(stage.rows("SELECT name FROM osnl_member"), "b");
+}
+
+#[tokio::test]
+async fn members_share_the_partitions_and_each_delivery_has_one_owner() {
+    let stage = Stage::new();
+    let (a, b) = (stage.member("a"), stage.member("b"));
+    for _ in 0..2 {
+        stage.pass(Duration::from_secs(1));
+        within(a.look()).await;
+        within(b.look()).await;
+    }
+    assert_eq!(stage.rows("SELECT count(*) FROM osnl_partition GROUP BY token"), "32\n32");
+    let expected: Vec<String> = (0..40).map(|n| n.to_string()).collect();
+    for name in &expected {
+        keep(&a, name, name).await;
+    }
+    let (first, second) = (claimable(&a, "a").await, claimable(&b, "a").await);
+    assert!(first.len() > 9 && second.len() > 9, "{} and {}", first.len(), second.len());
+    let mut of_both: Vec<&str> = names(&first).into_iter().chain(names(&second)).collect();
+    of_both.sort_by_key(|name| name.parse::<u32>().unwrap());
+    assert_eq!(of_both, expected);
+    for (member, claimed) in [(&a, first), (&b, second)] {
+        claimed.iter().for_each(|claimed| member.end(claimed.id, Outcome::Delivered.into()));
+        within(member.look()).await;
+    }
+    assert_eq!(stage.tally(), "4|40");
+}
+
+/// The lane of the other action may be another member's.
+#[tokio::test]
+async fn a_fallback_delivery_is_admitted_by_the_owner_of_its_lane() {
+    let stage = Stage::new();
+    let (a, b) = (stage.member("a"), stage.member("b"));
+    for _ in 0..2 {
+        stage.pass(Duration::from_secs(1));
+        within(a.look()).await;
+        within(b.look()).await;
+    }
+    let names_of: Vec<String> = (0..16).map(|n| n.to_string()).collect();
+    for name in &names_of {
+        keep(&a, name, name).await;
+    }
+    for member in [&a, &b] {
+        for claimed in claimable(member, "a").await {
+            let end = End::from(Outcome::Dead("why".into()));
+            member.end(claimed.id, end.handed_to(osnl_journal::Handover::to("b")));
+        }
+        within(member.look()).await;
+    }
+    let (first, second) = (claimable(&a, "b").await, claimable(&b, "b").await);
+    assert!(!first.is_empty() && !second.is_empty());
+    assert_eq!(first.len() + second.len(), names_of.len());
+    assert_eq!(stage.tally(), "1|16 3|16");
+}
+
+/// No clock of another machine decides when a retry is due.
+#[tokio::test]
+async fn a_retry_waits_for_its_pause_at_most_whatever_the_former_owners_clock_said() {
+    let stage = Stage::new();
+    let a = stage.member("a");
+    keep(&a, "1", "k").await;
+    let claimed = claim(&a, "a", 1).await;
+    let due = Instant::now() + Duration::from_secs(60);
+    let used = osnl_journal::conformance::attempts(1);
+    a.retry_at(claimed[0].id, Retry { due, used, answer: "no".into() });
+    within(a.close()).await;
+    stage.rows("UPDATE osnl_delivery SET due = due + 86400000");
+    let _b = stage.member("b");
+    let left = "SELECT due - extract(epoch FROM now()) * 1000 BETWEEN 50000 AND 61000 FROM osnl_delivery";
+    assert_eq!(stage.rows(left), "t");
+}

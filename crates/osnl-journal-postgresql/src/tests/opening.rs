@@ -1,0 +1,71 @@
+//! Opening: tables, versions, settings of the server, secrets.
+
+use super::*;
+
+fn refusal(options: Options) -> OpenError {
+    PostgresJournal::open(options, Arc::default()).unwrap_err()
+}
+
+#[test]
+fn a_server_that_may_lose_commits_is_refused() {
+    let stage = Stage::new();
+    let said = refusal(Options { allow_volatile: false, ..stage.options("a") }).to_string();
+    assert!(said.starts_with("commits would be lost when the server fails (fsync = off)"), "{said}");
+}
+
+#[test]
+fn tables_are_made_only_where_that_is_permitted() {
+    let stage = Stage::new();
+    let said = refusal(Options { migrate: false, ..stage.options("a") });
+    assert!(matches!(said, OpenError::NotMigrated { found: 0, known: schema::VERSION }), "{said:?}");
+    // As a database administrator does it.
+    stage.rows(&schema::sql(0));
+    assert_eq!(schema::sql(schema::VERSION), "");
+    let opened = PostgresJournal::open(Options { migrate: false, ..stage.options("a") }, Arc::default());
+    drop(opened.unwrap());
+    stage.rows("INSERT INTO osnl_version VALUES (7, 1, 'x')");
+    drop(stage.member("an older program beside a newer one"));
+    stage.rows("INSERT INTO osnl_version VALUES (8, 2, 'x')");
+    assert!(matches!(refusal(stage.options("a")), OpenError::Newer { found: 8, known: schema::VERSION }));
+}
+
+#[test]
+fn members_that_start_together_make_the_tables_once() {
+    let stage = Stage::new();
+    std::thread::scope(|scope| {
+        let starts: Vec<_> = (0..4).map(|_| scope.spawn(|| stage.member("a"))).collect();
+        let members: Vec<_> = starts.into_iter().map(|start| start.join().unwrap()).collect();
+        assert_eq!(stage.rows("SELECT version FROM osnl_version"), "1");
+        assert_eq!(stage.rows("SELECT count(*), max(epoch) FROM osnl_partition"), "64|1");
+        drop(members);
+    });
+}
+
+#[test]
+fn a_session_waits_for_the_disk_and_its_password_is_not_printed() {
+    let stage = Stage::new();
+    let url = stage.url.replace("osnl@", "osnl:hunter2@");
+    let options = Options { url: ConnectionUrl::parse(&url).unwrap(), ..stage.options("a") };
+    stage.rows("ALTER ROLE osnl SET synchronous_commit = off");
+    let member = PostgresJournal::open(options.clone(), Arc::default()).unwrap();
+    assert!(!format!("{options:?} {member:?}").contains("hunter2"));
+    let (sender, receiver) = channel();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let tls = tls::Tls::of(&options.url).unwrap();
+        let session = session::Session::connect(&options.url, tls, options.patience).await.unwrap();
+        for setting in ["synchronous_commit", "default_transaction_isolation"] {
+            let row = session.client.query_one(&format!("SHOW {setting}"), &[]).await.unwrap();
+            sender.send(row.get::<_, String>(0)).unwrap();
+        }
+    });
+    stage.rows("ALTER ROLE osnl RESET synchronous_commit");
+    assert_eq!(receiver.try_iter().collect::<Vec<_>>(), ["on", "read committed"]);
+    let unreachable =
+        stage.url.replace("@127.0.0.1:", "@127.0.0.1:1,127.0.0.1:").replace("osnl@", "osnl:hunter2@");
+    let several = Options { url: ConnectionUrl::parse(&unreachable).unwrap(), ..stage.options("b") };
+    drop(PostgresJournal::open(several, Arc::default()).unwrap());
+    let closed = ConnectionUrl::parse("postgresql://osnl:hunter2@127.0.0.1:1/osnl").unwrap();
+    let said = refusal(Options { url: closed, ..stage.options("c") }).to_string();
+    assert!(said.contains("refused") && !said.contains("hunter2"), "{said}");
+}

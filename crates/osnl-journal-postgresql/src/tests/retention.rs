@@ -1,0 +1,51 @@
+//! Retention: what leaves, and what stays.
+
+use super::*;
+
+#[tokio::test]
+async fn what_has_ended_leaves_after_its_retention_and_its_message_with_the_last() {
+    let stage = Stage::new();
+    let a = stage.member("a");
+    let mut two = entry("1", "k", false);
+    two.deliveries.push(NewDelivery::new("r", "b", Some("k".into())));
+    assert_eq!(within(append(&a, two.clone()).await).await, Settle::Acknowledge);
+    keep(&a, "2", "other").await;
+    keep(&a, "3", "third").await;
+    for claimed in claimable(&a, "a").await {
+        let outcome = match names(std::slice::from_ref(&claimed))[0] {
+            "3" => Outcome::Dead("why".into()),
+            _ => Outcome::Delivered,
+        };
+        a.attempted(claimed.id, osnl_journal::conformance::attempts(1), "no");
+        a.end(claimed.id, outcome.into());
+    }
+    within(a.look()).await;
+    assert_eq!(stage.tally(), "1|1 3|1 4|2");
+    let rows = "SELECT (SELECT count(*) FROM osnl_arrival), (SELECT count(*) FROM osnl_attempt)";
+    let check = async |expected: &str, tally: &str| {
+        stage.pass(Duration::from_secs(1));
+        within(a.look()).await;
+        assert_eq!((&*stage.rows(rows), &*stage.tally()), (expected, tally));
+    };
+    check("3|3", "1|1 3|1 4|2").await;
+    stage.rows("UPDATE osnl_delivery SET ended = ended - 8::bigint * 86400000");
+    check("2|1", "1|1 3|1").await;
+    // Of the first message, the other delivery is open: a copy is one still.
+    assert_eq!(within(append(&a, two).await).await, Settle::Acknowledge);
+    // After its retention, a message of the same id is another.
+    keep(&a, "2", "other").await;
+    assert_eq!(stage.rows("SELECT unique_id FROM osnl_arrival ORDER BY id"), "1\n3\n2");
+}
+
+/// Two owners that remove the last deliveries at once see each other's.
+#[tokio::test]
+async fn a_message_that_was_left_without_deliveries_leaves_too() {
+    let stage = Stage::new();
+    let a = stage.member("a");
+    keep(&a, "1", "k").await;
+    keep(&a, "2", "k").await;
+    stage.rows("DELETE FROM osnl_delivery; DELETE FROM osnl_tally; UPDATE osnl_arrival SET received = 4000000000000 WHERE unique_id = '2'");
+    stage.pass(Duration::from_secs(1));
+    within(a.look()).await;
+    assert_eq!(stage.rows("SELECT unique_id FROM osnl_arrival"), "2");
+}

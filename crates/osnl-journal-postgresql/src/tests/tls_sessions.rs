@@ -1,0 +1,44 @@
+//! Encrypted sessions, and servers that are not the one that was meant.
+
+use osnl_testkit::{Authority, Identity};
+
+use super::*;
+
+#[test]
+fn a_session_is_encrypted_and_its_server_checked_as_asked() {
+    let server = Postgres::start(false);
+    let url = server.database();
+    let (authority, other) = (Authority::new(), Authority::new());
+    let open = |host: &str, query: &str, authority: &Authority| {
+        let url = url.replace("127.0.0.1", host);
+        let file = authority.file();
+        let url =
+            ConnectionUrl::parse(&format!("{url}?sslmode={query}&sslrootcert={}", file.display())).unwrap();
+        let options = Options { url, ..options(&server.database(), "a") };
+        PostgresJournal::open(options, Arc::default()).map(|_journal| {
+            server.rows("test0", "SELECT DISTINCT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'osnl'")
+        })
+    };
+    let encrypted = |found: Result<String, OpenError>| found.map_err(|error| error.to_string());
+    assert_eq!(encrypted(open("127.0.0.1", "prefer", &authority)).unwrap(), "f");
+    let refused = encrypted(open("127.0.0.1", "require", &authority)).unwrap_err();
+    assert!(refused.contains("does not support TLS"), "{refused}");
+    server.encrypt(&authority.issue(&Identity::For("DNS:localhost")));
+    for (host, mode, authority, expected) in [
+        ("127.0.0.1", "disable", &authority, Ok("f")),
+        ("127.0.0.1", "prefer", &other, Ok("t")),
+        ("127.0.0.1", "require", &other, Ok("t")),
+        ("127.0.0.1", "verify-ca", &authority, Ok("t")),
+        ("127.0.0.1", "verify-ca", &other, Err("UnknownIssuer")),
+        ("localhost", "verify-full", &authority, Ok("t")),
+        ("127.0.0.1", "verify-full", &authority, Err("not valid for name")),
+    ] {
+        let found = encrypted(open(host, mode, authority));
+        match expected {
+            Ok(expected) => assert_eq!(found.as_deref(), Ok(expected), "{host} {mode}"),
+            Err(part) => {
+                assert!(found.as_ref().is_err_and(|said| said.contains(part)), "{host} {mode}: {found:?}")
+            }
+        }
+    }
+}

@@ -1,0 +1,365 @@
+//! The thread that writes: takes what is queued, commits it as one, answers the callers; keeps the leases of its member.
+
+mod telling;
+mod trouble;
+mod watch;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use osnl_core::moment::millis;
+use osnl_journal::{JournalState, Outcome};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
+
+use crate::command::Command;
+use crate::job::{Job, Refusal};
+use crate::load::{self, Unusable};
+use crate::member::{Member, ReaderEpoch};
+use crate::options::Options;
+use crate::results::JobResult;
+use crate::schema;
+use crate::session::{OpenError, Session, refused};
+use crate::shared::SharedState;
+use crate::tls::Tls;
+
+/// Commands of one transaction.
+const AT_ONCE: usize = 1000;
+/// The interval at which it looks for arrivals of other members.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// See the [module](self).
+pub(crate) struct Writer {
+    options: Options,
+    tls: Tls,
+    shared: Arc<SharedState>,
+    commands: mpsc::UnboundedReceiver<Command>,
+    /// Commands that arrived while a failure lasted, or that did not fit into a group.
+    backlog: VecDeque<Command>,
+    /// `None` after a failure, until there is another.
+    session: Option<Session>,
+    pub(crate) member: Member,
+    closing: bool,
+    /// A failure is answered to the caller that waits for the journal to be open.
+    opening: bool,
+    /// Since when it fails, and when the log said so last.
+    failing: Option<(SystemTime, Instant)>,
+    next_look: Instant,
+    /// By the clock of leases.
+    next_renewal: Duration,
+    next_watch: Duration,
+    /// The number of the latest arrival that was looked at.
+    swept: i64,
+    more_arrived: bool,
+}
+
+impl Writer {
+    /// Connects, brings the tables to this version if that is permitted, and takes the partitions that are free.
+    pub(crate) async fn open(
+        options: Options,
+        shared: Arc<SharedState>,
+        commands: mpsc::UnboundedReceiver<Command>,
+    ) -> Result<Self, OpenError> {
+        let tls = Tls::of(&options.url).map_err(OpenError::Refused)?;
+        let connected = Session::connect(&options.url, tls.clone(), options.patience).await;
+        let session = connected.map_err(refused)?;
+        let found = match options.migrate {
+            true => schema::migrate(&session.client).await?,
+            false => schema::check(&session.client).await?,
+        };
+        if found < schema::VERSION {
+            return Err(OpenError::NotMigrated { found, known: schema::VERSION });
+        }
+        if !options.allow_volatile
+            && let Some(setting) = session.is_volatile().await.map_err(refused)?
+        {
+            return Err(OpenError::Volatile(setting));
+        }
+        let mut writer = Self {
+            options,
+            tls,
+            shared,
+            commands,
+            backlog: VecDeque::new(),
+            session: Some(session),
+            member: Member::new(),
+            closing: false,
+            opening: true,
+            failing: None,
+            next_look: Instant::now() + LOOK,
+            next_renewal: Duration::ZERO,
+            next_watch: Duration::ZERO,
+            swept: 0,
+            more_arrived: true,
+        };
+        writer.register().await.map_err(refused)?;
+        writer.keep_leases().await;
+        writer.opening = false;
+        if let JournalState::Failed { reason, .. } = &*writer.shared.state.borrow() {
+            return Err(OpenError::Refused(reason.clone()));
+        }
+        Ok(writer)
+    }
+
+    /// Inserts the member's row.
+    async fn register(&mut self) -> Result<(), tokio_postgres::Error> {
+        let Some(session) = &mut self.session else { return Ok(()) };
+        let sql = "INSERT INTO osnl_member (token, name, program, number) VALUES ($1, $2, $3, 0) ON CONFLICT DO NOTHING";
+        let program = env!("CARGO_PKG_VERSION");
+        session.execute(sql, &[&self.member.token, &self.options.name, &program]).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn run(mut self) {
+        let mut waiting = Vec::new();
+        loop {
+            let batch = self.gather(&mut waiting).await;
+            if (batch.is_empty() && self.closing) || !self.work(batch).await {
+                break;
+            }
+            if Instant::now() >= self.next_look && !self.closing {
+                self.look().await;
+                self.next_look = Instant::now() + LOOK;
+            }
+        }
+        self.release().await;
+        drop(self.session);
+        for waiting in waiting {
+            let _ = waiting.send(());
+        }
+    }
+
+    /// Takes the queued commands, at least one unless it is time to look around.
+    async fn gather(&mut self, closed: &mut Vec<oneshot::Sender<()>>) -> Vec<Command> {
+        let mut batch = Vec::new();
+        while batch.len() < AT_ONCE {
+            let next = match self.backlog.pop_front() {
+                Some(command) => Some(command),
+                None if batch.is_empty() && !self.closing && !self.more_arrived => {
+                    match timeout_at(self.next_look, self.commands.recv()).await {
+                        Ok(None) => {
+                            self.closing = true;
+                            None
+                        }
+                        Ok(command) => command,
+                        Err(_) => None,
+                    }
+                }
+                None => self.commands.try_recv().ok(),
+            };
+            match next {
+                None => break,
+                Some(Command::Close(waiting)) => {
+                    // What was sent before is before it in the queue.
+                    self.closing = true;
+                    closed.extend(waiting);
+                }
+                Some(command @ Command::BeginReading(_)) if !batch.is_empty() => {
+                    self.backlog.push_front(command);
+                    break;
+                }
+                // It is a copy of what is open: an end before it is committed first.
+                Some(command) if command.asks_what_is_open() && batch.iter().any(Command::ends) => {
+                    self.backlog.push_front(command);
+                    break;
+                }
+                Some(command @ (Command::BeginReading(_) | Command::DueNow(..))) => {
+                    batch.push(command);
+                    break;
+                }
+                Some(command) => batch.push(command),
+            }
+        }
+        batch
+    }
+
+    /// Commits a batch and answers its callers; `false` when the program ends before that.
+    async fn work(&mut self, mut batch: Vec<Command>) -> bool {
+        for command in batch.extract_if(.., |command| matches!(command, Command::Do(_))) {
+            if let Command::Do(what) = command {
+                what(&mut self.member);
+            }
+        }
+        let asked: Vec<Command> = batch
+            .extract_if(.., |command| matches!(command, Command::Known(..) | Command::Look(_)))
+            .collect();
+        let fetches: Vec<Command> =
+            batch.extract_if(.., |command| matches!(command, Command::Fetch(..))).collect();
+        if let [Command::BeginReading(reader)] = &batch[..] {
+            self.member.fenced.remove(reader);
+            self.member.reading.remove(reader);
+            batch.clear();
+        }
+        if batch.is_empty() && !self.more_arrived {
+            self.bring(Vec::new(), fetches).await;
+        } else if !self.commit(batch, fetches).await {
+            return false;
+        }
+        for command in asked {
+            if let Command::Look(sender) = command {
+                self.look().await;
+                while self.more_arrived {
+                    if !self.commit(Vec::new(), Vec::new()).await {
+                        return false;
+                    }
+                }
+                let _ = sender.send(());
+            } else if let (Command::Known(object, sender), Some(session)) = (command, &mut self.session) {
+                // What cannot be read now is not known: the next commit says why.
+                let _ = sender.send(load::known(session, &object).await.unwrap_or_default());
+            }
+        }
+        true
+    }
+
+    async fn commit(&mut self, mut batch: Vec<Command>, fetches: Vec<Command>) -> bool {
+        self.more_arrived = false;
+        loop {
+            if !self.number(&mut batch).await {
+                return false;
+            }
+            match self.transact(&Job::Group(&batch)).await {
+                Ok((JobResult::Group(done), sent)) => {
+                    if let Some(sent) = sent {
+                        self.renewed(done.written.iter().copied(), sent);
+                    }
+                    self.more_arrived = done.more_arrived;
+                    self.tell(batch, *done, fetches).await;
+                    return true;
+                }
+                Ok(_) => return true,
+                Err(refusal) => {
+                    if !self.bear(refusal).await {
+                        return false;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes note of a refusal: what was refused is left out of the next attempt. `false` when the program ends.
+    async fn bear(&mut self, refusal: Refusal) -> bool {
+        match refusal {
+            Refusal::Lost(partitions) => self.lose(&partitions),
+            Refusal::Fenced(readers) => {
+                for reader in readers {
+                    tracing::warn!(
+                        listener.name = &*reader.listener,
+                        queue.name = &*reader.queue,
+                        "another daemon reads the queue: what was received from it here is left to the broker"
+                    );
+                    self.member.reading.remove(&reader);
+                    self.member.fenced.insert(reader);
+                }
+            }
+            Refusal::Forgotten => {
+                tracing::warn!("the other daemons have given this one up: it begins anew");
+                self.lose(&self.member.leases.partitions());
+                let former = std::mem::replace(&mut self.member, Member::new());
+                self.member.places = former.places;
+                self.member.messages = former.messages;
+                self.member.leases = former.leases;
+                self.member.fenced = former.fenced;
+                self.member.fenced.extend(former.reading.into_keys());
+                if self.register().await.is_err() {
+                    self.session = None;
+                }
+            }
+            Refusal::Closing => return false,
+        }
+        true
+    }
+
+    /// Gives each append a number of its reader's; `false` when the program ends.
+    async fn number(&mut self, batch: &mut [Command]) -> bool {
+        let mut needs: std::collections::BTreeMap<_, i64> = std::collections::BTreeMap::new();
+        for command in batch.iter_mut() {
+            let Some(reader) = command.reader().cloned() else { continue };
+            if let Some((0, takes)) = command.number().map(|(id, takes)| (*id, takes)) {
+                *needs.entry(reader).or_default() += takes;
+            }
+        }
+        for (reader, need) in needs {
+            let reading = self.member.reading.get(&reader);
+            let has_enough =
+                reading.is_some_and(|reading| reading.numbers.end - reading.numbers.start >= need);
+            if has_enough || self.member.fenced.contains(&reader) {
+                continue;
+            }
+            let epoch = reading.map(|reading| reading.epoch);
+            match self.transact(&Job::Read(reader.clone(), epoch, need)).await {
+                Ok((JobResult::Read { epoch, first, numbers }, _)) => {
+                    let numbers = first..first + numbers;
+                    self.member.reading.insert(reader, ReaderEpoch { epoch, numbers });
+                }
+                Ok(_) => {}
+                Err(refusal) => {
+                    if !self.bear(refusal).await {
+                        return false;
+                    }
+                }
+            }
+        }
+        for command in batch {
+            let Some(reader) = command.reader().cloned() else { continue };
+            if let (Some(reading), Some((id, takes))) =
+                (self.member.reading.get_mut(&reader), command.number())
+                && *id == 0
+            {
+                *id = reading.numbers.start;
+                reading.numbers.start += takes;
+            }
+        }
+        true
+    }
+
+    /// Reads what claims ask for, after what has become claimable.
+    async fn bring(&mut self, promoted: Vec<crate::lane::Promotion>, fetches: Vec<Command>) {
+        if promoted.is_empty() && fetches.is_empty() {
+            return;
+        }
+        let shared = self.shared.clone();
+        let Some(session) = &mut self.session else {
+            promoted.iter().for_each(|new| shared.claimable.not_fetched(&new.action));
+            for command in fetches {
+                if let Command::Fetch(action, ..) = command {
+                    shared.claimable.not_fetched(&action);
+                }
+            }
+            return;
+        };
+        let actions: Vec<String> = promoted.iter().map(|new| new.action.clone()).collect();
+        let mut unusable: Unusable = Vec::new();
+        let mut broken = None;
+        match self.member.offer(session, &shared.claimable, promoted).await {
+            Ok(mut bad) => unusable.append(&mut bad),
+            Err(error) => {
+                actions.iter().for_each(|action| shared.claimable.not_fetched(action));
+                broken = Some(error);
+            }
+        }
+        for command in fetches {
+            let Command::Fetch(action, ask, now) = command else { continue };
+            match self.member.fetch(session, &shared.claimable, (&action, ask, now)).await {
+                Ok(mut bad) => unusable.append(&mut bad),
+                Err(error) => {
+                    shared.claimable.not_fetched(&action);
+                    broken = Some(error);
+                }
+            }
+        }
+        self.backlog
+            .extend(unusable.into_iter().map(|(id, reason)| Command::End(id, Outcome::Dead(reason).into())));
+        if let Some(error) = broken {
+            self.session = None;
+            self.failed(&crate::session::words(&error));
+        }
+        shared.claimable.changed.notify_waiters();
+    }
+}
+
+/// Returns the time of records.
+fn wall() -> i64 {
+    millis(SystemTime::now())
+}

@@ -1,0 +1,140 @@
+//! After a commit: memory follows, and callers are answered.
+
+use std::sync::Arc;
+
+use osnl_journal::{Entry, Outcome, Settle, begin, store};
+
+use super::Writer;
+use crate::command::{Command, NewEntry};
+use crate::lane::Promotion;
+use crate::results::{AppendResult, GroupResult};
+
+/// The most arrivals in `unsettled`; the latest are kept.
+const UNSETTLED: usize = u16::MAX as usize;
+
+impl Writer {
+    pub(super) async fn tell(&mut self, batch: Vec<Command>, done: GroupResult, fetches: Vec<Command>) {
+        let mut promoted = self.follow(&batch, &done);
+        promoted.extend(done.promoted);
+        for id in done.adopted {
+            self.member.unsettled.remove(&id);
+        }
+        self.bring(promoted, fetches).await;
+        for (n, command) in batch.into_iter().enumerate() {
+            let appended = done.appended.get(&n).copied();
+            match command {
+                Command::Append(new, receipt) => {
+                    let appended = appended.unwrap_or(AppendResult::Refused);
+                    let settle = match appended {
+                        AppendResult::New | AppendResult::Copy => Settle::Acknowledge,
+                        AppendResult::Refused => Settle::Leave,
+                    };
+                    self.tell_appended(&new, appended);
+                    let is_nameless = appended == AppendResult::New && new.identity.id.is_none();
+                    // Its connection is gone, and the message comes again.
+                    if receipt.send(settle).is_err() && is_nameless {
+                        self.member.unsettled.insert(new.id);
+                    }
+                }
+                Command::SetAside(new, receipt) => {
+                    if appended == Some(AppendResult::New) {
+                        begin::count_unreadable(&new.received, &new.reason, &self.shared.counters);
+                    }
+                    let is_kept = matches!(appended, Some(AppendResult::New | AppendResult::Copy));
+                    let _ = receipt.send(if is_kept { Settle::Acknowledge } else { Settle::Leave });
+                }
+                Command::DueNow(action, now) => {
+                    self.shared.claimable.waits_until(&action, now);
+                    if done.due_more {
+                        self.backlog.push_front(Command::DueNow(action, now));
+                    }
+                }
+                Command::Enriched(_, _, _, sender) => {
+                    let _ = sender.send(());
+                }
+                Command::Attempted(..)
+                | Command::Sent(..)
+                | Command::Retry(..)
+                | Command::End(..)
+                | Command::BeginReading(_)
+                | Command::Known(..)
+                | Command::Fetch(..)
+                | Command::Close(_)
+                | Command::Look(_)
+                | Command::Do(_) => {}
+            }
+        }
+        while self.member.unsettled.len() > UNSETTLED {
+            self.member.unsettled.pop_first();
+        }
+        self.shared.claimable.changed.notify_waiters();
+    }
+
+    /// Brings what is in memory up to date, before anything is read into it; returns what is claimable again.
+    fn follow(&mut self, batch: &[Command], done: &GroupResult) -> Vec<Promotion> {
+        let shared = self.shared.clone();
+        let mut again = Vec::new();
+        for command in batch {
+            if let Command::Append(new, _) = command {
+                let Entry { received, notification, .. } = &new.entry;
+                self.member.messages.insert(new.id, &(received.clone(), notification.clone()));
+            }
+            let (Command::End(id, _) | Command::Retry(id, ..)) = command else { continue };
+            let own = self.member.place(*id).is_some();
+            let place = self.member.places.remove(id);
+            let action: Option<Arc<str>> = place.map(|place| place.action);
+            shared.claimable.forget(action.as_deref(), *id);
+            let Some(action) = action else { continue };
+            match command {
+                Command::Retry(_, due, ..) if done.retried.contains(id) => {
+                    shared.claimable.waits_until(&action, due.at);
+                }
+                Command::End(_, end) if let Some(made) = done.ended.get(id) => {
+                    shared.gate.changed(&action, -1);
+                    store::count(&end.outcome, &shared.counters);
+                    if let (Some(to), true) = (&end.to, *made) {
+                        shared.gate.changed(&to.action, 1);
+                    }
+                }
+                Command::End(_, end) if own && end.outcome == Outcome::Returned => {
+                    // It may be one that has failed, and has no place in memory: the next claim looks.
+                    shared.claimable.waits_until(&action, 0);
+                    again.push(Promotion { id: *id, action: action.to_string() });
+                }
+                _ => {
+                    if !own {
+                        tracing::warn!(
+                            delivery.id = %id,
+                            action.name = &*action,
+                            "another daemon has taken over the delivery: its end here is not recorded"
+                        );
+                    }
+                    // It may be this member's again, under another epoch.
+                    shared.claimable.is_beyond(&action);
+                    shared.claimable.waits_until(&action, 0);
+                }
+            }
+        }
+        again
+    }
+
+    fn tell_appended(&self, new: &NewEntry, appended: AppendResult) {
+        let shared = &self.shared;
+        let open = new.entry.deliveries.iter().filter(|new| new.begin.is_open());
+        let open: Vec<&Arc<str>> = open.map(|new| &new.action).collect();
+        match appended {
+            AppendResult::New => {
+                let ids = |n| Some(osnl_journal::DeliveryId::of(new.id, n));
+                begin::announce(&new.entry, ids, &shared.counters);
+                begin::announce_dead(&new.entry, ids);
+            }
+            AppendResult::Copy => {
+                open.iter().for_each(|action| shared.gate.changed(action, -1));
+                begin::count_copy(&new.entry.received, &new.identity, &shared.counters);
+            }
+            AppendResult::Refused => open.iter().for_each(|action| shared.gate.changed(action, -1)),
+        }
+        shared.committed(open.into_iter());
+        shared.gate.committed();
+    }
+}

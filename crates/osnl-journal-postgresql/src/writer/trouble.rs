@@ -1,0 +1,191 @@
+//! Brings a transaction to its end, whatever happens to the connection.
+
+use std::time::{Duration, SystemTime};
+
+use osnl_journal::JournalState;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::{Writer, wall};
+use crate::command::Command;
+use crate::job::{Job, Refusal, Result};
+use crate::member::CommitFault;
+use crate::session::{Session, words};
+use crate::transaction::Trouble;
+
+/// The pause after a failure.
+const AGAIN: Duration = Duration::from_secs(1);
+/// Conflicts of one transaction after which it pauses.
+const CONFLICTS: u32 = 20;
+/// The interval at which the log repeats that it fails.
+const REMIND: Duration = Duration::from_secs(60);
+
+impl Writer {
+    /// Repeats a transaction until it is known how it ended.
+    pub(super) async fn transact(&mut self, job: &Job<'_>) -> Result {
+        let mut kept = None;
+        let mut conflicts = 0;
+        loop {
+            if let Err(reason) = self.connected().await {
+                self.failed(&reason);
+                if !self.pause().await {
+                    return Err(Refusal::Closing);
+                }
+                continue;
+            }
+            let Some(session) = &mut self.session else { continue };
+            let sent = self.options.clock.now();
+            let begun = Instant::now();
+            let limit = self.options.patience * 2;
+            let had_kept = kept.is_some();
+            let run = timeout(limit, job.run(session, &self.member, wall(), &mut kept)).await;
+            let trouble = match run {
+                Ok(Ok(ended)) => {
+                    self.member.number += 1;
+                    self.shared.counters.series.commits.observe(begun.elapsed());
+                    self.works();
+                    return Ok((ended, Some(sent)));
+                }
+                Ok(Err(trouble)) => trouble,
+                Err(_) => Trouble::Unknown(format!("no answer within {} s", limit.as_secs())),
+            };
+            match trouble {
+                Trouble::Committed => {
+                    self.rollback().await;
+                    let Some(ended) = kept.filter(|_| had_kept) else { return Err(Refusal::Forgotten) };
+                    self.member.number += 1;
+                    self.works();
+                    return Ok((ended, None));
+                }
+                Trouble::Forgotten => {
+                    self.rollback().await;
+                    return Err(Refusal::Forgotten);
+                }
+                Trouble::Lost(partitions) => {
+                    self.rollback().await;
+                    return Err(Refusal::Lost(partitions));
+                }
+                Trouble::Fenced(readers) => {
+                    self.rollback().await;
+                    return Err(Refusal::Fenced(readers));
+                }
+                Trouble::Conflict(reason) => {
+                    self.rollback().await;
+                    conflicts += 1;
+                    if conflicts % CONFLICTS == 0 {
+                        self.failed(&reason);
+                        if !self.pause().await {
+                            return Err(Refusal::Closing);
+                        }
+                    }
+                }
+                Trouble::Unknown(reason) => {
+                    tracing::debug!(reason, "the end of a transaction is unknown; it is looked up");
+                    self.member.fault = CommitFault::None;
+                    self.session = None;
+                }
+                Trouble::Failed(reason) => {
+                    self.session = None;
+                    self.failed(&reason);
+                    if !self.pause().await {
+                        return Err(Refusal::Closing);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A session without half a transaction.
+    async fn rollback(&mut self) {
+        if let Some(session) = &self.session {
+            let done = timeout(self.options.patience, session.client.batch_execute("ROLLBACK")).await;
+            if !matches!(done, Ok(Ok(()))) {
+                self.session = None;
+            }
+        }
+    }
+
+    async fn connected(&mut self) -> std::result::Result<(), String> {
+        if self.session.as_ref().is_some_and(|session| !session.client.is_closed()) {
+            return Ok(());
+        }
+        self.session = None;
+        let (url, tls) = (&self.options.url, self.tls.clone());
+        let connecting =
+            timeout(self.options.patience * 2, Session::connect(url, tls, self.options.patience));
+        match connecting.await {
+            Ok(Ok(session)) => {
+                self.session = Some(session);
+                Ok(())
+            }
+            Ok(Err(error)) => Err(words(&error)),
+            Err(_) => Err("no answer to the connection".to_owned()),
+        }
+    }
+
+    /// A pause in which what comes is kept in memory. `false` at the end of the program.
+    async fn pause(&mut self) -> bool {
+        if self.opening {
+            return false;
+        }
+        let until = Instant::now() + AGAIN;
+        while !self.closing {
+            match timeout_at(until, self.commands.recv()).await {
+                Ok(Some(command @ Command::Close(_))) => {
+                    self.closing = true;
+                    self.backlog.push_back(command);
+                }
+                Ok(Some(command)) => self.backlog.push_back(command),
+                Ok(None) => self.closing = true,
+                Err(_) => return true,
+            }
+        }
+        tracing::error!(
+            commands = self.backlog.len(),
+            "the journal ends without having been written: what was not acknowledged comes again, what was delivered last \
+             is delivered again after the next start",
+        );
+        false
+    }
+
+    /// Publishes that the database cannot be written.
+    pub(super) fn failed(&mut self, reason: &str) {
+        let now = Instant::now();
+        let database = self.options.url.to_string();
+        let since = match &mut self.failing {
+            Some((since, said)) if now.duration_since(*said) < REMIND => *since,
+            failing => {
+                tracing::error!(
+                    journal.database = database,
+                    reason,
+                    "the journal cannot be written: nothing is taken from the brokers, no attempt begins; tried each second",
+                );
+                let since = failing.map_or_else(SystemTime::now, |(since, _)| since);
+                *failing = Some((since, now));
+                since
+            }
+        };
+        let reason = format!("the journal {database} cannot be written: {reason}");
+        self.shared.gate.set_open(false);
+        self.shared.state.send_if_modified(|state| {
+            let failed = JournalState::Failed { reason, since };
+            let changed = *state != failed;
+            *state = failed;
+            changed
+        });
+    }
+
+    /// A commit is known.
+    fn works(&mut self) {
+        if let Some((since, _)) = self.failing.take() {
+            let seconds = since.elapsed().unwrap_or_default().as_secs();
+            tracing::info!(
+                journal.database = self.options.url.to_string(),
+                seconds,
+                "the journal can be written again"
+            );
+            self.shared.gate.set_open(true);
+            self.shared.state.send_replace(JournalState::Working);
+            self.shared.claimable.changed.notify_waiters();
+        }
+    }
+}

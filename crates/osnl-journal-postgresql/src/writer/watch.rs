@@ -1,0 +1,231 @@
+//! Leases: renewed, watched, taken, given back.
+//!
+//! A member takes partitions up to its share of those that are alive, and gives back what exceeds it and has no claim.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use osnl_journal::DeliveryId;
+use osnl_journal::store::clock::whole_millis;
+use tokio::time::timeout;
+
+use super::{Writer, wall};
+use crate::command::Command;
+use crate::job::Job;
+use crate::leases::{Lease, LeaseRow};
+use crate::partition::{PARTITIONS, Partition};
+use crate::prune;
+use crate::results::JobResult;
+use crate::session::words;
+
+/// The interval at which rows of others are read.
+const WATCH: Duration = Duration::from_secs(1);
+/// A member that is silent for so long is forgotten.
+const SILENCE: Duration = Duration::from_secs(3600);
+
+const ROWS: &str = "SELECT id, epoch, token, beat FROM osnl_partition";
+const MEMBERS: &str = "SELECT token, number FROM osnl_member";
+const FORGET: &str = "DELETE FROM osnl_member m WHERE m.token = ANY($1) \
+     AND NOT EXISTS (SELECT 1 FROM osnl_partition p WHERE p.token = m.token)";
+const ARRIVED: &str = "SELECT 1 FROM osnl_delivery WHERE state = -1 AND partition = ANY($1) LIMIT 1";
+const PENDING: &str = "SELECT action, sum(count)::bigint FROM (SELECT action, count FROM osnl_tally WHERE state <= 2 \
+     UNION ALL SELECT action, 1 FROM osnl_delivery WHERE state = -1) AS pending GROUP BY action";
+
+impl Writer {
+    /// Looks for arrivals, and keeps the leases.
+    pub(super) async fn look(&mut self) {
+        self.keep_leases().await;
+        let own = self.member.leases.partitions();
+        if own.is_empty() || self.more_arrived {
+            return;
+        }
+        let Some(session) = &mut self.session else { return };
+        match session.query(ARRIVED, &[&own]).await {
+            Ok(rows) => self.more_arrived = !rows.is_empty(),
+            // The next transaction says why, and connects again.
+            Err(_) => self.session = None,
+        }
+    }
+
+    /// Renews, watches, and takes what is due by the clock of leases.
+    pub(super) async fn keep_leases(&mut self) {
+        let now = self.options.clock.now();
+        if now >= self.next_renewal || self.session.is_none() {
+            self.next_renewal = now + self.options.renewal;
+            match self.transact(&Job::Renew).await {
+                Ok((JobResult::Renewed(written), Some(sent))) => self.renewed(written, sent),
+                // Late: it is repeated at once.
+                Ok(_) => self.next_renewal = now,
+                Err(refusal) => {
+                    self.next_renewal = now;
+                    _ = self.bear(refusal).await;
+                }
+            }
+        }
+        if now >= self.next_watch {
+            self.next_watch = now + WATCH.min(self.options.renewal);
+            if let Err(error) = self.watch().await {
+                self.session = None;
+                self.failed(&words(&error));
+            }
+        }
+    }
+
+    async fn watch(&mut self) -> Result<(), tokio_postgres::Error> {
+        let clock = self.options.clock.clone();
+        let Some(session) = &mut self.session else { return Ok(()) };
+        let asked = clock.now();
+        let mut rows = Vec::new();
+        for row in session.query(ROWS, &[]).await? {
+            let (partition, epoch) = (row.try_get(0)?, row.try_get(1)?);
+            rows.push(LeaseRow { partition, epoch, token: row.try_get(2)?, beat: row.try_get(3)? });
+        }
+        let mut members = Vec::new();
+        for row in session.query(MEMBERS, &[]).await? {
+            members.push((row.try_get(0)?, row.try_get(1)?));
+        }
+        let own = &self.member.token;
+        let (lease, leases) = (self.options.lease, &mut self.member.leases);
+        let alive = leases.count_members(members, own, asked, lease);
+        let silent = leases.silent(own, asked, SILENCE);
+        let mut free = leases.watch(rows, (asked, clock.now()), lease);
+        let share = usize::from(PARTITIONS).div_ceil(alive);
+        if !silent.is_empty() {
+            session.execute(FORGET, &[&silent]).await?;
+        }
+        free.truncate(share.saturating_sub(leases.held.len()));
+        if !free.is_empty() {
+            self.take(free).await;
+        } else if self.member.leases.held.len() > share {
+            self.give_back(share).await;
+        }
+        self.count_pending().await?;
+        self.prune().await?;
+        let in_memory = self.shared.claimable.in_memory();
+        self.member.places.retain(|id, _| in_memory.contains(id));
+        Ok(())
+    }
+
+    async fn take(&mut self, rows: Vec<LeaseRow>) {
+        let (taken, sent) = match self.transact(&Job::Take(rows)).await {
+            Ok((JobResult::Taken(taken), sent)) => (taken, sent),
+            Ok(_) => return,
+            Err(refusal) => {
+                _ = self.bear(refusal).await;
+                return;
+            }
+        };
+        if taken.is_empty() {
+            return;
+        }
+        tracing::info!(partitions = taken.len(), "partitions of the journal are taken over");
+        // An answer that was late is followed by a renewal.
+        let until = sent.map_or(Duration::ZERO, |sent| sent + self.options.lease);
+        for (partition, epoch) in taken {
+            self.member.leases.held.insert(partition, Lease { epoch, until });
+        }
+        if sent.is_none() {
+            self.next_renewal = Duration::ZERO;
+        }
+        self.more_arrived = true;
+        self.publish_lease();
+        // What is in them has not been fetched.
+        self.shared.claimable.retire_all();
+    }
+
+    /// Gives back partitions beyond a share, those without a claim.
+    async fn give_back(&mut self, share: usize) {
+        let claimed: HashSet<DeliveryId> = self.shared.claimable.freeze();
+        let busy: HashSet<Partition> =
+            claimed.iter().filter_map(|id| Some(self.member.places.get(id)?.partition)).collect();
+        let held = self.member.leases.partitions();
+        let surplus = held.len().saturating_sub(share);
+        let released: Vec<Partition> =
+            held.into_iter().filter(|partition| !busy.contains(partition)).take(surplus).collect();
+        if !released.is_empty() {
+            self.lose(&released);
+            self.shared.claimable.retire_all();
+        }
+        self.shared.claimable.thaw();
+        if !released.is_empty()
+            && let Err(refusal) = self.transact(&Job::Release(released)).await
+        {
+            _ = self.bear(refusal).await;
+        }
+    }
+
+    /// These partitions are another member's, or anyone's: what is in memory of them is given back.
+    pub(super) fn lose(&mut self, partitions: &[Partition]) {
+        for partition in partitions {
+            self.member.leases.held.remove(partition);
+        }
+        for (id, place) in &self.member.places {
+            if partitions.contains(&place.partition) {
+                self.shared.claimable.withdraw(&place.action, *id);
+            }
+        }
+        self.publish_lease();
+    }
+
+    pub(super) fn renewed(&mut self, partitions: impl IntoIterator<Item = Partition>, sent: Duration) {
+        self.member.leases.renewed(partitions, sent + self.options.lease);
+        if self.publish_lease() {
+            self.shared.claimable.changed.notify_waiters();
+        }
+    }
+
+    /// Tells claims until when they may be answered; returns whether they had to wait before.
+    fn publish_lease(&self) -> bool {
+        let now = self.options.clock.now();
+        self.shared.set_lease_end(self.member.leases.first_end().unwrap_or_default(), now)
+    }
+
+    /// Counts pending deliveries, those that other members have appended too.
+    async fn count_pending(&mut self) -> Result<(), tokio_postgres::Error> {
+        let Some(session) = &mut self.session else { return Ok(()) };
+        let mut found = std::collections::BTreeMap::new();
+        for row in session.query(PENDING, &[]).await? {
+            found.insert(row.try_get::<_, String>(0)?, row.try_get::<_, i64>(1)?.unsigned_abs());
+        }
+        // Those that are queued here are not counted in the tables yet: the queue is empty of what was committed.
+        self.shared.recount(&found);
+        Ok(())
+    }
+
+    /// Removes what has ended long enough ago: a bite.
+    async fn prune(&mut self) -> Result<(), tokio_postgres::Error> {
+        let Some(session) = &mut self.session else { return Ok(()) };
+        let before = wall().saturating_sub(whole_millis(self.options.retention));
+        let own = self.member.leases.partitions();
+        let is_due = prune::is_due(session, before, &own).await?;
+        self.swept = prune::sweep(session, before, self.swept).await?;
+        if is_due && let Err(refusal) = self.transact(&Job::Prune(before)).await {
+            _ = self.bear(refusal).await;
+        }
+        Ok(())
+    }
+
+    /// Gives everything back at the end.
+    pub(super) async fn release(&mut self) {
+        self.closing = true;
+        let own = self.member.leases.partitions();
+        self.lose(&own);
+        let limit = self.options.patience;
+        let releasing = async {
+            _ = self.transact(&Job::Release(own)).await;
+            if let Some(session) = &mut self.session {
+                let sql = "DELETE FROM osnl_member WHERE token = $1";
+                _ = session.execute(sql, &[&self.member.token]).await;
+            }
+        };
+        if timeout(limit, releasing).await.is_err() {
+            tracing::warn!(
+                "the partitions of this daemon could not be given back: others take them after the lease"
+            );
+        }
+        while let Ok(command) = self.commands.try_recv() {
+            // Its sender learns that nothing was kept.
+            drop::<Command>(command);
+        }
+    }
+}
