@@ -7,7 +7,7 @@ use osnl_model::BodyDigest;
 pub struct BodyBounds {
     /// Bytes of bodies that have come and are not settled, beyond which nothing more is read.
     pub in_hand: usize,
-    /// A longer body is not kept whole: of its message comes the [head](Self::HEAD), with a [`Cut`].
+    /// A longer body is cut: the message has its [head](Self::HEAD) and a [`Cut`].
     pub whole: usize,
 }
 
@@ -17,8 +17,8 @@ impl BodyBounds {
     /// Bytes that come of a body that is not kept whole.
     pub const HEAD: usize = 64 << 10;
 
-    /// The bounds for a reader of bodies up to `max_body`. A larger one is kept whole up to 16 MiB all the same, and counts
-    /// among the bytes in hand: it is set aside as it came, and read from there once the option is raised.
+    /// Returns the bounds for a reader of bodies up to `max_body`. A larger body is kept whole up to 16 MiB and counts
+    /// among the bytes in hand, so that it can be read later, when the option is raised.
     #[must_use]
     pub fn new(in_hand: usize, max_body: usize) -> Self {
         Self { in_hand, whole: max_body.max(Self::DEFAULT.whole) }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use osnl_model::{Priority, Target};
+use osnl_model::{Framing, Priority, Target};
 
 use crate::error::TransportError;
 use crate::future::BoxFuture;
@@ -13,7 +13,7 @@ use crate::settle::Window;
 use crate::tap::{Tap, TapOptions};
 use crate::topology::{Binding, ListenOptions, Subscription};
 
-/// Queues, and what the broker says of each.
+/// Queues, with their messages and consumers.
 pub type QueueDepths = Vec<(Arc<str>, QueueSeen)>;
 
 /// A broker that can be listened to, and published to. No method has a default body: a transport around another forwards
@@ -104,10 +104,16 @@ pub struct QueueSeen {
 /// The features of a transport, asked when a daemon is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Features {
-    /// A message can go back to its queue and be delivered again; never to a stream, whatever this says.
+    /// Whether a message can return to its queue and be delivered again. A message of a stream never can.
     pub requeue: bool,
     /// Messages can be published, each confirmed by the broker.
     pub send: bool,
+    /// The behaviours of the conformance suite that it does not have, under their names there.
+    pub absent: &'static [&'static str],
+    /// The one framing of notifications that its readers know; `None`: any.
+    pub framing: Option<Framing>,
+    /// Whether it orders messages by [`OutgoingMessage::key`].
+    pub keys: bool,
 }
 
 /// One open subscription. Dropping it closes the connection; what is unsettled is delivered again.

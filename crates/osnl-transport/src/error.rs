@@ -3,7 +3,8 @@
 use crate::rabbit::options::OptionError;
 
 /// The drivers this build knows, as they are written in a transport URL.
-pub const DRIVERS: [&str; 2] = ["rabbit", "kombu"];
+pub const DRIVERS: &[&str] =
+    if cfg!(feature = "kafka") { &["rabbit", "kombu", "kafka"] } else { &["rabbit", "kombu"] };
 
 /// A failed attempt to listen or to send, or the end of a subscription.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -113,6 +114,26 @@ pub enum TransportError {
         /// The queue consumed.
         queue: String,
     },
+    /// The topic does not have the offset any more from which a group would read on: messages were deleted before they were
+    /// read, or the topic was made anew.
+    #[error(
+        "group \"{group}\" would read on from offset {offset} of topic \"{topic}\", partition {partition}, which has {first} to \
+         {end} (messages were deleted before they were read, or the topic was made anew); nothing is read"
+    )]
+    OffsetMissing {
+        /// The consumer group.
+        group: String,
+        /// The topic.
+        topic: String,
+        /// The number of the partition.
+        partition: i32,
+        /// The offset that the group has committed.
+        offset: i64,
+        /// The first offset that is there.
+        first: i64,
+        /// The offset after the last one.
+        end: i64,
+    },
     /// A message that had to reach a queue reached none; the broker has it no more.
     #[error("no queue is bound to exchange \"{exchange}\" with key \"{routing_key}\": the message came back")]
     Unroutable {
@@ -128,6 +149,18 @@ pub enum TransportError {
         exchange: String,
         /// Published with.
         routing_key: String,
+    },
+    /// No broker has confirmed the message in time; it may have arrived all the same.
+    #[error("{location}: topic \"{topic}\": {reason}; {remedy}")]
+    NotConfirmed {
+        /// As [`Transport::location`](crate::Transport::location).
+        location: String,
+        /// Published to.
+        topic: String,
+        /// The wait, or the client library's words.
+        reason: String,
+        /// The remedy.
+        remedy: &'static str,
     },
     /// The broker takes no message of this size, ever.
     #[error("the message is too large for the broker: {reason}")]
@@ -160,6 +193,7 @@ impl TransportError {
             | Self::TooLarge { .. }
             | Self::OnlyListens { .. } => false,
             Self::NotTaken { .. }
+            | Self::NotConfirmed { .. }
             | Self::Tls { .. }
             | Self::NotAmqp { .. }
             | Self::Connect { .. }
@@ -169,6 +203,7 @@ impl TransportError {
             | Self::NoQueue { .. }
             | Self::Refused { .. }
             | Self::Lost { .. }
+            | Self::OffsetMissing { .. }
             | Self::Cancelled { .. } => true,
         }
     }
@@ -190,9 +225,11 @@ impl TransportError {
             | Self::NoExchange { .. }
             | Self::NoQueue { .. }
             | Self::Lost { .. }
+            | Self::OffsetMissing { .. }
             | Self::Cancelled { .. }
             | Self::Unroutable { .. }
             | Self::NotTaken { .. }
+            | Self::NotConfirmed { .. }
             | Self::TooLarge { .. }
             | Self::OnlyListens { .. } => false,
         }
@@ -216,9 +253,11 @@ impl TransportError {
             | Self::NoQueue { .. }
             | Self::Refused { .. }
             | Self::Lost { .. }
+            | Self::OffsetMissing { .. }
             | Self::Cancelled { .. }
             | Self::Unroutable { .. }
             | Self::NotTaken { .. }
+            | Self::NotConfirmed { .. }
             | Self::TooLarge { .. }
             | Self::OnlyListens { .. } => false,
         }
@@ -260,8 +299,9 @@ fn meant(driver: &str) -> String {
     match driver {
         "amqp" | "pyamqp" => "write rabbit://".to_owned(),
         "amqps" | "pyamqps" => "write rabbit://...?ssl=1".to_owned(),
+        "kafka" => "this build is without Kafka (the feature \"kafka\" of cargo)".to_owned(),
         driver => {
-            let near = osnl_model::nearest(driver, DRIVERS);
+            let near = osnl_model::nearest(driver, DRIVERS.iter().copied());
             let near = near.map_or_else(String::new, |near| format!("; did you mean {near}://?"));
             format!("known: {}{near}", DRIVERS.join(", "))
         }

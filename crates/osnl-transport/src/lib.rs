@@ -64,6 +64,8 @@ mod bodies;
 mod contract;
 mod error;
 mod future;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod memory;
 mod message;
 mod outgoing;
@@ -78,6 +80,10 @@ pub use bodies::{BodyBounds, Cut};
 pub use contract::{Consumer, Features, LateBindings, QueueDepths, QueueSeen, Transport};
 pub use error::{DRIVERS, TransportError};
 pub use future::BoxFuture;
+#[cfg(feature = "kafka")]
+pub use kafka::options::{FirstOffset, KAFKA_OPTIONS, KafkaOptions, SecurityProtocol};
+#[cfg(feature = "kafka")]
+pub use kafka::{KafkaLook, KafkaTransport, unfinished as kafka_unfinished};
 pub use memory::{MemoryBroker, MemoryTransport};
 pub use message::{Batch, Epoch, IncomingMessage, Properties};
 pub use outgoing::{OutgoingMessage, Route};
@@ -117,6 +123,8 @@ pub fn transport_with(
     options: RabbitOptions,
 ) -> Result<Box<dyn Transport>, TransportError> {
     match url.driver() {
+        #[cfg(feature = "kafka")]
+        "kafka" => Ok(Box::new(KafkaTransport::new(url, KafkaOptions::from_query(url)?)?)),
         "rabbit" | "kombu" => Ok(Box::new(RabbitTransport::new(url.clone(), options)?)),
         driver => Err(TransportError::UnknownDriver { driver: driver.to_owned() }),
     }

@@ -47,11 +47,10 @@ impl Properties {
     }
 }
 
-/// A message that the broker has handed to us and waits to hear about.
+/// A message that the broker has delivered and that is not settled yet.
 ///
-/// Not `Clone`: it is settled by giving it to the [`Window`](crate::Window) of its own connection,
-/// once. Dropped without that, the broker keeps it as unacknowledged and delivers it again when the
-/// connection ends.
+/// Not `Clone`: it is settled once, by moving it into the [`Window`](crate::Window) of its connection. If it is dropped
+/// instead, it stays unacknowledged, and the broker delivers it again when the connection ends.
 ///
 /// ```compile_fail,E0382
 /// fn twice(window: &mut osnl_transport::Window, message: osnl_transport::IncomingMessage) {

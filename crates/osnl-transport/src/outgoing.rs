@@ -17,6 +17,8 @@ pub struct OutgoingMessage {
     pub route: Route,
     /// Whether a message that no queue takes is an error; otherwise the broker drops it and confirms.
     pub mandatory: bool,
+    /// The resource that it is about: where [`Features::keys`](crate::Features::keys), messages with one key keep their order.
+    pub key: Option<String>,
 }
 
 impl OutgoingMessage {
@@ -32,12 +34,12 @@ impl OutgoingMessage {
             },
             route: Route::OSLO,
             mandatory: false,
+            key: None,
         }
     }
 }
 
-/// The exchange, queue and binding between publisher and reader. Those that are there are used as they are: neither
-/// declared with other arguments nor altered.
+/// The exchange, queue, and binding between publisher and reader. Existing ones are never altered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Route {
     /// [`Create`](Declare::Create): the exchange, a queue named as the routing key, and the binding between them, as

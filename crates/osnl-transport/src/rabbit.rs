@@ -46,6 +46,8 @@ use osnl_model::{Priority, Target, TransportHost, TransportUrl};
 use osnl_tls::LatestEnd;
 use tokio::time::timeout;
 
+#[cfg(feature = "kafka")]
+pub(crate) use self::body_flow::BodyFlow;
 pub(crate) use self::body_flow::BodyShare;
 use self::connect::{ConnectionFacts, DEFAULT_PORT};
 use self::consumer::RabbitConsumer;
@@ -278,7 +280,7 @@ impl Transport for RabbitTransport {
     }
 
     fn features(&self) -> Features {
-        Features { requeue: true, send: true }
+        Features { requeue: true, send: true, absent: &[], framing: None, keys: false }
     }
 
     fn reconnect(&self) -> Reconnect {
@@ -330,9 +332,11 @@ fn rank(error: &TransportError) -> u8 {
         | TransportError::NoQueue { .. }
         | TransportError::Refused { .. }
         | TransportError::Lost { .. }
+        | TransportError::OffsetMissing { .. }
         | TransportError::Cancelled { .. }
         | TransportError::Unroutable { .. }
         | TransportError::NotTaken { .. }
+        | TransportError::NotConfirmed { .. }
         | TransportError::TooLarge { .. }
         | TransportError::OnlyListens { .. } => 0,
     }

@@ -26,7 +26,7 @@ pub enum Settlement {
     Requeue(u64),
 }
 
-/// The message came over a connection that is gone; the broker has taken it back already.
+/// The message belongs to a closed connection; the broker has it back already.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the message belongs to an earlier connection")]
 pub struct Stale;
@@ -38,7 +38,7 @@ enum Slot {
     Requeued,
 }
 
-/// The unsettled deliveries of one connection: gathers what is settled, and says what to send.
+/// The unsettled messages of one connection: collects settlements and returns the frames to send.
 #[derive(Debug)]
 pub struct Window {
     epoch: Epoch,
@@ -73,18 +73,18 @@ impl Window {
         }
     }
 
-    /// Everything the message asked for is safe: the broker may forget it.
+    /// Acknowledges the message: its effects are safe, and the broker may delete it.
     ///
     /// # Errors
-    /// [`Stale`] if it came over another connection; then there is nothing to settle.
+    /// [`Stale`] if it belongs to another connection; there is nothing to settle.
     pub fn acknowledge(&mut self, message: IncomingMessage) -> Result<(), Stale> {
         self.mark(message, Slot::Acknowledged)
     }
 
-    /// The broker shall keep it and deliver it again.
+    /// Returns the message to its queue; the broker delivers it again.
     ///
     /// # Errors
-    /// [`Stale`] if it came over another connection; then it has gone back already.
+    /// [`Stale`] if it belongs to another connection; the broker has it back already.
     pub fn requeue(&mut self, message: IncomingMessage) -> Result<(), Stale> {
         self.mark(message, Slot::Requeued)
     }

@@ -76,7 +76,7 @@ pub struct TapOpening {
     pub counts_dropped: bool,
 }
 
-/// The properties of an exchange, as far as the broker told.
+/// The properties of an exchange that are known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExchangeFound {
     /// `topic`, `fanout`, ...; oslo.messaging's are `topic`.

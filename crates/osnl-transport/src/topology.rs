@@ -42,7 +42,7 @@ pub struct ListenOptions {
     pub prefetch: u16,
     /// The treatment of a missing exchange.
     pub declare: Declare,
-    /// The kind of our queue if it has to be made, and the way to read it. One that is there is used as it is.
+    /// The kind of queue to create if it is missing, and the way to read it. An existing queue is used as it is.
     pub queue: QueueKind,
     /// The bounds on their bodies in memory.
     pub bodies: BodyBounds,
@@ -100,7 +100,7 @@ pub struct OpenQueue {
     pub name: Arc<str>,
     /// `None` where that could not be seen: of a queue that is only read, no more than whether it is a stream.
     pub queue_type: Option<QueueType>,
-    /// Messages that waited at the start, as far as the broker tells: of a stream it does not.
+    /// The messages that waited at the start; 0 for a stream, whose number is not known.
     pub waiting: u32,
     /// Other consumers: they take a share of the messages.
     pub other_consumers: u32,
@@ -109,11 +109,10 @@ pub struct OpenQueue {
     pub created: bool,
     /// Whether it outlives a restart of the broker; `None` where that could not be seen.
     pub durable: Option<bool>,
-    /// It was there with other arguments than ours and is used as it is: the first that differs, what was asked for
-    /// and what is.
+    /// The first difference of an existing queue from the configured arguments, with both values.
     pub differs: Option<String>,
-    /// It was there, and the broker drops or dead-letters what comes back to it too often: how often, and which of the
-    /// two, as far as that is known.
+    /// The delivery limit of an existing queue, and whether the broker drops or dead-letters beyond it, as far as
+    /// known.
     pub drops: Option<String>,
     /// The way in which it can lose messages that ours would keep, if it differs so.
     pub loses: Option<String>,

@@ -33,7 +33,7 @@ use crate::bodies::{BodyBounds, Cut};
 
 /// See the [module](self).
 #[derive(Debug)]
-pub(super) struct BodyFlow {
+pub(crate) struct BodyFlow {
     /// Only the connection of a consumer or a tap brings messages.
     is_counting: AtomicBool,
     /// Nothing more is wanted.
@@ -83,7 +83,7 @@ impl Default for BodyFlow {
 
 impl BodyFlow {
     /// From now on messages come and are counted, within these bounds.
-    pub(super) fn begin(&self, bounds: BodyBounds) {
+    pub(crate) fn begin(&self, bounds: BodyBounds) {
         self.most.store(bounds.in_hand, Ordering::SeqCst);
         self.whole.store(bounds.whole, Ordering::SeqCst);
         self.is_counting.store(true, Ordering::SeqCst);
@@ -122,21 +122,21 @@ impl BodyFlow {
     }
 
     /// A content header has come, of a body of this size.
-    pub(super) fn comes(&self, bytes: usize) {
+    pub(crate) fn comes(&self, bytes: usize) {
         if self.is_counting.load(Ordering::SeqCst) {
             self.bytes.fetch_add(bytes, Ordering::SeqCst);
         }
     }
 
     /// A body has come to its end.
-    pub(super) fn is_complete(&self) {
+    pub(crate) fn is_complete(&self) {
         if self.is_counting.load(Ordering::SeqCst) {
             self.messages.fetch_add(1, Ordering::SeqCst);
         }
     }
 
     /// Makes the share of the bytes in hand that a message keeps.
-    pub(super) fn share(self: &Arc<Self>, bytes: usize) -> BodyShare {
+    pub(crate) fn share(self: &Arc<Self>, bytes: usize) -> BodyShare {
         BodyShare { of: Arc::clone(self), bytes }
     }
 
@@ -148,7 +148,7 @@ impl BodyFlow {
     }
 
     /// Whether nothing is to be read for now.
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.exceeds() && self.answers.load(Ordering::SeqCst) == 0
     }
 

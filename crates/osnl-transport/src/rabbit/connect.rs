@@ -18,7 +18,7 @@ use super::body_flow::BodyFlow;
 use super::failure::connect_failure;
 use super::greeting::Greeting;
 use super::options::{LoginMethod, RabbitOptions};
-use super::socket::{BrokerStream, Carrier};
+use super::socket::{BrokerStream, Carrier, SilentEnd};
 use super::{address, runtime, tls};
 use crate::TransportError;
 
@@ -49,10 +49,12 @@ pub(super) async fn connect(
     let silent = |_| failed(format!("no answer within {seconds} s"));
     let target = (host.hostname.as_str(), host.port_or(DEFAULT_PORT));
     let tcp = timeout_at(deadline, TcpStream::connect(target)).await.map_err(silent)?;
-    let tcp =
-        tcp.and_then(|tcp| tcp.set_nodelay(true).map(|()| tcp)).map_err(|error| failed(error.to_string()))?;
-
     let tls = options.tls(url.hosts().len());
+    let tcp = tcp.and_then(|tcp| tcp.set_nodelay(true).map(|()| tcp)).map_err(|error| match &tls {
+        // A broker that resets the connection at once has not said a word either.
+        None if error.kind() == io::ErrorKind::ConnectionReset => failed(SilentEnd::Plain.to_string()),
+        None | Some(_) => failed(error.to_string()),
+    })?;
     let mut ends = None;
     let carrier = match &tls {
         None => Carrier::Plain(tcp),
@@ -85,7 +87,7 @@ pub(super) async fn connect(
     let mute = |_| match told.get() {
         Some(_) => failed(format!("no answer within {seconds} s")),
         None => {
-            let reason = format!("accepts the connection, and says nothing of AMQP within {seconds} s");
+            let reason = format!("accepts the connection, but sends no AMQP within {seconds} s");
             TransportError::NotAmqp { host: address(host), reason }
         }
     };

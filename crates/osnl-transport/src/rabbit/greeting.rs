@@ -54,12 +54,12 @@ const METHOD: [u8; 3] = [1, 0, 0];
 const START: [u8; 4] = [0, 10, 0, 10];
 
 /// Gathers the first frame, however it is cut into pieces.
-pub(super) struct Listener {
+pub(super) struct GreetingReader {
     bytes: Vec<u8>,
     told: Arc<OnceLock<Greeting>>,
 }
 
-impl Listener {
+impl GreetingReader {
     pub(super) const fn new(told: Arc<OnceLock<Greeting>>) -> Self {
         Self { bytes: Vec::new(), told }
     }
@@ -163,9 +163,9 @@ impl<'a> Octets<'a> {
 }
 
 /// Nothing of what was gathered, which is of no use to a reader.
-impl fmt::Debug for Listener {
+impl fmt::Debug for GreetingReader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Listener").finish_non_exhaustive()
+        f.debug_struct("GreetingReader").finish_non_exhaustive()
     }
 }
 

@@ -140,8 +140,8 @@ impl RabbitTransport {
         Err(last)
     }
 
-    /// Looks at every host at the same time, then with one that lets us in at exchanges and queues; the queues are
-    /// compared with `kind` if there is one. A host has `limit` to let us in, and never more than ten seconds.
+    /// Logs in to every host at the same time, and looks at exchanges and queues over one of the connections. Queues
+    /// are compared with `kind`, if given. A login may take `limit`, at most ten seconds.
     pub async fn look(
         &self,
         exchanges: &[String],

@@ -33,9 +33,11 @@ pub struct RabbitOptions {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OptionError {
     /// There is no such option.
-    #[error("{} is not an option of [oslo_messaging_rabbit]{}", .name.as_deref().unwrap_or("a name in the query"),
+    #[error("{} is not an option of [{section}]{}", .name.as_deref().unwrap_or("a name in the query"),
         .nearest.map(|name| format!("; did you mean {name}?")).unwrap_or_default())]
     Unknown {
+        /// The section of the driver's options.
+        section: &'static str,
         /// As it was written, unless it may be part of a password.
         name: Option<String>,
         /// The name that was likely meant.
@@ -92,24 +94,11 @@ impl RabbitOptions {
     /// # Errors
     /// An unknown name, a bad value, a repeated option.
     pub fn set_from_query(&mut self, url: &TransportUrl) -> Result<(), OptionError> {
-        let query = url.query();
-        // An @ there means that the query began inside of a password, which must not be repeated.
-        let safe = !query.iter().any(|(name, value)| name.contains('@') || value.contains('@'));
-        for (n, (name, value)) in query.iter().enumerate() {
-            if let (Some(option), true) = (option(name), query[..n].iter().any(|(other, _)| other == name)) {
-                return Err(OptionError::Repeated { name: option.name });
-            }
-            self.set(name, value).map_err(|error| match error {
-                OptionError::Unknown { name, nearest } => {
-                    OptionError::Unknown { name: name.filter(|_| safe), nearest }
-                }
-                error @ (OptionError::Value { .. }
-                | OptionError::Repeated { .. }
-                | OptionError::Refused { .. }
-                | OptionError::Together { .. }) => error,
-            })?;
+        // The query of another transport's URL is that transport's.
+        if url.driver() == "kafka" {
+            return Ok(());
         }
-        Ok(())
+        each_of_query(url, option, |name, value| self.set(name, value))
     }
 
     /// Sets one option over whatever it is.
@@ -120,6 +109,7 @@ impl RabbitOptions {
         let Some(option) = option(name) else {
             let nearest = nearest(name, RABBIT_OPTIONS.iter().map(|option| option.name));
             return Err(OptionError::Unknown {
+                section: "oslo_messaging_rabbit",
                 name: Some(name.to_owned()),
                 nearest: nearest.map(canonical),
             });
@@ -327,12 +317,38 @@ fn canonical(name: &str) -> &'static str {
     option(name).map_or("", |option| option.name)
 }
 
-fn read(kind: Kind, text: &str) -> Option<Value> {
+/// Sets each option of a URL's query. `option` finds one by its name.
+pub(crate) fn each_of_query(
+    url: &TransportUrl,
+    option: impl Fn(&str) -> Option<&'static OptionDef>,
+    mut set: impl FnMut(&str, &str) -> Result<(), OptionError>,
+) -> Result<(), OptionError> {
+    let query = url.query();
+    // An @ there means that the query began inside of a password, which must not be repeated.
+    let safe = !query.iter().any(|(name, value)| name.contains('@') || value.contains('@'));
+    for (n, (name, value)) in query.iter().enumerate() {
+        if let (Some(option), true) = (option(name), query[..n].iter().any(|(other, _)| other == name)) {
+            return Err(OptionError::Repeated { name: option.name });
+        }
+        set(name, value).map_err(|error| match error {
+            OptionError::Unknown { section, name, nearest } => {
+                OptionError::Unknown { section, name: name.filter(|_| safe), nearest }
+            }
+            error @ (OptionError::Value { .. }
+            | OptionError::Repeated { .. }
+            | OptionError::Refused { .. }
+            | OptionError::Together { .. }) => error,
+        })?;
+    }
+    Ok(())
+}
+
+pub(crate) fn read(kind: Kind, text: &str) -> Option<Value> {
     let text = if matches!(kind, Kind::Form(_)) { text } else { text.trim() };
     Value::read(kind, text, true).ok().flatten()
 }
 
-fn allowed(kind: Kind) -> String {
+pub(crate) fn allowed(kind: Kind) -> String {
     match kind {
         Kind::Bool => "true, yes, on, 1, or false, no, off, 0".to_owned(),
         Kind::Range(least, most) => format!("a whole number from {least} to {most}"),

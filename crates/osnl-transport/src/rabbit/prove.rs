@@ -66,10 +66,11 @@ pub struct Proofs {
 }
 
 impl RabbitTransport {
-    /// Proves what a listener does with this queue, as `kind` would have it; `None` for a queue that is only read.
+    /// Tests the permissions that a listener of this queue needs, with the arguments of `kind`; `None` for a queue that
+    /// is only read.
     ///
     /// # Errors
-    /// No host lets us in.
+    /// No host accepts the login.
     pub async fn prove(
         &self,
         queue: &str,
@@ -107,7 +108,7 @@ impl Prover<'_> {
         let is_there = self.is_there().await;
         let read = match is_there {
             Some(false) => self.read().await,
-            Some(true) => Proof::Unknown("it exists and a consumer would take messages".to_owned()),
+            Some(true) => Proof::Unknown("a test consumer would take messages".to_owned()),
             None => Proof::Unknown("the broker does not say whether it exists".to_owned()),
         };
         let Some(kind) = self.kind.clone() else {

@@ -17,21 +17,17 @@ impl TransportError {
     pub fn remedy(&self, virtual_host: &str, permissions: impl FnOnce(&str) -> String) -> Option<String> {
         let vhost = shell_quoted(virtual_host);
         match self {
-            Self::Connect { host, .. } => {
-                let port = host.rsplit_once(':').map_or("5672", |(_, port)| port);
-                Some(format!(
-                    "check host and port in transport_url; on that host: systemctl status rabbitmq-server; \
-                     ss -ltn 'sport = :{port}'"
-                ))
-            }
-            Self::NotAmqp { host, .. } => {
-                let port = host.rsplit_once(':').map_or("5672", |(_, port)| port);
-                Some(format!(
-                    "something answers there that is not an AMQP broker, or a broker that hangs: are host and port of \
-                     transport_url right (RabbitMQ's 15672 and 15692 are HTTP)? on that host: ss -ltnp \
-                     'sport = :{port}'; rabbitmq-diagnostics -t 10 ping"
-                ))
-            }
+            Self::Connect { host, .. } => Some(format!(
+                "check host and port in transport_url; on that host: systemctl status rabbitmq-server; \
+                 ss -ltn 'sport = :{}'",
+                port(host)
+            )),
+            Self::NotAmqp { host, .. } => Some(format!(
+                "it is not an AMQP broker, or a broker that hangs: are host and port of \
+                 transport_url right (RabbitMQ's 15672 and 15692 are HTTP)? on that host: ss -ltnp \
+                 'sport = :{}'; rabbitmq-diagnostics -t 10 ping",
+                port(host)
+            )),
             Self::Tls { remedy, .. } => remedy.clone(),
             Self::LoginRefused { user, .. } => {
                 let user = shell_quoted(user);
@@ -64,10 +60,17 @@ impl TransportError {
             | Self::Cancelled { .. }
             | Self::Unroutable { .. }
             | Self::NotTaken { .. }
+            | Self::NotConfirmed { .. }
             | Self::TooLarge { .. }
+            | Self::OffsetMissing { .. }
             | Self::OnlyListens { .. } => None,
         }
     }
+}
+
+/// Returns the port of `host:port`.
+fn port(host: &str) -> &str {
+    host.rsplit_once(':').map_or("5672", |(_, port)| port)
 }
 
 /// Returns the command that gives a user what a listener with these exchanges and queues needs. It makes and binds its
@@ -111,7 +114,7 @@ pub fn set_permissions(user: &str, virtual_host: &str, [configure, write, read]:
     )
 }
 
-/// Quotes a text for a shell; it stays as it is where that says the same.
+/// Quotes a text for a shell, if it needs quotes.
 #[must_use]
 pub fn shell_quoted(text: &str) -> std::borrow::Cow<'_, str> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '-' | '_' | '.' | ':' | '@' | '%');
@@ -153,7 +156,7 @@ mod tests {
         check(
             TransportError::NotAmqp { host: host(), reason: String::new() },
             Some(
-                "something answers there that is not an AMQP broker, or a broker that hangs: are host and port of \
+                "it is not an AMQP broker, or a broker that hangs: are host and port of \
                  transport_url right (RabbitMQ's 15672 and 15692 are HTTP)? on that host: ss -ltnp 'sport = :5671'; \
                  rabbitmq-diagnostics -t 10 ping",
             ),

@@ -2,7 +2,7 @@
 //!
 //! Beside passing them on it
 //!
-//! - ends with an error when nothing has come for the [`Silence`] allowed: the client library notices a dead peer
+//! - ends with an error when nothing has come for the [`SilenceLimit`] allowed: the client library notices a dead peer
 //!   too, but only after two heartbeats and up to a half, and a connection that hangs before its login never;
 //! - says what it is when the other side speaks TLS and we do not, or no AMQP at all;
 //! - hears what the broker says it is, which the client library keeps to itself ([`greeting`]);
@@ -32,7 +32,7 @@ use super::greeting::{self, Greeting};
 const HEARTBEAT: [u8; 8] = [8, 0, 0, 0, 0, 0, 0, 0xCE];
 
 /// The longest time that the broker may send nothing; `None` is for ever.
-pub(super) type Silence = Option<Duration>;
+pub(super) type SilenceLimit = Option<Duration>;
 
 /// The broker has ended the connection before it said anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -63,6 +63,29 @@ impl NotAmqp {
     }
 }
 
+/// Why a connection is no use, found in its first bytes or their absence. What fails afterwards, such as a write to a
+/// connection that the broker has reset, fails for the same reason.
+#[derive(Clone, Debug)]
+enum FirstBytes {
+    SpeaksTls,
+    NotAmqp(NotAmqp),
+    Missing(SilentEnd),
+}
+
+impl FirstBytes {
+    fn error(&self) -> io::Error {
+        let kind = io::ErrorKind::InvalidData;
+        match self {
+            Self::SpeaksTls => {
+                let words = "the broker speaks TLS on this port: set ssl = true, or use its port without TLS";
+                io::Error::new(kind, words)
+            }
+            Self::NotAmqp(other) => io::Error::new(kind, other.clone()),
+            Self::Missing(end) => io::Error::new(kind, *end),
+        }
+    }
+}
+
 /// The stream that carries the bytes.
 pub(super) enum Carrier {
     Plain(TcpStream),
@@ -76,19 +99,20 @@ pub(super) struct BrokerStream {
     heard: Arc<AtomicU64>,
     since: Instant,
     heard_anything: bool,
+    useless: Option<FirstBytes>,
     /// Ends when the silence has been too long. A task of the runtime's, since this stream is polled from a thread
     /// that outlives the runtime, where a timer panics.
     alarm: JoinSet<Duration>,
     frames: Frames,
     body_flow: Arc<BodyFlow>,
-    greeting: Option<greeting::Listener>,
+    greeting: Option<greeting::GreetingReader>,
 }
 
 impl BrokerStream {
     /// `told` is set to what the broker says it is, as soon as it does.
     pub(super) fn new(
         carrier: Carrier,
-        silence: watch::Receiver<Silence>,
+        silence: watch::Receiver<SilenceLimit>,
         heartbeat: bool,
         told: Arc<OnceLock<Greeting>>,
         body_flow: Arc<BodyFlow>,
@@ -101,10 +125,11 @@ impl BrokerStream {
             heard,
             since,
             heard_anything: false,
+            useless: None,
             alarm,
             frames: Frames::new(heartbeat).counting(Arc::clone(&body_flow)),
             body_flow,
-            greeting: Some(greeting::Listener::new(told)),
+            greeting: Some(greeting::GreetingReader::new(told)),
         }
     }
 
@@ -121,8 +146,15 @@ impl BrokerStream {
         }
     }
 
+    /// Keeps why the connection is no use.
+    fn is_useless(&mut self, why: FirstBytes) -> io::Error {
+        let error = why.error();
+        self.useless = Some(why);
+        error
+    }
+
     /// Returns the error for a connection that the broker ended before it sent anything.
-    fn silent_end(&self, error: io::Error) -> io::Error {
+    fn silent_end(&mut self, error: io::Error) -> io::Error {
         let ended = [
             io::ErrorKind::UnexpectedEof,
             io::ErrorKind::ConnectionReset,
@@ -130,22 +162,23 @@ impl BrokerStream {
             io::ErrorKind::BrokenPipe,
         ];
         let unknown = error.get_ref().is_none_or(|inner| !inner.is::<rustls::Error>());
-        if self.heard_anything || !unknown || !ended.contains(&error.kind()) {
+        if !unknown || !ended.contains(&error.kind()) {
             return error;
         }
-        io::Error::new(
-            io::ErrorKind::InvalidData,
-            match self.carrier {
+        match &self.useless {
+            Some(why) => why.error(),
+            None if self.heard_anything => error,
+            None => self.is_useless(FirstBytes::Missing(match self.carrier {
                 Carrier::Plain(_) => SilentEnd::Plain,
                 Carrier::Tls(_) => SilentEnd::Tls,
-            },
-        )
+            })),
+        }
     }
 
     /// The first writes may fail over a connection that the broker has refused: what it said is still to be read.
     fn unwritable(&mut self, context: &mut Context<'_>, error: io::Error) -> io::Error {
         if self.heard_anything {
-            return error;
+            return self.silent_end(error);
         }
         let mut bytes = [0; 16];
         match Pin::new(&mut *self).read(context, &mut bytes) {
@@ -211,11 +244,10 @@ impl BrokerStream {
             self.heard_anything = true;
             let plain = matches!(self.carrier, Carrier::Plain(_));
             if plain && TLS.iter().any(|start| bytes.starts_with(start)) {
-                let words = "the broker speaks TLS on this port: set ssl = true, or use its port without TLS";
-                return Err(io::Error::new(io::ErrorKind::InvalidData, words));
+                return Err(self.is_useless(FirstBytes::SpeaksTls));
             }
             if let Some(other) = NotAmqp::of(bytes) {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, other));
+                return Err(self.is_useless(FirstBytes::NotAmqp(other)));
             }
         }
         if self.greeting.as_mut().is_some_and(|listener| listener.pass(bytes)) {
@@ -269,16 +301,18 @@ impl futures_io::AsyncWrite for BrokerStream {
     }
 
     fn poll_close(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().carrier {
+        let stream = self.get_mut();
+        let polled = match &mut stream.carrier {
             Carrier::Plain(tcp) => pin!(tcp).poll_shutdown(context),
             Carrier::Tls(tls) => pin!(tls).poll_shutdown(context),
-        }
+        };
+        polled.map_err(|error| stream.silent_end(error))
     }
 }
 
 /// Until nothing has come for as long as is allowed; gives how long that is.
 async fn too_long(
-    mut silence: watch::Receiver<Silence>,
+    mut silence: watch::Receiver<SilenceLimit>,
     since: Instant,
     heard: Arc<AtomicU64>,
     body_flow: Arc<BodyFlow>,

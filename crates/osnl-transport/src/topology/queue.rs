@@ -137,7 +137,7 @@ pub struct QueueKind {
 }
 
 impl QueueKind {
-    /// As oslo.messaging makes it: gone with the broker's restart, shared by all its consumers.
+    /// The kind that oslo.messaging declares: lost when the broker restarts, shared by all its consumers.
     pub const OSLO: Self = Self::classic(false, false);
     /// As osnl makes its own.
     pub const DURABLE: Self = Self::classic(true, true);
@@ -159,8 +159,8 @@ impl QueueKind {
         }
     }
 
-    /// The declaration's arguments, all of them. Those that oslo.messaging sends are named as it names them; a
-    /// classic queue says nothing of its type.
+    /// Returns all arguments of the declaration, in oslo.messaging's spelling. A classic queue has no argument for its
+    /// type.
     #[must_use]
     pub fn declared_arguments(&self) -> Arguments {
         let mut all = self.arguments.clone();
@@ -178,9 +178,9 @@ impl QueueKind {
         all
     }
 
-    /// The same as a broker of this version is asked for it: a quorum queue has no delivery limit unless one is asked
-    /// for. Since 4.0 a queue without one has a limit of 20, and -1 is none; before, there is none by default, and -1
-    /// would drop a message at its first return.
+    /// Returns this kind in the form for a broker of this version: a quorum queue has no delivery limit unless one is
+    /// set. Since 4.0 the default is a limit of 20, and -1 means none; before, the default is none, and -1 would drop a
+    /// message at its first return.
     #[must_use]
     pub fn for_broker(&self, major: Option<u32>) -> Self {
         let mut kind = self.clone();
@@ -242,7 +242,7 @@ pub(crate) const DELIVERY_LIMIT: &str = "x-delivery-limit";
 const OWN_FIELD: [(&str, &str); 2] =
     [("x-queue-type", "queue_type"), ("x-single-active-consumer", "single_active_consumer")];
 
-/// Arguments of queues and consumers that RabbitMQ's manual names. Of one it does not know a broker says nothing.
+/// The arguments of queues and consumers in RabbitMQ's manual. A broker ignores unknown ones silently.
 pub const KNOWN_ARGUMENTS: [&str; 28] = [
     "x-cancel-on-ha-failover",
     "x-consumer-timeout",

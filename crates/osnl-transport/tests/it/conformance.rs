@@ -4,7 +4,7 @@ use lapin::options::{BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareO
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, ExchangeKind};
 use osnl_model::TransportUrl;
-use osnl_testkit::conformance::{Rig, Sample};
+use osnl_testkit::conformance::{Depth, Rig, Sample};
 use osnl_testkit::{Broker, Vhost};
 use osnl_transport::{MemoryBroker, Properties, Transport, transport};
 
@@ -43,8 +43,8 @@ impl Rig for Memory {
         }
     }
 
-    fn depth(&self, queue: &str) -> (u64, Option<u64>) {
-        (self.0.ready(queue) as u64, None)
+    fn depth(&self, queue: &str) -> Depth {
+        Depth::Ready(self.0.ready(queue) as u64)
     }
 
     fn close_connections(&self) {
@@ -108,9 +108,9 @@ impl Rig for Rabbit {
         connection.close(200, "done".into()).await.unwrap();
     }
 
-    fn depth(&self, queue: &str) -> (u64, Option<u64>) {
+    fn depth(&self, queue: &str) -> Depth {
         let (ready, unacknowledged) = self.0.queue_depth(queue).unwrap();
-        (ready, Some(unacknowledged))
+        Depth::Apart(ready, unacknowledged)
     }
 
     fn close_connections(&self) {

@@ -6,6 +6,8 @@ mod fuzz;
 mod headers;
 mod heartbeat;
 mod in_hand;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod login;
 mod newer_brokers;
 mod proxied;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use osnl_model::{Priority, Target, TransportUrl};
-use osnl_testkit::{Broker, Listening, Vhost};
+use osnl_testkit::{Broker, ListenOnly, Vhost};
 use osnl_transport::{
     Batch, Declare, IncomingMessage, ListenOptions, MemoryBroker, OutgoingMessage, Properties, QueueKind,
     Route, Transport, TransportError, transport,
@@ -130,7 +130,7 @@ async fn a_mandatory_send_that_was_given_up_does_not_fail_the_next() {
 
 #[tokio::test]
 async fn a_transport_that_only_listens_says_so() {
-    let deaf = Listening::new(|_, _| Box::pin(async { Err(TransportError::Lost { reason: "-".into() }) }));
+    let deaf = ListenOnly::new(|_, _| Box::pin(async { Err(TransportError::Lost { reason: "-".into() }) }));
     let error = deaf.send(&target(), &Priority::Info, outgoing(1)).await.unwrap_err();
     assert_eq!(error.to_string(), "nowhere: this transport publishes nothing");
 }

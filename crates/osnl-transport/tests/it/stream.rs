@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use osnl_model::{Priority, TransportUrl};
-use osnl_testkit::{Broker, Fault, Options, Prepared, Proxy, Publisher, Raw, Vhost};
+use osnl_testkit::{Broker, BrokerObjects, Fault, Options, Proxy, Publisher, Raw, Vhost};
 use osnl_transport::{Declare, ListenOptions, QueueKind, QueueType, Resume, StreamOffset, transport};
 use serde_json::json;
 
@@ -26,7 +26,7 @@ fn stream(name: &str) -> (Vhost, Publisher) {
     let vhost = Broker::shared().vhost(name);
     let mut publisher = Publisher::start(&vhost.url(), Options::default());
     let arguments = json!({"x-queue-type": "stream"});
-    publisher.prepare(&Prepared { queue: STREAM.into(), arguments, ..Prepared::default() });
+    publisher.prepare(&BrokerObjects { queue: STREAM.into(), arguments, ..BrokerObjects::default() });
     (vhost, publisher)
 }
 
@@ -142,7 +142,7 @@ async fn a_stream_that_was_made_anew_is_read_from_its_beginning() {
     // As empty as it was made.
     vhost.delete_queue(STREAM);
     let arguments = json!({"x-queue-type": "stream"});
-    publisher.prepare(&Prepared { queue: STREAM.into(), arguments, ..Prepared::default() });
+    publisher.prepare(&BrokerObjects { queue: STREAM.into(), arguments, ..BrokerObjects::default() });
     // Silence decides nothing: as long as it is empty it may be the one that was read, on a broker that is slow.
     let reading = reading(StreamOffset::Next, Some(Resume::At(5)));
     let error = Session::open(&*rabbit(&vhost), &[], &reading).await.err().unwrap();

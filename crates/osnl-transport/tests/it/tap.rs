@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use osnl_model::TransportUrl;
-use osnl_testkit::{Broker, Options, Prepared, Publisher, Raw, Vhost};
+use osnl_testkit::{Broker, BrokerObjects, Options, Publisher, Raw, Vhost};
 use osnl_transport::{
     BodyBounds, MemoryBroker, Properties, Tap, TapBinding, TapMessage, TapOptions, Transport, TransportError,
     transport,
@@ -191,7 +191,7 @@ async fn what_an_exchange_is_can_be_asked_without_making_one() {
     let mut rabbit = Rabbit::new("tap-asks");
     for durable in [false, true] {
         let exchange = format!("topic-{durable}");
-        rabbit.publisher.prepare(&Prepared { exchange, durable, ..Prepared::default() });
+        rabbit.publisher.prepare(&BrokerObjects { exchange, durable, ..BrokerObjects::default() });
     }
     let before = rabbit.vhost.list_exchanges();
     let mut tap = rabbit.transport().tap(&options(&[])).await.unwrap();

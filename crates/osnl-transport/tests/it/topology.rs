@@ -3,7 +3,7 @@
 
 use osnl_model::{Priority, Target};
 use osnl_testkit::{
-    Binding, Broker, Exchange, Notice, Options, Prepared, Publisher, Queue, Raw, Vhost, wait_until,
+    Binding, Broker, BrokerObjects, Exchange, Notice, Options, Publisher, Queue, Raw, Vhost, wait_until,
 };
 use osnl_transport::{
     Argument, Declare, MemoryBroker, Properties, QueueKind, QueueType, Transport, TransportError,
@@ -239,7 +239,11 @@ async fn a_queue_that_is_only_read_is_looked_for_and_left_as_it_is() {
             Rig::Rabbit(vhost, publisher) => {
                 assert_eq!(vhost.list_queues(), []);
                 let arguments = json!({"x-max-length": 77, "x-queue-mode": "lazy"});
-                publisher.prepare(&Prepared { queue: "theirs".into(), arguments, ..Prepared::default() });
+                publisher.prepare(&BrokerObjects {
+                    queue: "theirs".into(),
+                    arguments,
+                    ..BrokerObjects::default()
+                });
                 Some(topology(vhost))
             }
         };
@@ -261,7 +265,7 @@ async fn an_existing_queue_of_ours_is_used_as_it_is_and_what_differs_is_named() 
     let vhost = Broker::shared().vhost("differs");
     let mut publisher = Publisher::start(&vhost.url(), Options::default());
     let arguments = json!({"x-max-length": 5});
-    publisher.prepare(&Prepared { queue: "osnl".into(), arguments, ..Prepared::default() });
+    publisher.prepare(&BrokerObjects { queue: "osnl".into(), arguments, ..BrokerObjects::default() });
     let before = topology(&vhost);
     let wanted = |name: &str, argument: Argument| QueueKind {
         durable: true,
@@ -406,7 +410,7 @@ async fn a_stream_is_not_taken_for_a_queue_nor_a_queue_for_a_stream() {
     let vhost = Broker::shared().vhost("types");
     let mut publisher = Publisher::start(&vhost.url(), Options::default());
     for (queue, arguments) in [("log", json!({"x-queue-type": "stream"})), ("queue", json!({}))] {
-        publisher.prepare(&Prepared { queue: queue.into(), arguments, ..Prepared::default() });
+        publisher.prepare(&BrokerObjects { queue: queue.into(), arguments, ..BrokerObjects::default() });
     }
     publisher.raw(&Raw { body: b"x".to_vec(), ..Raw::default() });
     let before = topology(&vhost);
@@ -460,10 +464,10 @@ async fn an_existing_queue_with_a_delivery_limit_is_named_with_what_it_drops() {
     ] {
         let mut arguments = more;
         arguments["x-queue-type"] = json!("quorum");
-        publisher.prepare(&Prepared {
+        publisher.prepare(&BrokerObjects {
             queue: name.into(),
             arguments: arguments.clone(),
-            ..Prepared::default()
+            ..BrokerObjects::default()
         });
         let options = options(Some(name), 10, Declare::Create, kind.clone());
         let session = Session::open(&*rabbit(&vhost), &to, &options).await.unwrap();

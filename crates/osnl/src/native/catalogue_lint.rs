@@ -17,24 +17,24 @@ use osnl_config::{Warning, nearest, shown};
 use osnl_model::catalogue::{self, Event, LackingPath};
 use osnl_model::{Pattern, Predicate, Priority};
 
-use self::fields::{Fields, Found};
+use self::fields::{EventFields, PathFields};
 use self::hints::{in_all_services, unanchored};
 use self::types::{TEXT, is_text, other_type, project_of_request};
 use super::canary;
 use super::equalities;
 use super::findings::finding_at;
 use super::schema::RULE;
-use super::{ListenerConf, Loaded, Native, RuleConf};
+use super::{ListenerConf, LoadedConf, Native, RuleConf};
 
 /// The exchange of every service that was given none of its own.
 const SHARED: &str = "openstack";
 
 /// The results that many rules share, and that are expensive to compute.
 #[derive(Default)]
-struct Asked<'a> {
+struct LintCache<'a> {
     /// The known events of exchanges, and whether each of these is known.
     services: HashMap<Vec<&'a str>, (Vec<&'static Event>, bool)>,
-    fields: Fields,
+    fields: EventFields,
 }
 
 /// A configuration that is judged.
@@ -47,8 +47,8 @@ struct Judge<'a> {
 /// Keys that a warning names.
 const NAMED: usize = 8;
 
-impl Loaded {
-    /// Returns the parts of the enabled rules that can never fire as far as the [`catalogue`] knows: patterns of event
+impl LoadedConf {
+    /// Returns the parts of the enabled rules that can never match as far as the [`catalogue`] knows: patterns of event
     /// types that match no known event, payload keys of patterns that none of the events they match has, or has as a
     /// text, and names in `when` that none of them has.
     ///
@@ -60,17 +60,17 @@ impl Loaded {
         let sections = self.layers.sections.iter().filter(|section| section.def.kind == RULE);
         let sections = sections.map(|section| (section.name.as_str(), section)).collect();
         let judge = Judge { conf: &self.conf, sections };
-        let mut asked = Asked::default();
+        let mut asked = LintCache::default();
         enabled.flat_map(|rule| judge.of_rule(rule, &mut asked)).collect()
     }
 }
 
 impl<'a> Judge<'a> {
-    fn of_rule(&self, rule: &RuleConf, asked: &mut Asked<'a>) -> Vec<Warning> {
+    fn of_rule(&self, rule: &RuleConf, asked: &mut LintCache<'a>) -> Vec<Warning> {
         let heard = self.conf.listeners.iter().filter(|listener| rule.listeners.contains(&listener.name));
         let exchanges: Vec<&str> =
             heard.flat_map(|listener: &ListenerConf| listener.exchanges.iter().map(String::as_str)).collect();
-        let Asked { services, fields } = asked;
+        let LintCache { services, fields } = asked;
         let (known, all_known) = services.entry(exchanges.clone()).or_insert_with(|| {
             let known: Vec<&Event> =
                 catalogue::events().iter().filter(|event| exchanges.contains(&event.exchange())).collect();
@@ -112,8 +112,8 @@ impl<'a> Judge<'a> {
                 for compared in rule.rule.when.iter().flat_map(|when| compared::of(when.source())) {
                     let values = match compared.name.strip_prefix("payload.") {
                         Some(path) => match fields.at(path) {
-                            Found::Values(values) => Some(values),
-                            Found::Nothing(_) => None,
+                            PathFields::Values(values) => Some(values),
+                            PathFields::Nothing(_) => None,
                         },
                         None => is_text(&compared.name).then_some(&TEXT),
                     };
@@ -234,8 +234,8 @@ impl<'a> Judge<'a> {
     }
 
     /// A name in `when` that no event has.
-    fn no_field(&self, rule: &RuleConf, path: &str, found: &Found) -> Option<Warning> {
-        let Found::Nothing(lacking) = found else { return None };
+    fn no_field(&self, rule: &RuleConf, path: &str, found: &PathFields) -> Option<Warning> {
+        let PathFields::Nothing(lacking) = found else { return None };
         let problem = format!("none of the known events of this rule has payload.{path}");
         let near = lacking.near.as_ref().map(|near| format!("payload.{near}"));
         let last = |path: &str| path.rsplit('.').next().map(str::to_owned);
@@ -247,18 +247,18 @@ impl<'a> Judge<'a> {
     }
 
     /// A pattern on a payload key that can never match.
-    fn no_text(&self, rule: &RuleConf, path: &str, found: &Found) -> Option<Warning> {
+    fn no_text(&self, rule: &RuleConf, path: &str, found: &PathFields) -> Option<Warning> {
         let option = format!("payload.{path}");
         match found {
-            Found::Nothing(lacking) => {
+            PathFields::Nothing(lacking) => {
                 let problem = "none of the known events of this rule has this key";
                 Some(self.warning(rule, &option, problem, &there(lacking), lacking.near.as_deref()))
             }
-            Found::Values(values) if !values.text => {
+            PathFields::Values(values) if !values.text => {
                 let problem = "is never a string in the events of this rule, and only strings are compared";
                 Some(self.warning(rule, &option, problem, &format!("see osnl events {}", values.event), None))
             }
-            Found::Values(_) => None,
+            PathFields::Values(_) => None,
         }
     }
 

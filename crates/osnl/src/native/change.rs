@@ -12,7 +12,7 @@ use osnl_config::{ConfigError, Finding, Origin};
 use serde::{Deserialize, Serialize};
 
 use super::schema::{ACTION, ADMIN, CANARY, DEFAULT, ENRICH, JOURNAL, OTLP};
-use super::{Loaded, programs};
+use super::{LoadedConf, programs};
 use crate::action::driver::cloud_content;
 
 /// Every value that counts, by section.
@@ -44,7 +44,7 @@ pub enum ChangeKind {
 }
 
 impl ChangeKind {
-    /// As it is printed.
+    /// Returns the printed word.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -78,7 +78,7 @@ impl Different {
     }
 }
 
-impl Loaded {
+impl LoadedConf {
     /// Every value that counts. Files that actions name are read.
     pub(crate) fn values(&self) -> Values {
         Values::of(&self.layers)

@@ -9,6 +9,8 @@ use osnl_config::sections::{Findings, Layers, RawSection, Reader};
 use osnl_config::{ConfigError, Finding, Level, LogFile, Warning};
 use osnl_model::{Budget, NotificationFilter, Pattern, Predicate, TransportUrl};
 use osnl_template::Template;
+#[cfg(feature = "kafka")]
+use osnl_transport::KafkaOptions;
 use osnl_transport::{QueueType, RabbitOptions};
 
 use super::action::{action, conditions};
@@ -17,7 +19,11 @@ use super::canary::{self, canary};
 use super::drivers::Drivers;
 use super::enrich::enrich;
 use super::journal::{journal, keep_unmatched};
+#[cfg(feature = "kafka")]
+use super::kafka;
 use super::otlp::otlp;
+#[cfg(feature = "kafka")]
+use super::schema::KAFKA;
 use super::schema::{ACTION, ADMIN, CANARY, DEFAULT, ENRICH, JOURNAL, LISTENER, OTLP, RABBIT, RULE};
 use super::{
     ActionConf, JournalConf, ListenerConf, LogFormat, Native, OnFull, RuleConf, deliveries, fallback, rabbit,
@@ -27,7 +33,7 @@ use crate::action::driver::NativeReader;
 use crate::enrich::EnrichConf;
 use crate::group::Group;
 use crate::journal::sqlite::IN_MEMORY;
-use crate::rule::{Nested, Rule};
+use crate::rule::{PathPattern, Rule};
 
 /// A broker that ends a consumer sooner than this ends every one that works.
 const LEAST_PATIENCE: Duration = Duration::from_millis(100);
@@ -38,16 +44,16 @@ const LEVELS: [(&str, Level); 4] =
 const FORMATS: [(&str, LogFormat); 2] = [("text", LogFormat::Text), ("json", LogFormat::Json)];
 
 /// `conf` is `None` with at least one error.
-pub(super) struct Checked {
+pub(super) struct ConfCheck {
     pub(super) conf: Option<Native>,
     pub(super) errors: Vec<ConfigError>,
     pub(super) warnings: Vec<Warning>,
 }
 
-pub(super) fn check(file: &str, layers: &Layers, drivers: Drivers) -> Checked {
+pub(super) fn check(file: &str, layers: &Layers, drivers: Drivers) -> ConfCheck {
     let mut checker = Checker { file, layers, drivers, findings: Findings::default() };
     let conf = checker.native();
-    Checked { conf, errors: checker.findings.errors, warnings: checker.findings.warnings }
+    ConfCheck { conf, errors: checker.findings.errors, warnings: checker.findings.warnings }
 }
 
 struct Checker<'a> {
@@ -58,6 +64,18 @@ struct Checker<'a> {
 }
 
 impl<'a> Checker<'a> {
+    /// Reads the sections of drivers; `None` if there is an error in one.
+    fn driver_options(&mut self) -> Option<DriverOptions> {
+        let rabbit = self.unnamed(RABBIT).and_then(|section| rabbit::section(&mut self.reader(section)));
+        #[cfg(feature = "kafka")]
+        let of_kafka = self.unnamed(KAFKA).and_then(|section| kafka::section(&mut self.reader(section)));
+        Some(DriverOptions {
+            rabbit: rabbit?,
+            #[cfg(feature = "kafka")]
+            kafka: of_kafka?,
+        })
+    }
+
     fn native(&mut self) -> Option<Native> {
         // Each of these reports what is wrong with its own sections; only then does a None end it.
         let log = self.unnamed(DEFAULT).and_then(|section| log(&mut self.reader(section)));
@@ -81,7 +99,7 @@ impl<'a> Checker<'a> {
             Some(section) => otlp(&mut self.reader(section)),
             None => Some(None),
         };
-        let options = self.unnamed(RABBIT).and_then(|section| rabbit::section(&mut self.reader(section)));
+        let options = self.driver_options();
         let known = options.clone().unwrap_or_default();
         let mut listeners = self.each(LISTENER, |reader| listener(reader, &known));
         let known_enrichments = self.names(ENRICH);
@@ -141,7 +159,7 @@ impl<'a> Checker<'a> {
         })
     }
 
-    /// Warns of rules that can never fire.
+    /// Warns of rules that can never match.
     fn reachable(&mut self, listeners: &[ListenerConf], rules: &[RuleConf]) {
         for found in unreachable_rules::fire(listeners, rules) {
             if let Some(section) = self.named(RULE, found.rule) {
@@ -276,7 +294,7 @@ impl<'a> Checker<'a> {
             if let (Some(fed), Some(section)) = (listeners.iter().find(fed), self.named(ACTION, &action.name))
             {
                 let problem = format!(
-                    "may publish to the queue of [listener:{}], whose rule may fire it again, in a loop",
+                    "may publish to the queue of [listener:{}], whose rule may call it again, in a loop",
                     fed.name
                 );
                 let allowed = "publish to another exchange or topic, or change the rule's conditions";
@@ -396,9 +414,19 @@ fn kept_in_memory(reader: &mut Reader<'_>, prefetch: u16) -> u16 {
     prefetch.min(most)
 }
 
-fn listener(reader: &mut Reader<'_>, rabbit: &RabbitOptions) -> Option<ListenerConf> {
+/// The options of drivers, from their sections.
+#[derive(Clone, Default)]
+struct DriverOptions {
+    rabbit: RabbitOptions,
+    #[cfg(feature = "kafka")]
+    kafka: KafkaOptions,
+}
+
+fn listener(reader: &mut Reader<'_>, options: &DriverOptions) -> Option<ListenerConf> {
     let url = reader.transport_url();
-    let rabbit = rabbit::of_listener(reader, rabbit, url.as_ref());
+    let rabbit = rabbit::of_listener(reader, &options.rabbit, url.as_ref());
+    #[cfg(feature = "kafka")]
+    let of_kafka = kafka::of_listener(reader, &options.kafka, url.as_ref());
     let topology = topology::read(reader, rabbit.as_ref());
     let prefetch = reader.number("prefetch", 1, u16::MAX.into());
     let prefetch = prefetch.and_then(|own| rabbit::prefetch(reader, rabbit.as_ref(), own));
@@ -430,6 +458,8 @@ fn listener(reader: &mut Reader<'_>, rabbit: &RabbitOptions) -> Option<ListenerC
         has_canary: false,
         expect: expect?,
         rabbit: rabbit?,
+        #[cfg(feature = "kafka")]
+        kafka: of_kafka?,
     })
 }
 
@@ -467,7 +497,7 @@ fn rule(reader: &mut Reader<'_>, listeners: &[&str], actions: &[&str]) -> Option
     let fired = match reader.is_set("actions") {
         true => reader.references("actions", ACTION, actions),
         false => {
-            reader.required("actions", "name the sections [action:NAME] that it fires").map(|_| Vec::new())
+            reader.required("actions", "name the sections [action:NAME] that it calls").map(|_| Vec::new())
         }
     };
     let (mode, key, guard) = (deliveries::mode(reader), deliveries::key(reader), deliveries::guard(reader));
@@ -505,10 +535,10 @@ fn rule(reader: &mut Reader<'_>, listeners: &[&str], actions: &[&str]) -> Option
 type Patterns = BTreeMap<String, Pattern>;
 
 /// Keys with dots may lead into values; the filter of oslo.messaging looks at the top only.
-fn nested(mut context: Patterns, mut payload: Patterns) -> (Patterns, Patterns, Vec<Nested>) {
+fn nested(mut context: Patterns, mut payload: Patterns) -> (Patterns, Patterns, Vec<PathPattern>) {
     let take = |patterns: &mut Patterns, predicate: fn(String) -> Predicate| {
         let dotted = patterns.extract_if(.., |key, _| key.contains('.'));
-        dotted.map(|(key, pattern)| Nested { predicate: predicate(key), pattern }).collect::<Vec<_>>()
+        dotted.map(|(key, pattern)| PathPattern { predicate: predicate(key), pattern }).collect::<Vec<_>>()
     };
     let mut nested = take(&mut context, Predicate::Context);
     nested.extend(take(&mut payload, Predicate::Payload));
@@ -522,7 +552,7 @@ fn patterns(reader: &mut Reader<'_>, prefix: &str) -> Option<BTreeMap<String, Pa
     for entry in &reader.section.entries {
         let Some(key) = entry.option.strip_prefix(prefix) else { continue };
         if prefix == "metadata." && !["message_id", "timestamp"].contains(&key) {
-            let problem = "no message has this key in its metadata, so the rule never fires";
+            let problem = "no message has this key in its metadata, so the rule never matches";
             reader.warn(&entry.option, problem, "known: message_id, timestamp");
         }
         match reader.pattern(&entry.option) {

@@ -7,7 +7,7 @@ use osnl_config::sections::Reader;
 use osnl_config::{Kind, OptionDef, Rate, duration, shown};
 
 use super::{ActionConf, JournalConf, RuleConf};
-use crate::action::driver::{MOST_AT_ONCE, rate};
+use crate::action::driver::{MOST_AT_ONCE, Retries, rate};
 use crate::delivery::{Batch, DeliverySettings, HostLimits, Limits, OnDead, RetryPolicy, WhenExhausted};
 use crate::rule::{KeySource, Mode};
 
@@ -150,6 +150,67 @@ fn time(reader: &mut Reader<'_>, option: &str) -> Option<Option<Duration>> {
         return Some(None);
     }
     reader.duration(option, Duration::from_secs(1)).map(Some)
+}
+
+/// Describes the attempts of an action: which failures are retried, and how long.
+pub(super) fn explain_retries(conf: &ActionConf, say: &mut impl FnMut(&str, &str)) {
+    let (driver, settings) = (conf.driver.conf(), &conf.delivery);
+    if let Some(refuser) = driver.traits().refuser {
+        let end = match settings.when_exhausted {
+            WhenExhausted::DeadLetter => "then a dead letter",
+            WhenExhausted::Return => "then back to the broker",
+        };
+        let Retries { counted, uncounted } = driver.retries(refuser);
+        let age = match settings.limits.max_age {
+            Some(age) => format!(
+                "retried for up to {} after the first attempt (time while the target is held does not count), then a dead letter",
+                duration::shown(age)
+            ),
+            None => "retried without limit; retry_max_age sets one".to_owned(),
+        };
+        say("temporary", &format!("{uncounted}: {age}"));
+        let most = match settings.policy.max_attempts.get() {
+            1 => "1 attempt".to_owned(),
+            most => format!("{most} attempts"),
+        };
+        say("refusals", &format!("{counted}: at most {most}, {end}"));
+        let (timeout, pause) = (settings.timeout.as_secs_f64(), settings.policy.max.as_secs_f64());
+        say("timeout", &format!("{timeout} s per attempt; pauses between attempts 1 s to {pause} s"));
+    }
+}
+
+/// Describes the other limits of an action's deliveries, as far as they are not the defaults.
+pub(super) fn explain(conf: &ActionConf, say: &mut impl FnMut(&str, &str)) {
+    let settings = &conf.delivery;
+    let Limits { max_age: _, hold_max, on_dead } = settings.limits;
+    let usual = conf.default_of("concurrency").and_then(|text| text.parse().ok());
+    if usual != Some(settings.concurrency) {
+        say("at once", &format!("at most {} attempts", settings.concurrency));
+    }
+    let batch = settings.batch;
+    if batch.most > 1 {
+        let wait = batch.wait.as_secs_f64();
+        say(
+            "batch",
+            &format!("up to {} events in one call; the first waits {wait} s for others", batch.most),
+        );
+    }
+    if let Some(rate) = settings.rate {
+        say(
+            "rate",
+            &format!(
+                "at most {} calls per {}",
+                rate.keys,
+                rate.to_string().split(" per ").nth(1).unwrap_or_default()
+            ),
+        );
+    }
+    if let Some(held) = hold_max {
+        say("held", &format!("for at most {}, then dead letters", duration::shown(held)));
+    }
+    if on_dead == OnDead::HoldKey {
+        say("dead", "keeps what follows of its resource waiting");
+    }
 }
 
 pub(super) fn on_full(reader: &mut Reader<'_>) -> Option<OnFull> {

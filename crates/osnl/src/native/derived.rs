@@ -5,8 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use osnl_config::Rate;
+#[cfg(feature = "kafka")]
+use osnl_model::Secret;
 use osnl_model::{Budget, Priority, Target};
-use osnl_transport::{BodyBounds, ListenOptions};
+#[cfg(feature = "kafka")]
+use osnl_transport::KafkaTransport;
+use osnl_transport::{BodyBounds, ListenOptions, Transport, TransportError, transport_with};
 
 use super::canary;
 use super::{ActionConf, ListenerConf, Native, OnFull};
@@ -76,6 +80,36 @@ impl Native {
 }
 
 impl ListenerConf {
+    /// Returns a transport for its broker; nothing is connected yet.
+    ///
+    /// # Errors
+    /// Its options do not fit together, or name a file that can't be used.
+    pub fn transport(&self) -> Result<Box<dyn Transport>, TransportError> {
+        #[cfg(feature = "kafka")]
+        if self.transport_url.driver() == super::kafka::DRIVER {
+            return Ok(Box::new(KafkaTransport::new(&self.transport_url, self.kafka.clone())?));
+        }
+        transport_with(&self.transport_url, self.rabbit.clone())
+    }
+
+    /// Returns the options of its driver as a text that is equal for equal ones; it contains secrets.
+    pub(crate) fn driver_options(&self) -> String {
+        #[cfg(feature = "kafka")]
+        if self.transport_url.driver() == super::kafka::DRIVER {
+            return format!("{:?}{:?}", self.kafka, self.kafka.key_password().map(Secret::expose));
+        }
+        format!("{:?}", self.rabbit)
+    }
+
+    /// Whether another listener on the same URL has the same options of its driver.
+    pub(crate) fn has_driver_options_of(&self, other: &Self) -> bool {
+        #[cfg(feature = "kafka")]
+        if self.kafka != other.kafka {
+            return false;
+        }
+        self.rabbit == other.rabbit
+    }
+
     /// Its subscription, as drivers need it.
     pub(crate) fn subscription(&self) -> Subscription<'_> {
         Subscription {

@@ -7,10 +7,10 @@ use osnl_config::sections::{Layers, RawSection};
 use osnl_config::{Kind, OptionDef, secret_file, substitute, written_secrets};
 use osnl_model::TransportUrl;
 
-use super::schema::{ACTION, LISTENER, RABBIT, SECTIONS};
-use super::{Drivers, Loaded, rabbit, topology};
+use super::schema::{ACTION, KAFKA, LISTENER, RABBIT, SECTIONS};
+use super::{Drivers, LoadedConf, rabbit, topology};
 
-/// Sections with their values, each with where it came from. Its Debug form is for tests: values may be secrets.
+/// Sections with their values, and the origin of each value. The Debug form is for tests: values may be secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Document {
     /// In the order they are printed in.
@@ -39,13 +39,16 @@ pub struct DocEntry {
     pub from: String,
 }
 
-impl Loaded {
+impl LoadedConf {
     /// Every value that counts, defaults included.
     #[must_use]
     pub fn document(&self) -> Document {
         let sections = self.layers.sections.iter().map(|section| document_section(&self.layers, section));
-        let mut sections: Vec<DocSection> =
-            sections.filter(|section| section.heading != RABBIT || !section.entries.is_empty()).collect();
+        let mut sections: Vec<DocSection> = sections
+            .filter(|section| {
+                ![RABBIT, KAFKA].contains(&section.heading.as_str()) || !section.entries.is_empty()
+            })
+            .collect();
         for listener in &self.conf.listeners {
             let heading = format!("{LISTENER}:{}", listener.name);
             let entries = sections.iter_mut().filter(|section| section.heading == heading);
@@ -79,7 +82,7 @@ fn document_section(layers: &Layers, section: &RawSection) -> DocSection {
 }
 
 impl Document {
-    /// The text. Without `secrets`, passwords of transport URLs are `***`, and the first line says so.
+    /// Returns the text. Without `secrets`, passwords of transport URLs are `***`, and the first line warns of it.
     #[must_use]
     pub fn text(&self, secrets: bool) -> String {
         let mut out = String::new();
@@ -106,7 +109,7 @@ impl Document {
         out
     }
 
-    /// The same values, those of secrets hidden as in [`text`](Self::text).
+    /// Returns the document with secrets hidden, as in [`text`](Self::text).
     #[must_use]
     pub fn hidden(&self) -> Self {
         let hide = |section: &DocSection| DocSection {

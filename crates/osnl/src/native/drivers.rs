@@ -44,7 +44,8 @@ pub struct Drivers {
 }
 
 impl Drivers {
-    /// The same with one more, documented behind that of this name. Made once for a program: it is never freed.
+    /// Returns the drivers with one more, documented after the one named `behind`. The list is made once for a program
+    /// and never freed.
     #[must_use]
     pub fn with(self, behind: &str, entry: DriverEntry) -> Self {
         let mut entries = self.entries.to_vec();

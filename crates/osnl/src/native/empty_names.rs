@@ -12,12 +12,12 @@ use osnl_model::catalogue::{self, Event};
 use osnl_template::{Names, Template};
 
 use super::schema::ACTION;
-use super::{Loaded, RuleConf};
+use super::{LoadedConf, RuleConf};
 
 /// Names that an action's templates may use besides the event's and those of enrichments.
 const MORE: [&str; 6] = ["rule", "action", "idempotency_key", "secret", "count", "failure"];
 
-impl Loaded {
+impl LoadedConf {
     /// Warns of templates whose `resource.name`, `user`, `host`, or `state` is empty in every event that the action's rules
     /// can match, or in the ports of instances.
     pub(super) fn empty_names(&self) -> Vec<Warning> {

@@ -1,17 +1,15 @@
 //! The effect of a configuration, in sentences: the output of `osnl check`.
 
-use osnl_config::{duration, size};
+use osnl_config::size;
 use osnl_model::TransportUrl;
 use osnl_transport::{Arguments, Declare, QueueKind, QueueType, StreamOffset};
 
-use super::{ActionConf, JournalConf, ListenerConf, Native, OnFull, RuleConf, rabbit};
-use crate::action::driver::Retries;
-use crate::delivery::{Limits, OnDead, WhenExhausted};
+use super::{ActionConf, JournalConf, ListenerConf, Native, OnFull, RuleConf, deliveries, rabbit};
 use crate::enrich::{EnrichConf, OnError};
 use crate::rule::{KeySource, Mode};
 
 impl Native {
-    /// One block for each listener, rule and action. No secret.
+    /// Returns a block for each listener, rule, and action, without secrets.
     #[must_use]
     pub fn explain(&self) -> String {
         let mut out = String::new();
@@ -95,7 +93,14 @@ fn journal(out: &mut String, conf: &JournalConf) {
     line(out, 0, &format!("journal {}", options.path.display()));
     line(out, 1, "acks       each message when it is on the disk");
     let days = options.retention.as_secs_f64() / 86_400.0;
-    line(out, 1, &format!("history    {} days, less if the file is full", (days * 100.0).round() / 100.0));
+    line(
+        out,
+        1,
+        &format!(
+            "history    {} days, less if the journal reaches its size limit",
+            (days * 100.0).round() / 100.0
+        ),
+    );
     let size = match options.max_size {
         Some(bytes) => size::shown(bytes),
         None => "10 GiB (half of the free space if that is less)".to_owned(),
@@ -137,6 +142,10 @@ fn listener(out: &mut String, conf: &ListenerConf) {
     queues(out, conf);
     line(out, 1, &format!("prefetch   at most {} unacknowledged messages", conf.prefetch));
     for text in rabbit::explain(conf) {
+        line(out, 1, &text);
+    }
+    #[cfg(feature = "kafka")]
+    for text in super::kafka::explain(conf) {
         line(out, 1, &text);
     }
 }
@@ -219,12 +228,12 @@ fn place(url: &TransportUrl) -> String {
 fn rule(out: &mut String, conf: &RuleConf) {
     let (rule, filter) = (&conf.rule, &conf.rule.filter);
     line(out, 1, &format!("listeners  {}", conf.listeners.join(", ")));
-    if let Some(priorities) = &rule.priorities {
-        let priorities: Vec<&str> = priorities.iter().map(|priority| priority.as_str()).collect();
-        line(out, 1, &format!("if         priority is {}", priorities.join(" or ")));
-    }
     let single = [("event_type", &filter.event_type), ("publisher_id", &filter.publisher_id)];
     let mut conditions: Vec<String> = Vec::new();
+    if let Some(priorities) = &rule.priorities {
+        let priorities: Vec<&str> = priorities.iter().map(|priority| priority.as_str()).collect();
+        conditions.push(format!("priority is {}", priorities.join(" or ")));
+    }
     for (name, pattern) in single {
         conditions.extend(pattern.iter().map(|pattern| format!("{name} matches {}", pattern.as_str())));
     }
@@ -238,11 +247,11 @@ fn rule(out: &mut String, conf: &RuleConf) {
     );
     conditions
         .extend(rule.when.iter().map(|when| when.source().split_whitespace().collect::<Vec<_>>().join(" ")));
-    for condition in &conditions {
-        line(out, 1, &format!("if         {condition}"));
+    if conditions.is_empty() {
+        conditions.push("any message".to_owned());
     }
-    if conditions.is_empty() && rule.priorities.is_none() {
-        line(out, 1, "if         any message");
+    for (n, condition) in conditions.iter().enumerate() {
+        line(out, 1, &format!("{:<10} {condition}", if n == 0 { "if" } else { "and" }));
     }
     let stop = if rule.stop { "; later rules are skipped" } else { "" };
     line(out, 1, &format!("then       {}{stop}", rule.actions.join(", ")));
@@ -265,62 +274,16 @@ fn action(out: &mut String, conf: &ActionConf) {
     if let Some(when) = &conf.when {
         say("if", &when.source().split_whitespace().collect::<Vec<_>>().join(" "));
     }
-    let settings = &conf.delivery;
-    let Limits { max_age, hold_max, on_dead } = settings.limits;
-    if let Some(refuser) = driver.traits().refuser {
-        let end = match settings.when_exhausted {
-            WhenExhausted::DeadLetter => "then a dead letter",
-            WhenExhausted::Return => "then back to the broker",
-        };
-        let Retries { counted, uncounted } = driver.retries(refuser);
-        let age = match max_age {
-            Some(age) => format!(
-                "up to {} after the first attempt (not counting time in which the target is held), then a dead letter",
-                duration::shown(age)
-            ),
-            None => "without limit; retry_max_age sets one".to_owned(),
-        };
-        say("retries", &format!("for {uncounted} {age}"));
-        say("attempts", &format!("at most {} {counted}, {end}", settings.policy.max_attempts));
-        let (timeout, pause) = (settings.timeout.as_secs_f64(), settings.policy.max.as_secs_f64());
-        say("time", &format!("{timeout} s for each attempt, pauses from 1 s up to {pause} s"));
-    }
+    deliveries::explain_retries(conf, &mut say);
     for (word, text) in driver.explain() {
         say(word, &text);
     }
-    let usual = conf.default_of("concurrency").and_then(|text| text.parse().ok());
-    if usual != Some(settings.concurrency) {
-        say("at once", &format!("at most {} attempts", settings.concurrency));
-    }
-    let batch = settings.batch;
-    if batch.most > 1 {
-        let wait = batch.wait.as_secs_f64();
-        say(
-            "batch",
-            &format!("up to {} events in one call; the first waits {wait} s for others", batch.most),
-        );
-    }
-    if let Some(rate) = settings.rate {
-        say(
-            "rate",
-            &format!(
-                "at most {} calls per {}",
-                rate.keys,
-                rate.to_string().split(" per ").nth(1).unwrap_or_default()
-            ),
-        );
-    }
-    if let Some(held) = hold_max {
-        say("held", &format!("for at most {}, then dead letters", duration::shown(held)));
-    }
-    if on_dead == OnDead::HoldKey {
-        say("dead", "keeps what follows of its resource waiting");
-    }
+    deliveries::explain(conf, &mut say);
     if let Some(fallback) = &conf.on_failure {
-        say("given up", &format!("is handed to {}, and stays a dead letter here", fallback.action));
+        say("on failure", &format!("each dead letter is also handed to {}", fallback.action));
     }
     if conf.on_full == OnFull::DeadLetter {
-        say("full", "what is beyond max_pending is a dead letter");
+        say("full", "deliveries beyond max_pending become dead letters");
     }
     match conf.guard {
         Some(rate) => {

@@ -21,6 +21,10 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, join_all};
+#[cfg(feature = "kafka")]
+use osnl_model::Priority;
+#[cfg(feature = "kafka")]
+use osnl_transport::KafkaTransport;
 use osnl_transport::{
     Declare, ExchangeLook, QueueLook, QueueMade, QueueType, RabbitTransport, Thorough, Transport as _,
     login_user,
@@ -30,6 +34,8 @@ use self::cloud::enrichment;
 pub use self::own::OwnDaemon;
 use super::{JournalConf, ListenerConf, Native};
 use crate::action::driver::probe::free;
+#[cfg(feature = "kafka")]
+use crate::action::driver::probe::kafka_probe;
 use crate::action::driver::probe::{broker, exchange, silent};
 use crate::action::driver::{Probe, ProbeContext};
 use crate::action::http::HttpOptions;
@@ -43,7 +49,8 @@ impl Native {
         self.probe_by(http, Thorough::Asks, &daemon, deadline).await
     }
 
-    /// The same; `thorough` says whether queues may be made for a proof, and `daemon` tells its consumers from others.
+    /// Like `probe`. With `thorough`, queues may be created for a proof; `daemon` distinguishes the daemon's consumers
+    /// from others.
     pub async fn probe_by(
         &self,
         http: &HttpOptions,
@@ -151,6 +158,15 @@ async fn listener(
     limit: Duration,
 ) -> Vec<Probe> {
     let section = format!("listener:{}", conf.name);
+    #[cfg(feature = "kafka")]
+    if conf.transport_url.driver() == "kafka" {
+        let each = |priority: &Priority| {
+            conf.topics.iter().map(|topic| format!("{topic}.{}", priority.as_str())).collect::<Vec<_>>()
+        };
+        let topics: Vec<String> = conf.priorities.iter().flat_map(each).collect();
+        let transport = KafkaTransport::new(&conf.transport_url, conf.kafka.clone());
+        return kafka_probe(&section, transport, &topics, conf.declare, limit).await;
+    }
     let probe = |what: String| Probe::of(section.clone(), what);
     let transport = match RabbitTransport::new(conf.transport_url.clone(), conf.rabbit.clone()) {
         Ok(transport) => transport,

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use osnl_config::sections::Reader;
-use osnl_config::{Origin, nearest, shown, typed};
+use osnl_config::{OptionDef, Origin, nearest, shown, typed};
 use osnl_model::TransportUrl;
 use osnl_transport::{OptionError, RABBIT_OPTIONS, RabbitOptions, Trust, effect_of};
 
@@ -14,7 +14,8 @@ use crate::transport_url;
 
 /// `[oslo_messaging_rabbit]`.
 pub(super) fn section(reader: &mut Reader<'_>) -> Option<RabbitOptions> {
-    lay(reader, RabbitOptions::default())
+    let mut options = RabbitOptions::default();
+    lay(reader, &RABBIT_OPTIONS, |name, text| options.set(name, text)).then_some(options)
 }
 
 /// Those of one listener; whether they fit together shows only now.
@@ -27,17 +28,23 @@ pub(super) fn of_listener(
     let mut options = section.clone();
     // What is wrong with the query was said with the URL.
     let query = url.map_or(Ok(()), |url| options.set_from_query(url));
-    let options = lay(reader, options)?.verifying(verify?);
-    query.ok()?;
+    let is_good = lay(reader, &RABBIT_OPTIONS, |name, text| options.set(name, text));
+    let options = options.verifying(verify?);
+    query.ok().filter(|()| is_good)?;
     match options.check() {
         Ok(()) => Some(options),
         Err(error) => reader.refused("", transport_url::option_refusal(&error)),
     }
 }
 
-fn lay(reader: &mut Reader<'_>, mut options: RabbitOptions) -> Option<RabbitOptions> {
+/// Sets the options of a driver that a section has; whether all of them are good.
+pub(super) fn lay(
+    reader: &mut Reader<'_>,
+    options: &[OptionDef],
+    mut set: impl FnMut(&str, &str) -> Result<(), OptionError>,
+) -> bool {
     let mut good = true;
-    for option in &RABBIT_OPTIONS {
+    for option in options {
         if !reader.is_set(option.name) {
             continue;
         }
@@ -45,12 +52,12 @@ fn lay(reader: &mut Reader<'_>, mut options: RabbitOptions) -> Option<RabbitOpti
             good = false;
             continue;
         };
-        let of_key =
-            option.name == "ssl_key_file" || option.name == "ssl_cert_file" && !reader.is_set("ssl_key_file");
+        let of_key = ["ssl_key_file", "ssl_client_key_file"].contains(&option.name)
+            || option.name == "ssl_cert_file" && !reader.is_set("ssl_key_file");
         if of_key {
             reader.warn_of_open(option.name, Path::new(&text), "a private key");
         }
-        if let Err(error) = options.set(option.name, &text) {
+        if let Err(error) = set(option.name, &text) {
             good = false;
             let refusal = match &error {
                 OptionError::Value { allowed, .. } => typed::Refusal {
@@ -70,7 +77,7 @@ fn lay(reader: &mut Reader<'_>, mut options: RabbitOptions) -> Option<RabbitOpti
             reader.refused::<()>(option.name, refusal);
         }
     }
-    good.then_some(options)
+    good
 }
 
 /// The listener's own `prefetch` where it is set, else what the driver's options say, else its default.

@@ -7,24 +7,24 @@ use osnl_config::sections::{SectionDef, SectionOption};
 use osnl_config::variable_name;
 
 use super::Drivers;
-use super::schema::{ACTION, LISTENER, RABBIT};
+use super::schema::{ACTION, KAFKA, LISTENER, RABBIT};
 use crate::action::driver::DriverEntry;
 
 /// The text before the sections: form, paragraphs.
 const SYNTAX: [&str; 5] = [
     "The syntax is that of oslo.config: name = value or name: value; a comment begins with # or ; in column 1 and nowhere \
-     else; a line that begins with a blank continues the value above it; one pair of quotes around a value is dropped. \
+     else; an indented line continues the value above it; one pair of quotes around a value is removed. \
      $name is another option of the same section or of [DEFAULT], ${group.name} one of that section, $$ a dollar sign.",
-    "From weakest to strongest: defaults, each --config-file in the order named, the *.conf of each --config-dir by name, \
-     the environment OS_<SECTION>__<OPTION> (capitals; every character that is neither letter nor digit as _), flags.",
+    "From weakest to strongest: defaults, each --config-file in order, the *.conf of each --config-dir by name, \
+     the environment OS_<SECTION>__<OPTION> (in capitals; any character that is not a letter or a digit as _), flags.",
     "Booleans are true, yes, on, 1, false, no, off and 0, in any case. Lists have commas between their items. Durations are \
      30, 30s, 500ms, 5m, 24h, 7d; a bare number is seconds. Sizes are 500MiB, 10GiB; a bare number is bytes.",
-    "A secret may stand in a file of its own: file:///path, or file://$CREDENTIALS_DIRECTORY/NAME for what systemd's \
-     LoadCredential= has put there. The file holds one line, and only its user and group should be able to read it.",
+    "A secret may be in a file of its own: file:///path, or file://$CREDENTIALS_DIRECTORY/NAME for LoadCredential= of \
+     systemd. The file has one line, and only its user and group should be able to read it.",
     "Unknown sections and options are errors; all errors are reported at once, each with its file and line.",
 ];
 
-/// Every section and option there is.
+/// All sections and options.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
     /// In the order they are documented in.
@@ -57,7 +57,7 @@ pub struct ReferenceOption {
     pub meaning: String,
     /// The one driver of actions that has it.
     pub driver: Option<&'static str>,
-    /// Whether it is printed nowhere, and may stand in a file of its own.
+    /// Whether it is never printed, and may be in a file of its own.
     pub secret: bool,
 }
 
@@ -77,7 +77,7 @@ fn section(def: &SectionDef, drivers: Drivers) -> ReferenceSection {
         default: option.row.default,
         meaning: match (def.kind, option.driver) {
             (ACTION, None) => format!("{}{}", option.row.meaning, others(option.row.name, drivers)),
-            (RABBIT, _) => noun(option.row.meaning),
+            (RABBIT | KAFKA, _) => noun(option.row.meaning),
             _ => option.row.meaning.to_owned(),
         },
         driver: option.driver,

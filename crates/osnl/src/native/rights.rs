@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use osnl_config::sections::RawSection;
 
-use super::{JournalConf, Loaded};
+use super::{JournalConf, LoadedConf};
 use crate::action::driver::Probe;
 
 /// Options whose value is a file that is read.
@@ -126,14 +126,14 @@ impl User {
     }
 }
 
-impl Loaded {
+impl LoadedConf {
     /// Tells of each file that the configuration reads or writes whether this user may.
     #[must_use]
     pub fn rights_of(&self, user: &User) -> Vec<Probe> {
         self.rights_with(user, &self.files)
     }
 
-    /// The same for a configuration that was read from other files, such as those of an old program.
+    /// Like `rights`, for a configuration that was read from other files, such as those of an old program.
     #[must_use]
     pub fn rights_with(&self, user: &User, files: &[String]) -> Vec<Probe> {
         let mut probes = Vec::new();

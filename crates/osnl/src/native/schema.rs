@@ -6,6 +6,8 @@
 
 use osnl_config::sections::{Dialect, ForeignSection, Schema, SectionDef};
 use osnl_config::{Kind, OptionDef};
+#[cfg(feature = "kafka")]
+use osnl_transport::KAFKA_OPTIONS;
 use osnl_transport::RABBIT_OPTIONS;
 
 use super::{admin, canary, deliveries, enrich, journal, otlp};
@@ -19,6 +21,8 @@ pub(crate) const CANARY: &str = "canary";
 pub(crate) const OTLP: &str = "otlp";
 /// Options of oslo.messaging's rabbit driver, as OpenStack's own files have them; a listener may have each of its own.
 pub(crate) const RABBIT: &str = "oslo_messaging_rabbit";
+/// Options of oslo.messaging's Kafka driver.
+pub(crate) const KAFKA: &str = "oslo_messaging_kafka";
 pub(crate) const LISTENER: &str = "listener";
 
 /// The form that `osnl run` reads, without the options of drivers; [`Drivers`](super::Drivers) add them.
@@ -101,13 +105,15 @@ const fn foreign(name: &'static str) -> ForeignSection {
 }
 
 #[rustfmt::skip]
-pub(super) static SECTIONS: [SectionDef; 10] = [
+pub(super) static SECTIONS: [SectionDef; if cfg!(feature = "kafka") { 11 } else { 10 }] = [
     SectionDef::new(DEFAULT, "The daemon as a whole.", DEFAULT_OPTIONS),
     SectionDef::new(JOURNAL, "The journal, which keeps events and deliveries.", journal::STORE).with_shared(journal::UNMATCHED),
     SectionDef::new(ADMIN, "The endpoint for monitoring and for requests over HTTP. It is off unless listen is set. Changes of this section need a restart.", admin::OPTIONS),
     SectionDef::new(CANARY, "Test notifications that osnl publishes to the broker and receives again, through a rule and the journal. They are off unless listener is set. Changes of this section need a restart.", canary::OPTIONS),
     SectionDef::new(OTLP, "The collector that gets a trace of each event, over HTTP as JSON. It is off unless traces_endpoint is set; changes of this section need a restart.", otlp::OPTIONS),
     SectionDef::new(RABBIT, "The options of oslo.messaging's rabbit driver, for all listeners. The query of a transport_url and the listener's own section override them. Without an option, osnl's own behaviour applies.", &RABBIT_DEFS),
+    #[cfg(feature = "kafka")]
+    SectionDef::new(KAFKA, "The options of oslo.messaging's Kafka driver, for all listeners on Kafka. The query of a transport_url overrides them.", &KAFKA_DEFS),
     SectionDef::named(LISTENER, "One subscription on one broker connection, with a queue of its own.", LISTENER_OPTIONS).with_shared(&RABBIT_DEFS),
     SectionDef {
         keyed: RULE_KEYED,
@@ -161,18 +167,18 @@ static LISTENER_OPTIONS: &[OptionDef] = &[
 /// The options of `[rule:NAME]`.
 #[rustfmt::skip]
 static RULE_OPTIONS: &[OptionDef] = &[
-    OptionDef::typed("enabled", Kind::Bool, "false: the rule is checked, but never fires.").or("true"),
+    OptionDef::typed("enabled", Kind::Bool, "false: the rule is checked, but never matches.").or("true"),
     OptionDef::new("listeners", "list", "Listeners whose messages the rule evaluates. Without it: all."),
     OptionDef::new("priorities", "list", "Priorities that match, as written in the message. Without it: all."),
     OptionDef::new("event_type", "regular expression", "Pattern that the event type must match from its start, as in Python's re.match. Without it, each event type matches."),
     OptionDef::new("publisher_id", "regular expression", "Pattern that the publisher must match, in the same way."),
     OptionDef::new("when", "expression", "Expression that must be true too, as in Ansible's when: payload.port.device_owner.startswith(\"compute:\")."),
-    OptionDef::typed("stop", Kind::Bool, "true: when the rule fires, later rules are skipped. It has no effect with mode = shadow.").or("false"),
+    OptionDef::typed("stop", Kind::Bool, "true: when the rule matches, later rules are skipped. It has no effect with mode = shadow.").or("false"),
     OptionDef::new("actions", "list", "Actions to call. Must be set."),
     OptionDef::new("mode", "live or shadow", "live: actions are called. shadow: deliveries are only recorded, and nothing is called.").or("live"),
     OptionDef::new("key", "resource, none or a path", "Value by which deliveries are kept in order: the resource, nothing, or the value at a path, such as payload.port.network_id or context.project_id.").or("resource"),
     OptionDef::new("guard", "number per duration", "Most different resources within a time, such as 100 per 10m. Deliveries of further resources are held until an operator releases or discards them."),
-    OptionDef::new("expect", "number per duration", "Least number of messages for which the rule fires, as for a listener."),
+    OptionDef::new("expect", "number per duration", "Least number of messages that the rule matches, as for a listener."),
 ];
 
 /// The options of `[rule:NAME]` that end in a key.
@@ -182,6 +188,18 @@ static RULE_KEYED: &[OptionDef] = &[
     OptionDef::new("metadata.", "regular expression", "Pattern that message_id or timestamp must match."),
     OptionDef::new("payload.", "regular expression", "Pattern that a string in the payload must match; KEY may be a path, such as port.name."),
 ];
+
+/// The Kafka driver's options without their defaults: only those that are set are shown.
+#[cfg(feature = "kafka")]
+static KAFKA_DEFS: [OptionDef; KAFKA_OPTIONS.len()] = {
+    let mut all = KAFKA_OPTIONS;
+    let mut n = 0;
+    while n < all.len() {
+        all[n].default = None;
+        n += 1;
+    }
+    all
+};
 
 /// The rabbit driver's options without oslo.messaging's defaults: what nothing sets is osnl's own.
 static RABBIT_DEFS: [OptionDef; RABBIT_OPTIONS.len()] = {

@@ -13,7 +13,7 @@ mod rabbit;
 mod secret_file;
 mod topology;
 
-use super::{Loaded, Sources, load_texts};
+use super::{LoadedConf, Sources, load_texts};
 
 use osnl_config::{ConfigErrors, Environment};
 
@@ -33,12 +33,12 @@ api_url = http://k2hr3/v1/role
 driver = dump
 ";
 
-fn load(text: &str) -> Result<Loaded, ConfigErrors> {
+fn load(text: &str) -> Result<LoadedConf, ConfigErrors> {
     load_layers(&[text], &[])
 }
 
 /// Files `a.conf`, `b.conf` and so on, later ones over earlier ones, and variables over them.
-fn load_layers(texts: &[&str], variables: &[(&str, &str)]) -> Result<Loaded, ConfigErrors> {
+fn load_layers(texts: &[&str], variables: &[(&str, &str)]) -> Result<LoadedConf, ConfigErrors> {
     let name = |n: usize| format!("{}.conf", ["a", "b", "c"][n]);
     let texts: Vec<(String, String)> =
         texts.iter().enumerate().map(|(n, text)| (name(n), (*text).to_owned())).collect();
@@ -46,14 +46,14 @@ fn load_layers(texts: &[&str], variables: &[(&str, &str)]) -> Result<Loaded, Con
     load_texts(&texts, &Sources { environment, ..Sources::default() })
 }
 
-fn errors(result: Result<Loaded, ConfigErrors>) -> Vec<String> {
+fn errors(result: Result<LoadedConf, ConfigErrors>) -> Vec<String> {
     match result {
         Ok(_) => Vec::new(),
         Err(errors) => errors.0.iter().map(ToString::to_string).collect(),
     }
 }
 
-fn warnings(loaded: &Loaded) -> Vec<String> {
+fn warnings(loaded: &LoadedConf) -> Vec<String> {
     loaded.warnings.iter().map(ToString::to_string).collect()
 }
 

@@ -10,7 +10,7 @@ use super::equalities::{self, Equality};
 use super::{ListenerConf, RuleConf};
 use crate::rule::Rule;
 
-/// One rule that never fires, and why.
+/// One rule that never matches, and why.
 pub(super) struct Never<'a> {
     pub(super) rule: &'a str,
     pub(super) option: &'static str,
@@ -32,7 +32,7 @@ pub(super) fn fire<'a>(listeners: &[ListenerConf], rules: &'a [RuleConf]) -> Vec
             found.push(Never { rule, option: "when", problem, mend });
         } else if let Some(stops) = stops.iter().find(|earlier| takes_all(earlier, conf)) {
             let problem = format!(
-                "never fires: [rule:{}] comes first, matches all that it could match, and has stop = true",
+                "never matches: [rule:{}] comes first, matches all that it could match, and has stop = true",
                 stops.rule.name
             );
             found.push(Never {
@@ -63,7 +63,7 @@ fn unheard(listeners: &[ListenerConf], conf: &RuleConf) -> Option<String> {
         return None;
     }
     let heard: Vec<&str> = Priority::ALL.iter().filter(|p| heard.contains(p)).map(Priority::as_str).collect();
-    Some(format!("never fires: its listeners receive only {}", heard.join(", ")))
+    Some(format!("never matches: its listeners receive only {}", heard.join(", ")))
 }
 
 /// Returns the conflict if `when` requires a value that another condition of the rule excludes.
@@ -78,26 +78,26 @@ fn contradicted(conf: &RuleConf) -> Option<String> {
             .find(|other| other.name == *name && !other.texts.iter().any(|text| texts.contains(text)));
         if other.is_some() {
             return Some(format!(
-                "never fires: it requires {name} to be {is}, and something else at the same time"
+                "never matches: it requires {name} to be {is}, and something else at the same time"
             ));
         }
         let is_priority = |text: &String| Priority::ALL.iter().any(|p| p.as_str() == text);
         if name == "priority" && !texts.iter().any(is_priority) {
             let all = Priority::ALL.each_ref().map(|priority| priority.as_str()).join(", ");
-            return Some(format!("never fires: it requires priority to be {is}, and it is one of {all}"));
+            return Some(format!("never matches: it requires priority to be {is}, and it is one of {all}"));
         }
         if let (Some(allowed), "priority") = (&rule.priorities, name.as_str()) {
             let known = |text: &String| allowed.iter().any(|priority| priority.as_str() == text);
             if !texts.iter().any(known) {
                 return Some(format!(
-                    "never fires: it requires priority to be {is}, which priorities leaves out"
+                    "never matches: it requires priority to be {is}, which priorities leaves out"
                 ));
             }
         }
         let Some(pattern) = pattern_on(rule, name) else { continue };
         if !texts.iter().any(|text| pattern.is_match(text)) {
             return Some(format!(
-                "never fires: it requires {name} to be {is}, which the pattern of {name} does not match"
+                "never matches: it requires {name} to be {is}, which the pattern of {name} does not match"
             ));
         }
     }

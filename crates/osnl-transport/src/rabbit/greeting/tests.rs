@@ -28,7 +28,7 @@ fn frame(payload: &[u8]) -> Vec<u8> {
 /// Returns the greeting read from bytes that arrive in pieces; `None` if more is waited for.
 fn heard(bytes: &[u8], piece: usize) -> Option<Greeting> {
     let told = Arc::default();
-    let mut listener = Listener::new(Arc::clone(&told));
+    let mut listener = GreetingReader::new(Arc::clone(&told));
     let done = bytes.chunks(piece).any(|part| listener.pass(part));
     assert!(listener.bytes.len() <= MOST);
     assert_eq!(done, told.get().is_some());

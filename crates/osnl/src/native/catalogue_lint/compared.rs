@@ -3,30 +3,30 @@
 
 use osnl_template::conjuncts::{conjuncts, name, outside, text, texts};
 
-use super::fields::Values;
+use super::fields::ValueTypes;
 
 /// The signs, longer ones first.
 const SIGNS: [&str; 5] = ["==", "<=", ">=", "<", ">"];
 
 /// A name that is compared with a constant.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Comparison {
+pub(super) struct NameComparison {
     pub(super) name: String,
     pub(super) sign: &'static str,
     /// The constant as it is written.
     pub(super) written: String,
-    pub(super) kind: Kind,
+    pub(super) kind: ConstantKind,
 }
 
 /// The type of a constant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ConstantKind {
     Text,
     Number,
     Boolean,
 }
 
-impl Kind {
+impl ConstantKind {
     /// With its article.
     pub(super) fn word(self) -> &'static str {
         match self {
@@ -49,7 +49,7 @@ impl Kind {
     }
 
     /// Whether one of these values may be equal to a constant of this type. True is 1, as in Python.
-    pub(super) fn is_among(self, values: &Values) -> bool {
+    pub(super) fn is_among(self, values: &ValueTypes) -> bool {
         match self {
             Self::Text => values.text,
             Self::Number | Self::Boolean => values.number || values.boolean,
@@ -58,11 +58,11 @@ impl Kind {
 }
 
 /// In the order of the expression.
-pub(super) fn of(source: &str) -> Vec<Comparison> {
+pub(super) fn of(source: &str) -> Vec<NameComparison> {
     conjuncts(source).unwrap_or_default().into_iter().filter_map(compared).collect()
 }
 
-fn compared(conjunct: &str) -> Option<Comparison> {
+fn compared(conjunct: &str) -> Option<NameComparison> {
     for sign in SIGNS {
         let Some((left, right)) = outside(conjunct, sign) else { continue };
         let (name, written) = match (name(left), name(right)) {
@@ -70,16 +70,31 @@ fn compared(conjunct: &str) -> Option<Comparison> {
             (None, Some(name)) => (name, left),
             (Some(_), Some(_)) | (None, None) => return None,
         };
-        return Some(Comparison { name, sign, written: written.to_owned(), kind: Kind::of(written)? });
+        return Some(NameComparison {
+            name,
+            sign,
+            written: written.to_owned(),
+            kind: ConstantKind::of(written)?,
+        });
     }
     let (left, right) = outside(conjunct, " in ")?;
     let name = name(left)?;
     if texts(right).is_some() {
-        return Some(Comparison { name, sign: "in", written: right.to_owned(), kind: Kind::Text });
+        return Some(NameComparison {
+            name,
+            sign: "in",
+            written: right.to_owned(),
+            kind: ConstantKind::Text,
+        });
     }
     let items = right.strip_prefix('[')?.strip_suffix(']')?.split(',').map(str::trim);
-    let is_number = items.clone().all(|item| Kind::of(item) == Some(Kind::Number));
-    is_number.then(|| Comparison { name, sign: "in", written: right.to_owned(), kind: Kind::Number })
+    let is_number = items.clone().all(|item| ConstantKind::of(item) == Some(ConstantKind::Number));
+    is_number.then(|| NameComparison {
+        name,
+        sign: "in",
+        written: right.to_owned(),
+        kind: ConstantKind::Number,
+    })
 }
 
 #[cfg(test)]
@@ -88,20 +103,20 @@ mod tests {
 
     #[test]
     fn a_name_and_a_constant_at_the_top_are_a_comparison() {
-        let check = |source: &str, expected: &[(&str, &str, &str, Kind)]| {
+        let check = |source: &str, expected: &[(&str, &str, &str, ConstantKind)]| {
             let found = of(source);
             let found: Vec<_> =
                 found.iter().map(|c| (c.name.as_str(), c.sign, c.written.as_str(), c.kind)).collect();
             assert_eq!(found, expected, "{source}");
         };
-        check("a == 1", &[("a", "==", "1", Kind::Number)]);
+        check("a == 1", &[("a", "==", "1", ConstantKind::Number)]);
         check(
             "-1.5 <= a.b and c == 'x'",
-            &[("a.b", "<=", "-1.5", Kind::Number), ("c", "==", "'x'", Kind::Text)],
+            &[("a.b", "<=", "-1.5", ConstantKind::Number), ("c", "==", "'x'", ConstantKind::Text)],
         );
-        check("a == true", &[("a", "==", "true", Kind::Boolean)]);
-        check("a in [1, 2]", &[("a", "in", "[1, 2]", Kind::Number)]);
-        check("a in ['1', '2']", &[("a", "in", "['1', '2']", Kind::Text)]);
+        check("a == true", &[("a", "==", "true", ConstantKind::Boolean)]);
+        check("a in [1, 2]", &[("a", "in", "[1, 2]", ConstantKind::Number)]);
+        check("a in ['1', '2']", &[("a", "in", "['1', '2']", ConstantKind::Text)]);
         for none in [
             "a == b",
             "a == 1 or b == 2",

@@ -6,16 +6,16 @@ use std::collections::HashMap;
 use osnl_model::catalogue::{self, Event, LackingPath};
 
 /// The fields of some events at a path.
-pub(super) enum Found {
+pub(super) enum PathFields {
     /// None of them has anything there.
     Nothing(LackingPath),
     /// One has at least.
-    Values(Values),
+    Values(ValueTypes),
 }
 
 /// The types of values at a path.
 #[derive(Default)]
-pub(super) struct Values {
+pub(super) struct ValueTypes {
     /// The first event that has some.
     pub(super) event: &'static str,
     pub(super) text: bool,
@@ -25,15 +25,15 @@ pub(super) struct Values {
 
 /// By the events that were asked about.
 #[derive(Default)]
-pub(super) struct Fields(HashMap<Vec<usize>, HashMap<String, Found>>);
+pub(super) struct EventFields(HashMap<Vec<usize>, HashMap<String, PathFields>>);
 
 /// The fields of these events, by path.
 pub(super) struct FieldsOf<'a> {
     events: &'a [&'static Event],
-    known: &'a mut HashMap<String, Found>,
+    known: &'a mut HashMap<String, PathFields>,
 }
 
-impl Fields {
+impl EventFields {
     pub(super) fn of<'a>(&'a mut self, events: &'a [&'static Event]) -> FieldsOf<'a> {
         // The catalogue stays where it is.
         let numbers = events.iter().map(|event| std::ptr::from_ref(*event).addr()).collect();
@@ -42,7 +42,7 @@ impl Fields {
 }
 
 impl FieldsOf<'_> {
-    pub(super) fn at(&mut self, path: &str) -> &Found {
+    pub(super) fn at(&mut self, path: &str) -> &PathFields {
         if !self.known.contains_key(path) {
             self.known.insert(path.to_owned(), found(self.events, path));
         }
@@ -50,18 +50,18 @@ impl FieldsOf<'_> {
     }
 }
 
-fn found(events: &[&'static Event], path: &str) -> Found {
+fn found(events: &[&'static Event], path: &str) -> PathFields {
     if let Some(lacking) = catalogue::lacking(events, path) {
-        return Found::Nothing(lacking);
+        return PathFields::Nothing(lacking);
     }
-    let mut values = Values::default();
+    let mut values = ValueTypes::default();
     for event in events.iter().filter(|event| event.has_field(path)) {
         values.add(event, path);
     }
-    Found::Values(values)
+    PathFields::Values(values)
 }
 
-impl Values {
+impl ValueTypes {
     /// Adds the types that a field may have. A field without a description may have any, and so may one that was only
     /// ever seen as null.
     fn add(&mut self, event: &Event, path: &str) {

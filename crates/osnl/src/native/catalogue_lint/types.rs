@@ -4,15 +4,15 @@
 use osnl_model::catalogue::Event;
 use osnl_model::{is_secret_key, resource_at};
 
-use super::compared::{Comparison, Kind};
-use super::fields::Values;
+use super::compared::{ConstantKind, NameComparison};
+use super::fields::ValueTypes;
 use crate::native::equalities;
 use crate::rule::Rule;
 
 /// Longer constants are not repeated.
 const LONGEST_CONSTANT: usize = 80;
 /// The type of names that are texts in every event.
-pub(super) const TEXT: Values = Values { event: "", text: true, number: false, boolean: false };
+pub(super) const TEXT: ValueTypes = ValueTypes { event: "", text: true, number: false, boolean: false };
 
 /// Whether a name beside the payload is a text, wherever there is one.
 pub(super) fn is_text(name: &str) -> bool {
@@ -32,16 +32,16 @@ pub(super) fn is_text(name: &str) -> bool {
 }
 
 /// A comparison with a constant of another type than that of the field.
-pub(super) fn other_type(compared: &Comparison, values: &Values) -> Option<(String, String)> {
-    let Comparison { name, sign, written, kind } = compared;
+pub(super) fn other_type(compared: &NameComparison, values: &ValueTypes) -> Option<(String, String)> {
+    let NameComparison { name, sign, written, kind } = compared;
     let is_scalar = values.text || values.number || values.boolean;
     if kind.is_among(values) || !is_scalar {
         return None;
     }
     let there = match (values.text, values.number) {
-        (true, _) => Kind::Text,
-        (false, true) => Kind::Number,
-        (false, false) => Kind::Boolean,
+        (true, _) => ConstantKind::Text,
+        (false, true) => ConstantKind::Number,
+        (false, false) => ConstantKind::Boolean,
     };
     let is_secret = name.split('.').any(is_secret_key) || written.len() > LONGEST_CONSTANT;
     let constant = if is_secret { "what it is compared with" } else { written };
@@ -49,10 +49,10 @@ pub(super) fn other_type(compared: &Comparison, values: &Values) -> Option<(Stri
     let problem =
         format!("never holds: {name} is {there} in the events of this rule, and {constant} is {is}");
     let mend = match (kind, is_secret || *sign == "in") {
-        (Kind::Text, true) => "write it without quotes".to_owned(),
-        (Kind::Number | Kind::Boolean, true) => "write it in quotes".to_owned(),
-        (Kind::Text, false) => format!("write {name} {sign} {}", written.trim_matches(['"', '\''])),
-        (Kind::Number | Kind::Boolean, false) => format!("write {name} {sign} \"{written}\""),
+        (ConstantKind::Text, true) => "write it without quotes".to_owned(),
+        (ConstantKind::Number | ConstantKind::Boolean, true) => "write it in quotes".to_owned(),
+        (ConstantKind::Text, false) => format!("write {name} {sign} {}", written.trim_matches(['"', '\''])),
+        (ConstantKind::Number | ConstantKind::Boolean, false) => format!("write {name} {sign} \"{written}\""),
     };
     Some((problem, mend))
 }

@@ -31,10 +31,10 @@ pub(super) fn verdict(probe: Probe, proofs: &Proofs, conf: &ListenerConf) -> Pro
         [first @ .., last] => format!("{user} may {} and {last}", first.join(", ")),
     };
     let how = match made {
-        Some(true) => " (it was created, bound, and deleted again)",
-        Some(false) => " (it was created, and exists now)",
+        Some(true) => " (osnl created it, bound it, and deleted it again)",
+        Some(false) => " (osnl created it, and it exists now)",
         None if may.is_empty() => "",
-        None => " (nothing was created)",
+        None => " (tested without creating it)",
     };
     let unknown: Vec<String> = make
         .iter()
@@ -46,7 +46,7 @@ pub(super) fn verdict(probe: Probe, proofs: &Proofs, conf: &ListenerConf) -> Pro
         return probe.fine(format!("{may}{how}"));
     }
     let also = if may.is_empty() { String::new() } else { format!("{may}{how}; ") };
-    let found = format!("{also}not proven: {}", unknown.join("; "));
+    let found = format!("{also}{}", unknown.join("; "));
     probe.unproven(found, "osnl status shows whether a running osnl reads it")
 }
 
@@ -67,7 +67,7 @@ fn refused(proof: &Proof) -> Option<&str> {
 
 fn unknown(what: &str, proof: &Proof) -> Option<String> {
     match proof {
-        Proof::Unknown(why) => Some(format!("{what}, since {why}")),
+        Proof::Unknown(why) => Some(format!("{what} is not tested: {why}")),
         Proof::Proven | Proof::Refused(_) => None,
     }
 }

@@ -53,11 +53,11 @@ fn defaults_are_shown_and_explained_as_the_driver_has_them() {
     let roles = [
         "action roles",
         "  does       DELETE http://k2hr3/v1/role, on the deletion of a port or an instance",
-        "  retries    for 408, 425, 429, 5xx, timeouts and connection errors up to 1d after the first attempt (not \
-         counting time in which the target is held), then a dead letter",
-        "  attempts   at most 6 for other statuses, then a dead letter",
-        "  time       30 s for each attempt, pauses from 1 s up to 60 s",
-        "  addresses  if a deleted port has none, nothing is done",
+        "  temporary  408, 425, 429, 5xx, timeouts, connection errors: retried for up to 1d after the first attempt (time \
+         while the target is held does not count), then a dead letter",
+        "  refusals   other statuses: at most 6 attempts, then a dead letter",
+        "  timeout    30 s per attempt; pauses between attempts 1 s to 60 s",
+        "  addresses  nothing is done for a deleted port without addresses",
         "  guard      none; recommended for an action that deletes: guard = 100 per 10m",
     ];
     let record = ["action record", "  does       writes each event to stdout, one line of JSON each"];

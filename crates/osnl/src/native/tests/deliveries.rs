@@ -118,9 +118,7 @@ fn what_is_given_up_goes_to_another_action_and_not_round_in_a_circle() {
         ]
     );
     let explained = load(&format!("{WHOLE}when = payload.x == 1\n{whole}")).unwrap().conf.explain();
-    for line in
-        ["  if         payload.x == 1", "  given up   is handed to chat, and stays a dead letter here"]
-    {
+    for line in ["  if         payload.x == 1", "  on failure each dead letter is also handed to chat"] {
         assert!(explained.lines().any(|found| found == line), "{line}\n{explained}");
     }
 }
@@ -155,11 +153,11 @@ on_full = dead_letter
         "  shadow     deliveries are only recorded, nothing is called",
         "  order      by payload.port.network_id",
         "  guard      20 per 1m; more is held until an operator releases it",
-        "  retries    for 408, 425, 429, 5xx, timeouts and connection errors up to 1d after the first attempt (not \
-         counting time in which the target is held), then a dead letter",
+        "  temporary  408, 425, 429, 5xx, timeouts, connection errors: retried for up to 1d after the first attempt (time \
+         while the target is held does not count), then a dead letter",
         "  held       for at most 2d, then dead letters",
         "  dead       keeps what follows of its resource waiting",
-        "  full       what is beyond max_pending is a dead letter",
+        "  full       deliveries beyond max_pending become dead letters",
         "  guard      100 per 10m; more is held until an operator releases it",
     ] {
         assert!(explained.lines().any(|found| found == line), "{line}\n{explained}");

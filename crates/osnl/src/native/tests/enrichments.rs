@@ -7,7 +7,7 @@ use osnl_model::Notification;
 use serde_json::{Value, json};
 
 use super::{errors, load, warnings};
-use crate::enrich::{Ask, Foreseen, Kind, foresee};
+use crate::enrich::{AnswerForecast, Ask, Kind, foresee};
 use crate::native::Drivers;
 use crate::native::{CallRequest, Preview};
 
@@ -128,7 +128,7 @@ fn a_driver_that_cannot_use_an_answer_is_warned_of() {
     }
 }
 
-fn preview(action: &str, value: &Foreseen) -> Preview {
+fn preview(action: &str, value: &AnswerForecast) -> Preview {
     let loaded =
         load(&text(&format!("enrich = server\n{action}"))).unwrap_or_else(|errors| panic!("{errors}"));
     let notification = Notification {
@@ -171,9 +171,10 @@ fn shown(preview: &Preview) -> String {
 /// Shows the path of a value that is not known yet, and a kept value itself.
 #[test]
 fn a_preview_shows_where_a_value_will_stand() {
-    let kept = Foreseen::Kept(json!({"name": "web 1", "metadata": {"Owner": "ops"}, "adminPass": "S3CRET"}));
+    let kept =
+        AnswerForecast::Kept(json!({"name": "web 1", "metadata": {"Owner": "ops"}, "adminPass": "S3CRET"}));
     let check = |action: &str, unknown: &str, known: &str| {
-        for (value, expected) in [(&Foreseen::Unknown, unknown), (&kept, known)] {
+        for (value, expected) in [(&AnswerForecast::Unknown, unknown), (&kept, known)] {
             let text = shown(&preview(action, value));
             assert!(text.contains(expected), "{action}\n{text}\n{expected}");
             assert!(!text.contains("S3CRET"), "{text}");
@@ -251,10 +252,10 @@ fn a_preview_shows_where_a_value_will_stand() {
 /// The default of an enrichment that will not be asked is known.
 #[test]
 fn a_default_is_a_value() {
-    let default = Foreseen::Default(json!({"name": "nobody"}));
+    let default = AnswerForecast::Default(json!({"name": "nobody"}));
     let action = "driver = syslog\nmessage = {{ server.name }}";
     assert!(shown(&preview(action, &default)).ends_with(" nobody"));
-    let lacks = preview(action, &Foreseen::Default(Value::Null));
+    let lacks = preview(action, &AnswerForecast::Default(Value::Null));
     assert!(matches!(&lacks, Preview::Unusable { why } if why.contains("server.name")), "{lacks:?}");
 }
 

@@ -5,10 +5,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use osnl_model::Notification;
 use serde_json::json;
 
-use super::super::{CallRequest, Loaded, Sources, load_texts};
+use super::super::{CallRequest, LoadedConf, Sources, load_texts};
 
 /// A file whose one action has these lines.
-fn load(lines: &str) -> Loaded {
+fn load(lines: &str) -> LoadedConf {
     let text = format!(
         "[listener:n]\ntransport_url = rabbit://u:p@h/\nexchange = neutron\npool = osnl\n[rule:r]\nactions = a\n[action:a]\n{lines}\n"
     );

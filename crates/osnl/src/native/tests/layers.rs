@@ -10,7 +10,7 @@ use super::{WHOLE, errors, load, load_layers, warnings};
 use crate::action::dump::DumpConf;
 
 /// `option` of `[heading]` in the document, and where it came from.
-fn shown(loaded: &super::Loaded, heading: &str, option: &str) -> Option<(String, String)> {
+fn shown(loaded: &super::LoadedConf, heading: &str, option: &str) -> Option<(String, String)> {
     let document = loaded.document();
     let section = document.sections.into_iter().find(|section| section.heading == heading)?;
     let entry = section.entries.into_iter().find(|entry| entry.option == option)?;

@@ -222,7 +222,7 @@ timeout = 1 year
             "a.conf:2: [listener:a] pool: is not set; write a queue name that no other team on this broker uses, such as pool = osnl-TEAM; pool = osnl keeps the queue that earlier versions used by default",
             "a.conf:3: [listener:b] pool: is not set; write a queue name that no other team on this broker uses, such as pool = osnl-TEAM; pool = osnl keeps the queue that earlier versions used by default",
             "a.conf:6: [listener:b] colour: unknown option; osnl config reference has those of [listener:NAME]",
-            "a.conf:7: [rule:r] actions: is not set; name the sections [action:NAME] that it fires",
+            "a.conf:7: [rule:r] actions: is not set; name the sections [action:NAME] that it calls",
             "a.conf:8: [rule:r] listeners: there is no [listener:cells]; there are: a, b",
             "a.conf:9: [action:x] api_url: is not set; write the URL of your role API, https://host/v1/role",
             "a.conf:11: [action:x] timeout: \"1 year\" is not a duration; write 30, 30s, 500ms, 5m, 24h or 7d",
@@ -320,7 +320,7 @@ fn every_warning() {
     check(
         "[rule:gone]\nmetadata.id = x\npayload.port.id = x\npayload.nova_object.name = x",
         &[
-            "14: [rule:gone] metadata.id: no message has this key in its metadata, so the rule never fires; known: message_id, timestamp",
+            "14: [rule:gone] metadata.id: no message has this key in its metadata, so the rule never matches; known: message_id, timestamp",
         ],
     );
     check(

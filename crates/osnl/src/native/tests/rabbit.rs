@@ -3,7 +3,7 @@
 use osnl_transport::{LoginMethod, QueueType, Trust};
 
 use super::{errors, load, load_layers};
-use crate::native::{ListenerConf, Loaded};
+use crate::native::{ListenerConf, LoadedConf};
 
 /// A whole configuration with this URL, lines of the listener and lines of the section.
 fn text(query: &str, listener: &str, section: &str) -> String {
@@ -14,7 +14,7 @@ fn text(query: &str, listener: &str, section: &str) -> String {
     )
 }
 
-fn listener(loaded: &Loaded) -> &ListenerConf {
+fn listener(loaded: &LoadedConf) -> &ListenerConf {
     &loaded.conf.listeners[0]
 }
 

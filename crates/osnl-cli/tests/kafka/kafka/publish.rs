@@ -1,0 +1,144 @@
+//! Messages that `osnl send`, the action `publish`, and the notifier of the library put on Kafka, and a listener of them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use osnl::notifier::{Context, Driver, Notifier, RequestContext};
+use osnl_model::{Emission, TransportUrl};
+use osnl_testkit::{MockKafka, Sink, StoredMessage, fixture, wait_until};
+use serde_json::{Value, json};
+
+use crate::running::{Place, SOON, TOPIC};
+
+/// The instance of a port: its key.
+const INSTANCE: &str = "12345678-1234-5678-1234-000000000001";
+
+fn port_deleted() -> Value {
+    json!({"port": {"id": "7b2f", "device_id": INSTANCE, "fixed_ips": [{"ip_address": "10.0.0.1"}]}})
+}
+
+/// The notification inside, which has the one form that readers on Kafka know.
+#[track_caller]
+fn inner(stored: &StoredMessage) -> Value {
+    let outer: Value = serde_json::from_str(&stored.body).unwrap();
+    assert_eq!((&outer["oslo.version"], stored.headers), (&json!("2.0"), 0), "{stored:?}");
+    let inner: Value = serde_json::from_str(outer["oslo.message"].as_str().unwrap()).unwrap();
+    assert!(inner["_context"].is_object(), "{inner}");
+    assert!(inner.as_object().unwrap().keys().all(|key| !key.starts_with("_context_")), "{inner}");
+    inner
+}
+
+fn send(place: &Place, kafka: &MockKafka, more: &[&str]) -> (Option<i32>, String, String) {
+    let (url, payload) = (kafka.url(), port_deleted().to_string());
+    let args = ["send", "--transport-url", &url, "--publisher-id", "network.n1", "--payload", &payload];
+    place.run(&[&args, more].concat())
+}
+
+const EVENT: [&str; 2] = ["--event-type", "port.delete.end"];
+
+#[test]
+fn send_writes_what_readers_on_kafka_know() {
+    let (place, kafka) = (Place::new(), MockKafka::start());
+    let (code, stdout, stderr) = send(&place, &kafka, &EVENT);
+    assert_eq!(code, Some(1), "{stdout}{stderr}");
+    let refusal = format!("publish to topic \"{TOPIC}\" of kafka at {}: it does not exist", kafka.address());
+    assert!(stderr.contains(&refusal) && stderr.contains("--declare creates a missing topic"), "{stderr}");
+    for driver in ["messaging", "messagingv2"] {
+        let context = r#"{"user_id": "u", "auth_token": "S3CRET"}"#;
+        let more = ["--declare", "--driver", driver, "--context", context];
+        let (code, stdout, stderr) = send(&place, &kafka, &[&EVENT[..], &more[..]].concat());
+        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{stdout}");
+        assert!(
+            stdout.contains(&format!("1 of 1 message confirmed by kafka at {}", kafka.address())),
+            "{stdout}"
+        );
+    }
+    let stored = kafka.all(TOPIC);
+    assert_eq!(stored.len(), 2);
+    for message in &stored {
+        let inner = inner(message);
+        assert_eq!(inner["_context"], json!({"user_id": "u", "auth_token": null}));
+        assert_eq!((&inner["event_type"], &inner["payload"]), (&json!("port.delete.end"), &port_deleted()));
+        assert_eq!(message.key, Emission::read(message.body.as_bytes()).unwrap().resource_key());
+        assert!(message.key.is_some());
+    }
+    kafka.stop();
+    let (code, _, stderr) = send(&place, &kafka, &EVENT);
+    assert_eq!(code, Some(69), "{stderr}");
+    assert!(stderr.contains(&format!("kafka at {} cannot be reached: ", kafka.address())), "{stderr}");
+}
+
+/// From one topic to another; what comes round is not published again.
+#[test]
+fn a_listener_reads_and_publishes_on() {
+    let (place, kafka) = (Place::new(), MockKafka::start());
+    for topic in [TOPIC, "deletions.info"] {
+        kafka.create_topic(topic, 4);
+    }
+    let conf = format!(
+        "[DEFAULT]\nstate_dir = {}\n[journal]\nallow_volatile = yes\n[listener:neutron]\ntransport_url = {url}\nexchange = neutron\n\
+         topics = notifications, deletions\npriorities = info\npool = osnl\n[rule:r]\nevent_type = ^port\\.\nactions = on\n\
+         [action:on]\ndriver = publish\ntransport_url = {url}\ntopic = deletions\n",
+        place.path("state").display(),
+        url = kafka.url()
+    );
+    place.write("a.conf", &conf);
+    let (code, stdout, stderr) = place.run(&["check", "-c", "a.conf"]);
+    assert_eq!(code, Some(0), "{stdout}{stderr}");
+    assert!(stdout.contains(&format!("Kafka on {}", kafka.address())), "{stdout}");
+    let osnl = place.start(&["run", "-c", "a.conf"]);
+    osnl.wait_for("listening");
+    let (code, _, stderr) = send(&place, &kafka, &EVENT);
+    assert_eq!(code, Some(0), "{stderr}");
+    wait_until(SOON, "it is published on, read again, and finished", || {
+        kafka.all("deletions.info").len() == 1 && kafka.unfinished("osnl", "deletions.info") == 0
+    });
+    let log = osnl.stop();
+    let published = kafka.all("deletions.info");
+    assert_eq!(published.len(), 1, "{log}");
+    assert_eq!(inner(&published[0])["payload"], port_deleted());
+    assert_eq!(published[0].key, kafka.all(TOPIC)[0].key);
+    assert_eq!(kafka.unfinished("osnl", TOPIC), 0);
+}
+
+#[test]
+fn the_notifier_of_the_library_publishes_to_kafka() {
+    let kafka = MockKafka::start();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let url = TransportUrl::parse(&kafka.url()).unwrap();
+        let transport: Arc<dyn osnl_transport::Transport> = osnl_transport::transport(&url).unwrap().into();
+        let builder = Notifier::builder("network.n1").transport(transport.clone());
+        let notifier = builder.driver(Driver::Messaging).driver(Driver::MessagingV2).build().unwrap();
+        let context: Context = RequestContext { user_id: Some("u".to_owned()), ..Default::default() }.into();
+        notifier.info(&context, "port.delete.end", &port_deleted()).await.unwrap();
+        notifier.close(Duration::from_secs(10)).await.unwrap();
+        transport.close().await;
+    });
+    let stored = kafka.all(TOPIC);
+    assert_eq!(stored.len(), 2, "one for each driver");
+    for message in &stored {
+        assert!(inner(message)["_context"].to_string().contains(r#":"u""#), "{message:?}");
+        assert!(message.key.is_some());
+    }
+}
+
+/// The recorded file of k2hr3_osnl, with the address of this cluster and of this target.
+#[test]
+fn the_recorded_file_of_k2hr3_osnl_runs() {
+    let (place, kafka, sink) = (Place::new(), MockKafka::start(), Sink::start());
+    kafka.create_topic(TOPIC, 1);
+    let text = fixture::text("k2hr3/conf/04-kafka-requeue-default.conf");
+    let text = text.replace("kafka://127.0.0.1:9092/", &kafka.url());
+    let text = text.replace("http://127.0.0.1:18080/v1/role", &sink.url("/v1/role"));
+    assert!(text.contains(&kafka.url()) && text.contains(&sink.url("/v1/role")), "{text}");
+    place.write("04.conf", &text);
+    let osnl = place.start(&["k2hr3-osnl", "-c", "04.conf"]);
+    osnl.wait_for("listening");
+    let (code, _, stderr) = send(&place, &kafka, &EVENT);
+    assert_eq!(code, Some(0), "{stderr}");
+    let request = sink.wait_for(1, SOON).remove(0);
+    assert!(format!("{request:?}").contains(INSTANCE), "{request:?}");
+    wait_until(SOON, "the message is finished", || kafka.unfinished("k2hr3_osnl", TOPIC) == 0);
+    osnl.stop();
+}

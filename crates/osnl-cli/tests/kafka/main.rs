@@ -1,0 +1,10 @@
+//! The program on Kafka: `cargo xtask test --kafka`. The cluster is the mock cluster of librdkafka.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod kafka {
+    mod oslo;
+    mod probes;
+    mod publish;
+    mod section;
+}
+mod running;

@@ -1,0 +1,132 @@
+//! The first answer of a broker, and topics that are looked for with a client of its own.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::{FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::metadata::Metadata;
+
+use super::context::{Errors, log};
+use super::failure;
+use super::settings::{Settings, unusable};
+use crate::TransportError;
+
+/// The longest time until a broker has answered.
+const CONNECTED: Duration = Duration::from_secs(15);
+/// The longest wait for a topic that the brokers make because it is asked for.
+const MADE: Duration = Duration::from_secs(5);
+/// The pause until a topic that the brokers make is looked for again.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// The findings of a look at the brokers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KafkaLook {
+    /// `host:port` of a broker that answered.
+    pub host: String,
+    /// Topics that are not there.
+    pub missing: Vec<String>,
+}
+
+/// Looks for topics with a client of its own; none is made.
+pub(super) fn look(
+    settings: &Settings,
+    topics: Vec<String>,
+) -> impl Future<Output = Result<KafkaLook, TransportError>> + Send + use<> {
+    let settings = settings.clone();
+    async move {
+        let asked = tokio::task::spawn_blocking(move || missing(&settings, &topics, false));
+        asked.await.unwrap_or_else(|error| Err(failure::lost(error.to_string())))
+    }
+}
+
+/// Waits for an answer of any broker; returns its address, and the metadata of the topic.
+pub(super) fn connect<C: ConsumerContext>(
+    client: &BaseConsumer<C>,
+    errors: &Errors,
+    settings: &Settings,
+    topic: Option<&str>,
+) -> Result<(String, Metadata), TransportError> {
+    let until = Instant::now() + CONNECTED;
+    let mut noted = Vec::new();
+    loop {
+        if let Ok(metadata) = client.fetch_metadata(topic, Duration::from_millis(300)) {
+            let name = metadata.orig_broker_name();
+            return Ok((name.split('/').next().unwrap_or(name).to_owned(), metadata));
+        }
+        // Errors come as events.
+        while client.poll(Duration::ZERO).is_some() {}
+        noted.extend(errors.take());
+        if Instant::now() >= until || noted.iter().any(|(code, _)| failure::is_final(*code)) {
+            let user = settings.user.as_deref().unwrap_or_default();
+            return Err(failure::connect(&settings.brokers, user, &noted));
+        }
+    }
+}
+
+/// Looks for topics. With `creates` the brokers are asked to make them, if they do that by
+/// themselves, and are given a moment for it.
+pub(super) fn missing(
+    settings: &Settings,
+    topics: &[String],
+    creates: bool,
+) -> Result<KafkaLook, TransportError> {
+    let config = settings.client(&[("allow.auto.create.topics", creates.to_string())]);
+    let client = BaseConsumer::from_config_and_context(&config, LookContext::default())
+        .map_err(|error| unusable(&error))?;
+    let until = Instant::now() + if creates { MADE } else { Duration::ZERO };
+    let (host, _) = connect(&client, &client.context().errors, settings, topics.first().map(String::as_str))?;
+    let mut missing = Vec::new();
+    for topic in topics {
+        while !is_there(&client, settings, topic)? {
+            if Instant::now() >= until {
+                missing.push(topic.clone());
+                break;
+            }
+            let _ = client.poll(AGAIN);
+        }
+    }
+    Ok(KafkaLook { host, missing })
+}
+
+fn is_there(
+    client: &BaseConsumer<LookContext>,
+    settings: &Settings,
+    topic: &str,
+) -> Result<bool, TransportError> {
+    let (_, metadata) = connect(client, &client.context().errors, settings, Some(topic))?;
+    let found = metadata.topics().iter().find(|found| found.name() == topic);
+    let error = found.and_then(|found| found.error()).map(|error| KafkaError::Global(error.into()));
+    match error {
+        Some(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
+            Err(TransportError::Refused {
+                what: format!("look for topic \"{topic}\""),
+                reason: error.to_string(),
+                code: None,
+            })
+        }
+        // One without a leader is there, for those who can wait for it.
+        Some(error) => Ok(error.rdkafka_error_code() == Some(RDKafkaErrorCode::LeaderNotAvailable)),
+        None => Ok(found.is_some()),
+    }
+}
+
+/// The context of a client that only looks.
+#[derive(Default)]
+struct LookContext {
+    errors: Errors,
+}
+
+impl ClientContext for LookContext {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.errors.note_line(facility, message);
+        log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.errors.note(&error, reason);
+    }
+}
+
+impl ConsumerContext for LookContext {}

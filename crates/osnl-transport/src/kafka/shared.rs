@@ -1,0 +1,332 @@
+//! The state that the consumer's side and the thread of the client library share: partitions, fetched messages, tags.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::futures::Notified;
+use tokio::sync::{Notify, oneshot};
+
+use super::flow::Room;
+use super::offsets::{Admission, Offsets, Position};
+use crate::bodies::Cut;
+use crate::message::Properties;
+use crate::rabbit::{BodyFlow, BodyShare};
+use crate::settle::{Settlement, Window};
+use crate::{QueueDepths, TransportError};
+
+/// The longest time that the caller waits for the group to be left after an end.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(8);
+
+/// One assignment of a partition; a later one of the same partition has another number.
+pub(super) type AssignmentId = u64;
+/// The answer to [`Consumer::waiting`](crate::Consumer::waiting).
+pub(super) type WaitingAnswer = oneshot::Sender<Result<QueueDepths, TransportError>>;
+
+/// A partition of this consumer.
+#[derive(Debug)]
+pub(super) struct Partition {
+    pub(super) topic: Arc<str>,
+    pub(super) number: i32,
+    pub(super) offsets: Offsets,
+    /// The group's position in it, as far as is known.
+    pub(super) committed: Option<Position>,
+    /// Whether its messages are held back: another member is to have it.
+    pub(super) is_leaving: bool,
+}
+
+/// A message that was fetched and not handed out.
+#[derive(Debug)]
+pub(super) struct FetchedMessage {
+    pub(super) assignment: AssignmentId,
+    pub(super) offset: i64,
+    pub(super) redelivered: bool,
+    pub(super) body: Bytes,
+    pub(super) cut: Option<Cut>,
+    pub(super) properties: Properties,
+    pub(super) share: BodyShare,
+}
+
+/// The state behind the lock.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    pub(super) partitions: BTreeMap<AssignmentId, Partition>,
+    last_assignment: AssignmentId,
+    pub(super) fetched: VecDeque<FetchedMessage>,
+    /// Messages that were handed out and are unfinished, by tag.
+    open: BTreeMap<u64, (AssignmentId, i64)>,
+    last_tag: u64,
+    /// The most messages that are fetched or open.
+    pub(super) most: usize,
+    /// Partitions were assigned since the thread has looked: they are not paused.
+    pub(super) has_new: bool,
+    /// Settlements came since the last commit.
+    pub(super) is_dirty: bool,
+    /// Whether nothing new is to be handed out.
+    pub(super) is_quiet: bool,
+    /// Whether the consumer closes, or was dropped.
+    pub(super) is_closing: bool,
+    /// The end of the subscription: nothing more is handed out or settled.
+    pub(super) ended: Option<TransportError>,
+    /// When it ended.
+    ended_at: Option<Instant>,
+    /// Whether the group was left after the end, so that the caller may begin again.
+    pub(super) has_left: bool,
+    pub(super) questions: Vec<WaitingAnswer>,
+    /// The group's memory in this process.
+    pub(super) handed: GroupMemory,
+}
+
+/// The offsets below which messages of a group were handed out in this process, by topic and partition. After a lost connection
+/// the broker may not have the latest.
+#[derive(Clone, Debug, Default)]
+pub(super) struct GroupMemory(Arc<Mutex<BTreeMap<(String, i32), i64>>>);
+
+impl GroupMemory {
+    fn get(&self, topic: &str, number: i32) -> Option<i64> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(&(topic.to_owned(), number)).copied()
+    }
+
+    fn note(&self, topic: &str, number: i32, handed: i64) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert((topic.to_owned(), number), handed);
+    }
+}
+
+/// The shared state, and the means to wait for its changes.
+#[derive(Debug, Default)]
+pub(super) struct SharedState {
+    state: Mutex<State>,
+    /// Wakes the thread of the client library.
+    wake: Condvar,
+    /// Wakes the consumer: a message is there, or the end.
+    pub(super) arrived: Notify,
+    pub(super) body_flow: Arc<BodyFlow>,
+}
+
+impl SharedState {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the state, and wakes the thread of the client library.
+    pub(super) fn tell<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let result = change(&mut self.lock());
+        self.wake.notify_all();
+        result
+    }
+
+    /// Waits for room, at most this long.
+    pub(super) fn wait_for_room(&self, longest: Duration) {
+        self.wait_until(longest, |state| self.room_of(state) != Room::Full);
+    }
+
+    /// Waits until this holds, at most this long; returns whether it does.
+    pub(super) fn wait_until(&self, longest: Duration, holds: impl Fn(&State) -> bool) -> bool {
+        let waited = self.wake.wait_timeout_while(self.lock(), longest, |state| !holds(state));
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        holds(&state)
+    }
+
+    /// Ends the subscription, unless it has ended.
+    pub(super) fn end(&self, error: TransportError) {
+        {
+            let mut state = self.lock();
+            state.ended.get_or_insert(error);
+            state.ended_at.get_or_insert_with(Instant::now);
+            state.fetched.clear();
+            state.remember(|_| true);
+        }
+        self.wake.notify_all();
+        self.arrived.notify_waiters();
+    }
+
+    /// Waits for a message or the end; after the end only for a moment, since leaving the group has a limit.
+    pub(super) async fn news(&self, arrived: Notified<'_>) {
+        let has_ended = self.lock().ended.is_some();
+        match has_ended {
+            true => drop(tokio::time::timeout(Duration::from_millis(100), arrived).await),
+            false => arrived.await,
+        }
+    }
+
+    /// Tells the caller the end.
+    pub(super) fn left(&self) {
+        let mut state = self.lock();
+        state.has_left = true;
+        state.remember(|_| true);
+        drop(state);
+        self.arrived.notify_waiters();
+    }
+
+    pub(super) fn room(&self) -> Room {
+        self.room_of(&self.lock())
+    }
+
+    fn room_of(&self, state: &State) -> Room {
+        match state.is_quiet || state.is_closing || state.ended.is_some() {
+            true => Room::Closed,
+            false if state.in_hand() >= state.most || self.body_flow.is_full() => Room::Full,
+            false => Room::Free,
+        }
+    }
+}
+
+impl State {
+    /// Returns the end for the caller: after the group was left, or a new member would get the partitions before the last commit;
+    /// or when that takes too long.
+    pub(super) fn told_end(&self) -> Option<TransportError> {
+        let waited = self.ended_at.is_some_and(|at| at.elapsed() >= LEAVE_TIMEOUT);
+        self.ended.clone().filter(|_| self.has_left || waited)
+    }
+
+    /// Adds a partition that was assigned.
+    pub(super) fn assigned(&mut self, topic: &str, number: i32, start: &Position, committed: bool) {
+        self.last_assignment += 1;
+        let mut offsets = Offsets::resume(start);
+        if let Some(handed) = self.handed.get(topic, number) {
+            offsets.seen(handed);
+        }
+        let partition = Partition {
+            topic: topic.into(),
+            number,
+            offsets,
+            committed: committed.then(|| start.clone()),
+            is_leaving: false,
+        };
+        self.is_dirty |= !committed;
+        self.has_new = true;
+        self.partitions.insert(self.last_assignment, partition);
+    }
+
+    /// Returns the assignment of a partition.
+    pub(super) fn assignment(&self, topic: &str, number: i32) -> Option<AssignmentId> {
+        let found = self.partitions.iter().find(|(_, p)| p.number == number && *p.topic == *topic);
+        found.map(|(id, _)| *id)
+    }
+
+    /// Decides about a message that was fetched.
+    pub(super) fn admit(&mut self, assignment: AssignmentId, offset: i64) -> Admission {
+        let partition = self.partitions.get_mut(&assignment);
+        let admitted = partition.filter(|partition| !partition.is_leaving).map(|p| p.offsets.admit(offset));
+        // A gap may have moved the lowest unfinished offset.
+        self.is_dirty |= admitted == Some(Admission::Known);
+        admitted.unwrap_or(Admission::Known)
+    }
+
+    /// Takes the next message to hand out, with its tag.
+    pub(super) fn take(&mut self) -> Option<(FetchedMessage, u64)> {
+        if self.is_quiet {
+            return None;
+        }
+        let fetched = self.fetched.pop_front()?;
+        if let Some(partition) = self.partitions.get_mut(&fetched.assignment) {
+            partition.offsets.hand_out(fetched.offset);
+            // The mark of what was handed out is in the commit.
+            self.is_dirty = true;
+        }
+        self.last_tag += 1;
+        self.open.insert(self.last_tag, (fetched.assignment, fetched.offset));
+        Some((fetched, self.last_tag))
+    }
+
+    /// Settles what the window has gathered. A message of a partition that has left is forgotten.
+    pub(super) fn settle(&mut self, window: &mut Window) {
+        for settlement in window.settlements(0) {
+            match settlement {
+                Settlement::AcknowledgeThrough(tag) => {
+                    let rest = self.open.split_off(&(tag + 1));
+                    for (assignment, offset) in std::mem::replace(&mut self.open, rest).into_values() {
+                        self.finish(assignment, offset);
+                    }
+                }
+                Settlement::Acknowledge(tag) => {
+                    if let Some((assignment, offset)) = self.open.remove(&tag) {
+                        self.finish(assignment, offset);
+                    }
+                }
+                Settlement::Requeue(tag) => {
+                    if let Some((assignment, offset)) = self.open.remove(&tag)
+                        && let Some(partition) = self.partitions.get_mut(&assignment)
+                    {
+                        partition.offsets.give_back(offset);
+                    }
+                }
+            }
+        }
+    }
+
+    fn finish(&mut self, assignment: AssignmentId, offset: i64) {
+        if let Some(partition) = self.partitions.get_mut(&assignment) {
+            partition.offsets.finish(offset);
+            self.is_dirty = true;
+        }
+    }
+
+    /// Holds the messages of these partitions back: what was not handed out is dropped.
+    pub(super) fn leave(&mut self, leaving: &[AssignmentId]) {
+        for id in leaving {
+            if let Some(partition) = self.partitions.get_mut(id) {
+                partition.is_leaving = true;
+            }
+        }
+        self.fetched.retain(|fetched| !leaving.contains(&fetched.assignment));
+    }
+
+    /// Whether a message of these partitions is open.
+    pub(super) fn is_open(&self, assignments: &[AssignmentId]) -> bool {
+        self.open.values().any(|(assignment, _)| assignments.contains(assignment))
+    }
+
+    /// Forgets these partitions, and with them their open messages: another member reads them again.
+    pub(super) fn forget(&mut self, gone: &[AssignmentId]) {
+        self.remember(|id| gone.contains(&id));
+        self.partitions.retain(|id, _| !gone.contains(id));
+        self.open.retain(|_, (assignment, _)| !gone.contains(assignment));
+        self.fetched.retain(|fetched| !gone.contains(&fetched.assignment));
+    }
+
+    /// Keeps for the next assignment in this process what was handed out of these partitions.
+    fn remember(&self, of: impl Fn(AssignmentId) -> bool) {
+        for (_, partition) in self.partitions.iter().filter(|(id, _)| of(**id)) {
+            self.handed.note(&partition.topic, partition.number, partition.offsets.handed());
+        }
+    }
+
+    /// Returns the partitions with messages that have to be read again, and the first of them.
+    pub(super) fn again(&self) -> Vec<(Arc<str>, i32, i64)> {
+        let of = |p: &Partition| Some((p.topic.clone(), p.number, p.offsets.first_again()?));
+        self.partitions.values().filter(|p| !p.is_leaving).filter_map(of).collect()
+    }
+
+    /// Returns the positions that the group does not have yet, of these partitions.
+    pub(super) fn uncommitted(
+        &self,
+        of: impl Fn(AssignmentId) -> bool,
+    ) -> Vec<(AssignmentId, Arc<str>, i32, Position)> {
+        let partitions = self.partitions.iter().filter(|(id, _)| of(**id));
+        let positions = partitions.map(|(id, p)| (id, p, p.offsets.position()));
+        positions
+            .filter(|(_, p, position)| p.committed.as_ref() != Some(position))
+            .map(|(id, p, position)| (*id, p.topic.clone(), p.number, position))
+            .collect()
+    }
+
+    /// Forgets that these positions were committed: the answer may be on its way, and be a refusal, or got lost.
+    pub(super) fn doubt(&mut self, of: impl Fn(AssignmentId) -> bool) {
+        let doubted = self.partitions.iter_mut().filter(|(id, _)| of(**id));
+        doubted.for_each(|(_, partition)| partition.committed = None);
+    }
+
+    /// Messages that were fetched or are open.
+    fn in_hand(&self) -> usize {
+        self.fetched.len() + self.open.len()
+    }
+
+    /// Open messages of a partition.
+    pub(super) fn open_of(&self, assignment: AssignmentId) -> u64 {
+        self.open.values().filter(|(of, _)| *of == assignment).count() as u64
+    }
+}

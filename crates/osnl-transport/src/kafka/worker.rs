@@ -1,0 +1,271 @@
+//! The thread of one consumer: it alone polls the client library, and so it runs the callbacks.
+//!
+//! It fetches what there is room for, commits a few times a second what was settled, and reads again what was given back.
+//! Leaving the group, and the commit before it, are its last steps, also after the end of the subscription: the next member
+//! gets the partitions only then.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use osnl_model::BodyDigest;
+use rdkafka::Message;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Headers};
+use rdkafka::topic_partition_list::Offset;
+use tokio::sync::oneshot;
+
+use super::context::{Context, commit};
+use super::failure::{is_topic_gone, lost};
+use super::flow::{Flow, Turn};
+use super::offsets::Admission;
+use super::shared::{FetchedMessage, SharedState, WaitingAnswer};
+use crate::bodies::{BodyBounds, Cut};
+use crate::message::Properties;
+use crate::{QueueDepths, QueueSeen, TransportError};
+
+/// The longest wait for a message before commands are looked at.
+const POLL: Duration = Duration::from_millis(50);
+/// The shortest time between two commits of a running subscription.
+const COMMIT_EVERY: Duration = Duration::from_millis(100);
+/// The longest time that the last commit may take.
+const LAST_COMMIT: Duration = Duration::from_secs(5);
+/// The longest wait for each answer of the broker.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// The thread's own part.
+pub(super) struct Worker {
+    pub(super) consumer: BaseConsumer<Context>,
+    pub(super) shared: Arc<SharedState>,
+    pub(super) group: Arc<str>,
+    pub(super) bodies: BodyBounds,
+    /// Topics that were there when the subscription began, or have come since.
+    pub(super) known: Vec<String>,
+    pub(super) flow: Flow,
+    pub(super) committed_at: Instant,
+}
+
+/// Ends the subscription when the thread ends, however it does.
+struct EndGuard(Arc<SharedState>);
+
+impl Drop for EndGuard {
+    fn drop(&mut self) {
+        self.0.end(lost("the thread of the Kafka client has ended".to_owned()));
+        self.0.left();
+    }
+}
+
+impl Worker {
+    /// Runs until the consumer closes or ends; `done` is dropped when the group was left.
+    pub(super) fn run(mut self, done: oneshot::Sender<()>) {
+        let guard = EndGuard(self.shared.clone());
+        while self.step() {}
+        self.commit_finally();
+        let Self { consumer, .. } = self;
+        // Leaves the group.
+        drop(consumer);
+        drop(guard);
+        drop(done);
+    }
+
+    /// Commits before the group is left. After a lost connection the library connects again meanwhile; where that takes too long,
+    /// what was settled last is delivered again.
+    fn commit_finally(&self) {
+        let until = Instant::now() + LAST_COMMIT;
+        self.shared.lock().doubt(|_| true);
+        while !commit(&self.consumer, &self.shared, CommitMode::Sync, |_| true) && Instant::now() < until {
+            let _ = self.consumer.poll(POLL);
+        }
+    }
+
+    /// `false` at the end.
+    fn step(&mut self) -> bool {
+        let (is_over, questions, again) = {
+            let mut state = self.shared.lock();
+            let is_over = state.is_closing || state.ended.is_some();
+            (is_over, std::mem::take(&mut state.questions), state.again())
+        };
+        if is_over {
+            return false;
+        }
+        for question in questions {
+            self.answer(question);
+        }
+        self.read_again(&again);
+        self.commit_when_due();
+        match self.flow.turn(self.shared.room(), Instant::now()) {
+            Turn::Wait => self.shared.wait_for_room(POLL),
+            Turn::Serve => {
+                if std::mem::take(&mut self.shared.lock().has_new) {
+                    self.paused(true);
+                }
+                self.poll();
+            }
+            Turn::Take => self.poll(),
+            Turn::Pause => self.paused(true),
+            Turn::Resume => self.paused(false),
+        }
+        true
+    }
+
+    /// Polls once, and takes what else is there without waiting.
+    pub(super) fn poll(&self) {
+        let mut wait = POLL;
+        let mut taken = 0;
+        while let Some(polled) = self.consumer.poll(wait) {
+            wait = Duration::ZERO;
+            match polled {
+                Ok(message) => take(&self.shared, self.bodies, &message),
+                Err(error) => self.shared_error(&error),
+            }
+            taken += 1;
+            // The rest of the step has its turn too.
+            if taken >= 64 || self.shared.room() != super::flow::Room::Free {
+                break;
+            }
+        }
+    }
+
+    fn paused(&mut self, is_paused: bool) {
+        let done = self.consumer.assignment().and_then(|all| match is_paused {
+            true => self.consumer.pause(&all),
+            false => self.consumer.resume(&all),
+        });
+        if let Err(error) = done {
+            tracing::debug!(error = error.to_string(), "partitions were not paused or resumed");
+        }
+    }
+
+    fn commit_when_due(&mut self) {
+        if self.committed_at.elapsed() < COMMIT_EVERY || !std::mem::take(&mut self.shared.lock().is_dirty) {
+            return;
+        }
+        self.committed_at = Instant::now();
+        commit(&self.consumer, &self.shared, CommitMode::Async, |_| true);
+    }
+
+    fn read_again(&self, again: &[(Arc<str>, i32, i64)]) {
+        for (topic, number, offset) in again {
+            if let Err(error) = self.consumer.seek(topic, *number, Offset::Offset(*offset), ANSWER) {
+                self.shared.end(lost(format!(
+                    "messages that were given back to topic \"{topic}\" can't be read again: {error}"
+                )));
+            }
+        }
+    }
+
+    fn shared_error(&self, error: &KafkaError) {
+        let group = &self.group;
+        if let KafkaError::MessageConsumptionFatal(code) = error {
+            self.shared.end(lost(format!("group \"{group}\": {code}")));
+            return;
+        }
+        if is_topic_gone(error) {
+            if let Some(topic) = self.known.iter().find(|topic| is_gone(&self.consumer, topic)) {
+                self.shared.end(lost(format!(
+                    "topic \"{topic}\", which group \"{group}\" reads, is not there any more: it was deleted, or made anew"
+                )));
+            }
+            return;
+        }
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::AllBrokersDown) => {
+                self.shared.end(lost("no broker of the cluster is connected".to_owned()));
+            }
+            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
+                self.shared.end(lost(format!(
+                    "an offset of group \"{group}\" is not there any more: messages were deleted before they were read"
+                )));
+            }
+            Some(
+                RDKafkaErrorCode::TopicAuthorizationFailed
+                | RDKafkaErrorCode::GroupAuthorizationFailed
+                | RDKafkaErrorCode::ClusterAuthorizationFailed,
+            ) => self.shared.end(TransportError::Refused {
+                what: format!("read as group \"{group}\""),
+                reason: error.to_string(),
+                code: None,
+            }),
+            // The library tries again by itself.
+            _ => tracing::debug!(error = error.to_string(), "the Kafka client reports an error"),
+        }
+    }
+
+    fn answer(&self, question: WaitingAnswer) {
+        let _ = question.send(self.waiting());
+    }
+
+    /// The messages that wait in the partitions of this consumer, what is open not counted.
+    fn waiting(&self) -> Result<QueueDepths, TransportError> {
+        let partitions: Vec<_> = {
+            let state = self.shared.lock();
+            let of = |(id, p): (&u64, &super::shared::Partition)| (*id, p.topic.clone(), p.number);
+            state.partitions.iter().map(of).collect()
+        };
+        let mut messages = 0;
+        for (id, topic, number) in partitions {
+            let asked = self.consumer.fetch_watermarks(&topic, number, ANSWER);
+            let (_, high) = asked.map_err(|error| lost(error.to_string()))?;
+            let state = self.shared.lock();
+            let Some(partition) = state.partitions.get(&id) else { continue };
+            messages += partition.offsets.unfinished(high).saturating_sub(state.open_of(id));
+        }
+        let messages = u32::try_from(messages).unwrap_or(u32::MAX);
+        let consumers = members(&self.consumer, &self.group).unwrap_or(1);
+        Ok(vec![(self.group.clone(), QueueSeen { messages, consumers })])
+    }
+}
+
+/// The members of a group; `None` where the broker does not tell.
+pub(super) fn members(consumer: &BaseConsumer<Context>, group: &str) -> Option<u32> {
+    let groups = consumer.fetch_group_list(Some(group), Duration::from_secs(2)).ok()?;
+    let found = groups.groups().iter().find(|found| found.name() == group)?;
+    u32::try_from(found.members().len()).ok()
+}
+
+/// Whether the broker says that a topic is not there; silence is no answer.
+pub(super) fn is_gone(consumer: &BaseConsumer<Context>, topic: &str) -> bool {
+    let Ok(metadata) = consumer.fetch_metadata(Some(topic), ANSWER) else { return false };
+    let found = metadata.topics().iter().find(|found| found.name() == topic);
+    found.is_none_or(|found| {
+        let error = found.error().map(|error| KafkaError::Global(error.into()));
+        error.is_some_and(|error| is_topic_gone(&error))
+    })
+}
+
+/// Keeps a message that was fetched, unless it is known.
+fn take(shared: &SharedState, bodies: BodyBounds, message: &BorrowedMessage<'_>) {
+    let offset = message.offset();
+    let mut state = shared.lock();
+    let Some(assignment) = state.assignment(message.topic(), message.partition()) else { return };
+    let Admission::Open { redelivered } = state.admit(assignment, offset) else { return };
+    let payload = message.payload().unwrap_or_default();
+    let cut = (payload.len() > bodies.whole)
+        .then(|| Cut { bytes: payload.len() as u64, digest: BodyDigest::of(payload) });
+    let body = Bytes::copy_from_slice(match cut {
+        Some(_) => &payload[..BodyBounds::HEAD.min(payload.len())],
+        None => payload,
+    });
+    shared.body_flow.comes(body.len());
+    shared.body_flow.is_complete();
+    let share = shared.body_flow.share(body.len());
+    let properties = properties(message);
+    state.fetched.push_back(FetchedMessage { assignment, offset, redelivered, body, cut, properties, share });
+    drop(state);
+    shared.arrived.notify_waiters();
+}
+
+/// The headers that tell how a body is to be read. oslo.messaging sends none: its bodies are JSON in UTF-8.
+fn properties(message: &BorrowedMessage<'_>) -> Properties {
+    let header = |name: &str| {
+        let headers = message.headers()?;
+        let found = headers.iter().find(|header| header.key == name)?;
+        Some(String::from_utf8_lossy(found.value?).into_owned())
+    };
+    Properties {
+        content_type: header("content_type").map(Into::into),
+        content_encoding: header("content_encoding").map(Into::into),
+        compression: header("compression"),
+    }
+}

@@ -1,0 +1,195 @@
+//! Groups: their first place, rebalances, and members that are lost.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use osnl_transport::TransportError;
+use rdkafka::message::OwnedHeaders;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+use super::member::{Member, text, texts, within};
+use super::rig::{Mock, TOPIC};
+
+const GROUP: &str = "osnl";
+const SOON: std::time::Duration = std::time::Duration::from_secs(20);
+
+fn publish(mock: &Mock, numbers: std::ops::Range<u32>, partitions: i32) {
+    for n in numbers {
+        let partition = i32::try_from(n).unwrap() % partitions;
+        mock.publish_to(TOPIC, partition, n.to_string().as_bytes(), OwnedHeaders::new());
+    }
+    mock.flush();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_group_begins_where_it_was_told_to() {
+    let mock = Mock::new();
+    mock.cluster().create_topic(TOPIC, 1, 1).unwrap();
+    publish(&mock, 0..3, 1);
+    let mut latest = Member::join(&mock.kafka(""), "latest", 10).await;
+    let mut earliest = Member::join(&mock.kafka("?auto_offset_reset=earliest"), "earliest", 10).await;
+    assert_eq!(latest.consumer.subscription().waiting, 0);
+    assert_eq!(earliest.consumer.subscription().waiting, 3);
+    publish(&mock, 3..4, 1);
+    assert_eq!(texts(&latest.take(1).await), ["3"]);
+    assert_eq!(texts(&earliest.take(4).await), ["0", "1", "2", "3"]);
+    // Its place is the group's before the first message: nothing is skipped until it listens again.
+    let quiet = Member::join(&mock.kafka(""), "quiet", 10).await;
+    drop(quiet);
+    publish(&mock, 4..5, 1);
+    assert_eq!(texts(&Member::join(&mock.kafka(""), "quiet", 10).await.take(1).await), ["4"]);
+}
+
+/// A second member joins while the first has open messages: nothing is lost. With `ends`, the open messages end during the
+/// rebalance; else never, and no others come again.
+async fn survives_a_rebalance(strategy: &str, ends: bool) {
+    let mock = Mock::new();
+    mock.cluster().create_topic(TOPIC, 4, 1).unwrap();
+    let transport = mock.kafka(&format!("?partition_assignment_strategy={strategy}"));
+    // Half of it is the longest wait for open messages, which the mock cluster's own patience has to exceed.
+    let transport = transport.with_setting("max.poll.interval.ms", "3000");
+    let mut one = Member::join(&transport, GROUP, 100).await;
+    publish(&mock, 0..40, 4);
+    let seen: RefCell<BTreeMap<u32, u32>> = RefCell::default();
+    let count = |message: &osnl_transport::IncomingMessage| {
+        *seen.borrow_mut().entry(text(message).parse().unwrap()).or_default() += 1;
+    };
+    let mut open = one.take(40).await;
+    open.iter().for_each(&count);
+    let (first, rest): (Vec<_>, Vec<_>) =
+        open.drain(..).partition(|m| text(m).parse::<u32>().unwrap() % 3 == 0);
+    one.finish(first).await;
+    let open: Vec<u32> = rest.iter().map(|m| text(m).parse().unwrap()).collect();
+    tokio::task::block_in_place(|| {
+        let done = || mock.unfinished(GROUP, TOPIC) == open.len() as u64;
+        osnl_testkit::wait_until(SOON, "a third is committed", done);
+    });
+    let mut never = Vec::new();
+    let (two, ()) = tokio::join!(Member::join(&transport, GROUP, 100), async {
+        match ends {
+            true => one.finish(rest).await,
+            false => never = rest,
+        }
+    });
+    let mut two = two;
+    assert_eq!(two.consumer.subscription().other_consumers, 1, "{strategy}");
+    publish(&mock, 40..80, 4);
+    let mut of_two = 0;
+    let mut taken = 0;
+    // With the cooperative protocol a member keeps what it can: the open messages of partitions that moved come again, and only
+    // those. Message n is in partition n % 4.
+    let is_cooperative = strategy == "cooperative-sticky";
+    let moved: RefCell<BTreeSet<u32>> = RefCell::default();
+    let again = || -> Vec<u32> {
+        let is_moved = |n: &&u32| !is_cooperative || moved.borrow().contains(&(**n % 4));
+        open.iter().filter(is_moved).copied().collect()
+    };
+    while seen.borrow().len() < 80 || !ends && again().iter().any(|n| seen.borrow()[n] < 2) {
+        tokio::select! {
+            messages = one.poll() => {
+                let messages = messages.unwrap();
+                taken += messages.len();
+                messages.iter().for_each(&count);
+                one.finish(messages).await;
+            }
+            messages = two.poll() => {
+                let messages = messages.unwrap();
+                taken += messages.len();
+                of_two += messages.len();
+                moved.borrow_mut().extend(messages.iter().map(|m| text(m).parse::<u32>().unwrap() % 4));
+                messages.iter().for_each(&count);
+                two.finish(messages).await;
+            }
+        }
+    }
+    if !ends {
+        assert!(0 < of_two && of_two < taken, "{strategy}: {of_two} of {taken}");
+        let mut repeated: Vec<u32> =
+            seen.borrow().iter().filter(|(_, times)| **times > 1).map(|(n, _)| *n).collect();
+        repeated.sort_unstable();
+        let mut expected = again();
+        expected.sort_unstable();
+        assert_eq!(repeated, expected, "{strategy}");
+        let kept = (open.len() - expected.len()) as u64;
+        assert_eq!(kept > 0, is_cooperative, "{strategy}");
+        tokio::task::block_in_place(|| {
+            let done = || mock.unfinished(GROUP, TOPIC) == kept;
+            osnl_testkit::wait_until(SOON, "the rest is committed", done);
+        });
+    }
+    tokio::join!(one.leave(), two.leave());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_eager_rebalance_loses_nothing_and_repeats_only_what_is_unfinished() {
+    survives_a_rebalance("range,roundrobin", false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cooperative_rebalance_loses_nothing() {
+    survives_a_rebalance("cooperative-sticky", true).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cooperative_rebalance_repeats_only_what_is_unfinished() {
+    survives_a_rebalance("cooperative-sticky", false).await;
+}
+
+/// As between two generations of a group: what was finished meanwhile is committed later.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commit_that_the_broker_refuses_is_repeated() {
+    let mock = Mock::new();
+    mock.create_topic(TOPIC, 1);
+    let mut member = Member::join(&mock.kafka(""), GROUP, 10).await;
+    let refusal = RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_COMMIT_OFFSET_SIZE;
+    mock.cluster().request_errors(RDKafkaApiKey::OffsetCommit, &[refusal; 4]);
+    publish(&mock, 0..1, 1);
+    let taken = member.take(1).await;
+    member.finish(taken).await;
+    tokio::task::block_in_place(|| {
+        let committed = || mock.committed(GROUP, TOPIC)[0].1 == Some(1);
+        osnl_testkit::wait_until(SOON, "the message is committed", committed);
+    });
+    member.leave().await;
+}
+
+/// The coordinator does not know the member any more: what is open belongs to another.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_the_group_has_lost_repeats_what_was_unfinished() {
+    let mock = Mock::new();
+    mock.cluster().create_topic(TOPIC, 1, 1).unwrap();
+    let mut one = Member::join(&mock.kafka(""), GROUP, 10).await;
+    publish(&mock, 0..4, 1);
+    let mut taken = one.take(4).await;
+    let open = taken.split_off(2);
+    one.finish(taken).await;
+    let committed = || mock.committed(GROUP, TOPIC)[0].1 == Some(2);
+    tokio::task::block_in_place(|| {
+        osnl_testkit::wait_until(SOON, "two are committed", committed);
+    });
+    mock.cluster()
+        .request_errors(RDKafkaApiKey::Heartbeat, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID]);
+    // It joins again by itself.
+    let again = one.take(2).await;
+    assert_eq!(texts(&again), ["2", "3"]);
+    // Those of the lost assignment settle nothing.
+    one.finish(open).await;
+    assert_eq!(mock.committed(GROUP, TOPIC)[0].1, Some(2));
+    one.finish(again).await;
+    one.leave().await;
+    assert_eq!(mock.committed(GROUP, TOPIC)[0].1, Some(4));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_no_broker_answers_the_error_says_so() {
+    let url = osnl_model::TransportUrl::parse("kafka://127.0.0.1:1/").unwrap();
+    let transport = osnl_transport::transport(&url).unwrap();
+    let options = super::member::options(GROUP, 10, osnl_transport::Declare::Create);
+    let error = within(transport.listen(&super::member::neutron(), &options)).await.err().unwrap();
+    assert!(
+        matches!(&error, TransportError::Connect { host, reason }
+        if host == "127.0.0.1:1" && reason.contains("Connection refused")),
+        "{error:?}"
+    );
+    assert!(error.is_recoverable() && error.is_unreachable());
+}
