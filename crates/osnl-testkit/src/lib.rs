@@ -3,6 +3,7 @@
 //! | part | purpose |
 //! | --- | --- |
 //! | [`Broker`], [`Cluster`], [`SharedBroker`], [`Vhost`] | private RabbitMQ nodes, and virtual hosts on one that all tests share |
+//! | [`Postgres`] | private PostgreSQL servers, and databases on one that the tests of a process share |
 //! | [`Publisher`], [`OsloListener`], [`Upstream`] | the real oslo.messaging as a peer, the real k2hr3-osnl as the reference |
 //! | [`VersionedPeer`] | the real oslo.versionedobjects, with ironic's payload classes |
 //! | [`Sink`] | an HTTP target or proxy that records each byte and fails on request |
@@ -11,10 +12,12 @@
 //! | [`RealCloud`] | Keystone, Neutron and Ironic from PyPI, for `cargo xtask test --cloud` |
 //! | [`Proxy`], [`FullBacklog`] | a network between client and server that stalls, cuts, delays, and refuses; a server that never answers |
 //! | [`Program`] | a child process that a test kills, stops, and starts again |
+//! | [`Browser`] | headless Chromium: pages, keys, themes, its console, accessibility by axe-core |
 //! | [`Pty`] | a program on a terminal: its screen, keys, and the state of the terminal afterwards |
 //! | `amqp` (feature `amqp`) | an AMQP server that answers as scripted: what newer brokers do |
 //! | `conformance` (feature `conformance`) | a test for each promise of a transport |
-//! | `Listening` (the same) | a test's own transport, for listening only |
+//! | `MockKafka` (feature `kafka`) | a cluster of Kafka in the process |
+//! | `ListenOnly` (feature `conformance`) | a test's own transport, for listening only |
 //! | [`oracle`] | publishes with confirms, kills everything, counts at the target |
 //! | [`hostile`] | hostile notification bodies: deep, wide, quadratic, compressed bombs |
 //! | [`fixture`] | the recorded notifications and requests in `fixtures/` |
@@ -24,7 +27,7 @@
 //! missing part.
 //!
 //! Tests that need the broker or the Python peer run under `cargo xtask test`, which sets [`BROKER_VARIABLE`] and
-//! [`PYTHON_VARIABLE`]. Without it they fail; they are not skipped.
+//! [`PYTHON_VARIABLE`], and [`AXE_VARIABLE`] for accessibility. Without them they fail; they are not skipped.
 #![expect(
     clippy::unwrap_used,
     reason = "dev-only: a lock is poisoned only by a panic that has failed the test already"
@@ -34,12 +37,15 @@
 pub mod amqp;
 mod backlog;
 mod broker;
+mod browser;
 mod cloud;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod fixture;
 mod hex;
 pub mod hostile;
+#[cfg(feature = "kafka")]
+mod kafka;
 #[cfg(feature = "conformance")]
 mod listening;
 pub mod openstack;
@@ -47,6 +53,7 @@ pub mod oracle;
 mod peer;
 mod pipe;
 mod ports;
+mod postgres;
 mod process;
 mod program;
 mod proxy;
@@ -57,13 +64,18 @@ mod wait;
 
 pub use backlog::FullBacklog;
 pub use broker::{Binding, Broker, Cluster, Exchange, Queue, SharedBroker, Vhost};
+pub use browser::{AXE_REQUIREMENTS, AXE_VARIABLE, Browser, Key, OTHER_NAME, Theme};
 pub use cloud::{CLOUD_REQUIREMENTS, CLOUD_VARIABLE, RealCloud};
+#[cfg(feature = "kafka")]
+pub use kafka::{MockKafka, StoredMessage};
 #[cfg(feature = "conformance")]
-pub use listening::Listening;
+pub use listening::ListenOnly;
 pub use peer::{
-    Delivered, Notice, Options, OsloListener, Prepared, Publisher, Raw, ReceivedObject, Upstream,
+    BrokerObjects, Notice, Options, OsloListener, Publisher, Raw, ReceivedObject, TakenMessage, Upstream,
     VersionedPeer, python, python_program,
 };
+pub use ports::{closed_port, free_port};
+pub use postgres::Postgres;
 pub use process::Guard;
 pub use program::Program;
 pub use proxy::{Fault, Proxy};
@@ -77,6 +89,12 @@ pub const SCRIPTS: &str = "/usr/lib/rabbitmq/bin";
 
 /// The pinned Python packages, in pip's requirements format.
 pub const REQUIREMENTS: &str = include_str!("../python/requirements.txt");
+
+/// The same with what oslo.messaging's Kafka driver needs, for tests on Kafka.
+pub const KAFKA_REQUIREMENTS: &str = include_str!("../python/kafka-requirements.txt");
+
+/// A program of that environment: oslo.messaging as a publisher or a listener on Kafka. Its first lines tell its arguments.
+pub const KAFKA_PEER: &str = include_str!("../python/kafka.py");
 
 /// Environment variable: the folder of the node that all tests share, as [`Broker::folder`] gives it.
 pub const BROKER_VARIABLE: &str = "OSNL_TEST_BROKER";

@@ -10,9 +10,9 @@ use osnl_transport::{
 
 /// Listens as the function says; nothing can be published, watched or tidied.
 #[derive(Debug)]
-pub struct Listening<F>(F);
+pub struct ListenOnly<F>(F);
 
-impl<F> Listening<F>
+impl<F> ListenOnly<F>
 where
     F: for<'a> Fn(
             &'a [(Target, Priority)],
@@ -27,7 +27,7 @@ where
     }
 }
 
-impl<F> Transport for Listening<F>
+impl<F> Transport for ListenOnly<F>
 where
     F: for<'a> Fn(
             &'a [(Target, Priority)],
@@ -75,7 +75,7 @@ where
     }
 
     fn features(&self) -> Features {
-        Features { requeue: false, send: false }
+        Features { requeue: false, send: false, absent: &[], framing: None, keys: false }
     }
 
     fn certificate_ends(&self) -> Option<i64> {

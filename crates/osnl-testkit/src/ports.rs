@@ -5,7 +5,11 @@
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
-use std::net::{IpAddr, Ipv4Addr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddrV4, TcpListener};
+use std::os::fd::OwnedFd;
+use std::sync::Mutex;
+
+use rustix::net::{self, AddressFamily, SocketFlags, SocketType};
 
 const FIRST: u16 = 12_000;
 const LAST: u16 = 32_000;
@@ -29,18 +33,43 @@ pub(crate) fn listen() -> TcpListener {
 /// # Panics
 /// When two hundred random ports are all taken, or the machine has no such address.
 pub(crate) fn listen_at(address: IpAddr) -> TcpListener {
+    at_random(address, |port| TcpListener::bind((address, port)).ok())
+}
+
+/// Returns the first success at a random port of an address.
+fn at_random<T>(address: IpAddr, bind: impl Fn(u16) -> Option<T>) -> T {
     let width = u64::from(LAST - FIRST);
-    for _ in 0..TRIES {
-        let port = FIRST + u16::try_from(random() % width).unwrap();
-        if let Ok(listener) = TcpListener::bind((address, port)) {
-            return listener;
-        }
-    }
-    panic!("no free port between {FIRST} and {LAST} on {address}");
+    let mut ports = (0..TRIES).map(|_| FIRST + u16::try_from(random() % width).unwrap());
+    ports.find_map(bind).unwrap_or_else(|| panic!("no free port between {FIRST} and {LAST} on {address}"))
 }
 
 /// Three different ports that are free at this moment; another process may take one before they are used.
 pub(crate) fn three() -> [u16; 3] {
     let listeners = [listen(), listen(), listen()];
     listeners.map(|listener| listener.local_addr().unwrap().port())
+}
+
+/// A port of 127.0.0.1 that refuses connections as long as this process lives: bound, and never listened at.
+///
+/// # Panics
+/// When two hundred random ports are all taken.
+#[must_use]
+pub fn closed_port() -> u16 {
+    static BOUND: Mutex<Vec<OwnedFd>> = Mutex::new(Vec::new());
+    let (port, socket) = at_random(Ipv4Addr::LOCALHOST.into(), |port| {
+        let socket =
+            net::socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
+        net::bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, port)).ok().map(|()| (port, socket))
+    });
+    BOUND.lock().unwrap().push(socket);
+    port
+}
+
+/// A port of 127.0.0.1 that is free at this moment, for a server that is given its port.
+///
+/// # Panics
+/// When two hundred random ports are all taken.
+#[must_use]
+pub fn free_port() -> u16 {
+    listen().local_addr().unwrap().port()
 }

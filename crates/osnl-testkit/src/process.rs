@@ -84,12 +84,21 @@ impl Guard {
     /// When no shell can be started.
     #[must_use]
     pub fn over(leaders: &[u32], folder: Option<&Path>) -> Self {
-        let script = "folder=$1; shift
+        Self::asking("KILL", leaders, folder)
+    }
+
+    /// The same by another signal.
+    ///
+    /// # Panics
+    /// When no shell can be started.
+    #[must_use]
+    pub fn asking(signal: &str, leaders: &[u32], folder: Option<&Path>) -> Self {
+        let script = "signal=$1; folder=$2; shift 2
             while read -r _; do :; done
-            for leader; do kill -s KILL -- \"-$leader\"; done
+            for leader; do kill -s \"$signal\" -- \"-$leader\"; done
             [ -z \"$folder\" ] || rm -rf \"$folder\" || { sleep 1; rm -rf \"$folder\"; }";
         let shell = Command::new("sh")
-            .args(["-c", script, "osnl-test-guard"])
+            .args(["-c", script, "osnl-test-guard", signal])
             .arg(folder.unwrap_or_else(|| Path::new("")))
             .args(leaders.iter().map(u32::to_string))
             .stdin(Stdio::piped())

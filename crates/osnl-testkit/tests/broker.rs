@@ -4,7 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use osnl_testkit::{Binding, Broker, Notice, Options, Prepared, Publisher, Raw, wait_until};
+use osnl_testkit::{Binding, Broker, BrokerObjects, Notice, Options, Publisher, Raw, wait_until};
 use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -65,11 +65,11 @@ fn the_notifier_declares_and_publishes_as_services_do() {
 fn raw_bytes_arrive_with_the_properties_given_and_no_others() {
     let vhost = Broker::shared().vhost("raw");
     let mut publisher = Publisher::start(&vhost.url(), Options::default());
-    publisher.prepare(&Prepared {
+    publisher.prepare(&BrokerObjects {
         queue: "prepared".to_owned(),
         routing_keys: vec!["a.b".to_owned(), "c".to_owned()],
         arguments: json!({"x-max-length": 10}),
-        ..Prepared::default()
+        ..BrokerObjects::default()
     });
     let raw = Raw {
         routing_key: "a.b".to_owned(),
@@ -98,7 +98,7 @@ fn virtual_hosts_are_apart_and_go_when_dropped() {
     assert_ne!(one.name(), two.name());
     // Plain AMQP, because oslo.messaging would connect again at once.
     let mut publisher = Publisher::start(&one.url(), Options::default());
-    publisher.prepare(&Prepared { queue: "notifications.info".to_owned(), ..Prepared::default() });
+    publisher.prepare(&BrokerObjects { queue: "notifications.info".to_owned(), ..BrokerObjects::default() });
     assert_eq!(one.list_queues().len(), 1);
     assert_eq!(two.list_queues(), []);
     assert_eq!((one.connections(), two.connections()), (1, 0));

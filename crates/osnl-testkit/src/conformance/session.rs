@@ -8,7 +8,7 @@ use osnl_transport::{
     Batch, Consumer, Declare, IncomingMessage, ListenOptions, QueueKind, Transport, TransportError, Window,
 };
 
-use super::{Rig, Sample};
+use super::{Depth, Rig, Sample};
 
 /// Longer than any step takes.
 pub(super) const SOON: Duration = Duration::from_secs(20);
@@ -108,9 +108,10 @@ pub(super) fn numbers(messages: &[IncomingMessage]) -> Vec<u32> {
 
 /// The broker hears of a settlement a moment after it was sent.
 pub(super) fn depth_becomes(rig: &impl Rig, queue: &str, ready: u64, unacknowledged: u64) {
-    let seen = || {
-        let (found, open) = rig.depth(queue);
-        found == ready && open.is_none_or(|open| open == unacknowledged)
+    let seen = || match rig.depth(queue) {
+        Depth::Ready(found) => found == ready,
+        Depth::Apart(found, open) => (found, open) == (ready, unacknowledged),
+        Depth::Together(found) => found == ready + unacknowledged,
     };
     let what = format!("{ready} ready and {unacknowledged} unacknowledged in {queue}");
     tokio::task::block_in_place(|| crate::wait_until(SOON, &what, seen));

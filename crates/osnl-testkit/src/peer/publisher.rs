@@ -90,7 +90,7 @@ impl Default for Raw {
 
 /// The objects that an operator prepared on the broker: a topic exchange, a queue, bindings.
 #[derive(Debug, Clone)]
-pub struct Prepared {
+pub struct BrokerObjects {
     /// The exchange; empty to declare none.
     pub exchange: String,
     /// The queue; empty to declare none.
@@ -105,7 +105,7 @@ pub struct Prepared {
     pub arguments: Value,
 }
 
-impl Default for Prepared {
+impl Default for BrokerObjects {
     fn default() -> Self {
         Self {
             exchange: "neutron".to_owned(),
@@ -120,7 +120,7 @@ impl Default for Prepared {
 
 /// A message taken off a queue.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Delivered {
+pub struct TakenMessage {
     /// The exchange it was published to.
     pub exchange: String,
     /// The routing key it was published with.
@@ -208,7 +208,7 @@ impl Publisher {
     /// # Panics
     /// When the broker refuses.
     #[track_caller]
-    pub fn prepare(&mut self, prepared: &Prepared) {
+    pub fn prepare(&mut self, prepared: &BrokerObjects) {
         self.send(&json!({
             "op": "prepare", "exchange": prepared.exchange, "queue": prepared.queue,
             "routing_keys": prepared.routing_keys, "durable": prepared.durable,
@@ -222,7 +222,7 @@ impl Publisher {
     /// # Panics
     /// When there is no such queue.
     #[track_caller]
-    pub fn take(&mut self, queue: &str) -> Option<Delivered> {
+    pub fn take(&mut self, queue: &str) -> Option<TakenMessage> {
         self.send(&json!({"op": "take", "queue": queue}));
         let reply = self.receive().unwrap_or_else(|error| panic!("nothing taken from {queue}: {error}"));
         let message = &reply["message"];
@@ -230,7 +230,7 @@ impl Publisher {
             return None;
         }
         let text = |key: &str| message[key].as_str().unwrap_or_default().to_owned();
-        Some(Delivered {
+        Some(TakenMessage {
             exchange: text("exchange"),
             routing_key: text("routing_key"),
             redelivered: message["redelivered"] == true,

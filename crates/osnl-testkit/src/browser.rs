@@ -1,0 +1,348 @@
+//! A real browser: headless Chromium, driven through chromedriver.
+//!
+//! The commands of WebDriver that the tests need are few and each is one request with a JSON body, so they are made
+//! here: a client library brings a cookie store, an HTTP stack, and 30 crates, and has no name for Chromium's own
+//! commands, which set themes and turn scripts off.
+//!
+//! Chromium is a child of chromedriver in one process group, which ends with the [`Browser`], and with the test whatever
+//! happens to it. It looks up no host and reaches loopback only.
+
+mod driver;
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use self::driver::Driver;
+use crate::program::Program;
+use crate::wait::reached;
+
+/// Environment variable: the file `axe.min.js` that `cargo xtask setup` installed.
+pub const AXE_VARIABLE: &str = "OSNL_TEST_AXE";
+
+/// The package that has `axe.min.js`, in pip's requirements format.
+pub const AXE_REQUIREMENTS: &str = include_str!("../python/axe-requirements.txt");
+
+/// Longer than any page takes, also on a busy machine.
+const SOON: Duration = Duration::from_secs(30);
+
+/// The name of a site that is not the endpoint's, though it has the same address.
+pub const OTHER_NAME: &str = "other.test";
+
+const ARGUMENTS: [&str; 13] = [
+    "--headless",
+    // Chromium has no sandbox for root, and it reads our own pages only.
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-extensions",
+    "--hide-scrollbars",
+    "--lang=en-US",
+    "--host-resolver-rules=MAP other.test 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE 127.0.0.2",
+];
+
+/// A browser with one window and no history. Ends when dropped.
+#[derive(Debug)]
+pub struct Browser {
+    driver: Driver,
+    process: Program,
+    _folder: TempDir,
+}
+
+/// A colour scheme that the operating system asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Theme {
+    /// Dark on light.
+    Light,
+    /// Light on dark.
+    Dark,
+}
+
+/// A key without a character.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Key {
+    /// To the next element.
+    Tab,
+    /// Follows a link, sends a form.
+    Enter,
+    /// Presses a button.
+    Space,
+}
+
+impl Browser {
+    /// Starts chromedriver and Chromium.
+    ///
+    /// # Panics
+    /// When one of them is missing or does not start.
+    #[must_use]
+    pub fn start() -> Self {
+        let there = Command::new("chromedriver").arg("--version").output();
+        assert!(there.is_ok(), "there is no chromedriver; `cargo xtask setup` installs it with Chromium");
+        let folder = tempfile::Builder::new().prefix("osnl-browser-").tempdir().unwrap();
+        let mut command = Command::new("chromedriver");
+        // Chromium writes below its user's folders too.
+        command.arg("--port=0").env("HOME", folder.path()).env_remove("XDG_CONFIG_HOME");
+        let process = Program::start(command);
+        let port = port(&process);
+        let profile = folder.path().join("profile");
+        let arguments = ARGUMENTS.map(str::to_owned).into_iter();
+        let arguments: Vec<String> =
+            arguments.chain([format!("--user-data-dir={}", profile.display())]).collect();
+        let wanted = json!({"capabilities": {"alwaysMatch": {
+            "goog:chromeOptions": {"args": arguments},
+            "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
+        }}});
+        let driver = Driver::begin(port, &wanted)
+            .unwrap_or_else(|error| panic!("Chromium does not start: {error}\n{}", process.output()));
+        let browser = Self { driver, process, _folder: folder };
+        // An element is waited for: on a busy machine a click returns before the page behind it is there.
+        browser.post("/timeouts", &json!({"implicit": SOON.as_millis()}));
+        // The pages that Chromium opens by itself.
+        browser.open("about:blank");
+        browser.requests();
+        browser
+    }
+
+    /// Goes to an address, and waits until it is loaded.
+    #[track_caller]
+    pub fn open(&self, url: &str) {
+        self.post("/url", &json!({"url": url}));
+    }
+
+    /// The address of the page.
+    #[track_caller]
+    #[must_use]
+    pub fn address(&self) -> String {
+        text(&self.ask("GET", "/url", &Value::Null))
+    }
+
+    /// Runs the body of a function in the page, with `arguments`, also where the page's own scripts are off; returns
+    /// what it returns.
+    #[track_caller]
+    pub fn run(&self, script: &str, arguments: &Value) -> Value {
+        self.post("/execute/sync", &json!({"script": script, "args": arguments}))
+    }
+
+    /// The visible text of the first element that a selector finds.
+    #[track_caller]
+    #[must_use]
+    pub fn text(&self, selector: &str) -> String {
+        text(&self.run("return document.querySelector(arguments[0])?.innerText ?? ''", &json!([selector])))
+    }
+
+    /// Clicks on the first element that a selector finds, and waits until the page behind it is loaded.
+    #[track_caller]
+    pub fn click(&self, selector: &str) {
+        let element = self.element(selector);
+        self.post(&format!("/element/{element}/click"), &json!({}));
+    }
+
+    /// Clicks on the first link or button of this text.
+    #[track_caller]
+    pub fn click_text(&self, words: &str) {
+        let using =
+            json!({"using": "xpath", "value": format!("(//a|//button)[normalize-space()='{words}']")});
+        let found = self.post("/element", &using);
+        self.post(&format!("/element/{}/click", id(&found)), &json!({}));
+    }
+
+    /// Writes into the first field that a selector finds.
+    #[track_caller]
+    pub fn write(&self, selector: &str, words: &str) {
+        let element = self.element(selector);
+        self.post(&format!("/element/{element}/clear"), &json!({}));
+        self.post(&format!("/element/{element}/value"), &json!({"text": words}));
+    }
+
+    /// Presses a key, and waits until the page behind it is loaded.
+    #[track_caller]
+    pub fn press(&self, key: Key) {
+        let value = match key {
+            Key::Tab => "\u{e004}",
+            Key::Enter => "\u{e007}",
+            Key::Space => " ",
+        };
+        let actions = json!([{"type": "keyDown", "value": value}, {"type": "keyUp", "value": value}]);
+        self.post("/actions", &json!({"actions": [{"type": "key", "id": "keyboard", "actions": actions}]}));
+    }
+
+    /// Waits until a script returns true.
+    ///
+    /// # Panics
+    /// When it has not after half a minute; the message has the page's text.
+    #[track_caller]
+    pub fn wait(&self, description: &str, script: &str) {
+        let is_so = reached(SOON, &mut || self.run(script, &json!([])) == true);
+        assert!(is_so, "waited for {description} at {}:\n{}", self.address(), self.text("body"));
+    }
+
+    /// Sends a command of the DevTools protocol.
+    #[track_caller]
+    pub fn command(&self, name: &str, parameters: &Value) -> Value {
+        self.post("/goog/cdp/execute", &json!({"cmd": name, "params": parameters}))
+    }
+
+    /// Turns the scripts of pages on or off, from the next page on.
+    #[track_caller]
+    pub fn set_scripts(&self, are_on: bool) {
+        self.command("Emulation.setScriptExecutionDisabled", &json!({"value": !are_on}));
+    }
+
+    /// Sets the width of the page, in CSS pixels.
+    #[track_caller]
+    pub fn set_width(&self, width: u32) {
+        let parameters = json!({"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": false});
+        self.command("Emulation.setDeviceMetricsOverride", &parameters);
+    }
+
+    /// Sets the colour scheme.
+    #[track_caller]
+    pub fn set_theme(&self, theme: Theme) {
+        let value = match theme {
+            Theme::Light => "light",
+            Theme::Dark => "dark",
+        };
+        let features = json!([{"name": "prefers-color-scheme", "value": value}]);
+        self.command("Emulation.setEmulatedMedia", &json!({"features": features}));
+    }
+
+    /// Forgets all cookies.
+    #[track_caller]
+    pub fn forget_cookies(&self) {
+        self.command("Network.clearBrowserCookies", &json!({}));
+    }
+
+    /// The cookies of the page, also those that no script reads.
+    #[track_caller]
+    #[must_use]
+    pub fn cookies(&self) -> Vec<Value> {
+        self.ask("GET", "/cookie", &Value::Null).as_array().cloned().unwrap_or_default()
+    }
+
+    /// Sets a cookie, as [`Browser::cookies`] gives it.
+    #[track_caller]
+    pub fn add_cookie(&self, cookie: &Value) {
+        self.post("/cookie", &json!({"cookie": cookie}));
+    }
+
+    /// The faults on the console since the last call: violations of the policy, errors of scripts, failed requests.
+    #[track_caller]
+    #[must_use]
+    pub fn faults(&self) -> Vec<String> {
+        self.log("browser").iter().map(|entry| text(&entry["message"])).collect()
+    }
+
+    /// The addresses that were requested since the last call, over whatever protocol.
+    #[track_caller]
+    pub fn requests(&self) -> Vec<String> {
+        let entries = self.log("performance").into_iter();
+        let messages = entries.filter_map(|entry| serde_json::from_str(entry["message"].as_str()?).ok());
+        let addresses = messages.filter_map(|entry: Value| {
+            let message = &entry["message"];
+            let address = match message["method"].as_str()? {
+                "Network.requestWillBeSent" => &message["params"]["request"]["url"],
+                "Network.webSocketCreated" => &message["params"]["url"],
+                _ => return None,
+            };
+            address.as_str().map(str::to_owned)
+        });
+        addresses.collect()
+    }
+
+    /// The violations of WCAG 2 A and AA, and of axe-core's best practices; each with its elements.
+    ///
+    /// # Panics
+    /// Without axe-core, or when it fails.
+    #[track_caller]
+    #[must_use]
+    pub fn violations(&self) -> Vec<String> {
+        let file = std::env::var_os(AXE_VARIABLE).unwrap_or_else(|| {
+            panic!("{AXE_VARIABLE} is not set: this test needs axe-core; run it with `cargo xtask test`")
+        });
+        let axe =
+            std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        self.run(&axe, &json!([]));
+        let script = "const done = arguments[0];
+            const tags = ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'];
+            axe.run({runOnly: tags}).then(
+                found => done(found.violations.map(violation => violation.id + ': ' + violation.help + ': '
+                    + violation.nodes.map(node => node.html + ' ' + node.failureSummary).join('; '))),
+                error => done(['axe-core: ' + error]))";
+        let found = self.post("/execute/async", &json!({"script": script, "args": []}));
+        found.as_array().expect("axe-core answers a list").iter().map(text).collect()
+    }
+
+    /// Writes a picture of the window, as wide as it is set and at most `height` high.
+    #[track_caller]
+    pub fn picture(&self, path: &Path, height: u32) {
+        let size = "const root = document.documentElement; return [root.clientWidth, root.scrollHeight]";
+        let size = self.run(size, &json!([]));
+        let side = |at: usize| size[at].as_u64().and_then(|side| u32::try_from(side).ok()).unwrap_or(900);
+        let clip = json!({"x": 0, "y": 0, "width": side(0), "height": side(1).min(height), "scale": 1});
+        let parameters = json!({"format": "png", "captureBeyondViewport": true, "clip": clip});
+        let picture = self.command("Page.captureScreenshot", &parameters);
+        std::fs::write(path, STANDARD.decode(text(&picture["data"])).unwrap()).unwrap();
+    }
+
+    #[track_caller]
+    fn element(&self, selector: &str) -> String {
+        id(&self.post("/element", &json!({"using": "css selector", "value": selector})))
+    }
+
+    fn log(&self, kind: &str) -> Vec<Value> {
+        self.post("/se/log", &json!({"type": kind})).as_array().cloned().unwrap_or_default()
+    }
+
+    #[track_caller]
+    fn post(&self, path: &str, body: &Value) -> Value {
+        self.ask("POST", path, body)
+    }
+
+    #[track_caller]
+    fn ask(&self, method: &str, path: &str, body: &Value) -> Value {
+        match self.driver.ask(method, path, body) {
+            Ok(value) => value,
+            Err(error) => panic!("{method} {path} {}: {error}", shown(body)),
+        }
+    }
+
+    /// The process id of chromedriver, which leads the process group of all that was started.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        self.process.id()
+    }
+}
+
+/// The port that chromedriver has chosen.
+fn port(process: &Program) -> u16 {
+    let words = "started successfully on port ";
+    process.wait_for(words, 1, SOON);
+    let output = process.output();
+    let (_, behind) = output.split_once(words).unwrap();
+    let digits: String = behind.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap()
+}
+
+/// The id of an element in an answer: the one member of the object.
+fn id(element: &Value) -> String {
+    let members = element.as_object().and_then(|members| members.values().next());
+    members.map(text).unwrap_or_default()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+fn shown(body: &Value) -> String {
+    body.to_string().chars().take(300).collect()
+}

@@ -1,0 +1,259 @@
+//! A PostgreSQL server of our own: private folder, a port of 127.0.0.1, no password.
+//!
+//! [`Postgres::shared`] is one for all tests of a process, each with a fresh [`database`](Postgres::database);
+//! [`Postgres::start`] is for a test that stops or kills it. Starting one takes about two seconds. Its commits do not
+//! reach the disk unless asked: a test ends with its server.
+//!
+//! PostgreSQL refuses to run as root, so that a test of root starts it as the package's user.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::ports;
+use crate::process::{Group, Guard};
+use crate::tls::Certificate;
+use crate::wait::reached;
+
+/// The folder in which Debian's packages put the programs of each version.
+const DEBIAN: &str = "/usr/lib/postgresql";
+/// The user of the package, and one that each system has.
+const USERS: [&str; 2] = ["postgres", "nobody"];
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running server. It is stopped when dropped, and when this process ends.
+#[derive(Debug)]
+pub struct Postgres {
+    port: u16,
+    durable: bool,
+    databases: AtomicU32,
+    running: Option<RunningServer>,
+    folder: TempDir,
+}
+
+/// The order matters: the guard is called off last.
+#[derive(Debug)]
+struct RunningServer {
+    group: Group,
+    _guard: Guard,
+}
+
+impl Postgres {
+    /// The server that all tests of this process share. It is not to be stopped.
+    ///
+    /// # Panics
+    /// When PostgreSQL is not installed, or does not start.
+    #[must_use]
+    pub fn shared() -> &'static Self {
+        static SHARED: OnceLock<Postgres> = OnceLock::new();
+        SHARED.get_or_init(|| Self::start(false))
+    }
+
+    /// Starts a server; `durable` is whether its commits wait for the disk.
+    ///
+    /// # Panics
+    /// When PostgreSQL is not installed, or does not start.
+    #[must_use]
+    pub fn start(durable: bool) -> Self {
+        let folder = tempfile::Builder::new().prefix("osnl-postgres-").tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+        if let Some((user, group)) = other_user() {
+            std::os::unix::fs::chown(folder.path(), Some(user), Some(group)).unwrap();
+        }
+        let data = folder.path().join("data");
+        let mut initdb = program("initdb", folder.path());
+        initdb.args(["--username=osnl", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "-D"]);
+        let made = initdb.arg(&data).stdin(Stdio::null()).output().unwrap_or_else(|error| missing(&error));
+        assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+        let port = ports::free_port();
+        let mut server = Self { port, durable, databases: AtomicU32::new(0), running: None, folder };
+        server.start_again();
+        server
+    }
+
+    /// Starts it once more, after its end; it has what was committed.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start_again(&mut self) {
+        self.running = None;
+        let log = std::fs::File::options().create(true).append(true).open(self.log()).unwrap();
+        let durable = if self.durable { "on" } else { "off" };
+        let mut postgres = program("postgres", self.folder.path());
+        postgres.arg("-D").arg(self.folder.path().join("data"));
+        for setting in [
+            "listen_addresses=127.0.0.1".to_owned(),
+            format!("port={}", self.port),
+            "unix_socket_directories=".to_owned(),
+            "max_connections=200".to_owned(),
+            "shared_buffers=16MB".to_owned(),
+            format!("fsync={durable}"),
+        ] {
+            postgres.args(["-c", &setting]);
+        }
+        postgres.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
+        let group = Group::spawn(&mut postgres);
+        // It ends its children and gives back its shared memory.
+        let guard = Guard::asking("QUIT", &[group.id()], Some(self.folder.path()));
+        self.running = Some(RunningServer { group, _guard: guard });
+        let ready = || {
+            let mut ready = program("pg_isready", self.folder.path());
+            ready.args([
+                "-q",
+                "-h",
+                "127.0.0.1",
+                "-U",
+                "osnl",
+                "-d",
+                "postgres",
+                "-p",
+                &self.port.to_string(),
+            ]);
+            ready.stdin(Stdio::null()).status().is_ok_and(|status| status.success())
+        };
+        assert!(reached(PATIENCE, &mut { ready }), "PostgreSQL did not start:\n{}", self.output());
+    }
+
+    /// Its port of 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Makes an empty database and returns its URL.
+    ///
+    /// # Panics
+    /// When the server refuses.
+    #[must_use]
+    pub fn database(&self) -> String {
+        let name = format!("test{}", self.databases.fetch_add(1, Ordering::Relaxed));
+        self.sql("postgres", &format!("CREATE DATABASE {name}"));
+        format!("postgresql://osnl@127.0.0.1:{}/{name}", self.port)
+    }
+
+    /// Runs SQL in a database and returns the rows, a line each, columns separated by `|`.
+    ///
+    /// # Panics
+    /// When the server refuses.
+    #[must_use]
+    pub fn rows(&self, database: &str, sql: &str) -> String {
+        let mut psql = program("psql", self.folder.path());
+        psql.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-U", "osnl", "-p"]);
+        psql.arg(self.port.to_string()).args(["-d", database, "-c", sql]).stdin(Stdio::null());
+        let done = psql.output().unwrap_or_else(|error| missing(&error));
+        assert!(done.status.success(), "{sql}: {}", String::from_utf8_lossy(&done.stderr));
+        String::from_utf8_lossy(&done.stdout).trim_end().to_owned()
+    }
+
+    /// Runs SQL in a database.
+    ///
+    /// # Panics
+    /// When the server refuses.
+    pub fn sql(&self, database: &str, sql: &str) {
+        let _ = self.rows(database, sql);
+    }
+
+    /// From now on it accepts TLS too, with this certificate.
+    ///
+    /// # Panics
+    /// When the server refuses it.
+    pub fn encrypt(&self, certificate: &Certificate) {
+        for (from, name) in [(certificate.file(), "server.crt"), (certificate.key_file(), "server.key")] {
+            let to = self.folder.path().join("data").join(name);
+            std::fs::copy(from, &to).unwrap();
+            std::fs::set_permissions(&to, std::fs::Permissions::from_mode(0o600)).unwrap();
+            if let Some((user, group)) = other_user() {
+                std::os::unix::fs::chown(&to, Some(user), Some(group)).unwrap();
+            }
+        }
+        self.sql("postgres", "ALTER SYSTEM SET ssl = on");
+        self.sql("postgres", "SELECT pg_reload_conf()");
+        let is_on = || self.rows("postgres", "SHOW ssl") == "on";
+        assert!(reached(PATIENCE, &mut { is_on }), "the certificate is refused:\n{}", self.output());
+    }
+
+    /// Ends it at once, without a word to its clients: what was not committed is lost.
+    pub fn quit(&mut self) {
+        if let Some(running) = &mut self.running {
+            running.group.signal("QUIT");
+            assert!(reached(PATIENCE, &mut || !running.group.is_running()), "PostgreSQL did not end");
+        }
+        self.running = None;
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+
+    fn output(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(self.log()).unwrap_or_default()).into_owned()
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.quit();
+    }
+}
+
+/// A program of the newest version, as a user that it runs for.
+fn program(name: &str, folder: &Path) -> Command {
+    let versions = std::fs::read_dir(DEBIAN).into_iter().flatten().flatten();
+    let number = |path: &Path| path.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok());
+    let newest = versions
+        .map(|version| version.path())
+        .filter(|path| path.join("bin").join(name).exists())
+        .max_by_key(|path| number(path));
+    let path = newest.map_or_else(|| PathBuf::from(name), |version| version.join("bin").join(name));
+    let mut command = Command::new(path);
+    // Its own folder is one that it may read.
+    command.current_dir(folder).env("LC_ALL", "C");
+    for (variable, _) in std::env::vars_os() {
+        if variable.to_string_lossy().starts_with("PG") {
+            command.env_remove(variable);
+        }
+    }
+    if let Some((user, group)) = other_user() {
+        command.uid(user).gid(group);
+    }
+    command
+}
+
+/// The numbers of a user that is not root, for a process of root.
+fn other_user() -> Option<(u32, u32)> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    USERS.into_iter().find_map(|name| {
+        let line = users.lines().find(|line| line.split(':').next() == Some(name))?;
+        let mut numbers = line.split(':').skip(2);
+        Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+    })
+}
+
+fn missing(error: &std::io::Error) -> ! {
+    panic!("PostgreSQL cannot be run ({error}): install it by \"cargo xtask setup\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_keeps_what_was_committed_over_its_end() {
+        let mut server = Postgres::start(true);
+        let url = server.database();
+        assert_eq!(url, format!("postgresql://osnl@127.0.0.1:{}/test0", server.port()));
+        server.sql("test0", "CREATE TABLE t (x int); INSERT INTO t VALUES (7), (8)");
+        server.quit();
+        server.start_again();
+        assert_eq!(server.rows("test0", "SELECT x, x + 1 FROM t ORDER BY x"), "7|8\n8|9");
+    }
+}
