@@ -1,19 +1,30 @@
-//! Answers: always with a length, never to be kept by a browser, never a page.
+//! Answers: with a length, except for a stream of events, and never to be kept by a browser.
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{Either, Full};
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS};
 use hyper::{Response, StatusCode};
 use osnl::control::{Code, Refusal};
 use serde_json::{Value, json};
 
 use crate::access::Denial;
+use crate::stream::EventStream;
 
-pub(crate) type Answer = Response<Full<Bytes>>;
+pub(crate) type AnswerBody = Either<Full<Bytes>, EventStream>;
+pub(crate) type Answer = Response<AnswerBody>;
 
 /// A body of this type.
 pub(crate) fn body(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
-    let mut answer = Response::new(Full::new(body.into()));
+    whole(status, content_type, Either::Left(Full::new(body.into())))
+}
+
+/// Events as they come.
+pub(crate) fn events(stream: EventStream) -> Answer {
+    whole(StatusCode::OK, "text/event-stream", Either::Right(stream))
+}
+
+fn whole(status: StatusCode, content_type: &'static str, body: AnswerBody) -> Answer {
+    let mut answer = Response::new(body);
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -33,27 +44,28 @@ pub(crate) fn error(status: StatusCode, code: &str, message: &str) -> Answer {
     json(status, &json!({"error": {"code": code, "message": message}}))
 }
 
-pub(crate) fn denied(denied: Denial) -> Answer {
-    let (status, code, message) = match denied {
-        Denial::Host => (
-            StatusCode::MISDIRECTED_REQUEST,
-            "other-host",
-            "the Host of this request is not a name of this endpoint; add it to [admin] host_names",
-        ),
-        Denial::Token => {
-            (StatusCode::UNAUTHORIZED, "unauthorized", "send Authorization: Bearer with the token of [admin]")
+/// Returns the reason that a denied caller may read.
+pub(crate) fn reason(denial: Denial) -> &'static str {
+    match denial {
+        Denial::Host => {
+            "the Host of this request is not a name of this endpoint; add it to [admin] host_names"
         }
-        Denial::Anonymous => (
-            StatusCode::FORBIDDEN,
-            "forbidden",
-            "requests about deliveries need a token: set [admin] token or client_ca_file, or listen on unix:/path",
-        ),
-        Denial::Change => (
-            StatusCode::FORBIDDEN,
-            "read-only",
-            "this endpoint changes nothing; set [admin] allow_changes = true",
-        ),
+        Denial::Token => "send Authorization: Bearer with the token of [admin]",
+        Denial::Anonymous => {
+            "requests about deliveries need a token: set [admin] token or client_ca_file, or listen on unix:/path"
+        }
+        Denial::Change => "this endpoint changes nothing; set [admin] allow_changes = true",
+    }
+}
+
+pub(crate) fn denied(denied: Denial) -> Answer {
+    let (status, code) = match denied {
+        Denial::Host => (StatusCode::MISDIRECTED_REQUEST, "other-host"),
+        Denial::Token => (StatusCode::UNAUTHORIZED, "unauthorized"),
+        Denial::Anonymous => (StatusCode::FORBIDDEN, "forbidden"),
+        Denial::Change => (StatusCode::FORBIDDEN, "read-only"),
     };
+    let message = reason(denied);
     let mut answer = error(status, code, message);
     if denied == Denial::Token {
         answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -61,14 +73,18 @@ pub(crate) fn denied(denied: Denial) -> Answer {
     answer
 }
 
-pub(crate) fn refused(refusal: &Refusal) -> Answer {
-    let status = match refusal.code {
+/// Returns the status of a refusal, for the API and the pages.
+pub(crate) fn status(code: Code) -> StatusCode {
+    match code {
         Code::BadRequest => StatusCode::BAD_REQUEST,
         Code::Unsupported => StatusCode::NOT_IMPLEMENTED,
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         Code::OtherJournal => StatusCode::CONFLICT,
         Code::Forbidden => StatusCode::FORBIDDEN,
-    };
-    json(status, &json!({"error": refusal}))
+    }
+}
+
+pub(crate) fn refused(refusal: &Refusal) -> Answer {
+    json(status(refusal.code), &json!({"error": refusal}))
 }

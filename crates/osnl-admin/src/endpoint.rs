@@ -28,11 +28,13 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::Access;
-use crate::answer::{self, Answer};
+use crate::answer::{self, Answer, AnswerBody};
 use crate::api::{self, Lookup, OPENAPI};
 use crate::connections::{Busy, Connections};
+use crate::history::sample;
 use crate::metrics::{Format, Process, render};
 use crate::pace::Pace;
+use crate::page::{self, Page, Pages};
 use crate::progress::Progress;
 use crate::ready::ready;
 use crate::tls::Tls;
@@ -94,6 +96,7 @@ enum Socket {
 struct EndpointParts {
     handler: Arc<ControlHandler>,
     access: Access,
+    pages: Pages,
     tls: Option<Tls>,
     /// The metrics that were made last, with their format.
     metrics: Mutex<Vec<(Format, Instant, Bytes)>>,
@@ -113,6 +116,7 @@ impl Endpoint {
     /// See [`StartError`].
     pub async fn bind(conf: &AdminConf, handler: Arc<ControlHandler>) -> Result<BoundEndpoint, StartError> {
         let access = Access::new(conf).map_err(|_| StartError::Random)?;
+        let pages = Pages::new().map_err(|_| StartError::Random)?;
         let tls = conf
             .tls
             .clone()
@@ -131,7 +135,7 @@ impl Endpoint {
             }
         };
         let (metrics, readiness) = Default::default();
-        let shared = EndpointParts { handler, access, tls, metrics, readiness, pace: Pace::new() };
+        let shared = EndpointParts { handler, access, pages, tls, metrics, readiness, pace: Pace::new() };
         Ok(BoundEndpoint { socket, shared: Arc::new(shared) })
     }
 }
@@ -160,6 +164,17 @@ impl BoundEndpoint {
 
     /// Answers until told to stop.
     pub async fn run(self, stop: CancellationToken) {
+        let EndpointParts { handler, access, pages, .. } = &*self.shared.clone();
+        let sampling = async {
+            // Where no page is read, no history is needed.
+            if access.api(false).is_ok() {
+                sample(handler, &pages.history, &stop).await;
+            }
+        };
+        tokio::join!(self.serve_all(&stop), sampling);
+    }
+
+    async fn serve_all(self, stop: &CancellationToken) {
         match (self.address(), &self.socket) {
             (Some(address), _) => tracing::info!(%address, "the admin endpoint listens"),
             (None, Socket::Unix(_, path)) => {
@@ -196,6 +211,8 @@ impl BoundEndpoint {
                 }
             }
         }
+        // A stream of events would go on.
+        self.shared.pages.end();
         let _ = timeout(GRACE, connections.finish()).await;
         if let Socket::Unix(_, path) = &self.socket {
             // The next daemon replaces a socket that is left.
@@ -277,7 +294,7 @@ type Connection<'a, I, S> = std::pin::Pin<&'a mut hyper::server::conn::http1::Co
 async fn finish<I, S>(mut connection: Connection<'_, I, S>) -> hyper::Result<()>
 where
     I: hyper::rt::Read + hyper::rt::Write + Unpin,
-    S: hyper::service::HttpService<Incoming, ResBody = http_body_util::Full<Bytes>>,
+    S: hyper::service::HttpService<Incoming, ResBody = AnswerBody>,
     S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     connection.as_mut().graceful_shutdown();
@@ -298,6 +315,7 @@ impl EndpointParts {
             }
             "/livez" => answer::body(StatusCode::OK, "text/plain; charset=utf-8", "ok\n"),
             "/readyz" => self.readiness(&head).await,
+            _ if let Some(page) = page::find(path) => self.page(&page, &head, body, by, busy).await,
             _ => match self.access.token(&head) {
                 Err(denied) => answer::denied(denied),
                 Ok(()) if path == "/metrics" => self.metrics(&head).await,
@@ -375,6 +393,29 @@ impl EndpointParts {
         answer::body(StatusCode::OK, format.content_type(), text)
     }
 
+    async fn page(&self, page: &Page, head: &Parts, body: Incoming, by: &str, busy: &Busy) -> Answer {
+        let form = match (&head.method, self.pages.longest_form(page, &self.access, head)) {
+            (&Method::GET | &Method::HEAD, _) => Bytes::new(),
+            (&Method::POST, Some(longest)) => {
+                // While a body is read the connection may give way.
+                busy.set(false);
+                match read(head, body, "application/x-www-form-urlencoded", longest).await {
+                    Ok(form) => form,
+                    Err(answer) if answer.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+                        return page::too_long(longest);
+                    }
+                    Err(answer) => return answer,
+                }
+            }
+            (_, Some(_)) => return other_method("GET, HEAD, POST"),
+            (_, None) => return other_method("GET, HEAD"),
+        };
+        busy.set(true);
+        let place =
+            page::Place { handler: &self.handler, access: &self.access, is_tls: self.tls.is_some(), by };
+        self.pages.answer(page, place, head, &form).await
+    }
+
     async fn api(&self, head: &Parts, body: Incoming, by: &str, busy: &Busy) -> Answer {
         let Some(path) = head.uri.path().strip_prefix("/api/v1") else { return nothing() };
         let (route, members) = match api::find(&head.method, path) {
@@ -385,9 +426,13 @@ impl EndpointParts {
         if let Err(denied) = self.access.api(route.changes()) {
             return answer::denied(denied);
         }
-        let body = match read(head, body, route.changes()).await {
-            Ok(body) => body,
-            Err(answer) => return answer,
+        let body = match route.changes() {
+            false => Bytes::new(),
+            // JSON, which no form of a browser can send.
+            true => match read(head, body, "application/json", LONGEST_REQUEST).await {
+                Ok(body) => body,
+                Err(answer) => return answer,
+            },
         };
         busy.set(true);
         let query = head.uri.query().unwrap_or_default();
@@ -402,26 +447,22 @@ impl EndpointParts {
     }
 }
 
-/// The body of a request that changes something: JSON, which no form of a browser can send.
-async fn read(head: &Parts, body: Incoming, changes: bool) -> Result<Bytes, Answer> {
-    if !changes {
-        return Ok(Bytes::new());
-    }
+/// The body of a request that changes something.
+async fn read(head: &Parts, body: Incoming, media_type: &str, longest: usize) -> Result<Bytes, Answer> {
     let given = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let media = given.split(';').next().unwrap_or_default().trim();
-    if !media.eq_ignore_ascii_case("application/json") {
-        let message = "send Content-Type: application/json";
-        return Err(answer::error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", message));
+    if !media.eq_ignore_ascii_case(media_type) {
+        let message = format!("send Content-Type: {media_type}");
+        return Err(answer::error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", &message));
     }
     let too_long = || {
-        let message =
-            format!("the body is longer than {LONGEST_REQUEST} bytes; ask in parts, or by a filter");
+        let message = format!("the body is longer than {longest} bytes; ask in parts, or by a filter");
         answer::error(StatusCode::PAYLOAD_TOO_LARGE, "bad-request", &message)
     };
-    if body.size_hint().lower() > LONGEST_REQUEST as u64 {
+    if body.size_hint().lower() > longest as u64 {
         return Err(too_long());
     }
-    match timeout(BODY, Limited::new(body, LONGEST_REQUEST).collect()).await {
+    match timeout(BODY, Limited::new(body, longest).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_long()),
         Ok(Err(error)) => {

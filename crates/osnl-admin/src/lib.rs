@@ -6,6 +6,7 @@
 //! | `/livez` | whether the process works |
 //! | `/readyz` | whether each listener listens or stands by; if not, the reason |
 //! | `/metrics` | the values of [`metrics::FAMILIES`], for Prometheus |
+//! | `/`, `/deliveries`, `/rules`, … | the page, for a browser |
 //! | `/api/v1/…` | the verbs of [`osnl::control`]: [`api::ROUTES`] |
 //!
 //! ```
@@ -66,12 +67,15 @@ mod answer;
 pub mod api;
 mod connections;
 mod endpoint;
+mod history;
 pub mod metrics;
 mod otlp;
 mod pace;
+mod page;
 mod progress;
 mod query;
 mod ready;
+mod stream;
 mod tls;
 mod words;
 

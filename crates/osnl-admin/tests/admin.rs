@@ -9,11 +9,25 @@ mod document;
 mod hostile;
 #[path = "admin/http.rs"]
 mod http;
+#[path = "admin/live.rs"]
+mod live;
 #[path = "admin/otlp.rs"]
 mod otlp;
 #[path = "admin/packaging.rs"]
 mod packaging;
+#[path = "admin/page.rs"]
+mod page;
+#[path = "admin/page_configuration.rs"]
+mod page_configuration;
+#[path = "admin/page_moves.rs"]
+mod page_moves;
+#[path = "admin/page_rules.rs"]
+mod page_rules;
+#[path = "admin/plots.rs"]
+mod plots;
 #[path = "admin/promtool.rs"]
 mod promtool;
+#[path = "admin/running_daemon.rs"]
+mod running_daemon;
 #[path = "admin/slow.rs"]
 mod slow;

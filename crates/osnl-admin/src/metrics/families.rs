@@ -67,7 +67,7 @@ families! {
     LISTENER_STATE = "osnl_listener_state" Gauge "" ["listener", "state"] "1 for the state that the listener is in.";
     LISTENER_STALLED = "osnl_listener_stalled" Gauge "" ["listener"] "1 while messages wait and none moves.";
     RECEIVED = "osnl_messages_received" Counter "" ["listener"] "Messages taken from the broker, redeliveries included.";
-    MATCHED = "osnl_messages_matched" Counter "" ["listener"] "Messages for which a rule fired.";
+    MATCHED = "osnl_messages_matched" Counter "" ["listener"] "Messages that a rule matched.";
     UNMATCHED = "osnl_messages_unmatched" Counter "" ["listener"] "Messages that matched no rule.";
     QUARANTINED = "osnl_messages_quarantined" Counter "" ["listener"] "Messages that could not be read, or exceeded a limit.";
     DUPLICATES = "osnl_messages_duplicate" Counter "" ["listener"] "Messages that were in the journal already.";
@@ -78,7 +78,7 @@ families! {
     QUEUE_MESSAGES = "osnl_queue_messages" Gauge "" ["listener", "queue"] "Messages that wait with the broker, asked at most each ten seconds.";
     QUEUE_CONSUMERS = "osnl_queue_consumers" Gauge "" ["listener", "queue"] "Consumers of the queue, osnl's own included.";
     BROKER_CERTIFICATE = "osnl_broker_certificate_expiry_timestamp_seconds" Gauge "seconds" ["listener"] "The end of the validity of the broker's certificate.";
-    RULE_MATCHES = "osnl_rule_matches" Counter "" ["rule"] "Messages on which the rule fired.";
+    RULE_MATCHES = "osnl_rule_matches" Counter "" ["rule"] "Messages that the rule matched.";
     GUARD_HOLDING = "osnl_guard_holding" Gauge "" ["kind", "name"] "1 while the guard of a rule or an action holds further resources.";
     STREAM_SILENT = "osnl_stream_silent" Gauge "" ["kind", "name"] "1 while a listener or a rule with expect has fewer messages than that.";
     CANARIES = "osnl_canaries" Counter "" ["result"] "Canaries: sent, refused by the broker, returned, lost.";

@@ -42,8 +42,11 @@ impl RunningEndpoint {
     }
 
     pub(crate) async fn try_start(conf: &AdminConf) -> Result<Self, StartError> {
-        let counters = Arc::<Counters>::default();
-        let bound = Endpoint::bind(conf, handler(&counters)).await?;
+        Self::with(conf, handler(&Arc::default())).await
+    }
+
+    pub(crate) async fn with(conf: &AdminConf, handler: Arc<ControlHandler>) -> Result<Self, StartError> {
+        let bound = Endpoint::bind(conf, handler).await?;
         let address = match (&conf.listen, bound.address()) {
             (AdminAddress::Tcp(_), Some(address)) => address,
             _ => ([0, 0, 0, 0], 0).into(),

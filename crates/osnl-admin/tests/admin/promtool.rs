@@ -9,7 +9,7 @@ use osnl::control::{MeasuredAction, MeasuredJournal, MeasuredListener, Measureme
 use osnl::journal::sqlite::State;
 use osnl::metrics::Counters;
 use osnl_admin::metrics::{FAMILIES, Format, MetricKind, Process, render};
-use osnl_core::attempt::{Done, ErrorClass};
+use osnl_core::attempt::{Completion, ErrorClass};
 use osnl_core::metrics::{StreamKind, StreamState};
 use osnl_model::Notification;
 use osnl_transport::QueueSeen;
@@ -32,7 +32,7 @@ pub(crate) fn measurements(actions: usize, rules: usize) -> Measurements {
         series.attempted(Some(ErrorClass::Timeout));
         series.attempted(Some(ErrorClass::Status(503)));
         series.attempted(None);
-        series.done(&Done::Delivered("x".to_owned()), &notification, 17);
+        series.done(&Completion::Delivered("x".to_owned()), &notification, 17);
         MeasuredAction {
             name,
             state: Some("held"),

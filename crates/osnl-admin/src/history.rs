@@ -1,0 +1,134 @@
+//! The last hour and the last day in numbers, for the plots of the page: what the daemon measures, every ten seconds.
+//!
+//! Memory is bounded: each series has [`HOUR`] samples of [`EACH`] and [`DAY`] of [`FOLDED`] times that, which is 56 KiB.
+//! There is one series of all actions and one of each of the first [`MOST_ACTIONS`] actions: three actions take 224 KiB,
+//! 32 or a thousand 1.8 MiB. Nothing outlives the process.
+//!
+//! A moment of which nothing is known is a gap: before the start, while the process stood still or slept, and, of the
+//! backlog alone, while the journal could not be read. Counts over a gap belong to no sample.
+
+mod percentile;
+mod ring;
+mod sampler;
+mod series;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use osnl::control::Measurements;
+use tokio::time::Instant;
+
+pub(crate) use self::percentile::percentile;
+pub(crate) use self::sampler::sample;
+pub(crate) use self::series::{Backlog, Counts, Sample, Series};
+use self::series::{Totals, of_action, of_all};
+
+/// The time of a sample.
+pub(crate) const EACH: Duration = Duration::from_secs(10);
+/// Samples of the last hour.
+pub(crate) const HOUR: usize = 360;
+/// Samples that become one of the last day: five minutes.
+pub(crate) const FOLDED: usize = 30;
+/// Samples of the last day.
+pub(crate) const DAY: usize = 288;
+/// Actions with a series of their own.
+pub(crate) const MOST_ACTIONS: usize = 32;
+
+/// The history of a daemon. See the [module](self).
+#[derive(Default)]
+pub(crate) struct History {
+    /// The moment of the latest sample, by both clocks.
+    latest: Option<(Instant, SystemTime)>,
+    /// Samples so far, gaps included.
+    samples: u64,
+    all: Series,
+    /// In the order of the configuration.
+    actions: Vec<(Arc<str>, Series)>,
+    /// Actions beyond [`MOST_ACTIONS`], which are in the sums only.
+    more: usize,
+}
+
+impl History {
+    /// Returns the moment of the latest sample.
+    pub(crate) fn at(&self) -> Option<SystemTime> {
+        self.latest.map(|(_, at)| at)
+    }
+
+    /// Returns the series of all actions.
+    pub(crate) fn all(&self) -> &Series {
+        &self.all
+    }
+
+    /// Returns the series of each action that has one.
+    pub(crate) fn actions(&self) -> impl Iterator<Item = (&str, &Series)> {
+        self.actions.iter().map(|(name, series)| (&**name, series))
+    }
+
+    /// Returns the number of actions that have no series.
+    pub(crate) fn more(&self) -> usize {
+        self.more
+    }
+
+    /// Adds a sample: what was measured at a moment, by both clocks.
+    pub(crate) fn add(&mut self, now: Instant, at: SystemTime, measured: &Measurements) {
+        let passed = self.latest.map_or(EACH, |latest| passed(latest, (now, at)));
+        let missed = ((passed.as_secs_f64() / EACH.as_secs_f64()).round() as usize).saturating_sub(1);
+        for _ in 0..missed.min(DAY * FOLDED) {
+            self.push(|series, is_last| series.skip(is_last));
+        }
+        self.latest = Some((now, at));
+        // Of an action that only the journal knows nothing is said while that cannot be read.
+        if measured.journal.is_readable {
+            let is_there = |name: &str| measured.actions.iter().any(|action| *action.name == *name);
+            self.actions.retain(|(name, _)| is_there(name));
+        }
+        for action in &measured.actions {
+            if self.actions.len() < MOST_ACTIONS && !self.actions.iter().any(|(name, _)| *name == action.name)
+            {
+                self.actions.push((action.name.clone(), Series::default()));
+            }
+        }
+        self.more = measured.actions.len().saturating_sub(self.actions.len());
+        let place = |name: &str| measured.actions.iter().position(|action| *action.name == *name);
+        self.actions.sort_by_key(|(name, _)| place(name).unwrap_or(usize::MAX));
+        let is_readable = measured.journal.is_readable;
+        let totals: Vec<Option<(Totals, Option<Backlog>)>> = self
+            .actions
+            .iter()
+            .map(|(name, _)| place(name).map(|n| of_action(&measured.actions[n], at, is_readable)))
+            .collect();
+        let mut totals = std::iter::once(Some(of_all(measured, at))).chain(totals);
+        self.push(|series, is_last| match totals.next().flatten() {
+            Some((totals, backlog)) => series.add(totals, passed, backlog, is_last),
+            None => series.skip(is_last),
+        });
+    }
+
+    /// Adds a sample to each series: that of all actions first.
+    fn push(&mut self, mut add: impl FnMut(&mut Series, bool)) {
+        self.samples += 1;
+        let is_last = self.samples.is_multiple_of(FOLDED as u64);
+        let actions = self.actions.iter_mut().map(|(_, series)| series);
+        std::iter::once(&mut self.all).chain(actions).for_each(|series| add(series, is_last));
+    }
+}
+
+/// Returns the time between two moments. The steady clock does not count the time that the machine slept, and the other
+/// one may be set back.
+fn passed((then, at): (Instant, SystemTime), (now, later): (Instant, SystemTime)) -> Duration {
+    now.saturating_duration_since(then).max(later.duration_since(at).unwrap_or_default())
+}
+
+/// The history that the sampler writes and pages read.
+#[derive(Default)]
+pub(crate) struct SharedHistory(Mutex<History>);
+
+impl SharedHistory {
+    /// Returns the history; not to be kept over a wait.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, History> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;

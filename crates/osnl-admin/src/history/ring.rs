@@ -1,0 +1,35 @@
+//! The latest of a fixed number of samples.
+
+use std::collections::VecDeque;
+
+use super::series::Sample;
+
+/// The latest `MOST` samples. Its memory is taken with the first one, and never grows.
+#[derive(Default)]
+pub(super) struct Ring<const MOST: usize>(VecDeque<Sample>);
+
+impl<const MOST: usize> Ring<MOST> {
+    pub(super) fn push(&mut self, sample: Sample) {
+        if self.0.capacity() == 0 {
+            self.0.reserve_exact(MOST);
+        }
+        if self.0.len() == MOST {
+            self.0.pop_front();
+        }
+        self.0.push_back(sample);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The oldest first.
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &Sample> {
+        self.0.iter()
+    }
+
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.0.capacity() * size_of::<Sample>()
+    }
+}

@@ -1,0 +1,209 @@
+//! The samples of one action, or of all.
+
+use std::time::{Duration, SystemTime};
+
+use osnl::control::{MeasuredAction, Measurements};
+use osnl::journal::sqlite::State;
+
+use super::ring::Ring;
+use super::{DAY, HOUR};
+
+/// Buckets of the time from publication to the effect; the last one has no bound.
+pub(crate) const BUCKETS: usize = 13;
+
+/// The numbers of a span of time. Without either it is a gap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sample {
+    /// Counts in that time.
+    pub(crate) counts: Option<Counts>,
+    /// Found in the journal: the most in that time.
+    pub(crate) backlog: Option<Backlog>,
+}
+
+/// Numbers that were counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// The time in which they were counted.
+    pub(crate) seconds: u32,
+    /// Messages taken from the broker; 0 of an action.
+    pub(crate) received: u32,
+    /// Messages that a rule matched; 0 of an action.
+    pub(crate) matched: u32,
+    /// Deliveries whose effect is done.
+    pub(crate) delivered: u32,
+    /// Attempts that failed.
+    pub(crate) failed: u32,
+    /// Deliveries by the time from publication to the effect.
+    pub(crate) latency: [u32; BUCKETS],
+}
+
+/// Deliveries that wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Backlog {
+    pub(crate) pending: u32,
+    /// The age of the oldest in seconds.
+    pub(crate) oldest: u32,
+}
+
+/// Numbers counted since the start.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Totals {
+    received: u64,
+    matched: u64,
+    delivered: u64,
+    failed: u64,
+    latency: [u64; BUCKETS],
+}
+
+/// The samples of the last hour and the last day.
+#[derive(Default)]
+pub(crate) struct Series {
+    /// At the latest sample; `None` after a gap.
+    before: Option<Totals>,
+    hour: Ring<HOUR>,
+    day: Ring<DAY>,
+    /// The sample of the day that is not complete; `None` for an empty one.
+    open: Option<Sample>,
+}
+
+impl Series {
+    pub(super) fn add(&mut self, totals: Totals, passed: Duration, backlog: Option<Backlog>, is_last: bool) {
+        let counts = self.before.replace(totals).map(|before| totals.since(&before, passed));
+        self.push(Sample { counts, backlog }, is_last);
+    }
+
+    /// Adds a gap.
+    pub(super) fn skip(&mut self, is_last: bool) {
+        self.before = None;
+        self.push(Sample::default(), is_last);
+    }
+
+    /// `is_last`: it completes a sample of the day.
+    fn push(&mut self, sample: Sample, is_last: bool) {
+        self.hour.push(sample);
+        let open = self.open.get_or_insert_default();
+        open.fold(&sample);
+        if is_last {
+            self.day.push(*open);
+            self.open = None;
+        }
+    }
+
+    /// Returns the last hour, the oldest first; shorter if there is less.
+    pub(crate) fn hour(&self) -> Vec<Sample> {
+        self.hour.iter().copied().collect()
+    }
+
+    /// Returns the last day, the oldest first; shorter if there is less.
+    pub(crate) fn day(&self) -> Vec<Sample> {
+        let all = self.day.iter().copied().chain(self.open);
+        let more = (self.day.len() + usize::from(self.open.is_some())).saturating_sub(DAY);
+        all.skip(more).collect()
+    }
+
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.hour.bytes() + self.day.bytes() + size_of::<Self>()
+    }
+}
+
+impl Sample {
+    /// Adds another one: counts are summed, of a backlog the most is kept.
+    pub(crate) fn fold(&mut self, other: &Self) {
+        if let Some(other) = &other.counts {
+            self.counts.get_or_insert_default().fold(other);
+        }
+        if let Some(other) = other.backlog {
+            let own = self.backlog.get_or_insert_default();
+            own.pending = own.pending.max(other.pending);
+            own.oldest = own.oldest.max(other.oldest);
+        }
+    }
+
+    /// Returns many samples as one.
+    pub(crate) fn sum<'a>(samples: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut sum = Self::default();
+        samples.into_iter().for_each(|sample| sum.fold(sample));
+        sum
+    }
+}
+
+impl Counts {
+    fn fold(&mut self, other: &Self) {
+        let add = |own: &mut u32, more: u32| *own = own.saturating_add(more);
+        add(&mut self.seconds, other.seconds);
+        add(&mut self.received, other.received);
+        add(&mut self.matched, other.matched);
+        add(&mut self.delivered, other.delivered);
+        add(&mut self.failed, other.failed);
+        self.latency.iter_mut().zip(other.latency).for_each(|(own, more)| add(own, more));
+    }
+}
+
+impl Totals {
+    /// Numbers that are less than before count from anew, such as those of an action that a reload has removed.
+    fn since(&self, before: &Self, passed: Duration) -> Counts {
+        let less = |now: u64, before: u64| u32::try_from(now.saturating_sub(before)).unwrap_or(u32::MAX);
+        let mut latency = [0; BUCKETS];
+        for (n, count) in latency.iter_mut().enumerate() {
+            *count = less(self.latency[n], before.latency[n]);
+        }
+        Counts {
+            seconds: passed.as_secs_f64().round().max(1.0) as u32,
+            received: less(self.received, before.received),
+            matched: less(self.matched, before.matched),
+            delivered: less(self.delivered, before.delivered),
+            failed: less(self.failed, before.failed),
+            latency,
+        }
+    }
+
+    fn add_latency(&mut self, action: &MeasuredAction) {
+        let observed = action.series.effect.observed();
+        self.latency.iter_mut().zip(observed.buckets).for_each(|(own, count)| *own += count);
+    }
+}
+
+pub(super) fn of_all(measured: &Measurements, at: SystemTime) -> (Totals, Option<Backlog>) {
+    let counters = &measured.counters;
+    let mut totals = Totals {
+        received: counters.received.get(),
+        matched: counters.matched.get(),
+        delivered: counters.delivered.get(),
+        failed: counters.failures.get(),
+        latency: [0; BUCKETS],
+    };
+    measured.actions.iter().for_each(|action| totals.add_latency(action));
+    let backlog = measured.journal.is_readable.then(|| {
+        let each = measured.actions.iter().map(|action| backlog(action, at));
+        each.fold(Backlog::default(), |sum, one| Backlog {
+            pending: sum.pending.saturating_add(one.pending),
+            oldest: sum.oldest.max(one.oldest),
+        })
+    });
+    (totals, backlog)
+}
+
+pub(super) fn of_action(
+    action: &MeasuredAction,
+    at: SystemTime,
+    is_readable: bool,
+) -> (Totals, Option<Backlog>) {
+    let mut totals = Totals {
+        delivered: action.series.delivered.get(),
+        failed: action.series.failures().map(|(_, times)| times).sum(),
+        ..Totals::default()
+    };
+    totals.add_latency(action);
+    (totals, is_readable.then(|| backlog(action, at)))
+}
+
+fn backlog(action: &MeasuredAction, at: SystemTime) -> Backlog {
+    let count = |state| action.deliveries.get(&state).copied().unwrap_or_default();
+    let oldest = action.oldest_pending.and_then(|oldest| at.duration_since(oldest).ok());
+    let bounded = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+    Backlog {
+        pending: bounded(count(State::Ready) + count(State::Waiting)),
+        oldest: bounded(oldest.unwrap_or_default().as_secs()),
+    }
+}

@@ -1,0 +1,420 @@
+//! The page for the operator on call: HTML that is made here, for a browser with or without JavaScript.
+//!
+//! | path | page |
+//! | --- | --- |
+//! | `/` | what needs attention, actions, listeners, the journal |
+//! | `/deliveries` | deliveries, newest first, by a search |
+//! | `/deliveries/{id}` | all about one |
+//! | `/deliveries/change` | what a change would do; with `POST`, the change |
+//! | `/live`, `/live/events` | the latest events; events as they come |
+//! | `/plots` | the last hour or the last day: rates, backlog, times |
+//! | `/rules` | the rules with their counts |
+//! | `/unmatched` | messages that matched no rule |
+//! | `/explain` | an event tried against the rules; with `POST`, one that was pasted |
+//! | `/quarantine`, `/quarantine/{id}` | messages that could not be read |
+//! | `/quarantine/change` | what discarding them would do; with `POST`, the change |
+//! | `/configuration` | each value with its origin, and the latest reload; with `POST`, a reload |
+//! | `/login`, `/logout` | a session for the token |
+//!
+//! Every text that came from outside is one line without control characters, has a bounded length, and is escaped by the
+//! templates. Nothing is loaded from elsewhere. One page has a script, which is a file of this endpoint.
+//!
+//! A form that changes something has the session's own number in it, which no other site can know, and the browser must
+//! not say that another site sent it.
+
+mod change;
+mod configuration;
+mod deliveries;
+mod explain;
+mod live;
+mod login;
+mod overview;
+mod plot;
+mod plots;
+mod quarantine;
+mod rules;
+mod session;
+mod text;
+mod unmatched;
+
+use std::sync::Arc;
+
+use askama::Template;
+use bytes::Bytes;
+use hyper::header::{
+    CONTENT_SECURITY_POLICY, HeaderValue, LOCATION, REFERRER_POLICY, SET_COOKIE, X_FRAME_OPTIONS,
+};
+use hyper::http::request::Parts;
+use hyper::{Method, StatusCode};
+use osnl::control::{Code, ControlHandler, Refusal, Request};
+use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
+
+use self::session::Sessions;
+use crate::access::{Access, Denial};
+use crate::answer::{self, Answer};
+use crate::history::SharedHistory;
+
+const SCRIPT: &str = include_str!("../templates/page.js");
+const CSS: &str = include_str!("../templates/page.css");
+/// Bytes of a form.
+const LONGEST_FORM: usize = 64 * 1024;
+/// Bytes of a form with an event: a form may write each of its bytes as three, and a broker's messages have up to some
+/// hundred KiB.
+const LONGEST_EVENT: usize = 1024 * 1024;
+const POLICY: &str = "default-src 'none'; style-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// The pages of an endpoint, and the sessions that read them.
+pub(crate) struct Pages {
+    sessions: Arc<Sessions>,
+    pub(crate) history: SharedHistory,
+    /// The end of streams.
+    ends: CancellationToken,
+}
+
+/// The parts of an endpoint that a page needs.
+#[derive(Clone, Copy)]
+pub(crate) struct Place<'a> {
+    pub(crate) handler: &'a ControlHandler,
+    pub(crate) access: &'a Access,
+    /// Whether the connection is encrypted.
+    pub(crate) is_tls: bool,
+    /// The client, for the log of changes.
+    pub(crate) by: &'a str,
+}
+
+/// The address of a page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Page {
+    Css,
+    Script,
+    Login,
+    Logout,
+    Overview,
+    Actions,
+    Deliveries,
+    Change,
+    Delivery(String),
+    Live,
+    LiveEvents,
+    Plots,
+    Rules,
+    Unmatched,
+    Explain,
+    Quarantine,
+    Quarantined(String),
+    QuarantineChange,
+    Configuration,
+}
+
+/// The parts that all pages have.
+struct Frame {
+    title: String,
+    /// The path of this page's place in the navigation.
+    here: &'static str,
+    refresh: Option<u32>,
+    may_change: bool,
+    has_session: bool,
+    csrf: String,
+    /// The program and the time.
+    made: String,
+}
+
+/// A page of a few words: a refusal, or the form for the token.
+#[derive(Template)]
+#[template(path = "message.html")]
+struct MessagePage<'a> {
+    title: &'a str,
+    message: String,
+    /// The path that the browser goes to by itself.
+    onward: Option<String>,
+    /// With a form for the token, and the path behind it.
+    login: Option<String>,
+    back: &'a str,
+}
+
+/// A caller that may read pages.
+struct Caller {
+    csrf: String,
+    has_session: bool,
+}
+
+/// Finds a page.
+pub(crate) fn find(path: &str) -> Option<Page> {
+    Some(match path {
+        "/" => Page::Overview,
+        "/page.css" => Page::Css,
+        "/login" => Page::Login,
+        "/logout" => Page::Logout,
+        "/actions" => Page::Actions,
+        "/deliveries" => Page::Deliveries,
+        "/deliveries/change" => Page::Change,
+        "/page.js" => Page::Script,
+        "/live" => Page::Live,
+        "/live/events" => Page::LiveEvents,
+        "/plots" => Page::Plots,
+        "/rules" => Page::Rules,
+        "/unmatched" => Page::Unmatched,
+        "/explain" => Page::Explain,
+        "/quarantine" => Page::Quarantine,
+        "/quarantine/change" => Page::QuarantineChange,
+        "/configuration" => Page::Configuration,
+        _ => match path.split_at_checked(path.rfind('/')? + 1)? {
+            ("/deliveries/", id) if !id.is_empty() => Page::Delivery(id.to_owned()),
+            ("/quarantine/", id) if !id.is_empty() => Page::Quarantined(id.to_owned()),
+            _ => return None,
+        },
+    })
+}
+
+impl Page {
+    /// Returns the most bytes of the form that it takes; `None` of a page without a form.
+    fn longest_form(&self) -> Option<usize> {
+        match self {
+            Self::Login
+            | Self::Logout
+            | Self::Actions
+            | Self::Change
+            | Self::QuarantineChange
+            | Self::Configuration => Some(LONGEST_FORM),
+            Self::Explain => Some(LONGEST_EVENT),
+            Self::Css
+            | Self::Overview
+            | Self::Deliveries
+            | Self::Delivery(_)
+            | Self::Rules
+            | Self::Unmatched
+            | Self::Quarantine
+            | Self::Quarantined(_)
+            | Self::Plots
+            | Self::Script
+            | Self::Live
+            | Self::LiveEvents => None,
+        }
+    }
+}
+
+impl Pages {
+    pub(crate) fn new() -> Result<Self, ring::error::Unspecified> {
+        Ok(Self {
+            sessions: Arc::new(Sessions::new()?),
+            history: SharedHistory::default(),
+            ends: CancellationToken::new(),
+        })
+    }
+
+    /// Returns the most bytes of the form that a page takes from this caller; `None` of a page without a form.
+    pub(crate) fn longest_form(&self, page: &Page, access: &Access, head: &Parts) -> Option<usize> {
+        let is_known = || self.sessions.find(head).is_some() || access.token(head).is_ok();
+        page.longest_form().map(|longest| if is_known() { longest } else { longest.min(LONGEST_FORM) })
+    }
+
+    /// Ends all streams.
+    pub(crate) fn end(&self) {
+        self.ends.cancel();
+    }
+
+    /// Answers a request; its body is empty unless the page takes a form.
+    pub(crate) async fn answer(&self, page: &Page, place: Place<'_>, head: &Parts, body: &[u8]) -> Answer {
+        let is_post = head.method == Method::POST;
+        match page {
+            Page::Css => return with_policy(answer::body(StatusCode::OK, "text/css; charset=utf-8", CSS)),
+            Page::Script => {
+                return with_policy(answer::body(StatusCode::OK, "text/javascript; charset=utf-8", SCRIPT));
+            }
+            Page::Login => return login::answer(self, place, head, body),
+            _ => {}
+        }
+        let caller = match self.caller(place, head) {
+            Ok(caller) => caller,
+            // No browser shows a page to a script.
+            Err(_) if *page == Page::LiveEvents => return answer::denied(Denial::Token),
+            Err(refused) => return *refused,
+        };
+        if is_post && !comes_from_here(head, body, &caller) {
+            return refusal_page(
+                StatusCode::FORBIDDEN,
+                "This form is from another page or session; load it again.",
+            );
+        }
+        let query = head.uri.query().unwrap_or_default();
+        let made = match page {
+            Page::Logout if is_post => {
+                self.sessions.end(head);
+                return with_cookie(to("/login"), "", 0, place);
+            }
+            Page::Actions if is_post => change::action(place, body).await,
+            Page::Change if is_post => change::done(place, &caller, body).await,
+            Page::QuarantineChange if is_post => quarantine::discarded(place, &caller, body).await,
+            Page::Explain if is_post => explain::pasted(place, &caller, body).await,
+            Page::Configuration if is_post => configuration::reload(place).await,
+            Page::Logout | Page::Actions | Page::Css | Page::Script | Page::Login => return to("/"),
+            Page::Overview => overview::page(place, &caller, &self.history, query).await,
+            Page::Deliveries => deliveries::list(place, &caller, query).await,
+            Page::Change => change::preview(place, &caller, query).await,
+            Page::Delivery(id) => deliveries::one(place, &caller, id).await,
+            Page::Live => live::page(place, &caller, query),
+            Page::LiveEvents => return live::stream(self, place, &caller, head),
+            Page::Plots => plots::page(place, &caller, &self.history.lock(), query),
+            Page::Rules => rules::page(place, &caller, query).await,
+            Page::Unmatched => unmatched::page(place, &caller, query).await,
+            Page::Explain => explain::page(place, &caller, query).await,
+            Page::Configuration => configuration::page(place, &caller, query).await,
+            Page::Quarantine => quarantine::list(place, &caller, query).await,
+            Page::QuarantineChange => quarantine::preview(place, &caller, query).await,
+            Page::Quarantined(id) => quarantine::one(place, &caller, id).await,
+        };
+        made.unwrap_or_else(|refusal| refusal_page(answer::status(refusal.code), &refusal.message))
+    }
+
+    /// Returns the caller, or the answer to one that may not read pages.
+    fn caller(&self, place: Place<'_>, head: &Parts) -> Result<Caller, Box<Answer>> {
+        if let Err(denial) = place.access.api(false) {
+            return Err(denied(denial).into());
+        }
+        if let Some(csrf) = self.sessions.find(head) {
+            return Ok(Caller { csrf, has_session: true });
+        }
+        if place.access.token(head).is_ok() {
+            return Ok(Caller { csrf: self.sessions.own_csrf().to_owned(), has_session: false });
+        }
+        let here = head.uri.path_and_query().map_or("/", |here| here.as_str());
+        if head.method != Method::GET && head.method != Method::HEAD {
+            return Err(refusal_page(StatusCode::FORBIDDEN, "The session has ended: log in again.").into());
+        }
+        // The cookie does not come with a link from another site; it does with the next request, which is from here.
+        if site(head) == Some("cross-site") {
+            let page = MessagePage {
+                title: "One moment",
+                message: String::new(),
+                onward: Some(here.to_owned()),
+                login: None,
+                back: here,
+            };
+            return Err(html(StatusCode::OK, &page).into());
+        }
+        Err(to(&format!("/login?next={}", text::query(here))).into())
+    }
+}
+
+impl Frame {
+    fn new(place: Place<'_>, caller: &Caller, title: impl Into<String>, here: &'static str) -> Self {
+        Self {
+            title: title.into(),
+            here,
+            refresh: None,
+            may_change: place.access.api(true).is_ok(),
+            has_session: caller.has_session,
+            csrf: caller.csrf.clone(),
+            made: format!("osnl {}, {}", env!("CARGO_PKG_VERSION"), text::now()),
+        }
+    }
+
+    fn pages(&self) -> &'static [(&'static str, &'static str)] {
+        &[
+            ("/", "Overview"),
+            ("/deliveries", "Deliveries"),
+            ("/live", "Live"),
+            ("/plots", "Plots"),
+            ("/rules", "Rules"),
+            ("/unmatched", "Unmatched"),
+            ("/explain", "Try an event"),
+            ("/quarantine", "Quarantine"),
+            ("/configuration", "Configuration"),
+        ]
+    }
+}
+
+/// Asks the daemon.
+async fn ask<T: DeserializeOwned>(place: Place<'_>, request: &Request) -> Result<T, Refusal> {
+    let value = place.handler.answer(request).await?;
+    serde_json::from_value(value).map_err(|error| bad(error.to_string()))
+}
+
+/// Returns the part of a list behind the key `after` of a query, at most so many, and the query of the part behind that.
+fn after<'a, T>(
+    all: &'a [T],
+    query: &str,
+    most: usize,
+    key: impl Fn(&T) -> &str,
+) -> (&'a [T], Option<String>) {
+    let after = text::field(query.as_bytes(), "after");
+    let begin = after.and_then(|after| all.iter().position(|one| key(one) == after));
+    let rest = &all[begin.map_or(0, |at| at + 1)..];
+    let shown = &rest[..rest.len().min(most)];
+    let last = shown.last().filter(|_| rest.len() > shown.len());
+    (shown, last.map(|one| format!("after={}", text::query(key(one)))))
+}
+
+fn bad(message: impl Into<String>) -> Refusal {
+    Refusal { code: Code::BadRequest, message: message.into() }
+}
+
+/// Whether a form was sent by a page of this session.
+fn comes_from_here(head: &Parts, body: &[u8], caller: &Caller) -> bool {
+    let is_from_here = matches!(site(head), None | Some("same-origin" | "none"));
+    let csrf = text::field(body, "csrf");
+    is_from_here && csrf.is_some_and(|given| session::digest(&given) == session::digest(&caller.csrf))
+}
+
+/// The browser's word for the site that a request comes from.
+fn site(head: &Parts) -> Option<&str> {
+    head.headers.get("sec-fetch-site").and_then(|site| site.to_str().ok())
+}
+
+/// Answers a form of more bytes than its page takes.
+pub(crate) fn too_long(longest: usize) -> Answer {
+    let most = text::size(longest as u64);
+    let message = format!("The form is longer than {most}. Use osnl explain for a large event.");
+    refusal_page(StatusCode::PAYLOAD_TOO_LARGE, &message)
+}
+
+fn refusal_page(status: StatusCode, message: &str) -> Answer {
+    let page = MessagePage {
+        title: status.canonical_reason().unwrap_or("Refused"),
+        message: text::line(message),
+        onward: None,
+        login: None,
+        back: "/",
+    };
+    html(status, &page)
+}
+
+fn html(status: StatusCode, page: &impl Template) -> Answer {
+    match page.render() {
+        Ok(text) => with_policy(answer::body(status, "text/html; charset=utf-8", Bytes::from(text))),
+        Err(error) => answer::error(StatusCode::INTERNAL_SERVER_ERROR, "internal", &error.to_string()),
+    }
+}
+
+fn with_policy(mut answer: Answer) -> Answer {
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    answer
+}
+
+/// Sends the browser to another page of this endpoint.
+fn to(path: &str) -> Answer {
+    let mut answer = with_policy(answer::body(StatusCode::SEE_OTHER, "text/plain; charset=utf-8", ""));
+    let path = HeaderValue::from_str(path).unwrap_or(HeaderValue::from_static("/"));
+    answer.headers_mut().insert(LOCATION, path);
+    answer
+}
+
+/// Sets the session's cookie for so many seconds. One that ends also keeps the browser from showing kept pages again.
+fn with_cookie(mut answer: Answer, value: &str, life: u64, place: Place<'_>) -> Answer {
+    let secure = if place.is_tls { "; Secure" } else { "" };
+    let cookie =
+        format!("{}={value}; Path=/; Max-Age={life}; HttpOnly; SameSite=Strict{secure}", session::NAME);
+    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+        answer.headers_mut().insert(SET_COOKIE, cookie);
+    }
+    answer
+}
+
+/// Answers a caller that may not read pages.
+fn denied(denial: Denial) -> Answer {
+    refusal_page(StatusCode::FORBIDDEN, answer::reason(denial))
+}

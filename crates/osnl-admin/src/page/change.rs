@@ -1,0 +1,207 @@
+//! Changes: what one would do, and then, by a form, the change.
+
+use askama::Template;
+use hyper::StatusCode;
+use osnl::control::{ChangeResult, PauseResult, ProbeResult, Refusal, Request, Which};
+
+use super::deliveries::{fields, request, written};
+use super::{Caller, Frame, Place, ask, bad, html, text, to};
+use crate::access::Denial;
+use crate::answer::{self, Answer};
+
+/// Deliveries or messages that are named.
+pub(super) const NAMED: usize = 100;
+
+/// The effect that a change has, or would have.
+#[derive(Template)]
+#[template(path = "change.html")]
+pub(super) struct ChangePage {
+    pub(super) frame: Frame,
+    pub(super) summary: String,
+    pub(super) refusals: Vec<String>,
+    pub(super) ids: Vec<String>,
+    /// The number of those that are not named, in words.
+    pub(super) more: String,
+    pub(super) confirm: Option<Confirm>,
+    pub(super) back: String,
+}
+
+/// The form that makes the change.
+pub(super) struct Confirm {
+    pub(super) query: String,
+    pub(super) button: String,
+}
+
+/// A change that was asked for.
+struct Wish {
+    change: Verb,
+    filter: Which,
+    /// The fields of the filter.
+    fields: Vec<(String, String)>,
+}
+
+/// A change of deliveries.
+enum Verb {
+    Retry,
+    Release,
+    Discard,
+    /// To the action of this name.
+    Move(String),
+}
+
+/// Shows the effect that the change would have.
+pub(super) async fn preview(place: Place<'_>, caller: &Caller, query: &str) -> Result<Answer, Refusal> {
+    let wish = wish(query)?;
+    allowed(place)?;
+    let result: ChangeResult = ask(place, &wish.request(true, place.by)).await?;
+    let confirm = (result.changed + result.under_way > 0).then(|| Confirm {
+        query: query.to_owned(),
+        button: format!(
+            "{} {}{}",
+            capital(wish.word()),
+            deliveries(result.changed + result.under_way),
+            wish.goal()
+        ),
+    });
+    Ok(wish.page(place, caller, result, confirm))
+}
+
+/// Makes the change.
+pub(super) async fn done(place: Place<'_>, caller: &Caller, body: &[u8]) -> Result<Answer, Refusal> {
+    let query = text::field(body, "query").ok_or_else(|| bad("the form has no query"))?;
+    let wish = wish(&query)?;
+    allowed(place)?;
+    let result: ChangeResult = ask(place, &wish.request(false, place.by)).await?;
+    Ok(wish.page(place, caller, result, None))
+}
+
+/// Pauses, resumes, or probes an action, and shows the overview.
+pub(super) async fn action(place: Place<'_>, body: &[u8]) -> Result<Answer, Refusal> {
+    allowed(place)?;
+    let (Some(action), Some(change)) = (text::field(body, "action"), text::field(body, "change")) else {
+        return Err(bad("the form has no action or no change"));
+    };
+    let by = place.by.to_owned();
+    match &*change {
+        "pause" => ask::<PauseResult>(place, &Request::Pause { action, by }).await.map(drop)?,
+        "resume" => ask::<PauseResult>(place, &Request::Resume { action, by }).await.map(drop)?,
+        "probe" => ask::<ProbeResult>(place, &Request::Probe { action, by }).await.map(drop)?,
+        _ => return Err(bad("a change of an action is pause, resume, or probe")),
+    }
+    Ok(to("/"))
+}
+
+pub(super) fn allowed(place: Place<'_>) -> Result<(), Refusal> {
+    let denied = |denial: Denial| Refusal {
+        code: osnl::control::Code::Forbidden,
+        message: answer::reason(denial).to_owned(),
+    };
+    place.access.api(true).map_err(denied)
+}
+
+fn wish(query: &str) -> Result<Wish, Refusal> {
+    let mut fields = fields(query)?;
+    let mut take = |name: &str| {
+        let at = fields.iter().position(|(known, _)| known == name);
+        at.map(|at| fields.remove(at).1)
+    };
+    let change = match (take("change").as_deref(), take("to")) {
+        (Some("retry"), None) => Verb::Retry,
+        (Some("release"), None) => Verb::Release,
+        (Some("discard"), None) => Verb::Discard,
+        (Some("move"), Some(to)) => Verb::Move(to),
+        (Some("move"), None) => return Err(bad("choose the action to move to")),
+        (Some(_) | None, _) => {
+            return Err(bad("a change of deliveries is retry, release, discard, or move to an action"));
+        }
+    };
+    match request("/deliveries", &written(&fields))? {
+        Request::List { filter, .. } => Ok(Wish { change, filter, fields }),
+        _ => Err(bad("this is not a search of deliveries")),
+    }
+}
+
+impl Wish {
+    fn word(&self) -> &'static str {
+        match self.change {
+            Verb::Retry => "retry",
+            Verb::Release => "release",
+            Verb::Discard => "discard",
+            Verb::Move(_) => "move",
+        }
+    }
+
+    /// Returns the end of a sentence about the change.
+    fn goal(&self) -> String {
+        match &self.change {
+            Verb::Retry | Verb::Release | Verb::Discard => String::new(),
+            Verb::Move(to) => format!(" to {}", text::line(to)),
+        }
+    }
+
+    fn request(&self, dry_run: bool, by: &str) -> Request {
+        let (filter, by) = (self.filter.clone(), by.to_owned());
+        match &self.change {
+            Verb::Retry => Request::Retry { filter, out_of_order: false, dry_run, by },
+            Verb::Release => Request::Release { filter, dry_run, by },
+            Verb::Discard => Request::Discard { filter, dry_run, by },
+            Verb::Move(to) => Request::Move { filter, to: to.clone(), dry_run, by },
+        }
+    }
+
+    fn page(
+        &self,
+        place: Place<'_>,
+        caller: &Caller,
+        result: ChangeResult,
+        confirm: Option<Confirm>,
+    ) -> Answer {
+        let (changed, goal) = (self.request(true, "").changed_word(), self.goal());
+        let all = deliveries(result.changed);
+        let mut summary = match result.dry_run {
+            true => format!("{all} would be {changed}{goal}."),
+            false => format!("{all} {changed}{goal}."),
+        };
+        if result.under_way > 0 {
+            summary.push_str(&format!(
+                " {} under way: changed when the attempt has ended, unless that succeeds.",
+                result.under_way
+            ));
+        }
+        if result.refused > 0 {
+            summary.push_str(&format!(" {} cannot be {changed}.", result.refused));
+        }
+        let title = if result.dry_run {
+            format!("{}: what would happen", capital(self.word()))
+        } else {
+            format!("{}: done", capital(self.word()))
+        };
+        let refusals = result.refusals.iter().take(NAMED);
+        let named = result.ids.len().min(NAMED) as u64;
+        let page = ChangePage {
+            frame: Frame::new(place, caller, title, "/deliveries"),
+            summary,
+            refusals: refusals
+                .map(|refusal| format!("{}: {}", refusal.id, text::line(&refusal.why)))
+                .collect(),
+            ids: result.ids.into_iter().take(NAMED).collect(),
+            more: and_more(result.changed.saturating_sub(named)),
+            confirm,
+            back: format!("/deliveries?{}", written(&self.fields)),
+        };
+        html(StatusCode::OK, &page)
+    }
+}
+
+pub(super) fn and_more(count: u64) -> String {
+    if count == 0 { String::new() } else { format!("and {count} more") }
+}
+
+fn deliveries(count: u64) -> String {
+    if count == 1 { "1 delivery".to_owned() } else { format!("{count} deliveries") }
+}
+
+fn capital(word: &str) -> String {
+    let (first, rest) = word.split_at(1);
+    format!("{}{rest}", first.to_uppercase())
+}

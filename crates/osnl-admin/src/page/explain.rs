@@ -1,0 +1,119 @@
+//! An event tried against the rules, in the words of `osnl explain`.
+
+use askama::Template;
+use hyper::StatusCode;
+use osnl::control::{Code, Refusal, RuleTrial, TrialReport, TriedEvent};
+
+use super::{Caller, Frame, Place, bad, html, text};
+use crate::answer::{self, Answer};
+
+/// Characters of the effects of a page.
+const EFFECTS: usize = 256 * 1024;
+/// Verdicts of a page.
+const VERDICTS: usize = 2000;
+
+#[derive(Template)]
+#[template(path = "explain.html")]
+struct ExplainPage {
+    frame: Frame,
+    /// The reason why a text is not an event.
+    problem: String,
+    events: Vec<EventView>,
+}
+
+struct EventView {
+    about: Vec<String>,
+    summary: String,
+    verdicts: Vec<VerdictView>,
+}
+
+struct VerdictView {
+    tone: &'static str,
+    verdict: String,
+    effects: Vec<String>,
+}
+
+/// Shows the form; with a message that matched no rule or a delivery, the verdicts on its event.
+pub(super) async fn page(place: Place<'_>, caller: &Caller, query: &str) -> Result<Answer, Refusal> {
+    let field = |name: &str| text::field(query.as_bytes(), name).filter(|value| !value.is_empty());
+    let tried = match (field("unmatched"), field("delivery")) {
+        (None, None) => None,
+        (Some(number), None) => {
+            let number = number.parse().map_err(|_| bad("unmatched: not the number of a message"))?;
+            Some(TriedEvent::Unmatched(number))
+        }
+        (None, Some(id)) => Some(TriedEvent::Delivery(id)),
+        (Some(_), Some(_)) => return Err(bad("choose a message or a delivery")),
+    };
+    let reports = match tried {
+        Some(event) => place.handler.try_event(event).await?,
+        None => Vec::new(),
+    };
+    Ok(html(StatusCode::OK, &ExplainPage::new(place, caller, &reports, String::new())))
+}
+
+/// Tries the text of the form.
+pub(super) async fn pasted(place: Place<'_>, caller: &Caller, body: &[u8]) -> Result<Answer, Refusal> {
+    let event = text::field(body, "event").ok_or_else(|| bad("the form has no event"))?;
+    match place.handler.try_event(TriedEvent::Text(event)).await {
+        Ok(reports) => Ok(html(StatusCode::OK, &ExplainPage::new(place, caller, &reports, String::new()))),
+        Err(refusal) if refusal.code == Code::BadRequest => {
+            let page = ExplainPage::new(place, caller, &[], text::sentence(&refusal.message));
+            Ok(html(answer::status(refusal.code), &page))
+        }
+        Err(refusal) => Err(refusal),
+    }
+}
+
+impl ExplainPage {
+    fn new(place: Place<'_>, caller: &Caller, reports: &[TrialReport], problem: String) -> Self {
+        let mut room = Room { verdicts: VERDICTS, effects: EFFECTS };
+        Self {
+            frame: Frame::new(place, caller, "Try an event", "/explain"),
+            problem,
+            events: reports.iter().map(|report| EventView::new(report, &mut room)).collect(),
+        }
+    }
+}
+
+/// The room that is left on a page.
+struct Room {
+    verdicts: usize,
+    effects: usize,
+}
+
+impl EventView {
+    fn new(report: &TrialReport, room: &mut Room) -> Self {
+        let (all, fires) = (report.rules.len(), report.rules.iter().filter(|rule| rule.fires).count());
+        let shown = all.min(room.verdicts);
+        room.verdicts -= shown;
+        let left_out = match all - shown {
+            0 => String::new(),
+            more => format!(" The last {more} are not shown: use osnl explain."),
+        };
+        Self {
+            about: report.about.lines().map(|line| text::sentence(line.trim_start())).collect(),
+            summary: format!("Rules that match: {fires} of {all}.{left_out}"),
+            verdicts: report.rules[..shown].iter().map(|rule| VerdictView::new(rule, room)).collect(),
+        }
+    }
+}
+
+impl VerdictView {
+    fn new(rule: &RuleTrial, room: &mut Room) -> Self {
+        let mut effects = Vec::new();
+        for (at, effect) in rule.effects.iter().enumerate() {
+            let effect = text::lines(effect);
+            if effect.len() > room.effects {
+                effects.push(format!(
+                    "{} more effects are not shown: use osnl explain",
+                    rule.effects.len() - at
+                ));
+                break;
+            }
+            room.effects -= effect.len();
+            effects.push(effect);
+        }
+        Self { tone: if rule.fires { "good" } else { "" }, verdict: text::sentence(&rule.verdict), effects }
+    }
+}

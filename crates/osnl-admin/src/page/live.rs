@@ -1,0 +1,167 @@
+//! Events as they come: a page of the latest ones, and a stream of those to come.
+
+use askama::Template;
+use hyper::StatusCode;
+use hyper::header::{CONTENT_SECURITY_POLICY, HeaderValue, RETRY_AFTER};
+use hyper::http::request::Parts;
+use osnl::control::{Refusal, moment};
+use osnl::live::{LEASE, LiveEvent, LiveFilter, MOST_A_SECOND, MOST_READERS};
+use serde::Serialize;
+
+use super::{Caller, Frame, Pages, Place, bad, html, text};
+use crate::answer::{self, Answer};
+use crate::query::{self, Form, Row};
+use crate::stream::EventStream;
+
+/// The policy of the one page with a script, which is a file of this endpoint.
+const POLICY: &str = "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+/// Bytes of a condition.
+const LONGEST: usize = 200;
+/// Rows of the page.
+const SHOWN: usize = 50;
+
+const OPTIONS: [Row; 6] = [
+    ("event_type", &["event_type"], Form::Text),
+    ("publisher", &["publisher"], Form::Text),
+    ("resource", &["resource"], Form::Text),
+    ("listener", &["listener"], Form::Text),
+    ("outcome", &["outcome"], Form::Text),
+    ("after", &["after"], Form::Number),
+];
+
+#[derive(Template)]
+#[template(path = "live.html")]
+struct LivePage {
+    frame: Frame,
+    filter: LiveFilter,
+    outcomes: [(&'static str, bool); 3],
+    /// The filter, for a link.
+    query: String,
+    /// The number of the newest event; the stream goes on behind it.
+    newest: u64,
+    rows: Vec<LiveRow>,
+}
+
+/// An event as the page and the stream show it: lines that do not act.
+#[derive(Serialize)]
+struct LiveRow {
+    time: String,
+    event_type: String,
+    publisher: String,
+    resource: String,
+    listener: String,
+    outcome: String,
+    /// Priority, message id, size.
+    about: String,
+    payload: String,
+}
+
+/// A filter as it was asked for.
+struct Wish {
+    filter: LiveFilter,
+    outcome: &'static str,
+    after: Option<u64>,
+}
+
+pub(super) fn page(place: Place<'_>, caller: &Caller, query: &str) -> Result<Answer, Refusal> {
+    let wish = wish(query)?;
+    let events = place.handler.live_events().look(&wish.filter);
+    let page = LivePage {
+        frame: Frame::new(place, caller, "Live", "/live"),
+        outcomes: ["any", "matched", "unmatched"].map(|outcome| (outcome, outcome == wish.outcome)),
+        query: wish.written(),
+        newest: events.first().map_or(0, |event| event.id),
+        rows: events.iter().take(SHOWN).map(|event| LiveRow::new(event)).collect(),
+        filter: wish.filter,
+    };
+    let mut answer = html(StatusCode::OK, &page);
+    answer.headers_mut().insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    Ok(answer)
+}
+
+/// Answers with events as they come.
+pub(super) fn stream(pages: &Pages, place: Place<'_>, caller: &Caller, head: &Parts) -> Answer {
+    let wish = match wish(head.uri.query().unwrap_or_default()) {
+        Ok(wish) => wish,
+        Err(refusal) => return answer::refused(&refusal),
+    };
+    let again = head.headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
+    let Some(reader) = place.handler.live_events().read(wish.filter, again.or(wish.after)) else {
+        let message = format!("{MOST_READERS} readers look on already");
+        let mut answer = answer::error(StatusCode::SERVICE_UNAVAILABLE, "unavailable", &message);
+        answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("10"));
+        return answer;
+    };
+    let is_open: Box<dyn Fn() -> bool + Send> = match caller.has_session {
+        true => pages.sessions.watch(head),
+        false => Box::new(|| true),
+    };
+    let write = |event: &LiveEvent| serde_json::to_string(&LiveRow::new(event)).unwrap_or_default();
+    answer::events(EventStream::new(reader, write, is_open, pages.ends.clone()))
+}
+
+fn wish(query: &str) -> Result<Wish, Refusal> {
+    let read = query::read(query, &OPTIONS).map_err(bad)?;
+    let option = |name: &str| {
+        let value = read.get(name).and_then(|value| value.as_str()).unwrap_or_default();
+        if value.len() > LONGEST {
+            return Err(bad(format!("{name} is longer than {LONGEST} bytes")));
+        }
+        Ok(value.to_owned())
+    };
+    let (outcome, is_matched) = match &*option("outcome")? {
+        "" | "any" => ("any", None),
+        "matched" => ("matched", Some(true)),
+        "unmatched" => ("unmatched", Some(false)),
+        _ => return Err(bad("the outcome of a live event is any, matched, or unmatched")),
+    };
+    let filter = LiveFilter {
+        event_type: option("event_type")?,
+        publisher_id: option("publisher")?,
+        resource: option("resource")?,
+        listener: option("listener")?,
+        is_matched,
+    };
+    Ok(Wish { filter, outcome, after: read.get("after").and_then(|after| after.as_u64()) })
+}
+
+impl Wish {
+    /// Returns the query that asks for the same.
+    fn written(&self) -> String {
+        let LiveFilter { event_type, publisher_id, resource, listener, is_matched: _ } = &self.filter;
+        let fields = [
+            ("event_type", &**event_type),
+            ("publisher", publisher_id),
+            ("resource", resource),
+            ("listener", listener),
+            ("outcome", if self.outcome == "any" { "" } else { self.outcome }),
+        ];
+        let given = fields.iter().filter(|(_, value)| !value.is_empty());
+        given.map(|(name, value)| format!("{name}={}", text::query(value))).collect::<Vec<_>>().join("&")
+    }
+}
+
+impl LiveRow {
+    fn new(event: &LiveEvent) -> Self {
+        let fired = event.fired.iter().map(|(rule, action)| format!("{rule}: {action}"));
+        let fired = fired.collect::<Vec<_>>().join(", ");
+        let about = [
+            event.priority.as_deref().map(text::cell),
+            event.message_id.as_deref().map(|id| format!("message {}", text::cell(id))),
+            Some(text::size(event.bytes)),
+        ];
+        Self {
+            time: moment(event.received).get(11..23).unwrap_or_default().to_owned(),
+            event_type: event.event_type.as_deref().map(text::cell).unwrap_or_default(),
+            publisher: event.publisher_id.as_deref().map(text::cell).unwrap_or_default(),
+            resource: event.resource.as_deref().map(text::line).unwrap_or_default(),
+            listener: text::cell(&event.listener),
+            outcome: if event.is_matched() { text::line(&fired) } else { "no rule matched".to_owned() },
+            about: about.into_iter().flatten().collect::<Vec<_>>().join(", "),
+            payload: event.payload.as_deref().map_or_else(
+                || "too large to be shown here".to_owned(),
+                |payload| text::lines(payload).trim_end().to_owned(),
+            ),
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! The form for the token, and the session that it begins.
+
+use hyper::http::request::Parts;
+use hyper::{Method, StatusCode};
+
+use super::{MessagePage, Pages, Place, html, refusal_page, session, site, text, to, with_cookie};
+use crate::answer::Answer;
+
+pub(super) fn answer(pages: &Pages, place: Place<'_>, head: &Parts, body: &[u8]) -> Answer {
+    if let Err(denial) = place.access.api(false) {
+        return super::denied(denial);
+    }
+    let query = head.uri.query().unwrap_or_default();
+    let is_form = head.method == Method::POST;
+    let given = if is_form { body } else { query.as_bytes() };
+    let next = text::field(given, "next").filter(|next| is_path(next)).unwrap_or_else(|| "/".to_owned());
+    if !is_form {
+        return match pages.sessions.find(head) {
+            Some(_) => to(&next),
+            None => form(StatusCode::OK, String::new(), next),
+        };
+    }
+    if !matches!(site(head), None | Some("same-origin" | "none")) {
+        return refusal_page(StatusCode::FORBIDDEN, "This form was sent by another site.");
+    }
+    if !text::field(body, "token").is_some_and(|token| place.access.is_token(&token)) {
+        tracing::warn!(by = place.by, "a login to the admin page was refused");
+        return form(StatusCode::FORBIDDEN, "This is not the token.".to_owned(), next);
+    }
+    let Ok(value) = pages.sessions.begin() else {
+        return refusal_page(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "The operating system gives no random numbers.",
+        );
+    };
+    with_cookie(to(&next), &value, session::LIFE.as_secs(), place)
+}
+
+fn form(status: StatusCode, message: String, next: String) -> Answer {
+    html(status, &MessagePage { title: "Log in", message, onward: None, login: Some(next), back: "/" })
+}
+
+/// Whether it is a path of this endpoint: `//host` and `/\host` are those of others.
+fn is_path(next: &str) -> bool {
+    let mut bytes = next.bytes();
+    bytes.next() == Some(b'/')
+        && !matches!(bytes.next(), Some(b'/' | b'\\'))
+        && next.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_path;
+
+    #[test]
+    fn a_login_leads_nowhere_else() {
+        for (next, expected) in [
+            ("/", true),
+            ("/deliveries?action=a%20b", true),
+            ("//evil.example.com", false),
+            ("/\\evil.example.com", false),
+            ("https://evil.example.com", false),
+            ("/\t/evil.example.com", false),
+            ("/\r\nSet-Cookie: a=b", false),
+            ("", false),
+        ] {
+            assert_eq!(is_path(next), expected, "{next}");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Sessions: a browser that gave the token once has a cookie instead of it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hyper::header::COOKIE;
+use hyper::http::request::Parts;
+use ring::rand::{SecureRandom as _, SystemRandom};
+use tokio::time::Instant;
+
+/// The name of the cookie.
+pub(super) const NAME: &str = "osnl_session";
+/// The life of a session, whether it is used or not.
+pub(super) const LIFE: Duration = Duration::from_secs(12 * 60 * 60);
+/// Beyond so many the oldest session ends.
+const MOST: usize = 64;
+
+/// The sessions of an endpoint, in memory: they end with the process.
+pub(super) struct Sessions {
+    random: SystemRandom,
+    live: Mutex<Vec<Session>>,
+    /// For callers that need no session: a client certificate, a Unix socket, a header with the token.
+    own_csrf: String,
+}
+
+struct Session {
+    /// The digest of the cookie's value: comparing it tells nothing about the value.
+    digest: [u8; 32],
+    csrf: String,
+    ends: Instant,
+}
+
+impl Sessions {
+    pub(super) fn new() -> Result<Self, ring::error::Unspecified> {
+        let random = SystemRandom::new();
+        let own_csrf = number(&random)?;
+        Ok(Self { random, live: Mutex::default(), own_csrf })
+    }
+
+    pub(super) fn own_csrf(&self) -> &str {
+        &self.own_csrf
+    }
+
+    /// Begins a session; returns the value of its cookie.
+    pub(super) fn begin(&self) -> Result<String, ring::error::Unspecified> {
+        let (value, csrf) = (number(&self.random)?, number(&self.random)?);
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        if live.len() >= MOST {
+            live.remove(0);
+        }
+        live.push(Session { digest: digest(&value), csrf, ends: Instant::now() + LIFE });
+        Ok(value)
+    }
+
+    /// Returns what the forms of this request's session have in them.
+    pub(super) fn find(&self, head: &Parts) -> Option<String> {
+        let digest = digest(cookie(head)?);
+        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        live.retain(|session| session.ends > Instant::now());
+        live.iter().find(|session| session.digest == digest).map(|session| session.csrf.clone())
+    }
+
+    /// Returns whether the session of a request lives, at any time.
+    pub(super) fn watch(self: &Arc<Self>, head: &Parts) -> Box<dyn Fn() -> bool + Send> {
+        let (own, digest) = (self.clone(), cookie(head).map(digest));
+        Box::new(move || {
+            let live = own.live.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = Instant::now();
+            live.iter().any(|session| Some(session.digest) == digest && session.ends > now)
+        })
+    }
+
+    pub(super) fn end(&self, head: &Parts) {
+        if let Some(value) = cookie(head) {
+            let digest = digest(value);
+            let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+            live.retain(|session| session.digest != digest);
+        }
+    }
+}
+
+/// A cookie of the name given twice is none: a site of the same host may have set the other.
+fn cookie(head: &Parts) -> Option<&str> {
+    let cookies = head.headers.get_all(COOKIE).iter().filter_map(|cookies| cookies.to_str().ok());
+    let mut values = cookies
+        .flat_map(|cookies| cookies.split(';'))
+        .filter_map(|cookie| cookie.trim().split_once('='))
+        .filter_map(|(name, value)| (name == NAME).then_some(value));
+    match (values.next(), values.next()) {
+        (Some(value), None) => Some(value),
+        _ => None,
+    }
+}
+
+pub(super) fn digest(text: &str) -> [u8; 32] {
+    let digest = ring::digest::digest(&ring::digest::SHA256, text.as_bytes());
+    let mut bytes = [0; 32];
+    bytes.copy_from_slice(digest.as_ref());
+    bytes
+}
+
+/// 256 random bits, in hexadecimal digits.
+fn number(random: &SystemRandom) -> Result<String, ring::error::Unspecified> {
+    let mut bytes = [0_u8; 32];
+    random.fill(&mut bytes)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(cookie: &str) -> Parts {
+        let request = hyper::Request::builder().header(COOKIE, cookie).body(()).unwrap();
+        request.into_parts().0
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_session_lives_until_it_is_ended_or_old() {
+        let sessions = Sessions::new().unwrap();
+        let (one, other) = (sessions.begin().unwrap(), sessions.begin().unwrap());
+        let found = |value: &str| sessions.find(&head(&format!("a=b; {NAME}={value}"))).is_some();
+        assert!(found(&one) && found(&other));
+        assert!(!found("") && !found(&one[1..]) && !found(&format!("{one}; {NAME}={other}")));
+        sessions.end(&head(&format!("{NAME}={one}")));
+        assert!(!found(&one) && found(&other));
+        tokio::time::advance(LIFE).await;
+        assert!(!found(&other));
+    }
+
+    #[tokio::test]
+    async fn sessions_are_bounded() {
+        let sessions = Sessions::new().unwrap();
+        let first = sessions.begin().unwrap();
+        for _ in 0..MOST {
+            sessions.begin().unwrap();
+        }
+        assert!(sessions.find(&head(&format!("{NAME}={first}"))).is_none());
+    }
+}

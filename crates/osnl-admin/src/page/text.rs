@@ -1,0 +1,147 @@
+//! Texts for pages: one line each, bounded, without characters that would act.
+
+use std::time::SystemTime;
+
+use osnl::control::span;
+use osnl_model::{one_line, one_line_json};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+
+/// Characters of a text in a line.
+const LINE: usize = 300;
+/// Characters of a cell of a table.
+const CELL: usize = 120;
+/// Characters of a verdict or an origin.
+const SENTENCE: usize = 2000;
+/// Characters of a value.
+const VALUE: usize = 4 * 1024;
+/// Characters of a message or a request.
+const LONG: usize = 64 * 1024;
+/// Characters that are escaped in a query.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Returns a text as one line of bounded length.
+pub(super) fn line(text: &str) -> String {
+    cut(text, LINE)
+}
+
+/// Returns a text for a cell of a table.
+pub(super) fn cell(text: &str) -> String {
+    cut(text, CELL)
+}
+
+/// Returns a sentence as one line of bounded length.
+pub(super) fn sentence(text: &str) -> String {
+    cut(text, SENTENCE)
+}
+
+/// Returns a text of many lines, each of them without control characters.
+pub(super) fn lines(text: &str) -> String {
+    lines_at_most(text, LONG)
+}
+
+/// Returns a value of one line or several, each of them without control characters.
+pub(super) fn value(text: &str) -> String {
+    lines_at_most(text, VALUE).trim_end_matches('\n').to_owned()
+}
+
+fn lines_at_most(text: &str, most: usize) -> String {
+    // The beginning is cut off before it is cleaned: a line may have megabytes.
+    let end = text.char_indices().nth(most).map(|(at, _)| at);
+    let mut shown = String::new();
+    for line in text[..end.unwrap_or(text.len())].lines() {
+        shown.push_str(&one_line(line));
+        shown.push('\n');
+    }
+    match (end, shown.char_indices().nth(most)) {
+        (None, None) => shown,
+        (_, cleaned) => {
+            let begins = &shown[..cleaned.map_or(shown.len(), |(at, _)| at)];
+            format!("{}… ({} bytes in all)", begins.trim_end_matches('\n'), text.len())
+        }
+    }
+}
+
+/// Returns a value as indented JSON.
+pub(super) fn json(value: &Value) -> String {
+    let pretty = serde_json::to_string_pretty(value).unwrap_or_default();
+    cut_only(&one_line_json(pretty), LONG)
+}
+
+/// Returns an age in words; nothing for none.
+pub(super) fn age(seconds: Option<u64>) -> String {
+    seconds.map_or(String::new(), span)
+}
+
+pub(super) fn or_empty(text: Option<&str>) -> String {
+    text.map_or(String::new(), line)
+}
+
+/// Returns a text for a query or a form.
+pub(super) fn query(text: &str) -> String {
+    utf8_percent_encode(text, RESERVED).to_string()
+}
+
+/// Returns the value of a field of a form.
+pub(super) fn field(body: &[u8], name: &str) -> Option<String> {
+    let body = std::str::from_utf8(body).ok()?;
+    let (_, value) =
+        body.split('&').filter_map(|pair| pair.split_once('=')).find(|(given, _)| *given == name)?;
+    crate::query::plain(value).ok()
+}
+
+/// Returns a number of bytes in words, exact below a KiB.
+pub(super) fn size(bytes: u64) -> String {
+    if bytes < 1024 { format!("{bytes} bytes") } else { osnl::control::size(bytes) }
+}
+
+/// Returns the time in UTC.
+pub(super) fn now() -> String {
+    osnl::control::moment(SystemTime::now())
+}
+
+/// The beginning is cut off before it is cleaned: a text may have megabytes.
+fn cut(text: &str, most: usize) -> String {
+    let end = |text: &str| text.char_indices().nth(most).map(|(at, _)| at);
+    let begins = one_line(&text[..end(text).unwrap_or(text.len())]);
+    match (end(text), end(&begins)) {
+        (None, None) => begins.into_owned(),
+        (_, cleaned) => {
+            let begins = &begins[..cleaned.unwrap_or(begins.len())];
+            format!("{begins}… ({} bytes in all)", text.len())
+        }
+    }
+}
+
+fn cut_only(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        None => text.to_owned(),
+        Some((at, _)) => format!("{}… ({} bytes in all)", &text[..at], text.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_foreign_text_is_one_bounded_line() {
+        assert_eq!(line("a\u{202e}b\x1b[2J\r\nc"), "a\\u{202e}b\\x1b[2J\\r\\nc");
+        let long = line(&"é".repeat(1 << 20));
+        assert!(long.ends_with("… (2097152 bytes in all)"), "{}", &long[long.len() - 40..]);
+        assert!(long.len() < 1000);
+        assert_eq!(lines("a\r\n\x07b"), "a\n\\x07b\n");
+        assert_eq!(value("a\n b"), "a\n b");
+        let long = value(&"é\n".repeat(1 << 20));
+        assert!(long.ends_with("é… (3145728 bytes in all)") && long.len() < 20_000, "{}", long.len());
+        assert!(value(&"\u{202e}".repeat(5000)).len() < 2 * VALUE);
+    }
+
+    #[test]
+    fn a_field_is_read_as_it_was_written() {
+        let written = format!("a=1&query={}", query("x=ä&y=%+ /"));
+        assert_eq!(field(written.as_bytes(), "query").as_deref(), Some("x=ä&y=%+ /"));
+        assert_eq!(field(b"a=1&b", "b"), None);
+        assert_eq!(field(b"\xff=1", "b"), None);
+    }
+}

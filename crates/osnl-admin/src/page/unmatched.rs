@@ -1,0 +1,66 @@
+//! The messages that matched no rule.
+
+use askama::Template;
+use hyper::StatusCode;
+use osnl::control::{Refusal, UnmatchedPage, UnmatchedRow};
+
+use super::{Caller, Frame, Place, bad, html, text};
+use crate::answer::Answer;
+
+/// Messages of a page.
+const LISTED: usize = 50;
+
+#[derive(Template)]
+#[template(path = "unmatched.html")]
+struct MessagesPage {
+    frame: Frame,
+    keep: u32,
+    with_bodies: bool,
+    rows: Vec<MessageRow>,
+    /// Whether this is not the first page.
+    is_behind: bool,
+    /// The query of the next page.
+    next: Option<String>,
+}
+
+struct MessageRow {
+    number: u64,
+    age: String,
+    event_type: String,
+    publisher: String,
+    priority: String,
+    resource: String,
+    listener: String,
+    queue: String,
+}
+
+pub(super) async fn page(place: Place<'_>, caller: &Caller, query: &str) -> Result<Answer, Refusal> {
+    let before = text::field(query.as_bytes(), "before").map(|before| before.parse::<u64>());
+    let before = before.transpose().map_err(|_| bad("before: not the number of a message"))?;
+    let found: UnmatchedPage = place.handler.unmatched(before, LISTED).await?;
+    let page = MessagesPage {
+        frame: Frame::new(place, caller, "Unmatched messages", "/unmatched"),
+        keep: found.keep,
+        with_bodies: found.with_bodies,
+        rows: found.messages.iter().map(MessageRow::new).collect(),
+        is_behind: before.is_some(),
+        next: found.next.map(|next| format!("before={next}")),
+    };
+    Ok(html(StatusCode::OK, &page))
+}
+
+impl MessageRow {
+    fn new(row: &UnmatchedRow) -> Self {
+        let text = |text: &Option<String>| text.as_deref().map_or("-".to_owned(), text::cell);
+        Self {
+            number: row.number,
+            age: text::age(Some(row.age_seconds)),
+            event_type: text(&row.event_type),
+            publisher: text(&row.publisher_id),
+            priority: text(&row.priority),
+            resource: text(&row.resource),
+            listener: text::cell(&row.listener),
+            queue: text::cell(&row.queue),
+        }
+    }
+}

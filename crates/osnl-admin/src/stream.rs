@@ -1,0 +1,126 @@
+//! Server-sent events: the body of an answer that goes on.
+//!
+//! Its memory is that of its reader. It ends with the session that asked for it, with the daemon, and after a while,
+//! since no connection lives for ever: a browser connects again, and says which event it had last.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, SizeHint};
+use osnl::live::{LiveEvent, LiveReader};
+use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+
+/// The interval at which the session is looked at, and missed events are reported.
+const EACH: Duration = Duration::from_secs(1);
+/// After so many intervals without an event a comment goes out: a client that is gone is noticed.
+const QUIET: u32 = 15;
+/// The stream ends after so many intervals.
+const MOST: u32 = 9 * 60;
+
+/// See the [module](self).
+pub(crate) struct EventStream {
+    reader: LiveReader,
+    /// Writes an event: bytes of one line each.
+    write: fn(&LiveEvent) -> String,
+    /// Whether the session that asked for it lives.
+    is_open: Box<dyn Fn() -> bool + Send>,
+    stop: Pin<Box<WaitForCancellationFutureOwned>>,
+    ticks: Interval,
+    /// Intervals so far, and those since the last frame.
+    passed: u32,
+    quiet: u32,
+    state: StreamState,
+}
+
+enum StreamState {
+    New,
+    Open,
+    Over,
+}
+
+impl EventStream {
+    pub(crate) fn new(
+        reader: LiveReader,
+        write: fn(&LiveEvent) -> String,
+        is_open: Box<dyn Fn() -> bool + Send>,
+        stop: CancellationToken,
+    ) -> Self {
+        let mut ticks = interval(EACH);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let stop = Box::pin(stop.cancelled_owned());
+        Self { reader, write, is_open, stop, ticks, passed: 0, quiet: 0, state: StreamState::New }
+    }
+
+    /// The next frame; `None` at the end.
+    fn poll_text(&mut self, context: &mut Context<'_>) -> Poll<Option<String>> {
+        match self.state {
+            StreamState::New => {
+                self.state = StreamState::Open;
+                return Poll::Ready(Some("retry: 2000\n\n".to_owned()));
+            }
+            StreamState::Over => return Poll::Ready(None),
+            StreamState::Open => {}
+        }
+        if self.stop.as_mut().poll(context).is_ready() {
+            self.state = StreamState::Over;
+            return Poll::Ready(None);
+        }
+        // First, so that no number of events keeps a session open.
+        while self.ticks.poll_tick(context).is_ready() {
+            self.passed += 1;
+            self.quiet += 1;
+            if !(self.is_open)() {
+                self.state = StreamState::Over;
+                return Poll::Ready(Some("event: ended\ndata: session\n\n".to_owned()));
+            }
+            if self.passed > MOST {
+                self.state = StreamState::Over;
+                return Poll::Ready(None);
+            }
+            let missed = self.reader.take_missed();
+            if missed > 0 {
+                return Poll::Ready(Some(format!("event: missed\ndata: {missed}\n\n")));
+            }
+            if self.quiet >= QUIET {
+                return Poll::Ready(Some(":\n\n".to_owned()));
+            }
+        }
+        self.reader.poll_next(context).map(|event| Some(self.event(&event)))
+    }
+
+    /// An event of one line of data: a line end within it would end the event, or begin another.
+    fn event(&self, event: &Arc<LiveEvent>) -> String {
+        let data = (self.write)(event).replace(['\n', '\r'], " ");
+        format!("id: {}\ndata: {data}\n\n", event.id)
+    }
+}
+
+impl Body for EventStream {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let this = self.get_mut();
+        let polled = this.poll_text(context);
+        if polled.is_ready() {
+            this.quiet = 0;
+        }
+        polled.map(|text| text.map(|text| Ok(Frame::data(Bytes::from(text)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self.state, StreamState::Over)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::default()
+    }
+}

@@ -1,0 +1,86 @@
+//! Deliveries that are moved to another action, and the page of one.
+
+use serde_json::json;
+
+use crate::page::{HOSTILE, csrf, log_in};
+use crate::running_daemon::RunningDaemon;
+
+fn port(id: &str) -> String {
+    json!({"message_id": id, "event_type": "port.delete.end", "payload": {"port_id": id, "password": "hunter2"}})
+        .to_string()
+}
+
+#[tokio::test]
+async fn deliveries_move_after_a_preview() {
+    let site = RunningDaemon::start("allow_changes = yes").await;
+    let session = log_in(&site.running).await;
+    let own = csrf(&site.read("/", &session).await);
+    let post = async |path: &str, body: &str| {
+        let (status, page) = site.running.ask("POST", path, &session, &format!("csrf={own}&{body}")).await;
+        (status, page)
+    };
+    // What is paused stays open.
+    for action in ["first", "second"] {
+        assert_eq!(post("/actions", &format!("action={action}&change=pause")).await.0, 303);
+    }
+    site.keep(port("p1"), "first").await;
+    site.keep(port("p2"), "first").await;
+    let list = site.read("/deliveries?action=first", &session).await;
+    assert!(list.contains("<option value=\"second\">second</option>"), "{list}");
+    assert!(list.contains("<input type=\"hidden\" name=\"action\" value=\"first\">"), "{list}");
+    let (_, row) = list.split_once("href=\"/deliveries/").unwrap();
+    let id = row.split('"').next().unwrap();
+    let one = site.read(&format!("/deliveries/{id}"), &session).await;
+    assert!(!one.contains("<option value=\"first\">") && one.contains("<option value=\"second\">"), "{one}");
+
+    let change = format!("change=move&id={id}&to=second");
+    let preview = site.read(&format!("/deliveries/change?{change}"), &session).await;
+    // The loop of the paused action has both in hand.
+    assert!(preview.contains("would be moved to second."), "{preview}");
+    assert!(preview.contains("Move 1 delivery to second</button>"), "{preview}");
+    assert!(site.read("/deliveries?action=first", &session).await.contains("2 in all"));
+    let query = change.replace('=', "%3D").replace('&', "%26");
+    let (status, done) =
+        site.running.ask("POST", "/deliveries/change", &session, &format!("query={query}")).await;
+    assert!(status == 403, "{done}");
+    let (status, done) = post("/deliveries/change", &format!("query={query}")).await;
+    assert!(status == 200 && done.contains("1 delivery moved to second."), "{done}");
+    for action in ["first", "second"] {
+        while !site.read(&format!("/deliveries?action={action}"), &session).await.contains("1 in all") {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    for (query, expected, words) in [
+        ("change=move&action=first", 400, "choose the action"),
+        ("change=move&action=first&to=", 400, "choose the action"),
+        ("change=retry&action=first&to=second", 400, "or move to an action"),
+        ("change=move&action=first&to=%3Cb%3E", 404, "&#60;b&#62;"),
+    ] {
+        let (status, page) =
+            site.running.ask("GET", &format!("/deliveries/change?{query}"), &session, "").await;
+        assert!(status == expected && page.contains(words), "{query}: {status} {page}");
+    }
+    site.end().await;
+}
+
+#[tokio::test]
+async fn the_attempt_that_succeeded_is_shown_and_no_form_is_left() {
+    let site = RunningDaemon::start("allow_changes = yes").await;
+    let session = log_in(&site.running).await;
+    site.keep(format!(r#"{{"message_id": "m", "event_type": "{HOSTILE}", "payload": {{}}}}"#), "first").await;
+    let done = "/deliveries?state=delivered";
+    let list = loop {
+        let list = site.read(done, &session).await;
+        if list.contains("1 in all") {
+            break list;
+        }
+        tokio::task::yield_now().await;
+    };
+    let (_, row) = list.split_once("href=\"/deliveries/").unwrap();
+    let one = site.read(&format!("/deliveries/{}", row.split('"').next().unwrap()), &session).await;
+    let (_, attempts) = one.split_once("<h2 id=\"attempts\">Attempts</h2>").unwrap();
+    assert!(attempts.contains("<ol class=\"attempts\">") && attempts.contains(", after "), "{one}");
+    assert!(!one.contains("name=\"to\"") && !one.contains("change=retry"), "{one}");
+    site.end().await;
+}

@@ -1,0 +1,79 @@
+//! Each change, as an operator makes it with a mouse, with scripts and without.
+
+use serde_json::json;
+
+use crate::stage::Stage;
+
+#[test]
+fn an_action_is_paused_resumed_and_probed() {
+    let stage = Stage::start("browser-actions");
+    let browser = &stage.browser;
+    for are_on in [true, false] {
+        browser.set_scripts(are_on);
+        if are_on {
+            stage.log_in("/");
+        }
+        stage.open("/");
+        browser.click("button[aria-label='Pause inventory']");
+        stage.shows("paused by the admin endpoint");
+        assert!(stage.target("inventory")["paused_since"].is_string());
+        browser.click("button[aria-label='Resume inventory']");
+        browser.wait("the end of the pause", "return !document.body.innerText.includes('paused by')");
+        assert!(stage.target("inventory")["paused_since"].is_null());
+        browser.click("button[aria-label='Probe roles now']");
+        assert_eq!(stage.path(), "/");
+        assert_eq!(stage.target("roles")["status"], "held");
+    }
+    let log = stage.rig.log();
+    assert!(log.matches("by=\"the admin endpoint for 127.0.0.1").count() >= 4, "{log}");
+}
+
+#[test]
+fn deliveries_are_retried_released_and_discarded_after_a_look_at_what_would_happen() {
+    let stage = Stage::start("browser-deliveries");
+    let browser = &stage.browser;
+    stage.log_in("/");
+
+    // One, found by a search, retried: it is dead once more.
+    let newest = stage.dead("dns")[0].clone();
+    let before = stage.rig.sink.requests().len();
+    stage.open("/deliveries");
+    browser.write("#action", "dns");
+    browser.run("document.getElementById('state').value = 'dead'", &json!([]));
+    browser.click_text("Search");
+    browser.click_text(&newest);
+    stage.arrive(&format!("/deliveries/{newest}"));
+    browser.click_text("retry");
+    stage.shows("1 delivery would be retried.");
+    assert_eq!(stage.dead("dns").len(), 4);
+    browser.click_text("Retry 1 delivery");
+    stage.shows("1 delivery retried.");
+    stage.wait(|status| [("dead once more", status["journal"]["dead"] == 4)]);
+    let asked =
+        stage.rig.sink.requests().into_iter().skip(before).filter(|request| request.target == "/v1/role/dns");
+    assert_eq!(asked.count(), 1);
+
+    // Those that the guard holds, from the overview, released, without scripts.
+    browser.set_scripts(false);
+    stage.open("/");
+    browser.click("a[href*='action=inventory'][href*='state=held']");
+    browser.click_text("release");
+    stage.shows("2 deliveries would be released.");
+    browser.click_text("Back");
+    browser.click_text("release");
+    browser.click_text("Release 2 deliveries");
+    stage.shows("2 deliveries released.");
+    assert_eq!(stage.target("inventory")["held"], 0);
+
+    // All that are dead, discarded.
+    stage.open("/deliveries?state=dead");
+    browser.click_text("discard");
+    stage.shows("4 deliveries would be discarded.");
+    assert_eq!(stage.dead("dns").len(), 4);
+    browser.click_text("Discard 4 deliveries");
+    stage.shows("4 deliveries discarded.");
+    assert!(stage.dead("dns").is_empty());
+    stage.open("/deliveries/change?change=discard&state=dead");
+    stage.shows("0 deliveries would be discarded.");
+    assert_eq!(browser.text("main button"), "");
+}

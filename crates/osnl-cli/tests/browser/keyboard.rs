@@ -1,0 +1,97 @@
+//! The page by keyboard alone.
+
+use std::time::Instant;
+
+use osnl_testkit::Key;
+use serde_json::{Value, json};
+
+use crate::reloading::SOON;
+use crate::stage::Stage;
+
+/// The element with the focus: its name, whether it can be seen, whether its focus can be seen, and its place among all.
+const FOCUS: &str = "
+    const element = document.activeElement;
+    if (element === document.body) return null;
+    const box = element.getBoundingClientRect(), style = getComputedStyle(element);
+    const all = [...document.querySelectorAll('a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex]')];
+    return {
+        name: element.getAttribute('aria-label') || element.innerText.trim() || element.id, place: all.indexOf(element), all: all.length,
+        isVisible: box.width > 0 && box.height > 0 && box.right > 0 && box.bottom > 0 && box.left < innerWidth && box.top < innerHeight,
+        isMarked: style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2,
+    }";
+
+#[test]
+fn every_control_is_reached_in_order_and_seen() {
+    let stage = Stage::start("browser-keyboard");
+    let browser = &stage.browser;
+    stage.log_in("/");
+    let dead = format!("/deliveries/{}", stage.dead("dns")[0]);
+    for width in [320, 1280] {
+        browser.set_width(width);
+        for path in ["/", "/deliveries", &dead, "/quarantine"] {
+            stage.open(path);
+            for place in 0.. {
+                browser.press(Key::Tab);
+                let focus = browser.run(FOCUS, &json!([]));
+                if focus.is_null() {
+                    assert!(place > 3, "{path}: only {place} controls");
+                    break;
+                }
+                assert_eq!(focus["place"], place, "{path} at {width} px: {focus}");
+                assert!(
+                    focus["isVisible"] == true && focus["isMarked"] == true,
+                    "{path} at {width} px: {focus}"
+                );
+                if place + 1 == focus["all"].as_u64().unwrap() {
+                    break;
+                }
+            }
+        }
+    }
+    // The first link leads past the navigation.
+    stage.open("/");
+    browser.press(Key::Tab);
+    assert_eq!(browser.run(FOCUS, &json!([]))["name"], "Skip to the content");
+    browser.press(Key::Enter);
+    browser.press(Key::Tab);
+    let is_inside = browser.run("return document.activeElement.closest('main') !== null", &json!([]));
+    assert_eq!(is_inside, true);
+}
+
+#[test]
+fn changes_are_made_with_enter_and_space() {
+    let stage = Stage::start("browser-keys");
+    let browser = &stage.browser;
+    stage.log_in("/");
+    let focus = |name: &str| {
+        let end = Instant::now() + SOON;
+        loop {
+            browser.press(Key::Tab);
+            let found: Value = browser.run(FOCUS, &json!([]));
+            if found["name"] == *name {
+                return;
+            }
+            assert!(Instant::now() < end, "{name} is not reached: {found}");
+        }
+    };
+    focus("Pause billing");
+    browser.press(Key::Enter);
+    browser.wait("the pause", "return document.body.innerText.includes('paused by')");
+    assert!(stage.target("billing")["paused_since"].is_string());
+    focus("Resume billing");
+    browser.press(Key::Space);
+    browser.wait("the end of the pause", "return !document.body.innerText.includes('paused by')");
+    assert!(stage.target("billing")["paused_since"].is_null());
+
+    stage.open("/deliveries?state=dead");
+    focus("discard");
+    browser.press(Key::Enter);
+    browser.wait("the preview", "return document.body.innerText.includes('would be discarded')");
+    focus("Discard 4 deliveries");
+    browser.press(Key::Space);
+    browser.wait("the change", "return document.body.innerText.includes('4 deliveries discarded.')");
+    focus("Log out");
+    browser.press(Key::Enter);
+    browser.wait("the form", "return document.getElementById('token') !== null");
+    stage.arrive("/login");
+}

@@ -1,0 +1,71 @@
+//! Logging in and out, and sessions that end.
+
+use osnl_testkit::Key;
+
+use crate::stage::{Stage, TOKEN};
+
+#[test]
+fn a_session_begins_with_the_token_and_ends_with_a_button_or_the_daemon() {
+    for are_on in [true, false] {
+        let mut stage = Stage::with("browser-session", "");
+        let browser = &stage.browser;
+        browser.set_scripts(are_on);
+        stage.open("/deliveries?state=dead");
+        assert_eq!(stage.path(), "/login?next=%2Fdeliveries%3Fstate%3Ddead");
+        // The cursor is in the field already.
+        let is_there =
+            "return document.activeElement.id == 'token' && document.activeElement.type == 'password'";
+        browser.wait("the cursor to be in the field", is_there);
+        browser.write("#token", "not-the-token");
+        browser.press(Key::Enter);
+        browser.wait(
+            "the refusal",
+            "return document.querySelector('main').innerText.includes('This is not the token.')",
+        );
+        assert!(browser.cookies().is_empty());
+        browser.write("#token", TOKEN);
+        browser.press(Key::Enter);
+        stage.arrive("/deliveries?state=dead");
+        let cookies = browser.cookies();
+        assert_eq!(cookies.len(), 1);
+        let cookie = &cookies[0];
+        assert!(
+            cookie["httpOnly"] == true && cookie["sameSite"] == "Strict" && cookie["path"] == "/",
+            "{cookie}"
+        );
+        assert!(!cookie.to_string().contains(TOKEN) && !browser.text("html").contains(TOKEN));
+        assert!(browser.text("footer").contains("Nothing can be changed here"));
+
+        // Chromium keeps the page that a login leads to, whatever happens to its cookie; any other goes with the session.
+        browser.click_text("Quarantine");
+        stage.arrive("/quarantine");
+        browser.click_text("Log out");
+        stage.arrive("/login");
+        assert!(browser.cookies().is_empty());
+        // The way back shows nothing of before.
+        browser.run("history.back()", &serde_json::json!([]));
+        browser.wait("the form", "return document.getElementById('token') !== null");
+
+        stage.log_in("/");
+        stage.rig.signal("TERM");
+        stage.rig.daemon.as_mut().unwrap().wait().unwrap();
+        stage.again();
+        stage.open("/");
+        assert_eq!(stage.path(), "/login?next=%2F");
+    }
+}
+
+#[test]
+fn an_old_session_ends_when_too_many_others_begin() {
+    let stage = Stage::with("browser-sessions", "");
+    stage.log_in("/");
+    let first = stage.browser.cookies().remove(0);
+    for _ in 0..64 {
+        stage.browser.forget_cookies();
+        stage.log_in("/");
+    }
+    stage.browser.forget_cookies();
+    stage.browser.add_cookie(&first);
+    stage.open("/quarantine");
+    assert_eq!(stage.path(), "/login?next=%2Fquarantine");
+}
