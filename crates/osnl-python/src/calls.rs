@@ -1,0 +1,185 @@
+//! Calls of Python, made by Python's own threads.
+//!
+//! A method may never return, and Python ends such a thread where it stands when the program ends. There must be no frame of
+//! this library on its stack then: threads of Python take calls from here and bring the results back, and the engine
+//! waits for those without the interpreter. A thread that waits for a call has left before [`Calls::close`] returns.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use pyo3::types::PyTuple;
+use pyo3::{Bound, Py, PyAny, PyResult, Python, pyclass, pymethods};
+use tokio::sync::oneshot;
+
+/// The time that calls under way have to end after the engine has given them up.
+const LAST_CHANCE: Duration = Duration::from_secs(1);
+
+/// The calls of one listener.
+#[pyclass(frozen)]
+pub(crate) struct Calls {
+    shared: Arc<SharedState>,
+}
+
+/// The end of [`Calls`] that the engine has.
+#[derive(Clone)]
+pub(crate) struct Caller {
+    shared: Arc<SharedState>,
+}
+
+#[derive(Default)]
+struct SharedState {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Request>,
+    /// Threads within [`Calls::next`].
+    waiting: usize,
+    /// Calls that a thread has taken and not ended.
+    under_way: usize,
+    /// A thread is about to come.
+    is_starting: bool,
+    is_closed: bool,
+}
+
+struct Request {
+    function: Arc<Py<PyAny>>,
+    texts: Vec<Option<String>>,
+    result: oneshot::Sender<String>,
+}
+
+/// A call that a thread has taken. Without a result, for whatever reason, it has failed.
+#[pyclass]
+pub(crate) struct Call {
+    request: Option<Request>,
+    shared: Arc<SharedState>,
+    /// Whether another thread is to be started, since none waits for the next call.
+    #[pyo3(get)]
+    needs_thread: bool,
+}
+
+impl SharedState {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Caller {
+    /// Has a function called with texts, and returns its result; `None` if there is none.
+    pub(crate) async fn call(&self, function: Arc<Py<PyAny>>, texts: Vec<Option<String>>) -> Option<String> {
+        self.ask(function, texts).await.ok()
+    }
+
+    /// The same in a thread that may wait.
+    pub(crate) fn call_and_wait(
+        &self,
+        function: Arc<Py<PyAny>>,
+        texts: Vec<Option<String>>,
+    ) -> Option<String> {
+        self.ask(function, texts).blocking_recv().ok()
+    }
+
+    fn ask(&self, function: Arc<Py<PyAny>>, texts: Vec<Option<String>>) -> oneshot::Receiver<String> {
+        let (result, receiver) = oneshot::channel();
+        let mut state = self.shared.lock();
+        // Of a closed listener nothing is asked any more: the result is dropped, and with it the call.
+        if !state.is_closed {
+            state.queue.push_back(Request { function, texts, result });
+            self.shared.changed.notify_all();
+        }
+        receiver
+    }
+}
+
+impl Calls {
+    pub(crate) fn caller(&self) -> Caller {
+        Caller { shared: self.shared.clone() }
+    }
+
+    /// Ends the threads that wait, and waits for those that are within this library.
+    pub(crate) fn close(&self, py: Python<'_>) {
+        py.detach(|| {
+            let mut state = self.shared.lock();
+            state.is_closed = true;
+            state.queue.clear();
+            self.shared.changed.notify_all();
+            let left = self.shared.changed.wait_while(state, |state| state.waiting > 0);
+            let left = left.unwrap_or_else(PoisonError::into_inner);
+            let ended =
+                self.shared.changed.wait_timeout_while(left, LAST_CHANCE, |state| state.under_way > 0);
+            drop(ended.unwrap_or_else(PoisonError::into_inner));
+        });
+    }
+}
+
+#[pymethods]
+impl Calls {
+    #[new]
+    fn new() -> Self {
+        Self { shared: Arc::default() }
+    }
+
+    /// Returns the next call as soon as there is one; `None` at the end. `is_first` says that the thread has begun.
+    fn next(&self, py: Python<'_>, is_first: bool) -> Option<Call> {
+        let mut state = self.shared.lock();
+        if is_first {
+            state.is_starting = false;
+        }
+        loop {
+            while let Some(request) = state.queue.pop_front() {
+                // The engine has given up those that are closed.
+                if !request.result.is_closed() {
+                    state.under_way += 1;
+                    let needs_thread = state.waiting == 0 && !state.is_starting;
+                    state.is_starting |= needs_thread;
+                    return Some(Call { request: Some(request), shared: self.shared.clone(), needs_thread });
+                }
+            }
+            if state.is_closed {
+                return None;
+            }
+            state.waiting += 1;
+            drop(state);
+            py.detach(|| {
+                let is_idle = |state: &mut State| !state.is_closed && state.queue.is_empty();
+                drop(self.shared.changed.wait_while(self.shared.lock(), is_idle));
+            });
+            state = self.shared.lock();
+            state.waiting -= 1;
+            self.shared.changed.notify_all();
+        }
+    }
+}
+
+#[pymethods]
+impl Call {
+    /// Returns the function to call.
+    #[getter]
+    fn function(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        self.request.as_ref().map(|request| request.function.clone_ref(py))
+    }
+
+    /// Returns its arguments.
+    #[getter]
+    fn texts<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
+        PyTuple::new(py, self.request.as_ref().map_or(&[][..], |request| &request.texts))
+    }
+
+    /// Brings the result.
+    fn end(&mut self, result: String) {
+        if let Some(request) = self.request.take() {
+            // The engine may have given the call up.
+            let _ = request.result.send(result);
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.shared.lock().under_way -= 1;
+        self.shared.changed.notify_all();
+    }
+}

@@ -1,0 +1,83 @@
+//! One call of K2HR3, asked for by Python.
+
+use std::sync::{Mutex, PoisonError};
+
+use osnl::notification_listener::Shutdown;
+use osnl_k2hr3::{HostParameters, NotificationEndpoint, NotificationResult, Unusable};
+use pyo3::exceptions::PyValueError;
+use pyo3::{PyRef, PyResult, Python, pyclass, pyfunction, pymethods};
+use serde_json::{Map, Value};
+use tokio_util::sync::CancellationToken;
+
+use crate::conf::Conf;
+use crate::wait;
+
+/// The listener at whose abort the calls by hand of its endpoints end.
+pub(crate) static SENDS: Sends = Sends(Mutex::new(None));
+
+pub(crate) struct Sends(Mutex<Option<CancellationToken>>);
+
+impl Sends {
+    /// Ends calls when this listener aborts.
+    pub(crate) fn follow(&self, shutdown: &Shutdown) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(shutdown.abort.clone());
+    }
+
+    fn end(&self) -> CancellationToken {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone().unwrap_or_default()
+    }
+}
+
+/// The caller of K2HR3 for one configuration.
+#[pyclass(frozen)]
+pub(crate) struct Endpoint {
+    pub(crate) endpoint: NotificationEndpoint,
+}
+
+#[pymethods]
+impl Endpoint {
+    #[new]
+    fn new(py: Python<'_>, conf: PyRef<'_, Conf>) -> PyResult<Self> {
+        let conf = conf.loaded.conf.clone();
+        let endpoint = py.detach(|| NotificationEndpoint::new(conf));
+        Ok(Self { endpoint: endpoint.map_err(|error| PyValueError::new_err(error.to_string()))? })
+    }
+
+    /// Deletes the host with these addresses from K2HR3, with the attempts that the configuration allows, and returns
+    /// `handled` or `requeue`.
+    fn send(
+        &self,
+        py: Python<'_>,
+        cuk: String,
+        ips: Vec<String>,
+        publisher_id: &str,
+        event_type: &str,
+    ) -> PyResult<String> {
+        let host = HostParameters { cuk, addresses: ips };
+        let endpoint = self.endpoint.clone().with_payload_to_params(move |_| Ok(host.clone()));
+        let listener = SENDS.end();
+        let ended = wait::run(py, |shutdown| async move {
+            let (context, metadata) = (Map::new(), Map::new());
+            tokio::select! {
+                result = endpoint.info(&context, publisher_id, event_type, &Value::Null, &metadata) => Some(result),
+                () = shutdown.drain.cancelled() => None,
+                () = listener.cancelled() => None,
+            }
+        })?;
+        match (ended.done, ended.raised) {
+            (_, Some(raised)) => Err(raised),
+            (result, None) => Ok(result.unwrap_or(NotificationResult::Requeue).to_string()),
+        }
+    }
+}
+
+/// Returns the host of a payload, as JSON: `cuk` and its addresses.
+#[pyfunction]
+pub(crate) fn parameters(payload: &str) -> PyResult<(String, Vec<String>)> {
+    let wrong = |error: &dyn std::fmt::Display| PyValueError::new_err(error.to_string());
+    let payload: Value = serde_json::from_str(payload).map_err(|error| wrong(&error))?;
+    let host = HostParameters::of(&payload).map_err(|error| match error {
+        Unusable::NothingToDo(why) | Unusable::Unreadable(why) => wrong(&why),
+    })?;
+    Ok((host.cuk, host.addresses))
+}

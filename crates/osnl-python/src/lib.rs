@@ -1,0 +1,35 @@
+//! `k2hr3_osnl._native`: what the Python module k2hr3_osnl does by osnl's engine.
+//!
+//! The Python sources beside this crate have the documented names; this module has what they call. Notifications cross
+//! as JSON texts, which Python reads and writes faster than objects could be made one by one. Every call that may wait
+//! gives up the interpreter's lock first, so a thread that holds it never waits for one of ours.
+
+mod calls;
+mod conf;
+mod endpoint;
+mod listen;
+mod logs;
+mod wait;
+
+/// The names that Python imports.
+#[pyo3::pymodule]
+mod _native {
+    #[pymodule_export]
+    use crate::calls::Calls;
+    #[pymodule_export]
+    use crate::conf::Conf;
+    #[pymodule_export]
+    use crate::endpoint::{Endpoint, parameters};
+    #[pymodule_export]
+    use crate::listen::{listen, listen_to};
+    #[pymodule_export]
+    use crate::logs::forward;
+    #[pymodule_export]
+    use crate::version;
+}
+
+/// Returns the version of k2hr3_osnl whose place this takes, and that of osnl.
+#[pyo3::pyfunction]
+fn version() -> (&'static str, &'static str) {
+    (osnl_k2hr3::version(), env!("CARGO_PKG_VERSION"))
+}

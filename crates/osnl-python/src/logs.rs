@@ -1,0 +1,89 @@
+//! The engine's log lines go to Python's `logging`, where programs have their handlers and levels.
+
+use std::fmt::{Debug, Write as _};
+use std::sync::OnceLock;
+
+use pyo3::types::PyAnyMethods as _;
+use pyo3::{Py, PyAny, Python, pyfunction};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::layer::{Context, SubscriberExt as _};
+use tracing_subscriber::{Layer, Registry};
+
+static LINES: OnceLock<Py<PyAny>> = OnceLock::new();
+
+/// Calls `line(level, logger, message)` for each line from now on; `level` is one of Python's numbers. The first call
+/// counts.
+#[pyfunction]
+pub(crate) fn forward(line: Py<PyAny>) {
+    if LINES.set(line).is_ok() {
+        // Another subscriber in this library is impossible: nothing else sets one.
+        let _ = tracing::subscriber::set_global_default(Registry::default().with(Forward));
+    }
+}
+
+struct Forward;
+
+impl<S: Subscriber> Layer<S> for Forward {
+    /// Details of single messages stay away: each would wait for the interpreter. So does the AMQP client: its failures
+    /// come back to the engine, which logs them, and it calls a queue that is not there yet an error.
+    fn enabled(&self, metadata: &tracing::Metadata<'_>, _: Context<'_, S>) -> bool {
+        let target = metadata.target();
+        let most = if is_ours(target) { Level::DEBUG } else { Level::WARN };
+        *metadata.level() <= most && !target.starts_with("lapin")
+    }
+
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut message = Message::default();
+        event.record(&mut message);
+        let level = match *event.metadata().level() {
+            Level::ERROR => 40,
+            Level::WARN => 30,
+            Level::INFO => 20,
+            Level::DEBUG | Level::TRACE => 10,
+        };
+        // Names in it come from outside: none may begin a line or move the cursor.
+        let text = osnl_model::one_line(&(message.text + &message.fields)).into_owned();
+        let logger = logger(event.metadata().target());
+        if let Some(line) = LINES.get() {
+            // At the end of the interpreter there is no log any more; elsewhere logging does not raise.
+            let _ = Python::try_attach(|py| line.bind(py).call1((level, logger, text)).map(drop));
+        }
+    }
+}
+
+fn is_ours(target: &str) -> bool {
+    target.starts_with("osnl") || target.starts_with("k2hr3_osnl")
+}
+
+/// The logger of k2hr3_osnl that a line belongs to; the engine's own parts are below it, libraries are `amqp`.
+fn logger(target: &str) -> String {
+    match target {
+        "k2hr3_osnl" | "osnl_python::listen" => "k2hr3_osnl".to_owned(),
+        target if target.starts_with("osnl_k2hr3") => "k2hr3_osnl".to_owned(),
+        target if target.starts_with("k2hr3_osnl") => target.replace("::", "."),
+        target if is_ours(target) => format!("k2hr3_osnl.{}", target.replace("::", ".")),
+        _ => "amqp".to_owned(),
+    }
+}
+
+#[derive(Default)]
+struct Message {
+    text: String,
+    fields: String,
+}
+
+impl Visit for Message {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.record_debug(field, &format_args!("{value}"));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        let _ = match field.name() {
+            "message" => write!(self.text, "{value:?}"),
+            // The words of former versions, beside the fields.
+            "former" => Ok(()),
+            name => write!(self.fields, " {name}={value:?}"),
+        };
+    }
+}

@@ -1,0 +1,161 @@
+"""The library as its manual shows it."""
+
+import json
+import logging
+import subprocess
+from pathlib import Path
+
+from stage import BIN, PAYLOAD, UUID, OnStage, Sink, until
+
+
+class Behaviour(OnStage):
+    """The listings of the manual, and the names in it."""
+
+    def test_the_first_listing(self):
+        """A value of a configuration."""
+        process = self.run_listing(r"""
+from k2hr3_osnl.exceptions import K2hr3ConfError
+from k2hr3_osnl.cfg import K2hr3Conf
+from pathlib import Path
+try:
+    conf = K2hr3Conf(Path('etc/k2hr3_osnl.conf'))
+    print(conf.oslo_messaging_notifications.event_type)
+except K2hr3ConfError as error:
+    print('{}'.format(error))
+""")
+        out, _ = process.communicate(timeout=60)
+        self.assertEqual((process.returncode, out), (0, '^port\\.delete\\.end$\n'))
+
+    def test_the_second_listing(self):
+        """A listener: the same request as k2hr3_osnl's, and an end by Ctrl-C."""
+        process = self.run_listing(r"""
+from k2hr3_osnl.cfg import K2hr3Conf
+from k2hr3_osnl.exceptions import K2hr3Error
+from k2hr3_osnl.endpoint import K2hr3NotificationEndpoint
+import k2hr3_osnl
+from pathlib import Path
+try:
+    conf = K2hr3Conf(Path('etc/k2hr3_osnl.conf'))
+    endpoints = [K2hr3NotificationEndpoint(conf)]
+    k2hr3_osnl.listen(endpoints)
+except K2hr3Error as error:
+    print(error)
+""")
+        self.publish()
+        until(lambda: Sink.seen, 'a DELETE')
+        expected = f'/v1/role?extra=openstack-auto-v1&cuk={UUID}&host=%5B%22172.16.0.1%22%5D'
+        self.assertEqual(Sink.seen[0][0], expected)
+        self.stop(process)
+
+    def test_an_endpoint_of_ones_own(self):
+        """Its method gets all five, and what it returns decides."""
+        process = self.run_listing(r"""
+import json
+from pathlib import Path
+import k2hr3_osnl
+from k2hr3_osnl.endpoint import NotificationResult
+
+class Own(k2hr3_osnl.K2hr3NotificationEndpoint):
+    calls = 0
+
+    def info(self, context, publisher_id, event_type, payload, metadata):
+        Own.calls += 1
+        print(json.dumps([context, publisher_id, event_type, payload, sorted(metadata)]), flush=True)
+        return NotificationResult.REQUEUE if Own.calls == 1 else NotificationResult.HANDLED
+
+    def error(self, context, publisher_id, event_type, payload, metadata):
+        Own.calls += 1
+        print('error', flush=True)
+        if Own.calls == 3:
+            raise ValueError('once')
+
+conf = k2hr3_osnl.K2hr3Conf(Path('etc/k2hr3_osnl.conf'))
+print(k2hr3_osnl.listen([Own(conf)]))
+""")
+        self.publish()
+        lines = [self.line(process), self.line(process)]
+        self.assertEqual(lines[0], lines[1], 'it was requeued, and comes again')
+        context, publisher, event, payload, metadata = json.loads(lines[0])
+        self.assertIsInstance(context, dict)
+        self.assertEqual((publisher, event, payload), ('network.host1', 'port.delete.end', PAYLOAD))
+        self.assertEqual(metadata, ['message_id', 'timestamp'])
+        self.publish(priority='error')
+        for why in ('another priority has its own method', 'an exception requeues'):
+            self.assertEqual(self.line(process), 'error\n', why)
+        self.assertTrue(self.stop(process).endswith('0\n'))
+        self.assertEqual(Sink.seen, [])
+
+    def test_payloads_of_ones_own(self):
+        """_payload_to_params is what the manual names to override."""
+        process = self.run_listing(r"""
+from pathlib import Path
+import k2hr3_osnl
+
+class Own(k2hr3_osnl.K2hr3NotificationEndpoint):
+    def _payload_to_params(self, payload):
+        return {'cuk': payload['node'], 'ips': ['10.0.0.1']}
+
+k2hr3_osnl.listen([Own(k2hr3_osnl.K2hr3Conf(Path('etc/k2hr3_osnl.conf')))])
+""")
+        self.publish({'node': UUID})
+        until(lambda: Sink.seen, 'a DELETE')
+        self.assertIn(f'cuk={UUID}&host=%5B%2210.0.0.1%22%5D', Sink.seen[0][0])
+        self.stop(process)
+
+    def test_a_call_by_hand(self):
+        """Without a broker."""
+        import k2hr3_osnl
+        endpoint = k2hr3_osnl.K2hr3NotificationEndpoint(k2hr3_osnl.K2hr3Conf(self.conf))
+        self.assertTrue(endpoint.filter_rule.match({}, 'network.a', 'port.delete.end', {}, PAYLOAD))
+        self.assertFalse(endpoint.filter_rule.match({}, 'compute.a', 'port.delete.end', {}, PAYLOAD))
+        self.assertEqual(endpoint.info({}, 'network.a', 'port.delete.end', PAYLOAD, {}), 'handled')
+        self.assertEqual(len(Sink.seen), 1)
+        with self.assertLogs('k2hr3_osnl.endpoint', logging.ERROR):
+            self.assertEqual(endpoint.info({}, 'network.a', 'port.delete.end', {'x': 1}, {}), 'handled')
+        self.assertEqual(len(Sink.seen), 1, 'no instance, no call')
+
+    def test_values_and_errors(self):
+        """Types, names, and texts of the original."""
+        import k2hr3_osnl
+        from k2hr3_osnl.exceptions import K2hr3Error
+        conf = k2hr3_osnl.K2hr3Conf(self.conf)
+        self.assertEqual(k2hr3_osnl.version(), '1.0.8')
+        self.assertIs(conf.k2hr3.requeue_on_error, False)
+        self.assertEqual((conf.k2hr3.timeout_seconds, conf.k2hr3.max_retries), (5, 1))
+        self.assertIsNone(conf.oslo_messaging_notifications.context)
+        self.assertEqual((conf.debug_level, conf.log_file), ('warn', 'sys.stderr'))
+        shown = [conf, conf.oslo_messaging_notifications, conf._native, k2hr3_osnl.K2hr3NotificationEndpoint(conf)]
+        self.assertNotIn('guest', repr(shown))
+        for path, text in ((str(self.conf), 'Path expected, not str'),
+                           (self.etc / 'no', f'path must exist, not {self.etc}/no'),
+                           (self.etc, f'path must be a regular file, not {self.etc}')):
+            with self.assertRaises(k2hr3_osnl.K2hr3ConfError) as raised:
+                k2hr3_osnl.K2hr3Conf(path)
+            self.assertTrue(str(raised.exception).startswith(text), raised.exception)
+            self.assertIsInstance(raised.exception, K2hr3Error)
+        with self.assertRaises(k2hr3_osnl.K2hr3NotificationEndpointError):
+            k2hr3_osnl.K2hr3NotificationEndpoint(self.conf)
+        with self.assertLogs('k2hr3_osnl', logging.ERROR):
+            self.assertEqual(k2hr3_osnl.listen([]), 1)
+            self.assertEqual(k2hr3_osnl.listen(None), 1)
+            self.assertEqual(k2hr3_osnl.listen([conf]), 1)
+
+    def test_the_program(self):
+        """The script of k2hr3_osnl becomes osnl."""
+        done = subprocess.run([BIN / 'k2hr3-osnl', '-v'], capture_output=True, text=True, check=False)
+        self.assertEqual((done.returncode, done.stdout.split(' ')[:2]), (0, ['k2hr3-osnl', '1.0.8']), done.stderr)
+
+    def test_a_mix_of_both_packages(self):
+        """The original beside it owns the same files."""
+        import k2hr3_osnl
+        site = Path(k2hr3_osnl.__file__).parent.parent
+        other = site / 'k2hr3_osnl-1.0.8.dist-info'
+        other.mkdir()
+        self.addCleanup(other.rmdir)
+        (other / 'METADATA').write_text('Metadata-Version: 2.1\nName: k2hr3-osnl\nVersion: 1.0.8\n')
+        self.addCleanup((other / 'METADATA').unlink)
+        process = self.run_listing('import k2hr3_osnl')
+        process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 1)
+        self.assertIn('pip uninstall -y k2hr3-osnl osnl-k2hr3', self.errors())
+
