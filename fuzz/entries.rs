@@ -4,7 +4,7 @@
 use osnl_model::versioned::ironic::{
     InspectionRuleCRUDPayload, NodeCRUDPayload, NodeSetPowerStatePayload, PortCRUDPayload,
 };
-use osnl_model::versioned::{Form, Json, VersionedObject, WireObject, read_text, to_payload_text};
+use osnl_model::versioned::{Json, ObjectForm, VersionedObject, WireObject, read_text, to_payload_text};
 use osnl_model::{
     BodyDigest, Budget, ContentInfo, DecodeError, MaskedJson, Notification, Secret, TransportUrl, bulk_len,
     bulk_part, mask_secrets, mask_text, parse_python_json, parse_python_literal, plain_body, read_head,
@@ -84,9 +84,9 @@ pub(crate) fn compressed(data: &[u8]) {
 pub(crate) fn versioned(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let Ok(raw) = serde_json::from_str::<Json>(&text) else { return };
-    let form = Form::of(&raw);
+    let form = ObjectForm::of(&raw);
     let shown = format!("{form:?} {raw:?}");
-    assert!(form.is_err() || Form::is_one(&raw), "{shown}");
+    assert!(form.is_err() || ObjectForm::is_one(&raw), "{shown}");
     read_as::<InspectionRuleCRUDPayload>(&text, &raw);
     read_as::<NodeCRUDPayload>(&text, &raw);
     read_as::<NodeSetPowerStatePayload>(&text, &raw);

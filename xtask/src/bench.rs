@@ -16,6 +16,7 @@
 //! | `commands` | commands on a million deliveries: how long they stop the journal |
 //! | `resources` | a message about 10,000 resources against 10,000 about one |
 //! | `exec` | telling a long-lived child of events, in Rust and in Python |
+//! | `python` | the Python library k2hr3_osnl, with its endpoint and with one written in Python, beside the original |
 //! | `admin` | scrapes of a large configuration, and deliveries beside slow clients of the admin endpoint |
 //!
 //! Everything runs on a private RabbitMQ node, with release builds; rounds alternate between the programs, each
@@ -32,6 +33,7 @@ mod exec;
 mod http;
 mod journal;
 mod process;
+mod python;
 mod resources;
 mod retries;
 mod rules;
@@ -68,6 +70,7 @@ const SECTIONS: &[(&str, Section)] = &[
     ("commands", commands::stops),
     ("resources", resources::bulk),
     ("exec", exec::child),
+    ("python", python::library),
     ("admin", admin::observed),
 ];
 

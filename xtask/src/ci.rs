@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{deny, package, step, test, tidy};
+use crate::{deny, package, setup, step, test, tidy};
 
 /// A step: its name, what it does, and what to do when it fails.
 type Step = (&'static str, fn(&mut Outcome) -> Result<()>, &'static str);
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     ("format", |_| cargo(&["fmt", "--all", "--check"]), "run `cargo fmt --all`"),
     ("tidy", |_| passed(tidy::run(&[])), "each line above says what to do"),
     ("deny", |_| passed(deny::run()), "each line above says what to do"),
@@ -22,6 +22,11 @@ const STEPS: [Step; 7] = [
         "mend what clippy says; an exception is `#[expect(…, reason = …)]`",
     ),
     ("test", tests, "run `cargo xtask test -p CRATE NAME` for one test alone"),
+    (
+        "kafka",
+        |_| kafka(),
+        "run `cargo test -p osnl-transport --features kafka --lib kafka::NAME` for one test alone",
+    ),
     ("package", |_| package::gate(), "run `cargo xtask package test` alone"),
     ("docs", |_| docs(), "mend what rustdoc says"),
 ];
@@ -60,6 +65,15 @@ fn report(times: &[(&str, Duration)], outcome: &Outcome) {
 
 fn cargo(args: &[&str]) -> Result<()> {
     step::run(step::cargo().args(args).stdin(Stdio::null()))
+}
+
+/// The transport that is not in the default build: lints, and the tests that need no broker.
+fn kafka() -> Result<()> {
+    setup::kafka()?;
+    let of = ["-p", "osnl-transport", "--features", "kafka", "--locked"];
+    let lint = ["--all-targets", "--", "-D", "warnings"];
+    cargo(&[&["clippy"], &of[..], &lint[..]].concat())?;
+    cargo(&[&["test"], &of[..], &["--lib", "kafka::"]].concat())
 }
 
 fn docs() -> Result<()> {

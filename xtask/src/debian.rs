@@ -1,6 +1,7 @@
-//! Root directories of Debian, made by `debootstrap` once and kept under `target/debian`.
+//! Root directories of Debian and Ubuntu, made by `debootstrap` once and kept under `target/debian`.
 //!
-//! The mirror is the one that apt uses on this machine. A root is built under another name until it is whole, in a mount
+//! The mirror is the one that apt uses on this machine, or the one that `OSNL_MIRROR` names: Ubuntu's releases are on
+//! others than Debian's. A root is built under another name until it is whole, in a mount
 //! namespace of its own, so nothing is left mounted. Needs root.
 
 use std::os::unix::process::CommandExt as _;
@@ -36,10 +37,13 @@ impl Root<'_> {
             return Ok(folder);
         }
         setup::debootstrap()?;
-        let mirror = mirror(&sources()?, &codename()?).context(
-            "no mirror of Debian in /etc/apt: the root directory comes from the one that apt uses",
-        )?;
-        println!("{purpose}: making a root directory of Debian {} with {}, once", self.suite, self.packages);
+        let mirror = match std::env::var("OSNL_MIRROR") {
+            Ok(mirror) => mirror,
+            Err(_) => mirror(&sources()?, &codename()?).context(
+                "no mirror of Debian in /etc/apt: the root directory comes from the one that apt uses; or set OSNL_MIRROR",
+            )?,
+        };
+        println!("{purpose}: making a root directory of {} with {}, once", self.suite, self.packages);
         let unfinished = folder.with_extension("unfinished");
         step::run(Command::new("rm").args(["-rf", "--one-file-system"]).arg(&unfinished))?;
         std::fs::create_dir_all(&unfinished)?;

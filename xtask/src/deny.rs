@@ -26,7 +26,7 @@ pub(crate) fn advisories() -> Result<ExitCode> {
     if let Err(error) = &fetched {
         println!("advisories: the database could not be fetched: {error:#}");
     }
-    let Some((folder, date)) = database(&cargo_home()?) else {
+    let Some((folder, date)) = database(&step::cargo_home()?) else {
         bail!(
             "there is no database of advisories on this machine, so nothing is known about the dependencies"
         );
@@ -49,12 +49,6 @@ fn cargo_deny(args: &[&str]) -> Result<Command> {
 fn verdict(command: &mut Command) -> Result<ExitCode> {
     let status = command.status().context("cannot run cargo-deny")?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn cargo_home() -> Result<PathBuf> {
-    let named = std::env::var_os("CARGO_HOME").map(PathBuf::from);
-    let usual = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo"));
-    named.or_else(usual).context("neither CARGO_HOME nor HOME is set")
 }
 
 /// The newest database under cargo's folder, and the date of its last change.

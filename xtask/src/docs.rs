@@ -1,14 +1,19 @@
 //! `docs`: writes the pages that are made from the code. Tests of the crates say when one is not current.
 //! `docs --html`: builds the book as HTML with mdBook.
+//! `docs --pages`: takes pictures of the admin page with the browser of the tests, into `target/pages`; the next
+//! `--html` shows them.
+//!
+//! The repository holds no pictures: a review cannot read them, and each change of the page makes them old. So
+//! `docs/page.md` has a comment in their place, which other readers of Markdown do not show.
 //!
 //! The program prints them itself, so that its users can have them too. The commands come as one text, of which each
 //! command becomes a page; `docs/SUMMARY.md` lists these pages, and its lines for them are written here too.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::{setup, step};
 
@@ -21,15 +26,32 @@ const COMMANDS: [&str; 3] = ["man", "--format", "markdown"];
 const FOLDER: &str = "docs/reference/commands";
 const SUMMARY: &str = "docs/SUMMARY.md";
 
+/// Environment variable: the folder for pictures of the admin page, which a test writes.
+const PAGES_VARIABLE: &str = "OSNL_WRITE_PAGES";
+
 /// Files beside the book that its pages link to; mdBook takes the pages alone.
 const BESIDE: [&str; 3] = ["SECURITY.md", "examples", "packaging"];
+
+/// The place of the pictures in the book's page about the admin page.
+const PICTURES: &str = "<!-- pictures: cargo xtask docs --pages, then --html -->";
+
+/// The pictures that the book shows, as the tests name them, and their descriptions.
+const SHOWN: [(&str, &str); 6] = [
+    ("overview-1280-light", "The overview, light, 1,280 pixels wide"),
+    ("overview-320-dark", "The overview, dark, 320 pixels wide"),
+    ("deliveries-1280-dark", "Deliveries, dark, 1,280 pixels wide"),
+    ("deliveries-N-of-a-dead-one-1280-light", "A dead delivery, light"),
+    ("deliveries-change-change-1280-light", "The effect that a change would have, light"),
+    ("rules-1280-dark", "Rules, dark"),
+];
 
 /// Writes the pages, or with `--html` the book.
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     match args {
         [] => pages(),
         [flag] if flag == "--html" => html(),
-        other => bail!("unknown arguments: {}; allowed: --html", other.join(" ")),
+        [flag] if flag == "--pages" => pictures(),
+        other => bail!("unknown arguments: {}; allowed: --html, --pages", other.join(" ")),
     }
 }
 
@@ -51,8 +73,50 @@ fn html() -> Result<ExitCode> {
             fs::write(&page, beside(&text))?;
         }
     }
+    show_pictures(&book)?;
     println!("open {}", book.join("index.html").display());
     Ok(ExitCode::SUCCESS)
+}
+
+/// The folder of the pictures.
+fn taken() -> PathBuf {
+    step::target_dir().join("pages")
+}
+
+/// Takes the pictures: the walk over all pages writes them.
+fn pictures() -> Result<ExitCode> {
+    let folder = taken();
+    if folder.is_dir() {
+        fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
+    }
+    let walk = ["-p", "osnl-cli", "--test", "browser", "reading::"].map(str::to_owned);
+    let (_, status) = crate::test::run_and_count_in(&walk, &[(PAGES_VARIABLE, folder.clone())])?;
+    ensure!(status.success(), "the walk over the pages found faults");
+    println!("pictures: {}", folder.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Puts the pictures into the book, if they were taken.
+fn show_pictures(book: &Path) -> Result<()> {
+    if !taken().is_dir() {
+        println!("without pictures of the admin page; `cargo xtask docs --pages` takes them");
+        return Ok(());
+    }
+    let folder = book.join("pages");
+    fs::create_dir_all(&folder)?;
+    let mut figures = String::new();
+    for (name, words) in SHOWN {
+        let file = format!("{name}.png");
+        fs::copy(taken().join(&file), folder.join(&file)).with_context(|| format!("no picture {file}"))?;
+        figures.push_str(&format!(
+            "<figure><img src=\"pages/{file}\" alt=\"{words}\" loading=\"lazy\"><figcaption>{words}</figcaption></figure>\n"
+        ));
+    }
+    let page = book.join("page.html");
+    let text = fs::read_to_string(&page).with_context(|| page.display().to_string())?;
+    ensure!(text.contains(PICTURES), "docs/page.md has no line {PICTURES}");
+    fs::write(&page, text.replace(PICTURES, &figures))?;
+    Ok(())
 }
 
 /// A page whose links to [`BESIDE`] lead to their copies.

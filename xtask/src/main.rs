@@ -3,17 +3,19 @@
 //! | command | what it does |
 //! | --- | --- |
 //! | `setup` | brings what the tests need: RabbitMQ by package, a Python environment under `target/` |
+//! | `test --kafka [ARGS…]` | the tests of the Kafka transport, against the mock cluster of its client library |
 //! | `test --cloud [ARGS…]` | the tests against Keystone, Neutron and Ironic from PyPI, on SQLite and loopback |
 //! | `test [--broker 4] [ARGS…]` | `setup`, a private RabbitMQ node, `cargo test --workspace --locked ARGS…`, the count of tests |
 //! | `ci` | the gate: format, lints, `test`, docs, `tidy`, `deny` |
 //! | `tidy [--graph]` | the rules about files that no compiler checks, imports and English among them |
 //! | `deny` | licences, duplicate versions and origins of the dependencies, by cargo-deny, offline |
 //! | `advisories` | what is known against the dependencies, and as of which date; needs the network |
-//! | `docs [--html]` | writes the pages of `docs/reference` that are made from the code; or the book as HTML |
+//! | `docs [--html] [--pages]` | writes the pages of `docs/reference` that are made from the code; or the book as HTML, or pictures for it |
 //! | `chaos --cluster` | a RabbitMQ cluster whose nodes are killed under a running osnl: effects against events |
 //! | `fuzz [--minutes N] [TARGET…]` | gives every reader malformed inputs, and saves those that break something |
 //! | `soak [--minutes N] [--seed S] [--huge N]` | hostile messages among normal ones, at the end `N` of 128 MiB, under a bound of memory: every normal one has its effect in time |
-//! | `package deb\|rpm\|lint\|test` | packages for Debian and RPM distributions; what lintian says; a try in a fresh root |
+//! | `package deb\|rpm\|wheel\|lint\|test\|wheel-test\|systemd-test\|ansible-test` | packages for Debian, RPM distributions, and Python; what lintian says; tries in fresh places |
+//! | `release X.Y.Z [--sign KEY] [--dry-run]` | changelog, versions, packages built twice, bill of materials, checksums |
 //! | `catalogue` | writes what the binary knows about notifications, from `fixtures/emission` |
 //! | `bench [--quick] [a b c d]` | what a message costs, as a table: see docs/benchmarks.md |
 //! | `chaos [--minutes N] [--seed S] [--alone] [--plain] [--upstream]` | kills and breaks everything while events come, and counts what is lost |
@@ -34,6 +36,7 @@ mod deny;
 mod docs;
 mod fuzz;
 mod package;
+mod release;
 mod setup;
 mod soak;
 mod step;
@@ -48,6 +51,7 @@ cargo xtask COMMAND
   setup          bring what the tests need: RabbitMQ by package, a Python environment under target/
   test [ARGS…]   setup, start a private broker, run `cargo test --workspace --locked ARGS…`;
                  with --broker 4 what needs a broker, against RabbitMQ 4 in a root directory of Debian trixie;
+                 with --kafka those of the Kafka transport, against its client library's mock cluster;
                  with --cloud the tests against Keystone, Neutron, and Ironic from PyPI
   ci             the gate: format, clippy, test, docs, tidy, deny
   tidy [--graph] check the rules about files that no compiler checks; with --graph print imports and the budget's rows
@@ -55,16 +59,23 @@ cargo xtask COMMAND
   advisories     check the dependencies against the RustSec database, and print its date
   docs           write the pages of docs/reference from the code
   docs --html    build the book as HTML into target/book, with mdBook
+  docs --pages   take pictures of the admin page for the book, in Chromium
   chaos [--minutes N] [--seed S] [--alone] [--plain] [--upstream] | --cluster
                  kill and break everything while events come, and count what is lost
   fuzz [--minutes N] [TARGET…]
                  give every reader inputs that nobody meant, and save those that break something
   soak [--minutes N] [--seed S] [--huge N]
                  send hostile messages among normal ones to a daemon with bounded memory, and time the normal ones
-  package deb|rpm|lint
+  package deb|rpm|wheel|lint
                  make the packages of the release build in target/package; lint asks lintian
   package test [--suite trixie] [--release]
                  install, upgrade, remove, and purge them in a fresh root directory of Debian
+  package wheel-test [--python PROGRAM]
+                 install the wheels in a fresh environment of Python, and run the manual of k2hr3_osnl there
+  package systemd-test, package ansible-test [--suite trixie]
+                 the same under a systemd of its own; and the role of packaging/ansible there
+  release X.Y.Z [--sign KEY] [--dry-run]
+                 gather the changelog, set versions, build packages twice, and write checksums; tags nothing
   catalogue      write crates/osnl-model/data from fixtures/emission
   bench [a b …]  measure what a message costs; --quick for a short run, --full for a long one (docs/benchmarks.md)
 
@@ -74,8 +85,8 @@ fn main() -> ExitCode {
     let mut args = std::env::args().skip(1);
     let command = args.next().unwrap_or_else(|| "--help".to_owned());
     let rest: Vec<String> = args.collect();
-    let takes_arguments =
-        ["test", "bench", "chaos", "docs", "fuzz", "package", "soak", "tidy"].contains(&command.as_str());
+    let takes_arguments = ["test", "bench", "chaos", "docs", "fuzz", "package", "release", "soak", "tidy"]
+        .contains(&command.as_str());
     if !takes_arguments && !rest.is_empty() {
         eprintln!("xtask: `{command}` takes no arguments: {}\n\n{HELP}", rest.join(" "));
         return ExitCode::from(2);
@@ -95,6 +106,7 @@ fn main() -> ExitCode {
         "fuzz" => fuzz::run(&rest),
         "soak" => soak::run(&rest),
         "package" => package::run(&rest),
+        "release" => release::run(&rest),
         "help" | "-h" | "--help" => {
             println!("{HELP}");
             Ok(ExitCode::SUCCESS)

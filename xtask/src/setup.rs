@@ -2,12 +2,16 @@
 //!
 //! - RabbitMQ, by the distribution's package, installed so that no system-wide node starts: [`rabbitmq`];
 //! - Prometheus and promtool, by the distribution's package, installed so that no server starts: [`prometheus`];
-//! - groff, strace, and for the commands that need them debootstrap, lintian, and rpm, by the distribution's packages:
+//! - PostgreSQL, by the distribution's package, installed so that neither a cluster nor a server is there: [`postgresql`];
+//! - Chromium with chromedriver, by the distribution's package, and axe-core: [`browser`];
+//! - groff, strace, and for the commands that need them debootstrap, lintian, podman, rpm, and systemd-nspawn, by the distribution's packages:
 //!   [`apt`];
 //! - cargo-deny and mdBook from cargo's registry, under `target/tools`, for the commands that need them: [`tool`];
 //! - a Python environment with the real oslo.messaging and k2hr3-osnl, under `target/`: [`python`].
 
 mod apt;
+mod browser;
+mod postgresql;
 mod prometheus;
 mod python;
 mod rabbitmq;
@@ -17,14 +21,22 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Result, bail};
+use osnl_testkit::{AXE_VARIABLE, PYTHON_VARIABLE};
 
-/// Brings everything and says where the Python environment is.
-pub(crate) fn run() -> Result<PathBuf> {
+/// The paths of installed parts that tests ask for, by the environment variables that have them.
+pub(crate) type Variables = Vec<(&'static str, PathBuf)>;
+
+/// Brings everything.
+pub(crate) fn run() -> Result<Variables> {
     rabbitmq::ensure()?;
     apt::STRACE.ensure()?;
     apt::GROFF.ensure()?;
     prometheus::ensure()?;
-    python::ensure()
+    postgresql::ensure()?;
+    browser::ensure()?;
+    let python = python::ensure()?;
+    let axe = python::ensure_axe(&python)?;
+    Ok(vec![(PYTHON_VARIABLE, python), (AXE_VARIABLE, axe)])
 }
 
 /// Brings the services of a cloud and says where their Python environment is.
@@ -43,6 +55,23 @@ pub(crate) fn deny() -> Result<PathBuf> {
     tool::CARGO_DENY.ensure()
 }
 
+/// Brings maturin and gives its path.
+pub(crate) fn maturin() -> Result<PathBuf> {
+    Ok(python::ensure_maturin()?.join("bin/maturin"))
+}
+
+/// Brings what Kafka's client library is built with.
+pub(crate) fn kafka() -> Result<()> {
+    apt::MAKE.ensure()?;
+    apt::PKG_CONFIG.ensure()?;
+    apt::LIBSSL.ensure()
+}
+
+/// Brings oslo.messaging with its Kafka driver and says where its Python environment is.
+pub(crate) fn kafka_peer() -> Result<PathBuf> {
+    python::ensure_kafka()
+}
+
 /// Brings debootstrap.
 pub(crate) fn debootstrap() -> Result<()> {
     apt::DEBOOTSTRAP.ensure()
@@ -53,9 +82,30 @@ pub(crate) fn rpm() -> Result<()> {
     apt::RPM.ensure()
 }
 
+/// Brings systemd-nspawn.
+pub(crate) fn nspawn() -> Result<()> {
+    apt::NSPAWN.ensure()
+}
+
+/// Brings podman.
+pub(crate) fn podman() -> Result<()> {
+    apt::CRUN.ensure()?;
+    apt::PODMAN.ensure()
+}
+
+/// Brings ansible and the readers of manifests, and says where their Python environment is.
+pub(crate) fn packaging() -> Result<PathBuf> {
+    python::ensure_packaging()
+}
+
 /// Brings lintian.
 pub(crate) fn lintian() -> Result<()> {
     apt::LINTIAN.ensure()
+}
+
+/// Brings rpmlint.
+pub(crate) fn rpmlint() -> Result<()> {
+    apt::RPMLINT.ensure()
 }
 
 /// Brings mdBook and gives its path.

@@ -19,19 +19,32 @@ pub(crate) fn target_dir() -> PathBuf {
     }
 }
 
+/// The folder where cargo keeps what it fetched.
+pub(crate) fn cargo_home() -> Result<PathBuf> {
+    let named = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let usual = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo"));
+    named.or_else(usual).context("neither CARGO_HOME nor HOME is set")
+}
+
 /// The cargo that runs us, in the workspace's folder.
-///
-/// What cargo told this program about its own package stays here: the build scripts of some crates look at
-/// these variables, so that `cargo build` and `cargo xtask` in turn would build those crates each time.
 pub(crate) fn cargo() -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut command = building(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.current_dir(root());
+    command
+}
+
+/// A program that builds crates.
+///
+/// Variables that cargo has set for this program stay here: the build scripts of some crates look at
+/// these variables, so that `cargo build` and `cargo xtask` in turn would build those crates each time.
+pub(crate) fn building(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         if ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|of_ours| name.to_string_lossy().starts_with(of_ours))
         {
             command.env_remove(name);
         }
     }
-    command.current_dir(root());
     command
 }
 

@@ -3,6 +3,8 @@
 //! The tests find the broker and the Python peer in their environment. Both, and cargo itself, end with this
 //! process, also when it is interrupted or killed: a guard outside of our process group sees to that.
 //!
+//! With `--kafka` the tests of the Kafka transport and of the program on Kafka run against the mock cluster of its client
+//! library; further arguments choose among them.
 //! With `--cloud` the tests against Keystone, Neutron and Ironic from PyPI run, and nothing else.
 //!
 //! With `--broker 4` only tests that need a broker run, against that version: [`other_broker`]. What that version has
@@ -55,10 +57,29 @@ const WITH_BROKER: &[&str] = &[
 /// The tests against real services of a cloud.
 const WITH_CLOUD: &[&str] = &["-p", "osnl-cli", "--features", "cloud", "--test", "cloud"];
 
+/// The tests of the transport that is not in the default build, and of the program with it.
+const WITH_KAFKA: &[&str] = &[
+    "-p",
+    "osnl-transport",
+    "-p",
+    "osnl-cli",
+    "--features",
+    "osnl-transport/kafka,osnl-cli/kafka",
+    "--lib",
+    "--test",
+    "it",
+    "--test",
+    "kafka",
+];
+/// The names of those among them that are about Kafka, or run the program on it.
+const ABOUT_KAFKA: &[&str] = &["--", "kafka"];
+
 /// Runs the tests with further arguments for `cargo test` and ends with its status.
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     let with_cloud = args.first().is_some_and(|arg| arg == "--cloud");
+    let with_kafka = args.first().is_some_and(|arg| arg == "--kafka");
     let (count, status) = match other_broker::parse(args) {
+        _ if with_kafka => run_with_kafka(&args[1..])?,
         _ if with_cloud => run_with_cloud(&args[1..])?,
         Ok((None, args)) => run_and_count(&args)?,
         Ok((Some(release), rest)) if other_broker::is_entered() => run_against(release, rest)?,
@@ -73,6 +94,17 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
         Some(code) => u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from),
         None => ExitCode::FAILURE,
     })
+}
+
+fn run_with_kafka(args: &[String]) -> Result<(Count, ExitStatus)> {
+    setup::kafka()?;
+    let python = setup::kafka_peer()?;
+    let about = if args.is_empty() { ABOUT_KAFKA } else { &[] };
+    let known = WITH_KAFKA.iter().chain(about).map(|arg| (*arg).to_owned());
+    run_and_count_in(
+        &known.chain(args.iter().cloned()).collect::<Vec<String>>(),
+        &[(PYTHON_VARIABLE, python)],
+    )
 }
 
 fn run_with_cloud(args: &[String]) -> Result<(Count, ExitStatus)> {
@@ -111,8 +143,12 @@ pub(crate) fn run_and_count(args: &[String]) -> Result<(Count, ExitStatus)> {
     run_and_count_in(args, &[])
 }
 
-fn run_and_count_in(args: &[String], variables: &[(&str, PathBuf)]) -> Result<(Count, ExitStatus)> {
-    let python = setup::run()?;
+/// The same with further environment variables.
+pub(crate) fn run_and_count_in(
+    args: &[String],
+    variables: &[(&str, PathBuf)],
+) -> Result<(Count, ExitStatus)> {
+    let found = setup::run()?;
     let started = Instant::now();
     let broker = Broker::start();
     println!(
@@ -127,7 +163,7 @@ fn run_and_count_in(args: &[String], variables: &[(&str, PathBuf)]) -> Result<(C
     if !names_packages(args) {
         cargo.arg("--workspace");
     }
-    cargo.args(args).env(BROKER_VARIABLE, broker.folder()).env(PYTHON_VARIABLE, python);
+    cargo.args(args).env(BROKER_VARIABLE, broker.folder()).envs(found);
     cargo.envs(variables.iter().map(|(name, value)| (*name, value)));
     let mut cargo = cargo
         .stdin(Stdio::null())

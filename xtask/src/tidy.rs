@@ -4,6 +4,7 @@
 //! ignored). Recordings under `fixtures/` are not ours to format; they must only be text.
 
 mod budget;
+mod crates;
 mod english;
 mod graph;
 mod pictures;
@@ -66,6 +67,7 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     }
     let text = std::fs::read_to_string(step::root().join(budget::FILE))?;
     violations.extend(Budget::parse(&text)?.check(&measured));
+    violations.extend(crates::check()?);
     violations.extend(pictures::check(&step::root(), &paths)?);
     for violation in &violations {
         println!("{violation}");

@@ -229,6 +229,13 @@ impl Queue<'_> {
         Process::start(command.current_dir(&self.folder).stderr(Stdio::null()))
     }
 
+    /// Starts a program in Python on the library k2hr3_osnl, with the number of messages as its argument.
+    pub(super) fn consume_in_python(&self, python: &Path, script: &str, count: u64) -> Result<Process> {
+        let mut command = Command::new(python);
+        command.args(["-c", script, &count.to_string()]).env("HOME", &self.folder);
+        Process::start(command.current_dir(&self.folder).stderr(Stdio::null()))
+    }
+
     /// Starts `osnl run` with the journal in this folder.
     pub(super) fn consume_with(&self, state_dir: &Path) -> Result<Process> {
         let mut command = self.run(&on_disk(state_dir), 1, When::No)?;

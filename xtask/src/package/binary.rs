@@ -48,12 +48,29 @@ impl Binary {
             Profile::Debug => "debug",
         };
         step::run(&mut cargo)?;
-        Self::split(&step::target_dir().join(name).join("osnl"), name)
+        let binary = Self::split(&step::target_dir().join(name).join("osnl"), &folder()?.join(name))?;
+        if profile == Profile::Release {
+            binary.ensure_lines()?;
+        }
+        Ok(binary)
     }
 
-    fn split(built: &Path, name: &str) -> Result<Self> {
-        let out = folder()?.join(name);
-        std::fs::create_dir_all(&out)?;
+    /// Asks the line tables for the function that the program begins with.
+    fn ensure_lines(&self) -> Result<()> {
+        let symbols = step::output(Command::new("nm").arg("--demangle").arg(&self.lines))?;
+        let main = symbols.lines().find_map(|line| line.strip_suffix("osnl::main")?.split(' ').next());
+        let main = main.context("the file of line tables has no function osnl::main")?;
+        let line = step::output(Command::new("addr2line").arg("-e").arg(&self.lines).arg(main))?;
+        ensure!(
+            line.contains("osnl-cli/src/main.rs:"),
+            "the file of line tables resolves osnl::main to {line}"
+        );
+        Ok(())
+    }
+
+    /// Splits a program into two files in `out`.
+    pub(super) fn split(built: &Path, out: &Path) -> Result<Self> {
+        std::fs::create_dir_all(out).with_context(|| out.display().to_string())?;
         let (program, lines) = (out.join("osnl"), out.join("osnl.debug"));
         step::run(
             Command::new("objcopy")

@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use super::binary::Binary;
 use super::tree::{self, Family};
-use super::{VERSION, folder, moment, sh};
+use super::{folder, moment, moment_as, sh, version};
 use crate::step;
 
 /// The time that goes into a small size.
@@ -24,7 +24,7 @@ const MAINTAINER: &str = "The osnl developers <osnl@lists.osnl.org>";
 
 /// Makes `osnl` and `osnl-dbgsym`, and returns their paths.
 pub(super) fn make(binary: &Binary, revision: &str, compression: Compression) -> Result<Vec<PathBuf>> {
-    let version = format!("{VERSION}-{revision}");
+    let version = format!("{}-{revision}", version()?);
     let architecture = step::output(Command::new("dpkg").arg("--print-architecture"))?.trim().to_owned();
     let work = folder()?.join("deb");
     let pack = |root: &Path, name: &str, fields: &str| -> Result<PathBuf> {
@@ -94,12 +94,11 @@ fn documents(root: &Path, version: &str) -> Result<()> {
     let deb = step::root().join("packaging/deb");
     tree::copy(&deb.join("copyright"), &doc.join("copyright"), 0o644)?;
     tree::copy(&step::root().join("CHANGELOG.md"), &doc.join("changelog"), 0o644)?;
-    let mut date = Command::new("date");
-    date.args(["-Ru", "-d", &format!("@{}", moment()?)]).env("LC_ALL", "C");
-    let date = step::output(&mut date)?.trim().to_owned();
+    let date = moment_as("-R")?;
     let log = format!(
-        "osnl ({version}) unstable; urgency=medium\n\n  * Version {VERSION}: the changes are in changelog.gz.\n\n \
-         -- {MAINTAINER}  {date}\n"
+        "osnl ({version}) unstable; urgency=medium\n\n  * Version {}: the changes are in changelog.gz.\n\n \
+         -- {MAINTAINER}  {date}\n",
+        super::version()?
     );
     tree::file(&doc.join("changelog.Debian"), &log)?;
     sh(&doc, "gzip -9n changelog changelog.Debian", &[])?;

@@ -15,13 +15,24 @@ use crate::step;
 
 /// A crate of another author.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Part {
-    pub(super) name: String,
-    pub(super) version: String,
-    pub(super) licence: String,
-    pub(super) authors: Vec<String>,
+pub(crate) struct Part {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) licence: String,
+    pub(crate) authors: Vec<String>,
     folder: PathBuf,
+    is_ours: bool,
 }
+
+/// Everything that the program is built of, our own crates too but `osnl-cli`, and which part uses which.
+pub(crate) struct Materials {
+    pub(crate) parts: Vec<Part>,
+    /// By name and version; `osnl-cli` is among them.
+    pub(crate) edges: BTreeMap<Name, Vec<Name>>,
+}
+
+/// The name and the version of a crate.
+pub(crate) type Name = (String, String);
 
 /// Returns the text of the file.
 pub(super) fn text() -> Result<String> {
@@ -49,7 +60,14 @@ pub(super) fn text() -> Result<String> {
 }
 
 /// Returns the crates of other authors that the program contains, by name.
-pub(super) fn parts() -> Result<Vec<Part>> {
+fn parts() -> Result<Vec<Part>> {
+    let mut parts = materials()?.parts;
+    parts.retain(|part| !part.is_ours);
+    Ok(parts)
+}
+
+/// Returns all crates that the program contains.
+pub(crate) fn materials() -> Result<Materials> {
     let platform = platform()?;
     let mut cargo = step::cargo();
     cargo.args(["metadata", "--format-version", "1", "--locked", "--filter-platform", &platform]);
@@ -72,9 +90,20 @@ pub(super) fn parts() -> Result<Vec<Part>> {
             open.extend(edges.get(&id).into_iter().flatten().cloned());
         }
     }
+    let name = |package: &Value| (text(&package["name"]), text(&package["version"]));
+    let names: BTreeMap<String, Name> =
+        packages.iter().map(|package| (text(&package["id"]), name(package))).collect();
+    let named = |id: &String| names.get(id).cloned();
+    let mut used: BTreeMap<Name, Vec<Name>> = BTreeMap::new();
+    for id in &reached {
+        let mut on: Vec<Name> = edges.get(id).into_iter().flatten().filter_map(named).collect();
+        on.sort();
+        on.dedup();
+        used.insert(named(id).context("a crate without a name")?, on);
+    }
     let others = packages
         .iter()
-        .filter(|package| !package["source"].is_null() && reached.contains(&text(&package["id"])));
+        .filter(|package| package["name"] != "osnl-cli" && reached.contains(&text(&package["id"])));
     let mut parts: Vec<Part> = others
         .map(|package| Part {
             name: text(&package["name"]),
@@ -85,6 +114,7 @@ pub(super) fn parts() -> Result<Vec<Part>> {
                 .parent()
                 .map(Path::to_owned)
                 .unwrap_or_default(),
+            is_ours: package["source"].is_null(),
         })
         .collect();
     parts.sort();
@@ -92,7 +122,7 @@ pub(super) fn parts() -> Result<Vec<Part>> {
     if let Some(part) = parts.iter().find(|part| part.licence.is_empty()) {
         anyhow::bail!("{} {} names no licence", part.name, part.version);
     }
-    Ok(parts)
+    Ok(Materials { parts, edges: used })
 }
 
 /// The platform that this machine builds for.

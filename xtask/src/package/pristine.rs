@@ -3,6 +3,7 @@
 //! The root directory is a copy of one that debootstrap made: a base system with systemd's files, which does not run
 //! there. It has the machine's loopback, and there the private RabbitMQ. What happens in it is a script that says each
 //! step with its time: `pristine/deb.sh`, and for what rpm brings, with Debian's tools around it, `pristine/rpm.sh`.
+//! `pristine/systemd.sh` has the steps that need a running systemd ([`System`]).
 //! The packages have the debug build unless `--release` is given: it is the same program, and is there already.
 
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use anyhow::{Context as _, Result, bail};
 use osnl_testkit::Broker;
 
 use super::binary::{Binary, Profile};
+use super::booted::System;
 use super::{deb, rpm, tree};
 use crate::debian::Root;
 use crate::{setup, step};
@@ -20,8 +22,10 @@ use crate::{setup, step};
 const DEB: &str = include_str!("pristine/deb.sh");
 const RPM: &str = include_str!("pristine/rpm.sh");
 
-/// The beginning of both scripts.
-const COMMON: &str = include_str!("pristine/common.sh");
+const SYSTEMD: &str = include_str!("pristine/systemd.sh");
+
+/// The beginning of all scripts.
+pub(super) const COMMON: &str = include_str!("pristine/common.sh");
 
 /// Mounts what programs expect, in the namespace that this shell was started in, and becomes the script.
 const ENTER: &str = "set -eu
@@ -32,11 +36,14 @@ const ENTER: &str = "set -eu
     mount --bind \"$1\" \"$root/mnt\"; shift
     exec chroot \"$root\" env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \"$@\"";
 
-/// The suites that the packages are tried on; the first one in the gate.
-const SUITES: &[&str] = &["bookworm", "trixie"];
+/// A revision of an older version of the same program: "~" sorts before everything.
+const OLDER: &str = "0~old";
 
-/// Runs the scripts; arguments choose the suite and the build.
-pub(super) fn run(flags: &[&str]) -> Result<ExitCode> {
+/// The suites that the packages are tried on; the first one in the gate. Ubuntu's need its mirror in `OSNL_MIRROR`.
+pub(super) const SUITES: &[&str] = &["bookworm", "trixie", "jammy"];
+
+/// Reads `--suite` and `--release`.
+fn options(flags: &[&str]) -> Result<(&'static str, Profile)> {
     let (mut suite, mut profile) = (SUITES[0], Profile::Debug);
     let mut flags = flags.iter();
     while let Some(flag) = flags.next() {
@@ -52,6 +59,12 @@ pub(super) fn run(flags: &[&str]) -> Result<ExitCode> {
             other => bail!("unknown argument {other}; allowed: --suite, --release"),
         }
     }
+    Ok((suite, profile))
+}
+
+/// Runs the scripts; arguments choose the suite and the build.
+pub(super) fn run(flags: &[&str]) -> Result<ExitCode> {
+    let (suite, profile) = options(flags)?;
     let started = Instant::now();
     let binary = Binary::build(profile)?;
     println!(
@@ -60,11 +73,7 @@ pub(super) fn run(flags: &[&str]) -> Result<ExitCode> {
         megabytes(&binary.lines)?,
         binary.glibc
     );
-    // "~" sorts before everything: an older version of the same program.
-    let compression =
-        if profile == Profile::Release { deb::Compression::Small } else { deb::Compression::Fast };
-    let old = deb::make(&binary, "0~old", compression)?;
-    let new = deb::make(&binary, super::REVISION, compression)?;
+    let [old, new] = both(&binary, profile)?;
     let rpms = rpm::make(&binary, super::REVISION)?;
     println!(
         "package: made {} packages in {:.1} s",
@@ -88,6 +97,31 @@ pub(super) fn run(flags: &[&str]) -> Result<ExitCode> {
     }
     println!("package: {suite}: all steps passed, {:.1} s with the build", started.elapsed().as_secs_f32());
     Ok(ExitCode::SUCCESS)
+}
+
+/// Runs the Debian packages under a systemd of their own.
+pub(super) fn under_systemd(flags: &[&str]) -> Result<ExitCode> {
+    let (suite, profile) = options(flags)?;
+    let packages = both(&Binary::build(profile)?, profile)?.concat();
+    setup::broker_only()?;
+    let broker = Broker::start();
+    let started = Instant::now();
+    let system = System::start(suite, &super::folder()?, "package systemd-test")?;
+    println!("package: {suite} with its systemd is up: {:.1} s", started.elapsed().as_secs_f32());
+    let script = format!("{COMMON}\n{SYSTEMD}");
+    let url = broker.url();
+    let mut words = vec!["sh", "-c", &script, "sh", &url];
+    words.extend(packages.iter().filter_map(|path| path.file_name()?.to_str()));
+    step::run(&mut system.inside(&words))?;
+    println!("package: {suite} with its systemd: all steps passed");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Makes the Debian packages twice: as an older version, and as this one.
+pub(super) fn both(binary: &Binary, profile: Profile) -> Result<[Vec<PathBuf>; 2]> {
+    let compression =
+        if profile == Profile::Release { deb::Compression::Small } else { deb::Compression::Fast };
+    Ok([deb::make(binary, OLDER, compression)?, deb::make(binary, super::REVISION, compression)?])
 }
 
 /// Debian's rpm installs into the root with its own database; what the package needs is not an RPM there.

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 
 use super::binary::Binary;
 use super::tree::{self, Family};
-use super::{VERSION, folder, moment, sh};
+use super::{folder, moment, moment_as, sh, version};
 use crate::{setup, step};
 
 /// Makes `osnl` and `osnl-debuginfo`, and returns their paths.
@@ -37,8 +37,9 @@ pub(super) fn make(binary: &Binary, revision: &str) -> Result<Vec<PathBuf>> {
         ("_topdir", top.display().to_string()),
         ("osnl_tree", root.display().to_string()),
         ("osnl_lines", lines.display().to_string()),
-        ("osnl_version", VERSION.to_owned()),
+        ("osnl_version", version()?),
         ("osnl_release", revision.to_owned()),
+        ("osnl_date", moment_as("+%a %b %d %Y")?),
         ("_buildhost", "localhost".to_owned()),
         ("use_source_date_epoch_as_buildtime", "1".to_owned()),
         ("clamp_mtime_to_source_date_epoch", "1".to_owned()),

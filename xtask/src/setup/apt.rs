@@ -8,27 +8,67 @@ use crate::step;
 
 /// A program, its package, and the argument by which it shows that it is there.
 pub(super) struct Program {
-    name: &'static str,
-    package: &'static str,
-    shows: &'static str,
+    pub(super) name: &'static str,
+    pub(super) package: &'static str,
+    pub(super) shows: &'static str,
 }
 
 /// Reads the manual pages in tests.
 pub(super) const GROFF: Program = Program { name: "groff", package: "groff-base", shows: "--version" };
 /// Traces the daemon in a test where that is allowed.
 pub(super) const STRACE: Program = Program { name: "strace", package: "strace", shows: "-V" };
+/// Builds Kafka's client library.
+pub(super) const MAKE: Program = Program { name: "make", package: "make", shows: "--version" };
+/// Finds the libraries that Kafka's client library is linked to.
+pub(super) const PKG_CONFIG: Program = Program { name: "pkg-config", package: "pkgconf", shows: "--version" };
+/// The headers of OpenSSL, of which `pkg-config` knows when they are there.
+pub(super) const LIBSSL: Program = Program { name: "pkg-config", package: "libssl-dev", shows: "libssl" };
 /// Makes root directories of Debian.
 pub(super) const DEBOOTSTRAP: Program =
     Program { name: "debootstrap", package: "debootstrap", shows: "--version" };
 /// Makes packages of the other family.
 pub(super) const RPM: Program = Program { name: "rpmbuild", package: "rpm", shows: "--version" };
+/// Boots root directories with their own systemd.
+pub(super) const NSPAWN: Program =
+    Program { name: "systemd-nspawn", package: "systemd-container", shows: "--version" };
+/// Builds and runs containers, with crun.
+pub(super) const PODMAN: Program = Program { name: "podman", package: "podman", shows: "--version" };
+pub(super) const CRUN: Program = Program { name: "crun", package: "crun", shows: "--version" };
 /// Finds faults of Debian packages.
 pub(super) const LINTIAN: Program = Program { name: "lintian", package: "lintian", shows: "--version" };
+
+/// Finds faults of RPM packages.
+pub(super) const RPMLINT: Program = Program { name: "rpmlint", package: "rpmlint", shows: "--version" };
 
 /// The lists of packages are only brought up to date where that is needed.
 const INSTALL: &str = "export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
     install() { apt-get install -y -q --no-install-recommends \"$0\"; }
     install || { apt-get update -q && install; }";
+
+/// Installs a package whose services must not start. `policy-rc.d` sees to that; a file that exists is the administrator's
+/// choice. The second file keeps PostgreSQL's package from making a cluster.
+const INSTALL_UNSTARTED: &str = r#"export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
+    policy=/usr/sbin/policy-rc.d
+    if (set -C; printf '#!/bin/sh\n# Temporary: cargo xtask setup installs packages and nothing may start.\nexit 101\n' >"$policy") 2>/dev/null; then
+        chmod 755 "$policy"
+        trap 'rm -f "$policy"' EXIT
+    fi
+    clusters=/etc/postgresql-common/createcluster.conf
+    if [ "$0" = postgresql ] && [ ! -e "$clusters" ]; then
+        mkdir -p "${clusters%/*}" && printf 'create_main_cluster = false\n' >"$clusters"
+    fi
+    install() { apt-get install -y -q --no-install-recommends -o Dpkg::Options::=--force-confold "$0"; }
+    install || { apt-get update -q && install; } || exit 1
+    if command -v systemctl >/dev/null; then
+        systemctl disable $1 >/dev/null 2>&1 || true
+    fi"#;
+
+/// Installs a package and starts none of its services.
+pub(super) fn install_unstarted(name: &str, package: &str, units: &str, by_hand: &str) -> Result<()> {
+    let mut install = super::as_root("sh", by_hand)?;
+    install.args(["-c", INSTALL_UNSTARTED, package, units]).stdin(Stdio::null());
+    step::run(&mut install).with_context(|| format!("{name} could not be installed; by hand: {by_hand}"))
+}
 
 impl Program {
     /// Installs the package unless the program is there.

@@ -3,23 +3,12 @@
 
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
-use crate::step;
+use super::apt;
 
 const BY_HAND: &str = "apt-get install --no-install-recommends prometheus";
-/// `policy-rc.d` keeps the package from starting its server; a file that exists is the administrator's choice.
-const INSTALL: &str = r#"export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
-    policy=/usr/sbin/policy-rc.d
-    if (set -C; printf '#!/bin/sh\n# Temporary: cargo xtask setup installs packages and nothing may start.\nexit 101\n' >"$policy") 2>/dev/null; then
-        chmod 755 "$policy"
-        trap 'rm -f "$policy"' EXIT
-    fi
-    install() { apt-get install -y -q --no-install-recommends prometheus; }
-    install || { apt-get update -q && install; } || exit 1
-    if command -v systemctl >/dev/null; then
-        systemctl disable prometheus.service prometheus-node-exporter.service >/dev/null 2>&1 || true
-    fi"#;
+const UNITS: &str = "prometheus.service prometheus-node-exporter.service";
 
 /// Makes sure that both programs are there.
 pub(super) fn ensure() -> Result<()> {
@@ -32,7 +21,5 @@ pub(super) fn ensure() -> Result<()> {
         return Ok(());
     }
     println!("setup: installing Prometheus by package (no server is started)");
-    let mut install = super::as_root("sh", BY_HAND)?;
-    install.args(["-c", INSTALL]).stdin(Stdio::null());
-    step::run(&mut install).with_context(|| format!("Prometheus could not be installed; by hand: {BY_HAND}"))
+    apt::install_unstarted("Prometheus", "prometheus", UNITS, BY_HAND)
 }

@@ -1,4 +1,5 @@
-//! The Python environments: with the real oslo.messaging and k2hr3-osnl, and with the services of a cloud.
+//! The Python environments: with the real oslo.messaging and k2hr3-osnl, and with the services of a cloud. And axe-core, which
+//! a package of Python has as one file: npm has it too, but brings 300 packages to a Debian without Node.js.
 //!
 //! They live under `target/` and are rebuilt when the pinned versions or the interpreter change: a file in each
 //! records both and is written last, so that an interrupted installation counts as none. pip runs with
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
-use osnl_testkit::{CLOUD_REQUIREMENTS, REQUIREMENTS};
+use osnl_testkit::{AXE_REQUIREMENTS, CLOUD_REQUIREMENTS, KAFKA_REQUIREMENTS, REQUIREMENTS};
 
 use crate::step;
 
@@ -34,15 +35,66 @@ const CLOUD: Environment = Environment {
     requirements: CLOUD_REQUIREMENTS,
 };
 
+const KAFKA: Environment = Environment {
+    folder: "kafka",
+    words: "the real oslo.messaging and its Kafka driver",
+    requirements: KAFKA_REQUIREMENTS,
+};
+
 /// Makes sure that the environment of all tests is there and gives its folder.
 pub(super) fn ensure() -> Result<PathBuf> {
     PEERS.ensure()
+}
+
+/// Makes sure that axe-core is there and gives its file; `python` is the folder of an environment whose pip is used.
+pub(super) fn ensure_axe(python: &Path) -> Result<PathBuf> {
+    let folder = step::target_dir().join("testenv/axe");
+    let (stamp, file) = (folder.join(STAMP), folder.join("axe_playwright_python/axe.min.js"));
+    if std::fs::read_to_string(&stamp).is_ok_and(|found| found == AXE_REQUIREMENTS) && file.exists() {
+        println!("setup: axe-core is up to date");
+        return Ok(file);
+    }
+    println!("setup: installing axe-core");
+    emptied(&folder)?;
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let pins = folder.join("requirements.txt");
+    write(&pins, AXE_REQUIREMENTS)?;
+    let mut pip = pip(python, &pins);
+    pip.args(["--no-deps", "--require-hashes", "--no-compile", "--target"]).arg(&folder);
+    step::run(&mut pip)
+        .context("axe-core could not be installed; pip's own configuration says from where")?;
+    write(&stamp, AXE_REQUIREMENTS)?;
+    Ok(file)
+}
+
+/// The same of what tries the packaging.
+pub(super) fn ensure_packaging() -> Result<PathBuf> {
+    PACKAGING.ensure()
+}
+
+/// The same of what builds wheels.
+pub(super) fn ensure_maturin() -> Result<PathBuf> {
+    MATURIN.ensure()
+}
+
+/// The same of the tests on Kafka.
+pub(super) fn ensure_kafka() -> Result<PathBuf> {
+    KAFKA.ensure()
 }
 
 /// The same of the services of a cloud.
 pub(super) fn ensure_cloud() -> Result<PathBuf> {
     CLOUD.ensure()
 }
+
+const PACKAGING: Environment = Environment {
+    folder: "packaging",
+    words: "ansible and the readers of manifests (three minutes, 700 MB)",
+    requirements: include_str!("packaging-requirements.txt"),
+};
+
+const MATURIN: Environment =
+    Environment { folder: "maturin", words: "maturin", requirements: "maturin==1.16.0\n" };
 
 impl Environment {
     fn folder(&self) -> PathBuf {
@@ -63,23 +115,30 @@ impl Environment {
         }
 
         println!("setup: building a Python environment with {}", self.words);
-        if folder.exists() {
-            std::fs::remove_dir_all(&folder)
-                .with_context(|| format!("cannot remove {}", folder.display()))?;
-        }
+        emptied(&folder)?;
         step::run(Command::new("python3").args(["-m", "venv"]).arg(&folder).stdin(Stdio::null()))?;
         let pins = folder.join("requirements.txt");
         write(&pins, self.requirements)?;
-        step::run(
-            Command::new(folder.join("bin/python"))
-                .args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check", "-r"])
-                .arg(&pins)
-                .stdin(Stdio::null()),
-        )
-        .context("the Python packages could not be installed; pip's own configuration says from where")?;
+        step::run(&mut pip(&folder, &pins))
+            .context("the Python packages could not be installed; pip's own configuration says from where")?;
         write(&stamp, &wanted)?;
         Ok(folder)
     }
+}
+
+/// The command that installs a list of packages, with the pip of an environment.
+fn pip(environment: &Path, pins: &Path) -> Command {
+    let mut pip = Command::new(environment.join("bin/python"));
+    pip.args(["-m", "pip", "install", "--quiet", "--no-input", "--disable-pip-version-check", "-r"]);
+    pip.arg(pins).stdin(Stdio::null());
+    pip
+}
+
+fn emptied(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        std::fs::remove_dir_all(folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+    }
+    Ok(())
 }
 
 /// Its folder, if it is there and complete, in whatever versions.

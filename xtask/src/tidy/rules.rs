@@ -3,7 +3,7 @@
 use super::Violation;
 
 const MOST_LINES: usize = 800;
-const FRAGMENT_KINDS: [&str; 4] = ["feature", "fix", "change", "removal"];
+const FRAGMENT_KINDS: [&str; 5] = ["feature", "fix", "change", "removal", "summary"];
 
 /// Words that must not stand in Rust code, in two halves so that this file does not hold them; and what to do.
 const WORDS: [(&str, &str, &str); 5] = [
@@ -77,7 +77,7 @@ impl Findings<'_> {
                 },
             );
             if !known && !name.starts_with('.') {
-                self.add(0, "a changelog fragment is named <slug>.<feature|fix|change|removal>.md, the slug of a-z, 0-9, -");
+                self.add(0, "a changelog fragment is named <slug>.<feature|fix|change|removal|summary>.md, the slug of a-z, 0-9, -");
             }
         }
     }
@@ -193,6 +193,7 @@ mod tests {
         check("crates/a/src/b/mod.rs", false);
         check("changelog.d/k2hr3-role.feature.md", true);
         check("changelog.d/x1.removal.md", true);
+        check("changelog.d/first.summary.md", true);
         check("changelog.d/.gitkeep", true);
         check("changelog.d/x.md", false);
         check("changelog.d/x.bugfix.md", false);

@@ -27,7 +27,7 @@ soon() {
     tries=0
     until "$@" > /tmp/soon 2>&1; do
         tries=$((tries + 1))
-        [ "$tries" -lt 300 ] || { tail -n 20 /tmp/soon /tmp/log >&2; fails "in vain for 30 s: $*"; }
+        [ "$tries" -lt 300 ] || { tail -n 20 /tmp/soon /tmp/log >&2 || true; fails "in vain for 30 s: $*"; }
         pause
     done
 }
@@ -52,6 +52,23 @@ stop() {
 
 has_lines() {
     [ "$(wc -l < "$1")" -eq "$2" ]
+}
+
+# sample NAME POOL FILE: a listener on the exchange NAME, whose events of instances go into FILE.
+sample() {
+    cat << END
+[listener:$1]
+transport_url = $url
+exchange = $1
+pool = $2
+declare = create
+[rule:all]
+event_type = ^compute\\.
+actions = file
+[action:file]
+driver = file
+path = $3
+END
 }
 
 # send EVENT: as a service would publish it.

@@ -14,7 +14,10 @@ pub(super) const ELSEWHERE: &[(&str, &str, &str)] = &[
         "the same",
     ),
     ("osnl-config/src/sections/secret_files.rs", "chmod o= on the file", "the same"),
-    ("osnl-cli/src/command/explain/counts.rs", ", {} failed at {}", "is a screen: tests/cli/explain.rs"),
+    ("osnl-cli/src/command/explain/counts.rs", ", {} did not match {}", "is a screen: tests/cli/explain.rs"),
+    ("osnl-cli/src/command/explain/counts.rs", ", {} ended by {}", "the same"),
+    ("osnl/src/native/deliveries.rs", "then back to the broker", "is a part of what check explains"),
+    ("osnl/src/native/deliveries.rs", "retried without limit; retry_max_age sets one", "the same"),
     ("osnl/src/native/catalogue_lint/fields.rs", "one of: ", "is a part of the catalogue"),
     ("osnl-cli/src/flags.rs", "{}; raise it with --max-body", "needs a large body: command/tap/tests.rs"),
     ("osnl/src/assembly/build.rs", "control socket", "the name of a task"),
@@ -60,11 +63,6 @@ pub(super) const ELSEWHERE: &[(&str, &str, &str)] = &[
         "osnl-cli/src/command/send/sample.rs",
         "--sample: nothing is known of the payload of {}; send it with --event-type and --payload",
         "every event that is known by its name alone may be recorded with the next release",
-    ),
-    (
-        "osnl-actions/src/driver.rs",
-        "refused by {}",
-        "is no error: native/tests/outputs.rs shows explanations",
     ),
     ("osnl/src/native/rights.rs", "/etc/passwd has no numbers for {}", "needs a broken /etc/passwd"),
     (
@@ -211,7 +209,7 @@ pub(super) const ELSEWHERE: &[(&str, &str, &str)] = &[
     ("osnl-oss/src/conf.rs", "oss.conf in osnl's form", "a name that is replaced by that of the file"),
     (
         "osnl-core/src/rule.rs",
-        "rule {} fired before it, and stops",
+        "rule {} matched before it, and stops",
         "the library's; osnl explain has its own words",
     ),
     ("osnl-core/src/rule/guard.rs", "guard of {} {}: more than {}", "of running rules: osnl/tests/it"),

@@ -1,0 +1,67 @@
+//! `package ansible-test`: the role of `packaging/ansible` by the real ansible, on a host with its own systemd.
+//!
+//! The host is a root directory that systemd-nspawn booted ([`System`]); ansible reaches it by its chroot connection,
+//! whose `chroot` is nsenter here. What is asserted is in `ansible/test.sh`. ansible-lint reads the role first, with the
+//! profile "production".
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, bail};
+use osnl_testkit::Broker;
+
+use super::binary::{Binary, Profile};
+use super::booted::System;
+use super::{folder, pristine};
+use crate::{setup, step};
+
+const TEST: &str = include_str!("ansible/test.sh");
+
+/// Makes the packages of the debug build, and runs the role.
+pub(super) fn test(flags: &[&str]) -> Result<ExitCode> {
+    let suite = match flags {
+        [] => pristine::SUITES[0],
+        ["--suite", suite] if pristine::SUITES.contains(suite) => suite,
+        _ => bail!("{}: allowed is --suite {}", flags.join(" "), pristine::SUITES.join("|")),
+    };
+    let python = setup::packaging()?;
+    let path = std::env::var("PATH").unwrap_or_default();
+    let path = format!("{}:{path}", python.join("bin").display());
+    let ansible = step::root().join("packaging/ansible");
+    let work = folder()?.join("ansible");
+    let _ = fs::remove_dir_all(&work);
+    fs::create_dir_all(&work).with_context(|| work.display().to_string())?;
+    let with = |command: &mut Command| {
+        command.env("PATH", &path).env("ANSIBLE_HOME", work.join("home")).env("ANSIBLE_NOCOLOR", "1");
+        command.env("ANSIBLE_LOCALHOST_WARNING", "0").env("ANSIBLE_ROLES_PATH", ansible.join("roles"));
+        command.env("LC_ALL", "C.UTF-8").env_remove("ANSIBLE_CONFIG").stdin(Stdio::null());
+    };
+
+    let started = Instant::now();
+    let mut lint = Command::new("ansible-lint");
+    with(lint.args(["--offline", "--nocolor", "--profile", "production"]).arg(".").current_dir(&ansible));
+    step::run(&mut lint)?;
+    println!("package: ansible-lint: {:.1} s", started.elapsed().as_secs_f32());
+
+    let binary = Binary::build(Profile::Debug)?;
+    let [old, new] = pristine::both(&binary, Profile::Debug)?;
+    let (old, new) = (program(old)?, program(new)?);
+    setup::broker_only()?;
+    let broker = Broker::start();
+    let host = System::start(suite, &folder()?, "package ansible-test")?;
+    let mut script = Command::new("sh");
+    script.args(["-c", &format!("{}\n{TEST}", pristine::COMMON), "sh", &broker.url()]);
+    script.args([&new, &old]).arg(host.root()).arg(host.leader().to_string()).current_dir(&work);
+    with(&mut script);
+    step::run(&mut script)?;
+    println!("package: the role on {suite}: all steps passed");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The package of the program among those that were made.
+fn program(packages: Vec<std::path::PathBuf>) -> Result<std::path::PathBuf> {
+    let is_program = |path: &Path| !path.to_string_lossy().contains("dbgsym");
+    packages.into_iter().find(|path| is_program(path)).context("no package of the program was made")
+}

@@ -1,0 +1,143 @@
+//! The container's image: the program, the libraries that it is linked with, CA certificates, and a user.
+//!
+//! Its files are this machine's, so no image has to be fetched: `packaging/container/Containerfile` puts them on nothing.
+//! `package image-test` builds it by podman and runs it as a container: as its user, with a read-only root, an event from
+//! the broker to a file, and as the manifests of `packaging/kubernetes` have it. They are judged by Kubernetes' own schemas,
+//! which the package kubernetes-validate carries. No cluster is tried.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use osnl_testkit::Broker;
+use serde_json::Value;
+
+use super::binary::{Binary, Profile};
+use super::{folder, pristine, sh, tree};
+use crate::{setup, step};
+
+/// The user of many images that need none: it has no name on the host.
+const USER: &str = "65532";
+
+const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+const TEST: &str = include_str!("image/test.sh");
+
+/// Mistakes in the manifests that the schemas must find: words, and others in their place.
+const MISTAKES: [(&str, &str); 3] = [
+    ("containerPort: 9464", "containerPort: \"9464\""),
+    ("readOnlyRootFilesystem: true", "readOnlyRootFileSystem: true"),
+    ("accessModes: [ReadWriteOnce]", "accessModes: ReadWriteOnce"),
+];
+
+/// Makes the folder that an image is built of, and returns the archive in it.
+pub(super) fn make(binary: &Binary) -> Result<PathBuf> {
+    let image = folder()?.join("image");
+    let root = image.join("rootfs");
+    let _ = fs::remove_dir_all(&image);
+    tree::copy(&binary.program, &root.join("usr/bin/osnl"), 0o755)?;
+    for library in libraries(&binary.program)? {
+        let place = library.strip_prefix("/").unwrap_or(&library);
+        tree::copy(&fs::canonicalize(&library)?, &root.join(place), 0o755)?;
+    }
+    ensure!(Path::new(CERTIFICATES).exists(), "there is no {CERTIFICATES}: apt-get install ca-certificates");
+    tree::copy(Path::new(CERTIFICATES), &root.join(&CERTIFICATES[1..]), 0o644)?;
+    tree::file(&root.join("etc/passwd"), &format!("osnl:x:{USER}:{USER}::/var/lib/osnl:/nonexistent\n"))?;
+    tree::file(&root.join("etc/group"), &format!("osnl:x:{USER}:\n"))?;
+    let packaging = step::root().join("packaging");
+    tree::copy(&packaging.join("etc/osnl.conf"), &root.join("etc/osnl/osnl.conf"), 0o644)?;
+    tree::file(&root.join("usr/share/doc/osnl/THIRD-PARTY.txt"), &super::licences::text()?)?;
+    for name in ["LICENSE-MIT", "LICENSE-APACHE"] {
+        tree::copy(&step::root().join(name), &root.join("usr/share/doc/osnl").join(name), 0o644)?;
+    }
+    tree::copy(&packaging.join("container/Containerfile"), &image.join("Containerfile"), 0o644)?;
+    sh(
+        &root,
+        "mkdir -p -m 755 var var/lib etc/osnl/conf.d && mkdir -m 700 var/lib/osnl && mkdir -m 1777 tmp",
+        &[],
+    )?;
+    let archive = image.join("rootfs.tar");
+    let owned = "tar --sort=name --mtime=\"@$SOURCE_DATE_EPOCH\" --owner=0 --group=0 --numeric-owner -cf \"$1\" \
+                 --exclude=./var/lib/osnl . && tar --mtime=\"@$SOURCE_DATE_EPOCH\" --owner=$2 --group=$2 \
+                 --numeric-owner -rf \"$1\" ./var/lib/osnl";
+    sh(&root, owned, &[&archive.display().to_string(), USER])?;
+    Ok(archive)
+}
+
+/// Judges the manifests, builds the image of the debug build, and runs it.
+pub(super) fn test(flags: &[&str]) -> Result<ExitCode> {
+    let profile = match flags {
+        [] => Profile::Debug,
+        ["--release"] => Profile::Release,
+        _ => bail!("{}: allowed is --release", flags.join(" ")),
+    };
+    kolla()?;
+    println!("package: config.json has Kolla's shape");
+    let python = setup::packaging()?;
+    let manifests = step::root().join("packaging/kubernetes/osnl.yaml");
+    manifest(&python, &manifests)?;
+    setup::podman()?;
+    setup::broker_only()?;
+    let archive = make(&Binary::build(profile)?)?;
+    let broker = Broker::start();
+    let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+    let image = archive.parent().context("an archive without a folder")?;
+    let mut script = Command::new("unshare");
+    script.args(["--mount", "--propagation", "private", "sh", "-c"]);
+    script.arg(format!("{}\n{TEST}", pristine::COMMON)).args(["sh", &broker.url()]).arg(&manifests);
+    script.arg(python.join("bin/python")).arg(port.to_string()).current_dir(image).stdin(Stdio::null());
+    step::run(&mut script)?;
+    println!("package: the image: all steps passed");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Fails when the schemas refuse the manifests, or find no mistake in others.
+fn manifest(python: &Path, manifests: &Path) -> Result<()> {
+    let judge = |path: &Path| {
+        let mut validate = Command::new(python.join("bin/kubernetes-validate"));
+        validate.args(["--strict", "--quiet"]).arg(path).stdin(Stdio::null());
+        validate.output().context("cannot run kubernetes-validate")
+    };
+    let said = judge(manifests)?;
+    ensure!(said.status.success(), "{}: {}", manifests.display(), String::from_utf8_lossy(&said.stderr));
+    let text = fs::read_to_string(manifests)?;
+    for (words, wrong) in MISTAKES {
+        ensure!(text.contains(words), "{} has lost \"{words}\"", manifests.display());
+        let path = folder()?.join("mistake.yaml");
+        tree::file(&path, &text.replacen(words, wrong, 1))?;
+        ensure!(!judge(&path)?.status.success(), "the schemas take \"{wrong}\"");
+    }
+    println!("package: the manifests are Kubernetes', and {} mistakes in them are found", MISTAKES.len());
+    Ok(())
+}
+
+/// Fails unless kolla's `set_configs.py` could read the file: a command, files with owner and mode, owners of folders.
+fn kolla() -> Result<()> {
+    let path = step::root().join("packaging/container/config.json");
+    let config: Value = serde_json::from_str(&fs::read_to_string(&path)?).context("config.json")?;
+    let absolute = |value: &Value| value.as_str().is_some_and(|text| text.starts_with('/'));
+    ensure!(config["command"] == "/usr/bin/osnl run", "config.json: command");
+    let files = config["config_files"].as_array().context("config.json: config_files")?;
+    for file in files {
+        let source = file["source"].as_str().unwrap_or_default();
+        ensure!(source.starts_with("/var/lib/kolla/config_files/"), "config.json: source {source}");
+        ensure!(absolute(&file["dest"]), "config.json: dest of {source}");
+        ensure!(file["owner"] == "osnl", "config.json: owner of {source}");
+        let mode = file["perm"].as_str().and_then(|mode| u32::from_str_radix(mode, 8).ok());
+        ensure!(mode.is_some_and(|mode| mode & 0o077 == 0), "config.json: perm of {source}");
+    }
+    ensure!(files.iter().any(|file| file["dest"] == "/etc/osnl/osnl.conf"), "config.json: no osnl.conf");
+    for place in config["permissions"].as_array().context("config.json: permissions")? {
+        ensure!(absolute(&place["path"]) && place["owner"] == "osnl:osnl", "config.json: permissions");
+        ensure!(place["recurse"].is_boolean(), "config.json: recurse");
+    }
+    Ok(())
+}
+
+/// Returns the files that the program's dynamic linker loads, and the linker.
+fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
+    let said = step::output(Command::new("ldd").arg(program))?;
+    Ok(said.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from).collect())
+}

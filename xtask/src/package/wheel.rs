@@ -1,0 +1,92 @@
+//! Wheels for PyPI: `osnl`, which is the program, and `osnl-k2hr3`, the module k2hr3_osnl.
+//!
+//! maturin builds them, in an environment of its own under `target/`. `package wheel-test` installs both into a fresh
+//! environment without an index and without a compiler in its PATH, and runs the module's tests there against a real
+//! broker: the listings of k2hr3_osnl's manual, and endpoints that fail in every way.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, ensure};
+use osnl_testkit::Broker;
+
+use super::binary::Profile;
+use super::folder;
+use crate::{setup, step};
+
+/// The folders with a `pyproject.toml`, and the beginnings of their wheels' names.
+const WHEELS: [(&str, &str); 2] = [("packaging/pypi/osnl", "osnl-"), ("crates/osnl-python", "osnl_k2hr3-")];
+
+/// Builds both wheels and returns their paths.
+pub(super) fn make(profile: Profile) -> Result<Vec<PathBuf>> {
+    let maturin = setup::maturin()?;
+    let out = folder()?.join("wheels");
+    let _ = std::fs::remove_dir_all(&out);
+    for (project, _) in WHEELS {
+        let mut build = step::building(&maturin);
+        build.args(["build", "--locked", "--quiet", "--out"]).arg(&out);
+        match profile {
+            Profile::Release => build.arg("--release"),
+            // The debug build is for this machine alone: its glibc is not looked at.
+            Profile::Debug => build.args(["--profile", "dev", "--auditwheel", "skip"]),
+        };
+        build.current_dir(step::root().join(project)).stdin(Stdio::null());
+        // Another folder than that of this program's own build would be built again.
+        build.env("CARGO_TARGET_DIR", step::target_dir());
+        step::run(&mut build).with_context(|| format!("the wheel of {project}"))?;
+    }
+    WHEELS.iter().map(|(_, name)| wheel(&out, name)).collect()
+}
+
+/// Builds, installs, and tests.
+pub(super) fn test(flags: &[&str]) -> Result<ExitCode> {
+    let python = match *flags {
+        [] => "python3",
+        ["--python", python] => python,
+        _ => anyhow::bail!("unknown arguments: {}; allowed: --python PROGRAM", flags.join(" ")),
+    };
+    setup::broker_only()?;
+    let started = Instant::now();
+    let wheels = make(Profile::Debug)?;
+    println!("package: made {} wheels in {:.1} s", wheels.len(), started.elapsed().as_secs_f32());
+    let environment = folder()?.join(format!("venv-{}", std::process::id()));
+    let result = in_environment(&environment, python, &wheels);
+    let _ = std::fs::remove_dir_all(&environment);
+    result
+}
+
+/// Installs wheels into a new environment, without an index and without a compiler in its PATH.
+pub(super) fn install(environment: &Path, python: &str, wheels: &[PathBuf]) -> Result<()> {
+    let started = Instant::now();
+    step::run(Command::new(python).args(["-m", "venv"]).arg(environment).stdin(Stdio::null()))?;
+    let bin = environment.join("bin");
+    let mut pip = Command::new(bin.join("python"));
+    pip.args(["-m", "pip", "install", "--quiet", "--no-index", "--disable-pip-version-check"]).args(wheels);
+    step::run(pip.env("PATH", &bin).stdin(Stdio::null()))?;
+    println!("package: installed the wheels in {:.1} s", started.elapsed().as_secs_f32());
+    Ok(())
+}
+
+fn in_environment(environment: &Path, python: &str, wheels: &[PathBuf]) -> Result<ExitCode> {
+    install(environment, python, wheels)?;
+    let bin = environment.join("bin");
+    let broker = Broker::start();
+    let mut tests = Command::new(bin.join("python"));
+    tests.args(["-B", "-I", "-m", "unittest", "discover", "--start-directory"]);
+    tests.arg(step::root().join("crates/osnl-python/tests"));
+    tests.env("PATH", &bin).env("OSNL_BROKER", broker.url()).stdin(Stdio::null());
+    let status = tests.status().context("cannot run the tests")?;
+    ensure!(status.success(), "the tests of the module ended with {status}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Finds the one wheel whose name begins so.
+fn wheel(folder: &Path, name: &str) -> Result<PathBuf> {
+    let entries = std::fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+    let mut found = entries.filter_map(|entry| {
+        let path = entry.ok()?.path();
+        path.file_name()?.to_string_lossy().starts_with(name).then_some(path)
+    });
+    found.next().with_context(|| format!("no wheel {name}… in {}", folder.display()))
+}
