@@ -11,7 +11,7 @@ use super::driver::{
     BuildContext, CallRequest, DriverConf, DriverError, DriverTable, Preview, Probe, ProbeContext,
     ReadDriver, Reader, Traits,
 };
-use super::{Action, ActionError, Done, Event};
+use super::{Action, ActionError, Completion, Event};
 use osnl_core::metrics::Counters;
 
 /// The driver without options.
@@ -52,14 +52,16 @@ impl DriverConf for CanaryDriver {
 }
 
 impl Action for CanaryAction {
-    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Done, ActionError>>> {
+    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Completion, ActionError>>> {
         let note = |event: &Event| {
             let id = event.notification.message_id.as_deref().unwrap_or_default();
             Ok(match self.0.series.canary.comes_back(id, SystemTime::now()) {
                 Some(took) => {
-                    Done::Delivered(format!("the canary is back after {:.3} s", took.as_secs_f64()))
+                    Completion::Delivered(format!("the canary is back after {:.3} s", took.as_secs_f64()))
                 }
-                None => Done::NothingToDo("a canary of another daemon, or of an earlier run".to_owned()),
+                None => {
+                    Completion::NothingToDo("a canary of another daemon, or of an earlier run".to_owned())
+                }
             })
         };
         Box::pin(std::future::ready(events.iter().map(note).collect()))

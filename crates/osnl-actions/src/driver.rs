@@ -166,8 +166,8 @@ pub trait DriverConf: Any + fmt::Debug + Send + Sync {
 
     /// Describes the failed attempts that use up `max_attempts`, and those that do not.
     fn retries(&self, refuser: &str) -> Retries {
-        let counted = format!("refused by {refuser}");
-        Retries { counted, uncounted: "timeouts and connection errors".to_owned() }
+        let counted = format!("by {refuser}");
+        Retries { counted, uncounted: "timeouts, connection errors".to_owned() }
     }
 
     /// Returns the other peculiarities of the driver.
@@ -190,9 +190,9 @@ pub trait DriverConf: Any + fmt::Debug + Send + Sync {
 
 /// The kinds of failed attempts, in words that follow a number and "for".
 pub struct Retries {
-    /// "for other statuses".
+    /// "other statuses".
     pub counted: String,
-    /// "408, 429 and timeouts".
+    /// "408, 429, timeouts".
     pub uncounted: String,
 }
 
@@ -200,10 +200,10 @@ impl Retries {
     /// Those of a target that speaks HTTP.
     pub fn over_http(later: &str) -> Self {
         let uncounted = match later {
-            "" => "timeouts and connection errors".to_owned(),
-            later => format!("{later}, timeouts and connection errors"),
+            "" => "timeouts, connection errors".to_owned(),
+            later => format!("{later}, timeouts, connection errors"),
         };
-        Self { counted: "for other statuses".to_owned(), uncounted }
+        Self { counted: "other statuses".to_owned(), uncounted }
     }
 }
 
@@ -286,7 +286,7 @@ pub struct ProbeContext<'a> {
 pub struct CallRequest<'a> {
     /// The event; of a bulk request the payload of the one resource.
     pub notification: &'a Notification,
-    /// The rule that fired.
+    /// The rule that matched.
     pub rule: &'a str,
     /// The index of the notification's resource, where a bulk request has several.
     pub resource: Option<u32>,

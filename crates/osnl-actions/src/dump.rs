@@ -18,7 +18,7 @@ use osnl_transport::BoxFuture;
 use serde_json::{Value, json};
 
 pub use self::conf::DumpConf;
-use super::{Action, ActionError, Done, ErrorClass, Event};
+use super::{Action, ActionError, Completion, ErrorClass, Event};
 
 /// See the [module](self).
 pub struct Dump {
@@ -58,9 +58,9 @@ impl Dump {
 }
 
 impl Action for Dump {
-    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Done, ActionError>>> {
+    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Completion, ActionError>>> {
         let write = |event| match self.write(event) {
-            Ok(()) => Ok(Done::Delivered(format!("written to {}", self.target))),
+            Ok(()) => Ok(Completion::Delivered(format!("written to {}", self.target))),
             Err(error) => Err(ActionError::new(ErrorClass::Connect, format!("{}: {error}", self.target))),
         };
         Box::pin(std::future::ready(events.iter().map(write).collect()))
@@ -109,7 +109,7 @@ mod tests {
     use osnl_model::Notification;
 
     use super::*;
-    use osnl_core::received::Received;
+    use osnl_core::received::ReceivedMessage;
 
     /// Masks the secrets that services send in clear, in the words of each.
     #[test]
@@ -131,7 +131,7 @@ mod tests {
             }),
             ..Notification::default()
         };
-        let event = Event::new(Received::sample(Vec::new(), false), n, "r", "a");
+        let event = Event::new(ReceivedMessage::sample(Vec::new(), false), n, "r", "a");
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("dump.jsonl");
         Dump::to_file(&path).unwrap().write(&event).unwrap();

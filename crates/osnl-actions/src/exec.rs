@@ -42,7 +42,7 @@ pub use self::conf::ExecConf;
 use self::once::Once;
 pub use self::program::Program;
 use self::worker::{Plan, Worker};
-use super::{Action, ActionError, Done, Event};
+use super::{Action, ActionError, Completion, Event};
 
 /// The way in which a program is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +115,7 @@ fn no_prologue() -> Result<Vec<u8>, ActionError> {
 }
 
 impl Action for Exec {
-    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Done, ActionError>>> {
+    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Completion, ActionError>>> {
         match &self.form {
             Form::Stream(worker) => {
                 let line = |event| {

@@ -26,15 +26,15 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use self::conf::FileConf;
-pub(crate) use self::conf::{Format, Fsync};
+pub(crate) use self::conf::{Fsync, LineFormat};
 use self::open::Out;
-pub(crate) use self::rotation::Rotation;
-use super::{Action, ActionError, Done, ErrorClass, Event, dump, event_names};
+pub(crate) use self::rotation::FileRotation;
+use super::{Action, ActionError, Completion, ErrorClass, Event, dump, event_names};
 use osnl_core::ends::watched;
 
 /// See the [module](self).
 pub struct FileAction {
-    format: Format,
+    format: LineFormat,
     out: Arc<Mutex<Out>>,
     target: String,
     /// The sync that is due, at most one.
@@ -42,13 +42,13 @@ pub struct FileAction {
 }
 
 impl FileAction {
-    fn new(format: Format, out: Out) -> Self {
+    fn new(format: LineFormat, out: Out) -> Self {
         let target = out.path().display().to_string();
         Self { format, out: Arc::new(Mutex::new(out)), target, timer: Mutex::default() }
     }
 
     /// An event that did not become a line has its own verdict; the others share that of the one write.
-    async fn write(&self, events: &[Event]) -> Vec<Result<Done, ActionError>> {
+    async fn write(&self, events: &[Event]) -> Vec<Result<Completion, ActionError>> {
         let lines: Vec<Result<String, String>> = events.iter().map(|event| self.format.line(event)).collect();
         let text: String = lines.iter().flatten().map(String::as_str).collect();
         let written = match text.is_empty() {
@@ -57,7 +57,7 @@ impl FileAction {
         };
         let verdict = |line: Result<String, String>| match (line, &written) {
             (Err(why), _) => Err(ActionError::template(why)),
-            (Ok(_), Ok(())) => Ok(Done::Delivered(format!("written to {}", self.target))),
+            (Ok(_), Ok(())) => Ok(Completion::Delivered(format!("written to {}", self.target))),
             (Ok(_), Err(error)) => {
                 Err(ActionError::new(ErrorClass::Connect, format!("{}: {error}", self.target)))
             }
@@ -101,7 +101,7 @@ impl FileAction {
 }
 
 impl Action for FileAction {
-    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Done, ActionError>>> {
+    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Completion, ActionError>>> {
         Box::pin(self.write(events))
     }
 
@@ -148,7 +148,7 @@ fn say(target: &str, synced: Result<io::Result<()>, String>) {
     }
 }
 
-impl Format {
+impl LineFormat {
     /// The line of an event, with its end.
     fn line(&self, event: &Event) -> Result<String, String> {
         let mut line = match self {

@@ -11,7 +11,7 @@
 //! | `sign` | Standard Webhooks |
 //! | [`authorization`](Authorization) | the credentials: written out, or fetched from another service first |
 //! | `secrets`, `literals` | what is shown nowhere: `secret.KEY`, and secrets that are written out elsewhere |
-//! | [`statuses`](Judgement) | done, later, never |
+//! | [`statuses`](StatusClasses) | done, later, never |
 //!
 //! One attempt is one request, and as many more as redirects are followed; and one more if the target no longer
 //! believes a token and [`Authorization`] has another. A request is repeated after every failure but a final one, and after
@@ -46,23 +46,23 @@ use osnl_model::mask_text;
 use osnl_openstack::{NotFound, not_found};
 use osnl_transport::BoxFuture;
 
-pub use self::authorization::{Authorization, Fixed};
-pub use self::body::Format;
+pub use self::authorization::{Authorization, FixedHeader};
+pub use self::body::BodyFormat;
 pub(crate) use self::body::rendered;
 pub use self::cloud_event::CloudEventMode;
 pub use self::conf::HttpConf;
 pub(crate) use self::conf::{EXTENSION, SOURCE, SUBJECT, TYPE, extensions};
-use self::message::{About, Message};
+use self::message::{RequestParts, RequestSubject};
 pub use self::secrets::scrub;
-pub use self::statuses::{Judgement, NoStatuses, Statuses};
+pub use self::statuses::{NoStatuses, StatusClasses, Statuses};
 use super::sent::request_text;
-use super::{Action, ActionError, Done, ErrorClass, Event};
+use super::{Action, ActionError, Completion, ErrorClass, Event};
 
 /// See the [module](self).
 #[derive(Clone)]
 pub struct HttpAction {
-    message: Arc<Message>,
-    judgement: Judgement,
+    message: Arc<RequestParts>,
+    judgement: StatusClasses,
     redirects: u32,
     target: String,
     /// For the target that is written out, or that the catalogue has.
@@ -96,9 +96,9 @@ impl HttpAction {
         }
     }
 
-    async fn attempt(&self, event: &Event) -> Result<Done, ActionError> {
+    async fn attempt(&self, event: &Event) -> Result<Completion, ActionError> {
         let key = event.idempotency_key();
-        let about = About::of(event, &key);
+        let about = RequestSubject::of(event, &key);
         let names = event.names();
         let now = SystemTime::now();
         let request = self.message.request(&names, &about, now);
@@ -113,7 +113,7 @@ impl HttpAction {
         let answer = self.authorized(request).await?;
         let status = answer.status.as_u16();
         match self.judgement.failure(status) {
-            None => Ok(Done::Delivered(self.scrubbed(&format!("{shown}: {status}")))),
+            None => Ok(Completion::Delivered(self.scrubbed(&format!("{shown}: {status}")))),
             Some(class) => Err(self.refusal(class, &answer)),
         }
     }
@@ -296,7 +296,7 @@ impl fmt::Debug for HttpAction {
 }
 
 impl Action for HttpAction {
-    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Done, ActionError>>> {
+    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Completion, ActionError>>> {
         Box::pin(async move {
             let mut verdicts = Vec::with_capacity(events.len());
             for event in events {
@@ -316,7 +316,7 @@ impl Action for HttpAction {
 
     fn request(&self, event: &Event) -> Option<String> {
         let key = event.idempotency_key();
-        let about = About::of(event, &key);
+        let about = RequestSubject::of(event, &key);
         let (url, mut request) = self.message.shown(&event.names(), &about).ok()?;
         if let Some(authorization) = &self.authorization {
             let (name, value) = authorization.shown();
@@ -334,6 +334,6 @@ impl Action for HttpAction {
             return None;
         }
         let key = event.idempotency_key();
-        self.message.host(&event.names(), &About::of(event, &key)).map(Arc::from)
+        self.message.host(&event.names(), &RequestSubject::of(event, &key)).map(Arc::from)
     }
 }

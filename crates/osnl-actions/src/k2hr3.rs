@@ -21,7 +21,7 @@ pub use self::conf::K2hr3Conf;
 pub(crate) use self::conf::{API_URL, api_url};
 pub use self::parameters::{HostParameters, Unusable};
 use super::sent::request_text;
-use super::{Action, ActionError, Done, ErrorClass, Event};
+use super::{Action, ActionError, Completion, ErrorClass, Event};
 
 /// The reader of a payload; the counterpart of k2hr3_osnl's `_payload_to_params`.
 type PayloadToParameters = dyn Fn(&Value) -> Result<HostParameters, Unusable> + Send + Sync;
@@ -89,13 +89,13 @@ impl K2hr3 {
         self
     }
 
-    async fn delete(&self, event: &Event) -> Result<Done, ActionError> {
+    async fn delete(&self, event: &Event) -> Result<Completion, ActionError> {
         let payload = event.payload();
         let asked =
             (self.parameters)(&payload).and_then(|found| narrowed(found, &payload, self.no_addresses));
         let parameters = match asked {
             Ok(parameters) => parameters,
-            Err(Unusable::NothingToDo(why)) => return Ok(Done::NothingToDo(why)),
+            Err(Unusable::NothingToDo(why)) => return Ok(Completion::NothingToDo(why)),
             Err(Unusable::Unreadable(why)) => return Err(ActionError::new(ErrorClass::Content, why)),
         };
         if parameters.addresses.is_empty() && is_about_a_port(&payload) {
@@ -123,7 +123,7 @@ impl K2hr3 {
             }
             return Err(failure.into());
         }
-        Ok(Done::Delivered(format!("DELETE {} {parameters}: {}", self.api_url, answer.status.as_u16())))
+        Ok(Completion::Delivered(format!("DELETE {} {parameters}: {}", self.api_url, answer.status.as_u16())))
     }
 
     fn made(&self, parameters: &HostParameters) -> Result<Request, ActionError> {
@@ -187,7 +187,7 @@ impl fmt::Debug for K2hr3 {
 }
 
 impl Action for K2hr3 {
-    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Done, ActionError>>> {
+    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Completion, ActionError>>> {
         Box::pin(async move {
             let mut verdicts = Vec::with_capacity(events.len());
             for event in events {

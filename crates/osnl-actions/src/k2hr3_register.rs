@@ -28,7 +28,7 @@ use serde_json::Value;
 
 pub use self::conf::K2hr3RegisterConf;
 use super::k2hr3::{HostParameters, Unusable};
-use super::{Action, ActionError, Done, ErrorClass, Event};
+use super::{Action, ActionError, Completion, ErrorClass, Event};
 
 /// See the [module](self).
 pub struct K2hr3Register {
@@ -115,11 +115,11 @@ fn token(path: &Path) -> Result<HeaderValue, String> {
 }
 
 impl K2hr3Register {
-    async fn register(&self, event: &Event) -> Result<Done, ActionError> {
+    async fn register(&self, event: &Event) -> Result<Completion, ActionError> {
         let payload = event.payload();
         let asked = match asked_for(&event.notification, &payload) {
             Ok(asked) => asked,
-            Err(Unusable::NothingToDo(why)) => return Ok(Done::NothingToDo(why)),
+            Err(Unusable::NothingToDo(why)) => return Ok(Completion::NothingToDo(why)),
             Err(Unusable::Unreadable(why)) => return Err(ActionError::new(ErrorClass::Content, why)),
         };
         if !asked.left_out.is_empty() {
@@ -137,7 +137,7 @@ impl K2hr3Register {
             self.put(&asked.cuk, address, &token).await?;
         }
         let addresses = asked.addresses.join(",");
-        Ok(Done::Delivered(format!("PUT role {} cuk={} host={addresses}", self.role, asked.cuk)))
+        Ok(Completion::Delivered(format!("PUT role {} cuk={} host={addresses}", self.role, asked.cuk)))
     }
 
     async fn put(&self, cuk: &str, address: &str, token: &HeaderValue) -> Result<(), ActionError> {
@@ -161,7 +161,7 @@ impl K2hr3Register {
 }
 
 impl Action for K2hr3Register {
-    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Done, ActionError>>> {
+    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Completion, ActionError>>> {
         Box::pin(async move {
             let mut verdicts = Vec::with_capacity(events.len());
             for event in events {

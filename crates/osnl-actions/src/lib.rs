@@ -4,7 +4,7 @@
 //! attempt or a dead letter follows. Actions never sleep, retry, or count. The delivery loop gives each attempt its
 //! deadline.
 //!
-//! [`driver`] is the contract; each other public module is a driver. A driver reads its options from a section, explains
+//! [`driver`] is the contract. The modules that `osnl`'s `native/drivers.rs` lists are drivers. A driver reads its options from a section, explains
 //! and previews what it would do, probes its target, and builds the [`Action`] that makes the attempts:
 //!
 //! ```
@@ -57,6 +57,6 @@ mod wire;
 
 pub use osnl_http as http;
 
-pub use osnl_core::attempt::{Action, ActionError, Done, ErrorClass};
+pub use osnl_core::attempt::{Action, ActionError, Completion, ErrorClass};
 pub use osnl_core::event::{Event, FAILURE, Progress};
 pub use osnl_core::received::KeyForm;

@@ -26,9 +26,9 @@ use std::time::Duration;
 use osnl_transport::BoxFuture;
 
 pub use self::conf::MailConf;
-use self::letter::Writer;
-use self::smtp::Server;
-use super::{Action, ActionError, Done, Event, event_names};
+use self::letter::MailWriter;
+use self::smtp::MailServer;
+use super::{Action, ActionError, Completion, Event, event_names};
 
 /// For fuzzing: what a mail server says is read as the answers to a mail. The text of the last, or the error's words.
 #[doc(hidden)]
@@ -38,8 +38,8 @@ pub async fn hear(said: &[u8]) -> Result<String, String> {
 
 /// See the [module](self).
 pub struct Mail {
-    writer: Writer,
-    server: Server,
+    writer: MailWriter,
+    server: MailServer,
     /// So long after an event all its recipients are waited for.
     patience: Duration,
 }
@@ -54,7 +54,7 @@ impl Mail {
         events.iter().any(young)
     }
 
-    async fn send(&self, events: &[Event]) -> Vec<Result<Done, ActionError>> {
+    async fn send(&self, events: &[Event]) -> Vec<Result<Completion, ActionError>> {
         // What cannot be written is left out of a digest, and fails alone.
         let parts: Vec<_> = events
             .iter()
@@ -68,7 +68,7 @@ impl Mail {
         };
         let verdict = |part: Result<_, String>| match (part, &sent) {
             (Err(why), _) => Err(ActionError::template(why)),
-            (Ok(_), Ok(done)) => Ok(Done::Delivered(done.clone())),
+            (Ok(_), Ok(done)) => Ok(Completion::Delivered(done.clone())),
             (Ok(_), Err(error)) => Err(error.clone()),
         };
         parts.iter().map(|part| verdict(part.as_ref().map_err(Clone::clone))).collect()
@@ -76,7 +76,7 @@ impl Mail {
 }
 
 impl Action for Mail {
-    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Done, ActionError>>> {
+    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Completion, ActionError>>> {
         Box::pin(self.send(events))
     }
 

@@ -20,7 +20,7 @@ use osnl_transport::{BoxFuture, Transport, TransportError};
 
 pub use self::conf::PublishConf;
 use self::message::{Message, Unsendable};
-use super::{Action, ActionError, Done, ErrorClass, Event};
+use super::{Action, ActionError, Completion, ErrorClass, Event};
 use osnl_model::mask_text;
 
 /// See the [module](self).
@@ -30,11 +30,11 @@ pub struct Publish {
 }
 
 impl Publish {
-    async fn send(&self, event: &Event) -> Result<Done, ActionError> {
+    async fn send(&self, event: &Event) -> Result<Completion, ActionError> {
         let addressed = match self.message.of(event) {
             Ok(addressed) => addressed,
             Err(Unsendable::Ours) => {
-                return Ok(Done::NothingToDo(
+                return Ok(Completion::NothingToDo(
                     "this action has published it itself, and it came round".to_owned(),
                 ));
             }
@@ -42,11 +42,12 @@ impl Publish {
         };
         let (target, priority) = (&addressed.target, &addressed.priority);
         let exchange = target.exchange.as_deref().unwrap_or_default();
+        let key = target.routing_key(priority);
         // Both may be made of the event.
-        let place = format!("{exchange} with {}", target.routing_key(priority));
+        let place = if self.message.has_topics { key } else { format!("{exchange} with {key}") };
         let done = format!("published to {}", mask_text(&place));
         match self.transport.send(target, priority, addressed.message).await {
-            Ok(()) => Ok(Done::Delivered(done)),
+            Ok(()) => Ok(Completion::Delivered(done)),
             Err(error) => Err(ActionError::new(class(&error), error.with_own_remedy())),
         }
     }
@@ -60,7 +61,9 @@ fn class(error: &TransportError) -> ErrorClass {
     match error {
         TransportError::Tls { .. } | TransportError::TlsFiles { .. } => ErrorClass::Tls,
         TransportError::Lost { .. } => ErrorClass::Reset,
-        TransportError::TooLarge { .. } => ErrorClass::Content,
+        TransportError::NotConfirmed { .. } => ErrorClass::Timeout,
+        // A topic of this name is impossible.
+        TransportError::TooLarge { .. } | TransportError::ListenOptions { .. } => ErrorClass::Content,
         // Of this message's key nobody has heard; another one may be wanted.
         TransportError::Unroutable { .. } => ErrorClass::Refused(Some(NO_ROUTE)),
         TransportError::NotTaken { .. } => ErrorClass::Busy(Some(RESOURCE_ERROR)),
@@ -70,7 +73,7 @@ fn class(error: &TransportError) -> ErrorClass {
 }
 
 impl Action for Publish {
-    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Done, ActionError>>> {
+    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Completion, ActionError>>> {
         Box::pin(join_all(events.iter().map(|event| self.send(event))))
     }
 

@@ -27,23 +27,23 @@ use tokio::sync::Mutex;
 
 pub use self::conf::SyslogConf;
 use self::message::Header;
-use super::wire::{Place, Stream, TlsConnection, broken};
-use super::{Action, ActionError, Done, ErrorClass, Event, event_names};
+use super::wire::{ServerAddress, ServerStream, TlsConnection, broken};
+use super::{Action, ActionError, Completion, ErrorClass, Event, event_names};
 
 /// The destination of messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Server {
+pub(crate) enum SyslogServer {
     /// A datagram socket in the file system.
     Unix(PathBuf),
     /// Datagrams.
-    Udp(Place),
+    Udp(ServerAddress),
     /// A stream.
-    Tcp(Place),
+    Tcp(ServerAddress),
     /// A stream with TLS.
-    Tls(Place),
+    Tls(ServerAddress),
 }
 
-impl fmt::Display for Server {
+impl fmt::Display for SyslogServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unix(path) => write!(f, "{}", path.display()),
@@ -56,7 +56,7 @@ impl fmt::Display for Server {
 
 /// See the [module](self).
 pub struct Syslog {
-    server: Server,
+    server: SyslogServer,
     header: Header,
     text: Template,
     tls: Option<Arc<ClientConfig>>,
@@ -67,7 +67,7 @@ pub struct Syslog {
 enum Open {
     Unix(UnixDatagram),
     Udp(UdpSocket),
-    Stream(Box<dyn Stream>),
+    Stream(Box<dyn ServerStream>),
 }
 
 impl Syslog {
@@ -79,7 +79,7 @@ impl Syslog {
 
     async fn encrypted(
         &self,
-        place: &Place,
+        place: &ServerAddress,
         config: &Arc<ClientConfig>,
     ) -> Result<TlsConnection, ActionError> {
         place.encrypt(place.connect().await?, config).await
@@ -88,12 +88,12 @@ impl Syslog {
     async fn open(&self) -> Result<Open, ActionError> {
         let failed = |error| ActionError::new(ErrorClass::Connect, format!("{}: {error}", self.server));
         match (&self.server, &self.tls) {
-            (Server::Unix(path), _) => {
+            (SyslogServer::Unix(path), _) => {
                 let socket = UnixDatagram::unbound().map_err(failed)?;
                 socket.connect(path).map_err(failed)?;
                 Ok(Open::Unix(socket))
             }
-            (Server::Udp(place), _) => {
+            (SyslogServer::Udp(place), _) => {
                 let mut addresses =
                     tokio::net::lookup_host((place.host.as_str(), place.port)).await.map_err(failed)?;
                 let none = || std::io::Error::other("the name has no address");
@@ -103,22 +103,22 @@ impl Syslog {
                 socket.connect(address).await.map_err(failed)?;
                 Ok(Open::Udp(socket))
             }
-            (Server::Tls(place), Some(config)) => {
+            (SyslogServer::Tls(place), Some(config)) => {
                 let TlsConnection { stream, certificate_ends } = self.encrypted(place, config).await?;
                 self.certificate.note(certificate_ends);
                 Ok(Open::Stream(stream))
             }
-            (Server::Tcp(place) | Server::Tls(place), _) => {
+            (SyslogServer::Tcp(place) | SyslogServer::Tls(place), _) => {
                 Ok(Open::Stream(Box::new(place.connect().await?)))
             }
         }
     }
 
     /// One verdict each. What is not sent, because a message before it failed, failed with it.
-    async fn send(&self, events: &[Event]) -> Vec<Result<Done, ActionError>> {
+    async fn send(&self, events: &[Event]) -> Vec<Result<Completion, ActionError>> {
         let messages: Vec<_> = events.iter().map(|event| self.message(event)).collect();
         let mut open = self.open.lock().await;
-        let mut verdicts: Vec<Result<Done, ActionError>> = Vec::with_capacity(events.len());
+        let mut verdicts: Vec<Result<Completion, ActionError>> = Vec::with_capacity(events.len());
         let mut failed: Option<ActionError> = None;
         for message in messages {
             let sent = match (&failed, message) {
@@ -128,7 +128,7 @@ impl Syslog {
                     failed = (!error.class.is_final()).then(|| error.clone());
                 }),
             };
-            verdicts.push(sent.map(|()| Done::Delivered(format!("sent to {}", self.server))));
+            verdicts.push(sent.map(|()| Completion::Delivered(format!("sent to {}", self.server))));
         }
         verdicts
     }
@@ -180,14 +180,14 @@ impl Syslog {
 const TOO_LONG: i32 = rustix::io::Errno::MSGSIZE.raw_os_error();
 
 /// A collector says nothing; what can be read is the end.
-async fn is_closed(stream: &mut Box<dyn Stream>) -> bool {
+async fn is_closed(stream: &mut Box<dyn ServerStream>) -> bool {
     let mut byte = [0; 1];
     let read = stream.read(&mut byte);
     futures_util::FutureExt::now_or_never(read).is_some()
 }
 
 impl Action for Syslog {
-    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Done, ActionError>>> {
+    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Completion, ActionError>>> {
         Box::pin(self.send(events))
     }
 

@@ -8,7 +8,7 @@ use osnl_transport::{OptionError, RabbitOptions};
 /// Reads a transport URL whose driver this build has.
 pub fn check(text: &str) -> Result<TransportUrl, Refusal> {
     const FORM: &str = "write rabbit://user:password@host:port/vhost";
-    const KNOWN: [&str; 2] = osnl_transport::DRIVERS;
+    const KNOWN: &[&str] = osnl_transport::DRIVERS;
     let url = TransportUrl::parse(text)
         .map_err(|error| Refusal::new(format!("bad transport URL: {error}"), FORM))?;
     if at_behind_host(text) {
@@ -19,6 +19,11 @@ pub fn check(text: &str) -> Result<TransportUrl, Refusal> {
     }
     let known = format!("known: {}", KNOWN.join(", "));
     match url.driver() {
+        #[cfg(feature = "kafka")]
+        "kafka" => match osnl_transport::KafkaOptions::from_query(&url) {
+            Ok(_) | Err(OptionError::Together { .. }) => Ok(url),
+            Err(error) => Err(option_refusal(&error)),
+        },
         driver if KNOWN.contains(&driver) => match RabbitOptions::from_query(&url) {
             Ok(_) => Ok(url),
             // Options that conflict may be mended by a section laid over them; the caller checks the result.
@@ -32,22 +37,23 @@ pub fn check(text: &str) -> Result<TransportUrl, Refusal> {
         driver @ ("amqp" | "pyamqp") => {
             Err(Refusal::new(format!("unknown transport \"{driver}\""), "write rabbit://"))
         }
-        "kafka" => Err(Refusal::new("transport \"kafka\" is not supported yet", known)),
+        #[cfg(not(feature = "kafka"))]
+        "kafka" => Err(Refusal::new("transport \"kafka\" is not supported by this build", known)),
         driver => Err(Refusal {
-            suggestion: nearest(driver, KNOWN).map(|driver| format!("{driver}://")),
+            suggestion: nearest(driver, KNOWN.iter().copied()).map(|driver| format!("{driver}://")),
             ..Refusal::new(format!("unknown transport {}", shown(driver)), known)
         }),
     }
 }
 
-/// Explains why an option of the rabbit driver is refused, in a query or in a section.
+/// Explains why an option of a transport is refused, in a query or in a section.
 pub fn option_refusal(error: &OptionError) -> Refusal {
     match error {
-        OptionError::Unknown { name, nearest } => Refusal {
+        OptionError::Unknown { section, name, nearest } => Refusal {
             suggestion: nearest.map(str::to_owned),
             ..Refusal::new(
                 format!("unknown option {}", name.as_deref().map_or("in the query".to_owned(), shown)),
-                "known are those of [oslo_messaging_rabbit], as osnl config reference has them",
+                format!("known are those of [{section}], as osnl config reference has them"),
             )
         },
         OptionError::Value { name, allowed } => {

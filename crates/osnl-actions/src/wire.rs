@@ -15,13 +15,13 @@ use super::{ActionError, ErrorClass};
 use crate::driver::TlsConf;
 
 /// The connection to a server, with TLS or without.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait ServerStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> ServerStream for T {}
 
 /// A connection with TLS.
 pub(crate) struct TlsConnection {
-    pub(crate) stream: Box<dyn Stream>,
+    pub(crate) stream: Box<dyn ServerStream>,
     /// The expiry of the server's certificate, in seconds since 1970, if it can be read.
     pub(crate) certificate_ends: Option<i64>,
 }
@@ -35,12 +35,12 @@ const REMEDIES: Remedies = Remedies {
 
 /// A server's name or address, and its port.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct ServerAddress {
     pub(crate) host: String,
     pub(crate) port: u16,
 }
 
-impl Place {
+impl ServerAddress {
     /// `host`, `host:port`, `[2001:db8::1]:port`.
     pub(crate) fn parse(text: &str, port: u16) -> Option<Self> {
         let (host, port) = match text.strip_prefix('[') {
@@ -95,7 +95,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for ServerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.host.contains(':') {
             true => write!(f, "[{}]:{}", self.host, self.port),
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn places() {
         let check = |text: &str, expected: Option<&str>| {
-            let place = Place::parse(text, 25).map(|place| place.to_string());
+            let place = ServerAddress::parse(text, 25).map(|place| place.to_string());
             assert_eq!(place.as_deref(), expected, "{text}");
         };
         check("mail", Some("mail:25"));

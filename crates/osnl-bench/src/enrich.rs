@@ -7,11 +7,11 @@ use anyhow::{Context as _, Result, ensure};
 use futures_util::future::join_all;
 use osnl::action::Event;
 use osnl::delivery::Prepare as _;
-use osnl::enrich::{EnrichError, Enricher, Enrichments, Found, Kind, Limits, Lookup};
+use osnl::enrich::{EnrichError, Enricher, Enrichments, Kind, Limits, Lookup, LookupAnswer};
 use osnl::journal::sqlite::{SqliteJournal, SqliteOptions};
 use osnl::journal::{ClaimLimits, Entry, Journal, NewDelivery};
 use osnl::metrics::Counters;
-use osnl::received::{Origin, Received};
+use osnl::received::{Origin, ReceivedMessage};
 use osnl_transport::BoxFuture;
 use serde_json::{Value, json};
 
@@ -24,8 +24,8 @@ const KEPT: u32 = 20_000;
 struct OneServer(Arc<Value>);
 
 impl Lookup for OneServer {
-    fn fetch<'a>(&'a self, _: Kind, _: &'a str) -> BoxFuture<'a, Result<Found, EnrichError>> {
-        Box::pin(std::future::ready(Ok(Found::There(self.0.clone()))))
+    fn fetch<'a>(&'a self, _: Kind, _: &'a str) -> BoxFuture<'a, Result<LookupAnswer, EnrichError>> {
+        Box::pin(std::future::ready(Ok(LookupAnswer::There(self.0.clone()))))
     }
 
     fn target(&self) -> String {
@@ -97,7 +97,7 @@ fn event(n: u32) -> Result<Event> {
         redelivered: false,
         received: SystemTime::now(),
     };
-    let received = Received {
+    let received = ReceivedMessage {
         body: body.to_string().into(),
         properties: Default::default(),
         origin,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use osnl::journal::sqlite::{SqliteJournal, SqliteOptions};
 use osnl::journal::{ClaimLimits, Entry, Journal, NewDelivery, Outcome, Receipt, Settle};
-use osnl::received::{Origin, Received};
+use osnl::received::{Origin, ReceivedMessage};
 use osnl_transport::Properties;
 use rusqlite::{Connection, TransactionBehavior, params};
 
@@ -32,8 +32,8 @@ pub(crate) fn open(file: &str) -> Result<SqliteJournal> {
 }
 
 /// Messages `from` to `from + count`, as a listener would hand them over.
-pub(crate) fn received(bodies: impl IntoIterator<Item = Vec<u8>>) -> impl Iterator<Item = Received> {
-    bodies.into_iter().map(|body| Received {
+pub(crate) fn received(bodies: impl IntoIterator<Item = Vec<u8>>) -> impl Iterator<Item = ReceivedMessage> {
+    bodies.into_iter().map(|body| ReceivedMessage {
         noted: Default::default(),
         body: body.into(),
         properties: Properties {
@@ -94,7 +94,7 @@ fn body(messages: &Messages, n: u64, keys: u64, size: u64) -> Vec<u8> {
     }
 }
 
-fn entry(received: Received) -> Result<Entry> {
+fn entry(received: ReceivedMessage) -> Result<Entry> {
     let notification = received.decode()?;
     let key = osnl_model::resource_key(&notification);
     let delivery = NewDelivery::new("deleted", ACTION, key);

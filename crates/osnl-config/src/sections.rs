@@ -51,7 +51,7 @@ mod unknown;
 
 pub use self::driver_table::DriverTable;
 pub use self::findings::Findings;
-pub use self::layers::{Layers, Reading};
+pub use self::layers::{LayeredValue, Layers};
 pub use self::raw::{RawEntry, RawSection};
 pub use self::reader::Reader;
 pub use self::schema::{Dialect, ForeignSection, Schema, SectionDef, SectionOption};

@@ -12,7 +12,7 @@ use super::event::Event;
 /// A call on the outside world.
 pub trait Action: Send + Sync {
     /// Makes one attempt for each event and answers one verdict each, in their order.
-    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Done, ActionError>>>;
+    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Completion, ActionError>>>;
 
     /// The target's name, for people: no secret.
     fn target(&self) -> String;
@@ -60,7 +60,7 @@ pub trait Action: Send + Sync {
 
 /// An attempt that needs no other.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Done {
+pub enum Completion {
     /// The effect is there; what was done, for the log.
     Delivered(String),
     /// The event asks for nothing; why, for the log.
@@ -81,7 +81,7 @@ pub struct ActionError {
     pub dependency: Option<Arc<str>>,
     /// Whether a template of the action is the cause, and not the event.
     pub is_template: bool,
-    /// The remedy that the failed part knows; else the kind of failure tells ([`ActionError::remedy`]).
+    /// The remedy that the failed part knows; else that of the kind of failure ([`ActionError::remedy`]).
     pub own_remedy: Option<&'static str>,
 }
 
@@ -154,7 +154,7 @@ impl From<Failure> for ActionError {
     }
 }
 
-/// The kinds of failure that a retry policy tells apart.
+/// The kinds of failure that a retry policy distinguishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorClass {
     /// Refused, unresolved, unreachable.
@@ -241,7 +241,7 @@ impl std::fmt::Display for ErrorClass {
             Self::Connect => f.write_str("cannot connect"),
             Self::Tls => f.write_str("TLS failed"),
             Self::Timeout => f.write_str("no answer in time"),
-            Self::Reset => f.write_str("no whole answer"),
+            Self::Reset => f.write_str("incomplete answer"),
             Self::Status(status) | Self::Busy(Some(status)) | Self::Refused(Some(status)) => {
                 write!(f, "status {status}")
             }

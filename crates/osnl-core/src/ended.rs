@@ -2,7 +2,7 @@
 
 /// The end of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub enum RunEnd {
     /// Everything in work was finished and settled.
     Drained,
     /// The deadline passed first; what was in work goes back to the broker.

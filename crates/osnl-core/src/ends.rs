@@ -27,7 +27,7 @@ tokio::task_local! {
     static CURRENT: Ends;
 }
 
-/// A part of a daemon that has ended although nothing told it to.
+/// A part of the daemon that has ended without a request to stop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnexpectedEnd {
     /// The part: `listener neutron`, `journal`.
@@ -97,7 +97,7 @@ impl Ends {
     }
 }
 
-/// Runs a body; the error is the words of its panic. Nothing of what it has touched is to be used any more.
+/// Runs `body`; the error is the message of its panic. After a panic, values that `body` has touched must not be used.
 pub fn caught<T>(body: impl FnOnce() -> T) -> Result<T, String> {
     std::panic::catch_unwind(AssertUnwindSafe(body)).map_err(|panic| message(&*panic))
 }

@@ -10,7 +10,7 @@ use osnl_model::{Notification, bulk_part};
 use osnl_template::Names;
 use serde_json::Value;
 
-use super::received::{KeyForm, Received};
+use super::received::{KeyForm, ReceivedMessage};
 
 /// The name of [`Event::failure`] in templates.
 pub const FAILURE: &str = "failure";
@@ -20,7 +20,7 @@ pub const HAPPENED: &str = "oss:happened";
 pub const DONE: &str = "oss:done";
 
 /// The values that were found for a delivery, by the names of the enrichments.
-pub type Enriched = BTreeMap<String, Value>;
+pub type EnrichedValues = BTreeMap<String, Value>;
 
 /// The number of an event's calls that are done. Clones share it: calls count even if their attempt fails or runs out
 /// of time. The delivery loop keeps it in the journal.
@@ -30,31 +30,31 @@ pub struct Progress(Arc<AtomicU32>);
 /// The values that were found for one delivery of a message.
 #[derive(Clone, Debug)]
 pub struct AskedFor {
-    /// The rule that fired.
+    /// The rule that matched.
     pub rule: String,
     /// The action.
     pub action: String,
     /// The index of its resource in a bulk request.
     pub resource: Option<u32>,
     /// By the names of the enrichments.
-    pub found: Enriched,
+    pub found: EnrichedValues,
 }
 
 /// One notification for one action.
 #[derive(Clone, Debug)]
 pub struct Event {
     /// The message as it came.
-    pub received: Arc<Received>,
-    /// The same, read.
+    pub received: Arc<ReceivedMessage>,
+    /// The message, decoded.
     pub notification: Arc<Notification>,
-    /// The rule that fired.
+    /// The rule that matched.
     pub rule: Arc<str>,
     /// The action, by its name in the configuration.
     pub action: Arc<str>,
     /// The index of its resource in a bulk request; `None` is the whole event.
     pub resource: Option<u32>,
     /// The values of its enrichments, by their names, and [`Event::failure`]; `None` before that, and without either.
-    pub enriched: Option<Arc<Enriched>>,
+    pub enriched: Option<Arc<EnrichedValues>>,
     /// The number of its calls that are done, if it needs several.
     pub progress: Progress,
     /// When the attempt under way began; `None` without one.
@@ -67,7 +67,7 @@ impl Event {
     /// An event that concerns the whole message, before its first attempt, without enrichments.
     #[must_use]
     pub fn new(
-        received: impl Into<Arc<Received>>,
+        received: impl Into<Arc<ReceivedMessage>>,
         notification: impl Into<Arc<Notification>>,
         rule: impl Into<Arc<str>>,
         action: impl Into<Arc<str>>,
@@ -101,8 +101,8 @@ impl Event {
     }
 
     /// The values of its enrichments, by their names; `None` without enrichments.
-    pub fn asked(&self) -> Option<Enriched> {
-        let mut asked = Enriched::clone(self.enriched.as_ref()?);
+    pub fn asked(&self) -> Option<EnrichedValues> {
+        let mut asked = EnrichedValues::clone(self.enriched.as_ref()?);
         asked.retain(|name, _| ![FAILURE, HAPPENED, DONE].contains(&name.as_str()));
         (!asked.is_empty()).then_some(asked)
     }
@@ -123,8 +123,8 @@ impl Event {
         })
     }
 
-    /// The id of its message, if that has one: as [`Notification::id`], and of what was kept before keys had rules
-    /// the message id first, so that each attempt says the same.
+    /// The id of its message, if it has one: [`Notification::id`]. For events that were stored before keys had rules,
+    /// the message id comes first, so that each attempt has the same key.
     #[must_use]
     pub fn id(&self) -> Option<&str> {
         id_of(&self.notification, &self.received)
@@ -156,14 +156,14 @@ impl Event {
         usize::try_from(self.kept().max(self.progress.0.load(Ordering::Acquire))).unwrap_or(usize::MAX)
     }
 
-    /// One more is done.
+    /// Counts one more as done.
     pub fn one_is_done(&self) {
         let done = u32::try_from(self.done()).unwrap_or(u32::MAX);
         self.progress.0.store(done.saturating_add(1), Ordering::Release);
     }
 
     /// The values to keep with the delivery so that a later attempt continues from there; `None` if they are kept.
-    pub fn progressed(&self) -> Option<Arc<Enriched>> {
+    pub fn progressed(&self) -> Option<Arc<EnrichedValues>> {
         let done = self.progress.0.load(Ordering::Acquire);
         if done <= self.kept() {
             return None;
@@ -181,7 +181,7 @@ impl Event {
 
 /// [`Event::id`], of a message that is no event yet.
 #[must_use]
-pub fn id_of<'a>(notification: &'a Notification, received: &Received) -> Option<&'a str> {
+pub fn id_of<'a>(notification: &'a Notification, received: &ReceivedMessage) -> Option<&'a str> {
     match received.noted.key {
         KeyForm::WithRule => notification.id(),
         KeyForm::WithoutRule => former_id(notification),

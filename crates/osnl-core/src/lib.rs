@@ -6,7 +6,7 @@
 //! ```
 //! use std::sync::Arc;
 //!
-//! use osnl_core::rule::{Decided, Rule, RuleSet};
+//! use osnl_core::rule::{Rule, RuleDecision, RuleSet};
 //! use osnl_model::Notification;
 //! use osnl_template::{Expression, Names};
 //!
@@ -17,7 +17,7 @@
 //! let payload = serde_json::json!({"state": "deleted"});
 //! let names = Names::from(Notification { payload, ..Notification::default() });
 //! let decisions = rules.decide(&names);
-//! assert!(matches!(&decisions.decided[..], [Decided::Fires(rule)] if *rule.actions[0] == *"tell"));
+//! assert!(matches!(&decisions.decided[..], [RuleDecision::Fires(rule)] if *rule.actions[0] == *"tell"));
 //! # Ok::<(), osnl_template::TemplateError>(())
 //! ```
 

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use self::canary::Canary;
 pub use self::histogram::{Exemplar, Histogram, HistogramCounts};
-pub use self::series::{ActionSeries, ListenerSeries, Series};
+pub use self::series::{ActionSeries, ListenerSeries, RuleSeries, Series};
 pub use self::silence::{StreamKind, StreamState, Streams};
 pub use self::traces::Traces;
 
@@ -76,12 +76,12 @@ counters! {
     reloads_refused,
 }
 
-/// One number that grows.
+/// A number that grows.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 
 impl Counter {
-    /// One more.
+    /// Adds one.
     pub fn increment(&self) {
         self.add(1);
     }

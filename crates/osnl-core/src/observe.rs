@@ -2,7 +2,7 @@
 
 use osnl_model::Notification;
 
-use crate::received::{Noted, Received};
+use crate::received::{MessageNotes, ReceivedMessage};
 
 /// By resource of a bulk request: the key that its deliveries are kept in order by.
 pub type PartKeys = Vec<(Option<u32>, String)>;
@@ -13,5 +13,5 @@ pub trait Observe: Send + Sync {
     fn serves(&self, action: &str) -> bool;
 
     /// Answers what is kept with a message, and the keys by which its parts keep their order. Must not wait.
-    fn note(&self, received: &Received, notification: &Notification) -> (Noted, PartKeys);
+    fn note(&self, received: &ReceivedMessage, notification: &Notification) -> (MessageNotes, PartKeys);
 }

@@ -3,7 +3,7 @@
 //!
 //! Nothing here parses what it looks at. What is known of such a message is a [`Glimpse`], found by a scan that is linear in
 //! at most `LOOKED_AT` bytes and has no depth; what is shown of it is a [`preview`] without values. The message is stored
-//! as it was received ([`Stored`]): compressed if that is shorter, and of one that is still too large its first bytes.
+//! as it was received ([`StoredBody`]): compressed if that is shorter, and of one that is still too large its first bytes.
 
 use std::io::{Read as _, Write as _};
 
@@ -13,7 +13,7 @@ use flate2::read::ZlibDecoder;
 use flate2::write::ZlibEncoder;
 use osnl_transport::BodyBounds;
 
-use crate::received::Received;
+use crate::received::ReceivedMessage;
 
 /// The longest body that is stored whole, as received; a longer one is not even compressed.
 pub const LONGEST_WHOLE: usize = BodyBounds::DEFAULT.whole;
@@ -40,7 +40,7 @@ pub enum Extent {
 }
 
 impl Extent {
-    /// As the journal's file has it.
+    /// Returns the number in the journal's file.
     #[must_use]
     pub fn number(self) -> i64 {
         match self {
@@ -68,14 +68,14 @@ impl Extent {
 
 /// A body as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stored {
+pub struct StoredBody {
     /// The part of it that is stored.
     pub extent: Extent,
     /// The bytes.
     pub bytes: Vec<u8>,
 }
 
-impl Stored {
+impl StoredBody {
     /// Returns the stored form of a body.
     #[must_use]
     pub fn of(body: &[u8]) -> Self {
@@ -93,7 +93,7 @@ impl Stored {
 
     /// Returns the stored form of a received body, of which perhaps only the beginning was kept.
     #[must_use]
-    pub fn of_received(received: &Received) -> Self {
+    pub fn of_received(received: &ReceivedMessage) -> Self {
         match received.noted.cut {
             Some(_) => Self::head(&received.body),
             None => Self::of(&received.body),
@@ -129,7 +129,7 @@ fn deflated(body: &[u8]) -> Vec<u8> {
 }
 
 /// Says in the log that a message is kept unread: why, and where it came from.
-pub fn say(received: &Received, reason: &str) {
+pub fn say(received: &ReceivedMessage, reason: &str) {
     let glimpse = Glimpse::of(&received.body);
     let shown = |text: &Option<String>| text.as_deref().unwrap_or("-").to_owned();
     tracing::error!(
@@ -288,7 +288,7 @@ mod tests {
             (vec![b'['; LONGEST_WHOLE + 1], Extent::Head),
             (noise(LARGEST_STORED + 1), Extent::Head),
         ] {
-            let stored = Stored::of(&body);
+            let stored = StoredBody::of(&body);
             assert_eq!(stored.extent, extent, "{} bytes", body.len());
             assert!(stored.bytes.len() <= LARGEST_STORED);
             assert_eq!(Extent::of(extent.number()), Some(extent));

@@ -27,7 +27,7 @@ pub struct Origin {
 
 /// A message as it arrived. Everything later works from these bytes.
 #[derive(Clone, Debug)]
-pub struct Received {
+pub struct ReceivedMessage {
     /// The body, compressed or not.
     pub body: Bytes,
     /// Properties that the body is read by.
@@ -35,12 +35,12 @@ pub struct Received {
     /// Its origin.
     pub origin: Origin,
     /// Notes that are kept with it; empty for most messages.
-    pub noted: Noted,
+    pub noted: MessageNotes,
 }
 
 /// Notes that are kept with a message: each attempt has the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Noted {
+pub struct MessageNotes {
     /// Its meaning against earlier messages: `Occurrence`s as JSON.
     pub happened: Option<Arc<str>>,
     /// Rows that it has changed: kept with the message, in its transaction.
@@ -70,7 +70,7 @@ pub enum KeyForm {
     WithoutRule,
 }
 
-impl Received {
+impl ReceivedMessage {
     /// Takes note of a message without taking it from its window.
     #[must_use]
     pub fn of(message: &IncomingMessage, listener: &Arc<str>) -> Self {
@@ -85,7 +85,7 @@ impl Received {
                 redelivered: message.redelivered,
                 received: SystemTime::now(),
             },
-            noted: Noted { cut: message.cut, ..Noted::default() },
+            noted: MessageNotes { cut: message.cut, ..MessageNotes::default() },
         }
     }
 
@@ -98,10 +98,10 @@ impl Received {
         self.decode_within(&Budget::MOST)
     }
 
-    /// The same within the budget of a listener.
+    /// Like [`decode`](Self::decode), within the budget of a listener.
     ///
     /// # Errors
-    /// As [`Received::decode`].
+    /// As [`ReceivedMessage::decode`].
     pub fn decode_within(&self, budget: &Budget) -> Result<Notification, DecodeError> {
         refuse(self.noted.cut, budget)?;
         budget.decode(&budget.plain_body(&self.body, &self.properties.content_info())?)
@@ -129,7 +129,7 @@ impl Received {
 /// The head of a message, read without building anything of the payload; `with` gets it.
 ///
 /// # Errors
-/// As [`Received::decode`], as far as the head is concerned.
+/// As [`ReceivedMessage::decode`], as far as the head is concerned.
 pub fn with_head<T>(
     message: &IncomingMessage,
     budget: &Budget,
@@ -147,7 +147,7 @@ fn refuse(cut: Option<Cut>, budget: &Budget) -> Result<(), Excess> {
 }
 
 #[cfg(any(test, feature = "sample"))]
-impl Received {
+impl ReceivedMessage {
     /// A message with this body, from nowhere in particular.
     pub fn sample(body: impl Into<Bytes>, redelivered: bool) -> Self {
         let origin = Origin {
@@ -158,7 +158,7 @@ impl Received {
             redelivered,
             received: SystemTime::UNIX_EPOCH,
         };
-        Self { body: body.into(), properties: Properties::default(), origin, noted: Noted::default() }
+        Self { body: body.into(), properties: Properties::default(), origin, noted: MessageNotes::default() }
     }
 }
 
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn of_a_body_that_was_cut_nothing_is_read_and_all_is_said() {
         let digest = BodyDigest::of(b"all of it");
-        let mut received = Received::sample(vec![b' '; 64 * 1024], false);
+        let mut received = ReceivedMessage::sample(vec![b' '; 64 * 1024], false);
         received.noted.cut = Some(Cut { bytes: 20 << 20, digest });
         assert_eq!(
             received.decode_within(&Budget::DEFAULT).unwrap_err().to_string(),

@@ -21,10 +21,10 @@ use osnl_template::{Expression, Names};
 pub use self::condition::holds;
 pub use self::condition::{WhenFalse, WhenMismatch};
 pub use self::counts::{Condition, RuleCounts};
-pub use self::decide::{Decided, Decisions};
+pub use self::decide::{Decisions, RuleDecision};
 pub use self::guard::{Guards, GuardsInForce};
 pub use self::key::{KeySource, Path};
-pub use self::nested::Nested;
+pub use self::nested::PathPattern;
 pub use self::set::RuleSet;
 pub use self::step_limits::StepLimits;
 use crate::fallback::Fallback;
@@ -40,7 +40,7 @@ pub struct Rule {
     /// Patterns on the head, the context, and the payload.
     pub filter: NotificationFilter,
     /// Patterns on values inside of context and payload.
-    pub nested: Vec<Nested>,
+    pub nested: Vec<PathPattern>,
     /// A further condition.
     pub when: Option<Expression>,
     /// Whether the rules after it are not asked once it has fired.
@@ -72,14 +72,14 @@ pub enum Mode {
 }
 
 impl Rule {
-    /// Whether the head lets this rule fire; the rest is not read for a rule that says no. A pattern that is given up does
-    /// not say no.
+    /// Whether this rule may match a message with this head; if not, the rest is not read for it. A pattern that is
+    /// given up may match.
     #[must_use]
     pub fn wants(&self, head: &Head<'_>) -> bool {
         self.holds_for(head).unwrap_or(true)
     }
 
-    /// The same, saying when a pattern had to be given up.
+    /// Like [`wants`](Self::wants), with an error for a pattern that is given up.
     ///
     /// # Errors
     /// A pattern needed more steps than it may: the rule is undecided.
@@ -165,7 +165,7 @@ pub enum RuleMismatch {
     #[error("{0}")]
     When(WhenMismatch),
     /// A rule before it has fired and is the last that is asked.
-    #[error("rule {by} fired before it, and stops")]
+    #[error("rule {by} matched before it, and stops")]
     Stopped {
         /// That rule.
         by: Arc<str>,

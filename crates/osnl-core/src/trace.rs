@@ -25,7 +25,7 @@ use serde_json::Value;
 
 pub use self::span::{Attribute, Span, SpanKind};
 use crate::event::{Event, id_of};
-use crate::received::Received;
+use crate::received::ReceivedMessage;
 
 /// The header, and the member of a request context, that has trace and parent.
 pub const TRACEPARENT: &str = "traceparent";
@@ -48,7 +48,7 @@ pub struct SpanId(String);
 impl TraceContext {
     /// Returns the trace of a message.
     #[must_use]
-    pub fn of(notification: &Notification, received: &Received) -> Self {
+    pub fn of(notification: &Notification, received: &ReceivedMessage) -> Self {
         let context = notification.context.get(TRACEPARENT).and_then(Value::as_str);
         context.and_then(read).unwrap_or_else(|| Self {
             trace: hex(&message(notification, received).as_bytes()[..16]),
@@ -71,7 +71,7 @@ impl TraceContext {
 }
 
 impl SpanId {
-    fn of_event(notification: &Notification, received: &Received) -> Self {
+    fn of_event(notification: &Notification, received: &ReceivedMessage) -> Self {
         Self::digest(&format!("event {}", message(notification, received)))
     }
 
@@ -105,7 +105,7 @@ impl Event {
     }
 }
 
-fn message(notification: &Notification, received: &Received) -> BodyDigest {
+fn message(notification: &Notification, received: &ReceivedMessage) -> BodyDigest {
     let id = id_of(notification, received);
     id.map_or_else(|| received.digest(), |id| BodyDigest::of(id.as_bytes()))
 }

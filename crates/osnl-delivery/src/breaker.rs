@@ -36,7 +36,7 @@ pub(super) const LONGEST_FRESH: Duration = Duration::from_secs(3);
 /// A success or a stumble within this time counts.
 const LATELY: Duration = Duration::from_secs(60);
 
-/// The calls that the breaker lets through; published for logs and, later, the admin page.
+/// The calls that the breaker lets through; published for logs and `osnl status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BreakerState {
     /// Attempts are made.
@@ -71,7 +71,7 @@ enum Cause {
 
 /// The key of a failed attempt.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Failed<'a> {
+pub(crate) struct FailedKey<'a> {
     pub(crate) key: &'a str,
     /// The key had failed before this attempt.
     pub(crate) before: bool,
@@ -226,7 +226,7 @@ impl Breaker {
     /// The attempt failed.
     pub(crate) fn failure(
         &mut self,
-        failed: Failed<'_>,
+        failed: FailedKey<'_>,
         error: &ActionError,
         policy: &RetryPolicy,
         now: Instant,
@@ -254,7 +254,7 @@ impl Breaker {
 
     fn stumbled(
         &mut self,
-        failed: Failed<'_>,
+        failed: FailedKey<'_>,
         error: &ActionError,
         policy: &RetryPolicy,
         now: Instant,
@@ -285,7 +285,7 @@ impl Breaker {
     fn refused(
         &mut self,
         status: u16,
-        failed: Failed<'_>,
+        failed: FailedKey<'_>,
         error: &ActionError,
         policy: &RetryPolicy,
         now: Instant,
@@ -318,7 +318,7 @@ impl Breaker {
     fn open(
         &mut self,
         cause: Cause,
-        failed: Failed<'_>,
+        failed: FailedKey<'_>,
         error: &ActionError,
         policy: &RetryPolicy,
         now: Instant,
@@ -414,7 +414,7 @@ mod tests {
                 };
                 breaker.failure(
                     // A key in capitals had failed before.
-                    Failed { key, before: key.chars().all(char::is_uppercase) },
+                    FailedKey { key, before: key.chars().all(char::is_uppercase) },
                     &ActionError { retry_after, ..ActionError::new(class, "") },
                     &POLICY,
                     now,
@@ -490,7 +490,7 @@ mod tests {
         let fails = |breaker: &mut Breaker, n: usize, now| {
             let key = n.to_string();
             breaker.failure(
-                Failed { key: &key, before: false },
+                FailedKey { key: &key, before: false },
                 &ActionError::new(ErrorClass::Timeout, ""),
                 &POLICY,
                 now,
@@ -528,7 +528,7 @@ mod tests {
         let mut breaker = Breaker::new(4);
         for key in 0..10_000 {
             let key = key.to_string();
-            let failed = Failed { key: &key, before: false };
+            let failed = FailedKey { key: &key, before: false };
             breaker.failure(failed, &ActionError::new(ErrorClass::Status(409), ""), &POLICY, Instant::now());
         }
         assert_eq!(breaker.refusal.map(|(_, keys)| keys.len()), Some(REFUSED_KEYS));

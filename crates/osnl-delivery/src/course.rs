@@ -17,7 +17,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use osnl_core::attempt::{ActionError, Done};
+use osnl_core::attempt::{ActionError, Completion};
 use osnl_core::event::Event;
 use osnl_journal::{ClaimedDelivery, DeliveryId, SentRequest};
 use tokio::time::Instant;
@@ -40,7 +40,7 @@ pub(super) struct AttemptResult {
     pub(super) host: Option<Arc<str>>,
     /// The dependencies that were asked for it and have answered.
     pub(super) answered: Vec<Arc<str>>,
-    pub(super) result: Result<Done, ActionError>,
+    pub(super) result: Result<Completion, ActionError>,
     /// The record of the attempt, if one was made.
     pub(super) sent: Option<SentRequest>,
 }

@@ -36,7 +36,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use osnl_core::attempt::{ActionError, ErrorClass};
-pub use osnl_core::event::Enriched;
+pub use osnl_core::event::EnrichedValues;
 use osnl_http::{Expiry, FailureClass};
 pub use osnl_openstack as openstack;
 pub use osnl_openstack::Kind;
@@ -47,14 +47,14 @@ use serde_json::Value;
 pub use self::cache::{Enricher, Limits};
 pub use self::conf::{EnrichConf, OnError};
 pub use self::foreseen::foresee;
-pub use self::foreseen::{Ask, Foreseen};
+pub use self::foreseen::{AnswerForecast, Ask};
 pub use self::steps::Enrichments;
 pub use self::steps::Step;
 
 /// A source of objects by their ids: a cloud, a cache of its answers, or a test.
 pub trait Lookup: Send + Sync {
     /// Returns one object, as its service describes it.
-    fn fetch<'a>(&'a self, kind: Kind, id: &'a str) -> BoxFuture<'a, Result<Found, EnrichError>>;
+    fn fetch<'a>(&'a self, kind: Kind, id: &'a str) -> BoxFuture<'a, Result<LookupAnswer, EnrichError>>;
 
     /// Describes the source that it asks, for people: no secret.
     fn target(&self) -> String;
@@ -72,7 +72,7 @@ pub trait Lookup: Send + Sync {
 
 /// An answer.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Found {
+pub enum LookupAnswer {
     /// The object, as its service describes it, without what it is wrapped in.
     There(Arc<Value>),
     /// There is none of this id; not any more, or not for us.
@@ -161,11 +161,11 @@ impl From<ApiError> for EnrichError {
 }
 
 impl Lookup for Cloud {
-    fn fetch<'a>(&'a self, kind: Kind, id: &'a str) -> BoxFuture<'a, Result<Found, EnrichError>> {
+    fn fetch<'a>(&'a self, kind: Kind, id: &'a str) -> BoxFuture<'a, Result<LookupAnswer, EnrichError>> {
         Box::pin(async move {
             match self.get(kind, id).await {
-                Ok(object) => Ok(Found::There(Arc::new(object))),
-                Err(error) if error.is_gone() => Ok(Found::Gone),
+                Ok(object) => Ok(LookupAnswer::There(Arc::new(object))),
+                Err(error) if error.is_gone() => Ok(LookupAnswer::Gone),
                 Err(error) => {
                     let remedy = self.remedy(&error);
                     Err(EnrichError { remedy, ..error.into() })

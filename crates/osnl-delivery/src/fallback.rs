@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use jiff::Timestamp;
-use osnl_core::event::{Enriched, FAILURE};
+use osnl_core::event::{EnrichedValues, FAILURE};
 use osnl_core::fallback::Fallback;
 use osnl_journal::Handover;
 use serde_json::{Value, json};
@@ -32,13 +32,13 @@ impl GivenUp<'_> {
     }
 
     /// Returns the `failure` data of the next action; `before` is the data that this action had received.
-    fn told(self, before: Option<&Value>) -> Arc<Enriched> {
+    fn told(self, before: Option<&Value>) -> Arc<EnrichedValues> {
         let Self { action, reason, attempts, answer } = self;
         let at = Timestamp::try_from(SystemTime::now()).map(|at| at.to_string()).unwrap_or_default();
         let failure = json!({
             "action": action, "reason": reason, "attempts": attempts, "answer": answer, "at": at,
             "before": before,
         });
-        Arc::new(Enriched::from([(FAILURE.to_owned(), failure)]))
+        Arc::new(EnrichedValues::from([(FAILURE.to_owned(), failure)]))
     }
 }

@@ -25,12 +25,12 @@ impl Default for Batch {
 
 /// Calls as they begin, as many as a rate allows. What was before the start is not known.
 #[derive(Debug, Default)]
-pub(crate) struct Pace {
+pub(crate) struct CallPace {
     rate: Option<Rate>,
     begun: VecDeque<Instant>,
 }
 
-impl Pace {
+impl CallPace {
     pub(crate) fn new(rate: Option<Rate>) -> Self {
         Self { rate, begun: VecDeque::new() }
     }
@@ -69,7 +69,7 @@ mod tests {
     fn no_window_has_more_calls_than_the_rate() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let mut pace = Pace::new(Some(Rate { keys: 2, within: Duration::from_secs(10) }));
+        let mut pace = CallPace::new(Some(Rate { keys: 2, within: Duration::from_secs(10) }));
         for (now, expected) in
             [(0, None), (4, None), (5, Some(10)), (9, Some(10)), (10, None), (11, Some(14))]
         {
@@ -79,7 +79,7 @@ mod tests {
                 pace.begin(at(now));
             }
         }
-        let mut free = Pace::new(None);
+        let mut free = CallPace::new(None);
         (0..9).for_each(|_| free.begin(start));
         assert_eq!((free.next_at(start), free.begun.len()), (None, 0));
     }

@@ -12,8 +12,8 @@ use std::time::SystemTime;
 use osnl_core::attempt::ActionError;
 use tokio::time::Instant;
 
-use super::breaker::{Breaker, BreakerChange, Failed};
-use super::gather::Pace;
+use super::breaker::{Breaker, BreakerChange, FailedKey};
+use super::gather::CallPace;
 use super::limits::HostLimits;
 use super::policy::RetryPolicy;
 
@@ -40,7 +40,7 @@ pub struct HeldHost {
 #[derive(Debug)]
 struct Host {
     breaker: Breaker,
-    pace: Pace,
+    pace: CallPace,
     calls: usize,
     /// The number of the call that used it last.
     used: u64,
@@ -110,7 +110,7 @@ impl Hosts {
         let (used, calls_at_once, rate) = (self.uses, self.calls_at_once(), self.limits.rate);
         let host = self.hosts.entry(name.clone()).or_insert_with(|| Host {
             breaker: Breaker::new(calls_at_once),
-            pace: Pace::new(rate),
+            pace: CallPace::new(rate),
             calls: 0,
             used,
             held: None,
@@ -141,7 +141,7 @@ impl Hosts {
     pub(super) fn failure(
         &mut self,
         name: &Arc<str>,
-        failed: Failed<'_>,
+        failed: FailedKey<'_>,
         error: &ActionError,
         policy: &RetryPolicy,
         now: Instant,
@@ -220,7 +220,7 @@ mod tests {
         let name: Arc<str> = name.into();
         hosts.begin(&name, now);
         hosts.ended(&name);
-        let failed = Failed { key: "k", before: false };
+        let failed = FailedKey { key: "k", before: false };
         hosts.failure(&name, failed, &ActionError::new(ErrorClass::Connect, "refused"), &POLICY, now)
     }
 

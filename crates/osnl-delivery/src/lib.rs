@@ -90,7 +90,7 @@ pub use self::breaker::BreakerState;
 use self::course::{AttemptResult, Course, Wake};
 pub use self::fallback::GivenUp;
 pub use self::gather::Batch;
-pub(crate) use self::gather::Pace;
+pub(crate) use self::gather::CallPace;
 pub use self::hosts::HeldHost;
 pub use self::limits::{HostLimits, Limits, OnDead};
 pub use self::observer::DeliveryObserver;
@@ -98,8 +98,8 @@ pub use self::outages::Outage;
 pub use self::policy::{Decision, RetryPolicy};
 use self::prepare::PreparedBatch;
 pub use self::prepare::{Answers, Preparation, Prepare};
-use self::published::Gauges;
-pub use self::published::{Held, LastFailure, Published, TargetState, TargetStatus};
+use self::published::TargetGauges;
+pub use self::published::{HeldHosts, LastFailure, TargetMonitor, TargetState, TargetStatus};
 use self::replaced::ReplacedActions;
 pub use self::schedule::WhenExhausted;
 use self::schedule::{Consequence, Schedule};
@@ -120,7 +120,7 @@ pub struct DeliveryLoop {
     course: Course,
     state: watch::Sender<BreakerState>,
     status: watch::Sender<TargetStatus>,
-    gauges: Arc<Gauges>,
+    gauges: Arc<TargetGauges>,
     remote: Remote,
     setups: watch::Receiver<Setup>,
     /// The record of the deliveries about to be attempted.
@@ -146,7 +146,7 @@ impl DeliveryLoop {
         counters: Arc<Counters>,
     ) -> Self {
         let max_attempts = settings.policy.max_attempts.get().into();
-        let gauges = Gauges { target: action.target().into(), max_attempts, ..Gauges::default() };
+        let gauges = TargetGauges { target: action.target().into(), max_attempts, ..TargetGauges::default() };
         let setup =
             Setup { action: action.clone(), settings, preparation: Preparation::default(), fallback: None };
         let remote = Remote::new(setup);
@@ -214,8 +214,8 @@ impl DeliveryLoop {
 
     /// Returns the state that the loop publishes while it runs.
     #[must_use]
-    pub fn published(&self) -> Published {
-        Published {
+    pub fn published(&self) -> TargetMonitor {
+        TargetMonitor {
             name: self.name.clone(),
             status: self.status.subscribe(),
             gauges: self.gauges.clone(),
@@ -393,7 +393,7 @@ impl DeliveryLoop {
         self.gauges.under_way.store(schedule.under_way(), Ordering::Relaxed);
         if let Some((hosts, others, outages)) = schedule.take_shown() {
             let mut shown = self.gauges.held.lock().unwrap_or_else(PoisonError::into_inner);
-            *shown = Held { hosts, others, outages };
+            *shown = HeldHosts { hosts, others, outages };
         }
         let state = TargetState::of(breaker, self.course.is_paused());
         self.status.send_if_modified(|status| status.becomes(state));

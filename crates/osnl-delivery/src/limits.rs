@@ -41,13 +41,13 @@ pub struct HostLimits {
 
 /// A clock that can be stopped.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Clock {
+pub(super) struct PausableClock {
     passed: Duration,
     since: Option<Instant>,
 }
 
-impl Clock {
-    /// At zero; it starts with the first [`Clock::set`].
+impl PausableClock {
+    /// At zero; it starts with the first [`PausableClock::set`].
     pub(super) fn stopped() -> Self {
         Self { passed: Duration::ZERO, since: None }
     }
@@ -67,7 +67,7 @@ impl Clock {
 /// The time that a held target has kept deliveries waiting. It stops while no attempt may begin.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Hold {
-    clock: Clock,
+    clock: PausableClock,
     since: Instant,
     /// The time when the clock last resumed, and its reading then.
     resumed: Option<(Instant, Duration)>,
@@ -77,7 +77,7 @@ pub(super) struct Hold {
 
 impl Hold {
     pub(super) fn begin(now: Instant) -> Self {
-        Self { clock: Clock::stopped(), since: now, resumed: None, stopped: None }
+        Self { clock: PausableClock::stopped(), since: now, resumed: None, stopped: None }
     }
 
     pub(super) fn set(&mut self, runs: bool, now: Instant) {
@@ -141,7 +141,7 @@ mod tests {
     fn a_clock_counts_only_while_it_runs() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let mut clock = Clock::stopped();
+        let mut clock = PausableClock::stopped();
         assert_eq!(clock.at(at(5)), Duration::ZERO);
         clock.set(true, at(5));
         clock.set(true, at(7));

@@ -1,5 +1,5 @@
-//! Dependencies that are down: services that a delivery needs before its attempt, and that are not its target. Pure; the
-//! time is passed in.
+//! Dependencies that are down: services that a delivery needs before its attempt, and that are not its target. The
+//! moment of a call is passed in; the clock is read only for the time that an operator sees.
 //!
 //! An outage holds only the deliveries that need the service, and each of those only until the next try is due. It is over
 //! when the service has answered, or when no try has failed for [`QUIET`] after one was due: then no delivery that waited

@@ -3,7 +3,7 @@
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use osnl_core::attempt::Done;
+use osnl_core::attempt::Completion;
 use osnl_core::event::Event;
 use osnl_core::former::Former;
 use osnl_core::trace::Span;
@@ -12,7 +12,7 @@ use osnl_journal::{ClaimedDelivery, DeliveryId, End};
 use tokio::time::Instant;
 
 use super::published::LastFailure;
-use super::schedule::{EndedDelivery, Reason, RetriedDelivery};
+use super::schedule::{EndedDelivery, RetriedDelivery, WaitReason};
 use super::{BreakerState, DeliveryLoop, GivenUp};
 
 /// The interval at which the log repeats that a target is held.
@@ -32,7 +32,7 @@ impl DeliveryLoop {
             self.series.done(done, &event.notification, id.0);
         }
         match last {
-            Some(Ok(Done::Delivered(what))) => {
+            Some(Ok(Completion::Delivered(what))) => {
                 tracing::info!(
                     action.name = action,
                     delivery.id = %id,
@@ -46,7 +46,7 @@ impl DeliveryLoop {
                 );
                 done = what;
             }
-            Some(Ok(Done::NothingToDo(why))) => {
+            Some(Ok(Completion::NothingToDo(why))) => {
                 tracing::info!(
                     action.name = action,
                     delivery.id = %id,
@@ -109,10 +109,10 @@ impl DeliveryLoop {
         let (error, attempt) = (retry.answer.as_str(), retry.used.made);
         self.log_retry(id, key.as_deref(), &event, (error, remedy), attempt, pause, &reason);
         match reason {
-            Reason::Failed | Reason::Held => self.failed(error, remedy),
+            WaitReason::Failed | WaitReason::Held => self.failed(error, remedy),
             // It says nothing about the target.
-            Reason::Dependency => self.counters.failures.increment(),
-            Reason::Crowded => {}
+            WaitReason::Dependency => self.counters.failures.increment(),
+            WaitReason::Crowded => {}
         }
         if let Some(observer) = &self.observer {
             observer.retried(id);
@@ -132,14 +132,14 @@ impl DeliveryLoop {
         (error, remedy): (&str, Option<&'static str>),
         attempt: u32,
         pause: Duration,
-        reason: &Reason,
+        reason: &WaitReason,
     ) {
         let (action, rule, message) = (&*self.name, &*event.rule, message_id(event));
         let resource = key.unwrap_or("-");
         let pause = format!("{:.1} s", pause.as_secs_f64());
         let before = [("action.name", action), ("message.id", message)];
         match reason {
-            Reason::Failed => {
+            WaitReason::Failed => {
                 let before = [("action.name", action), ("message.id", message), ("resource.id", resource)];
                 tracing::warn!(
                     action.name = action,
@@ -155,7 +155,7 @@ impl DeliveryLoop {
                     "attempt failed, retrying"
                 );
             }
-            Reason::Held => tracing::debug!(
+            WaitReason::Held => tracing::debug!(
                 action.name = action,
                 delivery.id = %id,
                 attempt,
@@ -164,7 +164,7 @@ impl DeliveryLoop {
                 former = %Former(format_args!("{error}; held"), &before),
                 "attempt failed, target held"
             ),
-            Reason::Dependency => tracing::debug!(
+            WaitReason::Dependency => tracing::debug!(
                 action.name = action,
                 delivery.id = %id,
                 message.id = message,
@@ -172,7 +172,7 @@ impl DeliveryLoop {
                 former = %Former(format_args!("{error}; waits for it"), &before),
                 "a dependency is down, waiting"
             ),
-            Reason::Crowded => tracing::debug!(
+            WaitReason::Crowded => tracing::debug!(
                 action.name = action,
                 delivery.id = %id,
                 message.id = message,

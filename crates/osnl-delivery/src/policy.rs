@@ -21,7 +21,7 @@ pub struct RetryPolicy {
 /// See [`RetryPolicy::decide`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// The target is in no state to answer, or asked to wait. Costs no attempt, has no end.
+    /// The target is in no state to answer, or asked to wait. Costs no attempt; the policy sets it no end.
     Hold,
     /// The target refused; try again after this pause.
     RetryAfter(Duration),

@@ -9,8 +9,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
-use osnl_core::attempt::{ActionError, Done, ErrorClass};
-use osnl_core::event::{Enriched, Event};
+use osnl_core::attempt::{ActionError, Completion, ErrorClass};
+use osnl_core::event::{EnrichedValues, Event};
 use osnl_core::rule::{WhenMismatch, holds};
 use osnl_http::Expiry;
 use osnl_journal::{DeliveryId, Journal, LearntFacts};
@@ -33,7 +33,7 @@ pub trait Prepare: fmt::Debug + Send + Sync {
 #[derive(Clone, Debug, Default)]
 pub struct Answers {
     /// The delivery's earlier enrichment, and the new answers.
-    pub enriched: Arc<Enriched>,
+    pub enriched: Arc<EnrichedValues>,
     /// The answers that other deliveries may use.
     pub learnt: LearntFacts,
     /// The services that were asked and have answered.
@@ -60,7 +60,7 @@ pub(super) struct PreparedBatch {
 }
 
 /// A delivery that needs no call, or cannot have one now.
-pub(super) type DecidedDelivery = (DeliveryId, Event, Result<Done, ActionError>);
+pub(super) type DecidedDelivery = (DeliveryId, Event, Result<Completion, ActionError>);
 
 impl Preparation {
     /// Asks this one next.
@@ -140,11 +140,11 @@ impl PreparedBatch {
 }
 
 /// The consequence of the condition; `None` is that the action is called.
-fn verdict(when: &Expression, event: &Event) -> Option<Result<Done, ActionError>> {
+fn verdict(when: &Expression, event: &Event) -> Option<Result<Completion, ActionError>> {
     let mismatch = holds(when, &event.names()).err()?;
     let why = mismatch.to_string();
     Some(match mismatch {
-        WhenMismatch::False(_) | WhenMismatch::Lacks { .. } => Ok(Done::NothingToDo(why)),
+        WhenMismatch::False(_) | WhenMismatch::Lacks { .. } => Ok(Completion::NothingToDo(why)),
         WhenMismatch::Undecided(_) => Err(ActionError::new(ErrorClass::Content, why)),
     })
 }

@@ -102,12 +102,12 @@ impl TargetStatus {
 
 /// Numbers that change with each delivery.
 #[derive(Debug, Default)]
-pub(super) struct Gauges {
+pub(super) struct TargetGauges {
     pub(super) claimed: AtomicUsize,
     pub(super) under_way: AtomicUsize,
     pub(super) failure: Mutex<Option<LastFailure>>,
     pub(super) target: Mutex<String>,
-    pub(super) held: Mutex<Held>,
+    pub(super) held: Mutex<HeldHosts>,
     /// Deliveries with an attempt under way.
     pub(super) running: Mutex<BTreeSet<DeliveryId>>,
     pub(super) max_attempts: AtomicU32,
@@ -115,7 +115,7 @@ pub(super) struct Gauges {
     pub(super) probe: Notify,
 }
 
-impl Gauges {
+impl TargetGauges {
     pub(super) fn begins(&self, ids: &[DeliveryId]) {
         self.running.lock().unwrap_or_else(PoisonError::into_inner).extend(ids);
     }
@@ -138,7 +138,7 @@ pub struct LastFailure {
 
 /// The hosts that are held beside the target.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Held {
+pub struct HeldHosts {
     /// Hosts that events name, those that are held longest.
     pub hosts: Vec<HeldHost>,
     /// The number of other hosts that are held.
@@ -149,14 +149,14 @@ pub struct Held {
 
 /// The state that a loop publishes while it runs.
 #[derive(Clone)]
-pub struct Published {
+pub struct TargetMonitor {
     pub(super) name: Arc<str>,
     pub(super) status: watch::Receiver<TargetStatus>,
-    pub(super) gauges: Arc<Gauges>,
+    pub(super) gauges: Arc<TargetGauges>,
     pub(super) setups: watch::Receiver<Setup>,
 }
 
-impl Published {
+impl TargetMonitor {
     /// The action's name.
     #[must_use]
     pub fn name(&self) -> &Arc<str> {
@@ -229,7 +229,7 @@ impl Published {
 
     /// Returns the hosts that are held beside the target, a bounded number of them.
     #[must_use]
-    pub fn held(&self) -> Held {
+    pub fn held(&self) -> HeldHosts {
         self.gauges.held.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 

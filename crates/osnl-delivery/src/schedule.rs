@@ -25,11 +25,11 @@ use osnl_core::event::Event;
 use osnl_journal::{ClaimLimits, ClaimedDelivery, DeliveryId};
 use tokio::time::Instant;
 
-pub(super) use self::report::{Consequence, EndedDelivery, Reason, RetriedDelivery};
+pub(super) use self::report::{Consequence, EndedDelivery, RetriedDelivery, WaitReason};
 use super::breaker::{Breaker, BreakerState};
-use super::gather::{Batch, Pace};
+use super::gather::{Batch, CallPace};
 use super::hosts::{HeldHost, Hosts};
-use super::limits::{Clock, Hold, HostLimits, Limits};
+use super::limits::{Hold, HostLimits, Limits, PausableClock};
 use super::outages::{Outage, Outages};
 use super::policy::RetryPolicy;
 
@@ -102,7 +102,7 @@ pub(super) struct Schedule {
     concurrency: usize,
     limits: Limits,
     batch: Batch,
-    pace: Pace,
+    pace: CallPace,
     breaker: Breaker,
     hosts: Hosts,
     outages: Outages,
@@ -130,7 +130,7 @@ pub(super) struct Schedule {
     /// Whether an attempt may begin.
     runs: bool,
     /// Runs while the breaker is closed: what ages, ages by it.
-    closed: Clock,
+    closed: PausableClock,
     /// While the breaker is not.
     hold: Option<Hold>,
     /// The settings have changed while the target was held: nothing is given up before a probe has shown what they do.
@@ -149,7 +149,7 @@ impl Schedule {
             concurrency,
             limits: Limits::default(),
             batch: Batch::default(),
-            pace: Pace::default(),
+            pace: CallPace::default(),
             breaker: Breaker::new(concurrency),
             hosts: Hosts::new(HostLimits::default(), concurrency),
             outages: Outages::default(),
@@ -166,7 +166,7 @@ impl Schedule {
             out_of_turn: false,
             latest: DeliveryId(0),
             runs: true,
-            closed: Clock::stopped(),
+            closed: PausableClock::stopped(),
             hold: None,
             probe_owed: false,
             settings: 0,
@@ -181,7 +181,7 @@ impl Schedule {
 
     pub(super) fn with_batch(mut self, batch: Batch, rate: Option<Rate>) -> Self {
         self.batch = batch;
-        self.pace = Pace::new(rate);
+        self.pace = CallPace::new(rate);
         self
     }
 

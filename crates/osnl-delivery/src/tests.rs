@@ -8,8 +8,8 @@ mod stalls;
 
 use std::sync::Mutex;
 
-use osnl_core::attempt::Done;
-use osnl_core::received::Received;
+use osnl_core::attempt::Completion;
+use osnl_core::received::ReceivedMessage;
 use osnl_journal::memory::{MemoryJournal, MemoryLimits};
 use osnl_journal::{Entry, NewDelivery, Receipt, Settle};
 use osnl_model::Notification;
@@ -23,12 +23,12 @@ struct FailingAction {
 }
 
 impl Action for FailingAction {
-    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Done, ActionError>>> {
+    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Completion, ActionError>>> {
         *self.attempts.lock().unwrap() += 1;
         let failure = *self.failure.lock().unwrap();
         let verdict = || match failure {
             Some(class) => Err(ActionError::new(class, "told so")),
-            None => Ok(Done::Delivered("told so".to_owned())),
+            None => Ok(Completion::Delivered("told so".to_owned())),
         };
         let verdicts = events.iter().map(|_| verdict()).collect();
         Box::pin(async move { verdicts })
@@ -81,7 +81,7 @@ impl Rig {
 
     async fn append_as(&self, id: &str, key: &str) -> Receipt {
         let entry = Entry {
-            received: Arc::new(Received::sample("", false)),
+            received: Arc::new(ReceivedMessage::sample("", false)),
             notification: Arc::new(Notification {
                 message_id: Some(id.to_owned()),
                 ..Notification::default()

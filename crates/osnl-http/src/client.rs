@@ -20,7 +20,7 @@ use crate::answer::Answer;
 use crate::connector::{self, Connector, Traffic};
 use crate::failure::{self, Failure, FailureClass};
 use crate::options::{HttpError, HttpOptions};
-use crate::tls::Tls;
+use crate::tls::HttpTls;
 use crate::url::{Scheme, Url};
 
 /// A request to a target.
@@ -82,8 +82,8 @@ impl Client {
             );
         }
         let tls = match target.scheme() {
-            Scheme::Http => Tls::without("this client was made for a target without TLS"),
-            Scheme::Https => Tls::to(options, target)?,
+            Scheme::Http => HttpTls::without("this client was made for a target without TLS"),
+            Scheme::Https => HttpTls::to(options, target)?,
         };
         Ok(Self::with(options, tls))
     }
@@ -93,15 +93,15 @@ impl Client {
     /// # Errors
     /// Certificates that were named and cannot be read.
     pub fn anywhere(options: &HttpOptions) -> Result<Self, HttpError> {
-        let tls = match Tls::new(options) {
+        let tls = match HttpTls::new(options) {
             Ok(tls) => tls,
-            Err(error @ HttpError::NoRoots { .. }) => Tls::without(&error.to_string()),
+            Err(error @ HttpError::NoRoots { .. }) => HttpTls::without(&error.to_string()),
             Err(error) => return Err(error),
         };
         Ok(Self::with(options, tls))
     }
 
-    fn with(options: &HttpOptions, tls: Tls) -> Self {
+    fn with(options: &HttpOptions, tls: HttpTls) -> Self {
         let connector = Connector::new(options, tls);
         // The pool would keep what has no time until it is looked at.
         let kept = if options.pool.idle.is_zero() { 0 } else { options.pool.idle_per_target };

@@ -25,7 +25,7 @@ use crate::guard::{Forbidden, Guard};
 use crate::options::HttpOptions;
 use crate::proxy::{Proxies, Proxy, ProxyError};
 use crate::resolver::Resolver;
-use crate::tls::{self, Tls};
+use crate::tls::{self, HttpTls};
 use crate::url::Scheme;
 
 /// The words for a proxy's 407.
@@ -40,7 +40,7 @@ pub(crate) struct Connector {
     tcp: HttpConnector<Resolver>,
     guard: Option<Arc<Guard>>,
     proxies: Arc<Proxies>,
-    tls: Tls,
+    tls: HttpTls,
     pub(crate) remedies: Remedies,
     pub(crate) certificate: LatestEnd,
 }
@@ -67,7 +67,7 @@ pub(crate) enum ConnectError {
 }
 
 impl Connector {
-    pub(crate) fn new(options: &HttpOptions, tls: Tls) -> Self {
+    pub(crate) fn new(options: &HttpOptions, tls: HttpTls) -> Self {
         let guard = options.guard.clone().map(Arc::new);
         let mut tcp = HttpConnector::new_with_resolver(Resolver::new(guard.clone()));
         tcp.enforce_http(false);
@@ -83,7 +83,7 @@ impl Connector {
         self.proxies.toward(scheme, authority)
     }
 
-    async fn connect(mut self, target: Uri) -> Result<Stream, ConnectError> {
+    async fn connect(mut self, target: Uri) -> Result<HttpStream, ConnectError> {
         let scheme = if target.scheme() == Some(&UriScheme::HTTPS) { Scheme::Https } else { Scheme::Http };
         let proxy = self.proxy(scheme, target.authority().map(Authority::as_str).unwrap_or_default())?;
         let host = target.host().unwrap_or_default();
@@ -104,9 +104,9 @@ impl Connector {
             None => ConnectError::Tcp(error.into()),
         })?;
         let config = match (scheme, self.tls) {
-            (Scheme::Http, _) => return Ok(Stream::new(tcp, proxy.is_some())),
-            (Scheme::Https, Tls::Without(reason)) => return Err(ConnectError::NoTls(reason)),
-            (Scheme::Https, Tls::With(config)) => config,
+            (Scheme::Http, _) => return Ok(HttpStream::new(tcp, proxy.is_some())),
+            (Scheme::Https, HttpTls::Without(reason)) => return Err(ConnectError::NoTls(reason)),
+            (Scheme::Https, HttpTls::With(config)) => config,
         };
         if let Some(proxy) = &proxy {
             tunnel(&mut tcp, proxy, &target).await?;
@@ -118,14 +118,14 @@ impl Connector {
         let certificates = stream.get_ref().1.peer_certificates();
         let ends = certificates.and_then(|chain| osnl_tls::ends_at(chain.first()?));
         self.certificate.note(ends);
-        Ok(Stream { certificate_ends: ends, ..Stream::new(stream, false) })
+        Ok(HttpStream { certificate_ends: ends, ..HttpStream::new(stream, false) })
     }
 }
 
 impl Service<Uri> for Connector {
-    type Response = Stream;
+    type Response = HttpStream;
     type Error = ConnectError;
-    type Future = Pin<Box<dyn Future<Output = Result<Stream, ConnectError>> + Send>>;
+    type Future = Pin<Box<dyn Future<Output = Result<HttpStream, ConnectError>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), ConnectError>> {
         self.tcp.poll_ready(context).map_err(|error| ConnectError::Tcp(error.into()))
@@ -180,7 +180,7 @@ fn status(reply: &[u8]) -> Option<(u16, String)> {
 }
 
 /// A connection, with or without TLS.
-pub(crate) struct Stream {
+pub(crate) struct HttpStream {
     io: TokioIo<CountingStream>,
     traffic: Traffic,
     /// The other side is a proxy that wants whole URLs.
@@ -266,7 +266,7 @@ impl AsyncWrite for CountingStream {
     }
 }
 
-impl Stream {
+impl HttpStream {
     fn new(io: impl Io + 'static, to_proxy: bool) -> Self {
         let traffic = Traffic::default();
         let io = TokioIo::new(CountingStream { io: Box::new(io), traffic: traffic.clone() });
@@ -282,13 +282,13 @@ impl Stream {
     }
 }
 
-impl Connection for Stream {
+impl Connection for HttpStream {
     fn connected(&self) -> Connected {
         Connected::new().proxy(self.to_proxy).extra(self.traffic.clone())
     }
 }
 
-impl Read for Stream {
+impl Read for HttpStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -298,7 +298,7 @@ impl Read for Stream {
     }
 }
 
-impl Write for Stream {
+impl Write for HttpStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

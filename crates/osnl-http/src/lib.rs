@@ -70,6 +70,6 @@ pub use self::failure::{Failure, FailureClass};
 pub use self::guard::{AddressClass, AllowedHost, Forbidden, Guard, NoHost};
 pub use self::options::{ClientCertificate, HttpError, HttpOptions, Pool, Verification};
 pub use self::proxy::{Proxies, ProxyError};
-pub use self::reach::{ReachError, Reached, reach};
+pub use self::reach::{ProbeError, Reachability, reach};
 pub use self::redirect::{Redirect, RedirectError, redirected};
 pub use self::url::{Scheme, Url, UrlError, UrlPart};

@@ -8,12 +8,12 @@ use tower_service::Service as _;
 use crate::connector::{ConnectError, Connector};
 use crate::failure;
 use crate::options::{HttpError, HttpOptions};
-use crate::tls::Tls;
+use crate::tls::HttpTls;
 use crate::url::{Scheme, Url};
 
 /// A connection that was made and closed again.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reached {
+pub struct Reachability {
     /// The proxy that it went by; what is behind one that passes requests of plain HTTP is not known.
     pub proxy: Option<String>,
     /// Whether there was TLS with the target.
@@ -24,7 +24,7 @@ pub struct Reached {
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
-pub enum ReachError {
+pub enum ProbeError {
     /// The configured options cannot be used.
     #[error(transparent)]
     Options(#[from] HttpError),
@@ -40,35 +40,35 @@ pub enum ReachError {
 /// own.
 ///
 /// # Errors
-/// See [`ReachError`].
-pub async fn reach(options: &HttpOptions, target: &Url) -> Result<Reached, ReachError> {
+/// See [`ProbeError`].
+pub async fn reach(options: &HttpOptions, target: &Url) -> Result<Reachability, ProbeError> {
     let proxy = options.proxies.toward(target.scheme(), target.authority()).map_err(HttpError::from)?;
     let tls = match target.scheme() {
-        Scheme::Http => Tls::without("none is wanted"),
-        Scheme::Https => Tls::to(options, target)?,
+        Scheme::Http => HttpTls::without("none is wanted"),
+        Scheme::Https => HttpTls::to(options, target)?,
     };
     let place = format!("{}://{}/", target.scheme(), target.authority());
-    let place = place.parse().map_err(|_| ReachError::Connect("its host is not a valid name".to_owned()))?;
+    let place = place.parse().map_err(|_| ProbeError::Connect("its host is not a valid name".to_owned()))?;
     let mut connector = Connector::new(options, tls);
     let stream = connector.call(place).await.map_err(|error| unreached(&error, options))?;
-    Ok(Reached {
+    Ok(Reachability {
         proxy: proxy.as_ref().map(ToString::to_string),
         tls: target.scheme() == Scheme::Https,
         certificate_ends: stream.certificate_ends(),
     })
 }
 
-fn unreached(error: &ConnectError, options: &HttpOptions) -> ReachError {
+fn unreached(error: &ConnectError, options: &HttpOptions) -> ProbeError {
     match error {
         ConnectError::Tls { host, error } => {
-            ReachError::Tls(failure::handshake(host, error, &options.remedies))
+            ProbeError::Tls(failure::handshake(host, error, &options.remedies))
         }
-        ConnectError::NoTls(_) | ConnectError::Name(_) => ReachError::Tls(Refusal::new(chain(error))),
+        ConnectError::NoTls(_) | ConnectError::Name(_) => ProbeError::Tls(Refusal::new(chain(error))),
         ConnectError::Tcp(_)
         | ConnectError::Forbidden(_)
         | ConnectError::Proxy(_)
         | ConnectError::NoProxy { .. }
-        | ConnectError::NoTunnel { .. } => ReachError::Connect(chain(error)),
+        | ConnectError::NoTunnel { .. } => ProbeError::Connect(chain(error)),
     }
 }
 

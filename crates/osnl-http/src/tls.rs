@@ -15,13 +15,13 @@ use crate::url::Url;
 
 /// The TLS configuration for `https` targets.
 #[derive(Clone, Debug)]
-pub(crate) enum Tls {
+pub(crate) enum HttpTls {
     With(Arc<ClientConfig>),
     /// Not at all, and why.
     Without(Arc<str>),
 }
 
-impl Tls {
+impl HttpTls {
     pub(crate) fn without(reason: &str) -> Self {
         Self::Without(reason.into())
     }

@@ -31,7 +31,7 @@ use osnl_config::secret_file::open_files;
 
 /// A configuration that can be used, and what its writer should know about it.
 #[derive(Clone, Debug)]
-pub struct Loaded {
+pub struct LoadedConf {
     /// The checked values.
     pub conf: Conf,
     /// In the order they were found: unknown names first, then option by option.
@@ -40,7 +40,7 @@ pub struct Loaded {
     layers: Layers,
 }
 
-impl Loaded {
+impl LoadedConf {
     /// Returns the origin of an option's value; group and option as in the file.
     #[must_use]
     pub fn origin(&self, group: &str, option: &str) -> Origin {
@@ -100,7 +100,7 @@ impl Conf {
     ///
     /// # Errors
     /// The path is no readable regular file, or [`Conf::from_text`] refuses its text.
-    pub fn from_path(path: &Path) -> Result<Loaded, ConfError> {
+    pub fn from_path(path: &Path) -> Result<LoadedConf, ConfError> {
         Self::load(path, &HiddenInputs::none())
     }
 
@@ -109,7 +109,7 @@ impl Conf {
     ///
     /// # Errors
     /// As [`Conf::from_path`], for the file or one of the folder's.
-    pub fn load(path: &Path, inputs: &HiddenInputs) -> Result<Loaded, ConfError> {
+    pub fn load(path: &Path, inputs: &HiddenInputs) -> Result<LoadedConf, ConfError> {
         let mut files = inputs.files()?;
         files.push(path.to_owned());
         let mut layers = Vec::new();
@@ -124,13 +124,13 @@ impl Conf {
     ///
     /// # Errors
     /// The text does not follow the syntax, or values are wrong: every such place, in the order of lines.
-    pub fn from_text(file_name: &str, text: &str) -> Result<Loaded, ConfError> {
+    pub fn from_text(file_name: &str, text: &str) -> Result<LoadedConf, ConfError> {
         Self::from_layers(&[(file_name.to_owned(), text.to_owned())], &Environment::default())
     }
 
     /// Names and texts of files, later ones over earlier ones, and the environment over them all.
     /// A fault of no single line is reported for the last file.
-    fn from_layers(files: &[(String, String)], environment: &Environment) -> Result<Loaded, ConfError> {
+    fn from_layers(files: &[(String, String)], environment: &Environment) -> Result<LoadedConf, ConfError> {
         let mut layers = Layers::new(&schema::SCHEMA);
         let (mut errors, mut findings) = (Vec::new(), Findings::default());
         for (name, text) in files {
@@ -149,7 +149,7 @@ impl Conf {
         in_order(&mut errors, |error| &error.0, &names);
         in_order(&mut warnings, |warning| &warning.0, &names);
         match conf {
-            Some(conf) if errors.is_empty() => Ok(Loaded { conf, warnings, layers }),
+            Some(conf) if errors.is_empty() => Ok(LoadedConf { conf, warnings, layers }),
             Some(_) | None if is_syntax => Err(ConfError::Syntax(ConfigErrors(errors))),
             Some(_) | None => Err(ConfError::Values(ConfigErrors(errors))),
         }

@@ -7,9 +7,9 @@ use std::time::SystemTime;
 
 use osnl::action::k2hr3::{HostParameters, K2hr3, Unusable};
 use osnl::notification_listener::NotificationResult;
-use osnl_core::attempt::{Action, ActionError, Done, ErrorClass};
+use osnl_core::attempt::{Action, ActionError, Completion, ErrorClass};
 use osnl_core::event::Event;
-use osnl_core::received::{Origin, Received};
+use osnl_core::received::{Origin, ReceivedMessage};
 use osnl_delivery::Decision;
 use osnl_model::{Notification, NotificationFilter, Priority};
 use serde_json::{Map, Value};
@@ -121,11 +121,11 @@ impl NotificationEndpoint {
         let mut attempt = NonZeroU32::MIN;
         loop {
             let error = match timeout(settings.timeout, self.attempt(&event)).await {
-                Ok(Ok(Done::Delivered(what))) => {
+                Ok(Ok(Completion::Delivered(what))) => {
                     tracing::info!("delivered {what}");
                     return NotificationResult::Handled;
                 }
-                Ok(Ok(Done::NothingToDo(why))) => {
+                Ok(Ok(Completion::NothingToDo(why))) => {
                     tracing::info!("nothing to do: {why}");
                     return NotificationResult::Handled;
                 }
@@ -152,7 +152,7 @@ impl NotificationEndpoint {
         }
     }
 
-    async fn attempt(&self, event: &Event) -> Result<Done, ActionError> {
+    async fn attempt(&self, event: &Event) -> Result<Completion, ActionError> {
         let verdict = self.action.run(std::slice::from_ref(event)).await.pop();
         verdict.unwrap_or_else(|| Err(ActionError::new(ErrorClass::Reset, "the action gave no verdict")))
     }
@@ -174,7 +174,7 @@ fn event(notification: Notification) -> Event {
         redelivered: false,
         received: SystemTime::now(),
     };
-    let received = Received {
+    let received = ReceivedMessage {
         body: bytes::Bytes::new(),
         properties: Default::default(),
         origin,

@@ -19,7 +19,7 @@
 //! ```
 //!
 //! # The library
-#![doc = include_str!("../../../docs/k2hr3-library.md")]
+#![doc = include_str!("../doc/k2hr3-library.md")]
 
 mod conf;
 mod endpoint;
@@ -32,11 +32,11 @@ pub use osnl::action::k2hr3::{HostParameters, Unusable};
 pub use osnl::notification_listener::NotificationResult;
 
 pub use conf::{
-    ApiUrl, ApiUrlError, ApiUrlPart, Conf, ConfError, Executor, HiddenInputs, K2hr3Options, Level, Loaded,
-    LogFile, NotificationOptions, Scheme,
+    ApiUrl, ApiUrlError, ApiUrlPart, Conf, ConfError, Executor, HiddenInputs, K2hr3Options, Level,
+    LoadedConf, LogFile, NotificationOptions, Scheme,
 };
 pub use endpoint::{NotificationEndpoint, NotificationEndpointError};
-pub use listen::{listen, listen_on};
+pub use listen::{listen, listen_on, listen_until};
 pub use meaning::StartError;
 pub use shown::NotNative;
 

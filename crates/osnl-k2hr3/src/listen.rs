@@ -26,23 +26,11 @@ const DRAIN_DEADLINE: Duration = Duration::from_secs(30);
 /// | 1 | no endpoint at all; the last one's `transport_url` or journal cannot be used; `allow_requeue` with a transport that cannot requeue; the listener failed (a refused login, say) |
 ///
 /// # Panics
-/// When called from inside an asynchronous runtime: use [`listen_on`] there.
+/// When called from inside an asynchronous runtime: use [`listen_until`] there.
 #[must_use]
 pub fn listen(endpoints: Vec<NotificationEndpoint>) -> i32 {
-    let Some(last) = endpoints.last() else {
-        tracing::error!("invalid endpoints, none given");
-        return 1;
-    };
-    let transport: Arc<dyn Transport> =
-        match transport(&last.conf().oslo_messaging_notifications.transport_url) {
-            Ok(transport) => transport.into(),
-            Err(error) => {
-                tracing::error!("found an invalid endpoint, {error}");
-                return 1;
-            }
-        };
     match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(listen_on(transport, endpoints, async {
+        Ok(runtime) => runtime.block_on(listen_until(endpoints, async {
             // A process that cannot catch Ctrl-C is ended by it.
             let _ = ctrl_c().await;
         })),
@@ -53,7 +41,22 @@ pub fn listen(endpoints: Vec<NotificationEndpoint>) -> i32 {
     }
 }
 
-/// The same on any transport, until `stop` is ready.
+/// Like [`listen`], within an asynchronous program, until `stop` is ready.
+pub async fn listen_until(endpoints: Vec<NotificationEndpoint>, stop: impl Future<Output = ()>) -> i32 {
+    let Some(last) = endpoints.last() else {
+        tracing::error!("invalid endpoints, none given");
+        return 1;
+    };
+    match transport(&last.conf().oslo_messaging_notifications.transport_url) {
+        Ok(transport) => listen_on(transport.into(), endpoints, stop).await,
+        Err(error) => {
+            tracing::error!("found an invalid endpoint, {error}");
+            1
+        }
+    }
+}
+
+/// Like [`listen`], on any transport, until `stop` is ready.
 pub async fn listen_on(
     transport: Arc<dyn Transport>,
     endpoints: Vec<NotificationEndpoint>,

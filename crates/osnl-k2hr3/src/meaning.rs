@@ -128,7 +128,7 @@ impl Conf {
         K2hr3::new(self.k2hr3.api_url.clone(), http)
     }
 
-    /// All of it, listening by `transport`, on the journal of `[journal]`.
+    /// Builds the daemon, which listens by `transport`, on the journal of `[journal]`.
     ///
     /// # Errors
     /// See [`StartError`].
@@ -141,7 +141,7 @@ impl Conf {
         self.daemon_with(transport, counters, http, self.delivery())
     }
 
-    /// The same with other delivery settings than the file's.
+    /// Like `daemon`, with other delivery settings than the file's.
     ///
     /// # Errors
     /// See [`StartError`].
@@ -157,7 +157,7 @@ impl Conf {
         Ok(assemble(self.listener(), vec![part], journal, transport, counters))
     }
 
-    pub(super) fn open_journal(&self, counters: &Arc<Counters>) -> Result<Opened, StartError> {
+    pub(super) fn open_journal(&self, counters: &Arc<Counters>) -> Result<OpenJournal, StartError> {
         let opened = self.journal.open(self.listener().options.prefetch, Default::default(), counters);
         let (journal, store) = opened.map_err(StartError::Journal)?;
         let (ends, in_hand) = match &store {
@@ -173,7 +173,7 @@ impl Conf {
             }
             Store::File(_) => Default::default(),
         };
-        Ok(Opened { journal, ends, in_hand: Arc::new(in_hand) })
+        Ok(OpenJournal { journal, ends, in_hand: Arc::new(in_hand) })
     }
 }
 
@@ -189,7 +189,7 @@ pub enum StartError {
 }
 
 /// A journal, and the watch over its users.
-pub(super) struct Opened {
+pub(super) struct OpenJournal {
     journal: Arc<dyn Journal>,
     ends: Ends,
     in_hand: Arc<InHand>,
@@ -206,11 +206,11 @@ pub(super) struct Part {
 pub(super) fn assemble(
     listener: ListenerConfig,
     parts: Vec<Part>,
-    opened: Opened,
+    opened: OpenJournal,
     transport: Arc<dyn Transport>,
     counters: &Arc<Counters>,
 ) -> Daemon {
-    let Opened { journal, ends, in_hand } = opened;
+    let OpenJournal { journal, ends, in_hand } = opened;
     let wire_log = Arc::new(WireLog::default());
     let several = parts.len() > 1;
     let mut rules = Vec::new();

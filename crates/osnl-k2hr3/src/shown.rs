@@ -7,7 +7,7 @@ use osnl_config::Origin;
 use osnl_core::rule::Rule;
 use osnl_model::Predicate;
 
-use super::conf::{Conf, Level, Loaded, LogFile};
+use super::conf::{Conf, Level, LoadedConf, LogFile};
 use super::meaning::{NAME, PREFETCH};
 
 const FIXED: &str = "as k2hr3_osnl does it";
@@ -20,7 +20,7 @@ pub struct NotNative {
     what: &'static str,
 }
 
-impl Loaded {
+impl LoadedConf {
     /// The same listener, rule and action in osnl's own form, each value with where it came from.
     ///
     /// Run, it declares the same exchange and queue and makes the same requests. What differs: a refused login
@@ -160,7 +160,7 @@ impl Loaded {
     }
 }
 
-impl Loaded {
+impl LoadedConf {
     fn journal(&self) -> Vec<DocEntry> {
         let JournalConf::Sqlite(options) = &self.conf.journal else {
             return vec![entry("connection", "memory://", "k2hr3_osnl keeps no state")];

@@ -103,7 +103,7 @@ pub fn field_exists(event_type: &str, path: &str) -> Option<bool> {
 }
 
 impl Event {
-    /// The exchange it is usually published to. Cinder and manila use `openstack` unless they are told another.
+    /// Returns the exchange it is usually published to. Cinder and manila use `openstack` unless configured otherwise.
     #[must_use]
     pub fn exchange(&self) -> &'static str {
         data::catalogue().services.get(self.service).map_or("", |service| service.exchange)

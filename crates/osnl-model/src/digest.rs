@@ -16,7 +16,7 @@ impl BodyDigest {
         Self(Sha256::digest(body).into())
     }
 
-    /// All 32 bytes.
+    /// Returns the 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }

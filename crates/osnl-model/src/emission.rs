@@ -4,7 +4,7 @@
 //! their size. Everything else of the text becomes Python's style (see [`to_python_json`]), so the body of
 //! what oslo.messaging has written comes out byte for byte as it was.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use crate::envelope::{framed, json_text, not_json, priority};
 use crate::python_json::{parse_as, parse_python_json, to_python_json};
 use crate::redact::mask_secrets;
-use crate::{Budget, DecodeError, Part, Priority};
+use crate::{Budget, DecodeError, Notification, Part, Priority, resource_key};
 
 /// The framing of a notification in the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,6 +24,9 @@ pub enum Framing {
     Bare,
     /// Driver `messagingv2`: `{"oslo.version": "2.0", "oslo.message": "<its JSON text>"}`.
     Envelope,
+    /// The envelope around a notification whose context is one object, `_context`: what oslo.messaging's Kafka driver writes
+    /// for both drivers. Its reader stops at a message that has no `_context`.
+    Kafka,
 }
 
 /// A notification to be sent. Debug output has the secrets of payload and context masked.
@@ -50,7 +53,7 @@ pub struct Emission {
 }
 
 impl Emission {
-    /// Reads a plain body in either framing, keeping whatever it says. Python's NaN and infinities become null.
+    /// Reads a plain body in either framing and keeps its values. Python's NaN and infinities become null.
     ///
     /// # Errors
     ///
@@ -59,7 +62,7 @@ impl Emission {
         Self::read_within(body, &Budget::MOST)
     }
 
-    /// The same for a body of at most the size that a budget allows. Its values stay text and are not counted.
+    /// Like [`read`](Self::read), for a body of at most the size in `budget`. Its values stay text and are not counted.
     ///
     /// # Errors
     ///
@@ -92,15 +95,22 @@ impl Emission {
     ///
     /// # Errors
     ///
-    /// None that a value made by safe means has; what `serde_json` says.
+    /// The error of `serde_json`; values that were built without `unsafe` have none.
     pub fn body(&self, framing: Framing) -> Result<String, serde_json::Error> {
-        let inner = to_python_json(self)?;
-        match framing {
-            Framing::Bare => Ok(inner),
-            Framing::Envelope => {
-                Ok(format!("{{\"oslo.version\": \"2.0\", \"oslo.message\": {}}}", to_python_json(&inner)?))
-            }
-        }
+        let inner = match framing {
+            Framing::Bare => return to_python_json(self),
+            Framing::Envelope => to_python_json(self)?,
+            Framing::Kafka => to_python_json(&WithOneContext(self))?,
+        };
+        Ok(format!("{{\"oslo.version\": \"2.0\", \"oslo.message\": {}}}", to_python_json(&inner)?))
+    }
+
+    /// Returns the key by which the notifications of one resource are kept in order: see
+    /// [`resource_key`](crate::resource_key).
+    #[must_use]
+    pub fn resource_key(&self) -> Option<String> {
+        let body = self.body(Framing::Bare).ok()?;
+        resource_key(&Notification::decode(body.as_bytes()).ok()?)
     }
 
     fn of(pairs: Pairs) -> Result<Self, DecodeError> {
@@ -118,24 +128,25 @@ impl Emission {
             context: Vec::new(),
             extra: Vec::new(),
         };
+        let mut whole_context = Vec::new();
         for (key, value) in pairs.0 {
             match key.as_str() {
                 "message_id" | "publisher_id" | "event_type" | "priority" | "timestamp" | "_unique_id" => {}
                 "payload" => read.payload = value,
+                "_context" if value.get().starts_with('{') => whole_context = Self::read_object(value.get())?,
                 other => match other.strip_prefix("_context_") {
                     Some(key) => read.context.push((key.to_owned(), value)),
                     None => read.extra.push((key, value)),
                 },
             }
         }
+        let known: HashSet<String> = read.context.iter().map(|(key, _)| key.clone()).collect();
+        read.context.extend(whole_context.into_iter().filter(|(key, _)| !known.contains(key)));
         Ok(read)
     }
-}
 
-impl Serialize for Emission {
-    /// In oslo.messaging's order.
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
+    /// Writes what stands before the context, in oslo.messaging's order.
+    fn write_head<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
         map.serialize_entry("message_id", &self.message_id)?;
         map.serialize_entry("publisher_id", &self.publisher_id)?;
         map.serialize_entry("event_type", &self.event_type)?;
@@ -145,13 +156,46 @@ impl Serialize for Emission {
         if let Some(id) = &self.unique_id {
             map.serialize_entry("_unique_id", id)?;
         }
+        Ok(())
+    }
+
+    fn write_extra<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        self.extra.iter().try_for_each(|(key, value)| map.serialize_entry(key, value))
+    }
+}
+
+impl Serialize for Emission {
+    /// In oslo.messaging's order.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.write_head(&mut map)?;
         for (key, value) in &self.context {
             map.serialize_entry(&format!("_context_{key}"), value)?;
         }
-        for (key, value) in &self.extra {
-            map.serialize_entry(key, value)?;
-        }
+        self.write_extra(&mut map)?;
         map.end()
+    }
+}
+
+/// The notification as [`Framing::Kafka`] has it.
+struct WithOneContext<'a>(&'a Emission);
+
+impl Serialize for WithOneContext<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.0.write_head(&mut map)?;
+        self.0.write_extra(&mut map)?;
+        map.serialize_entry("_context", &Object(&self.0.context))?;
+        map.end()
+    }
+}
+
+/// Entries in their order.
+struct Object<'a>(&'a [(String, Box<RawValue>)]);
+
+impl Serialize for Object<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
     }
 }
 

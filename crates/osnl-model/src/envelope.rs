@@ -39,7 +39,7 @@ pub struct Head<'a> {
 }
 
 impl Head<'_> {
-    /// The same head, borrowing nothing.
+    /// Returns an owned copy.
     pub fn into_owned(self) -> Head<'static> {
         let own = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
         Head {

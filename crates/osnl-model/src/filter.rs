@@ -37,12 +37,12 @@ pub struct NotificationFilter {
 }
 
 impl NotificationFilter {
-    /// Whether a message with this head can match. What is None never matches a pattern.
+    /// Whether a message with this head can match. A missing field never matches a pattern.
     pub fn wants(&self, head: &Head<'_>) -> bool {
         self.holds_for(head).unwrap_or(false)
     }
 
-    /// The same, saying when a pattern had to be given up.
+    /// Like [`wants`](Self::wants), with an error for a pattern that is given up.
     ///
     /// # Errors
     ///

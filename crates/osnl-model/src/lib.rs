@@ -87,7 +87,7 @@ pub use priority::Priority;
 pub use python_json::{parse_python_json, to_python_json};
 pub use python_literal::parse_python_literal;
 pub use recorder::Recorder;
-pub use redact::{MaskedJson, is_secret_key, mask_members, mask_secrets, mask_text};
+pub use redact::{MaskedJson, is_secret_key, mask_members, mask_secrets, mask_text, mask_url_passwords};
 pub use resource::{
     Address, AddressKind, Bulk, Resource, bulk_len, bulk_part, resource_at, resource_key, resource_keys,
     resources,

@@ -34,8 +34,8 @@ pub struct Notification {
 }
 
 impl Notification {
-    /// The id that tells it from every other: `_unique_id`, else the message id. Nova has sent two different bodies
-    /// under one message id. An empty id is none.
+    /// The unique id: `_unique_id`, else the message id, because nova has sent two different bodies under one message
+    /// id. An empty id counts as missing.
     #[must_use]
     pub fn id(&self) -> Option<&str> {
         let ids = [&self.unique_id, &self.message_id];
@@ -51,13 +51,14 @@ impl Notification {
         }
     }
 
-    /// The same without its secrets ([`mask_secrets`]), in payload and context.
+    /// Returns a copy without secrets ([`mask_secrets`]) in payload and context.
     #[must_use]
     pub fn masked(&self) -> Self {
         self.with(mask_secrets(&self.payload), mask_members(&self.context))
     }
 
-    /// The same about this payload, as about one resource of a bulk request. Nothing is copied of its own.
+    /// Returns this notification with another payload, such as that of one resource of a bulk request. The own payload
+    /// is not copied.
     #[must_use]
     pub fn with_payload(&self, payload: Value) -> Self {
         self.with(payload, self.context.clone())

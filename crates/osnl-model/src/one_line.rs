@@ -36,7 +36,7 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
     Cow::Owned(cleaned)
 }
 
-/// The same with tabs as they are: they separate columns, and do nothing else.
+/// Like [`one_line`], and keeps tabs, which separate columns.
 #[must_use]
 pub fn one_line_with_tabs(text: &str) -> Cow<'_, str> {
     if !text.contains('\t') {

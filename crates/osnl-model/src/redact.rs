@@ -24,6 +24,7 @@ mod depth;
 mod masked;
 mod places;
 mod text;
+mod urls;
 mod words;
 
 use serde_json::{Map, Value};
@@ -33,6 +34,7 @@ use self::places::{Judgement, names_the_next};
 
 pub use self::masked::MaskedJson;
 pub use self::text::mask_text;
+pub use self::urls::mask_url_passwords;
 pub use self::words::is_secret_key;
 
 /// The text that replaces a secret.
@@ -47,7 +49,7 @@ pub fn mask_secrets(value: &Value) -> Value {
     masked(value, Depth::TOP)
 }
 
-/// The same for the members of an object, such as a context.
+/// Like [`mask_secrets`], for the members of an object, such as a context.
 #[must_use]
 pub fn mask_members(object: &Map<String, Value>) -> Map<String, Value> {
     match masked_object(object, Depth::TOP) {

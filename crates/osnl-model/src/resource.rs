@@ -34,7 +34,7 @@ use serde_json::Value;
 
 use crate::{Notification, Timestamp};
 
-/// One resource, as far as a notification tells.
+/// One resource, with the values that the notification has.
 #[derive(Clone, Debug, Default, PartialEq, serde::Serialize)]
 pub struct Resource<'a> {
     /// Its kind: `port`, `instance`, `node`, `project`, `image`, `volume` …, the same in all forms.
@@ -55,7 +55,7 @@ pub struct Resource<'a> {
     pub host: Option<&'a str>,
     /// Its state, in its service's words.
     pub state: Option<&'a str>,
-    /// Its addresses; `None` where the message does not say, empty where it says that there are none.
+    /// Its addresses; `None` if the message has no list of them, empty if its list is empty.
     pub addresses: Option<Vec<Address>>,
     /// When it was made.
     pub created_at: Option<Timestamp>,
@@ -114,7 +114,7 @@ impl Resource<'_> {
     }
 }
 
-/// The resources a notification is about: one, of a bulk request several, none if it cannot be told.
+/// Returns the resources that a notification is about: one, several for a bulk request, none if they are unknown.
 #[must_use]
 pub fn resources(n: &Notification) -> Vec<Resource<'_>> {
     read(n).into_iter().map(named).collect()
@@ -199,7 +199,7 @@ impl<'a> Bulk<'a> {
     }
 }
 
-/// One of the [`resources`], by its place. The others are not read.
+/// Returns one of the [`resources`], by its position. The others are not read.
 #[must_use]
 pub fn resource_at(n: &Notification, at: usize) -> Option<Resource<'_>> {
     match Bulk::of(n) {

@@ -1,9 +1,8 @@
-//! Typed readers: a payload as its service means it, borrowed from the notification.
+//! Typed readers: the payload as its service means it, borrowed from the notification.
 //!
-//! [`read`] decides by the payload's form, then by the event type, and gives one of the structs below. Every
-//! member of theirs is a [`Field`]: absent, null and a value are three things to these services. Nothing here
-//! fails: a member of an unexpected type is [`Field::Odd`] while the others are there, and what no reader knows
-//! is [`Service::Other`] with its payload.
+//! [`read`] selects a reader by the payload's form and the event type. Each member of the returned struct is a [`Field`],
+//! because absent, null, and a value differ for these services. Reading never fails: a member of an unexpected type is
+//! [`Field::Odd`], and the other members are still read. A payload without a reader is [`Service::Other`].
 //!
 //! | module | reads |
 //! |---|---|
@@ -11,15 +10,14 @@
 //! | [`neutron`] | ports, floating IPs, networks and the like, single and bulk, before and after |
 //! | [`ironic`] | nodes and what belongs to them |
 //! | [`keystone`] | CADF and the basic form |
-//! | [`glance`] | images, also the one that is a sentence; members, tasks |
+//! | [`glance`] | images, also as a sentence; members, tasks |
 //! | [`cinder`] | volumes and their attachments, snapshots, backups |
 //! | [`others`] | designate, heat, magnum, manila, masakari, octavia |
 //!
-//! A view that does not depend on service and form is [`resources`](crate::resources).
+//! [`resources`](crate::resources) is a view that does not depend on the service. Debug output of these structs masks the
+//! secrets in free maps and texts.
 //!
-//! Debug output of these structs has the secrets of free maps and texts masked.
-//!
-#![doc = include_str!("../../../docs/reading-notifications.md")]
+#![doc = include_str!("service/guide.md")]
 
 pub mod cinder;
 pub mod glance;
@@ -36,7 +34,7 @@ use serde_json::Value;
 
 use crate::Notification;
 
-pub use self::field::{Field, Read, State, View};
+pub use self::field::{Field, FieldState, Read, View};
 pub use self::free::{Free, Inner};
 
 /// A payload, read.

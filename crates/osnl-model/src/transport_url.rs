@@ -46,8 +46,8 @@ pub struct TransportHost {
     pub password: Option<Secret>,
 }
 
-/// Why a transport URL cannot be read. Says which part is wrong, and never repeats it: what looks like a
-/// port may be the rest of a password.
+/// The reasons why a transport URL cannot be read. The message names the wrong part and never repeats it: the rest of a
+/// password may look like a port.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum TransportUrlError {
     /// There is no `driver://`, or the driver's name is no URL scheme.

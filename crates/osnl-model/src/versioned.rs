@@ -10,7 +10,7 @@
 //! 2. [`VersionedNotification::emit`]: asks the [`Outlet`] whether anything would be sent, masks, writes the wire form;
 //! 3. [`Emitter`]: takes the finished [`Emission`](crate::Emission); the one that talks to a broker is
 //!    `osnl::notifier::Notifier`;
-//! 4. [`read`]: the way back, into a typed object, or an [`UnknownObject`] that has lost nothing; [`Form`] reads objects
+//! 4. [`read`]: the way back, into a typed object, or an [`UnknownObject`] that has lost nothing; [`ObjectForm`] reads objects
 //!    of any class.
 //!
 //! The wire form of an object, keys in this order (`changes` only where ironic has it):
@@ -64,7 +64,7 @@ pub use enumeration::{UnlistedValue, VersionedEnum};
 pub use field::{Dict, FieldError, FieldProblem, FieldType, MaybeSet, Wire};
 pub use fingerprint::{FingerprintMismatch, check_fingerprints, fingerprint, fingerprint_text};
 pub use flexible_dict::FlexibleDict;
-pub use form::Form;
+pub use form::ObjectForm;
 pub use json::{Json, JsonObject};
 pub use kind::{Field, Kind, ObjectInfo, Source, Values};
 pub use level::{Level, Severity, Threshold, ThresholdError};

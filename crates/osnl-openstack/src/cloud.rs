@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::time::{Instant, timeout};
 
 use crate::conf::{CloudConf, Identity, Scope};
-use crate::error::{ApiError, Asked, words};
+use crate::error::{ApiError, ObjectRef, words};
 use crate::kind::Kind;
 use crate::login;
 use crate::not_found::{NotFound, not_found};
@@ -154,7 +154,7 @@ impl Cloud {
     /// See [`ApiError`]; [`ApiError::Gone`] for the API's own 404.
     pub async fn get(&self, kind: Kind, id: &str) -> Result<Value, ApiError> {
         let endpoint = self.endpoint(kind.service()).await?;
-        let asked = || Asked { kind, id: id.to_owned(), service: endpoint.clone() };
+        let asked = || ObjectRef { kind, id: id.to_owned(), service: endpoint.clone() };
         // `servers/` and `servers/..` are other questions.
         if id.is_empty() || id.chars().all(|c| c == '.') {
             return Err(ApiError::Gone(asked()));

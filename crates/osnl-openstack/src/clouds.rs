@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-use crate::conf::{CloudConf, ConfError, Fields};
+use crate::conf::{CloudConf, CloudConfError, Fields};
 
 /// The variables of the environment; handed in, as everything of it.
 #[derive(Clone, Debug, Default)]
@@ -104,7 +104,7 @@ pub enum CloudsError {
         /// The name of the cloud.
         name: String,
         /// The problem.
-        error: ConfError,
+        error: CloudConfError,
     },
 }
 
@@ -202,7 +202,7 @@ impl Clouds {
         match (fields.get("auth_url"), profile) {
             (None, Some(profile)) => {
                 let problem = format!("{profile} is not in clouds-public.yaml, or has no auth_url there");
-                Err(error(ConfError::new("profile", problem, "write auth_url beside it")))
+                Err(error(CloudConfError::new("profile", problem, "write auth_url beside it")))
             }
             (Some(_), _) | (None, None) => CloudConf::of(&fields).map_err(error),
         }
@@ -231,7 +231,7 @@ fn of_region(
     cloud: &Map<String, Value>,
     wanted: Option<&str>,
     fields: &mut Fields,
-) -> Result<Map<String, Value>, ConfError> {
+) -> Result<Map<String, Value>, CloudConfError> {
     let regions = cloud.get("regions").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let name = |region: &Value| {
         region.as_str().or_else(|| region.get("name")?.as_str()).unwrap_or_default().to_owned()
@@ -253,7 +253,7 @@ fn of_region(
         }
         (None, Some(wanted)) if !regions.is_empty() => {
             let all = regions.iter().map(name).collect::<Vec<_>>().join(", ");
-            Err(ConfError::new(
+            Err(CloudConfError::new(
                 "region_name",
                 format!("{wanted} is not one of its regions"),
                 format!("allowed: {all}"),

@@ -39,7 +39,7 @@ pub enum Identity {
     /// A user with a password.
     Password {
         /// The user.
-        user: User,
+        user: UserName,
         /// The password.
         password: Secret,
     },
@@ -56,7 +56,7 @@ pub enum Identity {
 
 /// An id, or a name in a domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum User {
+pub enum UserName {
     /// Needs no domain.
     Id(String),
     /// A name in a domain.
@@ -69,7 +69,7 @@ pub enum Credential {
     /// Needs no user.
     Id(String),
     /// A name, and whose it is.
-    Name(String, User),
+    Name(String, UserName),
 }
 
 /// A domain.
@@ -99,7 +99,7 @@ pub enum Scope {
 /// The problem with options, and the allowed form.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{option}: {problem}; {allowed}")]
-pub struct ConfError {
+pub struct CloudConfError {
     /// The name of the option.
     pub option: &'static str,
     /// The problem; no value that may be a secret.
@@ -108,7 +108,7 @@ pub struct ConfError {
     pub allowed: String,
 }
 
-impl ConfError {
+impl CloudConfError {
     pub(crate) fn new(option: &'static str, problem: impl Into<String>, allowed: impl Into<String>) -> Self {
         Self { option, problem: problem.into(), allowed: allowed.into() }
     }
@@ -136,7 +136,7 @@ impl CloudConf {
     ///
     /// # Errors
     /// What is missing or does not go together; the first thing.
-    pub fn of(fields: &Fields) -> Result<Self, ConfError> {
+    pub fn of(fields: &Fields) -> Result<Self, CloudConfError> {
         let auth_url = url::auth_url(fields.require("auth_url", "write the URL of Keystone")?)?;
         let kind = match fields.get("auth_type") {
             // Written only for application credentials by `openstack application credential create`.
@@ -146,7 +146,7 @@ impl CloudConf {
             Some(name) => {
                 TYPES.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind).ok_or_else(|| {
                     let names: Vec<&str> = TYPES.iter().map(|(name, _)| *name).collect();
-                    ConfError::new(
+                    CloudConfError::new(
                         "auth_type",
                         format!("{name} is not a known type"),
                         format!("allowed: {}", names.join(", ")),
@@ -181,7 +181,7 @@ impl CloudConf {
         let interface = match fields.get("interface") {
             None => Interface::default(),
             Some(text) => text.parse().map_err(|()| {
-                ConfError::new(
+                CloudConfError::new(
                     "interface",
                     format!("{text} is not an interface"),
                     "allowed: public, internal, admin",
@@ -207,7 +207,7 @@ impl CloudConf {
     ///
     /// # Errors
     /// As [`CloudConf::of`].
-    pub fn legacy(auth_url: &str, user: &str, password: &str, tenant: &str) -> Result<Self, ConfError> {
+    pub fn legacy(auth_url: &str, user: &str, password: &str, tenant: &str) -> Result<Self, CloudConfError> {
         let mut fields = Fields::default();
         let all =
             [("auth_url", auth_url), ("username", user), ("password", password), ("project_name", tenant)];
@@ -220,9 +220,9 @@ impl CloudConf {
     /// Describes the login: `user osswatch for project oss`.
     #[must_use]
     pub fn shown(&self) -> String {
-        let user = |user: &User| match user {
-            User::Id(id) => format!("user id {id}"),
-            User::Name(name, _) => format!("user {name}"),
+        let user = |user: &UserName| match user {
+            UserName::Id(id) => format!("user id {id}"),
+            UserName::Name(name, _) => format!("user {name}"),
         };
         let who = match &self.identity {
             Identity::Password { user: who, .. } => user(who),
@@ -249,12 +249,12 @@ impl CloudConf {
     }
 }
 
-fn user(fields: &Fields) -> Result<User, ConfError> {
+fn user(fields: &Fields) -> Result<UserName, CloudConfError> {
     match fields.get("user_id") {
-        Some(id) => Ok(User::Id(id.to_owned())),
+        Some(id) => Ok(UserName::Id(id.to_owned())),
         None => {
             let name = fields.require("username", "write it, or user_id")?;
-            Ok(User::Name(name.to_owned(), domain(fields, "user_domain_id", "user_domain_name")))
+            Ok(UserName::Name(name.to_owned(), domain(fields, "user_domain_id", "user_domain_name")))
         }
     }
 }
@@ -267,11 +267,13 @@ fn domain(fields: &Fields, id: &str, name: &str) -> Domain {
     }
 }
 
-fn scope(fields: &Fields) -> Result<Scope, ConfError> {
+fn scope(fields: &Fields) -> Result<Scope, CloudConfError> {
     if let Some(system) = fields.get("system_scope") {
         return match system {
             "all" => Ok(Scope::System),
-            other => Err(ConfError::new("system_scope", format!("{other} is not a scope"), "allowed: all")),
+            other => {
+                Err(CloudConfError::new("system_scope", format!("{other} is not a scope"), "allowed: all"))
+            }
         };
     }
     if let Some(id) = fields.get("project_id") {
@@ -289,13 +291,13 @@ fn scope(fields: &Fields) -> Result<Scope, ConfError> {
     })
 }
 
-fn verification(fields: &Fields) -> Result<Option<Verification>, ConfError> {
+fn verification(fields: &Fields) -> Result<Option<Verification>, CloudConfError> {
     let boolean = |option: &'static str| match fields.get(option).map(str::to_ascii_lowercase).as_deref() {
         None => Ok(None),
         Some("true" | "yes" | "on" | "1") => Ok(Some(true)),
         Some("false" | "no" | "off" | "0") => Ok(Some(false)),
         Some(other) => {
-            Err(ConfError::new(option, format!("{other} is not a boolean"), "allowed: true, false"))
+            Err(CloudConfError::new(option, format!("{other} is not a boolean"), "allowed: true, false"))
         }
     };
     // openstacksdk's order: insecure wins over verify.

@@ -14,7 +14,7 @@ const LONGEST_WORDS: usize = 300;
 
 /// The object that was asked for: `server 0123 of http://nova:8774/v2.1`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Asked {
+pub struct ObjectRef {
     /// Its kind.
     pub kind: Kind,
     /// Its id.
@@ -23,7 +23,7 @@ pub struct Asked {
     pub service: String,
 }
 
-impl fmt::Display for Asked {
+impl fmt::Display for ObjectRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {} of {}", self.kind, self.id, self.service)
     }
@@ -34,7 +34,7 @@ impl fmt::Display for Asked {
 pub enum ApiError {
     /// The service has none of this id; not any more, or not for us. Asking again changes nothing.
     #[error("{0}: is not there (404)")]
-    Gone(Asked),
+    Gone(ObjectRef),
     /// Something answers 404, and not as the API does about a missing object: the URL is not the API's, or another
     /// server answers there. Says nothing about the object.
     #[error(
@@ -53,7 +53,7 @@ pub enum ApiError {
     #[error("{asked}: forbidden (403): {said}")]
     Forbidden {
         /// The object that was asked for.
-        asked: Asked,
+        asked: ObjectRef,
         /// The service's words.
         said: String,
     },

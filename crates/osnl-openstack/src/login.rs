@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::catalog::Catalog;
-use crate::conf::{CloudConf, Credential, Domain, Identity, Scope, User};
+use crate::conf::{CloudConf, Credential, Domain, Identity, Scope, UserName};
 
 /// The body of `POST /v3/auth/tokens`.
 pub(crate) fn body(conf: &CloudConf) -> Vec<u8> {
@@ -40,10 +40,10 @@ pub(crate) fn body(conf: &CloudConf) -> Vec<u8> {
     json!({"auth": auth}).to_string().into_bytes()
 }
 
-fn user(user: &User) -> Value {
+fn user(user: &UserName) -> Value {
     match user {
-        User::Id(id) => json!({"id": id}),
-        User::Name(name, of) => json!({"name": name, "domain": domain(of)}),
+        UserName::Id(id) => json!({"id": id}),
+        UserName::Name(name, of) => json!({"name": name, "domain": domain(of)}),
     }
 }
 

@@ -21,9 +21,9 @@ use serde_json::Value;
 
 use super::instance::{Instance, Nic, number, text_of};
 use super::ordered::OrderedMap;
-use super::servers::{Server, Servers};
+use super::servers::{KnownServer, Servers};
 use osnl_actions::ActionError;
-use osnl_delivery::enrich::{Found, Kind, Lookup, OnError, Step, dependency};
+use osnl_delivery::enrich::{Kind, Lookup, LookupAnswer, OnError, Step, dependency};
 
 /// Asks a cloud, or what remembers its answers.
 pub struct CloudLookup {
@@ -48,8 +48,8 @@ impl CloudLookup {
     async fn ask(&self, kind: Kind, id: Option<&str>) -> Result<Option<Arc<Value>>, ActionError> {
         let Some(id) = id.filter(|id| !id.is_empty()) else { return Ok(None) };
         match self.lookup.fetch(kind, id).await {
-            Ok(Found::There(object)) => Ok(Some(object)),
-            Ok(Found::Gone) => Ok(None),
+            Ok(LookupAnswer::There(object)) => Ok(Some(object)),
+            Ok(LookupAnswer::Gone) => Ok(None),
             Err(error) => match self.on_error {
                 OnError::Retry => Err(error.of_delivery(&self.name, &self.lookup.target())),
                 OnError::Default => {
@@ -84,7 +84,7 @@ impl Servers for CloudLookup {
         })
     }
 
-    fn instance<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<Server>, ActionError>> {
+    fn instance<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<KnownServer>, ActionError>> {
         Box::pin(async move {
             let Some(server) = self.ask(Kind::Server, Some(id)).await? else { return Ok(None) };
             let part = |pointer: &str| server.pointer(pointer).and_then(Value::as_str);
@@ -113,7 +113,7 @@ impl Servers for CloudLookup {
                     OrderedMap(map.iter().map(|(key, value)| (key.clone(), value.clone())).collect())
                 }),
             };
-            Ok(Some(Server { instance, nics: nics(&server) }))
+            Ok(Some(KnownServer { instance, nics: nics(&server) }))
         })
     }
 

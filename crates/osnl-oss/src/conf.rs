@@ -82,7 +82,7 @@ struct Openstack {
 
 /// A configuration that can be used, and what its writer should know about it. Its Debug form shows no password.
 #[derive(Clone)]
-pub struct Loaded {
+pub struct LoadedConf {
     /// The checked values.
     pub conf: Conf,
     /// In the order they were found.
@@ -90,14 +90,14 @@ pub struct Loaded {
     /// The files that were read, weakest first.
     pub files: Vec<String>,
     /// The configuration that runs.
-    pub native: native::Loaded,
+    pub native: native::LoadedConf,
     document: Document,
 }
 
-impl std::fmt::Debug for Loaded {
+impl std::fmt::Debug for LoadedConf {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { conf, warnings, files, native: _, document: _ } = self;
-        let mut out = f.debug_struct("Loaded");
+        let mut out = f.debug_struct("LoadedConf");
         out.field("conf", conf).field("warnings", warnings).field("files", files).finish_non_exhaustive()
     }
 }
@@ -133,7 +133,7 @@ impl std::fmt::Debug for Conf {
     }
 }
 
-impl Loaded {
+impl LoadedConf {
     /// The same in osnl's own form, each value with where it came from.
     #[must_use]
     pub fn document(&self) -> Document {
@@ -160,7 +160,7 @@ impl Conf {
         files: &[PathBuf],
         folders: &[PathBuf],
         environment: &Environment,
-    ) -> Result<Loaded, ConfigErrors> {
+    ) -> Result<LoadedConf, ConfigErrors> {
         let mut paths = files.to_vec();
         let mut errors = Vec::new();
         for folder in folders {
@@ -183,7 +183,10 @@ impl Conf {
     ///
     /// # Errors
     /// As [`Conf::load`].
-    pub fn from_texts(texts: &[(String, String)], environment: &Environment) -> Result<Loaded, ConfigErrors> {
+    pub fn from_texts(
+        texts: &[(String, String)],
+        environment: &Environment,
+    ) -> Result<LoadedConf, ConfigErrors> {
         let mut layers = Layers::new(&schema::SCHEMA);
         let mut findings = Findings::default();
         for (name, text) in texts {
@@ -217,7 +220,7 @@ impl Conf {
         let told = at_home(told, &document, &layers, &files).0;
         warnings.extend(told.into_iter().map(|finding| Warning(finding.0)));
         in_order(&mut warnings, |warning| &warning.0, &files);
-        Ok(Loaded { conf, warnings, files, native, document })
+        Ok(LoadedConf { conf, warnings, files, native, document })
     }
 }
 

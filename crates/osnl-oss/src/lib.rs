@@ -6,7 +6,7 @@
 //!
 //! ```
 //! use osnl_model::Notification;
-//! use osnl_oss::{Body, Call, EventReport, Lists, Memory, NodeForm};
+//! use osnl_oss::{Body, EventReport, Lists, Memory, NodeForm, PluginInvocation};
 //!
 //! let message = Notification::decode(
 //!     br#"{"event_type": "compute.instance.create.end", "payload": {"instance_id": "2f6c", "hostname": "web-1",
@@ -19,7 +19,7 @@
 //! let EventReport::Calls(calls) = EventReport::from(happened, "compute.instance.create.end", None, &lists) else {
 //!     return Err("nothing to report".into());
 //! };
-//! let [Call { happened, created: true }] = &calls[..] else { return Err("not one allocation".into()) };
+//! let [PluginInvocation { happened, created: true }] = &calls[..] else { return Err("not one allocation".into()) };
 //! let body = Body::Json.text(&NodeForm::default().node_detail(happened))?;
 //! assert!(body.starts_with(r#"{"FQDN": "web-1", "IP": "10.0.0.7", "#), "{body}");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -63,10 +63,10 @@ pub use self::drivers::drivers;
 pub use self::event::{Lists, Occurrence, What};
 pub use self::instance::{Instance, Nic};
 pub use self::memory::{EventMeaning, Memory, RowChange};
-pub use self::node_detail::{Constants, IpType, Keys, NodeDetail, NodeForm, Values};
+pub use self::node_detail::{Constants, DetailKeys, IpType, NodeDetail, NodeForm, ValueRule};
 pub use self::ordered::OrderedMap;
-pub use self::servers::{Complete, Server, Servers, completed};
-pub use self::told::{Call, EventReport};
+pub use self::servers::{Complete, KnownServer, Servers, completed};
+pub use self::told::{EventReport, PluginInvocation};
 pub use self::watcher::{WatchedActions, Watcher};
 
 /// The version that `oss_watcher --version` has always said; the version of osnl is the crate's.

@@ -27,7 +27,7 @@ use osnl_model::{Bulk, Notification};
 use serde_json::Value;
 
 use self::decided::DecidedMessages;
-use self::rows::{FloatingRow, InstanceRow, PortRow, Row};
+use self::rows::{FloatingRow, InstanceRow, MemoryRow, PortRow};
 use super::event::{Lists, Occurrence};
 use super::instance::{Instance, InstanceReading};
 pub use osnl_core::received::RowChange;
@@ -41,7 +41,7 @@ const LAST: usize = 4096;
 /// touched for longest is forgotten; a message that comes again means what it meant.
 #[derive(Debug)]
 pub struct Memory {
-    rows: HashMap<String, (u64, Row)>,
+    rows: HashMap<String, (u64, MemoryRow)>,
     /// Names by when they were touched.
     order: BTreeMap<u64, String>,
     tick: u64,
@@ -138,11 +138,11 @@ impl Memory {
         happened
     }
 
-    fn row(&self, name: &str) -> Option<&Row> {
+    fn row(&self, name: &str) -> Option<&MemoryRow> {
         self.rows.get(name).map(|(_, row)| row)
     }
 
-    fn put(&mut self, name: String, row: Row) {
+    fn put(&mut self, name: String, row: MemoryRow) {
         self.tick += 1;
         if let Some((at, _)) = self.rows.insert(name.clone(), (self.tick, row)) {
             self.order.remove(&at);
@@ -175,22 +175,24 @@ impl Memory {
 
     fn instance_row(&self, id: &str) -> Option<&InstanceRow> {
         match self.row(&instance_name(id))? {
-            Row::Instance(row) => Some(row),
-            Row::Port(_) | Row::Floating(_) | Row::Asked(_) | Row::Address(_) => None,
+            MemoryRow::Instance(row) => Some(row),
+            MemoryRow::Port(_) | MemoryRow::Floating(_) | MemoryRow::Asked(_) | MemoryRow::Address(_) => None,
         }
     }
 
     fn port_row(&self, id: &str) -> Option<&PortRow> {
         match self.row(&port_name(id))? {
-            Row::Port(row) => Some(row),
-            Row::Instance(_) | Row::Floating(_) | Row::Asked(_) | Row::Address(_) => None,
+            MemoryRow::Port(row) => Some(row),
+            MemoryRow::Instance(_) | MemoryRow::Floating(_) | MemoryRow::Asked(_) | MemoryRow::Address(_) => {
+                None
+            }
         }
     }
 
     fn floating_row(&self, id: &str) -> Option<&FloatingRow> {
         match self.row(&floating_name(id))? {
-            Row::Floating(row) => Some(row),
-            Row::Instance(_) | Row::Port(_) | Row::Asked(_) | Row::Address(_) => None,
+            MemoryRow::Floating(row) => Some(row),
+            MemoryRow::Instance(_) | MemoryRow::Port(_) | MemoryRow::Asked(_) | MemoryRow::Address(_) => None,
         }
     }
 

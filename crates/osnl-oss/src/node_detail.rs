@@ -30,7 +30,7 @@ const NOTED: [&str; 5] = ["Owner", "AdditionalUsers", "ApplicationName", "Enviro
 
 /// The keys of a node detail.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Keys {
+pub enum DetailKeys {
     /// As the document shows it, and the program's first version had it.
     #[default]
     Documented,
@@ -42,7 +42,7 @@ pub enum Keys {
 
 /// The rule by which values are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Values {
+pub enum ValueRule {
     /// As the program wrote them: of events of instances the host name, root and ephemeral disk together and
     /// `2024-05-06 07:08:09+00:00`; of floating IPs the display name, the root disk alone and `2024-05-06T07:08:09Z`.
     #[default]
@@ -86,9 +86,9 @@ impl Default for Constants {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NodeForm {
     /// Its keys.
-    pub keys: Keys,
+    pub keys: DetailKeys,
     /// Its values.
-    pub values: Values,
+    pub values: ValueRule,
     /// Its constants.
     pub constants: Constants,
 }
@@ -99,15 +99,15 @@ impl NodeForm {
     pub fn node_detail(&self, happened: &Occurrence) -> NodeDetail {
         let instance = &happened.instance;
         let name = match self.keys {
-            Keys::Documented => "FQDN",
-            Keys::Flattened | Keys::Metadata => "Hostname",
+            DetailKeys::Documented => "FQDN",
+            DetailKeys::Flattened | DetailKeys::Metadata => "Hostname",
         };
         let mut node = NodeDetail::default();
         node.add(name, self.name(happened));
         node.add("IP", &happened.ip);
         match self.keys {
-            Keys::Documented => {}
-            Keys::Flattened | Keys::Metadata => node.add("ID", &instance.id),
+            DetailKeys::Documented => {}
+            DetailKeys::Flattened | DetailKeys::Metadata => node.add("ID", &instance.id),
         }
         node.add("IPType", self.ip_type(happened.ip.as_deref()));
         node.add("OS", &instance.os);
@@ -118,23 +118,23 @@ impl NodeForm {
         node.add("SecurityDomain", &self.constants.security_domain);
         let noted = |key: &str| instance.metadata.as_ref().and_then(|metadata| metadata.get(key));
         match self.keys {
-            Keys::Documented => NOTED.iter().for_each(|key| node.add(key, noted(key))),
-            Keys::Metadata => {
+            DetailKeys::Documented => NOTED.iter().for_each(|key| node.add(key, noted(key))),
+            DetailKeys::Metadata => {
                 let metadata = instance.metadata.clone().unwrap_or_default();
                 node.0.push(("Metadata".to_owned(), Member::Object(metadata)));
             }
-            Keys::Flattened => {}
+            DetailKeys::Flattened => {}
         }
         node.add("CreationDate", self.date(happened));
         match (self.keys, &instance.metadata) {
-            (Keys::Flattened, Some(metadata)) => {
+            (DetailKeys::Flattened, Some(metadata)) => {
                 for (key, value) in &metadata.0 {
                     if !node.0.iter().any(|(name, _)| name == key) {
                         node.add(key, value);
                     }
                 }
             }
-            (Keys::Flattened, None) | (Keys::Documented | Keys::Metadata, _) => {}
+            (DetailKeys::Flattened, None) | (DetailKeys::Documented | DetailKeys::Metadata, _) => {}
         }
         node
     }
@@ -142,8 +142,8 @@ impl NodeForm {
     /// Whether the program asked nova for the values, instead of taking them from the event.
     fn asked(&self, happened: &Occurrence) -> bool {
         match (self.values, happened.what) {
-            (Values::Original, What::Allocated | What::Released) => true,
-            (Values::Original, What::Instance | What::Port) | (Values::Uniform, _) => false,
+            (ValueRule::Original, What::Allocated | What::Released) => true,
+            (ValueRule::Original, What::Instance | What::Port) | (ValueRule::Uniform, _) => false,
         }
     }
 
@@ -174,9 +174,9 @@ impl NodeForm {
         let legacy = written.as_bytes()[10] == b' ';
         Some(match (self.values, self.asked(happened)) {
             // As it came, with a fraction or without a zone as it may be: the program looked at none of it.
-            (Values::Original, false) if legacy => written.to_owned(),
-            (Values::Original, false) => format!("{day} {time}+00:00"),
-            (Values::Original, true) | (Values::Uniform, _) => format!("{day}T{time}Z"),
+            (ValueRule::Original, false) if legacy => written.to_owned(),
+            (ValueRule::Original, false) => format!("{day} {time}+00:00"),
+            (ValueRule::Original, true) | (ValueRule::Uniform, _) => format!("{day}T{time}Z"),
         })
     }
 

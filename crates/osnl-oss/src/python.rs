@@ -32,7 +32,7 @@ pub use self::config::PluginConfig;
 pub use self::node_detail::{NodeDetails, OssDetails, PayloadDetails, PluginCall, PluginCalls};
 use osnl_actions::exec::Program;
 use osnl_actions::exec::worker::{Plan, Worker};
-use osnl_actions::{Action, ActionError, Done, ErrorClass, Event};
+use osnl_actions::{Action, ActionError, Completion, ErrorClass, Event};
 
 const SHIM: &str = concat!(include_str!("python/oslo_config.py"), "\n\n", include_str!("python/shim.py"));
 /// Reads the shim from the pipe that events come by later; old enough for a Python 2 to read.
@@ -111,7 +111,7 @@ impl Python {
         Ok(format!("{}\n{SHIM}{order}\n", SHIM.len()).into_bytes())
     }
 
-    async fn notify(&self, events: &[Event]) -> Vec<Result<Done, ActionError>> {
+    async fn notify(&self, events: &[Event]) -> Vec<Result<Completion, ActionError>> {
         let mut open: Vec<Open<'_>> =
             events.iter().map(|event| Open::of(event, &*self.options.details)).collect();
         // The next call of each event that is not done: of one event's calls, none before the one ahead of it is done.
@@ -147,9 +147,9 @@ struct Open<'a> {
     event: &'a Event,
     calls: std::vec::IntoIter<(Box<RawValue>, bool)>,
     /// The result of the call before.
-    last: Option<Done>,
+    last: Option<Completion>,
     /// The verdict that ends it before all calls are made.
-    verdict: Option<Result<Done, ActionError>>,
+    verdict: Option<Result<Completion, ActionError>>,
 }
 
 impl<'a> Open<'a> {
@@ -161,7 +161,7 @@ impl<'a> Open<'a> {
                 for told in asked {
                     match told {
                         PluginCall::Notify { node_detail, created } => calls.push((node_detail, created)),
-                        PluginCall::NothingToDo(why) => verdict = Some(Ok(Done::NothingToDo(why))),
+                        PluginCall::NothingToDo(why) => verdict = Some(Ok(Completion::NothingToDo(why))),
                     }
                 }
             }
@@ -172,22 +172,22 @@ impl<'a> Open<'a> {
         let mut calls = calls.into_iter();
         // An attempt before this one has made these.
         let before = calls.by_ref().take(event.done()).last();
-        let last = before.map(|_| Done::Delivered("called".to_owned()));
+        let last = before.map(|_| Completion::Delivered("called".to_owned()));
         Self { event, calls, last, verdict }
     }
 
-    fn done(&mut self, done: Done) {
+    fn done(&mut self, done: Completion) {
         self.event.one_is_done();
         self.last = Some(done);
     }
 }
 
-fn missing() -> Result<Done, ActionError> {
+fn missing() -> Result<Completion, ActionError> {
     Err(ActionError::new(ErrorClass::Reset, "the plug-in gave no verdict"))
 }
 
 impl Action for Python {
-    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Done, ActionError>>> {
+    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Completion, ActionError>>> {
         Box::pin(self.notify(events))
     }
 

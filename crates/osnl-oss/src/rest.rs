@@ -23,9 +23,9 @@ use osnl_transport::BoxFuture;
 
 pub use self::conf::OssRestConf;
 pub(super) use self::conf::{ASK, DATACENTER, IP_TYPE, KEYS, SECURITY_DOMAIN, VALUES, form};
-use super::{Body, Call, EventReport, Lists, NodeForm, Occurrence};
-use osnl_actions::http_request::{Authorization as _, Fixed, key_value, scrub};
-use osnl_actions::{Action, ActionError, Done, ErrorClass, Event};
+use super::{Body, EventReport, Lists, NodeForm, Occurrence, PluginInvocation};
+use osnl_actions::http_request::{Authorization as _, FixedHeader, key_value, scrub};
+use osnl_actions::{Action, ActionError, Completion, ErrorClass, Event};
 
 /// The node detail's form, and its destinations.
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ pub struct OssRestOptions {
     /// The destination of releases.
     pub deletion: Url,
     /// The credentials; their Debug form shows no secret.
-    pub login: Option<Fixed>,
+    pub login: Option<FixedHeader>,
     /// The event types of allocations and of releases.
     pub lists: Lists,
     /// Keys and values of a node detail.
@@ -67,10 +67,10 @@ impl OssRest {
         Ok(Self { options, to_creation, to_deletion })
     }
 
-    async fn tell(&self, event: &Event) -> Result<Done, ActionError> {
+    async fn tell(&self, event: &Event) -> Result<Completion, ActionError> {
         let calls = match EventReport::of(event, &self.options.lists) {
             EventReport::Calls(calls) => calls,
-            EventReport::Nothing(why) => return Ok(Done::NothingToDo(why)),
+            EventReport::Nothing(why) => return Ok(Completion::NothingToDo(why)),
         };
         let key = event.idempotency_key();
         let mut done = Vec::new();
@@ -79,16 +79,20 @@ impl OssRest {
             done.push(self.post(call, &key).await?);
             event.one_is_done();
         }
-        Ok(Done::Delivered(done.join("; ")))
+        Ok(Completion::Delivered(done.join("; ")))
     }
 
-    async fn post(&self, Call { happened, created }: Call, key: &str) -> Result<String, ActionError> {
+    async fn post(
+        &self,
+        PluginInvocation { happened, created }: PluginInvocation,
+        key: &str,
+    ) -> Result<String, ActionError> {
         let request = self.options.request(&happened, created, Some(key))?;
         let client = if created { &self.to_creation } else { &self.to_deletion };
         let shown = format!("POST {} {}", request.url, about(&happened));
         let answer = client.send(request).await.map_err(ActionError::from)?;
         if !answer.status.is_success() {
-            let secrets = self.options.login.iter().flat_map(Fixed::secrets).collect::<Vec<_>>();
+            let secrets = self.options.login.iter().flat_map(FixedHeader::secrets).collect::<Vec<_>>();
             let failure = answer.failure();
             let reason = scrub(&failure.reason, secrets.iter().map(String::as_str));
             return Err(ActionError { reason, ..failure.into() });
@@ -132,7 +136,7 @@ fn about(happened: &Occurrence) -> String {
 }
 
 impl Action for OssRest {
-    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Done, ActionError>>> {
+    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Completion, ActionError>>> {
         Box::pin(async move {
             let mut verdicts = Vec::with_capacity(events.len());
             for event in events {

@@ -24,7 +24,7 @@ pub trait Servers: Send + Sync + fmt::Debug {
     fn of_port<'a>(&'a self, port: &'a str) -> BoxFuture<'a, Result<Option<String>, ActionError>>;
 
     /// The instance with its flavor, its image's properties and its addresses; `None` if it is gone.
-    fn instance<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<Server>, ActionError>>;
+    fn instance<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<KnownServer>, ActionError>>;
 
     /// The property `os` of an image; `None` if the image is gone, or has none.
     fn os_of_image<'a>(&'a self, image: &'a str) -> BoxFuture<'a, Result<Option<String>, ActionError>>;
@@ -32,7 +32,7 @@ pub trait Servers: Send + Sync + fmt::Debug {
 
 /// An instance as its services describe it.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Server {
+pub struct KnownServer {
     /// The instance.
     pub instance: Instance,
     /// Its addresses, in the order of its networks' names.

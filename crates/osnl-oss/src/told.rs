@@ -10,14 +10,14 @@ use osnl_core::event::HAPPENED;
 #[derive(Clone, Debug, PartialEq)]
 pub enum EventReport {
     /// In this order: a floating IP that moves is a release and an allocation.
-    Calls(Vec<Call>),
+    Calls(Vec<PluginInvocation>),
     /// Nothing.
     Nothing(String),
 }
 
 /// One call of a plug-in.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Call {
+pub struct PluginInvocation {
     /// The event's meaning, as far as events show it.
     pub happened: Occurrence,
     /// An allocation, not a release.
@@ -52,7 +52,7 @@ impl EventReport {
             let Some(created) = lists.created(event_type, happened.what).filter(|_| mine) else { continue };
             match &happened.not {
                 Some(not) => why.clone_from(not),
-                None => calls.push(Call { happened, created }),
+                None => calls.push(PluginInvocation { happened, created }),
             }
         }
         if calls.is_empty() { Self::Nothing(why) } else { Self::Calls(calls) }

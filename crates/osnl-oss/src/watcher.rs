@@ -12,7 +12,7 @@ use super::event::{Lists, Occurrence};
 use super::memory::{EventMeaning, Memory, RowChange};
 use super::servers::Complete;
 use osnl_core::observe::{Observe, PartKeys};
-use osnl_core::received::{Noted, Received};
+use osnl_core::received::{MessageNotes, ReceivedMessage};
 
 /// Notes with each message what it means, before it is kept, in the order of arrival. One for all listeners: what neutron
 /// says is needed for what nova says.
@@ -73,7 +73,7 @@ impl Watcher {
 
     /// Returns the meaning of a message, to be kept with it; nothing of an unreadable message.
     #[must_use]
-    pub fn noted(&self, received: &Received) -> Noted {
+    pub fn noted(&self, received: &ReceivedMessage) -> MessageNotes {
         received.decode().map(|n| self.note(received, &n).0).unwrap_or_default()
     }
 }
@@ -84,7 +84,7 @@ impl Observe for Watcher {
     }
 
     /// The instance that an address comes to or leaves is often not in the event itself.
-    fn note(&self, received: &Received, n: &Notification) -> (Noted, PartKeys) {
+    fn note(&self, received: &ReceivedMessage, n: &Notification) -> (MessageNotes, PartKeys) {
         let payload = received.payload_text();
         let told = {
             let lists = self.watched.read().unwrap_or_else(PoisonError::into_inner).lists.clone();
@@ -107,6 +107,6 @@ impl Observe for Watcher {
         }
         // Texts and numbers: it can always be written.
         let happened = serde_json::to_string(&happened).ok().map(Into::into);
-        (Noted { happened, changes, ..Noted::default() }, keys)
+        (MessageNotes { happened, changes, ..MessageNotes::default() }, keys)
     }
 }

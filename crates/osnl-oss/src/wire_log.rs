@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::conf::Loaded;
+use super::conf::LoadedConf;
 use osnl::assembly::BuildError;
 use osnl::daemon::Daemon;
 use osnl::listener::ConnectionObserver;
 use osnl_core::metrics::Counters;
 use osnl_http::HttpOptions;
 
-impl Loaded {
+impl LoadedConf {
     /// Returns the daemon, with the program's own words for a broker that is away.
     ///
     /// # Errors

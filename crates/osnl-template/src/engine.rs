@@ -14,7 +14,7 @@ use super::encode;
 use super::limits::{FUEL, LONGEST_OUTPUT, TOO_LONG};
 use super::methods::{self, bounded_join, bounded_replace};
 use super::numbers;
-use super::patterns::{Place, pattern_of};
+use super::patterns::{MatchPosition, pattern_of};
 
 /// The value of a quoted string of the source.
 pub(super) fn unquoted(quoted: &str) -> Option<String> {
@@ -112,12 +112,15 @@ fn add_tests(engine: &mut Environment<'_>) {
     });
     engine.add_test("lower", tests::is_lower);
     engine.add_test("mapping", tests::is_mapping);
-    engine.add_test("match", |value: &Value, pattern: &Value| matches(value, pattern, Place::Start));
+    engine.add_test("match", |value: &Value, pattern: &Value| matches(value, pattern, MatchPosition::Start));
     engine.add_test("none", tests::is_none);
     engine.add_test("number", tests::is_number);
     engine.add_test("odd", numbers::is_odd);
-    engine.add_test("regex", |value: &Value, pattern: &Value| matches(value, pattern, Place::Anywhere));
-    engine.add_test("search", |value: &Value, pattern: &Value| matches(value, pattern, Place::Anywhere));
+    engine
+        .add_test("regex", |value: &Value, pattern: &Value| matches(value, pattern, MatchPosition::Anywhere));
+    engine.add_test("search", |value: &Value, pattern: &Value| {
+        matches(value, pattern, MatchPosition::Anywhere)
+    });
     engine.add_test("sequence", |value: &Value| {
         matches!(value.kind(), ValueKind::Seq | ValueKind::String | ValueKind::Map)
     });
@@ -129,7 +132,7 @@ fn add_tests(engine: &mut Environment<'_>) {
 }
 
 /// As Ansible: a number is matched as it is written; null matches nothing.
-fn matches(value: &Value, pattern: &Value, place: Place) -> Result<bool, Error> {
+fn matches(value: &Value, pattern: &Value, place: MatchPosition) -> Result<bool, Error> {
     let wrong = |what: &str, kind: ValueKind| {
         Error::new(ErrorKind::InvalidOperation, format!("{what} is not a string but {kind}"))
     };

@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 
 use super::conjuncts::{conjuncts, name, outside, text, texts};
 use super::names::{Aliases, NameValue, Names};
-use super::patterns::{Place, pattern_of};
+use super::patterns::{MatchPosition, pattern_of};
 
 /// Sides of an `and`, in their order.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ enum Test {
 }
 
 /// The answer of a condition about a notification.
-pub(super) enum Answer<'a> {
+pub(super) enum Truth<'a> {
     Holds(bool),
     /// The notification has nothing of this name.
     Lacks(&'a str),
@@ -76,14 +76,14 @@ impl FastPath {
         }
     }
 
-    pub(super) fn ask(&self, names: &Names) -> Answer<'_> {
+    pub(super) fn ask(&self, names: &Names) -> Truth<'_> {
         for side in &self.0 {
             match side.ask(names) {
-                Answer::Holds(true) => {}
-                other @ (Answer::Holds(false) | Answer::Lacks(_) | Answer::Engine) => return other,
+                Truth::Holds(true) => {}
+                other @ (Truth::Holds(false) | Truth::Lacks(_) | Truth::Engine) => return other,
             }
         }
-        Answer::Holds(true)
+        Truth::Holds(true)
     }
 }
 
@@ -102,8 +102,8 @@ impl Side {
                 test => {
                     let (test, pattern) = test.strip_suffix(')')?.split_once('(')?;
                     let place = match test.trim() {
-                        "match" => Place::Start,
-                        "search" | "regex" => Place::Anywhere,
+                        "match" => MatchPosition::Start,
+                        "search" | "regex" => MatchPosition::Anywhere,
                         _ => return None,
                     };
                     let pattern = pattern_of(&text(pattern.trim())?, place).ok()?;
@@ -142,34 +142,34 @@ impl Side {
         }
     }
 
-    fn ask<'a>(&'a self, names: &Names) -> Answer<'a> {
+    fn ask<'a>(&'a self, names: &Names) -> Truth<'a> {
         let looked = names.look(&self.path);
         if let Test::Defined(wanted) = self.test {
-            return Answer::Holds(looked.is_some() == wanted);
+            return Truth::Holds(looked.is_some() == wanted);
         }
-        let Some(looked) = looked else { return Answer::Lacks(&self.path) };
+        let Some(looked) = looked else { return Truth::Lacks(&self.path) };
         let found = match looked {
             NameValue::Text(text) => Some(text),
             NameValue::Json(Json::String(text)) => Some(text.as_str()),
             NameValue::Json(_) | NameValue::Context => None,
-            NameValue::Placeholder => return Answer::Engine,
+            NameValue::Placeholder => return Truth::Engine,
         };
         match (&self.test, found) {
             (Test::OneOf { texts, wanted }, found) => {
-                Answer::Holds(found.is_some_and(|found| texts.iter().any(|text| text == found)) == *wanted)
+                Truth::Holds(found.is_some_and(|found| texts.iter().any(|text| text == found)) == *wanted)
             }
             (Test::Number { sign, number }, None) => match looked {
-                NameValue::Json(Json::Number(found)) => found
-                    .as_i64()
-                    .map_or(Answer::Engine, |found| Answer::Holds(compared(found, sign, *number))),
+                NameValue::Json(Json::Number(found)) => {
+                    found.as_i64().map_or(Truth::Engine, |found| Truth::Holds(compared(found, sign, *number)))
+                }
                 NameValue::Text(_) | NameValue::Json(_) | NameValue::Context | NameValue::Placeholder => {
-                    Answer::Engine
+                    Truth::Engine
                 }
             },
-            (Test::Begins(text), Some(found)) => Answer::Holds(found.starts_with(text.as_str())),
-            (Test::Ends(text), Some(found)) => Answer::Holds(found.ends_with(text.as_str())),
+            (Test::Begins(text), Some(found)) => Truth::Holds(found.starts_with(text.as_str())),
+            (Test::Ends(text), Some(found)) => Truth::Holds(found.ends_with(text.as_str())),
             (Test::Matches { pattern, wanted }, Some(found)) => {
-                pattern.matches(found).map_or(Answer::Engine, |matches| Answer::Holds(matches == *wanted))
+                pattern.matches(found).map_or(Truth::Engine, |matches| Truth::Holds(matches == *wanted))
             }
             (
                 Test::Number { .. }
@@ -178,7 +178,7 @@ impl Side {
                 | Test::Matches { .. }
                 | Test::Defined(_),
                 _,
-            ) => Answer::Engine,
+            ) => Truth::Engine,
         }
     }
 }

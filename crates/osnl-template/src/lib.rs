@@ -70,10 +70,10 @@ use self::conversion::json;
 use self::engine::{BoundedOutput, ENGINE};
 pub use self::error::{EvalError, TemplateError};
 pub use self::escape::Escape;
-use self::fast_path::{Answer, FastPath};
+use self::fast_path::{FastPath, Truth};
 pub use self::limits::{FUEL, LONGEST_OUTPUT, LONGEST_SOURCE};
 use self::lint::Source;
-use self::names::{Aliases, Scope};
+use self::names::{Aliases, NameScope};
 pub use self::names::{NAMES, Names};
 pub use self::path::{walk, walk_object};
 pub use self::preview_placeholder::{placeholder, readable};
@@ -152,10 +152,10 @@ impl Expression {
     /// # Errors
     /// See [`EvalError`].
     pub fn holds(&self, names: &Names) -> Result<bool, EvalError> {
-        match self.0.fast_path.as_ref().map_or(Answer::Engine, |fast_path| fast_path.ask(names)) {
-            Answer::Holds(holds) => Ok(holds),
-            Answer::Lacks(name) => Err(EvalError::Lacks { name: name.to_owned() }),
-            Answer::Engine => Ok(self.eval(names)?.is_true()),
+        match self.0.fast_path.as_ref().map_or(Truth::Engine, |fast_path| fast_path.ask(names)) {
+            Truth::Holds(holds) => Ok(holds),
+            Truth::Lacks(name) => Err(EvalError::Lacks { name: name.to_owned() }),
+            Truth::Engine => Ok(self.eval(names)?.is_true()),
         }
     }
 
@@ -173,7 +173,7 @@ impl Expression {
     }
 
     fn eval(&self, names: &Names) -> Result<Value, EvalError> {
-        match unbroken(|| self.0.engine.eval(Scope::of(names, &self.0.aliases))) {
+        match unbroken(|| self.0.engine.eval(NameScope::of(names, &self.0.aliases))) {
             Ok(value) if value.is_undefined() => Err(EvalError::lacks(None, &self.0.aliases, names)),
             Ok(value) => Ok(value),
             Err(error) => Err(self.error(&error, names)),
@@ -312,7 +312,7 @@ impl Template {
 
     fn rendered(&self, names: &Names) -> Result<String, EvalError> {
         let mut written = BoundedOutput::default();
-        let scope = Scope::of(names, &self.aliases);
+        let scope = NameScope::of(names, &self.aliases);
         let template = self.engine.get_template(NAME);
         let rendered = unbroken(|| {
             template.and_then(|template| template.render_captured_to(scope, &mut written).map(drop))

@@ -351,18 +351,18 @@ impl Aliases {
 
 /// The outermost names, for the engine.
 #[derive(Debug)]
-pub(super) struct Scope {
+pub(super) struct NameScope {
     names: Names,
     aliases: Arc<Aliases>,
 }
 
-impl Scope {
+impl NameScope {
     pub(super) fn of(names: &Names, aliases: &Arc<Aliases>) -> Value {
         Value::from_object(Self { names: names.clone(), aliases: aliases.clone() })
     }
 }
 
-impl Object for Scope {
+impl Object for NameScope {
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         self.get_value_by_str(key.as_str()?)
     }

@@ -7,14 +7,14 @@ use osnl_model::Pattern;
 
 /// The place at which a pattern must match.
 #[derive(Clone, Copy)]
-pub(super) enum Place {
+pub(super) enum MatchPosition {
     Start,
     Anywhere,
 }
 
 /// Returns the compiled pattern, the same for every caller.
-pub(super) fn pattern_of(pattern: &str, place: Place) -> Result<Arc<Pattern>, String> {
-    compiled(pattern, matches!(place, Place::Anywhere))
+pub(super) fn pattern_of(pattern: &str, place: MatchPosition) -> Result<Arc<Pattern>, String> {
+    compiled(pattern, matches!(place, MatchPosition::Anywhere))
 }
 
 /// The bound beyond which all are forgotten: templates can make patterns from what notifications hold.

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use osnl::notification_listener::{
     BoxFuture, Endpoint, Handler, MemoryBroker, NotificationFilter, NotificationListener, NotificationResult,
-    Pattern, Priority, Received, RequeuePolicy, Target,
+    Pattern, Priority, ReceivedNotification, RequeuePolicy, Target,
 };
 
 /// Forgets ports that a compute node had; its first call fails.
@@ -31,7 +31,7 @@ impl Endpoint for ForgetPorts {
         Some(&self.filter)
     }
 
-    fn notify<'a>(&'a self, received: &'a Received) -> BoxFuture<'a, NotificationResult> {
+    fn notify<'a>(&'a self, received: &'a ReceivedNotification) -> BoxFuture<'a, NotificationResult> {
         Box::pin(async move {
             if !self.failed.swap(true, Ordering::Relaxed) {
                 println!("requeue");

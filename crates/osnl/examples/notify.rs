@@ -7,7 +7,7 @@ use osnl_model::TransportUrl;
 use osnl_transport::{MemoryBroker, Transport, transport};
 
 #[derive(serde::Serialize)]
-struct Deleted<'a> {
+struct InstanceDelete<'a> {
     instance_id: &'a str,
     state: &'a str,
 }
@@ -26,7 +26,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .build()?;
 
     let context = RequestContext { request_id: Some("req-1".to_owned()), ..RequestContext::default() };
-    let deleted = Deleted { instance_id: "7b2f6f0e-3c0c-4d3f-9e0b-0d3f1a2b3c4d", state: "deleted" };
+    let deleted = InstanceDelete { instance_id: "7b2f6f0e-3c0c-4d3f-9e0b-0d3f1a2b3c4d", state: "deleted" };
     // Returns when the broker has confirmed it.
     notifier.info(&context.into(), "compute.instance.delete.end", &deleted).await?;
     assert_eq!(notifier.counters().confirmed.get(), 1);

@@ -15,13 +15,13 @@
 //! | `status` | | [`Status`] |
 //! | `list` | `filter`, `order`, `after`, `limit` | [`List`] |
 //! | `show` | `id`, `raw` | [`Show`] |
-//! | `retry` | `filter`, `out_of_order`, `dry_run`, `by` | [`Changes`] |
-//! | `discard`, `release` | `filter`, `dry_run`, `by` | [`Changes`] |
-//! | `move` | `filter`, `to`, `dry_run`, `by` | [`Changes`] |
-//! | `pause`, `resume` | `action`, `by` | [`Paused`] |
+//! | `retry` | `filter`, `out_of_order`, `dry_run`, `by` | [`ChangeResult`] |
+//! | `discard`, `release` | `filter`, `dry_run`, `by` | [`ChangeResult`] |
+//! | `move` | `filter`, `to`, `dry_run`, `by` | [`ChangeResult`] |
+//! | `pause`, `resume` | `action`, `by` | [`PauseResult`] |
 //! | `probe` | `action`, `by` | [`ProbeResult`] |
-//! | `replay` | `events` ([`Again`]), `keep_ids`, `by` | [`Replayed`] |
-//! | `reload` | `by` | [`Reloaded`] |
+//! | `replay` | `events` ([`Again`]), `keep_ids`, `by` | [`ReplayResult`] |
+//! | `reload` | `by` | [`ReloadResult`] |
 //! | `quarantine-list` | `filter` ([`WhichMessages`]), `after`, `limit` | [`QuarantineList`] |
 //! | `quarantine-show` | `id`, `raw` | [`QuarantineShow`] |
 //! | `quarantine-retry` | `messages` ([`MessageAgain`]), `by` | [`QuarantineChanges`] |
@@ -38,6 +38,7 @@
 mod again;
 mod answer;
 mod client;
+mod configuration;
 mod handler;
 mod problem;
 mod progress;
@@ -45,38 +46,46 @@ mod quarantine;
 mod reach;
 mod refusal;
 mod request;
+mod rules;
 mod silence;
 mod socket;
 mod status;
 mod time;
 mod wire;
+mod words;
 
 use std::path::{Path, PathBuf};
 
-pub use self::again::{Again, GivenMessage, Wanted};
+pub use self::again::{Again, GivenMessage, RuleWish};
 pub use self::answer::{
-    Answered, Changes, Delivery, List, Message, Paused, ProbeResult, Refused, Reloaded, Replayed, Show,
-    Totals,
+    AttemptAnswer, ChangeResult, Delivery, List, Message, PauseResult, ProbeResult, RefusedDelivery,
+    ReloadResult, ReplayResult, Show, Totals,
 };
 pub use self::client::{AskError, Client};
+pub use self::configuration::{ConfigurationReport, LastReload};
 pub use self::handler::{
     ControlHandler, MeasuredAction, MeasuredJournal, MeasuredListener, Measurements, Store,
 };
 pub use self::problem::{Problem, ProblemKind, Severity};
 pub use self::progress::{OnProgress, RequestProgress};
 pub use self::quarantine::{
-    MessageAgain, NotChanged, QuarantineChanges, QuarantineList, QuarantineShow, Quarantined, WhichMessages,
+    MessageAgain, NotChanged, QuarantineChanges, QuarantineList, QuarantineShow, QuarantinedMessage,
+    WhichMessages,
 };
-pub use self::reach::{ReachError, Reached, Where, reach};
+pub use self::reach::{ControlBackend, ReachError, Where, reach};
 pub use self::refusal::{Code, Refusal};
 pub use self::request::{ListOrder, MOST_LISTED, Request, Which};
+pub use self::rules::{
+    RuleReport, RuleSettings, RuleTrial, RulesReport, TrialReport, TriedEvent, UnmatchedPage, UnmatchedRow,
+};
 pub use self::silence::Silence;
 pub use self::socket::{ControlSocket, bind_private};
 pub use self::status::{
     ConfigurationStatus, ExpiryStatus, FailingResource, Failure, JournalStatus, LeftQueue, ListenerStatus,
     NotReloaded, Status, TargetReport, Unavailable,
 };
-pub use self::time::span;
+pub use self::time::{shown as moment, span};
+pub use self::words::{millis, size};
 
 /// Bytes of a request, its line end included.
 pub const LONGEST_REQUEST: usize = 4 << 20;

@@ -19,8 +19,10 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::reload::ReloadRequest;
-pub use self::reload::{Changes, Reason, Refused, Reload, ReloadOutcome, ReloadSummary, SectionChange};
-pub use self::state::{ATTENTION_AGE, DaemonState, ListenerHandle, Reloads};
+pub use self::reload::{
+    Reload, ReloadChanges, ReloadOutcome, ReloadRefusal, ReloadRefusalReason, ReloadSummary, SectionChange,
+};
+pub use self::state::{ATTENTION_AGE, DaemonState, EndedReload, ListenerHandle, Reloads};
 use self::tasks::Tasks;
 use crate::delivery::DeliveryLoop;
 use crate::ends::{Ends, UnexpectedEnd};
@@ -29,7 +31,7 @@ use crate::journal::Journal;
 use crate::listener::{ConnectionObserver, Farewell, Listener};
 use crate::metrics::Counters;
 use crate::shutdown::Shutdown;
-pub use osnl_core::ended::Ended;
+pub use osnl_core::ended::RunEnd;
 
 /// The listeners, delivery loops, and control socket that run together.
 pub struct Daemon {
@@ -60,7 +62,7 @@ pub struct Daemon {
 #[cfg(test)]
 type More = Box<dyn FnOnce(&mut JoinSet<Option<Farewell>>, &mut JoinSet<()>) + Send>;
 
-/// Why a daemon has ended that was not told to.
+/// The reasons for the end of a daemon without a request to stop.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
     /// A listener could not go on.
@@ -75,7 +77,7 @@ pub enum DaemonError {
 pub type Service = Box<dyn FnOnce(CancellationToken) -> BoxFuture<'static, ()> + Send>;
 
 /// A reload under way.
-type Preparing = BoxFuture<'static, (Box<dyn Reload>, Result<Changes, Refused>)>;
+type ReloadInProgress = BoxFuture<'static, (Box<dyn Reload>, Result<ReloadChanges, ReloadRefusal>)>;
 
 impl Daemon {
     /// These, without anything that answers questions.
@@ -111,7 +113,7 @@ impl Daemon {
         self
     }
 
-    /// Records there that it has ended as it was told to.
+    /// Records in `in_hand` that the daemon ended on request.
     #[must_use]
     pub fn recording(mut self, in_hand: Arc<InHand>) -> Self {
         self.in_hand = in_hand;
@@ -145,15 +147,14 @@ impl Daemon {
         self.state.clone()
     }
 
-    /// Runs until told to drain, or until a listener cannot go on.
+    /// Runs until `shutdown` asks to drain, or until a listener fails for good.
     ///
-    /// The order of the end: listeners take nothing new, attempts under way finish, the journal says
-    /// that no outcome will come any more, listeners settle what is complete and close. What is left
-    /// unsettled is delivered again by the broker.
+    /// The order of the end: listeners take no new message, running attempts finish, the journal closes, listeners
+    /// settle complete messages and disconnect. The broker delivers unsettled messages again.
     ///
     /// # Errors
-    /// The first listener that could not go on, or the first part that ended unexpectedly; everything else was drained.
-    pub async fn run(self, shutdown: &Shutdown, drain_deadline: Duration) -> Result<Ended, DaemonError> {
+    /// The first listener that failed for good, or the first part that ended unexpectedly; everything else was drained.
+    pub async fn run(self, shutdown: &Shutdown, drain_deadline: Duration) -> Result<RunEnd, DaemonError> {
         let in_hand = self.in_hand.clone();
         in_hand.running();
         let ended = self.run_to_its_end(shutdown, drain_deadline).await;
@@ -164,12 +165,11 @@ impl Daemon {
         ended
     }
 
-    #[expect(clippy::too_many_lines, reason = "each field of a log line has a line")]
     async fn run_to_its_end(
         self,
         shutdown: &Shutdown,
         drain_deadline: Duration,
-    ) -> Result<Ended, DaemonError> {
+    ) -> Result<RunEnd, DaemonError> {
         let ends = Ends::default();
         let mut tasks = Tasks::start(shutdown, &ends, self.listeners, self.emptying, self.deliveries);
         let watched: Vec<Ends> = self.watched.into_iter().chain([ends.clone()]).collect();
@@ -189,7 +189,7 @@ impl Daemon {
         let mut first_error: Option<DaemonError> = None;
         let mut requests = self.state.inbox().filter(|_| self.reload.is_some());
         let (mut reload, counters) = self.reload.unzip();
-        let mut preparing: Option<(Preparing, ReloadRequest)> = None;
+        let mut preparing: Option<(ReloadInProgress, ReloadRequest)> = None;
         loop {
             tokio::select! {
                 biased;
@@ -213,27 +213,14 @@ impl Daemon {
                 }
                 Some(asked) = next(&mut requests), if reload.is_some() => {
                     if let Some(reload) = reload.take() {
-                        let by = &*asked.by;
-                        tracing::info!(
-                            by,
-                            former = format_args!("{by}: the configuration is read again"),
-                            "reading the configuration again"
-                        );
+                        log_reload(&asked.by);
                         self.state.note(|reloads| reloads.begun += 1);
                         preparing = Some((reload.prepare(), asked));
                     }
                 }
             }
             if let Some(DaemonError::Unexpected(end)) = &first_error {
-                tracing::error!(
-                    task = end.task,
-                    reason = end.to_string(),
-                    former = %Former(
-                        format_args!("{end}; the daemon ends, unacknowledged messages stay with the broker"),
-                        &[("task", &end.task)]
-                    ),
-                    "a task ended unexpectedly: the daemon ends, unacknowledged messages stay with the broker"
-                );
+                log_unexpected_end(end);
             }
             if first_error.is_some() {
                 break;
@@ -249,11 +236,31 @@ impl Daemon {
             late(&mut first_error, Err(DaemonError::Unexpected(end)));
         }
         match ended {
-            Ended::Drained => {}
-            Ended::Aborted | Ended::DeadlinePassed => tasks.abort().await,
+            RunEnd::Drained => {}
+            RunEnd::Aborted | RunEnd::DeadlinePassed => tasks.abort().await,
         }
         first_error.map_or(Ok(ended), Err)
     }
+}
+
+fn log_reload(by: &str) {
+    tracing::info!(
+        by,
+        former = format_args!("{by}: the configuration is read again"),
+        "reading the configuration again"
+    );
+}
+
+fn log_unexpected_end(end: &UnexpectedEnd) {
+    tracing::error!(
+        task = end.task,
+        reason = end.to_string(),
+        former = %Former(
+            format_args!("{end}; the daemon ends, unacknowledged messages stay with the broker"),
+            &[("task", &end.task)]
+        ),
+        "a task ended unexpectedly: the daemon ends, unacknowledged messages stay with the broker"
+    );
 }
 
 /// Waits for the attempts under way, closes the journal, and waits for the listeners to settle what is complete.
@@ -263,7 +270,7 @@ async fn drained(
     shutdown: &Shutdown,
     deadline: Duration,
     first_error: &mut Option<DaemonError>,
-) -> Ended {
+) -> RunEnd {
     let drained = async {
         while let Some(ended) = tasks.deliveries.join_next_with_id().await {
             late(first_error, tasks.delivery_ended(ended));
@@ -275,8 +282,8 @@ async fn drained(
     };
     tokio::select! {
         biased;
-        () = shutdown.abort.cancelled() => Ended::Aborted,
-        in_time = timeout(deadline, drained) => in_time.map_or(Ended::DeadlinePassed, |()| Ended::Drained),
+        () = shutdown.abort.cancelled() => RunEnd::Aborted,
+        in_time = timeout(deadline, drained) => in_time.map_or(RunEnd::DeadlinePassed, |()| RunEnd::Drained),
     }
 }
 
@@ -298,8 +305,8 @@ fn late(first_error: &mut Option<DaemonError>, ended: Result<(), DaemonError>) {
 
 /// Waits while nothing is prepared.
 async fn prepared(
-    preparing: &mut Option<(Preparing, ReloadRequest)>,
-) -> (Box<dyn Reload>, Result<Changes, Refused>) {
+    preparing: &mut Option<(ReloadInProgress, ReloadRequest)>,
+) -> (Box<dyn Reload>, Result<ReloadChanges, ReloadRefusal>) {
     match preparing {
         Some((preparing, _)) => preparing.await,
         None => std::future::pending().await,
@@ -315,7 +322,7 @@ fn reloaded(
     state: &DaemonState,
     tasks: &mut Tasks,
     mut reload: Box<dyn Reload>,
-    prepared: Result<Changes, Refused>,
+    prepared: Result<ReloadChanges, ReloadRefusal>,
     asked: Option<ReloadRequest>,
     counters: Option<&Counters>,
 ) -> Box<dyn Reload> {
@@ -347,6 +354,8 @@ fn reloaded(
                 (reloads.loaded, Some((since.unwrap_or_else(SystemTime::now), refused.clone())))
             }
         };
+        let by = asked.as_ref().map(|asked| asked.by.clone()).unwrap_or_default();
+        reloads.last = Some(EndedReload { at: SystemTime::now(), by, outcome: outcome.clone() });
     });
     if let Some(answer) = asked.and_then(|asked| asked.answer) {
         // A caller that has left meanwhile finds the outcome in the log.

@@ -9,6 +9,7 @@ mod effects;
 mod listeners_for_event;
 pub(crate) mod sentence;
 mod trial;
+pub mod words;
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -16,17 +17,17 @@ use std::time::SystemTime;
 use osnl_model::{Budget, Notification, Predicate, Priority};
 use osnl_template::Names;
 
-pub use self::compare::{Compared, Comparison, EventSample};
+pub use self::compare::{Comparison, EventSample, RuleComparison};
 pub use self::effects::Effect;
 use self::effects::effects;
 pub use self::listeners_for_event::{NotHeard, WhyNot};
 use self::sentence::{is_secret_path, one_line, pattern, shortened};
 pub use self::trial::{Trial, try_actions};
 use crate::native::{Native, RuleConf};
-use crate::received::Received;
+use crate::received::ReceivedMessage;
 use crate::rule::{Condition, RuleMismatch, WhenMismatch};
-use crate::saved::Saved;
-use crate::unmatched::{FailedBehind, Unmatched};
+use crate::saved::RecordedEvent;
+use crate::unmatched::{FailedBehind, UnmatchedMessage};
 pub use osnl_core::event::AskedFor;
 
 /// An event to be explained, and what is known of where it was.
@@ -65,7 +66,7 @@ pub enum Content {
 impl Subject {
     /// A message as it came.
     #[must_use]
-    pub fn received(received: &Received) -> Self {
+    pub fn received(received: &ReceivedMessage) -> Self {
         let origin = &received.origin;
         Self {
             content: match received.decode() {
@@ -88,7 +89,7 @@ impl Subject {
 
     /// An event from a file, as a listener with this budget would read it.
     #[must_use]
-    pub fn saved(saved: &Saved, budget: &Budget) -> Self {
+    pub fn saved(saved: &RecordedEvent, budget: &Budget) -> Self {
         let plain = budget.plain_body(&saved.body, &saved.properties.content_info());
         Self {
             content: match plain.and_then(|plain| budget.decode(&plain)) {
@@ -105,11 +106,7 @@ impl Subject {
 
     /// A message of the ring.
     #[must_use]
-    pub fn unmatched(unmatched: &Unmatched) -> Self {
-        let decoded = unmatched.body.as_ref().and_then(|(body, properties)| {
-            let plain = Budget::MOST.plain_body(body, &properties.content_info()).ok()?;
-            Budget::MOST.decode(&plain).ok()
-        });
+    pub fn unmatched(unmatched: &UnmatchedMessage) -> Self {
         let head = || Notification {
             event_type: unmatched.event_type.clone(),
             publisher_id: unmatched.publisher_id.clone(),
@@ -118,7 +115,7 @@ impl Subject {
             ..Notification::default()
         };
         Self {
-            content: match decoded {
+            content: match unmatched.decoded() {
                 Some(notification) => Content::Whole(Arc::new(notification)),
                 None => Content::Head { head: Arc::new(head()), failed: unmatched.failed.clone() },
             },
@@ -148,8 +145,8 @@ pub struct RuleVerdict {
     pub rule: Arc<str>,
     /// The decision.
     pub ruling: Ruling,
-    /// The listeners that the decision takes for granted to receive the event, where that is not known: the event says
-    /// no exchange, and the rule looks at some listeners only, or its service publishes elsewhere.
+    /// The listeners that the decision assumes to receive the event, if that is unknown: the event has no exchange, and
+    /// the rule names some listeners only, or its service publishes elsewhere.
     pub if_received_by: Vec<Arc<str>>,
 }
 

@@ -16,13 +16,14 @@ use osnl_transport::{Batch, BoxFuture, IncomingMessage};
 
 use self::fallback::{fallback_delivery, once_each};
 pub(crate) use self::parts::Parts;
-use self::places::Places;
+use self::places::PredecessorPlaces;
 pub use self::swap::LiveRules;
 use crate::in_hand::InHand;
 use crate::journal::{Begin, Entry, Journal, NewDelivery, Obstacle, Permit, Receipt, Settle, Subject};
+use crate::live::LiveEvents;
 use crate::metrics::{Counters, StreamKind};
-use crate::received::Received;
-use crate::rule::{Decided, Guards, KeySource, Mode, Rule, RuleMismatch, RuleSet, WhenMismatch};
+use crate::received::ReceivedMessage;
+use crate::rule::{Guards, KeySource, Mode, Rule, RuleDecision, RuleMismatch, RuleSet, WhenMismatch};
 use crate::unmatched::Ring;
 pub use osnl_core::observe::{Observe, PartKeys};
 
@@ -65,10 +66,10 @@ pub trait Intake: Send + Sync {
 
     /// Takes a message for which [`wants`](Self::wants) holds. Called in the order of arrival; must not wait, the
     /// receipt does.
-    fn notify(&self, received: Received) -> Receipt;
+    fn notify(&self, received: ReceivedMessage) -> Receipt;
 
     /// Takes a message whose head cannot be read.
-    fn unreadable(&self, received: Received, reason: String) -> Receipt;
+    fn unreadable(&self, received: ReceivedMessage, reason: String) -> Receipt;
 }
 
 /// The rule engine: takes the messages that match the head predicates of any rule, and appends to the journal those for
@@ -89,9 +90,11 @@ pub struct RuleEngine {
     /// The record of the messages about to be read.
     in_hand: Arc<InHand>,
     /// Places reserved for what is about to be read.
-    permit: Mutex<Places>,
+    permit: Mutex<PredecessorPlaces>,
     /// The limits on the cost of one message.
     budget: Budget,
+    /// The readers that look on.
+    live: Arc<LiveEvents>,
 }
 
 impl RuleEngine {
@@ -101,7 +104,7 @@ impl RuleEngine {
         let actions: BTreeSet<_> = rules.iter().flat_map(Rule::takes_places_of).cloned().collect();
         let actions = actions.into_iter().collect();
         let rules = Arc::new(RuleSet::new(rules, counters.clone()));
-        let (guards, observer, in_hand, permit, budget) = Default::default();
+        let (guards, observer, in_hand, permit, budget, live) = Default::default();
         Self {
             rules,
             ring: None,
@@ -114,6 +117,7 @@ impl RuleEngine {
             in_hand,
             permit,
             budget,
+            live,
         }
     }
 
@@ -159,12 +163,19 @@ impl RuleEngine {
         self
     }
 
+    /// Shows events to the readers of these.
+    #[must_use]
+    pub fn with_live(mut self, live: Arc<LiveEvents>) -> Self {
+        self.live = live;
+        self
+    }
+
     /// One delivery for each action, and of a bulk request for each of its resources, unless the action's own
     /// condition says no.
     fn deliveries<'r>(
         &self,
         rule: &'r Rule,
-        received: &Received,
+        received: &ReceivedMessage,
         names: &Names,
         noted: &PartKeys,
         parts: &Parts<'_>,
@@ -228,7 +239,7 @@ impl RuleEngine {
         action: &str,
         key: Option<&str>,
         resource: Option<u32>,
-        received: &Received,
+        received: &ReceivedMessage,
         notification: &Notification,
     ) -> Begin {
         if self.guards.longest().is_none() {
@@ -275,7 +286,7 @@ impl RuleEngine {
         }
     }
 
-    fn with_permit<T>(&self, with: impl FnOnce(&mut Places) -> T) -> T {
+    fn with_permit<T>(&self, with: impl FnOnce(&mut PredecessorPlaces) -> T) -> T {
         with(&mut self.permit.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -328,9 +339,10 @@ impl Intake for RuleEngine {
         if let Some(ring) = &self.ring {
             ring.head(message, listener, head);
         }
+        self.live.head(message, listener, head, &self.budget);
     }
 
-    fn notify(&self, mut received: Received) -> Receipt {
+    fn notify(&self, mut received: ReceivedMessage) -> Receipt {
         self.in_hand.wanted();
         let notification = match received.decode_within(&self.budget) {
             Ok(notification) => notification,
@@ -344,8 +356,8 @@ impl Intake for RuleEngine {
         series.arrived(notification, received.origin.received);
         let mut keys = PartKeys::new();
         let observer = decisions.decided.iter().find_map(|decided| match decided {
-            Decided::Fires(rule) => rule.actions.iter().find_map(|action| self.observer_of(action)),
-            Decided::Undecided(..) => None,
+            RuleDecision::Fires(rule) => rule.actions.iter().find_map(|action| self.observer_of(action)),
+            RuleDecision::Undecided(..) => None,
         });
         if let Some(observer) = observer {
             (received.noted, keys) = observer.note(&received, notification);
@@ -357,11 +369,11 @@ impl Intake for RuleEngine {
             .decided
             .into_iter()
             .flat_map(|decided| match decided {
-                Decided::Fires(rule) => {
+                RuleDecision::Fires(rule) => {
                     streams.note(StreamKind::Rule, &rule.name, 1, received.origin.received);
                     self.deliveries(rule, &received, &names, &keys, &parts, &mut failed)
                 }
-                Decided::Undecided(rule, why) => dead_letters(rule, &why, &names, &parts),
+                RuleDecision::Undecided(rule, why) => dead_letters(rule, &why, &names, &parts),
             })
             .collect();
         if deliveries.is_empty() {
@@ -370,18 +382,20 @@ impl Intake for RuleEngine {
             if let Some(ring) = &self.ring {
                 ring.event(&received, notification, &failed);
             }
+            self.live.event(&received, notification, &[]);
             return Receipt::complete(Settle::Acknowledge);
         }
         self.counters.matched.increment();
         series.matched.increment();
         parts.name(&mut deliveries);
+        self.live.event(&received, notification, &deliveries);
         let count = deliveries.len();
         let entry =
             Entry { received: Arc::new(received), notification: names.notification().clone(), deliveries };
         self.with_permit(|places| self.journal.append(places.next(), entry)).with_deliveries(count)
     }
 
-    fn unreadable(&self, received: Received, reason: String) -> Receipt {
+    fn unreadable(&self, received: ReceivedMessage, reason: String) -> Receipt {
         self.journal.set_aside(received, reason)
     }
 }

@@ -46,6 +46,7 @@
 //! - [`delivery`] owns attempts, pauses, order per resource, and holds a target that is down.
 //! - [`action`](osnl_actions) is one attempt at the outside world.
 //! - [`control`] answers requests from outside: status, deliveries.
+//! - [`live`] shows events as they come to readers that look on.
 //! - [`notification_listener`] is for programs that listen themselves: oslo.messaging's words.
 //! - [`notifier`] is the emitting side; [`versioned`] has payloads with classes and versions.
 //! - [`native`] is osnl's own configuration, and [`assembly`] makes a daemon of it.
@@ -72,6 +73,7 @@ pub mod explain;
 pub mod group;
 pub mod intake;
 pub mod listener;
+pub mod live;
 pub mod native;
 pub mod notification_listener;
 pub mod notifier;

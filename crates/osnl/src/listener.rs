@@ -40,13 +40,13 @@ pub(crate) use self::announce::AS_CONFIGURED;
 use self::announce::Before;
 pub use self::bindings::{Bindings, LeftQueue, OwnQueue};
 use self::blockade::Returns;
-pub(crate) use self::farewell::{Farewell, Left};
-pub use self::gauges::{Depth, Gauges, LossyQueue, Opened, Trouble};
+pub(crate) use self::farewell::{Farewell, QueueRemains};
+pub use self::gauges::{ConnectedQueues, Depth, Gauges, LossyQueue, Trouble};
 pub use self::positions::PositionStore;
-use self::session::{Ended, Session, few};
+use self::session::{Session, SessionEnd, few};
 pub use self::state::{ConnectionObserver, ListenerState};
 use self::stream::Streams;
-use self::tidying::Tidying;
+use self::tidying::BindingCleanup;
 pub use self::watchdog::{Stall, StallKind};
 use crate::backoff::Backoff;
 use crate::intake::Intake;
@@ -71,10 +71,10 @@ pub struct ListenerConfig {
     pub give_back_after: Duration,
 }
 
-/// [`ListenerConfig::give_back_after`] unless said otherwise.
+/// The default of [`ListenerConfig::give_back_after`].
 pub const GIVE_BACK_AFTER: Duration = Duration::from_secs(5 * 60);
 
-/// One subscription, kept up. See the [module](self).
+/// A subscription that reconnects by itself. See the [module](self).
 pub struct Listener {
     config: ListenerConfig,
     transport: Arc<dyn Transport>,
@@ -83,14 +83,14 @@ pub struct Listener {
     state: watch::Sender<ListenerState>,
     observer: Option<Arc<dyn ConnectionObserver>>,
     positions: Option<PositionStore>,
-    tidying: Option<Tidying>,
+    tidying: Option<BindingCleanup>,
     stall: watch::Sender<Option<Stall>>,
     gauges: Arc<Gauges>,
     series: Arc<ListenerSeries>,
 }
 
 /// The log lines about failed attempts.
-struct Said {
+struct FailureLog {
     /// The time of the last one.
     at: Instant,
     /// The reasons that were logged.
@@ -134,7 +134,7 @@ impl Listener {
     /// longer configured.
     #[must_use]
     pub fn with_bindings(mut self, memory: Arc<Bindings>, vhost: &str) -> Self {
-        self.tidying = Tidying::new(memory, vhost, &self.config.options);
+        self.tidying = BindingCleanup::new(memory, vhost, &self.config.options);
         self
     }
 
@@ -164,7 +164,7 @@ impl Listener {
         self
     }
 
-    /// The queues that it reads, by the names it was told.
+    /// The names of the queues that it reads, as configured.
     #[must_use]
     pub fn queues(&self) -> Vec<String> {
         self.config.options.queues(&self.config.targets)
@@ -199,18 +199,17 @@ impl Listener {
         self.transport.location()
     }
 
-    /// Listens until told to drain; then takes nothing new and settles what is open.
+    /// Listens until `shutdown` asks to drain; then takes no new message and settles the open ones.
     ///
     /// # Errors
-    /// Access was refused at the start and [`ListenerConfig::refused_access_is_fatal`] is set, or the
-    /// error is one that no further attempt can mend.
-    #[expect(clippy::too_many_lines, reason = "each field of a log line has a line")]
+    /// Access was refused at the start and [`ListenerConfig::refused_access_is_fatal`] is set, or no further attempt
+    /// can succeed.
     pub async fn run(mut self, shutdown: Shutdown) -> Result<(), TransportError> {
         // Another listener of the name may have read on since this one was built.
         if let Some(positions) = &mut self.positions {
             positions.look_again();
         }
-        let mut before: Option<Lost> = None;
+        let mut before: Option<LostConnection> = None;
         let mut returns = Returns::default();
         let mut streams = Streams::new(&self.config.options, self.positions.clone());
         let result = loop {
@@ -224,7 +223,9 @@ impl Listener {
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
             };
-            let lost = before.take().map(|Lost { at, unsettled }| Before { away: at.elapsed(), unsettled });
+            let lost = before
+                .take()
+                .map(|LostConnection { at, unsettled }| Before { away: at.elapsed(), unsettled });
             announce::announce(&self.config.name, &self.config.options, consumer.subscription(), lost);
             self.gauges.connected(consumer.subscription(), lost.is_some());
             self.stall.send_replace(None);
@@ -239,20 +240,20 @@ impl Listener {
             let besides = async { tokio::join!(tidying, self.bind_late(&found, late)) };
             let ended = beside(session.run(&shutdown), besides).await;
             let unsettled = session.unsettled();
-            before = Some(Lost { at: Instant::now(), unsettled });
+            before = Some(LostConnection { at: Instant::now(), unsettled });
             match ended {
-                Ok(Ended::Drained) => {
+                Ok(SessionEnd::Drained) => {
                     session.consumer.close().await;
                     break Ok(());
                 }
-                Ok(Ended::GiveBack { since, reason, window_full }) => {
+                Ok(SessionEnd::GiveBack { since, reason, window_full }) => {
                     let consumer = session.into_consumer();
                     if !self.give_back(consumer, &mut returns, (since, reason, window_full), &shutdown).await
                     {
                         break Ok(());
                     }
                 }
-                Ok(Ended::Return) => {
+                Ok(SessionEnd::Return) => {
                     tracing::info!(
                         listener.name = &*self.config.name,
                         unsettled,
@@ -260,7 +261,7 @@ impl Listener {
                     );
                     session.consumer.close().await;
                 }
-                Ok(Ended::Widen) => {
+                Ok(SessionEnd::Widen) => {
                     tracing::info!(
                         listener.name = &*self.config.name,
                         "nothing has blocked for a while: the whole prefetch is asked for again"
@@ -270,17 +271,7 @@ impl Listener {
                 }
                 Err(error) => {
                     self.stall.send_replace(None);
-                    let listener = &*self.config.name;
-                    tracing::warn!(
-                        listener.name = listener,
-                        unsettled,
-                        error = error.to_string(),
-                        former = %Former(
-                            format_args!("{error}; reconnecting, the broker delivers unacknowledged messages again"),
-                            &[("listener.name", listener), ("unsettled", &unsettled.to_string())]
-                        ),
-                        "connection lost: reconnecting, the broker delivers unacknowledged messages again"
-                    );
+                    log_lost_connection(&self.config.name, unsettled, &error);
                 }
             }
         };
@@ -400,7 +391,13 @@ impl Listener {
 
     /// Logs a failed attempt, if it is the first or has another reason. A broker may be away for a night: the same reasons
     /// are logged again after [`REMIND`]. A missing exchange or queue is logged once.
-    fn say_failed(&self, trouble: &Trouble, is_missing: bool, pause: Duration, said: &mut Option<Said>) {
+    fn say_failed(
+        &self,
+        trouble: &Trouble,
+        is_missing: bool,
+        pause: Duration,
+        said: &mut Option<FailureLog>,
+    ) {
         let name = &*self.config.name;
         let Trouble { reason, remedy, attempts: attempt, next: _ } = trouble;
         let known = said.as_ref().is_some_and(|said| said.reasons.contains(reason));
@@ -442,7 +439,7 @@ impl Listener {
                 "cannot listen: osnl tries again until it can, and logs each new reason"
             );
         }
-        let said = said.get_or_insert_with(|| Said { at: Instant::now(), reasons: Vec::new() });
+        let said = said.get_or_insert_with(|| FailureLog { at: Instant::now(), reasons: Vec::new() });
         said.at = Instant::now();
         if !known && said.reasons.len() < REASONS {
             said.reasons.push(reason.clone());
@@ -482,10 +479,23 @@ async fn give_up(
 }
 
 /// A connection that has ended.
-struct Lost {
+struct LostConnection {
     at: Instant,
     /// Messages that were not settled, as far as is known.
     unsettled: usize,
+}
+
+fn log_lost_connection(listener: &str, unsettled: usize, error: &TransportError) {
+    tracing::warn!(
+        listener.name = listener,
+        unsettled,
+        error = error.to_string(),
+        former = %Former(
+            format_args!("{error}; reconnecting, the broker delivers unacknowledged messages again"),
+            &[("listener.name", listener), ("unsettled", &unsettled.to_string())]
+        ),
+        "connection lost: reconnecting, the broker delivers unacknowledged messages again"
+    );
 }
 
 /// The first, with the second beside it for as long as both have something to do.

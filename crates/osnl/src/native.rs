@@ -7,6 +7,7 @@
 //! [canary]           listener, every, action
 //! [otlp]             traces_endpoint, authorization, ca_file
 //! [oslo_messaging_rabbit]  the options of oslo.messaging's rabbit driver; each may stand in a listener too
+//! [oslo_messaging_kafka]   those of its Kafka driver, in a build with Kafka
 //! [listener:NAME]    transport_url, exchange, topics, priorities, pool, queue, declare, queue_type, ...
 //! [rule:NAME]        listeners, event_type, publisher_id, context.KEY, metadata.KEY, payload.KEY, when, actions, ...
 //! [action:NAME]      driver, timeout, max_attempts, guard, ...; what else depends on the driver
@@ -17,7 +18,7 @@
 //! named, `OS_<GROUP>__<OPTION>` of the environment, the command line. Other than in a `k2hr3_osnl.conf` a name
 //! that has no effect is an error. All errors come at once; a half-right configuration gives nothing.
 //!
-//! [`load`] reads, checks and types; [`crate::assembly`] builds what runs; [`Loaded::document`] is the same
+//! [`load`] reads, checks and types; [`crate::assembly`] builds what runs; [`LoadedConf::document`] is the same
 //! configuration as text again, with where each value came from. `docs/reference/configuration.md` lists each option.
 
 mod action;
@@ -37,6 +38,8 @@ mod explain;
 mod fallback;
 mod findings;
 pub mod journal;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod lenient;
 mod otlp;
 mod preview;
@@ -65,6 +68,8 @@ use osnl_config::{
 use osnl_core::fallback::Fallback;
 use osnl_model::{Budget, Priority, TransportUrl};
 use osnl_template::Expression;
+#[cfg(feature = "kafka")]
+use osnl_transport::KafkaOptions;
 use osnl_transport::{Declare, QueueKind, RabbitOptions};
 
 pub use self::admin::{AdminAddress, AdminConf, AdminTls};
@@ -148,7 +153,7 @@ pub struct ListenerConf {
     pub name: Arc<str>,
     /// The broker.
     pub transport_url: TransportUrl,
-    /// The topic exchanges of the services; none where a queue is read as it is.
+    /// The topic exchanges of the services; empty with `queue`.
     pub exchanges: Vec<String>,
     /// Each is bound to each exchange with each priority.
     pub topics: Vec<String>,
@@ -174,6 +179,9 @@ pub struct ListenerConf {
     pub expect: Option<Rate>,
     /// The options of oslo.messaging's rabbit driver from `[oslo_messaging_rabbit]`, the URL's query and this section.
     pub rabbit: RabbitOptions,
+    /// The options of oslo.messaging's Kafka driver from `[oslo_messaging_kafka]` and the URL's query.
+    #[cfg(feature = "kafka")]
+    pub kafka: KafkaOptions,
 }
 
 /// `[rule:NAME]`.
@@ -183,9 +191,9 @@ pub struct RuleConf {
     pub rule: Rule,
     /// The listeners whose messages it sees.
     pub listeners: Vec<Arc<str>>,
-    /// A rule that is not is checked and never fires.
+    /// A rule that is not is checked and never matches.
     pub enabled: bool,
-    /// Beyond it, what the rule wants is held.
+    /// The limit beyond which deliveries of the rule are held.
     pub guard: Option<Rate>,
     /// The least number of messages on which it fires; with fewer the stream is silent.
     pub expect: Option<Rate>,
@@ -232,7 +240,7 @@ pub struct Sources {
 
 /// A configuration that can be used, and what its writer should know about it.
 #[derive(Clone)]
-pub struct Loaded {
+pub struct LoadedConf {
     /// The checked values.
     pub conf: Native,
     /// In the order of files and lines.
@@ -242,7 +250,7 @@ pub struct Loaded {
     files: Vec<String>,
 }
 
-impl Loaded {
+impl LoadedConf {
     /// Returns the warnings with those of [`never_sent`](Self::never_sent) among them, for commands that check a
     /// configuration.
     #[must_use]
@@ -269,11 +277,11 @@ impl Loaded {
     }
 }
 
-impl std::fmt::Debug for Loaded {
+impl std::fmt::Debug for LoadedConf {
     /// Without the texts as they were written, which may be secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { conf, warnings, layers: _, drivers: _, files: _ } = self;
-        f.debug_struct("Loaded").field("conf", conf).field("warnings", warnings).finish_non_exhaustive()
+        f.debug_struct("LoadedConf").field("conf", conf).field("warnings", warnings).finish_non_exhaustive()
     }
 }
 
@@ -281,7 +289,7 @@ impl std::fmt::Debug for Loaded {
 ///
 /// # Errors
 /// Everything that is wrong, in the order of files and lines; no value is used if one is wrong.
-pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
+pub fn load(sources: &Sources) -> Result<LoadedConf, ConfigErrors> {
     let mut errors = Vec::new();
     let mut files = sources.files.clone();
     for folder in &sources.folders {
@@ -302,12 +310,12 @@ pub fn load(sources: &Sources) -> Result<Loaded, ConfigErrors> {
     if errors.is_empty() { load_texts(&texts, sources) } else { Err(ConfigErrors(errors)) }
 }
 
-/// The same for texts that are read already: names and contents, later ones over earlier ones. Of `sources`
-/// environment and flags count, and whether there are `rules`: these are the last text.
+/// Like [`load`], for files that the caller has read: names and contents, the later ones win. Of `sources`, the
+/// environment, the flags, and `rules` count; the rules are the last text.
 ///
 /// # Errors
 /// As [`load`].
-pub fn load_texts(texts: &[(String, String)], sources: &Sources) -> Result<Loaded, ConfigErrors> {
+pub fn load_texts(texts: &[(String, String)], sources: &Sources) -> Result<LoadedConf, ConfigErrors> {
     let mut layers = Layers::new(sources.drivers.schema());
     let mut findings = Findings::default();
     for (n, (name, text)) in texts.iter().enumerate() {
@@ -338,7 +346,7 @@ pub fn load_texts(texts: &[(String, String)], sources: &Sources) -> Result<Loade
     in_order(&mut warnings, |warning| &warning.0, &files);
     match checked.conf {
         Some(conf) if errors.is_empty() => {
-            Ok(Loaded { conf, warnings, layers, drivers: sources.drivers, files })
+            Ok(LoadedConf { conf, warnings, layers, drivers: sources.drivers, files })
         }
         Some(_) | None => Err(ConfigErrors(errors)),
     }

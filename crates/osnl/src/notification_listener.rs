@@ -36,7 +36,8 @@
 //!    that answers [`Requeue`](NotificationResult::Requeue).
 //! 4. All handled: it is acknowledged, now and not before.
 //! 5. Requeue, or a panic, with [`allow_requeue`](Builder::allow_requeue): the message stays unacknowledged, waits
-//!    ([`RequeuePolicy`]), and all its endpoints are asked again. After the last attempt it is set aside.
+//!    ([`RequeuePolicy`]), and all its endpoints are asked again. After the last attempt it is set aside, or, with
+//!    [`requeue_endlessly`](Builder::requeue_endlessly), given back to the broker, which delivers it again.
 //!    When the listener stops in the meantime, the broker gets it back. Without `allow_requeue` it is
 //!    acknowledged, with a warning.
 //!
@@ -111,7 +112,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 pub use builder::{BuildError, Builder, Order};
-pub use endpoint::{Endpoint, NotificationResult, Received};
+pub use endpoint::{Endpoint, NotificationResult, ReceivedNotification};
 pub use handler::{Answer, Handler};
 pub use osnl_model::{Head, Notification, NotificationFilter, Pattern, Priority, Target, TransportUrl};
 pub use osnl_transport::{BoxFuture, Declare, MemoryBroker, QueueKind, Transport, TransportError};
@@ -123,7 +124,7 @@ use crate::listener::Listener;
 pub use crate::listener::ListenerState;
 pub use crate::metrics::Counters;
 pub use crate::shutdown::Shutdown;
-pub use osnl_core::ended::Ended;
+pub use osnl_core::ended::RunEnd;
 
 /// A listener that has not begun: oslo.messaging's `get_notification_listener`. See the [module](self).
 pub struct NotificationListener {
@@ -153,13 +154,13 @@ impl NotificationListener {
         RunningListener { dispatch, state, task }
     }
 
-    /// Listens until its [`Shutdown`](Builder::shutdown) says to drain, in the caller's task; drop it to end at once.
+    /// Listens in the caller's task until its [`Shutdown`](Builder::shutdown) asks to drain; drop the future to end at
+    /// once.
     ///
     /// # Errors
-    /// The login or the virtual host was refused at the start, or the broker refused what no further attempt can
-    /// mend. A broker that is
-    /// away is waited for.
-    pub async fn run(self) -> Result<Ended, TransportError> {
+    /// The login or the virtual host was refused at the start, or no further attempt can succeed. If the broker is
+    /// down, the listener waits.
+    pub async fn run(self) -> Result<RunEnd, TransportError> {
         let Self { listener, dispatch } = self;
         let shutdown = dispatch.shutdown.clone();
         // Tasks of lanes end with this future, however it ends.
@@ -171,7 +172,7 @@ impl NotificationListener {
         dispatch.tasks.wait().await;
         let aborted = shutdown.abort.is_cancelled();
         drop(abort);
-        ended.map(|()| if aborted { Ended::Aborted } else { Ended::Drained })
+        ended.map(|()| if aborted { RunEnd::Aborted } else { RunEnd::Drained })
     }
 }
 
@@ -179,7 +180,7 @@ impl NotificationListener {
 pub struct RunningListener {
     dispatch: Arc<Dispatch>,
     state: watch::Receiver<ListenerState>,
-    task: JoinSet<Result<Ended, TransportError>>,
+    task: JoinSet<Result<RunEnd, TransportError>>,
 }
 
 impl RunningListener {
@@ -193,7 +194,7 @@ impl RunningListener {
     ///
     /// # Errors
     /// As [`NotificationListener::run`].
-    pub async fn wait(mut self) -> Result<Ended, TransportError> {
+    pub async fn wait(mut self) -> Result<RunEnd, TransportError> {
         self.join().await
     }
 
@@ -201,13 +202,13 @@ impl RunningListener {
     ///
     /// # Errors
     /// As [`NotificationListener::run`].
-    pub async fn stop_within(mut self, deadline: Duration) -> Result<Ended, TransportError> {
+    pub async fn stop_within(mut self, deadline: Duration) -> Result<RunEnd, TransportError> {
         self.stop();
         if let Ok(ended) = tokio::time::timeout(deadline, self.join()).await {
             return ended;
         }
         self.dispatch.shutdown.abort.cancel();
-        self.join().await.map(|_| Ended::DeadlinePassed)
+        self.join().await.map(|_| RunEnd::DeadlinePassed)
     }
 
     /// Waits until it listens, or has ended.
@@ -235,14 +236,14 @@ impl RunningListener {
         self.dispatch.shelf.all()
     }
 
-    async fn join(&mut self) -> Result<Ended, TransportError> {
+    async fn join(&mut self) -> Result<RunEnd, TransportError> {
         match self.task.join_next().await {
             Some(Ok(ended)) => ended,
             Some(Err(error)) => {
                 tracing::error!(error = error.to_string(), "the listener ended by a panic");
-                Ok(Ended::Aborted)
+                Ok(RunEnd::Aborted)
             }
-            None => Ok(Ended::Aborted),
+            None => Ok(RunEnd::Aborted),
         }
     }
 }

@@ -1,33 +1,33 @@
-//! The emitting side: oslo.messaging's Notifier, with the same words, bytes and routing.
+//! Emits notifications: oslo.messaging's Notifier, with the same names, bytes, and routing.
 //!
 //! ```
 #![doc = include_str!("../examples/notify.rs")]
 //! ```
 //!
-//! The seven methods build the notification, hand it to every driver, and put what goes to the broker into a
-//! bounded buffer. A task of the notifier's own empties it: many messages wait for their confirms at the same time,
-//! and while the broker is away one of them is tried about once a second.
+//! Each of the seven methods builds a notification, hands it to every driver, and puts the broker's copies into a
+//! bounded buffer. A task of the notifier publishes from the buffer; many messages wait for their confirms at the same
+//! time. While the broker is down, the task tries one of them about once a second.
 //!
 //! | question | answer |
 //! | --- | --- |
-//! | when is an emission done? | [`Confirm::Awaited`]: when the broker has confirmed every copy, at most after the time given; [`Confirm::Background`]: when it is in the buffer |
-//! | the buffer is full? | [`OnFull::Wait`] for a place, at most as long as given, or [`OnFull::Error`] at once |
-//! | the broker is away, or blocks? | an emission waits no longer than these two times together; the messages in the buffer are still being tried |
-//! | how often is it tried? | [`Retry`], as oslo's `retry`: without end, or n times more |
-//! | what is never tried again? | what no queue took although it was `mandatory`, what is too large for the broker |
-//! | what if it cannot be sent? | one log line for each message, a number in [`Counters`], the error of the caller that awaits it, and of the next [`Notifier::flush`] |
-//! | duplicates? | a connection that is lost before the confirm: the message is sent again with the same ids |
-//! | order? | as emitted, for each notifier, as long as nothing has to be sent again |
+//! | When is an emission done? | [`Confirm::Awaited`]: when the broker has confirmed every copy, at most after the given time. [`Confirm::Background`]: when it is in the buffer |
+//! | What if the buffer is full? | [`OnFull::Wait`] waits for a place, at most as long as given; [`OnFull::Error`] fails at once |
+//! | What if the broker is down or blocks? | An emission waits no longer than these two times together. The buffer keeps the messages |
+//! | How often is a message tried? | [`Retry`], as in oslo.messaging: without limit, or n more times |
+//! | Which failures are final? | A `mandatory` message that no queue takes, and a message that is too large for the broker |
+//! | How is a failure reported? | One log line for each message, [`Counters`], the error of the caller that awaits it, and the error of the next [`Notifier::flush`] |
+//! | Are there duplicates? | If the connection is lost before the confirm, the message is sent again with the same ids |
+//! | Is the order kept? | For each notifier, unless a message is sent again |
 //!
-//! It takes versioned notifications as well: see [`versioned`](crate::versioned).
+//! A notifier also emits versioned notifications: see [`versioned`](crate::versioned).
 //!
-//! The end of the process: [`Notifier::close`] waits for what is in the buffer and says what is left. A notifier that is
-//! dropped gives up what it still has, a log line each.
+//! [`Notifier::close`] waits for the buffer and reports what is left. A dropped notifier gives up its buffer, with a log
+//! line for each message.
 //!
-//! Unlike oslo.messaging's, a context is sent whatever it was made from (a plain dict is dropped there), and an
-//! emission that failed says so instead of only logging it. As there, `auth_token` leaves as null.
+//! Unlike oslo.messaging, which drops a plain dict, the notifier sends every context. As there, `auth_token` leaves as
+//! null.
 //!
-#![doc = include_str!("../../../docs/notifier.md")]
+#![doc = include_str!("notifier/guide.md")]
 
 mod builder;
 mod counters;
@@ -43,7 +43,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use osnl_model::versioned::Topics;
-use osnl_model::{Compression, Emission, Priority, Target, to_python_json};
+use osnl_model::{Compression, Emission, Framing, Priority, Target, to_python_json};
 use osnl_transport::{OutgoingMessage, Route};
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -54,7 +54,7 @@ use tokio::time::timeout;
 pub use builder::{Confirm, NotifierBuilder, OnFull, Retry};
 pub use counters::Counters;
 pub use driver::Driver;
-pub use error::{BuildError, NotifyError, Unsent};
+pub use error::{BuildError, NotifyError, UnsentMessages};
 pub use osnl_model::{Context, Recorder, RequestContext};
 
 use self::job::{Job, Label, Outcome};
@@ -63,19 +63,23 @@ use self::worker::WorkerOrder;
 /// See the [module](self). Clones, and what [`prepare`](Self::prepare) gives, share buffer and counters.
 #[derive(Clone)]
 pub struct Notifier {
-    shared: Arc<Shared>,
+    shared: Arc<NotifierState>,
     publisher_id: Arc<str>,
     retry: Retry,
     targets: Arc<[Arc<Target>]>,
 }
 
-struct Shared {
+struct NotifierState {
     drivers: Vec<Driver>,
     confirm: Confirm,
     on_full: OnFull,
     route: Route,
     mandatory: bool,
     compression: Option<Compression>,
+    /// The one framing that readers of the broker know, if it has one.
+    framing: Option<Framing>,
+    /// Whether the broker orders messages by their resource.
+    has_keys: bool,
     /// A place for each message that is not settled yet.
     places: Arc<Semaphore>,
     capacity: usize,
@@ -91,7 +95,7 @@ struct Shared {
 }
 
 /// A notification as it goes to the broker.
-struct Prepared {
+struct PreparedNotification {
     priority: Priority,
     label: Arc<Label>,
     /// One for each topic and messaging driver.
@@ -138,12 +142,12 @@ methods! {
 }
 
 impl Notifier {
-    /// A builder for a notifier that says it is `publisher_id`: `service.host`, such as `compute.node1`.
+    /// Returns a builder for a notifier. `publisher_id` is `service.host`, such as `compute.node1`.
     pub fn builder(publisher_id: impl Into<Arc<str>>) -> NotifierBuilder {
         NotifierBuilder::new(publisher_id.into())
     }
 
-    /// The same notifier for another publisher, with other retries, or both.
+    /// Returns this notifier for another publisher, with other retries, or both.
     #[must_use]
     pub fn prepare(&self, publisher_id: Option<&str>, retry: Option<Retry>) -> Self {
         Self {
@@ -154,7 +158,7 @@ impl Notifier {
         }
     }
 
-    /// The same notifier for other topics on another exchange: those of versioned notifications, for instance.
+    /// Returns this notifier for other topics on another exchange, such as those of versioned notifications.
     ///
     /// # Errors
     /// There is no topic, or the copies of one notification do not fit into the buffer.
@@ -164,7 +168,7 @@ impl Notifier {
         Ok(Self { targets, ..self.clone() })
     }
 
-    /// Whether an emission goes anywhere: `false` if there is no driver but `noop`.
+    /// Whether emissions are sent or recorded: `false` if the only driver is `noop`.
     #[must_use]
     pub fn is_enabled(&self) -> bool {
         self.shared.drivers.iter().any(|driver| !matches!(driver, Driver::Noop))
@@ -198,8 +202,8 @@ impl Notifier {
         }
     }
 
-    /// As [`send`](Self::send), without ever waiting: done when it is in the buffer, whatever `confirm` and `on_full`
-    /// say. May be called from any thread.
+    /// Like [`send`](Self::send), and never waits: it is done when the emission is in the buffer, with any `confirm`
+    /// and `on_full`. May be called from any thread.
     ///
     /// # Errors
     /// No place in the buffer, closed, or not to be written as JSON. Then nothing was taken.
@@ -217,7 +221,7 @@ impl Notifier {
     ///
     /// # Errors
     /// Something still waits, or was given up since the last flush.
-    pub async fn flush(&self, within: Duration) -> Result<(), Unsent> {
+    pub async fn flush(&self, within: Duration) -> Result<(), UnsentMessages> {
         let (reply, flushed) = oneshot::channel();
         let shared = &self.shared;
         let upto = shared.sequence.load(Ordering::Relaxed);
@@ -229,7 +233,7 @@ impl Notifier {
         if waiting == 0 && lost == told {
             return Ok(());
         }
-        Err(Unsent { waiting, lost: lost - told, reason: shared.counters.last_failure() })
+        Err(UnsentMessages { waiting, lost: lost - told, reason: shared.counters.last_failure() })
     }
 
     /// Takes nothing more, waits as [`flush`](Self::flush) does, then gives up what is left, a log line each.
@@ -237,7 +241,7 @@ impl Notifier {
     ///
     /// # Errors
     /// As [`flush`](Self::flush).
-    pub async fn close(&self, within: Duration) -> Result<(), Unsent> {
+    pub async fn close(&self, within: Duration) -> Result<(), UnsentMessages> {
         self.shared.closed.store(true, Ordering::Relaxed);
         let flushed = self.flush(within).await;
         self.shared.places.close();
@@ -249,7 +253,7 @@ impl Notifier {
     }
 
     /// Completes an emission, gives it to the drivers that take it at once, and writes the bodies for the others.
-    fn prepared(&self, mut emission: Emission) -> Result<Prepared, NotifyError> {
+    fn prepared(&self, mut emission: Emission) -> Result<PreparedNotification, NotifyError> {
         let shared = &self.shared;
         if shared.closed.load(Ordering::Relaxed) {
             return Err(NotifyError::Closed);
@@ -260,6 +264,7 @@ impl Notifier {
         shared.counters.emitted.increment();
         let label = Arc::new(Label::of(&emission));
         let given = emission.unique_id.take();
+        let key = if shared.has_keys { emission.resource_key() } else { None };
         let mut copies = Vec::new();
         for driver in &shared.drivers {
             match driver.framing() {
@@ -270,19 +275,25 @@ impl Notifier {
                 Some(framing) => {
                     for target in &*self.targets {
                         emission.unique_id = Some(given.clone().unwrap_or_else(crate::stamp::unique_id));
-                        let body = emission.body(framing).map_err(NotifyError::Payload)?;
-                        copies.push((target.clone(), shared.outgoing(body)));
+                        let body =
+                            emission.body(shared.framing.unwrap_or(framing)).map_err(NotifyError::Payload)?;
+                        let message = OutgoingMessage { key: key.clone(), ..shared.outgoing(body) };
+                        copies.push((target.clone(), message));
                     }
                 }
             }
         }
-        Ok(Prepared { priority, label, copies })
+        Ok(PreparedNotification { priority, label, copies })
     }
 
     /// Puts the copies into the buffer, where their places are.
-    fn queue(&self, prepared: Prepared, mut places: OwnedSemaphorePermit) -> Vec<oneshot::Receiver<Outcome>> {
+    fn queue(
+        &self,
+        prepared: PreparedNotification,
+        mut places: OwnedSemaphorePermit,
+    ) -> Vec<oneshot::Receiver<Outcome>> {
         let shared = &self.shared;
-        let Prepared { priority, label, copies } = prepared;
+        let PreparedNotification { priority, label, copies } = prepared;
         let mut outcomes = Vec::with_capacity(copies.len());
         for (target, message) in copies {
             let (reply, outcome) = oneshot::channel();
@@ -329,7 +340,7 @@ impl Notifier {
     }
 }
 
-impl Shared {
+impl NotifierState {
     fn outgoing(&self, body: String) -> OutgoingMessage {
         let mut message = match self.compression {
             None => OutgoingMessage::json(body),

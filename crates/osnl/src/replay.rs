@@ -20,9 +20,9 @@ use crate::intake::Parts;
 use crate::journal::sqlite::{Row, State};
 use crate::journal::{Begin, Entry, Journal, NewDelivery, Receipt, Settle};
 use crate::native::{Native, Preview};
-use crate::received::{Noted, Origin, Received};
+use crate::received::{MessageNotes, Origin, ReceivedMessage};
 use crate::rule::Mode;
-use crate::saved::Saved;
+use crate::saved::RecordedEvent;
 use crate::stamp;
 
 /// Entries that may wait for their commit at the same time.
@@ -36,7 +36,7 @@ pub struct Source {
     /// Whether it is the journal's.
     pub kept: bool,
     /// The message as it came.
-    pub received: Received,
+    pub received: ReceivedMessage,
     /// The known part of the event.
     pub subject: Subject,
     /// The earlier deliveries, as far as a journal knows.
@@ -53,7 +53,7 @@ impl Source {
 
     /// An event from a file, as a listener with this budget would read it, and what a journal knows of its message id.
     #[must_use]
-    pub fn saved(saved: Saved, budget: &Budget, before: Vec<Row>) -> Self {
+    pub fn saved(saved: RecordedEvent, budget: &Budget, before: Vec<Row>) -> Self {
         let subject = Subject::saved(&saved, budget);
         let number = saved.line as u64;
         Self { number, kept: false, received: self::saved(saved), subject, before }
@@ -61,7 +61,7 @@ impl Source {
 }
 
 /// Returns the content of a file, as if a listener of this name had received it.
-pub(crate) fn saved(saved: Saved) -> Received {
+pub(crate) fn saved(saved: RecordedEvent) -> ReceivedMessage {
     let origin = Origin {
         listener: "replay".into(),
         queue: "replay".into(),
@@ -70,12 +70,17 @@ pub(crate) fn saved(saved: Saved) -> Received {
         redelivered: false,
         received: saved.received.unwrap_or_else(SystemTime::now),
     };
-    Received { body: saved.body.into(), properties: saved.properties, origin, noted: Noted::default() }
+    ReceivedMessage {
+        body: saved.body.into(),
+        properties: saved.properties,
+        origin,
+        noted: MessageNotes::default(),
+    }
 }
 
 /// The plan for one event.
 #[derive(Clone, Debug)]
-pub struct Planned {
+pub struct EventPlan {
     /// The event.
     pub source: Source,
     /// The verdict of each rule, in their order.
@@ -96,7 +101,7 @@ pub struct PlannedRule {
 pub struct Wish {
     /// The delivery that would be appended.
     pub delivery: NewDelivery,
-    /// The same action for the same resource of this event, as it was before; the latest.
+    /// The latest earlier delivery of this event to the same action for the same resource.
     pub before: Option<Row>,
 }
 
@@ -108,7 +113,7 @@ impl Wish {
     }
 }
 
-impl Planned {
+impl EventPlan {
     /// Returns the deliveries that would be appended.
     #[must_use]
     pub fn wishes(&self) -> Vec<&Wish> {
@@ -125,7 +130,7 @@ impl Planned {
 
 /// Plans the deliveries of these rules, or of all if none is named; `listener` is the one to be considered alone.
 #[must_use]
-pub fn plan(conf: &Native, source: Source, rules: &[String], listener: Option<&str>) -> Planned {
+pub fn plan(conf: &Native, source: Source, rules: &[String], listener: Option<&str>) -> EventPlan {
     let verdicts = explain(conf, &source.subject, listener);
     let wanted = |verdict: &RuleVerdict| rules.is_empty() || rules.iter().any(|name| *name == *verdict.rule);
     let planned = verdicts.into_iter().filter(wanted).map(|verdict| {
@@ -161,7 +166,7 @@ pub fn plan(conf: &Native, source: Source, rules: &[String], listener: Option<&s
         PlannedRule { wishes: wishes.collect(), verdict }
     });
     let rules = planned.collect();
-    Planned { source, rules }
+    EventPlan { source, rules }
 }
 
 /// The way in which events are appended.
@@ -217,7 +222,7 @@ pub enum ReplayError {
 ///
 /// # Errors
 /// See [`ReplayError`]. What was appended before stays.
-pub async fn live(journal: &dyn Journal, planned: &[Planned], how: Live) -> Result<u64, ReplayError> {
+pub async fn live(journal: &dyn Journal, planned: &[EventPlan], how: Live) -> Result<u64, ReplayError> {
     append(journal, planned.iter().filter_map(|planned| planned_entry(planned, how)).collect(), how).await
 }
 
@@ -254,7 +259,7 @@ pub(crate) async fn append(
 }
 
 /// The entry of an event that something asks for.
-fn planned_entry(planned: &Planned, how: Live) -> Option<Entry> {
+fn planned_entry(planned: &EventPlan, how: Live) -> Option<Entry> {
     let deliveries: Vec<NewDelivery> =
         planned.wishes().into_iter().map(|wish| wish.delivery.clone()).collect();
     let Content::Whole(notification) = &planned.source.subject.content else { return None };
@@ -266,7 +271,7 @@ fn planned_entry(planned: &Planned, how: Live) -> Option<Entry> {
 
 /// An event that comes now, with an id of its own unless it shall keep the one it had.
 pub(crate) fn entry(
-    received: Received,
+    received: ReceivedMessage,
     notification: &Notification,
     mut deliveries: Vec<NewDelivery>,
     how: Live,
@@ -281,7 +286,7 @@ pub(crate) fn entry(
 }
 
 /// The same event under new ids; its time stays, since it is the event's.
-fn renewed(received: &Received) -> Option<(Notification, Received)> {
+fn renewed(received: &ReceivedMessage) -> Option<(Notification, ReceivedMessage)> {
     let plain = Budget::MOST.plain_body(&received.body, &received.properties.content_info()).ok()?;
     let mut emission = Emission::read(&plain).ok()?;
     emission.message_id = Some(stamp::message_id());
@@ -293,8 +298,12 @@ fn renewed(received: &Received) -> Option<(Notification, Received)> {
         content_encoding: Some("utf-8".into()),
         compression: None,
     };
-    let received =
-        Received { body: body.into(), properties, origin: received.origin.clone(), noted: Noted::default() };
+    let received = ReceivedMessage {
+        body: body.into(),
+        properties,
+        origin: received.origin.clone(),
+        noted: MessageNotes::default(),
+    };
     Some((notification, received))
 }
 

@@ -21,7 +21,7 @@ use serde_json::{Map, Value};
 
 /// An event from a file.
 #[derive(Clone, Debug)]
-pub struct Saved {
+pub struct RecordedEvent {
     /// The line its document begins in.
     pub line: usize,
     /// The body as it came, secrets and all.
@@ -64,7 +64,7 @@ pub enum SavedError {
 const FORM: &str = "a file holds JSON documents, one after the other";
 
 impl SavedError {
-    /// The same as what is said of a file: `FILE:LINE: what is wrong`.
+    /// Returns the error with its file: `FILE:LINE: what is wrong`.
     #[must_use]
     pub fn of_file(&self, name: &str) -> String {
         match self {
@@ -79,7 +79,7 @@ impl SavedError {
 ///
 /// # Errors
 /// See [`SavedError`]: a text is read as a whole or not at all.
-pub fn read(text: &str) -> Result<Vec<Saved>, SavedError> {
+pub fn read(text: &str) -> Result<Vec<RecordedEvent>, SavedError> {
     let mut documents = serde_json::Deserializer::from_str(text).into_iter::<Box<RawValue>>();
     let mut found = Vec::new();
     while let Some(document) = documents.next() {
@@ -106,7 +106,7 @@ pub fn read(text: &str) -> Result<Vec<Saved>, SavedError> {
     if found.is_empty() { Err(SavedError::Empty) } else { Ok(found) }
 }
 
-fn event(document: &str, line: usize) -> Result<Saved, String> {
+fn event(document: &str, line: usize) -> Result<RecordedEvent, String> {
     let Ok(Value::Object(object)) = osnl_model::parse_python_json(document) else {
         return Err("an event is a JSON object".to_owned());
     };
@@ -117,13 +117,13 @@ fn event(document: &str, line: usize) -> Result<Saved, String> {
     };
     let received = text("received").and_then(|at| at.parse::<Timestamp>().ok()).map(SystemTime::from);
     let (exchange, routing_key) = (text("exchange"), text("routing_key"));
-    Ok(Saved { line, body, properties, exchange, routing_key, received })
+    Ok(RecordedEvent { line, body, properties, exchange, routing_key, received })
 }
 
-/// The bytes of a document that holds a body as it came; `None` of another one.
+/// Returns the body of a document that holds one as received; `None` for another document.
 ///
 /// # Errors
-/// They are no base64.
+/// The body is not valid base64.
 pub fn body_of(object: &Map<String, Value>) -> Result<Option<Vec<u8>>, String> {
     let text = |key: &str| object.get(key).and_then(Value::as_str);
     if let Some(body) = text("body").or_else(|| text("body_text")) {

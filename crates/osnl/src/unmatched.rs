@@ -12,6 +12,7 @@
 
 mod file;
 mod line;
+mod look;
 mod store;
 
 use std::collections::BTreeMap;
@@ -20,13 +21,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use osnl_model::{Head, Notification};
+use osnl_model::{Budget, Head, Notification};
 use osnl_transport::{IncomingMessage, Properties};
 
-pub use self::file::{Counted, counts, read};
-use self::store::Store;
+pub use self::file::{RuleMatches, counts, read};
+pub use self::look::RuleTotals;
+use self::store::UnmatchedStore;
 use crate::ends::Ends;
-use crate::received::Received;
+use crate::received::ReceivedMessage;
 use crate::rule::{Condition, Rule, RuleMismatch, RuleSet};
 
 /// Bytes of bodies that are kept, if they are asked for; each has an equal share.
@@ -57,7 +59,7 @@ impl Default for KeepUnmatched {
 
 /// A message that matched no rule.
 #[derive(Clone, Debug, Default)]
-pub struct Unmatched {
+pub struct UnmatchedMessage {
     /// When it reached us; `None` in an unused place.
     pub received: Option<SystemTime>,
     /// The listener's name.
@@ -96,13 +98,13 @@ pub struct FailedBehind {
 
 /// See the [module](self).
 pub struct Ring {
-    shared: Arc<Shared>,
+    shared: Arc<UnmatchedState>,
     /// Ended, with everything written, when the ring is dropped.
-    _store: Option<Store>,
+    _store: Option<UnmatchedStore>,
     ends: Ends,
 }
 
-struct Shared {
+struct UnmatchedState {
     keep: KeepUnmatched,
     slots: Mutex<Slots>,
     rules: Mutex<Vec<(Arc<str>, Arc<RuleSet>)>>,
@@ -112,7 +114,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Slots {
     /// As many as the ring holds at most; the place of number n is n modulo that.
-    places: Vec<Unmatched>,
+    places: Vec<UnmatchedMessage>,
     /// The number of messages noted so far.
     noted: u64,
 }
@@ -121,16 +123,16 @@ impl Ring {
     /// A ring in memory only.
     #[must_use]
     pub fn new(keep: KeepUnmatched) -> Self {
-        Self { shared: Arc::new(Shared::new(keep)), _store: None, ends: Ends::default() }
+        Self { shared: Arc::new(UnmatchedState::new(keep)), _store: None, ends: Ends::default() }
     }
 
     /// Creates a ring that is also written beside a journal's file. A file that cannot be written is reported in the
     /// log and has no other effect.
     #[must_use]
     pub fn beside(keep: KeepUnmatched, journal: &Path) -> Self {
-        let shared = Arc::new(Shared::new(keep));
+        let shared = Arc::new(UnmatchedState::new(keep));
         let ends = Ends::default();
-        let store = Store::start(shared.clone(), journal, &ends);
+        let store = UnmatchedStore::start(shared.clone(), journal, &ends);
         Self { shared, _store: store, ends }
     }
 
@@ -183,7 +185,12 @@ impl Ring {
     }
 
     /// Notes a message whose head matches some rules, and the rest none.
-    pub fn event(&self, received: &Received, notification: &Notification, failed: &[(&Rule, RuleMismatch)]) {
+    pub fn event(
+        &self,
+        received: &ReceivedMessage,
+        notification: &Notification,
+        failed: &[(&Rule, RuleMismatch)],
+    ) {
         self.shared.note(|slot, keep| {
             let origin = &received.origin;
             slot.place(&origin.listener, &origin.queue, &origin.exchange, &origin.routing_key);
@@ -202,7 +209,7 @@ impl Ring {
 
     /// Returns the content of the ring, oldest first.
     #[must_use]
-    pub fn latest(&self) -> Vec<Unmatched> {
+    pub fn latest(&self) -> Vec<UnmatchedMessage> {
         self.shared.since(0).1
     }
 }
@@ -229,12 +236,12 @@ impl KeepUnmatched {
     }
 }
 
-impl Shared {
+impl UnmatchedState {
     fn new(keep: KeepUnmatched) -> Self {
         Self { keep, slots: Mutex::default(), rules: Mutex::default(), started: SystemTime::now() }
     }
 
-    fn note(&self, write: impl FnOnce(&mut Unmatched, &KeepUnmatched)) {
+    fn note(&self, write: impl FnOnce(&mut UnmatchedMessage, &KeepUnmatched)) {
         let most = self.keep.heads as usize;
         if most == 0 {
             return;
@@ -243,7 +250,7 @@ impl Shared {
         let at = (slots.noted % u64::from(self.keep.heads)) as usize;
         slots.noted += 1;
         if slots.places.len() < most && at == slots.places.len() {
-            slots.places.push(Unmatched::default());
+            slots.places.push(UnmatchedMessage::default());
         }
         if let Some(slot) = slots.places.get_mut(at) {
             write(slot, &self.keep);
@@ -251,7 +258,7 @@ impl Shared {
     }
 
     /// Returns the messages noted after the first `seen`, oldest first, and the number of all noted so far.
-    fn since(&self, seen: u64) -> (u64, Vec<Unmatched>) {
+    fn since(&self, seen: u64) -> (u64, Vec<UnmatchedMessage>) {
         let slots = locked(&self.slots);
         let most = u64::from(self.keep.heads);
         let first = seen.max(slots.noted.saturating_sub(most));
@@ -260,7 +267,15 @@ impl Shared {
     }
 }
 
-impl Unmatched {
+impl UnmatchedMessage {
+    /// Returns the notification, where its body is kept and can be read.
+    #[must_use]
+    pub fn decoded(&self) -> Option<Notification> {
+        let (body, properties) = self.body.as_ref()?;
+        let plain = Budget::MOST.plain_body(body, &properties.content_info()).ok()?;
+        Budget::MOST.decode(&plain).ok()
+    }
+
     fn place(&mut self, listener: &Arc<str>, queue: &Arc<str>, exchange: &str, routing_key: &str) {
         self.listener.clone_from(listener);
         self.queue.clone_from(queue);

@@ -1,15 +1,16 @@
-//! Versioned notifications, from declaring one to the broker, and back.
+//! Versioned notifications: declare, emit, and read payloads that have a class and a version.
 //!
-//! Declaring and writing are in `osnl_model::versioned` (the derives need that crate by its name); this is the guide.
-//! The joint is small: a [`Notifier`](crate::notifier::Notifier) is an [`Emitter`], and a received notification reads
-//! as an object ([`Received::versioned`](crate::notification_listener::Received::versioned)).
+//! This module is `osnl_model::versioned`, where the derives expect it, and the guide. A
+//! [`Notifier`](crate::notifier::Notifier) is an [`Emitter`], and
+//! [`ReceivedNotification::versioned`](crate::notification_listener::ReceivedNotification::versioned) reads a notification
+//! as an object.
 //!
-//! A service that tells the story of a node's power state:
+//! This program emits the notifications of a node's power state:
 //!
 //! ```
 #![doc = include_str!("../examples/power_set.rs")]
 //! ```
 //!
-#![doc = include_str!("../../../docs/versioned-notifications.md")]
+#![doc = include_str!("versioned/guide.md")]
 
 pub use osnl_model::versioned::*;

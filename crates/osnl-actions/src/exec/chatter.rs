@@ -11,7 +11,7 @@ use tokio::io::AsyncReadExt;
 use tokio::process::ChildStderr;
 use tokio::time::Instant;
 
-use super::lines::{Lines, Next, tidy};
+use super::lines::{LineBuffer, NextLine, tidy};
 
 /// Bytes of a line that are kept.
 const LONGEST: usize = 2048;
@@ -27,14 +27,14 @@ const EACH: Duration = Duration::from_millis(100);
 pub(super) struct Chatter {
     action: Arc<str>,
     pipe: Option<ChildStderr>,
-    lines: Lines,
+    lines: LineBuffer,
     allowance: Allowance,
     last: Option<String>,
 }
 
 impl Chatter {
     pub(super) fn new(action: Arc<str>, pipe: ChildStderr) -> Self {
-        let lines = Lines::new(LONGEST);
+        let lines = LineBuffer::new(LONGEST);
         Self { action, pipe: Some(pipe), lines, allowance: Allowance::new(Instant::now()), last: None }
     }
 
@@ -51,7 +51,7 @@ impl Chatter {
                 Ok(0) | Err(_) => self.pipe = None,
                 Ok(_) => {}
             }
-            while let Next::Line(line) | Next::TooLong(line) = self.lines.next() {
+            while let NextLine::Line(line) | NextLine::TooLong(line) = self.lines.next() {
                 self.say(&line);
             }
         }

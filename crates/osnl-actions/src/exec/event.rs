@@ -14,7 +14,7 @@
 //! | `failure` | why the action before gave it up: `action`, `reason`, `attempts`, `answer`, `at`, `before`; absent where none did |
 
 use jiff::Timestamp;
-use osnl_core::event::Enriched;
+use osnl_core::event::EnrichedValues;
 use osnl_model::{Resource, mask_secrets, resource_at};
 use serde::Serialize;
 use serde_json::Value;
@@ -42,7 +42,7 @@ struct Line<'a> {
     context: &'a Value,
     payload: &'a Value,
     #[serde(skip_serializing_if = "Option::is_none")]
-    enrichments: Option<Enriched>,
+    enrichments: Option<EnrichedValues>,
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<&'a Value>,
 }
@@ -53,7 +53,7 @@ pub(super) fn line(id: u64, event: &Event, mask: bool) -> Vec<u8> {
     let payload = event.payload();
     let context = Value::Object(n.context.clone());
     let masked = mask.then(|| (mask_secrets(&context), mask_secrets(&payload)));
-    let enriched = event.asked().map(|found| -> Enriched {
+    let enriched = event.asked().map(|found| -> EnrichedValues {
         found
             .into_iter()
             .map(|(name, value)| (name, if mask { mask_secrets(&value) } else { value }))

@@ -4,7 +4,7 @@ use bytes::{Buf, BytesMut};
 
 /// Collects what is read and gives it back line by line.
 #[derive(Debug)]
-pub(super) struct Lines {
+pub(super) struct LineBuffer {
     /// The bytes that the owner of the pipe has read.
     pub(super) buffer: BytesMut,
     /// The longest line in bytes, without its end.
@@ -17,7 +17,7 @@ pub(super) struct Lines {
 
 /// The next item of the buffer.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub(super) enum NextLine {
     /// A whole line, without its end.
     Line(BytesMut),
     /// The first bytes of a line that is too long.
@@ -26,12 +26,12 @@ pub(super) enum Next {
     More,
 }
 
-impl Lines {
+impl LineBuffer {
     pub(super) fn new(limit: usize) -> Self {
         Self { buffer: BytesMut::new(), limit, looked_at: 0, skipping: false }
     }
 
-    pub(super) fn next(&mut self) -> Next {
+    pub(super) fn next(&mut self) -> NextLine {
         loop {
             let feed = self.buffer[self.looked_at..].iter().position(|byte| *byte == b'\n');
             if self.skipping {
@@ -44,7 +44,7 @@ impl Lines {
                 }
                 self.looked_at = 0;
                 if self.skipping {
-                    return Next::More;
+                    return NextLine::More;
                 }
                 continue;
             }
@@ -52,11 +52,11 @@ impl Lines {
             if end.unwrap_or(self.buffer.len()) > self.limit {
                 self.skipping = true;
                 self.looked_at = 0;
-                return Next::TooLong(self.buffer.split_to(self.limit));
+                return NextLine::TooLong(self.buffer.split_to(self.limit));
             }
             let Some(end) = end else {
                 self.looked_at = self.buffer.len();
-                return Next::More;
+                return NextLine::More;
             };
             let mut line = self.buffer.split_to(end + 1);
             self.looked_at = 0;
@@ -64,7 +64,7 @@ impl Lines {
             if line.last() == Some(&b'\r') {
                 line.truncate(end - 1);
             }
-            return Next::Line(line);
+            return NextLine::Line(line);
         }
     }
 
@@ -93,17 +93,17 @@ mod tests {
 
     /// Reads the chunks one after the other, four bytes a line at most; `!` marks what was too long.
     fn after(chunks: &[&str]) -> Vec<String> {
-        let mut lines = Lines::new(4);
+        let mut lines = LineBuffer::new(4);
         let mut seen = Vec::new();
         for chunk in chunks {
             lines.buffer.extend_from_slice(chunk.as_bytes());
             loop {
                 match lines.next() {
-                    Next::Line(line) => seen.push(String::from_utf8(line.to_vec()).unwrap()),
-                    Next::TooLong(line) => {
+                    NextLine::Line(line) => seen.push(String::from_utf8(line.to_vec()).unwrap()),
+                    NextLine::TooLong(line) => {
                         seen.push(format!("{}!", String::from_utf8(line.to_vec()).unwrap()))
                     }
-                    Next::More => break,
+                    NextLine::More => break,
                 }
             }
         }

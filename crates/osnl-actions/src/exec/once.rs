@@ -19,10 +19,10 @@ use tokio_util::sync::CancellationToken;
 use super::chatter::Chatter;
 use super::event;
 use super::lines::tidy;
-use super::process::{Process, ending};
+use super::process::{ProcessGroup, ending};
 use super::verdict;
 use super::worker::Plan;
-use crate::{ActionError, Done, ErrorClass, Event};
+use crate::{ActionError, Completion, ErrorClass, Event};
 use osnl_core::ends::watched;
 
 /// The time within which the last output of an ended process arrives.
@@ -44,7 +44,7 @@ pub(super) struct Once {
 /// One run, in a task of its own: its end may take longer than its attempt.
 struct Run {
     plan: Plan,
-    process: Process,
+    process: ProcessGroup,
     stdin: ChildStdin,
     stdout: ChildStdout,
     chatter: Chatter,
@@ -63,11 +63,11 @@ impl Once {
         &self.plan
     }
 
-    pub(super) async fn attempt(&self, event: &Event) -> Result<Done, ActionError> {
+    pub(super) async fn attempt(&self, event: &Event) -> Result<Completion, ActionError> {
         self.others_have_ended().await;
         let mut command = self.plan.program.command();
         command.envs(event::variables(event));
-        let (process, (stdin, stdout, stderr)) = Process::start(command)
+        let (process, (stdin, stdout, stderr)) = ProcessGroup::start(command)
             .map_err(|error| ActionError::new(ErrorClass::Connect, self.plan.program.refusal(&error)))?;
         let hung = CancellationToken::new();
         let run = Run {
@@ -151,7 +151,7 @@ enum Over {
 }
 
 impl Run {
-    async fn finish(self) -> Result<Done, ActionError> {
+    async fn finish(self) -> Result<Completion, ActionError> {
         let Self { plan, mut process, mut stdin, mut stdout, mut chatter, input, hung, abort } = self;
         let Plan { name, reply_limit, stop_timeout, .. } = &plan;
         let mut output = BytesMut::new();
@@ -216,8 +216,8 @@ impl Run {
         match code {
             Some(0) => match verdict::read_only(&output) {
                 Some(result) => result,
-                None if first.is_empty() => Ok(Done::Delivered(format!("{name}: done"))),
-                None => Ok(Done::Delivered(first)),
+                None if first.is_empty() => Ok(Completion::Delivered(format!("{name}: done"))),
+                None => Ok(Completion::Delivered(first)),
             },
             Some(code) => {
                 let said = if first.is_empty() { words } else { format!(": {first}") };

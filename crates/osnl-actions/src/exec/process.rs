@@ -9,9 +9,9 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-/// Dropped, it kills the group; [`Process::end`] is the friendlier way.
+/// Dropped, it kills the group; [`ProcessGroup::end`] is the friendlier way.
 #[derive(Debug)]
-pub(super) struct Process {
+pub(super) struct ProcessGroup {
     child: Child,
     /// The group's number; `None` once the group is gone.
     group: Option<Pid>,
@@ -21,7 +21,7 @@ pub(super) struct Process {
 /// The three ends of its pipes.
 pub(super) type Pipes = (ChildStdin, ChildStdout, ChildStderr);
 
-impl Process {
+impl ProcessGroup {
     /// `command` has a pipe for each, and a process group of its own.
     pub(super) fn start(mut command: Command) -> io::Result<(Self, Pipes)> {
         let mut child = command.spawn()?;
@@ -91,7 +91,7 @@ impl Process {
     }
 }
 
-impl Drop for Process {
+impl Drop for ProcessGroup {
     /// The client library of processes reaps it later.
     fn drop(&mut self) {
         self.kill();

@@ -19,10 +19,10 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::chatter::Chatter;
-use super::lines::{Lines, Next, tidy};
-use super::process::{Pipes, Process, ending};
+use super::lines::{LineBuffer, NextLine, tidy};
+use super::process::{Pipes, ProcessGroup, ending};
 use super::verdict::{self, ChildLine};
-use crate::{ActionError, Done, ErrorClass};
+use crate::{ActionError, Completion, ErrorClass};
 
 /// No further event is taken while so many bytes wait for the child to read them.
 const MOST_UNREAD: usize = 256 * 1024;
@@ -34,7 +34,7 @@ const LAST_CALL: Duration = Duration::from_secs(1);
 pub(super) struct ChildOrder {
     pub(super) id: u64,
     pub(super) line: Vec<u8>,
-    pub(super) answer: oneshot::Sender<Result<Done, ActionError>>,
+    pub(super) answer: oneshot::Sender<Result<Completion, ActionError>>,
 }
 
 /// The settings that the two sides of a child's supervision share.
@@ -71,15 +71,15 @@ enum Cause {
 /// See the [module](self).
 pub(super) struct Supervisor {
     terms: Terms,
-    process: Process,
+    process: ProcessGroup,
     stdin: Option<ChildStdin>,
     stdout: ChildStdout,
     chatter: Chatter,
     orders: mpsc::Receiver<ChildOrder>,
     /// Not yet written.
     out: BytesMut,
-    heard: Lines,
-    unanswered: HashMap<u64, oneshot::Sender<Result<Done, ActionError>>>,
+    heard: LineBuffer,
+    unanswered: HashMap<u64, oneshot::Sender<Result<Completion, ActionError>>>,
     /// It has answered at least once, so it can.
     has_answered: bool,
     /// Set when nothing but its last words is waited for.
@@ -90,7 +90,7 @@ impl Supervisor {
     /// `prologue` is written before the first event.
     pub(super) fn new(
         terms: Terms,
-        (process, (stdin, stdout, stderr)): (Process, Pipes),
+        (process, (stdin, stdout, stderr)): (ProcessGroup, Pipes),
         prologue: &[u8],
         orders: mpsc::Receiver<ChildOrder>,
     ) -> Self {
@@ -101,7 +101,7 @@ impl Supervisor {
             chatter: Chatter::new(terms.action.clone(), stderr),
             orders,
             out: prologue.into(),
-            heard: Lines::new(terms.reply_limit),
+            heard: LineBuffer::new(terms.reply_limit),
             unanswered: HashMap::new(),
             has_answered: false,
             last_call: None,
@@ -180,9 +180,9 @@ impl Supervisor {
     fn listen(&mut self) -> Option<Cause> {
         loop {
             let line = match self.heard.next() {
-                Next::Line(line) => line,
-                Next::More => return None,
-                Next::TooLong(line) => {
+                NextLine::Line(line) => line,
+                NextLine::More => return None,
+                NextLine::TooLong(line) => {
                     let begin = tidy(&line, 80);
                     let limit = self.terms.reply_limit;
                     return Some(Cause::Garbage(format!(

@@ -21,7 +21,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::lines::tidy;
-use crate::{ActionError, Done, ErrorClass};
+use crate::{ActionError, Completion, ErrorClass};
 
 /// Longer wishes than this are cut: the child is asked once an hour at least.
 const LONGEST_RETRY_AFTER: f64 = 3600.0;
@@ -52,7 +52,7 @@ enum Verdict {
 #[derive(Debug, PartialEq)]
 pub(super) enum ChildLine {
     /// About one event.
-    Verdict(u64, Result<Done, ActionError>),
+    Verdict(u64, Result<Completion, ActionError>),
     /// It cannot go on, and why.
     Fatal(String),
 }
@@ -76,7 +76,7 @@ pub(super) fn read(line: &[u8]) -> Result<ChildLine, String> {
 }
 
 /// Reads the output of a process for one event, if that is one verdict; its `id` may be missing.
-pub(super) fn read_only(output: &[u8]) -> Option<Result<Done, ActionError>> {
+pub(super) fn read_only(output: &[u8]) -> Option<Result<Completion, ActionError>> {
     let written: VerdictLine = serde_json::from_slice(output).ok()?;
     Some(meaning(written.verdict?, written.reason.as_deref(), written.retry_after))
 }
@@ -87,7 +87,11 @@ fn without_place(error: &serde_json::Error) -> String {
     text.split(" at line ").next().unwrap_or_default().to_owned()
 }
 
-fn meaning(verdict: Verdict, reason: Option<&str>, retry_after: Option<f64>) -> Result<Done, ActionError> {
+fn meaning(
+    verdict: Verdict,
+    reason: Option<&str>,
+    retry_after: Option<f64>,
+) -> Result<Completion, ActionError> {
     let reason = |otherwise: &str| match reason.map(|text| tidy(text.as_bytes(), REASON)) {
         Some(text) if !text.is_empty() => text,
         Some(_) | None => otherwise.to_owned(),
@@ -99,8 +103,8 @@ fn meaning(verdict: Verdict, reason: Option<&str>, retry_after: Option<f64>) -> 
         Err(ActionError { retry_after, ..ActionError::new(class, reason("no reason given")) })
     };
     match verdict {
-        Verdict::Done => Ok(Done::Delivered(reason("done"))),
-        Verdict::NothingToDo => Ok(Done::NothingToDo(reason("no reason given"))),
+        Verdict::Done => Ok(Completion::Delivered(reason("done"))),
+        Verdict::NothingToDo => Ok(Completion::NothingToDo(reason("no reason given"))),
         Verdict::Transient => error(ErrorClass::Busy(None)),
         Verdict::Failed => error(ErrorClass::Refused(None)),
         Verdict::Permanent => error(ErrorClass::Rejected),
@@ -127,9 +131,15 @@ mod tests {
             Err(ActionError { retry_after, ..ActionError::new(class, reason) })
         };
         for (line, expected) in [
-            (r#"{"id":1,"verdict":"done"}"#, Ok(Done::Delivered("done".to_owned()))),
-            (r#"{"verdict":"done","reason":"x\ny","id":1,"more":[]}"#, Ok(Done::Delivered("x y".to_owned()))),
-            (r#"{"id":1,"verdict":"nothing_to_do","reason":"r"}"#, Ok(Done::NothingToDo("r".to_owned()))),
+            (r#"{"id":1,"verdict":"done"}"#, Ok(Completion::Delivered("done".to_owned()))),
+            (
+                r#"{"verdict":"done","reason":"x\ny","id":1,"more":[]}"#,
+                Ok(Completion::Delivered("x y".to_owned())),
+            ),
+            (
+                r#"{"id":1,"verdict":"nothing_to_do","reason":"r"}"#,
+                Ok(Completion::NothingToDo("r".to_owned())),
+            ),
             (r#"{"id":1,"verdict":"transient"}"#, error(ErrorClass::Busy(None), "no reason given", None)),
             (
                 r#"{"id":1,"verdict":"transient","reason":"r","retry_after":2.5}"#,
@@ -152,7 +162,10 @@ mod tests {
             assert_eq!(read(line.as_bytes()), Ok(ChildLine::Verdict(1, expected)), "{line}");
         }
         assert_eq!(read(br#"{"fatal":"no licence"}"#), Ok(ChildLine::Fatal("no licence".to_owned())));
-        assert_eq!(read_only(b" {\"verdict\":\"done\"}\n"), Some(Ok(Done::Delivered("done".to_owned()))));
+        assert_eq!(
+            read_only(b" {\"verdict\":\"done\"}\n"),
+            Some(Ok(Completion::Delivered("done".to_owned())))
+        );
         assert_eq!(read_only(b"ok"), None);
         assert_eq!(read_only(b"{}"), None);
     }

@@ -10,10 +10,10 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::process::Process;
+use super::process::ProcessGroup;
 use super::program::Program;
 use super::supervisor::{ChildOrder, Supervisor, Terms};
-use crate::{ActionError, Done, ErrorClass};
+use crate::{ActionError, Completion, ErrorClass};
 use osnl_core::ends::watched;
 
 /// Events on their way to the child's supervisor; there are never more than are attempted at once.
@@ -103,7 +103,7 @@ impl Worker {
         &self,
         lines: Vec<(u64, Vec<u8>)>,
         prologue: impl Fn() -> Result<Vec<u8>, ActionError>,
-    ) -> Vec<Result<Done, ActionError>> {
+    ) -> Vec<Result<Completion, ActionError>> {
         let child = match self.child(&prologue).await {
             Ok(child) => child,
             Err(error) => return lines.iter().map(|_| Err(error.clone())).collect(),
@@ -153,7 +153,7 @@ impl Worker {
         gone(&mut slot.supervisor).await;
         let prologue = prologue()?;
         let Plan { action, program, name, reply_limit, stop_timeout } = &self.plan;
-        let (process, pipes) = Process::start(program.command())
+        let (process, pipes) = ProcessGroup::start(program.command())
             .map_err(|error| ActionError::new(ErrorClass::Connect, program.refusal(&error)))?;
         self.starts.fetch_add(1, Ordering::Relaxed);
         let number = process.id().map(|id| id.to_string());

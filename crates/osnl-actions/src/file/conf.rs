@@ -9,7 +9,7 @@ use osnl_template::{Escape, Template};
 use osnl_transport::BoxFuture;
 
 use super::open::Out;
-use super::{FileAction, Rotation};
+use super::{FileAction, FileRotation};
 use crate::driver::{
     BuildContext, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe, ProbeContext,
     ReadDriver, Reader, Traits, file_probe,
@@ -25,15 +25,15 @@ const LARGEST_SIZE: u64 = 1 << 40;
 pub struct FileConf {
     name: String,
     path: PathBuf,
-    format: Format,
+    format: LineFormat,
     mode: u32,
     fsync: Fsync,
-    rotation: Rotation,
+    rotation: FileRotation,
 }
 
 /// The content of a line.
 #[derive(Clone, Debug)]
-pub(crate) enum Format {
+pub(crate) enum LineFormat {
     /// An object, as the driver dump writes it.
     Json,
     /// The text that this template makes.
@@ -109,13 +109,13 @@ impl ReadDriver for FileConf {
     }
 }
 
-fn format(reader: &mut Reader<'_>) -> Option<Format> {
+fn format(reader: &mut Reader<'_>) -> Option<LineFormat> {
     let json = reader.word("format", &[("json", true), ("template", false)]);
     let template = event_names::template(reader, "template", Escape::None);
     match (json?, template?) {
-        (false, Some(template)) => Some(Format::Template(template)),
+        (false, Some(template)) => Some(LineFormat::Template(template)),
         (false, None) => reader.refuse("template", "is not set", "write what a line is, or format = json"),
-        (true, None) => Some(Format::Json),
+        (true, None) => Some(LineFormat::Json),
         (true, Some(_)) => {
             reader.refuse("template", "has no effect with format = json", "write format = template")
         }
@@ -142,7 +142,7 @@ fn fsync(reader: &mut Reader<'_>) -> Option<Fsync> {
     Some(fsync)
 }
 
-fn rotation(reader: &mut Reader<'_>) -> Option<Rotation> {
+fn rotation(reader: &mut Reader<'_>) -> Option<FileRotation> {
     let size = match reader.is_set("rotate_size") {
         false => Some(None),
         true => reader.size("rotate_size", LEAST_SIZE, LARGEST_SIZE).map(Some),
@@ -152,7 +152,7 @@ fn rotation(reader: &mut Reader<'_>) -> Option<Rotation> {
         true => reader.duration("rotate_interval", Duration::from_secs(1)).map(Some),
     };
     let keep = reader.number("rotate_keep", 1, 100_000);
-    let rotation = Rotation { size: size?, interval: interval?, keep: usize::try_from(keep?).ok()? };
+    let rotation = FileRotation { size: size?, interval: interval?, keep: usize::try_from(keep?).ok()? };
     if reader.is_set("rotate_keep") && rotation.size.is_none() && rotation.interval.is_none() {
         let problem = "has no effect without rotate_size or rotate_interval";
         reader.warn("rotate_keep", problem, "set one of them, or remove this");
@@ -172,8 +172,8 @@ impl DriverConf for FileConf {
 
     fn does(&self) -> String {
         let what = match self.format {
-            Format::Json => "one line of JSON each",
-            Format::Template(_) => "a line each, by template",
+            LineFormat::Json => "one line of JSON each",
+            LineFormat::Template(_) => "a line each, by template",
         };
         format!("writes each event to {}, {what}", self.path.display())
     }
@@ -184,7 +184,7 @@ impl DriverConf for FileConf {
             Fsync::Interval(pause) => format!("synced within {} s", pause.as_secs_f64()),
             Fsync::Never => "never synced".to_owned(),
         };
-        let Rotation { size, interval, keep } = self.rotation;
+        let FileRotation { size, interval, keep } = self.rotation;
         let size = size.map(|size| format!("at {size} bytes"));
         let interval = interval.map(|span| format!("each {}", duration::shown(span)));
         let when: Vec<String> = size.into_iter().chain(interval).collect();
@@ -203,8 +203,8 @@ impl DriverConf for FileConf {
     fn preview(&self, wanted: &CallRequest<'_>) -> Preview {
         let to = self.path.display().to_string();
         match &self.format {
-            Format::Json => Preview::line(to, wanted),
-            Format::Template(template) => {
+            LineFormat::Json => Preview::line(to, wanted),
+            LineFormat::Template(template) => {
                 match template.render(&event_names::of_preview(wanted, &self.name)) {
                     Ok(text) => Preview::Effect {
                         does: format!("a line in {to}"),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::Fsync;
-use super::rotation::{Rotation, folder};
+use super::rotation::{FileRotation, folder};
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub(super) struct Out {
     path: PathBuf,
     mode: u32,
     fsync: Fsync,
-    rotation: Rotation,
+    rotation: FileRotation,
     open: Option<Open>,
     /// The time of the last sync.
     synced: SystemTime,
@@ -46,7 +46,7 @@ impl Out {
         path: &Path,
         mode: u32,
         fsync: Fsync,
-        rotation: Rotation,
+        rotation: FileRotation,
         now: SystemTime,
     ) -> io::Result<Self> {
         let path = std::path::absolute(path)?;

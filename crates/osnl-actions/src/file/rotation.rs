@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 /// The limits of a file, and the number of old ones that stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Rotation {
+pub(crate) struct FileRotation {
     /// The largest file in bytes: a line that would exceed it begins a new one.
     pub(crate) size: Option<u64>,
     /// The span of a file: the first line of each span begins a new one. Spans count from 1970, so that 1d ends at
@@ -19,7 +19,7 @@ pub(crate) struct Rotation {
     pub(crate) keep: usize,
 }
 
-impl Rotation {
+impl FileRotation {
     /// Whether a file of this length, whose lines are of `lines`, is moved away before so many bytes more.
     pub(super) fn is_due(&self, length: u64, lines: SystemTime, more: usize, now: SystemTime) -> bool {
         let too_large = !self.has_room(length, more);

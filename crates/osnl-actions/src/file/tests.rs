@@ -8,17 +8,17 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tempfile::TempDir;
 
 use super::open::Out;
-use super::{FileAction, Format, Fsync, Rotation, lock, one_line};
+use super::{FileAction, FileRotation, Fsync, LineFormat, lock, one_line};
 use crate::Action as _;
 
-const NEVER: Rotation = Rotation { size: None, interval: None, keep: 3 };
+const NEVER: FileRotation = FileRotation { size: None, interval: None, keep: 3 };
 
 /// So many seconds into 20 November 2026.
 fn at(seconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_secs(1_795_132_800 + seconds)
 }
 
-fn open(folder: &TempDir, rotation: Rotation) -> Out {
+fn open(folder: &TempDir, rotation: FileRotation) -> Out {
     let path = folder.path().join("audit.jsonl");
     Out::open(&path, 0o600, Fsync::Each, rotation, at(0)).unwrap()
 }
@@ -56,7 +56,7 @@ fn a_file_that_would_grow_too_large_is_moved_and_the_oldest_go() {
     for foreign in ["audit.jsonl.gz", "audit.jsonl.20261120T0000Z", "audit.jsonl.20261120T000000Z.bak"] {
         fs::write(folder.path().join(foreign), "").unwrap();
     }
-    let mut out = open(&folder, Rotation { size: Some(8), keep: 2, ..NEVER });
+    let mut out = open(&folder, FileRotation { size: Some(8), keep: 2, ..NEVER });
     for n in 0..4_u64 {
         out.append(format!("line {n}\n").as_bytes(), at(n)).unwrap();
     }
@@ -81,7 +81,7 @@ fn a_file_that_would_grow_too_large_is_moved_and_the_oldest_go() {
 fn a_file_of_yesterday_is_moved_with_the_first_line_of_today_also_after_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let day = Duration::from_secs(86_400);
-    let rotation = Rotation { interval: Some(day), ..NEVER };
+    let rotation = FileRotation { interval: Some(day), ..NEVER };
     let mut out = open(&folder, rotation);
     out.append(b"1\n", at(86_398)).unwrap();
     out.append(b"2\n", at(86_399)).unwrap();
@@ -141,7 +141,7 @@ async fn what_was_written_last_is_synced_when_its_time_has_come() {
     let path = folder.path().join("audit.jsonl");
     // As if it had just been synced.
     let out = Out::open(&path, 0o600, Fsync::Interval(pause), NEVER, SystemTime::now()).unwrap();
-    let action = FileAction::new(Format::Json, out);
+    let action = FileAction::new(LineFormat::Json, out);
     let is_dirty = || lock(&action.out).is_dirty();
     for round in 0..3 {
         action.append("1\n".to_owned()).await.unwrap();

@@ -1,6 +1,6 @@
 //! The credentials of a request, as a header.
 //!
-//! Credentials in the configuration are [`Fixed`]. A login that has to fetch a token first (Keystone) implements
+//! Credentials in the configuration are [`FixedHeader`]. A login that has to fetch a token first (Keystone) implements
 //! [`Authorization`] and is handed to [`HttpConf::build`](super::HttpConf::build).
 
 use std::fmt;
@@ -53,13 +53,13 @@ pub trait Authorization: Send + Sync + fmt::Debug {
 
 /// The same header each time.
 #[derive(Clone)]
-pub struct Fixed {
+pub struct FixedHeader {
     scheme: &'static str,
     value: HeaderValue,
     secrets: Vec<String>,
 }
 
-impl Fixed {
+impl FixedHeader {
     /// `Basic`, from a name without `:` and a password; `None` if they hold what no header may.
     #[must_use]
     pub fn basic(user: &str, password: &str) -> Option<Self> {
@@ -88,7 +88,7 @@ impl Fixed {
     }
 }
 
-impl Authorization for Fixed {
+impl Authorization for FixedHeader {
     fn header(&self) -> BoxFuture<'_, Result<(HeaderName, HeaderValue), ActionError>> {
         Box::pin(std::future::ready(Ok((AUTHORIZATION, self.value.clone()))))
     }
@@ -106,7 +106,7 @@ impl Authorization for Fixed {
     }
 }
 
-impl fmt::Debug for Fixed {
+impl fmt::Debug for FixedHeader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Fixed({} ***)", self.scheme)
     }
@@ -118,16 +118,16 @@ mod tests {
 
     #[test]
     fn no_form_of_it_shows_a_secret() {
-        let basic = Fixed::basic("user", "pässword").unwrap();
+        let basic = FixedHeader::basic("user", "pässword").unwrap();
         assert_eq!(basic.value, "Basic dXNlcjpww6Rzc3dvcmQ=");
-        let bearer = Fixed::bearer("t0ken").unwrap();
+        let bearer = FixedHeader::bearer("t0ken").unwrap();
         assert_eq!(bearer.value, "Bearer t0ken");
         let printed =
             format!("{basic:?} {:?} {:?} {bearer:?} {:?}", basic.value, basic.shown(), bearer.value);
         for secret in ["dXNl", "ssword", "t0ken"] {
             assert!(!printed.contains(secret), "{printed}");
         }
-        assert!(Fixed::basic("us:er", "p").is_none());
-        assert!(Fixed::bearer("a\nb").is_none());
+        assert!(FixedHeader::basic("us:er", "p").is_none());
+        assert!(FixedHeader::bearer("a\nb").is_none());
     }
 }

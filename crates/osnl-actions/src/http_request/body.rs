@@ -19,7 +19,7 @@ const FORM: &AsciiSet = &NON_ALPHANUMERIC.remove(b'_').remove(b'.').remove(b'-')
 
 /// The format of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub enum BodyFormat {
     /// `application/json`.
     Json,
     /// `application/xml`.
@@ -30,7 +30,7 @@ pub enum Format {
     Text,
 }
 
-impl Format {
+impl BodyFormat {
     /// Returns the content type of the format, unless `content_type` sets another.
     pub(super) fn content_type(self) -> &'static str {
         match self {
@@ -52,20 +52,20 @@ impl Format {
 
 /// See the [module](self).
 #[derive(Clone, Debug)]
-pub(super) enum Body {
-    /// The default body of the request's method: [`Body::of`] decides it.
+pub(super) enum RequestBody {
+    /// The default body of the request's method: [`RequestBody::of`] decides it.
     Usual,
     /// None.
     Nothing,
     /// The event, secrets masked: [`event`].
     Event,
     /// A text.
-    Text(Format, Template),
+    Text(BodyFormat, Template),
     /// Parameters.
     Form(Vec<(String, Template)>),
 }
 
-impl Body {
+impl RequestBody {
     /// Returns the body for a request of this method: the event, where the method is for sending something.
     pub(super) fn of(&self, method: &Method) -> &Self {
         match self {
@@ -75,12 +75,12 @@ impl Body {
         }
     }
 
-    pub(super) fn format(&self) -> Option<Format> {
+    pub(super) fn format(&self) -> Option<BodyFormat> {
         match self {
             Self::Usual | Self::Nothing => None,
-            Self::Event => Some(Format::Json),
+            Self::Event => Some(BodyFormat::Json),
             Self::Text(format, _) => Some(*format),
-            Self::Form(_) => Some(Format::Form),
+            Self::Form(_) => Some(BodyFormat::Form),
         }
     }
 
@@ -95,7 +95,7 @@ impl Body {
             Self::Text(format, template) => {
                 let text = template.render(names).map_err(|error| format!("body: {error}"))?;
                 // Where values will stand without quotes, it is JSON once they are known.
-                if *format == Format::Json
+                if *format == BodyFormat::Json
                     && names.unknown().next().is_none()
                     && let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(&text)
                 {

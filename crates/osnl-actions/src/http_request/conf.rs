@@ -17,15 +17,15 @@ use osnl_template::{Escape, Template};
 
 pub(super) use self::login::Login;
 pub(crate) use self::table::EXTENSION;
-use super::body::{self, Body, Format};
+use super::body::{self, BodyFormat, RequestBody};
 use super::cloud_event::{self, CloudEventMode};
 use super::keystone;
 use super::literals::Literals;
-use super::message::{CloudEventConf, Message};
+use super::message::{CloudEventConf, RequestParts};
 use super::secrets::Secrets;
 use super::sign;
-use super::statuses::{Judgement, Statuses};
-use super::target::{NAMES, Target, TargetError};
+use super::statuses::{StatusClasses, Statuses};
+use super::target::{NAMES, TargetError, UrlTarget};
 use super::verb::{self, Verb};
 use crate::driver::{self, DriverTable, NativeReader, ReadDriver, Reader, TlsConf};
 use crate::event_names;
@@ -39,17 +39,17 @@ const MOST_REPLY: u64 = 16 << 20;
 
 /// `driver = http`. Its Debug form shows no secret; cloning it is cheap.
 #[derive(Clone, Debug)]
-pub struct HttpConf(pub(super) Arc<Settings>);
+pub struct HttpConf(pub(super) Arc<HttpSettings>);
 
 /// The values of the options.
 #[derive(Debug)]
-pub(super) struct Settings {
+pub(super) struct HttpSettings {
     pub(super) name: String,
-    pub(super) message: Arc<Message>,
+    pub(super) message: Arc<RequestParts>,
     pub(super) login: Option<Login>,
     pub(super) certificate: Option<ClientCertificate>,
     pub(super) tls: TlsConf,
-    pub(super) judgement: Judgement,
+    pub(super) judgement: StatusClasses,
     pub(super) redirects: u32,
     pub(super) guard: Guard,
     pub(super) idle: Duration,
@@ -109,9 +109,9 @@ impl ReadDriver for HttpConf {
         if let Some(origin) = target.origin().filter(|_| credentials) {
             reader.warn_in_clear("url", origin);
         }
-        Some(Self(Arc::new(Settings {
+        Some(Self(Arc::new(HttpSettings {
             name: reader.name().to_owned(),
-            message: Arc::new(Message {
+            message: Arc::new(RequestParts {
                 method: method?,
                 target,
                 query,
@@ -138,7 +138,7 @@ impl ReadDriver for HttpConf {
 }
 
 /// Refuses a service without the login whose catalogue names it, and options of a service without one.
-fn catalogue(reader: &mut Reader<'_>, target: &Target, login: Option<&Login>) -> Option<()> {
+fn catalogue(reader: &mut Reader<'_>, target: &UrlTarget, login: Option<&Login>) -> Option<()> {
     if target.service().is_some() && !matches!(login, Some(Login::Keystone(_))) {
         let problem = "names a service of the catalogue, which needs a login to Keystone";
         return reader.refuse("url", problem, "set auth = keystone, or write a fixed scheme and host");
@@ -216,12 +216,12 @@ fn method(reader: &mut Reader<'_>) -> Option<Verb> {
     }
 }
 
-fn target(reader: &mut Reader<'_>) -> Option<Target> {
+fn target(reader: &mut Reader<'_>) -> Option<UrlTarget> {
     if !reader.is_set("url") {
         return reader.required("url", "write the target's URL, https://host/path").and(None);
     }
     let names = names(reader);
-    let parsed = reader.compiled("url", |text| match Target::parse(text, &of(&names)) {
+    let parsed = reader.compiled("url", |text| match UrlTarget::parse(text, &of(&names)) {
         Ok(target) => Ok(Ok(target)),
         Err(error @ (TargetError::Url(_) | TargetError::Service)) => Ok(Err(error)),
         Err(TargetError::Template(error)) => Err(error),
@@ -343,30 +343,38 @@ fn secrets(reader: &mut Reader<'_>) -> Option<Secrets> {
     secrets.map(Secrets::new)
 }
 
-fn body(reader: &mut Reader<'_>) -> Option<Body> {
-    let formats =
-        [("json", Format::Json), ("xml", Format::Xml), ("form", Format::Form), ("text", Format::Text)];
+fn body(reader: &mut Reader<'_>) -> Option<RequestBody> {
+    let formats = [
+        ("json", BodyFormat::Json),
+        ("xml", BodyFormat::Xml),
+        ("form", BodyFormat::Form),
+        ("text", BodyFormat::Text),
+    ];
     let format = reader.word("format", &formats);
     let fields = pairs(reader, "field.");
     let (format, fields) = (format?, fields?);
     match (format, reader.is_set("body")) {
-        (Format::Form, true) => {
+        (BodyFormat::Form, true) => {
             reader.refuse("body", "can't be used with format = form", "write a field.KEY for each parameter")
         }
-        (Format::Form, false) if fields.is_empty() => {
+        (BodyFormat::Form, false) if fields.is_empty() => {
             reader.refuse("format", "form needs parameters", "write a field.KEY for each of them")
         }
-        (Format::Form, false) => Some(Body::Form(fields)),
-        (Format::Json | Format::Xml | Format::Text, _) if !fields.is_empty() => {
+        (BodyFormat::Form, false) => Some(RequestBody::Form(fields)),
+        (BodyFormat::Json | BodyFormat::Xml | BodyFormat::Text, _) if !fields.is_empty() => {
             let option = format!("field.{}", fields.first().map_or("", |(key, _)| key));
             reader.refuse(&option, "requires format = form", "set that, or remove the line")
         }
-        (Format::Json | Format::Xml | Format::Text, true) => {
+        (BodyFormat::Json | BodyFormat::Xml | BodyFormat::Text, true) => {
             let template = template(reader, "body", format.escape())?;
-            Some(if template.source().is_empty() { Body::Nothing } else { Body::Text(format, template) })
+            Some(if template.source().is_empty() {
+                RequestBody::Nothing
+            } else {
+                RequestBody::Text(format, template)
+            })
         }
-        (Format::Json, false) => Some(Body::Usual),
-        (Format::Xml | Format::Text, false) => {
+        (BodyFormat::Json, false) => Some(RequestBody::Usual),
+        (BodyFormat::Xml | BodyFormat::Text, false) => {
             reader.refuse("format", "needs a body", "write one, or remove the line to send the event as JSON")
         }
     }
@@ -456,7 +464,7 @@ pub(crate) fn extensions(reader: &mut Reader<'_>) -> Option<Vec<(String, Templat
     found
 }
 
-fn judgement(reader: &mut Reader<'_>) -> Option<Judgement> {
+fn judgement(reader: &mut Reader<'_>) -> Option<StatusClasses> {
     let success = statuses(reader, "success");
     let retry = statuses(reader, "retry");
     let last = statuses(reader, "final");
@@ -478,7 +486,7 @@ fn judgement(reader: &mut Reader<'_>) -> Option<Judgement> {
             );
         }
     }
-    Some(Judgement { success, retry, last })
+    Some(StatusClasses { success, retry, last })
 }
 
 fn statuses(reader: &mut Reader<'_>, option: &str) -> Option<Statuses> {
@@ -487,8 +495,8 @@ fn statuses(reader: &mut Reader<'_>, option: &str) -> Option<Statuses> {
         |_| {
             let problem = format!("{} is not a list of statuses", shown(&text));
             let allowed = match option == "retry" && text.trim().len() < 3 {
-                true => "retry names statuses, such as 429, 500-599; the number of attempts is max_attempts",
-                false => "write 200-299, 304",
+                true => "retry names statuses, such as 429, 5xx; the number of attempts is max_attempts",
+                false => "write 2xx, 304",
             };
             reader.refuse(option, &problem, allowed)
         },

@@ -16,7 +16,7 @@ use super::HttpAction;
 use super::authorization::Authorization;
 use super::conf::{HttpConf, Login};
 use super::keystone::Keystone;
-use super::message::About;
+use super::message::RequestSubject;
 use super::scrub;
 use crate::Action;
 use crate::driver::{
@@ -195,7 +195,7 @@ impl DriverConf for HttpConf {
             let text = scrub(&mask_text(&text), self.secrets());
             readable(text, names.unknown())
         };
-        let about = About {
+        let about = RequestSubject {
             rule: wanted.rule,
             action: &self.0.name,
             key: &key,

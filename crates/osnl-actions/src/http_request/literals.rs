@@ -9,8 +9,8 @@ use osnl_http::header::HeaderName;
 use osnl_model::is_secret_key;
 use osnl_template::Template;
 
-use super::body::{Body, form_encoded};
-use super::target::Target;
+use super::body::{RequestBody, form_encoded};
+use super::target::UrlTarget;
 
 /// See the [module](self). Its Debug form shows no value.
 #[derive(Clone, Default)]
@@ -25,10 +25,10 @@ pub(super) struct Literals {
 
 impl Literals {
     pub(super) fn of(
-        target: &Target,
+        target: &UrlTarget,
         query: &[(String, Template)],
         headers: &[(HeaderName, Template)],
-        body: &Body,
+        body: &RequestBody,
     ) -> Self {
         let mut found = Self::default();
         found.add("url", written_secrets::parameters(target.source()));
@@ -40,12 +40,12 @@ impl Literals {
         }
         let names_secret = |template: &Template| template.roots().any(|root| root == "secret");
         match body {
-            Body::Usual | Body::Nothing | Body::Event => {}
-            Body::Text(_, template) => {
+            RequestBody::Usual | RequestBody::Nothing | RequestBody::Event => {}
+            RequestBody::Text(_, template) => {
                 found.in_body =
                     names_secret(template) || written_secrets::masked(template.source()) != template.source();
             }
-            Body::Form(fields) => {
+            RequestBody::Form(fields) => {
                 let before = found.words.len();
                 for (name, template) in fields {
                     found.look("field", name, template);

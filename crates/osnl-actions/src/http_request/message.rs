@@ -8,22 +8,22 @@ use osnl_http::{HeaderMap, Method, Request};
 use osnl_model::{mask_secrets, mask_text};
 use osnl_template::{Names, Template};
 
-use super::body::{Body, rendered};
+use super::body::{RequestBody, rendered};
 use super::cloud_event::{self, CloudEvent, CloudEventMode};
 use super::secrets::{MASK, Secrets};
 use super::sign::Signer;
-use super::target::Target;
+use super::target::UrlTarget;
 use super::verb::Verb;
 use crate::Event;
 
 /// The parts of a request.
 #[derive(Clone, Debug)]
-pub(super) struct Message {
+pub(super) struct RequestParts {
     pub(super) method: Verb,
-    pub(super) target: Target,
+    pub(super) target: UrlTarget,
     pub(super) query: Vec<(String, Template)>,
     pub(super) headers: Vec<(HeaderName, Template)>,
-    pub(super) body: Body,
+    pub(super) body: RequestBody,
     pub(super) content_type: Option<HeaderValue>,
     pub(super) cloud_event: Option<CloudEventConf>,
     /// The header that carries the idempotency key.
@@ -45,7 +45,7 @@ pub(super) struct CloudEventConf {
 
 /// The event of a request.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct About<'a> {
+pub(super) struct RequestSubject<'a> {
     pub(super) rule: &'a str,
     pub(super) action: &'a str,
     /// [`Event::id`](crate::Event::id).
@@ -55,23 +55,23 @@ pub(super) struct About<'a> {
     pub(super) resource: Option<u32>,
 }
 
-impl<'a> About<'a> {
+impl<'a> RequestSubject<'a> {
     /// Takes what a request says of this event; the key is its idempotency key.
     pub(super) fn of(event: &'a Event, key: &'a str) -> Self {
         Self { rule: &event.rule, action: &event.action, id: event.id(), key, resource: event.resource }
     }
 }
 
-impl Message {
+impl RequestParts {
     /// The request about this event, whose payload is narrowed to the one resource. Without authorization, and to a service
-    /// of the catalogue without its place ([`Target::placed`]).
+    /// of the catalogue without its place ([`UrlTarget::placed`]).
     ///
     /// # Errors
     /// The problem of the event, in words, without a value of it.
     pub(super) fn request(
         &self,
         event: &Names,
-        about: &About<'_>,
+        about: &RequestSubject<'_>,
         now: SystemTime,
     ) -> Result<Request, String> {
         let names = named(event, about).with("secret", self.secrets.values());
@@ -81,8 +81,12 @@ impl Message {
     /// The same for people, with its URL as it is shown: secrets are `***`, and nothing is signed.
     ///
     /// # Errors
-    /// As [`Message::request`].
-    pub(super) fn shown(&self, event: &Names, about: &About<'_>) -> Result<(String, Request), String> {
+    /// As [`RequestParts::request`].
+    pub(super) fn shown(
+        &self,
+        event: &Names,
+        about: &RequestSubject<'_>,
+    ) -> Result<(String, Request), String> {
         // What the event itself has of secrets is in no preview either.
         let names = self.masked_names(event, about);
         let request = self.made(&names, about, None)?;
@@ -96,23 +100,28 @@ impl Message {
     pub(super) fn harmless(&self) -> Option<Request> {
         let Verb::Written(method) = &self.method else { return None };
         let is_safe = [Method::GET, Method::HEAD, Method::OPTIONS].contains(method);
-        let is_empty = matches!(self.body.of(method), Body::Nothing) && self.cloud_event.is_none();
+        let is_empty = matches!(self.body.of(method), RequestBody::Nothing) && self.cloud_event.is_none();
         let is_fixed = |template: &Template| template.paths().all(|path| path.starts_with("secret."));
         let mut templates =
             self.query.iter().map(|(_, value)| value).chain(self.headers.iter().map(|(_, value)| value));
         if !is_safe || !is_empty || self.target.is_event_dependent() || !templates.all(is_fixed) {
             return None;
         }
-        let about = About { rule: "", action: "", id: None, key: "osnl-check", resource: None };
+        let about = RequestSubject { rule: "", action: "", id: None, key: "osnl-check", resource: None };
         self.request(&Names::new(Arc::default()), &about, SystemTime::now()).ok()
     }
 
-    fn masked_names(&self, event: &Names, about: &About<'_>) -> Names {
+    fn masked_names(&self, event: &Names, about: &RequestSubject<'_>) -> Names {
         named(&event.about(event.notification().masked()), about).with("secret", self.secrets.masked())
     }
 
     /// Method and URL for a log line. Where the event has a part in the URL, it is made once more from what is masked.
-    pub(super) fn shown_target(&self, event: &Names, about: &About<'_>, request: &Request) -> String {
+    pub(super) fn shown_target(
+        &self,
+        event: &Names,
+        about: &RequestSubject<'_>,
+        request: &Request,
+    ) -> String {
         if !self.target.is_event_dependent()
             && self.query.iter().all(|(_, value)| value.paths().next().is_none())
         {
@@ -130,13 +139,18 @@ impl Message {
     }
 
     /// The host that the request about this event goes to, as `host:port`; `None` if the event makes none.
-    pub(super) fn host(&self, event: &Names, about: &About<'_>) -> Option<String> {
+    pub(super) fn host(&self, event: &Names, about: &RequestSubject<'_>) -> Option<String> {
         let url = self.target.render(&named(event, about), &[]).ok()?;
         let (host, port) = (url.host().to_ascii_lowercase(), url.port());
         Some(if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") })
     }
 
-    fn made(&self, names: &Names, about: &About<'_>, sign: Option<SystemTime>) -> Result<Request, String> {
+    fn made(
+        &self,
+        names: &Names,
+        about: &RequestSubject<'_>,
+        sign: Option<SystemTime>,
+    ) -> Result<Request, String> {
         let query = rendered(&self.query, "query", names)?;
         let url = self.target.render(names, &query).map_err(|error| format!("url: {error}"))?;
         let mut request = Request::new(self.method.render(names)?, url);
@@ -173,9 +187,9 @@ impl Message {
     /// The body, and the headers that describe it.
     fn body(
         &self,
-        body: &Body,
+        body: &RequestBody,
         names: &Names,
-        about: &About<'_>,
+        about: &RequestSubject<'_>,
         headers: &mut HeaderMap,
     ) -> Result<String, String> {
         let format = body.format().map(|format| HeaderValue::from_static(format.content_type()));
@@ -188,10 +202,10 @@ impl Message {
         };
         let event = conf.event(names, about)?;
         let data = match body {
-            Body::Usual | Body::Event | Body::Nothing => {
+            RequestBody::Usual | RequestBody::Event | RequestBody::Nothing => {
                 mask_secrets(&names.notification().payload).to_string()
             }
-            body @ (Body::Text(..) | Body::Form(_)) => body.render(names)?,
+            body @ (RequestBody::Text(..) | RequestBody::Form(_)) => body.render(names)?,
         };
         let content_type = content_type.unwrap_or_else(|| HeaderValue::from_static("application/json"));
         match conf.mode {
@@ -208,7 +222,7 @@ impl Message {
 }
 
 impl CloudEventConf {
-    fn event(&self, names: &Names, about: &About<'_>) -> Result<CloudEvent, String> {
+    fn event(&self, names: &Names, about: &RequestSubject<'_>) -> Result<CloudEvent, String> {
         let text = |option: &str, template: &Template| {
             template.render(names).map_err(|error| format!("cloudevents_{option}: {error}"))
         };
@@ -231,7 +245,7 @@ impl CloudEventConf {
     }
 }
 
-fn named(event: &Names, about: &About<'_>) -> Names {
+fn named(event: &Names, about: &RequestSubject<'_>) -> Names {
     event.clone().with("rule", about.rule).with("action", about.action).with("idempotency_key", about.key)
 }
 

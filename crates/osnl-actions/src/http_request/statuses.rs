@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use crate::ErrorClass;
 
-/// A set of statuses: `200-299, 304`. May be empty.
+/// A set of statuses: `2xx, 304, 500-503`. May be empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statuses(Vec<RangeInclusive<u16>>);
 
@@ -42,12 +42,23 @@ impl FromStr for Statuses {
         if text.trim().is_empty() {
             return Ok(Self(Vec::new()));
         }
+        let class = |item: &str| {
+            let first = match item.trim() {
+                "1xx" => 100,
+                "2xx" => 200,
+                "3xx" => 300,
+                "4xx" => 400,
+                "5xx" => 500,
+                _ => return None,
+            };
+            Some(first..=first + 99)
+        };
         let range = |item: &str| match item.split_once('-') {
             Some((first, last)) => match (number(first)?, number(last)?) {
                 (first, last) if first <= last => Ok(first..=last),
                 (_, _) => Err(NoStatuses),
             },
-            None => number(item).map(|status| status..=status),
+            None => class(item).map_or_else(|| number(item).map(|status| status..=status), Ok),
         };
         text.split(',').map(range).collect::<Result<_, _>>().map(Self)
     }
@@ -59,6 +70,9 @@ impl fmt::Display for Statuses {
             let comma = if n == 0 { "" } else { ", " };
             match (range.start(), range.end()) {
                 (first, last) if first == last => write!(f, "{comma}{first}")?,
+                (first, last) if first % 100 == 0 && *last == first + 99 => {
+                    write!(f, "{comma}{}xx", first / 100)?
+                }
                 (first, last) => write!(f, "{comma}{first}-{last}")?,
             }
         }
@@ -68,7 +82,7 @@ impl fmt::Display for Statuses {
 
 /// The classes of statuses. A status in none of the sets is refused: tried `max_attempts` times.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Judgement {
+pub struct StatusClasses {
     /// The effect is there.
     pub success: Statuses,
     /// The target cannot now: tried until it can.
@@ -77,7 +91,7 @@ pub struct Judgement {
     pub last: Statuses,
 }
 
-impl Judgement {
+impl StatusClasses {
     /// Returns the class of a status, `None` for success.
     #[must_use]
     pub fn failure(&self, status: u16) -> Option<ErrorClass> {
@@ -101,11 +115,15 @@ mod tests {
 
     #[test]
     fn statuses_are_read_and_written() {
-        for text in ["200-299", "408, 425, 429, 500-599", "204", ""] {
+        for text in ["2xx", "408, 425, 429, 5xx", "200-298", "500-503, 599", "204", ""] {
             assert_eq!(text.parse::<Statuses>().expect(text).to_string(), text);
         }
         assert_eq!(" 200 - 204,410".parse::<Statuses>().unwrap().to_string(), "200-204, 410");
-        for text in ["2xx", "200,", ",", "99", "600", "0200", "+20", "299-200", "200-", "-200", "200 204"] {
+        assert_eq!("200-299, 5xx".parse(), "2xx,500-599".parse::<Statuses>());
+        for text in [
+            "6xx", "0xx", "xx", "20x", "+2xx", "2xx-3xx", "200,", ",", "99", "600", "0200", "+20", "299-200",
+            "200-", "-200", "200 204",
+        ] {
             assert_eq!(text.parse::<Statuses>(), Err(NoStatuses), "{text}");
         }
     }
@@ -119,15 +137,15 @@ mod tests {
 
     #[test]
     fn a_status_is_what_its_set_says() {
-        let judgement = |success: &str, retry: &str, last: &str| Judgement {
+        let judgement = |success: &str, retry: &str, last: &str| StatusClasses {
             success: success.parse().unwrap(),
             retry: retry.parse().unwrap(),
             last: last.parse().unwrap(),
         };
-        let check = |judgement: &Judgement, status: u16, expected: Option<ErrorClass>| {
+        let check = |judgement: &StatusClasses, status: u16, expected: Option<ErrorClass>| {
             assert_eq!(judgement.failure(status), expected, "{status}");
         };
-        let usual = judgement("200-299", "408, 425, 429, 500-599", "");
+        let usual = judgement("2xx", "408, 425, 429, 5xx", "");
         check(&usual, 200, None);
         check(&usual, 302, Some(ErrorClass::Status(302)));
         check(&usual, 404, Some(ErrorClass::Status(404)));

@@ -28,7 +28,7 @@ const UNRESOLVED: &str = "http://catalog.invalid";
 
 /// See the [module](self).
 #[derive(Clone, Debug)]
-pub(super) struct Target {
+pub(super) struct UrlTarget {
     template: Template,
     host: Host,
     /// Segments that are `.` or `..`, and empty ones, as they are written; `None` where the event may make as many.
@@ -55,7 +55,7 @@ pub(super) enum TargetError {
     Service,
 }
 
-impl Target {
+impl UrlTarget {
     /// # Errors
     /// It is no template, or what is written out of it is no URL.
     pub(super) fn parse(text: &str, names: &[&str]) -> Result<Self, TargetError> {

@@ -81,7 +81,7 @@ impl DriverConf for K2hr3Conf {
             NoAddresses::Skip => "nothing is done",
             NoAddresses::All => "every address of the instance is deleted",
         };
-        vec![("addresses", format!("if a deleted port has none, {what}"))]
+        vec![("addresses", format!("{what} for a deleted port without addresses"))]
     }
 
     fn retries(&self, _refuser: &str) -> Retries {

@@ -2,7 +2,7 @@
 
 /// An address, and whose it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Address {
+pub(super) struct MailAddress {
     pub(super) name: Option<String>,
     pub(super) address: String,
 }
@@ -10,7 +10,7 @@ pub(super) struct Address {
 /// RFC 5321, 4.5.3.1.3: a path with its brackets.
 const LONGEST: usize = 254;
 
-impl Address {
+impl MailAddress {
     /// Parses one address. Quoted local parts, comments and groups are refused: they are not in use, and they hide
     /// things.
     pub(super) fn parse(text: &str) -> Option<Self> {
@@ -67,7 +67,7 @@ mod tests {
     #[test]
     fn an_address_is_one_address() {
         let check = |text: &str, expected: Option<(&str, &str)>| {
-            let found = Address::parse(text);
+            let found = MailAddress::parse(text);
             let found = found.as_ref().map(|a| (a.name.as_deref().unwrap_or(""), a.address.as_str()));
             assert_eq!(found, expected, "{text:?}");
         };

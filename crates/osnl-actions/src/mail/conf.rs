@@ -10,14 +10,14 @@ use osnl_tls::LatestEnd;
 use osnl_transport::BoxFuture;
 
 use super::Mail;
-use super::address::{Address, split};
-use super::letter::Writer;
-use super::smtp::{Login, Server, Tls};
+use super::address::{MailAddress, split};
+use super::letter::MailWriter;
+use super::smtp::{Login, MailServer, MailTls};
 use crate::driver::{
     BuildContext, CA_FILE, CallRequest, DriverConf, DriverError, DriverTable, NativeReader, OptionDef,
     Preview, Probe, ProbeContext, ReadDriver, Reader, TlsConf, Traits, VERIFY,
 };
-use crate::wire::{Place, client_config};
+use crate::wire::{ServerAddress, client_config};
 use crate::{Action, ErrorClass, event_names};
 
 const SUBJECT: &str =
@@ -32,11 +32,11 @@ const BODY: &str = "{{ event_type|default('an event without a type') }} from {{ 
 #[derive(Clone, Debug)]
 pub struct MailConf {
     name: String,
-    place: Place,
+    place: ServerAddress,
     security: Security,
     tls: TlsConf,
     login: Option<Login>,
-    writer: Writer,
+    writer: MailWriter,
     digest: Option<Duration>,
     patience: Duration,
 }
@@ -111,7 +111,7 @@ impl ReadDriver for MailConf {
         let security = reader.word("tls", &words);
         let place = reader.required("server", "write the name of your SMTP server").and_then(|text| {
             let port = security.map_or(25, |(_, port)| port);
-            Place::parse(&text, port).or_else(|| {
+            ServerAddress::parse(&text, port).or_else(|| {
                 reader.refuse(
                     "server",
                     "is not the address of a server",
@@ -122,7 +122,7 @@ impl ReadDriver for MailConf {
         let tls = TlsConf::read(reader);
         let login = login(reader, security.map(|(security, _)| security));
         let from = reader.required("from", "write the sender's address").and_then(|text| {
-            Address::parse(&text).or_else(|| {
+            MailAddress::parse(&text).or_else(|| {
                 reader.refuse(
                     "from",
                     "is not a mail address",
@@ -144,7 +144,7 @@ impl ReadDriver for MailConf {
             security: security?.0,
             tls: tls?,
             login: login?,
-            writer: Writer {
+            writer: MailWriter {
                 from: from?,
                 to: to?,
                 subject: subject?,
@@ -194,7 +194,7 @@ fn login(reader: &mut Reader<'_>, security: Option<Security>) -> Option<Option<L
 fn recipients(reader: &mut Reader<'_>) -> Option<Vec<Template>> {
     const ALLOWED: &str = "write addresses or templates with commas between them";
     let text = reader.required("to", "write the recipients")?;
-    if split(&text).iter().any(|item| !item.contains('{') && Address::parse(item).is_none()) {
+    if split(&text).iter().any(|item| !item.contains('{') && MailAddress::parse(item).is_none()) {
         return reader.refuse("to", "has an item that is not a mail address", ALLOWED);
     }
     let names = event_names::of_section(reader);
@@ -231,14 +231,20 @@ fn digest(reader: &mut Reader<'_>, to: &[Template]) -> Option<Option<Duration>> 
 }
 
 impl MailConf {
-    fn server(&self) -> Result<Server, String> {
+    fn server(&self) -> Result<MailServer, String> {
         let tls = match self.security {
-            Security::Starttls => Tls::Starttls(client_config(&self.tls)?),
-            Security::Implicit => Tls::Implicit(client_config(&self.tls)?),
-            Security::None => Tls::None,
+            Security::Starttls => MailTls::Starttls(client_config(&self.tls)?),
+            Security::Implicit => MailTls::Implicit(client_config(&self.tls)?),
+            Security::None => MailTls::None,
         };
         let (place, login) = (self.place.clone(), self.login.clone());
-        Ok(Server { place, tls, login, name: self.writer.host.clone(), certificate: LatestEnd::default() })
+        Ok(MailServer {
+            place,
+            tls,
+            login,
+            name: self.writer.host.clone(),
+            certificate: LatestEnd::default(),
+        })
     }
 
     fn recipients(&self) -> String {

@@ -11,15 +11,15 @@ use mail_builder::headers::raw::Raw;
 use osnl_model::{BodyDigest, mask_text};
 use osnl_template::{Names, Template};
 
-use super::address::Address;
+use super::address::MailAddress;
 
 /// The longest subject, in characters; mail programs show fewer.
 const LONGEST_SUBJECT: usize = 250;
 
 /// The templates and addresses of mails.
 #[derive(Clone, Debug)]
-pub(super) struct Writer {
-    pub(super) from: Address,
+pub(super) struct MailWriter {
+    pub(super) from: MailAddress,
     pub(super) to: Vec<Template>,
     pub(super) subject: Template,
     /// The subject of a digest of several events; it has `count` besides the names of its first event.
@@ -33,7 +33,7 @@ pub(super) struct Writer {
 /// One event's share.
 #[derive(Debug)]
 pub(super) struct Part {
-    to: Vec<Address>,
+    to: Vec<MailAddress>,
     names: Names,
     subject: String,
     text: String,
@@ -58,15 +58,15 @@ impl Part {
 /// A mail, with its recipients.
 #[derive(Debug)]
 pub(super) struct Letter {
-    pub(super) from: Address,
-    pub(super) to: Vec<Address>,
+    pub(super) from: MailAddress,
+    pub(super) to: Vec<MailAddress>,
     /// The subject for a log line: without what the event has of secrets.
     pub(super) shown_subject: String,
     /// With its headers and line ends of SMTP.
     pub(super) bytes: Vec<u8>,
 }
 
-impl Writer {
+impl MailWriter {
     /// # Errors
     /// The part of the mail that cannot be made of the event.
     pub(super) fn part(&self, names: &Names, key: &str) -> Result<Part, String> {
@@ -77,8 +77,8 @@ impl Writer {
             let made = text("to", template)?;
             // Where one will stand that nobody was asked for yet.
             let unknown = names.unknown().next().is_some() && made.contains('<');
-            let open = unknown.then(|| Address { name: None, address: made.clone() });
-            open.or_else(|| Address::parse(&made))
+            let open = unknown.then(|| MailAddress { name: None, address: made.clone() });
+            open.or_else(|| MailAddress::parse(&made))
                 .ok_or_else(|| "to: the rendered template is not one mail address".to_owned())
         };
         Ok(Part {
@@ -111,7 +111,7 @@ impl Writer {
     fn made(
         &self,
         parts: &[&Part],
-        to: &[Address],
+        to: &[MailAddress],
         subject: String,
         shown_subject: String,
     ) -> Result<Letter, String> {
@@ -140,7 +140,7 @@ impl Writer {
     }
 }
 
-fn shown(address: &Address) -> Header<'_> {
+fn shown(address: &MailAddress) -> Header<'_> {
     Header::new_address(address.name.as_deref(), address.address.as_str())
 }
 
@@ -166,10 +166,10 @@ mod tests {
 
     use super::*;
 
-    fn writer() -> Writer {
+    fn writer() -> MailWriter {
         let template = |text: &str| Template::compile(text, &["count", "action"]).unwrap();
-        Writer {
-            from: Address::parse("Überwachung <osnl@example.com>").unwrap(),
+        MailWriter {
+            from: MailAddress::parse("Überwachung <osnl@example.com>").unwrap(),
             to: vec![template("ops@example.com"), template("{{ payload.mail }}")],
             subject: template("{{ payload.name }}"),
             digest_subject: template("{{ count }} events"),
@@ -189,7 +189,7 @@ mod tests {
     fn a_log_line_has_the_subject_without_the_secrets_of_the_event() {
         let check = |subject: &str, name: &str, expected: &str, shown: &str| {
             let subject = Template::compile(subject, &["count"]).unwrap();
-            let writer = Writer { digest_subject: subject.clone(), subject, ..writer() };
+            let writer = MailWriter { digest_subject: subject.clone(), subject, ..writer() };
             let payload = serde_json::json!({"mail": "a@example.com", "name": name, "adminPass": "S3CRET"});
             let names = Names::from(Notification { payload, ..Notification::default() });
             let part = writer.part(&names, "m1/a").unwrap();

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 
 use super::letter::Letter;
 use crate::http_request::scrub;
-use crate::wire::{Place, Stream, TlsConnection, broken};
+use crate::wire::{ServerAddress, ServerStream, TlsConnection, broken};
 use crate::{ActionError, ErrorClass};
 
 /// A reply is a few lines.
@@ -24,9 +24,9 @@ const LONGEST_REPLY: usize = 16 * 1024;
 
 /// The mail server.
 #[derive(Clone)]
-pub(super) struct Server {
-    pub(super) place: Place,
-    pub(super) tls: Tls,
+pub(super) struct MailServer {
+    pub(super) place: ServerAddress,
+    pub(super) tls: MailTls,
     pub(super) login: Option<Login>,
     /// The name that the client gives in its greeting.
     pub(super) name: String,
@@ -35,7 +35,7 @@ pub(super) struct Server {
 
 /// `tls`.
 #[derive(Clone)]
-pub(super) enum Tls {
+pub(super) enum MailTls {
     /// Asked for once the server has said what it can; one that cannot is no server for us.
     Starttls(Arc<ClientConfig>),
     /// From the first byte.
@@ -56,7 +56,7 @@ impl fmt::Debug for Login {
     }
 }
 
-impl fmt::Display for Server {
+impl fmt::Display for MailServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "smtp://{}", self.place)
     }
@@ -68,10 +68,10 @@ struct Extensions(Vec<String>);
 
 /// For fuzzing: what a server says from its first byte to its last, taken as the answers to a whole mail.
 pub(super) async fn hear(said: &[u8]) -> Result<String, ActionError> {
-    let server = Server {
-        place: Place::parse("localhost", 25)
+    let server = MailServer {
+        place: ServerAddress::parse("localhost", 25)
             .ok_or_else(|| ActionError::new(ErrorClass::Connect, "no place"))?,
-        tls: Tls::None,
+        tls: MailTls::None,
         login: Some(Login { user: "osnl".to_owned(), password: "S3CRET".to_owned() }),
         name: "localhost".to_owned(),
         certificate: LatestEnd::default(),
@@ -100,8 +100,8 @@ impl Extensions {
 }
 
 struct Talk<'a> {
-    server: &'a Server,
-    stream: Box<dyn Stream + 'a>,
+    server: &'a MailServer,
+    stream: Box<dyn ServerStream + 'a>,
     read: Vec<u8>,
     /// The expiry of the server's certificate, if it has shown one.
     certificate_ends: Option<i64>,
@@ -114,7 +114,7 @@ struct Reply {
 
 impl Reply {
     /// Returns the text of the reply without the password, which a server may repeat in each form in which it was sent.
-    fn text(&self, server: &Server) -> String {
+    fn text(&self, server: &MailServer) -> String {
         let text = scrub(&self.lines.join(" "), server.secrets().iter().map(String::as_str));
         text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(500).collect()
     }
@@ -126,7 +126,7 @@ impl Login {
     }
 }
 
-impl Server {
+impl MailServer {
     /// Returns the texts that may not appear in any other text.
     fn secrets(&self) -> Vec<String> {
         let forms =
@@ -176,8 +176,8 @@ impl Server {
         wait_for_all: bool,
     ) -> Result<String, ActionError> {
         let (mut talk, can) = self.open().await?;
-        let international =
-            letter.from.is_international() || letter.to.iter().any(super::address::Address::is_international);
+        let international = letter.from.is_international()
+            || letter.to.iter().any(super::address::MailAddress::is_international);
         if international && !can.has("SMTPUTF8") {
             let all = std::iter::once(&letter.from).chain(&letter.to);
             let which = all.filter(|a| a.is_international()).map(|a| a.address.as_str());
@@ -229,7 +229,7 @@ impl Server {
     /// Up to the login, without a mail. Answers when the server's certificate ends.
     ///
     /// # Errors
-    /// As [`Server::send`].
+    /// As [`MailServer::send`].
     pub(super) async fn probe(&self) -> Result<Option<i64>, ActionError> {
         let (mut talk, _) = self.open().await?;
         let _ = talk.write(b"QUIT\r\n").await;
@@ -238,15 +238,15 @@ impl Server {
 
     async fn open(&self) -> Result<(Talk<'_>, Extensions), ActionError> {
         let connection = self.place.connect().await?;
-        let (stream, certificate_ends): (Box<dyn Stream>, _) = match &self.tls {
-            Tls::Implicit(config) => {
+        let (stream, certificate_ends): (Box<dyn ServerStream>, _) = match &self.tls {
+            MailTls::Implicit(config) => {
                 let TlsConnection { stream, certificate_ends } =
                     self.place.encrypt(connection, config).await?;
                 self.certificate.note(certificate_ends);
                 (stream, certificate_ends)
             }
-            Tls::None => (Box::new(connection), None),
-            Tls::Starttls(config) => return self.upgraded(connection, config).await,
+            MailTls::None => (Box::new(connection), None),
+            MailTls::Starttls(config) => return self.upgraded(connection, config).await,
         };
         let mut talk = Talk { server: self, stream, read: Vec::new(), certificate_ends };
         talk.expect(Whose::Ours).await?;

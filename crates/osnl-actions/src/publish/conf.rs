@@ -17,6 +17,8 @@ use crate::http_request::{EXTENSION, SOURCE, SUBJECT, TYPE, extensions};
 use crate::{Action, event_names};
 
 const TOPIC: &str = "notifications";
+/// The driver whose topics stand for exchanges and queues.
+const KAFKA: &str = "kafka";
 
 /// `driver = publish`. Its Debug form shows no password.
 #[derive(Clone, Debug)]
@@ -109,8 +111,10 @@ impl ReadDriver for PublishConf {
             Ok(options) => Some(options),
             Err(error) => reader.refuse("transport_url", &error.to_string(), "see docs/rabbit.md"),
         });
+        let has_topics = url.as_ref().is_some_and(|url| url.driver() == KAFKA);
         let exchange = match reader.is_set("exchange") {
             true => address(reader, "exchange").flatten(),
+            false if has_topics => Template::compile("", &event_names::MORE).ok(),
             false => reader.required("exchange", "write the name of an exchange").and(None),
         };
         let topic = match address(reader, "topic") {
@@ -135,6 +139,7 @@ impl ReadDriver for PublishConf {
                 format: format?,
                 route,
                 mandatory: mandatory?,
+                has_topics,
             },
             options,
         })
@@ -238,11 +243,7 @@ impl DriverConf for PublishConf {
     }
 
     fn explain(&self) -> Vec<(&'static str, String)> {
-        let lost = match self.message.mandatory {
-            true => "is refused",
-            false => "is dropped by the broker",
-        };
-        vec![("safe", format!("delivered when the broker has confirmed it; what no queue takes {lost}"))]
+        vec![("safe", self.message.safety())]
     }
 
     fn traits(&self) -> Traits<'_> {
@@ -256,19 +257,21 @@ impl DriverConf for PublishConf {
             Ok(((target, priority), payload)) => {
                 let mut with = vec![("key", target.routing_key(&priority))];
                 with.extend(payload.map(|payload| ("payload", payload)));
-                Preview::Effect {
-                    does: format!("publishes to {}", target.exchange.as_deref().unwrap_or_default()),
-                    with,
-                }
+                let place = target.exchange.as_deref().unwrap_or_default();
+                let place = if self.message.has_topics { "Kafka" } else { place };
+                Preview::Effect { does: format!("publishes to {place}"), with }
             }
             Err(why) => Preview::Unusable { why },
         }
     }
 
     fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>> {
-        let exchange = literal(&self.message.exchange).map(str::to_owned);
+        let named = match self.message.has_topics {
+            true => self.literal_topic(),
+            false => literal(&self.message.exchange).map(str::to_owned),
+        };
         async move {
-            let exchanges: Vec<String> = exchange.into_iter().collect();
+            let exchanges: Vec<String> = named.into_iter().collect();
             let declare = self.message.route.declare;
             broker_probe(context, &self.url, &self.options, &exchanges, declare).await
         }
@@ -277,7 +280,7 @@ impl DriverConf for PublishConf {
 
     fn feeds(&self, subscription: &Subscription<'_>) -> bool {
         let host = |url: &TransportUrl| -> Vec<(String, u16)> {
-            url.hosts().iter().map(|h| (h.hostname.clone(), h.port_or(5672))).collect()
+            url.hosts().iter().map(|h| (h.hostname.clone(), h.port_or(self.port()))).collect()
         };
         let theirs = host(subscription.transport_url);
         let same = self.url.virtual_host() == subscription.transport_url.virtual_host()
@@ -289,15 +292,32 @@ impl DriverConf for PublishConf {
         let topics = |topic: &str| {
             subscription.declare == Declare::Nothing || subscription.topics.iter().any(|t| t == topic)
         };
-        same && literal(&self.message.exchange).is_none_or(reads)
+        let exchange = literal(&self.message.exchange).filter(|_| !self.message.has_topics);
+        same && exchange.is_none_or(reads)
             && (self.message.key.is_some() || literal(&self.message.topic).is_none_or(topics))
     }
 }
 
 impl PublishConf {
     fn shown_place(&self) -> String {
-        let hosts = self.url.hosts().iter().map(|h| format!("{}:{}", h.hostname, h.port_or(5672)));
-        format!("{} on {}", self.message.exchange.source(), hosts.collect::<Vec<_>>().join(", "))
+        let hosts = self.url.hosts().iter().map(|h| format!("{}:{}", h.hostname, h.port_or(self.port())));
+        let hosts = hosts.collect::<Vec<_>>().join(", ");
+        format!("{} on {hosts}", self.message.place())
+    }
+
+    /// Returns the topic of Kafka, if it is the same for every event.
+    fn literal_topic(&self) -> Option<String> {
+        if let Some(key) = &self.message.key {
+            return literal(key).map(str::to_owned);
+        }
+        let Format::Notification { changes, .. } = &self.message.format else { return None };
+        let priority = literal(changes.priority.as_ref()?)?;
+        Some(format!("{}.{}", literal(&self.message.topic)?, priority.to_lowercase()))
+    }
+
+    /// The port where the URL names none.
+    fn port(&self) -> u16 {
+        if self.message.has_topics { 9092 } else { 5672 }
     }
 }
 

@@ -1,7 +1,9 @@
 //! The message that one event becomes, and its destination. Pure.
 
 use osnl_http::HeaderMap;
-use osnl_model::{BodyDigest, Budget, Emission, Framing, Priority, Target, mask_secrets};
+use osnl_model::{
+    BodyDigest, Budget, Emission, Framing, Priority, Target, mask_secrets, resource_at, resource_key,
+};
 use osnl_template::{Names, Template};
 use osnl_transport::{OutgoingMessage, Properties, Route};
 use serde_json::Value;
@@ -21,6 +23,8 @@ pub(super) struct Message {
     pub(super) format: Format,
     pub(super) route: Route,
     pub(super) mandatory: bool,
+    /// Whether it goes to topics of Kafka: there are no exchanges, one framing, and a key for each resource.
+    pub(super) has_topics: bool,
 }
 
 /// `format`.
@@ -102,17 +106,20 @@ impl Message {
                 properties: event.received.properties.clone(),
                 route: self.route,
                 mandatory: false,
+                key: None,
             }),
             Format::Notification { framing, changes, privacy } => {
                 notification(event, &names, changes, unique).and_then(|mut emission| {
                     privacy.apply(&mut emission)?;
-                    emission.body(*framing).map(OutgoingMessage::json).map_err(|error| error.to_string())
+                    let framing = if self.has_topics { Framing::Kafka } else { *framing };
+                    emission.body(framing).map(OutgoingMessage::json).map_err(|error| error.to_string())
                 })
             }
             Format::CloudEvents(conf) => conf.message(&names, &message_id(event)),
         };
         let message = message.map_err(Unsendable::Content)?;
-        let message = OutgoingMessage { route: self.route, mandatory: self.mandatory, ..message };
+        let key = if self.has_topics { key_of(event) } else { None };
+        let message = OutgoingMessage { route: self.route, mandatory: self.mandatory, key, ..message };
         Ok(AddressedMessage { target, priority, message })
     }
 
@@ -126,9 +133,26 @@ impl Message {
         template.map(|template| value(names, template).map(|value| value.to_string()))
     }
 
+    /// Returns the sentence that says when a message counts as delivered.
+    pub(super) fn safety(&self) -> String {
+        if self.has_topics {
+            return "delivered when all replicas in sync have it".to_owned();
+        }
+        let lost = if self.mandatory { "is refused" } else { "is dropped by the broker" };
+        format!("delivered when the broker has confirmed it; what no queue takes {lost}")
+    }
+
+    /// Returns the exchange as it is written; Kafka has none.
+    pub(super) fn place(&self) -> &str {
+        if self.has_topics { "Kafka" } else { self.exchange.source() }
+    }
+
     /// Returns the exchange and the key.
     pub(super) fn address(&self, names: &Names) -> Result<(Target, Priority), String> {
-        let exchange = rendered("exchange", &self.exchange, names)?;
+        let exchange = match self.has_topics {
+            true => None,
+            false => Some(rendered("exchange", &self.exchange, names)?),
+        };
         let (topic, priority) = match &self.key {
             Some(key) => {
                 let key = rendered("key", key, names)?;
@@ -148,7 +172,7 @@ impl Message {
                 (rendered("topic", &self.topic, names)?, priority)
             }
         };
-        Ok((Target::new(exchange, topic), priority))
+        Ok((Target { exchange, topic }, priority))
     }
 }
 
@@ -178,6 +202,14 @@ impl Privacy {
             }
         }
         Ok(())
+    }
+}
+
+/// Returns the resource of an event, by which its messages keep their order.
+fn key_of(event: &Event) -> Option<String> {
+    match event.resource {
+        Some(at) => resource_at(&event.notification, at as usize)?.key(),
+        None => resource_key(&event.notification),
     }
 }
 

@@ -10,13 +10,13 @@ use osnl_tls::LatestEnd;
 use osnl_transport::BoxFuture;
 use tokio::sync::Mutex;
 
-use super::message::{Form, Header};
-use super::{Server, Syslog};
+use super::message::{Header, SyslogForm};
+use super::{Syslog, SyslogServer};
 use crate::driver::{
     BuildContext, CA_FILE, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe,
     ProbeContext, ReadDriver, Reader, TlsConf, Traits, VERIFY,
 };
-use crate::wire::{Place, client_config};
+use crate::wire::{ServerAddress, client_config};
 use crate::{Action, ActionError, ErrorClass, event_names};
 
 /// Section 6.2.1 of RFC 5424, by their numbers.
@@ -37,7 +37,7 @@ const LONGEST: u32 = 8192;
 #[derive(Clone, Debug)]
 pub struct SyslogConf {
     name: String,
-    server: Server,
+    server: SyslogServer,
     header: Header,
     text: Template,
     tls: TlsConf,
@@ -96,7 +96,7 @@ impl ReadDriver for SyslogConf {
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let server = server(reader);
         let tls = TlsConf::read(reader);
-        if !matches!(server, Some(Server::Tls(_)) | None) {
+        if !matches!(server, Some(SyslogServer::Tls(_)) | None) {
             for option in ["verify", "ca_file"] {
                 if reader.is_set(option) {
                     reader.warn(option, "has no effect without TLS", "write tls:// in server, or remove it");
@@ -118,21 +118,21 @@ impl ReadDriver for SyslogConf {
         let format = reader.word("format", &words);
         let text = event_names::template_or(reader, "message", TEXT, Escape::None);
         let server = server?;
-        let socket = matches!(server, Server::Unix(_));
+        let socket = matches!(server, SyslogServer::Unix(_));
         let form = match format?.unwrap_or(!socket) {
-            true => Form::Rfc5424,
+            true => SyslogForm::Rfc5424,
             false => {
                 if reader.is_set("structured_data") {
                     let problem = "has no effect in the form of RFC 3164";
                     reader.warn("structured_data", problem, "write format = rfc5424, or remove it");
                 }
-                Form::Rfc3164 { with_host: !socket, zone: TimeZone::system() }
+                SyslogForm::Rfc3164 { with_host: !socket, zone: TimeZone::system() }
             }
         };
         let longest = match (reader.is_set("max_size"), &server) {
             (true, _) => reader.number("max_size", 480, 65_000),
-            (false, Server::Udp(_)) => Some(LONGEST_DATAGRAM),
-            (false, Server::Unix(_) | Server::Tcp(_) | Server::Tls(_)) => Some(LONGEST),
+            (false, SyslogServer::Udp(_)) => Some(LONGEST_DATAGRAM),
+            (false, SyslogServer::Unix(_) | SyslogServer::Tcp(_) | SyslogServer::Tls(_)) => Some(LONGEST),
         };
         Some(Self {
             name: reader.name().to_owned(),
@@ -153,17 +153,17 @@ impl ReadDriver for SyslogConf {
     }
 }
 
-fn server(reader: &mut Reader<'_>) -> Option<Server> {
+fn server(reader: &mut Reader<'_>) -> Option<SyslogServer> {
     const ALLOWED: &str = "write /dev/log, udp://host:514, tcp://host:601 or tls://host:6514";
     let text = reader.text("server")?;
     if text.starts_with('/') {
-        return Some(Server::Unix(text.into()));
+        return Some(SyslogServer::Unix(text.into()));
     }
-    let place = |rest: &str, port| Place::parse(rest.trim_end_matches('/'), port);
+    let place = |rest: &str, port| ServerAddress::parse(rest.trim_end_matches('/'), port);
     let server = match text.split_once("://") {
-        Some(("udp", rest)) => place(rest, 514).map(Server::Udp),
-        Some(("tcp", rest)) => place(rest, 601).map(Server::Tcp),
-        Some(("tls", rest)) => place(rest, 6514).map(Server::Tls),
+        Some(("udp", rest)) => place(rest, 514).map(SyslogServer::Udp),
+        Some(("tcp", rest)) => place(rest, 601).map(SyslogServer::Tcp),
+        Some(("tls", rest)) => place(rest, 6514).map(SyslogServer::Tls),
         Some(_) | None => None,
     };
     server.or_else(|| reader.refuse("server", "is not the address of a log server", ALLOWED))
@@ -199,8 +199,8 @@ impl DriverConf for SyslogConf {
     fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, DriverError> {
         let refuse = |problem| DriverError::Other { action: context.name.clone(), problem };
         let tls = match &self.server {
-            Server::Tls(_) => Some(client_config(&self.tls).map_err(refuse)?),
-            Server::Unix(_) | Server::Udp(_) | Server::Tcp(_) => None,
+            SyslogServer::Tls(_) => Some(client_config(&self.tls).map_err(refuse)?),
+            SyslogServer::Unix(_) | SyslogServer::Udp(_) | SyslogServer::Tcp(_) => None,
         };
         Ok(Arc::new(Syslog {
             server: self.server.clone(),
@@ -214,8 +214,8 @@ impl DriverConf for SyslogConf {
 
     fn does(&self) -> String {
         let form = match self.header.form {
-            Form::Rfc5424 => "RFC 5424",
-            Form::Rfc3164 { .. } => "RFC 3164",
+            SyslogForm::Rfc5424 => "RFC 5424",
+            SyslogForm::Rfc3164 { .. } => "RFC 3164",
         };
         format!("sends each event to the log at {}, as {form} has it", self.server)
     }
@@ -225,9 +225,9 @@ impl DriverConf for SyslogConf {
         let severity = self.header.severity.map(|n| SEVERITIES[usize::from(n)]);
         let severity = severity.unwrap_or("severity by the event's priority");
         let safe = match self.server {
-            Server::Unix(_) => "delivered when who listens there has taken it",
-            Server::Udp(_) => "delivered when it was sent; UDP does not confirm arrival",
-            Server::Tcp(_) | Server::Tls(_) => {
+            SyslogServer::Unix(_) => "delivered when who listens there has taken it",
+            SyslogServer::Udp(_) => "delivered when it was sent; UDP does not confirm arrival",
+            SyslogServer::Tcp(_) | SyslogServer::Tls(_) => {
                 "delivered when it is in the connection; what breaks with that is lost"
             }
         };
@@ -275,22 +275,24 @@ impl SyslogConf {
             (error.to_string(), (!is_reached).then_some("check that it is running and that server is right"))
         };
         let tls = match &self.server {
-            Server::Tls(_) => Some(client_config(&self.tls).map_err(|why| (why, None))?),
-            Server::Unix(_) | Server::Udp(_) | Server::Tcp(_) => None,
+            SyslogServer::Tls(_) => Some(client_config(&self.tls).map_err(|why| (why, None))?),
+            SyslogServer::Unix(_) | SyslogServer::Udp(_) | SyslogServer::Tcp(_) => None,
         };
         let (server, header, text) = (self.server.clone(), self.header.clone(), self.text.clone());
         let syslog =
             Syslog { server, header, text, tls, open: Mutex::new(None), certificate: LatestEnd::default() };
-        if let (Server::Tls(place), Some(config)) = (&syslog.server, &syslog.tls) {
+        if let (SyslogServer::Tls(place), Some(config)) = (&syslog.server, &syslog.tls) {
             let seen = syslog.encrypted(place, config).await.map_err(failed)?;
             return Ok(("accepts connections, TLS; nothing was sent", seen.certificate_ends));
         }
         match syslog.open().await {
             Ok(_) => Ok((
                 match self.server {
-                    Server::Unix(_) => "accepts connections; nothing was sent",
-                    Server::Udp(_) => "its name has an address; whether a server listens is not known",
-                    Server::Tcp(_) | Server::Tls(_) => "accepts connections, no TLS; nothing was sent",
+                    SyslogServer::Unix(_) => "accepts connections; nothing was sent",
+                    SyslogServer::Udp(_) => "its name has an address; whether a server listens is not known",
+                    SyslogServer::Tcp(_) | SyslogServer::Tls(_) => {
+                        "accepts connections, no TLS; nothing was sent"
+                    }
                 },
                 None,
             )),

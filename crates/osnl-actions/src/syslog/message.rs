@@ -23,7 +23,7 @@ const VALUE: usize = 256;
 
 /// The form of a message.
 #[derive(Clone, Debug)]
-pub(super) enum Form {
+pub(super) enum SyslogForm {
     /// With a version, structured data, and UTC.
     Rfc5424,
     /// The old one; a log on the same machine wants no host in it.
@@ -33,7 +33,7 @@ pub(super) enum Form {
 /// The values that are the same in all messages of an action.
 #[derive(Clone, Debug)]
 pub(super) struct Header {
-    pub(super) form: Form,
+    pub(super) form: SyslogForm,
     /// 0 to 23.
     pub(super) facility: u8,
     /// The priority's, unless this.
@@ -56,7 +56,7 @@ impl Header {
             (name(&self.hostname, HOSTNAME), name(&self.app_name, APP_NAME), self.process);
         let time = Timestamp::try_from(received);
         let mut message = match &self.form {
-            Form::Rfc5424 => {
+            SyslogForm::Rfc5424 => {
                 // The RFC knows microseconds and no more.
                 let time = time.map(|time| time.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string());
                 let time = time.unwrap_or_else(|_| "-".to_owned());
@@ -64,7 +64,7 @@ impl Header {
                 let data = self.sd_id.as_ref().map_or("-".to_owned(), |id| structured(id, event));
                 format!("<{priority}>1 {time} {host} {app} {process} {kind} {data}")
             }
-            Form::Rfc3164 { with_host, zone } => {
+            SyslogForm::Rfc3164 { with_host, zone } => {
                 let time = time.unwrap_or(Timestamp::UNIX_EPOCH).to_zoned(zone.clone());
                 let time = time.strftime("%b %e %H:%M:%S");
                 let host = if *with_host { format!("{host} ") } else { String::new() };
@@ -143,7 +143,7 @@ mod tests {
 
     fn header() -> Header {
         Header {
-            form: Form::Rfc5424,
+            form: SyslogForm::Rfc5424,
             facility: 16,
             severity: None,
             hostname: "node1".to_owned(),
@@ -182,7 +182,7 @@ mod tests {
         let received = UNIX_EPOCH + Duration::from_secs(1_795_156_582);
         let zone = TimeZone::fixed(jiff::tz::offset(9));
         let old = |with_host| Header {
-            form: Form::Rfc3164 { with_host, zone: zone.clone() },
+            form: SyslogForm::Rfc3164 { with_host, zone: zone.clone() },
             app_name: "os[nl".to_owned(),
             ..header()
         };

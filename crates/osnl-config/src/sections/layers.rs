@@ -30,7 +30,7 @@ pub struct Layers {
 
 /// The value of an option with its source. Its Debug form hides a secret value.
 #[derive(Clone)]
-pub struct Reading {
+pub struct LayeredValue {
     /// The value; `None` when nothing sets it and it has no default, or for an integer left blank.
     pub value: Option<Value>,
     /// The source of its text.
@@ -39,9 +39,9 @@ pub struct Reading {
     pub secret: bool,
 }
 
-impl fmt::Debug for Reading {
+impl fmt::Debug for LayeredValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut out = f.debug_struct("Reading");
+        let mut out = f.debug_struct("LayeredValue");
         if !self.secret {
             out.field("value", &self.value);
         }
@@ -226,12 +226,12 @@ impl Layers {
     ///
     /// # Errors
     /// The schema lacks the option, or [`value`](Self::value) refuses it.
-    pub fn read(&self, kind: &str, option: &str) -> Result<Reading, Refusal> {
+    pub fn read(&self, kind: &str, option: &str) -> Result<LayeredValue, Refusal> {
         let section = self.unnamed(kind).and_then(|section| Some((section, section.option(option)?)));
         let (section, known) =
             section.ok_or_else(|| Refusal::new("there is no such option", "see the reference"))?;
         let value = self.value(section, option)?;
-        Ok(Reading { value, origin: section.origin(option), secret: known.row.secret })
+        Ok(LayeredValue { value, origin: section.origin(option), secret: known.row.secret })
     }
 
     /// The value of an option, substituted and typed by its row.

@@ -1,6 +1,6 @@
 //! The rules of oslo.config's dialect: which layer counts, and what a secret may reach.
 
-use super::{Layers, Reading, Schema, SectionDef};
+use super::{LayeredValue, Layers, Schema, SectionDef};
 use crate::{Ini, OptionDef, Origin, Value};
 
 static SCHEMA: Schema = Schema::oslo(
@@ -32,7 +32,7 @@ fn the_later_layer_wins_and_values_know_their_origin() {
         assert_eq!(layers.apply(&ini).warnings, []);
         assert_eq!(layers.origin("g", "plain"), Origin::File { path: text.to_owned(), line });
     }
-    let Ok(Reading { value: Some(Value::Text(text)), .. }) = layers.read("g", "plain") else {
+    let Ok(LayeredValue { value: Some(Value::Text(text)), .. }) = layers.read("g", "plain") else {
         panic!("no text");
     };
     assert_eq!(text, "3");

@@ -63,7 +63,7 @@ impl Canary {
         self.flight().every.is_some()
     }
 
-    /// One is about to be sent. What has been under way for too long is lost.
+    /// Notes that a canary is about to be sent. Those that are under way for too long are lost.
     pub fn sends(&self, id: &str, now: SystemTime) {
         let mut flight = self.flight();
         let patience = flight.patience();
@@ -79,7 +79,7 @@ impl Canary {
         self.refused.increment();
     }
 
-    /// One has come back; answers how long it took, or nothing if it is another daemon's, or was lost.
+    /// Notes that a canary has returned. Returns its delay; `None` if it is another daemon's, or was lost.
     pub fn comes_back(&self, id: &str, now: SystemTime) -> Option<Duration> {
         let mut flight = self.flight();
         let sent = flight.open.remove(id)?;

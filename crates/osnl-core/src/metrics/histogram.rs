@@ -26,7 +26,7 @@ pub(super) static LATENCY: [u64; 12] = [
 pub(super) static DISK: [u64; 10] =
     [500, 1_000, 2_500, 5_000, 10_000, 25_000, 100_000, 500_000, 2_500_000, 10_000_000];
 
-/// One observation that stands for those of its bucket.
+/// An observation that represents those of its bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exemplar {
     /// The delivery's number.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
@@ -13,15 +14,15 @@ use super::canary::Canary;
 use super::histogram::{DISK, Histogram, LATENCY};
 use super::silence::Streams;
 use super::traces::Traces;
-use crate::attempt::{CLASSES, Done, ErrorClass};
-use crate::moment::since_publication;
+use crate::attempt::{CLASSES, Completion, ErrorClass};
+use crate::moment::{millis, moment, since_publication};
 
 /// The numbers with a label, and the histograms of the journal.
 #[derive(Debug)]
 pub struct Series {
     listeners: ByName<ListenerSeries>,
     actions: ByName<ActionSeries>,
-    rules: ByName<Counter>,
+    rules: ByName<RuleSeries>,
     /// The canary.
     pub canary: Canary,
     /// The streams that should not fall silent.
@@ -39,7 +40,7 @@ pub struct Series {
 pub struct ListenerSeries {
     /// Messages taken from the broker, redeliveries included.
     pub received: Counter,
-    /// Messages for which a rule fired.
+    /// Messages that a rule matched.
     pub matched: Counter,
     /// Messages that matched no rule.
     pub unmatched: Counter,
@@ -72,6 +73,14 @@ pub struct ActionSeries {
     pub effect: Histogram,
 }
 
+/// The numbers of a rule, over all its listeners.
+#[derive(Debug, Default)]
+pub struct RuleSeries {
+    fired: Counter,
+    /// When it fired last, in milliseconds since 1970; 0 before that.
+    last: AtomicI64,
+}
+
 impl Default for Series {
     fn default() -> Self {
         Self {
@@ -100,10 +109,9 @@ impl Series {
         self.actions.of(name)
     }
 
-    /// Returns the number of messages on which a rule fired, over all listeners that have it; it begins with the first
-    /// call.
+    /// Returns the series of a rule, which begins with the first call.
     #[must_use]
-    pub fn rule(&self, name: &str) -> Arc<Counter> {
+    pub fn rule(&self, name: &str) -> Arc<RuleSeries> {
         self.rules.of(name)
     }
 }
@@ -152,6 +160,29 @@ impl ListenerSeries {
     }
 }
 
+impl RuleSeries {
+    /// Counts a message on which it fires, at this moment.
+    pub fn fires(&self, now: SystemTime) {
+        self.fired.increment();
+        self.last.store(millis(now), Ordering::Relaxed);
+    }
+
+    /// Returns the number of messages on which it fired.
+    #[must_use]
+    pub fn fired(&self) -> u64 {
+        self.fired.get()
+    }
+
+    /// Returns the moment at which it fired last.
+    #[must_use]
+    pub fn last_fired(&self) -> Option<SystemTime> {
+        match self.last.load(Ordering::Relaxed) {
+            0 => None,
+            at => Some(moment(at)),
+        }
+    }
+}
+
 impl ActionSeries {
     /// Counts an attempt, which failed or not.
     pub fn attempted(&self, failure: Option<ErrorClass>) {
@@ -167,16 +198,16 @@ impl ActionSeries {
     }
 
     /// Counts a delivery that has ended well, with its number.
-    pub fn done(&self, done: &Done, notification: &Notification, delivery: u64) {
+    pub fn done(&self, done: &Completion, notification: &Notification, delivery: u64) {
         match done {
-            Done::Delivered(_) => {
+            Completion::Delivered(_) => {
                 self.delivered.increment();
                 let now = SystemTime::now();
                 if let Some(time) = delay(notification, now) {
                     self.effect.observe_delivery(time, delivery, now);
                 }
             }
-            Done::NothingToDo(_) => self.no_action_needed.increment(),
+            Completion::NothingToDo(_) => self.no_action_needed.increment(),
         }
     }
 }

@@ -64,7 +64,7 @@ struct Stream {
 }
 
 impl Streams {
-    /// Sets the expectations; a stream whose expectation stays goes on.
+    /// Sets the expectations; a stream with an unchanged expectation keeps its counts.
     pub fn expect(&self, expected: impl IntoIterator<Item = (StreamKind, Arc<str>, Rate)>, now: SystemTime) {
         let mut streams = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::take(&mut *streams);

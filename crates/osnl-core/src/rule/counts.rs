@@ -1,7 +1,7 @@
 //! Counts of each rule: the times that it fired, and the first condition that failed.
 //!
 //! Per message one number grows, whatever the number of rules: [`Heads`] counts combinations of priority, publisher
-//! and event type. [`Failed`] adds up what that means for each rule, when the caller asks.
+//! and event type. [`FailureCounts`] adds up what that means for each rule, when the caller asks.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -97,7 +97,7 @@ impl Heads {
 
 /// The sums.
 #[derive(Debug, Default)]
-pub(super) struct Failed {
+pub(super) struct FailureCounts {
     seen: u64,
     /// Per rule: priority, publisher, event type.
     heads: Vec<[u64; 3]>,
@@ -113,7 +113,7 @@ struct Behind {
     failed: HashMap<Condition, u64>,
 }
 
-impl Failed {
+impl FailureCounts {
     pub(super) fn of(rules: usize) -> Self {
         let behind = (0..rules).map(|_| Behind::default()).collect();
         Self { seen: 0, heads: vec![[0; 3]; rules], behind }

@@ -8,14 +8,14 @@ use osnl_template::Names;
 #[derive(Debug)]
 pub struct Decisions<'a> {
     /// The rules that want something to be done.
-    pub decided: Vec<Decided<'a>>,
+    pub decided: Vec<RuleDecision<'a>>,
     /// Those whose head predicates hold and that did not fire: the first condition that failed.
     pub failed: Vec<(&'a Rule, RuleMismatch)>,
 }
 
 /// A rule that wants something to be done.
 #[derive(Debug)]
-pub enum Decided<'a> {
+pub enum RuleDecision<'a> {
     /// It fires.
     Fires(&'a Rule),
     /// It could not be decided, and why: what it would fire is a dead letter.
@@ -51,7 +51,7 @@ impl RuleSet {
             verdicts.push((at, fired.as_ref().err().map(Into::into)));
             match fired {
                 Ok(()) => {
-                    decisions.decided.push(Decided::Fires(rule));
+                    decisions.decided.push(RuleDecision::Fires(rule));
                     if rule.ends_the_turn() {
                         ended_by = Some(rule);
                     }
@@ -60,12 +60,12 @@ impl RuleSet {
                     match &mismatch {
                         RuleMismatch::When(WhenMismatch::Undecided(_)) => {
                             let why = format!("rule {}: {mismatch}", rule.name);
-                            decisions.decided.push(Decided::Undecided(rule, why));
+                            decisions.decided.push(RuleDecision::Undecided(rule, why));
                         }
                         RuleMismatch::GivenUp(given_up) => {
                             self.step_limits().look_at(given_up);
                             let why = format!("rule {}: {mismatch}", rule.name);
-                            decisions.decided.push(Decided::Undecided(rule, why));
+                            decisions.decided.push(RuleDecision::Undecided(rule, why));
                         }
                         RuleMismatch::Filter(_)
                         | RuleMismatch::Priority(_)

@@ -51,7 +51,7 @@ impl GuardsInForce {
 
 /// By the name of what is guarded. Those that outlive a change of the configuration are shared with the guards after
 /// it, whose rates they get with [`Guards::take_effect`].
-type Windows = HashMap<Arc<str>, (Rate, Arc<Mutex<Window>>)>;
+type Windows = HashMap<Arc<str>, (Rate, Arc<Mutex<GuardWindow>>)>;
 
 impl Guards {
     /// Guards of these rules and of these actions.
@@ -60,7 +60,7 @@ impl Guards {
         rules: impl IntoIterator<Item = (Arc<str>, Rate)>,
         actions: impl IntoIterator<Item = (Arc<str>, Rate)>,
     ) -> Self {
-        let window = |(name, rate)| (name, (rate, Arc::new(Mutex::new(Window::new(rate)))));
+        let window = |(name, rate)| (name, (rate, Arc::new(Mutex::new(GuardWindow::new(rate)))));
         Self {
             rules: rules.into_iter().map(window).collect(),
             actions: actions.into_iter().map(window).collect(),
@@ -130,7 +130,7 @@ impl Guards {
     #[must_use]
     pub fn states(&self, now: SystemTime) -> Vec<(&'static str, Arc<str>, bool)> {
         let state = |kind, windows: &Windows| -> Vec<_> {
-            let state = |(name, (_, window)): (&Arc<str>, &(Rate, Arc<Mutex<Window>>))| {
+            let state = |(name, (_, window)): (&Arc<str>, &(Rate, Arc<Mutex<GuardWindow>>))| {
                 (kind, name.clone(), lock(window).is_full(millis(now)))
             };
             windows.iter().map(state).collect()
@@ -150,7 +150,7 @@ impl Guards {
     }
 }
 
-fn lock(window: &Mutex<Window>) -> std::sync::MutexGuard<'_, Window> {
+fn lock(window: &Mutex<GuardWindow>) -> std::sync::MutexGuard<'_, GuardWindow> {
     window.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -158,7 +158,7 @@ fn lock(window: &Mutex<Window>) -> std::sync::MutexGuard<'_, Window> {
 type Moment = (i64, u64);
 
 #[derive(Debug)]
-struct Window {
+struct GuardWindow {
     rate: Rate,
     keys: HashMap<String, (Moment, bool)>,
     /// By when they came last: the latest `rate.keys`, which is enough to know that nothing new passes.
@@ -170,7 +170,7 @@ struct Window {
     said: Option<i64>,
 }
 
-impl Window {
+impl GuardWindow {
     fn new(rate: Rate) -> Self {
         let (passed, held) = (BTreeMap::new(), BTreeMap::new());
         Self { rate, keys: HashMap::new(), passed, held, last: 0, said: None }

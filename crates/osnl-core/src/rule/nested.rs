@@ -8,14 +8,14 @@ use serde_json::Value;
 
 /// A pattern at the end of a path. A key of the whole path, dots included, comes before everything else.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Nested {
+pub struct PathPattern {
     /// The path, in the context or the payload.
     pub predicate: Predicate,
     /// The pattern of the text there.
     pub pattern: Pattern,
 }
 
-impl Nested {
+impl PathPattern {
     /// Whether it matches. What is absent or no text does not.
     ///
     /// # Errors

@@ -10,12 +10,13 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use osnl_model::{Head, Priority};
 
-use super::counts::{Failed, Heads};
+use super::counts::{FailureCounts, Heads};
 use super::{Condition, Rule, RuleCounts, StepLimits};
-use crate::metrics::{Counter, Counters};
+use crate::metrics::{Counters, RuleSeries};
 
 /// Texts remembered of one kind. Beyond it, all are forgotten: more than any cloud has means that a service puts ids
 /// into them, and then nothing is worth remembering.
@@ -26,27 +27,27 @@ pub struct RuleSet {
     rules: Vec<Rule>,
     step_limits: StepLimits,
     memo: Mutex<Memo>,
-    /// The messages on which each rule fired since the start, in whichever set of the process.
-    fired: Vec<Arc<Counter>>,
+    /// The numbers of each rule since the start, in whichever set of the process.
+    series: Vec<Arc<RuleSeries>>,
     /// The counts of rules of these names in the set before this one.
     before: Mutex<Vec<RuleCounts>>,
 }
 
 #[derive(Debug, Default)]
 struct Memo {
-    event_types: Remembered,
-    publishers: Remembered,
+    event_types: TextMatches,
+    publishers: TextMatches,
     priorities: HashMap<Option<Priority>, usize>,
     /// By the numbers in `priorities`.
     of_priorities: Vec<Members>,
     /// The count of each combination, by its numbers: priority, publisher, event type.
     heads: Heads,
-    failed: Failed,
+    failed: FailureCounts,
 }
 
 /// The rules that match each text; under `None` the rules that match without a text.
 #[derive(Debug, Default)]
-struct Remembered {
+struct TextMatches {
     texts: HashMap<Box<str>, usize>,
     none: Option<usize>,
     /// By the numbers above.
@@ -61,11 +62,11 @@ impl RuleSet {
     #[must_use]
     pub fn new(rules: Vec<Rule>, counters: Arc<Counters>) -> Self {
         rules.iter().for_each(Rule::prepare);
-        let memo = Memo { failed: Failed::of(rules.len()), ..Memo::default() };
-        let fired = rules.iter().map(|rule| counters.series.rule(&rule.name)).collect();
+        let memo = Memo { failed: FailureCounts::of(rules.len()), ..Memo::default() };
+        let series = rules.iter().map(|rule| counters.series.rule(&rule.name)).collect();
         Self {
             rules,
-            fired,
+            series,
             step_limits: StepLimits::new(counters),
             memo: Mutex::new(memo),
             before: Mutex::default(),
@@ -109,9 +110,9 @@ impl RuleSet {
         let mut memo = self.memo();
         for (at, failed) in verdicts {
             if failed.is_none()
-                && let Some(fired) = self.fired.get(at)
+                && let Some(series) = self.series.get(at)
             {
-                fired.increment();
+                series.fires(SystemTime::now());
             }
             memo.failed.behind_head(at, failed);
         }
@@ -138,7 +139,13 @@ impl RuleSet {
     /// Returns each rule with the number of messages on which a rule of its name fired since the start, in this set or
     /// another of the process. It never becomes smaller.
     pub fn fired(&self) -> impl Iterator<Item = (&Arc<str>, u64)> {
-        self.rules.iter().zip(&self.fired).map(|(rule, fired)| (&rule.name, fired.get()))
+        self.rules.iter().zip(&self.series).map(|(rule, series)| (&rule.name, series.fired()))
+    }
+
+    /// Returns each rule with the moment at which a rule of its name fired last since the start, in this set or another
+    /// of the process.
+    pub fn last_fired(&self) -> impl Iterator<Item = (&Arc<str>, Option<SystemTime>)> {
+        self.rules.iter().zip(&self.series).map(|(rule, series)| (&rule.name, series.last_fired()))
     }
 
     /// Takes the place of another set: a rule of a name that both have goes on counting.
@@ -204,10 +211,10 @@ impl Memo {
         }
         self.add_up();
         if event_types {
-            self.event_types = Remembered::default();
+            self.event_types = TextMatches::default();
         }
         if publishers {
-            self.publishers = Remembered::default();
+            self.publishers = TextMatches::default();
         }
         if priorities {
             self.priorities.clear();
@@ -225,7 +232,7 @@ impl Memo {
     }
 }
 
-impl Remembered {
+impl TextMatches {
     fn has_no_place_for(&self, text: Option<&str>) -> bool {
         self.texts.len() >= REMEMBERED && text.is_some_and(|text| !self.texts.contains_key(text))
     }

@@ -6,9 +6,9 @@ use std::time::SystemTime;
 use osnl_model::Notification;
 
 use super::{SpanId, TraceContext};
-use crate::attempt::{ActionError, CLASSES, Done};
+use crate::attempt::{ActionError, CLASSES, Completion};
 use crate::event::Event;
-use crate::received::{Origin, Received};
+use crate::received::{Origin, ReceivedMessage};
 
 /// The longest text of an attribute, in bytes: an error may quote a reply.
 const LONGEST: usize = 1024;
@@ -67,7 +67,7 @@ impl From<&str> for Attribute {
 impl Span {
     /// Returns the span of an event that is in the journal now.
     #[must_use]
-    pub fn of_event(notification: &Notification, received: &Received) -> Self {
+    pub fn of_event(notification: &Notification, received: &ReceivedMessage) -> Self {
         let context = TraceContext::of(notification, received);
         let Origin { listener, queue, exchange, routing_key, redelivered, received: begin } =
             &received.origin;
@@ -126,7 +126,7 @@ impl Span {
         event: &Event,
         id: &dyn ToString,
         began: SystemTime,
-        result: &Result<Done, ActionError>,
+        result: &Result<Completion, ActionError>,
     ) -> Self {
         let key = event.idempotency_key();
         let mut attributes = about(event, id);

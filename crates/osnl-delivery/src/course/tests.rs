@@ -1,7 +1,7 @@
 //! Steps of the course, without any I/O.
 
 use osnl_core::attempt::ErrorClass;
-use osnl_core::received::Received;
+use osnl_core::received::ReceivedMessage;
 use osnl_journal::UsedLimits;
 use osnl_model::Notification;
 
@@ -36,7 +36,7 @@ impl Steps {
     }
 
     fn event() -> Event {
-        Event::new(Received::sample("", false), Notification::default(), "r", "a")
+        Event::new(ReceivedMessage::sample("", false), Notification::default(), "r", "a")
     }
 
     fn claims(&mut self, ids: std::ops::RangeInclusive<u64>) -> Vec<String> {
@@ -52,7 +52,7 @@ impl Steps {
 
     fn ends(&mut self, id: u64, result: Result<(), ErrorClass>) -> Vec<String> {
         let result = match result {
-            Ok(()) => Ok(Done::Delivered(String::new())),
+            Ok(()) => Ok(Completion::Delivered(String::new())),
             Err(class) => Err(ActionError::new(class, "x")),
         };
         let verdict = AttemptResult {

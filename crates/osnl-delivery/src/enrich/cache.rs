@@ -13,8 +13,8 @@ use osnl_http::Expiry;
 use osnl_transport::BoxFuture;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::{EnrichError, Found, Kind, Lookup};
-use crate::Pace;
+use super::{EnrichError, Kind, Lookup, LookupAnswer};
+use crate::CallPace;
 
 /// The first pause after a source could not be reached.
 pub(super) const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -56,7 +56,7 @@ pub struct Enricher {
     state: Arc<Mutex<CacheState>>,
 }
 
-type Flight = Shared<BoxFuture<'static, Result<Found, EnrichError>>>;
+type Flight = Shared<BoxFuture<'static, Result<LookupAnswer, EnrichError>>>;
 
 struct CacheState {
     known: HashMap<(Kind, String), CachedAnswer>,
@@ -66,7 +66,7 @@ struct CacheState {
     last: u64,
     /// The requests in flight. The waiting callers drive a request; without a caller it ends.
     flights: HashMap<(Kind, String), Airborne>,
-    pace: Pace,
+    pace: CallPace,
     /// The source cannot be reached.
     down: Option<Down>,
 }
@@ -80,7 +80,7 @@ struct Down {
 }
 
 struct CachedAnswer {
-    found: Found,
+    found: LookupAnswer,
     until: Instant,
     number: u64,
     /// When it was asked for, by the clock that receives events.
@@ -105,7 +105,7 @@ impl Enricher {
             order: VecDeque::new(),
             last: 0,
             flights: HashMap::new(),
-            pace: Pace::new(limits.rate),
+            pace: CallPace::new(limits.rate),
             down: None,
         };
         Self { source, limits, state: Arc::new(Mutex::new(state)) }
@@ -117,7 +117,7 @@ impl Enricher {
     /// It cannot be asked, or there was no answer in time. Failures are not remembered, but for a source that cannot be
     /// reached: until it is asked again, after a pause that grows from `FIRST_PAUSE` to `LONGEST_PAUSE`, the same is
     /// answered without asking, so that no delivery waits for a time-out that another has met already.
-    pub async fn fetch(&self, kind: Kind, id: &str) -> Result<Found, EnrichError> {
+    pub async fn fetch(&self, kind: Kind, id: &str) -> Result<LookupAnswer, EnrichError> {
         self.look_up(kind, id, SystemTime::UNIX_EPOCH).await.map(|(found, _)| found)
     }
 
@@ -128,7 +128,7 @@ impl Enricher {
         kind: Kind,
         id: &str,
         since: SystemTime,
-    ) -> Result<(Found, bool), EnrichError> {
+    ) -> Result<(LookupAnswer, bool), EnrichError> {
         let key = (kind, id.to_owned());
         let Airborne { flight, number, asked } = {
             let mut state = self.lock();
@@ -184,7 +184,7 @@ impl Enricher {
     }
 
     /// Makes one request, when it is its turn. The future is the flight's own, and outlives the caller that began it.
-    async fn ask(self, kind: Kind, id: String) -> Result<Found, EnrichError> {
+    async fn ask(self, kind: Kind, id: String) -> Result<LookupAnswer, EnrichError> {
         loop {
             let wait = {
                 let mut state = self.lock();
@@ -202,10 +202,10 @@ impl Enricher {
         }
     }
 
-    fn remember(&self, key: (Kind, String), found: Found, (number, asked): (u64, SystemTime)) {
+    fn remember(&self, key: (Kind, String), found: LookupAnswer, (number, asked): (u64, SystemTime)) {
         let ttl = match found {
-            Found::There(_) => self.limits.cache_ttl,
-            Found::Gone => self.limits.negative_ttl,
+            LookupAnswer::There(_) => self.limits.cache_ttl,
+            LookupAnswer::Gone => self.limits.negative_ttl,
         };
         if ttl.is_zero() || self.limits.cache_size == 0 {
             return;
@@ -247,7 +247,7 @@ impl Drop for LandingGuard<'_> {
 }
 
 impl Lookup for Enricher {
-    fn fetch<'a>(&'a self, kind: Kind, id: &'a str) -> BoxFuture<'a, Result<Found, EnrichError>> {
+    fn fetch<'a>(&'a self, kind: Kind, id: &'a str) -> BoxFuture<'a, Result<LookupAnswer, EnrichError>> {
         Box::pin(Self::fetch(self, kind, id))
     }
 

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::steps::brought_by;
 use super::subject::subject;
-use super::{EnrichConf, Enriched, Kind};
+use super::{EnrichConf, EnrichedValues, Kind};
 
 /// One enrichment of an action, for one event.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,12 +25,12 @@ pub struct Ask {
     /// Keystone of the cloud that is asked.
     pub cloud: String,
     /// The value that templates have.
-    pub value: Foreseen,
+    pub value: AnswerForecast,
 }
 
 /// The answer, as far as it is known before a question.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Foreseen {
+pub enum AnswerForecast {
     /// Nothing.
     Unknown,
     /// No question will be asked: it is the section's `default`.
@@ -43,8 +43,10 @@ impl Ask {
     /// Its value under its name, or where that will stand.
     pub fn named(&self, names: Names, shown: impl Fn(&Value) -> Value) -> Names {
         match &self.value {
-            Foreseen::Unknown => names.with_unknown(&self.name),
-            Foreseen::Default(value) | Foreseen::Kept(value) => names.with_found(&self.name, shown(value)),
+            AnswerForecast::Unknown => names.with_unknown(&self.name),
+            AnswerForecast::Default(value) | AnswerForecast::Kept(value) => {
+                names.with_found(&self.name, shown(value))
+            }
         }
     }
 }
@@ -54,16 +56,16 @@ impl Ask {
 pub fn foresee<'a>(
     confs: impl Iterator<Item = &'a EnrichConf>,
     notification: &Arc<Notification>,
-    kept: Option<&Enriched>,
+    kept: Option<&EnrichedValues>,
 ) -> Vec<Ask> {
     let mut names = Names::new(notification.clone());
     let mut asks: Vec<Ask> = Vec::new();
     for conf in confs {
         let id = id_of(conf, &names, &asks, notification);
         let value = match (kept.and_then(|kept| kept.get(&*conf.name)), &id) {
-            (Some(value), _) => Foreseen::Kept(value.clone()),
-            (None, Ok(_)) => Foreseen::Unknown,
-            (None, Err(_)) => Foreseen::Default(conf.default.clone()),
+            (Some(value), _) => AnswerForecast::Kept(value.clone()),
+            (None, Ok(_)) => AnswerForecast::Unknown,
+            (None, Err(_)) => AnswerForecast::Default(conf.default.clone()),
         };
         let cloud = conf.cloud.auth_url.to_string();
         let ask = Ask { name: conf.name.clone(), kind: conf.kind, id, cloud, value };
@@ -105,8 +107,8 @@ fn id_of(
 fn brought(kind: Kind, ask: &Ask) -> Option<String> {
     let (_, pointers) = brought_by(kind).iter().find(|(by, _)| *by == ask.kind)?;
     match &ask.value {
-        Foreseen::Unknown => Some(placeholder(&format!("{}{}", ask.name, pointers.replace('/', ".")))),
-        Foreseen::Default(value) | Foreseen::Kept(value) => {
+        AnswerForecast::Unknown => Some(placeholder(&format!("{}{}", ask.name, pointers.replace('/', ".")))),
+        AnswerForecast::Default(value) | AnswerForecast::Kept(value) => {
             let id = value.pointer(pointers)?.as_str()?;
             Some(id).filter(|id| !id.is_empty()).map(str::to_owned)
         }

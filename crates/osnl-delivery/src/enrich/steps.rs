@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use osnl_core::attempt::{ActionError, ErrorClass};
-use osnl_core::event::{Enriched, Event};
+use osnl_core::event::{EnrichedValues, Event};
 use osnl_http::Expiry;
 use osnl_journal::{Journal, LearntFacts};
 use osnl_template::{Names, Template};
@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::conf::OnError;
 use super::subject::{described, subject};
-use super::{Enricher, Found, Kind, Lookup as _, dependency};
+use super::{Enricher, Kind, Lookup as _, LookupAnswer, dependency};
 use crate::{Answers, Prepare};
 
 /// The largest answer that is kept with a delivery: no server, port or image is described in so many bytes.
@@ -70,7 +70,7 @@ impl Enrichments {
         &self,
         step: &Step,
         event: &Event,
-        before: &Enriched,
+        before: &EnrichedValues,
         learnt: &mut Vec<(String, String)>,
         answered: &mut Vec<Arc<str>>,
     ) -> Result<Value, ActionError> {
@@ -93,8 +93,8 @@ impl Enrichments {
         }
         match answer {
             // Kept already.
-            Ok((Found::There(value), false)) => return Ok((*value).clone()),
-            Ok((Found::There(value), true)) => {
+            Ok((LookupAnswer::There(value), false)) => return Ok((*value).clone()),
+            Ok((LookupAnswer::There(value), true)) => {
                 let text = value.to_string();
                 if text.len() > LARGEST {
                     let reason = format!(
@@ -108,7 +108,7 @@ impl Enrichments {
                 learnt.push((object, text));
                 return Ok((*value).clone());
             }
-            Ok((Found::Gone, _)) => {}
+            Ok((LookupAnswer::Gone, _)) => {}
             Err(error) => match step.on_error {
                 OnError::Retry => return Err(error.of_delivery(&step.name, &step.enricher.target())),
                 OnError::Default => {
@@ -150,7 +150,7 @@ impl Enrichments {
 }
 
 /// The names of an event, and what was found so far.
-fn names(event: &Event, found: &Enriched) -> Names {
+fn names(event: &Event, found: &EnrichedValues) -> Names {
     let all = event.names();
     found.iter().fold(all, |names, (name, value)| names.with_found(name, value.clone()))
 }
@@ -177,7 +177,7 @@ pub(super) fn brought_by(kind: Kind) -> &'static [(Kind, &'static str)] {
 }
 
 /// The id that another enrichment has brought: the flavor of a server, the port of a floating IP.
-fn of_others(kind: Kind, found: &Enriched) -> Option<String> {
+fn of_others(kind: Kind, found: &EnrichedValues) -> Option<String> {
     let at = || brought_by(kind).iter().map(|(_, at)| at);
     let ids = found.values().flat_map(|value| at().filter_map(|at| value.pointer(at)?.as_str()));
     ids.map(str::to_owned).find(|id| !id.is_empty())

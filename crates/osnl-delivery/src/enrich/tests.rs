@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use osnl_config::Rate;
 use osnl_core::event::Event;
 use osnl_core::metrics::Counters;
-use osnl_core::received::Received;
+use osnl_core::received::ReceivedMessage;
 use osnl_journal::Journal;
 use osnl_journal::memory::{MemoryJournal, MemoryLimits};
 use osnl_model::Notification;
@@ -47,13 +47,13 @@ impl Source {
 }
 
 impl Lookup for Source {
-    fn fetch<'a>(&'a self, _kind: Kind, id: &'a str) -> BoxFuture<'a, Result<Found, EnrichError>> {
+    fn fetch<'a>(&'a self, _kind: Kind, id: &'a str) -> BoxFuture<'a, Result<LookupAnswer, EnrichError>> {
         Box::pin(async move {
             self.asked.fetch_add(1, Ordering::Relaxed);
             sleep(self.slow.unwrap_or(Duration::from_secs(1))).await;
             match self.answers.lock().unwrap().get(id).cloned() {
-                Some(Ok(Some(value))) => Ok(Found::There(Arc::new(value))),
-                Some(Ok(None)) | None => Ok(Found::Gone),
+                Some(Ok(Some(value))) => Ok(LookupAnswer::There(Arc::new(value))),
+                Some(Ok(None)) | None => Ok(LookupAnswer::Gone),
                 Some(Err(class)) => {
                     let reason = "http://nova: no".to_owned();
                     Err(EnrichError { class, reason, retry_after: None, remedy: None })
@@ -80,7 +80,7 @@ async fn many_who_ask_at_once_are_one_request_and_later_ones_none() {
     let source = Source::of(&[("a", json!({"name": "x"}))]);
     let enricher = Enricher::new(source.clone(), limits());
     let answers = join_all((0..100).map(|_| enricher.fetch(Kind::Server, "a"))).await;
-    assert!(answers.iter().all(|answer| matches!(answer, Ok(Found::There(_)))));
+    assert!(answers.iter().all(|answer| matches!(answer, Ok(LookupAnswer::There(_)))));
     assert_eq!(source.asked(), 1);
     // Another kind is another object.
     enricher.fetch(Kind::Port, "a").await.unwrap();
@@ -97,13 +97,13 @@ async fn that_one_is_gone_is_forgotten_sooner_and_a_failure_at_once() {
     let enricher = Enricher::new(source.clone(), limits());
     for (seconds, expected) in [(0, 1), (8, 1), (8, 2)] {
         advance(Duration::from_secs(seconds)).await;
-        assert_eq!(enricher.fetch(Kind::Server, "a").await, Ok(Found::Gone));
+        assert_eq!(enricher.fetch(Kind::Server, "a").await, Ok(LookupAnswer::Gone));
         assert_eq!(source.asked(), expected, "{seconds}");
     }
     source.set("b", Err(ErrorClass::Busy(Some(500))));
     assert!(enricher.fetch(Kind::Server, "b").await.is_err());
     source.set("b", Ok(Some(json!({}))));
-    assert!(matches!(enricher.fetch(Kind::Server, "b").await, Ok(Found::There(_))));
+    assert!(matches!(enricher.fetch(Kind::Server, "b").await, Ok(LookupAnswer::There(_))));
 }
 
 #[tokio::test(start_paused = true)]
@@ -156,7 +156,7 @@ async fn an_answer_has_its_time_and_requests_have_their_rate() {
 fn event(event_type: &str, payload: Value) -> Event {
     let notification =
         Notification { event_type: Some(event_type.to_owned()), payload, ..Notification::default() };
-    Event::new(Received::sample("", false), notification, "r", "a")
+    Event::new(ReceivedMessage::sample("", false), notification, "r", "a")
 }
 
 fn step(name: &str, kind: Kind, id: Option<&str>, source: &Arc<Source>) -> Step {
@@ -237,7 +237,7 @@ async fn the_object_of_an_event_is_never_older_than_the_event() {
     let enrichments = Enrichments::new(vec![step("port", Kind::Port, None, &source)], journal());
     let name_at = async |event_type: &str, payload: Value, received: SystemTime| {
         let mut event = event(event_type, payload);
-        let mut of = Received::sample("", false);
+        let mut of = ReceivedMessage::sample("", false);
         of.origin.received = received;
         event.received = Arc::new(of);
         enrichments.prepare(&event).await.unwrap().unwrap().enriched["port"]["name"].clone()
@@ -336,7 +336,7 @@ fn only_what_is_forbidden_uses_attempts() {
     let at = || "http://nova".to_owned();
     let status = |status| ApiError::Status { at: at(), status, said: String::new(), retry_after: None };
     let asked =
-        openstack::Asked { kind: Kind::Server, id: "s".to_owned(), service: "http://nova".to_owned() };
+        openstack::ObjectRef { kind: Kind::Server, id: "s".to_owned(), service: "http://nova".to_owned() };
     let unreachable = |class| ApiError::Unreachable { at: at(), failure: Failure::new(class, "x") };
     for (error, expected) in [
         (ApiError::Forbidden { asked, said: String::new() }, ErrorClass::Refused(Some(403))),

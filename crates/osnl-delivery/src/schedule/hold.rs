@@ -5,7 +5,7 @@ use std::time::Duration;
 use osnl_journal::Retry;
 use tokio::time::Instant;
 
-use super::report::{Consequence, Reason, retried};
+use super::report::{Consequence, WaitReason, retried};
 use super::{DeliveryId, Schedule};
 
 /// The seconds over which the deliveries of one host are spread, so that they are not due all at once.
@@ -60,7 +60,7 @@ impl Schedule {
             let Some(item) = self.forget(id) else { continue };
             let due = next.unwrap_or(now) + Duration::from_secs(1 + u64::from(n % SPREAD));
             let retry = Retry { due, used: item.claimed.used, answer: String::new() };
-            out.push(retried(item, retry, (Reason::Crowded, None), now));
+            out.push(retried(item, retry, (WaitReason::Crowded, None), now));
         }
     }
 }

@@ -4,14 +4,14 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use osnl_core::attempt::{ActionError, Done, ErrorClass};
+use osnl_core::attempt::{ActionError, Completion, ErrorClass};
 use osnl_core::event::Event;
 use osnl_journal::{ClaimedDelivery, Outcome, Retry, UsedLimits};
 use tokio::time::Instant;
 
 use super::calls::Back;
 use super::{DeliveryId, Item, Kind, Schedule, WhenExhausted};
-use crate::breaker::{Breaker, BreakerChange, Failed, LONGEST_OPEN};
+use crate::breaker::{Breaker, BreakerChange, FailedKey, LONGEST_OPEN};
 use crate::limits::OnDead;
 use crate::policy::Decision;
 
@@ -53,7 +53,7 @@ pub(crate) struct EndedDelivery {
     pub(crate) claimed: ClaimedDelivery,
     pub(crate) outcome: Outcome,
     /// The result of its last attempt; `None` if it was given up without one.
-    pub(crate) last: Option<Result<Done, ActionError>>,
+    pub(crate) last: Option<Result<Completion, ActionError>>,
     /// With the last attempt.
     pub(crate) used: UsedLimits,
 }
@@ -64,14 +64,14 @@ pub(crate) struct RetriedDelivery {
     pub(crate) claimed: ClaimedDelivery,
     pub(crate) retry: Retry,
     pub(crate) pause: Duration,
-    pub(crate) reason: Reason,
+    pub(crate) reason: WaitReason,
     /// The first thing to look at.
     pub(crate) remedy: Option<&'static str>,
 }
 
 /// Why a delivery waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Reason {
+pub(crate) enum WaitReason {
     /// Its attempt failed.
     Failed,
     /// Its target, or host, is held.
@@ -89,7 +89,7 @@ impl Schedule {
         id: DeliveryId,
         event: Event,
         host: Option<Arc<str>>,
-        result: Result<Done, ActionError>,
+        result: Result<Completion, ActionError>,
         now: Instant,
         out: &mut Vec<Consequence>,
     ) {
@@ -109,9 +109,16 @@ impl Schedule {
         }
     }
 
-    fn succeeded(&mut self, item: Item, back: Back, done: Done, now: Instant, out: &mut Vec<Consequence>) {
+    fn succeeded(
+        &mut self,
+        item: Item,
+        back: Back,
+        done: Completion,
+        now: Instant,
+        out: &mut Vec<Consequence>,
+    ) {
         let outcome = match &done {
-            Done::Delivered(_) => {
+            Completion::Delivered(_) => {
                 // What the target before did says nothing about this one.
                 if back.current {
                     self.probe_owed = false;
@@ -128,7 +135,7 @@ impl Schedule {
                 }
                 Outcome::Delivered
             }
-            Done::NothingToDo(_) => {
+            Completion::NothingToDo(_) => {
                 self.neutral(&item, back, now);
                 Outcome::NothingToDo
             }
@@ -180,7 +187,7 @@ impl Schedule {
         out.push(retried(
             item,
             Retry { due, used, answer: error.to_string() },
-            (Reason::Dependency, None),
+            (WaitReason::Dependency, None),
             now,
         ));
     }
@@ -226,7 +233,12 @@ impl Schedule {
             Decision::Hold | Decision::RetryAfter(_) | Decision::GiveUp if spared => {
                 let used = UsedLimits { made, ..used };
                 let pause = own_pause.min(LONGEST_OPEN.max(error.retry_after.unwrap_or_default()));
-                out.push(retried(item, retry(now, pause, used, &error), (Reason::Held, Some(&error)), now));
+                out.push(retried(
+                    item,
+                    retry(now, pause, used, &error),
+                    (WaitReason::Held, Some(&error)),
+                    now,
+                ));
             }
             Decision::Hold | Decision::RetryAfter(_) if too_old => {
                 let seconds = used.age.as_secs();
@@ -243,13 +255,18 @@ impl Schedule {
                 out.push(retried(
                     item,
                     retry(now, own_pause, used, &error),
-                    (Reason::Failed, Some(&error)),
+                    (WaitReason::Failed, Some(&error)),
                     now,
                 ));
             }
             Decision::RetryAfter(pause) => {
                 let used = UsedLimits { attempts: attempt.get(), made, age: aged(used.age, pause, held) };
-                out.push(retried(item, retry(now, pause, used, &error), (Reason::Failed, Some(&error)), now));
+                out.push(retried(
+                    item,
+                    retry(now, pause, used, &error),
+                    (WaitReason::Failed, Some(&error)),
+                    now,
+                ));
             }
             Decision::GiveUp => {
                 let used = UsedLimits { attempts: attempt.get(), made, ..used };
@@ -260,7 +277,7 @@ impl Schedule {
                         out.push(retried(
                             item,
                             retry(now, pause, used, &error),
-                            (Reason::Failed, Some(&error)),
+                            (WaitReason::Failed, Some(&error)),
                             now,
                         ));
                     }
@@ -282,7 +299,12 @@ impl Schedule {
         out: &mut Vec<Consequence>,
     ) {
         let used = UsedLimits { made: item.claimed.used.made.saturating_add(1), ..item.claimed.used };
-        out.push(retried(item, retry(now, Duration::ZERO, used, error), (Reason::Failed, Some(error)), now));
+        out.push(retried(
+            item,
+            retry(now, Duration::ZERO, used, error),
+            (WaitReason::Failed, Some(error)),
+            now,
+        ));
     }
 
     /// Tells the breaker.
@@ -299,7 +321,7 @@ impl Schedule {
             Some(call) => format!("call #{call}"),
             None => item.claimed.key.clone().unwrap_or_else(|| format!("#{}", item.claimed.id.0)),
         };
-        let failed = Failed { key: &key, before: item.has_failed() };
+        let failed = FailedKey { key: &key, before: item.has_failed() };
         let change = match &item.host {
             Some(host) => self.hosts.failure(host, failed, error, &self.policy, now),
             None => self.breaker.failure(failed, error, &self.policy, now),
@@ -411,7 +433,7 @@ fn retry(now: Instant, pause: Duration, used: UsedLimits, error: &ActionError) -
 pub(super) fn retried(
     item: Item,
     retry: Retry,
-    (reason, error): (Reason, Option<&ActionError>),
+    (reason, error): (WaitReason, Option<&ActionError>),
     now: Instant,
 ) -> Consequence {
     let pause = retry.due.saturating_duration_since(now);

@@ -7,9 +7,9 @@ mod tenants;
 
 use std::num::NonZeroU32;
 
-use osnl_core::attempt::{ActionError, Done, ErrorClass};
+use osnl_core::attempt::{ActionError, Completion, ErrorClass};
 use osnl_core::event::Event;
-use osnl_core::received::Received;
+use osnl_core::received::ReceivedMessage;
 use osnl_journal::{Outcome, UsedLimits};
 use osnl_model::Notification;
 
@@ -20,7 +20,7 @@ fn claimed(id: u64, key: &str) -> ClaimedDelivery {
     ClaimedDelivery {
         id: DeliveryId(id),
         key: Some(key.to_owned()),
-        event: Event::new(Received::sample("", false), Notification::default(), "r", "a"),
+        event: Event::new(ReceivedMessage::sample("", false), Notification::default(), "r", "a"),
         used: UsedLimits::default(),
         newest: false,
     }
@@ -46,10 +46,10 @@ pub(crate) fn worded(consequence: &Consequence) -> String {
         Consequence::Retry(retried) => {
             let (id, pause) = (retried.claimed.id.0, retried.pause.as_secs());
             match retried.reason {
-                Reason::Failed => format!("{id} waits {pause}"),
-                Reason::Held => format!("{id} held {pause}"),
-                Reason::Dependency => format!("{id} depends {pause}"),
-                Reason::Crowded => format!("{id} crowded {pause}"),
+                WaitReason::Failed => format!("{id} waits {pause}"),
+                WaitReason::Held => format!("{id} held {pause}"),
+                WaitReason::Dependency => format!("{id} depends {pause}"),
+                WaitReason::Crowded => format!("{id} crowded {pause}"),
             }
         }
         Consequence::Return(id) => format!("{} returns", id.0),
@@ -132,7 +132,7 @@ impl Script {
         next.map(|ids| ids.into_iter().map(|id| id.0).collect()).collect()
     }
 
-    fn report(&mut self, id: u64, result: Result<Done, ActionError>) -> Vec<String> {
+    fn report(&mut self, id: u64, result: Result<Completion, ActionError>) -> Vec<String> {
         let id = DeliveryId(id);
         let (_, event) = self.schedule.event(id).expect("it is claimed");
         let mut out = Vec::new();
@@ -175,7 +175,7 @@ impl Script {
     }
 
     fn ok(&mut self, id: u64) -> Vec<String> {
-        self.report(id, Ok(Done::Delivered(String::new())))
+        self.report(id, Ok(Completion::Delivered(String::new())))
     }
 
     fn fails(&mut self, id: u64, class: ErrorClass) -> Vec<String> {

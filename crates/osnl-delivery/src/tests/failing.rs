@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use osnl_core::event::Enriched;
+use osnl_core::event::EnrichedValues;
 use osnl_journal::{
     ClaimLimits, ClaimedDelivery, End, JournalState, Obstacle, PausedActions, Permit, Retry, SentRequest,
     UsedLimits,
@@ -34,7 +34,7 @@ impl Journal for Moody {
         self.inner.append(permit, entry)
     }
 
-    fn set_aside(&self, received: Received, reason: String) -> Receipt {
+    fn set_aside(&self, received: ReceivedMessage, reason: String) -> Receipt {
         self.inner.set_aside(received, reason)
     }
 
@@ -69,7 +69,7 @@ impl Journal for Moody {
     fn enriched(
         &self,
         delivery: DeliveryId,
-        enriched: &Enriched,
+        enriched: &EnrichedValues,
         learnt: LearntFacts,
     ) -> BoxFuture<'static, ()> {
         self.inner.enriched(delivery, enriched, learnt)

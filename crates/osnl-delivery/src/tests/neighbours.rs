@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use osnl_core::attempt::Done;
+use osnl_core::attempt::Completion;
 use osnl_journal::memory::MemoryLimits;
 use osnl_journal::sqlite::{SqliteJournal, SqliteOptions};
 
@@ -20,7 +20,7 @@ pub(super) struct Judge {
 }
 
 impl Action for Judge {
-    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Done, ActionError>>> {
+    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Completion, ActionError>>> {
         let judge = |event: &Event| {
             if let Some(host) = self.host(event) {
                 let failed = match &*host {
@@ -31,7 +31,7 @@ impl Action for Judge {
                     },
                     _ => {
                         self.good.fetch_add(1, Ordering::Relaxed);
-                        return Ok(Done::Delivered("told so".to_owned()));
+                        return Ok(Completion::Delivered("told so".to_owned()));
                     }
                 };
                 self.bad.fetch_add(1, Ordering::Relaxed);
@@ -47,7 +47,7 @@ impl Action for Judge {
             }
             self.good.fetch_add(1, Ordering::Relaxed);
             self.order.lock().unwrap().push(id.to_owned());
-            Ok(Done::Delivered("told so".to_owned()))
+            Ok(Completion::Delivered("told so".to_owned()))
         };
         let verdicts = events.iter().map(judge).collect();
         let is_slow =
@@ -97,7 +97,7 @@ impl Street {
 
     pub(super) async fn append(&mut self, id: &str) {
         let body = format!(r#"{{"message_id": "{id}", "event_type": "port.delete.end", "payload": {{}}}}"#);
-        let received = Received::sample(body, false);
+        let received = ReceivedMessage::sample(body, false);
         let notification = Arc::new(received.decode().unwrap());
         let deliveries = vec![NewDelivery::new("r", "a", Some(id.to_owned()))];
         let entry = Entry { received: Arc::new(received), notification, deliveries };

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::FutureExt as _;
-use osnl_core::attempt::Done;
+use osnl_core::attempt::Completion;
 use osnl_journal::sqlite::{SqliteJournal, SqliteOptions};
 
 use super::*;
@@ -50,7 +50,7 @@ impl Fickle {
 }
 
 impl Action for Fickle {
-    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Done, ActionError>>> {
+    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Completion, ActionError>>> {
         Box::pin(async move {
             let under_way = self.begins(&events[0]);
             let (kind, millis) = {
@@ -66,7 +66,11 @@ impl Action for Fickle {
                 4 => failed(ErrorClass::Busy(None)),
                 _ => {
                     tokio::time::sleep(Duration::from_millis(millis)).await;
-                    if kind == 5 { failed(ErrorClass::Reset) } else { vec![Ok(Done::Delivered("d".into()))] }
+                    if kind == 5 {
+                        failed(ErrorClass::Reset)
+                    } else {
+                        vec![Ok(Completion::Delivered("d".into()))]
+                    }
                 }
             };
             drop(under_way);
@@ -104,7 +108,7 @@ async fn check(seed: u64, journal: Arc<dyn Journal>, counters: &Counters) {
                 r#"{{"message_id": "{}", "payload": {{}}}}"#,
                 notification.message_id.as_deref().unwrap()
             );
-            let received = Arc::new(Received::sample(body, false));
+            let received = Arc::new(ReceivedMessage::sample(body, false));
             let entry = Entry { received, notification: Arc::new(notification), deliveries };
             let mut permit = journal.reserve(&[], 1).await;
             drop(journal.append(&mut permit, entry));

@@ -90,7 +90,7 @@ impl Story {
             let key = if shared && !fails { format!("shared {}", n % 50) } else { id.clone() };
             let body =
                 format!(r#"{{"message_id": "{id}", "event_type": "port.delete.end", "payload": {{}}}}"#);
-            let received = Received::sample(body, false);
+            let received = ReceivedMessage::sample(body, false);
             let notification = Arc::new(received.decode().unwrap());
             let deliveries = vec![NewDelivery::new("r", "a", Some(key))];
             let mut permit = at_once(self.journal.reserve(&[], 1)).await;

@@ -1,10 +1,10 @@
 //! The differences between k2hr3_osnl's manual and its program.
 
-use super::{Executor, Loaded, Scheme};
+use super::{Executor, LoadedConf, Scheme};
 
 use osnl_config::Origin;
 
-impl Loaded {
+impl LoadedConf {
     /// Returns the values in force where the manual of k2hr3_osnl and the program disagree and the file sets none:
     /// those that a working installation has relied on. A phrase each, for the log.
     #[must_use]

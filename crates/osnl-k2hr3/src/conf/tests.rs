@@ -7,9 +7,9 @@ mod recorded;
 mod redaction;
 mod shown;
 
-use super::{Conf, ConfError, Loaded};
+use super::{Conf, ConfError, LoadedConf};
 
-fn load(text: &str) -> Result<Loaded, ConfError> {
+fn load(text: &str) -> Result<LoadedConf, ConfError> {
     Conf::from_text("k.conf", text)
 }
 
@@ -19,6 +19,6 @@ fn with(group: &str, lines: &str) -> String {
     format!("[{group}]\n{lines}\n{url}")
 }
 
-fn warnings(loaded: &Loaded) -> Vec<String> {
+fn warnings(loaded: &LoadedConf) -> Vec<String> {
     loaded.warnings.iter().map(ToString::to_string).collect()
 }

@@ -8,7 +8,7 @@ use crate::nearest;
 /// The missing part of a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LackingPath {
-    /// As much of the path as is there; empty if its first key is not.
+    /// The existing part of the path; empty if its first key is missing.
     pub inside: String,
     /// The keys that are there, by name; `*` stands for the items of a list.
     pub keys: Vec<&'static str>,

@@ -58,12 +58,12 @@ impl<'a, T> Field<'a, T> {
 
     /// Returns the state of the field.
     #[must_use]
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> FieldState {
         match self {
-            Self::Absent => State::Absent,
-            Self::Null => State::Null,
-            Self::Is(_) => State::Is,
-            Self::Odd(_) => State::Odd,
+            Self::Absent => FieldState::Absent,
+            Self::Null => FieldState::Null,
+            Self::Is(_) => FieldState::Is,
+            Self::Odd(_) => FieldState::Odd,
         }
     }
 }
@@ -78,7 +78,7 @@ impl<'a> Field<'a, &'a str> {
 
 /// A [`Field`] without its value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum State {
+pub enum FieldState {
     /// [`Field::Absent`]
     Absent,
     /// [`Field::Null`]
@@ -101,7 +101,7 @@ pub trait View<'a>: Read<'a> {
     const KEYS: &'static [&'static str];
 
     /// The state of each of [`Self::KEYS`], in their order.
-    fn states(&self) -> Vec<State>;
+    fn states(&self) -> Vec<FieldState>;
 }
 
 impl<'a> Read<'a> for &'a str {
@@ -169,7 +169,7 @@ macro_rules! view {
         impl<'a> $crate::service::View<'a> for $name<'a> {
             const KEYS: &'static [&'static str] = &[$($key,)*];
 
-            fn states(&self) -> Vec<$crate::service::State> {
+            fn states(&self) -> Vec<$crate::service::FieldState> {
                 vec![$(self.$field.state(),)*]
             }
         }

@@ -47,7 +47,7 @@ impl<'a> Free<'a> {
         }
     }
 
-    /// All of them as one map; empty for a text that is not a map.
+    /// Returns all pairs as one map; empty for a text that is not a map.
     #[must_use]
     pub fn to_map(&self) -> Map<String, Value> {
         match self.0 {

@@ -28,14 +28,14 @@ pub struct Payload<'a> {
     /// The id beside the object: `port_id` of a deletion, `id` of an update that begins.
     pub id: Option<&'a str>,
     /// The objects: one, of a bulk request several, none in `delete.start`.
-    pub objects: Vec<Object<'a>>,
+    pub objects: Vec<NeutronObject<'a>>,
     /// Whether the request was one for several.
     pub bulk: bool,
 }
 
 /// An object of neutron's.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Object<'a> {
+pub enum NeutronObject<'a> {
     /// A port.
     Port(Box<Port<'a>>),
     /// A floating IP.
@@ -244,10 +244,11 @@ pub(super) fn read<'a>(event_type: &'a str, payload: &'a Value) -> Option<Payloa
     if kind == "tag" {
         let tagged = TaggedObject::read(payload)?;
         let id = tagged.obj_resource_id.text();
-        return Some(Payload { kind, id, objects: vec![Object::Tagged(tagged)], bulk: false });
+        return Some(Payload { kind, id, objects: vec![NeutronObject::Tagged(tagged)], bulk: false });
     }
     if let Some(interface) = object.get("router_interface") {
-        let objects = RouterInterface::read(interface).map(Object::RouterInterface).into_iter().collect();
+        let objects =
+            RouterInterface::read(interface).map(NeutronObject::RouterInterface).into_iter().collect();
         return Some(Payload { kind: "router", id: None, objects, bulk: false });
     }
     let own_id = object.get(&format!("{kind}_id")).and_then(Value::as_str);
@@ -261,11 +262,11 @@ pub(super) fn read<'a>(event_type: &'a str, payload: &'a Value) -> Option<Payloa
     Some(Payload { kind, id, objects, bulk })
 }
 
-fn one_of<'a>(kind: &str, value: &'a Value) -> Option<Object<'a>> {
+fn one_of<'a>(kind: &str, value: &'a Value) -> Option<NeutronObject<'a>> {
     match kind {
-        "port" => Port::read(value).map(Box::new).map(Object::Port),
-        "floatingip" => FloatingIp::read(value).map(Box::new).map(Object::FloatingIp),
-        _ => Common::read(value).map(Box::new).map(Object::Other),
+        "port" => Port::read(value).map(Box::new).map(NeutronObject::Port),
+        "floatingip" => FloatingIp::read(value).map(Box::new).map(NeutronObject::FloatingIp),
+        _ => Common::read(value).map(Box::new).map(NeutronObject::Other),
     }
 }
 
@@ -279,7 +280,7 @@ fn plural(kind: &str) -> String {
 impl<'a> Payload<'a> {
     /// The only object, or nothing.
     #[must_use]
-    pub fn one(&self) -> Option<&Object<'a>> {
+    pub fn one(&self) -> Option<&NeutronObject<'a>> {
         self.objects.first().filter(|_| self.objects.len() == 1)
     }
 

@@ -8,21 +8,21 @@ use super::{Json, JsonObject, NotReadable, ObjectVersion};
 /// nova and masakari have some eighty payloads; to read them, no class need be declared:
 ///
 /// ```
-/// use osnl_model::versioned::{Form, Json};
+/// use osnl_model::versioned::{ObjectForm, Json};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let payload: Json = serde_json::from_str(
 ///     r#"{"nova_object.name": "KeypairPayload", "nova_object.namespace": "nova", "nova_object.version": "1.0",
 ///         "nova_object.data": {"name": "my-key", "type": "ssh"}}"#,
 /// )?;
-/// let form = Form::of(&payload)?;
+/// let form = ObjectForm::of(&payload)?;
 /// assert_eq!((form.namespace, form.name, form.version.to_string().as_str()), ("nova", "KeypairPayload", "1.0"));
 /// assert_eq!(form.data.get("type").and_then(Json::as_text), Some("ssh"));
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Form<'a> {
+pub struct ObjectForm<'a> {
     /// The prefix of the keys: `nova_object`.
     pub serial_namespace: &'a str,
     /// `nova`
@@ -37,7 +37,7 @@ pub struct Form<'a> {
     pub changes: Option<&'a [Json]>,
 }
 
-impl<'a> Form<'a> {
+impl<'a> ObjectForm<'a> {
     /// Whether this is the form of a versioned object: an object with a key that ends in `_object.name`.
     pub fn is_one(json: &Json) -> bool {
         json.as_object().is_some_and(|object| prefix(object).is_some())

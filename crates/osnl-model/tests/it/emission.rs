@@ -56,6 +56,34 @@ fn what_is_written_is_what_was_read_in_either_framing() {
     }
 }
 
+/// As oslo.messaging's Kafka driver has it: the context is one object, and stands last.
+#[test]
+fn the_context_of_kafka_is_one_object() {
+    let bare = r#"{"event_type": "port.delete.end", "payload": {"port_id": "7b2f"}, "_unique_id": "1f", "more": 1,
+        "_context_auth_token": "t", "_context_user": "é"}"#;
+    let emission = Emission::read(bare.as_bytes()).unwrap();
+    let body = emission.body(Framing::Kafka).unwrap();
+    let document = parse_python_json(&body).unwrap();
+    assert_eq!(document["oslo.version"], "2.0");
+    assert_eq!(
+        document["oslo.message"],
+        concat!(
+            r#"{"message_id": null, "publisher_id": null, "event_type": "port.delete.end", "priority": null, "#,
+            r#""payload": {"port_id": "7b2f"}, "timestamp": null, "_unique_id": "1f", "more": 1, "#,
+            r#""_context": {"auth_token": "t", "user": "\u00e9"}}"#
+        )
+    );
+    // Read again it is the same notification, and its token is found under its name.
+    let read = Emission::read(body.as_bytes()).unwrap();
+    assert_eq!(read.body(Framing::Bare).unwrap(), emission.body(Framing::Bare).unwrap());
+    assert_eq!(read.body(Framing::Kafka).unwrap(), body);
+    assert_eq!(read.resource_key().as_deref(), Some("7b2f"));
+    // Without a context there is an empty one: oslo.messaging's reader needs it.
+    let empty = Emission::read(b"{}").unwrap().body(Framing::Kafka).unwrap();
+    assert!(empty.ends_with(r#"\"_context\": {}}"}"#), "{empty}");
+    assert_eq!(Emission::read(br#"{"_context": [1]}"#).unwrap().extra.len(), 1);
+}
+
 #[test]
 fn debug_shows_no_secrets_and_what_cannot_be_read_is_refused() {
     let body = br#"{"_context_auth_token": "S3CRET", "payload": {"adminPass": "S3CRET"}}"#;

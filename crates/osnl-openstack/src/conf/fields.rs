@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::ConfError;
+use super::CloudConfError;
 
 /// Options by their names. Its Debug form shows names only.
 #[derive(Clone, Default)]
@@ -68,8 +68,8 @@ impl Fields {
         self.get(name).is_some()
     }
 
-    pub(super) fn require(&self, name: &'static str, allowed: &str) -> Result<&str, ConfError> {
-        self.get(name).ok_or_else(|| ConfError::new(name, "is missing", allowed))
+    pub(super) fn require(&self, name: &'static str, allowed: &str) -> Result<&str, CloudConfError> {
+        self.get(name).ok_or_else(|| CloudConfError::new(name, "is missing", allowed))
     }
 
     pub(super) fn endpoints(&self) -> &[(String, String)] {

@@ -2,18 +2,18 @@
 
 use osnl_http::Url;
 
-use super::ConfError;
+use super::CloudConfError;
 
 /// The URL that ends in `/v3`. What ends in `/v2.0` is where v3 was too, and today only v3 is; without a version it
 /// is the root, under which Keystone serves `/v3`.
 ///
 /// # Errors
 /// It is no URL.
-pub(super) fn auth_url(text: &str) -> Result<Url, ConfError> {
-    let wrong = |error: osnl_http::UrlError| ConfError::new("auth_url", error.problem, error.allowed);
+pub(super) fn auth_url(text: &str) -> Result<Url, CloudConfError> {
+    let wrong = |error: osnl_http::UrlError| CloudConfError::new("auth_url", error.problem, error.allowed);
     let url = Url::parse(text.trim()).map_err(wrong)?;
     if url.has_query() {
-        return Err(ConfError::new("auth_url", "has a query", "write it up to /v3"));
+        return Err(CloudConfError::new("auth_url", "has a query", "write it up to /v3"));
     }
     let written = url.to_string();
     let base = written.trim_end_matches('/');

@@ -9,7 +9,7 @@ use super::*;
 use crate::python::PythonConf;
 use crate::rest::OssRestConf;
 
-fn load(text: &str) -> Result<Loaded, ConfigErrors> {
+fn load(text: &str) -> Result<LoadedConf, ConfigErrors> {
     Conf::from_texts(&[("/etc/oss.conf".to_owned(), text.to_owned())], &Environment::default())
 }
 

@@ -4,7 +4,7 @@
 //! the key under which it was told of first, the instance's to which it came, also when it is another's later, and when
 //! another floating IP has it.
 
-use super::rows::{AddressRow, Row};
+use super::rows::{AddressRow, MemoryRow};
 use super::{Memory, address_name};
 use crate::event::{Occurrence, What};
 
@@ -18,7 +18,10 @@ impl Memory {
             None => id.clone().unwrap_or_else(|| floating.to_owned()),
         };
         let held = *what == What::Allocated;
-        self.put(address_name(ip), Row::Address(AddressRow { lane, held, holder: id.filter(|_| held) }));
+        self.put(
+            address_name(ip),
+            MemoryRow::Address(AddressRow { lane, held, holder: id.filter(|_| held) }),
+        );
     }
 
     /// The key by which it keeps its order; `None` is the event's own.
@@ -41,8 +44,10 @@ impl Memory {
 
     fn address_row(&self, ip: &str) -> Option<&AddressRow> {
         match self.row(&address_name(ip))? {
-            Row::Address(row) => Some(row),
-            Row::Instance(_) | Row::Port(_) | Row::Floating(_) | Row::Asked(_) => None,
+            MemoryRow::Address(row) => Some(row),
+            MemoryRow::Instance(_) | MemoryRow::Port(_) | MemoryRow::Floating(_) | MemoryRow::Asked(_) => {
+                None
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The answers of the APIs about an instance or a port, in rows of their own: details of events are kept with their
 //! message, and answers with the delivery that asked, so neither overwrites the other.
 
-use super::rows::{AskedRow, Row};
+use super::rows::{AskedRow, MemoryRow};
 use super::{Memory, instance_name, port_name};
 use crate::instance::Instance;
 use crate::servers::Complete;
@@ -13,21 +13,23 @@ impl Memory {
         let Some(id) = instance.id.as_deref() else { return };
         if let Some(port) = &found.happened.port {
             let of_port = AskedRow { instance: Instance::unknown(Some(id.to_owned())), nics: Vec::new() };
-            self.put(asked_name(&port_name(port)), Row::Asked(of_port));
+            self.put(asked_name(&port_name(port)), MemoryRow::Asked(of_port));
         }
         let mut row = self.asked(&instance_name(id)).cloned().unwrap_or_default();
         row.instance.learn(instance.clone());
         if !found.nics.is_empty() {
             row.nics.clone_from(&found.nics);
         }
-        self.put(asked_name(&instance_name(id)), Row::Asked(row));
+        self.put(asked_name(&instance_name(id)), MemoryRow::Asked(row));
     }
 
     /// Returns the answers about the resource of this row.
     pub(super) fn asked(&self, name: &str) -> Option<&AskedRow> {
         match self.row(&asked_name(name))? {
-            Row::Asked(row) => Some(row),
-            Row::Instance(_) | Row::Port(_) | Row::Floating(_) | Row::Address(_) => None,
+            MemoryRow::Asked(row) => Some(row),
+            MemoryRow::Instance(_) | MemoryRow::Port(_) | MemoryRow::Floating(_) | MemoryRow::Address(_) => {
+                None
+            }
         }
     }
 }

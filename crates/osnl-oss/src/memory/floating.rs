@@ -7,7 +7,7 @@ use osnl_model::Notification;
 use serde_json::Value;
 
 use super::port::Holder;
-use super::rows::{FloatingRow, PortRow, Row};
+use super::rows::{FloatingRow, MemoryRow, PortRow};
 use super::{Memory, floating_name, port_name};
 use crate::event::{Occurrence, What};
 use crate::instance::text_of;
@@ -80,7 +80,7 @@ impl Memory {
             if row.instance.is_none() {
                 row.instance.clone_from(&now.instance);
             }
-            self.put(port_name(port), Row::Port(row));
+            self.put(port_name(port), MemoryRow::Port(row));
         }
         self.put_floating(id, now);
         happened
@@ -167,7 +167,7 @@ impl Memory {
     }
 
     fn put_floating(&mut self, id: &str, row: FloatingRow) {
-        self.put(floating_name(id), Row::Floating(row));
+        self.put(floating_name(id), MemoryRow::Floating(row));
     }
 
     /// No port knows it any more.
@@ -176,7 +176,7 @@ impl Memory {
         let Some(row) = self.port_row(&port) else { return };
         let floating = row.floating.iter().filter(|floating| *floating != id).cloned().collect();
         let row = PortRow { floating, ..row.clone() };
-        self.put(port_name(&port), Row::Port(row));
+        self.put(port_name(&port), MemoryRow::Port(row));
     }
 }
 

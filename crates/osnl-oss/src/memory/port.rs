@@ -4,7 +4,7 @@ use osnl_model::Notification;
 use serde_json::Value;
 
 use super::asked::asked_name;
-use super::rows::{PortRow, Row};
+use super::rows::{MemoryRow, PortRow};
 use super::{Memory, port_name};
 use crate::event::{Lists, Occurrence, What};
 use crate::instance::text_of;
@@ -80,7 +80,7 @@ impl Memory {
         }
         let Holder { instance, owner, unbound } = holder;
         let row = PortRow { instance, owner, unbound, floating: known.floating };
-        self.put(port_name(&id), Row::Port(row));
+        self.put(port_name(&id), MemoryRow::Port(row));
         happened
     }
 

@@ -6,7 +6,7 @@ use crate::instance::{Instance, Nic};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Row {
+pub(super) enum MemoryRow {
     Instance(InstanceRow),
     Port(PortRow),
     Floating(FloatingRow),

@@ -1,6 +1,6 @@
 //! Events of instances.
 
-use super::rows::{InstanceRow, Row};
+use super::rows::{InstanceRow, MemoryRow};
 use super::{Memory, instance_name};
 use crate::event::{Lists, Occurrence, What};
 use crate::instance::{Instance, InstanceReading, Nic};
@@ -40,7 +40,7 @@ impl Memory {
             row.told.clone_from(&ip);
         }
         let none = (ip.is_none() && created == Some(true)).then(|| "it has no address".to_owned());
-        self.put(instance_name(&id), Row::Instance(row));
+        self.put(instance_name(&id), MemoryRow::Instance(row));
         let instance = self.instance(Some(&id));
         Occurrence { what: What::Instance, ip, port: None, instance, part: None, not: twice.or(none) }
     }
@@ -62,7 +62,7 @@ impl Memory {
                 }),
             }
         }
-        self.put(instance_name(id), Row::Instance(row));
+        self.put(instance_name(id), MemoryRow::Instance(row));
     }
 
     /// A port has left an instance.
@@ -74,7 +74,7 @@ impl Memory {
         if !gone.is_empty() {
             row.gone = gone.into_iter().map(|nic| nic.shown()).collect();
         }
-        self.put(instance_name(id), Row::Instance(row));
+        self.put(instance_name(id), MemoryRow::Instance(row));
     }
 }
 

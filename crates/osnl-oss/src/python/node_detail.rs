@@ -3,13 +3,13 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use osnl_core::event::Enriched;
+use osnl_core::event::EnrichedValues;
 use osnl_model::{Notification, Resource, resources};
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
-use crate::{Call, EventReport, Lists, Memory, NodeForm};
+use crate::{EventReport, Lists, Memory, NodeForm, PluginInvocation};
 use osnl_actions::{ActionError, ErrorClass, Event};
 
 /// The call of a plug-in, or the reason for none.
@@ -79,7 +79,7 @@ impl OssDetails {
             EventReport::Calls(calls) => calls,
             EventReport::Nothing(why) => return Ok(vec![PluginCall::NothingToDo(why)]),
         };
-        let notify = |call: Call| {
+        let notify = |call: PluginInvocation| {
             let node_detail = to_raw_value(&self.form.node_detail(&call.happened))
                 .map_err(|error| ActionError::new(ErrorClass::Content, format!("no node detail: {error}")))?;
             Ok(PluginCall::Notify { node_detail, created: call.created })
@@ -138,7 +138,7 @@ struct Detail<'a> {
     resource: Option<Resource<'a>>,
     payload: &'a Value,
     #[serde(skip_serializing_if = "Option::is_none")]
-    enrichments: Option<&'a Enriched>,
+    enrichments: Option<&'a EnrichedValues>,
 }
 
 impl PayloadDetails {
@@ -183,7 +183,11 @@ impl NodeDetails for PayloadDetails {
 }
 
 impl PayloadDetails {
-    fn told(&self, n: &Notification, enrichments: Option<&Enriched>) -> Result<PluginCall, ActionError> {
+    fn told(
+        &self,
+        n: &Notification,
+        enrichments: Option<&EnrichedValues>,
+    ) -> Result<PluginCall, ActionError> {
         let event_type = n.event_type.as_deref();
         let payload = &n.payload;
         let Some(created) = self.created(event_type.unwrap_or_default(), payload) else {

@@ -11,13 +11,13 @@ use osnl_transport::BoxFuture;
 
 use super::{OssRest, OssRestOptions};
 use crate::completing::interest;
-use crate::{Body, Constants, EventReport, IpType, Keys, Lists, Memory, NodeForm, Values};
+use crate::{Body, Constants, DetailKeys, EventReport, IpType, Lists, Memory, NodeForm, ValueRule};
 use osnl_actions::Action;
 use osnl_actions::driver::{
     BuildContext, CA_FILE, CallRequest, DriverConf, DriverError, DriverTable, NativeReader, OptionDef,
     Preview, Probe, ProbeContext, ReadDriver, Reader, Retries, TlsConf, Traits, VERIFY, target_probe,
 };
-use osnl_actions::http_request::{Authorization as _, Fixed};
+use osnl_actions::http_request::{Authorization as _, FixedHeader};
 
 /// `driver = oss_rest`.
 #[derive(Clone, Debug)]
@@ -160,11 +160,11 @@ fn url(reader: &mut Reader<'_>, option: &str, text: &str) -> Option<Url> {
     Url::parse(text).map_or_else(|error| reader.refuse(option, error.problem, error.allowed), Some)
 }
 
-fn login(reader: &mut Reader<'_>) -> Option<Option<Fixed>> {
+fn login(reader: &mut Reader<'_>) -> Option<Option<FixedHeader>> {
     let (user, password) = (reader.text("user"), reader.text("password"));
     match (user, password) {
         (None, None) => Some(None),
-        (Some(user), password) => match Fixed::basic(&user, &password.unwrap_or_default()) {
+        (Some(user), password) => match FixedHeader::basic(&user, &password.unwrap_or_default()) {
             Some(login) => Some(Some(login)),
             None => reader.refuse("user", "holds a colon", "a name for basic authentication has none"),
         },
@@ -182,13 +182,16 @@ pub(crate) fn form(reader: &mut Reader<'_>) -> Option<NodeForm> {
     let mut form = NodeForm::default();
     let (mut known_keys, mut known_values) = (Some(form.keys), Some(form.values));
     if reader.text(KEYS.name).is_some() {
-        let keys =
-            [("documented", Keys::Documented), ("flattened", Keys::Flattened), ("metadata", Keys::Metadata)];
+        let keys = [
+            ("documented", DetailKeys::Documented),
+            ("flattened", DetailKeys::Flattened),
+            ("metadata", DetailKeys::Metadata),
+        ];
         known_keys = reader.word(KEYS.name, &keys);
     }
     if reader.text(VALUES.name).is_some() {
         known_values =
-            reader.word(VALUES.name, &[("original", Values::Original), ("uniform", Values::Uniform)]);
+            reader.word(VALUES.name, &[("original", ValueRule::Original), ("uniform", ValueRule::Uniform)]);
     }
     let Constants { ip_type, datacenter, security_domain } = &mut form.constants;
     if let Some(text) = reader.text(IP_TYPE.name) {

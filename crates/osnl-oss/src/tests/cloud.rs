@@ -311,7 +311,7 @@ impl ReportReceiver {
             };
         }
         if let EventReport::Calls(calls) = EventReport::from(happened, &event_type, None, &lists) {
-            for Call { happened, created } in calls {
+            for PluginInvocation { happened, created } in calls {
                 let id = happened.instance.id.unwrap_or_else(|| "nobody".to_owned());
                 if created {
                     self.came.insert(id.clone());

@@ -25,7 +25,7 @@ fn tellings(framed: impl Fn(&Value) -> String) -> Vec<String> {
                 let EventReport::Calls(calls) = EventReport::from(happened, event_type, None, &lists) else {
                     continue;
                 };
-                for Call { happened, created } in calls {
+                for PluginInvocation { happened, created } in calls {
                     let sign = if created { "+" } else { "-" };
                     let or_null = |text: Option<String>| text.unwrap_or_else(|| "null".to_owned());
                     let (ip, id) = (or_null(happened.ip), or_null(happened.instance.id));

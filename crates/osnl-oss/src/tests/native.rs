@@ -1,8 +1,8 @@
 //! The drivers of this crate in files of `osnl run`, beside the others.
 
-use osnl::native::{CallRequest, Loaded, Preview, Sources, load_texts};
+use osnl::native::{CallRequest, LoadedConf, Preview, Sources, load_texts};
 use osnl_config::ConfigErrors;
-use osnl_delivery::enrich::{Ask, Foreseen, Kind};
+use osnl_delivery::enrich::{AnswerForecast, Ask, Kind};
 use osnl_model::Notification;
 use serde_json::json;
 
@@ -24,12 +24,12 @@ api_url = http://k2hr3/v1/role
 driver = dump
 ";
 
-pub(super) fn load(text: &str) -> Result<Loaded, ConfigErrors> {
+pub(super) fn load(text: &str) -> Result<LoadedConf, ConfigErrors> {
     let sources = Sources { drivers: drivers(), ..Sources::default() };
     load_texts(&[("a.conf".to_owned(), text.to_owned())], &sources)
 }
 
-pub(super) fn errors(result: Result<Loaded, ConfigErrors>) -> Vec<String> {
+pub(super) fn errors(result: Result<LoadedConf, ConfigErrors>) -> Vec<String> {
     match result {
         Ok(_) => Vec::new(),
         Err(errors) => errors.0.iter().map(ToString::to_string).collect(),
@@ -137,7 +137,7 @@ fn a_preview_shows_the_answers_that_a_plug_in_would_get() {
         payload: json!({}),
         ..Default::default()
     };
-    let check = |value: Foreseen, expected: &str| {
+    let check = |value: AnswerForecast, expected: &str| {
         let asks = [Ask {
             name: "server".into(),
             kind: Kind::Server,
@@ -150,8 +150,8 @@ fn a_preview_shows_the_answers_that_a_plug_in_would_get() {
         let found = with.iter().find(|(name, _)| *name == "enrichments").map(|(_, text)| text.as_str());
         assert!(found.is_some_and(|text| text.contains(expected)), "{with:?}");
     };
-    check(Foreseen::Unknown, "{\"server\":\"<server>\"}");
-    check(Foreseen::Default(json!({"name": "nobody"})), "nobody");
+    check(AnswerForecast::Unknown, "{\"server\":\"<server>\"}");
+    check(AnswerForecast::Default(json!({"name": "nobody"})), "nobody");
 }
 
 /// A login that an old program sends: to this machine in clear, to another one over TLS.

@@ -4,7 +4,7 @@ use osnl_model::Notification;
 use serde_json::json;
 
 use super::native::{WHOLE, errors, load};
-use osnl::native::{CallRequest, Loaded, Preview};
+use osnl::native::{CallRequest, LoadedConf, Preview};
 use osnl_actions::exec::{ExecConf, Mode};
 use osnl_delivery::DeliverySettings;
 
@@ -106,7 +106,7 @@ fn what_cannot_be_meant_is_refused_with_what_can() {
     ] {
         assert_eq!(errors(load(&with(action))), [expected], "{action}");
     }
-    let Loaded { warnings, .. } = load(&with("driver = exec\ncommand = /bin/x --flag\n")).unwrap();
+    let LoadedConf { warnings, .. } = load(&with("driver = exec\ncommand = /bin/x --flag\n")).unwrap();
     let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     assert!(
         warnings.iter().any(|warning| warning.contains("no shell splits it after /bin/x")),

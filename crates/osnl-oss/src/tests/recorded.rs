@@ -24,7 +24,7 @@ impl Servers for RecordedServers {
         std::future::ready(Ok(id)).boxed()
     }
 
-    fn instance<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<Server>, ActionError>> {
+    fn instance<'a>(&'a self, id: &'a str) -> BoxFuture<'a, Result<Option<KnownServer>, ActionError>> {
         let metadata = serde_json::from_str(r#"{"Owner": "alice", "ApplicationName": "shop"}"#).unwrap();
         let instance = Instance {
             id: Some(id.to_owned()),
@@ -37,7 +37,7 @@ impl Servers for RecordedServers {
             metadata: Some(metadata),
             ..Instance::default()
         };
-        let server = Server { instance, nics: Vec::new() };
+        let server = KnownServer { instance, nics: Vec::new() };
         std::future::ready(Ok(Some(server))).boxed()
     }
 
@@ -49,9 +49,9 @@ impl Servers for RecordedServers {
 /// Keys of the version whose name begins so.
 fn form(commit: &str) -> NodeForm {
     let keys = match &commit[..7] {
-        "b29e25e" => Keys::Documented,
-        "03cf388" => Keys::Flattened,
-        "c0d28a0" => Keys::Metadata,
+        "b29e25e" => DetailKeys::Documented,
+        "03cf388" => DetailKeys::Flattened,
+        "c0d28a0" => DetailKeys::Metadata,
         other => panic!("{other}"),
     };
     NodeForm { keys, ..NodeForm::default() }
@@ -122,20 +122,20 @@ fn the_text_is_that_of_the_recorded_runs() {
         "payload": {"instance_id": "i", "hostname": "web-1", "image_meta": {"os": "Ubuntü"}, "disk_gb": 25,
         "memory_mb": 2048, "vcpus": 2, "created_at": "2024-05-06 07:08:09+00:00", "fixed_ips": [{"address": "10.0.0.7"}],
         "metadata": {"Owner": "a&b", "IP": "no", "A": "<"}}}"#;
-    let check = |keys: Keys, body_as: Body, expected: &str| {
+    let check = |keys: DetailKeys, body_as: Body, expected: &str| {
         let happened = told(&mut Memory::default(), body, &Lists::default()).remove(0);
         let form = NodeForm { keys, ..NodeForm::default() };
         assert_eq!(body_as.text(&form.node_detail(&happened)).unwrap(), expected);
     };
     check(
-        Keys::Documented,
+        DetailKeys::Documented,
         Body::Json,
         r#"{"FQDN": "web-1", "IP": "10.0.0.7", "IPType": "Public", "OS": "Ubunt\u00fc", "Storage": 25, "Ram": 2048, "CPU": 2, "Datacenter": "KDC", "SecurityDomain": "DQT", "Owner": "a&b", "AdditionalUsers": null, "ApplicationName": null, "EnvironmentCI": null, "Description": null, "CreationDate": "2024-05-06 07:08:09+00:00"}"#,
     );
     let flat = r#"{"Hostname": "web-1", "IP": "10.0.0.7", "ID": "i", "IPType": "Public", "OS": "Ubunt\u00fc", "Storage": 25, "Ram": 2048, "CPU": 2, "Datacenter": "KDC", "SecurityDomain": "DQT", "CreationDate": "2024-05-06 07:08:09+00:00", "Owner": "a&b", "A": "<"}"#;
-    check(Keys::Flattened, Body::Json, flat);
+    check(DetailKeys::Flattened, Body::Json, flat);
     check(
-        Keys::Metadata,
+        DetailKeys::Metadata,
         Body::Json,
         r#"{"Hostname": "web-1", "IP": "10.0.0.7", "ID": "i", "IPType": "Public", "OS": "Ubunt\u00fc", "Storage": 25, "Ram": 2048, "CPU": 2, "Datacenter": "KDC", "SecurityDomain": "DQT", "Metadata": {"Owner": "a&b", "IP": "no", "A": "<"}, "CreationDate": "2024-05-06 07:08:09+00:00"}"#,
     );
@@ -145,7 +145,7 @@ fn the_text_is_that_of_the_recorded_runs() {
              type=\"string\"><string>{json}</string></parameter></parameters></execution-context>"
         )
     };
-    check(Keys::Flattened, Body::XmlUnescaped, &wrapped(flat));
+    check(DetailKeys::Flattened, Body::XmlUnescaped, &wrapped(flat));
     let escaped = flat.replace("a&b", "a&amp;b").replace('<', "&lt;");
-    check(Keys::Flattened, Body::Xml, &wrapped(&escaped));
+    check(DetailKeys::Flattened, Body::Xml, &wrapped(&escaped));
 }

@@ -212,7 +212,7 @@ fn what_was_not_touched_for_longest_is_forgotten() {
 #[test]
 fn values_may_follow_one_rule() {
     let form = NodeForm {
-        values: Values::Uniform,
+        values: ValueRule::Uniform,
         constants: Constants { ip_type: IpType::FromAddress, ..Constants::default() },
         ..NodeForm::default()
     };

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::super::*;
 use super::bodies;
 use osnl_core::observe::Observe as _;
-use osnl_core::received::Received;
+use osnl_core::received::ReceivedMessage;
 
 fn noted(watcher: &Watcher, body: &str) -> (usize, Vec<String>) {
-    let received = Received::sample(body.to_owned(), false);
+    let received = ReceivedMessage::sample(body.to_owned(), false);
     let notification = received.decode().unwrap();
     let (noted, keys) = watcher.note(&received, &notification);
     let happened: Vec<Occurrence> = serde_json::from_str(&noted.happened.unwrap()).unwrap();

@@ -115,9 +115,9 @@ fn what_is_plain_means_what_it_means_to_the_engine() {
         for names in &events {
             let theirs = expression.eval(names).map(|value| value.is_true());
             let ours = match fast_path.ask(names) {
-                Answer::Holds(holds) => Ok(holds),
-                Answer::Lacks(name) => Err(EvalError::Lacks { name: name.to_owned() }),
-                Answer::Engine => {
+                Truth::Holds(holds) => Ok(holds),
+                Truth::Lacks(name) => Err(EvalError::Lacks { name: name.to_owned() }),
+                Truth::Engine => {
                     of_engine += 1;
                     continue;
                 }

@@ -29,8 +29,8 @@ use crate::rule::{Guards, GuardsInForce};
 use crate::unmatched::Ring;
 
 impl Native {
-    /// All of it, calling out as `http` says where an action has no option of its own. Nothing is connected;
-    /// files that actions write are opened.
+    /// Builds the daemon. `http` has the settings of requests for actions without options of their own. Connects to
+    /// nothing; opens the files that actions write.
     ///
     /// A listener without an enabled rule is left out: it would acknowledge messages that no rule has seen.
     ///
@@ -40,7 +40,7 @@ impl Native {
         self.daemon_with(&real, http, counters)
     }
 
-    /// The same with other transports.
+    /// Like [`daemon`](Self::daemon), with other transports.
     ///
     /// # Errors
     /// As [`Native::daemon`].
@@ -85,6 +85,7 @@ impl Native {
             guards_in_force: Arc::new(GuardsInForce::new(guards.clone())),
             guards,
             ring: Arc::new(self.ring()),
+            live: Arc::default(),
             observer: self.observer(),
             bindings: self.state_folder().map(|folder| Arc::new(Bindings::open(&folder))),
             transports: HashMap::new(),
@@ -117,7 +118,8 @@ impl Native {
         parts.state = Some(daemon.state());
         let handler = ControlHandler::of_daemon(store, daemon.state(), counters.clone())
             .with_bindings(parts.bindings.clone())
-            .with_rules(parts.ring.clone(), parts.guards_in_force.clone());
+            .with_rules(parts.ring.clone(), parts.guards_in_force.clone())
+            .with_live_events(parts.live.clone());
         let handler = Arc::new(handler);
         if let Some(folder) = parts.state_folder.clone() {
             let socket = ControlSocket::new(folder, handler.clone()).open_to(self.control_group.clone());
@@ -236,7 +238,8 @@ impl JournalConf {
 }
 
 impl ListenerConf {
-    /// As the listener takes it. A refused login does not end the program: the broker may be importing its users.
+    /// Returns the settings of the listener. A refused login does not end the program: the broker may be importing its
+    /// users.
     #[must_use]
     pub fn config(&self) -> ListenerConfig {
         ListenerConfig {
@@ -251,8 +254,8 @@ impl ListenerConf {
 }
 
 impl ActionConf {
-    /// Builds the action alone, calling out as `http` says, without enrichments. Nothing is connected; files that
-    /// it writes are opened.
+    /// Builds the action alone, without enrichments, with the settings of `http`. Connects to nothing; opens the files
+    /// that the action writes.
     ///
     /// # Errors
     /// See [`BuildError`].

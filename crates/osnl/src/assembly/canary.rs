@@ -104,7 +104,9 @@ async fn one(canary: &Canary, transport: &dyn Transport, exchange: &str) -> Resu
         context: Vec::new(),
         extra: Vec::new(),
     };
-    let body = emission.body(Framing::Envelope).map_err(|error| error.to_string())?;
+    let body = emission
+        .body(transport.features().framing.unwrap_or(Framing::Envelope))
+        .map_err(|error| error.to_string())?;
     let message = OutgoingMessage { route: Route::PASSIVE, mandatory: true, ..OutgoingMessage::json(body) };
     canary.sends(&id, SystemTime::now());
     let target = Target::new(exchange, canary::TOPIC);

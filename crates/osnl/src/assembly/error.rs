@@ -10,7 +10,7 @@ use crate::action::driver::DriverError;
 use crate::action::http::HttpError;
 use crate::journal::sqlite::OpenError;
 
-/// Why a configuration that is right cannot run here.
+/// The reasons why a valid configuration cannot run on this machine.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// A listener's transport.

@@ -31,7 +31,7 @@ impl std::fmt::Display for Orphans {
 }
 
 impl Native {
-    /// The orphans in the journal as it is; none if there is no file yet, or none at all.
+    /// Returns the orphaned deliveries of the journal; empty if its file does not exist yet, or for `memory://`.
     ///
     /// # Errors
     /// The file cannot be read as a journal.

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use osnl_transport::{Binding, Declare, QueueType, Transport, TransportError, transport_with};
+use osnl_transport::{Binding, Declare, QueueType, Transport, TransportError};
 
 use super::canary::Way;
 use super::error::BuildError;
@@ -18,6 +18,7 @@ use crate::in_hand::InHand;
 use crate::intake::{LiveRules, Observe, RuleEngine};
 use crate::journal::Journal;
 use crate::listener::{Bindings, Farewell, Listener, ListenerConfig, OwnQueue};
+use crate::live::LiveEvents;
 use crate::metrics::Counters;
 use crate::native::{ListenerConf, Native};
 use crate::rule::{Guards, GuardsInForce, Rule};
@@ -49,6 +50,8 @@ pub(super) struct Parts {
     /// The record of messages and deliveries in hand.
     pub(super) in_hand: Arc<InHand>,
     pub(super) ring: Arc<Ring>,
+    /// The readers that look on.
+    pub(super) live: Arc<LiveEvents>,
     /// The observations for the actions that need them.
     pub(super) observer: Option<Arc<dyn SharedObserver>>,
     /// The bindings made so far; `None` where no directory is configured.
@@ -65,12 +68,12 @@ pub(super) struct Parts {
 
 /// A transport as the URL asks for it.
 pub(super) fn real(conf: &ListenerConf) -> Result<Arc<dyn Transport>, TransportError> {
-    Ok(transport_with(&conf.transport_url, conf.rabbit.clone())?.into())
+    Ok(conf.transport()?.into())
 }
 
 /// Returns the key by which listeners may share a transport; it contains secrets.
 fn place(conf: &ListenerConf) -> String {
-    format!("{}{:?}", conf.transport_url.to_string_with_secrets(), conf.rabbit)
+    format!("{}{}", conf.transport_url.to_string_with_secrets(), conf.driver_options())
 }
 
 impl Parts {
@@ -94,6 +97,7 @@ impl Parts {
             .with_guards(self.guards.clone())
             .with_observer(self.observer.clone().map(|observer| observer as Arc<dyn Observe>))
             .with_in_hand(self.in_hand.clone())
+            .with_live(self.live.clone())
             .following(self.ring.clone(), &conf.name)
     }
 

@@ -2,7 +2,7 @@
 
 use crate::daemon::SectionChange;
 use crate::native::change::Different;
-use crate::native::schema::{ACTION, ENRICH, LISTENER, RABBIT, RULE};
+use crate::native::schema::{ACTION, ENRICH, KAFKA, LISTENER, RABBIT, RULE};
 use crate::native::{ChangeKind, ListenerConf, Native};
 
 /// Describes the effect of each section that has changed.
@@ -27,7 +27,7 @@ fn effect(section: &Different, old: &Native, new: &Native) -> String {
     let name = section.name();
     match (section.kind(), section.what) {
         (LISTENER, what) => of_listener(name, what, old, new),
-        (RULE, ChangeKind::Removed) => "it no longer fires; its deliveries continue".to_owned(),
+        (RULE, ChangeKind::Removed) => "it no longer matches; its deliveries continue".to_owned(),
         (RULE, ChangeKind::Added | ChangeKind::Changed) => "applies to new messages".to_owned(),
         (ACTION, ChangeKind::Added) => "its deliveries begin".to_owned(),
         (ACTION, ChangeKind::Removed) => {
@@ -38,7 +38,7 @@ fn effect(section: &Different, old: &Native, new: &Native) -> String {
             "applies to the next attempt; a held target is probed at once".to_owned()
         }
         (ENRICH, _) => "applies to new attempts; cached answers are requested again".to_owned(),
-        (RABBIT, _) => "the listeners that it concerns reconnect".to_owned(),
+        (RABBIT | KAFKA, _) => "the listeners that it concerns reconnect".to_owned(),
         _ => "applies from now on".to_owned(),
     }
 }

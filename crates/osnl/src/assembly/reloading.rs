@@ -26,23 +26,23 @@ use super::reload_summary;
 use crate::action::driver::{DriverError, Logins};
 use crate::action::http::HttpOptions;
 use crate::control::{ControlHandler, Store};
-use crate::daemon::{Changes, Daemon, Reason, Refused, Reload};
+use crate::daemon::{Daemon, Reload, ReloadChanges, ReloadRefusal, ReloadRefusalReason};
 use crate::enrich::EnrichConf;
 use crate::intake::RuleEngine;
 use crate::metrics::Counters;
 use crate::native::change::{Different, Values};
 use crate::native::schema::{ACTION, ENRICH, LISTENER};
-use crate::native::{Loaded, Native, Sources, load};
+use crate::native::{LoadedConf, Native, Sources, load};
 use crate::rule::Guards;
 
-/// Makes ready what a configuration says of the log, and answers what has it count: called once when the
+/// Prepares the log settings of a configuration. The returned function puts them into force and is called once the
 /// configuration is accepted. An error refuses the configuration.
 pub type Logs = Arc<dyn Fn(&Native) -> Result<Box<dyn FnOnce() + Send>, String> + Send + Sync>;
 
 /// The running daemon, and its sources.
-struct Running {
+struct RunningDaemon {
     sources: Sources,
-    loaded: Loaded,
+    loaded: Arc<LoadedConf>,
     values: Values,
     parts: Parts,
     make: MakeTransport,
@@ -55,7 +55,7 @@ type Engines = Vec<(Arc<str>, RuleEngine)>;
 
 /// The preparation that is not yet in force.
 struct Next {
-    loaded: Loaded,
+    loaded: Arc<LoadedConf>,
     values: Values,
     parts: Parts,
     /// For listeners that go on.
@@ -63,7 +63,7 @@ struct Next {
     logs: Box<dyn FnOnce() + Send>,
 }
 
-impl Loaded {
+impl LoadedConf {
     /// Builds a daemon that reads `sources` again on request, and what answers requests about it. Otherwise as
     /// [`Native::daemon`].
     ///
@@ -79,13 +79,17 @@ impl Loaded {
         let make: MakeTransport = Arc::new(real);
         let (daemon, parts, handler) = self.conf.assemble(&*make, http, counters)?;
         let values = self.values();
-        let running = Running { sources, loaded: self, values, parts, make, logs, next: None };
+        let loaded = Arc::new(self);
+        daemon.state().set_configuration(loaded.clone());
+        let running = RunningDaemon { sources, loaded, values, parts, make, logs, next: None };
         Ok((daemon.with_reload(Box::new(running), counters.clone()), handler))
     }
 }
 
-impl Reload for Running {
-    fn prepare(mut self: Box<Self>) -> BoxFuture<'static, (Box<dyn Reload>, Result<Changes, Refused>)> {
+impl Reload for RunningDaemon {
+    fn prepare(
+        mut self: Box<Self>,
+    ) -> BoxFuture<'static, (Box<dyn Reload>, Result<ReloadChanges, ReloadRefusal>)> {
         Box::pin(async move {
             let prepared = spawn_blocking(move || {
                 let changes = self.changes();
@@ -96,8 +100,8 @@ impl Reload for Running {
                 // It has panicked: the daemon continues, and can't reload any more.
                 Err(error) => {
                     let errors = vec![format!("the configuration could not be read: {error}")];
-                    let broken: Box<dyn Reload> = Box::new(Broken);
-                    (broken, Err(Refused { reason: Reason::Unsupported, errors }))
+                    let broken: Box<dyn Reload> = Box::new(BrokenReload);
+                    (broken, Err(ReloadRefusal { reason: ReloadRefusalReason::Unsupported, errors }))
                 }
             }
         })
@@ -113,6 +117,7 @@ impl Reload for Running {
         parts.serve(&loaded.conf);
         if let Some(state) = &parts.state {
             state.set_attention_age(loaded.conf.attention_age);
+            state.set_configuration(loaded.clone());
         }
         match &parts.store {
             Store::Sqlite(journal, _) => journal.set_overflowing(loaded.conf.overflowing()),
@@ -139,23 +144,25 @@ impl Reload for Running {
 }
 
 /// In the place of one that is not there any more.
-struct Broken;
+struct BrokenReload;
 
-impl Reload for Broken {
-    fn prepare(self: Box<Self>) -> BoxFuture<'static, (Box<dyn Reload>, Result<Changes, Refused>)> {
+impl Reload for BrokenReload {
+    fn prepare(
+        self: Box<Self>,
+    ) -> BoxFuture<'static, (Box<dyn Reload>, Result<ReloadChanges, ReloadRefusal>)> {
         let errors = vec!["an earlier reload has failed inside; restart osnl".to_owned()];
-        let refused = Refused { reason: Reason::Unsupported, errors };
+        let refused = ReloadRefusal { reason: ReloadRefusalReason::Unsupported, errors };
         Box::pin(std::future::ready((self as Box<dyn Reload>, Err(refused))))
     }
 
     fn commit(&mut self) {}
 }
 
-impl Running {
-    fn changes(&mut self) -> Result<Changes, Refused> {
+impl RunningDaemon {
+    fn changes(&mut self) -> Result<ReloadChanges, ReloadRefusal> {
         self.next = None;
-        let loaded = load(&self.sources).map_err(|errors| Refused {
-            reason: Reason::Configuration,
+        let loaded = load(&self.sources).map_err(|errors| ReloadRefusal {
+            reason: ReloadRefusalReason::Configuration,
             errors: errors.0.iter().map(ToString::to_string).collect(),
         })?;
         let values = loaded.values();
@@ -167,16 +174,16 @@ impl Running {
             fixed.push("[DEFAULT] state_dir: is another by now, which needs a restart".to_owned());
         }
         if !fixed.is_empty() {
-            return Err(Refused { reason: Reason::NeedsRestart, errors: fixed });
+            return Err(ReloadRefusal { reason: ReloadRefusalReason::NeedsRestart, errors: fixed });
         }
         let logs = (self.logs)(&loaded.conf)
-            .map_err(|error| Refused { reason: Reason::Unusable, errors: vec![error] })?;
+            .map_err(|error| ReloadRefusal { reason: ReloadRefusalReason::Unusable, errors: vec![error] })?;
         let mut parts = self.parts.clone();
         let (mut changes, engines) = self.build(&loaded.conf, &different, &mut parts).map_err(unusable)?;
         changes.told.warnings = loaded.warnings.iter().map(ToString::to_string).collect();
         changes.told.warnings.extend(self.orphans(&loaded.conf));
         changes.told.changes = reload_summary::reload_summary(&different, &self.loaded.conf, &loaded.conf);
-        self.next = Some(Next { loaded, values, parts, engines, logs });
+        self.next = Some(Next { loaded: Arc::new(loaded), values, parts, engines, logs });
         Ok(changes)
     }
 
@@ -186,16 +193,16 @@ impl Running {
         conf: &Native,
         different: &[Different],
         parts: &mut Parts,
-    ) -> Result<(Changes, Engines), BuildError> {
+    ) -> Result<(ReloadChanges, Engines), BuildError> {
         let old = &self.loaded.conf;
         let is_other =
             |kind: &str, name: &str| different.iter().any(|d| d.kind() == kind && d.name() == name);
-        let mut changes = Changes {
+        let mut changes = ReloadChanges {
             order: (
                 conf.heard().iter().map(|(listener, _)| listener.name.clone()).collect(),
                 conf.actions.iter().map(|action| action.name.clone()).collect(),
             ),
-            ..Changes::default()
+            ..ReloadChanges::default()
         };
 
         // Built rules hold what the settings of actions decide with them, so they are compared and not options.
@@ -213,7 +220,7 @@ impl Running {
         for (listener, rules) in conf.heard() {
             let before = old.heard().into_iter().find(|(before, _)| before.name == listener.name);
             let goes_on = before.as_ref().is_some_and(|(before, _)| {
-                before.rabbit == listener.rabbit && !is_other(LISTENER, &listener.name)
+                before.has_driver_options_of(listener) && !is_other(LISTENER, &listener.name)
             });
             if !goes_on {
                 changes.leave.extend(before.map(|(before, _)| before.name.clone()));
@@ -277,16 +284,18 @@ impl Running {
     }
 }
 
-fn unusable(error: BuildError) -> Refused {
+fn unusable(error: BuildError) -> ReloadRefusal {
     let reason = match &error {
         BuildError::Transport { .. }
         | BuildError::Enrich { .. }
-        | BuildError::Action(DriverError::Http { .. } | DriverError::Other { .. }) => Reason::Configuration,
+        | BuildError::Action(DriverError::Http { .. } | DriverError::Other { .. }) => {
+            ReloadRefusalReason::Configuration
+        }
         BuildError::NoState { .. }
         | BuildError::State { .. }
         | BuildError::OpenState(_)
         | BuildError::Journal { .. }
-        | BuildError::Action(DriverError::File { .. }) => Reason::Unusable,
+        | BuildError::Action(DriverError::File { .. }) => ReloadRefusalReason::Unusable,
     };
-    Refused { reason, errors: vec![error.to_string()] }
+    ReloadRefusal { reason, errors: vec![error.to_string()] }
 }

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::refusal::{Code, Refusal};
 use crate::journal::{Begin, NewDelivery};
-use crate::received::Received;
-use crate::replay::Planned;
-use crate::saved::Saved;
+use crate::received::ReceivedMessage;
+use crate::replay::EventPlan;
+use crate::saved::RecordedEvent;
 
 /// An event, and what is asked for about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,7 +24,7 @@ pub struct Again {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<GivenMessage>,
     /// The deliveries to make, never empty.
-    pub deliveries: Vec<Wanted>,
+    pub deliveries: Vec<RuleWish>,
 }
 
 /// A message that the journal need not hold.
@@ -39,7 +39,7 @@ pub struct GivenMessage {
     /// The same.
     #[serde(default)]
     pub content_encoding: Option<String>,
-    /// The same, as kombu says it.
+    /// The compression, from the header that kombu sets.
     #[serde(default)]
     pub compression: Option<String>,
     /// The exchange it was published to, empty if that is not known.
@@ -53,7 +53,7 @@ pub struct GivenMessage {
 /// One rule's wish.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Wanted {
+pub struct RuleWish {
     /// The rule.
     pub rule: String,
     /// The action; the daemon must have it.
@@ -79,9 +79,9 @@ fn yes() -> bool {
 impl Again {
     /// Converts a plan for the daemon from whose journal it was made; `None` if it has no deliveries.
     #[must_use]
-    pub fn of(planned: &Planned) -> Option<Self> {
-        let deliveries: Vec<Wanted> =
-            planned.wishes().into_iter().map(|wish| Wanted::of(&wish.delivery)).collect();
+    pub fn of(planned: &EventPlan) -> Option<Self> {
+        let deliveries: Vec<RuleWish> =
+            planned.wishes().into_iter().map(|wish| RuleWish::of(&wish.delivery)).collect();
         let source = &planned.source;
         let message = if source.kept { None } else { Some(GivenMessage::of(&source.received)) };
         (!deliveries.is_empty()).then(|| Self {
@@ -93,8 +93,8 @@ impl Again {
 }
 
 impl GivenMessage {
-    fn of(received: &Received) -> Self {
-        let Received { body, properties, origin, noted: _ } = received;
+    fn of(received: &ReceivedMessage) -> Self {
+        let ReceivedMessage { body, properties, origin, noted: _ } = received;
         Self {
             body_base64: BASE64_STANDARD.encode(body),
             content_type: properties.content_type.as_deref().map(str::to_owned),
@@ -105,7 +105,7 @@ impl GivenMessage {
         }
     }
 
-    pub(super) fn received(&self) -> Result<Received, Refusal> {
+    pub(super) fn received(&self) -> Result<ReceivedMessage, Refusal> {
         let body = BASE64_STANDARD
             .decode(&self.body_base64)
             .map_err(|error| Refusal::new(Code::BadRequest, format!("body_base64: {error}")))?;
@@ -115,7 +115,7 @@ impl GivenMessage {
             compression: self.compression.clone(),
         };
         let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        Ok(crate::replay::saved(Saved {
+        Ok(crate::replay::saved(RecordedEvent {
             line: 0,
             body,
             properties,
@@ -126,7 +126,7 @@ impl GivenMessage {
     }
 }
 
-impl Wanted {
+impl RuleWish {
     /// Converts a delivery that a rule requests.
     #[must_use]
     pub fn of(new: &NewDelivery) -> Self {

@@ -5,20 +5,20 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::daemon::{Reason, SectionChange};
+use crate::daemon::{ReloadRefusalReason, SectionChange};
 
 /// The result of a reload.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reloaded {
-    /// Whether the configuration as it is now counts; if not, nothing was changed.
+pub struct ReloadResult {
+    /// Whether the files are in force now; if not, nothing was changed.
     pub reloaded: bool,
     /// The changed sections; empty if the configuration is unchanged.
     pub changes: Vec<SectionChange>,
     /// The warnings for the operator.
     pub warnings: Vec<String>,
-    /// Why it was refused.
-    pub reason: Option<Reason>,
-    /// All that is wrong, a line each.
+    /// The reason of a refusal.
+    pub reason: Option<ReloadRefusalReason>,
+    /// Every error, one line each.
     pub errors: Vec<String>,
 }
 
@@ -34,7 +34,7 @@ pub struct List {
     pub deliveries: Vec<Delivery>,
     /// The number of deliveries that the filter matches, on this page or not.
     pub totals: Totals,
-    /// Whether there are more: the next page is that `after` this.
+    /// The start of the next page, as `after`; `None` on the last page.
     pub next: Option<String>,
 }
 
@@ -48,6 +48,9 @@ pub struct Totals {
     /// By the words of the screens.
     #[serde(default)]
     pub by_phase: BTreeMap<String, u64>,
+    /// Whether there are more than were counted; only where a request bounds the count.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub more: bool,
 }
 
 /// A delivery in a list.
@@ -81,7 +84,7 @@ pub struct Delivery {
     pub ended: Option<String>,
     /// The action that makes it.
     pub action: String,
-    /// The rule that fired.
+    /// The rule that matched.
     pub rule: String,
     /// The event type.
     pub event_type: Option<String>,
@@ -109,7 +112,7 @@ pub struct Delivery {
     /// The number of attempts that count before it is given up, where a daemon knows it.
     #[serde(default)]
     pub attempts_allowed: Option<u32>,
-    /// Why it is dead, held or discarded; what was done, once it is delivered.
+    /// The reason if it is dead, held, or discarded; the effect once it is delivered.
     pub reason: Option<String>,
     /// The last answer to one that is open.
     #[serde(default)]
@@ -118,11 +121,11 @@ pub struct Delivery {
     pub queue: String,
     /// The message's id.
     pub message_id: Option<String>,
-    /// Further copies of the message that came.
+    /// The further copies of the message that arrived.
     pub copies: u64,
 }
 
-/// All about a delivery.
+/// A delivery with its attempts and its message.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Show {
     /// As in a list.
@@ -144,14 +147,14 @@ pub struct Show {
     /// The target that its action calls; unknown for a stopped daemon.
     pub target: Option<String>,
     /// The latest failed attempts, oldest first; at most 20.
-    pub attempts: Vec<Answered>,
+    pub attempts: Vec<AttemptAnswer>,
     /// The message.
     pub message: Message,
 }
 
 /// A failed attempt and what was answered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Answered {
+pub struct AttemptAnswer {
     /// When it ended.
     pub at: String,
     /// The target's answer.
@@ -191,7 +194,7 @@ pub struct Message {
     pub context: Map<String, Value>,
     /// The payload, masked.
     pub payload: Value,
-    /// Why it cannot be read, if it cannot.
+    /// The reason if it cannot be read.
     pub unreadable: Option<String>,
     /// The body as it came, in base64, if that was asked for.
     pub body_base64: Option<String>,
@@ -199,7 +202,7 @@ pub struct Message {
 
 /// The effect of a change, or of its dry run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Changes {
+pub struct ChangeResult {
     /// Whether nothing was changed.
     pub dry_run: bool,
     /// The number of deliveries that were, or would be, changed.
@@ -209,7 +212,7 @@ pub struct Changes {
     /// The number of requested deliveries that were not changed.
     pub refused: u64,
     /// The first thousand of them.
-    pub refusals: Vec<Refused>,
+    pub refusals: Vec<RefusedDelivery>,
     /// The number under way: each is changed when its attempt has ended, unless that succeeds.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub under_way: u64,
@@ -220,7 +223,7 @@ pub struct Changes {
 
 /// A delivery that was not changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Refused {
+pub struct RefusedDelivery {
     /// Its number.
     pub id: String,
     /// Why.
@@ -229,7 +232,7 @@ pub struct Refused {
 
 /// An action that was paused or resumed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Paused {
+pub struct PauseResult {
     /// The action.
     pub action: String,
     /// When the pause began, RFC 3339; `None` when the action is not paused.
@@ -257,7 +260,7 @@ pub struct ProbeResult {
 
 /// The entries that a replay appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Replayed {
+pub struct ReplayResult {
     /// New events.
     pub appended: u64,
     /// Events that were there already under the ids they kept.

@@ -31,7 +31,7 @@ pub struct Client {
     journal: Option<PathBuf>,
 }
 
-/// Why there is no answer.
+/// The reasons for a missing answer.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
     /// The daemon does not do it.
@@ -82,7 +82,7 @@ impl Client {
         self.asked(request, journal, None)
     }
 
-    /// The same, told of its progress.
+    /// Like [`ask`](Self::ask), and reports the progress.
     ///
     /// # Errors
     /// See [`AskError`].
@@ -135,7 +135,7 @@ impl Client {
         Silence::of(process, &self.socket, self.journal.as_deref(), self.patience)
     }
 
-    /// The same, read.
+    /// Like [`ask`](Self::ask), and reads the answer as `T`.
     ///
     /// # Errors
     /// See [`AskError`].

@@ -2,13 +2,16 @@
 
 mod attention;
 mod change;
+mod configuration;
 mod deliveries;
 mod measure;
 mod probe;
 mod quarantine;
 mod reload;
 mod replay;
+mod rules;
 mod status;
+mod try_event;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,7 +31,9 @@ use crate::daemon::{ATTENTION_AGE, DaemonState};
 use crate::journal::memory::MemoryJournal;
 use crate::journal::sqlite::{ReadResult, Reader, SqliteJournal};
 use crate::listener::Bindings;
+use crate::live::LiveEvents;
 use crate::metrics::Counters;
+use crate::native::LoadedConf;
 use crate::rule::GuardsInForce;
 use crate::unmatched::Ring;
 
@@ -48,7 +53,7 @@ pub enum Store {
     File(PathBuf),
 }
 
-/// Answers requests. See the [control module](super) for what there is.
+/// Answers requests; the [control module](super) lists them.
 pub struct ControlHandler {
     store: Store,
     live: Option<Live>,
@@ -58,7 +63,10 @@ pub struct ControlHandler {
     /// Counts the messages on which each rule fired.
     rules: Option<Arc<Ring>>,
     guards: Option<Arc<GuardsInForce>>,
+    live_events: Arc<LiveEvents>,
     readers: Readers,
+    /// Held by the event that is tried.
+    trials: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// The threads that may ask the journal's disk at once. On a disk that hangs each stays until that ends; without a
@@ -96,7 +104,9 @@ impl ControlHandler {
             bindings: None,
             rules: None,
             guards: None,
+            live_events: Arc::default(),
             readers: Readers::default(),
+            trials: Arc::default(),
         }
     }
 
@@ -105,6 +115,19 @@ impl ControlHandler {
     pub fn with_rules(mut self, rules: Arc<Ring>, guards: Arc<GuardsInForce>) -> Self {
         (self.rules, self.guards) = (Some(rules), Some(guards));
         self
+    }
+
+    /// Adds the events that readers look on at.
+    #[must_use]
+    pub fn with_live_events(mut self, live: Arc<LiveEvents>) -> Self {
+        self.live_events = live;
+        self
+    }
+
+    /// Returns the events as they come.
+    #[must_use]
+    pub fn live_events(&self) -> &Arc<LiveEvents> {
+        &self.live_events
     }
 
     /// The handler of a store alone.
@@ -127,8 +150,8 @@ impl ControlHandler {
     }
 
     fn without_daemon(store: Store, actions: Option<Vec<Arc<str>>>) -> Self {
-        let (live, bindings, rules, guards) = Default::default();
-        Self { store, live, actions, bindings, rules, guards, readers: Readers::default() }
+        let (live, bindings, rules, guards, live_events, readers, trials) = Default::default();
+        Self { store, live, actions, bindings, rules, guards, live_events, readers, trials }
     }
 
     /// Notes the end of the admin endpoint's certificate, for the status.
@@ -144,8 +167,14 @@ impl ControlHandler {
         self.live.as_ref().map_or(ATTENTION_AGE, |live| live.daemon.attention_age())
     }
 
-    /// The configured actions, where they are known.
-    fn actions(&self) -> Option<Vec<Arc<str>>> {
+    /// Returns the configuration in force, where it was read from files.
+    fn loaded(&self) -> Option<Arc<LoadedConf>> {
+        self.live.as_ref()?.daemon.configuration()
+    }
+
+    /// Returns the configured actions, where they are known.
+    #[must_use]
+    pub fn actions(&self) -> Option<Vec<Arc<str>>> {
         match &self.live {
             Some(live) => Some(live.daemon.targets().iter().map(|target| target.name().clone()).collect()),
             None => self.actions.clone(),
@@ -160,16 +189,18 @@ impl ControlHandler {
         self.answer_telling(request, &|_| {}).await
     }
 
-    /// The same, telling how far a change of many deliveries is. If it is dropped, the step that is under way is the
-    /// last.
+    /// Like [`answer`](Self::answer), and reports the progress of a change of many deliveries. If the future is
+    /// dropped, the running step is the last.
     ///
     /// # Errors
     /// See [`Code`].
     pub async fn answer_telling(&self, request: &Request, told: OnProgress<'_>) -> Result<Value, Refusal> {
         match request {
             Request::Status {} => json(self.status().await?),
-            Request::List { filter, order, after, limit } => {
-                json(self.list(filter, order.order(), after.as_deref(), *limit).await?)
+            Request::List { filter, order, after, limit, count_at_most } => {
+                let page =
+                    deliveries::ListedPage { order: order.order(), after: after.as_deref(), limit: *limit };
+                json(self.list(filter, page, *count_at_most).await?)
             }
             Request::Show { id, raw } => json(self.show(id, *raw).await?),
             Request::Retry { .. }

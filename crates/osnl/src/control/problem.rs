@@ -87,7 +87,7 @@ pub struct Problem {
     pub subject: String,
     /// The problem as a sentence, with its duration.
     pub message: String,
-    /// The cause, as the log has it; `null` where the sentence says it all.
+    /// The cause, in the words of the log; `null` if the sentence has it.
     pub reason: Option<String>,
     /// When it began, RFC 3339; `null` if that is not known.
     pub since: Option<String>,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub struct RequestProgress {
     /// Deliveries or events that are done.
     pub done: u64,
-    /// All of them, as far as that is known.
+    /// The number of all, if it is known.
     pub of: u64,
 }
 

@@ -7,9 +7,9 @@ use base64::prelude::BASE64_STANDARD;
 use osnl_transport::Properties;
 use serde::{Deserialize, Serialize};
 
-use super::again::Wanted;
+use super::again::RuleWish;
 use super::time;
-use crate::received::{Noted, Origin, Received};
+use crate::received::{MessageNotes, Origin, ReceivedMessage};
 
 /// A filter of messages in quarantine. An empty or missing member selects all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,30 +34,30 @@ pub struct MessageAgain {
     /// Its number.
     pub id: i64,
     /// The deliveries to make, never empty.
-    pub deliveries: Vec<Wanted>,
+    pub deliveries: Vec<RuleWish>,
 }
 
 /// Messages that are kept unread.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuarantineList {
     /// In the order of their numbers, which is that of their arrival.
-    pub messages: Vec<Quarantined>,
+    pub messages: Vec<QuarantinedMessage>,
     /// The number of messages that the filter matches, on this page or not.
     pub total: u64,
-    /// Whether there are more: the next page is that `after` this number.
+    /// The start of the next page, as `after`; `None` on the last page.
     pub next: Option<i64>,
 }
 
-/// A message that is kept unread. What it says of itself was seen without reading it, and may be untrue.
+/// A message that is kept unread. Its publisher, id, and event type are claims of its first bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Quarantined {
+pub struct QuarantinedMessage {
     /// Its number.
     pub id: i64,
     /// When it reached us.
     pub received: String,
     /// Seconds since then.
     pub age_seconds: u64,
-    /// Why it is not read, and which option would let it in if one does.
+    /// The reason, and the option that would accept it, if there is one.
     pub reason: String,
     /// The listener that took it.
     pub listener: String,
@@ -83,18 +83,18 @@ pub struct Quarantined {
     pub is_whole: bool,
 }
 
-/// All about one.
+/// A quarantined message in full.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QuarantineShow {
     /// As in a list.
-    pub message: Quarantined,
+    pub message: QuarantinedMessage,
     /// The beginning of its body: names and shape, values masked.
     pub preview: String,
     /// The content type that the message declares.
     pub content_type: Option<String>,
     /// The same.
     pub content_encoding: Option<String>,
-    /// The same, as kombu says it.
+    /// The compression, from the header that kombu sets.
     pub compression: Option<String>,
     /// The bytes that are kept, in base64, if that was asked for.
     pub body_base64: Option<String>,
@@ -129,11 +129,11 @@ impl QuarantineShow {
     ///
     /// # Errors
     /// They are not there, or are no base64.
-    pub fn received(&self) -> Result<Received, String> {
+    pub fn received(&self) -> Result<ReceivedMessage, String> {
         let body = self.body_base64.as_ref().ok_or("its bytes were not asked for")?;
         let body = BASE64_STANDARD.decode(body).map_err(|error| format!("body_base64: {error}"))?;
         let message = &self.message;
-        Ok(Received {
+        Ok(ReceivedMessage {
             body: body.into(),
             properties: Properties {
                 content_type: self.content_type.clone().map(Into::into),
@@ -148,7 +148,7 @@ impl QuarantineShow {
                 redelivered: message.redelivered,
                 received: time::read(&message.received).unwrap_or_else(SystemTime::now),
             },
-            noted: Noted::default(),
+            noted: MessageNotes::default(),
         })
     }
 }

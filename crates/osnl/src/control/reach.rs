@@ -32,7 +32,7 @@ pub struct Where {
 }
 
 /// The daemon or file that answers.
-pub enum Reached {
+pub enum ControlBackend {
     /// A daemon, and the journal it must have.
     Daemon(Client, Option<PathBuf>),
     /// This process, with the file of a daemon that is stopped.
@@ -44,7 +44,7 @@ pub enum Reached {
 pub enum ReachError {
     /// There is nothing to look at.
     #[error(
-        "no daemon answers at {socket}, and {file}; start osnl run, or name its configuration with -c, or --state-dir or --journal"
+        "no daemon answers at {socket}, and {file}; start osnl run, or pass its -c, --state-dir, or --journal"
     )]
     Nothing {
         /// The path at which a daemon's socket would be.
@@ -81,7 +81,7 @@ pub enum ReachError {
 ///
 /// # Errors
 /// See [`ReachError`].
-pub async fn reach(place: &Where, patience: Duration) -> Result<Reached, ReachError> {
+pub async fn reach(place: &Where, patience: Duration) -> Result<ControlBackend, ReachError> {
     let folder = place.state_dir.clone().or_else(|| Some(place.journal.as_ref()?.parent()?.to_owned()));
     let folder = folder.unwrap_or_default();
     let socket = socket_path(&folder).display().to_string();
@@ -97,7 +97,7 @@ pub async fn reach(place: &Where, patience: Duration) -> Result<Reached, ReachEr
         }
         let error = match Client::connect(&folder, patience) {
             Ok(client) => {
-                return Ok(Reached::Daemon(client.with_journal(locked), meant));
+                return Ok(ControlBackend::Daemon(client.with_journal(locked), meant));
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 return Err(ReachError::Hung(Silence::of(
@@ -122,7 +122,7 @@ pub async fn reach(place: &Where, patience: Duration) -> Result<Reached, ReachEr
     }
     match &place.journal {
         Some(file) if file.exists() => {
-            Ok(Reached::File(ControlHandler::of_file(file.clone(), place.actions.clone())))
+            Ok(ControlBackend::File(ControlHandler::of_file(file.clone(), place.actions.clone())))
         }
         Some(file) => {
             let file = format!("there is no journal {}", file.display());

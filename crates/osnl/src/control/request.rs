@@ -38,6 +38,9 @@ pub enum Request {
         /// At most so many, up to [`MOST_LISTED`].
         #[serde(default = "usual")]
         limit: u32,
+        /// The totals count at most so many deliveries, the newest; all of them without it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        count_at_most: Option<u64>,
     },
     /// One delivery with its history and its message.
     Show {

@@ -95,7 +95,7 @@ impl ControlSocket {
         Self { group, ..self }
     }
 
-    /// Answers until told to stop. A daemon whose socket cannot be had runs without, and says so.
+    /// Answers requests until `stop`. Without a socket the daemon runs on, and the log has the reason.
     pub async fn run(self, stop: CancellationToken) {
         let path = socket_path(&self.state_dir);
         let (listener, _bound) = match bind(&self.state_dir, self.group.as_ref()) {

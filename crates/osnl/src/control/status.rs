@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::problem::Problem;
-use crate::daemon::Reason;
+use crate::daemon::ReloadRefusalReason;
 
 /// The status of a daemon, or of the journal file of one that is stopped.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,8 +71,8 @@ pub struct NotReloaded {
     /// Seconds since then.
     pub since_seconds: u64,
     /// The kind of reason.
-    pub reason: Reason,
-    /// All that is wrong, a line each.
+    pub reason: ReloadRefusalReason,
+    /// Every error, one line each.
     pub errors: Vec<String>,
 }
 
@@ -123,7 +123,7 @@ pub struct ListenerStatus {
     /// The same word.
     #[serde(default)]
     pub status: String,
-    /// Why it is connecting or blocked.
+    /// The reason if it is connecting or blocked.
     #[serde(default)]
     pub reason: Option<String>,
     /// The commands and settings that mend that, if any are known.
@@ -153,7 +153,7 @@ pub struct ListenerStatus {
     pub queues: Vec<String>,
     /// Messages that waited in them when it connected last; deprecated: see `queue_messages`.
     pub waiting_at_connect: Option<u32>,
-    /// Messages that wait in its queues and no consumer holds, as the broker said last, every ten seconds.
+    /// The messages that wait in its queues without a consumer; the broker is asked every ten seconds.
     #[serde(default)]
     pub queue_messages: Option<u64>,
     /// Consumers of its queue, this one included; of several queues, those of the one with most.
@@ -168,7 +168,7 @@ pub struct ListenerStatus {
     /// The way in which its queue, which another program has made, can lose messages.
     #[serde(default)]
     pub queue_lossy: Option<String>,
-    /// Seconds since the broker said so.
+    /// The seconds since the broker was asked.
     #[serde(default)]
     pub queue_seen_seconds: Option<u64>,
     /// When messages began to wait there without becoming fewer, RFC 3339.
@@ -226,15 +226,18 @@ pub struct TargetReport {
     pub oldest_pending_seconds: Option<u64>,
     /// Attempts under way.
     pub in_flight: u64,
-    /// Deliveries held by the operator or a guard.
+    /// Deliveries that a guard holds, or that are held after unexpected ends of the process.
     pub held: u64,
     /// Dead letters.
     pub dead: u64,
     /// The reason of the latest dead letter that is kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dead_reason: Option<String>,
-    /// Deliveries done that are still in the journal, with those for which there was nothing to do.
+    /// Deliveries done that are still in the journal: delivered, no action needed, and shadow.
     pub done: u64,
+    /// Those of them that a rule with `mode = shadow` only recorded.
+    #[serde(default)]
+    pub shadow: u64,
     /// The latest failed attempt since the start.
     pub last_failure: Option<Failure>,
     /// Hosts that events name and that are held, those that are held longest.
@@ -311,7 +314,7 @@ pub struct JournalStatus {
     /// `ok`, `full` or `failed`; not known of a file alone.
     #[serde(default)]
     pub status: Option<String>,
-    /// Why it is full or failed.
+    /// The reason if it is full or failed.
     pub reason: Option<String>,
     /// When that began, RFC 3339.
     #[serde(default)]

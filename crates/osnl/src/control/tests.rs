@@ -19,7 +19,7 @@ use crate::journal::memory::{MemoryJournal, MemoryLimits};
 
 const SOON: std::time::Duration = std::time::Duration::from_secs(20);
 
-struct Serving {
+struct TestServer {
     task: JoinSet<()>,
     stop: CancellationToken,
 }
@@ -33,7 +33,7 @@ fn handler() -> Arc<ControlHandler> {
     ))
 }
 
-impl Serving {
+impl TestServer {
     async fn start(state_dir: &Path) -> Self {
         let serving = Self::begin(state_dir);
         let path = state_dir.to_owned();
@@ -79,7 +79,7 @@ async fn say(state_dir: &Path, bytes: Vec<u8>) -> Value {
 async fn the_socket_is_ours_alone_and_goes_with_us() {
     let folder = tempfile::tempdir().unwrap();
     let state_dir = folder.path().join("made/here");
-    let serving = Serving::start(&state_dir).await;
+    let serving = TestServer::start(&state_dir).await;
     let path = socket_path(&state_dir);
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&path), mode(&state_dir)), (0o600, 0o700));
@@ -106,8 +106,8 @@ async fn one_that_nobody_answers_is_replaced_and_one_that_answers_is_not() {
     let path = socket_path(folder.path());
     // What a daemon that was killed leaves.
     drop(UnixListener::bind(&path).unwrap());
-    let first = Serving::start(folder.path()).await;
-    let mut second = Serving::begin(folder.path());
+    let first = TestServer::start(folder.path()).await;
+    let mut second = TestServer::begin(folder.path());
     // It runs without, and ends here only because it has nothing to do.
     second.task.join_next().await.unwrap().unwrap();
     assert!(say(folder.path(), b"{\"v\": 1, \"verb\": \"status\"}\n".to_vec()).await["ok"].is_object());
@@ -119,7 +119,7 @@ async fn one_that_nobody_answers_is_replaced_and_one_that_answers_is_not() {
 
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(socket_path(folder.path()), "a file of somebody's").unwrap();
-    let mut refused = Serving::begin(folder.path());
+    let mut refused = TestServer::begin(folder.path());
     refused.task.join_next().await.unwrap().unwrap();
     assert_eq!(std::fs::read_to_string(socket_path(folder.path())).unwrap(), "a file of somebody's");
 }
@@ -128,14 +128,14 @@ async fn one_that_nobody_answers_is_replaced_and_one_that_answers_is_not() {
 async fn a_folder_whose_path_is_longer_than_an_address_will_do() {
     let folder = tempfile::tempdir().unwrap();
     let state_dir = folder.path().join("d".repeat(90)).join("e".repeat(90));
-    let serving = Serving::start(&state_dir).await;
+    let serving = TestServer::start(&state_dir).await;
     let asked = state_dir.clone();
     let answer =
         blocking(move || Client::connect(&asked, SOON).unwrap().ask(&Request::Status {}, None).unwrap())
             .await;
     assert_eq!(answer["running"], true);
     // A second daemon finds that the place is taken, by the same way round.
-    let mut second = Serving::begin(&state_dir);
+    let mut second = TestServer::begin(&state_dir);
     second.task.join_next().await.unwrap().unwrap();
     serving.end().await;
     assert!(!socket_path(&state_dir).exists());
@@ -144,7 +144,7 @@ async fn a_folder_whose_path_is_longer_than_an_address_will_do() {
 #[tokio::test]
 async fn broken_requests_get_an_answer_and_harm_nobody() {
     let folder = tempfile::tempdir().unwrap();
-    let serving = Serving::start(folder.path()).await;
+    let serving = TestServer::start(folder.path()).await;
     let check = async |bytes: &[u8], code: &str, expected: &str| {
         let answer = say(folder.path(), bytes.to_vec()).await;
         assert_eq!((&answer["v"], &answer["error"]["code"]), (&json!(1), &json!(code)), "{answer}");
@@ -195,7 +195,7 @@ async fn broken_requests_get_an_answer_and_harm_nobody() {
 #[tokio::test]
 async fn many_clients_are_answered_and_those_that_say_nothing_keep_nobody_waiting() {
     let folder: TempDir = tempfile::tempdir().unwrap();
-    let serving = Serving::start(folder.path()).await;
+    let serving = TestServer::start(folder.path()).await;
     let path = folder.path().to_owned();
     blocking(move || {
         let _silent: Vec<_> = (0..10).map(|_| Client::connect(&path, SOON).unwrap()).collect();

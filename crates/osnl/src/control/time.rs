@@ -5,7 +5,9 @@ use std::time::SystemTime;
 use jiff::{Timestamp, Unit};
 use tokio::time::Instant;
 
-pub(super) fn shown(at: SystemTime) -> String {
+/// Returns a moment as RFC 3339 in UTC, to the millisecond.
+#[must_use]
+pub fn shown(at: SystemTime) -> String {
     let at = Timestamp::try_from(at).unwrap_or(Timestamp::UNIX_EPOCH);
     format!("{:.3}", at.round(Unit::Millisecond).unwrap_or(at))
 }

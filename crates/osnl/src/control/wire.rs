@@ -137,6 +137,7 @@ mod tests {
                 order: Default::default(),
                 after: Some("1.0".into()),
                 limit: 7,
+                count_at_most: Some(9),
             },
             Request::Pause { action: "roles".into(), by: "eve".into() },
         ] {

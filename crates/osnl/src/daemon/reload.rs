@@ -17,7 +17,9 @@ use crate::native::ChangeKind;
 /// Reads a configuration again and builds what is new.
 pub trait Reload: Send {
     /// Prepares a change without making it. It may take as long as reading files takes; the daemon continues meanwhile.
-    fn prepare(self: Box<Self>) -> BoxFuture<'static, (Box<dyn Reload>, Result<Changes, Refused>)>;
+    fn prepare(
+        self: Box<Self>,
+    ) -> BoxFuture<'static, (Box<dyn Reload>, Result<ReloadChanges, ReloadRefusal>)>;
 
     /// Puts the last preparation into force; must not wait.
     fn commit(&mut self);
@@ -25,7 +27,7 @@ pub trait Reload: Send {
 
 /// The consequences of another configuration.
 #[derive(Default)]
-pub struct Changes {
+pub struct ReloadChanges {
     /// Listeners that end, by name; those that are replaced too.
     pub leave: Vec<Arc<str>>,
     /// Listeners that begin.
@@ -51,12 +53,12 @@ pub struct ReloadSummary {
     pub warnings: Vec<String>,
 }
 
-/// A section that is not what it was.
+/// A section that a reload has changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SectionChange {
     /// Between the brackets.
     pub section: String,
-    /// Whether it is new, gone, or has other values.
+    /// Whether it is new, removed, or has other values.
     pub what: ChangeKind,
     /// The options that have another value; no value, which may be a secret.
     pub options: Vec<String>,
@@ -75,19 +77,19 @@ impl std::fmt::Display for SectionChange {
     }
 }
 
-/// Why nothing was changed.
+/// A refused reload: nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
+pub struct ReloadRefusal {
     /// The kind of reason.
-    pub reason: Reason,
-    /// All that is wrong, a line each.
+    pub reason: ReloadRefusalReason,
+    /// Every error, one line each.
     pub errors: Vec<String>,
 }
 
-/// Why a reload is refused.
+/// The kinds of refused reloads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Reason {
+pub enum ReloadRefusalReason {
     /// The configuration is wrong.
     Configuration,
     /// It is right, and something in it cannot change while the daemon runs.
@@ -104,7 +106,7 @@ pub enum ReloadOutcome {
     /// The changes are in force; without any, everything continued as it was.
     Done(ReloadSummary),
     /// Nothing was changed.
-    Refused(Refused),
+    Refused(ReloadRefusal),
 }
 
 /// A request to reload.

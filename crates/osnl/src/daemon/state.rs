@@ -7,9 +7,10 @@ use std::time::{Duration, SystemTime};
 use osnl_http::Expiry;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::reload::{Reason, Refused, ReloadOutcome, ReloadRequest};
-use crate::delivery::{DeliveryLoop, Published};
+use super::reload::{ReloadOutcome, ReloadRefusal, ReloadRefusalReason, ReloadRequest};
+use crate::delivery::{DeliveryLoop, TargetMonitor};
 use crate::listener::{Gauges, Listener, ListenerState, Stall};
+use crate::native::LoadedConf;
 
 /// Requests that may wait while one is worked on. One that waits covers all that come with it.
 const WAITING: usize = 16;
@@ -19,7 +20,7 @@ pub const ATTENTION_AGE: Duration = Duration::from_secs(15 * 60);
 
 /// The live state of a daemon, and the bell that requests a reload.
 pub struct DaemonState {
-    shown: Mutex<Shown>,
+    shown: Mutex<RunningParts>,
     /// Grows with each change of what runs.
     version: watch::Sender<u64>,
     reloads: watch::Sender<Reloads>,
@@ -27,14 +28,16 @@ pub struct DaemonState {
     attention_age: AtomicU64,
     /// The certificate of the admin endpoint.
     admin_expiry: Mutex<Option<Expiry>>,
+    /// The configuration in force, where it was read from files.
+    configuration: Mutex<Option<Arc<LoadedConf>>>,
     asked: mpsc::Sender<ReloadRequest>,
     inbox: Mutex<Option<mpsc::Receiver<ReloadRequest>>>,
 }
 
 #[derive(Default)]
-struct Shown {
+struct RunningParts {
     listeners: Vec<ListenerHandle>,
-    targets: Vec<Published>,
+    targets: Vec<TargetMonitor>,
 }
 
 /// The live state of one listener.
@@ -59,7 +62,20 @@ pub struct Reloads {
     /// Those that have ended, well or not.
     pub ended: u64,
     /// The latest was refused: since when that is so, and why.
-    pub failed: Option<(SystemTime, Refused)>,
+    pub failed: Option<(SystemTime, ReloadRefusal)>,
+    /// The latest that has ended.
+    pub last: Option<EndedReload>,
+}
+
+/// A reload that has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndedReload {
+    /// When it ended.
+    pub at: SystemTime,
+    /// The requester.
+    pub by: String,
+    /// Its result.
+    pub outcome: ReloadOutcome,
 }
 
 impl ListenerHandle {
@@ -96,13 +112,14 @@ impl ListenerHandle {
 impl DaemonState {
     pub(crate) fn new(listeners: &[Listener], deliveries: &[DeliveryLoop]) -> Self {
         let (asked, inbox) = mpsc::channel(WAITING);
-        let reloads = Reloads { loaded: SystemTime::now(), begun: 0, ended: 0, failed: None };
+        let reloads = Reloads { loaded: SystemTime::now(), begun: 0, ended: 0, failed: None, last: None };
         let state = Self {
             shown: Mutex::default(),
             version: watch::Sender::new(0),
             reloads: watch::Sender::new(reloads),
             attention_age: AtomicU64::new(0),
             admin_expiry: Mutex::default(),
+            configuration: Mutex::default(),
             asked,
             inbox: Mutex::new(Some(inbox)),
         };
@@ -119,7 +136,7 @@ impl DaemonState {
 
     /// The actions, in the order of the configuration.
     #[must_use]
-    pub fn targets(&self) -> Vec<Published> {
+    pub fn targets(&self) -> Vec<TargetMonitor> {
         self.with(|shown| shown.targets.clone())
     }
 
@@ -146,6 +163,17 @@ impl DaemonState {
         *self.admin_expiry.lock().unwrap_or_else(PoisonError::into_inner) = expiry;
     }
 
+    /// Returns the configuration in force; `None` of a daemon that was built without files.
+    #[must_use]
+    pub fn configuration(&self) -> Option<Arc<LoadedConf>> {
+        self.configuration.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sets the configuration in force.
+    pub fn set_configuration(&self, configuration: Arc<LoadedConf>) {
+        *self.configuration.lock().unwrap_or_else(PoisonError::into_inner) = Some(configuration);
+    }
+
     /// Changes whenever other listeners or actions run.
     #[must_use]
     pub fn version(&self) -> watch::Receiver<u64> {
@@ -163,12 +191,12 @@ impl DaemonState {
         let _ = self.asked.try_send(ReloadRequest { by: by.to_owned(), answer: None });
     }
 
-    /// Asks for a reload and waits for what comes of it.
+    /// Asks for a reload and waits for its outcome.
     pub async fn reload(&self, by: &str) -> ReloadOutcome {
         let (answer, answered) = oneshot::channel();
         let ending = || {
             let errors = vec!["the daemon is ending, or cannot read its configuration again".to_owned()];
-            ReloadOutcome::Refused(Refused { reason: Reason::Unsupported, errors })
+            ReloadOutcome::Refused(ReloadRefusal { reason: ReloadRefusalReason::Unsupported, errors })
         };
         if self.asked.send(ReloadRequest { by: by.to_owned(), answer: Some(answer) }).await.is_err() {
             return ending();
@@ -206,13 +234,13 @@ impl DaemonState {
     fn show(
         &self,
         listeners: impl Iterator<Item = ListenerHandle>,
-        targets: impl Iterator<Item = Published>,
+        targets: impl Iterator<Item = TargetMonitor>,
     ) {
-        let shown = Shown { listeners: listeners.collect(), targets: targets.collect() };
+        let shown = RunningParts { listeners: listeners.collect(), targets: targets.collect() };
         self.with(|now| *now = shown);
     }
 
-    fn with<T>(&self, with: impl FnOnce(&mut Shown) -> T) -> T {
+    fn with<T>(&self, with: impl FnOnce(&mut RunningParts) -> T) -> T {
         with(&mut self.shown.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -19,10 +19,10 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::DaemonError;
-use super::reload::Changes;
+use super::reload::ReloadChanges;
 use crate::delivery::{DeliveryLoop, Remote};
 use crate::ends::{self, Ends, UnexpectedEnd};
-use crate::listener::{Farewell, Gauges, Left, Listener, ListenerState};
+use crate::listener::{Farewell, Gauges, Listener, ListenerState, QueueRemains};
 use crate::shutdown::Shutdown;
 
 /// A listener that another waits for has this long to settle what is open. What is left goes back to the broker, and
@@ -43,7 +43,7 @@ pub(super) struct Tasks {
     seats: Vec<Seat>,
     /// The listeners of the configuration.
     named: watch::Sender<StatesByName>,
-    loops: Vec<Looping>,
+    loops: Vec<RunningLoop>,
     /// Nothing has changed yet: a listener that cannot begin ends the daemon.
     starting: bool,
 }
@@ -66,7 +66,7 @@ struct Seat {
 }
 
 /// The means to leave the queue of a running listener.
-struct Leaving {
+struct QueueHandover {
     name: Arc<str>,
     own: Shutdown,
     ended: CancellationToken,
@@ -76,9 +76,9 @@ struct Leaving {
 }
 
 impl Seat {
-    fn leave(&mut self) -> Leaving {
+    fn leave(&mut self) -> QueueHandover {
         self.leaving = true;
-        Leaving {
+        QueueHandover {
             name: self.name.clone(),
             own: self.own.clone(),
             ended: self.ended.clone(),
@@ -90,7 +90,7 @@ impl Seat {
 }
 
 /// A delivery loop that runs, or is about to end.
-struct Looping {
+struct RunningLoop {
     task: Id,
     name: Arc<str>,
     remote: Remote,
@@ -137,7 +137,7 @@ impl Tasks {
     }
 
     /// Does what follows from another configuration. Nothing here waits.
-    pub(super) fn apply(&mut self, changes: Changes) {
+    pub(super) fn apply(&mut self, changes: ReloadChanges) {
         self.starting = false;
         for (name, setup) in changes.setups {
             for looping in self.loops.iter().filter(|looping| looping.name == name && !looping.leaving) {
@@ -177,8 +177,8 @@ impl Tasks {
     }
 
     /// The queue of a listener is left: for another one, as soon as the listener of its name has that.
-    fn hand_over(&mut self, leaving: Leaving) {
-        let Leaving { name, own, ended, farewell, state, gauges } = leaving;
+    fn hand_over(&mut self, leaving: QueueHandover) {
+        let QueueHandover { name, own, ended, farewell, state, gauges } = leaving;
         let (shutdown, named) = (self.shutdown.drain.clone(), self.named.subscribe());
         self.handovers.spawn(async move {
             let looks_empty = async {
@@ -203,8 +203,8 @@ impl Tasks {
                 () = shutdown.cancelled() => return None,
             };
             match left {
-                Left::Messages(_) => Some(farewell),
-                Left::Empty | Left::NotOurs => None,
+                QueueRemains::Messages(_) => Some(farewell),
+                QueueRemains::Empty | QueueRemains::NotOurs => None,
             }
         });
     }
@@ -259,7 +259,7 @@ impl Tasks {
             }
             delivery.run(shutdown).await;
         }));
-        self.loops.push(Looping { task: task.id(), name, remote, ended, leaving: false });
+        self.loops.push(RunningLoop { task: task.id(), name, remote, ended, leaving: false });
     }
 
     /// A listener ended; the error is what ends the daemon over it.

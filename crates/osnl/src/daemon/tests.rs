@@ -8,7 +8,7 @@ use osnl_transport::{BoxFuture, Declare, ListenOptions, MemoryBroker, QueueKind}
 use tokio_util::task::TaskTracker;
 
 use super::*;
-use crate::action::{Action, ActionError, Done, Event};
+use crate::action::{Action, ActionError, Completion, Event};
 use crate::delivery::DeliverySettings;
 use crate::ends::watched;
 use crate::intake::{Intake, RuleEngine};
@@ -16,7 +16,7 @@ use crate::journal::memory::{MemoryJournal, MemoryLimits};
 use crate::journal::sqlite::{SqliteJournal, SqliteOptions};
 use crate::journal::{Obstacle, Receipt, Settle};
 use crate::listener::{GIVE_BACK_AFTER, ListenerConfig, ListenerState};
-use crate::received::Received;
+use crate::received::ReceivedMessage;
 use crate::rule::Rule;
 
 /// Panics when it is asked for its first attempt, or has a task of its own that does.
@@ -25,7 +25,7 @@ struct Odd {
 }
 
 impl Action for Odd {
-    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Done, ActionError>>> {
+    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Completion, ActionError>>> {
         Box::pin(async move {
             assert!(self.own_task, "an odd attempt");
             drop(
@@ -33,7 +33,7 @@ impl Action for Odd {
                     .spawn(watched(|| "plug-in p".to_owned(), async { panic!("an odd plug-in") })),
             );
             tokio::task::yield_now().await;
-            events.iter().map(|_| Ok(Done::Delivered("d".to_owned()))).collect()
+            events.iter().map(|_| Ok(Completion::Delivered("d".to_owned()))).collect()
         })
     }
 
@@ -60,11 +60,11 @@ impl Intake for OddIntake {
         true
     }
 
-    fn notify(&self, _: Received) -> Receipt {
+    fn notify(&self, _: ReceivedMessage) -> Receipt {
         panic!("an odd message")
     }
 
-    fn unreadable(&self, _: Received, _: String) -> Receipt {
+    fn unreadable(&self, _: ReceivedMessage, _: String) -> Receipt {
         Receipt::complete(Settle::Acknowledge)
     }
 }
@@ -184,24 +184,24 @@ async fn a_journal_thread_that_panics_fails_the_journal_and_ends_the_daemon() {
     );
     // What comes now is not dropped silently.
     assert!(!journal.state().borrow().takes_entries() && !journal.state().borrow().takes_outcomes());
-    let receipt = journal.set_aside(Received::sample(BODY, false), "why".to_owned());
+    let receipt = journal.set_aside(ReceivedMessage::sample(BODY, false), "why".to_owned());
     assert_eq!(receipt.await, Settle::Leave);
 }
 
 /// Panics over one message, as long as it is attempted at all.
-struct Poisoned {
+struct PanickingAction {
     attempted: Arc<std::sync::Mutex<Vec<String>>>,
 }
 
-impl Action for Poisoned {
-    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Done, ActionError>>> {
+impl Action for PanickingAction {
+    fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Completion, ActionError>>> {
         Box::pin(async move {
             for event in events {
                 let id = event.notification.message_id.clone().unwrap_or_default();
                 self.attempted.lock().unwrap().push(id.clone());
                 assert_ne!(id, "poison", "poison");
             }
-            events.iter().map(|_| Ok(Done::Delivered("d".to_owned()))).collect()
+            events.iter().map(|_| Ok(Completion::Delivered("d".to_owned()))).collect()
         })
     }
 
@@ -234,7 +234,7 @@ async fn run_on(
         false => Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(10), counters.clone())),
     };
     let attempted = Arc::default();
-    let action = Arc::new(Poisoned { attempted: Arc::clone(&attempted) });
+    let action = Arc::new(PanickingAction { attempted: Arc::clone(&attempted) });
     let rule = Rule { name: "r".into(), actions: vec!["a".into()], ..Rule::default() };
     let engine = RuleEngine::new(vec![rule], journal.clone(), counters.clone()).with_in_hand(in_hand.clone());
     let delivery = DeliveryLoop::new("a", action, journal.clone(), settings(), counters.clone());

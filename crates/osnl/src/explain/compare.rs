@@ -18,7 +18,7 @@ pub struct Comparison<'a> {
     now: &'a Native,
     tried: &'a Native,
     listener: Option<&'a str>,
-    rules: Vec<Compared>,
+    rules: Vec<RuleComparison>,
     places: HashMap<Arc<str>, usize>,
     /// Rules that stand in both with the same conditions, in the same words.
     alike: Vec<Arc<str>>,
@@ -28,12 +28,12 @@ pub struct Comparison<'a> {
 
 /// One rule of either set.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Compared {
+pub struct RuleComparison {
     /// Its name.
     pub rule: Arc<str>,
-    /// Whether it stands among the rules that count now.
+    /// Whether it is among the rules in force.
     pub is_now: bool,
-    /// Whether it stands among those that are tried.
+    /// Whether it is among the tried rules.
     pub is_tried: bool,
     /// Events on which it fires now.
     pub fires_now: u64,
@@ -54,7 +54,7 @@ pub struct Compared {
 pub struct EventSample {
     /// The number of events.
     pub count: u64,
-    /// The first of them: message ids, or where one has none, what it was called.
+    /// The first of them: message ids, or the name of an event without one.
     pub named: Vec<String>,
 }
 
@@ -69,15 +69,15 @@ impl EventSample {
 }
 
 impl<'a> Comparison<'a> {
-    /// Nothing was looked at yet; `listener` is the one to be considered alone.
+    /// Returns a comparison without events. With `listener`, only this listener is considered.
     #[must_use]
     pub fn new(now: &'a Native, tried: &'a Native, listener: Option<&'a str>) -> Self {
-        let mut rules: Vec<Compared> = Vec::new();
+        let mut rules: Vec<RuleComparison> = Vec::new();
         for (conf, is_tried) in [(tried, true), (now, false)] {
             for name in conf.rules.iter().map(|rule| &rule.rule.name) {
                 match rules.iter_mut().find(|found| found.rule == *name) {
                     Some(found) => found.is_now = true,
-                    None => rules.push(Compared::new(name.clone(), is_tried)),
+                    None => rules.push(RuleComparison::new(name.clone(), is_tried)),
                 }
             }
         }
@@ -85,7 +85,7 @@ impl<'a> Comparison<'a> {
         let written = |conf: &Native, name: &str| {
             conf.rules.iter().find(|rule| *rule.rule.name == *name).map(|rule| format!("{rule:?}"))
         };
-        let same = |found: &&Compared| {
+        let same = |found: &&RuleComparison| {
             found.is_now && found.is_tried && written(now, &found.rule) == written(tried, &found.rule)
         };
         let alike = rules.iter().filter(same).map(|found| found.rule.clone()).collect();
@@ -139,9 +139,9 @@ impl<'a> Comparison<'a> {
         subject
     }
 
-    /// The rules: those that are tried in their order, then those that would be gone.
+    /// The rules: the tried ones in their order, then those that would be removed.
     #[must_use]
-    pub fn rules(&self) -> &[Compared] {
+    pub fn rules(&self) -> &[RuleComparison] {
         &self.rules
     }
 
@@ -158,7 +158,7 @@ impl<'a> Comparison<'a> {
     }
 }
 
-impl Compared {
+impl RuleComparison {
     fn new(rule: Arc<str>, is_tried: bool) -> Self {
         Self {
             rule,

@@ -7,7 +7,7 @@ use osnl_model::Notification;
 use osnl_template::Names;
 
 use super::sentence::{is_secret_path, one_line, reason};
-use crate::enrich::{Ask, Foreseen, foresee};
+use crate::enrich::{AnswerForecast, Ask, foresee};
 use crate::intake::{Parts, narrowed};
 use crate::native::{ActionConf, CallRequest, Native, Preview, RuleConf};
 use crate::rule::{Mode, RuleMismatch, WhenMismatch};
@@ -71,7 +71,7 @@ pub(super) fn effects(
 }
 
 /// An action that is tried with an event.
-pub(super) struct Try<'a> {
+pub(super) struct ActionTrial<'a> {
     pub(super) conf: &'a Native,
     pub(super) rule: &'a RuleConf,
     pub(super) action: &'a ActionConf,
@@ -79,7 +79,7 @@ pub(super) struct Try<'a> {
     pub(super) more: Vec<Ask>,
 }
 
-impl Try<'_> {
+impl ActionTrial<'_> {
     /// Returns the reason why no request can be made of the event, or of one of its resources.
     pub(super) fn unusable(&self, notification: &Notification) -> Option<String> {
         let Self { conf, rule, action, more } = self;
@@ -122,7 +122,7 @@ fn effect(
     let would = match decided.map_err(|mismatch| reason(&RuleMismatch::When(mismatch))) {
         Err(why) => {
             // No question is asked; what was asked then is shown.
-            asks.retain(|ask| matches!(ask.value, Foreseen::Kept(_)));
+            asks.retain(|ask| matches!(ask.value, AnswerForecast::Kept(_)));
             Preview::NotAsked { why }
         }
         Ok(()) => match late(action, &of_part, &asks) {
@@ -152,7 +152,7 @@ fn late(action: &ActionConf, notification: &Arc<Notification>, asks: &[Ask]) -> 
     let Some(when) = action.decided_late() else { return Late::Holds };
     let secret = when.paths().any(is_secret_path);
     let source = if secret { "***".to_owned() } else { one_line(when.source()) };
-    if asks.iter().any(|ask| ask.value == Foreseen::Unknown) {
+    if asks.iter().any(|ask| ask.value == AnswerForecast::Unknown) {
         return Late::Open(source);
     }
     let names = Names::new(notification.clone());

@@ -12,7 +12,7 @@ pub(super) fn one_line(source: &str) -> String {
     shortened(&source.split_whitespace().collect::<Vec<_>>().join(" "))
 }
 
-pub(super) fn is_secret_path(path: &str) -> bool {
+pub(crate) fn is_secret_path(path: &str) -> bool {
     path.split('.').any(is_secret_key)
 }
 

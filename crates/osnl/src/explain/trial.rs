@@ -25,10 +25,10 @@ use serde_json::json;
 
 use self::conditions::Conditions;
 use self::report::Deaths;
-use super::effects::Try;
+use super::effects::ActionTrial;
 use crate::action::FAILURE;
-use crate::enrich::{Ask, Foreseen, Kind};
-use crate::native::{Loaded, RuleConf};
+use crate::enrich::{AnswerForecast, Ask, Kind};
+use crate::native::{LoadedConf, RuleConf};
 use osnl_config::Warning;
 
 /// The most previews of one configuration.
@@ -51,7 +51,7 @@ pub struct Trial {
 
 /// Tries the actions of a configuration.
 #[must_use]
-pub fn try_actions(loaded: &Loaded) -> Trial {
+pub fn try_actions(loaded: &LoadedConf) -> Trial {
     let mut trying = Trial::default();
     let mut all = Examples::default();
     let conf = &loaded.conf;
@@ -83,7 +83,7 @@ pub fn try_actions(loaded: &Loaded) -> Trial {
                 }
                 seen.insert(number);
                 let asks = if is_fallback { vec![failure(&action.name)] } else { Vec::new() };
-                let found = Try { conf, rule, action, more: asks }.unusable(&example.notification);
+                let found = ActionTrial { conf, rule, action, more: asks }.unusable(&example.notification);
                 deaths.add(event, found.filter(|why| is_certain_of(why, event)), is_certain);
             }
         }
@@ -119,7 +119,7 @@ fn failure(to: &Arc<str>) -> Ask {
         kind: Kind::Server,
         id: Err(format!("{to} gets it")),
         cloud: String::new(),
-        value: Foreseen::Default(failure),
+        value: AnswerForecast::Default(failure),
     }
 }
 
@@ -139,7 +139,7 @@ struct Examples {
 impl Examples {
     /// Returns the events of a rule of which there is an example, recorded ones first, and whether these are its events
     /// for certain.
-    fn of_rule(&mut self, loaded: &Loaded, rule: &RuleConf) -> (Arc<[&'static Event]>, bool) {
+    fn of_rule(&mut self, loaded: &LoadedConf, rule: &RuleConf) -> (Arc<[&'static Event]>, bool) {
         if let Some(known) = self.by_rule.get(&rule.rule.name) {
             return known.clone();
         }

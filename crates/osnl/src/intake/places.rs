@@ -5,12 +5,12 @@ use crate::journal::Permit;
 
 /// Places that a predecessor reserved for its actions are taken first; each goes back to the engine that reserved it.
 #[derive(Debug, Default)]
-pub(super) struct Places {
+pub(super) struct PredecessorPlaces {
     carried: Vec<Permit>,
     own: Permit,
 }
 
-impl Places {
+impl PredecessorPlaces {
     pub(super) fn count(&self) -> usize {
         self.carried.iter().map(Permit::places).sum::<usize>() + self.own.places()
     }

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 
 use super::{Intake, RuleEngine};
 use crate::journal::{Obstacle, Receipt};
-use crate::received::Received;
+use crate::received::ReceivedMessage;
 
 /// The intake of a listener whose rules may change.
 pub struct LiveRules {
@@ -27,8 +27,7 @@ impl LiveRules {
         Self { engine: RwLock::new(Arc::new(engine)), replaced: Notify::new() }
     }
 
-    /// Judges by another engine from now on. Rules of a name that both have keep counting, and places that were
-    /// reserved are used by what comes next.
+    /// Replaces the engine. Rules whose name both engines have keep their counts, and reserved places stay reserved.
     pub fn replace(&self, engine: RuleEngine) {
         let mut current = self.engine.write().unwrap_or_else(PoisonError::into_inner);
         engine.succeed(&current);
@@ -101,11 +100,11 @@ impl Intake for LiveRules {
         self.engine().unwanted(message, listener, head);
     }
 
-    fn notify(&self, received: Received) -> Receipt {
+    fn notify(&self, received: ReceivedMessage) -> Receipt {
         self.engine().notify(received)
     }
 
-    fn unreadable(&self, received: Received, reason: String) -> Receipt {
+    fn unreadable(&self, received: ReceivedMessage, reason: String) -> Receipt {
         self.engine().unreadable(received, reason)
     }
 }
@@ -144,7 +143,8 @@ mod tests {
         };
         assert_eq!((wants("one"), wants("two")), (false, true));
         // What the old rules had reserved is used by what the new ones want: nothing is free beside it.
-        let receipts: Vec<_> = (0..4).map(|n| live.notify(Received::sample(body("two", n), false))).collect();
+        let receipts: Vec<_> =
+            (0..4).map(|n| live.notify(ReceivedMessage::sample(body("two", n), false))).collect();
         assert!(journal.reserve(&[], 1).now_or_never().is_none());
         assert_eq!(
             journal.claim("a", ClaimLimits::in_order(9)).now_or_never().map(|claimed| claimed.len()),
@@ -177,7 +177,7 @@ mod tests {
         let own = live.engine().with_permit(|places| places.count());
         assert!(places >= 1 && own == places, "{places} were given, {own} are held");
         let body = r#"{"event_type": "x", "message_id": "1", "payload": {}}"#;
-        let _receipt = live.notify(Received::sample(body.to_owned(), false));
+        let _receipt = live.notify(ReceivedMessage::sample(body.to_owned(), false));
         assert_eq!(live.engine().with_permit(|places| places.count()), places - 1, "the entry has a place");
     }
 }

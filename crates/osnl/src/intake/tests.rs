@@ -14,7 +14,7 @@ fn places_are_filled_up_before_the_last_is_used() {
     let engine = RuleEngine::new(vec![rule], journal.clone(), counters);
     assert_eq!(engine.reserve(4).now_or_never(), Some(4));
     let body = |n: u32| format!("{{\"event_type\": \"x\", \"message_id\": \"{n}\", \"payload\": {{}}}}");
-    let notify = |n: u32| engine.notify(Received::sample(body(n), false));
+    let notify = |n: u32| engine.notify(ReceivedMessage::sample(body(n), false));
     let mut receipts: Vec<_> = (0..3).map(notify).collect();
     // One is left of four, and three are taken of the four that are free.
     assert_eq!(engine.reserve(4).now_or_never(), Some(4));
@@ -46,7 +46,7 @@ fn the_condition_of_an_action_is_evaluated_for_each_of_its_deliveries() {
     let engine = RuleEngine::new(vec![rule], journal.clone(), counters.clone());
     let body = r#"{"event_type": "port.create.end", "message_id": "1",
         "payload": {"ports": [{"id": "1", "name": "a"}, {"id": "2", "name": "b"}]}}"#;
-    let _receipt = engine.notify(Received::sample(body.to_owned(), false));
+    let _receipt = engine.notify(ReceivedMessage::sample(body.to_owned(), false));
     let claimed = |action| {
         let claimed = journal.claim(action, ClaimLimits::in_order(9)).now_or_never().unwrap_or_default();
         claimed.iter().map(|c| c.event.resource).collect::<Vec<_>>()
@@ -73,7 +73,7 @@ fn a_guard_counts_by_when_messages_came() {
             let body = format!(
                 "{{\"event_type\": \"port.delete.end\", \"message_id\": \"{n}\", \"payload\": {{\"port\": {{\"id\": \"{n}\"}}}}}}"
             );
-            let mut received = Received::sample(body, false);
+            let mut received = ReceivedMessage::sample(body, false);
             received.origin.received += Duration::from_secs(apart * n);
             drop(engine.notify(received));
         }
@@ -96,7 +96,7 @@ fn an_event_that_no_condition_lets_through_is_unmatched_with_the_reason() {
     let engine = RuleEngine::new(vec![rule], journal, counters.clone());
     let engine = engine.with_unmatched(ring.clone(), &"l".into());
     let body = r#"{"event_type": "x", "message_id": "1", "payload": {"x": 1}}"#;
-    let receipt = engine.notify(Received::sample(body.to_owned(), false));
+    let receipt = engine.notify(ReceivedMessage::sample(body.to_owned(), false));
     assert_eq!(receipt.now_or_never(), Some(Settle::Acknowledge));
     let kept = ring.latest();
     assert_eq!(kept[0].failed[0].reason, "when is false: payload.x is 1");
@@ -122,7 +122,7 @@ fn what_cannot_be_decided_is_a_dead_letter_of_each_action() {
     ];
     let engine = RuleEngine::new(rules, journal.clone(), counters.clone());
     let body = r#"{"event_type": "x", "message_id": "1", "payload": {"n": 1}}"#;
-    let receipt = engine.notify(Received::sample(body.to_owned(), false));
+    let receipt = engine.notify(ReceivedMessage::sample(body.to_owned(), false));
     assert_eq!(receipt.now_or_never(), Some(Settle::Acknowledge));
     let reasons: Vec<String> = journal.dead_letters().into_iter().map(|dead| dead.reason).collect();
     let why = "rule typed: when cannot be decided: invalid operation: tried to use + operator on unsupported \
@@ -156,7 +156,7 @@ fn many_resources_cost_as_many_times_one() {
     for (name, rule) in [("plain", plain), ("asking", asking), ("undecided", undecided)] {
         let took = |n: usize| {
             let (engine, _journal) = engine_of(rule.clone());
-            let received = Received::sample(ports(n, "{}"), false);
+            let received = ReceivedMessage::sample(ports(n, "{}"), false);
             let begun = cpu_time();
             drop(engine.notify(received));
             cpu_time() - begun
@@ -187,7 +187,11 @@ fn parts_have_their_own_keys_and_payloads() {
     });
     let body = r#"{"event_type": "port.create.end", "message_id": "1", "_context_user": "u",
         "payload": {"ports": [{"id": "P1", "device_id": "D"}, {"id": "P2"}, {}, {"id": "P4"}]}}"#;
-    assert_eq!(engine.notify(Received::sample(body, false)).deliveries(), 2, "the listener counts them");
+    assert_eq!(
+        engine.notify(ReceivedMessage::sample(body, false)).deliveries(),
+        2,
+        "the listener counts them"
+    );
     let claimed = journal.claim("a", ClaimLimits::in_order(9)).now_or_never().unwrap();
     let seen: Vec<_> = claimed
         .iter()
@@ -218,7 +222,7 @@ fn what_costs_too_much_is_set_aside() {
         ports(20, "[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]"),
         ports(1, &format!("\"{}\"", "x".repeat(5000))),
     ] {
-        drop(engine.notify(Received::sample(body, false)));
+        drop(engine.notify(ReceivedMessage::sample(body, false)));
     }
     let reasons: Vec<String> = journal.dead_letters().into_iter().map(|dead| dead.reason).collect();
     assert_eq!(

@@ -21,7 +21,7 @@ pub(super) struct Before {
 
 /// The fate of the messages that were unsettled when a connection ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kept {
+enum UnsettledFate {
     /// As many wait as were unsettled, or more.
     All,
     /// So many are not there any more: no other consumer has them.
@@ -166,19 +166,18 @@ fn other_consumers(listener: &str, options: &ListenOptions, queue: &OpenQueue) {
     }
 }
 
-fn kept(found: &Subscription, unsettled: usize) -> Kept {
+fn kept(found: &Subscription, unsettled: usize) -> UnsettledFate {
     // Nothing is taken from a stream.
     let is_stream = found.open.iter().all(|queue| queue.queue_type == Some(QueueType::Stream));
     let missing = unsettled.saturating_sub(usize::try_from(found.waiting).unwrap_or(usize::MAX));
     match missing {
-        0 => Kept::All,
-        _ if is_stream => Kept::All,
-        missing if found.other_consumers == 0 => Kept::Lost(missing),
-        missing => Kept::Unknown(missing),
+        0 => UnsettledFate::All,
+        _ if is_stream => UnsettledFate::All,
+        missing if found.other_consumers == 0 => UnsettledFate::Lost(missing),
+        missing => UnsettledFate::Unknown(missing),
     }
 }
 
-#[expect(clippy::too_many_lines, reason = "each field of a log line has a line")]
 fn durability(listener: &str, found: &Subscription, before: Option<Before>) {
     let names = |which: &dyn Fn(&OpenQueue) -> bool| {
         let names: Vec<&str> = found.open.iter().filter(|queue| which(queue)).map(|q| &*q.name).collect();
@@ -205,61 +204,7 @@ fn durability(listener: &str, found: &Subscription, before: Option<Before>) {
         }
         Some(Before { away, unsettled }) => {
             let (queues, away) = (names(&|_| true), format!("{:.1} s", away.as_secs_f64()));
-            let number = unsettled.to_string();
-            match kept(found, unsettled) {
-                Kept::All => tracing::info!(
-                    listener.name = listener,
-                    queue.unsettled = unsettled,
-                    away,
-                    former = %Former(
-                        format_args!("back after {away}; the queue kept its messages"),
-                        &[("listener.name", listener), ("queue.unsettled", &number)]
-                    ),
-                    "back after a lost connection; the queue kept its messages"
-                ),
-                Kept::Lost(messages) => tracing::error!(
-                    listener.name = listener,
-                    queue.name = queues,
-                    queue.unsettled = unsettled,
-                    queue.lost = messages,
-                    away,
-                    former = %Former(
-                        format_args!(
-                            "back after {away}; messages that were not settled are not in the queue any more: a delivery \
-                             limit or a time-out of the queue has dropped or dead-lettered them, or somebody has purged it"
-                        ),
-                        &[
-                            ("listener.name", listener),
-                            ("queue.name", &queues),
-                            ("queue.unsettled", &number),
-                            ("queue.lost", &messages.to_string())
-                        ]
-                    ),
-                    "back after a lost connection; unsettled messages are not in the queue any more: a delivery limit or a \
-                     time-out of the queue has dropped or dead-lettered them, or an operator has purged it"
-                ),
-                Kept::Unknown(messages) => tracing::warn!(
-                    listener.name = listener,
-                    queue.name = queues,
-                    queue.unsettled = unsettled,
-                    queue.missing = messages,
-                    away,
-                    former = %Former(
-                        format_args!(
-                            "back after {away}; whether the queue kept its messages is not known: another consumer may \
-                             have them, or the broker has not noticed yet that the connection before ended"
-                        ),
-                        &[
-                            ("listener.name", listener),
-                            ("queue.name", &queues),
-                            ("queue.unsettled", &number),
-                            ("queue.missing", &messages.to_string())
-                        ]
-                    ),
-                    "back after a lost connection; whether the queue kept its messages is unknown: another consumer may have \
-                     them, or the broker has not noticed yet that the previous connection ended"
-                ),
-            }
+            back(listener, &queues, &away, unsettled, kept(found, unsettled));
         }
         None if found.durable == Some(false) => tracing::warn!(
             listener.name = listener,
@@ -268,6 +213,65 @@ fn durability(listener: &str, found: &Subscription, before: Option<Before>) {
              a queue of this name that is declared durable beforehand is used as it is"
         ),
         None => {}
+    }
+}
+
+/// Reports a queue that was there all the time, and what it has of the unsettled messages.
+fn back(listener: &str, queues: &str, away: &str, unsettled: usize, fate: UnsettledFate) {
+    let number = unsettled.to_string();
+    match fate {
+        UnsettledFate::All => tracing::info!(
+            listener.name = listener,
+            queue.unsettled = unsettled,
+            away,
+            former = %Former(
+                format_args!("back after {away}; the queue kept its messages"),
+                &[("listener.name", listener), ("queue.unsettled", &number)]
+            ),
+            "back after a lost connection; the queue kept its messages"
+        ),
+        UnsettledFate::Lost(messages) => tracing::error!(
+            listener.name = listener,
+            queue.name = queues,
+            queue.unsettled = unsettled,
+            queue.lost = messages,
+            away,
+            former = %Former(
+                format_args!(
+                    "back after {away}; messages that were not settled are not in the queue any more: a delivery \
+                     limit or a time-out of the queue has dropped or dead-lettered them, or somebody has purged it"
+                ),
+                &[
+                    ("listener.name", listener),
+                    ("queue.name", queues),
+                    ("queue.unsettled", &number),
+                    ("queue.lost", &messages.to_string())
+                ]
+            ),
+            "back after a lost connection; unsettled messages are not in the queue any more: a delivery limit or a \
+             time-out of the queue has dropped or dead-lettered them, or an operator has purged it"
+        ),
+        UnsettledFate::Unknown(messages) => tracing::warn!(
+            listener.name = listener,
+            queue.name = queues,
+            queue.unsettled = unsettled,
+            queue.missing = messages,
+            away,
+            former = %Former(
+                format_args!(
+                    "back after {away}; whether the queue kept its messages is not known: another consumer may \
+                     have them, or the broker has not noticed yet that the connection before ended"
+                ),
+                &[
+                    ("listener.name", listener),
+                    ("queue.name", queues),
+                    ("queue.unsettled", &number),
+                    ("queue.missing", &messages.to_string())
+                ]
+            ),
+            "back after a lost connection; whether the queue kept its messages is unknown: another consumer may have \
+             them, or the broker has not noticed yet that the previous connection ended"
+        ),
     }
 }
 
@@ -291,12 +295,12 @@ mod tests {
         let consumer = broker.transport().listen(&to, &options).await.unwrap();
         let mut found = consumer.subscription().clone();
         for (unsettled, waiting, others, expected) in [
-            (0, 0, 0, Kept::All),
-            (5, 5, 0, Kept::All),
-            (5, 70, 3, Kept::All),
-            (5, 0, 0, Kept::Lost(5)),
-            (5, 1, 0, Kept::Lost(4)),
-            (5, 1, 1, Kept::Unknown(4)),
+            (0, 0, 0, UnsettledFate::All),
+            (5, 5, 0, UnsettledFate::All),
+            (5, 70, 3, UnsettledFate::All),
+            (5, 0, 0, UnsettledFate::Lost(5)),
+            (5, 1, 0, UnsettledFate::Lost(4)),
+            (5, 1, 1, UnsettledFate::Unknown(4)),
         ] {
             (found.waiting, found.other_consumers) = (waiting, others);
             assert_eq!(kept(&found, unsettled), expected, "{unsettled} {waiting} {others}");

@@ -75,7 +75,7 @@ pub struct Bindings {
 
 #[derive(Debug, Default)]
 struct BindingsState {
-    made: Made,
+    made: BindingsFile,
     wanted: BTreeMap<OwnQueue, Keys>,
     /// The content of queues that are left, when last seen. Not written to the file.
     seen: BTreeMap<OwnQueue, (QueueSeen, SystemTime)>,
@@ -83,7 +83,7 @@ struct BindingsState {
 
 /// The content of the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Made {
+struct BindingsFile {
     bound: BTreeMap<OwnQueue, Keys>,
     /// By the listener of this name.
     emptying: BTreeMap<OwnQueue, String>,
@@ -119,9 +119,9 @@ impl Bindings {
         let made = match fs::read(&path) {
             Ok(text) => read(&text).unwrap_or_else(|| {
                 tracing::warn!(path = %path.display(), "the file cannot be read: osnl removes no earlier binding");
-                Made::default()
+                BindingsFile::default()
             }),
-            Err(_) => Made::default(),
+            Err(_) => BindingsFile::default(),
         };
         Self { path, state: Mutex::new(BindingsState { made, ..BindingsState::default() }) }
     }
@@ -149,7 +149,7 @@ impl Bindings {
         state.made.bound.keys().filter(|queue| !state.wanted.contains_key(*queue)).cloned().collect()
     }
 
-    /// The same, with what is known of each.
+    /// Returns the queues without a listener, with the known facts of each.
     #[must_use]
     pub fn left_queues(&self) -> Vec<LeftQueue> {
         let left = self.left();
@@ -225,7 +225,7 @@ impl Bindings {
         state.made.bound.get(queue).into_iter().flatten().map(|keys| queue.binding(keys)).collect()
     }
 
-    /// This listener makes these bindings.
+    /// Records the bindings of a listener.
     pub fn made(&self, queue: &OwnQueue, bindings: &[Binding], listener: &str) {
         let keys = bindings.iter().map(|b| (b.exchange.clone(), b.routing_key.clone()));
         self.write(|made| {
@@ -255,7 +255,7 @@ impl Bindings {
         });
     }
 
-    fn write(&self, change: impl FnOnce(&mut Made)) {
+    fn write(&self, change: impl FnOnce(&mut BindingsFile)) {
         let mut state = self.lock();
         let before = text(&state.made);
         change(&mut state.made);
@@ -283,7 +283,7 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
     files::replace(path, text.as_bytes())
 }
 
-fn text(made: &Made) -> String {
+fn text(made: &BindingsFile) -> String {
     let queue = |(own, keys): (&OwnQueue, &Keys)| {
         let mut entry = json!({"vhost": own.vhost, "queue": own.queue, "bindings": keys});
         if let Some(listener) = made.emptying.get(own) {
@@ -297,10 +297,10 @@ fn text(made: &Made) -> String {
     format!("{}\n", json!({"format": FORMAT, "queues": made.bound.iter().map(queue).collect::<Vec<_>>()}))
 }
 
-fn read(text: &[u8]) -> Option<Made> {
+fn read(text: &[u8]) -> Option<BindingsFile> {
     let found: Value = serde_json::from_slice(text).ok()?;
     (found["format"] == FORMAT).then_some(())?;
-    let mut made = Made::default();
+    let mut made = BindingsFile::default();
     for queue in found["queues"].as_array()? {
         let word = |name: &str| Some(queue[name].as_str()?.to_owned());
         let own = OwnQueue { vhost: word("vhost")?, queue: word("queue")? };

@@ -32,7 +32,7 @@ const CALM: Duration = Duration::from_secs(60);
 
 /// The consequence of waiting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum WaitVerdict {
     /// Messages move, or are waited for.
     Free,
     /// Nothing can be kept.
@@ -94,7 +94,7 @@ impl Blockade {
     }
 
     /// Decides the consequence at this moment. `obstacle`: whether the intake names one.
-    pub(super) fn look(&mut self, stage: Stage, obstacle: bool, now: Instant) -> Verdict {
+    pub(super) fn look(&mut self, stage: Stage, obstacle: bool, now: Instant) -> WaitVerdict {
         let quiet = now - self.moved_at;
         let (blocked, give_back) = match stage {
             Stage::Polling => {
@@ -115,11 +115,11 @@ impl Blockade {
         let trickles = stage != Stage::Polling && self.since.is_some_and(|since| self.fresh_at <= since);
         if !(blocked || give_back || trickles) {
             self.since = None;
-            return Verdict::Free;
+            return WaitVerdict::Free;
         }
         self.calm_since = now;
         let since = *self.since.get_or_insert(self.moved_at);
-        if give_back { Verdict::GiveBack { since } } else { Verdict::Blocked { since } }
+        if give_back { WaitVerdict::GiveBack { since } } else { WaitVerdict::Blocked { since } }
     }
 
     /// Whether nothing has blocked for so long that the whole prefetch may be asked for again.
@@ -176,7 +176,7 @@ mod tests {
         let begun = Instant::now();
         let mut now = begun;
         let mut blockade = Blockade::new(PATIENCE, 20, now);
-        let mut verdict = Verdict::Free;
+        let mut verdict = WaitVerdict::Free;
         for word in script.split_whitespace() {
             let (verb, rest) = word.split_at(1);
             match verb {
@@ -184,9 +184,9 @@ mod tests {
                 "s" => blockade.settled(now),
                 "=" => {
                     let seen = match verdict {
-                        Verdict::Free => "free",
-                        Verdict::Blocked { .. } => "blocked",
-                        Verdict::GiveBack { .. } => "back",
+                        WaitVerdict::Free => "free",
+                        WaitVerdict::Blocked { .. } => "blocked",
+                        WaitVerdict::GiveBack { .. } => "back",
                     };
                     assert_eq!(seen, rest, "{script}: {word} at {:?}", now - begun);
                 }

@@ -20,7 +20,7 @@ use tokio::sync::watch;
 
 use super::gauges::Gauges;
 use super::state::ListenerState;
-use super::tidying::Tidying;
+use super::tidying::BindingCleanup;
 use super::watchdog::Stage;
 use super::{Listener, ListenerConfig};
 use crate::intake::Intake;
@@ -38,7 +38,7 @@ pub(crate) struct Farewell {
     transport: Arc<dyn Transport>,
     endpoint: Arc<dyn Intake>,
     counters: Arc<Counters>,
-    tidying: Tidying,
+    tidying: BindingCleanup,
     prefetch: u16,
     bodies: BodyBounds,
     budget: Budget,
@@ -47,7 +47,7 @@ pub(crate) struct Farewell {
 
 /// The messages left in a queue whose reader has closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Left {
+pub(crate) enum QueueRemains {
     /// Nothing: it is left.
     Empty,
     /// So many messages: they are to be read.
@@ -59,8 +59,8 @@ pub(crate) enum Left {
 
 /// The result of one look at a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Seen {
-    Known(Left),
+enum LookResult {
+    Known(QueueRemains),
     /// Another look is needed.
     Unknown,
 }
@@ -126,8 +126,8 @@ impl Farewell {
         let mut taken = None;
         loop {
             match self.look(1).await {
-                Seen::Known(Left::NotOurs) => return,
-                Seen::Known(Left::Empty) => {
+                LookResult::Known(QueueRemains::NotOurs) => return,
+                LookResult::Known(QueueRemains::Empty) => {
                     let listens =
                         matches!(*state.borrow(), ListenerState::Listening | ListenerState::Standby);
                     let now = (listens && gauges.stage() == Stage::Polling).then(|| gauges.messages());
@@ -136,57 +136,57 @@ impl Farewell {
                     }
                     taken = now;
                 }
-                Seen::Known(Left::Messages(_)) | Seen::Unknown => taken = None,
+                LookResult::Known(QueueRemains::Messages(_)) | LookResult::Unknown => taken = None,
             }
             tokio::time::sleep(LOOK).await;
         }
     }
 
     /// Returns the messages left, now that the reader has closed. Asks until the broker answers.
-    pub(crate) async fn left(&self) -> Left {
+    pub(crate) async fn left(&self) -> QueueRemains {
         let (name, queue) = (&*self.listener, &**self.tidying.queue());
         let mut looks = 0;
         loop {
             let seen = self.look(0).await;
-            looks = if seen == Seen::Known(Left::NotOurs) { looks + 1 } else { 0 };
+            looks = if seen == LookResult::Known(QueueRemains::NotOurs) { looks + 1 } else { 0 };
             match seen {
-                Seen::Known(Left::Empty) => {
+                LookResult::Known(QueueRemains::Empty) => {
                     self.tidying.end_emptying();
                     tracing::info!(listener.name = name, queue.name = queue, "the queue is empty and left");
-                    return Left::Empty;
+                    return QueueRemains::Empty;
                 }
-                Seen::Known(Left::Messages(messages)) => {
+                LookResult::Known(QueueRemains::Messages(messages)) => {
                     tracing::info!(
                         listener.name = name,
                         queue.name = queue,
                         queue.waiting = messages,
                         "the queue that is to be left holds messages: they are read"
                     );
-                    return Left::Messages(messages);
+                    return QueueRemains::Messages(messages);
                 }
                 // The broker may not have noticed yet that ours has closed.
-                Seen::Known(Left::NotOurs) if looks >= LOOKS => return self.not_ours(),
-                Seen::Known(Left::NotOurs) | Seen::Unknown => {}
+                LookResult::Known(QueueRemains::NotOurs) if looks >= LOOKS => return self.not_ours(),
+                LookResult::Known(QueueRemains::NotOurs) | LookResult::Unknown => {}
             }
             tokio::time::sleep(LOOK).await;
         }
     }
 
-    fn not_ours(&self) -> Left {
+    fn not_ours(&self) -> QueueRemains {
         tracing::warn!(
             listener.name = &*self.listener,
             queue.name = &**self.tidying.queue(),
             "the queue has other consumers, is read again, or is deleted: osnl does not empty it"
         );
         self.tidying.end_emptying();
-        Left::NotOurs
+        QueueRemains::NotOurs
     }
 
     /// One look; `ours`: how many of its consumers are ours.
-    async fn look(&self, ours: u32) -> Seen {
+    async fn look(&self, ours: u32) -> LookResult {
         let (name, queue) = (&*self.listener, &**self.tidying.queue());
         if self.tidying.is_wanted() {
-            return Seen::Known(Left::NotOurs);
+            return LookResult::Known(QueueRemains::NotOurs);
         }
         let bound = self.tidying.bound();
         let looked = self.transport.tidy(&bound, &[queue.to_owned()], true).await;
@@ -200,27 +200,27 @@ impl Farewell {
         }
         let seen = decide(&looked, ours);
         match (&looked, seen) {
-            (Ok(found), Seen::Known(Left::Empty | Left::Messages(_))) => {
+            (Ok(found), LookResult::Known(QueueRemains::Empty | QueueRemains::Messages(_))) => {
                 self.tidying.unbound(&bound);
                 self.tidying.saw(found.first().copied().flatten());
             }
-            (Ok(found), Seen::Known(Left::NotOurs)) => match found.first() {
+            (Ok(found), LookResult::Known(QueueRemains::NotOurs)) => match found.first() {
                 Some(None) => self.tidying.gone(),
                 seen => self.tidying.saw(seen.copied().flatten()),
             },
-            (_, Seen::Unknown) | (Err(_), Seen::Known(_)) => self.tidying.saw(None),
+            (_, LookResult::Unknown) | (Err(_), LookResult::Known(_)) => self.tidying.saw(None),
         }
         seen
     }
 }
 
-fn decide(looked: &Result<Vec<Option<QueueSeen>>, TransportError>, ours: u32) -> Seen {
+fn decide(looked: &Result<Vec<Option<QueueSeen>>, TransportError>, ours: u32) -> LookResult {
     match looked.as_ref().map(|seen| seen.first().copied()) {
-        Ok(Some(Some(seen))) if seen.consumers > ours => Seen::Known(Left::NotOurs),
-        Ok(Some(Some(QueueSeen { messages: 0, .. }))) => Seen::Known(Left::Empty),
-        Ok(Some(Some(QueueSeen { messages, .. }))) => Seen::Known(Left::Messages(messages)),
-        Ok(Some(None)) => Seen::Known(Left::NotOurs),
-        Ok(None) | Err(_) => Seen::Unknown,
+        Ok(Some(Some(seen))) if seen.consumers > ours => LookResult::Known(QueueRemains::NotOurs),
+        Ok(Some(Some(QueueSeen { messages: 0, .. }))) => LookResult::Known(QueueRemains::Empty),
+        Ok(Some(Some(QueueSeen { messages, .. }))) => LookResult::Known(QueueRemains::Messages(messages)),
+        Ok(Some(None)) => LookResult::Known(QueueRemains::NotOurs),
+        Ok(None) | Err(_) => LookResult::Unknown,
     }
 }
 
@@ -233,15 +233,15 @@ mod tests {
         let seen = |messages, consumers| Ok(vec![Some(QueueSeen { messages, consumers })]);
         let lost = || Err(TransportError::Lost { reason: "silence".into() });
         for (looked, ours, expected) in [
-            (seen(0, 1), 1, Seen::Known(Left::Empty)),
-            (seen(5, 1), 1, Seen::Known(Left::Messages(5))),
-            (seen(0, 2), 1, Seen::Known(Left::NotOurs)),
-            (seen(0, 0), 0, Seen::Known(Left::Empty)),
-            (seen(5, 0), 0, Seen::Known(Left::Messages(5))),
-            (seen(0, 1), 0, Seen::Known(Left::NotOurs)),
-            (Ok(vec![None]), 0, Seen::Known(Left::NotOurs)),
-            (Ok(vec![]), 0, Seen::Unknown),
-            (lost(), 0, Seen::Unknown),
+            (seen(0, 1), 1, LookResult::Known(QueueRemains::Empty)),
+            (seen(5, 1), 1, LookResult::Known(QueueRemains::Messages(5))),
+            (seen(0, 2), 1, LookResult::Known(QueueRemains::NotOurs)),
+            (seen(0, 0), 0, LookResult::Known(QueueRemains::Empty)),
+            (seen(5, 0), 0, LookResult::Known(QueueRemains::Messages(5))),
+            (seen(0, 1), 0, LookResult::Known(QueueRemains::NotOurs)),
+            (Ok(vec![None]), 0, LookResult::Known(QueueRemains::NotOurs)),
+            (Ok(vec![]), 0, LookResult::Unknown),
+            (lost(), 0, LookResult::Unknown),
         ] {
             assert_eq!(decide(&looked, ours), expected, "{looked:?} {ours}");
         }

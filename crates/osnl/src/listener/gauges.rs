@@ -15,7 +15,7 @@ pub struct Gauges {
     reconnects: AtomicU64,
     /// Milliseconds since 1970; 0 is never.
     last_message: AtomicU64,
-    opened: Mutex<Opened>,
+    opened: Mutex<ConnectedQueues>,
     depth: Mutex<Option<Depth>>,
     /// A [`Stage`].
     stage: AtomicU8,
@@ -26,7 +26,7 @@ pub struct Gauges {
     waiting: Mutex<QueueDepths>,
 }
 
-/// Why it is not connected.
+/// The reason of a missing connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
     /// The reason why the latest attempt failed.
@@ -46,7 +46,7 @@ pub struct Depth {
     pub messages: u64,
     /// Consumers of the queue that has most.
     pub consumers: u64,
-    /// When it said so.
+    /// The time of the answer.
     pub at: SystemTime,
     /// When messages began to wait without becoming fewer.
     pub waiting_since: Option<SystemTime>,
@@ -62,7 +62,7 @@ impl Depth {
 
 /// The queues and host of the latest connect.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Opened {
+pub struct ConnectedQueues {
     /// The queues that are read.
     pub queues: Vec<String>,
     /// `host:port` that answered; `None` before the first connection.
@@ -98,7 +98,7 @@ impl LossyQueue {
 impl Gauges {
     pub(super) fn connected(&self, found: &Subscription, again: bool) {
         self.reconnects.fetch_add(u64::from(again), Ordering::Relaxed);
-        *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = Opened {
+        *self.opened.lock().unwrap_or_else(PoisonError::into_inner) = ConnectedQueues {
             queues: found.queues().iter().map(ToString::to_string).collect(),
             host: Some(found.host.clone()),
             waiting: found.waiting,
@@ -122,7 +122,7 @@ impl Gauges {
         *depth = Some(Depth::next(depth.as_ref(), messages, consumers, SystemTime::now()));
     }
 
-    /// Returns what the broker said last of the queues that are read, every ten seconds while it is connected.
+    /// Returns the broker's last answer about the queues that are read; it is asked every ten seconds while connected.
     #[must_use]
     pub fn depth(&self) -> Option<Depth> {
         self.depth.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -156,7 +156,7 @@ impl Gauges {
         }
     }
 
-    /// Returns the messages and consumers of each queue as the broker said last, at most ten seconds ago.
+    /// Returns the messages and consumers of each queue, by the broker's last answer, at most ten seconds old.
     #[must_use]
     pub fn waiting(&self) -> QueueDepths {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -178,7 +178,7 @@ impl Gauges {
         *self.since.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Why it is not connected; `None` while it is, and before the first attempt has failed.
+    /// Returns the reason of a missing connection; `None` while connected, and before the first attempt has failed.
     #[must_use]
     pub fn trouble(&self) -> Option<Trouble> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -207,7 +207,7 @@ impl Gauges {
 
     /// Returns the queues and host of the latest connect.
     #[must_use]
-    pub fn opened(&self) -> Opened {
+    pub fn opened(&self) -> ConnectedQueues {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }

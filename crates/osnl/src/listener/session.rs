@@ -1,6 +1,6 @@
 //! One connection's life: poll, dispatch, settle, flush, until it is drained, lost, or given back.
 //!
-//! The loop waits for what wakes it ([`Woken`]) and does the input and output; what follows from it is decided by
+//! The loop waits for what wakes it ([`WakeCause`]) and does the input and output; what follows from it is decided by
 //! [`Core::step`], which does none.
 
 mod step;
@@ -11,8 +11,8 @@ use futures_util::{FutureExt, StreamExt};
 use osnl_transport::{Batch, Consumer, TransportError};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
-use self::step::{Core, SessionOrder, Woken};
-pub(super) use self::step::{Ended, few};
+use self::step::{Core, SessionOrder, WakeCause};
+pub(super) use self::step::{SessionEnd, few};
 use super::Listener;
 use super::blockade::Blockade;
 use super::gauges::Gauges;
@@ -59,7 +59,7 @@ impl<'a> Session<'a> {
     }
 
     /// Until drained, given back, or the connection is lost.
-    pub(super) async fn run(&mut self, shutdown: &Shutdown) -> Result<Ended, TransportError> {
+    pub(super) async fn run(&mut self, shutdown: &Shutdown) -> Result<SessionEnd, TransportError> {
         let listener = self.core.listener;
         let every = Blockade::every(listener.config.give_back_after);
         let mut look = interval_at(Instant::now() + every, every);
@@ -68,7 +68,7 @@ impl<'a> Session<'a> {
         loop {
             if self.core.draining && self.core.open.is_empty() {
                 self.flush().await?;
-                return Ok(Ended::Drained);
+                return Ok(SessionEnd::Drained);
             }
             let room = self.core.room();
             if room == 0 {
@@ -89,15 +89,15 @@ impl<'a> Session<'a> {
             };
             let woken = tokio::select! {
                 biased;
-                () = shutdown.abort.cancelled() => Woken::Aborted,
-                () = shutdown.drain.cancelled(), if !draining => Woken::Draining,
-                Some((message, settle)) = open.next() => Woken::Completed(message, settle),
+                () = shutdown.abort.cancelled() => WakeCause::Aborted,
+                () = shutdown.drain.cancelled(), if !draining => WakeCause::Draining,
+                Some((message, settle)) = open.next() => WakeCause::Completed(message, settle),
                 // Before what is new, which may never end.
-                places = endpoint.reserve(held), if again && !draining && !has_rest => Woken::HandOut(places),
-                polled = poll, if !draining => Woken::Polled(polled),
-                () = sleep_until(wake_at), if wake_at.is_some() => Woken::Clock,
-                _ = look.tick(), if !draining => Woken::Look(endpoint.obstacle()),
-                wake = watchdog.wake(), if !draining => Woken::Watch(wake),
+                places = endpoint.reserve(held), if again && !draining && !has_rest => WakeCause::HandOut(places),
+                polled = poll, if !draining => WakeCause::Polled(polled),
+                () = sleep_until(wake_at), if wake_at.is_some() => WakeCause::Clock,
+                _ = look.tick(), if !draining => WakeCause::Look(endpoint.obstacle()),
+                wake = watchdog.wake(), if !draining => WakeCause::Watch(wake),
             };
             let stage = gauges.stage();
             match self.core.step(woken, stage, &*self.consumer, Instant::now()) {

@@ -15,12 +15,12 @@ const AGAIN: Duration = Duration::from_secs(60);
 
 /// The memory of a listener's own queue, where it has one.
 #[derive(Clone)]
-pub(super) struct Tidying {
+pub(super) struct BindingCleanup {
     memory: Arc<Bindings>,
     own: OwnQueue,
 }
 
-impl Tidying {
+impl BindingCleanup {
     /// `None` where the queue is not ours: the services' own, or one that is only read.
     pub(super) fn new(memory: Arc<Bindings>, vhost: &str, options: &ListenOptions) -> Option<Self> {
         let queue = options.pool.clone().filter(|_| options.declare != Declare::Nothing)?;

@@ -30,7 +30,7 @@ const REMIND: Duration = Duration::from_secs(10 * 60);
 /// The time that the broker may take to answer.
 const ANSWER: Duration = Duration::from_secs(30);
 
-/// Nothing moves although messages wait.
+/// A time without progress although messages wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stall {
     /// The queues concerned, separated by commas.

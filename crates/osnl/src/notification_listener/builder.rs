@@ -33,7 +33,7 @@ pub enum Order {
     PerQueue,
 }
 
-/// Why no listener can be made.
+/// The reasons why no listener can be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// No target was given.
@@ -86,6 +86,7 @@ pub struct Builder {
     concurrency: usize,
     allow_requeue: bool,
     requeue: RequeuePolicy,
+    is_endless: bool,
     keeper: Option<Keeper>,
     shutdown: Shutdown,
     counters: Arc<Counters>,
@@ -113,6 +114,7 @@ impl Builder {
             concurrency: CONCURRENCY,
             allow_requeue: false,
             requeue: RequeuePolicy::default(),
+            is_endless: false,
             keeper: None,
             shutdown: Shutdown::new(),
             counters: Arc::default(),
@@ -186,6 +188,13 @@ impl Builder {
         self
     }
 
+    /// Gives a message back to the broker after the last attempt, instead of setting it aside: it is delivered again,
+    /// and the attempts begin anew. For endpoints whose failures end some day, and programs that keep nothing themselves.
+    pub fn requeue_endlessly(mut self) -> Self {
+        self.is_endless = true;
+        self
+    }
+
     /// Told of each message that is set aside, with its bytes, before it is acknowledged: write it somewhere that
     /// lasts. Must be quick. If it panics the message is not acknowledged.
     pub fn on_set_aside(mut self, keep: impl Fn(&SetAside) + Send + Sync + 'static) -> Self {
@@ -244,6 +253,7 @@ impl Builder {
             endpoints: self.endpoints,
             order: self.order,
             requeue: self.allow_requeue.then_some(self.requeue),
+            is_endless: self.is_endless,
             // Twice the window: what a lost connection brings back finds its first copy still here.
             places: usize::from(self.options.prefetch) * 2,
             calls: Semaphore::new(self.concurrency.min(Semaphore::MAX_PERMITS)),

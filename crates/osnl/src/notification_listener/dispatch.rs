@@ -16,12 +16,12 @@ use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio_util::task::TaskTracker;
 
 use super::set_aside::{Keeper, Shelf};
-use super::{Endpoint, NotificationResult, Order, Received, RequeuePolicy, SetAside};
+use super::{Endpoint, NotificationResult, Order, ReceivedNotification, RequeuePolicy, SetAside};
 use crate::intake::Intake;
 use crate::journal::{Obstacle, Receipt, Settle};
 use crate::metrics::Counters;
 use crate::quarantine::Glimpse;
-use crate::received::Received as Raw;
+use crate::received::ReceivedMessage as Raw;
 use crate::rule::StepLimits;
 use crate::shutdown::Shutdown;
 
@@ -34,6 +34,8 @@ pub(super) struct Dispatch {
     pub(super) order: Order,
     /// `None`: a message that is to come again is acknowledged instead, as with oslo.messaging.
     pub(super) requeue: Option<RequeuePolicy>,
+    /// Whether the broker gets a message back after its last attempt; else it is set aside.
+    pub(super) is_endless: bool,
     /// The number of messages that may be here.
     pub(super) places: usize,
     /// The permits of the calls that may be under way.
@@ -65,7 +67,7 @@ enum Lane {
 }
 
 struct Job {
-    received: Arc<Received>,
+    received: Arc<ReceivedNotification>,
     /// The endpoints that want it, by index.
     endpoints: Arc<[usize]>,
     /// One for each time the broker has delivered it.
@@ -178,7 +180,7 @@ impl Dispatch {
             return receipt;
         }
         this.counters.matched.increment();
-        let received = Arc::new(Received::new(notification, raw));
+        let received = Arc::new(ReceivedNotification::new(notification, raw));
         line.push_back(Job { received, endpoints, receipts: vec![complete] });
         *jobs += 1;
         drop(lanes);
@@ -215,7 +217,7 @@ impl Dispatch {
     }
 
     /// The lane's oldest job; an empty lane ends in the same moment.
-    fn front(&self, lane: &Lane) -> Option<(Arc<Received>, Arc<[usize]>)> {
+    fn front(&self, lane: &Lane) -> Option<(Arc<ReceivedNotification>, Arc<[usize]>)> {
         let mut lanes = self.lanes();
         let front = lanes.lanes.get(lane).and_then(VecDeque::front);
         let front = front.map(|job| (job.received.clone(), job.endpoints.clone()));
@@ -238,7 +240,7 @@ impl Dispatch {
     }
 
     /// Asks until it is handled, or given up.
-    async fn handle(&self, received: &Received, endpoints: &[usize]) -> Settle {
+    async fn handle(&self, received: &ReceivedNotification, endpoints: &[usize]) -> Settle {
         let Shutdown { drain, .. } = &self.shutdown;
         let mut attempt = 1;
         loop {
@@ -266,6 +268,21 @@ impl Dispatch {
                 return Settle::Acknowledge;
             };
             let Some(pause) = policy.pause(attempt) else {
+                if self.is_endless {
+                    self.counters.returned.increment();
+                    tracing::warn!(
+                        message.id = id,
+                        attempts = attempt,
+                        "no endpoint could handle a message; returned to the broker"
+                    );
+                    // At least as long as before an attempt, else the next round begins at once.
+                    tokio::select! {
+                        biased;
+                        () = drain.cancelled() => {}
+                        () = tokio::time::sleep(policy.longest.max(policy.first)) => {}
+                    }
+                    return Settle::Requeue;
+                }
                 self.counters.dead.increment();
                 let reason = format!("no endpoint could handle it in {attempt} attempt(s)");
                 return self.set_aside(received.raw().clone(), reason);
@@ -289,7 +306,7 @@ impl Dispatch {
     }
 
     /// One after the other, up to the first that says no. A panic is a no.
-    async fn ask(&self, received: &Received, endpoints: &[usize]) -> NotificationResult {
+    async fn ask(&self, received: &ReceivedNotification, endpoints: &[usize]) -> NotificationResult {
         for &index in endpoints {
             let endpoint = &self.endpoints[index];
             // The call itself may panic before there is a future.

@@ -7,7 +7,7 @@ use osnl_model::versioned::{VersionedObject, WireObject, read, read_text};
 use osnl_model::{Head, Notification, NotificationFilter, Priority};
 use osnl_transport::{BoxFuture, Properties};
 
-use crate::received::{Origin, Received as Raw};
+use crate::received::{Origin, ReceivedMessage as Raw};
 
 /// Takes notifications: oslo.messaging's endpoint.
 ///
@@ -16,7 +16,7 @@ use crate::received::{Origin, Received as Raw};
 /// For a closure see [`Handler`](super::Handler).
 ///
 /// ```
-/// use osnl::notification_listener::{BoxFuture, Endpoint, NotificationResult, Priority, Received};
+/// use osnl::notification_listener::{BoxFuture, Endpoint, NotificationResult, Priority, ReceivedNotification};
 ///
 /// struct Audit;
 ///
@@ -25,7 +25,7 @@ use crate::received::{Origin, Received as Raw};
 ///         &[Priority::Info, Priority::Error]
 ///     }
 ///
-///     fn notify<'a>(&'a self, received: &'a Received) -> BoxFuture<'a, NotificationResult> {
+///     fn notify<'a>(&'a self, received: &'a ReceivedNotification) -> BoxFuture<'a, NotificationResult> {
 ///         Box::pin(async move {
 ///             let notification = received.notification();
 ///             println!("{:?} by {:?}", notification.event_type, notification.publisher_id);
@@ -59,7 +59,7 @@ pub trait Endpoint: Send + Sync {
     /// Must not block its thread: what does belongs into `tokio::task::spawn_blocking`. A panic counts as
     /// [`NotificationResult::Requeue`], as an exception does with oslo.messaging. The same notification may
     /// come again (after a lost connection, or because it was requeued): have an effect that may be repeated.
-    fn notify<'a>(&'a self, received: &'a Received) -> BoxFuture<'a, NotificationResult>;
+    fn notify<'a>(&'a self, received: &'a ReceivedNotification) -> BoxFuture<'a, NotificationResult>;
 }
 
 /// The fate of a message, with the values of oslo.messaging's `NotificationResult`.
@@ -81,14 +81,14 @@ impl fmt::Display for NotificationResult {
     }
 }
 
-/// A notification that has arrived: read, with its bytes and where it came from.
+/// A received notification, with its bytes and its origin.
 #[derive(Clone, Debug)]
-pub struct Received {
+pub struct ReceivedNotification {
     notification: Notification,
     raw: Raw,
 }
 
-impl Received {
+impl ReceivedNotification {
     pub(super) fn new(notification: Notification, raw: Raw) -> Self {
         Self { notification, raw }
     }
@@ -117,8 +117,8 @@ impl Received {
         &self.raw.properties
     }
 
-    /// The payload as a versioned object of a class. Another class, another major version, or no versioned object at
-    /// all is kept as an unknown one, with everything it says.
+    /// Reads the payload as a versioned object of a class. Another class, another major version, and a payload without
+    /// a class are [`WireObject::Unknown`], with all of their content.
     #[must_use]
     pub fn versioned<T: VersionedObject>(&self) -> WireObject<T> {
         match self.raw.payload_text().as_deref().map(read_text) {

@@ -6,9 +6,9 @@ use std::future::Future;
 use osnl_model::{NotificationFilter, Priority};
 use osnl_transport::BoxFuture;
 
-use super::{Endpoint, NotificationResult, Received};
+use super::{Endpoint, NotificationResult, ReceivedNotification};
 
-type Call = Box<dyn Fn(Received) -> BoxFuture<'static, NotificationResult> + Send + Sync>;
+type Call = Box<dyn Fn(ReceivedNotification) -> BoxFuture<'static, NotificationResult> + Send + Sync>;
 
 /// An [`Endpoint`] made of a closure, with the priorities and the filter it is given.
 ///
@@ -41,7 +41,7 @@ impl Handler {
     /// Calls `handle` for notifications of all seven priorities.
     pub fn new<F, A>(handle: F) -> Self
     where
-        F: Fn(Received) -> A + Send + Sync + 'static,
+        F: Fn(ReceivedNotification) -> A + Send + Sync + 'static,
         A: Future + Send + 'static,
         A::Output: Answer,
     {
@@ -79,7 +79,7 @@ impl Endpoint for Handler {
         self.filter.as_ref()
     }
 
-    fn notify<'a>(&'a self, received: &'a Received) -> BoxFuture<'a, NotificationResult> {
+    fn notify<'a>(&'a self, received: &'a ReceivedNotification) -> BoxFuture<'a, NotificationResult> {
         (self.call)(received.clone())
     }
 }

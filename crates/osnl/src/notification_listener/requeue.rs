@@ -10,11 +10,11 @@ use std::time::Duration;
 /// the connection.
 pub(super) const LONGEST_STAY: Duration = Duration::from_secs(15 * 60);
 
-/// When a message comes again whose endpoint answered
-/// [`Requeue`](super::NotificationResult::Requeue), and when it is given up.
+/// The pauses before a message is handled again whose endpoint answered
+/// [`Requeue`](super::NotificationResult::Requeue), and their limit.
 ///
-/// oslo.messaging gives such a message back at once and gets it back at once, without end. Here it waits: the
-/// first time for `first`, then twice as long each time, up to `longest`.
+/// oslo.messaging returns such a message and receives it again at once, without end. Here it waits: the first time for
+/// `first`, then twice as long each time, up to `longest`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequeuePolicy {
     /// The first pause.

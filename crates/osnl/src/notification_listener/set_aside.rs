@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
-use crate::received::Received as Raw;
+use crate::received::ReceivedMessage as Raw;
 
-/// A message set aside, with its bytes. The broker has been told to forget it.
+/// A message set aside, with its bytes. It is acknowledged to the broker.
 #[derive(Clone, Debug)]
 pub struct SetAside {
     /// The message as it came.
@@ -20,11 +20,11 @@ pub(super) type Keeper = Box<dyn Fn(&SetAside) + Send + Sync>;
 /// The last ones, bounded by number and bytes; the oldest leave first.
 #[derive(Default)]
 pub(super) struct Shelf {
-    kept: Mutex<Kept>,
+    kept: Mutex<SetAsideMessages>,
 }
 
 #[derive(Default)]
-struct Kept {
+struct SetAsideMessages {
     messages: VecDeque<SetAside>,
     bytes: usize,
 }

@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
-use super::{BuildError, Counters, Driver, Notifier, Shared, worker};
+use super::{BuildError, Counters, Driver, Notifier, NotifierState, worker};
 
 /// When an emission is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,7 +112,7 @@ impl NotifierBuilder {
         self
     }
 
-    /// One more driver. Without any, emissions go nowhere, as in oslo.messaging.
+    /// Adds a driver. Without any, emissions are dropped, as in oslo.messaging.
     pub fn driver(mut self, driver: Driver) -> Self {
         self.drivers.push(driver);
         self
@@ -170,8 +170,10 @@ impl NotifierBuilder {
         let counters = Arc::new(Counters::default());
         let (orders, inbox) = mpsc::unbounded_channel();
         let mut worker = JoinSet::new();
+        let mut features = None;
         if senders > 0 {
             let transport = self.transport.ok_or(BuildError::NoTransport)?;
+            features = Some(transport.features());
             if !transport.features().send {
                 return Err(BuildError::OnlyListens { location: transport.location() });
             }
@@ -180,13 +182,15 @@ impl NotifierBuilder {
         }
         let target = |topic| Arc::new(Target { exchange: self.exchange.clone(), topic });
         let targets = self.topics.into_iter().map(target).collect();
-        let shared = Shared {
+        let shared = NotifierState {
             drivers: self.drivers,
             confirm: self.confirm,
             on_full: self.on_full,
             route: self.route,
             mandatory: self.mandatory,
             compression: self.compression,
+            framing: features.and_then(|features| features.framing),
+            has_keys: features.is_some_and(|features| features.keys),
             places: Arc::new(Semaphore::new(capacity)),
             capacity,
             sequence: AtomicU64::new(0),

@@ -17,8 +17,8 @@ pub struct Counters {
     pub lost: Counter,
     /// Notifications refused because the buffer was full. The caller received an error.
     pub refused: Counter,
-    /// Versioned notifications that could not even be put into the buffer; `lost` counts them too. The log says when
-    /// that begins and when it is over.
+    /// Versioned notifications for which the buffer had no place; `lost` counts them too. The log has the begin and the
+    /// end of such a time.
     pub unplaced: Counter,
     failure: Mutex<Option<String>>,
 }

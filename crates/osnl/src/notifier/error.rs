@@ -38,12 +38,12 @@ pub enum NotifyError {
 /// The losses that [`Notifier::flush`](super::Notifier::flush) and [`Notifier::close`](super::Notifier::close) report.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{waiting} messages are not confirmed by the broker, {lost} were given up{}", because(.reason.as_ref()))]
-pub struct Unsent {
+pub struct UnsentMessages {
     /// Messages still in the buffer.
     pub waiting: usize,
     /// Messages given up since the last flush.
     pub lost: u64,
-    /// Why the last attempt failed that did.
+    /// The reason of the last failed attempt.
     pub reason: Option<String>,
 }
 

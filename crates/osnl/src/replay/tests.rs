@@ -37,7 +37,7 @@ fn event(n: u32) -> String {
     )
 }
 
-fn planned(numbers: std::ops::Range<u32>, rules: &[&str]) -> Vec<Planned> {
+fn planned(numbers: std::ops::Range<u32>, rules: &[&str]) -> Vec<EventPlan> {
     let rules: Vec<String> = rules.iter().map(|rule| (*rule).to_owned()).collect();
     let text: String = numbers.map(event).collect();
     let saved = saved::read(&text).unwrap();
@@ -61,7 +61,7 @@ impl File {
         SqliteOptions { allow_volatile: true, ..SqliteOptions::new(self.folder.path().join("journal.db")) }
     }
 
-    async fn append(&self, planned: &[Planned], how: Live) -> Result<u64, ReplayError> {
+    async fn append(&self, planned: &[EventPlan], how: Live) -> Result<u64, ReplayError> {
         let journal = SqliteJournal::open(self.options(), self.counters.clone()).unwrap();
         let appended = live(&journal, planned, how).await;
         journal.close().await;

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 pub(super) use osnl_journal::files::beside;
 use serde_json::{Value, json};
 
-use super::{Shared, Unmatched, line, locked};
+use super::{UnmatchedMessage, UnmatchedState, line, locked};
 
 pub(super) fn current(journal: &Path) -> PathBuf {
     beside(journal, ".unmatched")
@@ -30,7 +30,7 @@ pub(super) fn rules(journal: &Path) -> PathBuf {
 ///
 /// # Errors
 /// There is nothing, or it may not be read.
-pub fn read(journal: &Path, most: usize) -> io::Result<Vec<Unmatched>> {
+pub fn read(journal: &Path, most: usize) -> io::Result<Vec<UnmatchedMessage>> {
     // What is moved between the two readings would be missed in the other order.
     let new = fs::read_to_string(current(journal));
     let old = fs::read_to_string(former(journal));
@@ -40,14 +40,15 @@ pub fn read(journal: &Path, most: usize) -> io::Result<Vec<Unmatched>> {
         (old, new) => old.unwrap_or_default() + &new.unwrap_or_default(),
     };
     let lines: Vec<&str> = text.lines().collect();
-    let mut found: Vec<Unmatched> = lines.into_iter().rev().filter_map(line::read).take(most).collect();
+    let mut found: Vec<UnmatchedMessage> =
+        lines.into_iter().rev().filter_map(line::read).take(most).collect();
     found.reverse();
     Ok(found)
 }
 
 /// The counts of one rule of one listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Counted {
+pub struct RuleMatches {
     /// The listener.
     pub listener: Arc<str>,
     /// The rule.
@@ -64,14 +65,14 @@ pub struct Counted {
 ///
 /// # Errors
 /// There are none, or they may not be read.
-pub fn counts(journal: &Path) -> io::Result<(SystemTime, Vec<Counted>)> {
+pub fn counts(journal: &Path) -> io::Result<(SystemTime, Vec<RuleMatches>)> {
     let value: Value = serde_json::from_str(&fs::read_to_string(rules(journal))?)?;
     let damaged = || io::Error::new(io::ErrorKind::InvalidData, "is damaged");
     let since = value.get("since").and_then(Value::as_str).and_then(|at| at.parse::<Timestamp>().ok());
     let rules = value.get("rules").and_then(Value::as_array).ok_or_else(damaged)?;
     let counted = |rule: &Value| {
         let failed = rule.get("failed")?.as_object()?.iter();
-        Some(Counted {
+        Some(RuleMatches {
             listener: rule.get("listener")?.as_str()?.into(),
             rule: rule.get("rule")?.as_str()?.into(),
             seen: rule.get("seen")?.as_u64()?,
@@ -85,7 +86,7 @@ pub fn counts(journal: &Path) -> io::Result<(SystemTime, Vec<Counted>)> {
     Ok((since.ok_or_else(damaged)?.into(), rules))
 }
 
-impl Shared {
+impl UnmatchedState {
     /// The text of the file of counts.
     pub(super) fn counts(&self) -> String {
         let sets = locked(&self.rules).clone();

@@ -7,10 +7,10 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::{FailedBehind, Unmatched};
+use super::{FailedBehind, UnmatchedMessage};
 use crate::saved;
 
-pub(super) fn write(unmatched: &Unmatched) -> String {
+pub(super) fn write(unmatched: &UnmatchedMessage) -> String {
     let mut object = Map::new();
     let received = unmatched.received.and_then(|at| Timestamp::try_from(at).ok());
     for (key, value) in [
@@ -50,7 +50,7 @@ pub(super) fn write(unmatched: &Unmatched) -> String {
 }
 
 /// `None` for what is no such line: the last one of a process that was killed, for instance.
-pub(super) fn read(line: &str) -> Option<Unmatched> {
+pub(super) fn read(line: &str) -> Option<UnmatchedMessage> {
     let value: Value = serde_json::from_str(line).ok()?;
     let object = value.as_object()?;
     let text = |key: &str| object.get(key).and_then(Value::as_str).map(str::to_owned);
@@ -63,7 +63,7 @@ pub(super) fn read(line: &str) -> Option<Unmatched> {
         })
     });
     let at: Timestamp = text("received")?.parse().ok()?;
-    Some(Unmatched {
+    Some(UnmatchedMessage {
         received: Some(at.into()),
         listener: text("listener")?.into(),
         queue: text("queue")?.into(),

@@ -8,7 +8,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::{BODIES, Shared, file, line};
+use super::{BODIES, UnmatchedState, file, line};
 use crate::ends::Ends;
 use crate::state_dir;
 
@@ -16,14 +16,14 @@ use crate::state_dir;
 const EACH: Duration = Duration::from_secs(1);
 
 /// Ends its thread when it is dropped; everything is written then.
-pub(super) struct Store {
+pub(super) struct UnmatchedStore {
     stop: Option<mpsc::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Store {
+impl UnmatchedStore {
     /// `None`, and a line in the log, if there can be no thread.
-    pub(super) fn start(shared: Arc<Shared>, journal: &Path, ends: &Ends) -> Option<Self> {
+    pub(super) fn start(shared: Arc<UnmatchedState>, journal: &Path, ends: &Ends) -> Option<Self> {
         let mut writer = Writer {
             shared,
             journal: journal.to_owned(),
@@ -60,7 +60,7 @@ impl Store {
     }
 }
 
-impl Drop for Store {
+impl Drop for UnmatchedStore {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take() {
@@ -71,7 +71,7 @@ impl Drop for Store {
 }
 
 struct Writer {
-    shared: Arc<Shared>,
+    shared: Arc<UnmatchedState>,
     journal: PathBuf,
     /// The number of noted messages that are written.
     seen: u64,
@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn a_writer_that_panics_is_reported() {
         let ends = Ends::default();
-        drop(Store::run(&ends, || panic!("an odd line")));
+        drop(UnmatchedStore::run(&ends, || panic!("an odd line")));
         let end = ends.reported().unwrap().to_string();
         assert_eq!(end, "the writer of unmatched messages ended unexpectedly: an odd line");
     }

@@ -9,13 +9,13 @@ use osnl_template::Expression;
 use super::*;
 use crate::rule::Rule;
 
-fn event(n: usize, body: &str) -> (Received, Notification) {
+fn event(n: usize, body: &str) -> (ReceivedMessage, Notification) {
     let notification = Notification {
         event_type: Some(format!("e.{n}")),
         message_id: Some(format!("m-{n}")),
         ..Notification::default()
     };
-    (Received::sample(body.to_owned(), false), notification)
+    (ReceivedMessage::sample(body.to_owned(), false), notification)
 }
 
 fn note(ring: &Ring, numbers: std::ops::Range<usize>) {
@@ -25,7 +25,7 @@ fn note(ring: &Ring, numbers: std::ops::Range<usize>) {
     }
 }
 
-fn ids(of: &[Unmatched]) -> Vec<&str> {
+fn ids(of: &[UnmatchedMessage]) -> Vec<&str> {
     of.iter().map(|unmatched| unmatched.message_id.as_deref().unwrap()).collect()
 }
 
@@ -55,9 +55,9 @@ fn a_place_that_is_used_again_keeps_nothing_of_before() {
     ring.event(&received, &notification, &[(&Rule::default(), RuleMismatch::Priority(None))]);
     assert_eq!(ring.latest()[0].body.as_ref().unwrap().0, "a secret");
     let long = "x".repeat(BODIES + 1);
-    ring.event(&Received::sample(long, false), &Notification::default(), &[]);
+    ring.event(&ReceivedMessage::sample(long, false), &Notification::default(), &[]);
     let latest = ring.latest().remove(0);
-    let Unmatched { event_type, publisher_id, priority, message_id, failed, body, .. } = latest;
+    let UnmatchedMessage { event_type, publisher_id, priority, message_id, failed, body, .. } = latest;
     assert_eq!((event_type, publisher_id, priority, message_id), (None, None, None, None));
     assert!(failed.is_empty() && body.is_none());
 }
@@ -137,7 +137,7 @@ fn the_counts_of_each_rule_are_written() {
     drop(ring);
     let (since, counted) = counts(&journal).unwrap();
     assert!(since.elapsed().unwrap().as_secs() < 60);
-    let expected = Counted {
+    let expected = RuleMatches {
         listener: "l".into(),
         rule: "r".into(),
         seen: 3,

@@ -10,13 +10,13 @@ use osnl::metrics::Counters;
 use osnl_testkit::{Broker, Options, Publisher, Vhost, wait_until};
 
 use crate::faults::Target;
-use crate::harness::{Running, SOON};
+use crate::harness::{ListenerRig, SOON};
 use crate::native::native;
 use crate::rabbit::ports;
 
 const GIVEN_BACK: &str = "nothing could keep is given back";
 
-fn daemon(vhost: &Vhost, target: &Target, folder: &Path, journal: &str, more: &str) -> Running {
+fn daemon(vhost: &Vhost, target: &Target, folder: &Path, journal: &str, more: &str) -> ListenerRig {
     let text = format!(
         "[DEFAULT]\nstate_dir = {}\n[journal]\n{journal}\n\
          [listener:l]\ntransport_url = {}\nexchange = neutron\npool = q\ndeclare = create\n{more}\n\
@@ -29,7 +29,7 @@ fn daemon(vhost: &Vhost, target: &Target, folder: &Path, journal: &str, more: &s
     );
     let counters = Arc::new(Counters::default());
     let daemon = native(&text).daemon(&HttpOptions::default(), &counters).unwrap();
-    let daemon = Running::start_daemon(daemon, counters, Duration::from_secs(10));
+    let daemon = ListenerRig::start_daemon(daemon, counters, Duration::from_secs(10));
     wait_until(SOON, "it listens", || daemon.state().is_subscribed());
     daemon
 }
@@ -38,7 +38,7 @@ fn sqlite(folder: &Path) -> String {
     format!("connection = sqlite:///{}/journal.db\nallow_volatile = yes\nmax_pending = 1", folder.display())
 }
 
-fn reason(daemon: &Running) -> String {
+fn reason(daemon: &ListenerRig) -> String {
     match daemon.state() {
         ListenerState::Blocked { reason, .. } => reason.to_string(),
         _ => String::new(),

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::harness::{QUEUE, SOON, daemon_for, instance, port_deleted, publish};
 
-fn load(text: &str) -> Result<osnl_k2hr3::Loaded, String> {
+fn load(text: &str) -> Result<osnl_k2hr3::LoadedConf, String> {
     Conf::from_text("k2hr3_osnl.conf", text).map_err(|error| error.to_string())
 }
 

@@ -14,7 +14,7 @@ use osnl_testkit::{Reply, Sink};
 use osnl_transport::MemoryBroker;
 use serde_json::{Value, json};
 
-use crate::harness::{Running, SOON, framed, sources};
+use crate::harness::{ListenerRig, SOON, framed, sources};
 
 const LOGINS: &str = "/v3/auth/tokens";
 const SERVERS: &str = "/compute/v2.1/servers/";
@@ -53,8 +53,8 @@ impl Stage {
         load(&text)
     }
 
-    fn start(&self, conf: &Native) -> Running {
-        Running::bound(conf, &self.broker, &["neutron"])
+    fn start(&self, conf: &Native) -> ListenerRig {
+        ListenerRig::bound(conf, &self.broker, &["neutron"])
     }
 
     fn publish(&self, event_type: &str, payload: &Value) -> usize {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use osnl::action::exec::{Exec, ExecOptions, Program};
-use osnl::action::{Action, ActionError, Done, ErrorClass, Event};
+use osnl::action::{Action, ActionError, Completion, ErrorClass, Event};
 use osnl_testkit::{PYTHON_VARIABLE, wait_until};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -52,16 +52,16 @@ impl Stand {
         self.runtime.block_on(async { tokio::time::timeout(SOON, future).await.unwrap() })
     }
 
-    pub(crate) fn attempt(&self, payload: &Value) -> Result<Done, ActionError> {
+    pub(crate) fn attempt(&self, payload: &Value) -> Result<Completion, ActionError> {
         self.attempt_of(&event("port.create.end", payload))
     }
 
-    pub(crate) fn attempt_of(&self, event: &Event) -> Result<Done, ActionError> {
+    pub(crate) fn attempt_of(&self, event: &Event) -> Result<Completion, ActionError> {
         self.wait(self.action.run(std::slice::from_ref(event))).remove(0)
     }
 
     /// Each in an attempt of its own, all at once.
-    fn attempts(&self, payloads: &[Value]) -> Vec<Result<Done, ActionError>> {
+    fn attempts(&self, payloads: &[Value]) -> Vec<Result<Completion, ActionError>> {
         let events: Vec<Event> = payloads.iter().map(|payload| event("port.create.end", payload)).collect();
         let runs = events.iter().map(|event| self.action.run(std::slice::from_ref(event)));
         self.wait(futures_util::future::join_all(runs)).into_iter().flatten().collect()
@@ -97,9 +97,9 @@ impl Stand {
     }
 }
 
-fn said(result: Result<Done, ActionError>) -> String {
+fn said(result: Result<Completion, ActionError>) -> String {
     match result {
-        Ok(Done::Delivered(what)) => what,
+        Ok(Completion::Delivered(what)) => what,
         other => panic!("{other:?}"),
     }
 }
@@ -177,8 +177,11 @@ fn each_verdict_is_taken_as_documented() {
         Err(ActionError { retry_after, ..ActionError::new(class, reason) })
     };
     for (answer, expected) in [
-        (json!({"verdict": "done", "reason": "ticket 7"}), Ok(Done::Delivered("ticket 7".to_owned()))),
-        (json!({"verdict": "nothing_to_do", "reason": "ours"}), Ok(Done::NothingToDo("ours".to_owned()))),
+        (json!({"verdict": "done", "reason": "ticket 7"}), Ok(Completion::Delivered("ticket 7".to_owned()))),
+        (
+            json!({"verdict": "nothing_to_do", "reason": "ours"}),
+            Ok(Completion::NothingToDo("ours".to_owned())),
+        ),
         (json!({"verdict": "transient", "reason": "x"}), error(ErrorClass::Busy(None), "x", None)),
         (
             json!({"verdict": "transient", "retry_after": 9}),
@@ -200,7 +203,7 @@ fn a_child_gets_the_whole_event_and_its_secrets_masked_where_wanted() {
         let payload = json!({"do": "event", "file": file, "port": port, "password": "S3CRET"});
         let event = event("port.create.end", &payload);
         let verdict = stand.attempt_of(&event);
-        assert_eq!(verdict, Ok(Done::Delivered("done".to_owned())));
+        assert_eq!(verdict, Ok(Completion::Delivered("done".to_owned())));
         stand.close(false);
         let text = fs::read_to_string(&file).unwrap();
         assert!(text.starts_with("{\"id\":1,"), "{text}");

@@ -8,7 +8,7 @@ use osnl::native::{Native, Sources, load_texts};
 use osnl_testkit::{Reply, Sink};
 use osnl_transport::MemoryBroker;
 
-use crate::harness::{Running, instance, port_deleted, publish};
+use crate::harness::{ListenerRig, instance, port_deleted, publish};
 
 /// A role server that refuses, a second one behind it, and a file behind that.
 fn native(folder: &Path, journal: &str, first: &Sink, second: &Sink, chat: &str) -> Native {
@@ -27,8 +27,8 @@ fn native(folder: &Path, journal: &str, first: &Sink, second: &Sink, chat: &str)
     loaded.unwrap_or_else(|errors| panic!("{errors}")).conf
 }
 
-fn start(conf: &Native, broker: &MemoryBroker) -> Running {
-    Running::bound(conf, broker, &["neutron"])
+fn start(conf: &Native, broker: &MemoryBroker) -> ListenerRig {
+    ListenerRig::bound(conf, broker, &["neutron"])
 }
 
 fn lines(folder: &Path) -> usize {
@@ -114,7 +114,7 @@ fn a_fallback_that_does_not_want_the_event_gets_none() {
 }
 
 /// Starts with these actions, the first of which a rule fires for every deletion.
-fn started(folder: &Path, journal: &str, broker: &MemoryBroker, actions: &str) -> Running {
+fn started(folder: &Path, journal: &str, broker: &MemoryBroker, actions: &str) -> ListenerRig {
     let text = format!(
         "[DEFAULT]\nstate_dir = {folder}\n[journal]\n{journal}\n\
          [listener:neutron]\ntransport_url = rabbit://mq/\nexchange = neutron\ndeclare = create\npriorities = info\n\

@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use osnl::daemon::Ended;
+use osnl::daemon::RunEnd;
 use osnl::listener::ListenerState;
 use osnl_model::TransportUrl;
 use osnl_testkit::{Broker, Fault, Options, Proxy, Publisher, Reply, Sink, Vhost, wait_until};
 use osnl_transport::{Transport, transport};
 
-use crate::harness::{QUEUE, Running, SOON, conf, instance};
+use crate::harness::{ListenerRig, QUEUE, SOON, conf, instance};
 use crate::rabbit::ports;
 
 pub(crate) fn connects(url: &str) -> Arc<dyn Transport> {
@@ -56,8 +56,8 @@ impl Target {
         instances.map(|n| done.get(&instance(n)).copied().unwrap_or_default()).collect()
     }
 
-    pub(crate) fn daemon(&self, transport: Arc<dyn Transport>) -> Running {
-        let daemon = Running::start(&conf(&self.sink.url("/v1/role"), ""), transport);
+    pub(crate) fn daemon(&self, transport: Arc<dyn Transport>) -> ListenerRig {
+        let daemon = ListenerRig::start(&conf(&self.sink.url("/v1/role"), ""), transport);
         wait_until(SOON, "the daemon listens", || daemon.state() == ListenerState::Listening);
         daemon
     }
@@ -69,7 +69,7 @@ pub(crate) fn in_work(
     target: &Target,
     transport: Arc<dyn Transport>,
     count: usize,
-) -> Running {
+) -> ListenerRig {
     let daemon = target.daemon(transport);
     Publisher::start(&vhost.url(), Options::default()).notify_all(&ports(0..count));
     daemon.wait_until("they are in work", |c| c.matched.get() == count as u64);
@@ -77,7 +77,7 @@ pub(crate) fn in_work(
 }
 
 /// Everything that was published has had its effect, once, and nothing is left.
-pub(crate) fn all_done(vhost: &Vhost, target: &Target, daemon: Running, events: usize) {
+pub(crate) fn all_done(vhost: &Vhost, target: &Target, daemon: ListenerRig, events: usize) {
     target.come_up();
     daemon.wait_until("all are delivered", |c| c.delivered.get() >= events as u64);
     wait_until(SOON, "everything is acknowledged", || vhost.queue_depth(QUEUE) == Some((0, 0)));
@@ -86,7 +86,7 @@ pub(crate) fn all_done(vhost: &Vhost, target: &Target, daemon: Running, events: 
     assert_eq!(counted.dead.get(), 0);
     // Whatever came twice was marked by the broker, and recognised: only what is marked can be adopted.
     assert_eq!(counted.received.get(), events as u64 + counted.adopted.get());
-    assert_eq!(daemon.stop().unwrap(), Ended::Drained);
+    assert_eq!(daemon.stop().unwrap(), RunEnd::Drained);
 }
 
 #[test]
@@ -97,6 +97,10 @@ fn a_channel_error_is_told_and_everything_in_work_is_adopted() {
     vhost.fail_all_channels();
     daemon.wait_until("it is back and has adopted all", |c| c.adopted.get() == 20);
     daemon.wait_for_log("unknown delivery tag 4294967295");
+    // The messages can be adopted before the rig has recorded the state.
+    wait_until(SOON, "it listens again", || {
+        daemon.listened() == 2 && daemon.state() == ListenerState::Listening
+    });
     let states: Vec<_> = daemon.states().into_iter().map(|(_, state)| state).collect();
     let (connecting, listening) = (ListenerState::Connecting { attempt: 1 }, ListenerState::Listening);
     assert!(states.ends_with(&[connecting.clone(), listening.clone(), connecting, listening]), "{states:?}");

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use osnl::action::Event;
 use osnl::action::http::HttpOptions;
-use osnl::daemon::{Daemon, DaemonError, Ended};
+use osnl::daemon::{Daemon, DaemonError, RunEnd};
 use osnl::delivery::DeliverySettings;
 use osnl::listener::{Listener, ListenerState};
 use osnl::metrics::Counters;
 use osnl::native::{Native, Sources};
-use osnl::received::Received;
+use osnl::received::ReceivedMessage;
 use osnl::shutdown::Shutdown;
 use osnl_k2hr3::Conf;
 use osnl_model::{Priority, Target};
@@ -45,16 +45,16 @@ pub(crate) fn quick(conf: &Conf) -> DeliverySettings {
     settings
 }
 
-pub(crate) struct Running {
+pub(crate) struct ListenerRig {
     pub(crate) shutdown: Shutdown,
     pub(crate) counters: Arc<Counters>,
     /// The published states of the first listener, and their times.
     states: States,
     log: Log,
-    thread: Option<JoinHandle<Result<Ended, DaemonError>>>,
+    thread: Option<JoinHandle<Result<RunEnd, DaemonError>>>,
 }
 
-impl Running {
+impl ListenerRig {
     pub(crate) fn start(conf: &Conf, transport: Arc<dyn Transport>) -> Self {
         Self::start_with(conf, quick(conf), Duration::from_secs(10), transport)
     }
@@ -151,13 +151,13 @@ impl Running {
     }
 
     /// Drains, and answers how it ended.
-    pub(crate) fn stop(mut self) -> Result<Ended, DaemonError> {
+    pub(crate) fn stop(mut self) -> Result<RunEnd, DaemonError> {
         self.shutdown.drain.cancel();
         self.join()
     }
 
     /// Waits for it to end by itself.
-    pub(crate) fn join(&mut self) -> Result<Ended, DaemonError> {
+    pub(crate) fn join(&mut self) -> Result<RunEnd, DaemonError> {
         self.thread.take().unwrap().join().unwrap()
     }
 }
@@ -178,7 +178,7 @@ async fn record(state: Option<watch::Receiver<ListenerState>>, states: States) -
     std::future::pending().await
 }
 
-impl Drop for Running {
+impl Drop for ListenerRig {
     fn drop(&mut self) {
         self.shutdown.drain.cancel();
         self.shutdown.abort.cancel();
@@ -190,10 +190,10 @@ impl Drop for Running {
 }
 
 /// A daemon on a broker of its own that calls this target; `more` are further lines of its configuration.
-pub(crate) fn daemon_for(sink: &Sink, more: &str) -> (MemoryBroker, Running) {
+pub(crate) fn daemon_for(sink: &Sink, more: &str) -> (MemoryBroker, ListenerRig) {
     let conf = conf(&sink.url("/v1/role"), more);
     let broker = bound_broker(&conf);
-    let daemon = Running::start(&conf, Arc::new(broker.transport()));
+    let daemon = ListenerRig::start(&conf, Arc::new(broker.transport()));
     (broker, daemon)
 }
 
@@ -222,7 +222,7 @@ pub(crate) fn framed(publisher_id: &str, event_type: &str, payload: &Value) -> S
 
 /// The event for this action about a message with this body.
 pub(crate) fn event_of(body: String, action: &str) -> Event {
-    let received = Received::sample(body, false);
+    let received = ReceivedMessage::sample(body, false);
     let notification = received.decode().unwrap();
     Event::new(received, notification, "r", action)
 }

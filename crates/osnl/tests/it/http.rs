@@ -6,7 +6,7 @@ use std::sync::mpsc;
 
 use osnl::action::http::{HttpError, HttpOptions};
 use osnl::action::k2hr3::K2hr3;
-use osnl::action::{Action, ActionError, Done, ErrorClass};
+use osnl::action::{Action, ActionError, Completion, ErrorClass};
 use osnl_k2hr3::ApiUrl;
 use osnl_testkit::{Reply, Sink};
 use tokio::runtime::Runtime;
@@ -27,7 +27,7 @@ impl Attempts {
     }
 
     /// The deletion of a port of instance 1 at 10.0.0.1.
-    pub(crate) fn make(&self) -> Result<Done, ActionError> {
+    pub(crate) fn make(&self) -> Result<Completion, ActionError> {
         let body = framed("network.node1", "port.delete.end", &port_deleted(&instance(1), "10.0.0.1"));
         let events = [event_of(body, "test")];
         let attempt = async { tokio::time::timeout(SOON, self.action.run(&events)).await.unwrap() };

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use osnl::action::http::HttpOptions;
 use osnl::action::http::header::{HeaderName, HeaderValue};
 use osnl::action::http_request::{Authorization, HttpAction, HttpConf};
-use osnl::action::{Action, ActionError, Done, ErrorClass};
+use osnl::action::{Action, ActionError, Completion, ErrorClass};
 use osnl::native::{Sources, load_texts};
 use osnl_testkit::{Authority, Identity, Protocols, Reply, Sink, TlsSink};
 use osnl_transport::BoxFuture;
@@ -50,7 +50,7 @@ impl Hook {
     }
 
     /// One attempt about an event with this payload; as the delivery loop, it gives up after a time.
-    fn call(&self, payload: &Value, time: Duration) -> Result<Done, ActionError> {
+    fn call(&self, payload: &Value, time: Duration) -> Result<Completion, ActionError> {
         let body = framed("compute.host1", "instance.delete.end", payload);
         let events = [event_of(body, "hook")];
         self.runtime.block_on(async {
@@ -61,7 +61,7 @@ impl Hook {
         })
     }
 
-    fn make(&self) -> Result<Done, ActionError> {
+    fn make(&self) -> Result<Completion, ActionError> {
         self.call(&json!({"id": "vm-1"}), SOON)
     }
 
@@ -85,7 +85,7 @@ fn the_request_is_what_the_templates_say_over_kept_connections() {
     ));
     for _ in 0..2 {
         let done = hook.make().unwrap();
-        assert_eq!(done, Done::Delivered(format!("PUT {}: 204", sink.url("/v1/vm-1?q=1"))));
+        assert_eq!(done, Completion::Delivered(format!("PUT {}: 204", sink.url("/v1/vm-1?q=1"))));
     }
     let requests = sink.requests();
     assert_eq!(requests.iter().map(|request| request.connection).collect::<Vec<_>>(), [1, 1]);
@@ -313,7 +313,7 @@ fn no_secret_comes_back_in_a_reply_or_a_log_line() {
         "url = {}\nsecret.hook = hunter2\nauth = basic\nusername = u\npassword = hunter3",
         sink.url("/{{ secret.hook }}")
     ));
-    assert_eq!(hook.make().unwrap(), Done::Delivered(format!("POST {}: 204", sink.url("/***"))));
+    assert_eq!(hook.make().unwrap(), Completion::Delivered(format!("POST {}: 204", sink.url("/***"))));
     let echo = "/hunter2 with u:hunter3, dTpodW50ZXIz";
     sink.script(vec![with(403, &[], echo), with(302, &[("Location", "/hunter2")], "")]);
     for expected in ["reply: /*** with u:***, ***", "it leads to /***"] {

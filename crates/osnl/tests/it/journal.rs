@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use osnl::daemon::Ended;
+use osnl::daemon::RunEnd;
 use osnl::journal::DeliveryId;
 use osnl::journal::sqlite::{Filter, Page, Reader, State};
 use osnl::native::{Native, Sources, load_texts};
 use osnl_testkit::{Reply, Sink, wait_until};
 use osnl_transport::MemoryBroker;
 
-use crate::harness::{Running, SOON, instance, port_deleted, publish};
+use crate::harness::{ListenerRig, SOON, instance, port_deleted, publish};
 
 fn native(folder: &Path, api_url: &str) -> Native {
     let folder = folder.display();
@@ -21,8 +21,8 @@ fn native(folder: &Path, api_url: &str) -> Native {
     load_texts(&[("test.conf".to_owned(), text)], &Sources::default()).unwrap().conf
 }
 
-fn start(conf: &Native, broker: &MemoryBroker) -> Running {
-    Running::bound(conf, broker, &["neutron"])
+fn start(conf: &Native, broker: &MemoryBroker) -> ListenerRig {
+    ListenerRig::bound(conf, broker, &["neutron"])
 }
 
 #[test]
@@ -43,7 +43,7 @@ fn what_was_acknowledged_is_delivered_by_the_next_process() {
     };
     wait_until(SOON, "all are kept", || kept() == 3);
     daemon.wait_until("it was tried", |c| c.failures.get() > 0);
-    assert_eq!(daemon.stop().unwrap(), Ended::Drained);
+    assert_eq!(daemon.stop().unwrap(), RunEnd::Drained);
     // A broker that has nothing: whatever is delivered comes from the journal.
     sink.restart();
     let daemon = start(&conf, &MemoryBroker::new());
@@ -66,7 +66,7 @@ fn a_refusal_is_a_dead_letter_in_the_file_with_what_was_said() {
     let daemon = start(&conf, &broker);
     publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
     daemon.wait_until("it is given up", |c| c.dead.get() == 1);
-    assert_eq!(daemon.stop().unwrap(), Ended::Drained);
+    assert_eq!(daemon.stop().unwrap(), RunEnd::Drained);
     let reader = Reader::open(&folder.path().join("journal.db")).unwrap();
     let dead = Filter { states: vec![State::Dead], ..Filter::default() };
     let rows = reader.list(&dead, &Page::default()).unwrap();

@@ -8,7 +8,7 @@ use osnl_k2hr3::{
     version,
 };
 use osnl_model::{Priority, Target, TransportUrl};
-use osnl_testkit::{Broker, Listening, Reply, Sink, fixture};
+use osnl_testkit::{Broker, ListenOnly, Reply, Sink, fixture};
 use osnl_transport::{Transport, TransportError, transport};
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
@@ -144,7 +144,7 @@ fn listen_hands_each_message_to_every_endpoint_that_wants_it() {
 
 /// A transport as kafka is one: what was read is read.
 pub(crate) fn no_requeue() -> Arc<dyn Transport> {
-    Arc::new(Listening::new(|_, _| {
+    Arc::new(ListenOnly::new(|_, _| {
         Box::pin(async { Err(TransportError::Connect { host: "-".into(), reason: "never".into() }) })
     }))
 }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use osnl::daemon::Ended;
+use osnl::daemon::RunEnd;
 use osnl_testkit::{Reply, Sink, wait_until};
 use serde_json::json;
 
 use osnl_transport::Properties;
 
 use crate::harness::{
-    QUEUE, Running, SOON, bound_broker, conf, daemon_for, framed, instance, port_deleted, publish,
+    ListenerRig, QUEUE, SOON, bound_broker, conf, daemon_for, framed, instance, port_deleted, publish,
     publish_raw, quick,
 };
 
@@ -26,11 +26,11 @@ fn survives(failures: Vec<Reply>, more: &str, attempts: usize) {
     sink.script(failures.clone());
     let conf = conf(&sink.url("/v1/role"), more);
     let broker = bound_broker(&conf);
-    let daemon = Running::start(&conf, Arc::new(broker.transport()));
+    let daemon = ListenerRig::start(&conf, Arc::new(broker.transport()));
     publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
     daemon.wait_until("delivered", |c| c.delivered.get() == 1);
     assert_eq!(sink.requests().len(), attempts, "{failures:?}");
-    assert_eq!(daemon.stop().unwrap(), Ended::Drained);
+    assert_eq!(daemon.stop().unwrap(), RunEnd::Drained);
     // Acknowledged: nothing went back.
     assert_eq!(broker.ready(QUEUE), 0);
 }
@@ -54,7 +54,7 @@ fn a_refused_connection_is_held_until_the_target_is_there() {
     let conf = conf(&sink.url("/v1/role"), "");
     sink.stop();
     let broker = bound_broker(&conf);
-    let daemon = Running::start(&conf, Arc::new(broker.transport()));
+    let daemon = ListenerRig::start(&conf, Arc::new(broker.transport()));
     for n in 0..20 {
         publish(&broker, &port_deleted(&instance(n), "10.0.0.1"));
     }
@@ -155,7 +155,7 @@ fn requeue_on_error_gives_back_to_the_broker_and_never_in_a_hot_loop() {
     settings.policy.initial = Duration::from_millis(100);
     settings.policy.max = Duration::from_millis(400);
     settings.policy.jitter = 0.0;
-    let daemon = Running::start_with(&conf, settings, SOON, Arc::new(broker.transport()));
+    let daemon = ListenerRig::start_with(&conf, settings, SOON, Arc::new(broker.transport()));
     publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
     daemon.wait_until("it went round", |c| c.returned.get() >= 3);
     let requests = sink.requests();
@@ -217,7 +217,7 @@ fn a_lost_connection_makes_no_second_request_for_what_is_in_work_or_done() {
     sink.reply_with(Reply::Status(204));
     daemon.wait_until("all are delivered", |c| c.delivered.get() == 10);
     assert_eq!(daemon.counters.reconnects.get(), 3);
-    assert_eq!(daemon.stop().unwrap(), Ended::Drained);
+    assert_eq!(daemon.stop().unwrap(), RunEnd::Drained);
     assert_eq!(broker.ready(QUEUE), 0);
     let mut last_ten: Vec<String> = asked_for(&sink).into_iter().rev().take(10).collect();
     last_ten.sort();
@@ -230,12 +230,12 @@ fn draining_finishes_what_is_under_way_and_gives_back_the_rest() {
     let conf = conf(&sink.url("/v1/role"), "");
     let broker = bound_broker(&conf);
     sink.reply_with(Reply::Status(500));
-    let daemon = Running::start(&conf, Arc::new(broker.transport()));
+    let daemon = ListenerRig::start(&conf, Arc::new(broker.transport()));
     for n in 0..5 {
         publish(&broker, &port_deleted(&instance(n), "10.0.0.1"));
     }
     daemon.wait_until("they wait", |c| c.failures.get() >= 2);
-    assert_eq!(daemon.stop().unwrap(), Ended::Drained);
+    assert_eq!(daemon.stop().unwrap(), RunEnd::Drained);
     assert_eq!(broker.ready(QUEUE), 5);
 }
 
@@ -245,11 +245,15 @@ fn a_drain_that_takes_too_long_ends_and_gives_back() {
     sink.reply_with(Reply::Hang);
     let conf = conf(&sink.url("/v1/role"), "");
     let broker = bound_broker(&conf);
-    let daemon =
-        Running::start_with(&conf, quick(&conf), Duration::from_millis(300), Arc::new(broker.transport()));
+    let daemon = ListenerRig::start_with(
+        &conf,
+        quick(&conf),
+        Duration::from_millis(300),
+        Arc::new(broker.transport()),
+    );
     publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
     sink.wait_for(1, SOON);
-    assert_eq!(daemon.stop().unwrap(), Ended::DeadlinePassed);
+    assert_eq!(daemon.stop().unwrap(), RunEnd::DeadlinePassed);
     assert_eq!(broker.ready(QUEUE), 1);
 }
 
@@ -262,7 +266,7 @@ fn an_abort_ends_at_once_and_gives_back() {
     sink.wait_for(1, SOON);
     daemon.shutdown.drain.cancel();
     daemon.shutdown.abort.cancel();
-    assert_eq!(daemon.stop().unwrap(), Ended::Aborted);
+    assert_eq!(daemon.stop().unwrap(), RunEnd::Aborted);
     assert_eq!(broker.ready(QUEUE), 1);
 }
 
@@ -272,7 +276,7 @@ fn a_broker_that_is_away_at_the_start_is_waited_for() {
     let conf = conf(&sink.url("/v1/role"), "");
     let broker = bound_broker(&conf);
     broker.set_down(true);
-    let daemon = Running::start(&conf, Arc::new(broker.transport()));
+    let daemon = ListenerRig::start(&conf, Arc::new(broker.transport()));
     publish(&broker, &port_deleted(&instance(1), "10.0.0.1"));
     broker.set_down(false);
     daemon.wait_until("delivered", |c| c.delivered.get() == 1);

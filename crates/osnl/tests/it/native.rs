@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use osnl::action::http::HttpOptions;
-use osnl::daemon::Ended;
+use osnl::daemon::RunEnd;
 use osnl::metrics::Counters;
 use osnl::native::{Native, Sources, load_texts};
 use osnl_model::{Priority, Target};
@@ -14,7 +14,7 @@ use osnl_testkit::{Authority, Broker, Identity, Options, Protocols, Publisher, S
 use osnl_transport::MemoryBroker;
 use serde_json::{Value, json};
 
-use crate::harness::{Running, SOON, framed, instance, port_deleted};
+use crate::harness::{ListenerRig, SOON, framed, instance, port_deleted};
 use crate::rabbit::ports;
 
 pub(crate) fn native(text: &str) -> Native {
@@ -35,8 +35,8 @@ fn text(transport_url: &str, api_url: &str, record: &Path, more: &str) -> String
     )
 }
 
-pub(crate) fn start(conf: &Native, broker: &MemoryBroker) -> Running {
-    Running::of(conf, broker)
+pub(crate) fn start(conf: &Native, broker: &MemoryBroker) -> ListenerRig {
+    ListenerRig::of(conf, broker)
 }
 
 pub(crate) fn publish(
@@ -80,7 +80,7 @@ fn each_listener_has_its_rules_and_one_event_may_fire_several_actions() {
     publish(&broker, "nova", &Priority::Error, "port.delete.end", &json!({"admin_password": "hunter2"}));
     assert_eq!(publish(&broker, "nova", &Priority::Warn, "x.y", &payload), 0);
     daemon.wait_until("all are delivered", |c| c.delivered.get() >= 6);
-    assert_eq!(daemon.stop().unwrap(), Ended::Drained);
+    assert_eq!(daemon.stop().unwrap(), RunEnd::Drained);
 
     assert_eq!(sink.requests().len(), 2);
     let written = lines(&ports);
@@ -148,7 +148,7 @@ fn a_native_queue_is_durable_with_one_active_consumer() {
     let conf = native(&text(&vhost.url(), &sink.url("/v1/role"), &folder.path().join("x"), ""));
     let run = || {
         let counters = Arc::new(Counters::default());
-        Running::start_daemon(
+        ListenerRig::start_daemon(
             conf.daemon(&HttpOptions::default(), &counters).unwrap(),
             counters,
             Duration::from_secs(10),

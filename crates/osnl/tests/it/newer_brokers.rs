@@ -8,7 +8,7 @@ use osnl_testkit::wait_until;
 use osnl_transport::transport;
 
 use crate::faults::Target;
-use crate::harness::{Running, SOON, framed, instance, port_deleted};
+use crate::harness::{ListenerRig, SOON, framed, instance, port_deleted};
 
 fn publish(broker: &ScriptedBroker, instances: std::ops::Range<usize>) {
     for n in instances {
@@ -17,11 +17,11 @@ fn publish(broker: &ScriptedBroker, instances: std::ops::Range<usize>) {
     }
 }
 
-fn daemon(broker: &ScriptedBroker, target: &Target) -> Running {
+fn daemon(broker: &ScriptedBroker, target: &Target) -> ListenerRig {
     target.daemon(transport(&TransportUrl::parse(&broker.url()).unwrap()).unwrap().into())
 }
 
-fn all_done(broker: &ScriptedBroker, target: &Target, daemon: Running, events: usize) {
+fn all_done(broker: &ScriptedBroker, target: &Target, daemon: ListenerRig, events: usize) {
     target.come_up();
     daemon.wait_until("all are delivered", |c| c.delivered.get() == events as u64);
     wait_until(SOON, "all is acknowledged", || broker.depth() == (0, 0));

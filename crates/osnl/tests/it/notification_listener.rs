@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use osnl::notification_listener::{
-    BoxFuture, BuildError, Builder, Ended, Endpoint, Handler, Head, MemoryBroker, NotificationFilter,
-    NotificationListener, NotificationResult, Order, Pattern, Priority, Received, RequeuePolicy,
-    RunningListener, Shutdown, Target, TransportUrl,
+    BoxFuture, BuildError, Builder, Endpoint, Handler, Head, MemoryBroker, NotificationFilter,
+    NotificationListener, NotificationResult, Order, Pattern, Priority, ReceivedNotification, RequeuePolicy,
+    RunEnd, RunningListener, Shutdown, Target, TransportUrl,
 };
 use osnl_transport::Properties;
 use serde_json::{Value, json};
@@ -62,10 +62,10 @@ fn publish(broker: &MemoryBroker, event_type: &str, payload: &Value) {
 
 /// Answers what the test says, after noting what came.
 fn noting(
-    answer: impl Fn(&Received) -> NotificationResult + Send + Sync + 'static,
-) -> (Handler, mpsc::UnboundedReceiver<Received>) {
+    answer: impl Fn(&ReceivedNotification) -> NotificationResult + Send + Sync + 'static,
+) -> (Handler, mpsc::UnboundedReceiver<ReceivedNotification>) {
     let (send, receive) = mpsc::unbounded_channel();
-    let handler = Handler::new(move |received: Received| {
+    let handler = Handler::new(move |received: ReceivedNotification| {
         let answer = answer(&received);
         let _ = send.send(received);
         async move { answer }
@@ -73,7 +73,7 @@ fn noting(
     (handler, receive)
 }
 
-fn event_type(received: &Received) -> &str {
+fn event_type(received: &ReceivedNotification) -> &str {
     received.notification().event_type.as_deref().unwrap()
 }
 
@@ -90,7 +90,7 @@ async fn until(reached: impl Fn() -> bool) {
 
 async fn idle(broker: &MemoryBroker, running: RunningListener) {
     running.stop();
-    assert_eq!(running.wait().await.unwrap(), Ended::Drained);
+    assert_eq!(running.wait().await.unwrap(), RunEnd::Drained);
     assert_eq!(broker.ready(POOL), 0, "everything is acknowledged");
 }
 
@@ -100,7 +100,7 @@ async fn endpoints_are_asked_in_order_and_no_further_than_the_first_requeue() {
     let (send, mut asked) = mpsc::unbounded_channel();
     let say = |name: &'static str, answer: NotificationResult| {
         let send = send.clone();
-        Handler::new(move |received: Received| {
+        Handler::new(move |received: ReceivedNotification| {
             let _ = send.send((name, event_type(&received).to_owned()));
             let answer = if event_type(&received) == "stop" { answer } else { NotificationResult::Handled };
             async move { answer }
@@ -168,6 +168,31 @@ async fn a_requeued_message_comes_again_ever_later_and_is_set_aside_in_the_end()
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_endless_message_goes_back_to_the_broker_and_begins_anew_later() {
+    let broker = MemoryBroker::new();
+    let tried = Arc::new(AtomicUsize::new(0));
+    let (send, mut seen) = mpsc::unbounded_channel();
+    let handler = Handler::new(move |_| {
+        let is_late = tried.fetch_add(1, Ordering::Relaxed) == 4;
+        let _ = send.send(tokio::time::Instant::now());
+        async move { if is_late { NotificationResult::Handled } else { NotificationResult::Requeue } }
+    });
+    let running = started(on(&broker).endpoint(handler).allow_requeue(true).requeue_endlessly()).await;
+    let begin = tokio::time::Instant::now();
+    publish(&broker, "never", &port("A", 1));
+    let mut at = Vec::new();
+    for _ in 0..5 {
+        at.push((seen.recv().await.unwrap() - begin).as_millis() / 100);
+    }
+    // The last pause is the longest, before the broker gets it.
+    assert_eq!(at, [0, 1, 3, 7, 15]);
+    until(|| running.counters().delivered.get() == 1).await;
+    assert!(running.set_aside().is_empty());
+    assert_eq!((running.counters().returned.get(), running.counters().dead.get()), (1, 0));
+    idle(&broker, running).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_endpoint_that_panics_or_fails_requeues_and_the_listener_goes_on() {
     /// Panics before there is a future, in it, or when asked what it wants.
     struct Panics(AtomicUsize);
@@ -176,7 +201,7 @@ async fn an_endpoint_that_panics_or_fails_requeues_and_the_listener_goes_on() {
             assert!(head.event_type.as_deref() != Some("question"), "asked");
             true
         }
-        fn notify<'a>(&'a self, received: &'a Received) -> BoxFuture<'a, NotificationResult> {
+        fn notify<'a>(&'a self, received: &'a ReceivedNotification) -> BoxFuture<'a, NotificationResult> {
             let first = self.0.fetch_add(1, Ordering::Relaxed) == 0;
             assert!(!(first && event_type(received) == "call"), "called");
             Box::pin(async move {
@@ -287,7 +312,7 @@ async fn concurrency_is_bounded_and_order_is_kept() {
         let (under_way, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let (send, mut seen) = mpsc::unbounded_channel();
         let watched = most.clone();
-        let handler = Handler::new(move |received: Received| {
+        let handler = Handler::new(move |received: ReceivedNotification| {
             let (under_way, most, send) = (under_way.clone(), watched.clone(), send.clone());
             async move {
                 most.fetch_max(under_way.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
@@ -353,7 +378,7 @@ async fn a_message_is_settled_after_its_future_and_the_rest_goes_back() {
     let go = Arc::new(Notify::new());
     let wait = go.clone();
     let (send, mut begun) = mpsc::unbounded_channel();
-    let handler = Handler::new(move |received: Received| {
+    let handler = Handler::new(move |received: ReceivedNotification| {
         let (wait, send) = (wait.clone(), send.clone());
         async move {
             let _ = send.send(event_type(&received).to_owned());
@@ -380,7 +405,7 @@ async fn a_message_is_settled_after_its_future_and_the_rest_goes_back() {
         tokio::time::sleep(Duration::from_secs(1)).await;
         go_on.notify_one();
     });
-    assert_eq!(ended.unwrap(), Ended::Drained);
+    assert_eq!(ended.unwrap(), RunEnd::Drained);
     assert_eq!(time.elapsed().as_secs(), 1, "the pause of the requeued one is not waited for");
     assert!(begun.try_recv().is_err(), "what was not begun is not begun");
     assert_eq!(broker.ready(POOL), 2, "the requeued one and the one behind");
@@ -392,7 +417,7 @@ async fn a_call_that_does_not_end_is_given_up_at_the_deadline() {
     let running = started(on(&broker).endpoint(Handler::new(|_| std::future::pending::<()>()))).await;
     publish(&broker, "x", &json!({}));
     until(|| running.counters().attempts.get() != 0).await;
-    assert_eq!(running.stop_within(Duration::from_secs(5)).await.unwrap(), Ended::DeadlinePassed);
+    assert_eq!(running.stop_within(Duration::from_secs(5)).await.unwrap(), RunEnd::DeadlinePassed);
     assert_eq!(broker.ready(POOL), 1, "unsettled, so it goes back");
 }
 

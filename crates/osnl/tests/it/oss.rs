@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use osnl::action::http::HttpOptions;
-use osnl::action::{Action, ActionError, Done, Event};
-use osnl::received::Received;
+use osnl::action::{Action, ActionError, Completion, Event};
+use osnl::received::ReceivedMessage;
 use osnl_http::Url;
 use osnl_http::header::HeaderName;
 use osnl_oss::rest::{OssRest, OssRestOptions};
@@ -26,7 +26,7 @@ fn event(body: String) -> Event {
     event_of(body, "a")
 }
 
-fn attempt(sink: &Sink, event: &Event) -> Result<Done, ActionError> {
+fn attempt(sink: &Sink, event: &Event) -> Result<Completion, ActionError> {
     let url = |path: &str| Url::parse(&sink.url(path)).unwrap();
     let options = OssRestOptions {
         creation: url("/came"),
@@ -46,7 +46,7 @@ fn attempt(sink: &Sink, event: &Event) -> Result<Done, ActionError> {
 fn a_node_detail_is_posted_and_an_answer_is_what_it_is() {
     let sink = Sink::start();
     let expected = format!("POST {} IP=172.24.4.174 instance={VM}: 204", sink.url("/came"));
-    assert_eq!(attempt(&sink, &event(associated())).unwrap(), Done::Delivered(expected));
+    assert_eq!(attempt(&sink, &event(associated())).unwrap(), Completion::Delivered(expected));
     let posted: Value = serde_json::from_slice(&sink.requests()[0].body).unwrap();
     assert_eq!((&posted["FQDN"], &posted["IP"]), (&Value::Null, &"172.24.4.174".into()));
     sink.reply_with(Reply::StatusWith { status: 422, headers: Vec::new(), body: b"no such node".to_vec() });
@@ -64,7 +64,7 @@ fn what_was_answered_is_not_sent_again() {
     let _seen = watcher.noted(&first.received);
     let moved = associated().replace(VM, "other").replace("_unique_id\\\": \\\"", "_unique_id\\\": \\\"2");
     let mut moved = event(moved);
-    let mut received = Received::clone(&moved.received);
+    let mut received = ReceivedMessage::clone(&moved.received);
     received.noted = watcher.noted(&moved.received);
     moved.received = Arc::new(received);
 

@@ -7,7 +7,7 @@ use osnl_testkit::{Reply, Sink, fixture};
 use osnl_transport::MemoryBroker;
 use serde_json::{Value, json};
 
-use crate::harness::{Running, framed, sources};
+use crate::harness::{ListenerRig, framed, sources};
 
 /// As the recorded events name them.
 const SERVER: &str = "/compute/v2.1/servers/33333333-aaaa-4bbb-8ccc-000000000001";
@@ -67,7 +67,7 @@ struct Stage {
 }
 
 impl Stage {
-    fn start(openstack: &Openstack, more: &str) -> (Self, Running) {
+    fn start(openstack: &Openstack, more: &str) -> (Self, ListenerRig) {
         let stage = Self::new();
         let daemon = stage.run(openstack, "", more);
         (stage, daemon)
@@ -80,7 +80,7 @@ impl Stage {
     }
 
     /// A daemon, which may know what one before it has kept.
-    fn run(&self, openstack: &Openstack, journal: &str, more: &str) -> Running {
+    fn run(&self, openstack: &Openstack, journal: &str, more: &str) -> ListenerRig {
         // What the section asks for itself does not matter.
         let text = format!(
             "[DEFAULT]\nstate_dir = {}\n[journal]\nallow_volatile = true\n{journal}\n\
@@ -94,7 +94,7 @@ impl Stage {
         );
         let loaded = load_texts(&[("test.conf".to_owned(), text)], &sources());
         let conf = loaded.unwrap_or_else(|errors| panic!("{errors}")).conf;
-        Running::bound(&conf, &self.broker, &["neutron"])
+        ListenerRig::bound(&conf, &self.broker, &["neutron"])
     }
 
     fn publish(&self, event_type: &str, payload: &Value) -> usize {

@@ -11,7 +11,7 @@ use std::path::Path;
 use osnl::native::{Native, load_texts};
 use osnl_transport::MemoryBroker;
 
-use crate::harness::{Running, instance, port_deleted, publish, sources};
+use crate::harness::{ListenerRig, instance, port_deleted, publish, sources};
 
 /// Every event of neutron for this action.
 pub(crate) fn native(folder: &Path, action: &str) -> Native {
@@ -25,8 +25,8 @@ pub(crate) fn native(folder: &Path, action: &str) -> Native {
     loaded.unwrap_or_else(|errors| panic!("{errors}")).conf
 }
 
-pub(crate) fn start(conf: &Native, broker: &MemoryBroker) -> Running {
-    Running::bound(conf, broker, &["neutron"])
+pub(crate) fn start(conf: &Native, broker: &MemoryBroker) -> ListenerRig {
+    ListenerRig::bound(conf, broker, &["neutron"])
 }
 
 /// So many deletions, each of another instance's port.

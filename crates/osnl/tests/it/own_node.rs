@@ -8,11 +8,11 @@ use osnl::action::http::HttpOptions;
 use osnl::listener::ListenerState;
 use osnl::metrics::Counters;
 use osnl_model::TransportUrl;
-use osnl_testkit::{Broker, Options, Prepared, Publisher, Reply, Sink, Vhost, wait_until};
+use osnl_testkit::{Broker, BrokerObjects, Options, Publisher, Reply, Sink, Vhost, wait_until};
 use osnl_transport::{QueueSeen, transport};
 
 use crate::faults::{Target, all_done, connects, in_work};
-use crate::harness::{QUEUE, Running, SOON, instance};
+use crate::harness::{ListenerRig, QUEUE, SOON, instance};
 use crate::native::native;
 use crate::rabbit::ports;
 
@@ -24,7 +24,7 @@ fn node() -> MutexGuard<'static, Broker> {
 
 fn durable_queue(vhost: &Vhost) -> Publisher {
     let mut publisher = Publisher::start(&vhost.url(), Options { durable: true });
-    publisher.prepare(&Prepared { queue: QUEUE.to_owned(), ..Prepared::default() });
+    publisher.prepare(&BrokerObjects { queue: QUEUE.to_owned(), ..BrokerObjects::default() });
     publisher
 }
 
@@ -43,7 +43,7 @@ fn come_back(broker: &Broker) -> Instant {
 
 /// Recovery begins within a second of the broker's return: pauses between attempts are a second at most, so no more
 /// than two attempts can have begun between the port's opening and the subscription.
-fn recovers_at_once(daemon: &Running, accepted: Instant) {
+fn recovers_at_once(daemon: &ListenerRig, accepted: Instant) {
     let back = || {
         let states = daemon.states();
         states.iter().rfind(|(_, state)| *state == ListenerState::Listening).map(|(at, _)| *at)
@@ -149,7 +149,7 @@ fn nothing_is_lost_to_a_delivery_limit_while_nothing_can_be_kept() {
     );
     let counters = Arc::new(Counters::default());
     let daemon = native(&text).daemon(&HttpOptions::default(), &counters).unwrap();
-    let daemon = Running::start_daemon(daemon, counters, Duration::from_secs(10));
+    let daemon = ListenerRig::start_daemon(daemon, counters, Duration::from_secs(10));
     wait_until(SOON, "it listens", || daemon.state() == ListenerState::Listening);
     let mut publisher = Publisher::start(&vhost.url(), Options::default());
     publisher.notify_all(&ports(0..6));

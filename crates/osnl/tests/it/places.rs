@@ -2,7 +2,7 @@
 
 use osnl_testkit::{Broker, Notice, Options, Publisher, Sink, Vhost};
 
-use crate::harness::{Running, SOON};
+use crate::harness::{ListenerRig, SOON};
 use crate::native::native;
 use crate::rabbit::ports;
 
@@ -34,7 +34,7 @@ fn an_idle_listener_does_not_make_another_one_deaf() {
         let conf = native(&text(&vhost, &sink, folder.path(), journal, prefetch));
         let counters = std::sync::Arc::new(osnl::metrics::Counters::default());
         let daemon = conf.daemon(&osnl::action::http::HttpOptions::default(), &counters).unwrap();
-        let daemon = Running::start_daemon(daemon, counters, SOON);
+        let daemon = ListenerRig::start_daemon(daemon, counters, SOON);
         osnl_testkit::wait_until(SOON, "both listen", || {
             let queues = vhost.list_queues();
             ["one", "two"].iter().all(|name| queues.iter().any(|q| q.name == *name && q.consumers == 1))

@@ -10,9 +10,9 @@ use crate::examples::example;
 use crate::harness::SOON;
 
 /// Event, priority, node, its power state, the state it goes to, its last error.
-type Told = (String, String, String, Option<String>, Option<String>, Option<String>);
+type PowerEvent = (String, String, String, Option<String>, Option<String>, Option<String>);
 
-fn story() -> Vec<Told> {
+fn story() -> Vec<PowerEvent> {
     let own = |text: &str| Some(text.to_owned());
     let told = |status: &str, priority: &str, node: &str, state: &str, error: Option<String>| {
         let event = format!("baremetal.node.power_set.{status}");
@@ -46,7 +46,7 @@ fn a_service_tells_the_whole_story_of_a_power_state() {
                 (notification.event_type.clone().unwrap(), notification.priority.as_ref().unwrap());
             assert_eq!(received.origin().routing_key, format!("{topic}.{priority}"));
             let node = read.object;
-            let told: Told = (
+            let told: PowerEvent = (
                 event,
                 priority.to_string(),
                 node.name.unwrap(),
@@ -76,7 +76,7 @@ fn a_service_tells_the_whole_story_of_a_power_state() {
         running.wait().await.unwrap();
     });
 
-    let mut told: Vec<Told> = Vec::new();
+    let mut told: Vec<PowerEvent> = Vec::new();
     for _ in story() {
         let received = peer.take();
         let class = NodeSetPowerStatePayload::INFO;
@@ -89,7 +89,7 @@ fn a_service_tells_the_whole_story_of_a_power_state() {
         let (name, state, to) = (text("name").unwrap(), text("power_state"), text("to_power"));
         told.push((received.event_type, received.priority, name, state, to, text("last_error")));
     }
-    let sorted = |mut story: Vec<Told>| {
+    let sorted = |mut story: Vec<PowerEvent>| {
         story.sort();
         story
     };

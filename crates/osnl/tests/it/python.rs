@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use osnl::action::exec::Program;
-use osnl::action::{ActionError, Done, ErrorClass};
+use osnl::action::{ActionError, Completion, ErrorClass};
 use osnl_oss::python::{PayloadDetails, PluginConfig, Python, PythonOptions};
 use osnl_testkit::{Reply, Sink};
 use serde_json::{Value, json};
@@ -93,7 +93,7 @@ fn the_documented_plug_in_runs_as_it_is() {
         let stand = folder.stand("new_plugin.YourPlugin", real);
         open(&stand).unwrap();
         let verdict = stand.attempt(&json!({"port": {"id": "p1"}}));
-        assert_eq!(verdict, Ok(Done::Delivered("notified".to_owned())), "real: {real}");
+        assert_eq!(verdict, Ok(Completion::Delivered("notified".to_owned())), "real: {real}");
         stand.close(false);
         let log = stand.log.lines();
         let said = |text: &str| log.iter().any(|line| line.starts_with("INFO a: ") && line.contains(text));
@@ -148,7 +148,7 @@ fn a_plug_in_finds_its_configuration_and_a_target_that_is_away_is_waited_for() {
         stand.attempt_of(&event("port.delete.end", &payload)).unwrap();
         let update = stand.attempt_of(&event("port.update.end", &payload));
         let neither = "port.update.end is neither a creation nor a deletion";
-        assert_eq!(update, Ok(Done::NothingToDo(neither.to_owned())));
+        assert_eq!(update, Ok(Completion::NothingToDo(neither.to_owned())));
         let requests = sink.requests();
         let targets: Vec<&str> = requests.iter().map(|request| request.target.as_str()).collect();
         assert_eq!(targets, ["/new", "/gone"], "real: {real}");
@@ -169,10 +169,10 @@ fn what_notify_does_is_the_verdict() {
         |what: &str| format!("class P:\n    def notify(self, node_detail, created):\n        {what}\n");
     let failed = |reason: &str| Err(ActionError::new(ErrorClass::Refused(None), reason));
     for (what, expected) in [
-        ("return 'anything'", Ok(Done::Delivered("notified".to_owned()))),
-        ("print('{\"id\": 1}')", Ok(Done::Delivered("notified".to_owned()))),
-        ("import os; os.system('echo hello')", Ok(Done::Delivered("notified".to_owned()))),
-        ("import sys; assert sys.stdin.read() == ''", Ok(Done::Delivered("notified".to_owned()))),
+        ("return 'anything'", Ok(Completion::Delivered("notified".to_owned()))),
+        ("print('{\"id\": 1}')", Ok(Completion::Delivered("notified".to_owned()))),
+        ("import os; os.system('echo hello')", Ok(Completion::Delivered("notified".to_owned()))),
+        ("import sys; assert sys.stdin.read() == ''", Ok(Completion::Delivered("notified".to_owned()))),
         ("raise ValueError('not this one')", failed("ValueError: not this one")),
         ("node_detail['missing']", failed("KeyError: 'missing'")),
         ("raise SystemExit(3)", failed("SystemExit: 3")),
@@ -206,7 +206,7 @@ fn what_a_plug_in_forks_is_not_the_plug_in() {
         let stand = folder.stand("new_plugin.P", false);
         for n in 0..20 {
             let verdict = stand.attempt(&json!({"port": {"id": "p"}}));
-            assert_eq!(verdict, Ok(Done::Delivered("notified".to_owned())), "{what}, event {n}");
+            assert_eq!(verdict, Ok(Completion::Delivered("notified".to_owned())), "{what}, event {n}");
         }
         let log = stand.log.lines();
         assert_eq!(log.iter().filter(|line| line.contains("started ")).count(), 1, "{log:?}");
@@ -411,7 +411,7 @@ fn a_plug_in_may_do_what_it_likes_and_the_next_event_is_answered() {
         open(&stand).unwrap();
         for _ in 0..2 {
             match (stand.attempt(&json!({"port": {"id": "p"}})), &expected) {
-                (Ok(Done::Delivered(found)), Ok(expected)) => assert_eq!(found, *expected, "{what}"),
+                (Ok(Completion::Delivered(found)), Ok(expected)) => assert_eq!(found, *expected, "{what}"),
                 (Err(error), Err(expected)) => assert!(error.reason.contains(expected), "{what}: {error}"),
                 (found, expected) => panic!("{what}: {found:?} is not {expected:?}: {:?}", stand.log.lines()),
             }

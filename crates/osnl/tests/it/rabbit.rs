@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use osnl::daemon::{DaemonError, Ended};
+use osnl::daemon::{DaemonError, RunEnd};
 use osnl_k2hr3::Conf;
 use osnl_model::TransportUrl;
 use osnl_testkit::{
-    Binding, Broker, Exchange, Notice, Options, Prepared, Publisher, Queue, Raw, Reply, Sink, Upstream,
+    Binding, Broker, BrokerObjects, Exchange, Notice, Options, Publisher, Queue, Raw, Reply, Sink, Upstream,
     Vhost, fixture, wait_until,
 };
 use osnl_transport::{Transport, TransportError, transport};
 use serde_json::Value;
 
 use crate::bodies::{body, wire_cases};
-use crate::harness::{QUEUE, Running, SOON, conf, instance, port_deleted};
+use crate::harness::{ListenerRig, QUEUE, SOON, conf, instance, port_deleted};
 use crate::vectors::assert_as_recorded;
 
 fn rabbit(url: &str) -> Arc<dyn Transport> {
@@ -21,8 +21,8 @@ fn rabbit(url: &str) -> Arc<dyn Transport> {
 }
 
 /// A daemon that listens: its queue is there.
-pub(crate) fn listening(conf: &Conf, vhost: &Vhost) -> Running {
-    let daemon = Running::start(conf, rabbit(&vhost.url()));
+pub(crate) fn listening(conf: &Conf, vhost: &Vhost) -> ListenerRig {
+    let daemon = ListenerRig::start(conf, rabbit(&vhost.url()));
     let queue = &conf.oslo_messaging_notifications.pool;
     wait_until(SOON, "the daemon consumes", || {
         vhost.list_queues().iter().any(|q| q.name == *queue && q.consumers == 1)
@@ -100,7 +100,7 @@ fn the_three_kinds_in_both_framings_give_the_recorded_requests() {
         daemon.wait_until("the others have passed", |c| c.unmatched.get() == 4);
         settled(&vhost);
         assert_eq!(sink.requests().len(), 2, "{id}");
-        assert_eq!(daemon.stop().unwrap(), Ended::Drained);
+        assert_eq!(daemon.stop().unwrap(), RunEnd::Drained);
     }
 }
 
@@ -151,7 +151,7 @@ fn durable_objects_that_an_operator_prepared_are_used_as_they_are() {
     let vhost = Broker::shared().vhost("prepared");
     let sink = Sink::start();
     let mut publisher = Publisher::start(&vhost.url(), Options { durable: true });
-    publisher.prepare(&Prepared { queue: QUEUE.to_owned(), ..Prepared::default() });
+    publisher.prepare(&BrokerObjects { queue: QUEUE.to_owned(), ..BrokerObjects::default() });
     let before = topology(&vhost);
     let daemon = listening(&conf(&sink.url("/v1/role"), ""), &vhost);
     publisher.notify_all(&ports(0..3));
@@ -207,11 +207,11 @@ fn a_broker_absent_at_the_start_killed_and_restarted_loses_nothing_of_a_durable_
     let sink = Sink::start();
     let conf = conf(&sink.url("/v1/role"), "");
     let mut publisher = Publisher::start(&vhost.url(), Options { durable: true });
-    publisher.prepare(&Prepared { queue: QUEUE.to_owned(), ..Prepared::default() });
+    publisher.prepare(&BrokerObjects { queue: QUEUE.to_owned(), ..BrokerObjects::default() });
     publisher.notify_all(&ports(0..10));
     broker.kill9();
 
-    let daemon = Running::start(&conf, rabbit(&vhost.url()));
+    let daemon = ListenerRig::start(&conf, rabbit(&vhost.url()));
     broker.start_again();
     daemon.wait_until("what waited is delivered", |c| c.delivered.get() == 10);
 
@@ -232,7 +232,7 @@ fn a_broker_absent_at_the_start_killed_and_restarted_loses_nothing_of_a_durable_
     broker.start_again();
     Publisher::start(&vhost.url(), Options { durable: true }).notify_all(&ports(40..45));
     daemon.wait_until("what came after", |c| c.delivered.get() >= 45);
-    assert_eq!(daemon.stop().unwrap(), Ended::Drained);
+    assert_eq!(daemon.stop().unwrap(), RunEnd::Drained);
     assert!(effects(&sink, 40..45).iter().all(|n| *n == 1));
 }
 
@@ -255,7 +255,7 @@ fn every_recorded_body_is_settled_on_a_real_broker_too() {
     settled(&vhost);
     // 21 that cannot be read at all, and one whose payload is nested too deep.
     assert_eq!(daemon.counters.unreadable.get(), 22);
-    assert_eq!(daemon.stop().unwrap(), Ended::Drained);
+    assert_eq!(daemon.stop().unwrap(), RunEnd::Drained);
 }
 
 #[test]
@@ -269,7 +269,7 @@ fn draining_gives_unfinished_messages_back_and_the_next_start_takes_them() {
     daemon.wait_until("the window is full", |c| c.matched.get() == 200);
     // The broker keeps what is beyond the window.
     assert_eq!(vhost.queue_depth(QUEUE), Some((100, 200)));
-    assert_eq!(daemon.stop().unwrap(), Ended::Drained);
+    assert_eq!(daemon.stop().unwrap(), RunEnd::Drained);
     assert_eq!(vhost.queue_depth(QUEUE), Some((300, 0)));
     sink.restart();
     let daemon = listening(&conf, &vhost);
@@ -302,7 +302,7 @@ fn the_next_host_is_tried_when_one_is_away() {
     let away = Sink::start();
     away.stop();
     let url = vhost.url().replace("@127", &format!("@127.0.0.1:{},guest:guest@127", away.port()));
-    let daemon = Running::start(&conf(&sink.url("/v1/role"), ""), rabbit(&url));
+    let daemon = ListenerRig::start(&conf(&sink.url("/v1/role"), ""), rabbit(&url));
     wait_until(SOON, "the daemon consumes", || vhost.list_queues().iter().any(|q| q.consumers == 1));
     daemon.stop().unwrap();
 }
@@ -311,7 +311,7 @@ fn the_next_host_is_tried_when_one_is_away() {
 fn a_refused_login_or_virtual_host_ends_the_start_with_its_name_and_no_password() {
     let vhost = Broker::shared().vhost("refused");
     let conf = conf("http://127.0.0.1:9/", "");
-    let mut login = Running::start(&conf, rabbit(&vhost.url().replace(":guest@", ":wrong-one@")));
+    let mut login = ListenerRig::start(&conf, rabbit(&vhost.url().replace(":guest@", ":wrong-one@")));
     let error = login.join().unwrap_err();
     assert!(
         matches!(&error, DaemonError::Listener(TransportError::LoginRefused { user, .. }) if user == "guest"),
@@ -319,7 +319,7 @@ fn a_refused_login_or_virtual_host_ends_the_start_with_its_name_and_no_password(
     );
     assert!(!format!("{error} {error:?}").contains("wrong-one"));
 
-    let mut nowhere = Running::start(&conf, rabbit(&vhost.url().replace(vhost.name(), "no-such-host")));
+    let mut nowhere = ListenerRig::start(&conf, rabbit(&vhost.url().replace(vhost.name(), "no-such-host")));
     let error = nowhere.join().unwrap_err();
     assert!(
         matches!(&error, DaemonError::Listener(TransportError::VirtualHostRefused { virtual_host, .. }) if virtual_host == "no-such-host"),

@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use osnl::action::http::HttpOptions;
 use osnl::assembly::BuildError;
-use osnl::daemon::Ended;
+use osnl::daemon::RunEnd;
 use osnl::listener::ListenerState;
 use osnl::metrics::Counters;
 use osnl::native::{Sources, load_texts};
-use osnl_testkit::{Broker, Notice, Options, Prepared, Publisher, Reply, Sink, Vhost, wait_until};
+use osnl_testkit::{Broker, BrokerObjects, Notice, Options, Publisher, Reply, Sink, Vhost, wait_until};
 use serde_json::json;
 
-use crate::harness::{Running, SOON, instance};
+use crate::harness::{ListenerRig, SOON, instance};
 use crate::rabbit::ports;
 
 const STREAM: &str = "log";
@@ -24,7 +24,7 @@ fn stream(name: &str) -> (Vhost, Publisher) {
     let vhost = Broker::shared().vhost(name);
     let mut publisher = Publisher::start(&vhost.url(), Options { durable: true });
     let arguments = json!({"x-queue-type": "stream"});
-    publisher.prepare(&Prepared { queue: STREAM.into(), arguments, ..Prepared::default() });
+    publisher.prepare(&BrokerObjects { queue: STREAM.into(), arguments, ..BrokerObjects::default() });
     (vhost, publisher)
 }
 
@@ -39,12 +39,12 @@ fn text(vhost: &Vhost, sink: &Sink, state_dir: &Path, more: &str) -> String {
     )
 }
 
-fn run(text: &str) -> Running {
+fn run(text: &str) -> ListenerRig {
     let texts = [("test.conf".to_owned(), text.to_owned())];
     let conf = load_texts(&texts, &Sources::default()).unwrap_or_else(|errors| panic!("{errors}")).conf;
     let counters = Arc::new(Counters::default());
     let daemon = conf.daemon(&HttpOptions::default(), &counters).unwrap();
-    Running::start_daemon(daemon, counters, Duration::from_secs(10))
+    ListenerRig::start_daemon(daemon, counters, Duration::from_secs(10))
 }
 
 /// Returns the number of requests for each instance, by its number.
@@ -67,7 +67,7 @@ fn a_restart_goes_on_where_it_was_left_and_repeats_nothing() {
     publisher.notify_all(&ports(0..50));
     let daemon = run(&text);
     daemon.wait_until("all are delivered", |c| c.delivered.get() == 50);
-    assert_eq!(daemon.stop().unwrap(), Ended::Drained);
+    assert_eq!(daemon.stop().unwrap(), RunEnd::Drained);
     assert_eq!(position(folder.path()), Some(50));
     publisher.notify_all(&ports(50..60));
     let daemon = run(&text);

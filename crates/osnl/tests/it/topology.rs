@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use osnl::action::http::HttpOptions;
-use osnl::daemon::Ended;
+use osnl::daemon::RunEnd;
 use osnl::metrics::Counters;
 use osnl::native::{Sources, load_texts};
 use osnl_model::{Priority, Target};
@@ -13,9 +13,9 @@ use osnl_testkit::wait_until;
 use osnl_transport::MemoryBroker;
 use serde_json::{Value, json};
 
-use crate::harness::{Running, SOON, framed};
+use crate::harness::{ListenerRig, SOON, framed};
 
-fn start(listeners: &str, record: &Path, broker: &MemoryBroker) -> Running {
+fn start(listeners: &str, record: &Path, broker: &MemoryBroker) -> ListenerRig {
     let text = format!(
         "[journal]\nconnection = memory://\n{listeners}[rule:r]\nevent_type = ^counted$\nactions = record\n[action:record]\ndriver = dump\npath = {}\n",
         record.display()
@@ -25,7 +25,7 @@ fn start(listeners: &str, record: &Path, broker: &MemoryBroker) -> Running {
     let counters = Arc::new(Counters::default());
     let daemon =
         conf.daemon_with(&|_| Ok(Arc::new(broker.transport())), &HttpOptions::default(), &counters).unwrap();
-    Running::start_daemon(daemon, counters, Duration::from_secs(10))
+    ListenerRig::start_daemon(daemon, counters, Duration::from_secs(10))
 }
 
 /// Answers how many queues took it.
@@ -61,7 +61,7 @@ fn exchanges_topics_and_priorities_are_bound_each_with_each() {
             assert_eq!(publish(&broker, exchange, topic, &Priority::Warn, "counted"), 0);
         }
         daemon.wait_until("all are written", |c| c.delivered.get() == 12);
-        assert_eq!(daemon.stop().unwrap(), Ended::Drained);
+        assert_eq!(daemon.stop().unwrap(), RunEnd::Drained);
         let text = std::fs::read_to_string(&record).unwrap();
         let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         let word = |line: &Value, key: &str| line[key].as_str().unwrap().to_owned();

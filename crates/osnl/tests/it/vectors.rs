@@ -9,7 +9,7 @@ use osnl_testkit::{Request, Sink, fixture};
 use osnl_transport::MemoryBroker;
 use serde_json::Value;
 
-use crate::harness::{Running, SOON, bound_broker, conf, framed};
+use crate::harness::{ListenerRig, SOON, bound_broker, conf, framed};
 
 /// Recorded cases in which we do otherwise, on purpose: the manual's flat form is read, and a router's port
 /// is about no instance.
@@ -109,7 +109,7 @@ fn the_daemon_makes_the_recorded_requests_byte_for_byte() {
         "[oslo_messaging_notifications]\nevent_type = ^.*delete\\.end$\npublisher_id = ^.*$\n",
     );
     let broker = bound_broker(&conf);
-    let daemon = Running::start(&conf, Arc::new(broker.transport()));
+    let daemon = ListenerRig::start(&conf, Arc::new(broker.transport()));
     let mut expected = 0;
     for vector in vectors() {
         publish_vector(&broker, &vector);

@@ -138,12 +138,12 @@ fn what_the_real_libraries_write_is_read_typed() {
     let vhost = Broker::shared().vhost("versioned-in");
     let mut peer = VersionedPeer::start(&vhost.url());
     let mut publisher = Publisher::start(&vhost.url(), Options::default());
-    publisher.prepare(&osnl_testkit::Prepared {
+    publisher.prepare(&osnl_testkit::BrokerObjects {
         exchange: "ironic".to_owned(),
         queue: "typed".to_owned(),
         routing_keys: vec!["notifications.info".to_owned()],
         durable: false,
-        ..osnl_testkit::Prepared::default()
+        ..osnl_testkit::BrokerObjects::default()
     });
     for (class, payload) in recorded() {
         let values = serde_json::from_str::<Value>(&payload).unwrap()["ironic_object.data"].clone();

@@ -11,7 +11,7 @@ use osnl_transport::{
 use rustix::fs::{Access, AtFlags, CWD, accessat, statvfs};
 
 use super::{Probe, ProbeContext, broker, exchange, silent};
-use osnl_http::{HttpOptions, ReachError, reach};
+use osnl_http::{HttpOptions, ProbeError, reach};
 
 /// The words for a target that was reached only.
 pub const NO_REQUEST: &str = "no request was sent";
@@ -27,12 +27,12 @@ pub async fn target_probe(
     let probe = Probe::of(section, format!("target {}", url.authority()));
     match tokio::time::timeout(deadline, reach(http, url)).await {
         Err(_) => silent(probe, deadline),
-        Ok(Err(ReachError::Options(error))) => probe.failed(error.to_string(), None),
-        Ok(Err(ReachError::Connect(words))) => {
+        Ok(Err(ProbeError::Options(error))) => probe.failed(error.to_string(), None),
+        Ok(Err(ProbeError::Connect(words))) => {
             let advice = format!("check that it is running and that {option} names its host and port");
             probe.failed(words, Some(&advice))
         }
-        Ok(Err(ReachError::Tls(refusal))) => probe.failed(refusal.reason, refusal.remedy.as_deref()),
+        Ok(Err(ProbeError::Tls(refusal))) => probe.failed(refusal.reason, refusal.remedy.as_deref()),
         Ok(Ok(reached)) => {
             let tls = if reached.tls { "TLS" } else { "no TLS" };
             let found = match (&reached.proxy, reached.tls) {
@@ -51,7 +51,49 @@ pub async fn target_probe(
     }
 }
 
-/// Whether a broker lets us in, has these exchanges, and lets us publish to them; nothing is published or made.
+/// Whether a cluster of Kafka lets us in, and has these topics; nothing is made.
+#[cfg(feature = "kafka")]
+pub async fn kafka_probe(
+    section: &str,
+    transport: Result<osnl_transport::KafkaTransport, osnl_transport::TransportError>,
+    topics: &[String],
+    declare: Declare,
+    deadline: Duration,
+) -> Vec<Probe> {
+    use osnl_transport::Transport as _;
+
+    let transport = match transport {
+        Ok(transport) => transport,
+        Err(error) => return vec![Probe::of(section, "brokers".to_owned()).failed(error.to_string(), None)],
+    };
+    let probe = Probe::of(section, transport.location());
+    let look = match tokio::time::timeout(deadline, transport.look(topics.to_vec())).await {
+        Err(_) => return vec![silent(probe, deadline)],
+        Ok(Err(error)) => {
+            let advice = "check that the brokers run, and the hosts, the login, and security_protocol of transport_url";
+            return vec![probe.failed(error.to_string(), Some(advice))];
+        }
+        Ok(Ok(look)) => look,
+    };
+    let brokers = probe.fine(format!("{} answers, {}", look.host, transport.session()));
+    let topic = |topic: &String| {
+        let probe = Probe::of(section, format!("topic {topic}"));
+        match (look.missing.contains(topic), declare) {
+            (false, _) => probe.fine("exists"),
+            (true, Declare::Create) => {
+                probe.fine("does not exist, and will be created if the brokers do that (auto.create.topics.enable)")
+            }
+            (true, Declare::Passive | Declare::Nothing) => probe.warning(
+                "does not exist",
+                "its service creates it with its first notification; compare topics with the service's notification_topics",
+            ),
+        }
+    };
+    std::iter::once(brokers).chain(topics.iter().map(topic)).collect()
+}
+
+/// Whether a broker lets us in, has these exchanges, and lets us publish to them; nothing is published or made. On Kafka they
+/// are topics.
 pub async fn broker_probe(
     context: ProbeContext<'_>,
     url: &TransportUrl,
@@ -59,6 +101,13 @@ pub async fn broker_probe(
     exchanges: &[String],
     declare: Declare,
 ) -> Vec<Probe> {
+    #[cfg(feature = "kafka")]
+    if url.driver() == "kafka" {
+        let transport = osnl_transport::KafkaOptions::from_query(url)
+            .map_err(osnl_transport::TransportError::from)
+            .and_then(|options| osnl_transport::KafkaTransport::new(url, options));
+        return kafka_probe(context.section, transport, exchanges, declare, context.deadline).await;
+    }
     let probe = |what: String| Probe::of(context.section, what);
     let transport = match RabbitTransport::new(url.clone(), options.clone()) {
         Ok(transport) => transport,

@@ -4,7 +4,7 @@ use osnl_http::ClientCertificate;
 use osnl_http::header::HeaderName;
 use osnl_openstack::CloudConf;
 
-use super::super::authorization::{Authorization as _, Fixed};
+use super::super::authorization::{Authorization as _, FixedHeader};
 use super::super::keystone;
 use super::super::sign::Signer;
 use crate::driver::{LOGIN, Reader, cloud};
@@ -21,7 +21,7 @@ enum Auth {
 #[derive(Clone, Debug)]
 pub(in super::super) enum Login {
     /// A header that is written out.
-    Fixed(Fixed),
+    Fixed(FixedHeader),
     /// A token that has to be fetched.
     Keystone(Box<CloudConf>),
 }
@@ -71,14 +71,14 @@ pub(super) fn login(reader: &mut Reader<'_>) -> Option<Option<Login>> {
         Auth::Basic => {
             let user = reader.required("username", "write the name to log in with");
             let password = reader.required("password", "write it, or file:///path");
-            match Fixed::basic(&user?, &password?) {
+            match FixedHeader::basic(&user?, &password?) {
                 Some(login) => Some(Some(Login::Fixed(login))),
                 None => reader.refuse("username", "holds a colon", "a name for auth = basic has none"),
             }
         }
         Auth::Bearer => {
             let token = reader.required("token", "write it, or file:///path")?;
-            match Fixed::bearer(token.trim()) {
+            match FixedHeader::bearer(token.trim()) {
                 Some(login) if !token.trim().is_empty() => Some(Some(Login::Fixed(login))),
                 Some(_) | None => {
                     reader.refuse("token", "has a character that a header can't have", "write it on one line")

@@ -99,9 +99,9 @@ const OPTIONS: &[OptionDef] = &[
         .or(super::SOURCE),
     OptionDef::new("cloudevents_type", "template", "Type of the CloudEvent.").or(super::TYPE),
     OptionDef::new("cloudevents_subject", "template", "Subject of the CloudEvent; empty for none.").or(super::SUBJECT),
-    OptionDef::new("success", "statuses", "Statuses that mean success.").or("200-299"),
+    OptionDef::new("success", "statuses", "Statuses that mean success.").or("2xx"),
     OptionDef::new("retry", "statuses", "Statuses that ask for a later attempt. The delivery is retried without counting the attempt; Retry-After is obeyed.")
-        .or("408, 425, 429, 500-599"),
+        .or("408, 425, 429, 5xx"),
     OptionDef::new(
         "final",
         "statuses",

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::*;
 
 fn rendered(url: &str, value: &str) -> Result<String, String> {
-    let target = Target::parse(url, &[]).map_err(|error| error.to_string())?;
+    let target = UrlTarget::parse(url, &[]).map_err(|error| error.to_string())?;
     let payload = json!({"v": value, "yes": true});
     let names = Names::from(Notification { payload, ..Notification::default() });
     target.render(&names, &[("q".to_owned(), "a b".to_owned())]).map(|url| target.shown(&url))
@@ -15,7 +15,7 @@ fn rendered(url: &str, value: &str) -> Result<String, String> {
 #[test]
 fn a_service_of_the_catalogue_is_named_and_placed() {
     let check = |url: &str, endpoint: &str, shown: &str, placed: &str| {
-        let target = Target::parse(url, &[]).unwrap();
+        let target = UrlTarget::parse(url, &[]).unwrap();
         assert_eq!((target.origin(), target.is_event_s()), (None, false));
         let names = Names::from(Notification { payload: json!({"v": "a/b"}), ..Notification::default() });
         let rendered = target.render(&names, &[]).unwrap();
@@ -35,7 +35,10 @@ fn a_service_of_the_catalogue_is_named_and_placed() {
     check("catalog:dns?a={{ payload.v }}", dns, "catalog:dns?a=a%2Fb", "http://h:9001/?a=a%2Fb");
     check("catalog:block-storage/", "http://h/v3/1", "catalog:block-storage/", "http://h/v3/1/");
     assert!(
-        Target::parse("catalog:dns/", &[]).unwrap().placed(&Url::parse("http://c/").unwrap(), "x").is_err()
+        UrlTarget::parse("catalog:dns/", &[])
+            .unwrap()
+            .placed(&Url::parse("http://c/").unwrap(), "x")
+            .is_err()
     );
 }
 
@@ -76,7 +79,7 @@ fn the_type_of_a_service_is_written_out() {
         "catalog://dns/v2",
         "catalog:d ns/",
     ] {
-        assert!(matches!(Target::parse(url, &[]), Err(TargetError::Service)), "{url}");
+        assert!(matches!(UrlTarget::parse(url, &[]), Err(TargetError::Service)), "{url}");
     }
     // What only the event calls one is a URL, and no good one.
     assert!(rendered("{{ payload.v }}", "catalog:dns/v2").unwrap_err().contains("scheme"));

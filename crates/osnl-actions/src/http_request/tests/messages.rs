@@ -4,7 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use osnl_template::Names;
 
-use super::super::message::About;
+use super::super::message::RequestSubject;
 use super::{conf, event, previewed, sent};
 use crate::Action as _;
 use crate::driver::{DriverConf as _, Preview};
@@ -218,7 +218,7 @@ fn what_is_a_secret_by_its_name_is_in_no_form_for_people() {
 #[test]
 fn an_id_that_no_header_can_hold_is_escaped_where_a_header_is_wanted_and_nowhere_else() {
     let request = |lines: &str, key: &str| {
-        let about = About { rule: "r", action: "hook", key, id: None, resource: None };
+        let about = RequestSubject { rule: "r", action: "hook", key, id: None, resource: None };
         let at = UNIX_EPOCH + Duration::from_secs(1_614_265_330);
         conf(lines).0.message.request(&Names::from(event()), &about, at)
     };
@@ -248,7 +248,7 @@ fn the_context_is_masked_for_people() {
     let preview = format!("{:?}", conf(lines).preview(&wanted));
     assert!(!preview.contains("S3CRET") && preview.contains("***"), "{preview}");
     let conf = conf(lines);
-    let about = About { rule: "r", action: "hook", key: "k", id: None, resource: None };
+    let about = RequestSubject { rule: "r", action: "hook", key: "k", id: None, resource: None };
     let names = Names::from(event);
     let request = conf.0.message.request(&names, &about, UNIX_EPOCH).unwrap();
     assert!(request.url.to_string().contains("TOKENS3CRET"), "{}", request.url);

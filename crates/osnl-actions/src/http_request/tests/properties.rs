@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use ring::hmac;
 use serde_json::{Value, json};
 
-use super::super::message::About;
+use super::super::message::RequestSubject;
 use super::conf;
 
 /// Texts with a liking for what formats are made of.
@@ -37,8 +37,8 @@ fn event(value: &str) -> Notification {
     }
 }
 
-const ABOUT: About<'_> =
-    About { rule: "r", action: "hook", key: "m-1/r/hook", id: Some("m-1"), resource: None };
+const ABOUT: RequestSubject<'_> =
+    RequestSubject { rule: "r", action: "hook", key: "m-1/r/hook", id: Some("m-1"), resource: None };
 
 fn made(lines: &str, event: Notification, seconds: u64) -> Result<Request, String> {
     let at = UNIX_EPOCH + Duration::from_secs(seconds);
@@ -171,7 +171,7 @@ proptest! {
         let secrets: Vec<String> = keys.iter().map(|key| format!("whsec_{}", STANDARD.encode(key))).collect();
         let conf = conf(&format!("url = http://h/\nsigning_secret = {}", secrets.join(" ")));
         let request = |seconds: u64| {
-            let about = About { key: &key, ..ABOUT };
+            let about = RequestSubject { key: &key, ..ABOUT };
             let at = UNIX_EPOCH + Duration::from_secs(seconds);
             conf.0.message.request(&Names::from(event(&value)), &about, at).unwrap()
         };

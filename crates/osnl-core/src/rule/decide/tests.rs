@@ -7,7 +7,7 @@ use osnl_template::Expression;
 use serde_json::json;
 
 use super::*;
-use crate::rule::Nested;
+use crate::rule::PathPattern;
 
 fn rule(name: &str, when: Option<&str>, stop: bool) -> Rule {
     let when = when.map(|when| Expression::new(when).unwrap());
@@ -25,8 +25,8 @@ fn check(rules: Vec<Rule>, expected: &[&str]) {
     let set = RuleSet::new(rules, Arc::default());
     let names = names();
     let decided = set.decide(&names).decided.into_iter().map(|decided| match decided {
-        Decided::Fires(rule) => rule.name.to_string(),
-        Decided::Undecided(_, why) => why,
+        RuleDecision::Fires(rule) => rule.name.to_string(),
+        RuleDecision::Undecided(_, why) => why,
     });
     assert_eq!(decided.collect::<Vec<_>>(), expected);
 }
@@ -47,7 +47,7 @@ fn the_first_that_fires_and_stops_is_the_last() {
 #[test]
 fn a_pattern_looks_inside_of_values_and_a_whole_key_comes_first() {
     let check = |path: &str, pattern: &str, expected: Result<(), &str>| {
-        let nested = Nested {
+        let nested = PathPattern {
             predicate: Predicate::Payload(path.to_owned()),
             pattern: Pattern::new(pattern).unwrap(),
         };
@@ -86,7 +86,7 @@ fn every_verdict_is_counted() {
         assert_eq!(failed[0], "false: when is false: payload.n is 1");
         assert_eq!(failed[1], "lacks: when is false: the event has no payload.x");
         assert!(failed[2].starts_with("undecided: when cannot be decided: "), "{}", failed[2]);
-        assert_eq!(failed[3], "behind: rule ends fired before it, and stops");
+        assert_eq!(failed[3], "behind: rule ends matched before it, and stops");
     }
     let counts = set.counts().into_iter().map(|counts| {
         let failed = counts.failed.iter().map(|(condition, times)| format!(" {condition} {times}"));
@@ -125,7 +125,7 @@ fn a_pattern_that_is_given_up_is_undecided() {
         let names = Names::from(notification.clone());
         assert!(set.wants(&names.notification().head()), "{place}");
         let decided = set.decide(&names).decided;
-        let [Decided::Undecided(_, why)] = &decided[..] else { panic!("{place}: {decided:?}") };
+        let [RuleDecision::Undecided(_, why)] = &decided[..] else { panic!("{place}: {decided:?}") };
         let expected = format!(
             "rule r: the pattern \"{}\" cannot be decided: {place} is a text of 4001 bytes, given up after too many steps",
             hard("").1.as_str()
@@ -140,6 +140,6 @@ fn a_pattern_that_is_given_up_is_undecided() {
     };
     check(Rule { filter: filter(&["name"], None), ..Rule::default() }, "payload.name");
     check(Rule { filter: filter(&[], Some(hard("").1)), ..Rule::default() }, "event_type");
-    let nested = Nested { predicate: Predicate::Payload("port.name".to_owned()), pattern: hard("").1 };
+    let nested = PathPattern { predicate: Predicate::Payload("port.name".to_owned()), pattern: hard("").1 };
     check(Rule { nested: vec![nested], ..Rule::default() }, "payload.port.name");
 }

@@ -14,7 +14,7 @@ fn load_in_home(
     files: &[(&str, &str)],
     main: &str,
     variables: &[(&str, &str)],
-) -> (String, Result<Loaded, ConfError>) {
+) -> (String, Result<LoadedConf, ConfError>) {
     let home = tempfile::tempdir().unwrap();
     for (file, text) in files {
         let path = home.path().join(file);

@@ -108,7 +108,7 @@ fn every_wrong_transport_url_says_what_is_allowed() {
     check(
         ON,
         "transport_url = kafka://h/",
-        &format!("transport_url: transport \"kafka\" is not supported yet; {known}"),
+        &format!("transport_url: transport \"kafka\" is not supported by this build; {known}"),
     );
     check(ON, "transport_url = amqp://h/", "transport_url: unknown transport \"amqp\"; write rabbit://");
     check(

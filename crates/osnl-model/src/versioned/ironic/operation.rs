@@ -3,11 +3,10 @@
 use super::{EventType, IronicNotification, NotificationPublisher, NotificationStatus};
 use crate::versioned::{Context, Level, Outlet};
 
-/// An action that takes a while. It emits `start` when it begins, `end` (or `success`) when it is told to, at level
-/// info; dropped without having been told, which is what an early return or a panic does, it emits `error` at level
-/// error.
+/// An action that takes a while. It emits `start` when it begins, and `end` or `success` on request, at level info. If
+/// it is dropped before, by an early return or a panic, it emits `error` at level error.
 ///
-/// The payload is not built when nothing of it would be sent. Masking works as everywhere: on what is emitted.
+/// The payload is built only if it is sent. Masking applies to the emitted copy.
 ///
 /// ```
 /// use osnl_model::versioned::ironic::{

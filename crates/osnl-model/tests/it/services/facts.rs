@@ -205,23 +205,25 @@ fn neutron_has_one_wrapper_for_one_and_for_many() {
         match event(n) {
             "port.create.start" => {
                 for object in &payload.objects {
-                    let neutron::Object::Port(port) = object else { panic!("{object:?}") };
+                    let neutron::NeutronObject::Port(port) = object else { panic!("{object:?}") };
                     assert_eq!(port.id, Field::Absent);
                 }
             }
             "port.update.start" => assert!(payload.id.is_some() && payload.one().is_some()),
             "port.delete.start" => assert!(payload.id.is_some() && payload.objects.is_empty()),
             "port.delete.end" => {
-                let Some(neutron::Object::Port(port)) = payload.one() else { panic!("{payload:?}") };
+                let Some(neutron::NeutronObject::Port(port)) = payload.one() else { panic!("{payload:?}") };
                 assert_eq!(port.id.text(), payload.id);
                 assert_eq!(port.project_id, port.tenant_id);
                 gone += 1;
             }
             "router.interface.create" | "router.interface.delete" => {
-                assert!(matches!(payload.one(), Some(neutron::Object::RouterInterface(_))));
+                assert!(matches!(payload.one(), Some(neutron::NeutronObject::RouterInterface(_))));
             }
             name if name.starts_with("tag.") => {
-                let Some(neutron::Object::Tagged(tagged)) = payload.one() else { panic!("{payload:?}") };
+                let Some(neutron::NeutronObject::Tagged(tagged)) = payload.one() else {
+                    panic!("{payload:?}")
+                };
                 assert_eq!(tagged.tags == Field::Absent, name.contains("delete_all"), "{name}");
             }
             _ => {}
@@ -242,7 +244,7 @@ fn a_port_says_whose_it_is_and_a_floating_ip_where_it_leads() {
         json!({"port": {"id": "p", "device_id": "i", "device_owner": "compute:nova",
         "binding:host_id": ""}}),
     );
-    let Some(neutron::Object::Port(port)) = neutron_of(n).objects.into_iter().next() else {
+    let Some(neutron::NeutronObject::Port(port)) = neutron_of(n).objects.into_iter().next() else {
         panic!("no port")
     };
     assert_eq!((port.instance(), port.host()), (Some("i"), None));
@@ -250,7 +252,7 @@ fn a_port_says_whose_it_is_and_a_floating_ip_where_it_leads() {
         "port.create.end",
         json!({"port": {"device_id": "r", "device_owner": "network:router_interface"}}),
     );
-    let Some(neutron::Object::Port(port)) = neutron_of(n).objects.into_iter().next() else {
+    let Some(neutron::NeutronObject::Port(port)) = neutron_of(n).objects.into_iter().next() else {
         panic!("no port")
     };
     assert_eq!(port.instance(), None);
@@ -261,7 +263,7 @@ fn a_port_says_whose_it_is_and_a_floating_ip_where_it_leads() {
             continue;
         }
         let payload = neutron_of(n);
-        let Some(neutron::Object::FloatingIp(ip)) = payload.one() else { panic!("{payload:?}") };
+        let Some(neutron::NeutronObject::FloatingIp(ip)) = payload.one() else { panic!("{payload:?}") };
         match ip.is_associated() {
             Some(true) => {
                 mapped += 1;
@@ -270,7 +272,7 @@ fn a_port_says_whose_it_is_and_a_floating_ip_where_it_leads() {
             Some(false) => {
                 free += 1;
                 // Which port it left is not said.
-                assert_eq!((ip.router_id, ip.port_details.state()), (Field::Null, service::State::Null));
+                assert_eq!((ip.router_id, ip.port_details.state()), (Field::Null, service::FieldState::Null));
                 assert_eq!(ip.instance(), None);
             }
             None => panic!("{ip:?}"),

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use osnl_model::service::{
-    self, Field, Service, State, View, cinder, glance, ironic, keystone, neutron, nova, others,
+    self, Field, FieldState, Service, View, cinder, glance, ironic, keystone, neutron, nova, others,
 };
 
 use crate::services::recorded::{RecordedMessage, recorded};
@@ -11,7 +11,7 @@ use crate::services::recorded::{RecordedMessage, recorded};
 const PROBES: [&str; 4] = ["probe.", "baremetal.example_obj.", "baremetal.probe.", "baremetal.x."];
 
 /// A struct's name, its keys, and how each was found.
-type StructStates = (&'static str, &'static [&'static str], Vec<State>);
+type StructStates = (&'static str, &'static [&'static str], Vec<FieldState>);
 
 fn view<'a, T: View<'a>>(name: &'static str, view: &T) -> StructStates {
     (name, T::KEYS, view.states())
@@ -105,21 +105,23 @@ fn of_nova(payload: &nova::Payload<'_>) -> Vec<StructStates> {
     }
 }
 
-fn of_neutron(object: &neutron::Object<'_>) -> Vec<StructStates> {
+fn of_neutron(object: &neutron::NeutronObject<'_>) -> Vec<StructStates> {
     match object {
-        neutron::Object::Port(port) => {
+        neutron::NeutronObject::Port(port) => {
             let mut all = each("neutron::FixedIp", &port.fixed_ips);
             all.push(view("neutron::Port", &**port));
             all
         }
-        neutron::Object::FloatingIp(ip) => {
+        neutron::NeutronObject::FloatingIp(ip) => {
             let mut all = inner("neutron::PortDetails", &ip.port_details);
             all.push(view("neutron::FloatingIp", &**ip));
             all
         }
-        neutron::Object::RouterInterface(interface) => vec![view("neutron::RouterInterface", interface)],
-        neutron::Object::Tagged(tagged) => vec![view("neutron::Tagged", tagged)],
-        neutron::Object::Other(common) => vec![view("neutron::Common", &**common)],
+        neutron::NeutronObject::RouterInterface(interface) => {
+            vec![view("neutron::RouterInterface", interface)]
+        }
+        neutron::NeutronObject::Tagged(tagged) => vec![view("neutron::Tagged", tagged)],
+        neutron::NeutronObject::Other(common) => vec![view("neutron::Common", &**common)],
     }
 }
 
@@ -145,7 +147,7 @@ const NEVER_RECORDED: [&str; 8] = [
 
 #[test]
 fn every_recorded_message_is_read_and_every_field_is_there() {
-    let mut found: BTreeMap<String, BTreeSet<State>> = BTreeMap::new();
+    let mut found: BTreeMap<String, BTreeSet<FieldState>> = BTreeMap::new();
     for RecordedMessage { file, n, .. } in recorded() {
         let event_type = n.event_type.clone().unwrap();
         let read = service::read(n);
@@ -163,7 +165,7 @@ fn every_recorded_message_is_read_and_every_field_is_there() {
         assert!(probe || expected.contains(file.split('-').next().unwrap()), "{file} {event_type}: {read:?}");
         for (name, keys, states) in views(&read) {
             for (key, state) in keys.iter().zip(states) {
-                assert!(probe || state != State::Odd, "{file} {event_type} {name} {key}: {read:?}");
+                assert!(probe || state != FieldState::Odd, "{file} {event_type} {name} {key}: {read:?}");
                 found.entry(format!("{name} {key}")).or_default().insert(state);
             }
         }
@@ -171,7 +173,7 @@ fn every_recorded_message_is_read_and_every_field_is_there() {
     assert!(found.len() > 300, "{} fields", found.len());
     let never: Vec<&str> = found
         .iter()
-        .filter(|(_, states)| !states.contains(&State::Is))
+        .filter(|(_, states)| !states.contains(&FieldState::Is))
         .map(|(field, _)| field.as_str())
         .collect();
     assert_eq!(never, NEVER_RECORDED);

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use osnl_model::versioned::{
-    DateTime, FieldType, FlexibleDict, Form, Json, Level, MacAddress, MaybeSet, NotReadable, Uuid,
+    DateTime, FieldType, FlexibleDict, Json, Level, MacAddress, MaybeSet, NotReadable, ObjectForm, Uuid,
     VersionPredicate, VersionedObject, Wire, WireObject, read_text, to_payload_text,
 };
 use serde_json::{Value, json};
@@ -60,7 +60,7 @@ fn every_message_is_read_and_written_as_it_was() {
             let read: Json = serde_json::from_str(&payload).unwrap();
             // Key for key, in order, numbers to the digit.
             assert_eq!(as_python(&serde_json::to_string(&read).unwrap()), payload, "{what}");
-            match (Form::of(&read), class) {
+            match (ObjectForm::of(&read), class) {
                 (Ok(form), Some(class)) => {
                     assert_eq!(form.name, class, "{what}");
                     versioned += 1;
@@ -88,7 +88,7 @@ fn survey(project: &str, recordings: &[&str]) -> Findings {
 
 /// An object against its class: namespace, version, and each field by the kind that is declared for it.
 fn check_object(catalogue: &Value, json: &Json, case: &str, found: &mut Findings) {
-    let form = Form::of(json).unwrap();
+    let form = ObjectForm::of(json).unwrap();
     let what = format!("{case}: {}", form.name);
     *found.objects.entry(form.name.to_owned()).or_default() += 1;
     if form.changes.is_some() {
@@ -227,7 +227,7 @@ fn special_cases_are_read_and_nothing_of_them_is_lost() {
                 assert_eq!(unknown.reason.to_string(), expected, "{data}");
                 let raw = unknown.raw;
                 assert_eq!(
-                    Form::of(&raw).map(|form| form.data.iter().count()).ok(),
+                    ObjectForm::of(&raw).map(|form| form.data.iter().count()).ok(),
                     data.as_object().map(|d| d.len())
                 );
                 assert_eq!(raw.into_value(), form.take(), "{data}");

@@ -8,7 +8,7 @@ use osnl_transport::MemoryBroker;
 use super::*;
 use crate::intake::Intake as _;
 use crate::journal::ClaimLimits;
-use crate::received::Received;
+use crate::received::ReceivedMessage;
 
 const BEFORE: &str = "[DEFAULT]\nstate_dir = DIR\n[journal]\nconnection = memory://\n\
                       [listener:l]\ntransport_url = rabbit://u:p@h/\nexchange = x\n\
@@ -17,7 +17,7 @@ const BEFORE: &str = "[DEFAULT]\nstate_dir = DIR\n[journal]\nconnection = memory
 const DIGEST: &str = "digest = 10m\n";
 
 /// Builds the running state of a file in this folder with this text.
-fn running(folder: &Path, text: &str) -> Running {
+fn running(folder: &Path, text: &str) -> RunningDaemon {
     let file = folder.join("osnl.conf");
     write(folder, text);
     let sources = Sources { files: vec![file], ..Sources::default() };
@@ -28,7 +28,7 @@ fn running(folder: &Path, text: &str) -> Running {
     let counters = Arc::<Counters>::default();
     let (_, parts, _) = loaded.conf.assemble(&*make, &HttpOptions::default(), &counters).unwrap();
     let logs: Logs = Arc::new(|_| Ok(Box::new(|| {})));
-    Running { sources, loaded, values, parts, make, logs, next: None }
+    RunningDaemon { sources, loaded: Arc::new(loaded), values, parts, make, logs, next: None }
 }
 
 fn write(folder: &Path, text: &str) {
@@ -37,14 +37,14 @@ fn write(folder: &Path, text: &str) {
 }
 
 /// Returns the number of two deliveries of one resource that can be attempted at once.
-fn at_once(running: &Running) -> usize {
+fn at_once(running: &RunningDaemon) -> usize {
     let live = &running.parts.rules["l"];
     live.reserve(2).now_or_never().unwrap();
     for n in 0..2 {
         let body = format!(
             r#"{{"message_id": "{n}", "event_type": "port.create.end", "payload": {{"port": {{"id": "p"}}}}}}"#
         );
-        drop(live.notify(Received::sample(body, false)));
+        drop(live.notify(ReceivedMessage::sample(body, false)));
     }
     running
         .parts

@@ -38,7 +38,10 @@ pub(super) fn of_configuration(configuration: &ConfigurationStatus) -> Option<Pr
         0 | 1 => String::new(),
         errors => format!(" (and {} more)", errors - 1),
     };
-    let message = format!("reload refused since {}: {first}{more}", failed.since);
+    let message = format!(
+        "the last reload was refused at {}: {first}{more}; osnl still uses the previous configuration",
+        failed.since
+    );
     let problem = Problem::new(Kind::NotReloaded, Severity::Warning, "configuration", message);
     let problem = problem.because(failed.errors.join("\n"));
     let problem = problem.since(Some(failed.since.clone()), Some(failed.since_seconds));
@@ -255,7 +258,9 @@ pub(super) fn of_target(target: &TargetReport, bounds: &Bounds) -> Vec<Problem> 
         let first = first.map_or(String::new(), |first| format!("{first}; "));
         let message = format!("the target of {name} is held{lasting}: {answer}; its deliveries wait");
         let problem = Problem::new(Kind::TargetHeld, Severity::Warning, &subject, message).because(answer);
-        problems.push(since(problem).remedy(format!("{first}after a repair: osnl actions probe {name}")));
+        problems.push(since(problem).remedy(format!(
+            "{first}osnl probes it again by itself; to probe now: osnl actions probe {name}"
+        )));
     }
     for down in &target.dependencies_down {
         let (dependency, seconds, reason) = (&down.name, span(down.since_seconds), &down.reason);
@@ -318,14 +323,15 @@ fn counted(target: &TargetReport, bounds: &Bounds) -> Vec<Problem> {
         problems.push(problem.remedy(remedy));
     };
     if target.held > 0 {
-        let message = format!("{} of {name} held", deliveries(target.held));
-        add(Kind::DeliveriesHeld, message, "osnl deliveries list --state held".to_owned());
+        let message =
+            format!("{} of {name} held by a guard or after unexpected ends", deliveries(target.held));
+        add(Kind::DeliveriesHeld, message, "see osnl deliveries list --state held".to_owned());
     }
     if target.dead > 0 {
         let latest = target.dead_reason.as_ref();
         let why = latest.map_or(String::new(), |reason| format!(", the latest: {reason}"));
-        let message = format!("{} of {name} given up{why}", deliveries(target.dead));
-        add(Kind::DeadLetters, message, "osnl deliveries list --state dead".to_owned());
+        let message = format!("{name} has {}{why}", dead_letters(target.dead));
+        add(Kind::DeadLetters, message, "see osnl deliveries list --state dead".to_owned());
     }
     let open = target.pending + target.held;
     if target.configured == Some(false) && open > 0 {
@@ -336,8 +342,8 @@ fn counted(target: &TargetReport, bounds: &Bounds) -> Vec<Problem> {
         Some(most) if open >= most => add(
             Kind::PendingFull,
             format!(
-                "{name} has reached max_pending ({most}): until some are delivered, what its rules want stays with the \
-                 broker, or is given up with on_full = dead_letter"
+                "{name} has reached max_pending ({most}): until some are delivered, further messages for it stay with the \
+                 broker, or become dead letters with on_full = dead_letter"
             ),
             format!("osnl deliveries list --action {name} --state pending, or raise max_pending"),
         ),
@@ -384,8 +390,10 @@ pub(super) fn of_overview(unreadable: u64, suspects: u64) -> Vec<Problem> {
     };
     match unreadable {
         0 => {}
-        1 => add(Kind::Quarantined, "1 message is in quarantine".to_owned(), "osnl quarantine list"),
-        many => add(Kind::Quarantined, format!("{many} messages are in quarantine"), "osnl quarantine list"),
+        1 => add(Kind::Quarantined, "1 message is in quarantine".to_owned(), "see osnl quarantine list"),
+        many => {
+            add(Kind::Quarantined, format!("{many} messages are in quarantine"), "see osnl quarantine list")
+        }
     }
     if suspects > 0 {
         let held = deliveries(suspects);
@@ -401,7 +409,11 @@ fn is_near(count: u64, most: u64) -> bool {
 }
 
 fn lasting(seconds: Option<u64>) -> String {
-    seconds.map_or(String::new(), |seconds| format!(", for {}", span(seconds)))
+    seconds.map_or(String::new(), |seconds| format!(" (for {})", span(seconds)))
+}
+
+fn dead_letters(count: u64) -> String {
+    if count == 1 { "1 dead letter".to_owned() } else { format!("{count} dead letters") }
 }
 
 fn deliveries(count: u64) -> String {

@@ -9,7 +9,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::super::refusal::{Code, Refusal};
-use super::super::{Changes, OnProgress, Paused, Refused, Request, RequestProgress, time};
+use super::super::{ChangeResult, OnProgress, PauseResult, RefusedDelivery, Request, RequestProgress, time};
 use super::{ControlHandler, Store};
 use crate::journal::sqlite::{
     Change, ChangeOutcome, ChangeRun, Filter, Moment, OpenError, Page, Phase, Row, SqliteJournal,
@@ -32,7 +32,11 @@ const PAUSE: Duration = Duration::from_millis(20);
 const MOMENT: Duration = Duration::from_millis(500);
 
 impl ControlHandler {
-    pub(super) async fn change(&self, request: &Request, told: OnProgress<'_>) -> Result<Changes, Refusal> {
+    pub(super) async fn change(
+        &self,
+        request: &Request,
+        told: OnProgress<'_>,
+    ) -> Result<ChangeResult, Refusal> {
         let (Request::Retry { filter, dry_run, by, .. }
         | Request::Discard { filter, dry_run, by }
         | Request::Release { filter, dry_run, by }
@@ -47,7 +51,7 @@ impl ControlHandler {
         let journal = self.writable().await?;
         let named = self.named(&which.ids).await?;
         let mut seen: HashSet<DeliveryId> = HashSet::new();
-        let mut changes = Changes { dry_run: *dry_run, ..Changes::default() };
+        let mut changes = ChangeResult { dry_run: *dry_run, ..ChangeResult::default() };
         if let Some(change) = change_of(request, &which) {
             let mut changing = journal.changing(change, *dry_run);
             let mut in_hand = Vec::new();
@@ -95,7 +99,12 @@ impl ControlHandler {
         Ok(changes)
     }
 
-    pub(super) async fn set_paused(&self, action: &str, pause: bool, by: &str) -> Result<Paused, Refusal> {
+    pub(super) async fn set_paused(
+        &self,
+        action: &str,
+        pause: bool,
+        by: &str,
+    ) -> Result<PauseResult, Refusal> {
         let known = self.paused_since(action).await?;
         if known.is_none() {
             self.is_configured(action)?;
@@ -119,7 +128,7 @@ impl ControlHandler {
                 false => tracing::warn!(action.name = action, by, "resumed"),
             }
         }
-        Ok(Paused {
+        Ok(PauseResult {
             action: action.to_owned(),
             paused_since: now.map(time::shown),
             changed: known.is_some() != now.is_some(),
@@ -229,11 +238,11 @@ impl ControlHandler {
     }
 }
 
-impl Changes {
+impl ChangeResult {
     fn refuse(&mut self, id: DeliveryId, why: String) {
         self.refused += 1;
         if self.refusals.len() < NAMED {
-            self.refusals.push(Refused { id: id.to_string(), why });
+            self.refusals.push(RefusedDelivery { id: id.to_string(), why });
         }
     }
 }

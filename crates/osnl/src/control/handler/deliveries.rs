@@ -10,11 +10,11 @@ use serde_json::{Map, Value};
 
 use super::super::refusal::{Code, Refusal};
 use super::super::request::{MOST_LISTED, Which, cursor, delivery_id};
-use super::super::{Answered, Delivery, List, Message, Show, Totals, time};
+use super::super::{AttemptAnswer, Delivery, List, Message, Show, Totals, time};
 use super::{ControlHandler, Store};
-use crate::delivery::{Published, TargetState};
+use crate::delivery::{TargetMonitor, TargetState};
 use crate::journal::sqlite::{DeliveryDetails, Moment, Order, Page, Phase, Row, State};
-use crate::received::Received;
+use crate::received::ReceivedMessage;
 
 /// The facts about actions that deliveries are shown with.
 pub(super) struct Facts {
@@ -46,7 +46,7 @@ impl ControlHandler {
 
     pub(super) fn facts(&self) -> Facts {
         let targets = self.live.iter().flat_map(|live| live.daemon.targets());
-        let target = |one: Published| {
+        let target = |one: TargetMonitor| {
             let state = one.status().borrow().state;
             (one.name().to_string(), Target { name: one.target(), max_attempts: one.max_attempts(), state })
         };
@@ -56,10 +56,10 @@ impl ControlHandler {
     pub(super) async fn list(
         &self,
         which: &Which,
-        order: Order,
-        after: Option<&str>,
-        limit: u32,
+        asked: ListedPage<'_>,
+        count_at_most: Option<u64>,
     ) -> Result<List, Refusal> {
+        let ListedPage { order, after, limit } = asked;
         if !(1..=MOST_LISTED).contains(&limit) {
             return Err(Refusal::new(Code::BadRequest, format!("limit: allowed are 1 to {MOST_LISTED}")));
         }
@@ -67,24 +67,24 @@ impl ControlHandler {
         let filter = which.filter(facts.moment.clone())?;
         let after = after.map(cursor).transpose()?;
         let page = Page { order, after, limit: limit + 1 };
-        let (mut rows, counts) = match &self.store {
+        let (mut rows, (counts, has_more)) = match &self.store {
             Store::Memory(journal) => {
                 let mut rows = journal.rows();
                 rows.retain(|row| filter.matches(row));
                 let counts =
                     rows.iter().map(|row| (row.state, Phase::of_row(row, &filter.moment), 1)).collect();
                 page.cut(&mut rows, &filter.moment);
-                (rows, counts)
+                (rows, (counts, false))
             }
             Store::Sqlite(..) | Store::File(_) => {
-                let looked =
-                    self.read(move |reader| Ok((reader.list(&filter, &page)?, reader.count(&filter)?)));
+                let most = count_at_most.unwrap_or(u64::MAX);
+                let looked = self.read(move |reader| reader.list_and_count(&filter, &page, most));
                 looked.await?.unwrap_or_default()
             }
         };
         let more = rows.len() > limit as usize;
         rows.truncate(limit as usize);
-        let mut totals = Totals::default();
+        let mut totals = Totals { more: has_more, ..Totals::default() };
         for (state, phase, count) in counts {
             totals.all += count;
             *totals.by_state.entry(state.name().to_owned()).or_default() += count;
@@ -116,7 +116,7 @@ impl ControlHandler {
             target: facts.targets.get(&row.action).map(|target| target.name.clone()),
             attempts: tries
                 .into_iter()
-                .map(|one| Answered {
+                .map(|one| AttemptAnswer {
                     at: time::shown(one.at),
                     answer: one.answer,
                     request: one.request,
@@ -127,6 +127,14 @@ impl ControlHandler {
             delivery: facts.delivery(row),
         })
     }
+}
+
+/// The page of a list that a request asks for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ListedPage<'a> {
+    pub(super) order: Order,
+    pub(super) after: Option<&'a str>,
+    pub(super) limit: u32,
 }
 
 impl Facts {
@@ -175,7 +183,7 @@ impl Facts {
     }
 }
 
-fn message(received: &Received, raw: bool) -> Message {
+fn message(received: &ReceivedMessage, raw: bool) -> Message {
     let origin = &received.origin;
     let mut message = Message {
         listener: origin.listener.to_string(),

@@ -10,9 +10,10 @@ use std::time::SystemTime;
 use osnl_core::metrics::{ActionSeries, ListenerSeries, StreamState};
 use osnl_transport::QueueDepths;
 
+use super::status::Detail;
 use super::{ControlHandler, DiskUse, Store};
 use crate::daemon::{DaemonState, ListenerHandle};
-use crate::delivery::Published;
+use crate::delivery::TargetMonitor;
 use crate::journal::sqlite::{Overview, State};
 use crate::journal::{Journal as _, JournalState};
 use crate::metrics::Counters;
@@ -104,7 +105,7 @@ impl ControlHandler {
     pub async fn measurements(&self) -> Option<Measurements> {
         let live = self.live.as_ref()?;
         // A journal that cannot be read is a number too.
-        let (kept, disk) = tokio::join!(self.kept_in_time(), self.disk_use());
+        let (kept, disk) = tokio::join!(self.kept_in_time(Detail::Counts), self.disk_use());
         let kept = kept.ok();
         let journal = self.measured_journal(kept.as_ref().map(|kept| kept.overview.as_ref()), disk);
         let kept = kept.unwrap_or_default();
@@ -122,9 +123,9 @@ impl ControlHandler {
             MeasuredAction {
                 state: target.map(|target| target.status().borrow().state.name()),
                 series: series.action(&name),
-                under_way: target.map_or(0, Published::under_way),
-                restarts: target.and_then(Published::restarts),
-                certificate_ends: target.and_then(Published::certificate_ends),
+                under_way: target.map_or(0, TargetMonitor::under_way),
+                restarts: target.and_then(TargetMonitor::restarts),
+                certificate_ends: target.and_then(TargetMonitor::certificate_ends),
                 deliveries: deliveries.get(&*name).cloned().unwrap_or_default(),
                 oldest_pending: kept.oldest.get(&*name).copied(),
                 name,

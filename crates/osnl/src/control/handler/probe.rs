@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout};
 use super::super::ProbeResult;
 use super::super::refusal::{Code, Refusal};
 use super::ControlHandler;
-use crate::delivery::{Published, TargetState, TargetStatus};
+use crate::delivery::{TargetMonitor, TargetState, TargetStatus};
 
 /// The longest wait for a result: an attempt may take as long as its action allows.
 const RESULT: Duration = Duration::from_secs(120);
@@ -44,7 +44,7 @@ impl ControlHandler {
 }
 
 /// Waits until an attempt that ended after this moment has decided.
-async fn result(target: &Published, asked: SystemTime) {
+async fn result(target: &TargetMonitor, asked: SystemTime) {
     let mut status = target.status();
     loop {
         let state = status.borrow_and_update().state;
@@ -60,7 +60,7 @@ async fn result(target: &Published, asked: SystemTime) {
     }
 }
 
-fn probed(target: &Published, now: TargetStatus, probed: bool) -> ProbeResult {
+fn probed(target: &TargetMonitor, now: TargetStatus, probed: bool) -> ProbeResult {
     let is_ok = now.state == TargetState::Closed;
     ProbeResult {
         action: target.name().to_string(),

@@ -7,11 +7,11 @@ use base64::prelude::BASE64_STANDARD;
 use tokio::time::timeout;
 
 use super::super::quarantine::{
-    MessageAgain, QuarantineChanges, QuarantineList, QuarantineShow, Quarantined, WhichMessages,
+    MessageAgain, QuarantineChanges, QuarantineList, QuarantineShow, QuarantinedMessage, WhichMessages,
 };
 use super::super::refusal::{Code, Refusal};
 use super::super::request::{MOST_LISTED, moment};
-use super::super::{Wanted, time};
+use super::super::{RuleWish, time};
 use super::change::PATIENCE;
 use super::{ControlHandler, Store};
 use crate::journal::Entry;
@@ -143,7 +143,7 @@ impl ControlHandler {
         }
         let unread = |error| Refusal::new(Code::Unsupported, format!("it still cannot be read: {error}"));
         let notification = found.received.decode().map_err(unread)?;
-        let deliveries = again.deliveries.iter().map(Wanted::delivery).collect();
+        let deliveries = again.deliveries.iter().map(RuleWish::delivery).collect();
         let how = Live { keep_ids: true, ..Live::default() };
         Ok(replay::entry(found.received, &Arc::new(notification), deliveries, how))
     }
@@ -192,9 +192,9 @@ impl WhichMessages {
     }
 }
 
-fn message(found: &Unreadable) -> Quarantined {
+fn message(found: &Unreadable) -> QuarantinedMessage {
     let origin = &found.received.origin;
-    Quarantined {
+    QuarantinedMessage {
         id: found.id,
         received: time::shown(origin.received),
         age_seconds: time::age(origin.received),

@@ -1,14 +1,14 @@
 //! Asking the daemon to read its configuration again, and how the configuration came to be what it is.
 
-use super::super::answer::Reloaded;
+use super::super::answer::ReloadResult;
 use super::super::refusal::{Code, Refusal};
 use super::super::status::{ConfigurationStatus, LeftQueue, NotReloaded};
 use super::super::time;
 use super::ControlHandler;
-use crate::daemon::{Reason, ReloadOutcome, Reloads};
+use crate::daemon::{ReloadOutcome, ReloadRefusalReason, Reloads};
 
 impl ControlHandler {
-    pub(super) async fn reload(&self, by: &str) -> Result<Reloaded, Refusal> {
+    pub(super) async fn reload(&self, by: &str) -> Result<ReloadResult, Refusal> {
         let Some(live) = &self.live else {
             return Err(Refusal::new(
                 Code::Unavailable,
@@ -16,23 +16,10 @@ impl ControlHandler {
             ));
         };
         match live.daemon.reload(by).await {
-            ReloadOutcome::Done(told) => Ok(Reloaded {
-                reloaded: true,
-                changes: told.changes,
-                warnings: told.warnings,
-                reason: None,
-                errors: Vec::new(),
-            }),
-            ReloadOutcome::Refused(refused) if refused.reason == Reason::Unsupported => {
+            ReloadOutcome::Refused(refused) if refused.reason == ReloadRefusalReason::Unsupported => {
                 Err(Refusal::new(Code::Unsupported, refused.errors.join("; ")))
             }
-            ReloadOutcome::Refused(refused) => Ok(Reloaded {
-                reloaded: false,
-                changes: Vec::new(),
-                warnings: Vec::new(),
-                reason: Some(refused.reason),
-                errors: refused.errors,
-            }),
+            outcome @ (ReloadOutcome::Done(_) | ReloadOutcome::Refused(_)) => Ok(reload_result(outcome)),
         }
     }
 
@@ -48,6 +35,25 @@ impl ControlHandler {
             emptied_by: left.emptied_by,
         };
         left.map(shown).collect()
+    }
+}
+
+pub(super) fn reload_result(outcome: ReloadOutcome) -> ReloadResult {
+    match outcome {
+        ReloadOutcome::Done(told) => ReloadResult {
+            reloaded: true,
+            changes: told.changes,
+            warnings: told.warnings,
+            reason: None,
+            errors: Vec::new(),
+        },
+        ReloadOutcome::Refused(refused) => ReloadResult {
+            reloaded: false,
+            changes: Vec::new(),
+            warnings: Vec::new(),
+            reason: Some(refused.reason),
+            errors: refused.errors,
+        },
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::super::Replayed;
+use super::super::ReplayResult;
 use super::super::again::Again;
 use super::super::refusal::{Code, Refusal};
 use super::{ControlHandler, Store};
@@ -15,7 +15,7 @@ impl ControlHandler {
         events: &[Again],
         keep_ids: bool,
         by: &str,
-    ) -> Result<Replayed, Refusal> {
+    ) -> Result<ReplayResult, Refusal> {
         let Store::Sqlite(journal, _) = &self.store else {
             let why = "events are replayed into a journal on disk that a daemon has; osnl replay appends to that of \
                        a stopped one";
@@ -48,7 +48,7 @@ impl ControlHandler {
             }
         })?;
         tracing::info!(events = appended, asked, by, "an operator replayed events");
-        Ok(Replayed { appended: appended.saturating_sub(kept_already), kept_already })
+        Ok(ReplayResult { appended: appended.saturating_sub(kept_already), kept_already })
     }
 
     async fn entry(&self, again: &Again, how: Live) -> Result<Entry, Refusal> {
@@ -73,7 +73,7 @@ impl ControlHandler {
         };
         let notification =
             received.decode().map_err(|error| bad(format!("a message cannot be read: {error}")))?;
-        let deliveries = again.deliveries.iter().map(super::super::again::Wanted::delivery).collect();
+        let deliveries = again.deliveries.iter().map(super::super::again::RuleWish::delivery).collect();
         Ok(replay::entry(received, &Arc::new(notification), deliveries, how))
     }
 }

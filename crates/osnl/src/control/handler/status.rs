@@ -17,10 +17,19 @@ use super::attention::{self, Bounds};
 use super::reload::configuration;
 use super::{ControlHandler, DiskUse, Live, STORE, Store};
 use crate::daemon::ListenerHandle;
-use crate::delivery::{Held, LastFailure, Published, TargetState};
+use crate::delivery::{HeldHosts, LastFailure, TargetMonitor, TargetState};
 use crate::journal::sqlite::{FailingKey, Overview, State, Tally};
 use crate::journal::{Journal as _, JournalState};
 use crate::listener::{ListenerState, LossyQueue};
+
+/// The questions to the store: a scrape each second asks for less than a status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Detail {
+    /// Numbers and ages.
+    Counts,
+    /// Also which resources fail, and why deliveries were given up.
+    Causes,
+}
 
 /// A delivery that has failed so often fails again and again.
 const SEVERAL: u32 = 5;
@@ -48,7 +57,7 @@ impl ControlHandler {
     /// The file of a stopped daemon can't be read.
     pub async fn status(&self) -> Result<Status, Refusal> {
         // The store may be unreadable, which is often the reason for the request: the rest is answered nevertheless.
-        let (kept, disk) = tokio::join!(self.kept_in_time(), self.disk_use());
+        let (kept, disk) = tokio::join!(self.kept_in_time(Detail::Causes), self.disk_use());
         let (kept, unreadable) = match kept {
             Ok(kept) => (kept, None),
             Err(refusal) if self.live.is_some() => (StoreNumbers::default(), Some(refusal.message)),
@@ -110,10 +119,10 @@ impl ControlHandler {
     }
 
     /// A disk that hangs must not hide what is known without it.
-    pub(super) async fn kept_in_time(&self) -> Result<StoreNumbers, Refusal> {
+    pub(super) async fn kept_in_time(&self, detail: Detail) -> Result<StoreNumbers, Refusal> {
         match self.live {
-            None => self.kept().await,
-            Some(_) => timeout(STORE, self.kept()).await.unwrap_or_else(|_| {
+            None => self.kept(detail).await,
+            Some(_) => timeout(STORE, self.kept(detail)).await.unwrap_or_else(|_| {
                 let why =
                     format!("the journal cannot be read: no answer of its disk for {} s", STORE.as_secs());
                 Err(Refusal::new(Code::Unavailable, why))
@@ -123,12 +132,12 @@ impl ControlHandler {
 
     /// Whether a delivery of the action can begin or waits for one.
     pub(super) async fn is_pending(&self, action: &str) -> Result<bool, Refusal> {
-        let kept = self.kept_in_time().await?;
+        let kept = self.kept_in_time(Detail::Counts).await?;
         let is_open = |of: &Tally| matches!(of.state, State::Ready | State::Waiting);
         Ok(kept.tally.iter().any(|of| of.action == action && is_open(of)))
     }
 
-    pub(super) async fn kept(&self) -> Result<StoreNumbers, Refusal> {
+    async fn kept(&self, detail: Detail) -> Result<StoreNumbers, Refusal> {
         if let Store::Memory(journal) = &self.store {
             let mut oldest = BTreeMap::new();
             for row in journal.rows() {
@@ -148,17 +157,19 @@ impl ControlHandler {
                 ..StoreNumbers::default()
             });
         }
-        let looked = self.read(|reader| {
+        let looked = self.read(move |reader| {
             let (overview, tally) = (reader.overview()?, reader.tally()?);
             let (mut oldest, mut failing) = (BTreeMap::new(), BTreeMap::new());
             for of in tally.iter().filter(|of| of.state == State::Ready) {
                 if let Some(at) = reader.oldest_ready(&of.action)? {
                     oldest.insert(of.action.clone(), at);
                 }
-                failing.insert(of.action.clone(), reader.failing(&of.action)?);
+                if detail == Detail::Causes {
+                    failing.insert(of.action.clone(), reader.failing(&of.action)?);
+                }
             }
             let mut dead_reasons = BTreeMap::new();
-            for of in tally.iter().filter(|of| of.state == State::Dead) {
+            for of in tally.iter().filter(|of| of.state == State::Dead && detail == Detail::Causes) {
                 if let Some(reason) = reader.latest_dead(&of.action)? {
                     dead_reasons.insert(of.action.clone(), reason);
                 }
@@ -216,8 +227,8 @@ impl ControlHandler {
 
     /// Configured actions first, in their order; then those that only the journal knows.
     fn targets(&self, kept: &StoreNumbers) -> Vec<TargetReport> {
-        let live: Vec<Published> = self.live.iter().flat_map(|live| live.daemon.targets()).collect();
-        let published: BTreeMap<&str, &Published> =
+        let live: Vec<TargetMonitor> = self.live.iter().flat_map(|live| live.daemon.targets()).collect();
+        let published: BTreeMap<&str, &TargetMonitor> =
             live.iter().map(|target| (&**target.name(), target)).collect();
         let actions = self.actions();
         let mut names: Vec<&str> = actions.iter().flatten().map(Arc::as_ref).collect();
@@ -309,7 +320,7 @@ fn no_daemon() -> Problem {
 fn target(
     name: &str,
     configured: Option<bool>,
-    published: Option<&Published>,
+    published: Option<&TargetMonitor>,
     kept: &StoreNumbers,
 ) -> TargetReport {
     let count = |states: &[State]| -> u64 {
@@ -329,7 +340,8 @@ fn target(
         held: count(&[State::Held]),
         dead: count(&[State::Dead]),
         dead_reason: kept.dead_reasons.get(name).cloned(),
-        done: count(&[State::Delivered, State::NothingToDo]),
+        done: count(&[State::Delivered, State::NothingToDo, State::Shadow]),
+        shadow: count(&[State::Shadow]),
         ..TargetReport::default()
     };
     // The loop notices a moment later than the journal.
@@ -347,7 +359,7 @@ fn target(
         if let TargetState::Open { until } = state {
             report.next_probe_seconds = Some(seconds_until(until));
         }
-        let Held { hosts, others, outages } = published.held();
+        let HeldHosts { hosts, others, outages } = published.held();
         report.held_hosts = hosts
             .into_iter()
             .map(|held| unavailable(held.host, held.since, held.reason, held.next_probe))
@@ -455,7 +467,7 @@ fn listener(heard: &ListenerHandle) -> ListenerStatus {
         // A queue that another program has made may share its messages out.
         exclusive: heard.exclusive && opened.is_as_configured,
         queue_lossy: opened.lossy.as_ref().map(|LossyQueue { queue, differs, how }| {
-            format!("queue {queue} was made by another program ({differs}): {how}")
+            format!("queue {queue} was declared with other settings ({differs}): {how}")
         }),
         queue_seen_seconds: depth.as_ref().map(|depth| time::age(depth.at)),
         queue_waiting_since: waiting_since.map(time::shown),

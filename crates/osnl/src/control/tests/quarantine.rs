@@ -1,7 +1,7 @@
 //! The quarantine on the control socket.
 
 use osnl_core::quarantine::LONGEST_WHOLE;
-use osnl_core::received::Received;
+use osnl_core::received::ReceivedMessage;
 use osnl_journal::sqlite::{Filter, Page, Reader, SqliteJournal, SqliteOptions};
 use osnl_journal::{Journal as _, Settle};
 
@@ -11,7 +11,7 @@ const SEEN: &str =
     r#"{"message_id": "m1", "publisher_id": "network.n1", "event_type": "e", "payload": "hunter2"#;
 
 async fn put(journal: &SqliteJournal, body: impl Into<bytes::Bytes>, reason: &str) {
-    let receipt = journal.set_aside(Received::sample(body, false), reason.to_owned());
+    let receipt = journal.set_aside(ReceivedMessage::sample(body, false), reason.to_owned());
     assert_eq!(receipt.await, Settle::Acknowledge);
 }
 
@@ -96,6 +96,6 @@ async fn the_quarantine_is_listed_shown_discarded_and_retried() {
         assert_eq!((&left["total"], &left["messages"][0]["id"]), (&json!(1), &json!(1)));
         let status = ask(&handler, Request::Status {}).await.unwrap();
         let attention = status["attention"].to_string();
-        assert!(attention.contains("1 message is in quarantine; osnl quarantine list"), "{attention}");
+        assert!(attention.contains("1 message is in quarantine; see osnl quarantine list"), "{attention}");
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use osnl_config::Warning;
 use osnl_model::catalogue::Event;
 
-use crate::native::{ActionConf, Loaded};
+use crate::native::{ActionConf, LoadedConf};
 
 /// Event types that a warning names.
 const NAMED: usize = 3;
@@ -51,7 +51,12 @@ impl Deaths {
     }
 
     /// Adds the warnings; says whether there was nothing but dead letters.
-    pub(super) fn report(self, loaded: &Loaded, action: &ActionConf, warnings: &mut Vec<Warning>) -> bool {
+    pub(super) fn report(
+        self,
+        loaded: &LoadedConf,
+        action: &ActionConf,
+        warnings: &mut Vec<Warning>,
+    ) -> bool {
         let is_hopeless = self.dead > 0 && self.dead == self.tried;
         // Where any service may be heard, an event that does not fit may never come.
         if !is_hopeless && !self.any_is_certain {

@@ -11,12 +11,12 @@ use tokio::time::Instant;
 
 use crate::journal::{Obstacle, Receipt, Settle};
 use crate::listener::Listener;
-use crate::listener::blockade::{Blockade, FEW, Verdict};
+use crate::listener::blockade::{Blockade, FEW, WaitVerdict};
 use crate::listener::state::ListenerState;
 use crate::listener::stream::Streams;
 use crate::listener::watchdog::{Stage, Wake, Watchdog};
 use crate::metrics::StreamKind;
-use crate::received::{Received, with_head};
+use crate::received::{ReceivedMessage, with_head};
 
 /// The time that a message that matches no rule may wait to be acknowledged with others: an acknowledgement costs as
 /// much as several messages. A message with an outcome does not wait.
@@ -35,7 +35,7 @@ type Open = BoxFuture<'static, (IncomingMessage, Settle)>;
 
 /// The cause that woke a session.
 #[derive(Debug)]
-pub(in crate::listener) enum Woken {
+pub(in crate::listener) enum WakeCause {
     /// Stop at once.
     Aborted,
     /// Take nothing new, and settle what is open.
@@ -64,12 +64,12 @@ pub(in crate::listener) enum SessionOrder {
     /// Tell the broker what is settled.
     Flush,
     /// The session is over.
-    End(Result<Ended, TransportError>),
+    End(Result<SessionEnd, TransportError>),
 }
 
 /// The end of a session that was not lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::listener) enum Ended {
+pub(in crate::listener) enum SessionEnd {
     /// It was told to stop, and what was open is settled; or to stop at once.
     Drained,
     /// Nothing can be kept: what the broker has pushed goes back by closing the channel.
@@ -181,14 +181,14 @@ impl<'a> Core<'a> {
     /// `stage`: what it was waiting for when it was woken.
     pub(super) fn step(
         &mut self,
-        woken: Woken,
+        woken: WakeCause,
         stage: Stage,
         consumer: &dyn Consumer,
         now: Instant,
     ) -> SessionOrder {
         match woken {
-            Woken::Aborted => SessionOrder::End(Ok(Ended::Drained)),
-            Woken::Draining => {
+            WakeCause::Aborted => SessionOrder::End(Ok(SessionEnd::Drained)),
+            WakeCause::Draining => {
                 self.draining = true;
                 self.listener.enter(ListenerState::Draining);
                 // A cancelled consumer hands a single active one's turn over at once, while what the broker has pushed
@@ -199,19 +199,19 @@ impl<'a> Core<'a> {
                     SessionOrder::Quiesce
                 }
             }
-            Woken::Completed(message, settle) => {
+            WakeCause::Completed(message, settle) => {
                 self.blockade.settled(now);
                 self.settle(message, settle, now);
                 while let Some(Some((message, settle))) = self.open.next().now_or_never() {
                     self.settle(message, settle, now);
                 }
-                if self.returns { SessionOrder::End(Ok(Ended::Return)) } else { SessionOrder::Flush }
+                if self.returns { SessionOrder::End(Ok(SessionEnd::Return)) } else { SessionOrder::Flush }
             }
-            Woken::HandOut(places) => {
+            WakeCause::HandOut(places) => {
                 self.hand_out_again(places);
                 SessionOrder::Nothing
             }
-            Woken::Polled(polled) => {
+            WakeCause::Polled(polled) => {
                 let messages = self.batch.len();
                 self.dispatch();
                 match polled {
@@ -222,9 +222,9 @@ impl<'a> Core<'a> {
                     Err(error) => SessionOrder::End(Err(error)),
                 }
             }
-            Woken::Clock => SessionOrder::Nothing,
-            Woken::Look(obstacle) => self.look(obstacle, stage, consumer, now),
-            Woken::Watch(wake) => {
+            WakeCause::Clock => SessionOrder::Nothing,
+            WakeCause::Look(obstacle) => self.look(obstacle, stage, consumer, now),
+            WakeCause::Watch(wake) => {
                 let Listener { config, stall, counters, gauges, .. } = self.listener;
                 let was_standby = self.watchdog.is_standby();
                 if let Wake::Answer(Ok(waiting)) = &wake {
@@ -262,28 +262,28 @@ impl<'a> Core<'a> {
             (None, _) => "there is no place for another message".to_owned(),
         };
         match self.blockade.look(stage, obstacle.is_some(), now) {
-            Verdict::Free => {
+            WaitVerdict::Free => {
                 if matches!(*self.listener.state.borrow(), ListenerState::Blocked { .. }) {
                     tracing::info!(listener.name = &*config.name, "the listener is no longer blocked");
                     self.listener.enter(ListenerState::Listening);
                 }
                 if self.may_widen(stage, consumer, now) {
-                    SessionOrder::End(Ok(Ended::Widen))
+                    SessionOrder::End(Ok(SessionEnd::Widen))
                 } else {
                     SessionOrder::Nothing
                 }
             }
-            Verdict::Blocked { since } => {
+            WaitVerdict::Blocked { since } => {
                 self.listener.blocked(moment(since, now), reason());
                 SessionOrder::Nothing
             }
-            Verdict::GiveBack { since } => {
+            WaitVerdict::GiveBack { since } => {
                 self.listener.blocked(moment(since, now), reason());
                 if let Some(change) = self.watchdog.given_back(stage, self.open.len(), since) {
                     change.publish(&config.name, stall, counters);
                 }
                 let window_full = stage == Stage::WindowFull;
-                SessionOrder::End(Ok(Ended::GiveBack { since, reason: reason(), window_full }))
+                SessionOrder::End(Ok(SessionEnd::GiveBack { since, reason: reason(), window_full }))
             }
         }
     }
@@ -320,7 +320,7 @@ impl<'a> Core<'a> {
                 continue;
             }
             if let Some(why) = endpoint.suspected(&message) {
-                let receipt = endpoint.unreadable(Received::of(&message, &config.name), why);
+                let receipt = endpoint.unreadable(ReceivedMessage::of(&message, &config.name), why);
                 self.open(message, receipt);
                 continue;
             }
@@ -341,8 +341,10 @@ impl<'a> Core<'a> {
                     let _ = self.window.acknowledge(message);
                     continue;
                 }
-                Ok(true) => endpoint.notify(Received::of(&message, &config.name)),
-                Err(error) => endpoint.unreadable(Received::of(&message, &config.name), error.to_string()),
+                Ok(true) => endpoint.notify(ReceivedMessage::of(&message, &config.name)),
+                Err(error) => {
+                    endpoint.unreadable(ReceivedMessage::of(&message, &config.name), error.to_string())
+                }
             };
             self.open(message, receipt);
             if self.is_crowded() || begun.elapsed() >= SLICE {
@@ -384,7 +386,7 @@ impl<'a> Core<'a> {
         let again: Vec<_> = self.streams.iter_mut().flat_map(|streams| streams.again(places)).collect();
         for message in again {
             // It matched on arrival, and could be read.
-            let receipt = endpoint.notify(Received::of(&message, &config.name));
+            let receipt = endpoint.notify(ReceivedMessage::of(&message, &config.name));
             self.open(message, receipt);
         }
     }

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use osnl_model::{Head, Priority, Target};
-use osnl_testkit::Listening;
+use osnl_testkit::ListenOnly;
 use osnl_transport::{
     Batch, BoxFuture, Consumer, Declare, LateBindings, ListenOptions, MemoryBroker, MemoryTransport,
     QueueDepths, QueueKind, Subscription, Transport, TransportError, Window,
@@ -18,18 +18,18 @@ use crate::intake::Intake;
 use crate::journal::{Obstacle, Receipt, Settle};
 use crate::listener::{Bindings, GIVE_BACK_AFTER, Listener, ListenerConfig, ListenerState, OwnQueue};
 use crate::metrics::Counters;
-use crate::received::Received;
+use crate::received::ReceivedMessage;
 use crate::shutdown::Shutdown;
 
 /// Wants everything and ends nothing until told.
 #[derive(Default)]
-struct Holding {
+struct HoldingEndpoint {
     open: Mutex<Vec<oneshot::Sender<Settle>>>,
     /// The number of messages that may be read; `None` is any number.
     places: Option<usize>,
 }
 
-impl Intake for Holding {
+impl Intake for HoldingEndpoint {
     fn reserve(&self, at_most: usize) -> BoxFuture<'_, usize> {
         Box::pin(async move {
             let free = self.places.map_or(at_most, |places| places - self.open.lock().unwrap().len());
@@ -47,20 +47,20 @@ impl Intake for Holding {
         true
     }
 
-    fn notify(&self, _: Received) -> Receipt {
+    fn notify(&self, _: ReceivedMessage) -> Receipt {
         let (sender, receipt) = Receipt::open();
         self.open.lock().unwrap().push(sender);
         receipt
     }
 
-    fn unreadable(&self, _: Received, _: String) -> Receipt {
+    fn unreadable(&self, _: ReceivedMessage, _: String) -> Receipt {
         Receipt::complete(Settle::Acknowledge)
     }
 }
 
 /// A broker that hands nothing over, whatever waits.
 fn mute(memory: MemoryTransport) -> impl Transport {
-    Listening::new(move |to, options| {
+    ListenOnly::new(move |to, options| {
         let memory = memory.clone();
         Box::pin(async move {
             let inner = memory.listen(to, options).await?;
@@ -128,9 +128,9 @@ fn options(queue: QueueKind) -> ListenOptions {
     }
 }
 
-struct Running {
+struct ListenerRig {
     broker: MemoryBroker,
-    endpoint: Arc<Holding>,
+    endpoint: Arc<HoldingEndpoint>,
     state: watch::Receiver<ListenerState>,
     stall: watch::Receiver<Option<Stall>>,
     counters: Arc<Counters>,
@@ -138,12 +138,12 @@ struct Running {
     listener: tokio::task::JoinHandle<Result<(), TransportError>>,
 }
 
-impl Running {
+impl ListenerRig {
     async fn start(is_mute: bool, places: Option<usize>, queue: QueueKind) -> Self {
         let broker = MemoryBroker::new();
         let memory = broker.transport();
         let transport: Arc<dyn Transport> = if is_mute { Arc::new(mute(memory)) } else { Arc::new(memory) };
-        let endpoint = Arc::new(Holding { places, ..Holding::default() });
+        let endpoint = Arc::new(HoldingEndpoint { places, ..HoldingEndpoint::default() });
         let counters = Arc::new(Counters::default());
         let config = ListenerConfig {
             name: "l".into(),
@@ -193,7 +193,7 @@ impl Running {
 
 #[tokio::test(start_paused = true)]
 async fn a_full_window_of_which_nothing_ends_is_a_stall_after_five_minutes_and_until_something_ends() {
-    let running = Running::start(false, None, QueueKind::OSLO).await;
+    let running = ListenerRig::start(false, None, QueueKind::OSLO).await;
     running.publish(6);
     assert_eq!(running.after(290).await, None);
     let (kind, seconds) = running.after(30).await.unwrap();
@@ -210,7 +210,7 @@ async fn a_full_window_of_which_nothing_ends_is_a_stall_after_five_minutes_and_u
 
 #[tokio::test(start_paused = true)]
 async fn a_journal_without_a_place_is_a_stall_too() {
-    let running = Running::start(false, Some(2), QueueKind::OSLO).await;
+    let running = ListenerRig::start(false, Some(2), QueueKind::OSLO).await;
     running.publish(3);
     assert_eq!(running.after(290).await, None);
     assert_eq!(running.after(30).await.map(|(kind, _)| kind), Some(StallKind::JournalFull { unsettled: 2 }));
@@ -220,7 +220,7 @@ async fn a_journal_without_a_place_is_a_stall_too() {
 #[tokio::test(start_paused = true)]
 async fn silence_is_none_while_nothing_waits() {
     for mute in [false, true] {
-        let running = Running::start(mute, None, QueueKind::OSLO).await;
+        let running = ListenerRig::start(mute, None, QueueKind::OSLO).await;
         assert_eq!(running.after(24 * 3600).await, None);
         running.stop(0).await;
     }
@@ -228,7 +228,7 @@ async fn silence_is_none_while_nothing_waits() {
 
 #[tokio::test(start_paused = true)]
 async fn messages_that_wait_and_do_not_come_are_a_stall_until_they_are_gone() {
-    let running = Running::start(true, None, QueueKind::OSLO).await;
+    let running = ListenerRig::start(true, None, QueueKind::OSLO).await;
     running.publish(7);
     assert_eq!(running.after(55).await, None);
     let (kind, seconds) = running.after(45).await.unwrap();
@@ -241,7 +241,7 @@ async fn messages_that_wait_and_do_not_come_are_a_stall_until_they_are_gone() {
 
 #[tokio::test(start_paused = true)]
 async fn a_standby_does_not_complain_of_what_the_active_consumer_gets_until_that_has_left() {
-    let running = Running::start(true, None, QueueKind::DURABLE).await;
+    let running = ListenerRig::start(true, None, QueueKind::DURABLE).await;
     let active = running.broker.transport().listen(&targets(), &options(QueueKind::DURABLE)).await.unwrap();
     running.publish(7);
     assert_eq!(running.after(24 * 3600).await, None);
@@ -267,8 +267,8 @@ async fn bindings_of_an_attempt_that_was_given_up_are_remembered() {
         budget: Default::default(),
     };
     let bound = config.options.bindings(&config.targets);
-    let transport = Arc::new(Listening::new(|_, _| Box::pin(std::future::pending())));
-    let listener = Listener::new(config, transport, Arc::new(Holding::default()), Arc::default());
+    let transport = Arc::new(ListenOnly::new(|_, _| Box::pin(std::future::pending())));
+    let listener = Listener::new(config, transport, Arc::new(HoldingEndpoint::default()), Arc::default());
     let listener = listener.with_bindings(memory.clone(), "/");
     let shutdown = Shutdown::new();
     let listener = TaskTracker::new().spawn(listener.run(shutdown.clone()));
@@ -282,7 +282,7 @@ async fn bindings_of_an_attempt_that_was_given_up_are_remembered() {
 
 #[tokio::test(start_paused = true)]
 async fn whatever_moves_is_no_stall() {
-    let running = Running::start(false, None, QueueKind::OSLO).await;
+    let running = ListenerRig::start(false, None, QueueKind::OSLO).await;
     for _ in 0..40 {
         running.publish(4);
         assert_eq!(running.after(200).await, None);

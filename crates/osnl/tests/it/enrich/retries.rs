@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixDatagram;
 
-use osnl::enrich::Foreseen;
+use osnl::enrich::AnswerForecast;
 use osnl::explain::{Ruling, Subject, explain};
 use osnl::journal::sqlite::{Filter, Reader};
 use osnl::native::{Native, Preview};
@@ -17,7 +17,7 @@ use super::{SERVERS, Stage, load};
 use crate::exec::python;
 use crate::harness::SOON;
 use crate::outputs::mail::Server;
-use crate::outputs::publish::Reading;
+use crate::outputs::publish::KeyReader;
 
 impl Stage {
     fn with(&self, action: &str) -> Native {
@@ -137,7 +137,12 @@ fn a_message_is_published_with_the_same_payload() {
         );
         let reading = RefCell::new(None);
         let make = || {
-            drop(reading.replace(Some(Reading::at(&vhost, &format!("of-{format}"), "notifications", "info"))))
+            drop(reading.replace(Some(KeyReader::at(
+                &vhost,
+                &format!("of-{format}"),
+                "notifications",
+                "info",
+            ))))
         };
         let received = || {
             let message = reading.borrow_mut().as_mut().unwrap().next();
@@ -203,10 +208,10 @@ fn the_event_itself_has_what_was_found_and_explain_shows_what_was_kept() {
     let (ask, header) = shown(&Subject::received(&kept.received));
     assert_eq!(
         (ask.id.as_deref(), ask.value, header.as_str()),
-        (Ok(Openstack::id("server")), Foreseen::Unknown, "<server.name>")
+        (Ok(Openstack::id("server")), AnswerForecast::Unknown, "<server.name>")
     );
     let (ask, header) = shown(&Subject::received(&kept.received).with_asked(asked));
-    assert!(matches!(ask.value, Foreseen::Kept(_)));
+    assert!(matches!(ask.value, AnswerForecast::Kept(_)));
     assert_eq!(header, "web 1");
     // None of these made another request.
     wait_until(SOON, "the requests are counted", || stage.openstack.count(SERVERS) == 1);

@@ -1,6 +1,6 @@
 //! A whole daemon with `driver = exec`: order, a child that dies in mid-event, and the end.
 
-use osnl::daemon::Ended;
+use osnl::daemon::RunEnd;
 use osnl_model::Priority;
 use osnl_transport::MemoryBroker;
 
@@ -64,7 +64,7 @@ fn order_is_kept_with_several_in_flight_and_a_child_that_dies_in_mid_event() {
     last["port"]["id"] = json!("port-of-0");
     publish(&broker, "neutron", &Priority::Info, "port.delete.end", &last);
     daemon.wait_until("all are delivered", |c| c.delivered.get() == (KEYS * EACH + 1) as u64);
-    assert_eq!(daemon.stop().unwrap(), Ended::Drained);
+    assert_eq!(daemon.stop().unwrap(), RunEnd::Drained);
 
     let told = fs::read_to_string(folder.path().join("told")).unwrap();
     for key in 0..KEYS {
@@ -117,7 +117,7 @@ fn a_time_limit_ends_what_hangs() {
         publish(&broker, "neutron", &Priority::Info, "port.delete.end", &payload);
     }
     daemon.wait_until("both are delivered", |c| c.delivered.get() == 2);
-    assert_eq!(daemon.stop().unwrap(), Ended::Drained);
+    assert_eq!(daemon.stop().unwrap(), RunEnd::Drained);
     assert_eq!(fs::read_to_string(folder.path().join("told")).unwrap(), "p1\np0\n");
     let pids = pids(&folder);
     assert_eq!(pids.len(), 3);
@@ -159,7 +159,7 @@ fn a_child_that_ends_after_each_event_loses_nothing() {
         }
         daemon.wait_until("all are delivered", |c| c.delivered.get() == EVENTS as u64);
         assert_eq!(daemon.counters.dead.get(), 0);
-        assert_eq!(daemon.stop().unwrap(), Ended::Drained);
+        assert_eq!(daemon.stop().unwrap(), RunEnd::Drained);
         let told = fs::read_to_string(folder.path().join("told")).unwrap();
         for key in 0..2 {
             let mut seen: Vec<usize> = told

@@ -22,10 +22,10 @@ fn the_one_in_python_notes_each_event_once() {
     let stand = stand(&[&python(), "-S", &plugin("notify.py"), &hosts], Mode::Stream);
     let of = event("port.create.end", &json!({"port": {"id": "p1"}}));
     for _ in 0..2 {
-        assert_eq!(stand.attempt_of(&of), Ok(Done::Delivered("p1 noted".to_owned())));
+        assert_eq!(stand.attempt_of(&of), Ok(Completion::Delivered("p1 noted".to_owned())));
     }
     let nothing = stand.attempt_of(&event("x.y", &json!({})));
-    assert_eq!(nothing, Ok(Done::NothingToDo("it is about nothing that has an id".to_owned())));
+    assert_eq!(nothing, Ok(Completion::NothingToDo("it is about nothing that has an id".to_owned())));
     let written = fs::read_to_string(&hosts).unwrap();
     assert_eq!(written, format!("{} port.create.end p1\n", of.idempotency_key()));
     fs::remove_dir_all(folder.path()).unwrap();
@@ -40,7 +40,7 @@ fn the_ones_in_shell_need_nothing_but_a_shell() {
     let once = stand(&[&plugin("once.sh"), &path], Mode::Once);
     let payload = json!({"port": {"id": "p1"}});
     let done = once.attempt_of(&event("port.create.end", &payload));
-    assert_eq!(done, Ok(Done::Delivered("wrote p1.json".to_owned())));
+    assert_eq!(done, Ok(Completion::Delivered("wrote p1.json".to_owned())));
     let kept: Value = serde_json::from_slice(&fs::read(folder.path().join("p1.json")).unwrap()).unwrap();
     assert_eq!(kept["payload"], payload);
     for (payload, class, reason) in [

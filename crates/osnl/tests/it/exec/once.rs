@@ -37,7 +37,9 @@ fn the_exit_status_is_the_verdict() {
     ] {
         let (_folder, stand) = shell(script);
         match (stand.attempt(&json!({})), expected) {
-            (Ok(Done::Delivered(what)), Ok(expected)) => assert!(what.contains(expected), "{script}: {what}"),
+            (Ok(Completion::Delivered(what)), Ok(expected)) => {
+                assert!(what.contains(expected), "{script}: {what}")
+            }
             (Err(error), Err((class, expected))) => {
                 assert_eq!(error.class, class, "{script}: {error}");
                 assert!(error.reason.contains(expected), "{script}: {error}");
@@ -50,7 +52,7 @@ fn the_exit_status_is_the_verdict() {
 #[test]
 fn nothing_to_do_is_a_verdict_too() {
     let (_folder, stand) = shell("echo '{\"verdict\": \"nothing_to_do\", \"reason\": \"not ours\"}'");
-    assert_eq!(stand.attempt(&json!({})), Ok(Done::NothingToDo("not ours".to_owned())));
+    assert_eq!(stand.attempt(&json!({})), Ok(Completion::NothingToDo("not ours".to_owned())));
 }
 
 #[test]

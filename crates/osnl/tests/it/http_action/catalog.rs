@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use osnl::action::ErrorClass;
 use osnl::action::http::HttpOptions;
-use osnl::native::{Loaded, ProbeVerdict, Sources, load_texts};
+use osnl::native::{LoadedConf, ProbeVerdict, Sources, load_texts};
 use osnl_model::Notification;
 use osnl_testkit::openstack::{CREDENTIAL, CREDENTIAL_SECRET, Openstack, PASSWORD, USER};
 use osnl_testkit::{Authority, Identity, Protocols, Reply, Sink, TlsSink};
@@ -241,7 +241,7 @@ fn a_delivery_waits_for_the_service_to_be_in_the_catalogue() {
     assert_eq!(sink.requests().len(), 1);
 }
 
-fn loaded(action: &str) -> Loaded {
+fn loaded(action: &str) -> LoadedConf {
     let text = format!(
         "[listener:n]\ntransport_url = rabbit://127.0.0.1:1/\nexchange = neutron\npriorities = info\n\
          pool = osnl\n[rule:r]\nactions = hook\nevent_type = ^x\n[action:hook]\ndriver = http\n{action}\n"

@@ -11,10 +11,10 @@ use osnl_transport::MemoryBroker;
 use serde_json::json;
 
 use super::with;
-use crate::harness::{Running, framed};
+use crate::harness::{ListenerRig, framed};
 
 /// A daemon whose one action has these lines, and whose messages are in the journal of this folder.
-pub(super) fn start(folder: &Path, broker: &MemoryBroker, lines: &str) -> Running {
+pub(super) fn start(folder: &Path, broker: &MemoryBroker, lines: &str) -> ListenerRig {
     let text = format!(
         "[DEFAULT]\nstate_dir = {}\n[journal]\nallow_volatile = true\n\
          [listener:nova]\ntransport_url = rabbit://mq/\nexchange = nova\ndeclare = create\npriorities = info\n\
@@ -24,7 +24,7 @@ pub(super) fn start(folder: &Path, broker: &MemoryBroker, lines: &str) -> Runnin
     );
     let loaded = load_texts(&[("test.conf".to_owned(), text)], &Sources::default());
     let conf = loaded.unwrap_or_else(|errors| panic!("{errors}")).conf;
-    Running::bound(&conf, broker, &["nova"])
+    ListenerRig::bound(&conf, broker, &["nova"])
 }
 
 pub(super) fn publish(broker: &MemoryBroker, id: &str) {

@@ -10,7 +10,7 @@ use osnl_testkit::{Reply, Request, Sink, fixture, wait_until};
 use osnl_transport::MemoryBroker;
 use serde_json::Value;
 
-use crate::harness::{Running, SOON};
+use crate::harness::{ListenerRig, SOON};
 
 /// The page's blocks that have actions, each with their names.
 fn blocks() -> Vec<(String, Vec<String>)> {
@@ -53,7 +53,7 @@ fn placed(block: &str, sink: &Sink, openstack: &Openstack) -> String {
     text
 }
 
-fn start(folder: &Path, block: &str, names: &[String], broker: &MemoryBroker) -> Running {
+fn start(folder: &Path, block: &str, names: &[String], broker: &MemoryBroker) -> ListenerRig {
     let rule = match block.contains("[rule:") {
         true => String::new(),
         false => {
@@ -71,7 +71,7 @@ fn start(folder: &Path, block: &str, names: &[String], broker: &MemoryBroker) ->
     let text = format!("{head}{nova}{neutron}{rule}{block}");
     let loaded = load_texts(&[("recipe.conf".to_owned(), text)], &Sources::default());
     let conf = loaded.unwrap_or_else(|errors| panic!("{errors}\n{block}")).conf;
-    Running::of(&conf, broker)
+    ListenerRig::of(&conf, broker)
 }
 
 /// A recorded message, and where it goes.

@@ -21,7 +21,7 @@ struct Count {
 
 #[derive(Clone, VersionedNotification)]
 #[versioned(namespace = "x", version = "1.0")]
-struct Counted {
+struct CountedEvent {
     payload: Count,
     level: Level,
     event_type: String,
@@ -31,7 +31,8 @@ struct Counted {
 fn emit(outlet: &Outlet, numbers: std::ops::Range<i64>) {
     for n in numbers {
         let publisher = NotificationPublisher::new("x-api", "h");
-        Counted::new(Count { n }, "e".to_owned(), publisher, Level::Warning).emit(outlet, &Context::new());
+        CountedEvent::new(Count { n }, "e".to_owned(), publisher, Level::Warning)
+            .emit(outlet, &Context::new());
     }
 }
 

@@ -105,11 +105,11 @@ fn a_closed_connection_is_opened_again_by_the_next_emission() {
 fn what_no_queue_takes_is_told_for_each_message_and_not_tried_again() {
     let vhost = Broker::shared().vhost("notifier");
     let mut peer = Publisher::start(&vhost.url(), Options::default());
-    peer.prepare(&osnl_testkit::Prepared {
+    peer.prepare(&osnl_testkit::BrokerObjects {
         exchange: "nova".to_owned(),
         queue: "bound".to_owned(),
         routing_keys: vec!["notifications.error".to_owned()],
-        ..osnl_testkit::Prepared::default()
+        ..osnl_testkit::BrokerObjects::default()
     });
     runtime().block_on(async {
         let notifier = builder(rabbit(&vhost.url()), Driver::Messaging)

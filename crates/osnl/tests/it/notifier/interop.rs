@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use osnl::notifier::{Context, Driver, RequestContext};
 use osnl_model::{Compression, Emission, Priority, to_python_json};
-use osnl_testkit::{Broker, Notice, Options, OsloListener, Prepared, Publisher, fixture};
+use osnl_testkit::{Broker, BrokerObjects, Notice, Options, OsloListener, Publisher, fixture};
 use osnl_transport::Route;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -168,11 +168,11 @@ fn what_is_there_is_used_as_it_is() {
     let vhost = Broker::shared().vhost("notifier");
     let mut peer = Publisher::start(&vhost.url(), Options::default());
     // Durable, with an expiry: neither is what we would make.
-    peer.prepare(&Prepared {
+    peer.prepare(&BrokerObjects {
         exchange: "nova".to_owned(),
         queue: "notifications.info".to_owned(),
         arguments: json!({"x-expires": 600_000}),
-        ..Prepared::default()
+        ..BrokerObjects::default()
     });
     let before = (vhost.list_exchanges(), vhost.list_bindings());
     runtime().block_on(async {
@@ -222,7 +222,7 @@ fn our_consumer_reads_what_oslo_s_notifier_sends_in_every_priority() {
             consumer.poll(&mut batch).await.unwrap();
             window.admit(&batch);
             for message in batch.drain() {
-                let received = osnl::received::Received::of(&message, &Arc::from("l"));
+                let received = osnl::received::ReceivedMessage::of(&message, &Arc::from("l"));
                 let read = received.decode().unwrap();
                 assert_eq!(message.routing_key, format!("notifications.{}", read.priority.clone().unwrap()));
                 assert_eq!(read.payload, notices[0].payload);

@@ -155,10 +155,10 @@ fn an_exchange_is_looked_at_and_whether_we_may_publish_to_it() {
     let vhost = Broker::shared().vhost("probe-publish");
     let user = format!("{}-narrow", vhost.name());
     vhost.set_password(&user, "S3CRET");
-    let target = osnl_testkit::Prepared {
+    let target = osnl_testkit::BrokerObjects {
         queue: "reader".to_owned(),
         exchange: "out".to_owned(),
-        ..osnl_testkit::Prepared::default()
+        ..osnl_testkit::BrokerObjects::default()
     };
     let mut peer = osnl_testkit::Publisher::start(&vhost.url(), osnl_testkit::Options::default());
     peer.prepare(&target);

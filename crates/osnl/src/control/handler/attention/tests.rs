@@ -42,7 +42,7 @@ fn a_listener_that_does_not_listen_has_its_reason_and_its_next_attempt() {
         &[(
             Kind::ListenerConnecting,
             Severity::Warning,
-            "listener nova is connecting, for 12 s: login refused for user \"osnl\" (403); 3 attempts, next in 4 s; \
+            "listener nova is connecting (for 12 s): login refused for user \"osnl\" (403); 3 attempts, next in 4 s; \
              osnl check --connect",
         )],
     );
@@ -70,7 +70,7 @@ fn a_listener_that_does_not_listen_has_its_reason_and_its_next_attempt() {
         &[(
             Kind::ListenerBlocked,
             Severity::Critical,
-            "listener nova is blocked, for 12 s: the journal is full; look at the actions and the journal below; the \
+            "listener nova is blocked (for 12 s): the journal is full; look at the actions and the journal below; the \
              broker keeps the messages",
         )],
     );
@@ -100,8 +100,9 @@ fn a_shared_queue_needs_attention_and_a_standby_with_an_active_reader_does_not()
     check(&of_listener(&ListenerStatus { exclusive: true, ..shared }), &[]);
     let standby = ListenerStatus { consumers: Some(2), exclusive: true, ..listener("standby") };
     check(&of_listener(&standby), &[]);
-    let losing = Some("queue osnl was made by another program (durable: …): a restart deletes it".to_owned());
-    let message = "listener nova: queue osnl was made by another program (durable: …): a restart deletes it; to have it \
+    let losing =
+        Some("queue osnl was declared with other settings (durable: …): a restart deletes it".to_owned());
+    let message = "listener nova: queue osnl was declared with other settings (durable: …): a restart deletes it; to have it \
         created as configured: stop its readers, empty it, and delete it";
     for state in ["listening", "standby"] {
         let listener = ListenerStatus { queue_lossy: losing.clone(), ..listener(state) };
@@ -221,21 +222,25 @@ fn troubles_of_a_target_have_reason_duration_and_remedy() {
         &[(
             Kind::TargetHeld,
             Severity::Warning,
-            "the target of hook is held, for 40 s: HTTP 500; its deliveries wait; after a repair: osnl actions \
-             probe hook",
+            "the target of hook is held (for 40 s): HTTP 500; its deliveries wait; osnl probes it again by itself; to probe now: osnl actions probe hook",
         )],
     );
     let remedy = Some("look at its log".to_owned());
     let known = TargetReport { last_failure: answer.clone().map(|it| Failure { remedy, ..it }), ..held };
     let said = of_target(&known, &BOUNDS)[0].to_string();
-    assert!(said.ends_with("; look at its log; after a repair: osnl actions probe hook"), "{said}");
+    assert!(
+        said.ends_with(
+            "; look at its log; osnl probes it again by itself; to probe now: osnl actions probe hook"
+        ),
+        "{said}"
+    );
     let dead = TargetReport { dead: 2, dead_reason: Some("status 401 (attempt 6)".to_owned()), ..target() };
     check(
         &of_target(&dead, &BOUNDS),
         &[(
             Kind::DeadLetters,
             Severity::Warning,
-            "2 deliveries of hook given up, the latest: status 401 (attempt 6); osnl deliveries list --state dead",
+            "hook has 2 dead letters, the latest: status 401 (attempt 6); see osnl deliveries list --state dead",
         )],
     );
     let one = TargetReport { failing: vec![failing("web-7", 7)], ..target() };
@@ -276,7 +281,7 @@ fn troubles_of_a_target_have_reason_duration_and_remedy() {
         &[(
             Kind::ActionPaused,
             Severity::Warning,
-            "hook is paused by eve, for 2 h; osnl actions resume hook",
+            "hook is paused by eve (for 2 h); osnl actions resume hook",
         )],
     );
 }
@@ -325,6 +330,6 @@ fn bounds_that_are_near_or_reached_are_named() {
     };
     check(
         &of_journal(&full),
-        &[(Kind::JournalFull, Severity::Critical, "the journal is full, for 3 s: no room")],
+        &[(Kind::JournalFull, Severity::Critical, "the journal is full (for 3 s): no room")],
     );
 }

@@ -15,7 +15,7 @@ use crate::metrics::Counters;
 
 /// Wants everything, and ends nothing until told.
 #[derive(Default)]
-struct Holding {
+struct HoldingEndpoint {
     open: Mutex<Vec<oneshot::Sender<Settle>>>,
     /// The deliveries of each message.
     deliveries: AtomicUsize,
@@ -23,7 +23,7 @@ struct Holding {
     takes: AtomicU64,
 }
 
-impl Intake for Holding {
+impl Intake for HoldingEndpoint {
     fn keep(&self, _: usize) {}
 
     fn obstacle(&self) -> Option<Obstacle> {
@@ -34,7 +34,7 @@ impl Intake for Holding {
         true
     }
 
-    fn notify(&self, _: Received) -> Receipt {
+    fn notify(&self, _: ReceivedMessage) -> Receipt {
         let begun = std::time::Instant::now();
         while begun.elapsed() < Duration::from_millis(self.takes.load(Ordering::Relaxed)) {
             std::hint::spin_loop();
@@ -44,14 +44,14 @@ impl Intake for Holding {
         receipt.with_deliveries(self.deliveries.load(Ordering::Relaxed))
     }
 
-    fn unreadable(&self, _: Received, _: String) -> Receipt {
+    fn unreadable(&self, _: ReceivedMessage, _: String) -> Receipt {
         Receipt::complete(Settle::Acknowledge)
     }
 }
 
 struct Rig {
     broker: MemoryBroker,
-    intake: Arc<Holding>,
+    intake: Arc<HoldingEndpoint>,
     listener: Listener,
     consumer: Box<dyn Consumer>,
     now: Instant,
@@ -60,7 +60,7 @@ struct Rig {
 impl Rig {
     /// A listener with room for four messages, of which as many wait as are said.
     async fn new(waiting: usize, queue: QueueKind) -> Self {
-        let (broker, intake) = (MemoryBroker::new(), Arc::new(Holding::default()));
+        let (broker, intake) = (MemoryBroker::new(), Arc::new(HoldingEndpoint::default()));
         let target = Target::new("x", "n");
         let options = ListenOptions {
             bodies: Default::default(),
@@ -96,7 +96,7 @@ impl Rig {
     async fn poll(&mut self, core: &mut Core<'_>) {
         core.batch.set_limit(core.room());
         self.consumer.poll(&mut core.batch).await.unwrap();
-        let order = core.step(Woken::Polled(Ok(())), Stage::Taking, &*self.consumer, self.now);
+        let order = core.step(WakeCause::Polled(Ok(())), Stage::Taking, &*self.consumer, self.now);
         assert!(matches!(order, SessionOrder::Nothing), "{order:?}");
     }
 
@@ -112,7 +112,7 @@ impl Rig {
         for _ in 0..seconds {
             assert!(matches!(order, SessionOrder::Nothing), "{order:?}");
             self.now += Duration::from_secs(1);
-            order = core.step(Woken::Look(obstacle.clone()), stage, &*self.consumer, self.now);
+            order = core.step(WakeCause::Look(obstacle.clone()), stage, &*self.consumer, self.now);
         }
         order
     }
@@ -164,7 +164,7 @@ async fn without_a_place_it_is_blocked_and_gives_back_and_messages_end_it() {
     assert_eq!(rig.state(), "listening");
     let order = rig.look(&mut core, Stage::Reserving, full(), 300);
     match order {
-        SessionOrder::End(Ok(Ended::GiveBack { reason, window_full, .. })) => {
+        SessionOrder::End(Ok(SessionEnd::GiveBack { reason, window_full, .. })) => {
             assert!(!window_full && reason.starts_with("action a has 1 delivery pending"), "{reason}");
         }
         other => panic!("{other:?}"),
@@ -183,12 +183,12 @@ async fn what_goes_back_does_so_with_its_channel_but_not_again_and_again() {
     let requeue = async |rig: &mut Rig, core: &mut Core<'_>| {
         let _ = rig.intake.open.lock().unwrap().remove(0).send(Settle::Requeue);
         let (message, settle) = core.open.next().await.unwrap();
-        core.step(Woken::Completed(message, settle), Stage::Polling, &*rig.consumer, rig.now)
+        core.step(WakeCause::Completed(message, settle), Stage::Polling, &*rig.consumer, rig.now)
     };
     assert!(matches!(requeue(&mut rig, &mut core).await, SessionOrder::Flush));
     assert_eq!((core.window.unsettled(), core.window.due()), (3, 1), "it is rejected");
     rig.now += GIVE_BACK_AFTER;
-    assert!(matches!(requeue(&mut rig, &mut core).await, SessionOrder::End(Ok(Ended::Return))));
+    assert!(matches!(requeue(&mut rig, &mut core).await, SessionOrder::End(Ok(SessionEnd::Return))));
     assert_eq!((core.window.unsettled(), core.window.due()), (3, 1), "it stays unsettled");
     (core.returns, core.draining) = (false, true);
     assert!(matches!(requeue(&mut rig, &mut core).await, SessionOrder::Flush));
@@ -209,13 +209,13 @@ async fn a_full_window_blocks_only_behind_an_obstacle() {
     // One ends: the clock begins anew.
     rig.intake.open.lock().unwrap().remove(0).send(Settle::Acknowledge).unwrap();
     let (message, settle) = core.open.next().await.unwrap();
-    let order = core.step(Woken::Completed(message, settle), Stage::WindowFull, &*rig.consumer, rig.now);
+    let order = core.step(WakeCause::Completed(message, settle), Stage::WindowFull, &*rig.consumer, rig.now);
     assert!(matches!(order, SessionOrder::Flush), "{order:?}");
     rig.consumer.flush(&mut core.window).await.unwrap();
     rig.poll(&mut core).await;
     assert!(matches!(rig.look(&mut core, Stage::WindowFull, open(8), 299), SessionOrder::Nothing));
     match rig.look(&mut core, Stage::WindowFull, open(8), 1) {
-        SessionOrder::End(Ok(Ended::GiveBack { window_full: true, reason, .. })) => {
+        SessionOrder::End(Ok(SessionEnd::GiveBack { window_full: true, reason, .. })) => {
             assert_eq!(reason, "4 messages wait for the end of their deliveries, and none of them ends");
         }
         other => panic!("{other:?}"),
@@ -230,18 +230,18 @@ async fn with_few_messages_it_widens_when_all_is_calm_and_nothing_is_open() {
     assert!(matches!(rig.look(&mut core, Stage::Polling, None, 100), SessionOrder::Nothing), "one is open");
     rig.intake.open.lock().unwrap().remove(0).send(Settle::Acknowledge).unwrap();
     let (message, settle) = core.open.next().await.unwrap();
-    core.step(Woken::Completed(message, settle), Stage::Polling, &*rig.consumer, rig.now);
+    core.step(WakeCause::Completed(message, settle), Stage::Polling, &*rig.consumer, rig.now);
     rig.consumer.flush(&mut core.window).await.unwrap();
     // A second daemon has come since it connected: closing would hand the queue over.
     let consumers = |consumers| {
         let seen = osnl_transport::QueueSeen { messages: 0, consumers };
-        Woken::Watch(Wake::Answer(Ok(vec![("q".into(), seen)])))
+        WakeCause::Watch(Wake::Answer(Ok(vec![("q".into(), seen)])))
     };
     core.step(consumers(2), Stage::Polling, &*rig.consumer, rig.now);
     assert!(matches!(rig.look(&mut core, Stage::Polling, None, 1), SessionOrder::Nothing));
     core.step(consumers(1), Stage::Polling, &*rig.consumer, rig.now);
     let order = rig.look(&mut core, Stage::Polling, None, 1);
-    assert!(matches!(order, SessionOrder::End(Ok(Ended::Widen))), "{order:?}");
+    assert!(matches!(order, SessionOrder::End(Ok(SessionEnd::Widen))), "{order:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -269,7 +269,7 @@ async fn a_single_active_consumer_ends_by_closing() {
     let queue = QueueKind { single_active_consumer: true, ..QueueKind::OSLO };
     let rig = Rig::new(2, queue).await;
     let mut core = core(&rig, 4);
-    let order = core.step(Woken::Draining, Stage::Polling, &*rig.consumer, rig.now);
+    let order = core.step(WakeCause::Draining, Stage::Polling, &*rig.consumer, rig.now);
     assert!(matches!(order, SessionOrder::Flush) && core.draining, "{order:?}");
 }
 
@@ -278,24 +278,24 @@ async fn told_to_drain_it_takes_nothing_more_and_settles_what_is_open() {
     let mut rig = Rig::new(2, QueueKind::OSLO).await;
     let mut core = core(&rig, 4);
     rig.poll(&mut core).await;
-    let order = core.step(Woken::Draining, Stage::Polling, &*rig.consumer, rig.now);
+    let order = core.step(WakeCause::Draining, Stage::Polling, &*rig.consumer, rig.now);
     assert!(matches!(order, SessionOrder::Quiesce) && core.draining, "{order:?}");
     assert_eq!((rig.state(), core.open.len()), ("draining", 2));
-    let order = core.step(Woken::Aborted, Stage::Polling, &*rig.consumer, rig.now);
-    assert!(matches!(order, SessionOrder::End(Ok(Ended::Drained))), "{order:?}");
+    let order = core.step(WakeCause::Aborted, Stage::Polling, &*rig.consumer, rig.now);
+    assert!(matches!(order, SessionOrder::End(Ok(SessionEnd::Drained))), "{order:?}");
     let lost = TransportError::Lost { reason: "x".to_owned() };
-    let order = core.step(Woken::Polled(Err(lost)), Stage::Polling, &*rig.consumer, rig.now);
+    let order = core.step(WakeCause::Polled(Err(lost)), Stage::Polling, &*rig.consumer, rig.now);
     assert!(matches!(order, SessionOrder::End(Err(TransportError::Lost { .. }))), "{order:?}");
 }
 
 async fn end_first(rig: &Rig, core: &mut Core<'_>) {
     rig.intake.open.lock().unwrap().remove(0).send(Settle::Acknowledge).unwrap();
     let (message, settle) = core.open.next().await.unwrap();
-    core.step(Woken::Completed(message, settle), Stage::WindowFull, &*rig.consumer, rig.now);
+    core.step(WakeCause::Completed(message, settle), Stage::WindowFull, &*rig.consumer, rig.now);
 }
 
 fn go_on(rig: &Rig, core: &mut Core<'_>) -> (usize, usize) {
-    let order = core.step(Woken::Polled(Ok(())), Stage::Taking, &*rig.consumer, rig.now);
+    let order = core.step(WakeCause::Polled(Ok(())), Stage::Taking, &*rig.consumer, rig.now);
     assert!(matches!(order, SessionOrder::Nothing), "{order:?}");
     (core.open.len(), core.batch.len())
 }

@@ -1,0 +1,113 @@
+//! An event tried against the rules in force, as `osnl explain` does.
+
+use std::time::Duration;
+
+use super::super::refusal::{Code, Refusal};
+use super::super::request::delivery_id;
+use super::super::rules::{RuleTrial, TrialReport, TriedEvent};
+use super::ControlHandler;
+use crate::explain::{Content, RuleVerdict, Subject, explain, words};
+use crate::journal::sqlite::DeliveryDetails;
+use crate::native::Native;
+use crate::saved;
+
+/// Events of one text.
+const MOST_EVENTS: usize = 20;
+/// The caller waits so long for a trial.
+const LONGEST: Duration = Duration::from_secs(10);
+
+impl ControlHandler {
+    /// Tries an event against the rules in force. Nothing is contacted, no secret is shown.
+    ///
+    /// # Errors
+    /// There is no such event, or the text is not one.
+    pub async fn try_event(&self, event: TriedEvent) -> Result<Vec<TrialReport>, Refusal> {
+        let Some(loaded) = self.loaded() else {
+            return Err(Refusal::new(Code::Unsupported, "no daemon with a configuration runs here"));
+        };
+        let subjects = match event {
+            TriedEvent::Text(text) => Subjects::Text(text),
+            TriedEvent::Unmatched(number) => {
+                let Some(found) = self.ring()?.get(number) else {
+                    let why = format!("message {number} is not kept any more");
+                    return Err(Refusal::new(Code::NotFound, why));
+                };
+                Subjects::One(format!("unmatched {number}"), Box::new(Subject::unmatched(&found)))
+            }
+            TriedEvent::Delivery(id) => {
+                Subjects::One(format!("delivery {id}"), Box::new(self.event_of(&id).await?))
+            }
+        };
+        // Many rules and a large event take their time, for which no message waits; one trial at a time.
+        let tried = async {
+            let turn = self.trials.clone().lock_owned().await;
+            let on_thread = self.on_thread(move || {
+                let (_turn, conf) = (turn, &loaded.conf);
+                Ok(subjects.read(conf)?.iter().map(|(name, subject)| report(conf, name, subject)).collect())
+            });
+            on_thread.await
+        };
+        let unavailable = |error: String| Refusal::new(Code::Unavailable, error);
+        match tokio::time::timeout(LONGEST, tried).await {
+            Ok(tried) => tried.map_err(|error| unavailable(error.to_string()))?,
+            Err(_) => Err(unavailable("the rules need too long for this event".to_owned())),
+        }
+    }
+
+    /// Returns the event of a delivery, with the answers that are kept with it.
+    async fn event_of(&self, id: &str) -> Result<Subject, Refusal> {
+        let number = delivery_id(id)?;
+        let found = self.read(move |reader| {
+            let Some(DeliveryDetails { row, received, others, .. }) = reader.show(number)? else {
+                return Ok(None);
+            };
+            let asked = reader.asked_for(&[vec![row], others].concat())?;
+            Ok(Some(Subject::received(&received).with_asked(asked)))
+        });
+        let missing = || Refusal::new(Code::NotFound, format!("there is no delivery {id}"));
+        found.await?.flatten().ok_or_else(missing)
+    }
+}
+
+/// The events to try.
+enum Subjects {
+    Text(String),
+    One(String, Box<Subject>),
+}
+
+impl Subjects {
+    fn read(self, conf: &Native) -> Result<Vec<(String, Subject)>, Refusal> {
+        let bad = |why: String| Refusal::new(Code::BadRequest, why);
+        let text = match self {
+            Self::One(name, subject) => return Ok(vec![(name, *subject)]),
+            Self::Text(text) => text,
+        };
+        let events = saved::read(&text).map_err(|error| bad(error.to_string()))?;
+        if events.len() > MOST_EVENTS {
+            return Err(bad(format!(
+                "there are {} events in it; allowed are {MOST_EVENTS} at a time, osnl explain takes more",
+                events.len()
+            )));
+        }
+        let budget = conf.budget();
+        let named =
+            |event: &saved::RecordedEvent| (format!("line {}", event.line), Subject::saved(event, &budget));
+        Ok(events.iter().map(named).collect())
+    }
+}
+
+fn report(conf: &Native, name: &str, subject: &Subject) -> TrialReport {
+    let about = match &subject.content {
+        Content::Unreadable(why) => words::masked(&format!("{name}: cannot be read: {why}")),
+        Content::Whole(_) | Content::Head { .. } => words::about(name, subject),
+    };
+    TrialReport { about, rules: explain(conf, subject, None).iter().map(trial).collect() }
+}
+
+fn trial(verdict: &RuleVerdict) -> RuleTrial {
+    RuleTrial {
+        fires: verdict.ruling.fires(),
+        verdict: words::verdict(verdict),
+        effects: verdict.ruling.effects().iter().map(words::would).collect(),
+    }
+}

@@ -1,0 +1,165 @@
+//! The words of deliveries, listeners, and targets, for every screen and page.
+
+use super::answer::Delivery;
+use super::status::{ListenerStatus, TargetReport};
+use super::time::span;
+use crate::journal::sqlite::Phase;
+
+impl Delivery {
+    /// Returns the state, and what it waits for.
+    #[must_use]
+    pub fn state_text(&self) -> String {
+        let Self { phase, waits_for, next_attempt_seconds, target_held, .. } = self;
+        match (waits_for, next_attempt_seconds, target_held) {
+            _ if phase.is_empty() => self.state.clone(),
+            (Some(other), _, _) => format!("{phase} for {other}"),
+            (None, _, true) => format!("{phase} (target held)"),
+            (None, Some(0), false) => format!("{phase}, next attempt now"),
+            (None, Some(seconds), false) => format!("{phase}, next attempt in {}", span(*seconds)),
+            (None, None, false) => phase.clone(),
+        }
+    }
+
+    /// Returns the resource by its name and its id; of what an older version has kept, its key.
+    #[must_use]
+    pub fn resource_text(&self) -> Option<String> {
+        resource(self.resource_name.as_deref(), self.resource_id.as_deref()).or_else(|| self.key.clone())
+    }
+
+    /// Returns the attempts made, and those that count as long as it can still be given up over them.
+    #[must_use]
+    pub fn attempts_text(&self) -> String {
+        let Self { attempts_made: made, attempts_counted: counted, attempts_allowed: allowed, .. } = self;
+        let is_over = self.ended.is_some() && self.phase != Phase::Dead.word();
+        match allowed {
+            _ if *made == 0 || is_over => made.to_string(),
+            Some(allowed) => format!("made {made}, counted {counted} of {allowed}"),
+            None => format!("made {made}, counted {counted}"),
+        }
+    }
+}
+
+impl ListenerStatus {
+    /// Returns the state, and when the next attempt to connect begins.
+    #[must_use]
+    pub fn state_text(&self) -> String {
+        match self.next_attempt_seconds {
+            Some(seconds) => format!("{}, next attempt in {}", self.state, span(seconds)),
+            None => self.state.clone(),
+        }
+    }
+
+    /// Returns the number of messages in its queue: as last seen, else as the broker said when it connected.
+    #[must_use]
+    pub fn in_queue(&self) -> Option<u64> {
+        self.queue_messages.or(self.waiting_at_connect.map(u64::from))
+    }
+}
+
+impl TargetReport {
+    /// Returns the state; `-` for one that is not known.
+    #[must_use]
+    pub fn state(&self) -> &str {
+        match (&self.status, self.configured) {
+            (Some(state), _) => state,
+            (None, Some(false)) => "not configured",
+            (None, Some(true) | None) => "-",
+        }
+    }
+
+    /// Returns the state, and when the next probe is due.
+    #[must_use]
+    pub fn state_text(&self) -> String {
+        match (&self.status, self.next_probe_seconds) {
+            (Some(state), Some(seconds)) => format!("{state}, probe in {}", span(seconds)),
+            (_, None) | (None, _) => self.state().to_owned(),
+        }
+    }
+
+    /// Returns the number of deliveries that are done, and how many of them were only recorded.
+    #[must_use]
+    pub fn done_text(&self) -> String {
+        match self.shadow {
+            0 => self.done.to_string(),
+            shadow => format!("{} ({shadow} shadow)", self.done),
+        }
+    }
+}
+
+/// Returns a resource by its name and its id.
+pub(super) fn resource(name: Option<&str>, id: Option<&str>) -> Option<String> {
+    match (name, id) {
+        (Some(name), Some(id)) if name != id => Some(format!("{name} ({id})")),
+        (Some(one), _) | (None, Some(one)) => Some(one.to_owned()),
+        (None, None) => None,
+    }
+}
+
+/// Returns a number of bytes in words, at least a KiB.
+#[must_use]
+pub fn size(bytes: u64) -> String {
+    match bytes {
+        0..0x10_0000 => format!("{} KiB", bytes.div_ceil(1024)),
+        0x10_0000..0x4000_0000 => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
+        _ => format!("{:.1} GiB", bytes as f64 / 1_073_741_824.0),
+    }
+}
+
+/// Returns the time that a call took in words.
+#[must_use]
+pub fn millis(millis: u64) -> String {
+    if millis < 1000 { format!("{millis} ms") } else { format!("{:.1} s", millis as f64 / 1000.0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn delivery(json: serde_json::Value) -> Delivery {
+        let mut all = serde_json::json!({
+            "id": "17.0", "state": "ready", "received": "", "age_seconds": 1, "ended": null, "action": "a", "rule": "r",
+            "event_type": null, "resource": null, "attempts": 0, "failed_attempts": 0, "reason": null, "queue": "q",
+            "message_id": null, "copies": 0,
+        });
+        all.as_object_mut().unwrap().extend(json.as_object().unwrap().clone());
+        serde_json::from_value(all).unwrap()
+    }
+
+    #[test]
+    fn a_state_says_what_it_waits_for() {
+        for (json, expected) in [
+            // A daemon of the version before.
+            (serde_json::json!({}), "ready"),
+            (serde_json::json!({"phase": "ready", "target_held": true}), "ready (target held)"),
+            (
+                serde_json::json!({"phase": "retrying", "next_attempt_seconds": 12}),
+                "retrying, next attempt in 12 s",
+            ),
+            (serde_json::json!({"phase": "waiting", "waits_for": "16.0"}), "waiting for 16.0"),
+            (serde_json::json!({"phase": "no action needed"}), "no action needed"),
+        ] {
+            assert_eq!(delivery(json).state_text(), expected);
+        }
+    }
+
+    #[test]
+    fn attempts_made_and_counted_are_told_apart() {
+        for (json, expected) in [
+            (serde_json::json!({"phase": "ready"}), "0"),
+            (
+                serde_json::json!({"phase": "retrying", "attempts_made": 7, "attempts_counted": 3, "attempts_allowed": 5}),
+                "made 7, counted 3 of 5",
+            ),
+            (
+                serde_json::json!({"phase": "dead", "ended": "x", "attempts_made": 6, "attempts_counted": 5}),
+                "made 6, counted 5",
+            ),
+            (
+                serde_json::json!({"phase": "delivered", "ended": "x", "attempts_made": 3, "attempts_counted": 2}),
+                "3",
+            ),
+        ] {
+            assert_eq!(delivery(json).attempts_text(), expected);
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Verdicts, effects, and events in words, for every command and page: without the passwords of URLs, and with nothing
+//! that acts on a terminal.
+
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+use osnl_model::{mask_secrets, mask_url_passwords, one_line};
+
+use super::{Content, Effect, RuleVerdict, Ruling, Subject};
+use crate::enrich::{AnswerForecast, Ask};
+use crate::native::Preview;
+use crate::rule::{Condition, Mode};
+
+/// Returns a text on one line, without the passwords of URLs.
+#[must_use]
+pub fn masked(text: &str) -> String {
+    one_line(&mask_url_passwords(text)).into_owned()
+}
+
+/// Returns a moment in UTC, to the second.
+#[must_use]
+pub fn time(at: SystemTime) -> String {
+    Timestamp::try_from(at).map_or_else(|_| "?".to_owned(), |at| format!("{at:.0}"))
+}
+
+/// Describes an event in a line, and its origin in another.
+#[must_use]
+pub fn about(name: &str, subject: &Subject) -> String {
+    let mut head = match subject.notification() {
+        Some(n) => format!(
+            "{name}: {} from {}, {}",
+            n.event_type.as_deref().unwrap_or("no event type"),
+            n.publisher_id.as_deref().unwrap_or("nobody"),
+            n.priority.as_ref().map_or("no priority", |priority| priority.as_str())
+        ),
+        None => format!("{name}: cannot be read"),
+    };
+    if let Some(at) = subject.received {
+        head.push_str(&format!(", received {}", time(at)));
+    }
+    let mut place = Vec::new();
+    for (word, text) in [
+        ("message id", subject.notification().and_then(|n| n.message_id.as_deref())),
+        ("listener", subject.listener.as_deref()),
+        ("exchange", subject.exchange.as_deref().filter(|text| !text.is_empty())),
+        ("routing key", subject.routing_key.as_deref().filter(|text| !text.is_empty())),
+    ] {
+        place.extend(text.map(|text| format!("{word} {text}")));
+    }
+    if matches!(subject.content, Content::Head { .. }) {
+        place.push("payload not kept".to_owned());
+    }
+    let mut text = masked(&head);
+    if !place.is_empty() {
+        text.push_str(&format!("\n  {}", masked(&place.join(", "))));
+    }
+    text
+}
+
+/// Renders the verdict of a rule, without the effects of its actions.
+#[must_use]
+pub fn verdict(verdict: &RuleVerdict) -> String {
+    let text = match &verdict.ruling {
+        Ruling::Fires(_) if !verdict.if_received_by.is_empty() => {
+            let names = verdict.if_received_by.join(" or ");
+            format!("would match if listener {names} received it; the event names no exchange")
+        }
+        Ruling::Fires(_) => "matches".to_owned(),
+        Ruling::NotHeard(reasons) => {
+            let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
+            format!("does not match: {}", reasons.join("; "))
+        }
+        Ruling::Disabled => "does not match: it is not enabled".to_owned(),
+        Ruling::Undecided(why) => format!("does not match: {why}; each of its actions has a dead letter"),
+        Ruling::Stopped(_) | Ruling::Fails { .. } | Ruling::Failed(_) => {
+            format!("does not match: {}", reason(&verdict.ruling).unwrap_or_default())
+        }
+        Ruling::Unknown => {
+            "is not decided by the head, and the rest was not kept; keep_unmatched_bodies = true keeps it"
+                .to_owned()
+        }
+        Ruling::Unreadable(why) => format!("does not match: {why}"),
+    };
+    masked(&format!("rule {} {text}", verdict.rule))
+}
+
+/// Returns the reason why a rule does not fire; `None` if it fires, or its event is not known well enough.
+#[must_use]
+pub fn reason(ruling: &Ruling) -> Option<String> {
+    match ruling {
+        Ruling::Fails { condition, allows, saw } => Some(match condition {
+            Condition::Filter(_) => format!("{condition} is {saw}, which does not match \"{allows}\""),
+            Condition::Priority => format!("{condition} is {saw}, and the rule requires {allows}"),
+            Condition::When | Condition::Stopped => format!("{condition} is false: {saw}"),
+        }),
+        Ruling::Failed(failed) => Some(format!("{} (at the time)", failed.reason)),
+        Ruling::NotHeard(reasons) => {
+            Some(reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+        }
+        Ruling::Stopped(by) => Some(format!("rule {by} matched before it, with stop = true")),
+        Ruling::Unreadable(why) | Ruling::Undecided(why) => Some(why.clone()),
+        Ruling::Fires(_) | Ruling::Disabled | Ruling::Unknown => None,
+    }
+}
+
+/// Renders a question that an action asks first.
+fn ask(Ask { name, kind, id, cloud, value }: &Ask) -> String {
+    let what = match id {
+        Ok(id) => format!("{kind} {id}"),
+        Err(why) => format!("nothing: {why}"),
+    };
+    let outcome = match value {
+        AnswerForecast::Unknown => format!(", at {cloud}"),
+        AnswerForecast::Default(value) => format!("; it is {}", mask_secrets(value)),
+        AnswerForecast::Kept(_) => ", kept with the delivery".to_owned(),
+    };
+    format!("asks [enrich:{name}] for {what}{outcome}")
+}
+
+/// Renders the effect of an action; a request with headers has each and the body on lines below.
+#[must_use]
+pub fn would(effect: &Effect) -> String {
+    let key = effect.key.as_ref().map_or(String::new(), |key| format!(" for {key}"));
+    // Lines of their own: the rest stands on the first.
+    let mut below = Vec::new();
+    let does = match &effect.would {
+        Preview::Request { method, url, headers, body } => {
+            below.extend(headers.iter().map(|(name, value)| format!("{name}: {value}")));
+            match body {
+                Some(body) if headers.is_empty() => format!("{method} {url} with {body}"),
+                Some(body) => {
+                    below.extend(body.lines().map(str::to_owned));
+                    format!("{method} {url}")
+                }
+                None => format!("{method} {url}"),
+            }
+        }
+        Preview::Line { to } => format!("a line in {to}"),
+        Preview::Effect { does, with } => {
+            let with = with.iter().map(|(name, value)| format!(", {name} {value}"));
+            format!("{does}{}", with.collect::<String>())
+        }
+        Preview::Nothing { why } => format!("nothing to do: {why}"),
+        Preview::NotAsked { why } => format!("not asked: {why}"),
+        Preview::Unusable { why } => format!("a dead letter: {why}"),
+    };
+    below.extend(effect.asks.iter().map(ask));
+    below.extend(effect.provided.iter().map(|when| format!("done if what was asked makes it true: {when}")));
+    let below: String = below.iter().map(|line| format!("\n      {}", masked(line))).collect();
+    let shadow = match effect.mode {
+        Mode::Live => "",
+        Mode::Shadow => " (in shadow: recorded, and not done)",
+    };
+    masked(&format!("action {}{key}: {does}{shadow}", effect.action)) + &below
+}

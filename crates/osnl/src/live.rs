@@ -1,0 +1,271 @@
+//! Events as they come, for readers that look on: a page in a browser.
+//!
+//! While there is no reader, a message costs one load of a flag. With readers, all bounds are on their side, and a
+//! message never waits: [`MOST_READERS`] readers at once, [`ROOM`] events that wait for each, [`MOST_A_SECOND`] events a
+//! second, and 20 ms of each second for all of it. A reader learns how many events it has missed.
+//!
+//! A head that matches no rule is looked at as it is. Only if a reader wants it the rest is decoded, up to
+//! 64 KiB.
+
+mod event;
+mod filter;
+mod reader;
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use osnl_model::{Budget, Head, Notification};
+use osnl_transport::IncomingMessage;
+use tokio::sync::mpsc::{Sender, channel};
+use tokio::time::Instant;
+
+pub use self::event::LiveEvent;
+pub use self::filter::LiveFilter;
+use self::filter::SeenHead;
+pub use self::reader::LiveReader;
+use crate::journal::NewDelivery;
+use crate::received::ReceivedMessage;
+
+/// Readers at once.
+pub const MOST_READERS: usize = 16;
+/// Events that wait for a reader.
+pub const ROOM: usize = 128;
+/// Events a second, of all readers together.
+pub const MOST_A_SECOND: u32 = 100;
+/// The time of each second that may be spent on events.
+const MOST_TIME: Duration = Duration::from_millis(20);
+/// The latest events that are kept for a reader that comes back.
+pub const RECENT: usize = 100;
+/// Events are kept for so long after a [look](LiveEvents::look).
+pub const LEASE: Duration = Duration::from_secs(60);
+
+/// See the [module](self).
+#[derive(Default)]
+pub struct LiveEvents {
+    is_watched: AtomicBool,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    watchers: Vec<Watcher>,
+    recent: VecDeque<Arc<LiveEvent>>,
+    /// The number of the newest event.
+    newest: u64,
+    watchers_so_far: u64,
+    second: Second,
+}
+
+/// A reader, or the lease of a look.
+struct Watcher {
+    id: u64,
+    filter: LiveFilter,
+    kind: WatcherKind,
+}
+
+enum WatcherKind {
+    Reader { events: Sender<Arc<LiveEvent>>, missed: Arc<AtomicU64> },
+    Lease { until: Instant },
+}
+
+/// The part of the running second that is used.
+#[derive(Default)]
+struct Second {
+    begun: Option<Instant>,
+    shown: u32,
+    spent: Duration,
+}
+
+impl LiveEvents {
+    /// Begins to read the events that a filter lets through, and those of the latest that came after number `after`;
+    /// `None` if there are [`MOST_READERS`] readers.
+    pub fn read(self: &Arc<Self>, filter: LiveFilter, after: Option<u64>) -> Option<LiveReader> {
+        let mut state = self.lock();
+        state.expire();
+        if state.watchers.iter().filter(|watcher| watcher.is_reader()).count() >= MOST_READERS {
+            return None;
+        }
+        let (to, events) = channel(ROOM);
+        // A number that is yet to come is one of a process before this one.
+        let after = after.map(|after| if after > state.newest { 0 } else { after });
+        for event in &state.recent {
+            if after.is_some_and(|after| event.id > after) && filter.wants(event) {
+                // There is room for more than are kept.
+                let _ = to.try_send(event.clone());
+            }
+        }
+        let missed = Arc::<AtomicU64>::default();
+        let kind = WatcherKind::Reader { events: to, missed: missed.clone() };
+        let id = state.watch(filter, kind);
+        self.is_watched.store(true, Ordering::Relaxed);
+        Some(LiveReader::new(id, events, missed, self.clone()))
+    }
+
+    /// Returns the latest events that a filter lets through, the newest first. They are kept from the first look on,
+    /// until [`LEASE`] after the last one.
+    pub fn look(&self, filter: &LiveFilter) -> Vec<Arc<LiveEvent>> {
+        let mut state = self.lock();
+        state.expire();
+        state.lease(filter.clone());
+        self.is_watched.store(true, Ordering::Relaxed);
+        state.recent.iter().rev().filter(|event| filter.wants(event)).cloned().collect()
+    }
+
+    /// Notes a message whose head matches no rule.
+    pub(crate) fn head(
+        &self,
+        message: &IncomingMessage,
+        listener: &Arc<str>,
+        head: &Head<'_>,
+        budget: &Budget,
+    ) {
+        if self.is_watched.load(Ordering::Relaxed) {
+            let seen = SeenHead::of_head(head, listener);
+            self.note(&seen, || LiveEvent::of_head(message, listener, head, budget));
+        }
+    }
+
+    /// Notes a message whose rest was read; without deliveries, it matched no rule.
+    pub(crate) fn event(
+        &self,
+        received: &ReceivedMessage,
+        notification: &Notification,
+        deliveries: &[NewDelivery],
+    ) {
+        if self.is_watched.load(Ordering::Relaxed) {
+            let seen = SeenHead::of_event(notification, received, !deliveries.is_empty());
+            self.note(&seen, || LiveEvent::of_event(received, notification, deliveries));
+        }
+    }
+
+    /// Hands an event to the readers that want it, if there is time for that.
+    fn note(&self, seen: &SeenHead<'_>, make: impl FnOnce() -> LiveEvent) {
+        let begun = std::time::Instant::now();
+        let mut state = self.lock();
+        state.expire();
+        if state.watchers.is_empty() {
+            // The last lease is over.
+            state.recent = VecDeque::new();
+            self.is_watched.store(false, Ordering::Relaxed);
+            return;
+        }
+        state.second.pass();
+        if state.second.spent >= MOST_TIME {
+            state.watchers.iter().for_each(Watcher::miss);
+            return;
+        }
+        state.hand_out(seen, make);
+        state.second.spent += begun.elapsed();
+    }
+
+    fn leave(&self, id: u64) {
+        let mut state = self.lock();
+        let place = state.watchers.iter().position(|watcher| watcher.id == id);
+        if let Some(place) = place {
+            // The latest events are kept for a while: it may come back.
+            let Watcher { filter, .. } = state.watchers.remove(place);
+            state.lease(filter);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn watch(&mut self, filter: LiveFilter, kind: WatcherKind) -> u64 {
+        self.watchers_so_far += 1;
+        self.watchers.push(Watcher { id: self.watchers_so_far, filter, kind });
+        self.watchers_so_far
+    }
+
+    /// Keeps the events that a filter lets through for a while.
+    fn lease(&mut self, filter: LiveFilter) {
+        self.watchers.retain(|watcher| watcher.is_reader() || watcher.filter != filter);
+        let leases = self.watchers.iter().filter(|watcher| !watcher.is_reader()).count();
+        if leases >= MOST_READERS
+            && let Some(oldest) = self.watchers.iter().position(|watcher| !watcher.is_reader())
+        {
+            self.watchers.remove(oldest);
+        }
+        self.watch(filter, WatcherKind::Lease { until: Instant::now() + LEASE });
+    }
+
+    /// Ends the leases that are over.
+    fn expire(&mut self) {
+        if self.watchers.iter().all(Watcher::is_reader) {
+            return;
+        }
+        let now = Instant::now();
+        let is_over =
+            |watcher: &Watcher| matches!(watcher.kind, WatcherKind::Lease { until } if until <= now);
+        self.watchers.retain(|watcher| !is_over(watcher));
+    }
+
+    fn hand_out(&mut self, seen: &SeenHead<'_>, make: impl FnOnce() -> LiveEvent) {
+        let wants = |watcher: &&Watcher| watcher.filter.wants_head(seen);
+        if !self.watchers.iter().any(|watcher| wants(&watcher)) {
+            return;
+        }
+        if self.second.shown >= MOST_A_SECOND {
+            self.watchers.iter().filter(wants).for_each(Watcher::miss);
+            return;
+        }
+        let event = Arc::new(LiveEvent { id: self.newest + 1, ..make() });
+        let mut is_wanted = false;
+        for watcher in self.watchers.iter().filter(|watcher| watcher.filter.wants(&event)) {
+            is_wanted = true;
+            watcher.take(&event);
+        }
+        if is_wanted {
+            self.newest = event.id;
+            self.second.shown += 1;
+            if self.recent.len() == RECENT {
+                self.recent.pop_front();
+            }
+            self.recent.push_back(event);
+        }
+    }
+}
+
+impl Watcher {
+    fn is_reader(&self) -> bool {
+        matches!(self.kind, WatcherKind::Reader { .. })
+    }
+
+    fn take(&self, event: &Arc<LiveEvent>) {
+        if let WatcherKind::Reader { events, .. } = &self.kind
+            && events.try_send(event.clone()).is_err()
+        {
+            self.miss();
+        }
+    }
+
+    fn miss(&self) {
+        if let WatcherKind::Reader { missed, .. } = &self.kind {
+            missed.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Second {
+    fn pass(&mut self) {
+        let now = Instant::now();
+        if self.begun.is_none_or(|begun| now.saturating_duration_since(begun) >= Duration::from_secs(1)) {
+            *self = Self { begun: Some(now), ..Self::default() };
+        }
+    }
+}
+
+impl fmt::Debug for LiveEvents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LiveEvents").field("is_watched", &self.is_watched).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,151 @@
+//! An event for readers: its parts cut and its secrets masked.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use osnl_model::{Budget, Head, MaskedJson, Notification, Resource, resource_at};
+use osnl_transport::IncomingMessage;
+
+use crate::journal::NewDelivery;
+use crate::received::ReceivedMessage;
+
+/// Bytes of a part; longer ones are cut.
+pub(super) const LONGEST: usize = 256;
+/// Bytes of a payload; longer ones are cut.
+const PAYLOAD: usize = 2048;
+/// A larger body is not decoded, and its payload is not masked, for a reader.
+pub(super) const LARGE: usize = 64 * 1024;
+/// Rules and actions that are named.
+const NAMED: usize = 8;
+/// Deliveries that are looked at for their names: those of a bulk request have the same ones.
+const LOOKED_AT: usize = 256;
+
+/// An event as readers see it. Its texts are as the publisher wrote them: a reader makes them safe for its screen.
+#[derive(Clone, Debug)]
+pub struct LiveEvent {
+    /// Its number: each has a larger one than the event before.
+    pub id: u64,
+    /// When it reached us.
+    pub received: SystemTime,
+    /// The listener that took it.
+    pub listener: Arc<str>,
+    /// Its event type.
+    pub event_type: Option<String>,
+    /// Its publisher.
+    pub publisher_id: Option<String>,
+    /// Its priority.
+    pub priority: Option<String>,
+    /// Its message id, if more than its head was read.
+    pub message_id: Option<String>,
+    /// The kind, the name, and the id of its resource, the first one of a bulk request.
+    pub resource: Option<String>,
+    /// The rules that fired, each with an action; none if no rule matched.
+    pub fired: Vec<(Arc<str>, Arc<str>)>,
+    /// The beginning of its payload as JSON, secrets masked; `None` of a large one.
+    pub payload: Option<String>,
+    /// Bytes of its body.
+    pub bytes: u64,
+}
+
+impl LiveEvent {
+    /// Whether a rule matched.
+    #[must_use]
+    pub fn is_matched(&self) -> bool {
+        !self.fired.is_empty()
+    }
+
+    pub(super) fn of_head(
+        message: &IncomingMessage,
+        listener: &Arc<str>,
+        head: &Head<'_>,
+        budget: &Budget,
+    ) -> Self {
+        let budget = Budget { body: budget.body.min(LARGE), ..*budget };
+        let decode = || {
+            let plain = budget.plain_body(&message.body, &message.properties.content_info()).ok()?;
+            budget.decode(&plain).ok()
+        };
+        let notification = (message.cut.is_none() && message.body.len() <= LARGE).then(decode).flatten();
+        let event = Self {
+            id: 0,
+            received: SystemTime::now(),
+            listener: listener.clone(),
+            event_type: head.event_type.as_deref().map(cut),
+            publisher_id: head.publisher_id.as_deref().map(cut),
+            priority: head.priority.as_ref().map(|priority| cut(priority.as_str())),
+            message_id: None,
+            resource: None,
+            fired: Vec::new(),
+            payload: None,
+            bytes: message.cut.map_or(message.body.len() as u64, |cut| cut.bytes),
+        };
+        match notification {
+            Some(notification) => event.with_rest(&notification, true),
+            None => event,
+        }
+    }
+
+    pub(super) fn of_event(
+        received: &ReceivedMessage,
+        notification: &Notification,
+        deliveries: &[NewDelivery],
+    ) -> Self {
+        let mut fired: Vec<(Arc<str>, Arc<str>)> = Vec::new();
+        for delivery in deliveries.iter().take(LOOKED_AT) {
+            let is_new =
+                |(rule, action): &(Arc<str>, Arc<str>)| *rule == delivery.rule && *action == delivery.action;
+            if fired.len() < NAMED && !fired.iter().any(is_new) {
+                fired.push((delivery.rule.clone(), delivery.action.clone()));
+            }
+        }
+        let event = Self {
+            id: 0,
+            received: received.origin.received,
+            listener: received.origin.listener.clone(),
+            event_type: notification.event_type.as_deref().map(cut),
+            publisher_id: notification.publisher_id.as_deref().map(cut),
+            priority: notification.priority.as_ref().map(|priority| cut(priority.as_str())),
+            message_id: None,
+            resource: None,
+            fired,
+            payload: None,
+            bytes: received.bytes(),
+        };
+        event.with_rest(notification, received.body.len() <= LARGE)
+    }
+
+    fn with_rest(self, notification: &Notification, with_payload: bool) -> Self {
+        let payload = || {
+            let masked = serde_json::to_string(&MaskedJson::value(&notification.payload)).ok()?;
+            Some(cut_to(&masked, PAYLOAD))
+        };
+        Self {
+            message_id: notification.message_id.as_deref().map(cut),
+            resource: resource_at(notification, 0).as_ref().and_then(resource),
+            payload: with_payload.then(payload).flatten(),
+            ..self
+        }
+    }
+}
+
+/// `port web-1 (7b2f)`.
+fn resource(resource: &Resource<'_>) -> Option<String> {
+    let (id, name) = (resource.id.as_deref(), resource.name);
+    let text = match (name.filter(|name| !name.is_empty() && Some(*name) != id), id) {
+        (Some(name), Some(id)) => format!("{} {} ({})", resource.kind, cut(name), cut(id)),
+        (Some(one), None) | (None, Some(one)) => format!("{} {}", resource.kind, cut(one)),
+        (None, None) => return None,
+    };
+    Some(cut_to(&text, 2 * LONGEST))
+}
+
+fn cut(text: &str) -> String {
+    cut_to(text, LONGEST)
+}
+
+fn cut_to(text: &str, most: usize) -> String {
+    match text.len() <= most {
+        true => text.to_owned(),
+        false => format!("{}…", &text[..text.floor_char_boundary(most)]),
+    }
+}

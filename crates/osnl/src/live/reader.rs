@@ -1,0 +1,55 @@
+//! A reader of live events, for as long as it is kept.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use tokio::sync::mpsc::Receiver;
+
+use super::{LiveEvent, LiveEvents};
+
+/// Takes events as they come. See the [module](super).
+pub struct LiveReader {
+    id: u64,
+    events: Receiver<Arc<LiveEvent>>,
+    missed: Arc<AtomicU64>,
+    of: Arc<LiveEvents>,
+}
+
+impl LiveReader {
+    pub(super) fn new(
+        id: u64,
+        events: Receiver<Arc<LiveEvent>>,
+        missed: Arc<AtomicU64>,
+        of: Arc<LiveEvents>,
+    ) -> Self {
+        Self { id, events, missed, of }
+    }
+
+    /// Returns the next event; there is always another one.
+    pub fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Arc<LiveEvent>> {
+        match self.events.poll_recv(context) {
+            Poll::Ready(Some(event)) => Poll::Ready(event),
+            // The other side lives as long as this one.
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Returns the number of events missed since the last call: the reader was slow, or there were too many.
+    pub fn take_missed(&self) -> u64 {
+        self.missed.swap(0, Ordering::Relaxed)
+    }
+}
+
+impl Drop for LiveReader {
+    fn drop(&mut self) {
+        self.of.leave(self.id);
+    }
+}
+
+impl fmt::Debug for LiveReader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LiveReader").field("id", &self.id).finish_non_exhaustive()
+    }
+}
