@@ -8,14 +8,14 @@ mod status;
 
 use std::time::Duration;
 
-use osnl::daemon::{Daemon, DaemonError, Ended};
+use osnl::daemon::{Daemon, DaemonError, RunEnd};
 use osnl::metrics::Counters;
 use osnl::shutdown::Shutdown;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, Interval, interval_at};
 
-use self::notify::Notifier;
-use self::status::Status;
+use self::notify::SystemdNotifier;
+use self::status::SystemdStatus;
 use crate::exit::Exit;
 use crate::logging;
 
@@ -47,9 +47,9 @@ pub(crate) async fn run(
     counters: &Counters,
 ) -> Result<Exit, DaemonError> {
     let shutdown = Shutdown::new();
-    let systemd = Notifier::from_environment();
+    let systemd = SystemdNotifier::from_environment();
     let daemon_state = daemon.state();
-    let status = Status::of(daemon_state.clone(), daemon.journal.state()).tell(&systemd);
+    let status = SystemdStatus::of(daemon_state.clone(), daemon.journal.state()).tell(&systemd);
     let daemon = match logging::ends() {
         Some(ends) => daemon.watching(ends),
         None => daemon,
@@ -96,15 +96,15 @@ pub(crate) async fn run(
     let ended = ended?;
     log_summary(counters);
     Ok(match ended {
-        Ended::Drained => Exit::Done,
-        Ended::DeadlinePassed => {
+        RunEnd::Drained => Exit::Done,
+        RunEnd::DeadlinePassed => {
             tracing::error!(
                 "the drain took longer than {} s; the broker delivers the rest again",
                 DRAIN_DEADLINE.as_secs()
             );
             Exit::Failed
         }
-        Ended::Aborted => Exit::Interrupted,
+        RunEnd::Aborted => Exit::Interrupted,
     })
 }
 

@@ -46,10 +46,10 @@ pub(crate) struct PlaceArgs {
     /// Folder of *.conf files, read after the files
     #[arg(long, value_name = "DIR", conflicts_with_all = ["state_dir", "journal"], help_heading = "Daemon")]
     pub(crate) config_dir: Vec<PathBuf>,
-    /// State directory, in place of a configuration
+    /// State directory, if no configuration names it
     #[arg(long, value_name = "DIR", help_heading = "Daemon")]
     pub(crate) state_dir: Option<PathBuf>,
-    /// Journal file, in place of a configuration
+    /// Journal file, if no configuration names it
     #[arg(long, value_name = "FILE", help_heading = "Daemon")]
     pub(crate) journal: Option<PathBuf>,
     #[command(flatten)]

@@ -100,7 +100,7 @@ enum Command {
     Run(RunArgs),
     /// Write a commented sample configuration
     Init(InitArgs),
-    /// Check and explain a configuration; --connect tries brokers too
+    /// Check a configuration; --connect tries brokers and targets
     Check(CheckRunArgs),
     /// Publish notifications, each confirmed by the broker
     Send(Box<SendArgs>),
@@ -118,13 +118,13 @@ enum Command {
     Quarantine(Box<QuarantineArgs>),
     /// Back up, restore, export, verify, and compact the journal
     Journal(Box<JournalArgs>),
-    /// Explain why each rule fires or doesn't fire for an event
+    /// Explain why each rule matches an event or doesn't
     Explain(Box<ExplainArgs>),
     /// Run the tests of a configuration's rules
     Test(Box<TestArgs>),
-    /// Replay journalled or saved events through the rules
+    /// Show what stored events would do, or run them again with --live
     Replay(Box<ReplayArgs>),
-    /// Print the effective configuration, or every option
+    /// Print the configuration merged from all sources, or every option
     #[command(
         subcommand,
         after_help = "Examples:\n  osnl config show -c /etc/osnl/osnl.conf\n  osnl config reference | less"

@@ -10,13 +10,13 @@ use std::time::Duration;
 
 /// Whom to tell. What cannot be told is left: a manager that does not listen must not stop the daemon.
 #[derive(Debug)]
-pub(super) struct Notifier {
+pub(super) struct SystemdNotifier {
     socket: Option<(UnixDatagram, SocketAddr)>,
     /// The interval of the sign of life: half of the manager's limit.
     pub(super) watchdog: Option<Duration>,
 }
 
-impl Notifier {
+impl SystemdNotifier {
     pub(super) fn from_environment() -> Self {
         let socket = std::env::var_os("NOTIFY_SOCKET").and_then(|name| {
             let address = match name.as_bytes() {

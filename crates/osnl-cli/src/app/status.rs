@@ -5,26 +5,26 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use osnl::daemon::{DaemonState, ListenerHandle, Reloads};
-use osnl::delivery::{Published, TargetState, TargetStatus};
+use osnl::delivery::{TargetMonitor, TargetState, TargetStatus};
 use osnl::journal::JournalState;
 use osnl::listener::ListenerState;
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use super::notify::{self, Notifier};
+use super::notify::{self, SystemdNotifier};
 
 /// The loops' states, and where each talks to.
-pub(super) struct Status {
+pub(super) struct SystemdStatus {
     daemon_state: Arc<DaemonState>,
     /// Other loops run.
     version: watch::Receiver<u64>,
     reloads: watch::Receiver<Reloads>,
     journal: watch::Receiver<JournalState>,
     listeners: Vec<(ListenerHandle, watch::Receiver<ListenerState>)>,
-    targets: Vec<(Published, watch::Receiver<TargetStatus>)>,
+    targets: Vec<(TargetMonitor, watch::Receiver<TargetStatus>)>,
 }
 
-impl Status {
+impl SystemdStatus {
     pub(super) fn of(daemon_state: Arc<DaemonState>, journal: watch::Receiver<JournalState>) -> Self {
         let (version, reloads) = (daemon_state.version(), daemon_state.reloads());
         let (listeners, targets) = Default::default();
@@ -41,7 +41,7 @@ impl Status {
             (listener, state)
         };
         self.listeners = self.daemon_state.listeners().into_iter().map(with_state).collect();
-        let with_status = |target: Published| {
+        let with_status = |target: TargetMonitor| {
             let status = target.status();
             (target, status)
         };
@@ -56,7 +56,7 @@ impl Status {
     /// `READY=1` does not wait for the broker: a broker that is away at boot is a state, not a failure, and must
     /// not hold up what is ordered after us. `Starting` is logged with the first connection, as k2hr3_osnl does.
     /// While the configuration is read again it is `RELOADING=1`, and `READY=1` when that has ended, well or not.
-    pub(super) async fn tell(mut self, systemd: &Notifier) {
+    pub(super) async fn tell(mut self, systemd: &SystemdNotifier) {
         let mut line = self.line();
         let ready = format!("READY=1\nSTATUS={line}");
         // What the manager had no room for is told with the next sign of life.

@@ -2,7 +2,7 @@
 
 mod args;
 
-use osnl::control::{Paused, ProbeResult, Request, Status};
+use osnl::control::{PauseResult, ProbeResult, Request, Status};
 
 use self::args::ActionsListArgs;
 pub(crate) use self::args::{ActionsArgs, ActionsCommand, OneActionArgs};
@@ -68,7 +68,7 @@ fn said(probed: &ProbeResult) -> String {
 
 /// Pauses or resumes, and says what came of it.
 pub(super) fn pause(args: &OneActionArgs, request: &Request) -> Result<Exit, NoAnswer> {
-    let paused: Paused = Respondent::of(&args.place)?.ask(request)?;
+    let paused: PauseResult = Respondent::of(&args.place)?.ask(request)?;
     if args.format.format == Format::Json {
         return Ok(print_json(&paused));
     }

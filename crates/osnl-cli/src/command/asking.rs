@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 pub(super) use osnl::control::span as age;
 use osnl::control::{
-    AskError, Client, ControlHandler, OnProgress, ReachError, Reached, Refusal, Request, Where, reach,
+    AskError, Client, ControlBackend, ControlHandler, OnProgress, ReachError, Refusal, Request, Where, reach,
     socket_path,
 };
 use osnl::native::{self, JournalConf};
@@ -101,7 +101,7 @@ impl Respondent {
             (Ok(Self::File(_)) | Err(_), Ok(_)) => {
                 let socket = socket_path(&folder.unwrap_or_default());
                 let message = format!(
-                    "no daemon answers at {}: there is nothing to reload; start osnl run, or name its configuration with -c, or --state-dir",
+                    "no daemon answers at {}: there is nothing to reload; start osnl run, or pass its -c or --state-dir",
                     socket.display()
                 );
                 Err(NoAnswer::new(Exit::Unavailable, message))
@@ -113,8 +113,8 @@ impl Respondent {
         let reached = app::block_on(reach(place, patience.timeout))
             .map_err(|error| NoAnswer::new(Exit::Failed, error.to_string()))?;
         Ok(match reached? {
-            Reached::Daemon(client, journal) => Self::Daemon(Box::new(client), journal),
-            Reached::File(handler) => Self::File(Box::new(handler)),
+            ControlBackend::Daemon(client, journal) => Self::Daemon(Box::new(client), journal),
+            ControlBackend::File(handler) => Self::File(Box::new(handler)),
         })
     }
 

@@ -42,8 +42,8 @@ pub(super) struct Note {
 /// The flags of `osnl check`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exits with 0 if the configuration can be used, 1 if an action turns every known event into a dead \
-                  letter, 69 if --connect failed, 78 if the configuration can't be used.\n\n\
+    after_help = "Exits with 0 if the configuration is valid, 1 if all deliveries of some action would fail at once (dead \
+                  letters), 69 if --connect failed, 78 if the configuration is wrong.\n\n\
                   Examples:\n  osnl check --config-file /etc/osnl/osnl.conf\n  \
                   osnl check --connect --format json | jq '.probes[] | select(.verdict != \"ok\")'"
 )]
@@ -54,13 +54,13 @@ pub(crate) struct CheckRunArgs {
     /// --declare
     #[arg(long)]
     pub(crate) connect: bool,
-    /// Also create the queues and bind them briefly, to prove that permissions suffice
+    /// Also create missing queues, bind them, and delete them again, to prove the permissions
     #[arg(long, requires = "connect")]
     pub(crate) declare: bool,
-    /// Check by owner, group, and mode that this user can read the files
+    /// Also check that this user may read the files, by their owner, group, and mode
     #[arg(long, value_name = "USER", requires = "connect")]
     pub(crate) as_user: Option<String>,
-    /// Give up each attempt of --connect after this time, such as 5s
+    /// Longest wait for each probe of --connect, such as 5s
     #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration)]
     pub(crate) timeout: Duration,
     /// Print sentences, or one object of JSON
@@ -182,7 +182,7 @@ fn own_daemon(native: &Native, is_legacy: bool) -> OwnDaemon {
     }
 }
 
-/// Adds what concerns only the check of a configuration: rules that never fire, and actions that are tried.
+/// Adds what concerns only the check of a configuration: rules that never match, and actions that are tried.
 fn judged(looked: AnyConf) -> (AnyConf, Trial) {
     match looked {
         AnyConf::Native(mut loaded) => {

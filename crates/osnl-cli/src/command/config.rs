@@ -17,7 +17,7 @@ use crate::terminal::Tone;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConfigCommand {
-    /// Print the effective configuration, each value with its origin
+    /// Print the configuration merged from all sources, each value with its origin
     Show(ConfigShowArgs),
     /// Print every section and option, with defaults
     Reference(ConfigReferenceArgs),
@@ -33,7 +33,7 @@ pub(crate) struct ConfigShowArgs {
     /// Print passwords instead of ***
     #[arg(long)]
     pub(crate) show_secrets: bool,
-    /// text: a file with the same meaning; json for scripts
+    /// text: one osnl.conf, merged from all sources; json for scripts
     #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
     pub(crate) format: Format,
 }

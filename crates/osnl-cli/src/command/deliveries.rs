@@ -5,7 +5,7 @@ mod list;
 mod show;
 pub(super) mod who;
 
-use osnl::control::{Changes, Request, Which};
+use osnl::control::{ChangeResult, Request, Which};
 
 pub(crate) use self::args::DeliveriesArgs;
 use self::args::{ChangeArgs, DeliveriesCommand, FilterArgs};
@@ -58,12 +58,12 @@ fn asked(command: &DeliveriesCommand) -> Result<Exit, NoAnswer> {
 fn change(args: &ChangeArgs, ask: bool, request: &dyn Fn(Which, bool) -> Request) -> Result<Exit, NoAnswer> {
     let filter = which(&args.ids, &args.filter);
     if filter == Which::default() && !args.how.all {
-        let why = "name deliveries, a filter such as --action, or --all";
+        let why = "give the ids of deliveries, a filter such as --action, or --all";
         return Err(NoAnswer::new(Exit::Usage, why));
     }
     let mut respondent = Respondent::of(&args.place)?;
     if ask && !args.how.dry_run {
-        let would: Changes = respondent.ask(&request(filter.clone(), true))?;
+        let would: ChangeResult = respondent.ask(&request(filter.clone(), true))?;
         let count = would.changed + would.under_way;
         let (what, ends) = (deliveries(count), "no further attempt will be made");
         let question = format!("discard {what}? {ends}");
@@ -72,7 +72,7 @@ fn change(args: &ChangeArgs, ask: bool, request: &dyn Fn(Which, bool) -> Request
         }
     }
     let request = request(filter, args.how.dry_run);
-    let changes: Changes = {
+    let changes: ChangeResult = {
         let display = Display::start("deliveries", request.changed_word());
         respondent.ask_telling(&request, &|progress| display.show(progress))?
     };
@@ -101,7 +101,7 @@ fn which(ids: &[String], filter: &FilterArgs) -> Which {
     }
 }
 
-fn changed(request: &Request, changes: &Changes) -> String {
+fn changed(request: &Request, changes: &ChangeResult) -> String {
     let what = match request {
         Request::Retry { .. } if !changes.dry_run => "will be retried",
         other => other.changed_word(),
@@ -117,7 +117,7 @@ fn changed(request: &Request, changes: &Changes) -> String {
 }
 
 /// The deliveries that are changed later, and those that are not.
-fn describe_rest(changes: &Changes, text: &mut String) {
+fn describe_rest(changes: &ChangeResult, text: &mut String) {
     if changes.under_way > 0 {
         let names = match &changes.under_way_ids[..] {
             few @ [_, ..] if changes.under_way <= 20 => format!(": {}", few.join(", ")),

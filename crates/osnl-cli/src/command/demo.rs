@@ -44,7 +44,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use osnl::daemon::Ended;
+use osnl::daemon::RunEnd;
 use osnl::delivery::BreakerState;
 use osnl::listener::ListenerState;
 use osnl::metrics::Counters;
@@ -56,15 +56,15 @@ use tokio_util::task::TaskTracker;
 pub(crate) use self::args::DemoArgs;
 use self::args::DemoScenario;
 use self::broker::Broker;
-use self::cloud::Cloud;
-use self::parts::{Assembly, Parts};
-use self::play::{Pace, Play};
+use self::cloud::DemoCloud;
+use self::parts::{Assembly, DemoParts};
+use self::play::{DemoSpeed, Play};
 use self::recording::Recording;
 use self::scenario::Scenario;
 use self::screen::{Picture, Screen};
 use self::stand_in::{Host, Hosts, StandIn};
 use self::story::Story;
-use self::summary::{End, Figures, Summary};
+use self::summary::{DemoEnd, Figures, Summary};
 use self::voice::{Tone, Voice};
 use crate::app;
 use crate::exit::Exit;
@@ -107,12 +107,14 @@ async fn tell(args: &DemoArgs, scenario: Scenario) -> anyhow::Result<Exit> {
         },
     };
     let pace = match args.rate {
-        Some(rate) => Pace::PerSecond(rate),
-        None if terminal || screen.is_some() => Pace::PerSecond(f64::from(args.count) / SHOW.as_secs_f64()),
-        None => Pace::InStep,
+        Some(rate) => DemoSpeed::PerSecond(rate),
+        None if terminal || screen.is_some() => {
+            DemoSpeed::PerSecond(f64::from(args.count) / SHOW.as_secs_f64())
+        }
+        None => DemoSpeed::InStep,
     };
 
-    let cloud = Cloud::new(args.seed, Recording::built_in()?);
+    let cloud = DemoCloud::new(args.seed, Recording::built_in()?);
     let url = args.transport_url.as_ref().map(|url| url.expose());
     let broker = Broker::open(url, &cloud.exchanges()).await?;
     let story = Arc::new(Story::new(voice));
@@ -134,9 +136,9 @@ async fn tell(args: &DemoArgs, scenario: Scenario) -> anyhow::Result<Exit> {
     }
     story.summary(&summary);
     Ok(match summary.end {
-        End::Interrupted => Exit::Interrupted,
-        End::EverythingSettled | End::Stuck if summary.ok => Exit::Done,
-        End::EverythingSettled | End::Stuck => Exit::Failed,
+        DemoEnd::Interrupted => Exit::Interrupted,
+        DemoEnd::EverythingSettled | DemoEnd::Stuck if summary.ok => Exit::Done,
+        DemoEnd::EverythingSettled | DemoEnd::Stuck => Exit::Failed,
     })
 }
 
@@ -144,7 +146,7 @@ async fn tell(args: &DemoArgs, scenario: Scenario) -> anyhow::Result<Exit> {
 struct Demo<'a> {
     scenario: Scenario,
     broker: &'a Broker,
-    cloud: Cloud,
+    cloud: DemoCloud,
     story: Arc<Story>,
     target: StandIn,
     counters: Arc<Counters>,
@@ -155,7 +157,7 @@ impl<'a> Demo<'a> {
     async fn new(
         scenario: Scenario,
         args: &DemoArgs,
-        cloud: Cloud,
+        cloud: DemoCloud,
         broker: &'a Broker,
         story: Arc<Story>,
     ) -> anyhow::Result<Self> {
@@ -168,13 +170,13 @@ impl<'a> Demo<'a> {
         let target = StandIn::start(scenario, hosts.collect(), fails, &story, &tasks).await?;
         introduce(scenario, &story, &target, broker, args);
         let counters = Arc::new(Counters::default());
-        let parts = Parts { broker, story: &story, tasks: &tasks, counters: &counters };
+        let parts = DemoParts { broker, story: &story, tasks: &tasks, counters: &counters };
         let assembled = parts.assemble(scenario, target.url())?;
         Ok(Self { scenario, broker, cloud, story, target, counters, assembled })
     }
 
     /// Runs it to its end; what still waits in queues is not known yet.
-    async fn run(self, args: &DemoArgs, pace: Pace, screen: Option<&Screen>) -> anyhow::Result<Summary> {
+    async fn run(self, args: &DemoArgs, pace: DemoSpeed, screen: Option<&Screen>) -> anyhow::Result<Summary> {
         let Self { scenario, broker, cloud, story, target, counters, assembled } = self;
         let Assembly { daemon, mut listening, breaker, routes, queues: _ } = assembled;
         let expected = target.hosts().into_iter().map(|(cuk, host)| (cuk, host.addresses)).collect();
@@ -197,10 +199,10 @@ impl<'a> Demo<'a> {
                 anyhow::Ok(())
             };
             let end = tokio::select! {
-                played = everything => played.map(|()| End::EverythingSettled),
-                () = interrupted.next() => Ok(End::Interrupted),
-                () = shutdown.drain.cancelled() => Ok(End::Stuck),
-                () = story.stalled(DEADLINE) => Ok(End::Stuck),
+                played = everything => played.map(|()| DemoEnd::EverythingSettled),
+                () = interrupted.next() => Ok(DemoEnd::Interrupted),
+                () = shutdown.drain.cancelled() => Ok(DemoEnd::Stuck),
+                () = story.stalled(DEADLINE) => Ok(DemoEnd::Stuck),
             };
             let took = begin.elapsed();
             shutdown.drain.cancel();
@@ -234,14 +236,14 @@ impl<'a> Demo<'a> {
             None => running.await,
         };
         let (end, took) = end?;
-        let drained = ended.context("a listener could not go on")? == Ended::Drained;
+        let drained = ended.context("a listener could not go on")? == RunEnd::Drained;
 
         let figures = figures(story, &counters);
         let right = is_right(scenario, &target.hosts(), &play.expected);
         Ok(Summary {
             scenario,
             end,
-            ok: drained && end == End::EverythingSettled && figures.add_up() && right,
+            ok: drained && end == DemoEnd::EverythingSettled && figures.add_up() && right,
             seed: args.seed,
             took,
             figures,

@@ -25,7 +25,7 @@ const OFFERED: usize = 5;
 #[command(after_help = "Examples:\n  osnl events\n  osnl events neutron\n  osnl events port.delete.end\n  \
                   osnl events nova instance.create.end --format json")]
 pub(crate) struct EventsArgs {
-    /// A service, or an event of any service [default: all services]
+    /// A service such as neutron, or an event type [default: all services]
     #[arg(value_name = "SERVICE")]
     pub(crate) service: Option<String>,
     /// An event type, or its beginning

@@ -1,10 +1,10 @@
 //! `osnl explain`: for an event from a file, the journal or the ring of unmatched messages, the verdict of each rule of
-//! the configuration, and the effect of a rule that fires; with `--rules`, what other rules would change. Makes no
+//! the configuration, and the effect of a rule that matches; with `--rules`, what other rules would change. Makes no
 //! connection but to the daemon.
 //!
 //! | ends with | when |
 //! | --- | --- |
-//! | 0 | some rule fires on some event; with `--counts`, always |
+//! | 0 | some rule matches some event; with `--counts`, always |
 //! | 1 | none does, or a delivery would be a dead letter at once; there is no such event, or a file cannot be read |
 //! | 2 | the command line is wrong |
 //! | 69 | there is no journal, or it cannot be opened |
@@ -16,7 +16,7 @@ mod counts;
 
 use osnl::explain::{RuleVerdict, Ruling, Subject, explain};
 use osnl::native::Native;
-use osnl::unmatched::{self, Unmatched};
+use osnl::unmatched::{self, UnmatchedMessage};
 use serde_json::{Value, json};
 
 pub(crate) use self::args::ExplainArgs;
@@ -56,7 +56,7 @@ fn look(args: &ExplainArgs, conf: &Native) -> Result<Exit, Refusal> {
     if seen == 0 {
         saved_events::say("there is no such event");
     } else if args.format == Format::Text && seen > 1 {
-        out.line(&format!("{fired} of {seen} events fire a rule"));
+        out.line(&format!("{fired} of {seen} events match a rule"));
     }
     match dead {
         0 => {}
@@ -93,7 +93,7 @@ fn subjects(args: &ExplainArgs, conf: &Native) -> Result<Vec<(String, Subject)>,
 }
 
 /// Returns the messages that no rule matched, from the daemon.
-fn ring(conf: &Native) -> Result<Vec<Unmatched>, Refusal> {
+fn ring(conf: &Native) -> Result<Vec<UnmatchedMessage>, Refusal> {
     let journal = saved_events::journal(conf)?;
     unmatched::read(journal, usize::MAX).map_err(|error| {
         let file = masked(&journal.display().to_string());

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use jiff::Timestamp;
-use osnl::control::RequestProgress;
+use osnl::control::{RequestProgress, size};
 use osnl::journal::files::beside;
 use osnl::journal::sqlite::upkeep::{
     self, BackupSource, Contents, Observer, ReplacedJournal, RestoreOptions, RestoreReport, UpkeepError,
@@ -23,9 +23,9 @@ use self::args::{BackupArgs, CompactArgs, JournalCommand, JournalFileArgs, Resto
 use super::asking::{NoAnswer, clean, print, print_json};
 use super::deliveries::asks;
 use super::progress::Display;
+use super::quarantine::messages;
 use super::saved_events::time;
 use super::sources;
-use super::status::size;
 use crate::exit::Exit;
 use crate::flags::{Format, FormatArgs};
 
@@ -50,7 +50,7 @@ fn backup(args: &BackupArgs) -> Result<Exit, NoAnswer> {
     drop(display);
     let text = format!("{}: {}\n", shown(&args.to), words(&contents));
     Ok(report(
-        &args.format,
+        &args.journal.format,
         &text,
         || json!({"file": args.to.display().to_string(), "contents": object(&contents)}),
     ))
@@ -73,7 +73,7 @@ fn verify(args: &VerifyArgs) -> Result<Exit, NoAnswer> {
     }
     let value =
         || json!({"file": journal.display().to_string(), "problems": problems, "contents": object(contents)});
-    let printed = report(&args.format, &text, value);
+    let printed = report(&args.journal.format, &text, value);
     Ok(if problems.is_empty() { printed } else { Exit::Failed })
 }
 
@@ -84,7 +84,7 @@ fn compact(args: &CompactArgs) -> Result<Exit, NoAnswer> {
     drop(display);
     let text = format!("{}: {} before, {} after\n", shown(&journal), size(before), size(contents.bytes));
     let value = || json!({"file": journal.display().to_string(), "bytes_before": before, "contents": object(&contents)});
-    Ok(report(&args.format, &text, value))
+    Ok(report(&args.journal.format, &text, value))
 }
 
 fn restore(args: &RestoreArgs) -> Result<Exit, NoAnswer> {
@@ -100,7 +100,7 @@ fn restore(args: &RestoreArgs) -> Result<Exit, NoAnswer> {
     };
     let restored = upkeep::restore(source, &journal, &options, &in_mib(&display)).map_err(refused)?;
     drop(display);
-    Ok(report(&args.format, &restored_text(&journal, &restored), || {
+    Ok(report(&args.journal.format, &restored_text(&journal, &restored), || {
         let replaced = restored.replaced.as_ref().map(|replaced| {
             let ended = replaced.since.iter().flat_map(|since| &since.ended).map(ToString::to_string);
             json!({
@@ -219,10 +219,7 @@ fn shown(path: &Path) -> String {
 }
 
 fn words(contents: &Contents) -> String {
-    let events = match contents.events {
-        1 => "1 event".to_owned(),
-        events => format!("{events} events"),
-    };
+    let events = events(contents.events);
     let Contents { bytes, open, dead, quarantined, .. } = contents;
     format!("{}, {events}, {open} pending, {dead} dead, {quarantined} in quarantine", size(*bytes))
 }
@@ -243,8 +240,8 @@ fn moment(at: SystemTime) -> String {
     Timestamp::try_from(at).map(|at| format!("{at:.3}")).unwrap_or_default()
 }
 
-fn messages(count: u64) -> String {
-    if count == 1 { "1 message".to_owned() } else { format!("{count} messages") }
+fn events(count: u64) -> String {
+    if count == 1 { "1 event".to_owned() } else { format!("{count} events") }
 }
 
 fn pending(count: u64) -> String {

@@ -18,7 +18,7 @@ mod words;
 use std::path::Path;
 
 pub(crate) use self::args::{CompletionsArgs, ManArgs};
-use self::args::{Definition, ManFormat, Program};
+use self::args::{Definition, ManFormat, ProgramName};
 use super::sources::complain;
 use crate::exit::Exit;
 use crate::output::{print, print_bytes};
@@ -58,9 +58,10 @@ pub(crate) fn completions(args: &CompletionsArgs, osnl: Definition) -> Exit {
     let (mut command, name) = args::completed(args.program, osnl);
     clap_complete::generate(shell, &mut command, name, &mut script);
     match args.program {
-        Program::Osnl => print(&scripts::asking(shell, &String::from_utf8_lossy(&script))),
-        Program::K2hr3Osnl | Program::K2hr3OsnlOld | Program::OssWatcher | Program::OssWatcherOld => {
-            print_bytes(&script)
-        }
+        ProgramName::Osnl => print(&scripts::asking(shell, &String::from_utf8_lossy(&script))),
+        ProgramName::K2hr3Osnl
+        | ProgramName::K2hr3OsnlOld
+        | ProgramName::OssWatcher
+        | ProgramName::OssWatcherOld => print_bytes(&script),
     }
 }

@@ -9,7 +9,7 @@ use osnl::action::http::HttpOptions;
 use osnl::metrics::Counters;
 use osnl_config::{ConfigErrors, LogFile, in_words};
 use osnl_oss as oss;
-use osnl_oss::conf::{Conf, Loaded, default_files};
+use osnl_oss::conf::{Conf, LoadedConf, default_files};
 use tracing::level_filters::LevelFilter;
 
 use crate::app::{self, Signals};
@@ -60,7 +60,7 @@ pub(crate) fn run(args: &OssWatcherArgs) -> Exit {
     }
 }
 
-fn load(args: &OssWatcherArgs) -> Result<Loaded, ConfigErrors> {
+fn load(args: &OssWatcherArgs) -> Result<LoadedConf, ConfigErrors> {
     let mut files = args.config_file.clone();
     if files.is_empty() && args.config_dir.is_empty() {
         files = default_files(std::env::home_dir().as_deref(), Path::new("/"));
@@ -68,7 +68,7 @@ fn load(args: &OssWatcherArgs) -> Result<Loaded, ConfigErrors> {
     Conf::load(&files, &args.config_dir, &std::env::vars_os().collect())
 }
 
-fn start(loaded: &Loaded) -> anyhow::Result<Exit> {
+fn start(loaded: &LoadedConf) -> anyhow::Result<Exit> {
     let native = &loaded.native.conf;
     let destination = match &native.log_file {
         LogFile::Path(path) => Destination::File(path.clone()),
@@ -95,7 +95,7 @@ fn start(loaded: &Loaded) -> anyhow::Result<Exit> {
 }
 
 /// Logs the lines of oss_watcher's start, with the separators that it lacks in places: monitoring looks for these.
-fn announce(loaded: &Loaded) {
+fn announce(loaded: &LoadedConf) {
     let conf = &loaded.conf;
     tracing::info!(target: "oss_watcher::service", "Listen queue {}", conf.watch_queue);
     let (creation, deletion) = (conf.events_creation.concat(), conf.events_deletion.concat());

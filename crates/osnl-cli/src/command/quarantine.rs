@@ -11,7 +11,9 @@ use std::os::unix::fs::OpenOptionsExt as _;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use osnl::control::{QuarantineChanges, QuarantineList, QuarantineShow, Quarantined, Request, WhichMessages};
+use osnl::control::{
+    QuarantineChanges, QuarantineList, QuarantineShow, QuarantinedMessage, Request, WhichMessages,
+};
 
 use self::args::WhichArgs;
 pub(crate) use self::args::{QuarantineArgs, QuarantineCommand};
@@ -181,7 +183,7 @@ fn fitted(mut rows: Vec<Vec<String>>, columns: Option<usize>) -> String {
     text
 }
 
-fn row(message: &Quarantined) -> Vec<String> {
+fn row(message: &QuarantinedMessage) -> Vec<String> {
     let or_none =
         |text: &Option<String>, most| text.as_deref().map_or("-".to_owned(), |text| short(text, most));
     vec![
@@ -213,7 +215,8 @@ fn text(show: &QuarantineShow) -> String {
     line("message", message.id.to_string());
     line("reason", message.reason.clone());
     line("received", format!("{}, {} ago", message.received, age(message.age_seconds)));
-    let Quarantined { listener, queue, exchange, routing_key, redelivered, bytes, digest, .. } = message;
+    let QuarantinedMessage { listener, queue, exchange, routing_key, redelivered, bytes, digest, .. } =
+        message;
     let again = if *redelivered { ", not for the first time" } else { "" };
     line("from", format!("queue {queue}, exchange {exchange}, {routing_key}, listener {listener}{again}"));
     line("publisher", or_empty(&message.publisher_id));
@@ -227,6 +230,6 @@ fn text(show: &QuarantineShow) -> String {
     lines.join("\n") + "\n"
 }
 
-fn messages(count: u64) -> String {
+pub(super) fn messages(count: u64) -> String {
     if count == 1 { "1 message".to_owned() } else { format!("{count} messages") }
 }

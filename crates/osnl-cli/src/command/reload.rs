@@ -1,8 +1,8 @@
 //! `osnl reload`: the daemon reads its configuration again; what has changed is printed, or why nothing was.
 
 use clap::Args;
-use osnl::control::{Reloaded, Request};
-use osnl::daemon::Reason;
+use osnl::control::{ReloadResult, Request};
+use osnl::daemon::ReloadRefusalReason;
 
 use super::asking::{NoAnswer, Respondent, print, print_json, short};
 use super::sources;
@@ -12,7 +12,8 @@ use crate::flags::{Format, FormatArgs, PlaceArgs};
 /// The flags of `osnl reload`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The daemon reads the files that it was started with. Exits with 0, also if nothing has changed; 78 if \
+    mut_arg("config_file", |arg| arg.help("Configuration that names the daemon's state directory; the daemon reloads its own files [default: /etc/osnl/osnl.conf]")),
+    after_help = "Exits with 0, also if nothing has changed; 78 if \
                   the configuration is wrong; 1 if a change needs a restart; 69 if no daemon answers.\n\n\
                   Examples:\n  osnl reload\n  osnl reload --format json | jq '.changes[].section'"
 )]
@@ -37,17 +38,24 @@ pub(crate) fn run(args: &ReloadArgs) -> Exit {
     };
     match (reloaded.reason, printed) {
         (None, printed) => printed,
-        (Some(Reason::Configuration), _) => Exit::Config,
-        (Some(Reason::NeedsRestart | Reason::Unusable | Reason::Unsupported), _) => Exit::Failed,
+        (Some(ReloadRefusalReason::Configuration), _) => Exit::Config,
+        (
+            Some(
+                ReloadRefusalReason::NeedsRestart
+                | ReloadRefusalReason::Unusable
+                | ReloadRefusalReason::Unsupported,
+            ),
+            _,
+        ) => Exit::Failed,
     }
 }
 
-fn ask(args: &ReloadArgs) -> Result<Reloaded, NoAnswer> {
+fn ask(args: &ReloadArgs) -> Result<ReloadResult, NoAnswer> {
     let mut daemon = Respondent::of_daemon(&args.place)?;
     daemon.ask(&Request::Reload { by: super::deliveries::who::asks() })
 }
 
-fn text(reloaded: &Reloaded) -> String {
+fn text(reloaded: &ReloadResult) -> String {
     if !reloaded.reloaded {
         return "not reloaded: nothing changed; the daemon continues with its previous configuration\n"
             .to_owned();
@@ -75,7 +83,7 @@ mod tests {
 
     #[test]
     fn what_has_changed_is_a_line_each() {
-        let nothing = Reloaded {
+        let nothing = ReloadResult {
             reloaded: true,
             changes: Vec::new(),
             warnings: Vec::new(),
@@ -89,14 +97,18 @@ mod tests {
             options: vec!["api_url".to_owned(), "timeout".to_owned()],
             effect: "applies to the next attempt".to_owned(),
         };
-        let one =
-            Reloaded { changes: vec![change], warnings: vec!["mind\x1b[2J".to_owned()], ..nothing.clone() };
+        let one = ReloadResult {
+            changes: vec![change],
+            warnings: vec!["mind\x1b[2J".to_owned()],
+            ..nothing.clone()
+        };
         assert_eq!(
             text(&one),
             "reloaded: 1 section has changed\n  \
              [action:roles] changed (api_url, timeout): applies to the next attempt\n! mind\\x1b[2J\n",
         );
-        let refused = Reloaded { reloaded: false, reason: Some(Reason::NeedsRestart), ..nothing };
+        let refused =
+            ReloadResult { reloaded: false, reason: Some(ReloadRefusalReason::NeedsRestart), ..nothing };
         assert!(text(&refused).starts_with("not reloaded"));
     }
 }

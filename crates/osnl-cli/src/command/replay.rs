@@ -4,8 +4,8 @@
 //!
 //! | ends with | when |
 //! | --- | --- |
-//! | 0 | a rule fires; with `--live`, something was appended |
-//! | 1 | no rule fires, the operator has not agreed, or a file cannot be read |
+//! | 0 | a rule matches; with `--live`, something was appended |
+//! | 1 | no rule matches, the operator has not agreed, or a file cannot be read |
 //! | 2 | the command line is wrong |
 //! | 69 | the journal cannot be opened or written, or the daemon that has it does not answer |
 //! | 78 | the configuration cannot be used |
@@ -23,11 +23,11 @@ use osnl::journal::Journal as _;
 use osnl::journal::sqlite::{Moment, Phase, Row, SqliteJournal, State};
 use osnl::metrics::Counters;
 use osnl::native::{JournalConf, Native, Preview};
-use osnl::replay::{self, Live, Planned, Source, Wish};
+use osnl::replay::{self, EventPlan, Live, Source, Wish};
 use serde_json::{Value, json};
 
 pub(crate) use self::args::ReplayArgs;
-use self::daemon::Daemon;
+use self::daemon::ReplayDaemon;
 use super::progress::Display;
 use super::saved_events::{
     self, Out, Refusal, about, about_json, masked, time, tint, verdict, verdict_json, would, would_json,
@@ -91,7 +91,7 @@ fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, Refusal> {
 }
 
 /// Refuses before anything is shown what cannot be done afterwards, and finds the daemon that has the journal.
-fn ready(conf: &Native, args: &ReplayArgs) -> Result<Option<Daemon>, Refusal> {
+fn ready(conf: &Native, args: &ReplayArgs) -> Result<Option<ReplayDaemon>, Refusal> {
     let file = saved_events::journal(conf)?;
     if !args.yes && !std::io::stdin().is_terminal() {
         return Err((
@@ -99,7 +99,7 @@ fn ready(conf: &Native, args: &ReplayArgs) -> Result<Option<Daemon>, Refusal> {
             "--live asks for confirmation, but stdin is not a terminal; add --yes".to_owned(),
         ));
     }
-    Daemon::of(conf, file, args.patience.timeout)
+    ReplayDaemon::of(conf, file, args.patience.timeout)
 }
 
 /// The events by name, in their order, each with what was done about it before.
@@ -120,7 +120,9 @@ fn sources(args: &ReplayArgs, conf: &Native) -> Result<Vec<(String, Source)>, Re
     let mut files = saved_events::files(&args.file)?;
     files.truncate(args.limit as usize);
     let budget = conf.budget();
-    let id = |saved: &osnl::saved::Saved| Subject::saved(saved, &budget).notification()?.message_id.clone();
+    let id = |saved: &osnl::saved::RecordedEvent| {
+        Subject::saved(saved, &budget).notification()?.message_id.clone()
+    };
     let ids: HashSet<String> = files.iter().filter_map(|(_, saved)| id(saved)).collect();
     let mut before = match &conf.journal {
         JournalConf::Sqlite(options) if options.path.exists() => {
@@ -140,7 +142,7 @@ fn sources(args: &ReplayArgs, conf: &Native) -> Result<Vec<(String, Source)>, Re
 const AT_ONCE: usize = 256;
 
 /// Returns the number of appended events, and the number of known ones among them.
-fn append(conf: &Native, planned: &[Planned], how: Live) -> Result<(u64, u64), Refusal> {
+fn append(conf: &Native, planned: &[EventPlan], how: Live) -> Result<(u64, u64), Refusal> {
     let JournalConf::Sqlite(options) = &conf.journal else {
         return Err((Exit::Config, "[journal] connection is memory://, which keeps no events".to_owned()));
     };
@@ -179,7 +181,7 @@ struct Sums {
 }
 
 impl Sums {
-    fn of(planned: &[Planned]) -> Self {
+    fn of(planned: &[EventPlan]) -> Self {
         let mut sums = Self { events: planned.len(), ..Self::default() };
         for plan in planned {
             let wishes = plan.wishes();
@@ -194,7 +196,7 @@ impl Sums {
         let Self { events, firing, deliveries, delivered } = self;
         let event = if *events == 1 { "event" } else { "events" };
         format!(
-            "{firing} of {events} {event} would make {deliveries} deliver{}, {delivered} of them delivered before",
+            "{firing} of {events} {event} would make {deliveries} deliver{} ({delivered} delivered before)",
             if *deliveries == 1 { "y" } else { "ies" }
         )
     }
@@ -221,7 +223,7 @@ fn agreed(sums: &Sums) -> bool {
     std::io::stdin().lock().read_line(&mut answer).is_ok_and(|_| matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-fn text(name: &str, plan: &Planned) -> String {
+fn text(name: &str, plan: &EventPlan) -> String {
     let mut text = about(name, &plan.source.subject);
     for rule in &plan.rules {
         text.push_str(&format!("\n  {}", verdict(&rule.verdict)));
@@ -266,7 +268,7 @@ fn before(wish: &Wish) -> String {
     }
 }
 
-fn object(name: &str, plan: &Planned) -> Value {
+fn object(name: &str, plan: &EventPlan) -> Value {
     let rules = plan.rules.iter().map(|rule| {
         let mut object = verdict_json(&rule.verdict);
         if let Ruling::Fires(effects) = &rule.verdict.ruling {

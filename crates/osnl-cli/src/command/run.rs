@@ -11,7 +11,7 @@ use osnl::assembly::BuildError;
 use osnl::control::ControlHandler;
 use osnl::daemon::Daemon;
 use osnl::metrics::Counters;
-use osnl::native::{self, AdminConf, DriverError, Loaded, LogFormat, Native, OtlpConf, Sources};
+use osnl::native::{self, AdminConf, DriverError, LoadedConf, LogFormat, Native, OtlpConf, Sources};
 use osnl_admin::{Endpoint, Exporter, StartError};
 use osnl_config::{LogFile, duration};
 
@@ -61,7 +61,7 @@ pub(crate) fn run(args: &RunArgs) -> Exit {
     ended
 }
 
-fn start(loaded: Loaded, sources: Sources) -> anyhow::Result<Exit> {
+fn start(loaded: LoadedConf, sources: Sources) -> anyhow::Result<Exit> {
     let settings = settings(&loaded.conf);
     logging::start(&settings).map_err(|error: io::Error| {
         anyhow::anyhow!(
@@ -151,11 +151,11 @@ fn ends_of_retries(conf: &Native) -> Vec<String> {
             Some(age) => {
                 let age = duration::shown(age);
                 format!(
-                    "retry_max_age = {age}: after that time without success, a delivery becomes a dead letter ({actions})"
+                    "a delivery of {actions} that still fails {age} after its first attempt becomes a dead letter (retry_max_age); time while the target is held does not count"
                 )
             }
             None => {
-                format!("retry_max_age = none: deliveries are retried without limit of time ({actions})")
+                format!("a delivery of {actions} is retried without limit of time (retry_max_age = none)")
             }
         }
     };

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use clap::Args;
 use osnl::journal::sqlite::{About, Filter, KeptEvent, OpenError, Phase, Reader};
 use osnl::native::{JournalConf, Native};
-use osnl::saved::{self, Saved};
+use osnl::saved::{self, RecordedEvent};
 use osnl_config::nearest;
 
 pub(super) use self::shown::{
@@ -34,8 +34,8 @@ pub(crate) struct PickArgs {
     /// Only this event type
     #[arg(long, value_name = "NAME")]
     pub(super) event_type: Option<String>,
-    /// Only events for which this rule fired when they arrived
-    #[arg(long, value_name = "RULE")]
+    /// Only events that this rule matched when they arrived
+    #[arg(long = "matched", alias = "fired", value_name = "RULE")]
     pub(super) fired: Option<String>,
     /// Only events with a delivery of this action
     #[arg(long, value_name = "ACTION")]
@@ -43,14 +43,14 @@ pub(crate) struct PickArgs {
     /// Only this resource: its id, its name, or its order key
     #[arg(long, value_name = "ID")]
     pub(super) resource: Option<String>,
-    /// With a delivery in this state, such as dead; separated by commas
+    /// Only with a delivery in one of these states, such as dead,retrying
     #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = states(), hide_possible_values = true)]
     pub(super) state: Vec<String>,
     /// Received at this time or later: 2h (ago), 2026-11-20, 2026-11-20T06:30Z
-    #[arg(long, value_name = "TIME", value_parser = moment)]
+    #[arg(long, value_name = "WHEN", value_parser = moment)]
     pub(super) since: Option<SystemTime>,
     /// Received before this time
-    #[arg(long, value_name = "TIME", value_parser = moment)]
+    #[arg(long, value_name = "WHEN", value_parser = moment)]
     pub(super) until: Option<SystemTime>,
 }
 
@@ -231,7 +231,7 @@ pub(super) fn cannot_open(file: &Path, error: &OpenError) -> Refusal {
 }
 
 /// The events of files, each with the name of its file; `-` is stdin.
-pub(super) fn files(paths: &[PathBuf]) -> Result<Vec<(String, Saved)>, Refusal> {
+pub(super) fn files(paths: &[PathBuf]) -> Result<Vec<(String, RecordedEvent)>, Refusal> {
     let mut found = Vec::new();
     for path in paths {
         let name = if path == Path::new("-") { "stdin".to_owned() } else { path.display().to_string() };

@@ -30,7 +30,7 @@ use serde_json::value::RawValue;
 
 pub(crate) use self::args::SendArgs;
 use self::destination::Destination;
-use self::input::{Content, Entry};
+use self::input::{InputContent, InputEntry};
 use self::report::{Report, Submission};
 use crate::app;
 use crate::command::sources::complain;
@@ -69,13 +69,13 @@ pub(crate) fn run(args: &SendArgs) -> Exit {
     })
 }
 
-async fn send(args: &SendArgs, destination: &Destination, entries: &[Entry]) -> anyhow::Result<Exit> {
-    let plan: Vec<(&Entry, Vec<Target>)> =
+async fn send(args: &SendArgs, destination: &Destination, entries: &[InputEntry]) -> anyhow::Result<Exit> {
+    let plan: Vec<(&InputEntry, Vec<Target>)> =
         entries.iter().map(|entry| (entry, targets(entry, args, destination))).collect();
     let copies: usize = plan.iter().map(|(_, targets)| targets.len()).sum();
     let total = copies as u64 * u64::from(args.count);
     let transport = &destination.transport;
-    let mut report = Report::new(args, transport.location(), total);
+    let mut report = Report::new(args, &**transport, total);
     let mut on_the_way = FuturesUnordered::new();
     let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
     let mut interrupted = false;
@@ -137,7 +137,7 @@ async fn send(args: &SendArgs, destination: &Destination, entries: &[Entry]) -> 
 }
 
 /// Flags over what was recorded over the configuration.
-fn targets(entry: &Entry, args: &SendArgs, destination: &Destination) -> Vec<Target> {
+fn targets(entry: &InputEntry, args: &SendArgs, destination: &Destination) -> Vec<Target> {
     let exchange =
         args.exchange.as_ref().or(entry.exchange.as_ref()).unwrap_or(&destination.exchange).clone();
     let recorded: Vec<String> = entry.topic.iter().cloned().collect();
@@ -147,7 +147,7 @@ fn targets(entry: &Entry, args: &SendArgs, destination: &Destination) -> Vec<Tar
 
 /// A copy for each target: the same notification, each with an id of its own.
 fn messages(
-    entry: &Entry,
+    entry: &InputEntry,
     targets: &[Target],
     args: &SendArgs,
     destination: &Destination,
@@ -160,20 +160,25 @@ fn messages(
         event_type: emission.and_then(|emission| emission.event_type.clone()),
         message_id: emission.and_then(|emission| emission.message_id.clone()),
     };
-    let with = |message: OutgoingMessage| OutgoingMessage { route, mandatory: true, ..message };
+    let features = destination.transport.features();
+    let with = |message: OutgoingMessage, emission: Option<&Emission>| {
+        let key = emission.filter(|_| features.keys).and_then(Emission::resource_key);
+        OutgoingMessage { route, mandatory: true, key, ..message }
+    };
     match &entry.content {
-        Content::Bytes(read, message) => {
+        InputContent::Bytes(read, message) => {
             let read = read.as_deref();
-            let copies = targets.iter().map(|target| (about(target, read), with(message.clone())));
+            let copies = targets.iter().map(|target| (about(target, read), with(message.clone(), read)));
             Ok(copies.collect())
         }
-        Content::Notification(emission, framing) => {
+        InputContent::Notification(emission, framing) => {
             let whole = completed(emission);
             let copy = |target: &Target| {
                 let mut copy = whole.clone();
                 copy.unique_id.get_or_insert_with(stamp::unique_id);
-                let body = copy.body(*framing).context("the notification cannot be written")?;
-                Ok((about(target, Some(&whole)), with(compressed(body, destination))))
+                let body = copy.body(features.framing.unwrap_or(*framing));
+                let message = compressed(body.context("the notification cannot be written")?, destination);
+                Ok((about(target, Some(&whole)), with(message, Some(&whole))))
             };
             targets.iter().map(copy).collect()
         }

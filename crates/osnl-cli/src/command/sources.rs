@@ -16,9 +16,9 @@ const DEFAULT_FOLDER: &str = "/etc/osnl/conf.d";
 
 /// The configuration that `check` and `config show` read.
 pub(super) enum AnyConf {
-    Native(Box<native::Loaded>),
-    K2hr3Osnl(Box<osnl_k2hr3::Loaded>),
-    OssWatcher(Box<osnl_oss::conf::Loaded>),
+    Native(Box<native::LoadedConf>),
+    K2hr3Osnl(Box<osnl_k2hr3::LoadedConf>),
+    OssWatcher(Box<osnl_oss::conf::LoadedConf>),
 }
 
 pub(super) fn of(args: &SourceArgs) -> Sources {
@@ -64,7 +64,7 @@ pub(super) fn look(args: &CheckArgs) -> Result<AnyConf, ConfRefusal> {
     }
 }
 
-fn legacy(path: &Path) -> Result<osnl_k2hr3::Loaded, String> {
+fn legacy(path: &Path) -> Result<osnl_k2hr3::LoadedConf, String> {
     let home = std::env::home_dir();
     let inputs = HiddenInputs::of("k2hr3-osnl", home.as_deref(), std::env::vars_os().collect());
     Conf::load(path, &inputs).map_err(|error| error.to_string())

@@ -6,9 +6,11 @@ mod watch;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use osnl::control::{JournalStatus, LeftQueue, ListenerStatus, Request, Status, TargetReport};
+use osnl::control::{JournalStatus, LeftQueue, ListenerStatus, Request, Status, TargetReport, size};
 
-use super::asking::{NoAnswer, Respondent, age, clean, print, print_json, print_tinted, short, table_within};
+use super::asking::{
+    NoAnswer, Respondent, age, breadth, clean, print, print_json, print_tinted, short, table_within,
+};
 use crate::exit::Exit;
 use crate::flags::{PlaceArgs, duration};
 use crate::output;
@@ -16,6 +18,9 @@ use crate::terminal::{self, Tone};
 
 /// So many of a kind have a line each.
 const FEW: usize = 10;
+/// The columns of a table of targets that a narrow terminal shortens or drops.
+const DONE: usize = 8;
+const ADDRESS: usize = 9;
 /// Columns of the lines of counters.
 const COUNTERS: usize = 78;
 
@@ -162,7 +167,7 @@ pub(super) fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
 
 fn listeners(listeners: &[ListenerStatus]) -> String {
     let mut rows = vec![
-        ["  name", "state", "since", "messages", "last", "reconnects", "waiting", "consumers", "queue"]
+        ["  name", "state", "since", "messages", "last", "reconnects", "in queue", "consumers", "queue"]
             .map(str::to_owned)
             .to_vec(),
     ];
@@ -174,15 +179,12 @@ fn listeners(listeners: &[ListenerStatus]) -> String {
         };
         rows.push(vec![
             format!("  {}", clean(&listener.name)),
-            match listener.next_attempt_seconds {
-                Some(seconds) => format!("{}, next attempt in {}", listener.state, age(seconds)),
-                None => listener.state.clone(),
-            },
+            listener.state_text(),
             listener.since_seconds.map_or("-".to_owned(), age),
             listener.messages.to_string(),
             listener.last_message_seconds.map_or("-".to_owned(), |seconds| format!("{} ago", age(seconds))),
             listener.reconnects.to_string(),
-            number(listener.queue_messages.or(listener.waiting_at_connect.map(u64::from))),
+            number(listener.in_queue()),
             number(listener.consumers),
             short(&queue, 60),
         ]);
@@ -221,28 +223,28 @@ pub(super) fn targets(targets: &[TargetReport]) -> String {
             .map(str::to_owned)
             .to_vec(),
     ];
+    let moment = |seconds: Option<u64>| seconds.map_or("-".to_owned(), age);
     for target in targets {
-        let state = match (&target.status, target.configured, target.next_probe_seconds) {
-            (Some(state), _, Some(seconds)) => format!("{state}, probe in {}", age(seconds)),
-            (Some(state), _, None) => state.clone(),
-            (None, Some(false), _) => "not configured".to_owned(),
-            (None, Some(true) | None, _) => "-".to_owned(),
-        };
-        let moment = |seconds: Option<u64>| seconds.map_or("-".to_owned(), age);
         rows.push(vec![
             format!("  {}", clean(&target.action)),
-            state,
+            target.state_text(),
             moment(target.since_seconds),
             target.pending.to_string(),
             moment(target.oldest_pending_seconds),
             target.in_flight.to_string(),
             target.held.to_string(),
             target.dead.to_string(),
-            target.done.to_string(),
+            target.done_text(),
             target.target.as_deref().map_or(String::new(), |target| short(target, 60)),
         ]);
     }
-    let mut text = table_within(rows, terminal::columns(), &[9, 2, 5]);
+    // The address goes first, then the words beside a number.
+    let columns = terminal::columns();
+    let kept = rows.iter().map(|row| row[..ADDRESS].to_vec()).collect::<Vec<_>>();
+    if columns.is_some_and(|columns| breadth(&kept) > columns) {
+        rows.iter_mut().skip(1).zip(targets).for_each(|(row, target)| row[DONE] = target.done.to_string());
+    }
+    let mut text = table_within(rows, columns, &[ADDRESS, 2, 5]);
     for target in targets {
         for host in &target.held_hosts {
             let (action, name) = (clean(&target.action), clean(&host.name));
@@ -284,12 +286,4 @@ fn journal(journal: &JournalStatus) -> String {
 
 fn s(count: u64) -> &'static str {
     if count == 1 { "" } else { "s" }
-}
-
-pub(super) fn size(bytes: u64) -> String {
-    match bytes {
-        0..0x10_0000 => format!("{} KiB", bytes.div_ceil(1024)),
-        0x10_0000..0x4000_0000 => format!("{:.1} MiB", bytes as f64 / 1_048_576.0),
-        _ => format!("{:.1} GiB", bytes as f64 / 1_073_741_824.0),
-    }
 }

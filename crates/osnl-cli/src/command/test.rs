@@ -1,4 +1,4 @@
-//! `osnl test`: do the rules of a configuration fire on what they should fire on? Makes no connection, changes
+//! `osnl test`: do the rules of a configuration match what they should match? Makes no connection, changes
 //! nothing.
 //!
 //! A test is a section of a file `*.test`, which `osnl test` looks for in the folder `tests` beside each file of the
@@ -114,7 +114,7 @@ fn said(conf: &Native, subject: &Subject, listener: Option<&str>, case: &Case) -
             | Ruling::Unknown => {}
         }
         problems.extend(
-            found.dead_letters().map(|effect| format!("rule {} fires {}", found.rule, would(effect))),
+            found.dead_letters().map(|effect| format!("rule {} matches {}", found.rule, would(effect))),
         );
     }
     if let Some(expected) = &case.rules {

@@ -10,7 +10,7 @@ use tracing_subscriber::Registry;
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::reload::Handle;
 
-use super::file::LogFile;
+use super::file::LogWriter;
 use super::{Destination, OUTPUT, Settings, Style};
 
 pub(super) static LEVELS: OnceLock<Handle<Targets, Registry>> = OnceLock::new();
@@ -23,7 +23,7 @@ pub(crate) fn prepare(settings: Settings) -> io::Result<Box<dyn FnOnce() + Send>
     let file = match &settings.destination {
         Destination::Stderr => None,
         // The one that is open may be open already; the same file twice is written in the same order.
-        Destination::File(path) => Some(LogFile::open(path, settings.rotation(), &Zoned::now())?),
+        Destination::File(path) => Some(LogWriter::open(path, settings.rotation(), &Zoned::now())?),
     };
     Ok(Box::new(move || {
         if let Some(output) = OUTPUT.get() {

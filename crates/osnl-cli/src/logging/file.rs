@@ -23,7 +23,7 @@ const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(1);
 
 /// When the file is moved away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rotation {
+pub(super) enum LogRotation {
     /// By others, if at all.
     None,
     /// With the first line of a day.
@@ -44,9 +44,9 @@ pub(super) struct WriteResult {
 
 /// See the [module](self).
 #[derive(Debug)]
-pub(super) struct LogFile {
+pub(super) struct LogWriter {
     path: PathBuf,
-    rotation: Rotation,
+    rotation: LogRotation,
     open: Option<Open>,
     looked_at: Timestamp,
     /// It has been said that the file cannot be written.
@@ -63,12 +63,12 @@ struct Open {
     day: Option<Date>,
 }
 
-impl LogFile {
+impl LogWriter {
     /// Opens or creates it.
     ///
     /// # Errors
     /// It cannot be opened for appending.
-    pub(super) fn open(path: &Path, rotation: Rotation, now: &Zoned) -> io::Result<Self> {
+    pub(super) fn open(path: &Path, rotation: LogRotation, now: &Zoned) -> io::Result<Self> {
         let path = std::path::absolute(path)?;
         let open = Some(Open::at(&path, now)?);
         Ok(Self { path, rotation, open, looked_at: now.timestamp(), failing: false, torn: false })
@@ -115,7 +115,7 @@ impl LogFile {
             }
         }
         // Somebody else may have rotated it: then a new file was opened just now.
-        let (Some(day), Rotation::AtMidnight { keep }) = (self.rotates_at(now), self.rotation) else {
+        let (Some(day), LogRotation::AtMidnight { keep }) = (self.rotates_at(now), self.rotation) else {
             return Ok(());
         };
         match self.move_away(day) {
@@ -146,8 +146,8 @@ impl LogFile {
     /// The day that has ended, if one has.
     fn rotates_at(&self, now: &Zoned) -> Option<Date> {
         match self.rotation {
-            Rotation::None => None,
-            Rotation::AtMidnight { .. } => self.open.as_ref()?.day.filter(|day| now.date() > *day),
+            LogRotation::None => None,
+            LogRotation::AtMidnight { .. } => self.open.as_ref()?.day.filter(|day| now.date() > *day),
         }
     }
 

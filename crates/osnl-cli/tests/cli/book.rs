@@ -37,13 +37,14 @@ const NOT_RUN: [(&str, &str, &str); 6] = [
 ];
 
 /// Commands of other pages and of the README that are not osnl's: page and how they begin.
-const OTHER_PROGRAMS: [(&str, &str); 19] = [
+const OTHER_PROGRAMS: [(&str, &str); 24] = [
     ("../README.md", "cargo build --release"),
     ("../README.md", "cargo run --release -- demo"),
     ("../README.md", "cargo xtask test"),
-    ("../README.md", "ln -s osnl "),
+    ("../README.md", "ln -s /usr/bin/osnl "),
+    ("../README.md", "pip install osnl"),
+    ("../README.md", "sudo apt install "),
     ("../README.md", "sudo install "),
-    ("backup.md", "mv "),
     ("backup.md", "runuser "),
     ("backup.md", "systemctl "),
     ("benchmarks.md", "cargo xtask bench"),
@@ -52,9 +53,13 @@ const OTHER_PROGRAMS: [(&str, &str); 19] = [
     ("deliveries.md", "sudo -u nagios osnl status "),
     ("deliveries.md", "systemctl edit "),
     ("deliveries.md", "usermod "),
+    ("kafka.md", "cargo build --release -p osnl-cli --features kafka"),
     ("monitoring.md", "curl "),
     ("oss-watcher.md", "ln -s "),
     ("reload.md", "systemctl reload "),
+    ("upgrade.md", "mv "),
+    ("upgrade.md", "runuser "),
+    ("upgrade.md", "systemctl "),
     ("versioned-notifications.md", "OSNL_TRANSPORT_URL="),
     ("writing-a-plugin.md", "echo "),
 ];

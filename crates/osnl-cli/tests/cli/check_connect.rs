@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use osnl_testkit::{
-    Authority, Broker, FullBacklog, Identity, Prepared, Protocols, Publisher, Raw, Sink, TlsSink,
+    Authority, Broker, BrokerObjects, FullBacklog, Identity, Protocols, Publisher, Raw, Sink, TlsSink,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -145,7 +145,7 @@ fn what_the_user_may_do_is_proven_and_what_is_missing_has_its_command() {
     let may = format!("{user} may create it, bind it to neutron and read it");
     assert_eq!(
         line,
-        format!("ok       [listener:l] permissions for queue mine: {may} (nothing was created)")
+        format!("ok       [listener:l] permissions for queue mine: {may} (tested without creating it)")
     );
     assert_eq!(status, Some(0));
     let command = format!(
@@ -167,21 +167,22 @@ fn what_the_user_may_do_is_proven_and_what_is_missing_has_its_command() {
     }
     assert_eq!((vhost.list_queues(), vhost.list_bindings()), before, "nothing is made");
     let (line, status) = said(all, &["--declare"]);
-    assert!(line.ends_with(" (it was created, bound, and deleted again)"), "{line}");
+    assert!(line.ends_with(" (osnl created it, bound it, and deleted it again)"), "{line}");
     assert_eq!((vhost.list_queues(), vhost.list_bindings()), before, "what was made has gone");
     assert_eq!(status, Some(0));
     // A queue with a message stays, and is not read.
     let text = conf(&vhost.url(), "exchange = neutron\npool = alike", DUMP);
-    for (args, how) in
-        [(&["--connect"][..], "nothing was created"), (&["--connect", "--declare"], "nothing was created")]
-    {
+    for (args, how) in [
+        (&["--connect"][..], "tested without creating it"),
+        (&["--connect", "--declare"], "tested without creating it"),
+    ] {
         let output = osnl(&home, &text, args);
         let found = probes(&output);
         let line = found.iter().find(|line| line.contains("permissions for queue alike")).unwrap();
         assert!(line.starts_with("unproven ") && line.contains(how), "{line}");
-        assert!(line.contains("not proven: reading it, since it exists"), "{line}");
+        assert!(line.contains("reading it is not tested: a test consumer"), "{line}");
         let text = String::from_utf8(output.stdout).unwrap();
-        assert!(text.contains(", 1 not proven.") && !text.contains("passed"), "{text}");
+        assert!(text.contains(", 1 unproven.") && !text.contains("passed"), "{text}");
     }
     assert_eq!((vhost.list_queues(), vhost.list_bindings()), before);
     osnl_testkit::wait_until(Duration::from_secs(10), "the connections to end", || vhost.connections() <= 1);
@@ -189,12 +190,12 @@ fn what_the_user_may_do_is_proven_and_what_is_missing_has_its_command() {
 
 /// Queues as an operator may have made them, one of them with a message.
 fn prepare(peer: &mut Publisher) {
-    let queue = |name: &str, durable: bool, arguments: Value| Prepared {
+    let queue = |name: &str, durable: bool, arguments: Value| BrokerObjects {
         queue: name.to_owned(),
         durable,
         arguments,
         exchange: if durable { "neutron" } else { "nova" }.to_owned(),
-        ..Prepared::default()
+        ..BrokerObjects::default()
     };
     peer.prepare(&queue("alike", true, json!({"x-single-active-consumer": true})));
     peer.prepare(&queue("many", true, json!({})));

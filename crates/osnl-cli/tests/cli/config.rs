@@ -49,7 +49,7 @@ fn check_explains_what_would_be_done() {
     let expected = "\
 journal /nonexistent/osnl/journal.db
   acks       each message when it is on the disk
-  history    7 days, less if the file is full
+  history    7 days, less if the journal reaches its size limit
   limits     10 GiB (half of the free space if that is less), 1000000 pending deliveries per action, 10000 dead letters
 listener neutron
   broker     mq1.example.com:5672, mq2.example.com:5672, virtual host /
@@ -60,18 +60,18 @@ listener neutron
 rule forget-deleted-ports
   listeners  neutron
   if         event_type matches ^port\\.delete\\.end$
-  if         publisher_id matches ^network.*$
+  and        publisher_id matches ^network.*$
   then       roles, record
 action roles
   does       DELETE https://k2hr3.example.com/v1/role, on the deletion of a port or an instance
-  retries    for 408, 425, 429, 5xx, timeouts and connection errors up to 1d after the first attempt (not counting time in which the target is held), then a dead letter
-  attempts   at most 6 for other statuses, then a dead letter
-  time       30 s for each attempt, pauses from 1 s up to 300 s
-  addresses  if a deleted port has none, nothing is done
+  temporary  408, 425, 429, 5xx, timeouts, connection errors: retried for up to 1d after the first attempt (time while the target is held does not count), then a dead letter
+  refusals   other statuses: at most 6 attempts, then a dead letter
+  timeout    30 s per attempt; pauses between attempts 1 s to 300 s
+  addresses  nothing is done for a deleted port without addresses
   guard      100 per 10m; more is held until an operator releases it
 action record
   does       writes each event to forgotten-ports.jsonl, one line of JSON each
-The configuration can be used.
+The configuration is valid.
 ";
     check(&output, 0, expected, "");
     // A check leaves nothing behind but what was there.

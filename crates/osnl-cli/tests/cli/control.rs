@@ -317,7 +317,7 @@ fn what_is_discarded_is_chosen_and_confirmed(rig: &mut Rig) {
     rig.sink.reply_when(refusing());
     rig.publish(1);
     rig.wait("dead", 1);
-    rig.ask(&["deliveries", "discard"]).expect(2, "", "name deliveries");
+    rig.ask(&["deliveries", "discard"]).expect(2, "", "give the ids of deliveries");
     rig.ask(&["deliveries", "discard", "--action", "roles"]).expect(2, "", "1 delivery would be discarded");
     rig.ask(&["deliveries", "discard", "--action", "roles", "--dry-run"]).expect(
         0,
@@ -371,7 +371,7 @@ fn a_paused_target_waits_across_a_restart_and_status_says_so() {
             "since": "WHEN", "paused_by": "PAUSED_BY", "failing": [], "more_failing": 0,
             "since_seconds": "NUMBER", "next_probe_seconds": null, "paused_since": "WHEN", "pending": 2,
             "oldest_pending": "WHEN", "oldest_pending_seconds": "NUMBER", "in_flight": 0, "held": 0, "dead": 0,
-            "done": 0, "last_failure": null
+            "done": 0, "shadow": 0, "last_failure": null
         }],
         "journal": {
             "store": "sqlite", "path": "PATH", "state": "working", "status": "ok", "reason": null,
@@ -439,7 +439,7 @@ fn a_target_that_is_away_is_shown_as_held_with_what_it_says() {
         "{status}"
     );
     assert!(
-        status["attention"][0].as_str().unwrap().starts_with("the target of roles is held, for "),
+        status["attention"][0].as_str().unwrap().starts_with("the target of roles is held (for "),
         "{status}"
     );
     assert_eq!(status["problems"][0]["kind"], "target-held");
@@ -455,7 +455,7 @@ fn a_target_that_is_away_is_shown_as_held_with_what_it_says() {
     });
     assert_eq!(rig.status()["targets"][0]["since"], since);
     let plug_in = rig.ask(&["status", "--format", "nagios"]);
-    plug_in.expect(1, "OSNL WARNING - the target of roles is held, for ", "");
+    plug_in.expect(1, "OSNL WARNING - the target of roles is held (for ", "");
     assert!(plug_in.stdout.contains(" pending=1;;;0 "), "{}", plug_in.stdout);
     // Somebody may end what is claimed, and wait for.
     rig.ask(&["deliveries", "discard", "1.0"]).expect(0, "1 delivery discarded: 1.0", "");

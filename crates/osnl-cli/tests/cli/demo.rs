@@ -108,7 +108,7 @@ fn everything_is_delivered_however_often_the_target_fails() {
 fn the_same_seed_tells_the_same_and_another_seed_another() {
     let told = |args: &[&str]| -> Vec<String> {
         let lines = lines(args);
-        lines.iter().filter(|line| !line.starts_with("In ")).map(|line| without_port(line)).collect()
+        lines.iter().filter(|line| !line.starts_with("Took ")).map(|line| without_port(line)).collect()
     };
     let first = told(&[]);
     assert_eq!(first, told(&[]));

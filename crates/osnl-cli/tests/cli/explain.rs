@@ -67,14 +67,14 @@ fn each_rule_says_why_for_people_and_for_scripts() {
         text,
         "event.json:1: port.delete.end from network.h1, info\n  \
            message id m-1\n  \
-           rule forget-ports fires\n    \
-             roles for 12345678-1234-5678-1234-567812345678: DELETE https://k2hr3.example.com/v1/role?extra=openstack-auto-v1&\
+           rule forget-ports matches\n    \
+             action roles for 12345678-1234-5678-1234-567812345678: DELETE https://k2hr3.example.com/v1/role?extra=openstack-auto-v1&\
              cuk=12345678-1234-5678-1234-567812345678&host=%5B%2210.0.0.1%22%5D\n    \
-             audit for 12345678-1234-5678-1234-567812345678: a line in PLACE/audit.jsonl\n  \
-           rule errors does not fire: priority is \"info\", and the rule requires error, critical\n  \
-           rule token does not fire: payload.adminPass is \"***\", which does not match \"***\"\n  \
-           rule servers does not fire: payload.state is absent, which does not match \"^deleted$\"\n  \
-           rule off does not fire: it is not enabled\n"
+             action audit for 12345678-1234-5678-1234-567812345678: a line in PLACE/audit.jsonl\n  \
+           rule errors does not match: priority is \"info\", and the rule requires error, critical\n  \
+           rule token does not match: payload.adminPass is \"***\", which does not match \"***\"\n  \
+           rule servers does not match: payload.state is absent, which does not match \"^deleted$\"\n  \
+           rule off does not match: it is not enabled\n"
     );
     assert_eq!(code, Some(0));
 
@@ -122,8 +122,8 @@ fn a_request_by_template_is_shown_whole_and_without_secrets() {
     assert_eq!(
         text,
         format!(
-            "event.json:1: port.delete.end from network.h1, info\n  message id m-1\n  rule r fires\n    \
-             chat for 12345678-1234-5678-1234-567812345678: POST https://chat.example/hooks/***\n      \
+            "event.json:1: port.delete.end from network.h1, info\n  message id m-1\n  rule r matches\n    \
+             action chat for 12345678-1234-5678-1234-567812345678: POST https://chat.example/hooks/***\n      \
              User-Agent: osnl/{version}\n      Accept: */*\n      Content-Type: application/json\n      \
              Authorization: Bearer ***\n      \
              {{\"text\": \"port of 12345678-1234-5678-1234-567812345678\",\n      \"pass\": \"***\"}}\n"
@@ -163,14 +163,14 @@ fn what_would_be_asked_is_said_and_nobody_is_asked() {
     assert_eq!(
         text,
         format!(
-            "event.json:1: port.delete.end from network.h1, info\n  message id m-1\n  rule r fires\n    \
-             cmdb for {id}: POST https://cmdb/<server.name>\n      \
+            "event.json:1: port.delete.end from network.h1, info\n  message id m-1\n  rule r matches\n    \
+             action cmdb for {id}: POST https://cmdb/<server.name>\n      \
              User-Agent: osnl/{version}\n      Accept: */*\n      Content-Type: application/json\n      \
              {{\"ram\": <flavor.ram>, \"owner\": \"ops\"}}\n      \
              asks [enrich:server] for server {id}, at http://127.0.0.1:9/v3\n      \
              asks [enrich:flavor] for flavor <server.flavor.id>, at http://127.0.0.1:9/v3\n      \
              asks [enrich:image] for image <server.image.id>, at http://127.0.0.1:9/v3\n      \
-             asks [enrich:owner] for nobody: the event has no payload.port.owner; it is {{\"name\":\"ops\"}}\n      \
+             asks [enrich:owner] for nothing: the event has no payload.port.owner; it is {{\"name\":\"ops\"}}\n      \
              done if what was asked makes it true: server.metadata.Env == 'production'\n"
         )
     );
@@ -328,11 +328,11 @@ fn a_running_daemons_journal_ring_and_counts_are_explained() {
     assert_eq!(
         lines[2..],
         [
-            "  rule forget-ports does not fire: event_type is \"network.create.end\", which does not match \"^port\\.delete\\.end$\"",
-            "  rule errors does not fire: priority is \"info\", and the rule requires error, critical",
-            "  rule token does not fire: event_type is \"network.create.end\", which does not match \"^port\"",
-            "  rule servers does not fire: it uses listener nova, and this event is of neutron",
-            "  rule off does not fire: it is not enabled",
+            "  rule forget-ports does not match: event_type is \"network.create.end\", which does not match \"^port\\.delete\\.end$\"",
+            "  rule errors does not match: priority is \"info\", and the rule requires error, critical",
+            "  rule token does not match: event_type is \"network.create.end\", which does not match \"^port\"",
+            "  rule servers does not match: it uses listener nova, and this event is of neutron",
+            "  rule off does not match: it is not enabled",
         ]
     );
     assert_eq!(code, Some(1));
@@ -342,11 +342,11 @@ fn a_running_daemons_journal_ring_and_counts_are_explained() {
         &["explain", "-c", "a.conf", "--unmatched=^(port|compute)", "--rule", "token", "--rule", "servers"],
     );
     assert!(
-        text.contains("rule token does not fire: payload.adminPass is \"***\", which does not match \"***\" (at the time)"),
+        text.contains("rule token does not match: payload.adminPass is \"***\", which does not match \"***\" (at the time)"),
         "{text}"
     );
     assert!(
-        text.contains("rule servers does not fire: payload.state is \"active\", which does not match \"^deleted$\" (at the time)"),
+        text.contains("rule servers does not match: payload.state is \"active\", which does not match \"^deleted$\" (at the time)"),
         "{text}"
     );
 
@@ -363,10 +363,10 @@ fn a_running_daemons_journal_ring_and_counts_are_explained() {
     assert_eq!(
         lines,
         [
-            "rule forget-ports of listener neutron: 4 seen, 1 fired, 3 failed at event_type",
-            "rule errors of listener neutron: 4 seen, 0 fired, 4 failed at priority",
-            "rule token of listener neutron: 4 seen, 0 fired, 2 failed at event_type, 2 failed at payload.adminPass",
-            "rule servers of listener nova: 1 seen, 0 fired, 1 failed at payload.state",
+            "rule forget-ports of listener neutron: 4 seen, 1 matched, 3 did not match event_type",
+            "rule errors of listener neutron: 4 seen, 0 matched, 4 did not match priority",
+            "rule token of listener neutron: 4 seen, 0 matched, 2 did not match event_type, 2 did not match payload.adminPass",
+            "rule servers of listener nova: 1 seen, 0 matched, 1 did not match payload.state",
         ]
     );
     osnl.stop();

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use osnl_testkit::{Guard, Notice, Sink, Vhost, wait_until};
+use osnl_testkit::{Guard, Notice, Vhost, wait_until};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -205,13 +205,6 @@ impl Stream {
             reader.join().unwrap();
         }
     }
-}
-
-/// A port of 127.0.0.1 without a listener.
-pub(crate) fn closed_port() -> u16 {
-    let sink = Sink::start();
-    sink.stop();
-    sink.port()
 }
 
 /// An instance's uuid that tells its number.

@@ -43,10 +43,7 @@ fn check_accepts_the_sample_of_every_service_and_target() {
             assert!(said.starts_with(&format!("{file}: written; ")), "{said}");
             let (checked, warned) = run(&place, &["check", "-c", &file], 0);
             let found = format!("{checked}{warned}");
-            assert!(
-                found.contains("can be used") && !found.contains("warning"),
-                "{service} {target}: {found}"
-            );
+            assert!(found.contains("is valid") && !found.contains("warning"), "{service} {target}: {found}");
         }
     }
 }

@@ -52,7 +52,7 @@ fn a_queue_that_is_left_while_nothing_can_be_kept_is_emptied_also_over_a_restart
     );
     assert!(blocked["since_seconds"].is_number(), "{blocked}");
     let (code, text, _) = rig.ask(&["status"]);
-    assert!(code == Some(1) && text.contains("! listener neutron is blocked, for "), "{text}");
+    assert!(code == Some(1) && text.contains("! listener neutron is blocked (for "), "{text}");
 
     let moved = LISTENER.replace("pool = osnl", "pool = newpool");
     rig.write(&[&moved, RULE, ACTION, BOUND]);

@@ -1,9 +1,9 @@
 //! The destination and the level of the log: `debug_level`, `log_file`, `-d`, `-l`, `-f`.
 
-use osnl_testkit::{Broker, Notice, Options, Publisher, Sink, wait_until};
+use osnl_testkit::{Broker, Notice, Options, Publisher, Sink, closed_port, wait_until};
 use serde_json::json;
 
-use crate::harness::{PROMPTLY, Place, SOON, closed_port, conf, port_deleted};
+use crate::harness::{PROMPTLY, Place, SOON, conf, port_deleted};
 
 /// The levels that occur in a log, and whether libraries speak.
 fn levels(log: &str) -> (Vec<&'static str>, bool) {

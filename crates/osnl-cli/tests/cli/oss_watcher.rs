@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use osnl_testkit::openstack::{Openstack, PASSWORD, USER};
-use osnl_testkit::{Broker, Options, Prepared, Publisher, Raw, Reply, Sink, Vhost, fixture, wait_until};
+use osnl_testkit::{Broker, BrokerObjects, Options, Publisher, Raw, Reply, Sink, Vhost, fixture, wait_until};
 use serde_json::{Value, json};
 
 use crate::harness::{Osnl, Place, SOON, settled};
@@ -26,10 +26,10 @@ impl Stand {
         let vhost = Broker::shared().vhost(name);
         let (place, sink) = (Place::new(), Sink::start());
         let mut publisher = Publisher::start(&vhost.url(), Options::default());
-        publisher.prepare(&Prepared {
+        publisher.prepare(&BrokerObjects {
             queue: QUEUE.to_owned(),
             routing_keys: vec![QUEUE.to_owned()],
-            ..Prepared::default()
+            ..BrokerObjects::default()
         });
         let stand = Self { place, vhost, sink, publisher };
         stand.write(more);
@@ -279,7 +279,7 @@ fn a_queue_that_comes_later_is_read_and_said_once() {
     osnl.wait_for("WARNING (service) Rabbit service is unavailable");
     osnl.wait_for("does not exist, and osnl declares nothing here");
     assert_eq!(stand.vhost.list_queues(), [], "nothing is declared");
-    stand.publisher.prepare(&Prepared { queue: QUEUE.to_owned(), ..Prepared::default() });
+    stand.publisher.prepare(&BrokerObjects { queue: QUEUE.to_owned(), ..BrokerObjects::default() });
     let osnl = osnl.listening();
     stand.last();
     assert_eq!(stand.posted(), [""; 0]);

@@ -51,7 +51,7 @@ fn what_would_fire_and_what_no_longer_is_counted_and_named() {
     assert!(seconds.is_some_and(|seconds| seconds.is_number()));
     assert_eq!((code, lines), (Some(0), expected.to_vec()));
 
-    // Nothing of the file fires: that is an answer a script can ask for.
+    // Nothing of the file matches: that is an answer a script can ask for.
     let (code, _) = said(&place, &[&args[..], &["--rule", "errors"]].concat());
     assert_eq!(code, Some(1));
 }
@@ -110,7 +110,7 @@ fn journal_and_ring_are_asked_as_a_whole() {
     // Only one of the two sources.
     assert_eq!((summary(&["--journal"]), summary(&["--unmatched"])), (json!(2), json!(2)));
     assert_eq!(summary(&["--unmatched=^network"]), json!(1));
-    assert_eq!(summary(&["--fired", "forget-ports"]), json!(2));
+    assert_eq!(summary(&["--matched", "forget-ports"]), json!(2));
     assert_eq!(summary(&["--until", "1h"]), json!(0));
     assert_eq!(summary(&["--id", "1"]), json!(1));
     let lost = place.path("lost.conf");

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use osnl_testkit::{Broker, Options, Prepared, Publisher, Reply, Sink, Vhost, wait_until};
+use osnl_testkit::{Broker, BrokerObjects, Options, Publisher, Reply, Sink, Vhost, wait_until};
 use serde_json::json;
 
 use crate::harness::{Osnl, Place, SOON, instance, notices};
@@ -37,7 +37,7 @@ fn a_queue_that_is_not_there_is_told_once_and_read_when_it_comes() {
     osnl.wait_for("attempt=3");
     assert_eq!(vhost.list_queues(), []);
     let mut publisher = Publisher::start(&vhost.url(), Options::default());
-    publisher.prepare(&Prepared { queue: "theirs".into(), durable: false, ..Prepared::default() });
+    publisher.prepare(&BrokerObjects { queue: "theirs".into(), durable: false, ..BrokerObjects::default() });
     let osnl = osnl.listening();
     publisher.notify_all(&notices(0..2));
     sink.wait_for(2, SOON);
@@ -52,7 +52,7 @@ fn killed_while_it_reads_a_stream_it_repeats_and_never_loses() {
     let (place, sink, state) = (Place::new(), Sink::start(), crate::private_folder().unwrap());
     let mut publisher = Publisher::start(&vhost.url(), Options { durable: true });
     let arguments = json!({"x-queue-type": "stream"});
-    publisher.prepare(&Prepared { queue: "theirs".into(), arguments, ..Prepared::default() });
+    publisher.prepare(&BrokerObjects { queue: "theirs".into(), arguments, ..BrokerObjects::default() });
     publisher.notify_all(&notices(0..30));
     let start = || daemon(&place, &vhost, &sink, state.path(), "queue_type = stream\nstream_offset = first");
     for round in 0..3 {

@@ -1,9 +1,9 @@
 //! Every recorded configuration file, run without a broker: what is accepted stays up, what is refused says
 //! where it is wrong.
 
-use osnl_testkit::{fixture, wait_until};
+use osnl_testkit::{closed_port, fixture, wait_until};
 
-use crate::harness::{PROMPTLY, Place, SOON, closed_port};
+use crate::harness::{PROMPTLY, Place, SOON};
 
 /// The fate of a file: it stays up, or the lines that are at fault.
 type Expectation = Result<(), &'static [&'static str]>;

@@ -1,9 +1,9 @@
 //! Refusals at the start that need a broker or a folder, by the exact text; those of values and files are pictured in
 //! `fixtures/errors`. Exit status 1, one line each, no password, no panic.
 
-use osnl_testkit::Broker;
+use osnl_testkit::{Broker, closed_port};
 
-use crate::harness::{Place, closed_port, conf};
+use crate::harness::{Place, conf};
 
 /// In every file below; never to be seen.
 const PASSWORD: &str = "hunter2";

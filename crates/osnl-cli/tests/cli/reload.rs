@@ -97,7 +97,7 @@ fn what_is_wrong_changes_nothing_and_is_said_everywhere_until_it_is_mended() {
 
     let (code, text, _) = rig.ask(&["status"]);
     assert_eq!(code, Some(1), "{text}");
-    assert!(text.contains("! reload refused since "), "{text}");
+    assert!(text.contains("! the last reload was refused at "), "{text}");
     assert!(text.contains("the last reload was refused, ") && text.contains("a.conf:12"), "{text}");
     let status = rig.status();
     let failed = status["configuration"]["not_reloaded"].clone();

@@ -33,8 +33,11 @@ fn what_was_delivered_is_shown_then_delivered_again() {
     assert_eq!(code, Some(0));
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
     assert!(lines[0].starts_with("event 2: port.delete.end from network.h1, info, received 20"), "{text}");
-    assert_eq!(lines[2], "rule forget-ports fires");
-    assert!(lines[3].starts_with(&format!("roles for {}: DELETE http://127.0.0.1:", instance(2))), "{text}");
+    assert_eq!(lines[2], "rule forget-ports matches");
+    assert!(
+        lines[3].starts_with(&format!("action roles for {}: DELETE http://127.0.0.1:", instance(2))),
+        "{text}"
+    );
     assert!(
         lines[4].starts_with("delivered before, as 2.0 at 20") && lines[4].contains("Z: DELETE http"),
         "{text}"
@@ -45,7 +48,7 @@ fn what_was_delivered_is_shown_then_delivered_again() {
     );
     assert_eq!(
         lines[7],
-        "1 of 1 event would make 2 deliveries, 2 of them delivered before; nothing was changed; --live appends them"
+        "1 of 1 event would make 2 deliveries (2 delivered before); nothing was changed; --live appends them"
     );
 
     // From the saved tap the same is known, by the messages' ids.
@@ -65,9 +68,9 @@ fn what_was_delivered_is_shown_then_delivered_again() {
     let skipped = ["--live", "--yes", "--skip-delivered"];
     let (code, text) = said(&place, &[&args[..], &skipped].concat());
     assert!(code == Some(1) && text.contains("left out, it was delivered before"), "{text}");
-    assert!(text.ends_with(
-        "0 of 3 events would make 0 deliveries, 0 of them delivered before; nothing was changed\n"
-    ));
+    assert!(
+        text.ends_with("0 of 3 events would make 0 deliveries (0 delivered before); nothing was changed\n")
+    );
     let (code, text) = said(&place, &[&args[..], &["--live", "--yes", "--keep-ids"]].concat());
     assert!(code == Some(1) && text.contains("; 0 appended to the journal, 3 were kept already"), "{text}");
 

@@ -77,7 +77,7 @@ fn what_cannot_be_decided_or_read_fails() {
     place.write("a.conf", format!("[rule:sum]\nwhen = event_type + 1 > 2\nactions = audit\n{text}"));
     let (code, text) = said(&place, &["test", "-c", "a.conf"]);
     assert_eq!(code, Some(1));
-    assert!(text.contains("rule sum does not fire: when cannot be decided"), "{text}");
+    assert!(text.contains("rule sum does not match: when cannot be decided"), "{text}");
     assert!(text.contains("2 of 2 tests failed"), "{text}");
 }
 

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use osnl_testkit::{Broker, Options, OsloListener, Prepared, Publisher, Vhost, fixture};
+use osnl_testkit::{Broker, BrokerObjects, Options, OsloListener, Publisher, Vhost, closed_port, fixture};
 use serde_json::{Value, json};
 
-use crate::harness::{PROMPTLY, Place, SOON, closed_port};
+use crate::harness::{PROMPTLY, Place, SOON};
 
 const OSNL: &str = env!("CARGO_BIN_EXE_osnl");
 
@@ -20,7 +20,7 @@ impl Scene {
     fn new() -> Self {
         let vhost = Broker::shared().vhost("send");
         let mut peer = Publisher::start(&vhost.url(), Options::default());
-        peer.prepare(&Prepared { queue: "q".to_owned(), ..Prepared::default() });
+        peer.prepare(&BrokerObjects { queue: "q".to_owned(), ..BrokerObjects::default() });
         Self { place: Place::new(), vhost, peer }
     }
 

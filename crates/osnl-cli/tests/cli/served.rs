@@ -10,11 +10,10 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use osnl_admin::api::{Form, ROUTES};
-use osnl_testkit::{Authority, Identity, Notice, Protocols, Raw, Reply, TlsSink};
+use osnl_testkit::{Authority, Identity, Notice, Protocols, Raw, Reply, TlsSink, closed_port};
 use serde_json::{Value, json};
 
 use self::schema::Document;
-use crate::harness::closed_port;
 use crate::reloading::{LISTENER, Rig, SOON, instance};
 
 const ADMIN: &str = "[admin]\nlisten = unix:HOME/admin.sock\nallow_changes = yes\n";

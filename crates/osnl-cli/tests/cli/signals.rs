@@ -3,9 +3,9 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use osnl_testkit::{Broker, Options, Publisher, Reply, Sink};
+use osnl_testkit::{Broker, Options, Publisher, Reply, Sink, closed_port};
 
-use crate::harness::{PROMPTLY, Place, QUEUE, SOON, closed_port, conf, depth, notices, settled};
+use crate::harness::{PROMPTLY, Place, QUEUE, SOON, conf, depth, notices, settled};
 
 #[test]
 fn a_second_signal_aborts_and_the_message_is_back_in_the_queue() {

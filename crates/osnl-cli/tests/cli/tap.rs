@@ -7,7 +7,7 @@ mod save;
 use std::path::Path;
 
 use osnl_testkit::{
-    Binding, Broker, Exchange, Notice, Options, Prepared, Publisher, Queue, Raw, Vhost, wait_until,
+    Binding, Broker, BrokerObjects, Exchange, Notice, Options, Publisher, Queue, Raw, Vhost, wait_until,
 };
 use serde_json::json;
 
@@ -84,11 +84,11 @@ fn shows(tap: &Osnl, count: usize) {
 #[test]
 fn a_tap_takes_nothing_from_anybody_and_leaves_nothing_behind() {
     let mut rig = Rig::with_nova("tap-apart");
-    rig.publisher.prepare(&Prepared {
+    rig.publisher.prepare(&BrokerObjects {
         exchange: "nova".to_owned(),
         queue: "others".to_owned(),
         durable: false,
-        ..Prepared::default()
+        ..BrokerObjects::default()
     });
     let before = state(&rig.vhost);
     let mut taps = [rig.listening(&["--exchange", "nova"]), rig.listening(&["--exchange", "nova"])];
@@ -315,7 +315,7 @@ fn a_broker_that_lets_nobody_in_is_69_and_says_why() {
         &[],
         "virtual host \"none-such\" refused",
     );
-    let closed = crate::harness::closed_port();
+    let closed = osnl_testkit::closed_port();
     let away = format!("amqp://guest:S3CRET@127.0.0.1:{closed}//");
     check(&away, &["--for", "500ms"], "cannot connect: 127.0.0.1:");
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use osnl_testkit::{Broker, Notice, Options, Prepared, Pty, Publisher, Vhost};
+use osnl_testkit::{Broker, BrokerObjects, Notice, Options, Pty, Publisher, Vhost};
 use serde_json::{Value, json};
 
 use crate::harness::{PROMPTLY, Place, SOON};
@@ -55,11 +55,11 @@ fn rules(vhost: &Vhost) -> String {
 #[test]
 fn a_view_lists_opens_and_finds_events_and_takes_nothing_from_anybody() {
     let mut rig = Rig::new("view");
-    rig.publisher.prepare(&Prepared {
+    rig.publisher.prepare(&BrokerObjects {
         exchange: "nova".to_owned(),
         queue: "others".to_owned(),
         durable: false,
-        ..Prepared::default()
+        ..BrokerObjects::default()
     });
     rig.place.write("osnl.conf", rules(&rig.vhost));
     let before = (rig.vhost.list_exchanges(), rig.vhost.list_queues().len());
@@ -81,11 +81,11 @@ fn a_view_lists_opens_and_finds_events_and_takes_nothing_from_anybody() {
     view.type_in("\x1b");
     view.shows(SOON, "EVENT TYPE");
     view.type_in("/PORT\r");
-    view.shows(SOON, "PORT: 1 of 4");
+    view.shows(SOON, "\"PORT\": 1 of 4");
     view.type_in("/\x15event_typ=x\r");
     view.shows(SOON, "did you mean event_type?");
     view.type_in("\x15event_type=compute\r");
-    view.shows(SOON, "event_type=compute: 3 of 4");
+    view.shows(SOON, "event_type=compute\": 3 of 4");
 
     // One is saved, for its owner only, as it came; what else is open does not matter.
     view.type_in("s\x15one.jsonl\r");
@@ -97,12 +97,12 @@ fn a_view_lists_opens_and_finds_events_and_takes_nothing_from_anybody() {
         let args = [command, "-c", "osnl.conf", "one.jsonl"];
         let mut told = rig.place.run(Path::new(env!("CARGO_BIN_EXE_osnl")), &args);
         assert_eq!(told.wait(PROMPTLY).code(), Some(0), "{command}: {}", told.stderr());
-        assert!(told.stdout().contains("rule deleted fires"), "{command}: {}", told.stdout());
+        assert!(told.stdout().contains("rule deleted matches"), "{command}: {}", told.stdout());
         assert!(!told.stdout().contains("S3CRET"), "{command}: {}", told.stdout());
     }
 
     view.type_in("?");
-    view.shows(SOON, "follow new events again");
+    view.shows(SOON, "jump to the newest event");
     view.resize((80, 20));
     osnl_testkit::wait_until(SOON, "a smaller picture", || view.picture().lines().count() == 20);
     view.type_in("\t");
@@ -133,8 +133,8 @@ fn the_opened_one_shows_the_verdicts(view: &mut Pty) {
     view.shows(SOON, "event 2");
     for line in [
         "instance_id\": \"i-2\"",
-        "✓ rule deleted fires",
-        "rule ports does not fire: event_type is \"compute.instance.delete.end\", which does not match",
+        "✓ rule deleted matches",
+        "rule ports does not match: event_type is \"compute.instance.delete.end\", which does not match",
         "routing key notifications.info",
     ] {
         view.type_in("g");
@@ -186,7 +186,7 @@ fn a_flood_and_an_event_of_a_megabyte_leave_the_view_usable_in_any_size() {
     let mut sent = rig.place.run(osnl, &args);
     // Keys are answered while they come.
     view.type_in("?");
-    view.shows(SOON, "leave; a summary stays");
+    view.shows(SOON, "quit; a summary stays");
     view.type_in("\t");
     view.shows(SOON, "EVENTS PER SECOND");
     assert_eq!(sent.wait(SOON).code(), Some(0), "{}", sent.stderr());
@@ -197,9 +197,9 @@ fn a_flood_and_an_event_of_a_megabyte_leave_the_view_usable_in_any_size() {
     // The first that came, from its beginning to its end, and what the rules say of it.
     view.type_in("\x1b[H\r");
     view.shows(SOON, "event 1, lines 1 to 14 of ");
-    view.shows(SOON, "rules       deleted fires, 1 of 2; r shows");
+    view.shows(SOON, "rules       deleted matches, 1 of 2; r shows");
     view.type_in("r");
-    view.shows(SOON, "✓ rule deleted fires");
+    view.shows(SOON, "✓ rule deleted matches");
     view.type_in("\x1b[F");
     view.shows(SOON, "context, secrets masked");
     view.resize((200, 60));
@@ -232,7 +232,7 @@ fn the_terminal_is_given_back_at_every_end() {
         assert!(after.contains("osnl tap: 0 events shown in "), "{end:?}: {after}");
     }
     // A broker that is not there is said, and tried again.
-    let closed = format!("rabbit://127.0.0.1:{}/", crate::harness::closed_port());
+    let closed = format!("rabbit://127.0.0.1:{}/", osnl_testkit::closed_port());
     let mut view =
         Pty::start(Path::new(env!("CARGO_BIN_EXE_osnl")), &["tap", &closed], &rig.place.path(""), (100, 24));
     view.shows(SOON, "cannot connect: 127.0.0.1:");

@@ -46,20 +46,20 @@ fn what_when_and_stop_decide_is_seen_in_explain_counts_and_deliveries() {
         said(&place, &["explain", "-c", "a.conf", "--journal", "--rule", "named", "--format", "json"]);
     let named: Vec<_> = json_lines(&text).into_iter().map(|event| event["rules"][0].clone()).collect();
     let stopped = json!({"rule": "named", "verdict": "stopped", "stopped_by": "first",
-                         "reason": "rule first fires before it, with stop = true"});
+                         "reason": "rule first matched before it, with stop = true"});
     assert!(named.contains(&stopped), "{text}");
 
     let counts = || run(&place, &["explain", "-c", "a.conf", "--counts"]).1;
     wait_until(SOON, "all is counted", || {
-        counts().contains("rule first of listener neutron: 3 seen, 1 fired")
+        counts().contains("rule first of listener neutron: 3 seen, 1 matched")
     });
     let counted = counts();
     let line = |rule: &str| counted.lines().find(|line| line.starts_with(&format!("rule {rule} "))).unwrap();
-    assert!(line("first").ends_with(", 2 failed at event_type"), "{counted}");
-    assert!(line("named").contains("3 seen, 0 fired"), "{counted}");
-    assert!(line("named").contains("2 failed at when"), "{counted}");
-    assert!(line("named").contains("1 failed at stop of a rule before it"), "{counted}");
-    assert!(line("typed").contains("1 failed at when"), "{counted}");
+    assert!(line("first").ends_with(", 2 did not match event_type"), "{counted}");
+    assert!(line("named").contains("3 seen, 0 matched"), "{counted}");
+    assert!(line("named").contains("2 did not match when"), "{counted}");
+    assert!(line("named").contains("1 ended by stop of a rule before it"), "{counted}");
+    assert!(line("typed").contains("1 did not match when"), "{counted}");
     drop(osnl);
 }
 
@@ -80,15 +80,15 @@ fn a_when_is_explained_with_what_it_saw_and_no_secret() {
     check(
         json!({"device_id": "p", "name": "y"}),
         [
-            "  rule first does not fire: when is false: payload.adminPass is ***",
-            "  rule named does not fire: when is false: payload.port.name is \"y\"",
+            "  rule first does not match: when is false: payload.adminPass is ***",
+            "  rule named does not match: when is false: payload.port.name is \"y\"",
         ],
     );
     check(
         json!({"device_id": "p"}),
         [
-            "  rule first does not fire: when is false: payload.adminPass is ***",
-            "  rule named does not fire: when is false: the event has no payload.port.name",
+            "  rule first does not match: when is false: payload.adminPass is ***",
+            "  rule named does not match: when is false: the event has no payload.port.name",
         ],
     );
 }

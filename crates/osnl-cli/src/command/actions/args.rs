@@ -18,9 +18,9 @@ pub(crate) struct ActionsArgs {
 /// The commands of `osnl actions`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ActionsCommand {
-    /// List actions: state, pending deliveries, target
+    /// List actions: status of the target, pending deliveries, address
     List(ActionsListArgs),
-    /// Probe a held target now, and attempt all deliveries that wait for a retry
+    /// Probe a held target now; if it answers or was not held, start the waiting retries
     #[command(after_help = "Example:\n  osnl actions probe roles")]
     Probe(OneActionArgs),
     /// Pause an action until it is resumed, across restarts

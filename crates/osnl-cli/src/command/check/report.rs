@@ -35,7 +35,7 @@ impl Report {
         };
         let hopeless: Vec<&str> = self.trial.hopeless.iter().map(|name| &**name).collect();
         out.push_str(&match &hopeless[..] {
-            [] => format!("The configuration can be used{warnings}.\n"),
+            [] => format!("The configuration is valid{warnings}.\n"),
             [one] => format!("The action {one} would make only dead letters{warnings}.\n"),
             more => {
                 format!("The actions {} would make only dead letters{warnings}.\n", more.join(", "))
@@ -48,12 +48,12 @@ impl Report {
             (count(ProbeVerdict::Failed), count(ProbeVerdict::Warning), count(ProbeVerdict::Unproven));
         let not = match unproven {
             0 => String::new(),
-            n => format!(", {n} not proven"),
+            n => format!(", {n} unproven"),
         };
         let passive = match probes.iter().filter(|probe| probe.is_passive).count() {
             0 => String::new(),
-            1 => " For 1 target only the connection was tested, without a request.".to_owned(),
-            n => format!(" For {n} targets only the connection was tested, without a request."),
+            1 => " 1 target: connection tested, no request sent.".to_owned(),
+            n => format!(" {n} targets: connection tested, no request sent."),
         };
         out.push_str(&match (failed, warned, unproven) {
             (0, 0, 0) if !passive.is_empty() => {
@@ -101,7 +101,7 @@ pub(super) fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
         "failed" => Tone::Bad,
         "warning" | "unproven" => Tone::Warn,
         "ok" => Tone::Good,
-        _ if line.starts_with("The configuration can be used") => return output::all(Tone::Good, line),
+        _ if line.starts_with("The configuration is valid") => return output::all(Tone::Good, line),
         _ if line.contains(" would make only dead letters") => return output::all(Tone::Bad, line),
         _ => return None,
     };

@@ -10,7 +10,7 @@ use crate::flags::{BetweenArgs, FormatArgs, HowArgs, PlaceArgs, states};
 /// `osnl deliveries` and what is behind it.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Asks the daemon, or reads its journal if none runs. Exits with 1 when something was refused or \
+    after_help = "Asks the daemon; if none runs, reads the journal. Exits with 1 when something was refused or \
                   does not exist, 69 when there is neither a daemon nor a journal.\n\n\
                   Examples:\n  osnl deliveries list --state dead\n  osnl deliveries retry --action roles --since 2h\n  \
                   osnl deliveries show 17.0"
@@ -31,7 +31,7 @@ pub(crate) enum DeliveriesCommand {
     Retry(RetryArgs),
     /// Discard pending, held, and dead deliveries
     Discard(DiscardArgs),
-    /// Release held deliveries
+    /// Release deliveries that a guard or unexpected ends of osnl hold
     Release(ReleaseArgs),
     /// Move pending and held deliveries to another action
     Move(MoveArgs),
@@ -55,7 +55,7 @@ pub(crate) struct FilterArgs {
     /// Only this action
     #[arg(long, value_name = "NAME", help_heading = "Filters")]
     pub(crate) action: Option<String>,
-    /// Only this state, such as dead or pending; separated by commas
+    /// Only these states, such as dead, held, or pending; separated by commas
     #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = states(), hide_possible_values = true, help_heading = "Filters")]
     pub(crate) state: Vec<String>,
     /// Only this resource: its id, its name, or its order key
@@ -99,10 +99,10 @@ pub(crate) struct ListArgs {
     /// Show at most N deliveries
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) limit: u32,
-    /// Show the next page, after this delivery
-    #[arg(long, value_name = "ID", value_parser = cursor)]
+    /// Show the next page; the page before prints POSITION
+    #[arg(long, value_name = "POSITION", value_parser = cursor)]
     pub(crate) after: Option<String>,
-    /// attention (dead, held, orphaned, retrying first), newest, or oldest first
+    /// attention: dead, held, orphaned, and retrying ones, then the others, each newest first
     #[arg(long, value_enum, default_value_t = Sort::Attention, value_name = "ORDER", hide_possible_values = true)]
     pub(crate) sort: Sort,
     #[command(flatten)]
@@ -151,7 +151,7 @@ pub(crate) struct ChangeArgs {
 pub(crate) struct RetryArgs {
     #[command(flatten)]
     pub(crate) change: ChangeArgs,
-    /// Retry even if a later delivery of the same resource has ended
+    /// Retry even if that could undo a later delivery of the same resource
     #[arg(long)]
     pub(crate) out_of_order: bool,
 }

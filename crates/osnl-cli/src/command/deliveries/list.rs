@@ -23,7 +23,8 @@ pub(super) fn run(args: &ListArgs) -> Result<Exit, NoAnswer> {
         Sort::Newest => ListOrder::Newest,
         Sort::Oldest => ListOrder::Oldest,
     };
-    let request = Request::List { filter, order, after: args.after.clone(), limit: args.limit };
+    let request =
+        Request::List { filter, order, after: args.after.clone(), limit: args.limit, count_at_most: None };
     let list: List = Respondent::of(&args.place)?.ask(&request)?;
     Ok(print(&list, args.format.format))
 }
@@ -40,7 +41,7 @@ fn text(list: &List, columns: Option<usize>) -> String {
     let mut text = String::new();
     if !list.deliveries.is_empty() {
         let heads =
-            ["ID", "STATE", "AGE", "ACTION", "RULE", "EVENT TYPE", "RESOURCE", "KEY", "ATTEMPTS", "REASON"];
+            ["ID", "STATE", "AGE", "ACTION", "RULE", "EVENT TYPE", "RESOURCE", "KEY", "ATTEMPTS", "RESULT"];
         let mut rows = vec![heads.map(str::to_owned).to_vec()];
         rows.extend(list.deliveries.iter().map(row));
         // Most resources are their own key.
@@ -124,102 +125,21 @@ fn row(delivery: &Delivery) -> Vec<String> {
         |text: &Option<String>, most| text.as_deref().map_or("-".to_owned(), |text| short(text, most));
     vec![
         delivery.id.clone(),
-        state(delivery),
+        delivery.state_text(),
         age(delivery.age_seconds),
         short(&delivery.action, 20),
         short(&delivery.rule, 24),
         or_none(&delivery.event_type, 32),
-        resource(delivery).map_or("-".to_owned(), |text| short(&text, 60)),
+        delivery.resource_text().map_or("-".to_owned(), |text| short(&text, 60)),
         or_none(&delivery.key, 36),
-        attempts(delivery),
+        delivery.attempts_text(),
         or_none(&delivery.reason.clone().or(delivery.last_answer.clone()), 80),
     ]
-}
-
-/// The state, and what it waits for.
-pub(super) fn state(delivery: &Delivery) -> String {
-    let Delivery { phase, waits_for, next_attempt_seconds, target_held, .. } = delivery;
-    match (waits_for, next_attempt_seconds, target_held) {
-        _ if phase.is_empty() => delivery.state.clone(),
-        (Some(other), _, _) => format!("{phase} for {other}"),
-        (None, _, true) => format!("{phase} (target held)"),
-        (None, Some(0), false) => format!("{phase}, next attempt now"),
-        (None, Some(seconds), false) => format!("{phase}, next attempt in {}", age(*seconds)),
-        (None, None, false) => phase.clone(),
-    }
-}
-
-/// The resource by its name and its id; of what an older version has kept, its key.
-pub(super) fn resource(delivery: &Delivery) -> Option<String> {
-    match (&delivery.resource_name, &delivery.resource_id) {
-        (Some(name), Some(id)) if name != id => Some(format!("{name} ({id})")),
-        (Some(one), _) | (None, Some(one)) => Some(one.clone()),
-        (None, None) => delivery.key.clone(),
-    }
-}
-
-/// The attempts made, and those that count as long as it can still be given up over them.
-pub(super) fn attempts(delivery: &Delivery) -> String {
-    let Delivery { attempts_made: made, attempts_counted: counted, attempts_allowed: allowed, .. } = delivery;
-    let is_over = delivery.ended.is_some() && delivery.phase != Phase::Dead.word();
-    match allowed {
-        _ if *made == 0 || is_over => made.to_string(),
-        Some(allowed) => format!("made {made}, counted {counted} of {allowed}"),
-        None => format!("made {made}, counted {counted}"),
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn delivery(json: serde_json::Value) -> Delivery {
-        let mut all = serde_json::json!({
-            "id": "17.0", "state": "ready", "received": "", "age_seconds": 1, "ended": null, "action": "a", "rule": "r",
-            "event_type": null, "resource": null, "attempts": 0, "failed_attempts": 0, "reason": null, "queue": "q",
-            "message_id": null, "copies": 0,
-        });
-        all.as_object_mut().unwrap().extend(json.as_object().unwrap().clone());
-        serde_json::from_value(all).unwrap()
-    }
-
-    #[test]
-    fn a_state_says_what_it_waits_for() {
-        for (json, expected) in [
-            // A daemon of the version before.
-            (serde_json::json!({}), "ready"),
-            (serde_json::json!({"phase": "ready", "target_held": true}), "ready (target held)"),
-            (
-                serde_json::json!({"phase": "retrying", "next_attempt_seconds": 12}),
-                "retrying, next attempt in 12 s",
-            ),
-            (serde_json::json!({"phase": "waiting", "waits_for": "16.0"}), "waiting for 16.0"),
-            (serde_json::json!({"phase": "no action needed"}), "no action needed"),
-        ] {
-            assert_eq!(state(&delivery(json)), expected);
-        }
-    }
-
-    #[test]
-    fn attempts_made_and_counted_are_told_apart() {
-        for (json, expected) in [
-            (serde_json::json!({"phase": "ready"}), "0"),
-            (
-                serde_json::json!({"phase": "retrying", "attempts_made": 7, "attempts_counted": 3, "attempts_allowed": 5}),
-                "made 7, counted 3 of 5",
-            ),
-            (
-                serde_json::json!({"phase": "dead", "ended": "x", "attempts_made": 6, "attempts_counted": 5}),
-                "made 6, counted 5",
-            ),
-            (
-                serde_json::json!({"phase": "delivered", "ended": "x", "attempts_made": 3, "attempts_counted": 2}),
-                "3",
-            ),
-        ] {
-            assert_eq!(attempts(&delivery(json)), expected);
-        }
-    }
 
     #[test]
     fn the_state_is_what_is_coloured() {

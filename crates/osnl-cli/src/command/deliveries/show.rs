@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use osnl::control::{Answered, Delivery, List, ListOrder, Message, Request, Show, Which};
+use osnl::control::{AttemptAnswer, Delivery, List, ListOrder, Message, Request, Show, Which, millis};
 use osnl::journal::DeliveryId;
 
 use super::super::asking::{NoAnswer, Respondent, age, clean, print, print_bytes, print_json};
@@ -38,7 +38,13 @@ pub(super) fn run(args: &ShowArgs) -> Result<Exit, NoAnswer> {
 /// The one delivery of a message, an event, or a resource. Several are listed.
 fn found(respondent: &mut Respondent, args: &ShowArgs) -> Result<Result<String, Exit>, NoAnswer> {
     let filter = Which { about: vec![args.about.clone()], ..Which::default() };
-    let request = Request::List { filter, order: ListOrder::Attention, after: None, limit: LISTED };
+    let request = Request::List {
+        filter,
+        order: ListOrder::Attention,
+        after: None,
+        limit: LISTED,
+        count_at_most: None,
+    };
     let found: List = respondent.ask(&request)?;
     let about = clean(&args.about);
     match &found.deliveries[..] {
@@ -64,13 +70,13 @@ fn text(show: &Show) -> String {
     let or_empty = |text: &Option<String>| text.clone().unwrap_or_default();
     lines.add("delivery", delivery.id.clone());
     let ended = delivery.ended.as_ref().map_or(String::new(), |at| format!(", since {at}"));
-    lines.add("state", format!("{}{ended}", list::state(delivery)));
+    lines.add("state", format!("{}{ended}", delivery.state_text()));
     lines.add("next", delivery.next_attempt.as_ref().map_or(String::new(), |at| format!("attempt at {at}")));
     lines.add("reason", or_empty(&delivery.reason));
     let target = show.target.as_ref().map_or(String::new(), |target| format!(" ({target})"));
     lines.add("action", format!("{}{target}, by rule {}", delivery.action, delivery.rule));
     lines.add("event type", or_empty(&delivery.event_type));
-    lines.add("resource", list::resource(delivery).unwrap_or_default());
+    lines.add("resource", delivery.resource_text().unwrap_or_default());
     lines.add("order key", or_empty(&delivery.key));
     order(show, &mut lines);
     origin(show, &mut lines);
@@ -102,7 +108,7 @@ fn order(show: &Show, lines: &mut Lines) {
     for (n, other) in show.others.iter().enumerate() {
         let Delivery { id, action, rule, .. } = other;
         let name = if n == 0 { "same event" } else { "" };
-        lines.add(name, format!("{id}  {action}, by rule {rule}: {}", list::state(other)));
+        lines.add(name, format!("{id}  {action}, by rule {rule}: {}", other.state_text()));
     }
 }
 
@@ -126,19 +132,15 @@ fn origin(show: &Show, lines: &mut Lines) {
 
 /// The attempts, and of the failed ones that are kept the request and the answer.
 fn attempts(show: &Show, lines: &mut Lines) {
-    let took = show.took_millis.map_or(String::new(), |took| format!("; the last took {}", duration(took)));
-    lines.add("attempts", format!("{}{took}", list::attempts(&show.delivery)));
-    for Answered { at, answer, request, took_millis } in &show.attempts {
-        let took = took_millis.map_or(String::new(), |took| format!(", after {}", duration(took)));
+    let took = show.took_millis.map_or(String::new(), |took| format!("; the last took {}", millis(took)));
+    lines.add("attempts", format!("{}{took}", show.delivery.attempts_text()));
+    for AttemptAnswer { at, answer, request, took_millis } in &show.attempts {
+        let took = took_millis.map_or(String::new(), |took| format!(", after {}", millis(took)));
         lines.0.push_str(&format!("\nfailed at {}{took}: {}\n", clean(at), clean(answer)));
         for line in request.iter().flat_map(|request| request.lines()) {
             lines.0.push_str(&format!("  > {}\n", clean(line)));
         }
     }
-}
-
-fn duration(millis: u64) -> String {
-    if millis < 1000 { format!("{millis} ms") } else { format!("{:.1} s", millis as f64 / 1000.0) }
 }
 
 /// Lines of a name and a value; what has no value has no line.

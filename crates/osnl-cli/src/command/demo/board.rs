@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::voice::{Line, Tone};
+use super::voice::{StoryLine, Tone};
 
 /// More rows than any screen has lines.
 const KEPT: usize = 200;
@@ -10,12 +10,12 @@ const KEPT: usize = 200;
 /// See the [module](self). The last row is the latest.
 #[derive(Debug, Default)]
 pub(super) struct Board {
-    rows: VecDeque<Row>,
+    rows: VecDeque<BoardRow>,
 }
 
 /// One message, or a remark about none.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Row {
+pub(super) struct BoardRow {
     pub(super) number: Option<usize>,
     pub(super) event_type: String,
     /// Its progress in a word or two.
@@ -28,13 +28,13 @@ pub(super) struct Row {
 
 impl Board {
     /// The rows, the latest last.
-    pub(super) fn rows(&self) -> impl DoubleEndedIterator<Item = &Row> + ExactSizeIterator {
+    pub(super) fn rows(&self) -> impl DoubleEndedIterator<Item = &BoardRow> + ExactSizeIterator {
         self.rows.iter()
     }
 
-    pub(super) fn line(&mut self, line: &Line<'_>) {
+    pub(super) fn line(&mut self, line: &StoryLine<'_>) {
         if line.label == "published" {
-            self.push(Row {
+            self.push(BoardRow {
                 number: line.number,
                 event_type: line.event_type.unwrap_or("(unreadable)").to_owned(),
                 verdict: "",
@@ -48,7 +48,7 @@ impl Board {
             if let Some((verdict, tone)) = remark(line.label) {
                 let why = line.text.to_owned();
                 let event_type = String::new();
-                self.push(Row { number: None, event_type, verdict, tone, why, settled: false });
+                self.push(BoardRow { number: None, event_type, verdict, tone, why, settled: false });
             }
             return;
         };
@@ -66,7 +66,7 @@ impl Board {
         }
     }
 
-    fn push(&mut self, row: Row) {
+    fn push(&mut self, row: BoardRow) {
         self.rows.push_back(row);
         if self.rows.len() > KEPT {
             self.rows.pop_front();
@@ -123,7 +123,7 @@ mod tests {
         let mut board = Board::default();
         for (label, text) in lines {
             let event_type = Some("port.delete.end");
-            board.line(&Line { number: Some(1), label, tone: Tone::Plain, text, event_type });
+            board.line(&StoryLine { number: Some(1), label, tone: Tone::Plain, text, event_type });
         }
         let row = board.rows().next().unwrap();
         assert_eq!(row.event_type, "port.delete.end");
@@ -170,7 +170,13 @@ mod tests {
         let mut board = Board::default();
         for number in 0..KEPT + 5 {
             let number = Some(number);
-            board.line(&Line { number, label: "published", tone: Tone::Plain, text: "", event_type: None });
+            board.line(&StoryLine {
+                number,
+                label: "published",
+                tone: Tone::Plain,
+                text: "",
+                event_type: None,
+            });
         }
         assert_eq!(board.rows().len(), KEPT);
         assert_eq!(board.rows().next_back().unwrap().number, Some(KEPT + 4));

@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 
 use fastrand::Rng;
 
-use super::recording::{Message, Names, Recording};
+use super::recording::{Message, Recording, Replacements};
 
 /// Servers at the beginning of the demo.
 const AT_FIRST: usize = 4;
@@ -29,11 +29,11 @@ const FEWEST: usize = 3;
 const KINDS: [&str; 4] = ["web", "db", "api", "worker"];
 
 /// See the [module](self).
-pub(super) struct Cloud {
+pub(super) struct DemoCloud {
     recording: Recording,
     rng: Rng,
     /// The servers that no scene is about.
-    idle: Vec<Server>,
+    idle: Vec<DemoServer>,
     scenes: Vec<Scene>,
     /// Servers so far; also their numbers.
     made: usize,
@@ -44,7 +44,7 @@ pub(super) struct Cloud {
 
 /// A server as nova and K2HR3 know it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Server {
+pub(super) struct DemoServer {
     pub(super) name: String,
     /// Its id; K2HR3 calls it `cuk`.
     pub(super) cuk: String,
@@ -62,7 +62,7 @@ struct Port {
 
 /// The effect of an event on the target's list of hosts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Effect {
+pub(super) enum HostEffect {
     None,
     /// The server runs, now with these addresses too; with K2HR3 it registers itself.
     Registers {
@@ -81,12 +81,12 @@ pub(super) enum Effect {
 
 /// Something that takes some events.
 struct Scene {
-    steps: VecDeque<(&'static str, Names, Effect)>,
+    steps: VecDeque<(&'static str, Replacements, HostEffect)>,
     /// The server that is idle again afterwards.
-    then: Option<Server>,
+    then: Option<DemoServer>,
 }
 
-impl Cloud {
+impl DemoCloud {
     /// A cloud with a few servers.
     pub(super) fn new(seed: u64, recording: Recording) -> Self {
         let rng = Rng::with_seed(seed);
@@ -106,7 +106,7 @@ impl Cloud {
     }
 
     /// The servers that no scene is about; before the first event, all.
-    pub(super) fn servers(&self) -> &[Server] {
+    pub(super) fn servers(&self) -> &[DemoServer] {
         &self.idle
     }
 
@@ -119,7 +119,7 @@ impl Cloud {
     ///
     /// # Errors
     /// The recording lacks something; a test sees to it that it does not.
-    pub(super) fn next(&mut self) -> anyhow::Result<(Message, Effect)> {
+    pub(super) fn next(&mut self) -> anyhow::Result<(Message, HostEffect)> {
         loop {
             // One always; more as it comes.
             if self.scenes.is_empty() || self.scenes.len() < AT_ONCE && self.rng.u8(..3) == 0 {
@@ -146,8 +146,8 @@ impl Cloud {
             9..11 => self.second_port(),
             11 => Scene::of("free-port-deleted", self.port().names()),
             // Not before the rest has been seen.
-            12 if self.events > 8 && self.rng.bool() => Scene::of("unreadable", Names::new()),
-            13 => Scene::of("server-failed", Names::new()),
+            12 if self.events > 8 && self.rng.bool() => Scene::of("unreadable", Replacements::new()),
+            13 => Scene::of("server-failed", Replacements::new()),
             14 | 15 => self.about_a_server(),
             _ => self.elsewhere(),
         }
@@ -156,8 +156,8 @@ impl Cloud {
     fn boots(&mut self) -> Scene {
         let server = self.server();
         let mut steps = VecDeque::from([
-            ("port-created", server.names(0), Effect::None),
-            ("server-updated", server.names(0), Effect::None),
+            ("port-created", server.names(0), HostEffect::None),
+            ("server-updated", server.names(0), HostEffect::None),
         ]);
         let running = if server.legacy { "server-created-legacy" } else { "server-created" };
         steps.push_back((running, server.names(0), server.registers()));
@@ -168,11 +168,11 @@ impl Cloud {
         let Some(server) = self.take() else { return self.elsewhere() };
         let mut steps = VecDeque::new();
         if server.legacy {
-            steps.push_back(("server-updated", server.names(0), Effect::None));
+            steps.push_back(("server-updated", server.names(0), HostEffect::None));
             steps.push_back(("server-deleted-legacy", server.names(0), server.forgets(&server.ports, true)));
         } else {
             for (number, port) in server.ports.iter().enumerate() {
-                steps.push_back(("port-goes", server.names(number), Effect::None));
+                steps.push_back(("port-goes", server.names(number), HostEffect::None));
                 let forgets = server.forgets(std::slice::from_ref(port), false);
                 steps.push_back(("port-deleted", server.names(number), forgets));
             }
@@ -197,7 +197,7 @@ impl Cloud {
         let Some(server) = self.take() else { return self.elsewhere() };
         let event =
             ["port-updated", "server-updated", "server-exists", "server-rebooted"][self.rng.usize(..4)];
-        Scene { steps: VecDeque::from([(event, server.names(0), Effect::None)]), then: Some(server) }
+        Scene { steps: VecDeque::from([(event, server.names(0), HostEffect::None)]), then: Some(server) }
     }
 
     /// An event of a service that has no listener.
@@ -212,18 +212,18 @@ impl Cloud {
             "volume-created",
             "volume-deleted",
         ];
-        Scene::of(EVENTS[self.rng.usize(..EVENTS.len())], Names::new())
+        Scene::of(EVENTS[self.rng.usize(..EVENTS.len())], Replacements::new())
     }
 
-    fn take(&mut self) -> Option<Server> {
+    fn take(&mut self) -> Option<DemoServer> {
         (!self.idle.is_empty()).then(|| self.idle.swap_remove(self.rng.usize(..self.idle.len())))
     }
 
-    fn server(&mut self) -> Server {
+    fn server(&mut self) -> DemoServer {
         self.made += 1;
         let name = format!("{}-{}", KINDS[self.rng.usize(..KINDS.len())], self.made);
         let cuk = uuid(&mut self.rng);
-        Server { name, cuk, ports: vec![self.port()], legacy: self.rng.bool() }
+        DemoServer { name, cuk, ports: vec![self.port()], legacy: self.rng.bool() }
     }
 
     fn port(&mut self) -> Port {
@@ -237,32 +237,36 @@ impl Cloud {
     }
 }
 
-impl Server {
+impl DemoServer {
     /// The addresses that it can be reached at.
     pub(super) fn addresses(&self) -> Vec<String> {
         self.ports.iter().map(|port| port.address.clone()).collect()
     }
 
-    fn names(&self, port: usize) -> Names {
+    fn names(&self, port: usize) -> Replacements {
         let mut names = self.ports.get(port).map(Port::names).unwrap_or_default();
         names.insert("server", self.name.clone());
         names.insert("cuk", self.cuk.clone());
         names
     }
 
-    fn registers(&self) -> Effect {
-        Effect::Registers { server: self.name.clone(), cuk: self.cuk.clone(), addresses: self.addresses() }
+    fn registers(&self) -> HostEffect {
+        HostEffect::Registers {
+            server: self.name.clone(),
+            cuk: self.cuk.clone(),
+            addresses: self.addresses(),
+        }
     }
 
-    fn forgets(&self, ports: &[Port], whole: bool) -> Effect {
+    fn forgets(&self, ports: &[Port], whole: bool) -> HostEffect {
         let addresses = ports.iter().map(|port| port.address.clone()).collect();
-        Effect::Forgets { cuk: self.cuk.clone(), addresses, whole }
+        HostEffect::Forgets { cuk: self.cuk.clone(), addresses, whole }
     }
 }
 
 impl Port {
-    fn names(&self) -> Names {
-        Names::from([
+    fn names(&self) -> Replacements {
+        Replacements::from([
             ("port", self.id.clone()),
             ("address", self.address.clone()),
             ("address6", format!("2001:db8::{}", self.address.replace('.', ":"))),
@@ -273,8 +277,8 @@ impl Port {
 
 impl Scene {
     /// A scene of one event that concerns no role.
-    fn of(event: &'static str, names: Names) -> Self {
-        Self { steps: VecDeque::from([(event, names, Effect::None)]), then: None }
+    fn of(event: &'static str, names: Replacements) -> Self {
+        Self { steps: VecDeque::from([(event, names, HostEffect::None)]), then: None }
     }
 }
 
@@ -296,8 +300,8 @@ mod tests {
 
     use super::*;
 
-    fn life(seed: u64, events: usize) -> Vec<(Message, Effect)> {
-        let mut cloud = Cloud::new(seed, Recording::built_in().unwrap());
+    fn life(seed: u64, events: usize) -> Vec<(Message, HostEffect)> {
+        let mut cloud = DemoCloud::new(seed, Recording::built_in().unwrap());
         (0..events).map(|_| cloud.next().unwrap()).collect()
     }
 
@@ -312,7 +316,8 @@ mod tests {
     fn most_events_are_nobodys_business_and_every_kind_comes() {
         for seed in 0..20 {
             let life = life(seed, 400);
-            let forgets = life.iter().filter(|(_, effect)| matches!(effect, Effect::Forgets { .. })).count();
+            let forgets =
+                life.iter().filter(|(_, effect)| matches!(effect, HostEffect::Forgets { .. })).count();
             assert!((40..130).contains(&forgets), "seed {seed}: {forgets}");
             let unreadable = life.iter().filter(|(message, _)| read_head(message.body.as_bytes()).is_err());
             assert!((1..40).contains(&unreadable.count()), "seed {seed}");
@@ -337,11 +342,11 @@ mod tests {
         for (message, effect) in life(3, 400) {
             let Ok(notification) = Notification::decode(message.body.as_bytes()) else { continue };
             assert!(ids.insert(notification.message_id), "twice: {}", message.body);
-            if let Effect::Registers { cuk, addresses, .. } = &effect {
+            if let HostEffect::Registers { cuk, addresses, .. } = &effect {
                 assert!(message.body.contains(cuk), "{}", message.body);
                 assert!(message.body.contains(addresses.last().unwrap()), "{}", message.body);
             }
-            if let Effect::Forgets { cuk, .. } = &effect {
+            if let HostEffect::Forgets { cuk, .. } = &effect {
                 assert!(message.body.contains(cuk), "{}", message.body);
             }
             assert!(!message.note.contains('{'), "{}", message.note);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use osnl::intake::{Intake, RuleEngine};
 use osnl::journal::{Obstacle, Receipt, Settle};
-use osnl::received::Received;
+use osnl::received::ReceivedMessage;
 use osnl::rule::Rule;
 use osnl_model::{Head, Notification};
 use osnl_template::Names;
@@ -79,7 +79,7 @@ impl Intake for NarratingIntake {
         wants
     }
 
-    fn notify(&self, received: Received) -> Receipt {
+    fn notify(&self, received: ReceivedMessage) -> Receipt {
         let number = self.story.taken(&received);
         if received.decode().is_ok_and(|notification| self.rule.fires(&Names::from(notification)).is_ok()) {
             self.story.line(number, "match", Tone::Good, &format!("rule {}", self.rule.name));
@@ -87,7 +87,7 @@ impl Intake for NarratingIntake {
         self.follow(number, self.engine.notify(received))
     }
 
-    fn unreadable(&self, received: Received, reason: String) -> Receipt {
+    fn unreadable(&self, received: ReceivedMessage, reason: String) -> Receipt {
         let number = self.story.taken(&received);
         self.follow(number, self.engine.unreadable(received, reason))
     }

@@ -20,7 +20,7 @@ use osnl_oss::conf::Conf;
 use osnl_transport::{Declare, MemoryBroker, Properties};
 use serde_json::Value;
 
-use self::target::Target;
+use self::target::DemoTarget;
 use super::args::DemoArgs;
 use super::folder::PrivateFolder;
 use super::story::Story;
@@ -28,8 +28,8 @@ use super::voice::{Tone, Voice};
 use crate::exit::Exit;
 use crate::flags::Format;
 
-const FILE: &str = include_str!("../../../../../fixtures/oss/document.conf");
-const STEPS: &str = include_str!("../../../../../fixtures/demo/oss.json");
+const FILE: &str = include_str!("../../../fixtures/oss/document.conf");
+const STEPS: &str = include_str!("../../../fixtures/demo/oss.json");
 /// Nothing moves for so long: something is wrong.
 const DEADLINE: Duration = Duration::from_secs(20);
 const SOON: Duration = Duration::from_millis(5);
@@ -48,7 +48,7 @@ pub(super) async fn tell(args: &DemoArgs) -> anyhow::Result<Exit> {
         Format::Text => Voice::Plain { colour: crate::terminal::coloured() },
     };
     let story = Arc::new(Story::new(voice));
-    let target = Target::start(args.fail, story.clone()).await?;
+    let target = DemoTarget::start(args.fail, story.clone()).await?;
     story.heading("oss_watcher: the addresses of instances");
     story.text(&format!(
         "The example file of oss_watcher's document; the target, at {}, and the broker are stand-ins.",

@@ -25,7 +25,7 @@ const RETRY: (Duration, Duration) = (Duration::from_millis(300), Duration::from_
 const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The parts, before they are put together.
-pub(super) struct Parts<'a> {
+pub(super) struct DemoParts<'a> {
     pub(super) broker: &'a Broker,
     pub(super) story: &'a Arc<Story>,
     pub(super) tasks: &'a TaskTracker,
@@ -46,7 +46,7 @@ pub(super) struct Assembly {
 /// Which listener's queue takes which message.
 pub(super) struct Routes(Vec<(String, Vec<(Target, Priority)>)>);
 
-impl Parts<'_> {
+impl DemoParts<'_> {
     /// Puts the parts of a scenario together: one journal and one delivery loop for all its listeners, so that
     /// requests about an instance keep their order whichever listener read the event.
     ///

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::broker::Broker;
-use super::cloud::{Cloud, Effect};
+use super::cloud::{DemoCloud, HostEffect};
 use super::parts::Routes;
 use super::scenario::Scenario;
 use super::stand_in::StandIn;
@@ -21,7 +21,7 @@ const AHEAD: usize = 4;
 
 /// The speed of the events.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Pace {
+pub(super) enum DemoSpeed {
     /// Each when the one before was looked at.
     InStep,
     /// So many a second, whatever becomes of them.
@@ -30,7 +30,7 @@ pub(super) enum Pace {
 
 /// The cloud that plays, and its audience.
 pub(super) struct Play<'a> {
-    pub(super) cloud: Cloud,
+    pub(super) cloud: DemoCloud,
     pub(super) broker: &'a Broker,
     pub(super) routes: &'a Routes,
     pub(super) scenario: Scenario,
@@ -45,12 +45,12 @@ impl Play<'_> {
     ///
     /// # Errors
     /// The broker does not take one.
-    pub(super) async fn publish(&mut self, events: u32, pace: Pace) -> anyhow::Result<()> {
+    pub(super) async fn publish(&mut self, events: u32, pace: DemoSpeed) -> anyhow::Result<()> {
         let begin = Instant::now();
         for event in 0..events {
             match pace {
-                Pace::InStep => {}
-                Pace::PerSecond(rate) => {
+                DemoSpeed::InStep => {}
+                DemoSpeed::PerSecond(rate) => {
                     sleep_until(begin + Duration::from_secs_f64(f64::from(event) / rate)).await;
                 }
             }
@@ -60,8 +60,8 @@ impl Play<'_> {
             self.take_effect(effect);
             self.broker.publish(&message).await?;
             match pace {
-                Pace::InStep => self.in_step(number).await,
-                Pace::PerSecond(_) => {}
+                DemoSpeed::InStep => self.in_step(number).await,
+                DemoSpeed::PerSecond(_) => {}
             }
         }
         Ok(())
@@ -76,21 +76,21 @@ impl Play<'_> {
         }
     }
 
-    fn take_effect(&mut self, effect: Effect) {
+    fn take_effect(&mut self, effect: HostEffect) {
         let registers = self.scenario.has_registration();
         match effect {
-            Effect::None => {}
-            Effect::Registers { server, cuk, addresses } if registers => {
+            HostEffect::None => {}
+            HostEffect::Registers { server, cuk, addresses } if registers => {
                 self.target.register(&cuk, &server, &addresses);
                 self.expected.insert(cuk, addresses);
             }
-            Effect::Registers { cuk, addresses, .. } => {
+            HostEffect::Registers { cuk, addresses, .. } => {
                 self.expected.entry(cuk).or_insert(addresses);
             }
-            Effect::Forgets { cuk, whole: true, .. } => {
+            HostEffect::Forgets { cuk, whole: true, .. } => {
                 self.expected.remove(&cuk);
             }
-            Effect::Forgets { cuk, addresses, whole: false } if registers => {
+            HostEffect::Forgets { cuk, addresses, whole: false } if registers => {
                 if let Some(known) = self.expected.get_mut(&cuk) {
                     known.retain(|address| !addresses.contains(address));
                     if known.is_empty() {
@@ -98,7 +98,7 @@ impl Play<'_> {
                     }
                 }
             }
-            Effect::Forgets { .. } => {}
+            HostEffect::Forgets { .. } => {}
         }
     }
 }

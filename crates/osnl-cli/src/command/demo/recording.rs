@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use anyhow::Context as _;
 use serde_json::Value;
 
-const TEXT: &str = include_str!("../../../../../fixtures/demo/notifications.json");
+const TEXT: &str = include_str!("../../../fixtures/demo/notifications.json");
 
 /// The values that replace recorded ones, by the key in `stands_for`.
-pub(super) type Names = BTreeMap<&'static str, String>;
+pub(super) type Replacements = BTreeMap<&'static str, String>;
 
 /// The templates by name.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl Recording {
     ///
     /// # Errors
     /// There is no such template, or it needs a name that is not given.
-    pub(super) fn fill(&self, template: &str, names: &Names) -> anyhow::Result<Message> {
+    pub(super) fn fill(&self, template: &str, names: &Replacements) -> anyhow::Result<Message> {
         let found =
             self.templates.get(template).with_context(|| format!("the recording lacks {template}"))?;
         let mut body = found.body.clone();

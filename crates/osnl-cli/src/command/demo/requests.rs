@@ -7,7 +7,7 @@ use tokio::net::TcpStream;
 const MOST: usize = 64 * 1024;
 
 /// A request.
-pub(super) struct Request {
+pub(super) struct DemoRequest {
     /// The request line and the headers.
     pub(super) head: String,
     pub(super) body: Vec<u8>,
@@ -25,12 +25,12 @@ impl Requests {
     }
 
     /// The next one; `None` when the client has closed, or sends something else.
-    pub(super) async fn next(&mut self) -> Option<Request> {
+    pub(super) async fn next(&mut self) -> Option<DemoRequest> {
         loop {
             if let Some((head, body)) = lengths(&self.buffer) {
                 let mut taken: Vec<u8> = self.buffer.drain(..head + body).collect();
                 let body = taken.split_off(head);
-                return Some(Request { head: String::from_utf8_lossy(&taken).into_owned(), body });
+                return Some(DemoRequest { head: String::from_utf8_lossy(&taken).into_owned(), body });
             }
             match self.stream.read_buf(&mut self.buffer).await {
                 Ok(1..) if self.buffer.len() <= MOST => {}
@@ -40,7 +40,7 @@ impl Requests {
     }
 }
 
-impl Request {
+impl DemoRequest {
     /// Method and target.
     pub(super) fn line(&self) -> Option<(&str, &str)> {
         let mut words = self.head.lines().next()?.split(' ');

@@ -113,11 +113,11 @@ impl Scenario {
     pub(super) fn introduction(self) -> &'static str {
         match self {
             Self::Webhook => {
-                "Servers of a small cloud are created and deleted, and an inventory with a REST interface must list\n\
+                "Instances of a small cloud are created and deleted, and an inventory with a REST interface must list\n\
                  exactly those that exist. The notifications are recorded ones."
             }
             Self::K2hr3 => {
-                "Hosts that a small cloud reports as deleted must leave the roles of K2HR3. The notifications are\n\
+                "Instances that a small cloud reports as deleted must leave the roles of K2HR3. The notifications are\n\
                  recorded ones."
             }
         }
@@ -150,7 +150,7 @@ impl Scenario {
     /// The last sentence of a run without a loss.
     pub(super) fn success(self) -> &'static str {
         match self {
-            Self::Webhook => "The inventory lists exactly the servers that exist. Nothing was lost.",
+            Self::Webhook => "The inventory lists exactly the instances that exist. Nothing was lost.",
             Self::K2hr3 => "Every deletion reached K2HR3. Nothing was lost.",
         }
     }

@@ -21,7 +21,7 @@ use tokio_util::task::TaskTracker;
 
 use self::roles::{Fault, Roles};
 pub(super) use self::roles::{Host, Hosts};
-use super::requests::{Request, Requests};
+use super::requests::{DemoRequest, Requests};
 use super::scenario::{HostRequest, Scenario};
 use super::story::Story;
 use super::voice::Tone;
@@ -139,7 +139,7 @@ impl Server {
         let _ = requests.stream.write_all(answer.bytes()).await;
     }
 
-    fn answer(&self, request: &Request) -> Answer {
+    fn answer(&self, request: &DemoRequest) -> Answer {
         let (method, target) = request.line().unwrap_or_default();
         let wanted = self.scenario.read(method, target, &request.body);
         let number = match &wanted {

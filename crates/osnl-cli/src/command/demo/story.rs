@@ -6,13 +6,13 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use osnl::received::Received;
+use osnl::received::ReceivedMessage;
 use osnl_model::{BodyDigest, Head, Notification, read_head, resource_key};
 use tokio::sync::Notify;
 
 use super::recording::Message;
 use super::summary::Summary;
-use super::voice::{Line, Tone, Voice};
+use super::voice::{StoryLine, Tone, Voice};
 
 /// See the [module](self).
 pub(super) struct Story {
@@ -54,7 +54,7 @@ impl Story {
 
     /// A line about a message, or about none.
     pub(super) fn line(&self, number: Option<usize>, label: &str, tone: Tone, text: &str) {
-        self.tell(&Line { number, label, tone, text, event_type: None });
+        self.tell(&StoryLine { number, label, tone, text, event_type: None });
     }
 
     /// Prose.
@@ -98,7 +98,7 @@ impl Story {
             (None, _) => "a body that cannot be read".to_owned(),
         };
         let Message { exchange, routing_key, note, .. } = message;
-        self.tell(&Line {
+        self.tell(&StoryLine {
             number: Some(number),
             label: "published",
             tone: Tone::Strong,
@@ -126,7 +126,7 @@ impl Story {
     }
 
     /// A message is taken; its deliveries queue up behind those about the same resource.
-    pub(super) fn taken(&self, received: &Received) -> Option<usize> {
+    pub(super) fn taken(&self, received: &ReceivedMessage) -> Option<usize> {
         let number = self.by_digest(&received.digest().to_string())?;
         let key = received.decode().ok().and_then(|notification| resource_key(&notification));
         let mut state = self.lock();
@@ -215,7 +215,7 @@ impl Story {
         (state.last as u64, state.unrouted, state.acknowledged)
     }
 
-    fn tell(&self, line: &Line<'_>) {
+    fn tell(&self, line: &StoryLine<'_>) {
         if line.number.is_some() {
             self.lock().progress += 1;
         }

@@ -9,7 +9,7 @@ use super::voice::Tone;
 
 /// The end of the telling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum DemoEnd {
     EverythingSettled,
     Interrupted,
     /// Nothing moves any more and something is unsettled, or a listener failed.
@@ -38,7 +38,7 @@ pub(super) struct Figures {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Summary {
     pub(super) scenario: Scenario,
-    pub(super) end: End,
+    pub(super) end: DemoEnd,
     /// The demo finished as expected.
     pub(super) ok: bool,
     pub(super) seed: u64,
@@ -86,15 +86,16 @@ impl Summary {
         .map(|(count, what)| format!("{count:>4}  {what}"))
         .collect();
         lines.push(format!(
-            "In {:.1} s: {:.1} notifications and {:.1} attempts a second (seed {}).",
+            "Took {:.1} s: {:.1} notifications/s, {:.1} attempts/s (seed {}).",
             self.took.as_secs_f64(),
             self.per_second(figures.published),
             self.per_second(figures.attempts),
             self.seed
         ));
         let ((hosts, addresses), (hosts_after, addresses_after)) = (self.before, self.after);
+        let deleted = (hosts + self.registered).saturating_sub(hosts_after);
         lines.push(format!(
-            "{target}: {hosts} hosts ({addresses} addresses) at the start, {} added, {hosts_after} hosts ({addresses_after} addresses) at the end.",
+            "{target}: {hosts} instances ({addresses} addresses) at the start, {} added, {deleted} deleted, {hosts_after} instances ({addresses_after} addresses) at the end.",
             self.registered
         ));
         lines
@@ -113,9 +114,9 @@ impl Summary {
     /// The last line.
     pub(super) fn verdict(&self) -> (Tone, &'static str) {
         match self.end {
-            End::Interrupted => (Tone::Bad, "Interrupted. The broker has the unfinished messages again."),
-            End::EverythingSettled | End::Stuck if self.ok => (Tone::Good, self.scenario.success()),
-            End::EverythingSettled | End::Stuck => {
+            DemoEnd::Interrupted => (Tone::Bad, "Interrupted. The broker has the unfinished messages again."),
+            DemoEnd::EverythingSettled | DemoEnd::Stuck if self.ok => (Tone::Good, self.scenario.success()),
+            DemoEnd::EverythingSettled | DemoEnd::Stuck => {
                 (Tone::Bad, "Not everything was delivered. Please report this output.")
             }
         }
@@ -126,9 +127,9 @@ impl Summary {
         let mut summary = json!({
             "ok": self.ok,
             "ended": match self.end {
-                End::EverythingSettled => "settled",
-                End::Interrupted => "interrupted",
-                End::Stuck => "stuck",
+                DemoEnd::EverythingSettled => "settled",
+                DemoEnd::Interrupted => "interrupted",
+                DemoEnd::Stuck => "stuck",
             },
             "seed": self.seed,
             "seconds": rounded(self.took.as_secs_f64()),

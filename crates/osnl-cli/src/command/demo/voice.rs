@@ -18,7 +18,7 @@ pub(super) use crate::terminal::Tone;
 
 /// Something that happened.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Line<'a> {
+pub(super) struct StoryLine<'a> {
     /// The message it is about, if it is about one.
     pub(super) number: Option<usize>,
     /// The occurrence in a word or two.
@@ -37,7 +37,7 @@ pub(super) enum Voice {
 }
 
 impl Voice {
-    pub(super) fn line(&self, line: &Line<'_>) {
+    pub(super) fn line(&self, line: &StoryLine<'_>) {
         let text = line.text.replace(['\r', '\n'], " ");
         match self {
             Self::Plain { .. } => {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
-use osnl::unmatched::Unmatched;
+use osnl::unmatched::UnmatchedMessage;
 use osnl_model::Pattern;
 
 use crate::command::saved_events::PickArgs;
@@ -16,7 +16,7 @@ use crate::flags::{CheckArgs, Format, pattern};
 ))]
 #[command(override_usage = "osnl explain [OPTIONS] FILE... | --journal | --unmatched | --id ID | ...")]
 #[command(
-    after_help = "Exits with 0 if a rule fires, 1 if none does or a delivery would be a dead letter at once, 69 without a journal, 78 for a wrong configuration.\n\n\
+    after_help = "Exits with 0 if a rule matches, 1 if none does, or if a delivery would fail at once (dead letter), 69 without a journal, 78 for a wrong configuration.\n\n\
     Examples:\n  osnl tap -n 1 --save seen.jsonl rabbit://; osnl explain seen.jsonl\n  \
     osnl explain --unmatched '^port\\.' --since 10m --rule forget-ports"
 )]
@@ -24,14 +24,14 @@ pub(crate) struct ExplainArgs {
     /// JSON events: plain, in oslo's envelope, or saved by osnl tap; - is stdin
     #[arg(value_name = "FILE", conflicts_with_all = ["journal", "unmatched", "counts"])]
     pub(super) file: Vec<PathBuf>,
-    /// Use recent events of the journal; implied by the filters below
+    /// Use recent events of the journal; implied by filters such as --id
     #[arg(long, conflicts_with_all = ["unmatched", "counts"])]
     pub(super) journal: bool,
-    /// Use recent unmatched messages, all or of event types like PATTERN
+    /// Use recent unmatched messages; with PATTERN, of such event types
     #[arg(long, value_name = "PATTERN", num_args = 0..=1, value_parser = pattern, conflicts_with = "counts")]
     #[expect(clippy::option_option, reason = "how clap tells a flag from a flag with a value")]
     pub(super) unmatched: Option<Option<Pattern>>,
-    /// Count how often each rule fired, and which condition failed first
+    /// Show how often each rule matched, and which conditions did not
     #[arg(long)]
     pub(super) counts: bool,
     /// Show what the rules of FILE would do differently
@@ -61,7 +61,7 @@ impl ExplainArgs {
     }
 
     /// Whether a message of the ring is asked for.
-    pub(super) fn wants(&self, unmatched: &Unmatched, pattern: Option<&Pattern>) -> bool {
+    pub(super) fn wants(&self, unmatched: &UnmatchedMessage, pattern: Option<&Pattern>) -> bool {
         let event_type = unmatched.event_type.as_deref();
         pattern.is_none_or(|pattern| event_type.is_some_and(|text| pattern.is_match(text)))
             && self.pick.event_type.as_deref().is_none_or(|wanted| event_type == Some(wanted))

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use osnl::explain::{Compared, Comparison, EventSample, Subject};
+use osnl::explain::{Comparison, EventSample, RuleComparison, Subject};
 use osnl::native::{self, Native};
 use serde_json::{Value, json};
 
@@ -34,7 +34,7 @@ pub(super) fn show(args: &ExplainArgs, conf: &Native, file: &Path) -> Result<Exi
     let mut comparison = Comparison::new(conf, &tried, args.listener.as_deref());
     look(args, conf, &mut comparison)?;
     let rules = comparison.rules().iter();
-    let rules: Vec<&Compared> = rules
+    let rules: Vec<&RuleComparison> = rules
         .filter(|found| args.rule.is_empty() || args.rule.iter().any(|name| **name == *found.rule))
         .collect();
     let mut out = Out::plain();
@@ -103,26 +103,28 @@ fn look(args: &ExplainArgs, conf: &Native, comparison: &mut Comparison<'_>) -> R
     Ok(())
 }
 
-fn text(comparison: &Comparison<'_>, rules: &[&Compared], file: &Path, took: Duration) -> String {
+fn text(comparison: &Comparison<'_>, rules: &[&RuleComparison], file: &Path, took: Duration) -> String {
     let (now, then) = comparison.firing();
     // Of interest to who asks again.
     let took =
         if took >= SHOWN { format!(", looked at in {:.1} s", took.as_secs_f64()) } else { String::new() };
     let mut text = format!(
-        "{} events: a rule fires for {now} of them now, and for {then} with {}{took}\n",
+        "{} events: {now} match at least one rule now, {then} with {}{took}\n",
         comparison.events(),
         masked(&file.display().to_string())
     );
-    let heading = ["rule", "now", "file", "new", "lost", "no payload", "undecided"];
+    let name = file.file_name().unwrap_or(file.as_os_str());
+    let with = format!("with {}", masked(&name.display().to_string()));
+    let heading = ["rule", "now", &with, "added", "removed", "no payload", "undecided"];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
     rows.extend(rules.iter().map(|found| row(found)));
     text.push_str(&table(&rows));
     for found in rules {
-        for (word, change) in
-            [("would also fire for", &found.more), ("would no longer fire for", &found.no_longer)]
+        for (word, change) in [("would also match", &found.more), ("would no longer match", &found.no_longer)]
         {
             if change.count > 0 {
-                text.push_str(&masked(&format!("rule {} {word} {}", found.rule, named(change))));
+                let events = if change.count == 1 { "event" } else { "events" };
+                text.push_str(&masked(&format!("rule {} {word} {events} {}", found.rule, named(change))));
                 text.push('\n');
             }
         }
@@ -131,7 +133,7 @@ fn text(comparison: &Comparison<'_>, rules: &[&Compared], file: &Path, took: Dur
     text
 }
 
-fn row(found: &Compared) -> Vec<String> {
+fn row(found: &RuleComparison) -> Vec<String> {
     let number = |known: bool, number: u64| if known { number.to_string() } else { NONE.to_owned() };
     vec![
         masked(&found.rule),
@@ -150,7 +152,7 @@ fn named(change: &EventSample) -> String {
     format!("{}{more}", change.named.join(", "))
 }
 
-fn object(found: &Compared) -> Value {
+fn object(found: &RuleComparison) -> Value {
     let change = |change: &EventSample| json!({"count": change.count, "message_ids": change.named});
     json!({
         "rule": &*found.rule,

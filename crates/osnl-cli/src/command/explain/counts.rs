@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use osnl::unmatched::{self, Counted};
+use osnl::unmatched::{self, RuleMatches};
 use serde_json::json;
 
 use super::ExplainArgs;
@@ -38,13 +38,17 @@ pub(super) fn show(args: &ExplainArgs, journal: &Path) -> Result<Exit, Refusal> 
     Ok(out.end(Exit::Done))
 }
 
-fn text(counted: &Counted) -> String {
-    let Counted { listener, rule, seen, fired, failed } = counted;
-    let mut text = format!("rule {rule} of listener {listener}: {seen} seen, {fired} fired");
+fn text(counted: &RuleMatches) -> String {
+    let RuleMatches { listener, rule, seen, fired, failed } = counted;
+    let mut text = format!("rule {rule} of listener {listener}: {seen} seen, {fired} matched");
     let mut failed = failed.clone();
     failed.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     for (condition, times) in &failed {
-        text.push_str(&format!(", {times} failed at {condition}"));
+        // Not a condition of the rule itself.
+        text.push_str(&match condition.starts_with("stop ") {
+            true => format!(", {times} ended by {condition}"),
+            false => format!(", {times} did not match {condition}"),
+        });
     }
     text
 }

@@ -10,8 +10,8 @@ use crate::flags::{FormatArgs, SourceArgs};
 /// `osnl journal` and its commands.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Works on the journal's file, also while osnl hangs. Exits with 69 when there is no journal, or a daemon \
-                  has it.\n\n\
+    after_help = "backup, verify, and export also work while osnl runs or hangs. restore, compact, and export --schema \
+                  need osnl stopped. Exits with 69 if osnl runs in their case, or if there is no journal.\n\n\
                   Examples:\n  osnl journal backup /backup/osnl-monday.db\n  osnl journal verify"
 )]
 pub(crate) struct JournalArgs {
@@ -26,7 +26,7 @@ pub(crate) enum JournalCommand {
     Backup(BackupArgs),
     /// Replace the journal with a backup; osnl must be stopped
     Restore(RestoreArgs),
-    /// Write events as JSON lines, or the journal for an older osnl
+    /// Write events as JSON lines, or a journal that an older osnl can read
     Export(Box<ExportArgs>),
     /// Check the file and all its rows, also while osnl runs
     Verify(VerifyArgs),
@@ -34,14 +34,16 @@ pub(crate) enum JournalCommand {
     Compact(CompactArgs),
 }
 
-/// The journal's file.
+/// The journal's file, and the form of the answer: of each command.
 #[derive(Debug, Args)]
 pub(crate) struct JournalFileArgs {
     #[command(flatten)]
     pub(crate) sources: SourceArgs,
-    /// Journal file, in place of a configuration
+    /// Journal file, if no configuration names it
     #[arg(long, value_name = "FILE", conflicts_with_all = ["config_file", "config_dir"])]
     pub(crate) journal: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
 }
 
 /// The flags of `osnl journal backup`.
@@ -60,14 +62,12 @@ pub(crate) struct BackupArgs {
     pub(crate) overwrite: bool,
     #[command(flatten)]
     pub(crate) journal: JournalFileArgs,
-    #[command(flatten)]
-    pub(crate) format: FormatArgs,
 }
 
 /// The flags of `osnl journal restore`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Deliveries that are pending in the backup are attempted when osnl starts, also those made since. With \
+    after_help = "Deliveries that are pending in the backup are attempted when osnl starts, even those delivered since. With \
                         --pause they wait for osnl actions resume. Exits with 1 when the backup is damaged.\n\n\
                         Examples:\n  osnl journal restore --replace --pause /backup/osnl-monday.db\n  \
                         runuser -u osnl -- osnl journal restore - < /backup/osnl-monday.db"
@@ -76,7 +76,7 @@ pub(crate) struct RestoreArgs {
     /// The backup; - is standard input
     #[arg(value_name = "FILE")]
     pub(crate) from: PathBuf,
-    /// Rename the journal that is there, and keep it
+    /// Replace an existing journal; it is kept under another name
     #[arg(long)]
     pub(crate) replace: bool,
     /// Pause every action that has pending deliveries
@@ -84,15 +84,14 @@ pub(crate) struct RestoreArgs {
     pub(crate) pause: bool,
     #[command(flatten)]
     pub(crate) journal: JournalFileArgs,
-    #[command(flatten)]
-    pub(crate) format: FormatArgs,
 }
 
 /// The flags of `osnl journal export`.
 #[derive(Debug, Args)]
 #[command(
+    mut_arg("format", |arg| arg.help("Format of the command's report, not of the file: text for people, json for scripts")),
     after_help = "replay, explain, and send read the lines. The file has mode 0600. Exits with 1 when it cannot be \
-                        written; 69 when a daemon has the journal, with --schema.\n\n\
+                        written; with --schema, 69 while a daemon uses the journal.\n\n\
                         Examples:\n  osnl journal export --since 1d -o events.jsonl\n  \
                         osnl journal export --schema 8 -o older.db"
 )]
@@ -106,7 +105,7 @@ pub(crate) struct ExportArgs {
     /// Write each message as it came, with its secrets
     #[arg(long)]
     pub(crate) raw: bool,
-    /// Write all of the journal for an osnl that knows version N of its tables
+    /// Write the whole journal for an older osnl, whose tables have version N
     #[arg(long, value_name = "N", conflicts_with_all = [
         "raw", "id", "event_type", "fired", "action", "resource", "state", "since", "until",
     ])]
@@ -115,8 +114,6 @@ pub(crate) struct ExportArgs {
     pub(crate) pick: PickArgs,
     #[command(flatten)]
     pub(crate) journal: JournalFileArgs,
-    #[command(flatten)]
-    pub(crate) format: FormatArgs,
 }
 
 /// The flags of `osnl journal verify`.
@@ -126,20 +123,16 @@ pub(crate) struct ExportArgs {
 pub(crate) struct VerifyArgs {
     #[command(flatten)]
     pub(crate) journal: JournalFileArgs,
-    #[command(flatten)]
-    pub(crate) format: FormatArgs,
 }
 
 /// The flags of `osnl journal compact`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Writes a copy without free pages, and needs room for it. osnl reuses free pages by itself: only a disk \
-                        that needs the room needs this. Exits with 1 when there is no room.\n\n\
+    after_help = "Writes a copy without free pages, and needs room for it. osnl reuses free pages by itself: use \
+                        this only if the disk is short. Exits with 1 when there is no room.\n\n\
                         Example:\n  osnl journal compact"
 )]
 pub(crate) struct CompactArgs {
     #[command(flatten)]
     pub(crate) journal: JournalFileArgs,
-    #[command(flatten)]
-    pub(crate) format: FormatArgs,
 }

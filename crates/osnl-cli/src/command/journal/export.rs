@@ -26,7 +26,7 @@ use osnl_model::{MaskedJson, mask_text};
 use serde_json::{Map, Value, json};
 
 use super::args::ExportArgs;
-use super::{file, moment, object, refused, report, shown, words};
+use super::{events, file, moment, object, refused, report, shown, words};
 use crate::command::asking::{NoAnswer, clean};
 use crate::command::progress::Display;
 use crate::command::saved_events::{self, Refusal};
@@ -55,7 +55,7 @@ fn older(args: &ExportArgs, journal: &Path, schema: i64) -> Result<Exit, NoAnswe
     for note in &exported.notes {
         text.push_str(&format!("  {note}\n"));
     }
-    Ok(report(&args.format, &text, || {
+    Ok(report(&args.journal.format, &text, || {
         json!({
             "file": args.output.display().to_string(),
             "contents": object(&exported.contents),
@@ -92,11 +92,10 @@ fn lines(args: &ExportArgs, journal: &Path) -> Result<Exit, NoAnswer> {
     drop(out);
     part.place().map_err(refused)?;
     drop(display);
-    let events = if count == 1 { "1 event".to_owned() } else { format!("{count} events") };
     let secrets = if args.raw { "with secrets" } else { "secrets masked" };
-    let text = format!("{}: {events}, {secrets}\n", shown(&args.output));
+    let text = format!("{}: {}, {secrets}\n", shown(&args.output), events(count));
     Ok(report(
-        &args.format,
+        &args.journal.format,
         &text,
         || json!({"file": args.output.display().to_string(), "events": count, "masked": !args.raw}),
     ))

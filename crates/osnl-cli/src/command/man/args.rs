@@ -87,8 +87,8 @@ pub(crate) struct CompletionsArgs {
     #[arg(required_unless_present = "names")]
     pub(crate) shell: Option<clap_complete::Shell>,
     /// Program to complete
-    #[arg(long, value_enum, default_value_t = Program::Osnl, value_name = "NAME")]
-    pub(crate) program: Program,
+    #[arg(long, value_enum, default_value_t = ProgramName::Osnl, value_name = "NAME")]
+    pub(crate) program: ProgramName,
     /// Print the names that the last of these words may be, as the scripts ask
     #[arg(long, hide = true, num_args = 1.., allow_hyphen_values = true, value_name = "WORD")]
     pub(crate) names: Option<Vec<String>>,
@@ -96,7 +96,7 @@ pub(crate) struct CompletionsArgs {
 
 /// The names of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Program {
+pub(crate) enum ProgramName {
     Osnl,
     #[value(name = "k2hr3-osnl")]
     K2hr3Osnl,
@@ -118,13 +118,13 @@ pub(crate) enum ManFormat {
 pub(crate) type Definition = fn() -> clap::Command;
 
 /// A program whose command line a shell completes, and its name.
-pub(crate) fn completed(program: Program, osnl: Definition) -> (clap::Command, &'static str) {
+pub(crate) fn completed(program: ProgramName, osnl: Definition) -> (clap::Command, &'static str) {
     let (mut command, name) = match program {
-        Program::Osnl => (osnl(), "osnl"),
-        Program::K2hr3Osnl => (K2hr3OsnlArgs::command(), "k2hr3-osnl"),
-        Program::K2hr3OsnlOld => (K2hr3OsnlArgs::command(), "k2hr3_osnl"),
-        Program::OssWatcher => (OssWatcherArgs::command(), "oss-watcher"),
-        Program::OssWatcherOld => (OssWatcherArgs::command(), "oss_watcher"),
+        ProgramName::Osnl => (osnl(), "osnl"),
+        ProgramName::K2hr3Osnl => (K2hr3OsnlArgs::command(), "k2hr3-osnl"),
+        ProgramName::K2hr3OsnlOld => (K2hr3OsnlArgs::command(), "k2hr3_osnl"),
+        ProgramName::OssWatcher => (OssWatcherArgs::command(), "oss-watcher"),
+        ProgramName::OssWatcherOld => (OssWatcherArgs::command(), "oss_watcher"),
     };
     command.build();
     (hinted(command), name)

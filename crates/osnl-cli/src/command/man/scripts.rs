@@ -38,7 +38,7 @@ function __osnl_names
     osnl completions --names (commandline -opc) "$last" 2>/dev/null
 end
 complete -c osnl -f -a '(__osnl_names)'
-for option in action fired id listener rule to
+for option in action id listener matched rule to
     complete -c osnl -n "string match -q -- --$option (commandline -opc)[-1]" -l $option -x -a '(__osnl_names)'
 end
 "#;

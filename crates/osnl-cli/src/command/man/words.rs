@@ -28,7 +28,12 @@ SIGTERM, SIGINT: osnl reads no new message and finishes running attempts within 
 A second signal aborts. SIGHUP: the log file is opened again.
 ";
 
-const PICK: &str = r"Times are local unless they end with Z or an offset such as +01:00; \fB2h\fR, \fB90m\fR and \fB7d\fR mean that long ago. States are arrived, ready, running, retrying, waiting, held\-by\-guard, held, delivered, no\-action\-needed, shadow, orphaned, dead, discarded. Groups of states are pending, open, and done; held includes held\-by\-guard.";
+/// The paragraph about options that pick deliveries.
+macro_rules! pick {
+    () => {
+        r"Times are local unless they end with Z or an offset such as +01:00; \fB2h\fR, \fB90m\fR and \fB7d\fR mean that long ago. States are arrived, ready, running, retrying, waiting, held\-by\-guard, held, delivered, no\-action\-needed, shadow, orphaned, dead, discarded. Groups: pending (arrived, ready, running, retrying, waiting, orphaned), held (held\-by\-guard, and held for another reason), open (pending and held), and done (delivered, no\-action\-needed, shadow)."
+    };
+}
 
 const PAGES: &[(&str, Words)] = &[
     (
@@ -110,7 +115,7 @@ into osnl's own form.
     (
         "osnl.conf",
         Words {
-            more: r"\fBosnl check\fR explains a file and lists all its errors. \fBosnl config show\fR prints the effective values and the origin of each.",
+            more: r"\fBosnl check\fR explains a file and lists all its errors. \fBosnl config show\fR prints the values merged from all sources, and the origin of each.",
             exit: "",
             sections: "
 .SH EXAMPLES
@@ -138,7 +143,7 @@ api_url = https://k2hr3.example.com/v1/role
     (
         "demo",
         Words {
-            more: r"On a terminal all events are published within five seconds unless \fB\-\-rate\fR is given; otherwise each is published when the one before has ended. With \fB\-\-format json\fR the last line is {\(dqsummary\(dq: ...}. The same seed gives the same events and failures.",
+            more: r"On a terminal all events are published within five seconds unless \fB\-\-rate\fR is given; without a terminal each is published when the one before has ended. With \fB\-\-format json\fR the last line is {\(dqsummary\(dq: ...}. The same seed gives the same events and failures.",
             see: &["tap", "run"],
             ..COMMAND
         },
@@ -146,7 +151,7 @@ api_url = https://k2hr3.example.com/v1/role
     (
         "init",
         Words {
-            more: r"Each service gets a listener with a queue of its own, and a rule for one event. Options with a default are comments. The words about an option are those of \fBosnl.conf\fR(5).",
+            more: r"Each service gets a listener with a queue of its own, and a rule for one event. Options that have a default are commented out. The explanations are those of \fBosnl.conf\fR(5).",
             see: &["check", "events", "config-reference"],
             ..COMMAND
         },
@@ -154,7 +159,7 @@ api_url = https://k2hr3.example.com/v1/role
     (
         "check",
         Words {
-            more: r"\fB\-\-connect\fR connects to brokers and targets, and looks for exchanges, queues, files, and certificates. Nothing is consumed, created, or changed.",
+            more: r"\fB\-\-connect\fR connects to brokers and targets, and looks for exchanges, queues, files, and certificates. It takes no message, and creates and changes nothing unless \fB\-\-declare\fR is given. \fB\-\-declare\fR creates each queue that is missing, binds it for a moment, and deletes it again if it is still empty.",
             see: &["config-show", "test", "explain", "tap"],
             ..COMMAND
         },
@@ -170,8 +175,8 @@ api_url = https://k2hr3.example.com/v1/role
     (
         "tap",
         Words {
-            more: r"tap reads from a queue of its own, which is deleted when tap ends, and takes no message from another consumer. By default it binds the exchanges of the known services and the topics notifications, versioned_notifications, and those of ironic. \fB\-\-check\fR waits 10 s unless \fB\-\-for\fR is given.
-On a terminal it shows a live view: Enter opens an event, and with \fB\-c\fR the rules that it fires; / filters, s saves, ? shows all keys. Passwords in payloads are masked, except with \fB\-\-raw\fR and \fB\-\-save\fR. \fBosnl explain\fR, \fBreplay\fR, and \fBsend\fR read a saved file; only its owner can read it.",
+            more: r"tap reads from a queue of its own, which is deleted when tap ends, and takes no message from another consumer. By default it binds its queue to the exchanges of all known services, with the topics notifications, versioned_notifications, and those of ironic. \fB\-\-check\fR waits 10 s unless \fB\-\-for\fR is given.
+On a terminal it shows a live view: Enter opens an event, and with \fB\-c\fR the rules that match it; / filters, s saves, ? shows all keys. Passwords in payloads are masked, except with \fB\-\-raw\fR and \fB\-\-save\fR. \fBosnl explain\fR, \fBreplay\fR, and \fBsend\fR read a saved file; only its owner can read it.",
             see: &["events", "explain", "replay", "send"],
             ..COMMAND
         },
@@ -185,17 +190,17 @@ On a terminal it shows a live view: Enter opens an event, and with \fB\-c\fR the
     (
         "reload",
         Words {
-            more: "The daemon reads the same files, folders, variables, and flags as at its start. Nothing changes if the configuration is wrong, needs a restart, or uses something that is not available, such as a file that cannot be read.",
+            more: "The daemon reads again the files and folders that it was started with; its environment variables and flags still apply. Nothing changes if the configuration is wrong, needs a restart, or uses something that is not available, such as a file that cannot be read.",
             see: &["check", "status"],
             ..COMMAND
         },
     ),
     ("deliveries", Words { see: &["status", "replay", "explain"], ..COMMAND }),
-    ("deliveries-list", Words { more: PICK, see: &["deliveries-show"], ..COMMAND }),
+    ("deliveries-list", Words { more: pick!(), see: &["deliveries-show"], ..COMMAND }),
     (
         "deliveries-show",
         Words {
-            more: r"\fB\-\-raw\fR prints only the message's bytes as received; with \fB\-\-format json\fR they are body_base64.",
+            more: r"\fB\-\-raw\fR prints only the message's bytes as received; \fB\-\-format json\fR has them as body_base64.",
             see: &["deliveries-list"],
             ..COMMAND
         },
@@ -203,21 +208,20 @@ On a terminal it shows a live view: Enter opens an event, and with \fB\-c\fR the
     (
         "deliveries-retry",
         Words {
-            more: r"osnl refuses to retry a delivery if a later one of the same resource has ended, since a late creation would undo a deletion. \fB\-\-out\-of\-order\fR retries it anyway.
-Times are local unless they end with Z or an offset such as +01:00; \fB2h\fR, \fB90m\fR and \fB7d\fR mean that long ago. States are arrived, ready, running, retrying, waiting, held\-by\-guard, held, delivered, no\-action\-needed, shadow, orphaned, dead, discarded. Groups of states are pending, open, and done; held includes held\-by\-guard.",
+            more: concat!(r"osnl refuses a retry that could undo a later delivery of the same action and resource: a late creation would undo a deletion. \fB\-\-out\-of\-order\fR retries it anyway.", "\n", pick!()),
             see: &["deliveries-list", "replay"],
             ..COMMAND
         },
     ),
-    ("deliveries-discard", Words { more: PICK, see: &["deliveries-list"], ..COMMAND }),
-    ("deliveries-release", Words { more: PICK, see: &["deliveries-list"], ..COMMAND }),
-    ("deliveries-move", Words { more: PICK, see: &["deliveries-list"], ..COMMAND }),
+    ("deliveries-discard", Words { more: pick!(), see: &["deliveries-list"], ..COMMAND }),
+    ("deliveries-release", Words { more: concat!(r"Deliveries that wait for a held target are pending, and need no release: \fBosnl actions probe\fR asks the target at once.", "\n", pick!()), see: &["deliveries-list"], ..COMMAND }),
+    ("deliveries-move", Words { more: pick!(), see: &["deliveries-list"], ..COMMAND }),
     ("deliveries-pause", Words { see: &["deliveries-resume"], ..COMMAND }),
     ("deliveries-resume", Words { see: &["deliveries-pause"], ..COMMAND }),
     (
         "quarantine",
         Words {
-            more: "A message is put in quarantine when it cannot be read, exceeds a limit, or was being processed during three crashes. It is kept as received up to 16 MiB (4 MiB compressed); of a longer one, the first 64 KiB, the size, and the digest. The quarantine holds at most max_dead messages and 64 MiB; the oldest are deleted first. With memory:// nothing is kept.",
+            more: "A message is put in quarantine when it cannot be read, exceeds a limit, or was being processed during three crashes. A message of up to 16 MiB that compresses to 4 MiB or less is kept whole. Of others osnl keeps the first 64 KiB, the size, and the digest. The quarantine holds at most max_dead messages and 64 MiB; the oldest are deleted first. With memory:// nothing is kept.",
             see: &["status", "deliveries", "replay"],
             ..COMMAND
         },
@@ -245,7 +249,7 @@ Times are local unless they end with Z or an offset such as +01:00; \fB2h\fR, \f
     (
         "journal-restore",
         Words {
-            more: r"The backup is checked before anything is replaced. The journal that is there is kept as FILE.replaced\-TIME. If it can be read, the command names the deliveries that are pending in the backup and have ended since, and counts the messages that came later.",
+            more: r"The backup is checked before anything is replaced. The journal that is there is kept beside it, as JOURNAL.replaced\-TIME. If it can be read, the command names the deliveries that are pending in the backup and have ended since, and counts the messages that came later.",
             see: &["journal-backup", "actions-resume", "deliveries-discard"],
             ..COMMAND
         },
@@ -253,8 +257,7 @@ Times are local unless they end with Z or an offset such as +01:00; \fB2h\fR, \f
     (
         "journal-export",
         Words {
-            more: r"Each line is an event with its deliveries: format is osnl\-events/1, and later versions only add members. The notification has its secrets masked; with \fB\-\-raw\fR, properties and body are as received. \fB\-\-schema\fR writes a journal file that an older osnl opens, and lists what it has no room for; osnl must be stopped.
-Times are local unless they end with Z or an offset such as +01:00; \fB2h\fR, \fB90m\fR and \fB7d\fR mean that long ago. States are arrived, ready, running, retrying, waiting, held\-by\-guard, held, delivered, no\-action\-needed, shadow, orphaned, dead, discarded; pending, open, held, and done are groups of them.",
+            more: concat!(r"Each line is an event with its deliveries. It has \(dqformat\(dq: \(dqosnl\-events/1\(dq; later versions only add members. The notification has its secrets masked; with \fB\-\-raw\fR, properties and body are as received. \fB\-\-schema\fR writes a journal file that an older osnl opens, and lists what that version cannot keep; osnl must be stopped.", "\n", pick!()),
             see: &["replay", "send", "journal-restore"],
             ..COMMAND
         },
@@ -271,8 +274,7 @@ Times are local unless they end with Z or an offset such as +01:00; \fB2h\fR, \f
     (
         "explain",
         Words {
-            more: r"Prints for each rule whether it fires, else the first condition that failed and the value it saw; for a rule that fires, what each action would do, with secrets masked. osnl contacts nothing. \fB\-\-unmatched\fR reads the messages that matched no rule, which a daemon with keep_unmatched keeps beside its journal. \fB\-\-rules\fR compares with the rules of another file, for all events in the journal and that file.
-Times are local unless they end with Z or an offset such as +01:00; \fB2h\fR, \fB90m\fR and \fB7d\fR mean that long ago. States are arrived, ready, running, retrying, waiting, held\-by\-guard, held, delivered, no\-action\-needed, shadow, orphaned, dead, discarded. Groups of states are pending, open, and done; held includes held\-by\-guard.",
+            more: concat!(r"For a rule that matches, it prints what each action would do, with secrets masked. For a rule that does not, it prints the first condition that failed and the value. osnl contacts nothing. \fB\-\-unmatched\fR reads the messages that matched no rule, which a daemon with keep_unmatched keeps beside its journal. \fB\-\-rules\fR compares the rules with those of another file: for the events given, else for those of the journal and the unmatched messages.", "\n", pick!()),
             see: &["tap", "test", "replay", "events"],
             ..COMMAND
         },
@@ -281,8 +283,7 @@ Times are local unless they end with Z or an offset such as +01:00; \fB2h\fR, \f
     (
         "replay",
         Words {
-            more: r"Shows for each event what would be done and what was done before. \fB\-\-live\fR appends new events to the journal, through the daemon if one runs. With \fB\-\-keep\-ids\fR events keep their ids, and those that are already in the journal are not appended again.
-Times are local unless they end with Z or an offset such as +01:00; \fB2h\fR, \fB90m\fR and \fB7d\fR mean that long ago. States are arrived, ready, running, retrying, waiting, held\-by\-guard, held, delivered, no\-action\-needed, shadow, orphaned, dead, discarded. Groups of states are pending, open, and done; held includes held\-by\-guard.",
+            more: concat!(r"Shows for each event what would be done and what was done before. \fB\-\-live\fR appends new events to the journal, through the daemon if one runs. With \fB\-\-keep\-ids\fR events keep their ids, and those that are already in the journal are not appended again.", "\n", pick!()),
             see: &["explain", "deliveries", "tap"],
             ..COMMAND
         },

@@ -9,7 +9,7 @@ use crate::flags::{BetweenArgs, FormatArgs, HowArgs, PlaceArgs};
 /// `osnl quarantine` and its commands.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Asks the daemon, or reads its journal if none runs. Exits with 1 when something was refused or does \
+    after_help = "Asks the daemon; if none runs, reads the journal. Exits with 1 when something was refused or does \
                   not exist, 69 when there is neither a daemon nor a journal.\n\n\
                   Examples:\n  osnl quarantine list --since 1d\n  osnl quarantine show 3\n  osnl quarantine retry --all"
 )]
@@ -61,7 +61,7 @@ pub(crate) struct AskArgs {
 /// The flags of `osnl quarantine list`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exits with 0, also if there is none; 69 when there is neither a daemon nor a journal.\n\n\
+    after_help = "Exits with 0, also if no message is listed; 69 when there is neither a daemon nor a journal.\n\n\
                         Example:\n  osnl quarantine list --queue osnl --since 1d"
 )]
 pub(crate) struct QuarantineListArgs {

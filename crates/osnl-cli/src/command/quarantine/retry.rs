@@ -1,7 +1,7 @@
 //! `osnl quarantine retry`: the rules of the configuration decide about messages that can be read by now.
 
 use osnl::control::{
-    MessageAgain, QuarantineChanges, QuarantineList, QuarantineShow, Request, Wanted, WhichMessages,
+    MessageAgain, QuarantineChanges, QuarantineList, QuarantineShow, Request, RuleWish, WhichMessages,
 };
 use osnl::explain::{Content, Ruling, Subject};
 use osnl::native::{self, Native};
@@ -96,8 +96,8 @@ fn plan(
     let listener = listener.map(|listener| listener.name.to_string());
     let source = Source { number: id.unsigned_abs(), kept: false, received, subject, before: Vec::new() };
     let planned = replay::plan(conf, source, &[], listener.as_deref());
-    let deliveries: Vec<Wanted> =
-        planned.wishes().into_iter().map(|wish| Wanted::of(&wish.delivery)).collect();
+    let deliveries: Vec<RuleWish> =
+        planned.wishes().into_iter().map(|wish| RuleWish::of(&wish.delivery)).collect();
     if deliveries.is_empty() {
         let undecided = planned.rules.iter().find_map(|rule| match &rule.verdict.ruling {
             Ruling::Undecided(why) => Some(format!("rule {} cannot be decided: {why}", rule.verdict.rule)),

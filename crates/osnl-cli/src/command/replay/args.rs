@@ -14,14 +14,14 @@ use crate::flags::{CheckArgs, Format, PatienceArgs};
 ))]
 #[command(override_usage = "osnl replay [OPTIONS] FILE... | --journal | --id ID | --since TIME ...")]
 #[command(
-    after_help = "Exits with 0 if a rule fires (--live: if something was appended), else 1; 69 without a journal.\n\n\
-    Example:\n  osnl replay --state dead --fired forget-ports --rule forget-ports --live"
+    after_help = "Exits with 0 if a rule matches (--live: if something was appended), else 1; 69 without a journal.\n\n\
+    Example:\n  osnl replay --state dead --matched forget-ports --rule forget-ports --live"
 )]
 pub(crate) struct ReplayArgs {
     /// JSON events: plain, in oslo's envelope, or saved by osnl tap; - is stdin
     #[arg(value_name = "FILE", conflicts_with = "journal")]
     pub(super) file: Vec<PathBuf>,
-    /// Use all events of the journal; implied by the filters below
+    /// Use all events of the journal; implied by filters such as --id
     #[arg(long)]
     pub(super) journal: bool,
     /// Only this rule; may be repeated [default: all]
@@ -33,10 +33,10 @@ pub(crate) struct ReplayArgs {
     /// Skip deliveries that succeeded before
     #[arg(long)]
     pub(super) skip_delivered: bool,
-    /// Append the deliveries to the journal, instead of only showing them
+    /// Append the events and deliveries; the daemon then makes the calls
     #[arg(long)]
     pub(super) live: bool,
-    /// Keep the events' ids, so that those in the journal are not repeated
+    /// Keep the events' ids: those that the journal has are skipped
     #[arg(long, requires = "live")]
     pub(super) keep_ids: bool,
     /// Do not ask; required if stdin is not a terminal

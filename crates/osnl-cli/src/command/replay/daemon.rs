@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use osnl::control::{
-    Again, AskError, Client, LONGEST_REQUEST, Reached, Replayed, Request, RequestProgress, Where, reach,
+    Again, AskError, Client, ControlBackend, LONGEST_REQUEST, ReplayResult, Request, RequestProgress, Where,
+    reach,
 };
 use osnl::journal::sqlite::SqliteJournal;
 use osnl::native::Native;
-use osnl::replay::Planned;
+use osnl::replay::EventPlan;
 
 use crate::app;
 use crate::command::deliveries::asks;
@@ -22,9 +23,9 @@ const AT_ONCE: usize = 256;
 const BYTES: usize = LONGEST_REQUEST - 4096;
 
 /// The daemon, and the journal that it must have.
-pub(super) struct Daemon(Client, PathBuf);
+pub(super) struct ReplayDaemon(Client, PathBuf);
 
-impl Daemon {
+impl ReplayDaemon {
     /// The one that has this journal, if one has.
     pub(super) fn of(conf: &Native, journal: &Path, patience: Duration) -> Result<Option<Self>, Refusal> {
         if SqliteJournal::holder(journal).is_none() {
@@ -35,14 +36,14 @@ impl Daemon {
         let reached =
             app::block_on(reach(&place, patience)).map_err(|error| (Exit::Failed, error.to_string()))?;
         match reached.map_err(|error| (Exit::Unavailable, error.to_string()))? {
-            Reached::Daemon(client, _) => Ok(Some(Self(client, journal.to_owned()))),
+            ControlBackend::Daemon(client, _) => Ok(Some(Self(client, journal.to_owned()))),
             // It has ended meanwhile.
-            Reached::File(_) => Ok(None),
+            ControlBackend::File(_) => Ok(None),
         }
     }
 
     /// Returns the number of appended events, and the number of known ones among them.
-    pub(super) fn append(mut self, planned: &[Planned], keep_ids: bool) -> Result<(u64, u64), Refusal> {
+    pub(super) fn append(mut self, planned: &[EventPlan], keep_ids: bool) -> Result<(u64, u64), Refusal> {
         let mut group = Group::default();
         let (mut appended, mut copies) = (0, 0);
         let display = Display::start("events", "appended");
@@ -53,14 +54,15 @@ impl Daemon {
             if events.is_empty() {
                 return Ok(());
             }
-            let Replayed { appended: new, kept_already } = self.ask(events, keep_ids).map_err(|error| {
-                let before = if appended > 0 {
-                    format!(" ({appended} events were appended before)")
-                } else {
-                    String::new()
-                };
-                (Exit::Unavailable, format!("{error}{before}"))
-            })?;
+            let ReplayResult { appended: new, kept_already } =
+                self.ask(events, keep_ids).map_err(|error| {
+                    let before = if appended > 0 {
+                        format!(" ({appended} events were appended before)")
+                    } else {
+                        String::new()
+                    };
+                    (Exit::Unavailable, format!("{error}{before}"))
+                })?;
             appended += new + kept_already;
             copies += kept_already;
             display.show(RequestProgress { done: appended, of });
@@ -87,7 +89,7 @@ impl Daemon {
         Ok((appended, copies))
     }
 
-    fn ask(&mut self, events: Vec<Again>, keep_ids: bool) -> Result<Replayed, AskError> {
+    fn ask(&mut self, events: Vec<Again>, keep_ids: bool) -> Result<ReplayResult, AskError> {
         self.0.ask_for(&Request::Replay { events, keep_ids, by: asks() }, Some(&self.1))
     }
 }

@@ -1,9 +1,10 @@
-//! Events, rules and actions as text and as JSON. No secret, nothing that acts on a terminal.
-
-use std::time::SystemTime;
+//! Events, rules and actions as JSON, and as text in the words that all pages share. No secret, nothing that acts on a
+//! terminal.
 
 use jiff::Timestamp;
-use osnl::enrich::{Ask, Foreseen};
+use osnl::enrich::{AnswerForecast, Ask};
+use osnl::explain::words::reason;
+pub(in crate::command) use osnl::explain::words::{about, masked, time, verdict, would};
 use osnl::explain::{Content, Effect, RuleVerdict, Ruling, Subject};
 use osnl::native::Preview;
 use osnl::rule::Mode;
@@ -60,55 +61,7 @@ impl Out {
     }
 }
 
-/// A text without passwords of URLs, on one line.
-pub(in crate::command) fn masked(text: &str) -> String {
-    let mut value = Value::String(text.to_owned());
-    clean::mask_urls(&mut value);
-    match value {
-        Value::String(text) => clean::text(&text).into_owned(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => String::new(),
-    }
-}
-
-/// UTC, to the second.
-pub(in crate::command) fn time(at: SystemTime) -> String {
-    Timestamp::try_from(at).map_or_else(|_| "?".to_owned(), |at| format!("{at:.0}"))
-}
-
-/// Describes an event: a line, and one of its origin.
-pub(in crate::command) fn about(name: &str, subject: &Subject) -> String {
-    let mut head = match subject.notification() {
-        Some(n) => format!(
-            "{name}: {} from {}, {}",
-            n.event_type.as_deref().unwrap_or("no event type"),
-            n.publisher_id.as_deref().unwrap_or("nobody"),
-            n.priority.as_ref().map_or("no priority", |priority| priority.as_str())
-        ),
-        None => format!("{name}: cannot be read"),
-    };
-    if let Some(at) = subject.received {
-        head.push_str(&format!(", received {}", time(at)));
-    }
-    let mut place = Vec::new();
-    for (word, text) in [
-        ("message id", subject.notification().and_then(|n| n.message_id.as_deref())),
-        ("listener", subject.listener.as_deref()),
-        ("exchange", subject.exchange.as_deref().filter(|text| !text.is_empty())),
-        ("routing key", subject.routing_key.as_deref().filter(|text| !text.is_empty())),
-    ] {
-        place.extend(text.map(|text| format!("{word} {text}")));
-    }
-    if matches!(subject.content, Content::Head { .. }) {
-        place.push("payload not kept".to_owned());
-    }
-    let mut text = masked(&head);
-    if !place.is_empty() {
-        text.push_str(&format!("\n  {}", masked(&place.join(", "))));
-    }
-    text
-}
-
-/// The same for scripts.
+/// Renders the description of an event as JSON.
 pub(in crate::command) fn about_json(name: &str, subject: &Subject) -> Value {
     let n = subject.notification();
     json!({
@@ -125,59 +78,13 @@ pub(in crate::command) fn about_json(name: &str, subject: &Subject) -> Value {
     })
 }
 
-/// Colours the output of `explain` and `replay`: the line of an event, and the rules that fire.
+/// Colours the output of `explain` and `replay`: the line of an event, and the rules that match.
 pub(in crate::command) fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
     match line.strip_prefix("  rule ") {
-        Some(rest) if rest.ends_with(" fires") => output::all(Tone::Good, line),
+        Some(rest) if rest.ends_with(" matches") => output::all(Tone::Good, line),
         Some(_) => None,
         None if line.starts_with(' ') => None,
         None => output::all(Tone::Strong, line),
-    }
-}
-
-/// Renders the verdict of a rule, without the effects of its actions.
-pub(in crate::command) fn verdict(verdict: &RuleVerdict) -> String {
-    let text = match &verdict.ruling {
-        Ruling::Fires(_) if !verdict.if_received_by.is_empty() => {
-            let names = verdict.if_received_by.join(" or ");
-            format!("would fire if listener {names} received it; the event names no exchange")
-        }
-        Ruling::Fires(_) => "fires".to_owned(),
-        Ruling::NotHeard(reasons) => {
-            let reasons: Vec<String> = reasons.iter().map(ToString::to_string).collect();
-            format!("does not fire: {}", reasons.join("; "))
-        }
-        Ruling::Disabled => "does not fire: it is not enabled".to_owned(),
-        Ruling::Undecided(why) => format!("does not fire: {why}; each of its actions has a dead letter"),
-        Ruling::Stopped(_) | Ruling::Fails { .. } | Ruling::Failed(_) => {
-            format!("does not fire: {}", reason(&verdict.ruling).unwrap_or_default())
-        }
-        Ruling::Unknown => {
-            "is not decided by the head, and the rest was not kept; keep_unmatched_bodies = true keeps it"
-                .to_owned()
-        }
-        Ruling::Unreadable(why) => format!("does not fire: {why}"),
-    };
-    masked(&format!("rule {} {text}", verdict.rule))
-}
-
-fn reason(ruling: &Ruling) -> Option<String> {
-    match ruling {
-        Ruling::Fails { condition, allows, saw } => {
-            use osnl::rule::Condition;
-            Some(match condition {
-                Condition::Filter(_) => format!("{condition} is {saw}, which does not match \"{allows}\""),
-                Condition::Priority => format!("{condition} is {saw}, and the rule requires {allows}"),
-                Condition::When | Condition::Stopped => format!("{condition} is false: {saw}"),
-            })
-        }
-        Ruling::Failed(failed) => Some(format!("{} (at the time)", failed.reason)),
-        Ruling::NotHeard(reasons) => {
-            Some(reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
-        }
-        Ruling::Stopped(by) => Some(format!("rule {by} fires before it, with stop = true")),
-        Ruling::Unreadable(why) | Ruling::Undecided(why) => Some(why.clone()),
-        Ruling::Fires(_) | Ruling::Disabled | Ruling::Unknown => None,
     }
 }
 
@@ -219,20 +126,6 @@ pub(in crate::command) fn verdict_json(verdict: &RuleVerdict) -> Value {
     object
 }
 
-/// Whom an action asks for what before it does something.
-fn ask(Ask { name, kind, id, cloud, value }: &Ask) -> String {
-    let what = match id {
-        Ok(id) => format!("{kind} {id}"),
-        Err(why) => format!("nobody: {why}"),
-    };
-    let outcome = match value {
-        Foreseen::Unknown => format!(", at {cloud}"),
-        Foreseen::Default(value) => format!("; it is {}", mask_secrets(value)),
-        Foreseen::Kept(_) => ", kept with the delivery".to_owned(),
-    };
-    format!("asks [enrich:{name}] for {what}{outcome}")
-}
-
 fn ask_json(Ask { name, kind, id, cloud, value }: &Ask) -> Value {
     let mut object =
         json!({"enrichment": &**name, "kind": kind.name(), "id": id.as_ref().ok(), "cloud": cloud});
@@ -240,50 +133,14 @@ fn ask_json(Ask { name, kind, id, cloud, value }: &Ask) -> Value {
         object["why"] = json!(why);
     }
     match value {
-        Foreseen::Unknown => {}
-        Foreseen::Default(value) => object["default"] = mask_secrets(value),
-        Foreseen::Kept(value) => object["kept"] = mask_secrets(value),
+        AnswerForecast::Unknown => {}
+        AnswerForecast::Default(value) => object["default"] = mask_secrets(value),
+        AnswerForecast::Kept(value) => object["kept"] = mask_secrets(value),
     }
     object
 }
 
-/// Renders the effect of an action; a request with headers has each and the body on lines below.
-pub(in crate::command) fn would(effect: &Effect) -> String {
-    let key = effect.key.as_ref().map_or(String::new(), |key| format!(" for {key}"));
-    // Lines of their own: the rest stands on the first.
-    let mut below = Vec::new();
-    let does = match &effect.would {
-        Preview::Request { method, url, headers, body } => {
-            below.extend(headers.iter().map(|(name, value)| format!("{name}: {value}")));
-            match body {
-                Some(body) if headers.is_empty() => format!("{method} {url} with {body}"),
-                Some(body) => {
-                    below.extend(body.lines().map(str::to_owned));
-                    format!("{method} {url}")
-                }
-                None => format!("{method} {url}"),
-            }
-        }
-        Preview::Line { to } => format!("a line in {to}"),
-        Preview::Effect { does, with } => {
-            let with = with.iter().map(|(name, value)| format!(", {name} {value}"));
-            format!("{does}{}", with.collect::<String>())
-        }
-        Preview::Nothing { why } => format!("nothing to do: {why}"),
-        Preview::NotAsked { why } => format!("not asked: {why}"),
-        Preview::Unusable { why } => format!("a dead letter: {why}"),
-    };
-    below.extend(effect.asks.iter().map(ask));
-    below.extend(effect.provided.iter().map(|when| format!("done if what was asked makes it true: {when}")));
-    let below: String = below.iter().map(|line| format!("\n      {}", masked(line))).collect();
-    let shadow = match effect.mode {
-        Mode::Live => "",
-        Mode::Shadow => " (in shadow: recorded, and not done)",
-    };
-    masked(&format!("{}{key}: {does}{shadow}", effect.action)) + &below
-}
-
-/// The same for scripts.
+/// Renders the effect of an action as JSON.
 pub(in crate::command) fn would_json(effect: &Effect) -> Value {
     let would = match &effect.would {
         Preview::Request { method, url, headers, body } => {

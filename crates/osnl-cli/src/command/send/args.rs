@@ -23,10 +23,10 @@ pub(crate) struct SendArgs {
     /// Publish a sample of this event; osnl events lists them
     #[arg(long, value_name = "EVENT", conflicts_with = "file")]
     pub(crate) sample: Option<String>,
-    /// Publish what looks like a real deletion without asking
+    /// Publish the sample of a deletion without asking first
     #[arg(long, requires = "sample")]
     pub(crate) yes: bool,
-    /// Event type; overrides FILE, as the next four options do
+    /// Event type; this and the next four options override FILE
     #[arg(long, value_name = "NAME", help_heading = "Notification")]
     pub(crate) event_type: Option<String>,
     /// Publisher, service.host [default: osnl.HOST]
@@ -34,10 +34,10 @@ pub(crate) struct SendArgs {
     pub(crate) publisher_id: Option<String>,
     /// Payload, any JSON [default: {}]
     #[arg(long, value_name = "JSON", value_parser = json, help_heading = "Notification")]
-    pub(crate) payload: Option<Json>,
+    pub(crate) payload: Option<JsonArg>,
     /// Context, a JSON object; its auth_token is sent as null
     #[arg(long, value_name = "JSON", value_parser = json, help_heading = "Notification")]
-    pub(crate) context: Option<Json>,
+    pub(crate) context: Option<JsonArg>,
     /// Priority, such as error [default: info]
     #[arg(long, value_name = "NAME", value_parser = priority, help_heading = "Notification")]
     pub(crate) priority: Option<Priority>,
@@ -68,10 +68,10 @@ pub(crate) struct SendArgs {
     /// Topic, or several [default: FILE's, the listener's, or notifications]
     #[arg(long, value_name = "NAME", help_heading = "Broker")]
     pub(crate) topic: Vec<String>,
-    /// Format: messaging or messagingv2 [default: FILE's, or messagingv2]
+    /// oslo driver: messaging or messagingv2 [default: FILE's, or messagingv2]
     #[arg(long, value_enum, value_name = "NAME", hide_possible_values = true, help_heading = "Broker")]
     pub(crate) driver: Option<SendDriver>,
-    /// Create exchange, queue, and binding if they are missing, as services do
+    /// Create the exchange, queue, and binding of a service, if missing
     #[arg(long, help_heading = "Broker")]
     pub(crate) declare: bool,
     /// Fail, instead of warning, if no queue receives a message
@@ -83,7 +83,7 @@ pub(crate) struct SendArgs {
 
 /// JSON text that was read without complaint.
 #[derive(Clone, Debug)]
-pub(crate) struct Json(pub(crate) String);
+pub(crate) struct JsonArg(pub(crate) String);
 
 /// The framing, by oslo.messaging's names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -93,9 +93,9 @@ pub(crate) enum SendDriver {
     MessagingV2,
 }
 
-fn json(text: &str) -> Result<Json, String> {
+fn json(text: &str) -> Result<JsonArg, String> {
     match serde_json::from_str::<serde::de::IgnoredAny>(text) {
-        Ok(_) => Ok(Json(text.to_owned())),
+        Ok(_) => Ok(JsonArg(text.to_owned())),
         Err(error) => Err(format!("not JSON: {error}")),
     }
 }

@@ -30,21 +30,24 @@ pub(super) type Refusal = (Exit, anyhow::Error);
 /// # Errors
 /// The URL or the configuration cannot be used, or does not say which listener is meant.
 pub(super) fn find(args: &SendArgs) -> Result<Destination, Refusal> {
-    let (url, options, exchange, topics, budget) = match &args.transport_url {
+    let (transport, options, exchange, topics, budget) = match &args.transport_url {
         Some(url) => {
             let url = from_flag(url.expose()).map_err(|error| (Exit::Usage, error))?;
             let options = RabbitOptions::from_query(&url).context("--transport-url");
             let options = options.map_err(|error| (Exit::Usage, error))?;
-            (url, options, "openstack".to_owned(), vec!["notifications".to_owned()], Budget::DEFAULT)
+            let transport = transport_with(&url, options.clone());
+            (transport, options, "openstack".to_owned(), vec!["notifications".to_owned()], Budget::DEFAULT)
         }
         None => {
             let listener = from_configuration(args)?;
             let exchange = one_exchange(args, &listener)?;
-            (listener.transport_url, listener.rabbit, exchange, listener.topics, listener.budget)
+            (listener.transport(), listener.rabbit, exchange, listener.topics, listener.budget)
         }
     };
     let compression = options.compression();
-    let transport = transport_with(&url, options).map_err(|error| (Exit::Usage, error.into()))?;
+    let transport = transport.map_err(|error| (Exit::Usage, error.into()))?;
+    // Kombu's compression is of no use where messages have a framing of their own: the driver compresses them.
+    let compression = compression.filter(|_| transport.features().framing.is_none());
     let budget = widened(budget, args.max_body);
     Ok(Destination { transport: transport.into(), exchange, topics, compression, budget })
 }

@@ -26,8 +26,8 @@ use crate::flags::unread;
 
 /// One notification, or bytes that are none.
 #[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) content: Content,
+pub(super) struct InputEntry {
+    pub(super) content: InputContent,
     /// The exchange that a recording was published to.
     pub(super) exchange: Option<String>,
     pub(super) topic: Option<String>,
@@ -35,18 +35,18 @@ pub(super) struct Entry {
 }
 
 #[derive(Debug)]
-pub(super) enum Content {
+pub(super) enum InputContent {
     Notification(Box<Emission>, Framing),
     /// As it was recorded, and what it says if it can be read.
     Bytes(Option<Box<Emission>>, OutgoingMessage),
 }
 
-impl Entry {
+impl InputEntry {
     /// The event type, if it can be read.
     pub(super) fn event_type(&self) -> Option<&str> {
         let emission = match &self.content {
-            Content::Notification(emission, _) => Some(emission),
-            Content::Bytes(emission, _) => emission.as_ref(),
+            InputContent::Notification(emission, _) => Some(emission),
+            InputContent::Bytes(emission, _) => emission.as_ref(),
         };
         emission?.event_type.as_deref()
     }
@@ -56,7 +56,7 @@ impl Entry {
 ///
 /// # Errors
 /// The file cannot be read, or a document in it is none of the three or exceeds the budget.
-pub(super) fn read(args: &SendArgs, topics: &[String], budget: &Budget) -> anyhow::Result<Vec<Entry>> {
+pub(super) fn read(args: &SendArgs, topics: &[String], budget: &Budget) -> anyhow::Result<Vec<InputEntry>> {
     if let Some(name) = &args.sample {
         return Ok(vec![from_sample(name, args, topics)?]);
     }
@@ -86,7 +86,7 @@ fn text(path: &Path) -> anyhow::Result<String> {
     Ok(text)
 }
 
-fn entry(document: &str, args: &SendArgs, budget: &Budget) -> anyhow::Result<Entry> {
+fn entry(document: &str, args: &SendArgs, budget: &Budget) -> anyhow::Result<InputEntry> {
     // A recording's own fields have neither order nor numbers to keep.
     let fields = osnl_model::parse_python_json(document).ok();
     if let Some(Value::Object(fields)) = &fields
@@ -104,7 +104,7 @@ fn recording(
     fields: &Map<String, Value>,
     args: &SendArgs,
     budget: &Budget,
-) -> anyhow::Result<Entry> {
+) -> anyhow::Result<InputEntry> {
     let text = |key: &str| fields.get(key).and_then(Value::as_str).map(str::to_owned);
     let properties = saved::properties_of(fields);
     let key = text("routing_key").unwrap_or_default();
@@ -117,11 +117,11 @@ fn recording(
         let framing = framing_of(serde_json::from_slice(&plain).ok().as_ref());
         Emission::read_within(&plain, budget).map(|emission| (emission, framing.unwrap_or(Framing::Bare)))
     });
-    let as_it_is = |read: Option<Emission>, body: Vec<u8>, properties: Properties| Entry {
+    let as_it_is = |read: Option<Emission>, body: Vec<u8>, properties: Properties| InputEntry {
         exchange: None,
         topic: None,
         priority: args.priority.clone().or_else(|| key_priority.clone()).unwrap_or(Priority::Info),
-        content: Content::Bytes(
+        content: InputContent::Bytes(
             read.map(Box::new),
             OutgoingMessage { properties, ..OutgoingMessage::json(body) },
         ),
@@ -160,16 +160,16 @@ fn framing_of(document: Option<&Value>) -> Option<Framing> {
 }
 
 /// `topics`: those of the listener, which say in what form an event with several is meant.
-fn from_sample(name: &str, args: &SendArgs, topics: &[String]) -> anyhow::Result<Entry> {
+fn from_sample(name: &str, args: &SendArgs, topics: &[String]) -> anyhow::Result<InputEntry> {
     let event = sample::find(name, if args.topic.is_empty() { topics } else { &args.topic })?;
     let emission = Emission::read(sample::document(event).as_bytes())?;
     let entry = notification(emission, Framing::Envelope, None, args)?;
     // A listener is bound to its own exchange, whatever the service's is.
     let exchange = args.transport_url.is_some().then(|| event.exchange().to_owned());
-    Ok(Entry { exchange, topic: event.topics.first().map(|topic| (*topic).to_owned()), ..entry })
+    Ok(InputEntry { exchange, topic: event.topics.first().map(|topic| (*topic).to_owned()), ..entry })
 }
 
-fn from_flags(args: &SendArgs) -> anyhow::Result<Entry> {
+fn from_flags(args: &SendArgs) -> anyhow::Result<InputEntry> {
     let mut emission = Emission::read(b"{}")?;
     emission.payload = RawValue::from_string("{}".to_owned())?;
     notification(emission, Framing::Envelope, None, args)
@@ -181,7 +181,7 @@ fn notification(
     framing: Framing,
     key_priority: Option<Priority>,
     args: &SendArgs,
-) -> anyhow::Result<Entry> {
+) -> anyhow::Result<InputEntry> {
     const KNOWN: &str = "message_id, publisher_id, event_type, priority, payload, timestamp, context";
     for (key, value) in std::mem::take(&mut emission.extra) {
         match key.as_str() {
@@ -217,8 +217,8 @@ fn notification(
         Some(SendDriver::MessagingV2) => Framing::Envelope,
         None => framing,
     };
-    Ok(Entry {
-        content: Content::Notification(Box::new(emission), framing),
+    Ok(InputEntry {
+        content: InputContent::Notification(Box::new(emission), framing),
         exchange: None,
         topic: None,
         priority: priority.unwrap_or(Priority::Info),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use osnl_transport::TransportError;
+use osnl_transport::{Transport, TransportError};
 use serde_json::json;
 
 use super::args::SendArgs;
@@ -32,6 +32,8 @@ pub(super) struct Report {
     mandatory: bool,
     /// Whether missing exchanges and queues are made.
     declares: bool,
+    /// Those, in words.
+    made: &'static str,
     location: String,
     total: u64,
     confirmed: u64,
@@ -59,12 +61,16 @@ const TINT: Tint = |line| {
 };
 
 impl Report {
-    pub(super) fn new(args: &SendArgs, location: String, total: u64) -> Self {
+    pub(super) fn new(args: &SendArgs, transport: &dyn Transport, total: u64) -> Self {
         Self {
             format: args.format,
             mandatory: args.mandatory,
             declares: args.declare,
-            location,
+            made: match transport.features().keys {
+                true => "a missing topic",
+                false => "a missing exchange and queue",
+            },
+            location: transport.location(),
             total,
             confirmed: 0,
             unrouted: BTreeMap::new(),
@@ -86,7 +92,7 @@ impl Report {
                 *self.unrouted.entry((exchange.clone(), routing_key.clone())).or_default() += 1;
                 "unrouted"
             }
-            Err(error) if error.is_unreachable() || matches!(error, TransportError::Lost { .. }) => {
+            Err(error) if error.is_unreachable() || is_open(error) => {
                 self.unavailable = Some(error.with_own_remedy());
                 "not confirmed"
             }
@@ -138,7 +144,7 @@ impl Report {
             eprintln!("osnl: error: {} ({count} of them)", clean_text(reason));
         }
         if !self.said.is_empty() && !self.declares {
-            eprintln!("osnl: --declare creates a missing exchange and queue, as a service does");
+            eprintln!("osnl: --declare creates {}, as a service does", self.made);
         }
         if let Some(reason) = &self.unavailable {
             eprintln!("osnl: error: {location} cannot be reached: {}", clean_text(reason));
@@ -166,6 +172,11 @@ impl Report {
     pub(super) fn has_failed(&self) -> bool {
         self.unwritten || self.refused > 0 || (self.mandatory && !self.unrouted.is_empty())
     }
+}
+
+/// Whether nothing is known of the message: it may have arrived.
+fn is_open(error: &TransportError) -> bool {
+    matches!(error, TransportError::Lost { .. } | TransportError::NotConfirmed { .. })
 }
 
 /// The line of one message. What a file or a broker says in it cannot act on a terminal.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use osnl_model::{Pattern, Secret};
 
-use super::condition::Condition;
+use super::condition::TapCondition;
 use crate::flags::{Format, SourceArgs, max_body, pattern, secret};
 
 /// The flags of `osnl tap`.
@@ -14,10 +14,10 @@ use crate::flags::{Format, SourceArgs, max_body, pattern, secret};
 #[command(
     after_help = "Exits with 0 when something was shown, 1 when nothing was, 69 when the broker refuses access.\n\n\
     Examples:\n  osnl tap rabbit://openstack:secret@mq1:5672/ -e nova --priority info --body\n  \
-    osnl tap -c osnl.conf --listener neutron  # Enter: which rules an event fires"
+    osnl tap -c osnl.conf --listener neutron  # Enter: the rules that match"
 )]
 pub(crate) struct TapArgs {
-    /// Broker: rabbit://..., or file:///PATH of a file that contains the URL [default: rabbit://]
+    /// Broker: rabbit://..., or file:///PATH [default: the listeners' of -c, else rabbit://]
     #[arg(value_name = "URL", value_parser = secret, conflicts_with_all = ["transport_url", "listener"])]
     pub(crate) url: Option<Secret>,
     /// The same as URL
@@ -54,12 +54,12 @@ pub(crate) struct TapArgs {
     /// Only this resource, by id or name
     #[arg(long, value_name = "RESOURCE")]
     pub(crate) resource: Vec<String>,
-    /// Only if a field matches; if repeated, all: payload.port.name=^web-
-    #[arg(long, value_name = "NAME=PATTERN", value_parser = Condition::parse)]
-    pub(crate) filter: Vec<Condition>,
+    /// Only if every such field matches, like payload.port.name=^web-
+    #[arg(long, value_name = "NAME=PATTERN", value_parser = TapCondition::parse)]
+    pub(crate) filter: Vec<TapCondition>,
     /// Only if this expression is true: 'resource.kind == "port"'
-    #[arg(long, value_name = "EXPRESSION", value_parser = Condition::when)]
-    pub(crate) when: Vec<Condition>,
+    #[arg(long, value_name = "EXPRESSION", value_parser = TapCondition::when)]
+    pub(crate) when: Vec<TapCondition>,
 
     /// text: one line per event; json: one object per line
     #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT", hide_possible_values = true)]
@@ -67,7 +67,7 @@ pub(crate) struct TapArgs {
     /// Largest body to read [default: the listener's, or 4MiB]
     #[arg(long, value_name = "SIZE", value_parser = max_body)]
     pub(crate) max_body: Option<usize>,
-    /// Print lines, not the live view; so do -n, --body, --raw, and json
+    /// Print lines, not the live view; implied by -n, --body, --raw, json
     #[arg(long)]
     pub(crate) lines: bool,
     /// Also print context and payload, with secrets masked
@@ -82,14 +82,14 @@ pub(crate) struct TapArgs {
     /// End after N events
     #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
-    /// End after this time, such as 30s or 5m
-    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    /// End after this duration, such as 30s or 5m
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     pub(crate) duration: Option<Duration>,
 
     /// Show only how many events of each type arrive per second
     #[arg(long, conflicts_with_all = ["body", "raw"])]
     pub(crate) rates: bool,
-    /// Check login, exchanges, bindings, and arriving messages instead
+    /// Show no events; check login, exchanges, bindings, and arrivals
     #[arg(long, conflicts_with_all = ["body", "raw", "save", "rates"])]
     pub(crate) check: bool,
     /// Queue at most N messages; older ones are dropped

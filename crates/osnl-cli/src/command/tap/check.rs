@@ -13,7 +13,7 @@ use std::time::Duration;
 use osnl_transport::{ExchangeFound, Greeting, Tap, TapOptions, Transport, TransportError};
 use serde_json::{Value, json};
 
-use self::mend::Cause;
+use self::mend::LikelyCause;
 use super::clean;
 use super::event::EventFilter;
 use crate::exit::Exit;
@@ -185,7 +185,10 @@ impl CheckResult {
         }
         let total: u64 = self.seen.values().sum();
         if total == 0 {
-            lines.push(("messages", format!("none in {} s; likely, in this order:", self.seconds)));
+            lines.push((
+                "messages",
+                format!("none in {} s; possible causes, the most likely first:", self.seconds),
+            ));
             for (n, cause) in self.likely().iter().enumerate() {
                 lines.push(("", format!("{}. {}", n + 1, cause.what)));
                 lines.push(("", format!("   {}", mended(&cause.command))));
@@ -254,7 +257,7 @@ impl CheckResult {
         mend::permissions(&self.user, &self.virtual_host, &self.names())
     }
 
-    fn likely(&self) -> Vec<Cause> {
+    fn likely(&self) -> Vec<LikelyCause> {
         mend::likely(&self.names(), &self.virtual_host)
     }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-use osnl_model::{is_secret_key, mask_text};
+use osnl_model::{is_secret_key, mask_text, mask_url_passwords};
 pub(in crate::command) use osnl_model::{one_line as text, one_line_json as json};
 use serde_json::Value;
 
@@ -24,7 +24,7 @@ pub(super) fn bytes(bytes: &[u8]) -> String {
 pub(in crate::command) fn mask_urls(value: &mut Value) {
     match value {
         Value::String(text) => {
-            if let Cow::Owned(masked) = without_url_passwords(text) {
+            if let Cow::Owned(masked) = mask_url_passwords(text) {
                 *text = masked;
             }
         }
@@ -32,34 +32,6 @@ pub(in crate::command) fn mask_urls(value: &mut Value) {
         Value::Object(object) => object.values_mut().for_each(mask_urls),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
-}
-
-/// `scheme://user:password@` with `***` for the password.
-fn without_url_passwords(text: &str) -> Cow<'_, str> {
-    if !text.contains("://") || !text.contains('@') {
-        return Cow::Borrowed(text);
-    }
-    let mut masked = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find("://") {
-        let (before, after) = rest.split_at(at + 3);
-        masked.push_str(before);
-        let end =
-            after.find(|c: char| c.is_whitespace() || matches!(c, '/' | '"' | '\'')).unwrap_or(after.len());
-        let (authority, tail) = after.split_at(end);
-        for (index, host) in authority.split(',').enumerate() {
-            if index > 0 {
-                masked.push(',');
-            }
-            match host.rsplit_once('@').and_then(|(info, host)| Some((info.split_once(':')?.0, host))) {
-                Some((user, host)) => masked.extend([user, ":***@", host]),
-                None => masked.push_str(host),
-            }
-        }
-        rest = tail;
-    }
-    masked.push_str(rest);
-    Cow::Owned(masked)
 }
 
 /// A body that is no readable JSON, the texts behind keys that look secret as `***`: as well as it can be done

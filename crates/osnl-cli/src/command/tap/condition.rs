@@ -3,7 +3,7 @@
 //!
 //! They mean what they mean in a section `[rule:NAME]`, so that what was found here can be copied there.
 
-use osnl::rule::Nested;
+use osnl::rule::PathPattern;
 use osnl_config::nearest;
 use osnl_model::{NotificationFilter, Pattern, Predicate, Priority};
 use osnl_template::{EvalError, Expression, Names};
@@ -14,15 +14,15 @@ const PLACES: [&str; 6] =
 
 /// One condition.
 #[derive(Clone, Debug)]
-pub(crate) enum Condition {
+pub(crate) enum TapCondition {
     Priorities(Vec<Priority>),
     Filter(Box<NotificationFilter>),
     /// Inside of context or payload.
-    Nested(Box<Nested>),
+    Nested(Box<PathPattern>),
     When(Box<Expression>),
 }
 
-impl Condition {
+impl TapCondition {
     /// Reads `NAME=PATTERN`; blanks around the sign do not count.
     ///
     /// # Errors
@@ -47,7 +47,7 @@ impl Condition {
                     let key = key.to_owned();
                     let predicate =
                         if place == "context" { Predicate::Context(key) } else { Predicate::Payload(key) };
-                    return Ok(Self::Nested(Box::new(Nested { predicate, pattern })));
+                    return Ok(Self::Nested(Box::new(PathPattern { predicate, pattern })));
                 }
                 let keyed = if place == "context" { &mut filter.context } else { &mut filter.payload };
                 keyed.insert(key.to_owned(), pattern);
@@ -102,14 +102,14 @@ impl Condition {
     }
 }
 
-fn priorities(text: &str) -> Result<Condition, String> {
+fn priorities(text: &str) -> Result<TapCondition, String> {
     let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
     let found: Vec<Priority> = names.map(priority).collect();
     if found.is_empty() {
         let known = Priority::ALL.map(|known| known.to_string()).join(", ");
         return Err(format!("priorities: a name, or several separated by commas: {known}"));
     }
-    Ok(Condition::Priorities(found))
+    Ok(TapCondition::Priorities(found))
 }
 
 /// Ironic's word in its configuration is `warning`; on the wire it is `warn`.
@@ -153,16 +153,16 @@ mod tests {
             ("payload.port.name=x", false),
             ("payload.n=1", false),
         ] {
-            assert_eq!(Condition::parse(text).unwrap().holds(&names), Ok(expected), "{text}");
+            assert_eq!(TapCondition::parse(text).unwrap().holds(&names), Ok(expected), "{text}");
         }
         for (text, expected) in [
             ("payload.port.id == 'x' and event_type.startswith('port.')", true),
             ("payload.port.name == 'x'", false),
             ("resource.kind == 'instance'", true),
         ] {
-            assert_eq!(Condition::when(text).unwrap().holds(&names), Ok(expected), "{text}");
+            assert_eq!(TapCondition::when(text).unwrap().holds(&names), Ok(expected), "{text}");
         }
-        assert!(Condition::when("payload.n + 'x' > 1").unwrap().holds(&names).is_err());
+        assert!(TapCondition::when("payload.n + 'x' > 1").unwrap().holds(&names).is_err());
     }
 
     #[test]
@@ -181,10 +181,10 @@ mod tests {
             ),
             ("priorities=,", "priorities: a name, or several separated by commas: audit, "),
         ] {
-            let error = Condition::parse(text).unwrap_err();
+            let error = TapCondition::parse(text).unwrap_err();
             assert!(error.starts_with(expected), "{text}: {error}");
         }
-        let error = Condition::when("payload.x = 1").unwrap_err();
+        let error = TapCondition::when("payload.x = 1").unwrap_err();
         assert!(error.contains("column"), "{error}");
     }
 }

@@ -11,8 +11,8 @@ use osnl_transport::{BodyBounds, Cut, TapMessage};
 use serde_json::Value;
 
 use super::clean;
-use super::condition::Condition;
-use super::resource::{About, about};
+use super::condition::TapCondition;
+use super::resource::{EventSubject, about};
 use crate::flags::unread;
 
 /// Which events are shown. Several of one kind: any of them; several kinds: all of them.
@@ -23,7 +23,7 @@ pub(super) struct EventFilter {
     pub(super) project: Vec<String>,
     pub(super) resource: Vec<String>,
     /// All of them, whatever they are about.
-    pub(super) conditions: Vec<Condition>,
+    pub(super) conditions: Vec<TapCondition>,
     /// The cost that a message may have.
     pub(super) budget: Budget,
     /// Events of which an expression could be neither true nor false: they are not shown.
@@ -32,14 +32,14 @@ pub(super) struct EventFilter {
 
 /// A notification that was read.
 #[derive(Debug)]
-pub(super) struct Event {
+pub(super) struct TapEvent {
     pub(super) notification: Arc<Notification>,
-    pub(super) about: About,
+    pub(super) about: EventSubject,
 }
 
 /// A body that cannot be read.
 #[derive(Debug)]
-pub(super) struct Unreadable {
+pub(super) struct UnreadableBody {
     /// With the flag that would let it be read.
     pub(super) reason: String,
     /// The body, decompressed where that could be done, escaped; secrets hidden as well as it goes.
@@ -57,7 +57,7 @@ impl EventFilter {
     }
 
     /// Reads a message if it is wanted: `None` if not. What cannot be read is shown unless something is looked for.
-    pub(super) fn read(&self, message: &TapMessage) -> Option<Result<Event, Unreadable>> {
+    pub(super) fn read(&self, message: &TapMessage) -> Option<Result<TapEvent, UnreadableBody>> {
         if let Some(cut) = message.cut {
             return self.unreadable(self.why_cut(cut), &message.body);
         }
@@ -88,13 +88,13 @@ impl EventFilter {
                     return None;
                 }
                 let about = about(&notification);
-                self.concerns(&about).then_some(Ok(Event { notification, about }))
+                self.concerns(&about).then_some(Ok(TapEvent { notification, about }))
             }
             Err(reason) => self.unreadable(unread(&reason), &body),
         }
     }
 
-    fn unreadable(&self, reason: String, body: &[u8]) -> Option<Result<Event, Unreadable>> {
+    fn unreadable(&self, reason: String, body: &[u8]) -> Option<Result<TapEvent, UnreadableBody>> {
         self.everything().then(|| {
             let left = body.len().saturating_sub(SHOWN);
             // Hidden before it is cut and escaped: a secret must not show because its end is missing.
@@ -104,7 +104,7 @@ impl EventFilter {
                 body.truncate(end.min(body.len()));
                 body.push_str(&format!("... and {left} bytes more"));
             }
-            Err(Unreadable { reason, body })
+            Err(UnreadableBody { reason, body })
         })
     }
 
@@ -122,7 +122,7 @@ impl EventFilter {
 
     fn all_hold(&self, notification: &Arc<Notification>) -> bool {
         let names = Names::new(notification.clone());
-        let holds = |condition: &Condition| {
+        let holds = |condition: &TapCondition| {
             condition.holds(&names).unwrap_or_else(|_| {
                 self.undecided.set(self.undecided.get() + 1);
                 false
@@ -131,7 +131,7 @@ impl EventFilter {
         self.conditions.iter().all(holds)
     }
 
-    fn concerns(&self, about: &About) -> bool {
+    fn concerns(&self, about: &EventSubject) -> bool {
         let is = |text: &Option<String>, wanted: &String| {
             text.as_ref().is_some_and(|text| text.eq_ignore_ascii_case(wanted))
         };
@@ -166,7 +166,7 @@ fn mask_bytes(body: &[u8]) -> String {
     clean::text(&clean::mask_unreadable(&shown)).into_owned()
 }
 
-impl Event {
+impl TapEvent {
     /// The publisher's time, else the one at which we saw it.
     pub(super) fn time(&self, received: Timestamp) -> String {
         match &self.notification.timestamp {

@@ -19,21 +19,21 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::clean;
-use super::event::{Event, Unreadable};
-use super::resource::Form;
+use super::event::{TapEvent, UnreadableBody};
+use super::resource::ShownForm;
 
 /// The object of an event, without the end of its line.
-pub(super) fn event(message: &TapMessage, event: &Event, received: Timestamp, raw: bool) -> String {
+pub(super) fn event(message: &TapMessage, event: &TapEvent, received: Timestamp, raw: bool) -> String {
     let n = &event.notification;
     let about = &event.about;
     let (format, version) = match &about.form {
-        Form::Versioned(class, version) => (class.as_str(), Some(version.as_str())),
-        Form::Legacy => ("legacy", None),
-        Form::Cadf(_) => ("CADF", None),
+        ShownForm::Versioned(class, version) => (class.as_str(), Some(version.as_str())),
+        ShownForm::Legacy => ("legacy", None),
+        ShownForm::Cadf(_) => ("CADF", None),
     };
     let outcome = match &about.form {
-        Form::Cadf(outcome) => outcome.as_deref(),
-        Form::Versioned(..) | Form::Legacy => None,
+        ShownForm::Cadf(outcome) => outcome.as_deref(),
+        ShownForm::Versioned(..) | ShownForm::Legacy => None,
     };
     let (body, body_base64) = if raw { body(message) } else { (None, None) };
     written(&ShownEvent {
@@ -63,14 +63,19 @@ pub(super) fn event(message: &TapMessage, event: &Event, received: Timestamp, ra
 }
 
 /// Context and payload over several lines, without secrets.
-pub(super) fn body_masked(event: &Event) -> String {
+pub(super) fn body_masked(event: &TapEvent) -> String {
     let n = &event.notification;
     let whole = Whole { context: MaskedJson::object(&n.context), payload: MaskedJson::value(&n.payload) };
     clean::json(serde_json::to_string_pretty(&whole).unwrap_or_default())
 }
 
 /// The object of a body that cannot be read, without the end of its line.
-pub(super) fn unreadable(message: &TapMessage, why: &Unreadable, received: Timestamp, raw: bool) -> String {
+pub(super) fn unreadable(
+    message: &TapMessage,
+    why: &UnreadableBody,
+    received: Timestamp,
+    raw: bool,
+) -> String {
     let (body, body_base64) = if raw { body(message) } else { (None, None) };
     written(&ShownUnread {
         received: &time(received),

@@ -10,13 +10,13 @@ use osnl_model::Priority;
 use osnl_transport::TapMessage;
 
 use super::clean;
-use super::event::{Event, Unreadable};
+use super::event::{TapEvent, UnreadableBody};
 
 /// Appends the line of an event, without its end.
 pub(super) fn event(
     out: &mut String,
     message: &TapMessage,
-    event: &Event,
+    event: &TapEvent,
     received: Timestamp,
     colour: bool,
 ) {
@@ -45,7 +45,7 @@ pub(super) fn event(
 }
 
 /// Appends the line of a body that cannot be read, without its end.
-pub(super) fn unreadable(out: &mut String, message: &TapMessage, why: &Unreadable, received: Timestamp) {
+pub(super) fn unreadable(out: &mut String, message: &TapMessage, why: &UnreadableBody, received: Timestamp) {
     field(out, "", Some(format!("{received:.6}").trim_end_matches('Z')));
     field(out, " ", Some(&message.exchange));
     field(out, " ", Some(&message.routing_key));

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::clean;
-use super::event::{Event, Unreadable};
+use super::event::{TapEvent, UnreadableBody};
 use crate::flags::Format;
 
 /// Counts by event type.
@@ -32,7 +32,7 @@ impl Rates {
         Self { format, began: None, told: None, counts, sums }
     }
 
-    pub(super) fn count(&mut self, read: &Result<Event, Unreadable>) {
+    pub(super) fn count(&mut self, read: &Result<TapEvent, UnreadableBody>) {
         let name = match read {
             Ok(event) => event.notification.event_type.as_deref().unwrap_or("(no event type)"),
             Err(_) => "(unreadable)",
@@ -129,10 +129,10 @@ mod tests {
     use super::*;
     use crate::command::tap::resource::about;
 
-    fn event(kind: &str) -> Result<Event, Unreadable> {
+    fn event(kind: &str) -> Result<TapEvent, UnreadableBody> {
         let notification = osnl_model::Notification { event_type: Some(kind.into()), ..Default::default() };
         let about = about(&notification);
-        Ok(Event { notification: notification.into(), about })
+        Ok(TapEvent { notification: notification.into(), about })
     }
 
     #[test]

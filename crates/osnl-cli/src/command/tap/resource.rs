@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 /// The form of a payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum ShownForm {
     Legacy,
     /// The class and its version.
     Versioned(String, String),
@@ -14,7 +14,7 @@ pub(super) enum Form {
     Cadf(Option<String>),
 }
 
-impl Form {
+impl ShownForm {
     /// As it is written in a line: `legacy`, `InstanceActionPayload/1.8`, `CADF`; of an audit event with its outcome,
     /// `CADF/failure`.
     pub(super) fn label(&self) -> String {
@@ -29,8 +29,8 @@ impl Form {
 
 /// The resource of an event, and the user that caused it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct About {
-    pub(super) form: Form,
+pub(super) struct EventSubject {
+    pub(super) form: ShownForm,
     /// `port`, `instance`, `volume`, the same in all forms.
     pub(super) kind: Option<String>,
     /// Several in a bulk, none if there is none or it was not found.
@@ -44,12 +44,12 @@ pub(super) struct About {
 }
 
 /// Looks into a notification.
-pub(super) fn about(n: &Notification) -> About {
+pub(super) fn about(n: &Notification) -> EventSubject {
     let resources = resources(n);
     let first = resources.first();
     let initiator = n.payload.get("initiator").and_then(Value::as_object);
     let by_initiator = |keys: &[&str]| initiator.and_then(|initiator| first_of(initiator, keys));
-    About {
+    EventSubject {
         form: form(&n.payload),
         kind: first.map(|resource| resource.kind.to_string()).filter(|kind| !kind.is_empty()),
         ids: resources.iter().filter_map(|resource| resource.id.as_deref().map(str::to_owned)).collect(),
@@ -67,17 +67,17 @@ pub(super) fn about(n: &Notification) -> About {
     }
 }
 
-fn form(payload: &Value) -> Form {
-    let Some(object) = payload.as_object() else { return Form::Legacy };
+fn form(payload: &Value) -> ShownForm {
+    let Some(object) = payload.as_object() else { return ShownForm::Legacy };
     if let Some((prefix, class)) =
         object.iter().find_map(|(key, class)| Some((key.strip_suffix("_object.name")?, class.as_str()?)))
     {
         let version = object.get(&format!("{prefix}_object.version")).and_then(Value::as_str);
-        return Form::Versioned(class.to_owned(), version.unwrap_or_default().to_owned());
+        return ShownForm::Versioned(class.to_owned(), version.unwrap_or_default().to_owned());
     }
     let cadf =
         object.get("typeURI").and_then(Value::as_str).is_some_and(|uri| uri.contains("dmtf.org/cloud/audit"));
-    if cadf { Form::Cadf(first_of(object, &["outcome"])) } else { Form::Legacy }
+    if cadf { ShownForm::Cadf(first_of(object, &["outcome"])) } else { ShownForm::Legacy }
 }
 
 fn first_of(object: &Map<String, Value>, keys: &[&str]) -> Option<String> {

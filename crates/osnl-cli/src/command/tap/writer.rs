@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use osnl_transport::TapMessage;
 use tokio::sync::mpsc::{Receiver, error::TryRecvError};
 
-use super::event::{Event, EventFilter, Unreadable};
+use super::event::{EventFilter, TapEvent, UnreadableBody};
 use super::rates::Rates;
 use super::save::Save;
 use super::{clean, json, line};
@@ -132,7 +132,13 @@ impl Writer {
         emit(buffer, out)
     }
 
-    fn show(&self, out: &mut String, message: &TapMessage, read: &Result<Event, Unreadable>, at: Timestamp) {
+    fn show(
+        &self,
+        out: &mut String,
+        message: &TapMessage,
+        read: &Result<TapEvent, UnreadableBody>,
+        at: Timestamp,
+    ) {
         let raw = self.body == Body::Raw;
         match (self.format, read) {
             (Format::Json, Ok(event)) => out.push_str(&json::event(message, event, at, raw)),

@@ -13,7 +13,7 @@ use crate::flags::CheckArgs;
                         osnl test --new port.delete.end > /etc/osnl/tests/ports.test\n  \
                         osnl test --format junit > report.xml")]
 pub(crate) struct TestArgs {
-    /// Test files or folders [default: tests beside the configuration]
+    /// Test files or folders [default: tests/ beside the configuration]
     #[arg(value_name = "FILE", conflicts_with = "new")]
     pub(super) file: Vec<PathBuf>,
     /// Print a test of this event as a starting point

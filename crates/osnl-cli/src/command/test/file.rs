@@ -13,7 +13,7 @@
 //! | `notification` | the event itself as JSON, over several lines, each beginning with a blank |
 //! | `listener` | the one that hears it; without it exchange and routing key decide, as in `osnl explain` |
 //! | `exchange`, `routing_key` | where it was published, if the event does not say |
-//! | `rules` | exactly these fire; `none` |
+//! | `rules` | exactly these match; `none` |
 //! | `actions` | exactly these are called, by whichever rule; `none`. What a rule in shadow fires is not called |
 //!
 //! `event` or `notification`, and `rules` or `actions` or both, must be there. No `$` is replaced.

@@ -27,7 +27,7 @@ pub(super) fn print(args: &TestArgs, name: &str) -> Exit {
         Ok((conf, _)) => Some(conf),
         Err(refused) => {
             saved_events::say(&format!(
-                "the test expects nothing to fire, since there is no configuration: {refused}"
+                "the test expects no rule to match, since there is no configuration: {refused}"
             ));
             None
         }

@@ -18,13 +18,14 @@ fn at(civil: &str) -> Zoned {
 
 struct Case {
     folder: TempDir,
-    log: LogFile,
+    log: LogWriter,
 }
 
 impl Case {
     fn start(now: &str, keep: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let log = LogFile::open(&folder.path().join("log"), Rotation::AtMidnight { keep }, &at(now)).unwrap();
+        let log =
+            LogWriter::open(&folder.path().join("log"), LogRotation::AtMidnight { keep }, &at(now)).unwrap();
         // The file's own time is the machine's; a new file is of the day that it was opened on.
         Self { folder, log }
     }
@@ -122,7 +123,7 @@ fn what_an_earlier_process_left_goes_by_the_day_of_its_last_change() {
     fs::write(&path, "before\n").unwrap();
     set_changed(&path, &at("2026-11-18T23:00"));
     let now = at("2026-11-20T10:00");
-    let log = LogFile::open(&path, Rotation::AtMidnight { keep: 31 }, &now).unwrap();
+    let log = LogWriter::open(&path, LogRotation::AtMidnight { keep: 31 }, &now).unwrap();
     let mut case = Case { folder, log };
     case.write(&now, "after");
     assert_eq!(case.read("log.2026-11-18"), "before\n");
@@ -196,7 +197,7 @@ fn the_same_lines_end_in_the_same_files_as_with_pythons_handler() {
 #[test]
 fn without_rotation_midnight_changes_nothing() {
     let mut case = Case::start("2026-11-20T10:00", 31);
-    case.log.rotation = Rotation::None;
+    case.log.rotation = LogRotation::None;
     case.write(&at("2026-11-20T10:00"), "old");
     case.write(&at("2026-11-21T10:00"), "new");
     assert_eq!(case.files(), ["log"]);
@@ -270,7 +271,7 @@ fn a_full_disk_is_an_error_and_a_device_is_never_moved() {
     let path = folder.path().join("log");
     std::os::unix::fs::symlink("/dev/full", &path).unwrap();
     let now = at("2026-11-20T10:00");
-    let mut log = LogFile::open(&path, Rotation::AtMidnight { keep: 31 }, &now).unwrap();
+    let mut log = LogWriter::open(&path, LogRotation::AtMidnight { keep: 31 }, &now).unwrap();
     let written = log.write(&now, "lost\n");
     assert!(!written.written && written.remark.unwrap().contains("No space left"));
     let tomorrow = log.write(&at("2026-11-21T10:00"), "lost\n");

@@ -6,14 +6,13 @@ use std::time::{Duration, Instant};
 
 use osnl_testkit::openstack::{Openstack, PASSWORD, USER};
 use osnl_testkit::{
-    Authority, Broker, Identity, Notice, Options, Prepared, Protocols, Publisher, SharedBroker, Sink,
-    TlsSink, Vhost, wait_until,
+    Authority, Broker, BrokerObjects, Identity, Notice, Options, Protocols, Publisher, SharedBroker, Sink,
+    TlsSink, Vhost, closed_port, wait_until,
 };
 use serde_json::json;
 use tempfile::TempDir;
 
 use super::{Fault, Part};
-use crate::harness::closed_port;
 
 /// Lines that come later, or never, by the pace of the machine.
 const LATER: [&str; 3] = [" is still held, ", "listener neutron is blocked", "the listener is blocked"];
@@ -114,12 +113,12 @@ impl<'a> Stage<'a> {
             Part::Cloud(path, reply) => cloud.fail(path, reply.clone()),
             Part::NoCloud => cloud.sink().stop(),
             Part::QueueOfOthers | Part::SecondReader => {
-                Publisher::start(&vhost.url(), Options::default()).prepare(&Prepared {
+                Publisher::start(&vhost.url(), Options::default()).prepare(&BrokerObjects {
                     exchange: String::new(),
                     routing_keys: Vec::new(),
                     queue: "osnl".to_owned(),
                     auto_delete: matches!(fault.part, Part::QueueOfOthers),
-                    ..Prepared::default()
+                    ..BrokerObjects::default()
                 });
             }
             Part::AsUsual | Part::SecondDaemon => {}
@@ -269,6 +268,9 @@ impl<'a> Stage<'a> {
                 _ if is_number && is_unit => format!("{begin}N"),
                 "attempt=" if is_number => "attempt=N".to_owned(),
                 "message.id=" => "message.id=ID".to_owned(),
+                // Which of two deliveries that go out together fails first is chance.
+                "delivery.id=" => "delivery.id=ID".to_owned(),
+                "resource.id=" if number.starts_with("web-") => "resource.id=web-N".to_owned(),
                 _ => (*word).to_owned(),
             });
         }

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use osnl_testkit::{Broker, Notice, Options, Publisher, Raw, Reply, Sink, Vhost, wait_until};
+use osnl_testkit::{Broker, Notice, Options, Publisher, Raw, Reply, Sink, Vhost, closed_port, wait_until};
 use serde_json::{Value, json};
 
 use super::OSNL;
-use crate::harness::{Osnl, PROMPTLY, Place, SOON, closed_port, instance};
+use crate::harness::{Osnl, PROMPTLY, Place, SOON, instance};
 
 pub(super) struct Rig {
     pub(super) place: Place,

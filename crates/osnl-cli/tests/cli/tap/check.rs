@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use osnl_testkit::{Prepared, wait_until};
+use osnl_testkit::{BrokerObjects, wait_until};
 use serde_json::{Value, json};
 
 use super::{Rig, events, state};
@@ -12,11 +12,11 @@ use crate::harness::{PROMPTLY, SOON};
 fn a_check_takes_nothing_from_anybody_and_alters_nothing() {
     let mut rig = Rig::with_nova("check-apart");
     for (exchange, durable) in [("nova", false), ("neutron", true), ("keystone", true)] {
-        rig.publisher.prepare(&Prepared {
+        rig.publisher.prepare(&BrokerObjects {
             exchange: exchange.to_owned(),
             queue: format!("others-{exchange}"),
             durable,
-            ..Prepared::default()
+            ..BrokerObjects::default()
         });
     }
     rig.publisher.notify_all(&events(1..4));
@@ -54,7 +54,7 @@ fn a_check_takes_nothing_from_anybody_and_alters_nothing() {
 #[test]
 fn a_check_goes_through_the_steps_and_says_what_is_likely_wrong() {
     let mut rig = Rig::with_nova("tap-check");
-    rig.publisher.prepare(&Prepared { exchange: "neutron".to_owned(), ..Prepared::default() });
+    rig.publisher.prepare(&BrokerObjects { exchange: "neutron".to_owned(), ..BrokerObjects::default() });
     let before = rig.vhost.list_exchanges();
     let mut tap =
         rig.tap(&["--check", "-e", "nova,neutron,glance", "--topic", "notifications", "--for", "1s"]);
@@ -70,7 +70,7 @@ fn a_check_goes_through_the_steps_and_says_what_is_likely_wrong() {
         "exchange   neutron: topic, durable; bound with notifications.*\n",
         "exchange   glance: does not exist in this virtual host;",
         "           -> crudini --set /etc/glance/glance-api.conf oslo_messaging_notifications driver messagingv2",
-        "messages   none in 1 s; likely, in this order:\n           1. nothing is sent: the driver of ",
+        "messages   none in 1 s; possible causes, the most likely first:\n           1. nothing is sent: the driver of ",
         "              -> crudini --set /etc/nova/nova.conf oslo_messaging_notifications driver messagingv2",
         "           5. nothing happened\n              -> openstack ",
     ] {

@@ -104,7 +104,7 @@ fn what_is_saved_is_sent_again_byte_for_byte_and_explained_and_replayed() {
             told.stdout()
         };
         let first = told("first.jsonl");
-        assert!(first.contains("rule r fires"), "{command}: {first}");
+        assert!(first.contains("rule r matches"), "{command}: {first}");
         let without_times = |text: &str| {
             text.lines().filter(|line| !line.contains("received")).collect::<Vec<_>>().join("\n")
         };

@@ -15,7 +15,7 @@ use super::super::story::Story;
 use super::super::voice::Tone;
 
 /// A server that answers as long as the runtime lives.
-pub(super) struct Target {
+pub(super) struct DemoTarget {
     port: u16,
     server: Arc<Server>,
     _tasks: TaskTracker,
@@ -35,7 +35,7 @@ struct Addresses {
     failed: HashSet<String>,
 }
 
-impl Target {
+impl DemoTarget {
     /// Listens on a free port. Every `fail`th request fails once, 0 for none.
     pub(super) async fn start(fail: u32, story: Arc<Story>) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.context("no free port on 127.0.0.1")?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::command::demo::board::{Board, Row};
+use crate::command::demo::board::{Board, BoardRow};
 use crate::command::demo::stand_in::Hosts;
 use crate::command::demo::summary::Figures;
 use crate::terminal::{Size, Span, Tone, cell, pad, paint};
@@ -114,7 +114,7 @@ fn head(picture: &Picture, board: &Board, width: usize) -> Vec<Spans> {
 /// Columns of a row in front of its last one.
 const BEFORE_WHY: usize = 50;
 
-fn row(row: &Row, width: usize) -> Spans {
+fn row(row: &BoardRow, width: usize) -> Spans {
     let number = row.number.map(|number| format!("#{number}")).unwrap_or_default();
     let dimmed = row.tone == Tone::Dim && !row.verdict.is_empty();
     let plain = if dimmed { Tone::Dim } else { Tone::Plain };
@@ -174,7 +174,7 @@ fn rule(title: &str, width: usize) -> Spans {
 mod tests {
     use super::*;
     use crate::command::demo::stand_in::Host;
-    use crate::command::demo::voice::Line;
+    use crate::command::demo::voice::StoryLine;
 
     fn picture() -> Picture {
         let host = Host { name: "web-1".to_owned(), addresses: vec!["10.0.0.11".to_owned()] };
@@ -202,7 +202,7 @@ mod tests {
                     "because\x1b of a very long reason, which does not end before the line does, whatever its width may be on this terminal",
                 ),
             ] {
-                board.line(&Line { number: Some(number), label, tone: Tone::Plain, text, event_type });
+                board.line(&StoryLine { number: Some(number), label, tone: Tone::Plain, text, event_type });
             }
         }
         board

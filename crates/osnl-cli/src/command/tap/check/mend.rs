@@ -7,18 +7,18 @@ use osnl_transport::{TransportError, escaped, shell_quoted as quoted};
 
 /// A cause that is likely, and what to look at or to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Cause {
+pub(super) struct LikelyCause {
     pub(super) what: &'static str,
     pub(super) command: String,
 }
 
 /// Why nothing came, from the most frequent cause to the least.
-pub(super) fn likely(exchanges: &[&str], virtual_host: &str) -> Vec<Cause> {
+pub(super) fn likely(exchanges: &[&str], virtual_host: &str) -> Vec<LikelyCause> {
     // Nova stands for all, unless something else was looked at.
     let service = exchanges.iter().find(|name| **name != "openstack").copied().unwrap_or("nova");
     let file = file_of(service);
     let vhost = quoted(virtual_host);
-    let cause = |what, command| Cause { what, command };
+    let cause = |what, command| LikelyCause { what, command };
     vec![
         cause(
             "nothing is sent: the driver of [oslo_messaging_notifications] is empty by default",
@@ -27,7 +27,7 @@ pub(super) fn likely(exchanges: &[&str], virtual_host: &str) -> Vec<Cause> {
             ),
         ),
         cause(
-            "another topic or format: topics of the same section, and notification_format of [notifications] in nova.conf",
+            "another topic or format: topics of [oslo_messaging_notifications], and notification_format of [notifications] in nova.conf",
             "osnl tap --check --key '#'  # the same broker and exchanges: everything that is published"
                 .to_owned(),
         ),
@@ -36,7 +36,7 @@ pub(super) fn likely(exchanges: &[&str], virtual_host: &str) -> Vec<Cause> {
             format!("rabbitmqctl list_exchanges -p {vhost} name type  # then --exchange NAME"),
         ),
         cause(
-            "another virtual host than the services'",
+            "the services use another virtual host",
             format!("crudini --get {file} DEFAULT transport_url  # what follows the last slash"),
         ),
         cause(

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::kept::Entry;
 use super::rules::{Rules, Verdicts};
 use crate::command::tap::clean;
-use crate::command::tap::event::{Event, EventFilter, Unreadable};
+use crate::command::tap::event::{EventFilter, TapEvent, UnreadableBody};
 use crate::terminal::{Span, Tone};
 
 /// More lines than anybody reads on a screen; `--save` and `--body` have them all.
@@ -47,14 +47,14 @@ impl Detail {
 struct Lines(Vec<Vec<Span>>, Option<usize>);
 
 impl Lines {
-    fn event(&mut self, kept: &Entry, event: &Event, rules: Option<&Rules>) {
+    fn event(&mut self, kept: &Entry, event: &TapEvent, rules: Option<&Rules>) {
         let n = &event.notification;
         let judged = rules.map(|rules| rules.judge(kept, Ok(n)));
         self.pair("event type", n.event_type.as_deref());
         self.pair("rules", judged.as_ref().map(Verdicts::words).as_deref());
         self.pair("priority", n.priority.as_ref().map(|priority| priority.as_str()));
         self.pair("publisher", n.publisher_id.as_deref());
-        self.pair("form", Some(&event.about.form.label()));
+        self.pair("format", Some(&event.about.form.label()));
         self.pair("published", n.timestamp.as_deref());
         self.pair("message id", n.message_id.as_deref());
         self.place(kept);
@@ -83,7 +83,7 @@ impl Lines {
         self.json(MaskedJson::object(&n.context));
     }
 
-    fn unreadable(&mut self, kept: &Entry, why: &Unreadable, rules: Option<&Rules>) {
+    fn unreadable(&mut self, kept: &Entry, why: &UnreadableBody, rules: Option<&Rules>) {
         let judged = rules.map(|rules| rules.judge(kept, Err(why.reason.clone())));
         self.pair("unreadable", Some(&why.reason));
         self.pair("rules", judged.as_ref().map(Verdicts::words).as_deref());
@@ -104,7 +104,7 @@ impl Lines {
         self.pair("body", Some(&format!("{} bytes, {kind}{compression}", message.body.len())));
     }
 
-    fn caller(&mut self, event: &Event) {
+    fn caller(&mut self, event: &TapEvent) {
         let context = |key: &str| event.notification.context.get(key).and_then(Value::as_str);
         let named = |id: Option<&str>, name: Option<&str>| match (id, name) {
             (Some(id), Some(name)) => Some(format!("{id} ({name})")),

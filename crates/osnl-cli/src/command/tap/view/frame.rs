@@ -60,7 +60,7 @@ fn page(
             let told = standing.told.iter().map(|(at, text)| {
                 vec![(Tone::Dim, format!(" {} ", at.strftime("%H:%M:%S"))), (Tone::Plain, text.clone())]
             });
-            (wrapped(&told.collect::<Vec<_>>(), width), " what was said, UTC".to_owned())
+            (wrapped(&told.collect::<Vec<_>>(), width), " connection log, UTC".to_owned())
         }
         Page::Help => (wrapped(&help::lines(), width), " keys".to_owned()),
     };
@@ -121,19 +121,24 @@ fn title(state: &ViewState, standing: &ConnectionState, width: usize) -> Vec<Spa
 
 fn place(state: &ViewState, standing: &ConnectionState, width: usize) -> Vec<Span> {
     let mut text = if standing.host.is_empty() {
-        " nowhere yet".to_owned()
+        " not connected yet".to_owned()
     } else {
         let exchanges = match &standing.bound[..] {
             [] => "no exchange exists yet".to_owned(),
             some => some.join(", "),
         };
-        let chosen = if standing.chosen { ", known exchanges (others may exist: --exchange)" } else { "" };
+        let chosen = if standing.chosen { ", known exchanges (more by --exchange)" } else { "" };
         format!(" {} vhost \"{}\"{chosen}: {exchanges}", standing.host, standing.virtual_host)
     };
     text = clean::text(&text).into_owned();
     let listed = match &state.search {
         Some((typed, _)) if state.page == Page::List => {
-            format!(" | {}: {} of {}", clean::text(typed), state.listed.len(), state.ring.iter().count())
+            format!(
+                " | filter \"{}\": {} of {}",
+                clean::text(typed),
+                state.listed.len(),
+                state.ring.iter().count()
+            )
         }
         Some(_) | None => String::new(),
     };
@@ -159,15 +164,15 @@ fn foot(state: &ViewState, standing: &ConnectionState, width: usize) -> Vec<Span
     }
     let keys: Cow<'_, str> = match state.page {
         Page::List if state.listed.follows() => {
-            "up, down select  enter open  / filter  p pause  tab rates  ? help  q leave".into()
+            "up, down select  enter open  / filter  p pause  tab rates  ? help  q quit".into()
         }
-        Page::List => "enter open  / filter  s save  end follow  p pause  tab rates  ? help  q leave".into(),
+        Page::List => "enter open  / filter  s save  end newest  p pause  tab rates  ? help  q quit".into(),
         Page::Detail if state.detail.as_ref().is_some_and(|detail| detail.rules_at.is_some()) => {
-            "up, down scroll  left, right others  r rules  s save  esc back  q leave".into()
+            "up, down scroll  left, right events  r rules  s save  esc back  q quit".into()
         }
-        Page::Detail => "up, down scroll  left, right other events  s save  esc back  q leave".into(),
-        Page::Rates => "t 1 2 3 a sort  r reverse  p pause  tab list  ? help  q leave".into(),
-        Page::Messages | Page::Help => "esc back  q leave".into(),
+        Page::Detail => "up, down scroll  left, right events  s save  esc back  q quit".into(),
+        Page::Rates => "t 1 2 3 a sort  r reverse  p pause  tab list  ? help  q quit".into(),
+        Page::Messages | Page::Help => "esc back  q quit".into(),
     };
     // Why nothing comes is more urgent than what keys do.
     let moving = matches!(state.page, Page::List | Page::Rates);

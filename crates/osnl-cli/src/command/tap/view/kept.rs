@@ -7,8 +7,8 @@ use osnl_model::Priority;
 use osnl_transport::TapMessage;
 
 use crate::command::tap::clean;
-use crate::command::tap::event::{Event, Unreadable};
-use crate::command::tap::resource::Form;
+use crate::command::tap::event::{TapEvent, UnreadableBody};
+use crate::command::tap::resource::ShownForm;
 
 /// The most events that are kept.
 pub(super) const MOST: usize = 5_000;
@@ -39,7 +39,7 @@ pub(in crate::command::tap) struct Entry {
 impl Entry {
     pub(in crate::command::tap) fn new(
         message: &TapMessage,
-        read: &Result<Event, Unreadable>,
+        read: &Result<TapEvent, UnreadableBody>,
         received: Timestamp,
     ) -> Self {
         let text = |text: Option<&str>| text.map(|text| clean::text(text).into_owned()).unwrap_or_default();
@@ -76,7 +76,7 @@ impl Entry {
                 if more > 0 {
                     words.push(format!("and {more} more"));
                 }
-                if let Form::Cadf(Some(outcome)) = &about.form
+                if let ShownForm::Cadf(Some(outcome)) = &about.form
                     && outcome != "success"
                 {
                     words.insert(0, clean::text(outcome).into_owned());
@@ -109,14 +109,14 @@ impl Entry {
 
 /// The last events, numbered from 1 in the order in which they came.
 #[derive(Debug, Default)]
-pub(super) struct Ring {
+pub(super) struct EventRing {
     events: VecDeque<Entry>,
     /// The number of the last event: all of them are counted.
     last: u64,
     bytes: usize,
 }
 
-impl Ring {
+impl EventRing {
     /// Keeps one; the oldest go. Gives its number.
     pub(super) fn push(&mut self, kept: Entry) -> u64 {
         self.bytes += kept.bytes();
@@ -164,7 +164,7 @@ mod tests {
             kept.message.body = vec![b'x'; bytes].into();
             kept
         };
-        let mut ring = Ring::default();
+        let mut ring = EventRing::default();
         assert_eq!((ring.first(), ring.last()), (1, 0));
         for number in 1..=MOST as u64 + 3 {
             assert_eq!(ring.push(kept(1)), number);

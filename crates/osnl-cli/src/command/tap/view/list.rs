@@ -20,7 +20,7 @@ pub(super) fn heads(width: usize) -> Vec<Span> {
         cell("EXCHANGE", EXCHANGE),
         cell("PRIO", PRIORITY),
         cell("EVENT TYPE", event),
-        cell("WHAT", what)
+        cell("RESOURCE", what)
     );
     vec![(Tone::Strong, text)]
 }
@@ -35,8 +35,8 @@ pub(super) fn lines(state: &ViewState, width: usize) -> Vec<Vec<Span>> {
         return lines;
     }
     let text = match (state.ring.last(), &state.search) {
-        (0, _) => "  no event yet; m shows messages about connection and exchanges".to_owned(),
-        (_, Some((typed, _))) => format!("  nothing that is kept fits {typed}; escape lists all again"),
+        (0, _) => "  no event yet; m shows the connection log".to_owned(),
+        (_, Some((typed, _))) => format!("  no event matches the filter \"{typed}\"; esc lists all events"),
         (_, None) => String::new(),
     };
     vec![vec![(Tone::Dim, text)]]

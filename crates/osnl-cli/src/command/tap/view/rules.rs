@@ -1,4 +1,4 @@
-//! The verdicts of a configuration's rules on an event: those that fire first, with the effects of their actions.
+//! The verdicts of a configuration's rules on an event: those that match first, with the effects of their actions.
 
 use std::sync::Arc;
 
@@ -22,10 +22,10 @@ pub(in crate::command::tap) struct Rules {
 /// The verdicts on an event.
 #[derive(Debug)]
 pub(super) struct Verdicts {
-    /// The names of those that fire.
+    /// The names of those that match.
     fires: Vec<String>,
     all: usize,
-    /// A line for each rule, those that fire first, and one for each thing that would be done.
+    /// A line for each rule, those that match first, and one for each thing that would be done.
     pub(super) lines: Vec<Vec<Span>>,
 }
 
@@ -68,13 +68,15 @@ impl Verdicts {
     pub(super) fn words(&self) -> String {
         match (&self.fires[..], self.all) {
             (_, 0) => "there is none in the configuration".to_owned(),
-            ([], 1) => "the only one does not fire; r shows why".to_owned(),
-            ([], all) => format!("none of {all} fires; r shows why"),
-            ([one], 1) => format!("{one} fires; r shows what it does"),
+            ([], 1) => "the only one does not match; r shows why".to_owned(),
+            ([], all) => format!("none of {all} matches; r shows why"),
+            ([one], 1) => format!("{one} matches; r shows what it does"),
             ([one], all) => {
-                format!("{one} fires, 1 of {all}; r shows what it does, and why the others do not")
+                format!("{one} matches, 1 of {all}; r shows what it does, and why the others do not")
             }
-            (some, all) => format!("{} fire, {} of {all}; r shows what they do", some.join(", "), some.len()),
+            (some, all) => {
+                format!("{} match, {} of {all}; r shows what they do", some.join(", "), some.len())
+            }
         }
     }
 }

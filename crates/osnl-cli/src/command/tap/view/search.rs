@@ -6,14 +6,14 @@ use osnl_model::Notification;
 use osnl_template::Names;
 
 use super::kept::Entry;
-use crate::command::tap::condition::Condition;
+use crate::command::tap::condition::TapCondition;
 use crate::command::tap::event::EventFilter;
 
 /// Which of the kept events are listed.
 #[derive(Clone, Debug)]
 pub(super) enum Search {
     Text(String),
-    Condition(Condition),
+    Condition(TapCondition),
 }
 
 impl Search {
@@ -27,11 +27,11 @@ impl Search {
             return Ok(None);
         }
         if let Some(when) = typed.strip_prefix("when ") {
-            return Condition::when(when).map(|condition| Some(Self::Condition(condition)));
+            return TapCondition::when(when).map(|condition| Some(Self::Condition(condition)));
         }
         // `=` stands in no column; whoever types it means a condition.
         if typed.contains('=') {
-            return Condition::parse(typed).map(|condition| Some(Self::Condition(condition)));
+            return TapCondition::parse(typed).map(|condition| Some(Self::Condition(condition)));
         }
         Ok(Some(Self::Text(typed.to_lowercase())))
     }

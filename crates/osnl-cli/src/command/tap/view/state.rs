@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use self::select::Listing;
 use super::detail::Detail;
-use super::kept::{Entry, Ring};
+use super::kept::{Entry, EventRing};
 use super::rules::Rules;
 use super::search::Search;
 use crate::command::tap::rates::live::{Live, Order, Row, sort};
@@ -45,7 +45,7 @@ pub(super) enum Act {
 
 /// See the [module](self).
 pub(super) struct ViewState {
-    pub(super) ring: Ring,
+    pub(super) ring: EventRing,
     pub(super) listed: Listing,
     pub(super) search: Option<(String, Search)>,
     pub(super) paused: bool,
@@ -78,7 +78,7 @@ impl ViewState {
         let page = if rates { Page::Rates } else { Page::List };
         let live = Live::new(at.as_second());
         Self {
-            ring: Ring::default(),
+            ring: EventRing::default(),
             listed: Listing::default(),
             search: None,
             paused: false,
