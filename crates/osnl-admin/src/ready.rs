@@ -1,4 +1,4 @@
-//! Whether the daemon is ready: each listener listens or stands by.
+//! Whether the daemon is ready: each listener listens or stands by, and the journal takes messages.
 //!
 //! A target that is held does not make it unready: nothing is lost, and another instance would meet the same target. It
 //! is in the answer all the same, with everything else that needs attention.
@@ -22,7 +22,56 @@ pub(crate) fn ready(status: &Status) -> (bool, Value) {
             })
         })
         .collect();
-    let is_ready = !status.listeners.is_empty() && status.listeners.iter().all(|l| listens(&l.state));
-    let body = json!({"ready": is_ready, "listeners": listeners, "attention": status.attention});
+    let all_listen = !status.listeners.is_empty() && status.listeners.iter().all(|l| listens(&l.state));
+    // A listener notices it with the next message only.
+    let journal = &status.journal;
+    let takes = !matches!(journal.status.as_deref(), Some("full" | "failed"));
+    let is_ready = all_listen && takes;
+    let journal = json!({
+        "status": journal.status,
+        "ready": takes,
+        "reason": journal.reason,
+        "seconds": journal.since_seconds,
+    });
+    let body = json!({
+        "ready": is_ready,
+        "listeners": listeners,
+        "journal": journal,
+        "attention": status.attention,
+    });
     (is_ready, body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn status(listeners: &[&str], journal: Value) -> Status {
+        let listeners =
+            listeners.iter().map(|state| json!({"name": "l", "state": state, "broker": "", "queues": [], "messages": 0, "reconnects": 0}));
+        let mut whole = json!({
+            "running": true, "healthy": true, "attention": [], "version": "0.1.0", "pid": 1, "started": null,
+            "uptime_seconds": 1, "listeners": listeners.collect::<Vec<_>>(), "targets": [], "counters": {},
+            "journal": {"store": "sqlite", "deliveries": 0},
+        });
+        for (name, value) in journal.as_object().unwrap() {
+            whole["journal"][name] = value.clone();
+        }
+        serde_json::from_value(whole).unwrap()
+    }
+
+    #[test]
+    fn listeners_and_the_journal_decide() {
+        for (listeners, journal, expected) in [
+            (&["listening", "standby"][..], json!({"status": "ok"}), true),
+            (&["listening", "connecting"], json!({"status": "ok"}), false),
+            (&["listening"], json!({"status": "full", "reason": "no space left on device"}), false),
+            (&["listening"], json!({"status": "failed", "reason": "the disk does not answer"}), false),
+            (&[], json!({"status": "ok"}), false),
+        ] {
+            let (is_ready, why) = ready(&status(listeners, journal.clone()));
+            assert_eq!((is_ready, &why["ready"]), (expected, &json!(expected)), "{why}");
+            assert_eq!(why["journal"]["reason"], journal["reason"], "{why}");
+        }
+    }
 }
