@@ -26,17 +26,26 @@ use osnl_testkit::{AXE_VARIABLE, PYTHON_VARIABLE};
 /// The paths of installed parts that tests ask for, by the environment variables that have them.
 pub(crate) type Variables = Vec<(&'static str, PathBuf)>;
 
-/// Brings everything.
-pub(crate) fn run() -> Result<Variables> {
+/// Tests that cannot run here.
+#[derive(Debug)]
+pub(crate) struct LeftOut {
+    /// The beginning of their names.
+    pub(crate) tests: &'static str,
+    /// The reason, and what to do about it.
+    pub(crate) why: &'static str,
+}
+
+/// Brings everything; returns what tests ask for, and those that cannot run here.
+pub(crate) fn run() -> Result<(Variables, Option<LeftOut>)> {
     rabbitmq::ensure()?;
     apt::STRACE.ensure()?;
     apt::GROFF.ensure()?;
     prometheus::ensure()?;
     postgresql::ensure()?;
-    browser::ensure()?;
+    let left_out = browser::ensure()?;
     let python = python::ensure()?;
     let axe = python::ensure_axe(&python)?;
-    Ok(vec![(PYTHON_VARIABLE, python), (AXE_VARIABLE, axe)])
+    Ok((vec![(PYTHON_VARIABLE, python), (AXE_VARIABLE, axe)], left_out))
 }
 
 /// Brings the services of a cloud and says where their Python environment is.

@@ -3,6 +3,8 @@
 //! The tests find the broker and the Python peer in their environment. Both, and cargo itself, end with this
 //! process, also when it is interrupted or killed: a guard outside of our process group sees to that.
 //!
+//! Where no browser can be installed, the tests of the page are left out, and the run says so at its beginning and its end.
+//!
 //! With `--kafka` the tests of the Kafka transport and of the program on Kafka run against the mock cluster of its client
 //! library; further arguments choose among them.
 //! With `--cloud` the tests against Keystone, Neutron and Ironic from PyPI run, and nothing else.
@@ -26,7 +28,8 @@ use osnl_testkit::{BROKER_VARIABLE, Broker, CLOUD_VARIABLE, Guard, PYTHON_VARIAB
 use self::other_broker::Release;
 use self::removed::REMOVED;
 
-use crate::{setup, step};
+use crate::setup::{self, LeftOut};
+use crate::step;
 
 /// The sum of all `test result:` lines.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +37,8 @@ pub(crate) struct Count {
     passed: u64,
     failed: u64,
     skipped: u64,
+    /// The tests that cannot run here, by the beginning of their names.
+    lacks: Option<&'static str>,
 }
 
 /// The tests that need a broker.
@@ -143,12 +148,27 @@ pub(crate) fn run_and_count(args: &[String]) -> Result<(Count, ExitStatus)> {
     run_and_count_in(args, &[])
 }
 
+/// Adds what leaves tests out.
+fn without(args: &[String], left_out: &LeftOut) -> Vec<String> {
+    let mut args = args.to_vec();
+    if !args.iter().any(|arg| arg == "--") {
+        args.push("--".to_owned());
+    }
+    args.extend(["--skip".to_owned(), left_out.tests.to_owned()]);
+    args
+}
+
 /// The same with further environment variables.
 pub(crate) fn run_and_count_in(
     args: &[String],
     variables: &[(&str, PathBuf)],
 ) -> Result<(Count, ExitStatus)> {
-    let found = setup::run()?;
+    let (found, left_out) = setup::run()?;
+    let left_out = left_out.as_ref();
+    let args = left_out.map_or_else(|| args.to_vec(), |left_out| without(args, left_out));
+    let not_run =
+        || left_out.map(|LeftOut { tests, why }| println!("NOT RUN: the tests {tests}* are left out: {why}"));
+    not_run();
     let started = Instant::now();
     let broker = Broker::start();
     println!(
@@ -160,10 +180,10 @@ pub(crate) fn run_and_count_in(
 
     let mut cargo = step::cargo();
     cargo.arg("test").args(["--locked", "--no-fail-fast"]);
-    if !names_packages(args) {
+    if !names_packages(&args) {
         cargo.arg("--workspace");
     }
-    cargo.args(args).env(BROKER_VARIABLE, broker.folder()).envs(found);
+    cargo.args(&args).env(BROKER_VARIABLE, broker.folder()).envs(found);
     cargo.envs(variables.iter().map(|(name, value)| (*name, value)));
     let mut cargo = cargo
         .stdin(Stdio::null())
@@ -175,7 +195,8 @@ pub(crate) fn run_and_count_in(
     let output = cargo.stdout.take().context("cargo has no output")?;
     let count = pass_on(BufReader::new(output), &mut io::stdout())?;
     let status = cargo.wait().context("cannot wait for cargo")?;
-    Ok((count, status))
+    not_run();
+    Ok((Count { lacks: left_out.map(|left_out| left_out.tests), ..count }, status))
 }
 
 /// Copies lines and counts what they say.
@@ -198,6 +219,11 @@ fn names_packages(args: &[String]) -> bool {
 }
 
 impl Count {
+    /// Whether all tests ran that there are.
+    pub(crate) fn is_whole(self) -> bool {
+        self.lacks.is_none()
+    }
+
     /// Adds what a line `test result: ok. 3 passed; 0 failed; 1 ignored; …` says; other lines say nothing.
     fn add(&mut self, line: &str) {
         let Some(result) = line.trim().strip_prefix("test result: ") else { return };
@@ -220,6 +246,9 @@ impl fmt::Display for Count {
         write!(f, "{} passed, {} failed", self.passed, self.failed)?;
         if self.skipped > 0 {
             write!(f, ", {} skipped", self.skipped)?;
+        }
+        if let Some(tests) = self.lacks {
+            write!(f, "; {tests}* not run")?;
         }
         Ok(())
     }
@@ -245,6 +274,21 @@ mod tests {
         check(&format!("{ok}noise\n{bad}"), "13 passed, 2 failed, 3 skipped");
         // A test that prints without a newline shares its line with nothing of ours.
         check(&format!("x{ok}"), "0 passed, 0 failed");
+    }
+
+    #[test]
+    fn tests_that_cannot_run_here_are_skipped_and_named() {
+        let left_out = LeftOut { tests: "in_a_browser::", why: "no browser" };
+        let check = |args: &str, expected: &str| {
+            let args: Vec<String> = args.split_whitespace().map(str::to_owned).collect();
+            assert_eq!(without(&args, &left_out).join(" "), expected);
+        };
+        check("", "-- --skip in_a_browser::");
+        check("-p osnl-cli", "-p osnl-cli -- --skip in_a_browser::");
+        check("-- name", "-- name --skip in_a_browser::");
+        let count = Count { passed: 2, lacks: Some(left_out.tests), ..Count::default() };
+        assert_eq!(count.to_string(), "2 passed, 0 failed; in_a_browser::* not run");
+        assert!(!count.is_whole() && Count::default().is_whole());
     }
 
     #[test]

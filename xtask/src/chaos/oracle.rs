@@ -39,7 +39,7 @@ pub(super) fn run(args: &[String]) -> Result<ExitCode> {
     };
     // The peers find Python in their environment, which a process cannot safely change for itself.
     if std::env::var_os(PYTHON_VARIABLE).is_none() {
-        let found = setup::run()?;
+        let (found, _) = setup::run()?;
         let mut again = Command::new(std::env::current_exe()?);
         let status = again.arg("chaos").args(args).envs(found).status()?;
         return Ok(status

@@ -71,13 +71,19 @@ pub(super) fn install_unstarted(name: &str, package: &str, units: &str, by_hand:
 }
 
 impl Program {
+    /// Whether it runs.
+    pub(super) fn is_there(&self) -> bool {
+        let mut command = Command::new(self.name);
+        let shown = command.arg(self.shows).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        shown.is_ok_and(|status| status.success())
+    }
+
     /// Installs the package unless the program is there.
     pub(super) fn ensure(&self) -> Result<()> {
-        let Self { name, package, shows } = self;
-        let shown = Command::new(name).arg(shows).stdout(Stdio::null()).stderr(Stdio::null()).status();
-        if shown.is_ok_and(|status| status.success()) {
+        if self.is_there() {
             return Ok(());
         }
+        let Self { name, package, .. } = self;
         println!("setup: installing {name} by package");
         let by_hand = format!("apt-get install --no-install-recommends {package}");
         let mut install = super::as_root("sh", &by_hand)?;

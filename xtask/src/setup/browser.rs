@@ -1,13 +1,14 @@
 //! Chromium and chromedriver, which drives it in tests, by Debian's package: 133 MB, 14 s, no service.
 //!
 //! Ubuntu has both as snaps only, which see neither the tests' folders nor run as root; its `apt-get` finds no
-//! `chromium-driver`. There, and elsewhere, a chromedriver in `PATH` is taken together with the Chromium or Chrome of the same
-//! version that it finds. Without one the setup fails: the page is never left untested.
+//! `chromium-driver`. There a chromedriver in `PATH` is taken together with the Chromium or Chrome of the same version that
+//! it finds. Without one `cargo xtask test` leaves the tests of the page out and says so; the gate does not pass.
 
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::LeftOut;
 use super::apt::Program;
 
 const CHROMEDRIVER: Program =
@@ -20,8 +21,24 @@ const ELSEWHERE: &str = "tests of the admin page need chromedriver, and Chromium
                          Debian has them as chromium-driver, Ubuntu as snaps that tests cannot use: \
                          install Google's packages of both there";
 
-/// Makes sure that both are there.
-pub(super) fn ensure() -> Result<()> {
+/// Makes sure that both are there, or says why tests of the page are left out.
+pub(super) fn ensure() -> Result<Option<LeftOut>> {
+    let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
+    match installed() {
+        Ok(()) => Ok(None),
+        Err(_) if has_snaps_only(&release) && !CHROMEDRIVER.is_there() => {
+            Ok(Some(LeftOut { tests: "in_a_browser::", why: ELSEWHERE }))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether the distribution has Chromium as a snap only: Ubuntu, not what derives from it.
+fn has_snaps_only(os_release: &str) -> bool {
+    os_release.lines().any(|line| line.trim_end() == "ID=ubuntu")
+}
+
+fn installed() -> Result<()> {
     CHROMEDRIVER.ensure().context(ELSEWHERE)?;
     let is_there = |browser: &str| {
         let shown = Command::new(browser)
@@ -34,4 +51,21 @@ pub(super) fn ensure() -> Result<()> {
     };
     ensure!(BROWSERS.into_iter().any(is_there), ELSEWHERE);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_snaps_only;
+
+    #[test]
+    fn ubuntu_has_snaps_and_others_have_packages() {
+        for (release, expected) in [
+            ("PRETTY_NAME=\"Ubuntu 24.04\"\nID=ubuntu\nID_LIKE=debian\n", true),
+            ("ID=debian\n", false),
+            ("ID=linuxmint\nID_LIKE=\"ubuntu debian\"\n", false),
+            ("", false),
+        ] {
+            assert_eq!(has_snaps_only(release), expected, "{release}");
+        }
+    }
 }
