@@ -18,6 +18,7 @@
 //! | `exec` | telling a long-lived child of events, in Rust and in Python |
 //! | `python` | the Python library k2hr3_osnl, with its endpoint and with one written in Python, beside the original |
 //! | `admin` | scrapes of a large configuration, and deliveries beside slow clients of the admin endpoint |
+//! | `page` | searches of the page in a journal with a long history, to the first byte; with `--full` of a million deliveries |
 //!
 //! Everything runs on a private RabbitMQ node, with release builds; rounds alternate between the programs, each
 //! on a virtual host of its own. k2hr3_osnl takes part where `cargo xtask setup` or `test` has installed it, and
@@ -32,6 +33,7 @@ mod enrich;
 mod exec;
 mod http;
 mod journal;
+mod page;
 mod process;
 mod python;
 mod resources;
@@ -72,6 +74,7 @@ const SECTIONS: &[(&str, Section)] = &[
     ("exec", exec::child),
     ("python", python::library),
     ("admin", admin::observed),
+    ("page", page::searches),
 ];
 
 /// The parsed arguments.

@@ -5,12 +5,13 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
 use osnl::journal::sqlite::{SqliteJournal, SqliteOptions};
+use osnl::journal::store::digest::message_number;
 use rusqlite::{Connection, TransactionBehavior, params};
 
 /// States of a delivery, as the journal numbers them.
 const DEAD: i64 = 3;
 const DELIVERED: i64 = 4;
-/// Resources that the events are about: most dead letters have something later.
+/// Resources that the events are about, in turn: most dead letters have something later.
 const KEYS: u64 = 100_000;
 
 /// Writes `count` deliveries of the action `earlier`, `dead` of them dead letters spread over the others, which were delivered.
@@ -30,7 +31,8 @@ pub(crate) fn run(file: &str, count: u64, dead: u64) -> Result<()> {
              'k2hr3_osnl', 'neutron', 'notifications.info', 'application/json', 'utf-8', ?4, 'port.delete.end', ?5)",
         )?;
         let mut delivery = transaction.prepare(
-            "INSERT INTO delivery (id, rule, action, key, state, ended, reason) VALUES (?1, 'deleted', 'earlier', ?2, ?3, ?4, ?5)",
+            "INSERT INTO delivery (id, rule, action, key, state, ended, reason, message, resource_id) \
+             VALUES (?1, 'deleted', 'earlier', ?2, ?3, ?4, ?5, ?6, ?2)",
         )?;
         let body = br#"{"event_type": "port.delete.end", "publisher_id": "network.vm", "payload": {}}"#;
         let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?.as_millis();
@@ -40,8 +42,9 @@ pub(crate) fn run(file: &str, count: u64, dead: u64) -> Result<()> {
             let is_dead = written < dead && n.unsigned_abs() % each.max(1) == 0;
             written += u64::from(is_dead);
             let (state, reason) = if is_dead { (DEAD, "status 404") } else { (DELIVERED, "DELETE") };
-            event.execute(params![n, n.wrapping_mul(0x1e37_79b9_7f4a_7c15), now, format!("m{n}"), body])?;
-            delivery.execute(params![n << 16, key, state, now, reason])?;
+            let message = format!("m{n}");
+            event.execute(params![n, n.wrapping_mul(0x1e37_79b9_7f4a_7c15), now, message, body])?;
+            delivery.execute(params![n << 16, key, state, now, reason, message_number(&message)])?;
         }
         let mut tally = transaction
             .prepare("INSERT OR REPLACE INTO tally (action, state, count) VALUES ('earlier', ?1, ?2)")?;

@@ -1,5 +1,6 @@
 //! Commands on a journal with a long history: how long they take, and how long the journal stops for them.
 
+use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
@@ -26,13 +27,18 @@ const COMMANDS: [(&str, &[&str]); 5] = [
     ("retry", &["deliveries", "retry", "--all", "--out-of-order"]),
 ];
 
+/// Makes a journal of so many deliveries in a folder of this name; returns the folder, and how many of them are dead.
+pub(super) fn history(stage: &Stage, name: &str, count: u64) -> Result<(PathBuf, u64)> {
+    let (state, dead) = (stage.folder(name)?, count / SHARE);
+    let file = state.join("journal.db").display().to_string();
+    step::output(built("osnl-bench").args(["history", &file, &count.to_string(), &dead.to_string()]))?;
+    Ok((state, dead))
+}
+
 /// From publishing to the request while a command works: its maximum is the longest stop of the journal.
 pub(super) fn stops(stage: &Stage, effort: Effort) -> Result<()> {
     let count = effort.history;
-    let dead = count / SHARE;
-    let state = stage.folder("commands")?;
-    let name = state.join("journal.db").display().to_string();
-    step::output(built("osnl-bench").args(["history", &name, &count.to_string(), &dead.to_string()]))?;
+    let (state, dead) = history(stage, "commands", count)?;
     let queue = stage.queue()?;
     queue.fill(1, 1, super::sections::SIZE)?;
     let process = queue.consume_beside(&state)?;

@@ -30,7 +30,7 @@ pub(super) struct Effort {
     pub(super) paced: u64,
     /// Deliveries that wait in the journal in `retries`.
     pub(super) backlog: u64,
-    /// Deliveries that the journal has in `commands`.
+    /// Deliveries that the journal has in `commands` and `page`.
     pub(super) history: u64,
 }
 

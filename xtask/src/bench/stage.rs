@@ -253,6 +253,17 @@ impl Queue<'_> {
         Process::start(command.current_dir(&self.folder).stderr(Stdio::null()))
     }
 
+    /// The same with the page, for callers that have the token; answers its port.
+    pub(super) fn consume_with_page(&self, state_dir: &Path, token: &str) -> Result<(Process, u16)> {
+        let admin = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        let mut command = self.run(&on_disk(state_dir), 1, When::No)?;
+        let file = self.folder.join("osnl.conf");
+        let text = std::fs::read_to_string(&file)?
+            + &format!("[admin]\nlisten = 127.0.0.1:{admin}\ntoken = {token}\n");
+        std::fs::write(&file, text)?;
+        Ok((Process::start(command.current_dir(&self.folder).stderr(Stdio::null()))?, admin))
+    }
+
     /// Starts `osnl run` with so many rules and actions, and an admin endpoint; answers its port.
     pub(super) fn consume_observed(&self, rules: usize, actions: usize) -> Result<(Process, u16)> {
         let admin = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
