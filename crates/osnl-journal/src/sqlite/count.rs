@@ -7,8 +7,9 @@ use rusqlite::{Result, ToSql, params};
 
 use super::blocks::BlockNeeds;
 use super::filter::Filter;
-use super::phase::Phase;
+use super::phase::{Moment, Phase};
 use super::reader::{Reader, parts};
+use super::records::Row;
 use super::rows::State;
 
 /// The number of deliveries in one state of the file and one phase.
@@ -121,6 +122,15 @@ impl Reader {
         counts.retain(|(_, phase), _| is_asked(phase));
         Ok(counted_phases(counts))
     }
+}
+
+/// The number of these rows in each state and phase.
+pub(super) fn count_rows(rows: &[Row], moment: &Moment) -> Vec<PhaseCount> {
+    let mut counts: BTreeMap<(State, Phase), u64> = BTreeMap::new();
+    for row in rows {
+        *counts.entry((row.state, Phase::of_row(row, moment))).or_default() += 1;
+    }
+    counted_phases(counts)
 }
 
 fn counted_phases(counts: BTreeMap<(State, Phase), u64>) -> Vec<PhaseCount> {

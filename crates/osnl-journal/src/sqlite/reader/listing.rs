@@ -6,7 +6,7 @@ use std::time::Duration;
 use rusqlite::{Connection, Result, ToSql, params};
 
 use super::super::blocks::BlockNeeds;
-use super::super::count::BoundedCount;
+use super::super::count::{BoundedCount, count_rows};
 use super::super::filter::Filter;
 use super::super::phase::Moment;
 use super::super::rows::{delivery_id, is, moment};
@@ -121,7 +121,13 @@ impl Reader {
         most: u64,
     ) -> Result<(Vec<Row>, BoundedCount)> {
         let parts = parts(&self.0, filter, &BlockNeeds::of(filter.conditions()))?;
-        Ok((list_in(&self.0, filter, page, &parts)?, self.count_in(filter, most, &parts)?))
+        let rows = list_in(&self.0, filter, page, &parts)?;
+        let is_all = page.after.is_none() && rows.len() < page.limit as usize && rows.len() as u64 <= most;
+        let counted = match is_all {
+            true => (count_rows(&rows, &filter.moment), false),
+            false => self.count_in(filter, most, &parts)?,
+        };
+        Ok((rows, counted))
     }
 
     /// One delivery with its history and its message.
