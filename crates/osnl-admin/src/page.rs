@@ -12,7 +12,7 @@
 //! | `/unmatched` | messages that matched no rule |
 //! | `/explain` | an event tried against the rules; with `POST`, one that was pasted |
 //! | `/quarantine`, `/quarantine/{id}` | messages that could not be read |
-//! | `/quarantine/change` | what discarding them would do; with `POST`, the change |
+//! | `/quarantine/change` | what a change of them would do; with `POST`, the change |
 //! | `/configuration` | each value with its origin, and the latest reload; with `POST`, a reload |
 //! | `/login`, `/logout` | a session for the token |
 //!
@@ -245,7 +245,7 @@ impl Pages {
             }
             Page::Actions if is_post => change::action(place, body).await,
             Page::Change if is_post => change::done(place, &caller, body).await,
-            Page::QuarantineChange if is_post => quarantine::discarded(place, &caller, body).await,
+            Page::QuarantineChange if is_post => quarantine::done(place, &caller, body).await,
             Page::Explain if is_post => explain::pasted(place, &caller, body).await,
             Page::Configuration if is_post => configuration::reload(place).await,
             Page::Logout | Page::Actions | Page::Css | Page::Script | Page::Login => return to("/"),

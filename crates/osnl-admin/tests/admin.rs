@@ -21,6 +21,8 @@ mod page;
 mod page_configuration;
 #[path = "admin/page_moves.rs"]
 mod page_moves;
+#[path = "admin/page_quarantine.rs"]
+mod page_quarantine;
 #[path = "admin/page_rules.rs"]
 mod page_rules;
 #[path = "admin/plots.rs"]

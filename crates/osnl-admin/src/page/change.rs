@@ -51,11 +51,12 @@ enum Verb {
 
 /// Shows the effect that the change would have.
 pub(super) async fn preview(place: Place<'_>, caller: &Caller, query: &str) -> Result<Answer, Refusal> {
-    let wish = wish(query)?;
+    let mut wish = wish(query)?;
     allowed(place)?;
+    let begun = until_now(&mut wish.filter);
     let result: ChangeResult = ask(place, &wish.request(true, place.by)).await?;
     let confirm = (result.changed + result.under_way > 0).then(|| Confirm {
-        query: query.to_owned(),
+        query: [query, &begun].concat(),
         button: format!(
             "{} {}{}",
             capital(wish.word()),
@@ -97,6 +98,17 @@ pub(super) fn allowed(place: Place<'_>) -> Result<(), Refusal> {
         message: answer::reason(denial).to_owned(),
     };
     place.access.api(true).map_err(denied)
+}
+
+/// Leaves out what arrives between preview and change; returns that as the end of a query.
+fn until_now(filter: &mut Which) -> String {
+    if !filter.ids.is_empty() || filter.until.is_some() {
+        return String::new();
+    }
+    let now = text::now();
+    let end = format!("&until={}", text::query(&now));
+    filter.until = Some(now);
+    end
 }
 
 fn wish(query: &str) -> Result<Wish, Refusal> {
@@ -187,10 +199,15 @@ impl Wish {
             ids: result.ids.into_iter().take(NAMED).collect(),
             more: and_more(result.changed.saturating_sub(named)),
             confirm,
-            back: format!("/deliveries?{}", written(&self.fields)),
+            back: format!("/deliveries?{}", written(&without_until(&self.fields))),
         };
         html(StatusCode::OK, &page)
     }
+}
+
+/// The fields of a search: no form of a search has the moment of a preview.
+pub(super) fn without_until(fields: &[(String, String)]) -> Vec<(String, String)> {
+    fields.iter().filter(|(name, _)| name != "until").cloned().collect()
 }
 
 pub(super) fn and_more(count: u64) -> String {

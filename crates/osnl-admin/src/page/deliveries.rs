@@ -171,7 +171,7 @@ pub(super) async fn one(place: Place<'_>, caller: &Caller, id: &str) -> Result<A
         frame: Frame::new(place, caller, format!("Delivery {}", delivery.id), "/deliveries"),
         id: text::query(&delivery.id),
         facts: facts(&show),
-        changes: if open || delivery.phase == Phase::Dead.word() { CHANGES.to_vec() } else { Vec::new() },
+        changes: changes(delivery),
         moving: if open { moving } else { MoveForm { fields: Vec::new(), actions: Vec::new() } },
         earlier_attempts: u64::from(delivery.failed_attempts).saturating_sub(show.attempts.len() as u64),
         attempts: success(&show).into_iter().chain(attempts.rev()).collect(),
@@ -186,6 +186,20 @@ pub(super) async fn one(place: Place<'_>, caller: &Caller, id: &str) -> Result<A
         payload,
     };
     Ok(html(StatusCode::OK, &page))
+}
+
+/// The changes that are possible now.
+fn changes(delivery: &Delivery) -> Vec<&'static str> {
+    let is = |phase: Phase| delivery.phase == phase.word();
+    if is(Phase::Dead) {
+        vec!["retry", "discard"]
+    } else if is(Phase::Held) || is(Phase::HeldByGuard) {
+        vec!["release", "discard"]
+    } else if delivery.ended.is_none() {
+        vec!["discard"]
+    } else {
+        Vec::new()
+    }
 }
 
 /// The request of an address of the API.

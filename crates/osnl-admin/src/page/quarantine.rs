@@ -6,7 +6,7 @@ use osnl::control::{
     QuarantineChanges, QuarantineList, QuarantineShow, QuarantinedMessage, Refusal, Request, WhichMessages,
 };
 
-use super::change::{ChangePage, Confirm, NAMED, allowed, and_more};
+use super::change::{ChangePage, Confirm, NAMED, allowed, and_more, without_until};
 use super::deliveries::{fields, request, written};
 use super::{Caller, Frame, Place, ask, bad, html, text};
 use crate::answer::Answer;
@@ -21,7 +21,7 @@ struct QuarantinePage {
     rows: Vec<MessageRow>,
     /// The query of the next page.
     next: Option<String>,
-    /// The query of a change of all that match.
+    /// The query of a change of all that match, from its first `&`.
     filter: String,
 }
 
@@ -66,7 +66,7 @@ pub(super) async fn list(place: Place<'_>, caller: &Caller, query: &str) -> Resu
         reason: value("reason"),
         rows: list.messages.iter().map(MessageRow::new).collect(),
         next,
-        filter: written(&filter),
+        filter: if filter.is_empty() { String::new() } else { format!("&{}", written(&filter)) },
     };
     Ok(html(StatusCode::OK, &page))
 }
@@ -104,64 +104,122 @@ pub(super) async fn one(place: Place<'_>, caller: &Caller, id: &str) -> Result<A
     Ok(html(StatusCode::OK, &page))
 }
 
-/// Shows which messages would be discarded.
+/// A change of messages that was asked for.
+struct Wish {
+    verb: Verb,
+    filter: WhichMessages,
+    /// The fields of the filter.
+    fields: Vec<(String, String)>,
+}
+
+/// A change of messages.
+enum Verb {
+    /// Through the rules in force, once more.
+    Retry,
+    Discard,
+}
+
+/// Shows which messages would be changed.
 pub(super) async fn preview(place: Place<'_>, caller: &Caller, query: &str) -> Result<Answer, Refusal> {
     allowed(place)?;
-    let mut given = fields(query)?;
-    // What arrives between preview and change is not discarded.
-    if !given.iter().any(|(name, _)| matches!(&**name, "id" | "until")) {
-        given.push(("until".to_owned(), text::now()));
-    }
-    let query = written(&given);
-    let result = discard(place, &query, true).await?;
-    let confirm = (result.changed > 0)
-        .then(|| Confirm { query: query.clone(), button: format!("Discard {}", messages(result.changed)) });
-    Ok(change_page(place, caller, &query, result, confirm))
+    let wish = Wish::read(query)?.until_now();
+    let result = wish.made(place, true).await?;
+    let confirm = (result.changed > 0).then(|| Confirm {
+        query: wish.written(),
+        button: format!("{} {}", wish.word(), messages(result.changed)),
+    });
+    Ok(wish.page(place, caller, result, confirm))
 }
 
-/// Discards the messages.
-pub(super) async fn discarded(place: Place<'_>, caller: &Caller, body: &[u8]) -> Result<Answer, Refusal> {
+/// Changes the messages.
+pub(super) async fn done(place: Place<'_>, caller: &Caller, body: &[u8]) -> Result<Answer, Refusal> {
     allowed(place)?;
     let query = text::field(body, "query").ok_or_else(|| bad("the form has no query"))?;
-    let result = discard(place, &query, false).await?;
-    Ok(change_page(place, caller, &query, result, None))
+    let wish = Wish::read(&query)?;
+    let result = wish.made(place, false).await?;
+    Ok(wish.page(place, caller, result, None))
 }
 
-async fn discard(place: Place<'_>, query: &str, dry_run: bool) -> Result<QuarantineChanges, Refusal> {
-    let filter: WhichMessages = match request("/quarantine", query)? {
-        Request::QuarantineList { filter, .. } => filter,
-        _ => return Err(bad("this is not a search of the quarantine")),
-    };
-    ask(place, &Request::QuarantineDiscard { filter, dry_run, by: place.by.to_owned() }).await
-}
+impl Wish {
+    fn read(query: &str) -> Result<Self, Refusal> {
+        let mut fields = fields(query)?;
+        let at = fields.iter().position(|(name, _)| name == "change");
+        let verb = match at.map(|at| fields.remove(at).1).as_deref() {
+            Some("retry") => Verb::Retry,
+            Some("discard") => Verb::Discard,
+            Some(_) | None => return Err(bad("a change of messages is retry or discard")),
+        };
+        match request("/quarantine", &written(&fields))? {
+            Request::QuarantineList { filter, .. } => Ok(Self { verb, filter, fields }),
+            _ => Err(bad("this is not a search of the quarantine")),
+        }
+    }
 
-fn change_page(
-    place: Place<'_>,
-    caller: &Caller,
-    query: &str,
-    result: QuarantineChanges,
-    confirm: Option<Confirm>,
-) -> Answer {
-    let (all, title) = (messages(result.changed), if result.dry_run { "what would happen" } else { "done" });
-    let named = result.ids.len().min(NAMED);
-    let page = ChangePage {
-        frame: Frame::new(place, caller, format!("Discard: {title}"), "/quarantine"),
-        summary: match result.dry_run {
-            true => format!("{all} would be discarded, and gone for good."),
-            false => format!("{all} discarded."),
-        },
-        refusals: result
-            .refusals
-            .iter()
-            .take(NAMED)
-            .map(|refusal| format!("{}: {}", refusal.id, text::line(&refusal.why)))
-            .collect(),
-        ids: result.ids.iter().take(named).map(ToString::to_string).collect(),
-        more: and_more(result.changed.saturating_sub(named as u64)),
-        confirm,
-        back: format!("/quarantine?{query}"),
-    };
-    html(StatusCode::OK, &page)
+    /// Leaves out what arrives between preview and change.
+    fn until_now(mut self) -> Self {
+        if self.filter.ids.is_empty() && self.filter.until.is_none() {
+            let now = text::now();
+            self.fields.push(("until".to_owned(), now.clone()));
+            self.filter.until = Some(now);
+        }
+        self
+    }
+
+    fn written(&self) -> String {
+        let change = match self.verb {
+            Verb::Retry => "retry",
+            Verb::Discard => "discard",
+        };
+        format!("change={change}&{}", written(&self.fields))
+    }
+
+    fn word(&self) -> &'static str {
+        match self.verb {
+            Verb::Retry => "Retry",
+            Verb::Discard => "Discard",
+        }
+    }
+
+    async fn made(&self, place: Place<'_>, dry_run: bool) -> Result<QuarantineChanges, Refusal> {
+        let (filter, by) = (self.filter.clone(), place.by);
+        match self.verb {
+            Verb::Retry => place.handler.retry_by_rules(&filter, dry_run, by).await,
+            Verb::Discard => {
+                ask(place, &Request::QuarantineDiscard { filter, dry_run, by: by.to_owned() }).await
+            }
+        }
+    }
+
+    fn page(
+        &self,
+        place: Place<'_>,
+        caller: &Caller,
+        result: QuarantineChanges,
+        confirm: Option<Confirm>,
+    ) -> Answer {
+        let all = messages(result.changed);
+        let summary = match (&self.verb, result.dry_run) {
+            (Verb::Discard, true) => format!("{all} would be discarded, and gone for good."),
+            (Verb::Discard, false) => format!("{all} discarded."),
+            (Verb::Retry, true) => format!("{all} would go through the rules again."),
+            (Verb::Retry, false) => format!("{all} left the quarantine; the deliveries are in the journal."),
+        };
+        let title = if result.dry_run { "what would happen" } else { "done" };
+        let named = result.ids.len().min(NAMED);
+        let refusals = result.refusals.iter().take(NAMED);
+        let page = ChangePage {
+            frame: Frame::new(place, caller, format!("{}: {title}", self.word()), "/quarantine"),
+            summary,
+            refusals: refusals
+                .map(|refusal| format!("{}: {}", refusal.id, text::line(&refusal.why)))
+                .collect(),
+            ids: result.ids.iter().take(named).map(ToString::to_string).collect(),
+            more: and_more(result.changed.saturating_sub(named as u64)),
+            confirm,
+            back: format!("/quarantine?{}", written(&without_until(&self.fields))),
+        };
+        html(StatusCode::OK, &page)
+    }
 }
 
 fn messages(count: u64) -> String {

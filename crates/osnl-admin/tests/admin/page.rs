@@ -81,6 +81,12 @@ pub(crate) async fn log_in(running: &RunningEndpoint) -> String {
     format!("Cookie: other=1; {}\r\n{FORM}", cookie.split(';').next().unwrap())
 }
 
+/// The query in the form that confirms a change, written for a form.
+pub(crate) fn confirmed(page: &str) -> String {
+    let (_, query) = page.split_once("name=\"query\" value=\"").unwrap_or_else(|| panic!("{page}"));
+    query.split('"').next().unwrap().replace('%', "%25").replace("&#38;", "%26").replace('=', "%3D")
+}
+
 /// Asserts that a page acts on nothing and shows no secret.
 pub(crate) fn is_harmless(path: &str, page: &str) {
     assert!(header(page, "content-security-policy").contains("default-src 'none'"), "{page}");
@@ -249,16 +255,16 @@ async fn messages_leave_the_quarantine_after_a_preview() {
     let site = Site::start(&format!("listen = 127.0.0.1:0\ntoken = {TOKEN}\nallow_changes = yes")).await;
     let session = site.log_in().await;
     let list = site.read("/quarantine?queue=osnl&reason=", &session).await;
-    assert!(list.contains("/quarantine/change?queue=osnl\""), "{list}");
-    assert!(site.read("/quarantine/1", &session).await.contains("/quarantine/change?id=1\""));
-    let none = site.read("/quarantine/change?queue=other", &session).await;
+    assert!(list.contains("/quarantine/change?change=discard&#38;queue=osnl\""), "{list}");
+    assert!(
+        site.read("/quarantine/1", &session).await.contains("/quarantine/change?change=discard&amp;id=1\"")
+    );
+    let none = site.read("/quarantine/change?change=discard&queue=other", &session).await;
     assert!(none.contains("0 messages would be discarded") && !none.contains("<button>Discard"), "{none}");
-    let page = site.read("/quarantine/change?queue=osnl", &session).await;
+    let page = site.read("/quarantine/change?change=discard&queue=osnl", &session).await;
     assert!(page.contains("Discard 1 message</button>"), "{page}");
     // One that comes after the preview stays.
-    let (_, query) = page.split_once("name=\"query\" value=\"").unwrap();
-    let query =
-        query.split('"').next().unwrap().replace("&#38;", "%26").replace('=', "%3D").replace("%3A", "%253A");
+    let query = confirmed(&page);
     site.journal.set_aside(received("later".to_owned()), "later".to_owned()).await;
     let own = csrf(&page);
     for (csrf, expected) in [("0", 403), (&*own, 200)] {
@@ -269,7 +275,8 @@ async fn messages_leave_the_quarantine_after_a_preview() {
     }
     let list = site.read("/quarantine", &session).await;
     assert!(list.contains("1 message could not be read.") && list.contains("later"), "{list}");
-    let (status, page) = site.running.ask("GET", "/quarantine/change?id=99", &session, "").await;
+    let (status, page) =
+        site.running.ask("GET", "/quarantine/change?change=discard&id=99", &session, "").await;
     assert!(status == 200 && page.contains("99: there is no message"), "{page}");
     site.running.end().await;
 }
@@ -282,7 +289,7 @@ async fn a_page_that_changes_nothing_says_so() {
     for (path, body) in [
         ("/deliveries/change", format!("csrf={own}&query=change%3Ddiscard")),
         ("/actions", format!("csrf={own}&action=a&change=pause")),
-        ("/quarantine/change", format!("csrf={own}&query=queue%3Dosnl")),
+        ("/quarantine/change", format!("csrf={own}&query=change%3Ddiscard%26queue%3Dosnl")),
     ] {
         let (status, answer) = site.running.ask("POST", path, &session, &body).await;
         assert!(status == 403 && answer.contains("allow_changes"), "{answer}");

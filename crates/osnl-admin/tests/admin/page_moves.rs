@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::page::{HOSTILE, csrf, log_in};
+use crate::page::{HOSTILE, confirmed, csrf, log_in};
 use crate::running_daemon::RunningDaemon;
 
 fn port(id: &str) -> String {
@@ -61,6 +61,36 @@ async fn deliveries_move_after_a_preview() {
             site.running.ask("GET", &format!("/deliveries/change?{query}"), &session, "").await;
         assert!(status == expected && page.contains(words), "{query}: {status} {page}");
     }
+    site.end().await;
+}
+
+#[tokio::test]
+async fn deliveries_that_come_after_the_preview_are_not_changed() {
+    let site = RunningDaemon::start("allow_changes = yes").await;
+    let session = log_in(&site.running).await;
+    let own = csrf(&site.read("/", &session).await);
+    let post = async |path: &str, body: &str| {
+        site.running.ask("POST", path, &session, &format!("csrf={own}&{body}")).await
+    };
+    assert_eq!(post("/actions", "action=first&change=pause").await.0, 303);
+    site.keep(port("p1"), "first").await;
+    let seen = std::time::SystemTime::now();
+    // A moment has a thousandth of a second.
+    while seen.elapsed().unwrap().as_millis() < 2 {
+        tokio::task::yield_now().await;
+    }
+    let preview = site.read("/deliveries/change?change=discard&action=first", &session).await;
+    assert!(preview.contains("Discard 1 delivery</button>"), "{preview}");
+    // The way back is the search that led here.
+    assert!(preview.contains("href=\"/deliveries?action=first\""), "{preview}");
+    site.keep(port("p2"), "first").await;
+    let (status, done) = post("/deliveries/change", &format!("query={}", confirmed(&preview))).await;
+    assert!(status == 200 && !done.contains("2 deliveries"), "{done}");
+    while !site.read("/deliveries?about=p1&state=discarded", &session).await.contains("1 in all") {
+        tokio::task::yield_now().await;
+    }
+    let later = site.read("/deliveries?about=p2&state=discarded", &session).await;
+    assert!(later.contains("No delivery matches."), "{later}");
     site.end().await;
 }
 

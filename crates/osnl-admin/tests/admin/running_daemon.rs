@@ -69,6 +69,11 @@ impl RunningDaemon {
         self.journal.append(&mut permit, Entry { received: message.into(), notification, deliveries }).await;
     }
 
+    /// Keeps a message unread.
+    pub(crate) async fn set_aside(&self, body: &str, reason: &str) {
+        self.journal.set_aside(received(body.to_owned()), reason.to_owned()).await;
+    }
+
     pub(crate) async fn end(mut self) {
         self.running.end().await;
         self.shutdown.drain.cancel();

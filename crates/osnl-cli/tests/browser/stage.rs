@@ -23,6 +23,9 @@ pub(crate) struct Stage {
     pub(crate) rig: Rig,
     /// The address of the endpoint, without a path.
     pub(crate) base: String,
+    /// The sections before the listener's, and behind it.
+    admin: String,
+    rest: String,
 }
 
 impl Stage {
@@ -50,7 +53,8 @@ impl Stage {
         let away = Sink::start();
         away.stop();
         let admin = format!("{}{lines}", ADMIN.replace("TOKEN", TOKEN));
-        let rig = Rig::with(name, &[&admin, LISTENER, RULES, &actions(away.port())]);
+        let rest = format!("{RULES}{}", actions(away.port()));
+        let rig = Rig::with(name, &[&admin, LISTENER, &rest]);
         rig.sink.reply_when(|request| match request.target.rsplit('/').next() {
             Some("dns") => Some(Reply::StatusWith {
                 status: 409,
@@ -63,7 +67,12 @@ impl Stage {
         let base = base(&rig);
         let browser = Browser::start();
         browser.set_width(1280);
-        Self { browser, rig, base }
+        Self { browser, rig, base, admin, rest }
+    }
+
+    /// Writes the configuration again, with these lines of the listener.
+    pub(crate) fn configure(&self, lines: &str) {
+        self.rig.write(&[&self.admin, LISTENER, lines, &self.rest]);
     }
 
     /// Starts the daemon once more, after its end.
@@ -151,8 +160,14 @@ impl Stage {
     /// The ids of the dead deliveries of an action, the newest first.
     #[track_caller]
     pub(crate) fn dead(&self, action: &str) -> Vec<String> {
+        self.deliveries(action, "dead")
+    }
+
+    /// The ids of the deliveries of an action in a state, the newest first.
+    #[track_caller]
+    pub(crate) fn deliveries(&self, action: &str, state: &str) -> Vec<String> {
         let (code, stdout, stderr) =
-            self.rig.ask(&["deliveries", "list", "--state", "dead", "--action", action, "--format", "json"]);
+            self.rig.ask(&["deliveries", "list", "--state", state, "--action", action, "--format", "json"]);
         assert_eq!(code, Some(0), "{stderr}");
         let list: Value = serde_json::from_str(&stdout).unwrap();
         let ids = list["deliveries"].as_array().unwrap().iter();

@@ -9,7 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::again::RuleWish;
 use super::time;
+use crate::explain::{Content, Ruling, Subject};
+use crate::native::Native;
 use crate::received::{MessageNotes, Origin, ReceivedMessage};
+use crate::replay::{self, Source};
 
 /// A filter of messages in quarantine. An empty or missing member selects all.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -153,9 +156,58 @@ impl QuarantineShow {
     }
 }
 
+impl MessageAgain {
+    /// Plans what the rules of a configuration ask for about a message that is kept whole.
+    ///
+    /// # Errors
+    /// The message stays in quarantine: it still cannot be read, or no rule asks for anything; why.
+    pub fn planned(conf: &Native, id: i64, received: ReceivedMessage) -> Result<Self, String> {
+        let listener = conf.listeners.iter().find(|listener| *listener.name == *received.origin.listener);
+        // The budget counts that would for a message that comes now.
+        let budget = listener.map_or_else(|| conf.budget(), |listener| listener.budget);
+        let unread = |why: String| format!("it still cannot be read: {why}");
+        if let Err(error) = received.decode_within(&budget) {
+            return Err(unread(error.to_string()));
+        }
+        let subject = Subject::received(&received);
+        if let Content::Unreadable(why) = &subject.content {
+            return Err(unread(why.clone()));
+        }
+        let listener = listener.map(|listener| listener.name.to_string());
+        let source = Source { number: id.unsigned_abs(), kept: false, received, subject, before: Vec::new() };
+        let plan = replay::plan(conf, source, &[], listener.as_deref());
+        let wishes = plan.wishes().into_iter().map(|wish| RuleWish::of(&wish.delivery));
+        let deliveries: Vec<RuleWish> = wishes.collect();
+        if deliveries.is_empty() {
+            let undecided = plan.rules.iter().find_map(|rule| match &rule.verdict.ruling {
+                Ruling::Undecided(why) => {
+                    Some(format!("rule {} cannot be decided: {why}", rule.verdict.rule))
+                }
+                Ruling::Fires(_)
+                | Ruling::NotHeard(_)
+                | Ruling::Disabled
+                | Ruling::Stopped(_)
+                | Ruling::Fails { .. }
+                | Ruling::Failed(_)
+                | Ruling::Unknown
+                | Ruling::Unreadable(_) => None,
+            });
+            let unmatched = || "it matches no rule; discard it if that is right".to_owned();
+            return Err(undecided.unwrap_or_else(unmatched));
+        }
+        Ok(Self { id, deliveries })
+    }
+}
+
 impl QuarantineChanges {
     /// Numbers that an answer holds.
     const NAMED: usize = 1000;
+
+    /// Adds what another answer says, which has changed something.
+    pub fn add(&mut self, done: Self) {
+        done.ids.into_iter().for_each(|id| self.changed(id));
+        done.refusals.into_iter().for_each(|refused| self.refuse(refused.id, refused.why));
+    }
 
     /// One was changed.
     pub fn changed(&mut self, id: i64) {

@@ -1,11 +1,9 @@
 //! `osnl quarantine retry`: the rules of the configuration decide about messages that can be read by now.
 
 use osnl::control::{
-    MessageAgain, QuarantineChanges, QuarantineList, QuarantineShow, Request, RuleWish, WhichMessages,
+    MessageAgain, QuarantineChanges, QuarantineList, QuarantineShow, Request, WhichMessages,
 };
-use osnl::explain::{Content, Ruling, Subject};
 use osnl::native::{self, Native};
-use osnl::replay::{self, Source};
 
 use super::args::QuarantineRetryArgs;
 use super::{asks, named, printed};
@@ -83,38 +81,7 @@ fn plan(
         Ok(received) => received,
         Err(why) => return Ok(Err(why)),
     };
-    let listener = conf.listeners.iter().find(|listener| *listener.name == show.message.listener);
-    // The budget counts that would for a message that comes now.
-    let budget = listener.map_or_else(|| conf.budget(), |listener| listener.budget);
-    if let Err(error) = received.decode_within(&budget) {
-        return Ok(Err(format!("it still cannot be read: {error}")));
-    }
-    let subject = Subject::received(&received);
-    if let Content::Unreadable(why) = &subject.content {
-        return Ok(Err(format!("it still cannot be read: {why}")));
-    }
-    let listener = listener.map(|listener| listener.name.to_string());
-    let source = Source { number: id.unsigned_abs(), kept: false, received, subject, before: Vec::new() };
-    let planned = replay::plan(conf, source, &[], listener.as_deref());
-    let deliveries: Vec<RuleWish> =
-        planned.wishes().into_iter().map(|wish| RuleWish::of(&wish.delivery)).collect();
-    if deliveries.is_empty() {
-        let undecided = planned.rules.iter().find_map(|rule| match &rule.verdict.ruling {
-            Ruling::Undecided(why) => Some(format!("rule {} cannot be decided: {why}", rule.verdict.rule)),
-            Ruling::Fires(_)
-            | Ruling::NotHeard(_)
-            | Ruling::Disabled
-            | Ruling::Stopped(_)
-            | Ruling::Fails { .. }
-            | Ruling::Failed(_)
-            | Ruling::Unknown
-            | Ruling::Unreadable(_) => None,
-        });
-        return Ok(Err(
-            undecided.unwrap_or_else(|| "it matches no rule; discard it if that is right".to_owned())
-        ));
-    }
-    Ok(Ok(MessageAgain { id, deliveries }))
+    Ok(MessageAgain::planned(conf, id, received))
 }
 
 fn send(
@@ -127,7 +94,6 @@ fn send(
         return Ok(());
     }
     let done: QuarantineChanges = respondent.ask(&Request::QuarantineRetry { messages, by: asks() })?;
-    done.ids.into_iter().for_each(|id| changes.changed(id));
-    done.refusals.into_iter().for_each(|refused| changes.refuse(refused.id, refused.why));
+    changes.add(done);
     Ok(())
 }

@@ -16,18 +16,22 @@ fn state(stage: &Stage) -> Value {
     json!([targets, status["journal"]["unreadable"], status["configuration"]["loaded_at"]])
 }
 
-/// A page that sends each of its forms into a frame of its own, and reads with everything that reads.
-fn attack(base: &str, id: &str) -> String {
+/// A page that sends each of its forms into a frame of its own, and reads with everything that reads. It even knows the
+/// number that the session's own forms have.
+fn attack(base: &str, id: &str, stolen: &str) -> String {
     let mut forms = String::new();
     let posts = [
         ("/actions", "action=inventory&change=pause"),
         ("/deliveries/change", "query=change%3Ddiscard%26state%3Ddead"),
+        ("/quarantine/change", "query=change%3Ddiscard%26queue%3D"),
+        ("/configuration", "a=b"),
         ("/logout", ""),
         ("/login", "token=another&next=/"),
     ];
     let mut count = 0;
     for (path, fields) in posts {
-        for csrf in ["", "csrf=&", "csrf=0000000000000000000000000000000000000000000000000000000000000000&"] {
+        let zeros = format!("csrf={}&", "0".repeat(64));
+        for csrf in ["", "csrf=&", &zeros, &format!("csrf={stolen}&")] {
             for kind in ["application/x-www-form-urlencoded", "multipart/form-data", "text/plain"] {
                 let fields = format!("{csrf}{fields}");
                 let inputs: String = fields
@@ -75,6 +79,9 @@ fn a_page_of_another_site_or_port_changes_nothing_and_reads_nothing() {
     let browser = &stage.browser;
     stage.log_in("/");
     let dead = stage.dead("dns")[0].clone();
+    stage.open("/");
+    let stolen = browser.run("return document.querySelector('input[name=csrf]').value", &json!([]));
+    let stolen = stolen.as_str().filter(|number| number.len() == 64).unwrap();
     let before = state(&stage);
     // Another address is another site, which gets no cookie; another port is the same site, which gets it.
     for address in [Ipv4Addr::new(127, 0, 0, 2), Ipv4Addr::LOCALHOST] {
@@ -82,7 +89,7 @@ fn a_page_of_another_site_or_port_changes_nothing_and_reads_nothing() {
         other.reply_with(Reply::StatusWith {
             status: 200,
             headers: vec![("Content-Type".to_owned(), "text/html".to_owned())],
-            body: attack(&stage.base, &dead).into_bytes(),
+            body: attack(&stage.base, &dead, stolen).into_bytes(),
         });
         browser.open(&other.url("/"));
         browser.wait("the attack to end", "return window.isDone === true");
@@ -98,7 +105,8 @@ fn a_page_of_another_site_or_port_changes_nothing_and_reads_nothing() {
     stage.open("/");
     assert_eq!(stage.path(), "/");
     // No form was taken, and none was refused for want of a session alone.
-    assert!(!stage.rig.log().contains("paused"), "{}", stage.rig.log());
+    let log = stage.rig.log();
+    assert!(!log.contains("paused") && !log.contains("reload"), "{log}");
 }
 
 #[test]

@@ -1,8 +1,14 @@
 //! Logging in and out, and sessions that end.
 
+use std::time::{Duration, SystemTime};
+
 use osnl_testkit::Key;
 
 use crate::stage::{Stage, TOKEN};
+
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap()
+}
 
 #[test]
 fn a_session_begins_with_the_token_and_ends_with_a_button_or_the_daemon() {
@@ -33,6 +39,9 @@ fn a_session_begins_with_the_token_and_ends_with_a_button_or_the_daemon() {
             cookie["httpOnly"] == true && cookie["sameSite"] == "Strict" && cookie["path"] == "/",
             "{cookie}"
         );
+        let rest = Duration::from_secs(cookie["expiry"].as_u64().unwrap()).saturating_sub(since_1970());
+        let life = Duration::from_hours(12);
+        assert!(rest <= life && rest > life - Duration::from_mins(5), "{cookie}");
         assert!(!cookie.to_string().contains(TOKEN) && !browser.text("html").contains(TOKEN));
         assert!(browser.text("footer").contains("Nothing can be changed here"));
 

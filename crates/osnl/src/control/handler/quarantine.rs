@@ -1,6 +1,7 @@
 //! Messages that are kept unread: looking at them, letting them go, sending them through rules again.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -16,11 +17,18 @@ use super::change::PATIENCE;
 use super::{ControlHandler, Store};
 use crate::journal::Entry;
 use crate::journal::sqlite::{SqliteJournal, Unreadable, UnreadableFilter};
+use crate::native::LoadedConf;
 use crate::quarantine;
 use crate::replay::{self, Live, ReplayError};
 
 /// Messages of one transaction.
 const AT_ONCE: usize = 1000;
+/// Messages that one call sends through the rules in force.
+const MOST_BY_RULES: usize = 200;
+/// Messages whose bodies are in memory for that.
+const BODIES: usize = 10;
+/// After so long no further message is read for that.
+const LONGEST: Duration = Duration::from_secs(10);
 
 impl ControlHandler {
     pub(super) async fn list_quarantined(
@@ -79,9 +87,7 @@ impl ControlHandler {
             tracing::warn!(messages = found.len(), by, "an operator discarded messages of the quarantine");
         }
         found.iter().for_each(|id| changes.changed(*id));
-        for id in named.into_iter().filter(|id| !found.contains(id)) {
-            changes.refuse(id, "there is no message with this number, or another filter excludes it");
-        }
+        refuse_missing(&mut changes, &named, &found);
         Ok(changes)
     }
 
@@ -124,6 +130,61 @@ impl ControlHandler {
         Ok(changes)
     }
 
+    /// Sends messages through the rules in force, as `osnl quarantine retry` does with those of the files.
+    ///
+    /// # Errors
+    /// No daemon runs here, it keeps no quarantine, more than 200 messages match, or the journal cannot be read or written.
+    pub async fn retry_by_rules(
+        &self,
+        filter: &WhichMessages,
+        dry_run: bool,
+        by: &str,
+    ) -> Result<QuarantineChanges, Refusal> {
+        let Some(loaded) = self.loaded() else {
+            return Err(Refusal::new(Code::Unsupported, "no daemon with a configuration runs here"));
+        };
+        self.keeps_unread()?;
+        let named = filter.ids.clone();
+        let filter = filter.filter()?;
+        let found = self.read(move |reader| reader.numbers_quarantined(&filter)).await?.unwrap_or_default();
+        if found.len() > MOST_BY_RULES {
+            let why = format!(
+                "{} messages match; allowed are {MOST_BY_RULES} at a time: search for fewer, or use osnl quarantine retry",
+                found.len()
+            );
+            return Err(Refusal::new(Code::BadRequest, why));
+        }
+        let (begun, mut group) = (Instant::now(), Vec::new());
+        let mut changes = QuarantineChanges { dry_run, ..QuarantineChanges::default() };
+        refuse_missing(&mut changes, &named, &found);
+        for id in found {
+            if begun.elapsed() > LONGEST {
+                changes.refuse(id, "there was no time left for it: retry fewer messages at a time");
+                continue;
+            }
+            match self.planned(id, loaded.clone()).await {
+                Ok(_) if dry_run => changes.changed(id),
+                Ok(again) => group.push(again),
+                Err(why) => changes.refuse(id, why),
+            }
+            if group.len() == BODIES {
+                changes.add(self.retry_quarantined(&std::mem::take(&mut group), by).await?);
+            }
+        }
+        if !group.is_empty() {
+            changes.add(self.retry_quarantined(&group, by).await?);
+        }
+        Ok(changes)
+    }
+
+    /// Asks the rules about a message; else the reason why it stays.
+    async fn planned(&self, id: i64, loaded: Arc<LoadedConf>) -> Result<MessageAgain, String> {
+        let found = self.quarantined(id).await.map_err(|refusal| refusal.message)?;
+        is_whole(&found).map_err(|refusal| refusal.message)?;
+        let planned = self.on_thread(move || MessageAgain::planned(&loaded.conf, id, found.received));
+        planned.await.unwrap_or_else(|error| Err(error.to_string()))
+    }
+
     /// Returns the entry to append for a message that can be read by now.
     async fn again(&self, again: &MessageAgain) -> Result<Entry, Refusal> {
         if again.deliveries.is_empty() {
@@ -133,14 +194,7 @@ impl ControlHandler {
             self.is_configured(&wanted.action)?;
         }
         let found = self.quarantined(again.id).await?;
-        if !found.extent.is_whole() {
-            let why = format!(
-                "only the first {} of its {} bytes are kept: it cannot be retried",
-                found.received.body.len(),
-                found.size
-            );
-            return Err(Refusal::new(Code::Unsupported, why));
-        }
+        is_whole(&found)?;
         let unread = |error| Refusal::new(Code::Unsupported, format!("it still cannot be read: {error}"));
         let notification = found.received.decode().map_err(unread)?;
         let deliveries = again.deliveries.iter().map(RuleWish::delivery).collect();
@@ -167,6 +221,26 @@ impl ControlHandler {
             }
         }
     }
+}
+
+/// Refuses those of the named messages that were not found.
+fn refuse_missing(changes: &mut QuarantineChanges, named: &[i64], found: &[i64]) {
+    for id in named.iter().filter(|id| !found.contains(id)) {
+        changes.refuse(*id, "there is no message with this number, or another filter excludes it");
+    }
+}
+
+/// Refuses a message of which only the beginning is kept.
+fn is_whole(found: &Unreadable) -> Result<(), Refusal> {
+    if found.extent.is_whole() {
+        return Ok(());
+    }
+    let why = format!(
+        "only the first {} of its {} bytes are kept: it cannot be retried",
+        found.received.body.len(),
+        found.size
+    );
+    Err(Refusal::new(Code::Unsupported, why))
 }
 
 async fn forget(journal: &SqliteJournal, ids: Vec<i64>) -> Result<(), Refusal> {
