@@ -5,7 +5,7 @@ use osnl::journal::DeliveryId;
 use osnl::journal::sqlite::{Answers, Cursor};
 
 use crate::command::actions::OneActionArgs;
-use crate::flags::{BetweenArgs, FormatArgs, HowArgs, PlaceArgs, states};
+use crate::flags::{BetweenArgs, FormatArgs, HowArgs, PlaceArgs, states, states_offering};
 
 /// `osnl deliveries` and what is behind it.
 #[derive(Debug, Args)]
@@ -128,6 +128,36 @@ pub(crate) struct ShowArgs {
     pub(crate) format: FormatArgs,
 }
 
+/// The states that a release changes.
+const HELD: [&str; 2] = ["held-by-guard", "held"];
+/// The states that a move changes, and their groups.
+const OPEN: [&str; 10] = [
+    "arrived",
+    "ready",
+    "running",
+    "retrying",
+    "waiting",
+    "held-by-guard",
+    "held",
+    "orphaned",
+    "pending",
+    "open",
+];
+/// The states that a discard changes, and their groups.
+const UNDONE: [&str; 11] = [
+    "arrived",
+    "ready",
+    "running",
+    "retrying",
+    "waiting",
+    "held-by-guard",
+    "held",
+    "orphaned",
+    "dead",
+    "pending",
+    "open",
+];
+
 /// The flags that every change takes.
 #[derive(Debug, Args)]
 pub(crate) struct ChangeArgs {
@@ -146,6 +176,7 @@ pub(crate) struct ChangeArgs {
 
 /// The flags of `osnl deliveries retry`.
 #[derive(Debug, Args)]
+#[command(mut_arg("state", |arg| arg.help("dead: the one state that can be retried").value_parser(states_offering(&["dead"]))))]
 #[command(after_help = "Examples:\n  osnl deliveries retry 17.0\n  \
                         osnl deliveries retry --action roles --since 2h --dry-run")]
 pub(crate) struct RetryArgs {
@@ -158,6 +189,7 @@ pub(crate) struct RetryArgs {
 
 /// The flags of `osnl deliveries discard`.
 #[derive(Debug, Args)]
+#[command(mut_arg("state", |arg| arg.value_parser(states_offering(&UNDONE))))]
 #[command(after_help = "Examples:\n  osnl deliveries discard 17.0 18.0\n  \
                         osnl deliveries discard --rule old-rule --state dead --yes")]
 pub(crate) struct DiscardArgs {
@@ -170,6 +202,7 @@ pub(crate) struct DiscardArgs {
 
 /// The flags of `osnl deliveries release`.
 #[derive(Debug, Args)]
+#[command(mut_arg("state", |arg| arg.help("held or held-by-guard: the states that can be released").value_parser(states_offering(&HELD))))]
 #[command(after_help = "Example:\n  osnl deliveries release --action roles")]
 pub(crate) struct ReleaseArgs {
     #[command(flatten)]
@@ -178,6 +211,7 @@ pub(crate) struct ReleaseArgs {
 
 /// The flags of `osnl deliveries move`.
 #[derive(Debug, Args)]
+#[command(mut_arg("state", |arg| arg.help("Only these states, such as pending, held, or orphaned; separated by commas").value_parser(states_offering(&OPEN))))]
 #[command(after_help = "Example:\n  osnl deliveries move --action old-name --to roles")]
 pub(crate) struct MoveArgs {
     #[command(flatten)]
