@@ -17,7 +17,7 @@ const UNMATCHED: Silent = &[
     ("log", "osnl explain --unmatched tells why an event matched no rule"),
 ];
 /// The status and the log have this once a delivery has ended as a dead letter.
-const DEAD: [&str; 2] = ["given up", "given up"];
+const DEAD: [&str; 2] = ["dead letter", "given up"];
 
 fn fault(area: &'static str, name: &'static str, edits: Edits, shows: [&'static str; 2]) -> Fault {
     Fault { area, name, edits, part: Part::AsUsual, events: 0, shows, silent: BROKER }
@@ -25,7 +25,7 @@ fn fault(area: &'static str, name: &'static str, edits: Edits, shows: [&'static 
 
 /// One that keeps a listener from its broker.
 fn broker(area: &'static str, name: &'static str, edits: Edits) -> Fault {
-    fault(area, name, edits, [" is connecting", "trying again"])
+    fault(area, name, edits, [" is connecting", "tries again until"])
 }
 
 /// One that an event meets on its way.
@@ -72,7 +72,7 @@ fn of_queue() -> Vec<Fault> {
             "queue",
             "missing queue",
             &[("exchange = neutron\ndeclare = create\npool = osnl", "queue = none")],
-            [" is connecting", "is looked for"],
+            [" is connecting", "looks for the missing"],
         ),
         Fault {
             part: Part::QueueOfOthers,
@@ -80,7 +80,7 @@ fn of_queue() -> Vec<Fault> {
                 "queue",
                 "made with other arguments",
                 &[],
-                ["made by another program", "osnl uses it as it is"],
+                ["was declared with other settings", "osnl uses it as it is"],
             )
         },
         Fault {
