@@ -18,7 +18,7 @@ pub(crate) struct SourceArgs {
     /// Configuration file(s) [default: /etc/osnl/osnl.conf]
     #[arg(short = 'c', long, value_name = "FILE")]
     pub(crate) config_file: Vec<PathBuf>,
-    /// Folder of *.conf files, read after the files
+    /// Folder of *.conf files, read after --config-file
     #[arg(long, value_name = "DIR")]
     pub(crate) config_dir: Vec<PathBuf>,
 }
@@ -43,13 +43,13 @@ pub(crate) struct PlaceArgs {
     /// Configuration file(s) [default: /etc/osnl/osnl.conf]
     #[arg(short = 'c', long, value_name = "FILE", conflicts_with_all = ["state_dir", "journal"], help_heading = "Daemon")]
     pub(crate) config_file: Vec<PathBuf>,
-    /// Folder of *.conf files, read after the files
+    /// Folder of *.conf files, read after --config-file
     #[arg(long, value_name = "DIR", conflicts_with_all = ["state_dir", "journal"], help_heading = "Daemon")]
     pub(crate) config_dir: Vec<PathBuf>,
-    /// State directory, if no configuration names it
+    /// State directory of the daemon, instead of -c
     #[arg(long, value_name = "DIR", help_heading = "Daemon")]
     pub(crate) state_dir: Option<PathBuf>,
-    /// Journal file, if no configuration names it
+    /// Journal file of the daemon, instead of -c
     #[arg(long, value_name = "FILE", help_heading = "Daemon")]
     pub(crate) journal: Option<PathBuf>,
     #[command(flatten)]
@@ -86,7 +86,7 @@ pub(crate) struct BetweenArgs {
     /// Received at this time or later: 2h (ago), 2026-11-20, 2026-11-20T06:30Z
     #[arg(long, value_name = "WHEN", value_parser = moment::parse, help_heading = "Filters")]
     pub(crate) since: Option<Timestamp>,
-    /// Received before this time
+    /// Received before this time; 7d: more than 7 days ago
     #[arg(long, value_name = "WHEN", value_parser = moment::parse, help_heading = "Filters")]
     pub(crate) until: Option<Timestamp>,
 }

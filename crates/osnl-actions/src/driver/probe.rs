@@ -49,7 +49,7 @@ pub enum ProbeVerdict {
 }
 
 impl ProbeVerdict {
-    /// `ok`, `warning`, `unproven`, `failed`.
+    /// Returns the verdict in JSON: `ok`, `warning`, `unproven`, `failed`.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -59,6 +59,15 @@ impl ProbeVerdict {
             Self::Failed => "failed",
         }
     }
+
+    /// Returns the verdict on a screen: as in JSON, but `untested` for `unproven`.
+    #[must_use]
+    pub fn shown(self) -> &'static str {
+        match self {
+            Self::Unproven => "untested",
+            Self::Fine | Self::Warning | Self::Failed => self.as_str(),
+        }
+    }
 }
 
 impl std::fmt::Display for Probe {
@@ -66,7 +75,7 @@ impl std::fmt::Display for Probe {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { section, what, verdict, found, advice, is_passive: _ } = self;
         let advice = advice.as_ref().map_or(String::new(), |advice| format!("; {advice}"));
-        let line = format!("{:<8} [{section}] {what}: {found}{advice}", verdict.as_str());
+        let line = format!("{:<8} [{section}] {what}: {found}{advice}", verdict.shown());
         f.write_str(
             &line.chars().map(|c| if osnl_model::is_dangerous(c) { ' ' } else { c }).collect::<String>(),
         )

@@ -60,7 +60,9 @@ fn said(probed: &ProbeResult) -> String {
         ("ok", false) => format!("{action} is ok: {target}; nothing is pending\n"),
         ("paused", _) => format!("{action} is paused, and not probed; osnl actions resume {action}\n"),
         ("held", false) => {
-            format!("{action} is held{answer}; nothing is pending to probe it with: the next delivery does\n")
+            format!(
+                "{action} is held{answer}; no delivery is pending; osnl probes the target with the next one\n"
+            )
         }
         (status, _) => format!("{action} is still {status}{answer}{next}\n"),
     }

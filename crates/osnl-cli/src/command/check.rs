@@ -42,8 +42,8 @@ pub(super) struct Note {
 /// The flags of `osnl check`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exits with 0 if the configuration is valid, 1 if all deliveries of some action would fail at once (dead \
-                  letters), 69 if --connect failed, 78 if the configuration is wrong.\n\n\
+    after_help = "Exits with 0 if the configuration is valid, 1 if every delivery of some action would become a \
+                  dead letter at its first attempt, 69 if --connect failed, 78 if the configuration is wrong.\n\n\
                   Examples:\n  osnl check --config-file /etc/osnl/osnl.conf\n  \
                   osnl check --connect --format json | jq '.probes[] | select(.verdict != \"ok\")'"
 )]
@@ -54,13 +54,13 @@ pub(crate) struct CheckRunArgs {
     /// --declare
     #[arg(long)]
     pub(crate) connect: bool,
-    /// Also create missing queues, bind them, and delete them again, to prove the permissions
+    /// Also create, bind, and delete each missing queue, to test the user's permissions
     #[arg(long, requires = "connect")]
     pub(crate) declare: bool,
     /// Also check that this user may read the files, by their owner, group, and mode
     #[arg(long, value_name = "USER", requires = "connect")]
     pub(crate) as_user: Option<String>,
-    /// Longest wait for each probe of --connect, such as 5s
+    /// Longest wait for each check of --connect, such as 5s
     #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration)]
     pub(crate) timeout: Duration,
     /// Print sentences, or one object of JSON

@@ -42,7 +42,7 @@ pub(crate) struct ConfigShowArgs {
 #[derive(Debug, Args)]
 #[command(after_help = "Example:\n  osnl config reference | less")]
 pub(crate) struct ConfigReferenceArgs {
-    /// text for reading; markdown for the book; json for scripts
+    /// text for people, markdown for a website, json for scripts
     #[arg(long, value_enum, default_value_t = ReferenceFormat::Text, value_name = "FORMAT")]
     pub(crate) format: ReferenceFormat,
 }

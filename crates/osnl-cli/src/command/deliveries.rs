@@ -124,12 +124,12 @@ fn describe_rest(changes: &ChangeResult, text: &mut String) {
             _ => String::new(),
         };
         let each = if changes.under_way == 1 {
-            "ends when its attempt does"
+            "it changes when its attempt ends"
         } else {
-            "each ends when its attempt does"
+            "each changes when its attempt ends"
         };
         text.push_str(&format!(
-            "{} under way, {each}, unless that succeeds{names}\n",
+            "{} running: {each}, unless the attempt succeeds{names}\n",
             deliveries(changes.under_way)
         ));
     }

@@ -28,7 +28,7 @@ pub(crate) struct EventsArgs {
     /// A service such as neutron, or an event type [default: all services]
     #[arg(value_name = "SERVICE")]
     pub(crate) service: Option<String>,
-    /// An event type, or its beginning
+    /// An event type, or the first part of one: port.delete
     #[arg(value_name = "EVENT")]
     pub(crate) event: Option<String>,
     /// text, json, or markdown: a summary of all events

@@ -60,8 +60,10 @@ fn look(args: &ExplainArgs, conf: &Native) -> Result<Exit, Refusal> {
     }
     match dead {
         0 => {}
-        1 => saved_events::say("1 delivery would be a dead letter at once"),
-        dead => saved_events::say(&format!("{dead} deliveries would be dead letters at once")),
+        1 => saved_events::say("1 delivery would become a dead letter at its first attempt"),
+        dead => {
+            saved_events::say(&format!("{dead} deliveries would become dead letters at their first attempt"))
+        }
     }
     Ok(out.end(if fired > 0 && dead == 0 { Exit::Done } else { Exit::Failed }))
 }

@@ -37,10 +37,10 @@ pub(crate) struct K2hr3OsnlArgs {
     /// Configuration file [default: /etc/k2hr3/k2hr3_osnl.conf, else /etc/k2hr3/k2hr3-osnl.conf]
     #[arg(short = 'c', long, value_name = "FILE")]
     pub(crate) config_file: Option<PathBuf>,
-    /// Level of this program's log lines [default: debug_level of the file]
+    /// Log level of osnl's own lines [default: debug_level of the file]
     #[arg(short = 'd', value_name = "LEVEL")]
     pub(crate) debug_level: Option<LevelFlag>,
-    /// Level of the libraries' log lines [default: libs_debug_level of the file]
+    /// Log level of lines from libraries [default: libs_debug_level of the file]
     #[arg(short = 'l', value_name = "LEVEL")]
     pub(crate) libs_debug_level: Option<LevelFlag>,
     /// Log file instead of stderr [default: log_file of the file]

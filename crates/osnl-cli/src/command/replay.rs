@@ -65,7 +65,7 @@ fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, Refusal> {
     if !args.live || sums.deliveries == 0 {
         match args.format {
             Format::Text => {
-                let next = if args.live || sums.deliveries == 0 { "" } else { "; --live appends them" };
+                let next = if args.live || sums.deliveries == 0 { "" } else { "; add --live to append them" };
                 out.line(&format!("{}; nothing was changed{next}", sums.text()));
             }
             Format::Json => out.json(sums.json(None)),
@@ -82,7 +82,8 @@ fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, Refusal> {
     };
     match args.format {
         Format::Text => {
-            let known = if copies > 0 { format!(", {copies} were kept already") } else { String::new() };
+            let known =
+                if copies > 0 { format!(", {copies} were in the journal already") } else { String::new() };
             out.line(&format!("{}; {} appended to the journal{known}", sums.text(), appended - copies));
         }
         Format::Json => out.json(sums.json(Some((appended - copies, copies)))),
@@ -196,7 +197,7 @@ impl Sums {
         let Self { events, firing, deliveries, delivered } = self;
         let event = if *events == 1 { "event" } else { "events" };
         format!(
-            "{firing} of {events} {event} would make {deliveries} deliver{} ({delivered} delivered before)",
+            "{firing} of {events} {event} would make {deliveries} deliver{} ({delivered} of them delivered before)",
             if *deliveries == 1 { "y" } else { "ies" }
         )
     }

@@ -151,11 +151,13 @@ fn ends_of_retries(conf: &Native) -> Vec<String> {
             Some(age) => {
                 let age = duration::shown(age);
                 format!(
-                    "a delivery of {actions} that still fails {age} after its first attempt becomes a dead letter (retry_max_age); time while the target is held does not count"
+                    "action {actions}: a delivery that still fails {age} after its first attempt becomes a dead letter (retry_max_age); time while the target is held does not count"
                 )
             }
             None => {
-                format!("a delivery of {actions} is retried without limit of time (retry_max_age = none)")
+                format!(
+                    "action {actions}: deliveries are retried without a time limit (retry_max_age = none)"
+                )
             }
         }
     };

@@ -49,7 +49,7 @@ pub(crate) struct PickArgs {
     /// Received at this time or later: 2h (ago), 2026-11-20, 2026-11-20T06:30Z
     #[arg(long, value_name = "WHEN", value_parser = moment)]
     pub(super) since: Option<SystemTime>,
-    /// Received before this time
+    /// Received before this time; 7d: more than 7 days ago
     #[arg(long, value_name = "WHEN", value_parser = moment)]
     pub(super) until: Option<SystemTime>,
 }

@@ -27,8 +27,8 @@ const COUNTERS: usize = 78;
 /// The flags of `osnl status`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exits with 0 when all is well, 1 when something needs attention, 69 when there is neither a \
-                        daemon nor a journal. With nagios: 0 ok, 1 warning, 2 critical, 3 unknown.\n\n\
+    after_help = "Exits with 0 if all is well, 1 if something needs attention, 69 if there is neither a daemon \
+                        nor a journal. With nagios: 0 ok, 1 warning, 2 critical, 3 unknown.\n\n\
                         Examples:\n  osnl status -c /etc/osnl/osnl.conf\n  osnl status --format json | jq .problems\n  osnl status --watch"
 )]
 pub(crate) struct StatusArgs {
@@ -37,7 +37,7 @@ pub(crate) struct StatusArgs {
     /// text, json, or nagios
     #[arg(long, value_enum, default_value_t = StatusFormat::Text, value_name = "FORMAT", hide_possible_values = true)]
     pub(crate) format: StatusFormat,
-    /// Refresh the screen, with plots, until Ctrl-C
+    /// Show a screen that refreshes itself, with plots, until Ctrl-C
     #[arg(long, conflicts_with = "format")]
     pub(crate) watch: bool,
     /// Time between two refreshes
@@ -167,7 +167,7 @@ pub(super) fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
 
 fn listeners(listeners: &[ListenerStatus]) -> String {
     let mut rows = vec![
-        ["  name", "state", "since", "messages", "last", "reconnects", "in queue", "consumers", "queue"]
+        ["  name", "state", "for", "messages", "last", "reconnects", "in queue", "consumers", "queue"]
             .map(str::to_owned)
             .to_vec(),
     ];
@@ -219,7 +219,7 @@ fn left_queue(left: &LeftQueue) -> String {
 
 pub(super) fn targets(targets: &[TargetReport]) -> String {
     let mut rows = vec![
-        ["  name", "target", "since", "pending", "oldest", "in flight", "held", "dead", "done", "address"]
+        ["  name", "target", "for", "pending", "oldest", "running", "to release", "dead", "done", "address"]
             .map(str::to_owned)
             .to_vec(),
     ];

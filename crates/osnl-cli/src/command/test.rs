@@ -48,8 +48,8 @@ pub(crate) fn run(args: &TestArgs) -> Exit {
         }
         let outcomes: Vec<Outcome> = cases.iter().map(|case| outcome(conf, case)).collect();
         if outcomes.is_empty() {
-            let hint = "there is no test; osnl test --new EVENT prints one, and tests/*.test beside the configuration is \
-                        where they are looked for";
+            let hint = "there is no test; osnl test --new EVENT prints one: save it as tests/NAME.test beside the \
+                        configuration";
             saved_events::say(hint);
         }
         let passed = !outcomes.is_empty() && outcomes.iter().all(Outcome::passed);

@@ -21,7 +21,7 @@ fn osnl(home: &TempDir, conf: &str, args: &[&str]) -> Output {
 /// The lines about probes.
 fn probes(output: &Output) -> Vec<String> {
     let text = String::from_utf8(output.stdout.clone()).unwrap();
-    let verdicts = ["ok ", "warning ", "unproven ", "failed "];
+    let verdicts = ["ok ", "warning ", "untested ", "failed "];
     let lines =
         text.lines().filter(|line| verdicts.iter().any(|v| line.starts_with(v)) && line.contains('['));
     lines.map(str::to_owned).collect()
@@ -179,10 +179,10 @@ fn what_the_user_may_do_is_proven_and_what_is_missing_has_its_command() {
         let output = osnl(&home, &text, args);
         let found = probes(&output);
         let line = found.iter().find(|line| line.contains("permissions for queue alike")).unwrap();
-        assert!(line.starts_with("unproven ") && line.contains(how), "{line}");
+        assert!(line.starts_with("untested ") && line.contains(how), "{line}");
         assert!(line.contains("reading it is not tested: a test consumer"), "{line}");
         let text = String::from_utf8(output.stdout).unwrap();
-        assert!(text.contains(", 1 unproven.") && !text.contains("passed"), "{text}");
+        assert!(text.contains(", 1 untested.") && !text.contains("passed"), "{text}");
     }
     assert_eq!((vhost.list_queues(), vhost.list_bindings()), before);
     osnl_testkit::wait_until(Duration::from_secs(10), "the connections to end", || vhost.connections() <= 1);

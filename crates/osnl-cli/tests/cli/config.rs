@@ -48,9 +48,9 @@ fn check_explains_what_would_be_done() {
     let output = command.output().unwrap();
     let expected = "\
 journal /nonexistent/osnl/journal.db
-  acks       each message when it is on the disk
-  history    7 days, less if the journal reaches its size limit
-  limits     10 GiB (half of the free space if that is less), 1000000 pending deliveries per action, 10000 dead letters
+  messages   acknowledged when they are stored on disk
+  history    ended deliveries are kept for 7 days, or until their space is needed
+  limits     file size 10 GiB (or half of the free disk space, if that is less), 1000000 pending deliveries per action, 10000 dead letters
 listener neutron
   broker     mq1.example.com:5672, mq2.example.com:5672, virtual host /
   exchange   neutron, awaited until its service creates it
@@ -64,7 +64,7 @@ rule forget-deleted-ports
   then       roles, record
 action roles
   does       DELETE https://k2hr3.example.com/v1/role, on the deletion of a port or an instance
-  temporary  408, 425, 429, 5xx, timeouts, connection errors: retried for up to 1d after the first attempt (time while the target is held does not count), then a dead letter
+  temporary  408, 425, 429, 5xx, timeouts, connection errors: retried for up to 1d after the first attempt, then a dead letter; time while the target is held does not count
   refusals   other statuses: at most 6 attempts, then a dead letter
   timeout    30 s per attempt; pauses between attempts 1 s to 300 s
   addresses  nothing is done for a deleted port without addresses

@@ -323,7 +323,7 @@ fn a_running_daemons_journal_ring_and_counts_are_explained() {
     );
     assert_eq!(
         lines[1],
-        "  listener neutron, exchange neutron, routing key notifications.info, payload not kept"
+        "  listener neutron, exchange neutron, routing key notifications.info, payload not stored"
     );
     assert_eq!(
         lines[2..],
@@ -363,10 +363,10 @@ fn a_running_daemons_journal_ring_and_counts_are_explained() {
     assert_eq!(
         lines,
         [
-            "rule forget-ports of listener neutron: 4 seen, 1 matched, 3 did not match event_type",
-            "rule errors of listener neutron: 4 seen, 0 matched, 4 did not match priority",
-            "rule token of listener neutron: 4 seen, 0 matched, 2 did not match event_type, 2 did not match payload.adminPass",
-            "rule servers of listener nova: 1 seen, 0 matched, 1 did not match payload.state",
+            "rule forget-ports of listener neutron: 4 seen, 1 matched, 3 failed at event_type",
+            "rule errors of listener neutron: 4 seen, 0 matched, 4 failed at priority",
+            "rule token of listener neutron: 4 seen, 0 matched, 2 failed at event_type, 2 failed at payload.adminPass",
+            "rule servers of listener nova: 1 seen, 0 matched, 1 failed at payload.state",
         ]
     );
     osnl.stop();

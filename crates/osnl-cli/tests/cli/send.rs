@@ -272,7 +272,7 @@ fn help_fits_and_a_wrong_command_line_is_2() {
     let (code, help, _) = run(&place, &["send", "--help"]);
     assert_eq!(code, Some(0));
     for part in [
-        "Usage: osnl send [OPTIONS] <FILE|--event-type <NAME>|--sample <EVENT>>",
+        "Usage: osnl send [OPTIONS] FILE | --event-type NAME | --sample EVENT",
         "Examples:",
         "--keep-ids",
         "--mandatory",

@@ -56,8 +56,8 @@ pub(super) fn tick(pruner: &mut Pruner<'_>) -> Result<PruneResult> {
         if gone == 0 {
             let full = wanting.then(|| {
                 format!(
-                    "{} has reached max_size ({} MiB) with pending and dead deliveries: osnl reads nothing \
-                     from the broker until some are delivered, retried, or discarded; or raise max_size",
+                    "{} has reached max_size ({} MiB), and holds only pending deliveries and dead letters. osnl reads no \
+                     messages until some have been delivered or discarded, or until max_size is larger",
                     pruner.file.display(),
                     size >> 20
                 )

@@ -26,15 +26,15 @@ impl Delivery {
         resource(self.resource_name.as_deref(), self.resource_id.as_deref()).or_else(|| self.key.clone())
     }
 
-    /// Returns the attempts made, and those that count as long as it can still be given up over them.
+    /// Returns the attempts made, and how many of the allowed ones are used, as long as that matters.
     #[must_use]
     pub fn attempts_text(&self) -> String {
         let Self { attempts_made: made, attempts_counted: counted, attempts_allowed: allowed, .. } = self;
         let is_over = self.ended.is_some() && self.phase != Phase::Dead.word();
         match allowed {
             _ if *made == 0 || is_over => made.to_string(),
-            Some(allowed) => format!("made {made}, counted {counted} of {allowed}"),
-            None => format!("made {made}, counted {counted}"),
+            Some(allowed) => format!("{made} made, {counted} of {allowed} used"),
+            None => format!("{made} made, {counted} used"),
         }
     }
 }
@@ -148,11 +148,11 @@ mod tests {
             (serde_json::json!({"phase": "ready"}), "0"),
             (
                 serde_json::json!({"phase": "retrying", "attempts_made": 7, "attempts_counted": 3, "attempts_allowed": 5}),
-                "made 7, counted 3 of 5",
+                "7 made, 3 of 5 used",
             ),
             (
                 serde_json::json!({"phase": "dead", "ended": "x", "attempts_made": 6, "attempts_counted": 5}),
-                "made 6, counted 5",
+                "6 made, 5 used",
             ),
             (
                 serde_json::json!({"phase": "delivered", "ended": "x", "attempts_made": 3, "attempts_counted": 2}),

@@ -48,7 +48,7 @@ pub fn about(name: &str, subject: &Subject) -> String {
         place.extend(text.map(|text| format!("{word} {text}")));
     }
     if matches!(subject.content, Content::Head { .. }) {
-        place.push("payload not kept".to_owned());
+        place.push("payload not stored".to_owned());
     }
     let mut text = masked(&head);
     if !place.is_empty() {

@@ -163,7 +163,7 @@ pub(super) fn explain_retries(conf: &ActionConf, say: &mut impl FnMut(&str, &str
         let Retries { counted, uncounted } = driver.retries(refuser);
         let age = match settings.limits.max_age {
             Some(age) => format!(
-                "retried for up to {} after the first attempt (time while the target is held does not count), then a dead letter",
+                "retried for up to {} after the first attempt, then a dead letter; time while the target is held does not count",
                 duration::shown(age)
             ),
             None => "retried without limit; retry_max_age sets one".to_owned(),
@@ -185,7 +185,7 @@ pub(super) fn explain(conf: &ActionConf, say: &mut impl FnMut(&str, &str)) {
     let Limits { max_age: _, hold_max, on_dead } = settings.limits;
     let usual = conf.default_of("concurrency").and_then(|text| text.parse().ok());
     if usual != Some(settings.concurrency) {
-        say("at once", &format!("at most {} attempts", settings.concurrency));
+        say("parallel", &format!("at most {} attempts", settings.concurrency));
     }
     let batch = settings.batch;
     if batch.most > 1 {
@@ -209,7 +209,7 @@ pub(super) fn explain(conf: &ActionConf, say: &mut impl FnMut(&str, &str)) {
         say("held", &format!("for at most {}, then dead letters", duration::shown(held)));
     }
     if on_dead == OnDead::HoldKey {
-        say("dead", "keeps what follows of its resource waiting");
+        say("dead", "the next deliveries of the resource wait");
     }
 }
 

@@ -61,15 +61,15 @@ fn enrich(out: &mut String, conf: &EnrichConf) {
     };
     let (known, gone) = (ttl(limits.cache_ttl), ttl(limits.negative_ttl));
     let size = limits.cache_size;
-    line(out, 1, &format!("remembers  {size} answers {known}, that one is gone {gone}"));
+    line(out, 1, &format!("cache      {size} answers, kept {known}; that an object does not exist, {gone}"));
     let rate = limits.rate.map_or_else(String::new, |rate| {
         format!(", at most {} in {} s", rate.keys, rate.within.as_secs_f64())
     });
     line(out, 1, &format!("time       {} s{rate}", limits.timeout.as_secs_f64()));
-    line(out, 1, &format!("gone       what the event says, else what was seen earlier, else {default}"));
+    line(out, 1, &format!("missing    the event's value, else the last value seen, else {default}"));
     let error = match on_error {
         OnError::Retry => "the delivery waits, and no attempt is used up",
-        OnError::Default => "as if it were gone",
+        OnError::Default => "as if the object did not exist",
     };
     line(out, 1, &format!("no answer  {error}"));
 }
@@ -87,29 +87,29 @@ fn journal(out: &mut String, conf: &JournalConf) {
         return line(
             out,
             1,
-            "acks       each message after its last outcome; the broker keeps it until then",
+            "messages   acknowledged after their last outcome; until then the broker keeps them",
         );
     };
     line(out, 0, &format!("journal {}", options.path.display()));
-    line(out, 1, "acks       each message when it is on the disk");
+    line(out, 1, "messages   acknowledged when they are stored on disk");
     let days = options.retention.as_secs_f64() / 86_400.0;
     line(
         out,
         1,
         &format!(
-            "history    {} days, less if the journal reaches its size limit",
+            "history    ended deliveries are kept for {} days, or until their space is needed",
             (days * 100.0).round() / 100.0
         ),
     );
     let size = match options.max_size {
         Some(bytes) => size::shown(bytes),
-        None => "10 GiB (half of the free space if that is less)".to_owned(),
+        None => "10 GiB (or half of the free disk space, if that is less)".to_owned(),
     };
     line(
         out,
         1,
         &format!(
-            "limits     {size}, {} pending deliveries per action, {} dead letters",
+            "limits     file size {size}, {} pending deliveries per action, {} dead letters",
             options.max_pending, options.max_dead
         ),
     );

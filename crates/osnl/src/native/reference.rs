@@ -21,7 +21,7 @@ const SYNTAX: [&str; 5] = [
      30, 30s, 500ms, 5m, 24h, 7d; a bare number is seconds. Sizes are 500MiB, 10GiB; a bare number is bytes.",
     "A secret may be in a file of its own: file:///path, or file://$CREDENTIALS_DIRECTORY/NAME for LoadCredential= of \
      systemd. The file has one line, and only its user and group should be able to read it.",
-    "Unknown sections and options are errors; all errors are reported at once, each with its file and line.",
+    "Unknown sections and options are errors; osnl reports all errors together, each with its file and line.",
 ];
 
 /// All sections and options.

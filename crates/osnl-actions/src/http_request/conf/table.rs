@@ -105,7 +105,7 @@ const OPTIONS: &[OptionDef] = &[
     OptionDef::new(
         "final",
         "statuses",
-        "Statuses that are final: a dead letter at once. Statuses in none of the three lists are tried \
+        "Statuses that are final: a dead letter without a retry. Statuses in none of the three lists are tried \
          max_attempts times.",
     )
     .or(""),

@@ -7,7 +7,7 @@ use crate::flags::{FormatArgs, PlaceArgs};
 /// `osnl actions` and what is behind it.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exits with 1 when the target is not ok after a probe, 69 when no daemon answers.\n\n\
+    after_help = "Exits with 1 if the target is still not ok after a probe, 69 if no daemon answers.\n\n\
                         Examples:\n  osnl actions probe roles\n  osnl actions pause roles"
 )]
 pub(crate) struct ActionsArgs {
@@ -18,12 +18,12 @@ pub(crate) struct ActionsArgs {
 /// The commands of `osnl actions`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ActionsCommand {
-    /// List actions: status of the target, pending deliveries, address
+    /// List actions: state of the target, pending deliveries, address
     List(ActionsListArgs),
-    /// Probe a held target now; if it answers or was not held, start the waiting retries
+    /// Try a held target now; if it answers, or is ok already, start its waiting retries
     #[command(after_help = "Example:\n  osnl actions probe roles")]
     Probe(OneActionArgs),
-    /// Pause an action until it is resumed, across restarts
+    /// Pause an action; it stays paused until you resume it, also after a restart
     #[command(after_help = "Example:\n  osnl actions pause roles")]
     Pause(OneActionArgs),
     /// Resume a paused action

@@ -48,7 +48,7 @@ impl Report {
             (count(ProbeVerdict::Failed), count(ProbeVerdict::Warning), count(ProbeVerdict::Unproven));
         let not = match unproven {
             0 => String::new(),
-            n => format!(", {n} unproven"),
+            n => format!(", {n} untested"),
         };
         let passive = match probes.iter().filter(|probe| probe.is_passive).count() {
             0 => String::new(),
@@ -57,12 +57,12 @@ impl Report {
         };
         out.push_str(&match (failed, warned, unproven) {
             (0, 0, 0) if !passive.is_empty() => {
-                format!("{} probes: none failed.{passive}\n", probes.len())
+                format!("{} checks: none failed.{passive}\n", probes.len())
             }
-            (0, 0, 0) => format!("All {} probes passed.\n", probes.len()),
+            (0, 0, 0) => format!("All {} checks passed.\n", probes.len()),
             (failed, warned, _) => {
                 let warned = if warned == 1 { "1 warning".to_owned() } else { format!("{warned} warnings") };
-                format!("{} probes: {failed} failed, {warned}{not}.{passive}\n", probes.len())
+                format!("{} checks: {failed} failed, {warned}{not}.{passive}\n", probes.len())
             }
         });
         out
@@ -99,7 +99,7 @@ pub(super) fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
     let first = line.split([' ', ':']).next().unwrap_or_default();
     let tone = match first {
         "failed" => Tone::Bad,
-        "warning" | "unproven" => Tone::Warn,
+        "warning" | "untested" => Tone::Warn,
         "ok" => Tone::Good,
         _ if line.starts_with("The configuration is valid") => return output::all(Tone::Good, line),
         _ if line.contains(" would make only dead letters") => return output::all(Tone::Bad, line),

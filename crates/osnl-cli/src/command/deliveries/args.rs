@@ -10,8 +10,8 @@ use crate::flags::{BetweenArgs, FormatArgs, HowArgs, PlaceArgs, states, states_o
 /// `osnl deliveries` and what is behind it.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Asks the daemon; if none runs, reads the journal. Exits with 1 when something was refused or \
-                  does not exist, 69 when there is neither a daemon nor a journal.\n\n\
+    after_help = "Asks the daemon, or reads the journal if none runs. Exits with 1 if something was refused or does not \
+                  exist, 69 if there is neither a daemon nor a journal.\n\n\
                   Examples:\n  osnl deliveries list --state dead\n  osnl deliveries retry --action roles --since 2h\n  \
                   osnl deliveries show 17.0"
 )]
@@ -27,11 +27,11 @@ pub(crate) enum DeliveriesCommand {
     List(ListArgs),
     /// Show one delivery: message, attempts, answers
     Show(ShowArgs),
-    /// Retry dead letters; the count of attempts starts again
+    /// Retry dead letters; attempts are counted from 0 again
     Retry(RetryArgs),
     /// Discard pending, held, and dead deliveries
     Discard(DiscardArgs),
-    /// Release deliveries that a guard or unexpected ends of osnl hold
+    /// Release held deliveries, so that osnl attempts them
     Release(ReleaseArgs),
     /// Move pending and held deliveries to another action
     Move(MoveArgs),
@@ -61,10 +61,10 @@ pub(crate) struct FilterArgs {
     /// Only this resource: its id, its name, or its order key
     #[arg(long, value_name = "ID", help_heading = "Filters")]
     pub(crate) resource: Option<String>,
-    /// Only with an answer of this HTTP status: 409, 4xx
+    /// Only if the target answered with this HTTP status: 409, 4xx
     #[arg(long, value_name = "STATUS", value_parser = status, help_heading = "Filters")]
     pub(crate) status: Option<String>,
-    /// Only with this text in an answer or a reason
+    /// Only if an answer or the reason contains this text
     #[arg(long, value_name = "TEXT", help_heading = "Filters")]
     pub(crate) text: Option<String>,
     /// Only this event type
@@ -99,10 +99,10 @@ pub(crate) struct ListArgs {
     /// Show at most N deliveries
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) limit: u32,
-    /// Show the next page; the page before prints POSITION
+    /// Show the next page, from the POSITION that the previous page prints
     #[arg(long, value_name = "POSITION", value_parser = cursor)]
     pub(crate) after: Option<String>,
-    /// attention: dead, held, orphaned, and retrying ones, then the others, each newest first
+    /// attention (problems first), newest (first), or oldest (first)
     #[arg(long, value_enum, default_value_t = Sort::Attention, value_name = "ORDER", hide_possible_values = true)]
     pub(crate) sort: Sort,
     #[command(flatten)]

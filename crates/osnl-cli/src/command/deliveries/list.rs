@@ -147,7 +147,7 @@ mod tests {
             ("17.0  held by guard  1 s", Some("held by guard")),
             ("17.0    held  1 s", Some("held")),
             ("17.0  no action needed  1 s", Some("no action needed")),
-            ("      web-7, made 1", None),
+            ("      web-7, 1 made", None),
             ("2 deliveries: 1 dead", None),
         ] {
             assert_eq!(tint(line).map(|(_, part)| &line[part]), expected, "{line}");

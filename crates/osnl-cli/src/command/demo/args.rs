@@ -24,13 +24,13 @@ pub(crate) struct DemoArgs {
     /// Number of events
     #[arg(long, default_value_t = 60, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) count: u32,
-    /// Events per second [default: all in five seconds]
+    /// Events per second [default: 5 s in all; without a terminal, one event after the other]
     #[arg(long, value_name = "N", value_parser = rate)]
     pub(crate) rate: Option<f64>,
-    /// Let every Nth request fail once; 0 for none
+    /// Let every Nth request fail once; 0: let none fail
     #[arg(long, default_value_t = 3, value_name = "N")]
     pub(crate) fail: u32,
-    /// Seed of the choice of events and failures
+    /// Seed of random numbers: the same seed gives the same events and failures
     #[arg(long, default_value_t = 4, value_name = "N")]
     pub(crate) seed: u64,
     /// text: a live screen or lines; json: one object per line

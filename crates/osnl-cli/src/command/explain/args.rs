@@ -16,7 +16,7 @@ use crate::flags::{CheckArgs, Format, pattern};
 ))]
 #[command(override_usage = "osnl explain [OPTIONS] FILE... | --journal | --unmatched | --id ID | ...")]
 #[command(
-    after_help = "Exits with 0 if a rule matches, 1 if none does, or if a delivery would fail at once (dead letter), 69 without a journal, 78 for a wrong configuration.\n\n\
+    after_help = "Exits with 0 if a rule matches, 1 if none does or if a delivery would become a dead letter at its first attempt, 69 without a journal, 78 for a wrong configuration.\n\n\
     Examples:\n  osnl tap -n 1 --save seen.jsonl rabbit://; osnl explain seen.jsonl\n  \
     osnl explain --unmatched '^port\\.' --since 10m --rule forget-ports"
 )]
@@ -24,14 +24,14 @@ pub(crate) struct ExplainArgs {
     /// JSON events: plain, in oslo's envelope, or saved by osnl tap; - is stdin
     #[arg(value_name = "FILE", conflicts_with_all = ["journal", "unmatched", "counts"])]
     pub(super) file: Vec<PathBuf>,
-    /// Use recent events of the journal; implied by filters such as --id
+    /// Use recent events of the journal; journal filters imply this
     #[arg(long, conflicts_with_all = ["unmatched", "counts"])]
     pub(super) journal: bool,
-    /// Use recent unmatched messages; with PATTERN, of such event types
+    /// Use recent unmatched messages; PATTERN selects their event types
     #[arg(long, value_name = "PATTERN", num_args = 0..=1, value_parser = pattern, conflicts_with = "counts")]
     #[expect(clippy::option_option, reason = "how clap tells a flag from a flag with a value")]
     pub(super) unmatched: Option<Option<Pattern>>,
-    /// Show how often each rule matched, and which conditions did not
+    /// Count the matches of each rule, and the failures of each condition
     #[arg(long)]
     pub(super) counts: bool,
     /// Show what the rules of FILE would do differently

@@ -115,10 +115,22 @@ fn text(comparison: &Comparison<'_>, rules: &[&RuleComparison], file: &Path, too
     );
     let name = file.file_name().unwrap_or(file.as_os_str());
     let with = format!("with {}", masked(&name.display().to_string()));
-    let heading = ["rule", "now", &with, "added", "removed", "no payload", "undecided"];
+    let heading = ["rule", "matches now", &with, "added", "removed", "no payload", "undecided"];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
     rows.extend(rules.iter().map(|found| row(found)));
     text.push_str(&table(&rows));
+    for (is_shown, meaning) in [
+        (
+            rows.iter().flatten().any(|cell| cell == NONE),
+            "-: only one of the two configurations has this rule",
+        ),
+        (rules.iter().any(|found| found.unknown > 0), "no payload: needs the payload, which was not stored"),
+        (rules.iter().any(|found| found.undecided > 0), "undecided: a condition could not be evaluated"),
+    ] {
+        if is_shown {
+            text.push_str(&format!("{meaning}\n"));
+        }
+    }
     for found in rules {
         for (word, change) in [("would also match", &found.more), ("would no longer match", &found.no_longer)]
         {

@@ -46,8 +46,8 @@ fn text(counted: &RuleMatches) -> String {
     for (condition, times) in &failed {
         // Not a condition of the rule itself.
         text.push_str(&match condition.starts_with("stop ") {
-            true => format!(", {times} ended by {condition}"),
-            false => format!(", {times} did not match {condition}"),
+            true => format!(", {times} skipped by {condition}"),
+            false => format!(", {times} failed at {condition}"),
         });
     }
     text

@@ -69,10 +69,10 @@ pub(crate) struct ManArgs {
     /// osnl, osnl.conf, or a command: tap, deliveries-list
     #[arg(default_value = "osnl", value_parser = PossibleValuesParser::new(PAGES), hide_possible_values = true)]
     pub(crate) page: String,
-    /// roff is for man, markdown for a book
+    /// roff for man, markdown for a website
     #[arg(long, value_enum, default_value_t = ManFormat::Roff, value_name = "FORMAT")]
     pub(crate) format: ManFormat,
-    /// Write all pages to this folder
+    /// Write all pages to this folder: osnl-tap.1, osnl.conf.5, and so on
     #[arg(long, value_name = "DIR", conflicts_with_all = ["page", "format"])]
     pub(crate) output_dir: Option<PathBuf>,
 }

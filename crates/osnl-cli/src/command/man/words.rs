@@ -31,7 +31,7 @@ A second signal aborts. SIGHUP: the log file is opened again.
 /// The paragraph about options that pick deliveries.
 macro_rules! pick {
     () => {
-        r"Times are local unless they end with Z or an offset such as +01:00; \fB2h\fR, \fB90m\fR and \fB7d\fR mean that long ago. States are arrived, ready, running, retrying, waiting, held\-by\-guard, held, delivered, no\-action\-needed, shadow, orphaned, dead, discarded. Groups: pending (arrived, ready, running, retrying, waiting, orphaned), held (held\-by\-guard, and held for another reason), open (pending and held), and done (delivered, no\-action\-needed, shadow)."
+        r"Times are local unless they end with Z or an offset such as +01:00; \fB2h\fR, \fB90m\fR and \fB7d\fR mean that long ago. \fB\-\-state\fR takes states and groups. The groups are pending (arrived, ready, running, retrying, waiting, orphaned), held (held, held\-by\-guard), open (all of pending and held), and done (delivered, no\-action\-needed, shadow). The other states are dead and discarded."
     };
 }
 
@@ -143,7 +143,7 @@ api_url = https://k2hr3.example.com/v1/role
     (
         "demo",
         Words {
-            more: r"On a terminal all events are published within five seconds unless \fB\-\-rate\fR is given; without a terminal each is published when the one before has ended. With \fB\-\-format json\fR the last line is {\(dqsummary\(dq: ...}. The same seed gives the same events and failures.",
+            more: r"Without \fB\-\-rate\fR, the demo publishes all events within five seconds if its output is a terminal. Otherwise it publishes an event when the previous one has ended. With \fB\-\-format json\fR the last line is {\(dqsummary\(dq: ...}. The same seed gives the same events and failures.",
             see: &["tap", "run"],
             ..COMMAND
         },
@@ -151,7 +151,7 @@ api_url = https://k2hr3.example.com/v1/role
     (
         "init",
         Words {
-            more: r"Each service gets a listener with a queue of its own, and a rule for one event. Options that have a default are commented out. The explanations are those of \fBosnl.conf\fR(5).",
+            more: r"Each service gets a listener with a queue of its own, and a rule for one event. Options that have a default are commented out. The comments are taken from \fBosnl.conf\fR(5).",
             see: &["check", "events", "config-reference"],
             ..COMMAND
         },
@@ -159,7 +159,7 @@ api_url = https://k2hr3.example.com/v1/role
     (
         "check",
         Words {
-            more: r"\fB\-\-connect\fR connects to brokers and targets, and looks for exchanges, queues, files, and certificates. It takes no message, and creates and changes nothing unless \fB\-\-declare\fR is given. \fB\-\-declare\fR creates each queue that is missing, binds it for a moment, and deletes it again if it is still empty.",
+            more: r"\fB\-\-connect\fR connects to brokers and targets, and looks for exchanges, queues, files, and certificates. It takes no messages. It changes nothing unless \fB\-\-declare\fR is given: then it creates each missing queue, binds it, and deletes it again if it is still empty.",
             see: &["config-show", "test", "explain", "tap"],
             ..COMMAND
         },
@@ -167,7 +167,7 @@ api_url = https://k2hr3.example.com/v1/role
     (
         "send",
         Words {
-            more: r"Priorities are audit, debug, info, warn, error, critical and sample. \fB\-\-declare\fR creates exchange, queue TOPIC.PRIORITY, and binding if they are missing, as services do. A context's auth_token is sent as null. With \fB\-\-format json\fR each message is an object on a line of its own, and the last line is {\(dqsummary\(dq: ...}.",
+            more: r"Priorities are audit, debug, info, warn, error, critical and sample. \fB\-\-declare\fR creates exchange, queue TOPIC.PRIORITY, and binding if they are missing, as services do. \fB\-\-event\-type\fR, \fB\-\-publisher\-id\fR, \fB\-\-payload\fR, \fB\-\-context\fR, and \fB\-\-priority\fR replace the values of FILE. With \fB\-\-format json\fR each message is an object on a line of its own, and the last line is {\(dqsummary\(dq: ...}.",
             see: &["tap", "events"],
             ..COMMAND
         },
@@ -190,7 +190,7 @@ On a terminal it shows a live view: Enter opens an event, and with \fB\-c\fR the
     (
         "reload",
         Words {
-            more: "The daemon reads again the files and folders that it was started with; its environment variables and flags still apply. Nothing changes if the configuration is wrong, needs a restart, or uses something that is not available, such as a file that cannot be read.",
+            more: "The daemon reads the files and folders that it was started with again. Its environment variables and flags still override them. If the configuration is wrong, needs a restart, or names a file that cannot be read, nothing changes.",
             see: &["check", "status"],
             ..COMMAND
         },
@@ -208,20 +208,20 @@ On a terminal it shows a live view: Enter opens an event, and with \fB\-c\fR the
     (
         "deliveries-retry",
         Words {
-            more: concat!(r"osnl refuses a retry that could undo a later delivery of the same action and resource: a late creation would undo a deletion. \fB\-\-out\-of\-order\fR retries it anyway.", "\n", pick!()),
+            more: concat!(r"Of the deliveries that the filters select, only dead letters are retried. osnl refuses a retry that could undo a later delivery of the same action and resource: a late creation would undo a deletion. \fB\-\-out\-of\-order\fR retries it anyway.", "\n", pick!()),
             see: &["deliveries-list", "replay"],
             ..COMMAND
         },
     ),
     ("deliveries-discard", Words { more: pick!(), see: &["deliveries-list"], ..COMMAND }),
-    ("deliveries-release", Words { more: concat!(r"Deliveries that wait for a held target are pending, and need no release: \fBosnl actions probe\fR asks the target at once.", "\n", pick!()), see: &["deliveries-list"], ..COMMAND }),
+    ("deliveries-release", Words { more: concat!(r"A delivery is held because a guard's limit was exceeded, or because osnl crashed three times during its attempts. Deliveries that wait for a held target are pending, and need no release: \fBosnl actions probe\fR calls the target now.", "\n", pick!()), see: &["deliveries-list"], ..COMMAND }),
     ("deliveries-move", Words { more: pick!(), see: &["deliveries-list"], ..COMMAND }),
     ("deliveries-pause", Words { see: &["deliveries-resume"], ..COMMAND }),
     ("deliveries-resume", Words { see: &["deliveries-pause"], ..COMMAND }),
     (
         "quarantine",
         Words {
-            more: "A message is put in quarantine when it cannot be read, exceeds a limit, or was being processed during three crashes. A message of up to 16 MiB that compresses to 4 MiB or less is kept whole. Of others osnl keeps the first 64 KiB, the size, and the digest. The quarantine holds at most max_dead messages and 64 MiB; the oldest are deleted first. With memory:// nothing is kept.",
+            more: "osnl puts a message into quarantine if it cannot read the message, if the message exceeds a limit, or if osnl crashed three times while it processed the message. A message of up to 16 MiB that compresses to 4 MiB or less is kept whole. Of a larger message osnl keeps the first 64 KiB, the size, and the digest. The quarantine holds at most max_dead messages and 64 MiB; the oldest are deleted first. With memory:// nothing is kept.",
             see: &["status", "deliveries", "replay"],
             ..COMMAND
         },
@@ -230,7 +230,7 @@ On a terminal it shows a live view: Enter opens an event, and with \fB\-c\fR the
     (
         "quarantine-show",
         Words {
-            more: r"The preview has the names of a JSON body and its shape; every value is masked, since secrets can't be recognized in an unreadable body. Publisher, id, and event type are as the body states them.",
+            more: r"The preview shows the structure and the names of a JSON body. Every value is masked, since osnl can't recognize secrets in an unreadable body. Publisher, id, and event type are shown as the body has them.",
             see: &["quarantine-export"],
             ..COMMAND
         },
@@ -274,7 +274,7 @@ On a terminal it shows a live view: Enter opens an event, and with \fB\-c\fR the
     (
         "explain",
         Words {
-            more: concat!(r"For a rule that matches, it prints what each action would do, with secrets masked. For a rule that does not, it prints the first condition that failed and the value. osnl contacts nothing. \fB\-\-unmatched\fR reads the messages that matched no rule, which a daemon with keep_unmatched keeps beside its journal. \fB\-\-rules\fR compares the rules with those of another file: for the events given, else for those of the journal and the unmatched messages.", "\n", pick!()),
+            more: concat!(r"For a rule that matches, it prints what each action would do, with secrets masked. For a rule that does not, it prints the first condition that failed and the value. osnl contacts nothing. \fB\-\-unmatched\fR reads the messages that matched no rule; a daemon with keep_unmatched stores them beside its journal. \fB\-\-rules\fR compares the configured rules with those of another file. Without a source of events it uses the journal and the unmatched messages.", "\n", pick!()),
             see: &["tap", "test", "replay", "events"],
             ..COMMAND
         },
@@ -283,7 +283,7 @@ On a terminal it shows a live view: Enter opens an event, and with \fB\-c\fR the
     (
         "replay",
         Words {
-            more: concat!(r"Shows for each event what would be done and what was done before. \fB\-\-live\fR appends new events to the journal, through the daemon if one runs. With \fB\-\-keep\-ids\fR events keep their ids, and those that are already in the journal are not appended again.", "\n", pick!()),
+            more: concat!(r"Without \fB\-\-live\fR, replay changes nothing: it shows for each event what the rules would do now, and what was done before. With \fB\-\-live\fR it appends the events to the journal as new events, through the daemon if one runs. With \fB\-\-keep\-ids\fR the events keep their message ids, and an event whose id is in the journal is not appended again.", "\n", pick!()),
             see: &["explain", "deliveries", "tap"],
             ..COMMAND
         },
@@ -295,7 +295,7 @@ On a terminal it shows a live view: Enter opens an event, and with \fB\-c\fR the
     (
         "completions",
         Words {
-            more: r"In bash, zsh, and fish, names are completed too: actions, rules, and listeners of the configuration, and deliveries and quarantined messages of the journal. The configuration is the one that the command line names, or else /etc/osnl/osnl.conf.
+            more: r"bash, zsh, and fish also complete the names of actions, rules, and listeners from the configuration, and the ids of deliveries and quarantined messages from the journal. The configuration is that of the command line, or /etc/osnl/osnl.conf.
 For a link to the program, such as k2hr3\-osnl, print another script with \fB\-\-program k2hr3\-osnl\fR.",
             see: &["man"],
             ..COMMAND

@@ -9,8 +9,8 @@ use crate::flags::{BetweenArgs, FormatArgs, HowArgs, PlaceArgs};
 /// `osnl quarantine` and its commands.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Asks the daemon; if none runs, reads the journal. Exits with 1 when something was refused or does \
-                  not exist, 69 when there is neither a daemon nor a journal.\n\n\
+    after_help = "Asks the daemon, or reads the journal if none runs. Exits with 1 if something was refused or does not \
+                  exist, 69 if there is neither a daemon nor a journal.\n\n\
                   Examples:\n  osnl quarantine list --since 1d\n  osnl quarantine show 3\n  osnl quarantine retry --all"
 )]
 pub(crate) struct QuarantineArgs {
@@ -27,7 +27,7 @@ pub(crate) enum QuarantineCommand {
     Show(QuarantineShowArgs),
     /// Write the bytes of one message as they were received
     Export(QuarantineExportArgs),
-    /// Read messages again, after an upgrade or with a larger limit, and apply the rules
+    /// Read messages again and apply the rules, for example after an upgrade
     Retry(QuarantineRetryArgs),
     /// Delete messages
     Discard(QuarantineDiscardArgs),
@@ -70,7 +70,7 @@ pub(crate) struct QuarantineListArgs {
     /// Show at most N messages
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) limit: u32,
-    /// Show the next page, after this message
+    /// Show the next page: the messages after this ID
     #[arg(long, value_name = "ID", default_value_t = 0, hide_default_value = true)]
     pub(crate) after: i64,
     #[command(flatten)]
@@ -111,9 +111,8 @@ pub(crate) struct QuarantineExportArgs {
 /// The flags of `osnl quarantine retry`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The current rules are applied, as in a replay. A message that is appended to the journal leaves the \
-                        quarantine; one that still can't be read, or matches no rule, stays. Exits with 0; 1 when a \
-                        message stayed.\n\n\
+    after_help = "osnl applies the current rules, as in a replay. A message that matches moves to the journal; a message \
+                        that still can't be read, or that matches no rule, stays. Exits with 1 if a message stayed, else 0.\n\n\
                         Examples:\n  osnl quarantine retry 3\n  osnl quarantine retry --reason max_body --dry-run"
 )]
 pub(crate) struct QuarantineRetryArgs {
@@ -128,7 +127,7 @@ pub(crate) struct QuarantineRetryArgs {
 /// The flags of `osnl quarantine discard`.
 #[derive(Debug, Args)]
 #[command(after_help = "Exits with 0; 1 when a message does not exist.\n\n\
-                        Examples:\n  osnl quarantine discard 3 4\n  osnl quarantine discard --until 7d --yes")]
+                        Examples:\n  osnl quarantine discard 3 4\n  osnl quarantine discard --until 7d --yes  # older than 7 days")]
 pub(crate) struct QuarantineDiscardArgs {
     #[command(flatten)]
     pub(crate) which: WhichArgs,

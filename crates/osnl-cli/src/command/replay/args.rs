@@ -12,16 +12,16 @@ use crate::flags::{CheckArgs, Format, PatienceArgs};
 #[command(group = ArgGroup::new("source").multiple(true).required(true).args(
     ["file", "journal", "id", "event_type", "fired", "action", "resource", "state", "since", "until"]
 ))]
-#[command(override_usage = "osnl replay [OPTIONS] FILE... | --journal | --id ID | --since TIME ...")]
+#[command(override_usage = "osnl replay [OPTIONS] FILE... | --journal | --id ID | --since WHEN ...")]
 #[command(
-    after_help = "Exits with 0 if a rule matches (--live: if something was appended), else 1; 69 without a journal.\n\n\
+    after_help = "Exits with 0 if a rule matches (--live: if an event was appended), else 1; 69 without a journal.\n\n\
     Example:\n  osnl replay --state dead --matched forget-ports --rule forget-ports --live"
 )]
 pub(crate) struct ReplayArgs {
     /// JSON events: plain, in oslo's envelope, or saved by osnl tap; - is stdin
     #[arg(value_name = "FILE", conflicts_with = "journal")]
     pub(super) file: Vec<PathBuf>,
-    /// Use all events of the journal; implied by filters such as --id
+    /// Use all events of the journal; journal filters imply this
     #[arg(long)]
     pub(super) journal: bool,
     /// Only this rule; may be repeated [default: all]
@@ -30,13 +30,13 @@ pub(crate) struct ReplayArgs {
     /// Evaluate as if this listener had received the event
     #[arg(long, value_name = "NAME")]
     pub(super) listener: Option<String>,
-    /// Skip deliveries that succeeded before
+    /// Leave out deliveries that were delivered before
     #[arg(long)]
     pub(super) skip_delivered: bool,
-    /// Append the events and deliveries; the daemon then makes the calls
+    /// Append the events to the journal, so that the daemon makes the calls
     #[arg(long)]
     pub(super) live: bool,
-    /// Keep the events' ids: those that the journal has are skipped
+    /// Keep the message ids, and skip events whose id is in the journal
     #[arg(long, requires = "live")]
     pub(super) keep_ids: bool,
     /// Do not ask; required if stdin is not a terminal

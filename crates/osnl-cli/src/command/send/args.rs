@@ -9,9 +9,10 @@ use crate::flags::{Format, SourceArgs, max_body, rate, secret};
 
 /// The flags of `osnl send`.
 #[derive(Debug, Args)]
+#[command(override_usage = "osnl send [OPTIONS] FILE | --event-type NAME | --sample EVENT")]
 #[command(group = ArgGroup::new("what").args(["file", "event_type", "sample"]).required(true).multiple(true))]
 #[command(
-    after_help = "Exits with 0 when all is confirmed, 1 when a message was refused, 69 without a broker.\n\n\
+    after_help = "Exits with 0 if the broker confirmed all messages, 1 if it refused one, 69 without a broker.\n\n\
                   Examples:\n  \
                   osnl send --transport-url rabbit:// --exchange test --sample port.create.end\n  \
                   osnl send -c /etc/osnl/osnl.conf --listener neutron recorded.jsonl"
@@ -26,22 +27,22 @@ pub(crate) struct SendArgs {
     /// Publish the sample of a deletion without asking first
     #[arg(long, requires = "sample")]
     pub(crate) yes: bool,
-    /// Event type; this and the next four options override FILE
+    /// Event type, in place of that of FILE
     #[arg(long, value_name = "NAME", help_heading = "Notification")]
     pub(crate) event_type: Option<String>,
-    /// Publisher, service.host [default: osnl.HOST]
+    /// Publisher as service.host [default: FILE's, or osnl.HOST]
     #[arg(long, value_name = "ID", help_heading = "Notification")]
     pub(crate) publisher_id: Option<String>,
-    /// Payload, any JSON [default: {}]
+    /// Payload, any JSON [default: FILE's, or {}]
     #[arg(long, value_name = "JSON", value_parser = json, help_heading = "Notification")]
     pub(crate) payload: Option<JsonArg>,
-    /// Context, a JSON object; its auth_token is sent as null
+    /// Context, JSON object; auth_token is sent as null [default: FILE's, or {}]
     #[arg(long, value_name = "JSON", value_parser = json, help_heading = "Notification")]
     pub(crate) context: Option<JsonArg>,
-    /// Priority, such as error [default: info]
+    /// Priority, such as error [default: FILE's, or info]
     #[arg(long, value_name = "NAME", value_parser = priority, help_heading = "Notification")]
     pub(crate) priority: Option<Priority>,
-    /// Keep the ids and times of FILE instead of creating new ones
+    /// Publish the ids and times of FILE, not new ones
     #[arg(long, requires = "file", help_heading = "Notification")]
     pub(crate) keep_ids: bool,
     /// Largest body to read from FILE [default: the listener's, or 4MiB]
@@ -65,16 +66,16 @@ pub(crate) struct SendArgs {
     /// Exchange [default: FILE's, the listener's, or openstack]
     #[arg(long, value_name = "NAME", help_heading = "Broker")]
     pub(crate) exchange: Option<String>,
-    /// Topic, or several [default: FILE's, the listener's, or notifications]
+    /// Topic; repeatable [default: FILE's, the listener's, or notifications]
     #[arg(long, value_name = "NAME", help_heading = "Broker")]
     pub(crate) topic: Vec<String>,
     /// oslo driver: messaging or messagingv2 [default: FILE's, or messagingv2]
     #[arg(long, value_enum, value_name = "NAME", hide_possible_values = true, help_heading = "Broker")]
     pub(crate) driver: Option<SendDriver>,
-    /// Create the exchange, queue, and binding of a service, if missing
+    /// Create a missing exchange, queue, and binding, as a service does
     #[arg(long, help_heading = "Broker")]
     pub(crate) declare: bool,
-    /// Fail, instead of warning, if no queue receives a message
+    /// Fail if no queue receives a message; without it, osnl only warns
     #[arg(long, help_heading = "Broker")]
     pub(crate) mandatory: bool,
     #[command(flatten, next_help_heading = "Broker")]

@@ -39,8 +39,11 @@ fn normal(rig: &Rig, text: &str) -> String {
             "$1, probe in N s$2  0  0  0  0  http",
         ),
         (r"\b(attempts|failures) \d+,", "$1 N,"),
-        (r"made \d+, counted \d+", "made N, counted N"),
-        (r"(running|ready|retrying)( \(target held\)|, next attempt (now|in \d+ s))?  ", "OPEN  "),
+        (r"\d+ made, \d+", "N made, N"),
+        (
+            r"(\.\d+  )(running|ready|retrying)( \(target held\)|, next attempt (now|in \d+ s))?  ",
+            "${1}OPEN  ",
+        ),
         (r"\d+ (running|ready|retrying)\b", "N OPEN"),
         (r"(after|took) \d+ ms", "$1 N ms"),
         (r"after \d+ failed attempts?", "after N failed attempts"),

@@ -53,8 +53,8 @@ fn defaults_are_shown_and_explained_as_the_driver_has_them() {
     let roles = [
         "action roles",
         "  does       DELETE http://k2hr3/v1/role, on the deletion of a port or an instance",
-        "  temporary  408, 425, 429, 5xx, timeouts, connection errors: retried for up to 1d after the first attempt (time \
-         while the target is held does not count), then a dead letter",
+        "  temporary  408, 425, 429, 5xx, timeouts, connection errors: retried for up to 1d after the first attempt, then \
+         a dead letter; time while the target is held does not count",
         "  refusals   other statuses: at most 6 attempts, then a dead letter",
         "  timeout    30 s per attempt; pauses between attempts 1 s to 60 s",
         "  addresses  nothing is done for a deleted port without addresses",
@@ -63,7 +63,7 @@ fn defaults_are_shown_and_explained_as_the_driver_has_them() {
     let record = ["action record", "  does       writes each event to stdout, one line of JSON each"];
     assert_eq!(explained(WHOLE), [&roles[..], &record].concat());
     let more = format!("{WHOLE}concurrency = 3\n");
-    assert_eq!(explained(&more), [&roles[..], &record, &["  at once    at most 3 attempts"]].concat());
+    assert_eq!(explained(&more), [&roles[..], &record, &["  parallel   at most 3 attempts"]].concat());
 }
 
 #[test]

@@ -153,10 +153,10 @@ on_full = dead_letter
         "  shadow     deliveries are only recorded, nothing is called",
         "  order      by payload.port.network_id",
         "  guard      20 per 1m; more is held until an operator releases it",
-        "  temporary  408, 425, 429, 5xx, timeouts, connection errors: retried for up to 1d after the first attempt (time \
-         while the target is held does not count), then a dead letter",
+        "  temporary  408, 425, 429, 5xx, timeouts, connection errors: retried for up to 1d after the first attempt, then \
+         a dead letter; time while the target is held does not count",
         "  held       for at most 2d, then dead letters",
-        "  dead       keeps what follows of its resource waiting",
+        "  dead       the next deliveries of the resource wait",
         "  full       deliveries beyond max_pending become dead letters",
         "  guard      100 per 10m; more is held until an operator releases it",
     ] {
