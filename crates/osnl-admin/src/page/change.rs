@@ -176,7 +176,7 @@ impl Wish {
         };
         if result.under_way > 0 {
             summary.push_str(&format!(
-                " {} under way: changed when the attempt has ended, unless that succeeds.",
+                " {} running: changed when the attempt ends, unless it succeeds.",
                 result.under_way
             ));
         }

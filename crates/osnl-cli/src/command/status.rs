@@ -159,7 +159,7 @@ pub(super) fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
     match line {
         "all is well" => output::all(Tone::Good, line),
         "listeners" | "actions" | "journal" | "since the start" => output::all(Tone::Strong, line),
-        _ if line.starts_with("reload refused") => output::all(Tone::Bad, line),
+        _ if line.starts_with("the last reload was refused, ") => output::all(Tone::Bad, line),
         _ if line.starts_with("  name ") => output::all(Tone::Dim, line),
         _ => output::word(line, &STATES),
     }
@@ -286,4 +286,21 @@ fn journal(journal: &JournalStatus) -> String {
 
 fn s(count: u64) -> &'static str {
     if count == 1 { "" } else { "s" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_problems_have_a_colour() {
+        for (line, expected) in [
+            ("! the target does not answer", "Warn"),
+            ("the last reload was refused, 5m ago", "Bad"),
+            ("all is well", "Good"),
+        ] {
+            let tone = tint(line).map(|(tone, _)| format!("{tone:?}"));
+            assert_eq!(tone.as_deref(), Some(expected), "{line}");
+        }
+    }
 }
