@@ -70,7 +70,7 @@ fn cargo(args: &[&str]) -> Result<()> {
 /// The transport that is not in the default build: lints, and the tests that need no broker.
 fn kafka() -> Result<()> {
     setup::kafka()?;
-    let of = ["-p", "osnl-transport", "--features", "kafka", "--locked"];
+    let of = ["-p", "osnl-transport", "--features", "kafka-tests", "--locked"];
     let lint = ["--all-targets", "--", "-D", "warnings"];
     cargo(&[&["clippy"], &of[..], &lint[..]].concat())?;
     cargo(&[&["test"], &of[..], &["--lib", "kafka::"]].concat())

@@ -69,7 +69,7 @@ const WITH_KAFKA: &[&str] = &[
     "-p",
     "osnl-cli",
     "--features",
-    "osnl-transport/kafka,osnl-cli/kafka",
+    "osnl-transport/kafka-tests,osnl-cli/kafka",
     "--lib",
     "--test",
     "it",

@@ -6,7 +6,7 @@ mod fuzz;
 mod headers;
 mod heartbeat;
 mod in_hand;
-#[cfg(feature = "kafka")]
+#[cfg(feature = "kafka-tests")]
 mod kafka;
 mod login;
 mod newer_brokers;
