@@ -1,5 +1,7 @@
 //! A cluster of Kafka in the process: the mock cluster of librdkafka, which speaks Kafka's protocol over TCP.
 
+mod front;
+
 use std::time::Duration;
 
 use osnl_transport::kafka_unfinished;
@@ -10,6 +12,8 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 use rdkafka::types::RDKafkaRespErr;
+
+pub use self::front::KafkaFront;
 
 /// The longest wait for each answer.
 const ANSWER: Duration = Duration::from_secs(10);

@@ -67,7 +67,7 @@ pub use broker::{Binding, Broker, Cluster, Exchange, Queue, SharedBroker, Vhost}
 pub use browser::{AXE_REQUIREMENTS, AXE_VARIABLE, Browser, Key, OTHER_NAME, Theme};
 pub use cloud::{CLOUD_REQUIREMENTS, CLOUD_VARIABLE, RealCloud};
 #[cfg(feature = "kafka")]
-pub use kafka::{MockKafka, StoredMessage};
+pub use kafka::{KafkaFront, MockKafka, StoredMessage};
 #[cfg(feature = "conformance")]
 pub use listening::ListenOnly;
 pub use peer::{

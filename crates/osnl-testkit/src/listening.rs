@@ -75,7 +75,7 @@ where
     }
 
     fn features(&self) -> Features {
-        Features { requeue: false, send: false, absent: &[], framing: None, keys: false }
+        Features { requeue: false, send: false, absent: &[], framing: None, keys: false, partitions: false }
     }
 
     fn certificate_ends(&self) -> Option<i64> {

@@ -5,7 +5,7 @@
 
 mod certificate;
 mod old;
-mod serve;
+pub(crate) mod serve;
 
 pub use certificate::{Authority, Certificate, Identity};
 pub use old::OldServer;

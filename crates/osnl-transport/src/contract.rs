@@ -1,6 +1,7 @@
 //! The traits of a transport, and the values that they exchange.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use osnl_model::{Framing, Priority, Target};
 
@@ -101,6 +102,30 @@ pub struct QueueSeen {
     pub consumers: u32,
 }
 
+/// A partition of a topic that a consumer reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionSeen {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// Its number.
+    pub partition: i32,
+    /// The offset that is committed next: all messages below it are finished.
+    pub next: i64,
+    /// The offset after the last message, and when its broker said so; `None` if it never did.
+    pub end: Option<(i64, SystemTime)>,
+    /// The reason why its broker did not answer the latest question.
+    pub unknown: Option<String>,
+}
+
+impl PartitionSeen {
+    /// Returns the messages from the next commit to the end, as Kafka counts a group's lag.
+    #[must_use]
+    pub fn lag(&self) -> Option<u64> {
+        let (end, _) = self.end?;
+        Some(u64::try_from(end.saturating_sub(self.next)).unwrap_or(0))
+    }
+}
+
 /// The features of a transport, asked when a daemon is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Features {
@@ -114,6 +139,8 @@ pub struct Features {
     pub framing: Option<Framing>,
     /// Whether it orders messages by [`OutgoingMessage::key`].
     pub keys: bool,
+    /// Whether the consumers of one name share its partitions among them, whatever the options of a queue are.
+    pub partitions: bool,
 }
 
 /// One open subscription. Dropping it closes the connection; what is unsettled is delivered again.
@@ -152,6 +179,10 @@ pub trait Consumer: Send {
     /// # Errors
     /// The broker did not answer the question; that alone does not end the subscription.
     fn waiting(&self) -> BoxFuture<'static, Result<QueueDepths, TransportError>>;
+
+    /// Returns the partitions that it reads, with their ends as of the last answer to [`Consumer::waiting`], or of the
+    /// assignment; `None` where the broker has queues instead.
+    fn partitions(&self) -> Option<Vec<PartitionSeen>>;
 
     /// Asks the broker to send nothing more. Settling stays possible.
     ///

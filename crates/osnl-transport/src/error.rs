@@ -268,12 +268,21 @@ impl TransportError {
         Self::Tls { host, reason: refusal.reason, remedy: refusal.remedy }
     }
 
+    /// Returns the remedy that it holds.
+    #[must_use]
+    pub fn own_remedy(&self) -> Option<&str> {
+        match self {
+            Self::Tls { remedy, .. } => remedy.as_deref(),
+            _ => None,
+        }
+    }
+
     /// Returns the error and the remedy that it holds, in one line: for callers that don't ask for [`remedy`](Self::remedy).
     #[must_use]
     pub fn with_own_remedy(&self) -> String {
-        match self {
-            Self::Tls { remedy: Some(remedy), .. } => format!("{self}; {remedy}"),
-            other => other.to_string(),
+        match self.own_remedy() {
+            Some(remedy) => format!("{self}; {remedy}"),
+            None => self.to_string(),
         }
     }
 

@@ -9,11 +9,13 @@
 //! | [`offsets`] | what is finished, open, and to be committed; pure |
 //! | [`flow`] | when to fetch, to wait, and to pause; pure |
 //! | [`start`] | where an assigned partition is read from |
+//! | [`ends`] | ends of partitions and members, asked beside the messages |
 //! | [`context`] | rebalances and commits, as callbacks of the library |
 //! | [`open`], [`worker`] | the thread: its beginning, and its loop |
 //! | [`consumer`] | the side of the listener |
 //! | [`publisher`] | messages that are published, each confirmed |
 //! | [`connect`] | the first answer of a broker |
+//! | [`tls`] | the reason why a certificate is refused |
 //!
 //! A group is here what a queue is to RabbitMQ: it has a name, a backlog, and consumers that share it. There are no exchanges,
 //! and a topic keeps its messages whether a group reads them or not.
@@ -21,6 +23,7 @@
 mod connect;
 mod consumer;
 mod context;
+mod ends;
 mod failure;
 mod flow;
 mod names;
@@ -31,6 +34,7 @@ mod publisher;
 mod settings;
 mod shared;
 mod start;
+mod tls;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -40,6 +44,7 @@ use osnl_model::{Framing, Priority, Target, TransportUrl};
 
 pub use self::connect::KafkaLook;
 use self::consumer::{KafkaConsumer, TopicLook};
+use self::ends::EndLook;
 use self::names::Plan;
 use self::offsets::Position;
 use self::open::{OpeningThread, StartedThread};
@@ -105,6 +110,12 @@ impl KafkaTransport {
         connect::look(&self.settings, topics).await
     }
 
+    /// Returns the brokers of its URL: `host:port,host:port`.
+    #[must_use]
+    pub fn brokers(&self) -> &str {
+        &self.settings.brokers
+    }
+
     /// Returns the words for login and encryption of its connections; no secret.
     #[must_use]
     pub fn session(&self) -> String {
@@ -127,7 +138,8 @@ impl KafkaTransport {
         let subscription = opening.await.unwrap_or_else(|_| Err(ended()))?;
         let group = plan.group.as_str().into();
         let topics: Arc<dyn TopicLook> = Arc::new(Topics(self.settings.clone()));
-        Ok(KafkaConsumer { shared, subscription, plan, group, topics, done: Some(finished) })
+        let ends = Arc::new(EndLook::new(&self.settings));
+        Ok(KafkaConsumer { shared, subscription, plan, group, topics, ends, done: Some(finished) })
     }
 }
 
@@ -171,7 +183,14 @@ impl Transport for KafkaTransport {
     }
 
     fn features(&self) -> Features {
-        Features { requeue: true, send: true, absent: &ABSENT, framing: Some(Framing::Kafka), keys: true }
+        Features {
+            requeue: true,
+            send: true,
+            absent: &ABSENT,
+            framing: Some(Framing::Kafka),
+            keys: true,
+            partitions: true,
+        }
     }
 
     fn reconnect(&self) -> Reconnect {
@@ -187,12 +206,20 @@ impl Transport for KafkaTransport {
     }
 
     fn remedy(&self, error: &TransportError, _: &[(Target, Priority)], _: &ListenOptions) -> Option<String> {
-        let TransportError::OffsetMissing { group, topic, partition, .. } = error else { return None };
-        Some(format!(
-            "stop osnl, choose a place, and start it again: kafka-consumer-groups.sh --bootstrap-server {} --group '{group}' \
-             --topic '{topic}:{partition}' --reset-offsets --to-earliest --execute",
-            self.settings.brokers
-        ))
+        let brokers = &self.settings.brokers;
+        match error {
+            TransportError::OffsetMissing { group, topic, partition, .. } => Some(format!(
+                "stop osnl, choose a place, and start it again: kafka-consumer-groups.sh --bootstrap-server {brokers} \
+                 --group '{group}' --topic '{topic}:{partition}' --reset-offsets --to-earliest --execute"
+            )),
+            TransportError::Tls { remedy, .. } => remedy.clone(),
+            TransportError::LoginRefused { .. } => Some(
+                "check user and password of transport_url, and sasl_mechanism, which has to be the one that the user was \
+                 created for"
+                    .to_owned(),
+            ),
+            _ => None,
+        }
     }
 }
 

@@ -295,7 +295,7 @@ impl Transport for MemoryTransport {
     }
 
     fn features(&self) -> Features {
-        Features { requeue: true, send: true, absent: &[], framing: None, keys: false }
+        Features { requeue: true, send: true, absent: &[], framing: None, keys: false, partitions: false }
     }
 
     fn certificate_ends(&self) -> Option<i64> {

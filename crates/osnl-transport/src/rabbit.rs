@@ -280,7 +280,7 @@ impl Transport for RabbitTransport {
     }
 
     fn features(&self) -> Features {
-        Features { requeue: true, send: true, absent: &[], framing: None, keys: false }
+        Features { requeue: true, send: true, absent: &[], framing: None, keys: false, partitions: false }
     }
 
     fn reconnect(&self) -> Reconnect {

@@ -40,6 +40,7 @@ mod answer;
 mod client;
 mod configuration;
 mod handler;
+mod lag;
 mod problem;
 mod progress;
 mod quarantine;
@@ -81,8 +82,8 @@ pub use self::rules::{
 pub use self::silence::Silence;
 pub use self::socket::{ControlSocket, bind_private};
 pub use self::status::{
-    ConfigurationStatus, ExpiryStatus, FailingResource, Failure, JournalStatus, LeftQueue, ListenerStatus,
-    NotReloaded, Status, TargetReport, Unavailable,
+    ConfigurationStatus, ExpiryStatus, FailingResource, Failure, JournalStatus, LagStatus, LeftQueue,
+    ListenerStatus, NotReloaded, PartitionLag, Status, TargetReport, Unavailable,
 };
 pub use self::time::{shown as moment, span};
 pub use self::words::{millis, size};

@@ -180,11 +180,13 @@ impl Listener {
         self.config.options.queue.auto_delete
     }
 
-    /// Whether another consumer of its queue takes none of its messages: one of several is active, or each reads the
-    /// whole stream.
+    /// Whether another consumer of its queue takes none of its messages: one of several is active, each reads the
+    /// whole stream, or each has partitions of its own.
     pub(crate) fn is_exclusive(&self) -> bool {
         let queue = &self.config.options.queue;
-        queue.single_active_consumer || queue.queue_type == QueueType::Stream
+        queue.single_active_consumer
+            || queue.queue_type == QueueType::Stream
+            || self.transport.features().partitions
     }
 
     /// Returns the listener's gauges, which it updates while it runs.
@@ -226,8 +228,7 @@ impl Listener {
             let lost = before
                 .take()
                 .map(|LostConnection { at, unsettled }| Before { away: at.elapsed(), unsettled });
-            announce::announce(&self.config.name, &self.config.options, consumer.subscription(), lost);
-            self.gauges.connected(consumer.subscription(), lost.is_some());
+            self.connected(&*consumer, lost);
             self.stall.send_replace(None);
             let (found, late) = (consumer.subscription().clone(), consumer.late_bindings());
             let mut session = Session::new(&self, consumer, streams.as_mut(), prefetch);
@@ -281,6 +282,14 @@ impl Listener {
         }
         self.enter(ListenerState::Stopped);
         result
+    }
+
+    /// Reports a subscription that is open.
+    fn connected(&self, consumer: &dyn Consumer, lost: Option<Before>) {
+        let (found, is_shared) = (consumer.subscription(), self.transport.features().partitions);
+        announce::announce(&self.config.name, (&self.config.options, is_shared), found, lost);
+        self.gauges.connected(found, lost.is_some());
+        self.gauges.saw_partitions(consumer.partitions());
     }
 
     /// It is in this state from now on.

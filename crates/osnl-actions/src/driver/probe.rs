@@ -11,9 +11,9 @@ use osnl_http::EXPIRES_SOON;
 use osnl_transport::{Declare, ExchangeFound, ExchangeLook, HostLook};
 
 pub use self::cloud::{catalog_advice, cloud_probe, keystone_probe, log_in};
-#[cfg(feature = "kafka")]
-pub use self::target::kafka_probe;
 pub use self::target::{NO_REQUEST, broker_probe, file_probe, free, target_probe};
+#[cfg(feature = "kafka")]
+pub use self::target::{kafka_canary_probe, kafka_probe};
 use super::ProbeContext;
 
 const RENEW: &str = "renew it before";

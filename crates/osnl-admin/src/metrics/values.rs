@@ -114,6 +114,19 @@ fn listeners(listeners: &[MeasuredListener], out: &mut Writer) {
             s.sample(&[&l.name, queue], u64::from(seen.consumers));
         }
     });
+    each(&of::KAFKA_LAG, &|l, s| {
+        for (group, partition) in l.lag.iter().flat_map(|l| l.partitions.iter().map(move |p| (&l.group, p))) {
+            if let Some(lag) = partition.lag {
+                s.sample(&[&l.name, group, &partition.topic, &partition.partition.to_string()], lag);
+            }
+        }
+    });
+    each(&of::KAFKA_LAG_UNKNOWN, &|l, s| {
+        if let Some(lag) = &l.lag {
+            let unknown = lag.partitions.iter().filter(|partition| partition.lag.is_none()).count();
+            s.sample(&[&l.name, &lag.group], unknown as u64);
+        }
+    });
     each(&of::BROKER_CERTIFICATE, &|l, s| {
         if let Some(ends) = l.certificate_ends {
             s.sample(&[&l.name], u64::try_from(ends).unwrap_or_default());

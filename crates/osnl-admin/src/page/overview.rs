@@ -2,7 +2,9 @@
 
 use askama::Template;
 use hyper::StatusCode;
-use osnl::control::{JournalStatus, ListenerStatus, Problem, Refusal, Severity, TargetReport, span};
+use osnl::control::{
+    JournalStatus, LagStatus, ListenerStatus, Problem, Refusal, Severity, TargetReport, span,
+};
 
 use super::plot::Plot;
 use super::plots::{Over, plots};
@@ -179,7 +181,8 @@ impl ListenerRow {
         let queues =
             if listener.queues.is_empty() { listener.broker.clone() } else { listener.queues.join(", ") };
         let reason = [&listener.reason, &listener.stalled, &listener.remedy];
-        let reason: Vec<&str> = reason.into_iter().flatten().map(String::as_str).collect();
+        let lag = listener.lag.as_ref().map(LagStatus::text);
+        let reason: Vec<&str> = reason.into_iter().flatten().chain(&lag).map(String::as_str).collect();
         Self {
             name: text::line(&listener.name),
             tone: tone(&listener.state),

@@ -100,6 +100,8 @@ fn answers_have_the_members_that_are_described_and_no_older_names() {
     check("ConfigurationStatus", members::<of::ConfigurationStatus>(), &[]);
     check("NotReloaded", members::<of::NotReloaded>(), &[]);
     check("ListenerStatus", members::<of::ListenerStatus>(), &[("status", ""), ("waiting_at_connect", "")]);
+    check("LagStatus", members::<of::LagStatus>(), &[]);
+    check("PartitionLag", members::<of::PartitionLag>(), &[]);
     check("LeftQueue", members::<of::LeftQueue>(), &[]);
     check("TargetStatus", members::<of::TargetReport>(), &[("status", "state")]);
     check("FailingResource", members::<of::FailingResource>(), &[]);

@@ -5,7 +5,9 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use osnl::control::{MeasuredAction, MeasuredJournal, MeasuredListener, Measurements};
+use osnl::control::{
+    LagStatus, MeasuredAction, MeasuredJournal, MeasuredListener, Measurements, PartitionLag,
+};
 use osnl::journal::sqlite::State;
 use osnl::metrics::Counters;
 use osnl_admin::metrics::{FAMILIES, Format, MetricKind, Process, render};
@@ -53,6 +55,18 @@ pub(crate) fn measurements(actions: usize, rules: usize) -> Measurements {
             series: listener,
             last_message: Some(now),
             waiting: vec![("osnl".into(), QueueSeen { messages: 3, consumers: 2 })],
+            lag: Some(LagStatus {
+                group: "osnl".to_owned(),
+                messages: None,
+                partitions: (0..3)
+                    .map(|n: i32| PartitionLag {
+                        topic: "notifications.info".to_owned(),
+                        partition: n,
+                        lag: (n > 0).then_some(7),
+                        ..PartitionLag::default()
+                    })
+                    .collect(),
+            }),
             certificate_ends: Some(1_900_000_000),
         }],
         actions: (0..actions).map(action).collect(),

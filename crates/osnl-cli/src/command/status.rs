@@ -189,7 +189,11 @@ fn listeners(listeners: &[ListenerStatus]) -> String {
             short(&queue, 60),
         ]);
     }
-    table_within(rows, terminal::columns(), &[5, 7, 6, 8, 2])
+    let mut text = table_within(rows, terminal::columns(), &[5, 7, 6, 8, 2]);
+    for (listener, lag) in listeners.iter().filter_map(|one| Some((one, one.lag.as_ref()?))) {
+        text.push_str(&format!("  {}: {}\n", clean(&listener.name), short(&lag.text(), 300)));
+    }
+    text
 }
 
 fn number(count: Option<u64>) -> String {

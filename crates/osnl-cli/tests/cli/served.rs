@@ -23,15 +23,26 @@ const RULES: &str = "[rule:deleted]\nevent_type = ^port\\.delete\\.end$\n\
                      [rule:created]\nevent_type = ^port\\.create\\.end$\nguard = 1 per 1h\nactions = plain\n";
 
 /// Members that no answer of this test has, and why.
-const NOT_SERVED: [(&str, &str); 10] = [
+const NOT_SERVED: [(&str, &str); 21] = [
     ("JournalStatus.reason", "the journal works"),
     ("JournalStatus.since", "the journal works"),
     ("JournalStatus.since_seconds", "the journal works"),
+    ("LagStatus.group", "RabbitMQ has no partitions"),
+    ("LagStatus.messages", "RabbitMQ has no partitions"),
+    ("LagStatus.partitions", "RabbitMQ has no partitions"),
+    ("ListenerStatus.lag", "RabbitMQ has no partitions"),
     ("ListenerStatus.queue_lossy", "the queue is durable and without a limit"),
     ("ListenerStatus.queue_waiting_seconds", "no message waits for longer than a look"),
     ("ListenerStatus.queue_waiting_since", "no message waits for longer than a look"),
     ("ListenerStatus.stalled", "messages that wait move"),
     ("Message.unreadable", "the message of each delivery can be read"),
+    ("PartitionLag.current_offset", "RabbitMQ has no partitions"),
+    ("PartitionLag.end_offset", "RabbitMQ has no partitions"),
+    ("PartitionLag.lag", "RabbitMQ has no partitions"),
+    ("PartitionLag.partition", "RabbitMQ has no partitions"),
+    ("PartitionLag.reason", "RabbitMQ has no partitions"),
+    ("PartitionLag.seen_seconds", "RabbitMQ has no partitions"),
+    ("PartitionLag.topic", "RabbitMQ has no partitions"),
     ("ReloadResult.warnings", "no option is doubtful"),
     ("TargetStatus.more_held_hosts", "one host is held"),
 ];

@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod kafka {
+    mod canary;
+    mod lag;
     mod oslo;
     mod probes;
     mod publish;

@@ -49,8 +49,8 @@ pub struct NotificationOptions {
     pub payload: Vec<(String, Pattern)>,
     /// The broker. Default: `rabbit://guest:guest@127.0.0.1:5672/`.
     ///
-    /// Drivers: rabbit, and kombu as another name of it. `kafka` is refused for now. k2hr3_osnl failed when
-    /// a password held `%2F`; this does not.
+    /// Drivers: rabbit, kombu as another name of it, and kafka in a build with it. k2hr3_osnl failed when a password held
+    /// `%2F`; this does not.
     pub transport_url: TransportUrl,
     /// The topic, one name; the queue is bound with `<topic>.info`. Default: notifications.
     pub topic: String,

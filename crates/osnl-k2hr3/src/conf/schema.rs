@@ -83,8 +83,8 @@ const UNAPPLIED: &[ForeignSection] = &[
 const fn driver(name: &'static str) -> ForeignSection {
     ForeignSection {
         name,
-        problem: "driver options are not applied yet, nor did k2hr3_osnl apply them; \
-                  the driver's defaults are in effect",
+        problem: "driver options are not applied, nor did k2hr3_osnl apply them; to apply an option, write it into the query \
+                  of transport_url",
         remedy: "",
     }
 }

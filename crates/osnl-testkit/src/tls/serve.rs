@@ -13,12 +13,12 @@ use rustls::{ConfigBuilder, RootCertStore, ServerConfig, ServerConnection, Wants
 use super::{Authority, Certificate, Handshake, Protocols};
 use crate::Sink;
 
-pub(super) fn config(certificate: &Certificate, protocols: Protocols) -> ServerConfig {
+pub(crate) fn config(certificate: &Certificate, protocols: Protocols) -> ServerConfig {
     builder(protocols).with_no_client_auth().with_single_cert(certificate.chain(), certificate.key()).unwrap()
 }
 
 /// For clients with a certificate of this authority.
-pub(super) fn config_asking(
+pub(crate) fn config_asking(
     certificate: &Certificate,
     protocols: Protocols,
     clients: &Authority,

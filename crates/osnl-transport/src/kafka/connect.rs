@@ -1,5 +1,6 @@
 //! The first answer of a broker, and topics that are looked for with a client of its own.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
@@ -9,8 +10,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
 
 use super::context::{Errors, log};
-use super::failure;
 use super::settings::{Settings, unusable};
+use super::{failure, tls};
 use crate::TransportError;
 
 /// The longest time until a broker has answered.
@@ -27,6 +28,8 @@ pub struct KafkaLook {
     pub host: String,
     /// Topics that are not there.
     pub missing: Vec<String>,
+    /// The number of partitions of those that are there.
+    pub partitions: BTreeMap<String, usize>,
 }
 
 /// Looks for topics with a client of its own; none is made.
@@ -60,7 +63,7 @@ pub(super) fn connect<C: ConsumerContext>(
         noted.extend(errors.take());
         if Instant::now() >= until || noted.iter().any(|(code, _)| failure::is_final(*code)) {
             let user = settings.user.as_deref().unwrap_or_default();
-            return Err(failure::connect(&settings.brokers, user, &noted));
+            return Err(tls::explained(settings, failure::connect(&settings.brokers, user, &noted)));
         }
     }
 }
@@ -77,9 +80,13 @@ pub(super) fn missing(
         .map_err(|error| unusable(&error))?;
     let until = Instant::now() + if creates { MADE } else { Duration::ZERO };
     let (host, _) = connect(&client, &client.context().errors, settings, topics.first().map(String::as_str))?;
-    let mut missing = Vec::new();
+    let (mut missing, mut partitions) = (Vec::new(), BTreeMap::new());
     for topic in topics {
-        while !is_there(&client, settings, topic)? {
+        loop {
+            if let Some(count) = partitions_of(&client, settings, topic)? {
+                partitions.insert(topic.clone(), count);
+                break;
+            }
             if Instant::now() >= until {
                 missing.push(topic.clone());
                 break;
@@ -87,14 +94,15 @@ pub(super) fn missing(
             let _ = client.poll(AGAIN);
         }
     }
-    Ok(KafkaLook { host, missing })
+    Ok(KafkaLook { host, missing, partitions })
 }
 
-fn is_there(
+/// Returns the number of partitions of a topic that is there.
+fn partitions_of(
     client: &BaseConsumer<LookContext>,
     settings: &Settings,
     topic: &str,
-) -> Result<bool, TransportError> {
+) -> Result<Option<usize>, TransportError> {
     let (_, metadata) = connect(client, &client.context().errors, settings, Some(topic))?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
     let error = found.and_then(|found| found.error()).map(|error| KafkaError::Global(error.into()));
@@ -107,15 +115,18 @@ fn is_there(
             })
         }
         // One without a leader is there, for those who can wait for it.
-        Some(error) => Ok(error.rdkafka_error_code() == Some(RDKafkaErrorCode::LeaderNotAvailable)),
-        None => Ok(found.is_some()),
+        Some(error) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::LeaderNotAvailable) => {
+            Ok(found.map(|found| found.partitions().len()))
+        }
+        Some(_) => Ok(None),
+        None => Ok(found.map(|found| found.partitions().len())),
     }
 }
 
 /// The context of a client that only looks.
 #[derive(Default)]
-struct LookContext {
-    errors: Errors,
+pub(super) struct LookContext {
+    pub(super) errors: Errors,
 }
 
 impl ClientContext for LookContext {

@@ -6,13 +6,14 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::ends::EndLook;
 use super::failure::lost;
 use super::names::Plan;
 use super::shared::SharedState;
 use crate::message::{Batch, IncomingMessage};
 use crate::settle::Window;
 use crate::topology::{Binding, Subscription};
-use crate::{BoxFuture, Consumer, LateBindings, QueueDepths, TransportError};
+use crate::{BoxFuture, Consumer, LateBindings, PartitionSeen, QueueDepths, QueueSeen, TransportError};
 
 /// The longest time that leaving the group may take before the thread is left to itself.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -23,6 +24,7 @@ pub(super) struct KafkaConsumer {
     pub(super) plan: Arc<Plan>,
     pub(super) group: Arc<str>,
     pub(super) topics: Arc<dyn TopicLook>,
+    pub(super) ends: Arc<EndLook>,
     /// Completes when the group was left.
     pub(super) done: Option<oneshot::Receiver<()>>,
 }
@@ -118,11 +120,20 @@ impl Consumer for KafkaConsumer {
     }
 
     fn waiting(&self) -> BoxFuture<'static, Result<QueueDepths, TransportError>> {
-        let (ask, answer) = oneshot::channel();
-        self.shared.tell(|state| state.questions.push(ask));
-        Box::pin(async move {
-            answer.await.unwrap_or_else(|_| Err(lost("the thread of the Kafka client has ended".to_owned())))
-        })
+        let (shared, look, group) = (self.shared.clone(), self.ends.clone(), self.group.clone());
+        let asking = tokio::task::spawn_blocking(move || {
+            let partitions = shared.lock().partition_keys();
+            let (ends, members) = look.ask(&partitions, &group)?;
+            let mut state = shared.lock();
+            state.saw(&ends);
+            let messages = u32::try_from(state.waiting(&ends)?).unwrap_or(u32::MAX);
+            Ok(vec![(group, QueueSeen { messages, consumers: members.unwrap_or(1) })])
+        });
+        Box::pin(async move { asking.await.unwrap_or_else(|error| Err(lost(error.to_string()))) })
+    }
+
+    fn partitions(&self) -> Option<Vec<PartitionSeen>> {
+        Some(self.shared.lock().seen())
     }
 
     fn quiesce(&mut self) -> BoxFuture<'_, Result<(), TransportError>> {

@@ -134,7 +134,7 @@ impl Context {
         for place in &found.places {
             let offset = Offset::Offset(place.position.offset);
             if list.add_partition_offset(&place.topic, place.partition, offset).is_ok() {
-                state.assigned(&place.topic, place.partition, &place.position, place.is_committed);
+                state.assigned(place);
             }
         }
         drop(state);

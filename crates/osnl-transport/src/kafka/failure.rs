@@ -4,6 +4,9 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::TransportError;
 
+/// The reason where the library has none: a broker with TLS does not answer a connection without.
+const SILENT: &str = "no broker answers; check hosts, ports, and security_protocol";
+
 /// Returns the error for a subscription that has ended and may begin again.
 pub(super) fn lost(reason: String) -> TransportError {
     TransportError::Lost { reason }
@@ -22,14 +25,21 @@ pub(super) fn connect(brokers: &str, user: &str, errors: &[(RDKafkaErrorCode, St
         let (host, reason) = split(brokers, reason);
         return TransportError::LoginRefused { host, user: user.to_owned(), reason };
     }
-    if let Some((_, reason)) = of(RDKafkaErrorCode::SSL) {
+    // A failure of one broker is a line of the log, without a code of its own.
+    let of_tls = errors.iter().rev().find(|(_, words)| is_of_tls(words));
+    if let Some((_, reason)) = of(RDKafkaErrorCode::SSL).or(of_tls) {
         let (host, reason) = split(brokers, reason);
         return TransportError::Tls { host, reason, remedy: None };
     }
     let other = errors.iter().rev().find(|(code, _)| *code != RDKafkaErrorCode::AllBrokersDown);
-    let reason = other.map_or("no broker answers", |(_, reason)| reason.as_str());
+    let reason = other.map_or(SILENT, |(_, reason)| reason.as_str());
     let (host, reason) = split(brokers, reason);
     TransportError::Connect { host, reason }
+}
+
+/// Whether the library's words are about TLS.
+fn is_of_tls(words: &str) -> bool {
+    words.contains("SSL handshake failed") || words.contains("SSL routines")
 }
 
 /// Whether an error says that no attempt to connect is under way any more, or none can succeed.
@@ -72,7 +82,10 @@ fn split(brokers: &str, words: &str) -> (String, String) {
         return (brokers.to_owned(), words.to_owned());
     }
     let reason = reason.rsplit_once(" (after ").map_or(reason, |(reason, _)| reason);
-    (host.to_owned(), reason.to_owned())
+    // The library's settings under the names of the options.
+    let reason =
+        reason.replace("security.protocol", "security_protocol").replace("ssl.ca.location", "ssl_cafile");
+    (host.to_owned(), reason)
 }
 
 #[cfg(test)]
@@ -91,8 +104,11 @@ mod tests {
                        CONNECT)";
         let plain = "127.0.0.1:9: Connect to ipv4#127.0.0.1:9 failed: Connection refused";
         check(&[(BrokerTransportFailure, refused), (AllBrokersDown, "1/1 brokers are down")], plain);
-        check(&[], "a:1,b:2: no broker answers");
-        check(&[(AllBrokersDown, "2/2 brokers are down")], "a:1,b:2: no broker answers");
+        check(&[], "a:1,b:2: no broker answers; check hosts, ports, and security_protocol");
+        check(
+            &[(AllBrokersDown, "2/2 brokers are down")],
+            "a:1,b:2: no broker answers; check hosts, ports, and security_protocol",
+        );
         check(
             &[
                 (
@@ -104,8 +120,22 @@ mod tests {
             "b:2: login refused for user \"osnl\": SASL authentication error: bad password",
         );
         check(
+            &[(
+                BrokerTransportFailure,
+                "ssl://h:9/1: Receive failed: error:0A:SSL routines::alert certificate required (after 1ms in state UP)",
+            )],
+            "h:9: TLS: Receive failed: error:0A:SSL routines::alert certificate required",
+        );
+        check(
             &[(SSL, "ssl://[::1]:9/bootstrap: SSL handshake failed: certificate verify failed")],
             "[::1]:9: TLS: SSL handshake failed: certificate verify failed",
+        );
+        check(
+            &[(
+                BrokerTransportFailure,
+                "h:9/bootstrap: Disconnected: incorrect security.protocol (a SSL listener?) (after 1ms in state APIVERSION_QUERY)",
+            )],
+            "h:9: Disconnected: incorrect security_protocol (a SSL listener?)",
         );
     }
 }

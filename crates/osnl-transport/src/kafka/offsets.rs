@@ -7,11 +7,19 @@
 //! The metadata also has the offset up to which messages were handed out. A message below it is marked as redelivered.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The most characters of metadata: brokers refuse more than 4,096 (`offset.metadata.max.bytes`).
 const MOST: usize = 3500;
 /// The first word of metadata that is ours; that of another program is not read.
 const OURS: &str = "osnl1";
+
+/// A partition: its topic and its number.
+pub(super) type PartitionKey = (Arc<str>, i32);
+/// The offset after the last message of each partition, or the reason why it is not known.
+pub(super) type Ends = BTreeMap<PartitionKey, Result<i64, String>>;
+/// The reason for a partition that no broker answers for.
+pub(super) const NO_LEADER: &str = "it has no leader";
 
 /// The offsets of one partition. See the [module](self).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -125,6 +133,11 @@ impl Offsets {
     /// Returns the lowest offset that has to be read again.
     pub(super) fn first_again(&self) -> Option<i64> {
         self.again.first().copied()
+    }
+
+    /// Returns the lowest unfinished offset.
+    pub(super) fn low(&self) -> i64 {
+        self.low
     }
 
     /// Returns what is to be committed.

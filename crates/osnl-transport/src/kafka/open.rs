@@ -11,14 +11,15 @@ use tokio::sync::oneshot;
 
 use super::connect::connect;
 use super::context::{Context, Errors, commit};
+use super::ends::members;
 use super::failure;
 use super::flow::Flow;
 use super::names::Plan;
 use super::options::KafkaOptions;
 use super::settings::{Settings, of_group, unusable};
 use super::shared::{GroupMemory, SharedState};
-use super::start::{FoundPlaces, StartRule};
-use super::worker::{Worker, is_gone, members};
+use super::start::{FoundPlaces, Place, StartRule};
+use super::worker::{Worker, is_gone};
 use crate::bodies::BodyBounds;
 use crate::topology::{OpenQueue, Subscription};
 use crate::{Declare, ListenOptions, TransportError};
@@ -171,11 +172,18 @@ impl OpeningThread {
             ));
         }
         let found = first.unwrap_or_else(|| FoundPlaces { is_shared: true, ..FoundPlaces::default() });
+        let leaderless = found.places.iter().filter(|place| place.end.is_none());
+        remarks.extend(leaderless.map(|place| {
+            let Place { topic, partition, .. } = place;
+            format!(
+                "topic \"{topic}\", partition {partition}: it has no leader; it is read as soon as it has one"
+            )
+        }));
         let others = match members(&worker.consumer, &worker.group) {
             Some(members) => members.saturating_sub(1),
             None => u32::from(found.is_shared && !worker.known.is_empty()),
         };
-        let waiting: u64 = found.places.iter().map(|place| place.waiting).sum();
+        let waiting: u64 = found.places.iter().map(Place::waiting).sum();
         let queue = OpenQueue {
             name: worker.group.clone(),
             queue_type: None,

@@ -25,7 +25,7 @@ pub(super) struct Settings {
     pub(super) brokers: String,
     /// The user, if one logs in.
     pub(super) user: Option<String>,
-    values: BTreeMap<&'static str, String>,
+    pub(super) values: BTreeMap<&'static str, String>,
     secrets: BTreeMap<&'static str, Secret>,
     /// Settings of a test, over all others.
     pub(super) own: BTreeMap<String, String>,
@@ -128,6 +128,8 @@ pub(super) fn of_group(options: &KafkaOptions, group: &str, creates: bool) -> Ve
         // What the library fetches ahead of us, for each partition.
         ("queued.max.messages.kbytes", "4096".to_owned()),
         ("fetch.wait.max.ms", "100".to_owned()),
+        // Late topics and new partitions are found so often; the library's own interval is five minutes.
+        ("topic.metadata.refresh.interval.ms", "10000".to_owned()),
     ]
 }
 

@@ -2,27 +2,27 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
+use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
-use tokio::sync::{Notify, oneshot};
 
+use super::failure::lost;
 use super::flow::Room;
-use super::offsets::{Admission, Offsets, Position};
+use super::offsets::{Admission, Ends, NO_LEADER, Offsets, PartitionKey, Position};
+use super::start::Place;
 use crate::bodies::Cut;
 use crate::message::Properties;
 use crate::rabbit::{BodyFlow, BodyShare};
 use crate::settle::{Settlement, Window};
-use crate::{QueueDepths, TransportError};
+use crate::{PartitionSeen, TransportError};
 
 /// The longest time that the caller waits for the group to be left after an end.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// One assignment of a partition; a later one of the same partition has another number.
 pub(super) type AssignmentId = u64;
-/// The answer to [`Consumer::waiting`](crate::Consumer::waiting).
-pub(super) type WaitingAnswer = oneshot::Sender<Result<QueueDepths, TransportError>>;
 
 /// A partition of this consumer.
 #[derive(Debug)]
@@ -34,6 +34,10 @@ pub(super) struct Partition {
     pub(super) committed: Option<Position>,
     /// Whether its messages are held back: another member is to have it.
     pub(super) is_leaving: bool,
+    /// The offset after its last message, and when the broker said so.
+    end: Option<(i64, SystemTime)>,
+    /// The reason why the broker did not answer the latest question about it.
+    unknown: Option<String>,
 }
 
 /// A message that was fetched and not handed out.
@@ -73,7 +77,6 @@ pub(super) struct State {
     ended_at: Option<Instant>,
     /// Whether the group was left after the end, so that the caller may begin again.
     pub(super) has_left: bool,
-    pub(super) questions: Vec<WaitingAnswer>,
     /// The group's memory in this process.
     pub(super) handed: GroupMemory,
 }
@@ -183,20 +186,23 @@ impl State {
     }
 
     /// Adds a partition that was assigned.
-    pub(super) fn assigned(&mut self, topic: &str, number: i32, start: &Position, committed: bool) {
+    pub(super) fn assigned(&mut self, place: &Place) {
         self.last_assignment += 1;
+        let Place { topic, partition: number, position: start, is_committed, end } = place;
         let mut offsets = Offsets::resume(start);
-        if let Some(handed) = self.handed.get(topic, number) {
+        if let Some(handed) = self.handed.get(topic, *number) {
             offsets.seen(handed);
         }
         let partition = Partition {
-            topic: topic.into(),
-            number,
+            topic: topic.as_str().into(),
+            number: *number,
             offsets,
-            committed: committed.then(|| start.clone()),
+            committed: is_committed.then(|| start.clone()),
             is_leaving: false,
+            end: end.map(|end| (end, SystemTime::now())),
+            unknown: end.is_none().then(|| NO_LEADER.to_owned()),
         };
-        self.is_dirty |= !committed;
+        self.is_dirty |= !is_committed;
         self.has_new = true;
         self.partitions.insert(self.last_assignment, partition);
     }
@@ -320,13 +326,65 @@ impl State {
         doubted.for_each(|(_, partition)| partition.committed = None);
     }
 
+    /// Returns the partitions that are read.
+    pub(super) fn partition_keys(&self) -> Vec<PartitionKey> {
+        self.partitions.values().map(|p| (p.topic.clone(), p.number)).collect()
+    }
+
+    /// Takes note of the ends of partitions.
+    pub(super) fn saw(&mut self, ends: &Ends) {
+        let now = SystemTime::now();
+        for partition in self.partitions.values_mut() {
+            match ends.get(&(partition.topic.clone(), partition.number)) {
+                Some(Ok(end)) => (partition.end, partition.unknown) = (Some((*end, now)), None),
+                Some(Err(reason)) => partition.unknown = Some(reason.clone()),
+                None => {}
+            }
+        }
+    }
+
+    /// Returns the number of messages that wait up to these ends, those that are open not counted.
+    ///
+    /// # Errors
+    /// A partition that is read has no end among them.
+    pub(super) fn waiting(&self, ends: &Ends) -> Result<u64, TransportError> {
+        let mut waiting = 0;
+        for (id, partition) in &self.partitions {
+            let Partition { topic, number, .. } = partition;
+            let end = match ends.get(&(topic.clone(), *number)) {
+                Some(Ok(end)) => *end,
+                Some(Err(reason)) => {
+                    return Err(lost(format!("topic \"{topic}\", partition {number}: {reason}")));
+                }
+                // It was assigned meanwhile.
+                None => continue,
+            };
+            waiting += partition.offsets.unfinished(end).saturating_sub(self.open_of(*id));
+        }
+        Ok(waiting)
+    }
+
+    /// Returns what is known of the partitions that are read.
+    pub(super) fn seen(&self) -> Vec<PartitionSeen> {
+        let of = |p: &Partition| PartitionSeen {
+            topic: p.topic.clone(),
+            partition: p.number,
+            next: p.offsets.low(),
+            end: p.end,
+            unknown: p.unknown.clone(),
+        };
+        let mut seen: Vec<PartitionSeen> = self.partitions.values().map(of).collect();
+        seen.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
+        seen
+    }
+
     /// Messages that were fetched or are open.
     fn in_hand(&self) -> usize {
         self.fetched.len() + self.open.len()
     }
 
     /// Open messages of a partition.
-    pub(super) fn open_of(&self, assignment: AssignmentId) -> u64 {
+    fn open_of(&self, assignment: AssignmentId) -> u64 {
         self.open.values().filter(|(of, _)| *of == assignment).count() as u64
     }
 }

@@ -10,11 +10,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::context::Context;
 use super::failure;
 use super::offsets::{Position, unfinished};
 use super::options::FirstOffset;
@@ -40,8 +39,15 @@ pub(super) struct Place {
     pub(super) position: Position,
     /// Whether the group has committed it.
     pub(super) is_committed: bool,
-    /// The messages that wait there.
-    pub(super) waiting: u64,
+    /// The offset after the last message; `None` while it has no leader.
+    pub(super) end: Option<i64>,
+}
+
+impl Place {
+    /// Returns the messages that wait there, as far as is known.
+    pub(super) fn waiting(&self) -> u64 {
+        self.end.map_or(0, |end| unfinished(&self.position, end))
+    }
 }
 
 /// The places of an assignment.
@@ -55,8 +61,8 @@ pub(super) struct FoundPlaces {
 }
 
 /// Finds the places of these partitions.
-pub(super) fn positions(
-    consumer: &BaseConsumer<Context>,
+pub(super) fn positions<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
     assigned: &TopicPartitionList,
     rule: &StartRule,
 ) -> Result<FoundPlaces, TransportError> {
@@ -86,37 +92,46 @@ pub(super) fn positions(
         let is_known = committed.iter().any(|(_, position)| position.is_some());
         found.is_new &= !is_known;
         found.is_shared |= mine.len() < numbers.len();
+        let of_topic = metadata.topics().iter().flat_map(|topic| topic.partitions());
+        let leaderless: BTreeSet<i32> = of_topic.filter(|p| p.leader() < 0).map(|p| p.id()).collect();
         for number in mine {
-            let (low, high) = consumer.fetch_watermarks(topic, number, ANSWER).map_err(failed)?;
             let position = committed.iter().find(|(n, _)| *n == number).and_then(|(_, p)| p.clone());
             let is_committed = position.is_some();
-            let position = match position {
-                Some(position) if (low..=high).contains(&position.offset) => position,
-                Some(position) => {
-                    return Err(TransportError::OffsetMissing {
-                        group: rule.group.clone(),
-                        topic: topic.to_owned(),
-                        partition: number,
-                        offset: position.offset,
-                        first: low,
-                        end: high,
-                    });
-                }
-                None => {
-                    Position { offset: first(rule, topic, is_known, (low, high)), metadata: String::new() }
+            let (position, end) = match position {
+                // The library reads it when it has a leader, and reports an offset that is not there then.
+                Some(position) if leaderless.contains(&number) => (position, None),
+                position => {
+                    let range = consumer.fetch_watermarks(topic, number, ANSWER).map_err(failed)?;
+                    (place(rule, (topic, number), position, is_known, range)?, Some(range.1))
                 }
             };
-            let waiting = unfinished(&position, high);
-            found.places.push(Place {
-                topic: topic.to_owned(),
-                partition: number,
-                position,
-                is_committed,
-                waiting,
-            });
+            let topic = topic.to_owned();
+            found.places.push(Place { topic, partition: number, position, is_committed, end });
         }
     }
     Ok(found)
+}
+
+/// Returns the place in a partition that has offsets from `low` to before `high`.
+fn place(
+    rule: &StartRule,
+    (topic, partition): (&str, i32),
+    position: Option<Position>,
+    is_known: bool,
+    (low, high): (i64, i64),
+) -> Result<Position, TransportError> {
+    match position {
+        Some(position) if (low..=high).contains(&position.offset) => Ok(position),
+        Some(position) => Err(TransportError::OffsetMissing {
+            group: rule.group.clone(),
+            topic: topic.to_owned(),
+            partition,
+            offset: position.offset,
+            first: low,
+            end: high,
+        }),
+        None => Ok(Position { offset: first(rule, topic, is_known, (low, high)), metadata: String::new() }),
+    }
 }
 
 /// Returns the first offset of a partition of which the group has none.
@@ -130,8 +145,8 @@ fn first(rule: &StartRule, topic: &str, is_known: bool, (low, high): (i64, i64))
 }
 
 /// Returns the positions that the group has committed in these partitions.
-pub(super) fn committed(
-    consumer: &BaseConsumer<Context>,
+fn committed<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
     list: TopicPartitionList,
 ) -> KafkaResult<Vec<(i32, Option<Position>)>> {
     let list = consumer.committed_offsets(list, ANSWER)?;

@@ -20,10 +20,10 @@ use super::context::{Context, commit};
 use super::failure::{is_topic_gone, lost};
 use super::flow::{Flow, Turn};
 use super::offsets::Admission;
-use super::shared::{FetchedMessage, SharedState, WaitingAnswer};
+use super::shared::{FetchedMessage, SharedState};
+use crate::TransportError;
 use crate::bodies::{BodyBounds, Cut};
 use crate::message::Properties;
-use crate::{QueueDepths, QueueSeen, TransportError};
 
 /// The longest wait for a message before commands are looked at.
 const POLL: Duration = Duration::from_millis(50);
@@ -81,16 +81,12 @@ impl Worker {
 
     /// `false` at the end.
     fn step(&mut self) -> bool {
-        let (is_over, questions, again) = {
-            let mut state = self.shared.lock();
-            let is_over = state.is_closing || state.ended.is_some();
-            (is_over, std::mem::take(&mut state.questions), state.again())
+        let (is_over, again) = {
+            let state = self.shared.lock();
+            (state.is_closing || state.ended.is_some(), state.again())
         };
         if is_over {
             return false;
-        }
-        for question in questions {
-            self.answer(question);
         }
         self.read_again(&again);
         self.commit_when_due();
@@ -191,37 +187,6 @@ impl Worker {
             _ => tracing::debug!(error = error.to_string(), "the Kafka client reports an error"),
         }
     }
-
-    fn answer(&self, question: WaitingAnswer) {
-        let _ = question.send(self.waiting());
-    }
-
-    /// The messages that wait in the partitions of this consumer, what is open not counted.
-    fn waiting(&self) -> Result<QueueDepths, TransportError> {
-        let partitions: Vec<_> = {
-            let state = self.shared.lock();
-            let of = |(id, p): (&u64, &super::shared::Partition)| (*id, p.topic.clone(), p.number);
-            state.partitions.iter().map(of).collect()
-        };
-        let mut messages = 0;
-        for (id, topic, number) in partitions {
-            let asked = self.consumer.fetch_watermarks(&topic, number, ANSWER);
-            let (_, high) = asked.map_err(|error| lost(error.to_string()))?;
-            let state = self.shared.lock();
-            let Some(partition) = state.partitions.get(&id) else { continue };
-            messages += partition.offsets.unfinished(high).saturating_sub(state.open_of(id));
-        }
-        let messages = u32::try_from(messages).unwrap_or(u32::MAX);
-        let consumers = members(&self.consumer, &self.group).unwrap_or(1);
-        Ok(vec![(self.group.clone(), QueueSeen { messages, consumers })])
-    }
-}
-
-/// The members of a group; `None` where the broker does not tell.
-pub(super) fn members(consumer: &BaseConsumer<Context>, group: &str) -> Option<u32> {
-    let groups = consumer.fetch_group_list(Some(group), Duration::from_secs(2)).ok()?;
-    let found = groups.groups().iter().find(|found| found.name() == group)?;
-    u32::try_from(found.members().len()).ok()
 }
 
 /// Whether the broker says that a topic is not there; silence is no answer.

@@ -34,7 +34,7 @@ use crate::bodies::BodyBounds;
 use crate::message::{Batch, IncomingMessage};
 use crate::settle::{Settlement, Window};
 use crate::topology::{QueueKind, QueueType, Subscription};
-use crate::{BoxFuture, Consumer, LateBindings, QueueDepths, QueueSeen, TransportError};
+use crate::{BoxFuture, Consumer, LateBindings, PartitionSeen, QueueDepths, QueueSeen, TransportError};
 
 /// The longest time that an orderly close may take before the connection is just dropped.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
@@ -349,6 +349,10 @@ impl Consumer for RabbitConsumer {
             };
             asked.await.map_err(|error| lost(&error))
         })
+    }
+
+    fn partitions(&self) -> Option<Vec<PartitionSeen>> {
+        None
     }
 
     fn quiesce(&mut self) -> BoxFuture<'_, Result<(), TransportError>> {

@@ -5,6 +5,7 @@ mod group;
 mod member;
 mod publishing;
 mod rig;
+mod security;
 mod topics;
 
 mod conformance {

@@ -86,7 +86,15 @@ pub(super) fn send(conf: CanaryConf, way: Way, daemon: Arc<DaemonState>, counter
 fn listens(daemon: &DaemonState, conf: &CanaryConf) -> bool {
     let listeners = daemon.listeners();
     let own = listeners.iter().find(|listener| listener.name == conf.listener);
-    own.is_some_and(|listener| *listener.state().borrow() == ListenerState::Listening)
+    own.is_some_and(|listener| {
+        let topic = Target::new("", canary::TOPIC).routing_key(&Priority::Info);
+        // Another member of the group may have it.
+        let is_ours = match listener.gauges.partitions() {
+            Some(partitions) => partitions.iter().any(|partition| *partition.topic == *topic),
+            None => true,
+        };
+        is_ours && *listener.state().borrow() == ListenerState::Listening
+    })
 }
 
 async fn one(canary: &Canary, transport: &dyn Transport, exchange: &str) -> Result<(), String> {

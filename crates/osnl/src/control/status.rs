@@ -177,6 +177,10 @@ pub struct ListenerStatus {
     /// Seconds since then.
     #[serde(default)]
     pub queue_waiting_seconds: Option<u64>,
+    /// The lag of its group in the partitions that it reads; `None` where the broker has no partitions, and before the
+    /// first connection.
+    #[serde(default)]
+    pub lag: Option<LagStatus>,
     /// Messages taken since the start.
     pub messages: u64,
     /// Connections opened after the first.
@@ -185,6 +189,36 @@ pub struct ListenerStatus {
     pub last_message: Option<String>,
     /// Seconds since then.
     pub last_message_seconds: Option<u64>,
+}
+
+/// The lag of a consumer group in the partitions that a listener reads.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LagStatus {
+    /// The consumer group.
+    pub group: String,
+    /// The sum; `None` if the lag of a partition is not known, and without a partition.
+    pub messages: Option<u64>,
+    /// The partitions, by topic and number; none while other members of the group have them all.
+    pub partitions: Vec<PartitionLag>,
+}
+
+/// The lag of a consumer group in a partition.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionLag {
+    /// The topic.
+    pub topic: String,
+    /// The number of the partition.
+    pub partition: i32,
+    /// Messages from the next commit to the end; `None` if the end is not known, or was told too long ago.
+    pub lag: Option<u64>,
+    /// The reason if it is not known.
+    pub reason: Option<String>,
+    /// The offset that is committed next.
+    pub current_offset: i64,
+    /// The offset after the last message, as its broker said last.
+    pub end_offset: Option<i64>,
+    /// Seconds since it said so; it is asked every ten seconds.
+    pub seen_seconds: Option<u64>,
 }
 
 /// An action and its target.

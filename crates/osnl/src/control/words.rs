@@ -52,7 +52,11 @@ impl ListenerStatus {
     /// Returns the number of messages in its queue: as last seen, else as the broker said when it connected.
     #[must_use]
     pub fn in_queue(&self) -> Option<u64> {
-        self.queue_messages.or(self.waiting_at_connect.map(u64::from))
+        match self.lag {
+            // What its partitions had then says nothing.
+            Some(_) => self.queue_messages,
+            None => self.queue_messages.or(self.waiting_at_connect.map(u64::from)),
+        }
     }
 }
 

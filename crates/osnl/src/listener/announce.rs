@@ -30,10 +30,11 @@ enum UnsettledFate {
     Unknown(usize),
 }
 
-/// Says it. `before`: of the connection before this one, at the start nothing.
+/// Says it. `is_shared`: the consumers of a name share its partitions. `before`: of the connection before this one, at the
+/// start nothing.
 pub(super) fn announce(
     listener: &str,
-    options: &ListenOptions,
+    (options, is_shared): (&ListenOptions, bool),
     found: &Subscription,
     before: Option<Before>,
 ) {
@@ -112,7 +113,7 @@ pub(super) fn announce(
                 "the broker may drop messages of the queue"
             );
         }
-        other_consumers(listener, options, queue);
+        other_consumers(listener, (options, is_shared), queue);
     }
     durability(listener, found, before);
 }
@@ -128,13 +129,20 @@ fn in_short(queue: &OpenQueue) -> String {
     format!("{} ({kind}, {} waiting{others})", queue.name, queue.waiting)
 }
 
-fn other_consumers(listener: &str, options: &ListenOptions, queue: &OpenQueue) {
+fn other_consumers(listener: &str, (options, is_shared): (&ListenOptions, bool), queue: &OpenQueue) {
     // Each reader of a stream gets every message.
     if queue.other_consumers == 0 || queue.queue_type == Some(QueueType::Stream) {
         return;
     }
     let before = [("listener.name", listener), ("queue.name", &*queue.name)];
-    if options.queue.single_active_consumer && queue.differs.is_none() {
+    if is_shared {
+        tracing::info!(
+            listener.name = listener,
+            queue.name = &*queue.name,
+            queue.other_consumers = queue.other_consumers,
+            "the group has other members: each reads the partitions that the group gives it"
+        );
+    } else if options.queue.single_active_consumer && queue.differs.is_none() {
         tracing::info!(
             listener.name = listener,
             queue.name = &*queue.name,

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use osnl_transport::{OpenQueue, QueueDepths, Subscription};
+use osnl_transport::{OpenQueue, PartitionSeen, QueueDepths, Subscription};
 
 use super::watchdog::Stage;
 
@@ -24,6 +24,8 @@ pub struct Gauges {
     trouble: Mutex<Option<Trouble>>,
     /// The latest answer of the broker.
     waiting: Mutex<QueueDepths>,
+    /// The partitions that it reads, where the broker has them.
+    partitions: Mutex<Option<Vec<PartitionSeen>>>,
 }
 
 /// The reason of a missing connection.
@@ -110,11 +112,31 @@ impl Gauges {
     }
 
     /// The broker has said what waits in the queues.
-    pub(super) fn saw(&self, waiting: &QueueDepths) {
+    fn saw(&self, waiting: &QueueDepths) {
         let messages = waiting.iter().map(|(_, seen)| u64::from(seen.messages)).sum();
         let consumers = waiting.iter().map(|(_, seen)| u64::from(seen.consumers)).max().unwrap_or(0);
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clone_from(waiting);
         self.set_depth(messages, consumers);
+    }
+
+    /// The broker was asked what waits, and may have answered; the consumer knows its partitions.
+    pub(super) fn answered(&self, waiting: Option<&QueueDepths>, partitions: Option<Vec<PartitionSeen>>) {
+        if let Some(waiting) = waiting {
+            self.saw(waiting);
+        }
+        self.saw_partitions(partitions);
+    }
+
+    /// The consumer has said what is known of its partitions.
+    pub(super) fn saw_partitions(&self, partitions: Option<Vec<PartitionSeen>>) {
+        *self.partitions.lock().unwrap_or_else(PoisonError::into_inner) = partitions;
+    }
+
+    /// Returns the partitions that it read when they were looked at last, at most ten seconds ago while it is connected;
+    /// `None` where the broker has none, and before the first connection.
+    #[must_use]
+    pub fn partitions(&self) -> Option<Vec<PartitionSeen>> {
+        self.partitions.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn set_depth(&self, messages: u64, consumers: u64) {

@@ -38,7 +38,7 @@ impl<'a> Session<'a> {
         streams: Option<&'a mut Streams>,
         prefetch: u16,
     ) -> Self {
-        let core = Core::new(listener, consumer.subscription(), streams, prefetch);
+        let core = Core::new(listener, &*consumer, streams, prefetch);
         Self { consumer, core }
     }
 

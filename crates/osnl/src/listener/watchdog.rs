@@ -13,7 +13,7 @@ use std::fmt;
 use std::time::Duration;
 
 use osnl_core::former::Former;
-use osnl_transport::{BoxFuture, Consumer, QueueDepths, TransportError};
+use osnl_transport::{BoxFuture, Consumer, PartitionSeen, QueueDepths, TransportError};
 use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 
@@ -59,6 +59,11 @@ pub enum StallKind {
         /// The number of them.
         waiting: u64,
     },
+    /// Messages wait in our partitions, and none comes.
+    NothingFetched {
+        /// The number of them.
+        waiting: u64,
+    },
 }
 
 impl fmt::Display for StallKind {
@@ -79,6 +84,11 @@ impl fmt::Display for StallKind {
                 "{waiting} messages wait in the queue and none comes; look for another consumer (rabbitmqctl \
                  list_consumers), for an alarm (rabbitmq-diagnostics alarms), and whether a majority of the queue's \
                  nodes is up"
+            ),
+            Self::NothingFetched { waiting } => write!(
+                f,
+                "{waiting} messages wait in the partitions of this listener and none comes; look whether the leaders of the \
+                 partitions are up (kafka-topics.sh --describe), and at the logs of the brokers"
             ),
         }
     }
@@ -263,7 +273,7 @@ impl Watchdog {
             }
             (Wake::Look, _) => None,
             (Wake::Answer(Ok(waiting)), Stage::Polling) if quiet >= SILENT || self.standby => {
-                self.answered(&waiting, now)
+                self.answered(&waiting, consumer.partitions(), now)
             }
             // A broker that does not answer is the connection's matter: its heartbeat notices.
             (Wake::Answer(Err(error)), _) => {
@@ -274,10 +284,18 @@ impl Watchdog {
         }
     }
 
-    fn answered(&mut self, waiting: &QueueDepths, now: Instant) -> Option<ProgressChange> {
+    fn answered(
+        &mut self,
+        waiting: &QueueDepths,
+        partitions: Option<Vec<PartitionSeen>>,
+        now: Instant,
+    ) -> Option<ProgressChange> {
         if self.standby {
-            // Of one that reads all of its queues alone, nothing else can be the active consumer.
-            self.standby = waiting.iter().any(|(_, seen)| seen.consumers > 1);
+            self.standby = match &partitions {
+                Some(partitions) => partitions.is_empty(),
+                // Of one that reads all of its queues alone, nothing else can be the active consumer.
+                None => waiting.iter().any(|(_, seen)| seen.consumers > 1),
+            };
             return None;
         }
         let count: u64 = waiting.iter().map(|(_, seen)| u64::from(seen.messages)).sum();
@@ -294,7 +312,11 @@ impl Watchdog {
             Some(since) => {
                 let queues = waiting.iter().filter(|(_, seen)| seen.messages > 0).map(|(queue, _)| &**queue);
                 self.queue = queues.collect::<Vec<_>>().join(", ");
-                self.stalled(StallKind::NothingArrives { waiting: count }, since, now)
+                let kind = match partitions {
+                    None => StallKind::NothingArrives { waiting: count },
+                    Some(_) => StallKind::NothingFetched { waiting: count },
+                };
+                self.stalled(kind, since, now)
             }
         }
     }

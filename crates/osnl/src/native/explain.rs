@@ -120,6 +120,11 @@ fn journal(out: &mut String, conf: &JournalConf) {
 
 fn listener(out: &mut String, conf: &ListenerConf) {
     line(out, 1, &format!("broker     {}", place(&conf.transport_url)));
+    #[cfg(feature = "kafka")]
+    if conf.transport_url.driver() == super::kafka::DRIVER {
+        super::kafka::explain(conf).iter().for_each(|text| line(out, 1, text));
+        return;
+    }
     let exchange = match conf.declare {
         Declare::Passive => Some("awaited until its service creates it"),
         Declare::Create => Some("created if missing"),
@@ -142,10 +147,6 @@ fn listener(out: &mut String, conf: &ListenerConf) {
     queues(out, conf);
     line(out, 1, &format!("prefetch   at most {} unacknowledged messages", conf.prefetch));
     for text in rabbit::explain(conf) {
-        line(out, 1, &text);
-    }
-    #[cfg(feature = "kafka")]
-    for text in super::kafka::explain(conf) {
         line(out, 1, &text);
     }
 }

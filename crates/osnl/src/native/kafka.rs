@@ -1,8 +1,8 @@
 //! The options of oslo.messaging's Kafka driver: from the section, with the URL's query laid over it.
 
 use osnl_config::sections::Reader;
-use osnl_model::TransportUrl;
-use osnl_transport::{KAFKA_OPTIONS, KafkaOptions, effect_of};
+use osnl_model::{Priority, TransportUrl};
+use osnl_transport::{FirstOffset, KAFKA_OPTIONS, KafkaOptions, effect_of};
 
 use super::{ListenerConf, rabbit};
 use crate::transport_url;
@@ -32,9 +32,27 @@ pub(super) fn of_listener(
     }
 }
 
-/// Returns the sentences of `osnl check` about them.
+/// Returns the sentences of `osnl check` about a listener of Kafka.
 pub(super) fn explain(listener: &ListenerConf) -> Vec<String> {
-    let of_kafka = listener.transport_url.driver() == DRIVER;
-    let set = listener.kafka.set_options().filter(|_| of_kafka);
-    set.map(|(option, value)| format!("option     {} = {value} {}", option.name, effect_of(option))).collect()
+    let priorities: Vec<&str> = listener.priorities.iter().map(|priority| priority.as_str()).collect();
+    let topics = listener.topics.iter().map(|topic| format!("{topic}.{{{}}}", priorities.join(",")));
+    let mut lines = vec![format!("topics     {}", topics.collect::<Vec<_>>().join(", "))];
+    let group = listener.pool.as_deref().unwrap_or_else(|| listener.kafka.group());
+    let first = match listener.kafka.first_offset() {
+        FirstOffset::Latest => "the next message",
+        FirstOffset::Earliest => "the oldest message that is kept",
+    };
+    lines.push(format!("group      {group}; a new one begins with {first}"));
+    if listener.has_canary {
+        let topic = format!("{}.{}", super::canary::TOPIC, Priority::Info.as_str());
+        lines.push(format!(
+            "canary     topic {topic}, which must exist with one partition; the user needs Write on it"
+        ));
+    }
+    lines.push(format!("prefetch   at most {} unfinished messages", listener.prefetch));
+    let set = listener.kafka.set_options();
+    lines.extend(
+        set.map(|(option, value)| format!("option     {} = {value} {}", option.name, effect_of(option))),
+    );
+    lines
 }

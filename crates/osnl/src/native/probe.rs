@@ -34,9 +34,9 @@ use self::cloud::enrichment;
 pub use self::own::OwnDaemon;
 use super::{JournalConf, ListenerConf, Native};
 use crate::action::driver::probe::free;
-#[cfg(feature = "kafka")]
-use crate::action::driver::probe::kafka_probe;
 use crate::action::driver::probe::{broker, exchange, silent};
+#[cfg(feature = "kafka")]
+use crate::action::driver::probe::{kafka_canary_probe, kafka_probe};
 use crate::action::driver::{Probe, ProbeContext};
 use crate::action::http::HttpOptions;
 use crate::journal::sqlite::{self, OpenError, SqliteOptions};
@@ -165,7 +165,13 @@ async fn listener(
         };
         let topics: Vec<String> = conf.priorities.iter().flat_map(each).collect();
         let transport = KafkaTransport::new(&conf.transport_url, conf.kafka.clone());
-        return kafka_probe(&section, transport, &topics, conf.declare, limit).await;
+        let looked = transport.clone();
+        let mut probes = kafka_probe(&section, transport, &topics, conf.declare, limit).await;
+        if let (true, Ok(transport)) = (conf.has_canary, looked) {
+            let topic = format!("{}.{}", super::canary::TOPIC, Priority::Info.as_str());
+            probes.extend(kafka_canary_probe(&section, &transport, topic, limit).await);
+        }
+        return probes;
     }
     let probe = |what: String| Probe::of(section.clone(), what);
     let transport = match RabbitTransport::new(conf.transport_url.clone(), conf.rabbit.clone()) {

@@ -70,7 +70,9 @@ pub async fn kafka_probe(
     let look = match tokio::time::timeout(deadline, transport.look(topics.to_vec())).await {
         Err(_) => return vec![silent(probe, deadline)],
         Ok(Err(error)) => {
-            let advice = "check that the brokers run, and the hosts, the login, and security_protocol of transport_url";
+            let advice = error.own_remedy().unwrap_or(
+                "check that the brokers run, and the hosts, the login, and security_protocol of transport_url",
+            );
             return vec![probe.failed(error.to_string(), Some(advice))];
         }
         Ok(Ok(look)) => look,
@@ -90,6 +92,33 @@ pub async fn kafka_probe(
         }
     };
     std::iter::once(brokers).chain(topics.iter().map(topic)).collect()
+}
+
+/// Whether the canary can use its topic, which osnl does not make: the member of the group that sends it has to be the one
+/// that receives it. Nothing where the brokers do not answer, which was said.
+#[cfg(feature = "kafka")]
+pub async fn kafka_canary_probe(
+    section: &str,
+    transport: &osnl_transport::KafkaTransport,
+    topic: String,
+    deadline: Duration,
+) -> Option<Probe> {
+    let look = tokio::time::timeout(deadline, transport.look(vec![topic.clone()])).await.ok()?.ok()?;
+    let probe = Probe::of(section, format!("topic {topic} of the canary"));
+    let create = format!(
+        "kafka-topics.sh --bootstrap-server {} --create --topic {topic} --partitions 1",
+        transport.brokers()
+    );
+    Some(match look.partitions.get(&topic) {
+        None => probe.failed("does not exist, and osnl does not create it", Some(&create)),
+        Some(1) => probe.fine("exists, with one partition"),
+        Some(many) => probe.warning(
+            format!(
+                "has {many} partitions: a canary is lost if another member of the group has its partition"
+            ),
+            &format!("delete it, then {create}"),
+        ),
+    })
 }
 
 /// Whether a broker lets us in, has these exchanges, and lets us publish to them; nothing is published or made. On Kafka they

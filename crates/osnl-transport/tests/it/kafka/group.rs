@@ -193,3 +193,59 @@ async fn where_no_broker_answers_the_error_says_so() {
     );
     assert!(error.is_recoverable() && error.is_unreachable());
 }
+
+/// Waits for an answer about all partitions but those without a leader; returns lags and reasons.
+async fn lags(member: &Member) -> Vec<(i32, Option<u64>, Option<String>)> {
+    // Of a partition without a leader the whole question has no number.
+    let _ = within(member.consumer.waiting()).await;
+    let seen = member.consumer.partitions().unwrap();
+    seen.iter().map(|seen| (seen.partition, seen.lag(), seen.unknown.clone())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_lag_is_what_is_not_finished_up_to_the_end_of_each_partition() {
+    let mock = Mock::new();
+    mock.create_topic(TOPIC, 2);
+    let mut member = Member::join(&mock.kafka(""), GROUP, 100).await;
+    assert_eq!(lags(&member).await, [(0, Some(0), None), (1, Some(0), None)]);
+    // Partition 0 has the even ones.
+    publish(&mock, 0..7, 2);
+    let taken = member.take(7).await;
+    assert_eq!(lags(&member).await, [(0, Some(4), None), (1, Some(3), None)]);
+    let (done, open): (Vec<_>, Vec<_>) = taken.into_iter().partition(|message| text(message) != "2");
+    member.finish(done).await;
+    // What is finished above an unfinished message counts, as in Kafka's own tools.
+    assert_eq!(lags(&member).await, [(0, Some(3), None), (1, Some(0), None)]);
+    let waiting = within(member.consumer.waiting()).await.unwrap();
+    assert_eq!(waiting[0].1.messages, 0, "the one that is open does not wait");
+    member.finish(open).await;
+    assert_eq!(lags(&member).await, [(0, Some(0), None), (1, Some(0), None)]);
+    member.leave().await;
+}
+
+/// A partition whose broker is away is named, and holds up no other: neither at the start nor later.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_without_a_leader_holds_up_no_other() {
+    let mock = Mock::new();
+    mock.create_topic(TOPIC, 2);
+    let first = Member::join(&mock.kafka(""), GROUP, 10).await;
+    first.leave().await;
+    mock.cluster().partition_leader(TOPIC, 1, None).unwrap();
+    let mut member = Member::join(&mock.kafka(""), GROUP, 10).await;
+    assert_eq!(
+        member.consumer.subscription().remarks,
+        ["topic \"notifications.info\", partition 1: it has no leader; it is read as soon as it has one"]
+    );
+    mock.publish(TOPIC, "0");
+    let taken = member.take(1).await;
+    let no_leader = Some("it has no leader".to_owned());
+    assert_eq!(lags(&member).await, [(0, Some(1), None), (1, None, no_leader)]);
+    assert!(within(member.consumer.waiting()).await.unwrap_err().to_string().contains("partition 1"));
+    member.finish(taken).await;
+    mock.cluster().partition_leader(TOPIC, 1, Some(1)).unwrap();
+    mock.publish_to(TOPIC, 1, b"1", OwnedHeaders::new());
+    mock.flush();
+    assert_eq!(texts(&member.take(1).await), ["1"]);
+    assert_eq!(lags(&member).await, [(0, Some(0), None), (1, Some(1), None)]);
+    member.leave().await;
+}

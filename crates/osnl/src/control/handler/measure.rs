@@ -10,7 +10,8 @@ use std::time::SystemTime;
 use osnl_core::metrics::{ActionSeries, ListenerSeries, StreamState};
 use osnl_transport::QueueDepths;
 
-use super::status::Detail;
+use super::super::LagStatus;
+use super::status::{Detail, lag};
 use super::{ControlHandler, DiskUse, Store};
 use crate::daemon::{DaemonState, ListenerHandle};
 use crate::delivery::TargetMonitor;
@@ -58,6 +59,8 @@ pub struct MeasuredListener {
     pub last_message: Option<SystemTime>,
     /// The messages and consumers of its queues, as the broker said within the last seconds.
     pub waiting: QueueDepths,
+    /// The lag of its group, where the broker has partitions.
+    pub lag: Option<LagStatus>,
     /// The last second, since 1970, in which the broker's certificate counts.
     pub certificate_ends: Option<i64>,
 }
@@ -178,6 +181,7 @@ fn listeners(daemon: &DaemonState, counters: &Counters) -> Vec<MeasuredListener>
         series: counters.series.listener(&listener.name),
         last_message: listener.gauges.last_message(),
         waiting: listener.gauges.waiting(),
+        lag: lag(&listener),
         certificate_ends: listener.gauges.opened().certificate_ends,
         name: listener.name,
     };

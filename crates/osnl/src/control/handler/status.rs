@@ -7,11 +7,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use osnl_http::Expiry;
 use tokio::time::{Instant, timeout};
 
+use super::super::lag::is_stale;
 use super::super::problem::{Problem, ProblemKind, Severity};
 use super::super::refusal::{Code, Refusal};
 use super::super::{
-    ExpiryStatus, FailingResource, Failure, JournalStatus, ListenerStatus, Status, TargetReport, Unavailable,
-    time,
+    ExpiryStatus, FailingResource, Failure, JournalStatus, LagStatus, ListenerStatus, PartitionLag, Status,
+    TargetReport, Unavailable, time,
 };
 use super::attention::{self, Bounds};
 use super::reload::configuration;
@@ -446,6 +447,9 @@ fn listener(heard: &ListenerHandle) -> ListenerStatus {
     };
     // What was seen of a queue that is not read any more says nothing.
     let depth = heard.gauges.depth().filter(|_| state.is_subscribed());
+    let lag = lag(heard);
+    // Some partition's end is not known.
+    let depth = depth.filter(|depth| lag.is_none() || !is_stale(depth.at));
     let waiting_since = depth.as_ref().and_then(|depth| depth.waiting_since);
     ListenerStatus {
         name: heard.name.to_string(),
@@ -472,10 +476,21 @@ fn listener(heard: &ListenerHandle) -> ListenerStatus {
         queue_seen_seconds: depth.as_ref().map(|depth| time::age(depth.at)),
         queue_waiting_since: waiting_since.map(time::shown),
         queue_waiting_seconds: waiting_since.map(time::age),
+        lag,
         queues: opened.queues,
         messages: heard.gauges.messages(),
         reconnects: heard.gauges.reconnects(),
         last_message: last.map(time::shown),
         last_message_seconds: last.map(time::age),
     }
+}
+
+/// Returns the lag of its group in the partitions that it reads.
+pub(super) fn lag(heard: &ListenerHandle) -> Option<LagStatus> {
+    let partitions = heard.gauges.partitions()?;
+    let is_subscribed = heard.state.borrow().is_subscribed();
+    let group = heard.gauges.opened().queues.into_iter().next();
+    let partitions: Vec<PartitionLag> =
+        partitions.iter().map(|seen| PartitionLag::of(seen, is_subscribed, SystemTime::now())).collect();
+    Some(LagStatus::new(group.unwrap_or_default(), partitions))
 }

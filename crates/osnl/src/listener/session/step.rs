@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
-use osnl_transport::{Batch, BoxFuture, Consumer, IncomingMessage, Subscription, TransportError, Window};
+use osnl_transport::{Batch, BoxFuture, Consumer, IncomingMessage, TransportError, Window};
 use tokio::time::Instant;
 
 use crate::journal::{Obstacle, Receipt, Settle};
@@ -116,16 +116,20 @@ pub(super) struct Core<'a> {
 impl<'a> Core<'a> {
     pub(super) fn new(
         listener: &'a Listener,
-        found: &Subscription,
+        consumer: &dyn Consumer,
         mut streams: Option<&'a mut Streams>,
         prefetch: u16,
     ) -> Self {
-        let options = &listener.config.options;
+        let (options, found) = (&listener.config.options, consumer.subscription());
         if let Some(streams) = &mut streams {
             let created = |name: &str| found.open.iter().any(|queue| *queue.name == *name && queue.created);
             streams.opened(options, &found.queues(), created);
         }
-        let standby = options.queue.single_active_consumer && found.other_consumers > 0;
+        let is_idle = match consumer.partitions() {
+            Some(partitions) => partitions.is_empty(),
+            None => options.queue.single_active_consumer,
+        };
+        let standby = is_idle && found.other_consumers > 0;
         let (small, prefetch) = (prefetch < options.prefetch, usize::from(prefetch));
         let patience = listener.config.give_back_after;
         Self {
@@ -227,17 +231,23 @@ impl<'a> Core<'a> {
             WakeCause::Watch(wake) => {
                 let Listener { config, stall, counters, gauges, .. } = self.listener;
                 let was_standby = self.watchdog.is_standby();
-                if let Wake::Answer(Ok(waiting)) = &wake {
-                    gauges.saw(waiting);
+                if let Wake::Answer(answer) = &wake {
+                    gauges.answered(answer.as_ref().ok(), consumer.partitions());
                 }
                 if let Some(change) = self.watchdog.woken(wake, stage, self.open.len(), consumer) {
                     change.publish(&config.name, stall, counters);
                 }
                 if was_standby && !self.watchdog.is_standby() {
-                    tracing::info!(
-                        listener.name = &*config.name,
-                        "the other consumers have left the queue: this listener receives its messages now"
-                    );
+                    match consumer.partitions() {
+                        None => tracing::info!(
+                            listener.name = &*config.name,
+                            "the other consumers have left the queue: this listener receives its messages now"
+                        ),
+                        Some(_) => tracing::info!(
+                            listener.name = &*config.name,
+                            "the group has given this listener partitions: it receives their messages now"
+                        ),
+                    }
                     self.listener.enter(ListenerState::Listening);
                 }
                 SessionOrder::Nothing

@@ -7,7 +7,7 @@ use osnl_model::{Head, Priority, Target};
 use osnl_testkit::ListenOnly;
 use osnl_transport::{
     Batch, BoxFuture, Consumer, Declare, LateBindings, ListenOptions, MemoryBroker, MemoryTransport,
-    QueueDepths, QueueKind, Subscription, Transport, TransportError, Window,
+    PartitionSeen, QueueDepths, QueueKind, Subscription, Transport, TransportError, Window,
 };
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep};
@@ -103,6 +103,10 @@ impl Consumer for MuteConsumer {
 
     fn waiting(&self) -> BoxFuture<'static, Result<QueueDepths, TransportError>> {
         self.inner.waiting()
+    }
+
+    fn partitions(&self) -> Option<Vec<PartitionSeen>> {
+        self.inner.partitions()
     }
 
     fn quiesce(&mut self) -> BoxFuture<'_, Result<(), TransportError>> {

@@ -140,7 +140,7 @@ fn core(rig: &Rig, prefetch: u16) -> Core<'static> {
         gauges: rig.listener.gauges.clone(),
         series: rig.listener.series.clone(),
     }));
-    Core::new(listener, rig.consumer.subscription(), None, prefetch)
+    Core::new(listener, &*rig.consumer, None, prefetch)
 }
 
 fn full() -> Option<Obstacle> {

@@ -1,0 +1,44 @@
+//! The canary on Kafka: its topic is looked for by the check, and it comes back.
+
+use osnl_testkit::{MockKafka, wait_until};
+
+use super::lag;
+use crate::running::{Place, SOON, TOPIC};
+
+const CANARY: &str = "osnl_canary.info";
+
+#[test]
+fn a_canary_comes_back_where_its_topic_exists_and_the_check_says_if_it_does_not() {
+    let (place, kafka) = (Place::new(), MockKafka::start());
+    kafka.create_topic(TOPIC, 1);
+    place.write("a.conf", &lag::conf(&place, &kafka, "[canary]\nlistener = n\nevery = 1s\n"));
+    let check = || {
+        let (code, stdout, stderr) = place.run(&["check", "-c", "a.conf", "--connect"]);
+        (code, stdout + &stderr)
+    };
+    let (code, said) = check();
+    let missing = format!(
+        "failed   [listener:n] topic {CANARY} of the canary: does not exist, and osnl does not create it"
+    );
+    assert!(code != Some(0) && said.contains(&missing), "{code:?}: {said}");
+    assert!(said.contains("--create --topic osnl_canary.info --partitions 1"), "{said}");
+    let osnl = place.start(&["run", "-c", "a.conf"]);
+    osnl.wait_for("listening at the broker");
+    // Only a member that reads its topic sends one.
+    let count = |result: &str| -> Option<u64> {
+        let (scraped, name) = (lag::metrics(&place), format!("osnl_canaries_total{{result=\"{result}\"}} "));
+        scraped.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok())
+    };
+    kafka.create_topic(CANARY, 1);
+    let (_, said) = check();
+    assert!(
+        said.contains(&format!(
+            "ok       [listener:n] topic {CANARY} of the canary: exists, with one partition"
+        )),
+        "{said}"
+    );
+    wait_until(SOON, "a canary comes back", || count("returned") > Some(0));
+    assert_eq!(count("refused"), Some(0));
+    let log = osnl.stop();
+    assert!(!log.contains("the canary cannot be sent"), "{log}");
+}

@@ -1,0 +1,95 @@
+//! The lag of a group: in the status, as text and JSON, and in the metrics. What is not known is never a number.
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+
+use osnl_testkit::{MockKafka, closed_port, wait_until};
+use serde_json::{Value, json};
+
+use crate::running::{Place, SOON, TOPIC};
+
+/// A listener whose target is down, and whose journal is memory: nothing is finished.
+pub(crate) fn conf(place: &Place, kafka: &MockKafka, more: &str) -> String {
+    format!(
+        "[DEFAULT]\nstate_dir = {state}\n[journal]\nconnection = memory://\n[admin]\nlisten = unix:{socket}\n[listener:n]\n\
+         transport_url = {url}\nexchange = n\npriorities = info\npool = osnl\n[rule:r]\nevent_type = ^port\\.\nactions = a\n\
+         [action:a]\ndriver = http\nurl = http://127.0.0.1:{port}/\n{more}",
+        state = place.path("state").display(),
+        socket = place.path("admin.sock").display(),
+        url = kafka.url(),
+        port = closed_port(),
+    )
+}
+
+pub(crate) fn metrics(place: &Place) -> String {
+    let mut stream = UnixStream::connect(place.path("admin.sock")).unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+fn publish(kafka: &MockKafka, partition: i32) {
+    let body = json!({"event_type": "port.delete.end", "publisher_id": "n", "priority": "INFO",
+        "message_id": format!("{:x}", next_id()), "payload": {}});
+    kafka.publish_to(TOPIC, partition, body.to_string().as_bytes(), Default::default());
+    kafka.flush();
+}
+
+/// A number that no message before had.
+fn next_id() -> u64 {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+#[test]
+fn the_lag_is_in_the_status_and_the_metrics_and_unknown_without_brokers() {
+    let (place, kafka) = (Place::new(), MockKafka::start());
+    kafka.create_topic(TOPIC, 2);
+    place.write("a.conf", &conf(&place, &kafka, ""));
+    let osnl = place.start(&["run", "-c", "a.conf"]);
+    osnl.wait_for("listening at the broker");
+    for partition in [0, 1, 1] {
+        publish(&kafka, partition);
+    }
+    let status = |format: &str| place.run(&["status", "-c", "a.conf", "--format", format]).1;
+    let lag = || -> Value {
+        let status: Value = serde_json::from_str(&status("json")).unwrap_or_default();
+        status["listeners"][0]["lag"].clone()
+    };
+    wait_until(SOON, "the lag of three messages", || lag()["messages"] == json!(3));
+    let known = lag();
+    assert_eq!(known["group"], json!("osnl"));
+    assert_eq!(known["partitions"][1]["topic"], json!(TOPIC));
+    assert_eq!(known["partitions"][1]["lag"], json!(2));
+    assert_eq!(known["partitions"][1]["end_offset"], json!(2));
+    let text = status("text");
+    assert!(
+        text.contains("  n: lag 3 of group osnl in 2 partitions, most in notifications.info/1: 2"),
+        "{text}"
+    );
+    let of = |partition: u8| {
+        format!(
+            "osnl_kafka_consumergroup_lag{{listener=\"n\",consumergroup=\"osnl\",topic=\"{TOPIC}\",partition=\"{partition}\"}}"
+        )
+    };
+    let scraped = metrics(&place);
+    assert!(
+        scraped.contains(&format!("{} 1\n", of(0))) && scraped.contains(&format!("{} 2\n", of(1))),
+        "{scraped}"
+    );
+    let unknown = "osnl_kafka_consumergroup_lag_unknown{listener=\"n\",consumergroup=\"osnl\"}";
+    assert!(scraped.contains(&format!("{unknown} 0\n")), "{scraped}");
+    kafka.stop();
+    wait_until(SOON, "the lag is not known", || lag()["messages"] == Value::Null);
+    let scraped = metrics(&place);
+    assert!(!scraped.contains("osnl_kafka_consumergroup_lag{"), "{scraped}");
+    assert!(scraped.contains(&format!("{unknown} 2\n")), "{scraped}");
+    let text = status("text");
+    assert!(
+        text.contains("n: lag of group osnl unknown in 2 partitions (notifications.info/0 and 1 more: "),
+        "{text}"
+    );
+    osnl.stop();
+}

@@ -1,0 +1,86 @@
+//! The reason why TLS with a broker fails. The client library tells only that a certificate was not verified; a handshake of
+//! our own tells which one, and why.
+
+use std::io::Read as _;
+use std::net::{TcpStream, ToSocketAddrs as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use osnl_tls::{CommonName, Refusal, Remedies};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, Stream};
+
+use super::settings::Settings;
+use crate::TransportError;
+
+/// The longest wait for each answer of the broker.
+const ANSWER: Duration = Duration::from_secs(3);
+
+/// For a broker.
+const REMEDIES: Remedies = Remedies {
+    trust: "put the CA's certificate into ssl_cafile",
+    renewed: "ssl_cafile",
+    plain: "is this the broker's port without TLS? Then set security_protocol to PLAINTEXT, or SASL_PLAINTEXT with a login",
+    identity: "set ssl_client_cert_file and ssl_client_key_file",
+};
+
+/// Returns the same error, with the reason of a handshake of our own if it is about TLS. Blocks.
+pub(super) fn explained(settings: &Settings, error: TransportError) -> TransportError {
+    let TransportError::Tls { host, reason, remedy } = error else { return error };
+    match refusal(settings, &host) {
+        // The library has seen that it is no TLS.
+        Some(refusal) if reason.contains("PLAINTEXT") => {
+            let remedy = Some(REMEDIES.plain.to_owned());
+            TransportError::no_tls(host, Refusal { remedy, ..refusal })
+        }
+        Some(refusal) => TransportError::no_tls(host, refusal),
+        None => {
+            TransportError::Tls { host, reason, remedy: remedy.or_else(|| Some(REMEDIES.trust.to_owned())) }
+        }
+    }
+}
+
+/// Makes a handshake; `None` where it is not refused, or can't be made here.
+fn refusal(settings: &Settings, address: &str) -> Option<Refusal> {
+    let (name, _) = address.rsplit_once(':')?;
+    let name = name.trim_start_matches('[').trim_end_matches(']');
+    let server = ServerName::try_from(name.to_owned()).ok()?;
+    let mut connection = ClientConnection::new(Arc::new(config(settings)?), server).ok()?;
+    let mut tcp = TcpStream::connect_timeout(&address.to_socket_addrs().ok()?.next()?, ANSWER).ok()?;
+    tcp.set_read_timeout(Some(ANSWER)).ok()?;
+    tcp.set_write_timeout(Some(ANSWER)).ok()?;
+    while connection.is_handshaking() {
+        if let Err(error) = connection.complete_io(&mut tcp) {
+            return Some(osnl_tls::handshake_refusal(name, &error, &REMEDIES));
+        }
+    }
+    // With TLS 1.3 a client's certificate is refused behind the handshake; a broker that takes it waits for a request.
+    match Stream::new(&mut connection, &mut tcp).read(&mut [0; 1]) {
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            Some(osnl_tls::handshake_refusal(name, &error, &REMEDIES))
+        }
+        Ok(_) | Err(_) => None,
+    }
+}
+
+fn config(settings: &Settings) -> Option<ClientConfig> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let file = |name: &str| settings.values.get(name).map(PathBuf::from);
+    let (certificates, common_name) = match file("ssl.ca.location") {
+        Some(file) => (osnl_tls::certificates_from(&[file]).ok()?, CommonName::Counts),
+        None => (osnl_tls::system_certificates().ok()?, CommonName::Ignored),
+    };
+    let verifier = osnl_tls::checked(certificates, common_name, &provider).ok()?;
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .ok()?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier);
+    let Some(certificate) = file("ssl.certificate.location") else {
+        return Some(config.with_no_client_auth());
+    };
+    // A key with a passphrase is read by the client library alone.
+    let identity = osnl_tls::identity(&certificate, file("ssl.key.location").as_deref()).ok()?;
+    config.with_client_auth_cert(identity.chain, identity.key).ok()
+}
