@@ -13,6 +13,7 @@
 //! | [`context`] | rebalances and commits, as callbacks of the library |
 //! | [`open`], [`worker`] | the thread: its beginning, and its loop |
 //! | [`consumer`] | the side of the listener |
+//! | [`tap`] | partitions that are read outside of any group |
 //! | [`publisher`] | messages that are published, each confirmed |
 //! | [`connect`] | the first answer of a broker |
 //! | [`tls`] | the reason why a certificate is refused |
@@ -34,6 +35,7 @@ mod publisher;
 mod settings;
 mod shared;
 mod start;
+mod tap;
 mod tls;
 mod worker;
 
@@ -52,6 +54,7 @@ use self::options::KafkaOptions;
 use self::publisher::Publisher;
 use self::settings::Settings;
 use self::shared::GroupMemory;
+use self::tap::KafkaTap;
 use crate::outgoing::OutgoingMessage;
 use crate::topology::{Binding, ListenOptions};
 use crate::{
@@ -168,9 +171,8 @@ impl Transport for KafkaTransport {
         Box::pin(self.publisher.close())
     }
 
-    fn tap<'a>(&'a self, _: &'a TapOptions) -> BoxFuture<'a, Result<Box<dyn Tap>, TransportError>> {
-        let problem = "osnl tap can't watch Kafka yet".to_owned();
-        Box::pin(std::future::ready(Err(TransportError::ListenOptions { problem })))
+    fn tap<'a>(&'a self, options: &'a TapOptions) -> BoxFuture<'a, Result<Box<dyn Tap>, TransportError>> {
+        Box::pin(async move { KafkaTap::open(self, options).await.map(|tap| Box::new(tap) as Box<dyn Tap>) })
     }
 
     fn tidy<'a>(

@@ -99,7 +99,10 @@ pub use rabbit::options::{
 pub use rabbit::prove::{Proof, Proofs, Thorough};
 pub use rabbit::remedy::{escaped, listener_permissions, login_user, set_permissions, shell_quoted};
 pub use settle::{Settlement, Stale, Window};
-pub use tap::{ExchangeFound, Tap, TapBinding, TapMessage, TapOpening, TapOptions, TapProperties};
+pub use tap::{
+    ExchangeFound, GroupLag, GroupSeen, Tap, TapBinding, TapMessage, TapOpening, TapOptions, TapProperties,
+    TopicSeen, TopicsSeen,
+};
 pub use topology::{
     Argument, Arguments, Binding, Declare, KNOWN_ARGUMENTS, ListenOptions, OpenQueue, QueueKind, QueueType,
     Resume, StreamOffset, Subscription,

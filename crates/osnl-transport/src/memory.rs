@@ -388,7 +388,7 @@ fn tap_properties(from: &Properties) -> TapProperties {
 }
 
 /// AMQP's topic match: words between dots, `*` one word, `#` any number of them.
-fn key_matches(pattern: &str, key: &str) -> bool {
+pub(crate) fn key_matches(pattern: &str, key: &str) -> bool {
     fn words(pattern: &[&str], key: &[&str]) -> bool {
         match pattern.split_first() {
             None => key.is_empty(),

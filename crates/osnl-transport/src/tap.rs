@@ -74,7 +74,53 @@ pub struct TapOpening {
     pub refused: Vec<(String, String)>,
     /// Whether [`Tap::dropped`] can count.
     pub counts_dropped: bool,
+    /// Whether the broker has topics in place of exchanges: those are what `bound` names, and `missing` the routing keys
+    /// that no topic matches.
+    pub has_topics: bool,
+    /// The limits of a tap on this broker, and what was found beside.
+    pub remarks: Vec<String>,
 }
+
+/// The topics that are tapped, and the groups that read them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TopicsSeen {
+    /// By name.
+    pub topics: Vec<TopicSeen>,
+    /// By name.
+    pub groups: Vec<GroupSeen>,
+    /// Groups that were not looked at.
+    pub more_groups: usize,
+    /// The reason why the brokers do not list their groups.
+    pub unlisted: Option<String>,
+}
+
+/// A topic.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TopicSeen {
+    /// Its name.
+    pub name: String,
+    /// The number of its partitions.
+    pub partitions: usize,
+    /// The numbers of partitions whose end is not known, with the reason.
+    pub unreachable: Vec<(i32, String)>,
+}
+
+/// A consumer group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupSeen {
+    /// Its name.
+    pub name: String,
+    /// Its state, as the broker names it: `stable`, `empty`; `None` if it was not listed.
+    pub state: Option<String>,
+    /// The number of its members.
+    pub members: Option<usize>,
+    /// The messages that it has not read.
+    pub lag: GroupLag,
+}
+
+/// The messages from a group's offset to the end, by topics of which it has one; `None` where an end is not known. An error
+/// has the reason why its offsets are not known.
+pub type GroupLag = Result<Vec<(String, Option<u64>)>, String>;
 
 /// The properties of an exchange that are known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -153,6 +199,13 @@ pub trait Tap: Send {
     /// # Errors
     /// As [`Tap::poll`].
     fn describe<'a>(&'a mut self, exchange: &'a str) -> BoxFuture<'a, Result<ExchangeFound, TransportError>>;
+
+    /// Looks at the topics that are tapped, and at the groups that read them: these, and those that the broker lists. `None`
+    /// where the broker has exchanges.
+    ///
+    /// # Errors
+    /// As [`Tap::poll`].
+    fn topics(&mut self, groups: Vec<String>) -> BoxFuture<'_, Result<Option<TopicsSeen>, TransportError>>;
 
     /// Returns the number of messages dropped since the last call because too many waited or for too long. `None`
     /// where the broker does not let us count.

@@ -78,18 +78,16 @@ pub(crate) fn run(args: &TapArgs) -> Exit {
 
 async fn tap(args: &TapArgs, plan: Plan) -> Exit {
     let mut signals = Signals::catch();
-    let Plan { url, rabbit, options, chosen, voice, output } = plan;
-    let transport = match osnl_transport::transport_with(&url, rabbit) {
-        Ok(transport) => transport,
-        Err(error) => {
-            say(&format!("error: {error}"));
-            return Exit::Config;
-        }
-    };
+    let Plan { url, transport, groups, options, chosen, voice, output } = plan;
     if args.check {
         let until = (args.duration.unwrap_or(check::USUAL), args.count);
-        let looked =
-            check::look(&*transport, (&options, chosen), output.wanted(), until, end_signal(&mut signals));
+        let looked = check::look(
+            &*transport,
+            (&options, chosen, groups),
+            output.wanted(),
+            until,
+            end_signal(&mut signals),
+        );
         return match looked.await {
             Ok(Some(checked)) => checked.report(args.format),
             Ok(None) => Exit::Interrupted,
@@ -146,6 +144,10 @@ async fn tap(args: &TapArgs, plan: Plan) -> Exit {
 /// Why the broker refused access, and what would mend it.
 fn refused(error: &TransportError, url: &TransportUrl, options: &TapOptions) {
     say(&format!("error: {error}"));
+    // What follows is RabbitMQ's.
+    if url.driver() == "kafka" {
+        return;
+    }
     let user = url.hosts().first().map_or("guest", |host| host.credentials().0);
     let mut exchanges: Vec<&str> = options.bindings.iter().map(|binding| &*binding.exchange).collect();
     exchanges.dedup();

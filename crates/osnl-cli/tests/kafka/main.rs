@@ -8,5 +8,6 @@ mod kafka {
     mod probes;
     mod publish;
     mod section;
+    mod tap;
 }
 mod running;

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::consumer::lost;
 use super::{BrokerState, MemoryBroker, key_matches};
 use crate::message::Epoch;
-use crate::tap::{ExchangeFound, Tap, TapBinding, TapMessage, TapOpening, TapOptions, exchanges};
+use crate::tap::{ExchangeFound, Tap, TapBinding, TapMessage, TapOpening, TapOptions, TopicsSeen, exchanges};
 use crate::{BoxFuture, TransportError};
 
 /// The queue of one tap; the tap holds its key.
@@ -145,6 +145,10 @@ impl Tap for MemoryTap {
             Some(ExchangeFound { kind: there.then(|| "topic".to_owned()), durable: there.then_some(false) })
         });
         Box::pin(std::future::ready(described))
+    }
+
+    fn topics(&mut self, _: Vec<String>) -> BoxFuture<'_, Result<Option<TopicsSeen>, TransportError>> {
+        Box::pin(std::future::ready(Ok(None)))
     }
 
     fn dropped(&mut self) -> BoxFuture<'_, Result<Option<u64>, TransportError>> {

@@ -27,7 +27,7 @@ use super::consumer::CLOSE_TIMEOUT;
 use super::failure::{ACCESS_REFUSED, Failure, NOT_FOUND, lost, refused, reply_code};
 use super::greeting::Greeting;
 use super::side::Side;
-use crate::tap::{ExchangeFound, Tap, TapMessage, TapOpening, TapOptions, exchanges};
+use crate::tap::{ExchangeFound, Tap, TapMessage, TapOpening, TapOptions, TopicsSeen, exchanges};
 use crate::{BoxFuture, TransportError};
 
 /// The number of dropped messages that can be counted between two calls.
@@ -181,6 +181,10 @@ impl Tap for RabbitTap {
             let _question = self.body_flow.asks();
             probe::describe(&mut self.side, exchange).await
         })
+    }
+
+    fn topics(&mut self, _: Vec<String>) -> BoxFuture<'_, Result<Option<TopicsSeen>, TransportError>> {
+        Box::pin(std::future::ready(Ok(None)))
     }
 
     fn dropped(&mut self) -> BoxFuture<'_, Result<Option<u64>, TransportError>> {

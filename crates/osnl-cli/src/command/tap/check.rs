@@ -6,11 +6,12 @@
 //! Ends with 0 if something came, 1 if nothing did, 69 if the broker refused access.
 
 pub(super) mod mend;
+mod topics;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use osnl_transport::{ExchangeFound, Greeting, Tap, TapOptions, Transport, TransportError};
+use osnl_transport::{ExchangeFound, Greeting, Tap, TapOptions, TopicsSeen, Transport, TransportError};
 use serde_json::{Value, json};
 
 use self::mend::LikelyCause;
@@ -36,6 +37,8 @@ pub(super) struct CheckResult {
     /// Name, and what became of it.
     exchanges: Vec<(String, QueueState)>,
     keys: Vec<String>,
+    /// Topics and groups, where the broker has no exchanges.
+    topics: Option<TopicsSeen>,
     seconds: u64,
     /// By exchange, routing key and form.
     seen: BTreeMap<(String, String, String), u64>,
@@ -53,7 +56,7 @@ enum QueueState {
 /// could be looked at.
 pub(super) async fn look(
     transport: &dyn Transport,
-    (options, chosen): (&TapOptions, bool),
+    (options, chosen, groups): (&TapOptions, bool, Vec<String>),
     wanted: &EventFilter,
     (time, count): (Duration, Option<u64>),
     stop: impl Future<Output = ()>,
@@ -61,7 +64,7 @@ pub(super) async fn look(
     let mut stop = std::pin::pin!(stop);
     let opening = async {
         let mut tap = transport.tap(options).await?;
-        let checked = CheckResult { chosen, ..CheckResult::of(&mut *tap, options).await? };
+        let checked = CheckResult { chosen, ..CheckResult::of(&mut *tap, options, groups).await? };
         Ok::<_, TransportError>((tap, checked))
     };
     let (mut tap, mut checked) = tokio::select! {
@@ -100,8 +103,13 @@ pub(super) async fn look(
 }
 
 impl CheckResult {
-    async fn of(tap: &mut dyn Tap, options: &TapOptions) -> Result<Self, TransportError> {
+    async fn of(
+        tap: &mut dyn Tap,
+        options: &TapOptions,
+        groups: Vec<String>,
+    ) -> Result<Self, TransportError> {
         let found = tap.tapped().clone();
+        let topics = tap.topics(groups).await?;
         let mut exchanges = Vec::new();
         for name in found.bound {
             let what = tap.describe(&name).await?;
@@ -123,6 +131,7 @@ impl CheckResult {
             counts_dropped: found.counts_dropped,
             exchanges,
             keys,
+            topics,
             ..Self::default()
         })
     }
@@ -141,6 +150,29 @@ impl CheckResult {
     }
 
     fn text(&self) -> String {
+        let mut lines = match &self.topics {
+            None => self.of_exchanges(),
+            Some(seen) => self.of_topics(seen),
+        };
+        lines.extend(self.of_messages());
+        lines.iter().map(|(what, text)| format!("{what:<10} {}\n", clean::text(text))).collect()
+    }
+
+    fn of_topics(&self, seen: &TopicsSeen) -> Vec<(&'static str, String)> {
+        let login = if self.user.is_empty() { "no login".to_owned() } else { format!("user {}", self.user) };
+        let mut lines = vec![("connected", format!("{}, {login}", self.host))];
+        lines.push(("reading", "in no consumer group, from the end; no offset is committed".to_owned()));
+        let missing: Vec<&str> = self
+            .exchanges
+            .iter()
+            .filter(|(_, state)| *state == QueueState::Missing)
+            .map(|(name, _)| name.as_str())
+            .collect();
+        lines.extend(topics::lines(seen, &missing));
+        lines
+    }
+
+    fn of_exchanges(&self) -> Vec<(&'static str, String)> {
         let keys = self.keys.join(", ");
         let host = format!("{}, virtual host \"{}\", user {}", self.host, self.virtual_host, self.user);
         let broker = self.broker.words().unwrap_or_else(|| "it does not state its product".to_owned());
@@ -183,6 +215,11 @@ impl CheckResult {
                 mended("osnl tap --check --exchange NAME  # what is to be done about one of them"),
             ));
         }
+        lines
+    }
+
+    fn of_messages(&self) -> Vec<(&'static str, String)> {
+        let mut lines = Vec::new();
         let total: u64 = self.seen.values().sum();
         if total == 0 {
             lines.push((
@@ -194,12 +231,16 @@ impl CheckResult {
                 lines.push(("", format!("   {}", mended(&cause.command))));
             }
         } else {
-            lines.push(("messages", format!("{total} seen, {} dropped by the queue's limit", self.dropped)));
+            let dropped = match self.topics {
+                None => format!(", {} dropped by the queue's limit", self.dropped),
+                Some(_) => String::new(),
+            };
+            lines.push(("messages", format!("{total} seen{dropped}")));
             for ((exchange, key, form), count) in &self.seen {
                 lines.push(("", format!("{count} {exchange} {key} {form}")));
             }
         }
-        lines.iter().map(|(what, text)| format!("{what:<10} {}\n", clean::text(text))).collect()
+        lines
     }
 
     fn json(&self) -> Value {
@@ -222,7 +263,7 @@ impl CheckResult {
         let likely = self.likely();
         let likely = likely.iter().filter(|_| self.seen.is_empty());
         let causes = likely.map(|cause| json!({"cause": cause.what, "mend": cause.command}));
-        json!({
+        let mut found = json!({
             "host": self.host,
             "virtual_host": self.virtual_host,
             "user": self.user,
@@ -238,7 +279,11 @@ impl CheckResult {
             "dropped": self.dropped,
             "seen": seen.collect::<Vec<_>>(),
             "likely_causes": causes.collect::<Vec<_>>(),
-        })
+        });
+        if let Some(seen) = &self.topics {
+            found["kafka"] = topics::json(seen);
+        }
+        found
     }
 
     /// The command for an exchange that is not as it should be.
@@ -258,7 +303,10 @@ impl CheckResult {
     }
 
     fn likely(&self) -> Vec<LikelyCause> {
-        mend::likely(&self.names(), &self.virtual_host)
+        match &self.topics {
+            None => mend::likely(&self.names(), &self.virtual_host),
+            Some(_) => topics::likely(&self.host),
+        }
     }
 
     /// Told together: hardly a cloud has all services.

@@ -6,7 +6,7 @@ use std::io::IsTerminal as _;
 use anyhow::bail;
 use osnl::native::{self, ListenerConf, Native};
 use osnl_model::{Budget, Secret, TransportUrl, nearest};
-use osnl_transport::{BodyBounds, RabbitOptions, TapBinding, TapOptions};
+use osnl_transport::{BodyBounds, RabbitOptions, TapBinding, TapOptions, Transport};
 
 use super::args::TapArgs;
 use super::condition::priority;
@@ -57,7 +57,9 @@ impl std::error::Error for WrongUsage {}
 /// The plan of a tap.
 pub(super) struct Plan {
     pub(super) url: TransportUrl,
-    pub(super) rabbit: RabbitOptions,
+    pub(super) transport: Box<dyn Transport>,
+    /// The pools of the listeners, which are groups where the broker has topics.
+    pub(super) groups: Vec<String>,
     pub(super) options: TapOptions,
     /// The exchanges are the usual ones: those of [`EXCHANGES`].
     pub(super) chosen: bool,
@@ -103,10 +105,13 @@ impl Plan {
             Some(listener) => listener.transport_url.clone(),
             None => url::read(text.map_or("rabbit://", Secret::expose))?,
         };
-        let rabbit = match listeners.first() {
-            Some(listener) => listener.rabbit.clone(),
-            None => RabbitOptions::from_query(&url)?,
+        let transport = match listeners.first() {
+            Some(listener) => listener.transport()?,
+            None if url.driver() == "kafka" => osnl_transport::transport(&url)?,
+            None => osnl_transport::transport_with(&url, RabbitOptions::from_query(&url)?)?,
         };
+        let mut groups: Vec<String> = listeners.iter().filter_map(|listener| listener.pool.clone()).collect();
+        groups.dedup();
         let mut bindings = Vec::new();
         let each = listeners.iter().map(Some).chain(listeners.is_empty().then_some(None));
         for listener in each {
@@ -122,7 +127,8 @@ impl Plan {
         let output = output(args, rules, budget)?;
         Ok(Self {
             url,
-            rabbit,
+            transport,
+            groups,
             options: TapOptions {
                 bindings,
                 // No more on the way than may wait.
@@ -242,7 +248,7 @@ fn listeners(args: &TapArgs, conf: &Native) -> anyhow::Result<Vec<ListenerConf>>
         let place = |listener: &ListenerConf| {
             let url = &listener.transport_url;
             let hosts: Vec<_> = url.hosts().iter().map(|h| (h.hostname.clone(), h.port_or(5672))).collect();
-            (hosts, url.virtual_host().to_owned())
+            (url.driver().to_owned(), hosts, url.virtual_host().to_owned())
         };
         let mut places = conf.listeners.iter().map(place);
         let first = places.next();

@@ -88,6 +88,9 @@ fn listening(tap: &dyn Tap, course: &mut Course, chosen: bool, voice: &Voice) {
     let say = |text: &str| voice.say(text);
     let (host, vhost) = (&found.host, &found.virtual_host);
     match course.lost_at.take() {
+        None if found.has_topics => {
+            say(&format!("listening at {host}, topics: {}", list(&found.bound, "none yet")));
+        }
         None => say(&format!(
             "listening at {host}, virtual host \"{vhost}\", exchanges: {}",
             list(&found.bound, "none yet")
@@ -102,12 +105,27 @@ fn listening(tap: &dyn Tap, course: &mut Course, chosen: bool, voice: &Voice) {
             ));
         }
     }
-    if !course.opened && chosen {
+    if !course.opened && !chosen && found.has_topics && found.bound.is_empty() {
+        say(
+            "no topic matches: name topics with --topic and --priority; osnl tap --check lists what it finds",
+        );
+    }
+    found.remarks.iter().filter(|_| !course.opened).for_each(|remark| say(remark));
+    if !course.opened && chosen && found.has_topics {
+        say(
+            "these are the topics known to osnl; others may exist: name them with --topic, or --key '#' for all",
+        );
+    } else if !course.opened && chosen {
         say(
             "these are the exchanges of the services known to osnl; others may exist: name them with --exchange",
         );
     }
-    if !found.missing.is_empty() && (!course.opened || !chosen) {
+    if !found.missing.is_empty() && !course.opened && found.has_topics {
+        say(&format!(
+            "no topic yet for {}; a topic is made by hand, or by its first message; tap keeps looking",
+            list(&found.missing, "")
+        ));
+    } else if !found.missing.is_empty() && (!course.opened || !chosen) {
         say(&format!(
             "not there yet in virtual host \"{vhost}\": {}; a service makes its exchange when it first \
              publishes; looking again each second",
@@ -126,6 +144,7 @@ fn listening(tap: &dyn Tap, course: &mut Course, chosen: bool, voice: &Voice) {
     standing.host.clone_from(host);
     standing.virtual_host.clone_from(vhost);
     standing.bound.clone_from(&found.bound);
+    standing.has_topics = found.has_topics;
     standing.chosen = chosen;
     standing.gaps = course.gaps;
 }
@@ -194,7 +213,8 @@ impl Session<'_> {
         for exchange in looked {
             match self.tap.look_for(&exchange).await {
                 Ok(true) => {
-                    self.voice.say(&format!("exchange {exchange} exists now: bound"));
+                    let kind = if self.tap.tapped().has_topics { "topic" } else { "exchange" };
+                    self.voice.say(&format!("{kind} {exchange} exists now: bound"));
                     self.voice.standing().bound.push(exchange.clone());
                 }
                 Ok(false) => continue,

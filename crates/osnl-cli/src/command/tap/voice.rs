@@ -21,6 +21,8 @@ pub(super) struct ConnectionState {
     pub(super) virtual_host: String,
     /// Exchanges that the queue is bound to.
     pub(super) bound: Vec<String>,
+    /// The names are topics.
+    pub(super) has_topics: bool,
     /// The exchanges are the usual ones: others may exist.
     pub(super) chosen: bool,
     /// Messages that the queue's limit dropped.

@@ -122,6 +122,12 @@ fn title(state: &ViewState, standing: &ConnectionState, width: usize) -> Vec<Spa
 fn place(state: &ViewState, standing: &ConnectionState, width: usize) -> Vec<Span> {
     let mut text = if standing.host.is_empty() {
         " not connected yet".to_owned()
+    } else if standing.has_topics {
+        let topics = match &standing.bound[..] {
+            [] => "no topic matches yet".to_owned(),
+            some => some.join(", "),
+        };
+        format!(" {} topics: {topics}", standing.host)
     } else {
         let exchanges = match &standing.bound[..] {
             [] => "no exchange exists yet".to_owned(),

@@ -1,0 +1,73 @@
+//! `osnl tap` on Kafka: it shows what comes from now on, takes nothing from a group, and commits nothing.
+
+use osnl_testkit::{MockKafka, wait_until};
+use serde_json::{Value, json};
+
+use super::lag;
+use crate::running::{Place, SOON, TOPIC};
+
+fn body(name: &str) -> String {
+    json!({"event_type": name, "publisher_id": "network.n1", "priority": "INFO", "payload": {"port": {"id": "1"}}}).to_string()
+}
+
+#[test]
+fn a_tap_shows_what_comes_next_and_leaves_no_trace() {
+    let (place, kafka) = (Place::new(), MockKafka::start());
+    kafka.create_topic(TOPIC, 1);
+    kafka.publish(TOPIC, &body("port.before"));
+    let url = kafka.url();
+    let tap = place.start(&["tap", &url, "--format", "json", "-n", "2"]);
+    tap.wait_for("listening at ");
+    tap.wait_for("tap is in no consumer group");
+    let log = tap.log();
+    assert!(log.contains(&format!("topics: {TOPIC}")) && log.contains("Kafka has no exchanges"), "{log}");
+    assert!(log.contains("no topic yet for versioned_notifications.*"), "{log}");
+    kafka.publish(TOPIC, &body("port.first"));
+    tap.wait_for("port.first");
+    // A topic that comes later is read from its beginning.
+    kafka.create_topic("versioned_notifications.info", 1);
+    kafka.publish("versioned_notifications.info", &body("port.late"));
+    tap.wait_for("port.late");
+    tap.wait_for("2 events shown");
+    let log = tap.stop();
+    assert!(!log.contains("port.before"), "{log}");
+    let event = log.lines().find(|line| line.contains("port.first")).unwrap();
+    let event: Value = serde_json::from_str(event).unwrap();
+    assert_eq!(event["routing_key"], json!(TOPIC), "{event}");
+    for group in ["osnl-tap", "oslo_messaging_consumer"] {
+        assert_eq!(kafka.committed(group, TOPIC)[0].1, None, "{group}");
+    }
+}
+
+/// A group reads all, with a tap beside it; the check has its lag.
+#[test]
+fn a_tap_takes_nothing_from_a_group_and_its_check_has_the_groups_lag() {
+    let (place, kafka) = (Place::new(), MockKafka::start());
+    kafka.create_topic(TOPIC, 2);
+    place.write("a.conf", &lag::conf(&place, &kafka, ""));
+    let osnl = place.start(&["run", "-c", "a.conf"]);
+    osnl.wait_for("listening at the broker");
+    let tap = Place::new();
+    let tapping = tap.start(&["tap", &kafka.url(), "--lines", "-n", "1"]);
+    tapping.wait_for("listening at ");
+    kafka.publish(TOPIC, &body("port.delete.end"));
+    tapping.wait_for("port.delete.end");
+    // It is not finished: its target is down.
+    wait_until(SOON, "osnl has it", || {
+        lag::metrics(&place).contains("osnl_messages_matched_total{listener=\"n\"} 1")
+    });
+    let (_, stdout, stderr) = place.run(&["tap", "-c", "a.conf", "--check", "--for", "1s"]);
+    let said = stdout + &stderr;
+    for line in [
+        "reading    in no consumer group, from the end; no offset is committed".to_owned(),
+        format!("topic      {TOPIC}: 2 partitions"),
+        format!("group      osnl: state not known; lag 1 in {TOPIC}"),
+        "group      other groups are not known: the brokers do not list them".to_owned(),
+        "messages   none in 1 s; possible causes".to_owned(),
+    ] {
+        assert!(said.contains(&line), "{line} is missing:\n{said}");
+    }
+    assert_eq!(kafka.unfinished("osnl", TOPIC), 1);
+    assert!(!said.contains("rabbitmqctl"), "{said}");
+    osnl.stop();
+}
