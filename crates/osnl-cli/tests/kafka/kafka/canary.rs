@@ -1,6 +1,7 @@
 //! The canary on Kafka: its topic is looked for by the check, and it comes back.
 
 use osnl_testkit::{MockKafka, wait_until};
+use serde_json::Value;
 
 use super::lag;
 use crate::running::{Place, SOON, TOPIC};
@@ -22,13 +23,20 @@ fn a_canary_comes_back_where_its_topic_exists_and_the_check_says_if_it_does_not(
     );
     assert!(code != Some(0) && said.contains(&missing), "{code:?}: {said}");
     assert!(said.contains("--create --topic osnl_canary.info --partitions 1"), "{said}");
-    let osnl = place.start(&["run", "-c", "a.conf"]);
-    osnl.wait_for("listening at the broker");
-    // Only a member that reads its topic sends one.
     let count = |result: &str| -> Option<u64> {
         let (scraped, name) = (lag::metrics(&place), format!("osnl_canaries_total{{result=\"{result}\"}} "));
         scraped.lines().find_map(|line| line.strip_prefix(&name)?.parse().ok())
     };
+    // Only a member that reads its topic sends one.
+    let osnl = place.start(&["run", "-c", "a.conf"]);
+    osnl.wait_for("listening at the broker");
+    wait_until(SOON, "the time of several canaries", || {
+        let (_, status, _) = place.run(&["status", "-c", "a.conf", "--format", "json"]);
+        let status: Value = serde_json::from_str(&status).unwrap_or_default();
+        status["listeners"][0]["since_seconds"].as_u64() >= Some(4)
+    });
+    assert_eq!((count("sent"), count("refused")), (Some(0), Some(0)));
+    osnl.stop();
     kafka.create_topic(CANARY, 1);
     let (_, said) = check();
     assert!(
@@ -37,6 +45,8 @@ fn a_canary_comes_back_where_its_topic_exists_and_the_check_says_if_it_does_not(
         )),
         "{said}"
     );
+    let osnl = place.start(&["run", "-c", "a.conf"]);
+    wait_until(SOON, "the endpoint is there", || osnl.log().matches("listening at the broker").count() == 2);
     wait_until(SOON, "a canary comes back", || count("returned") > Some(0));
     assert_eq!(count("refused"), Some(0));
     let log = osnl.stop();
