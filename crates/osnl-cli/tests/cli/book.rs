@@ -37,7 +37,7 @@ const NOT_RUN: [(&str, &str, &str); 6] = [
 ];
 
 /// Commands of other pages and of the README that are not osnl's: page and how they begin.
-const OTHER_PROGRAMS: [(&str, &str); 24] = [
+const OTHER_PROGRAMS: [(&str, &str); 25] = [
     ("../README.md", "cargo build --release"),
     ("../README.md", "cargo run --release -- demo"),
     ("../README.md", "cargo xtask test"),
@@ -54,6 +54,7 @@ const OTHER_PROGRAMS: [(&str, &str); 24] = [
     ("deliveries.md", "systemctl edit "),
     ("deliveries.md", "usermod "),
     ("kafka.md", "cargo build --release -p osnl-cli --features kafka"),
+    ("kafka.md", "kafka-topics.sh "),
     ("monitoring.md", "curl "),
     ("oss-watcher.md", "ln -s "),
     ("reload.md", "systemctl reload "),
