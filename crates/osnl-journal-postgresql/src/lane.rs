@@ -16,6 +16,8 @@ use crate::transaction::{Transaction, Trouble};
 /// Deliveries that are admitted in one transaction.
 const AT_ONCE: i64 = 1000;
 
+/// In no lane yet.
+pub(crate) const ARRIVED: i16 = -1;
 pub(crate) const WAITING: i16 = State::Waiting as i16;
 pub(crate) const READY: i16 = State::Ready as i16;
 pub(crate) const DEAD: i16 = State::Dead as i16;

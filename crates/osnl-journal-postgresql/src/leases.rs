@@ -110,6 +110,11 @@ impl Leases {
         alive.max(1)
     }
 
+    /// Returns the time for which a member's counter has been the same.
+    pub(crate) fn silence(&self, member: &Token, now: Duration) -> Duration {
+        self.members.get(member).map_or(Duration::ZERO, |(_, since)| now.saturating_sub(*since))
+    }
+
     /// Members that have been silent for so long.
     pub(crate) fn silent(&self, own: &Token, now: Duration, silence: Duration) -> Vec<Token> {
         let is_silent = |since: &Duration| now.saturating_sub(*since) >= silence;

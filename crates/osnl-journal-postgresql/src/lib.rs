@@ -1,7 +1,7 @@
 //! A journal that any number of osnl daemons share, in a PostgreSQL database.
 //!
-//! **Experimental, and not reachable by operators yet**: no option of `osnl run` opens it. What it lacks for that is listed at
-//! the end.
+//! **Experimental**: `osnl run` opens it for `[journal] connection = postgresql://…` if the program is built with the feature
+//! `postgresql`. What it lacks is listed at the end.
 //!
 //! The database decides everything; there is no coordination service and no protocol between daemons. Nothing relies on row
 //! locks, advisory locks, or sequences: the same tables and rules are meant for MariaDB with Galera, where locks are not
@@ -43,6 +43,13 @@
 //! | `osnl_attempt`, `osnl_enriched`, `osnl_object` | as in the SQLite journal |
 //! | `osnl_unreadable` | a message in quarantine |
 //! | `osnl_tally` | deliveries per partition, action, and state |
+//! | `osnl_paused` | a paused action: every member reads it each second |
+//!
+//! # While the database is away
+//!
+//! The journal is failed: nothing is taken from the brokers, no attempt begins. The member's thread connects again each second,
+//! and looks at tables and settings anew, as another server may answer than before. That holds for the start too; only a
+//! database that answers and cannot be used ends it.
 //!
 //! # What it promises
 //!
@@ -55,12 +62,13 @@
 //!
 //! # What is missing
 //!
-//! Listings, commands (retry, discard, release, move, pause), bounds of dead letters and of the quarantine, the facts that oss_watcher
-//! notes, one partition for actions with a digest, the check of the lease before a request is written, exact guards and rates
-//! over all members.
+//! Commands (retry, discard, release, move), bounds of dead letters and of the quarantine, the facts that oss_watcher notes, one
+//! partition for actions with a digest, the check of the lease before a request is written, exact guards and rates over all
+//! members, counts of copies.
 
 mod clock;
 mod command;
+mod database;
 mod group;
 mod job;
 mod lane;
@@ -70,6 +78,7 @@ mod member;
 mod messages;
 mod options;
 mod partition;
+mod prepare;
 mod prune;
 mod reader;
 mod results;
@@ -81,6 +90,7 @@ mod tests;
 mod tls;
 mod transaction;
 mod url;
+mod view;
 mod writer;
 
 use std::sync::atomic::Ordering;
@@ -103,11 +113,13 @@ use tokio::time::Instant;
 
 pub use self::clock::{BootClock, LeaseClock};
 use self::command::{Command, NewEntry, NewUnreadable};
+pub use self::database::Postgres;
 pub use self::options::Options;
 use self::reader::Reader;
 pub use self::session::OpenError;
 use self::shared::SharedState;
 pub use self::url::{ConnectionUrl, UrlError};
+use self::view::View;
 use self::writer::Writer;
 
 /// A member of a shared journal. See the [crate].
@@ -116,6 +128,7 @@ pub struct PostgresJournal {
     shared: Arc<SharedState>,
     commands: mpsc::UnboundedSender<Command>,
     options: Options,
+    view: View,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -129,7 +142,8 @@ pub struct Fence {
 }
 
 impl PostgresJournal {
-    /// Connects, and starts the thread that writes. Blocks until the partitions that are free are taken.
+    /// Connects, and starts the thread that writes. Blocks until the partitions that are free are taken, for seconds at most
+    /// if the database is away.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -169,7 +183,7 @@ impl PostgresJournal {
         let thread = thread.map_err(|error| OpenError::Refused(error.to_string()))?;
         let ended = || OpenError::Refused("the journal's thread has ended".to_owned());
         opens.recv().map_err(|_| ended())??;
-        Ok(Self { shared, commands, options, writer: Mutex::new(Some(thread)) })
+        Ok(Self { shared, commands, options, view: View::default(), writer: Mutex::new(Some(thread)) })
     }
 
     /// Returns the place where its thread reports an unexpected end.

@@ -46,7 +46,7 @@ const LOAD: &str = "SELECT d.id, d.arrival, d.partition, d.rule, d.action, d.key
        d.due, e.found \
      FROM osnl_delivery d LEFT JOIN osnl_enriched e ON e.delivery = d.id \
      WHERE d.id = ANY($1) AND d.state = 1 AND d.partition = ANY($2)";
-const MESSAGES: &str = "SELECT id, received, redelivered, listener, queue, exchange, routing_key, content_type, \
+pub(crate) const MESSAGES: &str = "SELECT id, received, redelivered, listener, queue, exchange, routing_key, content_type, \
        content_encoding, compression, body, happened FROM osnl_arrival WHERE id = ANY($1)";
 const KNOWN: &str = "SELECT body FROM osnl_object WHERE name = $1";
 
@@ -227,7 +227,7 @@ fn limit(piece: usize) -> i64 {
 }
 
 /// A message as it came, from a row of [`MESSAGES`].
-fn received(row: &Row) -> Result<ReceivedMessage, Error> {
+pub(crate) fn received(row: &Row) -> Result<ReceivedMessage, Error> {
     let text = |n: usize| row.try_get::<_, String>(n);
     let property = |n: usize| row.try_get::<_, Option<String>>(n);
     let happened: Option<String> = row.try_get(11)?;

@@ -6,7 +6,7 @@
 
 use tokio_postgres::Client;
 
-use crate::session::{OpenError, refused};
+use crate::session::{OpenError, refused, words};
 
 /// A step from one version to the next.
 struct Step {
@@ -15,7 +15,11 @@ struct Step {
     oldest: i32,
 }
 
-const STEPS: [Step; 1] = [Step { sql: include_str!("schema.sql"), oldest: 1 }];
+const STEPS: [Step; 2] = [
+    Step { sql: include_str!("schema/1.sql"), oldest: 1 },
+    // An older program would not know what is paused.
+    Step { sql: include_str!("schema/2.sql"), oldest: 2 },
+];
 
 /// The newest version of the tables that this program knows.
 pub const VERSION: i32 = STEPS.len() as i32;
@@ -76,6 +80,10 @@ pub(crate) async fn migrate(client: &Client) -> Result<i32, OpenError> {
         if let Err(error) = client.batch_execute(&sql).await {
             client.batch_execute("ROLLBACK").await.map_err(refused)?;
             tries += 1;
+            if error.code().is_some_and(|code| code.code() == "42501") {
+                let reason = words(&error);
+                return Err(OpenError::NotPermitted { found, known: VERSION, reason });
+            }
             // Another daemon has made, or is making, the same.
             let is_race = error.code().is_some_and(|code| ["23505", "42P07", "42710"].contains(&code.code()));
             if !is_race || tries > TRIES {

@@ -22,17 +22,36 @@ pub(crate) type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
 /// Why a database is no journal here.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum OpenError {
-    /// There is no connection, or PostgreSQL refuses.
+    /// There is no connection, or none that takes writes: it may come.
+    #[error("{0}")]
+    Away(String),
+    /// PostgreSQL refuses.
     #[error("{0}")]
     Refused(String),
     /// There are no tables yet, or older ones.
-    #[error("the tables are of version {found}, this osnl needs {known}: migrate them")]
+    #[error("the tables are of version {found}, this osnl needs {known}; run osnl journal migrate")]
     NotMigrated {
         /// The version of the tables; 0 if there are none.
         found: i32,
         /// The version that is needed.
         known: i32,
     },
+    /// The same, and this user may not make them.
+    #[error(
+        "the tables are of version {found}, this osnl needs {known}, and this user may not migrate them ({reason}); \
+         let their owner run the SQL of osnl journal migrate --dry-run"
+    )]
+    NotPermitted {
+        /// The version of the tables; 0 if there are none.
+        found: i32,
+        /// The version that is needed.
+        known: i32,
+        /// PostgreSQL's words.
+        reason: String,
+    },
+    /// Texts of other languages cannot be kept.
+    #[error("the database has the encoding {0}; create it with ENCODING 'UTF8'")]
+    Encoding(String),
     /// A newer program has made the tables, and an older one would misread them.
     #[error("the tables are of version {found} and need a newer osnl, this one knows {known}")]
     Newer {
@@ -42,7 +61,9 @@ pub enum OpenError {
         known: i32,
     },
     /// Commits may be lost.
-    #[error("commits would be lost when the server fails ({0}); set it on, or set allow_volatile = true")]
+    #[error(
+        "commits would be lost when the server fails ({0}); set it on, or set allow_volatile = true in [journal]"
+    )]
     Volatile(&'static str),
 }
 
@@ -57,8 +78,18 @@ pub(crate) fn words(error: &Error) -> String {
     }
 }
 
+/// Tells a refusal from a connection that is gone.
 pub(crate) fn refused(error: Error) -> OpenError {
-    OpenError::Refused(words(&error))
+    if error.as_db_error().is_some_and(|said| !is_ending(said.code().code())) {
+        OpenError::Refused(words(&error))
+    } else {
+        OpenError::Away(words(&error))
+    }
+}
+
+/// Whether a server that starts, stops, or takes no writes says so.
+fn is_ending(code: &str) -> bool {
+    code.starts_with("08") || code.starts_with("57P") || code == "25006"
 }
 
 /// An open connection with its prepared statements.
@@ -90,6 +121,7 @@ impl Session {
         let millis = patience.as_millis();
         let settings = format!(
             "SET synchronous_commit = on; SET default_transaction_isolation = 'read committed'; \
+             SET standard_conforming_strings = on; \
              SET client_min_messages = warning; SET plan_cache_mode = force_custom_plan; SET idle_in_transaction_session_timeout = {millis}; \
              SET lock_timeout = {millis}"
         );

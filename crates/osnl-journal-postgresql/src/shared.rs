@@ -7,11 +7,20 @@ use std::time::{Duration, SystemTime};
 
 use osnl_core::ends::Ends;
 use osnl_core::metrics::Counters;
+use osnl_journal::shared::SharedMember;
 use osnl_journal::store::claimable::Claimable;
 use osnl_journal::store::clock::Clock;
 use osnl_journal::store::gate::Gate;
 use osnl_journal::{JournalState, PausedActions};
 use tokio::sync::watch;
+
+/// The daemons that share the journal, as this one saw them last.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct MembersSeen {
+    pub(crate) members: Vec<SharedMember>,
+    /// Partitions without a daemon that is alive.
+    pub(crate) unowned: u64,
+}
 
 /// See the [module](self).
 #[derive(Debug)]
@@ -26,6 +35,8 @@ pub(crate) struct SharedState {
     pub(crate) closing: AtomicBool,
     /// Milliseconds of the clock of leases at which the first lease ends; 0 without one.
     lease_end: AtomicU64,
+    /// The daemons and their partitions, as they were seen last.
+    pub(crate) members: Mutex<MembersSeen>,
     /// Open deliveries that were appended and are not committed, by action.
     uncommitted: Mutex<HashMap<Arc<str>, u64>>,
 }
@@ -42,6 +53,7 @@ impl SharedState {
             ends: Ends::default(),
             closing: AtomicBool::new(false),
             lease_end: AtomicU64::new(0),
+            members: Mutex::default(),
             uncommitted: Mutex::default(),
         }
     }
@@ -56,6 +68,15 @@ impl SharedState {
         let held = self.leases_hold(now);
         self.lease_end.store(u64::try_from(end.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
         !held && self.leases_hold(now)
+    }
+
+    /// Publishes what is paused; a claim that waits looks again.
+    pub(crate) fn set_paused(&self, paused: PausedActions) {
+        self.paused.send_if_modified(|known| {
+            let is_changed = *known != paused;
+            *known = paused;
+            is_changed
+        });
     }
 
     /// An entry with these open deliveries is on its way into the tables.

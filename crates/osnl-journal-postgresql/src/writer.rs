@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use osnl_core::moment::millis;
-use osnl_journal::{JournalState, Outcome};
+use osnl_journal::Outcome;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
@@ -19,8 +19,7 @@ use crate::load::{self, Unusable};
 use crate::member::{Member, ReaderEpoch};
 use crate::options::Options;
 use crate::results::JobResult;
-use crate::schema;
-use crate::session::{OpenError, Session, refused};
+use crate::session::{OpenError, Session};
 use crate::shared::SharedState;
 use crate::tls::Tls;
 
@@ -40,8 +39,10 @@ pub(crate) struct Writer {
     /// `None` after a failure, until there is another.
     session: Option<Session>,
     pub(crate) member: Member,
+    /// Its row is in the tables.
+    is_registered: bool,
     closing: bool,
-    /// A failure is answered to the caller that waits for the journal to be open.
+    /// A caller waits for the journal to be open: nothing is tried twice.
     opening: bool,
     /// Since when it fails, and when the log said so last.
     failing: Option<(SystemTime, Instant)>,
@@ -55,35 +56,23 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Connects, brings the tables to this version if that is permitted, and takes the partitions that are free.
+    /// Connects, brings the tables to this version if that is permitted, and takes the partitions that are free. A
+    /// database that is away is tried each second from then on.
     pub(crate) async fn open(
         options: Options,
         shared: Arc<SharedState>,
         commands: mpsc::UnboundedReceiver<Command>,
     ) -> Result<Self, OpenError> {
         let tls = Tls::of(&options.url).map_err(OpenError::Refused)?;
-        let connected = Session::connect(&options.url, tls.clone(), options.patience).await;
-        let session = connected.map_err(refused)?;
-        let found = match options.migrate {
-            true => schema::migrate(&session.client).await?,
-            false => schema::check(&session.client).await?,
-        };
-        if found < schema::VERSION {
-            return Err(OpenError::NotMigrated { found, known: schema::VERSION });
-        }
-        if !options.allow_volatile
-            && let Some(setting) = session.is_volatile().await.map_err(refused)?
-        {
-            return Err(OpenError::Volatile(setting));
-        }
         let mut writer = Self {
             options,
             tls,
             shared,
             commands,
             backlog: VecDeque::new(),
-            session: Some(session),
+            session: None,
             member: Member::new(),
+            is_registered: false,
             closing: false,
             opening: true,
             failing: None,
@@ -93,21 +82,22 @@ impl Writer {
             swept: 0,
             more_arrived: true,
         };
-        writer.register().await.map_err(refused)?;
-        writer.keep_leases().await;
-        writer.opening = false;
-        if let JournalState::Failed { reason, .. } = &*writer.shared.state.borrow() {
-            return Err(OpenError::Refused(reason.clone()));
+        match writer.connected().await {
+            Ok(()) => writer.keep_leases().await,
+            Err(OpenError::Away(reason)) => writer.failed(&reason),
+            Err(refusal) => return Err(refusal),
         }
+        writer.opening = false;
         Ok(writer)
     }
 
     /// Inserts the member's row.
-    async fn register(&mut self) -> Result<(), tokio_postgres::Error> {
+    pub(super) async fn register(&mut self) -> Result<(), tokio_postgres::Error> {
         let Some(session) = &mut self.session else { return Ok(()) };
         let sql = "INSERT INTO osnl_member (token, name, program, number) VALUES ($1, $2, $3, 0) ON CONFLICT DO NOTHING";
         let program = env!("CARGO_PKG_VERSION");
         session.execute(sql, &[&self.member.token, &self.options.name, &program]).await?;
+        self.is_registered = true;
         Ok(())
     }
 
@@ -262,6 +252,7 @@ impl Writer {
                 self.member.leases = former.leases;
                 self.member.fenced = former.fenced;
                 self.member.fenced.extend(former.reading.into_keys());
+                self.is_registered = false;
                 if self.register().await.is_err() {
                     self.session = None;
                 }

@@ -66,6 +66,7 @@ pub mod memory;
 mod outcome;
 mod permit;
 mod receipt;
+pub mod shared;
 pub mod sqlite;
 mod state;
 pub mod state_dir;

@@ -15,13 +15,15 @@ fn a_session_is_encrypted_and_its_server_checked_as_asked() {
         let url =
             ConnectionUrl::parse(&format!("{url}?sslmode={query}&sslrootcert={}", file.display())).unwrap();
         let options = Options { url, ..options(&server.database(), "a") };
-        PostgresJournal::open(options, Arc::default()).map(|_journal| {
-            server.rows("test0", "SELECT DISTINCT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'osnl'")
-        })
+        let journal = PostgresJournal::open(options, Arc::default()).unwrap();
+        let state = journal.state().borrow().clone();
+        match state {
+            JournalState::Failed { reason, .. } => Err(reason),
+            JournalState::Working | JournalState::Full { .. } => Ok(server.rows("test0", "SELECT DISTINCT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'osnl'")),
+        }
     };
-    let encrypted = |found: Result<String, OpenError>| found.map_err(|error| error.to_string());
-    assert_eq!(encrypted(open("127.0.0.1", "prefer", &authority)).unwrap(), "f");
-    let refused = encrypted(open("127.0.0.1", "require", &authority)).unwrap_err();
+    assert_eq!(open("127.0.0.1", "prefer", &authority).unwrap(), "f");
+    let refused = open("127.0.0.1", "require", &authority).unwrap_err();
     assert!(refused.contains("does not support TLS"), "{refused}");
     server.encrypt(&authority.issue(&Identity::For("DNS:localhost")));
     for (host, mode, authority, expected) in [
@@ -33,7 +35,7 @@ fn a_session_is_encrypted_and_its_server_checked_as_asked() {
         ("localhost", "verify-full", &authority, Ok("t")),
         ("127.0.0.1", "verify-full", &authority, Err("not valid for name")),
     ] {
-        let found = encrypted(open(host, mode, authority));
+        let found = open(host, mode, authority);
         match expected {
             Ok(expected) => assert_eq!(found.as_deref(), Ok(expected), "{host} {mode}"),
             Err(part) => {

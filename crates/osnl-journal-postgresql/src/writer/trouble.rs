@@ -9,7 +9,8 @@ use super::{Writer, wall};
 use crate::command::Command;
 use crate::job::{Job, Refusal, Result};
 use crate::member::CommitFault;
-use crate::session::{Session, words};
+use crate::prepare::prepare;
+use crate::session::{OpenError, Session, refused, words};
 use crate::transaction::Trouble;
 
 /// The pause after a failure.
@@ -25,8 +26,8 @@ impl Writer {
         let mut kept = None;
         let mut conflicts = 0;
         loop {
-            if let Err(reason) = self.connected().await {
-                self.failed(&reason);
+            if let Err(refusal) = self.connected().await {
+                self.failed(&refusal.to_string());
                 if !self.pause().await {
                     return Err(Refusal::Closing);
                 }
@@ -104,22 +105,31 @@ impl Writer {
         }
     }
 
-    async fn connected(&mut self) -> std::result::Result<(), String> {
+    /// A session on tables of this version, connected anew if there is none.
+    pub(super) async fn connected(&mut self) -> std::result::Result<(), OpenError> {
         if self.session.as_ref().is_some_and(|session| !session.client.is_closed()) {
             return Ok(());
         }
         self.session = None;
-        let (url, tls) = (&self.options.url, self.tls.clone());
-        let connecting =
-            timeout(self.options.patience * 2, Session::connect(url, tls, self.options.patience));
-        match connecting.await {
-            Ok(Ok(session)) => {
-                self.session = Some(session);
-                Ok(())
-            }
-            Ok(Err(error)) => Err(words(&error)),
-            Err(_) => Err("no answer to the connection".to_owned()),
+        let (options, tls) = (self.options.clone(), self.tls.clone());
+        // Another server may answer than before: a replica, or one that was restored.
+        let connecting = async {
+            let session = Session::connect(&options.url, tls, options.patience).await;
+            let session = session.map_err(|error| OpenError::Away(words(&error)))?;
+            prepare(&session, &options).await.map(|()| session)
+        };
+        let limit = self.options.patience * if self.opening { 1 } else { 2 };
+        let session = timeout(limit, connecting).await;
+        let session =
+            session.map_err(|_| OpenError::Away(format!("no answer within {} s", limit.as_secs())))?;
+        self.session = Some(session?);
+        if !self.is_registered
+            && let Err(error) = self.register().await
+        {
+            self.session = None;
+            return Err(refused(error));
         }
+        Ok(())
     }
 
     /// A pause in which what comes is kept in memory. `false` at the end of the program.
@@ -164,7 +174,9 @@ impl Writer {
                 since
             }
         };
-        let reason = format!("the journal {database} cannot be written: {reason}");
+        let reason = format!(
+            "{database}: {reason}; see that the server runs, takes writes, and lets this user in; osnl tries each second"
+        );
         self.shared.gate.set_open(false);
         self.shared.state.send_if_modified(|state| {
             let failed = JournalState::Failed { reason, since };

@@ -3,20 +3,25 @@
 //! A member takes partitions up to its share of those that are alive, and gives back what exceeds it and has no claim.
 
 use std::collections::HashSet;
+use std::sync::PoisonError;
 use std::time::Duration;
 
-use osnl_journal::DeliveryId;
+use osnl_core::moment::moment;
+use osnl_journal::shared::SharedMember;
 use osnl_journal::store::clock::whole_millis;
+use osnl_journal::{DeliveryId, PausedActions};
 use tokio::time::timeout;
 
 use super::{Writer, wall};
 use crate::command::Command;
 use crate::job::Job;
-use crate::leases::{Lease, LeaseRow};
+use crate::leases::{Lease, LeaseRow, Token};
 use crate::partition::{PARTITIONS, Partition};
 use crate::prune;
 use crate::results::JobResult;
 use crate::session::words;
+use crate::shared::MembersSeen;
+use crate::view::PAUSED;
 
 /// The interval at which rows of others are read.
 const WATCH: Duration = Duration::from_secs(1);
@@ -24,7 +29,7 @@ const WATCH: Duration = Duration::from_secs(1);
 const SILENCE: Duration = Duration::from_secs(3600);
 
 const ROWS: &str = "SELECT id, epoch, token, beat FROM osnl_partition";
-const MEMBERS: &str = "SELECT token, number FROM osnl_member";
+const MEMBERS: &str = "SELECT token, number, name, program FROM osnl_member ORDER BY name";
 const FORGET: &str = "DELETE FROM osnl_member m WHERE m.token = ANY($1) \
      AND NOT EXISTS (SELECT 1 FROM osnl_partition p WHERE p.token = m.token)";
 const ARRIVED: &str = "SELECT 1 FROM osnl_delivery WHERE state = -1 AND partition = ANY($1) LIMIT 1";
@@ -80,14 +85,23 @@ impl Writer {
             let (partition, epoch) = (row.try_get(0)?, row.try_get(1)?);
             rows.push(LeaseRow { partition, epoch, token: row.try_get(2)?, beat: row.try_get(3)? });
         }
-        let mut members = Vec::new();
+        let (mut members, mut named) = (Vec::new(), Vec::new());
         for row in session.query(MEMBERS, &[]).await? {
-            members.push((row.try_get(0)?, row.try_get(1)?));
+            let token: Token = row.try_get(0)?;
+            named.push((token.clone(), row.try_get(2)?, row.try_get(3)?));
+            members.push((token, row.try_get(1)?));
+        }
+        let mut paused = PausedActions::new();
+        for row in session.query(PAUSED, &[]).await? {
+            paused.insert(row.try_get(0)?, moment(row.try_get(1)?));
         }
         let own = &self.member.token;
         let (lease, leases) = (self.options.lease, &mut self.member.leases);
         let alive = leases.count_members(members, own, asked, lease);
         let silent = leases.silent(own, asked, SILENCE);
+        let seen = members_seen(named, &rows, own, |token| {
+            Some(leases.silence(token, asked)).filter(|silence| *silence >= lease)
+        });
         let mut free = leases.watch(rows, (asked, clock.now()), lease);
         let share = usize::from(PARTITIONS).div_ceil(alive);
         if !silent.is_empty() {
@@ -99,6 +113,8 @@ impl Writer {
         } else if self.member.leases.held.len() > share {
             self.give_back(share).await;
         }
+        *self.shared.members.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+        self.shared.set_paused(paused);
         self.count_pending().await?;
         self.prune().await?;
         let in_memory = self.shared.claimable.in_memory();
@@ -228,4 +244,24 @@ impl Writer {
             drop::<Command>(command);
         }
     }
+}
+
+/// Returns the daemons with their parts of the partitions; `silence` is that of one that may be dead.
+fn members_seen(
+    named: Vec<(Token, String, String)>,
+    rows: &[LeaseRow],
+    own: &Token,
+    silence: impl Fn(&Token) -> Option<Duration>,
+) -> MembersSeen {
+    let partitions =
+        |token: &Token| rows.iter().filter(|row| row.token.as_ref() == Some(token)).count() as u64;
+    let member = |(token, name, version): (Token, String, String)| {
+        let is_own = token == *own;
+        let silent = if is_own { None } else { silence(&token) };
+        SharedMember { partitions: partitions(&token), silent, name, version, is_own }
+    };
+    let members: Vec<SharedMember> = named.into_iter().map(member).collect();
+    let owned: u64 =
+        members.iter().filter(|member| member.silent.is_none()).map(|member| member.partitions).sum();
+    MembersSeen { members, unowned: (rows.len() as u64).saturating_sub(owned) }
 }

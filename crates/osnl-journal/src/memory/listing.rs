@@ -26,6 +26,7 @@ impl MemoryJournal {
                     Lane::Alone(_) => None,
                 },
                 state: state.place_of(*id, pending),
+                is_arrived: false,
                 attempts: pending.used.attempts,
                 tries: pending.used.made,
                 ended: None,

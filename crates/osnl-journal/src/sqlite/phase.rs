@@ -141,6 +141,7 @@ impl Phase {
             return Self::Orphaned;
         }
         match Self::of_state(row.state) {
+            _ if row.is_arrived => Self::Arrived,
             Self::Ready if moment.running.contains(&row.id) => Self::Running,
             Self::Ready if row.due.is_some() && row.tries > 0 => Self::Retrying,
             Self::Held if row.is_guarded => Self::HeldByGuard,

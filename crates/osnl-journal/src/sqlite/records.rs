@@ -21,6 +21,8 @@ pub struct Row {
     pub key: Option<String>,
     /// Its state.
     pub state: State,
+    /// Whether it is in no lane yet. Only a journal that several daemons share has such.
+    pub is_arrived: bool,
     /// Attempts on answers used up.
     pub attempts: u32,
     /// Failed attempts of any kind.

@@ -1,0 +1,249 @@
+//! PostgreSQL as `osnl run` and its commands know it: opening, looking, migrating, and the questions to an open journal.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use osnl_core::ends::Ends;
+use osnl_core::metrics::Counters;
+use osnl_journal::shared::{
+    DatabaseFact, FactKind, Migration, SharedDatabase, SharedJournal, SharedOptions, SharedOverview,
+    UnusableDatabase,
+};
+use osnl_journal::sqlite::{BoundedCount, DeliveryDetails, Filter, Page, Row};
+use osnl_journal::{DeliveryId, PausedActions};
+use osnl_model::Secret;
+use osnl_transport::BoxFuture;
+use tokio::time::timeout;
+
+use crate::PostgresJournal;
+use crate::options::Options;
+use crate::schema;
+use crate::session::{OpenError, Session, refused, words};
+use crate::tls::Tls;
+use crate::url::ConnectionUrl;
+
+/// The longest time in which a command connects.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+const SERVER: &str = "SELECT current_setting('server_version'), current_setting('server_version_num')::integer, \
+     current_setting('fsync'), current_setting('full_page_writes'), current_setting('synchronous_standby_names'), \
+     current_setting('server_encoding'), current_user::text, current_database()::text";
+const MAY_CREATE: &str = "SELECT coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)";
+/// Tables of the journal that this user may not write.
+const NOT_OURS: &str = "SELECT c.relname::text FROM pg_class c WHERE c.relkind = 'r' AND c.relname LIKE 'osnl\\_%' \
+     AND pg_table_is_visible(c.oid) AND NOT (has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT') \
+     AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE')) ORDER BY 1";
+/// The oldest server that has what the statements use.
+const OLDEST_SERVER: i32 = 130_000;
+
+/// PostgreSQL as a kind of database.
+#[derive(Clone, Copy, Debug)]
+pub struct Postgres;
+
+impl SharedDatabase for Postgres {
+    fn check(&self, connection: &Secret) -> Result<String, String> {
+        ConnectionUrl::parse(connection.expose())
+            .map(|url| url.to_string())
+            .map_err(|error| error.to_string())
+    }
+
+    fn open(
+        &self,
+        options: &SharedOptions,
+        counters: Arc<Counters>,
+    ) -> Result<Arc<dyn SharedJournal>, UnusableDatabase> {
+        let options = own_options(options).map_err(UnusableDatabase)?;
+        match PostgresJournal::open(options, counters) {
+            Ok(journal) => Ok(Arc::new(journal)),
+            Err(error) => Err(UnusableDatabase(error.to_string())),
+        }
+    }
+
+    fn look(&self, options: &SharedOptions) -> BoxFuture<'static, Vec<DatabaseFact>> {
+        let options = own_options(options);
+        Box::pin(async move {
+            let mut facts = Vec::new();
+            let looked = match options {
+                Ok(options) => look(&options, &mut facts).await,
+                Err(why) => Err(why),
+            };
+            if let Err(why) = looked {
+                let advice = "start the server, or correct [journal] connection";
+                facts.push(fact("server", FactKind::Failed, why, Some(advice)));
+            }
+            facts
+        })
+    }
+
+    fn migrate(
+        &self,
+        options: &SharedOptions,
+        is_dry_run: bool,
+    ) -> BoxFuture<'static, Result<Migration, String>> {
+        let options = own_options(options);
+        Box::pin(async move {
+            let session = session(&options?).await?;
+            let migrated = async {
+                let from = schema::check(&session.client).await?;
+                if !is_dry_run {
+                    schema::migrate(&session.client).await?;
+                }
+                Ok::<_, OpenError>(Migration { from, to: schema::VERSION, sql: schema::sql(from) })
+            };
+            migrated.await.map_err(|error| error.to_string())
+        })
+    }
+}
+
+/// The options of this member, which is named by its machine and process.
+fn own_options(options: &SharedOptions) -> Result<Options, String> {
+    let url = ConnectionUrl::parse(options.connection.expose()).map_err(|error| error.to_string())?;
+    let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    Ok(Options {
+        migrate: true,
+        allow_volatile: options.allow_volatile,
+        lease: options.lease,
+        renewal: options.lease / 3,
+        patience: options.lease / 3,
+        max_pending: options.max_pending,
+        overflowing: options.overflowing.clone(),
+        retention: options.retention,
+        ..Options::new(url, format!("{machine}:{}", std::process::id()))
+    })
+}
+
+async fn session(options: &Options) -> Result<Session, String> {
+    let tls = Tls::of(&options.url)?;
+    let connecting = Session::connect(&options.url, tls, options.patience);
+    match timeout(PATIENCE, connecting).await {
+        Ok(session) => session.map_err(|error| format!("{}: {}", options.url, words(&error))),
+        Err(_) => Err(format!("{}: no answer within {} s", options.url, PATIENCE.as_secs())),
+    }
+}
+
+fn fact(part: &'static str, kind: FactKind, found: impl Into<String>, advice: Option<&str>) -> DatabaseFact {
+    DatabaseFact { part, kind, found: found.into(), advice: advice.map(str::to_owned) }
+}
+
+/// Looks at the server, then at the tables.
+async fn look(options: &Options, facts: &mut Vec<DatabaseFact>) -> Result<(), String> {
+    let session = session(options).await?;
+    let failed = |error: tokio_postgres::Error| words(&error);
+    let row = session.client.query_one(SERVER, &[]).await.map_err(failed)?;
+    let text = |column: usize| row.try_get::<_, String>(column).map_err(failed);
+    let (version, number) = (text(0)?, row.try_get::<_, i32>(1).map_err(failed)?);
+    let (fsync, pages, standbys, encoding) = (text(2)?, text(3)?, text(4)?, text(5)?);
+    let standby = match standbys.is_empty() {
+        true => "no synchronous standby: a fail-over may lose the latest commits",
+        false => "synchronous standby",
+    };
+    let found = format!(
+        "PostgreSQL {version}, database {} as {}; synchronous_commit = on (set by osnl), fsync = {fsync}, \
+         full_page_writes = {pages}; {standby}",
+        text(7)?,
+        text(6)?
+    );
+    let is_volatile = fsync == "off" || pages == "off";
+    facts.push(if number < OLDEST_SERVER {
+        fact("server", FactKind::Failed, found, Some("use PostgreSQL 13 or newer"))
+    } else if encoding != "UTF8" {
+        let found = format!("{found}; encoding {encoding}");
+        fact("server", FactKind::Failed, found, Some("create the database with ENCODING 'UTF8'"))
+    } else if is_volatile && !options.allow_volatile {
+        let advice = "set fsync and full_page_writes on, or set allow_volatile = true: commits are lost when the server fails";
+        fact("server", FactKind::Failed, found, Some(advice))
+    } else if is_volatile {
+        fact("server", FactKind::Warning, found, Some("commits are lost when the server fails"))
+    } else {
+        fact("server", FactKind::Fine, found, None)
+    });
+    facts.push(tables(&session).await?);
+    Ok(())
+}
+
+async fn tables(session: &Session) -> Result<DatabaseFact, String> {
+    let known = schema::VERSION;
+    let failed = |error| refused(error).to_string();
+    let rows = session.client.query(NOT_OURS, &[]).await.map_err(failed)?;
+    let denied: Result<Vec<String>, _> = rows.iter().map(|row| row.try_get(0)).collect();
+    let denied = denied.map_err(failed)?;
+    if !denied.is_empty() {
+        let found = format!("this user may not read and write {}", denied.join(", "));
+        let advice = "GRANT SELECT, INSERT, UPDATE, DELETE on them to it";
+        return Ok(fact("tables", FactKind::Failed, found, Some(advice)));
+    }
+    let found = match schema::check(&session.client).await {
+        Ok(found) => found,
+        Err(error) => return Ok(fact("tables", FactKind::Failed, error.to_string(), None)),
+    };
+    let row = session.client.query_one(MAY_CREATE, &[]).await.map_err(failed)?;
+    let may_create: bool = row.try_get(0).map_err(failed)?;
+    if found >= known {
+        let found = format!("version {found}, readable and writable");
+        return Ok(fact("tables", FactKind::Fine, found, None));
+    }
+    let from = if found == 0 { "no tables yet".to_owned() } else { format!("version {found}") };
+    if may_create {
+        return Ok(fact("tables", FactKind::Fine, format!("{from}; osnl run makes version {known}"), None));
+    }
+    let advice =
+        "let their owner run the SQL of osnl journal migrate --dry-run, or GRANT CREATE on the schema";
+    let found = format!("{from}, and this user may not make version {known}");
+    Ok(fact("tables", FactKind::Failed, found, Some(advice)))
+}
+
+impl SharedJournal for PostgresJournal {
+    fn ends(&self) -> Ends {
+        self.shared.ends.clone()
+    }
+
+    fn max_pending(&self) -> u64 {
+        self.shared.gate.max_pending()
+    }
+
+    fn set_overflowing(&self, actions: BTreeSet<Arc<str>>) {
+        self.shared.gate.set_overflowing(actions);
+    }
+
+    fn begin_reading(&self, listener: &str, queue: &str) {
+        Self::begin_reading(self, listener, queue);
+    }
+
+    fn overview(&self) -> BoxFuture<'_, Result<SharedOverview, String>> {
+        Box::pin(async move {
+            let found = self.view.overview(&self.options).await?;
+            let seen = self.shared.members.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            Ok(SharedOverview { members: seen.members, unowned: seen.unowned, ..found })
+        })
+    }
+
+    fn list(
+        &self,
+        filter: Filter,
+        page: Page,
+        most: u64,
+    ) -> BoxFuture<'_, Result<(Vec<Row>, BoundedCount), String>> {
+        Box::pin(async move { self.view.list(&self.options, &filter, &page, most).await })
+    }
+
+    fn show(&self, id: DeliveryId) -> BoxFuture<'_, Result<Option<DeliveryDetails>, String>> {
+        Box::pin(async move { self.view.show(&self.options, id).await })
+    }
+
+    fn set_paused(&self, action: &str, by: Option<&str>) -> BoxFuture<'_, Result<(), String>> {
+        let (action, by) = (action.to_owned(), by.map(str::to_owned));
+        Box::pin(async move {
+            self.view.set_paused(&self.options, &action, by.as_deref()).await?;
+            // The other members see it at their next look.
+            let mut paused: PausedActions = self.shared.paused.borrow().clone();
+            if by.is_some() {
+                paused.entry(action).or_insert_with(SystemTime::now);
+            } else {
+                paused.remove(&action);
+            }
+            self.shared.set_paused(paused);
+            Ok(())
+        })
+    }
+}

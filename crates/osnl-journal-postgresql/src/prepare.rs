@@ -1,0 +1,25 @@
+//! Makes sure of what a journal needs of its database, on each new connection: another server may answer than before.
+
+use crate::options::Options;
+use crate::schema;
+use crate::session::{OpenError, Session, refused};
+
+/// Looks at encoding, tables, and settings of the server; brings the tables to this version if that is permitted.
+pub(crate) async fn prepare(session: &Session, options: &Options) -> Result<(), OpenError> {
+    let encoding = session.client.query_one("SELECT current_setting('server_encoding')", &[]).await;
+    let encoding: String = encoding.and_then(|row| row.try_get(0)).map_err(refused)?;
+    if encoding != "UTF8" {
+        return Err(OpenError::Encoding(encoding));
+    }
+    let found = match options.migrate {
+        true => schema::migrate(&session.client).await?,
+        false => schema::check(&session.client).await?,
+    };
+    if found < schema::VERSION {
+        return Err(OpenError::NotMigrated { found, known: schema::VERSION });
+    }
+    match session.is_volatile().await.map_err(refused)? {
+        Some(setting) if !options.allow_volatile => Err(OpenError::Volatile(setting)),
+        Some(_) | None => Ok(()),
+    }
+}

@@ -1,0 +1,91 @@
+//! Looking into the tables, on a connection of its own, which neither waits for the member's thread nor holds it up.
+//!
+//! An answer is one snapshot. Without an answer there is an error, never an empty list.
+
+mod conditions;
+mod listing;
+mod overview;
+
+use std::time::Duration;
+
+use osnl_core::moment::millis;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+use tokio_postgres::Error;
+
+use crate::options::Options;
+use crate::session::{Session, words};
+use crate::tls::Tls;
+
+/// The longest time that the server works on a question.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The paused actions, since when each is, and the operator.
+pub(crate) const PAUSED: &str = "SELECT action, since, operator FROM osnl_paused";
+const PAUSE: &str =
+    "INSERT INTO osnl_paused (action, since, operator) VALUES ($1, $2, $3) ON CONFLICT (action) DO NOTHING";
+const RESUME: &str = "DELETE FROM osnl_paused WHERE action = $1";
+
+/// A connection for questions, opened with the first.
+#[derive(Debug, Default)]
+pub(crate) struct View(Mutex<Option<Session>>);
+
+impl View {
+    /// Asks; a connection that has failed is given up.
+    async fn ask<T>(
+        &self,
+        options: &Options,
+        what: &str,
+        asking: impl AsyncFnOnce(&mut Session) -> Result<T, Error>,
+    ) -> Result<T, String> {
+        let mut kept = self.0.lock().await;
+        let failed = |why: String| format!("the journal {} cannot be {what}: {why}", options.url);
+        let answer = async {
+            let mut session = match kept.take().filter(|session| !session.client.is_closed()) {
+                Some(session) => session,
+                None => {
+                    let tls = Tls::of(&options.url)?;
+                    let session = Session::connect(&options.url, tls, options.patience).await;
+                    session.map_err(|error| words(&error))?
+                }
+            };
+            let answer = asking(&mut session).await.map_err(|error| words(&error))?;
+            *kept = Some(session);
+            Ok::<T, String>(answer)
+        };
+        match timeout(PATIENCE, answer).await {
+            Ok(answer) => answer.map_err(failed),
+            Err(_) => Err(failed(format!("no answer within {} s", PATIENCE.as_secs()))),
+        }
+    }
+
+    /// Asks for what belongs together: one snapshot.
+    async fn read<T>(
+        &self,
+        options: &Options,
+        asking: impl AsyncFnOnce(&mut Session) -> Result<T, Error>,
+    ) -> Result<T, String> {
+        let snapshot = async |session: &mut Session| {
+            session.client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+            let answer = asking(session).await?;
+            session.client.batch_execute("COMMIT").await?;
+            Ok(answer)
+        };
+        self.ask(options, "read", snapshot).await
+    }
+
+    /// Pauses an action by this operator, or resumes it.
+    pub(crate) async fn set_paused(
+        &self,
+        options: &Options,
+        action: &str,
+        by: Option<&str>,
+    ) -> Result<(), String> {
+        let now = millis(std::time::SystemTime::now());
+        let write = async |session: &mut Session| match by {
+            Some(by) => session.execute(PAUSE, &[&action, &now, &by]).await,
+            None => session.execute(RESUME, &[&action]).await,
+        };
+        self.ask(options, "written", write).await.map(drop)
+    }
+}

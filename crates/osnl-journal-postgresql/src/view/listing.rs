@@ -1,0 +1,188 @@
+//! Lists of deliveries, a page at a time, and one with all that is known of it.
+
+use std::time::{Duration, SystemTime};
+
+use osnl_core::moment::moment;
+use osnl_journal::DeliveryId;
+use osnl_journal::sqlite::{
+    AttemptRow, BoundedCount, DeliveryDetails, Filter, Order, Page, Phase, PhaseCount, Row, State,
+};
+use tokio_postgres::{Error, Row as Found};
+
+use super::{View, conditions};
+use crate::lane::{ARRIVED, delivery};
+use crate::load::{MESSAGES, received};
+use crate::options::Options;
+use crate::session::Session;
+
+/// Deliveries behind one that are named.
+const BEHIND: i64 = 10;
+/// Other deliveries of an event that are listed.
+const OTHERS: u32 = 20;
+
+const FROM: &str = "FROM osnl_delivery d JOIN osnl_arrival a ON a.id = d.arrival WHERE true";
+/// The holder of a lane: the delivery whose turn it is, one that is held, or a dead letter.
+const COLUMNS: &str = "d.id, d.rule, d.action, d.key, d.state, d.attempts, d.tries, d.ended, d.reason, a.received, a.queue, \
+     a.event_type, a.message_id, d.resource, d.subject_id, d.subject_name, d.due, d.guarded, \
+     CASE WHEN d.state = 0 THEN coalesce( \
+     (SELECT min(o.id) FROM osnl_delivery o WHERE o.lane = d.lane AND o.state = 1), \
+     (SELECT min(o.id) FROM osnl_delivery o WHERE o.lane = d.lane AND o.state = 2), \
+     (SELECT min(o.id) FROM osnl_delivery o WHERE o.lane = d.lane AND o.state = 3)) END, d.took, \
+     CASE WHEN d.state <= 2 AND d.tries > 0 THEN \
+     (SELECT t.answer FROM osnl_attempt t WHERE t.delivery = d.id ORDER BY t.at DESC, t.slot DESC LIMIT 1) END";
+const TRIES: &str =
+    "SELECT at, answer, request, took FROM osnl_attempt WHERE delivery = $1 ORDER BY at, slot";
+const LANE: &str = "SELECT arrival, lane FROM osnl_delivery WHERE id = $1";
+const AHEAD: &str =
+    "SELECT count(*) FROM osnl_delivery WHERE lane = $1 AND state BETWEEN -1 AND 2 AND id < $2";
+const COUNT_BEHIND: &str =
+    "SELECT count(*) FROM osnl_delivery WHERE lane = $1 AND state BETWEEN -1 AND 2 AND id > $2";
+const FIRST_BEHIND: &str = "SELECT id FROM osnl_delivery WHERE lane = $1 AND state BETWEEN -1 AND 2 AND id > $2 \
+     ORDER BY id LIMIT $3";
+
+impl View {
+    /// Returns the deliveries of a page, and the counts of all that match, at most so many of the newest.
+    pub(crate) async fn list(
+        &self,
+        options: &Options,
+        filter: &Filter,
+        page: &Page,
+        most: u64,
+    ) -> Result<(Vec<Row>, BoundedCount), String> {
+        let both = async |session: &mut Session| {
+            let rows = list(session, filter, page).await?;
+            Ok((rows, count(session, filter, most).await?))
+        };
+        self.read(options, both).await
+    }
+
+    /// Returns a delivery with its history and its message.
+    pub(crate) async fn show(
+        &self,
+        options: &Options,
+        id: DeliveryId,
+    ) -> Result<Option<DeliveryDetails>, String> {
+        self.read(options, async |session: &mut Session| show(session, id).await).await
+    }
+}
+
+async fn list(session: &mut Session, filter: &Filter, page: &Page) -> Result<Vec<Row>, Error> {
+    let conditions = conditions::of(filter);
+    let attention = conditions::attention(&filter.moment);
+    let (order, behind) = match (page.order, page.after) {
+        (Order::Oldest, after) => {
+            ("d.id".to_owned(), after.map(|after| format!(" AND d.id > {}", after.id.row())))
+        }
+        (Order::Newest, after) => {
+            ("d.id DESC".to_owned(), after.map(|after| format!(" AND d.id < {}", after.id.row())))
+        }
+        (Order::Attention, after) => {
+            let behind = after.map(|after| {
+                let (id, is_attention) = (after.id.row(), after.is_attention);
+                format!(" AND ({attention} < {is_attention} OR {attention} = {is_attention} AND d.id < {id})")
+            });
+            (format!("{attention} DESC, d.id DESC"), behind)
+        }
+    };
+    let behind = behind.unwrap_or_default();
+    let sql = format!("SELECT {COLUMNS} {FROM}{conditions}{behind} ORDER BY {order} LIMIT {}", page.limit);
+    session.client.query(&sql, &[]).await?.iter().map(row).collect()
+}
+
+async fn count(session: &mut Session, filter: &Filter, most: u64) -> Result<BoundedCount, Error> {
+    let conditions = conditions::of(filter);
+    let phase = conditions::phase(&filter.moment);
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let sql = format!(
+        "SELECT state, phase, count(*) FROM (SELECT d.state AS state, {phase} AS phase {FROM}{conditions} \
+         ORDER BY d.id DESC LIMIT {most}) AS newest GROUP BY state, phase"
+    );
+    let (mut counts, mut sum): (Vec<PhaseCount>, i64) = (Vec::new(), 0);
+    for found in session.client.query(&sql, &[]).await? {
+        let (number, phase, count): (i16, i32, i64) =
+            (found.try_get(0)?, found.try_get(1)?, found.try_get(2)?);
+        sum += count;
+        let phase = Phase::ALL.into_iter().find(|known| *known as i32 == phase).unwrap_or(Phase::Shadow);
+        counts.push((state(number), phase, count.unsigned_abs()));
+    }
+    let more = format!("SELECT 1 {FROM}{conditions} LIMIT 1 OFFSET {most}");
+    let has_more = sum == most && !session.client.query(&more, &[]).await?.is_empty();
+    Ok((counts, has_more))
+}
+
+async fn show(session: &mut Session, id: DeliveryId) -> Result<Option<DeliveryDetails>, Error> {
+    let filter = Filter { ids: vec![id], ..Filter::default() };
+    let Some(row) = list(session, &filter, &Page::default()).await?.pop() else { return Ok(None) };
+    let mut tries = Vec::new();
+    for found in session.query(TRIES, &[&id.row()]).await? {
+        tries.push(AttemptRow {
+            at: moment(found.try_get(0)?),
+            answer: found.try_get(1)?,
+            request: found.try_get(2)?,
+            took: found.try_get::<_, Option<i64>>(3)?.map(duration),
+        });
+    }
+    let found = session.query(LANE, &[&id.row()]).await?;
+    let Some(place) = found.first() else { return Ok(None) };
+    let (arrival, lane): (i64, Option<i64>) = (place.try_get(0)?, place.try_get(1)?);
+    let messages = session.query(MESSAGES, &[&vec![arrival]]).await?;
+    let Some(message) = messages.first() else { return Ok(None) };
+    let count = |rows: Vec<Found>| rows.first().map_or(Ok(0), |row| row.try_get::<_, i64>(0));
+    let ahead = count(session.query(AHEAD, &[&lane, &id.row()]).await?)?.unsigned_abs();
+    let behind = count(session.query(COUNT_BEHIND, &[&lane, &id.row()]).await?)?.unsigned_abs();
+    let mut first = Vec::new();
+    for found in session.query(FIRST_BEHIND, &[&lane, &id.row(), &BEHIND]).await? {
+        first.push(delivery(found.try_get(0)?));
+    }
+    let filter = Filter { event: Some(arrival.unsigned_abs()), ..Filter::default() };
+    let page = Page { limit: OTHERS + 1, ..Page::default() };
+    let mut others = list(session, &filter, &page).await?;
+    others.retain(|other| other.id != id);
+    others.truncate(OTHERS as usize);
+    let more = behind.saturating_sub(first.len() as u64);
+    let received = received(message)?;
+    Ok(Some(DeliveryDetails { row, tries, received, ahead, behind: (first, more), others }))
+}
+
+/// One that has arrived will wait, or begin, in its lane.
+pub(super) fn state(number: i16) -> State {
+    State::ALL.into_iter().find(|state| *state as i16 == number).unwrap_or(State::Waiting)
+}
+
+fn row(found: &Found) -> Result<Row, Error> {
+    let at = |column: usize| found.try_get::<_, Option<i64>>(column);
+    let number =
+        |column: usize| found.try_get::<_, i64>(column).map(|n| u32::try_from(n).unwrap_or(u32::MAX));
+    let key: Option<Vec<u8>> = found.try_get(3)?;
+    let numbered: i16 = found.try_get(4)?;
+    let when = |at: Option<i64>| -> Option<SystemTime> { at.map(moment) };
+    Ok(Row {
+        id: delivery(found.try_get(0)?),
+        rule: found.try_get(1)?,
+        action: found.try_get(2)?,
+        key: key.map(|key| String::from_utf8_lossy(&key).into_owned()),
+        state: state(numbered),
+        is_arrived: numbered == ARRIVED,
+        attempts: number(5)?,
+        tries: number(6)?,
+        ended: when(at(7)?),
+        reason: found.try_get(8)?,
+        received: moment(found.try_get(9)?),
+        queue: found.try_get(10)?,
+        event_type: found.try_get(11)?,
+        message_id: found.try_get(12)?,
+        copies: 0,
+        resource: at(13)?.and_then(|resource| u32::try_from(resource).ok()),
+        resource_id: found.try_get(14)?,
+        resource_name: found.try_get(15)?,
+        due: when(at(16)?.filter(|due| *due > 0)),
+        is_guarded: found.try_get(17)?,
+        waits_for: at(18)?.map(delivery),
+        took: at(19)?.map(duration),
+        last_answer: found.try_get(20)?,
+    })
+}
+
+fn duration(millis: i64) -> Duration {
+    Duration::from_millis(millis.unsigned_abs())
+}

@@ -1,0 +1,114 @@
+//! The journal as a whole, for a status.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use osnl_core::moment::moment;
+use osnl_journal::PausedActions;
+use osnl_journal::shared::SharedOverview;
+use osnl_journal::sqlite::{FailingKey, Overview, State, Tally};
+use tokio_postgres::Error;
+
+use super::listing::state;
+use super::{PAUSED, View};
+use crate::lane::delivery;
+use crate::options::Options;
+use crate::session::Session;
+
+/// Rows of an action that one look reads at most.
+const LOOKED_AT: i64 = 1000;
+
+const TALLY: &str = "SELECT action, state, sum(count)::bigint FROM osnl_tally GROUP BY action, state";
+const ARRIVED: &str = "SELECT d.action, d.begins, count(*), min(a.received) FROM osnl_delivery d \
+     JOIN osnl_arrival a ON a.id = d.arrival WHERE d.state = -1 GROUP BY d.action, d.begins";
+const OLDEST: &str = "SELECT received FROM osnl_arrival WHERE id = (SELECT arrival FROM osnl_delivery WHERE id = ( \
+       SELECT min(id) FROM (SELECT min(id) AS id FROM osnl_delivery WHERE action = $1 AND state = 1 AND due = 0 \
+       UNION ALL SELECT min(id) FROM osnl_delivery WHERE action = $1 AND state = 1 AND due > 0) AS firsts))";
+const FAILING: &str = "SELECT d.id, coalesce(d.subject_name, d.subject_id, encode(d.key, 'escape')), d.tries, t.since, l.at, l.answer \
+     FROM (SELECT * FROM osnl_delivery WHERE action = $1 AND state = 1 AND due > 0 ORDER BY due LIMIT $2) AS d \
+     CROSS JOIN LATERAL (SELECT min(at) AS since FROM osnl_attempt WHERE delivery = d.id) AS t \
+     CROSS JOIN LATERAL (SELECT at, answer FROM osnl_attempt WHERE delivery = d.id ORDER BY at DESC, slot DESC LIMIT 1) AS l \
+     WHERE d.tries >= 2 ORDER BY t.since, d.id";
+const DEAD: &str =
+    "SELECT reason FROM osnl_delivery WHERE action = $1 AND state = 3 ORDER BY ended DESC LIMIT 1";
+const COUNTS: &str = "SELECT (SELECT count(*) FROM osnl_arrival), (SELECT count(*) FROM osnl_unreadable), \
+     (SELECT received FROM osnl_arrival ORDER BY id LIMIT 1)";
+
+impl View {
+    /// Counts what is kept.
+    pub(crate) async fn overview(&self, options: &Options) -> Result<SharedOverview, String> {
+        self.read(options, async |session: &mut Session| overview(session).await).await
+    }
+}
+
+async fn overview(session: &mut Session) -> Result<SharedOverview, Error> {
+    let mut found = SharedOverview::default();
+    let mut counts: BTreeMap<(String, State), i64> = BTreeMap::new();
+    for row in session.query(TALLY, &[]).await? {
+        *counts.entry((row.try_get(0)?, state(row.try_get(1)?))).or_default() += row.try_get::<_, i64>(2)?;
+    }
+    // As they will be: those that are live wait for their lane.
+    for row in session.query(ARRIVED, &[]).await? {
+        let action: String = row.try_get(0)?;
+        let begins = state(row.try_get(1)?);
+        *counts.entry((action.clone(), begins)).or_default() += row.try_get::<_, i64>(2)?;
+        if begins == State::Waiting {
+            earlier(&mut found.oldest, action, moment(row.try_get(3)?));
+        }
+    }
+    for ((action, state), count) in counts.into_iter().filter(|(_, count)| *count > 0) {
+        found.tally.push(Tally { action, state, count: count.unsigned_abs() });
+    }
+    for of in &found.tally {
+        let action = &of.action;
+        if of.state == State::Ready {
+            for row in session.query(OLDEST, &[action]).await? {
+                earlier(&mut found.oldest, action.clone(), moment(row.try_get(0)?));
+            }
+            found.failing.insert(action.clone(), failing(session, action).await?);
+        }
+        if of.state == State::Dead
+            && let Some(row) = session.query(DEAD, &[action]).await?.first()
+            && let Some(reason) = row.try_get(0)?
+        {
+            found.dead_reasons.insert(action.clone(), reason);
+        }
+    }
+    let (mut paused, mut paused_by) = (PausedActions::new(), BTreeMap::new());
+    for row in session.query(PAUSED, &[]).await? {
+        paused.insert(row.try_get(0)?, moment(row.try_get(1)?));
+        paused_by.insert(row.try_get(0)?, row.try_get(2)?);
+    }
+    let counted = session.query(COUNTS, &[]).await?;
+    for row in counted {
+        found.contents = Some(Overview {
+            events: row.try_get::<_, i64>(0)?.unsigned_abs(),
+            unreadable: row.try_get::<_, i64>(1)?.unsigned_abs(),
+            oldest: row.try_get::<_, Option<i64>>(2)?.map(moment),
+            suspects: 0,
+            paused: paused.clone(),
+            paused_by: paused_by.clone(),
+        });
+    }
+    Ok(found)
+}
+
+async fn failing(session: &mut Session, action: &str) -> Result<Vec<FailingKey>, Error> {
+    let mut failing = Vec::new();
+    for row in session.query(FAILING, &[&action, &LOOKED_AT]).await? {
+        failing.push(FailingKey {
+            id: delivery(row.try_get(0)?),
+            resource: row.try_get(1)?,
+            tries: u32::try_from(row.try_get::<_, i64>(2)?).unwrap_or(u32::MAX),
+            since: moment(row.try_get(3)?),
+            at: moment(row.try_get(4)?),
+            answer: row.try_get(5)?,
+        });
+    }
+    Ok(failing)
+}
+
+fn earlier(oldest: &mut BTreeMap<String, SystemTime>, action: String, at: SystemTime) {
+    let first = oldest.entry(action).or_insert(at);
+    *first = at.min(*first);
+}

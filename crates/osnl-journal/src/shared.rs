@@ -1,0 +1,205 @@
+//! A journal in a database that several daemons share: the seam between `osnl run` and the crate that knows a database.
+//!
+//! | part | is |
+//! | --- | --- |
+//! | [`SharedDatabase`] | a kind of database: reads its URLs, opens journals, migrates tables, reports. A program passes in those that it is built with. |
+//! | [`SharedOptions`] | `[journal]`, checked |
+//! | [`SharedJournal`] | an open journal: a [`Journal`], and the answers that the daemon's commands need |
+//!
+//! An answer is the whole truth of the database at that moment, or an error that says why there is none. A daemon opens the
+//! journal also while the database is away: it is [failed](crate::JournalState::Failed) then, takes nothing from the brokers,
+//! and recovers by itself.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use osnl_core::ends::Ends;
+use osnl_core::metrics::Counters;
+use osnl_model::Secret;
+use osnl_transport::BoxFuture;
+
+use crate::sqlite::{BoundedCount, DeliveryDetails, FailingKey, Filter, Overview, Page, Row, Tally};
+use crate::{DeliveryId, Journal};
+
+/// A kind of database that can hold a shared journal.
+pub trait SharedDatabase: Send + Sync + fmt::Debug {
+    /// Checks a connection; returns it for display, without its password.
+    ///
+    /// # Errors
+    /// The problem, without the password.
+    fn check(&self, connection: &Secret) -> Result<String, String>;
+
+    /// Opens a journal. Blocks for seconds at most. A database that cannot be reached is no error: the journal is failed
+    /// until it can.
+    ///
+    /// # Errors
+    /// The database answers, and cannot be used as it is: the problem and the remedy.
+    fn open(
+        &self,
+        options: &SharedOptions,
+        counters: Arc<Counters>,
+    ) -> Result<Arc<dyn SharedJournal>, UnusableDatabase>;
+
+    /// Looks at the server and the tables, and changes nothing.
+    fn look(&self, options: &SharedOptions) -> BoxFuture<'static, Vec<DatabaseFact>>;
+
+    /// Brings the tables to this program's version; a dry run only returns the SQL.
+    ///
+    /// # Errors
+    /// The problem and the remedy.
+    fn migrate(
+        &self,
+        options: &SharedOptions,
+        is_dry_run: bool,
+    ) -> BoxFuture<'static, Result<Migration, String>>;
+}
+
+/// The problem of a database that answers and cannot be used, and the remedy.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct UnusableDatabase(pub String);
+
+/// The options of a shared journal.
+#[derive(Clone, Debug)]
+pub struct SharedOptions {
+    /// The kind of database.
+    pub database: &'static dyn SharedDatabase,
+    /// The connection, with its password.
+    pub connection: Secret,
+    /// The same for display.
+    pub shown: String,
+    /// The time after which another daemon takes over the work of a silent one; the same for all daemons.
+    pub lease: Duration,
+    /// The time for which ended deliveries are kept.
+    pub retention: Duration,
+    /// Pending deliveries of one action.
+    pub max_pending: u64,
+    /// Whether a server will do that may lose what it has committed.
+    pub allow_volatile: bool,
+    /// Actions whose deliveries beyond `max_pending` are dead letters at once.
+    pub overflowing: BTreeSet<Arc<str>>,
+}
+
+impl PartialEq for SharedOptions {
+    fn eq(&self, other: &Self) -> bool {
+        let Self {
+            database: _,
+            connection,
+            shown,
+            lease,
+            retention,
+            max_pending,
+            allow_volatile,
+            overflowing,
+        } = self;
+        (connection, shown, lease, retention)
+            == (&other.connection, &other.shown, &other.lease, &other.retention)
+            && (max_pending, allow_volatile, overflowing)
+                == (&other.max_pending, &other.allow_volatile, &other.overflowing)
+    }
+}
+
+impl Eq for SharedOptions {}
+
+/// The weight of a fact about a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FactKind {
+    /// As it should be.
+    Fine,
+    /// It works, and the operator should know of it.
+    Warning,
+    /// A journal cannot be kept there.
+    Failed,
+}
+
+/// A fact about a database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DatabaseFact {
+    /// The part that was looked at: `server`, `tables`.
+    pub part: &'static str,
+    /// Its weight.
+    pub kind: FactKind,
+    /// The fact.
+    pub found: String,
+    /// The remedy.
+    pub advice: Option<String>,
+}
+
+/// The way from the tables that are there to this program's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Migration {
+    /// The version of the tables that were there; 0 without any.
+    pub from: i32,
+    /// The version that this program needs.
+    pub to: i32,
+    /// The SQL between the two; empty if there is nothing to do.
+    pub sql: String,
+}
+
+/// A daemon that shares the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedMember {
+    /// Its name: machine and process.
+    pub name: String,
+    /// The version of its program.
+    pub version: String,
+    /// Its part of the partitions.
+    pub partitions: u64,
+    /// Whether it is the daemon that answers.
+    pub is_own: bool,
+    /// The time for which it has been silent; it may be dead.
+    pub silent: Option<Duration>,
+}
+
+/// The contents of a shared journal and its members, in numbers.
+#[derive(Clone, Debug, Default)]
+pub struct SharedOverview {
+    /// Messages, quarantine, paused actions.
+    pub contents: Option<Overview>,
+    /// Deliveries of each action and state; those that have arrived and are in no lane yet are waiting.
+    pub tally: Vec<Tally>,
+    /// When the oldest pending delivery of each action was received.
+    pub oldest: BTreeMap<String, SystemTime>,
+    /// Open deliveries that have failed several times, of each action; a bounded number.
+    pub failing: BTreeMap<String, Vec<FailingKey>>,
+    /// The reason of the latest dead letter of each action.
+    pub dead_reasons: BTreeMap<String, String>,
+    /// The daemons.
+    pub members: Vec<SharedMember>,
+    /// Partitions that no daemon owns: their deliveries wait.
+    pub unowned: u64,
+}
+
+/// An open journal that other daemons share. See the [module](self).
+pub trait SharedJournal: Journal + fmt::Debug {
+    /// Returns the place where its thread reports an unexpected end.
+    fn ends(&self) -> Ends;
+
+    /// Returns the number of deliveries of one action that may be pending.
+    fn max_pending(&self) -> u64;
+
+    /// Sets the actions whose deliveries beyond the bound are dead letters at once.
+    fn set_overflowing(&self, actions: BTreeSet<Arc<str>>);
+
+    /// Takes note of a new subscription: the next message of this queue comes from the broker's choice of this daemon.
+    fn begin_reading(&self, listener: &str, queue: &str);
+
+    /// Counts what is kept.
+    fn overview(&self) -> BoxFuture<'_, Result<SharedOverview, String>>;
+
+    /// Returns the deliveries of a page, and the counts of all that match, at most so many.
+    fn list(
+        &self,
+        filter: Filter,
+        page: Page,
+        most: u64,
+    ) -> BoxFuture<'_, Result<(Vec<Row>, BoundedCount), String>>;
+
+    /// Returns all that is known of a delivery.
+    fn show(&self, id: DeliveryId) -> BoxFuture<'_, Result<Option<DeliveryDetails>, String>>;
+
+    /// Pauses an action on all daemons, by this operator, or resumes it.
+    fn set_paused(&self, action: &str, by: Option<&str>) -> BoxFuture<'_, Result<(), String>>;
+}
