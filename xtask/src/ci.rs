@@ -12,7 +12,7 @@ use crate::{deny, package, setup, step, test, tidy};
 /// A step: its name, what it does, and what to do when it fails.
 type Step = (&'static str, fn(&mut Outcome) -> Result<()>, &'static str);
 
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     ("format", |_| cargo(&["fmt", "--all", "--check"]), "run `cargo fmt --all`"),
     ("tidy", |_| passed(tidy::run(&[])), "each line above says what to do"),
     ("deny", |_| passed(deny::run()), "each line above says what to do"),
@@ -27,6 +27,7 @@ const STEPS: [Step; 8] = [
         |_| kafka(),
         "run `cargo test -p osnl-transport --features kafka --lib kafka::NAME` for one test alone",
     ),
+    ("shared", |_| shared_journal(), "run `cargo xtask test --postgresql NAME` for one test alone"),
     ("package", |_| package::gate(), "run `cargo xtask package test` alone"),
     ("docs", |_| docs(), "mend what rustdoc says"),
 ];
@@ -74,6 +75,17 @@ fn kafka() -> Result<()> {
     let lint = ["--all-targets", "--", "-D", "warnings"];
     cargo(&[&["clippy"], &of[..], &lint[..]].concat())?;
     cargo(&[&["test"], &of[..], &["--lib", "kafka::"]].concat())
+}
+
+/// The journal that daemons share, which is not in the default build: lints, and the program on PostgreSQL.
+fn shared_journal() -> Result<()> {
+    let of = ["-p", "osnl-cli", "--features", "postgresql", "--locked"];
+    cargo(&[&["clippy"], &of[..], &["--all-targets", "--", "-D", "warnings"]].concat())?;
+    let (_, status) = test::run_with_postgresql(&[])?;
+    if !status.success() {
+        bail!("cargo test ended with {status}");
+    }
+    Ok(())
 }
 
 fn docs() -> Result<()> {

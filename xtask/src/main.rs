@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `setup` | brings what the tests need: RabbitMQ by package, a Python environment under `target/` |
 //! | `test --kafka [ARGS…]` | the tests of the Kafka transport, against the mock cluster of its client library |
+//! | `test --postgresql [ARGS…]` | the tests of the program with a journal that daemons share, on a private PostgreSQL |
 //! | `test --cloud [ARGS…]` | the tests against Keystone, Neutron and Ironic from PyPI, on SQLite and loopback |
 //! | `test [--broker 4] [ARGS…]` | `setup`, a private RabbitMQ node, `cargo test --workspace --locked ARGS…`, the count of tests |
 //! | `ci` | the gate: format, lints, `test`, docs, `tidy`, `deny` |
@@ -52,6 +53,7 @@ cargo xtask COMMAND
   test [ARGS…]   setup, start a private broker, run `cargo test --workspace --locked ARGS…`;
                  with --broker 4 what needs a broker, against RabbitMQ 4 in a root directory of Debian trixie;
                  with --kafka those of the Kafka transport, against its client library's mock cluster;
+                 with --postgresql those of the program with a journal that daemons share;
                  with --cloud the tests against Keystone, Neutron, and Ironic from PyPI
   ci             the gate: format, clippy, test, docs, tidy, deny
   tidy [--graph] check the rules about files that no compiler checks; with --graph print imports and the budget's rows

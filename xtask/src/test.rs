@@ -7,6 +7,7 @@
 //!
 //! With `--kafka` the tests of the Kafka transport and of the program on Kafka run against the mock cluster of its client
 //! library; further arguments choose among them.
+//! With `--postgresql` the tests of the program with a journal that daemons share run, on PostgreSQL.
 //! With `--cloud` the tests against Keystone, Neutron and Ironic from PyPI run, and nothing else.
 //!
 //! With `--broker 4` only tests that need a broker run, against that version: [`other_broker`]. What that version has
@@ -79,12 +80,18 @@ const WITH_KAFKA: &[&str] = &[
 /// The names of those among them that are about Kafka, or run the program on it.
 const ABOUT_KAFKA: &[&str] = &["--", "kafka"];
 
+/// The tests of the program with a journal that daemons share.
+const WITH_POSTGRESQL: &[&str] =
+    &["-p", "osnl-cli", "--features", "osnl-cli/postgresql", "--test", "shared_journal"];
+
 /// Runs the tests with further arguments for `cargo test` and ends with its status.
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
+    let with_postgresql = args.first().is_some_and(|arg| arg == "--postgresql");
     let with_cloud = args.first().is_some_and(|arg| arg == "--cloud");
     let with_kafka = args.first().is_some_and(|arg| arg == "--kafka");
     let (count, status) = match other_broker::parse(args) {
         _ if with_kafka => run_with_kafka(&args[1..])?,
+        _ if with_postgresql => run_with_postgresql(&args[1..])?,
         _ if with_cloud => run_with_cloud(&args[1..])?,
         Ok((None, args)) => run_and_count(&args)?,
         Ok((Some(release), rest)) if other_broker::is_entered() => run_against(release, rest)?,
@@ -110,6 +117,12 @@ fn run_with_kafka(args: &[String]) -> Result<(Count, ExitStatus)> {
         &known.chain(args.iter().cloned()).collect::<Vec<String>>(),
         &[(PYTHON_VARIABLE, python)],
     )
+}
+
+/// Runs the tests of the program with a journal that daemons share.
+pub(crate) fn run_with_postgresql(args: &[String]) -> Result<(Count, ExitStatus)> {
+    let known = WITH_POSTGRESQL.iter().map(|arg| (*arg).to_owned());
+    run_and_count(&known.chain(args.iter().cloned()).collect::<Vec<String>>())
 }
 
 fn run_with_cloud(args: &[String]) -> Result<(Count, ExitStatus)> {

@@ -9,6 +9,8 @@ use std::fmt;
 
 use osnl_model::is_secret_key;
 
+use crate::secret_file::SCHEME;
+
 /// One option: `OptionDef::new("url", "URL", "Where …. Must be set.").secret()`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OptionDef {
@@ -22,6 +24,8 @@ pub struct OptionDef {
     pub secret: bool,
     /// The same for an option whose key is the name of a secret: `header.Authorization` of `header.`.
     pub secret_by_key: bool,
+    /// The same for a value that is a URL with a login, or that names a file with one.
+    pub secret_by_login: bool,
     /// Its meaning, in sentences.
     pub meaning: &'static str,
 }
@@ -57,7 +61,15 @@ impl OptionDef {
     /// The same of another type than text.
     #[must_use]
     pub const fn typed(name: &'static str, kind: Kind, meaning: &'static str) -> Self {
-        Self { name, kind, default: None, secret: false, secret_by_key: false, meaning }
+        Self {
+            name,
+            kind,
+            default: None,
+            secret: false,
+            secret_by_key: false,
+            secret_by_login: false,
+            meaning,
+        }
     }
 
     /// With the text that counts when nothing sets it.
@@ -76,6 +88,19 @@ impl OptionDef {
     #[must_use]
     pub const fn secret_by_key(self) -> Self {
         Self { secret_by_key: true, ..self }
+    }
+
+    /// Secret where its value is a URL with a login, or names a file that holds one.
+    #[must_use]
+    pub const fn secret_by_login(self) -> Self {
+        Self { secret_by_login: true, ..self }
+    }
+
+    /// Whether a text of it is a secret, whatever its name.
+    #[must_use]
+    pub fn is_secret_text(&self, text: &str) -> bool {
+        let has_login = || text.split_once("://").is_some_and(|(_, rest)| rest.contains('@'));
+        self.secret || self.secret_by_login && (text.starts_with(SCHEME) || has_login())
     }
 
     /// Whether this option of its row, which may end in a key, is a secret.

@@ -171,7 +171,7 @@ impl Conf {
                 memory.on_return(Box::new(log_returned));
                 Default::default()
             }
-            Store::File(_) => Default::default(),
+            Store::Shared(..) | Store::File(_) => Default::default(),
         };
         Ok(OpenJournal { journal, ends, in_hand: Arc::new(in_hand) })
     }

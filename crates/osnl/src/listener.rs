@@ -50,6 +50,7 @@ use self::tidying::BindingCleanup;
 pub use self::watchdog::{Stall, StallKind};
 use crate::backoff::Backoff;
 use crate::intake::Intake;
+use crate::journal::shared::SharedJournal;
 use crate::metrics::{Counters, ListenerSeries};
 use crate::shutdown::Shutdown;
 
@@ -82,6 +83,7 @@ pub struct Listener {
     counters: Arc<Counters>,
     state: watch::Sender<ListenerState>,
     observer: Option<Arc<dyn ConnectionObserver>>,
+    shared: Option<Arc<dyn SharedJournal>>,
     positions: Option<PositionStore>,
     tidying: Option<BindingCleanup>,
     stall: watch::Sender<Option<Stall>>,
@@ -114,6 +116,7 @@ impl Listener {
             counters,
             state: watch::Sender::new(ListenerState::Connecting { attempt: 0 }),
             observer: None,
+            shared: None,
             positions: None,
             tidying: None,
             stall: watch::Sender::new(None),
@@ -161,6 +164,13 @@ impl Listener {
     #[must_use]
     pub fn with_observer(mut self, observer: Arc<dyn ConnectionObserver>) -> Self {
         self.observer = Some(observer);
+        self
+    }
+
+    /// Sets the journal that other daemons share: it hears of each subscription, before the first message of it.
+    #[must_use]
+    pub fn with_shared(mut self, journal: Arc<dyn SharedJournal>) -> Self {
+        self.shared = Some(journal);
         self
     }
 
@@ -230,6 +240,9 @@ impl Listener {
                 .map(|LostConnection { at, unsettled }| Before { away: at.elapsed(), unsettled });
             self.connected(&*consumer, lost);
             self.stall.send_replace(None);
+            if let Some(journal) = &self.shared {
+                self.queues().iter().for_each(|queue| journal.begin_reading(&self.config.name, queue));
+            }
             let (found, late) = (consumer.subscription().clone(), consumer.late_bindings());
             let mut session = Session::new(&self, consumer, streams.as_mut(), prefetch);
             self.enter(if session.is_standby() { ListenerState::Standby } else { ListenerState::Listening });

@@ -41,6 +41,7 @@ pub mod journal;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod lenient;
+mod members;
 mod otlp;
 mod preview;
 mod probe;
@@ -87,6 +88,7 @@ pub use crate::action::driver::{CallRequest, Driver, DriverError, Preview, Probe
 use crate::delivery::DeliverySettings;
 use crate::enrich::EnrichConf;
 use crate::group::Group;
+use crate::journal::shared::SharedOptions;
 use crate::journal::sqlite::SqliteOptions;
 use crate::rule::Rule;
 use crate::unmatched::KeepUnmatched;
@@ -144,6 +146,8 @@ pub enum JournalConf {
     Memory,
     /// A file: a message is acknowledged when it is kept.
     Sqlite(SqliteOptions),
+    /// A database that several daemons share: the same.
+    Shared(SharedOptions),
 }
 
 /// `[listener:NAME]`: one subscription on one connection.

@@ -77,12 +77,13 @@ const REFUSING: [&str; 18] = [
 ];
 
 /// Parts of those folders that refuse nothing: what `check` explains, probes and previews, the reference, what a reload
-/// tells, tests.
-const SILENT: [&str; 14] = [
+/// tells, tests; and a shared journal, which the default build has not: tests/shared_journal/checked.rs of the program.
+const SILENT: [&str; 15] = [
     "/tests/",
     "/tests.rs",
     "/differential",
     "native/explain.rs",
+    "native/members.rs",
     "native/reference",
     "native/probe",
     "native/preview.rs",

@@ -183,7 +183,7 @@ fn looked_for(place: &PlaceArgs) -> Result<Where, NoAnswer> {
                 journal: Some(state_dir.join("journal.db")),
                 state_dir: Some(state_dir.clone()),
                 any_journal: true,
-                actions: None,
+                ..Where::default()
             });
         }
         (None, None) => {}
@@ -197,8 +197,12 @@ fn looked_for(place: &PlaceArgs) -> Result<Where, NoAnswer> {
     Ok(Where {
         state_dir: conf.state_folder(),
         journal: match &conf.journal {
-            JournalConf::Memory => None,
+            JournalConf::Memory | JournalConf::Shared(_) => None,
             JournalConf::Sqlite(options) => Some(options.path.clone()),
+        },
+        shared: match &conf.journal {
+            JournalConf::Shared(options) => Some(options.shown.clone()),
+            JournalConf::Memory | JournalConf::Sqlite(_) => None,
         },
         any_journal: false,
         actions: Some(conf.actions.iter().map(|action| action.name.clone()).collect()),

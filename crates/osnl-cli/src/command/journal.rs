@@ -1,10 +1,11 @@
 //! `osnl journal`: copies, checks, restores, and shrinks the journal's file.
 //!
-//! These commands work on the file. A daemon that has it is not asked: it may hang, and that is when a backup is wanted
+//! These commands work on the file; [`migrate`] alone is for a journal in a database. A daemon that has it is not asked: it may hang, and that is when a backup is wanted
 //! most.
 
 pub(crate) mod args;
 mod export;
+mod migrate;
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -39,6 +40,7 @@ pub(crate) fn run(args: &JournalArgs) -> Exit {
         JournalCommand::Export(args) => export::run(args),
         JournalCommand::Verify(args) => verify(args),
         JournalCommand::Compact(args) => compact(args),
+        JournalCommand::Migrate(args) => migrate::run(args),
     };
     done.unwrap_or_else(|error| error.complain())
 }
@@ -175,6 +177,14 @@ fn file(args: &JournalFileArgs) -> Result<PathBuf, NoAnswer> {
         .map_err(|errors| NoAnswer::new(Exit::Config, errors.to_string()))?;
     match loaded.conf.journal {
         JournalConf::Sqlite(options) => Ok(options.path),
+        JournalConf::Shared(options) => {
+            let database = options.shown;
+            let why = format!(
+                "[journal] connection is {database}, which has no file: back it up with the database's own means, such as \
+                 pg_dump; osnl journal migrate makes its tables"
+            );
+            Err(NoAnswer::new(Exit::Unavailable, why))
+        }
         JournalConf::Memory => {
             Err(NoAnswer::new(Exit::Config, "[journal] connection is memory://, which has no file"))
         }

@@ -130,6 +130,9 @@ fn sources(args: &ReplayArgs, conf: &Native) -> Result<Vec<(String, Source)>, Re
             let failed = |error| (Exit::Unavailable, format!("the journal cannot be read: {error}"));
             saved_events::reader(&options.path)?.deliveries_of(&ids).map_err(failed)?
         }
+        JournalConf::Shared(options) => {
+            return Err((Exit::Unavailable, saved_events::no_file(&options.shown)));
+        }
         JournalConf::Sqlite(_) | JournalConf::Memory => Default::default(),
     };
     let with_before = files.into_iter().map(|(name, saved)| {
@@ -144,8 +147,15 @@ const AT_ONCE: usize = 256;
 
 /// Returns the number of appended events, and the number of known ones among them.
 fn append(conf: &Native, planned: &[EventPlan], how: Live) -> Result<(u64, u64), Refusal> {
-    let JournalConf::Sqlite(options) = &conf.journal else {
-        return Err((Exit::Config, "[journal] connection is memory://, which keeps no events".to_owned()));
+    let options = match &conf.journal {
+        JournalConf::Sqlite(options) => options,
+        JournalConf::Shared(options) => {
+            return Err((Exit::Unavailable, saved_events::no_file(&options.shown)));
+        }
+        JournalConf::Memory => {
+            let why = "[journal] connection is memory://, which keeps no events".to_owned();
+            return Err((Exit::Config, why));
+        }
     };
     let counters = Arc::new(Counters::default());
     let journal = SqliteJournal::open(options.clone(), counters.clone())

@@ -96,6 +96,10 @@ fn start(loaded: LoadedConf, sources: Sources) -> anyhow::Result<Exit> {
                 | BuildError::NoState { .. }
                 | BuildError::State { .. }),
             ) => return Err(error.into()),
+            Err(error @ BuildError::Database { .. }) => {
+                files::complain(&error.to_string());
+                return Ok(Exit::Unavailable);
+            }
             Err(BuildError::Journal { path, error }) => {
                 files::complain(&format!("[journal] {}: {error}", path.display()));
                 return Ok(Exit::from(&error));

@@ -202,10 +202,19 @@ pub(super) fn known<'a>(
     Err((Exit::Usage, format!("the configuration has no {what} {}{hint}", masked(name))))
 }
 
+/// The answer of a command that works on a journal in a file only.
+pub(super) fn no_file(database: &str) -> String {
+    format!(
+        "[journal] connection is {database}, a journal that daemons share: this command works on a journal in a file only; \
+         osnl deliveries list and show ask the running daemon; see docs/shared-journal.md"
+    )
+}
+
 /// The journal's file.
 pub(super) fn journal(conf: &Native) -> Result<&Path, Refusal> {
     match &conf.journal {
         JournalConf::Sqlite(options) => Ok(&options.path),
+        JournalConf::Shared(options) => Err((Exit::Unavailable, no_file(&options.shown))),
         JournalConf::Memory => {
             Err((Exit::Config, "[journal] connection is memory://, which keeps no events".to_owned()))
         }

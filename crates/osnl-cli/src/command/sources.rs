@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use osnl::native::{self, Sources};
+use osnl::native::{self, Drivers, Sources};
 use osnl_config::{ConfigErrors, Warning, in_words};
 use osnl_k2hr3::{Conf, HiddenInputs};
 
@@ -21,6 +21,14 @@ pub(super) enum AnyConf {
     OssWatcher(Box<osnl_oss::conf::LoadedConf>),
 }
 
+/// Returns the drivers of actions, and the database of a shared journal if the program is built with one.
+pub(super) fn drivers() -> Drivers {
+    let drivers = osnl_oss::drivers();
+    #[cfg(feature = "postgresql")]
+    let drivers = drivers.with_database(&osnl_journal_postgresql::Postgres);
+    drivers
+}
+
 pub(super) fn of(args: &SourceArgs) -> Sources {
     let (mut files, mut folders) = (args.config_file.clone(), args.config_dir.clone());
     if files.is_empty() && folders.is_empty() {
@@ -28,7 +36,7 @@ pub(super) fn of(args: &SourceArgs) -> Sources {
         folders.extend(Some(PathBuf::from(DEFAULT_FOLDER)).filter(|folder| folder.is_dir()));
     }
     let environment = std::env::vars_os().collect();
-    Sources { files, folders, drivers: osnl_oss::drivers(), environment, rules: None, flags: Vec::new() }
+    Sources { files, folders, drivers: drivers(), environment, rules: None, flags: Vec::new() }
 }
 
 /// Why nothing can be looked at; one line for each thing that is wrong.

@@ -285,7 +285,29 @@ fn journal(journal: &JournalStatus) -> String {
     if let Some(unreadable @ 1..) = journal.unreadable {
         parts.push(format!("{unreadable} unreadable message{}", s(unreadable)));
     }
-    format!("  {}\n", parts.join(", "))
+    format!("  {}\n{}", parts.join(", "), members(journal))
+}
+
+/// Shows the daemons that share the journal, a line each.
+fn members(journal: &JournalStatus) -> String {
+    let mut text = String::new();
+    for member in &journal.members {
+        let own = if member.is_own { " (this one)" } else { "" };
+        let silent = member.silent_seconds.map_or(String::new(), |seconds| {
+            format!(", silent for {}: the other daemons take over its work", age(seconds))
+        });
+        let (name, version) = (clean(&member.name), clean(&member.version));
+        text.push_str(&format!(
+            "  daemon {name}{own}: osnl {version}, {} of 64 partitions{silent}\n",
+            member.partitions
+        ));
+    }
+    if let Some(unowned @ 1..) = journal.unowned_partitions {
+        text.push_str(&format!(
+            "  {unowned} of 64 partitions have no daemon: their deliveries wait for a take-over\n"
+        ));
+    }
+    text
 }
 
 fn s(count: u64) -> &'static str {

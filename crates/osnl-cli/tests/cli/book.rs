@@ -58,6 +58,7 @@ const OTHER_PROGRAMS: [(&str, &str); 25] = [
     ("monitoring.md", "curl "),
     ("oss-watcher.md", "ln -s "),
     ("reload.md", "systemctl reload "),
+    ("shared-journal.md", "cargo build --release -p osnl-cli --features postgresql"),
     ("upgrade.md", "mv "),
     ("upgrade.md", "runuser "),
     ("upgrade.md", "systemctl "),

@@ -21,6 +21,7 @@ use crate::enrich::{EnrichConf, Enrichments, Step};
 use crate::in_hand::InHand;
 use crate::journal::Journal;
 use crate::journal::memory::{MemoryJournal, MemoryLimits};
+use crate::journal::shared::SharedOptions;
 use crate::journal::sqlite::{SqliteJournal, SqliteOptions};
 use crate::listener::{Bindings, ListenerConfig, PositionStore};
 use crate::metrics::Counters;
@@ -111,8 +112,10 @@ impl Native {
             .emptying(emptying)
             .watching(parts.ring.ends())
             .recording(parts.in_hand.clone());
-        if let Store::Sqlite(journal, _) = &store {
-            daemon = daemon.watching(journal.ends());
+        match &store {
+            Store::Sqlite(journal, _) => daemon = daemon.watching(journal.ends()),
+            Store::Shared(journal, _) => daemon = daemon.watching(journal.ends()),
+            Store::Memory(_) | Store::File(_) => {}
         }
         daemon.state().set_attention_age(self.attention_age);
         parts.state = Some(daemon.state());
@@ -165,7 +168,7 @@ impl Native {
     /// Creates the ring for messages that match no rule: in memory, or also beside the journal's file.
     fn ring(&self) -> Ring {
         match &self.journal {
-            JournalConf::Memory => Ring::new(self.keep_unmatched),
+            JournalConf::Memory | JournalConf::Shared(_) => Ring::new(self.keep_unmatched),
             JournalConf::Sqlite(options) => Ring::beside(self.keep_unmatched, &options.path),
         }
     }
@@ -231,6 +234,14 @@ impl JournalConf {
                         Ok((journal.clone(), Store::Sqlite(journal, path)))
                     }
                     Err(error) => Err(BuildError::Journal { path, error }),
+                }
+            }
+            Self::Shared(options) => {
+                let options = SharedOptions { overflowing, ..options.clone() };
+                let database = options.shown.clone();
+                match options.database.open(&options, counters.clone()) {
+                    Ok(journal) => Ok((journal.clone(), Store::Shared(journal, database))),
+                    Err(error) => Err(BuildError::Database { database, error }),
                 }
             }
         }

@@ -8,6 +8,7 @@ use osnl_transport::TransportError;
 
 use crate::action::driver::DriverError;
 use crate::action::http::HttpError;
+use crate::journal::shared::UnusableDatabase;
 use crate::journal::sqlite::OpenError;
 
 /// The reasons why a valid configuration cannot run on this machine.
@@ -52,6 +53,14 @@ pub enum BuildError {
         path: PathBuf,
         /// The fault and its remedy.
         error: OpenError,
+    },
+    /// The database of a shared journal answers, and cannot be used.
+    #[error("[journal] {database}: {error}")]
+    Database {
+        /// The connection, without its password.
+        database: String,
+        /// The fault and its remedy.
+        error: UnusableDatabase,
     },
     /// An action cannot be built.
     #[error(transparent)]

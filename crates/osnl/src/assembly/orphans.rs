@@ -31,7 +31,8 @@ impl std::fmt::Display for Orphans {
 }
 
 impl Native {
-    /// Returns the orphaned deliveries of the journal; empty if its file does not exist yet, or for `memory://`.
+    /// Returns the orphaned deliveries of the journal's file; empty if it does not exist yet, and where there is none. Those
+    /// of a shared journal are in the status of its daemons.
     ///
     /// # Errors
     /// The file cannot be read as a journal.
@@ -71,7 +72,7 @@ impl JournalConf {
     fn reader(&self) -> Result<Option<Reader>, OpenError> {
         match self {
             Self::Sqlite(options) if options.path.exists() => Reader::open(&options.path).map(Some),
-            Self::Sqlite(_) | Self::Memory => Ok(None),
+            Self::Sqlite(_) | Self::Memory | Self::Shared(_) => Ok(None),
         }
     }
 
@@ -118,7 +119,7 @@ pub(super) fn follow_releases(store: &Store, guards: &Arc<Guards>) {
             let guards = guards.clone();
             journal.on_release(Box::new(move |row| remember(&guards, row)));
         }
-        // Where nothing is held, nothing is released.
-        Store::Memory(_) | Store::File(_) => {}
+        // Where no guard holds anything, nothing is released.
+        Store::Memory(_) | Store::Shared(..) | Store::File(_) => {}
     }
 }

@@ -125,6 +125,10 @@ impl Parts {
         let live = Arc::new(LiveRules::new(self.engine(conf, rules)));
         self.rules.insert(conf.name.clone(), live.clone());
         let listener = Listener::new(conf.config(), transport, live, self.counters.clone());
+        let listener = match &self.store {
+            Store::Shared(journal, _) => listener.with_shared(journal.clone()),
+            Store::Memory(_) | Store::Sqlite(..) | Store::File(_) => listener,
+        };
         let listener = match &self.bindings {
             Some(memory) => listener.with_bindings(memory.clone(), conf.transport_url.virtual_host()),
             None => listener,

@@ -121,6 +121,7 @@ impl Reload for RunningDaemon {
         }
         match &parts.store {
             Store::Sqlite(journal, _) => journal.set_overflowing(loaded.conf.overflowing()),
+            Store::Shared(journal, _) => journal.set_overflowing(loaded.conf.overflowing()),
             Store::Memory(journal) => journal.make_room(loaded.conf.prefetch()),
             Store::File(_) => {}
         }
@@ -295,6 +296,7 @@ fn unusable(error: BuildError) -> ReloadRefusal {
         | BuildError::State { .. }
         | BuildError::OpenState(_)
         | BuildError::Journal { .. }
+        | BuildError::Database { .. }
         | BuildError::Action(DriverError::File { .. }) => ReloadRefusalReason::Unusable,
     };
     ReloadRefusal { reason, errors: vec![error.to_string()] }

@@ -10,6 +10,7 @@ mod quarantine;
 mod reload;
 mod replay;
 mod rules;
+mod shared;
 mod status;
 mod try_event;
 
@@ -29,6 +30,7 @@ use super::refusal::{Code, Refusal};
 use super::{OnProgress, Request};
 use crate::daemon::{ATTENTION_AGE, DaemonState};
 use crate::journal::memory::MemoryJournal;
+use crate::journal::shared::SharedJournal;
 use crate::journal::sqlite::{ReadResult, Reader, SqliteJournal};
 use crate::listener::Bindings;
 use crate::live::LiveEvents;
@@ -49,6 +51,8 @@ pub enum Store {
     Sqlite(Arc<SqliteJournal>, PathBuf),
     /// This process keeps nothing.
     Memory(Arc<MemoryJournal>),
+    /// The journal of this process that other daemons share, and its database for display.
+    Shared(Arc<dyn SharedJournal>, String),
     /// The file of a daemon that is stopped.
     File(PathBuf),
 }
@@ -231,6 +235,11 @@ impl ControlHandler {
                 let why = "this daemon keeps its journal in memory";
                 return Err(Refusal::new(Code::OtherJournal, why));
             }
+            Store::Shared(_, database) if journal == Path::new(database) => return Ok(()),
+            Store::Shared(_, database) => {
+                let why = format!("this daemon's journal is {database}");
+                return Err(Refusal::new(Code::OtherJournal, why));
+            }
         };
         if here == journal {
             return Ok(());
@@ -250,7 +259,7 @@ impl ControlHandler {
     async fn disk_use(&self) -> DiskUse {
         let path = match &self.store {
             Store::Sqlite(_, path) | Store::File(path) => path.clone(),
-            Store::Memory(_) => return DiskUse::default(),
+            Store::Memory(_) | Store::Shared(..) => return DiskUse::default(),
         };
         let looked = self.on_thread(move || DiskUse {
             bytes: Some(SqliteJournal::bytes(&path)),
@@ -276,7 +285,7 @@ impl ControlHandler {
         .await
     }
 
-    /// Looks into the file on a thread that may wait; `None` where there is no file.
+    /// Looks into the file on a thread that may wait; `None` of a journal in memory. A shared journal has no file, and says so.
     async fn read<T: Send + 'static>(
         &self,
         look: impl FnOnce(&Reader) -> ReadResult<T> + Send + 'static,
@@ -284,6 +293,7 @@ impl ControlHandler {
         let path = match &self.store {
             Store::Sqlite(_, path) | Store::File(path) => path.clone(),
             Store::Memory(_) => return Ok(None),
+            Store::Shared(_, database) => return Err(not_shared(database)),
         };
         let looked = self.on_thread(move || {
             let unavailable = |why: String| {
@@ -299,6 +309,15 @@ impl ControlHandler {
             }
         }
     }
+}
+
+/// The answer to a request that works on a journal in a file only.
+fn not_shared(database: &str) -> Refusal {
+    let why = format!(
+        "this does not work yet on {database}, a journal that daemons share: status, deliveries list, deliveries show, and \
+         actions pause and resume do; see docs/shared-journal.md; nothing was changed"
+    );
+    Refusal::new(Code::Unsupported, why)
 }
 
 fn json(answer: impl Serialize) -> Result<Value, Refusal> {

@@ -25,6 +25,8 @@ pub struct Where {
     pub state_dir: Option<PathBuf>,
     /// The journal's file; none of a daemon that keeps it in memory.
     pub journal: Option<PathBuf>,
+    /// The database of a journal that daemons share, for display.
+    pub shared: Option<String>,
     /// Any journal that the daemon of the state directory has will do.
     pub any_journal: bool,
     /// The configured actions, where they are known.
@@ -85,7 +87,9 @@ pub async fn reach(place: &Where, patience: Duration) -> Result<ControlBackend, 
     let folder = place.state_dir.clone().or_else(|| Some(place.journal.as_ref()?.parent()?.to_owned()));
     let folder = folder.unwrap_or_default();
     let socket = socket_path(&folder).display().to_string();
-    let meant = place.journal.clone().filter(|_| !place.any_journal);
+    // A database is named like a file: the daemon compares it with its own.
+    let meant = place.journal.clone().or_else(|| place.shared.clone().map(PathBuf::from));
+    let meant = meant.filter(|_| !place.any_journal);
     // Its lock shows that a daemon runs that does not answer.
     let locked = place.journal.clone().unwrap_or_else(|| folder.join("journal.db"));
     let deadline = Instant::now() + BEGINNING.min(patience);
@@ -129,7 +133,10 @@ pub async fn reach(place: &Where, patience: Duration) -> Result<ControlBackend, 
             Err(ReachError::Nothing { socket, file })
         }
         None => {
-            let file = "its journal is in memory, of which nothing is left".to_owned();
+            let file = match &place.shared {
+                Some(database) => format!("its journal is {database}, which only a running daemon reads"),
+                None => "its journal is in memory, of which nothing is left".to_owned(),
+            };
             Err(ReachError::Nothing { socket, file })
         }
     }

@@ -339,9 +339,9 @@ pub struct Failure {
 /// The journal.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JournalStatus {
-    /// `sqlite` or `memory`.
+    /// `sqlite`, `memory` or `postgresql`.
     pub store: String,
-    /// Its file.
+    /// Its file, or its database without the password.
     pub path: Option<String>,
     /// `working`, `full` or `failed`; not known of a file alone. Deprecated: see `status`.
     pub state: Option<String>,
@@ -386,4 +386,26 @@ pub struct JournalStatus {
     pub oldest_seconds: Option<u64>,
     /// Messages kept that cannot be read.
     pub unreadable: Option<u64>,
+    /// The daemons that share it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<JournalMember>,
+    /// The partitions of a shared journal that no daemon owns: their deliveries wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unowned_partitions: Option<u64>,
+}
+
+/// A daemon that shares the journal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalMember {
+    /// Its machine and process.
+    pub name: String,
+    /// The version of its program.
+    pub version: String,
+    /// Partitions of the journal, of 64, whose deliveries it makes.
+    pub partitions: u64,
+    /// Whether it is the daemon that answers.
+    pub is_own: bool,
+    /// Seconds for which it has been silent, if that is longer than the lease: the other daemons take over its work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub silent_seconds: Option<u64>,
 }

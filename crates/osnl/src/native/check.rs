@@ -18,7 +18,7 @@ use super::admin::admin;
 use super::canary::{self, canary};
 use super::drivers::Drivers;
 use super::enrich::enrich;
-use super::journal::{journal, keep_unmatched};
+use super::journal::{journal_with, keep_unmatched};
 #[cfg(feature = "kafka")]
 use super::kafka;
 use super::otlp::otlp;
@@ -26,14 +26,15 @@ use super::otlp::otlp;
 use super::schema::KAFKA;
 use super::schema::{ACTION, ADMIN, CANARY, DEFAULT, ENRICH, JOURNAL, LISTENER, OTLP, RABBIT, RULE};
 use super::{
-    ActionConf, JournalConf, ListenerConf, LogFormat, Native, OnFull, RuleConf, deliveries, fallback, rabbit,
-    topology, unreachable_rules, when,
+    ActionConf, JournalConf, ListenerConf, LogFormat, Native, OnFull, RuleConf, deliveries, fallback,
+    members, rabbit, topology, unreachable_rules, when,
 };
 use crate::action::driver::NativeReader;
 use crate::enrich::EnrichConf;
 use crate::group::Group;
 use crate::journal::sqlite::IN_MEMORY;
 use crate::rule::{PathPattern, Rule};
+use crate::unmatched::KeepUnmatched;
 
 /// A broker that ends a consumer sooner than this ends every one that works.
 const LEAST_PATIENCE: Duration = Duration::from_millis(100);
@@ -76,6 +77,15 @@ impl<'a> Checker<'a> {
         })
     }
 
+    /// Reads the journal's section.
+    fn journal(&mut self) -> Option<(JournalConf, KeepUnmatched)> {
+        let database = self.drivers.database();
+        let section = self.unnamed(JOURNAL)?;
+        let mut reader = self.reader(section);
+        let (journal, keep) = (journal_with(&mut reader, database), keep_unmatched(&mut reader));
+        Some((journal?, keep?))
+    }
+
     fn native(&mut self) -> Option<Native> {
         // Each of these reports what is wrong with its own sections; only then does a None end it.
         let log = self.unnamed(DEFAULT).and_then(|section| log(&mut self.reader(section)));
@@ -85,12 +95,7 @@ impl<'a> Checker<'a> {
             .and_then(|section| self.reader(section).duration("attention_age", Duration::from_secs(1)));
         let control_group =
             self.unnamed(DEFAULT).and_then(|section| control_group(&mut self.reader(section)));
-        let journal = self.unnamed(JOURNAL).and_then(|section| {
-            let mut reader = self.reader(section);
-            let (journal, keep) = (journal(&mut reader), keep_unmatched(&mut reader));
-            Some((journal?, keep?))
-        });
-        let (journal, keep_unmatched) = journal.unzip();
+        let (journal, keep_unmatched) = self.journal().unzip();
         let admin = match self.unnamed(ADMIN) {
             Some(section) => admin(&mut self.reader(section)),
             None => Some(None),
@@ -126,6 +131,9 @@ impl<'a> Checker<'a> {
         }
         if let (Some(journal), Some(rules), Some(actions)) = (&journal, &rules, &actions) {
             self.kept(journal, rules, actions);
+        }
+        if let Some(JournalConf::Shared(_)) = &journal {
+            self.of_members(listeners.as_deref(), rules.as_deref(), actions.as_deref());
         }
         let canary = self.unnamed(CANARY).map_or(Some(None), |section| {
             canary(&mut self.reader(section), &known_listeners, &known_actions)
@@ -318,21 +326,50 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// Refuses what would be wrong over several daemons.
+    fn of_members(
+        &mut self,
+        listeners: Option<&[ListenerConf]>,
+        rules: Option<&[RuleConf]>,
+        actions: Option<&[ActionConf]>,
+    ) {
+        for conf in listeners.unwrap_or_default() {
+            if let Some(section) = self.named(LISTENER, &conf.name) {
+                members::listener(&mut self.reader(section), conf);
+            }
+        }
+        for conf in rules.unwrap_or_default() {
+            if let Some(section) = self.named(RULE, &conf.rule.name) {
+                members::rule(&mut self.reader(section), conf);
+            }
+        }
+        for conf in actions.unwrap_or_default() {
+            if let Some(section) = self.named(ACTION, &conf.name) {
+                members::action(&mut self.reader(section), conf);
+            }
+        }
+        if let Some(section) = self.unnamed(CANARY).filter(|section| section.entry("listener").is_some()) {
+            members::canary(&mut self.reader(section));
+        }
+    }
+
     /// A listener that waits for a message holds a place for it, of each action that its rules need a place of and whose
     /// bound it keeps.
     fn places(&mut self, journal: &JournalConf, rules: &[RuleConf], actions: &[ActionConf]) {
-        let (JournalConf::Sqlite(options), Some(section)) = (journal, self.unnamed(JOURNAL)) else { return };
+        let (Some(max_pending), Some(section)) = (journal.max_pending(), self.unnamed(JOURNAL)) else {
+            return;
+        };
         for action in actions.iter().filter(|action| action.on_full == OnFull::StopIntake) {
             let fires = |rule: &&RuleConf| {
                 rule.enabled && rule.rule.takes_places_of().any(|name| *name == action.name)
             };
             let listeners: BTreeSet<&str> =
                 rules.iter().filter(fires).flat_map(|rule| &rule.listeners).map(|name| &**name).collect();
-            if options.max_pending < listeners.len() as u64 {
+            if max_pending < listeners.len() as u64 {
                 let problem = format!(
                     "{} is less than the {} listeners whose rules need [action:{}]; each holds a place while it waits \
                      for a message",
-                    options.max_pending,
+                    max_pending,
                     listeners.len(),
                     action.name
                 );

@@ -8,7 +8,7 @@ use osnl_config::{Kind, OptionDef, secret_file, substitute, written_secrets};
 use osnl_model::TransportUrl;
 
 use super::schema::{ACTION, KAFKA, LISTENER, RABBIT, SECTIONS};
-use super::{Drivers, LoadedConf, rabbit, topology};
+use super::{Drivers, LoadedConf, journal, rabbit, topology};
 
 /// Sections with their values, and the origin of each value. The Debug form is for tests: values may be secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +67,8 @@ fn document_section(layers: &Layers, section: &RawSection) -> DocSection {
     let keyed = section.entries.iter().map(|entry| entry.option.as_str());
     let keyed = keyed.filter(|option| section.def.option(option).is_none());
     let entries = fixed.chain(keyed).filter_map(|option| {
-        if section.entry(option).is_none() && !topology::counts(section, option) {
+        let counts = topology::counts(section, option) && journal::counts(section, option);
+        if section.entry(option).is_none() && !counts {
             return None;
         }
         let origin = section.origin(option);
@@ -154,7 +155,22 @@ fn hidden_text(drivers: Drivers, section: &DocSection, entry: &DocEntry) -> Stri
         return hidden_value(row, entry);
     }
     let def = SECTIONS.iter().find(|def| def.kind == kind).and_then(|def| def.option(option));
-    if def.is_some_and(|def| def.row.secret) { without_password(&entry.text) } else { entry.text.clone() }
+    match def {
+        Some(def) if def.row.secret => without_password(&entry.text),
+        Some(def) if def.row.is_secret_text(&entry.text) => without_login(&entry.text),
+        Some(_) | None => entry.text.clone(),
+    }
+}
+
+/// Hides the password of any URL; the name of a file that holds one is shown.
+fn without_login(url: &str) -> String {
+    let login = url.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?)));
+    match login {
+        Some((scheme, (login, place))) if login.contains(':') => {
+            format!("{scheme}://{}:***@{place}", login.split(':').next().unwrap_or_default())
+        }
+        Some(_) | None => url.to_owned(),
+    }
 }
 
 /// A driver's option: a secret may also stand in one that is none by itself.

@@ -1,6 +1,7 @@
 //! The drivers of actions that `osnl run` knows: a line for each, in the order they are documented in.
 //!
-//! A program adds those of its own crates with [`Drivers::with`], and reads its files with [`Sources::drivers`].
+//! A program adds those of its own crates with [`Drivers::with`], the database of a shared journal with
+//! [`Drivers::with_database`], and reads its files with [`Sources::drivers`].
 //!
 //! [`Sources::drivers`]: crate::native::Sources::drivers
 
@@ -20,6 +21,7 @@ use crate::action::k2hr3_register::K2hr3RegisterConf;
 use crate::action::mail::MailConf;
 use crate::action::publish::PublishConf;
 use crate::action::syslog::SyslogConf;
+use crate::journal::shared::SharedDatabase;
 
 /// The drivers of this library.
 static OWN: LazyLock<Drivers> = LazyLock::new(|| {
@@ -41,6 +43,7 @@ static OWN: LazyLock<Drivers> = LazyLock::new(|| {
 pub struct Drivers {
     entries: &'static [DriverEntry],
     schema: &'static Schema,
+    database: Option<&'static dyn SharedDatabase>,
 }
 
 impl Drivers {
@@ -52,7 +55,18 @@ impl Drivers {
         let at =
             entries.iter().position(|entry| entry.table.name == behind).map_or(entries.len(), |at| at + 1);
         entries.insert(at, entry);
-        Self::of(entries)
+        Self { database: self.database, ..Self::of(entries) }
+    }
+
+    /// Returns the same with a database that a journal may be in.
+    #[must_use]
+    pub fn with_database(self, database: &'static dyn SharedDatabase) -> Self {
+        Self { database: Some(database), ..self }
+    }
+
+    /// Returns the database that a journal may be in.
+    pub(super) fn database(self) -> Option<&'static dyn SharedDatabase> {
+        self.database
     }
 
     /// In the order they are documented in.
@@ -86,7 +100,7 @@ impl Drivers {
         };
         let sections: Vec<SectionDef> = SCHEMA.sections.iter().map(section).collect();
         let schema = Box::leak(Box::new(Schema { sections: sections.leak(), ..SCHEMA }));
-        Self { entries: entries.leak(), schema }
+        Self { entries: entries.leak(), schema, database: None }
     }
 }
 

@@ -1,11 +1,12 @@
 //! The effect of a configuration, in sentences: the output of `osnl check`.
 
-use osnl_config::size;
+use osnl_config::{duration, size};
 use osnl_model::TransportUrl;
 use osnl_transport::{Arguments, Declare, QueueKind, QueueType, StreamOffset};
 
 use super::{ActionConf, JournalConf, ListenerConf, Native, OnFull, RuleConf, deliveries, rabbit};
 use crate::enrich::{EnrichConf, OnError};
+use crate::journal::shared::SharedOptions;
 use crate::rule::{KeySource, Mode};
 
 impl Native {
@@ -82,13 +83,17 @@ fn line(out: &mut String, depth: usize, text: &str) {
 }
 
 fn journal(out: &mut String, conf: &JournalConf) {
-    let JournalConf::Sqlite(options) = conf else {
-        line(out, 0, "journal in memory");
-        return line(
-            out,
-            1,
-            "messages   acknowledged after their last outcome; until then the broker keeps them",
-        );
+    let options = match conf {
+        JournalConf::Sqlite(options) => options,
+        JournalConf::Shared(options) => return shared_journal(out, options),
+        JournalConf::Memory => {
+            line(out, 0, "journal in memory");
+            return line(
+                out,
+                1,
+                "messages   acknowledged after their last outcome; until then the broker keeps them",
+            );
+        }
     };
     line(out, 0, &format!("journal {}", options.path.display()));
     line(out, 1, "messages   acknowledged when they are stored on disk");
@@ -115,6 +120,18 @@ fn journal(out: &mut String, conf: &JournalConf) {
     );
     if options.allow_volatile {
         line(out, 1, "place      may be lost with a restart of the machine");
+    }
+}
+
+fn shared_journal(out: &mut String, options: &SharedOptions) {
+    line(out, 0, &format!("journal {}, shared with other daemons", options.shown));
+    line(out, 1, "messages   acknowledged when they are committed");
+    let lease = duration::shown(options.lease);
+    line(out, 1, &format!("take-over  {lease} after a daemon falls silent"));
+    line(out, 1, &format!("history    {}", duration::shown(options.retention)));
+    line(out, 1, &format!("limits     {} pending deliveries per action", options.max_pending));
+    if options.allow_volatile {
+        line(out, 1, "place      may lose commits when the server fails");
     }
 }
 

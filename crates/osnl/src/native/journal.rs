@@ -3,17 +3,20 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use osnl_config::sections::Reader;
+use osnl_config::sections::{RawSection, Reader};
 use osnl_config::{Kind, OptionDef, duration, shown, size};
+use osnl_model::Secret;
 
-use super::JournalConf;
+use super::schema::JOURNAL;
+use super::{JournalConf, members};
+use crate::journal::shared::SharedDatabase;
 use crate::journal::sqlite::SqliteOptions;
 use crate::unmatched::KeepUnmatched;
 
 /// The options of every journal, whichever form of configuration they are in. The first one names the store.
 #[rustfmt::skip]
 pub static STORE: &[OptionDef] = &[
-    OptionDef::new("connection", "sqlite:///PATH or memory://", "Place of the journal. sqlite: a file that keeps events and deliveries. memory: nothing is kept; a message is acknowledged after its last delivery has ended.").or("sqlite:///$state_dir/journal.db"),
+    OptionDef::new("connection", "sqlite:///PATH, memory:// or postgresql://USER:PASSWORD@HOST/DATABASE", "Place of the journal. sqlite: a file that keeps events and deliveries. memory: nothing is kept; a message is acknowledged after its last delivery has ended. postgresql: a database that several daemons share (experimental; osnl run, built with the feature postgresql).").or("sqlite:///$state_dir/journal.db").secret_by_login(),
     OptionDef::new("retention", "duration", "Time for which ended deliveries and their events are kept.").or("7d"),
     OptionDef::new("max_size", "size", "Largest size of the file, at least 16MiB. Without it: 10 GiB, or half of the free space if that is less."),
     OptionDef::typed("max_pending", Kind::Integer, "Most pending deliveries of one action; see on_full.").or("1000000"),
@@ -21,11 +24,12 @@ pub static STORE: &[OptionDef] = &[
     OptionDef::typed("allow_volatile", Kind::Bool, "true: the journal may be in a place that a restart of the machine empties, such as tmpfs or /tmp.").or("false"),
 ];
 
-/// The options of `osnl run` besides.
+/// The options of `osnl run` besides: of messages that match no rule, and of a shared journal.
 #[rustfmt::skip]
-pub(super) static UNMATCHED: &[OptionDef] = &[
+pub(super) static BESIDES: &[OptionDef] = &[
     OptionDef::typed("keep_unmatched", Kind::Integer, "Number of messages without a matching rule whose heads are kept for osnl explain, 0 to 100000.").or("1000"),
     OptionDef::typed("keep_unmatched_bodies", Kind::Bool, "true: their bodies are kept too, with secrets.").or("false"),
+    OptionDef::new("lease", "duration", "postgresql: time after which other daemons take over the work of a silent one, 2s to 10m; the same for all daemons. Without it: 15s."),
 ];
 
 /// Ten years.
@@ -36,9 +40,38 @@ pub(super) const SMALLEST: u64 = 16 << 20;
 const IDLE: &str = "remove it, or set sqlite:// in connection";
 /// The values of `connection`.
 const ONLY: &str = "write sqlite:///path/to/journal.db, memory://, or remove the line";
+/// The scheme of a shared journal.
+const SHARED: [&str; 2] = ["postgresql", "postgres"];
+/// The problem and the remedy where no database is built in.
+const NOT_BUILT: (&str, &str) = (
+    "needs osnl run in a build with PostgreSQL (the feature \"postgresql\" of cargo)",
+    "build with cargo build -p osnl-cli --features postgresql, or write sqlite:///path/to/journal.db",
+);
 
 /// The largest number of kept messages for each listener: operators look no further back, and each costs memory.
 const MOST_UNMATCHED: u32 = 100_000;
+
+/// Whether an option that is not set has an effect by its default: a shared journal does not keep every bound.
+pub(super) fn counts(section: &RawSection, option: &str) -> bool {
+    let is_shared = || {
+        let Some(entry) = section.entry("connection") else { return false };
+        let content = entry.file.as_ref().and_then(|file| file.content.as_ref().ok());
+        let text = content.map_or(entry.text.as_str(), |content| content);
+        SHARED.contains(&text.split(['+', ':']).next().unwrap_or_default())
+    };
+    section.def.kind != JOURNAL || members::keeps(option) || !is_shared()
+}
+
+impl JournalConf {
+    /// Returns the number of deliveries of one action that may be pending; `None` where the broker keeps them.
+    pub(super) fn max_pending(&self) -> Option<u64> {
+        match self {
+            Self::Memory => None,
+            Self::Sqlite(options) => Some(options.max_pending),
+            Self::Shared(options) => Some(options.max_pending),
+        }
+    }
+}
 
 /// Reads the limits of kept messages that match no rule.
 pub(super) fn keep_unmatched(reader: &mut Reader<'_>) -> Option<KeepUnmatched> {
@@ -47,15 +80,24 @@ pub(super) fn keep_unmatched(reader: &mut Reader<'_>) -> Option<KeepUnmatched> {
     Some(KeepUnmatched { heads: heads?, bodies: bodies? })
 }
 
-/// Reads [`STORE`].
+/// The places of a journal.
+enum Place {
+    Memory,
+    File(PathBuf),
+    Shared { connection: Secret, shown: String, database: &'static dyn SharedDatabase },
+}
+
+/// Reads [`STORE`], for a program without a database.
 pub fn journal(reader: &mut Reader<'_>) -> Option<JournalConf> {
-    let connection = reader.text("connection").and_then(|connection| match connection.as_str() {
-        "memory://" => Some(None),
-        text => match file_of(text) {
-            Ok(path) => Some(Some(path)),
-            Err(problem) => reader.refuse("connection", problem, ONLY),
-        },
-    });
+    journal_with(reader, None)
+}
+
+/// Reads [`STORE`], and the options of a shared journal in this kind of database.
+pub(super) fn journal_with(
+    reader: &mut Reader<'_>,
+    database: Option<&'static dyn SharedDatabase>,
+) -> Option<JournalConf> {
+    let connection = reader.text("connection").and_then(|text| place(reader, text, database));
     let retention = retention(reader);
     let max_size = max_size(reader);
     let max_pending = reader.number("max_pending", 1, u32::MAX);
@@ -71,13 +113,40 @@ pub fn journal(reader: &mut Reader<'_>) -> Option<JournalConf> {
         allow_volatile: allow_volatile?,
         overflowing: Default::default(),
     };
-    let Some(path) = connection else {
+    if let Place::Shared { connection, shown, database } = connection {
+        return members::journal(reader, options, (connection, shown), database).map(JournalConf::Shared);
+    }
+    members::idle(reader);
+    let Place::File(path) = connection else {
         for option in STORE[1..].iter().filter(|option| reader.is_set(option.name)).collect::<Vec<_>>() {
             reader.warn(option.name, "has no effect for memory://", IDLE);
         }
         return Some(JournalConf::Memory);
     };
     Some(JournalConf::Sqlite(SqliteOptions { path, ..options }))
+}
+
+fn place(
+    reader: &mut Reader<'_>,
+    text: String,
+    database: Option<&'static dyn SharedDatabase>,
+) -> Option<Place> {
+    let scheme = text.split(['+', ':']).next().unwrap_or_default();
+    if text == "memory://" {
+        return Some(Place::Memory);
+    }
+    if !SHARED.contains(&scheme) {
+        return match file_of(&text) {
+            Ok(path) => Some(Place::File(path)),
+            Err(problem) => reader.refuse("connection", problem, ONLY),
+        };
+    }
+    let Some(database) = database else { return reader.refuse("connection", NOT_BUILT.0, NOT_BUILT.1) };
+    let connection = Secret::new(text);
+    match database.check(&connection) {
+        Ok(shown) => Some(Place::Shared { connection, shown, database }),
+        Err(problem) => reader.refuse("connection", &problem, members::CONNECTION),
+    }
 }
 
 /// Writes [`STORE`] for a journal on disk, such that it reads back as the same.

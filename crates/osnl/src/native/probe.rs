@@ -9,6 +9,7 @@
 //! | what actions need | as their drivers do: of HTTP TCP, a proxy's tunnel, TLS, and the request if it has no effect | no other request is sent |
 //! | clouds of enrichments and of `auth = keystone` | a login; each service, for a missing object | no object is read |
 //! | files | asked of the operating system | nothing is written |
+//! | the database of a shared journal | a login; its settings, tables, and this user's permissions | no table is made |
 //!
 //! All at the same time, each within the deadline.
 
@@ -39,6 +40,7 @@ use crate::action::driver::probe::{broker, exchange, silent};
 use crate::action::driver::probe::{kafka_canary_probe, kafka_probe};
 use crate::action::driver::{Probe, ProbeContext};
 use crate::action::http::HttpOptions;
+use crate::journal::shared::{DatabaseFact, FactKind, SharedOptions};
 use crate::journal::sqlite::{self, OpenError, SqliteOptions};
 use crate::native::journal::SMALLEST as LEAST_ROOM;
 
@@ -59,7 +61,15 @@ impl Native {
         deadline: Duration,
     ) -> Vec<Probe> {
         let mut all: Vec<BoxFuture<'_, Vec<Probe>>> = Vec::new();
-        all.push(async { vec![journal(&self.journal, daemon)] }.boxed());
+        all.push(
+            async {
+                match &self.journal {
+                    JournalConf::Shared(options) => shared_journal(options, deadline).await,
+                    JournalConf::Memory | JournalConf::Sqlite(_) => vec![journal(&self.journal, daemon)],
+                }
+            }
+            .boxed(),
+        );
         for conf in &self.listeners {
             let late = {
                 let probe = Probe::of(format!("listener:{}", conf.name), "broker".to_owned());
@@ -84,6 +94,23 @@ impl Native {
         }
         join_all(all).await.concat()
     }
+}
+
+/// Looks at the server and the tables of a shared journal.
+async fn shared_journal(options: &SharedOptions, deadline: Duration) -> Vec<Probe> {
+    let probe = |part: &str| Probe::of("journal", format!("{part} {}", options.shown));
+    let Ok(facts) = tokio::time::timeout(deadline, options.database.look(options)).await else {
+        return vec![silent(probe("server"), deadline)];
+    };
+    let of_fact = |fact: DatabaseFact| {
+        let (probe, advice) = (probe(fact.part), fact.advice.as_deref());
+        match fact.kind {
+            FactKind::Fine => probe.fine(fact.found),
+            FactKind::Warning => probe.warning(fact.found, advice.unwrap_or_default()),
+            FactKind::Failed => probe.failed(fact.found, advice),
+        }
+    };
+    facts.into_iter().map(of_fact).collect()
 }
 
 fn journal(conf: &JournalConf, daemon: &OwnDaemon) -> Probe {

@@ -107,7 +107,7 @@ const fn foreign(name: &'static str) -> ForeignSection {
 #[rustfmt::skip]
 pub(super) static SECTIONS: [SectionDef; if cfg!(feature = "kafka") { 11 } else { 10 }] = [
     SectionDef::new(DEFAULT, "The daemon as a whole.", DEFAULT_OPTIONS),
-    SectionDef::new(JOURNAL, "The journal, which keeps events and deliveries.", journal::STORE).with_shared(journal::UNMATCHED),
+    SectionDef::new(JOURNAL, "The journal, which keeps events and deliveries.", journal::STORE).with_shared(journal::BESIDES),
     SectionDef::new(ADMIN, "The endpoint for monitoring and for requests over HTTP. It is off unless listen is set. Changes of this section need a restart.", admin::OPTIONS),
     SectionDef::new(CANARY, "Test notifications that osnl publishes to the broker and receives again, through a rule and the journal. They are off unless listener is set. Changes of this section need a restart.", canary::OPTIONS),
     SectionDef::new(OTLP, "The collector that gets a trace of each event, over HTTP as JSON. It is off unless traces_endpoint is set; changes of this section need a restart.", otlp::OPTIONS),

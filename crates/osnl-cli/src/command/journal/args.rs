@@ -32,6 +32,8 @@ pub(crate) enum JournalCommand {
     Verify(VerifyArgs),
     /// Return free space to the file system; osnl must be stopped
     Compact(CompactArgs),
+    /// Create or update the tables of a journal in PostgreSQL
+    Migrate(MigrateArgs),
 }
 
 /// The journal's file, and the form of the answer: of each command.
@@ -135,4 +137,19 @@ pub(crate) struct VerifyArgs {
 pub(crate) struct CompactArgs {
     #[command(flatten)]
     pub(crate) journal: JournalFileArgs,
+}
+
+/// The flags of `osnl journal migrate`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "For [journal] connection = postgresql://... osnl run does the same at its start if its user may create \
+                  tables. Exits with 69 when the database cannot be reached or refuses.\n\n\
+                  Examples:\n  osnl journal migrate\n  osnl journal migrate --dry-run | psql -d osnl -U owner"
+)]
+pub(crate) struct MigrateArgs {
+    #[command(flatten)]
+    pub(crate) sources: SourceArgs,
+    /// Print the SQL and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
 }

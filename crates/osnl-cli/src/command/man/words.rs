@@ -241,7 +241,7 @@ On a terminal it shows a live view: Enter opens an event, and with \fB\-c\fR the
     (
         "journal",
         Words {
-            see: &["journal-backup", "journal-restore", "journal-export", "journal-verify", "journal-compact"],
+            see: &["journal-backup", "journal-restore", "journal-export", "journal-verify", "journal-compact", "journal-migrate"],
             ..COMMAND
         },
     ),
@@ -270,6 +270,7 @@ On a terminal it shows a live view: Enter opens an event, and with \fB\-c\fR the
             ..COMMAND
         },
     ),
+    ("journal-migrate", Words { see: &["check"], ..COMMAND }),
     ("journal-compact", Words { see: &["journal-verify"], ..COMMAND }),
     (
         "explain",

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::super::refusal::{Code, Refusal};
 use super::super::{ChangeResult, OnProgress, PauseResult, RefusedDelivery, Request, RequestProgress, time};
-use super::{ControlHandler, Store};
+use super::{ControlHandler, Store, not_shared};
 use crate::journal::sqlite::{
     Change, ChangeOutcome, ChangeRun, Filter, Moment, OpenError, Page, Phase, Row, SqliteJournal,
     SqliteOptions, State,
@@ -111,6 +111,9 @@ impl ControlHandler {
         }
         if let Store::Memory(journal) = &self.store {
             journal.set_paused(action, pause);
+        } else if let Store::Shared(journal, _) = &self.store {
+            let paused = journal.set_paused(action, pause.then_some(by)).await;
+            paused.map_err(|why| Refusal::new(Code::Unavailable, why))?;
         } else {
             let journal = self.writable().await?;
             let action = action.to_owned();
@@ -139,6 +142,7 @@ impl ControlHandler {
         let paused = match &self.store {
             Store::Sqlite(journal, _) => journal.paused().borrow().clone(),
             Store::Memory(journal) => journal.paused().borrow().clone(),
+            Store::Shared(journal, _) => journal.paused().borrow().clone(),
             Store::File(_) => self.read(|reader| Ok(reader.overview()?.paused)).await?.unwrap_or_default(),
         };
         Ok(paused.get(action).copied())
@@ -171,6 +175,7 @@ impl ControlHandler {
                            letters are in the log; pause and resume work";
                 return Err(Refusal::new(Code::Unsupported, why));
             }
+            Store::Shared(_, database) => return Err(not_shared(database)),
             Store::File(path) => path.clone(),
         };
         let deadline = Instant::now() + OTHERS;

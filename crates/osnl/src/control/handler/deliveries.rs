@@ -76,6 +76,10 @@ impl ControlHandler {
                 page.cut(&mut rows, &filter.moment);
                 (rows, (counts, false))
             }
+            Store::Shared(journal, _) => {
+                let looked = journal.list(filter, page, count_at_most.unwrap_or(u64::MAX)).await;
+                looked.map_err(|why| Refusal::new(Code::Unavailable, why))?
+            }
             Store::Sqlite(..) | Store::File(_) => {
                 let most = count_at_most.unwrap_or(u64::MAX);
                 let looked = self.read(move |reader| reader.list_and_count(&filter, &page, most));
@@ -101,7 +105,14 @@ impl ControlHandler {
             let why = "memory:// keeps no history of a delivery; list shows those that are open";
             return Err(Refusal::new(Code::Unsupported, why));
         }
-        let found = self.read(move |reader| reader.show(number)).await?.flatten();
+        let found = match &self.store {
+            Store::Shared(journal, _) => {
+                journal.show(number).await.map_err(|why| Refusal::new(Code::Unavailable, why))?
+            }
+            Store::Memory(_) | Store::Sqlite(..) | Store::File(_) => {
+                self.read(move |reader| reader.show(number)).await?.flatten()
+            }
+        };
         let Some(DeliveryDetails { row, tries, received, ahead, behind, others }) = found else {
             return Err(Refusal::new(Code::NotFound, format!("there is no delivery {id}")));
         };

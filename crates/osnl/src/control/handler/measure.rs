@@ -156,6 +156,14 @@ impl ControlHandler {
     /// `overview`: `None` if the journal could not be read.
     fn measured_journal(&self, overview: Option<Option<&Overview>>, disk: DiskUse) -> MeasuredJournal {
         let is_readable = overview.is_some();
+        if let Store::Shared(journal, _) = &self.store {
+            return MeasuredJournal {
+                state: journal.state().borrow().name(),
+                is_readable,
+                quarantined: overview.flatten().map(|overview| overview.unreadable),
+                ..MeasuredJournal::default()
+            };
+        }
         let Store::Sqlite(journal, _) = &self.store else {
             return MeasuredJournal {
                 state: JournalState::Working.name(),

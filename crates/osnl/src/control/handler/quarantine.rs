@@ -14,7 +14,7 @@ use super::super::refusal::{Code, Refusal};
 use super::super::request::{MOST_LISTED, moment};
 use super::super::{RuleWish, time};
 use super::change::PATIENCE;
-use super::{ControlHandler, Store};
+use super::{ControlHandler, Store, not_shared};
 use crate::journal::Entry;
 use crate::journal::sqlite::{SqliteJournal, Unreadable, UnreadableFilter};
 use crate::native::LoadedConf;
@@ -214,6 +214,7 @@ impl ControlHandler {
     fn keeps_unread(&self) -> Result<(), Refusal> {
         match &self.store {
             Store::Sqlite(..) | Store::File(_) => Ok(()),
+            Store::Shared(_, database) => Err(not_shared(database)),
             Store::Memory(_) => {
                 let why = "memory:// keeps no quarantine: what cannot be read is in the log, with its digest; set \
                            sqlite:// in [journal] connection to keep it";

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::ReplayResult;
 use super::super::again::Again;
 use super::super::refusal::{Code, Refusal};
-use super::{ControlHandler, Store};
+use super::{ControlHandler, Store, not_shared};
 use crate::journal::Entry;
 use crate::replay::{self, Live, ReplayError};
 
@@ -16,6 +16,9 @@ impl ControlHandler {
         keep_ids: bool,
         by: &str,
     ) -> Result<ReplayResult, Refusal> {
+        if let Store::Shared(_, database) = &self.store {
+            return Err(not_shared(database));
+        }
         let Store::Sqlite(journal, _) = &self.store else {
             let why = "events are replayed into a journal on disk that a daemon has; osnl replay appends to that of \
                        a stopped one";

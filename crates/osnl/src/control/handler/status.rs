@@ -16,9 +16,11 @@ use super::super::{
 };
 use super::attention::{self, Bounds};
 use super::reload::configuration;
+use super::shared::{of_shared, shared_status};
 use super::{ControlHandler, DiskUse, Live, STORE, Store};
 use crate::daemon::ListenerHandle;
 use crate::delivery::{HeldHosts, LastFailure, TargetMonitor, TargetState};
+use crate::journal::shared::SharedMember;
 use crate::journal::sqlite::{FailingKey, Overview, State, Tally};
 use crate::journal::{Journal as _, JournalState};
 use crate::listener::{ListenerState, LossyQueue};
@@ -45,10 +47,14 @@ pub(super) struct StoreNumbers {
     pub(super) overview: Option<Overview>,
     pub(super) tally: Vec<Tally>,
     pub(super) oldest: BTreeMap<String, SystemTime>,
-    failing: BTreeMap<String, Vec<FailingKey>>,
-    dead_reasons: BTreeMap<String, String>,
-    used: Option<u64>,
-    paused: BTreeMap<String, SystemTime>,
+    pub(super) failing: BTreeMap<String, Vec<FailingKey>>,
+    pub(super) dead_reasons: BTreeMap<String, String>,
+    pub(super) used: Option<u64>,
+    pub(super) paused: BTreeMap<String, SystemTime>,
+    /// The daemons that share the journal.
+    pub(super) members: Vec<SharedMember>,
+    /// Partitions that no daemon owns.
+    pub(super) unowned: u64,
 }
 
 impl ControlHandler {
@@ -115,6 +121,7 @@ impl ControlHandler {
     fn max_pending(&self) -> Option<u64> {
         match &self.store {
             Store::Sqlite(journal, _) => Some(journal.max_pending()),
+            Store::Shared(journal, _) => Some(journal.max_pending()),
             Store::Memory(_) | Store::File(_) => None,
         }
     }
@@ -158,6 +165,10 @@ impl ControlHandler {
                 ..StoreNumbers::default()
             });
         }
+        if let Store::Shared(journal, _) = &self.store {
+            let found = journal.overview().await.map_err(|why| Refusal::new(Code::Unavailable, why))?;
+            return Ok(of_shared(found));
+        }
         let looked = self.read(move |reader| {
             let (overview, tally) = (reader.overview()?, reader.tally()?);
             let (mut oldest, mut failing) = (BTreeMap::new(), BTreeMap::new());
@@ -177,7 +188,16 @@ impl ControlHandler {
             }
             let paused = overview.paused.clone();
             let used = Some(reader.used_bytes()?);
-            Ok(StoreNumbers { overview: Some(overview), tally, oldest, failing, dead_reasons, used, paused })
+            Ok(StoreNumbers {
+                overview: Some(overview),
+                tally,
+                oldest,
+                failing,
+                dead_reasons,
+                used,
+                paused,
+                ..StoreNumbers::default()
+            })
         });
         Ok(looked.await?.unwrap_or_default())
     }
@@ -265,6 +285,9 @@ impl ControlHandler {
                     ..JournalStatus::default()
                 };
             }
+            Store::Shared(journal, database) => {
+                return shared_status(journal.state().borrow().clone(), database, kept, (deliveries, dead));
+            }
             Store::Sqlite(journal, path) => (Some(journal), path),
             Store::File(path) => (None, path),
         };
@@ -304,6 +327,7 @@ impl ControlHandler {
             oldest: oldest.map(time::shown),
             oldest_seconds: oldest.map(time::age),
             unreadable: overview.map(|overview| overview.unreadable),
+            ..JournalStatus::default()
         }
     }
 }

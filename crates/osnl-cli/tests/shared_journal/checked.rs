@@ -1,0 +1,91 @@
+//! Checks before a daemon runs: options that would be wrong over several daemons, the server, tables, permissions.
+
+use osnl_testkit::Postgres;
+
+use crate::stage::{SOON, Stage};
+
+#[test]
+fn options_that_count_in_one_daemon_are_refused() {
+    let stage = Stage::new("refused", "postgresql+psycopg2://osnl:hunter2@db1,db2/osnl");
+    let check = |from: &str, to: &str, expected: &str| {
+        stage.configure("a", &[(from, to)]);
+        let (code, said) = stage.run("a", &["check"]);
+        assert_eq!(code, Some(78), "{to}: {said}");
+        assert!(said.contains(expected) && !said.contains("hunter2"), "{to}: {said}");
+    };
+    let alone =
+        "is counted by each daemon alone, and would let through a multiple; remove it, or set sqlite://";
+    check("actions = hook", "actions = hook\nguard = 5 per 1m", &format!("[rule:gone] guard: {alone}"));
+    check("retry_interval = 1s", "guard = 5 per 1m", &format!("[action:hook] guard: {alone}"));
+    check("retry_interval = 1s", "rate = 5 per 1m", &format!("[action:hook] rate: {alone}"));
+    check(
+        "actions = hook",
+        "actions = hook\nexpect = 1 per 1h",
+        "[rule:gone] expect: a daemon that stands by",
+    );
+    check("prefetch = 10", "expect = 1 per 1h", "[listener:neutron] expect: a daemon that stands by");
+    check(
+        "prefetch = 10",
+        "single_active_consumer = false",
+        "[listener:neutron] single_active_consumer: a shared journal needs one active reader of each queue",
+    );
+    check(
+        "prefetch = 10",
+        "queue_type = stream",
+        "every daemon on a shared journal would read all of the stream",
+    );
+    check("[rule:gone]", "[canary]\nlistener = neutron\n[rule:gone]", "[canary] listener: another daemon");
+    check("lease = 3s", "max_dead = 5", "[journal] max_dead: is not kept by a journal in PostgreSQL yet");
+    check("lease = 3s", "max_size = 1GiB", "[journal] max_size: is not kept by a journal in PostgreSQL");
+    check("lease = 3s", "lease = 1s", "[journal] lease: \"1s\" is out of range; allowed: 2s to");
+    check("DATABASE", "postgresql://db/osnl", "[journal] connection: the user is required");
+
+    stage.configure("a", &[]);
+    let (code, said) = stage.run("a", &["config", "show"]);
+    assert!(code == Some(0) && said.contains("postgresql+psycopg2://osnl:***@db1,db2/osnl"), "{said}");
+    let (code, said) = stage.run("a", &["check"]);
+    assert!(code == Some(0) && said.contains("shared with other daemons"), "{said}");
+    // As other secrets: in a file of its own.
+    std::fs::write(stage.path("url"), "postgresql://osnl:hunter2@db/osnl\n").unwrap();
+    stage.configure("a", &[("DATABASE", "file://HOME/url")]);
+    let (code, said) = stage.run("a", &["check"]);
+    assert!(
+        code == Some(0) && said.contains("postgresql://osnl@db/osnl") && !said.contains("hunter2"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_user_without_rights_is_told_what_is_missing_and_an_administrator_makes_the_tables() {
+    let server = Postgres::start(true);
+    let url = server.database();
+    let database = url.rsplit_once('/').unwrap().1;
+    let stage = Stage::new("rights", &url.replace("osnl@", "narrow@"));
+    server.sql("postgres", "CREATE ROLE narrow LOGIN");
+    server.sql(database, "REVOKE CREATE ON SCHEMA public FROM PUBLIC");
+    stage.configure("a", &[("allow_volatile = true", "allow_volatile = false")]);
+    let (code, said) = stage.run("a", &["check", "--connect"]);
+    assert_ne!(code, Some(0), "{said}");
+    assert!(said.contains("no tables yet, and this user may not make version"), "{said}");
+    assert!(said.contains("PostgreSQL 1") && said.contains("fsync = on"), "{said}");
+    let (code, said) = stage.run("a", &["run"]);
+    assert!(code == Some(69) && said.contains("osnl journal migrate --dry-run"), "{code:?}: {said}");
+
+    // Their owner makes the tables.
+    let (code, sql) = stage.run("a", &["journal", "migrate", "--dry-run"]);
+    assert_eq!(code, Some(0), "{sql}");
+    server.sql(database, &sql);
+    let (_, said) = stage.run("a", &["check", "--connect"]);
+    assert!(said.contains("this user may not read and write osnl_arrival"), "{said}");
+    server.sql(database, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO narrow");
+    let (_, said) = stage.run("a", &["check", "--connect"]);
+    assert!(said.contains("readable and writable"), "{said}");
+    let (code, said) = stage.run("a", &["journal", "migrate"]);
+    assert!(code == Some(0) && said.contains("nothing to do"), "{said}");
+    let mut daemon = stage.start("a");
+    daemon.wait_for("listening at", 1, SOON);
+    // What is under way ends, and the partitions are given back.
+    daemon.signal("TERM");
+    assert_eq!(daemon.wait(SOON).code(), Some(0), "{}", daemon.output());
+    assert_eq!(server.rows(database, "SELECT count(*) FROM osnl_partition WHERE token IS NOT NULL"), "0");
+}

@@ -1,0 +1,7 @@
+//! Daemons on one journal in PostgreSQL, real processes on the real broker and server: `cargo xtask test --postgresql`.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod away;
+mod checked;
+mod stage;
+mod takeover;

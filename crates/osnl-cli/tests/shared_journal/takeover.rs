@@ -1,0 +1,106 @@
+//! Two daemons on one queue and one journal: one is killed, and the other one delivers everything in order.
+
+use std::time::Duration;
+
+use osnl_testkit::{Postgres, Reply, wait_until};
+
+use crate::stage::{SOON, Stage};
+
+#[test]
+fn a_daemon_is_killed_and_the_other_one_delivers_everything_in_order() {
+    let mut stage = Stage::new("takeover", &Postgres::shared().database());
+    stage.sink.reply_with(Reply::After(Duration::from_millis(20), Box::new(Reply::Status(204))));
+    let mut first = stage.daemon("a");
+    let second = stage.daemon("b");
+    wait_until(SOON, "one to stand by", || stage.status("b")["listeners"][0]["state"] == "standby");
+    // Both deliver, whichever of them reads.
+    let shares = || {
+        let members = stage.status("b")["journal"]["members"].as_array().unwrap().clone();
+        members.iter().map(|member| member["partitions"].as_u64().unwrap()).collect::<Vec<_>>()
+    };
+    wait_until(SOON, "each to have half of the partitions", || shares() == [32, 32]);
+
+    stage.publish(0..60);
+    stage.sink.wait_for(10, SOON);
+    first.kill9();
+    stage.publish(60..80);
+    stage.wait_for_all(0..80);
+    stage.wait_for_queue(0);
+    // What was under way is repeated before the next of its resource starts.
+    for port in stage.delivered() {
+        assert!(port.is_sorted(), "{port:?}");
+    }
+    let totals = || stage.json("b", &["deliveries", "list", "--limit", "1"])["totals"].clone();
+    wait_until(SOON, "all of them to be recorded", || totals()["by_state"]["delivered"] == 80);
+    assert_eq!(totals()["all"], 80);
+    assert!(second.output().contains("partitions of the journal are taken over"), "{}", second.output());
+    wait_until(SOON, "the other one to own all partitions", || {
+        let journal = stage.status("b")["journal"].clone();
+        let members = journal["members"].as_array().unwrap();
+        let own = members.iter().find(|member| member["is_own"] == true).unwrap();
+        let gone = members.iter().find(|member| member["is_own"] == false).unwrap();
+        own["partitions"] == 64
+            && gone["silent_seconds"].as_u64() >= Some(3)
+            && journal["unowned_partitions"] == 0
+    });
+}
+
+#[test]
+fn listings_show_what_is_there_and_what_does_not_work_yet_says_so() {
+    let mut stage = Stage::new("listings", &Postgres::shared().database());
+    stage.sink.reply_with(Reply::Status(400));
+    let _a = stage.daemon("a");
+    let _b = stage.daemon("b");
+    let (code, said) = stage.run("a", &["actions", "pause", "hook"]);
+    assert_eq!(code, Some(0), "{said}");
+    // A pause is for all daemons, within a second.
+    wait_until(SOON, "the other one to pause", || !stage.status("b")["targets"][0]["paused_since"].is_null());
+    stage.publish(0..8);
+    let listed = |args: &[&str]| stage.json("b", &[&["deliveries", "list"], args].concat());
+    wait_until(SOON, "all to be kept", || listed(&[])["totals"]["all"] == 8);
+    stage.wait_for_queue(0);
+    assert!(stage.sink.requests().is_empty());
+    let of_port = listed(&["--resource", "PORT-1"]);
+    let ids: Vec<&str> =
+        of_port["deliveries"].as_array().unwrap().iter().map(|row| row["id"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), 2, "{of_port}");
+    let of_port = &of_port["deliveries"];
+    let by_id = |id: &str| of_port.as_array().unwrap().iter().find(|row| row["id"] == id).unwrap().clone();
+    let (first, second) = (ids.iter().min().unwrap(), ids.iter().max().unwrap());
+    assert_eq!((&by_id(first)["phase"], &by_id(second)["phase"]), (&"ready".into(), &"waiting".into()));
+    assert_eq!(by_id(second)["waits_for"], **first);
+    let shown = stage.json("b", &["deliveries", "show", first]);
+    assert_eq!((&shown["behind"][0], &shown["message"]["payload"]["n"]), (&(**second).into(), &1.into()));
+    assert_eq!(listed(&["--state", "dead"])["totals"]["all"], 0);
+
+    for (args, code) in [
+        (vec!["deliveries", "retry", first], 1),
+        (vec!["deliveries", "discard", "--yes", first], 1),
+        (vec!["deliveries", "release", first], 1),
+        (vec!["deliveries", "move", first, "--to", "hook"], 1),
+        (vec!["quarantine", "list"], 1),
+        (vec!["explain", "--journal", "--id", first], 69),
+        (vec!["replay", "--id", first], 69),
+        (vec!["journal", "backup", "copy.db"], 69),
+        (vec!["journal", "verify"], 69),
+    ] {
+        let (status, said) = stage.run("b", &args);
+        assert_eq!(status, Some(code), "{args:?}: {said}");
+        assert!(
+            said.contains("a journal that daemons share") || said.contains("pg_dump"),
+            "{args:?}: {said}"
+        );
+        assert!(said.contains("postgresql://osnl@127.0.0.1"), "{args:?}: {said}");
+    }
+
+    let (code, said) = stage.run("b", &["actions", "resume", "hook"]);
+    assert_eq!(code, Some(0), "{said}");
+    wait_until(SOON, "each to be tried", || stage.sink.requests().len() >= 4);
+    wait_until(SOON, "a failed one", || {
+        listed(&["--state", "retrying"])["totals"]["all"].as_u64() >= Some(1)
+    });
+    let retrying = listed(&["--state", "retrying"])["deliveries"][0].clone();
+    assert!(retrying["last_answer"].as_str().unwrap().contains("400"), "{retrying}");
+    let found = listed(&["--status", "4xx"])["totals"]["all"].as_u64();
+    assert!(found >= Some(1), "{found:?}");
+}

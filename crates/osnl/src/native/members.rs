@@ -1,0 +1,157 @@
+//! A journal that several daemons share: its options, and the refusal of what would be wrong in it: whatever one process
+//! counts, sees, or hears alone.
+//!
+//! A refusal here is better than a number that is silently another one: a guard of each daemon lets through as many times what
+//! it should.
+
+use std::time::Duration;
+
+use osnl_config::sections::Reader;
+use osnl_model::Secret;
+use osnl_transport::QueueType;
+
+use super::{ActionConf, ListenerConf, RuleConf};
+use crate::journal::shared::{SharedDatabase, SharedOptions};
+use crate::journal::sqlite::SqliteOptions;
+
+const JOURNAL: &str = "or set sqlite:// in [journal] connection";
+/// The form of a connection.
+pub(super) const CONNECTION: &str = "write postgresql://USER:PASSWORD@HOST/DATABASE";
+/// A shorter one would end with any hiccup of the database.
+const SHORTEST_LEASE: Duration = Duration::from_secs(2);
+const USUAL_LEASE: Duration = Duration::from_secs(15);
+const LONGEST_LEASE: Duration = Duration::from_secs(600);
+/// The bounds that a shared journal does not keep: option, problem, remedy.
+const UNKEPT: [(&str, &str, &str); 2] = [
+    ("max_size", "is not kept by a journal in PostgreSQL", "remove it: the database has no bound of its own"),
+    ("max_dead", "is not kept by a journal in PostgreSQL yet", "remove it: dead letters have no bound there"),
+];
+
+/// Reads the options of a shared journal; those that it cannot keep are refused.
+pub(super) fn journal(
+    reader: &mut Reader<'_>,
+    options: SqliteOptions,
+    (connection, shown): (Secret, String),
+    database: &'static dyn SharedDatabase,
+) -> Option<SharedOptions> {
+    let lease = match reader.is_set("lease") {
+        true => reader.duration("lease", SHORTEST_LEASE),
+        false => Some(USUAL_LEASE),
+    };
+    let lease = lease.and_then(|lease| match lease <= LONGEST_LEASE {
+        true => Some(lease),
+        false => reader.refuse("lease", "is out of range", "allowed: 2s to 10m"),
+    });
+    for (option, problem, allowed) in UNKEPT {
+        if reader.is_set(option) {
+            reader.refuse::<()>(option, problem, allowed);
+        }
+    }
+    let SqliteOptions { retention, max_pending, allow_volatile, overflowing, .. } = options;
+    let lease = lease?;
+    Some(SharedOptions {
+        database,
+        connection,
+        shown,
+        lease,
+        retention,
+        max_pending,
+        allow_volatile,
+        overflowing,
+    })
+}
+
+/// Whether a shared journal keeps an option of the store.
+pub(super) fn keeps(option: &str) -> bool {
+    UNKEPT.iter().all(|(name, ..)| *name != option)
+}
+
+/// Warns of options that only a shared journal has.
+pub(super) fn idle(reader: &mut Reader<'_>) {
+    if reader.is_set("lease") {
+        reader.warn("lease", "has an effect for postgresql:// only", "remove it");
+    }
+}
+
+/// Refuses a listener whose queue has no one reader that the broker chooses.
+pub(super) fn listener(reader: &mut Reader<'_>, conf: &ListenerConf) {
+    if !["rabbit", "kombu"].contains(&conf.transport_url.driver()) {
+        let problem = "a shared journal needs a broker that chooses one reader of a queue, which is RabbitMQ";
+        refuse(reader, "transport_url", problem, "listen on RabbitMQ");
+    } else if conf.queue.queue_type == QueueType::Stream {
+        let problem = "every daemon on a shared journal would read all of the stream";
+        refuse(reader, "queue_type", problem, "choose another queue_type");
+    } else if !conf.queue.single_active_consumer {
+        let problem = "a shared journal needs one active reader of each queue, or messages of a resource change their order";
+        let allowed = "set a pool, and single_active_consumer = true";
+        refuse(reader, "single_active_consumer", problem, allowed);
+    }
+    if conf.expect.is_some() {
+        refuse(
+            reader,
+            "expect",
+            "a daemon that stands by receives nothing, and would report silence",
+            "remove it",
+        );
+    }
+}
+
+/// Refuses options of a rule that count in one process.
+pub(super) fn rule(reader: &mut Reader<'_>, conf: &RuleConf) {
+    if conf.guard.is_some() {
+        refuse(
+            reader,
+            "guard",
+            "is counted by each daemon alone, and would let through a multiple",
+            "remove it",
+        );
+    }
+    if conf.expect.is_some() {
+        refuse(
+            reader,
+            "expect",
+            "a daemon that stands by receives nothing, and would report silence",
+            "remove it",
+        );
+    }
+}
+
+/// Refuses options of an action that count in one process, and drivers that need all events of a resource.
+pub(super) fn action(reader: &mut Reader<'_>, conf: &ActionConf) {
+    let traits = conf.driver.conf().traits();
+    if conf.guard.is_some() {
+        refuse(
+            reader,
+            "guard",
+            "is counted by each daemon alone, and would let through a multiple",
+            "remove it",
+        );
+    }
+    if conf.delivery.rate.is_some() {
+        refuse(
+            reader,
+            "rate",
+            "is counted by each daemon alone, and would let through a multiple",
+            "remove it",
+        );
+    }
+    if traits.gathers.is_some() {
+        let problem = "gathers events for one call, and each daemon would make a call of its own";
+        refuse(reader, "digest", problem, "remove it");
+    }
+    if traits.interest.is_some() {
+        let problem =
+            "needs what earlier events told of a resource, which a shared journal does not keep yet";
+        refuse(reader, "driver", problem, "choose another driver");
+    }
+}
+
+/// Refuses the canary.
+pub(super) fn canary(reader: &mut Reader<'_>) {
+    let problem = "another daemon on the shared journal may receive it, and this one would report its loss";
+    refuse(reader, "listener", problem, "remove the section");
+}
+
+fn refuse(reader: &mut Reader<'_>, option: &str, problem: &str, allowed: &str) {
+    reader.refuse::<()>(option, problem, &format!("{allowed}, {JOURNAL}"));
+}
