@@ -42,7 +42,7 @@ pub(super) struct Note {
 /// The flags of `osnl check`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exits with 0 if the configuration is valid, 1 if every delivery of some action would become a \
+    after_help = "Exits with 0 if the configuration is valid, 1 if an action can never succeed, since each delivery would become a \
                   dead letter at its first attempt, 69 if --connect failed, 78 if the configuration is wrong.\n\n\
                   Examples:\n  osnl check --config-file /etc/osnl/osnl.conf\n  \
                   osnl check --connect --format json | jq '.probes[] | select(.verdict != \"ok\")'"
@@ -54,7 +54,7 @@ pub(crate) struct CheckRunArgs {
     /// --declare
     #[arg(long)]
     pub(crate) connect: bool,
-    /// Also create, bind, and delete each missing queue, to test the user's permissions
+    /// Also create each missing queue, bind it, and delete it again, to test permissions
     #[arg(long, requires = "connect")]
     pub(crate) declare: bool,
     /// Also check that this user may read the files, by their owner, group, and mode

@@ -11,7 +11,7 @@ use crate::flags::{FormatArgs, SourceArgs};
 #[derive(Debug, Args)]
 #[command(
     after_help = "backup, verify, and export also work while osnl runs or hangs. restore, compact, and export --schema \
-                  need osnl stopped. Exits with 69 if osnl runs in their case, or if there is no journal.\n\n\
+                  need osnl stopped: they exit with 69 while it runs. All exit with 69 if there is no journal.\n\n\
                   Examples:\n  osnl journal backup /backup/osnl-monday.db\n  osnl journal verify"
 )]
 pub(crate) struct JournalArgs {
@@ -142,8 +142,8 @@ pub(crate) struct CompactArgs {
 /// The flags of `osnl journal migrate`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "For [journal] connection = postgresql://... osnl run does the same at its start if its user may create \
-                  tables. Exits with 69 when the database cannot be reached or refuses.\n\n\
+    after_help = "Only for [journal] connection = postgresql://...; osnl run also creates and migrates the tables at its \
+                  start, if its user may. Exits with 69 when the database cannot be reached or refuses.\n\n\
                   Examples:\n  osnl journal migrate\n  osnl journal migrate --dry-run | psql -d osnl -U owner"
 )]
 pub(crate) struct MigrateArgs {

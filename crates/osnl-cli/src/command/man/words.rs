@@ -190,7 +190,7 @@ On a terminal it shows a live view: Enter opens an event, and with \fB\-c\fR the
     (
         "reload",
         Words {
-            more: "The daemon reads the files and folders that it was started with again. Its environment variables and flags still override them. If the configuration is wrong, needs a restart, or names a file that cannot be read, nothing changes.",
+            more: "The daemon reads again the files and folders that it was started with. Its environment variables and flags still override them. If the configuration is wrong, needs a restart, or names a file that cannot be read, nothing changes.",
             see: &["check", "status"],
             ..COMMAND
         },
@@ -249,7 +249,7 @@ On a terminal it shows a live view: Enter opens an event, and with \fB\-c\fR the
     (
         "journal-restore",
         Words {
-            more: r"The backup is checked before anything is replaced. The journal that is there is kept beside it, as JOURNAL.replaced\-TIME. If it can be read, the command names the deliveries that are pending in the backup and have ended since, and counts the messages that came later.",
+            more: r"The backup is checked before anything is replaced. The old journal is kept: it is renamed JOURNAL.replaced\-TIME. If it can be read, the command names the deliveries that are pending in the backup and have ended since, and counts the messages that came later.",
             see: &["journal-backup", "actions-resume", "deliveries-discard"],
             ..COMMAND
         },

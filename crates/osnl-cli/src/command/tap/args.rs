@@ -54,7 +54,7 @@ pub(crate) struct TapArgs {
     /// Only this resource, by id or name
     #[arg(long, value_name = "RESOURCE")]
     pub(crate) resource: Vec<String>,
-    /// Only if every such field matches, like payload.port.name=^web-
+    /// Only if this field matches; if repeated, all: payload.port.name=^web-
     #[arg(long, value_name = "NAME=PATTERN", value_parser = TapCondition::parse)]
     pub(crate) filter: Vec<TapCondition>,
     /// Only if this expression is true: 'resource.kind == "port"'
