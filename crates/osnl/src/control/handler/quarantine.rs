@@ -25,10 +25,16 @@ use crate::replay::{self, Live, ReplayError};
 const AT_ONCE: usize = 1000;
 /// Messages that one call sends through the rules in force.
 const MOST_BY_RULES: usize = 200;
-/// Messages whose bodies are in memory for that.
-const BODIES: usize = 10;
 /// After so long no further message is read for that.
 const LONGEST: Duration = Duration::from_secs(10);
+
+/// A retry of several messages.
+#[derive(Default)]
+struct Retrial {
+    /// Opened for the first message that can be appended.
+    journal: Option<Arc<SqliteJournal>>,
+    changes: QuarantineChanges,
+}
 
 impl ControlHandler {
     pub(super) async fn list_quarantined(
@@ -96,38 +102,51 @@ impl ControlHandler {
         messages: &[MessageAgain],
         by: &str,
     ) -> Result<QuarantineChanges, Refusal> {
-        let mut changes = QuarantineChanges::default();
-        let mut entries = Vec::new();
+        let mut retrial = Retrial::default();
         for again in messages {
-            match self.again(again).await {
-                Ok(entry) => entries.push((again.id, entry)),
-                Err(refusal) => changes.refuse(again.id, refusal.message),
+            self.retry_one(again, &mut retrial).await?;
+        }
+        Ok(self.ended(retrial, by).await)
+    }
+
+    /// Appends one message and removes it from the quarantine: no more than one body is in memory.
+    async fn retry_one(&self, again: &MessageAgain, retrial: &mut Retrial) -> Result<(), Refusal> {
+        let entry = match self.again(again).await {
+            Ok(entry) => entry,
+            Err(refusal) => {
+                retrial.changes.refuse(again.id, refusal.message);
+                return Ok(());
+            }
+        };
+        let journal = match retrial.journal.take() {
+            Some(journal) => journal,
+            None => self.writable().await?,
+        };
+        // Under its own ids: what was appended before a failure is no second event when it is tried again.
+        let how = Live { keep_ids: true, ..Live::default() };
+        match replay::append(&*journal, vec![entry], how).await {
+            Ok(_) => {
+                forget(&journal, vec![again.id]).await?;
+                retrial.changes.changed(again.id);
+            }
+            Err(
+                error
+                @ (ReplayError::Stuck { .. } | ReplayError::Unknown { .. } | ReplayError::Closed { .. }),
+            ) => {
+                retrial.changes.refuse(again.id, format!("it stays here: {error}"));
             }
         }
-        if entries.is_empty() {
-            return Ok(changes);
+        retrial.journal = Some(journal);
+        Ok(())
+    }
+
+    async fn ended(&self, retrial: Retrial, by: &str) -> QuarantineChanges {
+        let Retrial { journal, changes } = retrial;
+        if let Some(journal) = journal {
+            self.give_back(journal).await;
+            tracing::info!(messages = changes.changed, by, "an operator retried messages of the quarantine");
         }
-        let journal = self.writable().await?;
-        for (id, entry) in entries {
-            // Under its own ids: what was appended before a failure is no second event when it is tried again.
-            let how = Live { keep_ids: true, ..Live::default() };
-            match replay::append(&*journal, vec![entry], how).await {
-                Ok(_) => {
-                    forget(&journal, vec![id]).await?;
-                    changes.changed(id);
-                }
-                Err(
-                    error @ (ReplayError::Stuck { .. }
-                    | ReplayError::Unknown { .. }
-                    | ReplayError::Closed { .. }),
-                ) => {
-                    changes.refuse(id, format!("it stays here: {error}"));
-                }
-            }
-        }
-        self.give_back(journal).await;
-        tracing::info!(messages = changes.changed, by, "an operator retried messages of the quarantine");
-        Ok(changes)
+        changes
     }
 
     /// Sends messages through the rules in force, as `osnl quarantine retry` does with those of the files.
@@ -154,27 +173,22 @@ impl ControlHandler {
             );
             return Err(Refusal::new(Code::BadRequest, why));
         }
-        let (begun, mut group) = (Instant::now(), Vec::new());
-        let mut changes = QuarantineChanges { dry_run, ..QuarantineChanges::default() };
-        refuse_missing(&mut changes, &named, &found);
+        let begun = Instant::now();
+        let changes = QuarantineChanges { dry_run, ..QuarantineChanges::default() };
+        let mut retrial = Retrial { changes, ..Retrial::default() };
+        refuse_missing(&mut retrial.changes, &named, &found);
         for id in found {
             if begun.elapsed() > LONGEST {
-                changes.refuse(id, "there was no time left for it: retry fewer messages at a time");
+                retrial.changes.refuse(id, "there was no time left for it: retry fewer messages at a time");
                 continue;
             }
             match self.planned(id, loaded.clone()).await {
-                Ok(_) if dry_run => changes.changed(id),
-                Ok(again) => group.push(again),
-                Err(why) => changes.refuse(id, why),
-            }
-            if group.len() == BODIES {
-                changes.add(self.retry_quarantined(&std::mem::take(&mut group), by).await?);
+                Ok(_) if dry_run => retrial.changes.changed(id),
+                Ok(again) => self.retry_one(&again, &mut retrial).await?,
+                Err(why) => retrial.changes.refuse(id, why),
             }
         }
-        if !group.is_empty() {
-            changes.add(self.retry_quarantined(&group, by).await?);
-        }
-        Ok(changes)
+        Ok(self.ended(retrial, by).await)
     }
 
     /// Asks the rules about a message; else the reason why it stays.

@@ -23,10 +23,11 @@ fn of(filter: WhichMessages) -> Request {
     Request::QuarantineList { filter, after: 0, limit: 2 }
 }
 
-fn again(id: i64, action: &str) -> Request {
+fn again(ids: &[i64], action: &str) -> Request {
     let deliveries = json!([{"rule": "r", "action": action, "resource": "k"}]);
-    let request =
-        json!({"verb": "quarantine-retry", "by": "root", "messages": [{"id": id, "deliveries": deliveries}]});
+    let messages: Vec<Value> =
+        ids.iter().map(|id| json!({"id": id, "deliveries": deliveries.clone()})).collect();
+    let request = json!({"verb": "quarantine-retry", "by": "root", "messages": messages});
     serde_json::from_value(request).unwrap()
 }
 
@@ -42,6 +43,7 @@ async fn the_quarantine_is_listed_shown_discarded_and_retried() {
         put(&journal, SEEN, "no JSON").await;
         put(&journal, READ, "more than max_body").await;
         put(&journal, vec![b'{'; LONGEST_WHOLE + 1], "more than max_body").await;
+        put(&journal, READ.replace("m2", "m4"), "no JSON").await;
         let store = match running {
             true => Store::Sqlite(journal, path.clone()),
             false => {
@@ -54,7 +56,7 @@ async fn the_quarantine_is_listed_shown_discarded_and_retried() {
         let list = ask(&handler, of(WhichMessages::default())).await.unwrap();
         assert_eq!(
             (&list["total"], &list["next"], &list["messages"][0]["message_id"]),
-            (&json!(3), &json!(2), &json!("m1"))
+            (&json!(4), &json!(2), &json!("m1"))
         );
         let by_reason = WhichMessages { reason: Some("max_body".into()), ..WhichMessages::default() };
         assert_eq!(ask(&handler, of(by_reason.clone())).await.unwrap()["total"], 2);
@@ -80,13 +82,17 @@ async fn the_quarantine_is_listed_shown_discarded_and_retried() {
             (3, "only the first 65536 of its 16777217 bytes are kept: it cannot be retried"),
             (9, "there is no message 9 in the quarantine"),
         ] {
-            let refused = ask(&handler, again(id, "a")).await.unwrap();
+            let refused = ask(&handler, again(&[id], "a")).await.unwrap();
             assert_eq!((&refused["changed"], &refused["refusals"][0]["why"]), (&json!(0), &json!(why)));
         }
-        assert_eq!(ask(&handler, again(2, "a")).await.unwrap()["ids"], json!([2]));
-        let event =
-            Reader::open(&path).unwrap().list(&Filter::default(), &Page::default()).unwrap().remove(0);
-        assert_eq!((event.message_id.as_deref(), &*event.queue, &*event.action), (Some("m2"), "q", "a"));
+        // One that cannot be read does not keep those behind it.
+        let done = ask(&handler, again(&[2, 1, 4], "a")).await.unwrap();
+        assert_eq!((&done["ids"], &done["refusals"][0]["id"]), (&json!([2, 4]), &json!(1)));
+        let events = Reader::open(&path).unwrap().list(&Filter::default(), &Page::default()).unwrap();
+        let mut told: Vec<_> =
+            events.iter().map(|row| (row.message_id.as_deref(), &*row.queue, &*row.action)).collect();
+        told.sort_unstable();
+        assert_eq!(told, [(Some("m2"), "q", "a"), (Some("m4"), "q", "a")]);
 
         let discard =
             |dry_run| Request::QuarantineDiscard { filter: by_reason.clone(), dry_run, by: "root".into() };
