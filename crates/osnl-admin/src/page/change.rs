@@ -53,7 +53,8 @@ enum Verb {
 pub(super) async fn preview(place: Place<'_>, caller: &Caller, query: &str) -> Result<Answer, Refusal> {
     let mut wish = wish(query)?;
     allowed(place)?;
-    let begun = until_now(&mut wish.filter);
+    let begun = until_now(&wish.filter.ids, &mut wish.filter.until);
+    let begun = begun.map(|now| format!("&until={}", text::query(&now))).unwrap_or_default();
     let result: ChangeResult = ask(place, &wish.request(true, place.by)).await?;
     let confirm = (result.changed + result.under_way > 0).then(|| Confirm {
         query: [query, &begun].concat(),
@@ -100,15 +101,14 @@ pub(super) fn allowed(place: Place<'_>) -> Result<(), Refusal> {
     place.access.api(true).map_err(denied)
 }
 
-/// Leaves out what arrives between preview and change; returns that as the end of a query.
-fn until_now(filter: &mut Which) -> String {
-    if !filter.ids.is_empty() || filter.until.is_some() {
-        return String::new();
+/// Leaves out what arrives between preview and change, if a search neither names its rows nor has an end.
+/// Returns the moment that is the end now.
+pub(super) fn until_now(ids: &[impl Sized], until: &mut Option<String>) -> Option<String> {
+    if !ids.is_empty() || until.is_some() {
+        return None;
     }
-    let now = text::now();
-    let end = format!("&until={}", text::query(&now));
-    filter.until = Some(now);
-    end
+    *until = Some(text::now());
+    until.clone()
 }
 
 fn wish(query: &str) -> Result<Wish, Refusal> {

@@ -6,7 +6,7 @@ use osnl::control::{
     QuarantineChanges, QuarantineList, QuarantineShow, QuarantinedMessage, Refusal, Request, WhichMessages,
 };
 
-use super::change::{ChangePage, Confirm, NAMED, allowed, and_more, without_until};
+use super::change::{ChangePage, Confirm, NAMED, allowed, and_more, until_now, without_until};
 use super::deliveries::{fields, request, written};
 use super::{Caller, Frame, Place, ask, bad, html, text};
 use crate::answer::Answer;
@@ -122,7 +122,9 @@ enum Verb {
 /// Shows which messages would be changed.
 pub(super) async fn preview(place: Place<'_>, caller: &Caller, query: &str) -> Result<Answer, Refusal> {
     allowed(place)?;
-    let wish = Wish::read(query)?.until_now();
+    let mut wish = Wish::read(query)?;
+    let begun = until_now(&wish.filter.ids, &mut wish.filter.until);
+    wish.fields.extend(begun.map(|now| ("until".to_owned(), now)));
     let result = wish.made(place, true).await?;
     let confirm = (result.changed > 0).then(|| Confirm {
         query: wish.written(),
@@ -153,16 +155,6 @@ impl Wish {
             Request::QuarantineList { filter, .. } => Ok(Self { verb, filter, fields }),
             _ => Err(bad("this is not a search of the quarantine")),
         }
-    }
-
-    /// Leaves out what arrives between preview and change.
-    fn until_now(mut self) -> Self {
-        if self.filter.ids.is_empty() && self.filter.until.is_none() {
-            let now = text::now();
-            self.fields.push(("until".to_owned(), now.clone()));
-            self.filter.until = Some(now);
-        }
-        self
     }
 
     fn written(&self) -> String {
