@@ -45,6 +45,8 @@ struct ActionRow {
     tone: &'static str,
     is_configured: bool,
     is_paused: bool,
+    /// Whether the journal has answered: a 0 would read as "none".
+    is_counted: bool,
     since: String,
     pending: u64,
     oldest: String,
@@ -83,6 +85,7 @@ pub(super) async fn page(
     if let (Some(pid), Some(up)) = (status.pid, status.uptime_seconds) {
         frame.made = format!("{}, process {pid}, up {}", frame.made, span(up));
     }
+    let is_counted = status.counts_are_known();
     let mut problems = status.problems;
     problems.sort_by_key(|problem| std::cmp::Reverse(problem.severity));
     let not_reloaded = status.configuration.and_then(|configuration| configuration.not_reloaded);
@@ -95,7 +98,7 @@ pub(super) async fn page(
         frame,
         problems: problems.iter().map(ProblemView::new).collect(),
         refused: errors.iter().take(20).map(|error| text::line(error)).collect(),
-        actions: status.targets.into_iter().map(ActionRow::new).collect(),
+        actions: status.targets.into_iter().map(|target| ActionRow::new(target, is_counted)).collect(),
         plots,
         listeners: status.listeners.iter().map(ListenerRow::new).collect(),
         journal: journal(&status.journal),
@@ -130,7 +133,7 @@ impl ProblemView {
 }
 
 impl ActionRow {
-    fn new(target: TargetReport) -> Self {
+    fn new(target: TargetReport, is_counted: bool) -> Self {
         let mut lines = Vec::new();
         if let Some(by) = &target.paused_by {
             lines.push(format!("paused by {}", text::line(by)));
@@ -159,13 +162,14 @@ impl ActionRow {
             query: text::query(&target.action),
             is_configured: target.configured != Some(false),
             is_paused: target.paused_since.is_some(),
-            since: text::age(target.since_seconds),
+            is_counted,
+            since: ago(target.since_seconds),
             pending: target.pending,
             oldest: text::age(target.oldest_pending_seconds),
             in_flight: target.in_flight,
             held: target.held,
             dead: target.dead,
-            done: target.done_text(),
+            done: if is_counted { target.done_text() } else { "-".to_owned() },
             address: text::or_empty(target.target.as_deref()),
             exact: target.action,
             state,
@@ -187,11 +191,9 @@ impl ListenerRow {
             name: text::line(&listener.name),
             tone: tone(&listener.state),
             state: text::line(&listener.state_text()),
-            since: text::age(listener.since_seconds),
+            since: ago(listener.since_seconds),
             messages: listener.messages,
-            last: listener
-                .last_message_seconds
-                .map_or("-".to_owned(), |seconds| format!("{} ago", span(seconds))),
+            last: ago(listener.last_message_seconds),
             reconnects: listener.reconnects,
             waiting: number(listener.in_queue()),
             consumers: number(listener.consumers),
@@ -199,6 +201,10 @@ impl ListenerRow {
             reason: text::line(&reason.join("; ")),
         }
     }
+}
+
+fn ago(seconds: Option<u64>) -> String {
+    seconds.map_or("-".to_owned(), |seconds| format!("{} ago", span(seconds)))
 }
 
 /// The colour of a state, beside its word.

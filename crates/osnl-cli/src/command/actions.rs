@@ -27,10 +27,10 @@ pub(crate) fn run(args: &ActionsArgs) -> Exit {
 }
 
 fn list(args: &ActionsListArgs) -> Result<Exit, NoAnswer> {
-    let Status { targets, .. } = Respondent::of(&args.place)?.ask(&Request::Status {})?;
+    let status: Status = Respondent::of(&args.place)?.ask(&Request::Status {})?;
     Ok(match args.format.format {
-        Format::Json => print_json(&targets),
-        Format::Text => print_tinted(&status::targets(&targets), status::tint),
+        Format::Json => print_json(&status.targets),
+        Format::Text => print_tinted(&status::targets(&status), status::tint),
     })
 }
 

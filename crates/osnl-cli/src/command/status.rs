@@ -6,7 +6,7 @@ mod watch;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use osnl::control::{JournalStatus, LeftQueue, ListenerStatus, Request, Status, TargetReport, size};
+use osnl::control::{JournalStatus, LeftQueue, ListenerStatus, Request, Status, size};
 
 use super::asking::{
     NoAnswer, Respondent, age, breadth, clean, print, print_json, print_tinted, short, table_within,
@@ -121,7 +121,7 @@ fn text(status: &Status) -> String {
     }
     if !status.targets.is_empty() {
         text.push_str("\nactions\n");
-        text.push_str(&targets(&status.targets));
+        text.push_str(&targets(status));
     }
     text.push_str(&format!("\njournal\n{}", journal(&status.journal)));
     let counters: Vec<_> = status.counters.iter().filter(|(_, count)| **count > 0).collect();
@@ -167,7 +167,7 @@ pub(super) fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
 
 fn listeners(listeners: &[ListenerStatus]) -> String {
     let mut rows = vec![
-        ["  name", "state", "for", "messages", "last", "reconnects", "in queue", "consumers", "queue"]
+        ["  name", "state", "since", "messages", "last", "reconnects", "in queue", "consumers", "queue"]
             .map(str::to_owned)
             .to_vec(),
     ];
@@ -180,9 +180,9 @@ fn listeners(listeners: &[ListenerStatus]) -> String {
         rows.push(vec![
             format!("  {}", clean(&listener.name)),
             listener.state_text(),
-            listener.since_seconds.map_or("-".to_owned(), age),
+            ago(listener.since_seconds),
             listener.messages.to_string(),
-            listener.last_message_seconds.map_or("-".to_owned(), |seconds| format!("{} ago", age(seconds))),
+            ago(listener.last_message_seconds),
             listener.reconnects.to_string(),
             number(listener.in_queue()),
             number(listener.consumers),
@@ -194,6 +194,10 @@ fn listeners(listeners: &[ListenerStatus]) -> String {
         text.push_str(&format!("  {}: {}\n", clean(&listener.name), short(&lag.text(), 300)));
     }
     text
+}
+
+fn ago(seconds: Option<u64>) -> String {
+    seconds.map_or("-".to_owned(), |seconds| format!("{} ago", age(seconds)))
 }
 
 fn number(count: Option<u64>) -> String {
@@ -221,24 +225,26 @@ fn left_queue(left: &LeftQueue) -> String {
     }
 }
 
-pub(super) fn targets(targets: &[TargetReport]) -> String {
+/// Renders the table of actions; numbers that are not known are `-`.
+pub(super) fn targets(status: &Status) -> String {
+    let (targets, is_known) = (&status.targets, status.counts_are_known());
     let mut rows = vec![
-        ["  name", "target", "for", "pending", "oldest", "running", "to release", "dead", "done", "address"]
+        ["  name", "target", "since", "pending", "oldest", "running", "on hold", "dead", "done", "address"]
             .map(str::to_owned)
             .to_vec(),
     ];
-    let moment = |seconds: Option<u64>| seconds.map_or("-".to_owned(), age);
+    let number = |count: u64| if is_known { count.to_string() } else { "-".to_owned() };
     for target in targets {
         rows.push(vec![
             format!("  {}", clean(&target.action)),
             target.state_text(),
-            moment(target.since_seconds),
-            target.pending.to_string(),
-            moment(target.oldest_pending_seconds),
+            ago(target.since_seconds),
+            number(target.pending),
+            target.oldest_pending_seconds.map_or("-".to_owned(), age),
             target.in_flight.to_string(),
-            target.held.to_string(),
-            target.dead.to_string(),
-            target.done_text(),
+            number(target.held),
+            number(target.dead),
+            if is_known { target.done_text() } else { "-".to_owned() },
             target.target.as_deref().map_or(String::new(), |target| short(target, 60)),
         ]);
     }
@@ -246,7 +252,7 @@ pub(super) fn targets(targets: &[TargetReport]) -> String {
     let columns = terminal::columns();
     let kept = rows.iter().map(|row| row[..ADDRESS].to_vec()).collect::<Vec<_>>();
     if columns.is_some_and(|columns| breadth(&kept) > columns) {
-        rows.iter_mut().skip(1).zip(targets).for_each(|(row, target)| row[DONE] = target.done.to_string());
+        rows.iter_mut().skip(1).zip(targets).for_each(|(row, target)| row[DONE] = number(target.done));
     }
     let mut text = table_within(rows, columns, &[ADDRESS, 2, 5]);
     for target in targets {
@@ -316,7 +322,29 @@ fn s(count: u64) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use osnl::control::TargetReport;
+
     use super::*;
+
+    #[test]
+    fn a_journal_that_does_not_answer_has_no_dead_letters_nor_none() {
+        let problem = serde_json::json!({"kind": "journal-unreadable", "severity": "critical", "subject": "journal",
+            "message": "no answer", "reason": null, "since": null, "since_seconds": null, "remedy": null});
+        for (problems, expected) in [
+            (vec![], ["ok", "-", "0", "-", "0", "0", "0", "0"]),
+            (vec![problem], ["ok", "-", "-", "-", "0", "-", "-", "-"]),
+        ] {
+            let status: Status = serde_json::from_value(serde_json::json!({
+                "running": true, "healthy": false, "attention": [], "problems": problems, "version": "1", "pid": 1,
+                "started": null, "uptime_seconds": 1, "listeners": [], "journal": JournalStatus::default(), "counters": {},
+                "targets": [TargetReport { action: "a".into(), state: Some("ok".into()), ..TargetReport::default() }],
+            }))
+            .unwrap();
+            let table = targets(&status);
+            let row: Vec<&str> = table.lines().nth(1).unwrap().split_whitespace().skip(1).collect();
+            assert_eq!(row, expected);
+        }
+    }
 
     #[test]
     fn lines_of_problems_have_a_colour() {

@@ -1,7 +1,8 @@
 //! The words of deliveries, listeners, and targets, for every screen and page.
 
 use super::answer::Delivery;
-use super::status::{ListenerStatus, TargetReport};
+use super::problem::ProblemKind;
+use super::status::{ListenerStatus, Status, TargetReport};
 use super::time::span;
 use crate::journal::sqlite::Phase;
 
@@ -36,6 +37,14 @@ impl Delivery {
             Some(allowed) => format!("{made} made, {counted} of {allowed} used"),
             None => format!("{made} made, {counted} used"),
         }
+    }
+}
+
+impl Status {
+    /// Whether the journal has told how many deliveries there are: if not, these numbers are 0 and to be shown as `-`.
+    #[must_use]
+    pub fn counts_are_known(&self) -> bool {
+        !self.problems.iter().any(|problem| problem.kind == ProblemKind::JournalUnreadable)
     }
 }
 

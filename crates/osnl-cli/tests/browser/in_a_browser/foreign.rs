@@ -1,15 +1,20 @@
 //! Pages of other sites, open in the operator's browser, change nothing and read nothing.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
-use osnl_testkit::{OTHER_NAME, Reply, Sink};
+use osnl_testkit::{OTHER_NAME, Reply, Sink, wait_until};
 use serde_json::{Value, json};
 
 use crate::stage::{Stage, TOKEN};
 
-/// Parts of the status that a change would change.
+/// Parts of the status that a change would change. While the attack goes on, the journal may not answer in time.
 fn state(stage: &Stage) -> Value {
-    let status = stage.rig.status();
+    let mut status = Value::Null;
+    wait_until(Duration::from_secs(120), "the journal's numbers", || {
+        status = stage.rig.status();
+        status["journal"]["unreadable"].is_number()
+    });
     let targets = status["targets"].as_array().unwrap().iter();
     let targets: Vec<Value> =
         targets.map(|target| json!([target["paused_since"], target["dead"], target["held"]])).collect();
