@@ -78,10 +78,10 @@ impl DriverConf for K2hr3Conf {
 
     fn explain(&self) -> Vec<(&'static str, String)> {
         let what = match self.no_addresses {
-            NoAddresses::Skip => "nothing is done",
-            NoAddresses::All => "every address of the instance is deleted",
+            NoAddresses::Skip => "a deleted port without addresses is skipped",
+            NoAddresses::All => "a deleted port without addresses deletes every address of its instance",
         };
-        vec![("addresses", format!("{what} for a deleted port without addresses"))]
+        vec![("ports", what.to_owned())]
     }
 
     fn retries(&self, _refuser: &str) -> Retries {

@@ -66,7 +66,7 @@ fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, Refusal> {
         match args.format {
             Format::Text => {
                 let next = if args.live || sums.deliveries == 0 { "" } else { "; add --live to append them" };
-                out.line(&format!("{}; nothing was changed{next}", sums.text()));
+                out.line(&format!("{}; nothing was changed{next}", sums.text("would make")));
             }
             Format::Json => out.json(sums.json(None)),
         }
@@ -84,7 +84,7 @@ fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, Refusal> {
         Format::Text => {
             let known =
                 if copies > 0 { format!(", {copies} were in the journal already") } else { String::new() };
-            out.line(&format!("{}; {} appended to the journal{known}", sums.text(), appended - copies));
+            out.line(&format!("{}; {} appended to the journal{known}", sums.text("made"), appended - copies));
         }
         Format::Json => out.json(sums.json(Some((appended - copies, copies)))),
     }
@@ -203,11 +203,11 @@ impl Sums {
         sums
     }
 
-    fn text(&self) -> String {
+    fn text(&self, makes: &str) -> String {
         let Self { events, firing, deliveries, delivered } = self;
         let event = if *events == 1 { "event" } else { "events" };
         format!(
-            "{firing} of {events} {event} would make {deliveries} deliver{} ({delivered} of them delivered before)",
+            "{firing} of {events} {event} {makes} {deliveries} deliver{} ({delivered} of them delivered before)",
             if *deliveries == 1 { "y" } else { "ies" }
         )
     }
@@ -228,7 +228,7 @@ impl Sums {
 
 #[expect(clippy::print_stderr, reason = "a question, beside the output")]
 fn agreed(sums: &Sums) -> bool {
-    eprint!("{}; append them? [y/N] ", sums.text());
+    eprint!("{}; append them? [y/N] ", sums.text("would make"));
     let _ = std::io::stderr().flush();
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer).is_ok_and(|_| matches!(answer.trim(), "y" | "Y" | "yes"))

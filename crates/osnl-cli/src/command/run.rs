@@ -155,7 +155,7 @@ fn ends_of_retries(conf: &Native) -> Vec<String> {
             Some(age) => {
                 let age = duration::shown(age);
                 format!(
-                    "action {actions}: a delivery that still fails {age} after its first attempt becomes a dead letter (retry_max_age); time while the target is held does not count"
+                    "action {actions}: a delivery that still fails {age} after its first attempt becomes a dead letter (retry_max_age); time while the target is down does not count"
                 )
             }
             None => {

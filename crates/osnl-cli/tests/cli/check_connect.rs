@@ -145,7 +145,7 @@ fn what_the_user_may_do_is_proven_and_what_is_missing_has_its_command() {
     let may = format!("{user} may create it, bind it to neutron and read it");
     assert_eq!(
         line,
-        format!("ok       [listener:l] permissions for queue mine: {may} (tested without creating it)")
+        format!("ok       [listener:l] permissions for queue mine: {may} (tested; nothing was created)")
     );
     assert_eq!(status, Some(0));
     let command = format!(
@@ -173,8 +173,8 @@ fn what_the_user_may_do_is_proven_and_what_is_missing_has_its_command() {
     // A queue with a message stays, and is not read.
     let text = conf(&vhost.url(), "exchange = neutron\npool = alike", DUMP);
     for (args, how) in [
-        (&["--connect"][..], "tested without creating it"),
-        (&["--connect", "--declare"], "tested without creating it"),
+        (&["--connect"][..], "tested; nothing was created"),
+        (&["--connect", "--declare"], "tested; nothing was created"),
     ] {
         let output = osnl(&home, &text, args);
         let found = probes(&output);

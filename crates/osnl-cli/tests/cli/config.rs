@@ -64,10 +64,10 @@ rule forget-deleted-ports
   then       roles, record
 action roles
   does       DELETE https://k2hr3.example.com/v1/role, on the deletion of a port or an instance
-  temporary  408, 425, 429, 5xx, timeouts, connection errors: retried for up to 1d after the first attempt, then a dead letter; time while the target is held does not count
+  temporary  408, 425, 429, 5xx, timeouts, connection errors: retried for up to 1d after the first attempt, then a dead letter; time while the target is down does not count
   refusals   other statuses: at most 6 attempts, then a dead letter
   timeout    30 s per attempt; pauses between attempts 1 s to 300 s
-  addresses  nothing is done for a deleted port without addresses
+  ports      a deleted port without addresses is skipped
   guard      100 per 10m; more is held until an operator releases it
 action record
   does       writes each event to forgotten-ports.jsonl, one line of JSON each

@@ -163,7 +163,7 @@ pub(super) fn explain_retries(conf: &ActionConf, say: &mut impl FnMut(&str, &str
         let Retries { counted, uncounted } = driver.retries(refuser);
         let age = match settings.limits.max_age {
             Some(age) => format!(
-                "retried for up to {} after the first attempt, then a dead letter; time while the target is held does not count",
+                "retried for up to {} after the first attempt, then a dead letter; time while the target is down does not count",
                 duration::shown(age)
             ),
             None => "retried without limit; retry_max_age sets one".to_owned(),

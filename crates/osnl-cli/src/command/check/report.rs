@@ -52,8 +52,8 @@ impl Report {
         };
         let passive = match probes.iter().filter(|probe| probe.is_passive).count() {
             0 => String::new(),
-            1 => " 1 target: connection tested, no request sent.".to_owned(),
-            n => format!(" {n} targets: connection tested, no request sent."),
+            1 => " 1 target accepted a connection; no request was sent.".to_owned(),
+            n => format!(" {n} targets accepted a connection; no request was sent."),
         };
         out.push_str(&match (failed, warned, unproven) {
             (0, 0, 0) if !passive.is_empty() => {

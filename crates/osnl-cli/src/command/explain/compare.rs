@@ -115,7 +115,7 @@ fn text(comparison: &Comparison<'_>, rules: &[&RuleComparison], file: &Path, too
     );
     let name = file.file_name().unwrap_or(file.as_os_str());
     let with = format!("with {}", masked(&name.display().to_string()));
-    let heading = ["rule", "matches now", &with, "added", "removed", "no payload", "undecided"];
+    let heading = ["rule", "matches now", &with, "added", "removed", "not stored", "undecided"];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
     rows.extend(rules.iter().map(|found| row(found)));
     text.push_str(&table(&rows));
@@ -124,7 +124,10 @@ fn text(comparison: &Comparison<'_>, rules: &[&RuleComparison], file: &Path, too
             rows.iter().flatten().any(|cell| cell == NONE),
             "-: only one of the two configurations has this rule",
         ),
-        (rules.iter().any(|found| found.unknown > 0), "no payload: needs the payload, which was not stored"),
+        (
+            rules.iter().any(|found| found.unknown > 0),
+            "not stored: may match; the payload of the message was not stored",
+        ),
         (rules.iter().any(|found| found.undecided > 0), "undecided: a condition could not be evaluated"),
     ] {
         if is_shown {

@@ -31,7 +31,7 @@ A second signal aborts. SIGHUP: the log file is opened again.
 /// The paragraph about options that pick deliveries.
 macro_rules! pick {
     () => {
-        r"Times are local unless they end with Z or an offset such as +01:00; \fB2h\fR, \fB90m\fR and \fB7d\fR mean that long ago. \fB\-\-state\fR takes states and groups. The groups are pending (arrived, ready, running, retrying, waiting, orphaned), held (held, held\-by\-guard), open (all of pending and held), and done (delivered, no\-action\-needed, shadow). The other states are dead and discarded."
+        r"Times are local unless they end with Z or an offset such as +01:00; \fB2h\fR, \fB90m\fR and \fB7d\fR mean that long ago. \fB\-\-state\fR takes states and groups. The groups are pending (arrived, ready, running, retrying, waiting, orphaned), held (deliveries that wait for an operator: held, held\-by\-guard; those that wait for a held target are pending), open (all of pending and held), and done (delivered, no\-action\-needed, shadow). The other states are dead and discarded."
     };
 }
 
@@ -143,7 +143,7 @@ api_url = https://k2hr3.example.com/v1/role
     (
         "demo",
         Words {
-            more: r"Without \fB\-\-rate\fR, the demo publishes all events within five seconds if its output is a terminal. Otherwise it publishes an event when the previous one has ended. With \fB\-\-format json\fR the last line is {\(dqsummary\(dq: ...}. The same seed gives the same events and failures.",
+            more: r"Without \fB\-\-rate\fR, the demo publishes all events within five seconds if its output is a terminal; if not, it publishes each event when the previous one has ended. With \fB\-\-format json\fR the last line is {\(dqsummary\(dq: ...}. The same seed gives the same events and failures.",
             see: &["tap", "run"],
             ..COMMAND
         },
@@ -176,7 +176,7 @@ api_url = https://k2hr3.example.com/v1/role
         "tap",
         Words {
             more: r"tap reads from a queue of its own, which is deleted when tap ends, and takes no message from another consumer. By default it binds its queue to the exchanges of all known services, with the topics notifications, versioned_notifications, and those of ironic. \fB\-\-check\fR waits 10 s unless \fB\-\-for\fR is given.
-On a terminal it shows a live view: Enter opens an event, and with \fB\-c\fR the rules that match it; / filters, s saves, ? shows all keys. Passwords in payloads are masked, except with \fB\-\-raw\fR and \fB\-\-save\fR. \fBosnl explain\fR, \fBreplay\fR, and \fBsend\fR read a saved file; only its owner can read it.",
+On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also the rules that match it), / filters, s saves, and ? shows all keys. Passwords in payloads are masked, except with \fB\-\-raw\fR and \fB\-\-save\fR. \fBosnl explain\fR, \fBreplay\fR, and \fBsend\fR read a saved file; only its owner can read it.",
             see: &["events", "explain", "replay", "send"],
             ..COMMAND
         },

@@ -17,7 +17,7 @@ use crate::flags::{Format, SourceArgs, max_body, pattern, secret};
     osnl tap -c osnl.conf --listener neutron  # Enter: the rules that match"
 )]
 pub(crate) struct TapArgs {
-    /// Broker: rabbit://..., or file:///PATH [default: the listeners' of -c, else rabbit://]
+    /// Broker: rabbit://..., or file:///PATH of a file that contains the URL [default: the brokers of the listeners in -c, else rabbit://, which is guest at localhost]
     #[arg(value_name = "URL", value_parser = secret, conflicts_with_all = ["transport_url", "listener"])]
     pub(crate) url: Option<Secret>,
     /// The same as URL

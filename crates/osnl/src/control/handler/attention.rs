@@ -265,7 +265,7 @@ pub(super) fn of_target(target: &TargetReport, bounds: &Bounds) -> Vec<Problem> 
     for down in &target.dependencies_down {
         let (dependency, seconds, reason) = (&down.name, span(down.since_seconds), &down.reason);
         let message = format!(
-            "{dependency} is down for {seconds}: {reason}; deliveries of {name} that need it wait, the others continue"
+            "{name} has no answer for {seconds} from {dependency}: {reason}; deliveries that need it wait, the others continue"
         );
         let problem = Problem::new(Kind::DependencyDown, Severity::Warning, &subject, message);
         let problem = problem.because(reason).since(Some(down.since.clone()), Some(down.since_seconds));

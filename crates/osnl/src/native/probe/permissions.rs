@@ -34,7 +34,7 @@ pub(super) fn verdict(probe: Probe, proofs: &Proofs, conf: &ListenerConf) -> Pro
         Some(true) => " (osnl created it, bound it, and deleted it again)",
         Some(false) => " (osnl created it, and it exists now)",
         None if may.is_empty() => "",
-        None => " (tested without creating it)",
+        None => " (tested; nothing was created)",
     };
     let unknown: Vec<String> = make
         .iter()

@@ -54,10 +54,10 @@ fn defaults_are_shown_and_explained_as_the_driver_has_them() {
         "action roles",
         "  does       DELETE http://k2hr3/v1/role, on the deletion of a port or an instance",
         "  temporary  408, 425, 429, 5xx, timeouts, connection errors: retried for up to 1d after the first attempt, then \
-         a dead letter; time while the target is held does not count",
+         a dead letter; time while the target is down does not count",
         "  refusals   other statuses: at most 6 attempts, then a dead letter",
         "  timeout    30 s per attempt; pauses between attempts 1 s to 60 s",
-        "  addresses  nothing is done for a deleted port without addresses",
+        "  ports      a deleted port without addresses is skipped",
         "  guard      none; recommended for an action that deletes: guard = 100 per 10m",
     ];
     let record = ["action record", "  does       writes each event to stdout, one line of JSON each"];

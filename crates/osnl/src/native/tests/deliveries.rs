@@ -154,7 +154,7 @@ on_full = dead_letter
         "  order      by payload.port.network_id",
         "  guard      20 per 1m; more is held until an operator releases it",
         "  temporary  408, 425, 429, 5xx, timeouts, connection errors: retried for up to 1d after the first attempt, then \
-         a dead letter; time while the target is held does not count",
+         a dead letter; time while the target is down does not count",
         "  held       for at most 2d, then dead letters",
         "  dead       the next deliveries of the resource wait",
         "  full       deliveries beyond max_pending become dead letters",

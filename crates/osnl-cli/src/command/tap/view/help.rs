@@ -2,6 +2,7 @@
 
 use crate::terminal::{Span, Tone};
 
+/// Keys and their effect. A text without keys is a title; a text whose keys are a space belongs to the row above it.
 const TEXT: &[(&str, &str)] = &[
     ("", "Everywhere"),
     ("q, Ctrl-C", "quit; a summary stays on the screen"),
@@ -14,27 +15,25 @@ const TEXT: &[(&str, &str)] = &[
     ("End", "jump to the newest event and follow"),
     ("Enter", "open: origin, resource, rules (with -c), payload and context"),
     ("/", "list only events that contain a text: port, or a node's name"),
-    ("/ with =", "or by conditions as in a rule: event_type=^port\\., priorities=error,"),
-    ("", "payload.port.name=^web-, when resource.kind == 'port'; empty, or Esc: all events"),
+    (" ", "or that meet conditions as in a rule: event_type=^port\\., priorities=error,"),
+    (" ", "payload.port.name=^web-, when resource.kind == 'port'; empty, or Esc: all events"),
     ("s", "save as received, secrets included, for osnl explain and replay"),
     ("", "In an opened event"),
     ("Up, Down, PgUp, PgDn", "scroll"),
-    ("Left, Right; r", "previous, next; what each rule decides (with -c)"),
+    ("Left, Right", "the previous or the next event"),
+    ("r", "what each rule decides (with -c)"),
     ("", "In the rates"),
     ("t, 1, 2, 3, a", "sort by type, last second, 10 s, 60 s, all; r reverses"),
 ];
 
 pub(super) fn lines() -> Vec<Vec<Span>> {
     let mut lines = Vec::new();
-    let mut before = "";
     for (keys, text) in TEXT {
-        // A text without keys is a title, or goes on.
-        if keys.is_empty() && !before.starts_with('/') {
+        if keys.is_empty() {
             lines.push(vec![(Tone::Strong, format!(" {text}"))]);
         } else {
             lines.push(vec![(Tone::Good, format!("   {keys:<27}")), (Tone::Plain, (*text).to_owned())]);
         }
-        before = keys;
     }
     lines
 }
