@@ -337,7 +337,7 @@ mod tests {
             let status: Status = serde_json::from_value(serde_json::json!({
                 "running": true, "healthy": false, "attention": [], "problems": problems, "version": "1", "pid": 1,
                 "started": null, "uptime_seconds": 1, "listeners": [], "journal": JournalStatus::default(), "counters": {},
-                "targets": [TargetReport { action: "a".into(), state: Some("ok".into()), ..TargetReport::default() }],
+                "targets": [TargetReport { action: "a".into(), status: Some("ok".into()), ..TargetReport::default() }],
             }))
             .unwrap();
             let table = targets(&status);

@@ -24,7 +24,7 @@ pub(crate) struct DemoArgs {
     /// Number of events
     #[arg(long, default_value_t = 60, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) count: u32,
-    /// Events per second [default: all events within 5 s; without a terminal, each event when the previous one has ended]
+    /// Events per second [default: all within 5 s; without a terminal, each after the previous one]
     #[arg(long, value_name = "N", value_parser = rate)]
     pub(crate) rate: Option<f64>,
     /// Let every Nth request fail once; 0: let none fail

@@ -24,7 +24,7 @@ pub(crate) struct ExplainArgs {
     /// JSON events: plain, in oslo's envelope, or saved by osnl tap; - is stdin
     #[arg(value_name = "FILE", conflicts_with_all = ["journal", "unmatched", "counts"])]
     pub(super) file: Vec<PathBuf>,
-    /// Use recent events of the journal; journal filters imply this
+    /// Use recent events of the journal; implied by the journal filters below
     #[arg(long, conflicts_with_all = ["unmatched", "counts"])]
     pub(super) journal: bool,
     /// Use recent unmatched messages; PATTERN selects their event types
@@ -37,7 +37,7 @@ pub(crate) struct ExplainArgs {
     /// Show what the rules of FILE would do differently
     #[arg(long, value_name = "FILE", conflicts_with_all = ["counts", "limit", "k2hr3_osnl"])]
     pub(super) rules: Option<PathBuf>,
-    /// Only this rule; may be repeated
+    /// Evaluate only this rule; may be repeated [default: all]
     #[arg(long, value_name = "NAME")]
     pub(super) rule: Vec<String>,
     /// Evaluate as if this listener had received the event

@@ -11,7 +11,7 @@ use crate::flags::{FormatArgs, SourceArgs};
 #[derive(Debug, Args)]
 #[command(
     after_help = "backup, verify, and export also work while osnl runs or hangs. restore, compact, and export --schema \
-                  need osnl stopped: they exit with 69 while it runs. All exit with 69 if there is no journal.\n\n\
+                  need osnl stopped: they exit with 69 while it runs. All but restore and migrate exit with 69 if there is no journal.\n\n\
                   Examples:\n  osnl journal backup /backup/osnl-monday.db\n  osnl journal verify"
 )]
 pub(crate) struct JournalArgs {

@@ -80,6 +80,9 @@ fn row(arg: &Arg) -> String {
     if arg.is_positional() || arg.get_action().takes_values() {
         let values = arg.get_value_names().unwrap_or_default();
         let values = values.iter().map(|value| value.to_string()).collect::<Vec<_>>().join(" ");
+        let is_optional =
+            !arg.is_positional() && arg.get_num_args().is_some_and(|range| range.min_values() == 0);
+        let values = if is_optional { format!("[{values}]") } else { values };
         match names.last_mut() {
             Some(name) => *name = format!("{name} {values}"),
             None => names.push(values),

@@ -28,10 +28,17 @@ SIGTERM, SIGINT: osnl reads no new message and finishes running attempts within 
 A second signal aborts. SIGHUP: the log file is opened again.
 ";
 
+/// The sentence about times.
+macro_rules! times {
+    () => {
+        r"Times are local unless they end with Z or an offset such as +01:00; \fB2h\fR, \fB90m\fR and \fB7d\fR mean that long ago."
+    };
+}
+
 /// The paragraph about options that pick deliveries.
 macro_rules! pick {
     () => {
-        r"Times are local unless they end with Z or an offset such as +01:00; \fB2h\fR, \fB90m\fR and \fB7d\fR mean that long ago. \fB\-\-state\fR takes states and groups. The groups are pending (arrived, ready, running, retrying, waiting, orphaned), held (deliveries that wait for an operator: held, held\-by\-guard; those that wait for a held target are pending), open (all of pending and held), and done (delivered, no\-action\-needed, shadow). The other states are dead and discarded."
+        concat!(times!(), r" \fB\-\-state\fR takes states and groups. The groups are pending (arrived, ready, running, retrying, waiting, orphaned), held (held, held\-by\-guard), open (all of pending and held), and done (delivered, no\-action\-needed, shadow). The other states are dead and discarded. Deliveries that wait for a held target are pending.")
     };
 }
 
@@ -208,13 +215,13 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
     (
         "deliveries-retry",
         Words {
-            more: concat!(r"Of the deliveries that the filters select, only dead letters are retried. osnl refuses a retry that could undo a later delivery of the same action and resource: a late creation would undo a deletion. \fB\-\-out\-of\-order\fR retries it anyway.", "\n", pick!()),
+            more: concat!(r"Of the deliveries that the filters select, only dead letters are retried. osnl refuses a retry that could undo a later delivery of the same action and resource: a late creation would undo a deletion. \fB\-\-out\-of\-order\fR retries it anyway.", "\n", times!()),
             see: &["deliveries-list", "replay"],
             ..COMMAND
         },
     ),
     ("deliveries-discard", Words { more: pick!(), see: &["deliveries-list"], ..COMMAND }),
-    ("deliveries-release", Words { more: concat!(r"A delivery is held because a guard's limit was exceeded, or because osnl crashed three times during its attempts. Deliveries that wait for a held target are pending, and need no release: \fBosnl actions probe\fR calls the target now.", "\n", pick!()), see: &["deliveries-list"], ..COMMAND }),
+    ("deliveries-release", Words { more: concat!(r"A delivery is held because a guard's limit was exceeded, or because osnl crashed three times during its attempts. Deliveries that wait for a held target are pending, and need no release: \fBosnl actions probe\fR calls the target now.", "\n", times!()), see: &["deliveries-list"], ..COMMAND }),
     ("deliveries-move", Words { more: pick!(), see: &["deliveries-list"], ..COMMAND }),
     ("deliveries-pause", Words { see: &["deliveries-resume"], ..COMMAND }),
     ("deliveries-resume", Words { see: &["deliveries-pause"], ..COMMAND }),
@@ -230,7 +237,7 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
     (
         "quarantine-show",
         Words {
-            more: r"The preview shows the structure and the names of a JSON body. Every value is masked, since osnl can't recognize secrets in an unreadable body. Publisher, id, and event type are shown as the body has them.",
+            more: r"The preview shows the structure and the names of a JSON body. In the preview every value is masked, since osnl can't recognize secrets in an unreadable body. Publisher, id, and event type stand above it, unmasked.",
             see: &["quarantine-export"],
             ..COMMAND
         },

@@ -21,10 +21,10 @@ pub(crate) struct ReplayArgs {
     /// JSON events: plain, in oslo's envelope, or saved by osnl tap; - is stdin
     #[arg(value_name = "FILE", conflicts_with = "journal")]
     pub(super) file: Vec<PathBuf>,
-    /// Use all events of the journal; journal filters imply this
+    /// Use all events of the journal; implied by each journal filter
     #[arg(long)]
     pub(super) journal: bool,
-    /// Only this rule; may be repeated [default: all]
+    /// Evaluate only this rule; may be repeated [default: all]
     #[arg(long, value_name = "NAME")]
     pub(super) rule: Vec<String>,
     /// Evaluate as if this listener had received the event

@@ -45,8 +45,8 @@ pub(super) fn verdict(probe: Probe, proofs: &Proofs, conf: &ListenerConf) -> Pro
     if unknown.is_empty() {
         return probe.fine(format!("{may}{how}"));
     }
-    let also = if may.is_empty() { String::new() } else { format!("{may}{how}; ") };
-    let found = format!("{also}{}", unknown.join("; "));
+    let also = if may.is_empty() { String::new() } else { format!("; {may}{how}") };
+    let found = format!("{}{also}", unknown.join("; "));
     probe.unproven(found, "osnl status shows whether a running osnl reads it")
 }
 

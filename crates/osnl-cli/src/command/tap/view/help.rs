@@ -15,15 +15,14 @@ const TEXT: &[(&str, &str)] = &[
     ("End", "jump to the newest event and follow"),
     ("Enter", "open: origin, resource, rules (with -c), payload and context"),
     ("/", "list only events that contain a text: port, or a node's name"),
-    (" ", "or that meet conditions as in a rule: event_type=^port\\., priorities=error,"),
+    (" ", "or meet conditions as in a rule: event_type=^port\\., priorities=error,"),
     (" ", "payload.port.name=^web-, when resource.kind == 'port'; empty, or Esc: all events"),
     ("s", "save as received, secrets included, for osnl explain and replay"),
     ("", "In an opened event"),
     ("Up, Down, PgUp, PgDn", "scroll"),
-    ("Left, Right", "the previous or the next event"),
-    ("r", "what each rule decides (with -c)"),
+    ("Left, Right, r", "previous event, next event, decision of each rule (with -c)"),
     ("", "In the rates"),
-    ("t, 1, 2, 3, a", "sort by type, last second, 10 s, 60 s, all; r reverses"),
+    ("t, 1, 2, 3, a", "sort by type, 1 s, 10 s, 60 s, total; r reverses"),
 ];
 
 pub(super) fn lines() -> Vec<Vec<Span>> {
