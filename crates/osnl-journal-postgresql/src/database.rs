@@ -10,7 +10,7 @@ use osnl_journal::shared::{
     DatabaseFact, FactKind, Migration, SharedDatabase, SharedJournal, SharedOptions, SharedOverview,
     UnusableDatabase,
 };
-use osnl_journal::sqlite::{BoundedCount, DeliveryDetails, Filter, Page, Row};
+use osnl_journal::sqlite::{BoundedCount, Change, ChangeOutcome, DeliveryDetails, Filter, Page, Row};
 use osnl_journal::{DeliveryId, PausedActions};
 use osnl_model::Secret;
 use osnl_transport::BoxFuture;
@@ -229,6 +229,23 @@ impl SharedJournal for PostgresJournal {
 
     fn show(&self, id: DeliveryId) -> BoxFuture<'_, Result<Option<DeliveryDetails>, String>> {
         Box::pin(async move { self.view.show(&self.options, id).await })
+    }
+
+    fn select(&self, change: &Change) -> BoxFuture<'_, Result<Vec<DeliveryId>, String>> {
+        let change = change.clone();
+        Box::pin(async move { self.view.select(&self.options, &change).await })
+    }
+
+    fn change(
+        &self,
+        change: &Change,
+        ids: Vec<DeliveryId>,
+        is_dry_run: bool,
+    ) -> BoxFuture<'_, Result<ChangeOutcome, String>> {
+        let change = change.clone();
+        Box::pin(
+            async move { self.view.change(&self.options, &self.shared, (&change, &ids, is_dry_run)).await },
+        )
     }
 
     fn set_paused(&self, action: &str, by: Option<&str>) -> BoxFuture<'_, Result<(), String>> {

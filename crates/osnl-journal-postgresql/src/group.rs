@@ -1,7 +1,8 @@
 //! A group of commands in one transaction, in steps that each concern all of them:
 //!
 //! 1. what is new is appended, with the rows of its readers;
-//! 2. of claimed deliveries: attempts, enrichments, retries, ends, with the rows of their leases;
+//! 2. of claimed deliveries: attempts, enrichments, retries, ends, with the rows of their leases; an operator's change that
+//!    waited for the end of a claim is made instead of it, unless the attempt succeeded;
 //! 3. what has arrived is admitted, also from other members;
 //! 4. lanes go on.
 //!
@@ -14,7 +15,7 @@ mod record;
 use std::collections::{BTreeSet, HashSet};
 
 use osnl_journal::store::clock::Due;
-use osnl_journal::{DeliveryId, End};
+use osnl_journal::{DeliveryId, End, Outcome};
 
 use crate::command::Command;
 use crate::member::Member;
@@ -40,9 +41,10 @@ pub(crate) async fn run(
     let mut transaction = Transaction::begin(session, member, now).await?;
     let mut done = GroupResult::default();
     transaction.append(batch, &mut done).await?;
-    let over = transaction.own_claims(batch).await?;
+    let mut over = transaction.own_claims(batch).await?;
     transaction.record(batch).await?;
-    let mut lanes = transaction.end_claims(over, &mut done).await?;
+    let mut lanes = transaction.make_deferred_changes(&mut over, &mut done).await?;
+    lanes.extend(transaction.end_claims(over, &mut done).await?);
     transaction.make_due(batch, &mut done).await?;
     let (admitted, ready, more) = transaction.admit().await?;
     lanes.extend(admitted);
@@ -79,6 +81,30 @@ impl Transaction<'_> {
         }
         self.own(partitions).await?;
         Ok(over)
+    }
+
+    /// Makes the changes that waited for claims which end now, and takes their ends out; returns the lanes that go on.
+    async fn make_deferred_changes(
+        &mut self,
+        over: &mut Vec<(DeliveryId, ClaimEnd<'_>)>,
+        done: &mut GroupResult,
+    ) -> Result<Vec<i64>, Trouble> {
+        let member = self.member;
+        let (mut rows, mut succeeded) = (Vec::new(), Vec::new());
+        for (id, end) in &*over {
+            let Some(row) = member.deferred.get(id) else { continue };
+            match end {
+                ClaimEnd::Outcome(End { outcome: Outcome::Delivered | Outcome::NothingToDo, .. }) => {
+                    succeeded.push(row);
+                }
+                ClaimEnd::Outcome(_) | ClaimEnd::Retry(_) => rows.push(row),
+            }
+        }
+        self.refuse_succeeded(&succeeded).await?;
+        let (changed, lanes) = self.change_ended(&rows).await?;
+        done.changed = changed.into_iter().map(|changed| (changed.id, changed)).collect();
+        over.retain(|(id, _)| !done.changed.contains_key(id));
+        Ok(lanes)
     }
 }
 

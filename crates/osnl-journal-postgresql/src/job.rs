@@ -1,7 +1,9 @@
 //! The kinds of transactions of a member besides groups of commands, and the way in which each is brought to an end.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
+
+use osnl_journal::DeliveryId;
 
 use crate::command::Command;
 use crate::group;
@@ -23,6 +25,8 @@ pub(crate) enum Job<'a> {
     Release(Vec<Partition>),
     /// Removes a bite of what ended before a moment.
     Prune(i64),
+    /// Makes the operator's changes; these deliveries have a claim.
+    Change(HashSet<DeliveryId>),
     /// Takes the next epoch of a queue, or more numbers in the epoch that this member has, at least so many.
     Read(Reader, Option<i64>, i64),
 }
@@ -83,6 +87,7 @@ impl Job<'_> {
                 transaction.prune(*before).await?;
                 JobResult::Pruned
             }
+            Self::Change(claimed) => JobResult::Changed(Box::new(transaction.change(claimed).await?)),
             Self::Read(reader, epoch, least) => transaction.take_reader(reader, *epoch, *least).await?,
         };
         *kept = Some(ended.clone());

@@ -26,6 +26,8 @@
 //!   only of what is open or was not settled, and only if the broker says so.
 //! - **Unknown commits.** A member's transactions are numbered in its row, each on condition of the one before. A COMMIT
 //!   without an answer is repeated under its number: if the number is taken, the transaction is committed.
+//! - **Changes** by the operator are a row for each delivery; the owner of its partition makes the change and answers in the
+//!   row, in one transaction.
 //! - **Outcomes** of a claim whose partition has another epoch are dropped, and a claim is answered only while all leases of
 //!   the member hold.
 //!
@@ -44,6 +46,8 @@
 //! | `osnl_unreadable` | a message in quarantine |
 //! | `osnl_tally` | deliveries per partition, action, and state |
 //! | `osnl_paused` | a paused action: every member reads it each second |
+//! | `osnl_change` | an operator's change of a delivery, and the answer of the delivery's owner |
+//! | `osnl_forgotten` | the latest delivery with an effect that retention has removed, per partition and action |
 //!
 //! # While the database is away
 //!
@@ -62,10 +66,12 @@
 //!
 //! # What is missing
 //!
-//! Commands (retry, discard, release, move), bounds of dead letters and of the quarantine, the facts that oss_watcher notes, one
+//! Bounds of dead letters and of the quarantine, the facts that oss_watcher notes, one
 //! partition for actions with a digest, the check of the lease before a request is written, exact guards and rates over all
 //! members, counts of copies.
 
+mod asked;
+mod change;
 mod clock;
 mod command;
 mod database;

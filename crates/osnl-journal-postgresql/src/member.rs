@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use osnl_journal::DeliveryId;
 
+use crate::asked::ChangeRow;
 use crate::leases::{Leases, Token};
 use crate::messages::MessageCache;
 use crate::partition::Partition;
@@ -28,6 +29,8 @@ pub(crate) struct Member {
     pub(crate) messages: MessageCache,
     /// Arrivals of messages without an id that were never settled: the broker delivers them again.
     pub(crate) unsettled: BTreeSet<i64>,
+    /// Changes that the operator has asked for, of claimed deliveries: each is made when the claim has ended.
+    pub(crate) deferred: HashMap<DeliveryId, ChangeRow>,
     /// For tests: what happens to the next COMMIT.
     pub(crate) fault: CommitFault,
 }
@@ -74,6 +77,7 @@ impl Member {
             places: HashMap::new(),
             messages: MessageCache::default(),
             unsettled: BTreeSet::new(),
+            deferred: HashMap::new(),
             fault: CommitFault::None,
         }
     }

@@ -24,6 +24,8 @@ pub struct Options {
     pub renewal: Duration,
     /// Bounds waiting for a lock, and for a session whose client is silent within a transaction.
     pub patience: Duration,
+    /// The longest time that owners have to answer an operator's change. An owner looks each tenth of a second.
+    pub answers: Duration,
     /// Deliveries of one action that may be pending; several members may exceed it by what they have in hand.
     pub max_pending: u64,
     /// Actions whose deliveries beyond `max_pending` are dead letters at once.
@@ -46,6 +48,7 @@ impl Options {
             lease: Duration::from_secs(15),
             renewal: Duration::from_secs(5),
             patience: Duration::from_secs(5),
+            answers: Duration::from_secs(8),
             max_pending: 1_000_000,
             overflowing: BTreeSet::new(),
             retention: Duration::from_secs(7 * 24 * 3600),

@@ -4,6 +4,9 @@
 //! deliveries; where two owners remove the last two at once, neither sees it, so that each round also looks at the next few
 //! arrivals in the order of their numbers.
 
+use std::collections::BTreeMap;
+
+use osnl_journal::sqlite::State;
 use tokio_postgres::Error;
 
 use crate::partition::Partition;
@@ -12,6 +15,8 @@ use crate::transaction::{Transaction, Trouble};
 
 /// Deliveries of one transaction.
 const BITE: i64 = 500;
+/// The states of deliveries that have had an effect.
+const EFFECTS: [i16; 2] = [State::Delivered as i16, State::NothingToDo as i16];
 /// Arrivals that a round looks at besides.
 const LOOKED_AT: i64 = 100;
 
@@ -25,6 +30,10 @@ const ENRICHED: &str = "DELETE FROM osnl_enriched WHERE delivery = ANY($1)";
 const ARRIVALS: &str = "DELETE FROM osnl_arrival a WHERE a.id = ANY($1) AND a.received < $2 AND NOT EXISTS ( \
        SELECT 1 FROM osnl_delivery d WHERE d.id >= a.id << 16 AND d.id < (a.id + 1 + (a.deliveries >> 16)) << 16)";
 const NEXT_ARRIVALS: &str = "SELECT id FROM osnl_arrival WHERE id > $1 ORDER BY id LIMIT $2";
+/// A dead letter that is older than one of these may have been overtaken.
+const FORGOTTEN: &str = "INSERT INTO osnl_forgotten (partition, action, delivery) \
+     SELECT * FROM unnest($1::smallint[], $2::text[], $3::bigint[]) \
+     ON CONFLICT (partition, action) DO UPDATE SET delivery = greatest(osnl_forgotten.delivery, excluded.delivery)";
 const OBJECTS: &str =
     "DELETE FROM osnl_object WHERE name IN (SELECT name FROM osnl_object WHERE at < $1 LIMIT $2)";
 
@@ -51,10 +60,16 @@ impl Transaction<'_> {
     pub(crate) async fn prune(&mut self, before: i64) -> Result<(), Trouble> {
         let own = self.member.leases.partitions();
         let (mut ids, mut arrivals, mut partitions) = (Vec::new(), Vec::new(), Vec::new());
+        let mut forgotten: BTreeMap<(Partition, String), i64> = BTreeMap::new();
         for row in self.query(OLD, &[&before, &own, &BITE]).await? {
             let (partition, action, state): (Partition, String, i16) =
                 (row.try_get(2)?, row.try_get(3)?, row.try_get(4)?);
-            ids.push(row.try_get::<_, i64>(0)?);
+            let id = row.try_get::<_, i64>(0)?;
+            if EFFECTS.contains(&state) {
+                let latest = forgotten.entry((partition, action.clone())).or_insert(id);
+                *latest = id.max(*latest);
+            }
+            ids.push(id);
             arrivals.push(row.try_get::<_, i64>(1)?);
             partitions.push(partition);
             self.count(partition, &action, state, -1);
@@ -63,7 +78,19 @@ impl Transaction<'_> {
         self.execute(ATTEMPTS, &[&ids]).await?;
         self.execute(ENRICHED, &[&ids]).await?;
         self.execute(DELIVERIES, &[&ids]).await?;
+        self.forget(forgotten).await?;
         self.execute(ARRIVALS, &[&arrivals, &before]).await?;
+        Ok(())
+    }
+
+    /// Notes the latest of the deliveries with an effect that leave.
+    async fn forget(&mut self, latest: BTreeMap<(Partition, String), i64>) -> Result<(), Trouble> {
+        if latest.is_empty() {
+            return Ok(());
+        }
+        let (keys, ids): (Vec<_>, Vec<i64>) = latest.into_iter().unzip();
+        let (partitions, actions): (Vec<Partition>, Vec<String>) = keys.into_iter().unzip();
+        self.execute(FORGOTTEN, &[&partitions, &actions, &ids]).await?;
         Ok(())
     }
 }

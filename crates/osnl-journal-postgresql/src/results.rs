@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use osnl_journal::DeliveryId;
 
+use crate::change::{ChangeResult, ChangedDelivery};
 use crate::lane::Promotion;
 use crate::partition::Partition;
 
@@ -16,6 +17,7 @@ pub(crate) enum JobResult {
     Taken(Vec<(Partition, i64)>),
     Released,
     Pruned,
+    Changed(Box<ChangeResult>),
     /// The epoch, and the first of the numbers.
     Read {
         epoch: i64,
@@ -32,6 +34,8 @@ pub(crate) struct GroupResult {
     /// Ends that are recorded; whether a delivery of another action was made.
     pub(crate) ended: HashMap<DeliveryId, bool>,
     pub(crate) retried: HashSet<DeliveryId>,
+    /// Claims that have ended with the operator's change.
+    pub(crate) changed: HashMap<DeliveryId, ChangedDelivery>,
     /// Retries of an action are due; whether there are more of them.
     pub(crate) due_more: bool,
     pub(crate) promoted: Vec<Promotion>,

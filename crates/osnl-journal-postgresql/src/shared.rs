@@ -1,6 +1,6 @@
 //! The state that callers and the thread that writes share.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -13,6 +13,8 @@ use osnl_journal::store::clock::Clock;
 use osnl_journal::store::gate::Gate;
 use osnl_journal::{JournalState, PausedActions};
 use tokio::sync::watch;
+
+use crate::leases::Token;
 
 /// The daemons that share the journal, as this one saw them last.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +39,8 @@ pub(crate) struct SharedState {
     lease_end: AtomicU64,
     /// The daemons and their partitions, as they were seen last.
     pub(crate) members: Mutex<MembersSeen>,
+    /// The member's token, once it is registered, and its commands that wait for answers.
+    asking: Mutex<(Token, HashSet<Vec<u8>>)>,
     /// Open deliveries that were appended and are not committed, by action.
     uncommitted: Mutex<HashMap<Arc<str>, u64>>,
 }
@@ -54,6 +58,7 @@ impl SharedState {
             closing: AtomicBool::new(false),
             lease_end: AtomicU64::new(0),
             members: Mutex::default(),
+            asking: Mutex::default(),
             uncommitted: Mutex::default(),
         }
     }
@@ -68,6 +73,28 @@ impl SharedState {
         let held = self.leases_hold(now);
         self.lease_end.store(u64::try_from(end.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
         !held && self.leases_hold(now)
+    }
+
+    /// The member has this token from now on.
+    pub(crate) fn set_token(&self, token: Token) {
+        self.asking.lock().unwrap_or_else(PoisonError::into_inner).0 = token;
+    }
+
+    /// Begins a command; its answers are kept until it ends. Returns the token of the member that asks.
+    pub(crate) fn begin_command(&self, command: Vec<u8>) -> Token {
+        let mut asking = self.asking.lock().unwrap_or_else(PoisonError::into_inner);
+        asking.1.insert(command);
+        asking.0.clone()
+    }
+
+    /// Ends a command.
+    pub(crate) fn end_command(&self, command: &[u8]) {
+        self.asking.lock().unwrap_or_else(PoisonError::into_inner).1.remove(command);
+    }
+
+    /// Returns the commands that have not ended.
+    pub(crate) fn commands_in_progress(&self) -> Vec<Vec<u8>> {
+        self.asking.lock().unwrap_or_else(PoisonError::into_inner).1.iter().cloned().collect()
     }
 
     /// Publishes what is paused; a claim that waits looks again.

@@ -2,6 +2,7 @@
 //!
 //! An answer is one snapshot. Without an answer there is an error, never an empty list.
 
+mod changing;
 mod conditions;
 mod listing;
 mod overview;

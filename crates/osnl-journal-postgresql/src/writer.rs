@@ -1,5 +1,6 @@
 //! The thread that writes: takes what is queued, commits it as one, answers the callers; keeps the leases of its member.
 
+mod changing;
 mod telling;
 mod trouble;
 mod watch;
@@ -97,6 +98,7 @@ impl Writer {
         let sql = "INSERT INTO osnl_member (token, name, program, number) VALUES ($1, $2, $3, 0) ON CONFLICT DO NOTHING";
         let program = env!("CARGO_PKG_VERSION");
         session.execute(sql, &[&self.member.token, &self.options.name, &program]).await?;
+        self.shared.set_token(self.member.token.clone());
         self.is_registered = true;
         Ok(())
     }

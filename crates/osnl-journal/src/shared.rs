@@ -10,6 +10,8 @@
 //! journal also while the database is away: it is [failed](crate::JournalState::Failed) then, takes nothing from the brokers,
 //! and recovers by itself.
 
+mod changing;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
@@ -20,7 +22,10 @@ use osnl_core::metrics::Counters;
 use osnl_model::Secret;
 use osnl_transport::BoxFuture;
 
-use crate::sqlite::{BoundedCount, DeliveryDetails, FailingKey, Filter, Overview, Page, Row, Tally};
+pub use self::changing::SharedChangeRun;
+use crate::sqlite::{
+    BoundedCount, Change, ChangeOutcome, DeliveryDetails, FailingKey, Filter, Overview, Page, Row, Tally,
+};
 use crate::{DeliveryId, Journal};
 
 /// A kind of database that can hold a shared journal.
@@ -199,6 +204,18 @@ pub trait SharedJournal: Journal + fmt::Debug {
 
     /// Returns all that is known of a delivery.
     fn show(&self, id: DeliveryId) -> BoxFuture<'_, Result<Option<DeliveryDetails>, String>>;
+
+    /// Returns the deliveries that a change is about, in the order of their numbers.
+    fn select(&self, change: &Change) -> BoxFuture<'_, Result<Vec<DeliveryId>, String>>;
+
+    /// Has deliveries changed by the daemons that own them; a dry run changes nothing. A daemon that does not answer has
+    /// changed nothing, and the answer says so. [`SharedChangeRun`] asks for many.
+    fn change(
+        &self,
+        change: &Change,
+        ids: Vec<DeliveryId>,
+        is_dry_run: bool,
+    ) -> BoxFuture<'_, Result<ChangeOutcome, String>>;
 
     /// Pauses an action on all daemons, by this operator, or resumes it.
     fn set_paused(&self, action: &str, by: Option<&str>) -> BoxFuture<'_, Result<(), String>>;

@@ -74,7 +74,7 @@ use tokio::time::Instant;
 
 pub use self::about::About;
 pub use self::answers::Answers;
-pub use self::change::{Change, ChangeError, ChangeOutcome};
+pub use self::change::{Change, ChangeError, ChangeOutcome, FORGOTTEN, overtaken, same_action};
 pub use self::count::{BoundedCount, PhaseCount};
 use self::decoded::MessageCache;
 pub use self::failing::FailingKey;

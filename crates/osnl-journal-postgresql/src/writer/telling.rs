@@ -5,6 +5,7 @@ use std::sync::Arc;
 use osnl_journal::{Entry, Outcome, Settle, begin, store};
 
 use super::Writer;
+use crate::change::ChangedDelivery;
 use crate::command::{Command, NewEntry};
 use crate::lane::Promotion;
 use crate::results::{AppendResult, GroupResult};
@@ -85,7 +86,9 @@ impl Writer {
             let action: Option<Arc<str>> = place.map(|place| place.action);
             shared.claimable.forget(action.as_deref(), *id);
             let Some(action) = action else { continue };
+            self.member.deferred.remove(id);
             match command {
+                _ if let Some(changed) = done.changed.get(id) => self.count_pending_change(changed),
                 Command::Retry(_, due, ..) if done.retried.contains(id) => {
                     shared.claimable.waits_until(&action, due.at);
                 }
@@ -116,6 +119,13 @@ impl Writer {
             }
         }
         again
+    }
+
+    /// Counts what is pending after a change.
+    pub(super) fn count_pending_change(&self, changed: &ChangedDelivery) {
+        for (action, by) in &changed.pending {
+            self.shared.gate.changed(action, *by);
+        }
     }
 
     fn tell_appended(&self, new: &NewEntry, appended: AppendResult) {

@@ -32,21 +32,37 @@ const ROWS: &str = "SELECT id, epoch, token, beat FROM osnl_partition";
 const MEMBERS: &str = "SELECT token, number, name, program FROM osnl_member ORDER BY name";
 const FORGET: &str = "DELETE FROM osnl_member m WHERE m.token = ANY($1) \
      AND NOT EXISTS (SELECT 1 FROM osnl_partition p WHERE p.token = m.token)";
-const ARRIVED: &str = "SELECT 1 FROM osnl_delivery WHERE state = -1 AND partition = ANY($1) LIMIT 1";
+/// Whether there are arrivals, and changes to make; those of claimed deliveries wait for the ends of the claims.
+const NEW: &str = "SELECT EXISTS (SELECT 1 FROM osnl_delivery WHERE state = -1 AND partition = ANY($1)), \
+     EXISTS (SELECT 1 FROM osnl_change WHERE partition = ANY($1) \
+       AND (verdict = 0 OR verdict = 1 AND NOT is_dry_run AND delivery <> ALL($2)))";
+/// Answers without a reader: of commands that were given up, and of members that are gone.
+const ANSWERED: &str = "DELETE FROM osnl_change c WHERE (c.verdict >= 2 OR c.is_dry_run) AND ( \
+       c.asker = $1 AND c.command <> ALL($2) OR NOT EXISTS (SELECT 1 FROM osnl_member m WHERE m.token = c.asker))";
 const PENDING: &str = "SELECT action, sum(count)::bigint FROM (SELECT action, count FROM osnl_tally WHERE state <= 2 \
      UNION ALL SELECT action, 1 FROM osnl_delivery WHERE state = -1) AS pending GROUP BY action";
 
 impl Writer {
-    /// Looks for arrivals, and keeps the leases.
+    /// Looks for arrivals and for changes to make, and keeps the leases.
     pub(super) async fn look(&mut self) {
         self.keep_leases().await;
         let own = self.member.leases.partitions();
-        if own.is_empty() || self.more_arrived {
+        if own.is_empty() {
             return;
         }
+        let deferred: Vec<i64> = self.member.deferred.keys().map(|id| id.row()).collect();
         let Some(session) = &mut self.session else { return };
-        match session.query(ARRIVED, &[&own]).await {
-            Ok(rows) => self.more_arrived = !rows.is_empty(),
+        let found = session.query(NEW, &[&own, &deferred]).await;
+        let found = found.and_then(|rows| {
+            rows.first().map_or(Ok((false, false)), |row| Ok((row.try_get(0)?, row.try_get(1)?)))
+        });
+        match found {
+            Ok((has_arrived, has_changes)) => {
+                self.more_arrived |= has_arrived;
+                if has_changes {
+                    self.make_changes().await;
+                }
+            }
             // The next transaction says why, and connects again.
             Err(_) => self.session = None,
         }
@@ -213,6 +229,8 @@ impl Writer {
         let Some(session) = &mut self.session else { return Ok(()) };
         let before = wall().saturating_sub(whole_millis(self.options.retention));
         let own = self.member.leases.partitions();
+        let (token, asked) = (&self.member.token, self.shared.commands_in_progress());
+        session.execute(ANSWERED, &[token, &asked]).await?;
         let is_due = prune::is_due(session, before, &own).await?;
         self.swept = prune::sweep(session, before, self.swept).await?;
         if is_due && let Err(refusal) = self.transact(&Job::Prune(before)).await {

@@ -76,7 +76,8 @@ pub enum Change {
 
 impl Change {
     /// Which deliveries are asked for, and the states in which each can be changed; `None` of what changes none.
-    pub(super) fn which(&self) -> Option<(&Filter, &'static [State])> {
+    #[must_use]
+    pub fn which(&self) -> Option<(&Filter, &'static [State])> {
         Some(match self {
             Self::Retry { which, .. } => (which, &[State::Dead]),
             Self::Discard { which, .. } => (which, &[State::Waiting, State::Ready, State::Held, State::Dead]),
@@ -86,6 +87,35 @@ impl Change {
             Self::Pause { .. } | Self::Resume { .. } => return None,
         })
     }
+
+    /// Returns the filter of the deliveries that it can change; `None` if there are none.
+    #[must_use]
+    pub fn selection(&self) -> Option<Filter> {
+        let (which, states) = self.which()?;
+        let states: Vec<State> = match &which.states[..] {
+            [] => states.to_vec(),
+            asked => states.iter().copied().filter(|state| asked.contains(state)).collect(),
+        };
+        (!states.is_empty()).then(|| Filter { states, ..which.clone() })
+    }
+}
+
+/// Returns the refusal of a retry: a later delivery of the resource has had an effect, or may have one soon.
+#[must_use]
+pub fn overtaken(later: DeliveryId) -> String {
+    format!(
+        "{later} of the same resource came later: a late retry could undo it; --out-of-order does it nevertheless"
+    )
+}
+
+/// The refusal of a retry of which it is not known whether a later delivery has had an effect.
+pub const FORGOTTEN: &str = "deliveries that ended since it came have left the journal (retention), and whether one was of the \
+     same resource is not known: a late retry could undo it; --out-of-order does it nevertheless";
+
+/// Returns the refusal of a move to the action that a delivery has.
+#[must_use]
+pub fn same_action(to: &str) -> String {
+    format!("it is of {to} already")
 }
 
 /// The result of a change.
@@ -212,7 +242,7 @@ pub(super) fn apply(work: &mut Work<'_>, bite: &Bite) -> Result<BiteResult> {
                 release(work, &found, &mut answer)?;
                 None
             }
-            Change::Move { to, .. } if found.action == *to => Some(format!("it is of {to} already")),
+            Change::Move { to, .. } if found.action == *to => Some(same_action(to)),
             Change::Move { to, .. } => {
                 ask(work, &found, DeferredChange::Move { to: to.clone() }, &mut answer)?;
                 None
@@ -274,19 +304,8 @@ fn retry(
 ) -> Result<Option<String>> {
     match later {
         Later::None => {}
-        Later::This(later) => {
-            return Ok(Some(format!(
-                "{later} of the same resource came later: a late retry could undo it; --out-of-order does it \
-                 nevertheless",
-            )));
-        }
-        Later::Unknown => {
-            return Ok(Some(
-                "deliveries that ended since it came have left the journal (retention), and whether one was of the \
-                 same resource is not known: a late retry could undo it; --out-of-order does it nevertheless"
-                    .to_owned(),
-            ));
-        }
+        Later::This(later) => return Ok(Some(overtaken(later))),
+        Later::Unknown => return Ok(Some(FORGOTTEN.to_owned())),
     }
     work.connection
         .prepare_cached("UPDATE delivery SET attempts = 0, aged = 0, holds_key = 0 WHERE id = ?")?

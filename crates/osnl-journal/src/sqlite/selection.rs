@@ -146,16 +146,8 @@ fn select(path: &Path, change: &Change) -> std::result::Result<SelectedDeliverie
 
 impl Reader {
     fn select(&self, change: &Change) -> Result<SelectedDeliveries> {
-        let Some((which, states)) = change.which() else { return Ok(SelectedDeliveries::default()) };
-        let mut which = which.clone();
-        which.states = match &which.states[..] {
-            [] => states.to_vec(),
-            asked => states.iter().copied().filter(|state| asked.contains(state)).collect(),
-        };
+        let Some(which) = change.selection() else { return Ok(SelectedDeliveries::default()) };
         let mut selected = SelectedDeliveries::default();
-        if which.states.is_empty() {
-            return Ok(selected);
-        }
         let in_order = match change {
             Change::Retry { out_of_order, .. } => !out_of_order,
             Change::Discard { .. }

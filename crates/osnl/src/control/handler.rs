@@ -13,6 +13,7 @@ mod rules;
 mod shared;
 mod status;
 mod try_event;
+mod writable;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -314,8 +315,8 @@ impl ControlHandler {
 /// The answer to a request that works on a journal in a file only.
 fn not_shared(database: &str) -> Refusal {
     let why = format!(
-        "this does not work yet on {database}, a journal that daemons share: status, deliveries list, deliveries show, and \
-         actions pause and resume do; see docs/shared-journal.md; nothing was changed"
+        "this does not work yet on {database}, a journal that daemons share: status, deliveries, and actions pause and \
+         resume do; see docs/shared-journal.md; nothing was changed"
     );
     Refusal::new(Code::Unsupported, why)
 }

@@ -10,10 +10,10 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::super::refusal::{Code, Refusal};
 use super::super::{ChangeResult, OnProgress, PauseResult, RefusedDelivery, Request, RequestProgress, time};
-use super::{ControlHandler, Store, not_shared};
+use super::writable::{JournalChange, Writable};
+use super::{ControlHandler, Store};
 use crate::journal::sqlite::{
-    Change, ChangeOutcome, ChangeRun, Filter, Moment, OpenError, Page, Phase, Row, SqliteJournal,
-    SqliteOptions, State,
+    Change, ChangeOutcome, Filter, Moment, OpenError, Page, Phase, Row, SqliteJournal, SqliteOptions, State,
 };
 use crate::journal::{DeliveryId, Journal as _, JournalState};
 
@@ -113,7 +113,7 @@ impl ControlHandler {
             journal.set_paused(action, pause);
         } else if let Store::Shared(journal, _) = &self.store {
             let paused = journal.set_paused(action, pause.then_some(by)).await;
-            paused.map_err(|why| Refusal::new(Code::Unavailable, why))?;
+            paused.map_err(unavailable)?;
         } else {
             let journal = self.writable().await?;
             let action = action.to_owned();
@@ -160,22 +160,21 @@ impl ControlHandler {
     }
 
     /// The journal of this process; else that of the file, until it is given back.
-    pub(super) async fn writable(&self) -> Result<Arc<SqliteJournal>, Refusal> {
+    pub(super) async fn writable(&self) -> Result<Writable, Refusal> {
         let path = match &self.store {
             Store::Sqlite(journal, _) => {
-                return match &*journal.state().borrow() {
-                    JournalState::Working | JournalState::Full { .. } => Ok(journal.clone()),
-                    JournalState::Failed { reason, .. } => {
-                        Err(Refusal::new(Code::Unavailable, format!("nothing was changed: {reason}")))
-                    }
-                };
+                can_be_changed(&journal.state().borrow())?;
+                return Ok(Writable::File(journal.clone()));
+            }
+            Store::Shared(journal, _) => {
+                can_be_changed(&journal.state().borrow())?;
+                return Ok(Writable::Shared(journal.clone()));
             }
             Store::Memory(_) => {
                 let why = "memory:// keeps nothing that could be changed: what is open is the broker's, and dead \
                            letters are in the log; pause and resume work";
                 return Err(Refusal::new(Code::Unsupported, why));
             }
-            Store::Shared(_, database) => return Err(not_shared(database)),
             Store::File(path) => path.clone(),
         };
         let deadline = Instant::now() + OTHERS;
@@ -183,7 +182,7 @@ impl ControlHandler {
             let options = unbounded(&path);
             let opened = spawn_blocking(move || SqliteJournal::open(options, Arc::default())).await;
             let error = match opened {
-                Ok(Ok(journal)) => return Ok(Arc::new(journal)),
+                Ok(Ok(journal)) => return Ok(Writable::File(Arc::new(journal))),
                 Ok(Err(OpenError::InUse(_))) if Instant::now() < deadline => {
                     sleep(PAUSE).await;
                     continue;
@@ -195,7 +194,7 @@ impl ControlHandler {
         }
     }
 
-    pub(super) async fn give_back(&self, journal: Arc<SqliteJournal>) {
+    pub(super) async fn give_back(&self, journal: Writable) {
         if let Store::File(_) = &self.store {
             // A file that cannot be closed was closed by a panic, which has been told.
             let _ = spawn_blocking(move || drop(journal)).await;
@@ -233,7 +232,15 @@ impl ControlHandler {
         for some in ids.chunks(NAMED) {
             let filter = Filter { ids: some.to_vec(), ..Filter::default() };
             let page = Page { limit: u32::MAX, ..Page::default() };
-            let mut rows = self.read(move |reader| reader.list(&filter, &page)).await?.unwrap_or_default();
+            let mut rows = match &self.store {
+                Store::Shared(journal, _) => {
+                    let (rows, _) = journal.list(filter, page, 1).await.map_err(unavailable)?;
+                    rows
+                }
+                Store::Sqlite(..) | Store::Memory(_) | Store::File(_) => {
+                    self.read(move |reader| reader.list(&filter, &page)).await?.unwrap_or_default()
+                }
+            };
             for id in some {
                 let at = rows.iter().position(|row| row.id == *id);
                 named.push((*id, at.map(|at| rows.swap_remove(at))));
@@ -252,6 +259,18 @@ impl ChangeResult {
     }
 }
 
+fn unavailable(why: String) -> Refusal {
+    Refusal::new(Code::Unavailable, why)
+}
+
+/// Refuses to change a journal that cannot be written.
+fn can_be_changed(state: &JournalState) -> Result<(), Refusal> {
+    match state {
+        JournalState::Working | JournalState::Full { .. } => Ok(()),
+        JournalState::Failed { reason, .. } => Err(unavailable(format!("nothing was changed: {reason}"))),
+    }
+}
+
 /// Names as many as an answer holds.
 fn name(names: &mut Vec<String>, ids: &[DeliveryId]) {
     let room = NAMED.saturating_sub(names.len());
@@ -259,10 +278,9 @@ fn name(names: &mut Vec<String>, ids: &[DeliveryId]) {
 }
 
 /// The next bite, after so many deliveries.
-async fn next(changing: &mut ChangeRun<'_>, before: u64) -> Result<Option<ChangeOutcome>, Refusal> {
+async fn next(changing: &mut JournalChange<'_>, before: u64) -> Result<Option<ChangeOutcome>, Refusal> {
     match timeout(PATIENCE, changing.next()).await {
-        Ok(Ok(changed)) => Ok(changed),
-        Ok(Err(error)) => Err(Refusal::new(Code::Unavailable, error.to_string())),
+        Ok(changed) => changed,
         Err(_) => {
             let why = format!(
                 "the journal cannot be written now; {before} deliveries were changed before, and up to a thousand more are as \

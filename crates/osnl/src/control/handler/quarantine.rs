@@ -14,9 +14,10 @@ use super::super::refusal::{Code, Refusal};
 use super::super::request::{MOST_LISTED, moment};
 use super::super::{RuleWish, time};
 use super::change::PATIENCE;
+use super::writable::Writable;
 use super::{ControlHandler, Store, not_shared};
 use crate::journal::Entry;
-use crate::journal::sqlite::{SqliteJournal, Unreadable, UnreadableFilter};
+use crate::journal::sqlite::{Unreadable, UnreadableFilter};
 use crate::native::LoadedConf;
 use crate::quarantine;
 use crate::replay::{self, Live, ReplayError};
@@ -32,7 +33,7 @@ const LONGEST: Duration = Duration::from_secs(10);
 #[derive(Default)]
 struct Retrial {
     /// Opened for the first message that can be appended.
-    journal: Option<Arc<SqliteJournal>>,
+    journal: Option<Writable>,
     changes: QuarantineChanges,
 }
 
@@ -258,7 +259,13 @@ fn is_whole(found: &Unreadable) -> Result<(), Refusal> {
     Err(Refusal::new(Code::Unsupported, why))
 }
 
-async fn forget(journal: &SqliteJournal, ids: Vec<i64>) -> Result<(), Refusal> {
+async fn forget(journal: &Writable, ids: Vec<i64>) -> Result<(), Refusal> {
+    let Writable::File(journal) = journal else {
+        return Err(Refusal::new(
+            Code::Unsupported,
+            "the quarantine of a shared journal cannot be changed yet",
+        ));
+    };
     match timeout(PATIENCE, journal.forget_quarantined(ids)).await {
         Ok(Ok(_)) => Ok(()),
         Ok(Err(error)) => Err(Refusal::new(Code::Unavailable, error.to_string())),

@@ -1,0 +1,69 @@
+//! The rows in which an operator's change is asked for and answered.
+
+use osnl_journal::DeliveryId;
+use osnl_journal::sqlite::Change;
+
+use crate::partition::Partition;
+
+/// The kind of a change. The numbers are those of the tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ChangeKind {
+    Retry = 0,
+    Discard = 1,
+    Release = 2,
+    Move = 3,
+    Hold = 4,
+}
+
+impl ChangeKind {
+    /// Returns the kind of a change of deliveries, and the text of its rows; `None` if it changes none.
+    pub(crate) fn of(change: &Change) -> Option<(Self, String)> {
+        Some(match change {
+            Change::Retry { .. } => (Self::Retry, String::new()),
+            Change::Discard { by, .. } => (Self::Discard, by.clone()),
+            Change::Hold { why, .. } => (Self::Hold, why.clone()),
+            Change::Release { .. } => (Self::Release, String::new()),
+            Change::Move { to, .. } => (Self::Move, to.clone()),
+            Change::Pause { .. } | Change::Resume { .. } => return None,
+        })
+    }
+
+    pub(crate) fn of_number(number: i16) -> Option<Self> {
+        let all = [Self::Retry, Self::Discard, Self::Release, Self::Move, Self::Hold];
+        all.into_iter().find(|kind| *kind as i16 == number)
+    }
+}
+
+/// The answer in a row. The numbers are those of the tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Asked = 0,
+    /// It is claimed: the change follows the end of the claim. The answer of a dry run.
+    UnderWay = 1,
+    Changed = 2,
+    Refused = 3,
+    /// It is gone, or in a state that the change is not about.
+    Left = 4,
+}
+
+impl Verdict {
+    pub(crate) fn of_number(number: i16) -> Option<Self> {
+        let all = [Self::Asked, Self::UnderWay, Self::Changed, Self::Refused, Self::Left];
+        all.into_iter().find(|verdict| *verdict as i16 == number)
+    }
+}
+
+/// A row that waits for an answer.
+#[derive(Clone, Debug)]
+pub(crate) struct ChangeRow {
+    pub(crate) command: Vec<u8>,
+    pub(crate) delivery: DeliveryId,
+    pub(crate) partition: Partition,
+    pub(crate) kind: ChangeKind,
+    /// The operator, the reason, or the other action.
+    pub(crate) text: String,
+    /// The action that was asked for.
+    pub(crate) action: Option<String>,
+    pub(crate) out_of_order: bool,
+    pub(crate) is_dry_run: bool,
+}

@@ -1,0 +1,401 @@
+//! The operator's changes to deliveries, as the owner of a partition carries them out.
+//!
+//! The member that is asked inserts a row for each delivery ([`crate::view`]); the owner of the delivery's partition finds it
+//! within a tenth of a second, decides, and answers in the row. The answer and the change are one transaction, which writes the
+//! lease: a change is made once, whichever member dies. A row that its asker has taken back is changed no more, as the number of
+//! rows that the answer is written to decides.
+//!
+//! A delivery with a claim is not taken out of its hands: the row is *under way*, the claim is called back, and the change is made
+//! in the transaction that records the end of the claim, unless the attempt succeeded. If the owner dies before that, the next
+//! one makes the change.
+
+use std::collections::{HashMap, HashSet};
+
+use osnl_journal::DeliveryId;
+use osnl_journal::sqlite::{FORGOTTEN, State, overtaken, same_action};
+
+use crate::asked::{ChangeKind, ChangeRow, Verdict};
+use crate::lane::{ARRIVED, DEAD, Promotion, READY, WAITING, delivery};
+use crate::partition::{Partition, lane, partition};
+use crate::transaction::{Transaction, Trouble};
+
+/// Rows that are looked at in one transaction, besides those under way.
+pub(crate) const AT_ONCE: i64 = 500;
+
+const HELD: i16 = State::Held as i16;
+
+impl ChangeKind {
+    /// Whether it changes deliveries of a state.
+    fn takes(self, state: i16) -> bool {
+        match self {
+            Self::Retry => state == DEAD,
+            Self::Discard => (WAITING..=DEAD).contains(&state),
+            Self::Hold => (WAITING..=READY).contains(&state),
+            Self::Release => state == HELD,
+            Self::Move => (WAITING..=HELD).contains(&state),
+        }
+    }
+
+    /// Whether a claimed delivery is changed when its claim has ended. The others are of deliveries without a claim.
+    fn waits_for_claims(self) -> bool {
+        match self {
+            Self::Discard | Self::Hold | Self::Move => true,
+            Self::Retry | Self::Release => false,
+        }
+    }
+}
+
+/// A delivery as it is found by a change.
+#[derive(Clone, Debug)]
+struct FoundDelivery {
+    partition: Partition,
+    action: String,
+    state: i16,
+    lane: Option<i64>,
+    key: Option<String>,
+    ordered: bool,
+    /// A later delivery of its action and resource that has had an effect, or is about to.
+    later: Option<DeliveryId>,
+    /// Such a delivery may have left the tables.
+    is_forgotten: bool,
+}
+
+impl FoundDelivery {
+    /// The lane in which it waits once it is open.
+    fn own_lane(&self) -> Option<i64> {
+        self.lane.or_else(|| lane(&self.action, self.key.as_deref(), self.ordered))
+    }
+}
+
+/// A delivery that was changed.
+#[derive(Clone, Debug)]
+pub(crate) struct ChangedDelivery {
+    pub(crate) id: DeliveryId,
+    pub(crate) action: String,
+    /// The change in the number of pending deliveries of each action.
+    pub(crate) pending: Vec<(String, i64)>,
+}
+
+/// The result of a look at the rows that wait.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ChangeResult {
+    pub(crate) changed: Vec<ChangedDelivery>,
+    /// Rows of claimed deliveries, each with the delivery's action.
+    pub(crate) under_way: Vec<(ChangeRow, String)>,
+    pub(crate) promoted: Vec<Promotion>,
+}
+
+/// The answer to a row.
+enum Answer {
+    /// It is looked at again: the delivery is in no lane yet, or another change of it is before it.
+    Later,
+    /// The delivery has another owner by now.
+    Elsewhere(Partition),
+    Is(Verdict, Option<String>),
+}
+
+const PENDING: &str = "SELECT command, delivery, partition, kind, text, action, out_of_order, is_dry_run FROM ( \
+     SELECT c.*, row_number() OVER (PARTITION BY c.verdict ORDER BY c.asked, c.delivery) AS place FROM osnl_change c \
+       WHERE c.partition = ANY($1) AND (c.verdict = 0 OR c.verdict = 1 AND NOT c.is_dry_run)) AS pending \
+     WHERE verdict = 1 OR place <= $2 ORDER BY verdict DESC, asked, delivery";
+const FIND: &str = "SELECT d.id, d.partition, d.action, d.state, d.lane, d.key, d.ordered, \
+       CASE WHEN d.state = 3 AND d.ordered THEN (SELECT max(e.id) FROM osnl_delivery e \
+         WHERE e.key = d.key AND e.id > d.id AND e.state BETWEEN 4 AND 5 AND e.action = d.action) END, \
+       d.state = 3 AND d.ordered AND d.lane IS NULL AND EXISTS (SELECT 1 FROM osnl_forgotten f \
+         WHERE f.partition = d.partition AND f.action = d.action AND f.delivery > d.id) \
+     FROM osnl_delivery d WHERE d.id = ANY($1)";
+const READY_BEHIND: &str = "SELECT n.id, min(o.id) FROM unnest($1::bigint[], $2::bigint[]) AS n (id, lane) \
+     JOIN osnl_delivery o ON o.lane = n.lane AND o.state = 1 AND o.id > n.id GROUP BY n.id";
+const ANSWER: &str = "UPDATE osnl_change c SET verdict = n.verdict, why = n.why \
+     FROM unnest($1::bytea[], $2::bigint[], $3::smallint[], $4::text[]) AS n (command, delivery, verdict, why) \
+     WHERE c.command = n.command AND c.delivery = n.delivery AND c.verdict <= 1 RETURNING c.command, c.delivery";
+const ELSEWHERE: &str =
+    "UPDATE osnl_change SET partition = $3 WHERE command = $1 AND delivery = $2 AND verdict <= 1";
+const DISCARD: &str = "UPDATE osnl_delivery d SET state = 6, ended = $3, reason = n.reason, lane = NULL, due = 0, pause = 0, \
+       took = NULL, cause = NULL \
+     FROM unnest($1::bigint[], $2::text[]) AS n (id, reason) WHERE d.id = n.id AND d.state BETWEEN 0 AND 3";
+const OPEN: &str = "UPDATE osnl_delivery d SET state = CASE WHEN n.lane IS NULL THEN 1 ELSE 0 END, lane = n.lane, ended = NULL, \
+       reason = NULL, due = 0, pause = 0, took = NULL, cause = NULL, guarded = d.guarded AND d.state <> 2, \
+       attempts = CASE WHEN d.state = 3 THEN 0 ELSE d.attempts END, aged = CASE WHEN d.state = 3 THEN 0 ELSE d.aged END \
+     FROM unnest($1::bigint[], $2::bigint[]) AS n (id, lane) WHERE d.id = n.id AND d.state IN (2, 3)";
+const HOLD: &str = "UPDATE osnl_delivery d SET state = 2, reason = n.reason, due = 0, pause = 0 \
+     FROM unnest($1::bigint[], $2::text[]) AS n (id, reason) WHERE d.id = n.id AND d.state IN (0, 1)";
+/// It arrives in the other lane, which may be another member's.
+const MOVE: &str = "UPDATE osnl_delivery d SET action = n.action, lane = n.lane, partition = n.partition, state = -1, \
+       begins = CASE WHEN d.state = 2 THEN 2 ELSE 0 END, reason = CASE WHEN d.state = 2 THEN d.reason END, due = 0, pause = 0 \
+     FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::smallint[]) AS n (id, action, lane, partition) \
+     WHERE d.id = n.id AND d.state BETWEEN 0 AND 2";
+
+/// The rows of one kind of statement.
+#[derive(Default)]
+struct ChangeGroups {
+    discards: (Vec<i64>, Vec<String>),
+    opens: (Vec<i64>, Vec<Option<i64>>),
+    holds: (Vec<i64>, Vec<String>),
+    moves: (Vec<i64>, Vec<String>, Vec<Option<i64>>, Vec<Partition>),
+}
+
+impl Transaction<'_> {
+    /// Answers what was asked in this member's partitions; `claimed` are the deliveries with a claim.
+    pub(crate) async fn change(&mut self, claimed: &HashSet<DeliveryId>) -> Result<ChangeResult, Trouble> {
+        let own = self.member.leases.partitions();
+        let rows = self.pending_changes(&own).await?;
+        self.own(rows.iter().map(|row| row.partition)).await?;
+        let found = self.find_changed(rows.iter().map(|row| row.delivery)).await?;
+        let mut result = ChangeResult::default();
+        let (mut answers, mut seen) = (Vec::new(), HashSet::new());
+        for row in &rows {
+            let found = found.get(&row.delivery);
+            let answer = match seen.insert(row.delivery) || row.is_dry_run {
+                true => judge(row, found, claimed.contains(&row.delivery)),
+                false => Answer::Later,
+            };
+            match answer {
+                Answer::Later => {}
+                Answer::Elsewhere(to) => {
+                    self.execute(ELSEWHERE, &[&row.command, &row.delivery.row(), &to]).await?;
+                }
+                Answer::Is(verdict, why) => answers.push((row, verdict, why)),
+            }
+        }
+        let answered = self.answer(&answers).await?;
+        let mut carried = Vec::new();
+        for (row, verdict, _) in answers {
+            let (true, false, Some(found)) = (
+                answered.contains(&(row.command.clone(), row.delivery)),
+                row.is_dry_run,
+                found.get(&row.delivery),
+            ) else {
+                continue;
+            };
+            match verdict {
+                Verdict::Changed => carried.push((row, found)),
+                Verdict::UnderWay => result.under_way.push((row.clone(), found.action.clone())),
+                Verdict::Asked | Verdict::Refused | Verdict::Left => {}
+            }
+        }
+        let (lanes, ready) = self.carry_out(&carried).await?;
+        result.promoted = ready;
+        result.promoted.extend(self.turn(lanes).await?);
+        result.changed = carried.iter().map(|(row, found)| changed(row, found)).collect();
+        Ok(result)
+    }
+
+    /// Makes the changes that wait for the end of these claims; returns those that were made, and the lanes that go on.
+    pub(crate) async fn change_ended(
+        &mut self,
+        rows: &[&ChangeRow],
+    ) -> Result<(Vec<ChangedDelivery>, Vec<i64>), Trouble> {
+        if rows.is_empty() {
+            return Ok(Default::default());
+        }
+        let found = self.find_changed(rows.iter().map(|row| row.delivery)).await?;
+        let is_open = |row: &&&ChangeRow| found.get(&row.delivery).is_some_and(|found| found.state == READY);
+        let answers: Vec<(&ChangeRow, Verdict, Option<String>)> =
+            rows.iter().filter(is_open).map(|row| (*row, Verdict::Changed, None)).collect();
+        let answered = self.answer(&answers).await?;
+        let carried: Vec<(&ChangeRow, &FoundDelivery)> = answers
+            .into_iter()
+            .filter(|(row, ..)| answered.contains(&(row.command.clone(), row.delivery)))
+            .filter_map(|(row, ..)| Some((row, found.get(&row.delivery)?)))
+            .collect();
+        // None of these kinds makes a delivery claimable by itself.
+        let (lanes, _) = self.carry_out(&carried).await?;
+        Ok((carried.iter().map(|(row, found)| changed(row, found)).collect(), lanes))
+    }
+
+    /// Answers changes that waited for claims whose attempts have succeeded.
+    pub(crate) async fn refuse_succeeded(&mut self, rows: &[&ChangeRow]) -> Result<(), Trouble> {
+        let why = || Some("the attempt that was under way has succeeded".to_owned());
+        let answers: Vec<_> = rows.iter().map(|row| (*row, Verdict::Refused, why())).collect();
+        self.answer(&answers).await.map(drop)
+    }
+
+    async fn pending_changes(&mut self, own: &[Partition]) -> Result<Vec<ChangeRow>, Trouble> {
+        let mut rows = Vec::new();
+        for row in self.query(PENDING, &[&own, &AT_ONCE]).await? {
+            // Of a newer program: it waits for an owner that knows it.
+            let Some(kind) = ChangeKind::of_number(row.try_get(3)?) else { continue };
+            rows.push(ChangeRow {
+                command: row.try_get(0)?,
+                delivery: delivery(row.try_get(1)?),
+                partition: row.try_get(2)?,
+                kind,
+                text: row.try_get(4)?,
+                action: row.try_get(5)?,
+                out_of_order: row.try_get(6)?,
+                is_dry_run: row.try_get(7)?,
+            });
+        }
+        Ok(rows)
+    }
+
+    async fn find_changed(
+        &mut self,
+        ids: impl Iterator<Item = DeliveryId>,
+    ) -> Result<HashMap<DeliveryId, FoundDelivery>, Trouble> {
+        let ids: Vec<i64> = ids.map(DeliveryId::row).collect();
+        let mut all = HashMap::new();
+        for row in self.query(FIND, &[&ids]).await? {
+            let key: Option<Vec<u8>> = row.try_get(5)?;
+            let found = FoundDelivery {
+                partition: row.try_get(1)?,
+                action: row.try_get(2)?,
+                state: row.try_get(3)?,
+                lane: row.try_get(4)?,
+                key: key.map(|key| String::from_utf8_lossy(&key).into_owned()),
+                ordered: row.try_get(6)?,
+                later: row.try_get::<_, Option<i64>>(7)?.map(delivery),
+                is_forgotten: row.try_get(8)?,
+            };
+            all.insert(delivery(row.try_get(0)?), found);
+        }
+        let dead = || all.iter().filter(|(_, found)| found.state == DEAD && found.later.is_none());
+        let (ids, lanes): (Vec<i64>, Vec<i64>) =
+            dead().filter_map(|(id, found)| Some((id.row(), found.own_lane()?))).unzip();
+        if !ids.is_empty() {
+            for row in self.query(READY_BEHIND, &[&ids, &lanes]).await? {
+                if let Some(found) = all.get_mut(&delivery(row.try_get(0)?)) {
+                    found.later = Some(delivery(row.try_get(1)?));
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// Writes answers; returns the rows that were still waiting for one.
+    async fn answer(
+        &mut self,
+        answers: &[(&ChangeRow, Verdict, Option<String>)],
+    ) -> Result<HashSet<(Vec<u8>, DeliveryId)>, Trouble> {
+        if answers.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let commands: Vec<&[u8]> = answers.iter().map(|(row, ..)| &row.command[..]).collect();
+        let ids: Vec<i64> = answers.iter().map(|(row, ..)| row.delivery.row()).collect();
+        let verdicts: Vec<i16> = answers.iter().map(|(_, verdict, _)| *verdict as i16).collect();
+        let whys: Vec<Option<&str>> = answers.iter().map(|(.., why)| why.as_deref()).collect();
+        let rows = self.query(ANSWER, &[&commands, &ids, &verdicts, &whys]).await?;
+        rows.iter().map(|row| Ok((row.try_get(0)?, delivery(row.try_get(1)?)))).collect()
+    }
+
+    /// Makes changes; returns the lanes to look at, and what is claimable already.
+    async fn carry_out(
+        &mut self,
+        changes: &[(&ChangeRow, &FoundDelivery)],
+    ) -> Result<(Vec<i64>, Vec<Promotion>), Trouble> {
+        let (mut lanes, mut ready, mut grouped) = (Vec::new(), Vec::new(), ChangeGroups::default());
+        for (row, found) in changes {
+            let id = row.delivery.row();
+            self.count(found.partition, &found.action, found.state, -1);
+            lanes.extend(found.lane);
+            let to = match row.kind {
+                ChangeKind::Discard => {
+                    grouped.discards.0.push(id);
+                    grouped.discards.1.push(format!("discarded by {}", row.text));
+                    Some(State::Discarded as i16)
+                }
+                ChangeKind::Hold => {
+                    grouped.holds.0.push(id);
+                    grouped.holds.1.push(row.text.clone());
+                    Some(HELD)
+                }
+                ChangeKind::Retry | ChangeKind::Release => {
+                    let lane = found.own_lane();
+                    grouped.opens.0.push(id);
+                    grouped.opens.1.push(lane);
+                    lanes.extend(lane);
+                    if lane.is_none() {
+                        ready.push(Promotion { id: row.delivery, action: found.action.clone() });
+                    }
+                    Some(if lane.is_none() { READY } else { WAITING })
+                }
+                ChangeKind::Move => {
+                    let lane = lane(&row.text, found.key.as_deref(), found.ordered);
+                    grouped.moves.0.push(id);
+                    grouped.moves.1.push(row.text.clone());
+                    grouped.moves.2.push(lane);
+                    grouped.moves.3.push(partition(lane, row.delivery));
+                    // Its new owner counts it when it admits it.
+                    None
+                }
+            };
+            if let Some(to) = to {
+                self.count(found.partition, &found.action, to, 1);
+            }
+        }
+        self.write_changes(&grouped).await?;
+        Ok((lanes, ready))
+    }
+
+    async fn write_changes(&mut self, grouped: &ChangeGroups) -> Result<(), Trouble> {
+        let ChangeGroups { discards, opens, holds, moves } = grouped;
+        let now = self.now;
+        let mut written = 0;
+        if !discards.0.is_empty() {
+            written += self.execute(DISCARD, &[&discards.0, &discards.1, &now]).await?;
+        }
+        if !opens.0.is_empty() {
+            written += self.execute(OPEN, &[&opens.0, &opens.1]).await?;
+        }
+        if !holds.0.is_empty() {
+            written += self.execute(HOLD, &[&holds.0, &holds.1]).await?;
+        }
+        if !moves.0.is_empty() {
+            written += self.execute(MOVE, &[&moves.0, &moves.1, &moves.2, &moves.3]).await?;
+        }
+        let asked = discards.0.len() + opens.0.len() + holds.0.len() + moves.0.len();
+        if written == asked as u64 {
+            return Ok(());
+        }
+        // Only an owner of the partition changes them, and its row is written here.
+        Err(Trouble::Conflict("a delivery has changed within a change".to_owned()))
+    }
+}
+
+/// Decides about a row.
+fn judge(row: &ChangeRow, found: Option<&FoundDelivery>, is_claimed: bool) -> Answer {
+    let Some(found) = found else { return Answer::Is(Verdict::Left, None) };
+    if found.partition != row.partition {
+        return Answer::Elsewhere(found.partition);
+    }
+    if found.state == ARRIVED {
+        return Answer::Later;
+    }
+    if row.action.as_ref().is_some_and(|action| *action != found.action) || !row.kind.takes(found.state) {
+        return Answer::Is(Verdict::Left, None);
+    }
+    let refused = |why: String| Answer::Is(Verdict::Refused, Some(why));
+    match row.kind {
+        ChangeKind::Move if found.action == row.text => return refused(same_action(&row.text)),
+        ChangeKind::Retry if !row.out_of_order => {
+            if let Some(later) = found.later {
+                return refused(overtaken(later));
+            }
+            if found.is_forgotten {
+                return refused(FORGOTTEN.to_owned());
+            }
+        }
+        ChangeKind::Retry
+        | ChangeKind::Discard
+        | ChangeKind::Release
+        | ChangeKind::Move
+        | ChangeKind::Hold => {}
+    }
+    if is_claimed && found.state == READY && row.kind.waits_for_claims() {
+        return Answer::Is(Verdict::UnderWay, None);
+    }
+    Answer::Is(Verdict::Changed, None)
+}
+
+/// Returns the consequences of a change that was made.
+fn changed(row: &ChangeRow, found: &FoundDelivery) -> ChangedDelivery {
+    let was_open = found.state <= HELD;
+    let pending = match row.kind {
+        ChangeKind::Retry => vec![(found.action.clone(), 1)],
+        ChangeKind::Discard if was_open => vec![(found.action.clone(), -1)],
+        ChangeKind::Discard | ChangeKind::Hold | ChangeKind::Release => Vec::new(),
+        ChangeKind::Move => vec![(found.action.clone(), -1), (row.text.clone(), 1)],
+    };
+    ChangedDelivery { id: row.delivery, action: found.action.clone(), pending }
+}
