@@ -47,6 +47,8 @@ pub struct MessageNotes {
     pub changes: Vec<RowChange>,
     /// The form of its idempotency keys.
     pub key: KeyForm,
+    /// An operator has it appended: no broker hands it over.
+    pub is_again: bool,
     /// The body is only the beginning of one that was too large to be kept.
     pub cut: Option<Cut>,
 }

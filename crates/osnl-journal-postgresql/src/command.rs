@@ -100,15 +100,18 @@ impl Command {
 pub(crate) struct NewEntry {
     pub(crate) entry: Entry,
     pub(crate) identity: Identity,
+    /// The reader of its queue; the member's own of a message that no broker hands over.
     pub(crate) reader: Reader,
     /// Its number, once it has one.
     pub(crate) id: i64,
 }
 
 impl NewEntry {
-    pub(crate) fn new(entry: Entry) -> Self {
+    /// `own` is the reader of this member's own messages.
+    pub(crate) fn new(entry: Entry, own: &Reader) -> Self {
         let identity = Identity::of(&entry.received, &entry.notification);
-        Self { reader: Reader::of(&entry.received), identity, entry, id: 0 }
+        let reader = if entry.received.noted.is_again { own.clone() } else { Reader::of(&entry.received) };
+        Self { reader, identity, entry, id: 0 }
     }
 
     /// Returns the key of which there is one row: of the message, or of this arrival if it has no id.
@@ -125,7 +128,8 @@ impl NewEntry {
     }
 
     fn key(&self, kind: &[u8], id: &[u8]) -> Vec<u8> {
-        let Reader { listener, queue } = &self.reader;
+        // Not the reader's: a message that is appended again is a copy of itself.
+        let Reader { listener, queue } = Reader::of(&self.entry.received);
         key(kind, &[listener.as_bytes(), queue.as_bytes(), id, self.identity.digest.as_bytes()])
     }
 }

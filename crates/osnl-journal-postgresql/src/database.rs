@@ -10,7 +10,9 @@ use osnl_journal::shared::{
     DatabaseFact, FactKind, Migration, SharedDatabase, SharedJournal, SharedOptions, SharedOverview,
     UnusableDatabase,
 };
-use osnl_journal::sqlite::{BoundedCount, Change, ChangeOutcome, DeliveryDetails, Filter, Page, Row};
+use osnl_journal::sqlite::{
+    BoundedCount, Change, ChangeOutcome, DeliveryDetails, Filter, Page, Row, Unreadable, UnreadableFilter,
+};
 use osnl_journal::{DeliveryId, PausedActions};
 use osnl_model::Secret;
 use osnl_transport::BoxFuture;
@@ -246,6 +248,23 @@ impl SharedJournal for PostgresJournal {
         Box::pin(
             async move { self.view.change(&self.options, &self.shared, (&change, &ids, is_dry_run)).await },
         )
+    }
+
+    fn quarantined(
+        &self,
+        filter: UnreadableFilter,
+        after: i64,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<Unreadable>, String>> {
+        Box::pin(async move { self.view.quarantined(&self.options, &filter, (after, limit)).await })
+    }
+
+    fn numbers_quarantined(&self, filter: UnreadableFilter) -> BoxFuture<'_, Result<Vec<i64>, String>> {
+        Box::pin(async move { self.view.numbers_quarantined(&self.options, &filter).await })
+    }
+
+    fn forget_quarantined(&self, ids: Vec<i64>) -> BoxFuture<'_, Result<Vec<i64>, String>> {
+        Box::pin(async move { self.view.forget_quarantined(&self.options, &ids).await })
     }
 
     fn set_paused(&self, action: &str, by: Option<&str>) -> BoxFuture<'_, Result<(), String>> {

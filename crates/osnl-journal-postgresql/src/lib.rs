@@ -19,7 +19,8 @@
 //! - **Readers.** A row for each listener and queue. An append writes it, on condition of the reader's epoch, so that a reader
 //!   that was stopped cannot append behind its successor. The broker chooses the reader: the first append takes the next
 //!   epoch. A reader that has lost its epoch appends nothing before
-//!   [`begin_reading`](PostgresJournal::begin_reading); its messages stay with the broker.
+//!   [`begin_reading`](PostgresJournal::begin_reading); its messages stay with the broker. What an operator has appended again
+//!   is of a reader of the member's own, which fences none.
 //! - **Numbers.** An epoch draws numbers of arrivals in blocks, in a transaction that writes its row. The numbers of one queue
 //!   therefore grow with its epochs and messages. Between queues they say nothing.
 //! - **Copies.** A unique index over 160 bits of a digest of listener, queue, id, and bytes. A message without an id is a copy
@@ -134,6 +135,8 @@ pub struct PostgresJournal {
     shared: Arc<SharedState>,
     commands: mpsc::UnboundedSender<Command>,
     options: Options,
+    /// The reader of messages that no broker hands over.
+    own: Reader,
     view: View,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
@@ -189,7 +192,8 @@ impl PostgresJournal {
         let thread = thread.map_err(|error| OpenError::Refused(error.to_string()))?;
         let ended = || OpenError::Refused("the journal's thread has ended".to_owned());
         opens.recv().map_err(|_| ended())??;
-        Ok(Self { shared, commands, options, view: View::default(), writer: Mutex::new(Some(thread)) })
+        let (own, view) = (Reader::own(), View::default());
+        Ok(Self { shared, commands, options, own, view, writer: Mutex::new(Some(thread)) })
     }
 
     /// Returns the place where its thread reports an unexpected end.
@@ -248,7 +252,7 @@ impl Journal for PostgresJournal {
         let open = entry.deliveries.iter().filter(|new| new.begin.is_open());
         self.shared.appended(open.map(|new| &new.action));
         drop(permit.take_one());
-        self.send(Command::Append(Box::new(NewEntry::new(entry)), sender));
+        self.send(Command::Append(Box::new(NewEntry::new(entry, &self.own)), sender));
         receipt
     }
 

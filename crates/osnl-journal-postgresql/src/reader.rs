@@ -17,6 +17,17 @@ impl Reader {
         Self { listener: received.origin.listener.clone(), queue: received.origin.queue.clone() }
     }
 
+    /// A reader of messages that no broker hands over, but an operator: of this start of a member alone, so that it fences
+    /// none.
+    pub(crate) fn own() -> Self {
+        let name: String = std::iter::repeat_with(fastrand::alphanumeric).take(20).collect();
+        Self { listener: "".into(), queue: name.into() }
+    }
+
+    pub(crate) fn is_own(&self) -> bool {
+        self.listener.is_empty()
+    }
+
     /// Returns its key in the tables.
     pub(crate) fn name(&self) -> Vec<u8> {
         key(b"reader", &[self.listener.as_bytes(), self.queue.as_bytes()])

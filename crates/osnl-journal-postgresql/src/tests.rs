@@ -8,6 +8,7 @@ mod commits;
 mod faults;
 mod members;
 mod opening;
+mod quarantine;
 mod readers;
 mod retention;
 mod tls_sessions;

@@ -6,6 +6,7 @@ mod changing;
 mod conditions;
 mod listing;
 mod overview;
+mod quarantine;
 
 use std::time::Duration;
 

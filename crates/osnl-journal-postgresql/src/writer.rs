@@ -253,7 +253,7 @@ impl Writer {
                 self.member.messages = former.messages;
                 self.member.leases = former.leases;
                 self.member.fenced = former.fenced;
-                self.member.fenced.extend(former.reading.into_keys());
+                self.member.fenced.extend(former.reading.into_keys().filter(|reader| !reader.is_own()));
                 self.is_registered = false;
                 if self.register().await.is_err() {
                     self.session = None;

@@ -25,6 +25,7 @@ use osnl_transport::BoxFuture;
 pub use self::changing::SharedChangeRun;
 use crate::sqlite::{
     BoundedCount, Change, ChangeOutcome, DeliveryDetails, FailingKey, Filter, Overview, Page, Row, Tally,
+    Unreadable, UnreadableFilter,
 };
 use crate::{DeliveryId, Journal};
 
@@ -216,6 +217,20 @@ pub trait SharedJournal: Journal + fmt::Debug {
         ids: Vec<DeliveryId>,
         is_dry_run: bool,
     ) -> BoxFuture<'_, Result<ChangeOutcome, String>>;
+
+    /// Returns the messages kept unread that a filter matches and that have a larger number, oldest first.
+    fn quarantined(
+        &self,
+        filter: UnreadableFilter,
+        after: i64,
+        limit: u32,
+    ) -> BoxFuture<'_, Result<Vec<Unreadable>, String>>;
+
+    /// Returns the numbers of all messages kept unread that a filter matches, oldest first.
+    fn numbers_quarantined(&self, filter: UnreadableFilter) -> BoxFuture<'_, Result<Vec<i64>, String>>;
+
+    /// Lets messages go that were kept unread; returns the numbers of those that were there.
+    fn forget_quarantined(&self, ids: Vec<i64>) -> BoxFuture<'_, Result<Vec<i64>, String>>;
 
     /// Pauses an action on all daemons, by this operator, or resumes it.
     fn set_paused(&self, action: &str, by: Option<&str>) -> BoxFuture<'_, Result<(), String>>;

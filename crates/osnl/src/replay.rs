@@ -281,6 +281,7 @@ pub(crate) fn entry(
     let (notification, mut received) = renewed.unwrap_or_else(|| (notification.clone(), received));
     received.origin.redelivered = false;
     received.origin.received = SystemTime::now();
+    received.noted.is_again = true;
     Parts::of_notification(&notification).name(&mut deliveries);
     Entry { received: Arc::new(received), notification: Arc::new(notification), deliveries }
 }

@@ -4,5 +4,6 @@
 mod away;
 mod changes;
 mod checked;
+mod quarantine;
 mod stage;
 mod takeover;

@@ -123,6 +123,13 @@ impl Stage {
         self.publisher.notify_all(&numbers.map(notice).collect::<Vec<_>>());
     }
 
+    /// Publishes a number with a body of more than 4 KiB.
+    pub(crate) fn publish_long(&mut self, n: u64) {
+        let port = json!({"id": format!("port-{}", n % 4)});
+        let payload = json!({"n": n, "port": port, "padding": "x".repeat(5000)});
+        self.publisher.notify_all(&[Notice { payload, ..Notice::default() }]);
+    }
+
     /// Returns the numbers that the target got, by port, in their order.
     pub(crate) fn delivered(&self) -> Vec<Vec<u64>> {
         let mut ports = vec![Vec::new(); 4];

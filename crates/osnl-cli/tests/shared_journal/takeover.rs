@@ -74,7 +74,6 @@ fn listings_show_what_is_there_and_what_does_not_work_yet_says_so() {
     assert_eq!(listed(&["--state", "dead"])["totals"]["all"], 0);
 
     for (args, code) in [
-        (vec!["quarantine", "list"], 1),
         (vec!["explain", "--journal", "--id", first], 69),
         (vec!["replay", "--id", first], 69),
         (vec!["journal", "backup", "copy.db"], 69),

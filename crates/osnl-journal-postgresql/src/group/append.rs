@@ -35,9 +35,9 @@ const NAMELESS: &str = "SELECT a.nameless, a.id FROM osnl_arrival a WHERE a.name
        SELECT 1 FROM osnl_delivery d WHERE d.id >= a.id << 16 AND d.id < (a.id + 1 + (a.deliveries >> 16)) << 16 \
        AND d.state BETWEEN -1 AND 2)) ORDER BY a.id";
 const UNREADABLE: &str = "INSERT INTO osnl_unreadable (id, identity, received, redelivered, listener, queue, exchange, \
-     routing_key, content_type, content_encoding, compression, reason, size, extent, message_id, publisher_id, event_type, body) \
+     routing_key, content_type, content_encoding, compression, reason, size, extent, message_id, publisher_id, event_type, body, digest) \
      SELECT $1::bigint, $2::bytea, $3::bigint, $4::boolean, $5::text, $6::text, $7::text, $8::text, $9::text, $10::text, \
-     $11::text, $12::text, $13::bigint, $14::bigint, $15::text, $16::text, $17::text, $18::bytea \
+     $11::text, $12::text, $13::bigint, $14::bigint, $15::text, $16::text, $17::text, $18::bytea, $19::text \
      WHERE NOT $4 OR NOT EXISTS (SELECT 1 FROM osnl_unreadable WHERE identity = $2)";
 
 impl Transaction<'_> {
@@ -267,6 +267,7 @@ impl Transaction<'_> {
                     &clean_option(glimpse.publisher_id.as_deref()),
                     &clean_option(glimpse.event_type.as_deref()),
                     &bytes,
+                    &new.received.digest().to_string(),
                 ],
             )
             .await?;

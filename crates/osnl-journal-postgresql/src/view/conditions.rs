@@ -126,6 +126,6 @@ fn of_answers(answers: &Answers) -> String {
 }
 
 /// A string of SQL. The session reads backslashes as they are.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\0', "\u{fffd}").replace('\'', "''"))
 }

@@ -39,6 +39,9 @@ const NEW: &str = "SELECT EXISTS (SELECT 1 FROM osnl_delivery WHERE state = -1 A
 /// Answers without a reader: of commands that were given up, and of members that are gone.
 const ANSWERED: &str = "DELETE FROM osnl_change c WHERE (c.verdict >= 2 OR c.is_dry_run) AND ( \
        c.asker = $1 AND c.command <> ALL($2) OR NOT EXISTS (SELECT 1 FROM osnl_member m WHERE m.token = c.asker))";
+/// Readers of members that are gone, of messages that no broker hands over.
+const OWN_READERS: &str = "DELETE FROM osnl_reader r WHERE r.listener = '' \
+     AND NOT EXISTS (SELECT 1 FROM osnl_member m WHERE m.token = r.token)";
 const PENDING: &str = "SELECT action, sum(count)::bigint FROM (SELECT action, count FROM osnl_tally WHERE state <= 2 \
      UNION ALL SELECT action, 1 FROM osnl_delivery WHERE state = -1) AS pending GROUP BY action";
 
@@ -122,6 +125,7 @@ impl Writer {
         let share = usize::from(PARTITIONS).div_ceil(alive);
         if !silent.is_empty() {
             session.execute(FORGET, &[&silent]).await?;
+            session.execute(OWN_READERS, &[]).await?;
         }
         free.truncate(share.saturating_sub(leases.held.len()));
         if !free.is_empty() {
@@ -250,6 +254,7 @@ impl Writer {
             if let Some(session) = &mut self.session {
                 let sql = "DELETE FROM osnl_member WHERE token = $1";
                 _ = session.execute(sql, &[&self.member.token]).await;
+                _ = session.execute(OWN_READERS, &[]).await;
             }
         };
         if timeout(limit, releasing).await.is_err() {

@@ -259,7 +259,7 @@ impl ChangeResult {
     }
 }
 
-fn unavailable(why: String) -> Refusal {
+pub(super) fn unavailable(why: String) -> Refusal {
     Refusal::new(Code::Unavailable, why)
 }
 

@@ -13,9 +13,9 @@ use super::super::quarantine::{
 use super::super::refusal::{Code, Refusal};
 use super::super::request::{MOST_LISTED, moment};
 use super::super::{RuleWish, time};
-use super::change::PATIENCE;
+use super::change::{PATIENCE, unavailable};
 use super::writable::Writable;
-use super::{ControlHandler, Store, not_shared};
+use super::{ControlHandler, Store};
 use crate::journal::Entry;
 use crate::journal::sqlite::{Unreadable, UnreadableFilter};
 use crate::native::LoadedConf;
@@ -49,11 +49,8 @@ impl ControlHandler {
         }
         self.keeps_unread()?;
         let filter = filter.filter()?;
-        let look = move |reader: &crate::journal::sqlite::Reader| {
-            let found = reader.quarantined(&filter, after, limit + 1)?;
-            Ok((found, reader.numbers_quarantined(&filter)?.len() as u64))
-        };
-        let (mut found, total) = self.read(look).await?.unwrap_or_default();
+        let mut found = self.messages_quarantined(filter.clone(), after, limit + 1).await?;
+        let total = self.numbers_quarantined(filter).await?.len() as u64;
         let more = found.len() > limit as usize;
         found.truncate(limit as usize);
         let next = found.last().filter(|_| more).map(|last| last.id);
@@ -82,8 +79,7 @@ impl ControlHandler {
     ) -> Result<QuarantineChanges, Refusal> {
         self.keeps_unread()?;
         let named = filter.ids.clone();
-        let filter = filter.filter()?;
-        let found = self.read(move |reader| reader.numbers_quarantined(&filter)).await?.unwrap_or_default();
+        let found = self.numbers_quarantined(filter.filter()?).await?;
         let mut changes = QuarantineChanges { dry_run, ..QuarantineChanges::default() };
         if !dry_run && !found.is_empty() {
             let journal = self.writable().await?;
@@ -165,8 +161,7 @@ impl ControlHandler {
         };
         self.keeps_unread()?;
         let named = filter.ids.clone();
-        let filter = filter.filter()?;
-        let found = self.read(move |reader| reader.numbers_quarantined(&filter)).await?.unwrap_or_default();
+        let found = self.numbers_quarantined(filter.filter()?).await?;
         if found.len() > MOST_BY_RULES {
             let why = format!(
                 "{} messages match; allowed are {MOST_BY_RULES} at a time: search for fewer, or use osnl quarantine retry",
@@ -220,16 +215,37 @@ impl ControlHandler {
     async fn quarantined(&self, id: i64) -> Result<Unreadable, Refusal> {
         self.keeps_unread()?;
         let filter = UnreadableFilter { ids: vec![id], ..UnreadableFilter::default() };
-        let found = self.read(move |reader| Ok(reader.quarantined(&filter, -1, 1)?.pop())).await?.flatten();
+        let found = self.messages_quarantined(filter, -1, 1).await?.pop();
         found.ok_or_else(|| {
             Refusal::new(Code::NotFound, format!("there is no message {id} in the quarantine"))
         })
     }
 
+    /// Returns the messages that match and have a larger number, oldest first.
+    async fn messages_quarantined(
+        &self,
+        filter: UnreadableFilter,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<Unreadable>, Refusal> {
+        if let Store::Shared(journal, _) = &self.store {
+            return journal.quarantined(filter, after, limit).await.map_err(unavailable);
+        }
+        let look = move |reader: &crate::journal::sqlite::Reader| reader.quarantined(&filter, after, limit);
+        Ok(self.read(look).await?.unwrap_or_default())
+    }
+
+    /// Returns the numbers of all messages that match, oldest first.
+    async fn numbers_quarantined(&self, filter: UnreadableFilter) -> Result<Vec<i64>, Refusal> {
+        if let Store::Shared(journal, _) = &self.store {
+            return journal.numbers_quarantined(filter).await.map_err(unavailable);
+        }
+        Ok(self.read(move |reader| reader.numbers_quarantined(&filter)).await?.unwrap_or_default())
+    }
+
     fn keeps_unread(&self) -> Result<(), Refusal> {
         match &self.store {
-            Store::Sqlite(..) | Store::File(_) => Ok(()),
-            Store::Shared(_, database) => Err(not_shared(database)),
+            Store::Sqlite(..) | Store::File(_) | Store::Shared(..) => Ok(()),
             Store::Memory(_) => {
                 let why = "memory:// keeps no quarantine: what cannot be read is in the log, with its digest; set \
                            sqlite:// in [journal] connection to keep it";
@@ -260,15 +276,8 @@ fn is_whole(found: &Unreadable) -> Result<(), Refusal> {
 }
 
 async fn forget(journal: &Writable, ids: Vec<i64>) -> Result<(), Refusal> {
-    let Writable::File(journal) = journal else {
-        return Err(Refusal::new(
-            Code::Unsupported,
-            "the quarantine of a shared journal cannot be changed yet",
-        ));
-    };
     match timeout(PATIENCE, journal.forget_quarantined(ids)).await {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(Refusal::new(Code::Unavailable, error.to_string())),
+        Ok(forgotten) => forgotten,
         Err(_) => Err(Refusal::new(
             Code::Unavailable,
             "the journal cannot be written now; what was asked for is done as soon as it can: look at it with osnl status",

@@ -26,6 +26,20 @@ impl Writable {
     }
 }
 
+impl Writable {
+    /// Lets messages go that were kept unread.
+    pub(super) async fn forget_quarantined(&self, ids: Vec<i64>) -> Result<(), Refusal> {
+        let unavailable = |why: String| Refusal::new(Code::Unavailable, why);
+        match self {
+            Self::File(journal) => {
+                let forgotten = journal.forget_quarantined(ids).await;
+                forgotten.map(drop).map_err(|error| unavailable(error.to_string()))
+            }
+            Self::Shared(journal) => journal.forget_quarantined(ids).await.map(drop).map_err(unavailable),
+        }
+    }
+}
+
 impl Deref for Writable {
     type Target = dyn Journal;
 

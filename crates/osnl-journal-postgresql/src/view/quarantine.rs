@@ -1,0 +1,128 @@
+//! Messages that are kept unread: looking at them, letting them go.
+//!
+//! Any member may let one go; the number of rows that are deleted says whether it was there.
+
+use osnl_core::moment::{millis, moment};
+use osnl_core::quarantine::{Extent, Glimpse, StoredBody};
+use osnl_core::received::{MessageNotes, Origin, ReceivedMessage};
+use osnl_journal::sqlite::{Unreadable, UnreadableFilter};
+use osnl_model::BodyDigest;
+use osnl_transport::Properties;
+use tokio_postgres::{Error, Row};
+
+use super::View;
+use super::conditions::quoted;
+use crate::options::Options;
+use crate::session::{Session, words};
+
+const COLUMNS: &str = "id, reason, size, extent, message_id, publisher_id, event_type, received, redelivered, listener, queue, \
+     exchange, routing_key, content_type, content_encoding, compression, digest, body";
+const FORGET: &str = "DELETE FROM osnl_unreadable WHERE id = ANY($1) RETURNING id";
+
+impl View {
+    /// Returns the messages that a filter matches and that have a larger number, oldest first.
+    pub(crate) async fn quarantined(
+        &self,
+        options: &Options,
+        filter: &UnreadableFilter,
+        (after, limit): (i64, u32),
+    ) -> Result<Vec<Unreadable>, String> {
+        let conditions = conditions(filter);
+        let sql = format!(
+            "SELECT {COLUMNS} FROM osnl_unreadable WHERE id > {after}{conditions} ORDER BY id LIMIT {limit}"
+        );
+        let rows = self.read(options, async |session: &mut Session| session.client.query(&sql, &[]).await);
+        rows.await?.iter().map(unreadable).collect()
+    }
+
+    /// Returns the numbers of all messages that a filter matches, oldest first.
+    pub(crate) async fn numbers_quarantined(
+        &self,
+        options: &Options,
+        filter: &UnreadableFilter,
+    ) -> Result<Vec<i64>, String> {
+        let conditions = conditions(filter);
+        let sql = format!("SELECT id FROM osnl_unreadable WHERE true{conditions} ORDER BY id");
+        let numbers = async |session: &mut Session| {
+            let rows = session.client.query(&sql, &[]).await?;
+            rows.iter().map(|row| row.try_get(0)).collect()
+        };
+        self.read(options, numbers).await
+    }
+
+    /// Lets messages go; returns the numbers of those that were there.
+    pub(crate) async fn forget_quarantined(
+        &self,
+        options: &Options,
+        ids: &[i64],
+    ) -> Result<Vec<i64>, String> {
+        let forget = async |session: &mut Session| {
+            let rows = session.query(FORGET, &[&ids]).await?;
+            rows.iter().map(|row| row.try_get(0)).collect()
+        };
+        self.ask(options, "written", forget).await
+    }
+}
+
+/// Returns the conditions of a filter, each with `AND` before it.
+fn conditions(filter: &UnreadableFilter) -> String {
+    let UnreadableFilter { ids, queue, reason, since, until } = filter;
+    let mut all: Vec<String> = Vec::new();
+    all.extend(queue.as_ref().map(|queue| format!("queue = {}", quoted(queue))));
+    all.extend(reason.as_ref().map(|reason| format!("strpos(reason, {}) > 0", quoted(reason))));
+    all.extend(since.map(|at| format!("received >= {}", millis(at))));
+    all.extend(until.map(|at| format!("received < {}", millis(at))));
+    if !ids.is_empty() {
+        let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        all.push(format!("id IN ({})", ids.join(", ")));
+    }
+    all.iter().map(|condition| format!(" AND {condition}")).collect()
+}
+
+fn unreadable(row: &Row) -> Result<Unreadable, String> {
+    let stored = stored(row).map_err(|error| words(&error))?;
+    let (mut found, extent, bytes, digest) = stored;
+    let extent = Extent::of(extent).ok_or_else(|| {
+        format!("message {} of the quarantine is kept in a form of a newer osnl: use that one", found.id)
+    })?;
+    let body = StoredBody { extent, bytes }.read();
+    found.received.body = body.map_err(|error| format!("message {} of the quarantine: {error}", found.id))?;
+    found.digest = digest.unwrap_or_else(|| BodyDigest::of(&found.received.body).to_string());
+    found.extent = extent;
+    Ok(found)
+}
+
+/// Returns a row without its body, the form of the body, its bytes, and its digest.
+fn stored(row: &Row) -> Result<(Unreadable, i64, Vec<u8>, Option<String>), Error> {
+    let text = |n: usize| row.try_get::<_, String>(n);
+    let property = |n: usize| row.try_get::<_, Option<String>>(n);
+    let received = ReceivedMessage {
+        origin: Origin {
+            received: moment(row.try_get(7)?),
+            redelivered: row.try_get(8)?,
+            listener: text(9)?.into(),
+            queue: text(10)?.into(),
+            exchange: text(11)?,
+            routing_key: text(12)?,
+        },
+        properties: Properties {
+            content_type: property(13)?.map(Into::into),
+            content_encoding: property(14)?.map(Into::into),
+            compression: property(15)?,
+        },
+        body: Vec::new().into(),
+        noted: MessageNotes::default(),
+    };
+    let glimpse = Glimpse { message_id: property(4)?, publisher_id: property(5)?, event_type: property(6)? };
+    let size: i64 = row.try_get(2)?;
+    let found = Unreadable {
+        id: row.try_get(0)?,
+        reason: text(1)?,
+        size: size.unsigned_abs(),
+        digest: String::new(),
+        extent: Extent::Whole,
+        glimpse,
+        received,
+    };
+    Ok((found, row.try_get(3)?, row.try_get(17)?, property(16)?))
+}
