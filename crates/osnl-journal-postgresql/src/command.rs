@@ -128,10 +128,20 @@ impl NewEntry {
     }
 
     fn key(&self, kind: &[u8], id: &[u8]) -> Vec<u8> {
-        // Not the reader's: a message that is appended again is a copy of itself.
-        let Reader { listener, queue } = Reader::of(&self.entry.received);
-        key(kind, &[listener.as_bytes(), queue.as_bytes(), id, self.identity.digest.as_bytes()])
+        message_key(&self.entry.received, &self.identity, kind, id)
     }
+}
+
+/// Returns a key of a message. Its queue is that of the message, not of its reader: one that is appended again is a copy of
+/// itself.
+pub(crate) fn message_key(
+    received: &ReceivedMessage,
+    identity: &Identity,
+    kind: &[u8],
+    id: &[u8],
+) -> Vec<u8> {
+    let Reader { listener, queue } = Reader::of(received);
+    key(kind, &[listener.as_bytes(), queue.as_bytes(), id, identity.digest.as_bytes()])
 }
 
 /// An unreadable message on its way into the tables.

@@ -1,20 +1,23 @@
 //! PostgreSQL as `osnl run` and its commands know it: opening, looking, migrating, and the questions to an open journal.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use osnl_core::ends::Ends;
+use osnl_core::event::AskedFor;
 use osnl_core::metrics::Counters;
+use osnl_core::received::ReceivedMessage;
 use osnl_journal::shared::{
     DatabaseFact, FactKind, Migration, SharedDatabase, SharedJournal, SharedOptions, SharedOverview,
     UnusableDatabase,
 };
 use osnl_journal::sqlite::{
-    BoundedCount, Change, ChangeOutcome, DeliveryDetails, Filter, Page, Row, Unreadable, UnreadableFilter,
+    BoundedCount, Change, ChangeOutcome, DeliveryDetails, Filter, KeptEvent, Page, Row, Unreadable,
+    UnreadableFilter,
 };
 use osnl_journal::{DeliveryId, PausedActions};
-use osnl_model::Secret;
+use osnl_model::{Notification, Secret};
 use osnl_transport::BoxFuture;
 use tokio::time::timeout;
 
@@ -24,6 +27,7 @@ use crate::schema;
 use crate::session::{OpenError, Session, refused, words};
 use crate::tls::Tls;
 use crate::url::ConnectionUrl;
+use crate::view::{View, events};
 
 /// The longest time in which a command connects.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -94,6 +98,47 @@ impl SharedDatabase for Postgres {
                 Ok::<_, OpenError>(Migration { from, to: schema::VERSION, sql: schema::sql(from) })
             };
             migrated.await.map_err(|error| error.to_string())
+        })
+    }
+
+    fn events(
+        &self,
+        options: &SharedOptions,
+        filter: Filter,
+        limit: u32,
+        last: bool,
+    ) -> BoxFuture<'static, Result<Vec<KeptEvent>, String>> {
+        let options = own_options(options);
+        Box::pin(async move {
+            let options = options?;
+            let look = async |session: &mut Session| events::events(session, &filter, limit, last).await;
+            View::default().read(&options, look).await
+        })
+    }
+
+    fn asked_for(
+        &self,
+        options: &SharedOptions,
+        events: Vec<Vec<Row>>,
+    ) -> BoxFuture<'static, Result<Vec<Vec<AskedFor>>, String>> {
+        let options = own_options(options);
+        Box::pin(async move {
+            let options = options?;
+            let look = async |session: &mut Session| events::asked_for(session, &events).await;
+            View::default().read(&options, look).await
+        })
+    }
+
+    fn deliveries_of(
+        &self,
+        options: &SharedOptions,
+        message_ids: HashSet<String>,
+    ) -> BoxFuture<'static, Result<HashMap<String, Vec<Row>>, String>> {
+        let options = own_options(options);
+        Box::pin(async move {
+            let options = options?;
+            let look = async |session: &mut Session| events::deliveries_of(session, &message_ids).await;
+            View::default().read(&options, look).await
         })
     }
 }
@@ -265,6 +310,17 @@ impl SharedJournal for PostgresJournal {
 
     fn forget_quarantined(&self, ids: Vec<i64>) -> BoxFuture<'_, Result<Vec<i64>, String>> {
         Box::pin(async move { self.view.forget_quarantined(&self.options, &ids).await })
+    }
+
+    fn event(&self, number: u64) -> BoxFuture<'_, Result<Option<KeptEvent>, String>> {
+        Box::pin(async move { self.view.event(&self.options, number).await })
+    }
+
+    fn keeps(
+        &self,
+        messages: Vec<(Arc<ReceivedMessage>, Arc<Notification>)>,
+    ) -> BoxFuture<'_, Result<u64, String>> {
+        Box::pin(async move { self.view.keeps(&self.options, &messages).await })
     }
 
     fn set_paused(&self, action: &str, by: Option<&str>) -> BoxFuture<'_, Result<(), String>> {

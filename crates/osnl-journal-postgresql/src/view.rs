@@ -4,6 +4,7 @@
 
 mod changing;
 mod conditions;
+pub(crate) mod events;
 mod listing;
 mod overview;
 mod quarantine;
@@ -62,7 +63,7 @@ impl View {
     }
 
     /// Asks for what belongs together: one snapshot.
-    async fn read<T>(
+    pub(crate) async fn read<T>(
         &self,
         options: &Options,
         asking: impl AsyncFnOnce(&mut Session) -> Result<T, Error>,

@@ -12,20 +12,22 @@
 
 mod changing;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use osnl_core::ends::Ends;
+use osnl_core::event::AskedFor;
 use osnl_core::metrics::Counters;
-use osnl_model::Secret;
+use osnl_core::received::ReceivedMessage;
+use osnl_model::{Notification, Secret};
 use osnl_transport::BoxFuture;
 
 pub use self::changing::SharedChangeRun;
 use crate::sqlite::{
-    BoundedCount, Change, ChangeOutcome, DeliveryDetails, FailingKey, Filter, Overview, Page, Row, Tally,
-    Unreadable, UnreadableFilter,
+    BoundedCount, Change, ChangeOutcome, DeliveryDetails, FailingKey, Filter, KeptEvent, Overview, Page, Row,
+    Tally, Unreadable, UnreadableFilter,
 };
 use crate::{DeliveryId, Journal};
 
@@ -60,6 +62,39 @@ pub trait SharedDatabase: Send + Sync + fmt::Debug {
         options: &SharedOptions,
         is_dry_run: bool,
     ) -> BoxFuture<'static, Result<Migration, String>>;
+
+    /// Returns the kept messages that have a delivery of this kind, oldest first: the first `limit`, or the last. It needs no
+    /// daemon.
+    ///
+    /// # Errors
+    /// The database's.
+    fn events(
+        &self,
+        options: &SharedOptions,
+        filter: Filter,
+        limit: u32,
+        last: bool,
+    ) -> BoxFuture<'static, Result<Vec<KeptEvent>, String>>;
+
+    /// Returns the enrichments that are kept with the deliveries of each message, secrets and all.
+    ///
+    /// # Errors
+    /// The database's.
+    fn asked_for(
+        &self,
+        options: &SharedOptions,
+        events: Vec<Vec<Row>>,
+    ) -> BoxFuture<'static, Result<Vec<Vec<AskedFor>>, String>>;
+
+    /// Returns the known ones of these message ids, each with its deliveries.
+    ///
+    /// # Errors
+    /// The database's.
+    fn deliveries_of(
+        &self,
+        options: &SharedOptions,
+        message_ids: HashSet<String>,
+    ) -> BoxFuture<'static, Result<HashMap<String, Vec<Row>>, String>>;
 }
 
 /// The problem of a database that answers and cannot be used, and the remedy.
@@ -231,6 +266,15 @@ pub trait SharedJournal: Journal + fmt::Debug {
 
     /// Lets messages go that were kept unread; returns the numbers of those that were there.
     fn forget_quarantined(&self, ids: Vec<i64>) -> BoxFuture<'_, Result<Vec<i64>, String>>;
+
+    /// Returns a message with its deliveries; `None` if it has left.
+    fn event(&self, number: u64) -> BoxFuture<'_, Result<Option<KeptEvent>, String>>;
+
+    /// Counts the messages with an id that are kept already: appended once more they would be no second events.
+    fn keeps(
+        &self,
+        messages: Vec<(Arc<ReceivedMessage>, Arc<Notification>)>,
+    ) -> BoxFuture<'_, Result<u64, String>>;
 
     /// Pauses an action on all daemons, by this operator, or resumes it.
     fn set_paused(&self, action: &str, by: Option<&str>) -> BoxFuture<'_, Result<(), String>>;

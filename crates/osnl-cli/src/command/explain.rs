@@ -1,6 +1,6 @@
 //! `osnl explain`: for an event from a file, the journal or the ring of unmatched messages, the verdict of each rule of
 //! the configuration, and the effect of a rule that matches; with `--rules`, what other rules would change. Makes no
-//! connection but to the daemon.
+//! connection but to the daemon, and to the database of a journal that daemons share.
 //!
 //! | ends with | when |
 //! | --- | --- |
@@ -14,14 +14,16 @@ mod args;
 mod compare;
 mod counts;
 
+use std::path::{Path, PathBuf};
+
 use osnl::explain::{RuleVerdict, Ruling, Subject, explain};
-use osnl::native::Native;
+use osnl::native::{JournalConf, Native};
 use osnl::unmatched::{self, UnmatchedMessage};
 use serde_json::{Value, json};
 
 pub(crate) use self::args::ExplainArgs;
 use super::saved_events::{
-    self, Out, Refusal, about, about_json, masked, tint, verdict, verdict_json, would, would_json,
+    self, KeptEvents, Out, Refusal, about, about_json, masked, tint, verdict, verdict_json, would, would_json,
 };
 use crate::exit::Exit;
 use crate::flags::Format;
@@ -37,7 +39,7 @@ pub(crate) fn run(args: &ExplainArgs) -> Exit {
 
 fn look(args: &ExplainArgs, conf: &Native) -> Result<Exit, Refusal> {
     if args.counts {
-        return counts::show(args, saved_events::journal(conf)?);
+        return counts::show(args, &ring_place(conf)?);
     }
     let mut out = if args.format == Format::Text { Out::tinted(tint) } else { Out::plain() };
     let (mut seen, mut fired, mut dead) = (0_u64, 0_u64, 0_usize);
@@ -80,13 +82,13 @@ fn subjects(args: &ExplainArgs, conf: &Native) -> Result<Vec<(String, Subject)>,
         return Ok(last.collect());
     }
     if args.journal || args.pick.is_given() {
-        let reader = saved_events::reader(saved_events::journal(conf)?)?;
-        let kept = args.pick.events(&reader, args.limit(), true)?;
-        let named = kept.iter().map(|kept| {
-            let asked = reader.asked_for(&kept.deliveries).map_err(saved_events::unreadable)?;
-            Ok((format!("event {}", kept.number), Subject::received(&kept.received).with_asked(asked)))
+        let journal = KeptEvents::of(conf)?;
+        let kept = args.pick.events(&journal, args.limit(), true)?;
+        let asked = journal.asked_for(&kept)?;
+        let named = kept.iter().zip(asked).map(|(kept, asked)| {
+            (format!("event {}", kept.number), Subject::received(&kept.received).with_asked(asked))
         });
-        return named.collect();
+        return Ok(named.collect());
     }
     let files = saved_events::files(&args.file)?;
     let budget = conf.budget();
@@ -96,12 +98,24 @@ fn subjects(args: &ExplainArgs, conf: &Native) -> Result<Vec<(String, Subject)>,
 
 /// Returns the messages that no rule matched, from the daemon.
 fn ring(conf: &Native) -> Result<Vec<UnmatchedMessage>, Refusal> {
-    let journal = saved_events::journal(conf)?;
-    unmatched::read(journal, usize::MAX).map_err(|error| {
+    let journal = ring_place(conf)?;
+    unmatched::read(&journal, usize::MAX).map_err(|error| {
         let file = masked(&journal.display().to_string());
         let text = format!("{file}.unmatched: {error}; a daemon with keep_unmatched above 0 writes it");
         (Exit::Unavailable, text)
     })
+}
+
+/// Returns the file beside which the daemon of this machine writes messages that no rule matched.
+fn ring_place(conf: &Native) -> Result<PathBuf, Refusal> {
+    match &conf.journal {
+        JournalConf::Shared(_) => {
+            let place = conf.unmatched_place();
+            let why = "messages without a rule are kept in the state directory of each daemon: set state_dir";
+            place.ok_or_else(|| (Exit::Unavailable, why.to_owned()))
+        }
+        JournalConf::Sqlite(_) | JournalConf::Memory => saved_events::journal(conf).map(Path::to_owned),
+    }
 }
 
 fn text(name: &str, subject: &Subject, verdicts: &[RuleVerdict]) -> String {

@@ -30,7 +30,8 @@ pub(crate) use self::args::ReplayArgs;
 use self::daemon::ReplayDaemon;
 use super::progress::Display;
 use super::saved_events::{
-    self, Out, Refusal, about, about_json, masked, time, tint, verdict, verdict_json, would, would_json,
+    self, KeptEvents, Out, Refusal, about, about_json, masked, time, tint, verdict, verdict_json, would,
+    would_json,
 };
 use crate::app;
 use crate::exit::Exit;
@@ -93,21 +94,29 @@ fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, Refusal> {
 
 /// Refuses before anything is shown what cannot be done afterwards, and finds the daemon that has the journal.
 fn ready(conf: &Native, args: &ReplayArgs) -> Result<Option<ReplayDaemon>, Refusal> {
-    let file = saved_events::journal(conf)?;
+    if let JournalConf::Memory = conf.journal {
+        saved_events::journal(conf)?;
+    }
     if !args.yes && !std::io::stdin().is_terminal() {
         return Err((
             Exit::Usage,
             "--live asks for confirmation, but stdin is not a terminal; add --yes".to_owned(),
         ));
     }
-    ReplayDaemon::of(conf, file, args.patience.timeout)
+    match &conf.journal {
+        JournalConf::Shared(options) => {
+            ReplayDaemon::of_shared(conf, &options.shown, args.patience.timeout).map(Some)
+        }
+        JournalConf::Sqlite(_) | JournalConf::Memory => {
+            ReplayDaemon::of(conf, saved_events::journal(conf)?, args.patience.timeout)
+        }
+    }
 }
 
 /// The events by name, in their order, each with what was done about it before.
 fn sources(args: &ReplayArgs, conf: &Native) -> Result<Vec<(String, Source)>, Refusal> {
     if args.file.is_empty() {
-        let reader = saved_events::reader(saved_events::journal(conf)?)?;
-        let kept = args.pick.events(&reader, args.limit, false)?;
+        let kept = args.pick.events(&KeptEvents::of(conf)?, args.limit, false)?;
         return Ok(kept
             .into_iter()
             .map(|kept| (format!("event {}", kept.number), Source::kept(kept)))
@@ -126,13 +135,8 @@ fn sources(args: &ReplayArgs, conf: &Native) -> Result<Vec<(String, Source)>, Re
     };
     let ids: HashSet<String> = files.iter().filter_map(|(_, saved)| id(saved)).collect();
     let mut before = match &conf.journal {
-        JournalConf::Sqlite(options) if options.path.exists() => {
-            let failed = |error| (Exit::Unavailable, format!("the journal cannot be read: {error}"));
-            saved_events::reader(&options.path)?.deliveries_of(&ids).map_err(failed)?
-        }
-        JournalConf::Shared(options) => {
-            return Err((Exit::Unavailable, saved_events::no_file(&options.shown)));
-        }
+        JournalConf::Sqlite(options) if options.path.exists() => KeptEvents::of(conf)?.deliveries_of(&ids)?,
+        JournalConf::Shared(_) => KeptEvents::of(conf)?.deliveries_of(&ids)?,
         JournalConf::Sqlite(_) | JournalConf::Memory => Default::default(),
     };
     let with_before = files.into_iter().map(|(name, saved)| {

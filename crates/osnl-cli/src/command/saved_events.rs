@@ -1,8 +1,9 @@
 //! The events that `explain` and `replay` look at: those of files, and those of the journal by what is known of them.
 
+mod kept;
 mod shown;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use osnl::native::{JournalConf, Native};
 use osnl::saved::{self, RecordedEvent};
 use osnl_config::nearest;
 
+pub(super) use self::kept::KeptEvents;
 pub(super) use self::shown::{
     Out, about, about_json, masked, time, tint, verdict, verdict_json, would, would_json,
 };
@@ -89,56 +91,67 @@ impl PickArgs {
     }
 
     /// The events, oldest first: the first of them, or the last.
-    pub(super) fn events(&self, reader: &Reader, limit: u32, last: bool) -> Result<Vec<KeptEvent>, Refusal> {
-        let failed = unreadable;
+    pub(super) fn events(
+        &self,
+        journal: &KeptEvents,
+        limit: u32,
+        last: bool,
+    ) -> Result<Vec<KeptEvent>, Refusal> {
         let filter = self.filter();
-        let numbers = if self.id.is_empty() {
-            reader.event_numbers(&filter, limit, last).map_err(failed)?
-        } else {
-            let mut numbers = BTreeSet::new();
-            for id in &self.id {
-                let filter = Filter { about: vec![About::parse(id)], ..filter.clone() };
-                let found = reader.event_numbers(&filter, limit, last).map_err(failed)?;
-                if found.is_empty() {
-                    let what = match About::parse(id) {
-                        About::Delivery(id) => format!("no delivery {id}"),
-                        About::Event(number) => format!("no event {number}"),
-                        About::Named(name) | About::Resource(name) => {
-                            format!("nothing about {}", masked(&name))
-                        }
-                    };
-                    return Err((Exit::Failed, format!("the journal holds {what} of this kind")));
-                }
-                numbers.extend(found);
-            }
-            numbers.into_iter().collect()
-        };
-        let mut kept = Vec::with_capacity(numbers.len());
-        for number in numbers {
-            // One that has left meanwhile is one that there is not.
-            kept.extend(reader.event(number).map_err(failed)?);
+        if self.id.is_empty() {
+            return journal.find(&filter, limit, last);
         }
-        Ok(kept)
+        let mut kept = BTreeMap::new();
+        for id in &self.id {
+            let filter = Filter { about: vec![About::parse(id)], ..filter.clone() };
+            let found = journal.find(&filter, limit, last)?;
+            if found.is_empty() {
+                let what = match About::parse(id) {
+                    About::Delivery(id) => format!("no delivery {id}"),
+                    About::Event(number) => format!("no event {number}"),
+                    About::Named(name) | About::Resource(name) => {
+                        format!("nothing about {}", masked(&name))
+                    }
+                };
+                return Err((Exit::Failed, format!("the journal holds {what} of this kind")));
+            }
+            kept.extend(found.into_iter().map(|found| (found.number, found)));
+        }
+        Ok(kept.into_values().collect())
     }
 }
 
 /// Deliveries that are looked up at once where all of the journal is.
 const PART: u32 = 1000;
+/// Events that are in memory at once of a shared journal.
+const EVENTS: u32 = 100;
 
 impl PickArgs {
     /// Every event of this kind, oldest first, one after the other: all of a large journal at once would fill memory.
     /// `Break` ends it.
     pub(super) fn each(
         &self,
-        reader: &Reader,
+        journal: &KeptEvents,
         mut what: impl FnMut(&KeptEvent) -> ControlFlow<()>,
     ) -> Result<(), Refusal> {
         if !self.id.is_empty() {
-            let _ = self.events(reader, u32::MAX, false)?.iter().try_for_each(what);
+            let _ = self.events(journal, u32::MAX, false)?.iter().try_for_each(what);
             return Ok(());
         }
         let failed = unreadable;
-        let filter = self.filter();
+        let mut filter = self.filter();
+        let reader = match journal {
+            KeptEvents::File(reader) => reader,
+            KeptEvents::Shared(_) => loop {
+                let found = journal.find(&filter, EVENTS, false)?;
+                let is_over =
+                    found.iter().try_for_each(&mut what).is_break() || found.len() < EVENTS as usize;
+                match found.last().and_then(kept::behind).filter(|_| !is_over) {
+                    Some(after) => filter.after = Some(after),
+                    None => return Ok(()),
+                }
+            },
+        };
         let (mut after, mut seen) = (None, None);
         loop {
             let (numbers, last) = reader.event_numbers_behind(&filter, after, PART).map_err(failed)?;

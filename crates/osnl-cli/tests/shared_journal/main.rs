@@ -5,5 +5,6 @@ mod away;
 mod changes;
 mod checked;
 mod quarantine;
+mod replay;
 mod stage;
 mod takeover;

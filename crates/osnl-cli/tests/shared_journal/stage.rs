@@ -130,6 +130,12 @@ impl Stage {
         self.publisher.notify_all(&[Notice { payload, ..Notice::default() }]);
     }
 
+    /// Publishes a message that no rule matches.
+    pub(crate) fn publish_unmatched(&mut self) {
+        let event_type = "port.create.end".into();
+        self.publisher.notify_all(&[Notice { event_type, ..Notice::default() }]);
+    }
+
     /// Returns the numbers that the target got, by port, in their order.
     pub(crate) fn delivered(&self) -> Vec<Vec<u64>> {
         let mut ports = vec![Vec::new(); 4];

@@ -34,6 +34,11 @@ const TOLD: &str =
 const NAMELESS: &str = "SELECT a.nameless, a.id FROM osnl_arrival a WHERE a.nameless = ANY($1) AND (a.id = ANY($2) OR EXISTS ( \
        SELECT 1 FROM osnl_delivery d WHERE d.id >= a.id << 16 AND d.id < (a.id + 1 + (a.deliveries >> 16)) << 16 \
        AND d.state BETWEEN -1 AND 2)) ORDER BY a.id";
+const COPIES: &str = "UPDATE osnl_arrival a SET copies = a.copies + n.count \
+     FROM (SELECT identity, count(*) AS count FROM unnest($1::bytea[]) AS u (identity) GROUP BY identity) AS n \
+     WHERE a.identity = n.identity";
+const NAMELESS_COPIES: &str = "UPDATE osnl_arrival a SET copies = a.copies + n.count \
+     FROM (SELECT id, count(*) AS count FROM unnest($1::bigint[]) AS u (id) GROUP BY id) AS n WHERE a.id = n.id";
 const UNREADABLE: &str = "INSERT INTO osnl_unreadable (id, identity, received, redelivered, listener, queue, exchange, \
      routing_key, content_type, content_encoding, compression, reason, size, extent, message_id, publisher_id, event_type, body, digest) \
      SELECT $1::bigint, $2::bytea, $3::bigint, $4::boolean, $5::text, $6::text, $7::text, $8::text, $9::text, $10::text, \
@@ -61,9 +66,14 @@ impl Transaction<'_> {
         let copies = self.nameless_copies(&entries, done).await?;
         entries.retain(|(n, _)| !copies.contains(n));
         let new = self.append_arrivals(&entries).await?;
+        let mut known = Vec::new();
         for (n, entry) in &entries {
             let appended = if new.contains(&entry.id) { AppendResult::New } else { AppendResult::Copy };
             done.appended.insert(*n, appended);
+            known.extend((appended == AppendResult::Copy).then(|| entry.unique_key()));
+        }
+        if !known.is_empty() {
+            self.execute(COPIES, &[&known]).await?;
         }
         entries.retain(|(_, entry)| new.contains(&entry.id));
         self.append_deliveries(&entries).await?;
@@ -80,7 +90,7 @@ impl Transaction<'_> {
         entries: &[(usize, &NewEntry)],
         done: &mut GroupResult,
     ) -> Result<HashSet<usize>, Trouble> {
-        let mut copies = HashSet::new();
+        let (mut copies, mut copied) = (HashSet::new(), Vec::new());
         let keys: Vec<Vec<u8>> = entries
             .iter()
             .filter(|(_, new)| new.entry.received.origin.redelivered)
@@ -102,6 +112,7 @@ impl Transaction<'_> {
                 && let Some(id) = there.first().copied()
             {
                 copies.insert(*n);
+                copied.push(id);
                 done.appended.insert(*n, AppendResult::Copy);
                 if self.member.unsettled.contains(&id) {
                     done.adopted.push(id);
@@ -110,6 +121,9 @@ impl Transaction<'_> {
             } else if new.entry.deliveries.iter().any(|new| new.begin.is_open()) {
                 there.push(new.id);
             }
+        }
+        if !copied.is_empty() {
+            self.execute(NAMELESS_COPIES, &[&copied]).await?;
         }
         Ok(copies)
     }

@@ -29,7 +29,7 @@ const COLUMNS: &str = "d.id, d.rule, d.action, d.key, d.state, d.attempts, d.tri
      (SELECT min(o.id) FROM osnl_delivery o WHERE o.lane = d.lane AND o.state = 2), \
      (SELECT min(o.id) FROM osnl_delivery o WHERE o.lane = d.lane AND o.state = 3)) END, d.took, \
      CASE WHEN d.state <= 2 AND d.tries > 0 THEN \
-     (SELECT t.answer FROM osnl_attempt t WHERE t.delivery = d.id ORDER BY t.at DESC, t.slot DESC LIMIT 1) END";
+     (SELECT t.answer FROM osnl_attempt t WHERE t.delivery = d.id ORDER BY t.at DESC, t.slot DESC LIMIT 1) END, a.copies";
 const TRIES: &str =
     "SELECT at, answer, request, took FROM osnl_attempt WHERE delivery = $1 ORDER BY at, slot";
 const LANE: &str = "SELECT arrival, lane FROM osnl_delivery WHERE id = $1";
@@ -66,7 +66,7 @@ impl View {
     }
 }
 
-async fn list(session: &mut Session, filter: &Filter, page: &Page) -> Result<Vec<Row>, Error> {
+pub(super) async fn list(session: &mut Session, filter: &Filter, page: &Page) -> Result<Vec<Row>, Error> {
     let conditions = conditions::of(filter);
     let attention = conditions::attention(&filter.moment);
     let (order, behind) = match (page.order, page.after) {
@@ -171,7 +171,7 @@ fn row(found: &Found) -> Result<Row, Error> {
         queue: found.try_get(10)?,
         event_type: found.try_get(11)?,
         message_id: found.try_get(12)?,
-        copies: 0,
+        copies: found.try_get::<_, i64>(21)?.unsigned_abs(),
         resource: at(13)?.and_then(|resource| u32::try_from(resource).ok()),
         resource_id: found.try_get(14)?,
         resource_name: found.try_get(15)?,

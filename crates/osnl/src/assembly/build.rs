@@ -168,7 +168,12 @@ impl Native {
     /// Creates the ring for messages that match no rule: in memory, or also beside the journal's file.
     fn ring(&self) -> Ring {
         match &self.journal {
-            JournalConf::Memory | JournalConf::Shared(_) => Ring::new(self.keep_unmatched),
+            JournalConf::Memory => Ring::new(self.keep_unmatched),
+            // Each daemon keeps its own: the journal's database has no rows for messages that ask for nothing.
+            JournalConf::Shared(_) => match self.unmatched_place() {
+                Some(place) => Ring::beside(self.keep_unmatched, &place),
+                None => Ring::new(self.keep_unmatched),
+            },
             JournalConf::Sqlite(options) => Ring::beside(self.keep_unmatched, &options.path),
         }
     }

@@ -27,6 +27,13 @@ impl Native {
         self.state_dir.clone().or_else(crate::state_dir::default)
     }
 
+    /// Returns the file beside which a daemon on a shared journal writes the messages that no rule matched; `None` if no
+    /// folder is configured.
+    #[must_use]
+    pub fn unmatched_place(&self) -> Option<PathBuf> {
+        Some(self.state_folder()?.join("shared-journal"))
+    }
+
     /// The listeners that some enabled rule looks at, with these rules.
     pub(crate) fn heard(&self) -> Vec<(&ListenerConf, Vec<Rule>)> {
         let listeners = self.listeners.iter().map(|listener| (listener, self.rules_of(listener)));

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::{ExplainArgs, ring};
 use crate::command::asking::table;
-use crate::command::saved_events::{self, Out, Refusal, masked};
+use crate::command::saved_events::{self, KeptEvents, Out, Refusal, masked};
 use crate::command::sources;
 use crate::exit::Exit;
 use crate::flags::Format;
@@ -76,8 +76,8 @@ fn look(args: &ExplainArgs, conf: &Native, comparison: &mut Comparison<'_>) -> R
     }
     let mut progress = Progress::new();
     if args.unmatched.is_none() {
-        let reader = saved_events::reader(saved_events::journal(conf)?)?;
-        args.pick.each(&reader, |kept| {
+        let journal = KeptEvents::of(conf)?;
+        args.pick.each(&journal, |kept| {
             progress.one();
             comparison.add(&format!("event {}", kept.number), &Subject::received(&kept.received));
             ControlFlow::Continue(())

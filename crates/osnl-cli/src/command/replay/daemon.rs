@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use osnl::control::{
-    Again, AskError, Client, ControlBackend, LONGEST_REQUEST, ReplayResult, Request, RequestProgress, Where,
-    reach,
+    Again, AskError, Client, ControlBackend, LONGEST_REQUEST, ReachError, ReplayResult, Request,
+    RequestProgress, Where, reach,
 };
 use osnl::journal::sqlite::SqliteJournal;
 use osnl::native::Native;
@@ -14,7 +14,7 @@ use osnl::replay::EventPlan;
 use crate::app;
 use crate::command::deliveries::asks;
 use crate::command::progress::Display;
-use crate::command::saved_events::Refusal;
+use crate::command::saved_events::{Refusal, no_file};
 use crate::exit::Exit;
 
 /// Events of one request: a commit holds them all, and deliveries go on meanwhile.
@@ -39,6 +39,19 @@ impl ReplayDaemon {
             ControlBackend::Daemon(client, _) => Ok(Some(Self(client, journal.to_owned()))),
             // It has ended meanwhile.
             ControlBackend::File(_) => Ok(None),
+        }
+    }
+
+    /// The one of this machine that shares this journal.
+    pub(super) fn of_shared(conf: &Native, database: &str, patience: Duration) -> Result<Self, Refusal> {
+        let shared = Some(database.to_owned());
+        let place = Where { state_dir: conf.state_folder(), shared, ..Where::default() };
+        let unavailable = |error: ReachError| (Exit::Unavailable, error.to_string());
+        let reached =
+            app::block_on(reach(&place, patience)).map_err(|error| (Exit::Failed, error.to_string()))?;
+        match reached.map_err(unavailable)? {
+            ControlBackend::Daemon(client, _) => Ok(Self(client, PathBuf::from(database))),
+            ControlBackend::File(_) => Err((Exit::Unavailable, no_file(database))),
         }
     }
 

@@ -2,11 +2,16 @@
 
 use std::sync::Arc;
 
+use osnl_model::Notification;
+
 use super::super::ReplayResult;
 use super::super::again::Again;
 use super::super::refusal::{Code, Refusal};
-use super::{ControlHandler, Store, not_shared};
-use crate::journal::Entry;
+use super::change::unavailable;
+use super::{ControlHandler, Store};
+use crate::journal::sqlite::KeptEvent;
+use crate::journal::{Entry, Journal};
+use crate::received::ReceivedMessage;
 use crate::replay::{self, Live, ReplayError};
 
 impl ControlHandler {
@@ -16,13 +21,14 @@ impl ControlHandler {
         keep_ids: bool,
         by: &str,
     ) -> Result<ReplayResult, Refusal> {
-        if let Store::Shared(_, database) = &self.store {
-            return Err(not_shared(database));
-        }
-        let Store::Sqlite(journal, _) = &self.store else {
-            let why = "events are replayed into a journal on disk that a daemon has; osnl replay appends to that of \
-                       a stopped one";
-            return Err(Refusal::new(Code::Unsupported, why));
+        let journal: &dyn Journal = match &self.store {
+            Store::Sqlite(journal, _) => &**journal,
+            Store::Shared(journal, _) => &**journal,
+            Store::Memory(_) | Store::File(_) => {
+                let why = "events are replayed into a journal on disk that a daemon has; osnl replay appends to that of \
+                           a stopped one";
+                return Err(Refusal::new(Code::Unsupported, why));
+            }
         };
         let how = Live { keep_ids, ..Live::default() };
         // All of them are understood before the first is appended.
@@ -33,25 +39,43 @@ impl ControlHandler {
         let kept_already = if keep_ids {
             let known = entries.iter().map(|entry| (entry.received.clone(), entry.notification.clone()));
             let known: Vec<_> = known.collect();
-            let keeps = move |reader: &crate::journal::sqlite::Reader| {
-                let mut found = 0;
-                for (received, notification) in &known {
-                    found += u64::from(reader.keeps(received, notification)?);
-                }
-                Ok(found)
-            };
-            self.read(keeps).await?.unwrap_or_default()
+            self.kept_already(known).await?
         } else {
             0
         };
         let asked = entries.len() as u64;
-        let appended = replay::append(&**journal, entries, how).await.map_err(|error| match error {
+        let appended = replay::append(journal, entries, how).await.map_err(|error| match error {
             ReplayError::Stuck { .. } | ReplayError::Unknown { .. } | ReplayError::Closed { .. } => {
                 Refusal::new(Code::Unavailable, error.to_string())
             }
         })?;
         tracing::info!(events = appended, asked, by, "an operator replayed events");
         Ok(ReplayResult { appended: appended.saturating_sub(kept_already), kept_already })
+    }
+
+    /// Counts the messages that are no second events.
+    async fn kept_already(
+        &self,
+        known: Vec<(Arc<ReceivedMessage>, Arc<Notification>)>,
+    ) -> Result<u64, Refusal> {
+        if let Store::Shared(journal, _) = &self.store {
+            return journal.keeps(known).await.map_err(unavailable);
+        }
+        let keeps = move |reader: &crate::journal::sqlite::Reader| {
+            let mut found = 0;
+            for (received, notification) in &known {
+                found += u64::from(reader.keeps(received, notification)?);
+            }
+            Ok(found)
+        };
+        Ok(self.read(keeps).await?.unwrap_or_default())
+    }
+
+    async fn event(&self, number: u64) -> Result<Option<KeptEvent>, Refusal> {
+        if let Store::Shared(journal, _) = &self.store {
+            return journal.event(number).await.map_err(unavailable);
+        }
+        Ok(self.read(move |reader| reader.event(number)).await?.flatten())
     }
 
     async fn entry(&self, again: &Again, how: Live) -> Result<Entry, Refusal> {
@@ -64,7 +88,7 @@ impl ControlHandler {
         }
         let received = match (again.event, &again.message) {
             (Some(number), None) => {
-                let event = self.read(move |reader| reader.event(number)).await?.flatten();
+                let event = self.event(number).await?;
                 let gone =
                     || Refusal::new(Code::NotFound, format!("event {number} is no longer in the journal"));
                 event.ok_or_else(gone)?.received

@@ -1,0 +1,82 @@
+//! The events of a journal: of a file, or of a database that daemons share, which needs no running daemon.
+
+use std::collections::{HashMap, HashSet};
+
+use osnl::explain::AskedFor;
+use osnl::journal::DeliveryId;
+use osnl::journal::shared::SharedOptions;
+use osnl::journal::sqlite::{Filter, KeptEvent, Reader, Row};
+use osnl::native::{JournalConf, Native};
+
+use super::{Refusal, journal, reader, unreadable};
+use crate::app;
+use crate::exit::Exit;
+
+/// A journal, to be read.
+pub(in crate::command) enum KeptEvents {
+    File(Reader),
+    Shared(SharedOptions),
+}
+
+impl KeptEvents {
+    /// Opens the journal of a configuration.
+    pub(in crate::command) fn of(conf: &Native) -> Result<Self, Refusal> {
+        match &conf.journal {
+            JournalConf::Shared(options) => Ok(Self::Shared(options.clone())),
+            JournalConf::Sqlite(_) | JournalConf::Memory => reader(journal(conf)?).map(Self::File),
+        }
+    }
+
+    /// Returns the events that have a delivery of this kind, oldest first: the first of them, or the last.
+    pub(super) fn find(&self, filter: &Filter, limit: u32, last: bool) -> Result<Vec<KeptEvent>, Refusal> {
+        match self {
+            Self::File(reader) => {
+                let numbers = reader.event_numbers(filter, limit, last).map_err(unreadable)?;
+                let mut kept = Vec::with_capacity(numbers.len());
+                for number in numbers {
+                    // One that has left meanwhile is one that there is not.
+                    kept.extend(reader.event(number).map_err(unreadable)?);
+                }
+                Ok(kept)
+            }
+            Self::Shared(options) => asked(options.database.events(options, filter.clone(), limit, last)),
+        }
+    }
+
+    /// Returns the enrichments that are kept with the deliveries of each event.
+    pub(in crate::command) fn asked_for(&self, events: &[KeptEvent]) -> Result<Vec<Vec<AskedFor>>, Refusal> {
+        match self {
+            Self::File(reader) => {
+                let found = events.iter().map(|kept| reader.asked_for(&kept.deliveries).map_err(unreadable));
+                found.collect()
+            }
+            Self::Shared(options) => {
+                let deliveries = events.iter().map(|kept| kept.deliveries.clone()).collect();
+                asked(options.database.asked_for(options, deliveries))
+            }
+        }
+    }
+
+    /// Returns the known ones of these message ids, each with its deliveries.
+    pub(in crate::command) fn deliveries_of(
+        &self,
+        message_ids: &HashSet<String>,
+    ) -> Result<HashMap<String, Vec<Row>>, Refusal> {
+        match self {
+            Self::File(reader) => reader.deliveries_of(message_ids).map_err(unreadable),
+            Self::Shared(options) => asked(options.database.deliveries_of(options, message_ids.clone())),
+        }
+    }
+}
+
+/// Returns the number before all deliveries of the events behind this one.
+pub(super) fn behind(last: &KeptEvent) -> Option<DeliveryId> {
+    last.deliveries.iter().map(|row| row.id).max()
+}
+
+fn asked<T>(asking: impl Future<Output = Result<T, String>>) -> Result<T, Refusal> {
+    match app::block_on(asking) {
+        Ok(answer) => answer.map_err(|why| (Exit::Unavailable, why)),
+        Err(error) => Err((Exit::Failed, error.to_string())),
+    }
+}
