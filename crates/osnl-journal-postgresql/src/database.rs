@@ -1,6 +1,6 @@
 //! PostgreSQL as `osnl run` and its commands know it: opening, looking, migrating, and the questions to an open journal.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -251,6 +251,10 @@ impl SharedJournal for PostgresJournal {
 
     fn set_overflowing(&self, actions: BTreeSet<Arc<str>>) {
         self.shared.gate.set_overflowing(actions);
+    }
+
+    fn set_sections(&self, sections: &BTreeMap<String, String>) {
+        self.shared.set_sections(sections);
     }
 
     fn begin_reading(&self, listener: &str, queue: &str) {

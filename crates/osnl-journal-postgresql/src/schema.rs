@@ -15,7 +15,7 @@ struct Step {
     oldest: i32,
 }
 
-const STEPS: [Step; 4] = [
+const STEPS: [Step; 5] = [
     Step { sql: include_str!("schema/1.sql"), oldest: 1 },
     // An older program would not know what is paused.
     Step { sql: include_str!("schema/2.sql"), oldest: 2 },
@@ -23,6 +23,8 @@ const STEPS: [Step; 4] = [
     Step { sql: include_str!("schema/3.sql"), oldest: 2 },
     // What an older program appends has no digest, and its copies are not counted.
     Step { sql: include_str!("schema/4.sql"), oldest: 2 },
+    // An older program does not say how it is configured.
+    Step { sql: include_str!("schema/5.sql"), oldest: 2 },
 ];
 
 /// The newest version of the tables that this program knows.

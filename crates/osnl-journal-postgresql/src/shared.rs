@@ -41,6 +41,8 @@ pub(crate) struct SharedState {
     pub(crate) members: Mutex<MembersSeen>,
     /// The member's token, once it is registered, and its commands that wait for answers.
     asking: Mutex<(Token, HashSet<Vec<u8>>)>,
+    /// The configuration of this daemon, and whether its row has it.
+    sections: Mutex<(Option<String>, bool)>,
     /// Open deliveries that were appended and are not committed, by action.
     uncommitted: Mutex<HashMap<Arc<str>, u64>>,
 }
@@ -59,6 +61,7 @@ impl SharedState {
             lease_end: AtomicU64::new(0),
             members: Mutex::default(),
             asking: Mutex::default(),
+            sections: Mutex::default(),
             uncommitted: Mutex::default(),
         }
     }
@@ -78,6 +81,24 @@ impl SharedState {
     /// The member has this token from now on.
     pub(crate) fn set_token(&self, token: Token) {
         self.asking.lock().unwrap_or_else(PoisonError::into_inner).0 = token;
+    }
+
+    /// Sets the digests of the sections of this daemon's configuration.
+    pub(crate) fn set_sections(&self, sections: &BTreeMap<String, String>) {
+        let text = serde_json::to_string(sections).unwrap_or_default();
+        *self.sections.lock().unwrap_or_else(PoisonError::into_inner) = (Some(text), false);
+    }
+
+    /// Returns them if the member's row does not have them yet; it is about to.
+    pub(crate) fn take_sections(&self) -> Option<String> {
+        let mut sections = self.sections.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_written = std::mem::replace(&mut sections.1, true);
+        sections.0.clone().filter(|_| !is_written)
+    }
+
+    /// The member's row is a new one, or was not written.
+    pub(crate) fn forget_sections(&self) {
+        self.sections.lock().unwrap_or_else(PoisonError::into_inner).1 = false;
     }
 
     /// Begins a command; its answers are kept until it ends. Returns the token of the member that asks.

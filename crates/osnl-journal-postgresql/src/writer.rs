@@ -99,6 +99,7 @@ impl Writer {
         let program = env!("CARGO_PKG_VERSION");
         session.execute(sql, &[&self.member.token, &self.options.name, &program]).await?;
         self.shared.set_token(self.member.token.clone());
+        self.shared.forget_sections();
         self.is_registered = true;
         Ok(())
     }

@@ -192,6 +192,8 @@ pub struct SharedMember {
     pub is_own: bool,
     /// The time for which it has been silent; it may be dead.
     pub silent: Option<Duration>,
+    /// The digests of the sections of its configuration, by their headings; `None` where it has not told them.
+    pub sections: Option<BTreeMap<String, String>>,
 }
 
 /// The contents of a shared journal and its members, in numbers.
@@ -223,6 +225,9 @@ pub trait SharedJournal: Journal + fmt::Debug {
 
     /// Sets the actions whose deliveries beyond the bound are dead letters at once.
     fn set_overflowing(&self, actions: BTreeSet<Arc<str>>);
+
+    /// Tells the other daemons how this one is configured: the digests of its sections.
+    fn set_sections(&self, sections: &BTreeMap<String, String>);
 
     /// Takes note of a new subscription: the next message of this queue comes from the broker's choice of this daemon.
     fn begin_reading(&self, listener: &str, queue: &str);

@@ -51,6 +51,7 @@ mod reference;
 mod rights;
 mod rule_events;
 pub(crate) mod schema;
+mod sections;
 #[cfg(test)]
 mod tests;
 mod topology;

@@ -4,6 +4,7 @@
 mod away;
 mod changes;
 mod checked;
+mod differing;
 mod quarantine;
 mod replay;
 mod stage;

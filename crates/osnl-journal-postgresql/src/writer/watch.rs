@@ -2,7 +2,7 @@
 //!
 //! A member takes partitions up to its share of those that are alive, and gives back what exceeds it and has no claim.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::PoisonError;
 use std::time::Duration;
 
@@ -29,7 +29,8 @@ const WATCH: Duration = Duration::from_secs(1);
 const SILENCE: Duration = Duration::from_secs(3600);
 
 const ROWS: &str = "SELECT id, epoch, token, beat FROM osnl_partition";
-const MEMBERS: &str = "SELECT token, number, name, program FROM osnl_member ORDER BY name";
+const MEMBERS: &str = "SELECT token, number, name, program, sections FROM osnl_member ORDER BY name";
+const SECTIONS: &str = "UPDATE osnl_member SET sections = $2 WHERE token = $1";
 const FORGET: &str = "DELETE FROM osnl_member m WHERE m.token = ANY($1) \
      AND NOT EXISTS (SELECT 1 FROM osnl_partition p WHERE p.token = m.token)";
 /// Whether there are arrivals, and changes to make; those of claimed deliveries wait for the ends of the claims.
@@ -98,6 +99,12 @@ impl Writer {
     async fn watch(&mut self) -> Result<(), tokio_postgres::Error> {
         let clock = self.options.clock.clone();
         let Some(session) = &mut self.session else { return Ok(()) };
+        if let Some(sections) = self.shared.take_sections()
+            && let Err(error) = session.execute(SECTIONS, &[&self.member.token, &sections]).await
+        {
+            self.shared.forget_sections();
+            return Err(error);
+        }
         let asked = clock.now();
         let mut rows = Vec::new();
         for row in session.query(ROWS, &[]).await? {
@@ -107,7 +114,14 @@ impl Writer {
         let (mut members, mut named) = (Vec::new(), Vec::new());
         for row in session.query(MEMBERS, &[]).await? {
             let token: Token = row.try_get(0)?;
-            named.push((token.clone(), row.try_get(2)?, row.try_get(3)?));
+            let sections: Option<String> = row.try_get(4)?;
+            let sections = sections.and_then(|sections| serde_json::from_str(&sections).ok());
+            named.push(MemberRow {
+                token: token.clone(),
+                name: row.try_get(2)?,
+                version: row.try_get(3)?,
+                sections,
+            });
             members.push((token, row.try_get(1)?));
         }
         let mut paused = PausedActions::new();
@@ -219,7 +233,7 @@ impl Writer {
     /// Counts pending deliveries, those that other members have appended too.
     async fn count_pending(&mut self) -> Result<(), tokio_postgres::Error> {
         let Some(session) = &mut self.session else { return Ok(()) };
-        let mut found = std::collections::BTreeMap::new();
+        let mut found = BTreeMap::new();
         for row in session.query(PENDING, &[]).await? {
             found.insert(row.try_get::<_, String>(0)?, row.try_get::<_, i64>(1)?.unsigned_abs());
         }
@@ -269,19 +283,27 @@ impl Writer {
     }
 }
 
+/// A row of a member.
+struct MemberRow {
+    token: Token,
+    name: String,
+    version: String,
+    sections: Option<BTreeMap<String, String>>,
+}
+
 /// Returns the daemons with their parts of the partitions; `silence` is that of one that may be dead.
 fn members_seen(
-    named: Vec<(Token, String, String)>,
+    named: Vec<MemberRow>,
     rows: &[LeaseRow],
     own: &Token,
     silence: impl Fn(&Token) -> Option<Duration>,
 ) -> MembersSeen {
     let partitions =
         |token: &Token| rows.iter().filter(|row| row.token.as_ref() == Some(token)).count() as u64;
-    let member = |(token, name, version): (Token, String, String)| {
+    let member = |MemberRow { token, name, version, sections }: MemberRow| {
         let is_own = token == *own;
         let silent = if is_own { None } else { silence(&token) };
-        SharedMember { partitions: partitions(&token), silent, name, version, is_own }
+        SharedMember { partitions: partitions(&token), silent, name, version, is_own, sections }
     };
     let members: Vec<SharedMember> = named.into_iter().map(member).collect();
     let owned: u64 =

@@ -20,7 +20,7 @@ use crate::journal::Journal;
 use crate::listener::{Bindings, Farewell, Listener, ListenerConfig, OwnQueue};
 use crate::live::LiveEvents;
 use crate::metrics::Counters;
-use crate::native::{ListenerConf, Native};
+use crate::native::{ListenerConf, LoadedConf, Native};
 use crate::rule::{Guards, GuardsInForce, Rule};
 use crate::unmatched::Ring;
 
@@ -81,6 +81,13 @@ impl Parts {
     pub(super) fn serve(&self, native: &Native) {
         if let Some(observer) = &self.observer {
             observer.serve(native.interests());
+        }
+    }
+
+    /// Tells the other daemons on the journal how this one is configured from now on.
+    pub(super) fn tell_members(&self, loaded: &LoadedConf) {
+        if let Store::Shared(journal, _) = &self.store {
+            journal.set_sections(&loaded.section_digests());
         }
     }
 

@@ -81,6 +81,7 @@ impl LoadedConf {
         let values = self.values();
         let loaded = Arc::new(self);
         daemon.state().set_configuration(loaded.clone());
+        parts.tell_members(&loaded);
         let running = RunningDaemon { sources, loaded, values, parts, make, logs, next: None };
         Ok((daemon.with_reload(Box::new(running), counters.clone()), handler))
     }
@@ -119,6 +120,7 @@ impl Reload for RunningDaemon {
             state.set_attention_age(loaded.conf.attention_age);
             state.set_configuration(loaded.clone());
         }
+        parts.tell_members(&loaded);
         match &parts.store {
             Store::Sqlite(journal, _) => journal.set_overflowing(loaded.conf.overflowing()),
             Store::Shared(journal, _) => journal.set_overflowing(loaded.conf.overflowing()),

@@ -20,6 +20,8 @@ pub enum ProblemKind {
     NearBound,
     /// The latest reload was refused.
     NotReloaded,
+    /// A daemon that shares the journal is configured otherwise.
+    MembersDiffer,
     /// A listener is not connected.
     ListenerConnecting,
     /// A listener reads its queue, and an exchange that should fill it is missing.

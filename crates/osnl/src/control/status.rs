@@ -408,4 +408,7 @@ pub struct JournalMember {
     /// Seconds for which it has been silent, if that is longer than the lease: the other daemons take over its work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub silent_seconds: Option<u64>,
+    /// The sections of its configuration that are not those of the daemon that answers, each with the difference.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub differences: Vec<String>,
 }

@@ -8,7 +8,7 @@ use osnl_http::EXPIRES_SOON;
 use super::super::problem::{Problem, ProblemKind as Kind, Severity};
 use super::super::time::{self, span};
 use super::super::{
-    ConfigurationStatus, ExpiryStatus, JournalStatus, LeftQueue, ListenerStatus, TargetReport,
+    ConfigurationStatus, ExpiryStatus, JournalMember, JournalStatus, LeftQueue, ListenerStatus, TargetReport,
 };
 use crate::listener::AS_CONFIGURED;
 use crate::metrics::Counters;
@@ -19,6 +19,8 @@ const CONNECTING: u64 = 60;
 const UNREAD: u64 = 60;
 /// Hundredths of a bound from which on it is near.
 const NEAR: u64 = 80;
+/// Differences of two configurations that a line names.
+const DIFFERENCES: usize = 5;
 /// A disk with less room is nearly full.
 const FREE: u64 = 100 << 20;
 
@@ -56,6 +58,7 @@ pub(super) fn of_journal(journal: &JournalStatus) -> Vec<Problem> {
         let message = format!("the journal is {status}{}: {reason}", lasting(journal.since_seconds));
         problems.push(since(Problem::new(kind, Severity::Critical, "journal", message).because(reason)));
     }
+    problems.extend(journal.members.iter().filter_map(of_member));
     let is_full = journal.status.as_deref() == Some("full");
     if let (Some(open), Some(most), false) = (journal.open_bytes, journal.max_bytes, is_full)
         && is_near(open, most)
@@ -88,6 +91,21 @@ pub(super) fn of_journal(journal: &JournalStatus) -> Vec<Problem> {
         problems.push(problem.remedy("osnl deliveries retry or discard --state dead, or raise max_dead"));
     }
     problems
+}
+
+/// A daemon on the same journal that is configured otherwise. One that is silent does nothing.
+fn of_member(member: &JournalMember) -> Option<Problem> {
+    let JournalMember { name, silent_seconds: None, differences, .. } = member else { return None };
+    let shown: Vec<&str> = differences.iter().take(DIFFERENCES).map(String::as_str).collect();
+    let more = match differences.len().saturating_sub(DIFFERENCES) {
+        0 => String::new(),
+        more => format!(" (and {more} more)"),
+    };
+    let message = format!("daemon {name} has another configuration: {}{more}", shown.join(", "));
+    let problem = Problem::new(Kind::MembersDiffer, Severity::Warning, format!("daemon {name}"), message);
+    let remedy = "give all daemons on a journal the same configuration, then run osnl reload on each: deliveries of an action wait \
+                  where it is missing";
+    (!differences.is_empty()).then(|| problem.because(differences.join("\n")).remedy(remedy))
 }
 
 /// A certificate or credential that ends soon, or has ended.

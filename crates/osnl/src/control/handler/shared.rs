@@ -1,5 +1,7 @@
 //! The status of a journal that several daemons share.
 
+use std::collections::BTreeMap;
+
 use super::super::{JournalMember, JournalStatus, time};
 use super::status::StoreNumbers;
 use crate::journal::JournalState;
@@ -37,12 +39,17 @@ pub(super) fn shared_status(
     };
     let overview = kept.overview.as_ref();
     let oldest = overview.and_then(|overview| overview.oldest);
+    let own = kept.members.iter().find(|member| member.is_own).and_then(|own| own.sections.as_ref());
     let member = |member: &SharedMember| JournalMember {
         name: member.name.clone(),
         version: member.version.clone(),
         partitions: member.partitions,
         is_own: member.is_own,
         silent_seconds: member.silent.map(|silent| silent.as_secs()),
+        differences: match (own, &member.sections) {
+            (Some(own), Some(other)) if !member.is_own => differences(own, other),
+            (_, _) => Vec::new(),
+        },
     };
     JournalStatus {
         store: "postgresql".to_owned(),
@@ -61,5 +68,37 @@ pub(super) fn shared_status(
         members: kept.members.iter().map(member).collect(),
         unowned_partitions: overview.map(|_| kept.unowned),
         ..JournalStatus::default()
+    }
+}
+
+/// Compares the sections of this daemon with those of another one.
+fn differences(own: &BTreeMap<String, String>, other: &BTreeMap<String, String>) -> Vec<String> {
+    let mut found = Vec::new();
+    for (heading, digest) in own {
+        match other.get(heading) {
+            Some(same) if same == digest => {}
+            Some(_) => found.push(format!("[{heading}] differs")),
+            None => found.push(format!("[{heading}] is missing there")),
+        }
+    }
+    let only_there = other.keys().filter(|heading| !own.contains_key(*heading));
+    found.extend(only_there.map(|heading| format!("[{heading}] is missing here")));
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sections_that_one_daemon_has_not_or_has_otherwise_are_named() {
+        let of = |sections: &[(&str, &str)]| -> BTreeMap<String, String> {
+            sections.iter().map(|(heading, digest)| ((*heading).to_owned(), (*digest).to_owned())).collect()
+        };
+        let own = of(&[("action:a", "1"), ("action:b", "2"), ("rule:r", "3")]);
+        let other = of(&[("action:a", "1"), ("action:c", "4"), ("rule:r", "5")]);
+        assert_eq!(differences(&own, &own), [""; 0]);
+        let expected = ["[action:b] is missing there", "[rule:r] differs", "[action:c] is missing here"];
+        assert_eq!(differences(&own, &other), expected);
     }
 }

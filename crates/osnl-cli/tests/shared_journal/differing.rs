@@ -1,0 +1,46 @@
+//! Two daemons with different configurations: either says so, until they are the same.
+
+use osnl_testkit::{Postgres, wait_until};
+use serde_json::Value;
+
+use crate::stage::{SOON, Stage};
+
+/// The problems of a status that are about another daemon's configuration.
+fn differing(stage: &Stage, name: &str) -> Vec<String> {
+    let status = stage.status(name);
+    let problems = status["problems"].as_array().unwrap();
+    let of_kind = problems.iter().filter(|problem| problem["kind"] == "members-differ");
+    of_kind.map(|problem| problem["reason"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn daemons_with_different_configurations_are_named_until_they_are_the_same() {
+    let stage = Stage::new("differing", &Postgres::shared().database());
+    let _a = stage.daemon("a");
+    let more = "retry_interval = 1s\n[action:other]\ndriver = http\nurl = TARGET";
+    stage.configure("b", &[("actions = hook", "actions = hook, other"), ("retry_interval = 1s", more)]);
+    let b = stage.start("b");
+    b.wait_for("listening at", 1, SOON);
+    let (of_a, of_b) = (|| differing(&stage, "a"), || differing(&stage, "b"));
+    wait_until(SOON, "the difference to be seen", || {
+        of_a() == ["[rule:gone] differs\n[action:other] is missing here"]
+            && of_b() == ["[action:other] is missing there\n[rule:gone] differs"]
+    });
+    let (code, said) = stage.run("a", &["status"]);
+    assert!(
+        code == Some(1) && said.contains("has another configuration: [rule:gone] differs"),
+        "{code:?}: {said}"
+    );
+    let status = stage.status("a");
+    let members = status["journal"]["members"].as_array().unwrap();
+    assert!(
+        members.iter().any(|member| member["differences"]
+            == Value::from(vec!["[rule:gone] differs", "[action:other] is missing here"])),
+        "{members:?}"
+    );
+
+    stage.configure("b", &[]);
+    let (code, said) = stage.run("b", &["reload"]);
+    assert_eq!(code, Some(0), "{said}");
+    wait_until(SOON, "both to be the same", || of_a().is_empty() && of_b().is_empty());
+}

@@ -1,0 +1,83 @@
+//! The sections that daemons on a shared journal must have in common, each by a digest of what counts in it.
+//!
+//! Values of secret options and the contents of files are left out, and 32 bits of a digest tell nothing of what was hashed.
+
+use std::collections::BTreeMap;
+
+use osnl_config::sections::RawSection;
+use osnl_model::BodyDigest;
+
+use super::LoadedConf;
+use super::schema::{ACTION, ENRICH, JOURNAL, LISTENER, RULE};
+
+/// The kinds of sections that decide which deliveries there are, and what is done with them.
+const COMMON: [&str; 5] = [JOURNAL, LISTENER, RULE, ACTION, ENRICH];
+/// Hexadecimal digits of a digest.
+const DIGITS: usize = 8;
+
+impl LoadedConf {
+    /// Returns a digest for each section that all daemons on a shared journal should have.
+    #[must_use]
+    pub fn section_digests(&self) -> BTreeMap<String, String> {
+        let common = self.layers.sections.iter().filter(|section| COMMON.contains(&section.def.kind));
+        common.map(|section| (section.heading(), self.digest(section))).collect()
+    }
+
+    fn digest(&self, section: &RawSection) -> String {
+        let fixed = section.def.all_options().map(|option| option.row.name.to_owned());
+        let set = section.entries.iter().map(|entry| entry.option.clone());
+        let names: std::collections::BTreeSet<String> = fixed.chain(set).collect();
+        let mut text = String::new();
+        for name in names {
+            let Some(option) = section.option(&name) else { continue };
+            let is_of_driver = option.driver.is_none_or(|driver| Some(driver) == section.driver());
+            if !is_of_driver || option.row.secret || option.row.is_secret(&name) {
+                continue;
+            }
+            if let Ok(Some(value)) = self.layers.resolve(section, &name) {
+                text.push_str(&format!("{}:{name}={}:{value};", name.len(), value.len()));
+            }
+        }
+        let mut digest = BodyDigest::of(text.as_bytes()).to_string();
+        digest.truncate(DIGITS);
+        digest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Sources, load_texts};
+
+    const CONF: &str = "[DEFAULT]\nstate_dir = /tmp/x\n[listener:l]\ntransport_url = rabbit://u:secret@h/\nexchange = x\n\
+                        pool = osnl\n[rule:r]\nactions = a\nevent_type = ^one$\n\
+                        [action:a]\ndriver = k2hr3\napi_url = https://k/v1/role\n";
+
+    #[test]
+    fn what_counts_for_all_daemons_has_a_digest_and_what_is_of_one_has_none() {
+        let of = |text: &str| {
+            let loaded = load_texts(&[("f".to_owned(), text.to_owned())], &Sources::default());
+            loaded.unwrap_or_else(|errors| panic!("{errors}")).section_digests()
+        };
+        let before = of(CONF);
+        let names: Vec<&str> = before.keys().map(String::as_str).collect();
+        assert_eq!(names, ["action:a", "listener:l", "rule:r"]);
+        let check = |from: &str, to: &str, expected: &[&str]| {
+            assert!(CONF.contains(from), "{from}");
+            let after = of(&CONF.replace(from, to));
+            let different: Vec<&str> = after
+                .iter()
+                .filter(|(name, digest)| before.get(*name) != Some(*digest))
+                .map(|(name, _)| name.as_str())
+                .collect();
+            assert_eq!(different, expected, "{to}");
+        };
+        check("state_dir = /tmp/x", "state_dir = /tmp/y", &[]);
+        check("u:secret@h", "u:other@h", &[]);
+        check("pool = osnl", "pool = osnl\n# a comment", &[]);
+        check("^one$", "^two$", &["rule:r"]);
+        check("pool = osnl", "pool = other", &["listener:l"]);
+        check("api_url", "timeout = 3s\napi_url", &["action:a"]);
+        // As it is by default.
+        check("event_type = ^one$", "event_type = ^one$\nmode = live", &[]);
+    }
+}
