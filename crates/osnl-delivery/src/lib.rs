@@ -54,6 +54,7 @@ pub mod enrich;
 mod fallback;
 mod gather;
 mod hosts;
+mod lease;
 mod limits;
 mod observer;
 mod outages;
@@ -92,6 +93,7 @@ pub use self::fallback::GivenUp;
 pub use self::gather::Batch;
 pub(crate) use self::gather::CallPace;
 pub use self::hosts::HeldHost;
+use self::lease::{lease_ended, while_leased};
 pub use self::limits::{HostLimits, Limits, OnDead};
 pub use self::observer::DeliveryObserver;
 pub use self::outages::Outage;
@@ -412,16 +414,26 @@ fn attempt(
         let PreparedBatch { ids, mut events, decided, answered } =
             preparation.prepare(&*journal, ids, events).await;
         let (mut results, begun, now) = (Vec::new(), Instant::now(), SystemTime::now());
+        let mut has_lease = true;
         for (id, event) in ids.iter().zip(&mut events) {
             event.began = Some(now);
             event.delivery = Some(id.to_string().into());
         }
         if !events.is_empty() {
-            results = match timeout(limit, action.run(&events)).await {
-                Ok(results) => results,
-                Err(_) => {
+            let run = timeout(limit, action.run(&events));
+            let run = match journal.lease() {
+                Some(lease) => while_leased(&*lease, run).await,
+                None => Some(run.await),
+            };
+            results = match run {
+                Some(Ok(results)) => results,
+                Some(Err(_)) => {
                     let late = ActionError::new(ErrorClass::Timeout, format!("after {limit:?}"));
                     vec![Err(late); events.len()]
+                }
+                None => {
+                    has_lease = false;
+                    vec![Err(lease_ended()); events.len()]
                 }
             };
         }
@@ -429,7 +441,7 @@ fn attempt(
         let mut results = results.into_iter();
         let none = || Err(ActionError::new(ErrorClass::Reset, "the action gave no verdict"));
         let each = ids.into_iter().zip(events);
-        let called = each.map(|(id, event)| (id, event, results.next().unwrap_or_else(none), true));
+        let called = each.map(|(id, event)| (id, event, results.next().unwrap_or_else(none), has_lease));
         let decided = decided.into_iter().map(|(id, event, result)| (id, event, result, false));
         let mut answered = Some(answered);
         let verdict = |(id, mut event, result, is_called): (DeliveryId, Event, Result<_, _>, bool)| {

@@ -59,7 +59,7 @@
 //! # What it promises
 //!
 //! At least once. Order per action and resource for what is recorded: a daemon that has lost a partition records nothing in it.
-//! An attempt under way when the lease ends may take effect late; [`fence`](PostgresJournal::fence) gives a number that grows
+//! An attempt is given up when the lease ends; what is in its socket may take effect late. [`fence`](PostgresJournal::fence) gives a number that grows
 //! with each owner, and the rest of the lease.
 //!
 //! `synchronous_commit = on` is set for each session; a server with `fsync = off` is refused. An asynchronous replica as
@@ -68,7 +68,7 @@
 //! # What is missing
 //!
 //! Bounds of dead letters and of the quarantine, the facts that oss_watcher notes, one
-//! partition for actions with a digest, the check of the lease before a request is written, exact guards and rates over all
+//! partition for actions with a digest, exact guards and rates over all
 //! members, counts of copies.
 
 mod asked;
@@ -111,8 +111,8 @@ use osnl_core::metrics::Counters;
 use osnl_core::received::ReceivedMessage;
 use osnl_journal::store::gate::Gate;
 use osnl_journal::{
-    ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal, JournalState, LearntFacts, Obstacle,
-    PausedActions, Permit, Receipt, Retry, SentRequest, UsedLimits,
+    AttemptLease, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal, JournalState, LearntFacts,
+    Obstacle, PausedActions, Permit, Receipt, Retry, SentRequest, UsedLimits,
 };
 use osnl_transport::BoxFuture;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -236,6 +236,19 @@ impl PostgresJournal {
     }
 }
 
+/// The lease of this member: of what ends first.
+#[derive(Debug)]
+struct MemberLease {
+    shared: Arc<SharedState>,
+    clock: Arc<dyn LeaseClock>,
+}
+
+impl AttemptLease for MemberLease {
+    fn left(&self) -> Duration {
+        self.shared.lease_end().saturating_sub(self.clock.now())
+    }
+}
+
 impl Journal for PostgresJournal {
     fn reserve<'a>(&'a self, actions: &'a [Arc<str>], at_most: usize) -> BoxFuture<'a, Permit> {
         Box::pin(self.shared.gate.reserve(actions, at_most))
@@ -343,6 +356,10 @@ impl Journal for PostgresJournal {
 
     fn paused(&self) -> watch::Receiver<PausedActions> {
         self.shared.paused.subscribe()
+    }
+
+    fn lease(&self) -> Option<Arc<dyn AttemptLease>> {
+        Some(Arc::new(MemberLease { shared: self.shared.clone(), clock: self.options.clock.clone() }))
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

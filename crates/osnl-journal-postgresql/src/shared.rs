@@ -68,7 +68,12 @@ impl SharedState {
 
     /// Whether all leases of this member hold at this moment.
     pub(crate) fn leases_hold(&self, now: Duration) -> bool {
-        now.as_millis() < u128::from(self.lease_end.load(Ordering::Relaxed))
+        now.as_millis() < self.lease_end().as_millis()
+    }
+
+    /// Returns the end of the first lease, by the clock of leases.
+    pub(crate) fn lease_end(&self) -> Duration {
+        Duration::from_millis(self.lease_end.load(Ordering::Relaxed))
     }
 
     /// Sets the end of the first lease; returns whether it had passed, and has not any more.

@@ -1,8 +1,9 @@
 //! The contract of every store.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use osnl_core::event::EnrichedValues;
 use osnl_core::received::{ReceivedMessage, RowChange};
@@ -102,9 +103,19 @@ pub trait Journal: Send + Sync {
     /// appended for them waits.
     fn paused(&self) -> watch::Receiver<PausedActions>;
 
+    /// Returns the lease of the claimed deliveries, where another daemon may take them over; an attempt looks at it before it
+    /// does anything.
+    fn lease(&self) -> Option<Arc<dyn AttemptLease>>;
+
     /// No outcome will come any more: completes when everything it was told is safe. Receipts that are still
     /// open then end as [`Settle::Leave`](crate::Settle::Leave).
     fn close(&self) -> BoxFuture<'_, ()>;
+}
+
+/// The time for which claimed deliveries are this daemon's alone.
+pub trait AttemptLease: Send + Sync + fmt::Debug {
+    /// Returns the rest of it, by a clock that counts while the machine is suspended; zero when it has ended.
+    fn left(&self) -> Duration;
 }
 
 /// Facts that one delivery found and others use.

@@ -73,7 +73,7 @@ pub mod state_dir;
 pub mod store;
 
 pub use self::claim::{ClaimLimits, ClaimedDelivery, DeliveryId, Retry, SentRequest, UsedLimits};
-pub use self::contract::{Journal, LearntFacts, PausedActions};
+pub use self::contract::{AttemptLease, Journal, LearntFacts, PausedActions};
 pub use self::entry::{Begin, Entry, NewDelivery, Subject};
 pub use self::outcome::{End, Handover, Outcome};
 pub use self::permit::{Permit, PermitStore};

@@ -37,8 +37,9 @@ use self::recent::Recent;
 use super::begin;
 use super::identity::Identity;
 use super::{
-    Begin, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal, JournalState, LearntFacts,
-    Obstacle, PausedActions, Permit, PermitStore, Receipt, Retry, SentRequest, Settle, Subject, UsedLimits,
+    AttemptLease, Begin, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal, JournalState,
+    LearntFacts, Obstacle, PausedActions, Permit, PermitStore, Receipt, Retry, SentRequest, Settle, Subject,
+    UsedLimits,
 };
 
 /// See the [module](self).
@@ -415,6 +416,10 @@ impl Journal for MemoryJournal {
 
     fn paused(&self) -> watch::Receiver<PausedActions> {
         self.paused.subscribe()
+    }
+
+    fn lease(&self) -> Option<Arc<dyn AttemptLease>> {
+        None
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -96,8 +96,8 @@ use super::store::clock::Clock;
 use super::store::gate::Gate;
 pub use super::store::gate::IN_MEMORY;
 use super::{
-    ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal, JournalState, LearntFacts, Obstacle,
-    PausedActions, Permit, Receipt, Retry, SentRequest, UsedLimits,
+    AttemptLease, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal, JournalState, LearntFacts,
+    Obstacle, PausedActions, Permit, Receipt, Retry, SentRequest, UsedLimits,
 };
 
 /// A reader's answer, or the refusal of SQLite.
@@ -522,6 +522,10 @@ impl Journal for SqliteJournal {
 
     fn paused(&self) -> watch::Receiver<PausedActions> {
         self.shared.paused.subscribe()
+    }
+
+    fn lease(&self) -> Option<Arc<dyn AttemptLease>> {
+        None
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

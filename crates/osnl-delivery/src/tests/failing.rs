@@ -1,11 +1,12 @@
 //! A journal that cannot be written: what could not be written down is not done.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::SystemTime;
 
 use osnl_core::event::EnrichedValues;
 use osnl_journal::{
-    ClaimLimits, ClaimedDelivery, End, JournalState, Obstacle, PausedActions, Permit, Retry, SentRequest,
-    UsedLimits,
+    AttemptLease, ClaimLimits, ClaimedDelivery, End, JournalState, Obstacle, PausedActions, Permit, Retry,
+    SentRequest, UsedLimits,
 };
 use tokio::sync::watch;
 
@@ -15,6 +16,7 @@ use super::*;
 struct Moody {
     inner: Arc<MemoryJournal>,
     state: watch::Sender<JournalState>,
+    lease: Option<Arc<dyn AttemptLease>>,
 }
 
 impl Journal for Moody {
@@ -95,23 +97,58 @@ impl Journal for Moody {
         self.inner.withdrawn(action)
     }
 
+    fn lease(&self) -> Option<Arc<dyn AttemptLease>> {
+        self.lease.clone()
+    }
+
     fn close(&self) -> BoxFuture<'_, ()> {
         self.inner.close()
     }
+}
+
+/// Puts a loop that sees the moods in place of the rig's own.
+async fn moody(rig: &mut Rig, lease: Option<Arc<dyn AttemptLease>>, counters: Arc<Counters>) -> Arc<Moody> {
+    let state = watch::Sender::new(JournalState::Working);
+    let moody = Arc::new(Moody { inner: rig.journal.clone(), state, lease });
+    rig.task.abort_all();
+    while rig.task.join_next().await.is_some() {}
+    let settings = DeliverySettings::sample(1, Duration::from_secs(1), Duration::from_secs(1));
+    let looped = DeliveryLoop::new("a", rig.action.clone(), moody.clone(), settings, counters);
+    rig.task.spawn(looped.run(rig.shutdown.clone()));
+    moody
+}
+
+/// A lease that holds or has ended.
+#[derive(Debug)]
+struct TestLease(AtomicBool);
+
+impl AttemptLease for TestLease {
+    fn left(&self) -> Duration {
+        if self.0.load(Ordering::Relaxed) { Duration::from_secs(10) } else { Duration::ZERO }
+    }
+}
+
+/// Claimed while the lease held; the target has nothing to do with it, and no attempt is used up.
+#[tokio::test(start_paused = true)]
+async fn no_attempt_begins_when_the_lease_has_ended() {
+    let mut rig = Rig::start(None, Duration::from_secs(1));
+    let counters = Arc::new(Counters::default());
+    let lease = Arc::new(TestLease(AtomicBool::new(false)));
+    let _moody = moody(&mut rig, Some(lease.clone()), counters.clone()).await;
+    let receipt = rig.append("k").await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!((*rig.action.attempts.lock().unwrap(), counters.dead.get()), (0, 0));
+    lease.0.store(true, Ordering::Relaxed);
+    assert_eq!(receipt.await, Settle::Acknowledge);
+    assert_eq!(*rig.action.attempts.lock().unwrap(), 1);
+    rig.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn no_attempt_begins_while_its_outcome_could_not_be_kept() {
     let mut rig = Rig::start(Some(ErrorClass::Connect), Duration::from_secs(1));
     let counters = Arc::new(Counters::default());
-    let moody =
-        Arc::new(Moody { inner: rig.journal.clone(), state: watch::Sender::new(JournalState::Working) });
-    // In place of the rig's own loop, one that sees the moods.
-    rig.task.abort_all();
-    while rig.task.join_next().await.is_some() {}
-    let settings = DeliverySettings::sample(1, Duration::from_secs(1), Duration::from_secs(1));
-    let looped = DeliveryLoop::new("a", rig.action.clone(), moody.clone(), settings, counters);
-    rig.task.spawn(looped.run(rig.shutdown.clone()));
+    let moody = moody(&mut rig, None, counters).await;
     let attempts = || *rig.action.attempts.lock().unwrap();
     let receipt = rig.append("k").await;
     tokio::time::sleep(Duration::from_secs(5)).await;

@@ -35,6 +35,8 @@ async fn a_member_that_was_paused_beyond_its_lease_records_nothing() {
     let claimed = within(a.claim("a", ClaimLimits::in_order(1))).await;
     assert_eq!(names(&claimed), ["1"]);
     let fence = within(a.fence(claimed[0].id)).await.unwrap();
+    let lease = a.lease().unwrap();
+    assert_eq!(lease.left(), LEASE);
     let paused = pause(&a);
     a.attempted(claimed[0].id, osnl_journal::conformance::attempts(7), "late");
     a.end(claimed[0].id, Outcome::Dead("late".into()).into());
@@ -42,6 +44,7 @@ async fn a_member_that_was_paused_beyond_its_lease_records_nothing() {
     within(b.look()).await;
     stage.pass(LEASE);
     assert!(a.claim("a", ClaimLimits::in_order(9)).now_or_never().is_none(), "its own lease has ended");
+    assert_eq!(lease.left(), Duration::ZERO, "no request of it is begun");
     let again = claimable(&b, "a").await;
     assert_eq!(names(&again), ["1", "4"]);
     drop(paused);
