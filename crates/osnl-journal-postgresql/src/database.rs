@@ -154,6 +154,8 @@ fn own_options(options: &SharedOptions) -> Result<Options, String> {
         renewal: options.lease / 3,
         patience: options.lease / 3,
         max_pending: options.max_pending,
+        max_dead: options.max_dead,
+        archive: options.archive.clone(),
         overflowing: options.overflowing.clone(),
         retention: options.retention,
         ..Options::new(url, format!("{machine}:{}", std::process::id()))
@@ -247,6 +249,10 @@ impl SharedJournal for PostgresJournal {
 
     fn max_pending(&self) -> u64 {
         self.shared.gate.max_pending()
+    }
+
+    fn max_dead(&self) -> u64 {
+        self.options.max_dead
     }
 
     fn set_overflowing(&self, actions: BTreeSet<Arc<str>>) {

@@ -25,6 +25,10 @@ pub(crate) enum Job<'a> {
     Release(Vec<Partition>),
     /// Removes a bite of what ended before a moment.
     Prune(i64),
+    /// Removes these dead letters of this member's partitions.
+    Bury(Vec<i64>),
+    /// Removes these messages from the quarantine, as the owner of the first partition.
+    Unload(Vec<i64>),
     /// Makes the operator's changes; these deliveries have a claim.
     Change(HashSet<DeliveryId>),
     /// Takes the next epoch of a queue, or more numbers in the epoch that this member has, at least so many.
@@ -85,6 +89,14 @@ impl Job<'_> {
             }
             Self::Prune(before) => {
                 transaction.prune(*before).await?;
+                JobResult::Pruned
+            }
+            Self::Bury(ids) => {
+                transaction.bury(ids).await?;
+                JobResult::Pruned
+            }
+            Self::Unload(ids) => {
+                transaction.unload(ids).await?;
                 JobResult::Pruned
             }
             Self::Change(claimed) => JobResult::Changed(Box::new(transaction.change(claimed).await?)),

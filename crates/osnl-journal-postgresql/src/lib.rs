@@ -67,11 +67,12 @@
 //!
 //! # What is missing
 //!
-//! Bounds of dead letters and of the quarantine, the facts that oss_watcher notes, one
+//! The facts that oss_watcher notes, one
 //! partition for actions with a digest, exact guards and rates over all
 //! members, counts of copies.
 
 mod asked;
+mod bounds;
 mod change;
 mod clock;
 mod command;

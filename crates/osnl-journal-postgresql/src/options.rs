@@ -1,6 +1,7 @@
 //! A connection, and the bounds of a journal.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,10 @@ pub struct Options {
     pub answers: Duration,
     /// Deliveries of one action that may be pending; several members may exceed it by what they have in hand.
     pub max_pending: u64,
+    /// Dead letters that are kept, and messages in quarantine.
+    pub max_dead: u64,
+    /// The file beside which those are written that leave; without it they stay.
+    pub archive: Option<PathBuf>,
     /// Actions whose deliveries beyond `max_pending` are dead letters at once.
     pub overflowing: BTreeSet<Arc<str>>,
     /// The time for which delivered deliveries are kept.
@@ -50,6 +55,8 @@ impl Options {
             patience: Duration::from_secs(5),
             answers: Duration::from_secs(8),
             max_pending: 1_000_000,
+            max_dead: 10_000,
+            archive: None,
             overflowing: BTreeSet::new(),
             retention: Duration::from_secs(7 * 24 * 3600),
             clock: Arc::new(BootClock),

@@ -75,10 +75,16 @@ impl Transaction<'_> {
             self.count(partition, &action, state, -1);
         }
         self.own(partitions).await?;
-        self.execute(ATTEMPTS, &[&ids]).await?;
-        self.execute(ENRICHED, &[&ids]).await?;
         self.execute(DELIVERIES, &[&ids]).await?;
         self.forget(forgotten).await?;
+        self.leave(&ids, &arrivals, before).await
+    }
+
+    /// Removes what is kept with deliveries that are gone, and their messages that were received before a moment and have no
+    /// other delivery.
+    pub(crate) async fn leave(&mut self, ids: &[i64], arrivals: &[i64], before: i64) -> Result<(), Trouble> {
+        self.execute(ATTEMPTS, &[&ids]).await?;
+        self.execute(ENRICHED, &[&ids]).await?;
         self.execute(ARRIVALS, &[&arrivals, &before]).await?;
         Ok(())
     }

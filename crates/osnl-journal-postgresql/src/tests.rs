@@ -3,6 +3,7 @@
 //! Members are several journals of one process. Time is a clock that the test moves; a member is paused by a command that keeps
 //! its thread until the test lets go.
 
+mod bounds;
 mod changes;
 mod commits;
 mod faults;

@@ -7,7 +7,7 @@ mod conditions;
 pub(crate) mod events;
 mod listing;
 mod overview;
-mod quarantine;
+pub(crate) mod quarantine;
 
 use std::time::Duration;
 

@@ -1,5 +1,6 @@
 //! The thread that writes: takes what is queued, commits it as one, answers the callers; keeps the leases of its member.
 
+mod bounds;
 mod changing;
 mod telling;
 mod trouble;

@@ -14,6 +14,7 @@ mod changing;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -117,6 +118,10 @@ pub struct SharedOptions {
     pub retention: Duration,
     /// Pending deliveries of one action.
     pub max_pending: u64,
+    /// Dead letters that are kept, and messages in quarantine.
+    pub max_dead: u64,
+    /// The file beside which those are written that leave; without it they stay.
+    pub archive: Option<PathBuf>,
     /// Whether a server will do that may lose what it has committed.
     pub allow_volatile: bool,
     /// Actions whose deliveries beyond `max_pending` are dead letters at once.
@@ -132,13 +137,15 @@ impl PartialEq for SharedOptions {
             lease,
             retention,
             max_pending,
+            max_dead,
+            archive,
             allow_volatile,
             overflowing,
         } = self;
         (connection, shown, lease, retention)
             == (&other.connection, &other.shown, &other.lease, &other.retention)
-            && (max_pending, allow_volatile, overflowing)
-                == (&other.max_pending, &other.allow_volatile, &other.overflowing)
+            && (max_pending, max_dead, archive) == (&other.max_pending, &other.max_dead, &other.archive)
+            && (allow_volatile, overflowing) == (&other.allow_volatile, &other.overflowing)
     }
 }
 
@@ -222,6 +229,9 @@ pub trait SharedJournal: Journal + fmt::Debug {
 
     /// Returns the number of deliveries of one action that may be pending.
     fn max_pending(&self) -> u64;
+
+    /// Returns the number of dead letters that are kept.
+    fn max_dead(&self) -> u64;
 
     /// Sets the actions whose deliveries beyond the bound are dead letters at once.
     fn set_overflowing(&self, actions: BTreeSet<Arc<str>>);

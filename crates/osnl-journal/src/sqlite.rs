@@ -20,7 +20,7 @@
 
 mod about;
 mod answers;
-mod archive;
+pub mod archive;
 mod blocks;
 mod change;
 mod checkpoint;

@@ -158,7 +158,7 @@ impl Conf {
     }
 
     pub(super) fn open_journal(&self, counters: &Arc<Counters>) -> Result<OpenJournal, StartError> {
-        let opened = self.journal.open(self.listener().options.prefetch, Default::default(), counters);
+        let opened = self.journal.open(self.listener().options.prefetch, None, Default::default(), counters);
         let (journal, store) = opened.map_err(StartError::Journal)?;
         let (ends, in_hand) = match &store {
             Store::Sqlite(sqlite, path) => {

@@ -110,7 +110,7 @@ fn ring(conf: &Native) -> Result<Vec<UnmatchedMessage>, Refusal> {
 fn ring_place(conf: &Native) -> Result<PathBuf, Refusal> {
     match &conf.journal {
         JournalConf::Shared(_) => {
-            let place = conf.unmatched_place();
+            let place = conf.shared_place();
             let why = "messages without a rule are kept in the state directory of each daemon: set state_dir";
             place.ok_or_else(|| (Exit::Unavailable, why.to_owned()))
         }

@@ -15,7 +15,7 @@ use super::conditions::quoted;
 use crate::options::Options;
 use crate::session::{Session, words};
 
-const COLUMNS: &str = "id, reason, size, extent, message_id, publisher_id, event_type, received, redelivered, listener, queue, \
+pub(crate) const COLUMNS: &str = "id, reason, size, extent, message_id, publisher_id, event_type, received, redelivered, listener, queue, \
      exchange, routing_key, content_type, content_encoding, compression, digest, body";
 const FORGET: &str = "DELETE FROM osnl_unreadable WHERE id = ANY($1) RETURNING id";
 
@@ -79,7 +79,7 @@ fn conditions(filter: &UnreadableFilter) -> String {
     all.iter().map(|condition| format!(" AND {condition}")).collect()
 }
 
-fn unreadable(row: &Row) -> Result<Unreadable, String> {
+pub(crate) fn unreadable(row: &Row) -> Result<Unreadable, String> {
     let stored = stored(row).map_err(|error| words(&error))?;
     let (mut found, extent, bytes, digest) = stored;
     let extent = Extent::of(extent).ok_or_else(|| {

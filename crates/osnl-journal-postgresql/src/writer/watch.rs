@@ -254,7 +254,7 @@ impl Writer {
         if is_due && let Err(refusal) = self.transact(&Job::Prune(before)).await {
             _ = self.bear(refusal).await;
         }
-        Ok(())
+        self.keep_bounds().await
     }
 
     /// Gives everything back at the end.

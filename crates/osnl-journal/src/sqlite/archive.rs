@@ -1,6 +1,6 @@
 //! The JSON-lines file for what the journal has no room for: dead letters and unreadable messages that leave.
 //!
-//! It stands beside the journal, `journal.db.dead.jsonl`, with mode 0600; at 64 MiB it becomes
+//! It stands beside the journal, `journal.db.dead.jsonl`, of a shared journal in the state directory of the daemon that wrote it, with mode 0600; at 64 MiB it becomes
 //! `journal.db.dead.jsonl.1`, in place of the one that has that name. Secrets are masked. Of an unreadable body,
 //! in which nothing can be masked reliably, digest and size are written.
 
@@ -20,7 +20,9 @@ use crate::{DeliveryId, state_dir};
 /// The largest size of a file before the next one begins.
 const LARGEST: u64 = 64 << 20;
 
-pub(super) fn dead(
+/// Returns the line of a dead letter.
+#[must_use]
+pub fn dead(
     id: DeliveryId,
     rule: &str,
     action: &str,
@@ -45,7 +47,9 @@ pub(super) fn dead(
     json!({ "dead_letter": line })
 }
 
-pub(super) fn unreadable(unreadable: &Unreadable) -> Value {
+/// Returns the line of a message in quarantine.
+#[must_use]
+pub fn unreadable(unreadable: &Unreadable) -> Value {
     let mut line = origin(&unreadable.received);
     line["reason"] = json!(unreadable.reason);
     line["digest"] = json!(unreadable.digest);
@@ -67,7 +71,10 @@ fn origin(received: &ReceivedMessage) -> Value {
 }
 
 /// Appends the lines; they are on the disk when this returns.
-pub(super) fn write(journal: &Path, lines: &[Value]) -> io::Result<()> {
+///
+/// # Errors
+/// The file's.
+pub fn write(journal: &Path, lines: &[Value]) -> io::Result<()> {
     let path = beside(journal, ".dead.jsonl");
     let mut file = state_dir::private().append(true).create(true).open(&path)?;
     let mut text = String::new();

@@ -3,6 +3,7 @@
 //! A listener without an enabled rule is not started: it would acknowledge messages that no rule has seen.
 
 use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -65,7 +66,8 @@ impl Native {
         if let Some(folder) = self.state_folder() {
             crate::state_dir::judge(&folder)?;
         }
-        let (journal, store) = self.journal.open(self.prefetch(), self.overflowing(), counters)?;
+        let (journal, store) =
+            self.journal.open(self.prefetch(), self.shared_place(), self.overflowing(), counters)?;
         self.say_orphans();
         let is_durable = matches!(store, Store::Sqlite(..));
         let in_hand =
@@ -170,7 +172,7 @@ impl Native {
         match &self.journal {
             JournalConf::Memory => Ring::new(self.keep_unmatched),
             // Each daemon keeps its own: the journal's database has no rows for messages that ask for nothing.
-            JournalConf::Shared(_) => match self.unmatched_place() {
+            JournalConf::Shared(_) => match self.shared_place() {
                 Some(place) => Ring::beside(self.keep_unmatched, &place),
                 None => Ring::new(self.keep_unmatched),
             },
@@ -217,10 +219,11 @@ impl Native {
 }
 
 impl JournalConf {
-    /// The store, for so many unsettled messages at once.
+    /// The store, for so many unsettled messages at once. A shared one writes what leaves it beside `place`.
     pub fn open(
         &self,
         prefetch: u16,
+        place: Option<PathBuf>,
         overflowing: BTreeSet<Arc<str>>,
         counters: &Arc<Counters>,
     ) -> Result<(Arc<dyn Journal>, Store), BuildError> {
@@ -242,7 +245,7 @@ impl JournalConf {
                 }
             }
             Self::Shared(options) => {
-                let options = SharedOptions { overflowing, ..options.clone() };
+                let options = SharedOptions { overflowing, archive: place, ..options.clone() };
                 let database = options.shown.clone();
                 match options.database.open(&options, counters.clone()) {
                     Ok(journal) => Ok((journal.clone(), Store::Shared(journal, database))),

@@ -27,10 +27,10 @@ impl Native {
         self.state_dir.clone().or_else(crate::state_dir::default)
     }
 
-    /// Returns the file beside which a daemon on a shared journal writes the messages that no rule matched; `None` if no
-    /// folder is configured.
+    /// Returns the file beside which a daemon on a shared journal writes what the database does not keep: messages that no
+    /// rule matched, dead letters that leave. `None` if no folder is configured.
     #[must_use]
-    pub fn unmatched_place(&self) -> Option<PathBuf> {
+    pub fn shared_place(&self) -> Option<PathBuf> {
         Some(self.state_folder()?.join("shared-journal"))
     }
 

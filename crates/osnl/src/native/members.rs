@@ -22,10 +22,11 @@ const SHORTEST_LEASE: Duration = Duration::from_secs(2);
 const USUAL_LEASE: Duration = Duration::from_secs(15);
 const LONGEST_LEASE: Duration = Duration::from_secs(600);
 /// The bounds that a shared journal does not keep: option, problem, remedy.
-const UNKEPT: [(&str, &str, &str); 2] = [
-    ("max_size", "is not kept by a journal in PostgreSQL", "remove it: the database has no bound of its own"),
-    ("max_dead", "is not kept by a journal in PostgreSQL yet", "remove it: dead letters have no bound there"),
-];
+const UNKEPT: [(&str, &str, &str); 1] = [(
+    "max_size",
+    "is not kept by a journal in PostgreSQL",
+    "remove it: the database has no bound of its own",
+)];
 
 /// Reads the options of a shared journal; those that it cannot keep are refused.
 pub(super) fn journal(
@@ -47,7 +48,7 @@ pub(super) fn journal(
             reader.refuse::<()>(option, problem, allowed);
         }
     }
-    let SqliteOptions { retention, max_pending, allow_volatile, overflowing, .. } = options;
+    let SqliteOptions { retention, max_pending, max_dead, allow_volatile, overflowing, .. } = options;
     let lease = lease?;
     Some(SharedOptions {
         database,
@@ -56,6 +57,8 @@ pub(super) fn journal(
         lease,
         retention,
         max_pending,
+        max_dead,
+        archive: None,
         allow_volatile,
         overflowing,
     })

@@ -29,7 +29,7 @@ pub(super) fn shared_status(
     state: JournalState,
     database: &str,
     kept: &StoreNumbers,
-    (deliveries, dead): (u64, u64),
+    (deliveries, dead, max_dead): (u64, u64, u64),
 ) -> JournalStatus {
     let (reason, since) = match &state {
         JournalState::Working => (None, None),
@@ -62,6 +62,7 @@ pub(super) fn shared_status(
         events: overview.map(|overview| overview.events),
         deliveries,
         dead,
+        max_dead: Some(max_dead),
         oldest: oldest.map(time::shown),
         oldest_seconds: oldest.map(time::age),
         unreadable: overview.map(|overview| overview.unreadable),

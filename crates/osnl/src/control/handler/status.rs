@@ -286,7 +286,8 @@ impl ControlHandler {
                 };
             }
             Store::Shared(journal, database) => {
-                return shared_status(journal.state().borrow().clone(), database, kept, (deliveries, dead));
+                let counts = (deliveries, dead, journal.max_dead());
+                return shared_status(journal.state().borrow().clone(), database, kept, counts);
             }
             Store::Sqlite(journal, path) => (Some(journal), path),
             Store::File(path) => (None, path),

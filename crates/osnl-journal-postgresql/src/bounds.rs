@@ -1,0 +1,142 @@
+//! The bounds of dead letters and of the quarantine: what is beyond them leaves, the oldest first.
+//!
+//! Each owner looks at the same rows and removes those of its own partitions, so that together they remove what is beyond the
+//! bound. Of dead letters the oldest of the action and cause leave that have most of them: however many events of one tenant end in
+//! the same way, those of the others stay. Those that hold their lane stay. The quarantine is in no partition: the owner of the
+//! first one removes what is beyond its bounds.
+
+use std::collections::BTreeSet;
+
+use osnl_journal::sqlite::{Unreadable, archive};
+use serde_json::Value;
+use tokio_postgres::Error;
+
+use crate::lane::{DEAD, delivery};
+use crate::load::received;
+use crate::partition::Partition;
+use crate::session::Session;
+use crate::transaction::{Transaction, Trouble};
+use crate::view::quarantine::{COLUMNS, unreadable};
+
+/// Dead letters of one transaction.
+const BITE: i64 = 250;
+/// Messages that leave the quarantine in one transaction: their bodies are in memory.
+const MESSAGES: u32 = 20;
+/// The bytes that messages in quarantine may take, as they are stored.
+const BYTES: i64 = 64 << 20;
+/// The partition whose owner keeps the bounds of the quarantine.
+pub(crate) const OF_QUARANTINE: Partition = 0;
+
+const COUNT: &str = "SELECT coalesce(sum(count), 0)::bigint FROM osnl_tally WHERE state = 3";
+const BY_CAUSE: &str = "SELECT action, cause, count(*) FROM osnl_delivery WHERE state = 3 AND lane IS NULL GROUP BY action, cause";
+const OLDEST: &str = "SELECT id, partition FROM osnl_delivery WHERE state = 3 AND lane IS NULL AND action = $1 \
+     AND cause IS NOT DISTINCT FROM $2 ORDER BY ended, id LIMIT $3";
+const LETTER: &str = "SELECT a.id, a.received, a.redelivered, a.listener, a.queue, a.exchange, a.routing_key, a.content_type, \
+       a.content_encoding, a.compression, a.body, a.happened, d.id, d.rule, d.action, d.key, coalesce(d.reason, '') \
+     FROM osnl_delivery d JOIN osnl_arrival a ON a.id = d.arrival WHERE d.id = ANY($1) AND d.state = 3";
+const BURY: &str = "DELETE FROM osnl_delivery WHERE id = ANY($1) AND state = 3 AND lane IS NULL AND partition = ANY($2) \
+     RETURNING id, arrival, partition, action";
+const TAKEN: &str = "SELECT count(*), coalesce(sum(octet_length(body)), 0)::bigint FROM osnl_unreadable";
+const SIZES: &str = "SELECT octet_length(body)::bigint FROM osnl_unreadable ORDER BY id LIMIT $1";
+const UNLOAD: &str = "DELETE FROM osnl_unreadable WHERE id = ANY($1)";
+
+/// Returns the dead letters of these partitions that leave.
+pub(crate) async fn beyond(
+    session: &mut Session,
+    own: &[Partition],
+    max_dead: u64,
+) -> Result<Vec<i64>, Error> {
+    let counted = session.query(COUNT, &[]).await?;
+    let dead: i64 = counted.first().map_or(Ok(0), |row| row.try_get(0))?;
+    let most = i64::try_from(max_dead).unwrap_or(i64::MAX);
+    if dead <= most {
+        return Ok(Vec::new());
+    }
+    // Each group with what is left of it, and what leaves.
+    let mut groups: Vec<(String, Option<String>, i64, i64)> = Vec::new();
+    for row in session.query(BY_CAUSE, &[]).await? {
+        groups.push((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, 0));
+    }
+    groups.sort_unstable();
+    for _ in 0..(dead - most).min(BITE) {
+        if let Some((.., left, leave)) =
+            groups.iter_mut().max_by_key(|(.., left, _)| *left).filter(|(.., left, _)| *left > 0)
+        {
+            (*left, *leave) = (*left - 1, *leave + 1);
+        }
+    }
+    let mut ids = Vec::new();
+    for (action, cause, _, leave) in groups.iter().filter(|(.., leave)| *leave > 0) {
+        for row in session.query(OLDEST, &[action, cause, leave]).await? {
+            if own.contains(&row.try_get(1)?) {
+                ids.push(row.try_get(0)?);
+            }
+        }
+    }
+    Ok(ids)
+}
+
+/// Returns the lines that the archive keeps of dead letters.
+pub(crate) async fn letters(session: &mut Session, ids: &[i64]) -> Result<Vec<Value>, Error> {
+    let mut lines = Vec::new();
+    for row in session.query(LETTER, &[&ids]).await? {
+        let key: Option<Vec<u8>> = row.try_get(15)?;
+        let key = key.map(|key| String::from_utf8_lossy(&key).into_owned());
+        let (id, rule, action): (i64, String, String) =
+            (row.try_get(12)?, row.try_get(13)?, row.try_get(14)?);
+        let reason: String = row.try_get(16)?;
+        lines.push(archive::dead(delivery(id), &rule, &action, key.as_deref(), &reason, &received(&row)?));
+    }
+    Ok(lines)
+}
+
+/// Returns the messages that leave the quarantine, a few at a time.
+pub(crate) async fn unloaded(
+    session: &mut Session,
+    max_dead: u64,
+) -> Result<Result<Vec<Unreadable>, String>, Error> {
+    let taken = session.query(TAKEN, &[]).await?;
+    let (mut count, mut bytes): (i64, i64) = match taken.first() {
+        Some(row) => (row.try_get(0)?, row.try_get(1)?),
+        None => (0, 0),
+    };
+    let (most, mut leave) = (i64::try_from(max_dead).unwrap_or(i64::MAX), 0_i64);
+    if count > most || bytes > BYTES {
+        for row in session.query(SIZES, &[&i64::from(MESSAGES)]).await? {
+            if count <= most && bytes <= BYTES {
+                break;
+            }
+            (count, bytes, leave) = (count - 1, bytes - row.try_get::<_, i64>(0)?, leave + 1);
+        }
+    }
+    if leave == 0 {
+        return Ok(Ok(Vec::new()));
+    }
+    let sql = format!("SELECT {COLUMNS} FROM osnl_unreadable ORDER BY id LIMIT {leave}");
+    let rows = session.client.query(&sql, &[]).await?;
+    Ok(rows.iter().map(unreadable).collect())
+}
+
+impl Transaction<'_> {
+    /// Removes dead letters of this member's partitions.
+    pub(crate) async fn bury(&mut self, ids: &[i64]) -> Result<(), Trouble> {
+        let own = self.member.leases.partitions();
+        let (mut gone, mut arrivals, mut partitions) = (Vec::new(), Vec::new(), BTreeSet::new());
+        for row in self.query(BURY, &[&ids, &own]).await? {
+            let (partition, action): (Partition, String) = (row.try_get(2)?, row.try_get(3)?);
+            gone.push(row.try_get::<_, i64>(0)?);
+            arrivals.push(row.try_get::<_, i64>(1)?);
+            partitions.insert(partition);
+            self.count(partition, &action, DEAD, -1);
+        }
+        self.own(partitions).await?;
+        self.leave(&gone, &arrivals, i64::MAX).await
+    }
+
+    /// Removes messages from the quarantine.
+    pub(crate) async fn unload(&mut self, ids: &[i64]) -> Result<(), Trouble> {
+        self.own([OF_QUARANTINE]).await?;
+        self.execute(UNLOAD, &[&ids]).await?;
+        Ok(())
+    }
+}
