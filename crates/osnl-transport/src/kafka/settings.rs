@@ -125,8 +125,11 @@ pub(super) fn of_group(options: &KafkaOptions, group: &str, creates: bool) -> Ve
         ("allow.auto.create.topics", creates.to_string()),
         ("partition.assignment.strategy", options.text("partition_assignment_strategy").to_owned()),
         ("max.partition.fetch.bytes", options.integer("kafka_max_fetch_bytes").to_string()),
-        // What the library fetches ahead of us, for each partition.
+        // What the library fetches ahead of us, of all partitions together.
         ("queued.max.messages.kbytes", "4096".to_owned()),
+        // A partition whose turn comes while so much is there waits. The library's own second is long: what is fetched ahead
+        // is read in a fiftieth of that.
+        ("fetch.queue.backoff.ms", "10".to_owned()),
         ("fetch.wait.max.ms", "100".to_owned()),
         // Late topics and new partitions are found so often; the library's own interval is five minutes.
         ("topic.metadata.refresh.interval.ms", "10000".to_owned()),
