@@ -19,6 +19,7 @@
 //! | `python` | the Python library k2hr3_osnl, with its endpoint and with one written in Python, beside the original |
 //! | `admin` | scrapes of a large configuration, and deliveries beside slow clients of the admin endpoint |
 //! | `page` | searches of the page in a journal with a long history, to the first byte; with `--full` of a million deliveries |
+//! | `kafka` | only if named: osnl on Kafka, beside a consumer with the same client library, and beside itself on RabbitMQ |
 //!
 //! Everything runs on a private RabbitMQ node, with release builds; rounds alternate between the programs, each
 //! on a virtual host of its own. k2hr3_osnl takes part where `cargo xtask setup` or `test` has installed it, and
@@ -33,6 +34,8 @@ mod enrich;
 mod exec;
 mod http;
 mod journal;
+mod kafka;
+mod library;
 mod page;
 mod process;
 mod python;
@@ -77,13 +80,16 @@ const SECTIONS: &[(&str, Section)] = &[
     ("page", page::searches),
 ];
 
+/// Needs another build of osnl, so it runs only if it is named. What is named beside it has the same build.
+const WITH_KAFKA: (&str, Section) = ("kafka", kafka::drained);
+
 /// The parsed arguments.
 #[derive(Debug)]
 struct Arguments {
     effort: Effort,
     /// Another build of osnl.
     other: Option<PathBuf>,
-    /// None is all.
+    /// None is all but [`WITH_KAFKA`].
     sections: Vec<String>,
 }
 
@@ -97,8 +103,14 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
         }
     };
     crate::setup::broker_only()?;
-    let build = ["build", "--release", "--locked", "-p", "osnl-cli", "-p", "osnl-bench"];
-    step::run(step::cargo().args(build).stdin(Stdio::null()))?;
+    let with_kafka = sections.iter().any(|wanted| wanted == WITH_KAFKA.0);
+    let mut cargo = step::cargo();
+    cargo.args(["build", "--release", "--locked", "-p", "osnl-cli", "-p", "osnl-bench"]);
+    if with_kafka {
+        crate::setup::kafka()?;
+        cargo.args(["--features", "osnl-cli/kafka,osnl-bench/kafka"]);
+    }
+    step::run(cargo.stdin(Stdio::null()))?;
     let stage = Stage::new(other)?;
     let command = [&["cargo xtask bench".to_owned()], args].concat().join(" ");
     println!("\n`{command}`: {}\n", machine(&stage)?);
@@ -106,6 +118,9 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
         if sections.is_empty() || sections.iter().any(|wanted| wanted == name) {
             section(&stage, effort).with_context(|| format!("section {name}"))?;
         }
+    }
+    if with_kafka {
+        WITH_KAFKA.1(&stage, effort).context("section kafka")?;
     }
     println!("Load of the machine at the end (1, 5, 15 minutes): {}", load());
     Ok(ExitCode::SUCCESS)
@@ -125,19 +140,24 @@ impl Arguments {
                     let path = std::fs::canonicalize(path).with_context(|| format!("--against {path}"))?;
                     wanted.other = Some(path);
                 }
-                name if SECTIONS.iter().any(|(section, _)| *section == name) => {
+                name if named().any(|section| section == name) => {
                     wanted.sections.push(name.to_owned());
                 }
                 other => {
                     bail!(
                         "\"{other}\" is neither an option (--quick, --full, --against PATH) nor a section ({})",
-                        SECTIONS.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
+                        named().collect::<Vec<_>>().join(", ")
                     )
                 }
             }
         }
         Ok(wanted)
     }
+}
+
+/// The names of all sections.
+fn named() -> impl Iterator<Item = &'static str> {
+    SECTIONS.iter().chain([&WITH_KAFKA]).map(|(name, _)| *name)
 }
 
 /// Describes the machine that the figures are from.
@@ -180,6 +200,7 @@ mod tests {
         check("--quick", Ok(&[]));
         check("retries --full", Ok(&["retries"]));
         check("d --quick a", Ok(&["d", "a"]));
+        check("kafka", Ok(&["kafka"]));
         check("--against . d", Ok(&["d"]));
         check("--against", Err("path of another osnl"));
         check("--against no/such/file", Err("--against no/such/file"));

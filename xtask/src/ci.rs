@@ -68,12 +68,13 @@ fn cargo(args: &[&str]) -> Result<()> {
     step::run(step::cargo().args(args).stdin(Stdio::null()))
 }
 
-/// The transport that is not in the default build: lints, and the tests that need no broker.
+/// The transport that is not in the default build: lints, those of its benchmark too, and the tests that need no broker.
 fn kafka() -> Result<()> {
     setup::kafka()?;
-    let of = ["-p", "osnl-transport", "--features", "kafka-tests", "--locked"];
+    let of = ["-p", "osnl-transport", "--features", "osnl-transport/kafka-tests", "--locked"];
+    let bench = ["-p", "osnl-bench", "--features", "osnl-bench/kafka"];
     let lint = ["--all-targets", "--", "-D", "warnings"];
-    cargo(&[&["clippy"], &of[..], &lint[..]].concat())?;
+    cargo(&[&["clippy"], &of[..], &bench[..], &lint[..]].concat())?;
     cargo(&[&["test"], &of[..], &["--lib", "kafka::"]].concat())
 }
 

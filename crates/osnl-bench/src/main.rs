@@ -18,9 +18,11 @@
 //! | `exec-whole COUNT FLIGHT CHILD…` | the same from a broker inside of the process, through all of osnl | `FIRST LAST` |
 //! | `answer` | is such a child: says of each event that it is done | verdicts |
 //! | `sync FILE COUNT` | writes and syncs what a small commit writes | `NUMBER:NANOSECONDS …` |
+//! | `cluster` | a mock cluster of Kafka (feature `kafka`) | its address; then answers on standard input |
+//! | `read ADDRESS COUNT` | reads from it and stores offsets, nothing else (feature `kafka`) | `FIRST LAST` |
 //! | `sink` | an HTTP target that answers 204 | its port; then answers on standard input, see [`sink`] |
 //!
-//! Times are nanoseconds since the epoch of Unix. `raw` and `sink` run until their standard input ends.
+//! Times are nanoseconds since the epoch of Unix. `raw`, `read`, `cluster`, and `sink` run until their standard input ends.
 #![expect(clippy::print_stdout, reason = "a command line tool: its output is its purpose")]
 
 mod bulk;
@@ -31,6 +33,8 @@ mod exec;
 mod history;
 mod http;
 mod journal;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod messages;
 mod publish;
 mod queue;
@@ -77,12 +81,16 @@ fn main() -> Result<()> {
         ["answer"] => exec::answer(),
         ["sync", file, count] => journal::sync(file, number(count)?),
         ["sink"] => sink::run(),
+        #[cfg(feature = "kafka")]
+        ["cluster"] => kafka::cluster(),
+        #[cfg(feature = "kafka")]
+        ["read", address, count] => kafka::raw(address, number(count)?),
         _ => bail!(
             "usage: osnl-bench raw URL COUNT | fill URL COUNT EVERY SIZE | pace URL RATE COUNT FROM | \
              confirm URL,… RATE COUNT | soak URL RATE SECONDS LARGEST SEED HUGE | \
              bulk URL COUNT RESOURCES | history FILE COUNT DEAD | append FILE COUNT KEYS SIZE | \
              outcome FILE COUNT | sqlite FILE COUNT BATCH | http PORT COUNT FLIGHT | exec COUNT FLIGHT CHILD… | \
-             exec-whole COUNT FLIGHT CHILD… | answer | sync FILE COUNT | sink"
+             exec-whole COUNT FLIGHT CHILD… | answer | sync FILE COUNT | sink | cluster | read ADDRESS COUNT"
         ),
     }
 }

@@ -116,6 +116,7 @@ pub(super) fn drain(
                 | Program::Rules(..)
                 | Program::Journal
                 | Program::OtherJournal
+                | Program::Kafka(_)
                 | Program::Tap(_) => load,
                 Program::Upstream if round < UPSTREAM_ROUNDS => {
                     Load { count: load.count / UPSTREAM_SHARE, ..load }
@@ -175,6 +176,9 @@ impl Comparison {
 /// One run. CPU time is all of the process's, its start included.
 fn drain_once(stage: &Stage, program: Program, load: Load) -> Result<super::table::Figure> {
     let Load { count, every, size } = load;
+    if let Program::Kafka(consumer) = program {
+        return super::kafka::once(stage, consumer, load);
+    }
     let queue = stage.queue()?;
     if matches!(program, Program::Tap(_)) {
         return super::tap::once(&queue, program, load);
@@ -190,6 +194,7 @@ fn drain_once(stage: &Stage, program: Program, load: Load) -> Result<super::tabl
         | Program::Journal
         | Program::OtherJournal
         | Program::Tap(_)
+        | Program::Kafka(_)
         | Program::Upstream => {
             let requests = count / every;
             (stage.sink().wait(requests, SECONDS)?, count - every)

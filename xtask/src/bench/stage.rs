@@ -36,6 +36,8 @@ pub(super) enum Program {
     OtherJournal,
     /// Looks on: a line for each message into a pipe.
     Tap(Lines),
+    /// A consumer of Kafka.
+    Kafka(OnKafka),
     /// The program that ours replaces.
     Upstream,
 }
@@ -86,8 +88,30 @@ impl fmt::Display for Program {
             Self::Tap(Lines::Text) => f.write_str("osnl tap, lines into a pipe"),
             Self::Tap(Lines::Json) => f.write_str("osnl tap, JSON into a pipe"),
             Self::Tap(Lines::Saved) => f.write_str("osnl tap --save, lines into a pipe"),
+            Self::Kafka(consumer) => consumer.fmt(f),
             Self::Upstream => f.write_str("k2hr3_osnl 1.0.8"),
         }
+    }
+}
+
+/// A consumer of Kafka.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OnKafka {
+    /// Stores offsets and does nothing else.
+    Raw,
+    /// Ours, in memory.
+    Memory,
+    /// Ours, with the journal on the disk.
+    Journal,
+}
+
+impl fmt::Display for OnKafka {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Raw => "raw consumer (librdkafka, stores offsets only)",
+            Self::Memory => "osnl run on Kafka",
+            Self::Journal => "osnl run on Kafka, journal on disk",
+        })
     }
 }
 
@@ -134,7 +158,12 @@ impl Stage {
     /// Those of the programs that are there.
     pub(super) fn cast(&self, programs: &[Program]) -> Vec<Program> {
         let is_there = |program: &Program| match program {
-            Program::Raw | Program::Osnl | Program::Rules(..) | Program::Journal | Program::Tap(_) => true,
+            Program::Raw
+            | Program::Osnl
+            | Program::Rules(..)
+            | Program::Journal
+            | Program::Tap(_)
+            | Program::Kafka(_) => true,
             Program::C => self.c.is_some(),
             Program::Other | Program::OtherJournal => self.other.is_some(),
             Program::Upstream => self.upstream.is_some(),
@@ -221,6 +250,7 @@ impl Queue<'_> {
                 let other = self.stage.other.as_ref().context("no other build")?;
                 self.configured(Command::new(other), &["k2hr3-osnl"])
             }
+            Program::Kafka(consumer) => anyhow::bail!("{consumer} reads no queue of RabbitMQ"),
             Program::Upstream => {
                 let upstream = self.stage.upstream.as_ref().context("no k2hr3_osnl")?;
                 self.configured(Command::new(upstream), &[])
@@ -353,44 +383,13 @@ impl Queue<'_> {
         command
     }
 
-    /// The same meaning as `k2hr3_osnl.conf` in osnl's own form. All rules but the last look for events that
-    /// do not come, half of them for publishers too.
+    /// The same meaning as `k2hr3_osnl.conf` in osnl's own form.
     fn native(&self, journal: &str, rules: usize, when: When) -> String {
-        let url = self.vhost.url();
-        let port = self.stage.sink().port();
-        let mut text = format!(
-            "[DEFAULT]\nstate_dir = {0}\nlog_file = {0}/log\n[journal]\n{journal}\n\
-             [listener:neutron]\ntransport_url = {url}\nexchange = neutron\npriorities = info\n\
-             pool = {QUEUE}\ndeclare = create\ndurable = false\nsingle_active_consumer = false\n\
-             [action:roles]\ndriver = k2hr3\napi_url = http://127.0.0.1:{port}/v1/role\n",
-            self.folder.display(),
+        let listener = format!(
+            "transport_url = {}\npool = {QUEUE}\ndeclare = create\ndurable = false\nsingle_active_consumer = false\n",
+            self.vhost.url()
         );
-        for n in 1..rules {
-            if when == When::Alone {
-                text += &format!("[rule:r{n}]\nwhen = payload.port_id == \"none-{n}\"\nactions = roles\n");
-                continue;
-            }
-            text += &format!(
-                "[rule:r{n}]\nevent_type = ^compute\\.instance\\.step{n}\\.(start|end)$\nactions = roles\n"
-            );
-            if n % 2 == 0 {
-                text += "publisher_id = ^compute\\..*$\n";
-            }
-            if when == When::AfterHead {
-                text += "when = payload.instance_id is match(\"^x\")\n";
-            }
-        }
-        let last = match when {
-            When::No => "event_type = ^port\\.delete\\.end$\npublisher_id = ^network.*$\n",
-            When::AfterHead => {
-                "event_type = ^port\\.delete\\.end$\npublisher_id = ^network.*$\n\
-                 when = payload.port_id is defined\n"
-            }
-            When::Alone => {
-                "when = event_type == \"port.delete.end\" and publisher_id.startswith(\"network\")\n"
-            }
-        };
-        text + "[rule:deleted]\n" + last + "actions = roles\n"
+        native(&self.folder, &listener, self.stage.sink().port(), (journal, rules, when))
     }
 
     /// Waits until nothing is left in the queue, nor unacknowledged.
@@ -406,9 +405,49 @@ impl Queue<'_> {
     }
 }
 
+/// A configuration in osnl's own form, with these lines of its listener. All rules but the last look for events that do not come,
+/// half of them for publishers too.
+pub(super) fn native(
+    folder: &Path,
+    listener: &str,
+    port: u16,
+    (journal, rules, when): (&str, usize, When),
+) -> String {
+    let mut text = format!(
+        "[DEFAULT]\nstate_dir = {0}\nlog_file = {0}/log\n[journal]\n{journal}\n\
+         [listener:neutron]\nexchange = neutron\npriorities = info\n{listener}\
+         [action:roles]\ndriver = k2hr3\napi_url = http://127.0.0.1:{port}/v1/role\n",
+        folder.display(),
+    );
+    for n in 1..rules {
+        if when == When::Alone {
+            text += &format!("[rule:r{n}]\nwhen = payload.port_id == \"none-{n}\"\nactions = roles\n");
+            continue;
+        }
+        text += &format!(
+            "[rule:r{n}]\nevent_type = ^compute\\.instance\\.step{n}\\.(start|end)$\nactions = roles\n"
+        );
+        if n % 2 == 0 {
+            text += "publisher_id = ^compute\\..*$\n";
+        }
+        if when == When::AfterHead {
+            text += "when = payload.instance_id is match(\"^x\")\n";
+        }
+    }
+    let last = match when {
+        When::No => "event_type = ^port\\.delete\\.end$\npublisher_id = ^network.*$\n",
+        When::AfterHead => {
+            "event_type = ^port\\.delete\\.end$\npublisher_id = ^network.*$\n\
+                 when = payload.port_id is defined\n"
+        }
+        When::Alone => "when = event_type == \"port.delete.end\" and publisher_id.startswith(\"network\")\n",
+    };
+    text + "[rule:deleted]\n" + last + "actions = roles\n"
+}
+
 /// Temporary folders may be of a kind that osnl does not trust; what is measured is the disk they are on. No dead letter of
 /// a long history leaves.
-fn on_disk(state_dir: &Path) -> String {
+pub(super) fn on_disk(state_dir: &Path) -> String {
     let path = state_dir.display();
     format!("connection = sqlite://{path}/journal.db\nallow_volatile = yes\nmax_dead = 1000000")
 }
