@@ -71,10 +71,18 @@ fn main() -> ExitCode {
     .into()
 }
 
+/// The version, and the brokers that this build speaks to.
+const WITH_TRANSPORTS: &str = if cfg!(feature = "kafka") {
+    concat!(env!("CARGO_PKG_VERSION"), " (transports: rabbit, kafka)")
+} else {
+    concat!(env!("CARGO_PKG_VERSION"), " (transports: rabbit)")
+};
+
 #[derive(Debug, Parser)]
 #[command(
     name = "osnl",
     version,
+    long_version = WITH_TRANSPORTS,
     about = "OpenStack Notification Listener: act on notifications without losing any",
     after_help = "Examples:\n  osnl check -c /etc/osnl/osnl.conf",
     // Options are --help and --version alone: without a list of them all fits a screen.
