@@ -42,6 +42,9 @@ pub(crate) use self::licences::{Materials, materials};
 use crate::release::present as version;
 use crate::{setup, step};
 
+/// The cargo features of the program as it is released. A wheel has none of them: it can't ask for the system's OpenSSL.
+pub(crate) const FEATURES: &str = "osnl-cli/kafka";
+
 /// The number of this packaging of the version.
 const REVISION: &str = "1";
 

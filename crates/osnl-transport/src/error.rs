@@ -308,7 +308,10 @@ fn meant(driver: &str) -> String {
     match driver {
         "amqp" | "pyamqp" => "write rabbit://".to_owned(),
         "amqps" | "pyamqps" => "write rabbit://...?ssl=1".to_owned(),
-        "kafka" => "this build is without Kafka (the feature \"kafka\" of cargo)".to_owned(),
+        "kafka" => {
+            "this build is without Kafka: install a package or the image, or build with the feature \"kafka\""
+                .to_owned()
+        }
         driver => {
             let near = osnl_model::nearest(driver, DRIVERS.iter().copied());
             let near = near.map_or_else(String::new, |near| format!("; did you mean {near}://?"));

@@ -9,8 +9,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::folder;
-use crate::step;
+use super::{FEATURES, folder};
+use crate::{setup, step};
 
 /// The build that is packaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,8 @@ pub(super) struct Binary {
     pub(super) build_id_path: String,
     /// The oldest glibc that has every symbol, as `2.34`.
     pub(super) glibc: String,
+    /// The names of the shared libraries that it is linked with, as `libc.so.6`.
+    pub(super) libraries: Vec<String>,
 }
 
 /// The glibc of the oldest Debian that a package is tried on.
@@ -38,8 +40,9 @@ const NEWEST_GLIBC: (u32, u32) = (2, 36);
 impl Binary {
     /// Builds and splits.
     pub(super) fn build(profile: Profile) -> Result<Self> {
+        setup::kafka()?;
         let mut cargo = step::cargo();
-        cargo.args(["build", "--locked", "-p", "osnl-cli"]);
+        cargo.args(["build", "--locked", "-p", "osnl-cli", "--features", FEATURES]);
         let name = match profile {
             Profile::Release => {
                 cargo.arg("--release");
@@ -91,7 +94,9 @@ impl Binary {
             NEWEST_GLIBC.1
         );
         let build_id_path = format!("{}/{}.debug", &id[..2], &id[2..]);
-        Ok(Self { program, lines, build_id_path, glibc: format!("{major}.{minor}") })
+        let dynamic = step::output(Command::new("readelf").args(["--dynamic", "--wide"]).arg(&program))?;
+        let libraries = libraries(&dynamic);
+        Ok(Self { program, lines, build_id_path, glibc: format!("{major}.{minor}"), libraries })
     }
 }
 
@@ -100,6 +105,13 @@ fn build_id(notes: &str) -> Option<&str> {
     let (_, rest) = notes.split_once("Build ID: ")?;
     let id = rest.lines().next()?.trim();
     (id.len() > 2 && id.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(id)
+}
+
+/// Finds the shared libraries in what `readelf --dynamic` prints.
+fn libraries(dynamic: &str) -> Vec<String> {
+    let named = dynamic.lines().filter(|line| line.contains("(NEEDED)"));
+    let name = |line: &str| Some(line.split_once('[')?.1.split_once(']')?.0.to_owned());
+    named.filter_map(name).collect()
 }
 
 /// Finds the newest version of glibc in what `readelf --version-info` prints.
@@ -114,7 +126,17 @@ fn newest_glibc(symbols: &str) -> Option<(u32, u32)> {
 
 #[cfg(test)]
 mod tests {
-    use super::{build_id, newest_glibc};
+    use super::{build_id, libraries, newest_glibc};
+
+    #[test]
+    fn the_libraries_are_those_that_are_needed() {
+        let dynamic = "  Tag                Type       Name/Value\n \
+             0x0000000000000001 (NEEDED)             Shared library: [libssl.so.3]\n \
+             0x0000000000000001 (NEEDED)             Shared library: [libc.so.6]\n \
+             0x000000000000001d (RUNPATH)            Library runpath: [/usr/lib]\n";
+        assert_eq!(libraries(dynamic), ["libssl.so.3", "libc.so.6"]);
+        assert_eq!(libraries(""), [""; 0]);
+    }
 
     #[test]
     fn the_newest_glibc_is_by_number() {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use super::binary::Binary;
 use super::tree::{self, Family};
@@ -56,7 +56,7 @@ pub(super) fn make(binary: &Binary, revision: &str, compression: Compression) ->
     tree::write(&root, binary, Family::Debian)?;
     documents(&root, &version)?;
     scripts(&root)?;
-    let package = pack(&root, "osnl", &fields(binary))?;
+    let package = pack(&root, "osnl", &fields(binary)?)?;
 
     let lines = work.join("osnl-dbgsym");
     tree::write_lines(&lines, binary)?;
@@ -72,20 +72,47 @@ pub(super) fn make(binary: &Binary, revision: &str, compression: Compression) ->
     Ok(vec![package, debug])
 }
 
-fn fields(binary: &Binary) -> String {
-    format!(
-        "Depends: libc6 (>= {}), libgcc-s1, procps, systemd | systemd-standalone-sysusers | systemd-sysusers\n\
+/// Debian's package of each shared library that a program of ours may need; what is newer provides it under this name.
+/// Those of glibc are in `libc6`.
+const LIBRARIES: &[(&str, &str)] = &[
+    ("libcrypto.so.3", "libssl3 (>= 3.0.0)"),
+    ("libgcc_s.so.1", "libgcc-s1"),
+    ("libssl.so.3", "libssl3 (>= 3.0.0)"),
+    ("libz.so.1", "zlib1g"),
+];
+const OF_GLIBC: &[&str] = &["ld-linux-x86-64.so.2", "ld-linux-aarch64.so.1", "libc.so.6", "libm.so.6"];
+
+/// Returns the packages that libraries need, each once.
+fn depends(libraries: &[String]) -> Result<Vec<&'static str>> {
+    let mut packages = Vec::new();
+    for library in libraries.iter().filter(|library| !OF_GLIBC.contains(&library.as_str())) {
+        let Some((_, package)) = LIBRARIES.iter().find(|(name, _)| name == library) else {
+            bail!(
+                "the program needs {library}: name Debian's package of it in xtask/src/package/deb.rs, or link it statically"
+            )
+        };
+        packages.push(*package);
+    }
+    packages.sort_unstable();
+    packages.dedup();
+    Ok(packages)
+}
+
+fn fields(binary: &Binary) -> Result<String> {
+    let libraries = depends(&binary.libraries)?.join(", ");
+    Ok(format!(
+        "Depends: libc6 (>= {}), {libraries}, procps, systemd | systemd-standalone-sysusers | systemd-sysusers\n\
          Recommends: ca-certificates\nSuggests: bash-completion, logrotate, rabbitmq-server\n\
          Section: net\nPriority: optional\n\
          Description: act on OpenStack notifications without losing any\n \
          osnl, the OpenStack Notification Listener, reads the notifications of nova,\n \
-         neutron, and other services from RabbitMQ, matches them against rules, and\n \
-         calls HTTP services, K2HR3, programs, mail, or other brokers, in order and\n \
-         at least once, from a journal on disk.\n .\n \
+         neutron, and other services from RabbitMQ or Kafka, matches them against\n \
+         rules, and calls HTTP services, K2HR3, programs, mail, or other brokers, in\n \
+         order and at least once, from a journal on disk.\n .\n \
          It takes the configuration files and command lines of k2hr3_osnl and\n \
          oss_watcher.\n",
         binary.glibc
-    )
+    ))
 }
 
 /// Writes the documents that Debian wants.
@@ -129,4 +156,24 @@ fn installed_size(root: &Path) -> Result<u64> {
         };
     }
     Ok(size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::depends;
+
+    #[test]
+    fn libraries_become_packages_and_an_unknown_one_is_an_error() {
+        let check = |libraries: &[&str], expected: Result<&[&str], &str>| {
+            let libraries: Vec<String> = libraries.iter().map(|name| (*name).to_owned()).collect();
+            match (depends(&libraries), expected) {
+                (Ok(found), Ok(expected)) => assert_eq!(found, expected),
+                (Err(found), Err(part)) => assert!(found.to_string().contains(part), "{found}"),
+                (found, expected) => panic!("{libraries:?}: {found:?}, expected {expected:?}"),
+            }
+        };
+        check(&["libm.so.6", "libc.so.6"], Ok(&[]));
+        check(&["libssl.so.3", "libcrypto.so.3", "libgcc_s.so.1"], Ok(&["libgcc-s1", "libssl3 (>= 3.0.0)"]));
+        check(&["libz.so.1", "librdkafka.so.1"], Err("needs librdkafka.so.1"));
+    }
 }

@@ -23,6 +23,9 @@ const USER: &str = "65532";
 
 const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 
+/// The place where Debian's OpenSSL looks for certificates: Kafka's client library is linked with it.
+const OF_OPENSSL: &str = "usr/lib/ssl/cert.pem";
+
 const TEST: &str = include_str!("image/test.sh");
 
 /// Mistakes in the manifests that the schemas must find: words, and others in their place.
@@ -41,9 +44,12 @@ pub(super) fn make(binary: &Binary) -> Result<PathBuf> {
     for library in libraries(&binary.program)? {
         let place = library.strip_prefix("/").unwrap_or(&library);
         tree::copy(&fs::canonicalize(&library)?, &root.join(place), 0o755)?;
+        let copyright = copyright(&library)?;
+        tree::copy(&copyright, &root.join(copyright.strip_prefix("/").unwrap_or(&copyright)), 0o644)?;
     }
     ensure!(Path::new(CERTIFICATES).exists(), "there is no {CERTIFICATES}: apt-get install ca-certificates");
     tree::copy(Path::new(CERTIFICATES), &root.join(&CERTIFICATES[1..]), 0o644)?;
+    tree::link(CERTIFICATES, &root.join(OF_OPENSSL))?;
     tree::file(&root.join("etc/passwd"), &format!("osnl:x:{USER}:{USER}::/var/lib/osnl:/nonexistent\n"))?;
     tree::file(&root.join("etc/group"), &format!("osnl:x:{USER}:\n"))?;
     let packaging = step::root().join("packaging");
@@ -140,4 +146,15 @@ fn kolla() -> Result<()> {
 fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
     let said = step::output(Command::new("ldd").arg(program))?;
     Ok(said.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from).collect())
+}
+
+/// Returns the file with the licence of a library, from Debian's package of it.
+fn copyright(library: &Path) -> Result<PathBuf> {
+    let name = library.file_name().context("a library without a name")?.to_string_lossy();
+    // By its name: its folder may be a link, of which dpkg does not know.
+    let said = step::output(Command::new("dpkg-query").arg("--search").arg(format!("*/{name}")))?;
+    let package = said.split([':', ',']).next().unwrap_or_default();
+    let file = Path::new("/usr/share/doc").join(package).join("copyright");
+    ensure!(file.exists(), "{name} is of the package {package}, and there is no {}", file.display());
+    Ok(file)
 }

@@ -1,7 +1,7 @@
 //! `THIRD-PARTY.txt`: what the program contains that others wrote, and the licences of it all.
 //!
 //! From cargo's metadata: every crate that `osnl-cli` is built of on this platform, without those of tests and build
-//! scripts. Texts come from the crates themselves, each once; a crate that ships none is named with its expression, and
+//! scripts. Texts come from the crates themselves and the C sources in them, each once; a crate that ships none is named with its expression, and
 //! the texts of the others have its licence.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
+use super::FEATURES;
 use crate::step;
 
 /// A crate of another author.
@@ -71,6 +72,7 @@ pub(crate) fn materials() -> Result<Materials> {
     let platform = platform()?;
     let mut cargo = step::cargo();
     cargo.args(["metadata", "--format-version", "1", "--locked", "--filter-platform", &platform]);
+    cargo.args(["--features", FEATURES]);
     let metadata: Value = serde_json::from_str(&step::output(&mut cargo)?).context("cargo metadata")?;
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -134,15 +136,12 @@ fn platform() -> Result<String> {
     Ok(host.to_owned())
 }
 
-/// The texts in a crate's own folder.
+/// The texts in a crate's own folder, and in those of the C sources that it carries.
 fn licence_texts(folder: &Path) -> Result<Vec<String>> {
-    let entries = std::fs::read_dir(folder).with_context(|| folder.display().to_string())?;
-    let mut paths: Vec<PathBuf> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| {
-            path.is_file() && path.file_name().is_some_and(|name| is_licence(&name.to_string_lossy()))
-        })
-        .collect();
+    let mut paths = Vec::new();
+    licence_files(folder, DEEPEST, &mut paths)?;
+    // Of a library with a choice, COPYING is the GPL.
+    paths.retain(|path| path.parent() == Some(folder) || !is_copying(path));
     paths.sort();
     paths
         .iter()
@@ -151,6 +150,28 @@ fn licence_texts(folder: &Path) -> Result<Vec<String>> {
             Ok(String::from_utf8_lossy(&bytes).replace("\r\n", "\n"))
         })
         .collect()
+}
+
+/// The deepest folder of a crate that is looked into: `c_src/mimalloc/v2`.
+const DEEPEST: u8 = 3;
+/// Folders of sources that are in no program of ours.
+const APART: [&str; 3] = ["debian", "packaging", "tests"];
+
+fn licence_files(folder: &Path, deepest: u8, found: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in std::fs::read_dir(folder).with_context(|| folder.display().to_string())? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if path.is_file() && is_licence(&name) {
+            found.push(path);
+        } else if path.is_dir() && deepest > 0 && !APART.contains(&name.as_str()) {
+            licence_files(&path, deepest - 1, found)?;
+        }
+    }
+    Ok(())
+}
+
+fn is_copying(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().to_ascii_uppercase().starts_with("COPY"))
 }
 
 fn is_licence(name: &str) -> bool {
@@ -163,7 +184,7 @@ fn is_licence(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{is_licence, parts};
+    use super::{is_licence, parts, text};
 
     #[test]
     fn licences_are_known_by_their_names() {
@@ -179,11 +200,23 @@ mod tests {
     fn what_the_program_contains_is_listed_and_what_tests_need_is_not() {
         let parts = parts().unwrap();
         let names: Vec<&str> = parts.iter().map(|part| part.name.as_str()).collect();
-        for name in ["lapin", "rusqlite", "rustls", "tokio"] {
+        for name in ["lapin", "rdkafka-sys", "rusqlite", "rustls", "tokio"] {
             assert!(names.contains(&name), "{name}: {names:?}");
         }
         for name in ["proptest", "tempfile", "osnl-model", "cc"] {
             assert!(!names.contains(&name), "{name} is no part of the program");
         }
+    }
+
+    #[test]
+    fn the_c_sources_that_crates_carry_have_their_licences() {
+        let text = text().unwrap();
+        for words in ["librdkafka - Apache Kafka C driver library", "Meta Platforms, Inc.", "Daan Leijen"] {
+            assert!(text.contains(words), "{words}");
+        }
+        assert!(
+            !text.contains("GNU GENERAL PUBLIC LICENSE\n                       Version 2"),
+            "zstd's other licence"
+        );
     }
 }

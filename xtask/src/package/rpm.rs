@@ -1,6 +1,6 @@
 //! RPM packages: the tree, by rpmbuild and `packaging/rpm/osnl.spec`.
 //!
-//! rpm finds by itself what the program needs of glibc. What Debian's rpm would do to files (strip, compress) is off.
+//! rpm finds by itself what the program needs of glibc and OpenSSL. What Debian's rpm would do to files (strip, compress) is off.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -106,8 +106,16 @@ theirs() {
     chmod 755 /usr/bin/k2hr3-osnl
 }
 
+# Kafka's client library works: it is linked, has a login of OpenSSL, and asks a broker that is not there.
+kafka_is_in() {
+    broker='kafka://osnl:secret@127.0.0.1:1/?security_protocol=SASL_SSL&sasl_mechanism=SCRAM-SHA-512'
+    ! osnl tap "$broker" --check --for 1s > /tmp/kafka 2>&1 || fails "a broker at port 1"
+    grep -q '127.0.0.1:1: .*refused' /tmp/kafka || fails "Kafka: $(cat /tmp/kafka)"
+}
+
 installed() {
-    same "$(osnl --version | cut -d' ' -f1)" osnl "the program"
+    same "$(osnl --version | cut -d' ' -f1,3-)" "osnl (transports: rabbit, kafka)" "the program"
+    kafka_is_in
     same "$(stat -c '%U:%G %a' /var/lib/osnl)" "osnl:osnl 700" "the state directory"
     same "$(stat -c '%U:%G %a' /var/log/osnl)" "osnl:osnl 750" "the folder of logs"
     same "$(stat -c '%U:%G %a' /etc/osnl/osnl.conf)" "root:osnl 640" "the configuration"
