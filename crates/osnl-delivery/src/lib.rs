@@ -420,7 +420,8 @@ fn attempt(
             event.delivery = Some(id.to_string().into());
         }
         if !events.is_empty() {
-            let run = timeout(limit, action.run(&events));
+            // Nothing is done before the lease has been looked at: an action may begin when it is called.
+            let run = async { timeout(limit, action.run(&events)).await };
             let run = match journal.lease() {
                 Some(lease) => while_leased(&*lease, run).await,
                 None => Some(run.await),
