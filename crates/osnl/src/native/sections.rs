@@ -31,7 +31,9 @@ impl LoadedConf {
         for name in names {
             let Some(option) = section.option(&name) else { continue };
             let is_of_driver = option.driver.is_none_or(|driver| Some(driver) == section.driver());
-            if !is_of_driver || option.row.secret || option.row.is_secret(&name) {
+            // They have one database, by whichever of its hosts and users.
+            let is_place = section.def.kind == JOURNAL && name == "connection";
+            if !is_of_driver || is_place || option.row.secret || option.row.is_secret(&name) {
                 continue;
             }
             if let Ok(Some(value)) = self.layers.resolve(section, &name) {
@@ -60,7 +62,7 @@ mod tests {
         };
         let before = of(CONF);
         let names: Vec<&str> = before.keys().map(String::as_str).collect();
-        assert_eq!(names, ["action:a", "listener:l", "rule:r"]);
+        assert_eq!(names, ["action:a", "journal", "listener:l", "rule:r"]);
         let check = |from: &str, to: &str, expected: &[&str]| {
             assert!(CONF.contains(from), "{from}");
             let after = of(&CONF.replace(from, to));
