@@ -155,8 +155,6 @@ impl Context {
         if leaving.is_empty() {
             return;
         }
-        // What was fetched of other partitions before this callback is not held up by it.
-        self.shared.arrived.notify_waiters();
         if consumer.assignment_lost() {
             tracing::warn!(
                 kafka.partitions = leaving.len(),

@@ -105,7 +105,7 @@ impl Worker {
         true
     }
 
-    /// Polls once, and takes what else is there without waiting. The consumer is woken once for all of it.
+    /// Polls once, and takes what else is there without waiting.
     pub(super) fn poll(&self) {
         let mut wait = POLL;
         let mut taken = 0;
@@ -120,9 +120,6 @@ impl Worker {
             if taken >= 64 || self.shared.room() != super::flow::Room::Free {
                 break;
             }
-        }
-        if taken > 0 {
-            self.shared.arrived.notify_waiters();
         }
     }
 
@@ -220,6 +217,8 @@ fn take(shared: &SharedState, bodies: BodyBounds, message: &BorrowedMessage<'_>)
     let share = shared.body_flow.share(body.len());
     let properties = properties(message);
     state.fetched.push_back(FetchedMessage { assignment, offset, redelivered, body, cut, properties, share });
+    drop(state);
+    shared.arrived.notify_waiters();
 }
 
 /// The headers that tell how a body is to be read. oslo.messaging sends none: its bodies are JSON in UTF-8.
