@@ -16,6 +16,8 @@ use crate::TransportError;
 
 /// The longest time until a broker has answered.
 const CONNECTED: Duration = Duration::from_secs(15);
+/// The time after which ports that have not answered are asked whether they speak TLS.
+const SILENT: Duration = Duration::from_secs(2);
 /// The longest wait for a topic that the brokers make because it is asked for.
 const MADE: Duration = Duration::from_secs(5);
 /// The pause until a topic that the brokers make is looked for again.
@@ -51,8 +53,9 @@ pub(super) fn connect<C: ConsumerContext>(
     settings: &Settings,
     topic: Option<&str>,
 ) -> Result<(String, Metadata), TransportError> {
-    let until = Instant::now() + CONNECTED;
+    let begun = Instant::now();
     let mut noted = Vec::new();
+    let mut is_asked = false;
     loop {
         if let Ok(metadata) = client.fetch_metadata(topic, Duration::from_millis(300)) {
             let name = metadata.orig_broker_name();
@@ -61,9 +64,17 @@ pub(super) fn connect<C: ConsumerContext>(
         // Errors come as events.
         while client.poll(Duration::ZERO).is_some() {}
         noted.extend(errors.take());
-        if Instant::now() >= until || noted.iter().any(|(code, _)| failure::is_final(*code)) {
+        if !is_asked && begun.elapsed() >= SILENT {
+            is_asked = true;
+            if let Some(error) = tls::unexpected(settings) {
+                return Err(error);
+            }
+        }
+        if begun.elapsed() >= CONNECTED || noted.iter().any(|(code, _)| failure::is_final(*code)) {
             let user = settings.user.as_deref().unwrap_or_default();
-            return Err(tls::explained(settings, failure::connect(&settings.brokers, user, &noted)));
+            let error = tls::explained(settings, failure::connect(&settings.brokers, user, &noted));
+            let is_unclear = matches!(error, TransportError::Connect { .. }) && !is_asked;
+            return Err(is_unclear.then(|| tls::unexpected(settings)).flatten().unwrap_or(error));
         }
     }
 }

@@ -4,7 +4,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::TransportError;
 
-/// The reason where the library has none: a broker with TLS does not answer a connection without.
+/// The reason where the library has none.
 const SILENT: &str = "no broker answers; check hosts, ports, and security_protocol";
 
 /// Returns the error for a subscription that has ended and may begin again.

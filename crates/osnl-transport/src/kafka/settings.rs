@@ -86,6 +86,11 @@ impl Settings {
         Ok(Self { brokers, user, values, secrets, own: BTreeMap::new() })
     }
 
+    /// Whether connections are encrypted.
+    pub(super) fn asks_for_tls(&self) -> bool {
+        self.values.get("security.protocol").is_some_and(|protocol| protocol.ends_with("ssl"))
+    }
+
     /// The settings of a client, with these of its own.
     pub(super) fn client(&self, own: &[(&str, String)]) -> ClientConfig {
         let mut config = ClientConfig::new();

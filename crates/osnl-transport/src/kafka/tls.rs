@@ -1,5 +1,5 @@
 //! The reason why TLS with a broker fails. The client library tells only that a certificate was not verified; a handshake of
-//! our own tells which one, and why.
+//! our own tells which one, and why. Of a port with TLS that is asked without, the library tells nothing.
 
 use std::io::Read as _;
 use std::net::{TcpStream, ToSocketAddrs as _};
@@ -9,13 +9,18 @@ use std::time::Duration;
 
 use osnl_tls::{CommonName, Refusal, Remedies};
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, Stream};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, Stream};
 
 use super::settings::Settings;
 use crate::TransportError;
 
 /// The longest wait for each answer of the broker.
 const ANSWER: Duration = Duration::from_secs(3);
+
+/// The longest wait for the answer of a port that has said nothing so far.
+const TLS_ANSWER: Duration = Duration::from_secs(1);
+/// The first two bytes of an answer with TLS: an alert or a handshake, of any version since SSL 3.
+const OF_TLS: [[u8; 2]; 2] = [[0x15, 3], [0x16, 3]];
 
 /// For a broker.
 const REMEDIES: Remedies = Remedies {
@@ -27,7 +32,25 @@ const REMEDIES: Remedies = Remedies {
 
 /// Returns the same error, with the reason of a handshake of our own if it is about TLS. Blocks.
 pub(super) fn explained(settings: &Settings, error: TransportError) -> TransportError {
-    let TransportError::Tls { host, reason, remedy } = error else { return error };
+    let (host, reason, remedy) = match error {
+        TransportError::Tls { host, reason, remedy } => (host, reason, remedy),
+        // A broker without TLS may reset the connection before the library has seen what it is.
+        TransportError::Connect { host, reason }
+            if settings.asks_for_tls() && reason.starts_with("Disconnected") =>
+        {
+            return match refusal(settings, &host) {
+                Some(refusal) if refusal.reason.starts_with("the server ended the connection") => {
+                    TransportError::no_tls(
+                        host,
+                        Refusal { remedy: Some(REMEDIES.plain.to_owned()), ..refusal },
+                    )
+                }
+                Some(refusal) => TransportError::no_tls(host, refusal),
+                None => TransportError::Connect { host, reason },
+            };
+        }
+        other => return other,
+    };
     match refusal(settings, &host) {
         // The library has seen that it is no TLS.
         Some(refusal) if reason.contains("PLAINTEXT") => {
@@ -39,6 +62,36 @@ pub(super) fn explained(settings: &Settings, error: TransportError) -> Transport
             TransportError::Tls { host, reason, remedy: remedy.or_else(|| Some(REMEDIES.trust.to_owned())) }
         }
     }
+}
+
+/// Looks for a broker that speaks TLS where none is asked for; returns the error that names it. Blocks.
+pub(super) fn unexpected(settings: &Settings) -> Option<TransportError> {
+    if settings.asks_for_tls() {
+        return None;
+    }
+    let host = settings.brokers.split(',').find(|address| speaks_tls(address) == Some(true))?.to_owned();
+    let with = if settings.user.is_some() { "SASL_SSL" } else { "SSL, or SASL_SSL with a login" };
+    Some(TransportError::Tls {
+        host,
+        reason: "the broker speaks TLS on this port, and security_protocol asks for none".to_owned(),
+        remedy: Some(format!("set security_protocol to {with}, or use the broker's port without TLS")),
+    })
+}
+
+/// Whether a port answers the beginning of a handshake in TLS; `None` where it does not answer.
+fn speaks_tls(address: &str) -> Option<bool> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions().ok()?;
+    let config = config.with_root_certificates(RootCertStore::empty()).with_no_client_auth();
+    let server = ServerName::try_from("localhost").ok()?;
+    let mut connection = ClientConnection::new(Arc::new(config), server).ok()?;
+    let mut tcp = TcpStream::connect_timeout(&address.to_socket_addrs().ok()?.next()?, TLS_ANSWER).ok()?;
+    tcp.set_read_timeout(Some(TLS_ANSWER)).ok()?;
+    tcp.set_write_timeout(Some(TLS_ANSWER)).ok()?;
+    connection.write_tls(&mut tcp).ok()?;
+    let mut first = [0; 2];
+    tcp.read_exact(&mut first).ok()?;
+    Some(OF_TLS.contains(&first))
 }
 
 /// Makes a handshake; `None` where it is not refused, or can't be made here.
