@@ -3,7 +3,7 @@
 //! | command | what it does |
 //! | --- | --- |
 //! | `setup` | brings what the tests need: RabbitMQ by package, a Python environment under `target/` |
-//! | `test --kafka [ARGS…]` | the tests of the Kafka transport, against the mock cluster of its client library |
+//! | `test --kafka [ARGS…]` | the tests on Kafka, against the mock cluster of its client library and against tansu |
 //! | `test --postgresql [ARGS…]` | the tests of the program with a journal that daemons share, on a private PostgreSQL |
 //! | `test --cloud [ARGS…]` | the tests against Keystone, Neutron and Ironic from PyPI, on SQLite and loopback |
 //! | `test [--broker 4] [ARGS…]` | `setup`, a private RabbitMQ node, `cargo test --workspace --locked ARGS…`, the count of tests |
@@ -52,7 +52,7 @@ cargo xtask COMMAND
   setup          bring what the tests need: RabbitMQ by package, a Python environment under target/
   test [ARGS…]   setup, start a private broker, run `cargo test --workspace --locked ARGS…`;
                  with --broker 4 what needs a broker, against RabbitMQ 4 in a root directory of Debian trixie;
-                 with --kafka those of the Kafka transport, against its client library's mock cluster;
+                 with --kafka those on Kafka, against its client library's mock cluster and tansu;
                  with --postgresql those of the program with a journal that daemons share;
                  with --cloud the tests against Keystone, Neutron, and Ironic from PyPI
   ci             the gate: format, clippy, test, docs, tidy, deny

@@ -6,7 +6,7 @@
 //! - Chromium with chromedriver, by the distribution's package, and axe-core: [`browser`];
 //! - groff, strace, and for the commands that need them debootstrap, lintian, podman, rpm, and systemd-nspawn, by the distribution's packages:
 //!   [`apt`];
-//! - cargo-deny and mdBook from cargo's registry, under `target/tools`, for the commands that need them: [`tool`];
+//! - cargo-deny, mdBook, and tansu from cargo's registry, under `target/tools`, for the commands that need them: [`tool`];
 //! - a Python environment with the real oslo.messaging and k2hr3-osnl, under `target/`: [`python`].
 
 mod apt;
@@ -74,6 +74,11 @@ pub(crate) fn kafka() -> Result<()> {
     apt::MAKE.ensure()?;
     apt::PKG_CONFIG.ensure()?;
     apt::LIBSSL.ensure()
+}
+
+/// Brings tansu, a broker that speaks Kafka's protocol, and gives its path.
+pub(crate) fn tansu() -> Result<PathBuf> {
+    tool::TANSU.ensure()
 }
 
 /// Brings oslo.messaging with its Kafka driver and says where its Python environment is.

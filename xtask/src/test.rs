@@ -5,8 +5,8 @@
 //!
 //! Where no browser can be installed, `test` does not run the tests of the page and says so at its beginning and its end.
 //!
-//! With `--kafka` the tests of the Kafka transport and of the program on Kafka run against the mock cluster of its client
-//! library; further arguments choose among them.
+//! With `--kafka` the tests of the Kafka transport and of the program on Kafka run, against the mock cluster of its client
+//! library and against tansu, which is built once; further arguments choose among them.
 //! With `--postgresql` the tests of the program with a journal that daemons share run, on PostgreSQL.
 //! With `--cloud` the tests against Keystone, Neutron and Ironic from PyPI run, and nothing else.
 //!
@@ -24,7 +24,7 @@ use std::time::Instant;
 use std::{fmt, io};
 
 use anyhow::{Context as _, Result};
-use osnl_testkit::{BROKER_VARIABLE, Broker, CLOUD_VARIABLE, Guard, PYTHON_VARIABLE};
+use osnl_testkit::{BROKER_VARIABLE, Broker, CLOUD_VARIABLE, Guard, PYTHON_VARIABLE, TANSU_VARIABLE};
 
 use self::other_broker::Release;
 use self::removed::REMOVED;
@@ -110,12 +110,13 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
 
 fn run_with_kafka(args: &[String]) -> Result<(Count, ExitStatus)> {
     setup::kafka()?;
+    let tansu = setup::tansu().context("the tests on tansu are not left out: --kafka needs it")?;
     let python = setup::kafka_peer()?;
     let about = if args.is_empty() { ABOUT_KAFKA } else { &[] };
     let known = WITH_KAFKA.iter().chain(about).map(|arg| (*arg).to_owned());
     run_and_count_in(
         &known.chain(args.iter().cloned()).collect::<Vec<String>>(),
-        &[(PYTHON_VARIABLE, python)],
+        &[(PYTHON_VARIABLE, python), (TANSU_VARIABLE, tansu)],
     )
 }
 

@@ -17,6 +17,7 @@
 //! | `amqp` (feature `amqp`) | an AMQP server that answers as scripted: what newer brokers do |
 //! | `conformance` (feature `conformance`) | a test for each promise of a transport |
 //! | `MockKafka` (feature `kafka`) | a cluster of Kafka in the process |
+//! | `Tansu` (feature `kafka`) | an independent broker that speaks Kafka's protocol, for `cargo xtask test --kafka` |
 //! | `ListenOnly` (feature `conformance`) | a test's own transport, for listening only |
 //! | [`oracle`] | publishes with confirms, kills everything, counts at the target |
 //! | [`hostile`] | hostile notification bodies: deep, wide, quadratic, compressed bombs |
@@ -67,7 +68,9 @@ pub use broker::{Binding, Broker, Cluster, Exchange, Queue, SharedBroker, Vhost}
 pub use browser::{AXE_REQUIREMENTS, AXE_VARIABLE, Browser, Key, OTHER_NAME, Theme};
 pub use cloud::{CLOUD_REQUIREMENTS, CLOUD_VARIABLE, RealCloud};
 #[cfg(feature = "kafka")]
-pub use kafka::{KafkaFront, MockKafka, StoredMessage};
+pub use kafka::{
+    KafkaClient, KafkaCluster, KafkaFront, KafkaLogin, MockKafka, StoredMessage, Tansu, TansuStorage,
+};
 #[cfg(feature = "conformance")]
 pub use listening::ListenOnly;
 pub use peer::{
@@ -105,3 +108,6 @@ pub const BROKER_ROOT_VARIABLE: &str = "OSNL_TEST_BROKER_ROOT";
 
 /// Environment variable: the folder of the Python environment that `cargo xtask setup` made.
 pub const PYTHON_VARIABLE: &str = "OSNL_TEST_PYTHON";
+
+/// Environment variable: the program of tansu that `cargo xtask test --kafka` installed.
+pub const TANSU_VARIABLE: &str = "OSNL_TEST_TANSU";

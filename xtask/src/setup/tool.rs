@@ -23,6 +23,10 @@ pub(super) const CARGO_DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2"
 pub(super) const MDBOOK: Tool =
     Tool { name: "mdbook", version: "0.5.4", options: &["--no-default-features", "--features", "search"] };
 
+/// A broker that speaks Kafka's protocol; 15 minutes of CPU once. Its features are its storage: in memory, and in a file of SQLite.
+pub(super) const TANSU: Tool =
+    Tool { name: "tansu", version: "0.6.0", options: &["--features", "dynostore,libsql"] };
+
 impl Tool {
     /// Installs the program unless it is there in this version, and returns its path.
     pub(super) fn ensure(&self) -> Result<PathBuf> {

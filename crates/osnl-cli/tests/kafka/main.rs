@@ -1,4 +1,4 @@
-//! The program on Kafka: `cargo xtask test --kafka`. The cluster is the mock cluster of librdkafka.
+//! The program on Kafka: `cargo xtask test --kafka`. The cluster is the mock cluster of librdkafka, and for some tests tansu.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod kafka {
@@ -8,6 +8,7 @@ mod kafka {
     mod probes;
     mod publish;
     mod section;
+    mod tansu;
     mod tap;
 }
 mod running;

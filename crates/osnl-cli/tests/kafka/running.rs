@@ -76,6 +76,12 @@ impl OsnlProcess {
         wait_until(SOON, &description, || log().contains(text));
     }
 
+    /// SIGKILL.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// Ends it in good order; returns its log.
     #[track_caller]
     pub(crate) fn stop(mut self) -> String {

@@ -1,7 +1,7 @@
-//! TLS, and a login, in front of a mock cluster, which has neither.
+//! TLS, and a login, in front of a cluster that has neither.
 //!
 //! Requests are passed on one by one: a broker answers those of a connection in their order. The address of the cluster in its
-//! answers becomes that of the front. A login (SASL with PLAIN) is answered here.
+//! answers becomes that of the front. A login (SASL with PLAIN or SCRAM) is answered here.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -11,14 +11,18 @@ use std::thread::JoinHandle;
 
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
+use super::scram::{Hash, ScramLogin};
 use crate::tls::serve::{config, config_asking};
 use crate::tls::{Authority, Certificate, Protocols};
-use crate::{MockKafka, ports};
+use crate::{KafkaClient, ports};
 
 /// The keys of requests that are looked at.
+const FETCH: i16 = 1;
 const SASL_HANDSHAKE: i16 = 17;
 const API_VERSIONS: i16 = 18;
 const SASL_AUTHENTICATE: i16 = 36;
+/// The newest fetch that has names of topics in the form of Kafka 2.3.
+const NAMED_FETCH: i16 = 11;
 /// The broker's code for a refused login.
 const AUTHENTICATION_FAILED: i16 = 58;
 /// That for a mechanism that it does not have.
@@ -31,37 +35,56 @@ pub struct KafkaFront {
     accepting: Option<JoinHandle<()>>,
 }
 
+/// The login that a front asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct KafkaLogin {
+    /// The name of the one mechanism: `PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512`.
+    pub mechanism: &'static str,
+    /// The one user.
+    pub user: &'static str,
+    /// The user's password.
+    pub password: &'static str,
+}
+
 /// The demands of a front.
 #[derive(Clone, Default)]
 struct Demands {
     tls: Option<Arc<ServerConfig>>,
-    /// The user and the password that are let in.
-    login: Option<(String, String)>,
+    login: Option<KafkaLogin>,
+    /// Whether fetches are those of Kafka 2.3.
+    is_old: bool,
 }
 
 impl KafkaFront {
     /// Encrypts, with this certificate.
     #[must_use]
-    pub fn tls(kafka: &MockKafka, certificate: &Certificate) -> Self {
+    pub fn tls(kafka: &KafkaClient, certificate: &Certificate) -> Self {
         let tls = Some(Arc::new(config(certificate, Protocols::Tls12And13)));
-        Self::start(kafka, Demands { tls, login: None })
+        Self::start(kafka, Demands { tls, ..Demands::default() })
     }
 
     /// The same for clients that show a certificate of this authority; others are refused.
     #[must_use]
-    pub fn tls_asking(kafka: &MockKafka, certificate: &Certificate, clients: &Authority) -> Self {
+    pub fn tls_asking(kafka: &KafkaClient, certificate: &Certificate, clients: &Authority) -> Self {
         let tls = Some(Arc::new(config_asking(certificate, Protocols::Tls12And13, clients)));
-        Self::start(kafka, Demands { tls, login: None })
+        Self::start(kafka, Demands { tls, ..Demands::default() })
     }
 
     /// Asks for a login, without encryption, or with this certificate.
     #[must_use]
-    pub fn login(kafka: &MockKafka, certificate: Option<&Certificate>, user: &str, password: &str) -> Self {
+    pub fn login(kafka: &KafkaClient, certificate: Option<&Certificate>, login: KafkaLogin) -> Self {
         let tls = certificate.map(|certificate| Arc::new(config(certificate, Protocols::Tls12And13)));
-        Self::start(kafka, Demands { tls, login: Some((user.to_owned(), password.to_owned())) })
+        Self::start(kafka, Demands { tls, login: Some(login), is_old: false })
     }
 
-    fn start(kafka: &MockKafka, demands: Demands) -> Self {
+    /// Passes all on, and lets clients fetch as from Kafka 2.3: tansu answers a newer fetch of a deleted topic with no topic and a new
+    /// leader, at which librdkafka crashes.
+    #[must_use]
+    pub fn old(kafka: &KafkaClient) -> Self {
+        Self::start(kafka, Demands { is_old: true, ..Demands::default() })
+    }
+
+    fn start(kafka: &KafkaClient, demands: Demands) -> Self {
         let listener = ports::listen_at(Ipv4Addr::LOCALHOST.into());
         let address = listener.local_addr().unwrap();
         let stopped = Arc::<AtomicBool>::default();
@@ -118,29 +141,95 @@ fn pass(
     (front, behind): (SocketAddr, SocketAddr),
 ) -> io::Result<()> {
     let mut broker = TcpStream::connect(behind)?;
-    let mut is_let_in = demands.login.is_none();
+    let mut session = demands.login.map(LoginSession::new);
     loop {
         let request = frame(&mut client)?;
-        let answer = match key(&request) {
-            SASL_HANDSHAKE => handshake(&request),
-            SASL_AUTHENTICATE => {
-                let (user, password) = demands.login.clone().unwrap_or_default();
-                let expected = format!("\0{user}\0{password}");
-                is_let_in = request.ends_with(expected.as_bytes());
-                authenticated(&request, is_let_in)
-            }
-            key => {
-                if !is_let_in && key != API_VERSIONS {
+        let answer = match (key(&request), &mut session) {
+            (SASL_HANDSHAKE, Some(session)) => session.handshake(&request),
+            (SASL_AUTHENTICATE, Some(session)) => session.authenticate(&request),
+            (key, session) => {
+                if session.as_ref().is_some_and(|session| !session.is_let_in) && key != API_VERSIONS {
                     return Ok(());
                 }
                 broker.write_all(&whole(&request))?;
                 let answer = readdressed(frame(&mut broker)?, (front, behind));
-                if key == API_VERSIONS { with_sasl(answer) } else { answer }
+                match key {
+                    API_VERSIONS if demands.is_old => with_old_fetch(answer, request.get(2..4)),
+                    API_VERSIONS => with_sasl(answer),
+                    _ => answer,
+                }
             }
         };
         client.write_all(&whole(&answer))?;
         client.flush()?;
     }
+}
+
+/// The login of one connection.
+struct LoginSession {
+    login: KafkaLogin,
+    scram: Option<ScramLogin>,
+    is_let_in: bool,
+}
+
+impl LoginSession {
+    fn new(login: KafkaLogin) -> Self {
+        let scram = match login.mechanism {
+            "SCRAM-SHA-256" => Some(ScramLogin::new(Hash::Sha256)),
+            "SCRAM-SHA-512" => Some(ScramLogin::new(Hash::Sha512)),
+            _ => None,
+        };
+        Self { login, scram, is_let_in: false }
+    }
+
+    fn handshake(&self, request: &[u8]) -> Vec<u8> {
+        let mechanism = self.login.mechanism;
+        let code: i16 = if request.ends_with(mechanism.as_bytes()) { 0 } else { UNSUPPORTED_MECHANISM };
+        let mut answer = correlation(request).to_vec();
+        answer.extend(code.to_be_bytes());
+        // One mechanism.
+        answer.extend([0, 0, 0, 1]);
+        answer.extend(text(mechanism));
+        answer
+    }
+
+    fn authenticate(&mut self, request: &[u8]) -> Vec<u8> {
+        let KafkaLogin { mechanism, user, password } = self.login;
+        let said = said(request).unwrap_or_default();
+        let answered = match &mut self.scram {
+            Some(scram) => scram.answer(said, user, password),
+            None => (said == format!("\0{user}\0{password}").as_bytes()).then(|| (String::new(), true)),
+        };
+        let mut answer = correlation(request).to_vec();
+        if let Some((bytes, is_let_in)) = answered {
+            self.is_let_in = is_let_in;
+            answer.extend([0, 0, 0xff, 0xff]);
+            answer.extend(whole(bytes.as_bytes()));
+        } else {
+            // Kafka's own words.
+            let words = match mechanism {
+                "PLAIN" => "Authentication failed: Invalid username or password".to_owned(),
+                _ => format!(
+                    "Authentication failed during authentication due to invalid credentials with SASL mechanism {mechanism}"
+                ),
+            };
+            answer.extend(AUTHENTICATION_FAILED.to_be_bytes());
+            answer.extend(text(&words));
+            answer.extend([0; 4]);
+        }
+        answer
+    }
+}
+
+/// The bytes of a login: behind key, version, number, and the name of the client.
+fn said(request: &[u8]) -> Option<&[u8]> {
+    let name = usize::from(u16::from_be_bytes(*request.get(8..)?.first_chunk()?));
+    request.get(10 + name + 4..)
+}
+
+/// A text behind its length.
+fn text(text: &str) -> Vec<u8> {
+    [&u16::try_from(text.len()).unwrap_or_default().to_be_bytes(), text.as_bytes()].concat()
 }
 
 fn frame(from: &mut impl Read) -> io::Result<Vec<u8>> {
@@ -165,36 +254,25 @@ fn correlation(request: &[u8]) -> &[u8] {
     request.get(4..8).unwrap_or_default()
 }
 
-fn handshake(request: &[u8]) -> Vec<u8> {
-    let mut answer = correlation(request).to_vec();
-    let code = if request.ends_with(b"PLAIN") { 0 } else { UNSUPPORTED_MECHANISM };
-    answer.extend(code.to_be_bytes());
-    // One mechanism.
-    answer.extend([0, 0, 0, 1, 0, 5]);
-    answer.extend(b"PLAIN");
-    answer
-}
-
-fn authenticated(request: &[u8], is_let_in: bool) -> Vec<u8> {
-    let mut answer = correlation(request).to_vec();
-    if is_let_in {
-        answer.extend([0, 0, 0xff, 0xff]);
-    } else {
-        let words = b"Authentication failed: Invalid username or password";
-        answer.extend(AUTHENTICATION_FAILED.to_be_bytes());
-        answer.extend(u16::try_from(words.len()).unwrap_or_default().to_be_bytes());
-        answer.extend(words);
-    }
-    answer.extend([0; 4]);
-    answer
-}
-
 /// Adds the requests of a login to those that the cluster names.
 fn with_sasl(answer: Vec<u8>) -> Vec<u8> {
     let (Some([0, 0]), Some(count)) = (answer.get(4..6), answer.get(6..10)) else { return answer };
     let count = u32::from_be_bytes(count.try_into().unwrap_or_default()) + 2;
     let more = [[0, 17, 0, 0, 0, 1], [0, 36, 0, 0, 0, 0]].concat();
     [&answer[..6], &count.to_be_bytes(), &more, &answer[10..]].concat()
+}
+
+/// Lowers the newest fetch among the requests that the broker names; the answer has the version of the question.
+fn with_old_fetch(mut answer: Vec<u8>, version: Option<&[u8]>) -> Vec<u8> {
+    // From version 3 on the count is shorter, and each entry has a byte more.
+    let is_compact = version.is_some_and(|version| version >= [0, 3].as_slice());
+    let (from, width) = if is_compact { (7, 7) } else { (10, 6) };
+    for entry in answer.get_mut(from..).unwrap_or_default().chunks_exact_mut(width) {
+        if entry.starts_with(&FETCH.to_be_bytes()) {
+            entry[4..6].copy_from_slice(&NAMED_FETCH.to_be_bytes());
+        }
+    }
+    answer
 }
 
 /// Returns an answer in which the front is in the place of the cluster.

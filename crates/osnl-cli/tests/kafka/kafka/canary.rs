@@ -1,6 +1,6 @@
 //! The canary on Kafka: its topic is looked for by the check, and it comes back.
 
-use osnl_testkit::{MockKafka, wait_until};
+use osnl_testkit::{KafkaCluster as _, MockKafka, wait_until};
 use serde_json::Value;
 
 use super::lag;

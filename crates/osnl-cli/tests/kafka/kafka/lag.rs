@@ -3,13 +3,13 @@
 use std::io::{Read as _, Write as _};
 use std::os::unix::net::UnixStream;
 
-use osnl_testkit::{MockKafka, closed_port, wait_until};
+use osnl_testkit::{KafkaClient, KafkaCluster, MockKafka, closed_port, wait_until};
 use serde_json::{Value, json};
 
 use crate::running::{Place, SOON, TOPIC};
 
 /// A listener whose target is down, and whose journal is memory: nothing is finished.
-pub(crate) fn conf(place: &Place, kafka: &MockKafka, more: &str) -> String {
+pub(crate) fn conf(place: &Place, kafka: &KafkaClient, more: &str) -> String {
     format!(
         "[DEFAULT]\nstate_dir = {state}\n[journal]\nconnection = memory://\n[admin]\nlisten = unix:{socket}\n[listener:n]\n\
          transport_url = {url}\nexchange = n\npriorities = info\npool = osnl\n[rule:r]\nevent_type = ^port\\.\nactions = a\n\
@@ -29,7 +29,7 @@ pub(crate) fn metrics(place: &Place) -> String {
     text
 }
 
-fn publish(kafka: &MockKafka, partition: i32) {
+fn publish(kafka: &KafkaClient, partition: i32) {
     let body = json!({"event_type": "port.delete.end", "publisher_id": "n", "priority": "INFO",
         "message_id": format!("{:x}", next_id()), "payload": {}});
     kafka.publish_to(TOPIC, partition, body.to_string().as_bytes(), Default::default());
@@ -45,13 +45,17 @@ fn next_id() -> u64 {
 
 #[test]
 fn the_lag_is_in_the_status_and_the_metrics_and_unknown_without_brokers() {
-    let (place, kafka) = (Place::new(), MockKafka::start());
+    lag_is_told(&MockKafka::start());
+}
+
+pub(crate) fn lag_is_told(kafka: &impl KafkaCluster) {
+    let place = Place::new();
     kafka.create_topic(TOPIC, 2);
-    place.write("a.conf", &conf(&place, &kafka, ""));
+    place.write("a.conf", &conf(&place, kafka, ""));
     let osnl = place.start(&["run", "-c", "a.conf"]);
     osnl.wait_for("listening at the broker");
     for partition in [0, 1, 1] {
-        publish(&kafka, partition);
+        publish(kafka, partition);
     }
     let status = |format: &str| place.run(&["status", "-c", "a.conf", "--format", format]).1;
     let lag = || -> Value {

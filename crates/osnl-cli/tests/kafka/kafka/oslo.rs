@@ -4,7 +4,9 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, Stdio};
 use std::sync::{Arc, Mutex};
 
-use osnl_testkit::{Guard, KAFKA_PEER, MockKafka, Sink, python_program, wait_until};
+use osnl_testkit::{
+    Guard, KAFKA_PEER, KafkaClient, KafkaCluster, MockKafka, Sink, python_program, wait_until,
+};
 use serde_json::{Value, json};
 
 use crate::running::{Place, SOON, TOPIC};
@@ -18,7 +20,7 @@ struct OsloPeer {
 }
 
 impl OsloPeer {
-    fn start(role: &str, kafka: &MockKafka) -> Self {
+    fn start(role: &str, kafka: &KafkaClient) -> Self {
         let mut command = python_program("python");
         command.args(["-c", KAFKA_PEER, role, &kafka.url()]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -51,7 +53,13 @@ impl OsloPeer {
 
 #[test]
 fn osnl_reads_from_kafka_what_oslo_publishes() {
-    let (place, kafka, sink) = (Place::new(), MockKafka::start(), Sink::start());
+    let kafka = MockKafka::start();
+    osnl_reads(&kafka);
+    assert_eq!(kafka.all(TOPIC).len(), 4);
+}
+
+pub(crate) fn osnl_reads(kafka: &impl KafkaCluster) {
+    let (place, sink) = (Place::new(), Sink::start());
     kafka.create_topic(TOPIC, 2);
     let conf = format!(
         "[DEFAULT]\nstate_dir = {}\n[journal]\nallow_volatile = yes\n[listener:n]\ntransport_url = {}\nexchange = neutron\n\
@@ -64,7 +72,7 @@ fn osnl_reads_from_kafka_what_oslo_publishes() {
     place.write("a.conf", &conf);
     let osnl = place.start(&["run", "-c", "a.conf"]);
     osnl.wait_for("listening");
-    let mut oslo = OsloPeer::start("publish", &kafka);
+    let mut oslo = OsloPeer::start("publish", kafka);
     let drivers = ["messaging", "messagingv2"];
     for driver in drivers {
         for (project, payload) in [("p1", json!({"driver": driver, "n": "é"})), ("p2", json!({}))] {
@@ -82,14 +90,17 @@ fn osnl_reads_from_kafka_what_oslo_publishes() {
         assert!(requests.iter().any(|request| is_there(&request.body)), "{driver}: {requests:?}\n{log}");
     }
     assert_eq!(sink.requests().len(), 2, "the context decides\n{log}");
-    assert_eq!(kafka.all(TOPIC).len(), 4);
 }
 
 #[test]
 fn oslo_reads_from_kafka_what_osnl_publishes() {
-    let (place, kafka) = (Place::new(), MockKafka::start());
+    oslo_reads(&MockKafka::start());
+}
+
+pub(crate) fn oslo_reads(kafka: &impl KafkaCluster) {
+    let place = Place::new();
     kafka.create_topic(TOPIC, 1);
-    let oslo = OsloPeer::start("listen", &kafka);
+    let oslo = OsloPeer::start("listen", kafka);
     let count = || oslo.lines.lock().unwrap().len();
     wait_until(SOON, "oslo.messaging to listen", || count() > 0);
     let url = kafka.url();

@@ -1,12 +1,16 @@
 //! `osnl check --connect` on Kafka: brokers and topics, of a listener and of an action; nothing is made.
 
-use osnl_testkit::{MockKafka, wait_until};
+use osnl_testkit::{KafkaCluster, MockKafka, wait_until};
 
 use crate::running::{Place, SOON, TOPIC};
 
 #[test]
 fn check_connect_looks_for_brokers_and_topics_of_kafka() {
-    let (place, kafka) = (Place::new(), MockKafka::start());
+    check_looks(&MockKafka::start());
+}
+
+pub(crate) fn check_looks(kafka: &impl KafkaCluster) {
+    let place = Place::new();
     kafka.create_topic(TOPIC, 1);
     let conf = format!(
         "[DEFAULT]\nstate_dir = {}\n[journal]\nallow_volatile = yes\n[listener:n]\ntransport_url = {url}\nexchange = n\n\

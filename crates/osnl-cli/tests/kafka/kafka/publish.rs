@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use osnl::notifier::{Context, Driver, Notifier, RequestContext};
 use osnl_model::{Emission, TransportUrl};
-use osnl_testkit::{MockKafka, Sink, StoredMessage, fixture, wait_until};
+use osnl_testkit::{KafkaClient, KafkaCluster, MockKafka, Sink, StoredMessage, fixture, wait_until};
 use serde_json::{Value, json};
 
 use crate::running::{Place, SOON, TOPIC};
@@ -28,13 +28,13 @@ fn inner(stored: &StoredMessage) -> Value {
     inner
 }
 
-fn send(place: &Place, kafka: &MockKafka, more: &[&str]) -> (Option<i32>, String, String) {
+pub(crate) fn send(place: &Place, kafka: &KafkaClient, more: &[&str]) -> (Option<i32>, String, String) {
     let (url, payload) = (kafka.url(), port_deleted().to_string());
     let args = ["send", "--transport-url", &url, "--publisher-id", "network.n1", "--payload", &payload];
     place.run(&[&args, more].concat())
 }
 
-const EVENT: [&str; 2] = ["--event-type", "port.delete.end"];
+pub(crate) const EVENT: [&str; 2] = ["--event-type", "port.delete.end"];
 
 #[test]
 fn send_writes_what_readers_on_kafka_know() {
@@ -71,7 +71,11 @@ fn send_writes_what_readers_on_kafka_know() {
 /// From one topic to another; what comes round is not published again.
 #[test]
 fn a_listener_reads_and_publishes_on() {
-    let (place, kafka) = (Place::new(), MockKafka::start());
+    is_published_on(&MockKafka::start());
+}
+
+pub(crate) fn is_published_on(kafka: &impl KafkaCluster) {
+    let place = Place::new();
     for topic in [TOPIC, "deletions.info"] {
         kafka.create_topic(topic, 4);
     }
@@ -88,7 +92,7 @@ fn a_listener_reads_and_publishes_on() {
     assert!(stdout.contains(&format!("Kafka on {}", kafka.address())), "{stdout}");
     let osnl = place.start(&["run", "-c", "a.conf"]);
     osnl.wait_for("listening");
-    let (code, _, stderr) = send(&place, &kafka, &EVENT);
+    let (code, _, stderr) = send(&place, kafka, &EVENT);
     assert_eq!(code, Some(0), "{stderr}");
     wait_until(SOON, "it is published on, read again, and finished", || {
         kafka.all("deletions.info").len() == 1 && kafka.unfinished("osnl", "deletions.info") == 0

@@ -1,6 +1,6 @@
 //! The section `[oslo_messaging_kafka]`, with the URL's query over it.
 
-use osnl_testkit::{MockKafka, Sink, wait_until};
+use osnl_testkit::{KafkaCluster as _, MockKafka, Sink, wait_until};
 
 use crate::running::{Place, SOON, TOPIC};
 

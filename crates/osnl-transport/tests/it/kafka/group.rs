@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
+use osnl_testkit::KafkaCluster as _;
 use osnl_transport::TransportError;
 use rdkafka::message::OwnedHeaders;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};

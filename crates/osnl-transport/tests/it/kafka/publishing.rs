@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::join_all;
 use osnl_model::Priority;
+use osnl_testkit::KafkaCluster as _;
 use osnl_transport::{
     Declare, KafkaTransport, OutgoingMessage, Properties, Route, Transport, TransportError,
 };

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use osnl_model::TransportUrl;
-use osnl_testkit::{Authority, Identity, KafkaFront};
+use osnl_testkit::{Authority, Identity, KafkaCluster as _, KafkaFront, KafkaLogin};
 use osnl_transport::{Declare, KafkaOptions, KafkaTransport, Transport as _, TransportError};
 
 use super::member::{Member, neutron, options, texts, within};
@@ -36,8 +36,8 @@ async fn refused(transport: &KafkaTransport) -> (TransportError, String) {
 }
 
 /// Asserts that messages are published and read by way of the front.
-async fn works(mock: &Mock, transport: &KafkaTransport) {
-    let mut member = Member::join(transport, GROUP, 10).await;
+async fn works(mock: &Mock, transport: &KafkaTransport, group: &str) {
+    let mut member = Member::join(transport, group, 10).await;
     mock.publish(TOPIC, "first");
     let [(target, priority)] = neutron();
     let message = osnl_transport::OutgoingMessage::json("second".to_owned());
@@ -46,14 +46,15 @@ async fn works(mock: &Mock, transport: &KafkaTransport) {
     assert_eq!(texts(&taken), ["first", "second"]);
     member.finish(taken).await;
     member.leave().await;
-    assert_eq!(mock.committed(GROUP, TOPIC)[0].1, Some(2));
+    let (_, committed, _, end) = mock.committed(group, TOPIC).remove(0);
+    assert_eq!(committed, Some(end));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_come_and_go_over_tls() {
     let (mock, authority) = (mock(), Authority::new());
     let front = KafkaFront::tls(&mock, &authority.issue(&Identity::LOOPBACK));
-    works(&mock, &transport("", &front.address(), &tls(&authority.file(), ""))).await;
+    works(&mock, &transport("", &front.address(), &tls(&authority.file(), "")), GROUP).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -69,7 +70,7 @@ async fn a_certificate_of_the_client_is_shown_and_its_absence_is_told() {
         own.file().display(),
         own.key_file().display()
     );
-    works(&mock, &transport("", &front.address(), &tls(&authority.file(), &files))).await;
+    works(&mock, &transport("", &front.address(), &tls(&authority.file(), &files)), GROUP).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -96,28 +97,55 @@ async fn a_refused_certificate_is_told_with_its_reason_and_its_remedy() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_port_with_or_without_tls_that_should_be_the_other_is_told() {
     let (mock, authority) = (mock(), Authority::new());
-    let (error, remedy) = refused(&transport("", &mock.address(), &tls(&authority.file(), ""))).await;
+    let (error, remedy) = refused(&transport("", mock.address(), &tls(&authority.file(), ""))).await;
     assert!(remedy.contains("security_protocol to PLAINTEXT"), "{error}: {remedy}");
     let front = KafkaFront::tls(&mock, &authority.issue(&Identity::LOOPBACK));
-    let (error, _) = refused(&transport("", &front.address(), "security_protocol=PLAINTEXT")).await;
-    assert!(error.to_string().contains("security_protocol"), "{error}");
+    for (login, protocol, with) in
+        [("", "PLAINTEXT", "SSL, or SASL_SSL with a login,"), ("u:p@", "SASL_PLAINTEXT", "SASL_SSL,")]
+    {
+        let query = format!("security_protocol={protocol}");
+        let (error, remedy) = refused(&transport(login, &front.address(), &query)).await;
+        assert!(matches!(&error, TransportError::Tls { host, .. } if *host == front.address()), "{error:?}");
+        assert!(error.to_string().contains("the broker speaks TLS on this port"), "{error}");
+        assert!(remedy.starts_with(&format!("set security_protocol to {with}")), "{remedy}");
+    }
 }
+
+fn login(mechanism: &'static str) -> KafkaLogin {
+    KafkaLogin { mechanism, user: "osnl", password: "hunter2" }
+}
+
+/// Each mechanism, and whether it is tried behind TLS.
+const MECHANISMS: [(&str, bool); 4] =
+    [("PLAIN", true), ("SCRAM-SHA-256", false), ("SCRAM-SHA-512", false), ("SCRAM-SHA-512", true)];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_login_with_the_right_password_works_with_and_without_tls() {
     let (mock, authority) = (mock(), Authority::new());
-    let front = KafkaFront::login(&mock, Some(&authority.issue(&Identity::LOOPBACK)), "osnl", "hunter2");
-    let query = format!("security_protocol=SASL_SSL&ssl_cafile={}", authority.file().display());
-    works(&mock, &transport("osnl:hunter2@", &front.address(), &query)).await;
+    let certificate = authority.issue(&Identity::LOOPBACK);
+    for (mechanism, is_encrypted) in MECHANISMS {
+        let front = KafkaFront::login(&mock, is_encrypted.then_some(&certificate), login(mechanism));
+        let ca = format!("SASL_SSL&ssl_cafile={}", authority.file().display());
+        let protocol = if is_encrypted { &ca } else { "SASL_PLAINTEXT" };
+        let query = format!("security_protocol={protocol}&sasl_mechanism={mechanism}");
+        let group = format!("{mechanism}-{is_encrypted}");
+        works(&mock, &transport("osnl:hunter2@", &front.address(), &query), &group).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_password_and_a_mechanism_that_is_not_there_are_told_without_the_password() {
     let mock = mock();
-    let front = KafkaFront::login(&mock, None, "osnl", "hunter2");
-    for (mechanism, reason) in [("PLAIN", "Invalid username or password"), ("SCRAM-SHA-512", "SCRAM-SHA-512")]
-    {
-        let query = format!("security_protocol=SASL_PLAINTEXT&sasl_mechanism={mechanism}");
+    for (there, asked, reason) in [
+        ("PLAIN", "PLAIN", "Invalid username or password"),
+        ("SCRAM-SHA-256", "SCRAM-SHA-256", "invalid credentials with SASL mechanism SCRAM-SHA-256"),
+        ("SCRAM-SHA-512", "SCRAM-SHA-512", "invalid credentials with SASL mechanism SCRAM-SHA-512"),
+        ("PLAIN", "SCRAM-SHA-512", "SCRAM-SHA-512"),
+        ("SCRAM-SHA-256", "PLAIN", "broker's supported mechanisms: SCRAM-SHA-256"),
+        ("SCRAM-SHA-256", "SCRAM-SHA-512", "broker's supported mechanisms: SCRAM-SHA-256"),
+    ] {
+        let front = KafkaFront::login(&mock, None, login(there));
+        let query = format!("security_protocol=SASL_PLAINTEXT&sasl_mechanism={asked}");
         let (error, remedy) = refused(&transport("osnl:hunter3@", &front.address(), &query)).await;
         assert!(matches!(&error, TransportError::LoginRefused { user, .. } if user == "osnl"), "{error:?}");
         assert!(error.to_string().contains(reason) && !format!("{error:?}").contains("hunter"), "{error:?}");
