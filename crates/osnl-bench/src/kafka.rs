@@ -4,7 +4,7 @@ use std::io::{BufRead as _, Write as _};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use osnl_testkit::{MockKafka, wait_until};
+use osnl_testkit::{KafkaCluster as _, MockKafka, wait_until};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::{BorrowedMessage, OwnedHeaders};
@@ -30,7 +30,7 @@ const LONGEST: Duration = Duration::from_secs(30);
 /// | `finished` | `ok` when the group has committed all of them |
 pub(crate) fn cluster() -> Result<()> {
     let cluster = MockKafka::start();
-    answer(&cluster.address())?;
+    answer(cluster.address())?;
     for line in std::io::stdin().lock().lines() {
         let line = line?;
         let words: Vec<&str> = line.split_whitespace().collect();

@@ -17,12 +17,9 @@ use crate::tls::{Authority, Certificate, Protocols};
 use crate::{KafkaClient, ports};
 
 /// The keys of requests that are looked at.
-const FETCH: i16 = 1;
 const SASL_HANDSHAKE: i16 = 17;
 const API_VERSIONS: i16 = 18;
 const SASL_AUTHENTICATE: i16 = 36;
-/// The newest fetch that has names of topics in the form of Kafka 2.3.
-const NAMED_FETCH: i16 = 11;
 /// The broker's code for a refused login.
 const AUTHENTICATION_FAILED: i16 = 58;
 /// That for a mechanism that it does not have.
@@ -51,8 +48,6 @@ pub struct KafkaLogin {
 struct Demands {
     tls: Option<Arc<ServerConfig>>,
     login: Option<KafkaLogin>,
-    /// Whether fetches are those of Kafka 2.3.
-    is_old: bool,
 }
 
 impl KafkaFront {
@@ -74,14 +69,7 @@ impl KafkaFront {
     #[must_use]
     pub fn login(kafka: &KafkaClient, certificate: Option<&Certificate>, login: KafkaLogin) -> Self {
         let tls = certificate.map(|certificate| Arc::new(config(certificate, Protocols::Tls12And13)));
-        Self::start(kafka, Demands { tls, login: Some(login), is_old: false })
-    }
-
-    /// Passes all on, and lets clients fetch as from Kafka 2.3: tansu answers a newer fetch of a deleted topic with no topic and a new
-    /// leader, at which librdkafka crashes.
-    #[must_use]
-    pub fn old(kafka: &KafkaClient) -> Self {
-        Self::start(kafka, Demands { is_old: true, ..Demands::default() })
+        Self::start(kafka, Demands { tls, login: Some(login) })
     }
 
     fn start(kafka: &KafkaClient, demands: Demands) -> Self {
@@ -154,7 +142,6 @@ fn pass(
                 broker.write_all(&whole(&request))?;
                 let answer = readdressed(frame(&mut broker)?, (front, behind));
                 match key {
-                    API_VERSIONS if demands.is_old => with_old_fetch(answer, request.get(2..4)),
                     API_VERSIONS => with_sasl(answer),
                     _ => answer,
                 }
@@ -260,19 +247,6 @@ fn with_sasl(answer: Vec<u8>) -> Vec<u8> {
     let count = u32::from_be_bytes(count.try_into().unwrap_or_default()) + 2;
     let more = [[0, 17, 0, 0, 0, 1], [0, 36, 0, 0, 0, 0]].concat();
     [&answer[..6], &count.to_be_bytes(), &more, &answer[10..]].concat()
-}
-
-/// Lowers the newest fetch among the requests that the broker names; the answer has the version of the question.
-fn with_old_fetch(mut answer: Vec<u8>, version: Option<&[u8]>) -> Vec<u8> {
-    // From version 3 on the count is shorter, and each entry has a byte more.
-    let is_compact = version.is_some_and(|version| version >= [0, 3].as_slice());
-    let (from, width) = if is_compact { (7, 7) } else { (10, 6) };
-    for entry in answer.get_mut(from..).unwrap_or_default().chunks_exact_mut(width) {
-        if entry.starts_with(&FETCH.to_be_bytes()) {
-            entry[4..6].copy_from_slice(&NAMED_FETCH.to_be_bytes());
-        }
-    }
-    answer
 }
 
 /// Returns an answer in which the front is in the place of the cluster.
