@@ -31,7 +31,7 @@ pub(crate) struct EventsArgs {
     /// An event type, or the first part of one: port.delete
     #[arg(value_name = "EVENT")]
     pub(crate) event: Option<String>,
-    /// text, json, or markdown: a summary of all events
+    /// text for people, json for scripts, markdown for a summary of all events
     #[arg(long, value_enum, default_value_t = EventsFormat::Text, value_name = "FORMAT")]
     pub(crate) format: EventsFormat,
 }

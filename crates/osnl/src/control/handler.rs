@@ -315,8 +315,8 @@ impl ControlHandler {
 /// The answer to a request that works on a journal in a file only.
 fn not_shared(database: &str) -> Refusal {
     let why = format!(
-        "this does not work yet on {database}, a journal that daemons share: status, deliveries, and actions pause and \
-         resume do; see docs/shared-journal.md; nothing was changed"
+        "this does not work on {database}, a journal that daemons share; docs/shared-journal.md lists what does; nothing was \
+         changed"
     );
     Refusal::new(Code::Unsupported, why)
 }

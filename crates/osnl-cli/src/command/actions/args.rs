@@ -20,7 +20,7 @@ pub(crate) struct ActionsArgs {
 pub(crate) enum ActionsCommand {
     /// List actions: state of the target, pending deliveries, address
     List(ActionsListArgs),
-    /// Probe a held target now. If it answers, waiting retries start immediately; so they do if it is not held
+    /// Probe a held target now. If it answers, or was not held, waiting retries start immediately
     #[command(after_help = "Example:\n  osnl actions probe roles")]
     Probe(OneActionArgs),
     /// Pause an action; it stays paused until you resume it, also after a restart

@@ -124,10 +124,7 @@ fn text(comparison: &Comparison<'_>, rules: &[&RuleComparison], file: &Path, too
             rows.iter().flatten().any(|cell| cell == NONE),
             "-: only one of the two configurations has this rule",
         ),
-        (
-            rules.iter().any(|found| found.unknown > 0),
-            "not stored: may match; the payload of the message was not stored",
-        ),
+        (rules.iter().any(|found| found.unknown > 0), "not stored: may match; the payload was not kept"),
         (rules.iter().any(|found| found.undecided > 0), "undecided: a condition could not be evaluated"),
     ] {
         if is_shown {

@@ -256,7 +256,7 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
     (
         "journal-restore",
         Words {
-            more: r"The backup is checked before anything is replaced. The old journal is kept: it is renamed JOURNAL.replaced\-TIME. If it can be read, the command names the deliveries that are pending in the backup and have ended since, and counts the messages that came later.",
+            more: r"The backup is checked before anything is replaced. The old journal is kept: it is renamed JOURNAL.replaced\-TIME. If the old journal can be read, the command names the deliveries that are pending in the backup but ended after it, and counts the messages that were received after it.",
             see: &["journal-backup", "actions-resume", "deliveries-discard"],
             ..COMMAND
         },
