@@ -51,6 +51,15 @@ impl RawSection {
         self.entry("driver").map(|entry| entry.text.as_str())
     }
 
+    /// The names of the options that count here: those of its driver, set or not, then those with a key that are set.
+    pub fn option_names(&self) -> impl Iterator<Item = &str> {
+        let driver = self.driver();
+        let is_own = move |option: &SectionOption| option.driver.is_none_or(|of| Some(of) == driver);
+        let own = self.def.all_options().filter(is_own).map(|option| option.row.name);
+        let set = self.entries.iter().map(|entry| entry.option.as_str());
+        own.chain(set.filter(|name| self.def.option(name).is_none()))
+    }
+
     /// The option as it is here: its driver's own, or with its driver's default. One that only other drivers have is
     /// theirs.
     pub fn option(&self, name: &str) -> Option<SectionOption> {

@@ -145,12 +145,6 @@ impl Values {
 
 impl Section {
     fn of(layers: &Layers, section: &RawSection) -> Self {
-        let driver = section.driver();
-        let fixed = section.def.all_options();
-        let fixed =
-            fixed.filter(|option| option.driver.is_none_or(|d| Some(d) == driver)).map(|o| o.row.name);
-        let keyed = section.entries.iter().map(|entry| entry.option.as_str());
-        let options = fixed.chain(keyed.filter(|option| section.def.option(option).is_none()));
         let value = |option: &str| {
             let origin = section.origin(option);
             let resolved = |option: &str| layers.resolve(section, option).ok().flatten();
@@ -170,7 +164,7 @@ impl Section {
             });
             (option.to_owned(), OptionValue { value, file, origin: Some(origin) })
         };
-        Self { values: options.map(value).collect() }
+        Self { values: section.option_names().map(value).collect() }
     }
 
     /// The options that differ, and whether all of them do only in the files that they name.

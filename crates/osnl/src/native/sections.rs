@@ -2,7 +2,7 @@
 //!
 //! Values of secret options and the contents of files are left out, and 32 bits of a digest tell nothing of what was hashed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use osnl_config::sections::RawSection;
 use osnl_model::BodyDigest;
@@ -24,19 +24,17 @@ impl LoadedConf {
     }
 
     fn digest(&self, section: &RawSection) -> String {
-        let fixed = section.def.all_options().map(|option| option.row.name.to_owned());
-        let set = section.entries.iter().map(|entry| entry.option.clone());
-        let names: std::collections::BTreeSet<String> = fixed.chain(set).collect();
+        let names: BTreeSet<&str> = section.option_names().collect();
         let mut text = String::new();
         for name in names {
-            let Some(option) = section.option(&name) else { continue };
+            let Some(option) = section.option(name) else { continue };
             let is_of_driver = option.driver.is_none_or(|driver| Some(driver) == section.driver());
             // They have one database, by whichever of its hosts and users.
             let is_place = section.def.kind == JOURNAL && name == "connection";
-            if !is_of_driver || is_place || option.row.secret || option.row.is_secret(&name) {
+            if !is_of_driver || is_place || option.row.secret || option.row.is_secret(name) {
                 continue;
             }
-            if let Ok(Some(value)) = self.layers.resolve(section, &name) {
+            if let Ok(Some(value)) = self.layers.resolve(section, name) {
                 text.push_str(&format!("{}:{name}={}:{value};", name.len(), value.len()));
             }
         }
