@@ -81,15 +81,7 @@ impl View {
         let rows: Vec<i64> = ids.iter().map(|id| id.row()).collect();
         let now = millis(std::time::SystemTime::now());
         let (kind, text, action) = (kind as i16, text.replace('\0', "\u{fffd}"), which.action.as_deref());
-        let out_of_order = match change {
-            Change::Retry { out_of_order, .. } => *out_of_order,
-            Change::Discard { .. }
-            | Change::Hold { .. }
-            | Change::Release { .. }
-            | Change::Move { .. }
-            | Change::Pause { .. }
-            | Change::Resume { .. } => false,
-        };
+        let out_of_order = change.is_out_of_order();
         let ask = async |session: &mut Session| {
             session
                 .execute(

@@ -88,6 +88,12 @@ impl Change {
         })
     }
 
+    /// Whether it is a retry that may undo what came later.
+    #[must_use]
+    pub fn is_out_of_order(&self) -> bool {
+        matches!(self, Self::Retry { out_of_order: true, .. })
+    }
+
     /// Returns the filter of the deliveries that it can change; `None` if there are none.
     #[must_use]
     pub fn selection(&self) -> Option<Filter> {

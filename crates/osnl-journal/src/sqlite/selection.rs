@@ -148,15 +148,7 @@ impl Reader {
     fn select(&self, change: &Change) -> Result<SelectedDeliveries> {
         let Some(which) = change.selection() else { return Ok(SelectedDeliveries::default()) };
         let mut selected = SelectedDeliveries::default();
-        let in_order = match change {
-            Change::Retry { out_of_order, .. } => !out_of_order,
-            Change::Discard { .. }
-            | Change::Hold { .. }
-            | Change::Release { .. }
-            | Change::Move { .. }
-            | Change::Pause { .. }
-            | Change::Resume { .. } => false,
-        };
+        let in_order = matches!(change, Change::Retry { .. }) && !change.is_out_of_order();
         // All see the journal at the same moment.
         let snapshot = self.0.unchecked_transaction()?;
         let mut find = |which: &Filter, more: &str| -> Result<()> {
