@@ -228,26 +228,34 @@ fn limit(piece: usize) -> i64 {
 
 /// A message as it came, from a row of [`MESSAGES`].
 pub(crate) fn received(row: &Row) -> Result<ReceivedMessage, Error> {
-    let text = |n: usize| row.try_get::<_, String>(n);
-    let property = |n: usize| row.try_get::<_, Option<String>>(n);
+    let (origin, properties) = head(row, 1)?;
     let happened: Option<String> = row.try_get(11)?;
     Ok(ReceivedMessage {
-        origin: Origin {
-            received: moment(row.try_get(1)?),
-            redelivered: row.try_get(2)?,
-            listener: text(3)?.into(),
-            queue: text(4)?.into(),
-            exchange: text(5)?,
-            routing_key: text(6)?,
-        },
-        properties: Properties {
-            content_type: property(7)?.map(Into::into),
-            content_encoding: property(8)?.map(Into::into),
-            compression: property(9)?,
-        },
+        origin,
+        properties,
         body: row.try_get::<_, Vec<u8>>(10)?.into(),
         noted: MessageNotes { happened: happened.map(Into::into), ..MessageNotes::default() },
     })
+}
+
+/// Returns what came with a message's body, from nine columns of a row: those of [`MESSAGES`] from `received` to `compression`.
+pub(crate) fn head(row: &Row, first: usize) -> Result<(Origin, Properties), Error> {
+    let text = |n: usize| row.try_get::<_, String>(first + n);
+    let property = |n: usize| row.try_get::<_, Option<String>>(first + n);
+    let origin = Origin {
+        received: moment(row.try_get(first)?),
+        redelivered: row.try_get(first + 1)?,
+        listener: text(2)?.into(),
+        queue: text(3)?.into(),
+        exchange: text(4)?,
+        routing_key: text(5)?,
+    };
+    let properties = Properties {
+        content_type: property(6)?.map(Into::into),
+        content_encoding: property(7)?.map(Into::into),
+        compression: property(8)?,
+    };
+    Ok((origin, properties))
 }
 
 /// Returns the last known state of an object.

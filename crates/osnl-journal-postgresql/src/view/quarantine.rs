@@ -2,16 +2,16 @@
 //!
 //! Any member may let one go; the number of rows that are deleted says whether it was there.
 
-use osnl_core::moment::{millis, moment};
+use osnl_core::moment::millis;
 use osnl_core::quarantine::{Extent, Glimpse, StoredBody};
-use osnl_core::received::{MessageNotes, Origin, ReceivedMessage};
+use osnl_core::received::{MessageNotes, ReceivedMessage};
 use osnl_journal::sqlite::{Unreadable, UnreadableFilter};
 use osnl_model::BodyDigest;
-use osnl_transport::Properties;
 use tokio_postgres::{Error, Row};
 
 use super::View;
 use super::conditions::quoted;
+use crate::load::head;
 use crate::options::Options;
 use crate::session::{Session, words};
 
@@ -94,30 +94,15 @@ pub(crate) fn unreadable(row: &Row) -> Result<Unreadable, String> {
 
 /// Returns a row without its body, the form of the body, its bytes, and its digest.
 fn stored(row: &Row) -> Result<(Unreadable, i64, Vec<u8>, Option<String>), Error> {
-    let text = |n: usize| row.try_get::<_, String>(n);
+    let (origin, properties) = head(row, 7)?;
+    let received =
+        ReceivedMessage { origin, properties, body: Vec::new().into(), noted: MessageNotes::default() };
     let property = |n: usize| row.try_get::<_, Option<String>>(n);
-    let received = ReceivedMessage {
-        origin: Origin {
-            received: moment(row.try_get(7)?),
-            redelivered: row.try_get(8)?,
-            listener: text(9)?.into(),
-            queue: text(10)?.into(),
-            exchange: text(11)?,
-            routing_key: text(12)?,
-        },
-        properties: Properties {
-            content_type: property(13)?.map(Into::into),
-            content_encoding: property(14)?.map(Into::into),
-            compression: property(15)?,
-        },
-        body: Vec::new().into(),
-        noted: MessageNotes::default(),
-    };
     let glimpse = Glimpse { message_id: property(4)?, publisher_id: property(5)?, event_type: property(6)? };
     let size: i64 = row.try_get(2)?;
     let found = Unreadable {
         id: row.try_get(0)?,
-        reason: text(1)?,
+        reason: row.try_get(1)?,
         size: size.unsigned_abs(),
         digest: String::new(),
         extent: Extent::Whole,
