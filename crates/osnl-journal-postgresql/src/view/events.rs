@@ -18,7 +18,7 @@ use crate::options::Options;
 use crate::session::Session;
 
 const KEPT: &str = "SELECT count(*) FROM osnl_arrival WHERE identity = ANY($1)";
-const FOUND: &str = "SELECT found FROM osnl_enriched WHERE delivery = $1";
+const FOUND: &str = "SELECT delivery, found FROM osnl_enriched WHERE delivery = ANY($1)";
 const NAMED: &str = "SELECT id, message_id FROM osnl_arrival WHERE message_id = ANY($1) ORDER BY id";
 
 impl View {
@@ -95,20 +95,16 @@ pub(crate) async fn asked_for(
     session: &mut Session,
     events: &[Vec<Row>],
 ) -> Result<Vec<Vec<AskedFor>>, Error> {
-    let mut all = Vec::with_capacity(events.len());
-    for deliveries in events {
-        let mut of_event = Vec::new();
-        for row in deliveries {
-            let found = session.query(FOUND, &[&row.id.row()]).await?;
-            let Some(found) = found.first() else { continue };
-            let found: String = found.try_get(0)?;
-            let Ok(found) = serde_json::from_str(&found) else { continue };
-            let (rule, action) = (row.rule.clone(), row.action.clone());
-            of_event.push(AskedFor { rule, action, resource: row.resource, found });
-        }
-        all.push(of_event);
+    let ids: Vec<i64> = events.iter().flatten().map(|row| row.id.row()).collect();
+    let mut texts: HashMap<i64, String> = HashMap::new();
+    for row in session.query(FOUND, &[&ids]).await? {
+        texts.insert(row.try_get(0)?, row.try_get(1)?);
     }
-    Ok(all)
+    let of = |row: &Row| {
+        let found = serde_json::from_str(texts.get(&row.id.row())?).ok()?;
+        Some(AskedFor { rule: row.rule.clone(), action: row.action.clone(), resource: row.resource, found })
+    };
+    Ok(events.iter().map(|deliveries| deliveries.iter().filter_map(of).collect()).collect())
 }
 
 /// Returns the known ones of these message ids, each with its deliveries.
