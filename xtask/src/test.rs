@@ -3,7 +3,7 @@
 //! The tests find the broker and the Python peer in their environment. Both, and cargo itself, end with this
 //! process, also when it is interrupted or killed: a guard outside of our process group sees to that.
 //!
-//! Where no browser can be installed, `test` does not run the tests of the page and says so at its beginning and its end.
+//! If no browser can be installed, `test` does not run the tests of the page, and says so at its beginning and its end.
 //!
 //! With `--kafka` the tests of the Kafka transport and of the program on Kafka run, against the mock cluster of its client
 //! library and against tansu, which is built once; further arguments choose among them.

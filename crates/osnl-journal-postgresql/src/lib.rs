@@ -67,9 +67,7 @@
 //!
 //! # What is missing
 //!
-//! The facts that oss_watcher notes, one
-//! partition for actions with a digest, exact guards and rates over all
-//! members, counts of copies.
+//! The facts that oss_watcher notes, one partition for actions with a digest, exact guards and rates over all members.
 
 mod asked;
 mod bounds;
