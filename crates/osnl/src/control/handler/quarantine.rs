@@ -101,17 +101,23 @@ impl ControlHandler {
     ) -> Result<QuarantineChanges, Refusal> {
         let mut retrial = Retrial::default();
         for again in messages {
-            self.retry_one(again, &mut retrial).await?;
+            let entry = self.again(again).await;
+            self.retry_one(again.id, entry, &mut retrial).await?;
         }
         Ok(self.ended(retrial, by).await)
     }
 
     /// Appends one message and removes it from the quarantine: no more than one body is in memory.
-    async fn retry_one(&self, again: &MessageAgain, retrial: &mut Retrial) -> Result<(), Refusal> {
-        let entry = match self.again(again).await {
+    async fn retry_one(
+        &self,
+        id: i64,
+        entry: Result<Entry, Refusal>,
+        retrial: &mut Retrial,
+    ) -> Result<(), Refusal> {
+        let entry = match entry {
             Ok(entry) => entry,
             Err(refusal) => {
-                retrial.changes.refuse(again.id, refusal.message);
+                retrial.changes.refuse(id, refusal.message);
                 return Ok(());
             }
         };
@@ -123,14 +129,14 @@ impl ControlHandler {
         let how = Live { keep_ids: true, ..Live::default() };
         match replay::append(&*journal, vec![entry], how).await {
             Ok(_) => {
-                forget(&journal, vec![again.id]).await?;
-                retrial.changes.changed(again.id);
+                forget(&journal, vec![id]).await?;
+                retrial.changes.changed(id);
             }
             Err(
                 error
                 @ (ReplayError::Stuck { .. } | ReplayError::Unknown { .. } | ReplayError::Closed { .. }),
             ) => {
-                retrial.changes.refuse(again.id, format!("it stays here: {error}"));
+                retrial.changes.refuse(id, format!("it stays here: {error}"));
             }
         }
         retrial.journal = Some(journal);
@@ -180,36 +186,40 @@ impl ControlHandler {
             }
             match self.planned(id, loaded.clone()).await {
                 Ok(_) if dry_run => retrial.changes.changed(id),
-                Ok(again) => self.retry_one(&again, &mut retrial).await?,
+                Ok((again, found)) => {
+                    let entry = self.can_be_made(&again).and_then(|()| entry(&again, found));
+                    self.retry_one(id, entry, &mut retrial).await?;
+                }
                 Err(why) => retrial.changes.refuse(id, why),
             }
         }
         Ok(self.ended(retrial, by).await)
     }
 
-    /// Asks the rules about a message; else the reason why it stays.
-    async fn planned(&self, id: i64, loaded: Arc<LoadedConf>) -> Result<MessageAgain, String> {
+    /// Asks the rules about a message, and returns it too; else the reason why it stays.
+    async fn planned(&self, id: i64, loaded: Arc<LoadedConf>) -> Result<(MessageAgain, Unreadable), String> {
         let found = self.quarantined(id).await.map_err(|refusal| refusal.message)?;
         is_whole(&found).map_err(|refusal| refusal.message)?;
-        let planned = self.on_thread(move || MessageAgain::planned(&loaded.conf, id, found.received));
-        planned.await.unwrap_or_else(|error| Err(error.to_string()))
+        let received = found.received.clone();
+        let planned = self.on_thread(move || MessageAgain::planned(&loaded.conf, id, received));
+        let again = planned.await.unwrap_or_else(|error| Err(error.to_string()))?;
+        Ok((again, found))
     }
 
     /// Returns the entry to append for a message that can be read by now.
     async fn again(&self, again: &MessageAgain) -> Result<Entry, Refusal> {
+        self.can_be_made(again)?;
+        let found = self.quarantined(again.id).await?;
+        is_whole(&found)?;
+        entry(again, found)
+    }
+
+    /// Refuses a message of which nothing can be made here.
+    fn can_be_made(&self, again: &MessageAgain) -> Result<(), Refusal> {
         if again.deliveries.is_empty() {
             return Err(Refusal::new(Code::BadRequest, "no rule asks for anything"));
         }
-        for wanted in &again.deliveries {
-            self.is_configured(&wanted.action)?;
-        }
-        let found = self.quarantined(again.id).await?;
-        is_whole(&found)?;
-        let unread = |error| Refusal::new(Code::Unsupported, format!("it still cannot be read: {error}"));
-        let notification = found.received.decode().map_err(unread)?;
-        let deliveries = again.deliveries.iter().map(RuleWish::delivery).collect();
-        let how = Live { keep_ids: true, ..Live::default() };
-        Ok(replay::entry(found.received, &Arc::new(notification), deliveries, how))
+        again.deliveries.iter().try_for_each(|wanted| self.is_configured(&wanted.action))
     }
 
     async fn quarantined(&self, id: i64) -> Result<Unreadable, Refusal> {
@@ -273,6 +283,15 @@ fn is_whole(found: &Unreadable) -> Result<(), Refusal> {
         found.size
     );
     Err(Refusal::new(Code::Unsupported, why))
+}
+
+/// Returns what is appended for a message that is kept whole.
+fn entry(again: &MessageAgain, found: Unreadable) -> Result<Entry, Refusal> {
+    let unread = |error| Refusal::new(Code::Unsupported, format!("it still cannot be read: {error}"));
+    let notification = found.received.decode().map_err(unread)?;
+    let deliveries = again.deliveries.iter().map(RuleWish::delivery).collect();
+    let how = Live { keep_ids: true, ..Live::default() };
+    Ok(replay::entry(found.received, &Arc::new(notification), deliveries, how))
 }
 
 async fn forget(journal: &Writable, ids: Vec<i64>) -> Result<(), Refusal> {

@@ -3,7 +3,8 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
-use super::super::refusal::{Code, Refusal};
+use super::super::refusal::Refusal;
+use super::change::unavailable;
 use crate::journal::Journal;
 use crate::journal::shared::{SharedChangeRun, SharedJournal};
 use crate::journal::sqlite::{Change, ChangeOutcome, ChangeRun, SqliteJournal};
@@ -24,12 +25,9 @@ impl Writable {
             }
         }
     }
-}
 
-impl Writable {
     /// Lets messages go that were kept unread.
     pub(super) async fn forget_quarantined(&self, ids: Vec<i64>) -> Result<(), Refusal> {
-        let unavailable = |why: String| Refusal::new(Code::Unavailable, why);
         match self {
             Self::File(journal) => {
                 let forgotten = journal.forget_quarantined(ids).await;
@@ -68,7 +66,6 @@ impl JournalChange<'_> {
 
     /// The next bite; `None` when all is done.
     pub(super) async fn next(&mut self) -> Result<Option<ChangeOutcome>, Refusal> {
-        let unavailable = |why: String| Refusal::new(Code::Unavailable, why);
         match self {
             Self::File(run) => run.next().await.map_err(|error| unavailable(error.to_string())),
             Self::Shared(run) => run.next().await.map_err(unavailable),
