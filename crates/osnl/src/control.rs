@@ -85,7 +85,7 @@ pub use self::status::{
     ConfigurationStatus, ExpiryStatus, FailingResource, Failure, JournalMember, JournalStatus, LagStatus,
     LeftQueue, ListenerStatus, NotReloaded, PartitionLag, Status, TargetReport, Unavailable,
 };
-pub use self::time::{shown as moment, span};
+pub use self::time::{ago, shown as moment, span};
 pub use self::words::{millis, size};
 
 /// Bytes of a request, its line end included.

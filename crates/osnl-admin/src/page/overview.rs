@@ -3,7 +3,7 @@
 use askama::Template;
 use hyper::StatusCode;
 use osnl::control::{
-    JournalStatus, LagStatus, ListenerStatus, Problem, Refusal, Severity, TargetReport, span,
+    JournalStatus, LagStatus, ListenerStatus, Problem, Refusal, Severity, TargetReport, ago, span,
 };
 
 use super::plot::Plot;
@@ -19,6 +19,8 @@ struct OverviewPage {
     problems: Vec<ProblemView>,
     refused: Vec<String>,
     actions: Vec<ActionRow>,
+    /// Whether the journal has told how many deliveries there are: a 0 would read as "none".
+    is_counted: bool,
     /// The last hour.
     plots: Vec<Plot>,
     listeners: Vec<ListenerRow>,
@@ -45,8 +47,6 @@ struct ActionRow {
     tone: &'static str,
     is_configured: bool,
     is_paused: bool,
-    /// Whether the journal has answered: a 0 would read as "none".
-    is_counted: bool,
     since: String,
     pending: u64,
     oldest: String,
@@ -98,7 +98,8 @@ pub(super) async fn page(
         frame,
         problems: problems.iter().map(ProblemView::new).collect(),
         refused: errors.iter().take(20).map(|error| text::line(error)).collect(),
-        actions: status.targets.into_iter().map(|target| ActionRow::new(target, is_counted)).collect(),
+        actions: status.targets.into_iter().map(ActionRow::new).collect(),
+        is_counted,
         plots,
         listeners: status.listeners.iter().map(ListenerRow::new).collect(),
         journal: journal(&status.journal),
@@ -133,7 +134,7 @@ impl ProblemView {
 }
 
 impl ActionRow {
-    fn new(target: TargetReport, is_counted: bool) -> Self {
+    fn new(target: TargetReport) -> Self {
         let mut lines = Vec::new();
         if let Some(by) = &target.paused_by {
             lines.push(format!("paused by {}", text::line(by)));
@@ -162,14 +163,13 @@ impl ActionRow {
             query: text::query(&target.action),
             is_configured: target.configured != Some(false),
             is_paused: target.paused_since.is_some(),
-            is_counted,
             since: ago(target.since_seconds),
             pending: target.pending,
             oldest: text::age(target.oldest_pending_seconds),
             in_flight: target.in_flight,
             held: target.held,
             dead: target.dead,
-            done: if is_counted { target.done_text() } else { "-".to_owned() },
+            done: target.done_text(),
             address: text::or_empty(target.target.as_deref()),
             exact: target.action,
             state,
@@ -201,10 +201,6 @@ impl ListenerRow {
             reason: text::line(&reason.join("; ")),
         }
     }
-}
-
-fn ago(seconds: Option<u64>) -> String {
-    seconds.map_or("-".to_owned(), |seconds| format!("{} ago", span(seconds)))
 }
 
 /// The colour of a state, beside its word.

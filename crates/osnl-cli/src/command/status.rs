@@ -6,7 +6,7 @@ mod watch;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use osnl::control::{JournalStatus, LeftQueue, ListenerStatus, Request, Status, size};
+use osnl::control::{JournalStatus, LeftQueue, ListenerStatus, Request, Status, ago, size};
 
 use super::asking::{
     NoAnswer, Respondent, age, breadth, clean, print, print_json, print_tinted, short, table_within,
@@ -194,10 +194,6 @@ fn listeners(listeners: &[ListenerStatus]) -> String {
         text.push_str(&format!("  {}: {}\n", clean(&listener.name), short(&lag.text(), 300)));
     }
     text
-}
-
-fn ago(seconds: Option<u64>) -> String {
-    seconds.map_or("-".to_owned(), |seconds| format!("{} ago", age(seconds)))
 }
 
 fn number(count: Option<u64>) -> String {

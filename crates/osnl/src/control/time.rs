@@ -27,6 +27,12 @@ pub fn span(seconds: u64) -> String {
     }
 }
 
+/// `42 s ago`, or `-` where it is not known.
+#[must_use]
+pub fn ago(seconds: Option<u64>) -> String {
+    seconds.map_or("-".to_owned(), |seconds| format!("{} ago", span(seconds)))
+}
+
 /// Whole seconds since then; none of a moment to come.
 pub(super) fn age(at: SystemTime) -> u64 {
     at.elapsed().unwrap_or_default().as_secs()
