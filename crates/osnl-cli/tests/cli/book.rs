@@ -40,9 +40,9 @@ const NOT_RUN: [(&str, &str, &str); 6] = [
 const OTHER_PROGRAMS: [(&str, &str); 26] = [
     ("../README.md", "cargo build --release"),
     ("../README.md", "cargo run --release -- demo"),
+    ("../README.md", "cargo xtask package deb"),
     ("../README.md", "cargo xtask test"),
     ("../README.md", "ln -s /usr/bin/osnl "),
-    ("../README.md", "pip install osnl"),
     ("../README.md", "sudo apt install "),
     ("../README.md", "sudo install "),
     ("backup.md", "runuser "),
