@@ -167,7 +167,7 @@ pub trait DriverConf: Any + fmt::Debug + Send + Sync {
     /// Describes the failed attempts that use up `max_attempts`, and those that do not.
     fn retries(&self, refuser: &str) -> Retries {
         let counted = format!("by {refuser}");
-        Retries { counted, uncounted: "timeouts, connection errors".to_owned() }
+        Retries { counted, uncounted: "timeouts".to_owned(), down: "no connection" }
     }
 
     /// Returns the other peculiarities of the driver.
@@ -192,18 +192,26 @@ pub trait DriverConf: Any + fmt::Debug + Send + Sync {
 pub struct Retries {
     /// "other statuses".
     pub counted: String,
-    /// "408, 429, timeouts".
+    /// "408, 425, timeouts".
     pub uncounted: String,
+    /// Those that hold the target at once: "no connection".
+    pub down: &'static str,
 }
 
 impl Retries {
+    /// The statuses after which HTTP targets are asked again.
+    pub const USUAL: &str = "408, 425, 429, 5xx";
+
     /// Those of a target that speaks HTTP.
     pub fn over_http(later: &str) -> Self {
-        let uncounted = match later {
-            "" => "timeouts, connection errors".to_owned(),
-            later => format!("{later}, timeouts, connection errors"),
+        let (down, uncounted) = match later {
+            "" => ("no connection", "timeouts".to_owned()),
+            Self::USUAL => {
+                ("no connection, 429, 503 with Retry-After", "408, 425, other 5xx, timeouts".to_owned())
+            }
+            later => ("no connection", format!("{later}, timeouts")),
         };
-        Self { counted: "other statuses".to_owned(), uncounted }
+        Self { counted: "other statuses".to_owned(), uncounted, down }
     }
 }
 

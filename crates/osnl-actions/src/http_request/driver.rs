@@ -164,7 +164,7 @@ impl DriverConf for HttpConf {
             none if none.is_empty() => String::new(),
             last => format!("; final {last}"),
         };
-        lines.push(("answers", format!("success {}{last}", judgement.success)));
+        lines.push(("success", format!("status {}{last}", judgement.success)));
         if self.0.redirects > 0 {
             lines.push(("redirects", format!("at most {} are followed", self.0.redirects)));
         }

@@ -85,7 +85,7 @@ impl DriverConf for K2hr3Conf {
     }
 
     fn retries(&self, _refuser: &str) -> Retries {
-        Retries::over_http("408, 425, 429, 5xx")
+        Retries::over_http(Retries::USUAL)
     }
 
     fn traits(&self) -> Traits<'_> {

@@ -19,6 +19,7 @@ use crate::terminal::{self, Tone};
 /// So many of a kind have a line each.
 const FEW: usize = 10;
 /// The columns of a table of targets that a narrow terminal shortens or drops.
+const HELD: usize = 6;
 const DONE: usize = 8;
 const ADDRESS: usize = 9;
 /// Columns of the lines of counters.
@@ -225,9 +226,20 @@ fn left_queue(left: &LeftQueue) -> String {
 pub(super) fn targets(status: &Status) -> String {
     let (targets, is_known) = (&status.targets, status.counts_are_known());
     let mut rows = vec![
-        ["  name", "target", "since", "pending", "oldest", "running", "on hold", "dead", "done", "address"]
-            .map(str::to_owned)
-            .to_vec(),
+        [
+            "  name",
+            "target",
+            "since",
+            "pending",
+            "oldest",
+            "running",
+            "to release",
+            "dead",
+            "done",
+            "address",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
     ];
     let number = |count: u64| if is_known { count.to_string() } else { "-".to_owned() };
     for target in targets {
@@ -244,13 +256,19 @@ pub(super) fn targets(status: &Status) -> String {
             target.target.as_deref().map_or(String::new(), |target| short(target, 60)),
         ]);
     }
+    // Held deliveries are rare, and a column of zeros is misread beside a held target.
+    let without = usize::from(targets.iter().all(|target| target.held == 0));
+    if without == 1 {
+        rows.iter_mut().for_each(|row| drop(row.remove(HELD)));
+    }
+    let (done, address) = (DONE - without, ADDRESS - without);
     // The address goes first, then the words beside a number.
     let columns = terminal::columns();
-    let kept = rows.iter().map(|row| row[..ADDRESS].to_vec()).collect::<Vec<_>>();
+    let kept = rows.iter().map(|row| row[..address].to_vec()).collect::<Vec<_>>();
     if columns.is_some_and(|columns| breadth(&kept) > columns) {
-        rows.iter_mut().skip(1).zip(targets).for_each(|(row, target)| row[DONE] = number(target.done));
+        rows.iter_mut().skip(1).zip(targets).for_each(|(row, target)| row[done] = number(target.done));
     }
-    let mut text = table_within(rows, columns, &[ADDRESS, 2, 5]);
+    let mut text = table_within(rows, columns, &[address, 2, 5]);
     for target in targets {
         for host in &target.held_hosts {
             let (action, name) = (clean(&target.action), clean(&host.name));
@@ -285,7 +303,7 @@ fn journal(journal: &JournalStatus) -> String {
         parts.push(format!("the oldest {} ago", age(seconds)));
     }
     if let Some(unreadable @ 1..) = journal.unreadable {
-        parts.push(format!("{unreadable} unreadable message{}", s(unreadable)));
+        parts.push(format!("{unreadable} message{} in quarantine", s(unreadable)));
     }
     format!("  {}\n{}", parts.join(", "), members(journal))
 }
@@ -327,8 +345,8 @@ mod tests {
         let problem = serde_json::json!({"kind": "journal-unreadable", "severity": "critical", "subject": "journal",
             "message": "no answer", "reason": null, "since": null, "since_seconds": null, "remedy": null});
         for (problems, expected) in [
-            (vec![], ["ok", "-", "0", "-", "0", "0", "0", "0"]),
-            (vec![problem], ["ok", "-", "-", "-", "0", "-", "-", "-"]),
+            (vec![], ["ok", "-", "0", "-", "0", "0", "0"]),
+            (vec![problem], ["ok", "-", "-", "-", "0", "-", "-"]),
         ] {
             let status: Status = serde_json::from_value(serde_json::json!({
                 "running": true, "healthy": false, "attention": [], "problems": problems, "version": "1", "pid": 1,

@@ -65,7 +65,7 @@ fn everything_is_looked_at_and_left_as_it_was() {
             "exchange = neutron\npool = alike",
             &[
                 neutron,
-                "ok       [listener:l] queue alike: exists, 1 message waits, no consumer reads it; declared as configured"
+                "ok       [listener:l] queue alike: exists, 1 message waits, no consumer reads it; its properties are those of the configuration"
             ],
         ),
         Some(0)
@@ -145,7 +145,7 @@ fn what_the_user_may_do_is_proven_and_what_is_missing_has_its_command() {
     let may = format!("{user} may create it, bind it to neutron and read it");
     assert_eq!(
         line,
-        format!("ok       [listener:l] permissions for queue mine: {may} (tested; nothing was created)")
+        format!("ok       [listener:l] permissions for queue mine: {may} (nothing was created)")
     );
     assert_eq!(status, Some(0));
     let command = format!(
@@ -172,15 +172,14 @@ fn what_the_user_may_do_is_proven_and_what_is_missing_has_its_command() {
     assert_eq!(status, Some(0));
     // A queue with a message stays, and is not read.
     let text = conf(&vhost.url(), "exchange = neutron\npool = alike", DUMP);
-    for (args, how) in [
-        (&["--connect"][..], "tested; nothing was created"),
-        (&["--connect", "--declare"], "tested; nothing was created"),
-    ] {
+    for (args, how) in
+        [(&["--connect"][..], "nothing was created"), (&["--connect", "--declare"], "nothing was created")]
+    {
         let output = osnl(&home, &text, args);
         let found = probes(&output);
         let line = found.iter().find(|line| line.contains("permissions for queue alike")).unwrap();
         assert!(line.starts_with("untested ") && line.contains(how), "{line}");
-        assert!(line.contains("reading it is not tested: a test consumer"), "{line}");
+        assert!(line.contains(" may read it is not known: a test consumer"), "{line}");
         let text = String::from_utf8(output.stdout).unwrap();
         assert!(text.contains(", 1 untested.") && !text.contains("passed"), "{text}");
     }
@@ -250,7 +249,7 @@ fn who_reads_a_queue_and_who_has_the_journal_is_said() {
     assert!(found[0].contains(&format!("in use by process {pid}: {ours}")), "{found:?}");
     let expected = format!("0 messages wait, 1 consumer reads it: {ours}, process {pid}");
     assert!(found[3].contains(&expected) && found[3].starts_with("ok "), "{found:?}");
-    assert!(found[3].ends_with("declared as configured"), "{found:?}");
+    assert!(found[3].ends_with("its properties are those of the configuration"), "{found:?}");
     assert_eq!(output.status.code(), Some(0));
     let found = probes(&foreign);
     let expected = "1 consumer reads it, but no osnl runs with this state directory; another program, or osnl on \

@@ -55,7 +55,7 @@ listener neutron
   broker     mq1.example.com:5672, mq2.example.com:5672, virtual host /
   exchange   neutron, awaited until its service creates it
   bindings   notifications.{info}
-  queue      osnl, created if missing: durable, one active consumer
+  queue      osnl, created if missing: durable, single active consumer
   prefetch   at most 200 unacknowledged messages
 rule forget-deleted-ports
   listeners  neutron
@@ -64,7 +64,8 @@ rule forget-deleted-ports
   then       roles, record
 action roles
   does       DELETE https://k2hr3.example.com/v1/role, on the deletion of a port or an instance
-  temporary  408, 425, 429, 5xx, timeouts, connection errors: retried for up to 1d after the first attempt, then a dead letter; time while the target is down does not count
+  down       no connection, 429, 503 with Retry-After: the target is held; its deliveries wait and don't age
+  temporary  408, 425, other 5xx, timeouts: retried for up to 1d after the first attempt, then a dead letter
   refusals   other statuses: at most 6 attempts, then a dead letter
   timeout    30 s per attempt; pauses between attempts 1 s to 300 s
   ports      a deleted port without addresses is skipped

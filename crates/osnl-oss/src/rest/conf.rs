@@ -289,7 +289,7 @@ impl DriverConf for OssRestConf {
     }
 
     fn retries(&self, _refuser: &str) -> Retries {
-        Retries::over_http("408, 425, 429, 5xx")
+        Retries::over_http(Retries::USUAL)
     }
 
     fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>> {

@@ -27,15 +27,17 @@ impl Delivery {
         resource(self.resource_name.as_deref(), self.resource_id.as_deref()).or_else(|| self.key.clone())
     }
 
-    /// Returns the attempts that count, how many are allowed, and how many more were made, as long as that matters.
+    /// Returns the attempts made, and as long as that matters, how many of them count and how many are allowed.
     #[must_use]
     pub fn attempts_text(&self) -> String {
         let Self { attempts_made: made, attempts_counted: counted, attempts_allowed: allowed, .. } = self;
         let is_over = self.ended.is_some() && self.phase != Phase::Dead.word();
         match allowed {
             _ if *made == 0 || is_over => made.to_string(),
-            Some(allowed) => format!("{counted} of {allowed}{}", not_counted(*made, *counted)),
-            None => format!("{counted}{}", not_counted(*made, *counted)),
+            Some(allowed) if counted < made => format!("{made} ({counted} of {allowed} count)"),
+            Some(allowed) => format!("{counted} of {allowed}"),
+            None if counted < made => format!("{made} ({counted} count)"),
+            None => counted.to_string(),
         }
     }
 }
@@ -97,13 +99,6 @@ impl TargetReport {
             shadow if shadow == self.done => format!("{shadow}, all shadow"),
             shadow => format!("{}, {shadow} of them shadow", self.done),
         }
-    }
-}
-
-fn not_counted(made: u32, counted: u32) -> String {
-    match made.saturating_sub(counted) {
-        0 => String::new(),
-        others => format!(", {others} not counted"),
     }
 }
 
@@ -169,11 +164,11 @@ mod tests {
             (serde_json::json!({"phase": "ready"}), "0"),
             (
                 serde_json::json!({"phase": "retrying", "attempts_made": 7, "attempts_counted": 3, "attempts_allowed": 5}),
-                "3 of 5, 4 not counted",
+                "7 (3 of 5 count)",
             ),
             (
                 serde_json::json!({"phase": "dead", "ended": "x", "attempts_made": 6, "attempts_counted": 5}),
-                "5, 1 not counted",
+                "6 (5 count)",
             ),
             (
                 serde_json::json!({"phase": "delivered", "ended": "x", "attempts_made": 3, "attempts_counted": 2}),

@@ -160,14 +160,19 @@ pub(super) fn explain_retries(conf: &ActionConf, say: &mut impl FnMut(&str, &str
             WhenExhausted::DeadLetter => "then a dead letter",
             WhenExhausted::Return => "then back to the broker",
         };
-        let Retries { counted, uncounted } = driver.retries(refuser);
+        let Retries { counted, uncounted, down } = driver.retries(refuser);
         let age = match settings.limits.max_age {
             Some(age) => format!(
-                "retried for up to {} after the first attempt, then a dead letter; time while the target is down does not count",
+                "retried for up to {} after the first attempt, then a dead letter",
                 duration::shown(age)
             ),
             None => "retried without limit; retry_max_age sets one".to_owned(),
         };
+        let held = match driver.traits().hosts {
+            Some(_) => "the host is held; a failed connection counts as an attempt",
+            None => "the target is held; its deliveries wait and don't age",
+        };
+        say("down", &format!("{down}: {held}"));
         say("temporary", &format!("{uncounted}: {age}"));
         let most = match settings.policy.max_attempts.get() {
             1 => "1 attempt".to_owned(),

@@ -223,7 +223,7 @@ fn made(kind: &QueueKind) -> String {
     };
     if kind.single_active_consumer {
         let between = if kind.durable { "," } else { ";" };
-        words.push_str(&format!("{between} one active consumer"));
+        words.push_str(&format!("{between} single active consumer"));
     }
     if let Some(limit) = kind.delivery_limit {
         words.push_str(&format!(", delivered at most {limit} times again"));

@@ -278,9 +278,9 @@ fn queue(
                      exchange, or have it made anew without a limit",
                 ),
                 QueueMade::Alike if conf.queue.queue_type == QueueType::Quorum => probe.fine(format!(
-                    "{found}; declared as configured, without a delivery limit unless a policy sets one"
+                    "{found}; its properties are those of the configuration, without a delivery limit unless a policy sets one"
                 )),
-                QueueMade::Alike => probe.fine(format!("{found}; declared as configured")),
+                QueueMade::Alike => probe.fine(format!("{found}; its properties are those of the configuration")),
                 QueueMade::Unknown => probe.fine(found),
             }
         }

@@ -41,7 +41,7 @@ pub(crate) enum JournalCommand {
 pub(crate) struct JournalFileArgs {
     #[command(flatten)]
     pub(crate) sources: SourceArgs,
-    /// Journal file, if no configuration names it
+    /// Journal file, instead of the one of the configuration
     #[arg(long, value_name = "FILE", conflicts_with_all = ["config_file", "config_dir"])]
     pub(crate) journal: Option<PathBuf>,
     #[command(flatten)]

@@ -38,7 +38,7 @@ macro_rules! times {
 /// The paragraph about options that pick deliveries.
 macro_rules! pick {
     () => {
-        concat!(times!(), r" \fB\-\-state\fR takes states and groups. The groups are pending (arrived, ready, running, retrying, waiting, orphaned), held (held, held\-by\-guard), open (all of pending and held), and done (delivered, no\-action\-needed, shadow). The other states are dead and discarded. Deliveries that wait for a held target are pending.")
+        concat!(times!(), r" \fB\-\-state\fR takes states and groups of states. Deliveries that wait for a held target are pending, not held. The group pending: arrived, ready, running, retrying, waiting, and orphaned. The group held: held and held\-by\-guard. The group open: pending and held. The group done: delivered, no\-action\-needed, and shadow. The states dead and discarded are in no group.")
     };
 }
 
@@ -228,7 +228,7 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
     (
         "quarantine",
         Words {
-            more: "osnl puts a message into quarantine if it cannot read the message, if the message exceeds a limit, or if osnl crashed three times while it processed the message. A message of up to 16 MiB that compresses to 4 MiB or less is kept whole. Of a larger message osnl keeps the first 64 KiB, the size, and the digest. The quarantine holds at most max_dead messages and 64 MiB; the oldest are deleted first. With memory:// nothing is kept.",
+            more: "osnl puts a message into quarantine if it cannot read the message, if the message exceeds a limit, or if osnl crashed three times while it processed the message. A message is kept whole if it has at most 16 MiB and compresses to at most 4 MiB. Of any other message osnl keeps the first 64 KiB, the size, and the digest. The quarantine holds at most max_dead messages and 64 MiB; the oldest are deleted first. With memory:// nothing is kept.",
             see: &["status", "deliveries", "replay"],
             ..COMMAND
         },
@@ -256,7 +256,7 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
     (
         "journal-restore",
         Words {
-            more: r"The backup is checked before anything is replaced. The old journal is kept: it is renamed JOURNAL.replaced\-TIME. If the old journal can be read, the command names the deliveries that are pending in the backup but ended after it, and counts the messages that were received after it.",
+            more: r"The backup is checked before anything is replaced. The old journal is kept: it is renamed JOURNAL.replaced\-TIME. If the old journal can be read, the command names the deliveries that were pending when the backup was made and have ended since, and counts the messages received since.",
             see: &["journal-backup", "actions-resume", "deliveries-discard"],
             ..COMMAND
         },
@@ -282,7 +282,7 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
     (
         "explain",
         Words {
-            more: concat!(r"For a rule that matches, it prints what each action would do, with secrets masked. For a rule that does not, it prints the first condition that failed and the value. osnl contacts nothing. \fB\-\-unmatched\fR reads the messages that matched no rule; a daemon with keep_unmatched stores them beside its journal. \fB\-\-rules\fR compares the configured rules with those of another file. Without a source of events it uses the journal and the unmatched messages.", "\n", pick!()),
+            more: concat!(r"For a rule that matches, it prints what each action would do, with secrets masked. For a rule that does not, it prints the first condition that failed and the value. osnl contacts nothing. \fB\-\-unmatched\fR reads the messages that matched no rule; the daemon stores the latest ones beside its journal (keep_unmatched). \fB\-\-rules\fR compares the configured rules with those of another file. Without a source of events it uses the journal and the unmatched messages.", "\n", pick!()),
             see: &["tap", "test", "replay", "events"],
             ..COMMAND
         },

@@ -111,7 +111,7 @@ pub(crate) struct QuarantineExportArgs {
 /// The flags of `osnl quarantine retry`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "osnl applies the current rules, as in a replay. A message that matches moves to the journal; a message \
+    after_help = "osnl applies the current rules, as in a replay. A message that matches becomes an event with deliveries; a message \
                         that still can't be read, or that matches no rule, stays. Exits with 1 if a message stayed, else 0.\n\n\
                         Examples:\n  osnl quarantine retry 3\n  osnl quarantine retry --reason max_body --dry-run"
 )]

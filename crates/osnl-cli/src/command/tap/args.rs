@@ -23,7 +23,7 @@ pub(crate) struct TapArgs {
     /// The same as URL
     #[arg(long, value_name = "URL", value_parser = secret, conflicts_with = "listener")]
     pub(crate) transport_url: Option<Secret>,
-    /// Use the broker, exchanges, topics, and priorities of this listener
+    /// Read what this listener reads [default: as all listeners of -c]
     #[arg(long, value_name = "NAME")]
     pub(crate) listener: Option<String>,
     #[command(flatten)]

@@ -177,7 +177,8 @@ impl CheckResult {
         let host = format!("{}, virtual host \"{}\", user {}", self.host, self.virtual_host, self.user);
         let broker = self.broker.words().unwrap_or_else(|| "it does not state its product".to_owned());
         let mut lines = vec![("connected", host), ("broker", broker)];
-        let bounded = "declared, exclusive, limited; messages dropped at the limit are";
+        let bounded =
+            "tap's own, exclusive, limited in length (--queue-limit); messages dropped at the limit are";
         match self.counts_dropped {
             true => lines.push(("queue", format!("{bounded} counted"))),
             false => {

@@ -35,11 +35,11 @@ fn normal(rig: &Rig, text: &str) -> String {
         (r"\b\d+ bytes", "N bytes"),
         // Attempts and probes go on while the test looks.
         (
-            r"(?m)^(  cmdb  held)(?:, probe in \d+ \w+)?(  .*?)  [01]  0  0  0  http",
-            "$1, probe in N s$2  0  0  0  0  http",
+            r"(?m)^(  cmdb  held)(?:, probe in \d+ \w+)?(  .*?)  [01]  0  0  http",
+            "$1, probe in N s$2  0  0  0  http",
         ),
         (r"\b(attempts|failures) \d+,", "$1 N,"),
-        (r"\d+ not counted", "N not counted"),
+        (r"\d+ \((\d+ of \d+) count\)", "N ($1 count)"),
         (
             r"(\.\d+  )(running|ready|retrying)( \(target held\)|, next attempt (now|in \d+ s))?  ",
             "${1}OPEN  ",

@@ -65,7 +65,7 @@ fn a_check_goes_through_the_steps_and_says_what_is_likely_wrong() {
         "virtual host \"tap-check-",
         ", user guest\nbroker     RabbitMQ ",
         &format!("broker     {product} {version}, cluster {cluster}\n"),
-        "queue      declared, exclusive, limited; messages dropped at the limit are counted\n",
+        "queue      tap's own, exclusive, limited in length (--queue-limit); messages dropped at the limit are counted\n",
         "exchange   nova: topic, transient; bound with notifications.*\n",
         "exchange   neutron: topic, durable; bound with notifications.*\n",
         "exchange   glance: does not exist in this virtual host;",

@@ -427,7 +427,7 @@ fn is_near(count: u64, most: u64) -> bool {
 }
 
 fn lasting(seconds: Option<u64>) -> String {
-    seconds.map_or(String::new(), |seconds| format!(" (for {})", span(seconds)))
+    seconds.map_or(String::new(), |seconds| format!(" (for {} so far)", span(seconds)))
 }
 
 fn dead_letters(count: u64) -> String {

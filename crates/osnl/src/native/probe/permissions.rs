@@ -34,19 +34,19 @@ pub(super) fn verdict(probe: Probe, proofs: &Proofs, conf: &ListenerConf) -> Pro
         Some(true) => " (osnl created it, bound it, and deleted it again)",
         Some(false) => " (osnl created it, and it exists now)",
         None if may.is_empty() => "",
-        None => " (tested; nothing was created)",
+        None => " (nothing was created)",
     };
     let unknown: Vec<String> = make
         .iter()
-        .filter_map(|proof| unknown("creating it", proof))
-        .chain(bind.iter().filter_map(|(name, proof)| unknown(&format!("binding it to {name}"), proof)))
-        .chain(unknown("reading it", read))
+        .filter_map(|proof| unknown(user, "create it", proof))
+        .chain(bind.iter().filter_map(|(name, proof)| unknown(user, &format!("bind it to {name}"), proof)))
+        .chain(unknown(user, "read it", read))
         .collect();
     if unknown.is_empty() {
         return probe.fine(format!("{may}{how}"));
     }
-    let also = if may.is_empty() { String::new() } else { format!("; {may}{how}") };
-    let found = format!("{}{also}", unknown.join("; "));
+    let also = if may.is_empty() { String::new() } else { format!("{may}{how}; ") };
+    let found = format!("{also}{}", unknown.join("; "));
     probe.unproven(found, "osnl status shows whether a running osnl reads it")
 }
 
@@ -65,9 +65,9 @@ fn refused(proof: &Proof) -> Option<&str> {
     }
 }
 
-fn unknown(what: &str, proof: &Proof) -> Option<String> {
+fn unknown(user: &str, what: &str, proof: &Proof) -> Option<String> {
     match proof {
-        Proof::Unknown(why) => Some(format!("{what} is not tested: {why}")),
+        Proof::Unknown(why) => Some(format!("whether {user} may {what} is not known: {why}")),
         Proof::Proven | Proof::Refused(_) => None,
     }
 }

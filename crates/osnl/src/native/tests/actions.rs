@@ -53,8 +53,8 @@ fn defaults_are_shown_and_explained_as_the_driver_has_them() {
     let roles = [
         "action roles",
         "  does       DELETE http://k2hr3/v1/role, on the deletion of a port or an instance",
-        "  temporary  408, 425, 429, 5xx, timeouts, connection errors: retried for up to 1d after the first attempt, then \
-         a dead letter; time while the target is down does not count",
+        "  down       no connection, 429, 503 with Retry-After: the target is held; its deliveries wait and don't age",
+        "  temporary  408, 425, other 5xx, timeouts: retried for up to 1d after the first attempt, then a dead letter",
         "  refusals   other statuses: at most 6 attempts, then a dead letter",
         "  timeout    30 s per attempt; pauses between attempts 1 s to 60 s",
         "  ports      a deleted port without addresses is skipped",

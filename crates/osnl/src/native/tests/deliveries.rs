@@ -153,8 +153,8 @@ on_full = dead_letter
         "  shadow     deliveries are only recorded, nothing is called",
         "  order      by payload.port.network_id",
         "  guard      20 per 1m; more is held until an operator releases it",
-        "  temporary  408, 425, 429, 5xx, timeouts, connection errors: retried for up to 1d after the first attempt, then \
-         a dead letter; time while the target is down does not count",
+        "  down       no connection, 429, 503 with Retry-After: the target is held; its deliveries wait and don't age",
+        "  temporary  408, 425, other 5xx, timeouts: retried for up to 1d after the first attempt, then a dead letter",
         "  held       for at most 2d, then dead letters",
         "  dead       the next deliveries of the resource wait",
         "  full       deliveries beyond max_pending become dead letters",

@@ -270,7 +270,7 @@ fn the_explanation_names_what_is_bound_made_and_read() {
     assert_eq!(
         quorum[2..4],
         [
-            "queue      osnl, created if missing: quorum, one active consumer, delivered at most 5 times again",
+            "queue      osnl, created if missing: quorum, single active consumer, delivered at most 5 times again",
             "arguments  x-max-length=9",
         ]
     );

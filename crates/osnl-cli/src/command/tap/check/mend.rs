@@ -23,17 +23,18 @@ pub(super) fn likely(exchanges: &[&str], virtual_host: &str) -> Vec<LikelyCause>
         cause(
             "nothing is sent: the driver of [oslo_messaging_notifications] is empty by default",
             format!(
-                "crudini --set {file} oslo_messaging_notifications driver messagingv2  # each service; restart it"
+                "crudini --set {file} oslo_messaging_notifications driver messagingv2  # for each service; then restart it"
             ),
         ),
         cause(
             "another topic or format: topics of [oslo_messaging_notifications], and notification_format of [notifications] in nova.conf",
-            "osnl tap --check --key '#'  # the same broker and exchanges: everything that is published"
-                .to_owned(),
+            "the same command with --key '#'  # shows everything published to these exchanges".to_owned(),
         ),
         cause(
             "another exchange: control_exchange in [DEFAULT] of each service",
-            format!("rabbitmqctl list_exchanges -p {vhost} name type  # then --exchange NAME"),
+            format!(
+                "rabbitmqctl list_exchanges -p {vhost} name type  # then repeat this command with --exchange NAME"
+            ),
         ),
         cause(
             "the services use another virtual host",

@@ -42,7 +42,7 @@ fn a_listener_that_does_not_listen_has_its_reason_and_its_next_attempt() {
         &[(
             Kind::ListenerConnecting,
             Severity::Warning,
-            "listener nova is connecting (for 12 s): login refused for user \"osnl\" (403); 3 attempts, next in 4 s; \
+            "listener nova is connecting (for 12 s so far): login refused for user \"osnl\" (403); 3 attempts, next in 4 s; \
              osnl check --connect",
         )],
     );
@@ -70,7 +70,7 @@ fn a_listener_that_does_not_listen_has_its_reason_and_its_next_attempt() {
         &[(
             Kind::ListenerBlocked,
             Severity::Critical,
-            "listener nova is blocked (for 12 s): the journal is full; look at the actions and the journal below; the \
+            "listener nova is blocked (for 12 s so far): the journal is full; look at the actions and the journal below; the \
              broker keeps the messages",
         )],
     );
@@ -222,7 +222,7 @@ fn troubles_of_a_target_have_reason_duration_and_remedy() {
         &[(
             Kind::TargetHeld,
             Severity::Warning,
-            "the target of hook is held (for 40 s): HTTP 500; its deliveries wait; osnl probes it again by itself; to probe now: osnl actions probe hook",
+            "the target of hook is held (for 40 s so far): HTTP 500; its deliveries wait; osnl probes it again by itself; to probe now: osnl actions probe hook",
         )],
     );
     let remedy = Some("look at its log".to_owned());
@@ -281,7 +281,7 @@ fn troubles_of_a_target_have_reason_duration_and_remedy() {
         &[(
             Kind::ActionPaused,
             Severity::Warning,
-            "hook is paused by eve (for 2 h); osnl actions resume hook",
+            "hook is paused by eve (for 2 h so far); osnl actions resume hook",
         )],
     );
 }
@@ -330,6 +330,6 @@ fn bounds_that_are_near_or_reached_are_named() {
     };
     check(
         &of_journal(&full),
-        &[(Kind::JournalFull, Severity::Critical, "the journal is full (for 3 s): no room")],
+        &[(Kind::JournalFull, Severity::Critical, "the journal is full (for 3 s so far): no room")],
     );
 }
