@@ -4,6 +4,7 @@
 //! | kind | what happens |
 //! | --- | --- |
 //! | `--cluster` | three RabbitMQ nodes with a quorum queue; the leader is killed with SIGKILL, the lead is moved, the node that osnl is connected to is killed, both come back |
+//! | `--shared [--minutes N] [--seed S]` | four daemons on one PostgreSQL are killed, stopped, and cut off, the database and the target break, answers of COMMIT are lost |
 //! | `[--minutes N] [--seed S] [--alone] [--plain] [--upstream]` | two daemons, broker and target are killed at random moments, the target fails, hangs, resets and answers garbage, and an operator reloads, pauses, renames the queue, retries, discards, releases |
 //!
 //! Not part of the gate: it takes minutes and most of the machine. Each kind is a file. Everything that is started is
@@ -11,6 +12,7 @@
 
 mod cluster;
 mod oracle;
+mod shared;
 mod stage;
 
 use std::process::ExitCode;
@@ -21,6 +23,7 @@ use anyhow::Result;
 pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
     match args {
         [kind] if kind == "--cluster" => cluster::run(),
+        [kind, rest @ ..] if kind == "--shared" => shared::run(rest),
         _ => oracle::run(args),
     }
 }

@@ -13,10 +13,12 @@ mod program;
 mod publisher;
 mod report;
 mod settings;
+mod shared;
 mod target;
 
 pub use program::Program;
 pub use report::{Recovery, Report};
+pub use shared::{SharedPlan, SharedReport};
 
 use std::time::{Duration, Instant};
 

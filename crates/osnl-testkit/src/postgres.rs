@@ -44,6 +44,15 @@ struct RunningServer {
     _guard: Guard,
 }
 
+impl RunningServer {
+    fn start(postgres: &mut Command, folder: &Path) -> Self {
+        let group = Group::spawn(postgres);
+        // It ends its children and gives back its shared memory.
+        let guard = Guard::asking("QUIT", &[group.id()], Some(folder));
+        Self { group, _guard: guard }
+    }
+}
+
 impl Postgres {
     /// The server that all tests of this process share. It is not to be stopped.
     ///
@@ -98,26 +107,22 @@ impl Postgres {
             postgres.args(["-c", &setting]);
         }
         postgres.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-        let group = Group::spawn(&mut postgres);
-        // It ends its children and gives back its shared memory.
-        let guard = Guard::asking("QUIT", &[group.id()], Some(self.folder.path()));
-        self.running = Some(RunningServer { group, _guard: guard });
-        let ready = || {
-            let mut ready = program("pg_isready", self.folder.path());
-            ready.args([
-                "-q",
-                "-h",
-                "127.0.0.1",
-                "-U",
-                "osnl",
-                "-d",
-                "postgres",
-                "-p",
-                &self.port.to_string(),
-            ]);
-            ready.stdin(Stdio::null()).status().is_ok_and(|status| status.success())
+        let mut running = None;
+        // Children of one that was killed may have its memory for a moment, and then it does not start.
+        let mut is_ready = || {
+            if !running.as_mut().is_some_and(|server: &mut RunningServer| server.group.is_running()) {
+                running = Some(RunningServer::start(&mut postgres, self.folder.path()));
+            }
+            self.is_ready()
         };
-        assert!(reached(PATIENCE, &mut { ready }), "PostgreSQL did not start:\n{}", self.output());
+        assert!(reached(PATIENCE, &mut is_ready), "PostgreSQL did not start:\n{}", self.output());
+        self.running = running;
+    }
+
+    fn is_ready(&self) -> bool {
+        let mut ready = program("pg_isready", self.folder.path());
+        ready.args(["-q", "-h", "127.0.0.1", "-U", "osnl", "-d", "postgres", "-p", &self.port.to_string()]);
+        ready.stdin(Stdio::null()).status().is_ok_and(|status| status.success())
     }
 
     /// Its port of 127.0.0.1.
@@ -180,8 +185,22 @@ impl Postgres {
 
     /// Ends it at once, without a word to its clients: what was not committed is lost.
     pub fn quit(&mut self) {
+        self.end("QUIT");
+    }
+
+    /// Ends it in good order: its clients are told, and their transactions are rolled back.
+    pub fn shutdown(&mut self) {
+        self.end("INT");
+    }
+
+    /// Kills its first process with SIGKILL; the others end when they see it.
+    pub fn kill9(&mut self) {
+        self.running = None;
+    }
+
+    fn end(&mut self, signal: &str) {
         if let Some(running) = &mut self.running {
-            running.group.signal("QUIT");
+            running.group.signal(signal);
             assert!(reached(PATIENCE, &mut || !running.group.is_running()), "PostgreSQL did not end");
         }
         self.running = None;
@@ -252,8 +271,10 @@ mod tests {
         let url = server.database();
         assert_eq!(url, format!("postgresql://osnl@127.0.0.1:{}/test0", server.port()));
         server.sql("test0", "CREATE TABLE t (x int); INSERT INTO t VALUES (7), (8)");
-        server.quit();
-        server.start_again();
-        assert_eq!(server.rows("test0", "SELECT x, x + 1 FROM t ORDER BY x"), "7|8\n8|9");
+        for end in [Postgres::quit, Postgres::shutdown, Postgres::kill9] {
+            end(&mut server);
+            server.start_again();
+            assert_eq!(server.rows("test0", "SELECT x, x + 1 FROM t ORDER BY x"), "7|8\n8|9");
+        }
     }
 }

@@ -26,6 +26,8 @@ pub enum Fault {
     Delay(Duration),
     /// Each connection, open or to come, is cut once this many more bytes have come from the server.
     CutAfter(u64),
+    /// PostgreSQL's answer to COMMIT is lost: a connection is cut when it has passed a COMMIT and the answer comes.
+    LoseCommit,
     /// There is no listener: new connections are refused. Open ones go on.
     Refuse,
     /// Drops messages that the broker pushes on AMQP connections opened meanwhile, while replies and heartbeats pass:
@@ -91,7 +93,12 @@ impl Proxy {
         self.shared.changed.notify_all();
         match fault {
             Fault::Refuse => self.stop_listening(),
-            Fault::None | Fault::Stall | Fault::Delay(_) | Fault::CutAfter(_) | Fault::NoDeliveries
+            Fault::None
+            | Fault::Stall
+            | Fault::Delay(_)
+            | Fault::CutAfter(_)
+            | Fault::LoseCommit
+            | Fault::NoDeliveries
                 if refused =>
             {
                 // The kernel may hold on to the port for a moment.
@@ -102,7 +109,12 @@ impl Proxy {
                 });
                 self.listen(listener.expect("the proxy's port is still free"));
             }
-            Fault::None | Fault::Stall | Fault::Delay(_) | Fault::CutAfter(_) | Fault::NoDeliveries => {}
+            Fault::None
+            | Fault::Stall
+            | Fault::Delay(_)
+            | Fault::CutAfter(_)
+            | Fault::LoseCommit
+            | Fault::NoDeliveries => {}
         }
     }
 

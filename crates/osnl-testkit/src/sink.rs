@@ -148,6 +148,11 @@ impl Sink {
         self.shared.state.lock().unwrap().requests.clone()
     }
 
+    /// Forgets the requests so far, which otherwise are kept for as long as the sink.
+    pub fn forget(&self) {
+        self.shared.state.lock().unwrap().requests.clear();
+    }
+
     /// Waits until there are at least `n` requests and gives all of them.
     ///
     /// # Panics

@@ -139,7 +139,7 @@ impl Arguments {
     }
 }
 
-fn number(option: &str, text: Option<&String>) -> Result<u64> {
+pub(super) fn number(option: &str, text: Option<&String>) -> Result<u64> {
     let text = text.with_context(|| format!("{option} needs a number"))?;
     text.parse()
         .ok()

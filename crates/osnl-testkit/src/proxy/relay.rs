@@ -9,6 +9,9 @@ use std::time::Duration;
 use super::frames::Frames;
 use super::{Fault, Inner};
 
+/// Kind, length, text.
+const COMMIT: &[u8] = b"Q\0\0\0\x0bCOMMIT\0";
+
 /// Both ends of a connection.
 #[derive(Debug)]
 pub(super) struct Pair {
@@ -24,7 +27,12 @@ impl Pair {
     pub(super) fn allow(&self, fault: Fault) {
         let left = match fault {
             Fault::CutAfter(bytes) => bytes,
-            Fault::None | Fault::Stall | Fault::Delay(_) | Fault::Refuse | Fault::NoDeliveries => u64::MAX,
+            Fault::None
+            | Fault::Stall
+            | Fault::Delay(_)
+            | Fault::LoseCommit
+            | Fault::Refuse
+            | Fault::NoDeliveries => u64::MAX,
         };
         self.left.store(left, Ordering::SeqCst);
     }
@@ -86,6 +94,9 @@ fn copy(shared: &Inner, pair: &Pair, from_server: bool) {
             }
             continue;
         }
+        if !from_server && commits(&buffer[..n]) && shared.state.lock().unwrap().fault == Fault::LoseCommit {
+            pair.left.store(0, Ordering::SeqCst);
+        }
         let allowed = if from_server { pass(pair, n) } else { n };
         if pair.is_cut() || to.write_all(&buffer[..allowed]).is_err() {
             return;
@@ -97,6 +108,11 @@ fn copy(shared: &Inner, pair: &Pair, from_server: bool) {
             return;
         }
     }
+}
+
+/// Whether a client of PostgreSQL sends a COMMIT, as a simple query.
+fn commits(bytes: &[u8]) -> bool {
+    bytes.windows(COMMIT.len()).any(|window| window == COMMIT)
 }
 
 /// Returns how many of `n` bytes may pass.

@@ -1,0 +1,254 @@
+//! The oracle of a journal that daemons share: four of them on one PostgreSQL and one RabbitMQ, three queues with one active
+//! reader each, random faults from a seed, and a verdict on what the target and the database saw in the end.
+//!
+//! Everything is on loopback, and ends with this process. The folder of logs has one folder for each daemon, `story.txt` with
+//! each fault and its time, `effects.txt`, and `rows.txt` with the deliveries of the database.
+
+mod faults;
+mod judge;
+mod member;
+mod publisher;
+mod report;
+mod target;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+pub use report::SharedReport;
+
+use self::faults::Saboteur;
+use self::judge::{Evidence, Row, Verdict};
+use self::member::{Addresses, Member};
+use self::publisher::Publishing;
+use self::target::Target;
+use super::{SOON, pause_until};
+use crate::wait::reached;
+use crate::{Broker, Postgres, Queue, Vhost, wait_until};
+
+const NAMES: [&str; 4] = ["a", "b", "c", "d"];
+/// An exchange for each queue.
+const QUEUES: [&str; 3] = ["neutron", "nova", "cinder"];
+/// The resources of each queue.
+const PORTS: u32 = 8;
+/// The target rejects one event in so many, whenever it works.
+const REJECTED: u64 = 97;
+const CONCURRENCY: usize = 6;
+/// Both actions' attempts that a daemon has under way at most.
+const MOST_LATE: usize = 2 * CONCURRENCY;
+const LEASE: Duration = Duration::from_secs(3);
+/// The paths of the action and of its fallback.
+const HOOK: &str = "/hook";
+const SPARE: &str = "/spare";
+const DATABASE: &str = "test0";
+/// Requests of a daemon that lost its lease have come by then.
+const AFTER: Duration = Duration::from_secs(5);
+/// Deliveries that have not ended.
+const OPEN: &str = "SELECT count(*) FROM osnl_delivery WHERE state < 3";
+const TALLY: &str = "SELECT * FROM (SELECT partition, action, state, count(*) FROM osnl_delivery WHERE state >= 0 GROUP BY 1, 2, 3) r \
+     FULL JOIN (SELECT partition, action, state, count FROM osnl_tally WHERE count <> 0) t USING (partition, action, state) \
+     WHERE r.count IS DISTINCT FROM t.count";
+
+/// Words of the logs that are counted.
+const SAID: [(&str, &str); 7] = [
+    ("taken over (lines)", "partitions of the journal are taken over"),
+    ("readers fenced", "another daemon reads the queue"),
+    ("ends not recorded, of what another daemon took over", "another daemon has taken over the delivery"),
+    ("leases that ended during an attempt", "the lease on the delivery has ended"),
+    ("times the journal could not be written", "the journal cannot be written"),
+    ("messages returned to the broker", "a message is returned to the broker"),
+    ("unreadable messages", "quarantine"),
+];
+
+/// A run with a journal that daemons share.
+#[derive(Clone, Debug)]
+pub struct SharedPlan {
+    /// The program, built with PostgreSQL.
+    pub osnl: PathBuf,
+    /// The time of publishing and breaking.
+    pub time: Duration,
+    /// The time after that within which nothing may be open any more.
+    pub drain: Duration,
+    /// The source of everything random.
+    pub seed: u64,
+    /// The folder for logs, which is emptied.
+    pub logs: PathBuf,
+}
+
+impl SharedPlan {
+    /// Does it, on a broker and a database of its own.
+    ///
+    /// # Panics
+    /// When a part cannot be started, such as without `cargo xtask setup`.
+    #[must_use]
+    pub fn run(&self) -> SharedReport {
+        let _ = fs::remove_dir_all(&self.logs);
+        fs::create_dir_all(&self.logs).unwrap();
+        let (broker, server) = (Broker::start(), Postgres::start(true));
+        let vhost = broker.vhost("shared-oracle");
+        let _ = server.database();
+        let target = Target::start(NAMES.len());
+        let members = self.members(&broker, &server, &vhost, &target);
+        let consumers = |count: u64| {
+            let queues = own_queues(&vhost);
+            queues.len() == QUEUES.len() && queues.iter().all(|queue| queue.consumers == count)
+        };
+        wait_until(SOON, "all daemons to consume all queues", || consumers(NAMES.len() as u64));
+
+        let mut saboteur = Saboteur::new(members, server, &target, self.seed);
+        let began = Instant::now();
+        let publishing = Publishing::start(&vhost.url(), self.seed);
+        saboteur.run(self.time);
+        let published = publishing.stop();
+        let took = began.elapsed();
+        saboteur.note("the faults are over");
+
+        let drained = drain(&mut saboteur, &vhost, self.drain);
+        let end = Instant::now() + AFTER;
+        while Instant::now() < end {
+            saboteur.tick();
+            pause_until(Instant::now() + Duration::from_millis(100));
+        }
+        let windows = std::mem::take(&mut saboteur.windows);
+        let Saboteur { mut members, server, counts, mut wrong, story, .. } = saboteur;
+        if drained.is_none() {
+            wrong.push(format!(
+                "not drained: {} deliveries open, queues {:?}",
+                server.rows(DATABASE, OPEN),
+                vhost.list_queues()
+            ));
+        }
+        wrong.extend(stop(&mut members));
+        let rows: Vec<Row> = server.rows(DATABASE, Row::SQL).lines().filter_map(Row::read).collect();
+        wrong.extend(tables(&server));
+        let evidence = Evidence { published, effects: target.effects(), rows, windows };
+        let (failed_requests, foreign) = target.failures();
+        if foreign > 0 {
+            wrong.push(format!("{foreign} requests about no event"));
+        }
+        self.write(&evidence, &story, began);
+        let output: Vec<(String, String)> =
+            members.iter().map(|member| (member.name.clone(), member.output())).collect();
+        wrong.extend(panics(&output));
+        let verdict = Verdict::of(&evidence);
+        if verdict.most_late > MOST_LATE {
+            wrong.push(format!(
+                "{} late effects by one fault of a daemon: at most {MOST_LATE} may be under way",
+                verdict.most_late
+            ));
+        }
+        SharedReport {
+            seed: self.seed,
+            published: evidence.published.len(),
+            nameless: evidence.published.iter().filter(|one| !one.has_id).count(),
+            publishing: took,
+            drained,
+            faults: counts,
+            failed_requests,
+            said: said(&output),
+            verdict,
+            wrong,
+            logs: self.logs.clone(),
+        }
+    }
+
+    fn members(&self, broker: &Broker, server: &Postgres, vhost: &Vhost, target: &Target) -> Vec<Member> {
+        let addresses = Addresses {
+            database: server.port(),
+            broker: broker.port(),
+            transport_url: &|port| vhost.url_through(port),
+        };
+        let start = |named| Member::start(named, &self.osnl, &self.logs, &addresses, target);
+        NAMES.into_iter().enumerate().map(start).collect()
+    }
+
+    /// Writes what a reader of the logs needs besides.
+    fn write(&self, evidence: &Evidence, story: &[String], began: Instant) {
+        let write = |name: &str, text: String| fs::write(self.logs.join(name), text).unwrap();
+        write("story.txt", story.join("\n"));
+        let mut effects = String::new();
+        for effect in &evidence.effects {
+            let at = effect.at.saturating_duration_since(began).as_secs_f64();
+            let path = if effect.is_spare { SPARE } else { HOOK };
+            let name = NAMES[effect.daemon];
+            _ = writeln!(effects, "{at:8.2} s  event {} port {} by {name} {path}", effect.event, effect.port);
+        }
+        write("effects.txt", effects);
+        let rows: Vec<String> = evidence.rows.iter().map(|row| format!("{row:?}")).collect();
+        write("rows.txt", rows.join("\n"));
+        let published: Vec<String> = evidence.published.iter().map(|one| format!("{one:?}")).collect();
+        write("published.txt", published.join("\n"));
+    }
+}
+
+/// Returns the daemons' queues; the Notifier has one of its own.
+fn own_queues(vhost: &Vhost) -> Vec<Queue> {
+    vhost.list_queues().into_iter().filter(|queue| queue.name.starts_with("osnl-")).collect()
+}
+
+/// Waits until nothing is open, in the journal and at the broker, twice in a row.
+fn drain(saboteur: &mut Saboteur<'_>, vhost: &Vhost, limit: Duration) -> Option<Duration> {
+    let began = Instant::now();
+    let mut empty = 0;
+    while began.elapsed() < limit {
+        saboteur.tick();
+        let queues = own_queues(vhost);
+        let is_empty = queues.iter().all(|queue| (queue.ready, queue.unacked) == (0, 0))
+            && saboteur.server.rows(DATABASE, OPEN) == "0";
+        empty = if is_empty { empty + 1 } else { 0 };
+        if empty == 2 {
+            return Some(began.elapsed());
+        }
+        pause_until(Instant::now() + Duration::from_millis(500));
+    }
+    None
+}
+
+/// Ends the daemons in good order; returns what is wrong about it.
+fn stop(members: &mut [Member]) -> Vec<String> {
+    members.iter().for_each(|member| member.signal("TERM"));
+    let mut wrong = Vec::new();
+    for member in members {
+        let mut status = None;
+        reached(SOON, &mut || {
+            status = member.ended();
+            status.is_some()
+        });
+        match status {
+            Some(status) if status.success() => {}
+            other => wrong.push(format!("daemon {} ended at last with {other:?}", member.name)),
+        }
+        member.kill();
+    }
+    wrong
+}
+
+/// What is wrong in the tables when all daemons have ended in good order.
+fn tables(server: &Postgres) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut check = |what: &str, sql: &str| {
+        let found = server.rows(DATABASE, sql);
+        if !found.is_empty() {
+            wrong.push(format!("{what}: {}", found.replace('\n', "; ")));
+        }
+    };
+    check("counts of deliveries differ from the rows (partition, action, state, rows, count)", TALLY);
+    check("messages in quarantine", "SELECT id, reason FROM osnl_unreadable LIMIT 5");
+    check("partitions that were not given back", "SELECT id FROM osnl_partition WHERE token IS NOT NULL");
+    wrong
+}
+
+fn panics(output: &[(String, String)]) -> Vec<String> {
+    let panicked = |(name, text): &(String, String)| {
+        let line = text.lines().find(|line| line.contains("panicked"))?;
+        Some(format!("daemon {name}: {line}"))
+    };
+    output.iter().filter_map(panicked).collect()
+}
+
+fn said(output: &[(String, String)]) -> BTreeMap<&'static str, usize> {
+    let count = |words: &str| output.iter().map(|(_, text)| text.matches(words).count()).sum();
+    SAID.into_iter().map(|(what, words)| (what, count(words))).collect()
+}

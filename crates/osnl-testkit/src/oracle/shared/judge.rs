@@ -1,0 +1,309 @@
+//! The verdict: what of the promise of a shared journal does not hold, given what the target and the database saw.
+//!
+//! | rule | broken by |
+//! | --- | --- |
+//! | each event has its effect, and a record of it | `lost` |
+//! | only what the target rejects is a dead letter, and it is one | `wrongly_dead`, `not_dead` |
+//! | nothing is open after the faults | `open` |
+//! | a message with an id is stored once | `stored_twice` |
+//! | what is recorded as delivered has had its effect | `unseen` |
+//! | the events of a resource are stored, recorded, and have their first effects in their order | `out_of_order` |
+//!
+//! Permitted and counted: an effect again; one after that of a later event of its resource, which a daemon that has lost the
+//! partition had under way (`late`); a message without an id stored again.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::time::Duration;
+
+use super::REJECTED;
+use super::faults::Window;
+use super::publisher::Published;
+use super::target::Effect;
+
+/// Numbers of states in the journal.
+const DEAD: i64 = 3;
+const DELIVERED: i64 = 4;
+/// A late effect belongs to a fault that ended so long ago: what was under way has a time-out.
+const AFTERMATH: Duration = Duration::from_secs(20);
+
+/// A delivery in the database.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Row {
+    pub(super) event: u64,
+    pub(super) arrival: i64,
+    pub(super) delivery: i64,
+    pub(super) is_spare: bool,
+    pub(super) state: i64,
+    pub(super) ended: i64,
+    pub(super) has_id: bool,
+    pub(super) reason: String,
+}
+
+impl Row {
+    /// The columns of [`Row`] for `psql`.
+    pub(super) const SQL: &'static str = "SELECT substring(convert_from(a.body, 'UTF8') from 'chaos[^0-9]*([0-9]+)'), a.id, d.id, \
+         (d.action = 'spare')::int, d.state, coalesce(d.ended, 0), (coalesce(a.unique_id, a.message_id) IS NOT NULL)::int, \
+         translate(coalesce(d.reason, ''), E'\\n', ' ') \
+         FROM osnl_arrival a JOIN osnl_delivery d ON d.arrival = a.id ORDER BY d.id";
+
+    /// Reads a line of [`Row::SQL`].
+    pub(super) fn read(line: &str) -> Option<Self> {
+        let mut columns = line.splitn(8, '|');
+        let mut number = || columns.next()?.parse::<i64>().ok();
+        Some(Self {
+            event: u64::try_from(number()?).ok()?,
+            arrival: number()?,
+            delivery: number()?,
+            is_spare: number()? == 1,
+            state: number()?,
+            ended: number()?,
+            has_id: number()? == 1,
+            reason: columns.next()?.to_owned(),
+        })
+    }
+}
+
+/// The observations of a run.
+#[derive(Debug, Default)]
+pub(super) struct Evidence {
+    pub(super) published: Vec<Published>,
+    pub(super) effects: Vec<Effect>,
+    /// In the order of their numbers.
+    pub(super) rows: Vec<Row>,
+    pub(super) windows: Vec<Window>,
+}
+
+/// Events that break a rule, and counts of what is permitted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Verdict {
+    pub(super) lost: Vec<u64>,
+    pub(super) wrongly_dead: Vec<u64>,
+    pub(super) not_dead: Vec<u64>,
+    pub(super) open: Vec<u64>,
+    pub(super) stored_twice: Vec<u64>,
+    pub(super) unseen: Vec<u64>,
+    pub(super) out_of_order: Vec<u64>,
+    pub(super) delivered: usize,
+    pub(super) dead: usize,
+    pub(super) repeated: usize,
+    /// Of those, without an id.
+    pub(super) repeated_nameless: usize,
+    pub(super) late: usize,
+    /// The most late effects of one fault of a daemon.
+    pub(super) most_late: usize,
+    /// Late effects of a daemon without a fault before.
+    pub(super) late_without_fault: usize,
+    /// Further arrivals of messages without an id.
+    pub(super) stored_again: usize,
+}
+
+impl Verdict {
+    pub(super) fn of(evidence: &Evidence) -> Self {
+        let mut verdict = Self::default();
+        let Evidence { published, effects, rows, .. } = evidence;
+        let seen: HashSet<(u64, bool)> =
+            effects.iter().map(|effect| (effect.event, effect.is_spare)).collect();
+        let mut by_event: HashMap<u64, Vec<&Row>> = HashMap::new();
+        rows.iter().for_each(|row| by_event.entry(row.event).or_default().push(row));
+        for Published { event, has_id, .. } in published {
+            let rejected = event.is_multiple_of(REJECTED);
+            let own = by_event.remove(event).unwrap_or_default();
+            let ended = own.iter().any(|row| row.is_spare == rejected && row.state == DELIVERED);
+            let arrivals: BTreeSet<i64> = own.iter().map(|row| row.arrival).collect();
+            if !seen.contains(&(*event, rejected)) || !ended {
+                verdict.lost.push(*event);
+            }
+            if *has_id && arrivals.len() > 1 {
+                verdict.stored_twice.push(*event);
+            }
+            verdict.stored_again += arrivals.len().saturating_sub(1);
+            for row in own {
+                verdict.judge_row(row, rejected, &seen);
+            }
+        }
+        // Of messages that were never published.
+        verdict.unseen.extend(by_event.into_keys());
+        verdict.judge_effects(evidence);
+        verdict.judge_records(evidence);
+        let lists = [&mut verdict.out_of_order, &mut verdict.unseen, &mut verdict.open];
+        for events in lists {
+            events.sort_unstable();
+            events.dedup();
+        }
+        verdict
+    }
+
+    fn judge_row(&mut self, row: &Row, rejected: bool, seen: &HashSet<(u64, bool)>) {
+        let may_be_dead = rejected && !row.is_spare;
+        match row.state {
+            DEAD if may_be_dead => self.dead += 1,
+            DEAD => self.wrongly_dead.push(row.event),
+            DELIVERED if may_be_dead => self.not_dead.push(row.event),
+            DELIVERED if !seen.contains(&(row.event, row.is_spare)) => self.unseen.push(row.event),
+            DELIVERED => self.delivered += 1,
+            _ => self.open.push(row.event),
+        }
+    }
+
+    /// First effects come in order; further ones may come again, and late.
+    fn judge_effects(&mut self, evidence: &Evidence) {
+        let nameless: HashSet<u64> =
+            evidence.published.iter().filter(|one| !one.has_id).map(|one| one.event).collect();
+        let mut arrivals: HashMap<u64, BTreeSet<i64>> = HashMap::new();
+        evidence.rows.iter().for_each(|row| _ = arrivals.entry(row.event).or_default().insert(row.arrival));
+        let mut seen = HashSet::new();
+        let mut latest: HashMap<(u32, bool), u64> = HashMap::new();
+        let mut late_of: BTreeMap<usize, usize> = BTreeMap::new();
+        for effect in &evidence.effects {
+            let latest = latest.entry((effect.port, effect.is_spare)).or_default();
+            let overtaken = effect.event < *latest;
+            *latest = effect.event.max(*latest);
+            if seen.insert((effect.event, effect.is_spare)) {
+                self.out_of_order.extend(overtaken.then_some(effect.event));
+                continue;
+            }
+            self.repeated += 1;
+            self.repeated_nameless += usize::from(nameless.contains(&effect.event));
+            let is_again = arrivals.get(&effect.event).is_some_and(|arrivals| arrivals.len() > 1);
+            if !overtaken || is_again {
+                continue;
+            }
+            self.late += 1;
+            let fault = evidence.windows.iter().rposition(|window| {
+                window.daemon.is_none_or(|daemon| daemon == effect.daemon)
+                    && window.from <= effect.at
+                    && effect.at <= window.until + AFTERMATH
+            });
+            match fault {
+                Some(fault) => *late_of.entry(fault).or_default() += 1,
+                None => self.late_without_fault += 1,
+            }
+        }
+        self.most_late = late_of.into_values().max().unwrap_or(0);
+    }
+
+    /// Messages of a resource are stored in their order, but for those that come again; ends are recorded in the order of
+    /// deliveries.
+    fn judge_records(&mut self, evidence: &Evidence) {
+        let ports: HashMap<u64, u32> = evidence.published.iter().map(|one| (one.event, one.port)).collect();
+        let mut stored = HashSet::new();
+        let mut latest: HashMap<u32, u64> = HashMap::new();
+        let mut ended: HashMap<(u32, bool), i64> = HashMap::new();
+        for row in &evidence.rows {
+            let Some(port) = ports.get(&row.event) else { continue };
+            if stored.insert(row.event) {
+                let latest = latest.entry(*port).or_default();
+                self.out_of_order.extend((row.event < *latest).then_some(row.event));
+                *latest = row.event.max(*latest);
+            }
+            let ended = ended.entry((*port, row.is_spare)).or_default();
+            if row.ended > 0 {
+                self.out_of_order.extend((row.ended < *ended).then_some(row.event));
+                *ended = row.ended.max(*ended);
+            }
+        }
+    }
+
+    /// Returns what is broken, in words.
+    pub(super) fn findings(&self) -> [(&'static str, &[u64]); 7] {
+        [
+            ("lost: without an effect, or a record of it", &self.lost),
+            ("out of order", &self.out_of_order),
+            ("still open", &self.open),
+            ("dead letters of what the target accepts", &self.wrongly_dead),
+            ("delivered, of what the target rejects", &self.not_dead),
+            ("stored twice in spite of an id", &self.stored_twice),
+            ("recorded as delivered without an effect", &self.unseen),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    /// Events of one port: `1` an effect, `1s` one of the fallback; those of the second daemon end with `b`.
+    fn effects(text: &str) -> Vec<Effect> {
+        let effect = |word: &str| Effect {
+            event: word.trim_end_matches(char::is_alphabetic).parse().unwrap(),
+            port: 7,
+            daemon: usize::from(word.contains('b')),
+            is_spare: word.contains('s'),
+            at: Instant::now(),
+        };
+        text.split_whitespace().map(effect).collect()
+    }
+
+    /// `1:4` is event 1, delivered; `1:4s` by the fallback. Each word is an arrival, and ends later than the one before;
+    /// `<` ends earlier.
+    fn rows(text: &str) -> Vec<Row> {
+        let row = |(n, word): (usize, &str)| {
+            let (event, state) = word.split_once(':').unwrap();
+            let n = n as i64 + 1;
+            Row {
+                event: event.parse().unwrap(),
+                arrival: n,
+                delivery: n << 16,
+                is_spare: word.contains('s'),
+                state: state.trim_end_matches(['s', '<']).parse().unwrap(),
+                ended: if word.contains('<') { 1 } else { 10 * n },
+                has_id: true,
+                reason: String::new(),
+            }
+        };
+        text.split_whitespace().enumerate().map(row).collect()
+    }
+
+    fn verdict(count: u64, seen: &str, stored: &str) -> Verdict {
+        let published =
+            (1..=count).map(|event| Published { event, port: 7, has_id: !event.is_multiple_of(5) });
+        let (effects, rows) = (effects(seen), rows(stored));
+        Verdict::of(&Evidence { published: published.collect(), effects, rows, windows: Vec::new() })
+    }
+
+    #[test]
+    fn what_breaks_a_rule_is_found() {
+        let check = |seen: &str, stored: &str, expected: &[(usize, u64)]| {
+            let verdict = verdict(3, seen, stored);
+            let found: Vec<(usize, u64)> = (verdict.findings().iter().enumerate())
+                .flat_map(|(rule, (_, events))| events.iter().map(move |event| (rule, *event)))
+                .collect();
+            assert_eq!(found, expected, "{seen} / {stored}");
+        };
+        check("1 2 3", "1:4 2:4 3:4", &[]);
+        check("1 2b 2 3b 2", "1:4 2:4 3:4", &[]);
+        check("1 3", "1:4 3:4", &[(0, 2)]);
+        check("1 3", "1:4 2:4 3:4", &[(0, 2), (6, 2)]);
+        check("1 2 3", "1:4 2:1 3:4", &[(0, 2), (2, 2)]);
+        check("1 3 2", "1:4 2:4 3:4", &[(1, 2)]);
+        check("1 2 3", "1:4 3:4 2:4", &[(1, 2)]);
+        check("1 2 3", "1:4 2:4 3:4<", &[(1, 3)]);
+        check("1 2 3", "1:4 2:3 3:4", &[(0, 2), (3, 2)]);
+        check("1 2 3", "1:4 2:4 3:4 2:4", &[(5, 2)]);
+        check("1 2 3 9", "1:4 2:4 3:4 9:4", &[(6, 9)]);
+    }
+
+    #[test]
+    fn what_is_permitted_is_counted() {
+        let verdict = verdict(6, "1 2 1b 3 4 5 5 6 5 4 4b", "1:4 2:4 3:4 4:4 5:4 6:4 5:4");
+        assert_eq!((verdict.repeated, verdict.repeated_nameless), (5, 2));
+        // The first of event 1, and those of event 4; event 5 was stored again.
+        assert_eq!((verdict.late, verdict.late_without_fault, verdict.stored_again), (3, 3, 1));
+    }
+
+    #[test]
+    fn a_rejected_event_is_dead_and_has_another_effect() {
+        let event = REJECTED;
+        let published = vec![Published { event, port: 7, has_id: true }];
+        let (effects, mut rows) = (effects(&format!("{event}s")), rows(&format!("{event}:3 {event}:4s")));
+        rows[1].arrival = 1;
+        let mut evidence = Evidence { published, effects, rows, windows: Vec::new() };
+        let verdict = Verdict::of(&evidence);
+        assert!(verdict.findings().iter().all(|(_, events)| events.is_empty()), "{verdict:?}");
+        assert_eq!(verdict.dead, 1);
+        evidence.effects.clear();
+        assert_eq!(Verdict::of(&evidence).lost, [event]);
+    }
+}

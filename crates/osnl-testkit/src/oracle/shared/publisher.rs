@@ -1,0 +1,84 @@
+//! The publisher: the real oslo.messaging, and every few messages one without an id. Each is confirmed before the next.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::{PORTS, QUEUES};
+use crate::oracle::pause_until;
+use crate::{Notice, Options, Publisher, Raw};
+
+/// The pause between two bursts, and the messages of one.
+const PAUSE: Duration = Duration::from_millis(100);
+const BURST: u64 = 6;
+/// One in so many messages has no id.
+const NAMELESS: u64 = 5;
+
+/// A message that the broker has confirmed.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Published {
+    pub(super) event: u64,
+    /// Its thousands are the number of the queue.
+    pub(super) port: u32,
+    pub(super) has_id: bool,
+}
+
+pub(super) struct Publishing {
+    over: Arc<AtomicBool>,
+    thread: JoinHandle<Vec<Published>>,
+}
+
+impl Publishing {
+    pub(super) fn start(url: &str, seed: u64) -> Self {
+        let over: Arc<AtomicBool> = Arc::default();
+        let (url, is_over) = (url.to_owned(), over.clone());
+        let thread = std::thread::spawn(move || publish(&url, seed, &is_over));
+        Self { over, thread }
+    }
+
+    /// Publishes no more; all that was confirmed.
+    pub(super) fn stop(self) -> Vec<Published> {
+        self.over.store(true, Ordering::Relaxed);
+        self.thread.join().expect("the publisher goes on to the end")
+    }
+}
+
+fn publish(url: &str, seed: u64, over: &AtomicBool) -> Vec<Published> {
+    let mut chance = fastrand::Rng::with_seed(seed);
+    let mut publisher = Publisher::start(url, Options::default());
+    let mut published = Vec::new();
+    while !over.load(Ordering::Relaxed) {
+        let next = Instant::now() + PAUSE;
+        for _ in 0..BURST {
+            let event = published.len() as u64 + 1;
+            let queue = chance.usize(..QUEUES.len());
+            let port = queue as u32 * 1000 + chance.u32(..PORTS);
+            let payload = json!({"chaos": event, "port": {"id": format!("port-{port}")}});
+            let has_id = !event.is_multiple_of(NAMELESS);
+            if has_id {
+                publisher.notify(&Notice {
+                    exchange: QUEUES[queue].to_owned(),
+                    payload,
+                    ..Notice::default()
+                });
+            } else {
+                publisher.raw(&nameless(QUEUES[queue], &payload));
+            }
+            published.push(Published { event, port, has_id });
+        }
+        pause_until(next);
+    }
+    published
+}
+
+/// A message as another publisher than oslo.messaging may write it.
+fn nameless(exchange: &str, payload: &Value) -> Raw {
+    let body = json!({
+        "event_type": "port.delete.end", "publisher_id": "network.node1", "priority": "INFO",
+        "timestamp": "2026-11-20 06:00:00.000000", "payload": payload,
+    });
+    Raw { exchange: exchange.to_owned(), body: body.to_string().into_bytes(), ..Raw::default() }
+}

@@ -1,0 +1,86 @@
+//! The result of a run, as a table.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::judge::Verdict;
+
+/// The events that are named of each kind.
+const NAMED: usize = 20;
+
+/// The result of a run with a journal that daemons share.
+#[derive(Debug)]
+pub struct SharedReport {
+    pub(super) seed: u64,
+    pub(super) published: usize,
+    pub(super) nameless: usize,
+    pub(super) publishing: Duration,
+    /// The time from the end of the faults until nothing was open; `None` if something stayed open.
+    pub(super) drained: Option<Duration>,
+    pub(super) faults: BTreeMap<&'static str, u64>,
+    pub(super) failed_requests: u64,
+    /// Lines of the daemons' logs, by what they say.
+    pub(super) said: BTreeMap<&'static str, usize>,
+    pub(super) verdict: Verdict,
+    /// All other violations.
+    pub(super) wrong: Vec<String>,
+    pub(super) logs: PathBuf,
+}
+
+impl SharedReport {
+    /// Whether the promise holds.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        self.wrong.is_empty() && self.verdict.findings().iter().all(|(_, events)| events.is_empty())
+    }
+}
+
+impl fmt::Display for SharedReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = &self.verdict;
+        let row =
+            |f: &mut fmt::Formatter<'_>, name: &str, number: usize| writeln!(f, "  {name:<58} {number:>7}");
+        writeln!(f, "seed {}, {} s", self.seed, self.publishing.as_secs())?;
+        writeln!(f, "faults")?;
+        for (name, count) in &self.faults {
+            writeln!(f, "  {name:<58} {count:>7}")?;
+        }
+        writeln!(f, "events")?;
+        row(f, "published", self.published)?;
+        row(f, "of those without an id", self.nameless)?;
+        row(f, "deliveries recorded as delivered", verdict.delivered)?;
+        row(f, "dead letters of what the target rejects", verdict.dead)?;
+        row(f, "effects repeated", verdict.repeated)?;
+        row(f, "of those without an id", verdict.repeated_nameless)?;
+        row(f, "effects late, after a later one of their resource", verdict.late)?;
+        row(f, "the most of those by one fault of a daemon", verdict.most_late)?;
+        row(f, "of those without a fault of the daemon", verdict.late_without_fault)?;
+        row(f, "messages without an id stored again", verdict.stored_again)?;
+        writeln!(f, "  {:<58} {:>7}", "requests that failed", self.failed_requests)?;
+        for (what, count) in &self.said {
+            row(f, what, *count)?;
+        }
+        match self.drained {
+            Some(drained) => writeln!(f, "  {:<58} {:>6.1}s", "time to drain", drained.as_secs_f64())?,
+            None => writeln!(f, "  the journal or a queue was not empty at the end")?,
+        }
+        writeln!(f, "violations")?;
+        for (what, events) in verdict.findings() {
+            row(f, what, events.len())?;
+            if !events.is_empty() {
+                let named: Vec<String> = events.iter().take(NAMED).map(u64::to_string).collect();
+                writeln!(
+                    f,
+                    "    events {}{}",
+                    named.join(" "),
+                    if events.len() > NAMED { " …" } else { "" }
+                )?;
+            }
+        }
+        row(f, "others", self.wrong.len())?;
+        self.wrong.iter().try_for_each(|what| writeln!(f, "    {what}"))?;
+        writeln!(f, "logs: {}", self.logs.display())
+    }
+}

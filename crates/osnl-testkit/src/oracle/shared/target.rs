@@ -1,0 +1,138 @@
+//! The target: an address for each daemon, by which its effects are known, and faults on request.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::{REJECTED, SPARE};
+use crate::{Fault, Proxy, Reply, Request, Sink};
+
+/// Usual answers come within so many milliseconds.
+const USUAL: u64 = 60;
+
+/// A request that was answered as a success.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Effect {
+    pub(super) event: u64,
+    pub(super) port: u32,
+    /// The number of the daemon that asked.
+    pub(super) daemon: usize,
+    /// It is the fallback's, of what was given up.
+    pub(super) is_spare: bool,
+    pub(super) at: Instant,
+}
+
+#[derive(Default)]
+struct State {
+    fault: Option<Reply>,
+    /// Daemons whose requests are answered late, so that one is under way.
+    slow: Vec<usize>,
+    requests: Vec<u64>,
+    failed: u64,
+    /// Requests that are about none of the events.
+    foreign: u64,
+    effects: Vec<Effect>,
+}
+
+pub(super) struct Target {
+    sinks: Vec<Sink>,
+    /// Before each sink.
+    proxies: Vec<Proxy>,
+    state: Arc<Mutex<State>>,
+}
+
+impl Target {
+    pub(super) fn start(daemons: usize) -> Self {
+        let state = Arc::new(Mutex::new(State { requests: vec![0; daemons], ..State::default() }));
+        let sink = |daemon: usize| {
+            let (sink, state) = (Sink::start(), state.clone());
+            sink.reply_when(move |request| Some(state.lock().unwrap().answer(daemon, request)));
+            sink
+        };
+        let sinks: Vec<Sink> = (0..daemons).map(sink).collect();
+        let proxies = sinks.iter().map(|sink| Proxy::before(sink.port())).collect();
+        Self { sinks, proxies, state }
+    }
+
+    pub(super) fn url(&self, daemon: usize, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.proxies[daemon].port())
+    }
+
+    /// The network between a daemon and its address from now on.
+    pub(super) fn reach(&self, daemon: usize, fault: Fault) {
+        self.proxies[daemon].set(fault);
+    }
+
+    pub(super) fn refuse(&self) {
+        self.sinks.iter().for_each(Sink::stop);
+    }
+
+    pub(super) fn accept(&self) {
+        self.sinks.iter().for_each(Sink::restart);
+    }
+
+    /// From now on, every request gets this; none: a success.
+    pub(super) fn fail_with(&self, fault: Option<Reply>) {
+        self.state.lock().unwrap().fault = fault;
+    }
+
+    /// Whether requests of a daemon are answered late.
+    pub(super) fn slow_down(&self, daemon: usize, is_slow: bool) {
+        let mut state = self.state.lock().unwrap();
+        state.slow.retain(|other| *other != daemon);
+        state.slow.extend(is_slow.then_some(daemon));
+    }
+
+    /// Returns the number of requests of a daemon.
+    pub(super) fn requests(&self, daemon: usize) -> u64 {
+        self.state.lock().unwrap().requests[daemon]
+    }
+
+    pub(super) fn effects(&self) -> Vec<Effect> {
+        self.state.lock().unwrap().effects.clone()
+    }
+
+    /// Returns the numbers of failed requests, and of those that are about no event.
+    pub(super) fn failures(&self) -> (u64, u64) {
+        let state = self.state.lock().unwrap();
+        (state.failed, state.foreign)
+    }
+
+    /// The sinks keep each request otherwise.
+    pub(super) fn forget(&self) {
+        self.sinks.iter().for_each(Sink::forget);
+    }
+}
+
+impl State {
+    fn answer(&mut self, daemon: usize, request: &Request) -> Reply {
+        self.requests[daemon] += 1;
+        let Some((event, port)) = numbers(&request.body) else {
+            self.foreign += 1;
+            return Reply::Status(204);
+        };
+        let is_spare = request.target == SPARE;
+        let reply = match &self.fault {
+            Some(fault) => fault.clone(),
+            None if event.is_multiple_of(REJECTED) && !is_spare => Reply::Status(400),
+            None if self.slow.contains(&daemon) => {
+                Reply::After(Duration::from_millis(400), Box::new(Reply::Status(204)))
+            }
+            None => Reply::After(Duration::from_millis(fastrand::u64(..USUAL)), Box::new(Reply::Status(204))),
+        };
+        match &reply {
+            Reply::Status(204) | Reply::After(..) if !event.is_multiple_of(REJECTED) || is_spare => {
+                self.effects.push(Effect { event, port, daemon, is_spare, at: Instant::now() });
+            }
+            _ => self.failed += 1,
+        }
+        reply
+    }
+}
+
+fn numbers(body: &[u8]) -> Option<(u64, u32)> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    let port = body["port"].as_str()?.strip_prefix("port-")?;
+    Some((body["n"].as_u64()?, port.parse().ok()?))
+}

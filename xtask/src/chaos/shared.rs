@@ -1,0 +1,117 @@
+//! The oracle of a journal that daemons share: see `osnl_testkit::oracle::SharedPlan` for what is done and looked at.
+//!
+//! `--minutes N` (30), `--seed S` (the clock's), `--osnl PATH` (another build of it, with PostgreSQL). The exit status is 1 if
+//! the promise does not hold: the report names the events and the folder of the logs.
+
+use std::path::PathBuf;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, Result, bail};
+use osnl_testkit::PYTHON_VARIABLE;
+use osnl_testkit::oracle::SharedPlan;
+
+use super::oracle::number;
+use crate::{setup, step};
+
+/// After the faults: pauses of retries and of held targets, and heartbeats.
+const DRAIN: Duration = Duration::from_secs(240);
+
+/// The parsed arguments.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Arguments {
+    minutes: Option<u64>,
+    seed: Option<u64>,
+    osnl: Option<PathBuf>,
+}
+
+/// Runs it; `args` are those after `--shared`.
+pub(super) fn run(args: &[String]) -> Result<ExitCode> {
+    let wanted = match Arguments::parse(args) {
+        Ok(wanted) => wanted,
+        Err(error) => {
+            eprintln!("xtask chaos --shared: {error:#}");
+            return Ok(ExitCode::from(2));
+        }
+    };
+    // The peers find Python in their environment, which a process cannot safely change for itself.
+    if std::env::var_os(PYTHON_VARIABLE).is_none() {
+        let (found, _) = setup::run()?;
+        let mut again = Command::new(std::env::current_exe()?);
+        let status = again.args(["chaos", "--shared"]).args(args).envs(found).status()?;
+        return Ok(status
+            .code()
+            .and_then(|code| u8::try_from(code).ok())
+            .map_or(ExitCode::FAILURE, ExitCode::from));
+    }
+    let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
+    let seed = wanted.seed.unwrap_or(clock);
+    let plan = SharedPlan {
+        osnl: wanted.program()?,
+        time: Duration::from_secs(60 * wanted.minutes.unwrap_or(30)),
+        drain: DRAIN,
+        seed,
+        logs: step::target_dir().join("chaos-shared").join(seed.to_string()),
+    };
+    println!("chaos: four daemons on one PostgreSQL for {} s, seed {seed}", plan.time.as_secs());
+    let report = plan.run();
+    print!("{report}");
+    if report.holds() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let minutes = plan.time.as_secs() / 60;
+    println!("again with: cargo xtask chaos --shared --minutes {minutes} --seed {seed}");
+    Ok(ExitCode::FAILURE)
+}
+
+impl Arguments {
+    fn parse(args: &[String]) -> Result<Self> {
+        let mut wanted = Self::default();
+        let mut args = args.iter();
+        while let Some(arg) = args.next() {
+            match arg.as_str() {
+                "--minutes" => wanted.minutes = Some(number(arg, args.next())?),
+                "--seed" => wanted.seed = Some(number(arg, args.next())?),
+                "--osnl" => {
+                    let path = args.next().context("--osnl needs the path of a program")?;
+                    // It runs in a folder of its own.
+                    let path = std::fs::canonicalize(path).with_context(|| format!("--osnl {path}"))?;
+                    wanted.osnl = Some(path);
+                }
+                other => bail!("\"{other}\" is none of the options: --minutes N, --seed S, --osnl PATH"),
+            }
+        }
+        Ok(wanted)
+    }
+
+    fn program(&self) -> Result<PathBuf> {
+        if let Some(path) = &self.osnl {
+            return Ok(path.clone());
+        }
+        let build = ["build", "--locked", "-p", "osnl-cli", "--features", "osnl-cli/postgresql"];
+        step::run(step::cargo().args(build).stdin(Stdio::null()))?;
+        Ok(step::target_dir().join("debug/osnl"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_told_from_mistakes() {
+        let check = |line: &str, expected: Result<(Option<u64>, Option<u64>), &str>| {
+            let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+            match (Arguments::parse(&args), expected) {
+                (Ok(found), Ok(expected)) => assert_eq!((found.minutes, found.seed), expected, "{line}"),
+                (Err(error), Err(reason)) => assert!(format!("{error:#}").contains(reason), "{error:#}"),
+                (found, _) => panic!("{line}: {found:?}"),
+            }
+        };
+        check("", Ok((None, None)));
+        check("--minutes 5 --seed 7 --osnl .", Ok((Some(5), Some(7))));
+        check("--minutes", Err("--minutes needs a number"));
+        check("--osnl no/such/file", Err("--osnl no/such/file"));
+        check("--alone", Err("\"--alone\" is none"));
+    }
+}
