@@ -422,7 +422,7 @@ fn attempt(
         if !events.is_empty() {
             // Nothing is done before the lease has been looked at: an action may begin when it is called.
             let run = async { timeout(limit, action.run(&events)).await };
-            let run = match journal.lease() {
+            let run = match journal.lease(&ids) {
                 Some(lease) => while_leased(&*lease, run).await,
                 None => Some(run.await),
             };

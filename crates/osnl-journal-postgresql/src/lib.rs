@@ -235,15 +235,20 @@ impl PostgresJournal {
     }
 }
 
-/// The lease of this member: of what ends first.
+/// The lease of claims: that of this member which ends first, unless another member has one of them already.
 #[derive(Debug)]
 struct MemberLease {
     shared: Arc<SharedState>,
     clock: Arc<dyn LeaseClock>,
+    deliveries: Vec<DeliveryId>,
 }
 
 impl AttemptLease for MemberLease {
     fn left(&self) -> Duration {
+        // In a process that was stopped, the other leases may be renewed before its attempts go on.
+        if self.shared.has_lost_claim(&self.deliveries) {
+            return Duration::ZERO;
+        }
         self.shared.lease_end().saturating_sub(self.clock.now())
     }
 }
@@ -357,8 +362,9 @@ impl Journal for PostgresJournal {
         self.shared.paused.subscribe()
     }
 
-    fn lease(&self) -> Option<Arc<dyn AttemptLease>> {
-        Some(Arc::new(MemberLease { shared: self.shared.clone(), clock: self.options.clock.clone() }))
+    fn lease(&self, deliveries: &[DeliveryId]) -> Option<Arc<dyn AttemptLease>> {
+        let (shared, clock) = (self.shared.clone(), self.options.clock.clone());
+        Some(Arc::new(MemberLease { shared, clock, deliveries: deliveries.to_vec() }))
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

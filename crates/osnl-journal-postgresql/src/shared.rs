@@ -11,7 +11,7 @@ use osnl_journal::shared::SharedMember;
 use osnl_journal::store::claimable::Claimable;
 use osnl_journal::store::clock::Clock;
 use osnl_journal::store::gate::Gate;
-use osnl_journal::{JournalState, PausedActions};
+use osnl_journal::{DeliveryId, JournalState, PausedActions};
 use tokio::sync::watch;
 
 use crate::leases::Token;
@@ -37,6 +37,8 @@ pub(crate) struct SharedState {
     pub(crate) closing: AtomicBool,
     /// Milliseconds of the clock of leases at which the first lease ends; 0 without one.
     lease_end: AtomicU64,
+    /// Claims of partitions that this member has lost, until they end.
+    lost_claims: Mutex<HashSet<DeliveryId>>,
     /// The daemons and their partitions, as they were seen last.
     pub(crate) members: Mutex<MembersSeen>,
     /// The member's token, once it is registered, and its commands that wait for answers.
@@ -59,6 +61,7 @@ impl SharedState {
             ends: Ends::default(),
             closing: AtomicBool::new(false),
             lease_end: AtomicU64::new(0),
+            lost_claims: Mutex::default(),
             members: Mutex::default(),
             asking: Mutex::default(),
             sections: Mutex::default(),
@@ -81,6 +84,22 @@ impl SharedState {
         let held = self.leases_hold(now);
         self.lease_end.store(u64::try_from(end.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
         !held && self.leases_hold(now)
+    }
+
+    /// The partition of a claim is another member's.
+    pub(crate) fn lose_claim(&self, delivery: DeliveryId) {
+        self.lost_claims.lock().unwrap_or_else(PoisonError::into_inner).insert(delivery);
+    }
+
+    /// A claim has ended.
+    pub(crate) fn end_claim(&self, delivery: DeliveryId) {
+        self.lost_claims.lock().unwrap_or_else(PoisonError::into_inner).remove(&delivery);
+    }
+
+    /// Whether one of these claims is of a partition that this member has lost.
+    pub(crate) fn has_lost_claim(&self, deliveries: &[DeliveryId]) -> bool {
+        let lost = self.lost_claims.lock().unwrap_or_else(PoisonError::into_inner);
+        !lost.is_empty() && deliveries.iter().any(|delivery| lost.contains(delivery))
     }
 
     /// The member has this token from now on.

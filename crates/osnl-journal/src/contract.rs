@@ -103,9 +103,9 @@ pub trait Journal: Send + Sync {
     /// appended for them waits.
     fn paused(&self) -> watch::Receiver<PausedActions>;
 
-    /// Returns the lease of the claimed deliveries, where another daemon may take them over; an attempt looks at it before it
+    /// Returns the lease of claimed deliveries, where another daemon may take them over; an attempt looks at it before it
     /// does anything.
-    fn lease(&self) -> Option<Arc<dyn AttemptLease>>;
+    fn lease(&self, deliveries: &[DeliveryId]) -> Option<Arc<dyn AttemptLease>>;
 
     /// No outcome will come any more: completes when everything it was told is safe. Receipts that are still
     /// open then end as [`Settle::Leave`](crate::Settle::Leave).

@@ -418,7 +418,7 @@ impl Journal for MemoryJournal {
         self.paused.subscribe()
     }
 
-    fn lease(&self) -> Option<Arc<dyn AttemptLease>> {
+    fn lease(&self, _deliveries: &[DeliveryId]) -> Option<Arc<dyn AttemptLease>> {
         None
     }
 

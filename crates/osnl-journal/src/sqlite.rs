@@ -524,7 +524,7 @@ impl Journal for SqliteJournal {
         self.shared.paused.subscribe()
     }
 
-    fn lease(&self) -> Option<Arc<dyn AttemptLease>> {
+    fn lease(&self, _deliveries: &[DeliveryId]) -> Option<Arc<dyn AttemptLease>> {
         None
     }
 

@@ -97,7 +97,7 @@ impl Journal for Moody {
         self.inner.withdrawn(action)
     }
 
-    fn lease(&self) -> Option<Arc<dyn AttemptLease>> {
+    fn lease(&self, _deliveries: &[DeliveryId]) -> Option<Arc<dyn AttemptLease>> {
         self.lease.clone()
     }
 

@@ -35,7 +35,7 @@ async fn a_member_that_was_paused_beyond_its_lease_records_nothing() {
     let claimed = within(a.claim("a", ClaimLimits::in_order(1))).await;
     assert_eq!(names(&claimed), ["1"]);
     let fence = within(a.fence(claimed[0].id)).await.unwrap();
-    let lease = a.lease().unwrap();
+    let lease = a.lease(&[claimed[0].id]).unwrap();
     assert_eq!(lease.left(), LEASE);
     let paused = pause(&a);
     a.attempted(claimed[0].id, osnl_journal::conformance::attempts(7), "late");
@@ -62,6 +62,38 @@ async fn a_member_that_was_paused_beyond_its_lease_records_nothing() {
     assert_eq!(names(&claim(&b, "a", 1).await), ["2"]);
     assert_eq!(stage.tally(), "0|1 1|1 4|2");
     assert_eq!((a.shared.counters.dead.get(), b.shared.counters.delivered.get()), (0, 2));
+}
+
+/// A process that was stopped renews its other leases before its attempts go on.
+#[tokio::test]
+async fn an_attempt_ends_when_its_partition_is_lost_though_other_leases_are_renewed() {
+    let stage = Stage::new();
+    let a = stage.member("a");
+    keep(&a, "1", "k").await;
+    keep(&a, "2", "other").await;
+    let claimed = claim(&a, "a", 2).await;
+    let leases: Vec<_> = claimed.iter().map(|claimed| a.lease(&[claimed.id]).unwrap()).collect();
+    let left = || leases.iter().map(|lease| lease.left()).collect::<Vec<_>>();
+    assert_eq!((names(&claimed), left()), (vec!["1", "2"], vec![LEASE, LEASE]));
+    let of_first = "(SELECT d.partition FROM osnl_delivery d ORDER BY d.id LIMIT 1)";
+    stage.rows(&format!(
+        "UPDATE osnl_partition SET epoch = epoch + 1, token = 'b', beat = beat + 1 WHERE id = {of_first}"
+    ));
+    stage.pass(Duration::from_secs(6));
+    // The first look finds that it is lost, the second one renews the others.
+    within(a.look()).await;
+    within(a.look()).await;
+    assert_eq!(left(), [Duration::ZERO, LEASE]);
+    // Given back, and this member's once more: the claim is of an earlier epoch all the same.
+    stage.rows("UPDATE osnl_partition SET token = NULL, beat = beat + 1 WHERE token = 'b'");
+    stage.pass(Duration::from_secs(1));
+    within(a.look()).await;
+    assert_eq!(left()[0], Duration::ZERO);
+    a.end(claimed[0].id, Outcome::Returned.into());
+    within(a.look()).await;
+    let again = claim(&a, "a", 1).await;
+    assert_eq!(names(&again), ["1"]);
+    assert!(a.lease(&[again[0].id]).unwrap().left() > Duration::ZERO);
 }
 
 /// A claim of an epoch that has passed is none of the next one.

@@ -85,6 +85,7 @@ impl Writer {
             let place = self.member.places.remove(id);
             let action: Option<Arc<str>> = place.map(|place| place.action);
             shared.claimable.forget(action.as_deref(), *id);
+            shared.end_claim(*id);
             let Some(action) = action else { continue };
             self.member.deferred.remove(id);
             match command {

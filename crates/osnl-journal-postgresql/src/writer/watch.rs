@@ -210,8 +210,8 @@ impl Writer {
             self.member.leases.held.remove(partition);
         }
         for (id, place) in &self.member.places {
-            if partitions.contains(&place.partition) {
-                self.shared.claimable.withdraw(&place.action, *id);
+            if partitions.contains(&place.partition) && self.shared.claimable.withdraw(&place.action, *id) {
+                self.shared.lose_claim(*id);
             }
         }
         self.publish_lease();

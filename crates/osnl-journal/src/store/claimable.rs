@@ -395,18 +395,21 @@ impl Claimable {
         self.changed.notify_waiters();
     }
 
-    /// It is not to be attempted as it was: a claim of it shall be given back.
-    pub fn withdraw(&self, action: &str, id: DeliveryId) {
+    /// It is not to be attempted as it was: a claim of it shall be given back. Returns whether there is one.
+    pub fn withdraw(&self, action: &str, id: DeliveryId) -> bool {
+        let mut is_claimed = false;
         if let Some(queue) = self.lock().by_action.get_mut(action) {
             queue.fresh.remove(&id);
             queue.newest.remove(&id);
             queue.due.retain(|(_, other), _| *other != id);
-            if queue.taken.contains(&id) {
+            is_claimed = queue.taken.contains(&id);
+            if is_claimed {
                 queue.calls_back |= queue.withdrawn.insert(id);
             }
         }
         // Wakes the loop, which looks for what it shall give back.
         self.changed.notify_waiters();
+        is_claimed
     }
 
     /// A claim of it need not be given back any more.
