@@ -277,4 +277,30 @@ mod tests {
             assert_eq!(server.rows("test0", "SELECT x, x + 1 FROM t ORDER BY x"), "7|8\n8|9");
         }
     }
+
+    /// The transaction is committed, and its client does not know.
+    #[test]
+    fn the_answer_of_a_commit_is_lost_on_request() {
+        let server = Postgres::shared();
+        let url = server.database();
+        let database = url.rsplit_once('/').unwrap().1;
+        server.sql(database, "CREATE TABLE t (x int)");
+        let proxy = crate::Proxy::before(server.port());
+        for (fault, succeeds) in [(crate::Fault::LoseCommit, false), (crate::Fault::None, true)] {
+            proxy.set(fault);
+            let mut psql = program("psql", server.folder.path());
+            psql.args(["-X", "-q", "-h", "127.0.0.1", "-U", "osnl", "-d", database, "-p"]);
+            psql.arg(proxy.port().to_string()).args([
+                "-c",
+                "BEGIN",
+                "-c",
+                "INSERT INTO t VALUES (1)",
+                "-c",
+                "COMMIT",
+            ]);
+            let done = psql.stdin(Stdio::null()).output().unwrap();
+            assert_eq!(done.status.success(), succeeds, "{}", String::from_utf8_lossy(&done.stderr));
+        }
+        assert_eq!((server.rows(database, "SELECT * FROM t"), proxy.cuts()), ("1\n1".to_owned(), 1));
+    }
 }

@@ -7,6 +7,7 @@
 mod faults;
 mod judge;
 mod member;
+mod operator;
 mod publisher;
 mod report;
 mod target;
@@ -18,10 +19,12 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 pub use report::SharedReport;
+use serde_json::Value;
 
 use self::faults::Saboteur;
 use self::judge::{Evidence, Row, Verdict};
 use self::member::{Addresses, Member};
+use self::operator::Operator;
 use self::publisher::Publishing;
 use self::target::Target;
 use super::{SOON, pause_until};
@@ -100,10 +103,12 @@ impl SharedPlan {
         let mut saboteur = Saboteur::new(members, server, &target, self.seed);
         let began = Instant::now();
         let publishing = Publishing::start(&vhost.url(), self.seed);
+        let operator = Operator::start(&self.osnl, &self.logs, self.seed);
         saboteur.run(self.time);
         let published = publishing.stop();
         let took = began.elapsed();
         saboteur.note("the faults are over");
+        let done = operator.stop();
 
         let drained = drain(&mut saboteur, &vhost, self.drain);
         let end = Instant::now() + AFTER;
@@ -123,7 +128,9 @@ impl SharedPlan {
         wrong.extend(stop(&mut members));
         let rows: Vec<Row> = server.rows(DATABASE, Row::SQL).lines().filter_map(Row::read).collect();
         wrong.extend(tables(&server));
-        let evidence = Evidence { published, effects: target.effects(), rows, windows };
+        wrong.extend(done.wrong);
+        let buried = members.iter().flat_map(|member| buried(&member.buried())).collect();
+        let evidence = Evidence { published, effects: target.effects(), rows, windows, buried };
         let (failed_requests, foreign) = target.failures();
         if foreign > 0 {
             wrong.push(format!("{foreign} requests about no event"));
@@ -147,6 +154,8 @@ impl SharedPlan {
             drained,
             faults: counts,
             failed_requests,
+            buried: evidence.buried.len(),
+            commands: done.commands,
             said: said(&output),
             verdict,
             wrong,
@@ -238,6 +247,13 @@ fn tables(server: &Postgres) -> Vec<String> {
     check("messages in quarantine", "SELECT id, reason FROM osnl_unreadable LIMIT 5");
     check("partitions that were not given back", "SELECT id FROM osnl_partition WHERE token IS NOT NULL");
     wrong
+}
+
+/// Returns the events of dead letters that have left the journal.
+fn buried(lines: &str) -> Vec<u64> {
+    let event =
+        |line: &str| serde_json::from_str::<Value>(line).ok()?["dead_letter"]["payload"]["chaos"].as_u64();
+    lines.lines().filter_map(event).collect()
 }
 
 fn panics(output: &[(String, String)]) -> Vec<String> {

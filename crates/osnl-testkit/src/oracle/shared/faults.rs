@@ -27,6 +27,7 @@ pub(super) enum Kind {
     SilentDatabase,
     SlowDatabase,
     LoseCommit,
+    BreakAgain,
     CutBroker,
     SilentBroker,
     SilentTarget,
@@ -34,6 +35,7 @@ pub(super) enum Kind {
     DatabaseRestarted,
     DatabaseReadOnly,
     DatabaseSlow,
+    DatabaseLosesCommits,
     TargetRefuses,
     TargetSlow,
     TargetFails,
@@ -43,7 +45,7 @@ pub(super) enum Kind {
 use Kind::*;
 
 /// Kind, name, weight, and the shortest and the longest time in milliseconds.
-const KINDS: [(Kind, &str, u32, [u64; 2]); 19] = [
+const KINDS: [(Kind, &str, u32, [u64; 2]); 21] = [
     (Kill, "daemon killed with SIGKILL", 4, [1, 2_000]),
     (Stop, "daemon stopped and continued", 4, [500, 12_000]),
     (StopInRequest, "daemon stopped with a request under way", 5, [3_000, 10_000]),
@@ -52,6 +54,7 @@ const KINDS: [(Kind, &str, u32, [u64; 2]); 19] = [
     (SilentDatabase, "database silent for a daemon", 4, [300, 12_000]),
     (SlowDatabase, "database slow for a daemon", 2, [1_000, 8_000]),
     (LoseCommit, "answers of COMMIT lost", 5, [300, 5_000]),
+    (BreakAgain, "connections to the database break again and again", 3, [300, 5_000]),
     (CutBroker, "daemon cut off from the broker", 3, [100, 8_000]),
     (SilentBroker, "broker silent for a daemon", 3, [500, 12_000]),
     (SilentTarget, "requests of a daemon delayed", 4, [500, 9_000]),
@@ -59,6 +62,7 @@ const KINDS: [(Kind, &str, u32, [u64; 2]); 19] = [
     (DatabaseRestarted, "database restarted", 1, [1, 3_000]),
     (DatabaseReadOnly, "database read-only", 1, [1_000, 6_000]),
     (DatabaseSlow, "database slow for all", 1, [1_000, 8_000]),
+    (DatabaseLosesCommits, "answers of COMMIT lost for all", 1, [300, 4_000]),
     (TargetRefuses, "target refuses connections", 1, [500, 4_000]),
     (TargetSlow, "target slow", 3, [1_000, 6_000]),
     (TargetFails, "target answers with errors", 2, [500, 4_000]),
@@ -191,11 +195,13 @@ impl<'a> Saboteur<'a> {
         let Some((kind, name, _, [shortest, longest])) = chosen else { return };
         let subject = match kind {
             Kill | Stop | StopInRequest | Terminate | CutDatabase | SilentDatabase | SlowDatabase
-            | LoseCommit | CutBroker | SilentBroker => {
+            | LoseCommit | BreakAgain | CutBroker | SilentBroker => {
                 Subject::Member(self.chance.usize(..self.members.len()))
             }
             SilentTarget => Subject::Path(self.chance.usize(..self.members.len())),
-            DatabaseKilled | DatabaseRestarted | DatabaseReadOnly | DatabaseSlow => Subject::Server,
+            DatabaseKilled | DatabaseRestarted | DatabaseReadOnly | DatabaseSlow | DatabaseLosesCommits => {
+                Subject::Server
+            }
             TargetRefuses | TargetSlow | TargetFails | TargetSilent => Subject::Target,
         };
         if self.active.iter().any(|active| active.subject == subject) {
@@ -295,13 +301,20 @@ impl<'a> Saboteur<'a> {
         for n in 0..self.members.len() {
             let own = self.active.iter().find(|active| active.subject == Subject::Member(n));
             let (kind, delay) = own.map_or((None, Duration::ZERO), |own| (Some(own.kind), own.delay));
-            let slow = self.active.iter().find(|active| active.kind == DatabaseSlow);
+            let of_all = self.active.iter().find(|active| active.subject == Subject::Server);
+            let of_all = match of_all.map(|active| (active.kind, active.delay)) {
+                Some((DatabaseSlow, delay)) => Fault::Delay(delay),
+                Some((DatabaseLosesCommits, _)) => Fault::LoseCommit,
+                _ => Fault::None,
+            };
             self.members[n].reach_database(match kind {
                 Some(CutDatabase) => Fault::Refuse,
                 Some(SilentDatabase) => Fault::Stall,
                 Some(SlowDatabase) => Fault::Delay(delay),
                 Some(LoseCommit) => Fault::LoseCommit,
-                _ => slow.map_or(Fault::None, |slow| Fault::Delay(slow.delay)),
+                // A transaction has some kilobytes; a connection that begins has more.
+                Some(BreakAgain) => Fault::CutAfter(delay.as_millis() as u64 * 40),
+                _ => of_all,
             });
             self.members[n].reach_broker(match kind {
                 Some(CutBroker) => Fault::Refuse,

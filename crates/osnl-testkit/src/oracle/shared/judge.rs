@@ -71,6 +71,8 @@ pub(super) struct Evidence {
     /// In the order of their numbers.
     pub(super) rows: Vec<Row>,
     pub(super) windows: Vec<Window>,
+    /// Events whose dead letters have left the journal for a file.
+    pub(super) buried: HashSet<u64>,
 }
 
 /// Events that break a rule, and counts of what is permitted.
@@ -117,6 +119,10 @@ impl Verdict {
                 verdict.stored_twice.push(*event);
             }
             verdict.stored_again += arrivals.len().saturating_sub(1);
+            let is_dead = own.iter().any(|row| !row.is_spare && row.state == DEAD);
+            if rejected && !is_dead && !evidence.buried.contains(event) {
+                verdict.not_dead.push(*event);
+            }
             for row in own {
                 verdict.judge_row(row, rejected, &seen);
             }
@@ -138,7 +144,7 @@ impl Verdict {
         match row.state {
             DEAD if may_be_dead => self.dead += 1,
             DEAD => self.wrongly_dead.push(row.event),
-            DELIVERED if may_be_dead => self.not_dead.push(row.event),
+            DELIVERED if may_be_dead => self.unseen.push(row.event),
             DELIVERED if !seen.contains(&(row.event, row.is_spare)) => self.unseen.push(row.event),
             DELIVERED => self.delivered += 1,
             _ => self.open.push(row.event),
@@ -197,7 +203,8 @@ impl Verdict {
                 *latest = row.event.max(*latest);
             }
             let ended = ended.entry((*port, row.is_spare)).or_default();
-            if row.ended > 0 {
+            // A dead letter may have been tried again.
+            if row.ended > 0 && row.state != DEAD {
                 self.out_of_order.extend((row.ended < *ended).then_some(row.event));
                 *ended = row.ended.max(*ended);
             }
@@ -211,7 +218,7 @@ impl Verdict {
             ("out of order", &self.out_of_order),
             ("still open", &self.open),
             ("dead letters of what the target accepts", &self.wrongly_dead),
-            ("delivered, of what the target rejects", &self.not_dead),
+            ("without a dead letter, of what the target rejects", &self.not_dead),
             ("stored twice in spite of an id", &self.stored_twice),
             ("recorded as delivered without an effect", &self.unseen),
         ]
@@ -260,7 +267,7 @@ mod tests {
         let published =
             (1..=count).map(|event| Published { event, port: 7, has_id: !event.is_multiple_of(5) });
         let (effects, rows) = (effects(seen), rows(stored));
-        Verdict::of(&Evidence { published: published.collect(), effects, rows, windows: Vec::new() })
+        Verdict::of(&Evidence { published: published.collect(), effects, rows, ..Evidence::default() })
     }
 
     #[test]
@@ -299,10 +306,14 @@ mod tests {
         let published = vec![Published { event, port: 7, has_id: true }];
         let (effects, mut rows) = (effects(&format!("{event}s")), rows(&format!("{event}:3 {event}:4s")));
         rows[1].arrival = 1;
-        let mut evidence = Evidence { published, effects, rows, windows: Vec::new() };
+        let mut evidence = Evidence { published, effects, rows, ..Evidence::default() };
         let verdict = Verdict::of(&evidence);
         assert!(verdict.findings().iter().all(|(_, events)| events.is_empty()), "{verdict:?}");
         assert_eq!(verdict.dead, 1);
+        evidence.rows.remove(0);
+        assert_eq!(Verdict::of(&evidence).not_dead, [event]);
+        evidence.buried.insert(event);
+        assert_eq!(Verdict::of(&evidence).not_dead, [0; 0]);
         evidence.effects.clear();
         assert_eq!(Verdict::of(&evidence).lost, [event]);
     }

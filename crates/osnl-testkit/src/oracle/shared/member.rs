@@ -21,6 +21,10 @@ pub(super) struct Member {
     running: Option<(Group, Guard)>,
 }
 
+/// Small bounds, which pauses and outages reach.
+const MAX_PENDING: u32 = 80;
+const MAX_DEAD: u32 = 30;
+
 /// The addresses of a member.
 pub(super) struct Addresses<'a> {
     pub(super) database: u16,
@@ -44,6 +48,7 @@ impl Member {
         let (database, broker) = (Proxy::before(addresses.database), Proxy::before(addresses.broker));
         let mut text = format!(
             "[DEFAULT]\nstate_dir = {}\n[journal]\nconnection = postgresql://osnl@127.0.0.1:{}/test0\nlease = {}s\n\
+             max_pending = {MAX_PENDING}\nmax_dead = {MAX_DEAD}\n\
              [rule:gone]\nevent_type = ^port\\.delete\\.end$\nactions = hook\n",
             home.display(),
             database.port(),
@@ -123,6 +128,12 @@ impl Member {
     /// Returns all that it has written.
     pub(super) fn output(&self) -> String {
         String::from_utf8_lossy(&fs::read(self.log()).unwrap_or_default()).into_owned()
+    }
+
+    /// Returns the dead letters that have left the journal, a line each.
+    pub(super) fn buried(&self) -> String {
+        let of = |name: &str| fs::read_to_string(self.home.join(name)).unwrap_or_default();
+        of("shared-journal.dead.jsonl.1") + &of("shared-journal.dead.jsonl")
     }
 
     fn log(&self) -> PathBuf {

@@ -11,9 +11,11 @@ use super::{PORTS, QUEUES};
 use crate::oracle::pause_until;
 use crate::{Notice, Options, Publisher, Raw};
 
-/// The pause between two bursts, and the messages of one.
+/// The pause between two bursts, and the messages of a usual one and of one in so many.
 const PAUSE: Duration = Duration::from_millis(100);
-const BURST: u64 = 6;
+const BURST: u64 = 5;
+const LARGE_BURST: u64 = 150;
+const LARGE: u32 = 100;
 /// One in so many messages has no id.
 const NAMELESS: u64 = 5;
 
@@ -52,7 +54,8 @@ fn publish(url: &str, seed: u64, over: &AtomicBool) -> Vec<Published> {
     let mut published = Vec::new();
     while !over.load(Ordering::Relaxed) {
         let next = Instant::now() + PAUSE;
-        for _ in 0..BURST {
+        let burst = if chance.u32(..LARGE) == 0 { LARGE_BURST } else { BURST };
+        for _ in 0..burst {
             let event = published.len() as u64 + 1;
             let queue = chance.usize(..QUEUES.len());
             let port = queue as u32 * 1000 + chance.u32(..PORTS);

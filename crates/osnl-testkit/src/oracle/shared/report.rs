@@ -21,6 +21,10 @@ pub struct SharedReport {
     pub(super) drained: Option<Duration>,
     pub(super) faults: BTreeMap<&'static str, u64>,
     pub(super) failed_requests: u64,
+    /// Dead letters that have left the journal.
+    pub(super) buried: usize,
+    /// The operator's commands that were done, and that were not.
+    pub(super) commands: BTreeMap<String, [u64; 2]>,
     /// Lines of the daemons' logs, by what they say.
     pub(super) said: BTreeMap<&'static str, usize>,
     pub(super) verdict: Verdict,
@@ -52,6 +56,7 @@ impl fmt::Display for SharedReport {
         row(f, "of those without an id", self.nameless)?;
         row(f, "deliveries recorded as delivered", verdict.delivered)?;
         row(f, "dead letters of what the target rejects", verdict.dead)?;
+        row(f, "events whose dead letters have left for a file", self.buried)?;
         row(f, "effects repeated", verdict.repeated)?;
         row(f, "of those without an id", verdict.repeated_nameless)?;
         row(f, "effects late, after a later one of their resource", verdict.late)?;
@@ -61,6 +66,10 @@ impl fmt::Display for SharedReport {
         writeln!(f, "  {:<58} {:>7}", "requests that failed", self.failed_requests)?;
         for (what, count) in &self.said {
             row(f, what, *count)?;
+        }
+        writeln!(f, "an operator's commands: done, not done")?;
+        for (name, [done, failed]) in &self.commands {
+            writeln!(f, "  {name:<58} {done:>7} {failed:>7}")?;
         }
         match self.drained {
             Some(drained) => writeln!(f, "  {:<58} {:>6.1}s", "time to drain", drained.as_secs_f64())?,

@@ -11,6 +11,9 @@ use crate::{Fault, Proxy, Reply, Request, Sink};
 /// Usual answers come within so many milliseconds.
 const USUAL: u64 = 60;
 
+/// Those of a daemon that is to have a request under way.
+const LATE: Duration = Duration::from_millis(400);
+
 /// A request that was answered as a success.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Effect {
@@ -113,19 +116,18 @@ impl State {
             return Reply::Status(204);
         };
         let is_spare = request.target == SPARE;
-        let reply = match &self.fault {
-            Some(fault) => fault.clone(),
-            None if event.is_multiple_of(REJECTED) && !is_spare => Reply::Status(400),
-            None if self.slow.contains(&daemon) => {
-                Reply::After(Duration::from_millis(400), Box::new(Reply::Status(204)))
-            }
-            None => Reply::After(Duration::from_millis(fastrand::u64(..USUAL)), Box::new(Reply::Status(204))),
+        let verdict = Reply::Status(if event.is_multiple_of(REJECTED) && !is_spare { 400 } else { 204 });
+        let after = |pause: Duration| Reply::After(pause, Box::new(verdict.clone()));
+        let (reply, is_answered) = match &self.fault {
+            Some(Reply::After(pause, _)) => (after(*pause), true),
+            Some(fault) => (fault.clone(), false),
+            None if self.slow.contains(&daemon) => (after(LATE), true),
+            None => (after(Duration::from_millis(fastrand::u64(..USUAL))), true),
         };
-        match &reply {
-            Reply::Status(204) | Reply::After(..) if !event.is_multiple_of(REJECTED) || is_spare => {
-                self.effects.push(Effect { event, port, daemon, is_spare, at: Instant::now() });
-            }
-            _ => self.failed += 1,
+        if is_answered && verdict == Reply::Status(204) {
+            self.effects.push(Effect { event, port, daemon, is_spare, at: Instant::now() });
+        } else {
+            self.failed += 1;
         }
         reply
     }
