@@ -25,7 +25,7 @@ use self::faults::Saboteur;
 use self::judge::{Evidence, Row, Verdict};
 use self::member::{Addresses, Member};
 use self::operator::Operator;
-use self::publisher::Publishing;
+use self::publisher::PublisherThread;
 use self::target::Target;
 use super::{SOON, pause_until};
 use crate::wait::reached;
@@ -102,7 +102,7 @@ impl SharedPlan {
 
         let mut saboteur = Saboteur::new(members, server, &target, self.seed);
         let began = Instant::now();
-        let publishing = Publishing::start(&vhost.url(), self.seed);
+        let publishing = PublisherThread::start(&vhost.url(), self.seed);
         let operator = Operator::start(&self.osnl, &self.logs, self.seed);
         saboteur.run(self.time);
         let published = publishing.stop();
@@ -234,7 +234,7 @@ fn stop(members: &mut [Member]) -> Vec<String> {
     wrong
 }
 
-/// What is wrong in the tables when all daemons have ended in good order.
+/// Returns the violations in the tables when all daemons have ended in good order.
 fn tables(server: &Postgres) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut check = |what: &str, sql: &str| {

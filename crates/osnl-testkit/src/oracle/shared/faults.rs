@@ -105,9 +105,9 @@ pub(super) struct Saboteur<'a> {
     active: Vec<Active>,
     pub(super) counts: BTreeMap<&'static str, u64>,
     pub(super) windows: Vec<Window>,
-    /// What no fault explains.
+    /// Violations that no fault explains.
     pub(super) wrong: Vec<String>,
-    /// What was done and when, for a reader of the logs.
+    /// Each fault and its time, for a reader of the logs.
     pub(super) story: Vec<String>,
 }
 

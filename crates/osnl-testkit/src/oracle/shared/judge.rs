@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use super::REJECTED;
 use super::faults::Window;
-use super::publisher::Published;
+use super::publisher::Publication;
 use super::target::Effect;
 
 /// Numbers of states in the journal.
@@ -66,7 +66,7 @@ impl Row {
 /// The observations of a run.
 #[derive(Debug, Default)]
 pub(super) struct Evidence {
-    pub(super) published: Vec<Published>,
+    pub(super) published: Vec<Publication>,
     pub(super) effects: Vec<Effect>,
     /// In the order of their numbers.
     pub(super) rows: Vec<Row>,
@@ -88,7 +88,7 @@ pub(super) struct Verdict {
     pub(super) delivered: usize,
     pub(super) dead: usize,
     pub(super) repeated: usize,
-    /// Of those, without an id.
+    /// Those of `repeated` without an id.
     pub(super) repeated_nameless: usize,
     pub(super) late: usize,
     /// The most late effects of one fault of a daemon.
@@ -107,7 +107,7 @@ impl Verdict {
             effects.iter().map(|effect| (effect.event, effect.is_spare)).collect();
         let mut by_event: HashMap<u64, Vec<&Row>> = HashMap::new();
         rows.iter().for_each(|row| by_event.entry(row.event).or_default().push(row));
-        for Published { event, has_id, .. } in published {
+        for Publication { event, has_id, .. } in published {
             let rejected = event.is_multiple_of(REJECTED);
             let own = by_event.remove(event).unwrap_or_default();
             let ended = own.iter().any(|row| row.is_spare == rejected && row.state == DELIVERED);
@@ -265,7 +265,7 @@ mod tests {
 
     fn verdict(count: u64, seen: &str, stored: &str) -> Verdict {
         let published =
-            (1..=count).map(|event| Published { event, port: 7, has_id: !event.is_multiple_of(5) });
+            (1..=count).map(|event| Publication { event, port: 7, has_id: !event.is_multiple_of(5) });
         let (effects, rows) = (effects(seen), rows(stored));
         Verdict::of(&Evidence { published: published.collect(), effects, rows, ..Evidence::default() })
     }
@@ -303,7 +303,7 @@ mod tests {
     #[test]
     fn a_rejected_event_is_dead_and_has_another_effect() {
         let event = REJECTED;
-        let published = vec![Published { event, port: 7, has_id: true }];
+        let published = vec![Publication { event, port: 7, has_id: true }];
         let (effects, mut rows) = (effects(&format!("{event}s")), rows(&format!("{event}:3 {event}:4s")));
         rows[1].arrival = 1;
         let mut evidence = Evidence { published, effects, rows, ..Evidence::default() };

@@ -1,4 +1,4 @@
-//! An operator who pauses, resumes, retries dead letters, reloads, and looks, while daemons and database break.
+//! The commands of an operator: pause, resume, retry dead letters, reload, look, while daemons and database break.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,13 +14,13 @@ use crate::oracle::pause_until;
 
 /// Longer than any command may take: its own limit is 5 s, and the daemons' for an answer 8 s.
 const LONGEST: Duration = Duration::from_secs(20);
-/// Done, failed or refused, no daemon or database.
+/// CommandLog, failed or refused, no daemon or database.
 const STATUSES: [i32; 3] = [0, 1, 69];
 /// The command that must succeed in the end.
 const RESUME: &[&str] = &["actions", "resume", "hook"];
-const COMMANDS: [&[&str]; 8] = [
-    &["actions", "pause", "hook"],
-    RESUME,
+const PAUSE: &[&str] = &["actions", "pause", "hook"];
+const COMMANDS: [&[&str]; 7] = [
+    PAUSE,
     &["deliveries", "retry", "--action", "hook", "--state", "dead"],
     &["deliveries", "retry", "--action", "hook", "--state", "dead", "--out-of-order"],
     &["deliveries", "list"],
@@ -31,14 +31,14 @@ const COMMANDS: [&[&str]; 8] = [
 
 /// The numbers of commands that were done and that were not, and what is wrong.
 #[derive(Debug, Default)]
-pub(super) struct Done {
+pub(super) struct CommandLog {
     pub(super) commands: BTreeMap<String, [u64; 2]>,
     pub(super) wrong: Vec<String>,
 }
 
 pub(super) struct Operator {
     over: Arc<AtomicBool>,
-    thread: JoinHandle<Done>,
+    thread: JoinHandle<CommandLog>,
     osnl: PathBuf,
     folder: PathBuf,
 }
@@ -50,12 +50,16 @@ impl Operator {
         let (program, home) = (osnl.clone(), folder.clone());
         let thread = std::thread::spawn(move || {
             let mut chance = fastrand::Rng::with_seed(seed.wrapping_add(2));
-            let mut done = Done::default();
+            let mut done = CommandLog::default();
             while !is_over.load(Ordering::Relaxed) {
                 let command = COMMANDS[chance.usize(..COMMANDS.len())];
                 let member = NAMES[chance.usize(..NAMES.len())];
                 done.run(&program, &home.join(member), command);
                 pause_until(Instant::now() + millis(&mut chance, 100, 2_000));
+                // It is not paused for most of the time.
+                if command == PAUSE {
+                    NAMES.iter().any(|name| done.run(&program, &home.join(name), RESUME));
+                }
             }
             done
         });
@@ -63,7 +67,7 @@ impl Operator {
     }
 
     /// Ends, with the action resumed. All daemons run.
-    pub(super) fn stop(self) -> Done {
+    pub(super) fn stop(self) -> CommandLog {
         self.over.store(true, Ordering::Relaxed);
         let mut done = self.thread.join().expect("the operator goes on to the end");
         let end = Instant::now() + 3 * LONGEST;
@@ -77,7 +81,7 @@ impl Operator {
     }
 }
 
-impl Done {
+impl CommandLog {
     /// Runs a command against a member; whether it was done.
     fn run(&mut self, osnl: &Path, home: &Path, words: &[&str]) -> bool {
         let mut command = Command::new(osnl);

@@ -21,19 +21,19 @@ const NAMELESS: u64 = 5;
 
 /// A message that the broker has confirmed.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Published {
+pub(super) struct Publication {
     pub(super) event: u64,
     /// Its thousands are the number of the queue.
     pub(super) port: u32,
     pub(super) has_id: bool,
 }
 
-pub(super) struct Publishing {
+pub(super) struct PublisherThread {
     over: Arc<AtomicBool>,
-    thread: JoinHandle<Vec<Published>>,
+    thread: JoinHandle<Vec<Publication>>,
 }
 
-impl Publishing {
+impl PublisherThread {
     pub(super) fn start(url: &str, seed: u64) -> Self {
         let over: Arc<AtomicBool> = Arc::default();
         let (url, is_over) = (url.to_owned(), over.clone());
@@ -42,13 +42,13 @@ impl Publishing {
     }
 
     /// Publishes no more; all that was confirmed.
-    pub(super) fn stop(self) -> Vec<Published> {
+    pub(super) fn stop(self) -> Vec<Publication> {
         self.over.store(true, Ordering::Relaxed);
         self.thread.join().expect("the publisher goes on to the end")
     }
 }
 
-fn publish(url: &str, seed: u64, over: &AtomicBool) -> Vec<Published> {
+fn publish(url: &str, seed: u64, over: &AtomicBool) -> Vec<Publication> {
     let mut chance = fastrand::Rng::with_seed(seed);
     let mut publisher = Publisher::start(url, Options::default());
     let mut published = Vec::new();
@@ -70,7 +70,7 @@ fn publish(url: &str, seed: u64, over: &AtomicBool) -> Vec<Published> {
             } else {
                 publisher.raw(&nameless(QUEUES[queue], &payload));
             }
-            published.push(Published { event, port, has_id });
+            published.push(Publication { event, port, has_id });
         }
         pause_until(next);
     }
