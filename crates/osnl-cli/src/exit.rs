@@ -34,6 +34,8 @@ impl From<&OpenError> for Exit {
             | OpenError::Volatile(_)
             | OpenError::Open(_)
             | OpenError::NotAJournal(_)
+            | OpenError::Moved(_)
+            | OpenError::Unfinished(_)
             | OpenError::Newer { .. } => Self::Config,
         }
     }

@@ -109,7 +109,7 @@ impl Transaction<'_> {
 }
 
 /// A text as PostgreSQL takes it, which refuses NUL.
-fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 

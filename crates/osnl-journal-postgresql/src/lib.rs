@@ -40,7 +40,7 @@
 //! | `osnl_partition` | the lease of a partition |
 //! | `osnl_member` | a running daemon, and the number of its latest transaction |
 //! | `osnl_reader` | a listener and its queue: epoch and token of the reader |
-//! | `osnl_counter` | the next number of an arrival |
+//! | `osnl_counter` | the next number of an arrival; a journal that is moved has another name for it, which tells where |
 //! | `osnl_arrival` | a message as received; `identity` is its key, `nameless` finds copies of one without an id |
 //! | `osnl_delivery` | a delivery: its states are those of the SQLite journal, and -1 for `arrived`; `begins` is the state that admission gives it |
 //! | `osnl_attempt`, `osnl_enriched`, `osnl_object` | as in the SQLite journal |
@@ -80,6 +80,7 @@ mod job;
 mod lane;
 mod leases;
 mod load;
+mod mark;
 mod member;
 mod messages;
 mod options;
@@ -95,6 +96,7 @@ mod shared;
 mod tests;
 mod tls;
 mod transaction;
+mod transfer;
 mod url;
 mod view;
 mod writer;

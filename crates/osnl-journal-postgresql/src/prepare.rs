@@ -1,10 +1,12 @@
-//! Makes sure of what a journal needs of its database, on each new connection: another server may answer than before.
+//! Makes sure of what a journal needs of its database, on each new connection: another server may answer than before, and the
+//! journal may have been moved.
 
+use crate::mark;
 use crate::options::Options;
 use crate::schema;
 use crate::session::{OpenError, Session, refused};
 
-/// Looks at encoding, tables, and settings of the server; brings the tables to this version if that is permitted.
+/// Looks at encoding, tables, their mark, and settings of the server; brings the tables to this version if that is permitted.
 pub(crate) async fn prepare(session: &Session, options: &Options) -> Result<(), OpenError> {
     let encoding = session.client.query_one("SELECT current_setting('server_encoding')", &[]).await;
     let encoding: String = encoding.and_then(|row| row.try_get(0)).map_err(refused)?;
@@ -17,6 +19,9 @@ pub(crate) async fn prepare(session: &Session, options: &Options) -> Result<(), 
     };
     if found < schema::VERSION {
         return Err(OpenError::NotMigrated { found, known: schema::VERSION });
+    }
+    if let Some(mark) = mark::read(&session.client).await.map_err(refused)? {
+        return Err(mark.into());
     }
     match session.is_volatile().await.map_err(refused)? {
         Some(setting) if !options.allow_volatile => Err(OpenError::Volatile(setting)),

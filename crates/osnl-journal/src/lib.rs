@@ -71,6 +71,7 @@ pub mod sqlite;
 mod state;
 pub mod state_dir;
 pub mod store;
+pub mod transfer;
 
 pub use self::claim::{ClaimLimits, ClaimedDelivery, DeliveryId, Retry, SentRequest, UsedLimits};
 pub use self::contract::{AttemptLease, Journal, LearntFacts, PausedActions};

@@ -48,6 +48,7 @@ mod selection;
 mod stuck;
 #[cfg(test)]
 mod tests;
+pub mod transfer;
 mod trouble;
 mod turn;
 pub mod upkeep;
@@ -167,6 +168,12 @@ pub enum OpenError {
         /// The newest that can be read.
         known: i64,
     },
+    /// It was moved to another store.
+    #[error("was moved to {0}; name that one, or move it back with osnl journal move --replace")]
+    Moved(String),
+    /// A move to it did not finish.
+    #[error("is the unfinished copy of {0}; run that osnl journal move again, or remove this file")]
+    Unfinished(String),
     /// The operating system refuses.
     #[error("cannot be opened: {0}; give this user write access to the file and its folder")]
     Io(#[from] io::Error),

@@ -1,11 +1,12 @@
 //! `osnl journal`: copies, checks, restores, and shrinks the journal's file.
 //!
-//! These commands work on the file; [`migrate`] alone is for a journal in a database. A daemon that has it is not asked: it may hang, and that is when a backup is wanted
-//! most.
+//! These commands work on the file; [`migrate`] is for a journal in a database, and [`moving`] for both. A daemon that has it is
+//! not asked: it may hang, and that is when a backup is wanted most.
 
 pub(crate) mod args;
 mod export;
 mod migrate;
+mod moving;
 
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -41,6 +42,7 @@ pub(crate) fn run(args: &JournalArgs) -> Exit {
         JournalCommand::Verify(args) => verify(args),
         JournalCommand::Compact(args) => compact(args),
         JournalCommand::Migrate(args) => migrate::run(args),
+        JournalCommand::Move(args) => moving::run(args),
     };
     done.unwrap_or_else(|error| error.complain())
 }

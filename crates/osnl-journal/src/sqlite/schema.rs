@@ -13,6 +13,11 @@ use super::{OpenError, blocks};
 /// `osnl` in ASCII.
 pub(super) const APPLICATION: i64 = 0x6f73_6e6c;
 
+/// The same of a journal that was moved to another store (`osnm`), and of the unfinished copy of one (`osnu`): no program opens
+/// them. A row of `meta`, `moved to URL` or `moved from URL`, names the other one.
+pub(super) const MOVED: i64 = 0x6f73_6e6d;
+pub(super) const UNFINISHED: i64 = 0x6f73_6e75;
+
 /// The steps from each version to the next; the first from an empty file to version 1.
 pub(super) const MIGRATIONS: [MigrationStep; 10] = [
     MigrationStep { sql: V1, fill: None },
@@ -285,8 +290,17 @@ pub(super) fn check(connection: &Connection) -> Result<i64, OpenError> {
         (0, 0, 0) => Ok(0),
         (APPLICATION, 1.., _) if version <= VERSION => Ok(version),
         (APPLICATION, 1.., _) => Err(OpenError::Newer { found: version, known: VERSION }),
+        (MOVED, 1.., _) => Err(OpenError::Moved(other(connection, "moved to "))),
+        (UNFINISHED, 1.., _) => Err(OpenError::Unfinished(other(connection, "moved from "))),
         _ => Err(OpenError::NotAJournal("it holds another program's tables".to_owned())),
     }
+}
+
+/// Returns the other side of a move. A copy that did not finish may have lost its name.
+fn other(connection: &Connection, prefix: &str) -> String {
+    let sql = "SELECT substr(name, length(?1) + 1) FROM meta WHERE substr(name, 1, length(?1)) = ?1";
+    let found = connection.query_row(sql, [prefix], |row| row.get(0));
+    found.unwrap_or_else(|_| "another journal".to_owned())
 }
 
 #[cfg(test)]

@@ -31,6 +31,7 @@ pub use self::older::{LEAST_SCHEMA, OlderReport, export_older};
 pub use self::part::PartFile;
 use self::part::is_free;
 pub use self::restore::{BackupSource, ReplacedJournal, RestoreOptions, RestoreReport, Since, restore};
+pub(super) use self::verify::problems;
 pub use self::verify::{VerifyReport, verify};
 use super::connection::connect;
 use super::place::{JournalLock, free_bytes};
@@ -175,6 +176,8 @@ impl UpkeepError {
             error @ (OpenError::NoFile
             | OpenError::Volatile(_)
             | OpenError::Newer { .. }
+            | OpenError::Moved(_)
+            | OpenError::Unfinished(_)
             | OpenError::Io(_)) => Self::Open { file, error },
         }
     }

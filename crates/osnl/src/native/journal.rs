@@ -8,7 +8,7 @@ use osnl_config::{Kind, OptionDef, duration, shown, size};
 use osnl_model::Secret;
 
 use super::schema::JOURNAL;
-use super::{JournalConf, members};
+use super::{Drivers, JournalConf, members};
 use crate::journal::shared::SharedDatabase;
 use crate::journal::sqlite::SqliteOptions;
 use crate::unmatched::KeepUnmatched;
@@ -81,10 +81,29 @@ pub(super) fn keep_unmatched(reader: &mut Reader<'_>) -> Option<KeepUnmatched> {
 }
 
 /// The places of a journal.
-enum Place {
+#[derive(Clone, Debug)]
+pub enum JournalPlace {
+    /// Nothing is kept.
     Memory,
+    /// A file.
     File(PathBuf),
-    Shared { connection: Secret, shown: String, database: &'static dyn SharedDatabase },
+    /// A database that daemons share.
+    Shared {
+        /// The connection, with its password.
+        connection: Secret,
+        /// The same for display.
+        shown: String,
+        /// The kind of database.
+        database: &'static dyn SharedDatabase,
+    },
+}
+
+/// Reads the URL of a journal, for a program with these drivers.
+///
+/// # Errors
+/// The problem and the remedy, without a password.
+pub fn place(url: &str, drivers: Drivers) -> Result<JournalPlace, (String, &'static str)> {
+    place_in(url.to_owned(), drivers.database())
 }
 
 /// Reads [`STORE`], for a program without a database.
@@ -97,7 +116,10 @@ pub(super) fn journal_with(
     reader: &mut Reader<'_>,
     database: Option<&'static dyn SharedDatabase>,
 ) -> Option<JournalConf> {
-    let connection = reader.text("connection").and_then(|text| place(reader, text, database));
+    let connection = reader.text("connection").and_then(|text| match place_in(text, database) {
+        Ok(place) => Some(place),
+        Err((problem, remedy)) => reader.refuse("connection", &problem, remedy),
+    });
     let retention = retention(reader);
     let max_size = max_size(reader);
     let max_pending = reader.number("max_pending", 1, u32::MAX);
@@ -113,11 +135,11 @@ pub(super) fn journal_with(
         allow_volatile: allow_volatile?,
         overflowing: Default::default(),
     };
-    if let Place::Shared { connection, shown, database } = connection {
+    if let JournalPlace::Shared { connection, shown, database } = connection {
         return members::journal(reader, options, (connection, shown), database).map(JournalConf::Shared);
     }
     members::idle(reader);
-    let Place::File(path) = connection else {
+    let JournalPlace::File(path) = connection else {
         for option in STORE[1..].iter().filter(|option| reader.is_set(option.name)).collect::<Vec<_>>() {
             reader.warn(option.name, "has no effect for memory://", IDLE);
         }
@@ -126,26 +148,22 @@ pub(super) fn journal_with(
     Some(JournalConf::Sqlite(SqliteOptions { path, ..options }))
 }
 
-fn place(
-    reader: &mut Reader<'_>,
+fn place_in(
     text: String,
     database: Option<&'static dyn SharedDatabase>,
-) -> Option<Place> {
+) -> Result<JournalPlace, (String, &'static str)> {
     let scheme = text.split(['+', ':']).next().unwrap_or_default();
     if text == "memory://" {
-        return Some(Place::Memory);
+        return Ok(JournalPlace::Memory);
     }
     if !SHARED.contains(&scheme) {
-        return match file_of(&text) {
-            Ok(path) => Some(Place::File(path)),
-            Err(problem) => reader.refuse("connection", problem, ONLY),
-        };
+        return file_of(&text).map(JournalPlace::File).map_err(|problem| (problem.to_owned(), ONLY));
     }
-    let Some(database) = database else { return reader.refuse("connection", NOT_BUILT.0, NOT_BUILT.1) };
+    let Some(database) = database else { return Err((NOT_BUILT.0.to_owned(), NOT_BUILT.1)) };
     let connection = Secret::new(text);
     match database.check(&connection) {
-        Ok(shown) => Some(Place::Shared { connection, shown, database }),
-        Err(problem) => reader.refuse("connection", &problem, members::CONNECTION),
+        Ok(shown) => Ok(JournalPlace::Shared { connection, shown, database }),
+        Err(problem) => Err((problem, members::CONNECTION)),
     }
 }
 

@@ -138,6 +138,8 @@ fn journal(conf: &JournalConf, daemon: &OwnDaemon) -> Probe {
             error @ (OpenError::InUse(_)
             | OpenError::NotAJournal(_)
             | OpenError::Newer { .. }
+            | OpenError::Moved(_)
+            | OpenError::Unfinished(_)
             | OpenError::Sqlite(_)),
         ) => probe.failed(error.to_string(), None),
     }

@@ -1,17 +1,18 @@
 //! The flags of `osnl journal`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
 use crate::command::saved_events::PickArgs;
-use crate::flags::{FormatArgs, SourceArgs};
+use crate::flags::{FormatArgs, SourceArgs, duration};
 
 /// `osnl journal` and its commands.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "backup, verify, and export also work while osnl runs or hangs. restore, compact, and export --schema \
-                  need osnl stopped: they exit with 69 while it runs. All but restore and migrate exit with 69 if there is no journal.\n\n\
+    after_help = "backup, verify, and export also work while osnl runs or hangs. restore, compact, move, and export --schema \
+                  need osnl stopped: they exit with 69 while it runs. All but restore, migrate, and move exit with 69 if there is no journal.\n\n\
                   Examples:\n  osnl journal backup /backup/osnl-monday.db\n  osnl journal verify"
 )]
 pub(crate) struct JournalArgs {
@@ -34,6 +35,8 @@ pub(crate) enum JournalCommand {
     Compact(CompactArgs),
     /// Create or update the tables of a journal in PostgreSQL
     Migrate(MigrateArgs),
+    /// Move the journal between a file and PostgreSQL; osnl must be stopped
+    Move(MoveArgs),
 }
 
 /// The journal's file, and the form of the answer: of each command.
@@ -152,4 +155,33 @@ pub(crate) struct MigrateArgs {
     /// Print the SQL and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+/// The flags of `osnl journal move`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Copies every row, reads the copy back, compares both, and marks the old journal as moved: osnl does not start on \
+                  it any more. After an interruption run the same command again. A URL may be in a file (file:///PATH), so that \
+                  no password is on the command line. Exits with 69 while osnl runs on either.\n\n\
+                  Examples:\n  osnl journal move --from sqlite:///var/lib/osnl/journal.db --to file:///etc/osnl/journal-url\n  \
+                  osnl journal move --from file:///etc/osnl/journal-url --to sqlite:///var/lib/osnl/journal.db --replace"
+)]
+pub(crate) struct MoveArgs {
+    /// Journal to move: sqlite:///PATH or postgresql://...
+    #[arg(long, value_name = "URL")]
+    pub(crate) from: String,
+    /// Empty place to move it to: the other kind
+    #[arg(long, value_name = "URL")]
+    pub(crate) to: String,
+    /// Count and check, and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Replace what is left in --to of a journal that was moved away
+    #[arg(long)]
+    pub(crate) replace: bool,
+    /// The daemons' [journal] lease: the time after which a silent one counts as dead
+    #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration)]
+    pub(crate) lease: Duration,
+    #[command(flatten)]
+    pub(crate) format: FormatArgs,
 }

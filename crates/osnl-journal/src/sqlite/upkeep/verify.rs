@@ -45,7 +45,7 @@ pub fn verify(journal: &Path, observer: &Observer) -> std::result::Result<Verify
 }
 
 /// The problems of an open journal; damage is one of them, and no error.
-pub(super) fn problems(
+pub(in crate::sqlite) fn problems(
     connection: &mut Connection,
     file: &Path,
     observer: &Observer,
