@@ -13,6 +13,7 @@ mod quarantine;
 mod readers;
 mod retention;
 mod tls_sessions;
+mod transfer;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

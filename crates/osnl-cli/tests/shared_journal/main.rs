@@ -5,6 +5,7 @@ mod away;
 mod changes;
 mod checked;
 mod differing;
+mod moving;
 mod quarantine;
 mod replay;
 mod stage;

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use osnl::control::RequestProgress;
 use osnl::journal::sqlite::State;
 use osnl::journal::sqlite::transfer::{SqliteDestination, SqliteSource};
+use osnl::journal::sqlite::upkeep::UpkeepProgress;
 use osnl::journal::transfer::{
     self, MoveDestination, MoveError, MoveFailure, MoveOptions, MoveReport, MoveSource, Table,
 };
@@ -62,7 +62,7 @@ async fn move_journal(
     let shown = Shown { from: source.shown().to_owned(), to: destination.shown().to_owned() };
     let display = Display::cancelling("rows");
     let observer = display.observer(|progress| progress);
-    let progress = |done, of| observer(RequestProgress { done, of });
+    let progress = |done, of| observer(UpkeepProgress { done, of });
     let moved = transfer::run(&mut *source, &mut *destination, args.dry_run, &progress).await;
     drop(display);
     moved.map(|report| (shown, report)).map_err(|failure| failed(&failure, destination.shown()))

@@ -248,7 +248,7 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
     (
         "journal",
         Words {
-            see: &["journal-backup", "journal-restore", "journal-export", "journal-verify", "journal-compact", "journal-migrate"],
+            see: &["journal-backup", "journal-restore", "journal-export", "journal-verify", "journal-compact", "journal-migrate", "journal-move"],
             ..COMMAND
         },
     ),
@@ -277,7 +277,15 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
             ..COMMAND
         },
     ),
-    ("journal-migrate", Words { see: &["check"], ..COMMAND }),
+    ("journal-migrate", Words { see: &["check", "journal-move"], ..COMMAND }),
+    (
+        "journal-move",
+        Words {
+            more: r"Events, deliveries in every state with their order, attempts, enrichments, the quarantine, and pauses are moved. What the other side cannot hold is refused before anything is written, or counted in the output. With \fB\-\-replace\fR the file of a journal that was moved away is renamed JOURNAL.replaced\-TIME; tables of one are emptied.",
+            see: &["journal-migrate", "journal-backup", "check"],
+            ..COMMAND
+        },
+    ),
     ("journal-compact", Words { see: &["journal-verify"], ..COMMAND }),
     (
         "explain",

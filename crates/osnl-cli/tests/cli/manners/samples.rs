@@ -70,6 +70,13 @@ pub(super) const SAMPLES: &[Sample] = &[
     of("journal restore", &["--journal", "restored.db", "--replace", "backup.db"], 0, Json::One, false),
     of("journal migrate", &[], 0, FOR_TOOLS, false),
     of("journal compact", &["--journal", "restored.db"], 0, Json::One, false),
+    of(
+        "journal move",
+        &["--from", "sqlite:///restored.db", "--to", "postgresql://osnl:hunter2@db/osnl"],
+        78,
+        Json::None("this program is built without a database"),
+        false,
+    ),
     of("journal export", &["--overwrite", "-o", "events.jsonl"], 0, Json::One, false),
     of(
         "journal export",
