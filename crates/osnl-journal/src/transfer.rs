@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use osnl_transport::BoxFuture;
 
 use self::sums::Sums;
-pub use self::table::{Kind, Named, Table, Value};
+pub use self::table::{Kind, RowView, Table, Value};
 
 /// The values of a row, in the order of the table's columns.
 pub type Values = Vec<Value>;
@@ -74,7 +74,7 @@ pub struct MoveOptions {
     pub lease: Duration,
     /// Whether what is left of a journal that was moved away is replaced in the destination.
     pub replaces: bool,
-    /// Shows a line to the operator who waits.
+    /// Shows a line to the waiting operator.
     pub show: fn(&str),
 }
 
@@ -104,7 +104,7 @@ pub trait MoveSource: MoveTables {
 /// The place that a journal is moved to.
 pub trait MoveDestination: MoveTables {
     /// Checks that it is empty and that no daemon has it, and changes nothing.
-    fn look(&mut self) -> BoxFuture<'_, Result<Standing, MoveError>>;
+    fn look(&mut self) -> BoxFuture<'_, Result<Vacancy, MoveError>>;
 
     /// Empties it, and marks it as the unfinished copy of this URL.
     fn begin<'a>(&'a mut self, from: &'a str) -> BoxFuture<'a, Result<(), MoveError>>;
@@ -124,7 +124,7 @@ pub trait MoveDestination: MoveTables {
 
 /// The condition of a destination that a journal may be moved to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum Vacancy {
     /// It holds nothing, or what may be replaced.
     Free,
     /// It holds the unfinished copy of a move, which begins anew.
@@ -138,7 +138,7 @@ pub struct Survey {
     pub rows: BTreeMap<Table, u64>,
     /// The facts besides.
     pub facts: Facts,
-    /// What is not moved, and does not matter for deliveries; a line each.
+    /// Losses that do not matter for deliveries; a line each.
     pub notes: Vec<String>,
     /// The destination of an earlier move.
     pub moved_to: Option<String>,
@@ -163,7 +163,7 @@ pub struct MoveReport {
     pub deliveries: BTreeMap<(String, String, i64), u64>,
     /// The digest over all rows, the same of both; empty after a dry run.
     pub digest: String,
-    /// What was not moved, a line each.
+    /// Losses, a line each.
     pub notes: Vec<String>,
     /// The time that it took.
     pub took: Duration,
@@ -211,9 +211,9 @@ pub async fn run(
 }
 
 /// Refuses a source that was moved already, unless its destination is still unfinished.
-fn may_be_moved(survey: &Survey, standing: Standing, (from, to): (&str, &str)) -> Result<(), MoveError> {
+fn may_be_moved(survey: &Survey, standing: Vacancy, (from, to): (&str, &str)) -> Result<(), MoveError> {
     match &survey.moved_to {
-        Some(there) if there != to || standing != Standing::Unfinished => {
+        Some(there) if there != to || standing != Vacancy::Unfinished => {
             Err(MoveError::Refused(format!("{from}: was moved to {there} already; move that one")))
         }
         Some(_) | None => Ok(()),
@@ -284,10 +284,10 @@ mod tests {
             let refused = may_be_moved(&survey, standing, ("a", "b")).err().map(|error| error.to_string());
             assert_eq!(refused.as_deref(), expected, "{moved_to:?} {standing:?}");
         };
-        check(None, Standing::Free, None);
-        check(None, Standing::Unfinished, None);
-        check(Some("b"), Standing::Unfinished, None);
-        check(Some("b"), Standing::Free, Some("a: was moved to b already; move that one"));
-        check(Some("c"), Standing::Unfinished, Some("a: was moved to c already; move that one"));
+        check(None, Vacancy::Free, None);
+        check(None, Vacancy::Unfinished, None);
+        check(Some("b"), Vacancy::Unfinished, None);
+        check(Some("b"), Vacancy::Free, Some("a: was moved to b already; move that one"));
+        check(Some("c"), Vacancy::Unfinished, Some("a: was moved to c already; move that one"));
     }
 }

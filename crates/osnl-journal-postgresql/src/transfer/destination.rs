@@ -1,7 +1,7 @@
 //! The database that a journal is moved to.
 
 use osnl_journal::transfer::{
-    Facts, MoveDestination, MoveError, MoveOptions, MoveTables, Standing, Table, Value, Values,
+    Facts, MoveDestination, MoveError, MoveOptions, MoveTables, Table, Vacancy, Value, Values,
 };
 use osnl_model::Secret;
 use osnl_transport::BoxFuture;
@@ -52,21 +52,21 @@ impl PostgresDestination {
         Ok(Self { side, counter: mark::ARRIVAL.to_owned(), is_left: false })
     }
 
-    async fn standing(&mut self) -> Result<Standing, MoveError> {
+    async fn standing(&mut self) -> Result<Vacancy, MoveError> {
         let side = &self.side;
         if side.version().await? == 0 {
-            return Ok(Standing::Free);
+            return Ok(Vacancy::Free);
         }
         side.is_free().await?;
         let client = &side.session.client;
         match mark::read(client).await.map_err(|error| side.failed(error))? {
             Some(found @ Mark::Unfinished(..)) => {
                 (self.counter, self.is_left) = (found.name(), true);
-                return Ok(Standing::Unfinished);
+                return Ok(Vacancy::Unfinished);
             }
             Some(found @ Mark::MovedTo(_)) if side.options.replaces => {
                 (self.counter, self.is_left) = (found.name(), true);
-                return Ok(Standing::Free);
+                return Ok(Vacancy::Free);
             }
             Some(moved) => return Err(side.unusable(&moved.into())),
             None => {}
@@ -84,7 +84,7 @@ impl PostgresDestination {
                 return side.refuse(&format!("is not empty: it has {there}; name an empty database"));
             }
         }
-        Ok(Standing::Free)
+        Ok(Vacancy::Free)
     }
 
     async fn start(&mut self, from: &str) -> Result<(), MoveError> {
@@ -153,7 +153,7 @@ impl MoveTables for PostgresDestination {
 }
 
 impl MoveDestination for PostgresDestination {
-    fn look(&mut self) -> BoxFuture<'_, Result<Standing, MoveError>> {
+    fn look(&mut self) -> BoxFuture<'_, Result<Vacancy, MoveError>> {
         Box::pin(self.standing())
     }
 

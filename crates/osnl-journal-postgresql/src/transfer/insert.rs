@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use osnl_core::quarantine::{Extent, StoredBody};
 use osnl_journal::DeliveryId;
 use osnl_journal::sqlite::State;
-use osnl_journal::transfer::{Kind, Named, Table, Value, Values};
+use osnl_journal::transfer::{Kind, RowView, Table, Value, Values};
 use osnl_model::BodyDigest;
 use tokio_postgres::Error;
 use tokio_postgres::types::ToSql;
@@ -16,11 +16,11 @@ use crate::reader::key;
 use crate::session::Session;
 
 /// Columns that are derived.
-type Derived = (&'static str, Kind);
+type DerivedColumn = (&'static str, Kind);
 
 /// The table in the database, its columns in the order of the others' values, and their expressions over `c0` and so on; what is
 /// derived is behind them.
-fn target(table: Table) -> (&'static str, &'static str, &'static str, &'static [Derived]) {
+fn target(table: Table) -> (&'static str, &'static str, &'static str, &'static [DerivedColumn]) {
     match table {
         Table::Events => (
             "osnl_arrival",
@@ -153,7 +153,7 @@ pub(super) async fn write(session: &mut Session, table: Table, rows: &[Values]) 
     session.execute(&statement(table), &parameters).await.map(drop)
 }
 
-fn derive(table: Table, row: &Named<'_>) -> Values {
+fn derive(table: Table, row: &RowView<'_>) -> Values {
     let optional = |found: Option<Vec<u8>>| found.map_or(Value::Null, Value::Bytes);
     match table {
         Table::Events => {
@@ -175,7 +175,7 @@ fn derive(table: Table, row: &Named<'_>) -> Values {
 }
 
 /// Returns the keys of a message, as its append makes them.
-fn message_keys(event: &Named<'_>) -> (Vec<u8>, Option<Vec<u8>>) {
+fn message_keys(event: &RowView<'_>) -> (Vec<u8>, Option<Vec<u8>>) {
     let (listener, queue) = (event.bytes("listener"), event.bytes("queue"));
     let digest = BodyDigest::of(event.bytes("body"));
     let of = |kind: &[u8], id: &[u8]| key(kind, &[listener, queue, id, digest.as_bytes()]);
@@ -187,7 +187,7 @@ fn message_keys(event: &Named<'_>) -> (Vec<u8>, Option<Vec<u8>>) {
 }
 
 /// Returns the key of a message in quarantine; of one that is not kept whole, the beginning decides.
-fn unread_key(row: &Named<'_>) -> Vec<u8> {
+fn unread_key(row: &RowView<'_>) -> Vec<u8> {
     let extent = Extent::of(row.number("extent")).unwrap_or(Extent::Whole);
     let stored = StoredBody { extent, bytes: row.bytes("body").to_vec() };
     let digest = BodyDigest::of(&stored.read().unwrap_or_default());

@@ -189,19 +189,19 @@ impl Table {
 
     /// Returns a row whose values are found by the names of their columns.
     #[must_use]
-    pub fn named(self, row: &[Value]) -> Named<'_> {
-        Named { table: self, row }
+    pub fn named(self, row: &[Value]) -> RowView<'_> {
+        RowView { table: self, row }
     }
 }
 
 /// A row whose values are found by the names of their columns.
 #[derive(Clone, Copy, Debug)]
-pub struct Named<'a> {
+pub struct RowView<'a> {
     table: Table,
     row: &'a [Value],
 }
 
-impl<'a> Named<'a> {
+impl<'a> RowView<'a> {
     fn value(&self, name: &str) -> &'a Value {
         let at = self.table.columns().iter().position(|(known, _)| *known == name);
         debug_assert!(at.is_some(), "{:?} has no column {name}", self.table);

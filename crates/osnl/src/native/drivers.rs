@@ -65,7 +65,8 @@ impl Drivers {
     }
 
     /// Returns the database that a journal may be in.
-    pub(super) fn database(self) -> Option<&'static dyn SharedDatabase> {
+    #[must_use]
+    pub fn database(self) -> Option<&'static dyn SharedDatabase> {
         self.database
     }
 

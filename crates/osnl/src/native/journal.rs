@@ -8,7 +8,7 @@ use osnl_config::{Kind, OptionDef, duration, shown, size};
 use osnl_model::Secret;
 
 use super::schema::JOURNAL;
-use super::{Drivers, JournalConf, members};
+use super::{JournalConf, members};
 use crate::journal::shared::SharedDatabase;
 use crate::journal::sqlite::SqliteOptions;
 use crate::unmatched::KeepUnmatched;
@@ -98,14 +98,6 @@ pub enum JournalPlace {
     },
 }
 
-/// Reads the URL of a journal, for a program with these drivers.
-///
-/// # Errors
-/// The problem and the remedy, without a password.
-pub fn place(url: &str, drivers: Drivers) -> Result<JournalPlace, (String, &'static str)> {
-    place_in(url.to_owned(), drivers.database())
-}
-
 /// Reads [`STORE`], for a program without a database.
 pub fn journal(reader: &mut Reader<'_>) -> Option<JournalConf> {
     journal_with(reader, None)
@@ -116,7 +108,7 @@ pub(super) fn journal_with(
     reader: &mut Reader<'_>,
     database: Option<&'static dyn SharedDatabase>,
 ) -> Option<JournalConf> {
-    let connection = reader.text("connection").and_then(|text| match place_in(text, database) {
+    let connection = reader.text("connection").and_then(|text| match place(text, database) {
         Ok(place) => Some(place),
         Err((problem, remedy)) => reader.refuse("connection", &problem, remedy),
     });
@@ -148,7 +140,11 @@ pub(super) fn journal_with(
     Some(JournalConf::Sqlite(SqliteOptions { path, ..options }))
 }
 
-fn place_in(
+/// Reads the URL of a journal, for a program with this kind of database.
+///
+/// # Errors
+/// The problem and the remedy, without a password.
+pub fn place(
     text: String,
     database: Option<&'static dyn SharedDatabase>,
 ) -> Result<JournalPlace, (String, &'static str)> {

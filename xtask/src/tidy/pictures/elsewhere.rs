@@ -34,6 +34,16 @@ pub(super) const ELSEWHERE: &[(&str, &str, &str)] = &[
         "a line of the log: tests/cli/monitoring.rs",
     ),
     (
+        "osnl-journal/src/sqlite.rs",
+        "was moved to {}; name that one, or move it back with osnl journal move --replace",
+        "needs a database: osnl-cli/tests/shared_journal/moving.rs",
+    ),
+    (
+        "osnl-journal/src/sqlite.rs",
+        "is the unfinished copy of {}; run that osnl journal move again, or remove this file",
+        "needs a database: osnl-journal-postgresql/src/tests/transfer/unfinished.rs",
+    ),
+    (
         "osnl-cli/src/command/k2hr3_osnl.rs",
         "{}: refused by the broker",
         "needs a broker: tests/cli/refused.rs",

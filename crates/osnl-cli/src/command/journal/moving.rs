@@ -32,7 +32,7 @@ pub(super) fn run(args: &MoveArgs) -> Result<Exit, NoAnswer> {
 }
 
 /// The URLs of both sides, for display.
-struct Shown {
+struct Urls {
     from: String,
     to: String,
 }
@@ -42,7 +42,7 @@ async fn move_journal(
     to: JournalPlace,
     options: MoveOptions,
     args: &MoveArgs,
-) -> Result<(Shown, MoveReport), NoAnswer> {
+) -> Result<(Urls, MoveReport), NoAnswer> {
     let refused = |error: MoveError| unbegun(&error);
     let (mut source, mut destination): (Box<dyn MoveSource>, Box<dyn MoveDestination>) = match (from, to) {
         (JournalPlace::File(file), JournalPlace::Shared { connection, database, .. }) => {
@@ -59,7 +59,7 @@ async fn move_journal(
             return Err(NoAnswer::new(Exit::Usage, why));
         }
     };
-    let shown = Shown { from: source.shown().to_owned(), to: destination.shown().to_owned() };
+    let shown = Urls { from: source.shown().to_owned(), to: destination.shown().to_owned() };
     let display = Display::cancelling("rows");
     let observer = display.observer(|progress| progress);
     let progress = |done, of| observer(UpkeepProgress { done, of });
@@ -82,7 +82,7 @@ fn side(flag: &str, url: &str) -> Result<JournalPlace, NoAnswer> {
             Err(error) => return refuse(Exit::Failed, format!("{}: {error}", file.display())),
         },
     };
-    match place(&url, sources::drivers()) {
+    match place(url, sources::drivers().database()) {
         Ok(JournalPlace::Memory) => {
             refuse(Exit::Usage, "memory:// keeps nothing that could be moved".to_owned())
         }
@@ -117,7 +117,7 @@ fn failed(failure: &MoveFailure, to: &str) -> NoAnswer {
     NoAnswer::new(answer.exit, text)
 }
 
-fn text(shown: &Shown, done: &MoveReport, is_dry_run: bool) -> String {
+fn text(shown: &Urls, done: &MoveReport, is_dry_run: bool) -> String {
     let (from, to) = (clean(&shown.from), clean(&shown.to));
     let mut text = format!("{from} -> {to}\n");
     for (table, rows) in &done.rows {
@@ -159,7 +159,7 @@ fn states(done: &MoveReport) -> Vec<(State, u64)> {
     State::ALL.into_iter().filter_map(|state| Some((state, *counts.get(&(state as i64))?))).collect()
 }
 
-fn object(shown: &Shown, done: &MoveReport, is_dry_run: bool) -> Value {
+fn object(shown: &Urls, done: &MoveReport, is_dry_run: bool) -> Value {
     let rows: BTreeMap<String, u64> =
         done.rows.iter().map(|(table, rows)| (table.name().replace(' ', "_"), *rows)).collect();
     let deliveries = done.deliveries.iter().map(|((rule, action, state), count)| {

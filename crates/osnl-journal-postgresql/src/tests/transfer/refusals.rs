@@ -1,4 +1,4 @@
-//! What is not moved: running daemons, places that are not empty, facts that the other store cannot hold.
+//! Refusals: running daemons, places that are not empty, facts that the other store cannot hold.
 
 use osnl_core::received::RowChange;
 

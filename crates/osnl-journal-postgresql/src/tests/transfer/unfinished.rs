@@ -1,7 +1,7 @@
 //! Interruptions: at each moment one of both is usable or the same command goes on.
 
 use osnl_journal::transfer::{
-    Facts, MoveDestination, MoveError, MoveSource, MoveTables, Standing, Value, Values,
+    Facts, MoveDestination, MoveError, MoveSource, MoveTables, Vacancy, Value, Values,
 };
 use osnl_transport::BoxFuture;
 
@@ -126,9 +126,9 @@ async fn a_destination_that_changes_a_row_stays_unfinished() {
 }
 
 /// A destination whose mark is not removed: the process was killed.
-struct Killed(Box<dyn MoveDestination>);
+struct KilledDestination(Box<dyn MoveDestination>);
 
-impl MoveTables for Killed {
+impl MoveTables for KilledDestination {
     fn shown(&self) -> &str {
         self.0.shown()
     }
@@ -142,8 +142,8 @@ impl MoveTables for Killed {
     }
 }
 
-impl MoveDestination for Killed {
-    fn look(&mut self) -> BoxFuture<'_, Result<Standing, MoveError>> {
+impl MoveDestination for KilledDestination {
+    fn look(&mut self) -> BoxFuture<'_, Result<Vacancy, MoveError>> {
         self.0.look()
     }
 
@@ -169,7 +169,8 @@ impl MoveDestination for Killed {
 }
 
 async fn kill_at_the_end(mut source: Box<dyn MoveSource>, destination: Box<dyn MoveDestination>) {
-    let failure = moving::run(&mut *source, &mut Killed(destination), false, &go_on).await.unwrap_err();
+    let failure =
+        moving::run(&mut *source, &mut KilledDestination(destination), false, &go_on).await.unwrap_err();
     assert_eq!((failure.to_string().as_str(), failure.is_begun), ("killed", true));
 }
 

@@ -15,7 +15,7 @@ use crate::files::beside;
 use crate::sqlite::place::JournalLock;
 use crate::sqlite::upkeep::{Observer, problems};
 use crate::sqlite::{OpenError, blocks, schema, writer};
-use crate::transfer::{Facts, MoveDestination, MoveError, MoveTables, Standing, Table, Value, Values};
+use crate::transfer::{Facts, MoveDestination, MoveError, MoveTables, Table, Vacancy, Value, Values};
 
 /// The place of a new journal.
 #[derive(Debug)]
@@ -38,21 +38,21 @@ impl SqliteDestination {
         Self { shown: url(&file), file, aside, is_moved: false, next: 1, open: None }
     }
 
-    fn standing(&mut self) -> Result<Standing, MoveError> {
+    fn standing(&mut self) -> Result<Vacancy, MoveError> {
         if let Some(by) = JournalLock::holder(&self.file) {
             return Err(refused(&self.file, OpenError::InUse(by)));
         }
         if fs::metadata(&self.file).map_or(0, |meta| meta.len()) == 0 {
-            return Ok(Standing::Free);
+            return Ok(Vacancy::Free);
         }
         let connection = open(&self.file).map_err(|error| refused(&self.file, error))?;
         match schema::check(&connection) {
-            Ok(0) => Ok(Standing::Free),
-            Ok(_) => self.is_empty(&connection).map(|()| Standing::Free),
-            Err(OpenError::Unfinished(_)) => Ok(Standing::Unfinished),
+            Ok(0) => Ok(Vacancy::Free),
+            Ok(_) => self.is_empty(&connection).map(|()| Vacancy::Free),
+            Err(OpenError::Unfinished(_)) => Ok(Vacancy::Unfinished),
             Err(OpenError::Moved(_)) if self.aside.is_some() => {
                 self.is_moved = true;
-                Ok(Standing::Free)
+                Ok(Vacancy::Free)
             }
             Err(error) => Err(refused(&self.file, error)),
         }
@@ -205,7 +205,7 @@ impl MoveTables for SqliteDestination {
 }
 
 impl MoveDestination for SqliteDestination {
-    fn look(&mut self) -> BoxFuture<'_, Result<Standing, MoveError>> {
+    fn look(&mut self) -> BoxFuture<'_, Result<Vacancy, MoveError>> {
         Box::pin(ready(self.standing()))
     }
 

@@ -10,7 +10,7 @@ use rusqlite::{Connection, Result, Row, ToSql, params_from_iter};
 use crate::identity::Identity;
 use crate::sqlite::paused;
 use crate::sqlite::rows::{State, identity_number, lane, message_number, millis, moment};
-use crate::transfer::{BYTES, Kind, Named, ROWS, Table, Value, Values};
+use crate::transfer::{BYTES, Kind, ROWS, RowView, Table, Value, Values};
 
 /// The operator of a pause from before it was recorded.
 const UNKNOWN: &str = "unknown";
@@ -130,7 +130,7 @@ fn complete(values: &mut Values) -> Result<()> {
 }
 
 /// The body of a message in quarantine, or its beginning.
-fn body(row: &Named<'_>) -> Result<bytes::Bytes> {
+fn body(row: &RowView<'_>) -> Result<bytes::Bytes> {
     let extent = Extent::of(row.number("extent")).unwrap_or(Extent::Whole);
     let stored = StoredBody { extent, bytes: row.bytes("body").to_vec() };
     stored.read().map_err(|error| rusqlite::types::FromSqlError::Other(Box::new(error)).into())
@@ -219,7 +219,7 @@ pub(super) fn write(connection: &Connection, table: Table, rows: &[Values]) -> R
     Ok(())
 }
 
-fn identity(event: &Named<'_>) -> Identity {
+fn identity(event: &RowView<'_>) -> Identity {
     let ids = [event.text("unique_id"), event.text("message_id")];
     Identity {
         queue: event.text("queue").unwrap_or_default().into(),
@@ -229,13 +229,13 @@ fn identity(event: &Named<'_>) -> Identity {
 }
 
 /// The identity of a message in quarantine; of one that is not kept whole, of its beginning.
-fn unread_identity(row: &Named<'_>) -> Result<Identity> {
+fn unread_identity(row: &RowView<'_>) -> Result<Identity> {
     let queue = row.text("queue").unwrap_or_default().into();
     Ok(Identity { queue, id: None, digest: BodyDigest::of(&body(row)?) })
 }
 
 /// The lane in which a delivery stands in the way of others.
-fn lane_of(delivery: &Named<'_>) -> Value {
+fn lane_of(delivery: &RowView<'_>) -> Value {
     let is_open = delivery.number("state") <= State::Held as i64;
     let stands = is_open || delivery.number("holds") != 0;
     let key = delivery.text("key").filter(|_| stands && delivery.number("ordered") != 0);
