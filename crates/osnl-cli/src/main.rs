@@ -132,7 +132,7 @@ enum Command {
     Test(Box<TestArgs>),
     /// Show what stored events would do, or run them again with --live
     Replay(Box<ReplayArgs>),
-    /// Print the configuration merged from all sources, or every option
+    /// Print the effective configuration, or list all options
     #[command(
         subcommand,
         after_help = "Examples:\n  osnl config show -c /etc/osnl/osnl.conf\n  osnl config reference | less"

@@ -42,8 +42,8 @@ pub(super) struct Note {
 /// The flags of `osnl check`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exits with 0 if the configuration is valid, 1 if it is valid but every delivery of an action would become a \
-                  dead letter at once, 69 if --connect failed, 78 if the configuration is wrong.\n\n\
+    after_help = "Exits with 0 if the configuration is valid, 1 if it is valid but an action can never succeed, \
+                  since its template renders no valid request, 69 if --connect failed, 78 if the configuration is wrong.\n\n\
                   Examples:\n  osnl check --config-file /etc/osnl/osnl.conf\n  \
                   osnl check --connect --format json | jq '.probes[] | select(.verdict != \"ok\")'"
 )]
@@ -57,7 +57,7 @@ pub(crate) struct CheckRunArgs {
     /// Also create each missing queue, bind it, and delete it again, to test permissions
     #[arg(long, requires = "connect")]
     pub(crate) declare: bool,
-    /// Also check that this user may read the files, by their owner, group, and mode
+    /// Also check that this user may read the files, judged by owner, group, and mode
     #[arg(long, value_name = "USER", requires = "connect")]
     pub(crate) as_user: Option<String>,
     /// Longest wait for each check of --connect, such as 5s

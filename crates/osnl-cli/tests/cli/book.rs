@@ -37,7 +37,7 @@ const NOT_RUN: [(&str, &str, &str); 6] = [
 ];
 
 /// Commands of other pages and of the README that are not osnl's: page and how they begin.
-const OTHER_PROGRAMS: [(&str, &str); 26] = [
+const OTHER_PROGRAMS: [(&str, &str); 27] = [
     ("../README.md", "cargo build --release"),
     ("../README.md", "cargo run --release -- demo"),
     ("../README.md", "cargo xtask package deb"),
@@ -59,6 +59,7 @@ const OTHER_PROGRAMS: [(&str, &str); 26] = [
     ("oss-watcher.md", "ln -s "),
     ("reload.md", "systemctl reload "),
     ("shared-journal.md", "cargo build --release -p osnl-cli --features postgresql"),
+    ("shared-journal.md", "systemctl "),
     ("upgrade.md", "mv "),
     ("upgrade.md", "runuser "),
     ("upgrade.md", "systemctl "),

@@ -10,7 +10,7 @@ use crate::flags::{BetweenArgs, FormatArgs, HowArgs, PlaceArgs, states, states_o
 /// `osnl deliveries` and what is behind it.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Asks the daemon, or reads the journal if none runs. Exits with 1 if something was refused or does not \
+    after_help = "Asks the daemon, or uses the journal if none runs. Exits with 1 if something was refused or does not \
                   exist, 69 if there is neither a daemon nor a journal.\n\n\
                   Examples:\n  osnl deliveries list --state dead\n  osnl deliveries retry --action roles --since 2h\n  \
                   osnl deliveries show 17.0"
@@ -116,7 +116,7 @@ pub(crate) struct ListArgs {
 #[command(after_help = "Examples:\n  osnl deliveries show web-7\n  \
                         osnl deliveries show 17.0 --raw > body")]
 pub(crate) struct ShowArgs {
-    /// Delivery (17.0), event (17), message id, resource id or name
+    /// Delivery (17.0); or the event, message id, or resource of only one
     #[arg(value_name = "ID")]
     pub(crate) about: String,
     /// Print only the bytes of the message, with secrets

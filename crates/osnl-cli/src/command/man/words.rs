@@ -264,7 +264,7 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
     (
         "journal-export",
         Words {
-            more: concat!(r"Each line is an event with its deliveries. It has \(dqformat\(dq: \(dqosnl\-events/1\(dq; later versions only add members. The notification has its secrets masked; with \fB\-\-raw\fR, properties and body are as received. \fB\-\-schema\fR writes a journal file that an older osnl opens, and lists what that version cannot keep; osnl must be stopped.", "\n", pick!()),
+            more: concat!(r"Each line is an event with its deliveries. It has \(dqformat\(dq: \(dqosnl\-events/1\(dq; later releases of osnl only add members. The notification has its secrets masked; with \fB\-\-raw\fR, properties and body are as received. \fB\-\-schema\fR writes a journal file that an older osnl opens, and lists what that version cannot keep; osnl must be stopped.", "\n", pick!()),
             see: &["replay", "send", "journal-restore"],
             ..COMMAND
         },
@@ -272,7 +272,7 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
     (
         "journal-verify",
         Words {
-            more: "Checks pages and indexes, decodes every message, and compares the counts with the rows.",
+            more: "Checks pages and indexes, decodes every message, and compares the stored counters with the number of rows.",
             see: &["journal-backup", "journal-restore"],
             ..COMMAND
         },

@@ -9,7 +9,7 @@ use crate::flags::{BetweenArgs, FormatArgs, HowArgs, PlaceArgs};
 /// `osnl quarantine` and its commands.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Asks the daemon, or reads the journal if none runs. Exits with 1 if something was refused or does not \
+    after_help = "Asks the daemon, or uses the journal if none runs. Exits with 1 if something was refused or does not \
                   exist, 69 if there is neither a daemon nor a journal.\n\n\
                   Examples:\n  osnl quarantine list --since 1d\n  osnl quarantine show 3\n  osnl quarantine retry --all"
 )]
