@@ -17,6 +17,52 @@ const STATE: &str = "(CASE WHEN d.state >= 0 THEN d.state WHEN d.begins <> 0 THE
 const COUNT: &str = "least(greatest(a.deliveries, coalesce((SELECT max(d.id) + 1 FROM osnl_delivery d WHERE d.id >= a.id << 16 \
      AND d.id < (a.id + 1 + (a.deliveries >> 16)) << 16), 0) - (a.id << 16)), (((a.deliveries >> 16) + 1) << 16) - 1)";
 
+const EVENTS: &[&str] = &[
+    "a.id",
+    "a.received",
+    "a.redelivered",
+    "a.copies",
+    COUNT,
+    "a.listener",
+    "a.queue",
+    "a.exchange",
+    "a.routing_key",
+    "a.content_type",
+    "a.content_encoding",
+    "a.compression",
+    "a.message_id",
+    "a.unique_id",
+    "a.event_type",
+    "a.body",
+    "a.happened",
+];
+const DELIVERIES: &[&str] = &[
+    "d.id",
+    "d.arrival",
+    "d.rule",
+    "d.action",
+    "d.key",
+    STATE,
+    "d.state = 3 AND d.lane IS NOT NULL",
+    "d.attempts",
+    "d.aged",
+    "d.tries",
+    "d.due",
+    "d.pause",
+    "d.ordered",
+    "d.guarded",
+    "d.resource",
+    "d.subject_id",
+    "d.subject_name",
+    "CASE WHEN d.state = -1 AND d.begins > 2 THEN NOW ELSE d.ended END",
+    "d.took",
+    "d.reason",
+    "d.cause",
+    "a.message_id",
+];
+/// In the order of bytes, whatever the order of the database.
+const PAUSES: &[&str] = &["action COLLATE \"C\"", "since", "operator"];
+
 /// A table as it is read.
 struct Source {
     /// The expressions of its columns.
@@ -29,105 +75,28 @@ struct Source {
 }
 
 fn source(table: Table) -> Source {
-    let (columns, size, from, key): (&[&'static str], _, _, _) = match table {
+    let names = || table.columns().iter().map(|(name, _)| *name).collect();
+    let (columns, size, from, key) = match table {
         Table::Events => (
-            &[
-                "a.id",
-                "a.received",
-                "a.redelivered",
-                "a.copies",
-                COUNT,
-                "a.listener",
-                "a.queue",
-                "a.exchange",
-                "a.routing_key",
-                "a.content_type",
-                "a.content_encoding",
-                "a.compression",
-                "a.message_id",
-                "a.unique_id",
-                "a.event_type",
-                "a.body",
-                "a.happened",
-            ],
+            EVENTS.to_vec(),
             "octet_length(a.body)",
             "osnl_arrival a WHERE EXISTS (SELECT 1 FROM osnl_delivery d WHERE d.id >= a.id << 16 \
              AND d.id < (a.id + 1 + (a.deliveries >> 16)) << 16)",
             "a.id",
         ),
         Table::Deliveries => (
-            &[
-                "d.id",
-                "d.arrival",
-                "d.rule",
-                "d.action",
-                "d.key",
-                STATE,
-                "d.state = 3 AND d.lane IS NOT NULL",
-                "d.attempts",
-                "d.aged",
-                "d.tries",
-                "d.due",
-                "d.pause",
-                "d.ordered",
-                "d.guarded",
-                "d.resource",
-                "d.subject_id",
-                "d.subject_name",
-                "CASE WHEN d.state = -1 AND d.begins > 2 THEN NOW ELSE d.ended END",
-                "d.took",
-                "d.reason",
-                "d.cause",
-                "a.message_id",
-            ],
+            DELIVERIES.to_vec(),
             "0",
             "osnl_delivery d JOIN osnl_arrival a ON a.id = d.arrival WHERE true",
             "d.id",
         ),
-        Table::Attempts => (
-            &["delivery", "slot", "at", "answer", "request", "took"],
-            "0",
-            "osnl_attempt WHERE true",
-            "delivery, slot",
-        ),
-        Table::Enrichments => {
-            (&["delivery", "found"], "octet_length(found)", "osnl_enriched WHERE true", "delivery")
-        }
-        Table::Objects => (&["name", "at", "body"], "octet_length(body)", "osnl_object WHERE true", "name"),
-        Table::Quarantined => (
-            &[
-                "id",
-                "received",
-                "redelivered",
-                "listener",
-                "queue",
-                "exchange",
-                "routing_key",
-                "content_type",
-                "content_encoding",
-                "compression",
-                "reason",
-                "size",
-                "extent",
-                "message_id",
-                "publisher_id",
-                "event_type",
-                "digest",
-                "body",
-            ],
-            "octet_length(body)",
-            "osnl_unreadable WHERE true",
-            "id",
-        ),
-        // In the order of bytes, whatever the order of the database.
-        Table::Pauses => (
-            &["action COLLATE \"C\"", "since", "operator"],
-            "0",
-            "osnl_paused WHERE true",
-            "action COLLATE \"C\"",
-        ),
+        Table::Attempts => (names(), "0", "osnl_attempt WHERE true", "delivery, slot"),
+        Table::Enrichments => (names(), "octet_length(found)", "osnl_enriched WHERE true", "delivery"),
+        Table::Objects => (names(), "octet_length(body)", "osnl_object WHERE true", "name"),
+        Table::Quarantined => (names(), "octet_length(body)", "osnl_unreadable WHERE true", "id"),
+        Table::Pauses => (PAUSES.to_vec(), "0", "osnl_paused WHERE true", "action COLLATE \"C\""),
     };
-    Source { columns: columns.to_vec(), size, from, key }
+    Source { columns, size, from, key }
 }
 
 /// Counts the rows of a table.

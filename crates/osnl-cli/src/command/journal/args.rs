@@ -11,8 +11,8 @@ use crate::flags::{FormatArgs, SourceArgs, duration};
 /// `osnl journal` and its commands.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "backup, verify, and export also work while osnl runs or hangs. restore, compact, move, and export --schema \
-                  need osnl stopped: they exit with 69 while it runs. All but restore, migrate, and move exit with 69 if there is no journal.\n\n\
+    after_help = "backup, verify, and export also work while osnl runs or hangs. restore, compact, and move \
+                  need osnl stopped, as does export --schema, and exit with 69 while it runs. Without a journal, all but restore, migrate, and move exit with 69.\n\n\
                   Examples:\n  osnl journal backup /backup/osnl-monday.db\n  osnl journal verify"
 )]
 pub(crate) struct JournalArgs {
@@ -160,11 +160,11 @@ pub(crate) struct MigrateArgs {
 /// The flags of `osnl journal move`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Copies every row, reads the copy back, compares both, and marks the old journal as moved: osnl does not start on \
-                  it any more. After an interruption run the same command again. A URL may be in a file (file:///PATH), so that \
-                  no password is on the command line. Exits with 69 while osnl runs on either.\n\n\
-                  Examples:\n  osnl journal move --from sqlite:///var/lib/osnl/journal.db --to file:///etc/osnl/journal-url\n  \
-                  osnl journal move --from file:///etc/osnl/journal-url --to sqlite:///var/lib/osnl/journal.db --replace"
+    after_help = "Copies and compares all rows, and marks the old journal as moved: osnl does not start on it any more. After \
+                  an interruption, run it again. file:///PATH names a file that has the URL, to keep the password off the \
+                  command line. Exits with 69 while osnl runs on either.\n\n\
+                  Examples:\n  osnl journal move --from sqlite:///srv/osnl.db --to file:///srv/url\n  \
+                  osnl journal move --replace --from file:///srv/url --to sqlite:///srv/osnl.db"
 )]
 pub(crate) struct MoveArgs {
     /// Journal to move: sqlite:///PATH or postgresql://...
@@ -176,10 +176,10 @@ pub(crate) struct MoveArgs {
     /// Count and check, and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Replace what is left in --to of a journal that was moved away
+    /// Replace a journal in --to that was moved away
     #[arg(long)]
     pub(crate) replace: bool,
-    /// The daemons' [journal] lease: the time after which a silent one counts as dead
+    /// The daemons' [journal] lease, if it is longer
     #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration)]
     pub(crate) lease: Duration,
     #[command(flatten)]

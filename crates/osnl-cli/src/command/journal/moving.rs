@@ -21,6 +21,9 @@ use crate::command::progress::Display;
 use crate::command::sources;
 use crate::exit::Exit;
 
+/// The URLs of both kinds.
+const EITHER: &str = "sqlite:///PATH or postgresql://USER:PASSWORD@HOST/DATABASE";
+
 pub(super) fn run(args: &MoveArgs) -> Result<Exit, NoAnswer> {
     let (from, to) = (side("--from", &args.from)?, side("--to", &args.to)?);
     let options = MoveOptions { lease: args.lease, replaces: args.replace, show };
@@ -54,8 +57,8 @@ async fn move_journal(
             (database.move_from(&connection, options).await.map_err(refused)?, Box::new(destination))
         }
         _ => {
-            let why = "one of --from and --to is sqlite:///PATH, the other postgresql://USER:PASSWORD@HOST/DATABASE; \
-                       osnl journal backup copies a file, pg_dump a database";
+            let why = "--from and --to are of one kind; name a file and a database, or copy a file with osnl journal backup, a \
+                       database with pg_dump";
             return Err(NoAnswer::new(Exit::Usage, why));
         }
     };
@@ -79,15 +82,22 @@ fn side(flag: &str, url: &str) -> Result<JournalPlace, NoAnswer> {
         None => url.to_owned(),
         Some(file) => match std::fs::read_to_string(&file) {
             Ok(text) => text.trim().to_owned(),
-            Err(error) => return refuse(Exit::Failed, format!("{}: {error}", file.display())),
+            Err(error) => {
+                return refuse(
+                    Exit::Failed,
+                    format!("{}: {error}; name a file that has a URL", file.display()),
+                );
+            }
         },
     };
+    let is_shared = url.starts_with("postgres");
     match place(url, sources::drivers().database()) {
         Ok(JournalPlace::Memory) => {
             refuse(Exit::Usage, "memory:// keeps nothing that could be moved".to_owned())
         }
         Ok(found) => Ok(found),
-        Err((problem, remedy)) => refuse(Exit::Config, format!("{problem}; {remedy}")),
+        Err((problem, remedy)) if is_shared => refuse(Exit::Config, format!("{problem}; {remedy}")),
+        Err((problem, _)) => refuse(Exit::Usage, format!("{problem}; write {EITHER}")),
     }
 }
 
