@@ -1,9 +1,12 @@
-//! The number of events that one call takes, and the number of calls within a time. Pure; the time is passed in.
+//! The number of events that one call takes, and the number of calls within a time. Pure, but for a rate that several daemons
+//! keep; the time is passed in.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use osnl_config::Rate;
+use osnl_journal::CallTokens;
 use tokio::time::Instant;
 
 /// The events of one call. By default one event, at once.
@@ -28,11 +31,18 @@ impl Default for Batch {
 pub(crate) struct CallPace {
     rate: Option<Rate>,
     begun: VecDeque<Instant>,
+    /// The rate of several daemons.
+    tokens: Option<Arc<dyn CallTokens>>,
 }
 
 impl CallPace {
     pub(crate) fn new(rate: Option<Rate>) -> Self {
-        Self { rate, begun: VecDeque::new() }
+        Self { rate, ..Self::default() }
+    }
+
+    /// The rate is kept with other daemons.
+    pub(super) fn keep_with(&mut self, tokens: Option<Arc<dyn CallTokens>>) {
+        self.tokens = tokens;
     }
 
     /// Another rate, which the calls that have begun count against too.
@@ -46,6 +56,9 @@ impl CallPace {
     /// When the next call may begin; `None` is now.
     pub(crate) fn next_at(&mut self, now: Instant) -> Option<Instant> {
         let rate = self.rate?;
+        if let Some(tokens) = &self.tokens {
+            return tokens.next_at(rate, now);
+        }
         while self.begun.front().is_some_and(|begun| *begun + rate.within <= now) {
             self.begun.pop_front();
         }
@@ -53,10 +66,20 @@ impl CallPace {
         if full { self.begun.front().map(|begun| *begun + rate.within) } else { None }
     }
 
-    /// A call begins.
+    /// The same as it is known: asks no other daemons.
+    pub(super) fn known_at(&mut self, now: Instant) -> Option<Instant> {
+        match &self.tokens {
+            Some(tokens) => self.rate.and_then(|_| tokens.known_at(now)),
+            None => self.next_at(now),
+        }
+    }
+
+    /// A call begins; with other daemons' rate it is reserved, and begins with its token.
     pub(crate) fn begin(&mut self, now: Instant) {
-        if self.rate.is_some() {
-            self.begun.push_back(now);
+        match (self.rate, &self.tokens) {
+            (Some(_), Some(tokens)) => tokens.reserve(),
+            (Some(_), None) => self.begun.push_back(now),
+            (None, _) => {}
         }
     }
 }

@@ -67,6 +67,7 @@ mod schedule;
 mod settings;
 mod setup;
 mod suspects;
+mod tokens;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -107,6 +108,7 @@ pub use self::schedule::WhenExhausted;
 use self::schedule::{Consequence, Schedule};
 pub use self::settings::DeliverySettings;
 pub use self::setup::{Remote, Setup};
+use self::tokens::{ReservedCall, TokenChanges};
 
 /// The loop of one action. See the [module](self).
 pub struct DeliveryLoop {
@@ -125,6 +127,8 @@ pub struct DeliveryLoop {
     gauges: Arc<TargetGauges>,
     remote: Remote,
     setups: watch::Receiver<Setup>,
+    /// The rate that it keeps with other daemons.
+    tokens: TokenChanges,
     /// The record of the deliveries about to be attempted.
     in_hand: Arc<InHand>,
     /// Since when the target is held, and when the log said so last.
@@ -152,11 +156,13 @@ impl DeliveryLoop {
         let setup =
             Setup { action: action.clone(), settings, preparation: Preparation::default(), fallback: None };
         let remote = Remote::new(setup);
+        let name = name.into();
+        let tokens = TokenChanges::of(journal.calls(&name));
         let schedule = Schedule::new(settings.policy, settings.when_exhausted, settings.concurrency)
             .with_limits(settings.limits)
             .with_batch(settings.batch, settings.rate)
+            .with_tokens(tokens.tokens())
             .with_hosts(settings.hosts);
-        let name = name.into();
         Self {
             series: counters.series.action(&name),
             name,
@@ -172,6 +178,7 @@ impl DeliveryLoop {
             status: watch::Sender::new(TargetStatus::begin()),
             gauges: Arc::new(gauges),
             setups: remote.setups(),
+            tokens,
             remote,
             in_hand: Arc::default(),
             held: None,
@@ -289,6 +296,7 @@ impl DeliveryLoop {
                     Wake::Claimed(claimed.into_iter().map(|one| { let host = host(&one.event); (one, host) }).collect())
                 }
                 Ok(()) = journal.changed(), if !draining => allowed(&mut journal, &mut paused, &self.name),
+                () = self.tokens.changed(), if !draining => Wake::Due,
                 Ok(()) = paused.changed(), if !draining => allowed(&mut journal, &mut paused, &self.name),
                 () = sleep_until(wake_at), if !draining => Wake::Due,
             };
@@ -366,7 +374,9 @@ impl DeliveryLoop {
         self.counters.attempts.add(u64::try_from(ids.len()).unwrap_or(u64::MAX));
         let (action, journal) = (self.action.clone(), self.journal.clone());
         let keys = ids.iter().zip(&events).map(|(id, event)| self.key(*id, event)).collect();
-        let attempt = attempt(action, journal, self.preparation.clone(), ids, events, self.settings.timeout);
+        let reserved = self.settings.rate.and(self.tokens.tokens()).map(ReservedCall::of);
+        let limits = (self.settings.timeout, reserved);
+        let attempt = attempt(action, journal, self.preparation.clone(), ids, events, limits);
         self.in_hand.clone().around(keys, attempt)
     }
 
@@ -408,7 +418,7 @@ fn attempt(
     preparation: Preparation,
     ids: Vec<DeliveryId>,
     events: Vec<Event>,
-    limit: Duration,
+    (limit, reserved): (Duration, Option<ReservedCall>),
 ) -> BoxFuture<'static, Attempt> {
     Box::pin(async move {
         let PreparedBatch { ids, mut events, decided, answered } =
@@ -421,7 +431,12 @@ fn attempt(
         }
         if !events.is_empty() {
             // Nothing is done before the lease has been looked at: an action may begin when it is called.
-            let run = async { timeout(limit, action.run(&events)).await };
+            let run = async {
+                if let Some(reserved) = reserved {
+                    reserved.begin().await;
+                }
+                timeout(limit, action.run(&events)).await
+            };
             let run = match journal.lease(&ids) {
                 Some(lease) => while_leased(&*lease, run).await,
                 None => Some(run.await),

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use osnl_config::Rate;
 use osnl_core::event::Event;
-use osnl_journal::{ClaimLimits, ClaimedDelivery, DeliveryId};
+use osnl_journal::{CallTokens, ClaimLimits, ClaimedDelivery, DeliveryId};
 use tokio::time::Instant;
 
 pub(super) use self::report::{Consequence, EndedDelivery, RetriedDelivery, WaitReason};
@@ -182,6 +182,12 @@ impl Schedule {
     pub(super) fn with_batch(mut self, batch: Batch, rate: Option<Rate>) -> Self {
         self.batch = batch;
         self.pace = CallPace::new(rate);
+        self
+    }
+
+    /// The rate is kept with other daemons.
+    pub(super) fn with_tokens(mut self, tokens: Option<Arc<dyn CallTokens>>) -> Self {
+        self.pace.keep_with(tokens);
         self
     }
 

@@ -5,6 +5,7 @@ mod neighbours;
 mod order;
 mod rows;
 mod stalls;
+mod tokens;
 
 use std::sync::Mutex;
 

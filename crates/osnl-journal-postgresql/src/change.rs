@@ -121,7 +121,7 @@ const OPEN: &str = "UPDATE osnl_delivery d SET state = CASE WHEN n.lane IS NULL 
 const HOLD: &str = "UPDATE osnl_delivery d SET state = 2, reason = n.reason, due = 0, pause = 0 \
      FROM unnest($1::bigint[], $2::text[]) AS n (id, reason) WHERE d.id = n.id AND d.state IN (0, 1)";
 /// It arrives in the other lane, which may be another member's.
-const MOVE: &str = "UPDATE osnl_delivery d SET action = n.action, lane = n.lane, partition = n.partition, state = -1, \
+const MOVE: &str = "UPDATE osnl_delivery d SET action = n.action, lane = n.lane, partition = n.partition, state = -1, unguarded = true, \
        begins = CASE WHEN d.state = 2 THEN 2 ELSE 0 END, reason = CASE WHEN d.state = 2 THEN d.reason END, due = 0, pause = 0 \
      FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::smallint[]) AS n (id, action, lane, partition) \
      WHERE d.id = n.id AND d.state BETWEEN 0 AND 2";
@@ -336,6 +336,7 @@ impl Transaction<'_> {
             written += self.execute(DISCARD, &[&discards.0, &discards.1, &now]).await?;
         }
         if !opens.0.is_empty() {
+            self.let_go_on(&opens.0).await?;
             written += self.execute(OPEN, &[&opens.0, &opens.1]).await?;
         }
         if !holds.0.is_empty() {

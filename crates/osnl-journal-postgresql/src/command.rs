@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Known(String, oneshot::Sender<Option<String>>),
     /// From the tables into memory; what is due by that moment.
     Fetch(Arc<str>, FetchKinds, i64),
+    /// Asks for calls of an action with a rate.
+    Calls(Arc<str>),
     Close(Option<oneshot::Sender<()>>),
     /// Looks for arrivals and at leases now.
     Look(oneshot::Sender<()>),
@@ -55,6 +57,7 @@ impl Command {
             | Self::DueNow(..)
             | Self::Known(..)
             | Self::Fetch(..)
+            | Self::Calls(_)
             | Self::Close(_)
             | Self::Look(_)
             | Self::Do(_) => None,

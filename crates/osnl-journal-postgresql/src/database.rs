@@ -9,8 +9,8 @@ use osnl_core::event::AskedFor;
 use osnl_core::metrics::Counters;
 use osnl_core::received::ReceivedMessage;
 use osnl_journal::shared::{
-    DatabaseFact, FactKind, Migration, SharedDatabase, SharedJournal, SharedOptions, SharedOverview,
-    UnusableDatabase,
+    DatabaseFact, FactKind, GuardRates, GuardState, Migration, SharedDatabase, SharedJournal, SharedOptions,
+    SharedOverview, UnusableDatabase,
 };
 use osnl_journal::sqlite::{
     BoundedCount, Change, ChangeOutcome, DeliveryDetails, Filter, KeptEvent, Page, Row, Unreadable,
@@ -23,6 +23,7 @@ use osnl_transport::BoxFuture;
 use tokio::time::timeout;
 
 use crate::PostgresJournal;
+use crate::command::Command;
 use crate::mark;
 use crate::options::Options;
 use crate::schema;
@@ -184,6 +185,7 @@ fn own_options(options: &SharedOptions) -> Result<Options, String> {
         max_dead: options.max_dead,
         archive: options.archive.clone(),
         overflowing: options.overflowing.clone(),
+        guards: options.guards.clone(),
         retention: options.retention,
         ..Options::new(url, format!("{machine}:{}", std::process::id()))
     })
@@ -289,6 +291,15 @@ impl SharedJournal for PostgresJournal {
 
     fn set_overflowing(&self, actions: BTreeSet<Arc<str>>) {
         self.shared.gate.set_overflowing(actions);
+    }
+
+    fn set_guards(&self, guards: GuardRates) {
+        let guards = Arc::new(guards);
+        self.send(Command::Do(Box::new(move |member| member.limits.guards = guards)));
+    }
+
+    fn guard_states(&self) -> Vec<GuardState> {
+        self.shared.guards.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn set_sections(&self, sections: &BTreeMap<String, String>) {

@@ -3,7 +3,7 @@
 //! 1. what is new is appended, with the rows of its readers;
 //! 2. of claimed deliveries: attempts, enrichments, retries, ends, with the rows of their leases; an operator's change that
 //!    waited for the end of a claim is made instead of it, unless the attempt succeeded;
-//! 3. what has arrived is admitted, also from other members;
+//! 3. what has arrived is admitted, also from other members, and guards judge it;
 //! 4. lanes go on.
 //!
 //! The end of a claim counts once: the first of a group. Claims of partitions that the member has lost are left out.
@@ -46,10 +46,11 @@ pub(crate) async fn run(
     let mut lanes = transaction.make_deferred_changes(&mut over, &mut done).await?;
     lanes.extend(transaction.end_claims(over, &mut done).await?);
     transaction.make_due(batch, &mut done).await?;
-    let (admitted, ready, more) = transaction.admit().await?;
-    lanes.extend(admitted);
-    done.promoted = ready;
-    done.more_arrived = more;
+    let admitted = transaction.admit().await?;
+    lanes.extend(admitted.lanes);
+    done.promoted = admitted.ready;
+    done.held = admitted.held;
+    done.more_arrived = admitted.more;
     done.promoted.extend(transaction.turn(lanes).await?);
     *kept = Some(JobResult::Group(Box::new(done.clone())));
     done.written = transaction.commit().await?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use osnl_journal::DeliveryId;
 
 use crate::command::Command;
+use crate::grants::CallOrder;
 use crate::group;
 use crate::leases::LeaseRow;
 use crate::member::{BLOCK, Member};
@@ -31,6 +32,8 @@ pub(crate) enum Job<'a> {
     Unload(Vec<i64>),
     /// Makes the operator's changes; these deliveries have a claim.
     Change(HashSet<DeliveryId>),
+    /// Settles and takes calls of an action with a rate.
+    Calls(CallOrder),
     /// Takes the next epoch of a queue, or more numbers in the epoch that this member has, at least so many.
     Read(Reader, Option<i64>, i64),
 }
@@ -100,6 +103,7 @@ impl Job<'_> {
                 JobResult::Pruned
             }
             Self::Change(claimed) => JobResult::Changed(Box::new(transaction.change(claimed).await?)),
+            Self::Calls(order) => JobResult::Calls(transaction.order_calls(order).await?),
             Self::Read(reader, epoch, least) => transaction.take_reader(reader, *epoch, *least).await?,
         };
         *kept = Some(ended.clone());

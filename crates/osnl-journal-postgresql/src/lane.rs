@@ -10,6 +10,7 @@
 use osnl_journal::sqlite::State;
 use osnl_journal::{Begin, DeliveryId};
 
+use crate::held::HeldDelivery;
 use crate::partition::Partition;
 use crate::transaction::{Transaction, Trouble};
 
@@ -39,6 +40,19 @@ pub(crate) struct Promotion {
     pub(crate) action: String,
 }
 
+/// The result of an admission.
+#[derive(Debug, Default)]
+pub(crate) struct Admission {
+    /// The lanes to look at.
+    pub(crate) lanes: Vec<i64>,
+    /// Those that are claimable already.
+    pub(crate) ready: Vec<Promotion>,
+    /// Those that guards hold.
+    pub(crate) held: Vec<HeldDelivery>,
+    /// Whether more has arrived.
+    pub(crate) more: bool,
+}
+
 const ARRIVALS: &str = "SELECT id, partition FROM osnl_delivery WHERE state = -1 AND partition = ANY($1) \
      ORDER BY id LIMIT $2";
 /// One without a lane waits for none.
@@ -54,13 +68,12 @@ const TURN: &str = "UPDATE osnl_delivery d SET state = 1 \
      RETURNING d.id, d.partition, d.action";
 
 impl Transaction<'_> {
-    /// Admits what has arrived in this member's partitions; returns the lanes to look at, what is claimable already, and
-    /// whether there is more.
-    pub(crate) async fn admit(&mut self) -> Result<(Vec<i64>, Vec<Promotion>, bool), Trouble> {
+    /// Admits what has arrived in this member's partitions.
+    pub(crate) async fn admit(&mut self) -> Result<Admission, Trouble> {
         let own = self.member.leases.partitions();
-        let (mut lanes, mut ready) = (Vec::new(), Vec::new());
+        let mut admitted = Admission::default();
         if own.is_empty() {
-            return Ok((lanes, ready, false));
+            return Ok(admitted);
         }
         let (mut ids, mut partitions): (Vec<i64>, Vec<Partition>) = (Vec::new(), Vec::new());
         for row in self.query(ARRIVALS, &[&own, &AT_ONCE]).await? {
@@ -68,22 +81,23 @@ impl Transaction<'_> {
             partitions.push(row.try_get(1)?);
         }
         if ids.is_empty() {
-            return Ok((lanes, ready, false));
+            return Ok(admitted);
         }
-        let more = ids.len() as i64 == AT_ONCE;
+        admitted.more = ids.len() as i64 == AT_ONCE;
         self.own(partitions).await?;
+        admitted.held = self.judge(&ids).await?;
         let now = self.now;
         for row in self.query(ADMIT, &[&ids, &now]).await? {
             let (partition, action, state): (Partition, String, i16) =
                 (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
             self.count(partition, &action, state, 1);
             let lane: Option<i64> = row.try_get(4)?;
-            lanes.extend(lane.filter(|_| state == WAITING));
+            admitted.lanes.extend(lane.filter(|_| state == WAITING));
             if state == READY {
-                ready.push(Promotion { id: delivery(row.try_get(0)?), action });
+                admitted.ready.push(Promotion { id: delivery(row.try_get(0)?), action });
             }
         }
-        Ok((lanes, ready, more))
+        Ok(admitted)
     }
 
     /// Makes the delivery claimable whose turn each of these lanes is. Their partitions are this member's.

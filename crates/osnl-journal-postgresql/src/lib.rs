@@ -32,6 +32,11 @@
 //! - **Outcomes** of a claim whose partition has another epoch are dropped, and a claim is answered only while all leases of
 //!   the member hold.
 //!
+//! # Guards and rates
+//!
+//! They count over all members, in a row for each that every decision writes on condition of its version (`window`). A guard
+//! judges an arrival in the transaction that admits it (`guards`). Calls of an action with a rate are granted in blocks (`grants`).
+//!
 //! # Tables
 //!
 //! | table | a row is |
@@ -48,6 +53,9 @@
 //! | `osnl_tally` | deliveries per partition, action, and state |
 //! | `osnl_paused` | a paused action: every member reads it each second |
 //! | `osnl_change` | an operator's change of a delivery, and the answer of the delivery's owner |
+//! | `osnl_window` | the window of a guard, or of the rate of an action: its version and time |
+//! | `osnl_guard_key` | a resource in the window of a guard, and whether it was let through |
+//! | `osnl_grant` | calls of an action with a rate that a member may begin, or has begun |
 //! | `osnl_forgotten` | the latest delivery with an effect that retention has removed, per partition and action |
 //!
 //! # While the database is away
@@ -67,7 +75,7 @@
 //!
 //! # What is missing
 //!
-//! The facts that oss_watcher notes, one partition for actions with a digest, exact guards and rates over all members.
+//! The facts that oss_watcher notes, one partition for actions with a digest.
 
 mod asked;
 mod bounds;
@@ -75,7 +83,10 @@ mod change;
 mod clock;
 mod command;
 mod database;
+mod grants;
 mod group;
+mod guards;
+mod held;
 mod job;
 mod lane;
 mod leases;
@@ -94,11 +105,14 @@ mod session;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod times;
 mod tls;
+mod tokens;
 mod transaction;
 mod transfer;
 mod url;
 mod view;
+mod window;
 mod writer;
 
 use std::sync::atomic::Ordering;
@@ -112,8 +126,8 @@ use osnl_core::metrics::Counters;
 use osnl_core::received::ReceivedMessage;
 use osnl_journal::store::gate::Gate;
 use osnl_journal::{
-    AttemptLease, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal, JournalState, LearntFacts,
-    Obstacle, PausedActions, Permit, Receipt, Retry, SentRequest, UsedLimits,
+    AttemptLease, CallTokens, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal, JournalState,
+    LearntFacts, Obstacle, PausedActions, Permit, Receipt, Retry, SentRequest, UsedLimits,
 };
 use osnl_transport::BoxFuture;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -126,9 +140,13 @@ pub use self::options::Options;
 use self::reader::Reader;
 pub use self::session::OpenError;
 use self::shared::SharedState;
+use self::tokens::RateTokens;
 pub use self::url::{ConnectionUrl, UrlError};
 use self::view::View;
 use self::writer::Writer;
+
+/// A granted call begins within this part of the lease.
+const GRANTS_OF_A_LEASE: u32 = 3;
 
 /// A member of a shared journal. See the [crate].
 #[derive(Debug)]
@@ -367,6 +385,15 @@ impl Journal for PostgresJournal {
     fn lease(&self, deliveries: &[DeliveryId]) -> Option<Arc<dyn AttemptLease>> {
         let (shared, clock) = (self.shared.clone(), self.options.clock.clone());
         Some(Arc::new(MemberLease { shared, clock, deliveries: deliveries.to_vec() }))
+    }
+
+    fn calls(&self, action: &str) -> Option<Arc<dyn CallTokens>> {
+        let mut tokens = self.shared.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = tokens.entry(action.into()).or_insert_with_key(|action| {
+            let (commands, clock) = (self.commands.clone(), self.options.clock.clone());
+            RateTokens::new(action.clone(), commands, clock, self.options.lease / GRANTS_OF_A_LEASE)
+        });
+        Some(made.clone())
     }
 
     fn close(&self) -> BoxFuture<'_, ()> {

@@ -5,12 +5,15 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use osnl_journal::DeliveryId;
+use osnl_journal::shared::GuardRates;
 
 use crate::asked::ChangeRow;
+use crate::clock::LeaseClock;
 use crate::leases::{Leases, Token};
 use crate::messages::MessageCache;
 use crate::partition::Partition;
 use crate::reader::Reader;
+use crate::times::WindowTimes;
 
 /// The arrivals that a reader numbers without asking for more numbers.
 pub(crate) const BLOCK: i64 = 1 << 16;
@@ -18,6 +21,7 @@ pub(crate) const BLOCK: i64 = 1 << 16;
 /// See the [module](self).
 pub(crate) struct Member {
     pub(crate) token: Token,
+    pub(crate) limits: MemberLimits,
     /// The number of the latest transaction that is known to be committed.
     pub(crate) number: i64,
     pub(crate) leases: Leases,
@@ -33,6 +37,19 @@ pub(crate) struct Member {
     pub(crate) deferred: HashMap<DeliveryId, ChangeRow>,
     /// For tests: what happens to the next COMMIT.
     pub(crate) fault: CommitFault,
+}
+
+/// The limits that this member keeps with others.
+#[derive(Clone, Debug)]
+pub(crate) struct MemberLimits {
+    pub(crate) guards: Arc<GuardRates>,
+    pub(crate) times: Arc<WindowTimes>,
+}
+
+impl MemberLimits {
+    pub(crate) fn new(guards: GuardRates, clock: Arc<dyn LeaseClock>) -> Self {
+        Self { guards: Arc::new(guards), times: Arc::new(WindowTimes::new(clock)) }
+    }
 }
 
 /// A queue that this member reads.
@@ -66,10 +83,11 @@ pub(crate) enum CommitFault {
 
 impl Member {
     /// A member that has just been started, or that starts anew since its row is gone.
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(limits: MemberLimits) -> Self {
         let token = std::iter::repeat_with(|| fastrand::u8(..)).take(16).collect();
         Self {
             token,
+            limits,
             number: 0,
             leases: Leases::default(),
             reading: HashMap::new(),

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use osnl_journal::shared::GuardRates;
+
 use crate::clock::{BootClock, LeaseClock};
 use crate::url::ConnectionUrl;
 
@@ -35,6 +37,8 @@ pub struct Options {
     pub archive: Option<PathBuf>,
     /// Actions whose deliveries beyond `max_pending` are dead letters at once.
     pub overflowing: BTreeSet<Arc<str>>,
+    /// The guards of rules and actions.
+    pub guards: GuardRates,
     /// The time for which delivered deliveries are kept.
     pub retention: Duration,
     /// The clock of leases.
@@ -58,6 +62,7 @@ impl Options {
             max_dead: 10_000,
             archive: None,
             overflowing: BTreeSet::new(),
+            guards: GuardRates::default(),
             retention: Duration::from_secs(7 * 24 * 3600),
             clock: Arc::new(BootClock),
         }

@@ -5,6 +5,8 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use osnl_journal::DeliveryId;
 
 use crate::change::{ChangeResult, ChangedDelivery};
+use crate::grants::CallAnswer;
+use crate::held::HeldDelivery;
 use crate::lane::Promotion;
 use crate::partition::Partition;
 
@@ -18,6 +20,7 @@ pub(crate) enum JobResult {
     Released,
     Pruned,
     Changed(Box<ChangeResult>),
+    Calls(CallAnswer),
     /// The epoch, and the first of the numbers.
     Read {
         epoch: i64,
@@ -39,6 +42,8 @@ pub(crate) struct GroupResult {
     /// Retries of an action are due; whether there are more of them.
     pub(crate) due_more: bool,
     pub(crate) promoted: Vec<Promotion>,
+    /// Deliveries that guards hold.
+    pub(crate) held: Vec<HeldDelivery>,
     /// Arrivals without an id whose message came again.
     pub(crate) adopted: Vec<i64>,
     /// There is more to admit.

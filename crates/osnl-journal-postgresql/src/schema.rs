@@ -15,7 +15,7 @@ struct Step {
     oldest: i32,
 }
 
-const STEPS: [Step; 5] = [
+const STEPS: [Step; 6] = [
     Step { sql: include_str!("schema/1.sql"), oldest: 1 },
     // An older program would not know what is paused.
     Step { sql: include_str!("schema/2.sql"), oldest: 2 },
@@ -25,6 +25,8 @@ const STEPS: [Step; 5] = [
     Step { sql: include_str!("schema/4.sql"), oldest: 2 },
     // An older program does not say how it is configured.
     Step { sql: include_str!("schema/5.sql"), oldest: 2 },
+    // An older program admits without guards: it refuses them in its configuration.
+    Step { sql: include_str!("schema/6.sql"), oldest: 2 },
 ];
 
 /// The newest version of the tables that this program knows.

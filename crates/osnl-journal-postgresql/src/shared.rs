@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use osnl_core::ends::Ends;
 use osnl_core::metrics::Counters;
-use osnl_journal::shared::SharedMember;
+use osnl_journal::shared::{GuardState, SharedMember};
 use osnl_journal::store::claimable::Claimable;
 use osnl_journal::store::clock::Clock;
 use osnl_journal::store::gate::Gate;
@@ -15,6 +15,7 @@ use osnl_journal::{DeliveryId, JournalState, PausedActions};
 use tokio::sync::watch;
 
 use crate::leases::Token;
+use crate::tokens::RateTokens;
 
 /// The daemons that share the journal, as this one saw them last.
 #[derive(Clone, Debug, Default)]
@@ -41,6 +42,10 @@ pub(crate) struct SharedState {
     lost_claims: Mutex<HashSet<DeliveryId>>,
     /// The daemons and their partitions, as they were seen last.
     pub(crate) members: Mutex<MembersSeen>,
+    /// The state of each guard, as it was seen last.
+    pub(crate) guards: Mutex<Vec<GuardState>>,
+    /// The calls that this member may begin, of each action.
+    pub(crate) tokens: Mutex<HashMap<Arc<str>, Arc<RateTokens>>>,
     /// The member's token, once it is registered, and its commands that wait for answers.
     asking: Mutex<(Token, HashSet<Vec<u8>>)>,
     /// The configuration of this daemon, and whether its row has it.
@@ -63,6 +68,8 @@ impl SharedState {
             lease_end: AtomicU64::new(0),
             lost_claims: Mutex::default(),
             members: Mutex::default(),
+            guards: Mutex::default(),
+            tokens: Mutex::default(),
             asking: Mutex::default(),
             sections: Mutex::default(),
             uncommitted: Mutex::default(),

@@ -7,9 +7,11 @@ mod bounds;
 mod changes;
 mod commits;
 mod faults;
+mod guards;
 mod members;
 mod opening;
 mod quarantine;
+mod rates;
 mod readers;
 mod retention;
 mod tls_sessions;
@@ -75,6 +77,12 @@ impl Stage {
 
     fn pass(&self, time: Duration) {
         self.clock.0.fetch_add(u64::try_from(time.as_millis()).unwrap(), Ordering::SeqCst);
+    }
+
+    /// Lets time pass for the members, and for the windows in which they count.
+    fn slide(&self, time: Duration) {
+        self.rows(&format!("UPDATE osnl_window SET ahead = ahead + {}", time.as_millis()));
+        self.pass(time);
     }
 
     /// Returns the rows of a query, a line each.

@@ -2,11 +2,13 @@
 
 mod bounds;
 mod changing;
+mod guarding;
+mod rating;
 mod telling;
 mod trouble;
 mod watch;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -18,7 +20,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::command::Command;
 use crate::job::{Job, Refusal};
 use crate::load::{self, Unusable};
-use crate::member::{Member, ReaderEpoch};
+use crate::member::{Member, MemberLimits, ReaderEpoch};
 use crate::options::Options;
 use crate::results::JobResult;
 use crate::session::{OpenError, Session};
@@ -48,6 +50,8 @@ pub(crate) struct Writer {
     opening: bool,
     /// Since when it fails, and when the log said so last.
     failing: Option<(SystemTime, Instant)>,
+    /// When the log said so last of each guard that holds.
+    guards_said: HashMap<(&'static str, Arc<str>), Instant>,
     next_look: Instant,
     /// By the clock of leases.
     next_renewal: Duration,
@@ -66,6 +70,7 @@ impl Writer {
         commands: mpsc::UnboundedReceiver<Command>,
     ) -> Result<Self, OpenError> {
         let tls = Tls::of(&options.url).map_err(OpenError::Refused)?;
+        let limits = MemberLimits::new(options.guards.clone(), options.clock.clone());
         let mut writer = Self {
             options,
             tls,
@@ -73,11 +78,12 @@ impl Writer {
             commands,
             backlog: VecDeque::new(),
             session: None,
-            member: Member::new(),
+            member: Member::new(limits),
             is_registered: false,
             closing: false,
             opening: true,
             failing: None,
+            guards_said: HashMap::new(),
             next_look: Instant::now() + LOOK,
             next_renewal: Duration::ZERO,
             next_watch: Duration::ZERO,
@@ -175,6 +181,13 @@ impl Writer {
                 what(&mut self.member);
             }
         }
+        let calls: Vec<Command> =
+            batch.extract_if(.., |command| matches!(command, Command::Calls(_))).collect();
+        for command in calls {
+            if let Command::Calls(action) = command {
+                self.order_calls(&action).await;
+            }
+        }
         let asked: Vec<Command> = batch
             .extract_if(.., |command| matches!(command, Command::Known(..) | Command::Look(_)))
             .collect();
@@ -250,7 +263,8 @@ impl Writer {
             Refusal::Forgotten => {
                 tracing::warn!("the other daemons have given this one up: it begins anew");
                 self.lose(&self.member.leases.partitions());
-                let former = std::mem::replace(&mut self.member, Member::new());
+                let anew = Member::new(self.member.limits.clone());
+                let former = std::mem::replace(&mut self.member, anew);
                 self.member.places = former.places;
                 self.member.messages = former.messages;
                 self.member.leases = former.leases;

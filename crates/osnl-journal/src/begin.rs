@@ -33,24 +33,48 @@ pub fn announce(entry: &Entry, ids: impl Fn(usize) -> Option<DeliveryId>, counte
                     "shadow: recorded as done, nothing is called"
                 );
             }
-            // The guard itself has said why.
             Begin::Held(why) => {
-                counters.guarded.increment();
-                tracing::debug!(
-                    delivery.id = id,
-                    rule.name = rule,
-                    action.name = action,
-                    message.id = message,
-                    resource.id = key,
-                    reason = &**why,
-                    "a guard holds the delivery"
-                );
+                let id = ids(n);
+                HeldByGuard { id, rule, action, key, message, reason: why }.announce(counters);
             }
             Begin::Dead(_) => {
                 counters.dead.increment();
                 counters.series.action(action).dead.increment();
             }
         }
+    }
+}
+
+/// A delivery that begins held by a guard.
+#[derive(Clone, Copy, Debug)]
+pub struct HeldByGuard<'a> {
+    /// Its number, where the store keeps it.
+    pub id: Option<DeliveryId>,
+    /// The rule that fired.
+    pub rule: &'a str,
+    /// Its action.
+    pub action: &'a str,
+    /// Its resource, or `-`.
+    pub key: &'a str,
+    /// The id of its message, or `-`.
+    pub message: &'a str,
+    /// The reason that the guard gives.
+    pub reason: &'a str,
+}
+
+impl HeldByGuard<'_> {
+    /// Counts it and says so. The guard itself has said why.
+    pub fn announce(&self, counters: &Counters) {
+        counters.guarded.increment();
+        tracing::debug!(
+            delivery.id = self.id.map(display),
+            rule.name = self.rule,
+            action.name = self.action,
+            message.id = self.message,
+            resource.id = self.key,
+            reason = self.reason,
+            "a guard holds the delivery"
+        );
     }
 }
 

@@ -11,6 +11,7 @@ use osnl_transport::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::calls::CallTokens;
 use crate::claim::{ClaimLimits, ClaimedDelivery, DeliveryId, Retry, SentRequest, UsedLimits};
 use crate::entry::Entry;
 use crate::outcome::End;
@@ -106,6 +107,9 @@ pub trait Journal: Send + Sync {
     /// Returns the lease of claimed deliveries, where another daemon may take them over; an attempt looks at it before it
     /// does anything.
     fn lease(&self, deliveries: &[DeliveryId]) -> Option<Arc<dyn AttemptLease>>;
+
+    /// Returns the tokens with which calls of an action begin, where several daemons keep its rate together.
+    fn calls(&self, action: &str) -> Option<Arc<dyn CallTokens>>;
 
     /// No outcome will come any more: completes when everything it was told is safe. Receipts that are still
     /// open then end as [`Settle::Leave`](crate::Settle::Leave).

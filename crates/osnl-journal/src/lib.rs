@@ -54,6 +54,7 @@
 //! ([`retry_at`](Journal::retry_at)).
 
 pub mod begin;
+mod calls;
 mod claim;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
@@ -73,6 +74,7 @@ pub mod state_dir;
 pub mod store;
 pub mod transfer;
 
+pub use self::calls::CallTokens;
 pub use self::claim::{ClaimLimits, ClaimedDelivery, DeliveryId, Retry, SentRequest, UsedLimits};
 pub use self::contract::{AttemptLease, Journal, LearntFacts, PausedActions};
 pub use self::entry::{Begin, Entry, NewDelivery, Subject};

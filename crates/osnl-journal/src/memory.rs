@@ -37,9 +37,9 @@ use self::recent::Recent;
 use super::begin;
 use super::identity::Identity;
 use super::{
-    AttemptLease, Begin, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal, JournalState,
-    LearntFacts, Obstacle, PausedActions, Permit, PermitStore, Receipt, Retry, SentRequest, Settle, Subject,
-    UsedLimits,
+    AttemptLease, Begin, CallTokens, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal,
+    JournalState, LearntFacts, Obstacle, PausedActions, Permit, PermitStore, Receipt, Retry, SentRequest,
+    Settle, Subject, UsedLimits,
 };
 
 /// See the [module](self).
@@ -419,6 +419,10 @@ impl Journal for MemoryJournal {
     }
 
     fn lease(&self, _deliveries: &[DeliveryId]) -> Option<Arc<dyn AttemptLease>> {
+        None
+    }
+
+    fn calls(&self, _action: &str) -> Option<Arc<dyn CallTokens>> {
         None
     }
 

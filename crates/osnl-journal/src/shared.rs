@@ -11,6 +11,7 @@
 //! and recovers by itself.
 
 mod changing;
+mod limits;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
@@ -26,6 +27,7 @@ use osnl_model::{Notification, Secret};
 use osnl_transport::BoxFuture;
 
 pub use self::changing::SharedChangeRun;
+pub use self::limits::{GuardRates, GuardState};
 use crate::sqlite::{
     BoundedCount, Change, ChangeOutcome, DeliveryDetails, FailingKey, Filter, KeptEvent, Overview, Page, Row,
     Tally, Unreadable, UnreadableFilter,
@@ -147,6 +149,8 @@ pub struct SharedOptions {
     pub allow_volatile: bool,
     /// Actions whose deliveries beyond `max_pending` are dead letters at once.
     pub overflowing: BTreeSet<Arc<str>>,
+    /// The guards of rules and actions.
+    pub guards: GuardRates,
 }
 
 impl PartialEq for SharedOptions {
@@ -162,11 +166,13 @@ impl PartialEq for SharedOptions {
             archive,
             allow_volatile,
             overflowing,
+            guards,
         } = self;
         (connection, shown, lease, retention)
             == (&other.connection, &other.shown, &other.lease, &other.retention)
             && (max_pending, max_dead, archive) == (&other.max_pending, &other.max_dead, &other.archive)
-            && (allow_volatile, overflowing) == (&other.allow_volatile, &other.overflowing)
+            && (allow_volatile, overflowing, guards)
+                == (&other.allow_volatile, &other.overflowing, &other.guards)
     }
 }
 
@@ -256,6 +262,12 @@ pub trait SharedJournal: Journal + fmt::Debug {
 
     /// Sets the actions whose deliveries beyond the bound are dead letters at once.
     fn set_overflowing(&self, actions: BTreeSet<Arc<str>>);
+
+    /// Sets the guards that decide about what is admitted from now on.
+    fn set_guards(&self, guards: GuardRates);
+
+    /// Returns the state of each guard, as it was seen last.
+    fn guard_states(&self) -> Vec<GuardState>;
 
     /// Tells the other daemons how this one is configured: the digests of its sections.
     fn set_sections(&self, sections: &BTreeMap<String, String>);

@@ -97,8 +97,8 @@ use super::store::clock::Clock;
 use super::store::gate::Gate;
 pub use super::store::gate::IN_MEMORY;
 use super::{
-    AttemptLease, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal, JournalState, LearntFacts,
-    Obstacle, PausedActions, Permit, Receipt, Retry, SentRequest, UsedLimits,
+    AttemptLease, CallTokens, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal, JournalState,
+    LearntFacts, Obstacle, PausedActions, Permit, Receipt, Retry, SentRequest, UsedLimits,
 };
 
 /// A reader's answer, or the refusal of SQLite.
@@ -532,6 +532,10 @@ impl Journal for SqliteJournal {
     }
 
     fn lease(&self, _deliveries: &[DeliveryId]) -> Option<Arc<dyn AttemptLease>> {
+        None
+    }
+
+    fn calls(&self, _action: &str) -> Option<Arc<dyn CallTokens>> {
         None
     }
 

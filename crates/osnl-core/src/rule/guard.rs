@@ -6,7 +6,8 @@
 //! within the window.
 //!
 //! A guard decides before the append: a duplicate counts once, both stores accept it, and what it holds is in the
-//! file from the first moment.
+//! file from the first moment. In a journal that several daemons share, the journal decides by the same rules: a guard of
+//! each daemon would let through a multiple.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -113,14 +114,9 @@ impl Guards {
                 continue;
             }
             let rate = window.rate;
-            why.get_or_insert_with(|| format!("guard of {kind} {name}: more than {rate}"));
+            why.get_or_insert_with(|| guard_reason(kind, name, rate));
             if window.is_to_be_said(millis(at)) {
-                tracing::error!(
-                    guard.kind = kind,
-                    guard.name = name,
-                    guard.rate = rate.to_string(),
-                    "a guard holds deliveries for further resources; look at them, then release or discard them",
-                );
+                say_guard_holds(kind, name, rate);
             }
         }
         why
@@ -148,6 +144,22 @@ impl Guards {
             lock(window).note(key, millis(at), passed);
         }
     }
+}
+
+/// Returns the reason of a delivery that the guard of a `rule` or an `action` holds.
+#[must_use]
+pub fn guard_reason(kind: &str, name: &str, rate: Rate) -> String {
+    format!("guard of {kind} {name}: more than {rate}")
+}
+
+/// Logs that a guard holds deliveries.
+pub fn say_guard_holds(kind: &str, name: &str, rate: Rate) {
+    tracing::error!(
+        guard.kind = kind,
+        guard.name = name,
+        guard.rate = rate.to_string(),
+        "a guard holds deliveries for further resources; look at them, then release or discard them",
+    );
 }
 
 fn lock(window: &Mutex<GuardWindow>) -> std::sync::MutexGuard<'_, GuardWindow> {

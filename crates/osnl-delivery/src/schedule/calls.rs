@@ -18,10 +18,15 @@ impl Schedule {
     /// The deliveries of the next call, if one may begin now; they count as under way. Each has another key, and all call
     /// the same host.
     pub(crate) fn next(&mut self, now: Instant) -> Option<Vec<DeliveryId>> {
-        if self.items.len() == self.under_way.len() || self.pace.next_at(now).is_some() {
+        if self.items.len() == self.under_way.len() {
             return None;
         }
         let probe = !self.breaker.is_closed();
+        // Before the rate: tokens that are asked for and not used are missing elsewhere.
+        let may_begin = if probe { self.may_probe(now) } else { self.may_call(now) };
+        if !may_begin || self.pace.next_at(now).is_some() {
+            return None;
+        }
         let (kind, ids) = if probe { self.probe(now)? } else { self.gather(now)? };
         let host = self.items.get(ids.first()?)?.host.clone();
         self.pace.begin(now);
@@ -51,14 +56,21 @@ impl Schedule {
         Some(ids)
     }
 
-    /// While the target is held: one delivery, or one digest.
-    fn probe(&mut self, now: Instant) -> Option<(Kind, Vec<DeliveryId>)> {
+    /// Whether the breaker lets a further call begin.
+    fn may_call(&self, now: Instant) -> bool {
+        self.breaker.next_at(now, self.calls.len(), true).is_some()
+    }
+
+    /// Whether a probe of a held target is due.
+    fn may_probe(&self, now: Instant) -> bool {
         // What was begun with the settings before says nothing about these.
         let under_way = self.calls.values().filter(|call| call.settings == self.settings).count();
         let may = |fresh| self.breaker.next_at(now, under_way, fresh).is_some_and(|at| at <= now);
-        if !(may(false) || (may(true) && !self.fresh.is_empty())) {
-            return None;
-        }
+        may(false) || (may(true) && !self.fresh.is_empty())
+    }
+
+    /// While the target is held: one delivery, or one digest.
+    fn probe(&mut self, now: Instant) -> Option<(Kind, Vec<DeliveryId>)> {
         if self.batch.whole {
             return Some((Kind::Oldest, self.whole()));
         }
@@ -78,7 +90,6 @@ impl Schedule {
     }
 
     fn gather(&mut self, now: Instant) -> Option<(Kind, Vec<DeliveryId>)> {
-        self.breaker.next_at(now, self.calls.len(), true)?;
         if self.batch.whole {
             return self.gather_whole(now).map(|ids| (Kind::Oldest, ids));
         }
@@ -190,7 +201,7 @@ impl Schedule {
         if self.items.len() == self.under_way.len() {
             return None;
         }
-        let paced = self.pace.next_at(now);
+        let paced = self.pace.known_at(now);
         let next = if self.breaker.is_closed() {
             self.breaker.next_at(now, self.calls.len(), true)?;
             let gathered = if self.batch.most > 1 { self.gathered_at() } else { None };

@@ -5,18 +5,19 @@ use std::time::SystemTime;
 
 use osnl_core::event::EnrichedValues;
 use osnl_journal::{
-    AttemptLease, ClaimLimits, ClaimedDelivery, End, JournalState, Obstacle, PausedActions, Permit, Retry,
-    SentRequest, UsedLimits,
+    AttemptLease, CallTokens, ClaimLimits, ClaimedDelivery, End, JournalState, Obstacle, PausedActions,
+    Permit, Retry, SentRequest, UsedLimits,
 };
 use tokio::sync::watch;
 
 use super::*;
 
 /// A journal in memory whose state is the test's.
-struct Moody {
+pub(super) struct Moody {
     inner: Arc<MemoryJournal>,
     state: watch::Sender<JournalState>,
     lease: Option<Arc<dyn AttemptLease>>,
+    tokens: Option<Arc<dyn CallTokens>>,
 }
 
 impl Journal for Moody {
@@ -101,6 +102,10 @@ impl Journal for Moody {
         self.lease.clone()
     }
 
+    fn calls(&self, _action: &str) -> Option<Arc<dyn CallTokens>> {
+        self.tokens.clone()
+    }
+
     fn close(&self) -> BoxFuture<'_, ()> {
         self.inner.close()
     }
@@ -108,11 +113,22 @@ impl Journal for Moody {
 
 /// Puts a loop that sees the moods in place of the rig's own.
 async fn moody(rig: &mut Rig, lease: Option<Arc<dyn AttemptLease>>, counters: Arc<Counters>) -> Arc<Moody> {
+    let settings = DeliverySettings::sample(1, Duration::from_secs(1), Duration::from_secs(1));
+    moody_with(rig, lease, None, settings, counters).await
+}
+
+/// The same with these settings, and with the rate of several daemons.
+pub(super) async fn moody_with(
+    rig: &mut Rig,
+    lease: Option<Arc<dyn AttemptLease>>,
+    tokens: Option<Arc<dyn CallTokens>>,
+    settings: DeliverySettings,
+    counters: Arc<Counters>,
+) -> Arc<Moody> {
     let state = watch::Sender::new(JournalState::Working);
-    let moody = Arc::new(Moody { inner: rig.journal.clone(), state, lease });
+    let moody = Arc::new(Moody { inner: rig.journal.clone(), state, lease, tokens });
     rig.task.abort_all();
     while rig.task.join_next().await.is_some() {}
-    let settings = DeliverySettings::sample(1, Duration::from_secs(1), Duration::from_secs(1));
     let looped = DeliveryLoop::new("a", rig.action.clone(), moody.clone(), settings, counters);
     rig.task.spawn(looped.run(rig.shutdown.clone()));
     moody

@@ -23,11 +23,11 @@ const ARRIVAL: &str = "INSERT INTO osnl_arrival (id, identity, nameless, epoch, 
      $8::text[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], \
      $17::text[], $18::bytea[], $19::text[]) ON CONFLICT (identity) DO NOTHING RETURNING id";
 const DELIVERY: &str = "INSERT INTO osnl_delivery (id, arrival, partition, lane, state, begins, rule, action, key, ordered, \
-     resource, subject_id, subject_name, guarded, reason) \
+     resource, subject_id, subject_name, guarded, reason, unguarded) \
      SELECT id, arrival, partition, lane, -1, begins, rule, action, key, ordered, resource, subject_id, subject_name, begins = 2, \
-     reason FROM unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::bigint[], $5::smallint[], $6::text[], $7::text[], \
-     $8::bytea[], $9::boolean[], $10::bigint[], $11::text[], $12::text[], $13::text[]) \
-     AS new (id, arrival, partition, lane, begins, rule, action, key, ordered, resource, subject_id, subject_name, reason)";
+     reason, unguarded FROM unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::bigint[], $5::smallint[], $6::text[], $7::text[], \
+     $8::bytea[], $9::boolean[], $10::bigint[], $11::text[], $12::text[], $13::text[], $14::boolean[]) \
+     AS new (id, arrival, partition, lane, begins, rule, action, key, ordered, resource, subject_id, subject_name, reason, unguarded)";
 const TOLD: &str =
     "INSERT INTO osnl_enriched (delivery, found) SELECT * FROM unnest($1::bigint[], $2::text[])";
 /// Arrivals of messages without an id that may be meant: those that are open, and those that were not settled.
@@ -223,6 +223,7 @@ impl Transaction<'_> {
                 Begin::Live | Begin::Shadow => None,
             })
             .collect();
+        let fallbacks: Vec<bool> = all.iter().map(|(.., new)| new.told.is_some()).collect();
         self.execute(
             DELIVERY,
             &[
@@ -239,6 +240,7 @@ impl Transaction<'_> {
                 &subject_ids,
                 &names,
                 &reasons,
+                &fallbacks,
             ],
         )
         .await?;

@@ -34,8 +34,9 @@ const PLACE: &str = "SELECT f.arrival, f.key, (SELECT max(id) + 1 FROM osnl_deli
        WHERE d.id >= a.id << 16 AND d.id < (a.id + 1 + (a.deliveries >> 16)) << 16 \
        AND d.action = $2 AND d.rule = f.rule AND d.resource IS NOT DISTINCT FROM f.resource)";
 const FALL_BACK: &str = "INSERT INTO osnl_delivery (id, arrival, partition, lane, state, begins, rule, action, key, ordered, \
-       resource, subject_id, subject_name) \
-     SELECT $2::bigint, arrival, $3::smallint, $4::bigint, -1, 0, rule, $5::text, key, $6::boolean, resource, subject_id, subject_name \
+       resource, subject_id, subject_name, unguarded) \
+     SELECT $2::bigint, arrival, $3::smallint, $4::bigint, -1, 0, rule, $5::text, key, $6::boolean, resource, subject_id, \
+       subject_name, true \
      FROM osnl_delivery WHERE id = $1";
 const TOLD: &str = "INSERT INTO osnl_enriched (delivery, found) VALUES ($1, $2)";
 

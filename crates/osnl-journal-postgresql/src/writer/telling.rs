@@ -15,6 +15,7 @@ const UNSETTLED: usize = u16::MAX as usize;
 
 impl Writer {
     pub(super) async fn tell(&mut self, batch: Vec<Command>, done: GroupResult, fetches: Vec<Command>) {
+        self.tell_held(&done.held);
         let mut promoted = self.follow(&batch, &done);
         promoted.extend(done.promoted);
         for id in done.adopted {
@@ -60,6 +61,7 @@ impl Writer {
                 | Command::BeginReading(_)
                 | Command::Known(..)
                 | Command::Fetch(..)
+                | Command::Calls(_)
                 | Command::Close(_)
                 | Command::Look(_)
                 | Command::Do(_) => {}

@@ -50,6 +50,7 @@ impl Writer {
     /// Looks for arrivals and for changes to make, and keeps the leases.
     pub(super) async fn look(&mut self) {
         self.keep_leases().await;
+        self.settle_calls().await;
         let own = self.member.leases.partitions();
         if own.is_empty() {
             return;
@@ -150,6 +151,7 @@ impl Writer {
         *self.shared.members.lock().unwrap_or_else(PoisonError::into_inner) = seen;
         self.shared.set_paused(paused);
         self.count_pending().await?;
+        self.look_at_guards().await?;
         self.prune().await?;
         let in_memory = self.shared.claimable.in_memory();
         self.member.places.retain(|id, _| in_memory.contains(id));
@@ -264,6 +266,7 @@ impl Writer {
         self.lose(&own);
         let limit = self.options.patience;
         let releasing = async {
+            self.give_calls_back().await;
             _ = self.transact(&Job::Release(own)).await;
             if let Some(session) = &mut self.session {
                 let sql = "DELETE FROM osnl_member WHERE token = $1";

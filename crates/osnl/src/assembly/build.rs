@@ -22,7 +22,7 @@ use crate::enrich::{EnrichConf, Enrichments, Step};
 use crate::in_hand::InHand;
 use crate::journal::Journal;
 use crate::journal::memory::{MemoryJournal, MemoryLimits};
-use crate::journal::shared::SharedOptions;
+use crate::journal::shared::{GuardRates, SharedOptions};
 use crate::journal::sqlite::{SqliteJournal, SqliteOptions};
 use crate::listener::{Bindings, ListenerConfig, PositionStore};
 use crate::metrics::Counters;
@@ -66,8 +66,12 @@ impl Native {
         if let Some(folder) = self.state_folder() {
             crate::state_dir::judge(&folder)?;
         }
-        let (journal, store) =
-            self.journal.open(self.prefetch(), self.shared_place(), self.overflowing(), counters)?;
+        let (journal, store) = self.journal.open(
+            self.prefetch(),
+            self.shared_place(),
+            (self.overflowing(), self.guard_rates()),
+            counters,
+        )?;
         self.say_orphans();
         let is_durable = matches!(store, Store::Sqlite(..));
         let in_hand =
@@ -211,20 +215,24 @@ impl Native {
         guards
     }
 
-    /// The same, knowing nothing.
+    /// The same, knowing nothing. A shared journal judges by itself, for all daemons.
     pub(super) fn new_guards(&self) -> Guards {
-        let [rules, actions] = self.guard_rates();
+        if matches!(self.journal, JournalConf::Shared(_)) {
+            return Guards::default();
+        }
+        let GuardRates { rules, actions } = self.guard_rates();
         Guards::new(rules, actions)
     }
 }
 
 impl JournalConf {
-    /// The store, for so many unsettled messages at once. A shared one writes what leaves it beside `place`.
+    /// The store, for so many unsettled messages at once. A shared one writes what leaves it beside `place`, and keeps the
+    /// guards itself.
     pub fn open(
         &self,
         prefetch: u16,
         place: Option<PathBuf>,
-        overflowing: BTreeSet<Arc<str>>,
+        (overflowing, guards): (BTreeSet<Arc<str>>, GuardRates),
         counters: &Arc<Counters>,
     ) -> Result<(Arc<dyn Journal>, Store), BuildError> {
         match self {
@@ -245,7 +253,7 @@ impl JournalConf {
                 }
             }
             Self::Shared(options) => {
-                let options = SharedOptions { overflowing, archive: place, ..options.clone() };
+                let options = SharedOptions { overflowing, guards, archive: place, ..options.clone() };
                 let database = options.shown.clone();
                 match options.database.open(&options, counters.clone()) {
                     Ok(journal) => Ok((journal.clone(), Store::Shared(journal, database))),

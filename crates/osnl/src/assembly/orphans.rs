@@ -119,7 +119,7 @@ pub(super) fn follow_releases(store: &Store, guards: &Arc<Guards>) {
             let guards = guards.clone();
             journal.on_release(Box::new(move |row| remember(&guards, row)));
         }
-        // Where no guard holds anything, nothing is released.
+        // Where no guard of this process holds anything, nothing is released. A shared journal does so itself.
         Store::Memory(_) | Store::Shared(..) | Store::File(_) => {}
     }
 }

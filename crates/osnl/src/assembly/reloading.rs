@@ -123,7 +123,10 @@ impl Reload for RunningDaemon {
         parts.tell_members(&loaded);
         match &parts.store {
             Store::Sqlite(journal, _) => journal.set_overflowing(loaded.conf.overflowing()),
-            Store::Shared(journal, _) => journal.set_overflowing(loaded.conf.overflowing()),
+            Store::Shared(journal, _) => {
+                journal.set_overflowing(loaded.conf.overflowing());
+                journal.set_guards(loaded.conf.guard_rates());
+            }
             Store::Memory(journal) => journal.make_room(loaded.conf.prefetch()),
             Store::File(_) => {}
         }

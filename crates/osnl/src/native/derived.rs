@@ -1,6 +1,6 @@
 //! Values derived from a checked configuration, for the assembly and for reports.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -16,6 +16,7 @@ use super::canary;
 use super::{ActionConf, ListenerConf, Native, OnFull};
 use crate::action::driver::Subscription;
 use crate::delivery::DeliverySettings;
+use crate::journal::shared::GuardRates;
 use crate::metrics::StreamKind;
 use crate::rule::Rule;
 
@@ -66,10 +67,10 @@ impl Native {
     }
 
     /// The guards of rules and of actions, by their names.
-    pub(crate) fn guard_rates(&self) -> [BTreeMap<Arc<str>, Rate>; 2] {
+    pub(crate) fn guard_rates(&self) -> GuardRates {
         let rules = self.rules.iter().filter_map(|conf| Some((conf.rule.name.clone(), conf.guard?)));
         let actions = self.actions.iter().filter_map(|conf| Some((conf.name.clone(), conf.guard?)));
-        [rules.collect(), actions.collect()]
+        GuardRates { rules: rules.collect(), actions: actions.collect() }
     }
 
     /// Returns the widest budget of its listeners, for a message of which no listener is known.

@@ -1,8 +1,7 @@
 //! A journal that several daemons share: its options, and the refusal of what would be wrong in it: whatever one process
 //! counts, sees, or hears alone.
 //!
-//! A refusal here is better than a number that is silently another one: a guard of each daemon lets through as many times what
-//! it should.
+//! A refusal here is better than a number that is silently another one.
 
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use osnl_model::Secret;
 use osnl_transport::QueueType;
 
 use super::{ActionConf, ListenerConf, RuleConf};
-use crate::journal::shared::{SharedDatabase, SharedOptions};
+use crate::journal::shared::{GuardRates, SharedDatabase, SharedOptions};
 use crate::journal::sqlite::SqliteOptions;
 
 const JOURNAL: &str = "or set sqlite:// in [journal] connection";
@@ -61,6 +60,7 @@ pub(super) fn journal(
         archive: None,
         allow_volatile,
         overflowing,
+        guards: GuardRates::default(),
     })
 }
 
@@ -99,16 +99,8 @@ pub(super) fn listener(reader: &mut Reader<'_>, conf: &ListenerConf) {
     }
 }
 
-/// Refuses options of a rule that count in one process.
+/// Refuses options of a rule that see in one process.
 pub(super) fn rule(reader: &mut Reader<'_>, conf: &RuleConf) {
-    if conf.guard.is_some() {
-        refuse(
-            reader,
-            "guard",
-            "is counted by each daemon alone, and would let through a multiple",
-            "remove it",
-        );
-    }
     if conf.expect.is_some() {
         refuse(
             reader,
@@ -122,22 +114,6 @@ pub(super) fn rule(reader: &mut Reader<'_>, conf: &RuleConf) {
 /// Refuses options of an action that count in one process, and drivers that need all events of a resource.
 pub(super) fn action(reader: &mut Reader<'_>, conf: &ActionConf) {
     let traits = conf.driver.conf().traits();
-    if conf.guard.is_some() {
-        refuse(
-            reader,
-            "guard",
-            "is counted by each daemon alone, and would let through a multiple",
-            "remove it",
-        );
-    }
-    if conf.delivery.rate.is_some() {
-        refuse(
-            reader,
-            "rate",
-            "is counted by each daemon alone, and would let through a multiple",
-            "remove it",
-        );
-    }
     if traits.gathers.is_some() {
         let problem = "gathers events for one call, and each daemon would make a call of its own";
         refuse(reader, "digest", problem, "remove it");

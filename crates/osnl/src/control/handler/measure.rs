@@ -141,16 +141,21 @@ impl ControlHandler {
             listeners: listeners(daemon, &live.counters),
             actions: names.into_iter().map(action).collect(),
             rules: self.rules.as_ref().map(|ring| ring.fired()).unwrap_or_default(),
-            guards: self
-                .guards
-                .as_ref()
-                .map(|guards| guards.now().states(SystemTime::now()))
-                .unwrap_or_default(),
+            guards: self.guard_states(),
             streams: live.counters.series.streams.states(SystemTime::now()),
             journal,
             loaded: reloads.loaded,
             is_reloaded: reloads.failed.is_none(),
         })
+    }
+
+    /// Returns the states of the guards, of a shared journal those over all daemons.
+    fn guard_states(&self) -> Vec<(&'static str, Arc<str>, bool)> {
+        match (&self.store, &self.guards) {
+            (Store::Shared(journal, _), _) => journal.guard_states(),
+            (_, Some(guards)) => guards.now().states(SystemTime::now()),
+            (_, None) => Vec::new(),
+        }
     }
 
     /// `overview`: `None` if the journal could not be read.
