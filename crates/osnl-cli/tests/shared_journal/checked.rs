@@ -13,11 +13,6 @@ fn options_that_count_in_one_daemon_are_refused() {
         assert_eq!(code, Some(78), "{to}: {said}");
         assert!(said.contains(expected) && !said.contains("hunter2"), "{to}: {said}");
     };
-    let alone =
-        "is counted by each daemon alone, and would let through a multiple; remove it, or set sqlite://";
-    check("actions = hook", "actions = hook\nguard = 5 per 1m", &format!("[rule:gone] guard: {alone}"));
-    check("retry_interval = 1s", "guard = 5 per 1m", &format!("[action:hook] guard: {alone}"));
-    check("retry_interval = 1s", "rate = 5 per 1m", &format!("[action:hook] rate: {alone}"));
     check(
         "actions = hook",
         "actions = hook\nexpect = 1 per 1h",
@@ -39,6 +34,11 @@ fn options_that_count_in_one_daemon_are_refused() {
     check("lease = 3s", "lease = 1s", "[journal] lease: \"1s\" is out of range; allowed: 2s to");
     check("DATABASE", "postgresql://db/osnl", "[journal] connection: the user is required");
 
+    // These count over all daemons.
+    let counted = "actions = hook\nguard = 5 per 1m\n[action:hook]\nguard = 9 per 1m\nrate = 5 per 1m";
+    stage.configure("a", &[("actions = hook\n[action:hook]", counted)]);
+    let (code, said) = stage.run("a", &["check"]);
+    assert!(code == Some(0) && said.contains("at most 5 calls per 1m"), "{said}");
     stage.configure("a", &[]);
     let (code, said) = stage.run("a", &["config", "show"]);
     assert!(code == Some(0) && said.contains("postgresql+psycopg2://osnl:***@db1,db2/osnl"), "{said}");

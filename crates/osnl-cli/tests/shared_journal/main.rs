@@ -5,6 +5,7 @@ mod away;
 mod changes;
 mod checked;
 mod differing;
+mod limits;
 mod moving;
 mod quarantine;
 mod replay;
