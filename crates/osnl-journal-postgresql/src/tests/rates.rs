@@ -75,11 +75,12 @@ async fn members_that_race_for_calls_begin_exactly_as_many_as_the_rate_allows() 
 
 #[tokio::test]
 async fn a_member_alone_comes_near_to_the_whole_rate() {
-    for most_of_a_second in [usize::MAX, 2] {
+    // All at once, and more than the rate all the time.
+    for (most_of_a_second, least) in [(usize::MAX, 285), (2, 205)] {
         let stage = Stage::new();
         let a = member(&stage, "a").await;
         let mut begun = 0;
-        for _ in 0..300 {
+        for _ in 0..130 {
             let mut of_this = 0;
             while of_this < most_of_a_second && begin(&a).await {
                 of_this += 1;
@@ -87,10 +88,7 @@ async fn a_member_alone_comes_near_to_the_whole_rate() {
             begun += of_this;
             stage.slide(Duration::from_secs(1));
         }
-        assert!(
-            (475..=500).contains(&begun),
-            "{most_of_a_second} each second: {begun} in five times a minute"
-        );
+        assert!((least..=300).contains(&begun), "{most_of_a_second} each second: {begun} in 130 s");
     }
 }
 
