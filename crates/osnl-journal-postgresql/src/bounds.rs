@@ -113,7 +113,7 @@ pub(crate) async fn unloaded(
         return Ok(Ok(Vec::new()));
     }
     let sql = format!("SELECT {COLUMNS} FROM osnl_unreadable ORDER BY id LIMIT {leave}");
-    let rows = session.client.query(&sql, &[]).await?;
+    let rows = session.query(&sql, &[]).await?;
     Ok(rows.iter().map(unreadable).collect())
 }
 

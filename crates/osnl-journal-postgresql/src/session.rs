@@ -4,12 +4,16 @@
 //! - READ COMMITTED, which the fences are written for.
 //! - Each statement is planned for the tables as they are: a plan that was kept from when they were empty reads all of them.
 //! - A transaction that its member left open is ended by the server soon, so that its locks keep no successor waiting.
+//! - A statement without an answer ends with its connection, not later than a lease: the network may be there, and the server
+//!   or its disk hang.
 
 use std::collections::HashMap;
 use std::fmt;
+use std::pin::pin;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Error, Row, Statement};
 
@@ -106,8 +110,10 @@ fn is_ending(code: &str) -> bool {
 pub(crate) struct Session {
     pub(crate) client: Client,
     statements: HashMap<String, Statement>,
+    /// The longest time for an answer.
+    limit: Duration,
     /// Ends with the session.
-    _driver: JoinSet<()>,
+    driver: JoinSet<()>,
 }
 
 impl fmt::Debug for Session {
@@ -118,7 +124,7 @@ impl fmt::Debug for Session {
 
 impl Session {
     /// Connects to the first host that takes writes. `patience` bounds how long the server waits for this session, and this
-    /// session for a lock.
+    /// session for a lock; three times as long a statement may take.
     pub(crate) async fn connect(url: &ConnectionUrl, tls: Tls, patience: Duration) -> Result<Self, Error> {
         let (client, connection) = url.config.connect(tls).await?;
         let mut driver = JoinSet::new();
@@ -127,7 +133,7 @@ impl Session {
                 tracing::debug!(error = words(&error), "the connection to the database has ended");
             }
         });
-        let session = Self { client, statements: HashMap::new(), _driver: driver };
+        let session = Self { client, statements: HashMap::new(), limit: patience * 3, driver };
         let millis = patience.as_millis();
         let settings = format!(
             "SET synchronous_commit = on; SET default_transaction_isolation = 'read committed'; \
@@ -154,7 +160,7 @@ impl Session {
         if let Some(statement) = self.statements.get(sql) {
             return Ok(statement.clone());
         }
-        let statement = self.client.prepare(sql).await?;
+        let statement = answer(&mut self.driver, self.limit, self.client.prepare(sql)).await?;
         self.statements.insert(sql.to_owned(), statement.clone());
         Ok(statement)
     }
@@ -162,12 +168,32 @@ impl Session {
     /// Runs a statement, prepared once, and returns its rows.
     pub(crate) async fn query(&mut self, sql: &str, values: Values<'_>) -> Result<Vec<Row>, Error> {
         let statement = self.statement(sql).await?;
-        self.client.query(&statement, values).await
+        answer(&mut self.driver, self.limit, self.client.query(&statement, values)).await
     }
 
     /// Runs a statement, prepared once, and returns the number of its rows.
     pub(crate) async fn execute(&mut self, sql: &str, values: Values<'_>) -> Result<u64, Error> {
         let statement = self.statement(sql).await?;
-        self.client.execute(&statement, values).await
+        answer(&mut self.driver, self.limit, self.client.execute(&statement, values)).await
+    }
+}
+
+/// Waits for an answer. If none comes in time, the connection is closed, and the answer is that it is.
+async fn answer<T>(
+    driver: &mut JoinSet<()>,
+    limit: Duration,
+    asked: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    let mut asked = pin!(asked);
+    match timeout(limit, &mut asked).await {
+        Ok(answered) => answered,
+        Err(_) => {
+            tracing::debug!(
+                seconds = limit.as_secs(),
+                "the database does not answer: the connection is closed"
+            );
+            driver.abort_all();
+            asked.await
+        }
     }
 }

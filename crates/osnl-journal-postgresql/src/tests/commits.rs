@@ -1,5 +1,7 @@
 //! Commits without an answer, and a database that goes away.
 
+use osnl_testkit::{Fault, Proxy};
+
 use super::*;
 use crate::member::CommitFault;
 
@@ -89,6 +91,26 @@ async fn a_database_that_ends_and_comes_back_loses_nothing() {
             .rows("test0", "SELECT state, sum(count) FROM osnl_tally WHERE count > 0 GROUP BY 1 ORDER BY 1"),
         "1|1\n4|1"
     );
+}
+
+/// Its connections stay open, and nothing comes: the journal asks outside of transactions too.
+#[tokio::test]
+async fn a_database_that_does_not_answer_is_away() {
+    let server = Postgres::shared();
+    let proxy = Proxy::before(server.port());
+    let url = server.database().replace(&format!(":{}/", server.port()), &format!(":{}/", proxy.port()));
+    let options = Options { patience: Duration::from_millis(200), ..options(&url, "a") };
+    let a = PostgresJournal::open(options, Arc::default()).unwrap();
+    // It is dropped before the journal, which waits for its thread.
+    let proxy = proxy;
+    keep(&a, "1", "k").await;
+    proxy.set(Fault::Stall);
+    let failed = |state: &JournalState| matches!(state, JournalState::Failed { .. });
+    let state = within(a.state().wait_for(failed)).await.unwrap().clone();
+    assert!(format!("{state:?}").contains("no answer within"), "{state:?}");
+    proxy.set(Fault::None);
+    keep(&a, "2", "other").await;
+    assert_eq!(names(&claim(&a, "a", 2).await), ["1", "2"]);
 }
 
 /// Other members have forgotten it: nothing that it had claimed is recorded, and it goes on as a new one.
