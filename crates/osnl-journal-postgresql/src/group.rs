@@ -39,6 +39,8 @@ pub(crate) async fn run(
     kept: &mut Option<JobResult>,
 ) -> Result<GroupResult, Trouble> {
     let mut transaction = Transaction::begin(session, member, now).await?;
+    // One without an answer was not committed.
+    *kept = None;
     let mut done = GroupResult::default();
     transaction.append(batch, &mut done).await?;
     let mut over = transaction.own_claims(batch).await?;

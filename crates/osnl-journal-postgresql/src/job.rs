@@ -50,6 +50,8 @@ pub(crate) enum Refusal {
     Forgotten,
     /// The program ends.
     Closing,
+    /// A group takes longer than a transaction may, and is not committed: a part of it may be.
+    TooLong,
 }
 
 const TAKE: &str = "UPDATE osnl_partition p SET epoch = p.epoch + 1, token = $1, beat = p.beat + 1 \
@@ -66,6 +68,11 @@ const NUMBERS: &str =
     "UPDATE osnl_counter SET next = next + $1::bigint WHERE name = 'arrival' RETURNING next";
 
 impl Job<'_> {
+    /// Whether a part of it may be committed before the rest.
+    pub(crate) fn has_parts(&self) -> bool {
+        matches!(self, Self::Group(batch) if batch.len() > 1)
+    }
+
     /// Runs it once. `kept` has its result from before COMMIT on.
     pub(crate) async fn run(
         &self,
@@ -79,6 +86,8 @@ impl Job<'_> {
             return done.map(|done| JobResult::Group(Box::new(done)));
         }
         let mut transaction = Transaction::begin(session, member, now).await?;
+        // One without an answer was not committed.
+        *kept = None;
         let ended = match self {
             Self::Group(_) | Self::Renew => {
                 let own = member.leases.partitions();

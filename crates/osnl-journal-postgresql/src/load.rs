@@ -20,6 +20,9 @@ use crate::member::{Member, Place};
 use crate::messages::Message;
 use crate::session::Session;
 
+/// Bodies that one statement reads.
+const BODIES: usize = 32;
+
 /// The deliveries read for an action.
 #[derive(Debug, Default)]
 struct LoadedPiece {
@@ -205,7 +208,12 @@ impl Member {
         if missing.is_empty() {
             return Ok(messages);
         }
-        for row in session.query(MESSAGES, &[&missing]).await? {
+        let mut rows = Vec::new();
+        // A statement has a time limit, and bodies may be large.
+        for some in missing.chunks(BODIES) {
+            rows.append(&mut session.query(MESSAGES, &[&some]).await?);
+        }
+        for row in rows {
             let arrival: i64 = row.try_get(0)?;
             let received = received(&row)?;
             let message = match received.decode() {

@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Error, Row};
 
 use crate::member::{CommitFault, Member};
@@ -22,6 +23,8 @@ pub(crate) enum Trouble {
     Conflict(String),
     /// The database cannot be written.
     Failed(String),
+    /// The server has ended the session, as it received nothing whole for too long: it is not committed.
+    TooSlow(String),
     /// There is no answer to COMMIT.
     Unknown(String),
     /// The transaction of this number is committed.
@@ -37,10 +40,16 @@ pub(crate) enum Trouble {
 /// Conflicts, and locks that took too long.
 const CONFLICTS: [&str; 5] = ["40001", "40P01", "55P03", "23505", "57014"];
 
+/// `idle_in_transaction_session_timeout`, which counts while a large statement is on its way.
+const IDLE: &str = "25P03";
+
 impl From<Error> for Trouble {
     fn from(error: Error) -> Self {
-        let is_conflict = error.code().is_some_and(|code| CONFLICTS.contains(&code.code()));
-        if is_conflict { Self::Conflict(words(&error)) } else { Self::Failed(words(&error)) }
+        match error.code().map(SqlState::code) {
+            Some(code) if CONFLICTS.contains(&code) => Self::Conflict(words(&error)),
+            Some(IDLE) => Self::TooSlow(words(&error)),
+            Some(_) | None => Self::Failed(words(&error)),
+        }
     }
 }
 

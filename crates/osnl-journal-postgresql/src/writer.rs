@@ -59,6 +59,8 @@ pub(crate) struct Writer {
     /// The number of the latest arrival that was looked at.
     swept: i64,
     more_arrived: bool,
+    /// The most commands of a transaction: fewer after one that took too long.
+    at_once: usize,
 }
 
 impl Writer {
@@ -89,6 +91,7 @@ impl Writer {
             next_watch: Duration::ZERO,
             swept: 0,
             more_arrived: true,
+            at_once: AT_ONCE,
         };
         match writer.connected().await {
             Ok(()) => writer.keep_leases().await,
@@ -133,7 +136,7 @@ impl Writer {
     /// Takes the queued commands, at least one unless it is time to look around.
     async fn gather(&mut self, closed: &mut Vec<oneshot::Sender<()>>) -> Vec<Command> {
         let mut batch = Vec::new();
-        while batch.len() < AT_ONCE {
+        while batch.len() < self.at_once {
             let next = match self.backlog.pop_front() {
                 Some(command) => Some(command),
                 None if batch.is_empty() && !self.closing && !self.more_arrived => {
@@ -232,10 +235,16 @@ impl Writer {
                         self.renewed(done.written.iter().copied(), sent);
                     }
                     self.more_arrived = done.more_arrived;
+                    self.at_once = (self.at_once * 2).min(AT_ONCE);
                     self.tell(batch, *done, fetches).await;
                     return true;
                 }
                 Ok(_) => return true,
+                Err(Refusal::TooLong) => {
+                    self.at_once = batch.len() / 2;
+                    let rest = batch.split_off(self.at_once);
+                    rest.into_iter().rev().for_each(|command| self.backlog.push_front(command));
+                }
                 Err(refusal) => {
                     if !self.bear(refusal).await {
                         return false;
@@ -275,6 +284,8 @@ impl Writer {
                     self.session = None;
                 }
             }
+            // Of groups only.
+            Refusal::TooLong => {}
             Refusal::Closing => return false,
         }
         true

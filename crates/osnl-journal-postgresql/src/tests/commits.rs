@@ -113,6 +113,37 @@ async fn a_database_that_does_not_answer_is_away() {
     assert_eq!(names(&claim(&a, "a", 2).await), ["1", "2"]);
 }
 
+/// A slow network, and more than passes in the time of a transaction.
+#[tokio::test]
+async fn a_group_that_takes_too_long_is_committed_in_parts() {
+    let server = Postgres::shared();
+    let proxy = Proxy::before(server.port());
+    let url = server.database().replace(&format!(":{}/", server.port()), &format!(":{}/", proxy.port()));
+    let options = Options { patience: Duration::from_millis(500), ..options(&url, "a") };
+    let a = PostgresJournal::open(options, Arc::default()).unwrap();
+    let proxy = proxy;
+    keep(&a, "0", "0").await;
+    let paused = pause(&a);
+    let mut receipts = Vec::new();
+    for n in 1..=24 {
+        let mut new = entry(&n.to_string(), "k", false);
+        let received = Arc::make_mut(&mut new.received);
+        received.body = [&received.body[..], &vec![b' '; 1 << 20]].concat().into();
+        receipts.push(append(&a, new).await);
+    }
+    // 64 KiB each 4 ms: all of them need a second and a half, and a transaction has one.
+    proxy.set(Fault::Delay(Duration::from_millis(4)));
+    drop(paused);
+    for receipt in receipts {
+        assert_eq!(within(receipt).await, Settle::Acknowledge);
+    }
+    proxy.set(Fault::None);
+    let order = "SELECT string_agg(unique_id, ' ' ORDER BY id) FROM osnl_arrival";
+    let expected: Vec<String> = (0..=24).map(|n| n.to_string()).collect();
+    let database = url.rsplit_once('/').unwrap().1;
+    assert_eq!(server.rows(database, order), expected.join(" "));
+}
+
 /// Other members have forgotten it: nothing that it had claimed is recorded, and it goes on as a new one.
 #[tokio::test]
 async fn a_member_that_was_given_up_begins_anew() {

@@ -47,6 +47,9 @@ impl Writer {
                     return Ok((ended, Some(sent)));
                 }
                 Ok(Err(trouble)) => trouble,
+                Err(_) if kept.is_none() => {
+                    Trouble::TooSlow(format!("no answer within {} s", limit.as_secs()))
+                }
                 Err(_) => Trouble::Unknown(format!("no answer within {} s", limit.as_secs())),
             };
             match trouble {
@@ -84,7 +87,13 @@ impl Writer {
                     self.member.fault = CommitFault::None;
                     self.session = None;
                 }
-                Trouble::Failed(reason) => {
+                // All of it again would take as long.
+                Trouble::TooSlow(reason) if job.has_parts() => {
+                    tracing::debug!(reason, "a transaction takes too long; a part of it is tried");
+                    self.session = None;
+                    return Err(Refusal::TooLong);
+                }
+                Trouble::Failed(reason) | Trouble::TooSlow(reason) => {
                     self.session = None;
                     self.failed(&reason);
                     if !self.pause().await {
