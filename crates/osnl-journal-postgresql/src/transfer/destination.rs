@@ -11,7 +11,7 @@ use crate::mark::{self, Mark};
 use crate::schema;
 
 /// The tables whose rows are a journal.
-const EMPTIED: [&str; 10] = [
+pub(super) const EMPTIED: [&str; 13] = [
     "osnl_arrival",
     "osnl_delivery",
     "osnl_attempt",
@@ -22,6 +22,9 @@ const EMPTIED: [&str; 10] = [
     "osnl_tally",
     "osnl_forgotten",
     "osnl_change",
+    "osnl_window",
+    "osnl_guard_key",
+    "osnl_grant",
 ];
 const TALLY: &str = "INSERT INTO osnl_tally (partition, action, state, count) \
      SELECT partition, action, state, count(*) FROM osnl_delivery GROUP BY partition, action, state";

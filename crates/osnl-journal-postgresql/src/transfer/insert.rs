@@ -204,6 +204,34 @@ mod tests {
     use crate::command::NewEntry;
     use crate::reader::Reader;
 
+    /// A version of the tables that brings a table or a column has to say what a move does with it.
+    #[test]
+    fn every_column_is_moved() {
+        let url = osnl_testkit::Postgres::shared().database();
+        let database = url.rsplit_once('/').unwrap().1;
+        let rows = |sql: &str| osnl_testkit::Postgres::shared().rows(database, sql);
+        rows(&crate::schema::sql(0));
+        let all =
+            rows("SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' ORDER BY 1");
+        let mut known = vec!["osnl_version", "osnl_counter", "osnl_member", "osnl_partition", "osnl_reader"];
+        known.extend(crate::transfer::destination::EMPTIED);
+        known.sort_unstable();
+        assert_eq!(all.lines().collect::<Vec<_>>(), known);
+        for table in Table::ALL {
+            let (name, columns, ..) = target(table);
+            let sql = format!(
+                "SELECT column_name FROM information_schema.columns WHERE table_name = '{name}' ORDER BY 1"
+            );
+            let mut columns: Vec<&str> = columns.split(", ").collect();
+            if table == Table::Deliveries {
+                // Guards judge when a delivery is admitted: those that are moved have been.
+                columns.push("unguarded");
+            }
+            columns.sort_unstable();
+            assert_eq!(rows(&sql).lines().collect::<Vec<_>>(), columns, "{name}");
+        }
+    }
+
     /// A message that the broker delivers again after the move is known.
     #[test]
     fn a_moved_message_has_the_keys_that_its_append_would_have() {

@@ -246,3 +246,30 @@ fn lane_of(delivery: &RowView<'_>) -> Value {
 fn number_of(message_id: Option<&str>) -> Value {
     message_id.map_or(Value::Null, |id| Value::Number(message_number(id)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::schema;
+
+    /// A version of the tables that brings a column has to say what a move does with it.
+    #[test]
+    fn every_column_is_moved() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        schema::migrate(&mut connection, schema::VERSION).unwrap();
+        for table in Table::ALL.into_iter().filter(|table| *table != Table::Pauses) {
+            let statement = insert(table);
+            let (name, columns) = statement.trim_start_matches("INSERT INTO ").split_once(" (").unwrap();
+            let mut moved: Vec<&str> = columns.split_once(')').unwrap().0.split(", ").collect();
+            if table == Table::Deliveries {
+                // The source is refused that has any.
+                moved.extend(["wish", "wish_text"]);
+            }
+            moved.sort_unstable();
+            let mut select =
+                connection.prepare("SELECT name FROM pragma_table_info(?1) ORDER BY name").unwrap();
+            let there = select.query_map([name], |row| row.get(0)).unwrap();
+            assert_eq!(there.collect::<Result<Vec<String>>>().unwrap(), moved, "{name}");
+        }
+    }
+}
