@@ -26,6 +26,7 @@ const DEBIAN: &str = "/usr/lib/postgresql";
 /// The user of the package, and one that each system has.
 const USERS: [&str; 2] = ["postgres", "nobody"];
 const PATIENCE: Duration = Duration::from_secs(60);
+const SHUTDOWN: Duration = Duration::from_secs(15);
 
 /// A running server. It is stopped when dropped, and when this process ends.
 #[derive(Debug)]
@@ -185,24 +186,27 @@ impl Postgres {
 
     /// Ends it at once, without a word to its clients: what was not committed is lost.
     pub fn quit(&mut self) {
-        self.end("QUIT");
+        if let Some(running) = &mut self.running {
+            running.group.signal("QUIT");
+            assert!(reached(PATIENCE, &mut || !running.group.is_running()), "PostgreSQL did not end");
+        }
+        self.running = None;
     }
 
-    /// Ends it in good order: its clients are told, and their transactions are rolled back.
+    /// Ends it in good order: its clients are told, and their transactions are rolled back. One that takes too long, as the
+    /// server waits for a client that reads nothing, or for the disk, ends at once.
     pub fn shutdown(&mut self) {
-        self.end("INT");
+        if let Some(running) = &mut self.running {
+            running.group.signal("INT");
+            if reached(SHUTDOWN, &mut || !running.group.is_running()) {
+                self.running = None;
+            }
+        }
+        self.quit();
     }
 
     /// Kills its first process with SIGKILL; the others end when they see it.
     pub fn kill9(&mut self) {
-        self.running = None;
-    }
-
-    fn end(&mut self, signal: &str) {
-        if let Some(running) = &mut self.running {
-            running.group.signal(signal);
-            assert!(reached(PATIENCE, &mut || !running.group.is_running()), "PostgreSQL did not end");
-        }
         self.running = None;
     }
 

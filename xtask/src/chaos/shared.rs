@@ -14,8 +14,8 @@ use osnl_testkit::oracle::SharedPlan;
 use super::oracle::number;
 use crate::{setup, step};
 
-/// After the faults: pauses of retries and of held targets, and heartbeats.
-const DRAIN: Duration = Duration::from_secs(240);
+/// Without an effect after the faults: pauses of retries and of held targets, and heartbeats, are shorter.
+const DRAIN: Duration = Duration::from_secs(120);
 
 /// The parsed arguments.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -46,6 +46,8 @@ const LEASE: Duration = Duration::from_secs(3);
 const HOOK: &str = "/hook";
 const SPARE: &str = "/spare";
 const DATABASE: &str = "test0";
+/// An effect a minute would not do.
+const LONGEST_DRAIN: Duration = Duration::from_secs(900);
 /// Requests of a daemon that lost its lease have come by then.
 const AFTER: Duration = Duration::from_secs(5);
 /// Deliveries that have not ended.
@@ -72,7 +74,7 @@ pub struct SharedPlan {
     pub osnl: PathBuf,
     /// The time of publishing and breaking.
     pub time: Duration,
-    /// The time after that within which nothing may be open any more.
+    /// The longest time after that without an effect while something is open.
     pub drain: Duration,
     /// The source of everything random.
     pub seed: u64,
@@ -197,12 +199,16 @@ fn own_queues(vhost: &Vhost) -> Vec<Queue> {
     vhost.list_queues().into_iter().filter(|queue| queue.name.starts_with("osnl-")).collect()
 }
 
-/// Waits until nothing is open, in the journal and at the broker, twice in a row.
+/// Waits until nothing is open, in the journal and at the broker, twice in a row; not longer than `limit` without an effect.
 fn drain(saboteur: &mut Saboteur<'_>, vhost: &Vhost, limit: Duration) -> Option<Duration> {
     let began = Instant::now();
-    let mut empty = 0;
-    while began.elapsed() < limit {
+    let (mut empty, mut last) = (0, (0, began));
+    while last.1.elapsed() < limit && began.elapsed() < LONGEST_DRAIN {
         saboteur.tick();
+        let effects = saboteur.effects();
+        if effects != last.0 {
+            last = (effects, Instant::now());
+        }
         let queues = own_queues(vhost);
         let is_empty = queues.iter().all(|queue| (queue.ready, queue.unacked) == (0, 0))
             && saboteur.server.rows(DATABASE, OPEN) == "0";

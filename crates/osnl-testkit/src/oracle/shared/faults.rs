@@ -2,6 +2,7 @@
 //! network to the target, of the server, of the target.
 
 use std::collections::BTreeMap;
+use std::os::unix::process::ExitStatusExt as _;
 use std::time::{Duration, Instant};
 
 use super::member::Member;
@@ -12,7 +13,8 @@ use crate::wait::reached;
 use crate::{Fault, Postgres, Reply};
 
 /// Faults at the same time.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 3;
+const SIGTERM: i32 = 15;
 const TICK: Duration = Duration::from_millis(20);
 /// A daemon finishes what is under way within half a minute.
 const DRAIN: Duration = Duration::from_secs(60);
@@ -51,7 +53,7 @@ const KINDS: [(Kind, &str, u32, [u64; 2]); 21] = [
     (StopInRequest, "daemon stopped with a request under way", 5, [3_000, 10_000]),
     (Terminate, "daemon terminated and started", 3, [60_000, 60_001]),
     (CutDatabase, "daemon cut off from the database", 4, [300, 12_000]),
-    (SilentDatabase, "database silent for a daemon", 4, [300, 12_000]),
+    (SilentDatabase, "database silent for a daemon", 4, [300, 20_000]),
     (SlowDatabase, "database slow for a daemon", 2, [1_000, 8_000]),
     (LoseCommit, "answers of COMMIT lost", 5, [300, 5_000]),
     (BreakAgain, "connections to the database break again and again", 3, [300, 5_000]),
@@ -135,7 +137,7 @@ impl<'a> Saboteur<'a> {
         while Instant::now() < end {
             self.tick();
             if Instant::now() >= next {
-                next = Instant::now() + millis(&mut self.chance, 50, 1_500);
+                next = Instant::now() + millis(&mut self.chance, 100, 2_500);
                 self.begin_one();
             }
             pause_until(Instant::now() + TICK);
@@ -282,6 +284,8 @@ impl<'a> Saboteur<'a> {
         let name = self.members[n].name.clone();
         match self.members[n].ended() {
             Some(status) if status.success() => {}
+            // It had just been started, and did not know the signal yet.
+            Some(status) if status.signal() == Some(SIGTERM) => {}
             Some(status) => self.wrong.push(format!("daemon {name} ended after SIGTERM with {status}")),
             None => {
                 self.wrong.push(format!("daemon {name} did not end within {DRAIN:?} after SIGTERM"));
@@ -322,6 +326,11 @@ impl<'a> Saboteur<'a> {
                 _ => Fault::None,
             });
         }
+    }
+
+    /// Returns the number of effects so far.
+    pub(super) fn effects(&self) -> usize {
+        self.target.count()
     }
 
     pub(super) fn note(&mut self, what: &str) {

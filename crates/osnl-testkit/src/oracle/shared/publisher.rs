@@ -13,7 +13,7 @@ use crate::{Notice, Options, Publisher, Raw};
 
 /// The pause between two bursts, and the messages of a usual one and of one in so many.
 const PAUSE: Duration = Duration::from_millis(100);
-const BURST: u64 = 5;
+const BURST: u64 = 4;
 const LARGE_BURST: u64 = 150;
 const LARGE: u32 = 100;
 /// One in so many messages has no id.

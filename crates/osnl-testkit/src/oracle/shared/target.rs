@@ -92,6 +92,11 @@ impl Target {
         self.state.lock().unwrap().requests[daemon]
     }
 
+    /// Returns the number of effects.
+    pub(super) fn count(&self) -> usize {
+        self.state.lock().unwrap().effects.len()
+    }
+
     pub(super) fn effects(&self) -> Vec<Effect> {
         self.state.lock().unwrap().effects.clone()
     }
