@@ -144,6 +144,23 @@ async fn unused_calls_go_back_when_they_are_void_and_when_a_member_ends() {
     assert_eq!(begin_all(&b).await, 99);
 }
 
+#[tokio::test]
+async fn a_block_counts_from_its_last_call() {
+    let stage = Stage::new();
+    let (a, b) = (member(&stage, "a").await, member(&stage, "b").await);
+    assert!(begin(&a).await);
+    stage.slide(VALID - Duration::from_secs(1));
+    for _ in 0..4 {
+        assert!(begin_at_once(&a));
+    }
+    within(a.look()).await;
+    assert_eq!(begin_all(&b).await, 95);
+    stage.slide(WITHIN - Duration::from_secs(2));
+    assert_eq!(begin_all(&b).await + begin_all(&a).await, 0, "four of five began within this time");
+    stage.slide(Duration::from_secs(3));
+    assert_eq!(begin_all(&b).await, 100);
+}
+
 /// A grant without an answer is void, and goes back.
 #[tokio::test]
 async fn a_grant_without_an_answer_is_one_or_none() {
@@ -226,10 +243,10 @@ async fn tell(stage: &Stage, mut chance: fastrand::Rng, seed: u64) {
             dying.is_dead = true;
         }
     }
+    actors.iter_mut().for_each(|actor| actor.paused = None);
     for (first, later) in begun.iter().zip(begun.iter().skip(100)) {
         assert!(*later >= *first + WITHIN, "story {seed}: 101 calls from {first:?} to {later:?}");
     }
     let minutes = (stage.clock.now() - start).as_secs() / 60;
     assert!(begun.len() as u64 > minutes * 50, "story {seed}: {} calls in {minutes} minutes", begun.len());
-    actors.iter_mut().for_each(|actor| actor.paused = None);
 }
