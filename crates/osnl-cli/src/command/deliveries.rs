@@ -65,9 +65,9 @@ fn change(args: &ChangeArgs, ask: bool, request: &dyn Fn(Which, bool) -> Request
     if ask && !args.how.dry_run {
         let would: ChangeResult = respondent.ask(&request(filter.clone(), true))?;
         let count = would.changed + would.under_way;
-        let (what, ends) = (deliveries(count), "no further attempt will be made");
+        let (what, ends) = (deliveries(count), "osnl would make no further attempt");
         let question = format!("discard {what}? {ends}");
-        if count > 0 && !agreed(&question, &format!("{what} would be discarded: {ends}"))? {
+        if count > 0 && !agreed(&question, &format!("nothing was discarded: {what} would be, and {ends}"))? {
             return Ok(Exit::Failed);
         }
     }

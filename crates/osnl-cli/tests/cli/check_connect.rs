@@ -65,7 +65,7 @@ fn everything_is_looked_at_and_left_as_it_was() {
             "exchange = neutron\npool = alike",
             &[
                 neutron,
-                "ok       [listener:l] queue alike: exists, 1 message waits, no consumer reads it; its properties are those of the configuration"
+                "ok       [listener:l] queue alike: exists, 1 message waits, no consumer reads it; the queue has the configured properties"
             ],
         ),
         Some(0)
@@ -249,7 +249,7 @@ fn who_reads_a_queue_and_who_has_the_journal_is_said() {
     assert!(found[0].contains(&format!("in use by process {pid}: {ours}")), "{found:?}");
     let expected = format!("0 messages wait, 1 consumer reads it: {ours}, process {pid}");
     assert!(found[3].contains(&expected) && found[3].starts_with("ok "), "{found:?}");
-    assert!(found[3].ends_with("its properties are those of the configuration"), "{found:?}");
+    assert!(found[3].ends_with("the queue has the configured properties"), "{found:?}");
     assert_eq!(output.status.code(), Some(0));
     let found = probes(&foreign);
     let expected = "1 consumer reads it, but no osnl runs with this state directory; another program, or osnl on \

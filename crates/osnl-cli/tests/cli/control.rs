@@ -323,7 +323,11 @@ fn what_is_discarded_is_chosen_and_confirmed(rig: &mut Rig) {
     rig.publish(1);
     rig.wait("dead", 1);
     rig.ask(&["deliveries", "discard"]).expect(2, "", "give the ids of deliveries");
-    rig.ask(&["deliveries", "discard", "--action", "roles"]).expect(2, "", "1 delivery would be discarded");
+    rig.ask(&["deliveries", "discard", "--action", "roles"]).expect(
+        2,
+        "",
+        "1 delivery would be, and osnl would make no further attempt",
+    );
     rig.ask(&["deliveries", "discard", "--action", "roles", "--dry-run"]).expect(
         0,
         "1 delivery would be discarded",

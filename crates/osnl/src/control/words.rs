@@ -34,9 +34,9 @@ impl Delivery {
         let is_over = self.ended.is_some() && self.phase != Phase::Dead.word();
         match allowed {
             _ if *made == 0 || is_over => made.to_string(),
-            Some(allowed) if counted < made => format!("{made} ({counted} of {allowed} count)"),
+            Some(allowed) if counted < made => format!("{made} ({counted} counted, max {allowed})"),
             Some(allowed) => format!("{counted} of {allowed}"),
-            None if counted < made => format!("{made} ({counted} count)"),
+            None if counted < made => format!("{made} ({counted} counted)"),
             None => counted.to_string(),
         }
     }
@@ -164,11 +164,11 @@ mod tests {
             (serde_json::json!({"phase": "ready"}), "0"),
             (
                 serde_json::json!({"phase": "retrying", "attempts_made": 7, "attempts_counted": 3, "attempts_allowed": 5}),
-                "7 (3 of 5 count)",
+                "7 (3 counted, max 5)",
             ),
             (
                 serde_json::json!({"phase": "dead", "ended": "x", "attempts_made": 6, "attempts_counted": 5}),
-                "6 (5 count)",
+                "6 (5 counted)",
             ),
             (
                 serde_json::json!({"phase": "delivered", "ended": "x", "attempts_made": 3, "attempts_counted": 2}),

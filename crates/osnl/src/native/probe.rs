@@ -280,9 +280,9 @@ fn queue(
                      exchange, or have it made anew without a limit",
                 ),
                 QueueMade::Alike if conf.queue.queue_type == QueueType::Quorum => probe.fine(format!(
-                    "{found}; its properties are those of the configuration, without a delivery limit unless a policy sets one"
+                    "{found}; the queue has the configured properties, without a delivery limit unless a policy sets one"
                 )),
-                QueueMade::Alike => probe.fine(format!("{found}; its properties are those of the configuration")),
+                QueueMade::Alike => probe.fine(format!("{found}; the queue has the configured properties")),
                 QueueMade::Unknown => probe.fine(found),
             }
         }

@@ -44,7 +44,7 @@ pub(crate) enum JournalCommand {
 pub(crate) struct JournalFileArgs {
     #[command(flatten)]
     pub(crate) sources: SourceArgs,
-    /// Journal file, instead of the one of the configuration
+    /// Journal file [default: the configured one]
     #[arg(long, value_name = "FILE", conflicts_with_all = ["config_file", "config_dir"])]
     pub(crate) journal: Option<PathBuf>,
     #[command(flatten)]
@@ -179,7 +179,7 @@ pub(crate) struct MoveArgs {
     /// Replace a journal in --to that was moved away
     #[arg(long)]
     pub(crate) replace: bool,
-    /// The daemons' [journal] lease, if it is longer
+    /// Value of the option lease in the daemons' [journal]
     #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration)]
     pub(crate) lease: Duration,
     #[command(flatten)]

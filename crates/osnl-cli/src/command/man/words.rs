@@ -38,7 +38,7 @@ macro_rules! times {
 /// The paragraph about options that pick deliveries.
 macro_rules! pick {
     () => {
-        concat!(times!(), r" \fB\-\-state\fR takes states and groups of states. Deliveries that wait for a held target are pending, not held. The group pending: arrived, ready, running, retrying, waiting, and orphaned. The group held: held and held\-by\-guard. The group open: pending and held. The group done: delivered, no\-action\-needed, and shadow. The states dead and discarded are in no group.")
+        concat!(times!(), r" \fB\-\-state\fR takes states and groups of states. Deliveries that wait for a held target are pending, not held. The groups are: \fBpending\fR = arrived, ready, running, retrying, waiting, orphaned; \fBheld\fR = the states held and held\-by\-guard; \fBopen\fR = all of pending and held; \fBdone\fR = delivered, no\-action\-needed, shadow. The states dead and discarded are in no group.")
     };
 }
 
@@ -281,7 +281,7 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
     (
         "journal-move",
         Words {
-            more: r"Events, deliveries in every state with their order, attempts, enrichments, the quarantine, and pauses are moved. What the other side cannot hold is refused before anything is written, or counted in the output. With \fB\-\-replace\fR the file of a journal that was moved away is renamed JOURNAL.replaced\-TIME; tables of one are emptied.",
+            more: r"Events, deliveries in every state with their order, attempts, enrichments, the quarantine, and pauses are moved. If a value cannot be stored on the other side, the command either refuses before it writes anything, or stores a substitute and reports how many values it substituted. If a journal that was moved away earlier is still in \fB\-\-to\fR, \fB\-\-replace\fR makes room: a file is renamed JOURNAL.replaced\-TIME, tables in PostgreSQL are emptied.",
             see: &["journal-migrate", "journal-backup", "check"],
             ..COMMAND
         },

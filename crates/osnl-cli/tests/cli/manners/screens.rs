@@ -39,7 +39,7 @@ fn normal(rig: &Rig, text: &str) -> String {
             "$1, probe in N s$2  0  0  0  http",
         ),
         (r"\b(attempts|failures) \d+,", "$1 N,"),
-        (r"\d+ \((\d+ of \d+) count\)", "N ($1 count)"),
+        (r"\d+ \((\d+ counted, max \d+)\)", "N ($1)"),
         (
             r"(\.\d+  )(running|ready|retrying)( \(target held\)|, next attempt (now|in \d+ s))?  ",
             "${1}OPEN  ",
