@@ -18,7 +18,7 @@ mod rabbitmq;
 mod tool;
 
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Result, bail};
 use osnl_testkit::{AXE_VARIABLE, PYTHON_VARIABLE};
@@ -46,6 +46,18 @@ pub(crate) fn run() -> Result<(Variables, Option<LeftOut>)> {
     let python = python::ensure()?;
     let axe = python::ensure_axe(&python)?;
     Ok((vec![(PYTHON_VARIABLE, python), (AXE_VARIABLE, axe)], left_out))
+}
+
+/// Brings everything and runs this program with it once more, unless it is there; returns how that one ended. The peers find
+/// Python in their environment, which a process cannot safely change for itself.
+pub(crate) fn with_peers(command: &[&str], args: &[String]) -> Result<Option<ExitCode>> {
+    if std::env::var_os(PYTHON_VARIABLE).is_some() {
+        return Ok(None);
+    }
+    let (found, _) = run()?;
+    let status = Command::new(std::env::current_exe()?).args(command).args(args).envs(found).status()?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Ok(Some(code.map_or(ExitCode::FAILURE, ExitCode::from)))
 }
 
 /// Brings the services of a cloud and says where their Python environment is.

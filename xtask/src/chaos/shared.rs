@@ -4,11 +4,10 @@
 //! the promise does not hold: the report names the events and the folder of the logs.
 
 use std::path::PathBuf;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{ExitCode, Stdio};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, bail};
-use osnl_testkit::PYTHON_VARIABLE;
 use osnl_testkit::oracle::SharedPlan;
 
 use super::oracle::number;
@@ -34,15 +33,8 @@ pub(super) fn run(args: &[String]) -> Result<ExitCode> {
             return Ok(ExitCode::from(2));
         }
     };
-    // The peers find Python in their environment, which a process cannot safely change for itself.
-    if std::env::var_os(PYTHON_VARIABLE).is_none() {
-        let (found, _) = setup::run()?;
-        let mut again = Command::new(std::env::current_exe()?);
-        let status = again.args(["chaos", "--shared"]).args(args).envs(found).status()?;
-        return Ok(status
-            .code()
-            .and_then(|code| u8::try_from(code).ok())
-            .map_or(ExitCode::FAILURE, ExitCode::from));
+    if let Some(ended) = setup::with_peers(&["chaos", "--shared"], args)? {
+        return Ok(ended);
     }
     let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
     let seed = wanted.seed.unwrap_or(clock);
