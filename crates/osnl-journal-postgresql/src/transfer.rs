@@ -164,9 +164,20 @@ impl Side {
         client.execute(KEEP_EPOCH, &[&mark::EPOCH]).await.map_err(failed)?;
         let rows = MemberRows::read(client, LEASES_LEAVE, MEMBERS_LEAVE).await.map_err(failed)?;
         client.execute(READERS_LEAVE, &[]).await.map_err(failed)?;
-        if client.execute(RENAME, &[&from, &to]).await.map_err(failed)? != 1 {
-            return self.refuse("another osnl journal move has begun meanwhile; let that one finish");
-        }
+        self.rename(from, to).await?;
         Ok(rows)
+    }
+
+    /// Gives the counter of arrivals another name, unless another move has done so.
+    async fn rename(&self, from: &str, to: &str) -> Result<(), MoveError> {
+        match self.session.client.execute(RENAME, &[&from, &to]).await {
+            Ok(1) => Ok(()),
+            Ok(_) => self.is_overtaken(),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    fn is_overtaken(&self) -> Result<(), MoveError> {
+        self.refuse("another osnl journal move has begun meanwhile; let that one finish")
     }
 }

@@ -220,6 +220,30 @@ fn may_be_moved(survey: &Survey, standing: Vacancy, (from, to): (&str, &str)) ->
     }
 }
 
+/// The way through all rows of a journal, block by block.
+#[derive(Debug, Default)]
+struct TableWalk {
+    /// The tables that are done.
+    done: usize,
+    /// The last row of the table that is not.
+    after: Option<Values>,
+}
+
+impl TableWalk {
+    /// Returns the next rows and their table; `None` at the end.
+    async fn next(&mut self, of: &mut dyn MoveTables) -> Result<Option<(Table, Vec<Values>)>, MoveError> {
+        while let Some(table) = Table::ALL.get(self.done) {
+            let rows = of.block(*table, self.after.as_deref()).await?;
+            self.after = rows.last().cloned();
+            if !rows.is_empty() {
+                return Ok(Some((*table, rows)));
+            }
+            self.done += 1;
+        }
+        Ok(None)
+    }
+}
+
 async fn copy(
     from: &mut dyn MoveSource,
     to: &mut dyn MoveDestination,
@@ -233,36 +257,22 @@ async fn copy(
         done += rows as u64;
         if progress(done.min(of), of).is_break() { Err(MoveError::Interrupted) } else { Ok(()) }
     };
-    for table in Table::ALL {
-        let mut after: Option<Values> = None;
-        loop {
-            let mut rows = from.block(table, after.as_deref()).await?;
-            after = rows.last().cloned();
-            if rows.is_empty() {
-                break;
-            }
-            to.write(table, &rows).await?;
-            for row in &mut rows {
-                source.add_replaced(to.fit(table, row));
-                source.add(table, row);
-            }
-            advance(rows.len())?;
+    let mut walk = TableWalk::default();
+    while let Some((table, mut rows)) = walk.next(from).await? {
+        to.write(table, &rows).await?;
+        for row in &mut rows {
+            source.add_replaced(to.fit(table, row));
+            source.add(table, row);
         }
+        advance(rows.len())?;
     }
     to.complete(&survey.facts).await?;
-    for table in Table::ALL {
-        let mut after: Option<Values> = None;
-        loop {
-            let rows = to.block(table, after.as_deref()).await?;
-            after = rows.last().cloned();
-            if rows.is_empty() {
-                break;
-            }
-            for row in &rows {
-                copied.add(table, row);
-            }
-            advance(rows.len())?;
+    let mut walk = TableWalk::default();
+    while let Some((table, rows)) = walk.next(to).await? {
+        for row in &rows {
+            copied.add(table, row);
         }
+        advance(rows.len())?;
     }
     if let Some(difference) = source.difference(&copied) {
         return Err(MoveError::Differs(difference));

@@ -8,6 +8,7 @@ use osnl_transport::BoxFuture;
 
 use super::{Side, insert, tables};
 use crate::mark::{self, Mark};
+use crate::partition::PARTITIONS;
 use crate::schema;
 
 /// The tables whose rows are a journal.
@@ -34,9 +35,8 @@ const FORGOTTEN: &str = "INSERT INTO osnl_forgotten (partition, action, delivery
      WHERE d.state = 3 AND d.ordered AND d.key IS NOT NULL AND a.received <= $1 GROUP BY d.partition, d.action";
 const NEXT: &str = "UPDATE osnl_counter SET next = greatest(next, $2::bigint, (SELECT max(id) + 1 FROM osnl_unreadable)) \
      WHERE name = $1";
-const PARTITIONS: &str = "INSERT INTO osnl_partition (id, epoch, beat) \
-     SELECT n, (SELECT coalesce(max(next), 0) FROM osnl_counter WHERE name = $1), 0 FROM generate_series(0, 63) AS n";
-const RENAME: &str = "UPDATE osnl_counter SET name = $2 WHERE name = $1";
+const INSERT_PARTITIONS: &str = "INSERT INTO osnl_partition (id, epoch, beat) \
+     SELECT n, (SELECT coalesce(max(next), 0) FROM osnl_counter WHERE name = $1), 0 FROM generate_series(0, $2::int - 1) AS n";
 /// Without it, the first statements are planned for empty tables.
 const ANALYZE: &str = "ANALYZE osnl_arrival, osnl_delivery, osnl_attempt, osnl_enriched";
 
@@ -117,7 +117,7 @@ impl PostgresDestination {
             client.execute(FORGOTTEN, &[&until]).await.map_err(failed)?;
         }
         if client.execute(NEXT, &[&self.counter, &facts.next]).await.map_err(failed)? != 1 {
-            return side.refuse("another osnl journal move has begun meanwhile; let that one finish");
+            return side.is_overtaken();
         }
         // A user that does not own the tables may not: the server does it later by itself.
         let _ = client.batch_execute(ANALYZE).await;
@@ -129,10 +129,11 @@ impl PostgresDestination {
         let client = &side.session.client;
         let failed = |error| side.failed(error);
         client.batch_execute("BEGIN").await.map_err(failed)?;
-        client.execute(PARTITIONS, &[&mark::EPOCH]).await.map_err(failed)?;
-        if client.execute(RENAME, &[&self.counter, &mark::ARRIVAL]).await.map_err(failed)? != 1 {
-            client.batch_execute("ROLLBACK").await.map_err(failed)?;
-            return side.refuse("another osnl journal move has begun meanwhile; let that one finish");
+        client.execute(INSERT_PARTITIONS, &[&mark::EPOCH, &i32::from(PARTITIONS)]).await.map_err(failed)?;
+        if let Err(error) = side.rename(&self.counter, mark::ARRIVAL).await {
+            // The reason is told, whatever becomes of the session.
+            let _ = client.batch_execute("ROLLBACK").await;
+            return Err(error);
         }
         client.batch_execute("COMMIT").await.map_err(failed)
     }
