@@ -10,6 +10,16 @@ fn lose(member: &PostgresJournal, fault: CommitFault) {
     member.send(Command::Do(Box::new(move |member| member.fault = fault)));
 }
 
+/// Opens a journal behind a proxy, and returns both and the URL. The proxy is dropped before the journal, which waits for its
+/// thread.
+fn behind_proxy(patience: Duration) -> (PostgresJournal, Proxy, String) {
+    let server = Postgres::shared();
+    let proxy = Proxy::before(server.port());
+    let url = server.database().replace(&format!(":{}/", server.port()), &format!(":{}/", proxy.port()));
+    let options = Options { patience, ..options(&url, "a") };
+    (PostgresJournal::open(options, Arc::default()).unwrap(), proxy, url)
+}
+
 /// Neither a tally nor a message without an id is there twice, nor not at all.
 #[tokio::test]
 async fn a_commit_without_an_answer_takes_effect_once() {
@@ -96,13 +106,7 @@ async fn a_database_that_ends_and_comes_back_loses_nothing() {
 /// Its connections stay open, and nothing comes: the journal asks outside of transactions too.
 #[tokio::test]
 async fn a_database_that_does_not_answer_is_away() {
-    let server = Postgres::shared();
-    let proxy = Proxy::before(server.port());
-    let url = server.database().replace(&format!(":{}/", server.port()), &format!(":{}/", proxy.port()));
-    let options = Options { patience: Duration::from_millis(200), ..options(&url, "a") };
-    let a = PostgresJournal::open(options, Arc::default()).unwrap();
-    // It is dropped before the journal, which waits for its thread.
-    let proxy = proxy;
+    let (a, proxy, _) = behind_proxy(Duration::from_millis(200));
     keep(&a, "1", "k").await;
     proxy.set(Fault::Stall);
     let failed = |state: &JournalState| matches!(state, JournalState::Failed { .. });
@@ -116,12 +120,7 @@ async fn a_database_that_does_not_answer_is_away() {
 /// A slow network, and more than passes in the time of a transaction.
 #[tokio::test]
 async fn a_group_that_takes_too_long_is_committed_in_parts() {
-    let server = Postgres::shared();
-    let proxy = Proxy::before(server.port());
-    let url = server.database().replace(&format!(":{}/", server.port()), &format!(":{}/", proxy.port()));
-    let options = Options { patience: Duration::from_millis(500), ..options(&url, "a") };
-    let a = PostgresJournal::open(options, Arc::default()).unwrap();
-    let proxy = proxy;
+    let (a, proxy, url) = behind_proxy(Duration::from_millis(500));
     keep(&a, "0", "0").await;
     let paused = pause(&a);
     let mut receipts = Vec::new();
@@ -141,7 +140,7 @@ async fn a_group_that_takes_too_long_is_committed_in_parts() {
     let order = "SELECT string_agg(unique_id, ' ' ORDER BY id) FROM osnl_arrival";
     let expected: Vec<String> = (0..=24).map(|n| n.to_string()).collect();
     let database = url.rsplit_once('/').unwrap().1;
-    assert_eq!(server.rows(database, order), expected.join(" "));
+    assert_eq!(Postgres::shared().rows(database, order), expected.join(" "));
 }
 
 /// Other members have forgotten it: nothing that it had claimed is recorded, and it goes on as a new one.
