@@ -18,10 +18,8 @@ use crate::terminal::{self, Tone};
 
 /// So many of a kind have a line each.
 const FEW: usize = 10;
-/// The columns of a table of targets that a narrow terminal shortens or drops.
+/// The column of held deliveries in a table of targets.
 const HELD: usize = 6;
-const DONE: usize = 8;
-const ADDRESS: usize = 9;
 /// Columns of the lines of counters.
 const COUNTERS: usize = 78;
 
@@ -257,11 +255,11 @@ pub(super) fn targets(status: &Status) -> String {
         ]);
     }
     // Held deliveries are rare, and a column of zeros is misread beside a held target.
-    let without = usize::from(targets.iter().all(|target| target.held == 0));
-    if without == 1 {
+    if targets.iter().all(|target| target.held == 0) {
         rows.iter_mut().for_each(|row| drop(row.remove(HELD)));
     }
-    let (done, address) = (DONE - without, ADDRESS - without);
+    let address = rows[0].len() - 1;
+    let done = address - 1;
     // The address goes first, then the words beside a number.
     let columns = terminal::columns();
     let kept = rows.iter().map(|row| row[..address].to_vec()).collect::<Vec<_>>();

@@ -18,6 +18,7 @@ use crate::delivery::TargetMonitor;
 use crate::journal::sqlite::{Overview, State};
 use crate::journal::{Journal as _, JournalState};
 use crate::metrics::Counters;
+use osnl_journal::shared::GuardState;
 
 /// The numbers of a daemon at one moment.
 #[derive(Clone, Debug)]
@@ -150,7 +151,7 @@ impl ControlHandler {
     }
 
     /// Returns the states of the guards, of a shared journal those over all daemons.
-    fn guard_states(&self) -> Vec<(&'static str, Arc<str>, bool)> {
+    fn guard_states(&self) -> Vec<GuardState> {
         match (&self.store, &self.guards) {
             (Store::Shared(journal, _), _) => journal.guard_states(),
             (_, Some(guards)) => guards.now().states(SystemTime::now()),
