@@ -44,6 +44,7 @@ pub use self::probe::{Probe, ProbeVerdict};
 pub use self::tls::TlsConf;
 pub use self::tls::{CA_FILE, VERIFY};
 use crate::Action;
+use crate::http_request::Statuses;
 pub use osnl_config::OptionDef;
 pub use osnl_config::sections::{DriverTable, Reader};
 use osnl_core::event::idempotency_key;
@@ -199,17 +200,19 @@ pub struct Retries {
 }
 
 impl Retries {
-    /// The statuses after which HTTP targets are asked again.
-    pub const USUAL: &str = "408, 425, 429, 5xx";
-
-    /// Those of a target that speaks HTTP.
-    pub fn over_http(later: &str) -> Self {
-        let (down, uncounted) = match later {
-            "" => ("no connection", "timeouts".to_owned()),
-            Self::USUAL => {
-                ("no connection, 429, 503 with Retry-After", "408, 425, other 5xx, timeouts".to_owned())
-            }
-            later => ("no connection", format!("{later}, timeouts")),
+    /// Those of a target that speaks HTTP, which is asked again after these statuses.
+    pub fn over_http(later: &Statuses) -> Self {
+        let down = match (later.contains(429), later.contains(503)) {
+            (true, true) => "no connection, 429, 503 with Retry-After",
+            (true, false) => "no connection, 429",
+            (false, true) => "no connection, 503 with Retry-After",
+            (false, false) => "no connection",
+        };
+        let uncounted = match later.to_string() {
+            _ if *later == Statuses::usual() => "408, 425, other 5xx, timeouts".to_owned(),
+            none if none.is_empty() => "timeouts".to_owned(),
+            later if down == "no connection" => format!("{later}, timeouts"),
+            later => format!("{later} (if not down), timeouts"),
         };
         Self { counted: "other statuses".to_owned(), uncounted, down }
     }
@@ -318,5 +321,33 @@ impl CallRequest<'_> {
     pub fn enrichments(&self) -> Option<(&'static str, String)> {
         let found = self.names(Notification::default()).found()?;
         Some(("enrichments", found.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_that_holds_the_target_is_named_wherever_it_is_retried() {
+        for (later, down, uncounted) in [
+            (
+                "408, 425, 429, 5xx",
+                "no connection, 429, 503 with Retry-After",
+                "408, 425, other 5xx, timeouts",
+            ),
+            (
+                "408,425,429,500-599",
+                "no connection, 429, 503 with Retry-After",
+                "408, 425, other 5xx, timeouts",
+            ),
+            ("429, 502", "no connection, 429", "429, 502 (if not down), timeouts"),
+            ("409, 503", "no connection, 503 with Retry-After", "409, 503 (if not down), timeouts"),
+            ("409", "no connection", "409, timeouts"),
+            ("", "no connection", "timeouts"),
+        ] {
+            let found = Retries::over_http(&later.parse().unwrap());
+            assert_eq!((found.down, &*found.uncounted), (down, uncounted), "{later}");
+        }
     }
 }

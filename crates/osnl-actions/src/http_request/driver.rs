@@ -181,7 +181,7 @@ impl DriverConf for HttpConf {
     }
 
     fn retries(&self, _refuser: &str) -> Retries {
-        Retries::over_http(&self.0.judgement.retry.to_string())
+        Retries::over_http(&self.0.judgement.retry)
     }
 
     fn traits(&self) -> Traits<'_> {

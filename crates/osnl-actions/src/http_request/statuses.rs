@@ -16,6 +16,12 @@ pub struct Statuses(Vec<RangeInclusive<u16>>);
 pub struct NoStatuses;
 
 impl Statuses {
+    /// Those after which a target that speaks HTTP is asked again unless its configuration says otherwise.
+    #[must_use]
+    pub fn usual() -> Self {
+        Self(vec![408..=408, 425..=425, 429..=429, 500..=599])
+    }
+
     /// Whether this status is one of them.
     #[must_use]
     pub fn contains(&self, status: u16) -> bool {

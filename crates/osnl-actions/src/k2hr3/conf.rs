@@ -12,6 +12,7 @@ use crate::driver::{
     BuildContext, CA_FILE, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe,
     ProbeContext, ReadDriver, Reader, Retries, TlsConf, Traits, VERIFY, target_probe,
 };
+use crate::http_request::Statuses;
 
 /// The option of every driver that calls K2HR3's role API.
 pub(crate) const API_URL: OptionDef =
@@ -85,7 +86,7 @@ impl DriverConf for K2hr3Conf {
     }
 
     fn retries(&self, _refuser: &str) -> Retries {
-        Retries::over_http(Retries::USUAL)
+        Retries::over_http(&Statuses::usual())
     }
 
     fn traits(&self) -> Traits<'_> {

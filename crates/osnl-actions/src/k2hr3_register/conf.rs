@@ -14,6 +14,7 @@ use crate::driver::{
     BuildContext, CA_FILE, CallRequest, DriverConf, DriverError, DriverTable, NativeReader, OptionDef,
     Preview, Probe, ProbeContext, ReadDriver, Reader, Retries, TlsConf, Traits, VERIFY, target_probe,
 };
+use crate::http_request::Statuses;
 use crate::k2hr3::{API_URL, Unusable, api_url};
 
 /// `driver = k2hr3_register`.
@@ -90,7 +91,7 @@ impl DriverConf for K2hr3RegisterConf {
     }
 
     fn retries(&self, _refuser: &str) -> Retries {
-        Retries::over_http(Retries::USUAL)
+        Retries::over_http(&Statuses::usual())
     }
 
     fn traits(&self) -> Traits<'_> {

@@ -17,7 +17,7 @@ use osnl_actions::driver::{
     BuildContext, CA_FILE, CallRequest, DriverConf, DriverError, DriverTable, NativeReader, OptionDef,
     Preview, Probe, ProbeContext, ReadDriver, Reader, Retries, TlsConf, Traits, VERIFY, target_probe,
 };
-use osnl_actions::http_request::{Authorization as _, FixedHeader};
+use osnl_actions::http_request::{Authorization as _, FixedHeader, Statuses};
 
 /// `driver = oss_rest`.
 #[derive(Clone, Debug)]
@@ -289,7 +289,7 @@ impl DriverConf for OssRestConf {
     }
 
     fn retries(&self, _refuser: &str) -> Retries {
-        Retries::over_http(Retries::USUAL)
+        Retries::over_http(&Statuses::usual())
     }
 
     fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>> {
