@@ -27,7 +27,7 @@ pub(crate) struct TlsConnection {
 }
 
 const REMEDIES: Remedies = Remedies {
-    trust: "put the CA's certificate into ca_file",
+    trust: "name the CA's certificate in ca_file",
     renewed: "ca_file",
     plain: "is this the port without TLS?",
     identity: "this action has none to show",

@@ -116,10 +116,12 @@ impl ActionError {
         }
         match self.class {
             ErrorClass::Content if self.is_template => {
-                Some("correct the template, osnl check, osnl reload, then osnl deliveries retry")
+                Some("correct the template, then run osnl check, osnl reload, and osnl deliveries retry")
             }
             ErrorClass::Connect => Some("check that the target is running and that host and port are right"),
-            ErrorClass::Timeout => Some("look at the target's load and log, or raise the action's timeout"),
+            ErrorClass::Timeout => {
+                Some("look at the target's load and log, or increase the action's timeout")
+            }
             ErrorClass::Status(401 | 403) => Some("check the action's credentials"),
             ErrorClass::Status(404 | 405) => Some("check the path and the method of the action"),
             ErrorClass::Status(500..600) | ErrorClass::Reset => Some("the target's own log tells why"),

@@ -175,7 +175,7 @@ pub enum OpenError {
     #[error("is the unfinished copy of {0}; run that osnl journal move again, or remove this file")]
     Unfinished(String),
     /// The operating system refuses.
-    #[error("cannot be opened: {0}; give this user write access to the file and its folder")]
+    #[error("cannot be opened: {}; {}", .0, trouble::io_remedy(.0))]
     Io(#[from] io::Error),
     /// SQLite refuses.
     #[error("cannot be opened: {}", trouble::reason(.0))]

@@ -178,7 +178,7 @@ pub fn exchange(probe: Probe, found: &ExchangeLook, declare: Declare) -> Probe {
             Declare::Create => probe.fine("does not exist, and will be created"),
             Declare::Passive | Declare::Nothing => probe.warning(
                 "does not exist",
-                "its service creates it with its first notification; compare exchange with the service's control_exchange, and the virtual host with its transport_url",
+                "its service creates it with its first notification; compare the option exchange with the service's control_exchange, and the virtual host with its transport_url",
             ),
         },
         ExchangeLook::Refused(words) => {

@@ -54,10 +54,10 @@ pub(crate) struct CheckRunArgs {
     /// --declare
     #[arg(long)]
     pub(crate) connect: bool,
-    /// Also create each missing queue, bind it, and delete it again, to test permissions
+    /// Create, bind, and delete each missing queue, to test permissions (with --connect)
     #[arg(long, requires = "connect")]
     pub(crate) declare: bool,
-    /// Also check that this user may read the files, judged by owner, group, and mode
+    /// Also check that this user may read the configuration and the files it names
     #[arg(long, value_name = "USER", requires = "connect")]
     pub(crate) as_user: Option<String>,
     /// Longest wait for each check of --connect, such as 5s

@@ -65,9 +65,11 @@ fn change(args: &ChangeArgs, ask: bool, request: &dyn Fn(Which, bool) -> Request
     if ask && !args.how.dry_run {
         let would: ChangeResult = respondent.ask(&request(filter.clone(), true))?;
         let count = would.changed + would.under_way;
-        let (what, ends) = (deliveries(count), "osnl would make no further attempt");
+        let (what, ends) = (deliveries(count), "osnl makes no further attempt");
         let question = format!("discard {what}? {ends}");
-        if count > 0 && !agreed(&question, &format!("nothing was discarded: {what} would be, and {ends}"))? {
+        if count > 0
+            && !agreed(&question, &format!("nothing was discarded: this would discard {what}; then {ends}"))?
+        {
             return Ok(Exit::Failed);
         }
     }

@@ -27,7 +27,7 @@ const REPLACES: &str = "1.0.8";
 #[command(
     name = "k2hr3-osnl",
     about = "Listens to OpenStack notifications and deletes the hosts that are gone from K2HR3",
-    after_help = "Example:\n  k2hr3-osnl -c /etc/k2hr3/k2hr3-osnl.conf -d debug",
+    after_help = "Example:\n  osnl k2hr3-osnl -c /etc/k2hr3/k2hr3-osnl.conf -d debug",
     infer_long_args = true,
     // Of a repeated flag the last counts, as with argparse.
     args_override_self = true,

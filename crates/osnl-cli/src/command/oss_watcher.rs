@@ -22,7 +22,7 @@ use crate::output;
 #[command(
     name = "oss-watcher",
     about = "Listens to OpenStack notifications and tells plug-ins which addresses come and go",
-    after_help = "Example:\n  oss-watcher --config-file=/etc/oss_framework/oss.conf",
+    after_help = "Example:\n  osnl oss-watcher --config-file=/etc/oss_framework/oss.conf",
     infer_long_args = true,
     disable_version_flag = true
 )]

@@ -98,7 +98,9 @@ fn discard(args: &QuarantineDiscardArgs) -> Result<Exit, NoAnswer> {
         let would: QuarantineChanges = respondent.ask(&request(true))?;
         let what = messages(would.changed);
         let question = format!("delete {what} for good?");
-        if would.changed > 0 && !agreed(&question, &format!("{what} would be deleted for good"))? {
+        if would.changed > 0
+            && !agreed(&question, &format!("nothing was discarded: {what} would be deleted for good"))?
+        {
             return Ok(Exit::Failed);
         }
     }
@@ -119,7 +121,7 @@ fn changed(changes: &QuarantineChanges, what: &str) -> String {
     let would = if changes.dry_run { "would be " } else { "" };
     let mut text = format!("{} {would}{what}\n", messages(changes.changed));
     for refused in changes.refusals.iter().take(20) {
-        text.push_str(&format!("  {}: {}\n", refused.id, clean(&refused.why)));
+        text.push_str(&format!("  message {} stays: {}\n", refused.id, clean(&refused.why)));
     }
     if changes.refused > 20 {
         text.push_str("  ...; --format json shows more\n");
@@ -142,7 +144,7 @@ fn which(args: &WhichArgs) -> WhichMessages {
 fn named(args: &WhichArgs, all: bool) -> Result<WhichMessages, NoAnswer> {
     let filter = which(args);
     if filter == WhichMessages::default() && !all {
-        let why = "name messages, a filter such as --reason, or --all";
+        let why = "give the ids of messages, a filter such as --reason, or --all";
         return Err(NoAnswer::new(Exit::Usage, why));
     }
     Ok(filter)

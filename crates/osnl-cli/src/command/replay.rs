@@ -211,7 +211,7 @@ impl Sums {
         let Self { events, firing, deliveries, delivered } = self;
         let event = if *events == 1 { "event" } else { "events" };
         format!(
-            "{firing} of {events} {event} {makes} {deliveries} deliver{} ({delivered} of them delivered before)",
+            "{firing} of {events} {event} {makes} {deliveries} deliver{} ({delivered} delivered before)",
             if *deliveries == 1 { "y" } else { "ies" }
         )
     }
@@ -274,8 +274,8 @@ fn before(wish: &Wish) -> String {
         State::Shadow => "only recorded before (mode = shadow), as",
         State::Discarded => "discarded before, as",
         State::Dead => "became dead letter",
-        State::Held => "held now, as",
-        State::Waiting | State::Ready => "pending now, as",
+        State::Held => "held now: delivery",
+        State::Waiting | State::Ready => "pending now: delivery",
     };
     match row.state.is_open() {
         true => format!("{what} {}{tries}{reason}", row.id),

@@ -128,7 +128,7 @@ fn text(status: &Status) -> String {
         text.push_str("\nsince the start\n");
         let mut line = String::new();
         for (n, (name, count)) in counters.iter().enumerate() {
-            let one = format!("{name} {count}{}", if n + 1 < counters.len() { "," } else { "" });
+            let one = format!("{} {count}{}", counter(name), if n + 1 < counters.len() { "," } else { "" });
             if !line.is_empty() && line.len() + 1 + one.len() > COUNTERS {
                 text.push_str(&format!(" {line}\n"));
                 line.clear();
@@ -138,6 +138,16 @@ fn text(status: &Status) -> String {
         text.push_str(&format!(" {line}\n"));
     }
     text
+}
+
+/// Returns the words for a counter.
+fn counter(name: &str) -> String {
+    match name {
+        "failures" => "failed attempts".to_owned(),
+        "shadowed" => "shadow".to_owned(),
+        "unreadable" => "quarantined".to_owned(),
+        name => name.replace('_', " "),
+    }
 }
 
 /// Colours what needs attention, the headings, and states that are not as they should be.

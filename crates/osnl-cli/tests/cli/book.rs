@@ -42,7 +42,7 @@ const OTHER_PROGRAMS: [(&str, &str); 27] = [
     ("../README.md", "cargo run --release -- demo"),
     ("../README.md", "cargo xtask package deb"),
     ("../README.md", "cargo xtask test"),
-    ("../README.md", "ln -s /usr/bin/osnl "),
+    ("../README.md", "ln -sf /usr/bin/osnl "),
     ("../README.md", "sudo apt install "),
     ("../README.md", "sudo install "),
     ("backup.md", "runuser "),

@@ -96,7 +96,7 @@ fn everything_is_looked_at_and_left_as_it_was() {
         &[
             "failed   [listener:l] exchange amq.fanout: exists and is fanout, not topic; name the exchange that \
              the service publishes to: its control_exchange",
-            "warning  [listener:l] exchange cinder: does not exist; its service creates it with its first notification; compare exchange with the service's control_exchange, and the virtual host with its transport_url",
+            "warning  [listener:l] exchange cinder: does not exist; its service creates it with its first notification; compare the option exchange with the service's control_exchange, and the virtual host with its transport_url",
             "ok       [listener:l] queue none: does not exist, and will be created",
         ],
     );
@@ -149,7 +149,7 @@ fn what_the_user_may_do_is_proven_and_what_is_missing_has_its_command() {
     );
     assert_eq!(status, Some(0));
     let command = format!(
-        "; rabbitmqctl set_permissions -p {} {user} '^(mine)$' '^(mine)$' '^(neutron|mine)$'  # replaces",
+        "; rabbitmqctl set_permissions -p {} {user} '^(mine)$' '^(mine)$' '^(neutron|mine)$'  # overwrites",
         vhost.name()
     );
     for (permissions, refused) in [
@@ -308,7 +308,10 @@ fn each_host_and_target_says_what_is_wrong_with_it_in_bounded_time() {
         )
     );
     assert!(broker_line(1).contains("login refused for user \"guest\""), "{found}");
-    assert!(broker_line(1).contains("; look at user and password of transport_url; rabbitmqctl "), "{found}");
+    assert!(
+        broker_line(1).contains("; look at user and password of transport_url; to test them: rabbitmqctl "),
+        "{found}"
+    );
     assert!(broker_line(2).contains("Connection refused"), "{found}");
     assert!(broker_line(3).contains("no answer within 2.4 s"), "{found}");
     let tls = format!(

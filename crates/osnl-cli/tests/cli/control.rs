@@ -326,7 +326,7 @@ fn what_is_discarded_is_chosen_and_confirmed(rig: &mut Rig) {
     rig.ask(&["deliveries", "discard", "--action", "roles"]).expect(
         2,
         "",
-        "1 delivery would be, and osnl would make no further attempt",
+        "this would discard 1 delivery; then osnl makes no further attempt",
     );
     rig.ask(&["deliveries", "discard", "--action", "roles", "--dry-run"]).expect(
         0,

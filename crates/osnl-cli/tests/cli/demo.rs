@@ -85,7 +85,7 @@ fn check(args: &[&str], fails: impl Fn(u64, u64) -> bool) {
     let asked = count["attempts"] - count["needed no action"];
     assert_eq!(asked, told("request"), "{text}");
     assert_eq!(asked, delivered + failed, "{text}");
-    assert_eq!((count["dead letters"], count["still in a queue"]), (0, 0), "{text}");
+    assert_eq!((count["dead letters"], count["still in the queue of the broker"]), (0, 0), "{text}");
     assert!(fails(asked, failed), "{args:?}\n{text}");
     assert!(lines.last().unwrap().contains("Nothing was lost"), "{text}");
 }

@@ -48,7 +48,7 @@ fn what_was_delivered_is_shown_then_delivered_again() {
     );
     assert_eq!(
         lines[7],
-        "1 of 1 event would make 2 deliveries (2 of them delivered before); nothing was changed; add --live to append them"
+        "1 of 1 event would make 2 deliveries (2 delivered before); nothing was changed; add --live to append them"
     );
 
     // From the saved tap the same is known, by the messages' ids.
@@ -68,9 +68,9 @@ fn what_was_delivered_is_shown_then_delivered_again() {
     let skipped = ["--live", "--yes", "--skip-delivered"];
     let (code, text) = said(&place, &[&args[..], &skipped].concat());
     assert!(code == Some(1) && text.contains("left out, it was delivered before"), "{text}");
-    assert!(text.ends_with(
-        "0 of 3 events would make 0 deliveries (0 of them delivered before); nothing was changed\n"
-    ));
+    assert!(
+        text.ends_with("0 of 3 events would make 0 deliveries (0 delivered before); nothing was changed\n")
+    );
     let (code, text) = said(&place, &[&args[..], &["--live", "--yes", "--keep-ids"]].concat());
     assert!(
         code == Some(1) && text.contains("; 0 appended to the journal, 3 were in the journal already"),

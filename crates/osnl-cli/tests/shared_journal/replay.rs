@@ -26,7 +26,7 @@ fn kept_events_are_explained_and_replayed_from_any_machine() {
 
     let (code, said) = stage.run("b", &["replay", "--resource", "port-1"]);
     assert!(
-        code == Some(0) && said.contains("(2 of them delivered before); nothing was changed"),
+        code == Some(0) && said.contains("(2 delivered before); nothing was changed"),
         "{code:?}: {said}"
     );
     let (code, said) = stage.run("b", &["replay", "--resource", "port-1", "--live", "--yes"]);

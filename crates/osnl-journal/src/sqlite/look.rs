@@ -82,7 +82,7 @@ mod tests {
         let below = folder.path().join("plain/x/journal.db");
         assert_eq!(
             refused(below, true),
-            "cannot be opened: not a directory; give this user write access to the file and its folder"
+            "cannot be opened: not a directory; a folder of this path is a file: name another one"
         );
     }
 }

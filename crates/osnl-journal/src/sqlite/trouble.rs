@@ -1,6 +1,16 @@
 //! The meaning of a failure of storage, for the operator on call.
 
+use std::io;
+
 use rusqlite::{Error, ErrorCode};
+
+/// Returns the remedy where the operating system refuses.
+pub(super) fn io_remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotADirectory => "a folder of this path is a file: name another one",
+        _ => "give this user write access to the file and its folder",
+    }
+}
 
 /// Returns the problem and the remedy, in one line.
 pub(super) fn reason(error: &Error) -> String {

@@ -24,7 +24,7 @@ const OF_TLS: [[u8; 2]; 2] = [[0x15, 3], [0x16, 3]];
 
 /// For a broker.
 const REMEDIES: Remedies = Remedies {
-    trust: "put the CA's certificate into ssl_cafile",
+    trust: "name the CA's certificate in ssl_cafile",
     renewed: "ssl_cafile",
     plain: "is this the broker's port without TLS? Then set security_protocol to PLAINTEXT, or SASL_PLAINTEXT with a login",
     identity: "set ssl_client_cert_file and ssl_client_key_file",

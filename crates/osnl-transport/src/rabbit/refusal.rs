@@ -44,7 +44,7 @@ impl<'a> Difference<'a> {
                 Some("a restart of the broker deletes it with its messages")
             }
             Self::Named { argument: "auto_delete", found: "true", .. } => {
-                Some("it is deleted with its messages when its last consumer disconnects")
+                Some("the broker deletes it, with its messages, when its last consumer disconnects")
             }
             Self::Named { argument, asked: "none", found } if *found != "none" => match *argument {
                 "x-message-ttl" => Some("the broker drops messages that wait too long"),

@@ -7,6 +7,8 @@ use super::failure::ACCESS_REFUSED;
 use crate::error::TransportError;
 use crate::topology::Declare;
 
+/// The beginning of the standard library's words for a name that cannot be resolved.
+const UNRESOLVED: &str = "failed to lookup address information";
 /// AMQP's reply code for a queue that another connection has for itself.
 const LOCKED: u16 = 405;
 
@@ -17,6 +19,10 @@ impl TransportError {
     pub fn remedy(&self, virtual_host: &str, permissions: impl FnOnce(&str) -> String) -> Option<String> {
         let vhost = shell_quoted(virtual_host);
         match self {
+            Self::Connect { host, reason } if reason.contains(UNRESOLVED) => Some(format!(
+                "check the host in transport_url; to resolve it: getent hosts {}",
+                shell_quoted(name(host))
+            )),
             Self::Connect { host, .. } => Some(format!(
                 "check host and port in transport_url; on that host: systemctl status rabbitmq-server; \
                  ss -ltn 'sport = :{}'",
@@ -32,12 +38,12 @@ impl TransportError {
             Self::LoginRefused { user, .. } => {
                 let user = shell_quoted(user);
                 Some(format!(
-                    "look at user and password of transport_url; rabbitmqctl authenticate_user {user}; \
-                     rabbitmqctl change_password {user}"
+                    "look at user and password of transport_url; to test them: rabbitmqctl authenticate_user {user}; \
+                     to change them: rabbitmqctl change_password {user}"
                 ))
             }
             Self::VirtualHostRefused { virtual_host, .. } => Some(format!(
-                "rabbitmqctl list_vhosts has the names; rabbitmqctl add_vhost {}; {}",
+                "choose one of rabbitmqctl list_vhosts, or create it: rabbitmqctl add_vhost {}; {}",
                 shell_quoted(virtual_host),
                 permissions(virtual_host)
             )),
@@ -66,6 +72,11 @@ impl TransportError {
             | Self::OnlyListens { .. } => None,
         }
     }
+}
+
+/// Returns the name in `host:port`.
+fn name(host: &str) -> &str {
+    host.rsplit_once(':').map_or(host, |(name, _)| name)
 }
 
 /// Returns the port of `host:port`.
@@ -107,7 +118,7 @@ pub fn set_permissions(user: &str, virtual_host: &str, [configure, write, read]:
     let (user, virtual_host) = (shell_quoted(user), shell_quoted(virtual_host));
     format!(
         "rabbitmqctl set_permissions -p {virtual_host} {user} {} {} {}  \
-         # replaces what the user has: rabbitmqctl list_user_permissions {user}",
+         # overwrites its permissions; see them first: rabbitmqctl list_user_permissions {user}",
         pattern(configure),
         pattern(write),
         pattern(read)
@@ -154,6 +165,13 @@ mod tests {
             ),
         );
         check(
+            TransportError::Connect {
+                host: host(),
+                reason: format!("{UNRESOLVED}: Name or service not known"),
+            },
+            Some("check the host in transport_url; to resolve it: getent hosts mq1"),
+        );
+        check(
             TransportError::NotAmqp { host: host(), reason: String::new() },
             Some(
                 "it is not an AMQP broker, or a broker that hangs: are host and port of \
@@ -181,7 +199,9 @@ mod tests {
                 virtual_host: "/x".into(),
                 reason: String::new(),
             },
-            Some("rabbitmqctl list_vhosts has the names; rabbitmqctl add_vhost /x; PERMISSIONS in /x"),
+            Some(
+                "choose one of rabbitmqctl list_vhosts, or create it: rabbitmqctl add_vhost /x; PERMISSIONS in /x",
+            ),
         );
         check(
             TransportError::NoExchange { exchange: "nova".into() },

@@ -10,7 +10,7 @@ use super::options::{TlsOptions, TlsVersions, Trust};
 
 /// For a broker.
 pub(super) const REMEDIES: Remedies = Remedies {
-    trust: "put the CA's certificate into ssl_ca_file",
+    trust: "name the CA's certificate in ssl_ca_file",
     renewed: "ssl_ca_file",
     plain: "is this the broker's port without TLS (usually 5672; TLS is on 5671)?",
     identity: "set ssl_cert_file and ssl_key_file",

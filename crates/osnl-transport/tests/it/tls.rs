@@ -82,7 +82,7 @@ async fn a_broker_is_reached_by_tls_and_verified_as_the_options_say() {
         assert_eq!(refusal(attempt(&url("localhost", port, &query)).await), expected, "{query}");
     };
     let unknown =
-        "certificate is self-signed or of an unknown issuer; put the CA's certificate into ssl_ca_file";
+        "certificate is self-signed or of an unknown issuer; name the CA's certificate in ssl_ca_file";
     check(both, format!("ssl=1&ssl_ca_file={wrong}"), unknown).await;
     check(named, format!("ssl=1&ssl_ca_file={wrong}&ssl_enforce_hostname_verification=0"), unknown).await;
     let name = "certificate is for rabbit.example.com, not localhost; connect by a name of the certificate, or issue it \

@@ -46,7 +46,7 @@ pub enum ControlBackend {
 pub enum ReachError {
     /// There is nothing to look at.
     #[error(
-        "no daemon answers at {socket}, and {file}; start osnl run, or pass its -c, --state-dir, or --journal"
+        "no daemon answers at {socket}, and {file}; start the daemon (osnl run), or name it by its -c, --state-dir, or --journal"
     )]
     Nothing {
         /// The path at which a daemon's socket would be.

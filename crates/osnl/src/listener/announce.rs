@@ -8,7 +8,7 @@ use osnl_transport::{ListenOptions, OpenQueue, QueueType, Subscription};
 
 /// The remedy for a queue that another program has made.
 pub(crate) const AS_CONFIGURED: &str =
-    "to have it created as configured: stop its readers, empty it, and delete it";
+    "to have it created as configured: stop its consumers, empty it, and delete it";
 
 /// The state known when the connection ended.
 #[derive(Clone, Copy, Debug)]

@@ -23,7 +23,7 @@ pub(crate) struct DeliveriesArgs {
 /// The commands of `osnl deliveries`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DeliveriesCommand {
-    /// List deliveries: pending, held, dead, done
+    /// List deliveries in every state
     List(ListArgs),
     /// Show one delivery: message, attempts, answers
     Show(ShowArgs),
@@ -61,7 +61,7 @@ pub(crate) struct FilterArgs {
     /// Only this resource: its id, its name, or its order key
     #[arg(long, value_name = "ID", help_heading = "Filters")]
     pub(crate) resource: Option<String>,
-    /// Only if the target answered with this HTTP status: 409, 4xx
+    /// Only if an attempt was answered with this HTTP status: 409, 4xx
     #[arg(long, value_name = "STATUS", value_parser = status, help_heading = "Filters")]
     pub(crate) status: Option<String>,
     /// Only if an answer or the reason contains this text

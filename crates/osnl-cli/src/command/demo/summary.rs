@@ -45,7 +45,7 @@ pub(super) struct Summary {
     /// From the first event to the last acknowledgement.
     pub(super) took: Duration,
     pub(super) figures: Figures,
-    /// Messages still in a queue of ours.
+    /// Messages still in the queue of the broker of ours.
     pub(super) waiting: u64,
     /// Hosts and their addresses at the target, before and after; those that were added in between.
     pub(super) before: (usize, usize),
@@ -80,7 +80,7 @@ impl Summary {
             (figures.attempts, "attempts".to_owned()),
             (figures.failed, self.failures()),
             (figures.acknowledged, "acknowledged to the broker".to_owned()),
-            (self.waiting, "still in a queue".to_owned()),
+            (self.waiting, "still in the queue of the broker".to_owned()),
         ]
         .iter()
         .map(|(count, what)| format!("{count:>4}  {what}"))

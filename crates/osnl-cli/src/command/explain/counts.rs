@@ -20,7 +20,7 @@ pub(super) fn show(args: &ExplainArgs, journal: &Path) -> Result<Exit, Refusal> 
     });
     let mut out = Out::plain();
     if args.format == Format::Text {
-        out.line(&format!("since {}", time(since)));
+        out.line(&format!("messages received since {}", time(since)));
     }
     for counted in &counts {
         match args.format {

@@ -110,7 +110,7 @@ pub(crate) struct ExportArgs {
     /// Write each message as it came, with its secrets
     #[arg(long)]
     pub(crate) raw: bool,
-    /// Write the whole journal for an older osnl, whose tables have version N
+    /// Write the whole journal for an older osnl, whose journal has version N
     #[arg(long, value_name = "N", conflicts_with_all = [
         "raw", "id", "event_type", "fired", "action", "resource", "state", "since", "until",
     ])]
@@ -161,16 +161,16 @@ pub(crate) struct MigrateArgs {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Copies and compares all rows, and marks the old journal as moved: osnl does not start on it any more. After \
-                  an interruption, run it again. file:///PATH names a file that has the URL, to keep the password off the \
+                  an interruption, run it again. file:///PATH names a file that contains the URL, to keep the password off the \
                   command line. Exits with 69 while osnl runs on either.\n\n\
-                  Examples:\n  osnl journal move --from sqlite:///srv/osnl.db --to file:///srv/url\n  \
-                  osnl journal move --replace --from file:///srv/url --to sqlite:///srv/osnl.db"
+                  Examples:\n  osnl journal move --from sqlite:///srv/osnl.db --to file:///srv/pg.url\n  \
+                  osnl journal move --replace --from file:///srv/pg.url --to sqlite:///srv/osnl.db"
 )]
 pub(crate) struct MoveArgs {
     /// Journal to move: sqlite:///PATH or postgresql://...
     #[arg(long, value_name = "URL")]
     pub(crate) from: String,
-    /// Empty place to move it to: the other kind
+    /// Where to move it: an empty place of the other kind
     #[arg(long, value_name = "URL")]
     pub(crate) to: String,
     /// Count and check, and change nothing
@@ -179,7 +179,7 @@ pub(crate) struct MoveArgs {
     /// Replace a journal in --to that was moved away
     #[arg(long)]
     pub(crate) replace: bool,
-    /// Value of the option lease in the daemons' [journal]
+    /// Option lease of the daemons: a killed one counts as running for this long
     #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration)]
     pub(crate) lease: Duration,
     #[command(flatten)]

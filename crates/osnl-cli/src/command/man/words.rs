@@ -38,7 +38,7 @@ macro_rules! times {
 /// The paragraph about options that pick deliveries.
 macro_rules! pick {
     () => {
-        concat!(times!(), r" \fB\-\-state\fR takes states and groups of states. Deliveries that wait for a held target are pending, not held. The groups are: \fBpending\fR = arrived, ready, running, retrying, waiting, orphaned; \fBheld\fR = the states held and held\-by\-guard; \fBopen\fR = all of pending and held; \fBdone\fR = delivered, no\-action\-needed, shadow. The states dead and discarded are in no group.")
+        concat!(times!(), r" \fB\-\-state\fR takes states and groups of states. Deliveries that wait for a held target are pending, not held. The groups are: \fBpending\fR = arrived, ready, running, retrying, waiting, orphaned; \fBheld\fR = the states held and held\-by\-guard; \fBopen\fR = all of pending and held; \fBdone\fR = delivered, no\-action\-needed, shadow. The states dead and discarded belong to no group.")
     };
 }
 
@@ -228,7 +228,7 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
     (
         "quarantine",
         Words {
-            more: "osnl puts a message into quarantine if it cannot read the message, if the message exceeds a limit, or if osnl crashed three times while it processed the message. A message is kept whole if it has at most 16 MiB and compresses to at most 4 MiB. Of any other message osnl keeps the first 64 KiB, the size, and the digest. The quarantine holds at most max_dead messages and 64 MiB; the oldest are deleted first. With memory:// nothing is kept.",
+            more: "osnl puts a message into quarantine if it cannot read the message, if the message exceeds a limit, or if osnl crashed three times while it processed the message. A message is kept whole if it has at most 16 MiB and compresses to at most 4 MiB. Of any other message osnl keeps the first 64 KiB, the size, and the digest. The quarantine holds at most max_dead messages, not counting dead letters, and 64 MiB; the oldest are deleted first. With memory:// nothing is kept.",
             see: &["status", "deliveries", "replay"],
             ..COMMAND
         },
@@ -281,7 +281,7 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
     (
         "journal-move",
         Words {
-            more: r"Events, deliveries in every state with their order, attempts, enrichments, the quarantine, and pauses are moved. If a value cannot be stored on the other side, the command either refuses before it writes anything, or stores a substitute and reports how many values it substituted. If a journal that was moved away earlier is still in \fB\-\-to\fR, \fB\-\-replace\fR makes room: a file is renamed JOURNAL.replaced\-TIME, tables in PostgreSQL are emptied.",
+            more: r"Events, deliveries in every state with their order, attempts, enrichments, the quarantine, and pauses are moved. If a value cannot be stored on the other side, the command stores a substitute and reports how many values it substituted; if there is none, it refuses before it writes anything. If a journal that was moved away earlier is still in \fB\-\-to\fR, \fB\-\-replace\fR makes room: a file is renamed JOURNAL.replaced\-TIME, tables in PostgreSQL are emptied.",
             see: &["journal-migrate", "journal-backup", "check"],
             ..COMMAND
         },

@@ -35,7 +35,7 @@ pub(crate) struct TapArgs {
     /// Topics, separated by commas [default: those of the known services]
     #[arg(short = 't', long, value_name = "NAME", value_delimiter = ',')]
     pub(crate) topic: Vec<String>,
-    /// Priorities, separated by commas [default: all, also unknown ones]
+    /// Priorities, separated by commas [default: all, even unknown ones]
     #[arg(short = 'p', long, value_name = "NAME", value_delimiter = ',')]
     pub(crate) priority: Vec<String>,
     /// Bind this routing key instead of topics, such as '#'; may be repeated

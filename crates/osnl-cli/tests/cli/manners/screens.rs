@@ -45,6 +45,11 @@ fn normal(rig: &Rig, text: &str) -> String {
             "${1}OPEN  ",
         ),
         (r"\d+ (running|ready|retrying)\b", "N OPEN"),
+        // The probe of its target may be under way at this moment.
+        (
+            r"0 deliveries would be (\w+)\n1 delivery running: it changes when its attempt ends, unless the attempt succeeds: ",
+            "1 delivery would be $1: ",
+        ),
         (r"(after|took) \d+ ms", "$1 N ms"),
         (r"after \d+ failed attempts?", "after N failed attempts"),
         (r"\b\d+(\.\d+)? (KiB|MiB)", "SIZE"),

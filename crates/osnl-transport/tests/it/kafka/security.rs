@@ -77,7 +77,7 @@ async fn a_certificate_of_the_client_is_shown_and_its_absence_is_told() {
 async fn a_refused_certificate_is_told_with_its_reason_and_its_remedy() {
     let (mock, authority, other) = (mock(), Authority::new(), Authority::new());
     for (identity, trusted, reason, remedy) in [
-        (Identity::LOOPBACK, &other, "unknown", "put the CA's certificate into ssl_cafile"),
+        (Identity::LOOPBACK, &other, "unknown", "name the CA's certificate in ssl_cafile"),
         (Identity::For("DNS:mq9.example"), &authority, "mq9.example", ""),
         (Identity::Expired, &authority, "expired", ""),
     ] {

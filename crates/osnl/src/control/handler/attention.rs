@@ -165,7 +165,7 @@ pub(super) fn of_listener(listener: &ListenerStatus) -> Vec<Problem> {
                 (Some(attempts), Some(next)) => format!("; {attempts} attempts, next in {}", span(next)),
                 _ => String::new(),
             };
-            let message = format!("listener {name} is connecting{lasting}: {why}{attempts}");
+            let message = format!("listener {name} is not connected{lasting}: {why}{attempts}");
             let problem = problem(Kind::ListenerConnecting, severity, message);
             vec![match (reason, &listener.remedy) {
                 (Some(_), None) => problem.remedy("osnl check --connect"),
@@ -209,8 +209,8 @@ fn shared(listener: &ListenerStatus) -> Option<Problem> {
     );
     let problem = Problem::new(Kind::QueueShared, Severity::Critical, format!("queue {queue}"), message);
     Some(problem.remedy(format!(
-        "rabbitmqctl list_consumers names them; give [listener:{name}] a pool of its own, or set \
-         single_active_consumer = true"
+        "give [listener:{name}] a pool of its own, or recreate the queue with single_active_consumer = true; to \
+         see the consumers: rabbitmqctl list_consumers"
     )))
 }
 
@@ -283,7 +283,7 @@ pub(super) fn of_target(target: &TargetReport, bounds: &Bounds) -> Vec<Problem> 
     for down in &target.dependencies_down {
         let (dependency, seconds, reason) = (&down.name, span(down.since_seconds), &down.reason);
         let message = format!(
-            "{name} has no answer for {seconds} from {dependency}: {reason}; deliveries that need it wait, the others continue"
+            "{name} waits for {dependency} ({seconds} so far): {reason}; deliveries that need it wait, the others continue"
         );
         let problem = Problem::new(Kind::DependencyDown, Severity::Warning, &subject, message);
         let problem = problem.because(reason).since(Some(down.since.clone()), Some(down.since_seconds));
@@ -347,7 +347,7 @@ fn counted(target: &TargetReport, bounds: &Bounds) -> Vec<Problem> {
     }
     if target.dead > 0 {
         let latest = target.dead_reason.as_ref();
-        let why = latest.map_or(String::new(), |reason| format!(", the latest: {reason}"));
+        let why = latest.map_or(String::new(), |reason| format!("; reason of the latest: {reason}"));
         let message = format!("{name} has {}{why}", dead_letters(target.dead));
         add(Kind::DeadLetters, message, "see osnl deliveries list --state dead".to_owned());
     }

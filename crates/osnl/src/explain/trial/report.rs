@@ -102,7 +102,7 @@ fn remedy(problem: &str, event: &str) -> String {
         Some((_, name)) => {
             format!("osnl events {event} lists its fields; {{{{ {name} | default(\"\") }}}} accepts a missing value")
         }
-        None if problem.contains("not JSON") => "in JSON, strings and names are in double quotes, and every { has its }; {{ NAME | tojson }} is a whole value, \
+        None if problem.contains("not JSON") => "in JSON, strings and names are in double quotes, and every { needs a }; {{ NAME | tojson }} writes a whole value, \
              without quotes around it"
             .to_owned(),
         None => "osnl explain with such an event shows the effect".to_owned(),

@@ -35,15 +35,15 @@ impl OwnDaemon {
             Self::Unknown(why) => (
                 format!("{readers}; cannot tell whether that is osnl run with this configuration: {why}"),
                 Some(
-                    "whoever else reads it takes messages from us: rabbitmqctl list_consumers names them; give each \
-                     reader a pool of its own",
+                    "whoever else reads it takes messages from us; give each reader a pool of its own; to see \
+                     them: rabbitmqctl list_consumers",
                 ),
             ),
             Self::Stopped => (
                 format!("{readers}, but no osnl runs with this state directory"),
                 Some(
-                    "another program, or osnl on another machine, takes its messages: rabbitmqctl list_consumers names \
-                     it; give each reader a pool of its own",
+                    "another program, or osnl on another machine, takes its messages; give each reader a pool of \
+                     its own; to see them: rabbitmqctl list_consumers",
                 ),
             ),
             Self::Runs { pid, consumers: own } => {
@@ -55,8 +55,8 @@ impl OwnDaemon {
                 let advice = if is_exclusive && own > 0 {
                     "right if that is a standby; one of them is active at a time (single_active_consumer)"
                 } else {
-                    "each message goes to one of them: rabbitmqctl list_consumers names them; give each reader a pool of \
-                     its own"
+                    "each message goes to one of them; give each reader a pool of its own; to see them: rabbitmqctl \
+                     list_consumers"
                 };
                 (
                     format!(

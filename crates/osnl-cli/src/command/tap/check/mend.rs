@@ -38,7 +38,7 @@ pub(super) fn likely(exchanges: &[&str], virtual_host: &str) -> Vec<LikelyCause>
         ),
         cause(
             "the services use another virtual host",
-            format!("crudini --get {file} DEFAULT transport_url  # what follows the last slash"),
+            format!("crudini --get {file} DEFAULT transport_url  # the virtual host follows the last slash"),
         ),
         cause(
             "nothing happened",
@@ -53,7 +53,7 @@ pub(super) fn permissions(user: &str, virtual_host: &str, exchanges: &[&str]) ->
     let read = format!("^(amq\\.gen-.*|{})$", names.join("|"));
     format!(
         "rabbitmqctl set_permissions -p {} {} '^amq\\.gen-.*' '^(amq\\.gen-.*|amq\\.default)$' {}  \
-         # replaces what the user has: rabbitmqctl list_user_permissions {}",
+         # overwrites its permissions; see them first: rabbitmqctl list_user_permissions {}",
         quoted(virtual_host),
         quoted(user),
         quoted(&read),
@@ -109,7 +109,7 @@ mod tests {
         assert_eq!(
             permissions("o'tap", "/", &["nova", "my.exchange"]),
             "rabbitmqctl set_permissions -p / 'o'\\''tap' '^amq\\.gen-.*' '^(amq\\.gen-.*|amq\\.default)$' \
-             '^(amq\\.gen-.*|nova|my\\.exchange)$'  # replaces what the user has: rabbitmqctl list_user_permissions 'o'\\''tap'"
+             '^(amq\\.gen-.*|nova|my\\.exchange)$'  # overwrites its permissions; see them first: rabbitmqctl list_user_permissions 'o'\\''tap'"
         );
         let error = TransportError::Refused { what: String::new(), reason: String::new(), code: Some(403) };
         let found = refused(&error, ("tap", "/v"), &["nova"]).unwrap();

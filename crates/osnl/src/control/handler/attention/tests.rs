@@ -240,7 +240,7 @@ fn troubles_of_a_target_have_reason_duration_and_remedy() {
         &[(
             Kind::DeadLetters,
             Severity::Warning,
-            "hook has 2 dead letters, the latest: status 401 (attempt 6); see osnl deliveries list --state dead",
+            "hook has 2 dead letters; reason of the latest: status 401 (attempt 6); see osnl deliveries list --state dead",
         )],
     );
     let one = TargetReport { failing: vec![failing("web-7", 7)], ..target() };
