@@ -19,6 +19,7 @@
 //! | `python` | the Python library k2hr3_osnl, with its endpoint and with one written in Python, beside the original |
 //! | `admin` | scrapes of a large configuration, and deliveries beside slow clients of the admin endpoint |
 //! | `page` | searches of the page in a journal with a long history, to the first byte; with `--full` of a million deliveries |
+//! | `shared` | only if named: a journal in PostgreSQL, beside a bare client, beside SQLite, and four daemons beside one |
 //! | `kafka` | only if named: osnl on Kafka, beside a consumer with the same client library, and beside itself on RabbitMQ |
 //!
 //! Everything runs on a private RabbitMQ node, with release builds; rounds alternate between the programs, each
@@ -43,6 +44,7 @@ mod resources;
 mod retries;
 mod rules;
 mod sections;
+mod shared;
 mod sink;
 mod stage;
 mod table;
@@ -80,8 +82,9 @@ const SECTIONS: &[(&str, Section)] = &[
     ("page", page::searches),
 ];
 
-/// Needs another build of osnl, so it runs only if it is named. What is named beside it has the same build.
+/// They need another build of osnl, so each runs only if it is named. What is named beside it has the same build.
 const WITH_KAFKA: (&str, Section) = ("kafka", kafka::drained);
+const WITH_POSTGRESQL: (&str, Section) = ("shared", shared::journal);
 
 /// The parsed arguments.
 #[derive(Debug)]
@@ -89,7 +92,7 @@ struct Arguments {
     effort: Effort,
     /// Another build of osnl.
     other: Option<PathBuf>,
-    /// None is all but [`WITH_KAFKA`].
+    /// None is all but [`WITH_KAFKA`] and [`WITH_POSTGRESQL`].
     sections: Vec<String>,
 }
 
@@ -103,12 +106,16 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
         }
     };
     crate::setup::broker_only()?;
-    let with_kafka = sections.iter().any(|wanted| wanted == WITH_KAFKA.0);
+    let is_named = |(name, _): (&str, Section)| sections.iter().any(|wanted| wanted == name);
     let mut cargo = step::cargo();
     cargo.args(["build", "--release", "--locked", "-p", "osnl-cli", "-p", "osnl-bench"]);
-    if with_kafka {
+    if is_named(WITH_KAFKA) {
         crate::setup::kafka()?;
         cargo.args(["--features", "osnl-cli/kafka,osnl-bench/kafka"]);
+    }
+    if is_named(WITH_POSTGRESQL) {
+        crate::setup::postgresql()?;
+        cargo.args(["--features", "osnl-cli/postgresql,osnl-bench/postgresql"]);
     }
     step::run(cargo.stdin(Stdio::null()))?;
     let stage = Stage::new(other)?;
@@ -119,8 +126,10 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
             section(&stage, effort).with_context(|| format!("section {name}"))?;
         }
     }
-    if with_kafka {
-        WITH_KAFKA.1(&stage, effort).context("section kafka")?;
+    for (name, section) in [WITH_KAFKA, WITH_POSTGRESQL] {
+        if is_named((name, section)) {
+            section(&stage, effort).with_context(|| format!("section {name}"))?;
+        }
     }
     println!("Load of the machine at the end (1, 5, 15 minutes): {}", load());
     Ok(ExitCode::SUCCESS)
@@ -157,7 +166,7 @@ impl Arguments {
 
 /// The names of all sections.
 fn named() -> impl Iterator<Item = &'static str> {
-    SECTIONS.iter().chain([&WITH_KAFKA]).map(|(name, _)| *name)
+    SECTIONS.iter().chain([&WITH_KAFKA, &WITH_POSTGRESQL]).map(|(name, _)| *name)
 }
 
 /// Describes the machine that the figures are from.

@@ -88,6 +88,11 @@ pub(crate) fn kafka() -> Result<()> {
     apt::LIBSSL.ensure()
 }
 
+/// Brings PostgreSQL.
+pub(crate) fn postgresql() -> Result<()> {
+    postgresql::ensure()
+}
+
 /// Brings tansu, a broker that speaks Kafka's protocol, and gives its path.
 pub(crate) fn tansu() -> Result<PathBuf> {
     tool::TANSU.ensure()

@@ -19,8 +19,8 @@ use crate::messages::Messages;
 /// Entries that wait for their commit: as many as osnl's `prefetch`.
 const OPEN: usize = 200;
 /// Deliveries claimed at once.
-const IN_FLIGHT: usize = 64;
-const ACTION: &str = "roles";
+pub(crate) const IN_FLIGHT: usize = 64;
+pub(crate) const ACTION: &str = "roles";
 /// A page of SQLite's WAL with its head, twice: the least that a commit writes.
 const WRITTEN: usize = 2 * (4096 + 24);
 
@@ -94,14 +94,14 @@ fn body(messages: &Messages, n: u64, keys: u64, size: u64) -> Vec<u8> {
     }
 }
 
-fn entry(received: ReceivedMessage) -> Result<Entry> {
+pub(crate) fn entry(received: ReceivedMessage) -> Result<Entry> {
     let notification = received.decode()?;
     let key = osnl_model::resource_key(&notification);
     let delivery = NewDelivery::new("deleted", ACTION, key);
     Ok(Entry { received: received.into(), notification: notification.into(), deliveries: vec![delivery] })
 }
 
-async fn safe(receipt: Option<Receipt>) -> Result<()> {
+pub(crate) async fn safe(receipt: Option<Receipt>) -> Result<()> {
     if let Some(receipt) = receipt {
         ensure!(receipt.await == Settle::Acknowledge, "the journal ended");
     }

@@ -20,6 +20,10 @@
 //! | `sync FILE COUNT` | writes and syncs what a small commit writes | `NUMBER:NANOSECONDS …` |
 //! | `cluster` | a mock cluster of Kafka (feature `kafka`) | its address; then answers on standard input |
 //! | `read ADDRESS COUNT` | reads from it and stores offsets, nothing else (feature `kafka`) | `FIRST LAST` |
+//! | `shared URL COUNT WINDOW` | a journal in PostgreSQL: appends with `WINDOW` open, claims, and ends (feature `postgresql`) | `FIRST LAST` |
+//! | `bare URL COUNT BATCH` | the rows of the same by a bare client (feature `postgresql`) | `FIRST LAST` |
+//! | `claims URL PENDING COUNT` | claims and ends, while so many are pending there (feature `postgresql`) | `FIRST LAST` |
+//! | `commits URL COUNT` | the database's own commits (feature `postgresql`) | `NUMBER:NANOSECONDS …` |
 //! | `sink` | an HTTP target that answers 204 | its port; then answers on standard input, see [`sink`] |
 //!
 //! Times are nanoseconds since the epoch of Unix. `raw`, `read`, `cluster`, and `sink` run until their standard input ends.
@@ -39,6 +43,8 @@ mod messages;
 mod publish;
 mod queue;
 mod raw;
+#[cfg(feature = "postgresql")]
+mod shared;
 mod sink;
 mod soak;
 
@@ -85,12 +91,21 @@ fn main() -> Result<()> {
         ["cluster"] => kafka::cluster(),
         #[cfg(feature = "kafka")]
         ["read", address, count] => kafka::raw(address, number(count)?),
+        #[cfg(feature = "postgresql")]
+        ["shared", url, count, window] => block_on(shared::whole(url, number(count)?, number(window)?)),
+        #[cfg(feature = "postgresql")]
+        ["claims", url, pending, count] => block_on(shared::claims(url, number(pending)?, number(count)?)),
+        #[cfg(feature = "postgresql")]
+        ["commits", url, count] => block_on(shared::commits(url, number(count)?)),
+        #[cfg(feature = "postgresql")]
+        ["bare", url, count, batch] => block_on(shared::bare(url, number(count)?, number(batch)?)),
         _ => bail!(
             "usage: osnl-bench raw URL COUNT | fill URL COUNT EVERY SIZE | pace URL RATE COUNT FROM | \
              confirm URL,… RATE COUNT | soak URL RATE SECONDS LARGEST SEED HUGE | \
              bulk URL COUNT RESOURCES | history FILE COUNT DEAD | append FILE COUNT KEYS SIZE | \
              outcome FILE COUNT | sqlite FILE COUNT BATCH | http PORT COUNT FLIGHT | exec COUNT FLIGHT CHILD… | \
-             exec-whole COUNT FLIGHT CHILD… | answer | sync FILE COUNT | sink | cluster | read ADDRESS COUNT"
+             exec-whole COUNT FLIGHT CHILD… | answer | sync FILE COUNT | sink | cluster | read ADDRESS COUNT | shared URL COUNT WINDOW | bare URL COUNT BATCH | \
+             claims URL PENDING COUNT | commits URL COUNT"
         ),
     }
 }

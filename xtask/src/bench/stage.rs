@@ -11,11 +11,15 @@ use anyhow::{Context as _, Result};
 use osnl_testkit::{Broker, Vhost, wait_until};
 
 use super::process::Process;
+use super::shared;
 use super::sink::Sink;
 use crate::{setup, step};
 
 const QUEUE: &str = "k2hr3_osnl";
-const SOON: Duration = Duration::from_secs(60);
+/// Whether one consumer at a time reads the queue: a shared journal asks for it.
+const NOT_ALONE: &str = "single_active_consumer = false\n";
+const ALONE: &str = "single_active_consumer = true\n";
+pub(super) const SOON: Duration = Duration::from_secs(60);
 
 /// A consumer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -272,6 +276,40 @@ impl Queue<'_> {
         Process::start(command.current_dir(&self.folder).stderr(Stdio::null()))
     }
 
+    /// Starts `osnl run` with the journal in this database.
+    pub(super) fn consume_shared(&self, database: &str) -> Result<Process> {
+        let journal = format!("connection = {database}");
+        let text = self.native(&journal, 1, When::No).replace(NOT_ALONE, ALONE);
+        let file = self.folder.join("osnl.conf");
+        std::fs::write(&file, text)?;
+        shared::start(&self.folder, &file)
+    }
+
+    /// Starts one of several daemons on a journal in this database, with a queue that osnl declares, and so many requests at once.
+    pub(super) fn consume_as_member(&self, database: &str, n: u64, at_once: u64) -> Result<Process> {
+        let folder = self.folder.join(n.to_string());
+        std::fs::create_dir(&folder)?;
+        let listener = format!(
+            "transport_url = {}\npool = {QUEUE}\ndeclare = create\nprefetch = 1000\n",
+            self.vhost.url()
+        );
+        let journal = format!("connection = {database}");
+        let port = self.stage.sink().port();
+        let text = native(&folder, &listener, port, (&journal, 1, When::No))
+            .replace("driver = k2hr3\n", &format!("driver = k2hr3\nconcurrency = {at_once}\n"));
+        let file = folder.join("osnl.conf");
+        std::fs::write(&file, text)?;
+        shared::start(&folder, &file)
+    }
+
+    /// Publishes `count` matching messages to a queue that osnl has declared.
+    pub(super) fn publish(&self, count: u64) -> Result<()> {
+        let numbers = ["100000".to_owned(), count.to_string()];
+        step::run(
+            built("osnl-bench").args(["confirm", &self.vhost.url()]).args(numbers).stdout(Stdio::null()),
+        )
+    }
+
     /// The same with the action `earlier`, whose deliveries wait in a queue of their own.
     pub(super) fn consume_beside(&self, state_dir: &Path) -> Result<Process> {
         let mut command = self.run(&on_disk(state_dir), 1, When::No)?;
@@ -386,7 +424,7 @@ impl Queue<'_> {
     /// The same meaning as `k2hr3_osnl.conf` in osnl's own form.
     fn native(&self, journal: &str, rules: usize, when: When) -> String {
         let listener = format!(
-            "transport_url = {}\npool = {QUEUE}\ndeclare = create\ndurable = false\nsingle_active_consumer = false\n",
+            "transport_url = {}\npool = {QUEUE}\ndeclare = create\ndurable = false\n{NOT_ALONE}",
             self.vhost.url()
         );
         native(&self.folder, &listener, self.stage.sink().port(), (journal, rules, when))
@@ -399,9 +437,14 @@ impl Queue<'_> {
 
     /// Waits for a consumer.
     pub(super) fn wait_for_consumer(&self) {
+        self.wait_for_consumers(1);
+    }
+
+    /// Waits for so many.
+    pub(super) fn wait_for_consumers(&self, least: u64) {
         let consumed =
-            || self.vhost.list_queues().iter().any(|queue| queue.name == QUEUE && queue.consumers > 0);
-        wait_until(SOON, "a consumer", consumed);
+            || self.vhost.list_queues().iter().any(|queue| queue.name == QUEUE && queue.consumers >= least);
+        wait_until(SOON, "consumers", consumed);
     }
 }
 
