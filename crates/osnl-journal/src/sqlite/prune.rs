@@ -26,6 +26,8 @@ pub(super) struct PruneResult {
     pub(super) more: bool,
     /// The file has reached its size, and nothing else may leave; what to say about it.
     pub(super) full: Option<String>,
+    /// Bytes of the file that hold something.
+    pub(super) used: u64,
 }
 
 /// An open journal, and the bounds that it must keep.
@@ -59,13 +61,13 @@ pub(super) fn tick(pruner: &mut Pruner<'_>) -> Result<PruneResult> {
                     "{} has reached max_size ({} MiB), and holds only pending deliveries and dead letters. osnl reads no \
                      messages until some have been delivered or discarded, or until max_size is larger",
                     pruner.file.display(),
-                    size >> 20
+                    pruner.max_size >> 20
                 )
             });
-            return Ok(PruneResult { more: false, full });
+            return Ok(PruneResult { more: false, full, used: size });
         }
         if Instant::now() >= end {
-            return Ok(PruneResult { more: true, full: None });
+            return Ok(PruneResult { more: true, full: None, used: size });
         }
     }
 }

@@ -32,6 +32,11 @@ use crate::{DeliveryId, End, Entry, JournalState, LearntFacts, SentRequest, Sett
 const AT_ONCE: usize = 1000;
 /// The interval at which it checks that the file is there, prunes, and tries again after a failure.
 const TICK: Duration = Duration::from_secs(1);
+/// The bytes of a row beside the body, about.
+const ROW: u64 = 512;
+/// Bounds of what a group appends where the file has reached its size: a twentieth of it.
+const LEAST_ROOM: u64 = 64 << 10;
+const MOST_ROOM: u64 = 1 << 20;
 /// The pause between two bites while there is more to prune.
 const SOON: Duration = Duration::from_millis(100);
 const GIB: u64 = 1 << 30;
@@ -63,6 +68,18 @@ pub(super) enum Command {
     Close(Option<oneshot::Sender<()>>),
     #[cfg(any(test, feature = "conformance"))]
     Do(Box<dyn FnOnce(&Connection) + Send>),
+}
+
+impl Command {
+    /// Returns the bytes that it adds to the file, about.
+    fn bytes(&self) -> u64 {
+        let body = match self {
+            Self::Append(new, _) => &new.entry.received.body,
+            Self::SetAside(received, ..) => &received.body,
+            _ => return 0,
+        };
+        ROW + body.len() as u64
+    }
 }
 
 /// An entry on its way into the file.
@@ -106,6 +123,10 @@ pub(super) struct JournalWriter {
     commands: Receiver<Command>,
     /// Commands that arrived while a failure lasted, or that did not fit into a group.
     backlog: VecDeque<Command>,
+    /// What may still be appended before the size of the file is looked at.
+    room: u64,
+    /// Messages that were in hand when the file was full: they wait until there is room.
+    wait_for_room: VecDeque<Command>,
     next_event: i64,
     next_tick: Instant,
     /// Since when it fails, and when the log said so last.
@@ -118,10 +139,10 @@ pub(super) struct JournalWriter {
 /// The most events in `unsettled`; the latest are kept.
 const UNSETTLED: usize = u16::MAX as usize;
 
-/// Returns the largest size of a journal without `max_size`: 10 GiB, and never more than half of the space free at the
-/// start.
-pub(super) fn default_size(free: u64) -> u64 {
-    (free / 2).min(10 * GIB)
+/// Returns the largest size of a journal without `max_size`: 10 GiB, and never more than half of what it and the free space
+/// are at the start.
+pub(super) fn default_size(free: u64, own: u64) -> u64 {
+    (free.saturating_add(own) / 2).min(10 * GIB)
 }
 
 impl JournalWriter {
@@ -132,7 +153,8 @@ impl JournalWriter {
     ) -> Result<Self, OpenError> {
         let place = JournalLock::take(&options.path, options.allow_volatile)?;
         let free = free_bytes(&place.file).unwrap_or(u64::MAX);
-        let max_size = options.max_size.unwrap_or_else(|| default_size(free));
+        let own = std::fs::metadata(&place.file).map_or(0, |found| found.len());
+        let max_size = options.max_size.unwrap_or_else(|| default_size(free, own));
         let mut writer = Self {
             max_size,
             inode: None,
@@ -142,6 +164,8 @@ impl JournalWriter {
             shared,
             commands,
             backlog: VecDeque::new(),
+            room: 0,
+            wait_for_room: VecDeque::new(),
             next_event: 1,
             next_tick: Instant::now() + TICK,
             failing: None,
@@ -210,10 +234,13 @@ impl JournalWriter {
             let batch = self.gather(&mut waiting);
             self.shared.disk_wait.begins();
             let nothing_left = batch.is_empty() && self.closing;
+            let bytes: u64 = batch.iter().map(Command::bytes).sum();
             if nothing_left || !self.commit(batch) {
                 break;
             }
-            if Instant::now() >= self.next_tick && !self.closing {
+            self.room = self.room.saturating_sub(bytes);
+            let is_due = Instant::now() >= self.next_tick || (bytes > 0 && self.room == 0);
+            if is_due && !self.closing {
                 let pause = if self.tick() { SOON } else { TICK };
                 self.next_tick = Instant::now() + pause;
             }
@@ -232,8 +259,10 @@ impl JournalWriter {
 
     /// Takes the queued commands, at least one unless the next tick is due; an operator's change is alone.
     fn gather(&mut self, closed: &mut Vec<oneshot::Sender<()>>) -> Vec<Command> {
-        let mut batch = Vec::new();
-        while batch.len() < AT_ONCE {
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        let most = self.room.max((self.max_size / 20).clamp(LEAST_ROOM, MOST_ROOM));
+        let is_full = self.is_full();
+        while batch.len() < AT_ONCE && bytes < most {
             let next = match self.backlog.pop_front() {
                 Some(command) => Ok(command),
                 None if batch.is_empty() && !self.closing => {
@@ -252,7 +281,11 @@ impl JournalWriter {
                     break;
                 }
                 Ok(command @ Command::Change(..)) => return vec![command],
-                Ok(command) => batch.push(command),
+                Ok(command) if is_full && command.bytes() > 0 => self.wait_for_room.push_back(command),
+                Ok(command) => {
+                    bytes += command.bytes();
+                    batch.push(command);
+                }
                 Err(RecvTimeoutError::Timeout) => break,
                 Err(RecvTimeoutError::Disconnected) => {
                     self.closing = true;
@@ -391,7 +424,15 @@ impl JournalWriter {
         match self.pruner().map_or_else(|| Ok(PruneResult::default()), |mut pruner| prune::tick(&mut pruner))
         {
             Ok(pruned) => {
-                self.publish(pruned.full);
+                // One that was full is so until all has left that may.
+                let is_full = pruned.full.is_some() || (pruned.more && self.is_full());
+                if !(is_full && pruned.more) {
+                    self.publish(pruned.full);
+                }
+                self.room = self.max_size.saturating_sub(pruned.used);
+                while !is_full && let Some(command) = self.wait_for_room.pop_back() {
+                    self.backlog.push_front(command);
+                }
                 if self.shared.wal_pages.load(Ordering::Relaxed) > 0 {
                     self.checkpointer.ask();
                 }
@@ -416,14 +457,19 @@ impl JournalWriter {
         }
     }
 
+    fn is_full(&self) -> bool {
+        matches!(*self.shared.state.borrow(), JournalState::Full { .. })
+    }
+
     /// The open file and its bounds; `None` while there is no file.
     pub(super) fn pruner(&mut self) -> Option<Pruner<'_>> {
+        let is_full = self.is_full();
         Some(Pruner {
             connection: self.connection.as_mut()?,
             options: &self.options,
             max_size: self.max_size,
             file: &self.place.file,
-            is_full: matches!(*self.shared.state.borrow(), JournalState::Full { .. }),
+            is_full,
             next_event: self.next_event,
         })
     }

@@ -113,7 +113,9 @@ async fn at_its_size_history_leaves_first_and_then_the_intake_stops() {
             futures_util::future::Either::Left((permit, _)) => permit,
             futures_util::future::Either::Right(_) => break,
         };
-        within(journal.append(&mut permit, large(n))).await;
+        // One that is on its way when it becomes full waits.
+        let full = wait_for(&journal, |state| !state.takes_entries());
+        within(futures_util::future::select(journal.append(&mut permit, large(n)), Box::pin(full))).await;
         n += 1;
         if n <= 10 {
             for claimed in claim(&journal, "a", 1).await {
@@ -146,6 +148,38 @@ async fn at_its_size_history_leaves_first_and_then_the_intake_stops() {
         }
     }
     within(append(&journal, large(n)).await).await;
+}
+
+/// What was in hand when it became full waits, in order, and is kept when there is room.
+#[tokio::test]
+async fn a_burst_does_not_grow_the_file_beyond_its_size() {
+    const SIZE: u64 = 1 << 20;
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open_with(SqliteOptions { max_size: Some(SIZE), ..options(&folder) });
+    let mut permit = within(journal.reserve(&["a".into()], 60)).await;
+    let receipts: Vec<_> = (0..60)
+        .map(|n| {
+            let mut new = entry(&n.to_string(), &n.to_string(), false);
+            let received = Arc::make_mut(&mut new.received);
+            received.body = [&received.body[..], &vec![b' '; 100_000]].concat().into();
+            journal.append(&mut permit, new)
+        })
+        .collect();
+    let full = wait_for(&journal, |state| !state.takes_entries()).await;
+    assert!(matches!(full, JournalState::Full { .. }), "{full:?}");
+    let mut taken: Vec<String> = Vec::new();
+    while taken.len() < 60 {
+        let length = std::fs::metadata(folder.path().join("journal.db")).unwrap().len();
+        assert!(length < 2 * SIZE, "{length} bytes with {} delivered", taken.len());
+        let some = within(journal.claim("a", ClaimLimits::in_order(10))).await;
+        taken.extend(names(&some).into_iter().map(str::to_owned));
+        some.into_iter().for_each(|claimed| journal.end(claimed.id, Outcome::Delivered.into()));
+    }
+    let expected: Vec<String> = (0..60).map(|n| n.to_string()).collect();
+    assert_eq!(taken, expected);
+    for receipt in receipts {
+        assert_eq!(within(receipt).await, Settle::Acknowledge);
+    }
 }
 
 #[tokio::test]
@@ -199,10 +233,16 @@ async fn an_action_that_overflows_makes_dead_letters_and_stops_nobody() {
 #[test]
 fn a_journal_takes_half_of_what_is_free_and_ten_gib_at_most() {
     const GIB: u64 = 1 << 30;
-    for (free, expected) in
-        [(0, 0), (3 * GIB, 3 * GIB / 2), (20 * GIB, 10 * GIB), (21 * GIB, 10 * GIB), (u64::MAX, 10 * GIB)]
-    {
-        assert_eq!(writer::default_size(free), expected, "{free}");
+    for (free, own, expected) in [
+        (0, 0, 0),
+        (3 * GIB, 0, 3 * GIB / 2),
+        // A start on a full disk takes nothing from a journal that is there.
+        (0, 3 * GIB, 3 * GIB / 2),
+        (20 * GIB, 0, 10 * GIB),
+        (21 * GIB, 0, 10 * GIB),
+        (u64::MAX, GIB, 10 * GIB),
+    ] {
+        assert_eq!(writer::default_size(free, own), expected, "{free} {own}");
     }
 }
 
