@@ -163,8 +163,8 @@ pub(crate) struct MigrateArgs {
     after_help = "Copies and compares all rows, and marks the old journal as moved: osnl does not start on it any more. After \
                   an interruption, run it again. file:///PATH names a file that contains the URL, to keep the password off the \
                   command line. Exits with 69 while osnl runs on either.\n\n\
-                  Examples:\n  osnl journal move --from sqlite:///srv/osnl.db --to file:///srv/pg.url\n  \
-                  osnl journal move --replace --from file:///srv/pg.url --to sqlite:///srv/osnl.db"
+                  Examples:\n  osnl journal move --from sqlite:///srv/osnl.db --to file:///srv/pg\n  \
+                  osnl journal move --replace --from file:///srv/pg --to sqlite:///srv/osnl.db"
 )]
 pub(crate) struct MoveArgs {
     /// Journal to move: sqlite:///PATH or postgresql://...
