@@ -16,7 +16,7 @@ use osnl_journal::sqlite::{FORGOTTEN, State, overtaken, same_action};
 
 use crate::asked::{ChangeKind, ChangeRow, Verdict};
 use crate::lane::{ARRIVED, DEAD, Promotion, READY, WAITING, delivery};
-use crate::partition::{Partition, lane, partition};
+use crate::partition::{Partition, lane, place};
 use crate::transaction::{Transaction, Trouble};
 
 /// Rows that are looked at in one transaction, besides those under way.
@@ -120,10 +120,12 @@ const OPEN: &str = "UPDATE osnl_delivery d SET state = CASE WHEN n.lane IS NULL 
      FROM unnest($1::bigint[], $2::bigint[]) AS n (id, lane) WHERE d.id = n.id AND d.state IN (2, 3)";
 const HOLD: &str = "UPDATE osnl_delivery d SET state = 2, reason = n.reason, due = 0, pause = 0 \
      FROM unnest($1::bigint[], $2::text[]) AS n (id, reason) WHERE d.id = n.id AND d.state IN (0, 1)";
-/// It arrives in the other lane, which may be another member's.
-const MOVE: &str = "UPDATE osnl_delivery d SET action = n.action, lane = n.lane, partition = n.partition, state = -1, unguarded = true, \
+/// It arrives in the other lane, which may be another member's; for a digest it waits for no other of its resource.
+const MOVE: &str = "UPDATE osnl_delivery d SET action = n.action, lane = n.lane, partition = n.partition, ordered = n.ordered, \
+       state = -1, unguarded = true, \
        begins = CASE WHEN d.state = 2 THEN 2 ELSE 0 END, reason = CASE WHEN d.state = 2 THEN d.reason END, due = 0, pause = 0 \
-     FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::smallint[]) AS n (id, action, lane, partition) \
+     FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::smallint[], $5::boolean[]) \
+       AS n (id, action, lane, partition, ordered) \
      WHERE d.id = n.id AND d.state BETWEEN 0 AND 2";
 
 /// The rows of one kind of statement.
@@ -132,7 +134,17 @@ struct ChangeGroups {
     discards: (Vec<i64>, Vec<String>),
     opens: (Vec<i64>, Vec<Option<i64>>),
     holds: (Vec<i64>, Vec<String>),
-    moves: (Vec<i64>, Vec<String>, Vec<Option<i64>>, Vec<Partition>),
+    moves: MovedRows,
+}
+
+/// Deliveries that are moved to other actions, and their places there.
+#[derive(Default)]
+struct MovedRows {
+    ids: Vec<i64>,
+    actions: Vec<String>,
+    lanes: Vec<Option<i64>>,
+    partitions: Vec<Partition>,
+    ordered: Vec<bool>,
 }
 
 impl Transaction<'_> {
@@ -311,11 +323,13 @@ impl Transaction<'_> {
                     Some(if lane.is_none() { READY } else { WAITING })
                 }
                 ChangeKind::Move => {
-                    let lane = lane(&row.text, found.key.as_deref(), found.ordered);
-                    grouped.moves.0.push(id);
-                    grouped.moves.1.push(row.text.clone());
-                    grouped.moves.2.push(lane);
-                    grouped.moves.3.push(partition(lane, row.delivery));
+                    let ordered = !self.member.limits.digests.contains(&*row.text);
+                    let (lane, partition) = place(&row.text, found.key.as_deref(), ordered, row.delivery);
+                    grouped.moves.ids.push(id);
+                    grouped.moves.actions.push(row.text.clone());
+                    grouped.moves.lanes.push(lane);
+                    grouped.moves.partitions.push(partition);
+                    grouped.moves.ordered.push(ordered);
                     // Its new owner counts it when it admits it.
                     None
                 }
@@ -342,10 +356,11 @@ impl Transaction<'_> {
         if !holds.0.is_empty() {
             written += self.execute(HOLD, &[&holds.0, &holds.1]).await?;
         }
-        if !moves.0.is_empty() {
-            written += self.execute(MOVE, &[&moves.0, &moves.1, &moves.2, &moves.3]).await?;
+        if !moves.ids.is_empty() {
+            let MovedRows { ids, actions, lanes, partitions, ordered } = moves;
+            written += self.execute(MOVE, &[ids, actions, lanes, partitions, ordered]).await?;
         }
-        let asked = discards.0.len() + opens.0.len() + holds.0.len() + moves.0.len();
+        let asked = discards.0.len() + opens.0.len() + holds.0.len() + moves.ids.len();
         if written == asked as u64 {
             return Ok(());
         }

@@ -186,6 +186,7 @@ fn own_options(options: &SharedOptions) -> Result<Options, String> {
         archive: options.archive.clone(),
         overflowing: options.overflowing.clone(),
         guards: options.guards.clone(),
+        digests: options.digests.clone(),
         retention: options.retention,
         ..Options::new(url, format!("{machine}:{}", std::process::id()))
     })
@@ -296,6 +297,11 @@ impl SharedJournal for PostgresJournal {
     fn set_guards(&self, guards: GuardRates) {
         let guards = Arc::new(guards);
         self.send(Command::Do(Box::new(move |member| member.limits.guards = guards)));
+    }
+
+    fn set_digests(&self, actions: BTreeSet<Arc<str>>) {
+        let actions = Arc::new(actions);
+        self.send(Command::Do(Box::new(move |member| member.limits.digests = actions)));
     }
 
     fn guard_states(&self) -> Vec<GuardState> {

@@ -11,7 +11,8 @@
 //!
 //! - **Arrivals.** Any member appends: an arrival (a message) and its deliveries in the state `arrived`. An append only
 //!   inserts. It never decides whether a delivery is claimable.
-//! - **Partitions.** A delivery belongs to one of 64 partitions, by its lane, or by its number if it waits for none. The owner
+//! - **Partitions.** A delivery belongs to one of 64 partitions, by its lane, or by its number if it waits for none. The
+//!   deliveries of an action with a digest belong to one, by the action: its owner gathers them. The owner
 //!   of a partition alone admits arrivals, makes deliveries claimable, ends them, and counts.
 //! - **Leases.** A row for each partition: epoch, token of the owner, beat. Every transaction of an owner *writes* the rows of
 //!   the partitions that it changes, on condition of epoch and token; a transaction that misses one is repeated without that
@@ -75,7 +76,7 @@
 //!
 //! # What is missing
 //!
-//! The facts that oss_watcher notes, one partition for actions with a digest.
+//! The facts that oss_watcher notes.
 
 mod asked;
 mod bounds;

@@ -39,16 +39,22 @@ pub(crate) struct Member {
     pub(crate) fault: CommitFault,
 }
 
-/// The limits that this member keeps with others.
+/// The limits and the digests that this member keeps with others.
 #[derive(Clone, Debug)]
 pub(crate) struct MemberLimits {
     pub(crate) guards: Arc<GuardRates>,
+    /// Actions with a digest, of which one owner gathers all deliveries.
+    pub(crate) digests: Arc<BTreeSet<Arc<str>>>,
     pub(crate) times: Arc<WindowTimes>,
 }
 
 impl MemberLimits {
-    pub(crate) fn new(guards: GuardRates, clock: Arc<dyn LeaseClock>) -> Self {
-        Self { guards: Arc::new(guards), times: Arc::new(WindowTimes::new(clock)) }
+    pub(crate) fn new(guards: GuardRates, digests: BTreeSet<Arc<str>>, clock: Arc<dyn LeaseClock>) -> Self {
+        Self {
+            guards: Arc::new(guards),
+            digests: Arc::new(digests),
+            times: Arc::new(WindowTimes::new(clock)),
+        }
     }
 }
 

@@ -39,6 +39,8 @@ pub struct Options {
     pub overflowing: BTreeSet<Arc<str>>,
     /// The guards of rules and actions.
     pub guards: GuardRates,
+    /// Actions with a digest.
+    pub digests: BTreeSet<Arc<str>>,
     /// The time for which delivered deliveries are kept.
     pub retention: Duration,
     /// The clock of leases.
@@ -63,6 +65,7 @@ impl Options {
             archive: None,
             overflowing: BTreeSet::new(),
             guards: GuardRates::default(),
+            digests: BTreeSet::new(),
             retention: Duration::from_secs(7 * 24 * 3600),
             clock: Arc::new(BootClock),
         }

@@ -6,6 +6,7 @@
 mod bounds;
 mod changes;
 mod commits;
+mod digests;
 mod faults;
 mod guards;
 mod members;

@@ -72,7 +72,8 @@ impl Writer {
         commands: mpsc::UnboundedReceiver<Command>,
     ) -> Result<Self, OpenError> {
         let tls = Tls::of(&options.url).map_err(OpenError::Refused)?;
-        let limits = MemberLimits::new(options.guards.clone(), options.clock.clone());
+        let (guards, digests) = (options.guards.clone(), options.digests.clone());
+        let limits = MemberLimits::new(guards, digests, options.clock.clone());
         let mut writer = Self {
             options,
             tls,

@@ -151,6 +151,8 @@ pub struct SharedOptions {
     pub overflowing: BTreeSet<Arc<str>>,
     /// The guards of rules and actions.
     pub guards: GuardRates,
+    /// Actions with a digest: one daemon gathers all of their deliveries.
+    pub digests: BTreeSet<Arc<str>>,
 }
 
 impl PartialEq for SharedOptions {
@@ -167,12 +169,13 @@ impl PartialEq for SharedOptions {
             allow_volatile,
             overflowing,
             guards,
+            digests,
         } = self;
         (connection, shown, lease, retention)
             == (&other.connection, &other.shown, &other.lease, &other.retention)
             && (max_pending, max_dead, archive) == (&other.max_pending, &other.max_dead, &other.archive)
-            && (allow_volatile, overflowing, guards)
-                == (&other.allow_volatile, &other.overflowing, &other.guards)
+            && (allow_volatile, overflowing, guards, digests)
+                == (&other.allow_volatile, &other.overflowing, &other.guards, &other.digests)
     }
 }
 
@@ -265,6 +268,9 @@ pub trait SharedJournal: Journal + fmt::Debug {
 
     /// Sets the guards that decide about what is admitted from now on.
     fn set_guards(&self, guards: GuardRates);
+
+    /// Sets the actions with a digest; what is moved to one from now on is gathered with its other deliveries.
+    fn set_digests(&self, actions: BTreeSet<Arc<str>>);
 
     /// Returns the state of each guard, as it was seen last.
     fn guard_states(&self) -> Vec<GuardState>;

@@ -7,12 +7,12 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use osnl_core::moment::millis;
 use osnl_core::quarantine::{Glimpse, StoredBody};
-use osnl_journal::{Begin, DeliveryId, NewDelivery};
+use osnl_journal::{Begin, DeliveryId};
 
 use super::{clean, clean_option};
 use crate::command::{Command, NewEntry, NewUnreadable};
 use crate::lane::begins;
-use crate::partition::{lane, partition};
+use crate::partition::place;
 use crate::reader::Reader;
 use crate::results::{AppendResult, GroupResult};
 use crate::transaction::{Transaction, Trouble};
@@ -201,11 +201,10 @@ impl Transaction<'_> {
         if all.is_empty() {
             return Ok(());
         }
-        let lane_of = |new: &NewDelivery| lane(&new.action, new.key.as_deref(), new.ordered);
+        let places = all.iter().map(|(_, id, new)| place(&new.action, new.key.as_deref(), new.ordered, *id));
+        let (lanes, partitions): (Vec<Option<i64>>, Vec<i16>) = places.unzip();
         let ids: Vec<i64> = all.iter().map(|(_, id, _)| id.row()).collect();
         let arrivals: Vec<i64> = all.iter().map(|(arrival, ..)| *arrival).collect();
-        let lanes: Vec<Option<i64>> = all.iter().map(|(.., new)| lane_of(new)).collect();
-        let partitions: Vec<i16> = all.iter().map(|(_, id, new)| partition(lane_of(new), *id)).collect();
         let beginnings: Vec<i16> = all.iter().map(|(.., new)| begins(&new.begin)).collect();
         let rules: Vec<String> = all.iter().map(|(.., new)| clean(&new.rule)).collect();
         let actions: Vec<String> = all.iter().map(|(.., new)| clean(&new.action)).collect();

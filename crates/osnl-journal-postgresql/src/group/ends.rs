@@ -7,7 +7,7 @@ use osnl_journal::{DeliveryId, End, Handover, Outcome};
 use super::{ClaimEnd, clean};
 use crate::command::Command;
 use crate::lane::{READY, delivery};
-use crate::partition::{Partition, lane, partition};
+use crate::partition::{Partition, place};
 use crate::results::GroupResult;
 use crate::transaction::{Transaction, Trouble};
 
@@ -126,12 +126,11 @@ impl Transaction<'_> {
             return Ok(false);
         }
         let key = key.map(|key| String::from_utf8_lossy(&key).into_owned());
-        let lane = lane(&action, key.as_deref(), to.ordered);
-        let values = (partition(lane, next), next.row());
-        self.execute(FALL_BACK, &[&from.row(), &values.1, &values.0, &lane, &action, &to.ordered]).await?;
+        let (lane, partition) = place(&action, key.as_deref(), to.ordered, next);
+        self.execute(FALL_BACK, &[&from.row(), &next.row(), &partition, &lane, &action, &to.ordered]).await?;
         if let Some(told) = &to.told {
             let found = serde_json::to_string(&**told).unwrap_or_default();
-            self.execute(TOLD, &[&values.1, &found]).await?;
+            self.execute(TOLD, &[&next.row(), &found]).await?;
         }
         Ok(true)
     }

@@ -298,3 +298,27 @@ async fn large_messages_are_moved_a_few_at_a_time() {
     let back = folder.path().join("back.db");
     assert_eq!(to_file(&stage, &back, OPTIONS).await.unwrap().digest, moved.digest);
 }
+
+/// The program that moves a journal does not read the configuration: the rows say that they wait for no other.
+#[tokio::test]
+async fn what_waits_for_a_digest_has_one_owner_in_the_database() {
+    let (folder, stage) = (tempfile::tempdir().unwrap(), Stage::new());
+    let file = file_of(&folder);
+    let journal = SqliteJournal::open(options_of(&file), Arc::default()).unwrap();
+    for n in 0..8 {
+        for (action, ordered) in [("digest", false), ("plain", true)] {
+            let mut new = entry(&format!("{action}{n}"), &n.to_string(), false);
+            (new.deliveries[0].action, new.deliveries[0].ordered) = (action.into(), ordered);
+            within(append(&journal, new).await).await;
+        }
+    }
+    within(journal.close()).await;
+    drop(journal);
+    to_database(&file, &stage, OPTIONS).await.unwrap();
+    let found = stage.rows(
+        "SELECT action, count(DISTINCT partition) > 1 FROM osnl_delivery GROUP BY action ORDER BY action",
+    );
+    assert_eq!(found, "digest|f\nplain|t");
+    let member = stage.member("a");
+    assert_eq!(claimable(&member, "digest").await.len(), 8);
+}

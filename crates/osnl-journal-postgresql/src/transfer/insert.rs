@@ -11,7 +11,7 @@ use tokio_postgres::Error;
 use tokio_postgres::types::ToSql;
 
 use crate::lane::DEAD;
-use crate::partition::{lane, partition};
+use crate::partition::place;
 use crate::reader::key;
 use crate::session::Session;
 
@@ -162,12 +162,13 @@ fn derive(table: Table, row: &RowView<'_>) -> Values {
         }
         Table::Deliveries => {
             let is_ordered = row.number("ordered") != 0;
-            let own = lane(row.text("action").unwrap_or_default(), row.text("key"), is_ordered);
             let id = DeliveryId(row.number("id").unsigned_abs());
+            let action = row.text("action").unwrap_or_default();
+            let (own, partition) = place(action, row.text("key"), is_ordered, id);
             let is_open = row.number("state") <= State::Held as i64;
             let holds = row.number("state") == i64::from(DEAD) && row.number("holds") != 0;
             let stands = own.filter(|_| is_open || holds);
-            vec![stands.map_or(Value::Null, Value::Number), Value::Number(partition(own, id).into())]
+            vec![stands.map_or(Value::Null, Value::Number), Value::Number(partition.into())]
         }
         Table::Quarantined => vec![Value::Bytes(unread_key(row))],
         Table::Attempts | Table::Enrichments | Table::Objects | Table::Pauses => Vec::new(),

@@ -69,7 +69,7 @@ impl Native {
         let (journal, store) = self.journal.open(
             self.prefetch(),
             self.shared_place(),
-            (self.overflowing(), self.guard_rates()),
+            (self.overflowing(), self.guard_rates(), self.digests()),
             counters,
         )?;
         self.say_orphans();
@@ -227,12 +227,12 @@ impl Native {
 
 impl JournalConf {
     /// The store, for so many unsettled messages at once. A shared one writes what leaves it beside `place`, and keeps the
-    /// guards itself.
+    /// guards itself; the actions behind them have a digest.
     pub fn open(
         &self,
         prefetch: u16,
         place: Option<PathBuf>,
-        (overflowing, guards): (BTreeSet<Arc<str>>, GuardRates),
+        (overflowing, guards, digests): (BTreeSet<Arc<str>>, GuardRates, BTreeSet<Arc<str>>),
         counters: &Arc<Counters>,
     ) -> Result<(Arc<dyn Journal>, Store), BuildError> {
         match self {
@@ -253,7 +253,8 @@ impl JournalConf {
                 }
             }
             Self::Shared(options) => {
-                let options = SharedOptions { overflowing, guards, archive: place, ..options.clone() };
+                let options =
+                    SharedOptions { overflowing, guards, digests, archive: place, ..options.clone() };
                 let database = options.shown.clone();
                 match options.database.open(&options, counters.clone()) {
                     Ok(journal) => Ok((journal.clone(), Store::Shared(journal, database))),

@@ -126,6 +126,7 @@ impl Reload for RunningDaemon {
             Store::Shared(journal, _) => {
                 journal.set_overflowing(loaded.conf.overflowing());
                 journal.set_guards(loaded.conf.guard_rates());
+                journal.set_digests(loaded.conf.digests());
             }
             Store::Memory(journal) => journal.make_room(loaded.conf.prefetch()),
             Store::File(_) => {}

@@ -12,8 +12,8 @@ use osnl_model::{Budget, Priority, Target};
 use osnl_transport::KafkaTransport;
 use osnl_transport::{BodyBounds, ListenOptions, Transport, TransportError, transport_with};
 
-use super::canary;
 use super::{ActionConf, ListenerConf, Native, OnFull};
+use super::{canary, fallback};
 use crate::action::driver::Subscription;
 use crate::delivery::DeliverySettings;
 use crate::journal::shared::GuardRates;
@@ -64,6 +64,11 @@ impl Native {
             .filter(|conf| conf.enabled)
             .filter_map(|conf| Some((StreamKind::Rule, conf.rule.name.clone(), conf.expect?)));
         listeners.chain(rules).collect()
+    }
+
+    /// The actions with a digest.
+    pub(crate) fn digests(&self) -> BTreeSet<Arc<str>> {
+        fallback::gathering(&self.actions)
     }
 
     /// The guards of rules and of actions, by their names.

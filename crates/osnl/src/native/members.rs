@@ -3,6 +3,7 @@
 //!
 //! A refusal here is better than a number that is silently another one.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use osnl_config::sections::Reader;
@@ -61,6 +62,7 @@ pub(super) fn journal(
         allow_volatile,
         overflowing,
         guards: GuardRates::default(),
+        digests: BTreeSet::new(),
     })
 }
 
@@ -111,13 +113,9 @@ pub(super) fn rule(reader: &mut Reader<'_>, conf: &RuleConf) {
     }
 }
 
-/// Refuses options of an action that count in one process, and drivers that need all events of a resource.
+/// Refuses drivers that need all events of a resource.
 pub(super) fn action(reader: &mut Reader<'_>, conf: &ActionConf) {
     let traits = conf.driver.conf().traits();
-    if traits.gathers.is_some() {
-        let problem = "gathers events for one call, and each daemon would make a call of its own";
-        refuse(reader, "digest", problem, "remove it");
-    }
     if traits.interest.is_some() {
         let problem =
             "needs what earlier events told of a resource, which a shared journal does not keep yet";
