@@ -25,21 +25,22 @@ fn one_daemon_gathers_a_digest_and_the_other_one_goes_on_when_it_is_killed() {
         let members = stage.status("b")["journal"]["members"].as_array().unwrap().clone();
         members.len() == 2 && members.iter().all(|member| member["partitions"] == 32)
     });
-    stage.publish(0..8);
+    stage.publish(0..48);
     let kept = |stage: &Stage, name: &str| stage.json(name, &["deliveries", "list"])["totals"].clone();
-    wait_until(SOON, "all to be claimable", || kept(&stage, "b")["by_state"]["ready"] == 8);
-    // All of them are the share of one.
+    wait_until(SOON, "all to be claimable", || kept(&stage, "b")["by_state"]["ready"] == 48);
+    // By their numbers they would be of both daemons.
     let of_owner = "SELECT DISTINCT m.name FROM osnl_delivery d JOIN osnl_partition p ON p.id = d.partition \
                     JOIN osnl_member m ON m.token = p.token";
     let owner = Postgres::shared().rows(database.rsplit_once('/').unwrap().1, of_owner);
+    assert_eq!(owner.lines().count(), 1, "{owner}");
     let is_owner = |id: u32| owner.ends_with(&format!(":{id}"));
     let killed = daemons.iter().position(|daemon| daemon.id().is_some_and(is_owner)).expect("one owner");
     assert_eq!(server.numbers(), Vec::<Vec<u64>>::new(), "it is being gathered");
     daemons[killed].kill9();
 
     let other = ["b", "a"][killed];
-    stage.publish(8..12);
-    wait_until(SOON, "all to be recorded", || kept(&stage, other)["by_state"]["delivered"] == 12);
-    assert_eq!(server.numbers(), [(0..12).collect::<Vec<u64>>()]);
+    stage.publish(48..60);
+    wait_until(SOON, "all to be recorded", || kept(&stage, other)["by_state"]["delivered"] == 60);
+    assert_eq!(server.numbers(), [(0..60).collect::<Vec<u64>>()]);
     stage.wait_for_queue(0);
 }
