@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub use self::canary::Canary;
 pub use self::histogram::{Exemplar, Histogram, HistogramCounts};
 pub use self::series::{ActionSeries, ListenerSeries, RuleSeries, Series};
-pub use self::silence::{StreamKind, StreamState, Streams};
+pub use self::silence::{StreamKind, StreamState, Streams, UntoldMessages};
 pub use self::traces::Traces;
 
 macro_rules! counters {

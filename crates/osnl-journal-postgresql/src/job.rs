@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
+use osnl_core::metrics::UntoldMessages;
 use osnl_journal::DeliveryId;
 
 use crate::command::Command;
@@ -34,6 +35,8 @@ pub(crate) enum Job<'a> {
     Change(HashSet<DeliveryId>),
     /// Settles and takes calls of an action with a rate.
     Calls(CallOrder),
+    /// Tells what this member has received of streams with an expectation; members renew within this lease.
+    Tell(&'a [UntoldMessages], Duration),
     /// Takes the next epoch of a queue, or more numbers in the epoch that this member has, at least so many.
     Read(Reader, Option<i64>, i64),
 }
@@ -112,6 +115,10 @@ impl Job<'_> {
                 JobResult::Pruned
             }
             Self::Change(claimed) => JobResult::Changed(Box::new(transaction.change(claimed).await?)),
+            Self::Tell(untold, lease) => {
+                transaction.tell_streams(untold, *lease).await?;
+                JobResult::Told
+            }
             Self::Calls(order) => JobResult::Calls(transaction.order_calls(order).await?),
             Self::Read(reader, epoch, least) => transaction.take_reader(reader, *epoch, *least).await?,
         };

@@ -38,6 +38,11 @@
 //! They count over all members, in a row for each that every decision writes on condition of its version (`window`). A guard
 //! judges an arrival in the transaction that admits it (`guards`). Calls of an action with a rate are granted in blocks (`grants`).
 //!
+//! # Streams
+//!
+//! Members tell each other how many messages they have received of a listener or a rule with an expectation, with the renewals
+//! of their leases, and judge on the sum (`streams`).
+//!
 //! # Tables
 //!
 //! | table | a row is |
@@ -57,6 +62,8 @@
 //! | `osnl_window` | the window of a guard, or of the rate of an action: its version and time |
 //! | `osnl_guard_key` | a resource in the window of a guard, and whether it was let through |
 //! | `osnl_grant` | calls of an action with a rate that a member may begin, or has begun |
+//! | `osnl_stream` | a listener or a rule with an expectation: since when it is watched, when a member did last, its latest message |
+//! | `osnl_stream_slot` | messages of such a stream that came within a part of the time |
 //! | `osnl_forgotten` | the latest delivery with an effect that retention has removed, per partition and action |
 //!
 //! # While the database is away
@@ -104,6 +111,7 @@ mod results;
 pub mod schema;
 mod session;
 mod shared;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod times;
@@ -178,6 +186,7 @@ impl PostgresJournal {
     /// See [`OpenError`].
     pub fn open(options: Options, counters: Arc<Counters>) -> Result<Self, OpenError> {
         let gate = Gate::new(options.max_pending, options.overflowing.clone());
+        counters.series.streams.share();
         let shared = Arc::new(SharedState::new(gate, counters));
         let (commands, receiver) = mpsc::unbounded_channel();
         let (opened, opens) = std::sync::mpsc::sync_channel(1);

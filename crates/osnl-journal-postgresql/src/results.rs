@@ -18,6 +18,7 @@ pub(crate) enum JobResult {
     /// Partitions and their new epochs.
     Taken(Vec<(Partition, i64)>),
     Released,
+    Told,
     Pruned,
     Changed(Box<ChangeResult>),
     Calls(CallAnswer),

@@ -15,7 +15,7 @@ struct Step {
     oldest: i32,
 }
 
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 7] = [
     Step { sql: include_str!("schema/1.sql"), oldest: 1 },
     // An older program would not know what is paused.
     Step { sql: include_str!("schema/2.sql"), oldest: 2 },
@@ -27,6 +27,8 @@ const STEPS: [Step; 6] = [
     Step { sql: include_str!("schema/5.sql"), oldest: 2 },
     // An older program admits without guards: it refuses them in its configuration.
     Step { sql: include_str!("schema/6.sql"), oldest: 2 },
+    // An older program does not tell what it receives: it refuses expectations in its configuration.
+    Step { sql: include_str!("schema/7.streams.sql"), oldest: 2 },
 ];
 
 /// The newest version of the tables that this program knows.

@@ -15,6 +15,7 @@ mod quarantine;
 mod rates;
 mod readers;
 mod retention;
+mod streams;
 mod tls_sessions;
 mod transfer;
 

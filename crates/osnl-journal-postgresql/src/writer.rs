@@ -3,6 +3,7 @@
 mod bounds;
 mod changing;
 mod guarding;
+mod hearing;
 mod rating;
 mod telling;
 mod trouble;

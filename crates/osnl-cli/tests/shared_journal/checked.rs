@@ -14,12 +14,6 @@ fn options_that_count_in_one_daemon_are_refused() {
         assert!(said.contains(expected) && !said.contains("hunter2"), "{to}: {said}");
     };
     check(
-        "actions = hook",
-        "actions = hook\nexpect = 1 per 1h",
-        "[rule:gone] expect: a daemon that stands by",
-    );
-    check("prefetch = 10", "expect = 1 per 1h", "[listener:neutron] expect: a daemon that stands by");
-    check(
         "prefetch = 10",
         "single_active_consumer = false",
         "[listener:neutron] single_active_consumer: a shared journal needs one active reader of each queue",

@@ -6,6 +6,7 @@ mod changes;
 mod checked;
 mod differing;
 mod digest;
+mod expected;
 mod limits;
 mod mail;
 mod moving;

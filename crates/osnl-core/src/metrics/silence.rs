@@ -2,9 +2,12 @@
 //!
 //! A stream remembers when its latest messages came, as many as are expected. If the oldest of them is older than the
 //! time, the stream is silent. A message costs one store; without an expectation it costs nothing.
+//!
+//! Daemons that share a journal [share](Streams::share) their streams too: each tells what it has received
+//! ([`Streams::untold`]), and the verdict is on what all of them have ([`Streams::judge`]).
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
@@ -41,15 +44,35 @@ pub struct StreamState {
     pub name: Arc<str>,
     /// The expectation.
     pub expect: Rate,
-    /// When the latest message came, since the start.
+    /// When the latest message came, since the start; to any of the daemons that share their streams.
     pub last: Option<SystemTime>,
     /// Whether fewer came than are expected.
     pub is_silent: bool,
 }
 
+/// The messages of a stream that the other daemons do not know of yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UntoldMessages {
+    /// The source of the stream.
+    pub kind: StreamKind,
+    /// The name of the listener or the rule.
+    pub name: Arc<str>,
+    /// The expectation.
+    pub expect: Rate,
+    /// Their number; of those that came at once no more than are expected.
+    pub messages: u64,
+    /// When the latest came.
+    pub last: Option<SystemTime>,
+    /// The number of all messages so far.
+    count: u64,
+}
+
 /// The streams with an expectation.
 #[derive(Debug, Default)]
-pub struct Streams(RwLock<ByName>);
+pub struct Streams {
+    by_name: RwLock<ByName>,
+    is_shared: AtomicBool,
+}
 
 type ByName = BTreeMap<(StreamKind, Arc<str>), Arc<Stream>>;
 
@@ -61,12 +84,16 @@ struct Stream {
     count: AtomicU64,
     /// The moments of the latest messages; the place of the n-th is n modulo their number.
     latest: Box<[AtomicI64]>,
+    /// The number of messages that the other daemons know of.
+    told: AtomicU64,
+    /// The verdict on what all daemons have received: when the latest came, and whether the stream is silent.
+    shared: RwLock<(Option<SystemTime>, bool)>,
 }
 
 impl Streams {
     /// Sets the expectations; a stream with an unchanged expectation keeps its counts.
     pub fn expect(&self, expected: impl IntoIterator<Item = (StreamKind, Arc<str>, Rate)>, now: SystemTime) {
-        let mut streams = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut streams = self.by_name.write().unwrap_or_else(PoisonError::into_inner);
         let before = std::mem::take(&mut *streams);
         for (kind, name, expect) in expected {
             let key = (kind, name);
@@ -77,7 +104,7 @@ impl Streams {
 
     /// Notes messages of a stream that came at this moment.
     pub fn note(&self, kind: StreamKind, name: &Arc<str>, messages: usize, now: SystemTime) {
-        let streams = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let streams = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
         if streams.is_empty() || messages == 0 {
             return;
         }
@@ -89,22 +116,65 @@ impl Streams {
     /// Returns the streams with an expectation, by kind and name.
     #[must_use]
     pub fn states(&self, now: SystemTime) -> Vec<StreamState> {
-        let streams = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let state = |((kind, name), stream): (&(StreamKind, Arc<str>), &Arc<Stream>)| StreamState {
-            kind: *kind,
-            name: name.clone(),
-            expect: stream.expect,
-            last: stream.last().map(moment),
-            is_silent: stream.is_silent(millis(now)),
+        let streams = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
+        let is_shared = self.is_shared.load(Ordering::Relaxed);
+        let state = |((kind, name), stream): (&(StreamKind, Arc<str>), &Arc<Stream>)| {
+            let (last, is_silent) = match is_shared {
+                true => *stream.shared.read().unwrap_or_else(PoisonError::into_inner),
+                false => (stream.last().map(moment), stream.is_silent(millis(now))),
+            };
+            StreamState { kind: *kind, name: name.clone(), expect: stream.expect, last, is_silent }
         };
         streams.iter().map(state).collect()
+    }
+
+    /// Other daemons receive messages of the same streams: only [`judge`](Self::judge) decides what is silent, from now on.
+    pub fn share(&self) {
+        self.is_shared.store(true, Ordering::Relaxed);
+    }
+
+    /// Returns all streams, each with the messages that the other daemons do not know of.
+    #[must_use]
+    pub fn untold(&self) -> Vec<UntoldMessages> {
+        let streams = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
+        let untold = |((kind, name), stream): (&(StreamKind, Arc<str>), &Arc<Stream>)| {
+            let count = stream.count.load(Ordering::Relaxed);
+            let messages = count.saturating_sub(stream.told.load(Ordering::Relaxed));
+            let last = stream.last().filter(|_| messages > 0).map(moment);
+            UntoldMessages { kind: *kind, name: name.clone(), expect: stream.expect, messages, last, count }
+        };
+        streams.iter().map(untold).collect()
+    }
+
+    /// The other daemons know of these messages.
+    pub fn told(&self, told: &[UntoldMessages]) {
+        let streams = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
+        for told in told {
+            if let Some(stream) = streams.get(&(told.kind, told.name.clone()))
+                && stream.expect == told.expect
+            {
+                stream.told.store(told.count, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Takes the verdict on what all daemons have received of a stream: when the latest message came, and whether it is
+    /// silent.
+    pub fn judge(&self, of: &UntoldMessages, last: Option<SystemTime>, is_silent: bool) {
+        let streams = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(stream) = streams.get(&(of.kind, of.name.clone()))
+            && stream.expect == of.expect
+        {
+            *stream.shared.write().unwrap_or_else(PoisonError::into_inner) = (last, is_silent);
+        }
     }
 }
 
 impl Stream {
     fn new(expect: Rate, since: i64) -> Self {
         let latest = (0..expect.keys.max(1)).map(|_| AtomicI64::new(0)).collect();
-        Self { expect, since, count: AtomicU64::new(0), latest }
+        let (count, told, shared) = (AtomicU64::new(0), AtomicU64::new(0), RwLock::default());
+        Self { expect, since, count, latest, told, shared }
     }
 
     fn place(&self, number: u64) -> &AtomicI64 {
@@ -166,6 +236,37 @@ mod tests {
         check(2, &[(100, 1), (650, 2)], 1250, false);
         check(2, &[(100, 5_000)], 700, false);
         check(3, &[(650, 2)], 651, true);
+    }
+
+    #[test]
+    fn a_shared_stream_is_judged_by_what_all_daemons_have_received() {
+        let (streams, name): (Streams, Arc<str>) = (Streams::default(), "l".into());
+        streams.share();
+        streams.expect([(StreamKind::Listener, name.clone(), rate(2))], at(0));
+        let silent = |second| streams.states(at(second))[0].is_silent;
+        assert!(!silent(9999), "none has judged yet");
+        let told = |streams: &Streams| {
+            let untold = streams.untold();
+            streams.told(&untold);
+            (untold[0].messages, untold[0].last)
+        };
+        assert_eq!(told(&streams), (0, None));
+        streams.note(StreamKind::Listener, &name, 1, at(5));
+        streams.note(StreamKind::Listener, &name, 5_000, at(7));
+        let before = streams.untold();
+        streams.note(StreamKind::Listener, &name, 1, at(9));
+        streams.told(&before);
+        assert_eq!((before[0].messages, before[0].last), (3, Some(at(7))));
+        assert_eq!([told(&streams), told(&streams)], [(1, Some(at(9))), (0, None)]);
+        streams.judge(&before[0], Some(at(8)), true);
+        assert_eq!((silent(10), streams.states(at(10))[0].last), (true, Some(at(8))));
+        // Another expectation begins anew.
+        streams.expect([(StreamKind::Listener, name.clone(), rate(3))], at(20));
+        streams.judge(&before[0], Some(at(8)), true);
+        streams.told(&before);
+        assert!(!silent(30));
+        streams.note(StreamKind::Listener, &name, 1, at(31));
+        assert_eq!(told(&streams), (1, Some(at(31))));
     }
 
     #[test]

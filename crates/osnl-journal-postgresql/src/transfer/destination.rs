@@ -12,7 +12,7 @@ use crate::partition::PARTITIONS;
 use crate::schema;
 
 /// The tables whose rows are a journal.
-pub(super) const EMPTIED: [&str; 13] = [
+pub(super) const EMPTIED: [&str; 15] = [
     "osnl_arrival",
     "osnl_delivery",
     "osnl_attempt",
@@ -26,6 +26,8 @@ pub(super) const EMPTIED: [&str; 13] = [
     "osnl_window",
     "osnl_guard_key",
     "osnl_grant",
+    "osnl_stream",
+    "osnl_stream_slot",
 ];
 const TALLY: &str = "INSERT INTO osnl_tally (partition, action, state, count) \
      SELECT partition, action, state, count(*) FROM osnl_delivery GROUP BY partition, action, state";

@@ -79,7 +79,10 @@ impl Writer {
         if now >= self.next_renewal || self.session.is_none() {
             self.next_renewal = now + self.options.renewal;
             match self.transact(&Job::Renew).await {
-                Ok((JobResult::Renewed(written), Some(sent))) => self.renewed(written, sent),
+                Ok((JobResult::Renewed(written), Some(sent))) => {
+                    self.renewed(written, sent);
+                    self.tell_streams().await;
+                }
                 // Late: it is repeated at once.
                 Ok(_) => self.next_renewal = now,
                 Err(refusal) => {
@@ -152,6 +155,7 @@ impl Writer {
         self.shared.set_paused(paused);
         self.count_pending().await?;
         self.look_at_guards().await?;
+        self.judge_streams().await?;
         self.prune().await?;
         let in_memory = self.shared.claimable.in_memory();
         self.member.places.retain(|id, _| in_memory.contains(id));
@@ -267,6 +271,7 @@ impl Writer {
         let limit = self.options.patience;
         let releasing = async {
             self.give_calls_back().await;
+            self.tell_streams().await;
             _ = self.transact(&Job::Release(own)).await;
             if let Some(session) = &mut self.session {
                 let sql = "DELETE FROM osnl_member WHERE token = $1";

@@ -10,7 +10,7 @@ use osnl_config::sections::Reader;
 use osnl_model::Secret;
 use osnl_transport::QueueType;
 
-use super::{ActionConf, ListenerConf, RuleConf};
+use super::{ActionConf, ListenerConf};
 use crate::journal::shared::{GuardRates, SharedDatabase, SharedOptions};
 use crate::journal::sqlite::SqliteOptions;
 
@@ -90,26 +90,6 @@ pub(super) fn listener(reader: &mut Reader<'_>, conf: &ListenerConf) {
         let problem = "a shared journal needs one active reader of each queue, or messages of a resource change their order";
         let allowed = "set a pool, and single_active_consumer = true";
         refuse(reader, "single_active_consumer", problem, allowed);
-    }
-    if conf.expect.is_some() {
-        refuse(
-            reader,
-            "expect",
-            "a daemon that stands by receives nothing, and would report silence",
-            "remove it",
-        );
-    }
-}
-
-/// Refuses options of a rule that see in one process.
-pub(super) fn rule(reader: &mut Reader<'_>, conf: &RuleConf) {
-    if conf.expect.is_some() {
-        refuse(
-            reader,
-            "expect",
-            "a daemon that stands by receives nothing, and would report silence",
-            "remove it",
-        );
     }
 }
 

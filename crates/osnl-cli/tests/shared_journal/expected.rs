@@ -1,0 +1,59 @@
+//! Streams with an expectation over two daemons: one reads, the other one stands by.
+
+use std::time::{Duration, Instant};
+
+use osnl_testkit::{Postgres, Program, wait_until};
+
+use crate::stage::{SOON, Stage};
+
+/// Longer than the expectation and the lease.
+const LONG: Duration = Duration::from_secs(9);
+
+fn is_silent(stage: &Stage, name: &str) -> bool {
+    stage.status(name).to_string().contains("listener neutron is silent")
+}
+
+/// Publishes, and looks at each daemon all the time.
+fn speak(stage: &mut Stage, names: &[&str], n: &mut u64) {
+    let begun = Instant::now();
+    wait_until(SOON, "a time longer than the expectation", || {
+        stage.publish(*n..*n + 1);
+        *n += 1;
+        for name in names {
+            assert!(!is_silent(stage, name), "{name}: {}", stage.status(name));
+        }
+        begun.elapsed() > LONG
+    });
+}
+
+#[test]
+fn a_stream_is_silent_for_all_daemons_or_for_none_also_when_the_one_that_reads_is_killed() {
+    let mut stage = Stage::new("expected", &Postgres::shared().database());
+    let start = |stage: &Stage, name: &str| -> Program {
+        stage.configure(name, &[("prefetch = 10", "prefetch = 10\nexpect = 1 per 3s")]);
+        let (code, said) = stage.run(name, &["check"]);
+        assert_eq!(code, Some(0), "{said}");
+        let daemon = stage.start(name);
+        daemon.wait_for("listening at", 1, SOON);
+        daemon
+    };
+    let mut reader = start(&stage, "a");
+    wait_until(SOON, "it to read", || stage.status("a")["listeners"][0]["state"] == "listening");
+    let other = start(&stage, "b");
+    wait_until(SOON, "it to stand by", || stage.status("b")["listeners"][0]["state"] == "standby");
+    for name in ["a", "b"] {
+        wait_until(SOON, "silence", || is_silent(&stage, name));
+    }
+    stage.publish(0..1);
+    for name in ["a", "b"] {
+        wait_until(SOON, "the end of the silence", || !is_silent(&stage, name));
+    }
+    other.wait_for("a silent stream has messages again", 1, SOON);
+    let mut n = 1;
+    speak(&mut stage, &["a", "b"], &mut n);
+    // The other one learns of it by the broker, and reads.
+    reader.kill9();
+    speak(&mut stage, &["b"], &mut n);
+    wait_until(SOON, "silence once more", || is_silent(&stage, "b"));
+    other.wait_for("a stream is silent", 2, SOON);
+}
