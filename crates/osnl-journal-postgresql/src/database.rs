@@ -382,6 +382,10 @@ impl SharedJournal for PostgresJournal {
         Box::pin(async move { self.view.keeps(&self.options, &messages).await })
     }
 
+    fn returned_canaries(&self, message_ids: Vec<String>) -> BoxFuture<'_, Result<Vec<String>, String>> {
+        Box::pin(async move { self.canaries.returned_canaries(&self.options, &message_ids).await })
+    }
+
     fn set_paused(&self, action: &str, by: Option<&str>) -> BoxFuture<'_, Result<(), String>> {
         let (action, by) = (action.to_owned(), by.map(str::to_owned));
         Box::pin(async move {

@@ -166,6 +166,8 @@ pub struct PostgresJournal {
     /// The reader of messages that no broker hands over.
     own: Reader,
     view: View,
+    /// A view of its own: a canary does not wait for the operator's question.
+    canaries: View,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -221,8 +223,8 @@ impl PostgresJournal {
         let thread = thread.map_err(|error| OpenError::Refused(error.to_string()))?;
         let ended = || OpenError::Refused("the journal's thread has ended".to_owned());
         opens.recv().map_err(|_| ended())??;
-        let (own, view) = (Reader::own(), View::default());
-        Ok(Self { shared, commands, options, own, view, writer: Mutex::new(Some(thread)) })
+        let (own, view, canaries) = (Reader::own(), View::default(), View::default());
+        Ok(Self { shared, commands, options, own, view, canaries, writer: Mutex::new(Some(thread)) })
     }
 
     /// Returns the place where its thread reports an unexpected end.

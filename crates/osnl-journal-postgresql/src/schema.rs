@@ -27,8 +27,12 @@ const STEPS: [Step; 7] = [
     Step { sql: include_str!("schema/5.sql"), oldest: 2 },
     // An older program admits without guards: it refuses them in its configuration.
     Step { sql: include_str!("schema/6.sql"), oldest: 2 },
-    // An older program does not tell what it receives: it refuses expectations in its configuration.
-    Step { sql: include_str!("schema/7.streams.sql"), oldest: 2 },
+    // An older program refuses expectations and the canary in its configuration. It tells nothing of what it receives, and
+    // a canary that it makes the delivery of is recorded as any other.
+    Step {
+        sql: concat!(include_str!("schema/7.streams.sql"), include_str!("schema/7.canary.sql")),
+        oldest: 2,
+    },
 ];
 
 /// The newest version of the tables that this program knows.

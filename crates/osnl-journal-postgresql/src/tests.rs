@@ -4,6 +4,7 @@
 //! its thread until the test lets go.
 
 mod bounds;
+mod canaries;
 mod changes;
 mod commits;
 mod digests;

@@ -2,6 +2,7 @@
 //!
 //! An answer is one snapshot. Without an answer there is an error, never an empty list.
 
+mod canaries;
 mod changing;
 mod conditions;
 pub(crate) mod events;

@@ -330,6 +330,9 @@ pub trait SharedJournal: Journal + fmt::Debug {
         messages: Vec<(Arc<ReceivedMessage>, Arc<Notification>)>,
     ) -> BoxFuture<'_, Result<u64, String>>;
 
+    /// Returns those of these canaries that have come back: their deliveries are recorded, whichever daemon made them.
+    fn returned_canaries(&self, message_ids: Vec<String>) -> BoxFuture<'_, Result<Vec<String>, String>>;
+
     /// Pauses an action on all daemons, by this operator, or resumes it.
     fn set_paused(&self, action: &str, by: Option<&str>) -> BoxFuture<'_, Result<(), String>>;
 }

@@ -23,7 +23,6 @@ fn options_that_count_in_one_daemon_are_refused() {
         "queue_type = stream",
         "every daemon on a shared journal would read all of the stream",
     );
-    check("[rule:gone]", "[canary]\nlistener = neutron\n[rule:gone]", "[canary] listener: another daemon");
     check("lease = 3s", "max_size = 1GiB", "[journal] max_size: is not kept by a journal in PostgreSQL");
     check("lease = 3s", "lease = 1s", "[journal] lease: \"1s\" is out of range; allowed: 2s to");
     check("DATABASE", "postgresql://db/osnl", "[journal] connection: the user is required");

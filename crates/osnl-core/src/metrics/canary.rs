@@ -50,6 +50,11 @@ impl Default for Canary {
 }
 
 impl Canary {
+    /// The name of its rule and of its action, which no section can have.
+    pub const ACTION: &str = "osnl:canary";
+    /// The event type.
+    pub const EVENT_TYPE: &str = "osnl.canary";
+
     /// Begins, or begins again after a time in which none was to be sent.
     pub fn begin(&self, every: Duration, now: SystemTime) {
         let mut flight = self.flight();
@@ -89,6 +94,14 @@ impl Canary {
         self.returned.increment();
         self.delay.observe(took);
         Some(took)
+    }
+
+    /// Returns the ids of those that are under way, and when the latest of them was sent.
+    #[must_use]
+    pub fn under_way(&self) -> Option<(Vec<String>, SystemTime)> {
+        let flight = self.flight();
+        let latest = flight.open.values().max()?;
+        Some((flight.open.keys().cloned().collect(), *latest))
     }
 
     /// Returns for how long none has come back, if that is too long.
@@ -133,8 +146,10 @@ mod tests {
         assert_eq!(canary.comes_back("a", at(2)), Some(Duration::from_secs(2)));
         // Twice, or of another daemon.
         assert_eq!((canary.comes_back("a", at(3)), canary.comes_back("x", at(3))), (None, None));
+        assert_eq!(canary.under_way(), None);
         canary.sends("b", at(60));
         canary.sends("c", at(120));
+        assert_eq!(canary.under_way(), Some((vec!["b".to_owned(), "c".to_owned()], at(120))));
         canary.is_refused("c");
         assert_eq!(canary.late(at(182)), None);
         assert_eq!(canary.late(at(183)), Some(Duration::from_secs(181)));

@@ -136,7 +136,8 @@ impl Native {
         }
         if let Some(conf) = self.canary.clone() {
             let (way, state) = (parts.canary_way.clone(), daemon.state());
-            daemon = daemon.serving("canary", canary::send(conf, way, state, counters.clone()));
+            let records = canary::SharedRecords::of(&parts.store);
+            daemon = daemon.serving("canary", canary::send(conf, way, state, records, counters.clone()));
         }
         daemon = daemon.serving("watch over silent streams", silence::watch(counters.clone()));
         Ok((daemon, parts, handler))

@@ -2,6 +2,11 @@
 //!
 //! Another daemon may be the one that reads the queue: while the listener stands by, or is not connected, none is sent,
 //! and none is missed.
+//!
+//! On a shared journal another daemon may carry out the delivery of a canary. So the sender asks the journal which of those
+//! under way have been recorded: a handful of ids, after a tenth of the time since the latest was sent, and at most ten times a second.
+//! The daemon that reads the queue is the one that sends, so that the others neither send nor miss one. What the journal does not
+//! answer is not missed either.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -9,9 +14,11 @@ use std::time::{Duration, SystemTime};
 use osnl_model::{Emission, Framing, Priority, Target};
 use osnl_transport::{OutgoingMessage, Route, Transport};
 use serde_json::value::RawValue;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 
+use crate::control::Store;
 use crate::daemon::{DaemonState, Service};
+use crate::journal::shared::SharedJournal;
 use crate::listener::ListenerState;
 use crate::metrics::{Canary, Counters};
 use crate::native::{CanaryConf, canary};
@@ -37,8 +44,52 @@ impl Way {
     }
 }
 
+/// The shortest pause between two questions to the journal, and the longest.
+const ASK: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+
+/// The journal that other daemons share, and the canaries that they carry out.
+pub(super) struct SharedRecords(Option<Arc<dyn SharedJournal>>);
+
+impl SharedRecords {
+    /// Those of a store; none if this daemon makes all deliveries.
+    pub(super) fn of(store: &Store) -> Self {
+        Self(match store {
+            Store::Shared(journal, _) => Some(journal.clone()),
+            Store::Sqlite(..) | Store::Memory(_) | Store::File(_) => None,
+        })
+    }
+
+    /// Asks the journal when it is time to; waits for ever if it has nothing to tell.
+    async fn hear(&self, canary: &Canary) {
+        match canary.under_way().filter(|_| self.0.is_some()) {
+            Some((_, sent)) => {
+                let age = sent.elapsed().unwrap_or_default();
+                sleep((age / 10).clamp(ASK.0, ASK.1)).await;
+                self.ask(canary).await;
+            }
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Takes note of the canaries that have come back. Returns whether the journal has answered.
+    async fn ask(&self, canary: &Canary) -> bool {
+        let Some((journal, (ids, _))) = self.0.as_ref().zip(canary.under_way()) else { return true };
+        let Ok(returned) = journal.returned_canaries(ids).await else { return false };
+        for id in returned {
+            canary.comes_back(&id, SystemTime::now());
+        }
+        true
+    }
+}
+
 /// Returns the service that sends.
-pub(super) fn send(conf: CanaryConf, way: Way, daemon: Arc<DaemonState>, counters: Arc<Counters>) -> Service {
+pub(super) fn send(
+    conf: CanaryConf,
+    way: Way,
+    daemon: Arc<DaemonState>,
+    records: SharedRecords,
+    counters: Arc<Counters>,
+) -> Service {
     Box::new(|end| {
         Box::pin(async move {
             let canary = &counters.series.canary;
@@ -51,8 +102,15 @@ pub(super) fn send(conf: CanaryConf, way: Way, daemon: Arc<DaemonState>, counter
                     biased;
                     () = end.cancelled() => break,
                     _ = tick.tick() => {}
+                    () = records.hear(canary) => continue,
                 }
-                let Some((transport, exchange)) = way.now().filter(|_| listens(&daemon, &conf)) else {
+                let is_known = tokio::select! {
+                    biased;
+                    () = end.cancelled() => break,
+                    is_known = records.ask(canary) => is_known,
+                };
+                let Some((transport, exchange)) = way.now().filter(|_| is_known && listens(&daemon, &conf))
+                else {
                     canary.begin(conf.every, SystemTime::now());
                     continue;
                 };

@@ -18,14 +18,15 @@ use super::{ActionConf, ListenerConf, OnFull, RuleConf};
 use crate::action::canary::CanaryDriver;
 use crate::action::driver::Driver;
 use crate::delivery::{Batch, DeliverySettings, HostLimits, Limits, RetryPolicy, WhenExhausted};
+use crate::metrics::Canary;
 use crate::rule::Rule;
 
 /// The name of its rule and of its action.
-pub(crate) const NAME: &str = "osnl:canary";
+pub(crate) const NAME: &str = Canary::ACTION;
 /// The topic: the routing key is `osnl_canary.info`.
 pub(crate) const TOPIC: &str = "osnl_canary";
 /// The event type.
-pub(crate) const EVENT_TYPE: &str = "osnl.canary";
+pub(crate) const EVENT_TYPE: &str = Canary::EVENT_TYPE;
 /// Its publisher begins with this; the host follows.
 pub(crate) const PUBLISHER: &str = "osnl.";
 

@@ -338,9 +338,6 @@ impl<'a> Checker<'a> {
                 members::action(&mut self.reader(section), conf);
             }
         }
-        if let Some(section) = self.unnamed(CANARY).filter(|section| section.entry("listener").is_some()) {
-            members::canary(&mut self.reader(section));
-        }
     }
 
     /// A listener that waits for a message holds a place for it, of each action that its rules need a place of and whose

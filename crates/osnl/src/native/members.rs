@@ -103,12 +103,6 @@ pub(super) fn action(reader: &mut Reader<'_>, conf: &ActionConf) {
     }
 }
 
-/// Refuses the canary.
-pub(super) fn canary(reader: &mut Reader<'_>) {
-    let problem = "another daemon on the shared journal may receive it, and this one would report its loss";
-    refuse(reader, "listener", problem, "remove the section");
-}
-
 fn refuse(reader: &mut Reader<'_>, option: &str, problem: &str, allowed: &str) {
     reader.refuse::<()>(option, problem, &format!("{allowed}, {JOURNAL}"));
 }
