@@ -46,12 +46,25 @@ pub(crate) async fn beyond(
     own: &[Partition],
     max_dead: u64,
 ) -> Result<Vec<i64>, Error> {
-    let counted = session.query(COUNT, &[]).await?;
-    let dead: i64 = counted.first().map_or(Ok(0), |row| row.try_get(0))?;
     let most = i64::try_from(max_dead).unwrap_or(i64::MAX);
-    if dead <= most {
+    if count(session).await? <= most {
         return Ok(Vec::new());
     }
+    // What another owner removes meanwhile must not count as here and be missing among the oldest: too many would leave.
+    session.client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+    let leave = oldest(session, own, most).await?;
+    session.client.batch_execute("COMMIT").await?;
+    Ok(leave)
+}
+
+async fn count(session: &mut Session) -> Result<i64, Error> {
+    let counted = session.query(COUNT, &[]).await?;
+    counted.first().map_or(Ok(0), |row| row.try_get(0))
+}
+
+/// Returns those of these partitions among the oldest beyond `most`, of one snapshot.
+async fn oldest(session: &mut Session, own: &[Partition], most: i64) -> Result<Vec<i64>, Error> {
+    let dead = count(session).await?;
     // Each group with what is left of it, and what leaves.
     let mut groups: Vec<(String, Option<String>, i64, i64)> = Vec::new();
     for row in session.query(BY_CAUSE, &[]).await? {
