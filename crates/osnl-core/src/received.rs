@@ -8,6 +8,9 @@ use bytes::Bytes;
 use osnl_model::{BodyDigest, Budget, DecodeError, Emission, Excess, Head, Notification};
 use osnl_transport::{Cut, IncomingMessage, Properties};
 
+use crate::recall::Recaller;
+pub use crate::recall::RowChange;
+
 /// The origin of a message.
 #[derive(Clone, Debug)]
 pub struct Origin {
@@ -45,21 +48,14 @@ pub struct MessageNotes {
     pub happened: Option<Arc<str>>,
     /// Rows that it has changed: kept with the message, in its transaction.
     pub changes: Vec<RowChange>,
+    /// Computes its meaning when a shared journal keeps it; until then the other notes say nothing.
+    pub recaller: Option<Recaller>,
     /// The form of its idempotency keys.
     pub key: KeyForm,
     /// An operator has it appended: no broker hands it over.
     pub is_again: bool,
     /// The body is only the beginning of one that was too large to be kept.
     pub cut: Option<Cut>,
-}
-
-/// A row that has changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RowChange {
-    /// `instance/ID`, `port/ID`, `floatingip/ID`, `address/IP`; `asked/` before one of the first two.
-    pub name: String,
-    /// Its new value; `None` if it is forgotten.
-    pub row: Option<String>,
 }
 
 /// The form of an idempotency key.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use osnl_core::event::EnrichedValues;
-use osnl_core::received::{ReceivedMessage, RowChange};
+use osnl_core::recall::{Recaller, RowChange};
+use osnl_core::received::ReceivedMessage;
 use osnl_transport::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -129,6 +130,8 @@ pub struct LearntFacts {
     pub objects: Vec<(String, String)>,
     /// Other facts about resources that were seen.
     pub changes: Vec<RowChange>,
+    /// The same for a shared journal, which computes the changes when it keeps them: facts in the form of this one.
+    pub recalled: Option<(Recaller, String)>,
 }
 
 /// Paused actions, and since when each is.

@@ -12,7 +12,7 @@ pub struct Entry {
     pub received: Arc<ReceivedMessage>,
     /// The same, read.
     pub notification: Arc<osnl_model::Notification>,
-    /// One delivery per rule and action, never empty.
+    /// One delivery per rule and action; empty only if a shared journal still has to note the message.
     pub deliveries: Vec<NewDelivery>,
 }
 
@@ -31,6 +31,8 @@ pub struct NewDelivery {
     pub ordered: bool,
     /// Facts known from the beginning, beside the event: the reason why the action before it gave up.
     pub told: Option<Arc<EnrichedValues>>,
+    /// Whether its key is the one that is noted of its resource, where a shared journal notes what the message means.
+    pub is_keyed_by_note: bool,
     /// The state in which it begins.
     pub begin: Begin,
     /// The resource that it is about, for an operator.
@@ -56,6 +58,7 @@ impl NewDelivery {
             resource: None,
             ordered: true,
             told: None,
+            is_keyed_by_note: false,
             begin: Begin::Live,
             subject: Subject::default(),
         }

@@ -14,12 +14,12 @@ use super::asked::CloudLookup;
 use super::event::Lists;
 use super::servers::{Complete, Servers, completed};
 use super::told::EventReport;
-use super::watcher::{WatchedActions, Watcher};
-use osnl_actions::driver::{Interest, SharedObserver};
+use super::watched::WatchedActions;
+use super::watcher::Watcher;
+use osnl_actions::driver::{EarlierRows, Interest, SharedObserver};
 use osnl_actions::{ActionError, Event};
 use osnl_delivery::enrich::Step;
 use osnl_delivery::{Answers, Prepare};
-use osnl_journal::LearntFacts;
 
 /// Asks, before the first attempt of a delivery, for what no event has told of it; what is found is kept with the delivery
 /// and remembered.
@@ -57,13 +57,12 @@ impl CompletionStep {
             return Ok(None);
         }
         let found = all.iter().filter(|complete| complete.asked);
-        let changes = self.watcher.learn(found.clone());
+        let learnt = self.watcher.learn(found);
         let happened: Vec<_> = all.into_iter().map(|Complete { happened, .. }| happened).collect();
         let mut enriched = before.cloned().unwrap_or_default();
         // As a text: metadata keeps the order of its keys. Texts and numbers can always be written.
         let text = serde_json::to_string(&happened).unwrap_or_default();
         enriched.insert(HAPPENED.to_owned(), text.into());
-        let learnt = LearntFacts { changes, ..LearntFacts::default() };
         Ok(Some(Answers { enriched: Arc::new(enriched), learnt, answered: vec![self.servers.dependency()] }))
     }
 }
@@ -81,7 +80,13 @@ impl Prepare for CompletionStep {
 /// The interest of an action that has to know what an event means against what was seen before.
 pub(crate) fn interest(lists: Lists) -> Interest {
     Interest {
-        observer: |kept| Arc::new(Watcher::new(WatchedActions::default(), kept)),
+        observer: |earlier| {
+            let watched = WatchedActions::default();
+            Arc::new(match earlier {
+                EarlierRows::Kept(rows) => Watcher::new(watched, rows),
+                EarlierRows::InJournal => Watcher::of_shared_journal(watched),
+            })
+        },
         subject: Arc::new(lists),
     }
 }

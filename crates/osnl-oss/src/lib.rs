@@ -48,11 +48,13 @@ mod memory;
 mod node_detail;
 mod ordered;
 pub mod python;
+mod recalling;
 pub mod rest;
 mod servers;
 #[cfg(test)]
 mod tests;
 mod told;
+mod watched;
 mod watcher;
 mod wire_log;
 
@@ -67,7 +69,8 @@ pub use self::node_detail::{Constants, DetailKeys, IpType, NodeDetail, NodeForm,
 pub use self::ordered::OrderedMap;
 pub use self::servers::{Complete, KnownServer, Servers, completed};
 pub use self::told::{EventReport, PluginInvocation};
-pub use self::watcher::{WatchedActions, Watcher};
+pub use self::watched::WatchedActions;
+pub use self::watcher::Watcher;
 
 /// The version that `oss_watcher --version` has always said; the version of osnl is the crate's.
 #[must_use]

@@ -17,6 +17,7 @@ mod address;
 mod asked;
 mod decided;
 mod floating;
+mod partial;
 mod port;
 mod rows;
 mod server;
@@ -27,10 +28,12 @@ use osnl_model::{Bulk, Notification};
 use serde_json::Value;
 
 use self::decided::DecidedMessages;
+use self::partial::Partial;
 use self::rows::{FloatingRow, InstanceRow, MemoryRow, PortRow};
 use super::event::{Lists, Occurrence};
 use super::instance::{Instance, InstanceReading};
-pub use osnl_core::received::RowChange;
+pub use osnl_core::recall::RowChange;
+use osnl_core::recall::{PartKeys, message_of_row};
 
 /// Rows that are remembered: an instance, a port and a floating IP are one each.
 const MOST: usize = 100_000;
@@ -49,6 +52,8 @@ pub struct Memory {
     decided: DecidedMessages,
     /// Names that the current message has changed.
     touched: BTreeSet<String>,
+    /// The rows that were read, where a journal has others.
+    partial: Option<Partial>,
 }
 
 /// The meaning of a message.
@@ -71,7 +76,7 @@ impl Memory {
     #[must_use]
     pub fn of(most: usize) -> Self {
         let (rows, order, touched) = Default::default();
-        Self { rows, order, tick: 0, most, decided: DecidedMessages::new(LAST), touched }
+        Self { rows, order, tick: 0, most, decided: DecidedMessages::new(LAST), touched, partial: None }
     }
 
     /// Takes back what [`RowChange`]s said, the one touched last at the end. Answers how many could not be read.
@@ -90,9 +95,20 @@ impl Memory {
     /// Returns the meaning of a message, and notes it. `payload` is its payload as it was written, for the order of
     /// keys.
     pub fn tell(&mut self, n: &Notification, payload: Option<&str>, lists: &Lists) -> EventMeaning {
+        let happened = self.meaning(n, payload, lists);
+        EventMeaning { happened, changes: self.changes() }
+    }
+
+    /// The same without the changed rows, which are [told](Self::changes) of several messages.
+    pub(crate) fn meaning(
+        &mut self,
+        n: &Notification,
+        payload: Option<&str>,
+        lists: &Lists,
+    ) -> Vec<Occurrence> {
         let id = n.id();
-        if let Some(happened) = id.and_then(|id| self.decided.get(id)) {
-            return EventMeaning { happened, changes: Vec::new() };
+        if let Some(happened) = id.and_then(|id| self.decision(id)) {
+            return happened;
         }
         let event_type = n.event_type.as_deref().unwrap_or_default();
         let mut happened = match event_type.split('.').next() {
@@ -109,9 +125,15 @@ impl Memory {
         };
         happened.retain(|happened| lists.created(event_type, happened.what).is_some());
         if let Some(id) = id {
-            self.decided.put(id.to_owned(), happened.clone());
+            self.decide(id.to_owned(), happened.clone());
         }
-        EventMeaning { happened, changes: self.changes() }
+        happened
+    }
+
+    /// Returns the keys by which the parts of a message keep their order; of a move both have the address's.
+    pub(crate) fn keys(&self, happened: &[Occurrence]) -> PartKeys {
+        let key = |happened: &Occurrence| Some((happened.part, self.lane(happened)?));
+        happened.iter().filter_map(key).collect()
     }
 
     /// One by one, whether one request was about several or not.
@@ -139,10 +161,12 @@ impl Memory {
     }
 
     fn row(&self, name: &str) -> Option<&MemoryRow> {
+        self.look_for(name);
         self.rows.get(name).map(|(_, row)| row)
     }
 
     fn put(&mut self, name: String, row: MemoryRow) {
+        self.look_for(&name);
         self.tick += 1;
         if let Some((at, _)) = self.rows.insert(name.clone(), (self.tick, row)) {
             self.order.remove(&at);
@@ -158,16 +182,21 @@ impl Memory {
     }
 
     fn forget(&mut self, name: &str) {
+        self.look_for(name);
         if let Some((at, _)) = self.rows.remove(name) {
             self.order.remove(&at);
             self.touched.insert(name.to_owned());
         }
     }
 
+    /// Returns the rows that have changed since the last call.
     pub(super) fn changes(&mut self) -> Vec<RowChange> {
         let touched = std::mem::take(&mut self.touched);
         let change = |name: String| {
-            let row = self.row(&name).and_then(|row| serde_json::to_string(row).ok());
+            let row = match message_of_row(&name) {
+                Some(_) => self.message_text(&name),
+                None => self.row(&name).and_then(|row| serde_json::to_string(row).ok()),
+            };
             RowChange { name, row }
         };
         touched.into_iter().map(change).collect()

@@ -6,6 +6,7 @@ mod native;
 mod plugins;
 mod recorded;
 mod reference;
+mod shared;
 mod stock;
 mod watching;
 

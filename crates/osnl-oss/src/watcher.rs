@@ -1,17 +1,20 @@
 //! Notes with each message what it means, before it is kept, in the order of arrival.
 //!
 //! Decided at an attempt it would depend on which target answers when; decided here it is kept with the message, and so
-//! is what is known since: a restart knows what it knew, and a message that comes again means the same.
+//! is what is known since: a restart knows what it knew, and a message that comes again means the same. Where several daemons
+//! share a journal, the journal has it [decided](super::recalling) when it keeps the message.
 
-use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use osnl_journal::LearntFacts;
 use osnl_model::Notification;
 
-use super::event::{Lists, Occurrence};
-use super::memory::{EventMeaning, Memory, RowChange};
+use super::memory::{EventMeaning, Memory};
+use super::recalling::{RowRecall, facts, say_handled, written};
 use super::servers::Complete;
+use super::watched::WatchedActions;
 use osnl_core::observe::{Observe, PartKeys};
+use osnl_core::recall::Recaller;
 use osnl_core::received::{MessageNotes, ReceivedMessage};
 
 /// Notes with each message what it means, before it is kept, in the order of arrival. One for all listeners: what neutron
@@ -19,27 +22,9 @@ use osnl_core::received::{MessageNotes, ReceivedMessage};
 #[derive(Debug, Default)]
 pub struct Watcher {
     memory: Mutex<Memory>,
-    watched: RwLock<WatchedActions>,
-}
-
-/// The actions that have to know, and all of their lists together.
-#[derive(Clone, Debug, Default)]
-pub struct WatchedActions {
-    /// By their names; none: nothing is noted.
-    pub actions: BTreeSet<Arc<str>>,
-    /// The lists that count for all actions.
-    pub lists: Option<Lists>,
-}
-
-impl WatchedActions {
-    /// One more action.
-    pub fn add(&mut self, action: Arc<str>, lists: Lists) {
-        self.actions.insert(action);
-        self.lists = Some(match self.lists.take() {
-            Some(others) => others.and(&lists),
-            None => lists,
-        });
-    }
+    watched: Arc<RwLock<WatchedActions>>,
+    /// The part that a shared journal asks; then the memory is empty.
+    recaller: Option<Recaller>,
 }
 
 impl Watcher {
@@ -56,7 +41,15 @@ impl Watcher {
                 "rows about earlier events cannot be read and are ignored"
             );
         }
-        Self { memory: Mutex::new(memory), watched: RwLock::new(watched) }
+        Self { memory: Mutex::new(memory), watched: Arc::new(RwLock::new(watched)), recaller: None }
+    }
+
+    /// Knowing what a journal knows that several daemons share.
+    #[must_use]
+    pub fn of_shared_journal(watched: WatchedActions) -> Self {
+        let watched = Arc::new(RwLock::new(watched));
+        let recaller = Some(Recaller(Arc::new(RowRecall { watched: watched.clone() })));
+        Self { memory: Mutex::default(), watched, recaller }
     }
 
     /// For other actions from then on: a configuration that was read again forgets nothing.
@@ -65,10 +58,14 @@ impl Watcher {
     }
 
     /// Takes note of what was asked for, for events that say less; answers what is known otherwise since.
-    pub(super) fn learn<'a>(&self, found: impl Iterator<Item = &'a Complete>) -> Vec<RowChange> {
+    pub(super) fn learn<'a>(&self, found: impl Iterator<Item = &'a Complete>) -> LearntFacts {
+        if let Some(recaller) = &self.recaller {
+            let recalled = Some((recaller.clone(), facts(found)));
+            return LearntFacts { recalled, ..LearntFacts::default() };
+        }
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         found.for_each(|complete| memory.learn(complete));
-        memory.changes()
+        LearntFacts { changes: memory.changes(), ..LearntFacts::default() }
     }
 
     /// Returns the meaning of a message, to be kept with it; nothing of an unreadable message.
@@ -90,23 +87,17 @@ impl Observe for Watcher {
             let lists = self.watched.read().unwrap_or_else(PoisonError::into_inner).lists.clone();
             let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
             let told = lists.map(|lists| memory.tell(n, payload.as_deref(), &lists)).unwrap_or_default();
-            let key = |happened: &Occurrence| Some((happened.part, memory.lane(happened)?));
-            // Of a move both have the address's.
-            let keys: PartKeys = told.happened.iter().filter_map(key).collect();
+            let keys = memory.keys(&told.happened);
             (told, keys)
         };
         let (EventMeaning { happened, changes }, keys) = told;
         if !happened.is_empty() {
-            // The program's log has this line for each event.
-            let event_type = n.event_type.as_deref().unwrap_or_default();
-            tracing::info!(
-                event.type = event_type,
-                former = format_args!("Handle event `{event_type}`."),
-                "handling an event"
-            );
+            say_handled(n);
         }
-        // Texts and numbers: it can always be written.
-        let happened = serde_json::to_string(&happened).ok().map(Into::into);
-        (MessageNotes { happened, changes, ..MessageNotes::default() }, keys)
+        (MessageNotes { happened: written(&happened), changes, ..MessageNotes::default() }, keys)
+    }
+
+    fn recaller(&self) -> Option<Recaller> {
+        self.recaller.clone()
     }
 }

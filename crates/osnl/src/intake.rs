@@ -200,7 +200,14 @@ impl RuleEngine {
                     }
                     (Err(mismatch @ WhenMismatch::Undecided(_)), Mode::Live) => {
                         let why = format!("action {action}: {mismatch}");
-                        instead = fallback_delivery(rule, action, &why, &named, key.as_deref(), resource);
+                        instead = fallback_delivery(
+                            rule,
+                            action,
+                            &why,
+                            &named,
+                            key.as_deref(),
+                            (resource, watched),
+                        );
                         Begin::Dead(why)
                     }
                     (Err(mismatch @ WhenMismatch::Undecided(_)), Mode::Shadow) => {
@@ -224,6 +231,7 @@ impl RuleEngine {
                     resource,
                     ordered: !rule.unordered.contains(action),
                     told: None,
+                    is_keyed_by_note: watched,
                     begin,
                     subject: Subject::default(),
                 });
@@ -258,6 +266,16 @@ impl RuleEngine {
         self.guards
             .verdict(&rule.name, action, key, received.origin.received)
             .map_or(Begin::Live, Begin::Held)
+    }
+
+    fn append(
+        &self,
+        received: ReceivedMessage,
+        notification: Arc<Notification>,
+        deliveries: Vec<NewDelivery>,
+    ) -> Receipt {
+        let entry = Entry { received: Arc::new(received), notification, deliveries };
+        self.with_permit(|places| self.journal.append(places.next(), entry))
     }
 
     /// The observer, if this action has to know what it notes.
@@ -359,7 +377,9 @@ impl Intake for RuleEngine {
             RuleDecision::Fires(rule) => rule.actions.iter().find_map(|action| self.observer_of(action)),
             RuleDecision::Undecided(..) => None,
         });
-        if let Some(observer) = observer {
+        // A shared journal notes what it means, and gives its deliveries their keys.
+        received.noted.recaller = observer.and_then(Observe::recaller);
+        if let (Some(observer), None) = (observer, &received.noted.recaller) {
             (received.noted, keys) = observer.note(&received, notification);
         }
         let parts = Parts::of_notification(notification);
@@ -383,16 +403,18 @@ impl Intake for RuleEngine {
                 ring.event(&received, notification, &failed);
             }
             self.live.event(&received, notification, &[]);
-            return Receipt::complete(Settle::Acknowledge);
+            if received.noted.recaller.is_none() {
+                return Receipt::complete(Settle::Acknowledge);
+            }
+            // Later messages may mean something else with it: it is noted, and not kept.
+            return self.append(received, names.notification().clone(), deliveries);
         }
         self.counters.matched.increment();
         series.matched.increment();
         parts.name(&mut deliveries);
         self.live.event(&received, notification, &deliveries);
         let count = deliveries.len();
-        let entry =
-            Entry { received: Arc::new(received), notification: names.notification().clone(), deliveries };
-        self.with_permit(|places| self.journal.append(places.next(), entry)).with_deliveries(count)
+        self.append(received, names.notification().clone(), deliveries).with_deliveries(count)
     }
 
     fn unreadable(&self, received: ReceivedMessage, reason: String) -> Receipt {
@@ -426,7 +448,14 @@ fn dead_letters(rule: &Rule, why: &str, names: &Names, parts: &Parts<'_>) -> Vec
                 begin: Begin::Dead(why.to_owned()),
                 ..NewDelivery::new(rule.name.clone(), action.clone(), key.clone())
             });
-            deliveries.extend(fallback_delivery(rule, action, why, &named, key.as_deref(), resource));
+            deliveries.extend(fallback_delivery(
+                rule,
+                action,
+                why,
+                &named,
+                key.as_deref(),
+                (resource, false),
+            ));
         }
     }
     once_each(deliveries)

@@ -150,6 +150,7 @@ pub fn plan(conf: &Native, source: Source, rules: &[String], listener: Option<&s
                     resource: effect.resource,
                     ordered: !unordered(&effect.action),
                     told: None,
+                    is_keyed_by_note: false,
                     begin: match effect.mode {
                         Mode::Live => Begin::Live,
                         Mode::Shadow => Begin::Shadow,

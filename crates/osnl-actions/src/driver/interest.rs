@@ -10,13 +10,22 @@ use osnl_core::observe::Observe;
 use osnl_delivery::Prepare;
 use osnl_delivery::enrich::Step;
 
-/// Makes an observer from the rows that earlier runs have kept, by their names.
-pub type MakeObserver = fn(Vec<(String, String)>) -> Arc<dyn SharedObserver>;
+/// The place where an observer finds what was seen before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EarlierRows {
+    /// In this process: the rows that earlier runs have kept, by their names.
+    Kept(Vec<(String, String)>),
+    /// In the journal, which several daemons share: it reads them for each message.
+    InJournal,
+}
+
+/// Makes an observer.
+pub type MakeObserver = fn(EarlierRows) -> Arc<dyn SharedObserver>;
 
 /// The interest of one action.
 #[derive(Clone)]
 pub struct Interest {
-    /// Makes the observer of a daemon from what earlier runs have kept; all drivers of a program name the same.
+    /// Makes the observer of a daemon; all drivers of a program name the same.
     pub observer: MakeObserver,
     /// The subject, of a type that the observer knows.
     pub subject: Arc<dyn Any + Send + Sync>,

@@ -13,7 +13,7 @@ use super::orphans::follow_releases;
 use super::parts::{Parts, Transports, real};
 use super::silence;
 use crate::action::Action;
-use crate::action::driver::{BuildContext, Interest, Logins, SharedObserver};
+use crate::action::driver::{BuildContext, EarlierRows, Interest, Logins, SharedObserver};
 use crate::action::http::HttpOptions;
 use crate::control::{ControlHandler, ControlSocket, Store};
 use crate::daemon::Daemon;
@@ -205,8 +205,11 @@ impl Native {
 
     /// Makes the observer of the actions that have an interest, serving none yet.
     pub(super) fn observer(&self) -> Option<Arc<dyn SharedObserver>> {
-        let interests = self.interests();
-        interests.first().map(|(_, interest)| (interest.observer)(self.journal.seen()))
+        let earlier = || match &self.journal {
+            JournalConf::Shared(_) => EarlierRows::InJournal,
+            JournalConf::Sqlite(_) | JournalConf::Memory => EarlierRows::Kept(self.journal.seen()),
+        };
+        self.interests().first().map(|(_, interest)| (interest.observer)(earlier()))
     }
 
     /// The guards of rules and actions, knowing what the journal's latest deliveries were.
