@@ -10,7 +10,7 @@ use crate::command::Command;
 use crate::grants::CallOrder;
 use crate::group;
 use crate::leases::LeaseRow;
-use crate::member::{BLOCK, Member};
+use crate::member::Member;
 use crate::partition::Partition;
 use crate::reader::Reader;
 use crate::results::JobResult;
@@ -37,7 +37,7 @@ pub(crate) enum Job<'a> {
     Calls(CallOrder),
     /// Tells what this member has received of streams with an expectation; members renew within this lease.
     Tell(&'a [UntoldMessages], Duration),
-    /// Takes the next epoch of a queue, or more numbers in the epoch that this member has, at least so many.
+    /// Takes the next epoch of a queue, or more numbers in the epoch that this member has, so many.
     Read(Reader, Option<i64>, i64),
 }
 
@@ -49,6 +49,8 @@ pub(crate) type Result = std::result::Result<(JobResult, Option<Duration>), Refu
 pub(crate) enum Refusal {
     Lost(Vec<Partition>),
     Fenced(Vec<Reader>),
+    /// Messages of these queues need larger numbers.
+    Behind(Vec<Reader>),
     /// The member starts anew.
     Forgotten,
     /// The program ends.
@@ -120,7 +122,7 @@ impl Job<'_> {
                 JobResult::Told
             }
             Self::Calls(order) => JobResult::Calls(transaction.order_calls(order).await?),
-            Self::Read(reader, epoch, least) => transaction.take_reader(reader, *epoch, *least).await?,
+            Self::Read(reader, epoch, numbers) => transaction.take_reader(reader, *epoch, *numbers).await?,
         };
         *kept = Some(ended.clone());
         transaction.commit().await?;
@@ -150,7 +152,7 @@ impl Transaction<'_> {
         &mut self,
         reader: &Reader,
         epoch: Option<i64>,
-        least: i64,
+        numbers: i64,
     ) -> std::result::Result<JobResult, Trouble> {
         let epoch = match epoch {
             Some(epoch) => {
@@ -165,7 +167,6 @@ impl Transaction<'_> {
                 row.try_get(0)?
             }
         };
-        let numbers = least.max(BLOCK);
         let rows = self.query(NUMBERS, &[&numbers]).await?;
         let row = rows.first().ok_or_else(|| Trouble::Failed("osnl_counter has no row".to_owned()))?;
         let next: i64 = row.try_get(0)?;

@@ -43,6 +43,11 @@
 //! Members tell each other how many messages they have received of a listener or a rule with an expectation, with the renewals
 //! of their leases, and judge on the sum (`streams`).
 //!
+//! # Meanings
+//!
+//! The meaning of a message against what earlier ones told is computed in the transaction that appends it, on condition of the
+//! version of what was told (`seen`).
+//!
 //! # Tables
 //!
 //! | table | a row is |
@@ -64,6 +69,8 @@
 //! | `osnl_grant` | calls of an action with a rate that a member may begin, or has begun |
 //! | `osnl_stream` | a listener or a rule with an expectation: since when it is watched, when a member did last, its latest message |
 //! | `osnl_stream_slot` | messages of such a stream that came within a part of the time |
+//! | `osnl_seen` | what earlier messages told of a resource, or the meaning of one of the latest messages |
+//! | `osnl_seen_version` | one row: the version of `osnl_seen`, which every transaction writes that reads it (`seen`) |
 //! | `osnl_forgotten` | the latest delivery with an effect that retention has removed, per partition and action |
 //!
 //! # While the database is away
@@ -80,10 +87,6 @@
 //!
 //! `synchronous_commit = on` is set for each session; a server with `fsync = off` is refused. An asynchronous replica as
 //! fail-over target loses what it has not received: that cannot be seen from here.
-//!
-//! # What is missing
-//!
-//! The facts that oss_watcher notes.
 
 mod asked;
 mod bounds;
@@ -109,6 +112,7 @@ mod prune;
 mod reader;
 mod results;
 pub mod schema;
+mod seen;
 mod session;
 mod shared;
 mod streams;

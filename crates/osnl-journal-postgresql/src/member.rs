@@ -17,6 +17,8 @@ use crate::times::WindowTimes;
 
 /// The arrivals that a reader numbers without asking for more numbers.
 pub(crate) const BLOCK: i64 = 1 << 16;
+/// The same of a reader whose numbers have to be larger than those of other readers, again and again.
+pub(crate) const SMALL_BLOCK: i64 = 1 << 6;
 
 /// See the [module](self).
 pub(crate) struct Member {
@@ -28,6 +30,10 @@ pub(crate) struct Member {
     pub(crate) reading: HashMap<Reader, ReaderEpoch>,
     /// Queues that another member has taken over: nothing of theirs is appended before the broker hands them here again.
     pub(crate) fenced: HashSet<Reader>,
+    /// Queues whose messages had too small numbers beside those of other queues: they are given few at a time.
+    pub(crate) abreast: HashSet<Reader>,
+    /// The largest number of a message with a meaning that this member has kept.
+    pub(crate) recalled: i64,
     /// The deliveries in memory: claimable and claimed ones.
     pub(crate) places: HashMap<DeliveryId, Place>,
     pub(crate) messages: MessageCache,
@@ -98,6 +104,8 @@ impl Member {
             leases: Leases::default(),
             reading: HashMap::new(),
             fenced: HashSet::new(),
+            abreast: HashSet::new(),
+            recalled: 0,
             places: HashMap::new(),
             messages: MessageCache::default(),
             unsettled: BTreeSet::new(),

@@ -1,6 +1,7 @@
 //! The results of transactions, to be reported after their commit.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use osnl_journal::DeliveryId;
 
@@ -35,6 +36,8 @@ pub(crate) enum JobResult {
 pub(crate) struct GroupResult {
     /// By the place of the command in the group.
     pub(crate) appended: HashMap<usize, AppendResult>,
+    /// The meanings of messages, by the place of the command.
+    pub(crate) happened: HashMap<usize, Arc<str>>,
     /// Ends that are recorded; whether a delivery of another action was made.
     pub(crate) ended: HashMap<DeliveryId, bool>,
     pub(crate) retried: HashSet<DeliveryId>,
@@ -57,6 +60,8 @@ pub(crate) struct GroupResult {
 pub(crate) enum AppendResult {
     /// It is kept.
     New,
+    /// It is noted, and has no delivery for which it would be kept.
+    Noted,
     /// The same message is there.
     Copy,
     /// Another member reads the queue: the message is that one's.

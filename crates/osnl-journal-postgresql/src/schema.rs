@@ -27,10 +27,14 @@ const STEPS: [Step; 7] = [
     Step { sql: include_str!("schema/5.sql"), oldest: 2 },
     // An older program admits without guards: it refuses them in its configuration.
     Step { sql: include_str!("schema/6.sql"), oldest: 2 },
-    // An older program refuses expectations and the canary in its configuration. It tells nothing of what it receives, and
-    // a canary that it makes the delivery of is recorded as any other.
+    // An older program refuses in its configuration what needs these: expectations, the canary, actions that need what earlier
+    // messages told. It tells nothing of what it receives, and a canary that it makes the delivery of is recorded as any other.
     Step {
-        sql: concat!(include_str!("schema/7.streams.sql"), include_str!("schema/7.canary.sql")),
+        sql: concat!(
+            include_str!("schema/7.streams.sql"),
+            include_str!("schema/7.canary.sql"),
+            include_str!("schema/7.seen.sql")
+        ),
         oldest: 2,
     },
 ];

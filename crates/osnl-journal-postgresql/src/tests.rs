@@ -16,6 +16,7 @@ mod quarantine;
 mod rates;
 mod readers;
 mod retention;
+mod seen;
 mod streams;
 mod tls_sessions;
 mod transfer;

@@ -35,6 +35,8 @@ pub(crate) enum Trouble {
     Lost(Vec<Partition>),
     /// Other members read these queues.
     Fenced(Vec<Reader>),
+    /// Messages of these queues have smaller numbers than messages whose meaning counts before theirs.
+    Behind(Vec<Reader>),
 }
 
 /// Conflicts, and locks that took too long.

@@ -21,8 +21,9 @@ use tokio::time::{Instant, timeout_at};
 use crate::command::Command;
 use crate::job::{Job, Refusal};
 use crate::load::{self, Unusable};
-use crate::member::{Member, MemberLimits, ReaderEpoch};
+use crate::member::{BLOCK, Member, MemberLimits, ReaderEpoch, SMALL_BLOCK};
 use crate::options::Options;
+use crate::reader::Reader;
 use crate::results::JobResult;
 use crate::session::{OpenError, Session};
 use crate::shared::SharedState;
@@ -247,12 +248,34 @@ impl Writer {
                     let rest = batch.split_off(self.at_once);
                     rest.into_iter().rev().for_each(|command| self.backlog.push_front(command));
                 }
+                Err(Refusal::Behind(readers)) => {
+                    self.take_numbers_back(&mut batch, readers);
+                    // Other members may be faster several times.
+                    self.keep_leases().await;
+                }
                 Err(refusal) => {
                     if !self.bear(refusal).await {
                         return false;
                     }
                 }
             }
+        }
+    }
+
+    /// Lets messages of these queues have larger numbers than they were given.
+    fn take_numbers_back(&mut self, batch: &mut [Command], readers: Vec<Reader>) {
+        for command in batch {
+            if command.reader().is_some_and(|reader| readers.contains(reader))
+                && let Some((id, _)) = command.number()
+            {
+                *id = 0;
+            }
+        }
+        for reader in readers {
+            if let Some(reading) = self.member.reading.get_mut(&reader) {
+                reading.numbers = 0..0;
+            }
+            self.member.abreast.insert(reader);
         }
     }
 
@@ -287,7 +310,7 @@ impl Writer {
                 }
             }
             // Of groups only.
-            Refusal::TooLong => {}
+            Refusal::TooLong | Refusal::Behind(_) => {}
             Refusal::Closing => return false,
         }
         true
@@ -304,13 +327,17 @@ impl Writer {
         }
         for (reader, need) in needs {
             let reading = self.member.reading.get(&reader);
-            let has_enough =
-                reading.is_some_and(|reading| reading.numbers.end - reading.numbers.start >= need);
+            let is_abreast = self.member.abreast.contains(&reader);
+            let from = if is_abreast { self.member.recalled } else { 0 };
+            let has_enough = reading.is_some_and(|reading| {
+                reading.numbers.start > from && reading.numbers.end - reading.numbers.start >= need
+            });
             if has_enough || self.member.fenced.contains(&reader) {
                 continue;
             }
             let epoch = reading.map(|reading| reading.epoch);
-            match self.transact(&Job::Read(reader.clone(), epoch, need)).await {
+            let numbers = need.max(if is_abreast { SMALL_BLOCK } else { BLOCK });
+            match self.transact(&Job::Read(reader.clone(), epoch, numbers)).await {
                 Ok((JobResult::Read { epoch, first, numbers }, _)) => {
                     let numbers = first..first + numbers;
                     self.member.reading.insert(reader, ReaderEpoch { epoch, numbers });

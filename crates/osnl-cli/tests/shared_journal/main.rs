@@ -11,6 +11,7 @@ mod expected;
 mod limits;
 mod mail;
 mod moving;
+mod oss;
 mod quarantine;
 mod replay;
 mod stage;

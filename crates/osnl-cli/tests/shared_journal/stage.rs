@@ -131,6 +131,11 @@ impl Stage {
         self.publisher.notify_all(&numbers.map(notice).collect::<Vec<_>>());
     }
 
+    /// Publishes these notifications.
+    pub(crate) fn notify(&mut self, notices: &[Notice]) {
+        self.publisher.notify_all(notices);
+    }
+
     /// Publishes a number with a body of more than 4 KiB.
     pub(crate) fn publish_long(&mut self, n: u64) {
         let port = json!({"id": format!("port-{}", n % 4)});

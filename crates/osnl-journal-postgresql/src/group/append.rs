@@ -3,11 +3,12 @@
 //! A message whose key is there attaches to the stored arrival. One without an id is the same only if the broker says that it
 //! has delivered it before, and the stored one is open or was not settled.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use osnl_core::moment::millis;
 use osnl_core::quarantine::{Glimpse, StoredBody};
-use osnl_journal::{Begin, DeliveryId};
+use osnl_core::recall::RecalledMeaning;
+use osnl_journal::{Begin, DeliveryId, NewDelivery};
 
 use super::{clean, clean_option};
 use crate::command::{Command, NewEntry, NewUnreadable};
@@ -15,6 +16,7 @@ use crate::lane::begins;
 use crate::partition::place;
 use crate::reader::Reader;
 use crate::results::{AppendResult, GroupResult};
+use crate::seen::Reports;
 use crate::transaction::{Transaction, Trouble};
 
 const ARRIVAL: &str = "INSERT INTO osnl_arrival (id, identity, nameless, epoch, received, redelivered, deliveries, listener, \
@@ -45,6 +47,15 @@ const UNREADABLE: &str = "INSERT INTO osnl_unreadable (id, identity, received, r
      $11::text, $12::text, $13::bigint, $14::bigint, $15::text, $16::text, $17::text, $18::bytea, $19::text \
      WHERE NOT $4 OR NOT EXISTS (SELECT 1 FROM osnl_unreadable WHERE identity = $2)";
 
+/// Returns the key of a delivery: that of its resource which was noted, or its own.
+fn key_of<'a>(new: &'a NewDelivery, meaning: Option<&'a RecalledMeaning>) -> Option<&'a str> {
+    let noted = meaning.filter(|_| new.is_keyed_by_note).and_then(|meaning| {
+        // Of several the last one, as in the process.
+        meaning.keys.iter().rev().find(|(resource, _)| *resource == new.resource)
+    });
+    noted.map(|(_, key)| &**key).or(new.key.as_deref())
+}
+
 impl Transaction<'_> {
     /// Appends what is new.
     pub(super) async fn append(&mut self, batch: &[Command], done: &mut GroupResult) -> Result<(), Trouble> {
@@ -65,23 +76,53 @@ impl Transaction<'_> {
         self.read(readers).await?;
         let copies = self.nameless_copies(&entries, done).await?;
         entries.retain(|(n, _)| !copies.contains(n));
-        let new = self.append_arrivals(&entries).await?;
+        let kept: Vec<_> =
+            entries.iter().filter(|(_, new)| !new.entry.deliveries.is_empty()).copied().collect();
+        let new = self.append_arrivals(&kept).await?;
         let mut known = Vec::new();
         for (n, entry) in &entries {
-            let appended = if new.contains(&entry.id) { AppendResult::New } else { AppendResult::Copy };
+            let appended = match new.contains(&entry.id) {
+                true => AppendResult::New,
+                false if entry.entry.deliveries.is_empty() => AppendResult::Noted,
+                false => AppendResult::Copy,
+            };
             done.appended.insert(*n, appended);
             known.extend((appended == AppendResult::Copy).then(|| entry.unique_key()));
         }
         if !known.is_empty() {
             self.execute(COPIES, &[&known]).await?;
         }
+        entries.retain(|(n, _)| done.appended.get(n) != Some(&AppendResult::Copy));
+        let meanings = self.note(&entries, batch, done).await?;
         entries.retain(|(_, entry)| new.contains(&entry.id));
-        self.append_deliveries(&entries).await?;
+        self.append_deliveries(&entries, &meanings).await?;
         for (n, new) in unreadable {
             let appended = if self.set_aside(new).await? { AppendResult::New } else { AppendResult::Copy };
             done.appended.insert(n, appended);
         }
         Ok(())
+    }
+
+    /// Notes what new messages mean, and the facts that deliveries have found.
+    async fn note(
+        &mut self,
+        entries: &[(usize, &NewEntry)],
+        batch: &[Command],
+        done: &mut GroupResult,
+    ) -> Result<BTreeMap<usize, RecalledMeaning>, Trouble> {
+        let member = self.member;
+        let is_own = |command: &Command| command.claim().is_some_and(|id| member.place(id).is_some());
+        let meanings = self.recall(&Reports::of(entries, batch, is_own)).await?;
+        let mut kept = Vec::new();
+        for (n, new) in entries {
+            let Some(happened) = meanings.get(n).and_then(|meaning| meaning.happened.as_ref()) else {
+                continue;
+            };
+            kept.push((new.id, &**happened));
+            done.happened.insert(*n, happened.clone());
+        }
+        self.keep_meanings(&kept).await?;
+        Ok(meanings)
     }
 
     /// Returns the places of messages without an id that are copies.
@@ -190,26 +231,32 @@ impl Transaction<'_> {
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
-    async fn append_deliveries(&mut self, entries: &[(usize, &NewEntry)]) -> Result<(), Trouble> {
+    async fn append_deliveries(
+        &mut self,
+        entries: &[(usize, &NewEntry)],
+        meanings: &BTreeMap<usize, RecalledMeaning>,
+    ) -> Result<(), Trouble> {
         let all: Vec<_> = entries
             .iter()
-            .flat_map(|(_, entry)| {
+            .flat_map(|(place, entry)| {
                 let numbered = entry.entry.deliveries.iter().enumerate();
-                numbered.map(|(n, new)| (entry.id, DeliveryId::of(entry.id, n), new))
+                numbered.map(|(n, new)| {
+                    let key = key_of(new, meanings.get(place));
+                    (entry.id, DeliveryId::of(entry.id, n), key, new)
+                })
             })
             .collect();
         if all.is_empty() {
             return Ok(());
         }
-        let places = all.iter().map(|(_, id, new)| place(&new.action, new.key.as_deref(), new.ordered, *id));
+        let places = all.iter().map(|(_, id, key, new)| place(&new.action, *key, new.ordered, *id));
         let (lanes, partitions): (Vec<Option<i64>>, Vec<i16>) = places.unzip();
-        let ids: Vec<i64> = all.iter().map(|(_, id, _)| id.row()).collect();
+        let ids: Vec<i64> = all.iter().map(|(_, id, ..)| id.row()).collect();
         let arrivals: Vec<i64> = all.iter().map(|(arrival, ..)| *arrival).collect();
         let beginnings: Vec<i16> = all.iter().map(|(.., new)| begins(&new.begin)).collect();
         let rules: Vec<String> = all.iter().map(|(.., new)| clean(&new.rule)).collect();
         let actions: Vec<String> = all.iter().map(|(.., new)| clean(&new.action)).collect();
-        let keys: Vec<Option<&[u8]>> =
-            all.iter().map(|(.., new)| new.key.as_deref().map(str::as_bytes)).collect();
+        let keys: Vec<Option<&[u8]>> = all.iter().map(|(.., key, _)| key.map(str::as_bytes)).collect();
         let ordered: Vec<bool> = all.iter().map(|(.., new)| new.ordered).collect();
         let resources: Vec<Option<i64>> = all.iter().map(|(.., new)| new.resource.map(i64::from)).collect();
         let subject_ids: Vec<_> =
@@ -243,7 +290,7 @@ impl Transaction<'_> {
             ],
         )
         .await?;
-        let told = all.iter().filter_map(|(_, id, new)| Some((id.row(), new.told.as_ref()?)));
+        let told = all.iter().filter_map(|(_, id, _, new)| Some((id.row(), new.told.as_ref()?)));
         let (told_ids, found): (Vec<i64>, Vec<String>) = told
             // Texts as keys, and no number that JSON does not have.
             .map(|(id, told)| (id, serde_json::to_string(&**told).unwrap_or_default()))

@@ -266,5 +266,8 @@ async fn what_a_daemon_of_the_version_before_appends_is_judged() {
     append(3);
     within(a.look()).await;
     assert_eq!((held(&stage), stage.tally()), ("k2 k3".into(), "1|1 2|2".into()));
-    assert_eq!(stage.rows("SELECT max(oldest) FROM osnl_version"), "2");
+    assert_eq!(
+        stage.rows("SELECT max(version), max(oldest) FROM osnl_version"),
+        format!("{}|2", schema::VERSION)
+    );
 }

@@ -77,6 +77,7 @@ fn picture(file: &Path) -> Vec<String> {
     let enriched = reader.asked_for(&rows).unwrap();
     lines.push(format!("{enriched:?}"));
     lines.extend(reader.unreadable(-1, 100).unwrap().iter().map(|message| format!("{message:?}")));
+    lines.push(format!("{:?}", reader.seen().unwrap()));
     lines.push(format!("{:?} {:?}", reader.overview().unwrap(), reader.tally().unwrap()));
     lines
 }
@@ -109,6 +110,9 @@ async fn a_journal_that_went_to_the_database_and_back_is_the_same() {
     let moved = to_database(&file, &stage, OPTIONS).await.unwrap();
     assert_eq!(moved.notes, ["texts with a NUL character, which is U+FFFD now: 1"]);
     stage.tally();
+    let seen =
+        "SELECT resources, messages, version > (SELECT max(touched) FROM osnl_seen) FROM osnl_seen_version";
+    assert_eq!(stage.rows(seen), "2|0|t");
     {
         // Nothing is claimed, so that nothing changes.
         let member = stage.member("a");
@@ -118,7 +122,7 @@ async fn a_journal_that_went_to_the_database_and_back_is_the_same() {
         let deliveries = moved.rows[&Table::Deliveries] as usize;
         assert_same(&shown[..2 * deliveries], &before[..2 * deliveries]);
         // The enrichments are between.
-        let unread = &before[2 * deliveries + 1..before.len() - 1];
+        let unread = &before[2 * deliveries + 1..before.len() - 2];
         assert_same(&shown[2 * deliveries..], unread);
         let overview = within(member.overview()).await.unwrap();
         assert_eq!(overview.contents.unwrap().paused_by["paused"], "eve");

@@ -12,7 +12,7 @@ use crate::partition::PARTITIONS;
 use crate::schema;
 
 /// The tables whose rows are a journal.
-pub(super) const EMPTIED: [&str; 15] = [
+pub(super) const EMPTIED: [&str; 16] = [
     "osnl_arrival",
     "osnl_delivery",
     "osnl_attempt",
@@ -28,6 +28,7 @@ pub(super) const EMPTIED: [&str; 15] = [
     "osnl_grant",
     "osnl_stream",
     "osnl_stream_slot",
+    "osnl_seen",
 ];
 const TALLY: &str = "INSERT INTO osnl_tally (partition, action, state, count) \
      SELECT partition, action, state, count(*) FROM osnl_delivery GROUP BY partition, action, state";
@@ -39,6 +40,9 @@ const NEXT: &str = "UPDATE osnl_counter SET next = greatest(next, $2::bigint, (S
      WHERE name = $1";
 const INSERT_PARTITIONS: &str = "INSERT INTO osnl_partition (id, epoch, beat) \
      SELECT n, (SELECT coalesce(max(next), 0) FROM osnl_counter WHERE name = $1), 0 FROM generate_series(0, $2::int - 1) AS n";
+/// No version is the time of an earlier row.
+const SEEN: &str = "UPDATE osnl_seen_version SET version = coalesce((SELECT max(touched) FROM osnl_seen), 0) + 1, arrival = 0, \
+     resources = (SELECT count(*) FROM osnl_seen), messages = 0 WHERE id = 0";
 /// Without it, the first statements are planned for empty tables.
 const ANALYZE: &str = "ANALYZE osnl_arrival, osnl_delivery, osnl_attempt, osnl_enriched";
 
@@ -115,6 +119,7 @@ impl PostgresDestination {
         let client = &side.session.client;
         let failed = |error| side.failed(error);
         client.execute(TALLY, &[]).await.map_err(failed)?;
+        client.execute(SEEN, &[]).await.map_err(failed)?;
         if let Some(until) = facts.forgotten_until {
             client.execute(FORGOTTEN, &[&until]).await.map_err(failed)?;
         }

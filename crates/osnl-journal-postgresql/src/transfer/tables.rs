@@ -60,6 +60,7 @@ const DELIVERIES: &[&str] = &[
     "d.cause",
     "a.message_id",
 ];
+const SEEN: &[&str] = &["name", "touched", "told"];
 /// In the order of bytes, whatever the order of the database.
 const PAUSES: &[&str] = &["action COLLATE \"C\"", "since", "operator"];
 
@@ -93,6 +94,8 @@ fn source(table: Table) -> Source {
         Table::Attempts => (names(), "0", "osnl_attempt WHERE true", "delivery, slot"),
         Table::Enrichments => (names(), "octet_length(found)", "osnl_enriched WHERE true", "delivery"),
         Table::Objects => (names(), "octet_length(body)", "osnl_object WHERE true", "name"),
+        // Those of the latest messages are for copies from other queues.
+        Table::Seen => (SEEN.to_vec(), "octet_length(told)", "osnl_seen WHERE NOT is_message", "name"),
         Table::Quarantined => (names(), "octet_length(body)", "osnl_unreadable WHERE true", "id"),
         Table::Pauses => (PAUSES.to_vec(), "0", "osnl_paused WHERE true", "action COLLATE \"C\""),
     };

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use osnl_core::received::ReceivedMessage;
 use osnl_journal::{Entry, Outcome, Settle, begin, store};
 
 use super::Writer;
@@ -28,7 +29,7 @@ impl Writer {
                 Command::Append(new, receipt) => {
                     let appended = appended.unwrap_or(AppendResult::Refused);
                     let settle = match appended {
-                        AppendResult::New | AppendResult::Copy => Settle::Acknowledge,
+                        AppendResult::New | AppendResult::Noted | AppendResult::Copy => Settle::Acknowledge,
                         AppendResult::Refused => Settle::Leave,
                     };
                     self.tell_appended(&new, appended);
@@ -77,10 +78,17 @@ impl Writer {
     fn follow(&mut self, batch: &[Command], done: &GroupResult) -> Vec<Promotion> {
         let shared = self.shared.clone();
         let mut again = Vec::new();
-        for command in batch {
+        for (n, command) in batch.iter().enumerate() {
             if let Command::Append(new, _) = command {
                 let Entry { received, notification, .. } = &new.entry;
-                self.member.messages.insert(new.id, &(received.clone(), notification.clone()));
+                let received = match done.happened.get(&n) {
+                    Some(happened) => {
+                        self.member.recalled = self.member.recalled.max(new.id);
+                        with_meaning(received, happened)
+                    }
+                    None => received.clone(),
+                };
+                self.member.messages.insert(new.id, &(received, notification.clone()));
             }
             let (Command::End(id, _) | Command::Retry(id, ..)) = command else { continue };
             let own = self.member.place(*id).is_some();
@@ -145,9 +153,18 @@ impl Writer {
                 open.iter().for_each(|action| shared.gate.changed(action, -1));
                 begin::count_copy(&new.entry.received, &new.identity, &shared.counters);
             }
+            AppendResult::Noted => {}
             AppendResult::Refused => open.iter().for_each(|action| shared.gate.changed(action, -1)),
         }
         shared.committed(open.into_iter());
         shared.gate.committed();
     }
+}
+
+/// Returns a message as it is in the tables, with its meaning.
+fn with_meaning(received: &ReceivedMessage, happened: &Arc<str>) -> Arc<ReceivedMessage> {
+    let mut received = received.clone();
+    received.noted.happened = Some(happened.clone());
+    received.noted.recaller = None;
+    Arc::new(received)
 }

@@ -60,18 +60,10 @@ impl Writer {
                     self.works();
                     return Ok((ended, None));
                 }
-                Trouble::Forgotten => {
-                    self.rollback().await;
-                    return Err(Refusal::Forgotten);
-                }
-                Trouble::Lost(partitions) => {
-                    self.rollback().await;
-                    return Err(Refusal::Lost(partitions));
-                }
-                Trouble::Fenced(readers) => {
-                    self.rollback().await;
-                    return Err(Refusal::Fenced(readers));
-                }
+                Trouble::Forgotten => return self.refuse(Refusal::Forgotten).await,
+                Trouble::Lost(partitions) => return self.refuse(Refusal::Lost(partitions)).await,
+                Trouble::Fenced(readers) => return self.refuse(Refusal::Fenced(readers)).await,
+                Trouble::Behind(readers) => return self.refuse(Refusal::Behind(readers)).await,
                 Trouble::Conflict(reason) => {
                     self.rollback().await;
                     conflicts += 1;
@@ -102,6 +94,11 @@ impl Writer {
                 }
             }
         }
+    }
+
+    async fn refuse(&mut self, refusal: Refusal) -> Result {
+        self.rollback().await;
+        Err(refusal)
     }
 
     /// A session without half a transaction.

@@ -13,6 +13,8 @@ pub enum Table {
     Enrichments,
     /// Last known states of objects.
     Objects,
+    /// Facts about resources that earlier messages told.
+    Seen,
     /// Messages in quarantine.
     Quarantined,
     /// Paused actions.
@@ -118,6 +120,9 @@ const ENRICHMENTS: &[(&str, Kind)] = &[("delivery", Number), ("found", Text)];
 
 const OBJECTS: &[(&str, Kind)] = &[("name", Key), ("at", Number), ("body", Text)];
 
+/// `at` orders them: those that were touched last are forgotten last.
+const SEEN: &[(&str, Kind)] = &[("name", Key), ("at", Number), ("told", Text)];
+
 const QUARANTINED: &[(&str, Kind)] = &[
     ("id", Number),
     ("received", Number),
@@ -143,12 +148,13 @@ const PAUSES: &[(&str, Kind)] = &[("action", Text), ("since", Number), ("operato
 
 impl Table {
     /// All, in the order in which they are copied.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Events,
         Self::Deliveries,
         Self::Attempts,
         Self::Enrichments,
         Self::Objects,
+        Self::Seen,
         Self::Quarantined,
         Self::Pauses,
     ];
@@ -162,6 +168,7 @@ impl Table {
             Self::Attempts => ATTEMPTS,
             Self::Enrichments => ENRICHMENTS,
             Self::Objects => OBJECTS,
+            Self::Seen => SEEN,
             Self::Quarantined => QUARANTINED,
             Self::Pauses => PAUSES,
         }
@@ -182,6 +189,7 @@ impl Table {
             Self::Attempts => "failed attempts",
             Self::Enrichments => "enrichments",
             Self::Objects => "known objects",
+            Self::Seen => "facts of oss_watcher",
             Self::Quarantined => "messages in quarantine",
             Self::Pauses => "paused actions",
         }

@@ -10,7 +10,7 @@ use osnl_config::sections::Reader;
 use osnl_model::Secret;
 use osnl_transport::QueueType;
 
-use super::{ActionConf, ListenerConf};
+use super::ListenerConf;
 use crate::journal::shared::{GuardRates, SharedDatabase, SharedOptions};
 use crate::journal::sqlite::SqliteOptions;
 
@@ -90,16 +90,6 @@ pub(super) fn listener(reader: &mut Reader<'_>, conf: &ListenerConf) {
         let problem = "a shared journal needs one active reader of each queue, or messages of a resource change their order";
         let allowed = "set a pool, and single_active_consumer = true";
         refuse(reader, "single_active_consumer", problem, allowed);
-    }
-}
-
-/// Refuses drivers that need all events of a resource.
-pub(super) fn action(reader: &mut Reader<'_>, conf: &ActionConf) {
-    let traits = conf.driver.conf().traits();
-    if traits.interest.is_some() {
-        let problem =
-            "needs what earlier events told of a resource, which a shared journal does not keep yet";
-        refuse(reader, "driver", problem, "choose another driver");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use osnl_core::received::ReceivedMessage;
+use osnl_core::received::{ReceivedMessage, RowChange};
 use osnl_journal::sqlite::Change;
 use osnl_journal::{End, Handover, Subject};
 
@@ -110,6 +110,8 @@ pub(super) async fn filled(folder: &TempDir) -> PathBuf {
         let values = BTreeMap::from([("server".to_owned(), serde_json::json!({"id": HOSTILE}))]);
         let learnt =
             LearntFacts { objects: vec![("server:\u{fc}".into(), "{}".into())], ..LearntFacts::default() };
+        let row = |name: &str| RowChange { name: name.into(), row: Some(HOSTILE.to_owned()) };
+        let learnt = LearntFacts { changes: vec![row("instance/\u{fc}"), row("port/1")], ..learnt };
         within(journal.enriched(claimed.id, &values, learnt)).await;
         journal.end(claimed.id, Outcome::Returned.into());
     }

@@ -1,7 +1,5 @@
 //! Refusals: running daemons, places that are not empty, facts that the other store cannot hold.
 
-use osnl_core::received::RowChange;
-
 use super::*;
 
 #[track_caller]
@@ -67,20 +65,8 @@ async fn a_place_that_is_not_empty_is_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn facts_of_oss_watcher_and_changes_that_wait_are_refused_before_anything_is_written() {
+async fn changes_that_wait_are_refused_before_anything_is_written() {
     let (folder, stage) = (tempfile::tempdir().unwrap(), Stage::new());
-    let file = file_of(&folder);
-    let journal = SqliteJournal::open(options_of(&file), Arc::default()).unwrap();
-    let mut new = entry("1", "k", false);
-    let mut received = (*new.received).clone();
-    received.noted.changes = vec![RowChange { name: "instance/1".into(), row: Some("{}".into()) }];
-    new.received = received.into();
-    within(append(&journal, new).await).await;
-    within(journal.close()).await;
-    drop(journal);
-    refused(to_database(&file, &stage, OPTIONS).await, "1 facts of oss_watcher about instances");
-    assert_eq!(stage.rows("SELECT to_regclass('osnl_version') IS NULL"), "t");
-
     let member = stage.member("a");
     keep(&member, "1", "k").await;
     within(member.close()).await;

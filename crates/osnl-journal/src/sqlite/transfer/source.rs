@@ -59,13 +59,6 @@ impl SqliteSource {
             counted.map(i64::unsigned_abs).map_err(failed)
         };
         let refuse = |why: String| Err(MoveError::Refused(format!("{}: {why}", self.shown)));
-        let seen = count("SELECT count(*) FROM seen")?;
-        if seen > 0 {
-            return refuse(format!(
-                "{seen} facts of oss_watcher about instances, ports, and floating IPs cannot be kept in a shared journal, which \
-                 has none of its actions; nothing was moved"
-            ));
-        }
         let wishes = count("SELECT count(*) FROM delivery WHERE wish IS NOT NULL")?;
         if wishes > 0 {
             return refuse(format!(

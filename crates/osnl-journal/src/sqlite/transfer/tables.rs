@@ -34,6 +34,7 @@ fn columns(table: Table) -> (&'static str, &'static str) {
         Table::Attempts => ("delivery, slot, at, answer, request, took", "attempt WHERE true"),
         Table::Enrichments => ("delivery, found", "enriched WHERE true"),
         Table::Objects => ("name, at, body", "object WHERE true"),
+        Table::Seen => ("name, at, row", "seen WHERE true"),
         Table::Quarantined => (
             "id, received, redelivered, listener, queue, exchange, routing_key, content_type, content_encoding, compression, \
              reason, size, extent, message_id, publisher_id, event_type, digest, body",
@@ -51,7 +52,7 @@ fn key(table: Table) -> &'static str {
         Table::Deliveries => "d.id",
         Table::Attempts => "delivery, slot",
         Table::Enrichments => "delivery",
-        Table::Objects | Table::Pauses => "name",
+        Table::Objects | Table::Seen | Table::Pauses => "name",
     }
 }
 
@@ -185,6 +186,7 @@ fn insert(table: Table) -> &'static str {
         }
         Table::Enrichments => "INSERT INTO enriched (delivery, found) VALUES (?1, ?2)",
         Table::Objects => "INSERT INTO object (name, at, body) VALUES (?1, ?2, ?3)",
+        Table::Seen => "INSERT INTO seen (name, at, row) VALUES (?1, ?2, ?3)",
         Table::Quarantined => {
             "INSERT INTO unreadable (id, received, redelivered, listener, queue, exchange, routing_key, content_type, \
              content_encoding, compression, reason, size, extent, message_id, publisher_id, event_type, digest, body, identity) \
@@ -211,7 +213,7 @@ pub(super) fn write(connection: &Connection, table: Table, rows: &[Values]) -> R
             Table::Events => vec![Value::Number(identity_number(&identity(&named)))],
             Table::Deliveries => vec![lane_of(&named), number_of(named.text("message_id"))],
             Table::Quarantined => vec![Value::Number(identity_number(&unread_identity(&named)?))],
-            Table::Attempts | Table::Enrichments | Table::Objects | Table::Pauses => Vec::new(),
+            Table::Attempts | Table::Enrichments | Table::Objects | Table::Seen | Table::Pauses => Vec::new(),
         };
         let derived = derived.iter().map(|value| BoundValue(value, Kind::Number));
         insert.execute(params_from_iter(bound(table, row).chain(derived)))?;
