@@ -37,6 +37,12 @@ const FORGOTTEN: &str = "INSERT INTO osnl_forgotten (partition, action, delivery
 const OBJECTS: &str =
     "DELETE FROM osnl_object WHERE name IN (SELECT name FROM osnl_object WHERE at < $1 LIMIT $2)";
 
+/// Objects that are remembered, as in the SQLite journal.
+const MOST_OBJECTS: i64 = 100_000;
+const COUNT_OBJECTS: &str = "SELECT count(*) FROM osnl_object";
+const OLDEST_OBJECTS: &str =
+    "DELETE FROM osnl_object WHERE name IN (SELECT name FROM osnl_object ORDER BY at LIMIT $1)";
+
 /// Whether deliveries of these partitions ended before a moment.
 pub(crate) async fn is_due(session: &mut Session, before: i64, own: &[Partition]) -> Result<bool, Error> {
     Ok(!session.query(IS_OLD, &[&before, &own]).await?.is_empty())
@@ -53,6 +59,16 @@ pub(crate) async fn sweep(session: &mut Session, before: i64, from: i64) -> Resu
     session.execute(OBJECTS, &[&before, &BITE]).await?;
     // After the last one it begins again.
     Ok(if ids.len() as i64 == LOOKED_AT { ids.last().copied().unwrap_or(0) } else { 0 })
+}
+
+/// Removes a bite of the objects beyond their bound, the oldest first.
+pub(crate) async fn bound_objects(session: &mut Session) -> Result<(), Error> {
+    let counted = session.query(COUNT_OBJECTS, &[]).await?;
+    let count: i64 = counted.first().map_or(Ok(0), |row| row.try_get(0))?;
+    if count > MOST_OBJECTS {
+        session.execute(OLDEST_OBJECTS, &[&(count - MOST_OBJECTS).min(BITE)]).await?;
+    }
+    Ok(())
 }
 
 impl Transaction<'_> {

@@ -49,3 +49,17 @@ async fn a_message_that_was_left_without_deliveries_leaves_too() {
     within(a.look()).await;
     assert_eq!(stage.rows("SELECT unique_id FROM osnl_arrival"), "2");
 }
+
+#[tokio::test]
+async fn objects_beyond_the_bound_leave_the_oldest_first() {
+    let stage = Stage::new();
+    let a = stage.member("a");
+    stage.rows(
+        "INSERT INTO osnl_object (name, at, body) SELECT n::text::bytea, \
+         floor(extract(epoch FROM now()) * 1000)::bigint + n, '{}' FROM generate_series(1, 100007) AS n",
+    );
+    stage.pass(Duration::from_secs(1));
+    within(a.look()).await;
+    let left = "SELECT count(*), min(at) = max(at) - 99999 FROM osnl_object";
+    assert_eq!(stage.rows(left), "100000|t");
+}

@@ -13,6 +13,7 @@ use osnl_journal::{DeliveryId, PausedActions};
 use tokio::time::timeout;
 
 use super::{Writer, wall};
+use crate::bounds::OF_QUARANTINE;
 use crate::command::Command;
 use crate::job::Job;
 use crate::leases::{Lease, LeaseRow, Token};
@@ -257,6 +258,9 @@ impl Writer {
         session.execute(ANSWERED, &[token, &asked]).await?;
         let is_due = prune::is_due(session, before, &own).await?;
         self.swept = prune::sweep(session, before, self.swept).await?;
+        if own.contains(&OF_QUARANTINE) {
+            prune::bound_objects(session).await?;
+        }
         if is_due && let Err(refusal) = self.transact(&Job::Prune(before)).await {
             _ = self.bear(refusal).await;
         }
