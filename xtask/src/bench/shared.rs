@@ -4,9 +4,6 @@
 //! The PostgreSQL is a private one whose commits wait for this disk. It, the broker, the target, and all daemons share the cores
 //! of the machine.
 
-use std::path::Path;
-use std::process::Stdio;
-
 use anyhow::Result;
 use osnl_testkit::{Postgres, wait_until};
 
@@ -181,11 +178,4 @@ fn claims(server: &Postgres, pending: u64, effort: Effort) -> Result<f64> {
 /// Returns the span that a part of `osnl-bench` prints.
 fn run(args: &[&str]) -> Result<Span> {
     Span::parse(step::output(built("osnl-bench").args(args))?.trim())
-}
-
-/// Starts osnl with a configuration.
-pub(super) fn start(folder: &Path, file: &Path) -> Result<Process> {
-    let mut command = built("osnl");
-    command.arg("run").arg("-c").arg(file).current_dir(folder).stderr(Stdio::null());
-    Process::start(&mut command)
 }

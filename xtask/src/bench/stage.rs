@@ -11,7 +11,6 @@ use anyhow::{Context as _, Result};
 use osnl_testkit::{Broker, Vhost, wait_until};
 
 use super::process::Process;
-use super::shared;
 use super::sink::Sink;
 use crate::{setup, step};
 
@@ -282,7 +281,7 @@ impl Queue<'_> {
         let text = self.native(&journal, 1, When::No).replace(NOT_ALONE, ALONE);
         let file = self.folder.join("osnl.conf");
         std::fs::write(&file, text)?;
-        shared::start(&self.folder, &file)
+        run_shared(&self.folder, &file)
     }
 
     /// Starts one of several daemons on a journal in this database, with a queue that osnl declares, and so many requests at once.
@@ -299,7 +298,7 @@ impl Queue<'_> {
             .replace("driver = k2hr3\n", &format!("driver = k2hr3\nconcurrency = {at_once}\n"));
         let file = folder.join("osnl.conf");
         std::fs::write(&file, text)?;
-        shared::start(&folder, &file)
+        run_shared(&folder, &file)
     }
 
     /// Publishes `count` matching messages to a queue that osnl has declared.
@@ -446,6 +445,13 @@ impl Queue<'_> {
             || self.vhost.list_queues().iter().any(|queue| queue.name == QUEUE && queue.consumers >= least);
         wait_until(SOON, "consumers", consumed);
     }
+}
+
+/// Starts osnl with a configuration.
+fn run_shared(folder: &Path, file: &Path) -> Result<Process> {
+    let mut command = built("osnl");
+    command.arg("run").arg("-c").arg(file).current_dir(folder).stderr(Stdio::null());
+    Process::start(&mut command)
 }
 
 /// A configuration in osnl's own form, with these lines of its listener. All rules but the last look for events that do not come,

@@ -123,7 +123,7 @@ pub(super) struct JournalWriter {
     commands: Receiver<Command>,
     /// Commands that arrived while a failure lasted, or that did not fit into a group.
     backlog: VecDeque<Command>,
-    /// What may still be appended before the size of the file is looked at.
+    /// Bytes that may still be appended before the size of the file is looked at.
     room: u64,
     /// Messages that were in hand when the file was full: they wait until there is room.
     wait_for_room: VecDeque<Command>,

@@ -170,7 +170,7 @@ pub(crate) struct MoveArgs {
     /// Journal to move: sqlite:///PATH or postgresql://...
     #[arg(long, value_name = "URL")]
     pub(crate) from: String,
-    /// Where to move it: an empty place of the other kind
+    /// Empty place of the other kind to move it to
     #[arg(long, value_name = "URL")]
     pub(crate) to: String,
     /// Count and check, and change nothing

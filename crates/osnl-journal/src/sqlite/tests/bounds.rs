@@ -150,7 +150,7 @@ async fn at_its_size_history_leaves_first_and_then_the_intake_stops() {
     within(append(&journal, large(n)).await).await;
 }
 
-/// What was in hand when it became full waits, in order, and is kept when there is room.
+/// Messages that were in hand when it became full wait, in order, and are kept when there is room.
 #[tokio::test]
 async fn a_burst_does_not_grow_the_file_beyond_its_size() {
     const SIZE: u64 = 1 << 20;
