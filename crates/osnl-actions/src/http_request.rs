@@ -41,7 +41,7 @@ use std::time::SystemTime;
 
 use osnl_core::trace::{SpanId, TRACEPARENT};
 use osnl_http::header::{HeaderName, HeaderValue, LOCATION};
-use osnl_http::{Answer, Client, Expiry, Failure, Request, StatusCode, redirected};
+use osnl_http::{Answer, Client, Expiry, Failure, FailureClass, Request, StatusCode, redirected};
 use osnl_model::mask_text;
 use osnl_openstack::{NotFound, not_found};
 use osnl_transport::BoxFuture;
@@ -223,30 +223,47 @@ impl HttpAction {
     /// Sends it, and goes where the answer leads as far as that is allowed.
     async fn follow(&self, mut request: Request) -> Result<Answer, ActionError> {
         let mut client = &self.own;
+        let mut answer = self.send(client, &request).await?;
         for _ in 0..self.redirects {
-            let answer = self.send(client, &request).await?;
-            match redirected(&request, &answer) {
+            let next = match redirected(&request, &answer) {
                 Ok(None) => return Ok(answer),
                 Ok(Some(next))
                     if next.elsewhere && self.body_holds_secret && !next.request.body.is_empty() =>
                 {
-                    let class = ErrorClass::Status(answer.status.as_u16());
-                    let reason = "the redirect leads to another host, and the body may hold a secret";
-                    return Err(ActionError::new(class, reason.to_owned()));
+                    return self
+                        .unfollowed(answer, "it leads to another host, and the body may hold a secret");
                 }
-                Ok(Some(next)) => {
-                    request = next.request;
-                    if next.elsewhere {
-                        client = self.away.as_ref().unwrap_or(client);
-                    }
-                }
-                Err(error) => {
-                    let class = ErrorClass::Status(answer.status.as_u16());
-                    return Err(ActionError::new(class, error.to_string()));
-                }
+                Ok(Some(next)) => next,
+                Err(error) => return self.unfollowed(answer, &error.to_string()),
+            };
+            request = next.request;
+            if next.elsewhere {
+                client = self.away.as_ref().unwrap_or(client);
             }
+            answer = match client.send(request.clone()).await {
+                Ok(answer) => answer,
+                Err(failure) => match failure.class {
+                    // Nothing was sent: the answer that led there is the last one.
+                    FailureClass::Forbidden | FailureClass::Unsendable => {
+                        return self.unfollowed(answer, &failure.reason);
+                    }
+                    FailureClass::Connect
+                    | FailureClass::Tls
+                    | FailureClass::Reset
+                    | FailureClass::Status(_) => return Err(self.failed(failure)),
+                },
+            };
         }
-        self.send(client, &request).await
+        Ok(answer)
+    }
+
+    /// Judges a redirect that may not be followed by its status, as every answer: the event may be fine, and its target
+    /// is not. That holds for a host that the event names too, because the guard let the request to it pass.
+    fn unfollowed(&self, answer: Answer, why: &str) -> Result<Answer, ActionError> {
+        match self.judgement.failure(answer.status.as_u16()) {
+            None => Ok(answer),
+            Some(class) => Err(self.refused(class, &answer, Some(why))),
+        }
     }
 
     async fn send(&self, client: &Client, request: &Request) -> Result<Answer, ActionError> {
@@ -259,26 +276,36 @@ impl HttpAction {
     }
 
     fn refusal(&self, class: ErrorClass, answer: &Answer) -> ActionError {
+        self.refused(class, answer, None)
+    }
+
+    /// `unfollowed` is why a redirect is not followed; without it as many were as may be.
+    fn refused(&self, class: ErrorClass, answer: &Answer, unfollowed: Option<&str>) -> ActionError {
         let mut failure = answer.failure();
         if class == ErrorClass::Rejected {
             failure.reason = format!("status {}, {}", answer.status.as_u16(), failure.reason);
         }
-        if answer.status.is_redirection()
-            && let Some(location) = answer.headers.get(LOCATION)
-        {
-            let location: String = String::from_utf8_lossy(location.as_bytes())
-                .chars()
-                .filter(|c| !c.is_control())
-                .take(200)
-                .collect();
-            let followed = match self.redirects {
-                0 => "no redirect is followed".to_owned(),
-                n => format!("no more than {n} redirects are followed"),
+        if answer.status.is_redirection() {
+            let why = match (answer.headers.get(LOCATION).map(location), unfollowed) {
+                (Some(location), Some(why)) => {
+                    format!("; it leads to {location}, and is not followed: {why}")
+                }
+                (None, Some(why)) => format!("; it is not followed: {why}"),
+                (Some(location), None) => format!("; it leads to {location}, and {}", self.followed()),
+                (None, None) => String::new(),
             };
-            failure.reason = format!("{}; it leads to {location}, and {followed}", failure.reason);
+            failure.reason.push_str(&why);
         }
         let reason = self.scrubbed(&failure.reason);
         ActionError { retry_after: failure.retry_after, ..ActionError::new(class, reason) }
+    }
+
+    fn followed(&self) -> String {
+        match self.redirects {
+            0 => "no redirect is followed".to_owned(),
+            1 => "no more than 1 redirect is followed".to_owned(),
+            n => format!("no more than {n} redirects are followed"),
+        }
     }
 
     fn scrubbed(&self, text: &str) -> String {
@@ -287,6 +314,12 @@ impl HttpAction {
             self.authorization.iter().flat_map(|authorization| authorization.secrets()).collect();
         scrub(text, self.secrets.iter().chain(&fetched).map(String::as_str))
     }
+}
+
+/// The address of a redirect, for people.
+fn location(value: &HeaderValue) -> String {
+    let text = String::from_utf8_lossy(value.as_bytes());
+    mask_text(&text).chars().filter(|c| !c.is_control()).take(200).collect()
 }
 
 impl fmt::Debug for HttpAction {

@@ -38,10 +38,10 @@ pub struct Redirect {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RedirectError {
     /// It names no target.
-    #[error("the redirect has no Location that is a URL of http or https")]
+    #[error("it has no Location that is a URL of http or https")]
     NoTarget,
     /// It leads from `https` to `http`.
-    #[error("the redirect leads from https to http")]
+    #[error("it leads from https to http")]
     Downgrade,
 }
 

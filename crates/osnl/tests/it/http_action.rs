@@ -236,7 +236,9 @@ fn redirects_are_followed_only_if_asked_for_and_never_to_what_is_guarded() {
     for to in ["http://169.254.169.254/latest/meta-data", "http://[fd00:ec2::254]/", &other.url("/")] {
         sink.script(vec![moved(307, to)]);
         let error = Hook::new(&lines("redirects = 2\nallow_private = true")).refused();
-        assert_eq!(error.class, ErrorClass::Content, "{to}: {error}");
+        assert_eq!(error.class, ErrorClass::Status(307), "{to}: {error}");
+        let start = format!("Temporary Redirect; it leads to {to}, and is not followed: ");
+        assert!(error.reason.starts_with(&start), "{error}");
         assert!(error.reason.contains("allow_hosts"), "{error}");
     }
     assert_eq!(other.requests().len(), 0);
@@ -256,7 +258,12 @@ fn redirects_are_followed_only_if_asked_for_and_never_to_what_is_guarded() {
         sink.script(vec![moved(307, &other.url("/there"))]);
         let error = Hook::new(&lines).refused();
         assert_eq!(error.class, ErrorClass::Status(307));
-        assert_eq!(error.reason, "the redirect leads to another host, and the body may hold a secret");
+        assert!(
+            error
+                .reason
+                .ends_with(", and is not followed: it leads to another host, and the body may hold a secret"),
+            "{error}"
+        );
         assert_eq!(other.requests().len(), before, "{body}");
         sink.script(vec![moved(308, "/second")]);
         Hook::new(&lines).make().unwrap();
@@ -269,7 +276,39 @@ fn redirects_are_followed_only_if_asked_for_and_never_to_what_is_guarded() {
 
     sink.script(vec![moved(307, "/a"), moved(307, "/b")]);
     let error = Hook::new(&lines("redirects = 1")).refused();
-    assert!(error.reason.ends_with("it leads to /b, and no more than 1 redirects are followed"), "{error}");
+    assert!(error.reason.ends_with("it leads to /b, and no more than 1 redirect is followed"), "{error}");
+}
+
+/// The event is fine, and the next answer of its target may be another one.
+#[test]
+fn a_redirect_that_is_not_allowed_is_a_refusal_with_its_status() {
+    let sink = Sink::start();
+    let url = sink.url("/first");
+    let check = |lines: &str, headers: &[(&str, &str)], class: ErrorClass, reason: &str| {
+        sink.script(vec![with(302, headers, "")]);
+        let payload = json!({"url": url});
+        let error = Hook::new(&format!("redirects = 3\n{lines}")).call(&payload, SOON).unwrap_err();
+        assert_eq!(error.class, class, "{error}");
+        assert!(error.reason.contains(reason), "{error}");
+    };
+    let own = format!("url = {url}");
+    let private = [("Location", "http://10.255.255.1/")];
+    let why = "Found; it leads to http://10.255.255.1/, and is not followed: 10.255.255.1 is 10.255.255.1, a private";
+    let refused = ErrorClass::Status(302);
+    check(&own, &private, refused, why);
+    check(&format!("{own}\nfinal = 302"), &private, ErrorClass::Rejected, why);
+    check(&format!("{own}\nretry = 302"), &private, ErrorClass::Busy(Some(302)), why);
+    // The host that the event names was called, so it is the one that refuses.
+    check("url = {{ payload.url }}\nallow_hosts = 127.0.0.1", &private, refused, why);
+    check(&own, &[("Location", "ftp://h/")], refused, "it leads to ftp://h/, and is not followed: it has no");
+    check(&own, &[("Location", "http://[")], refused, "it leads to http://[, and is not followed: it has no");
+    check(&own, &[("Location", "http://u:S3CRET@[")], refused, "it leads to http://u:***@[, and is not");
+    check(&own, &[], refused, "Found; it is not followed: it has no Location");
+    // A loop.
+    sink.script(vec![with(302, &[("Location", "/first")], ""); 4]);
+    let error = Hook::new(&format!("redirects = 3\n{own}")).refused();
+    assert_eq!(error.class, refused);
+    assert!(error.reason.ends_with("to /first, and no more than 3 redirects are followed"), "{error}");
 }
 
 #[test]

@@ -121,16 +121,16 @@ fn what_cannot_be_delivered_says_why() {
     );
     check(
         "url = TARGET/x\nredirects = 1",
-        vec![with(307, &[("Location", "https://169.254.169.254/latest")], "")],
-        1,
-        "unusable notification: 169.254.169.254 is 169.254.169.254, a cloud's metadata service, and its URL is not from \
+        vec![with(307, &[("Location", "https://169.254.169.254/latest")], ""); 2],
+        2,
+        "status 307: Temporary Redirect; it leads to https://169.254.169.254/latest, and is not followed: 169.254.169.254 is 169.254.169.254, a cloud's metadata service, and its URL is not from \
          the configuration; if it may be called, name it in allow_hosts",
     );
     check(
         "url = TARGET/x\nredirects = 1",
         vec![with(307, &[("Location", "http://localhost/x")], ""); 2],
         2,
-        "status 307: the redirect leads from https to http",
+        "status 307: Temporary Redirect; it leads to http://localhost/x, and is not followed: it leads from https to http",
     );
 }
 
