@@ -11,6 +11,7 @@ mod parameters;
 use std::fmt;
 use std::sync::Arc;
 
+use osnl_config::written_secrets;
 use osnl_http::Url as ApiUrl;
 use osnl_http::header::{ACCEPT_ENCODING, HOST, HeaderValue, USER_AGENT};
 use osnl_http::{Client, HttpError, HttpOptions, Method, Request, Scheme, Url, Verification};
@@ -20,6 +21,7 @@ use serde_json::Value;
 pub use self::conf::K2hr3Conf;
 pub(crate) use self::conf::{API_URL, api_url};
 pub use self::parameters::{HostParameters, Unusable};
+use super::http_request::scrub;
 use super::sent::request_text;
 use super::{Action, ActionError, Completion, ErrorClass, Event};
 
@@ -121,9 +123,13 @@ impl K2hr3 {
                     "; is the address of this host registered in K2HR3's delhost role, and its storage up?",
                 );
             }
+            // K2HR3 may repeat what it was sent.
+            let secrets = written_secrets::parameters(&self.api_url.to_string());
+            failure.reason = scrub(&failure.reason, secrets.iter().map(String::as_str));
             return Err(failure.into());
         }
-        Ok(Completion::Delivered(format!("DELETE {} {parameters}: {}", self.api_url, answer.status.as_u16())))
+        let (url, status) = (shown(&self.api_url), answer.status.as_u16());
+        Ok(Completion::Delivered(format!("DELETE {url} {parameters}: {status}")))
     }
 
     fn made(&self, parameters: &HostParameters) -> Result<Request, ActionError> {
@@ -142,6 +148,11 @@ impl K2hr3 {
             .insert(USER_AGENT, HeaderValue::from_static(concat!("osnl/", env!("CARGO_PKG_VERSION"))));
         Ok(request)
     }
+}
+
+/// Returns a URL for people: a secret may be written out in the query of `api_url`.
+pub fn shown(url: &ApiUrl) -> String {
+    written_secrets::masked_url(&url.to_string())
 }
 
 /// Returns the host that K2HR3 has to forget for a payload.
@@ -182,7 +193,7 @@ fn is_about_a_port(payload: &Value) -> bool {
 
 impl fmt::Debug for K2hr3 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("K2hr3").field("api_url", &self.api_url.to_string()).finish_non_exhaustive()
+        f.debug_struct("K2hr3").field("api_url", &shown(&self.api_url)).finish_non_exhaustive()
     }
 }
 
@@ -198,7 +209,7 @@ impl Action for K2hr3 {
     }
 
     fn target(&self) -> String {
-        format!("K2HR3 at {}", self.api_url)
+        format!("K2HR3 at {}", shown(&self.api_url))
     }
 
     fn request(&self, event: &Event) -> Option<String> {
@@ -206,7 +217,7 @@ impl Action for K2hr3 {
         let found = (self.parameters)(&payload).ok()?;
         let parameters = narrowed(found, &payload, self.no_addresses).ok()?;
         let request = self.made(&parameters).ok()?;
-        Some(request_text(&request, &request.url.to_string()))
+        Some(request_text(&request, &shown(&request.url)))
     }
 
     fn certificate_ends(&self) -> Option<i64> {

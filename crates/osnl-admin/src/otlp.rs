@@ -15,6 +15,7 @@ use osnl::action::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderV
 use osnl::action::http::{Client, HttpError, HttpOptions, Method, Request, Url};
 use osnl::metrics::Counters;
 use osnl::native::OtlpConf;
+use osnl_config::written_secrets;
 use osnl_core::trace::Span;
 use serde_json::Value;
 use tokio::sync::mpsc::Receiver;
@@ -42,6 +43,8 @@ const REPLY: usize = 16 * 1024;
 pub struct Exporter {
     client: Client,
     url: Url,
+    /// The URL for people: its query may hold a secret.
+    shown: String,
     headers: HeaderMap,
     resource: Resource,
     counters: Arc<Counters>,
@@ -79,7 +82,8 @@ impl Exporter {
         }
         let Some(spans) = counters.series.traces.export(ROOM) else { return Ok(None) };
         let (url, resource) = (conf.traces_endpoint.clone(), Resource::of_this_process());
-        Ok(Some(Self { client, url, headers, resource, counters: counters.clone(), spans, fails: false }))
+        let (shown, counters) = (written_secrets::masked_url(&url.to_string()), counters.clone());
+        Ok(Some(Self { client, url, shown, headers, resource, counters, spans, fails: false }))
     }
 
     /// Exports until told to stop, and then what is left.
@@ -145,7 +149,7 @@ impl Exporter {
         // A span that arrives twice is one span.
         request.repeatable = true;
         request.reply_limit = REPLY;
-        let away = |reason: String| ExportError::Away(format!("{}: {reason}", self.url));
+        let away = |reason: String| ExportError::Away(format!("{}: {reason}", self.shown));
         let answer = timeout(ANSWER, self.client.send(request)).await;
         let answer = answer.map_err(|_| away(format!("no answer after {ANSWER:?}")))?;
         let answer = answer.map_err(|failure| away(failure.reason))?;
@@ -153,7 +157,7 @@ impl Exporter {
             200..300 => Ok(refused(&answer.body)),
             408 | 429 | 500..600 => Err(away(answer.failure().reason)),
             status => {
-                Err(ExportError::Refused(format!("{}: {status} {}", self.url, answer.failure().reason)))
+                Err(ExportError::Refused(format!("{}: {status} {}", self.shown, answer.failure().reason)))
             }
         }
     }
@@ -167,7 +171,7 @@ impl Exporter {
                 traces.exported.add(spans.saturating_sub(*refused));
                 traces.dropped.add((*refused).min(spans));
                 if std::mem::take(&mut self.fails) {
-                    tracing::info!(url = %self.url, "traces are exported again");
+                    tracing::info!(url = self.shown, "traces are exported again");
                 }
             }
             Err(failed) => {

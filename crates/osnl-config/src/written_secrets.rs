@@ -53,6 +53,20 @@ pub fn masked(template: &str) -> Cow<'_, str> {
     if out == template { Cow::Borrowed(template) } else { Cow::Owned(out) }
 }
 
+/// A URL, or the template of one, for people: also the parameter `key` of its query, which is the secret of many APIs, and
+/// elsewhere only the name of something.
+pub fn masked_url(url: &str) -> String {
+    let url = masked(url);
+    let Some((place, query)) = url.split_once('?') else { return url.into_owned() };
+    let hidden = |pair: &str| match pair.split_once('=') {
+        Some((name, value)) if name.eq_ignore_ascii_case("key") && !words(value).is_empty() => {
+            format!("{name}={MASK}")
+        }
+        Some(_) | None => pair.to_owned(),
+    };
+    format!("{place}?{}", query.split('&').map(hidden).collect::<Vec<_>>().join("&"))
+}
+
 /// The words that are written out in the value of something that is a secret by its name; none where all of it comes from
 /// the event or from `secret.KEY`.
 pub fn words(template: &str) -> Vec<String> {
@@ -110,6 +124,17 @@ mod tests {
         );
         check("{{ unclosed", "{{ unclosed");
         check("plain", "plain");
+    }
+
+    #[test]
+    fn the_query_of_a_url_shows_no_secret() {
+        let check = |text: &str, expected: &str| assert_eq!(masked_url(text), expected, "{text}");
+        check("https://h/v1/role", "https://h/v1/role");
+        check("https://h/key=x", "https://h/key=x");
+        check("https://h/?token=a&password=b&n=1", "https://h/?token=***&password=***&n=1");
+        check("https://h/?n=1&key=a%26b&Key=c&keys=d", "https://h/?n=1&key=***&Key=***&keys=d");
+        check("https://h/?key={{ secret.k }}&q=?a", "https://h/?key={{ secret.k }}&q=?a");
+        check("https://h/?key=", "https://h/?key=");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use osnl::action::k2hr3::{HostParameters, K2hr3, Unusable};
+use osnl::action::k2hr3::{HostParameters, K2hr3, Unusable, shown};
 use osnl::notification_listener::NotificationResult;
 use osnl_core::attempt::{Action, ActionError, Completion, ErrorClass};
 use osnl_core::event::Event;
@@ -21,7 +21,7 @@ use super::Conf;
 #[derive(Debug, thiserror::Error)]
 #[error("no endpoint for {api_url}: {reason}")]
 pub struct NotificationEndpointError {
-    /// The API to call.
+    /// The API to call; secrets in its query are masked.
     pub api_url: String,
     /// The obstacle, and the remedy.
     pub reason: String,
@@ -44,7 +44,7 @@ impl NotificationEndpoint {
     /// `api_url` is `https` and the certificates to check it against cannot be read, or its proxy cannot be used.
     pub fn new(conf: Conf) -> Result<Self, NotificationEndpointError> {
         let action = conf.action(&conf.http_options(std::env::vars_os())).map_err(|error| {
-            NotificationEndpointError { api_url: conf.k2hr3.api_url.to_string(), reason: error.to_string() }
+            NotificationEndpointError { api_url: shown(&conf.k2hr3.api_url), reason: error.to_string() }
         })?;
         Ok(Self { conf, action: Arc::new(action) })
     }

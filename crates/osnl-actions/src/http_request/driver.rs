@@ -116,7 +116,7 @@ impl HttpConf {
 
     /// Returns the form of the URL before there is an event, for people.
     pub(super) fn shown_target(&self) -> String {
-        written_secrets::masked(self.0.message.target.source()).into_owned()
+        written_secrets::masked_url(self.0.message.target.source())
     }
 
     /// Returns the texts that are shown nowhere.

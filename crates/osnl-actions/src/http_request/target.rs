@@ -15,6 +15,7 @@
 //! Credentials beside a URL of the event are refused, because they would go wherever the event says. A service of the
 //! catalogue is named by the configuration alone.
 
+use osnl_config::written_secrets;
 use osnl_http::{Url, UrlError};
 use osnl_openstack::below;
 use osnl_template::{Escape, Names, Template, TemplateError};
@@ -156,12 +157,12 @@ impl UrlTarget {
         Url::parse(&below(endpoint, self.below_service(url)))
     }
 
-    /// A rendered URL for people: `catalog:dns/v2/zones`.
+    /// A rendered URL for people: `catalog:dns/v2/zones`, and no secret in its query.
     pub(super) fn shown(&self, url: &Url) -> String {
-        match &self.host {
+        written_secrets::masked_url(&match &self.host {
             Host::Catalog(service) => format!("{CATALOG}{service}{}", self.below_service(url)),
             Host::Written(_) | Host::Event => url.to_string(),
-        }
+        })
     }
 
     /// Path and query; `catalog:dns` alone, or with a query, is the service's own URL, without a slash of ours.

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
+use osnl_config::written_secrets;
 use osnl_http::Url as ApiUrl;
 use osnl_transport::BoxFuture;
 
-use super::{K2hr3, NoAddresses, Unusable, asked_for, request_url};
+use super::{K2hr3, NoAddresses, Unusable, asked_for, request_url, shown};
 use crate::Action;
 use crate::driver::{
     BuildContext, CA_FILE, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe,
@@ -74,7 +75,7 @@ impl DriverConf for K2hr3Conf {
     }
 
     fn does(&self) -> String {
-        format!("DELETE {}, on the deletion of a port or an instance", self.api_url)
+        format!("DELETE {}, on the deletion of a port or an instance", shown(&self.api_url))
     }
 
     fn explain(&self) -> Vec<(&'static str, String)> {
@@ -97,7 +98,7 @@ impl DriverConf for K2hr3Conf {
         match asked_for(&wanted.notification.payload, self.no_addresses) {
             Ok(parameters) => Preview::Request {
                 method: "DELETE".to_owned(),
-                url: request_url(&self.api_url, &parameters),
+                url: written_secrets::masked_url(&request_url(&self.api_url, &parameters)),
                 headers: Vec::new(),
                 body: None,
             },

@@ -158,6 +158,7 @@ fn hidden_text(drivers: Drivers, section: &DocSection, entry: &DocEntry) -> Stri
     match def {
         Some(def) if def.row.secret => without_password(&entry.text),
         Some(def) if def.row.is_secret_text(&entry.text) => without_login(&entry.text),
+        Some(def) if def.row.kind == Kind::Form("URL") => written_secrets::masked_url(&entry.text),
         Some(_) | None => entry.text.clone(),
     }
 }
@@ -183,6 +184,7 @@ fn hidden_value(row: &OptionDef, entry: &DocEntry) -> String {
         return if all_from_elsewhere { entry.text.clone() } else { without_password(&entry.text) };
     }
     match (row.kind, row.name) {
+        (Kind::Form("URL"), _) | (Kind::Form("template"), "url") => written_secrets::masked_url(&entry.text),
         (Kind::Form("template"), _) => written_secrets::masked(&entry.text).into_owned(),
         (_, "command" | "python") => written_secrets::masked_command(&entry.text).into_owned(),
         (_, _) => entry.text.clone(),

@@ -10,9 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
-use osnl::action::http::HttpOptions;
 use osnl::action::http::header::{HeaderName, HeaderValue};
+use osnl::action::http::{HttpOptions, Url};
 use osnl::action::http_request::{Authorization, HttpAction, HttpConf};
+use osnl::action::k2hr3::K2hr3;
 use osnl::action::{Action, ActionError, Completion, ErrorClass};
 use osnl::native::{Sources, load_texts};
 use osnl_testkit::{Authority, Identity, Protocols, Reply, Sink, TlsSink};
@@ -20,7 +21,7 @@ use osnl_transport::BoxFuture;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use crate::harness::{SOON, event_of, framed};
+use crate::harness::{SOON, event_of, framed, instance};
 
 /// An action, and the runtime that its connections live in.
 struct Hook {
@@ -362,6 +363,29 @@ fn no_secret_comes_back_in_a_reply_or_a_log_line() {
     }
     let printed = format!("{:?} {}", hook.action, hook.action.target());
     assert!(!printed.contains("hunter"), "{printed}");
+}
+
+/// K2HR3 gets the query of `api_url` as it is written; a reader gets it without secrets.
+#[test]
+fn a_secret_in_the_query_of_k2hr3_is_sent_and_not_shown() {
+    let sink = Sink::start();
+    let url = sink.url("/v1/role?token=S3CRET1&password=S3CRET2&n=1");
+    let action = K2hr3::new(Url::parse(&url).unwrap(), &HttpOptions::default()).unwrap();
+    let body = framed("compute.host1", "instance.delete.end", &json!({"instance_id": instance(1)}));
+    let events = [event_of(body, "roles")];
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let run = || runtime.block_on(action.run(&events)).remove(0);
+    let done = run().unwrap();
+    sink.script(vec![with(403, &[], "no S3CRET1 here")]);
+    let refused = run().unwrap_err();
+    assert_eq!(refused.reason, "Forbidden, reply: no *** here");
+    let sent =
+        "/v1/role?token=S3CRET1&password=S3CRET2&n=1&extra=openstack-auto-v1&cuk=".to_owned() + &instance(1);
+    assert!(sink.requests().iter().all(|request| request.target == sent));
+    let request = action.request(&events[0]).unwrap();
+    for shown in [format!("{done:?}"), action.target(), request, format!("{action:?}")] {
+        assert!(shown.contains("?token=***&password=***&n=1") && !shown.contains("S3CRET"), "{shown}");
+    }
 }
 
 /// A login that is renewed after a 401, as a token of Keystone's.

@@ -73,6 +73,32 @@ fn what_is_a_secret_by_its_name_is_in_no_form_for_people() {
     assert!(loaded.document().reads_back());
 }
 
+/// Wherever a URL may have a query, not in the option of the driver http alone.
+#[test]
+fn the_query_of_a_url_is_in_no_form_for_people() {
+    const ID: &str = "12345678-1234-5678-1234-567812345678";
+    let query = "token=S3CRET1&password=S3CRET2&key=S3CRET3&n=1";
+    let loaded = load(&format!(
+        "driver = k2hr3\napi_url = https://h/v1/role?{query}\n[otlp]\ntraces_endpoint = https://h/traces?{query}"
+    ));
+    let event = Notification { payload: json!({"instance_id": ID}), ..Notification::default() };
+    let wanted = CallRequest { notification: &event, rule: "r", resource: None, asks: &[] };
+    let shown = [
+        format!("{:?}", loaded.conf.actions[0].preview(&wanted)),
+        loaded.conf.explain(),
+        loaded.document().text(false),
+        format!("{:?}", loaded.document().hidden()),
+    ];
+    for text in &shown {
+        assert!(!text.contains("S3CRET"), "{text}");
+        assert!(text.contains("token=***&password=***&key=***&n=1"), "{text}");
+    }
+    let hidden = "traces_endpoint = https://h/traces?token=***&password=***&key=***&n=1";
+    assert!(shown[2].contains(hidden), "{}", shown[2]);
+    assert!(loaded.document().text(true).contains(query));
+    assert!(loaded.document().reads_back());
+}
+
 #[test]
 fn arguments_of_commands_are_hidden_and_what_names_a_secret_is_shown() {
     let text = |driver: &str| load(driver).document().text(false);
