@@ -29,7 +29,7 @@ pub use self::conf::FileConf;
 pub(crate) use self::conf::{Fsync, LineFormat};
 use self::open::Out;
 pub(crate) use self::rotation::FileRotation;
-use super::{Action, ActionError, Completion, ErrorClass, Event, dump, event_names};
+use super::{Action, ActionError, Completion, Event, dump, event_names};
 use osnl_core::ends::watched;
 
 /// See the [module](self).
@@ -58,9 +58,7 @@ impl FileAction {
         let verdict = |line: Result<String, String>| match (line, &written) {
             (Err(why), _) => Err(ActionError::template(why)),
             (Ok(_), Ok(())) => Ok(Completion::Delivered(format!("written to {}", self.target))),
-            (Ok(_), Err(error)) => {
-                Err(ActionError::new(ErrorClass::Connect, format!("{}: {error}", self.target)))
-            }
+            (Ok(_), Err(error)) => Err(ActionError::unwritable(format!("{}: {error}", self.target))),
         };
         lines.into_iter().map(verdict).collect()
     }

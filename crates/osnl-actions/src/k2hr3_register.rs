@@ -132,7 +132,11 @@ impl K2hr3Register {
             );
         }
         // A token that is missing is nobody's event.
-        let token = token(&self.token_file).map_err(|why| ActionError::new(ErrorClass::Connect, why))?;
+        let token = token(&self.token_file).map_err(|why| ActionError {
+            own_kind: Some("no token"),
+            own_remedy: Some("check token_file, and that osnl's user may read it"),
+            ..ActionError::new(ErrorClass::Connect, why)
+        })?;
         for address in &asked.addresses {
             self.put(&asked.cuk, address, &token).await?;
         }

@@ -81,6 +81,8 @@ pub struct ActionError {
     pub dependency: Option<Arc<str>>,
     /// Whether a template of the action is the cause, and not the event.
     pub is_template: bool,
+    /// The words for the kind of failure, where those of its class mislead.
+    pub own_kind: Option<&'static str>,
     /// The remedy that the failed part knows; else that of the kind of failure ([`ActionError::remedy`]).
     pub own_remedy: Option<&'static str>,
 }
@@ -94,6 +96,7 @@ impl ActionError {
             retry_after: None,
             dependency: None,
             is_template: false,
+            own_kind: None,
             own_remedy: None,
         }
     }
@@ -101,6 +104,26 @@ impl ActionError {
     /// A template of the action has no usable result for this event; no attempt will change that.
     pub fn template(reason: impl Into<String>) -> Self {
         Self { is_template: true, ..Self::new(ErrorClass::Content, reason) }
+    }
+
+    /// A file that cannot be opened or written: a target that is down.
+    pub fn unwritable(reason: impl Into<String>) -> Self {
+        Self {
+            own_kind: Some("cannot write"),
+            own_remedy: Some(
+                "check that its folder exists, that osnl's user may write there, and that the disk has room",
+            ),
+            ..Self::new(ErrorClass::Connect, reason)
+        }
+    }
+
+    /// A program that cannot be started, or that ends before it has done anything: a target that is down.
+    pub fn unrunnable(reason: impl Into<String>) -> Self {
+        Self {
+            own_kind: Some("cannot run"),
+            own_remedy: Some("run the command as osnl's user, and look at what it writes to standard error"),
+            ..Self::new(ErrorClass::Connect, reason)
+        }
     }
 
     /// A service that this delivery needs, and that is not its target, cannot be asked now.
@@ -139,7 +162,7 @@ impl ActionError {
         if self.is_template {
             return "the action's template does not fit this event".to_owned();
         }
-        self.class.to_string()
+        self.own_kind.map_or_else(|| self.class.to_string(), str::to_owned)
     }
 }
 
@@ -253,5 +276,22 @@ impl std::fmt::Display for ErrorClass {
             Self::Busy(None) => f.write_str("not now"),
             Self::Refused(None) => f.write_str("failed"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The words for a network would send the operator to a host and a port that there are not.
+    #[test]
+    fn a_file_and_a_program_have_words_of_their_own() {
+        let check = |error: ActionError, words: &str, remedy: &str| {
+            assert_eq!((error.class, error.to_string()), (ErrorClass::Connect, words.to_owned()));
+            assert!(error.remedy().unwrap().contains(remedy), "{:?}", error.remedy());
+        };
+        check(ActionError::unwritable("/a: gone"), "cannot write: /a: gone", "folder exists");
+        check(ActionError::unrunnable("x has ended"), "cannot run: x has ended", "standard error");
+        check(ActionError::new(ErrorClass::Connect, "h: no"), "cannot connect: h: no", "host and port");
     }
 }

@@ -68,7 +68,7 @@ impl Once {
         let mut command = self.plan.program.command();
         command.envs(event::variables(event));
         let (process, (stdin, stdout, stderr)) = ProcessGroup::start(command)
-            .map_err(|error| ActionError::new(ErrorClass::Connect, self.plan.program.refusal(&error)))?;
+            .map_err(|error| ActionError::unrunnable(self.plan.program.refusal(&error)))?;
         let hung = CancellationToken::new();
         let run = Run {
             chatter: Chatter::new(self.plan.action.clone(), stderr),

@@ -278,6 +278,9 @@ impl Supervisor {
                 "the program ended and is started again with the next event"
             );
         }
+        if class == ErrorClass::Connect {
+            return ActionError::unrunnable(reason);
+        }
         ActionError::new(class, reason)
     }
 }

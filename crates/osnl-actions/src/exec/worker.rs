@@ -13,7 +13,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::process::ProcessGroup;
 use super::program::Program;
 use super::supervisor::{ChildOrder, Supervisor, Terms};
-use crate::{ActionError, Completion, ErrorClass};
+use crate::{ActionError, Completion};
 use osnl_core::ends::watched;
 
 /// Events on their way to the child's supervisor; there are never more than are attempted at once.
@@ -120,7 +120,7 @@ impl Worker {
         for answered in waiting {
             results.push(answered.await.unwrap_or_else(|_| {
                 let reason = format!("{} has just ended", self.plan.name);
-                Err(ActionError::new(ErrorClass::Connect, reason))
+                Err(ActionError::unrunnable(reason))
             }));
         }
         guard.disarm();
@@ -154,7 +154,7 @@ impl Worker {
         let prologue = prologue()?;
         let Plan { action, program, name, reply_limit, stop_timeout } = &self.plan;
         let (process, pipes) = ProcessGroup::start(program.command())
-            .map_err(|error| ActionError::new(ErrorClass::Connect, program.refusal(&error)))?;
+            .map_err(|error| ActionError::unrunnable(program.refusal(&error)))?;
         self.starts.fetch_add(1, Ordering::Relaxed);
         let number = process.id().map(|id| id.to_string());
         let before = [Some(("action.name", &**action)), number.as_deref().map(|id| ("process.id", id))];
