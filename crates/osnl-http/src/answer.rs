@@ -5,7 +5,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use hyper::header::{CONTENT_ENCODING, DATE, RETRY_AFTER};
 use hyper::{HeaderMap, StatusCode};
-use jiff::fmt::rfc2822;
+use jiff::civil::DateTime;
+use jiff::fmt::{rfc2822, strtime};
+use jiff::tz::TimeZone;
 
 use crate::failure::{Failure, FailureClass};
 
@@ -59,13 +61,13 @@ impl Answer {
     pub fn retry_after(&self) -> Option<Duration> {
         let header = |name| Some(self.headers.get(name)?.to_str().ok()?.trim());
         let wish = header(RETRY_AFTER)?;
-        let wait = match wish.parse() {
-            Ok(seconds) => Duration::from_secs(seconds),
-            Err(_) => {
-                let date = |text| Some(rfc2822::parse(text).ok()?.timestamp());
-                let wait = date(wish)?.duration_since(date(header(DATE)?)?);
-                Duration::try_from(wait).unwrap_or_default()
-            }
+        let is_number = !wish.is_empty() && wish.bytes().all(|byte| byte.is_ascii_digit());
+        let wait = if is_number {
+            // More digits than any number has are a long time.
+            wish.parse().map_or(LONGEST_RETRY_AFTER, Duration::from_secs)
+        } else {
+            let wait = http_date(wish)?.duration_since(http_date(header(DATE)?)?);
+            Duration::try_from(wait).unwrap_or_default()
         };
         Some(wait.min(LONGEST_RETRY_AFTER))
     }
@@ -81,6 +83,15 @@ impl Answer {
         };
         Failure { class: FailureClass::Status(self.status.as_u16()), reason, retry_after: self.retry_after() }
     }
+}
+
+/// A date in one of the three forms of RFC 9110 (IMF-fixdate, RFC 850, asctime), or as mail has it, in UTC. It is no
+/// instant of jiff, which has none in the last day of the year 9999.
+fn http_date(text: &str) -> Option<DateTime> {
+    let forms = ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"];
+    let read = |form| strtime::parse(form, text).ok()?.to_datetime().ok();
+    let mail = || Some(rfc2822::parse(text).ok()?.with_time_zone(TimeZone::UTC).datetime());
+    forms.into_iter().find_map(read).or_else(mail)
 }
 
 #[cfg(test)]
@@ -105,12 +116,28 @@ mod tests {
         check(" 7 ", date, Some(7));
         check("0", date, Some(0));
         check("99999999", date, Some(3600));
+        for digits in [19, 20, 21, 4000] {
+            check(&"9".repeat(digits), date, Some(3600));
+        }
+        check(&"0".repeat(30), date, Some(0));
+        check("", date, None);
         check("-1", date, None);
+        check("1.5", date, None);
         check("soon", date, None);
         check("Wed, 21 Oct 2015 07:28:30 GMT", date, Some(30));
         check("Wed, 21 Oct 2015 07:27:00 GMT", date, Some(0));
         check("Thu, 22 Oct 2015 07:28:00 GMT", date, Some(3600));
         check("Wed, 21 Oct 2015 07:28:30 GMT", "today", None);
+        // The other forms of RFC 9110, for either date; a year of two digits is of 1970 to 2068.
+        check("Wednesday, 21-Oct-15 07:28:30 GMT", date, Some(30));
+        check("Wed Oct 21 07:28:30 2015", date, Some(30));
+        check("Sun Nov  1 00:00:05 2015", "Sunday, 01-Nov-15 00:00:00 GMT", Some(5));
+        check("Sunday, 06-Nov-94 08:49:37 GMT", date, Some(0));
+        check("Sun Nov  6 08:49:37 1994", date, Some(0));
+        check("Fri, 31 Dec 9999 23:59:59 GMT", date, Some(3600));
+        check("Fri Dec 31 23:59:59 9999", date, Some(3600));
+        check("Wed, 21 Oct 2015 09:28:30 +0200", date, Some(30));
+        check("Wed, 32 Oct 2015 07:28:30 GMT", date, None);
         assert_eq!(answer(&[(RETRY_AFTER, date)], b"").retry_after(), None);
         assert_eq!(answer(&[], b"").retry_after(), None);
     }

@@ -163,7 +163,8 @@ fn a_wish_to_wait_is_read_in_both_forms() {
         (429, vec![date, ("Retry-After", "Fri, 20 Nov 2026 06:00:30 GMT")], Some(30)),
         (503, vec![date, ("Retry-After", "Fri, 20 Nov 2026 05:00:00 GMT")], Some(0)),
         (503, vec![("Retry-After", "Fri, 20 Nov 2026 06:00:30 GMT")], None),
-        (429, vec![("Retry-After", "999999999999999999999999")], None),
+        (429, vec![("Retry-After", "999999999999999999999999")], Some(3600)),
+        (503, vec![date, ("Retry-After", "Friday, 20-Nov-26 06:00:30 GMT")], Some(30)),
         (429, vec![("Retry-After", "a while")], None),
     ] {
         sink.script(vec![with(status, &headers, "")]);
