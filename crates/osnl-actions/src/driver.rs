@@ -23,8 +23,6 @@ mod tls;
 
 use std::any::Any;
 use std::fmt;
-use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -119,16 +117,6 @@ pub enum DriverError {
         action: Arc<str>,
         /// The problem and its remedy.
         error: HttpError,
-    },
-    /// The file of an action.
-    #[error("[action:{action}] path: {}: {error}; name another one, or give this user write access", .path.display())]
-    File {
-        /// The section's name.
-        action: Arc<str>,
-        /// As configured.
-        path: PathBuf,
-        /// The operating system's reason.
-        error: io::Error,
     },
     /// Anything else that an action needs.
     #[error("[action:{action}] {problem}")]

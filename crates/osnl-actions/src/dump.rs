@@ -2,77 +2,105 @@
 //!
 //! The answers of the action's enrichments are `enrichments`, by their names. Secrets there, in context and in payload
 //! are masked. A line that cannot be written counts as a target that is down: it is tried again without end. Writing
-//! blocks the one thread that osnl runs on, for as long as the operating system takes: a pipe without a reader stops
-//! everything, as it should.
+//! blocks the one thread that osnl runs on, for as long as the operating system takes: a pipe whose reader is slow stops
+//! everything, as it should. A pipe without a reader is a target that is down.
 
 mod conf;
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use osnl_model::{mask_secrets, one_line_json};
 use osnl_transport::BoxFuture;
+use rustix::fs::OFlags;
 use serde_json::{Value, json};
 
 pub use self::conf::DumpConf;
-use super::{Action, ActionError, Completion, ErrorClass, Event};
+use super::{Action, ActionError, Completion, Event};
 
 /// See the [module](self).
 pub struct Dump {
-    out: Mutex<Box<dyn Write + Send>>,
-    target: String,
+    /// `None` until the file is opened, and after a failure.
+    out: Mutex<Option<Box<dyn Write + Send>>>,
+    /// The file; `None` for stdout.
+    path: Option<PathBuf>,
 }
 
 impl Dump {
     /// Writes to stdout.
     #[must_use]
     pub fn to_stdout() -> Self {
-        Self::to(Box::new(io::stdout()), "stdout")
+        Self { out: Mutex::new(Some(Box::new(io::stdout()))), path: None }
     }
 
-    /// Appends to a file, which is created if missing.
-    ///
-    /// # Errors
-    /// It cannot be opened.
-    pub fn to_file(path: &Path) -> io::Result<Self> {
-        // It has whole payloads.
-        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
-        Ok(Self::to(Box::new(file), &path.display().to_string()))
-    }
-
-    fn to(out: Box<dyn Write + Send>, target: &str) -> Self {
-        Self { out: Mutex::new(out), target: target.to_owned() }
+    /// Appends to a file, which is created if missing: by [`Action::open`], or by the first line.
+    #[must_use]
+    pub fn to_file(path: &Path) -> Self {
+        Self { out: Mutex::new(None), path: Some(path.to_owned()) }
     }
 
     fn write(&self, event: &Event) -> io::Result<()> {
         let mut text = one_line_json(line(event).to_string());
         text.push('\n');
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+        let to = self.opened(&mut out)?;
         // One call for a whole line, so that several writers do not mix within it.
-        out.write_all(text.as_bytes())?;
-        out.flush()
+        let written = to.write_all(text.as_bytes()).and_then(|()| to.flush());
+        if written.is_err() && self.path.is_some() {
+            // The next attempt begins anew.
+            *out = None;
+        }
+        written
+    }
+
+    fn opened<'a>(&self, out: &'a mut Option<Box<dyn Write + Send>>) -> io::Result<&'a mut dyn Write> {
+        if let (None, Some(path)) = (&out, &self.path) {
+            *out = Some(Box::new(open(path)?));
+        }
+        out.as_deref_mut().map(|out| out as &mut dyn Write).ok_or_else(|| io::Error::other("it is not open"))
+    }
+
+    fn failed(&self, error: &io::Error) -> ActionError {
+        ActionError::unwritable(format!("{}: {error}", self.target()))
     }
 }
 
 impl Action for Dump {
     fn run<'a>(&'a self, events: &'a [Event]) -> BoxFuture<'a, Vec<Result<Completion, ActionError>>> {
         let write = |event| match self.write(event) {
-            Ok(()) => Ok(Completion::Delivered(format!("written to {}", self.target))),
-            Err(error) => Err(ActionError::new(ErrorClass::Connect, format!("{}: {error}", self.target))),
+            Ok(()) => Ok(Completion::Delivered(format!("written to {}", self.target()))),
+            Err(error) => Err(self.failed(&error)),
         };
         Box::pin(std::future::ready(events.iter().map(write).collect()))
     }
 
     fn target(&self) -> String {
-        self.target.clone()
+        self.path.as_ref().map_or("stdout".to_owned(), |path| path.display().to_string())
     }
 
     fn host(&self, _: &Event) -> Option<Arc<str>> {
         None
     }
+
+    fn open(&self) -> BoxFuture<'_, Result<(), ActionError>> {
+        let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
+        let opened = self.opened(&mut out).map(|_| ()).map_err(|error| self.failed(&error));
+        Box::pin(std::future::ready(opened))
+    }
+}
+
+/// A pipe without a reader is a target that is down: to wait for one would stop the daemon before its first event.
+fn open(path: &Path) -> io::Result<File> {
+    // It has whole payloads.
+    let mut how = OpenOptions::new();
+    how.create(true).append(true).mode(0o600);
+    let patient = OFlags::NONBLOCK.bits().cast_signed();
+    let file = how.custom_flags(patient).open(path)?;
+    rustix::fs::fcntl_setfl(&file, OFlags::APPEND)?;
+    Ok(file)
 }
 
 pub(super) fn line(event: &Event) -> Value {
@@ -134,11 +162,32 @@ mod tests {
         let event = Event::new(ReceivedMessage::sample(Vec::new(), false), n, "r", "a");
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("dump.jsonl");
-        Dump::to_file(&path).unwrap().write(&event).unwrap();
+        Dump::to_file(&path).write(&event).unwrap();
         let line = std::fs::read_to_string(&path).unwrap();
         let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&path).unwrap());
         assert_eq!(mode & 0o777, 0o600);
         assert!(!line.contains(|c: char| c != '\n' && osnl_model::is_dangerous(c)), "{line:?}");
         assert!(!line.contains("S3CRET") && line.contains("\"zone_id\":\"z\""), "{line}");
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_opened_is_a_target_that_is_down() {
+        let folder = tempfile::tempdir().unwrap();
+        let event = Event::new(ReceivedMessage::sample(Vec::new(), false), Notification::default(), "r", "a");
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        for path in [folder.path(), &pipe, &folder.path().join("no/dump.jsonl")] {
+            let dump = Dump::to_file(path);
+            let error = dump.open().await.unwrap_err();
+            let words = format!("cannot write: {}: ", path.display());
+            assert!(error.to_string().starts_with(&words), "{error}");
+            assert!(dump.write(&event).is_err(), "{path:?}");
+        }
+        let later = folder.path().join("later/dump.jsonl");
+        let dump = Dump::to_file(&later);
+        dump.open().await.unwrap_err();
+        std::fs::create_dir(later.parent().unwrap()).unwrap();
+        dump.write(&event).unwrap();
+        assert!(later.exists());
     }
 }

@@ -111,6 +111,15 @@ impl Action for FileAction {
         None
     }
 
+    /// Makes the file before its first event; what is wrong with it is in the log at the start.
+    fn open(&self) -> BoxFuture<'_, Result<(), ActionError>> {
+        Box::pin(async {
+            let opened = on_thread(&self.out, |out| out.open(SystemTime::now())).await;
+            let opened = opened.and_then(|opened| opened.map_err(|error| error.to_string()));
+            opened.map_err(|error| ActionError::unwritable(format!("{}: {error}", self.target)))
+        })
+    }
+
     fn close<'a>(&'a self, _abort: &'a CancellationToken) -> BoxFuture<'a, ()> {
         Box::pin(self.ended())
     }

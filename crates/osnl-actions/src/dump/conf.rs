@@ -44,12 +44,8 @@ impl ReadDriver for DumpConf {
 }
 
 impl DriverConf for DumpConf {
-    fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, DriverError> {
-        let Some(path) = &self.path else { return Ok(Arc::new(Dump::to_stdout())) };
-        match Dump::to_file(path) {
-            Ok(dump) => Ok(Arc::new(dump)),
-            Err(error) => Err(DriverError::File { action: context.name.clone(), path: path.clone(), error }),
-        }
+    fn action(&self, _: &BuildContext<'_>) -> Result<Arc<dyn Action>, DriverError> {
+        Ok(Arc::new(self.path.as_deref().map_or_else(Dump::to_stdout, Dump::to_file)))
     }
 
     fn does(&self) -> String {
@@ -67,7 +63,7 @@ impl DriverConf for DumpConf {
     fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>> {
         let probe = match &self.path {
             None => Probe::of(context.section, "standard output").fine("is always there"),
-            Some(path) => file_probe(context.section, path),
+            Some(path) => file_probe(context.section, path, true),
         };
         Box::pin(std::future::ready(vec![probe]))
     }

@@ -161,13 +161,9 @@ fn rotation(reader: &mut Reader<'_>) -> Option<FileRotation> {
 }
 
 impl DriverConf for FileConf {
-    fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, DriverError> {
-        match Out::open(&self.path, self.mode, self.fsync, self.rotation, SystemTime::now()) {
-            Ok(out) => Ok(Arc::new(FileAction::new(self.format.clone(), out))),
-            Err(error) => {
-                Err(DriverError::File { action: context.name.clone(), path: self.path.clone(), error })
-            }
-        }
+    fn action(&self, _: &BuildContext<'_>) -> Result<Arc<dyn Action>, DriverError> {
+        let out = Out::at(&self.path, self.mode, self.fsync, self.rotation, SystemTime::now());
+        Ok(Arc::new(FileAction::new(self.format.clone(), out)))
     }
 
     fn does(&self) -> String {
@@ -217,6 +213,6 @@ impl DriverConf for FileConf {
     }
 
     fn probe<'a>(&'a self, context: ProbeContext<'a>) -> BoxFuture<'a, Vec<Probe>> {
-        Box::pin(std::future::ready(vec![file_probe(context.section, &self.path)]))
+        Box::pin(std::future::ready(vec![file_probe(context.section, &self.path, false)]))
     }
 }

@@ -38,20 +38,22 @@ struct Open {
 }
 
 impl Out {
+    /// A file that is opened, or made, by [`Self::open`] or its first line.
+    pub(super) fn at(path: &Path, mode: u32, fsync: Fsync, rotation: FileRotation, now: SystemTime) -> Self {
+        // There is always one, unless the process has no working directory.
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        Self { path, mode, fsync, rotation, open: None, synced: now, timed: false }
+    }
+
     /// Opens the file, or makes it.
     ///
     /// # Errors
     /// The operating system's; or it is a pipe or a folder, where lines cannot be kept.
-    pub(super) fn open(
-        path: &Path,
-        mode: u32,
-        fsync: Fsync,
-        rotation: FileRotation,
-        now: SystemTime,
-    ) -> io::Result<Self> {
-        let path = std::path::absolute(path)?;
-        let open = Some(Open::at(&path, mode, now)?);
-        Ok(Self { path, mode, fsync, rotation, open, synced: now, timed: false })
+    pub(super) fn open(&mut self, now: SystemTime) -> io::Result<()> {
+        if self.open.is_none() {
+            self.open = Some(Open::at(&self.path, self.mode, now)?);
+        }
+        Ok(())
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -20,7 +20,9 @@ fn at(seconds: u64) -> SystemTime {
 
 fn open(folder: &TempDir, rotation: FileRotation) -> Out {
     let path = folder.path().join("audit.jsonl");
-    Out::open(&path, 0o600, Fsync::Each, rotation, at(0)).unwrap()
+    let mut out = Out::at(&path, 0o600, Fsync::Each, rotation, at(0));
+    out.open(at(0)).unwrap();
+    out
 }
 
 /// The files there by name, with what is in them.
@@ -111,18 +113,18 @@ fn a_file_that_somebody_moved_or_removed_is_made_anew() {
     assert_eq!(there(folder.path()), expected.map(|(name, text)| (name.to_owned(), text.to_owned())));
 }
 
-/// `/dev/full` takes no byte; what is no file at all is refused at the start.
+/// `/dev/full` takes no byte; what is no file at all is refused.
 #[test]
 fn what_cannot_be_written_is_an_error_and_tried_again() {
     let full = Path::new("/dev/full");
-    let mut out = Out::open(full, 0o600, Fsync::Each, NEVER, at(0)).unwrap();
+    let mut out = Out::at(full, 0o600, Fsync::Each, NEVER, at(0));
     for _ in 0..2 {
         assert_eq!(out.append(b"1\n", at(0)).unwrap_err().raw_os_error(), Some(28));
     }
     let folder = tempfile::tempdir().unwrap();
     let pipe = folder.path().join("pipe");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    let refused = Out::open(&pipe, 0o600, Fsync::Each, NEVER, at(0)).unwrap_err();
+    let refused = Out::at(&pipe, 0o600, Fsync::Each, NEVER, at(0)).open(at(0)).unwrap_err();
     assert_eq!(refused.to_string(), "is not a regular file");
     let mut out = open(&folder, NEVER);
     fs::remove_file(out.path()).unwrap();
@@ -140,7 +142,7 @@ async fn what_was_written_last_is_synced_when_its_time_has_come() {
     let pause = Duration::from_secs(3600);
     let path = folder.path().join("audit.jsonl");
     // As if it had just been synced.
-    let out = Out::open(&path, 0o600, Fsync::Interval(pause), NEVER, SystemTime::now()).unwrap();
+    let out = Out::at(&path, 0o600, Fsync::Interval(pause), NEVER, SystemTime::now());
     let action = FileAction::new(LineFormat::Json, out);
     let is_dirty = || lock(&action.out).is_dirty();
     for round in 0..3 {
@@ -166,7 +168,7 @@ const FULL: &str = "OSNL_TEST_OF_A_FULL_DISK";
 fn a_disk_that_is_full_in_mid_line_keeps_whole_lines() {
     if let Some(folder) = std::env::var_os(FULL) {
         let path = Path::new(&folder).join("audit.jsonl");
-        let mut out = Out::open(&path, 0o600, Fsync::Each, NEVER, at(0)).unwrap();
+        let mut out = Out::at(&path, 0o600, Fsync::Each, NEVER, at(0));
         let line = |c: char| format!("{}\n", String::from(c).repeat(699));
         out.append(line('a').as_bytes(), at(0)).unwrap();
         for _ in 0..2 {
@@ -197,4 +199,24 @@ fn a_disk_that_is_full_in_mid_line_keeps_whole_lines() {
 #[test]
 fn an_event_is_one_line() {
     assert_eq!(one_line("a\nforged\r\nline\n"), "a\\nforged\\r\\nline");
+}
+
+/// The daemon starts without it, and the target is held until it is there.
+#[tokio::test]
+async fn a_file_that_is_not_there_yet_is_a_target_that_is_down() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("later/audit.jsonl");
+    let action =
+        FileAction::new(LineFormat::Json, Out::at(&path, 0o600, Fsync::Each, NEVER, SystemTime::now()));
+    let error = action.open().await.unwrap_err();
+    assert_eq!(error.class, osnl_core::attempt::ErrorClass::Connect);
+    assert!(
+        error.to_string().starts_with("cannot write: ") && error.reason.contains("later/audit"),
+        "{error}"
+    );
+    assert!(action.append("1\n".to_owned()).await.is_err());
+    fs::create_dir(path.parent().unwrap()).unwrap();
+    action.append("2\n".to_owned()).await.unwrap();
+    action.open().await.unwrap();
+    assert_eq!(fs::read_to_string(path).unwrap(), "2\n");
 }

@@ -92,7 +92,7 @@ fn start(loaded: LoadedConf, sources: Sources) -> anyhow::Result<Exit> {
                 return Ok(Exit::Config);
             }
             Err(
-                error @ (BuildError::Action(DriverError::File { .. } | DriverError::Other { .. })
+                error @ (BuildError::Action(DriverError::Other { .. })
                 | BuildError::NoState { .. }
                 | BuildError::State { .. }),
             ) => return Err(error.into()),

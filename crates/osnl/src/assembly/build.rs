@@ -286,7 +286,7 @@ impl ListenerConf {
 }
 
 impl ActionConf {
-    /// Builds the action alone, without enrichments, with the settings of `http`. Connects to nothing; opens the files
+    /// Builds the action alone, without enrichments, with the settings of `http`. Connects to nothing, and opens no file
     /// that the action writes.
     ///
     /// # Errors

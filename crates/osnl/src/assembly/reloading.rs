@@ -302,8 +302,7 @@ fn unusable(error: BuildError) -> ReloadRefusal {
         | BuildError::State { .. }
         | BuildError::OpenState(_)
         | BuildError::Journal { .. }
-        | BuildError::Database { .. }
-        | BuildError::Action(DriverError::File { .. }) => ReloadRefusalReason::Unusable,
+        | BuildError::Database { .. } => ReloadRefusalReason::Unusable,
     };
     ReloadRefusal { reason, errors: vec![error.to_string()] }
 }

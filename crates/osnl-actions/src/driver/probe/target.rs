@@ -1,5 +1,6 @@
 //! The probes that drivers of actions share: HTTP targets and files.
 
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -179,16 +180,27 @@ pub fn free(folder: &Path) -> Option<u64> {
     Some(found.f_bavail.saturating_mul(found.f_frsize))
 }
 
-/// Whether a file can be written, or made; asked of the operating system.
-pub fn file_probe(section: &str, path: &Path) -> Probe {
+/// Whether a file can be written, or made; asked of the operating system. `takes_pipes`: a pipe with a reader is as good.
+pub fn file_probe(section: &str, path: &Path, takes_pipes: bool) -> Probe {
     let probe = Probe::of(section, format!("file {}", path.display()));
+    let kind = std::fs::metadata(path).ok().map(|there| there.file_type());
+    if let Some(kind) = kind.filter(|kind| !kind.is_file()) {
+        if kind.is_dir() {
+            return probe.failed("is a folder", Some("name a file"));
+        }
+        if kind.is_fifo() && takes_pipes {
+            return probe.unproven("is a pipe, and can be written while it has a reader", "start its reader");
+        }
+        if !kind.is_char_device() {
+            return probe.failed("is not a regular file", Some("name a file"));
+        }
+    }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let (of, access) = match path.exists() {
         true => (path, Access::WRITE_OK),
         false => (folder, Access::WRITE_OK | Access::EXEC_OK),
     };
     match accessat(CWD, of, access, AtFlags::EACCESS) {
-        Ok(()) if path.is_dir() => probe.failed("is a folder", Some("name a file")),
         Ok(()) => {
             let found =
                 if path.exists() { "can be written" } else { "does not exist yet, and can be created" };

@@ -212,6 +212,11 @@ fn a_file_and_its_folder_are_looked_at() {
         check(&file(&at.join("no/new")), ProbeVerdict::Failed, &["No such file", "name another one"]);
         check(&file(at), ProbeVerdict::Failed, &["is a folder"]);
     }
+    let pipe = at.join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    check(&file(&pipe), ProbeVerdict::Failed, &["is not a regular file", "name a file"]);
+    let dump = file(&pipe).replace("driver = file", "driver = dump");
+    check(&dump, ProbeVerdict::Unproven, &["is a pipe", "start its reader"]);
     assert!(!at.join("new").exists());
 }
 
