@@ -61,7 +61,7 @@ pub enum UrlPart {
 
 /// Why a text is no [`Url`]. Names the part and repeats nothing: a wrong URL may hold a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{problem}; {allowed}")]
+#[error("{problem}{}; {allowed}", length.map(|bytes| format!(" ({bytes} bytes)")).unwrap_or_default())]
 pub struct UrlError {
     /// The part that is wrong.
     pub part: UrlPart,
@@ -69,6 +69,8 @@ pub struct UrlError {
     pub problem: &'static str,
     /// The allowed form.
     pub allowed: &'static str,
+    /// The bytes of a URL that is too long.
+    pub length: Option<usize>,
 }
 
 impl Url {
@@ -106,6 +108,15 @@ impl Url {
         }
         let slash = if tail.starts_with('/') { "" } else { "/" };
         let path_and_query = format!("{slash}{tail}");
+        let length = format!("{scheme}://{authority}").len() + path_and_query.len();
+        if length > LONGEST_URL {
+            return Err(UrlError {
+                part: if tail.contains('?') { UrlPart::Query } else { UrlPart::Path },
+                problem: "the URL is too long",
+                allowed: "at most 65534 bytes can be sent",
+                length: Some(length),
+            });
+        }
         // hyper's own judgement: what it takes as it stands goes over the wire as it stands.
         if PathAndQuery::try_from(path_and_query.as_str()).is_err()
             || !path_and_query.bytes().all(|b| b.is_ascii_graphic())
@@ -180,6 +191,8 @@ impl fmt::Debug for Url {
     }
 }
 
+/// The longest URL that the HTTP library sends.
+const LONGEST_URL: usize = 65_534;
 /// The longest name of RFC 1035, with a dot at its end.
 const LONGEST_HOST: usize = 254;
 
@@ -220,7 +233,7 @@ fn split_authority(text: &str) -> Result<(String, String, Option<u16>), UrlError
 }
 
 fn refuse<T>(part: UrlPart, problem: &'static str, allowed: &'static str) -> Result<T, UrlError> {
-    Err(UrlError { part, problem, allowed })
+    Err(UrlError { part, problem, allowed, length: None })
 }
 
 #[cfg(test)]
@@ -312,6 +325,20 @@ mod tests {
         }
         for text in ["http://h/?a b", "http://h/?\u{e9}"] {
             check(text, UrlPart::Query);
+        }
+    }
+
+    #[test]
+    fn a_url_that_is_too_long_is_refused_with_its_length() {
+        let url = |length: usize| format!("http://h/?q={}", "a".repeat(length - "http://h/?q=".len()));
+        let longest = Url::parse(&url(LONGEST_URL)).unwrap();
+        assert!(longest.to_string().parse::<hyper::Uri>().is_ok());
+        for length in [LONGEST_URL + 1, 70_000] {
+            assert!(url(length).parse::<hyper::Uri>().is_err(), "{length}");
+            let error = Url::parse(&url(length)).unwrap_err();
+            let expected =
+                format!("the URL is too long ({length} bytes); at most {LONGEST_URL} bytes can be sent");
+            assert_eq!((error.part, error.to_string()), (UrlPart::Query, expected));
         }
     }
 

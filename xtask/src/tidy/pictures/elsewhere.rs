@@ -3,6 +3,8 @@
 
 /// By file.
 pub(super) const ELSEWHERE: &[(&str, &str, &str)] = &[
+    ("osnl-http/src/url.rs", "the URL is too long", "of events: its own tests"),
+    ("osnl-http/src/url.rs", "at most 65534 bytes can be sent", "the same"),
     (
         "osnl-config/src/sections/secret_files.rs",
         "every user of this machine can read this secret",
