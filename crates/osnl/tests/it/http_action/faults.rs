@@ -128,6 +128,11 @@ fn what_has_no_end_is_left() {
         None,
     );
     ends(Reply::Forever([&ok[..], b"Content-Length: 9999999999999\r\n\r\n"].concat(), vec![0; 1024]), None);
+    // A 200 whose body is still short when the time is up is no complete answer.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    sink.script(vec![Reply::Tunnel(silent.local_addr().unwrap().to_string())]);
+    let error = hook.call(&json!({}), Duration::from_millis(200)).unwrap_err();
+    assert_eq!(error.class, ErrorClass::Timeout);
     // Interim answers are none: the attempt's time is what ends them.
     sink.script(vec![Reply::Forever(Vec::new(), b"HTTP/1.1 100 Continue\r\n\r\n".to_vec())]);
     let error = hook.call(&json!({}), Duration::from_millis(200)).unwrap_err();
