@@ -95,7 +95,7 @@ pub(super) fn resource_of(event: &Event) -> Option<Resource<'_>> {
 }
 
 /// Returns the environment of a process for one event: the values that a shell script can use without reading JSON.
-/// Texts that an environment cannot hold, or that are very long, are left out.
+/// Texts with a NUL byte, and those of more than 4096 bytes, are left out: an environment cannot hold them, or not many.
 pub(super) fn variables(event: &Event) -> Vec<(&'static str, String)> {
     const LONGEST: usize = 4096;
     let n = &event.notification;
@@ -114,4 +114,28 @@ pub(super) fn variables(event: &Event) -> Vec<(&'static str, String)> {
     ];
     let usable = |text: &String| text.len() <= LONGEST && !text.contains('\0');
     found.into_iter().filter_map(|(name, text)| Some((name, text.filter(usable)?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use osnl_core::received::ReceivedMessage;
+    use osnl_model::Notification;
+
+    use super::*;
+
+    /// `docs/exec.md` has the limit.
+    #[test]
+    fn a_value_that_no_environment_should_hold_has_no_variable() {
+        let check = |event_type: Option<String>, expected: bool| {
+            let length = event_type.as_ref().map(String::len);
+            let n = Notification { event_type, ..Notification::default() };
+            let event = Event::new(ReceivedMessage::sample(Vec::new(), false), n, "r", "a");
+            let found = variables(&event).iter().any(|(name, _)| *name == "OSNL_EVENT_TYPE");
+            assert_eq!(found, expected, "{length:?}");
+        };
+        check(None, false);
+        check(Some("x".repeat(4096)), true);
+        check(Some("x".repeat(4097)), false);
+        check(Some("a\0b".to_owned()), false);
+    }
 }
