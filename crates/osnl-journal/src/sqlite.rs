@@ -362,6 +362,14 @@ impl SqliteJournal {
         JournalLock::holder(file)
     }
 
+    /// Like [`holder`](Self::holder), and tells a journal that no process has from one that this user may not look at.
+    ///
+    /// # Errors
+    /// The lock cannot be opened, such as [`io::ErrorKind::PermissionDenied`].
+    pub fn look_for_holder(file: &Path) -> io::Result<Option<String>> {
+        JournalLock::look_for_holder(file)
+    }
+
     /// Retries, discards, holds, releases or moves deliveries, pauses or resumes an action, bite by bite; completes when
     /// all of it is committed. What a loop has claimed is changed when its attempt has ended.
     ///

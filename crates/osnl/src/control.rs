@@ -41,6 +41,7 @@ mod client;
 mod configuration;
 mod handler;
 mod lag;
+mod no_access;
 mod problem;
 mod progress;
 mod quarantine;
@@ -67,6 +68,7 @@ pub use self::configuration::{ConfigurationReport, LastReload};
 pub use self::handler::{
     ControlHandler, MeasuredAction, MeasuredJournal, MeasuredListener, Measurements, Store,
 };
+pub use self::no_access::NoAccess;
 pub use self::problem::{Problem, ProblemKind, Severity};
 pub use self::progress::{OnProgress, RequestProgress};
 pub use self::quarantine::{

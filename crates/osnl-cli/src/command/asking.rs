@@ -24,13 +24,27 @@ use crate::terminal;
 pub(super) struct NoAnswer {
     pub(super) exit: Exit,
     message: String,
+    cause: Cause,
+}
+
+/// The cause of a missing answer, as far as a caller decides by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cause {
     /// Neither a daemon nor a journal can answer.
-    is_nobody: bool,
+    Nothing,
+    /// This user may not ask, so the daemon may be well.
+    Forbidden,
+    Other,
 }
 
 impl NoAnswer {
     pub(super) fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), is_nobody: false }
+        Self { exit, message: message.into(), cause: Cause::Other }
+    }
+
+    /// Whether this user may not ask, so that nothing is known of the daemon.
+    pub(super) fn is_forbidden(&self) -> bool {
+        self.cause == Cause::Forbidden
     }
 
     /// Why.
@@ -53,14 +67,19 @@ impl From<Refusal> for NoAnswer {
             Code::BadRequest => Exit::Usage,
             Code::NotFound | Code::Unsupported => Exit::Failed,
         };
-        Self::new(exit, refusal.message)
+        let cause = if refusal.code == Code::Forbidden { Cause::Forbidden } else { Cause::Other };
+        Self { cause, ..Self::new(exit, refusal.message) }
     }
 }
 
 impl From<ReachError> for NoAnswer {
     fn from(error: ReachError) -> Self {
-        let is_nobody = matches!(error, ReachError::Nothing { .. });
-        Self { is_nobody, ..Self::new(Exit::Unavailable, error.to_string()) }
+        let cause = match error {
+            ReachError::Nothing { .. } => Cause::Nothing,
+            ReachError::Forbidden(_) => Cause::Forbidden,
+            ReachError::Silent { .. } | ReachError::Hung(_) | ReachError::Socket { .. } => Cause::Other,
+        };
+        Self { cause, ..Self::new(Exit::Unavailable, error.to_string()) }
     }
 }
 
@@ -97,7 +116,7 @@ impl Respondent {
         match (Self::at(&Where { state_dir: folder.clone(), ..at }, place.patience), found) {
             (Ok(daemon @ Self::Daemon(..)), _) => Ok(daemon),
             (_, Err(error)) => Err(error),
-            (Err(error), Ok(_)) if !error.is_nobody => Err(error),
+            (Err(error), Ok(_)) if error.cause != Cause::Nothing => Err(error),
             (Ok(Self::File(_)) | Err(_), Ok(_)) => {
                 let socket = socket_path(&folder.unwrap_or_default());
                 let message = format!(

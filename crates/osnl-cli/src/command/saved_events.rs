@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use clap::Args;
+use osnl::control::NoAccess;
 use osnl::journal::sqlite::{About, Filter, KeptEvent, OpenError, Phase, Reader};
 use osnl::native::{JournalConf, Native};
 use osnl::saved::{self, RecordedEvent};
@@ -236,6 +237,9 @@ pub(super) fn journal(conf: &Native) -> Result<&Path, Refusal> {
 
 /// The journal, to be read.
 pub(super) fn reader(file: &Path) -> Result<Reader, Refusal> {
+    if NoAccess::is_refused(file) {
+        return Err(forbidden(file));
+    }
     if !file.exists() {
         let text = format!("{}: there is no journal yet; osnl run creates it", file.display());
         return Err((Exit::Unavailable, text));
@@ -246,6 +250,15 @@ pub(super) fn reader(file: &Path) -> Result<Reader, Refusal> {
 /// A journal that is open, and broken.
 pub(super) fn unreadable(error: impl std::fmt::Display) -> Refusal {
     (Exit::Unavailable, format!("the journal cannot be read: {error}"))
+}
+
+/// A journal that this user may not read.
+pub(super) fn forbidden(file: &Path) -> Refusal {
+    let text = format!(
+        "{}, so the journal cannot be read; run this command as root or as the daemon's user",
+        NoAccess::to(file)
+    );
+    (Exit::Unavailable, text)
 }
 
 pub(super) fn cannot_open(file: &Path, error: &OpenError) -> Refusal {

@@ -42,6 +42,7 @@ mod reload;
 mod reload_http;
 mod reloading;
 mod replay;
+mod rights;
 mod rule_tests;
 mod send;
 mod served;

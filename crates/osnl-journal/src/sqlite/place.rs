@@ -62,10 +62,19 @@ impl JournalLock {
 
     /// The process that has the journal, if one has.
     pub(super) fn holder(file: &Path) -> Option<String> {
-        let held = OpenOptions::new().read(true).open(beside(file, ".lock")).ok()?;
+        Self::look_for_holder(file).ok().flatten()
+    }
+
+    /// The same, with the error of a lock that this user may not read.
+    pub(super) fn look_for_holder(file: &Path) -> io::Result<Option<String>> {
+        let held = match OpenOptions::new().read(true).open(beside(file, ".lock")) {
+            Ok(held) => held,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
         match flock(&held, FlockOperation::NonBlockingLockShared) {
-            Ok(()) => None,
-            Err(_) => Some(read_pid(&held)),
+            Ok(()) => Ok(None),
+            Err(_) => Ok(Some(read_pid(&held))),
         }
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::no_access::NoAccess;
 use super::silence::Silence;
 use super::{Client, ControlHandler, socket_path};
 use crate::journal::sqlite::SqliteJournal;
@@ -66,6 +67,12 @@ pub enum ReachError {
         /// Why not.
         error: io::Error,
     },
+    /// This user may not look where the daemon's socket would be.
+    #[error(
+        "{0}, so whether a daemon runs is not known; run this command as root or as the daemon's user, or let a group read its \
+         status and deliveries with control_group"
+    )]
+    Forbidden(NoAccess),
     /// The daemon takes no connection.
     #[error("{0}")]
     Hung(Box<Silence>),
@@ -94,9 +101,12 @@ pub async fn reach(place: &Where, patience: Duration) -> Result<ControlBackend, 
     let locked = place.journal.clone().unwrap_or_else(|| folder.join("journal.db"));
     let deadline = Instant::now() + BEGINNING.min(patience);
     loop {
-        let holder = place.journal.as_deref().and_then(SqliteJournal::holder);
+        let looked = place.journal.as_deref().map_or(Ok(None), SqliteJournal::look_for_holder);
+        // A member of control_group may use the socket and not look at the lock: the daemon compares the journal then.
+        let is_hidden = looked.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied);
+        let holder = looked.ok().flatten();
         // A daemon of the same directory with another journal is not asked about a file that no process holds.
-        if holder.is_none() && !place.any_journal && place.journal.is_some() {
+        if holder.is_none() && !is_hidden && !place.any_journal && place.journal.is_some() {
             break;
         }
         let error = match Client::connect(&folder, patience) {
@@ -113,6 +123,9 @@ pub async fn reach(place: &Where, patience: Duration) -> Result<ControlBackend, 
             }
             Err(error) => error,
         };
+        if error.kind() == io::ErrorKind::PermissionDenied {
+            return Err(ReachError::Forbidden(NoAccess::to(&socket_path(&folder))));
+        }
         let absent = matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused);
         match (holder, &place.journal) {
             (None, _) if absent => break,
@@ -125,6 +138,10 @@ pub async fn reach(place: &Where, patience: Duration) -> Result<ControlBackend, 
         }
     }
     match &place.journal {
+        Some(file) if NoAccess::is_refused(file) => {
+            let file = format!("{}; run this command as root or as the daemon's user", NoAccess::to(file));
+            Err(ReachError::Nothing { socket, file })
+        }
         Some(file) if file.exists() => {
             Ok(ControlBackend::File(ControlHandler::of_file(file.clone(), place.actions.clone())))
         }

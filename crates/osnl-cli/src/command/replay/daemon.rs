@@ -1,5 +1,6 @@
 //! Appending by way of the daemon that has the journal.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use osnl::replay::EventPlan;
 use crate::app;
 use crate::command::deliveries::asks;
 use crate::command::progress::Display;
-use crate::command::saved_events::{Refusal, no_file};
+use crate::command::saved_events::{Refusal, forbidden, no_file};
 use crate::exit::Exit;
 
 /// Events of one request: a commit holds them all, and deliveries go on meanwhile.
@@ -28,8 +29,10 @@ pub(super) struct ReplayDaemon(Client, PathBuf);
 impl ReplayDaemon {
     /// The one that has this journal, if one has.
     pub(super) fn of(conf: &Native, journal: &Path, patience: Duration) -> Result<Option<Self>, Refusal> {
-        if SqliteJournal::holder(journal).is_none() {
-            return Ok(None);
+        match SqliteJournal::look_for_holder(journal) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => return Err(forbidden(journal)),
+            Ok(None) | Err(_) => return Ok(None),
+            Ok(Some(_)) => {}
         }
         let place =
             Where { state_dir: conf.state_folder(), journal: Some(journal.to_owned()), ..Where::default() };

@@ -37,7 +37,7 @@ pub(super) fn text(status: &Status) -> (String, Exit) {
 /// The words where there is no status.
 pub(super) fn unanswered(error: &NoAnswer) -> (String, Exit) {
     let (word, exit) = match error.exit {
-        Exit::Unavailable => ("CRITICAL", Exit::Critical),
+        Exit::Unavailable if !error.is_forbidden() => ("CRITICAL", Exit::Critical),
         _ => ("UNKNOWN", Exit::Unknown),
     };
     (format!("OSNL {word} - {}\n", one_line(error.message())), exit)

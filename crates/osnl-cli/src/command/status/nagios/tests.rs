@@ -1,6 +1,6 @@
 //! The line and the exit status of `osnl status --format nagios`.
 
-use osnl::control::{Problem, ProblemKind};
+use osnl::control::{Code, Problem, ProblemKind, Refusal};
 use serde_json::{Value, json};
 
 use super::*;
@@ -65,4 +65,7 @@ fn no_answer_is_critical_and_what_could_not_be_asked_is_unknown() {
     ] {
         assert_eq!(unanswered(&NoAnswer::new(exit, "why")), expected);
     }
+    // The daemon may be well.
+    let refusal = Refusal { code: Code::Forbidden, message: "why".to_owned() };
+    assert_eq!(unanswered(&refusal.into()), ("OSNL UNKNOWN - why\n".to_owned(), Exit::Unknown));
 }

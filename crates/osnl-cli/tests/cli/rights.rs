@@ -1,0 +1,138 @@
+//! Commands of a user other than root and the daemon's, and of a member of `control_group`. Only root can become other
+//! users.
+
+use std::fs::{self, Permissions};
+use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use osnl_testkit::wait_until;
+
+use crate::harness::{Place, SOON};
+
+const DAEMON: u32 = 65531;
+const MEMBER: u32 = 65534;
+const GROUP: u32 = 65533;
+
+/// A daemon of a user of its own, without a broker.
+struct Rig {
+    place: Place,
+    daemon: Option<Child>,
+    /// Accepts, and answers nothing.
+    _broker: Option<TcpListener>,
+}
+
+struct Answer {
+    code: Option<i32>,
+    text: String,
+}
+
+impl Rig {
+    /// `None` if this user cannot become another one.
+    fn start(default: &str) -> Option<Self> {
+        let place = Place::new();
+        if fs::metadata(place.path("")).unwrap().uid() != 0 {
+            return None;
+        }
+        fs::set_permissions(place.path(""), Permissions::from_mode(0o711)).unwrap();
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut rig = Self { place, daemon: None, _broker: None };
+        fs::create_dir(rig.state()).unwrap();
+        fs::set_permissions(rig.state(), Permissions::from_mode(0o700)).unwrap();
+        chown(rig.state(), Some(DAEMON), Some(GROUP)).unwrap();
+        let port = silent.local_addr().unwrap().port();
+        rig.place.write(
+            "a.conf",
+            format!(
+                "[DEFAULT]\nstate_dir = {}\n{default}[journal]\nallow_volatile = yes\n[listener:neutron]\n\
+                 transport_url = rabbit://guest:guest@127.0.0.1:{port}/\nexchange = neutron\npool = osnl\n\
+                 [rule:r]\nactions = audit\n[action:audit]\ndriver = file\npath = {}\n",
+                rig.state().display(),
+                rig.state().join("audit.jsonl").display()
+            ),
+        );
+        let mut command = rig.command(DAEMON, &["run", "-c", "a.conf"]);
+        rig.daemon = Some(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
+        wait_until(SOON, "the daemon answers", || {
+            rig.ask(0, &["status", "-c", "a.conf"]).text.contains("process")
+        });
+        rig._broker = Some(silent);
+        Some(rig)
+    }
+
+    fn state(&self) -> PathBuf {
+        self.place.path("state")
+    }
+
+    fn command(&self, user: u32, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_osnl"));
+        command.env_clear().current_dir(self.place.path("")).stdin(Stdio::null()).args(args);
+        command.uid(user).gid(if user == 0 { 0 } else { GROUP });
+        command
+    }
+
+    fn ask(&self, user: u32, args: &[&str]) -> Answer {
+        let output = self.command(user, args).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        Answer { code: output.status.code(), text: String::from_utf8(text).unwrap() }
+    }
+
+    #[track_caller]
+    fn expect(&self, args: &[&str], code: i32, words: &[&str]) {
+        let state = self.state();
+        let dir = ["--state-dir", state.to_str().unwrap()];
+        let place = if args.contains(&"--state-dir") { &dir[..] } else { &["-c", "a.conf"] };
+        let args: Vec<&str> = args.iter().filter(|arg| **arg != "--state-dir").copied().collect();
+        let answer = self.ask(MEMBER, &[&args, place].concat());
+        assert_eq!(answer.code, Some(code), "{args:?}: {}", answer.text);
+        for word in words {
+            assert!(answer.text.contains(word), "{args:?}: {word:?} is not in {}", answer.text);
+        }
+        for lie in ["there is no journal", "write access"] {
+            assert!(!answer.text.contains(lie), "{args:?}: {}", answer.text);
+        }
+    }
+
+    fn stop(&mut self) {
+        if let Some(mut daemon) = self.daemon.take() {
+            let kill = Command::new("sh")
+                .args(["-c", "kill -s TERM -- \"$1\"", "sh", &daemon.id().to_string()])
+                .status();
+            assert!(kill.unwrap().success());
+            daemon.wait().unwrap();
+        }
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        if let Some(daemon) = &mut self.daemon {
+            let _ = daemon.kill();
+            let _ = daemon.wait();
+        }
+    }
+}
+
+#[test]
+fn another_user_is_told_that_the_folder_is_closed() {
+    let Some(rig) = Rig::start("") else { return };
+    let closed = format!("this user may not look into {} (mode 0700, user {DAEMON})", rig.state().display());
+    let said = [&*closed, "as root or as the daemon's user"];
+    for args in [
+        &["status"][..],
+        &["status", "--state-dir"],
+        &["deliveries", "list"],
+        &["deliveries", "list", "--state-dir"],
+        &["quarantine", "list"],
+        &["actions", "list"],
+        &["reload"],
+        &["reload", "--state-dir"],
+        &["replay", "--since", "1h"],
+    ] {
+        rig.expect(args, 69, &said);
+    }
+    rig.expect(&["status"], 69, &["whether a daemon runs is not known", "control_group"]);
+    rig.expect(&["status", "--format", "nagios"], 3, &["OSNL UNKNOWN - this user may not look into"]);
+}
