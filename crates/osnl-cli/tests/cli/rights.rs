@@ -136,3 +136,26 @@ fn another_user_is_told_that_the_folder_is_closed() {
     rig.expect(&["status"], 69, &["whether a daemon runs is not known", "control_group"]);
     rig.expect(&["status", "--format", "nagios"], 3, &["OSNL UNKNOWN - this user may not look into"]);
 }
+
+#[test]
+fn a_member_of_the_group_reads_with_the_configuration() {
+    let Some(mut rig) = Rig::start(&format!("control_group = {GROUP}\n")) else { return };
+    for place in [&[][..], &["--state-dir"]] {
+        rig.expect(&[&["status"], place].concat(), 1, &["process ", "listener neutron"]);
+        rig.expect(&[&["deliveries", "list"], place].concat(), 0, &[]);
+        rig.expect(&[&["quarantine", "list"], place].concat(), 0, &[]);
+        rig.expect(&[&["actions", "pause", "audit"], place].concat(), 69, &["may only read"]);
+    }
+    let journal = rig.state().join("journal.db");
+    let closed = format!("this user may not use {} (mode 0600, user {DAEMON})", journal.display());
+    rig.expect(&["replay", "--since", "1h"], 69, &[&closed]);
+    rig.stop();
+    rig.expect(
+        &["deliveries", "list"],
+        69,
+        &["no daemon answers at ", &closed, "as root or as the daemon's user"],
+    );
+    // It is known that no daemon answers.
+    let answer = rig.ask(MEMBER, &["status", "-c", "a.conf", "--format", "nagios"]);
+    assert!(answer.code == Some(2) && answer.text.contains("no daemon answers"), "{}", answer.text);
+}

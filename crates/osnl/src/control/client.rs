@@ -53,14 +53,18 @@ impl Client {
     /// works on a request it gives signs of life.
     ///
     /// # Errors
-    /// The socket is missing, no daemon answers on it, or it belongs to another user other than root. A daemon whose
-    /// queue of connections stays full is [`io::ErrorKind::WouldBlock`].
+    /// The socket is missing, no daemon answers on it, or it belongs to a user other than root, this one, and the owner
+    /// of the folder. A daemon whose queue of connections stays full is [`io::ErrorKind::WouldBlock`].
     pub fn connect(state_dir: &Path, patience: Duration) -> io::Result<Self> {
         let path = socket_path(state_dir);
         let owner = std::fs::symlink_metadata(&path)?.uid();
         let own = rustix::process::geteuid().as_raw();
-        if own != 0 && owner != 0 && owner != own {
-            let why = format!("the socket belongs to user {owner}; ask as that user or as root");
+        // A member of control_group asks a daemon of another user; that user's folder is as trusted as the socket.
+        let is_trusted = owner == 0
+            || owner == own
+            || std::fs::metadata(state_dir).is_ok_and(|folder| folder.uid() == owner);
+        if own != 0 && !is_trusted {
+            let why = format!("the socket belongs to user {owner}, its folder to another one");
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
         }
         let stream = with_short(&path, |short| connect_within(short, patience))?;
