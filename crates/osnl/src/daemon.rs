@@ -22,6 +22,7 @@ pub(crate) use self::reload::ReloadRequest;
 pub use self::reload::{
     Reload, ReloadChanges, ReloadOutcome, ReloadRefusal, ReloadRefusalReason, ReloadSummary, SectionChange,
 };
+pub(crate) use self::state::Stop;
 pub use self::state::{ATTENTION_AGE, DaemonState, EndedReload, ListenerHandle, Reloads};
 use self::tasks::Tasks;
 use crate::delivery::DeliveryLoop;
@@ -228,6 +229,7 @@ impl Daemon {
         }
         // Callers that wait for a reload learn that there will be none.
         drop((preparing, requests));
+        self.state.begin_stop(first_error.is_some());
         shutdown.drain.cancel();
         let ended = drained(&mut tasks, &*self.journal, shutdown, drain_deadline, &mut first_error).await;
         asked.cancel();

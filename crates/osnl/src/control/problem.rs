@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub enum ProblemKind {
     /// No daemon runs on the journal.
     NoDaemon,
+    /// The daemon stops, and finishes its running attempts.
+    Stopping,
     /// The journal can't be read.
     JournalUnreadable,
     /// The journal is at its limit: nothing is read from the broker.

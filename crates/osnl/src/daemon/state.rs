@@ -28,10 +28,21 @@ pub struct DaemonState {
     attention_age: AtomicU64,
     /// The certificate of the admin endpoint.
     admin_expiry: Mutex<Option<Expiry>>,
+    /// When the daemon began to stop, and why.
+    stop: Mutex<Option<Stop>>,
     /// The configuration in force, where it was read from files.
     configuration: Mutex<Option<Arc<LoadedConf>>>,
     asked: mpsc::Sender<ReloadRequest>,
     inbox: Mutex<Option<mpsc::Receiver<ReloadRequest>>>,
+}
+
+/// The end of a daemon that finishes its running attempts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stop {
+    /// When it began.
+    pub(crate) since: SystemTime,
+    /// Whether a part of the daemon failed; otherwise it was asked to stop.
+    pub(crate) is_failure: bool,
 }
 
 #[derive(Default)]
@@ -119,6 +130,7 @@ impl DaemonState {
             reloads: watch::Sender::new(reloads),
             attention_age: AtomicU64::new(0),
             admin_expiry: Mutex::default(),
+            stop: Mutex::default(),
             configuration: Mutex::default(),
             asked,
             inbox: Mutex::new(Some(inbox)),
@@ -161,6 +173,17 @@ impl DaemonState {
     /// Notes the end of the admin endpoint's certificate.
     pub fn set_admin_expiry(&self, expiry: Option<Expiry>) {
         *self.admin_expiry.lock().unwrap_or_else(PoisonError::into_inner) = expiry;
+    }
+
+    /// Returns when the daemon began to stop, and why; `None` while it runs.
+    pub(crate) fn stop(&self) -> Option<Stop> {
+        *self.stop.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that the daemon begins to stop.
+    pub(crate) fn begin_stop(&self, is_failure: bool) {
+        let stop = Stop { since: SystemTime::now(), is_failure };
+        *self.stop.lock().unwrap_or_else(PoisonError::into_inner) = Some(stop);
     }
 
     /// Returns the configuration in force; `None` of a daemon that was built without files.

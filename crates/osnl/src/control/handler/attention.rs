@@ -10,6 +10,7 @@ use super::super::time::{self, span};
 use super::super::{
     ConfigurationStatus, ExpiryStatus, JournalMember, JournalStatus, LeftQueue, ListenerStatus, TargetReport,
 };
+use crate::daemon::Stop;
 use crate::listener::AS_CONFIGURED;
 use crate::metrics::Counters;
 
@@ -130,6 +131,28 @@ pub(super) fn of_expiry(expiry: &ExpiryStatus) -> Option<Problem> {
         false => "renew it where it is installed; osnl shows the new one from its next connection on",
     };
     Some(problem.because("as its latest connection showed").since(since, Some(seconds)).remedy(remedy))
+}
+
+/// A daemon that stops: its listeners end with it, so they need no remedy of their own.
+pub(super) fn of_stop(stop: Stop, running: u64) -> Problem {
+    let lasting = lasting(Some(time::age(stop.since)));
+    let attempts = match running {
+        0 => "no attempt is running any more".to_owned(),
+        1 => "1 running attempt is finished first".to_owned(),
+        many => format!("{many} running attempts are finished first"),
+    };
+    let (severity, why, remedy) = match stop.is_failure {
+        true => (Severity::Critical, " after a failure", "see the log"),
+        false => (Severity::Warning, "", "a second SIGTERM ends it at once"),
+    };
+    let message = format!("osnl is stopping{why}{lasting}: {attempts}");
+    let problem = Problem::new(Kind::Stopping, severity, "daemon", message);
+    problem.since(Some(time::shown(stop.since)), Some(time::age(stop.since))).remedy(remedy)
+}
+
+/// Whether a listener ends or has ended.
+pub(super) fn has_ended(listener: &ListenerStatus) -> bool {
+    matches!(listener.state.as_str(), "draining" | "stopped")
 }
 
 pub(super) fn of_listener(listener: &ListenerStatus) -> Vec<Problem> {

@@ -83,7 +83,11 @@ impl ControlHandler {
         let bounds = Bounds { attention_age: self.attention_age(), max_pending: self.max_pending() };
         problems.extend(configuration.iter().filter_map(attention::of_configuration));
         problems.extend(attention::of_journal(&journal));
-        problems.extend(listeners.iter().flat_map(attention::of_listener));
+        let stop = live.and_then(|live| live.daemon.stop());
+        let running = targets.iter().map(|target| target.in_flight).sum();
+        problems.extend(stop.map(|stop| attention::of_stop(stop, running)));
+        let listening = listeners.iter().filter(|one| stop.is_none() || !attention::has_ended(one));
+        problems.extend(listening.flat_map(attention::of_listener));
         problems.extend(left_queues.iter().filter_map(attention::of_left_queue));
         problems.extend(targets.iter().flat_map(|target| attention::of_target(target, &bounds)));
         let overview = kept.overview.as_ref();

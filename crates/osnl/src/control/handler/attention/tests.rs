@@ -30,6 +30,22 @@ fn listener(state: &str) -> ListenerStatus {
 }
 
 #[test]
+fn a_daemon_that_stops_is_no_trouble_of_its_listeners() {
+    let since = SystemTime::now();
+    let stop = |is_failure, running, severity, text| {
+        check(&[of_stop(Stop { since, is_failure }, running)], &[(Kind::Stopping, severity, text)]);
+    };
+    let attempts = "osnl is stopping (for 0 s so far): 2 running attempts are finished first; a second SIGTERM ends it at once";
+    stop(false, 2, Severity::Warning, attempts);
+    let failed =
+        "osnl is stopping after a failure (for 0 s so far): no attempt is running any more; see the log";
+    stop(true, 0, Severity::Critical, failed);
+    let ended = ["draining", "stopped", "listening", "connecting", "blocked"]
+        .map(|state| has_ended(&listener(state)));
+    assert_eq!(ended, [true, true, false, false, false]);
+}
+
+#[test]
 fn a_listener_that_does_not_listen_has_its_reason_and_its_next_attempt() {
     let refused = ListenerStatus {
         reason: Some("login refused for user \"osnl\" (403)".to_owned()),
