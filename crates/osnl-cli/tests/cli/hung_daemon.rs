@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use osnl_testkit::wait_until;
+use osnl_testkit::{Guard, wait_until};
 use tempfile::TempDir;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -189,5 +190,18 @@ fn watching_goes_on_over_a_hang_and_ctrl_c_ends_it_well() {
     await_line("! listener nova is connecting");
     let script = ["-c", "kill -s INT -- \"$1\"", "sh", &watching.id().to_string()];
     assert!(Command::new("sh").args(script).status().unwrap().success());
+    assert_eq!(watching.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn watching_ends_with_its_reader() {
+    let folder = crate::private_folder().unwrap();
+    let arguments = ["status", "--state-dir", "nowhere", "--watch", "--interval", "100ms"];
+    let mut watching = command(&folder, &arguments).process_group(0).stdout(Stdio::piped()).spawn().unwrap();
+    let _guard = Guard::over(&[watching.id()], None);
+    let mut lines = BufReader::new(watching.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert!(lines.any(|line| line.contains("no daemon answers")));
+    drop(lines);
+    wait_until(SOON, "it ends", || watching.try_wait().unwrap().is_some());
     assert_eq!(watching.wait().unwrap().code(), Some(0));
 }

@@ -1,5 +1,6 @@
 //! `osnl status --watch`: the status again and again, with small plots of rate, backlog, and age over the last minutes.
-//! On a terminal it redraws; elsewhere it prints a block each time. Ctrl-C ends it with 0.
+//! On a terminal it redraws; elsewhere it prints a block each time. Ctrl-C ends it with 0, and
+//! so does a reader that has gone, such as `head`.
 
 mod plot;
 
@@ -10,12 +11,12 @@ use osnl::control::Status;
 use tokio::sync::mpsc;
 
 use self::plot::History;
-use super::super::asking::{NoAnswer, print};
+use super::super::asking::NoAnswer;
 use super::{StatusArgs, look, text, tint};
 use crate::app::{self, ProgramSignal, Signals};
 use crate::exit::Exit;
 use crate::flags::PlaceArgs;
-use crate::output;
+use crate::output::{self, Put, put};
 use crate::terminal::{self, Keys, Size, Terminal, cell};
 
 /// One look, and when it was.
@@ -62,9 +63,11 @@ async fn watch(interval: Duration, mut looks: mpsc::Receiver<Look>, signals: &mu
         let block = block(&history, &looked);
         match (&terminal, terminal::size()) {
             (Some(terminal), Some(size)) => terminal.draw(&lines(&block, size)),
-            // The reader has gone, or cannot be written to.
-            _ if print(&format!("{block}\n")) != Exit::Done => return Exit::Failed,
-            _ => {}
+            _ => match put(format!("{block}\n").as_bytes()) {
+                Put::Done => {}
+                Put::Gone => return Exit::Done,
+                Put::Failed => return Exit::Failed,
+            },
         }
     }
 }
