@@ -3,13 +3,14 @@
 //! In this order: connected, and as whom; a queue declared; each exchange, what it is, and whether it could be bound;
 //! what came within `--for` (10 s unless set) or up to `--count`; if nothing did, what is likely the cause.
 //! Each trouble has the command that mends it ([`mend`]).
-//! Ends with 0 if something came, 1 if nothing did, 69 if the broker refused access.
+//! Ends with 0 if something came, 1 if nothing did, 69 if the broker refused access, 130 by Ctrl-C, which shows what was
+//! found until then.
 
 pub(super) mod mend;
 mod topics;
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use osnl_transport::{ExchangeFound, Greeting, Tap, TapOptions, TopicsSeen, Transport, TransportError};
 use serde_json::{Value, json};
@@ -43,6 +44,8 @@ pub(super) struct CheckResult {
     /// By exchange, routing key and form.
     seen: BTreeMap<(String, String, String), u64>,
     dropped: u64,
+    /// Ended by Ctrl-C before the time was over.
+    is_interrupted: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +74,7 @@ pub(super) async fn look(
         opened = opening => opened?,
         () = &mut stop => return Ok(None),
     };
-    checked.seconds = time.as_secs();
+    let began = Instant::now();
     let watching = async {
         let mut messages = Vec::new();
         let mut total = 0;
@@ -95,8 +98,9 @@ pub(super) async fn look(
     tokio::select! {
         ended = watching => ended?,
         () = tokio::time::sleep(time) => {}
-        () = &mut stop => {}
+        () = &mut stop => checked.is_interrupted = true,
     }
+    checked.seconds = if checked.is_interrupted { began.elapsed().as_secs() } else { time.as_secs() };
     checked.dropped = tap.dropped().await.ok().flatten().unwrap_or(0);
     tap.close().await;
     Ok(Some(checked))
@@ -146,7 +150,11 @@ impl CheckResult {
             Exit::Done => {}
             failed => return failed,
         }
-        if self.seen.is_empty() { Exit::Failed } else { Exit::Done }
+        match (self.is_interrupted, self.seen.is_empty()) {
+            (true, _) => Exit::Interrupted,
+            (false, true) => Exit::Failed,
+            (false, false) => Exit::Done,
+        }
     }
 
     fn text(&self) -> String {

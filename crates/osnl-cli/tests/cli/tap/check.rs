@@ -108,6 +108,24 @@ fn a_check_goes_through_the_steps_and_says_what_is_likely_wrong() {
 }
 
 #[test]
+fn ctrl_c_ends_a_check_with_130_and_shows_what_it_found() {
+    let mut rig = Rig::with_nova("tap-check-ended");
+    let mut tap = rig.tap(&["--check", "-e", "nova", "--for", "60s"]);
+    let queue = || {
+        let bindings = rig.vhost.list_bindings();
+        bindings.into_iter().map(|binding| binding.queue).find(|queue| queue.starts_with("amq.gen-"))
+    };
+    wait_until(SOON, "the check to be bound", || queue().is_some());
+    let queue = queue().unwrap();
+    rig.publisher.notify_all(&events(1..2));
+    // It asks the broker about the exchange before it looks at messages.
+    wait_until(SOON, "the check to have taken it", || rig.vhost.queue_depth(&queue) == Some((0, 0)));
+    tap.signal("INT");
+    assert_eq!(tap.wait(PROMPTLY).code(), Some(130), "{}", tap.stderr());
+    assert!(tap.stdout().contains("\nmessages   "), "{}", tap.stdout());
+}
+
+#[test]
 fn who_may_not_even_have_a_queue_is_told_what_would_let_him() {
     let rig = Rig::with_nova("tap-poor");
     let user = format!("{}-user", rig.vhost.name());
