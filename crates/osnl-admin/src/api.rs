@@ -5,7 +5,7 @@
 //! be had here.
 
 use hyper::Method;
-use osnl::control::Request;
+use osnl::control::{MOST_LISTED, Request};
 use serde_json::{Map, Value, json};
 
 pub use crate::query::{Form, Row};
@@ -132,15 +132,34 @@ impl Route {
         }
         object.insert("verb".to_owned(), json!(self.verb));
         crate::words::filter(&mut object)?;
+        let limit = object.get("limit").and_then(Value::as_u64);
+        if limit.is_some_and(|limit| !(1..=u64::from(MOST_LISTED)).contains(&limit)) {
+            return Err(format!("limit: allowed are 1 to {MOST_LISTED}"));
+        }
         for (name, text) in members {
-            let value = match (name, text.parse::<i64>()) {
-                ("id", Ok(number)) if self.verb.starts_with("quarantine") => json!(number),
+            let value = match name {
+                "id" if self.verb.starts_with("quarantine") => json!(text.parse::<i64>().map_err(|_| {
+                    format!("{text:?} is not the number of a message in quarantine; allowed: a whole number, such as 4")
+                })?),
                 _ => json!(text),
             };
             object.insert(name.to_owned(), value);
         }
-        serde_json::from_value(Value::Object(object)).map_err(|error| error.to_string())
+        serde_json::from_value(Value::Object(object)).map_err(|error| in_words(&error.to_string()))
     }
+}
+
+/// Returns an error of the JSON reader with the names of JSON for what it expected.
+fn in_words(error: &str) -> String {
+    let Some((found, expected)) = error.rsplit_once(", expected ") else { return error.to_owned() };
+    let expected = match expected {
+        "i64" | "u64" | "u32" | "u16" | "usize" => "a whole number",
+        "a sequence" => "a list",
+        "a map" => "an object",
+        expected if expected.starts_with("struct ") || expected.contains(" enum ") => "an object",
+        expected => expected,
+    };
+    format!("{found}; allowed: {expected}")
 }
 
 /// The result of looking for an address.
@@ -287,6 +306,21 @@ mod tests {
         check(Method::GET, "/deliveries/17.0", "raw=true", "", "allowed: none");
         check(Method::POST, "/deliveries/retry", "", "", "missing field `filter`");
         check(Method::POST, "/deliveries/retry", "", "[]", "not a JSON object");
+        let number = "\"abc\" is not the number of a message in quarantine; allowed: a whole number";
+        check(Method::GET, "/quarantine/abc", "", "", number);
+        for path in ["/deliveries", "/quarantine"] {
+            for limit in ["limit=99999999999", "limit=0", "limit=1001"] {
+                check(Method::GET, path, limit, "", "limit: allowed are 1 to 1000");
+            }
+        }
+        for (body, allowed) in [
+            (r#"{"filter": {"ids": ["abc"]}}"#, "invalid type: string \"abc\"; allowed: a whole number"),
+            (r#"{"filter": {"ids": 4}}"#, "allowed: a list"),
+            (r#"{"filter": 4}"#, "allowed: an object"),
+            (r#"{"filter": {}, "dry_run": 1}"#, "allowed: a boolean"),
+        ] {
+            check(Method::POST, "/quarantine/discard", "", body, allowed);
+        }
         check(
             Method::POST,
             "/deliveries/retry",

@@ -33,8 +33,10 @@ pub(crate) fn read(query: &str, rows: &[Row]) -> Result<Map<String, Value>, Stri
             return Err(format!("{name:?} is not an option of this query; allowed: {known}"));
         };
         let number = || {
-            let read = value.parse::<u64>();
-            read.map(Value::from).map_err(|_| format!("{name}: {value:?} is not a whole number"))
+            // The largest number that a journal counts to.
+            let read = value.parse::<u64>().ok().filter(|number| i64::try_from(*number).is_ok());
+            let why = || format!("{name}: {value:?} is not a whole number from 0 to {}", i64::MAX);
+            read.map(Value::from).ok_or_else(why)
         };
         let place = member(&mut object, path);
         let is_new = place.is_null();
@@ -110,7 +112,10 @@ mod tests {
             "action=a%20b+c&state=dead&state=held&limit=5",
             Ok(json!({"filter": {"action": "a b c", "states": ["dead", "held"]}, "limit": 5})),
         );
-        check("event=x", Err("not a whole number"));
+        check("event=x", Err("event: \"x\" is not a whole number from 0 to 9223372036854775807"));
+        check("event=-1", Err("not a whole number from 0"));
+        check("event=9223372036854775808", Err("not a whole number from 0"));
+        check("event=9223372036854775807", Ok(json!({"filter": {"event": i64::MAX}})));
         check("action=a&action=b", Err("twice"));
         check("raw=true", Err("allowed: action, state, event, limit"));
         check("action=%zz", Err("hexadecimal"));

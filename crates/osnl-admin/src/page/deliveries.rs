@@ -101,8 +101,11 @@ pub(super) async fn list(place: Place<'_>, caller: &Caller, query: &str) -> Resu
     };
     let mut asked: Vec<_> = given.iter().filter(|(name, _)| name != "order").cloned().collect();
     asked.push(("order".to_owned(), order.clone()));
-    let limited = format!("{}&limit={LISTED}", written(&asked));
-    let mut request = request("/deliveries", &limited)?;
+    let mut limited = asked.clone();
+    if !limited.iter().any(|(name, _)| name == "limit") {
+        limited.push(("limit".to_owned(), LISTED.to_string()));
+    }
+    let mut request = request("/deliveries", &written(&limited))?;
     if let Request::List { count_at_most, .. } = &mut request {
         *count_at_most = Some(COUNTED);
     }
@@ -113,7 +116,7 @@ pub(super) async fn list(place: Place<'_>, caller: &Caller, query: &str) -> Resu
         written(&next)
     });
     let filter: Vec<_> =
-        given.iter().filter(|(name, _)| !matches!(&**name, "order" | "after")).cloned().collect();
+        given.iter().filter(|(name, _)| !matches!(&**name, "order" | "after" | "limit")).cloned().collect();
     let moving = MoveForm::new(place, filter.clone(), None);
     let filter = if filter.is_empty() { String::new() } else { format!("&{}", written(&filter)) };
     let by_state = list.totals.by_phase.iter().map(|(state, count)| format!("{count} {state}"));

@@ -47,13 +47,14 @@ struct QuarantinedPage {
 pub(super) async fn list(place: Place<'_>, caller: &Caller, query: &str) -> Result<Answer, Refusal> {
     let given = fields(query)?;
     let list: QuarantineList = ask(place, &request("/quarantine", &written(&given))?).await?;
-    let filter: Vec<_> = given.into_iter().filter(|(name, _)| name != "after").collect();
+    let asked: Vec<_> = given.into_iter().filter(|(name, _)| name != "after").collect();
+    let filter: Vec<_> = asked.iter().filter(|(name, _)| name != "limit").cloned().collect();
     let value = |name: &str| {
         filter.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone()).unwrap_or_default()
     };
     let next = list.next.map(|next| {
         let after = ("after".to_owned(), next.to_string());
-        written(&filter.iter().cloned().chain([after]).collect::<Vec<_>>())
+        written(&asked.iter().cloned().chain([after]).collect::<Vec<_>>())
     });
     let page = QuarantinePage {
         frame: Frame::new(place, caller, "Quarantine", "/quarantine"),

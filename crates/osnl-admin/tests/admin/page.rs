@@ -196,6 +196,8 @@ async fn foreign_texts_are_shown_and_do_not_act() {
         ("/deliveries".to_owned(), "1 in all: 1 dead."),
         ("/deliveries?about=&action=a%26b&state=dead&order=attention".to_owned(), "answered &#60;i&#62;404"),
         ("/deliveries?text=%3Cscript%3E&state=dead".to_owned(), "No delivery matches."),
+        ("/deliveries?limit=10".to_owned(), "1 in all: 1 dead."),
+        ("/quarantine?limit=10".to_owned(), "not &#60;b&#62;JSON"),
         (format!("/deliveries/{}", site.dead), "r&#60;b&#62;"),
         ("/plots".to_owned(), "Each action"),
         ("/quarantine".to_owned(), "not &#60;b&#62;JSON"),
@@ -211,6 +213,9 @@ async fn foreign_texts_are_shown_and_do_not_act() {
         ("/deliveries/x%3Cscript%3E", 400, "&#60;script&#62;"),
         ("/deliveries?state=dedd", 400, "dedd"),
         ("/deliveries?nothing=1", 400, "allowed: "),
+        ("/deliveries?limit=10&limit=11", 400, "limit is given twice"),
+        ("/deliveries?limit=99999999999", 400, "limit: allowed are 1 to 1000"),
+        ("/quarantine/abc", 400, "allowed: a whole number"),
         ("/quarantine/99", 404, "99"),
         ("/deliveries/change?change=forget", 400, "retry, release, discard, or move"),
     ] {
