@@ -1,6 +1,6 @@
 //! The checks of a request: the host that it names, its token, and whether it would change something.
 
-use hyper::header::{AUTHORIZATION, HOST};
+use hyper::header::{AUTHORIZATION, HOST, ORIGIN};
 use hyper::http::request::Parts;
 use osnl::native::{AdminAddress, AdminConf};
 use ring::hmac;
@@ -50,13 +50,39 @@ impl Access {
     /// Whether the request names this host.
     pub(crate) fn host(&self, head: &Parts) -> Result<(), Denial> {
         let Some(names) = &self.host_names else { return Ok(()) };
-        let mut hosts = head.headers.get_all(HOST).iter();
-        let host = match (hosts.next(), hosts.next(), head.uri.authority()) {
-            (Some(host), None, None) => host.to_str().map_err(|_| Denial::Host)?,
-            (None, None, Some(authority)) => authority.as_str(),
-            _ => return Err(Denial::Host),
+        match named_host(head) {
+            Some(host) if is_ours(host, names) => Ok(()),
+            Some(_) | None => Err(Denial::Host),
+        }
+    }
+
+    /// Whether the browser's words about the sender of a form name a page of this endpoint. A browser that compared the
+    /// sender with the address itself is believed (`Sec-Fetch-Site`); it sends that only to encrypted and local addresses.
+    /// Otherwise the `Origin` has the host of the request, or a name of `host_names`, as behind a proxy that sends
+    /// another Host. Without either it is no browser.
+    pub(crate) fn is_own_form(&self, head: &Parts) -> bool {
+        let mut origins = head.headers.get_all(ORIGIN).iter();
+        match (site(head), origins.next(), origins.next()) {
+            (Some("same-origin"), _, _) | (None | Some("none"), None, _) => true,
+            (Some("none") | None, Some(origin), None) => {
+                origin.to_str().is_ok_and(|origin| self.is_own_origin(origin, named_host(head)))
+            }
+            (Some(_) | None, ..) => false,
+        }
+    }
+
+    fn is_own_origin(&self, origin: &str, host: Option<&str>) -> bool {
+        // `null` is the origin of a page whose place the browser hides.
+        let Some((scheme, authority)) = origin.split_once("://") else { return false };
+        let port = match scheme {
+            "http" => ":80",
+            "https" => ":443",
+            _ => return false,
         };
-        if is_ours(host, names) { Ok(()) } else { Err(Denial::Host) }
+        let bare = |host: &str| host.strip_suffix(port).unwrap_or(host).to_ascii_lowercase();
+        let name = authority.split_once(':').map_or(authority, |(name, _)| name).to_ascii_lowercase();
+        host.is_some_and(|host| bare(host) == bare(authority))
+            || self.host_names.iter().flatten().any(|known| *known == name)
     }
 
     /// Whether the request has the token, where there is one.
@@ -88,6 +114,21 @@ impl Access {
     }
 }
 
+/// The host that a request names, if it names one.
+fn named_host(head: &Parts) -> Option<&str> {
+    let mut hosts = head.headers.get_all(HOST).iter();
+    match (hosts.next(), hosts.next(), head.uri.authority()) {
+        (Some(host), None, None) => host.to_str().ok(),
+        (None, None, Some(authority)) => Some(authority.as_str()),
+        _ => None,
+    }
+}
+
+/// The browser's word for the site that a request comes from.
+pub(crate) fn site(head: &Parts) -> Option<&str> {
+    head.headers.get("sec-fetch-site").and_then(|site| site.to_str().ok())
+}
+
 /// An address cannot be another host's name; any name can lead here, so the others must be configured.
 fn is_ours(host: &str, names: &[String]) -> bool {
     let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
@@ -112,6 +153,54 @@ fn is_number(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_form_of_another_origin_is_refused() {
+        let access = Access {
+            token: None,
+            knows_callers: true,
+            allow_changes: true,
+            host_names: Some(vec!["osnl.example.com".to_owned()]),
+        };
+        let check = |heads: &[(&str, &str)], expected: bool| {
+            let request = hyper::Request::builder().header(HOST, "10.1.2.3:9464");
+            let request = heads.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+            let (head, ()) = request.body(()).unwrap().into_parts();
+            assert_eq!(access.is_own_form(&head), expected, "{heads:?}");
+        };
+        let (origin, site) = ("origin", "sec-fetch-site");
+        check(&[], true);
+        check(&[(site, "same-origin")], true);
+        check(&[(site, "none")], true);
+        check(&[(site, "same-site")], false);
+        check(&[(site, "cross-site")], false);
+        check(&[(origin, "http://10.1.2.3:9464")], true);
+        check(&[(origin, "https://10.1.2.3:9464")], true);
+        check(&[(origin, "http://10.1.2.3")], false);
+        check(&[(origin, "http://10.1.2.3:80")], false);
+        check(&[(origin, "http://10.1.2.4:9464")], false);
+        check(&[(origin, "http://evil.com")], false);
+        check(&[(origin, "http://localhost:9464")], false);
+        check(&[(origin, "http://10.1.2.3:9464.evil.com")], false);
+        check(&[(origin, "http://10.1.2.3:9464"), (origin, "http://evil.com")], false);
+        check(&[(origin, "http://evil.com"), (site, "none")], false);
+        check(&[(origin, "10.1.2.3:9464")], false);
+        check(&[(origin, "null")], false);
+        // The browser has compared them: a proxy has changed the Host, or a page hides its origin.
+        check(&[(origin, "null"), (site, "same-origin")], true);
+        check(&[(origin, "https://front.example.com"), (site, "same-origin")], true);
+        // Behind a proxy that sends another Host.
+        check(&[(origin, "https://OSNL.example.com")], true);
+        check(&[(origin, "https://osnl.example.com:8443")], true);
+        check(&[(origin, "https://osnl.example.com.evil.com")], false);
+        check(&[(origin, "https://osnl.example.com"), (site, "cross-site")], false);
+        // The port that a scheme has anyway is not in an origin.
+        let is_own = |origin, host| access.is_own_origin(origin, Some(host));
+        assert!(is_own("https://front.example.com", "front.example.com:443"));
+        assert!(is_own("http://[::1]", "[::1]:80"));
+        assert!(!is_own("https://front.example.com", "front.example.com:80"));
+        assert!(!access.is_own_origin("http://a", None));
+    }
 
     #[test]
     fn a_name_that_is_not_configured_is_another_host() {

@@ -51,7 +51,7 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use self::session::Sessions;
-use crate::access::{Access, Denial};
+use crate::access::{Access, Denial, site};
 use crate::answer::{self, Answer};
 use crate::history::SharedHistory;
 
@@ -231,7 +231,10 @@ impl Pages {
             Err(_) if *page == Page::LiveEvents => return answer::denied(Denial::Token),
             Err(refused) => return *refused,
         };
-        if is_post && !comes_from_here(head, body, &caller) {
+        if is_post && !place.access.is_own_form(head) {
+            return foreign_form();
+        }
+        if is_post && !is_of_session(body, &caller) {
             return refusal_page(
                 StatusCode::FORBIDDEN,
                 "This form is from another page or session; load it again.",
@@ -351,15 +354,18 @@ fn bad(message: impl Into<String>) -> Refusal {
 }
 
 /// Whether a form was sent by a page of this session.
-fn comes_from_here(head: &Parts, body: &[u8], caller: &Caller) -> bool {
-    let is_from_here = matches!(site(head), None | Some("same-origin" | "none"));
+fn is_of_session(body: &[u8], caller: &Caller) -> bool {
     let csrf = text::field(body, "csrf");
-    is_from_here && csrf.is_some_and(|given| session::digest(&given) == session::digest(&caller.csrf))
+    csrf.is_some_and(|given| session::digest(&given) == session::digest(&caller.csrf))
 }
 
-/// The browser's word for the site that a request comes from.
-fn site(head: &Parts) -> Option<&str> {
-    head.headers.get("sec-fetch-site").and_then(|site| site.to_str().ok())
+/// Refuses a form that a page of another site has sent.
+fn foreign_form() -> Answer {
+    refusal_page(
+        StatusCode::FORBIDDEN,
+        "This form is from a page of another site. Behind a reverse proxy, pass the Host header on, or add its name to \
+         [admin] host_names.",
+    )
 }
 
 /// Answers a form of more bytes than its page takes.

@@ -3,7 +3,7 @@
 use hyper::http::request::Parts;
 use hyper::{Method, StatusCode};
 
-use super::{MessagePage, Pages, Place, html, refusal_page, session, site, text, to, with_cookie};
+use super::{MessagePage, Pages, Place, foreign_form, html, refusal_page, session, text, to, with_cookie};
 use crate::answer::Answer;
 
 pub(super) fn answer(pages: &Pages, place: Place<'_>, head: &Parts, body: &[u8]) -> Answer {
@@ -20,8 +20,8 @@ pub(super) fn answer(pages: &Pages, place: Place<'_>, head: &Parts, body: &[u8])
             None => form(StatusCode::OK, String::new(), next),
         };
     }
-    if !matches!(site(head), None | Some("same-origin" | "none")) {
-        return refusal_page(StatusCode::FORBIDDEN, "This form was sent by another site.");
+    if !place.access.is_own_form(head) {
+        return foreign_form();
     }
     if !text::field(body, "token").is_some_and(|token| place.access.is_token(&token)) {
         tracing::warn!(by = place.by, "a login to the admin page was refused");

@@ -160,6 +160,7 @@ async fn the_token_is_given_once_in_a_form() {
         ("token=wrong&next=%2F".to_owned(), FORM.to_owned(), 403),
         ("next=%2F".to_owned(), FORM.to_owned(), 403),
         (format!("token={TOKEN}"), format!("{FORM}Sec-Fetch-Site: cross-site\r\n"), 403),
+        (format!("token={TOKEN}"), format!("{FORM}Origin: http://evil.com\r\n"), 403),
         (format!("token={TOKEN}"), "Content-Type: text/plain\r\n".to_owned(), 415),
         (format!("token={TOKEN}&next=%2F%2Fevil.example.com"), FORM.to_owned(), 303),
     ] {
@@ -234,12 +235,15 @@ async fn a_change_is_shown_before_it_is_made_and_needs_the_form_of_this_session(
     let own = csrf(&page);
     let query = "query=change%3Ddiscard%26state%3Ddead";
     let other = site.log_in().await;
-    let crossing = format!("{session}Sec-Fetch-Site: same-site\r\n");
+    for word in ["Sec-Fetch-Site: same-site", "Origin: http://evil.com", "Origin: null"] {
+        let (head, body) = (format!("{session}{word}\r\n"), format!("csrf={own}&{query}"));
+        let (status, answer) = site.running.ask("POST", "/deliveries/change", &head, &body).await;
+        assert!(status == 403 && answer.contains("from a page of another site"), "{word}: {answer}");
+    }
     for (head, body) in [
         (&session, query.to_owned()),
         (&session, format!("csrf=&{query}")),
         (&other, format!("csrf={own}&{query}")),
-        (&crossing, format!("csrf={own}&{query}")),
     ] {
         let (status, answer) = site.running.ask("POST", "/deliveries/change", head, &body).await;
         assert!(status == 403 && answer.contains("another page or session"), "{answer}");
