@@ -159,3 +159,35 @@ fn a_member_of_the_group_reads_with_the_configuration() {
     let answer = rig.ask(MEMBER, &["status", "-c", "a.conf", "--format", "nagios"]);
     assert!(answer.code == Some(2) && answer.text.contains("no daemon answers"), "{}", answer.text);
 }
+
+/// A container or a cron job may have neither.
+#[test]
+fn a_user_without_a_home_is_told_to_set_state_dir() {
+    let place = Place::new();
+    fs::set_permissions(place.path(""), Permissions::from_mode(0o711)).unwrap();
+    let is_root = fs::metadata(place.path("")).unwrap().uid() == 0;
+    let check = |head: &str, code: i32, words: &str| {
+        place.write(
+            "a.conf",
+            format!(
+                "{head}\n[listener:n]\ntransport_url = rabbit://u:p@127.0.0.1/\nexchange = neutron\npool = osnl\n\
+                 [rule:r]\nactions = d\n[action:d]\ndriver = dump\npath = /tmp/d\n"
+            ),
+        );
+        let mut command = Command::new(env!("CARGO_BIN_EXE_osnl"));
+        command.env_clear().current_dir(place.path("")).args(["check", "-c", "a.conf"]);
+        if is_root {
+            command.uid(MEMBER).gid(MEMBER);
+        }
+        let output = command.output().unwrap();
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(
+            output.status.code() == Some(code) && text.contains(words),
+            "{head}: {:?} {text}",
+            output.status
+        );
+    };
+    check("", 78, "STATE_DIRECTORY, XDG_STATE_HOME, and HOME are not set; set state_dir in [DEFAULT]");
+    check("[DEFAULT]\nstate_dir = /var/lib/osnl-test", 0, "");
+    check("[journal]\nconnection = memory://", 0, "");
+}

@@ -319,8 +319,10 @@ impl Layers {
             return Err(Refusal::new(problem, DOLLAR));
         }
         if !is_oslo {
-            let text = self.text_along(from, wanted, path)?;
-            return Ok(text.or_else(|| self.machine_default(wanted)).unwrap_or_default());
+            return match self.text_along(from, wanted, path)? {
+                Some(text) => Ok(text),
+                None => self.machine_default(wanted).unwrap_or_else(|| Ok(String::new())),
+            };
         }
         if path.contains(&(from.heading(), wanted.to_owned())) {
             return Err(Refusal::new(format!("{dollar} leads back to the option itself"), DOLLAR));
@@ -337,7 +339,7 @@ impl Layers {
         }
     }
 
-    fn machine_default(&self, option: &str) -> Option<String> {
+    fn machine_default(&self, option: &str) -> Option<Result<String, Refusal>> {
         match self.schema.dialect {
             Dialect::Strict { machine_default, .. } => machine_default(option),
             Dialect::Oslo { .. } => None,
