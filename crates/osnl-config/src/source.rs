@@ -29,7 +29,13 @@ impl ReadError {
             Self::NotRegular => Finding::of(file, "is not a regular file")
                 .allowed("name a file, or a folder of files with --config-dir"),
             Self::Unreadable(error) => {
-                Finding::of(file, format!("cannot be read: {error}")).allowed("let this user read it")
+                let remedy = match error.kind() {
+                    io::ErrorKind::PermissionDenied => "let this user read it",
+                    io::ErrorKind::NotADirectory => "a folder of this path is a file: name another one",
+                    // Such as links that lead in a circle, or a disk that fails.
+                    _ => "correct the path, or name another file",
+                };
+                Finding::of(file, format!("cannot be read: {error}")).allowed(remedy)
             }
             Self::NotUtf8(line) => {
                 Finding::at(file, *line, "the line is not UTF-8").allowed("save the file as UTF-8")
@@ -83,6 +89,25 @@ pub fn files_of(folder: &Path) -> io::Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_remedy_is_that_of_the_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let (circle, file) = (folder.path().join("circle"), folder.path().join("file"));
+        std::os::unix::fs::symlink(&circle, &circle).unwrap();
+        fs::write(&file, "").unwrap();
+        for (path, expected) in [
+            (circle, "; correct the path, or name another file"),
+            (file.join("a.conf"), "; a folder of this path is a file: name another one"),
+            (folder.path().join("none"), "; create it, or name another one"),
+        ] {
+            let text = read_text(&path).unwrap_err().finding("a.conf").to_string();
+            assert!(text.ends_with(expected), "{text}");
+        }
+        let denied =
+            ReadError::Unreadable(io::ErrorKind::PermissionDenied.into()).finding("a.conf").to_string();
+        assert!(denied.ends_with("; let this user read it"), "{denied}");
+    }
 
     #[test]
     fn a_folder_gives_its_conf_files_sorted_by_bytes() {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD, accessat};
 
-use super::place::{JournalLock, volatile};
+use super::place::{JournalLock, no_folder, volatile};
 use super::{OpenError, SqliteOptions};
 
 /// A place that would do.
@@ -39,6 +39,7 @@ pub fn look(options: &SqliteOptions) -> Result<PlaceLook, OpenError> {
         return Err(OpenError::Io(io::ErrorKind::NotADirectory.into()));
     }
     may(&folder, Access::WRITE_OK | Access::EXEC_OK)?;
+    no_folder(file)?;
     let exists = file.exists();
     if exists {
         may(file, Access::READ_OK | Access::WRITE_OK)?;

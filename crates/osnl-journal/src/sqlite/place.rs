@@ -48,6 +48,7 @@ impl JournalLock {
         for more in ["", "-wal", "-shm"] {
             state_dir::no_link(&beside(&file, more))?;
         }
+        no_folder(&file)?;
         let lock = lock(&beside(&file, ".lock"))?;
         match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file) {
             Ok(_) => {}
@@ -90,6 +91,18 @@ impl Inode {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// Refuses a folder in the place of the journal or of a file beside it.
+pub(super) fn no_folder(file: &Path) -> io::Result<()> {
+    let places = ["", ".lock", "-wal", "-shm"].map(|more| beside(file, more));
+    match places.iter().find(|place| place.is_dir()) {
+        Some(place) => {
+            let why = format!("{} is a folder", place.display());
+            Err(io::Error::new(io::ErrorKind::IsADirectory, why))
+        }
+        None => Ok(()),
     }
 }
 
@@ -163,6 +176,7 @@ fn read_pid(mut file: &File) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::SqliteOptions;
     use super::*;
 
     #[test]
@@ -187,6 +201,26 @@ mod tests {
         assert_eq!(JournalLock::holder(&file), None);
         let again = JournalLock::take(&file, true).unwrap();
         assert_eq!(mode(&again.file), 0o600);
+    }
+
+    #[test]
+    fn a_folder_in_the_place_of_a_file_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("journal.db");
+        for more in ["", ".lock", "-wal", "-shm"] {
+            let place = beside(&file, more);
+            fs::create_dir(&place).unwrap();
+            let mode = fs::metadata(&place).unwrap().mode();
+            let words = format!(
+                "cannot be opened: {} is a folder; move that folder away, or name another file",
+                place.display()
+            );
+            assert_eq!(JournalLock::take(&file, true).unwrap_err().to_string(), words);
+            let options = SqliteOptions { allow_volatile: true, ..SqliteOptions::new(file.clone()) };
+            assert_eq!(super::super::look(&options).unwrap_err().to_string(), words);
+            assert_eq!(fs::metadata(&place).unwrap().mode(), mode, "{more}");
+            fs::remove_dir(&place).unwrap();
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use rusqlite::{Error, ErrorCode};
 pub(super) fn io_remedy(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::NotADirectory => "a folder of this path is a file: name another one",
+        io::ErrorKind::IsADirectory => "move that folder away, or name another file",
         _ => "give this user write access to the file and its folder",
     }
 }

@@ -16,6 +16,18 @@ pub(super) const ELSEWHERE: &[(&str, &str, &str)] = &[
         "the same",
     ),
     ("osnl-config/src/sections/secret_files.rs", "chmod o= on the file", "the same"),
+    (
+        "osnl-config/src/source.rs",
+        "correct the path, or name another file",
+        "needs a link that leads to itself: its crate's tests",
+    ),
+    (
+        "osnl/src/native/schema.rs",
+        "$state_dir has no value: STATE_DIRECTORY, XDG_STATE_HOME, and HOME are not set",
+        "needs a user without a home: tests/cli/rights.rs",
+    ),
+    ("osnl/src/native/schema.rs", "set state_dir in [DEFAULT] to an absolute path", "the same"),
+    ("osnl-journal/src/sqlite/place.rs", "{} is a folder", "is said of a journal: its crate's tests"),
     ("osnl-cli/src/command/explain/counts.rs", ", {} failed at {}", "is a screen: tests/cli/explain.rs"),
     ("osnl-cli/src/command/explain/counts.rs", ", {} skipped by {}", "the same"),
     ("osnl/src/native/deliveries.rs", "then back to the broker", "is a part of what check explains"),

@@ -281,6 +281,25 @@ async fn a_backup_comes_from_standard_input_and_replaces_a_damaged_journal() {
     assert!(!folder.path().join("new.db").exists() && !folder.path().join("new.db.received").exists());
 }
 
+/// The advice of other commands leads here.
+#[tokio::test]
+async fn a_truncated_journal_is_a_finding_and_no_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open(&folder);
+    for n in 0..100 {
+        keep(&journal, &n.to_string(), "k").await;
+    }
+    journal.close().await;
+    drop(journal);
+    let file = folder.path().join("journal.db");
+    let bytes = std::fs::metadata(&file).unwrap().len();
+    for left in [bytes / 2, 4096, 1000] {
+        std::fs::OpenOptions::new().write(true).open(&file).unwrap().set_len(left).unwrap();
+        let report = verify(&file, &quiet()).unwrap();
+        assert!(!report.problems.is_empty() && report.contents.bytes > 0, "{left}: {report:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_compacted_journal_gives_back_what_history_took() {
     let folder = tempfile::tempdir().unwrap();

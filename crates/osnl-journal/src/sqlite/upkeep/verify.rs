@@ -32,6 +32,16 @@ pub struct VerifyReport {
 /// # Errors
 /// See [`UpkeepError`].
 pub fn verify(journal: &Path, observer: &Observer) -> std::result::Result<VerifyReport, UpkeepError> {
+    verified(journal, observer).or_else(|error| match error {
+        // So damaged that it cannot be read at all: that is what was asked for.
+        UpkeepError::Damaged { problem, .. } => {
+            Ok(VerifyReport { contents: only_size(journal), problems: vec![problem] })
+        }
+        error => Err(error),
+    })
+}
+
+fn verified(journal: &Path, observer: &Observer) -> std::result::Result<VerifyReport, UpkeepError> {
     let mut connection = open(journal)?;
     let failed = |error: rusqlite::Error| UpkeepError::of(journal, error);
     connection.execute_batch("BEGIN").map_err(failed)?;
@@ -39,9 +49,13 @@ pub fn verify(journal: &Path, observer: &Observer) -> std::result::Result<Verify
     // A file that is damaged cannot be counted.
     let contents = counted(&connection, journal).or_else(|error| match problems.is_empty() {
         true => Err(failed(error)),
-        false => Ok(Contents { bytes: SqliteJournal::bytes(journal), ..Contents::default() }),
+        false => Ok(only_size(journal)),
     })?;
     Ok(VerifyReport { contents, problems })
+}
+
+fn only_size(journal: &Path) -> Contents {
+    Contents { bytes: SqliteJournal::bytes(journal), ..Contents::default() }
 }
 
 /// The problems of an open journal; damage is one of them, and no error.
