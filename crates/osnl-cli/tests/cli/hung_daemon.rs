@@ -143,10 +143,10 @@ fn a_listener_that_cannot_connect_has_its_reason_in_every_form() {
     assert_eq!((&problem["subject"], &problem["remedy"]), (&"listener nova".into(), &listener["remedy"]));
     assert!(problem["remedy"].as_str().unwrap().starts_with("check host and port in transport_url; "));
     let text = String::from_utf8(rig.say(&["status", "-c", "a.conf"]).stdout).unwrap();
-    assert!(text.contains("\n! listener nova is connecting (for ") && text.contains("next in"), "{text}");
+    assert!(text.contains("\n! listener nova is not connected (for ") && text.contains("next in"), "{text}");
     let plug_in = rig.say(&["status", "-c", "a.conf", "--format", "nagios"]);
     let said = String::from_utf8(plug_in.stdout).unwrap();
-    assert!(said.starts_with("OSNL WARNING - listener nova is connecting (for "), "{said}");
+    assert!(said.starts_with("OSNL WARNING - listener nova is not connected (for "), "{said}");
     assert!(said.contains(" | listeners=0;;;0;1 queue_messages=0;;;0 "), "{said}");
     assert_eq!(plug_in.status.code(), Some(1));
 }
@@ -183,11 +183,11 @@ fn watching_goes_on_over_a_hang_and_ctrl_c_ends_it_well() {
     let mut await_line = |part: &str| assert!(lines.any(|line| line.contains(part)), "{part}");
     await_line("the last 6 s");
     await_line("  received  ");
-    await_line("! listener nova is connecting");
+    await_line("! listener nova is not connected");
     rig.signal("STOP");
     await_line("! osnl (process ");
     rig.signal("CONT");
-    await_line("! listener nova is connecting");
+    await_line("! listener nova is not connected");
     let script = ["-c", "kill -s INT -- \"$1\"", "sh", &watching.id().to_string()];
     assert!(Command::new("sh").args(script).status().unwrap().success());
     assert_eq!(watching.wait().unwrap().code(), Some(0));

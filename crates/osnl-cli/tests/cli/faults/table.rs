@@ -25,7 +25,7 @@ fn fault(area: &'static str, name: &'static str, edits: Edits, shows: [&'static 
 
 /// One that keeps a listener from its broker.
 fn broker(area: &'static str, name: &'static str, edits: Edits) -> Fault {
-    fault(area, name, edits, [" is connecting", "tries again until"])
+    fault(area, name, edits, [" is not connected", "tries again until"])
 }
 
 /// One that an event meets on its way.
@@ -72,7 +72,7 @@ fn of_queue() -> Vec<Fault> {
             "queue",
             "missing queue",
             &[("exchange = neutron\ndeclare = create\npool = osnl", "queue = none")],
-            [" is connecting", "looks for the missing"],
+            [" is not connected", "looks for the missing"],
         ),
         Fault {
             part: Part::QueueOfOthers,

@@ -58,7 +58,7 @@ fn a_listener_that_does_not_listen_has_its_reason_and_its_next_attempt() {
         &[(
             Kind::ListenerConnecting,
             Severity::Warning,
-            "listener nova is connecting (for 12 s so far): login refused for user \"osnl\" (403); 3 attempts, next in 4 s; \
+            "listener nova is not connected (for 12 s so far): login refused for user \"osnl\" (403); 3 attempts, next in 4 s; \
              osnl check --connect",
         )],
     );
@@ -107,8 +107,8 @@ fn a_shared_queue_needs_attention_and_a_standby_with_an_active_reader_does_not()
             Kind::QueueShared,
             Severity::Critical,
             "listener nova shares queue osnl: 2 consumers, 1 of them not this daemon's, and each message goes to one of \
-             them only; rabbitmqctl list_consumers names them; give [listener:nova] a pool of its own, or set \
-             single_active_consumer = true",
+             them only; give [listener:nova] a pool of its own, or recreate the queue with single_active_consumer = true; to \
+             see the consumers: rabbitmqctl list_consumers",
         )],
     );
     // Both are this daemon's; or only one of them gets messages.
