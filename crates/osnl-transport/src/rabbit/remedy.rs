@@ -189,8 +189,8 @@ mod tests {
         check(
             TransportError::LoginRefused { host: host(), user: "a b".into(), reason: String::new() },
             Some(
-                "look at user and password of transport_url; rabbitmqctl authenticate_user 'a b'; \
-                 rabbitmqctl change_password 'a b'",
+                "look at user and password of transport_url; to test them: rabbitmqctl authenticate_user 'a b'; \
+                 to change them: rabbitmqctl change_password 'a b'",
             ),
         );
         check(
@@ -231,7 +231,7 @@ mod tests {
             (Declare::Create, "'^(nova|q)$' '^(q)$' '^(nova|q)$'"),
         ] {
             let command = listener_permissions("o", "/", (&["nova"], &["q"]), declare);
-            let begin = format!("rabbitmqctl set_permissions -p / o {expected}  # replaces");
+            let begin = format!("rabbitmqctl set_permissions -p / o {expected}  # overwrites");
             assert!(command.starts_with(&begin), "{command}");
         }
     }

@@ -72,7 +72,7 @@ fn certificates_are_refused_with_the_reason() {
         assert_eq!(target.sink().requests().len(), 1, "{expected}");
     };
     let ours = trusting(authority.file());
-    let unknown = "certificate is self-signed or of an unknown issuer; name the CA's certificate in \
+    let unknown = "certificate is self-signed or of an unknown issuer; put the CA's certificate into \
         SSL_CERT_FILE, the system's store, or set allow_self_signed_cert";
     let issue = |identity: Identity| authority.issue(&identity);
 

@@ -21,7 +21,7 @@ pub(crate) struct ReplayArgs {
     /// JSON events: plain, in oslo's envelope, or saved by osnl tap; - is stdin
     #[arg(value_name = "FILE", conflicts_with = "journal")]
     pub(super) file: Vec<PathBuf>,
-    /// Use all events of the journal; implied by --id and the other filters
+    /// Use all events of the journal; any journal filter implies it
     #[arg(long)]
     pub(super) journal: bool,
     /// Evaluate only this rule; may be repeated [default: all]

@@ -119,7 +119,7 @@ fn a_shared_queue_needs_attention_and_a_standby_with_an_active_reader_does_not()
     let losing =
         Some("queue osnl was declared with other settings (durable: …): a restart deletes it".to_owned());
     let message = "listener nova: queue osnl was declared with other settings (durable: …): a restart deletes it; to have it \
-        created as configured: stop its readers, empty it, and delete it";
+        created as configured: stop its consumers, empty it, and delete it";
     for state in ["listening", "standby"] {
         let listener = ListenerStatus { queue_lossy: losing.clone(), ..listener(state) };
         check(&of_listener(&listener), &[(Kind::QueueLossy, Severity::Warning, message)]);
