@@ -114,7 +114,7 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode> {
         cargo.args(["--features", "osnl-cli/kafka,osnl-bench/kafka"]);
     }
     if is_named(WITH_POSTGRESQL) {
-        crate::setup::postgresql()?;
+        crate::setup::postgresql_only()?;
         cargo.args(["--features", "osnl-cli/postgresql,osnl-bench/postgresql"]);
     }
     step::run(cargo.stdin(Stdio::null()))?;

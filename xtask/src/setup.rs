@@ -89,7 +89,7 @@ pub(crate) fn kafka() -> Result<()> {
 }
 
 /// Brings PostgreSQL.
-pub(crate) fn postgresql() -> Result<()> {
+pub(crate) fn postgresql_only() -> Result<()> {
     postgresql::ensure()
 }
 
