@@ -19,8 +19,8 @@ use crate::messages::Messages;
 /// Entries that wait for their commit: as many as osnl's `prefetch`.
 const OPEN: usize = 200;
 /// Deliveries claimed at once.
-pub(crate) const IN_FLIGHT: usize = 64;
-pub(crate) const ACTION: &str = "roles";
+const IN_FLIGHT: usize = 64;
+const ACTION: &str = "roles";
 /// A page of SQLite's WAL with its head, twice: the least that a commit writes.
 const WRITTEN: usize = 2 * (4096 + 24);
 
@@ -57,8 +57,6 @@ pub(crate) fn received(bodies: impl IntoIterator<Item = Vec<u8>>) -> impl Iterat
 pub(crate) async fn append(file: &str, count: u64, keys: u64, size: u64) -> Result<()> {
     let journal = open(file)?;
     let messages = Messages::new(0)?;
-    let actions: [Arc<str>; 1] = [ACTION.into()];
-    let mut open: VecDeque<Receipt> = VecDeque::new();
     // Made in pieces, and not counted: a million at once would be memory.
     let (mut took, mut n) = (Duration::ZERO, 1);
     while n <= count {
@@ -66,20 +64,7 @@ pub(crate) async fn append(file: &str, count: u64, keys: u64, size: u64) -> Resu
         let entries: Vec<Entry> = received(bodies).map(entry).collect::<Result<_>>()?;
         n += entries.len() as u64;
         let began = Instant::now();
-        for entry in entries {
-            if open.len() >= OPEN {
-                safe(open.pop_front()).await?;
-                // Whatever else was committed with it.
-                while open.len() > OPEN / 2 {
-                    safe(open.pop_front()).await?;
-                }
-            }
-            let mut permit = journal.reserve(&actions, 1).await;
-            open.push_back(journal.append(&mut permit, entry));
-        }
-        while !open.is_empty() {
-            safe(open.pop_front()).await?;
-        }
+        append_all(&journal, entries, OPEN).await?;
         took += began.elapsed();
     }
     print_span(took);
@@ -101,7 +86,39 @@ pub(crate) fn entry(received: ReceivedMessage) -> Result<Entry> {
     Ok(Entry { received: received.into(), notification: notification.into(), deliveries: vec![delivery] })
 }
 
-pub(crate) async fn safe(receipt: Option<Receipt>) -> Result<()> {
+/// Appends the entries, at most `window` of which wait for their commit.
+pub(crate) async fn append_all(journal: &dyn Journal, entries: Vec<Entry>, window: usize) -> Result<()> {
+    let actions: [Arc<str>; 1] = [ACTION.into()];
+    let mut open: VecDeque<Receipt> = VecDeque::new();
+    for entry in entries {
+        if open.len() >= window {
+            safe(open.pop_front()).await?;
+            // Whatever else was committed with it.
+            while open.len() > window / 2 {
+                safe(open.pop_front()).await?;
+            }
+        }
+        let mut permit = journal.reserve(&actions, 1).await;
+        open.push_back(journal.append(&mut permit, entry));
+    }
+    while !open.is_empty() {
+        safe(open.pop_front()).await?;
+    }
+    Ok(())
+}
+
+/// Claims and ends `count` deliveries, and no more: somebody counts on the rest.
+pub(crate) async fn end_all(journal: &dyn Journal, count: u64) {
+    let mut ended = 0;
+    while ended < count {
+        let left = usize::try_from(count - ended).unwrap_or(IN_FLIGHT);
+        let claimed = journal.claim(ACTION, ClaimLimits::in_order(IN_FLIGHT.min(left))).await;
+        ended += claimed.len() as u64;
+        claimed.into_iter().for_each(|claimed| journal.end(claimed.id, Outcome::Delivered.into()));
+    }
+}
+
+async fn safe(receipt: Option<Receipt>) -> Result<()> {
     if let Some(receipt) = receipt {
         ensure!(receipt.await == Settle::Acknowledge, "the journal ended");
     }
@@ -112,14 +129,7 @@ pub(crate) async fn safe(receipt: Option<Receipt>) -> Result<()> {
 pub(crate) async fn outcome(file: &str, count: u64) -> Result<()> {
     let journal = open(file)?;
     let began = Instant::now();
-    let mut ended = 0;
-    while ended < count {
-        // No more than was asked for: somebody counts on the rest.
-        let left = usize::try_from(count - ended).unwrap_or(IN_FLIGHT);
-        let claimed = journal.claim(ACTION, ClaimLimits::in_order(IN_FLIGHT.min(left))).await;
-        ended += claimed.len() as u64;
-        claimed.into_iter().for_each(|claimed| journal.end(claimed.id, Outcome::Delivered.into()));
-    }
+    end_all(&journal, count).await;
     journal.close().await;
     print_span(began.elapsed());
     Ok(())

@@ -1,16 +1,15 @@
 //! The journal in PostgreSQL alone, and a bare client beside it that writes the same rows.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Result;
-use osnl::journal::{ClaimLimits, Entry, Journal, Outcome, Receipt};
+use osnl::journal::Journal as _;
 use osnl_journal_postgresql::{ConnectionUrl, Options, PostgresJournal};
 use tokio_postgres::{Client, NoTls, Statement};
 
 use crate::clock::print_span;
-use crate::journal::{ACTION, IN_FLIGHT, entry, received, safe};
+use crate::journal::{append_all, end_all, entry, received};
 use crate::messages::Messages;
 
 /// Messages that are made at once.
@@ -38,7 +37,9 @@ pub(crate) async fn whole(url: &str, count: u64, window: u64) -> Result<()> {
     let bodies: Vec<Vec<u8>> = (1..=count).map(|n| messages.matching(n)).collect();
     let entries = received(bodies).map(entry).collect::<Result<Vec<_>>>()?;
     let began = Instant::now();
-    tokio::try_join!(append(&journal, entries, window), end(&journal, count))?;
+    let (appended, ()) =
+        tokio::join!(append_all(&journal, entries, usize::try_from(window)?), end_all(&journal, count));
+    appended?;
     journal.close().await;
     print_span(began.elapsed());
     Ok(())
@@ -54,10 +55,10 @@ pub(crate) async fn claims(url: &str, pending: u64, count: u64) -> Result<()> {
         let bodies = (n..=pending).take(PIECE).map(|n| messages.matching(n));
         let entries = received(bodies).map(entry).collect::<Result<Vec<_>>>()?;
         n += entries.len() as u64;
-        append(&journal, entries, 500).await?;
+        append_all(&journal, entries, 500).await?;
     }
     let began = Instant::now();
-    end(&journal, count).await?;
+    end_all(&journal, count).await;
     print_span(began.elapsed());
     Ok(())
 }
@@ -81,33 +82,6 @@ async fn commit(client: Client, count: u64) -> Result<String> {
         times += &format!("{n}:{} ", began.elapsed().as_nanos());
     }
     Ok(times)
-}
-
-async fn append(journal: &PostgresJournal, entries: Vec<Entry>, window: u64) -> Result<()> {
-    let actions: [Arc<str>; 1] = [ACTION.into()];
-    let window = usize::try_from(window)?;
-    let mut open: VecDeque<Receipt> = VecDeque::new();
-    for entry in entries {
-        if open.len() >= window {
-            safe(open.pop_front()).await?;
-        }
-        let mut permit = journal.reserve(&actions, 1).await;
-        open.push_back(journal.append(&mut permit, entry));
-    }
-    while !open.is_empty() {
-        safe(open.pop_front()).await?;
-    }
-    Ok(())
-}
-
-async fn end(journal: &PostgresJournal, count: u64) -> Result<()> {
-    let mut ended = 0;
-    while ended < count {
-        let claimed = journal.claim(ACTION, ClaimLimits::in_order(IN_FLIGHT)).await;
-        ended += claimed.len() as u64;
-        claimed.into_iter().for_each(|claimed| journal.end(claimed.id, Outcome::Delivered.into()));
-    }
-    Ok(())
 }
 
 const LEASE: &str = "UPDATE osnl_partition SET beat = beat + 1";

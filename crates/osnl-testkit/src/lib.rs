@@ -79,7 +79,7 @@ pub use peer::{
 };
 pub use ports::{closed_port, free_port};
 pub use postgres::Postgres;
-pub use process::Guard;
+pub use process::{Guard, signal};
 pub use program::Program;
 pub use proxy::{Fault, Proxy};
 pub use pty::Pty;

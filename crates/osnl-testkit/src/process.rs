@@ -59,13 +59,23 @@ impl Drop for Group {
     }
 }
 
-/// The shell's own `kill`: the standard library has no signals, and this crate no unsafe code.
-pub(crate) fn send(signal: &str, target: &str) {
-    let _ = Command::new("sh")
+/// Sends a process a signal by its name without `SIG`.
+///
+/// # Panics
+/// When it cannot be sent, such as when there is no such process.
+#[track_caller]
+pub fn signal(process: u32, name: &str) {
+    assert!(send(name, &process.to_string()), "cannot send {name} to process {process}");
+}
+
+/// Runs the shell's own `kill`: the standard library has no signals, and this crate no unsafe code. Returns whether it was sent.
+pub(crate) fn send(signal: &str, target: &str) -> bool {
+    Command::new("sh")
         .args(["-c", "kill -s \"$1\" -- \"$2\"", "sh", signal, target])
         .stdin(Stdio::null())
         .stderr(Stdio::null())
-        .status();
+        .status()
+        .is_ok_and(|status| status.success())
 }
 
 /// Ends process groups when *this* process is gone, however it went.

@@ -119,6 +119,6 @@ fn consume(stage: &Stage, count: u64) -> Result<Span> {
 }
 
 /// Returns the span that a part of `osnl-bench` prints.
-fn run(args: &[&str]) -> Result<Span> {
+pub(super) fn run(args: &[&str]) -> Result<Span> {
     Span::parse(step::output(built("osnl-bench").args(args))?.trim())
 }

@@ -5,7 +5,6 @@
 //! not seen here.
 
 use std::path::Path;
-use std::process::Stdio;
 
 use anyhow::{Result, ensure};
 
@@ -13,7 +12,7 @@ use super::library;
 use super::process::{Process, now};
 use super::sections::{Effort, Load, SECONDS, SIZE, drain};
 use super::sink::Span;
-use super::stage::{OnKafka, Program, Stage, When, built, native, on_disk};
+use super::stage::{OnKafka, Program, Stage, When, built, native, on_disk, start};
 use super::table::{Figure, Table};
 
 /// Messages of a partition: with 4 kB each, a little less than the cluster keeps.
@@ -104,10 +103,6 @@ impl Cluster {
             "transport_url = kafka://{}/?auto_offset_reset=earliest\npool = k2hr3_osnl\n",
             self.address
         );
-        let file = folder.join("osnl.conf");
-        std::fs::write(&file, native(folder, &listener, stage.sink().port(), (&journal, 1, When::No)))?;
-        let mut command = built("osnl");
-        command.arg("run").arg("-c").arg(file).current_dir(folder).stderr(Stdio::null());
-        Process::start(&mut command)
+        start(folder, &native(folder, &listener, stage.sink().port(), (&journal, 1, When::No)))
     }
 }

@@ -7,9 +7,10 @@
 use anyhow::Result;
 use osnl_testkit::{Postgres, wait_until};
 
+use super::journal::run;
 use super::process::Process;
 use super::sections::{Effort, Load, SECONDS, SIZE, drain, paced, paced_by, spread};
-use super::sink::{Span, times};
+use super::sink::times;
 use super::stage::{Program, Queue, SOON, Stage, When, built};
 use super::table::{Table, median, quantile};
 use crate::step;
@@ -173,9 +174,4 @@ fn claims(server: &Postgres, pending: u64, effort: Effort) -> Result<f64> {
     }
     println!("(shared) {CLAIMED} claims and ends with {pending} pending: {} ms", spread(&spans, 1));
     Ok(median(&spans))
-}
-
-/// Returns the span that a part of `osnl-bench` prints.
-fn run(args: &[&str]) -> Result<Span> {
-    Span::parse(step::output(built("osnl-bench").args(args))?.trim())
 }

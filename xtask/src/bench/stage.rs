@@ -15,9 +15,6 @@ use super::sink::Sink;
 use crate::{setup, step};
 
 const QUEUE: &str = "k2hr3_osnl";
-/// Whether one consumer at a time reads the queue: a shared journal asks for it.
-const NOT_ALONE: &str = "single_active_consumer = false\n";
-const ALONE: &str = "single_active_consumer = true\n";
 pub(super) const SOON: Duration = Duration::from_secs(60);
 
 /// A consumer.
@@ -278,10 +275,8 @@ impl Queue<'_> {
     /// Starts `osnl run` with the journal in this database.
     pub(super) fn consume_shared(&self, database: &str) -> Result<Process> {
         let journal = format!("connection = {database}");
-        let text = self.native(&journal, 1, When::No).replace(NOT_ALONE, ALONE);
-        let file = self.folder.join("osnl.conf");
-        std::fs::write(&file, text)?;
-        run_shared(&self.folder, &file)
+        let port = self.stage.sink().port();
+        start(&self.folder, &native(&self.folder, &self.listener(true), port, (&journal, 1, When::No)))
     }
 
     /// Starts one of several daemons on a journal in this database, with a queue that osnl declares, and so many requests at once.
@@ -296,9 +291,7 @@ impl Queue<'_> {
         let port = self.stage.sink().port();
         let text = native(&folder, &listener, port, (&journal, 1, When::No))
             .replace("driver = k2hr3\n", &format!("driver = k2hr3\nconcurrency = {at_once}\n"));
-        let file = folder.join("osnl.conf");
-        std::fs::write(&file, text)?;
-        run_shared(&folder, &file)
+        start(&folder, &text)
     }
 
     /// Publishes `count` matching messages to a queue that osnl has declared.
@@ -368,11 +361,7 @@ impl Queue<'_> {
              url = http://127.0.0.1:{port}/?cuk={instance}\n\
              body = {{\"port\": \"{instance}\"}}\n[rule:{rules}"
         );
-        let file = self.folder.join("osnl.conf");
-        std::fs::write(&file, text)?;
-        let mut command = built("osnl");
-        command.arg("run").arg("-c").arg(file);
-        Process::start(command.current_dir(&self.folder).stderr(Stdio::null()))
+        start(&self.folder, &text)
     }
 
     fn run(&self, journal: &str, rules: usize, when: When) -> Result<Command> {
@@ -422,11 +411,15 @@ impl Queue<'_> {
 
     /// The same meaning as `k2hr3_osnl.conf` in osnl's own form.
     fn native(&self, journal: &str, rules: usize, when: When) -> String {
-        let listener = format!(
-            "transport_url = {}\npool = {QUEUE}\ndeclare = create\ndurable = false\n{NOT_ALONE}",
+        native(&self.folder, &self.listener(false), self.stage.sink().port(), (journal, rules, when))
+    }
+
+    /// The options of a listener; a shared journal asks for one consumer at a time.
+    fn listener(&self, is_alone: bool) -> String {
+        format!(
+            "transport_url = {}\npool = {QUEUE}\ndeclare = create\ndurable = false\nsingle_active_consumer = {is_alone}\n",
             self.vhost.url()
-        );
-        native(&self.folder, &listener, self.stage.sink().port(), (journal, rules, when))
+        )
     }
 
     /// Waits until nothing is left in the queue, nor unacknowledged.
@@ -447,8 +440,10 @@ impl Queue<'_> {
     }
 }
 
-/// Starts osnl with a configuration.
-fn run_shared(folder: &Path, file: &Path) -> Result<Process> {
+/// Starts `osnl run` in a folder, with the text of its configuration.
+pub(super) fn start(folder: &Path, text: &str) -> Result<Process> {
+    let file = folder.join("osnl.conf");
+    std::fs::write(&file, text)?;
     let mut command = built("osnl");
     command.arg("run").arg("-c").arg(file).current_dir(folder).stderr(Stdio::null());
     Process::start(&mut command)

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use osnl_testkit::{Broker, Notice, Options, Publisher, Reply, Sink, Vhost, wait_until};
+use osnl_testkit::{Broker, Notice, Options, Publisher, Reply, Sink, Vhost, signal, wait_until};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -98,10 +98,9 @@ impl Rig {
         }]);
     }
 
-    fn stop(&mut self, signal: &str) {
+    fn stop(&mut self, name: &str) {
         let mut daemon = self.daemon.take().unwrap();
-        let script = ["-c", "kill -s \"$1\" -- \"$2\"", "sh", signal, &daemon.id().to_string()];
-        assert!(Command::new("sh").args(script).status().unwrap().success());
+        signal(daemon.id(), name);
         daemon.wait().unwrap();
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use osnl_testkit::{Broker, Vhost, wait_until};
+use osnl_testkit::{Broker, Vhost, signal, wait_until};
 use tempfile::TempDir;
 
 /// Longer than anything here takes, shorter than anybody waits.
@@ -69,8 +69,7 @@ impl Daemon {
 
     /// Sends a signal, by its name without `SIG`.
     pub(crate) fn signal(&self, name: &str) {
-        let kill = ["-c", "kill -s \"$1\" \"$2\"", "sh", name, &self.0.id().to_string()];
-        assert!(Command::new("sh").args(kill).status().unwrap().success());
+        signal(self.0.id(), name);
     }
 
     /// SIGTERM; it must end by itself, in good order.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Command, Output, Stdio};
 
-use osnl_testkit::Broker;
+use osnl_testkit::{Broker, signal};
 use serde_json::Value;
 
 fn demo(args: &[&str]) -> Command {
@@ -254,7 +254,7 @@ fn a_screen_is_drawn_and_given_back_at_every_end() {
     assert!(last.split("\r\n").count() == 30, "{last}");
     assert!(after.contains("60  notifications published") && after.contains("Nothing was lost"), "{after}");
 
-    for signal in ["INT", "TERM", "HUP"] {
+    for name in ["INT", "TERM", "HUP"] {
         let mut child = demo(&["--screen", "100x30", "--rate", "1"]).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         // The first picture is complete with the first line that only the end of one has.
@@ -262,13 +262,12 @@ fn a_screen_is_drawn_and_given_back_at_every_end() {
         while !told.ends_with(b"\x1b[J") {
             assert_ne!(stdout.read_until(b'J', &mut told).unwrap(), 0, "it ended by itself");
         }
-        let kill = Command::new("kill").args([format!("-{signal}"), child.id().to_string()]).status();
-        assert!(kill.unwrap().success());
+        signal(child.id(), name);
         stdout.read_to_end(&mut told).unwrap();
         let told = String::from_utf8(told).unwrap();
-        assert_eq!(child.wait().unwrap().code(), Some(130), "{signal}");
-        let (_, after) = told.split_once(LEAVE).unwrap_or_else(|| panic!("{signal}: {told}"));
-        assert!(!after.contains(ENTER) && after.contains("Interrupted"), "{signal}: {after}");
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{name}");
+        let (_, after) = told.split_once(LEAVE).unwrap_or_else(|| panic!("{name}: {told}"));
+        assert!(!after.contains(ENTER) && after.contains("Interrupted"), "{name}: {after}");
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use osnl_testkit::{Guard, Notice, Vhost, wait_until};
+use osnl_testkit::{Guard, Notice, Vhost, signal, wait_until};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -126,9 +126,7 @@ impl Osnl {
 
     /// Sends a signal by its name without `SIG`.
     pub(crate) fn signal(&self, name: &str) {
-        // The standard library has no signals, and this workspace no unsafe code.
-        let script = ["-c", "kill -s \"$1\" -- \"$2\"", "sh", name, &self.child.id().to_string()];
-        assert!(Command::new("sh").args(script).status().unwrap().success(), "cannot send {name}");
+        signal(self.child.id(), name);
     }
 
     pub(crate) fn is_running(&mut self) -> bool {

@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use osnl_testkit::{Guard, wait_until};
+use osnl_testkit::{Guard, signal, wait_until};
 use tempfile::TempDir;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -41,8 +41,7 @@ impl Rig {
     }
 
     fn signal(&self, name: &str) {
-        let script = ["-c", "kill -s \"$1\" -- \"$2\"", "sh", name, &self.daemon.id().to_string()];
-        assert!(Command::new("sh").args(script).status().unwrap().success());
+        signal(self.daemon.id(), name);
     }
 }
 
@@ -188,8 +187,7 @@ fn watching_goes_on_over_a_hang_and_ctrl_c_ends_it_well() {
     await_line("! osnl (process ");
     rig.signal("CONT");
     await_line("! listener nova is not connected");
-    let script = ["-c", "kill -s INT -- \"$1\"", "sh", &watching.id().to_string()];
-    assert!(Command::new("sh").args(script).status().unwrap().success());
+    signal(watching.id(), "INT");
     assert_eq!(watching.wait().unwrap().code(), Some(0));
 }
 

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-use osnl_testkit::wait_until;
+use osnl_testkit::{signal, wait_until};
 
 use crate::crash::may_trace;
 use crate::harness::SOON;
@@ -115,18 +115,14 @@ fn a_loop_that_is_stuck_gives_no_sign_of_life() {
     let manager = start(&mut rig);
     told(&manager, "STATUS=listening to");
     assert_eq!(manager.next(), "WATCHDOG=1");
-    let signal = |name: &str| {
-        let script = ["-c", "kill -s \"$1\" -- \"$2\"", "sh", name, &rig.pid().to_string()];
-        assert!(Command::new("sh").args(script).status().unwrap().success());
-    };
     let delay = may_trace().then(|| Delay::of(rig.pid(), "epoll_wait,epoll_pwait", &[]));
     if delay.is_none() {
         println!("nothing may be traced here: the whole process is stopped");
-        signal("STOP");
+        signal(rig.pid(), "STOP");
     }
     manager.is_silent_for(Duration::from_secs(3));
     drop(delay);
-    signal("CONT");
+    signal(rig.pid(), "CONT");
     assert_eq!(manager.next(), "WATCHDOG=1");
 }
 

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
 use osnl_testkit::openstack::{Openstack, PASSWORD, USER};
-use osnl_testkit::{Notice, Options, Publisher, Reply, wait_until};
+use osnl_testkit::{Notice, Options, Publisher, Reply, signal, wait_until};
 use serde_json::{Value, json};
 
 use crate::reloading::{ACTION, LISTENER, RULE, Rig, SOON, asked, instance, notice};
@@ -300,8 +300,7 @@ fn a_hundred_reloads_under_load_lose_nothing_and_double_nothing() {
     assert_eq!(rig.connections().len(), 1);
     let mut daemon = rig.daemon.take().unwrap();
     rig.daemon = None;
-    let script = ["-c", "kill -s TERM -- \"$1\"", "sh", &daemon.id().to_string()];
-    assert!(Command::new("sh").args(script).status().unwrap().success());
+    signal(daemon.id(), "TERM");
     assert_eq!(daemon.wait().unwrap().code(), Some(0));
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use osnl_testkit::{Broker, Notice, Options, Publisher, Sink, Vhost};
+use osnl_testkit::{Broker, Notice, Options, Publisher, Sink, Vhost, signal};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -113,9 +113,7 @@ impl Rig {
     }
 
     pub(crate) fn signal(&self, name: &str) {
-        let id = self.daemon.as_ref().unwrap().id().to_string();
-        let script = ["-c", "kill -s \"$1\" -- \"$2\"", "sh", name, &id];
-        assert!(Command::new("sh").args(script).status().unwrap().success());
+        signal(self.daemon.as_ref().unwrap().id(), name);
     }
 
     /// Returns the names of the connections to the broker: a new connection has another name.

@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use osnl_testkit::wait_until;
+use osnl_testkit::{signal, wait_until};
 
 use crate::harness::{Place, SOON};
 
@@ -97,10 +97,7 @@ impl Rig {
 
     fn stop(&mut self) {
         if let Some(mut daemon) = self.daemon.take() {
-            let kill = Command::new("sh")
-                .args(["-c", "kill -s TERM -- \"$1\"", "sh", &daemon.id().to_string()])
-                .status();
-            assert!(kill.unwrap().success());
+            signal(daemon.id(), "TERM");
             daemon.wait().unwrap();
         }
     }

@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use osnl_testkit::signal;
 use tempfile::TempDir;
 
 /// A configuration whose broker is not there: osnl starts, and waits for it.
@@ -38,8 +39,7 @@ fn log_at_start(command: &mut Command) -> String {
     let mut log = String::new();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     while !log.contains("127.0.0.1:1: Connection refused") && stderr.read_line(&mut log).unwrap() > 0 {}
-    let id = child.id().to_string();
-    Command::new("sh").args(["-c", "kill -s TERM \"$1\"", "sh", &id]).status().unwrap();
+    signal(child.id(), "TERM");
     assert_eq!(child.wait().unwrap().code(), Some(0), "{log}");
     log
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use osnl_testkit::{Reply, wait_until};
+use osnl_testkit::{Reply, signal, wait_until};
 use serde_json::Value;
 
 use crate::harness::SOON;
@@ -52,11 +52,8 @@ fn names(folder: &Path, word: &str) -> Vec<String> {
 
 /// Ends the daemon in order.
 fn stop(rig: &mut Rig) {
-    let pid = rig.pid().to_string();
-    assert!(
-        Command::new("sh").args(["-c", "kill -s TERM -- \"$1\"", "sh", &pid]).status().unwrap().success()
-    );
-    let stat = format!("/proc/{pid}/stat");
+    signal(rig.pid(), "TERM");
+    let stat = format!("/proc/{}/stat", rig.pid());
     wait_until(SOON, "its end", || fs::read_to_string(&stat).is_ok_and(|stat| stat.contains(") Z ")));
     rig.kill();
 }
@@ -186,8 +183,7 @@ fn a_full_disk_and_ctrl_c_leave_no_half_file() {
     stdin.write_all(&whole[..whole.len() / 2]).unwrap();
     let received = rig.path("new.db.received");
     wait_until(SOON, "half of it", || fs::metadata(&received).is_ok_and(|meta| meta.len() > 0));
-    let script = ["-c", "kill -s INT -- \"$1\"", "sh", &child.id().to_string()];
-    assert!(Command::new("sh").args(script).status().unwrap().success());
+    signal(child.id(), "INT");
     // It is noticed with what comes next, or with the end.
     wait_until(SOON, "its end", || {
         let _ = stdin.write_all(b"x");

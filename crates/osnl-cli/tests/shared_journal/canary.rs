@@ -36,21 +36,11 @@ fn a_canary_comes_back_whichever_daemon_makes_its_delivery() {
     let database = Postgres::shared().database();
     let mut stage = Stage::new("canary", &database);
     let section = "[admin]\nlisten = 127.0.0.1:0\n[canary]\nlistener = neutron\nevery = 1s\n[rule:gone]";
-    let start = |stage: &Stage, name: &str| {
-        stage.configure(name, &[("[rule:gone]", section)]);
-        let (code, said) = stage.run(name, &["check"]);
-        assert_eq!(code, Some(0), "{said}");
-        let daemon = stage.start(name);
-        daemon.wait_for("listening at", 1, SOON);
-        daemon
-    };
-    let mut reader = start(&stage, "a");
+    let edits = [("[rule:gone]", section)];
+    let mut reader = stage.daemon_with("a", &edits);
     wait_until(SOON, "it to read", || stage.status("a")["listeners"][0]["state"] == "listening");
-    let other = start(&stage, "b");
-    wait_until(SOON, "each to have half of the partitions", || {
-        let members = stage.status("b")["journal"]["members"].as_array().unwrap().clone();
-        members.len() == 2 && members.iter().all(|member| member["partitions"] == 32)
-    });
+    let other = stage.daemon_with("b", &edits);
+    stage.wait_for_halves("b");
     let (of_reader, of_other) = (address(&reader), address(&other));
     let returned = |by: &str, further: u64| {
         let before = count(by, "returned");

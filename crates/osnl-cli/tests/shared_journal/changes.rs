@@ -10,16 +10,8 @@ use crate::stage::{SOON, Stage};
 /// Two daemons that give up after one attempt, each with half of the partitions.
 fn daemons(stage: &Stage) -> [Program; 2] {
     let once = "retry_interval = 1s\nmax_attempts = 1\n[action:other]\ndriver = http\nurl = TARGET\nbody = {\"port\": \"{{ payload.port.id }}\", \"n\": {{ payload.n }}}";
-    let both = ["a", "b"].map(|name| {
-        stage.configure(name, &[("retry_interval = 1s", once)]);
-        let daemon = stage.start(name);
-        daemon.wait_for("listening at", 1, SOON);
-        daemon
-    });
-    wait_until(SOON, "each to have half of the partitions", || {
-        let members = stage.status("b")["journal"]["members"].as_array().unwrap().clone();
-        members.iter().all(|member| member["partitions"] == 32) && members.len() == 2
-    });
+    let both = ["a", "b"].map(|name| stage.daemon_with(name, &[("retry_interval = 1s", once)]));
+    stage.wait_for_halves("b");
     both
 }
 

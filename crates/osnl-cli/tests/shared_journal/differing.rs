@@ -18,9 +18,8 @@ fn daemons_with_different_configurations_are_named_until_they_are_the_same() {
     let stage = Stage::new("differing", &Postgres::shared().database());
     let _a = stage.daemon("a");
     let more = "retry_interval = 1s\n[action:other]\ndriver = http\nurl = TARGET";
-    stage.configure("b", &[("actions = hook", "actions = hook, other"), ("retry_interval = 1s", more)]);
-    let b = stage.start("b");
-    b.wait_for("listening at", 1, SOON);
+    let edits = [("actions = hook", "actions = hook, other"), ("retry_interval = 1s", more)];
+    let _b = stage.daemon_with("b", &edits);
     let (of_a, of_b) = (|| differing(&stage, "a"), || differing(&stage, "b"));
     wait_until(SOON, "the difference to be seen", || {
         of_a() == ["[rule:gone] differs\n[action:other] is missing here"]

@@ -13,18 +13,8 @@ fn one_daemon_gathers_a_digest_and_the_other_one_goes_on_when_it_is_killed() {
     let database = Postgres::shared().database();
     let (mut stage, server) = (Stage::new("digest", &database), MailServer::start());
     let action = format!("{}\n", server.action("digest = 8s"));
-    let mut daemons = ["a", "b"].map(|name| {
-        stage.configure(name, &[(HOOK, &action)]);
-        let (code, said) = stage.run(name, &["check"]);
-        assert_eq!(code, Some(0), "{said}");
-        let daemon = stage.start(name);
-        daemon.wait_for("listening at", 1, SOON);
-        daemon
-    });
-    wait_until(SOON, "each to have half of the partitions", || {
-        let members = stage.status("b")["journal"]["members"].as_array().unwrap().clone();
-        members.len() == 2 && members.iter().all(|member| member["partitions"] == 32)
-    });
+    let mut daemons = ["a", "b"].map(|name| stage.daemon_with(name, &[(HOOK, &action)]));
+    stage.wait_for_halves("b");
     stage.publish(0..48);
     let kept = |stage: &Stage, name: &str| stage.json(name, &["deliveries", "list"])["totals"].clone();
     wait_until(SOON, "all to be claimable", || kept(&stage, "b")["by_state"]["ready"] == 48);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use osnl_testkit::{Postgres, Program, wait_until};
+use osnl_testkit::{Postgres, wait_until};
 
 use crate::stage::{SOON, Stage};
 
@@ -29,17 +29,10 @@ fn speak(stage: &mut Stage, names: &[&str], n: &mut u64) {
 #[test]
 fn a_stream_is_silent_for_all_daemons_or_for_none_also_when_the_one_that_reads_is_killed() {
     let mut stage = Stage::new("expected", &Postgres::shared().database());
-    let start = |stage: &Stage, name: &str| -> Program {
-        stage.configure(name, &[("prefetch = 10", "prefetch = 10\nexpect = 1 per 3s")]);
-        let (code, said) = stage.run(name, &["check"]);
-        assert_eq!(code, Some(0), "{said}");
-        let daemon = stage.start(name);
-        daemon.wait_for("listening at", 1, SOON);
-        daemon
-    };
-    let mut reader = start(&stage, "a");
+    let edits = [("prefetch = 10", "prefetch = 10\nexpect = 1 per 3s")];
+    let mut reader = stage.daemon_with("a", &edits);
     wait_until(SOON, "it to read", || stage.status("a")["listeners"][0]["state"] == "listening");
-    let other = start(&stage, "b");
+    let other = stage.daemon_with("b", &edits);
     wait_until(SOON, "it to stand by", || stage.status("b")["listeners"][0]["state"] == "standby");
     for name in ["a", "b"] {
         wait_until(SOON, "silence", || is_silent(&stage, name));

@@ -9,18 +9,9 @@ use crate::stage::{SOON, Stage};
 
 /// Two daemons with an option of the action, each with half of the partitions.
 fn daemons(stage: &Stage, option: &str) -> [Program; 2] {
-    let both = ["a", "b"].map(|name| {
-        stage.configure(name, &[("retry_interval = 1s", &format!("retry_interval = 1s\n{option}"))]);
-        let (code, said) = stage.run(name, &["check"]);
-        assert_eq!(code, Some(0), "{said}");
-        let daemon = stage.start(name);
-        daemon.wait_for("listening at", 1, SOON);
-        daemon
-    });
-    wait_until(SOON, "each to have half of the partitions", || {
-        let members = stage.status("b")["journal"]["members"].as_array().unwrap().clone();
-        members.len() == 2 && members.iter().all(|member| member["partitions"] == 32)
-    });
+    let edit = format!("retry_interval = 1s\n{option}");
+    let both = ["a", "b"].map(|name| stage.daemon_with(name, &[("retry_interval = 1s", &edit)]));
+    stage.wait_for_halves("b");
     both
 }
 

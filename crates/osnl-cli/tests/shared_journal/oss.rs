@@ -45,16 +45,8 @@ fn wait_for_reports(stage: &Stage, expected: &[&str]) {
 #[test]
 fn a_deletion_that_another_daemon_reads_has_the_details_of_the_creation() {
     let mut stage = Stage::new("oss", &Postgres::shared().database());
-    let start = |stage: &Stage, name: &str| {
-        stage.configure(name, &EDITS);
-        let (code, said) = stage.run(name, &["check"]);
-        assert_eq!(code, Some(0), "{said}");
-        let daemon = stage.start(name);
-        daemon.wait_for("listening at", 1, SOON);
-        daemon
-    };
-    let mut reader = start(&stage, "a");
-    let other = start(&stage, "b");
+    let mut reader = stage.daemon_with("a", &EDITS);
+    let other = stage.daemon_with("b", &EDITS);
     wait_until(SOON, "the other one to stand by", || stage.status("b")["listeners"][0]["state"] == "standby");
     let associated = |port: Option<&str>| {
         let ip = json!({"id": "f-1", "floating_ip_address": "172.24.4.9", "port_id": port});
@@ -82,7 +74,7 @@ fn a_deletion_that_another_daemon_reads_has_the_details_of_the_creation() {
     stage.wait_for_queue(0);
     // After both have gone the rows are still there.
     drop(other);
-    let _again = start(&stage, "c");
+    let _again = stage.daemon_with("c", &EDITS);
     stage.notify(&[associated(Some("p-1"))]);
     wait_until(SOON, "the floating IP to come back", || reports(&stage, "172.24.4.9").len() == 3);
     assert_eq!(reports(&stage, "172.24.4.9")[2], ("came".to_owned(), "web-1".into()));

@@ -12,9 +12,7 @@ fn list(stage: &Stage, name: &str) -> Value {
 #[test]
 fn a_message_that_one_daemon_set_aside_is_retried_and_discarded_by_another() {
     let mut stage = Stage::new("quarantine", &Postgres::shared().database());
-    stage.configure("a", &[("prefetch = 10", "prefetch = 10\nmax_body = 4KiB")]);
-    let a = stage.start("a");
-    a.wait_for("listening at", 1, SOON);
+    let a = stage.daemon_with("a", &[("prefetch = 10", "prefetch = 10\nmax_body = 4KiB")]);
     let _b = stage.daemon("b");
     stage.publish_long(1);
     wait_until(SOON, "it to be kept", || list(&stage, "b")["total"] == 1);

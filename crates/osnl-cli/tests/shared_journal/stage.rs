@@ -83,9 +83,17 @@ impl Stage {
         Program::start(self.command(name, &["run"]))
     }
 
-    /// Configures and starts a daemon, and waits until it listens or stands by.
+    /// As [`Stage::daemon_with`], without edits.
     pub(crate) fn daemon(&self, name: &str) -> Program {
-        self.configure(name, &[]);
+        self.daemon_with(name, &[])
+    }
+
+    /// Configures, checks, and starts a daemon, and waits until it listens or stands by.
+    #[track_caller]
+    pub(crate) fn daemon_with(&self, name: &str, edits: &[(&str, &str)]) -> Program {
+        self.configure(name, edits);
+        let (code, said) = self.run(name, &["check"]);
+        assert_eq!(code, Some(0), "{said}");
         let daemon = self.start(name);
         daemon.wait_for("listening at", 1, SOON);
         daemon
@@ -175,6 +183,15 @@ impl Stage {
     pub(crate) fn wait_for_queue(&self, expected: u64) {
         wait_until(SOON, &format!("the queue to hold {expected}"), || {
             self.vhost.queue_depth(QUEUE).map(|(ready, unsettled)| ready + unsettled) == Some(expected)
+        });
+    }
+
+    /// Waits until both of two daemons, of which this is one, have half of the partitions.
+    #[track_caller]
+    pub(crate) fn wait_for_halves(&self, name: &str) {
+        wait_until(SOON, "each to have half of the partitions", || {
+            let members = self.status(name)["journal"]["members"].as_array().unwrap().clone();
+            members.len() == 2 && members.iter().all(|member| member["partitions"] == 32)
         });
     }
 

@@ -14,11 +14,7 @@ fn a_daemon_is_killed_and_the_other_one_delivers_everything_in_order() {
     let second = stage.daemon("b");
     wait_until(SOON, "one to stand by", || stage.status("b")["listeners"][0]["state"] == "standby");
     // Both deliver, whichever of them reads.
-    let shares = || {
-        let members = stage.status("b")["journal"]["members"].as_array().unwrap().clone();
-        members.iter().map(|member| member["partitions"].as_u64().unwrap()).collect::<Vec<_>>()
-    };
-    wait_until(SOON, "each to have half of the partitions", || shares() == [32, 32]);
+    stage.wait_for_halves("b");
 
     stage.publish(0..60);
     stage.sink.wait_for(10, SOON);

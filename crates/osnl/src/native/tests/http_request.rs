@@ -50,6 +50,16 @@ fn the_example_and_every_recipe_load_without_a_warning() {
     }
 }
 
+/// The texts of an action and its configuration that people see; the third is the configuration's own.
+fn for_people(loaded: &LoadedConf, wanted: &CallRequest<'_>) -> [String; 4] {
+    [
+        format!("{:?}", loaded.conf.actions[0].preview(wanted)),
+        loaded.conf.explain(),
+        loaded.document().text(false),
+        format!("{:?}", loaded.document().hidden()),
+    ]
+}
+
 #[test]
 fn what_is_a_secret_by_its_name_is_in_no_form_for_people() {
     let lines = "driver = http\nurl = https://h/{{ payload.n }}?token=S3CRET1&n=1\nquery.sig = S3CRET2\n\
@@ -58,12 +68,7 @@ fn what_is_a_secret_by_its_name_is_in_no_form_for_people() {
     let loaded = load(lines);
     let event = Notification { payload: json!({"n": 3}), ..Notification::default() };
     let wanted = CallRequest { notification: &event, rule: "r", resource: None, asks: &[] };
-    let shown = [
-        format!("{:?}", loaded.conf.actions[0].preview(&wanted)),
-        loaded.conf.explain(),
-        loaded.document().text(false),
-        format!("{:?}", loaded.document().hidden()),
-    ];
+    let shown = for_people(&loaded, &wanted);
     for text in &shown {
         assert!(!text.contains("S3CRET"), "{text}");
         assert!(text.contains("***"), "{text}");
@@ -83,12 +88,7 @@ fn the_query_of_a_url_is_in_no_form_for_people() {
     ));
     let event = Notification { payload: json!({"instance_id": ID}), ..Notification::default() };
     let wanted = CallRequest { notification: &event, rule: "r", resource: None, asks: &[] };
-    let shown = [
-        format!("{:?}", loaded.conf.actions[0].preview(&wanted)),
-        loaded.conf.explain(),
-        loaded.document().text(false),
-        format!("{:?}", loaded.document().hidden()),
-    ];
+    let shown = for_people(&loaded, &wanted);
     for text in &shown {
         assert!(!text.contains("S3CRET"), "{text}");
         assert!(text.contains("token=***&password=***&key=***&n=1"), "{text}");
