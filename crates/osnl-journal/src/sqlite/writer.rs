@@ -425,12 +425,13 @@ impl JournalWriter {
         {
             Ok(pruned) => {
                 // One that was full is so until all has left that may.
-                let is_full = pruned.full.is_some() || (pruned.more && self.is_full());
-                if !(is_full && pruned.more) {
+                if !(pruned.more && self.is_full()) {
                     self.publish(pruned.full);
                 }
                 self.room = self.max_size.saturating_sub(pruned.used);
-                while !is_full && let Some(command) = self.wait_for_room.pop_back() {
+                while !self.is_full()
+                    && let Some(command) = self.wait_for_room.pop_back()
+                {
                     self.backlog.push_front(command);
                 }
                 if self.shared.wal_pages.load(Ordering::Relaxed) > 0 {

@@ -45,7 +45,7 @@ pub(super) struct Summary {
     /// From the first event to the last acknowledgement.
     pub(super) took: Duration,
     pub(super) figures: Figures,
-    /// Messages still in the queue of the broker of ours.
+    /// Messages still in the queue of the broker.
     pub(super) waiting: u64,
     /// Hosts and their addresses at the target, before and after; those that were added in between.
     pub(super) before: (usize, usize),
