@@ -75,7 +75,7 @@ pub(crate) async fn run(
                 received += 1;
                 if received == 1 {
                     tracing::info!("Stopping");
-                    tracing::info!("{name}: finishing running attempts, at most {} s", DRAIN_DEADLINE.as_secs());
+                    tracing::info!("{name}: waiting for running attempts, at most {} s", DRAIN_DEADLINE.as_secs());
                     systemd.send(&format!("STOPPING=1\nSTATUS={}", status::STOPPING));
                     shutdown.drain.cancel();
                     let now = Instant::now();
@@ -87,7 +87,7 @@ pub(crate) async fn run(
             }
             end = remind(&mut drain) => {
                 let left = end.saturating_duration_since(Instant::now()).as_secs();
-                tracing::info!("still finishing running attempts, at most {left} s left");
+                tracing::info!("still waiting for running attempts, at most {left} s left");
             }
             () = &mut status => {}
         }

@@ -46,10 +46,10 @@ pub(crate) struct PlaceArgs {
     /// Folder of *.conf files, read after --config-file
     #[arg(long, value_name = "DIR", conflicts_with_all = ["state_dir", "journal"], help_heading = "Daemon")]
     pub(crate) config_dir: Vec<PathBuf>,
-    /// The daemon with this state directory, not -c
+    /// Find the daemon by this state directory, not by -c
     #[arg(long, value_name = "DIR", help_heading = "Daemon")]
     pub(crate) state_dir: Option<PathBuf>,
-    /// The daemon with this journal file, not -c
+    /// Find the daemon by this journal file, not by -c
     #[arg(long, value_name = "FILE", help_heading = "Daemon")]
     pub(crate) journal: Option<PathBuf>,
     #[command(flatten)]

@@ -238,7 +238,7 @@ fn line<'a>(
 }
 
 /// The line while what is in work is finished.
-pub(super) const STOPPING: &str = "stopping: finishing running attempts";
+pub(super) const STOPPING: &str = "stopping: waiting for running attempts";
 
 #[cfg(test)]
 mod tests {

@@ -33,7 +33,7 @@ pub(crate) struct InitArgs {
     /// Driver of the action
     #[arg(long, value_name = "DRIVER", default_value = "dump", value_parser = PossibleValuesParser::new(TARGETS.map(|target| target.driver)))]
     pub(crate) target: String,
-    /// Broker; other users can see a password on a command line
+    /// Broker; a password in it is visible to other users
     #[arg(long, value_name = "URL", default_value = "rabbit://osnl:CHANGE-ME@127.0.0.1:5672/")]
     pub(crate) transport_url: String,
     /// File to create, with mode 0600 [default: stdout]

@@ -12,7 +12,7 @@ use crate::flags::{Format, FormatArgs, PlaceArgs};
 /// The flags of `osnl reload`.
 #[derive(Debug, Args)]
 #[command(
-    mut_arg("config_file", |arg| arg.help("Only used to find the daemon, by the state_dir in this file [default: /etc/osnl/osnl.conf]")),
+    mut_arg("config_file", |arg| arg.help("Only its state_dir is used, to find the daemon [default: /etc/osnl/osnl.conf]")),
     mut_arg("config_dir", |arg| arg.help("Folder of *.conf files, only used to find the daemon")),
     after_help = "The daemon reads the files that it was started with. Exits with 0, also if nothing has changed; \
                   78 if the configuration is wrong; 1 if a change needs a restart; 69 if no daemon answers.\n\n\

@@ -176,7 +176,7 @@ pub(super) fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
 
 fn listeners(listeners: &[ListenerStatus]) -> String {
     let mut rows = vec![
-        ["  name", "state", "since", "messages", "last", "reconnects", "in queue", "consumers", "queue"]
+        ["  name", "state", "for", "messages", "last", "reconnects", "in queue", "consumers", "queue"]
             .map(str::to_owned)
             .to_vec(),
     ];
@@ -189,7 +189,7 @@ fn listeners(listeners: &[ListenerStatus]) -> String {
         rows.push(vec![
             format!("  {}", clean(&listener.name)),
             listener.state_text(),
-            ago(listener.since_seconds),
+            lasting(listener.since_seconds),
             listener.messages.to_string(),
             ago(listener.last_message_seconds),
             listener.reconnects.to_string(),
@@ -203,6 +203,11 @@ fn listeners(listeners: &[ListenerStatus]) -> String {
         text.push_str(&format!("  {}: {}\n", clean(&listener.name), short(&lag.text(), 300)));
     }
     text
+}
+
+/// Renders how long something has lasted.
+fn lasting(seconds: Option<u64>) -> String {
+    seconds.map_or("-".to_owned(), age)
 }
 
 fn number(count: Option<u64>) -> String {
@@ -234,29 +239,18 @@ fn left_queue(left: &LeftQueue) -> String {
 pub(super) fn targets(status: &Status) -> String {
     let (targets, is_known) = (&status.targets, status.counts_are_known());
     let mut rows = vec![
-        [
-            "  name",
-            "target",
-            "since",
-            "pending",
-            "oldest",
-            "running",
-            "to release",
-            "dead",
-            "done",
-            "address",
-        ]
-        .map(str::to_owned)
-        .to_vec(),
+        ["  name", "state", "for", "pending", "oldest", "running", "to release", "dead", "done", "address"]
+            .map(str::to_owned)
+            .to_vec(),
     ];
     let number = |count: u64| if is_known { count.to_string() } else { "-".to_owned() };
     for target in targets {
         rows.push(vec![
             format!("  {}", clean(&target.action)),
             target.state_text(),
-            ago(target.since_seconds),
+            lasting(target.since_seconds),
             number(target.pending),
-            target.oldest_pending_seconds.map_or("-".to_owned(), age),
+            lasting(target.oldest_pending_seconds),
             target.in_flight.to_string(),
             number(target.held),
             number(target.dead),
@@ -303,13 +297,13 @@ fn journal(journal: &JournalStatus) -> String {
         parts.push(size(bytes));
     }
     if let Some(events) = journal.events {
-        parts.push(format!("{events} event{}", s(events)));
+        let oldest = journal
+            .oldest_seconds
+            .map_or(String::new(), |seconds| format!(" (the oldest {} ago)", age(seconds)));
+        parts.push(format!("{events} event{}{oldest}", s(events)));
     }
     let deliveries = if journal.deliveries == 1 { "delivery" } else { "deliveries" };
     parts.push(format!("{} {deliveries}", journal.deliveries));
-    if let Some(seconds) = journal.oldest_seconds {
-        parts.push(format!("the oldest {} ago", age(seconds)));
-    }
     if let Some(unreadable @ 1..) = journal.unreadable {
         parts.push(format!("{unreadable} message{} in quarantine", s(unreadable)));
     }

@@ -61,9 +61,9 @@ rule forget-deleted-ports
   listeners  neutron
   if         event_type matches ^port\\.delete\\.end$
   and        publisher_id matches ^network.*$
-  then       roles, record
+  actions    roles, record
 action roles
-  does       DELETE https://k2hr3.example.com/v1/role, on the deletion of a port or an instance
+  effect     DELETE https://k2hr3.example.com/v1/role, on the deletion of a port or an instance
   down       no connection, 429, 503 with Retry-After: the target is held; its deliveries wait and don't age
   temporary  408, 425, other 5xx, timeouts: retried for up to 1d after the first attempt, then a dead letter
   refusals   other statuses: at most 6 attempts, then a dead letter
@@ -71,7 +71,7 @@ action roles
   ports      a deleted port without addresses is skipped
   guard      100 per 10m; more is held until an operator releases it
 action record
-  does       writes each event to forgotten-ports.jsonl, one line of JSON each
+  effect     writes each event to forgotten-ports.jsonl, one line of JSON each
 The configuration is valid.
 ";
     check(&output, 0, expected, "");

@@ -359,7 +359,7 @@ fn a_reload_while_the_broker_is_away_or_the_daemon_ends_or_is_not_there() {
     rig.publish([(2, 2)]);
     wait_until(SOON, "the attempt", || rig.target("roles")["in_flight"] == 1);
     rig.signal("TERM");
-    wait_until(SOON, "the drain", || rig.log().contains("finishing running attempts"));
+    wait_until(SOON, "the drain", || rig.log().contains("waiting for running attempts"));
     let (code, _, stderr) = rig.ask(&["reload"]);
     assert_eq!(code, Some(1), "{stderr}");
     assert!(stderr.contains("the daemon is ending"), "{stderr}");

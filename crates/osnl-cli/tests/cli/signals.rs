@@ -28,7 +28,7 @@ fn a_second_signal_aborts_and_the_message_is_back_in_the_queue() {
         assert_eq!(vhost.queue_depth(QUEUE), Some((0, 1)));
         if n == 0 {
             // 18.13: an operator who waits is told every ten seconds.
-            osnl.wait_for("still finishing running attempts, at most ");
+            osnl.wait_for("still waiting for running attempts, at most ");
         }
         osnl.signal(second);
         assert_eq!(osnl.wait(PROMPTLY).code(), Some(130), "{}", osnl.stderr());

@@ -258,7 +258,7 @@ fn systemd_is_told_what_is_waited_for() {
     assert_eq!((manager.next(), manager.next()), ("WATCHDOG=1".into(), "WATCHDOG=1".into()));
 
     daemon.stop();
-    assert_eq!(manager.news(), "STOPPING=1\nSTATUS=stopping: finishing running attempts");
+    assert_eq!(manager.news(), "STOPPING=1\nSTATUS=stopping: waiting for running attempts");
 }
 
 #[test]

@@ -272,7 +272,7 @@ fn rule(out: &mut String, conf: &RuleConf) {
         line(out, 1, &format!("{:<10} {condition}", if n == 0 { "if" } else { "and" }));
     }
     let stop = if rule.stop { "; later rules are skipped" } else { "" };
-    line(out, 1, &format!("then       {}{stop}", rule.actions.join(", ")));
+    line(out, 1, &format!("actions    {}{stop}", rule.actions.join(", ")));
     match rule.mode {
         Mode::Live => {}
         Mode::Shadow => line(out, 1, "shadow     deliveries are only recorded, nothing is called"),
@@ -288,7 +288,7 @@ fn rule(out: &mut String, conf: &RuleConf) {
 fn action(out: &mut String, conf: &ActionConf) {
     let driver = conf.driver.conf();
     let mut say = |word: &str, text: &str| line(out, 1, &format!("{word:<10} {text}"));
-    say("does", &driver.does());
+    say("effect", &driver.does());
     if let Some(when) = &conf.when {
         say("if", &when.source().split_whitespace().collect::<Vec<_>>().join(" "));
     }

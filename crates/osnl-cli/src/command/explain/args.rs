@@ -16,7 +16,7 @@ use crate::flags::{CheckArgs, Format, pattern};
 ))]
 #[command(override_usage = "osnl explain [OPTIONS] FILE... | --journal | --unmatched | --id ID | ...")]
 #[command(
-    after_help = "Exits with 0 if a rule matches, 1 if none does or if a delivery would become a dead letter at its first attempt, 69 without a journal, 78 for a wrong configuration.\n\n\
+    after_help = "Exits with 0 if a rule matches, 1 if none does or if a delivery would become a dead letter at its first attempt, 69 if it needs a journal and there is none, 78 for a wrong configuration.\n\n\
     Examples:\n  osnl tap -n 1 --save seen.jsonl rabbit://; osnl explain seen.jsonl\n  \
     osnl explain --unmatched '^port\\.' --since 10m --rule forget-ports"
 )]
@@ -24,7 +24,7 @@ pub(crate) struct ExplainArgs {
     /// JSON events: plain, in oslo's envelope, or saved by osnl tap; - is stdin
     #[arg(value_name = "FILE", conflicts_with_all = ["journal", "unmatched", "counts"])]
     pub(super) file: Vec<PathBuf>,
-    /// Use recent events of the journal; any journal filter implies it
+    /// Use recent events of the journal; implied by --id and the options below it
     #[arg(long, conflicts_with_all = ["unmatched", "counts"])]
     pub(super) journal: bool,
     /// Use recent unmatched messages; PATTERN selects their event types

@@ -12,7 +12,8 @@ use crate::flags::{FormatArgs, SourceArgs, duration};
 #[derive(Debug, Args)]
 #[command(
     after_help = "backup, verify, and export also work while osnl runs or hangs. restore, compact, and move \
-                  need osnl stopped, as does export --schema, and exit with 69 while it runs. Without a journal, all but restore, migrate, and move exit with 69.\n\n\
+                  exit with 69 while osnl runs, as does export --schema. Without a journal, backup, export, verify, and \
+                  compact exit with 69.\n\n\
                   Examples:\n  osnl journal backup /backup/osnl-monday.db\n  osnl journal verify"
 )]
 pub(crate) struct JournalArgs {
@@ -110,7 +111,7 @@ pub(crate) struct ExportArgs {
     /// Write each message as it came, with its secrets
     #[arg(long)]
     pub(crate) raw: bool,
-    /// Write the whole journal for an older osnl, whose journal has version N
+    /// Write the whole journal in version N, for an older osnl
     #[arg(long, value_name = "N", conflicts_with_all = [
         "raw", "id", "event_type", "fired", "action", "resource", "state", "since", "until",
     ])]
@@ -170,7 +171,7 @@ pub(crate) struct MoveArgs {
     /// Journal to move: sqlite:///PATH or postgresql://...
     #[arg(long, value_name = "URL")]
     pub(crate) from: String,
-    /// Empty place of the other kind to move it to
+    /// Where to: an empty place, of the other kind (file or database)
     #[arg(long, value_name = "URL")]
     pub(crate) to: String,
     /// Count and check, and change nothing
@@ -179,7 +180,7 @@ pub(crate) struct MoveArgs {
     /// Replace a journal in --to that was moved away
     #[arg(long)]
     pub(crate) replace: bool,
-    /// Option lease of the daemons: a killed one counts as running for this long
+    /// Option lease of the daemons; a killed one counts as running so long
     #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration)]
     pub(crate) lease: Duration,
     #[command(flatten)]

@@ -66,7 +66,7 @@ pub(crate) const PAGES: [&str; 49] = [
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  osnl man tap | man -l -\n  osnl man deliveries-list | man -l -\n  \
                         osnl man k2hr3-osnl > k2hr3-osnl.1\n  osnl man osnl.conf > osnl.conf.5\n  \
-                        osnl man --output-dir /usr/share/man/man1")]
+                        osnl man --output-dir pages")]
 pub(crate) struct ManArgs {
     /// osnl, osnl.conf, or a command: tap, deliveries-list
     #[arg(default_value = "osnl", value_parser = PossibleValuesParser::new(PAGES), hide_possible_values = true)]

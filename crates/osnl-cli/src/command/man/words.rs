@@ -38,7 +38,7 @@ macro_rules! times {
 /// The paragraph about options that pick deliveries.
 macro_rules! pick {
     () => {
-        concat!(times!(), r" \fB\-\-state\fR takes states and groups of states. Deliveries that wait for a held target are pending, not held. The groups are: \fBpending\fR = arrived, ready, running, retrying, waiting, orphaned; \fBheld\fR = the states held and held\-by\-guard; \fBopen\fR = all of pending and held; \fBdone\fR = delivered, no\-action\-needed, shadow. The states dead and discarded belong to no group.")
+        concat!(times!(), r" \fB\-\-state\fR takes states and groups of states. Deliveries that wait for a held target are pending, not held. The groups are: \fBpending\fR = arrived, ready, running, retrying, waiting, orphaned; \fBheld\fR = held, held\-by\-guard; \fBopen\fR = all of pending and held; \fBdone\fR = delivered, no\-action\-needed, shadow. The states dead and discarded belong to no group.")
     };
 }
 
@@ -182,8 +182,8 @@ api_url = https://k2hr3.example.com/v1/role
     (
         "tap",
         Words {
-            more: r"tap reads from a queue of its own, which is deleted when tap ends, and takes no message from another consumer. By default it binds its queue to the exchanges of all known services, with the topics notifications, versioned_notifications, and those of ironic. \fB\-\-check\fR waits 10 s unless \fB\-\-for\fR is given.
-On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also the rules that match it), / filters, s saves, and ? shows all keys. Passwords in payloads are masked, except with \fB\-\-raw\fR and \fB\-\-save\fR. \fBosnl explain\fR, \fBreplay\fR, and \fBsend\fR read a saved file; only its owner can read it.",
+            more: r"tap reads from a queue of its own, which is deleted when tap ends, and takes no message from another consumer. By default it binds its queue to the exchanges of all known services, with the topics notifications, versioned_notifications, and ironic_versioned_notifications. \fB\-\-check\fR waits 10 s unless \fB\-\-for\fR is given.
+On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also the rules that match it), / filters, s saves, and ? shows all keys. Passwords in payloads are masked, except with \fB\-\-raw\fR and \fB\-\-save\fR. \fBosnl explain\fR, \fBreplay\fR, and \fBsend\fR take a saved file; it has the mode 0600.",
             see: &["events", "explain", "replay", "send"],
             ..COMMAND
         },
@@ -228,7 +228,7 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
     (
         "quarantine",
         Words {
-            more: "osnl puts a message into quarantine if it cannot read the message, if the message exceeds a limit, or if osnl crashed three times while it processed the message. A message is kept whole if it has at most 16 MiB and compresses to at most 4 MiB. Of any other message osnl keeps the first 64 KiB, the size, and the digest. The quarantine holds at most max_dead messages, not counting dead letters, and 64 MiB; the oldest are deleted first. With memory:// nothing is kept.",
+            more: "osnl puts a message into quarantine if it cannot read the message, if the message exceeds a limit, or if osnl crashed three times while it processed the message. A message is kept whole if it has at most 16 MiB and compresses to at most 4 MiB. Otherwise osnl keeps its first 64 KiB, its size, and its digest. The quarantine has limits of its own: max_dead messages and 64 MiB; the oldest are deleted first. With memory:// nothing is kept.",
             see: &["status", "deliveries", "replay"],
             ..COMMAND
         },
@@ -256,7 +256,7 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
     (
         "journal-restore",
         Words {
-            more: r"The backup is checked before anything is replaced. The old journal is kept: it is renamed JOURNAL.replaced\-TIME. If the old journal can be read, the command names the deliveries that were pending when the backup was made and have ended since, and counts the messages received since.",
+            more: r"The backup is checked before anything is replaced. The old journal is kept: it is renamed JOURNAL.replaced\-TIME. If the old journal can be read, the command lists the deliveries that are pending in the backup and have ended since, and counts newer messages.",
             see: &["journal-backup", "actions-resume", "deliveries-discard"],
             ..COMMAND
         },
@@ -264,7 +264,7 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
     (
         "journal-export",
         Words {
-            more: concat!(r"Each line is an event with its deliveries. It has \(dqformat\(dq: \(dqosnl\-events/1\(dq; later releases of osnl only add members. The notification has its secrets masked; with \fB\-\-raw\fR, properties and body are as received. \fB\-\-schema\fR writes a journal file that an older osnl opens, and lists what that version cannot keep; osnl must be stopped.", "\n", pick!()),
+            more: concat!(r"Each line is an event with its deliveries. It has \(dqformat\(dq: \(dqosnl\-events/1\(dq; later releases of osnl only add keys. The notification has its secrets masked; with \fB\-\-raw\fR, properties and body are as received. \fB\-\-schema\fR writes a journal file that an older osnl opens, and lists what that version cannot keep; osnl must be stopped.", "\n", pick!()),
             see: &["replay", "send", "journal-restore"],
             ..COMMAND
         },
@@ -281,7 +281,7 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
     (
         "journal-move",
         Words {
-            more: r"Events, deliveries in every state with their order, attempts, enrichments, the quarantine, and pauses are moved. If a value cannot be stored on the other side, the command stores a substitute and reports how many values it substituted; if there is none, it refuses before it writes anything. If a journal that was moved away earlier is still in \fB\-\-to\fR, \fB\-\-replace\fR makes room: a file is renamed JOURNAL.replaced\-TIME, tables in PostgreSQL are emptied.",
+            more: r"Events, deliveries in every state with their order, attempts, enrichments, the quarantine, and pauses are moved. If a value cannot be stored on the other side, the command stores a substitute and reports their number; where no substitute is possible, it refuses before it writes anything. If a journal that was moved away earlier is still in \fB\-\-to\fR, \fB\-\-replace\fR makes room: a file is renamed JOURNAL.replaced\-TIME, tables in PostgreSQL are emptied.",
             see: &["journal-migrate", "journal-backup", "check"],
             ..COMMAND
         },
@@ -290,7 +290,7 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
     (
         "explain",
         Words {
-            more: concat!(r"For a rule that matches, it prints what each action would do, with secrets masked. For a rule that does not, it prints the first condition that failed and the value. osnl contacts nothing. \fB\-\-unmatched\fR reads the messages that matched no rule; the daemon stores the latest ones beside its journal (keep_unmatched). \fB\-\-rules\fR compares the configured rules with those of another file. Without a source of events it uses the journal and the unmatched messages.", "\n", pick!()),
+            more: concat!(r"For a rule that matches, it prints what each action would do, with secrets masked. For a rule that does not, it prints the first condition that failed and the value. It contacts no other system. \fB\-\-unmatched\fR reads the messages that matched no rule; the daemon stores the latest ones beside its journal (keep_unmatched). \fB\-\-rules\fR compares the configured rules with those of another file. Without a source of events it uses the journal and the unmatched messages.", "\n", pick!()),
             see: &["tap", "test", "replay", "events"],
             ..COMMAND
         },
@@ -312,7 +312,7 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
         "completions",
         Words {
             more: r"bash, zsh, and fish also complete the names of actions, rules, and listeners from the configuration, and the ids of deliveries and quarantined messages from the journal. The configuration is that of the command line, or /etc/osnl/osnl.conf.
-For a link to the program, such as k2hr3\-osnl, print another script with \fB\-\-program k2hr3\-osnl\fR.",
+A symbolic link such as k2hr3\-osnl needs a script of its own: \fB\-\-program k2hr3\-osnl\fR.",
             see: &["man"],
             ..COMMAND
         },

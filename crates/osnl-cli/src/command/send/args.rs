@@ -12,7 +12,7 @@ use crate::flags::{Format, SourceArgs, max_body, rate, secret};
 #[command(override_usage = "osnl send [OPTIONS] FILE | --event-type NAME | --sample EVENT")]
 #[command(group = ArgGroup::new("what").args(["file", "event_type", "sample"]).required(true).multiple(true))]
 #[command(
-    after_help = "Exits with 0 if the broker confirmed all messages, 1 if it refused one, 69 without a broker.\n\n\
+    after_help = "Exits with 0 if all messages are confirmed (--mandatory: and routed), else 1; 69 without a broker.\n\n\
                   Examples:\n  \
                   osnl send --transport-url rabbit:// --exchange test --sample port.create.end\n  \
                   osnl send -c /etc/osnl/osnl.conf --listener neutron recorded.jsonl"
@@ -30,16 +30,16 @@ pub(crate) struct SendArgs {
     /// Event type, in place of that of FILE
     #[arg(long, value_name = "NAME", help_heading = "Notification")]
     pub(crate) event_type: Option<String>,
-    /// Publisher as service.host [default: FILE's, or osnl.HOST]
+    /// Publisher as service.host [default: as in FILE, or osnl.HOST]
     #[arg(long, value_name = "ID", help_heading = "Notification")]
     pub(crate) publisher_id: Option<String>,
-    /// Payload, any JSON [default: FILE's, or {}]
+    /// Payload, any JSON [default: as in FILE, or {}]
     #[arg(long, value_name = "JSON", value_parser = json, help_heading = "Notification")]
     pub(crate) payload: Option<JsonArg>,
-    /// Context, JSON object; auth_token is sent as null [default: FILE's, or {}]
+    /// JSON object; auth_token is sent as null [default: as in FILE, or {}]
     #[arg(long, value_name = "JSON", value_parser = json, help_heading = "Notification")]
     pub(crate) context: Option<JsonArg>,
-    /// Priority, such as error [default: FILE's, or info]
+    /// Priority, such as error [default: as in FILE, or info]
     #[arg(long, value_name = "NAME", value_parser = priority, help_heading = "Notification")]
     pub(crate) priority: Option<Priority>,
     /// Publish the ids and times of FILE, not new ones
@@ -60,7 +60,7 @@ pub(crate) struct SendArgs {
     /// Broker: rabbit://..., or file:///PATH of a file that contains the URL
     #[arg(long, value_name = "URL", value_parser = secret, conflicts_with_all = ["config_file", "config_dir", "listener"], help_heading = "Broker")]
     pub(crate) transport_url: Option<Secret>,
-    /// Broker of this listener; its exchange and topics if FILE has none
+    /// Use its broker, and its exchange and topics if FILE has none
     #[arg(long, value_name = "NAME", help_heading = "Broker")]
     pub(crate) listener: Option<String>,
     /// Exchange [default: FILE's, the listener's, or openstack]
@@ -75,7 +75,7 @@ pub(crate) struct SendArgs {
     /// Create a missing exchange, queue, and binding, as a service does
     #[arg(long, help_heading = "Broker")]
     pub(crate) declare: bool,
-    /// Fail if no queue receives a message; without it, osnl only warns
+    /// Fail, and not only warn, if a message reaches no queue
     #[arg(long, help_heading = "Broker")]
     pub(crate) mandatory: bool,
     #[command(flatten, next_help_heading = "Broker")]

@@ -35,7 +35,7 @@ pub(crate) struct TapArgs {
     /// Topics, separated by commas [default: those of the known services]
     #[arg(short = 't', long, value_name = "NAME", value_delimiter = ',')]
     pub(crate) topic: Vec<String>,
-    /// Priorities, separated by commas [default: all, even unknown ones]
+    /// Priorities, separated by commas [default: all, custom ones too]
     #[arg(short = 'p', long, value_name = "NAME", value_delimiter = ',')]
     pub(crate) priority: Vec<String>,
     /// Bind this routing key instead of topics, such as '#'; may be repeated
@@ -54,7 +54,7 @@ pub(crate) struct TapArgs {
     /// Only this resource, by id or name
     #[arg(long, value_name = "RESOURCE")]
     pub(crate) resource: Vec<String>,
-    /// Only if this field matches: payload.port.name=^web-; if repeated, all
+    /// Only if this field matches: payload.port.name=^web-; if repeated, all must match
     #[arg(long, value_name = "NAME=PATTERN", value_parser = TapCondition::parse)]
     pub(crate) filter: Vec<TapCondition>,
     /// Only if this expression is true: 'resource.kind == "port"'
@@ -89,7 +89,7 @@ pub(crate) struct TapArgs {
     /// Show only how many events of each type arrive per second
     #[arg(long, conflicts_with_all = ["body", "raw"])]
     pub(crate) rates: bool,
-    /// Show no events; check login, exchanges, bindings, and arrivals
+    /// Show no events; check login, exchanges, bindings, and whether messages arrive
     #[arg(long, conflicts_with_all = ["body", "raw", "save", "rates"])]
     pub(crate) check: bool,
     /// Queue at most N messages; older ones are dropped

@@ -52,7 +52,7 @@ fn defaults_are_shown_and_explained_as_the_driver_has_them() {
     };
     let roles = [
         "action roles",
-        "  does       DELETE http://k2hr3/v1/role, on the deletion of a port or an instance",
+        "  effect     DELETE http://k2hr3/v1/role, on the deletion of a port or an instance",
         "  down       no connection, 429, 503 with Retry-After: the target is held; its deliveries wait and don't age",
         "  temporary  408, 425, other 5xx, timeouts: retried for up to 1d after the first attempt, then a dead letter",
         "  refusals   other statuses: at most 6 attempts, then a dead letter",
@@ -60,7 +60,7 @@ fn defaults_are_shown_and_explained_as_the_driver_has_them() {
         "  ports      a deleted port without addresses is skipped",
         "  guard      none; recommended for an action that deletes: guard = 100 per 10m",
     ];
-    let record = ["action record", "  does       writes each event to stdout, one line of JSON each"];
+    let record = ["action record", "  effect     writes each event to stdout, one line of JSON each"];
     assert_eq!(explained(WHOLE), [&roles[..], &record].concat());
     let more = format!("{WHOLE}concurrency = 3\n");
     assert_eq!(explained(&more), [&roles[..], &record, &["  parallel   at most 3 attempts"]].concat());

@@ -133,8 +133,8 @@ fn place(state: &ViewState, standing: &ConnectionState, width: usize) -> Vec<Spa
             [] => "no exchange exists yet".to_owned(),
             some => some.join(", "),
         };
-        let chosen = if standing.chosen { ", known exchanges (--exchange names others)" } else { "" };
-        format!(" {} vhost \"{}\"{chosen}: {exchanges}", standing.host, standing.virtual_host)
+        let chosen = if standing.chosen { ", known exchanges (others: --exchange)" } else { "" };
+        format!(" {} virtual host \"{}\"{chosen}: {exchanges}", standing.host, standing.virtual_host)
     };
     text = clean::text(&text).into_owned();
     let listed = match &state.search {

@@ -70,12 +70,12 @@ impl Verdicts {
             (_, 0) => "there is none in the configuration".to_owned(),
             ([], 1) => "the only one does not match; r shows why".to_owned(),
             ([], all) => format!("none of {all} matches; r shows why"),
-            ([one], 1) => format!("{one} matches; r shows what it does"),
+            ([one], 1) => format!("{one} matches; r shows why, and what it does"),
             ([one], all) => {
-                format!("{one} matches, 1 of {all}; r shows what it does, and why the others do not")
+                format!("1 of {all} matches: {one}; r shows why, and what it does")
             }
             (some, all) => {
-                format!("{} match, {} of {all}; r shows what they do", some.join(", "), some.len())
+                format!("{} of {all} match: {}; r shows why, and what they do", some.len(), some.join(", "))
             }
         }
     }

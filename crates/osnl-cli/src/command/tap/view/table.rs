@@ -10,13 +10,15 @@ const NUMBER: usize = 9;
 
 /// The headings of the table; the column that it is sorted by has a mark.
 pub(super) fn heads(state: &ViewState, width: usize) -> Vec<Span> {
-    let mark = if state.reversed { '^' } else { 'v' };
+    // Numbers begin with the largest, names with the first of the alphabet.
+    let is_ascending = (state.order == Order::Name) != state.reversed;
+    let mark = if is_ascending { '^' } else { 'v' };
     let columns =
         [(Order::Second, "1 s"), (Order::Ten, "10 s"), (Order::Sixty, "60 s"), (Order::Total, "total")];
     let marked = |order: Order, name: &str| {
         if state.order == order { format!("{name} {mark}") } else { name.to_owned() }
     };
-    let mut text = format!(" {}", cell(&marked(Order::Name, "EVENTS PER SECOND"), names(width)));
+    let mut text = format!(" {}", cell(&marked(Order::Name, "TYPE, EVENTS PER SECOND"), names(width)));
     for (order, name) in columns {
         text.push_str(&format!(" {:>NUMBER$}", marked(order, name)));
     }
