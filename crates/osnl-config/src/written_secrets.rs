@@ -83,7 +83,8 @@ pub fn words(template: &str) -> Vec<String> {
 pub fn parameters(url: &str) -> Vec<String> {
     let query = url.split_once('?').map_or("", |(_, query)| query);
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    pairs.filter(|(name, _)| is_secret_key(name)).flat_map(|(_, value)| words(value)).collect()
+    let is_secret = |name: &str| is_secret_key(name) || name.eq_ignore_ascii_case("key");
+    pairs.filter(|(name, _)| is_secret(name)).flat_map(|(_, value)| words(value)).collect()
 }
 
 /// A command for people, as it was written: `--password, ***`.
@@ -147,6 +148,7 @@ mod tests {
         check("GenieKey abc{{ payload.n }}", &["abc"]);
         check("", &[]);
         assert_eq!(parameters("https://h/?n=1&token=S3CRET&sig={{ secret.s }}"), ["S3CRET"]);
+        assert_eq!(parameters("https://h/?key=S3CRET&keys=1"), ["S3CRET"]);
         assert_eq!(parameters("https://h/token=x"), [""; 0]);
     }
 
