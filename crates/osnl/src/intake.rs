@@ -446,6 +446,7 @@ fn dead_letters(rule: &Rule, why: &str, names: &Names, parts: &Parts<'_>) -> Vec
             deliveries.push(NewDelivery {
                 resource,
                 begin: Begin::Dead(why.to_owned()),
+                ordered: !rule.unordered.contains(action),
                 ..NewDelivery::new(rule.name.clone(), action.clone(), key.clone())
             });
             deliveries.extend(fallback_delivery(
