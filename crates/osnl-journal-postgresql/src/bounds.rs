@@ -51,9 +51,9 @@ pub(crate) async fn beyond(
         return Ok(Vec::new());
     }
     // What another owner removes meanwhile must not count as here and be missing among the oldest: too many would leave.
-    session.client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+    session.batch("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
     let leave = oldest(session, own, most).await?;
-    session.client.batch_execute("COMMIT").await?;
+    session.batch("COMMIT").await?;
     Ok(leave)
 }
 

@@ -12,10 +12,12 @@ mod append;
 mod ends;
 mod record;
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 
 use osnl_journal::store::clock::Due;
 use osnl_journal::{DeliveryId, End, Outcome};
+use osnl_model::BodyDigest;
 
 use crate::command::Command;
 use crate::member::Member;
@@ -29,8 +31,7 @@ enum ClaimEnd<'a> {
     Retry(Due),
 }
 
-/// Runs a group; returns its results when it is committed. `kept` has them before COMMIT is sent, for a COMMIT without an
-/// answer.
+/// Runs a group; returns its results when it is committed.
 pub(crate) async fn run(
     session: &mut Session,
     member: &Member,
@@ -38,9 +39,7 @@ pub(crate) async fn run(
     now: i64,
     kept: &mut Option<JobResult>,
 ) -> Result<GroupResult, Trouble> {
-    let mut transaction = Transaction::begin(session, member, now).await?;
-    // One without an answer was not committed.
-    *kept = None;
+    let mut transaction = Transaction::begin(session, member, now, kept);
     let mut done = GroupResult::default();
     transaction.append(batch, &mut done).await?;
     let mut over = transaction.own_claims(batch).await?;
@@ -54,8 +53,7 @@ pub(crate) async fn run(
     done.held = admitted.held;
     done.more_arrived = admitted.more;
     done.promoted.extend(transaction.turn(lanes).await?);
-    *kept = Some(JobResult::Group(Box::new(done.clone())));
-    done.written = transaction.commit().await?;
+    done.written = transaction.commit(JobResult::Group(Box::new(done.clone()))).await?;
     Ok(done)
 }
 
@@ -109,6 +107,20 @@ impl Transaction<'_> {
         over.retain(|(id, _)| !done.changed.contains_key(id));
         Ok(lanes)
     }
+}
+
+/// The longest keys and names, in bytes, that are stored as they are: an index of PostgreSQL takes entries of up to 2,704.
+const LONGEST_NAME: usize = 1024;
+/// The beginning that is kept of a longer one.
+const BEGINNING: usize = 900;
+
+/// A key or a name as it is stored and looked for: of a long one the beginning, and the digest of all of it.
+pub(crate) fn stored_name(name: &str) -> Cow<'_, str> {
+    if name.len() <= LONGEST_NAME {
+        return Cow::Borrowed(name);
+    }
+    let beginning = &name[..name.floor_char_boundary(BEGINNING)];
+    Cow::Owned(format!("{beginning}...{}", BodyDigest::of(name.as_bytes())))
 }
 
 /// A text as PostgreSQL takes it, which refuses NUL.

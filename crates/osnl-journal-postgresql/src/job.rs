@@ -90,9 +90,7 @@ impl Job<'_> {
             let done = group::run(session, member, batch, now, kept).await;
             return done.map(|done| JobResult::Group(Box::new(done)));
         }
-        let mut transaction = Transaction::begin(session, member, now).await?;
-        // One without an answer was not committed.
-        *kept = None;
+        let mut transaction = Transaction::begin(session, member, now, kept);
         let ended = match self {
             Self::Group(_) | Self::Renew => {
                 let own = member.leases.partitions();
@@ -124,8 +122,7 @@ impl Job<'_> {
             Self::Calls(order) => JobResult::Calls(transaction.order_calls(order).await?),
             Self::Read(reader, epoch, numbers) => transaction.take_reader(reader, *epoch, *numbers).await?,
         };
-        *kept = Some(ended.clone());
-        transaction.commit().await?;
+        transaction.commit(ended.clone()).await?;
         Ok(ended)
     }
 }

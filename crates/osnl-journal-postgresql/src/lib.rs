@@ -1,7 +1,7 @@
 //! A journal that any number of osnl daemons share, in a PostgreSQL database.
 //!
 //! **Experimental**: `osnl run` opens it for `[journal] connection = postgresql://…` if the program is built with the feature
-//! `postgresql`. What it lacks is listed at the end.
+//! `postgresql`.
 //!
 //! The database decides everything; there is no coordination service and no protocol between daemons. Nothing relies on row
 //! locks, advisory locks, or sequences: the same tables and rules are meant for MariaDB with Galera, where locks are not
@@ -9,8 +9,8 @@
 //!
 //! # Rules
 //!
-//! - **Arrivals.** Any member appends: an arrival (a message) and its deliveries in the state `arrived`. An append only
-//!   inserts. It never decides whether a delivery is claimable.
+//! - **Arrivals.** Any member appends: an arrival (a message) and its deliveries in the state `arrived`. An append never
+//!   decides whether a delivery is claimable.
 //! - **Partitions.** A delivery belongs to one of 64 partitions, by its lane, or by its number if it waits for none. The
 //!   deliveries of an action with a digest belong to one, by the action: its owner gathers them. The owner
 //!   of a partition alone admits arrivals, makes deliveries claimable, ends them, and counts.
@@ -23,7 +23,8 @@
 //!   [`begin_reading`](PostgresJournal::begin_reading); its messages stay with the broker. What an operator has appended again
 //!   is of a reader of the member's own, which fences none.
 //! - **Numbers.** An epoch draws numbers of arrivals in blocks, in a transaction that writes its row. The numbers of one queue
-//!   therefore grow with its epochs and messages. Between queues they say nothing.
+//!   therefore grow with its epochs and messages. Between queues they say nothing, but of messages whose meaning depends on
+//!   earlier ones.
 //! - **Copies.** A unique index over 160 bits of a digest of listener, queue, id, and bytes. A message without an id is a copy
 //!   only of what is open or was not settled, and only if the broker says so.
 //! - **Unknown commits.** A member's transactions are numbered in its row, each on condition of the one before. A COMMIT

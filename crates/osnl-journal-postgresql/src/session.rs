@@ -3,6 +3,7 @@
 //! - `synchronous_commit = on`: an acknowledged message is on the disk.
 //! - READ COMMITTED, which the fences are written for.
 //! - Each statement is planned for the tables as they are: a plan that was kept from when they were empty reads all of them.
+//!   The writer, whose statements are small and many, keeps plans for a second: planning is most of what they cost.
 //! - A transaction that its member left open is ended by the server soon, so that its locks keep no successor waiting.
 //! - A statement without an answer ends with its connection, not later than a lease: the network may be there, and the server
 //!   or its disk hang.
@@ -12,6 +13,8 @@ use std::fmt;
 use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::TryStreamExt as _;
+use futures_util::future::join_all;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_postgres::types::ToSql;
@@ -22,6 +25,20 @@ use crate::url::ConnectionUrl;
 
 /// Values of a statement.
 pub(crate) type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
+
+/// An answer to a statement.
+#[derive(Debug, Default)]
+pub(crate) struct Answer {
+    pub(crate) rows: Vec<Row>,
+    /// The rows that were written.
+    pub(crate) count: u64,
+}
+
+/// Statements that are sent at once: up to 30 futures are polled in their order.
+pub(crate) const AT_ONCE: usize = 16;
+
+/// The tables may have grown meanwhile.
+pub(crate) const FORGET_PLANS: &str = "DISCARD PLANS";
 
 /// Why a database is no journal here.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -145,6 +162,11 @@ impl Session {
         Ok(session)
     }
 
+    /// Keeps the plans of statements until [`FORGET_PLANS`] is run.
+    pub(crate) async fn keep_plans(&mut self) -> Result<(), Error> {
+        self.execute("SET plan_cache_mode = force_generic_plan", &[]).await.map(drop)
+    }
+
     /// Returns the setting of the server that makes commits volatile, if one does.
     pub(crate) async fn is_volatile(&self) -> Result<Option<&'static str>, Error> {
         for (setting, said) in [("fsync", "fsync = off"), ("full_page_writes", "full_page_writes = off")] {
@@ -163,6 +185,50 @@ impl Session {
         let statement = answer(&mut self.driver, self.limit, self.client.prepare(sql)).await?;
         self.statements.insert(sql.to_owned(), statement.clone());
         Ok(statement)
+    }
+
+    /// Sends statements, prepared once, without waiting for an answer between them. Returns their answers in the order of the
+    /// statements: within a transaction, those behind an error are errors.
+    ///
+    /// At most [`AT_ONCE`], which are known to be sent in their order.
+    pub(crate) async fn send(
+        &mut self,
+        all: &[(&str, Values<'_>)],
+    ) -> Result<Vec<Result<Answer, Error>>, Error> {
+        debug_assert!(all.len() <= AT_ONCE);
+        let mut statements = Vec::with_capacity(all.len());
+        for (sql, _) in all {
+            statements.push(self.statement(sql).await?);
+        }
+        let client = &self.client;
+        let asked = all.iter().zip(&statements).map(|((_, values), statement)| async move {
+            let values = values.iter().map(|value| *value as &dyn ToSql);
+            let mut stream = pin!(client.query_raw(statement, values).await?);
+            let mut rows = Vec::new();
+            while let Some(row) = stream.try_next().await? {
+                rows.push(row);
+            }
+            Ok(Answer { rows, count: stream.rows_affected().unwrap_or(0) })
+        });
+        let asked = join_all(asked);
+        answer(&mut self.driver, self.limit, async { Ok(asked.await) }).await
+    }
+
+    /// Runs statements that read, sent at once, and returns the rows of each.
+    pub(crate) async fn queries<const N: usize>(
+        &mut self,
+        all: [(&str, Values<'_>); N],
+    ) -> Result<[Vec<Row>; N], Error> {
+        let mut rows = [const { Vec::new() }; N];
+        for (rows, answer) in rows.iter_mut().zip(self.send(&all).await?) {
+            *rows = answer?.rows;
+        }
+        Ok(rows)
+    }
+
+    /// Runs statements without values and answers.
+    pub(crate) async fn batch(&mut self, sql: &str) -> Result<(), Error> {
+        answer(&mut self.driver, self.limit, self.client.batch_execute(sql)).await
     }
 
     /// Runs a statement, prepared once, and returns its rows.

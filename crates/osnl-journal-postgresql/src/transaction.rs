@@ -9,12 +9,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Error, Row};
 
 use crate::member::{CommitFault, Member};
 use crate::partition::Partition;
 use crate::reader::Reader;
-use crate::session::{Session, Values, words};
+use crate::results::JobResult;
+use crate::session::{AT_ONCE, Answer, Session, Values, words};
 
 /// Why a transaction did not commit, or may have.
 #[derive(Debug)]
@@ -64,43 +66,142 @@ const TALLY: &str = "INSERT INTO osnl_tally (partition, action, state, count) \
      SELECT * FROM unnest($1::smallint[], $2::text[], $3::smallint[], $4::bigint[]) \
      ON CONFLICT (partition, action, state) DO UPDATE SET count = osnl_tally.count + excluded.count";
 
+/// A value of a statement that waits to be sent.
+pub(crate) type Value = Box<dyn ToSql + Sync + Send>;
+
+/// A statement that is sent with the next one whose answer is waited for.
+struct Waiting {
+    sql: &'static str,
+    values: Vec<Value>,
+    check: Check,
+}
+
+/// What the answer to a statement must be; the transaction is not committed otherwise.
+enum Check {
+    /// No error.
+    Done,
+    /// The member's number was the one before.
+    Number,
+    /// The member has the leases of these partitions.
+    Leases(BTreeSet<Partition>),
+    /// The member reads this queue.
+    Reader(Reader),
+}
+
 /// An open transaction.
+///
+/// The network is most of what a small transaction takes. So a statement whose answer only has to be right waits for the next
+/// one whose answer is needed, and both are sent at once. All that it relies on is known before COMMIT is sent.
 pub(crate) struct Transaction<'a> {
     session: &'a mut Session,
     pub(crate) member: &'a Member,
     /// Milliseconds since 1970.
     pub(crate) now: i64,
+    waiting: Vec<Waiting>,
     written: BTreeSet<Partition>,
     /// The change in the number of deliveries.
     tally: BTreeMap<(Partition, String, i16), i64>,
+    /// The result of the member's latest transaction, from before its COMMIT until it is known not to be committed.
+    kept: &'a mut Option<JobResult>,
 }
 
 impl<'a> Transaction<'a> {
-    /// Begins the transaction after the member's latest.
-    pub(crate) async fn begin(
+    /// Begins the transaction after the member's latest. `kept` has its result from before COMMIT on, for a COMMIT without an
+    /// answer.
+    pub(crate) fn begin(
         session: &'a mut Session,
         member: &'a Member,
         now: i64,
-    ) -> Result<Self, Trouble> {
-        session.client.batch_execute("BEGIN").await?;
-        let number = member.number + 1;
-        let mut begun = Self { session, member, now, written: BTreeSet::new(), tally: BTreeMap::new() };
-        if begun.execute(NUMBER, &[&member.token, &number]).await? == 1 {
-            return Ok(begun);
-        }
-        let found = begun.query("SELECT number FROM osnl_member WHERE token = $1", &[&member.token]).await?;
-        match found.first() {
-            Some(row) if row.try_get::<_, i64>(0)? >= number => Err(Trouble::Committed),
-            Some(_) | None => Err(Trouble::Forgotten),
-        }
+        kept: &'a mut Option<JobResult>,
+    ) -> Self {
+        let begin = Waiting { sql: "BEGIN", values: Vec::new(), check: Check::Done };
+        let values: Vec<Value> = vec![Box::new(member.token.clone()), Box::new(member.number + 1)];
+        let number = Waiting { sql: NUMBER, values, check: Check::Number };
+        let (written, tally) = (BTreeSet::new(), BTreeMap::new());
+        Self { session, member, now, waiting: vec![begin, number], written, tally, kept }
     }
 
     pub(crate) async fn query(&mut self, sql: &str, values: Values<'_>) -> Result<Vec<Row>, Trouble> {
-        Ok(self.session.query(sql, values).await?)
+        Ok(self.send(Some((sql, values))).await?.rows)
     }
 
     pub(crate) async fn execute(&mut self, sql: &str, values: Values<'_>) -> Result<u64, Trouble> {
-        Ok(self.session.execute(sql, values).await?)
+        Ok(self.send(Some((sql, values))).await?.count)
+    }
+
+    /// Runs a statement without a need for its answer: it is sent with the next one.
+    pub(crate) async fn later(&mut self, sql: &'static str, values: Vec<Value>) -> Result<(), Trouble> {
+        self.wait(Waiting { sql, values, check: Check::Done }).await
+    }
+
+    async fn wait(&mut self, waiting: Waiting) -> Result<(), Trouble> {
+        // One place is for the statement that they are sent with.
+        if self.waiting.len() + 1 == AT_ONCE {
+            self.send(None).await?;
+        }
+        self.waiting.push(waiting);
+        Ok(())
+    }
+
+    /// Sends what waits, and a statement behind it; returns the answer to that.
+    async fn send(&mut self, last: Option<(&str, Values<'_>)>) -> Result<Answer, Trouble> {
+        let waiting = std::mem::take(&mut self.waiting);
+        let values: Vec<Vec<&(dyn ToSql + Sync)>> = waiting
+            .iter()
+            .map(|waiting| waiting.values.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect())
+            .collect();
+        let mut all: Vec<(&str, Values<'_>)> =
+            waiting.iter().zip(&values).map(|(waiting, values)| (waiting.sql, &values[..])).collect();
+        all.extend(last);
+        let mut answers = self.session.send(&all).await?.into_iter();
+        let mut fenced = Vec::new();
+        for (waiting, answer) in waiting.iter().zip(&mut answers) {
+            match self.check(&waiting.check, answer).await {
+                Ok(()) => {}
+                Err(Trouble::Fenced(readers)) => fenced.extend(readers),
+                Err(_) if !fenced.is_empty() => break,
+                Err(trouble) => return Err(trouble),
+            }
+        }
+        if !fenced.is_empty() {
+            return Err(Trouble::Fenced(fenced));
+        }
+        Ok(answers.next().transpose()?.unwrap_or_default())
+    }
+
+    /// Looks at an answer.
+    async fn check(&mut self, check: &Check, answer: Result<Answer, Error>) -> Result<(), Trouble> {
+        let answer = answer?;
+        match check {
+            Check::Done => Ok(()),
+            Check::Number if answer.count == 1 => {
+                // A former one without an answer was not committed.
+                *self.kept = None;
+                Ok(())
+            }
+            Check::Number => Err(self.number_is_used().await?),
+            Check::Leases(partitions) => {
+                let mut lost = partitions.clone();
+                for row in answer.rows {
+                    lost.remove(&row.try_get(0)?);
+                }
+                if lost.is_empty() { Ok(()) } else { Err(Trouble::Lost(lost.into_iter().collect())) }
+            }
+            Check::Reader(_) if answer.count == 1 => Ok(()),
+            Check::Reader(reader) => Err(Trouble::Fenced(vec![reader.clone()])),
+        }
+    }
+
+    /// Tells a transaction that is committed from a member that is gone.
+    async fn number_is_used(&mut self) -> Result<Trouble, Trouble> {
+        // What was sent behind it may have failed, and the transaction with it.
+        self.session.batch("ROLLBACK; BEGIN").await?;
+        let sql = "SELECT number FROM osnl_member WHERE token = $1";
+        let found = self.session.query(sql, &[&self.member.token]).await?;
+        match found.first() {
+            Some(row) if row.try_get::<_, i64>(0)? > self.member.number => Ok(Trouble::Committed),
+            Some(_) | None => Ok(Trouble::Forgotten),
+        }
     }
 
     /// Writes the lease rows of partitions that the transaction changes, once each.
@@ -117,29 +218,20 @@ impl<'a> Transaction<'a> {
         let ids: Vec<Partition> = new.iter().copied().collect();
         let epochs: Vec<i64> =
             ids.iter().map(|partition| held.get(partition).map_or(-1, |held| held.epoch)).collect();
-        let rows = self.query(LEASES, &[&self.member.token, &ids, &epochs]).await?;
-        let mut lost = new.clone();
-        for row in rows {
-            lost.remove(&row.try_get(0)?);
-        }
-        if !lost.is_empty() {
-            return Err(Trouble::Lost(lost.into_iter().collect()));
-        }
-        self.written.extend(new);
-        Ok(())
+        self.written.extend(&new);
+        let values: Vec<Value> = vec![Box::new(self.member.token.clone()), Box::new(ids), Box::new(epochs)];
+        self.wait(Waiting { sql: LEASES, values, check: Check::Leases(new) }).await
     }
 
     /// Writes the rows of the queues that the transaction appends from.
     pub(crate) async fn read(&mut self, readers: BTreeSet<Reader>) -> Result<(), Trouble> {
-        let mut fenced = Vec::new();
         for reader in readers {
             let epoch = self.member.reading.get(&reader).map_or(-1, |reading| reading.epoch);
-            let token = &self.member.token;
-            if self.execute(READER, &[&reader.name(), &epoch, token]).await? != 1 {
-                fenced.push(reader);
-            }
+            let token = self.member.token.clone();
+            let values: Vec<Value> = vec![Box::new(reader.name()), Box::new(epoch), Box::new(token)];
+            self.wait(Waiting { sql: READER, values, check: Check::Reader(reader) }).await?;
         }
-        if fenced.is_empty() { Ok(()) } else { Err(Trouble::Fenced(fenced)) }
+        Ok(())
     }
 
     /// Counts deliveries in or out of a state.
@@ -147,29 +239,45 @@ impl<'a> Transaction<'a> {
         *self.tally.entry((partition, action.to_owned(), state)).or_default() += by;
     }
 
-    /// Ends it; returns the partitions whose lease rows it has written.
-    pub(crate) async fn commit(mut self) -> Result<BTreeSet<Partition>, Trouble> {
-        let tally: Vec<_> = std::mem::take(&mut self.tally).into_iter().filter(|(_, by)| *by != 0).collect();
-        if !tally.is_empty() {
-            let (mut partitions, mut actions, mut states, mut counts) =
-                (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-            for ((partition, action, state), by) in tally {
-                partitions.push(partition);
-                actions.push(action);
-                states.push(state);
-                counts.push(by);
-            }
-            self.execute(TALLY, &[&partitions, &actions, &states, &counts]).await?;
+    /// Ends it with a result; returns the partitions whose lease rows it has written.
+    pub(crate) async fn commit(mut self, result: JobResult) -> Result<BTreeSet<Partition>, Trouble> {
+        if !self.waiting.is_empty() {
+            self.send(None).await?;
         }
-        let unknown = |words: String| Trouble::Unknown(words);
+        *self.kept = Some(result);
         if self.member.fault == CommitFault::CommitLost {
-            return Err(unknown("a test has broken the connection".to_owned()));
+            return Err(Trouble::Unknown("a test has broken the connection".to_owned()));
         }
-        // The server's own refusal too: it may end a session whose commit is done.
-        self.session.client.batch_execute("COMMIT").await.map_err(|error| unknown(words(&error)))?;
+        self.write_commit().await?;
         if self.member.fault == CommitFault::AnswerLost {
-            return Err(unknown("a test has broken the connection".to_owned()));
+            return Err(Trouble::Unknown("a test has broken the connection".to_owned()));
         }
         Ok(self.written)
+    }
+
+    /// Writes the counts, and commits.
+    async fn write_commit(&mut self) -> Result<(), Trouble> {
+        let tally: Vec<_> = std::mem::take(&mut self.tally).into_iter().filter(|(_, by)| *by != 0).collect();
+        let (mut partitions, mut actions, mut states, mut counts) =
+            (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        for ((partition, action, state), by) in tally {
+            partitions.push(partition);
+            actions.push(action);
+            states.push(state);
+            counts.push(by);
+        }
+        let values: [&(dyn ToSql + Sync); 4] = [&partitions, &actions, &states, &counts];
+        let all: [(&str, Values<'_>); 2] = [(TALLY, &values), ("COMMIT", &[])];
+        let all = if partitions.is_empty() { &all[1..] } else { &all[..] };
+        let unknown = |error: Error| Trouble::Unknown(words(&error));
+        let mut answers = self.session.send(all).await?;
+        // The server's own refusal of COMMIT too: it may end a session whose commit is done.
+        let committed = answers.pop().map_or(Ok(()), |answer| answer.map(drop));
+        match answers.pop() {
+            // COMMIT behind a refused statement rolls back.
+            Some(Err(error)) if error.as_db_error().is_some() => Err(error.into()),
+            Some(Err(error)) => Err(unknown(error)),
+            Some(Ok(_)) | None => committed.map_err(unknown),
+        }
     }
 }

@@ -18,6 +18,7 @@ use osnl_journal::Outcome;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
+use self::watch::Chore;
 use crate::command::Command;
 use crate::job::{Job, Refusal};
 use crate::load::{self, Unusable};
@@ -60,6 +61,7 @@ pub(crate) struct Writer {
     next_watch: Duration,
     /// The number of the latest arrival that was looked at.
     swept: i64,
+    chore: Chore,
     more_arrived: bool,
     /// The most commands of a transaction: fewer after one that took too long.
     at_once: usize,
@@ -93,11 +95,15 @@ impl Writer {
             next_renewal: Duration::ZERO,
             next_watch: Duration::ZERO,
             swept: 0,
+            chore: Chore::None,
             more_arrived: true,
             at_once: AT_ONCE,
         };
         match writer.connected().await {
-            Ok(()) => writer.keep_leases().await,
+            Ok(()) => {
+                writer.keep_leases().await;
+                writer.do_chores().await;
+            }
             Err(OpenError::Away(reason)) => writer.failed(&reason),
             Err(refusal) => return Err(refusal),
         }
@@ -126,6 +132,7 @@ impl Writer {
             }
             if Instant::now() >= self.next_look && !self.closing {
                 self.look().await;
+                self.do_chore().await;
                 self.next_look = Instant::now() + LOOK;
             }
         }
@@ -212,6 +219,7 @@ impl Writer {
         for command in asked {
             if let Command::Look(sender) = command {
                 self.look().await;
+                self.do_chores().await;
                 while self.more_arrived {
                     if !self.commit(Vec::new(), Vec::new()).await {
                         return false;
@@ -245,7 +253,9 @@ impl Writer {
                 Ok(_) => return true,
                 Err(Refusal::TooLong) => {
                     self.at_once = batch.len() / 2;
-                    let rest = batch.split_off(self.at_once);
+                    let mut rest = batch.split_off(self.at_once);
+                    // What is before them may be given larger numbers yet.
+                    rest.iter_mut().filter_map(Command::number).for_each(|(id, _)| *id = 0);
                     rest.into_iter().rev().for_each(|command| self.backlog.push_front(command));
                 }
                 Err(Refusal::Behind(readers)) => {

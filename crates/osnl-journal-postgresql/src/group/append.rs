@@ -1,4 +1,4 @@
-//! Appends: they insert, and decide nothing about lanes.
+//! Appends: they insert, and decide nothing about whose turn it is.
 //!
 //! A message whose key is there attaches to the stored arrival. One without an id is the same only if the broker says that it
 //! has delivered it before, and the stored one is open or was not settled.
@@ -10,14 +10,14 @@ use osnl_core::quarantine::{Glimpse, StoredBody};
 use osnl_core::recall::RecalledMeaning;
 use osnl_journal::{Begin, DeliveryId, NewDelivery};
 
-use super::{clean, clean_option};
+use super::{clean, clean_option, stored_name};
 use crate::command::{Command, NewEntry, NewUnreadable};
 use crate::lane::begins;
 use crate::partition::place;
 use crate::reader::Reader;
 use crate::results::{AppendResult, GroupResult};
 use crate::seen::Reports;
-use crate::transaction::{Transaction, Trouble};
+use crate::transaction::{Transaction, Trouble, Value};
 
 const ARRIVAL: &str = "INSERT INTO osnl_arrival (id, identity, nameless, epoch, received, redelivered, deliveries, listener, \
      queue, exchange, routing_key, content_type, content_encoding, compression, message_id, unique_id, event_type, body, happened) \
@@ -241,7 +241,7 @@ impl Transaction<'_> {
             .flat_map(|(place, entry)| {
                 let numbered = entry.entry.deliveries.iter().enumerate();
                 numbered.map(|(n, new)| {
-                    let key = key_of(new, meanings.get(place));
+                    let key = key_of(new, meanings.get(place)).map(stored_name);
                     (entry.id, DeliveryId::of(entry.id, n), key, new)
                 })
             })
@@ -249,14 +249,15 @@ impl Transaction<'_> {
         if all.is_empty() {
             return Ok(());
         }
-        let places = all.iter().map(|(_, id, key, new)| place(&new.action, *key, new.ordered, *id));
+        let places = all.iter().map(|(_, id, key, new)| place(&new.action, key.as_deref(), new.ordered, *id));
         let (lanes, partitions): (Vec<Option<i64>>, Vec<i16>) = places.unzip();
         let ids: Vec<i64> = all.iter().map(|(_, id, ..)| id.row()).collect();
         let arrivals: Vec<i64> = all.iter().map(|(arrival, ..)| *arrival).collect();
         let beginnings: Vec<i16> = all.iter().map(|(.., new)| begins(&new.begin)).collect();
         let rules: Vec<String> = all.iter().map(|(.., new)| clean(&new.rule)).collect();
         let actions: Vec<String> = all.iter().map(|(.., new)| clean(&new.action)).collect();
-        let keys: Vec<Option<&[u8]>> = all.iter().map(|(.., key, _)| key.map(str::as_bytes)).collect();
+        let keys: Vec<Option<Vec<u8>>> =
+            all.iter().map(|(.., key, _)| key.as_ref().map(|key| key.as_bytes().to_vec())).collect();
         let ordered: Vec<bool> = all.iter().map(|(.., new)| new.ordered).collect();
         let resources: Vec<Option<i64>> = all.iter().map(|(.., new)| new.resource.map(i64::from)).collect();
         let subject_ids: Vec<_> =
@@ -270,33 +271,30 @@ impl Transaction<'_> {
             })
             .collect();
         let fallbacks: Vec<bool> = all.iter().map(|(.., new)| new.told.is_some()).collect();
-        self.execute(
-            DELIVERY,
-            &[
-                &ids,
-                &arrivals,
-                &partitions,
-                &lanes,
-                &beginnings,
-                &rules,
-                &actions,
-                &keys,
-                &ordered,
-                &resources,
-                &subject_ids,
-                &names,
-                &reasons,
-                &fallbacks,
-            ],
-        )
-        .await?;
+        let values: Vec<Value> = vec![
+            Box::new(ids),
+            Box::new(arrivals),
+            Box::new(partitions),
+            Box::new(lanes),
+            Box::new(beginnings),
+            Box::new(rules),
+            Box::new(actions),
+            Box::new(keys),
+            Box::new(ordered),
+            Box::new(resources),
+            Box::new(subject_ids),
+            Box::new(names),
+            Box::new(reasons),
+            Box::new(fallbacks),
+        ];
+        self.later(DELIVERY, values).await?;
         let told = all.iter().filter_map(|(_, id, _, new)| Some((id.row(), new.told.as_ref()?)));
         let (told_ids, found): (Vec<i64>, Vec<String>) = told
             // Texts as keys, and no number that JSON does not have.
             .map(|(id, told)| (id, serde_json::to_string(&**told).unwrap_or_default()))
             .unzip();
         if !told_ids.is_empty() {
-            self.execute(TOLD, &[&told_ids, &found]).await?;
+            self.later(TOLD, vec![Box::new(told_ids), Box::new(found)]).await?;
         }
         Ok(())
     }

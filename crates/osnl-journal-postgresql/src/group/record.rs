@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use osnl_journal::store::clock::whole_millis;
 use osnl_journal::{DeliveryId, LearntFacts, UsedLimits};
 
-use super::clean;
+use super::{clean, stored_name};
 use crate::command::Command;
-use crate::transaction::{Transaction, Trouble};
+use crate::transaction::{Transaction, Trouble, Value};
 
 /// The latest failed attempts kept of a delivery.
 const ATTEMPTS: u32 = 20;
@@ -62,13 +62,16 @@ impl Transaction<'_> {
                 let request = sent.request.as_deref();
                 let request = request.map(|text| clean(&text[..text.floor_char_boundary(REQUEST)]));
                 let took = whole_millis(sent.took);
-                self.execute(SENT, &[&id.row(), &slot(*made), &request, &took]).await?;
+                let values: Vec<Value> =
+                    vec![Box::new(id.row()), Box::new(slot(*made)), Box::new(request), Box::new(took)];
+                self.later(SENT, values).await?;
                 if *made > REQUESTS {
-                    self.execute(LET_GO, &[&id.row(), &slot(made - REQUESTS)]).await?;
+                    let last = slot(made - REQUESTS);
+                    self.later(LET_GO, vec![Box::new(id.row()), Box::new(last)]).await?;
                 }
             }
             if let Command::Enriched(id, found, learnt, _) = command {
-                self.execute(ENRICHED, &[&id.row(), found]).await?;
+                self.later(ENRICHED, vec![Box::new(id.row()), Box::new(found.clone())]).await?;
                 self.learnt(learnt).await?;
             }
         }
@@ -87,19 +90,22 @@ impl Transaction<'_> {
         let attempts: Vec<i64> = used.values().map(|used| i64::from(used.attempts)).collect();
         let aged: Vec<i64> = used.values().map(|used| whole_millis(used.age)).collect();
         let tries: Vec<i64> = used.values().map(|used| i64::from(used.made)).collect();
-        self.execute(USED, &[&ids, &attempts, &aged, &tries]).await?;
+        let values: Vec<Value> = vec![Box::new(ids), Box::new(attempts), Box::new(aged), Box::new(tries)];
+        self.later(USED, values).await?;
         let (ids, slots): (Vec<i64>, Vec<i16>) = answers.keys().map(|(id, slot)| (id.row(), *slot)).unzip();
         let cut = |answer: &&str| clean(&answer[..answer.floor_char_boundary(ANSWER)]);
         let texts: Vec<String> = answers.values().map(cut).collect();
         let now = self.now;
-        self.execute(ANSWERED, &[&ids, &slots, &texts, &now]).await?;
-        Ok(())
+        let values: Vec<Value> = vec![Box::new(ids), Box::new(slots), Box::new(texts), Box::new(now)];
+        self.later(ANSWERED, values).await
     }
 
     async fn learnt(&mut self, learnt: &LearntFacts) -> Result<(), Trouble> {
         let now = self.now;
         for (name, body) in &learnt.objects {
-            self.execute(OBJECT, &[&name.as_bytes(), &now, &clean(body)]).await?;
+            let values: Vec<Value> =
+                vec![Box::new(stored_name(name).as_bytes().to_vec()), Box::new(now), Box::new(clean(body))];
+            self.later(OBJECT, values).await?;
         }
         Ok(())
     }

@@ -121,7 +121,8 @@ impl Writer {
         // Another server may answer than before: a replica, or one that was restored.
         let connecting = async {
             let session = Session::connect(&options.url, tls, options.patience).await;
-            let session = session.map_err(|error| OpenError::Away(words(&error)))?;
+            let mut session = session.map_err(|error| OpenError::Away(words(&error)))?;
+            session.keep_plans().await.map_err(refused)?;
             prepare(&session, &options).await.map(|()| session)
         };
         let limit = self.options.patience * if self.opening { 1 } else { 2 };

@@ -20,7 +20,7 @@ use crate::leases::{Lease, LeaseRow, Token};
 use crate::partition::{PARTITIONS, Partition};
 use crate::prune;
 use crate::results::JobResult;
-use crate::session::words;
+use crate::session::{FORGET_PLANS, words};
 use crate::shared::MembersSeen;
 use crate::view::PAUSED;
 
@@ -46,6 +46,35 @@ const OWN_READERS: &str = "DELETE FROM osnl_reader r WHERE r.listener = '' \
      AND NOT EXISTS (SELECT 1 FROM osnl_member m WHERE m.token = r.token)";
 const PENDING: &str = "SELECT action, sum(count)::bigint FROM (SELECT action, count FROM osnl_tally WHERE state <= 2 \
      UNION ALL SELECT action, 1 FROM osnl_delivery WHERE state = -1) AS pending GROUP BY action";
+
+/// Work that follows each watch, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Chore {
+    None,
+    /// Counts what is pending.
+    Pending,
+    Guards,
+    Streams,
+    /// Removes deliveries that ended long ago.
+    History,
+    /// Removes what no delivery belongs to.
+    Orphans,
+    /// Keeps the bounds of dead letters and of the quarantine.
+    Bounds,
+}
+
+impl Chore {
+    fn next(self) -> Self {
+        match self {
+            Self::None | Self::Bounds => Self::None,
+            Self::Pending => Self::Guards,
+            Self::Guards => Self::Streams,
+            Self::Streams => Self::History,
+            Self::History => Self::Orphans,
+            Self::Orphans => Self::Bounds,
+        }
+    }
+}
 
 impl Writer {
     /// Looks for arrivals and for changes to make, and keeps the leases.
@@ -111,13 +140,15 @@ impl Writer {
             return Err(error);
         }
         let asked = clock.now();
+        let read = [(FORGET_PLANS, &[][..]), (ROWS, &[]), (MEMBERS, &[]), (PAUSED, &[])];
+        let [_, lease_rows, member_rows, paused_rows] = session.queries(read).await?;
         let mut rows = Vec::new();
-        for row in session.query(ROWS, &[]).await? {
+        for row in lease_rows {
             let (partition, epoch) = (row.try_get(0)?, row.try_get(1)?);
             rows.push(LeaseRow { partition, epoch, token: row.try_get(2)?, beat: row.try_get(3)? });
         }
         let (mut members, mut named) = (Vec::new(), Vec::new());
-        for row in session.query(MEMBERS, &[]).await? {
+        for row in member_rows {
             let token: Token = row.try_get(0)?;
             let sections: Option<String> = row.try_get(4)?;
             let sections = sections.and_then(|sections| serde_json::from_str(&sections).ok());
@@ -130,7 +161,7 @@ impl Writer {
             members.push((token, row.try_get(1)?));
         }
         let mut paused = PausedActions::new();
-        for row in session.query(PAUSED, &[]).await? {
+        for row in paused_rows {
             paused.insert(row.try_get(0)?, moment(row.try_get(1)?));
         }
         let own = &self.member.token;
@@ -154,13 +185,39 @@ impl Writer {
         }
         *self.shared.members.lock().unwrap_or_else(PoisonError::into_inner) = seen;
         self.shared.set_paused(paused);
-        self.count_pending().await?;
-        self.look_at_guards().await?;
-        self.judge_streams().await?;
-        self.prune().await?;
+        if self.chore == Chore::None {
+            self.chore = Chore::Pending;
+        }
         let in_memory = self.shared.claimable.in_memory();
         self.member.places.retain(|id, _| in_memory.contains(id));
         Ok(())
+    }
+
+    /// Does the next of what is done once after each watch, if there is one.
+    ///
+    /// A chore is short, and there is time for commands between two of them: a delivery does not wait for all.
+    pub(super) async fn do_chore(&mut self) {
+        let done = match self.chore {
+            Chore::None => return,
+            Chore::Pending => self.count_pending().await,
+            Chore::Guards => self.look_at_guards().await,
+            Chore::Streams => self.judge_streams().await,
+            Chore::History => self.prune().await,
+            Chore::Orphans => self.sweep().await,
+            Chore::Bounds => self.keep_bounds().await,
+        };
+        self.chore = self.chore.next();
+        if let Err(error) = done {
+            self.session = None;
+            self.failed(&words(&error));
+        }
+    }
+
+    /// Does all that is left of them.
+    pub(super) async fn do_chores(&mut self) {
+        while self.chore != Chore::None {
+            self.do_chore().await;
+        }
     }
 
     async fn take(&mut self, rows: Vec<LeaseRow>) {
@@ -256,15 +313,23 @@ impl Writer {
         let own = self.member.leases.partitions();
         let (token, asked) = (&self.member.token, self.shared.commands_in_progress());
         session.execute(ANSWERED, &[token, &asked]).await?;
-        let is_due = prune::is_due(session, before, &own).await?;
-        self.swept = prune::sweep(session, before, self.swept).await?;
-        if own.contains(&OF_QUARANTINE) {
-            prune::bound_objects(session).await?;
-        }
-        if is_due && let Err(refusal) = self.transact(&Job::Prune(before)).await {
+        if prune::is_due(session, before, &own).await?
+            && let Err(refusal) = self.transact(&Job::Prune(before)).await
+        {
             _ = self.bear(refusal).await;
         }
-        self.keep_bounds().await
+        Ok(())
+    }
+
+    /// Removes messages that no delivery belongs to, and objects that are old or too many: a bite.
+    async fn sweep(&mut self) -> Result<(), tokio_postgres::Error> {
+        let Some(session) = &mut self.session else { return Ok(()) };
+        let before = wall().saturating_sub(whole_millis(self.options.retention));
+        self.swept = prune::sweep(session, before, self.swept).await?;
+        if self.member.leases.partitions().contains(&OF_QUARANTINE) {
+            prune::bound_objects(session).await?;
+        }
+        Ok(())
     }
 
     /// Gives everything back at the end.
@@ -274,9 +339,9 @@ impl Writer {
         self.lose(&own);
         let limit = self.options.patience;
         let releasing = async {
+            _ = self.transact(&Job::Release(own)).await;
             self.give_calls_back().await;
             self.tell_streams().await;
-            _ = self.transact(&Job::Release(own)).await;
             if let Some(session) = &mut self.session {
                 let sql = "DELETE FROM osnl_member WHERE token = $1";
                 _ = session.execute(sql, &[&self.member.token]).await;
