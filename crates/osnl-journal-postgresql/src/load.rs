@@ -15,6 +15,7 @@ use osnl_journal::{ClaimedDelivery, DeliveryId, UsedLimits};
 use osnl_transport::Properties;
 use tokio_postgres::{Error, Row};
 
+use crate::group::stored_name;
 use crate::lane::{Promotion, delivery};
 use crate::member::{Member, Place};
 use crate::messages::Message;
@@ -268,6 +269,6 @@ pub(crate) fn head(row: &Row, first: usize) -> Result<(Origin, Properties), Erro
 
 /// Returns the last known state of an object.
 pub(crate) async fn known(session: &mut Session, object: &str) -> Result<Option<String>, Error> {
-    let rows = session.query(KNOWN, &[&object.as_bytes()]).await?;
+    let rows = session.query(KNOWN, &[&stored_name(object).as_bytes()]).await?;
     rows.first().map(|row| row.try_get(0)).transpose()
 }

@@ -31,13 +31,14 @@
 //! As in the process: [`RESOURCES`] are remembered, and the meanings of the last [`MESSAGES`]; those leave that were not touched
 //! for longest. The version is their clock.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use osnl_core::recall::{ReadRows, Recall, RecalledMeaning, Recollection, Report, RowChange, message_of_row};
 
 use crate::command::{Command, NewEntry};
-use crate::group::clean;
+use crate::group::{clean, stored_name};
 use crate::reader::Reader;
 use crate::transaction::{Transaction, Trouble};
 use crate::window::ROUNDS;
@@ -174,13 +175,15 @@ impl Transaction<'_> {
             match recall.recall(reports, &rows) {
                 Ok(recalled) => return Ok((rows, recalled)),
                 Err(unread) => {
-                    let names: Vec<&[u8]> = unread.iter().map(|name| name.as_bytes()).collect();
-                    let found = self.query(ROWS, &[&names]).await?;
-                    rows.extend(unread.iter().map(|name| (name.clone(), None)));
-                    for row in found {
-                        let name = String::from_utf8_lossy(row.try_get(0)?).into_owned();
-                        rows.insert(name, row.try_get(1)?);
+                    let stored: Vec<Cow<'_, str>> = unread.iter().map(|name| stored_name(name)).collect();
+                    let names: Vec<&[u8]> = stored.iter().map(|name| name.as_bytes()).collect();
+                    let mut found: HashMap<Vec<u8>, String> = HashMap::new();
+                    for row in self.query(ROWS, &[&names]).await? {
+                        found.insert(row.try_get(0)?, row.try_get(1)?);
                     }
+                    rows.extend(
+                        unread.iter().zip(&names).map(|(name, stored)| (name.clone(), found.remove(*stored))),
+                    );
                 }
             }
         }
@@ -212,11 +215,11 @@ impl Transaction<'_> {
             let is_message = message_of_row(&name).is_some();
             match row {
                 Some(row) => {
-                    names.push(name.into_bytes());
+                    names.push(stored_name(&name).as_bytes().to_vec());
                     are_messages.push(is_message);
                     rows.push(clean(&row));
                 }
-                None => gone.push(name.into_bytes()),
+                None => gone.push(stored_name(&name).as_bytes().to_vec()),
             }
         }
         if !names.is_empty() {

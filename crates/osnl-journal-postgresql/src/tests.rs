@@ -10,6 +10,7 @@ mod commits;
 mod digests;
 mod faults;
 mod guards;
+mod long_names;
 mod members;
 mod opening;
 mod quarantine;

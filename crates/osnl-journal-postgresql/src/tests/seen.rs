@@ -240,3 +240,17 @@ async fn what_was_not_touched_for_longest_is_forgotten_beyond_the_bound() {
     let names = stage.rows("SELECT convert_from(name, 'UTF8') FROM osnl_seen ORDER BY touched");
     assert_eq!(names, "x\nmessage/n\nz\nw\nmessage/o");
 }
+
+#[tokio::test]
+async fn a_name_that_no_index_takes_is_known_too() {
+    let (stage, ledger) = (Stage::new(), Arc::<Ledger>::default());
+    let member = stage.member("a");
+    let mut chance = fastrand::Rng::with_seed(7);
+    let name: String = std::iter::repeat_with(|| chance.alphanumeric()).take(6000).collect();
+    for id in ["created", "changed", "forget"] {
+        assert_eq!(tell(&member, told(&ledger, "q", id, &name)).await, Settle::Acknowledge);
+    }
+    let meanings = "SELECT unique_id, happened FROM osnl_arrival ORDER BY id";
+    assert_eq!(stage.rows(meanings), "created|\nchanged|created\nforget|created changed");
+    assert_eq!(stage.rows(KNOWN), "");
+}

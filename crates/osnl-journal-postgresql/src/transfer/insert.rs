@@ -10,6 +10,7 @@ use osnl_model::BodyDigest;
 use tokio_postgres::Error;
 use tokio_postgres::types::ToSql;
 
+use crate::group::stored_name;
 use crate::lane::DEAD;
 use crate::partition::place;
 use crate::reader::key;
@@ -130,11 +131,18 @@ fn clean(text: &str) -> Cow<'_, str> {
 pub(super) fn fit(table: Table, row: &mut Values) -> u64 {
     let mut changed = 0;
     for (value, (_, kind)) in row.iter_mut().zip(table.columns()) {
-        if let (Value::Text(text), Kind::Text) = (value, kind)
-            && text.contains('\0')
-        {
-            *text = crate::group::clean(text);
-            changed += 1;
+        match (value, kind) {
+            (Value::Text(text), Kind::Text) if text.contains('\0') => {
+                *text = crate::group::clean(text);
+                changed += 1;
+            }
+            (Value::Bytes(name), Kind::Key) => {
+                if let Cow::Owned(stored) = stored_name(&String::from_utf8_lossy(name)) {
+                    *name = stored.into_bytes();
+                    changed += 1;
+                }
+            }
+            _ => {}
         }
     }
     changed
