@@ -13,15 +13,19 @@ use std::fmt;
 use std::pin::pin;
 use std::time::Duration;
 
-use futures_util::TryStreamExt as _;
 use futures_util::future::join_all;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Error, Row, Statement};
+use tokio_postgres::{Client, Config, Connection, Error, Row, Socket, Statement};
 
-use crate::tls::Tls;
+use crate::tls::{Stream, Tls};
 use crate::url::ConnectionUrl;
+
+/// The part of the patience for which a host may be silent before the next one is tried beside it.
+const SHARE: u32 = 4;
 
 /// Values of a statement.
 pub(crate) type Values<'a> = &'a [&'a (dyn ToSql + Sync)];
@@ -140,10 +144,10 @@ impl fmt::Debug for Session {
 }
 
 impl Session {
-    /// Connects to the first host that takes writes. `patience` bounds how long the server waits for this session, and this
+    /// Connects to the first host that takes writes ([`connect`]). `patience` bounds how long the server waits for this session, and this
     /// session for a lock; three times as long a statement may take.
     pub(crate) async fn connect(url: &ConnectionUrl, tls: Tls, patience: Duration) -> Result<Self, Error> {
-        let (client, connection) = url.config.connect(tls).await?;
+        let (client, connection) = connect(url, &tls, patience / SHARE).await?;
         let mut driver = JoinSet::new();
         driver.spawn(async move {
             if let Err(error) = connection.await {
@@ -241,6 +245,36 @@ impl Session {
     pub(crate) async fn execute(&mut self, sql: &str, values: Values<'_>) -> Result<u64, Error> {
         let statement = self.statement(sql).await?;
         answer(&mut self.driver, self.limit, self.client.execute(&statement, values)).await
+    }
+}
+
+/// Connects to the first host that takes writes. The next one is tried when a host refuses, and beside it when a host is
+/// silent for a while: a machine without power does not answer, and its standby has been promoted.
+async fn connect(
+    url: &ConnectionUrl,
+    tls: &Tls,
+    silence: Duration,
+) -> Result<(Client, Connection<Socket, Stream>), Error> {
+    let mut hosts = url.configs().into_iter();
+    let mut tries = FuturesUnordered::new();
+    let mut failure = None;
+    loop {
+        if let Some(config) = hosts.next() {
+            let tls = tls.clone();
+            tries.push(async move { config.connect(tls).await });
+        }
+        let is_last = hosts.len() == 0;
+        let answered = tokio::select! {
+            answered = tries.next() => answered,
+            () = sleep(silence), if !is_last => continue,
+        };
+        match (answered, failure.take()) {
+            (Some(Ok(connected)), _) => return Ok(connected),
+            (Some(Err(error)), _) => failure = Some(error),
+            (None, Some(error)) => return Err(error),
+            // A URL has a host.
+            (None, None) => return Config::new().connect(tls.clone()).await,
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `postgresql+psycopg2://` | the driver behind `+` is one of Python, and ignored |
 //! | user, password | percent-encoded; the password may be in a file instead: `?password_file=/etc/osnl/journal.password` |
-//! | hosts | several with commas, each with its port; the first that takes writes is used |
+//! | hosts | several with commas, each with its port; the first that takes writes is used, and a silent one delays the next little |
 //! | `sslmode` | `disable`, `prefer` (default), `require`, `verify-ca`, `verify-full` |
 //! | `sslrootcert`, `sslcert`, `sslkey` | files; without `sslrootcert`, the system's certificates |
 //! | `connect_timeout` | seconds for each host, 10 by default |
@@ -31,7 +31,9 @@ pub(crate) enum ServerCheck {
 /// A connection. Its text and its `Debug` form have no password.
 #[derive(Clone)]
 pub struct ConnectionUrl {
-    pub(crate) config: Config,
+    /// Without hosts.
+    config: Config,
+    hosts: Vec<(String, u16)>,
     pub(crate) checked: ServerCheck,
     pub(crate) root: Option<PathBuf>,
     pub(crate) identity: Option<(PathBuf, PathBuf)>,
@@ -93,17 +95,29 @@ impl ConnectionUrl {
         config.user(&user).dbname(&database).application_name("osnl");
         config.connect_timeout(Duration::from_secs(10)).tcp_user_timeout(Duration::from_secs(10));
         config.target_session_attrs(TargetSessionAttrs::ReadWrite).ssl_mode(SslMode::Prefer);
+        let mut parsed_hosts = Vec::new();
         for host in hosts.split(',') {
             let (host, port) = host_and_port(host).ok_or(UrlError::Unreadable("the host"))?;
-            config.host(host).port(port);
+            parsed_hosts.push((host.to_owned(), port));
         }
         if let Some(password) = password {
             config.password(password);
         }
         let shown = format!("postgresql://{user}@{hosts}/{database}");
-        let mut url = Self { config, checked: ServerCheck::Nothing, root: None, identity: None, shown };
+        let (checked, hosts) = (ServerCheck::Nothing, parsed_hosts);
+        let mut url = Self { config, hosts, checked, root: None, identity: None, shown };
         url.set_options(query)?;
         Ok(url)
+    }
+
+    /// Returns the configuration for each host, in their order.
+    pub(crate) fn configs(&self) -> Vec<Config> {
+        let of_host = |(host, port): &(String, u16)| {
+            let mut config = self.config.clone();
+            config.host(host).port(*port);
+            config
+        };
+        self.hosts.iter().map(of_host).collect()
     }
 
     fn set_options(&mut self, query: &str) -> Result<(), UrlError> {
@@ -198,8 +212,8 @@ mod tests {
     fn urls_of_openstack_services_are_read_and_shown_without_their_password() {
         let check = |url: &str, expected: &str| {
             let parsed = ConnectionUrl::parse(url).unwrap();
-            let hosts = parsed.config.get_hosts().iter().zip(parsed.config.get_ports());
-            let hosts: Vec<String> = hosts.map(|(host, port)| format!("{host:?}:{port}")).collect();
+            let host = |config: Config| format!("{:?}:{}", config.get_hosts()[0], config.get_ports()[0]);
+            let hosts: Vec<String> = parsed.configs().into_iter().map(host).collect();
             let password = parsed.config.get_password().map(String::from_utf8_lossy).unwrap_or_default();
             let mode = (parsed.config.get_ssl_mode(), parsed.checked);
             assert_eq!(format!("{parsed} {hosts:?} {password} {mode:?}"), expected);

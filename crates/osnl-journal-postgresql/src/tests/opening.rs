@@ -76,3 +76,17 @@ fn a_session_waits_for_the_disk_and_its_password_is_not_printed() {
     let JournalState::Failed { reason, .. } = away.state().borrow().clone() else { panic!("it works") };
     assert!(reason.contains("refused") && !reason.contains("hunter2"), "{reason}");
 }
+
+/// As a machine without power, or a server whose disk hangs, while its standby has been promoted.
+#[tokio::test]
+async fn a_silent_host_does_not_keep_the_next_one_from_being_used() {
+    let server = Postgres::shared();
+    let proxy = osnl_testkit::Proxy::before(server.port());
+    proxy.set(osnl_testkit::Fault::Stall);
+    let hosts = format!("127.0.0.1:{},127.0.0.1:{}/", proxy.port(), server.port());
+    let url = server.database().replace(&format!("127.0.0.1:{}/", server.port()), &hosts);
+    let options = Options { patience: Duration::from_secs(2), ..options(&url, "a") };
+    let a = PostgresJournal::open(options, Arc::default()).unwrap();
+    keep(&a, "1", "k").await;
+    assert_eq!(proxy.accepted(), 1);
+}
