@@ -1,9 +1,11 @@
 //! Commits without an answer, and a database that goes away.
 
-use osnl_testkit::{Fault, Proxy};
+use osnl_testkit::{Fault, Proxy, wait_until};
 
 use super::*;
 use crate::member::CommitFault;
+
+const WAIT: Duration = Duration::from_secs(30);
 
 /// Breaks the connection of the next COMMIT.
 fn lose(member: &PostgresJournal, fault: CommitFault) {
@@ -101,6 +103,37 @@ async fn a_database_that_ends_and_comes_back_loses_nothing() {
             .rows("test0", "SELECT state, sum(count) FROM osnl_tally WHERE count > 0 GROUP BY 1 ORDER BY 1"),
         "1|1\n4|1"
     );
+}
+
+/// A server that restarts shows what waited for its standby as committed. It is not acknowledged before a later commit has
+/// reached the standby, which may become the server.
+#[tokio::test]
+async fn what_the_standby_may_not_have_is_not_acknowledged() {
+    let mut server = Postgres::start(true);
+    let url = server.database();
+    let clock = Arc::<TestClock>::default();
+    let options = Options { clock, patience: Duration::from_millis(500), ..options(&url, "a") };
+    let a = PostgresJournal::open(options, Arc::default()).unwrap();
+    keep(&a, "1", "k").await;
+    let set = |server: &Postgres, names: &str| {
+        server.sql("postgres", &format!("ALTER SYSTEM SET synchronous_standby_names = '{names}'"));
+        server.sql("postgres", "SELECT pg_reload_conf()");
+        wait_until(WAIT, "the setting", || {
+            server.rows("postgres", "SHOW synchronous_standby_names") == names
+        });
+    };
+    let waits = "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+    set(&server, "*");
+    let mut receipt = std::pin::pin!(append(&a, entry("2", "other", false)).await);
+    wait_until(WAIT, "a commit to wait", || server.rows("test0", waits) == "t");
+    server.kill9();
+    server.start_again();
+    assert_eq!(server.rows("test0", "SELECT count(*) FROM osnl_arrival"), "2");
+    wait_until(WAIT, "another commit to wait", || server.rows("test0", waits) == "t");
+    assert!(receipt.as_mut().now_or_never().is_none());
+    set(&server, "");
+    assert_eq!(within(receipt).await, Settle::Acknowledge);
+    assert_eq!(names(&claim(&a, "a", 2).await), ["1", "2"]);
 }
 
 /// Its connections stay open, and nothing comes: the journal asks outside of transactions too.

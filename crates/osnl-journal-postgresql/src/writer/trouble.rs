@@ -10,6 +10,7 @@ use crate::command::Command;
 use crate::job::{Job, Refusal, Result};
 use crate::member::CommitFault;
 use crate::prepare::prepare;
+use crate::results::JobResult;
 use crate::session::{OpenError, Session, refused, words};
 use crate::transaction::Trouble;
 
@@ -17,6 +18,7 @@ use crate::transaction::Trouble;
 const AGAIN: Duration = Duration::from_secs(1);
 /// Conflicts of one transaction after which it pauses.
 const CONFLICTS: u32 = 20;
+const CONFIRM: &str = "UPDATE osnl_member SET number = number WHERE token = $1";
 /// The interval at which the log repeats that it fails.
 const REMIND: Duration = Duration::from_secs(60);
 
@@ -54,11 +56,9 @@ impl Writer {
             };
             match trouble {
                 Trouble::Committed => {
-                    self.rollback().await;
-                    let Some(ended) = kept.filter(|_| had_kept) else { return Err(Refusal::Forgotten) };
-                    self.member.number += 1;
-                    self.works();
-                    return Ok((ended, None));
+                    if let Some(ended) = self.confirmed(kept.clone().filter(|_| had_kept)).await {
+                        return ended;
+                    }
                 }
                 Trouble::Forgotten => return self.refuse(Refusal::Forgotten).await,
                 Trouble::Lost(partitions) => return self.refuse(Refusal::Lost(partitions)).await,
@@ -94,6 +94,29 @@ impl Writer {
                 }
             }
         }
+    }
+
+    /// Commits a write of the member's row before a transaction counts that was found committed: it may be on this server
+    /// alone. A server that restarts does not wait for its synchronous standby again, and a later commit does. `None` if it
+    /// is to be looked up again.
+    async fn confirmed(&mut self, ended: Option<JobResult>) -> Option<Result> {
+        self.rollback().await;
+        let Some(ended) = ended else { return Some(Err(Refusal::Forgotten)) };
+        let rows = self.session.as_mut()?.execute(CONFIRM, &[&self.member.token]).await;
+        match rows {
+            Ok(1) => {}
+            // The row is gone.
+            Ok(_) => return Some(Err(Refusal::Forgotten)),
+            Err(error) => {
+                let reason = words(&error);
+                tracing::debug!(reason, "a transaction is committed, and may not be on the standby yet");
+                self.session = None;
+                return None;
+            }
+        }
+        self.member.number += 1;
+        self.works();
+        Some(Ok((ended, None)))
     }
 
     async fn refuse(&mut self, refusal: Refusal) -> Result {
