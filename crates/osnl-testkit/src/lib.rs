@@ -42,6 +42,7 @@ mod browser;
 mod cloud;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod disk;
 pub mod fixture;
 mod hex;
 pub mod hostile;

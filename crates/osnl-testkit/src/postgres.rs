@@ -6,6 +6,9 @@
 //!
 //! PostgreSQL refuses to run as root, so that a test of root starts it as the package's user.
 
+mod full;
+mod standby;
+
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -16,6 +19,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::disk::Disk;
 use crate::ports;
 use crate::process::{Group, Guard};
 use crate::tls::Certificate;
@@ -35,6 +39,8 @@ pub struct Postgres {
     durable: bool,
     databases: AtomicU32,
     running: Option<RunningServer>,
+    /// Its own file system, and the megabytes of that.
+    disk: Option<(Disk, u32)>,
     folder: TempDir,
 }
 
@@ -65,26 +71,41 @@ impl Postgres {
         SHARED.get_or_init(|| Self::start(false))
     }
 
+    /// An empty folder with its port; nothing runs.
+    fn prepare(port: u16, durable: bool) -> Self {
+        let folder = tempfile::Builder::new().prefix("osnl-postgres-").tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
+        if let Some((user, group)) = other_user() {
+            std::os::unix::fs::chown(folder.path(), Some(user), Some(group)).unwrap();
+        }
+        Self { port, durable, databases: AtomicU32::new(0), running: None, disk: None, folder }
+    }
+
     /// Starts a server; `durable` is whether its commits wait for the disk.
     ///
     /// # Panics
     /// When PostgreSQL is not installed, or does not start.
     #[must_use]
     pub fn start(durable: bool) -> Self {
-        let folder = tempfile::Builder::new().prefix("osnl-postgres-").tempdir().unwrap();
-        std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o700)).unwrap();
-        if let Some((user, group)) = other_user() {
-            std::os::unix::fs::chown(folder.path(), Some(user), Some(group)).unwrap();
-        }
-        let data = folder.path().join("data");
-        let mut initdb = program("initdb", folder.path());
-        initdb.args(["--username=osnl", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "-D"]);
-        let made = initdb.arg(&data).stdin(Stdio::null()).output().unwrap_or_else(|error| missing(&error));
-        assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
-        let port = ports::free_port();
-        let mut server = Self { port, durable, databases: AtomicU32::new(0), running: None, folder };
+        let mut server = Self::prepare(ports::free_port(), durable);
+        server.initialize();
         server.start_again();
         server
+    }
+
+    fn initialize(&self) {
+        let mut initdb = program("initdb", self.folder.path());
+        initdb.args(["--username=osnl", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "-D"]);
+        let made = initdb.arg(self.data()).stdin(Stdio::null()).output();
+        let made = made.unwrap_or_else(|error| missing(&error));
+        assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
+    }
+
+    fn data(&self) -> PathBuf {
+        match self.disk {
+            Some(_) => self.folder.path().join("disk/data"),
+            None => self.folder.path().join("data"),
+        }
     }
 
     /// Starts it once more, after its end; it has what was committed.
@@ -96,13 +117,16 @@ impl Postgres {
         let log = std::fs::File::options().create(true).append(true).open(self.log()).unwrap();
         let durable = if self.durable { "on" } else { "off" };
         let mut postgres = program("postgres", self.folder.path());
-        postgres.arg("-D").arg(self.folder.path().join("data"));
+        postgres.arg("-D").arg(self.data());
         for setting in [
             "listen_addresses=127.0.0.1".to_owned(),
             format!("port={}", self.port),
             "unix_socket_directories=".to_owned(),
             "max_connections=200".to_owned(),
             "shared_buffers=16MB".to_owned(),
+            "max_wal_size=96MB".to_owned(),
+            "track_commit_timestamp=on".to_owned(),
+            "wal_retrieve_retry_interval=500ms".to_owned(),
             format!("fsync={durable}"),
         ] {
             postgres.args(["-c", &setting]);
@@ -171,7 +195,7 @@ impl Postgres {
     /// When the server refuses it.
     pub fn encrypt(&self, certificate: &Certificate) {
         for (from, name) in [(certificate.file(), "server.crt"), (certificate.key_file(), "server.key")] {
-            let to = self.folder.path().join("data").join(name);
+            let to = self.data().join(name);
             std::fs::copy(from, &to).unwrap();
             std::fs::set_permissions(&to, std::fs::Permissions::from_mode(0o600)).unwrap();
             if let Some((user, group)) = other_user() {

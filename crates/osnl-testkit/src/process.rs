@@ -81,7 +81,7 @@ pub(crate) fn send(signal: &str, target: &str) -> bool {
 /// Ends process groups when *this* process is gone, however it went.
 ///
 /// A shell holds the reading end of a pipe from us. A killed process cannot clean up, but its pipe closes.
-/// Dropping the guard calls it off.
+/// Dropping the guard calls it off. A file system that is mounted at `disk` in the folder goes with it.
 #[derive(Debug)]
 pub struct Guard {
     shell: Child,
@@ -106,6 +106,7 @@ impl Guard {
         let script = "signal=$1; folder=$2; shift 2
             while read -r _; do :; done
             for leader; do kill -s \"$signal\" -- \"-$leader\"; done
+            [ ! -d \"$folder/disk\" ] || umount -l \"$folder/disk\"
             [ -z \"$folder\" ] || rm -rf \"$folder\" || { sleep 1; rm -rf \"$folder\"; }";
         let shell = Command::new("sh")
             .args(["-c", script, "osnl-test-guard", signal])

@@ -144,15 +144,22 @@ impl Proxy {
     fn listen(&self, listener: TcpListener) {
         let shared = self.shared.clone();
         let accepting = std::thread::spawn(move || {
+            let mut unanswered = Vec::new();
             for client in listener.incoming() {
                 let state = shared.state.lock().unwrap();
                 if state.stopped || state.fault == Fault::Refuse {
                     return;
                 }
+                let is_silent = state.fault == Fault::Stall;
                 drop(state);
                 let Ok(client) = client else { continue };
-                // A server that is away: what a client sees of a proxy then is a connection that ends at once.
-                let Ok(server) = TcpStream::connect(shared.server) else { continue };
+                let Ok(server) = TcpStream::connect(shared.server) else {
+                    // A server that is away: what a client sees of a proxy then is a connection that ends at once, or one
+                    // on which nothing comes.
+                    unanswered.retain(|_| is_silent);
+                    unanswered.extend(is_silent.then_some(client));
+                    continue;
+                };
                 relay::start(&shared, client, server);
             }
         });

@@ -68,6 +68,7 @@ pub(super) fn start(shared: &Arc<Inner>, client: TcpStream, server: TcpStream) {
         let (shared, pair) = (shared.clone(), pair.clone());
         std::thread::spawn(move || {
             copy(&shared, &pair, from_server);
+            pause(&shared, &pair);
             let to = if from_server { &pair.client } else { &pair.server };
             // The end of one direction is passed on; the other may go on.
             let _ = to.shutdown(Shutdown::Write);
