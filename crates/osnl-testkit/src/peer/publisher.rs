@@ -178,16 +178,29 @@ impl Publisher {
         // Some at a time, so that neither pipe fills up while nobody reads it.
         for some in notices.chunks(100) {
             for notice in some {
-                self.send(&json!({
-                    "op": "notify", "exchange": notice.exchange, "topic": notice.topic, "driver": notice.driver,
-                    "publisher_id": notice.publisher_id, "event_type": notice.event_type,
-                    "priority": notice.priority, "payload": notice.payload, "context": notice.context,
-                }));
+                self.send_notice(notice);
             }
             for _ in some {
                 self.receive().unwrap_or_else(|error| panic!("not published: {error}"));
             }
         }
+    }
+
+    /// As [`Publisher::notify`], for a broker that may be down.
+    ///
+    /// # Errors
+    /// The reason for which it is not confirmed; it may be published all the same.
+    pub fn try_notify(&mut self, notice: &Notice) -> Result<(), String> {
+        self.send_notice(notice);
+        self.receive().map(drop)
+    }
+
+    fn send_notice(&mut self, notice: &Notice) {
+        self.send(&json!({
+            "op": "notify", "exchange": notice.exchange, "topic": notice.topic, "driver": notice.driver,
+            "publisher_id": notice.publisher_id, "event_type": notice.event_type,
+            "priority": notice.priority, "payload": notice.payload, "context": notice.context,
+        }));
     }
 
     /// Publishes bytes as they are; returns when the broker has confirmed.
@@ -196,11 +209,19 @@ impl Publisher {
     /// When it could not be published.
     #[track_caller]
     pub fn raw(&mut self, raw: &Raw) {
+        self.try_raw(raw).unwrap_or_else(|error| panic!("not published: {error}"));
+    }
+
+    /// As [`Publisher::raw`], for a broker that may be down.
+    ///
+    /// # Errors
+    /// The reason for which it is not confirmed; it may be published all the same.
+    pub fn try_raw(&mut self, raw: &Raw) -> Result<(), String> {
         self.send(&json!({
             "op": "raw", "exchange": raw.exchange, "routing_key": raw.routing_key, "body": hex::encode(&raw.body),
             "properties": raw.properties, "headers": raw.headers, "declare": raw.declare, "durable": raw.durable,
         }));
-        self.receive().unwrap_or_else(|error| panic!("not published: {error}"));
+        self.receive().map(drop)
     }
 
     /// Declares what an operator would have prepared.
