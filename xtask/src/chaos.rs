@@ -4,7 +4,7 @@
 //! | kind | what happens |
 //! | --- | --- |
 //! | `--cluster` | three RabbitMQ nodes with a quorum queue; the leader is killed with SIGKILL, the lead is moved, the node that osnl is connected to is killed, both come back |
-//! | `--shared [--minutes N] [--seed S]` | four daemons on one PostgreSQL are killed, stopped, and cut off, the database and the target break, answers of COMMIT are lost |
+//! | `--shared [--minutes N] [--seed S] [--other PATH]` | four daemons on a PostgreSQL with a synchronous standby are killed, stopped, cut off, and get other clocks and versions; the database fails over, is full, slow, read-only, and loses answers of COMMIT; broker and target break |
 //! | `[--minutes N] [--seed S] [--alone] [--plain] [--upstream]` | two daemons, broker and target are killed at random moments, the target fails, hangs, resets and answers garbage, and an operator reloads, pauses, renames the queue, retries, discards, releases |
 //!
 //! Not part of the gate: it takes minutes and most of the machine. Each kind is a file. Everything that is started is

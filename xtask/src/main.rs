@@ -13,7 +13,7 @@
 //! | `advisories` | what is known against the dependencies, and as of which date; needs the network |
 //! | `docs [--html] [--pages]` | writes the pages of `docs/reference` that are made from the code; or the book as HTML, or pictures for it |
 //! | `chaos --cluster` | a RabbitMQ cluster whose nodes are killed under a running osnl: effects against events |
-//! | `chaos --shared [--minutes N] [--seed S]` | four daemons on one PostgreSQL, everything around them broken: effects and records against events |
+//! | `chaos --shared [--minutes N] [--seed S] [--other PATH]` | four daemons on a PostgreSQL with a standby, everything around them broken: effects and records against events |
 //! | `fuzz [--minutes N] [TARGET…]` | gives every reader malformed inputs, and saves those that break something |
 //! | `soak [--minutes N] [--seed S] [--huge N]` | hostile messages among normal ones, at the end `N` of 128 MiB, under a bound of memory: every normal one has its effect in time |
 //! | `package deb\|rpm\|wheel\|lint\|test\|wheel-test\|systemd-test\|ansible-test` | packages for Debian, RPM distributions, and Python; what lintian says; tries in fresh places |
@@ -65,7 +65,7 @@ cargo xtask COMMAND
   docs --pages   take pictures of the admin page for the book, in Chromium
   chaos [--minutes N] [--seed S] [--alone] [--plain] [--upstream] | --cluster
                  kill and break everything while events come, and count what is lost
-  chaos --shared [--minutes N] [--seed S]
+  chaos --shared [--minutes N] [--seed S] [--other PATH]
                  the same of four daemons on one PostgreSQL, and of the database
   fuzz [--minutes N] [TARGET…]
                  give every reader inputs that nobody meant, and save those that break something

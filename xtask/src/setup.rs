@@ -4,7 +4,7 @@
 //! - Prometheus and promtool, by the distribution's package, installed so that no server starts: [`prometheus`];
 //! - PostgreSQL, by the distribution's package, installed so that neither a cluster nor a server is there: [`postgresql`];
 //! - Chromium with chromedriver, by the distribution's package, and axe-core: [`browser`];
-//! - groff, strace, and for the commands that need them debootstrap, lintian, podman, rpm, and systemd-nspawn, by the distribution's packages:
+//! - groff, strace, and for the commands that need them debootstrap, faketime, lintian, podman, rpm, and systemd-nspawn, by the distribution's packages:
 //!   [`apt`];
 //! - cargo-deny, mdBook, and tansu from cargo's registry, under `target/tools`, for the commands that need them: [`tool`];
 //! - a Python environment with the real oslo.messaging and k2hr3-osnl, under `target/`: [`python`].
@@ -127,6 +127,12 @@ pub(crate) fn podman() -> Result<()> {
 /// Brings ansible and the readers of manifests, and says where their Python environment is.
 pub(crate) fn packaging() -> Result<PathBuf> {
     python::ensure_packaging()
+}
+
+/// Brings faketime and gives the path of its library.
+pub(crate) fn faketime() -> Result<PathBuf> {
+    apt::FAKETIME.ensure()?;
+    apt::faketime_library()
 }
 
 /// Brings lintian.

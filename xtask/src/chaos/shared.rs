@@ -1,6 +1,7 @@
 //! The oracle of a journal that daemons share: see `osnl_testkit::oracle::SharedPlan` for what is done and looked at.
 //!
-//! `--minutes N` (30), `--seed S` (the clock's), `--osnl PATH` (another build of it, with PostgreSQL). The exit status is 1 if
+//! `--minutes N` (30), `--seed S` (the clock's), `--osnl PATH` (another build of it, with PostgreSQL),
+//! `--other PATH` (a build of another version, as which daemons are started by turns). The exit status is 1 if
 //! the promise does not hold: the report names the events and the folder of the logs.
 
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ struct Arguments {
     minutes: Option<u64>,
     seed: Option<u64>,
     osnl: Option<PathBuf>,
+    other: Option<PathBuf>,
 }
 
 /// Runs it; `args` are those after `--shared`.
@@ -40,12 +42,14 @@ pub(super) fn run(args: &[String]) -> Result<ExitCode> {
     let seed = wanted.seed.unwrap_or(clock);
     let plan = SharedPlan {
         osnl: wanted.program()?,
+        other: wanted.other,
+        faketime: Some(setup::faketime()?),
         time: Duration::from_secs(60 * wanted.minutes.unwrap_or(30)),
         drain: DRAIN,
         seed,
         logs: step::target_dir().join("chaos-shared").join(seed.to_string()),
     };
-    println!("chaos: four daemons on one PostgreSQL for {} s, seed {seed}", plan.time.as_secs());
+    println!("chaos: four daemons on a PostgreSQL with a standby for {} s, seed {seed}", plan.time.as_secs());
     let report = plan.run();
     print!("{report}");
     if report.holds() {
@@ -64,13 +68,13 @@ impl Arguments {
             match arg.as_str() {
                 "--minutes" => wanted.minutes = Some(number(arg, args.next())?),
                 "--seed" => wanted.seed = Some(number(arg, args.next())?),
-                "--osnl" => {
-                    let path = args.next().context("--osnl needs the path of a program")?;
-                    // It runs in a folder of its own.
-                    let path = std::fs::canonicalize(path).with_context(|| format!("--osnl {path}"))?;
-                    wanted.osnl = Some(path);
+                "--osnl" => wanted.osnl = Some(program(arg, args.next())?),
+                "--other" => wanted.other = Some(program(arg, args.next())?),
+                other => {
+                    bail!(
+                        "\"{other}\" is none of the options: --minutes N, --seed S, --osnl PATH, --other PATH"
+                    )
                 }
-                other => bail!("\"{other}\" is none of the options: --minutes N, --seed S, --osnl PATH"),
             }
         }
         Ok(wanted)
@@ -84,6 +88,12 @@ impl Arguments {
         step::run(step::cargo().args(build).stdin(Stdio::null()))?;
         Ok(step::target_dir().join("debug/osnl"))
     }
+}
+
+/// It runs in a folder of its own.
+fn program(option: &str, path: Option<&String>) -> Result<PathBuf> {
+    let path = path.with_context(|| format!("{option} needs the path of a program"))?;
+    std::fs::canonicalize(path).with_context(|| format!("{option} {path}"))
 }
 
 #[cfg(test)]
@@ -104,6 +114,8 @@ mod tests {
         check("--minutes 5 --seed 7 --osnl .", Ok((Some(5), Some(7))));
         check("--minutes", Err("--minutes needs a number"));
         check("--osnl no/such/file", Err("--osnl no/such/file"));
+        check("--osnl . --other . --minutes 1", Ok((Some(1), None)));
+        check("--other", Err("--other needs the path"));
         check("--alone", Err("\"--alone\" is none"));
     }
 }

@@ -1,5 +1,6 @@
 //! Programs that are one package of the distribution.
 
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result};
@@ -34,6 +35,8 @@ pub(super) const NSPAWN: Program =
 /// Builds and runs containers, with crun.
 pub(super) const PODMAN: Program = Program { name: "podman", package: "podman", shows: "--version" };
 pub(super) const CRUN: Program = Program { name: "crun", package: "crun", shows: "--version" };
+/// Sets the clock of one process.
+pub(super) const FAKETIME: Program = Program { name: "faketime", package: "faketime", shows: "--version" };
 /// Finds faults of Debian packages.
 pub(super) const LINTIAN: Program = Program { name: "lintian", package: "lintian", shows: "--version" };
 
@@ -68,6 +71,15 @@ pub(super) fn install_unstarted(name: &str, package: &str, units: &str, by_hand:
     let mut install = super::as_root("sh", by_hand)?;
     install.args(["-c", INSTALL_UNSTARTED, package, units]).stdin(Stdio::null());
     step::run(&mut install).with_context(|| format!("{name} could not be installed; by hand: {by_hand}"))
+}
+
+/// Returns the library that the program faketime puts before a process, the one for threads.
+pub(super) fn faketime_library() -> Result<PathBuf> {
+    let multiarch = std::fs::read_dir("/usr/lib").into_iter().flatten().flatten().map(|folder| folder.path());
+    let mut files = multiarch.map(|folder| folder.join("faketime/libfaketimeMT.so.1"));
+    files
+        .find(|file| file.exists())
+        .context("faketime is installed, and has no libfaketimeMT.so.1 in /usr/lib")
 }
 
 impl Program {

@@ -1,4 +1,4 @@
-//! The oracle of a journal that daemons share: four of them on one PostgreSQL and one RabbitMQ, three queues with one active
+//! The oracle of a journal that daemons share: four of them on one PostgreSQL with a standby and one RabbitMQ, three queues with one active
 //! reader each, random faults from a seed, and a verdict on what the target and the database saw in the end.
 //!
 //! Everything is on loopback, and ends with this process. The folder of logs has one folder for each daemon, `story.txt` with
@@ -9,23 +9,28 @@ mod judge;
 mod member;
 mod operator;
 mod publisher;
+mod rate;
 mod report;
+mod servers;
 mod target;
+mod window;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use report::SharedReport;
 use serde_json::Value;
 
-use self::faults::Saboteur;
+use self::faults::{Kind, Saboteur};
 use self::judge::{Evidence, Row, Verdict};
-use self::member::{Addresses, Member};
+use self::member::{Addresses, Member, Programs};
 use self::operator::Operator;
 use self::publisher::PublisherThread;
+use self::servers::Servers;
 use self::target::Target;
 use super::{SOON, pause_until};
 use crate::wait::reached;
@@ -39,12 +44,16 @@ const PORTS: u32 = 8;
 /// The target rejects one event in so many, whenever it works.
 const REJECTED: u64 = 97;
 const CONCURRENCY: usize = 6;
-/// Both actions' attempts that a daemon has under way at most.
-const MOST_LATE: usize = 2 * CONCURRENCY;
+/// The attempts of all three actions that a daemon has under way at most.
+const MOST_LATE: usize = 3 * CONCURRENCY;
 const LEASE: Duration = Duration::from_secs(3);
-/// The paths of the action and of its fallback.
+/// The paths of the action, of its fallback, and of the action with a rate.
 const HOOK: &str = "/hook";
 const SPARE: &str = "/spare";
+const LIMITED: &str = "/limited";
+/// The events of the first action, and of the one with a rate.
+const GONE: &str = "port.delete.end";
+const CHANGED: &str = "port.update.end";
 const DATABASE: &str = "test0";
 /// An effect a minute would not do.
 const LONGEST_DRAIN: Duration = Duration::from_secs(900);
@@ -72,6 +81,10 @@ const SAID: [(&str, &str); 7] = [
 pub struct SharedPlan {
     /// The program, built with PostgreSQL.
     pub osnl: PathBuf,
+    /// The program of another version, which members run by turns.
+    pub other: Option<PathBuf>,
+    /// The library of faketime, by which the clock of one member is set.
+    pub faketime: Option<PathBuf>,
     /// The time of publishing and breaking.
     pub time: Duration,
     /// The longest time after that without an effect while something is open.
@@ -91,18 +104,26 @@ impl SharedPlan {
     pub fn run(&self) -> SharedReport {
         let _ = fs::remove_dir_all(&self.logs);
         fs::create_dir_all(&self.logs).unwrap();
-        let (broker, server) = (Broker::start(), Postgres::start(true));
+        let (broker, servers) = (Arc::new(Broker::start()), Servers::start());
         let vhost = broker.vhost("shared-oracle");
-        let _ = server.database();
+        let _ = servers.primary().database();
+        publisher::prepare(&vhost.url());
+        let untried = self.untried(&servers);
         let target = Target::start(NAMES.len());
-        let members = self.members(&broker, &server, &vhost, &target);
+        let members = self.members(&broker, &servers, &vhost, &target);
         let consumers = |count: u64| {
             let queues = own_queues(&vhost);
             queues.len() == QUEUES.len() && queues.iter().all(|queue| queue.consumers == count)
         };
         wait_until(SOON, "all daemons to consume all queues", || consumers(NAMES.len() as u64));
 
-        let mut saboteur = Saboteur::new(members, server, &target, self.seed);
+        let mut saboteur = Saboteur::new(
+            members,
+            servers,
+            (broker.clone(), untried.iter().map(|(kind, _)| *kind).collect()),
+            &target,
+            self.seed,
+        );
         let began = Instant::now();
         let publishing = PublisherThread::start(&vhost.url(), self.seed);
         let operator = Operator::start(&self.osnl, &self.logs, self.seed);
@@ -119,7 +140,9 @@ impl SharedPlan {
             pause_until(Instant::now() + Duration::from_millis(100));
         }
         let windows = std::mem::take(&mut saboteur.windows);
-        let Saboteur { mut members, server, counts, mut wrong, story, .. } = saboteur;
+        let most_calls = rate::most_in_a_window(&target.limited(), &saboteur.delays);
+        let Saboteur { mut members, servers, counts, mut wrong, story, .. } = saboteur;
+        let server = servers.primary();
         if drained.is_none() {
             wrong.push(format!(
                 "not drained: {} deliveries open, queues {:?}",
@@ -129,7 +152,7 @@ impl SharedPlan {
         }
         wrong.extend(stop(&mut members));
         let rows: Vec<Row> = server.rows(DATABASE, Row::SQL).lines().filter_map(Row::read).collect();
-        wrong.extend(tables(&server));
+        wrong.extend(tables(server));
         wrong.extend(done.wrong);
         let buried = members.iter().flat_map(|member| buried(&member.buried())).collect();
         let evidence = Evidence { published, effects: target.effects(), rows, windows, buried };
@@ -142,19 +165,17 @@ impl SharedPlan {
             members.iter().map(|member| (member.name.clone(), member.output())).collect();
         wrong.extend(panics(&output));
         let verdict = Verdict::of(&evidence);
-        if verdict.most_late > MOST_LATE {
-            wrong.push(format!(
-                "{} late effects by one fault of a daemon: at most {MOST_LATE} may be under way",
-                verdict.most_late
-            ));
-        }
+        wrong.extend(beyond(&verdict, most_calls));
         SharedReport {
+            most_calls,
             seed: self.seed,
             published: evidence.published.len(),
             nameless: evidence.published.iter().filter(|one| !one.has_id).count(),
+            again: evidence.published.iter().filter(|one| one.is_again).count(),
             publishing: took,
             drained,
             faults: counts,
+            untried: untried.into_iter().map(|(_, what)| what).collect(),
             failed_requests,
             buried: evidence.buried.len(),
             commands: done.commands,
@@ -165,14 +186,37 @@ impl SharedPlan {
         }
     }
 
-    fn members(&self, broker: &Broker, server: &Postgres, vhost: &Vhost, target: &Target) -> Vec<Member> {
+    fn members(&self, broker: &Broker, servers: &Servers, vhost: &Vhost, target: &Target) -> Vec<Member> {
         let addresses = Addresses {
-            database: server.port(),
+            databases: servers.ports(),
             broker: broker.port(),
             transport_url: &|port| vhost.url_through(port),
         };
-        let start = |named| Member::start(named, &self.osnl, &self.logs, &addresses, target);
+        let programs =
+            Programs { osnl: self.osnl.clone(), other: self.other.clone(), faketime: self.faketime.clone() };
+        let start = |named| Member::start(named, &programs, &self.logs, &addresses, target);
         NAMES.into_iter().enumerate().map(start).collect()
+    }
+
+    /// Returns the faults for which something is missing, and what.
+    fn untried(&self, servers: &Servers) -> Vec<(Kind, String)> {
+        let mut untried = Vec::new();
+        if self.other.is_none() {
+            untried.push((
+                Kind::ChangeVersion,
+                "a daemon of another version: name one by --other PATH".to_owned(),
+            ));
+        }
+        if self.faketime.is_none() {
+            untried.push((Kind::ClockSet, "the clock of a daemon set: faketime is not there".to_owned()));
+        }
+        if let Some(why) = &servers.without_disks {
+            untried.push((
+                Kind::DatabaseFull,
+                format!("disk of the database full: none can be mounted ({why})"),
+            ));
+        }
+        untried
     }
 
     /// Writes what a reader of the logs needs besides.
@@ -211,7 +255,7 @@ fn drain(saboteur: &mut Saboteur<'_>, vhost: &Vhost, limit: Duration) -> Option<
         }
         let queues = own_queues(vhost);
         let is_empty = queues.iter().all(|queue| (queue.ready, queue.unacked) == (0, 0))
-            && saboteur.server.rows(DATABASE, OPEN) == "0";
+            && saboteur.servers.primary().rows(DATABASE, OPEN) == "0";
         empty = if is_empty { empty + 1 } else { 0 };
         if empty == 2 {
             return Some(began.elapsed());
@@ -260,6 +304,19 @@ fn buried(lines: &str) -> Vec<u64> {
     let event =
         |line: &str| serde_json::from_str::<Value>(line).ok()?["dead_letter"]["payload"]["chaos"].as_u64();
     lines.lines().filter_map(event).collect()
+}
+
+/// Returns what is more than permitted.
+fn beyond(verdict: &Verdict, most_calls: usize) -> Vec<String> {
+    let late = verdict.most_late;
+    let late = (late > MOST_LATE).then(|| {
+        format!("{late} late effects by one fault of a daemon: at most {MOST_LATE} may be under way")
+    });
+    let calls = (most_calls > rate::CALLS).then(|| {
+        let (calls, seconds) = (rate::CALLS, rate::WITHIN.as_secs());
+        format!("{most_calls} calls of the action with the rate {calls} per {seconds}s in a shorter window")
+    });
+    late.into_iter().chain(calls).collect()
 }
 
 fn panics(output: &[(String, String)]) -> Vec<String> {

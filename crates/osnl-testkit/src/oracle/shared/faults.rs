@@ -1,20 +1,27 @@
 //! Random faults, a bounded number at a time: at most one of each daemon, of its
-//! network to the target, of the server, of the target.
+//! network to the target, of the server of the database, of the broker, of the target.
 
 use std::collections::BTreeMap;
 use std::os::unix::process::ExitStatusExt as _;
+use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::member::Member;
+use super::servers::Servers;
 use super::target::Target;
+use super::window::Window;
 use crate::oracle::breaking::millis;
 use crate::oracle::pause_until;
 use crate::wait::reached;
-use crate::{Fault, Postgres, Reply};
+use crate::{Broker, Fault, Reply};
 
 /// Faults at the same time.
 const AT_ONCE: usize = 3;
 const SIGTERM: i32 = 15;
+/// A clock is set by so many seconds at most.
+const FURTHEST: i64 = 6 * 3600;
+const READ_ONLY: &str = "default_transaction_read_only";
 const TICK: Duration = Duration::from_millis(20);
 /// A daemon finishes what is under way within half a minute.
 const DRAIN: Duration = Duration::from_secs(60);
@@ -25,6 +32,7 @@ pub(super) enum Kind {
     Stop,
     StopInRequest,
     Terminate,
+    ChangeVersion,
     CutDatabase,
     SilentDatabase,
     SlowDatabase,
@@ -38,6 +46,12 @@ pub(super) enum Kind {
     DatabaseReadOnly,
     DatabaseSlow,
     DatabaseLosesCommits,
+    DatabaseFailsOver,
+    DatabaseFull,
+    BrokerKilled,
+    ClockSet,
+    CommitsSlow,
+    CommitsWait,
     TargetRefuses,
     TargetSlow,
     TargetFails,
@@ -47,11 +61,12 @@ pub(super) enum Kind {
 use Kind::*;
 
 /// Kind, name, weight, and the shortest and the longest time in milliseconds.
-const KINDS: [(Kind, &str, u32, [u64; 2]); 21] = [
+const KINDS: [(Kind, &str, u32, [u64; 2]); 28] = [
     (Kill, "daemon killed with SIGKILL", 4, [1, 2_000]),
     (Stop, "daemon stopped and continued", 4, [500, 12_000]),
     (StopInRequest, "daemon stopped with a request under way", 5, [3_000, 10_000]),
     (Terminate, "daemon terminated and started", 3, [60_000, 60_001]),
+    (ChangeVersion, "daemon started as another version, or back", 2, [60_000, 60_001]),
     (CutDatabase, "daemon cut off from the database", 4, [300, 12_000]),
     (SilentDatabase, "database silent for a daemon", 4, [300, 20_000]),
     (SlowDatabase, "database slow for a daemon", 2, [1_000, 8_000]),
@@ -65,6 +80,12 @@ const KINDS: [(Kind, &str, u32, [u64; 2]); 21] = [
     (DatabaseReadOnly, "database read-only", 1, [1_000, 6_000]),
     (DatabaseSlow, "database slow for all", 1, [1_000, 8_000]),
     (DatabaseLosesCommits, "answers of COMMIT lost for all", 1, [300, 4_000]),
+    (DatabaseFailsOver, "database killed for good: its standby takes over", 2, [100, 3_000]),
+    (DatabaseFull, "disk of the database full", 1, [1_000, 8_000]),
+    (BrokerKilled, "broker killed with SIGKILL and started", 1, [1, 3_000]),
+    (ClockSet, "clock of a daemon set by hours", 2, [1_000, 15_000]),
+    (CommitsSlow, "commits take up to three seconds: standby slow", 1, [3_000, 10_000]),
+    (CommitsWait, "commits wait: standby silent", 1, [500, 8_000]),
     (TargetRefuses, "target refuses connections", 1, [500, 4_000]),
     (TargetSlow, "target slow", 3, [1_000, 6_000]),
     (TargetFails, "target answers with errors", 2, [500, 4_000]),
@@ -77,7 +98,10 @@ enum Subject {
     Member(usize),
     /// The network between a daemon and the target: what else happens to the daemon meets it.
     Path(usize),
+    /// The clock of a daemon.
+    Clock(usize),
     Server,
+    Broker,
     Target,
 }
 
@@ -90,23 +114,25 @@ struct Active {
     delay: Duration,
 }
 
-/// A time in which a daemon may have lost its partitions; `None` is all daemons.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Window {
-    pub(super) daemon: Option<usize>,
-    pub(super) from: Instant,
-    pub(super) until: Instant,
-}
-
 pub(super) struct Saboteur<'a> {
     pub(super) members: Vec<Member>,
-    pub(super) server: Postgres,
+    pub(super) servers: Servers,
+    /// The server that has fallen silent, as a machine without power.
+    silent: Option<usize>,
+    /// Faults for which something is missing here.
+    impossible: Vec<Kind>,
+    broker: Arc<Broker>,
+    /// Until the broker runs again.
+    starting: Option<JoinHandle<()>>,
     target: &'a Target,
     chance: fastrand::Rng,
     began: Instant,
     active: Vec<Active>,
     pub(super) counts: BTreeMap<&'static str, u64>,
+    /// Times in which daemons may have lost their partitions.
     pub(super) windows: Vec<Window>,
+    /// Times in which requests of a daemon may have been kept on their way.
+    pub(super) delays: Vec<Window>,
     /// Violations that no fault explains.
     pub(super) wrong: Vec<String>,
     /// Each fault and its time, for a reader of the logs.
@@ -114,17 +140,28 @@ pub(super) struct Saboteur<'a> {
 }
 
 impl<'a> Saboteur<'a> {
-    pub(super) fn new(members: Vec<Member>, server: Postgres, target: &'a Target, seed: u64) -> Self {
+    pub(super) fn new(
+        members: Vec<Member>,
+        servers: Servers,
+        (broker, impossible): (Arc<Broker>, Vec<Kind>),
+        target: &'a Target,
+        seed: u64,
+    ) -> Self {
         let chance = fastrand::Rng::with_seed(seed.wrapping_add(1));
         Self {
             members,
-            server,
+            servers,
+            silent: None,
+            impossible,
+            broker,
+            starting: None,
             target,
             chance,
             began: Instant::now(),
             active: Vec::new(),
             counts: BTreeMap::new(),
             windows: Vec::new(),
+            delays: Vec::new(),
             wrong: Vec::new(),
             story: Vec::new(),
         }
@@ -144,7 +181,8 @@ impl<'a> Saboteur<'a> {
         }
         while !self.active.is_empty() {
             for active in &mut self.active {
-                if active.kind != Terminate {
+                // What takes its own time is waited for.
+                if !matches!(active.kind, Terminate | ChangeVersion) {
                     active.until = active.until.min(Instant::now());
                 }
             }
@@ -163,7 +201,8 @@ impl<'a> Saboteur<'a> {
         over.iter().for_each(|active| self.end(active));
         for n in 0..self.members.len() {
             let is_asked = self.active.iter().any(|active| {
-                active.subject == Subject::Member(n) && matches!(active.kind, Terminate | Kill)
+                active.subject == Subject::Member(n)
+                    && matches!(active.kind, Terminate | ChangeVersion | Kill)
             });
             if !is_asked && let Some(status) = self.members[n].ended() {
                 let what = format!("daemon {} ended by itself: {status}", self.members[n].name);
@@ -176,9 +215,11 @@ impl<'a> Saboteur<'a> {
 
     fn is_over(&mut self, active: &Active) -> bool {
         match (active.kind, active.subject) {
-            (Terminate, Subject::Member(n)) => {
+            (Terminate | ChangeVersion, Subject::Member(n)) => {
                 self.members[n].ended().is_some() || Instant::now() >= active.since + DRAIN
             }
+            (DatabaseFailsOver, _) => self.servers.is_whole(),
+            (BrokerKilled, _) => self.starting.as_ref().is_none_or(JoinHandle::is_finished),
             _ => Instant::now() >= active.until,
         }
     }
@@ -187,23 +228,25 @@ impl<'a> Saboteur<'a> {
         if self.active.len() == AT_ONCE {
             return;
         }
-        let all: u32 = KINDS.iter().map(|(_, _, weight, _)| weight).sum();
+        let possible = || KINDS.iter().filter(|(kind, ..)| !self.impossible.contains(kind));
+        let all: u32 = possible().map(|(_, _, weight, _)| weight).sum();
         let mut place = self.chance.u32(..all);
-        let chosen = KINDS.iter().find(|(_, _, weight, _)| {
+        let chosen = possible().find(|(_, _, weight, _)| {
             let is_it = place < *weight;
             place = place.saturating_sub(*weight);
             is_it
         });
         let Some((kind, name, _, [shortest, longest])) = chosen else { return };
         let subject = match kind {
-            Kill | Stop | StopInRequest | Terminate | CutDatabase | SilentDatabase | SlowDatabase
-            | LoseCommit | BreakAgain | CutBroker | SilentBroker => {
+            Kill | Stop | StopInRequest | Terminate | ChangeVersion | CutDatabase | SilentDatabase
+            | SlowDatabase | LoseCommit | BreakAgain | CutBroker | SilentBroker => {
                 Subject::Member(self.chance.usize(..self.members.len()))
             }
+            ClockSet => Subject::Clock(self.chance.usize(..self.members.len())),
             SilentTarget => Subject::Path(self.chance.usize(..self.members.len())),
-            DatabaseKilled | DatabaseRestarted | DatabaseReadOnly | DatabaseSlow | DatabaseLosesCommits => {
-                Subject::Server
-            }
+            DatabaseKilled | DatabaseRestarted | DatabaseReadOnly | DatabaseSlow | DatabaseLosesCommits
+            | DatabaseFailsOver | DatabaseFull | CommitsSlow | CommitsWait => Subject::Server,
+            BrokerKilled => Subject::Broker,
             TargetRefuses | TargetSlow | TargetFails | TargetSilent => Subject::Target,
         };
         if self.active.iter().any(|active| active.subject == subject) {
@@ -215,8 +258,10 @@ impl<'a> Saboteur<'a> {
         let active = Active { kind: *kind, subject, since, until, delay };
         *self.counts.entry(*name).or_default() += 1;
         let whose = match subject {
-            Subject::Member(n) | Subject::Path(n) => format!(" ({})", self.members[n].name),
-            Subject::Server | Subject::Target => String::new(),
+            Subject::Member(n) | Subject::Path(n) | Subject::Clock(n) => {
+                format!(" ({})", self.members[n].name)
+            }
+            Subject::Server | Subject::Broker | Subject::Target => String::new(),
         };
         self.note(&format!("{name}{whose}, for {:.1} s", (until - since).as_secs_f64()));
         self.active.push(active);
@@ -234,11 +279,24 @@ impl<'a> Saboteur<'a> {
                 self.members[n].signal("STOP");
                 self.target.slow_down(n, false);
             }
-            (Terminate, Subject::Member(n)) => self.members[n].signal("TERM"),
+            (Terminate | ChangeVersion, Subject::Member(n)) => self.members[n].signal("TERM"),
+            (ClockSet, Subject::Clock(n)) => {
+                let seconds = self.chance.i64(1..=FURTHEST) * if self.chance.bool() { 1 } else { -1 };
+                self.members[n].set_clock(seconds);
+            }
             (SilentTarget, Subject::Path(n)) => self.target.reach(n, Fault::Stall),
-            (DatabaseKilled, _) => self.server.kill9(),
-            (DatabaseRestarted, _) => self.server.shutdown(),
-            (DatabaseReadOnly, _) => self.set_read_only("SET default_transaction_read_only = on"),
+            (DatabaseKilled, _) => self.servers.primary_mut().kill9(),
+            (DatabaseRestarted, _) => self.servers.primary_mut().shutdown(),
+            (DatabaseReadOnly, _) => self.servers.primary().set(READ_ONLY, Some("on")),
+            (DatabaseFailsOver, _) => {
+                self.silent = self.chance.bool().then(|| self.servers.place());
+                self.set_networks();
+                self.servers.lose_primary(active.until - active.since);
+            }
+            (DatabaseFull, _) => self.servers.primary().fill_disk(),
+            (BrokerKilled, _) => self.kill_broker(active.until),
+            (CommitsSlow, _) => self.servers.reach_standby(Fault::Delay(active.delay * 4)),
+            (CommitsWait, _) => self.servers.reach_standby(Fault::Stall),
             (TargetRefuses, _) => self.target.refuse(),
             (TargetSlow, _) => {
                 let pause = millis(&mut self.chance, 100, 3_500);
@@ -263,21 +321,52 @@ impl<'a> Saboteur<'a> {
         match (active.kind, active.subject) {
             (Kill, Subject::Member(n)) => self.members[n].start_again(),
             (Stop | StopInRequest, Subject::Member(n)) => self.members[n].signal("CONT"),
+            (ChangeVersion, Subject::Member(n)) => {
+                self.members[n].change_version();
+                self.has_terminated(n);
+            }
             (Terminate, Subject::Member(n)) => self.has_terminated(n),
+            (ClockSet, Subject::Clock(n)) => self.members[n].set_clock(0),
             (SilentTarget, Subject::Path(n)) => self.target.reach(n, Fault::None),
-            (DatabaseKilled | DatabaseRestarted, _) => self.server.start_again(),
-            (DatabaseReadOnly, _) => self.set_read_only("RESET default_transaction_read_only"),
+            (DatabaseKilled | DatabaseRestarted, _) => self.servers.primary_mut().start_again(),
+            (DatabaseReadOnly, _) => self.servers.primary().set(READ_ONLY, None),
+            (DatabaseFailsOver, _) => {
+                self.silent = None;
+                self.set_networks();
+            }
+            (DatabaseFull, _) => self.servers.primary_mut().free_disk(),
+            (CommitsSlow | CommitsWait, _) => self.servers.reach_standby(Fault::None),
+            (BrokerKilled, _) => {
+                if let Some(starting) = self.starting.take() {
+                    starting.join().expect("the broker starts again");
+                }
+            }
             (TargetRefuses, _) => self.target.accept(),
             (TargetSlow | TargetFails | TargetSilent, _) => self.target.fail_with(None),
             _ => self.set_networks(),
+        }
+        if let (Stop | StopInRequest | SilentTarget, Subject::Member(n) | Subject::Path(n)) =
+            (active.kind, active.subject)
+        {
+            self.delays.push(Window { daemon: Some(n), from: active.since, until: Instant::now() });
         }
         let daemon = match active.subject {
             Subject::Member(n) => Some(n),
             Subject::Server => None,
             // It costs no lease.
-            Subject::Path(_) | Subject::Target => return,
+            Subject::Path(_) | Subject::Clock(_) | Subject::Broker | Subject::Target => return,
         };
         self.windows.push(Window { daemon, from: active.since, until: Instant::now() });
+    }
+
+    /// Its messages are persistent, and so are exchanges, queues, and bindings.
+    fn kill_broker(&mut self, until: Instant) {
+        self.broker.kill9();
+        let broker = self.broker.clone();
+        self.starting = Some(std::thread::spawn(move || {
+            pause_until(until);
+            broker.start_again();
+        }));
     }
 
     fn has_terminated(&mut self, n: usize) {
@@ -295,11 +384,6 @@ impl<'a> Saboteur<'a> {
         self.members[n].start_again();
     }
 
-    fn set_read_only(&self, setting: &str) {
-        self.server.sql("postgres", &format!("ALTER SYSTEM {setting}"));
-        self.server.sql("postgres", "SELECT pg_reload_conf()");
-    }
-
     /// Sets the networks of all daemons to what the active faults say.
     fn set_networks(&mut self) {
         for n in 0..self.members.len() {
@@ -311,7 +395,7 @@ impl<'a> Saboteur<'a> {
                 Some((DatabaseLosesCommits, _)) => Fault::LoseCommit,
                 _ => Fault::None,
             };
-            self.members[n].reach_database(match kind {
+            let at_database = match kind {
                 Some(CutDatabase) => Fault::Refuse,
                 Some(SilentDatabase) => Fault::Stall,
                 Some(SlowDatabase) => Fault::Delay(delay),
@@ -319,7 +403,12 @@ impl<'a> Saboteur<'a> {
                 // A transaction has some kilobytes; a connection that begins has more.
                 Some(BreakAgain) => Fault::CutAfter(delay.as_millis() as u64 * 40),
                 _ => of_all,
-            });
+            };
+            let mut at_databases = [at_database; 2];
+            if let Some(silent) = self.silent {
+                at_databases[silent] = Fault::Stall;
+            }
+            self.members[n].reach_database(at_databases);
             self.members[n].reach_broker(match kind {
                 Some(CutBroker) => Fault::Refuse,
                 Some(SilentBroker) => Fault::Stall,

@@ -5,20 +5,20 @@
 //! | each event has its effect, and a record of it | `lost` |
 //! | only what the target rejects is a dead letter, and it is one | `wrongly_dead`, `not_dead` |
 //! | nothing is open after the faults | `open` |
-//! | a message with an id is stored once | `stored_twice` |
+//! | a message with an id, of which the broker has one, is stored once | `stored_twice` |
 //! | what is recorded as delivered has had its effect | `unseen` |
 //! | the events of a resource are stored, recorded, and have their first effects in their order | `out_of_order` |
 //!
 //! Permitted and counted: an effect again; one after that of a later event of its resource, which a daemon that has lost the
-//! partition had under way (`late`); a message without an id stored again.
+//! partition had under way (`late`); a message without an id stored again, or one that the publisher has published again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use super::REJECTED;
-use super::faults::Window;
 use super::publisher::Publication;
 use super::target::Effect;
+use super::window::Window;
 
 /// Numbers of states in the journal.
 const DEAD: i64 = 3;
@@ -34,6 +34,7 @@ pub(super) struct Row {
     pub(super) delivery: i64,
     pub(super) is_spare: bool,
     pub(super) state: i64,
+    /// The time of its last commit, by the clock of the database, in microseconds; 0 if it is open.
     pub(super) ended: i64,
     pub(super) has_id: bool,
     pub(super) reason: String,
@@ -42,7 +43,8 @@ pub(super) struct Row {
 impl Row {
     /// The columns of [`Row`] for `psql`.
     pub(super) const SQL: &'static str = "SELECT substring(convert_from(a.body, 'UTF8') from 'chaos[^0-9]*([0-9]+)'), a.id, d.id, \
-         (d.action = 'spare')::int, d.state, coalesce(d.ended, 0), (coalesce(a.unique_id, a.message_id) IS NOT NULL)::int, \
+         (d.action = 'spare')::int, d.state, \
+         CASE WHEN d.state >= 3 THEN coalesce((extract(epoch FROM pg_xact_commit_timestamp(d.xmin)) * 1000000)::bigint, 0) ELSE 0 END, (coalesce(a.unique_id, a.message_id) IS NOT NULL)::int, \
          translate(coalesce(d.reason, ''), E'\\n', ' ') \
          FROM osnl_arrival a JOIN osnl_delivery d ON d.arrival = a.id ORDER BY d.id";
 
@@ -107,7 +109,7 @@ impl Verdict {
             effects.iter().map(|effect| (effect.event, effect.is_spare)).collect();
         let mut by_event: HashMap<u64, Vec<&Row>> = HashMap::new();
         rows.iter().for_each(|row| by_event.entry(row.event).or_default().push(row));
-        for Publication { event, has_id, .. } in published {
+        for Publication { event, has_id, is_again, .. } in published {
             let rejected = event.is_multiple_of(REJECTED);
             let own = by_event.remove(event).unwrap_or_default();
             let ended = own.iter().any(|row| row.is_spare == rejected && row.state == DELIVERED);
@@ -115,7 +117,7 @@ impl Verdict {
             if !seen.contains(&(*event, rejected)) || !ended {
                 verdict.lost.push(*event);
             }
-            if *has_id && arrivals.len() > 1 {
+            if *has_id && !*is_again && arrivals.len() > 1 {
                 verdict.stored_twice.push(*event);
             }
             verdict.stored_again += arrivals.len().saturating_sub(1);
@@ -264,8 +266,12 @@ mod tests {
     }
 
     fn verdict(count: u64, seen: &str, stored: &str) -> Verdict {
-        let published =
-            (1..=count).map(|event| Publication { event, port: 7, has_id: !event.is_multiple_of(5) });
+        let published = (1..=count).map(|event| Publication {
+            event,
+            port: 7,
+            has_id: !event.is_multiple_of(5),
+            is_again: event == 6,
+        });
         let (effects, rows) = (effects(seen), rows(stored));
         Verdict::of(&Evidence { published: published.collect(), effects, rows, ..Evidence::default() })
     }
@@ -303,7 +309,7 @@ mod tests {
     #[test]
     fn a_rejected_event_is_dead_and_has_another_effect() {
         let event = REJECTED;
-        let published = vec![Publication { event, port: 7, has_id: true }];
+        let published = vec![Publication { event, port: 7, has_id: true, is_again: false }];
         let (effects, mut rows) = (effects(&format!("{event}s")), rows(&format!("{event}:3 {event}:4s")));
         rows[1].arrival = 1;
         let mut evidence = Evidence { published, effects, rows, ..Evidence::default() };

@@ -1,33 +1,46 @@
-//! A daemon on the shared journal: its process, and a proxy before the database and one before the broker.
+//! A daemon on the shared journal: its process, a proxy before each server of the database, and one before the broker.
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
+use super::rate::{CALLS, WITHIN};
 use super::target::Target;
-use super::{CONCURRENCY, HOOK, LEASE, QUEUES, SPARE};
+use super::{CHANGED, CONCURRENCY, DATABASE, GONE, HOOK, LEASE, LIMITED, QUEUES, SPARE};
 use crate::process::{Group, Guard};
 use crate::{Fault, Proxy};
 
 pub(super) struct Member {
     pub(super) name: String,
-    osnl: PathBuf,
+    programs: Programs,
+    /// It runs the other version.
+    is_other: bool,
     home: PathBuf,
-    pub(super) database: Proxy,
-    pub(super) broker: Proxy,
-    at_database: Fault,
+    database: [Proxy; 2],
+    broker: Proxy,
+    at_database: [Fault; 2],
     at_broker: Fault,
     running: Option<(Group, Guard)>,
 }
 
+/// The file from which faketime reads.
+const CLOCK: &str = "clock";
 /// Small bounds, which pauses and outages reach.
 const MAX_PENDING: u32 = 80;
 const MAX_DEAD: u32 = 30;
 
+/// The programs of a member.
+#[derive(Clone, Debug)]
+pub(super) struct Programs {
+    pub(super) osnl: PathBuf,
+    pub(super) other: Option<PathBuf>,
+    pub(super) faketime: Option<PathBuf>,
+}
+
 /// The addresses of a member.
 pub(super) struct Addresses<'a> {
-    pub(super) database: u16,
+    pub(super) databases: [u16; 2],
     pub(super) broker: u16,
     /// The broker's URL by way of a port.
     pub(super) transport_url: &'a dyn Fn(u16) -> String,
@@ -37,7 +50,7 @@ impl Member {
     /// Configures and starts a daemon in a folder of its own.
     pub(super) fn start(
         (number, name): (usize, &str),
-        osnl: &Path,
+        programs: &Programs,
         folder: &Path,
         addresses: &Addresses<'_>,
         target: &Target,
@@ -45,18 +58,23 @@ impl Member {
         let home = folder.join(name);
         fs::create_dir_all(&home).unwrap();
         fs::set_permissions(&home, fs::Permissions::from_mode(0o700)).unwrap();
-        let (database, broker) = (Proxy::before(addresses.database), Proxy::before(addresses.broker));
+        let (database, broker) = (addresses.databases.map(Proxy::before), Proxy::before(addresses.broker));
         let mut text = format!(
-            "[DEFAULT]\nstate_dir = {}\n[journal]\nconnection = postgresql://osnl@127.0.0.1:{}/test0\nlease = {}s\n\
+            "[DEFAULT]\nstate_dir = {}\n[journal]\nconnection = postgresql://osnl@127.0.0.1:{},127.0.0.1:{}/{DATABASE}\n\
+             lease = {}s\n\
              max_pending = {MAX_PENDING}\nmax_dead = {MAX_DEAD}\n\
-             [rule:gone]\nevent_type = ^port\\.delete\\.end$\nactions = hook\n",
+             [rule:gone]\nevent_type = {GONE}\nactions = hook\n[rule:changed]\nevent_type = {CHANGED}\nactions = limited\n",
             home.display(),
-            database.port(),
+            database[0].port(),
+            database[1].port(),
             LEASE.as_secs(),
         );
-        for (action, path, options) in
-            [("hook", HOOK, "max_attempts = 2\non_failure = spare\n"), ("spare", SPARE, "")]
-        {
+        let rate = format!("rate = {CALLS} per {}s\n", WITHIN.as_secs());
+        for (action, path, options) in [
+            ("hook", HOOK, "max_attempts = 2\non_failure = spare\n"),
+            ("spare", SPARE, ""),
+            ("limited", LIMITED, &rate),
+        ] {
             text += &format!(
                 "[action:{action}]\ndriver = http\nurl = {}\ntimeout = 2s\nretry_interval = 1s\nconcurrency = {CONCURRENCY}\n\
                  body = {{\"n\": {{{{ payload.chaos }}}}, \"port\": \"{{{{ payload.port.id }}}}\"}}\n{options}",
@@ -75,26 +93,48 @@ impl Member {
         fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
         let mut member = Self {
             name: name.to_owned(),
-            osnl: osnl.to_owned(),
+            programs: programs.clone(),
+            is_other: false,
             home,
             database,
             broker,
-            at_database: Fault::None,
+            at_database: [Fault::None; 2],
             at_broker: Fault::None,
             running: None,
         };
+        member.set_clock(0);
         member.start_again();
         member
     }
 
     pub(super) fn start_again(&mut self) {
         let log = || File::options().create(true).append(true).open(self.log()).unwrap();
-        let mut command = Command::new(&self.osnl);
+        let Programs { osnl, other, faketime } = &self.programs;
+        let mut command = Command::new(other.as_ref().filter(|_| self.is_other).unwrap_or(osnl));
         command.env_clear().env("HOME", &self.home).current_dir(&self.home);
+        if let Some(library) = faketime {
+            command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", self.home.join(CLOCK));
+            // The file counts at once; clocks that cannot be set, and times of files, stay.
+            for variable in ["FAKETIME_NO_CACHE", "FAKETIME_DONT_FAKE_MONOTONIC", "NO_FAKE_STAT"] {
+                command.env(variable, "1");
+            }
+        }
         command.args(["run", "-c", "osnl.conf"]).stdin(Stdio::null()).stdout(log()).stderr(log());
         let group = Group::spawn(&mut command);
         let guard = Guard::over(&[group.id()], None);
         self.running = Some((group, guard));
+    }
+
+    /// Sets the clock of its machine so many seconds forward from the real time, or back.
+    pub(super) fn set_clock(&self, seconds: i64) {
+        let (file, new) = (self.home.join(CLOCK), self.home.join("clock.new"));
+        fs::write(&new, format!("{seconds:+}\n")).unwrap();
+        fs::rename(new, file).unwrap();
+    }
+
+    /// From its next start on it is the other version, or again the first.
+    pub(super) fn change_version(&mut self) {
+        self.is_other = !self.is_other;
     }
 
     /// SIGKILL: nothing is written, finished or closed.
@@ -115,9 +155,11 @@ impl Member {
         group.child().try_wait().ok().flatten()
     }
 
-    /// The network between it and the database from now on; one that refuses cuts what is open.
-    pub(super) fn reach_database(&mut self, fault: Fault) {
-        change(&self.database, &mut self.at_database, fault);
+    /// The networks between it and both servers of the database from now on; one that refuses cuts what is open.
+    pub(super) fn reach_database(&mut self, faults: [Fault; 2]) {
+        for ((proxy, now), fault) in self.database.iter().zip(&mut self.at_database).zip(faults) {
+            change(proxy, now, fault);
+        }
     }
 
     /// The network between it and the broker from now on.

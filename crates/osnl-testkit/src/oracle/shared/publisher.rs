@@ -7,15 +7,17 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{PORTS, QUEUES};
+use super::{CHANGED, GONE, PORTS, QUEUES, REJECTED};
 use crate::oracle::pause_until;
-use crate::{Notice, Options, Publisher, Raw};
+use crate::{BrokerObjects, Notice, Options, Publisher, Raw};
 
 /// The pause between two bursts, and the messages of a usual one and of one in so many.
 const PAUSE: Duration = Duration::from_millis(100);
 const BURST: u64 = 4;
 const LARGE_BURST: u64 = 150;
 const LARGE: u32 = 100;
+/// One in so many messages is for the action with the rate.
+const LIMITED_SHARE: u64 = 20;
 /// One in so many messages has no id.
 const NAMELESS: u64 = 5;
 
@@ -26,6 +28,8 @@ pub(super) struct Publication {
     /// Its thousands are the number of the queue.
     pub(super) port: u32,
     pub(super) has_id: bool,
+    /// It was published again, under another id, as the broker went away before it confirmed.
+    pub(super) is_again: bool,
 }
 
 pub(super) struct PublisherThread {
@@ -50,7 +54,7 @@ impl PublisherThread {
 
 fn publish(url: &str, seed: u64, over: &AtomicBool) -> Vec<Publication> {
     let mut chance = fastrand::Rng::with_seed(seed);
-    let mut publisher = Publisher::start(url, Options::default());
+    let mut publisher = Publisher::start(url, Options { durable: true });
     let mut published = Vec::new();
     while !over.load(Ordering::Relaxed) {
         let next = Instant::now() + PAUSE;
@@ -58,29 +62,46 @@ fn publish(url: &str, seed: u64, over: &AtomicBool) -> Vec<Publication> {
         for _ in 0..burst {
             let event = published.len() as u64 + 1;
             let queue = chance.usize(..QUEUES.len());
-            let port = queue as u32 * 1000 + chance.u32(..PORTS);
+            // Events of the action with the rate have resources of their own.
+            let is_limited = event % LIMITED_SHARE == 1 && !event.is_multiple_of(REJECTED);
+            let port = queue as u32 * 1000 + u32::from(is_limited) * 500 + chance.u32(..PORTS);
+            let kind = if is_limited { CHANGED } else { GONE };
             let payload = json!({"chaos": event, "port": {"id": format!("port-{port}")}});
             let has_id = !event.is_multiple_of(NAMELESS);
-            if has_id {
-                publisher.notify(&Notice {
-                    exchange: QUEUES[queue].to_owned(),
-                    payload,
-                    ..Notice::default()
-                });
-            } else {
-                publisher.raw(&nameless(QUEUES[queue], &payload));
+            let exchange = QUEUES[queue];
+            let mut publish = || match has_id {
+                true => publisher.try_notify(&notice(exchange, kind, &payload)),
+                false => publisher.try_raw(&nameless(exchange, kind, &payload)),
+            };
+            let mut is_again = false;
+            while publish().is_err() {
+                is_again = true;
+                pause_until(Instant::now() + PAUSE);
             }
-            published.push(Publication { event, port, has_id });
+            published.push(Publication { event, port, has_id, is_again });
         }
         pause_until(next);
     }
     published
 }
 
+/// Makes the exchanges, so that they outlive the broker with their bindings.
+pub(super) fn prepare(url: &str) {
+    let mut publisher = Publisher::start(url, Options { durable: true });
+    for exchange in QUEUES {
+        publisher.prepare(&BrokerObjects { exchange: exchange.to_owned(), ..BrokerObjects::default() });
+    }
+}
+
+fn notice(exchange: &str, kind: &str, payload: &Value) -> Notice {
+    let (exchange, event_type) = (exchange.to_owned(), kind.to_owned());
+    Notice { exchange, event_type, payload: payload.clone(), ..Notice::default() }
+}
+
 /// A message as another publisher than oslo.messaging may write it.
-fn nameless(exchange: &str, payload: &Value) -> Raw {
+fn nameless(exchange: &str, kind: &str, payload: &Value) -> Raw {
     let body = json!({
-        "event_type": "port.delete.end", "publisher_id": "network.node1", "priority": "INFO",
+        "event_type": kind, "publisher_id": "network.node1", "priority": "INFO",
         "timestamp": "2026-11-20 06:00:00.000000", "payload": payload,
     });
     Raw { exchange: exchange.to_owned(), body: body.to_string().into_bytes(), ..Raw::default() }

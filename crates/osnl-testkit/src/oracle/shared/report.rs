@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::judge::Verdict;
+use super::rate;
 
 /// The events that are named of each kind.
 const NAMED: usize = 20;
@@ -16,10 +17,16 @@ pub struct SharedReport {
     pub(super) seed: u64,
     pub(super) published: usize,
     pub(super) nameless: usize,
+    /// Messages that were published more than once.
+    pub(super) again: usize,
     pub(super) publishing: Duration,
     /// The time from the end of the faults until nothing was open; `None` if something stayed open.
     pub(super) drained: Option<Duration>,
     pub(super) faults: BTreeMap<&'static str, u64>,
+    /// Faults that were not tried, and the reason.
+    pub(super) untried: Vec<String>,
+    /// The most calls in a window of the action with a rate.
+    pub(super) most_calls: usize,
     pub(super) failed_requests: u64,
     /// Dead letters that have left the journal.
     pub(super) buried: usize,
@@ -51,9 +58,11 @@ impl fmt::Display for SharedReport {
         for (name, count) in &self.faults {
             writeln!(f, "  {name:<58} {count:>7}")?;
         }
+        self.untried.iter().try_for_each(|what| writeln!(f, "  not tried: {what}"))?;
         writeln!(f, "events")?;
         row(f, "published", self.published)?;
         row(f, "of those without an id", self.nameless)?;
+        row(f, "published again, as the broker went away", self.again)?;
         row(f, "deliveries recorded as delivered", verdict.delivered)?;
         row(f, "dead letters of what the target rejects", verdict.dead)?;
         row(f, "events whose dead letters have left for a file", self.buried)?;
@@ -62,7 +71,8 @@ impl fmt::Display for SharedReport {
         row(f, "effects late, after a later one of their resource", verdict.late)?;
         row(f, "the most of those by one fault of a daemon", verdict.most_late)?;
         row(f, "of those without a fault of the daemon", verdict.late_without_fault)?;
-        row(f, "messages without an id stored again", verdict.stored_again)?;
+        row(f, "messages stored again, without an id or published again", verdict.stored_again)?;
+        row(f, &format!("the most calls in a window, of {} permitted", rate::CALLS), self.most_calls)?;
         writeln!(f, "  {:<58} {:>7}", "requests that failed", self.failed_requests)?;
         for (what, count) in &self.said {
             row(f, what, *count)?;

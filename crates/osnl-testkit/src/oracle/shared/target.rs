@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{REJECTED, SPARE};
+use super::rate::Call;
+use super::{LIMITED, REJECTED, SPARE};
 use crate::{Fault, Proxy, Reply, Request, Sink};
 
 /// Usual answers come within so many milliseconds.
@@ -36,6 +37,8 @@ struct State {
     /// Requests that are about none of the events.
     foreign: u64,
     effects: Vec<Effect>,
+    /// Calls of the action with the rate, in their order.
+    limited: Vec<Call>,
 }
 
 pub(super) struct Target {
@@ -101,6 +104,11 @@ impl Target {
         self.state.lock().unwrap().effects.clone()
     }
 
+    /// Returns the calls of the action with the rate.
+    pub(super) fn limited(&self) -> Vec<Call> {
+        self.state.lock().unwrap().limited.clone()
+    }
+
     /// Returns the numbers of failed requests, and of those that are about no event.
     pub(super) fn failures(&self) -> (u64, u64) {
         let state = self.state.lock().unwrap();
@@ -121,6 +129,9 @@ impl State {
             return Reply::Status(204);
         };
         let is_spare = request.target == SPARE;
+        if request.target == LIMITED {
+            self.limited.push(Call { daemon, at: Instant::now() });
+        }
         let verdict = Reply::Status(if event.is_multiple_of(REJECTED) && !is_spare { 400 } else { 204 });
         let after = |pause: Duration| Reply::After(pause, Box::new(verdict.clone()));
         let (reply, is_answered) = match &self.fault {

@@ -1,0 +1,101 @@
+//! The database of a run: a server, and a synchronous standby that takes its place when the server is killed for good.
+//!
+//! Both ports stay the same: where the lost server was, a standby of the new one is made.
+
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::oracle::pause_until;
+use crate::{Fault, Postgres, Proxy, ports};
+
+struct Pair {
+    primary: Postgres,
+    standby: Postgres,
+    /// From the standby to the primary.
+    link: Proxy,
+}
+
+impl Pair {
+    /// Makes a standby on a port.
+    fn of(primary: Postgres, port: u16) -> Self {
+        let link = Proxy::before(primary.port());
+        let standby = primary.standby(port, link.port());
+        primary.wait_for_standby();
+        Self { primary, standby, link }
+    }
+
+    /// Promotes the standby after a pause, and gives it a standby.
+    fn without_primary(self, pause: Duration) -> Self {
+        pause_until(Instant::now() + pause);
+        let Self { primary: lost, standby: primary, .. } = self;
+        let port = lost.port();
+        drop(lost);
+        primary.promote();
+        Self::of(primary, port)
+    }
+}
+
+/// The megabytes of the file system of each server: more than a run of half an hour takes.
+const DISK: u32 = 2000;
+
+pub(super) struct Servers {
+    /// The reason for which no disk can be full.
+    pub(super) without_disks: Option<String>,
+    /// `None` while a standby takes over.
+    pair: Option<Pair>,
+    moving: Option<JoinHandle<Pair>>,
+    ports: [u16; 2],
+}
+
+impl Servers {
+    pub(super) fn start() -> Self {
+        let (primary, without_disks) = match Postgres::on_disk(DISK) {
+            Ok(primary) => (primary, None),
+            Err(why) => (Postgres::start(true), Some(why)),
+        };
+        let ports = [primary.port(), ports::free_port()];
+        Self { pair: Some(Pair::of(primary, ports[1])), moving: None, ports, without_disks }
+    }
+
+    /// Returns the ports of both; one is the primary's.
+    pub(super) fn ports(&self) -> [u16; 2] {
+        self.ports
+    }
+
+    fn pair(&self) -> &Pair {
+        self.pair.as_ref().expect("a fail-over is a fault of its own, and is over")
+    }
+
+    pub(super) fn primary(&self) -> &Postgres {
+        &self.pair().primary
+    }
+
+    pub(super) fn primary_mut(&mut self) -> &mut Postgres {
+        &mut self.pair.as_mut().expect("a fail-over is a fault of its own, and is over").primary
+    }
+
+    /// Returns which of the ports is the primary's.
+    pub(super) fn place(&self) -> usize {
+        usize::from(self.primary().port() == self.ports[1])
+    }
+
+    /// The network between the standby and the primary from now on.
+    pub(super) fn reach_standby(&self, fault: Fault) {
+        self.pair().link.set(fault);
+    }
+
+    /// Kills the primary for good. The standby takes over after a pause, and then another standby is made.
+    pub(super) fn lose_primary(&mut self, pause: Duration) {
+        let Some(mut pair) = self.pair.take() else { return };
+        pair.primary.kill9();
+        self.moving = Some(std::thread::spawn(move || pair.without_primary(pause)));
+    }
+
+    /// Whether there is a primary with a standby.
+    pub(super) fn is_whole(&mut self) -> bool {
+        if let Some(moving) = self.moving.take_if(|moving| moving.is_finished()) {
+            self.pair = Some(moving.join().expect("a standby takes over and gets a standby"));
+        }
+        self.pair.is_some()
+    }
+}
