@@ -22,8 +22,8 @@ pub(crate) enum Job<'a> {
     Group(&'a [Command]),
     /// Writes the rows of all leases, and the member's.
     Renew,
-    /// Takes partitions whose rows are still as they were seen.
-    Take(Vec<LeaseRow>),
+    /// Takes partitions whose rows are still as they were seen, at a time of the clock of due times.
+    Take(Vec<LeaseRow>, i64),
     Release(Vec<Partition>),
     /// Removes a bite of what ended before a moment.
     Prune(i64),
@@ -62,7 +62,7 @@ pub(crate) enum Refusal {
 const TAKE: &str = "UPDATE osnl_partition p SET epoch = p.epoch + 1, token = $1, beat = p.beat + 1 \
      FROM unnest($2::smallint[], $3::bigint[], $4::bigint[]) AS seen (id, epoch, beat) \
      WHERE p.id = seen.id AND p.epoch = seen.epoch AND p.beat = seen.beat RETURNING p.id, p.epoch";
-/// The clock of the former owner does not count: no retry waits for longer than its pause.
+/// The clock of the former owner does not count: no retry waits for longer than its pause, by the clock of the new one.
 const CLAMP: &str = "UPDATE osnl_delivery SET due = $2::bigint + pause WHERE state = 1 AND due > 0 AND partition = ANY($1) \
      AND due > $2 + pause";
 const RELEASE: &str =
@@ -97,7 +97,7 @@ impl Job<'_> {
                 transaction.own(own.iter().copied()).await?;
                 JobResult::Renewed(own.into_iter().collect())
             }
-            Self::Take(rows) => JobResult::Taken(transaction.take(rows, now).await?),
+            Self::Take(rows, now) => JobResult::Taken(transaction.take(rows, *now).await?),
             Self::Release(partitions) => {
                 transaction.execute(RELEASE, &[&member.token, partitions]).await?;
                 JobResult::Released

@@ -138,6 +138,7 @@ use osnl_core::ends::{self, Ends};
 use osnl_core::event::EnrichedValues;
 use osnl_core::metrics::Counters;
 use osnl_core::received::ReceivedMessage;
+use osnl_journal::store::clock::Clock;
 use osnl_journal::store::gate::Gate;
 use osnl_journal::{
     AttemptLease, CallTokens, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal, JournalState,
@@ -194,7 +195,7 @@ impl PostgresJournal {
     pub fn open(options: Options, counters: Arc<Counters>) -> Result<Self, OpenError> {
         let gate = Gate::new(options.max_pending, options.overflowing.clone());
         counters.series.streams.share();
-        let shared = Arc::new(SharedState::new(gate, counters));
+        let shared = Arc::new(SharedState::new(gate, counters, Clock::starting_at(options.started)));
         let (commands, receiver) = mpsc::unbounded_channel();
         let (opened, opens) = std::sync::mpsc::sync_channel(1);
         let (theirs, its_options) = (shared.clone(), options.clone());

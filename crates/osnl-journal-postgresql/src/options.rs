@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use osnl_journal::shared::GuardRates;
 
@@ -45,6 +45,8 @@ pub struct Options {
     pub retention: Duration,
     /// The clock of leases.
     pub clock: Arc<dyn LeaseClock>,
+    /// The time of the machine at the start, which due times count from: it may be wrong, and set right later.
+    pub started: SystemTime,
 }
 
 impl Options {
@@ -68,6 +70,7 @@ impl Options {
             digests: BTreeSet::new(),
             retention: Duration::from_secs(7 * 24 * 3600),
             clock: Arc::new(BootClock),
+            started: SystemTime::now(),
         }
     }
 }

@@ -55,10 +55,10 @@ pub(crate) struct SharedState {
 }
 
 impl SharedState {
-    pub(crate) fn new(gate: Gate, counters: Arc<Counters>) -> Self {
+    pub(crate) fn new(gate: Gate, counters: Arc<Counters>, clock: Clock) -> Self {
         Self {
             claimable: Claimable::default(),
-            clock: Clock::start(),
+            clock,
             gate: Arc::new(gate),
             state: watch::Sender::new(JournalState::Working),
             paused: watch::Sender::new(PausedActions::new()),

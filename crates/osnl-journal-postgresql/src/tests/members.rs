@@ -1,5 +1,7 @@
 //! Two members: leases, take-over, fencing.
 
+use std::time::SystemTime;
+
 use super::*;
 
 #[tokio::test]
@@ -196,4 +198,20 @@ async fn a_retry_waits_for_its_pause_at_most_whatever_the_former_owners_clock_sa
     let _b = stage.member("b");
     let left = "SELECT due - extract(epoch FROM now()) * 1000 BETWEEN 50000 AND 61000 FROM osnl_delivery";
     assert_eq!(stage.rows(left), "t");
+}
+
+/// A machine that has just booted may be hours behind, until its clock is set.
+#[tokio::test]
+async fn a_retry_waits_for_its_pause_at_most_where_the_clock_was_behind_at_the_start() {
+    let stage = Stage::new();
+    let a = stage.member("a");
+    keep(&a, "1", "k").await;
+    let claimed = claim(&a, "a", 1).await;
+    let used = osnl_journal::conformance::attempts(1);
+    let due = Instant::now();
+    a.retry_at(claimed[0].id, Retry { due, used, answer: "no".into() });
+    within(a.close()).await;
+    let started = SystemTime::now() - Duration::from_secs(2 * 3600);
+    let b = PostgresJournal::open(Options { started, ..stage.options("b") }, Arc::default()).unwrap();
+    assert_eq!(names(&claim(&b, "a", 1).await), ["1"]);
 }

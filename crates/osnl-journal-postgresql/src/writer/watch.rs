@@ -221,7 +221,7 @@ impl Writer {
     }
 
     async fn take(&mut self, rows: Vec<LeaseRow>) {
-        let (taken, sent) = match self.transact(&Job::Take(rows)).await {
+        let (taken, sent) = match self.transact(&Job::Take(rows, self.shared.clock.now())).await {
             Ok((JobResult::Taken(taken), sent)) => (taken, sent),
             Ok(_) => return,
             Err(refusal) => {

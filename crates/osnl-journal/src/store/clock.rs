@@ -25,7 +25,13 @@ impl Clock {
     /// Starts a clock.
     #[must_use]
     pub fn start() -> Self {
-        Self { began: Instant::now(), at: millis(SystemTime::now()) }
+        Self::starting_at(SystemTime::now())
+    }
+
+    /// Starts a clock at a time.
+    #[must_use]
+    pub fn starting_at(time: SystemTime) -> Self {
+        Self { began: Instant::now(), at: millis(time) }
     }
 
     /// Returns the time now.
