@@ -20,7 +20,7 @@ pub enum Fault {
     /// Bytes pass.
     None,
     /// Connections are accepted and stay open, but not a byte passes, either way: half-open TCP, as when a
-    /// firewall has forgotten the connection. What came in meanwhile passes when this ends.
+    /// firewall has forgotten the connection. What came in meanwhile passes when this ends. A server that is away is as silent.
     Stall,
     /// Each piece of bytes passes after this long.
     Delay(Duration),
@@ -182,5 +182,27 @@ impl Drop for Proxy {
         self.shared.state.lock().unwrap().stopped = true;
         self.stop_listening();
         self.cut();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{ErrorKind, Read as _};
+
+    use super::*;
+
+    /// As a machine that has lost its power, and as one on which the server has ended.
+    #[test]
+    fn a_server_that_is_away_is_silent_on_request() {
+        let proxy = Proxy::before(ports::closed_port());
+        let answer = || {
+            let mut client = TcpStream::connect((Ipv4Addr::LOCALHOST, proxy.port())).unwrap();
+            client.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+            client.read(&mut [0]).map_err(|error| error.kind())
+        };
+        proxy.set(Fault::Stall);
+        assert_eq!(answer(), Err(ErrorKind::WouldBlock));
+        proxy.set(Fault::None);
+        assert!(matches!(answer(), Ok(0) | Err(ErrorKind::ConnectionReset)));
     }
 }

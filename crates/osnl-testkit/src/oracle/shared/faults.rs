@@ -290,6 +290,9 @@ impl<'a> Saboteur<'a> {
             (DatabaseReadOnly, _) => self.servers.primary().set(READ_ONLY, Some("on")),
             (DatabaseFailsOver, _) => {
                 self.silent = self.chance.bool().then(|| self.servers.place());
+                if self.silent.is_some() {
+                    self.note("the lost server is silent");
+                }
                 self.set_networks();
                 self.servers.lose_primary(active.until - active.since);
             }

@@ -35,8 +35,8 @@ impl Pair {
     }
 }
 
-/// The megabytes of the file system of each server: more than a run of half an hour takes.
-const DISK: u32 = 2000;
+/// The megabytes of the file system of each server: more than twice those that half an hour takes.
+const DISK: u32 = 800;
 
 pub(super) struct Servers {
     /// The reason for which no disk can be full.
