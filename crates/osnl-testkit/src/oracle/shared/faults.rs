@@ -23,6 +23,8 @@ const SIGTERM: i32 = 15;
 const FURTHEST: i64 = 6 * 3600;
 const READ_ONLY: &str = "default_transaction_read_only";
 const TICK: Duration = Duration::from_millis(20);
+/// A daemon that works has begun requests by then.
+const UNDER_WAY: Duration = Duration::from_millis(300);
 /// A daemon finishes what is under way within half a minute.
 const DRAIN: Duration = Duration::from_secs(60);
 
@@ -34,6 +36,7 @@ pub(super) enum Kind {
     Terminate,
     ChangeVersion,
     CutDatabase,
+    CutInRequest,
     SilentDatabase,
     SlowDatabase,
     LoseCommit,
@@ -61,13 +64,14 @@ pub(super) enum Kind {
 use Kind::*;
 
 /// Kind, name, weight, and the shortest and the longest time in milliseconds.
-const KINDS: [(Kind, &str, u32, [u64; 2]); 28] = [
+const KINDS: [(Kind, &str, u32, [u64; 2]); 29] = [
     (Kill, "daemon killed with SIGKILL", 4, [1, 2_000]),
     (Stop, "daemon stopped and continued", 4, [500, 12_000]),
     (StopInRequest, "daemon stopped with a request under way", 5, [3_000, 10_000]),
     (Terminate, "daemon terminated and started", 3, [60_000, 60_001]),
     (ChangeVersion, "daemon started as another version, or back", 2, [60_000, 60_001]),
     (CutDatabase, "daemon cut off from the database", 4, [300, 12_000]),
+    (CutInRequest, "daemon cut off from the database, its requests delayed", 3, [4_000, 9_000]),
     (SilentDatabase, "database silent for a daemon", 4, [300, 20_000]),
     (SlowDatabase, "database slow for a daemon", 2, [1_000, 8_000]),
     (LoseCommit, "answers of COMMIT lost", 5, [300, 5_000]),
@@ -238,8 +242,8 @@ impl<'a> Saboteur<'a> {
         });
         let Some((kind, name, _, [shortest, longest])) = chosen else { return };
         let subject = match kind {
-            Kill | Stop | StopInRequest | Terminate | ChangeVersion | CutDatabase | SilentDatabase
-            | SlowDatabase | LoseCommit | BreakAgain | CutBroker | SilentBroker => {
+            Kill | Stop | StopInRequest | Terminate | ChangeVersion | CutDatabase | CutInRequest
+            | SilentDatabase | SlowDatabase | LoseCommit | BreakAgain | CutBroker | SilentBroker => {
                 Subject::Member(self.chance.usize(..self.members.len()))
             }
             ClockSet => Subject::Clock(self.chance.usize(..self.members.len())),
@@ -280,6 +284,11 @@ impl<'a> Saboteur<'a> {
                 self.target.slow_down(n, false);
             }
             (Terminate | ChangeVersion, Subject::Member(n)) => self.members[n].signal("TERM"),
+            (CutInRequest, Subject::Member(n)) => {
+                self.target.reach(n, Fault::Stall);
+                pause_until(Instant::now() + UNDER_WAY);
+                self.set_networks();
+            }
             (ClockSet, Subject::Clock(n)) => {
                 let seconds = self.chance.i64(1..=FURTHEST) * if self.chance.bool() { 1 } else { -1 };
                 self.members[n].set_clock(seconds);
@@ -324,6 +333,10 @@ impl<'a> Saboteur<'a> {
         match (active.kind, active.subject) {
             (Kill, Subject::Member(n)) => self.members[n].start_again(),
             (Stop | StopInRequest, Subject::Member(n)) => self.members[n].signal("CONT"),
+            (CutInRequest, Subject::Member(n)) => {
+                self.target.reach(n, Fault::None);
+                self.set_networks();
+            }
             (ChangeVersion, Subject::Member(n)) => {
                 self.members[n].change_version();
                 self.has_terminated(n);
@@ -348,7 +361,7 @@ impl<'a> Saboteur<'a> {
             (TargetSlow | TargetFails | TargetSilent, _) => self.target.fail_with(None),
             _ => self.set_networks(),
         }
-        if let (Stop | StopInRequest | SilentTarget, Subject::Member(n) | Subject::Path(n)) =
+        if let (Stop | StopInRequest | CutInRequest | SilentTarget, Subject::Member(n) | Subject::Path(n)) =
             (active.kind, active.subject)
         {
             self.delays.push(Window { daemon: Some(n), from: active.since, until: Instant::now() });
@@ -399,7 +412,7 @@ impl<'a> Saboteur<'a> {
                 _ => Fault::None,
             };
             let at_database = match kind {
-                Some(CutDatabase) => Fault::Refuse,
+                Some(CutDatabase | CutInRequest) => Fault::Refuse,
                 Some(SilentDatabase) => Fault::Stall,
                 Some(SlowDatabase) => Fault::Delay(delay),
                 Some(LoseCommit) => Fault::LoseCommit,
