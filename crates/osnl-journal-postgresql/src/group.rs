@@ -23,7 +23,7 @@ use crate::command::Command;
 use crate::member::Member;
 use crate::results::{GroupResult, JobResult};
 use crate::session::Session;
-use crate::transaction::{Transaction, Trouble};
+use crate::transaction::{Progress, Transaction, Trouble};
 
 /// The end of a claim.
 enum ClaimEnd<'a> {
@@ -37,9 +37,9 @@ pub(crate) async fn run(
     member: &Member,
     batch: &[Command],
     now: i64,
-    kept: &mut Option<JobResult>,
+    (kept, progress): (&mut Option<JobResult>, &mut Progress),
 ) -> Result<GroupResult, Trouble> {
-    let mut transaction = Transaction::begin(session, member, now, kept);
+    let mut transaction = Transaction::begin(session, member, now, progress);
     let mut done = GroupResult::default();
     transaction.append(batch, &mut done).await?;
     let mut over = transaction.own_claims(batch).await?;
@@ -53,7 +53,8 @@ pub(crate) async fn run(
     done.held = admitted.held;
     done.more_arrived = admitted.more;
     done.promoted.extend(transaction.turn(lanes).await?);
-    done.written = transaction.commit(JobResult::Group(Box::new(done.clone()))).await?;
+    let keep = || *kept = Some(JobResult::Group(Box::new(done.clone())));
+    done.written = transaction.commit(keep).await?;
     Ok(done)
 }
 

@@ -15,7 +15,7 @@ use crate::partition::Partition;
 use crate::reader::Reader;
 use crate::results::JobResult;
 use crate::session::Session;
-use crate::transaction::{Transaction, Trouble};
+use crate::transaction::{Progress, Transaction, Trouble};
 
 /// The content of a transaction.
 pub(crate) enum Job<'a> {
@@ -84,13 +84,13 @@ impl Job<'_> {
         session: &mut Session,
         member: &Member,
         now: i64,
-        kept: &mut Option<JobResult>,
+        (kept, progress): (&mut Option<JobResult>, &mut Progress),
     ) -> std::result::Result<JobResult, Trouble> {
         if let Self::Group(batch) = self {
-            let done = group::run(session, member, batch, now, kept).await;
+            let done = group::run(session, member, batch, now, (kept, progress)).await;
             return done.map(|done| JobResult::Group(Box::new(done)));
         }
-        let mut transaction = Transaction::begin(session, member, now, kept);
+        let mut transaction = Transaction::begin(session, member, now, progress);
         let ended = match self {
             Self::Group(_) | Self::Renew => {
                 let own = member.leases.partitions();
@@ -122,7 +122,7 @@ impl Job<'_> {
             Self::Calls(order) => JobResult::Calls(transaction.order_calls(order).await?),
             Self::Read(reader, epoch, numbers) => transaction.take_reader(reader, *epoch, *numbers).await?,
         };
-        transaction.commit(ended.clone()).await?;
+        transaction.commit(|| *kept = Some(ended.clone())).await?;
         Ok(ended)
     }
 }

@@ -15,7 +15,6 @@ use tokio_postgres::{Error, Row};
 use crate::member::{CommitFault, Member};
 use crate::partition::Partition;
 use crate::reader::Reader;
-use crate::results::JobResult;
 use crate::session::{AT_ONCE, Answer, Session, Values, words};
 
 /// Why a transaction did not commit, or may have.
@@ -70,13 +69,13 @@ const TALLY: &str = "INSERT INTO osnl_tally (partition, action, state, count) \
 pub(crate) type Value = Box<dyn ToSql + Sync + Send>;
 
 /// A statement that is sent with the next one whose answer is waited for.
-struct Waiting {
+struct UnsentStatement {
     sql: &'static str,
     values: Vec<Value>,
     check: Check,
 }
 
-/// What the answer to a statement must be; the transaction is not committed otherwise.
+/// The condition on the answer to a statement; without it the transaction is not committed.
 enum Check {
     /// No error.
     Done,
@@ -88,6 +87,17 @@ enum Check {
     Reader(Reader),
 }
 
+/// The progress of a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// The one before it may still be committed: the number was not answered.
+    Begins,
+    /// It has the number, and COMMIT was not sent.
+    HasNumber,
+    /// COMMIT may have been sent.
+    Commits,
+}
+
 /// An open transaction.
 ///
 /// The network is most of what a small transaction takes. So a statement whose answer only has to be right waits for the next
@@ -97,28 +107,27 @@ pub(crate) struct Transaction<'a> {
     pub(crate) member: &'a Member,
     /// Milliseconds since 1970.
     pub(crate) now: i64,
-    waiting: Vec<Waiting>,
+    waiting: Vec<UnsentStatement>,
     written: BTreeSet<Partition>,
     /// The change in the number of deliveries.
     tally: BTreeMap<(Partition, String, i16), i64>,
-    /// The result of the member's latest transaction, from before its COMMIT until it is known not to be committed.
-    kept: &'a mut Option<JobResult>,
+    progress: &'a mut Progress,
 }
 
 impl<'a> Transaction<'a> {
-    /// Begins the transaction after the member's latest. `kept` has its result from before COMMIT on, for a COMMIT without an
-    /// answer.
+    /// Begins the transaction after the member's latest.
     pub(crate) fn begin(
         session: &'a mut Session,
         member: &'a Member,
         now: i64,
-        kept: &'a mut Option<JobResult>,
+        progress: &'a mut Progress,
     ) -> Self {
-        let begin = Waiting { sql: "BEGIN", values: Vec::new(), check: Check::Done };
+        let begin = UnsentStatement { sql: "BEGIN", values: Vec::new(), check: Check::Done };
         let values: Vec<Value> = vec![Box::new(member.token.clone()), Box::new(member.number + 1)];
-        let number = Waiting { sql: NUMBER, values, check: Check::Number };
+        let number = UnsentStatement { sql: NUMBER, values, check: Check::Number };
+        *progress = Progress::Begins;
         let (written, tally) = (BTreeSet::new(), BTreeMap::new());
-        Self { session, member, now, waiting: vec![begin, number], written, tally, kept }
+        Self { session, member, now, waiting: vec![begin, number], written, tally, progress }
     }
 
     pub(crate) async fn query(&mut self, sql: &str, values: Values<'_>) -> Result<Vec<Row>, Trouble> {
@@ -131,10 +140,10 @@ impl<'a> Transaction<'a> {
 
     /// Runs a statement without a need for its answer: it is sent with the next one.
     pub(crate) async fn later(&mut self, sql: &'static str, values: Vec<Value>) -> Result<(), Trouble> {
-        self.wait(Waiting { sql, values, check: Check::Done }).await
+        self.wait(UnsentStatement { sql, values, check: Check::Done }).await
     }
 
-    async fn wait(&mut self, waiting: Waiting) -> Result<(), Trouble> {
+    async fn wait(&mut self, waiting: UnsentStatement) -> Result<(), Trouble> {
         // One place is for the statement that they are sent with.
         if self.waiting.len() + 1 == AT_ONCE {
             self.send(None).await?;
@@ -175,8 +184,7 @@ impl<'a> Transaction<'a> {
         match check {
             Check::Done => Ok(()),
             Check::Number if answer.count == 1 => {
-                // A former one without an answer was not committed.
-                *self.kept = None;
+                *self.progress = Progress::HasNumber;
                 Ok(())
             }
             Check::Number => Err(self.number_is_used().await?),
@@ -220,7 +228,7 @@ impl<'a> Transaction<'a> {
             ids.iter().map(|partition| held.get(partition).map_or(-1, |held| held.epoch)).collect();
         self.written.extend(&new);
         let values: Vec<Value> = vec![Box::new(self.member.token.clone()), Box::new(ids), Box::new(epochs)];
-        self.wait(Waiting { sql: LEASES, values, check: Check::Leases(new) }).await
+        self.wait(UnsentStatement { sql: LEASES, values, check: Check::Leases(new) }).await
     }
 
     /// Writes the rows of the queues that the transaction appends from.
@@ -229,7 +237,7 @@ impl<'a> Transaction<'a> {
             let epoch = self.member.reading.get(&reader).map_or(-1, |reading| reading.epoch);
             let token = self.member.token.clone();
             let values: Vec<Value> = vec![Box::new(reader.name()), Box::new(epoch), Box::new(token)];
-            self.wait(Waiting { sql: READER, values, check: Check::Reader(reader) }).await?;
+            self.wait(UnsentStatement { sql: READER, values, check: Check::Reader(reader) }).await?;
         }
         Ok(())
     }
@@ -239,12 +247,14 @@ impl<'a> Transaction<'a> {
         *self.tally.entry((partition, action.to_owned(), state)).or_default() += by;
     }
 
-    /// Ends it with a result; returns the partitions whose lease rows it has written.
-    pub(crate) async fn commit(mut self, result: JobResult) -> Result<BTreeSet<Partition>, Trouble> {
+    /// Ends it; returns the partitions whose lease rows it has written. `keep` keeps its result before COMMIT is sent, for a
+    /// COMMIT without an answer.
+    pub(crate) async fn commit(mut self, keep: impl FnOnce()) -> Result<BTreeSet<Partition>, Trouble> {
         if !self.waiting.is_empty() {
             self.send(None).await?;
         }
-        *self.kept = Some(result);
+        keep();
+        *self.progress = Progress::Commits;
         if self.member.fault == CommitFault::CommitLost {
             return Err(Trouble::Unknown("a test has broken the connection".to_owned()));
         }

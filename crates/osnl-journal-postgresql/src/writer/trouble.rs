@@ -12,7 +12,7 @@ use crate::member::CommitFault;
 use crate::prepare::prepare;
 use crate::results::JobResult;
 use crate::session::{OpenError, Session, refused, words};
-use crate::transaction::Trouble;
+use crate::transaction::{Progress, Trouble};
 
 /// The pause after a failure.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -40,7 +40,9 @@ impl Writer {
             let begun = Instant::now();
             let limit = self.options.patience * 2;
             let had_kept = kept.is_some();
-            let run = timeout(limit, job.run(session, &self.member, wall(), &mut kept)).await;
+            let mut progress = Progress::Begins;
+            let run = job.run(session, &self.member, wall(), (&mut kept, &mut progress));
+            let run = timeout(limit, run).await;
             let trouble = match run {
                 Ok(Ok(ended)) => {
                     self.member.number += 1;
@@ -49,7 +51,7 @@ impl Writer {
                     return Ok((ended, Some(sent)));
                 }
                 Ok(Err(trouble)) => trouble,
-                Err(_) if kept.is_none() => {
+                Err(_) if progress == Progress::HasNumber || progress == Progress::Begins && !had_kept => {
                     Trouble::TooSlow(format!("no answer within {} s", limit.as_secs()))
                 }
                 Err(_) => Trouble::Unknown(format!("no answer within {} s", limit.as_secs())),
