@@ -107,7 +107,7 @@ pub(crate) async fn append_all(journal: &dyn Journal, entries: Vec<Entry>, windo
     Ok(())
 }
 
-/// Claims and ends `count` deliveries, and no more: somebody counts on the rest.
+/// Claims and ends `count` deliveries, and no more: the rest is for other parts.
 pub(crate) async fn end_all(journal: &dyn Journal, count: u64) {
     let mut ended = 0;
     while ended < count {

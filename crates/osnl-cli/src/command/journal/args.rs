@@ -171,7 +171,7 @@ pub(crate) struct MoveArgs {
     /// Journal to move: sqlite:///PATH or postgresql://...
     #[arg(long, value_name = "URL")]
     pub(crate) from: String,
-    /// Where to: an empty place, of the other kind (file or database)
+    /// Destination: an empty place, of the other kind (file or database)
     #[arg(long, value_name = "URL")]
     pub(crate) to: String,
     /// Count and check, and change nothing

@@ -54,7 +54,7 @@ pub(crate) struct TapArgs {
     /// Only this resource, by id or name
     #[arg(long, value_name = "RESOURCE")]
     pub(crate) resource: Vec<String>,
-    /// Only if this field matches: payload.port.name=^web-; if repeated, all must match
+    /// Only if a field matches (repeated: all): payload.port.name=^web-
     #[arg(long, value_name = "NAME=PATTERN", value_parser = TapCondition::parse)]
     pub(crate) filter: Vec<TapCondition>,
     /// Only if this expression is true: 'resource.kind == "port"'
@@ -89,7 +89,7 @@ pub(crate) struct TapArgs {
     /// Show only how many events of each type arrive per second
     #[arg(long, conflicts_with_all = ["body", "raw"])]
     pub(crate) rates: bool,
-    /// Show no events; check login, exchanges, bindings, and whether messages arrive
+    /// Show no events; check login, exchanges, bindings, and traffic
     #[arg(long, conflicts_with_all = ["body", "raw", "save", "rates"])]
     pub(crate) check: bool,
     /// Queue at most N messages; older ones are dropped
