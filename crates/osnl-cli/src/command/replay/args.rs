@@ -14,14 +14,14 @@ use crate::flags::{CheckArgs, Format, PatienceArgs};
 ))]
 #[command(override_usage = "osnl replay [OPTIONS] FILE... | --journal | --id ID | --since WHEN ...")]
 #[command(
-    after_help = "Exits with 0 if a rule matches (--live: if an event was appended), else 1; 69 if it needs a journal and there is none.\n\n\
+    after_help = "Exits with 0 if a rule matches (--live: if an event was appended), else 1; 69 without a journal.\n\n\
     Example:\n  osnl replay --state dead --matched forget-ports --rule forget-ports --live"
 )]
 pub(crate) struct ReplayArgs {
     /// JSON events: plain, in oslo's envelope, or saved by osnl tap; - is stdin
     #[arg(value_name = "FILE", conflicts_with = "journal")]
     pub(super) file: Vec<PathBuf>,
-    /// Use all events of the journal; implied by --id and the options below it
+    /// Use all events of the journal; implied by journal filters
     #[arg(long)]
     pub(super) journal: bool,
     /// Evaluate only this rule; may be repeated [default: all]
