@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::window::Window;
 
 /// The calls that may begin within a time.
-pub(super) const CALLS: usize = 80;
+pub(super) const CALLS: usize = 200;
 pub(super) const WITHIN: Duration = Duration::from_secs(20);
 /// A call arrives within this time, unless a fault keeps it.
 const MOMENT: Duration = Duration::from_secs(1);
