@@ -138,4 +138,10 @@ async fn claimable(member: &PostgresJournal, action: &str) -> Vec<ClaimedDeliver
     claimed
 }
 
+/// A text that is longer than what an index takes, and cannot be compressed.
+fn long(seed: u64) -> String {
+    let mut chance = fastrand::Rng::with_seed(seed);
+    std::iter::repeat_with(|| chance.alphanumeric()).take(6000).collect()
+}
+
 const LEASE: Duration = Duration::from_secs(15);

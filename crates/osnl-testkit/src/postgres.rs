@@ -202,10 +202,22 @@ impl Postgres {
                 std::os::unix::fs::chown(&to, Some(user), Some(group)).unwrap();
             }
         }
-        self.sql("postgres", "ALTER SYSTEM SET ssl = on");
-        self.sql("postgres", "SELECT pg_reload_conf()");
+        self.set("ssl", Some("on"));
         let is_on = || self.rows("postgres", "SHOW ssl") == "on";
         assert!(reached(PATIENCE, &mut { is_on }), "the certificate is refused:\n{}", self.output());
+    }
+
+    /// Changes a setting of the running server; `None` is its default. It is kept over a restart.
+    ///
+    /// # Panics
+    /// When the server refuses.
+    pub fn set(&self, setting: &str, value: Option<&str>) {
+        let change = match value {
+            Some(value) => format!("ALTER SYSTEM SET {setting} = '{value}'"),
+            None => format!("ALTER SYSTEM RESET {setting}"),
+        };
+        self.sql("postgres", &change);
+        self.sql("postgres", "SELECT pg_reload_conf()");
     }
 
     /// Ends it at once, without a word to its clients: what was not committed is lost.

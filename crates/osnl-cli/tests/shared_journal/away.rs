@@ -58,15 +58,13 @@ fn messages_stay_with_the_broker_while_the_database_takes_no_writes() {
     stage.publish(0..2);
     stage.wait_for_all(0..2);
     stage.wait_for_queue(0);
-    server.sql("postgres", "ALTER SYSTEM SET default_transaction_read_only = on");
-    server.sql("postgres", "SELECT pg_reload_conf()");
+    server.set("default_transaction_read_only", Some("on"));
     stage.wait_for_journal("a", "failed");
     stage.publish(2..4);
     stage.wait_for_queue(2);
     let reason = || stage.status("a")["journal"]["reason"].as_str().unwrap_or_default().to_owned();
     wait_until(SOON, "the reason", || reason().contains("read-only") || reason().contains("writes"));
-    server.sql("postgres", "ALTER SYSTEM RESET default_transaction_read_only");
-    server.sql("postgres", "SELECT pg_reload_conf()");
+    server.set("default_transaction_read_only", None);
     stage.wait_for_all(0..4);
     stage.wait_for_queue(0);
     stage.wait_for_journal("a", "ok");

@@ -116,8 +116,7 @@ async fn what_the_standby_may_not_have_is_not_acknowledged() {
     let a = PostgresJournal::open(options, Arc::default()).unwrap();
     keep(&a, "1", "k").await;
     let set = |server: &Postgres, names: &str| {
-        server.sql("postgres", &format!("ALTER SYSTEM SET synchronous_standby_names = '{names}'"));
-        server.sql("postgres", "SELECT pg_reload_conf()");
+        server.set("synchronous_standby_names", Some(names));
         wait_until(WAIT, "the setting", || {
             server.rows("postgres", "SHOW synchronous_standby_names") == names
         });

@@ -2,12 +2,6 @@
 
 use super::*;
 
-/// A text that cannot be compressed.
-fn long(seed: u64) -> String {
-    let mut chance = fastrand::Rng::with_seed(seed);
-    std::iter::repeat_with(|| chance.alphanumeric()).take(6000).collect()
-}
-
 /// Runs all that comes to be claimable; returns the ids of the messages.
 async fn deliver_all(member: &PostgresJournal) -> Vec<String> {
     let mut delivered = Vec::new();

@@ -245,8 +245,7 @@ async fn what_was_not_touched_for_longest_is_forgotten_beyond_the_bound() {
 async fn a_name_that_no_index_takes_is_known_too() {
     let (stage, ledger) = (Stage::new(), Arc::<Ledger>::default());
     let member = stage.member("a");
-    let mut chance = fastrand::Rng::with_seed(7);
-    let name: String = std::iter::repeat_with(|| chance.alphanumeric()).take(6000).collect();
+    let name = long(7);
     for id in ["created", "changed", "forget"] {
         assert_eq!(tell(&member, told(&ledger, "q", id, &name)).await, Settle::Acknowledge);
     }

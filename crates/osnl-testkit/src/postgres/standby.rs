@@ -45,19 +45,6 @@ impl Postgres {
         assert_eq!(self.rows("postgres", "SELECT pg_promote()"), "t", "{}", self.output());
         self.set("synchronous_standby_names", None);
     }
-
-    /// Changes a setting of the running server; `None` is its default. It is kept over a restart.
-    ///
-    /// # Panics
-    /// When the server refuses.
-    pub fn set(&self, setting: &str, value: Option<&str>) {
-        let change = match value {
-            Some(value) => format!("ALTER SYSTEM SET {setting} = '{value}'"),
-            None => format!("ALTER SYSTEM RESET {setting}"),
-        };
-        self.sql("postgres", &change);
-        self.sql("postgres", "SELECT pg_reload_conf()");
-    }
 }
 
 #[cfg(test)]
