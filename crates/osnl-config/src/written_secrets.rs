@@ -59,12 +59,17 @@ pub fn masked_url(url: &str) -> String {
     let url = masked(url);
     let Some((place, query)) = url.split_once('?') else { return url.into_owned() };
     let hidden = |pair: &str| match pair.split_once('=') {
-        Some((name, value)) if name.eq_ignore_ascii_case("key") && !words(value).is_empty() => {
+        Some((name, value)) if is_key(name) && !words(value).is_empty() => {
             format!("{name}={MASK}")
         }
         Some(_) | None => pair.to_owned(),
     };
     format!("{place}?{}", query.split('&').map(hidden).collect::<Vec<_>>().join("&"))
+}
+
+/// Whether this is the parameter `key`.
+fn is_key(parameter: &str) -> bool {
+    parameter.eq_ignore_ascii_case("key")
 }
 
 /// The words that are written out in the value of something that is a secret by its name; none where all of it comes from
@@ -83,7 +88,7 @@ pub fn words(template: &str) -> Vec<String> {
 pub fn parameters(url: &str) -> Vec<String> {
     let query = url.split_once('?').map_or("", |(_, query)| query);
     let pairs = query.split('&').filter_map(|pair| pair.split_once('='));
-    let is_secret = |name: &str| is_secret_key(name) || name.eq_ignore_ascii_case("key");
+    let is_secret = |name: &str| is_secret_key(name) || is_key(name);
     pairs.filter(|(name, _)| is_secret(name)).flat_map(|(_, value)| words(value)).collect()
 }
 

@@ -218,7 +218,7 @@ impl Session {
         answer(&mut self.driver, self.limit, async { Ok(asked.await) }).await
     }
 
-    /// Runs statements that read, sent at once, and returns the rows of each.
+    /// Runs statements sent at once, and returns the rows of each.
     pub(crate) async fn queries<const N: usize>(
         &mut self,
         all: [(&str, Values<'_>); N],
@@ -237,8 +237,8 @@ impl Session {
 
     /// Runs a statement, prepared once, and returns its rows.
     pub(crate) async fn query(&mut self, sql: &str, values: Values<'_>) -> Result<Vec<Row>, Error> {
-        let statement = self.statement(sql).await?;
-        answer(&mut self.driver, self.limit, self.client.query(&statement, values)).await
+        let [rows] = self.queries([(sql, values)]).await?;
+        Ok(rows)
     }
 
     /// Runs a statement, prepared once, and returns the number of its rows.
