@@ -2,13 +2,12 @@
 
 use std::cell::{RefCell, RefMut};
 use std::fmt;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use osnl_testkit::{Broker, Vhost, wait_until};
+use osnl_testkit::{Broker, Vhost, free_port, wait_until};
 
 use super::process::Process;
 use super::sink::Sink;
@@ -268,15 +267,35 @@ impl Queue<'_> {
 
     /// Starts `osnl run` with the journal in this folder.
     pub(super) fn consume_with(&self, state_dir: &Path) -> Result<Process> {
-        let mut command = self.run(&on_disk(state_dir), 1, When::No)?;
-        Process::start(command.current_dir(&self.folder).stderr(Stdio::null()))
+        self.start(&self.native(&on_disk(state_dir), 1, When::No))
+    }
+
+    /// The same with the action `earlier`, whose deliveries wait in a queue of their own.
+    pub(super) fn consume_beside(&self, state_dir: &Path) -> Result<Process> {
+        self.start(&(self.native(&on_disk(state_dir), 1, When::No) + &self.action("earlier")))
+    }
+
+    /// The same with the page, for callers that have the token; answers its port.
+    pub(super) fn consume_with_page(&self, state_dir: &Path, token: &str) -> Result<(Process, u16)> {
+        let port = free_port();
+        let admin = format!("[admin]\nlisten = 127.0.0.1:{port}\ntoken = {token}\n");
+        Ok((self.start(&(self.native(&on_disk(state_dir), 1, When::No) + &admin))?, port))
+    }
+
+    /// Starts `osnl run` with so many rules and actions, and an admin endpoint; answers its port.
+    pub(super) fn consume_observed(&self, rules: usize, actions: usize) -> Result<(Process, u16)> {
+        let port = free_port();
+        let mut text = self.native(&on_disk(&self.folder), rules, When::No);
+        text.push_str(&format!("[admin]\nlisten = 127.0.0.1:{port}\n"));
+        text.extend((1..actions).map(|n| self.action(&format!("other-{n}"))));
+        Ok((self.start(&text)?, port))
     }
 
     /// Starts `osnl run` with the journal in this database.
     pub(super) fn consume_shared(&self, database: &str) -> Result<Process> {
         let journal = format!("connection = {database}");
         let port = self.stage.sink().port();
-        start(&self.folder, &native(&self.folder, &self.listener(true), port, (&journal, 1, When::No)))
+        self.start(&native(&self.folder, &self.listener(true), port, (&journal, 1, When::No)))
     }
 
     /// Starts one of several daemons on a journal in this database, with a queue that osnl declares, and so many requests at once.
@@ -302,44 +321,6 @@ impl Queue<'_> {
         )
     }
 
-    /// The same with the action `earlier`, whose deliveries wait in a queue of their own.
-    pub(super) fn consume_beside(&self, state_dir: &Path) -> Result<Process> {
-        let mut command = self.run(&on_disk(state_dir), 1, When::No)?;
-        let file = self.folder.join("osnl.conf");
-        let port = self.stage.sink().port();
-        let text = std::fs::read_to_string(&file)?
-            + &format!("[action:earlier]\ndriver = k2hr3\napi_url = http://127.0.0.1:{port}/v1/role\n");
-        std::fs::write(&file, text)?;
-        Process::start(command.current_dir(&self.folder).stderr(Stdio::null()))
-    }
-
-    /// The same with the page, for callers that have the token; answers its port.
-    pub(super) fn consume_with_page(&self, state_dir: &Path, token: &str) -> Result<(Process, u16)> {
-        let admin = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
-        let mut command = self.run(&on_disk(state_dir), 1, When::No)?;
-        let file = self.folder.join("osnl.conf");
-        let text = std::fs::read_to_string(&file)?
-            + &format!("[admin]\nlisten = 127.0.0.1:{admin}\ntoken = {token}\n");
-        std::fs::write(&file, text)?;
-        Ok((Process::start(command.current_dir(&self.folder).stderr(Stdio::null()))?, admin))
-    }
-
-    /// Starts `osnl run` with so many rules and actions, and an admin endpoint; answers its port.
-    pub(super) fn consume_observed(&self, rules: usize, actions: usize) -> Result<(Process, u16)> {
-        let admin = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
-        let mut command = self.run(&on_disk(&self.folder), rules, When::No)?;
-        let (file, target) = (self.folder.join("osnl.conf"), self.stage.sink().port());
-        let mut text = std::fs::read_to_string(&file)?;
-        text.push_str(&format!("[admin]\nlisten = 127.0.0.1:{admin}\n"));
-        for n in 1..actions {
-            text.push_str(&format!(
-                "[action:other-{n}]\ndriver = k2hr3\napi_url = http://127.0.0.1:{target}/v1/role\n"
-            ));
-        }
-        std::fs::write(&file, text)?;
-        Ok((Process::start(command.current_dir(&self.folder).stderr(Stdio::null()))?, admin))
-    }
-
     /// As [`Queue::consume_http`], for ports that are created; of a bulk request each is a delivery.
     pub(super) fn consume_created(&self, concurrency: u64) -> Result<Process> {
         self.consume_ports(concurrency, "create", "{{ resource.id }}")
@@ -361,7 +342,18 @@ impl Queue<'_> {
              url = http://127.0.0.1:{port}/?cuk={instance}\n\
              body = {{\"port\": \"{instance}\"}}\n[rule:{rules}"
         );
-        start(&self.folder, &text)
+        self.start(&text)
+    }
+
+    /// Starts `osnl run` in the folder, with the text of its configuration.
+    fn start(&self, text: &str) -> Result<Process> {
+        start(&self.folder, text)
+    }
+
+    /// A further action on the same target.
+    fn action(&self, name: &str) -> String {
+        let port = self.stage.sink().port();
+        format!("[action:{name}]\ndriver = k2hr3\napi_url = http://127.0.0.1:{port}/v1/role\n")
     }
 
     fn run(&self, journal: &str, rules: usize, when: When) -> Result<Command> {
