@@ -57,6 +57,8 @@ pub(crate) enum Refusal {
     Closing,
     /// A group takes longer than a transaction may, and is not committed: a part of it may be.
     TooLong,
+    /// PostgreSQL refuses a value of a group.
+    Unstorable(String),
 }
 
 const TAKE: &str = "UPDATE osnl_partition p SET epoch = p.epoch + 1, token = $1, beat = p.beat + 1 \

@@ -21,6 +21,7 @@ mod seen;
 mod streams;
 mod tls_sessions;
 mod transfer;
+mod unstorable;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

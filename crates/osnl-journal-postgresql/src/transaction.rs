@@ -24,6 +24,8 @@ pub(crate) enum Trouble {
     Conflict(String),
     /// The database cannot be written.
     Failed(String),
+    /// It refuses what is written, and would refuse it again.
+    Unstorable(String),
     /// The server has ended the session, as it received nothing whole for too long: it is not committed.
     TooSlow(String),
     /// There is no answer to COMMIT.
@@ -46,11 +48,17 @@ const CONFLICTS: [&str; 5] = ["40001", "40P01", "55P03", "23505", "57014"];
 /// `idle_in_transaction_session_timeout`, which counts while a large statement is on its way.
 const IDLE: &str = "25P03";
 
+/// Classes of SQLSTATE about the values of a statement: data exceptions, and limits of the program such as an index entry.
+const VALUES: [&str; 2] = ["22", "54"];
+
 impl From<Error> for Trouble {
     fn from(error: Error) -> Self {
         match error.code().map(SqlState::code) {
             Some(code) if CONFLICTS.contains(&code) => Self::Conflict(words(&error)),
             Some(IDLE) => Self::TooSlow(words(&error)),
+            Some(code) if VALUES.iter().any(|class| code.starts_with(class)) => {
+                Self::Unstorable(words(&error))
+            }
             Some(_) | None => Self::Failed(words(&error)),
         }
     }

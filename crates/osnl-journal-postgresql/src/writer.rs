@@ -4,6 +4,7 @@ mod bounds;
 mod changing;
 mod guarding;
 mod hearing;
+mod isolating;
 mod rating;
 mod telling;
 mod trouble;
@@ -251,12 +252,11 @@ impl Writer {
                     return true;
                 }
                 Ok(_) => return true,
-                Err(Refusal::TooLong) => {
-                    self.at_once = batch.len() / 2;
-                    let mut rest = batch.split_off(self.at_once);
-                    // What is before them may be given larger numbers yet.
-                    rest.iter_mut().filter_map(Command::number).for_each(|(id, _)| *id = 0);
-                    rest.into_iter().rev().for_each(|command| self.backlog.push_front(command));
+                Err(Refusal::TooLong) => self.halve(&mut batch),
+                Err(Refusal::Unstorable(reason)) => {
+                    if !self.isolate(&mut batch, reason).await {
+                        return false;
+                    }
                 }
                 Err(Refusal::Behind(readers)) => {
                     self.take_numbers_back(&mut batch, readers);
@@ -270,6 +270,15 @@ impl Writer {
                 }
             }
         }
+    }
+
+    /// Leaves the second half of a group for the next one.
+    fn halve(&mut self, batch: &mut Vec<Command>) {
+        self.at_once = batch.len() / 2;
+        let mut rest = batch.split_off(self.at_once);
+        // What is before them may be given larger numbers yet.
+        rest.iter_mut().filter_map(Command::number).for_each(|(id, _)| *id = 0);
+        rest.into_iter().rev().for_each(|command| self.backlog.push_front(command));
     }
 
     /// Lets messages of these queues have larger numbers than they were given.
@@ -320,7 +329,7 @@ impl Writer {
                 }
             }
             // Of groups only.
-            Refusal::TooLong | Refusal::Behind(_) => {}
+            Refusal::TooLong | Refusal::Behind(_) | Refusal::Unstorable(_) => {}
             Refusal::Closing => return false,
         }
         true

@@ -139,7 +139,7 @@ impl Writer {
         }
     }
 
-    fn tell_appended(&self, new: &NewEntry, appended: AppendResult) {
+    pub(super) fn tell_appended(&self, new: &NewEntry, appended: AppendResult) {
         let shared = &self.shared;
         let open = new.entry.deliveries.iter().filter(|new| new.begin.is_open());
         let open: Vec<&Arc<str>> = open.map(|new| &new.action).collect();

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use osnl_journal::JournalState;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::{Writer, wall};
 use crate::command::Command;
@@ -16,17 +16,31 @@ use crate::transaction::{Progress, Trouble};
 
 /// The pause after a failure.
 const AGAIN: Duration = Duration::from_secs(1);
-/// Conflicts of one transaction after which it pauses.
-const CONFLICTS: u32 = 20;
+/// The time for which a transaction may meet conflicts before the database counts as one that cannot be written.
+const CONTENDED: Duration = Duration::from_secs(10);
+/// The longest pause after a conflict, in milliseconds.
+const APART: u64 = 64;
 const CONFIRM: &str = "UPDATE osnl_member SET number = number WHERE token = $1";
 /// The interval at which the log repeats that it fails.
 const REMIND: Duration = Duration::from_secs(60);
+
+/// The conflicts that a transaction has met.
+struct Contention {
+    since: Instant,
+    conflicts: u32,
+}
+
+impl Contention {
+    fn begin() -> Self {
+        Self { since: Instant::now(), conflicts: 0 }
+    }
+}
 
 impl Writer {
     /// Repeats a transaction until it is known how it ended.
     pub(super) async fn transact(&mut self, job: &Job<'_>) -> Result {
         let mut kept = None;
-        let mut conflicts = 0;
+        let mut contention = None;
         loop {
             if let Err(refusal) = self.connected().await {
                 self.failed(&refusal.to_string());
@@ -68,12 +82,8 @@ impl Writer {
                 Trouble::Behind(readers) => return self.refuse(Refusal::Behind(readers)).await,
                 Trouble::Conflict(reason) => {
                     self.rollback().await;
-                    conflicts += 1;
-                    if conflicts % CONFLICTS == 0 {
-                        self.failed(&reason);
-                        if !self.pause().await {
-                            return Err(Refusal::Closing);
-                        }
+                    if !self.stand_back(contention.get_or_insert_with(Contention::begin), &reason).await {
+                        return Err(Refusal::Closing);
                     }
                 }
                 Trouble::Unknown(reason) => {
@@ -87,7 +97,10 @@ impl Writer {
                     self.session = None;
                     return Err(Refusal::TooLong);
                 }
-                Trouble::Failed(reason) | Trouble::TooSlow(reason) => {
+                Trouble::Unstorable(reason) if matches!(job, Job::Group(_)) => {
+                    return self.refuse(Refusal::Unstorable(reason)).await;
+                }
+                Trouble::Failed(reason) | Trouble::TooSlow(reason) | Trouble::Unstorable(reason) => {
                     self.session = None;
                     self.failed(&reason);
                     if !self.pause().await {
@@ -119,6 +132,19 @@ impl Writer {
         self.member.number += 1;
         self.works();
         Some(Ok((ended, None)))
+    }
+
+    /// Lets the transactions that were in the way pass. `false` when the program ends.
+    async fn stand_back(&mut self, contention: &mut Contention, reason: &str) -> bool {
+        contention.conflicts += 1;
+        if contention.since.elapsed() >= CONTENDED {
+            self.failed(reason);
+            return self.pause().await;
+        }
+        // A member that is faster would be in the way each time.
+        let longest = APART.min(1 << contention.conflicts.min(6));
+        sleep(Duration::from_millis(fastrand::u64(0..longest))).await;
+        true
     }
 
     async fn refuse(&mut self, refusal: Refusal) -> Result {
@@ -165,7 +191,7 @@ impl Writer {
     }
 
     /// A pause in which what comes is kept in memory. `false` at the end of the program.
-    async fn pause(&mut self) -> bool {
+    pub(super) async fn pause(&mut self) -> bool {
         if self.opening {
             return false;
         }
