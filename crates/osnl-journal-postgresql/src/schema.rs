@@ -46,6 +46,8 @@ const VERSIONS: &str = "CREATE TABLE IF NOT EXISTS osnl_version (version integer
 
 /// Attempts at a step that another daemon makes at the same time.
 const TRIES: usize = 10;
+/// Another daemon has made a table or a row of the same step, or holds its lock.
+const RACES: [&str; 4] = ["23505", "42P07", "42710", "55P03"];
 
 /// Returns the SQL that brings tables from a version, 0 without any, to the newest, for a database administrator to read or
 /// run.
@@ -102,8 +104,7 @@ pub(crate) async fn migrate(client: &Client) -> Result<i32, OpenError> {
                 let reason = words(&error);
                 return Err(OpenError::NotPermitted { found, known: VERSION, reason });
             }
-            // Another daemon has made, or is making, the same.
-            let is_race = error.code().is_some_and(|code| ["23505", "42P07", "42710"].contains(&code.code()));
+            let is_race = error.code().is_some_and(|code| RACES.contains(&code.code()));
             if !is_race || tries > TRIES {
                 return Err(refused(error));
             }
