@@ -444,7 +444,7 @@ fn attempt(
             results = match run {
                 Some(Ok(results)) => results,
                 Some(Err(_)) => {
-                    let late = ActionError::new(ErrorClass::Timeout, format!("after {limit:?}"));
+                    let late = ActionError::new(ErrorClass::Timeout, format!("waited {limit:?}"));
                     vec![Err(late); events.len()]
                 }
                 None => {

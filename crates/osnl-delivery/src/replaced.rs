@@ -63,7 +63,7 @@ pub(super) async fn open(action: Arc<dyn Action>, name: Arc<str>, limit: Duratio
     let error = match timeout(limit, action.open()).await {
         Ok(Ok(())) => return,
         Ok(Err(error)) => error,
-        Err(_) => ActionError::new(ErrorClass::Timeout, format!("after {limit:?}")),
+        Err(_) => ActionError::new(ErrorClass::Timeout, format!("waited {limit:?}")),
     };
     let target = action.target();
     tracing::error!(

@@ -130,7 +130,7 @@ impl NotificationEndpoint {
                     return NotificationResult::Handled;
                 }
                 Ok(Err(error)) => error,
-                Err(_) => ActionError::new(ErrorClass::Timeout, format!("after {:?}", settings.timeout)),
+                Err(_) => ActionError::new(ErrorClass::Timeout, format!("waited {:?}", settings.timeout)),
             };
             let pause = match settings.policy.decide(attempt, &error) {
                 Decision::GiveUp => None,

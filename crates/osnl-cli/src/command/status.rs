@@ -98,7 +98,9 @@ fn text(status: &Status) -> String {
     for line in &status.attention {
         text.push_str(&format!("! {}\n", short(line, 500)));
     }
-    if let Some(failed) = status.configuration.as_ref().and_then(|of| of.not_reloaded.as_ref()) {
+    // A single one is among the problems above.
+    let refused = status.configuration.as_ref().and_then(|of| of.not_reloaded.as_ref());
+    if let Some(failed) = refused.filter(|failed| failed.errors.len() > 1) {
         text.push_str(&format!("\nthe last reload was refused, {} ago\n", age(failed.since_seconds)));
         failed.errors.iter().take(20).for_each(|error| text.push_str(&format!("  {}\n", short(error, 300))));
         if failed.errors.len() > 20 {

@@ -49,7 +49,7 @@ fn a_drain_waits_for_the_answer_that_is_under_way() {
     sink.wait_for(2, SOON);
     let log = osnl.stop();
     assert!(log.contains("delivered DELETE"), "{log}");
-    assert!(log.contains("after 2s"), "{log}");
+    assert!(log.contains("waited 2s"), "{log}");
     assert_eq!(sink.requests().len(), 2, "a drain begins nothing new");
     depth(&vhost, QUEUE, (1, 0));
 }
