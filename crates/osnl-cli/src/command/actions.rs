@@ -78,7 +78,7 @@ pub(super) fn pause(args: &OneActionArgs, request: &Request) -> Result<Exit, NoA
     Ok(print(&match (&paused.paused_since, paused.changed) {
         (Some(_), true) => {
             format!(
-                "{action} is paused: no attempt starts, deliveries wait; osnl actions resume {action} ends the pause\n"
+                "{action} is paused: no attempt starts, deliveries wait; to end the pause: osnl actions resume {action}\n"
             )
         }
         (Some(since), false) => format!("{action} is paused already, since {since}\n"),

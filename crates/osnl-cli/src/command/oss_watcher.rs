@@ -27,7 +27,7 @@ use crate::output;
     disable_version_flag = true
 )]
 pub(crate) struct OssWatcherArgs {
-    /// Configuration file; if repeated, the last value wins [default: oss_framework.conf and oss_watcher.conf in
+    /// Configuration file; may be repeated: later files override options of earlier ones [default: oss_framework.conf and oss_watcher.conf in
     /// ~/.oss_framework, ~, /etc/oss_framework, /etc]
     #[arg(long, value_name = "PATH")]
     pub(crate) config_file: Vec<PathBuf>,

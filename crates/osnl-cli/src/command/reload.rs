@@ -62,7 +62,7 @@ fn text(reloaded: &ReloadResult) -> String {
             .to_owned();
     }
     let mut text = match reloaded.changes.len() {
-        0 => "reloaded: nothing has changed\n".to_owned(),
+        0 => "reloaded: the configuration is the same as before\n".to_owned(),
         1 => "reloaded: 1 section has changed\n".to_owned(),
         sections => format!("reloaded: {sections} sections have changed\n"),
     };
@@ -91,7 +91,7 @@ mod tests {
             reason: None,
             errors: Vec::new(),
         };
-        assert_eq!(text(&nothing), "reloaded: nothing has changed\n");
+        assert_eq!(text(&nothing), "reloaded: the configuration is the same as before\n");
         let change = SectionChange {
             section: "action:roles".to_owned(),
             what: ChangeKind::Changed,

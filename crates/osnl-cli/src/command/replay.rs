@@ -66,8 +66,12 @@ fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, Refusal> {
     if !args.live || sums.deliveries == 0 {
         match args.format {
             Format::Text => {
-                let next = if args.live || sums.deliveries == 0 { "" } else { "; add --live to append them" };
-                out.line(&format!("{}; nothing was changed{next}", sums.text("would make")));
+                let next = if args.live || sums.deliveries == 0 {
+                    ""
+                } else {
+                    "; with --live what matches is appended"
+                };
+                out.line(&format!("{}; nothing was changed{next}", sums.text("would create")));
             }
             Format::Json => out.json(sums.json(None)),
         }
@@ -85,7 +89,9 @@ fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, Refusal> {
         Format::Text => {
             let known =
                 if copies > 0 { format!(", {copies} were in the journal already") } else { String::new() };
-            out.line(&format!("{}; {} appended to the journal{known}", sums.text("made"), appended - copies));
+            let new = appended - copies;
+            let events = if new == 1 { "event" } else { "events" };
+            out.line(&format!("{}; {new} {events} appended to the journal{known}", sums.text("created")));
         }
         Format::Json => out.json(sums.json(Some((appended - copies, copies)))),
     }
@@ -232,7 +238,7 @@ impl Sums {
 
 #[expect(clippy::print_stderr, reason = "a question, beside the output")]
 fn agreed(sums: &Sums) -> bool {
-    eprint!("{}; append them? [y/N] ", sums.text("would make"));
+    eprint!("{}; append them? [y/N] ", sums.text("would create"));
     let _ = std::io::stderr().flush();
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer).is_ok_and(|_| matches!(answer.trim(), "y" | "Y" | "yes"))

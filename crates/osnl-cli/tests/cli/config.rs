@@ -49,7 +49,7 @@ fn check_explains_what_would_be_done() {
     let expected = "\
 journal /nonexistent/osnl/journal.db
   messages   acknowledged when they are stored on disk
-  history    ended deliveries are kept for 7 days, or until their space is needed
+  history    ended deliveries are kept for 7 days, or less if their space is needed
   limits     file size 10 GiB (or half of the free disk space, if that is less), 1000000 pending deliveries per action, 10000 dead letters
 listener neutron
   broker     mq1.example.com:5672, mq2.example.com:5672, virtual host /

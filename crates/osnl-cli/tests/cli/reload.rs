@@ -120,7 +120,7 @@ fn what_is_wrong_changes_nothing_and_is_said_everywhere_until_it_is_mended() {
     wait_until(SOON, "the request", || rig.sink.requests().len() == 1);
 
     rig.write(&[LISTENER, RULE, ACTION]);
-    assert_eq!(rig.reload(0), "reloaded: nothing has changed\n");
+    assert_eq!(rig.reload(0), "reloaded: the configuration is the same as before\n");
     assert!(healthy(&rig), "{}", rig.status());
     let counters = rig.status()["counters"].clone();
     assert_eq!((&counters["reloads"], &counters["reloads_refused"]), (&json!(1), &json!(3)));

@@ -48,7 +48,7 @@ fn what_was_delivered_is_shown_then_delivered_again() {
     );
     assert_eq!(
         lines[7],
-        "1 of 1 event would make 2 deliveries (2 delivered before); nothing was changed; add --live to append them"
+        "1 of 1 event would create 2 deliveries (2 delivered before); nothing was changed; with --live what matches is appended"
     );
 
     // From the saved tap the same is known, by the messages' ids.
@@ -69,16 +69,16 @@ fn what_was_delivered_is_shown_then_delivered_again() {
     let (code, text) = said(&place, &[&args[..], &skipped].concat());
     assert!(code == Some(1) && text.contains("left out, it was delivered before"), "{text}");
     assert!(
-        text.ends_with("0 of 3 events would make 0 deliveries (0 delivered before); nothing was changed\n")
+        text.ends_with("0 of 3 events would create 0 deliveries (0 delivered before); nothing was changed\n")
     );
     let (code, text) = said(&place, &[&args[..], &["--live", "--yes", "--keep-ids"]].concat());
     assert!(
-        code == Some(1) && text.contains("; 0 appended to the journal, 3 were in the journal already"),
+        code == Some(1) && text.contains("; 0 events appended to the journal, 3 were in the journal already"),
         "{text}"
     );
 
     let (code, text) = said(&place, &[&args[..], &["--live", "--yes", "--limit", "2"]].concat());
-    assert!(code == Some(0) && text.ends_with("; 2 appended to the journal\n"), "{text}");
+    assert!(code == Some(0) && text.ends_with("; 2 events appended to the journal\n"), "{text}");
     let osnl = listening(&place);
     let requests = sink.wait_for(5, SOON);
     let mut targets: Vec<&str> = requests[3..].iter().map(|request| request.target.as_str()).collect();
@@ -112,7 +112,7 @@ fn a_running_daemon_appends_what_is_replayed_and_delivers_it_behind_what_is_pend
     };
 
     let (code, text) = replay(&["--id", "2"]);
-    assert!(code == Some(0) && text.ends_with("; 1 appended to the journal\n"), "{text}");
+    assert!(code == Some(0) && text.ends_with("; 1 event appended to the journal\n"), "{text}");
     assert!(sink.wait_for(4, SOON)[3].target.contains(&instance(2)));
     osnl.wait_for("an operator replayed events events=1 asked=1 by=");
     let (code, text) = replay(&["--id", "1", "--id", "2", "--id", "3", "--keep-ids", "--format", "json"]);
@@ -127,7 +127,7 @@ fn a_running_daemon_appends_what_is_replayed_and_delivers_it_behind_what_is_pend
     let one = osnl_testkit::fixture::text("wire/03-v2-priority-info.json");
     place.write("events.json", format!("{one}\n").repeat(300));
     let (code, text) = replay(&["events.json"]);
-    assert!(code == Some(0) && text.ends_with("; 300 appended to the journal\n"), "{text}");
+    assert!(code == Some(0) && text.ends_with("; 300 events appended to the journal\n"), "{text}");
     sink.wait_for(304, SOON);
     let large = format!(
         r#"{{"event_type": "port.delete.end", "publisher_id": "network.h1", "message_id": "large", "payload": {{"x": "{}",
@@ -168,7 +168,7 @@ fn a_saved_event_is_appended_to_a_journal_that_is_not_there_yet() {
     assert!(code == Some(0) && text.contains("not delivered before"), "{text}");
     assert!(!place.path("state/journal.db").exists(), "a shadow makes nothing");
     let (code, text) = said(&place, &[&args[..], &["--live", "--yes"]].concat());
-    assert!(code == Some(0) && text.ends_with("; 1 appended to the journal\n"), "{text}");
+    assert!(code == Some(0) && text.ends_with("; 1 event appended to the journal\n"), "{text}");
     // The broker is away; what is in the journal is delivered all the same.
     let osnl = place.run(Path::new(OSNL), &["run", "-c", "a.conf"]);
     let requests = sink.wait_for(1, SOON);

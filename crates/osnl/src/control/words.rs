@@ -34,7 +34,9 @@ impl Delivery {
         let is_over = self.ended.is_some() && self.phase != Phase::Dead.word();
         match allowed {
             _ if *made == 0 || is_over => made.to_string(),
-            Some(allowed) if counted < made => format!("{made} ({counted} counted, max {allowed})"),
+            Some(allowed) if counted < made => {
+                format!("{counted} of {allowed} ({} not counted)", made - counted)
+            }
             Some(allowed) => format!("{counted} of {allowed}"),
             None if counted < made => format!("{made} ({counted} counted)"),
             None => counted.to_string(),
@@ -164,7 +166,7 @@ mod tests {
             (serde_json::json!({"phase": "ready"}), "0"),
             (
                 serde_json::json!({"phase": "retrying", "attempts_made": 7, "attempts_counted": 3, "attempts_allowed": 5}),
-                "7 (3 counted, max 5)",
+                "3 of 5 (4 not counted)",
             ),
             (
                 serde_json::json!({"phase": "dead", "ended": "x", "attempts_made": 6, "attempts_counted": 5}),

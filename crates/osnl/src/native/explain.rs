@@ -102,7 +102,7 @@ fn journal(out: &mut String, conf: &JournalConf) {
         out,
         1,
         &format!(
-            "history    ended deliveries are kept for {} days, or until their space is needed",
+            "history    ended deliveries are kept for {} days, or less if their space is needed",
             (days * 100.0).round() / 100.0
         ),
     );

@@ -116,7 +116,7 @@ pub(crate) struct ListArgs {
 #[command(after_help = "Examples:\n  osnl deliveries show web-7\n  \
                         osnl deliveries show 17.0 --raw > body")]
 pub(crate) struct ShowArgs {
-    /// Delivery (17.0); or event, message id, or resource, if it has only one
+    /// Delivery (17.0); or event, message id, or resource with only one delivery
     #[arg(value_name = "ID")]
     pub(crate) about: String,
     /// Print only the bytes of the message, with secrets

@@ -11,9 +11,8 @@ use crate::flags::{FormatArgs, SourceArgs, duration};
 /// `osnl journal` and its commands.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "backup, verify, and export also work while osnl runs or hangs. restore, compact, and move \
-                  exit with 69 while osnl runs, as does export --schema. Without a journal, backup, export, verify, and \
-                  compact exit with 69.\n\n\
+    after_help = "backup, verify, and export also work while osnl runs or hangs. Exit status 69: backup, \
+                  export, verify, compact without a journal; restore, compact, move, export --schema while osnl runs.\n\n\
                   Examples:\n  osnl journal backup /backup/osnl-monday.db\n  osnl journal verify"
 )]
 pub(crate) struct JournalArgs {
@@ -96,7 +95,7 @@ pub(crate) struct RestoreArgs {
 #[derive(Debug, Args)]
 #[command(
     mut_arg("format", |arg| arg.help("Format of the command's report, not of the file: text for people, json for scripts")),
-    after_help = "replay, explain, and send read the lines. The file has mode 0600. Exits with 1 when it cannot be \
+    after_help = "osnl replay, explain, and send take this file. It has mode 0600. Exits with 1 when it cannot be \
                         written; with --schema, 69 while a daemon uses the journal.\n\n\
                         Examples:\n  osnl journal export --since 1d -o events.jsonl\n  \
                         osnl journal export --schema 8 -o older.db"
@@ -135,7 +134,7 @@ pub(crate) struct VerifyArgs {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Writes a copy without free pages, and needs room for it. osnl reuses free pages by itself: use \
-                        this only if the disk is short. Exits with 1 when there is no room.\n\n\
+                        this only if disk space is short. Exits with 1 when there is no room.\n\n\
                         Example:\n  osnl journal compact"
 )]
 pub(crate) struct CompactArgs {
@@ -164,23 +163,23 @@ pub(crate) struct MigrateArgs {
     after_help = "Copies and compares all rows, and marks the old journal as moved: osnl does not start on it any more. After \
                   an interruption, run it again. file:///PATH names a file that contains the URL, to keep the password off the \
                   command line. Exits with 69 while osnl runs on either.\n\n\
-                  Examples:\n  osnl journal move --from sqlite:///srv/osnl.db --to file:///srv/pg\n  \
-                  osnl journal move --replace --from file:///srv/pg --to sqlite:///srv/osnl.db"
+                  Examples:\n  osnl journal move --from sqlite:///srv/osnl.db --to file:///srv/url\n  \
+                  osnl journal move --replace --from file:///srv/url --to sqlite:///srv/osnl.db"
 )]
 pub(crate) struct MoveArgs {
-    /// Journal to move: sqlite:///PATH or postgresql://...
+    /// Journal: sqlite:///PATH, postgresql://, or file:///PATH
     #[arg(long, value_name = "URL")]
     pub(crate) from: String,
-    /// Destination: an empty place, of the other kind (file or database)
+    /// Empty destination of the other kind (file, database)
     #[arg(long, value_name = "URL")]
     pub(crate) to: String,
     /// Count and check, and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Replace a journal in --to that was moved away
+    /// Replace a journal in --to that is marked as moved
     #[arg(long)]
     pub(crate) replace: bool,
-    /// Option lease of the daemons; a killed one counts as running so long
+    /// The daemons' lease: for this time a killed daemon counts as running
     #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration)]
     pub(crate) lease: Duration,
     #[command(flatten)]

@@ -47,7 +47,16 @@ fn page(out: &mut String, command: &Command, level: &str) {
     let _ = writeln!(out, "```text\n{}\n```\n", usage.trim_start_matches("Usage: "));
     let shown = || command.get_arguments().filter(|arg| !arg.is_hide_set() && !is_everywhere(arg));
     table(out, "argument", shown().filter(|arg| arg.is_positional()));
-    table(out, "option", shown().filter(|arg| !arg.is_positional()));
+    let mut groups: Vec<Option<&str>> = Vec::new();
+    for arg in shown().filter(|arg| !arg.is_positional()) {
+        if !groups.contains(&arg.get_help_heading()) {
+            groups.push(arg.get_help_heading());
+        }
+    }
+    for group in groups {
+        let of_group = shown().filter(|arg| !arg.is_positional() && arg.get_help_heading() == group);
+        table(out, group.unwrap_or("option"), of_group);
+    }
     if let Some(after) = command.get_after_help() {
         let _ = writeln!(out, "```text\n{after}\n```\n");
     }

@@ -38,7 +38,7 @@ macro_rules! times {
 /// The paragraph about options that pick deliveries.
 macro_rules! pick {
     () => {
-        concat!(times!(), r" \fB\-\-state\fR takes states and groups of states. Deliveries that wait for a held target are pending, not held. The groups are: \fBpending\fR = arrived, ready, running, retrying, waiting, orphaned; \fBheld\fR = held, held\-by\-guard; \fBopen\fR = all of pending and held; \fBdone\fR = delivered, no\-action\-needed, shadow. The states dead and discarded belong to no group.")
+        concat!(times!(), r" \fB\-\-state\fR takes states and groups of states. Deliveries that wait for a held target are pending, not held. The groups are: \fBpending\fR = arrived, ready, running, retrying, waiting, orphaned; \fBheld\fR = held\-by\-guard, and held after crashes; \fBopen\fR = all of pending and held; \fBdone\fR = delivered, no\-action\-needed, shadow. The states dead and discarded belong to no group.")
     };
 }
 
@@ -182,7 +182,7 @@ api_url = https://k2hr3.example.com/v1/role
     (
         "tap",
         Words {
-            more: r"tap reads from a queue of its own, which is deleted when tap ends, and takes no message from another consumer. By default it binds its queue to the exchanges of all known services, with the topics notifications, versioned_notifications, and ironic_versioned_notifications. \fB\-\-check\fR waits 10 s unless \fB\-\-for\fR is given.
+            more: r"tap reads from a queue of its own, which is deleted when tap ends, and takes no message from another consumer. Without \fB\-c\fR and \fB\-\-listener\fR it binds its queue to the exchanges of all known services, with the topics notifications, versioned_notifications, and ironic_versioned_notifications. \fB\-\-check\fR waits 10 s unless \fB\-\-for\fR is given.
 On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also the rules that match it), / filters, s saves, and ? shows all keys. Passwords in payloads are masked, except with \fB\-\-raw\fR and \fB\-\-save\fR. \fBosnl explain\fR, \fBreplay\fR, and \fBsend\fR take a saved file; it has the mode 0600.",
             see: &["events", "explain", "replay", "send"],
             ..COMMAND
@@ -228,7 +228,7 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
     (
         "quarantine",
         Words {
-            more: "osnl puts a message into quarantine if it cannot read the message, if the message exceeds a limit, or if osnl crashed three times while it processed the message. A message is kept whole if it has at most 16 MiB and compresses to at most 4 MiB. Otherwise osnl keeps its first 64 KiB, its size, and its digest. The quarantine has limits of its own: max_dead messages and 64 MiB; the oldest are deleted first. With memory:// nothing is kept.",
+            more: "osnl puts a message into quarantine if it cannot read the message, if the message exceeds a limit, or if osnl crashed three times before its deliveries were stored. A message is kept whole if it has at most 16 MiB and compresses to at most 4 MiB. Otherwise osnl keeps its first 64 KiB, its size, and its digest. The quarantine keeps at most max_dead messages, besides the dead letters, and 64 MiB; the oldest are deleted first. With memory:// nothing is kept.",
             see: &["status", "deliveries", "replay"],
             ..COMMAND
         },
@@ -281,7 +281,7 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
     (
         "journal-move",
         Words {
-            more: r"Events, deliveries in every state with their order, attempts, enrichments, the quarantine, and pauses are moved. If a value cannot be stored on the other side, the command stores a substitute and reports their number; where no substitute is possible, it refuses before it writes anything. If a journal that was moved away earlier is still in \fB\-\-to\fR, \fB\-\-replace\fR makes room: a file is renamed JOURNAL.replaced\-TIME, tables in PostgreSQL are emptied.",
+            more: r"Events, deliveries in every state with their order, attempts, enrichments, the quarantine, and pauses are moved. If a value cannot be stored on the other side, the command stores substitutes and reports how many; where no substitute is possible, it refuses before it writes anything. If \fB\-\-to\fR still has an old journal that is marked as moved, \fB\-\-replace\fR makes room: a file is renamed JOURNAL.replaced\-TIME, tables in PostgreSQL are emptied.",
             see: &["journal-migrate", "journal-backup", "check"],
             ..COMMAND
         },
@@ -290,7 +290,7 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
     (
         "explain",
         Words {
-            more: concat!(r"For a rule that matches, it prints what each action would do, with secrets masked. For a rule that does not, it prints the first condition that failed and the value. It contacts no other system. \fB\-\-unmatched\fR reads the messages that matched no rule; the daemon stores the latest ones beside its journal (keep_unmatched). \fB\-\-rules\fR compares the configured rules with those of another file. Without a source of events it uses the journal and the unmatched messages.", "\n", pick!()),
+            more: concat!(r"For a rule that matches, it prints what each action would do, with secrets masked. For a rule that does not, it prints the first condition that failed and the value. It contacts no other system. \fB\-\-unmatched\fR reads the messages that matched no rule; the daemon stores the latest ones beside its journal (keep_unmatched). \fB\-\-rules\fR compares the configured rules with those of another file. If no source of events is given, osnl explain uses the journal and the unmatched messages.", "\n", pick!()),
             see: &["tap", "test", "replay", "events"],
             ..COMMAND
         },

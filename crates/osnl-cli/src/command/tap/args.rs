@@ -23,7 +23,7 @@ pub(crate) struct TapArgs {
     /// The same as URL
     #[arg(long, value_name = "URL", value_parser = secret, conflicts_with = "listener")]
     pub(crate) transport_url: Option<Secret>,
-    /// Read what this listener reads [default: what all listeners read]
+    /// Read what this listener reads [default with a configuration: all]
     #[arg(long, value_name = "NAME")]
     pub(crate) listener: Option<String>,
     #[command(flatten)]

@@ -39,12 +39,12 @@ fn normal(rig: &Rig, text: &str) -> String {
             "$1, probe in N s$2  0  0  0  http",
         ),
         (r"\b(attempts|failures) \d+,", "$1 N,"),
-        (r"\d+ \((\d+ counted, max \d+)\)", "N ($1)"),
+        (r"(\d+ of \d+) \(\d+ not counted\)", "$1 (N not counted)"),
         (
             r"(\.\d+  )(running|ready|retrying)( \(target held\)|, next attempt (now|in \d+ s))?  ",
-            "${1}OPEN  ",
+            "${1}retrying (target held)  ",
         ),
-        (r"\d+ (running|ready|retrying)\b", "N OPEN"),
+        (r"\d+ (running|ready|retrying)\b", "N retrying"),
         // The probe of its target may be under way at this moment.
         (
             r"0 deliveries would be (\w+)\n1 delivery running: it changes when its attempt ends, unless the attempt succeeds: ",

@@ -133,8 +133,11 @@ fn place(state: &ViewState, standing: &ConnectionState, width: usize) -> Vec<Spa
             [] => "no exchange exists yet".to_owned(),
             some => some.join(", "),
         };
-        let chosen = if standing.chosen { ", known exchanges (others: --exchange)" } else { "" };
-        format!(" {} virtual host \"{}\"{chosen}: {exchanges}", standing.host, standing.virtual_host)
+        let chosen = if standing.chosen { "known " } else { "" };
+        format!(
+            " {} virtual host \"{}\", {chosen}exchanges: {exchanges}",
+            standing.host, standing.virtual_host
+        )
     };
     text = clean::text(&text).into_owned();
     let listed = match &state.search {
@@ -177,7 +180,7 @@ fn foot(state: &ViewState, standing: &ConnectionState, width: usize) -> Vec<Span
             "up, down scroll  left, right events  r rules  s save  esc back  q quit".into()
         }
         Page::Detail => "up, down scroll  left, right events  s save  esc back  q quit".into(),
-        Page::Rates => "t 1 2 3 a sort  r reverse  p pause  tab list  ? help  q quit".into(),
+        Page::Rates => "sort: t type, 1 2 3 rate, a total  r reverse  tab list  ? help  q quit".into(),
         Page::Messages | Page::Help => "esc back  q quit".into(),
     };
     // Why nothing comes is more urgent than what keys do.

@@ -7,7 +7,7 @@ const TEXT: &[(&str, &str)] = &[
     ("", "Everywhere"),
     ("q, Ctrl-C", "quit; a summary stays on the screen"),
     ("Tab", "the list, or events per second by type"),
-    ("p", "pause: new events are only counted, and not listed later either"),
+    ("p", "pause: new events are counted, and never listed"),
     ("m", "connection log: the broker, exchanges, reconnects"),
     ("Esc", "back"),
     ("", "In the list"),

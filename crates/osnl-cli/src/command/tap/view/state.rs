@@ -291,7 +291,7 @@ impl ViewState {
                         match Search::parse(&text) {
                             Ok(search) => self.search(search.map(|search| (text.trim().to_owned(), search))),
                             Err(error) => {
-                                self.note = Some(error);
+                                self.note = Some(format!("filter not changed: {error}"));
                                 self.prompt = Some(Prompt::Search(text));
                             }
                         }
