@@ -103,8 +103,8 @@ impl DeliveryLoop {
 
     /// A delivery waits in the journal.
     pub(super) fn retried(&mut self, retried: RetriedDelivery) {
-        let RetriedDelivery { claimed: ClaimedDelivery { id, key, event, .. }, retry, pause, reason, remedy } =
-            retried;
+        let RetriedDelivery { claimed, mut retry, pause, reason, remedy } = retried;
+        let ClaimedDelivery { id, key, event, .. } = claimed;
         let sent = self.sent.remove(&id).filter(|_| !retry.answer.is_empty());
         let (error, attempt) = (retry.answer.as_str(), retry.used.made);
         self.log_retry(id, key.as_deref(), &event, (error, remedy), attempt, pause, &reason);
@@ -117,10 +117,13 @@ impl DeliveryLoop {
         if let Some(observer) = &self.observer {
             observer.retried(id);
         }
-        self.journal.retry_at(id, retry);
         if let Some(sent) = sent {
+            // A journal that daemons share takes nothing more about a claim that has ended.
+            self.journal.attempted(id, retry.used, &retry.answer);
             self.journal.sent(id, attempt, sent);
+            retry.answer.clear();
         }
+        self.journal.retry_at(id, retry);
     }
 
     #[expect(clippy::too_many_arguments, reason = "a line of the log has many values")]

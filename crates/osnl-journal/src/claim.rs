@@ -111,6 +111,6 @@ pub struct Retry {
     pub due: Instant,
     /// Attempts and time used so far.
     pub used: UsedLimits,
-    /// The target's answer.
+    /// The target's answer; empty if there was no attempt, or [`attempted`](crate::Journal::attempted) was told.
     pub answer: String,
 }

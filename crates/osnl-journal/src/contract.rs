@@ -52,8 +52,8 @@ pub trait Journal: Send + Sync {
     /// target said.
     fn attempted(&self, delivery: DeliveryId, used: UsedLimits, answer: &str);
 
-    /// Takes note of the request of the failed attempt that was told last, and of its duration. Requests are kept of the
-    /// latest few attempts of a delivery; see [`SentRequest`].
+    /// Takes note of the request of the failed attempt that was told last by [`attempted`](Journal::attempted), and of its
+    /// duration, before the claim ends. Requests are kept of the latest few attempts of a delivery; see [`SentRequest`].
     fn sent(&self, delivery: DeliveryId, made: u32, sent: SentRequest);
 
     /// Ends a claim whose attempt failed and will be repeated. The delivery keeps its place in its lane, and nothing of
