@@ -10,6 +10,7 @@ use osnl_model::{Notification, bulk_part};
 use osnl_template::Names;
 use serde_json::Value;
 
+use super::fence::Fence;
 use super::received::{KeyForm, ReceivedMessage};
 
 /// The name of [`Event::failure`] in templates.
@@ -57,6 +58,8 @@ pub struct Event {
     pub enriched: Option<Arc<EnrichedValues>>,
     /// The number of its calls that are done, if it needs several.
     pub progress: Progress,
+    /// The fence of its claim, where several daemons share the journal.
+    pub fence: Option<Fence>,
     /// When the attempt under way began; `None` without one.
     pub began: Option<SystemTime>,
     /// The number of the delivery that the attempt under way is for, as operators write it; for log lines.
@@ -80,6 +83,7 @@ impl Event {
             resource: None,
             enriched: None,
             progress: Progress::default(),
+            fence: None,
             began: None,
             delivery: None,
         }

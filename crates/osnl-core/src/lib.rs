@@ -26,6 +26,7 @@ pub mod ended;
 pub mod ends;
 pub mod event;
 pub mod fallback;
+pub mod fence;
 pub mod former;
 pub mod metrics;
 pub mod moment;

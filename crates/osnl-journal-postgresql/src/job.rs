@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::time::Duration;
 
 use osnl_core::metrics::UntoldMessages;
-use osnl_journal::DeliveryId;
+use osnl_journal::{DeliveryId, Fence};
 
 use crate::command::Command;
 use crate::grants::CallOrder;
@@ -22,7 +22,8 @@ pub(crate) enum Job<'a> {
     Group(&'a [Command]),
     /// Writes the rows of all leases, and the member's.
     Renew,
-    /// Takes partitions whose rows are still as they were seen, at a time of the clock of due times.
+    /// Takes partitions whose rows are still as they were seen, at a time of the clock of due times; of its own ones, the next
+    /// epoch.
     Take(Vec<LeaseRow>, i64),
     Release(Vec<Partition>),
     /// Removes a bite of what ended before a moment.
@@ -61,7 +62,10 @@ pub(crate) enum Refusal {
     Unstorable(String),
 }
 
-const TAKE: &str = "UPDATE osnl_partition p SET epoch = p.epoch + 1, token = $1, beat = p.beat + 1 \
+/// The epoch is the next one, or the time: where rows have lost their latest epochs, as those of a restored backup have, the clock
+/// of the database goes on above them.
+const TAKE: &str = "UPDATE osnl_partition p SET token = $1, beat = p.beat + 1, \
+       epoch = greatest(p.epoch + 1, least(floor(extract(epoch FROM statement_timestamp()))::bigint, $5::bigint)) \
      FROM unnest($2::smallint[], $3::bigint[], $4::bigint[]) AS seen (id, epoch, beat) \
      WHERE p.id = seen.id AND p.epoch = seen.epoch AND p.beat = seen.beat RETURNING p.id, p.epoch";
 /// The clock of the former owner does not count: no retry waits for longer than its pause, by the clock of the new one.
@@ -139,7 +143,7 @@ impl Transaction<'_> {
         let epochs: Vec<i64> = rows.iter().map(|row| row.epoch).collect();
         let beats: Vec<i64> = rows.iter().map(|row| row.beat).collect();
         let mut taken = Vec::new();
-        for row in self.query(TAKE, &[&self.member.token, &ids, &epochs, &beats]).await? {
+        for row in self.query(TAKE, &[&self.member.token, &ids, &epochs, &beats, &Fence::LATEST]).await? {
             taken.push((row.try_get(0)?, row.try_get(1)?));
         }
         let ids: Vec<Partition> = taken.iter().map(|(partition, _)| *partition).collect();

@@ -7,6 +7,8 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
+use osnl_journal::Fence;
+
 use crate::partition::Partition;
 
 /// The random number of a member's start.
@@ -27,6 +29,21 @@ pub(crate) struct Lease {
     pub(crate) epoch: i64,
     /// By this member's clock.
     pub(crate) until: Duration,
+    /// Claims that have a fence of this epoch.
+    fences: u64,
+}
+
+impl Lease {
+    pub(crate) fn new(epoch: i64, until: Duration) -> Self {
+        Self { epoch, until, fences: 0 }
+    }
+
+    /// Returns the fence of the next claim.
+    pub(crate) fn next_fence(&mut self) -> Fence {
+        let fence = Fence::new(self.epoch.unsigned_abs(), self.fences.min(Fence::CLAIMS - 1));
+        self.fences += 1;
+        fence
+    }
 }
 
 /// See the [module](self).
@@ -46,6 +63,12 @@ impl Leases {
 
     pub(crate) fn partitions(&self) -> Vec<Partition> {
         self.held.keys().copied().collect()
+    }
+
+    /// Returns the leases that have given half of the fences of their epochs, with these: many more than between two looks.
+    pub(crate) fn worn(&self) -> Vec<(Partition, i64)> {
+        let worn = self.held.iter().filter(|(_, held)| held.fences >= Fence::CLAIMS / 2);
+        worn.map(|(partition, held)| (*partition, held.epoch)).collect()
     }
 
     /// Returns the moment at which the first lease ends.
@@ -169,10 +192,26 @@ mod tests {
     #[test]
     fn a_lease_never_becomes_shorter() {
         let mut leases = Leases::default();
-        leases.held.insert(1, Lease { epoch: 1, until: at(20) });
+        leases.held.insert(1, Lease::new(1, at(20)));
         leases.renewed([1, 2], at(10));
         assert_eq!(leases.first_end(), Some(at(20)));
         leases.renewed([1], at(30));
         assert_eq!((leases.first_end(), leases.partitions()), (Some(at(30)), vec![1]));
+    }
+
+    #[test]
+    fn fences_of_an_epoch_grow_and_are_below_those_of_the_next() {
+        let mut leases = Leases::default();
+        leases.held.insert(7, Lease::new(5, at(20)));
+        let mut give = |count: u64| {
+            let held = leases.held.get_mut(&7).unwrap();
+            let fences: Vec<Fence> = (0..count).map(|_| held.next_fence()).collect();
+            assert!(fences.is_sorted_by(|one, next| one < next));
+            (fences.last().copied().unwrap(), leases.worn())
+        };
+        assert_eq!(give(Fence::CLAIMS / 2 - 1).1, []);
+        assert_eq!(give(1).1, [(7, 5)], "in time for a larger epoch");
+        let (last, _) = give(Fence::CLAIMS / 2);
+        assert!(last < Lease::new(6, at(20)).next_fence());
     }
 }

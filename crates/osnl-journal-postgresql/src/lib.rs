@@ -83,8 +83,9 @@
 //! # What it promises
 //!
 //! At least once. Order per action and resource for what is recorded: a daemon that has lost a partition records nothing in it.
-//! An attempt is given up when the lease ends; what is in its socket may take effect late. [`fence`](PostgresJournal::fence) gives a number that grows
-//! with each owner, and the rest of the lease.
+//! An attempt is given up when the lease ends; what is in its socket may take effect late, unless the target refuses it by its
+//! [`Fence`](osnl_journal::Fence): the epoch of the partition, which each owner raises, and the number of the claim in it, which the
+//! owner counts in memory. A member that has given half of the numbers takes its own partition again, with the next epoch.
 //!
 //! `synchronous_commit = on` is set for each session; a server with `fsync = off` is refused. An asynchronous replica as
 //! fail-over target loses what it has not received: that cannot be seen from here.
@@ -177,15 +178,6 @@ pub struct PostgresJournal {
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
-/// A claim's right to have an effect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fence {
-    /// A number that is larger for each later owner of the resource.
-    pub number: i64,
-    /// The rest of the lease.
-    pub left: Duration,
-}
-
 impl PostgresJournal {
     /// Connects, and starts the thread that writes. Blocks until the partitions that are free are taken, for seconds at most
     /// if the database is away.
@@ -251,18 +243,6 @@ impl PostgresJournal {
         self.send(Command::Look(sender));
         // Dropped by a thread that has ended.
         let _ = receiver.await;
-    }
-
-    /// Returns the fence of a claimed delivery; `None` when another member may have it.
-    pub async fn fence(&self, delivery: DeliveryId) -> Option<Fence> {
-        let (sender, receiver) = oneshot::channel();
-        let clock = self.options.clock.clone();
-        self.send(Command::Do(Box::new(move |member| {
-            let held = member.place(delivery).and_then(|place| member.leases.held.get(&place.partition));
-            let left = held.map(|held| (held.epoch, held.until.saturating_sub(clock.now())));
-            let _ = sender.send(left.filter(|(_, left)| !left.is_zero()));
-        })));
-        receiver.await.ok().flatten().map(|(number, left)| Fence { number, left })
     }
 
     fn send(&self, command: Command) {

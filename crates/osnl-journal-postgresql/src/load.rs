@@ -1,7 +1,8 @@
 //! From the tables into the short piece of claimable deliveries that is in memory.
 //!
-//! Only what is committed in this member's partitions is read. A message is read and decoded once for all of its deliveries that
-//! are in memory.
+//! Only what is committed in this member's partitions is read. What has a lane gets its fence here: of a lane at most one delivery
+//! is claimable, so that it is larger than those of all claims before. A message is read and decoded once for all of its
+//! deliveries that are in memory.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -47,7 +48,7 @@ const DUE: &str = "SELECT id FROM osnl_delivery WHERE action = $1 AND state = 1 
 const NEXT_DUE: &str = "SELECT due FROM osnl_delivery WHERE action = $1 AND state = 1 AND due > $2 AND partition = ANY($3) \
      ORDER BY due LIMIT 1";
 const LOAD: &str = "SELECT d.id, d.arrival, d.partition, d.rule, d.action, d.key, d.resource, d.attempts, d.aged, d.tries, \
-       d.due, e.found \
+       d.due, e.found, d.lane IS NOT NULL \
      FROM osnl_delivery d LEFT JOIN osnl_enriched e ON e.delivery = d.id \
      WHERE d.id = ANY($1) AND d.state = 1 AND d.partition = ANY($2)";
 pub(crate) const MESSAGES: &str = "SELECT id, received, redelivered, listener, queue, exchange, routing_key, content_type, \
@@ -155,7 +156,9 @@ impl Member {
         for row in rows {
             let id = delivery(row.try_get(0)?);
             let partition = row.try_get(2)?;
-            let Some(held) = self.leases.held.get(&partition) else { continue };
+            let Some(held) = self.leases.held.get_mut(&partition) else { continue };
+            // Where nothing is in order, a target would refuse what is not late.
+            let fence = row.try_get::<_, bool>(12)?.then(|| held.next_fence());
             let (rule, action): (String, String) = (row.try_get(3)?, row.try_get(4)?);
             let place = Place { partition, epoch: held.epoch, action: action.as_str().into() };
             self.places.insert(id, place);
@@ -181,7 +184,8 @@ impl Member {
             let enriched = found.and_then(|found| serde_json::from_str(&found).ok()).map(Arc::new);
             let resource: Option<i64> = row.try_get(6)?;
             let resource = resource.and_then(|resource| u32::try_from(resource).ok());
-            let event = Event { resource, enriched, ..Event::new(received, notification, rule, action) };
+            let event =
+                Event { resource, enriched, fence, ..Event::new(received, notification, rule, action) };
             let key = key.map(|key| String::from_utf8_lossy(&key).into_owned());
             loaded.push((row.try_get(10)?, ClaimedDelivery { id, key, event, used, newest: false }));
         }

@@ -114,6 +114,12 @@ impl Member {
         }
     }
 
+    /// The member has given its own partition another epoch: what it has in memory of it stays its own.
+    pub(crate) fn raise(&mut self, partition: Partition, from: i64, to: i64) {
+        let own = |place: &&mut Place| place.partition == partition && place.epoch == from;
+        self.places.values_mut().filter(own).for_each(|place| place.epoch = to);
+    }
+
     /// Returns the place of a delivery whose end this member may record.
     pub(crate) fn place(&self, id: DeliveryId) -> Option<&Place> {
         self.places.get(&id).filter(|place| self.leases.holds(place.partition, place.epoch))

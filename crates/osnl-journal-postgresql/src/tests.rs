@@ -9,6 +9,7 @@ mod changes;
 mod commits;
 mod digests;
 mod faults;
+mod fences;
 mod guards;
 mod long_names;
 mod members;
@@ -31,7 +32,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use osnl_core::metrics::Counters;
 use osnl_journal::conformance::{PLACES, Rig, append, claim, entry, names, within};
-use osnl_journal::{NewDelivery, Outcome, Settle};
+use osnl_journal::{Fence, NewDelivery, Outcome, Settle};
 use osnl_testkit::Postgres;
 
 use super::*;
@@ -137,6 +138,10 @@ async fn claimable(member: &PostgresJournal, action: &str) -> Vec<ClaimedDeliver
     }
     claimed.extend(member.claim(action, ClaimLimits::in_order(100)).now_or_never().unwrap_or_default());
     claimed
+}
+
+fn fence(claimed: &ClaimedDelivery) -> Fence {
+    claimed.event.fence.unwrap()
 }
 
 /// A text that is longer than what an index takes, and cannot be compressed.

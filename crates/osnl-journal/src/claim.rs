@@ -71,7 +71,7 @@ pub struct ClaimedDelivery {
     pub id: DeliveryId,
     /// The resource key, for order; `None` is a key of its own.
     pub key: Option<String>,
-    /// The event to deliver.
+    /// The event to deliver, with the [fence](crate::Fence) of this claim.
     pub event: Event,
     /// Attempts and time used before this claim.
     pub used: UsedLimits,

@@ -43,6 +43,10 @@ pub trait Journal: Send + Sync {
     /// It may answer with none once when a claim has been [withdrawn](Journal::withdrawn).
     ///
     /// The journal never sleeps: the caller asks again at [`next_due`](Journal::next_due).
+    ///
+    /// Where another daemon may take deliveries over, each that is in an order has a [fence](crate::Fence), which is larger than
+    /// those of all earlier claims of its action and resource. No attempt under an earlier claim has a [lease](Journal::lease)
+    /// by then. A journal of one daemon gives none.
     fn claim<'a>(&'a self, action: &'a str, wanted: ClaimLimits) -> BoxFuture<'a, Vec<ClaimedDelivery>>;
 
     /// Returns when the next retry of this action becomes due, if one waits in the journal and a claim is of use then.

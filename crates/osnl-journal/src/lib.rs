@@ -74,6 +74,8 @@ pub mod state_dir;
 pub mod store;
 pub mod transfer;
 
+pub use osnl_core::fence::Fence;
+
 pub use self::calls::CallTokens;
 pub use self::claim::{ClaimLimits, ClaimedDelivery, DeliveryId, Retry, SentRequest, UsedLimits};
 pub use self::contract::{AttemptLease, Journal, LearntFacts, PausedActions};

@@ -171,6 +171,9 @@ impl Writer {
         let seen = members_seen(named, &rows, own, |token| {
             Some(leases.silence(token, asked)).filter(|silence| *silence >= lease)
         });
+        let worn = leases.worn();
+        let worn: Vec<LeaseRow> =
+            rows.iter().filter(|row| worn.contains(&(row.partition, row.epoch))).cloned().collect();
         let mut free = leases.watch(rows, (asked, clock.now()), lease);
         let share = usize::from(PARTITIONS).div_ceil(alive);
         if !silent.is_empty() {
@@ -178,6 +181,7 @@ impl Writer {
             session.execute(OWN_READERS, &[]).await?;
         }
         free.truncate(share.saturating_sub(leases.held.len()));
+        free.extend(worn);
         if !free.is_empty() {
             self.take(free).await;
         } else if self.member.leases.held.len() > share {
@@ -232,11 +236,17 @@ impl Writer {
         if taken.is_empty() {
             return;
         }
-        tracing::info!(partitions = taken.len(), "partitions of the journal are taken over");
+        let new =
+            taken.iter().filter(|(partition, _)| !self.member.leases.held.contains_key(partition)).count();
+        if new > 0 {
+            tracing::info!(partitions = new, "partitions of the journal are taken over");
+        }
         // An answer that was late is followed by a renewal.
         let until = sent.map_or(Duration::ZERO, |sent| sent + self.options.lease);
         for (partition, epoch) in taken {
-            self.member.leases.held.insert(partition, Lease { epoch, until });
+            if let Some(former) = self.member.leases.held.insert(partition, Lease::new(epoch, until)) {
+                self.member.raise(partition, former.epoch, epoch);
+            }
         }
         if sent.is_none() {
             self.next_renewal = Duration::ZERO;
