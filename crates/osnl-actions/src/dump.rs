@@ -121,7 +121,10 @@ pub(super) fn line(event: &Event) -> Value {
         "payload": mask_secrets(&event.payload()),
         "idempotency_key": event.idempotency_key(),
     });
-    // Only where there is something: most lines are of neither.
+    // Only where there is something: most lines are of none.
+    if let Some(fence) = event.fence {
+        line["fence"] = fence.number().into();
+    }
     if let Some(enriched) = event.asked() {
         line["enrichments"] =
             enriched.into_iter().map(|(name, value)| (name, mask_secrets(&value))).collect();

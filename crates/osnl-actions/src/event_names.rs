@@ -5,10 +5,13 @@
 use super::{Event, FAILURE};
 use crate::driver::{CallRequest, NativeReader, Reader};
 
+use osnl_core::fence::Fence;
 use osnl_template::{Escape, Names, Template};
 
+/// The name of the [`Fence`] of a delivery.
+pub(crate) const FENCE: &str = "fence";
 /// Names beyond those of the event that every action has.
-pub(crate) const MORE: [&str; 4] = ["rule", "action", "idempotency_key", FAILURE];
+pub(crate) const MORE: [&str; 5] = ["rule", "action", "idempotency_key", FENCE, FAILURE];
 
 /// All names beyond those of the event that templates of this section may use: [`MORE`], and what `enrich` asks for.
 pub(crate) fn of_section(reader: &Reader<'_>) -> Vec<String> {
@@ -39,12 +42,21 @@ pub(crate) fn template_or(
 /// For an attempt.
 pub(crate) fn of_event(event: &Event) -> Names {
     let names = event.names().with("rule", &*event.rule).with("action", &*event.action);
-    names.with("idempotency_key", event.idempotency_key())
+    with_fence(names.with("idempotency_key", event.idempotency_key()), event.fence)
+}
+
+/// Adds the fence: a number, or an empty text where there is none.
+pub(crate) fn with_fence(names: Names, fence: Option<Fence>) -> Names {
+    match fence {
+        Some(fence) => names.with(FENCE, fence.number()),
+        None => names.with(FENCE, ""),
+    }
 }
 
 /// For a preview: what the event has of secrets is masked, and so is what is known of enrichments; of others it has
 /// where their values will stand.
 pub(crate) fn of_preview(wanted: &CallRequest<'_>, action: &str) -> Names {
     let names = wanted.names(wanted.notification.masked()).with("rule", wanted.rule).with("action", action);
-    names.with("idempotency_key", wanted.idempotency_key(action))
+    // The journal gives it to a claim.
+    with_fence(names.with("idempotency_key", wanted.idempotency_key(action)), None)
 }

@@ -72,7 +72,8 @@ impl ReadDriver for HttpConf {
         let certificate = login::certificate(reader);
         let tls = TlsConf::read(reader);
         let signer = login::signer(reader);
-        let idempotency = idempotency(reader);
+        let idempotency = header_name(reader, "idempotency_header");
+        let fence = header_name(reader, "fence_header");
         let headers = headers(reader, signer.as_ref().is_some_and(Option::is_some));
         let cloud_event = cloud_event(reader);
         let judgement = judgement(reader);
@@ -120,6 +121,7 @@ impl ReadDriver for HttpConf {
                 content_type: content_type?,
                 cloud_event: cloud_event?,
                 idempotency: idempotency?,
+                fence: fence?,
                 secrets,
                 signer: signer?,
                 reply_limit: reply_limit?,
@@ -393,23 +395,20 @@ fn content_type(reader: &mut Reader<'_>) -> Option<Option<osnl_http::header::Hea
     }
 }
 
-fn idempotency(reader: &mut Reader<'_>) -> Option<Option<HeaderName>> {
-    match reader.text("idempotency_header")?.as_str() {
+/// The name of a header with a value of ours; `Some(None)` if none is wanted.
+fn header_name(reader: &mut Reader<'_>, option: &str) -> Option<Option<HeaderName>> {
+    match reader.text(option)?.as_str() {
         "" => Some(None),
         text => match HeaderName::from_str(text) {
             Ok(name) if is_connection_header(&name) || [AUTHORIZATION, CONTENT_TYPE].contains(&name) => {
                 reader.refuse(
-                    "idempotency_header",
+                    option,
                     "is a header with another use",
                     "name another one, or leave it empty for none",
                 )
             }
             Ok(name) => Some(Some(name)),
-            Err(_) => reader.refuse(
-                "idempotency_header",
-                "is not the name of a header",
-                "use letters, digits, and dashes",
-            ),
+            Err(_) => reader.refuse(option, "is not the name of a header", "use letters, digits, and dashes"),
         },
     }
 }

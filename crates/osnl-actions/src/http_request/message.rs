@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use osnl_core::fence::Fence;
 use osnl_http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use osnl_http::{HeaderMap, Method, Request};
 use osnl_model::{mask_secrets, mask_text};
@@ -14,7 +15,7 @@ use super::secrets::{MASK, Secrets};
 use super::sign::Signer;
 use super::target::UrlTarget;
 use super::verb::Verb;
-use crate::Event;
+use crate::{Event, event_names};
 
 /// The parts of a request.
 #[derive(Clone, Debug)]
@@ -28,6 +29,8 @@ pub(super) struct RequestParts {
     pub(super) cloud_event: Option<CloudEventConf>,
     /// The header that carries the idempotency key.
     pub(super) idempotency: Option<HeaderName>,
+    /// The header that carries the fence, where there is one.
+    pub(super) fence: Option<HeaderName>,
     pub(super) secrets: Secrets,
     pub(super) signer: Option<Signer>,
     pub(super) reply_limit: usize,
@@ -52,13 +55,16 @@ pub(super) struct RequestSubject<'a> {
     pub(super) id: Option<&'a str>,
     /// [`Event::idempotency_key`](crate::Event::idempotency_key).
     pub(super) key: &'a str,
+    /// The fence of the claim under which the request is made.
+    pub(super) fence: Option<Fence>,
     pub(super) resource: Option<u32>,
 }
 
 impl<'a> RequestSubject<'a> {
     /// Takes what a request says of this event; the key is its idempotency key.
     pub(super) fn of(event: &'a Event, key: &'a str) -> Self {
-        Self { rule: &event.rule, action: &event.action, id: event.id(), key, resource: event.resource }
+        let Event { rule, action, fence, resource, .. } = event;
+        Self { rule, action, id: event.id(), key, fence: *fence, resource: *resource }
     }
 }
 
@@ -107,7 +113,8 @@ impl RequestParts {
         if !is_safe || !is_empty || self.target.is_event_dependent() || !templates.all(is_fixed) {
             return None;
         }
-        let about = RequestSubject { rule: "", action: "", id: None, key: "osnl-check", resource: None };
+        let about =
+            RequestSubject { rule: "", action: "", id: None, key: "osnl-check", fence: None, resource: None };
         self.request(&Names::new(Arc::default()), &about, SystemTime::now()).ok()
     }
 
@@ -162,6 +169,9 @@ impl RequestParts {
         headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
         if let Some(name) = &self.idempotency {
             headers.insert(name.clone(), key_value(about.key));
+        }
+        if let (Some(name), Some(fence)) = (&self.fence, about.fence) {
+            headers.insert(name.clone(), HeaderValue::from(fence.number()));
         }
         let mut body = self.body(self.body.of(&request.method), names, about, headers)?;
         for (name, template) in &self.headers {
@@ -246,7 +256,8 @@ impl CloudEventConf {
 }
 
 fn named(event: &Names, about: &RequestSubject<'_>) -> Names {
-    event.clone().with("rule", about.rule).with("action", about.action).with("idempotency_key", about.key)
+    let names = event.clone().with("rule", about.rule).with("action", about.action);
+    event_names::with_fence(names.with("idempotency_key", about.key), about.fence)
 }
 
 /// The idempotency key as a header: the publisher chooses the id in it, and one with a line end must not make a dead letter

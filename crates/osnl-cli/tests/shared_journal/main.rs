@@ -8,6 +8,7 @@ mod checked;
 mod differing;
 mod digest;
 mod expected;
+mod fences;
 mod limits;
 mod mail;
 mod moving;

@@ -15,7 +15,7 @@ use super::schema::ACTION;
 use super::{LoadedConf, RuleConf};
 
 /// Names that an action's templates may use besides the event's and those of enrichments.
-const MORE: [&str; 6] = ["rule", "action", "idempotency_key", "secret", "count", "failure"];
+const MORE: [&str; 7] = ["rule", "action", "idempotency_key", "fence", "secret", "count", "failure"];
 
 impl LoadedConf {
     /// Warns of templates whose `resource.name`, `user`, `host`, or `state` is empty in every event that the action's rules

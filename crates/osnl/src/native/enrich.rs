@@ -47,7 +47,7 @@ pub(super) static OPTIONS: &[OptionDef] = &[
 ];
 
 /// The names that an action's templates may use besides the event and its enrichments.
-const TAKEN: [&str; 6] = ["rule", "action", "idempotency_key", "secret", "count", "failure"];
+const TAKEN: [&str; 7] = ["rule", "action", "idempotency_key", "fence", "secret", "count", "failure"];
 
 /// One section; `all` are the names of all of them.
 pub(super) fn enrich(reader: &mut Reader<'_>, all: &[&str]) -> Option<EnrichConf> {

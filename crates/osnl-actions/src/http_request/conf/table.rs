@@ -90,6 +90,13 @@ const OPTIONS: &[OptionDef] = &[
     )
     .or("Idempotency-Key"),
     OptionDef::new(
+        "fence_header",
+        "header",
+        "Header with the fence, a number by which a target refuses requests that arrive late; only with a journal that \
+         daemons share. Empty for none.",
+    )
+    .or("Osnl-Fence"),
+    OptionDef::new(
         "cloudevents",
         "off, binary or structured",
         "binary, structured: the event is sent as a CloudEvent, with the body or the payload as its data.",

@@ -37,8 +37,14 @@ fn event(value: &str) -> Notification {
     }
 }
 
-const ABOUT: RequestSubject<'_> =
-    RequestSubject { rule: "r", action: "hook", key: "m-1/r/hook", id: Some("m-1"), resource: None };
+const ABOUT: RequestSubject<'_> = RequestSubject {
+    rule: "r",
+    action: "hook",
+    key: "m-1/r/hook",
+    id: Some("m-1"),
+    fence: None,
+    resource: None,
+};
 
 fn made(lines: &str, event: Notification, seconds: u64) -> Result<Request, String> {
     let at = UNIX_EPOCH + Duration::from_secs(seconds);

@@ -178,12 +178,13 @@ fn what_others_set_no_header_of_ours_may() {
     check(&format!("{h}header.ce-tenant = x\ncloudevents = binary"), &[]);
     check(&format!("{h}header.ce-id = x"), &[]);
     for header in ["Host", "content-length", "Authorization"] {
-        check(
-            &format!("{h}idempotency_header = {header}"),
-            &[
-                "a.conf:11: [action:hook] idempotency_header: is a header with another use; name another one, or leave it empty for none",
-            ],
-        );
+        for option in ["idempotency_header", "fence_header"] {
+            let problem = "is a header with another use; name another one, or leave it empty for none";
+            check(
+                &format!("{h}{option} = {header}"),
+                &[&format!("a.conf:11: [action:hook] {option}: {problem}")],
+            );
+        }
     }
     for kind in ["json", "/json", "application/", "a/b/c", "a b/c", "a/b c", "ä/b"] {
         check(
@@ -240,7 +241,7 @@ fn templates_are_refused_with_line_and_column() {
         "url = http://h/{{ paylod.a }}",
         &[
             "a.conf:10:19: [action:hook] url: there is no name paylod; the names are payload, context, event_type, \
-            publisher_id, priority, message_id, timestamp, resource, rule, action, idempotency_key, secret, failure; did you \
+            publisher_id, priority, message_id, timestamp, resource, rule, action, idempotency_key, fence, secret, failure; did you \
             mean payload?",
         ],
     );

@@ -1,6 +1,7 @@
 //! One process for each event: its exit status, its output, its end.
 
 use osnl::action::exec::Mode;
+use osnl_core::fence::Fence;
 
 use super::*;
 
@@ -60,11 +61,12 @@ fn the_event_is_its_input_and_its_head_is_in_its_environment() {
     let (folder, stand) = shell("cat > event; env | grep ^OSNL_ > variables");
     // More than a pipe holds, and a type that no environment can hold.
     let payload = json!({"port": {"id": "p1"}, "long": "x".repeat(300_000)});
-    let of = event("port.create.end", &payload);
+    let mut of = event("port.create.end", &payload);
+    of.fence = Some(Fence::new(7, 1));
     stand.attempt_of(&of).unwrap();
     let line: Value =
         serde_json::from_str(&fs::read_to_string(folder.path().join("event")).unwrap()).unwrap();
-    assert_eq!(line["payload"], payload);
+    assert_eq!((&line["payload"], &line["fence"]), (&payload, &json!(7_340_033)));
     let variables = fs::read_to_string(folder.path().join("variables")).unwrap();
     for expected in [
         "OSNL_ACTION=a",
@@ -74,6 +76,7 @@ fn the_event_is_its_input_and_its_head_is_in_its_environment() {
         "OSNL_PRIORITY=info",
         "OSNL_RESOURCE_KIND=port",
         "OSNL_RESOURCE_ID=p1",
+        "OSNL_FENCE=7340033",
         &format!("OSNL_IDEMPOTENCY_KEY={}", of.idempotency_key()),
     ] {
         assert!(variables.lines().any(|line| line == expected), "{expected}: {variables}");
