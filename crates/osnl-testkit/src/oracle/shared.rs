@@ -156,9 +156,9 @@ impl SharedPlan {
         wrong.extend(done.wrong);
         let buried = members.iter().flat_map(|member| buried(&member.buried())).collect();
         let evidence = Evidence { published, effects: target.effects(), rows, windows, buried };
-        let (failed_requests, foreign) = target.failures();
-        if foreign > 0 {
-            wrong.push(format!("{foreign} requests about no event"));
+        let requests = target.counts();
+        if requests.foreign > 0 {
+            wrong.push(format!("{} requests about no event", requests.foreign));
         }
         self.write(&evidence, &story, began);
         let output: Vec<(String, String)> =
@@ -176,7 +176,7 @@ impl SharedPlan {
             drained,
             faults: counts,
             untried: untried.into_iter().map(|(_, what)| what).collect(),
-            failed_requests,
+            requests,
             buried: evidence.buried.len(),
             commands: done.commands,
             said: said(&output),
@@ -228,7 +228,9 @@ impl SharedPlan {
             let at = effect.at.saturating_duration_since(began).as_secs_f64();
             let path = if effect.is_spare { SPARE } else { HOOK };
             let name = NAMES[effect.daemon];
-            _ = writeln!(effects, "{at:8.2} s  event {} port {} by {name} {path}", effect.event, effect.port);
+            let fence = if effect.is_behind == Some(true) { " with a smaller fence" } else { "" };
+            let (event, port) = (effect.event, effect.port);
+            _ = writeln!(effects, "{at:8.2} s  event {event} port {port} by {name} {path}{fence}");
         }
         write("effects.txt", effects);
         let rows: Vec<String> = evidence.rows.iter().map(|row| format!("{row:?}")).collect();

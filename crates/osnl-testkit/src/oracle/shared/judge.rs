@@ -8,9 +8,12 @@
 //! | a message with an id, of which the broker has one, is stored once | `stored_twice` |
 //! | what is recorded as delivered has had its effect | `unseen` |
 //! | the events of a resource are stored, recorded, and have their first effects in their order | `out_of_order` |
+//! | an effect after that of a later event of its resource has a smaller fence than a request before | `not_fenced` |
+//! | a target that refuses smaller fences does all the same | `only_fenced` |
 //!
 //! Permitted and counted: an effect again; one after that of a later event of its resource, which a daemon that has lost the
-//! partition had under way (`late`); a message without an id stored again, or one that the publisher has published again.
+//! partition had under way (`late`), with its smaller fence (`fenced`); a message without an id stored again, or one that the
+//! publisher has published again.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
@@ -87,12 +90,16 @@ pub(super) struct Verdict {
     pub(super) stored_twice: Vec<u64>,
     pub(super) unseen: Vec<u64>,
     pub(super) out_of_order: Vec<u64>,
+    pub(super) not_fenced: Vec<u64>,
+    pub(super) only_fenced: Vec<u64>,
     pub(super) delivered: usize,
     pub(super) dead: usize,
     pub(super) repeated: usize,
     /// Those of `repeated` without an id.
     pub(super) repeated_nameless: usize,
     pub(super) late: usize,
+    /// Late effects that a target with fences refuses.
+    pub(super) fenced: usize,
     /// The most late effects of one fault of a daemon.
     pub(super) most_late: usize,
     /// Late effects of a daemon without a fault before.
@@ -132,8 +139,10 @@ impl Verdict {
         // Of messages that were never published.
         verdict.unseen.extend(by_event.into_keys());
         verdict.judge_effects(evidence);
+        verdict.judge_fences(effects);
         verdict.judge_records(evidence);
-        let lists = [&mut verdict.out_of_order, &mut verdict.unseen, &mut verdict.open];
+        let Self { out_of_order, unseen, open, not_fenced, .. } = &mut verdict;
+        let lists = [out_of_order, unseen, open, not_fenced];
         for events in lists {
             events.sort_unstable();
             events.dedup();
@@ -177,6 +186,8 @@ impl Verdict {
                 continue;
             }
             self.late += 1;
+            self.fenced += usize::from(effect.is_behind == Some(true));
+            self.not_fenced.extend((effect.is_behind == Some(false)).then_some(effect.event));
             let fault = evidence.windows.iter().rposition(|window| {
                 window.daemon.is_none_or(|daemon| daemon == effect.daemon)
                     && window.from <= effect.at
@@ -188,6 +199,17 @@ impl Verdict {
             }
         }
         self.most_late = late_of.into_values().max().unwrap_or(0);
+    }
+
+    /// Finds deliveries without an effect at a target that refuses smaller fences.
+    fn judge_fences(&mut self, effects: &[Effect]) {
+        let mut refused: BTreeMap<(u64, bool), bool> = BTreeMap::new();
+        for effect in effects {
+            let is_behind = effect.is_behind == Some(true);
+            *refused.entry((effect.event, effect.is_spare)).or_insert(true) &= is_behind;
+        }
+        self.only_fenced
+            .extend(refused.into_iter().filter(|(_, refused)| *refused).map(|((event, _), _)| event));
     }
 
     /// Messages of a resource are stored in their order, but for those that come again; ends are recorded in the order of
@@ -214,7 +236,7 @@ impl Verdict {
     }
 
     /// Returns what is broken, in words.
-    pub(super) fn findings(&self) -> [(&'static str, &[u64]); 7] {
+    pub(super) fn findings(&self) -> [(&'static str, &[u64]); 9] {
         [
             ("lost: without an effect, or a record of it", &self.lost),
             ("out of order", &self.out_of_order),
@@ -223,6 +245,8 @@ impl Verdict {
             ("without a dead letter, of what the target rejects", &self.not_dead),
             ("stored twice in spite of an id", &self.stored_twice),
             ("recorded as delivered without an effect", &self.unseen),
+            ("late, with a fence that is not smaller", &self.not_fenced),
+            ("without an effect at a target that refuses smaller fences", &self.only_fenced),
         ]
     }
 }
@@ -233,13 +257,15 @@ mod tests {
 
     use super::*;
 
-    /// Events of one port: `1` an effect, `1s` one of the fallback; those of the second daemon end with `b`.
+    /// Events of one port: `1` an effect, `1s` one of the fallback; those of the second daemon have a `b`. `1+` has a fence, and
+    /// `1-` a smaller one than a request before.
     fn effects(text: &str) -> Vec<Effect> {
         let effect = |word: &str| Effect {
-            event: word.trim_end_matches(char::is_alphabetic).parse().unwrap(),
+            event: word.trim_end_matches(|c: char| !c.is_ascii_digit()).parse().unwrap(),
             port: 7,
             daemon: usize::from(word.contains('b')),
             is_spare: word.contains('s'),
+            is_behind: word.contains(['+', '-']).then(|| word.contains('-')),
             at: Instant::now(),
         };
         text.split_whitespace().map(effect).collect()
@@ -296,14 +322,18 @@ mod tests {
         check("1 2 3", "1:4 2:3 3:4", &[(0, 2), (3, 2)]);
         check("1 2 3", "1:4 2:4 3:4 2:4", &[(5, 2)]);
         check("1 2 3 9", "1:4 2:4 3:4 9:4", &[(6, 9)]);
+        check("1+ 2+ 1- 3+", "1:4 2:4 3:4", &[]);
+        check("1+ 2+ 1+ 3+", "1:4 2:4 3:4", &[(7, 1)]);
+        check("1- 1+ 2- 3+", "1:4 2:4 3:4", &[(8, 2)]);
     }
 
     #[test]
     fn what_is_permitted_is_counted() {
-        let verdict = verdict(6, "1 2 1b 3 4 5 5 6 5 4 4b", "1:4 2:4 3:4 4:4 5:4 6:4 5:4");
+        let verdict = verdict(6, "1 2 1b- 3 4 5 5 6 5 4 4b-", "1:4 2:4 3:4 4:4 5:4 6:4 5:4");
         assert_eq!((verdict.repeated, verdict.repeated_nameless), (5, 2));
         // The first of event 1, and those of event 4; event 5 was stored again.
         assert_eq!((verdict.late, verdict.late_without_fault, verdict.stored_again), (3, 3, 1));
+        assert_eq!(verdict.fenced, 2);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::judge::Verdict;
 use super::rate;
+use super::target::RequestCounts;
 
 /// The events that are named of each kind.
 const NAMED: usize = 20;
@@ -27,7 +28,7 @@ pub struct SharedReport {
     pub(super) untried: Vec<String>,
     /// The most calls in a window of the action with a rate.
     pub(super) most_calls: usize,
-    pub(super) failed_requests: u64,
+    pub(super) requests: RequestCounts,
     /// Dead letters that have left the journal.
     pub(super) buried: usize,
     /// The operator's commands that were done, and that were not.
@@ -71,9 +72,11 @@ impl fmt::Display for SharedReport {
         row(f, "effects late, after a later one of their resource", verdict.late)?;
         row(f, "the most of those by one fault of a daemon", verdict.most_late)?;
         row(f, "of those without a fault of the daemon", verdict.late_without_fault)?;
+        row(f, "of those late, refused by their fence", verdict.fenced)?;
+        row(f, "requests with a smaller fence than one before", self.requests.behind)?;
         row(f, "messages stored again, without an id or published again", verdict.stored_again)?;
         row(f, &format!("the most calls in a window, of {} permitted", rate::CALLS), self.most_calls)?;
-        writeln!(f, "  {:<58} {:>7}", "requests that failed", self.failed_requests)?;
+        row(f, "requests that failed", self.requests.failed)?;
         for (what, count) in &self.said {
             row(f, what, *count)?;
         }

@@ -1,5 +1,7 @@
-//! The target: an address for each daemon, by which its effects are known, and faults on request.
+//! The target: an address for each daemon, by which its effects are known, and faults on request. It notes which requests a target
+//! would refuse that keeps the largest fence of each resource.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -24,7 +26,19 @@ pub(super) struct Effect {
     pub(super) daemon: usize,
     /// It is the fallback's, of what was given up.
     pub(super) is_spare: bool,
+    /// Whether it has a smaller fence than a request before; `None` without one, of an older version.
+    pub(super) is_behind: Option<bool>,
     pub(super) at: Instant,
+}
+
+/// Counts of requests.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct RequestCounts {
+    pub(super) failed: usize,
+    /// Those that are about none of the events.
+    pub(super) foreign: usize,
+    /// Those with a smaller fence than one before.
+    pub(super) behind: usize,
 }
 
 #[derive(Default)]
@@ -33,10 +47,10 @@ struct State {
     /// Daemons whose requests are answered late, so that one is under way.
     slow: Vec<usize>,
     requests: Vec<u64>,
-    failed: u64,
-    /// Requests that are about none of the events.
-    foreign: u64,
+    counts: RequestCounts,
     effects: Vec<Effect>,
+    /// The largest fence of each action and port.
+    fences: HashMap<(String, u32), u64>,
     /// Calls of the action with the rate, in their order.
     limited: Vec<Call>,
 }
@@ -109,10 +123,8 @@ impl Target {
         self.state.lock().unwrap().limited.clone()
     }
 
-    /// Returns the numbers of failed requests, and of those that are about no event.
-    pub(super) fn failures(&self) -> (u64, u64) {
-        let state = self.state.lock().unwrap();
-        (state.failed, state.foreign)
+    pub(super) fn counts(&self) -> RequestCounts {
+        self.state.lock().unwrap().counts
     }
 
     /// The sinks keep each request otherwise.
@@ -125,10 +137,11 @@ impl State {
     fn answer(&mut self, daemon: usize, request: &Request) -> Reply {
         self.requests[daemon] += 1;
         let Some((event, port)) = numbers(&request.body) else {
-            self.foreign += 1;
+            self.counts.foreign += 1;
             return Reply::Status(204);
         };
         let is_spare = request.target == SPARE;
+        let is_behind = self.is_behind(port, request);
         if request.target == LIMITED {
             self.limited.push(Call { daemon, at: Instant::now() });
         }
@@ -141,11 +154,21 @@ impl State {
             None => (after(Duration::from_millis(fastrand::u64(..USUAL))), true),
         };
         if is_answered && verdict == Reply::Status(204) {
-            self.effects.push(Effect { event, port, daemon, is_spare, at: Instant::now() });
+            self.effects.push(Effect { event, port, daemon, is_spare, is_behind, at: Instant::now() });
         } else {
-            self.failed += 1;
+            self.counts.failed += 1;
         }
         reply
+    }
+
+    /// Whether a request has a smaller fence than one before, about the same port.
+    fn is_behind(&mut self, port: u32, request: &Request) -> Option<bool> {
+        let fence: u64 = request.header("osnl-fence")?.parse().ok()?;
+        let latest = self.fences.entry((request.target.clone(), port)).or_default();
+        let is_behind = fence < *latest;
+        *latest = fence.max(*latest);
+        self.counts.behind += usize::from(is_behind);
+        Some(is_behind)
     }
 }
 
