@@ -14,6 +14,7 @@ mod mail;
 mod moving;
 mod oss;
 mod quarantine;
+mod readiness;
 mod replay;
 mod stage;
 mod takeover;
