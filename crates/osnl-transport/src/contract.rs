@@ -1,5 +1,6 @@
 //! The traits of a transport, and the values that they exchange.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -115,6 +116,27 @@ pub struct PartitionSeen {
     pub end: Option<(i64, SystemTime)>,
     /// The reason why its broker did not answer the latest question.
     pub unknown: Option<String>,
+    /// The position of the group that did not exist any more, so that the partition was read from its beginning.
+    pub lost: Option<LostPosition>,
+}
+
+/// A position of a group that does not exist any more: the topic was deleted and created anew, or its messages expired unread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LostPosition {
+    /// The offset that the group had committed; `None` if that is gone too.
+    pub before: Option<i64>,
+    /// The offset from which messages were read instead: the first that existed.
+    pub start: i64,
+}
+
+impl fmt::Display for LostPosition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.before {
+            Some(before) => write!(f, "the committed offset {before} does not exist any more")?,
+            None => f.write_str("the group has read before and has no committed offset of the topic")?,
+        }
+        write!(f, "; messages are read from offset {} on", self.start)
+    }
 }
 
 impl PartitionSeen {

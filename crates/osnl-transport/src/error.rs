@@ -114,26 +114,6 @@ pub enum TransportError {
         /// The queue consumed.
         queue: String,
     },
-    /// The topic does not have the offset any more from which a group would read on: messages were deleted before they were
-    /// read, or the topic was made anew.
-    #[error(
-        "group \"{group}\" would read on from offset {offset} of topic \"{topic}\", partition {partition}, which has {first} to \
-         {end} (messages were deleted before they were read, or the topic was made anew); nothing is read"
-    )]
-    OffsetMissing {
-        /// The consumer group.
-        group: String,
-        /// The topic.
-        topic: String,
-        /// The number of the partition.
-        partition: i32,
-        /// The offset that the group has committed.
-        offset: i64,
-        /// The first offset that is there.
-        first: i64,
-        /// The offset after the last one.
-        end: i64,
-    },
     /// A message that had to reach a queue reached none; the broker has it no more.
     #[error("no queue is bound to exchange \"{exchange}\" with key \"{routing_key}\": the message came back")]
     Unroutable {
@@ -203,7 +183,6 @@ impl TransportError {
             | Self::NoQueue { .. }
             | Self::Refused { .. }
             | Self::Lost { .. }
-            | Self::OffsetMissing { .. }
             | Self::Cancelled { .. } => true,
         }
     }
@@ -225,7 +204,6 @@ impl TransportError {
             | Self::NoExchange { .. }
             | Self::NoQueue { .. }
             | Self::Lost { .. }
-            | Self::OffsetMissing { .. }
             | Self::Cancelled { .. }
             | Self::Unroutable { .. }
             | Self::NotTaken { .. }
@@ -253,7 +231,6 @@ impl TransportError {
             | Self::NoQueue { .. }
             | Self::Refused { .. }
             | Self::Lost { .. }
-            | Self::OffsetMissing { .. }
             | Self::Cancelled { .. }
             | Self::Unroutable { .. }
             | Self::NotTaken { .. }

@@ -208,12 +208,7 @@ impl Transport for KafkaTransport {
     }
 
     fn remedy(&self, error: &TransportError, _: &[(Target, Priority)], _: &ListenOptions) -> Option<String> {
-        let brokers = &self.settings.brokers;
         match error {
-            TransportError::OffsetMissing { group, topic, partition, .. } => Some(format!(
-                "stop osnl, choose a place, and start it again: kafka-consumer-groups.sh --bootstrap-server {brokers} \
-                 --group '{group}' --topic '{topic}:{partition}' --reset-offsets --to-earliest --execute"
-            )),
             TransportError::Tls { remedy, .. } => remedy.clone(),
             TransportError::LoginRefused { .. } => Some(
                 "check user and password of transport_url, and sasl_mechanism, which has to be the one that the user was \

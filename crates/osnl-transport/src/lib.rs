@@ -77,7 +77,9 @@ mod topology;
 use osnl_model::TransportUrl;
 
 pub use bodies::{BodyBounds, Cut};
-pub use contract::{Consumer, Features, LateBindings, PartitionSeen, QueueDepths, QueueSeen, Transport};
+pub use contract::{
+    Consumer, Features, LateBindings, LostPosition, PartitionSeen, QueueDepths, QueueSeen, Transport,
+};
 pub use error::{DRIVERS, TransportError};
 pub use future::BoxFuture;
 #[cfg(feature = "kafka")]

@@ -332,7 +332,6 @@ fn rank(error: &TransportError) -> u8 {
         | TransportError::NoQueue { .. }
         | TransportError::Refused { .. }
         | TransportError::Lost { .. }
-        | TransportError::OffsetMissing { .. }
         | TransportError::Cancelled { .. }
         | TransportError::Unroutable { .. }
         | TransportError::NotTaken { .. }

@@ -218,8 +218,12 @@ impl Listener {
     /// can succeed.
     pub async fn run(mut self, shutdown: Shutdown) -> Result<(), TransportError> {
         // Another listener of the name may have read on since this one was built.
+        let is_shared = self.transport.features().partitions;
         if let Some(positions) = &mut self.positions {
             positions.look_again();
+            if is_shared {
+                self.config.options.queue.resume = positions.read_before().clone();
+            }
         }
         let mut before: Option<LostConnection> = None;
         let mut returns = Returns::default();
@@ -239,6 +243,10 @@ impl Listener {
                 .take()
                 .map(|LostConnection { at, unsettled }| Before { away: at.elapsed(), unsettled });
             self.connected(&*consumer, lost);
+            if let Some(positions) = self.positions.as_ref().filter(|_| is_shared) {
+                let known = &mut self.config.options.queue.resume;
+                positions.remember(&self.config.name, known, consumer.subscription()).await;
+            }
             self.stall.send_replace(None);
             if let Some(journal) = &self.shared {
                 self.queues().iter().for_each(|queue| journal.begin_reading(&self.config.name, queue));

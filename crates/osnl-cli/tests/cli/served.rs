@@ -47,6 +47,7 @@ const NOT_SERVED: [(&str, &str); 29] = [
     ("PartitionLag.current_offset", "RabbitMQ has no partitions"),
     ("PartitionLag.end_offset", "RabbitMQ has no partitions"),
     ("PartitionLag.lag", "RabbitMQ has no partitions"),
+    ("PartitionLag.lost", "RabbitMQ has no partitions"),
     ("PartitionLag.partition", "RabbitMQ has no partitions"),
     ("PartitionLag.reason", "RabbitMQ has no partitions"),
     ("PartitionLag.seen_seconds", "RabbitMQ has no partitions"),

@@ -7,6 +7,7 @@ mod kafka {
     mod oslo;
     mod probes;
     mod publish;
+    mod recreated;
     mod section;
     mod tansu;
     mod tap;

@@ -123,13 +123,15 @@ impl Context {
     /// Decides where each partition is read from. One that has no place ends the subscription, and none is read.
     fn assigned(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) -> TopicPartitionList {
         let mut list = TopicPartitionList::new();
-        let found = match start::positions(consumer, partitions, &self.rule) {
+        let has_read = !self.shared.lock().handed.is_empty();
+        let found = match start::positions(consumer, partitions, &self.rule, has_read) {
             Ok(found) => found,
             Err(error) => {
                 self.shared.end(error);
                 return list;
             }
         };
+        found.places.iter().for_each(|place| self.report(place));
         let mut state = self.shared.lock();
         for place in &found.places {
             let offset = Offset::Offset(place.position.offset);
@@ -140,6 +142,21 @@ impl Context {
         drop(state);
         self.first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(found);
         list
+    }
+
+    /// Logs a position that does not exist any more.
+    fn report(&self, place: &start::Place) {
+        let Some(lost) = &place.lost else { return };
+        tracing::warn!(
+            kafka.group = self.rule.group,
+            kafka.topic = place.topic,
+            kafka.partition = place.partition,
+            offset.before = lost.before,
+            offset.start = lost.start,
+            reason = lost.to_string(),
+            "the position of the group does not exist any more, and the partition is read from its beginning: the topic was \
+             deleted and created anew, or messages expired unread"
+        );
     }
 
     /// Waits for what is open, commits what is finished, and forgets the rest.
@@ -210,6 +227,7 @@ pub(super) fn commit(
             for (id, _, _, position) in due {
                 if let Some(partition) = state.partitions.get_mut(&id) {
                     partition.committed = Some(position);
+                    partition.has_read = true;
                 }
             }
             true

@@ -47,6 +47,8 @@ pub(super) struct OpeningThread {
     pub(super) shared: Arc<SharedState>,
     pub(super) bodies: BodyBounds,
     pub(super) creates: bool,
+    /// Whether the caller remembers that the group has read.
+    pub(super) has_read: bool,
 }
 
 impl OpeningThread {
@@ -63,12 +65,14 @@ impl OpeningThread {
             most => most.into(),
         };
         shared.body_flow.begin(listen.bodies);
+        let has_read = listen.queue.resume.contains_key(&plan.group);
         Self {
             settings: settings.clone(),
             options: options.clone(),
             plan: Arc::new(plan),
             shared,
             bodies: listen.bodies,
+            has_read,
             creates: match listen.declare {
                 Declare::Create => true,
                 Declare::Passive | Declare::Nothing => false,
@@ -103,7 +107,9 @@ impl OpeningThread {
         let rule = StartRule {
             group: group.to_string(),
             first: self.options.first_offset(),
+            topics: self.plan.topics().into_iter().map(str::to_owned).collect(),
             late: Mutex::default(),
+            has_read: self.has_read,
         };
         let context = Context {
             shared: self.shared.clone(),

@@ -16,7 +16,7 @@ use crate::bodies::Cut;
 use crate::message::Properties;
 use crate::rabbit::{BodyFlow, BodyShare};
 use crate::settle::{Settlement, Window};
-use crate::{PartitionSeen, TransportError};
+use crate::{LostPosition, PartitionSeen, TransportError};
 
 /// The longest time that the caller waits for the group to be left after an end.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(8);
@@ -38,6 +38,10 @@ pub(super) struct Partition {
     end: Option<(i64, SystemTime)>,
     /// The reason why the broker did not answer the latest question about it.
     unknown: Option<String>,
+    /// The position of the group that did not exist any more.
+    lost: Option<LostPosition>,
+    /// Whether the group has committed a position, or a message was handed out.
+    pub(super) has_read: bool,
 }
 
 /// A message that was fetched and not handed out.
@@ -81,20 +85,27 @@ pub(super) struct State {
     pub(super) handed: GroupMemory,
 }
 
-/// The offsets below which messages of a group were handed out in this process, by topic and partition. After a lost connection
-/// the broker may not have the latest.
+/// The memory of a group in this process, by topic and partition: the offset below which messages were handed out, since the
+/// broker may not have the latest after a lost connection, and the latest position that did not exist any more.
 #[derive(Clone, Debug, Default)]
-pub(super) struct GroupMemory(Arc<Mutex<BTreeMap<(String, i32), i64>>>);
+pub(super) struct GroupMemory(Arc<Mutex<BTreeMap<(String, i32), PartitionMemory>>>);
+
+type PartitionMemory = (i64, Option<LostPosition>);
 
 impl GroupMemory {
-    fn get(&self, topic: &str, number: i32) -> Option<i64> {
+    fn get(&self, topic: &str, number: i32) -> Option<PartitionMemory> {
         let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         known.get(&(topic.to_owned(), number)).copied()
     }
 
-    fn note(&self, topic: &str, number: i32, handed: i64) {
+    fn note(&self, topic: &str, number: i32, memory: PartitionMemory) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.insert((topic.to_owned(), number), handed);
+        known.insert((topic.to_owned(), number), memory);
+    }
+
+    /// Whether the group has read nothing in this process.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 }
 
@@ -188,10 +199,15 @@ impl State {
     /// Adds a partition that was assigned.
     pub(super) fn assigned(&mut self, place: &Place) {
         self.last_assignment += 1;
-        let Place { topic, partition: number, position: start, is_committed, end } = place;
+        let Place { topic, partition: number, position: start, is_committed, end, lost } = place;
         let mut offsets = Offsets::resume(start);
-        if let Some(handed) = self.handed.get(topic, *number) {
+        let mut lost = *lost;
+        // Offsets of a topic that is gone say nothing about a new one.
+        if lost.is_none()
+            && let Some((handed, before)) = self.handed.get(topic, *number)
+        {
             offsets.seen(handed);
+            lost = before;
         }
         let partition = Partition {
             topic: topic.as_str().into(),
@@ -201,6 +217,8 @@ impl State {
             is_leaving: false,
             end: end.map(|end| (end, SystemTime::now())),
             unknown: end.is_none().then(|| NO_LEADER.to_owned()),
+            lost,
+            has_read: *is_committed,
         };
         self.is_dirty |= !is_committed;
         self.has_new = true;
@@ -230,6 +248,7 @@ impl State {
         let fetched = self.fetched.pop_front()?;
         if let Some(partition) = self.partitions.get_mut(&fetched.assignment) {
             partition.offsets.hand_out(fetched.offset);
+            partition.has_read = true;
             // The mark of what was handed out is in the commit.
             self.is_dirty = true;
         }
@@ -296,8 +315,9 @@ impl State {
 
     /// Keeps for the next assignment in this process what was handed out of these partitions.
     fn remember(&self, of: impl Fn(AssignmentId) -> bool) {
-        for (_, partition) in self.partitions.iter().filter(|(id, _)| of(**id)) {
-            self.handed.note(&partition.topic, partition.number, partition.offsets.handed());
+        for (_, partition) in self.partitions.iter().filter(|(id, p)| p.has_read && of(**id)) {
+            let memory = (partition.offsets.handed(), partition.lost);
+            self.handed.note(&partition.topic, partition.number, memory);
         }
     }
 
@@ -372,6 +392,7 @@ impl State {
             next: p.offsets.low(),
             end: p.end,
             unknown: p.unknown.clone(),
+            lost: p.lost,
         };
         let mut seen: Vec<PartitionSeen> = self.partitions.values().map(of).collect();
         seen.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));

@@ -68,7 +68,6 @@ impl TransportError {
             | Self::NotTaken { .. }
             | Self::NotConfirmed { .. }
             | Self::TooLarge { .. }
-            | Self::OffsetMissing { .. }
             | Self::OnlyListens { .. } => None,
         }
     }

@@ -132,7 +132,7 @@ pub struct QueueKind {
     /// The first position in a stream, unless `resume` knows its name.
     pub stream_offset: StreamOffset,
     /// The positions from which reading continues, by the stream's name. A stream that had to be made is read from its
-    /// beginning.
+    /// beginning. Of a consumer group of Kafka an entry says only that the group has read: its brokers keep the positions.
     pub resume: BTreeMap<String, Resume>,
 }
 

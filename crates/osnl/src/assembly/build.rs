@@ -185,7 +185,7 @@ impl Native {
         }
     }
 
-    /// Opens the file in which a listener keeps the positions of its streams.
+    /// Opens the file in which a listener keeps the positions of its streams, and the consumer groups that it reads.
     pub(super) fn positions(&self, listener: &Arc<str>) -> Result<PositionStore, BuildError> {
         let Some(path) = self.state_folder() else {
             return Err(BuildError::NoState { listener: listener.clone() });

@@ -131,6 +131,7 @@ impl Parts {
         }
         let live = Arc::new(LiveRules::new(self.engine(conf, rules)));
         self.rules.insert(conf.name.clone(), live.clone());
+        let is_shared = transport.features().partitions;
         let listener = Listener::new(conf.config(), transport, live, self.counters.clone());
         let listener = match &self.store {
             Store::Shared(journal, _) => listener.with_shared(journal.clone()),
@@ -142,12 +143,23 @@ impl Parts {
         };
         Ok(match conf.queue.queue_type {
             QueueType::Stream => listener.with_positions(native.positions(&conf.name)?),
+            QueueType::Classic | QueueType::Quorum if is_shared && self.outlives(native) => {
+                listener.with_positions(native.positions(&conf.name)?)
+            }
             QueueType::Classic | QueueType::Quorum => listener,
         })
     }
 }
 
 impl Parts {
+    /// Whether something of the daemon is kept beyond its end, so that it has a state folder.
+    fn outlives(&self, native: &Native) -> bool {
+        match &self.store {
+            Store::Memory(_) => native.state_dir.is_some(),
+            Store::Shared(..) | Store::Sqlite(..) | Store::File(_) => native.state_folder().is_some(),
+        }
+    }
+
     /// Queues that were left before this start, or by it, and may hold messages still, each with the listener that read
     /// it. A queue whose listener is not configured any more stays as it is.
     pub(super) fn emptying(&self, native: &Native, listeners: &[Listener]) -> Vec<Farewell> {

@@ -36,6 +36,7 @@ impl PartitionLag {
             current_offset: seen.next,
             end_offset: seen.end.map(|(end, _)| end),
             seen_seconds: age.map(|age| age.as_secs()),
+            lost: seen.lost.map(|lost| lost.to_string()),
         }
     }
 }
@@ -103,6 +104,7 @@ mod tests {
                 next: *next,
                 end: end.map(|(end, seconds)| (end, at(seconds))),
                 unknown: unknown.map(str::to_owned),
+                lost: None,
             };
             PartitionLag::of(&seen, is_subscribed, SystemTime::UNIX_EPOCH + NOW)
         };

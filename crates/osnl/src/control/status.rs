@@ -219,6 +219,9 @@ pub struct PartitionLag {
     pub end_offset: Option<i64>,
     /// Seconds since it said so; it is asked every ten seconds.
     pub seen_seconds: Option<u64>,
+    /// The position of the group that did not exist any more, and the offset that was read instead, since this daemon's start.
+    #[serde(default)]
+    pub lost: Option<String>,
 }
 
 /// An action and its target.

@@ -4,6 +4,9 @@
 //! {"format":1,"streams":{"audit":{"offset":4711},"quiet":{"since":1790000000}}}
 //! ```
 //!
+//! Of a consumer group of Kafka it keeps only since when the group is read: brokers keep its offsets, and delete them together
+//! with their topic.
+//!
 //! It is replaced as a whole, by a new file that is on the disk before it takes the old one's name.
 
 use std::collections::BTreeMap;
@@ -11,9 +14,10 @@ use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use osnl_journal::files;
-use osnl_transport::Resume;
+use osnl_transport::{Resume, Subscription};
 use serde_json::{Value, json};
 
 const FORMAT: u64 = 1;
@@ -60,6 +64,35 @@ impl PositionStore {
     /// Returns the content of the file when it was opened.
     pub(super) fn read_before(&self) -> &BTreeMap<String, Resume> {
         &self.before
+    }
+
+    /// Keeps that the groups of a subscription are read, and notes it in `known`. A group whose topics are all missing has read
+    /// nothing.
+    pub(super) async fn remember(
+        &self,
+        listener: &str,
+        known: &mut BTreeMap<String, Resume>,
+        found: &Subscription,
+    ) {
+        let groups = found.queues().into_iter().filter(|_| !found.bindings.is_empty());
+        let new: Vec<String> =
+            groups.filter(|group| !known.contains_key(*group)).map(str::to_owned).collect();
+        if new.is_empty() {
+            return;
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        known.extend(new.into_iter().map(|group| (group, Resume::Since(now))));
+        let (store, positions) = (self.clone(), known.clone());
+        let written = tokio::task::spawn_blocking(move || store.write(&positions)).await;
+        if let Err(error) = written.map_err(io::Error::other).flatten() {
+            tracing::warn!(
+                listener.name = listener,
+                path = %self.path.display(),
+                error = error.to_string(),
+                "that the consumer group is read can't be written: if its topic is deleted and created anew while osnl is \
+                 stopped, messages may be skipped"
+            );
+        }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -112,6 +145,35 @@ mod tests {
         assert_eq!(PositionStore::open(&state_dir, "other").unwrap().read_before(), &BTreeMap::new());
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(store.path()), mode(&state_dir.join("streams"))), (0o600, 0o700));
+    }
+
+    #[tokio::test]
+    async fn a_group_is_remembered_once_it_reads_a_topic() {
+        use osnl_model::{Priority, Target};
+        use osnl_transport::{Declare, ListenOptions, MemoryBroker, QueueKind, Transport as _};
+        let options = ListenOptions {
+            bodies: Default::default(),
+            pool: Some("osnl".to_owned()),
+            prefetch: 9,
+            declare: Declare::Create,
+            queue: QueueKind::OSLO,
+        };
+        let to = [(Target::new("x", "n"), Priority::Info)];
+        let broker = MemoryBroker::new();
+        let consumer = broker.transport().listen(&to, &options).await.unwrap();
+        let (folder, mut found) = (tempfile::tempdir().unwrap(), consumer.subscription().clone());
+        let bindings = std::mem::take(&mut found.bindings);
+        let mut store = PositionStore::open(folder.path(), "l").unwrap();
+        let mut known = BTreeMap::new();
+        store.remember("l", &mut known, &found).await;
+        assert!(known.is_empty(), "its topics are missing: {known:?}");
+        found.bindings = bindings;
+        store.remember("l", &mut known, &found).await;
+        assert!(matches!(known["osnl"], Resume::Since(1..)), "{known:?}");
+        let first = known.clone();
+        store.remember("l", &mut known, &found).await;
+        store.look_again();
+        assert_eq!((&known, store.read_before()), (&first, &first));
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use osnl_transport::{Declare, Transport, TransportError};
+use osnl_model::Priority;
+use osnl_transport::{Batch, Declare, LostPosition, Resume, Transport, Window};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::message::OwnedHeaders;
@@ -46,27 +47,72 @@ async fn a_topic_that_is_deleted_ends_the_subscription_by_name() {
     assert!(error.is_recoverable() && !error.is_refused_access());
 }
 
-/// The group stays where it is until the operator decides.
+fn lost(member: &Member) -> Vec<Option<LostPosition>> {
+    member.consumer.partitions().unwrap().iter().map(|seen| seen.lost).collect()
+}
+
+/// As of a topic that was deleted and created anew while osnl was stopped, where the broker keeps the offsets, or of messages
+/// that expired unread.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_offset_that_is_not_there_is_said_and_skips_nothing() {
+async fn a_position_that_does_not_exist_any_more_is_reported_and_skips_nothing() {
     let mock = Mock::new();
     mock.cluster().create_topic(TOPIC, 1, 1).unwrap();
     publish(&mock, "first");
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(TOPIC, 0, Offset::Offset(1000)).unwrap();
     tokio::task::block_in_place(|| mock.client(GROUP).commit(&list, CommitMode::Sync).unwrap());
-    let (transport, options) = (mock.kafka(""), options(GROUP, 10, Declare::Create));
-    for _ in 0..2 {
-        let error = within(transport.listen(&neutron(), &options)).await.err().unwrap();
-        assert!(
-            matches!(error, TransportError::OffsetMissing { offset: 1000, first: 0, end: 1, .. }),
-            "{error:?}"
-        );
-        assert!(error.is_recoverable() && !error.is_refused_access());
-        let remedy = transport.remedy(&error, &neutron(), &options).unwrap();
-        assert!(remedy.contains("--topic 'notifications.info:0' --reset-offsets --to-earliest"), "{remedy}");
-    }
-    assert_eq!(mock.committed(GROUP, TOPIC)[0].1, Some(1000));
+    let transport = mock.kafka("?auto_offset_reset=latest");
+    let mut member = Member::join(&transport, GROUP, 10).await;
+    let found = LostPosition { before: Some(1000), start: 0 };
+    assert_eq!(lost(&member), [Some(found)]);
+    assert_eq!(
+        found.to_string(),
+        "the committed offset 1000 does not exist any more; messages are read from offset 0 on"
+    );
+    // The new place is the group's at once.
+    assert_eq!(mock.committed(GROUP, TOPIC)[0].1, Some(0));
+    let taken = member.take(1).await;
+    assert_eq!((texts(&taken), taken[0].redelivered), (vec!["first".to_owned()], false));
+    member.finish(taken).await;
+    member.leave().await;
+    // A lost connection does not end the note, and the group reads on.
+    let mut again = Member::join(&transport, GROUP, 10).await;
+    assert_eq!(lost(&again), [Some(found)]);
+    publish(&mock, "second");
+    assert_eq!(texts(&again.take(1).await), ["second"]);
+}
+
+/// A broker deletes the offsets of a topic together with it: what is left is the memory of the group.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_group_that_has_read_skips_nothing_of_a_topic_without_offsets() {
+    let mock = Mock::new();
+    mock.cluster().create_topic(TOPIC, 2, 1).unwrap();
+    publish(&mock, "first");
+    let mut remembered = options(GROUP, 10, Declare::Create);
+    remembered.queue.resume.insert(GROUP.to_owned(), Resume::Since(1));
+    let mut member = Member::try_join(&mock.kafka(""), &remembered).await.unwrap();
+    assert_eq!(lost(&member), [Some(LostPosition { before: None, start: 0 }); 2]);
+    assert!(!member.consumer.subscription().created, "its group is not new");
+    assert_eq!(texts(&member.take(1).await), ["first"]);
+}
+
+/// The offsets of its other topics show that the group has read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_of_a_known_group_is_read_from_its_beginning() {
+    let mock = Mock::new();
+    mock.cluster().create_topic(TOPIC, 1, 1).unwrap();
+    Member::join(&mock.kafka(""), GROUP, 10).await.leave().await;
+    mock.publish("notifications.error", "first");
+    let [(target, info)] = neutron();
+    let to = [(target.clone(), info), (target, Priority::Error)];
+    let transport = mock.kafka("");
+    let consumer = within(transport.listen(&to, &options(GROUP, 10, Declare::Create))).await.unwrap();
+    let window = Window::new(consumer.subscription().epoch);
+    let mut member = Member { consumer, window, batch: Batch::with_limit(10) };
+    // The mock cluster makes a topic of four partitions.
+    let found: Vec<_> = lost(&member).into_iter().flatten().collect();
+    assert_eq!(found, [LostPosition { before: None, start: 0 }; 4]);
+    assert_eq!(texts(&member.take(1).await), ["first"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

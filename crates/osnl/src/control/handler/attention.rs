@@ -177,7 +177,7 @@ pub(super) fn of_listener(listener: &ListenerStatus) -> Vec<Problem> {
                 remedied(problem.because(reason), listener)
             });
             let queue = if state == "listening" { shared(listener) } else { unread(listener) };
-            unbound.chain(queue).chain(lossy(listener)).collect()
+            unbound.chain(queue).chain(lossy(listener)).chain(lost_position(listener)).collect()
         }
         ("connecting", _) => {
             let long = listener.since_seconds.is_some_and(|seconds| seconds >= CONNECTING);
@@ -243,6 +243,29 @@ fn lossy(listener: &ListenerStatus) -> Option<Problem> {
     let message = format!("listener {}: {how}", listener.name);
     let problem = Problem::new(Kind::QueueLossy, Severity::Warning, format!("queue {queue}"), message);
     Some(problem.remedy(AS_CONFIGURED))
+}
+
+/// Partitions whose position did not exist any more when the listener began to read them.
+fn lost_position(listener: &ListenerStatus) -> Option<Problem> {
+    let lag = listener.lag.as_ref()?;
+    let mut lost = lag.partitions.iter().filter_map(|partition| Some((partition, partition.lost.as_ref()?)));
+    let (partition, words) = lost.next()?;
+    let more = match lost.count() {
+        0 => String::new(),
+        1 => " (and 1 more partition)".to_owned(),
+        more => format!(" (and {more} more partitions)"),
+    };
+    let message = format!(
+        "listener {}: topic {}, partition {}: {words}{more}",
+        listener.name, partition.topic, partition.partition
+    );
+    let problem =
+        Problem::new(Kind::PositionLost, Severity::Warning, format!("listener {}", listener.name), message);
+    Some(problem.remedy(format!(
+        "the topic was deleted and created anew, its messages expired unread, or the offsets of group {} expired; a restart of \
+         osnl ends this note",
+        lag.group
+    )))
 }
 
 /// Messages that the active consumer of a standby's queue does not take.

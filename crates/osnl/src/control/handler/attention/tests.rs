@@ -1,6 +1,6 @@
 //! Each fault on its own: kind, urgency, sentence, and remedy.
 
-use super::super::super::{FailingResource, Failure};
+use super::super::super::{FailingResource, Failure, LagStatus, PartitionLag};
 use super::*;
 
 const BOUNDS: Bounds = Bounds { attention_age: Duration::from_secs(900), max_pending: Some(1000) };
@@ -140,6 +140,35 @@ fn a_shared_queue_needs_attention_and_a_standby_with_an_active_reader_does_not()
              other daemon (osnl status there; rabbitmqctl list_consumers), or stop it",
         )],
     );
+}
+
+#[test]
+fn a_lost_position_needs_attention_while_the_listener_reads_on() {
+    let words = "the committed offset 1000 does not exist any more; messages are read from offset 0 on";
+    let partition = |partition, is_lost: bool| PartitionLag {
+        topic: "n.info".to_owned(),
+        partition,
+        lost: is_lost.then(|| words.to_owned()),
+        ..PartitionLag::default()
+    };
+    let judge = |lost: &[bool], expected: Option<&str>| {
+        let partitions = (0..).zip(lost).map(|(number, is_lost)| partition(number, *is_lost)).collect();
+        let lag = LagStatus { group: "osnl".to_owned(), messages: None, partitions };
+        let listener = ListenerStatus { lag: Some(lag), ..listener("listening") };
+        let message = expected.map(|expected| {
+            format!(
+                "listener nova: topic n.info, partition {expected}; the topic was deleted and created anew, its messages expired \
+                 unread, or the offsets of group osnl expired; a restart of osnl ends this note"
+            )
+        });
+        let expected: Vec<_> =
+            message.iter().map(|message| (Kind::PositionLost, Severity::Warning, &**message)).collect();
+        check(&of_listener(&listener), &expected);
+    };
+    judge(&[false, false], None);
+    judge(&[false, true], Some(&format!("1: {words}")));
+    judge(&[true, true], Some(&format!("0: {words} (and 1 more partition)")));
+    judge(&[true, true, true], Some(&format!("0: {words} (and 2 more partitions)")));
 }
 
 #[test]
