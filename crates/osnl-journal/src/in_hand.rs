@@ -501,8 +501,12 @@ struct Mix(u64);
 impl Mix {
     fn add(&mut self, bytes: &[u8]) {
         for chunk in bytes.chunks(8) {
-            let mut eight = [0; 8];
-            eight[..chunk.len()].copy_from_slice(chunk);
+            // A copy of a known length is no call: nearly all are whole.
+            let eight = chunk.first_chunk().copied().unwrap_or_else(|| {
+                let mut eight = [0; 8];
+                eight[..chunk.len()].copy_from_slice(chunk);
+                eight
+            });
             let mixed =
                 (self.0.rotate_left(23) ^ u64::from_le_bytes(eight)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
             self.0 = mixed ^ (mixed >> 29);

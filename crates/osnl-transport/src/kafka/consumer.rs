@@ -39,34 +39,34 @@ impl KafkaConsumer {
     /// Moves what was fetched into the batch; `false` when nothing was.
     fn take(&self, out: &mut Batch) -> Result<bool, TransportError> {
         let before = out.len();
-        self.shared.tell(|state| {
-            if let Some(error) = state.told_end() {
-                return Err(error);
-            }
-            if state.ended.is_some() {
-                return Ok(false);
-            }
-            while out.room() > 0
-                && let Some((fetched, tag)) = state.take()
-            {
-                let Some(partition) = state.partitions.get(&fetched.assignment) else { continue };
-                out.push(IncomingMessage {
-                    epoch: self.subscription.epoch,
-                    channel: 0,
-                    tag,
-                    cut: fetched.cut,
-                    body: fetched.body,
-                    queue: self.group.clone(),
-                    exchange: self.plan.exchange(&partition.topic).to_owned(),
-                    routing_key: partition.topic.to_string(),
-                    redelivered: fetched.redelivered,
-                    stream_offset: None,
-                    properties: fetched.properties,
-                    _in_hand: Some(fetched.share),
-                });
-            }
-            Ok(out.len() > before)
-        })
+        // The thread of the client library is not woken: its room is the same.
+        let state = &mut *self.shared.lock();
+        if let Some(error) = state.told_end() {
+            return Err(error);
+        }
+        if state.ended.is_some() {
+            return Ok(false);
+        }
+        while out.room() > 0
+            && let Some((fetched, tag)) = state.take()
+        {
+            let Some(partition) = state.partitions.get(&fetched.assignment) else { continue };
+            out.push(IncomingMessage {
+                epoch: self.subscription.epoch,
+                channel: 0,
+                tag,
+                cut: fetched.cut,
+                body: fetched.body,
+                queue: self.group.clone(),
+                exchange: self.plan.exchange(&partition.topic).to_owned(),
+                routing_key: partition.topic.to_string(),
+                redelivered: fetched.redelivered,
+                stream_offset: None,
+                properties: fetched.properties,
+                _in_hand: Some(fetched.share),
+            });
+        }
+        Ok(out.len() > before)
     }
 }
 

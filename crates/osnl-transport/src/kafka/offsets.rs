@@ -157,6 +157,12 @@ impl Offsets {
 
     /// Adds a range that was not finished, or only in part.
     fn finished(&mut self, mut from: i64, mut to: i64) {
+        // As nearly always: the lowest one ends, and nothing above it has.
+        if from == self.low && self.done.is_empty() {
+            self.low = to;
+            self.next = self.next.max(to);
+            return;
+        }
         while let Some((start, end)) = self.done.range(..=to).next_back().map(|(start, end)| (*start, *end)) {
             if end < from {
                 break;

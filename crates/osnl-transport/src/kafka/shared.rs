@@ -1,6 +1,7 @@
 //! The state that the consumer's side and the thread of the client library share: partitions, fetched messages, tags.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -118,6 +119,8 @@ pub(super) struct SharedState {
     /// Wakes the consumer: a message is there, or the end.
     pub(super) arrived: Notify,
     pub(super) body_flow: Arc<BodyFlow>,
+    /// The number of changes of the assignment.
+    changes: AtomicU64,
 }
 
 impl SharedState {
@@ -173,6 +176,25 @@ impl SharedState {
         state.remember(|_| true);
         drop(state);
         self.arrived.notify_waiters();
+    }
+
+    /// Returns the number of messages that may be fetched now.
+    pub(super) fn space(&self) -> usize {
+        let state = self.lock();
+        match self.room_of(&state) {
+            Room::Free => state.most.saturating_sub(state.in_hand()),
+            Room::Full | Room::Closed => 0,
+        }
+    }
+
+    /// Takes note that the assignment has changed.
+    pub(super) fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Returns the number of changes of the assignment so far.
+    pub(super) fn changes(&self) -> u64 {
+        self.changes.load(Ordering::Relaxed)
     }
 
     pub(super) fn room(&self) -> Room {

@@ -20,7 +20,7 @@ use super::context::{Context, commit};
 use super::failure::{is_topic_gone, lost};
 use super::flow::{Flow, Turn};
 use super::offsets::Admission;
-use super::shared::{FetchedMessage, SharedState};
+use super::shared::{AssignmentId, FetchedMessage, SharedState};
 use crate::TransportError;
 use crate::bodies::{BodyBounds, Cut};
 use crate::message::Properties;
@@ -31,6 +31,10 @@ const POLL: Duration = Duration::from_millis(50);
 const COMMIT_EVERY: Duration = Duration::from_millis(100);
 /// The longest time that the last commit may take.
 const LAST_COMMIT: Duration = Duration::from_secs(5);
+/// The most messages that are taken at once.
+const BATCH: usize = 64;
+/// The bytes of messages after which no further one is taken at once.
+const BATCH_BYTES: usize = 512 << 10;
 /// The longest wait for each answer of the broker.
 const ANSWER: Duration = Duration::from_secs(10);
 
@@ -105,22 +109,34 @@ impl Worker {
         true
     }
 
-    /// Polls once, and takes what else is there without waiting.
+    /// Polls once, and takes what else is there without waiting. The messages are kept together: each lock and each wake-up of
+    /// the listener costs as much as several messages.
+    ///
+    /// A rebalance between two messages of a batch changes what their partitions are to this consumer, so the assignment of
+    /// each is looked up at once.
     pub(super) fn poll(&self) {
-        let mut wait = POLL;
-        let mut taken = 0;
+        let most = self.shared.space().clamp(1, BATCH);
+        let mut batch: Vec<(AssignmentId, BorrowedMessage<'_>)> = Vec::with_capacity(most);
+        let mut lookup = AssignmentLookup::default();
+        let (mut wait, mut bytes, mut polls) = (POLL, 0, 0);
         while let Some(polled) = self.consumer.poll(wait) {
             wait = Duration::ZERO;
+            polls += 1;
             match polled {
-                Ok(message) => take(&self.shared, self.bodies, &message),
+                Ok(message) => {
+                    bytes += message.payload().map_or(0, <[u8]>::len);
+                    if let Some(assignment) = lookup.of(&self.shared, &message) {
+                        batch.push((assignment, message));
+                    }
+                }
                 Err(error) => self.shared_error(&error),
             }
-            taken += 1;
             // The rest of the step has its turn too.
-            if taken >= 64 || self.shared.room() != super::flow::Room::Free {
+            if polls >= most || bytes >= BATCH_BYTES {
                 break;
             }
         }
+        take(&self.shared, self.bodies, &batch);
     }
 
     fn paused(&mut self, is_paused: bool) {
@@ -199,32 +215,69 @@ pub(super) fn is_gone(consumer: &BaseConsumer<Context>, topic: &str) -> bool {
     })
 }
 
-/// Keeps a message that was fetched, unless it is known.
-fn take(shared: &SharedState, bodies: BodyBounds, message: &BorrowedMessage<'_>) {
-    let offset = message.offset();
+/// The assignment of the partition of the latest message: messages of a partition come in runs.
+#[derive(Default)]
+struct AssignmentLookup {
+    /// The number of assignments so far, the partition, and its assignment.
+    latest: Option<(u64, (String, i32), AssignmentId)>,
+}
+
+impl AssignmentLookup {
+    fn of(&mut self, shared: &SharedState, message: &BorrowedMessage<'_>) -> Option<AssignmentId> {
+        let (topic, number, changes) = (message.topic(), message.partition(), shared.changes());
+        if let Some((at, (known, of), assignment)) = &self.latest
+            && (*at, known.as_str(), *of) == (changes, topic, number)
+        {
+            return Some(*assignment);
+        }
+        let assignment = shared.lock().assignment(topic, number)?;
+        self.latest = Some((changes, (topic.to_owned(), number), assignment));
+        Some(assignment)
+    }
+}
+
+/// Keeps messages that were fetched, unless they are known.
+fn take(shared: &SharedState, bodies: BodyBounds, batch: &[(AssignmentId, BorrowedMessage<'_>)]) {
+    if batch.is_empty() {
+        return;
+    }
+    let (mut messages, mut bytes) = (0, 0);
     let mut state = shared.lock();
-    let Some(assignment) = state.assignment(message.topic(), message.partition()) else { return };
-    let Admission::Open { redelivered } = state.admit(assignment, offset) else { return };
-    let payload = message.payload().unwrap_or_default();
-    let cut = (payload.len() > bodies.whole)
-        .then(|| Cut { bytes: payload.len() as u64, digest: BodyDigest::of(payload) });
-    let body = Bytes::copy_from_slice(match cut {
-        Some(_) => &payload[..BodyBounds::HEAD.min(payload.len())],
-        None => payload,
-    });
-    shared.body_flow.comes(body.len());
-    shared.body_flow.is_complete();
-    let share = shared.body_flow.share(body.len());
-    let properties = properties(message);
-    state.fetched.push_back(FetchedMessage { assignment, offset, redelivered, body, cut, properties, share });
+    for (assignment, message) in batch {
+        let (assignment, offset) = (*assignment, message.offset());
+        let Admission::Open { redelivered } = state.admit(assignment, offset) else { continue };
+        let payload = message.payload().unwrap_or_default();
+        let cut = (payload.len() > bodies.whole)
+            .then(|| Cut { bytes: payload.len() as u64, digest: BodyDigest::of(payload) });
+        let body = Bytes::copy_from_slice(match cut {
+            Some(_) => &payload[..BodyBounds::HEAD.min(payload.len())],
+            None => payload,
+        });
+        (messages, bytes) = (messages + 1, bytes + body.len());
+        let share = shared.body_flow.share(body.len());
+        let properties = properties(message);
+        state.fetched.push_back(FetchedMessage {
+            assignment,
+            offset,
+            redelivered,
+            body,
+            cut,
+            properties,
+            share,
+        });
+    }
+    // Before any of them can be taken, and so leave.
+    shared.body_flow.has_brought(messages, bytes);
     drop(state);
-    shared.arrived.notify_waiters();
+    if messages > 0 {
+        shared.arrived.notify_waiters();
+    }
 }
 
 /// The headers that tell how a body is to be read. oslo.messaging sends none: its bodies are JSON in UTF-8.
 fn properties(message: &BorrowedMessage<'_>) -> Properties {
+    let Some(headers) = message.headers() else { return Properties::default() };
     let header = |name: &str| {
-        let headers = message.headers()?;
         let found = headers.iter().find(|header| header.key == name)?;
         Some(String::from_utf8_lossy(found.value?).into_owned())
     };

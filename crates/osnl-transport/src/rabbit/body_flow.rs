@@ -135,6 +135,15 @@ impl BodyFlow {
         }
     }
 
+    /// Whole messages have come, with so many bytes together.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn has_brought(&self, messages: usize, bytes: usize) {
+        if self.is_counting.load(Ordering::SeqCst) {
+            self.bytes.fetch_add(bytes, Ordering::SeqCst);
+            self.messages.fetch_add(messages, Ordering::SeqCst);
+        }
+    }
+
     /// Makes the share of the bytes in hand that a message keeps.
     pub(crate) fn share(self: &Arc<Self>, bytes: usize) -> BodyShare {
         BodyShare { of: Arc::clone(self), bytes }
