@@ -144,7 +144,11 @@ impl OpeningThread {
             committed_at: Instant::now(),
         };
         if !worker.known.is_empty() {
-            self.join(&mut worker)?;
+            let joined = self.join(&mut worker);
+            if joined.is_err() {
+                worker.give_partitions_back();
+            }
+            joined?;
         }
         // The places of a new group, so that nothing is skipped if this program ends now.
         commit(&worker.consumer, &self.shared, CommitMode::Sync, |_| true);

@@ -35,6 +35,8 @@ const LAST_COMMIT: Duration = Duration::from_secs(5);
 const BATCH: usize = 64;
 /// The bytes of messages after which no further one is taken at once.
 const BATCH_BYTES: usize = 512 << 10;
+/// The longest time that the end of the assignment may take.
+const GIVEN_BACK: Duration = Duration::from_secs(2);
 /// The longest wait for each answer of the broker.
 const ANSWER: Duration = Duration::from_secs(10);
 
@@ -66,6 +68,7 @@ impl Worker {
         let guard = EndGuard(self.shared.clone());
         while self.step() {}
         self.commit_finally();
+        self.give_partitions_back();
         let Self { consumer, .. } = self;
         // Leaves the group.
         drop(consumer);
@@ -79,6 +82,17 @@ impl Worker {
         let until = Instant::now() + LAST_COMMIT;
         self.shared.lock().doubt(|_| true);
         while !commit(&self.consumer, &self.shared, CommitMode::Sync, |_| true) && Instant::now() < until {
+            let _ = self.consumer.poll(POLL);
+        }
+    }
+
+    /// Ends the assignment before the client closes: closing in the middle of one may end the whole process, by an assertion of
+    /// the library (confluentinc/librdkafka issue 4792).
+    pub(super) fn give_partitions_back(&self) {
+        self.consumer.unsubscribe();
+        let until = Instant::now() + GIVEN_BACK;
+        let has_some = || self.consumer.assignment().is_ok_and(|assignment| assignment.count() > 0);
+        while has_some() && Instant::now() < until {
             let _ = self.consumer.poll(POLL);
         }
     }
