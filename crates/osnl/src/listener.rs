@@ -32,7 +32,7 @@ use std::time::{Duration, SystemTime};
 
 use osnl_core::former::Former;
 use osnl_model::{Budget, Priority, Target};
-use osnl_transport::{Consumer, ListenOptions, QueueType, Transport, TransportError};
+use osnl_transport::{Consumer, ListenOptions, QueueType, Subscription, Transport, TransportError};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
@@ -217,14 +217,7 @@ impl Listener {
     /// Access was refused at the start and [`ListenerConfig::refused_access_is_fatal`] is set, or no further attempt
     /// can succeed.
     pub async fn run(mut self, shutdown: Shutdown) -> Result<(), TransportError> {
-        // Another listener of the name may have read on since this one was built.
-        let is_shared = self.transport.features().partitions;
-        if let Some(positions) = &mut self.positions {
-            positions.look_again();
-            if is_shared {
-                self.config.options.queue.resume = positions.read_before().clone();
-            }
-        }
+        self.recall_positions();
         let mut before: Option<LostConnection> = None;
         let mut returns = Returns::default();
         let mut streams = Streams::new(&self.config.options, self.positions.clone());
@@ -243,10 +236,7 @@ impl Listener {
                 .take()
                 .map(|LostConnection { at, unsettled }| Before { away: at.elapsed(), unsettled });
             self.connected(&*consumer, lost);
-            if let Some(positions) = self.positions.as_ref().filter(|_| is_shared) {
-                let known = &mut self.config.options.queue.resume;
-                positions.remember(&self.config.name, known, consumer.subscription()).await;
-            }
+            self.remember_groups(consumer.subscription()).await;
             self.stall.send_replace(None);
             if let Some(journal) = &self.shared {
                 self.queues().iter().for_each(|queue| journal.begin_reading(&self.config.name, queue));
@@ -303,6 +293,25 @@ impl Listener {
         }
         self.enter(ListenerState::Stopped);
         result
+    }
+
+    /// Reads the positions again: another listener of the name may have read on since this one was built.
+    fn recall_positions(&mut self) {
+        let Some(positions) = &mut self.positions else { return };
+        positions.look_again();
+        if self.transport.features().partitions {
+            self.config.options.queue.resume = positions.read_before().clone();
+        }
+    }
+
+    /// Keeps that consumer groups are read, whose positions the brokers keep.
+    async fn remember_groups(&mut self, found: &Subscription) {
+        if let Some(positions) = &self.positions
+            && self.transport.features().partitions
+        {
+            let known = &mut self.config.options.queue.resume;
+            positions.remember(&self.config.name, known, found).await;
+        }
     }
 
     /// Reports a subscription that is open.
