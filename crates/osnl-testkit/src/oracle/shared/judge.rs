@@ -8,7 +8,7 @@
 //! | a message with an id, of which the broker has one, is stored once | `stored_twice` |
 //! | what is recorded as delivered has had its effect | `unseen` |
 //! | the events of a resource are stored, recorded, and have their first effects in their order | `out_of_order` |
-//! | an effect after that of a later event of its resource has a smaller fence than a request before | `not_fenced` |
+//! | an effect after that of a later event of its resource has a smaller fence than a request before, if both have one | `not_fenced` |
 //! | a target that refuses smaller fences does all the same | `only_fenced` |
 //!
 //! Permitted and counted: an effect again; one after that of a later event of its resource, which a daemon that has lost the
@@ -170,11 +170,18 @@ impl Verdict {
         evidence.rows.iter().for_each(|row| _ = arrivals.entry(row.event).or_default().insert(row.arrival));
         let mut seen = HashSet::new();
         let mut latest: HashMap<(u32, bool), u64> = HashMap::new();
+        // Daemons of an older version send no fence.
+        let mut latest_with_fence = latest.clone();
         let mut late_of: BTreeMap<usize, usize> = BTreeMap::new();
         for effect in &evidence.effects {
             let latest = latest.entry((effect.port, effect.is_spare)).or_default();
             let overtaken = effect.event < *latest;
             *latest = effect.event.max(*latest);
+            let with_fence = latest_with_fence.entry((effect.port, effect.is_spare)).or_default();
+            let is_overtaken_with_fence = effect.event < *with_fence;
+            if effect.is_behind.is_some() {
+                *with_fence = effect.event.max(*with_fence);
+            }
             if seen.insert((effect.event, effect.is_spare)) {
                 self.out_of_order.extend(overtaken.then_some(effect.event));
                 continue;
@@ -187,7 +194,8 @@ impl Verdict {
             }
             self.late += 1;
             self.fenced += usize::from(effect.is_behind == Some(true));
-            self.not_fenced.extend((effect.is_behind == Some(false)).then_some(effect.event));
+            let is_not_fenced = is_overtaken_with_fence && effect.is_behind == Some(false);
+            self.not_fenced.extend(is_not_fenced.then_some(effect.event));
             let fault = evidence.windows.iter().rposition(|window| {
                 window.daemon.is_none_or(|daemon| daemon == effect.daemon)
                     && window.from <= effect.at
@@ -324,6 +332,7 @@ mod tests {
         check("1 2 3 9", "1:4 2:4 3:4 9:4", &[(6, 9)]);
         check("1+ 2+ 1- 3+", "1:4 2:4 3:4", &[]);
         check("1+ 2+ 1+ 3+", "1:4 2:4 3:4", &[(7, 1)]);
+        check("1+ 2 1+ 3+", "1:4 2:4 3:4", &[]);
         check("1- 1+ 2- 3+", "1:4 2:4 3:4", &[(8, 2)]);
     }
 
