@@ -140,6 +140,19 @@ async fn far_retries_beyond_half_the_window_go_back_and_the_others_stay() {
     rig.stop().await;
 }
 
+/// The status names it, also where the broker keeps the messages.
+#[tokio::test(start_paused = true)]
+async fn a_journal_in_memory_is_told_of_failed_attempts_that_are_repeated() {
+    let rig = Rig::start(Some(ErrorClass::Status(409)), Duration::from_secs(1));
+    let _receipt = rig.append("k").await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let failing = rig.journal.failing();
+    let [(_, failing)] = &failing[..] else { panic!("{failing:?}") };
+    assert_eq!((failing.resource.as_deref(), &*failing.answer), (Some("k"), "status 409: told so"));
+    assert_eq!(failing.tries, *rig.action.attempts.lock().unwrap());
+    rig.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_paused_target_is_not_called_and_what_waits_does_not_age() {
     let rig = Rig::start(None, Duration::from_secs(1));
