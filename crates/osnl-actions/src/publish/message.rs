@@ -172,7 +172,12 @@ impl Message {
                 (rendered("topic", &self.topic, names)?, priority)
             }
         };
-        Ok((Target { exchange, topic }, priority))
+        let target = Target { exchange, topic };
+        let bytes = target.routing_key(&priority).len();
+        if bytes > LONGEST {
+            return Err(format!("the routing key has {bytes} bytes, and {LONGEST} are allowed"));
+        }
+        Ok((target, priority))
     }
 }
 

@@ -70,6 +70,7 @@ impl Publisher {
     ) -> Result<(), TransportError> {
         let seen = self.attempts.load(Ordering::Relaxed);
         let (exchange, routing_key) = topology::route(to, priority);
+        check_lengths(&exchange, &routing_key, &message.properties)?;
         let mut turn = self.turn.lock().await;
         // It is never closed.
         let _place = self.room.acquire().await.ok();
@@ -115,6 +116,28 @@ impl Publisher {
     }
 }
 
+/// The most bytes of a short text of AMQP.
+const SHORT: usize = 255;
+
+/// Refuses what the client library would panic over: a message chooses its priority, and a target may be made of an event.
+fn check_lengths(exchange: &str, routing_key: &str, properties: &Properties) -> Result<(), TransportError> {
+    let texts = [
+        ("exchange", Some(exchange)),
+        ("routing key", Some(routing_key)),
+        ("content type", properties.content_type.as_deref()),
+        ("content encoding", properties.content_encoding.as_deref()),
+    ];
+    for (what, text) in texts {
+        if let Some(text) = text.filter(|text| text.len() > SHORT) {
+            let (bytes, beginning) = (text.len(), &text[..text.floor_char_boundary(40)]);
+            let problem =
+                format!("the {what} has {bytes} bytes, and AMQP allows {SHORT}: \"{beginning}...\"");
+            return Err(TransportError::ListenOptions { problem });
+        }
+    }
+    Ok(())
+}
+
 /// As kombu sets them.
 fn properties(from: &Properties) -> BasicProperties {
     let mut headers = FieldTable::default();
@@ -130,4 +153,33 @@ fn properties(from: &Properties) -> BasicProperties {
         properties = properties.with_content_encoding(encoding.as_ref().into());
     }
     properties
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_that_amqp_does_not_allow_are_refused() {
+        let long = "x".repeat(SHORT + 1);
+        let fits = &long[1..];
+        let of = |content_type: &str, encoding: &str| Properties {
+            content_type: Some(content_type.to_owned().into()),
+            content_encoding: Some(encoding.to_owned().into()),
+            ..Properties::default()
+        };
+        assert!(check_lengths(fits, fits, &of(fits, fits)).is_ok());
+        for (refused, what) in [
+            (check_lengths(&long, "k", &of("", "")), "exchange"),
+            (check_lengths("e", &long, &of("", "")), "routing key"),
+            (check_lengths("e", "k", &of(&long, "")), "content type"),
+            (check_lengths("e", "k", &of("", &long)), "content encoding"),
+        ] {
+            let refused = refused.unwrap_err().to_string();
+            assert!(
+                refused.starts_with(&format!("the {what} has 256 bytes, and AMQP allows 255: ")),
+                "{refused}"
+            );
+        }
+    }
 }

@@ -3,12 +3,13 @@
 use osnl_model::{Emission, Priority, Target};
 use osnl_testkit::{Broker, OsloListener, Vhost};
 use osnl_transport::{
-    Batch, Consumer, Declare, IncomingMessage, ListenOptions, MemoryBroker, RabbitTransport, Transport as _,
+    Batch, Consumer, Declare, IncomingMessage, ListenOptions, MemoryBroker, Properties, RabbitTransport,
+    Transport as _,
 };
 use serde_json::{Value, json};
 
 use super::{native, start};
-use crate::harness::{SOON, instance, port_deleted, publish};
+use crate::harness::{SOON, instance, port_deleted, publish, publish_raw};
 
 /// A reader of one key, and the runtime that its connection lives on.
 pub(crate) struct KeyReader {
@@ -216,5 +217,26 @@ fn a_value_is_one_word_of_a_routing_key() {
     payload["port"]["name"] = json!("a.b*#");
     publish(&broker, &payload);
     assert_eq!(reading.next().routing_key, "openstack.a_b__.port_x.delete.end");
+    daemon.stop().unwrap();
+}
+
+/// A message chooses its priority, which need not be that of the key it came with.
+#[test]
+fn a_key_that_amqp_does_not_allow_is_a_dead_letter_and_the_next_message_is_sent() {
+    let vhost = Broker::shared().vhost("publish-long");
+    let mut reading = KeyReader::of(&vhost, "gone", "info");
+    let folder = tempfile::tempdir().unwrap();
+    let broker = MemoryBroker::new();
+    let daemon = start(&native(folder.path(), &action(&vhost, "topic = gone")), &broker);
+    let payload = port_deleted(&instance(1), "10.0.0.1");
+    let body = json!({
+        "event_type": "port.delete.end", "publisher_id": "network.node1", "message_id": "m-1",
+        "timestamp": "2026-11-20 06:30:00", "priority": "x".repeat(300), "payload": payload,
+    });
+    publish_raw(&broker, body.to_string().as_bytes(), Properties::default());
+    daemon.wait_until("it is given up", |c| c.dead.get() == 1);
+    daemon.wait_for_log("the routing key has 305 bytes");
+    publish(&broker, &port_deleted(&instance(2), "10.0.0.1"));
+    assert_eq!(reading.next().routing_key, "gone.info");
     daemon.stop().unwrap();
 }
