@@ -322,7 +322,12 @@ impl<'a> Core<'a> {
         let begun = std::time::Instant::now();
         let mut unmatched = 0;
         endpoint.upcoming(&self.batch);
-        while let Some(mut message) = self.batch.take_first() {
+        let mut looked_at = 0_u32;
+        // A message that no rule wants takes its time too.
+        while (looked_at == 0 || begun.elapsed() < SLICE)
+            && let Some(mut message) = self.batch.take_first()
+        {
+            looked_at += 1;
             if let Some(streams) = &mut self.streams
                 && streams.admit(&mut message)
             {
@@ -357,7 +362,7 @@ impl<'a> Core<'a> {
                 }
             };
             self.open(message, receipt);
-            if self.is_crowded() || begun.elapsed() >= SLICE {
+            if self.is_crowded() {
                 break;
             }
         }
