@@ -204,7 +204,8 @@ impl HttpAction {
         if answer.status != StatusCode::NOT_FOUND {
             return None;
         }
-        let is_named = !matches!(self.judgement.failure(404), Some(ErrorClass::Status(_)));
+        // Of one that counts as done, only the API itself may say that the object is gone.
+        let is_named = !matches!(self.judgement.failure(404), Some(ErrorClass::Status(_)) | None);
         match not_found(service, answer) {
             NotFound::Object => None,
             NotFound::Unknown => Some(None),

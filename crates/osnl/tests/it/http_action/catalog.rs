@@ -107,6 +107,11 @@ fn a_404_of_another_server_holds_the_target_until_the_catalogue_is_right() {
     assert_eq!(Hook::new(&format!("{lines}\nfinal = 404")).refused().class, ErrorClass::Rejected);
     right.reply_with(not_found(r#"{"code": 404, "type": "zone_not_found"}"#));
     assert_eq!(hook.refused().class, ErrorClass::Status(404));
+    // Of what counts as done only the API's own answer does.
+    let gone = format!("{lines}\nsuccess = 2xx, 404");
+    Hook::new(&gone).make().unwrap();
+    right.reply_with(not_found("<h1>404 Not Found</h1>nginx"));
+    assert_eq!(Hook::new(&gone).refused().class, ErrorClass::Connect);
     openstack.unlist();
     for (body, expected) in [
         (
