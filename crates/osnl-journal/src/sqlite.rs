@@ -153,7 +153,9 @@ pub enum OpenError {
     #[error(transparent)]
     Open(#[from] crate::state_dir::UnsafePlace),
     /// Another daemon has it.
-    #[error("is in use by {0}; a journal belongs to one daemon: stop that process, or name another file")]
+    #[error(
+        "is in use by {0}; a journal belongs to one daemon: stop that process, or set another state_dir here"
+    )]
     InUse(String),
     /// It is another program's, or no database.
     #[error("is not a journal of osnl: {0}; name a file that does not exist yet")]

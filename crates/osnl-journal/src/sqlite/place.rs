@@ -192,7 +192,7 @@ mod tests {
         assert_eq!(
             refused,
             format!(
-                "is in use by process {pid}; a journal belongs to one daemon: stop that process, or name another file"
+                "is in use by process {pid}; a journal belongs to one daemon: stop that process, or set another state_dir here"
             )
         );
         assert_eq!(JournalLock::holder(&place.file), Some(format!("process {pid}")));

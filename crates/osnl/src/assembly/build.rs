@@ -94,7 +94,7 @@ impl Native {
             ring: Arc::new(self.ring()),
             live: Arc::default(),
             observer: self.observer(),
-            bindings: self.state_folder().map(|folder| Arc::new(Bindings::open(&folder))),
+            bindings: self.state_folder().map(|folder| Arc::new(Bindings::open(&folder, store.name()))),
             transports: HashMap::new(),
             rules: HashMap::new(),
             asking: self.asking(http, &logins, |_| None)?,

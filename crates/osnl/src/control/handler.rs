@@ -58,6 +58,18 @@ pub enum Store {
     File(PathBuf),
 }
 
+impl Store {
+    /// Returns the name that tells it from the journals of other daemons: its file or its database.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::Sqlite(_, file) | Self::File(file) => file.display().to_string(),
+            Self::Memory(_) => "memory://".to_owned(),
+            Self::Shared(_, database) => database.clone(),
+        }
+    }
+}
+
 /// Answers requests; the [control module](super) lists them.
 pub struct ControlHandler {
     store: Store,

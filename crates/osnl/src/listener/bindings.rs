@@ -11,6 +11,9 @@
 //! Bindings that the configuration no longer has are removed when a listener of that queue connects; bindings that
 //! others have made are left alone. A queue that no listener reads any more is *left*: it is named until it is gone.
 //!
+//! Daemons with one state directory by mistake write one file. `"journal"` names the journal of the daemon that binds a queue: a
+//! daemon with another journal neither empties the queue nor names it as left, since the other one reads it.
+//!
 //! This file knows a queue by virtual host and name, since the hosts of a cluster change. `check` compares the hosts
 //! that are written; a daemon's tasks compare names only, because two readers of one queue are worse than one
 //! hand-over too many.
@@ -70,6 +73,8 @@ type Keys = BTreeSet<(String, String)>;
 #[derive(Debug)]
 pub struct Bindings {
     path: PathBuf,
+    /// The name of the daemon's journal.
+    journal: String,
     state: Mutex<BindingsState>,
 }
 
@@ -89,6 +94,8 @@ struct BindingsFile {
     emptying: BTreeMap<OwnQueue, String>,
     /// The listener that binds the queue, until nothing is left in it.
     listeners: BTreeMap<OwnQueue, String>,
+    /// The journal of the daemon that binds the queue; none of an older osnl.
+    journals: BTreeMap<OwnQueue, String>,
 }
 
 /// A queue of ours that no listener of the configuration reads.
@@ -112,9 +119,10 @@ impl LeftQueue {
 }
 
 impl Bindings {
-    /// Opens the bindings of a state directory. An unreadable file counts as empty: no binding is removed then.
+    /// Opens the bindings of a state directory, for the daemon with this journal. An unreadable file counts as empty: no binding
+    /// is removed then.
     #[must_use]
-    pub fn open(state_dir: &Path) -> Self {
+    pub fn open(state_dir: &Path, journal: impl Into<String>) -> Self {
         let path = state_dir.join("bindings.json");
         let made = match fs::read(&path) {
             Ok(text) => read(&text).unwrap_or_else(|| {
@@ -123,7 +131,11 @@ impl Bindings {
             }),
             Err(_) => BindingsFile::default(),
         };
-        Self { path, state: Mutex::new(BindingsState { made, ..BindingsState::default() }) }
+        Self {
+            path,
+            journal: journal.into(),
+            state: Mutex::new(BindingsState { made, ..BindingsState::default() }),
+        }
     }
 
     /// Sets the bindings that listeners make from now on.
@@ -146,7 +158,13 @@ impl Bindings {
     #[must_use]
     pub fn left(&self) -> Vec<OwnQueue> {
         let state = self.lock();
-        state.made.bound.keys().filter(|queue| !state.wanted.contains_key(*queue)).cloned().collect()
+        let left = |queue: &&OwnQueue| !state.wanted.contains_key(*queue) && self.is_own(&state, queue);
+        state.made.bound.keys().filter(left).cloned().collect()
+    }
+
+    /// Whether no daemon with another journal binds it.
+    fn is_own(&self, state: &BindingsState, queue: &OwnQueue) -> bool {
+        state.made.journals.get(queue).is_none_or(|journal| *journal == self.journal)
     }
 
     /// Returns the queues without a listener, with the known facts of each.
@@ -167,7 +185,8 @@ impl Bindings {
     #[must_use]
     pub fn emptying(&self) -> Vec<(OwnQueue, String)> {
         let state = self.lock();
-        let emptying = state.made.emptying.iter().filter(|(queue, _)| !state.wanted.contains_key(*queue));
+        let is_left = |queue: &OwnQueue| !state.wanted.contains_key(queue) && self.is_own(&state, queue);
+        let emptying = state.made.emptying.iter().filter(|(queue, _)| is_left(queue));
         emptying.map(|(queue, listener)| (queue.clone(), listener.clone())).collect()
     }
 
@@ -176,8 +195,11 @@ impl Bindings {
     #[must_use]
     pub fn left_behind(&self) -> Vec<(OwnQueue, String)> {
         let state = self.lock();
-        let left =
-            |queue: &OwnQueue| !state.wanted.contains_key(queue) && !state.made.emptying.contains_key(queue);
+        let left = |queue: &OwnQueue| {
+            !state.wanted.contains_key(queue)
+                && !state.made.emptying.contains_key(queue)
+                && self.is_own(&state, queue)
+        };
         let listeners = state.made.listeners.iter().filter(|(queue, _)| left(queue));
         listeners.map(|(queue, listener)| (queue.clone(), listener.clone())).collect()
     }
@@ -187,6 +209,7 @@ impl Bindings {
         self.write(|made| {
             made.bound.entry(queue.clone()).or_default();
             made.emptying.insert(queue.clone(), listener.to_owned());
+            made.journals.insert(queue.clone(), self.journal.clone());
         });
     }
 
@@ -231,6 +254,7 @@ impl Bindings {
         self.write(|made| {
             made.bound.entry(queue.clone()).or_default().extend(keys);
             made.listeners.insert(queue.clone(), listener.to_owned());
+            made.journals.insert(queue.clone(), self.journal.clone());
         });
     }
 
@@ -252,6 +276,7 @@ impl Bindings {
             made.bound.remove(queue);
             made.emptying.remove(queue);
             made.listeners.remove(queue);
+            made.journals.remove(queue);
         });
     }
 
@@ -292,6 +317,9 @@ fn text(made: &BindingsFile) -> String {
         if let Some(listener) = made.listeners.get(own) {
             entry["listener"] = json!(listener);
         }
+        if let Some(journal) = made.journals.get(own) {
+            entry["journal"] = json!(journal);
+        }
         entry
     };
     format!("{}\n", json!({"format": FORMAT, "queues": made.bound.iter().map(queue).collect::<Vec<_>>()}))
@@ -306,6 +334,7 @@ fn read(text: &[u8]) -> Option<BindingsFile> {
         let own = OwnQueue { vhost: word("vhost")?, queue: word("queue")? };
         made.emptying.extend(word("emptying").map(|listener| (own.clone(), listener)));
         made.listeners.extend(word("listener").map(|listener| (own.clone(), listener)));
+        made.journals.extend(word("journal").map(|journal| (own.clone(), journal)));
         made.bound.insert(own, serde_json::from_value(queue["bindings"].clone()).ok()?);
     }
     Some(made)
@@ -327,13 +356,13 @@ mod tests {
             };
             exchanges.iter().map(binding).collect()
         };
-        let memory = Bindings::open(folder.path());
+        let memory = Bindings::open(folder.path(), "/a/journal.db");
         memory.want([(own("q"), bindings("q", &["a", "b"])), (own("r"), bindings("r", &["a"]))]);
         memory.made(&own("q"), &bindings("q", &["a", "b"]), "neutron");
         memory.made(&own("r"), &bindings("r", &["a"]), "neutron");
         assert_eq!((memory.superfluous(&own("q")), memory.left()), (vec![], vec![]));
 
-        let again = Bindings::open(folder.path());
+        let again = Bindings::open(folder.path(), "/a/journal.db");
         // Two listeners of one queue: what one of them wants is not superfluous.
         again.want([(own("q"), bindings("q", &["a"])), (own("q"), bindings("q", &["c"]))]);
         assert_eq!(again.superfluous(&own("q")), bindings("q", &["b"]));
@@ -341,25 +370,52 @@ mod tests {
         assert_eq!(again.left(), [own("r")]);
         again.removed(&own("q"), &bindings("q", &["b"]));
         again.gone(&own("r"));
-        let last = Bindings::open(folder.path());
+        let last = Bindings::open(folder.path(), "/a/journal.db");
         last.want([(own("q"), bindings("q", &["a"]))]);
         assert_eq!((last.superfluous(&own("q")), last.left()), (vec![], vec![]));
         assert_eq!(own("a'b").delete_command(), "rabbitmqctl delete_queue --vhost '/' 'a'\\''b'");
 
         fs::write(folder.path().join("bindings.json"), "{").unwrap();
-        let broken = Bindings::open(folder.path());
+        let broken = Bindings::open(folder.path(), "/a/journal.db");
         broken.want([(own("q"), vec![])]);
         assert_eq!((broken.superfluous(&own("q")), broken.left()), (vec![], vec![]));
+    }
+
+    /// Its messages would be judged by rules that are not theirs, and acknowledged.
+    #[test]
+    fn a_queue_of_a_daemon_with_another_journal_is_not_emptied_and_not_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = |queue: &str| OwnQueue { vhost: "/".into(), queue: queue.into() };
+        let open = |journal: &str| Bindings::open(folder.path(), journal);
+        let a = open("/a/journal.db");
+        a.want([(own("a"), vec![])]);
+        a.made(&own("a"), &[], "neutron");
+        a.begin_to_empty(&own("old"), "neutron");
+        let b = open("memory://");
+        b.want([(own("b"), vec![])]);
+        assert_eq!((b.left(), b.left_behind(), b.emptying()), (vec![], vec![], vec![]));
+        b.made(&own("b"), &[], "neutron");
+        let again = open("/a/journal.db");
+        again.want([(own("a2"), vec![])]);
+        assert_eq!(again.left_behind(), [(own("a"), "neutron".to_owned())]);
+        assert_eq!(again.emptying(), [(own("old"), "neutron".to_owned())]);
+        assert_eq!(again.left(), [own("a"), own("old")]);
+        // What an older osnl has written.
+        let text = fs::read_to_string(folder.path().join("bindings.json")).unwrap();
+        fs::write(folder.path().join("bindings.json"), text.replace("\"journal\"", "\"former\"")).unwrap();
+        let b = open("memory://");
+        b.want([(own("b"), vec![])]);
+        assert_eq!(b.left(), [own("a"), own("old")]);
     }
 
     #[test]
     fn what_is_to_be_emptied_outlives_a_restart_and_is_deleted_by_nobody_before_it_is_empty() {
         let folder = tempfile::tempdir().unwrap();
         let own = |queue: &str| OwnQueue { vhost: "/".into(), queue: queue.into() };
-        let memory = Bindings::open(folder.path());
+        let memory = Bindings::open(folder.path(), "/a/journal.db");
         memory.want([(own("new"), vec![])]);
         memory.begin_to_empty(&own("old"), "neutron");
-        let again = Bindings::open(folder.path());
+        let again = Bindings::open(folder.path(), "/a/journal.db");
         again.want([(own("new"), vec![])]);
         assert_eq!(again.emptying(), [(own("old"), "neutron".to_owned())]);
         let command = |messages: u32, consumers: u32| {
@@ -372,17 +428,17 @@ mod tests {
         again.saw(&own("old"), None);
         assert_eq!(again.left_queues()[0].delete_command(), None, "it could not be seen");
         again.end_emptying(&own("old"));
-        assert_eq!(Bindings::open(folder.path()).emptying(), []);
+        assert_eq!(Bindings::open(folder.path(), "/a/journal.db").emptying(), []);
         // A queue that was left by a restart is to be emptied too, until it is known to be empty.
         memory.made(&own("before"), &[], "neutron");
-        let again = Bindings::open(folder.path());
+        let again = Bindings::open(folder.path(), "/a/journal.db");
         again.want([(own("new"), vec![])]);
         assert_eq!(again.left_behind(), [(own("before"), "neutron".to_owned())]);
         again.end_emptying(&own("before"));
-        assert_eq!(Bindings::open(folder.path()).left_behind(), []);
+        assert_eq!(Bindings::open(folder.path(), "/a/journal.db").left_behind(), []);
         // A queue that is read again is not to be emptied.
         again.begin_to_empty(&own("old"), "neutron");
         again.want([(own("old"), vec![])]);
-        assert_eq!(Bindings::open(folder.path()).emptying(), []);
+        assert_eq!(Bindings::open(folder.path(), "/a/journal.db").emptying(), []);
     }
 }

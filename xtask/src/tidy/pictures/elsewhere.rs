@@ -144,7 +144,7 @@ pub(super) const ELSEWHERE: &[(&str, &str, &str)] = &[
     ),
     (
         "osnl-journal/src/sqlite.rs",
-        "is in use by {}; a journal belongs to one daemon: stop that process, or name another file",
+        "is in use by {}; a journal belongs to one daemon: stop that process, or set another state_dir here",
         "needs another daemon: tests/cli/journal.rs",
     ),
     (

@@ -261,7 +261,7 @@ async fn a_standby_does_not_complain_of_what_the_active_consumer_gets_until_that
 #[tokio::test(start_paused = true)]
 async fn bindings_of_an_attempt_that_was_given_up_are_remembered() {
     let folder = tempfile::tempdir().unwrap();
-    let memory = Arc::new(Bindings::open(folder.path()));
+    let memory = Arc::new(Bindings::open(folder.path(), "memory://"));
     let config = ListenerConfig {
         name: "l".into(),
         targets: targets().into(),
