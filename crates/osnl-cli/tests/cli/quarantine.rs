@@ -40,6 +40,15 @@ fn a_message_that_was_too_large_is_retried_once_max_body_is_raised() {
     let (code, told, _) = rig.ask(&["quarantine", "retry", "--all"]);
     assert!(code == Some(1) && told.contains("max_body"), "{told}");
 
+    // A rule that is undecided would be forgotten with the message.
+    let undecided =
+        format!("{}when = payload.padding + 1 > 1\n", RULE.replace("[rule:r]", "[rule:undecided]"));
+    rig.write(&[&large, RULE, &undecided, ACTION]);
+    rig.reload(0);
+    let (code, told, _) = rig.ask(&["quarantine", "retry", "--all"]);
+    assert!(code == Some(1) && told.contains("rule undecided cannot be decided: when"), "{told}");
+    is_kept(&rig, 1);
+
     // By the daemon that runs.
     rig.write(&[&large, RULE, ACTION]);
     rig.reload(0);

@@ -176,24 +176,25 @@ impl MessageAgain {
         let listener = listener.map(|listener| listener.name.to_string());
         let source = Source { number: id.unsigned_abs(), kept: false, received, subject, before: Vec::new() };
         let plan = replay::plan(conf, source, &[], listener.as_deref());
+        // A message that comes from the broker makes dead letters of such a rule: here the rule can be mended first.
+        let undecided = plan.rules.iter().find_map(|rule| match &rule.verdict.ruling {
+            Ruling::Undecided(why) => Some(format!("rule {} cannot be decided: {why}", rule.verdict.rule)),
+            Ruling::Fires(_)
+            | Ruling::NotHeard(_)
+            | Ruling::Disabled
+            | Ruling::Stopped(_)
+            | Ruling::Fails { .. }
+            | Ruling::Failed(_)
+            | Ruling::Unknown
+            | Ruling::Unreadable(_) => None,
+        });
+        if let Some(undecided) = undecided {
+            return Err(undecided);
+        }
         let wishes = plan.wishes().into_iter().map(|wish| RuleWish::of(&wish.delivery));
         let deliveries: Vec<RuleWish> = wishes.collect();
         if deliveries.is_empty() {
-            let undecided = plan.rules.iter().find_map(|rule| match &rule.verdict.ruling {
-                Ruling::Undecided(why) => {
-                    Some(format!("rule {} cannot be decided: {why}", rule.verdict.rule))
-                }
-                Ruling::Fires(_)
-                | Ruling::NotHeard(_)
-                | Ruling::Disabled
-                | Ruling::Stopped(_)
-                | Ruling::Fails { .. }
-                | Ruling::Failed(_)
-                | Ruling::Unknown
-                | Ruling::Unreadable(_) => None,
-            });
-            let unmatched = || "it matches no rule; discard it if that is right".to_owned();
-            return Err(undecided.unwrap_or_else(unmatched));
+            return Err("it matches no rule; discard it if that is right".to_owned());
         }
         Ok(Self { id, deliveries })
     }
