@@ -122,9 +122,9 @@ pub(crate) fn refused(error: Error) -> OpenError {
     }
 }
 
-/// Whether a server that starts, stops, or takes no writes says so.
+/// Whether a server that starts, stops, takes no writes, or has no room or connection left says so: it may be otherwise soon.
 fn is_ending(code: &str) -> bool {
-    code.starts_with("08") || code.starts_with("57P") || code == "25006"
+    ["08", "53", "57P", "25006"].iter().any(|beginning| code.starts_with(beginning))
 }
 
 /// An open connection with its prepared statements.
