@@ -20,7 +20,7 @@ use osnl_delivery::{Batch, DeliveryLoop, DeliverySettings, HostLimits, Limits, R
 use osnl_http::{HttpError, HttpOptions, Verification};
 use osnl_journal::Journal;
 use osnl_journal::in_hand::InHand;
-use osnl_model::{NotificationFilter, Priority, Target};
+use osnl_model::{NotificationFilter, Pattern, Priority, Target};
 use osnl_transport::{Declare, ListenOptions, QueueKind, RabbitOptions, Transport};
 
 use super::Conf;
@@ -70,8 +70,8 @@ impl Conf {
             // oslo.messaging looks for the endpoint's method by the priority in the body, whatever the key.
             priorities: Some(BTreeSet::from([Priority::Info])),
             filter: NotificationFilter {
-                publisher_id: Some(options.publisher_id.clone()),
-                event_type: Some(options.event_type.clone()),
+                publisher_id: Some(native_pattern(&options.publisher_id)),
+                event_type: Some(native_pattern(&options.event_type)),
                 context: options.context.iter().cloned().collect(),
                 metadata: options.metadata.iter().cloned().collect(),
                 payload: options.payload.iter().cloned().collect(),
@@ -228,4 +228,10 @@ pub(super) fn assemble(
         Arc::new(RuleEngine::new(rules, journal.clone(), counters.clone()).with_in_hand(in_hand.clone()));
     let listener = Listener::new(listener, transport, engine, counters.clone());
     Daemon::new(vec![listener], deliveries, journal).watching(ends).recording(in_hand)
+}
+
+/// A pattern in osnl's own form, in which an empty one is an error: what matches all is `.*`.
+pub(super) fn native_pattern(pattern: &Pattern) -> Pattern {
+    let all = || Pattern::new(".*").unwrap_or_else(|_| pattern.clone());
+    if pattern.as_str().is_empty() { all() } else { pattern.clone() }
 }

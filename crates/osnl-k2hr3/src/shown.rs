@@ -8,7 +8,7 @@ use osnl_core::rule::Rule;
 use osnl_model::Predicate;
 
 use super::conf::{Conf, Level, LoadedConf, LogFile};
-use super::meaning::{NAME, PREFETCH};
+use super::meaning::{NAME, PREFETCH, native_pattern};
 
 const FIXED: &str = "as k2hr3_osnl does it";
 const ON: &str = "oslo_messaging_notifications";
@@ -106,8 +106,12 @@ impl LoadedConf {
         let mut rule = vec![
             entry("listeners", NAME, FIXED),
             entry("priorities", "info", FIXED),
-            entry("event_type", on.event_type.as_str(), self.origin_of(ON, "event_type")),
-            entry("publisher_id", on.publisher_id.as_str(), self.origin_of(ON, "publisher_id")),
+            entry("event_type", native_pattern(&on.event_type).as_str(), self.origin_of(ON, "event_type")),
+            entry(
+                "publisher_id",
+                native_pattern(&on.publisher_id).as_str(),
+                self.origin_of(ON, "publisher_id"),
+            ),
         ];
         for (group, patterns) in
             [("context", &on.context), ("metadata", &on.metadata), ("payload", &on.payload)]

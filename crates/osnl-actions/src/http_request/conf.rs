@@ -464,7 +464,12 @@ pub(crate) fn extensions(reader: &mut Reader<'_>) -> Option<Vec<(String, Templat
 }
 
 fn judgement(reader: &mut Reader<'_>) -> Option<StatusClasses> {
-    let success = statuses(reader, "success");
+    let success = match reader.section.entry("success") {
+        Some(entry) if entry.text.trim().is_empty() => {
+            reader.refuse("success", "is empty: no request could succeed", "write 2xx, or remove the line")
+        }
+        Some(_) | None => statuses(reader, "success"),
+    };
     let retry = statuses(reader, "retry");
     let last = statuses(reader, "final");
     let (success, retry, last) = (success?, retry?, last?);

@@ -156,6 +156,28 @@ impl Layers {
         errors
     }
 
+    /// Reports a variable that is spelt for a section with a name, and fits none of the files.
+    fn nowhere(&self, variable: &str, source: &str) -> Option<Warning> {
+        let mut named = self.schema.sections.iter().filter(|def| def.named && !self.schema.is_oslo());
+        // `OS_RULE_` of a rule's `OS_RULE_NAME__OPTION`.
+        let begins = |kind: &str| {
+            let beginning = variable_name(&format!("{kind}:"), "");
+            beginning.strip_suffix("__").is_some_and(|beginning| variable.starts_with(beginning))
+        };
+        let kind = named.find(|def| begins(def.kind))?.kind;
+        variable.trim_start_matches(PREFIX).contains("__").then(|| {
+            let problem = format!("no section [{kind}:NAME] has this name in the environment, ignored");
+            let there = self.sections.iter().filter(|section| section.def.kind == kind);
+            let there: Vec<String> =
+                there.map(|section| variable_name(&section.heading(), "") + "...").collect();
+            let allowed = match &there[..] {
+                [] => format!("write a section [{kind}:NAME] in a file"),
+                there => format!("allowed: {}", there.join(", ")),
+            };
+            Warning(Finding::of(source, problem).allowed(allowed))
+        })
+    }
+
     /// Lays the environment over the files, as oslo.config does: a value counts as it is, quotes and blanks included.
     /// A variable can set any option of a section that is in a file; of options with a key, those that a file sets.
     pub fn apply_environment(&mut self, environment: &Environment) -> Findings {
@@ -168,7 +190,7 @@ impl Layers {
                 (0..self.sections.len()).filter(|i| spelt(&self.sections[*i])).collect();
             let source = format!("environment {variable}");
             match sections[..] {
-                [] => {}
+                [] => findings.warnings.extend(self.nowhere(variable, &source)),
                 [only] => {
                     let section = &mut self.sections[only];
                     let heading = section.heading();

@@ -40,9 +40,25 @@ fn option_of<'a>(section: &RawSection, line: &'a str) -> Option<&'a str> {
 }
 
 /// Finds sections that stand in a file twice and set the same option: two things under one name, of which the options
-/// would be mixed. Where they name different drivers it is an error.
+/// would be mixed. Where they name different drivers it is an error. An option that one section sets to two values is a
+/// warning: the second was perhaps meant to be added.
 pub fn repeated(ini: &Ini) -> (Vec<ConfigError>, Vec<Warning>) {
     let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+    for section in &ini.sections {
+        let mut latest: HashMap<&str, &Entry> = HashMap::new();
+        for entry in &section.entries {
+            if let Some(before) =
+                latest.insert(&entry.key, entry).filter(|before| before.value != entry.value)
+            {
+                let problem = format!("replaces the value of line {}", before.line);
+                let finding =
+                    Finding::at(&ini.file, entry.line, problem).group(&section.name).option(&entry.key);
+                warnings.push(Warning(
+                    finding.allowed("write all of it in one value, or remove one of the lines"),
+                ));
+            }
+        }
+    }
     let mut first: HashMap<&str, &Section> = HashMap::new();
     for section in ini.sections.iter().filter(|section| section.name.contains(':')) {
         let Some(before) = first.get(section.name.as_str()) else {

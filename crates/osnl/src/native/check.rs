@@ -506,8 +506,7 @@ fn rule(reader: &mut Reader<'_>, listeners: &[&str], actions: &[&str]) -> Option
         true => reader.priorities("priorities").map(|found| Some(found.into_iter().collect())),
         false => Some(None),
     };
-    let event_type = reader.pattern("event_type");
-    let publisher_id = reader.pattern("publisher_id");
+    let [event_type, publisher_id] = ["event_type", "publisher_id"].map(|option| named(reader, option));
     let context = patterns(reader, "context.");
     let metadata = patterns(reader, "metadata.");
     let payload = patterns(reader, "payload.");
@@ -562,6 +561,15 @@ fn nested(mut context: Patterns, mut payload: Patterns) -> (Patterns, Patterns, 
     let mut nested = take(&mut context, Predicate::Context);
     nested.extend(take(&mut payload, Predicate::Payload));
     (context, payload, nested)
+}
+
+/// The pattern of a value that every message has; an empty one, as of a variable without a value, would match all.
+fn named(reader: &mut Reader<'_>, option: &str) -> Result<Option<Pattern>, ()> {
+    if reader.section.entry(option).is_some_and(|entry| entry.text.is_empty()) {
+        let allowed = "write a pattern, or remove the line to match all";
+        return reader.refuse(option, "is empty", allowed).ok_or(());
+    }
+    reader.pattern(option)
 }
 
 /// The options that begin with `prefix`, by their keys.

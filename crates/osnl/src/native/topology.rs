@@ -77,6 +77,15 @@ pub(super) fn read(reader: &mut Reader<'_>, rabbit: Option<&RabbitOptions>) -> O
         let good: Vec<bool> = topics.iter().map(|t| reader.check_name("topics", t, LONGEST_TOPIC)).collect();
         good.into_iter().all(|good| good).then_some(topics)
     });
+    for topic in topics.iter().flatten() {
+        if let Some((topic, last)) = topic.rsplit_once('.')
+            && (last == "*" || matches!(Priority::parse(last), known if !matches!(known, Priority::Other(_))))
+        {
+            let problem =
+                format!("{topic}.{last} ends as a routing key does: osnl adds the priorities itself");
+            reader.warn("topics", &problem, &format!("write {topic}, and name priorities in priorities"));
+        }
+    }
     let priorities = reader.priorities("priorities");
     let pool = match reader.required("pool", NAME_YOUR_QUEUE) {
         Some(text) if text.trim().is_empty() => Some(None),
@@ -143,6 +152,12 @@ fn exchanges(reader: &mut Reader<'_>) -> Option<Vec<String>> {
     }
     // One name is taken as it stands, blanks and all.
     let exchanges = if text.contains(',') { reader.list("exchange")? } else { vec![text] };
+    for exchange in &exchanges {
+        if exchange.contains(['\'', '"', '[', ']']) || exchange.trim().contains(char::is_whitespace) {
+            let problem = format!("{} is taken as one name", shown(exchange));
+            reader.warn("exchange", &problem, "separate exchanges by commas, without quotes or brackets");
+        }
+    }
     let good: Vec<bool> = exchanges.iter().map(|x| reader.check_name("exchange", x, LONGEST_NAME)).collect();
     good.into_iter().all(|good| good).then_some(exchanges)
 }

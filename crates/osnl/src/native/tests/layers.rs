@@ -59,6 +59,8 @@ fn the_environment_reaches_keyed_options_that_a_file_sets_and_says_what_it_canno
     assert_eq!(
         warnings(&loaded),
         [
+            "environment OS_ACTION_OTHER__TIMEOUT: no section [action:NAME] has this name in the environment, ignored; \
+             allowed: OS_ACTION_ROLES__..., OS_ACTION_RECORD__...",
             "environment OS_ACTION_ROLES__TIMEUOT: [action:roles]: unknown option, ignored; did you mean timeout?"
         ]
     );
