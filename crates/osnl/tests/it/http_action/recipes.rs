@@ -126,7 +126,14 @@ fn each_recipe_sends_what_its_target_documents() {
         let (block, _) = block.unwrap_or_else(|| panic!("the page has no action {name}"));
         let (sink, openstack) = (Sink::start(), Openstack::start());
         let status = recipe["status"].as_u64().map_or(200, |status| u16::try_from(status).unwrap());
-        sink.reply_with(Reply::Status(status));
+        // A missing object as the API itself tells it.
+        sink.reply_with(match status {
+            404 => {
+                let body = r#"{"code": 404, "type": "zone_not_found"}"#.into();
+                Reply::StatusWith { status, headers: Vec::new(), body }
+            }
+            _ => Reply::Status(status),
+        });
         openstack.list("dns", "public", "RegionOne", &sink.url(""));
         let broker = MemoryBroker::new();
         let folder = tempfile::tempdir().unwrap();
