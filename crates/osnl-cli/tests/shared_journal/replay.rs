@@ -30,12 +30,12 @@ fn kept_events_are_explained_and_replayed_from_any_machine() {
         "{code:?}: {said}"
     );
     let (code, said) = stage.run("b", &["replay", "--resource", "port-1", "--live", "--yes"]);
-    assert!(code == Some(0) && said.contains("2 appended to the journal"), "{code:?}: {said}");
+    assert!(code == Some(0) && said.contains("2 events appended to the journal"), "{code:?}: {said}");
     wait_until(SOON, "both to be delivered again", || totals("a") == 8);
     // With their own ids they are copies of what is kept.
     let (code, said) = stage.run("b", &["replay", "--id", "port-0", "--live", "--yes", "--keep-ids"]);
     assert!(
-        code == Some(1) && said.contains("0 appended to the journal, 2 were in the journal already"),
+        code == Some(1) && said.contains("0 events appended to the journal, 2 were in the journal already"),
         "{code:?}: {said}"
     );
     let rows = stage.json("a", &["deliveries", "list", "--resource", "port-0"])["deliveries"].clone();
