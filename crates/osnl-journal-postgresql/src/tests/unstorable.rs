@@ -85,9 +85,12 @@ async fn what_cannot_be_admitted_holds_all_up_until_the_cause_is_gone() {
     let stage = Stage::new();
     let member = stage.member("a");
     keep(&member, "0", "k").await;
+    // A member that meets the cause before the message comes would not take the message.
+    let paused = pause(&member);
+    let receipt = append(&member, entry("1", "k", false)).await;
     stage.rows("UPDATE osnl_delivery SET state = -1");
     refuse(&stage, "osnl_delivery", "UPDATE", "OLD.state = -1");
-    let receipt = append(&member, entry("1", "k", false)).await;
+    drop(paused);
     let mut state = member.state();
     let failed = within(state.wait_for(|state| !state.takes_outcomes())).await.unwrap().clone();
     assert!(format!("{failed:?}").contains("the row is poison"), "{failed:?}");
