@@ -31,6 +31,9 @@ pub const AXE_REQUIREMENTS: &str = include_str!("../python/axe-requirements.txt"
 /// Longer than any page takes, also on a busy machine.
 const SOON: Duration = Duration::from_secs(30);
 
+/// WebDriver's error code for an element that is no longer in the page.
+const STALE: &str = "stale element reference";
+
 /// The name of a site that is not the endpoint's, though it has the same address.
 pub const OTHER_NAME: &str = "other.test";
 
@@ -143,17 +146,28 @@ impl Browser {
     /// Clicks on the first element that a selector finds, and waits until the page behind it is loaded.
     #[track_caller]
     pub fn click(&self, selector: &str) {
-        let element = self.element(selector);
-        self.post(&format!("/element/{element}/click"), &json!({}));
+        self.click_found(&json!({"using": "css selector", "value": selector}));
     }
 
     /// Clicks on the first link or button of this text.
     #[track_caller]
     pub fn click_text(&self, words: &str) {
-        let using =
-            json!({"using": "xpath", "value": format!("(//a|//button)[normalize-space()='{words}']")});
-        let found = self.post("/element", &using);
-        self.post(&format!("/element/{}/click", id(&found)), &json!({}));
+        let path = format!("(//a|//button)[normalize-space()='{words}']");
+        self.click_found(&json!({"using": "xpath", "value": path}));
+    }
+
+    /// Finds an element and clicks on it; once more when the page has replaced it in between.
+    #[track_caller]
+    fn click_found(&self, using: &Value) {
+        let is_clicked = reached(SOON, &mut || {
+            let path = format!("/element/{}/click", id(&self.post("/element", using)));
+            match self.driver.ask("POST", &path, &json!({})) {
+                Ok(_) => true,
+                Err(error) if error.starts_with(STALE) => false,
+                Err(error) => panic!("POST {path} {}: {error}", shown(using)),
+            }
+        });
+        assert!(is_clicked, "the page replaces {} again and again", shown(using));
     }
 
     /// Writes into the first field that a selector finds.
