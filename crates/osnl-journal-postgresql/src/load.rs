@@ -4,14 +4,15 @@
 //! is claimable, so that it is larger than those of all claims before. A message is read and decoded once for all of its
 //! deliveries that are in memory.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use osnl_core::event::Event;
 use osnl_core::moment::moment;
 use osnl_core::received::{MessageNotes, Origin, ReceivedMessage};
-use osnl_journal::store::claimable::{BETWEEN, Claimable, FetchKinds, NEWEST, PIECE};
+use osnl_journal::store::claimable::{BETWEEN, Claimable, FetchKinds, Kind, NEWEST, PIECE};
+use osnl_journal::store::weight::bytes_of;
 use osnl_journal::{ClaimedDelivery, DeliveryId, UsedLimits};
 use osnl_transport::Properties;
 use tokio_postgres::{Error, Row};
@@ -32,6 +33,19 @@ struct LoadedPiece {
     claimed: Vec<(i64, ClaimedDelivery)>,
     /// There are others.
     more: bool,
+    /// The bytes of their messages.
+    bytes: usize,
+    unusable: Unusable,
+}
+
+/// The messages of deliveries.
+#[derive(Debug, Default)]
+struct LoadedMessages {
+    /// By arrival; the error is of a body that cannot be read.
+    by_arrival: HashMap<i64, Result<Message, String>>,
+    bytes: usize,
+    /// There was no room for all of them.
+    is_cut: bool,
 }
 
 /// Those whose message cannot be read, and why.
@@ -64,13 +78,21 @@ impl Member {
         promoted: Vec<Promotion>,
     ) -> Result<Unusable, Error> {
         let wanted = promoted.into_iter().filter(|new| claimable.has_place(&new.action, new.id));
-        let ids: Vec<DeliveryId> = wanted.map(|new| new.id).collect();
-        let (loaded, unusable) = self.load(session, &ids).await?;
-        for (due, claimed) in loaded {
+        let (mut ids, mut actions) = (Vec::new(), BTreeSet::new());
+        for Promotion { id, action } in wanted {
+            ids.push(id);
+            actions.insert(action);
+        }
+        let room = actions.iter().map(|action| claimable.room(action, Kind::Fresh)).min();
+        let loaded = self.load(session, &ids, room.unwrap_or(0)).await?;
+        for (due, claimed) in loaded.claimed {
             let action = claimed.event.action.clone();
             if due == 0 { claimable.add(&action, claimed) } else { claimable.waits_until(&action, due) }
         }
-        Ok(unusable)
+        if loaded.more {
+            actions.iter().for_each(|action| claimable.is_beyond(action));
+        }
+        Ok(loaded.unusable)
     }
 
     /// Fetches deliveries for a claim.
@@ -86,10 +108,10 @@ impl Member {
             claimable.known(action).iter().map(|id| id.row()).collect()
         };
         if ask.newest {
-            let rows = known(claimable);
+            let (rows, room) = (known(claimable), claimable.room(action, Kind::Newest));
             let most = limit(NEWEST);
             let found = session.query(READY_NEWEST, &[&action, &own, &rows, &most]).await?;
-            let mut newest = self.load_piece(session, found, NEWEST, &mut unusable).await?;
+            let mut newest = self.load_piece(session, found, (NEWEST, room), &mut unusable).await?;
             if let (true, Some((_, oldest))) = (newest.more, newest.claimed.first()) {
                 let mut ids = HashSet::new();
                 let first = session.query(READY, &[&action, &own, &rows, &1_i64]).await?;
@@ -101,22 +123,23 @@ impl Member {
                     }
                 }
                 newest.claimed.iter().for_each(|(_, claimed)| _ = ids.remove(&claimed.id));
-                let (between, mut bad) = self.load(session, &ids.into_iter().collect::<Vec<_>>()).await?;
-                newest.claimed.extend(between);
-                unusable.append(&mut bad);
+                let ids: Vec<DeliveryId> = ids.into_iter().collect();
+                let mut between = self.load(session, &ids, room.saturating_sub(newest.bytes)).await?;
+                newest.claimed.append(&mut between.claimed);
+                unusable.append(&mut between.unusable);
             }
             claimable.fetched_newest(action, newest.claimed, newest.more);
         }
         if ask.fresh {
-            let rows = known(claimable);
+            let (rows, room) = (known(claimable), claimable.room(action, Kind::Fresh));
             let found = session.query(READY, &[&action, &own, &rows, &limit(PIECE)]).await?;
-            let oldest = self.load_piece(session, found, PIECE, &mut unusable).await?;
+            let oldest = self.load_piece(session, found, (PIECE, room), &mut unusable).await?;
             claimable.fetched(action, oldest.claimed, oldest.more);
         }
         if ask.due {
-            let rows = known(claimable);
+            let (rows, room) = (known(claimable), claimable.room(action, Kind::Due));
             let found = session.query(DUE, &[&action, &own, &rows, &limit(PIECE), &now]).await?;
-            let due = self.load_piece(session, found, PIECE, &mut unusable).await?;
+            let due = self.load_piece(session, found, (PIECE, room), &mut unusable).await?;
             let next = session.query(NEXT_DUE, &[&action, &now, &own]).await?;
             let next = next.first().map(|row| row.try_get(0)).transpose()?;
             claimable.fetched_due(action, due.claimed, if due.more { Some(now) } else { next });
@@ -129,32 +152,39 @@ impl Member {
         &mut self,
         session: &mut Session,
         found: Vec<Row>,
-        piece: usize,
+        (piece, room): (usize, usize),
         unusable: &mut Unusable,
     ) -> Result<LoadedPiece, Error> {
         let more = found.len() > piece;
         let ids: Result<Vec<DeliveryId>, Error> =
             found.iter().take(piece).map(|row| row.try_get(0).map(delivery)).collect();
-        let (claimed, mut bad) = self.load(session, &ids?).await?;
-        unusable.append(&mut bad);
-        Ok(LoadedPiece { claimed, more })
+        let mut loaded = self.load(session, &ids?, room).await?;
+        unusable.append(&mut loaded.unusable);
+        Ok(LoadedPiece { more: more || loaded.more, ..loaded })
     }
 
-    /// Loads claimable deliveries of this member's partitions, each with its due time, in the order of their numbers.
+    /// Loads claimable deliveries of this member's partitions, in the order of their numbers, until their messages take more
+    /// than the room.
     async fn load(
         &mut self,
         session: &mut Session,
         ids: &[DeliveryId],
-    ) -> Result<(Vec<(i64, ClaimedDelivery)>, Unusable), Error> {
-        let (mut loaded, mut unusable) = (Vec::new(), Vec::new());
+        room: usize,
+    ) -> Result<LoadedPiece, Error> {
+        let mut loaded = LoadedPiece::default();
         if ids.is_empty() {
-            return Ok((loaded, unusable));
+            return Ok(loaded);
         }
         let ids: Vec<i64> = ids.iter().map(|id| id.row()).collect();
         let rows = session.query(LOAD, &[&ids, &self.leases.partitions()]).await?;
-        let messages = self.messages(session, &rows).await?;
+        let messages = self.messages(session, &rows, room).await?;
+        (loaded.more, loaded.bytes) = (messages.is_cut, messages.bytes);
         for row in rows {
             let id = delivery(row.try_get(0)?);
+            let message = messages.by_arrival.get(&row.try_get(1)?);
+            if message.is_none() && messages.is_cut {
+                continue;
+            }
             let partition = row.try_get(2)?;
             let Some(held) = self.leases.held.get_mut(&partition) else { continue };
             // Where nothing is in order, a target would refuse what is not late.
@@ -162,14 +192,14 @@ impl Member {
             let (rule, action): (String, String) = (row.try_get(3)?, row.try_get(4)?);
             let place = Place { partition, epoch: held.epoch, action: action.as_str().into() };
             self.places.insert(id, place);
-            let (received, notification) = match messages.get(&row.try_get(1)?) {
+            let (received, notification) = match message {
                 Some(Ok(message)) => message.clone(),
                 Some(Err(why)) => {
-                    unusable.push((id, why.clone()));
+                    loaded.unusable.push((id, why.clone()));
                     continue;
                 }
                 None => {
-                    unusable.push((id, "the journal has lost the message".to_owned()));
+                    loaded.unusable.push((id, "the journal has lost the message".to_owned()));
                     continue;
                 }
             };
@@ -187,51 +217,64 @@ impl Member {
             let event =
                 Event { resource, enriched, fence, ..Event::new(received, notification, rule, action) };
             let key = key.map(|key| String::from_utf8_lossy(&key).into_owned());
-            loaded.push((row.try_get(10)?, ClaimedDelivery { id, key, event, used, newest: false }));
+            let claimed = ClaimedDelivery { id, key, event, used, newest: false };
+            loaded.claimed.push((row.try_get(10)?, claimed));
         }
-        loaded.sort_by_key(|(_, claimed)| claimed.id);
-        Ok((loaded, unusable))
+        loaded.claimed.sort_by_key(|(_, claimed)| claimed.id);
+        Ok(loaded)
     }
 
-    /// Returns the messages of deliveries, by arrival; the error is of a body that cannot be read.
+    /// Returns the messages of deliveries, the oldest first, until they take more than the room.
     async fn messages(
         &mut self,
         session: &mut Session,
         rows: &[Row],
-    ) -> Result<HashMap<i64, Result<Message, String>>, Error> {
-        let mut messages = HashMap::new();
-        let mut missing = Vec::new();
-        for row in rows {
-            let arrival: i64 = row.try_get(1)?;
-            match self.messages.get(arrival) {
-                Some(message) => _ = messages.insert(arrival, Ok(message)),
-                None => missing.push(arrival),
+        room: usize,
+    ) -> Result<LoadedMessages, Error> {
+        let mut loaded = LoadedMessages::default();
+        let arrivals: Result<BTreeSet<i64>, Error> = rows.iter().map(|row| row.try_get(1)).collect();
+        let arrivals: Vec<i64> = arrivals?.into_iter().collect();
+        // A statement has a time limit, and bodies may be large.
+        for some in arrivals.chunks(BODIES) {
+            // Held, so that none of them goes meanwhile.
+            let known: HashMap<i64, Message> =
+                some.iter().filter_map(|arrival| Some((*arrival, self.messages.get(*arrival)?))).collect();
+            let missing: Vec<i64> =
+                some.iter().copied().filter(|arrival| !known.contains_key(arrival)).collect();
+            let mut read = HashMap::new();
+            if !missing.is_empty() && loaded.bytes < room {
+                for row in session.query(MESSAGES, &[&missing]).await? {
+                    read.insert(row.try_get::<_, i64>(0)?, row);
+                }
+            }
+            for arrival in some {
+                if loaded.bytes >= room {
+                    loaded.is_cut = true;
+                    return Ok(loaded);
+                }
+                let message = match (known.get(arrival), read.get(arrival)) {
+                    (Some(message), _) => Ok(message.clone()),
+                    (None, Some(row)) => self.decoded(*arrival, received(row)?),
+                    (None, None) => continue,
+                };
+                if let Ok((received, notification)) = &message {
+                    loaded.bytes += bytes_of(received, notification);
+                }
+                loaded.by_arrival.insert(*arrival, message);
             }
         }
-        missing.sort_unstable();
-        missing.dedup();
-        if missing.is_empty() {
-            return Ok(messages);
+        Ok(loaded)
+    }
+
+    fn decoded(&mut self, arrival: i64, received: ReceivedMessage) -> Result<Message, String> {
+        match received.decode() {
+            Ok(notification) => {
+                let message = (Arc::new(received), Arc::new(notification));
+                self.messages.insert(arrival, &message);
+                Ok(message)
+            }
+            Err(error) => Err(format!("the journal's copy of the message cannot be read: {error}")),
         }
-        let mut rows = Vec::new();
-        // A statement has a time limit, and bodies may be large.
-        for some in missing.chunks(BODIES) {
-            rows.append(&mut session.query(MESSAGES, &[&some]).await?);
-        }
-        for row in rows {
-            let arrival: i64 = row.try_get(0)?;
-            let received = received(&row)?;
-            let message = match received.decode() {
-                Ok(notification) => {
-                    let message = (Arc::new(received), Arc::new(notification));
-                    self.messages.insert(arrival, &message);
-                    Ok(message)
-                }
-                Err(error) => Err(format!("the journal's copy of the message cannot be read: {error}")),
-            };
-            messages.insert(arrival, message);
-        }
-        Ok(messages)
     }
 }
 

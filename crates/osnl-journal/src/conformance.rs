@@ -64,6 +64,7 @@ macro_rules! conformance {
             copies::an_unsettled_message_without_an_id_is_one_event_when_it_returns,
             claims::a_claim_that_was_not_answered_claims_nothing,
             claims::a_claim_takes_as_many_of_each_kind_as_it_may,
+            claims::what_is_claimed_is_bounded_in_bytes,
             claims::attempts_outlive_the_way_round,
             claims::a_delivery_knows_its_action_its_resource_and_what_it_has_used_up,
             claims::a_retry_waits_in_the_journal_and_nothing_of_its_lane_overtakes_it,

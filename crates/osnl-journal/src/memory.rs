@@ -14,28 +14,31 @@
 
 mod dead;
 mod ends;
+mod kept;
 mod limits;
 mod listing;
 mod recent;
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use osnl_core::event::{EnrichedValues, Event};
 use osnl_core::metrics::Counters;
 use osnl_core::received::ReceivedMessage;
-use osnl_model::Notification;
 use osnl_transport::BoxFuture;
 use tokio::sync::{Notify, Semaphore, oneshot, watch};
 use tokio::time::Instant;
 
 pub use self::dead::DeadLetter;
 use self::dead::log_dead_letter;
+use self::kept::KeptNotification;
 pub use self::limits::MemoryLimits;
 use self::recent::Recent;
 use super::begin;
 use super::identity::Identity;
+use super::store::weight::{OF_ACTION, Weight, Weights, bytes_of};
 use super::{
     AttemptLease, Begin, CallTokens, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal,
     JournalState, LearntFacts, Obstacle, PausedActions, Permit, PermitStore, Receipt, Retry, SentRequest,
@@ -83,13 +86,15 @@ struct State {
     /// Actions without a delivery loop: nothing of theirs can be kept.
     retired: HashSet<Arc<str>>,
     closed: bool,
+    /// The bytes of what is claimed, of all actions.
+    bytes: Arc<AtomicUsize>,
 }
 
 /// An entry with outcomes outstanding.
 #[derive(Debug)]
 struct Open {
     received: Arc<ReceivedMessage>,
-    notification: Arc<Notification>,
+    notification: KeptNotification,
     identity: Identity,
     /// Rule, action and resource of what was appended, and of what was made later in place of what was given up.
     wanted: HashSet<(Arc<str>, Arc<str>, Option<u32>)>,
@@ -113,7 +118,8 @@ struct PendingDelivery {
     used: UsedLimits,
     told: Option<Arc<EnrichedValues>>,
     failed: Option<FailedAttempts>,
-    claimed: bool,
+    /// The bytes of its message, while it is claimed.
+    claimed: Option<Arc<Weight>>,
     /// When its next attempt is due, while it waits for that.
     due: Option<Instant>,
 }
@@ -134,8 +140,10 @@ enum Lane {
 }
 
 /// The deliveries of one action.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Lanes {
+    /// The bytes of what is claimed.
+    weights: Weights,
     by_key: HashMap<Lane, VecDeque<DeliveryId>>,
     /// Heads of their lane that can be claimed and have not failed.
     claimable: BTreeSet<DeliveryId>,
@@ -143,6 +151,18 @@ struct Lanes {
     waiting: BTreeSet<(Instant, DeliveryId)>,
     /// The number of deliveries that have had an outcome.
     ended: u64,
+}
+
+impl Lanes {
+    fn new(bytes: Arc<AtomicUsize>) -> Self {
+        Self {
+            weights: Weights::new(bytes),
+            by_key: HashMap::new(),
+            claimable: BTreeSet::new(),
+            waiting: BTreeSet::new(),
+            ended: 0,
+        }
+    }
 }
 
 impl MemoryJournal {
@@ -264,8 +284,8 @@ impl Journal for MemoryJournal {
         state.entries.insert(
             entry_id,
             Open {
+                notification: KeptNotification::of(&entry.received, entry.notification),
                 received: entry.received,
-                notification: entry.notification,
                 identity,
                 wanted: entry
                     .deliveries
@@ -387,7 +407,7 @@ impl Journal for MemoryJournal {
         });
         let heads = heads.filter_map(|lane| lane.front().copied());
         let (claimed, mut own): (Vec<_>, Vec<_>) =
-            heads.partition(|id| state.deliveries.get(id).is_some_and(|p| p.claimed));
+            heads.partition(|id| state.deliveries.get(id).is_some_and(|p| p.claimed.is_some()));
         own.sort_unstable();
         own.into_iter().for_each(|id| self.give_back(&mut state, id));
         claimed
@@ -403,7 +423,7 @@ impl Journal for MemoryJournal {
         let mut idle: Vec<_> = state
             .deliveries
             .iter()
-            .filter(|(_, pending)| *pending.action == *action && !pending.claimed)
+            .filter(|(_, pending)| *pending.action == *action && pending.claimed.is_none())
             .map(|(id, _)| *id)
             .collect();
         idle.sort_unstable();
@@ -436,7 +456,7 @@ impl Journal for MemoryJournal {
 
 impl Open {
     fn event(&self, pending: &PendingDelivery) -> Event {
-        let (received, notification) = (self.received.clone(), self.notification.clone());
+        let (received, notification) = (self.received.clone(), self.notification.whole(&self.received));
         Event {
             resource: pending.resource,
             enriched: pending.told.clone(),
@@ -453,41 +473,63 @@ impl State {
 
     fn claim(&mut self, action: &str, wanted: ClaimLimits) -> Vec<ClaimedDelivery> {
         self.retired.remove(action);
-        let Some(lanes) = self.actions.get_mut(action) else { return Vec::new() };
+        let mut claimed = Vec::new();
         let now = Instant::now();
-        let mut ids = Vec::new();
-        while ids.len() < wanted.due && lanes.waiting.first().is_some_and(|(due, _)| *due <= now) {
-            ids.extend(lanes.waiting.pop_first().map(|(_, id)| (id, false)));
+        while claimed.len() < wanted.due
+            && let Some(lanes) = self.with_room(action, OF_ACTION / 2)
+            && lanes.waiting.first().is_some_and(|(due, _)| *due <= now)
+            && let Some((_, id)) = lanes.waiting.pop_first()
+        {
+            claimed.extend(self.take(id, false));
         }
         for _ in 0..wanted.newest {
+            let Some(lanes) = self.with_room(action, OF_ACTION / 4) else { break };
             let ends = lanes.claimable.first().copied().zip(lanes.claimable.last().copied());
             let from = ends.and_then(|ends| wanted.newest_from(ends, lanes.claimable.len()));
             let Some(id) = from.and_then(|from| lanes.claimable.range(from..).next().copied()) else { break };
             lanes.claimable.remove(&id);
-            ids.push((id, true));
+            claimed.extend(self.take(id, true));
         }
         let mut oldest = 0;
-        while lanes.claimable.first().is_some_and(|id| wanted.takes_oldest(oldest, *id)) {
-            ids.extend(lanes.claimable.pop_first().map(|id| (id, false)));
+        while let Some(lanes) = self.with_room(action, 0)
+            && lanes.claimable.first().is_some_and(|id| wanted.takes_oldest(oldest, *id))
+            && let Some(id) = lanes.claimable.pop_first()
+        {
+            claimed.extend(self.take(id, false));
             oldest += 1;
-        }
-        let mut claimed = Vec::new();
-        for (id, newest) in ids {
-            let Some(pending) = self.deliveries.get_mut(&id) else { continue };
-            let Some(open) = self.entries.get(&pending.entry) else { continue };
-            pending.claimed = true;
-            pending.due = None;
-            let event = open.event(pending);
-            claimed.push(ClaimedDelivery { id, key: pending.key.clone(), event, used: pending.used, newest });
         }
         claimed
     }
 
+    /// The lanes of an action, while more of it may be claimed: an action of which nothing is claimed may always have one.
+    fn with_room(&mut self, action: &str, spare: usize) -> Option<&mut Lanes> {
+        self.actions.get_mut(action).filter(|lanes| lanes.weights.room(spare) > 0 || lanes.weights.is_empty())
+    }
+
+    fn take(&mut self, id: DeliveryId, newest: bool) -> Option<ClaimedDelivery> {
+        let pending = self.deliveries.get_mut(&id)?;
+        let open = self.entries.get(&pending.entry)?;
+        let lanes = self.actions.get_mut(&pending.action)?;
+        let event = open.event(pending);
+        let weigh = || bytes_of(&event.received, &event.notification);
+        pending.claimed = Some(lanes.weights.weigh(pending.entry, weigh));
+        pending.due = None;
+        Some(ClaimedDelivery { id, key: pending.key.clone(), event, used: pending.used, newest })
+    }
+
+    /// The lanes of an action, made when there are none.
+    fn lanes(&mut self, action: &Arc<str>) -> &mut Lanes {
+        let bytes = &self.bytes;
+        self.actions.entry(action.clone()).or_insert_with(|| Lanes::new(bytes.clone()))
+    }
+
     /// The claim is over, and another one is possible from a moment on.
     fn wait(&mut self, id: DeliveryId, retry: &Retry) {
-        let Some(pending) = self.deliveries.get_mut(&id).filter(|pending| pending.claimed) else { return };
+        let Some(pending) = self.deliveries.get_mut(&id).filter(|pending| pending.claimed.is_some()) else {
+            return;
+        };
         pending.used = retry.used;
-        pending.claimed = false;
+        pending.claimed = None;
         pending.due = Some(retry.due);
         if let Some(lanes) = self.actions.get_mut(&pending.action) {
             lanes.waiting.insert((retry.due, id));

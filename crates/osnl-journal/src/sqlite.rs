@@ -96,6 +96,7 @@ use super::store::claimable::Claimable;
 use super::store::clock::Clock;
 use super::store::gate::Gate;
 pub use super::store::gate::IN_MEMORY;
+use super::store::weight::{LIGHT, bytes_of};
 use super::{
     AttemptLease, CallTokens, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal, JournalState,
     LearntFacts, Obstacle, PausedActions, Permit, Receipt, Retry, SentRequest, UsedLimits,
@@ -449,7 +450,9 @@ impl Journal for SqliteJournal {
         drop(permit.take_one());
         // Hashed and, where the bytes in the file will do, dropped here: everything waits for the one writer.
         let identity = Identity::of(&entry.received, &entry.notification);
-        let whole = entry.deliveries.iter().any(|new| self.shared.claimable.expects(&new.action));
+        // What waits for the writer is bounded in number, so that a large message is read again.
+        let whole = entry.deliveries.iter().any(|new| self.shared.claimable.expects(&new.action))
+            && bytes_of(&entry.received, &entry.notification) <= LIGHT;
         if !whole {
             entry.notification = Arc::new(named(&entry.notification));
         }

@@ -5,6 +5,7 @@ pub mod claimable;
 pub mod clock;
 pub mod digest;
 pub mod gate;
+pub mod weight;
 
 use osnl_core::metrics::Counters;
 

@@ -18,7 +18,7 @@ use std::cell::Cell;
 use serde::de::DeserializeSeed as _;
 use serde_json::Value;
 
-pub(crate) use self::tree::Tree;
+pub(crate) use self::tree::{Tree, members_memory, memory};
 
 /// The most that a reader does for one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

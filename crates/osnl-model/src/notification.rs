@@ -6,6 +6,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use crate::Head;
+use crate::budget::{members_memory, memory};
 use crate::redact::{MaskedJson, mask_members, mask_secrets};
 
 /// A notification.
@@ -40,6 +41,15 @@ impl Notification {
     pub fn id(&self) -> Option<&str> {
         let ids = [&self.unique_id, &self.message_id];
         ids.into_iter().flatten().map(String::as_str).find(|id| !id.is_empty())
+    }
+
+    /// Returns about how many bytes of memory it takes, by the rules of [`Budget::memory`](crate::Budget::memory).
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        let texts =
+            [&self.event_type, &self.publisher_id, &self.message_id, &self.timestamp, &self.unique_id];
+        let texts: usize = texts.into_iter().flatten().map(String::len).sum();
+        size_of::<Self>() + texts + members_memory(&self.context) + memory(&self.payload)
     }
 
     /// The fields that decide about most messages.

@@ -1,5 +1,6 @@
 //! Claims, attempts, and retries.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -7,7 +8,8 @@ use osnl_core::received::ReceivedMessage;
 use tokio::time::Instant;
 
 use super::{PLACES, Rig, append, attempts, claim, entry, names, within};
-use crate::{ClaimLimits, DeliveryId, NewDelivery, Outcome, Retry, Settle, UsedLimits};
+use crate::store::weight::{OF_ACTION, bytes_of};
+use crate::{ClaimLimits, DeliveryId, Entry, NewDelivery, Outcome, Retry, Settle, UsedLimits};
 
 /// A claim that is dropped before its answer claims nothing.
 pub async fn a_claim_that_was_not_answered_claims_nothing(open: impl Fn() -> Rig) {
@@ -135,4 +137,38 @@ pub async fn a_retry_waits_in_the_journal_and_nothing_of_its_lane_overtakes_it(o
     let again = claim(journal, "a", 1).await;
     journal.end(again[0].id, Outcome::Delivered.into());
     assert_eq!(names(&claim(journal, "a", 1).await), ["2"]);
+}
+
+/// A message of 260 kB that takes 24 MiB decoded: three of them exceed [`OF_ACTION`]. Claims go on when one has ended.
+pub async fn what_is_claimed_is_bounded_in_bytes(open: impl Fn() -> Rig) {
+    let rig = open();
+    let journal = &*rig.journal;
+    let objects = vec![r#"{"":0}"#; 37_000].join(",");
+    let ids: Vec<String> = (0..PLACES).map(|n| n.to_string()).collect();
+    let mut receipts = Vec::new();
+    for id in &ids {
+        let body = format!(r#"{{"_unique_id": "{id}", "event_type": "e", "payload": [{objects}]}}"#);
+        let received = ReceivedMessage::sample(body, false);
+        let notification = received.decode().expect("a notification");
+        assert!((OF_ACTION / 3..OF_ACTION / 2).contains(&bytes_of(&received, &notification)));
+        let deliveries = vec![NewDelivery::new("r", "a", Some(id.clone()))];
+        let entry = Entry { received: Arc::new(received), notification: Arc::new(notification), deliveries };
+        receipts.push(append(journal, entry).await);
+    }
+    let mut claimed = claim(journal, "a", 3).await;
+    assert_eq!(names(&claimed), ["0", "1", "2"]);
+    let mut seen = vec!["0".to_owned(), "1".to_owned(), "2".to_owned()];
+    while let Some(one) = claimed.pop() {
+        journal.end(one.id, Outcome::Delivered.into());
+        drop(one);
+        if seen.len() < PLACES {
+            let more = claim(journal, "a", 1).await;
+            assert_eq!(more.len(), 1, "{:?}", names(&more));
+            seen.extend(names(&more).iter().map(ToString::to_string));
+            claimed.extend(more);
+        }
+    }
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen, ids);
 }

@@ -68,7 +68,7 @@ impl MemoryJournal {
                         &pending.rule,
                         &pending.action,
                         &open.received.origin,
-                        &open.notification,
+                        &open.notification.whole(&open.received),
                         reason,
                     );
                     let received = open.received.clone();
@@ -78,7 +78,7 @@ impl MemoryJournal {
             Outcome::Returned => {
                 self.counters.returned.increment();
                 // Whoever is behind it in its key must not overtake it on the way round.
-                let lanes = state.actions.entry(pending.action.clone()).or_default();
+                let lanes = state.lanes(&pending.action);
                 let behind: Vec<_> = lanes.by_key.get(&pending.lane).into_iter().flatten().copied().collect();
                 for follower in behind.into_iter().filter(|follower| *follower > delivery) {
                     if let Some(pending) = state.remove(follower) {
@@ -107,7 +107,7 @@ impl State {
     pub(super) fn add(&mut self, entry: u64, new: &NewDelivery, used: UsedLimits) {
         let id = DeliveryId(self.next());
         let lane = new.key.clone().filter(|_| new.ordered).map_or(Lane::Alone(id), Lane::Key);
-        let lanes = self.actions.entry(new.action.clone()).or_default();
+        let lanes = self.lanes(&new.action);
         let waiting = lanes.by_key.entry(lane.clone()).or_default();
         waiting.push_back(id);
         if waiting.len() == 1 {
@@ -115,7 +115,7 @@ impl State {
         }
         let (rule, action, resource) = (new.rule.clone(), new.action.clone(), new.resource);
         let (key, told) = (new.key.clone(), new.told.clone());
-        let (claimed, due) = (false, None);
+        let (claimed, due) = (None, None);
         let subject = new.subject.clone();
         let pending = PendingDelivery {
             entry,

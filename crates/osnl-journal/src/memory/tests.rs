@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 
+use osnl_model::Notification;
+
 use super::*;
 use crate::conformance::{PLACES, Rig, attempts};
 use crate::{ClaimLimits, NewDelivery, Outcome};

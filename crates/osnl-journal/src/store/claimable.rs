@@ -4,12 +4,18 @@
 //! file. Beyond the bound the rest stays in the file, and the writer fetches more when the piece runs out. While the
 //! newest are wanted too, a second piece has those. Deliveries that wait for a retry are in the file only, until they
 //! are due.
+//!
+//! The piece is bounded in [bytes](super::weight) too, with what is claimed: at the bound nothing more is fetched, and what
+//! is committed stays in the file. An action without any delivery in memory may always have one.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use osnl_core::event::Event;
 use tokio::sync::Notify;
 
+use super::weight::{OF_ACTION, Weight, Weights, bytes_of};
 use crate::{ClaimLimits, ClaimedDelivery, DeliveryId};
 
 /// Claimable deliveries kept in memory for an action, of each kind.
@@ -32,24 +38,34 @@ pub struct Claimable {
 #[derive(Debug, Default)]
 struct Queues {
     by_action: HashMap<Arc<str>, Queue>,
+    /// The bytes of what is in memory of all actions.
+    bytes: Arc<AtomicUsize>,
     /// While a change is being made nothing is claimed: what the change sees as claimed is all that is.
     frozen: bool,
+}
+
+/// A delivery in memory, and the bytes of its message.
+#[derive(Debug)]
+struct InMemory {
+    delivery: ClaimedDelivery,
+    weight: Arc<Weight>,
 }
 
 /// The deliveries of one action that are in memory.
 #[derive(Debug)]
 struct Queue {
+    weights: Weights,
     /// The oldest that have never failed, in order of arrival.
-    fresh: BTreeMap<DeliveryId, ClaimedDelivery>,
+    fresh: BTreeMap<DeliveryId, InMemory>,
     /// The newest of them and some between, while they are wanted and `fresh` is not all there are.
-    newest: BTreeMap<DeliveryId, ClaimedDelivery>,
+    newest: BTreeMap<DeliveryId, InMemory>,
     /// The latest claim wanted the newest too.
     wants_newest: bool,
     /// The writer has been asked for them.
     newest_asked: bool,
     /// Those whose retry is due, longest due first.
-    due: BTreeMap<(i64, DeliveryId), ClaimedDelivery>,
-    taken: HashSet<DeliveryId>,
+    due: BTreeMap<(i64, DeliveryId), InMemory>,
+    taken: HashMap<DeliveryId, Arc<Weight>>,
     withdrawn: BTreeSet<DeliveryId>,
     /// The loop has not been told of the latest of these.
     calls_back: bool,
@@ -68,14 +84,15 @@ struct Queue {
 }
 
 impl Queue {
-    fn new() -> Self {
+    fn new(bytes: Arc<AtomicUsize>) -> Self {
         Self {
+            weights: Weights::new(bytes),
             fresh: BTreeMap::new(),
             newest: BTreeMap::new(),
             wants_newest: false,
             newest_asked: false,
             due: BTreeMap::new(),
-            taken: HashSet::new(),
+            taken: HashMap::new(),
             withdrawn: BTreeSet::new(),
             calls_back: false,
             beyond: true,
@@ -88,7 +105,33 @@ impl Queue {
     }
 
     fn knows(&self, id: DeliveryId) -> bool {
-        self.fresh.contains_key(&id) || self.newest.contains_key(&id) || self.taken.contains(&id)
+        self.fresh.contains_key(&id) || self.newest.contains_key(&id) || self.taken.contains_key(&id)
+    }
+
+    fn weigh(&mut self, delivery: ClaimedDelivery) -> InMemory {
+        let Event { received, notification, .. } = &delivery.event;
+        let message = Arc::as_ptr(notification).addr() as u64;
+        let weight = self.weights.weigh(message, || bytes_of(received, notification));
+        InMemory { delivery, weight }
+    }
+
+    /// Returns the bytes that may be fetched of a kind: what retries and the newest need is kept from the oldest, which a long
+    /// backlog has without end.
+    fn room(&self, kind: Kind) -> usize {
+        let spare = match kind {
+            Kind::Fresh => 0,
+            Kind::Newest => OF_ACTION / 4,
+            Kind::Due => OF_ACTION / 2,
+        };
+        let is_empty =
+            self.fresh.is_empty() && self.newest.is_empty() && self.due.is_empty() && self.taken.is_empty();
+        self.weights.room(spare).max(usize::from(is_empty))
+    }
+
+    /// Moves it to those that are claimed.
+    fn take(&mut self, InMemory { delivery, weight }: InMemory) -> ClaimedDelivery {
+        self.taken.insert(delivery.id, weight);
+        delivery
     }
 
     /// Whether it is among the oldest. `fresh` has no gap: an old one that becomes claimable again has a place in it.
@@ -101,13 +144,19 @@ impl Queue {
         if self.beyond { self.wants_newest } else { self.fresh.len() < PIECE }
     }
 
+    fn has_place(&self, id: DeliveryId) -> bool {
+        (self.has_place_at_end() || self.is_among_oldest(id)) && self.room(Kind::Fresh) > 0
+    }
+
     /// Takes the newest one that is wanted, or one between.
     fn pop_newest(&mut self, wanted: &ClaimLimits) -> Option<ClaimedDelivery> {
         let piece = if self.beyond { &mut self.newest } else { &mut self.fresh };
         let ends = (*piece.first_key_value()?.0, *piece.last_key_value()?.0);
         let from = wanted.newest_from(ends, piece.len())?;
         let id = *piece.range(from..).next()?.0;
-        Some(ClaimedDelivery { newest: true, ..piece.remove(&id)? })
+        let InMemory { delivery, weight } = piece.remove(&id)?;
+        let delivery = ClaimedDelivery { newest: true, ..delivery };
+        Some(self.take(InMemory { delivery, weight }))
     }
 
     /// The writer has fetched; whether it left claimable ones in the file. Without them, one piece has all.
@@ -128,7 +177,7 @@ impl Queue {
 
     /// Answers whether it was claimed.
     fn forget(&mut self, id: DeliveryId) -> bool {
-        if self.taken.remove(&id) {
+        if self.taken.remove(&id).is_some() {
             self.withdrawn.remove(&id);
             self.uncommitted.remove(&id);
             return true;
@@ -138,6 +187,17 @@ impl Queue {
         }
         false
     }
+}
+
+/// A kind of claimable deliveries. See [`FetchKinds`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The oldest that have never failed.
+    Fresh,
+    /// The newest that have never failed.
+    Newest,
+    /// Those whose retry is due.
+    Due,
 }
 
 /// The kinds of deliveries that the writer should fetch for a claim.
@@ -202,7 +262,8 @@ impl Claimable {
         if queues.frozen {
             return Default::default();
         }
-        let queue = queues.by_action.entry(action.into()).or_insert_with(Queue::new);
+        let Queues { by_action, bytes, .. } = &mut *queues;
+        let queue = by_action.entry(action.into()).or_insert_with(|| Queue::new(bytes.clone()));
         if std::mem::take(&mut queue.calls_back) {
             return (Some(Vec::new()), FetchKinds::default());
         }
@@ -212,21 +273,32 @@ impl Claimable {
             queue.newest.clear();
             queue.dropped = true;
         }
-        let due = std::iter::from_fn(|| queue.due.pop_first()).take(wanted.due).map(|(_, claimed)| claimed);
-        let mut claimed: Vec<ClaimedDelivery> = due.collect();
+        let mut claimed = Vec::new();
+        while claimed.len() < wanted.due
+            && let Some((_, first)) = queue.due.pop_first()
+        {
+            claimed.push(queue.take(first));
+        }
         claimed.extend(std::iter::from_fn(|| queue.pop_newest(&wanted)).take(wanted.newest));
         let mut oldest = 0;
         while let Some(first) =
             queue.fresh.first_entry().filter(|first| wanted.takes_oldest(oldest, *first.key()))
         {
-            claimed.push(first.remove());
+            let first = first.remove();
+            claimed.push(queue.take(first));
             oldest += 1;
         }
-        queue.taken.extend(claimed.iter().map(|claimed| claimed.id));
         let ask = FetchKinds {
-            fresh: queue.beyond && !queue.asked && queue.fresh.len() < LOW,
-            newest: queue.beyond && !queue.newest_asked && queue.wants_newest && queue.newest.is_empty(),
-            due: !queue.due_asked && queue.due.len() < LOW && queue.next_due().is_some_and(|due| due <= now),
+            fresh: queue.beyond && !queue.asked && queue.fresh.len() < LOW && queue.room(Kind::Fresh) > 0,
+            newest: queue.beyond
+                && !queue.newest_asked
+                && queue.wants_newest
+                && queue.newest.is_empty()
+                && queue.room(Kind::Newest) > 0,
+            due: !queue.due_asked
+                && queue.due.len() < LOW
+                && queue.next_due().is_some_and(|due| due <= now)
+                && queue.room(Kind::Due) > 0,
         };
         queue.asked |= ask.fresh;
         queue.newest_asked |= ask.newest;
@@ -245,7 +317,7 @@ impl Claimable {
     /// A claim ends with a retry, as soon as that is committed.
     pub fn retries(&self, id: DeliveryId, due: i64) {
         let mut queues = self.lock();
-        if let Some(queue) = queues.by_action.values_mut().find(|queue| queue.taken.contains(&id)) {
+        if let Some(queue) = queues.by_action.values_mut().find(|queue| queue.taken.contains_key(&id)) {
             queue.uncommitted.insert(id, due);
         }
     }
@@ -263,6 +335,12 @@ impl Claimable {
         self.lock().by_action.get(action).is_some_and(Queue::has_place_at_end)
     }
 
+    /// Returns the bytes of messages that may be fetched of a kind. With more than none, one message may be larger.
+    #[must_use]
+    pub fn room(&self, action: &str, kind: Kind) -> usize {
+        self.lock().by_action.get(action).map_or(0, |queue| queue.room(kind))
+    }
+
     /// Notes that new claimable deliveries are in the file only.
     pub fn is_beyond(&self, action: &str) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
@@ -275,9 +353,11 @@ impl Claimable {
     /// Whether a claimable delivery has a place in memory; if not, it is remembered that there is more.
     pub fn has_place(&self, action: &str, id: DeliveryId) -> bool {
         match self.lock().by_action.get_mut(action) {
-            Some(queue) if queue.has_place_at_end() || queue.is_among_oldest(id) => true,
+            Some(queue) if queue.has_place(id) => true,
             Some(queue) => {
                 queue.beyond = true;
+                // One that is newer is not among them.
+                queue.newest.clear();
                 false
             }
             None => false,
@@ -290,8 +370,9 @@ impl Claimable {
             && !queue.knows(claimed.id)
         {
             let is_newest = queue.beyond && !queue.is_among_oldest(claimed.id);
+            let added = queue.weigh(claimed);
             let piece = if is_newest { &mut queue.newest } else { &mut queue.fresh };
-            piece.insert(claimed.id, claimed);
+            piece.insert(added.delivery.id, added);
             if queue.newest.len() > PIECE {
                 queue.newest.pop_first();
             }
@@ -309,14 +390,18 @@ impl Claimable {
         let Some(queue) = queues.by_action.get_mut(action) else { return HashSet::new() };
         queue.dropped = false;
         let due = queue.due.keys().map(|(_, id)| id);
-        queue.fresh.keys().chain(queue.newest.keys()).chain(due).chain(&queue.taken).copied().collect()
+        queue.fresh.keys().chain(queue.newest.keys()).chain(due).chain(queue.taken.keys()).copied().collect()
     }
 
     /// The writer has fetched the oldest; `more` are left in the file.
     pub fn fetched(&self, action: &str, oldest: Vec<(i64, ClaimedDelivery)>, more: bool) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
-            let oldest = oldest.into_iter().filter(|(_, claimed)| !queue.taken.contains(&claimed.id));
-            queue.fresh.extend(oldest.map(|(_, claimed)| (claimed.id, claimed)));
+            for (_, claimed) in oldest {
+                if !queue.taken.contains_key(&claimed.id) {
+                    let fetched = queue.weigh(claimed);
+                    queue.fresh.insert(fetched.delivery.id, fetched);
+                }
+            }
             queue.asked = false;
             queue.has_fetched(more);
         }
@@ -326,8 +411,12 @@ impl Claimable {
     /// The writer has fetched the newest; `more` are left in the file.
     pub fn fetched_newest(&self, action: &str, newest: Vec<(i64, ClaimedDelivery)>, more: bool) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
-            let newest = newest.into_iter().filter(|(_, claimed)| !queue.taken.contains(&claimed.id));
-            queue.newest.extend(newest.map(|(_, claimed)| (claimed.id, claimed)));
+            for (_, claimed) in newest {
+                if !queue.taken.contains_key(&claimed.id) {
+                    let fetched = queue.weigh(claimed);
+                    queue.newest.insert(fetched.delivery.id, fetched);
+                }
+            }
             queue.newest_asked = false;
             queue.has_fetched(more);
         }
@@ -338,8 +427,9 @@ impl Claimable {
     pub fn fetched_due(&self, action: &str, due: Vec<(i64, ClaimedDelivery)>, next: Option<i64>) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
             for (at, claimed) in due {
-                if !queue.taken.contains(&claimed.id) {
-                    queue.due.insert((at, claimed.id), claimed);
+                if !queue.taken.contains_key(&claimed.id) {
+                    let fetched = queue.weigh(claimed);
+                    queue.due.insert((at, fetched.delivery.id), fetched);
                 }
             }
             queue.next_due = if queue.dropped { Some(0) } else { next };
@@ -377,7 +467,7 @@ impl Claimable {
         let queues = self.lock();
         let of = |queue: &Queue| -> Vec<DeliveryId> {
             let waiting = queue.fresh.keys().chain(queue.newest.keys());
-            waiting.chain(queue.due.keys().map(|(_, id)| id)).chain(&queue.taken).copied().collect()
+            waiting.chain(queue.due.keys().map(|(_, id)| id)).chain(queue.taken.keys()).copied().collect()
         };
         queues.by_action.values().flat_map(of).collect()
     }
@@ -386,7 +476,7 @@ impl Claimable {
     pub fn freeze(&self) -> HashSet<DeliveryId> {
         let mut queues = self.lock();
         queues.frozen = true;
-        queues.by_action.values().flat_map(|queue| queue.taken.iter().copied()).collect()
+        queues.by_action.values().flat_map(|queue| queue.taken.keys().copied()).collect()
     }
 
     /// Ends what [`freeze`](Self::freeze) began.
@@ -402,7 +492,7 @@ impl Claimable {
             queue.fresh.remove(&id);
             queue.newest.remove(&id);
             queue.due.retain(|(_, other), _| *other != id);
-            is_claimed = queue.taken.contains(&id);
+            is_claimed = queue.taken.contains_key(&id);
             if is_claimed {
                 queue.calls_back |= queue.withdrawn.insert(id);
             }
@@ -448,7 +538,6 @@ impl Claimable {
 
 #[cfg(test)]
 mod tests {
-    use osnl_core::event::Event;
     use osnl_core::received::ReceivedMessage;
     use osnl_model::Notification;
 

@@ -136,3 +136,26 @@ impl<'de> Visitor<'de> for Tree<'_> {
         Ok(Value::Object(members))
     }
 }
+
+/// The bytes that a value takes, by the same rules, without its own node.
+pub(crate) fn memory(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text_memory(text),
+        Value::Array(items) => {
+            let own = items.capacity() * size_of::<Value>() + ALLOCATION;
+            own + items.iter().map(memory).sum::<usize>()
+        }
+        Value::Object(members) => members_memory(members),
+    }
+}
+
+/// The same of the members of an object.
+pub(crate) fn members_memory(members: &Map<String, Value>) -> usize {
+    let inner = members.iter().map(|(key, value)| text_memory(key) + memory(value));
+    members.len().div_ceil(MEMBERS) * NODE + inner.sum::<usize>()
+}
+
+fn text_memory(text: &str) -> usize {
+    if text.is_empty() { 0 } else { text.len() + ALLOCATION }
+}

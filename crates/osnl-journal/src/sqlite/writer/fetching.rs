@@ -1,14 +1,17 @@
 //! From the file into the short piece of claimable deliveries that is in memory.
 
 use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 
+use osnl_core::event::Event;
 use rusqlite::{OptionalExtension as _, Params};
 
 use super::super::connection::closed;
 use super::super::rows::delivery_id;
 use super::super::{load, trouble};
 use super::{Command, JournalWriter};
-use crate::store::claimable::{BETWEEN, FetchKinds, NEWEST, PIECE};
+use crate::store::claimable::{BETWEEN, FetchKinds, Kind, NEWEST, PIECE};
+use crate::store::weight::bytes_of;
 use crate::{ClaimedDelivery, DeliveryId, Outcome};
 
 /// The deliveries read for an action.
@@ -20,6 +23,8 @@ struct LoadedPiece {
     unusable: Vec<(DeliveryId, String)>,
     /// There may be others.
     more: bool,
+    /// The bytes of their messages.
+    bytes: usize,
 }
 
 impl JournalWriter {
@@ -61,11 +66,11 @@ impl JournalWriter {
         let mut unusable = Vec::new();
         if ask.newest {
             let known = claimable.known(action);
-            let most = rows_for(NEWEST, &known);
-            let mut newest = self.load_each(load::READY_NEWEST, (action, most), NEWEST, &known)?;
+            let (most, room) = (rows_for(NEWEST, &known), claimable.room(action, Kind::Newest));
+            let mut newest = self.load_each(load::READY_NEWEST, (action, most), NEWEST, (&known, room))?;
             unusable.append(&mut newest.unusable);
             if newest.more {
-                let mut between = self.load_between(action, &known)?;
+                let mut between = self.load_between(action, &known, room.saturating_sub(newest.bytes))?;
                 unusable.append(&mut between.unusable);
                 newest.claimed.append(&mut between.claimed);
             }
@@ -73,15 +78,15 @@ impl JournalWriter {
         }
         if ask.fresh {
             let known = claimable.known(action);
-            let most = rows_for(PIECE, &known);
-            let mut oldest = self.load_each(load::READY, (action, most), PIECE, &known)?;
+            let (most, room) = (rows_for(PIECE, &known), claimable.room(action, Kind::Fresh));
+            let mut oldest = self.load_each(load::READY, (action, most), PIECE, (&known, room))?;
             unusable.append(&mut oldest.unusable);
             claimable.fetched(action, oldest.claimed, oldest.more);
         }
         if ask.due {
             let known = claimable.known(action);
-            let most = rows_for(PIECE, &known);
-            let mut due = self.load_each(load::DUE, (action, now, most), PIECE, &known)?;
+            let (most, room) = (rows_for(PIECE, &known), claimable.room(action, Kind::Due));
+            let mut due = self.load_each(load::DUE, (action, now, most), PIECE, (&known, room))?;
             let mut next = connection.prepare_cached(load::NEXT_DUE)?;
             let next = next.query_row((action, now), |row| row.get(0)).optional()?;
             unusable.append(&mut due.unusable);
@@ -90,13 +95,13 @@ impl JournalWriter {
         Ok(unusable)
     }
 
-    /// Loads a piece of the rows that a statement finds and that are not known.
+    /// Loads a piece of the rows that a statement finds and that are not known, as far as there is room for their bytes.
     fn load_each(
         &self,
         sql: &str,
         parameters: impl Params,
         piece: usize,
-        known: &HashSet<DeliveryId>,
+        (known, room): (&HashSet<DeliveryId>, usize),
     ) -> rusqlite::Result<LoadedPiece> {
         let Some(connection) = &self.connection else { return Err(closed()) };
         let mut select = connection.prepare_cached(sql)?;
@@ -106,11 +111,17 @@ impl JournalWriter {
         let unknown: Vec<DeliveryId> = ids.into_iter().filter(|id| !known.contains(id)).take(piece).collect();
         // What is known need not be among what was found.
         let more = found == known.len() + piece || unknown.len() == piece;
-        Ok(LoadedPiece { more, ..self.load_these(unknown)? })
+        let loaded = self.load_these(unknown, room)?;
+        Ok(LoadedPiece { more: more || loaded.more, ..loaded })
     }
 
     /// Loads a few from random places between the oldest and the newest.
-    fn load_between(&self, action: &str, known: &HashSet<DeliveryId>) -> rusqlite::Result<LoadedPiece> {
+    fn load_between(
+        &self,
+        action: &str,
+        known: &HashSet<DeliveryId>,
+        room: usize,
+    ) -> rusqlite::Result<LoadedPiece> {
         let Some(connection) = &self.connection else { return Err(closed()) };
         let end = |sql| -> rusqlite::Result<Option<i64>> {
             connection.prepare_cached(sql)?.query_row((action, 1), |row| row.get(0)).optional()
@@ -125,15 +136,30 @@ impl JournalWriter {
             let found = select.query_row((action, from), |row| row.get(0).map(delivery_id)).optional()?;
             ids.extend(found.filter(|id| !known.contains(id)));
         }
-        self.load_these(ids)
+        self.load_these(ids, room)
     }
 
-    fn load_these(&self, ids: impl IntoIterator<Item = DeliveryId>) -> rusqlite::Result<LoadedPiece> {
+    /// Loads deliveries until their messages take more than the room.
+    fn load_these(
+        &self,
+        ids: impl IntoIterator<Item = DeliveryId>,
+        room: usize,
+    ) -> rusqlite::Result<LoadedPiece> {
         let Some(connection) = &self.connection else { return Err(closed()) };
-        let mut loaded = LoadedPiece::default();
+        let (mut loaded, mut weighed) = (LoadedPiece::default(), HashSet::new());
         for id in ids {
+            if loaded.bytes >= room {
+                loaded.more = true;
+                break;
+            }
             match load::load(connection, &self.shared.decoded, id)? {
-                Some((due, Ok(claimed))) => loaded.claimed.push((due, claimed)),
+                Some((due, Ok(claimed))) => {
+                    let Event { received, notification, .. } = &claimed.event;
+                    if weighed.insert(Arc::as_ptr(notification)) {
+                        loaded.bytes += bytes_of(received, notification);
+                    }
+                    loaded.claimed.push((due, claimed));
+                }
                 Some((_, Err(reason))) => loaded.unusable.push((id, reason)),
                 None => {}
             }
