@@ -41,6 +41,9 @@ pub const REASONS: usize = 32;
 /// The longest reason that is kept, in characters.
 const LONGEST_REASON: usize = 500;
 
+/// The most bytes of a text of a head that are kept: one may have as many as its body.
+const LONGEST_TEXT: usize = 1024;
+
 /// The amount kept of messages that match no rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeepUnmatched {
@@ -290,12 +293,18 @@ impl UnmatchedMessage {
     }
 }
 
-/// Into the memory that is there already.
+/// Into the memory that is there already. A text that is too long is cut, which `…` shows.
 fn set(slot: &mut Option<String>, text: Option<&str>) {
-    match (slot.as_mut(), text) {
-        (Some(old), Some(text)) => text.clone_into(old),
-        (None, Some(text)) => *slot = Some(text.to_owned()),
-        (_, None) => *slot = None,
+    let Some(text) = text else {
+        *slot = None;
+        return;
+    };
+    let slot = slot.get_or_insert_default();
+    if text.len() <= LONGEST_TEXT {
+        text.clone_into(slot);
+    } else {
+        text[..text.floor_char_boundary(LONGEST_TEXT)].clone_into(slot);
+        slot.push('…');
     }
 }
 

@@ -9,16 +9,21 @@
 //! file from the first moment. In a journal that several daemons share, the journal decides by the same rules: a guard of
 //! each daemon would let through a multiple.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use osnl_config::Rate;
+use osnl_model::BodyDigest;
 
 use crate::moment::millis;
 
 /// The log repeats that a guard holds so seldom.
 const REMIND: i64 = 60_000;
+
+/// The most bytes of a key that are kept; a longer one is known by its digest.
+const LONGEST_KEY: usize = 255;
 
 /// The keys that the guards of actions and rules have let through.
 #[derive(Debug, Default)]
@@ -166,6 +171,15 @@ fn lock(window: &Mutex<GuardWindow>) -> std::sync::MutexGuard<'_, GuardWindow> {
     window.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The form in which a key is remembered: a text of a message may have as many bytes as its body.
+fn remembered(key: &str) -> Cow<'_, str> {
+    if key.len() <= LONGEST_KEY {
+        Cow::Borrowed(key)
+    } else {
+        Cow::Owned(BodyDigest::of(key.as_bytes()).to_string())
+    }
+}
+
 /// When a key came last, and a number to tell apart those of one moment.
 type Moment = (i64, u64);
 
@@ -191,7 +205,7 @@ impl GuardWindow {
     fn admits(&mut self, key: &str, at: SystemTime) -> bool {
         let at = millis(at);
         self.forget(at);
-        let known = self.keys.get(key);
+        let known = self.keys.get(&*remembered(key));
         let others = self.keys.len() - usize::from(known.is_some());
         let passed = known.is_some_and(|(_, passed)| *passed) || others < self.rate.keys as usize;
         self.note(key, at, passed);
@@ -205,13 +219,14 @@ impl GuardWindow {
     }
 
     fn note(&mut self, key: &str, at: i64, passed: bool) {
-        if let Some((moment, passed)) = self.keys.remove(key) {
+        let key = remembered(key);
+        if let Some((moment, passed)) = self.keys.remove(&*key) {
             self.order(passed).remove(&moment);
         }
         self.last += 1;
         let moment = (at, self.last);
-        self.keys.insert(key.to_owned(), (moment, passed));
-        self.order(passed).insert(moment, key.to_owned());
+        self.order(passed).insert(moment, key.clone().into_owned());
+        self.keys.insert(key.into_owned(), (moment, passed));
         let rate = self.rate.keys as usize;
         // More pass than the rate lets through where the operator releases them; they go on.
         for (order, most) in [(&mut self.passed, rate.max(RELEASED)), (&mut self.held, rate + 1)] {
@@ -227,7 +242,7 @@ impl GuardWindow {
 
     #[cfg(test)]
     fn unnote(&mut self, key: &str) {
-        if let Some((moment, passed)) = self.keys.remove(key) {
+        if let Some((moment, passed)) = self.keys.remove(&*remembered(key)) {
             self.order(passed).remove(&moment);
         }
     }
@@ -279,6 +294,20 @@ mod tests {
             guards.verdict("r", "a", key, at).is_some()
         });
         held.collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn a_long_key_is_known_by_its_digest() {
+        let mut window = GuardWindow::new(Rate { keys: 2, within: Duration::from_secs(600) });
+        let long = |end: &str| format!("{}{end}", "k".repeat(100_000));
+        let at = UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let admitted = ["a", "b", "a", "c"].map(|end| window.admits(&long(end), at));
+        assert_eq!(admitted, [true, true, true, false]);
+        assert!(window.keys.keys().chain(window.passed.values()).all(|key| key.len() <= LONGEST_KEY));
+        for end in ["a", "c"] {
+            window.unnote(&long(end));
+        }
+        assert!(window.admits(&long("d"), at));
     }
 
     fn guard(keys: u32) -> Guards {

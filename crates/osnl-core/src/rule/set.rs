@@ -21,6 +21,8 @@ use crate::metrics::{Counters, RuleSeries};
 /// Texts remembered of one kind. Beyond it, all are forgotten: more than any cloud has means that a service puts ids
 /// into them, and then nothing is worth remembering.
 const REMEMBERED: usize = 4096;
+/// The same in bytes: a text of a message may have as many as its body.
+const REMEMBERED_BYTES: usize = 1 << 20;
 
 /// Rules, in their order: many are asked at about the price of one.
 pub struct RuleSet {
@@ -38,6 +40,8 @@ struct Memo {
     event_types: TextMatches,
     publishers: TextMatches,
     priorities: HashMap<Option<Priority>, usize>,
+    /// Bytes of the priorities.
+    priority_bytes: usize,
     /// By the numbers in `priorities`.
     of_priorities: Vec<Members>,
     /// The count of each combination, by its numbers: priority, publisher, event type.
@@ -49,6 +53,8 @@ struct Memo {
 #[derive(Debug, Default)]
 struct TextMatches {
     texts: HashMap<Box<str>, usize>,
+    /// Bytes of the texts.
+    bytes: usize,
     none: Option<usize>,
     /// By the numbers above.
     members: Vec<Members>,
@@ -179,7 +185,9 @@ impl Memo {
         });
         // Priorities are few, and the usual ones are cheap to clone.
         let (priorities, of) = (&mut self.priorities, &mut self.of_priorities);
+        let bytes = &mut self.priority_bytes;
         let priority = *priorities.entry(head.priority.clone()).or_insert_with(|| {
+            *bytes += head.priority.as_ref().map_or(0, |priority| priority.as_str().len());
             of.push(members(rules, |rule| rule.wants_priority(head.priority.as_ref())));
             of.len() - 1
         });
@@ -205,7 +213,8 @@ impl Memo {
     fn forget_if_full(&mut self, head: &Head<'_>) {
         let event_types = self.event_types.has_no_place_for(head.event_type.as_deref());
         let publishers = self.publishers.has_no_place_for(head.publisher_id.as_deref());
-        let priorities = self.priorities.len() >= REMEMBERED && !self.priorities.contains_key(&head.priority);
+        let has_place = self.priorities.len() < REMEMBERED && self.priority_bytes < REMEMBERED_BYTES;
+        let priorities = !has_place && !self.priorities.contains_key(&head.priority);
         if !(event_types || publishers || priorities || self.heads.len() >= 4 * REMEMBERED) {
             return;
         }
@@ -218,6 +227,7 @@ impl Memo {
         }
         if priorities {
             self.priorities.clear();
+            self.priority_bytes = 0;
             self.of_priorities.clear();
         }
     }
@@ -234,7 +244,8 @@ impl Memo {
 
 impl TextMatches {
     fn has_no_place_for(&self, text: Option<&str>) -> bool {
-        self.texts.len() >= REMEMBERED && text.is_some_and(|text| !self.texts.contains_key(text))
+        let has_place = self.texts.len() < REMEMBERED && self.bytes < REMEMBERED_BYTES;
+        !has_place && text.is_some_and(|text| !self.texts.contains_key(text))
     }
 
     fn number(
@@ -253,7 +264,10 @@ impl TextMatches {
         let number = self.members.len();
         self.members.push(members(rules, |rule| wants(rule, text)));
         match text {
-            Some(text) => drop(self.texts.insert(text.into(), number)),
+            Some(text) => {
+                self.bytes += text.len();
+                self.texts.insert(text.into(), number);
+            }
             None => self.none = Some(number),
         }
         number

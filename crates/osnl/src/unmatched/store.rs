@@ -122,7 +122,8 @@ impl Writer {
             Some(lines) => lines,
             None => self.look(&current)?,
         };
-        if lines >= u64::from(self.shared.keep.heads) || self.full.bytes >= BODIES as u64 {
+        let bytes = self.full.bytes + text.len() as u64;
+        if lines >= u64::from(self.shared.keep.heads) || (lines > 0 && bytes > BODIES as u64) {
             fs::rename(&current, file::former(&self.journal))?;
             self.full = Full { lines: Some(0), bytes: 0 };
         }

@@ -47,6 +47,22 @@ fn the_last_are_kept_oldest_first() {
 }
 
 #[test]
+fn long_texts_are_cut_between_characters() {
+    let ring = Ring::new(KeepUnmatched { heads: 1, bodies: false });
+    let notification = Notification {
+        event_type: Some("é".repeat(1_000_000)),
+        publisher_id: Some("p".repeat(LONGEST_TEXT)),
+        message_id: Some(format!("m{}", "é".repeat(LONGEST_TEXT))),
+        ..Notification::default()
+    };
+    ring.event(&event(0, "").0, &notification, &[]);
+    let latest = ring.latest().remove(0);
+    assert_eq!(latest.event_type.unwrap(), format!("{}…", "é".repeat(LONGEST_TEXT / 2)));
+    assert_eq!(latest.publisher_id.unwrap().len(), LONGEST_TEXT);
+    assert_eq!(latest.message_id.unwrap(), format!("m{}…", "é".repeat((LONGEST_TEXT - 1) / 2)));
+}
+
+#[test]
 fn a_place_that_is_used_again_keeps_nothing_of_before() {
     let ring = Ring::new(KeepUnmatched { heads: 1, bodies: true });
     let (received, mut notification) = event(0, "a secret");

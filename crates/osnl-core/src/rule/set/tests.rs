@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use osnl_model::{Head, Mismatch, NotificationFilter, Pattern, Predicate, Priority};
 
-use super::{REMEMBERED, RuleSet};
+use super::{REMEMBERED, REMEMBERED_BYTES, RuleSet, TextMatches};
 use crate::rule::{Rule, RuleMismatch};
 
 fn rule(name: usize, event_type: Option<&str>, publisher_id: Option<&str>, priorities: &[&str]) -> Rule {
@@ -154,4 +154,26 @@ fn what_failed_behind_the_head_and_what_fired_is_counted() {
     let shown: Vec<_> = set.counts().into_iter().map(|c| (c.fired, format!("{:?}", c.failed))).collect();
     assert_eq!(shown[0], (1, r#"[(Filter(Payload("a")), 2)]"#.to_owned()));
     assert_eq!(shown[1], (0, r#"[(Filter(Context("u")), 1)]"#.to_owned()));
+}
+
+#[test]
+fn long_texts_are_not_remembered_beyond_their_bytes() {
+    let set = RuleSet::new(vec![rule(0, Some("^a"), None, &[])], Arc::default());
+    for n in 0..40 {
+        let text = format!("{}{n}{}", if n % 2 == 0 { "a" } else { "b" }, "x".repeat(100_000));
+        let head = Head {
+            event_type: Some(text.clone().into()),
+            publisher_id: Some(text.clone().into()),
+            priority: Some(Priority::parse(&text)),
+        };
+        assert_eq!(set.wants(&head), n % 2 == 0, "{n}");
+        let memo = set.memo();
+        let texts = |of: &TextMatches| of.texts.keys().map(|text| text.len()).sum::<usize>();
+        let priorities: usize = memo.priorities.keys().flatten().map(|p| p.as_str().len()).sum();
+        for bytes in [texts(&memo.event_types), texts(&memo.publishers), priorities] {
+            assert!(bytes < REMEMBERED_BYTES + text.len(), "{bytes}");
+        }
+    }
+    let counts = set.counts();
+    assert_eq!((counts[0].seen, counts[0].failed.iter().map(|(_, times)| times).sum::<u64>()), (40, 20));
 }
