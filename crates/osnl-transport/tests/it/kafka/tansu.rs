@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 use osnl_model::TransportUrl;
 use osnl_testkit::{KafkaCluster as _, KafkaLogin, Tansu, TansuStorage};
 use osnl_transport::{
-    IncomingMessage, KafkaOptions, KafkaTransport, OutgoingMessage, Transport as _, TransportError,
+    Declare, IncomingMessage, KafkaOptions, KafkaTransport, OutgoingMessage, Resume, Transport as _,
+    TransportError,
 };
 
-use super::member::{Member, neutron, text, within};
+use super::member::{Member, neutron, options, text, within};
 use super::rig::{OnTansu, TANSU_LACKS, TOPIC, transport};
 
 mod conformance {
@@ -57,6 +58,36 @@ async fn scram_lets_in_the_right_password_and_refuses_another() {
         tansu.all(TOPIC)
     });
     assert_eq!(stored.into_iter().map(|stored| stored.body).collect::<Vec<_>>(), ["short", "long"]);
+}
+
+/// Nothing of the new topic is skipped, whether the broker keeps the offsets of the old one or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_was_created_anew_while_no_member_read_is_read_from_its_beginning() {
+    let tansu = tokio::task::block_in_place(|| {
+        let tansu = Tansu::start(TansuStorage::Memory);
+        tansu.create_topic(TOPIC, 1);
+        tansu
+    });
+    let mut options = options(GROUP, 10, Declare::Passive);
+    let publish = |text: &str| tokio::task::block_in_place(|| tansu.publish(TOPIC, text));
+    let mut one = Member::try_join(&transport(&tansu, ""), &options).await.unwrap();
+    for n in 0..3 {
+        publish(&n.to_string());
+    }
+    let taken = one.take(3).await;
+    one.finish(taken).await;
+    one.leave().await;
+    tokio::task::block_in_place(|| {
+        tansu.delete_topic(TOPIC);
+        tansu.create_topic(TOPIC, 1);
+    });
+    publish("new");
+    options.queue.resume.insert(GROUP.to_owned(), Resume::Since(1));
+    let mut two = Member::try_join(&transport(&tansu, ""), &options).await.unwrap();
+    assert_eq!(two.take(1).await.iter().map(text).collect::<Vec<_>>(), ["new"]);
+    let lost = two.consumer.partitions().unwrap()[0].lost.unwrap();
+    assert_eq!(lost.start, 0, "{lost}");
+    two.leave().await;
 }
 
 /// A second member joins while the first has open messages.
