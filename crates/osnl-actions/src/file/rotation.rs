@@ -34,33 +34,76 @@ impl FileRotation {
 
     /// Moves the file to a name of its own, `audit.jsonl.20261120T150312Z`, and removes the oldest of such files
     /// beyond those that stay.
+    ///
+    /// The order of the names is that of the rotations, whatever the clock did meanwhile: no name is before one that
+    /// is there. One that would be has the latest time and the next number.
     pub(super) fn move_away(&self, path: &Path, now: SystemTime) -> io::Result<()> {
-        fs::rename(path, free_name(path, now)?)?;
-        for old in self.too_many(path) {
+        let mut moved = moved(path);
+        let newest = moved.last().map(|(suffix, _)| suffix.clone());
+        let suffix = free_suffix(path, newest, now)?;
+        fs::rename(path, suffix.of(path))?;
+        // Itself stays.
+        moved.truncate((moved.len() + 1).saturating_sub(self.keep));
+        for (_, old) in moved {
             if let Err(error) = fs::remove_file(&old) {
                 tracing::warn!(path = %old.display(), error = error.to_string(), "an old file cannot be removed");
             }
         }
         Ok(())
     }
+}
 
-    /// The oldest, by their names.
-    fn too_many(&self, path: &Path) -> Vec<PathBuf> {
-        let Some(name) = path.file_name().map(|name| format!("{}.", name.to_string_lossy())) else {
-            return Vec::new();
-        };
-        let entries = fs::read_dir(folder(path)).into_iter().flatten().flatten();
-        let mut moved: Vec<PathBuf> = entries
-            .filter(|entry| {
-                let found = entry.file_name().to_string_lossy().into_owned();
-                found.strip_prefix(&name).is_some_and(is_ours)
-            })
-            .map(|entry| entry.path())
-            .collect();
-        moved.sort();
-        moved.truncate(moved.len().saturating_sub(self.keep));
-        moved
+/// The end of the name of a moved file, `20261120T150312Z` or `20261120T150312Z-0001`. Sorted, it is the order of the
+/// rotations.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Suffix {
+    stamp: String,
+    number: u32,
+}
+
+impl Suffix {
+    /// Reads the suffix of rotation; `None` for that of another program's file, which is never removed.
+    fn read(suffix: &str) -> Option<Self> {
+        let (stamp, number) = suffix.split_once('-').unwrap_or((suffix, "0000"));
+        let is_digit = |byte: u8| byte.is_ascii_digit();
+        let like = "00000000T000000Z";
+        let is_stamp = stamp.len() == like.len()
+            && stamp.bytes().zip(like.bytes()).all(|(c, l)| if l == b'0' { is_digit(c) } else { c == l });
+        let is_number = number.len() >= 4 && number.bytes().all(is_digit);
+        (is_stamp && is_number)
+            .then(|| number.parse().ok())?
+            .map(|number| Self { stamp: stamp.to_owned(), number })
     }
+
+    /// Returns the suffix of the next file of the same second.
+    fn next(self) -> Self {
+        Self { number: self.number.saturating_add(1), ..self }
+    }
+
+    fn of(&self, path: &Path) -> PathBuf {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".{}", self.stamp));
+        if self.number > 0 {
+            name.push(format!("-{:04}", self.number));
+        }
+        name.into()
+    }
+}
+
+/// Returns the files that rotation has moved away, in their order.
+fn moved(path: &Path) -> Vec<(Suffix, PathBuf)> {
+    let Some(name) = path.file_name().map(|name| format!("{}.", name.to_string_lossy())) else {
+        return Vec::new();
+    };
+    let entries = fs::read_dir(folder(path)).into_iter().flatten().flatten();
+    let mut moved: Vec<_> = entries
+        .filter_map(|entry| {
+            let found = entry.file_name().to_string_lossy().into_owned();
+            Some((Suffix::read(found.strip_prefix(&name)?)?, entry.path()))
+        })
+        .collect();
+    moved.sort();
+    moved
 }
 
 /// Returns the folder of a file.
@@ -73,31 +116,13 @@ fn number(time: SystemTime, span: Duration) -> u128 {
     since.as_millis() / span.as_millis().max(1)
 }
 
-/// Several within a second are numbered.
-fn free_name(path: &Path, now: SystemTime) -> io::Result<PathBuf> {
+/// Returns the suffix of now, or the one behind the newest if that is not before it.
+fn free_suffix(path: &Path, newest: Option<Suffix>, now: SystemTime) -> io::Result<Suffix> {
     let stamp = Timestamp::try_from(now).map_err(io::Error::other)?.strftime("%Y%m%dT%H%M%SZ").to_string();
-    let names = (0..10_000).map(|n| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(format!(".{stamp}"));
-        if n > 0 {
-            name.push(format!("-{n:04}"));
-        }
-        PathBuf::from(name)
-    });
-    let mut free = names.filter(|name| fs::symlink_metadata(name).is_err());
+    let now = Suffix { stamp, number: 0 };
+    let first = newest.filter(|newest| *newest >= now).map_or(now, Suffix::next);
+    // A folder that cannot be listed has names that are not known.
+    let suffixes = std::iter::successors(Some(first), |suffix| Some(suffix.clone().next())).take(10_000);
+    let mut free = suffixes.filter(|suffix| fs::symlink_metadata(suffix.of(path)).is_err());
     free.next().ok_or_else(|| io::Error::other("no name is left for the file that is to be rotated"))
-}
-
-/// Whether the suffix is one of rotation, as `20261120T150312Z`, `20261120T150312Z-0001`: other programs' files are
-/// never removed.
-fn is_ours(suffix: &str) -> bool {
-    let (stamp, number) = suffix.split_once('-').unwrap_or((suffix, "0000"));
-    let shape = |text: &str, like: &str| {
-        text.len() == like.len()
-            && text
-                .bytes()
-                .zip(like.bytes())
-                .all(|(c, l)| if l == b'0' { c.is_ascii_digit() } else { c == l })
-    };
-    shape(stamp, "00000000T000000Z") && shape(number, "0000")
 }

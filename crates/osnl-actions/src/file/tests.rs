@@ -85,6 +85,34 @@ fn a_file_of_yesterday_is_moved_with_the_first_line_of_today_also_after_a_restar
     let day = Duration::from_secs(86_400);
     let rotation = FileRotation { interval: Some(day), ..NEVER };
     let mut out = open(&folder, rotation);
+/// The clock was ahead, or is behind at the start of a machine: the file of the last rotation stays.
+#[test]
+fn the_oldest_go_by_the_order_of_rotations_whatever_the_clock_did() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut out = open(&folder, FileRotation { size: Some(8), keep: 3, ..NEVER });
+    let ahead = 400 * 86_400;
+    for (n, now) in [at(0), at(1), at(ahead), at(2), at(3), UNIX_EPOCH, at(4)].into_iter().enumerate() {
+        out.append(format!("line {n}\n").as_bytes(), now).unwrap();
+    }
+    let found = there(folder.path());
+    let found: Vec<(&str, &str)> = found.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let expected = [
+        ("audit.jsonl", "line 6\n"),
+        ("audit.jsonl.20271225T000000Z-0002", "line 3\n"),
+        ("audit.jsonl.20271225T000000Z-0003", "line 4\n"),
+        ("audit.jsonl.20271225T000000Z-0004", "line 5\n"),
+    ];
+    assert_eq!(found, expected);
+    // There is room for more of one time than four digits have.
+    let last = folder.path().join("audit.jsonl.20271225T000000Z-9999");
+    fs::rename(folder.path().join(expected[3].0), last).unwrap();
+    out.append(b"line 7\n", at(5)).unwrap();
+    out.append(b"line 8\n", at(6)).unwrap();
+    let names = names(folder.path());
+    let numbers: Vec<_> = names.iter().filter_map(|name| name.split_once('-')).map(|(_, n)| n).collect();
+    assert_eq!(numbers, ["10000", "10001", "9999"]);
+}
+
     out.append(b"1\n", at(86_398)).unwrap();
     out.append(b"2\n", at(86_399)).unwrap();
     assert_eq!(names(folder.path()), ["audit.jsonl"]);
