@@ -10,9 +10,15 @@
 //!
 //! With `interval` the sync comes when its time has come, whether anything follows or not, and at the end.
 //!
-//! A thread for blocking work does the writing: a slow disk delays no other action.
+//! A thread for blocking work does the writing, one call at a time: a slow disk delays no other action, and one that does
+//! not answer takes one thread, however many attempts time out.
+//!
+//! An attempt that ends before its write does (time-out, lease) leaves the write under way: nothing can take it back. The
+//! next attempts wait for its end, and the lines that it has written by then count as delivered without being written
+//! again. An attempt that ends before its turn has written nothing.
 
 mod conf;
+mod late;
 mod open;
 mod rotation;
 
@@ -22,11 +28,13 @@ use std::time::{Duration, SystemTime};
 
 use osnl_model::{one_line_json, one_line_with_tabs};
 use osnl_transport::BoxFuture;
+use tokio::sync::OwnedMutexGuard;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 pub use self::conf::FileConf;
 pub(crate) use self::conf::{Fsync, LineFormat};
+use self::late::{LateLines, Line};
 use self::open::Out;
 pub(crate) use self::rotation::FileRotation;
 use super::{Action, ActionError, Completion, Event, dump, event_names};
@@ -35,27 +43,30 @@ use osnl_core::ends::watched;
 /// See the [module](self).
 pub struct FileAction {
     format: LineFormat,
-    out: Arc<Mutex<Out>>,
+    /// Locked by the one call that is under way, also when the attempt that made it has ended.
+    out: Arc<tokio::sync::Mutex<Out>>,
+    late: Arc<LateLines>,
     target: String,
-    /// The sync that is due, at most one.
+    /// The syncs that are due: one that waits for its time, and perhaps one that waits for its turn.
     timer: Mutex<JoinSet<()>>,
 }
 
 impl FileAction {
     fn new(format: LineFormat, out: Out) -> Self {
         let target = out.path().display().to_string();
-        Self { format, out: Arc::new(Mutex::new(out)), target, timer: Mutex::default() }
+        let (out, late) = (Arc::new(tokio::sync::Mutex::new(out)), Arc::default());
+        Self { format, out, late, target, timer: Mutex::default() }
     }
 
     /// An event that did not become a line has its own verdict; the others share that of the one write.
     async fn write(&self, events: &[Event]) -> Vec<Result<Completion, ActionError>> {
-        let lines: Vec<Result<String, String>> = events.iter().map(|event| self.format.line(event)).collect();
-        let text: String = lines.iter().flatten().map(String::as_str).collect();
-        let written = match text.is_empty() {
+        let lines: Vec<Result<Line, String>> = events.iter().map(|event| self.format.line(event)).collect();
+        let texts: Vec<Line> = lines.iter().flatten().cloned().collect();
+        let written = match texts.is_empty() {
             true => Ok(()),
-            false => self.append(text).await,
+            false => self.append(texts).await,
         };
-        let verdict = |line: Result<String, String>| match (line, &written) {
+        let verdict = |line: Result<Line, String>| match (line, &written) {
             (Err(why), _) => Err(ActionError::template(why)),
             (Ok(_), Ok(())) => Ok(Completion::Delivered(format!("written to {}", self.target))),
             (Ok(_), Err(error)) => Err(ActionError::unwritable(format!("{}: {error}", self.target))),
@@ -63,17 +74,24 @@ impl FileAction {
         lines.into_iter().map(verdict).collect()
     }
 
-    async fn append(&self, text: String) -> Result<(), String> {
+    /// Waits for its turn, and writes the lines that no earlier attempt has written.
+    async fn append(&self, mut lines: Vec<Line>) -> Result<(), String> {
+        let mut turn = self.out.clone().lock_owned().await;
+        let there = self.late.leave_out(&mut lines);
         let now = SystemTime::now();
-        let (written, due) = on_thread(&self.out, move |out| {
-            let written = out.append(text.as_bytes(), now);
-            (written.map_err(|error| error.to_string()), out.wants_timer(now))
-        })
-        .await?;
-        if let Some(due) = due {
+        // Before the write: nothing else is sure to follow it.
+        if let Some(due) = turn.timer_due(now) {
             self.sync_after(due);
         }
-        written
+        let late = self.late.clone();
+        let write = move |out: &mut Out| {
+            let text: String = lines.iter().map(|line| line.text.as_str()).collect();
+            out.append(text.as_bytes(), now).map(|()| late.written(lines))
+        };
+        let written = on_thread(turn, write).await?.map_err(|error| error.to_string())?;
+        self.late.reported(written);
+        self.late.forget(&there);
+        Ok(())
     }
 
     fn sync_after(&self, due: Duration) {
@@ -85,7 +103,7 @@ impl FileAction {
             let target = target.clone();
             async move {
                 tokio::time::sleep(due).await;
-                say(&target, on_thread(&out, |out| out.timer_ended(SystemTime::now())).await);
+                sync(&target, out).await;
             }
         }));
     }
@@ -94,7 +112,7 @@ impl FileAction {
         let timer = std::mem::take(&mut *lock(&self.timer));
         // What it would have done is done now.
         drop(timer);
-        say(&self.target, on_thread(&self.out, |out| out.timer_ended(SystemTime::now())).await);
+        sync(&self.target, self.out.clone()).await;
     }
 }
 
@@ -114,14 +132,21 @@ impl Action for FileAction {
     /// Makes the file before its first event; what is wrong with it is in the log at the start.
     fn open(&self) -> BoxFuture<'_, Result<(), ActionError>> {
         Box::pin(async {
-            let opened = on_thread(&self.out, |out| out.open(SystemTime::now())).await;
+            let turn = self.out.clone().lock_owned().await;
+            let opened = on_thread(turn, |out| out.open(SystemTime::now())).await;
             let opened = opened.and_then(|opened| opened.map_err(|error| error.to_string()));
             opened.map_err(|error| ActionError::unwritable(format!("{}: {error}", self.target)))
         })
     }
 
-    fn close<'a>(&'a self, _abort: &'a CancellationToken) -> BoxFuture<'a, ()> {
-        Box::pin(self.ended())
+    fn close<'a>(&'a self, abort: &'a CancellationToken) -> BoxFuture<'a, ()> {
+        Box::pin(async {
+            tokio::select! {
+                biased;
+                () = self.ended() => {}
+                () = abort.cancelled() => say(&self.target, Err("the disk does not answer".to_owned())),
+            }
+        })
     }
 }
 
@@ -129,15 +154,21 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Makes the call that has its turn; it goes on, and keeps its turn, if nothing awaits it any more.
+///
 /// # Errors
 /// The thread did not come to its end.
 async fn on_thread<T: Send + 'static>(
-    out: &Arc<Mutex<Out>>,
+    mut turn: OwnedMutexGuard<Out>,
     what: impl FnOnce(&mut Out) -> T + Send + 'static,
 ) -> Result<T, String> {
-    let out = out.clone();
-    let done = tokio::task::spawn_blocking(move || what(&mut lock(&out))).await;
+    let done = tokio::task::spawn_blocking(move || what(&mut turn)).await;
     done.map_err(|error| format!("the writing thread ended: {error}"))
+}
+
+async fn sync(target: &str, out: Arc<tokio::sync::Mutex<Out>>) {
+    let turn = out.lock_owned().await;
+    say(target, on_thread(turn, |out| out.timer_ended(SystemTime::now())).await);
 }
 
 /// Logs that events which count as delivered may be lost if the machine loses its power: nothing else reports it.
@@ -157,16 +188,16 @@ fn say(target: &str, synced: Result<io::Result<()>, String>) {
 
 impl LineFormat {
     /// The line of an event, with its end.
-    fn line(&self, event: &Event) -> Result<String, String> {
-        let mut line = match self {
+    fn line(&self, event: &Event) -> Result<Line, String> {
+        let mut text = match self {
             Self::Json => one_line_json(dump::line(event).to_string()),
             Self::Template(template) => {
                 let text = template.render(&event_names::of_event(event));
                 one_line(&text.map_err(|error| format!("template: {error}"))?)
             }
         };
-        line.push('\n');
-        Ok(line)
+        text.push('\n');
+        Ok(Line { delivery: event.delivery.clone(), text })
     }
 }
 

@@ -84,19 +84,25 @@ impl Out {
         }
         let wanted = match self.fsync {
             Fsync::Each => true,
-            Fsync::Interval(pause) => now.duration_since(self.synced).unwrap_or(pause) >= pause,
+            Fsync::Interval(pause) => self.until_sync(pause, now).is_none(),
             Fsync::Never => false,
         };
         if wanted { self.sync(now) } else { Ok(()) }
     }
 
-    /// Returns the time until unsynced lines are due, if no timer runs for them yet: the caller has to start one.
-    pub(super) fn wants_timer(&mut self, now: SystemTime) -> Option<Duration> {
+    /// Returns the time until lines that are written now are due, if they wait and no timer runs for them yet: the caller
+    /// has to start one.
+    pub(super) fn timer_due(&mut self, now: SystemTime) -> Option<Duration> {
         let Fsync::Interval(pause) = self.fsync else { return None };
-        let waits = !self.timed && self.open.as_ref().is_some_and(|open| open.dirty);
-        self.timed |= waits;
-        let due = pause.saturating_sub(now.duration_since(self.synced).unwrap_or_default());
-        waits.then_some(due)
+        let due = self.until_sync(pause, now).filter(|_| !self.timed)?;
+        self.timed = true;
+        Some(due)
+    }
+
+    /// Returns the time that a line of now may wait; `None` if it is synced at once.
+    fn until_sync(&self, pause: Duration, now: SystemTime) -> Option<Duration> {
+        let since = now.duration_since(self.synced).unwrap_or(pause);
+        pause.checked_sub(since).filter(|due| !due.is_zero())
     }
 
     /// Its time has come: syncs what is written, though nothing follows.

@@ -7,9 +7,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tempfile::TempDir;
 
+use super::late::Line;
 use super::open::Out;
 use super::{FileAction, FileRotation, Fsync, LineFormat, lock, one_line};
-use crate::Action as _;
+use crate::{Action, Completion, Event};
 
 const NEVER: FileRotation = FileRotation { size: None, interval: None, keep: 3 };
 
@@ -23,6 +24,11 @@ fn open(folder: &TempDir, rotation: FileRotation) -> Out {
     let mut out = Out::at(&path, 0o600, Fsync::Each, rotation, at(0));
     out.open(at(0)).unwrap();
     out
+}
+
+/// A line that no delivery loop asks for.
+fn line(text: &str) -> Vec<Line> {
+    vec![Line { delivery: None, text: format!("{text}\n") }]
 }
 
 /// The files there by name, with what is in them.
@@ -79,12 +85,6 @@ fn a_file_that_would_grow_too_large_is_moved_and_the_oldest_go() {
     assert_eq!(fs::read_to_string(out.path()).unwrap(), "a line that is longer than a file may be\n");
 }
 
-#[test]
-fn a_file_of_yesterday_is_moved_with_the_first_line_of_today_also_after_a_restart() {
-    let folder = tempfile::tempdir().unwrap();
-    let day = Duration::from_secs(86_400);
-    let rotation = FileRotation { interval: Some(day), ..NEVER };
-    let mut out = open(&folder, rotation);
 /// The clock was ahead, or is behind at the start of a machine: the file of the last rotation stays.
 #[test]
 fn the_oldest_go_by_the_order_of_rotations_whatever_the_clock_did() {
@@ -113,6 +113,12 @@ fn the_oldest_go_by_the_order_of_rotations_whatever_the_clock_did() {
     assert_eq!(numbers, ["10000", "10001", "9999"]);
 }
 
+#[test]
+fn a_file_of_yesterday_is_moved_with_the_first_line_of_today_also_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let day = Duration::from_secs(86_400);
+    let rotation = FileRotation { interval: Some(day), ..NEVER };
+    let mut out = open(&folder, rotation);
     out.append(b"1\n", at(86_398)).unwrap();
     out.append(b"2\n", at(86_399)).unwrap();
     assert_eq!(names(folder.path()), ["audit.jsonl"]);
@@ -172,17 +178,17 @@ async fn what_was_written_last_is_synced_when_its_time_has_come() {
     // As if it had just been synced.
     let out = Out::at(&path, 0o600, Fsync::Interval(pause), NEVER, SystemTime::now());
     let action = FileAction::new(LineFormat::Json, out);
-    let is_dirty = || lock(&action.out).is_dirty();
+    let is_dirty = || action.out.try_lock().unwrap().is_dirty();
     for round in 0..3 {
-        action.append("1\n".to_owned()).await.unwrap();
+        action.append(line("1")).await.unwrap();
         // It shares the sync of the one before.
-        action.append("2\n".to_owned()).await.unwrap();
+        action.append(line("2")).await.unwrap();
         assert!(is_dirty(), "{round}");
         tokio::time::sleep(pause + Duration::from_secs(1)).await;
         assert!(!is_dirty(), "{round}");
         assert!(lock(&action.timer).len() <= 1);
     }
-    action.append("3\n".to_owned()).await.unwrap();
+    action.append(line("3")).await.unwrap();
     assert!(is_dirty());
     action.close(&Default::default()).await;
     assert!(!is_dirty());
@@ -242,9 +248,96 @@ async fn a_file_that_is_not_there_yet_is_a_target_that_is_down() {
         error.to_string().starts_with("cannot write: ") && error.reason.contains("later/audit"),
         "{error}"
     );
-    assert!(action.append("1\n".to_owned()).await.is_err());
+    assert!(action.append(line("1")).await.is_err());
     fs::create_dir(path.parent().unwrap()).unwrap();
-    action.append("2\n".to_owned()).await.unwrap();
+    action.append(line("2")).await.unwrap();
     action.open().await.unwrap();
     assert_eq!(fs::read_to_string(path).unwrap(), "2\n");
+}
+
+/// A disk that does not answer: a terminal whose other side reads nothing takes some lines, and no more until it is read.
+struct HungDisk {
+    other: fs::File,
+    path: std::path::PathBuf,
+}
+
+impl HungDisk {
+    fn new() -> Self {
+        use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+        let other = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+        grantpt(&other).unwrap();
+        unlockpt(&other).unwrap();
+        let path = ptsname(&other, Vec::new()).unwrap().into_string().unwrap().into();
+        Self { other: other.into(), path }
+    }
+
+    /// Reads the lines up to one.
+    fn lines_until(&self, last: &str) -> Vec<String> {
+        let lines = std::io::BufRead::lines(std::io::BufReader::new(&self.other));
+        let mut found = Vec::new();
+        for line in lines {
+            // A terminal has line ends of its own.
+            found.push(line.unwrap().trim_end().trim_end_matches('x').to_owned());
+            if found.last().is_some_and(|line| line == last) {
+                break;
+            }
+        }
+        found
+    }
+}
+
+fn event(delivery: &str, text: &str) -> Event {
+    let long = "x".repeat(100_000);
+    let body = format!(r#"{{"event_type": "{text}", "publisher_id": "p", "payload": {{"x": "{long}"}}}}"#);
+    let received = osnl_core::received::ReceivedMessage::sample(body, false);
+    let notification = received.decode().unwrap();
+    Event { delivery: Some(delivery.into()), ..Event::new(received, notification, "r", "a") }
+}
+
+/// Attempts time out one after the other, as the delivery loop ends them.
+#[tokio::test]
+async fn a_disk_that_does_not_answer_takes_one_thread_and_has_each_line_once() {
+    let disk = HungDisk::new();
+    let out = Out::at(&disk.path, 0o600, Fsync::Each, NEVER, SystemTime::now());
+    let format = osnl_template::Template::new("{{ event_type }}{{ payload.x }}").unwrap();
+    let action = std::sync::Arc::new(FileAction::new(LineFormat::Template(format), out));
+    action.open().await.unwrap();
+    let events = [event("1.0", "first")];
+    let attempt = |events: &[Event]| {
+        let (action, events) = (action.clone(), events.to_vec());
+        async move { action.run(&events).await }
+    };
+    let threads = || fs::read_dir("/proc/self/task").unwrap().count();
+    let short = Duration::from_millis(10);
+    tokio::time::timeout(short, attempt(&events)).await.unwrap_err();
+    let before = threads();
+    for n in 0..60 {
+        // The same delivery again, and others that have not been attempted.
+        let more = [events[0].clone(), event(&format!("{}.0", n + 2), "other")];
+        tokio::time::timeout(short, attempt(&more)).await.unwrap_err();
+    }
+    // Other tests have threads too.
+    assert!(threads() < before + 30, "{} threads, {before} before", threads());
+
+    let reading = std::thread::spawn(move || disk.lines_until("last"));
+    let last = [events[0].clone(), event("99.0", "last")];
+    let verdicts = tokio::time::timeout(Duration::from_secs(20), attempt(&last)).await.unwrap();
+    let written = |verdict: &Result<Completion, _>| matches!(verdict, Ok(Completion::Delivered(_)));
+    assert!(verdicts.len() == 2 && verdicts.iter().all(written), "{verdicts:?}");
+    assert_eq!(reading.join().unwrap(), ["first", "last"]);
+    assert!(action.late.is_empty());
+}
+
+/// The drain has its end, whatever the disk does.
+#[tokio::test]
+async fn an_abort_does_not_wait_for_a_disk_that_does_not_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = Out::at(&folder.path().join("audit.jsonl"), 0o600, Fsync::Never, NEVER, SystemTime::now());
+    let action = FileAction::new(LineFormat::Json, out);
+    let _hangs = action.out.clone().lock_owned().await;
+    let abort = tokio_util::sync::CancellationToken::new();
+    let mut closing = action.close(&abort);
+    assert!(futures_util::FutureExt::now_or_never(&mut closing).is_none());
+    abort.cancel();
+    closing.await;
 }
