@@ -3,11 +3,12 @@
 //! Each owner looks at the same rows and removes those of its own partitions, so that together they remove what is beyond the
 //! bound. Of dead letters the oldest of the action and cause leave that have most of them: however many events of one tenant end in
 //! the same way, those of the others stay. Those that hold their lane stay. The quarantine is in no partition: the owner of the
-//! first one removes what is beyond its bounds.
+//! first one removes what is beyond its bounds, from the queue that has most of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use osnl_journal::sqlite::{Unreadable, archive};
+use osnl_journal::store::shares::{QuarantineBounds, QueueShare};
 use serde_json::Value;
 use tokio_postgres::Error;
 
@@ -21,9 +22,9 @@ use crate::view::quarantine::{COLUMNS, unreadable};
 /// Dead letters of one transaction.
 const BITE: i64 = 250;
 /// Messages that leave the quarantine in one transaction: their bodies are in memory.
-const MESSAGES: u32 = 20;
-/// The bytes that messages in quarantine may take, as they are stored.
-const BYTES: i64 = 64 << 20;
+const MESSAGES: i64 = 20;
+/// The bytes of the bodies, as received, that leave in one transaction, unless a single one has more.
+const MESSAGE_BYTES: i64 = 16 << 20;
 /// The partition whose owner keeps the bounds of the quarantine.
 pub(crate) const OF_QUARANTINE: Partition = 0;
 
@@ -36,8 +37,12 @@ const LETTER: &str = "SELECT a.id, a.received, a.redelivered, a.listener, a.queu
      FROM osnl_delivery d JOIN osnl_arrival a ON a.id = d.arrival WHERE d.id = ANY($1) AND d.state = 3";
 const BURY: &str = "DELETE FROM osnl_delivery WHERE id = ANY($1) AND state = 3 AND lane IS NULL AND partition = ANY($2) \
      RETURNING id, arrival, partition, action";
-const TAKEN: &str = "SELECT count(*), coalesce(sum(octet_length(body)), 0)::bigint FROM osnl_unreadable";
-const SIZES: &str = "SELECT octet_length(body)::bigint FROM osnl_unreadable ORDER BY id LIMIT $1";
+const SHARES: &str = "SELECT listener, queue, count(*), sum(octet_length(body))::bigint FROM osnl_unreadable GROUP BY listener, queue \
+     ORDER BY listener, queue";
+/// The oldest messages of each queue, each with its stored length and its length as received.
+const OLDEST_OF_QUEUES: &str = "SELECT id, listener, queue, stored, size FROM (SELECT id, listener, queue, octet_length(body)::bigint AS stored, \
+     size, row_number() OVER (PARTITION BY listener, queue ORDER BY id) AS place FROM osnl_unreadable) AS m \
+     WHERE place <= $1 ORDER BY id DESC";
 const UNLOAD: &str = "DELETE FROM osnl_unreadable WHERE id = ANY($1)";
 
 /// Returns the dead letters of these partitions that leave.
@@ -108,26 +113,54 @@ pub(crate) async fn unloaded(
     session: &mut Session,
     max_dead: u64,
 ) -> Result<Result<Vec<Unreadable>, String>, Error> {
-    let taken = session.query(TAKEN, &[]).await?;
-    let (mut count, mut bytes): (i64, i64) = match taken.first() {
-        Some(row) => (row.try_get(0)?, row.try_get(1)?),
-        None => (0, 0),
-    };
-    let (most, mut leave) = (i64::try_from(max_dead).unwrap_or(i64::MAX), 0_i64);
-    if count > most || bytes > BYTES {
-        for row in session.query(SIZES, &[&i64::from(MESSAGES)]).await? {
-            if count <= most && bytes <= BYTES {
-                break;
-            }
-            (count, bytes, leave) = (count - 1, bytes - row.try_get::<_, i64>(0)?, leave + 1);
-        }
+    let bounds = QuarantineBounds::of(max_dead);
+    let mut shares = Vec::new();
+    for row in session.query(SHARES, &[]).await? {
+        let (listener, queue): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+        let (messages, bytes) = (row.try_get(2)?, row.try_get(3)?);
+        shares.push(QueueShare { listener: listener.into(), queue: queue.into(), messages, bytes });
     }
-    if leave == 0 {
+    if bounds.leaves(&shares).is_none() {
         return Ok(Ok(Vec::new()));
     }
-    let sql = format!("SELECT {COLUMNS} FROM osnl_unreadable ORDER BY id LIMIT {leave}");
-    let rows = session.query(&sql, &[]).await?;
+    // Of each queue, the oldest at the end.
+    let mut oldest: HashMap<(String, String), Vec<StoredSize>> = HashMap::new();
+    for row in session.query(OLDEST_OF_QUEUES, &[&MESSAGES]).await? {
+        let size = StoredSize { id: row.try_get(0)?, stored: row.try_get(3)?, received: row.try_get(4)? };
+        oldest.entry((row.try_get(1)?, row.try_get(2)?)).or_default().push(size);
+    }
+    let ids = leaving(&bounds, &mut shares, oldest);
+    let sql = format!("SELECT {COLUMNS} FROM osnl_unreadable WHERE id = ANY($1) ORDER BY id");
+    let rows = session.query(&sql, &[&ids]).await?;
     Ok(rows.iter().map(unreadable).collect())
+}
+
+/// The size of a message in quarantine.
+pub(crate) struct StoredSize {
+    pub(crate) id: i64,
+    pub(crate) stored: i64,
+    pub(crate) received: i64,
+}
+
+/// Returns the messages that leave together; `oldest` has those of each queue, the oldest at the end.
+pub(crate) fn leaving(
+    bounds: &QuarantineBounds,
+    shares: &mut [QueueShare],
+    mut oldest: HashMap<(String, String), Vec<StoredSize>>,
+) -> Vec<i64> {
+    let (mut ids, mut bytes) = (Vec::new(), 0);
+    while let Some(index) = bounds.leaves(shares) {
+        let share = &mut shares[index];
+        let of_queue = oldest.get_mut(&(share.listener.to_string(), share.queue.to_string()));
+        let Some(message) = of_queue.and_then(Vec::pop) else { break };
+        bytes += message.received;
+        if ids.len() as i64 == MESSAGES || !ids.is_empty() && bytes > MESSAGE_BYTES {
+            break;
+        }
+        share.lose(message.stored);
+        ids.push(message.id);
+    }
+    ids
 }
 
 impl Transaction<'_> {

@@ -116,7 +116,7 @@ pub struct SqliteOptions {
     pub max_size: Option<u64>,
     /// Deliveries of one action that may be pending.
     pub max_pending: u64,
-    /// Dead letters kept, and unreadable messages; the oldest leave first.
+    /// Dead letters kept, and unreadable messages; the oldest of what there is most of leave first.
     pub max_dead: u64,
     /// Whether a place that does not outlive a restart will do.
     pub allow_volatile: bool,

@@ -1,10 +1,11 @@
-//! Parts that durable stores share: the claimable deliveries in memory, the admission of entries, the clock of due times, and
-//! the numbers of lanes.
+//! Parts that durable stores share: the claimable deliveries in memory, the admission of entries, the clock of due times,
+//! the numbers of lanes, and the shares of the quarantine.
 
 pub mod claimable;
 pub mod clock;
 pub mod digest;
 pub mod gate;
+pub mod shares;
 pub mod weight;
 
 use osnl_core::metrics::Counters;

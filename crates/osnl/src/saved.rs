@@ -188,6 +188,36 @@ mod tests {
         assert_eq!(seen, expected, "{text}");
     }
 
+    /// A message for which the quarantine has no room is kept as an event that can be replayed and sent.
+    #[tokio::test]
+    async fn messages_that_left_the_quarantine_are_read_with_their_bytes() {
+        use osnl_core::received::ReceivedMessage;
+        use osnl_journal::Journal as _;
+        use osnl_journal::sqlite::{SqliteJournal, SqliteOptions};
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.db");
+        let options = SqliteOptions { max_dead: 1, allow_volatile: true, ..SqliteOptions::new(path) };
+        let journal = SqliteJournal::open(options, Default::default()).unwrap();
+        let mut first = ReceivedMessage::sample(vec![0x78, 0x9c, 0xff], false);
+        first.properties.content_encoding = Some("binary".into());
+        first.properties.compression = Some("application/x-gzip".to_owned());
+        for received in [first.clone(), ReceivedMessage::sample("{", false)] {
+            journal.set_aside(received, "why".to_owned()).await;
+        }
+        let saved = folder.path().join("journal.db.quarantine.jsonl");
+        let text = || std::fs::read_to_string(&saved).unwrap_or_default();
+        osnl_testkit::wait_until(std::time::Duration::from_secs(20), "one has left", || {
+            text().ends_with('\n')
+        });
+        let read = read(&text()).unwrap();
+        assert_eq!((read.len(), &read[0].body[..]), (1, &first.body[..]));
+        assert_eq!(read[0].properties.content_encoding, first.properties.content_encoding);
+        assert_eq!(read[0].properties.compression, first.properties.compression);
+        assert_eq!(read[0].received, Some(first.origin.received));
+        assert_eq!(read[0].routing_key.as_deref(), Some("notifications.info"));
+    }
+
     #[test]
     fn every_form_is_read() {
         let plain = r#"{"event_type": "a", "payload": {}}"#;

@@ -65,26 +65,49 @@ async fn dead_letters_beyond_the_bound_leave_by_their_owners_into_files() {
 }
 
 #[tokio::test]
-async fn messages_beyond_the_bound_leave_the_quarantine_the_oldest_first() {
+async fn messages_beyond_the_bound_leave_the_quarantine_with_their_bytes() {
     let stage = Stage::new();
     let folder = tempfile::tempdir().unwrap();
     let a = bounded(&stage, "a", folder.path());
-    let set_aside = async |text: &str| {
-        let receipt = a.set_aside(ReceivedMessage::sample(text.to_owned(), false), "no".into());
+    let set_aside = async |text: &str, queue: &str| {
+        let mut received = ReceivedMessage::sample(text.to_owned(), false);
+        received.origin.queue = queue.into();
+        let receipt = a.set_aside(received, "no".into());
         assert_eq!(within(receipt).await, Settle::Acknowledge);
     };
-    for n in 0..7 {
-        set_aside(&format!("message {n}")).await;
+    // However many messages of one queue cannot be read, that of the other stays.
+    set_aside("quiet", "q1").await;
+    for n in 0..6 {
+        set_aside(&format!("flood {n}"), "q2").await;
     }
     look(&stage, &[&a]).await;
     assert_eq!(stage.rows("SELECT count(*) FROM osnl_unreadable"), "5");
-    let gone = left(folder.path(), "a");
-    let digest = |n: usize| ReceivedMessage::sample(format!("message {n}"), false).digest().to_string();
-    assert!(gone.len() == 2 && gone[0].contains(&digest(0)) && gone[1].contains(&digest(1)), "{gone:?}");
+    assert_eq!(stage.rows("SELECT count(*) FROM osnl_unreadable WHERE queue = 'q1'"), "1");
+    let gone = std::fs::read_to_string(folder.path().join("a.quarantine.jsonl")).unwrap();
+    let gone: Vec<_> = gone.lines().collect();
+    // "flood 0" and "flood 1".
+    let bytes = |n: usize| ["Zmxvb2QgMA==", "Zmxvb2QgMQ=="][n];
+    assert!(gone.len() == 2 && gone[0].contains(bytes(0)) && gone[1].contains(bytes(1)), "{gone:?}");
 
     // Where nothing can be written, nothing leaves.
     std::fs::remove_dir_all(folder.path()).unwrap();
-    set_aside("one more").await;
+    set_aside("one more", "q2").await;
     look(&stage, &[&a]).await;
     assert_eq!(stage.rows("SELECT count(*) FROM osnl_unreadable"), "6");
+}
+
+#[test]
+fn a_bite_of_the_quarantine_fits_into_memory() {
+    use crate::bounds::{StoredSize, leaving};
+    use osnl_journal::store::shares::{QuarantineBounds, QueueShare};
+    let sizes = |received: i64| (0..20).rev().map(move |id| StoredSize { id, stored: 1, received }).collect();
+    let check = |received: i64, expected: usize| {
+        let share = QueueShare { listener: "l".into(), queue: "q".into(), messages: 50, bytes: 50 };
+        let oldest = [(("l".to_owned(), "q".to_owned()), sizes(received))].into();
+        let ids = leaving(&QuarantineBounds::of(5), &mut [share], oldest);
+        assert_eq!(ids, (0..expected as i64).collect::<Vec<_>>());
+    };
+    check(100, 20);
+    check(4 << 20, 4);
+    check(20 << 20, 1);
 }

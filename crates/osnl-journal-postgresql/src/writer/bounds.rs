@@ -1,9 +1,8 @@
 //! Keeps the bounds of dead letters and of the quarantine: what leaves is written into a file first.
 
-use std::path::Path;
+use std::io;
 
 use osnl_journal::sqlite::archive;
-use serde_json::Value;
 use tokio_postgres::Error;
 
 use super::Writer;
@@ -20,7 +19,7 @@ impl Writer {
         let beyond = bounds::beyond(session, &own, most).await?;
         if !beyond.is_empty() {
             let lines = bounds::letters(session, &beyond).await?;
-            self.remove(&file, &lines, &Job::Bury(beyond)).await;
+            self.remove(archive::write(&file, &lines), &Job::Bury(beyond)).await;
         }
         if !own.contains(&OF_QUARANTINE) {
             return Ok(());
@@ -29,9 +28,8 @@ impl Writer {
         match bounds::unloaded(session, most).await? {
             Ok(messages) if messages.is_empty() => {}
             Ok(messages) => {
-                let lines: Vec<Value> = messages.iter().map(archive::unreadable).collect();
                 let ids = messages.iter().map(|message| message.id).collect();
-                self.remove(&file, &lines, &Job::Unload(ids)).await;
+                self.remove(archive::write_quarantined(&file, &messages), &Job::Unload(ids)).await;
             }
             Err(reason) => {
                 tracing::warn!(error = reason, "unreadable messages cannot be moved out of the journal")
@@ -41,8 +39,8 @@ impl Writer {
     }
 
     /// Removes what is in the file; what cannot be written there stays.
-    async fn remove(&mut self, file: &Path, lines: &[Value], job: &Job<'_>) {
-        if let Err(error) = archive::write(file, lines) {
+    async fn remove(&mut self, written: io::Result<()>, job: &Job<'_>) {
+        if let Err(error) = written {
             let error = error.to_string();
             tracing::warn!(error, "dead letters cannot be moved out of the journal");
         } else if let Err(refusal) = self.transact(job).await {

@@ -1,13 +1,20 @@
-//! The JSON-lines file for what the journal has no room for: dead letters and unreadable messages that leave.
+//! The JSON-lines files for what the journal has no room for: dead letters, and messages in quarantine.
 //!
-//! It stands beside the journal, `journal.db.dead.jsonl`, of a shared journal in the state directory of the daemon that wrote it, with mode 0600; at 64 MiB it becomes
-//! `journal.db.dead.jsonl.1`, in place of the one that has that name. Secrets are masked. Of an unreadable body,
-//! in which nothing can be masked reliably, digest and size are written.
+//! They are beside the journal; of a shared journal in the state directory of the daemon that wrote them. At 64 MiB a file
+//! gets the suffix `.1`, in place of the one that has that name. Both have mode 0600.
+//!
+//! | file | line |
+//! | --- | --- |
+//! | `journal.db.quarantine.jsonl` | a message with its bytes, secrets included, in the form of `osnl tap --save`: `osnl replay` and `osnl send` read the file |
+//! | `journal.db.dead.jsonl` | a dead letter with its payload, secrets masked; or digest and size of a message of which only the beginning was kept, since it cannot be sent again |
 
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::Path;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use jiff::Timestamp;
 use osnl_core::received::ReceivedMessage;
 use osnl_model::mask_secrets;
 use serde_json::{Value, json};
@@ -47,16 +54,41 @@ pub fn dead(
     json!({ "dead_letter": line })
 }
 
-/// Returns the line of a message in quarantine.
-#[must_use]
-pub fn unreadable(unreadable: &Unreadable) -> Value {
+/// Returns the line of a message of which only the beginning was kept.
+fn trace(unreadable: &Unreadable) -> Value {
     let mut line = origin(&unreadable.received);
+    describe(&mut line, unreadable);
+    json!({ "unreadable": line })
+}
+
+/// Returns the line of a message that is kept whole: a saved event.
+fn saved(unreadable: &Unreadable) -> Value {
+    let ReceivedMessage { body, properties, origin, noted: _ } = &unreadable.received;
+    let received = Timestamp::try_from(origin.received).ok();
+    let headers = properties.compression.as_ref().map(|name| json!({ "compression": name }));
+    let mut line = json!({
+        "received": received.map(|at| format!("{at:.6}")),
+        "listener": &*origin.listener,
+        "queue": &*origin.queue,
+        "exchange": origin.exchange,
+        "routing_key": origin.routing_key,
+        "properties": {
+            "content_type": properties.content_type.as_deref(),
+            "content_encoding": properties.content_encoding.as_deref(),
+            "headers": headers,
+        },
+        "body_base64": BASE64_STANDARD.encode(body),
+    });
+    describe(&mut line, unreadable);
+    line
+}
+
+fn describe(line: &mut Value, unreadable: &Unreadable) {
     line["reason"] = json!(unreadable.reason);
     line["digest"] = json!(unreadable.digest);
     line["bytes"] = json!(unreadable.size);
     line["message_id"] = json!(unreadable.glimpse.message_id);
     line["publisher_id"] = json!(unreadable.glimpse.publisher_id);
-    json!({ "unreadable": line })
 }
 
 fn origin(received: &ReceivedMessage) -> Value {
@@ -70,12 +102,29 @@ fn origin(received: &ReceivedMessage) -> Value {
     })
 }
 
-/// Appends the lines; they are on the disk when this returns.
+/// Appends the lines of dead letters; they are on the disk when this returns.
 ///
 /// # Errors
 /// The file's.
-pub fn write(journal: &Path, lines: &[Value]) -> io::Result<()> {
-    let path = beside(journal, ".dead.jsonl");
+pub fn write(journal: &Path, letters: &[Value]) -> io::Result<()> {
+    append(journal, "dead", letters)
+}
+
+/// Appends messages that leave the quarantine; they are on the disk when this returns.
+///
+/// # Errors
+/// A file's.
+pub fn write_quarantined(journal: &Path, messages: &[Unreadable]) -> io::Result<()> {
+    let (whole, cut): (Vec<_>, Vec<_>) = messages.iter().partition(|message| message.extent.is_whole());
+    append(journal, "dead", &cut.into_iter().map(trace).collect::<Vec<_>>())?;
+    append(journal, "quarantine", &whole.into_iter().map(saved).collect::<Vec<_>>())
+}
+
+fn append(journal: &Path, name: &str, lines: &[Value]) -> io::Result<()> {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let path = beside(journal, &format!(".{name}.jsonl"));
     let mut file = state_dir::private().append(true).create(true).open(&path)?;
     let mut text = String::new();
     for line in lines {
@@ -85,7 +134,7 @@ pub fn write(journal: &Path, lines: &[Value]) -> io::Result<()> {
     file.write_all(text.as_bytes())?;
     file.sync_data()?;
     if file.metadata()?.len() >= LARGEST {
-        fs::rename(&path, beside(journal, ".dead.jsonl.1"))?;
+        fs::rename(&path, beside(journal, &format!(".{name}.jsonl.1")))?;
     }
     Ok(())
 }

@@ -11,13 +11,12 @@ use super::rows::{self, delivery_id, event_of, is, millis, numbers, received};
 use super::work::Work;
 use super::{SqliteOptions, archive, blocks, enriched, quarantine};
 use crate::DeliveryId;
+use crate::store::shares::QuarantineBounds;
 
 /// Deliveries of one transaction.
 const BITE: i64 = 250;
 /// The longest time that appends may wait for one bite.
 const AT_MOST: Duration = Duration::from_millis(30);
-/// The bytes that unreadable messages may take, as they are stored.
-const UNREADABLE_BYTES: i64 = 64 << 20;
 
 /// The result of a round.
 #[derive(Debug, Default)]
@@ -247,18 +246,16 @@ fn remove(
     transaction.commit()
 }
 
-/// Unreadable messages beyond the bounds of count and bytes, their traces into the file first.
+/// Moves messages in quarantine beyond the bounds of count and bytes into the file, the oldest of the largest queue first.
 pub(super) fn unreadable(pruner: &Pruner<'_>) -> Result<()> {
-    let most = i64::try_from(pruner.options.max_dead).unwrap_or(i64::MAX);
+    let bounds = QuarantineBounds::of(pruner.options.max_dead);
     let connection = &*pruner.connection;
-    loop {
-        let (count, bytes) = quarantine::taken(connection)?;
-        if count <= most && bytes <= UNREADABLE_BYTES {
-            return Ok(());
-        }
-        let Some(oldest) = quarantine::oldest(connection)? else { return Ok(()) };
-        let (id, line) = (oldest.id, archive::unreadable(&oldest));
-        if let Err(error) = archive::write(pruner.file, &[line]) {
+    let mut shares = quarantine::shares(connection)?;
+    while let Some(index) = bounds.leaves(&shares) {
+        let share = &mut shares[index];
+        let Some((oldest, bytes)) = quarantine::oldest(connection, share)? else { return Ok(()) };
+        let id = oldest.id;
+        if let Err(error) = archive::write_quarantined(pruner.file, &[oldest]) {
             tracing::warn!(
                 error = error.to_string(),
                 former = format_args!("unreadable messages cannot be moved out of the journal: {error}"),
@@ -267,5 +264,7 @@ pub(super) fn unreadable(pruner: &Pruner<'_>) -> Result<()> {
             return Ok(());
         }
         connection.execute("DELETE FROM unreadable WHERE id = ?", [id])?;
+        share.lose(bytes);
     }
+    Ok(())
 }

@@ -14,6 +14,7 @@ use super::records::Unreadable;
 use super::rows::{self, State, identity_number, millis, received};
 use super::work::Work;
 use crate::identity::Identity;
+use crate::store::shares::QueueShare;
 use crate::{DeliveryId, in_hand};
 
 /// The messages that are meant; what is empty or `None` excludes nothing.
@@ -150,16 +151,26 @@ fn unreadable(row: &rusqlite::Row<'_>) -> Result<Unreadable> {
     })
 }
 
-/// The oldest, which leaves first.
-pub(super) fn oldest(connection: &Connection) -> Result<Option<Unreadable>> {
-    let sql = format!("SELECT {} FROM unreadable ORDER BY id LIMIT 1", columns());
-    connection.prepare_cached(&sql)?.query_row([], unreadable).optional()
+/// Returns the oldest message of a queue, which leaves first, and the bytes of its body as they are stored.
+pub(super) fn oldest(connection: &Connection, share: &QueueShare) -> Result<Option<(Unreadable, i64)>> {
+    let sql = format!(
+        "SELECT {}, length(body) FROM unreadable WHERE listener = ?1 AND queue = ?2 ORDER BY id LIMIT 1",
+        columns()
+    );
+    let mut select = connection.prepare_cached(&sql)?;
+    let found = |row: &rusqlite::Row<'_>| Ok((unreadable(row)?, row.get(18)?));
+    select.query_row(params![&*share.listener, &*share.queue], found).optional()
 }
 
-/// Returns the number of unreadable messages, and the bytes of their bodies.
-pub(super) fn taken(connection: &Connection) -> Result<(i64, i64)> {
-    let sql = "SELECT count(*), coalesce(sum(length(body)), 0) FROM unreadable";
-    connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
+/// Returns the parts of the queues.
+pub(super) fn shares(connection: &Connection) -> Result<Vec<QueueShare>> {
+    let sql = "SELECT listener, queue, count(*), sum(length(body)) FROM unreadable GROUP BY listener, queue";
+    let share = |row: &rusqlite::Row<'_>| {
+        let (listener, queue): (String, String) = (row.get(0)?, row.get(1)?);
+        let (messages, bytes) = (row.get(2)?, row.get(3)?);
+        Ok(QueueShare { listener: listener.into(), queue: queue.into(), messages, bytes })
+    };
+    connection.prepare_cached(sql)?.query_map([], share)?.collect()
 }
 
 impl Reader {

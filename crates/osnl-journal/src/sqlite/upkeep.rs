@@ -362,7 +362,8 @@ fn is_elsewhere(journal: &Path, to: &Path) -> Result<(), UpkeepError> {
         folder.canonicalize().unwrap_or_else(|_| folder.to_owned()).join(path.file_name().unwrap_or_default())
     };
     let (own, to) = (whole(journal), whole(to));
-    let names = ["", "-wal", "-shm", "-journal", ".lock", ".dead.jsonl", ".unmatched", ".rules"];
+    let names =
+        ["", "-wal", "-shm", "-journal", ".lock", ".dead.jsonl", ".quarantine.jsonl", ".unmatched", ".rules"];
     if names.iter().any(|more| beside(&own, more) == to) {
         return Err(UpkeepError::Itself(to));
     }

@@ -91,8 +91,60 @@ async fn unreadable_messages_are_kept_with_their_bytes_and_bounded() {
     let kept = reader(&folder).unreadable(0, 10).unwrap();
     let kept: Vec<_> = kept.iter().map(|one| (&one.received.body[..], one.reason.as_str())).collect();
     assert_eq!(kept, [(&[0xff, 2][..], "no text 2"), (&[0xff, 3][..], "no text 3")]);
+    let left = archived(&folder);
+    assert_eq!(left, [("no text 0".to_owned(), vec![0xff, 0]), ("no text 1".to_owned(), vec![0xff, 1])]);
+    let mode = std::os::unix::fs::MetadataExt::mode(
+        &std::fs::metadata(folder.path().join("journal.db.quarantine.jsonl")).unwrap(),
+    );
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+/// The reasons and the bodies of messages that have left the quarantine.
+fn archived(folder: &tempfile::TempDir) -> Vec<(String, Vec<u8>)> {
+    use base64::Engine as _;
+    let text = std::fs::read_to_string(folder.path().join("journal.db.quarantine.jsonl")).unwrap();
+    let line = |line: &str| {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        let body = base64::prelude::BASE64_STANDARD.decode(line["body_base64"].as_str().unwrap());
+        (line["reason"].as_str().unwrap().to_owned(), body.unwrap())
+    };
+    text.lines().map(line).collect()
+}
+
+/// However many messages of one queue cannot be read, those of the others stay.
+#[tokio::test]
+async fn a_queue_that_floods_the_quarantine_pushes_out_its_own_messages() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open_with(SqliteOptions { max_dead: 4, ..options(&folder) });
+    let queues = [("l", "quiet"), ("other", "flood")].into_iter().chain([("l", "flood"); 6]);
+    for (n, (listener, queue)) in queues.enumerate() {
+        let mut received = ReceivedMessage::sample(vec![0xff, n as u8], false);
+        (received.origin.listener, received.origin.queue) = (listener.into(), queue.into());
+        within(journal.set_aside(received, n.to_string())).await;
+    }
+    let kept = || reader(&folder).unreadable(0, 10).unwrap();
+    osnl_testkit::wait_until(Duration::from_secs(20), "four have left", || kept().len() == 4);
+    let reasons: Vec<_> = kept().into_iter().map(|one| one.reason).collect();
+    assert_eq!(reasons, ["0", "1", "6", "7"]);
+    let left: Vec<_> = archived(&folder).into_iter().map(|(reason, _)| reason).collect();
+    assert_eq!(left, ["2", "3", "4", "5"]);
+}
+
+/// A message that was kept in part only cannot be sent again.
+#[tokio::test]
+async fn a_message_that_was_cut_leaves_a_trace_and_no_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = open_with(SqliteOptions { max_dead: 1, ..options(&folder) });
+    let long = vec![b'['; osnl_core::quarantine::LONGEST_WHOLE + 1];
+    for body in [long, b"{".to_vec()] {
+        within(journal.set_aside(ReceivedMessage::sample(body, false), "why".into())).await;
+    }
+    let left = || reader(&folder).unreadable(0, 10).unwrap().len() == 1;
+    osnl_testkit::wait_until(Duration::from_secs(20), "one has left", left);
     let text = std::fs::read_to_string(folder.path().join("journal.db.dead.jsonl")).unwrap();
-    assert_eq!(text.lines().count(), 2, "{text}");
+    let line: serde_json::Value = serde_json::from_str(text.trim_end()).unwrap();
+    assert_eq!(line["unreadable"]["bytes"], osnl_core::quarantine::LONGEST_WHOLE + 1);
+    assert!(!folder.path().join("journal.db.quarantine.jsonl").exists());
 }
 
 #[tokio::test]

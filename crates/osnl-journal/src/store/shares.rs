@@ -1,0 +1,82 @@
+//! The bounds of the quarantine, and the queue whose message leaves next: however many messages of one queue cannot be read,
+//! those of the others stay.
+
+use std::sync::Arc;
+
+/// The bytes that messages in quarantine may take, as they are stored.
+const BYTES: i64 = 64 << 20;
+
+/// The bounds of the quarantine.
+#[derive(Clone, Copy, Debug)]
+pub struct QuarantineBounds {
+    messages: i64,
+    bytes: i64,
+}
+
+/// The part of one queue in the quarantine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueShare {
+    /// The listener that received the messages: queues of several brokers may have one name.
+    pub listener: Arc<str>,
+    /// The queue.
+    pub queue: Arc<str>,
+    /// Its messages.
+    pub messages: i64,
+    /// The bytes of their bodies, as they are stored.
+    pub bytes: i64,
+}
+
+impl QuarantineBounds {
+    /// The bounds with so many messages, as the option `max_dead` says.
+    #[must_use]
+    pub fn of(max_dead: u64) -> Self {
+        Self { messages: i64::try_from(max_dead).unwrap_or(i64::MAX), bytes: BYTES }
+    }
+
+    /// Returns the index of the share whose oldest message leaves next; `None` within the bounds.
+    ///
+    /// Beyond the number of messages it is the queue with most of them, beyond the bytes the one with most bytes.
+    #[must_use]
+    pub fn leaves(&self, shares: &[QueueShare]) -> Option<usize> {
+        let sum = |of: fn(&QueueShare) -> i64| shares.iter().map(of).sum::<i64>();
+        let of: fn(&QueueShare) -> i64 = match () {
+            () if sum(|share| share.bytes) > self.bytes => |share| share.bytes,
+            () if sum(|share| share.messages) > self.messages => |share| share.messages,
+            () => return None,
+        };
+        let filled = shares.iter().enumerate().filter(|(_, share)| share.messages > 0);
+        filled.max_by_key(|(_, share)| of(share)).map(|(index, _)| index)
+    }
+}
+
+impl QueueShare {
+    /// Takes away a message of so many stored bytes.
+    pub fn lose(&mut self, bytes: i64) {
+        self.messages -= 1;
+        self.bytes -= bytes;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_queue_gives_way_by_what_is_exceeded() {
+        let bounds = QuarantineBounds { messages: 5, bytes: 100 };
+        let check = |shares: &[(i64, i64)], expected: Option<usize>| {
+            let share =
+                |&(messages, bytes)| QueueShare { listener: "l".into(), queue: "q".into(), messages, bytes };
+            let shares: Vec<_> = shares.iter().map(share).collect();
+            assert_eq!(bounds.leaves(&shares), expected, "{shares:?}");
+        };
+        check(&[], None);
+        check(&[(3, 50), (2, 50)], None);
+        check(&[(4, 4), (2, 90)], Some(0));
+        check(&[(4, 4), (1, 97)], Some(1));
+        check(&[(1, 20), (5, 90)], Some(1));
+        // A single message beyond all bounds leaves, and nothing is left to leave then.
+        check(&[(0, 0), (1, 101)], Some(1));
+        check(&[(0, 101)], None);
+    }
+}
