@@ -189,7 +189,7 @@ impl RuleVerdict {
     /// Counts what would be a dead letter at once, a rule that cannot be decided as one.
     #[must_use]
     pub fn dead_letter_count(&self) -> usize {
-        self.dead_letters().count() + usize::from(matches!(self.ruling, Ruling::Undecided(_)))
+        self.dead_letters().count() + usize::from(self.ruling.undecided().is_some())
     }
 }
 
@@ -213,6 +213,22 @@ impl Ruling {
             | Self::Failed(_)
             | Self::Unknown
             | Self::Unreadable(_) => &[],
+        }
+    }
+
+    /// Returns the reason why it cannot be decided; `None` if it can.
+    #[must_use]
+    pub fn undecided(&self) -> Option<&str> {
+        match self {
+            Self::Undecided(why) => Some(why),
+            Self::Fires(_)
+            | Self::NotHeard(_)
+            | Self::Disabled
+            | Self::Stopped(_)
+            | Self::Fails { .. }
+            | Self::Failed(_)
+            | Self::Unknown
+            | Self::Unreadable(_) => None,
         }
     }
 }

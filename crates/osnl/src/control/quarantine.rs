@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::again::RuleWish;
 use super::time;
-use crate::explain::{Content, Ruling, Subject};
+use crate::explain::{Content, Subject};
 use crate::native::Native;
 use crate::received::{MessageNotes, Origin, ReceivedMessage};
 use crate::replay::{self, Source};
@@ -177,16 +177,9 @@ impl MessageAgain {
         let source = Source { number: id.unsigned_abs(), kept: false, received, subject, before: Vec::new() };
         let plan = replay::plan(conf, source, &[], listener.as_deref());
         // A message that comes from the broker makes dead letters of such a rule: here the rule can be mended first.
-        let undecided = plan.rules.iter().find_map(|rule| match &rule.verdict.ruling {
-            Ruling::Undecided(why) => Some(format!("rule {} cannot be decided: {why}", rule.verdict.rule)),
-            Ruling::Fires(_)
-            | Ruling::NotHeard(_)
-            | Ruling::Disabled
-            | Ruling::Stopped(_)
-            | Ruling::Fails { .. }
-            | Ruling::Failed(_)
-            | Ruling::Unknown
-            | Ruling::Unreadable(_) => None,
+        let undecided = plan.rules.iter().find_map(|rule| {
+            let why = rule.verdict.ruling.undecided()?;
+            Some(format!("rule {} cannot be decided: {why}", rule.verdict.rule))
         });
         if let Some(undecided) = undecided {
             return Err(undecided);
