@@ -137,7 +137,9 @@ pub fn plan(conf: &Native, source: Source, rules: &[String], listener: Option<&s
         let effects = verdict.ruling.effects();
         let own = conf.rules.iter().find(|conf| conf.rule.name == verdict.rule);
         let unordered = |action: &Arc<str>| own.is_some_and(|own| own.rule.unordered.contains(action));
-        let asked = |effect: &&Effect| !matches!(effect.would, Preview::NotAsked { .. });
+        // Of what cannot be decided, as of such a rule, nothing is made.
+        let asked =
+            |effect: &&Effect| !matches!(effect.would, Preview::NotAsked { .. } | Preview::Undecided { .. });
         let wishes = effects.iter().filter(asked).map(|effect| {
             // Order is kept per action and resource, and there a repetition shows: whatever rule it was.
             let same = |row: &&Row| *row.action == *effect.action && row.key == effect.key;

@@ -33,8 +33,13 @@ pub enum Preview {
         /// The reason.
         why: String,
     },
-    /// Nothing: the action's own condition does not hold, or cannot be decided.
+    /// Nothing: the action's own condition does not hold.
     NotAsked {
+        /// The reason.
+        why: String,
+    },
+    /// A dead letter: the action's own condition cannot be decided.
+    Undecided {
         /// The reason.
         why: String,
     },

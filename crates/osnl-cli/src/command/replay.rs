@@ -256,7 +256,9 @@ fn text(name: &str, plan: &EventPlan) -> String {
                 .find(|wish| wish.delivery.action == effect.action && wish.delivery.key == effect.key);
             let before = match wish {
                 Some(wish) => before(wish),
-                None if matches!(effect.would, Preview::NotAsked { .. }) => "nothing is appended".to_owned(),
+                None if matches!(effect.would, Preview::NotAsked { .. } | Preview::Undecided { .. }) => {
+                    "nothing is appended".to_owned()
+                }
                 None => "left out, it was delivered before".to_owned(),
             };
             text.push_str(&format!("\n    {}\n      {}", would(effect), masked(&before)));

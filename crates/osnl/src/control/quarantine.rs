@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::again::RuleWish;
 use super::time;
-use crate::explain::{Content, Subject};
+use crate::explain::{Content, Effect, Subject};
 use crate::native::Native;
 use crate::received::{MessageNotes, Origin, ReceivedMessage};
 use crate::replay::{self, Source};
@@ -178,8 +178,13 @@ impl MessageAgain {
         let plan = replay::plan(conf, source, &[], listener.as_deref());
         // A message that comes from the broker makes dead letters of such a rule: here the rule can be mended first.
         let undecided = plan.rules.iter().find_map(|rule| {
-            let why = rule.verdict.ruling.undecided()?;
-            Some(format!("rule {} cannot be decided: {why}", rule.verdict.rule))
+            let (name, ruling) = (&rule.verdict.rule, &rule.verdict.ruling);
+            let of_rule = ruling.undecided().map(|why| format!("rule {name} cannot be decided: {why}"));
+            let of_action = |effect: &Effect| {
+                let why = effect.undecided()?;
+                Some(format!("action {} of rule {name} cannot be decided: {why}", effect.action))
+            };
+            of_rule.or_else(|| ruling.effects().iter().find_map(of_action))
         });
         if let Some(undecided) = undecided {
             return Err(undecided);

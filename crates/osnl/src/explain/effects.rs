@@ -10,7 +10,7 @@ use super::sentence::{is_secret_path, one_line, reason};
 use crate::enrich::{AnswerForecast, Ask, foresee};
 use crate::intake::{Parts, narrowed};
 use crate::native::{ActionConf, CallRequest, Native, Preview, RuleConf};
-use crate::rule::{Mode, RuleMismatch, WhenMismatch};
+use crate::rule::{Mode, RuleMismatch, WhenMismatch, holds};
 
 /// The effect of one action of a rule that fires.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,12 +33,12 @@ pub struct Effect {
 
 impl Effect {
     /// Returns the reason why the delivery would be a dead letter at once, if it would: no request can be made of the
-    /// event. A delivery in shadow is recorded, and never one.
+    /// event, or the action's condition cannot be decided. A delivery in shadow is recorded, and never one.
     #[must_use]
     pub fn dead_letter(&self) -> Option<&str> {
         match (&self.would, self.mode) {
-            (Preview::Unusable { why }, Mode::Live) => Some(why),
-            (Preview::Unusable { .. }, Mode::Shadow)
+            (Preview::Unusable { why } | Preview::Undecided { why }, Mode::Live) => Some(why),
+            (Preview::Unusable { .. } | Preview::Undecided { .. }, Mode::Shadow)
             | (
                 Preview::Request { .. }
                 | Preview::Line { .. }
@@ -47,6 +47,20 @@ impl Effect {
                 | Preview::NotAsked { .. },
                 Mode::Live | Mode::Shadow,
             ) => None,
+        }
+    }
+
+    /// Returns the reason why the action's condition cannot be decided; `None` if it can.
+    #[must_use]
+    pub fn undecided(&self) -> Option<&str> {
+        match &self.would {
+            Preview::Undecided { why } => Some(why),
+            Preview::Request { .. }
+            | Preview::Line { .. }
+            | Preview::Effect { .. }
+            | Preview::Nothing { .. }
+            | Preview::NotAsked { .. }
+            | Preview::Unusable { .. } => None,
         }
     }
 }
@@ -119,14 +133,14 @@ fn effect(
     asks.extend_from_slice(more);
     let mut provided = None;
     let decided = of.names.map_or(Ok(()), |names| asked(rule, action, names, of.parts, resource));
-    let would = match decided.map_err(|mismatch| reason(&RuleMismatch::When(mismatch))) {
-        Err(why) => {
+    let would = match decided {
+        Err(mismatch) => {
             // No question is asked; what was asked then is shown.
             asks.retain(|ask| matches!(ask.value, AnswerForecast::Kept(_)));
-            Preview::NotAsked { why }
+            not_asked(mismatch)
         }
         Ok(()) => match late(action, &of_part, &asks) {
-            Late::False(why) => Preview::NotAsked { why },
+            Late::False(preview) => preview,
             late @ (Late::Holds | Late::Open(_)) => {
                 if let Late::Open(when) = late {
                     provided = Some(when);
@@ -139,11 +153,18 @@ fn effect(
     Effect { action: action.name.clone(), key, resource, mode: rule.rule.mode, asks, provided, would }
 }
 
+/// The preview of an action whose condition does not hold.
+fn not_asked(mismatch: WhenMismatch) -> Preview {
+    let is_undecided = matches!(mismatch, WhenMismatch::Undecided(_));
+    let why = reason(&RuleMismatch::When(mismatch));
+    if is_undecided { Preview::Undecided { why } } else { Preview::NotAsked { why } }
+}
+
 /// The condition of an action that looks at what `enrich` brings.
 enum Late {
     Holds,
-    /// And why.
-    False(String),
+    /// And the preview that says why.
+    False(Preview),
     /// The decision needs an answer that is not known yet.
     Open(String),
 }
@@ -157,10 +178,15 @@ fn late(action: &ActionConf, notification: &Arc<Notification>, asks: &[Ask]) -> 
     }
     let names = Names::new(notification.clone());
     let names = asks.iter().fold(names, |names, ask| ask.named(names, Clone::clone));
-    match when.holds(&names) {
-        Ok(true) => Late::Holds,
-        Ok(false) => Late::False(format!("when is false: {source}")),
-        Err(error) => Late::False(format!("when is false: {error}")),
+    match holds(when, &names) {
+        Ok(()) => Late::Holds,
+        // The values of an answer are not shown here.
+        Err(WhenMismatch::False(_)) => {
+            Late::False(Preview::NotAsked { why: format!("when is false: {source}") })
+        }
+        Err(mismatch @ (WhenMismatch::Lacks { .. } | WhenMismatch::Undecided(_))) => {
+            Late::False(not_asked(mismatch))
+        }
     }
 }
 

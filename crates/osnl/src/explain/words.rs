@@ -142,7 +142,7 @@ pub fn would(effect: &Effect) -> String {
         }
         Preview::Nothing { why } => format!("nothing to do: {why}"),
         Preview::NotAsked { why } => format!("not asked: {why}"),
-        Preview::Unusable { why } => format!("a dead letter: {why}"),
+        Preview::Undecided { why } | Preview::Unusable { why } => format!("a dead letter: {why}"),
     };
     below.extend(effect.asks.iter().map(ask));
     below.extend(effect.provided.iter().map(|when| format!("done if what was asked makes it true: {when}")));

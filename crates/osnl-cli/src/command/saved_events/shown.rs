@@ -158,7 +158,7 @@ pub(in crate::command) fn would_json(effect: &Effect) -> Value {
         }
         Preview::Nothing { why } => json!({"nothing": why}),
         Preview::NotAsked { why } => json!({"not_asked": why}),
-        Preview::Unusable { why } => json!({"dead_letter": why}),
+        Preview::Undecided { why } | Preview::Unusable { why } => json!({"dead_letter": why}),
     };
     let mode = match effect.mode {
         Mode::Live => "live",

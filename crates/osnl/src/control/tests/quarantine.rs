@@ -105,3 +105,32 @@ async fn the_quarantine_is_listed_shown_discarded_and_retried() {
         assert!(attention.contains("1 message is in quarantine; see osnl quarantine list"), "{attention}");
     }
 }
+
+/// A retry forgets nothing that the message asks for: neither a rule nor an action that cannot be decided.
+#[test]
+fn a_message_stays_in_quarantine_while_a_condition_cannot_be_decided() {
+    let text = |rule: &str, action: &str| {
+        format!(
+            "[listener:l]\ntransport_url = rabbit://h/\nexchange = neutron\ntopics = notifications\npool = p\n\
+             [rule:r]\nactions = sure, unsure\n{rule}[action:sure]\ndriver = dump\npath = /var/log/sure\n\
+             [action:unsure]\ndriver = dump\npath = /var/log/unsure\n{action}"
+        )
+    };
+    let planned = |rule: &str, action: &str| {
+        let files = [("a.conf".to_owned(), text(rule, action))];
+        let conf = crate::native::load_texts(&files, &Default::default()).unwrap().conf;
+        let body = r#"{"event_type": "e", "payload": {"state": "there"}}"#;
+        let again = MessageAgain::planned(&conf, 1, ReceivedMessage::sample(body, false))?;
+        Ok::<_, String>(again.deliveries.into_iter().map(|wish| wish.action).collect::<Vec<_>>())
+    };
+    let (odd, undecided) = ("when = payload.state + 1 > 1\n", " cannot be decided: when cannot be decided: ");
+    assert_eq!(planned("", ""), Ok(vec!["sure".to_owned(), "unsure".to_owned()]));
+    assert_eq!(planned("", "when = payload.state == 'gone'\n"), Ok(vec!["sure".to_owned()]));
+    let check = |refused: Result<Vec<String>, String>, begin: &str| {
+        let why = refused.unwrap_err();
+        assert!(why.starts_with(&format!("{begin}{undecided}")), "{why}");
+    };
+    check(planned(odd, ""), "rule r");
+    check(planned("", odd), "action unsure of rule r");
+    check(planned("mode = shadow\n", odd), "action unsure of rule r");
+}

@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 
+use osnl_core::event::AskedFor;
 use osnl_model::Notification;
 use serde_json::{Value, json};
 
 use super::{errors, load, warnings};
 use crate::enrich::{AnswerForecast, Ask, Kind, foresee};
+use crate::explain::{Content, Subject, explain};
 use crate::native::Drivers;
 use crate::native::{CallRequest, Preview};
 
@@ -257,6 +259,43 @@ fn a_default_is_a_value() {
     assert!(shown(&preview(action, &default)).ends_with(" nobody"));
     let lacks = preview(action, &AnswerForecast::Default(Value::Null));
     assert!(matches!(&lacks, Preview::Unusable { why } if why.contains("server.name")), "{lacks:?}");
+}
+
+/// With the answers that a delivery had, its condition is decided as it was before its first attempt.
+#[test]
+fn a_condition_on_an_answer_that_cannot_be_decided_is_a_dead_letter() {
+    let check = |when: &str, dead: Option<&str>, not_asked: Option<&str>| {
+        let conf = load(&text(&format!("driver = dump\nenrich = server\nwhen = {when}"))).unwrap().conf;
+        let event = Notification {
+            event_type: Some("port.create.end".to_owned()),
+            payload: json!({"port": {"device_id": "d", "device_owner": "compute:nova"}}),
+            ..Notification::default()
+        };
+        let found = [("server".to_owned(), json!({"name": "web"}))].into();
+        let asked = AskedFor { rule: "r".to_owned(), action: "a".to_owned(), resource: None, found };
+        let subject = Subject {
+            content: Content::Whole(Arc::new(event)),
+            listener: None,
+            exchange: None,
+            routing_key: None,
+            received: None,
+            asked: vec![asked],
+        };
+        let verdicts = explain(&conf, &subject, None);
+        let effect = &verdicts[0].ruling.effects()[0];
+        assert_eq!(effect.dead_letter(), dead, "{when}");
+        let why = match &effect.would {
+            Preview::NotAsked { why } => Some(why.as_str()),
+            _ => None,
+        };
+        assert_eq!(why, not_asked, "{when}");
+    };
+    check("server.name == 'web'", None, None);
+    check("server.name == 'db'", None, Some("when is false: server.name == 'db'"));
+    check("server.nothing == 'db'", None, Some("when is false: the event has no server.nothing"));
+    let undecided = "when cannot be decided: invalid operation: tried to use + operator on unsupported types string \
+                     and number, at \"server.name + 1\"";
+    check("server.name + 1 > 1", Some(undecided), None);
 }
 
 /// Shows the id of each question, or the reason for none; later ids follow from kept answers.
