@@ -1,12 +1,15 @@
-//! Files that are replaced as a whole, and files beside others.
+//! Files that are replaced as a whole, files beside others, and files that one process has.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 use rustix::io::Errno;
+
+use crate::state_dir;
 
 /// The same path with more at its end: `journal.db` and `-wal`.
 pub fn beside(file: &Path, more: &str) -> PathBuf {
@@ -52,6 +55,58 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => File::open(folder)?.sync_all(),
         Some(_) | None => File::open(".")?.sync_all(),
+    }
+}
+
+/// The reason why a lock cannot be taken.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Another process has it.
+    #[error("is in use by {0}")]
+    Held(String),
+    /// The operating system's.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Takes the lock of a file, which is made if it is missing and names this process then. It ends with the file that is
+/// returned, at the latest with the process.
+pub fn lock(path: &Path) -> Result<File, LockError> {
+    let mut file = state_dir::private().read(true).write(true).create(true).truncate(false).open(path)?;
+    match lock_patiently(&file) {
+        Ok(()) => {}
+        Err(Errno::WOULDBLOCK) => return Err(LockError::Held(read_pid(&file))),
+        Err(error) => return Err(LockError::Io(error.into())),
+    }
+    file.set_len(0)?;
+    writeln!(file, "{}", std::process::id())?;
+    Ok(file)
+}
+
+/// Takes the lock. A process that only checks whether the file is locked has the lock for an instant, so this tries
+/// for up to a tenth of a second, before anything runs.
+fn lock_patiently(file: &File) -> rustix::io::Result<()> {
+    let mut left = 20;
+    loop {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) if left > 0 => {
+                left -= 1;
+                std::thread::park_timeout(Duration::from_millis(5));
+            }
+            ended => return ended,
+        }
+    }
+}
+
+/// Returns the process that a lock names.
+pub(crate) fn read_pid(mut file: &File) -> String {
+    let mut text = String::new();
+    let read = file.rewind().and_then(|()| file.take(20).read_to_string(&mut text));
+    match (read, text.trim()) {
+        (Ok(_), pid) if !pid.is_empty() && pid.bytes().all(|b| b.is_ascii_digit()) => {
+            format!("process {pid}")
+        }
+        _ => "another process".to_owned(),
     }
 }
 

@@ -71,6 +71,7 @@ pub mod shared;
 pub mod sqlite;
 mod state;
 pub mod state_dir;
+pub mod state_lock;
 pub mod store;
 pub mod transfer;
 

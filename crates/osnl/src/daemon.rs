@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use osnl_core::former::Former;
+use osnl_journal::state_lock::StateLock;
 use osnl_transport::{BoxFuture, TransportError};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
@@ -54,6 +55,8 @@ pub struct Daemon {
     watched: Vec<Ends>,
     /// The record of the messages and deliveries in hand.
     in_hand: Arc<InHand>,
+    /// The hold on the state directory, until the end of the run.
+    state_lock: Option<StateLock>,
     /// Adds tasks to those that it awaits.
     #[cfg(test)]
     more: Option<More>,
@@ -95,6 +98,7 @@ impl Daemon {
             reload: None,
             watched: Vec::new(),
             in_hand: Arc::default(),
+            state_lock: None,
             #[cfg(test)]
             more: None,
         }
@@ -118,6 +122,13 @@ impl Daemon {
     #[must_use]
     pub fn recording(mut self, in_hand: Arc<InHand>) -> Self {
         self.in_hand = in_hand;
+        self
+    }
+
+    /// Holds the state directory until it has ended.
+    #[must_use]
+    pub(crate) fn holding(mut self, state_lock: Option<StateLock>) -> Self {
+        self.state_lock = state_lock;
         self
     }
 
@@ -155,7 +166,8 @@ impl Daemon {
     ///
     /// # Errors
     /// The first listener that failed for good, or the first part that ended unexpectedly; everything else was drained.
-    pub async fn run(self, shutdown: &Shutdown, drain_deadline: Duration) -> Result<RunEnd, DaemonError> {
+    pub async fn run(mut self, shutdown: &Shutdown, drain_deadline: Duration) -> Result<RunEnd, DaemonError> {
+        let _held = self.state_lock.take();
         let in_hand = self.in_hand.clone();
         in_hand.running();
         let ended = self.run_to_its_end(shutdown, drain_deadline).await;

@@ -96,7 +96,7 @@ fn start(loaded: LoadedConf, sources: Sources) -> anyhow::Result<Exit> {
                 | BuildError::NoState { .. }
                 | BuildError::State { .. }),
             ) => return Err(error.into()),
-            Err(error @ BuildError::Database { .. }) => {
+            Err(error @ (BuildError::Database { .. } | BuildError::StateInUse { .. })) => {
                 files::complain(&error.to_string());
                 return Ok(Exit::Unavailable);
             }

@@ -65,7 +65,39 @@ fn a_journal_that_cannot_be_had_ends_the_start_with_the_reason() {
 
     let first = DaemonRun(osnl(&home).stderr(Stdio::null()).spawn().unwrap());
     wait_until(SOON, "the first has it", || home.path().join("journal.db-wal").exists());
-    refused(69, &format!("journal.db: is in use by process {};", first.0.id()));
+    let pid = first.0.id();
+    refused(69, &format!("journal.db: is in use by process {pid};"));
+    // What is beside the journal is one daemon's too.
+    write(&home, url, "http://127.0.0.1:9/", "connection = memory://");
+    refused(69, &format!("[DEFAULT] state_dir: {} is in use by process {pid};", home.path().display()));
+}
+
+/// The old programs have run beside each other without a word about state.
+#[test]
+fn in_the_default_folder_the_second_daemon_keeps_no_state() {
+    let home = crate::private_folder().unwrap();
+    write(&home, "rabbit://127.0.0.1:9/", "http://127.0.0.1:9/", "connection = memory://");
+    let text = fs::read_to_string(home.path().join("a.conf")).unwrap();
+    let (_, text) = text.split_once("\n[journal]").unwrap();
+    fs::write(home.path().join("a.conf"), format!("[journal]{text}")).unwrap();
+    let state = home.path().join("state");
+    let start = |log: &str| {
+        let log = fs::File::create(home.path().join(log)).unwrap();
+        DaemonRun(osnl(&home).env("STATE_DIRECTORY", &state).stderr(log).spawn().unwrap())
+    };
+    let first = start("first");
+    wait_until(SOON, "the first answers", || state.join("control.sock").exists());
+    let before = fs::read(state.join("in-hand")).unwrap();
+    let mut second = start("second");
+    let said = || fs::read_to_string(home.path().join("second")).unwrap();
+    wait_until(SOON, "the second runs", || {
+        said().contains("no state is kept") && said().contains("with 1 listener")
+    });
+    assert!(said().contains(&format!("is in use by process {}", first.0.id())), "{}", said());
+    assert!(second.0.try_wait().unwrap().is_none());
+    // A kill leaves no trace in the record of the first.
+    second.kill();
+    assert_eq!(fs::read(state.join("in-hand")).unwrap(), before);
 }
 
 #[test]

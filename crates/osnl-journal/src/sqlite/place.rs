@@ -7,15 +7,14 @@
 //! A removed file is written anew from the descriptors that are open; a replaced one is never written to.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock, statfs, statvfs};
 
 use super::OpenError;
-use crate::files::beside;
+use crate::files::{self, LockError, beside, read_pid};
 use crate::state_dir;
 
 const TMPFS: u64 = 0x0102_1994;
@@ -135,43 +134,10 @@ fn tighten(file: &Path) -> io::Result<()> {
 }
 
 fn lock(path: &Path) -> Result<File, OpenError> {
-    let mut file = state_dir::private().read(true).write(true).create(true).truncate(false).open(path)?;
-    match lock_patiently(&file) {
-        Ok(()) => {}
-        Err(error) if error == rustix::io::Errno::WOULDBLOCK => {
-            return Err(OpenError::InUse(read_pid(&file)));
-        }
-        Err(error) => return Err(OpenError::Io(error.into())),
-    }
-    file.set_len(0)?;
-    writeln!(file, "{}", std::process::id())?;
-    Ok(file)
-}
-
-/// Takes the lock. A process that only checks whether the file is locked has the lock for an instant, so this tries
-/// for up to a tenth of a second, before anything runs.
-fn lock_patiently(file: &File) -> rustix::io::Result<()> {
-    let mut left = 20;
-    loop {
-        match flock(file, FlockOperation::NonBlockingLockExclusive) {
-            Err(rustix::io::Errno::WOULDBLOCK) if left > 0 => {
-                left -= 1;
-                std::thread::park_timeout(Duration::from_millis(5));
-            }
-            ended => return ended,
-        }
-    }
-}
-
-fn read_pid(mut file: &File) -> String {
-    let mut text = String::new();
-    let read = file.rewind().and_then(|()| file.take(20).read_to_string(&mut text));
-    match (read, text.trim()) {
-        (Ok(_), pid) if !pid.is_empty() && pid.bytes().all(|b| b.is_ascii_digit()) => {
-            format!("process {pid}")
-        }
-        _ => "another process".to_owned(),
-    }
+    files::lock(path).map_err(|error| match error {
+        LockError::Held(by) => OpenError::InUse(by),
+        LockError::Io(error) => OpenError::Io(error),
+    })
 }
 
 #[cfg(test)]

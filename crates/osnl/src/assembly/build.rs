@@ -3,9 +3,12 @@
 //! A listener without an enabled rule is not started: it would acknowledge messages that no rule has seen.
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
+
+use osnl_journal::files::LockError;
+use osnl_journal::state_lock::StateLock;
 
 use super::canary;
 use super::error::BuildError;
@@ -72,10 +75,10 @@ impl Native {
             (self.overflowing(), self.guard_rates(), self.digests()),
             counters,
         )?;
+        let (state_folder, state_lock) = self.own_state_folder()?;
         self.say_orphans();
-        let is_durable = matches!(store, Store::Sqlite(..));
-        let in_hand =
-            self.state_folder().map_or_else(InHand::default, |folder| InHand::open(&folder, is_durable));
+        let in_hand = |folder: &PathBuf| InHand::open(folder, matches!(store, Store::Sqlite(..)));
+        let in_hand = state_folder.as_ref().map_or_else(InHand::default, in_hand);
         if let Store::Sqlite(journal, _) = &store {
             journal.hold_suspects(in_hand.take_suspects());
         }
@@ -83,7 +86,7 @@ impl Native {
         let mut parts = Parts {
             in_hand: Arc::new(in_hand),
             http: http.clone(),
-            state_folder: self.state_folder(),
+            state_folder: state_folder.clone(),
             counters: counters.clone(),
             state: None,
             journal: journal.clone(),
@@ -91,10 +94,10 @@ impl Native {
             canary_way: Default::default(),
             guards_in_force: Arc::new(GuardsInForce::new(guards.clone())),
             guards,
-            ring: Arc::new(self.ring()),
+            ring: Arc::new(self.ring(state_folder.is_some())),
             live: Arc::default(),
             observer: self.observer(),
-            bindings: self.state_folder().map(|folder| Arc::new(Bindings::open(&folder, store.name()))),
+            bindings: state_folder.as_ref().map(|folder| Arc::new(Bindings::open(folder, store.name()))),
             transports: HashMap::new(),
             rules: HashMap::new(),
             asking: self.asking(http, &logins, |_| None)?,
@@ -117,7 +120,8 @@ impl Native {
         let mut daemon = Daemon::new(listeners, deliveries, journal)
             .emptying(emptying)
             .watching(parts.ring.ends())
-            .recording(parts.in_hand.clone());
+            .recording(parts.in_hand.clone())
+            .holding(state_lock);
         match &store {
             Store::Sqlite(journal, _) => daemon = daemon.watching(journal.ends()),
             Store::Shared(journal, _) => daemon = daemon.watching(journal.ends()),
@@ -141,6 +145,28 @@ impl Native {
         }
         daemon = daemon.serving("watch over silent streams", silence::watch(counters.clone()));
         Ok((daemon, parts, handler))
+    }
+
+    /// Takes the state directory for this daemon. One that the configuration names is refused if another daemon has it; of
+    /// the default one, which several of the old programs may have, the first keeps its state, and the others none.
+    fn own_state_folder(&self) -> Result<(Option<PathBuf>, Option<StateLock>), BuildError> {
+        let Some(folder) = self.state_folder() else { return Ok((None, None)) };
+        match StateLock::take(&folder) {
+            Ok(lock) => Ok((Some(folder), Some(lock))),
+            Err(LockError::Held(by)) if self.state_dir.is_some() => {
+                Err(BuildError::StateInUse { folder, by })
+            }
+            Err(error @ LockError::Held(_)) => {
+                tracing::warn!(
+                    path = %folder.display(),
+                    error = error.to_string(),
+                    "no state is kept, and osnl status cannot ask this process: set a state_dir of its own"
+                );
+                Ok((None, None))
+            }
+            // Each part reports what it cannot write there.
+            Err(LockError::Io(_)) => Ok((Some(folder), None)),
+        }
     }
 
     /// Builds the step of each enrichment, or takes it from `before` if one exists. New steps of one cloud share a
@@ -173,11 +199,11 @@ impl Native {
     }
 
     /// Creates the ring for messages that match no rule: in memory, or also beside the journal's file.
-    fn ring(&self) -> Ring {
+    fn ring(&self, has_state: bool) -> Ring {
         match &self.journal {
             JournalConf::Memory => Ring::new(self.keep_unmatched),
             // Each daemon keeps its own: the journal's database has no rows for messages that ask for nothing.
-            JournalConf::Shared(_) => match self.shared_place() {
+            JournalConf::Shared(_) => match self.shared_place().filter(|_| has_state) {
                 Some(place) => Ring::beside(self.keep_unmatched, &place),
                 None => Ring::new(self.keep_unmatched),
             },
@@ -186,13 +212,13 @@ impl Native {
     }
 
     /// Opens the file in which a listener keeps the positions of its streams, and the consumer groups that it reads.
-    pub(super) fn positions(&self, listener: &Arc<str>) -> Result<PositionStore, BuildError> {
-        let Some(path) = self.state_folder() else {
+    pub(super) fn positions(folder: Option<&Path>, listener: &Arc<str>) -> Result<PositionStore, BuildError> {
+        let Some(path) = folder else {
             return Err(BuildError::NoState { listener: listener.clone() });
         };
-        PositionStore::open(&path, listener).map_err(|error| BuildError::State {
+        PositionStore::open(path, listener).map_err(|error| BuildError::State {
             listener: listener.clone(),
-            path,
+            path: path.to_owned(),
             error,
         })
     }
@@ -334,3 +360,6 @@ impl ActionConf {
         Ok(delivery.with_preparation(preparation).with_fallback(fallback).with_in_hand(parts.in_hand.clone()))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -46,6 +46,17 @@ pub enum BuildError {
     /// Another user could replace what has to outlive the process.
     #[error("[DEFAULT] state_dir: {0}")]
     OpenState(#[from] crate::state_dir::UnsafePlace),
+    /// Another daemon keeps its state there.
+    #[error(
+        "[DEFAULT] state_dir: {} is in use by {by}; a state directory belongs to one daemon: stop that process, or set \
+         another state_dir here", .folder.display()
+    )]
+    StateInUse {
+        /// The state directory.
+        folder: PathBuf,
+        /// The process.
+        by: String,
+    },
     /// The file of the journal.
     #[error("[journal] {}: {error}", .path.display())]
     Journal {

@@ -141,10 +141,11 @@ impl Parts {
             Some(memory) => listener.with_bindings(memory.clone(), conf.transport_url.virtual_host()),
             None => listener,
         };
+        let folder = self.state_folder.as_deref();
         Ok(match conf.queue.queue_type {
-            QueueType::Stream => listener.with_positions(native.positions(&conf.name)?),
+            QueueType::Stream => listener.with_positions(Native::positions(folder, &conf.name)?),
             QueueType::Classic | QueueType::Quorum if is_shared && self.outlives(native) => {
-                listener.with_positions(native.positions(&conf.name)?)
+                listener.with_positions(Native::positions(folder, &conf.name)?)
             }
             QueueType::Classic | QueueType::Quorum => listener,
         })
@@ -156,7 +157,7 @@ impl Parts {
     fn outlives(&self, native: &Native) -> bool {
         match &self.store {
             Store::Memory(_) => native.state_dir.is_some(),
-            Store::Shared(..) | Store::Sqlite(..) | Store::File(_) => native.state_folder().is_some(),
+            Store::Shared(..) | Store::Sqlite(..) | Store::File(_) => self.state_folder.is_some(),
         }
     }
 

@@ -301,6 +301,7 @@ fn unusable(error: BuildError) -> ReloadRefusal {
         BuildError::NoState { .. }
         | BuildError::State { .. }
         | BuildError::OpenState(_)
+        | BuildError::StateInUse { .. }
         | BuildError::Journal { .. }
         | BuildError::Database { .. } => ReloadRefusalReason::Unusable,
     };

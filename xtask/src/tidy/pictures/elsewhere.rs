@@ -175,9 +175,15 @@ pub(super) const ELSEWHERE: &[(&str, &str, &str)] = &[
         "not where that folder is in memory, which is said instead",
     ),
     (
-        "osnl-journal/src/sqlite/place.rs",
-        "another process",
-        "where the lock's holder is of another namespace",
+        "osnl/src/assembly/build.rs",
+        "no state is kept, and osnl status cannot ask this process: set a state_dir of its own",
+        "a line of the log: tests/cli/journal.rs",
+    ),
+    (
+        "osnl/src/assembly/error.rs",
+        "[DEFAULT] state_dir: {} is in use by {}; a state directory belongs to one daemon: stop that process, or set \
+         another state_dir here",
+        "needs a daemon that runs: tests/cli/journal.rs",
     ),
     (
         "osnl/src/assembly/error.rs",

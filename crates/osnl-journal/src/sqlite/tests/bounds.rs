@@ -100,7 +100,7 @@ async fn unreadable_messages_are_kept_with_their_bytes_and_bounded() {
 }
 
 /// The reasons and the bodies of messages that have left the quarantine.
-fn archived(folder: &tempfile::TempDir) -> Vec<(String, Vec<u8>)> {
+fn archived(folder: &TempDir) -> Vec<(String, Vec<u8>)> {
     use base64::Engine as _;
     let text = std::fs::read_to_string(folder.path().join("journal.db.quarantine.jsonl")).unwrap();
     let line = |line: &str| {

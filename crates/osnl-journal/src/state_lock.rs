@@ -1,0 +1,46 @@
+//! One daemon per state directory: the files there have no names of daemons, and each daemon writes them as if they were its
+//! own.
+
+use std::fs::{DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+
+use crate::files::{self, LockError};
+
+/// The daemon's hold on its state directory: what it keeps there, no other daemon overwrites.
+#[derive(Debug)]
+pub struct StateLock {
+    _file: File,
+}
+
+impl StateLock {
+    /// Takes the state directory, which is made if it is missing: `daemon.lock` names the process.
+    ///
+    /// # Errors
+    /// Another daemon has it, or it cannot be written.
+    pub fn take(folder: &Path) -> Result<Self, LockError> {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        Ok(Self { _file: files::lock(&folder.join("daemon.lock"))? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_state_directory_belongs_to_one_daemon_at_a_time() {
+        let outer = tempfile::tempdir().unwrap();
+        let folder = outer.path().join("made/here");
+        let held = StateLock::take(&folder).unwrap();
+        let refused = StateLock::take(&folder).unwrap_err();
+        assert_eq!(refused.to_string(), format!("is in use by process {}", std::process::id()));
+        drop(held);
+        StateLock::take(&folder).unwrap();
+        assert_eq!(std::fs::metadata(&folder).unwrap().mode() & 0o777, 0o700);
+        std::fs::write(outer.path().join("file"), "").unwrap();
+        assert!(matches!(StateLock::take(&outer.path().join("file")), Err(LockError::Io(_))));
+    }
+}
