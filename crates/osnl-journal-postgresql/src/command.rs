@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use osnl_core::received::ReceivedMessage;
 use osnl_journal::identity::Identity;
-use osnl_journal::sqlite::numbers;
+use osnl_journal::sqlite::reserved_numbers;
 use osnl_journal::store::claimable::FetchKinds;
 use osnl_journal::store::clock::Due;
 use osnl_journal::{DeliveryId, End, Entry, LearntFacts, SentRequest, Settle, UsedLimits};
@@ -89,7 +89,7 @@ impl Command {
     /// Returns its number of arrival and the numbers that it takes.
     pub(crate) fn number(&mut self) -> Option<(&mut i64, i64)> {
         if let Self::Append(new, _) = self {
-            let takes = numbers(new.entry.deliveries.len());
+            let takes = reserved_numbers(new.entry.deliveries.len());
             Some((&mut new.id, takes))
         } else if let Self::SetAside(new, _) = self {
             Some((&mut new.id, 1))

@@ -87,7 +87,7 @@ use self::place::JournalLock;
 pub use self::quarantine::UnreadableFilter;
 pub use self::reader::{AttemptRow, Cursor, DeliveryDetails, KeptEvent, Order, Page, Reader, Recent, Tally};
 pub use self::records::{Row, Unreadable};
-pub use self::rows::{State, numbers};
+pub use self::rows::{State, reserved_numbers};
 pub use self::selection::ChangeRun;
 use self::stuck::DiskWait;
 use self::writer::{Apply, Command, JournalWriter, NewEntry};

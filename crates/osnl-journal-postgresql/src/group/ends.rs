@@ -33,6 +33,10 @@ const PLACE: &str = "SELECT f.arrival, f.key, (SELECT max(id) + 1 FROM osnl_deli
      WHERE f.id = $1 AND NOT EXISTS (SELECT 1 FROM osnl_delivery d \
        WHERE d.id >= a.id << 16 AND d.id < (a.id + 1 + (a.deliveries >> 16)) << 16 \
        AND d.action = $2 AND d.rule = f.rule AND d.resource IS NOT DISTINCT FROM f.resource)";
+/// Gives an arrival the next number too, unless that is another one's: an older osnl has reserved none, or a delivery has more
+/// fallbacks than numbers are reserved for.
+const GROW: &str = "UPDATE osnl_arrival a SET deliveries = ((a.deliveries >> 16) + 1) << 16 \
+     WHERE a.id = $1 AND NOT EXISTS (SELECT 1 FROM osnl_arrival b WHERE b.id > a.id AND b.id <= a.id + 1 + (a.deliveries >> 16))";
 const FALL_BACK: &str = "INSERT INTO osnl_delivery (id, arrival, partition, lane, state, begins, rule, action, key, ordered, \
        resource, subject_id, subject_name, unguarded) \
      SELECT $2::bigint, arrival, $3::smallint, $4::bigint, -1, 0, rule, $5::text, key, $6::boolean, resource, subject_id, \
@@ -120,8 +124,7 @@ impl Transaction<'_> {
         let (arrival, key): (i64, Option<Vec<u8>>) = (row.try_get(0)?, row.try_get(1)?);
         let (next, end): (i64, i64) = (row.try_get(2)?, row.try_get(3)?);
         let next = delivery(next);
-        if next.row() >= end {
-            // The number behind is the next arrival's: 65536 deliveries of one message.
+        if next.row() >= end && self.execute(GROW, &[&arrival]).await? == 0 {
             tracing::error!(action.name = action, delivery.id = %from, arrival, "no fallback delivery can be created for a dead letter");
             return Ok(false);
         }

@@ -157,6 +157,32 @@ async fn members_share_the_partitions_and_each_delivery_has_one_owner() {
 }
 
 /// The lane of the other action may be another member's.
+/// One message may ask for tens of thousands of deliveries, and each may be given up.
+#[tokio::test]
+async fn a_fallback_delivery_has_a_number_though_its_arrival_has_65536() {
+    let stage = Stage::new();
+    let a = stage.member("a");
+    let of = |n: u32| NewDelivery { resource: Some(n), ..NewDelivery::new("r", "a", Some(n.to_string())) };
+    let many = Entry { deliveries: (0..2048).map(of).collect(), ..entry("1", "k", false) };
+    assert_eq!(within(append(&a, many).await).await, Settle::Acknowledge);
+    keep(&a, "2", "k").await;
+    // The last number of the arrival is taken, as if all the others had been given up before.
+    stage.rows("UPDATE osnl_delivery SET id = (arrival << 16) + 65535 WHERE key = '2047' RETURNING 1");
+    for claimed in claim(&a, "a", 2).await.into_iter().take(2) {
+        let end = End::from(Outcome::Dead("no".into()));
+        a.end(claimed.id, end.handed_to(osnl_journal::Handover::to("b")));
+    }
+    let given = claim(&a, "b", 2).await;
+    assert_eq!(names(&given), ["1", "1"]);
+    assert_eq!(
+        stage.rows("SELECT DISTINCT (id >> 16) - arrival, id & 65535 FROM osnl_delivery WHERE action = 'b' ORDER BY 2"),
+        "1|0\n1|1"
+    );
+    // Nothing is reserved behind the second arrival, and the third has its number.
+    let (first, third) = ("(SELECT min(id) FROM osnl_arrival)", "(SELECT max(id) FROM osnl_arrival)");
+    assert_eq!(stage.rows(&format!("SELECT {third} - {first}")), "2");
+}
+
 #[tokio::test]
 async fn a_fallback_delivery_is_admitted_by_the_owner_of_its_lane() {
     let stage = Stage::new();

@@ -30,8 +30,7 @@ impl Work<'_> {
         if there.exists(params![from.row(), first, next, to])? {
             return Ok(false);
         }
-        if rows::numbers(count as usize + 1) > rows::numbers(count as usize) {
-            // The number behind is the next event's: 65536 deliveries of one event.
+        if !self.has_number(event, count as usize + 1)? {
             tracing::error!(action.name = to, delivery.id = %from, "no fallback delivery can be created for a dead letter");
             return Ok(false);
         }
@@ -55,6 +54,24 @@ impl Work<'_> {
         self.blocks.note(next, BlockFact::Action(to));
         self.count(to, State::Waiting, 1);
         self.lane_turn(lane.map_or(LaneKey::Alone(delivery_id(next)), LaneKey::Shared))?;
+        Ok(true)
+    }
+
+    /// Whether an event can have so many deliveries. The numbers behind may be the next event's, where an older osnl has
+    /// reserved none, or a delivery has more fallbacks than numbers are reserved for.
+    fn has_number(&mut self, event: i64, deliveries: usize) -> Result<bool> {
+        let end = event + rows::numbers(deliveries);
+        if end == event + 1 {
+            return Ok(true);
+        }
+        let mut taken = self.connection.prepare_cached("SELECT 1 FROM event WHERE id > ?1 AND id < ?2")?;
+        if taken.exists([event, end])? {
+            return Ok(false);
+        }
+        if self.next_event < end {
+            self.blocks.took(self.next_event, end);
+            self.next_event = end;
+        }
         Ok(true)
     }
 }

@@ -144,9 +144,19 @@ impl std::fmt::Display for DeliveryId {
 
 /// Returns the number of event numbers that so many deliveries take.
 #[must_use]
-pub fn numbers(deliveries: usize) -> i64 {
+pub(super) fn numbers(deliveries: usize) -> i64 {
     1 + i64::try_from(deliveries >> SHIFT).unwrap_or(0)
 }
+
+/// Returns the number of event numbers that an event with so many deliveries gets: with room for a delivery of
+/// `on_failure` for each, and for the fallbacks of that one.
+#[must_use]
+pub fn reserved_numbers(deliveries: usize) -> i64 {
+    numbers(deliveries.saturating_mul(1 + FALLBACKS))
+}
+
+/// The fallbacks of one delivery, one behind the other, for which numbers are reserved.
+const FALLBACKS: usize = 31;
 
 pub(super) fn delivery_id(row: i64) -> DeliveryId {
     DeliveryId(row.unsigned_abs())

@@ -105,7 +105,7 @@ impl<'a> Work<'a> {
             return Ok(AppendResult::Copy);
         }
         let event = self.next_event;
-        self.next_event += rows::numbers(entry.deliveries.len());
+        self.next_event += rows::reserved_numbers(entry.deliveries.len());
         self.blocks.took(event, self.next_event);
         let mut insert = self.connection.prepare_cached(
             "INSERT INTO event (id, identity, received, redelivered, deliveries, listener, queue, exchange, \

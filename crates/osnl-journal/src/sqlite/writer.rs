@@ -19,7 +19,7 @@ use super::checkpoint::{self, Checkpointer};
 use super::connection::{closed, connect};
 use super::place::{Inode, JournalLock, free_bytes};
 use super::prune::{self, PruneResult, Pruner};
-use super::rows::{is, millis, numbers};
+use super::rows::{is, millis, reserved_numbers};
 use super::stuck::Watch;
 use super::work::{self, AppendResult, EndResult, Work};
 use super::{OpenError, SharedState, SqliteOptions, paused, schema, trouble};
@@ -486,7 +486,7 @@ pub(super) fn next_event(connection: &Connection) -> rusqlite::Result<i64> {
     let kept: Option<i64> = connection
         .query_row("SELECT value FROM meta WHERE name = 'next_event'", [], |row| row.get(0))
         .optional()?;
-    let after_last = last.map_or(1, |(id, deliveries)| id + numbers(deliveries));
+    let after_last = last.map_or(1, |(id, deliveries)| id + reserved_numbers(deliveries));
     Ok(after_last.max(kept.unwrap_or(1)))
 }
 

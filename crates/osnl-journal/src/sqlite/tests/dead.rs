@@ -2,6 +2,7 @@
 
 use super::hands::{change, one, only};
 use super::*;
+use crate::{End, Handover, NewDelivery};
 
 #[tokio::test]
 async fn a_dead_letter_is_retried_unless_something_later_of_its_key_was_done() {
@@ -89,6 +90,43 @@ async fn a_dead_letter_from_before_history_left_is_retried_only_out_of_order() {
     assert_eq!(refused.len(), 1);
     assert!(refused[0].starts_with("1.0: deliveries that ended since it came have left"), "{refused:?}");
     assert_eq!(change(&journal, retry(true)).await.0, ["1.0"]);
+}
+
+/// One message may ask for tens of thousands of deliveries, and each may be given up.
+#[tokio::test]
+async fn a_fallback_delivery_has_a_number_though_its_event_has_65535() {
+    let check = async |first: u32, is_last: bool, given: &[&str], next: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = open(&folder);
+        let of =
+            |n: u32| NewDelivery { resource: Some(n), ..NewDelivery::new("r", "a", Some(n.to_string())) };
+        let many = Entry { deliveries: (0..first).map(of).collect(), ..entry("1", "k", false) };
+        within(append(&journal, many).await).await;
+        // As if all but these had been given up before.
+        tamper(&journal, "UPDATE event SET deliveries = 65535").await;
+        if !is_last {
+            keep(&journal, "2", "k").await;
+        }
+        let claimed = claim(&journal, "a", given.len().max(1)).await;
+        let of_first = claimed.into_iter().filter(|one| one.id.to_string().starts_with("1."));
+        for claimed in of_first.take(2) {
+            let end = End::from(Outcome::Dead("no".into()));
+            journal.end(claimed.id, end.handed_to(Handover::to("b")));
+        }
+        keep(&journal, "3", "late").await;
+        let ids = |all: &[ClaimedDelivery]| all.iter().map(|one| one.id.to_string()).collect::<Vec<_>>();
+        assert_eq!(ids(&claim(&journal, "b", given.len()).await), given);
+        let found =
+            reader(&folder).list(&Filter::default(), &Page { limit: 10_000, ..Page::default() }).unwrap();
+        assert!(
+            found.iter().any(|row| row.id.to_string() == next && row.message_id.as_deref() == Some("m3"))
+        );
+        assert_eq!(found.iter().filter(|row| row.action == "b").count(), given.len());
+    };
+    check(2048, false, &["1.65535", "2.0"], "4.0").await;
+    // An older osnl has reserved nothing: there is room behind the last event only.
+    check(1, true, &["1.65535"], "3.0").await;
+    check(1, false, &[], "3.0").await;
 }
 
 /// Two of a lane are never claimable at once, whichever is taken out of it.
