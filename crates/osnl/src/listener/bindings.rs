@@ -87,15 +87,18 @@ struct BindingsState {
 }
 
 /// The content of the file.
+type BindingsFile = BTreeMap<OwnQueue, BoundQueue>;
+
+/// The record of a queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct BindingsFile {
-    bound: BTreeMap<OwnQueue, Keys>,
-    /// By the listener of this name.
-    emptying: BTreeMap<OwnQueue, String>,
+struct BoundQueue {
+    bindings: Keys,
+    /// The listener that empties the queue.
+    emptying: Option<String>,
     /// The listener that binds the queue, until nothing is left in it.
-    listeners: BTreeMap<OwnQueue, String>,
+    listener: Option<String>,
     /// The journal of the daemon that binds the queue; none of an older osnl.
-    journals: BTreeMap<OwnQueue, String>,
+    journal: Option<String>,
 }
 
 /// A queue of ours that no listener of the configuration reads.
@@ -146,7 +149,10 @@ impl Bindings {
         }
         self.lock().wanted = all.clone();
         // What is read again is not to be emptied.
-        self.write(|made| made.emptying.retain(|queue, _| !all.contains_key(queue)));
+        self.write(|made| {
+            let read_again = made.iter_mut().filter(|(queue, _)| all.contains_key(queue));
+            read_again.for_each(|(_, bound)| bound.emptying = None);
+        });
     }
 
     /// Whether a listener of the configuration reads it.
@@ -158,13 +164,14 @@ impl Bindings {
     #[must_use]
     pub fn left(&self) -> Vec<OwnQueue> {
         let state = self.lock();
-        let left = |queue: &&OwnQueue| !state.wanted.contains_key(*queue) && self.is_own(&state, queue);
-        state.made.bound.keys().filter(left).cloned().collect()
+        self.own_left(&state).map(|(queue, _)| queue.clone()).collect()
     }
 
-    /// Whether no daemon with another journal binds it.
-    fn is_own(&self, state: &BindingsState, queue: &OwnQueue) -> bool {
-        state.made.journals.get(queue).is_none_or(|journal| *journal == self.journal)
+    /// The queues that no listener reads, and that no daemon with another journal binds.
+    fn own_left<'a>(&self, state: &'a BindingsState) -> impl Iterator<Item = (&'a OwnQueue, &'a BoundQueue)> {
+        let is_own =
+            |bound: &BoundQueue| bound.journal.as_ref().is_none_or(|journal| *journal == self.journal);
+        state.made.iter().filter(move |(queue, bound)| !state.wanted.contains_key(*queue) && is_own(bound))
     }
 
     /// Returns the queues without a listener, with the known facts of each.
@@ -174,7 +181,7 @@ impl Bindings {
         let state = self.lock();
         let known = |queue: OwnQueue| LeftQueue {
             seen: state.seen.get(&queue).copied(),
-            emptied_by: state.made.emptying.get(&queue).cloned(),
+            emptied_by: state.made.get(&queue).and_then(|bound| bound.emptying.clone()),
             queue,
         };
         left.into_iter().map(known).collect()
@@ -185,9 +192,8 @@ impl Bindings {
     #[must_use]
     pub fn emptying(&self) -> Vec<(OwnQueue, String)> {
         let state = self.lock();
-        let is_left = |queue: &OwnQueue| !state.wanted.contains_key(queue) && self.is_own(&state, queue);
-        let emptying = state.made.emptying.iter().filter(|(queue, _)| is_left(queue));
-        emptying.map(|(queue, listener)| (queue.clone(), listener.clone())).collect()
+        let left = self.own_left(&state);
+        left.filter_map(|(queue, bound)| Some((queue.clone(), bound.emptying.clone()?))).collect()
     }
 
     /// Queues that a listener of this name has bound, that no listener of the configuration reads, and that are not known
@@ -195,29 +201,25 @@ impl Bindings {
     #[must_use]
     pub fn left_behind(&self) -> Vec<(OwnQueue, String)> {
         let state = self.lock();
-        let left = |queue: &OwnQueue| {
-            !state.wanted.contains_key(queue)
-                && !state.made.emptying.contains_key(queue)
-                && self.is_own(&state, queue)
-        };
-        let listeners = state.made.listeners.iter().filter(|(queue, _)| left(queue));
-        listeners.map(|(queue, listener)| (queue.clone(), listener.clone())).collect()
+        let left = self.own_left(&state).filter(|(_, bound)| bound.emptying.is_none());
+        left.filter_map(|(queue, bound)| Some((queue.clone(), bound.listener.clone()?))).collect()
     }
 
     /// The queue is left for another one, and what is in it is to be read by this listener: also after a restart.
     pub(super) fn begin_to_empty(&self, queue: &OwnQueue, listener: &str) {
         self.write(|made| {
-            made.bound.entry(queue.clone()).or_default();
-            made.emptying.insert(queue.clone(), listener.to_owned());
-            made.journals.insert(queue.clone(), self.journal.clone());
+            let bound = made.entry(queue.clone()).or_default();
+            bound.emptying = Some(listener.to_owned());
+            bound.journal = Some(self.journal.clone());
         });
     }
 
     /// Nothing is left in the queue, or that is not ours to read.
     pub(super) fn end_emptying(&self, queue: &OwnQueue) {
         self.write(|made| {
-            made.emptying.remove(queue);
-            made.listeners.remove(queue);
+            if let Some(bound) = made.get_mut(queue) {
+                (bound.emptying, bound.listener) = (None, None);
+            }
         });
     }
 
@@ -235,26 +237,28 @@ impl Bindings {
     #[must_use]
     pub fn superfluous(&self, queue: &OwnQueue) -> Vec<Binding> {
         let state = self.lock();
-        let (Some(made), Some(wanted)) = (state.made.bound.get(queue), state.wanted.get(queue)) else {
+        let (Some(made), Some(wanted)) = (state.made.get(queue), state.wanted.get(queue)) else {
             return Vec::new();
         };
-        made.difference(wanted).map(|keys| queue.binding(keys)).collect()
+        made.bindings.difference(wanted).map(|keys| queue.binding(keys)).collect()
     }
 
     /// Returns the bindings that were made for a queue and still exist.
     #[must_use]
     pub fn made_for(&self, queue: &OwnQueue) -> Vec<Binding> {
         let state = self.lock();
-        state.made.bound.get(queue).into_iter().flatten().map(|keys| queue.binding(keys)).collect()
+        let bound = state.made.get(queue).into_iter().flat_map(|bound| &bound.bindings);
+        bound.map(|keys| queue.binding(keys)).collect()
     }
 
     /// Records the bindings of a listener.
     pub fn made(&self, queue: &OwnQueue, bindings: &[Binding], listener: &str) {
         let keys = bindings.iter().map(|b| (b.exchange.clone(), b.routing_key.clone()));
         self.write(|made| {
-            made.bound.entry(queue.clone()).or_default().extend(keys);
-            made.listeners.insert(queue.clone(), listener.to_owned());
-            made.journals.insert(queue.clone(), self.journal.clone());
+            let bound = made.entry(queue.clone()).or_default();
+            bound.bindings.extend(keys);
+            bound.listener = Some(listener.to_owned());
+            bound.journal = Some(self.journal.clone());
         });
     }
 
@@ -264,20 +268,15 @@ impl Bindings {
             bindings.iter().any(|b| b.exchange == exchange && b.routing_key == key)
         };
         self.write(|made| {
-            let bound = made.bound.entry(queue.clone()).or_default();
-            bound.retain(|(exchange, key)| !is_removed(exchange, key));
+            let bound = made.entry(queue.clone()).or_default();
+            bound.bindings.retain(|(exchange, key)| !is_removed(exchange, key));
         });
     }
 
     /// The queue is not there any more.
     pub fn gone(&self, queue: &OwnQueue) {
         self.lock().seen.remove(queue);
-        self.write(|made| {
-            made.bound.remove(queue);
-            made.emptying.remove(queue);
-            made.listeners.remove(queue);
-            made.journals.remove(queue);
-        });
+        self.write(|made| _ = made.remove(queue));
     }
 
     fn write(&self, change: impl FnOnce(&mut BindingsFile)) {
@@ -309,20 +308,17 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
 }
 
 fn text(made: &BindingsFile) -> String {
-    let queue = |(own, keys): (&OwnQueue, &Keys)| {
-        let mut entry = json!({"vhost": own.vhost, "queue": own.queue, "bindings": keys});
-        if let Some(listener) = made.emptying.get(own) {
-            entry["emptying"] = json!(listener);
-        }
-        if let Some(listener) = made.listeners.get(own) {
-            entry["listener"] = json!(listener);
-        }
-        if let Some(journal) = made.journals.get(own) {
-            entry["journal"] = json!(journal);
+    let queue = |(own, bound): (&OwnQueue, &BoundQueue)| {
+        let BoundQueue { bindings, emptying, listener, journal } = bound;
+        let mut entry = json!({"vhost": own.vhost, "queue": own.queue, "bindings": bindings});
+        for (name, word) in [("emptying", emptying), ("listener", listener), ("journal", journal)] {
+            if let Some(word) = word {
+                entry[name] = json!(word);
+            }
         }
         entry
     };
-    format!("{}\n", json!({"format": FORMAT, "queues": made.bound.iter().map(queue).collect::<Vec<_>>()}))
+    format!("{}\n", json!({"format": FORMAT, "queues": made.iter().map(queue).collect::<Vec<_>>()}))
 }
 
 fn read(text: &[u8]) -> Option<BindingsFile> {
@@ -332,10 +328,9 @@ fn read(text: &[u8]) -> Option<BindingsFile> {
     for queue in found["queues"].as_array()? {
         let word = |name: &str| Some(queue[name].as_str()?.to_owned());
         let own = OwnQueue { vhost: word("vhost")?, queue: word("queue")? };
-        made.emptying.extend(word("emptying").map(|listener| (own.clone(), listener)));
-        made.listeners.extend(word("listener").map(|listener| (own.clone(), listener)));
-        made.journals.extend(word("journal").map(|journal| (own.clone(), journal)));
-        made.bound.insert(own, serde_json::from_value(queue["bindings"].clone()).ok()?);
+        let (emptying, listener, journal) = (word("emptying"), word("listener"), word("journal"));
+        let bindings = serde_json::from_value(queue["bindings"].clone()).ok()?;
+        made.insert(own, BoundQueue { bindings, emptying, listener, journal });
     }
     Some(made)
 }
