@@ -85,19 +85,21 @@ fn event() -> Notification {
     }
 }
 
+/// The delivery of [`event`].
+const ABOUT: RequestSubject<'_> = RequestSubject {
+    rule: "r",
+    action: "hook",
+    key: "m-1/r/hook",
+    id: Some("m-1"),
+    fence: None,
+    resource: None,
+};
+
 /// The request as text: its line, its headers but for those that are always there, and its body.
 fn sent(lines: &str) -> Result<String, String> {
     let conf = conf(lines);
-    let about = RequestSubject {
-        rule: "r",
-        action: "hook",
-        key: "m-1/r/hook",
-        id: Some("m-1"),
-        fence: None,
-        resource: None,
-    };
     let at = UNIX_EPOCH + Duration::from_secs(1_614_265_330);
-    let request = conf.0.message.request(&Names::from(event()), &about, at)?;
+    let request = conf.0.message.request(&Names::from(event()), &ABOUT, at)?;
     let mut text = format!("{} {}\n", request.method, request.url);
     for (name, value) in &request.headers {
         if !["user-agent", "accept"].contains(&name.as_str()) {
@@ -114,14 +116,7 @@ fn previewed(lines: &str) -> Preview {
 
 #[test]
 fn the_host_of_an_event_is_known_before_the_attempt_and_that_of_the_configuration_is_none() {
-    let about = RequestSubject {
-        rule: "r",
-        action: "hook",
-        key: "m-1/r/hook",
-        id: None,
-        fence: None,
-        resource: None,
-    };
+    let about = RequestSubject { id: None, ..ABOUT };
     let check = |lines: &str, expected: Option<&str>| {
         let host = conf(lines).0.message.host(&Names::from(event()), &about);
         assert_eq!(host.as_deref(), expected, "{lines}");

@@ -15,7 +15,7 @@ use ring::hmac;
 use serde_json::{Value, json};
 
 use super::super::message::RequestSubject;
-use super::conf;
+use super::{ABOUT, conf};
 
 /// Texts with a liking for what formats are made of.
 fn text() -> impl Strategy<Value = String> {
@@ -36,15 +36,6 @@ fn event(value: &str) -> Notification {
         ..Notification::default()
     }
 }
-
-const ABOUT: RequestSubject<'_> = RequestSubject {
-    rule: "r",
-    action: "hook",
-    key: "m-1/r/hook",
-    id: Some("m-1"),
-    fence: None,
-    resource: None,
-};
 
 fn made(lines: &str, event: Notification, seconds: u64) -> Result<Request, String> {
     let at = UNIX_EPOCH + Duration::from_secs(seconds);
