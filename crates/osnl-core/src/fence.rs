@@ -7,7 +7,7 @@
 //!
 //! # Promise
 //!
-//! Of one action and one order key, by which the journal keeps deliveries in order:
+//! For one action and one order key, by which the journal keeps deliveries in order:
 //!
 //! - each claim of a delivery has a larger fence than every claim before it: a later delivery, a retry, the same delivery taken
 //!   over by another daemon;

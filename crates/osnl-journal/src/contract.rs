@@ -44,7 +44,7 @@ pub trait Journal: Send + Sync {
     ///
     /// The journal never sleeps: the caller asks again at [`next_due`](Journal::next_due).
     ///
-    /// Where another daemon may take deliveries over, each that is in an order has a [fence](crate::Fence), which is larger than
+    /// In a journal that daemons share, each delivery that is in an order has a [fence](crate::Fence), which is larger than
     /// those of all earlier claims of its action and resource. No attempt under an earlier claim has a [lease](Journal::lease)
     /// by then. A journal of one daemon gives none.
     fn claim<'a>(&'a self, action: &'a str, wanted: ClaimLimits) -> BoxFuture<'a, Vec<ClaimedDelivery>>;

@@ -4,8 +4,8 @@
 //! {"format":1,"streams":{"audit":{"offset":4711},"quiet":{"since":1790000000}}}
 //! ```
 //!
-//! Of a consumer group of Kafka it keeps only since when the group is read: brokers keep its offsets, and delete them together
-//! with their topic.
+//! The entry of a consumer group of Kafka has only the time since which the group is read: brokers keep its offsets, and delete
+//! them together with their topic.
 //!
 //! It is replaced as a whole, by a new file that is on the disk before it takes the old one's name.
 
