@@ -546,3 +546,20 @@ async fn beside<T, U>(first: impl Future<Output = T>, second: impl Future<Output
         _ = second => first.await,
     }
 }
+
+/// Returns a subscription with this pool, as a broker that is empty answers it.
+#[cfg(test)]
+async fn subscription(pool: &str) -> Subscription {
+    use osnl_transport::{Declare, MemoryBroker, QueueKind, Transport as _};
+    let options = ListenOptions {
+        bodies: Default::default(),
+        pool: Some(pool.to_owned()),
+        prefetch: 9,
+        declare: Declare::Create,
+        queue: QueueKind::OSLO,
+    };
+    let to = [(Target::new("x", "n"), Priority::Info)];
+    let broker = MemoryBroker::new();
+    let consumer = broker.transport().listen(&to, &options).await.unwrap();
+    consumer.subscription().clone()
+}

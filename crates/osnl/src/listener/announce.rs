@@ -285,23 +285,12 @@ fn back(listener: &str, queues: &str, away: &str, unsettled: usize, fate: Unsett
 
 #[cfg(test)]
 mod tests {
+    use super::super::subscription;
     use super::*;
 
     #[tokio::test]
     async fn a_queue_is_said_to_have_kept_its_messages_only_if_it_has_them() {
-        use osnl_model::{Priority, Target};
-        use osnl_transport::{Declare, MemoryBroker, QueueKind, Transport as _};
-        let options = ListenOptions {
-            bodies: Default::default(),
-            pool: Some("q".to_owned()),
-            prefetch: 9,
-            declare: Declare::Create,
-            queue: QueueKind::OSLO,
-        };
-        let to = [(Target::new("x", "n"), Priority::Info)];
-        let broker = MemoryBroker::new();
-        let consumer = broker.transport().listen(&to, &options).await.unwrap();
-        let mut found = consumer.subscription().clone();
+        let mut found = subscription("q").await;
         for (unsettled, waiting, others, expected) in [
             (0, 0, 0, UnsettledFate::All),
             (5, 5, 0, UnsettledFate::All),

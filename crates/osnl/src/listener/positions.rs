@@ -127,6 +127,7 @@ fn read(text: &[u8]) -> Option<BTreeMap<String, Resume>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::subscription;
     use super::*;
 
     #[test]
@@ -149,19 +150,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_group_is_remembered_once_it_reads_a_topic() {
-        use osnl_model::{Priority, Target};
-        use osnl_transport::{Declare, ListenOptions, MemoryBroker, QueueKind, Transport as _};
-        let options = ListenOptions {
-            bodies: Default::default(),
-            pool: Some("osnl".to_owned()),
-            prefetch: 9,
-            declare: Declare::Create,
-            queue: QueueKind::OSLO,
-        };
-        let to = [(Target::new("x", "n"), Priority::Info)];
-        let broker = MemoryBroker::new();
-        let consumer = broker.transport().listen(&to, &options).await.unwrap();
-        let (folder, mut found) = (tempfile::tempdir().unwrap(), consumer.subscription().clone());
+        let (folder, mut found) = (tempfile::tempdir().unwrap(), subscription("osnl").await);
         let bindings = std::mem::take(&mut found.bindings);
         let mut store = PositionStore::open(folder.path(), "l").unwrap();
         let mut known = BTreeMap::new();
