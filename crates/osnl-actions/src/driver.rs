@@ -35,7 +35,7 @@ pub use self::hosts::{MOST_AT_ONCE, hosts, rate};
 pub use self::interest::{EarlierRows, Interest, MakeObserver, SharedObserver};
 pub use self::login::{LOGIN, cloud, content as cloud_content};
 pub use self::logins::Logins;
-pub use self::native_reader::{ACTION, ENRICH, LONGEST_NAME, NativeReader, RULE};
+pub use self::native_reader::{ACTION, ENRICH, NativeReader, RULE};
 pub use self::preview::Preview;
 pub use self::probe::{NO_REQUEST, broker_probe, cloud_probe, file_probe, silent, target_probe};
 pub use self::probe::{Probe, ProbeVerdict};

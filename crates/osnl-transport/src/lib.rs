@@ -106,8 +106,8 @@ pub use tap::{
     TopicSeen, TopicsSeen,
 };
 pub use topology::{
-    Argument, Arguments, Binding, Declare, KNOWN_ARGUMENTS, ListenOptions, OpenQueue, QueueKind, QueueType,
-    Resume, StreamOffset, Subscription,
+    Argument, Arguments, Binding, Declare, KNOWN_ARGUMENTS, LONGEST_NAME, ListenOptions, OpenQueue,
+    QueueKind, QueueType, Resume, StreamOffset, Subscription,
 };
 
 /// The transport that a URL asks for, with the options of its query. Nothing is connected yet.

@@ -17,6 +17,8 @@ use crate::TransportError;
 use crate::bodies::BodyBounds;
 use crate::message::Epoch;
 
+/// The most bytes of a short string of AMQP: the name of a queue or an exchange, a routing key, a content type.
+pub const LONGEST_NAME: usize = 255;
 /// oslo.messaging's `control_exchange` when neither target nor service names one.
 pub(crate) const DEFAULT_EXCHANGE: &str = "openstack";
 

@@ -19,9 +19,6 @@ pub const ACTION: &str = "action";
 /// The kind of the sections of enrichments.
 pub const ENRICH: &str = "enrich";
 
-/// AMQP's limit for names, in bytes.
-pub const LONGEST_NAME: usize = 255;
-
 /// Types of options that a [`Reader`] has besides the types of the configuration dialect.
 pub trait NativeReader<'a> {
     /// The broker of the option `transport_url`, which must be set.

@@ -5,7 +5,7 @@ use osnl_model::{
     BodyDigest, Budget, Emission, Framing, Priority, Target, mask_secrets, resource_at, resource_key,
 };
 use osnl_template::{Names, Template};
-use osnl_transport::{OutgoingMessage, Properties, Route};
+use osnl_transport::{LONGEST_NAME, OutgoingMessage, Properties, Route};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -86,9 +86,6 @@ pub(super) enum Unsendable {
     /// No message can be made of the event, and why.
     Content(String),
 }
-
-/// A routing key is 255 bytes at most, as is the name of an exchange.
-const LONGEST: usize = 255;
 
 impl Message {
     pub(super) fn of(&self, event: &Event) -> Result<AddressedMessage, Unsendable> {
@@ -174,8 +171,8 @@ impl Message {
         };
         let target = Target { exchange, topic };
         let bytes = target.routing_key(&priority).len();
-        if bytes > LONGEST {
-            return Err(format!("the routing key has {bytes} bytes, and {LONGEST} are allowed"));
+        if bytes > LONGEST_NAME {
+            return Err(format!("the routing key has {bytes} bytes, and {LONGEST_NAME} are allowed"));
         }
         Ok((target, priority))
     }
@@ -226,7 +223,7 @@ fn word(text: &str) -> Priority {
 /// A name on a broker.
 fn rendered(option: &str, template: &Template, names: &Names) -> Result<String, String> {
     let text = template.render(names).map_err(|error| format!("{option}: {error}"))?;
-    match text.is_empty() || text.len() > LONGEST || text.contains(char::is_control) {
+    match text.is_empty() || text.len() > LONGEST_NAME || text.contains(char::is_control) {
         true => Err(format!("{option}: the rendered template is not a valid name on a broker")),
         false => Ok(text),
     }

@@ -5,13 +5,12 @@ use osnl::transport_url;
 use osnl_config::sections::{Findings, Layers, Reader};
 use osnl_config::{Origin, Value, shown, typed};
 use osnl_model::{Pattern, PatternError, TransportUrl};
+use osnl_transport::LONGEST_NAME;
 
 use super::ApiUrl;
 use super::options::{Conf, Executor, K2hr3Options, Level, LogFile, NotificationOptions};
 use super::schema::{DEFAULT, DEFAULT_API_URL, JOURNAL, K2HR3, NOTIFICATIONS};
 
-/// AMQP's limit for names, in bytes.
-const LONGEST_NAME: usize = 255;
 /// The routing key is the topic and `.info`.
 const LONGEST_TOPIC: usize = LONGEST_NAME - ".info".len();
 /// The longest time-out of Python's sockets: their wait is in milliseconds and 31 bits.

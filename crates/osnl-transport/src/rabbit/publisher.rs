@@ -28,7 +28,7 @@ use super::RabbitTransport;
 use crate::TransportError;
 use crate::message::Properties;
 use crate::outgoing::OutgoingMessage;
-use crate::topology;
+use crate::topology::{self, LONGEST_NAME};
 
 /// Sends that may wait for their confirms at the same time.
 const IN_FLIGHT: usize = 1000;
@@ -116,9 +116,6 @@ impl Publisher {
     }
 }
 
-/// The most bytes of a short text of AMQP.
-const SHORT: usize = 255;
-
 /// Refuses what the client library would panic over: a message chooses its priority, and a target may be made of an event.
 fn check_lengths(exchange: &str, routing_key: &str, properties: &Properties) -> Result<(), TransportError> {
     let texts = [
@@ -128,10 +125,10 @@ fn check_lengths(exchange: &str, routing_key: &str, properties: &Properties) -> 
         ("content encoding", properties.content_encoding.as_deref()),
     ];
     for (what, text) in texts {
-        if let Some(text) = text.filter(|text| text.len() > SHORT) {
+        if let Some(text) = text.filter(|text| text.len() > LONGEST_NAME) {
             let (bytes, beginning) = (text.len(), &text[..text.floor_char_boundary(40)]);
             let problem =
-                format!("the {what} has {bytes} bytes, and AMQP allows {SHORT}: \"{beginning}...\"");
+                format!("the {what} has {bytes} bytes, and AMQP allows {LONGEST_NAME}: \"{beginning}...\"");
             return Err(TransportError::ListenOptions { problem });
         }
     }
@@ -161,7 +158,7 @@ mod tests {
 
     #[test]
     fn texts_that_amqp_does_not_allow_are_refused() {
-        let long = "x".repeat(SHORT + 1);
+        let long = "x".repeat(LONGEST_NAME + 1);
         let fits = &long[1..];
         let of = |content_type: &str, encoding: &str| Properties {
             content_type: Some(content_type.to_owned().into()),

@@ -13,12 +13,12 @@ use osnl_config::sections::{RawSection, Reader};
 use osnl_config::{nearest, shown};
 use osnl_model::Priority;
 use osnl_transport::{
-    Argument, Arguments, Declare, KNOWN_ARGUMENTS, QueueKind, QueueOptions, QueueType, QuorumLimits,
-    RabbitOptions, StreamOffset,
+    Argument, Arguments, Declare, KNOWN_ARGUMENTS, LONGEST_NAME, QueueKind, QueueOptions, QueueType,
+    QuorumLimits, RabbitOptions, StreamOffset,
 };
 
 use super::schema::LISTENER;
-use crate::action::driver::{LONGEST_NAME, NativeReader};
+use crate::action::driver::NativeReader;
 
 /// The routing key is the topic, a dot and the priority, of which `critical` is the longest.
 const LONGEST_TOPIC: usize = LONGEST_NAME - ".critical".len();
