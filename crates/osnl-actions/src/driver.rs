@@ -19,6 +19,7 @@ mod logins;
 mod native_reader;
 mod preview;
 pub mod probe;
+mod template_names;
 mod tls;
 
 use std::any::Any;
@@ -39,6 +40,8 @@ pub use self::native_reader::{ACTION, ENRICH, NativeReader, RULE};
 pub use self::preview::Preview;
 pub use self::probe::{NO_REQUEST, broker_probe, cloud_probe, file_probe, silent, target_probe};
 pub use self::probe::{Probe, ProbeVerdict};
+pub use self::template_names::TEMPLATE_NAMES;
+pub(crate) use self::template_names::{FENCE, OF_EVERY_DRIVER, OF_REQUESTS};
 pub use self::tls::TlsConf;
 pub use self::tls::{CA_FILE, VERIFY};
 use crate::Action;

@@ -2,20 +2,16 @@
 //! answers of the action's enrichments. The same for all drivers: one compiles its options with [`template`], renders
 //! them for an attempt with [`of_event`], and for a preview with [`of_preview`].
 
-use super::{Event, FAILURE};
-use crate::driver::{CallRequest, NativeReader, Reader};
+use super::Event;
+use crate::driver::{CallRequest, FENCE, NativeReader, OF_EVERY_DRIVER, Reader};
 
 use osnl_core::fence::Fence;
 use osnl_template::{Escape, Names, Template};
 
-/// The name of the [`Fence`] of a delivery.
-pub(crate) const FENCE: &str = "fence";
-/// Names beyond those of the event that every action has.
-pub(crate) const MORE: [&str; 5] = ["rule", "action", "idempotency_key", FENCE, FAILURE];
-
-/// All names beyond those of the event that templates of this section may use: [`MORE`], and what `enrich` asks for.
+/// All names beyond those of the event that templates of this section may use: those of every driver, and what `enrich` asks
+/// for.
 pub(crate) fn of_section(reader: &Reader<'_>) -> Vec<String> {
-    MORE.into_iter().map(str::to_owned).chain(reader.enrichments()).collect()
+    OF_EVERY_DRIVER.into_iter().map(str::to_owned).chain(reader.enrichments()).collect()
 }
 
 /// An option that is a template; `Some(None)` if nothing sets it, `None` has been said.
@@ -35,7 +31,7 @@ pub(crate) fn template_or(
     match template(reader, option, escape)? {
         Some(template) => Some(template),
         // Compiles, as a test makes sure.
-        None => Template::compile(default, &MORE).ok(),
+        None => Template::compile(default, &OF_EVERY_DRIVER).ok(),
     }
 }
 

@@ -25,9 +25,9 @@ use super::message::{CloudEventConf, RequestParts};
 use super::secrets::Secrets;
 use super::sign;
 use super::statuses::{StatusClasses, Statuses};
-use super::target::{NAMES, TargetError, UrlTarget};
+use super::target::{TargetError, UrlTarget};
 use super::verb::{self, Verb};
-use crate::driver::{self, DriverTable, NativeReader, ReadDriver, Reader, TlsConf};
+use crate::driver::{self, DriverTable, NativeReader, OF_REQUESTS, ReadDriver, Reader, TlsConf};
 use crate::event_names;
 use osnl_delivery::HostLimits;
 
@@ -246,7 +246,7 @@ fn template(reader: &mut Reader<'_>, option: &str, escape: Escape) -> Option<Tem
 
 /// Returns the names that templates may use besides the event: an action's own names, and its enrichments.
 fn names(reader: &Reader<'_>) -> Vec<String> {
-    NAMES.iter().map(|name| (*name).to_owned()).chain(reader.enrichments()).collect()
+    OF_REQUESTS.iter().map(|name| (*name).to_owned()).chain(reader.enrichments()).collect()
 }
 
 fn of(names: &[String]) -> Vec<&str> {
@@ -423,7 +423,7 @@ fn cloud_event(reader: &mut Reader<'_>) -> Option<Option<CloudEventConf>> {
     let mut attribute = |option: &str, default: &str| match reader.is_set(option) {
         true => template(reader, option, Escape::None),
         // Compiles, as a test makes sure.
-        false => Template::compile(default, &NAMES).ok(),
+        false => Template::compile(default, &OF_REQUESTS).ok(),
     };
     let source = attribute("cloudevents_source", SOURCE);
     let kind = attribute("cloudevents_type", TYPE);

@@ -20,8 +20,6 @@ use osnl_http::{Url, UrlError};
 use osnl_openstack::below;
 use osnl_template::{Escape, Names, Template, TemplateError};
 
-/// The names that an action's templates may use besides the event.
-pub(super) const NAMES: [&str; 6] = ["rule", "action", "idempotency_key", "fence", "secret", "failure"];
 /// The prefix of a service's type.
 const CATALOG: &str = "catalog:";
 /// The place of a service of the catalogue until the catalogue is read; never resolves (RFC 2606).

@@ -10,8 +10,8 @@ use osnl_transport::{BoxFuture, Declare, RabbitOptions, Route, transport_with};
 use super::Publish;
 use super::message::{Changes, CloudEvents, Format, Message, Privacy};
 use crate::driver::{
-    BuildContext, CallRequest, DriverConf, DriverError, DriverTable, NativeReader, OptionDef, Preview, Probe,
-    ProbeContext, ReadDriver, Reader, Subscription, Traits, broker_probe,
+    BuildContext, CallRequest, DriverConf, DriverError, DriverTable, NativeReader, OF_EVERY_DRIVER,
+    OptionDef, Preview, Probe, ProbeContext, ReadDriver, Reader, Subscription, Traits, broker_probe,
 };
 use crate::http_request::{EXTENSION, SOURCE, SUBJECT, TYPE, extensions};
 use crate::{Action, event_names};
@@ -114,12 +114,12 @@ impl ReadDriver for PublishConf {
         let has_topics = url.as_ref().is_some_and(|url| url.driver() == KAFKA);
         let exchange = match reader.is_set("exchange") {
             true => address(reader, "exchange").flatten(),
-            false if has_topics => Template::compile("", &event_names::MORE).ok(),
+            false if has_topics => Template::compile("", &OF_EVERY_DRIVER).ok(),
             false => reader.required("exchange", "write the name of an exchange").and(None),
         };
         let topic = match address(reader, "topic") {
             // Compiles, as a test makes sure.
-            Some(None) => Template::compile(TOPIC, &event_names::MORE).ok(),
+            Some(None) => Template::compile(TOPIC, &OF_EVERY_DRIVER).ok(),
             Some(topic) => topic,
             None => None,
         };

@@ -13,9 +13,7 @@ use osnl_template::{Names, Template};
 
 use super::schema::ACTION;
 use super::{LoadedConf, RuleConf};
-
-/// Names that an action's templates may use besides the event's and those of enrichments.
-const MORE: [&str; 7] = ["rule", "action", "idempotency_key", "fence", "secret", "count", "failure"];
+use crate::action::driver::TEMPLATE_NAMES;
 
 impl LoadedConf {
     /// Warns of templates whose `resource.name`, `user`, `host`, or `state` is empty in every event that the action's rules
@@ -59,7 +57,7 @@ impl LoadedConf {
             return None;
         }
         let enrichments = self.conf.enrichments.iter().map(|enrich| &*enrich.name);
-        let more: Vec<&str> = MORE.into_iter().chain(enrichments).collect();
+        let more: Vec<&str> = TEMPLATE_NAMES.into_iter().chain(enrichments).collect();
         let template = Template::compile(&entry.text, &more).ok()?;
         let blank = |event: &&Event| {
             let sample = event.sample()?;

@@ -9,7 +9,7 @@ use osnl_openstack::Kind;
 use osnl_template::{NAMES, Template};
 use serde_json::Value;
 
-use crate::action::driver::{NativeReader as _, cloud};
+use crate::action::driver::{NativeReader as _, TEMPLATE_NAMES, cloud};
 use crate::enrich::{EnrichConf, Limits, OnError};
 
 /// The options of `[enrich:NAME]`.
@@ -45,9 +45,6 @@ pub(super) static OPTIONS: &[OptionDef] = &[
     OptionDef::new("default", "JSON", "Value if the object is deleted and neither the event nor the journal has it.").or("null"),
     OptionDef::new("on_error", "retry or default", "Effect of an unreachable service. retry: the delivery waits. default: the value of default is used.").or("retry"),
 ];
-
-/// The names that an action's templates may use besides the event and its enrichments.
-const TAKEN: [&str; 7] = ["rule", "action", "idempotency_key", "fence", "secret", "count", "failure"];
 
 /// One section; `all` are the names of all of them.
 pub(super) fn enrich(reader: &mut Reader<'_>, all: &[&str]) -> Option<EnrichConf> {
@@ -85,7 +82,7 @@ fn named(reader: &mut Reader<'_>) -> Option<String> {
     if !letters || name.starts_with(|c: char| c.is_ascii_digit()) {
         return reader.refuse("", "is not a name for templates", "use letters, digits, and _");
     }
-    if NAMES.contains(&name.as_str()) || TAKEN.contains(&name.as_str()) {
+    if NAMES.contains(&name.as_str()) || TEMPLATE_NAMES.contains(&name.as_str()) {
         let problem = format!("{name} is already a name in templates");
         return reader.refuse("", &problem, "choose another one");
     }
