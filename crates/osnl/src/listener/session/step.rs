@@ -322,12 +322,11 @@ impl<'a> Core<'a> {
         let begun = std::time::Instant::now();
         let mut unmatched = 0;
         endpoint.upcoming(&self.batch);
-        let mut looked_at = 0_u32;
+        let mut is_first = true;
         // A message that no rule wants takes its time too.
-        while (looked_at == 0 || begun.elapsed() < SLICE)
+        while (std::mem::take(&mut is_first) || begun.elapsed() < SLICE)
             && let Some(mut message) = self.batch.take_first()
         {
-            looked_at += 1;
             if let Some(streams) = &mut self.streams
                 && streams.admit(&mut message)
             {
