@@ -124,7 +124,7 @@ impl Context {
     /// Decides where each partition is read from. One that has no place ends the subscription, and none is read.
     fn assigned(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) -> TopicPartitionList {
         let mut list = TopicPartitionList::new();
-        let has_read = !self.shared.lock().handed.is_empty();
+        let has_read = self.rule.has_read || !self.shared.lock().handed.is_empty();
         let found = match start::positions(consumer, partitions, &self.rule, has_read) {
             Ok(found) => found,
             Err(error) => {

@@ -123,7 +123,7 @@ struct OfTopic {
     leaderless: BTreeSet<i32>,
 }
 
-/// Finds the places of these partitions. `has_read`: messages of the group were handed out in this process.
+/// Finds the places of these partitions. `has_read`: the group has read, as far as this program knows.
 pub(super) fn positions<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     assigned: &TopicPartitionList,
@@ -147,7 +147,7 @@ pub(super) fn positions<C: ConsumerContext>(
         topics.insert(topic, of_topic(consumer, topic, numbers).map_err(failed)?);
     }
     let is_known = |of: &OfTopic| !of.committed.is_empty();
-    let mut has_read = rule.has_read || has_read || topics.values().any(is_known);
+    let mut has_read = has_read || topics.values().any(is_known);
     // The partitions of the other topics went to other members.
     for topic in rule.topics.iter().filter(|topic| !mine.contains_key(topic.as_str())) {
         has_read = has_read || is_known(&of_topic(consumer, topic, &BTreeSet::new()).map_err(failed)?);
