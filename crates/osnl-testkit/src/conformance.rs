@@ -29,7 +29,7 @@ use osnl_transport::Transport;
 pub use self::memory::in_a_process_of_its_own;
 
 /// Longer than any behaviour takes.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(90);
 
 /// A broker and what a test does to it from outside. Futures need not be `Send`: the test awaits them itself.
 #[expect(async_fn_in_trait, reason = "used by name only, and awaited where it is called")]

@@ -11,7 +11,7 @@ use osnl_transport::{
 use super::{Depth, Rig, Sample};
 
 /// Longer than any step takes.
-pub(super) const SOON: Duration = Duration::from_secs(20);
+pub(super) const SOON: Duration = Duration::from_secs(45);
 pub(super) const PREFETCH: u16 = 10;
 /// The pool, and with it the queue, of most behaviours.
 pub(super) const POOL: &str = "p";
