@@ -79,6 +79,34 @@ struct Endpoint {
     url: String,
 }
 
+/// The URL of a service, and the choice that it was taken from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceUrl {
+    /// The URL.
+    pub url: String,
+    /// Its region, as far as one is named.
+    pub region: Option<String>,
+    /// The other regions that would do as well, since none was asked for; each once, in the catalogue's order.
+    pub other_regions: Vec<String>,
+}
+
+impl ServiceUrl {
+    /// The choice among several regions, in words; `None` where there was none.
+    #[must_use]
+    pub fn choice(&self) -> Option<String> {
+        let taken = self.region.as_deref().unwrap_or("no region");
+        (!self.other_regions.is_empty()).then(|| {
+            format!(
+                "region {taken} was taken, the first in the catalogue; it also has {}",
+                self.other_regions.join(", ")
+            )
+        })
+    }
+}
+
+/// The remedy for a choice among several regions.
+pub const SET_REGION: &str = "set region_name to the region of the notifications";
+
 /// Why a catalogue has no URL for us.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CatalogError {
@@ -143,7 +171,8 @@ impl Catalog {
         services
     }
 
-    /// The URL of a service; without a region the first that is listed.
+    /// The URL of a service; without a region the first that is listed, as keystoneauth takes it. The answer names the
+    /// other regions.
     ///
     /// # Errors
     /// See [`CatalogError`].
@@ -152,7 +181,7 @@ impl Catalog {
         service: &str,
         interface: Interface,
         region: Option<&str>,
-    ) -> Result<&str, CatalogError> {
+    ) -> Result<ServiceUrl, CatalogError> {
         if self.0.is_empty() {
             return Err(CatalogError::None);
         }
@@ -168,10 +197,9 @@ impl Catalog {
                     [&endpoint.region, &endpoint.region_id].into_iter().flatten().any(|r| r == region)
                 });
                 if here && endpoint.interface == interface.name() {
-                    return Ok(&endpoint.url);
+                    return Ok(self.chosen(endpoint, region.is_none()));
                 }
-                let region = endpoint.region.as_ref().or(endpoint.region_id.as_ref());
-                let region = region.map(|region| format!(" in {region}")).unwrap_or_default();
+                let region = endpoint.region().map(|region| format!(" in {region}")).unwrap_or_default();
                 have.push(format!("{}{region}", endpoint.interface));
             }
         }
@@ -181,6 +209,29 @@ impl Catalog {
         } else {
             CatalogError::NoEndpoint { service, interface, region: region.map(str::to_owned), have }
         })
+    }
+}
+
+impl Catalog {
+    /// An endpoint with the regions of those that are like it but for their region, if any will do.
+    fn chosen(&self, endpoint: &Endpoint, any_will_do: bool) -> ServiceUrl {
+        let mut other_regions: Vec<String> = Vec::new();
+        let alike = self.0.iter().filter(|other| {
+            any_will_do && other.service == endpoint.service && other.interface == endpoint.interface
+        });
+        for region in alike.filter_map(Endpoint::region).filter(|region| Some(*region) != endpoint.region()) {
+            if !other_regions.iter().any(|other| other == region) {
+                other_regions.push(region.to_owned());
+            }
+        }
+        let region = endpoint.region().map(str::to_owned);
+        ServiceUrl { url: endpoint.url.clone(), region, other_regions }
+    }
+}
+
+impl Endpoint {
+    fn region(&self) -> Option<&str> {
+        self.region.as_deref().or(self.region_id.as_deref())
     }
 }
 
@@ -220,6 +271,7 @@ pub(crate) fn is_version(segment: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use osnl_testkit::fixture;
+    use serde_json::json;
 
     use super::*;
 
@@ -234,7 +286,10 @@ mod tests {
     fn a_service_is_found_by_type_alias_interface_and_region() {
         let catalog = recorded();
         let check = |service: &str, interface, region, expected: &str| {
-            assert_eq!(catalog.url(service, interface, region), Ok(expected));
+            assert_eq!(
+                catalog.url(service, interface, region).map(|found| found.url),
+                Ok(expected.to_owned())
+            );
         };
         check("compute", Interface::Public, None, "http://127.0.0.1:8774/v2.1");
         check("compute", Interface::Internal, Some("RegionOne"), "http://127.0.0.1:8774/v2.1");
@@ -242,6 +297,26 @@ mod tests {
         let volumes = "http://127.0.0.1:8776/v3/16f266df259941c7bedf4e5d8802eaf4";
         check("volume", Interface::Public, None, volumes);
         check("block-storage", Interface::Public, None, volumes);
+    }
+
+    #[test]
+    fn the_first_of_several_regions_is_taken_and_the_others_are_named() {
+        let endpoint = |interface: &str, region: &str| json!({"interface": interface, "region": region, "region_id": region, "url": format!("http://{region}/")});
+        let catalog = Catalog::of(&json!({"catalog": [
+            {"type": "compute", "endpoints": [
+                endpoint("internal", "zero"), endpoint("public", "one"), endpoint("public", "two"),
+                endpoint("public", "one"), endpoint("public", "two"), endpoint("public", "three"),
+            ]},
+            {"type": "network", "endpoints": [endpoint("public", "one"), endpoint("public", "one")]},
+        ]}));
+        let check = |service: &str, region: Option<&str>, expected: &str| {
+            let found = catalog.url(service, Interface::Public, region).unwrap();
+            assert_eq!(format!("{} {}", found.url, found.choice().unwrap_or_default()), expected);
+        };
+        let choice = "region one was taken, the first in the catalogue; it also has two, three";
+        check("compute", None, &format!("http://one/ {choice}"));
+        check("compute", Some("two"), "http://two/ ");
+        check("network", None, "http://one/ ");
     }
 
     #[test]

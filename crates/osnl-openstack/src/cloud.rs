@@ -1,6 +1,7 @@
 //! One read, or one token, with a deadline.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use osnl_http::{
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
 
+use crate::catalog::ServiceUrl;
 use crate::conf::{CloudConf, Identity, Scope};
 use crate::error::{ApiError, ObjectRef, words};
 use crate::kind::Kind;
@@ -37,6 +39,8 @@ struct Inner {
     /// For each request; a read may need four, when its token has ended unexpectedly.
     timeout: Duration,
     tokens: Tokens,
+    /// The services whose region was chosen among several.
+    warned_of: Mutex<BTreeSet<String>>,
 }
 
 /// The result of a login, to check whether it works.
@@ -72,7 +76,13 @@ impl Cloud {
         http.remedies.trust = "name the CA's certificate in cacert or ca_file, put it into the system's store, or set verify to false";
         http.remedies.renewed = "cacert, ca_file or the system's store";
         let client = Client::anywhere(&http)?;
-        Ok(Self(Arc::new(Inner { conf, client, timeout, tokens: Tokens::default() })))
+        Ok(Self(Arc::new(Inner {
+            conf,
+            client,
+            timeout,
+            tokens: Tokens::default(),
+            warned_of: Mutex::default(),
+        })))
     }
 
     /// Our user and its cloud: `user osswatch for project oss at http://keystone:5000/v3`.
@@ -237,20 +247,50 @@ impl Cloud {
     /// # Errors
     /// Those of the login, and of the catalogue.
     pub async fn endpoint(&self, service: &str) -> Result<String, ApiError> {
+        self.service_url(service).await.map(|found| found.url)
+    }
+
+    /// The same, with the region that it was taken from. The first choice among several regions is logged.
+    ///
+    /// # Errors
+    /// As [`Cloud::endpoint`].
+    pub async fn service_url(&self, service: &str) -> Result<ServiceUrl, ApiError> {
         let conf = &self.0.conf;
+        let fixed = |url: String| Ok(ServiceUrl { url, region: None, other_regions: Vec::new() });
         if let Some(url) = self.overridden(service) {
-            return Ok(url.clone());
+            return fixed(url.clone());
         }
         let token = self.current().await?;
         let found = token.granted.catalog.url(service, conf.interface, conf.region.as_deref());
         match found {
-            Ok(url) => Ok(url.to_owned()),
             // Keystone itself is where we have just been, also for who has no scope.
-            Err(_) if service == "identity" => Ok(conf.auth_url.to_string()),
+            Err(_) if service == "identity" => fixed(conf.auth_url.to_string()),
+            Ok(found) => {
+                self.note_choice(service, &found);
+                Ok(found)
+            }
             Err(error) => {
                 self.0.tokens.outdated(PATIENCE);
                 Err(error.into())
             }
+        }
+    }
+
+    /// Warns once of each service that was taken from the first of several regions.
+    fn note_choice(&self, service: &str, found: &ServiceUrl) {
+        if found.other_regions.is_empty() {
+            return;
+        }
+        let mut warned = self.0.warned_of.lock().unwrap_or_else(PoisonError::into_inner);
+        if warned.insert(service.to_owned()) {
+            tracing::warn!(
+                service.name = service,
+                service.region = found.region.as_deref().unwrap_or("none"),
+                service.other_regions = found.other_regions.join(", "),
+                keystone.url = %self.0.conf.auth_url,
+                "the service catalogue has a service in several regions, and the first is used; set region_name to the region \
+                 of the notifications"
+            );
         }
     }
 

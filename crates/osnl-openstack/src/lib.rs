@@ -58,7 +58,7 @@ mod objects;
 mod secret;
 mod token;
 
-pub use self::catalog::{Catalog, CatalogError, Interface, below};
+pub use self::catalog::{Catalog, CatalogError, Interface, SET_REGION, ServiceUrl, below};
 pub use self::cloud::{Cloud, LoggedIn};
 pub use self::clouds::{Clouds, CloudsError, Variables};
 pub use self::conf::{CloudConf, CloudConfError, Fields, Identity, Scope};

@@ -10,7 +10,7 @@ use jiff::tz::TimeZone;
 use osnl_http::EXPIRES_SOON;
 use osnl_transport::{Declare, ExchangeFound, ExchangeLook, HostLook};
 
-pub use self::cloud::{catalog_advice, cloud_probe, keystone_probe, log_in};
+pub use self::cloud::{catalog_advice, chosen, cloud_probe, keystone_probe, log_in};
 pub use self::target::{NO_REQUEST, broker_probe, file_probe, free, target_probe};
 #[cfg(feature = "kafka")]
 pub use self::target::{kafka_canary_probe, kafka_probe};

@@ -235,8 +235,14 @@ fn the_login_is_tried_before_anything_runs() {
         servers.contains("/compute/v2.1 answers, and lets us read those of project oss; those of other"),
         "{servers}"
     );
+    stage.openstack.list("compute", "public", "RegionTwo", "http://127.0.0.1:1/");
+    let (verdict, text) = probe(&conf);
+    let expected = "; region RegionOne was taken, the first in the catalogue; it also has RegionTwo; set region_name to the \
+                    region of the notifications; those of other projects count as gone";
+    assert!(verdict == ProbeVerdict::Warning && text.contains(expected), "{text}");
+    stage.openstack.unlist();
     // No server is read: the probe asks for an id that belongs to none.
-    assert_eq!((stage.openstack.count(SERVERS), stage.openstack.count(&stage.server_path())), (1, 0));
+    assert_eq!((stage.openstack.count(SERVERS), stage.openstack.count(&stage.server_path())), (2, 0));
     // What a driver asks of the cloud beside it.
     let more = "[enrich:flavor]\nkind = flavor\nLOGIN\n[rule:o]\nactions = oss\n[action:oss]\ndriver = oss_rest\n\
                 url_creation = http://127.0.0.1:9/\nask = server\n";

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use osnl_openstack::{ApiError, Cloud, CloudConf, Identity, LoggedIn, Scope};
+use osnl_openstack::{ApiError, Cloud, CloudConf, Identity, LoggedIn, SET_REGION, Scope, ServiceUrl};
 
-use super::{Probe, silent};
+use super::{Probe, ProbeVerdict, silent};
 use osnl_http::{FailureClass, HttpOptions};
 
 /// A login, and where its catalogue has this service, both within the deadline; `None` where the probe says why not, or
@@ -25,15 +25,26 @@ pub async fn cloud_probe(
     let (Some(logged_in), Some(service)) = (logged_in, service) else { return (probe, None) };
     // Kept with the token, unless it lacks the service: then it is fetched once more.
     let left = deadline.saturating_sub(begun.elapsed());
-    let Ok(found) = tokio::time::timeout(left, cloud.endpoint(service)).await else {
+    let Ok(found) = tokio::time::timeout(left, cloud.service_url(service)).await else {
         return (silent(probe, deadline), None);
     };
     match found {
-        Ok(endpoint) => {
-            let found = format!("{}; {service} is at {endpoint}", probe.found);
-            (Probe { found, ..probe }, Some(endpoint))
+        Ok(place) => {
+            let found = format!("{}; {service} is at {}", probe.found, place.url);
+            (chosen(Probe { found, ..probe }, &place), Some(place.url))
         }
         Err(error) => (probe.failed(error.to_string(), Some(catalog_advice(&logged_in))), None),
+    }
+}
+
+/// Warns of a service that was taken from the first of several regions.
+pub fn chosen(probe: Probe, place: &ServiceUrl) -> Probe {
+    let Some(choice) = place.choice() else { return probe };
+    let found = format!("{}; {choice}", probe.found);
+    let advice = probe.advice.iter().fold(SET_REGION.to_owned(), |all, more| format!("{all}; {more}"));
+    match probe.verdict {
+        ProbeVerdict::Fine | ProbeVerdict::Warning | ProbeVerdict::Unproven => probe.warning(found, &advice),
+        ProbeVerdict::Failed => probe.failed(found, Some(&advice)),
     }
 }
 

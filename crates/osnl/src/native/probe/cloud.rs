@@ -13,7 +13,7 @@ use osnl_openstack::{ApiError, Cloud, Kind, LoggedIn};
 
 use super::Native;
 use crate::action::driver::Probe;
-use crate::action::driver::probe::{catalog_advice, keystone_probe, log_in, silent};
+use crate::action::driver::probe::{catalog_advice, chosen, keystone_probe, log_in, silent};
 use crate::action::http::HttpOptions;
 use crate::enrich::EnrichConf;
 
@@ -48,12 +48,13 @@ pub(super) async fn enrichment(
 }
 
 async fn reads(probe: Probe, cloud: &Cloud, kind: Kind, login: &LoggedIn) -> Probe {
-    let service = match cloud.endpoint(kind.service()).await {
-        Ok(service) => service,
+    let place = match cloud.service_url(kind.service()).await {
+        Ok(place) => place,
         Err(error) => {
             return probe.failed(error.to_string(), Some(catalog_advice(login)));
         }
     };
+    let service = &place.url;
     // A refusal to list says nothing about reading.
     let listed = match cloud.list_one(kind).await {
         Err(error) if error.class() != Some(FailureClass::Status(403)) => Err(error),
@@ -64,7 +65,7 @@ async fn reads(probe: Probe, cloud: &Cloud, kind: Kind, login: &LoggedIn) -> Pro
         Err(error) => Err(error),
     };
     let all = login.roles.iter().any(|role| role == "admin") || !is_of_projects(kind);
-    match (read, &login.project) {
+    let read = match (read, &login.project) {
         (Ok(()) | Err(ApiError::Gone(_)), Some(project)) if !all => probe.warning(
             format!("{service} answers, and lets us read those of project {project}"),
             "those of other projects count as gone, and get the default; a role admin sees all",
@@ -76,7 +77,8 @@ async fn reads(probe: Probe, cloud: &Cloud, kind: Kind, login: &LoggedIn) -> Pro
             let advice = cloud.remedy(&error);
             probe.failed(error.to_string(), advice)
         }
-    }
+    };
+    chosen(read, &place)
 }
 
 /// Whether each belongs to a project, and is hidden from others.

@@ -300,6 +300,16 @@ fn check_shows_the_service_and_connect_where_it_is() {
     let found = probes(&format!("{lines}\nregion_name = Mars"));
     assert_eq!((found.len(), found[0].0), (1, ProbeVerdict::Failed));
     assert!(found[0].1.ends_with("region_name and interface choose among what there is"), "{found:?}");
+    openstack.list("dns", "public", "RegionTwo", &sink.url("/two"));
+    let found = probes(&lines);
+    let expected = format!(
+        "dns is at {}; region RegionOne was taken, the first in the catalogue; it also has RegionTwo; set region_name to \
+         the region of the notifications",
+        sink.url("/dns")
+    );
+    assert!(found[0].0 == ProbeVerdict::Warning && found[0].1.ends_with(&expected), "{found:?}");
+    let found = probes(&format!("{lines}\nregion_name = RegionTwo"));
+    assert!(found[0].0 == ProbeVerdict::Fine && found[0].1.ends_with(&sink.url("/two")), "{found:?}");
     assert_eq!(sink.requests().len(), 0);
     // A target that is written out has its login tried too.
     let found = probes(&format!("url = {}\n{}\npassword = wr0ng", sink.url("/"), login(&openstack)));
