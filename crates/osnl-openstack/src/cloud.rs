@@ -12,7 +12,7 @@ use osnl_http::{
 use serde_json::Value;
 use tokio::time::{Instant, timeout};
 
-use crate::catalog::ServiceUrl;
+use crate::catalog::{ServiceUrl, official};
 use crate::conf::{CloudConf, Identity, Scope};
 use crate::error::{ApiError, ObjectRef, words};
 use crate::kind::Kind;
@@ -296,7 +296,11 @@ impl Cloud {
 
     /// The URL that the options give a service, whatever the catalogue says.
     fn overridden(&self, service: &str) -> Option<&String> {
-        self.0.conf.endpoints.iter().find(|(name, _)| name == service).map(|(_, url)| url)
+        let endpoints = &self.0.conf.endpoints;
+        let exact = endpoints.iter().find(|(name, _)| name == service);
+        // Older names of a type mean the same service, as in the catalogue.
+        let alike = || endpoints.iter().find(|(name, _)| official(name) == official(service));
+        exact.or_else(alike).map(|(_, url)| url)
     }
 
     /// The header for a request to any service: `X-Auth-Token`, its value marked as sensitive.

@@ -85,6 +85,21 @@ async fn a_404_is_gone_only_as_the_answer_of_the_api() {
     assert!(matches!(empty, ApiError::NotTheApi { service: "compute", .. }), "{empty}");
 }
 
+#[tokio::test]
+async fn an_override_counts_under_each_name_of_its_service() {
+    let openstack = Openstack::start();
+    for option in ["volume", "volumev3", "block_storage", "block_store"] {
+        let own = openstack.sink().url(&format!("/own/{option}"));
+        let cloud = cloud(&openstack, &[(&format!("{option}_endpoint_override"), &own)]);
+        assert_eq!(cloud.endpoint(Kind::Volume.service()).await.unwrap(), own, "{option}");
+    }
+    // The very name counts first.
+    let cloud =
+        cloud(&openstack, &[("volume_endpoint", "http://a/"), ("block_storage_endpoint", "http://b/")]);
+    assert_eq!(cloud.endpoint("block-storage").await.unwrap(), "http://b/");
+    assert_eq!(openstack.count(LOGINS), 0);
+}
+
 /// An endpoint that the operator corrects counts with the next login, which is not long in coming. Review of clouds, D3.
 #[tokio::test]
 async fn a_service_that_is_not_where_the_catalogue_says_has_it_read_anew() {
