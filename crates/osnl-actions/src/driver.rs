@@ -38,7 +38,10 @@ pub use self::login::{LOGIN, cloud, content as cloud_content};
 pub use self::logins::Logins;
 pub use self::native_reader::{ACTION, ENRICH, NativeReader, RULE};
 pub use self::preview::Preview;
-pub use self::probe::{NO_REQUEST, broker_probe, cloud_probe, file_probe, silent, target_probe};
+pub use self::probe::{
+    NO_REQUEST, broker_probe, certificate_of_cloud, client_certificate_probe, cloud_probe, file_probe,
+    silent, target_probe,
+};
 pub use self::probe::{Probe, ProbeVerdict};
 pub use self::template_names::TEMPLATE_NAMES;
 pub(crate) use self::template_names::{FENCE, OF_EVERY_DRIVER, OF_REQUESTS};

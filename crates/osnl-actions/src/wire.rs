@@ -115,8 +115,12 @@ pub(crate) fn client_config(tls: &TlsConf) -> Result<Arc<ClientConfig>, String> 
         (None, true) => osnl_tls::checked(osnl_tls::system_certificates()?, CommonName::Ignored, &provider)?,
         (Some(path), true) => {
             let certificates = osnl_tls::certificates_from(std::slice::from_ref(path));
-            let certificates = certificates
-                .map_err(|FileError { path, reason }| format!("ca_file: {}: {reason}", path.display()))?;
+            let certificates = certificates.map_err(|FileError { path, reason }| {
+                let path = path.display();
+                format!(
+                    "ca_file: {path}: {reason}; name a PEM file of CA certificates that this user can read"
+                )
+            })?;
             osnl_tls::checked(certificates, CommonName::Counts, &provider)?
         }
     };

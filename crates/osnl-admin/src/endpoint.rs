@@ -110,6 +110,14 @@ struct EndpointParts {
 type Readiness = (bool, Arc<Value>);
 
 impl Endpoint {
+    /// Reads the files for TLS as a start would, and binds nothing.
+    ///
+    /// # Errors
+    /// [`StartError::Tls`].
+    pub fn check(conf: &AdminConf) -> Result<(), StartError> {
+        conf.tls.as_ref().map_or(Ok(()), crate::tls::judge).map_err(StartError::Tls)
+    }
+
     /// Binds the address.
     ///
     /// # Errors

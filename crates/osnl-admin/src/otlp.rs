@@ -62,6 +62,14 @@ enum ExportError {
 }
 
 impl Exporter {
+    /// Builds the client of a collector as a start would. Nothing is connected.
+    ///
+    /// # Errors
+    /// As [`Exporter::new`].
+    pub fn check(conf: &OtlpConf, http: &HttpOptions) -> Result<(), HttpError> {
+        Client::to(&conf.http(http), &conf.traces_endpoint).map(|_| ())
+    }
+
     /// Begins to collect spans; `None` if another export does. Nothing is connected.
     ///
     /// # Errors

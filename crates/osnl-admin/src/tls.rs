@@ -52,6 +52,14 @@ impl Tls {
     }
 }
 
+/// Reads the files once.
+///
+/// # Errors
+/// As [`Tls::new`].
+pub(crate) fn judge(files: &AdminTls) -> Result<(), String> {
+    config(files).map(|_| ())
+}
+
 fn times(files: &AdminTls) -> Vec<Option<SystemTime>> {
     let time = |path: &PathBuf| std::fs::metadata(path).and_then(|meta| meta.modified()).ok();
     [&files.certificate, &files.key].into_iter().chain(&files.client_ca).map(time).collect()
@@ -81,7 +89,8 @@ fn config(files: &AdminTls) -> Result<(Arc<ServerConfig>, Option<i64>), String> 
         }
     };
     let config = builder.with_single_cert(identity.chain, identity.key);
-    let mut config = config.map_err(|error| format!("{}: {error}", files.certificate.display()))?;
+    let mut config =
+        config.map_err(|error| format!("{}: {}", files.certificate.display(), osnl_tls::misfit(&error)))?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok((Arc::new(config), ends))
 }

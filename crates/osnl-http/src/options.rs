@@ -145,12 +145,14 @@ pub enum HttpError {
         detail: String,
     },
     /// Our own certificate or its key cannot be used.
-    #[error("client certificate in {}: {reason}; name PEM files of certificate and key that this user can read", .path.display())]
+    #[error("client certificate in {}: {reason}; {remedy}", .path.display())]
     Certificate {
         /// The file.
         path: PathBuf,
         /// The problem.
         reason: String,
+        /// The remedy.
+        remedy: String,
     },
     /// The TLS library refuses to be set up this way.
     #[error("TLS cannot be set up: {0}")]

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use osnl_tls::{CommonName, FileError, Identity};
+use osnl_tls::{CommonName, FileError, Identity, Refusal, misfit};
 use rustls::ClientConfig;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -66,12 +66,17 @@ impl HttpTls {
         let config = match &options.certificate {
             None => config.with_no_client_auth(),
             Some(ClientCertificate { certificate, key }) => {
-                let refuse = |FileError { path, reason }| HttpError::Certificate { path, reason };
+                let refuse = |FileError { path, reason }| HttpError::Certificate {
+                    path,
+                    reason,
+                    remedy: "name PEM files of certificate and key that this user can read".to_owned(),
+                };
                 let Identity { chain, key } =
                     osnl_tls::identity(certificate, key.as_deref()).map_err(refuse)?;
-                config.with_client_auth_cert(chain, key).map_err(|error| HttpError::Certificate {
-                    path: certificate.clone(),
-                    reason: format!("certificate and key do not fit: {error}"),
+                config.with_client_auth_cert(chain, key).map_err(|error| {
+                    let Refusal { reason, remedy } = misfit(&error);
+                    let (path, remedy) = (certificate.clone(), remedy.unwrap_or_default());
+                    HttpError::Certificate { path, reason, remedy }
                 })?
             }
         };

@@ -1,4 +1,4 @@
-//! The end of a certificate's validity, so that it can be renewed in time.
+//! The time in which a certificate counts, so that it can be renewed before its end.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -14,15 +14,39 @@ const GENERALIZED_TIME: u8 = 0x18;
 /// The version, explicitly tagged; version 1 has none.
 const VERSION: u8 = 0xa0;
 
+/// The time in which a certificate counts, in seconds since 1970. Both ends are in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Validity {
+    /// The first second.
+    pub begins: i64,
+    /// The last second.
+    pub ends: i64,
+}
+
+/// Returns the time in which a certificate counts; `None` if it cannot be read. Nothing is verified by this.
+#[must_use]
+pub fn validity(certificate: &CertificateDer<'_>) -> Option<Validity> {
+    let mut dates = Elements(dates(certificate)?);
+    Some(Validity { begins: second(dates.next()?)?, ends: second(dates.next()?)? })
+}
+
 /// The last second in which a certificate counts, in seconds since 1970; `None` if it cannot be read. Nothing is
 /// verified by this.
 #[must_use]
 pub fn ends_at(certificate: &CertificateDer<'_>) -> Option<i64> {
+    second(Elements(dates(certificate)?).nth(1)?)
+}
+
+/// Returns the two dates, encoded.
+fn dates<'a>(certificate: &'a CertificateDer<'_>) -> Option<&'a [u8]> {
     let (_, certificate) = Elements(certificate).next()?;
     let (_, to_be_signed) = Elements(certificate).next()?;
     // Serial number, algorithm, issuer, then the two dates.
-    let (_, validity) = Elements(to_be_signed).skip_while(|(tag, _)| *tag == VERSION).nth(3)?;
-    let (tag, text) = Elements(validity).nth(1)?;
+    let (_, dates) = Elements(to_be_signed).skip_while(|(tag, _)| *tag == VERSION).nth(3)?;
+    Some(dates)
+}
+
+fn second((tag, text): (u8, &[u8])) -> Option<i64> {
     let text = std::str::from_utf8(text).ok()?;
     let text = match (tag, text.get(..2)?.parse::<u8>().ok()?) {
         // RFC 5280, 4.1.2.5.1.
@@ -67,13 +91,16 @@ mod tests {
     #[test]
     fn the_second_date_is_read_in_both_forms() {
         let check = |version: bool, tag: u8, text: &str, expected: Option<i64>| {
-            let validity = [element(UTC_TIME, b"200101000000Z"), element(tag, text.as_bytes())].concat();
+            let dates = [element(UTC_TIME, b"200101000000Z"), element(tag, text.as_bytes())].concat();
             let serial = element(2, &[1]);
             let head = if version { element(VERSION, &element(2, &[2])) } else { Vec::new() };
             let (algorithm, issuer) = (element(SEQUENCE, &[]), element(SEQUENCE, &[]));
-            let inner = [head, serial, algorithm, issuer, element(SEQUENCE, &validity)].concat();
+            let inner = [head, serial, algorithm, issuer, element(SEQUENCE, &dates)].concat();
             let whole = element(SEQUENCE, &element(SEQUENCE, &inner));
-            assert_eq!(ends_at(&CertificateDer::from(whole.as_slice())), expected, "{text}");
+            let whole = CertificateDer::from(whole);
+            assert_eq!(ends_at(&whole), expected, "{text}");
+            let both = expected.map(|ends| Validity { begins: 1_577_836_800, ends });
+            assert_eq!(validity(&whole), both, "{text}");
             for cut in 0..whole.len() {
                 assert_eq!(ends_at(&CertificateDer::from(&whole[..cut])), None);
             }

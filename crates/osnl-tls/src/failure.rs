@@ -114,11 +114,38 @@ fn certificate(host: &str, error: &CertificateError, remedies: &Remedies) -> Ref
         CertificateError::UnknownIssuer => {
             Refusal::new("certificate is self-signed or of an unknown issuer").remedied(remedies.trust)
         }
+        other if is_of_version_1(other) => Refusal::new(VERSION_1).remedied(WITH_EXTENSIONS),
         CertificateError::BadSignature => {
             Refusal::new("certificate is not signed by the CA of that name that is trusted here")
                 .remedied(format!("if the CA was renewed, put its new certificate into {}", remedies.renewed))
         }
         other => Refusal::new(format!("certificate cannot be used: {other}")),
+    }
+}
+
+/// openssl makes it where it is given no extensions.
+const VERSION_1: &str = "certificate is of X.509 version 1, and TLS needs version 3";
+const WITH_EXTENSIONS: &str =
+    "issue it with extensions, such as subjectAltName: openssl x509 -req with -extfile";
+
+fn is_of_version_1(error: &CertificateError) -> bool {
+    let CertificateError::Other(other) = error else { return false };
+    matches!(other.0.downcast_ref(), Some(webpki::Error::UnsupportedCertVersion))
+}
+
+/// Why an [`Identity`](crate::Identity) whose files can be read cannot be used.
+#[must_use]
+pub fn misfit(error: &rustls::Error) -> Refusal {
+    match error {
+        rustls::Error::InvalidCertificate(error) if is_of_version_1(error) => {
+            Refusal::new(format!("the {VERSION_1}")).remedied(WITH_EXTENSIONS)
+        }
+        rustls::Error::InconsistentKeys(_) => {
+            Refusal::new("certificate and key do not fit: the key is another's")
+                .remedied("name the key that the certificate was issued for")
+        }
+        other => Refusal::new(format!("certificate and key do not fit: {other}"))
+            .remedied("name PEM files of a certificate and its key"),
     }
 }
 

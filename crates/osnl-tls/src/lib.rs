@@ -5,8 +5,9 @@
 //! | [`system_certificates`], [`certificates_from`] | CA certificates of the system, of files, and of folders |
 //! | [`checked`], [`any_name`], [`unchecked`] | verifiers; private installations are judged as by OpenSSL |
 //! | [`identity`] | a client certificate and its key |
-//! | [`ends_at`], [`LatestEnd`] | the end of a certificate's validity |
+//! | [`validity`], [`ends_at`], [`LatestEnd`] | the time in which a certificate counts |
 //! | [`handshake_refusal`], [`refusal`] | the [`Refusal`] of a failed handshake: the reason, and the remedy in the words of the caller's [`Remedies`] |
+//! | [`misfit`] | the same of a client certificate that cannot be used |
 //!
 //! ```
 //! use std::sync::Arc;
@@ -56,8 +57,8 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 
 pub use certificates::{FileError, Identity, certificates_from, identity, system_certificates};
-pub use expiry::{LatestEnd, ends_at};
-pub use failure::{Refusal, Remedies, handshake_refusal, refusal};
+pub use expiry::{LatestEnd, Validity, ends_at, validity};
+pub use failure::{Refusal, Remedies, handshake_refusal, misfit, refusal};
 
 /// Whether a name in a certificate's CN counts where the certificate has no `subjectAltName`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -89,12 +89,9 @@ impl KafkaTransport {
                 ),
             });
         }
-        Ok(Self {
-            settings: Settings::new(url, &options)?,
-            options,
-            publisher: Arc::default(),
-            groups: Arc::default(),
-        })
+        let settings = Settings::new(url, &options)?;
+        tls::judge_files(&settings).map_err(|reason| TransportError::TlsFiles { reason })?;
+        Ok(Self { settings, options, publisher: Arc::default(), groups: Arc::default() })
     }
 
     /// Sets a setting of the client library, over all others.

@@ -5,6 +5,7 @@ mod canary;
 mod error;
 mod orphans;
 mod parts;
+mod refusals;
 mod reload_summary;
 mod reloading;
 mod silence;

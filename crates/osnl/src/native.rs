@@ -58,7 +58,7 @@ mod topology;
 mod unreachable_rules;
 mod when;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -279,6 +279,22 @@ impl LoadedConf {
         let mut sections = self.layers.sections.iter();
         let section = sections.find(|section| section.def.kind == kind && section.name == name);
         findings::finding_at(section, option, problem)
+    }
+
+    /// Makes a finding about a file, at the line of a section that names it; about the section where none does.
+    pub(crate) fn finding_of_file(
+        &self,
+        kind: &str,
+        name: &str,
+        file: Option<&Path>,
+        problem: &str,
+    ) -> Finding {
+        let mut sections = self.layers.sections.iter();
+        let section =
+            sections.find(|section| section.def.kind == kind && (name.is_empty() || section.name == name));
+        let mut entries = section.iter().flat_map(|section| &section.entries);
+        let named = file.and_then(|file| entries.find(|entry| Path::new(entry.text.trim()) == file));
+        findings::finding_at(section, named.map_or("", |entry| &entry.option), problem)
     }
 }
 

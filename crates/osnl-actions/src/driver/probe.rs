@@ -1,5 +1,6 @@
 //! Whether something that a configuration names is there, in the words of `osnl check --connect`.
 
+mod certificate;
 mod cloud;
 mod target;
 
@@ -10,7 +11,8 @@ use jiff::tz::TimeZone;
 use osnl_http::EXPIRES_SOON;
 use osnl_transport::{Declare, ExchangeFound, ExchangeLook, HostLook};
 
-pub use self::cloud::{catalog_advice, chosen, cloud_probe, keystone_probe, log_in};
+pub use self::certificate::client_certificate_probe;
+pub use self::cloud::{catalog_advice, certificate_of_cloud, chosen, cloud_probe, keystone_probe, log_in};
 pub use self::target::{NO_REQUEST, broker_probe, file_probe, free, target_probe};
 #[cfg(feature = "kafka")]
 pub use self::target::{kafka_canary_probe, kafka_probe};

@@ -21,7 +21,8 @@ use super::scrub;
 use crate::Action;
 use crate::driver::{
     BuildContext, CallRequest, DriverConf, DriverError, NO_REQUEST, Preview, Probe, ProbeContext,
-    ProbeVerdict, Retries, Traits, cloud_probe, silent, target_probe,
+    ProbeVerdict, Retries, Traits, certificate_of_cloud, client_certificate_probe, cloud_probe, silent,
+    target_probe,
 };
 
 /// For one request to Keystone; the time of the whole attempt counts too.
@@ -238,6 +239,7 @@ impl DriverConf for HttpConf {
                 let service = target.service();
                 let (probe, found) = cloud_probe(context.section, conf, context.http, service, time).await;
                 probes.push(probe);
+                probes.extend(certificate_of_cloud(context.section, conf));
                 if let Some(endpoint) = found {
                     left = left.mul_f64(0.4);
                     place = Url::parse(&endpoint).ok();
@@ -259,6 +261,10 @@ impl DriverConf for HttpConf {
                 // Why there is none has been said.
                 None => {}
             }
+            let certificate = self.0.certificate.as_ref();
+            probes.extend(
+                certificate.and_then(|shown| client_certificate_probe(context.section, &shown.certificate)),
+            );
             probes
         }
         .boxed()

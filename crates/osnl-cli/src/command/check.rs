@@ -1,7 +1,8 @@
 //! `osnl check`: reads, checks and explains a configuration, tries its actions with examples of known events, and looks
 //! into its journal for what no action of it would deliver.
 //!
-//! Without `--connect` it makes no connection. With it, brokers, targets and files are tried as [`Native::probe`]
+//! The clients of a start are built and dropped, so that certificates and keys which it would refuse are refused here.
+//! Without `--connect` no connection is made. With it, brokers, targets and files are tried as [`Native::probe`]
 //! says:
 //! nothing is consumed, made or changed.
 //!
@@ -22,8 +23,9 @@ use clap::Args;
 use osnl::action::http::HttpOptions;
 use osnl::control::{Client, Request, Status, socket_path};
 use osnl::explain::{Trial, try_actions};
-use osnl::native::{self, Native, OwnDaemon, Probe, ProbeVerdict, Sources, User};
-use osnl_config::Finding;
+use osnl::native::{self, LoadedConf, Native, OwnDaemon, Probe, ProbeVerdict, Sources, User};
+use osnl_admin::{Endpoint, Exporter};
+use osnl_config::{ConfigError, ConfigErrors, Finding};
 use osnl_transport::Thorough;
 
 use self::report::Report;
@@ -76,7 +78,8 @@ pub(crate) fn run(args: &CheckRunArgs) -> Exit {
             return Exit::Usage;
         }
     };
-    let looked = sources::look(&args.of).map(judged);
+    let http = HttpOptions::from_environment(std::env::vars_os());
+    let looked = sources::look(&args.of).and_then(|looked| startable(looked, &http)).map(judged);
     let rights = match (&looked, &user) {
         (Ok((looked, _)), Some(user)) => rights(looked, user, &args.of),
         (Ok(_) | Err(_), _) => Vec::new(),
@@ -102,7 +105,6 @@ pub(crate) fn run(args: &CheckRunArgs) -> Exit {
     }
     let mut report = Report { explanation: native.explain(), warnings, trial, probes: None };
     if args.connect {
-        let http = HttpOptions::from_environment(std::env::vars_os());
         let thorough = if args.declare { Thorough::Does } else { Thorough::Asks };
         let daemon = own_daemon(&native, is_legacy);
         match app::block_on(native.probe_by(&http, thorough, &daemon, args.timeout)) {
@@ -135,10 +137,7 @@ fn rights(looked: &AnyConf, user: &User, args: &CheckArgs) -> Vec<Probe> {
         AnyConf::OssWatcher(loaded) => loaded.native.rights_with(user, &loaded.files),
         AnyConf::K2hr3Osnl(loaded) => {
             let files: Vec<String> = args.k2hr3_osnl.iter().map(|path| path.display().to_string()).collect();
-            let Ok(document) = loaded.document() else { return Vec::new() };
-            let texts = [("k2hr3_osnl.conf".to_owned(), document.text(true))];
-            let native = native::load_texts(&texts, &Sources::default());
-            native.map_or_else(|_| Vec::new(), |native| native.rights_with(user, &files))
+            native_form(loaded).map_or_else(|_| Vec::new(), |native| native.rights_with(user, &files))
         }
     }
 }
@@ -182,6 +181,42 @@ fn own_daemon(native: &Native, is_legacy: bool) -> OwnDaemon {
     }
 }
 
+/// Refuses a configuration whose certificates, keys, or proxies a start would refuse.
+fn startable(looked: AnyConf, http: &HttpOptions) -> Result<AnyConf, ConfRefusal> {
+    let legacy = match &looked {
+        AnyConf::Native(loaded) => {
+            let mut errors = loaded.refusals(http);
+            errors.extend(unbound(loaded, http));
+            return if errors.is_empty() {
+                Ok(looked)
+            } else {
+                Err(ConfRefusal::Native(ConfigErrors(errors)))
+            };
+        }
+        AnyConf::OssWatcher(loaded) => loaded.native.conf.refusals(http),
+        AnyConf::K2hr3Osnl(loaded) => native_form(loaded)?.conf.refusals(http),
+    };
+    let words: Vec<String> = legacy.iter().map(ToString::to_string).collect();
+    if words.is_empty() { Ok(looked) } else { Err(ConfRefusal::Other(words.join("\n"))) }
+}
+
+/// The refusals of the admin endpoint and of the export of traces.
+fn unbound(loaded: &LoadedConf, http: &HttpOptions) -> Vec<ConfigError> {
+    let (admin, otlp) = (&loaded.conf.admin, &loaded.conf.otlp);
+    let admin = admin.as_ref().and_then(|conf| Endpoint::check(conf).err());
+    let admin = admin.map(|refused| loaded.refusal_of_section("admin", &refused.to_string()));
+    let otlp = otlp.as_ref().and_then(|conf| Exporter::check(conf, http).err());
+    let otlp = otlp.map(|refused| loaded.refusal_of_section("otlp", &refused.to_string()));
+    admin.into_iter().chain(otlp).collect()
+}
+
+/// Returns a `k2hr3_osnl.conf` as what it means in the native form.
+fn native_form(loaded: &osnl_k2hr3::LoadedConf) -> Result<LoadedConf, ConfRefusal> {
+    let document = loaded.document().map_err(|error| ConfRefusal::Other(error.to_string()))?;
+    let texts = [("k2hr3_osnl.conf".to_owned(), document.text(true))];
+    native::load_texts(&texts, &Sources::default()).map_err(ConfRefusal::Native)
+}
+
 /// Adds what concerns only the check of a configuration: rules that never match, and actions that are tried.
 fn judged(looked: AnyConf) -> (AnyConf, Trial) {
     match looked {
@@ -206,9 +241,7 @@ pub(super) fn meaning(looked: AnyConf) -> Result<(Native, Vec<Note>), ConfRefusa
             Ok((loaded.native.conf, warnings))
         }
         AnyConf::K2hr3Osnl(loaded) => {
-            let document = loaded.document().map_err(|error| ConfRefusal::Other(error.to_string()))?;
-            let texts = [("k2hr3_osnl.conf".to_owned(), document.text(true))];
-            let native = native::load_texts(&texts, &Sources::default()).map_err(ConfRefusal::Native)?;
+            let native = native_form(&loaded)?;
             let mut warnings: Vec<Note> =
                 loaded.warnings.iter().map(|warning| Note::of(warning.0.clone())).collect();
             warnings.extend(loaded.manual_differences().into_iter().map(|what| Note {

@@ -84,18 +84,14 @@ fn start(loaded: LoadedConf, sources: Sources) -> anyhow::Result<Exit> {
             Ok(daemon) => daemon,
             Err(
                 error @ (BuildError::Transport { .. }
-                | BuildError::Action(DriverError::Http { .. })
+                | BuildError::Action(DriverError::Http { .. } | DriverError::Other { .. })
                 | BuildError::Enrich { .. }
                 | BuildError::OpenState(_)),
             ) => {
                 files::complain(&error.to_string());
                 return Ok(Exit::Config);
             }
-            Err(
-                error @ (BuildError::Action(DriverError::Other { .. })
-                | BuildError::NoState { .. }
-                | BuildError::State { .. }),
-            ) => return Err(error.into()),
+            Err(error @ (BuildError::NoState { .. } | BuildError::State { .. })) => return Err(error.into()),
             Err(error @ (BuildError::Database { .. } | BuildError::StateInUse { .. })) => {
                 files::complain(&error.to_string());
                 return Ok(Exit::Unavailable);

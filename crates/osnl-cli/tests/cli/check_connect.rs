@@ -343,6 +343,50 @@ fn each_host_and_target_says_what_is_wrong_with_it_in_bounded_time() {
 }
 
 #[test]
+fn a_client_certificate_out_of_its_time_is_said_although_the_target_asks_for_none() {
+    let home = crate::private_folder().unwrap();
+    let authority = Authority::new();
+    let target = TlsSink::start(&authority.issue(&Identity::LOOPBACK), Protocols::Tls12And13);
+    let check = |shown: &Identity, flags: &[&str]| {
+        let shown = authority.issue(shown);
+        let (file, key) = (shown.file().display(), shown.key_file().display());
+        let rest = format!(
+            "[action:a]\ndriver = http\nurl = {}\nca_file = {}\nclient_certificate = {file}\nclient_key = {key}",
+            target.url("localhost", "/"),
+            authority.file().display(),
+        );
+        let listener = "exchange = neutron";
+        let output = osnl(&home, &conf("rabbit://u:p@127.0.0.1:1/", listener, &rest), flags);
+        let named = format!("client certificate {file}");
+        let line = probes(&output).into_iter().find(|line| line.contains(&named)).unwrap_or_default();
+        (line.replace(&file.to_string(), "FILE"), output)
+    };
+    let (line, _) = check(&Identity::LOOPBACK, &["--connect"]);
+    assert_eq!(line, "ok       [action:a] client certificate FILE: valid until 2120-01-01");
+    let (line, _) = check(&Identity::Expired, &["--connect"]);
+    assert_eq!(
+        line,
+        "failed   [action:a] client certificate FILE: expired on 2024-02-01; renew it: servers that ask for a client \
+         certificate refuse this one"
+    );
+    let (line, _) = check(&Identity::NotYet, &["--connect"]);
+    assert_eq!(
+        line,
+        "failed   [action:a] client certificate FILE: is not valid before 2124-01-01; check the clock of this machine, or \
+         name the certificate that is in use"
+    );
+    let (_, output) = check(&Identity::Version1, &[]);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(78), "{text}");
+    let expected = "the certificate is of X.509 version 1, and TLS needs version 3; issue it with extensions, such as \
+                    subjectAltName: openssl x509 -req with -extfile";
+    assert!(
+        text.contains("[action:a] client_certificate: client certificate in ") && text.contains(expected),
+        "{text}"
+    );
+}
+
+#[test]
 fn check_answers_scripts_in_json() {
     let home = crate::private_folder().unwrap();
     let right = conf("rabbit://u:hunter2@mq/", "exchange = neutron\npool = a # b", DUMP);

@@ -45,6 +45,8 @@ struct CertificateRequest<'a> {
     constraints: &'a str,
     /// The file of the CA that signs.
     issuer: &'a str,
+    /// Without extensions, so of version 1.
+    is_version_1: bool,
 }
 
 impl Default for CertificateRequest<'_> {
@@ -56,6 +58,7 @@ impl Default for CertificateRequest<'_> {
             own_key: false,
             constraints: "",
             issuer: "ca",
+            is_version_1: false,
         }
     }
 }
@@ -78,6 +81,8 @@ pub enum Identity {
     SelfSigned,
     /// The same, expired.
     SelfSignedExpired,
+    /// A certificate of X.509 version 1 for the CN `localhost`: what `openssl x509 -req` makes without extensions.
+    Version1,
 }
 
 impl Identity {
@@ -159,6 +164,11 @@ impl Authority {
                 dates: PAST,
                 ..CertificateRequest::default()
             },
+            Identity::Version1 => CertificateRequest {
+                common_name: "localhost",
+                is_version_1: true,
+                ..CertificateRequest::default()
+            },
         };
         self.sign(&format!("{:x}", crate::ports::random()), &wanted)
     }
@@ -203,7 +213,10 @@ impl Authority {
         openssl(self.folder.path(), &arguments);
         let (from, until) = wanted.dates;
         let mut arguments = vec!["ca", "-batch", "-notext", "-startdate", from, "-enddate", until];
-        arguments.extend(["-extfile", "extensions", "-in", &request, "-out", &pem]);
+        if !wanted.is_version_1 {
+            arguments.extend(["-extfile", "extensions"]);
+        }
+        arguments.extend(["-in", &request, "-out", &pem]);
         let (issuer, issuer_key) = (format!("{}.pem", wanted.issuer), format!("{}.key", wanted.issuer));
         arguments.extend(if own {
             vec!["-selfsign", "-keyfile", &key]

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::server::WebPkiClientVerifier;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ConfigBuilder, RootCertStore, ServerConfig, ServerConnection, WantsVerifier};
 
@@ -14,7 +15,10 @@ use super::{Authority, Certificate, Handshake, Protocols};
 use crate::Sink;
 
 pub(crate) fn config(certificate: &Certificate, protocols: Protocols) -> ServerConfig {
-    builder(protocols).with_no_client_auth().with_single_cert(certificate.chain(), certificate.key()).unwrap()
+    // Other than `with_single_cert` this takes a certificate of version 1.
+    let key = rustls::crypto::ring::sign::any_supported_type(&certificate.key()).unwrap();
+    let shown = SingleCertAndKey::from(CertifiedKey::new(certificate.chain(), key));
+    builder(protocols).with_no_client_auth().with_cert_resolver(Arc::new(shown))
 }
 
 /// For clients with a certificate of this authority.

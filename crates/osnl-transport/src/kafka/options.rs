@@ -6,6 +6,7 @@
 mod table;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use osnl_config::{OptionDef, Value};
@@ -129,6 +130,13 @@ impl KafkaOptions {
     pub fn security(&self) -> SecurityProtocol {
         let text = self.text("security_protocol");
         SecurityProtocol { tls: text.ends_with("SSL"), sasl: text.starts_with("SASL") }
+    }
+
+    /// Returns the file of the certificate that we show a broker; `None` without TLS.
+    #[must_use]
+    pub fn client_certificate(&self) -> Option<PathBuf> {
+        let file = self.text("ssl_client_cert_file");
+        (self.security().tls && !file.is_empty()).then(|| file.into())
     }
 
     /// Returns the group of a listener without a pool.

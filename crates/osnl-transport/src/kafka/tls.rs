@@ -3,7 +3,7 @@
 
 use std::io::Read as _;
 use std::net::{TcpStream, ToSocketAddrs as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -115,6 +115,34 @@ fn refusal(settings: &Settings, address: &str) -> Option<Refusal> {
         }
         Ok(_) | Err(_) => None,
     }
+}
+
+/// Looks at the files that the client library will read. It refuses them with the first connection only.
+///
+/// # Errors
+/// An option whose file cannot be used, and why.
+pub(super) fn judge_files(settings: &Settings) -> Result<(), String> {
+    let refuse = |option: &str, file: &str, reason: &str| {
+        format!("{option} {file}: {reason}; name a PEM file that this user can read")
+    };
+    for (name, option, content) in [
+        ("ssl.ca.location", "ssl_cafile", "CERTIFICATE"),
+        ("ssl.certificate.location", "ssl_client_cert_file", "CERTIFICATE"),
+        ("ssl.key.location", "ssl_client_key_file", "PRIVATE KEY"),
+    ] {
+        let Some(file) = settings.values.get(name) else { continue };
+        let may_be_other = option == "ssl_cafile" && (file == "probe" || Path::new(file).is_dir());
+        if may_be_other {
+            continue;
+        }
+        let text = std::fs::read(file).map_err(|error| refuse(option, file, &error.to_string()))?;
+        let end = format!("{content}-----");
+        if !text.windows(end.len()).any(|part| part == end.as_bytes()) {
+            let content = content.to_lowercase();
+            return Err(refuse(option, file, &format!("the file holds no {content} in PEM form")));
+        }
+    }
+    Ok(())
 }
 
 fn config(settings: &Settings) -> Option<ClientConfig> {

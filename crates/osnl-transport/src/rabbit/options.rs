@@ -206,6 +206,12 @@ impl RabbitOptions {
         })
     }
 
+    /// Returns the file of the certificate that we show a broker; `None` without TLS.
+    #[must_use]
+    pub fn client_certificate(&self) -> Option<PathBuf> {
+        self.tls(1)?.certificate
+    }
+
     /// The heartbeat to ask for, in seconds; 0 is none.
     #[must_use]
     pub fn heartbeat(&self) -> u16 {

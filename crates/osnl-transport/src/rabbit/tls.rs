@@ -54,11 +54,11 @@ pub(super) fn config(options: &TlsOptions) -> Result<ClientConfig, String> {
         .map_err(said("ssl_cert_file or ssl_key_file"))?;
     config
         .with_client_auth_cert(identity.chain, identity.key)
-        .map_err(|error| format!("ssl_cert_file and ssl_key_file do not fit: {error}"))
+        .map_err(|error| format!("ssl_cert_file and ssl_key_file: {}", osnl_tls::misfit(&error)))
 }
 
 fn said(option: &str) -> impl FnOnce(FileError) -> String {
-    move |error| format!("{option} {error}")
+    move |error| format!("{option} {error}; name a PEM file that this user can read")
 }
 
 fn none(error: &str) -> String {

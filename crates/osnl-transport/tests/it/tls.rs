@@ -195,6 +195,9 @@ async fn files_that_cannot_be_used_are_an_error_before_anything_is_connected() {
     check(&format!("ssl_cert_file={missing}"), "ssl_cert_file or ssl_key_file ");
     check(&format!("ssl_cert_file={good}"), "no private key in PEM form that needs no passphrase");
     check(&format!("ssl_cert_file={good}&ssl_key_file={}", path("text")), "no private key in PEM form");
-    check(&format!("ssl_cert_file={good}&ssl_key_file={key}"), "ssl_cert_file and ssl_key_file do not fit");
+    check(
+        &format!("ssl_cert_file={good}&ssl_key_file={key}"),
+        "ssl_cert_file and ssl_key_file: certificate and key do not fit",
+    );
     check(&format!("ssl_key_file={key}"), "a key needs its certificate");
 }

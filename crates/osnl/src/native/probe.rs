@@ -38,7 +38,7 @@ use crate::action::driver::probe::free;
 use crate::action::driver::probe::{broker, exchange, silent};
 #[cfg(feature = "kafka")]
 use crate::action::driver::probe::{kafka_canary_probe, kafka_probe};
-use crate::action::driver::{Probe, ProbeContext};
+use crate::action::driver::{Probe, ProbeContext, client_certificate_probe};
 use crate::action::http::HttpOptions;
 use crate::journal::shared::{DatabaseFact, FactKind, SharedOptions};
 use crate::journal::sqlite::{self, OpenError, SqliteOptions};
@@ -196,6 +196,8 @@ async fn listener(
         let transport = KafkaTransport::new(&conf.transport_url, conf.kafka.clone());
         let looked = transport.clone();
         let mut probes = kafka_probe(&section, transport, &topics, conf.declare, limit).await;
+        let certificate = conf.kafka.client_certificate();
+        probes.extend(certificate.and_then(|file| client_certificate_probe(&section, &file)));
         if let (true, Ok(transport)) = (conf.has_canary, looked) {
             let topic = format!("{}.{}", super::canary::TOPIC, Priority::Info.as_str());
             probes.extend(kafka_canary_probe(&section, &transport, topic, limit).await);
@@ -219,6 +221,8 @@ async fn listener(
             |virtual_host: &str| permissions::needed(login_user(&conf.transport_url), virtual_host, conf);
         probes.push(broker(probe(format!("broker {}", host.host)), host, virtual_host, needed));
     }
+    let certificate = conf.rabbit.client_certificate();
+    probes.extend(certificate.and_then(|file| client_certificate_probe(&section, &file)));
     for (name, found) in &look.exchanges {
         probes.push(exchange(probe(format!("exchange {name}")), found, conf.declare));
     }

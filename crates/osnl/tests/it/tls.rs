@@ -95,6 +95,9 @@ fn certificates_are_refused_with_the_reason() {
     check(&other.issue(&Identity::CommonName("localhost")), "localhost", &ours, unknown);
     check(&other.issue(&Identity::LOOPBACK), "localhost", &ours, unknown);
     check(&issue(Identity::LOOPBACK), "localhost", &HttpOptions::default(), unknown);
+    let old = "certificate is of X.509 version 1, and TLS needs version 3; issue it with extensions, such as \
+        subjectAltName: openssl x509 -req with -extfile";
+    check(&issue(Identity::Version1), "localhost", &ours, old);
     let own = issue(Identity::SelfSigned);
     check(&own, "localhost", &ours, unknown);
     check(&own, "localhost", &HttpOptions::default(), unknown);

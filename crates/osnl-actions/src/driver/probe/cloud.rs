@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use osnl_openstack::{ApiError, Cloud, CloudConf, Identity, LoggedIn, SET_REGION, Scope, ServiceUrl};
 
-use super::{Probe, ProbeVerdict, silent};
+use super::{Probe, ProbeVerdict, client_certificate_probe, silent};
 use osnl_http::{FailureClass, HttpOptions};
 
 /// A login, and where its catalogue has this service, both within the deadline; `None` where the probe says why not, or
@@ -46,6 +46,11 @@ pub fn chosen(probe: Probe, place: &ServiceUrl) -> Probe {
         ProbeVerdict::Fine | ProbeVerdict::Warning | ProbeVerdict::Unproven => probe.warning(found, &advice),
         ProbeVerdict::Failed => probe.failed(found, Some(&advice)),
     }
+}
+
+/// The client certificate of a cloud's login, if it has one.
+pub fn certificate_of_cloud(section: &str, conf: &CloudConf) -> Option<Probe> {
+    client_certificate_probe(section, &conf.certificate.as_ref()?.certificate)
 }
 
 /// The login of a cloud, not tried yet.

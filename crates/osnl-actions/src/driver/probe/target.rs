@@ -11,7 +11,7 @@ use osnl_transport::{
 };
 use rustix::fs::{Access, AtFlags, CWD, accessat, statvfs};
 
-use super::{Probe, ProbeContext, broker, exchange, silent};
+use super::{Probe, ProbeContext, broker, client_certificate_probe, exchange, silent};
 use osnl_http::{HttpOptions, ProbeError, reach};
 
 /// The words for a target that was reached only.
@@ -133,10 +133,14 @@ pub async fn broker_probe(
 ) -> Vec<Probe> {
     #[cfg(feature = "kafka")]
     if url.driver() == "kafka" {
-        let transport = osnl_transport::KafkaOptions::from_query(url)
+        let options = osnl_transport::KafkaOptions::from_query(url);
+        let file = options.as_ref().ok().and_then(osnl_transport::KafkaOptions::client_certificate);
+        let transport = options
             .map_err(osnl_transport::TransportError::from)
             .and_then(|options| osnl_transport::KafkaTransport::new(url, options));
-        return kafka_probe(context.section, transport, exchanges, declare, context.deadline).await;
+        let mut probes = kafka_probe(context.section, transport, exchanges, declare, context.deadline).await;
+        probes.extend(file.and_then(|file| client_certificate_probe(context.section, &file)));
+        return probes;
     }
     let probe = |what: String| Probe::of(context.section, what);
     let transport = match RabbitTransport::new(url.clone(), options.clone()) {
@@ -155,6 +159,8 @@ pub async fn broker_probe(
         .iter()
         .map(|host| broker(probe(format!("broker {}", host.host)), host, url.virtual_host(), needed));
     let mut probes: Vec<Probe> = hosts.collect();
+    let certificate = options.client_certificate();
+    probes.extend(certificate.and_then(|file| client_certificate_probe(context.section, &file)));
     for (name, found) in &look.exchanges {
         let seen = exchange(probe(format!("exchange {name}")), found, declare);
         let there = matches!(found, ExchangeLook::There(_));

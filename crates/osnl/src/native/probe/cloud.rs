@@ -13,7 +13,9 @@ use osnl_openstack::{ApiError, Cloud, Kind, LoggedIn};
 
 use super::Native;
 use crate::action::driver::Probe;
-use crate::action::driver::probe::{catalog_advice, chosen, keystone_probe, log_in, silent};
+use crate::action::driver::probe::{
+    catalog_advice, certificate_of_cloud, chosen, keystone_probe, log_in, silent,
+};
 use crate::action::http::HttpOptions;
 use crate::enrich::EnrichConf;
 
@@ -34,6 +36,7 @@ pub(super) async fn enrichment(
     };
     let (login, logged_in) = log_in(&section, &cloud, deadline).await;
     let mut probes = vec![login];
+    probes.extend(certificate_of_cloud(&section, &conf.cloud));
     if let Some(logged_in) = &logged_in {
         let (section, cloud) = (section.as_str(), &cloud);
         let read = kinds.iter().map(|kind| async move {
