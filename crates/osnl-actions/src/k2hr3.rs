@@ -6,6 +6,7 @@
 //! it has nothing to do, so repeating is safe; it has no place for an idempotency key, and is sent none.
 
 mod conf;
+mod deletions;
 mod parameters;
 
 use std::fmt;
@@ -20,6 +21,7 @@ use serde_json::Value;
 
 pub use self::conf::K2hr3Conf;
 pub(crate) use self::conf::{API_URL, api_url};
+pub use self::deletions::{DELETIONS, K2hr3Events};
 pub use self::parameters::{HostParameters, Unusable};
 use super::http_request::scrub;
 use super::sent::request_text;
@@ -45,10 +47,11 @@ pub struct K2hr3 {
     api_url: ApiUrl,
     parameters: Arc<PayloadToParameters>,
     no_addresses: NoAddresses,
+    events: K2hr3Events,
 }
 
 impl K2hr3 {
-    /// An action on the role API at this URL, with k2hr3_osnl's [`NoAddresses::All`]. Warns in the log if nothing
+    /// An action on the role API at this URL, with k2hr3_osnl's [`NoAddresses::All`] and [`K2hr3Events::All`]. Warns in the log if nothing
     /// is to be verified.
     ///
     /// # Errors
@@ -71,7 +74,8 @@ impl K2hr3 {
                  would be trusted"
             );
         }
-        Ok(Self { client, api_url, parameters: Arc::new(HostParameters::of), no_addresses: NoAddresses::All })
+        let (no_addresses, events) = (NoAddresses::All, K2hr3Events::All);
+        Ok(Self { client, api_url, parameters: Arc::new(HostParameters::of), no_addresses, events })
     }
 
     /// Reads payloads in another way than [`HostParameters::of`].
@@ -91,7 +95,17 @@ impl K2hr3 {
         self
     }
 
+    /// Acts on these events.
+    #[must_use]
+    pub fn with_events(mut self, events: K2hr3Events) -> Self {
+        self.events = events;
+        self
+    }
+
     async fn delete(&self, event: &Event) -> Result<Completion, ActionError> {
+        if let Some(why) = self.events.refuses(&event.notification) {
+            return Ok(Completion::NothingToDo(why));
+        }
         let payload = event.payload();
         let asked =
             (self.parameters)(&payload).and_then(|found| narrowed(found, &payload, self.no_addresses));
@@ -213,6 +227,9 @@ impl Action for K2hr3 {
     }
 
     fn request(&self, event: &Event) -> Option<String> {
+        if self.events.refuses(&event.notification).is_some() {
+            return None;
+        }
         let payload = event.payload();
         let found = (self.parameters)(&payload).ok()?;
         let parameters = narrowed(found, &payload, self.no_addresses).ok()?;

@@ -154,6 +154,7 @@ impl LoadedConf {
             ),
             entry("when_exhausted", if requeue { "return" } else { "dead_letter" }, requeue_from),
             entry("retry_max_age", "none", FIXED),
+            entry("events", "all", "as k2hr3_osnl does it; deletions is the safe choice"),
             entry("no_addresses", "all", "as k2hr3_osnl does it; skip is the safe choice"),
             entry(
                 "verify",

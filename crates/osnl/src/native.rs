@@ -27,6 +27,7 @@ pub(crate) mod canary;
 mod catalogue_lint;
 pub(crate) mod change;
 mod check;
+mod deletions;
 mod deliveries;
 mod derived;
 mod document;
@@ -263,6 +264,7 @@ impl LoadedConf {
         let mut warnings = self.warnings.clone();
         warnings.extend(self.never_sent());
         warnings.extend(self.empty_names());
+        warnings.extend(self.not_deletions());
         in_order(&mut warnings, |warning| &warning.0, &self.files);
         warnings
     }

@@ -7,7 +7,7 @@ use osnl_config::written_secrets;
 use osnl_http::Url as ApiUrl;
 use osnl_transport::BoxFuture;
 
-use super::{K2hr3, NoAddresses, Unusable, asked_for, request_url, shown};
+use super::{DELETIONS, K2hr3, K2hr3Events, NoAddresses, Unusable, asked_for, request_url, shown};
 use crate::Action;
 use crate::driver::{
     BuildContext, CA_FILE, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe,
@@ -30,6 +30,8 @@ pub(crate) fn api_url(reader: &mut Reader<'_>) -> Option<ApiUrl> {
 pub struct K2hr3Conf {
     /// The URL for DELETE.
     pub api_url: ApiUrl,
+    /// The events that it acts on.
+    pub events: K2hr3Events,
     /// The request for a deleted port without addresses.
     pub no_addresses: NoAddresses,
     /// The certificates to believe.
@@ -41,6 +43,14 @@ impl ReadDriver for K2hr3Conf {
         "k2hr3",
         &[
             API_URL,
+            OptionDef::new(
+                "events",
+                "deletions or all",
+                "Events whose host K2HR3 forgets. deletions: port.delete.end, instance.delete.end, \
+                 compute.instance.delete.end; nothing is done for others. all: each event that a rule lets through, as \
+                 k2hr3_osnl does it.",
+            )
+            .or("deletions"),
             OptionDef::new(
                 "no_addresses",
                 "skip or all",
@@ -55,6 +65,8 @@ impl ReadDriver for K2hr3Conf {
 
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let api_url = api_url(reader);
+        let events =
+            reader.word("events", &[("deletions", K2hr3Events::Deletions), ("all", K2hr3Events::All)]);
         let no_addresses =
             reader.word("no_addresses", &[("skip", NoAddresses::Skip), ("all", NoAddresses::All)]);
         let tls = TlsConf::read(reader);
@@ -63,7 +75,7 @@ impl ReadDriver for K2hr3Conf {
                 "a deleted port without addresses asks K2HR3 to forget every address of its instance";
             reader.warn("no_addresses", problem, "skip is the safe choice");
         }
-        Some(Self { api_url: api_url?, no_addresses: no_addresses?, tls: tls? })
+        Some(Self { api_url: api_url?, events: events?, no_addresses: no_addresses?, tls: tls? })
     }
 }
 
@@ -71,11 +83,15 @@ impl DriverConf for K2hr3Conf {
     fn action(&self, context: &BuildContext<'_>) -> Result<Arc<dyn Action>, DriverError> {
         let error = |error| DriverError::Http { action: context.name.clone(), error };
         let action = K2hr3::new(self.api_url.clone(), &self.tls.http(context.http)).map_err(error)?;
-        Ok(Arc::new(action.with_no_addresses(self.no_addresses)))
+        Ok(Arc::new(action.with_events(self.events).with_no_addresses(self.no_addresses)))
     }
 
     fn does(&self) -> String {
-        format!("DELETE {}, on the deletion of a port or an instance", shown(&self.api_url))
+        let on = match self.events {
+            K2hr3Events::Deletions => "on the deletion of a port or an instance",
+            K2hr3Events::All => "on each event that its rules let through",
+        };
+        format!("DELETE {}, {on}", shown(&self.api_url))
     }
 
     fn explain(&self) -> Vec<(&'static str, String)> {
@@ -83,7 +99,11 @@ impl DriverConf for K2hr3Conf {
             NoAddresses::Skip => "a deleted port without addresses is skipped",
             NoAddresses::All => "a deleted port without addresses deletes every address of its instance",
         };
-        vec![("ports", what.to_owned())]
+        let events = match self.events {
+            K2hr3Events::Deletions => format!("{}; others need no action", DELETIONS.join(", ")),
+            K2hr3Events::All => "all, also those that are not deletions (events = all)".to_owned(),
+        };
+        vec![("events", events), ("ports", what.to_owned())]
     }
 
     fn retries(&self, _refuser: &str) -> Retries {
@@ -95,6 +115,9 @@ impl DriverConf for K2hr3Conf {
     }
 
     fn preview(&self, wanted: &CallRequest<'_>) -> Preview {
+        if let Some(why) = self.events.refuses(wanted.notification) {
+            return Preview::Nothing { why };
+        }
         match asked_for(&wanted.notification.payload, self.no_addresses) {
             Ok(parameters) => Preview::Request {
                 method: "DELETE".to_owned(),

@@ -25,7 +25,7 @@ use osnl::control::{Client, Request, Status, socket_path};
 use osnl::explain::{Trial, try_actions};
 use osnl::native::{self, LoadedConf, Native, OwnDaemon, Probe, ProbeVerdict, Sources, User};
 use osnl_admin::{Endpoint, Exporter};
-use osnl_config::{ConfigError, ConfigErrors, Finding};
+use osnl_config::{ConfigError, ConfigErrors, Finding, Warning};
 use osnl_transport::Thorough;
 
 use self::report::Report;
@@ -244,6 +244,12 @@ pub(super) fn meaning(looked: AnyConf) -> Result<(Native, Vec<Note>), ConfRefusa
             let native = native_form(&loaded)?;
             let mut warnings: Vec<Note> =
                 loaded.warnings.iter().map(|warning| Note::of(warning.0.clone())).collect();
+            let of_rule = |warning: Warning| {
+                let Finding { problem, allowed, .. } = warning.0;
+                let allowed = allowed.map_or(String::new(), |allowed| format!("; {allowed}"));
+                Note::plain(format!("[oslo_messaging_notifications] event_type: {problem}{allowed}"))
+            };
+            warnings.extend(native.not_deletions().into_iter().map(of_rule));
             warnings.extend(loaded.manual_differences().into_iter().map(|what| Note {
                 text: format!("manual and program of k2hr3_osnl differ; osnl uses {what}"),
                 finding: None,

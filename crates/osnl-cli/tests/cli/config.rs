@@ -68,6 +68,7 @@ action roles
   temporary  408, 425, other 5xx, timeouts: retried for up to 1d after the first attempt, then a dead letter
   refusals   other statuses: at most 6 attempts, then a dead letter
   timeout    30 s per attempt; pauses between attempts 1 s to 300 s
+  events     port.delete.end, instance.delete.end, compute.instance.delete.end; others need no action
   ports      a deleted port without addresses is skipped
   guard      100 per 10m; more is held until an operator releases it
 action record

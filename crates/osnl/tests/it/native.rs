@@ -111,15 +111,47 @@ fn a_port_without_addresses_is_a_choice() {
         let daemon = start(&conf, &broker);
         let port =
             json!({"port": {"device_id": instance(1), "device_owner": "compute:nova", "fixed_ips": []}});
-        wait_until(SOON, "bound", || publish(&broker, "neutron", &Priority::Info, "a", &port) == 1);
-        publish(&broker, "neutron", &Priority::Info, "a", &port_deleted(&instance(2), "10.0.0.1"));
+        let publish = |event_type: &str, payload: &Value| {
+            publish(&broker, "neutron", &Priority::Info, event_type, payload)
+        };
+        wait_until(SOON, "bound", || publish("port.delete.end", &port) == 1);
+        publish("port.delete.end", &port_deleted(&instance(2), "10.0.0.1"));
         // An instance never names addresses: all of them are meant.
-        publish(&broker, "neutron", &Priority::Info, "a", &json!({"instance_id": instance(3)}));
+        publish("compute.instance.delete.end", &json!({"instance_id": instance(3)}));
         daemon.wait_until("all are done", |c| c.delivered.get() + c.nothing_to_do.get() == 6);
         daemon.stop().unwrap();
         let targets: Vec<String> = sink.requests().into_iter().map(|r| r.target).collect();
         assert_eq!(targets.len(), requests, "{choice}: {targets:?}");
         assert!(targets.iter().any(|t| t.contains(&instance(3)) && !t.contains("host=")), "{targets:?}");
+    }
+}
+
+#[test]
+fn an_event_that_is_no_deletion_deletes_a_host_only_where_all_are_meant() {
+    for (choice, expected) in [("deletions", &[2][..]), ("all", &[1, 2, 3])] {
+        let folder = tempfile::tempdir().unwrap();
+        let sink = Sink::start();
+        let more = format!("events = {choice}\n[listener:neutron]\ndeclare = create\n");
+        let more = format!("[action:roles]\n{more}[rule:ports]\nevent_type = .*\n");
+        let conf = native(&text("rabbit://mq/", &sink.url("/v1/role"), &folder.path().join("x"), &more));
+        let broker = MemoryBroker::new();
+        let daemon = start(&conf, &broker);
+        let publish = |event_type: &str, number: usize| {
+            let payload = port_deleted(&instance(number), "10.0.0.1");
+            publish(&broker, "neutron", &Priority::Info, event_type, &payload)
+        };
+        wait_until(SOON, "bound", || publish("port.update.end", 1) == 1);
+        publish("port.delete.end", 2);
+        publish("port.delete.start", 3);
+        daemon.wait_until("all are done", |c| c.delivered.get() + c.nothing_to_do.get() == 6);
+        daemon.stop().unwrap();
+        let targets: Vec<String> = sink.requests().into_iter().map(|request| request.target).collect();
+        let of = |number: usize| targets.iter().any(|target| target.contains(&instance(number)));
+        assert_eq!(
+            (1..=3).filter(|number| of(*number)).collect::<Vec<_>>(),
+            expected,
+            "{choice}: {targets:?}"
+        );
     }
 }
 

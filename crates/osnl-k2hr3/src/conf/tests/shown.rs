@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use osnl::action::k2hr3::{K2hr3Conf, NoAddresses};
+use osnl::action::k2hr3::{K2hr3Conf, K2hr3Events, NoAddresses};
 use osnl::native::{Native, Sources, load_texts};
 use osnl_model::NotificationFilter;
 
@@ -47,7 +47,7 @@ fn what_is_shown_means_the_same() {
         assert_eq!(format!("{:?}", action.delivery()), format!("{:?}", conf.delivery()), "{file}");
         let Some(k2hr3) = action.driver.options::<K2hr3Conf>() else { panic!("{file}") };
         assert_eq!(k2hr3.api_url, conf.k2hr3.api_url, "{file}");
-        assert_eq!(k2hr3.no_addresses, NoAddresses::All, "{file}");
+        assert_eq!((k2hr3.events, k2hr3.no_addresses), (K2hr3Events::All, NoAddresses::All), "{file}");
         assert_eq!(k2hr3.tls.verify, !conf.k2hr3.allow_self_signed_cert, "{file}");
     }
 }

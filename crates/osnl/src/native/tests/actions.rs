@@ -57,6 +57,7 @@ fn defaults_are_shown_and_explained_as_the_driver_has_them() {
         "  temporary  408, 425, other 5xx, timeouts: retried for up to 1d after the first attempt, then a dead letter",
         "  refusals   other statuses: at most 6 attempts, then a dead letter",
         "  timeout    30 s per attempt; pauses between attempts 1 s to 60 s",
+        "  events     port.delete.end, instance.delete.end, compute.instance.delete.end; others need no action",
         "  ports      a deleted port without addresses is skipped",
         "  guard      none; recommended for an action that deletes: guard = 100 per 10m",
     ];
@@ -124,6 +125,7 @@ fn calls_of_several_events_and_their_pace_are_read_and_explained() {
 fn the_driver_makes_the_preview() {
     let conf = load(WHOLE).unwrap().conf;
     let notification = osnl_model::Notification {
+        event_type: Some("compute.instance.delete.end".to_owned()),
         payload: serde_json::json!({"instance_id": "11111111-2222-3333-4444-555555555555"}),
         ..Default::default()
     };
@@ -135,5 +137,13 @@ fn the_driver_makes_the_preview() {
     assert_eq!((method.as_str(), headers.len(), body), ("DELETE", 0, None));
     assert!(found.starts_with(url), "{found}");
     assert_eq!(conf.actions[1].preview(&wanted), Preview::Line { to: "stdout".to_owned() });
+    let other = osnl_model::Notification {
+        event_type: Some("compute.instance.update".to_owned()),
+        ..notification.clone()
+    };
+    let wanted = CallRequest { notification: &other, ..wanted };
+    let why = "compute.instance.update is not the deletion of a port or an instance (events = deletions)"
+        .to_owned();
+    assert_eq!(conf.actions[0].preview(&wanted), Preview::Nothing { why });
     assert_eq!(conf.actions[0].delivery().timeout, Duration::from_secs(30));
 }

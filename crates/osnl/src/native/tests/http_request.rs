@@ -86,7 +86,8 @@ fn the_query_of_a_url_is_in_no_form_for_people() {
     let loaded = load(&format!(
         "driver = k2hr3\napi_url = https://h/v1/role?{query}\n[otlp]\ntraces_endpoint = https://h/traces?{query}"
     ));
-    let event = Notification { payload: json!({"instance_id": ID}), ..Notification::default() };
+    let event_type = Some("compute.instance.delete.end".to_owned());
+    let event = Notification { event_type, payload: json!({"instance_id": ID}), ..Notification::default() };
     let wanted = CallRequest { notification: &event, rule: "r", resource: None, asks: &[] };
     let shown = for_people(&loaded, &wanted);
     for text in &shown {
