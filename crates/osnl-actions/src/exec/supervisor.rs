@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
@@ -51,6 +52,8 @@ pub(super) struct Terms {
     pub(super) hung: CancellationToken,
     /// Everything ends at once.
     pub(super) abort: CancellationToken,
+    /// A child of the program has answered since the daemon began, so the program is the right one.
+    pub(super) has_answered: Arc<AtomicBool>,
 }
 
 /// The reason for the end of a conversation.
@@ -80,8 +83,6 @@ pub(super) struct Supervisor {
     out: BytesMut,
     heard: LineBuffer,
     unanswered: HashMap<u64, oneshot::Sender<Result<Completion, ActionError>>>,
-    /// It has answered at least once, so it can.
-    has_answered: bool,
     /// Set when nothing but its last words is waited for.
     last_call: Option<Instant>,
 }
@@ -103,7 +104,6 @@ impl Supervisor {
             out: prologue.into(),
             heard: LineBuffer::new(terms.reply_limit),
             unanswered: HashMap::new(),
-            has_answered: false,
             last_call: None,
             terms,
         }
@@ -194,7 +194,7 @@ impl Supervisor {
                 Ok(ChildLine::Fatal(reason)) => return Some(Cause::Fatal(reason)),
                 Ok(ChildLine::Verdict(id, result)) => match self.unanswered.remove(&id) {
                     Some(answer) => {
-                        self.has_answered = true;
+                        self.terms.has_answered.store(true, Ordering::Relaxed);
                         let _ = answer.send(result);
                     }
                     None => {
@@ -240,8 +240,10 @@ impl Supervisor {
         let name = &self.terms.name;
         let ended = ending(status);
         let words = self.chatter.last_words();
-        // A program that has never answered may be the wrong one: its start has failed.
-        let class = if self.has_answered { ErrorClass::Reset } else { ErrorClass::Connect };
+        // A program that has never answered may be the wrong one: its start has failed. One that has is ended by an event,
+        // whose attempts count: each child that such an event ends is a fresh one.
+        let has_answered = self.terms.has_answered.load(Ordering::Relaxed);
+        let class = if has_answered { ErrorClass::Reset } else { ErrorClass::Connect };
         let (class, reason) = match cause {
             Cause::Drained => {
                 tracing::debug!(

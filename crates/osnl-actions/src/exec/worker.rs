@@ -2,7 +2,8 @@
 //! after it has ended. How long is waited between two starts is not decided here but by the delivery loop, which
 //! holds a target that cannot be reached.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use osnl_core::former::Former;
@@ -23,7 +24,7 @@ const ORDERS: usize = 64;
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The action's name.
-    pub action: std::sync::Arc<str>,
+    pub action: Arc<str>,
     /// The program, its arguments and its environment.
     pub program: Program,
     /// For people, instead of the program's name.
@@ -41,6 +42,8 @@ pub struct Worker {
     slot: Mutex<Slot>,
     ids: AtomicU64,
     starts: AtomicU64,
+    /// Whether a child has answered.
+    has_answered: Arc<AtomicBool>,
     abort: CancellationToken,
 }
 
@@ -68,7 +71,8 @@ impl Worker {
     /// A worker without a child yet.
     pub fn new(plan: Plan) -> Self {
         let abort = CancellationToken::new();
-        Self { plan, slot: Mutex::default(), ids: AtomicU64::new(1), starts: AtomicU64::new(0), abort }
+        let (slot, starts, has_answered) = Default::default();
+        Self { plan, slot, ids: AtomicU64::new(1), starts, has_answered, abort }
     }
 
     /// The settings of its children.
@@ -175,6 +179,7 @@ impl Worker {
             stop_timeout: *stop_timeout,
             hung: hung.clone(),
             abort: self.abort.clone(),
+            has_answered: self.has_answered.clone(),
         };
         let supervised = Supervisor::new(terms, (process, pipes), &prologue, taken).run();
         let task = || format!("the supervisor of {name} of action {action}");

@@ -47,6 +47,16 @@ fn a_child_that_has_never_answered_could_not_be_started() {
 }
 
 #[test]
+fn an_event_that_ends_each_fresh_child_uses_up_attempts_once_the_program_has_answered() {
+    let (_folder, stand) = obedient(|_, _, _| {});
+    stand.pid();
+    for _ in 0..3 {
+        let error = stand.attempt(&json!({"do": "exit"})).unwrap_err();
+        assert_eq!(error.class, ErrorClass::Reset, "{error}");
+    }
+}
+
+#[test]
 fn all_events_in_the_hands_of_a_child_that_dies_fail() {
     let (_folder, stand) = obedient(|_, _, _| {});
     stand.pid();
