@@ -84,6 +84,21 @@ const USUAL: [(&str, &str); 8] = [
     ("nova", "instance.delete.end"),
 ];
 
+/// The options without which a service sends nothing of what its sample reads.
+const NEEDED: [(&str, &str); 2] = [
+    (
+        "ironic",
+        "ironic sends notifications only with notification_level = info in [DEFAULT] and driver = messagingv2 in \
+         [oslo_messaging_notifications] of ironic.conf.",
+    ),
+    (
+        "nova",
+        "nova sends versioned notifications only with notification_format = both (or versioned) in [notifications] and \
+         driver = messagingv2 in [oslo_messaging_notifications] of nova.conf; its default is unversioned. To read those, write \
+         topics = notifications here, and event_type = ^compute\\.instance\\.delete\\.end$ in the rule.",
+    ),
+];
+
 /// Returns the sample for these services.
 pub(super) fn sample(services: &[&str], target: &SampleTarget, transport_url: &str) -> String {
     let mut sample = Sample { out: String::new(), reference: native::reference(osnl_oss::drivers()) };
@@ -132,7 +147,11 @@ impl Sample {
         // Two listeners never share a queue.
         let pool = format!("osnl-{service}");
         let topics = event.topics.first().copied().unwrap_or("notifications");
-        self.section(
+        self.out.push('\n');
+        if let Some((_, needed)) = NEEDED.iter().find(|(name, _)| *name == service) {
+            self.comment(needed);
+        }
+        self.body(
             "listener:NAME",
             &format!("listener:{service}"),
             &[
@@ -222,6 +241,7 @@ mod tests {
         let text = sample(&["nova", "neutron"], SampleTarget::of("http").unwrap(), "rabbit://u:p@h:5672/");
         for line in [
             "[listener:nova]",
+            "# nova sends versioned notifications only with notification_format = both (or versioned) in",
             "topics = versioned_notifications",
             "event_type = ^instance\\.delete\\.end$",
             "event_type = ^port\\.delete\\.end$",
