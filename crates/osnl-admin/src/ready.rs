@@ -1,14 +1,17 @@
-//! Whether the daemon is ready: each listener listens or stands by, and the journal takes messages.
+//! Whether the daemon is ready: each listener listens or stands by on a queue that an exchange fills, and the journal takes
+//! messages.
 //!
 //! A target that is held does not make it unready: nothing is lost, and another instance would meet the same target. It
 //! is in the answer all the same, with everything else that needs attention.
 
-use osnl::control::Status;
+use osnl::control::{ListenerStatus, Status};
 use serde_json::{Value, json};
 
 /// Answers whether the daemon is ready, and the reasons.
 pub(crate) fn ready(status: &Status) -> (bool, Value) {
-    let listens = |state: &str| ["listening", "standby"].contains(&state);
+    // A queue without any exchange that should fill it gets nothing.
+    let listens =
+        |listener: &ListenerStatus| ["listening", "standby"].contains(&&*listener.state) && !listener.unbound;
     let listeners: Vec<Value> = status
         .listeners
         .iter()
@@ -16,13 +19,13 @@ pub(crate) fn ready(status: &Status) -> (bool, Value) {
             json!({
                 "name": listener.name,
                 "state": listener.state,
-                "ready": listens(&listener.state),
+                "ready": listens(listener),
                 "reason": listener.reason,
                 "seconds": listener.since_seconds,
             })
         })
         .collect();
-    let all_listen = !status.listeners.is_empty() && status.listeners.iter().all(|l| listens(&l.state));
+    let all_listen = !status.listeners.is_empty() && status.listeners.iter().all(listens);
     // A listener notices it with the next message only.
     let journal = &status.journal;
     let takes = !matches!(journal.status.as_deref(), Some("full" | "failed"));
@@ -58,6 +61,20 @@ mod tests {
             whole["journal"][name] = value.clone();
         }
         serde_json::from_value(whole).unwrap()
+    }
+
+    #[test]
+    fn a_queue_that_no_exchange_fills_is_not_ready() {
+        let reason = "bound to 0 of 1 exchanges: exchange \"nova\" does not exist yet";
+        for (unbound, expected) in [(true, false), (false, true)] {
+            let mut status = status(&["listening"], json!({"status": "ok"}));
+            status.listeners[0].unbound = unbound;
+            status.listeners[0].reason = Some(reason.to_owned());
+            let (is_ready, why) = ready(&status);
+            let listener = &why["listeners"][0];
+            assert_eq!((is_ready, &listener["ready"]), (expected, &json!(expected)), "{why}");
+            assert_eq!(listener["reason"], reason);
+        }
     }
 
     #[test]

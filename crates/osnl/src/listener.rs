@@ -413,8 +413,13 @@ impl Listener {
             }
             let pause = backoff.after(&error);
             let next = SystemTime::now() + pause;
-            let trouble =
-                Trouble { reason: error.to_string(), remedy: self.remedy(&error), attempts: attempt, next };
+            let trouble = Trouble {
+                reason: error.to_string(),
+                remedy: self.remedy(&error),
+                attempts: attempt,
+                next,
+                is_unbound: false,
+            };
             self.say_failed(&trouble, error.is_missing(), pause, &mut said);
             self.gauges.failed(Some(trouble));
             // Its reason is another by now.
@@ -438,7 +443,7 @@ impl Listener {
         said: &mut Option<FailureLog>,
     ) {
         let name = &*self.config.name;
-        let Trouble { reason, remedy, attempts: attempt, next: _ } = trouble;
+        let Trouble { reason, remedy, attempts: attempt, next: _, is_unbound: _ } = trouble;
         let known = said.as_ref().is_some_and(|said| said.reasons.contains(reason));
         let is_due = said.as_ref().is_some_and(|said| said.at.elapsed() >= REMIND) && !is_missing;
         if known && !is_due {

@@ -1,6 +1,6 @@
 //! Samples over hours and days, of what a daemon may measure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use osnl::control::{MeasuredAction, MeasuredJournal};
 use osnl::journal::sqlite::State;
@@ -32,6 +32,7 @@ impl Clockwork {
             journal: MeasuredJournal { is_readable: true, ..MeasuredJournal::default() },
             loaded: at,
             is_reloaded: true,
+            problems: BTreeSet::new(),
         };
         Self { now: Instant::now(), at, measured, history: History::default() }
     }

@@ -64,6 +64,7 @@ macro_rules! families {
 
 families! {
     BUILD = "osnl_build" Info "" ["version"] "The version of the program.";
+    ATTENTION = "osnl_attention" Gauge "" ["kind", "severity"] "1 while something of this kind needs attention, as osnl status lists it; absent otherwise.";
     LISTENER_STATE = "osnl_listener_state" Gauge "" ["listener", "state"] "1 for the state that the listener is in.";
     LISTENER_STALLED = "osnl_listener_stalled" Gauge "" ["listener"] "1 while messages wait and none moves.";
     RECEIVED = "osnl_messages_received" Counter "" ["listener"] "Messages taken from the broker, redeliveries included.";

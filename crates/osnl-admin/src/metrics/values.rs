@@ -17,6 +17,11 @@ const JOURNAL_STATES: [&str; 3] = ["ok", "full", "failed"];
 
 pub(super) fn write(measured: &Measurements, process: Option<&Process>, out: &mut Writer) {
     out.family(&of::BUILD, |samples| samples.sample(&[env!("CARGO_PKG_VERSION")], 1u64));
+    out.family(&of::ATTENTION, |samples| {
+        for (kind, severity) in &measured.problems {
+            samples.sample(&[&kind.name(), &severity.name()], 1u64);
+        }
+    });
     listeners(&measured.listeners, out);
     out.family(&of::RULE_MATCHES, |samples| {
         measured.rules.iter().for_each(|(rule, times)| samples.sample(&[rule], *times));

@@ -5,8 +5,10 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
+use osnl::control::{ProblemKind, Severity};
 use osnl_admin::metrics::{FAMILIES, Format, MetricKind, render, table};
 use regex::Regex;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::promtool::measurements;
@@ -55,6 +57,10 @@ fn words() -> BTreeMap<&'static str, BTreeSet<String>> {
     words
 }
 
+fn is_word<T: DeserializeOwned>(text: &str) -> bool {
+    serde_json::from_value::<T>(Value::from(text)).is_ok()
+}
+
 /// Each metric of a query exists, and has the labels by which it is selected and grouped, and their values.
 fn check_query(place: &str, query: &str) {
     let known = samples();
@@ -81,7 +87,11 @@ fn check_query(place: &str, query: &str) {
         let selector = found.get(2).map_or("", |selector| selector.as_str());
         for (_, [label, values]) in value.captures_iter(selector).map(|found| found.extract()) {
             for chosen in values.split('|') {
-                let is_known = words.get(label).is_none_or(|words| words.contains(chosen));
+                let is_known = match (name, label) {
+                    ("osnl_attention", "kind") => is_word::<ProblemKind>(chosen),
+                    ("osnl_attention", "severity") => is_word::<Severity>(chosen),
+                    (_, label) => words.get(label).is_none_or(|words| words.contains(chosen)),
+                };
                 assert!(is_known, "{place}: no {label} of {name} is {chosen:?}");
             }
         }

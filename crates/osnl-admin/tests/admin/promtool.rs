@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use osnl::control::{
-    LagStatus, MeasuredAction, MeasuredJournal, MeasuredListener, Measurements, PartitionLag,
+    LagStatus, MeasuredAction, MeasuredJournal, MeasuredListener, Measurements, PartitionLag, ProblemKind,
+    Severity,
 };
 use osnl::journal::sqlite::State;
 use osnl::metrics::Counters;
@@ -89,6 +90,7 @@ pub(crate) fn measurements(actions: usize, rules: usize) -> Measurements {
         },
         loaded: now,
         is_reloaded: true,
+        problems: [(ProblemKind::ExchangeMissing, Severity::Warning)].into(),
         counters,
     }
 }

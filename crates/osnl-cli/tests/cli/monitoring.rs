@@ -232,6 +232,23 @@ fn a_broken_target_raises_alerts_that_end_with_a_retry() {
     }
 }
 
+/// A message that is published before the exchange is bound is in no queue of ours.
+#[test]
+fn a_queue_that_no_exchange_fills_is_not_ready_and_needs_attention() {
+    let listener = "[listener:neutron]\ntransport_url = URL\nexchange = neutron\npool = osnl\n";
+    let (mut rig, admin) = monitored("monitoring-unbound", &[listener, RULE, ACTION]);
+    let attention = || sample(&admin, "osnl_attention{kind=\"exchange-missing\",severity=\"warning\"}");
+    wait_until(SOON, "the exchange is missed", || get(&admin, "/readyz").0 == 503);
+    let (_, body) = get(&admin, "/readyz");
+    let reason = "bound to 0 of 1 exchanges: exchange \\\"neutron\\\" does not exist yet";
+    assert!(body.contains(reason) && body.contains("\"state\":\"listening\""), "{body}");
+    wait_until(SOON, "that is a metric", || attention().as_deref() == Some("1"));
+    // The service creates its exchange with its first notification.
+    rig.publish([(0, 0)]);
+    wait_until(SOON, "the queue is bound", || get(&admin, "/readyz").0 == 200);
+    wait_until(SOON, "the metric ends", || attention().is_none());
+}
+
 /// Issue 19: a daemon that stands by is ready, takes over, and then is too.
 #[test]
 fn a_daemon_that_stands_by_is_ready() {

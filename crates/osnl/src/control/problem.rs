@@ -72,6 +72,27 @@ pub enum ProblemKind {
     Certificate,
 }
 
+impl ProblemKind {
+    /// Returns its name in JSON, as `exchange-missing`.
+    #[must_use]
+    pub fn name(self) -> String {
+        word(&self)
+    }
+}
+
+impl Severity {
+    /// Returns its name in JSON, as `critical`.
+    #[must_use]
+    pub fn name(self) -> String {
+        word(&self)
+    }
+}
+
+fn word(value: &impl Serialize) -> String {
+    let value = serde_json::to_value(value).unwrap_or_default();
+    value.as_str().unwrap_or_default().to_owned()
+}
+
 /// The urgency of a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -168,6 +168,9 @@ pub struct ListenerStatus {
     /// The way in which its queue, which another program has made, can lose messages.
     #[serde(default)]
     pub queue_lossy: Option<String>,
+    /// Whether no exchange that should fill its queue is there yet, so that nothing comes into it.
+    #[serde(default)]
+    pub unbound: bool,
     /// The seconds since the broker was asked.
     #[serde(default)]
     pub queue_seen_seconds: Option<u64>,

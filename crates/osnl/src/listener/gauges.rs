@@ -39,6 +39,8 @@ pub struct Trouble {
     pub attempts: u32,
     /// When the next one begins.
     pub next: SystemTime,
+    /// Whether the queue is read, and no exchange that should fill it is bound.
+    pub is_unbound: bool,
 }
 
 /// The broker's latest answer about the queues that are read.

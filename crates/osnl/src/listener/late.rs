@@ -50,7 +50,8 @@ impl Listener {
         while !unbound.is_empty() {
             let next = SystemTime::now() + EACH;
             let reason = gap(&bound, &unbound);
-            self.gauges.failed(Some(Trouble { reason, remedy: remedy.clone(), attempts: 0, next }));
+            let (remedy, is_unbound) = (remedy.clone(), bound.is_empty());
+            self.gauges.failed(Some(Trouble { reason, remedy, attempts: 0, next, is_unbound }));
             sleep(EACH).await;
             match late.bind(&unbound).await {
                 Ok(rest) => {

@@ -3,7 +3,7 @@
 //! Numbers that change with each message are counted there; the rest is looked up here: in the live state, and in
 //! the journal's file on a thread that may wait.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -11,7 +11,8 @@ use osnl_core::metrics::{ActionSeries, ListenerSeries, StreamState};
 use osnl_transport::QueueDepths;
 
 use super::super::LagStatus;
-use super::status::{Detail, lag};
+use super::super::problem::{ProblemKind, Severity};
+use super::status::lag;
 use super::{ControlHandler, DiskUse, Store};
 use crate::daemon::{DaemonState, ListenerHandle};
 use crate::delivery::TargetMonitor;
@@ -43,6 +44,8 @@ pub struct Measurements {
     pub loaded: SystemTime,
     /// Whether the latest reload was done; true before the first one.
     pub is_reloaded: bool,
+    /// The kinds of problems that need attention, with their urgencies.
+    pub problems: BTreeSet<(ProblemKind, Severity)>,
 }
 
 /// A listener.
@@ -109,7 +112,10 @@ impl ControlHandler {
     pub async fn measurements(&self) -> Option<Measurements> {
         let live = self.live.as_ref()?;
         // A journal that cannot be read is a number too.
-        let (kept, disk) = tokio::join!(self.kept_in_time(Detail::Counts), self.disk_use());
+        let (kept, disk) = tokio::join!(self.kept_in_time(), self.disk_use());
+        // The same judgement as every screen's.
+        let problems =
+            self.status_of(kept.as_ref(), disk).map_or_else(|_| Vec::new(), |status| status.problems);
         let kept = kept.ok();
         let journal = self.measured_journal(kept.as_ref().map(|kept| kept.overview.as_ref()), disk);
         let kept = kept.unwrap_or_default();
@@ -147,6 +153,7 @@ impl ControlHandler {
             journal,
             loaded: reloads.loaded,
             is_reloaded: reloads.failed.is_none(),
+            problems: problems.iter().map(|problem| (problem.kind, problem.severity)).collect(),
         })
     }
 

@@ -25,15 +25,6 @@ use crate::journal::sqlite::{FailingKey, Overview, State, Tally};
 use crate::journal::{Journal as _, JournalState};
 use crate::listener::{ListenerState, LossyQueue};
 
-/// The questions to the store: a scrape each second asks for less than a status.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Detail {
-    /// Numbers and ages.
-    Counts,
-    /// Also which resources fail, and why deliveries were given up.
-    Causes,
-}
-
 /// A delivery that has failed so often fails again and again.
 const SEVERAL: u32 = 5;
 /// One that fails for so long does too.
@@ -64,18 +55,28 @@ impl ControlHandler {
     /// The file of a stopped daemon can't be read.
     pub async fn status(&self) -> Result<Status, Refusal> {
         // The store may be unreadable, which is often the reason for the request: the rest is answered nevertheless.
-        let (kept, disk) = tokio::join!(self.kept_in_time(Detail::Causes), self.disk_use());
+        let (kept, disk) = tokio::join!(self.kept_in_time(), self.disk_use());
+        self.status_of(kept.as_ref(), disk)
+    }
+
+    /// Returns the same of what the store has answered.
+    pub(super) fn status_of(
+        &self,
+        kept: Result<&StoreNumbers, &Refusal>,
+        disk: DiskUse,
+    ) -> Result<Status, Refusal> {
+        let nothing = StoreNumbers::default();
         let (kept, unreadable) = match kept {
             Ok(kept) => (kept, None),
-            Err(refusal) if self.live.is_some() => (StoreNumbers::default(), Some(refusal.message)),
-            Err(refusal) => return Err(refusal),
+            Err(refusal) if self.live.is_some() => (&nothing, Some(refusal.message.clone())),
+            Err(refusal) => return Err(refusal.clone()),
         };
         let live = self.live.as_ref();
-        let targets = self.targets(&kept);
+        let targets = self.targets(kept);
         let listeners = self.listeners();
         let configuration = live.map(|live| configuration(&live.daemon.reloads().borrow()));
         let left_queues = self.left_queues();
-        let journal = self.journal(&kept, disk);
+        let journal = self.journal(kept, disk);
         let mut problems: Vec<Problem> = unreadable.into_iter().map(journal_unreadable).collect();
         if live.is_none() {
             problems.push(no_daemon());
@@ -131,10 +132,10 @@ impl ControlHandler {
     }
 
     /// A disk that hangs must not hide what is known without it.
-    pub(super) async fn kept_in_time(&self, detail: Detail) -> Result<StoreNumbers, Refusal> {
+    pub(super) async fn kept_in_time(&self) -> Result<StoreNumbers, Refusal> {
         match self.live {
-            None => self.kept(detail).await,
-            Some(_) => timeout(STORE, self.kept(detail)).await.unwrap_or_else(|_| {
+            None => self.kept().await,
+            Some(_) => timeout(STORE, self.kept()).await.unwrap_or_else(|_| {
                 let why =
                     format!("the journal cannot be read: no answer of its disk for {} s", STORE.as_secs());
                 Err(Refusal::new(Code::Unavailable, why))
@@ -144,12 +145,12 @@ impl ControlHandler {
 
     /// Whether a delivery of the action can begin or waits for one.
     pub(super) async fn is_pending(&self, action: &str) -> Result<bool, Refusal> {
-        let kept = self.kept_in_time(Detail::Counts).await?;
+        let kept = self.kept_in_time().await?;
         let is_open = |of: &Tally| matches!(of.state, State::Ready | State::Waiting);
         Ok(kept.tally.iter().any(|of| of.action == action && is_open(of)))
     }
 
-    async fn kept(&self, detail: Detail) -> Result<StoreNumbers, Refusal> {
+    async fn kept(&self) -> Result<StoreNumbers, Refusal> {
         if let Store::Memory(journal) = &self.store {
             let mut oldest = BTreeMap::new();
             for row in journal.rows() {
@@ -180,12 +181,10 @@ impl ControlHandler {
                 if let Some(at) = reader.oldest_ready(&of.action)? {
                     oldest.insert(of.action.clone(), at);
                 }
-                if detail == Detail::Causes {
-                    failing.insert(of.action.clone(), reader.failing(&of.action)?);
-                }
+                failing.insert(of.action.clone(), reader.failing(&of.action)?);
             }
             let mut dead_reasons = BTreeMap::new();
-            for of in tally.iter().filter(|of| of.state == State::Dead && detail == Detail::Causes) {
+            for of in tally.iter().filter(|of| of.state == State::Dead) {
                 if let Some(reason) = reader.latest_dead(&of.action)? {
                     dead_reasons.insert(of.action.clone(), reason);
                 }
@@ -502,6 +501,7 @@ fn listener(heard: &ListenerHandle) -> ListenerStatus {
         queue_lossy: opened.lossy.as_ref().map(|LossyQueue { queue, differs, how }| {
             format!("queue {queue} was declared with other settings ({differs}): {how}")
         }),
+        unbound: trouble.as_ref().is_some_and(|trouble| trouble.is_unbound),
         queue_seen_seconds: depth.as_ref().map(|depth| time::age(depth.at)),
         queue_waiting_since: waiting_since.map(time::shown),
         queue_waiting_seconds: waiting_since.map(time::age),
