@@ -8,6 +8,7 @@
 mod compared;
 mod fields;
 mod hints;
+mod impossible;
 mod types;
 
 use std::collections::HashMap;
@@ -19,6 +20,7 @@ use osnl_model::{Pattern, Predicate, Priority};
 
 use self::fields::{EventFields, PathFields};
 use self::hints::{in_all_services, unanchored};
+use self::impossible::{no_kind, no_publisher};
 use self::types::{TEXT, is_text, other_type, project_of_request};
 use super::canary;
 use super::equalities;
@@ -101,6 +103,11 @@ impl<'a> Judge<'a> {
             (_, false) => {
                 let mut found: Vec<Warning> =
                     pattern.and_then(|_| self.elsewhere(rule, &matched)).into_iter().collect();
+                let publisher = no_publisher(&rule.rule, &matched).map(|found| ("publisher_id", found));
+                let kind = no_kind(&rule.rule, &matched).map(|found| ("when", found));
+                for (option, (problem, mend)) in publisher.into_iter().chain(kind) {
+                    found.push(self.warning(rule, option, &problem, &mend, None));
+                }
                 let mut fields = fields.of(&matched);
                 for key in payload_keys(rule) {
                     found.extend(self.no_text(rule, key, fields.at(key)));

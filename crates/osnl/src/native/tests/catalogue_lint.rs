@@ -17,6 +17,25 @@ fn never_heard(exchange: &str, rule: &str, listener: &str) -> Vec<String> {
 }
 
 #[test]
+fn a_publisher_and_a_kind_that_no_event_has_are_pointed_at() {
+    let check = |exchange: &str, rule: &str, expected: &[&str]| {
+        assert_eq!(never_sent(exchange, rule), expected, "{exchange} {rule}");
+    };
+    let deleted = r"event_type = ^instance\.delete\.end$";
+    let none = "a.conf:7: [rule:r] publisher_id: no publisher of the known events of this rule begins so; they come from \
+                nova-api:<host>, nova-compute:<host>";
+    check("nova", &format!("{deleted}\npublisher_id = ^compute\\."), &[none]);
+    check("nova", &format!("{deleted}\npublisher_id = ^nova-compute:ctl1$"), &[]);
+    check("nova", &format!("{deleted}\npublisher_id = ^nova-api"), &[]);
+    check("nova", "event_type = ^compute\\.instance\npublisher_id = ^compute", &[]);
+    check("neutron", "publisher_id = ^network.*$", &[]);
+    let port = r"event_type = ^port\.delete\.end$";
+    let kind = "a.conf:7: [rule:r] when: requires resource.kind server, which no known event of this rule has; it is port";
+    check("neutron", &format!("{port}\nwhen = resource.kind == 'server'"), &[kind]);
+    check("neutron", &format!("{port}\nwhen = resource.kind in ['server', 'port']"), &[]);
+}
+
+#[test]
 fn an_event_type_that_nobody_sends_is_pointed_at() {
     let check = |exchange: &str, rule: &str, expected: &[&str]| {
         assert_eq!(never_sent(exchange, rule), expected, "{exchange} {rule}");

@@ -1,0 +1,118 @@
+//! Publishers and kinds of resources that no known event of a rule has.
+//!
+//! A publisher is a service and a host, and the host may be any. So only the letters that a pattern begins with are
+//! compared with those that publishers begin with.
+
+use std::collections::BTreeSet;
+
+use osnl_model::catalogue::{self, Event, Form};
+use osnl_model::resources;
+
+use crate::native::equalities;
+use crate::rule::Rule;
+
+/// Publishers that a warning names.
+const NAMED: usize = 4;
+
+/// Problem and remedy of a `publisher_id` that none of these events has.
+pub(super) fn no_publisher(rule: &Rule, matched: &[&Event]) -> Option<(String, String)> {
+    let begin = literal_begin(rule.filter.publisher_id.as_ref()?.as_str())?;
+    // Which of its parts sends an event varies: all that send in the same form may.
+    let like = |event: &Event| {
+        matched.iter().any(|one| one.service == event.service && is_versioned(one) == is_versioned(event))
+    };
+    let publishers: Vec<&str> = catalogue::events()
+        .iter()
+        .filter(|event| like(event))
+        .flat_map(|event| event.publishers.iter().copied())
+        .collect();
+    let may_be = |publisher: &&str| {
+        let known = publisher.split('<').next().unwrap_or_default();
+        *publisher == "null" || known.starts_with(&begin) || begin.starts_with(known)
+    };
+    if publishers.is_empty() || publishers.iter().any(may_be) {
+        return None;
+    }
+    let own: BTreeSet<&str> = matched.iter().flat_map(|event| event.publishers.iter().copied()).collect();
+    let more = if own.len() > NAMED { ", ..." } else { "" };
+    let named = own.into_iter().take(NAMED).collect::<Vec<_>>().join(", ");
+    Some((
+        "no publisher of the known events of this rule begins so".to_owned(),
+        format!("they come from {named}{more}"),
+    ))
+}
+
+fn is_versioned(event: &Event) -> bool {
+    matches!(event.form, Form::Versioned(_))
+}
+
+/// The letters that every text begins with which the pattern matches; `None` where that takes more than a look.
+fn literal_begin(pattern: &str) -> Option<String> {
+    let pattern = pattern.strip_prefix('^').unwrap_or(pattern);
+    if pattern.contains('|') || pattern.starts_with('(') {
+        return None;
+    }
+    let (mut begin, mut chars) = (String::new(), pattern.chars());
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => match chars.next() {
+                Some(escaped) if !escaped.is_ascii_alphanumeric() => begin.push(escaped),
+                Some(_) | None => break,
+            },
+            '*' | '?' | '{' => {
+                begin.pop();
+                break;
+            }
+            '.' | '[' | '(' | '$' | '+' | '^' => break,
+            _ => begin.push(c),
+        }
+    }
+    Some(begin).filter(|begin| !begin.is_empty())
+}
+
+/// Problem and remedy of a `when` that wants a kind of resource which none of these events has.
+pub(super) fn no_kind(rule: &Rule, matched: &[&Event]) -> Option<(String, String)> {
+    let wanted = equalities::of(rule.when.as_ref()?.source());
+    let wanted = wanted.into_iter().find(|wanted| wanted.name == "resource.kind")?;
+    let mut kinds = BTreeSet::new();
+    for event in matched {
+        // Without a sample its resources are not known.
+        event.sample()?;
+        let example = event.example();
+        kinds.extend(resources(&example).into_iter().map(|resource| resource.kind.into_owned()));
+    }
+    if kinds.is_empty() || wanted.texts.iter().any(|kind| kinds.contains(kind)) {
+        return None;
+    }
+    let kinds: Vec<String> = kinds.into_iter().collect();
+    Some((
+        format!(
+            "requires resource.kind {}, which no known event of this rule has",
+            wanted.texts.join(" or ")
+        ),
+        format!("it is {}", kinds.join(", ")),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_begins_with_what_every_match_begins_with() {
+        for (pattern, expected) in [
+            (r"^network\.", Some("network.")),
+            (r"^network.*$", Some("network")),
+            ("nova-compute:", Some("nova-compute:")),
+            (r"^comput?e\.", Some("compu")),
+            (r"^computee*", Some("compute")),
+            (r"^ab+c", Some("ab")),
+            (r"^nova-(api|compute):", None),
+            (r"^(?i)network", None),
+            (r"^\w+\.", None),
+            (".*", None),
+        ] {
+            assert_eq!(literal_begin(pattern).as_deref(), expected, "{pattern}");
+        }
+    }
+}
