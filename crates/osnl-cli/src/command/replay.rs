@@ -66,11 +66,8 @@ fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, Refusal> {
     if !args.live || sums.deliveries == 0 {
         match args.format {
             Format::Text => {
-                let next = if args.live || sums.deliveries == 0 {
-                    ""
-                } else {
-                    "; with --live what matches is appended"
-                };
+                let next =
+                    if args.live || sums.deliveries == 0 { "" } else { "; --live makes these deliveries" };
                 out.line(&format!("{}; nothing was changed{next}", sums.text("would create")));
             }
             Format::Json => out.json(sums.json(None)),

@@ -10,11 +10,9 @@ use crate::flags::{FormatArgs, SourceArgs, duration};
 
 /// `osnl journal` and its commands.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "backup, verify, and export also work while osnl runs or hangs. Exit status 69: backup, \
-                  export, verify, compact without a journal; restore, compact, move, export --schema while osnl runs.\n\n\
-                  Examples:\n  osnl journal backup /backup/osnl-monday.db\n  osnl journal verify"
-)]
+#[command(after_help = "backup, verify, and export also work while osnl runs or hangs. Exits with 69 when \
+                  there is no journal (backup, export, verify, compact) or osnl runs (restore, compact, move, --schema).\n\n\
+                  Examples:\n  osnl journal backup /backup/osnl-monday.db\n  osnl journal verify")]
 pub(crate) struct JournalArgs {
     #[command(subcommand)]
     pub(crate) command: JournalCommand,
@@ -110,7 +108,7 @@ pub(crate) struct ExportArgs {
     /// Write each message as it came, with its secrets
     #[arg(long)]
     pub(crate) raw: bool,
-    /// Write the whole journal in version N, for an older osnl
+    /// Write the whole journal with tables of version N, for an older osnl
     #[arg(long, value_name = "N", conflicts_with_all = [
         "raw", "id", "event_type", "fired", "action", "resource", "state", "since", "until",
     ])]
@@ -146,7 +144,7 @@ pub(crate) struct CompactArgs {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Only for [journal] connection = postgresql://...; osnl run also creates and migrates the tables at its \
-                  start, if its user may. Exits with 69 when the database cannot be reached or refuses.\n\n\
+                  start, if its user of the database may. Exits with 69 when the database cannot be reached or refuses.\n\n\
                   Examples:\n  osnl journal migrate\n  osnl journal migrate --dry-run | psql -d osnl -U owner"
 )]
 pub(crate) struct MigrateArgs {

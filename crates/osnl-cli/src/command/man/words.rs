@@ -182,7 +182,7 @@ api_url = https://k2hr3.example.com/v1/role
     (
         "tap",
         Words {
-            more: r"tap reads from a queue of its own, which is deleted when tap ends, and takes no message from another consumer. Without \fB\-c\fR and \fB\-\-listener\fR it binds its queue to the exchanges of all known services, with the topics notifications, versioned_notifications, and ironic_versioned_notifications. \fB\-\-check\fR waits 10 s unless \fB\-\-for\fR is given.
+            more: r"tap reads from a queue of its own, which is deleted when tap ends, and takes no message from another consumer. If neither \fB\-c\fR nor \fB\-\-listener\fR is given, it binds its queue to the exchanges of all known services, with the topics notifications, versioned_notifications, and ironic_versioned_notifications. \fB\-\-check\fR waits 10 s unless \fB\-\-for\fR is given.
 On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also the rules that match it), / filters, s saves, and ? shows all keys. Passwords in payloads are masked, except with \fB\-\-raw\fR and \fB\-\-save\fR. \fBosnl explain\fR, \fBreplay\fR, and \fBsend\fR take a saved file; it has the mode 0600.",
             see: &["events", "explain", "replay", "send"],
             ..COMMAND
@@ -228,7 +228,7 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
     (
         "quarantine",
         Words {
-            more: "osnl puts a message into quarantine if it cannot read the message, if the message exceeds a limit, or if osnl crashed three times before its deliveries were stored. A message is kept whole if it has at most 16 MiB and compresses to at most 4 MiB. Otherwise osnl keeps its first 64 KiB, its size, and its digest. The quarantine keeps at most max_dead messages, besides the dead letters, and 64 MiB; the oldest are deleted first. With memory:// nothing is kept.",
+            more: "osnl puts a message into quarantine if it cannot read the message, if the message exceeds a limit, or if osnl crashed three times before its deliveries were stored. A message is kept whole if it has at most 16 MiB and compresses to at most 4 MiB. Otherwise osnl keeps its first 64 KiB, its size, and its digest. The quarantine, in which dead letters do not count, keeps at most max_dead messages and 64 MiB; the oldest are deleted first. With memory:// nothing is kept.",
             see: &["status", "deliveries", "replay"],
             ..COMMAND
         },
@@ -281,7 +281,7 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
     (
         "journal-move",
         Words {
-            more: r"Events, deliveries in every state with their order, attempts, enrichments, the quarantine, and pauses are moved. If a value cannot be stored on the other side, the command stores substitutes and reports how many; where no substitute is possible, it refuses before it writes anything. If \fB\-\-to\fR still has an old journal that is marked as moved, \fB\-\-replace\fR makes room: a file is renamed JOURNAL.replaced\-TIME, tables in PostgreSQL are emptied.",
+            more: r"Events, deliveries in every state with their order, attempts, enrichments, the quarantine, and pauses are moved. A NUL character in a name, a reason, or an answer cannot be stored in PostgreSQL and becomes U+FFFD; the command reports how many. What cannot be replaced is refused before anything is written. If \fB\-\-to\fR still has an old journal that is marked as moved, \fB\-\-replace\fR makes room: a file is renamed JOURNAL.replaced\-TIME, tables in PostgreSQL are emptied.",
             see: &["journal-migrate", "journal-backup", "check"],
             ..COMMAND
         },

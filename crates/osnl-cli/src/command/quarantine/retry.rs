@@ -37,7 +37,7 @@ pub(super) fn run(args: &QuarantineRetryArgs) -> Result<Exit, NoAnswer> {
     for id in wanted.into_iter().filter(|id| !seen.contains(id)) {
         changes.refuse(id, "there is no message with this number, or another filter excludes it");
     }
-    Ok(printed(&changes, "appended to the journal", args.ask.format.format))
+    Ok(printed(&changes, "stored as events", args.ask.format.format))
 }
 
 /// Rules are in a configuration only.

@@ -12,7 +12,7 @@ use crate::flags::{Format, SourceArgs, max_body, pattern, secret};
 /// The flags of `osnl tap`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exits with 0 when something was shown, 1 when nothing was, 69 when the broker refuses access.\n\n\
+    after_help = "Exits with 0 when an event has come, 1 when none has, 69 when the broker refuses access.\n\n\
     Examples:\n  osnl tap rabbit://openstack:secret@mq1:5672/ -e nova --priority info --body\n  \
     osnl tap -c osnl.conf --listener neutron  # Enter: the rules that match"
 )]
@@ -54,7 +54,7 @@ pub(crate) struct TapArgs {
     /// Only this resource, by id or name
     #[arg(long, value_name = "RESOURCE")]
     pub(crate) resource: Vec<String>,
-    /// Only if a field matches (repeated: all): payload.port.name=^web-
+    /// Only if each of these fields matches: payload.port.name=^web-
     #[arg(long, value_name = "NAME=PATTERN", value_parser = TapCondition::parse)]
     pub(crate) filter: Vec<TapCondition>,
     /// Only if this expression is true: 'resource.kind == "port"'

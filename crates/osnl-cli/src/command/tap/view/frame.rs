@@ -130,14 +130,11 @@ fn place(state: &ViewState, standing: &ConnectionState, width: usize) -> Vec<Spa
         format!(" {} topics: {topics}", standing.host)
     } else {
         let exchanges = match &standing.bound[..] {
+            [] if standing.chosen => "no known exchange exists yet".to_owned(),
             [] => "no exchange exists yet".to_owned(),
-            some => some.join(", "),
+            some => format!("bound to {}", some.join(", ")),
         };
-        let chosen = if standing.chosen { "known " } else { "" };
-        format!(
-            " {} virtual host \"{}\", {chosen}exchanges: {exchanges}",
-            standing.host, standing.virtual_host
-        )
+        format!(" {} virtual host \"{}\", {exchanges}", standing.host, standing.virtual_host)
     };
     text = clean::text(&text).into_owned();
     let listed = match &state.search {

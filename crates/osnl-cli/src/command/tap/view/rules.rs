@@ -72,7 +72,7 @@ impl Verdicts {
             ([], all) => format!("none of {all} matches; r shows why"),
             ([one], 1) => format!("{one} matches; r shows why, and what it does"),
             ([one], all) => {
-                format!("{one} matches (1 of {all}); r shows why, and its actions")
+                format!("{one} matches (1 of {all} rules); r shows details")
             }
             (some, all) => {
                 format!("{} of {all} match: {}; r shows why, and what they do", some.len(), some.join(", "))
