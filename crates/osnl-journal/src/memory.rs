@@ -38,7 +38,7 @@ pub use self::limits::MemoryLimits;
 use self::recent::Recent;
 use super::begin;
 use super::identity::Identity;
-use super::store::weight::{OF_ACTION, Weight, Weights, bytes_of};
+use super::store::weight::{OF_ACTION, Weight, Weights};
 use super::{
     AttemptLease, Begin, CallTokens, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal,
     JournalState, LearntFacts, Obstacle, PausedActions, Permit, PermitStore, Receipt, Retry, SentRequest,
@@ -511,8 +511,7 @@ impl State {
         let open = self.entries.get(&pending.entry)?;
         let lanes = self.actions.get_mut(&pending.action)?;
         let event = open.event(pending);
-        let weigh = || bytes_of(&event.received, &event.notification);
-        pending.claimed = Some(lanes.weights.weigh(pending.entry, weigh));
+        pending.claimed = Some(lanes.weights.weigh(&event.received, &event.notification));
         pending.due = None;
         Some(ClaimedDelivery { id, key: pending.key.clone(), event, used: pending.used, newest })
     }

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use osnl_core::event::Event;
 use tokio::sync::Notify;
 
-use super::weight::{OF_ACTION, Weight, Weights, bytes_of};
+use super::weight::{OF_ACTION, Weight, Weights};
 use crate::{ClaimLimits, ClaimedDelivery, DeliveryId};
 
 /// Claimable deliveries kept in memory for an action, of each kind.
@@ -110,8 +110,7 @@ impl Queue {
 
     fn weigh(&mut self, delivery: ClaimedDelivery) -> InMemory {
         let Event { received, notification, .. } = &delivery.event;
-        let message = Arc::as_ptr(notification).addr() as u64;
-        let weight = self.weights.weigh(message, || bytes_of(received, notification));
+        let weight = self.weights.weigh(received, notification);
         InMemory { delivery, weight }
     }
 

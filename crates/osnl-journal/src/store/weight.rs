@@ -30,7 +30,8 @@ pub fn bytes_of(received: &ReceivedMessage, notification: &Notification) -> usiz
 pub struct Weights {
     own: Arc<AtomicUsize>,
     all: Arc<AtomicUsize>,
-    messages: HashMap<u64, Weak<Weight>>,
+    /// By the address of the message, which no other one takes while its weight is there.
+    messages: HashMap<usize, Weak<Weight>>,
     /// With so many entries, those of messages that have gone are swept out.
     sweep_at: usize,
 }
@@ -41,6 +42,8 @@ pub struct Weight {
     bytes: usize,
     own: Arc<AtomicUsize>,
     all: Arc<AtomicUsize>,
+    /// Keeps the address: a claim may end, and its message go, before the weight does.
+    _message: Weak<ReceivedMessage>,
 }
 
 impl Drop for Weight {
@@ -57,20 +60,22 @@ impl Weights {
         Self { own: Arc::default(), all, messages: HashMap::new(), sweep_at: MANY }
     }
 
-    /// Counts a delivery of a message; `bytes` is asked when none of its deliveries counts.
-    pub fn weigh(&mut self, message: u64, bytes: impl FnOnce() -> usize) -> Arc<Weight> {
-        if let Some(weight) = self.messages.get(&message).and_then(Weak::upgrade) {
+    /// Counts a delivery of a message, unless another one of its deliveries counts.
+    pub fn weigh(&mut self, received: &Arc<ReceivedMessage>, notification: &Notification) -> Arc<Weight> {
+        let address = Arc::as_ptr(received).addr();
+        if let Some(weight) = self.messages.get(&address).and_then(Weak::upgrade) {
             return weight;
         }
         if self.messages.len() >= self.sweep_at {
             self.messages.retain(|_, weight| weight.strong_count() > 0);
             self.sweep_at = MANY.max(self.messages.len() * 2);
         }
-        let bytes = bytes();
+        let bytes = bytes_of(received, notification);
         self.own.fetch_add(bytes, Ordering::Relaxed);
         self.all.fetch_add(bytes, Ordering::Relaxed);
-        let weight = Arc::new(Weight { bytes, own: self.own.clone(), all: self.all.clone() });
-        self.messages.insert(message, Arc::downgrade(&weight));
+        let (own, all) = (self.own.clone(), self.all.clone());
+        let weight = Arc::new(Weight { bytes, own, all, _message: Arc::downgrade(received) });
+        self.messages.insert(address, Arc::downgrade(&weight));
         weight
     }
 
@@ -85,5 +90,28 @@ impl Weights {
     pub fn room(&self, spare: usize) -> usize {
         let (own, all) = (self.own.load(Ordering::Relaxed), self.all.load(Ordering::Relaxed));
         (OF_ACTION + spare).saturating_sub(own).min((OF_ALL + spare).saturating_sub(all))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A claim ends before its end is committed: its message is dropped, and its weight is still there.
+    #[test]
+    fn a_message_does_not_take_the_weight_of_one_that_has_gone() {
+        let mut weights = Weights::new(Arc::default());
+        let notification = Notification::default();
+        let message = |bytes: usize| Arc::new(ReceivedMessage::sample(vec![b' '; bytes], false));
+        let ended: Vec<_> = (0..8).map(|_| weights.weigh(&message(1), &notification)).collect();
+        let large = message(1 << 20);
+        let weight = weights.weigh(&large, &notification);
+        assert!(weights.own.load(Ordering::Relaxed) > 1 << 20);
+        let again = weights.weigh(&large, &notification);
+        assert!(Arc::ptr_eq(&weight, &again));
+        drop((ended, weight));
+        assert!(!weights.is_empty());
+        drop(again);
+        assert!(weights.is_empty());
     }
 }
