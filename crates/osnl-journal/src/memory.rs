@@ -83,6 +83,8 @@ struct State {
     /// The JSON seen last of objects that enrichments asked about.
     objects: Recent<String, String>,
     dead: VecDeque<DeadLetter>,
+    /// The bytes of their bodies.
+    dead_bytes: usize,
     /// Actions without a delivery loop: nothing of theirs can be kept.
     retired: HashSet<Arc<str>>,
     closed: bool,

@@ -7,6 +7,7 @@ use osnl_core::received::ReceivedMessage;
 use tokio::time::Instant;
 
 use super::dead::{DeadLetter, log_dead_letter};
+use super::limits::DEAD_BYTES;
 use super::{Lane, MemoryJournal, PendingDelivery, State};
 use crate::{DeliveryId, End, Handover, NewDelivery, Outcome, UsedLimits};
 
@@ -95,10 +96,14 @@ impl MemoryJournal {
     }
 
     pub(super) fn bury(&self, state: &mut State, received: Arc<ReceivedMessage>, reason: String) {
-        if state.dead.len() >= self.limits().dead {
-            state.dead.pop_front();
-        }
+        let most = self.limits().dead;
+        state.dead_bytes += received.body.len();
         state.dead.push_back(DeadLetter { received, reason });
+        // One is kept whatever its size.
+        while state.dead.len() > most.max(1) || (state.dead.len() > 1 && state.dead_bytes > DEAD_BYTES) {
+            let Some(oldest) = state.dead.pop_front() else { break };
+            state.dead_bytes -= oldest.received.body.len();
+        }
     }
 }
 

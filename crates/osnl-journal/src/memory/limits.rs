@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use super::MemoryJournal;
 
+/// The bytes that bodies of dead letters and unreadable messages may take, as they came: a thousand may be 4 MiB each.
+pub(super) const DEAD_BYTES: usize = 64 << 20;
+
 /// The bounds of a [`MemoryJournal`](super::MemoryJournal).
 #[derive(Clone, Copy, Debug)]
 pub struct MemoryLimits {
@@ -15,7 +18,7 @@ pub struct MemoryLimits {
     pub waiting: usize,
     /// The longest time that a message may stay unsettled: half the broker's consumer time-out (30 min) by default.
     pub unsettled: Duration,
-    /// Bodies kept of dead letters and unreadable messages; the oldest leave first.
+    /// Bodies kept of dead letters and unreadable messages, as far as they take no more than 64 MiB; the oldest leave first.
     pub dead: usize,
 }
 

@@ -212,3 +212,18 @@ fn closing_leaves_open_messages_to_the_broker() {
     assert_eq!(before.now_or_never(), Some(Settle::Leave));
     assert_eq!(append(&journal, "2", "k").now_or_never(), Some(Settle::Leave));
 }
+
+#[test]
+fn bodies_of_dead_letters_are_bounded_in_bytes() {
+    let journal = journal();
+    let body = bytes::Bytes::from(vec![b' '; limits::DEAD_BYTES / 4]);
+    for n in 0..10 {
+        drop(journal.set_aside(ReceivedMessage::sample(body.clone(), false), n.to_string()));
+    }
+    let kept = journal.dead_letters();
+    let reasons: Vec<&str> = kept.iter().map(|dead| dead.reason.as_str()).collect();
+    assert_eq!(reasons, ["6", "7", "8", "9"]);
+    let largest = vec![b' '; limits::DEAD_BYTES + 1];
+    drop(journal.set_aside(ReceivedMessage::sample(largest, false), "one".to_owned()));
+    assert_eq!(journal.dead_letters().len(), 1);
+}
