@@ -67,7 +67,24 @@ const LOAD: &str = "SELECT d.id, d.arrival, d.partition, d.rule, d.action, d.key
      WHERE d.id = ANY($1) AND d.state = 1 AND d.partition = ANY($2)";
 pub(crate) const MESSAGES: &str = "SELECT id, received, redelivered, listener, queue, exchange, routing_key, content_type, \
        content_encoding, compression, body, happened FROM osnl_arrival WHERE id = ANY($1)";
+/// A row for each, in their order; the length of a stored body is known without reading it.
+const SIZES: &str = "SELECT coalesce(octet_length(a.body), 0)::bigint FROM unnest($1::bigint[]) WITH ORDINALITY AS u (id, n) \
+     LEFT JOIN osnl_arrival a ON a.id = u.id ORDER BY u.n";
 const KNOWN: &str = "SELECT body FROM osnl_object WHERE name = $1";
+
+/// Returns the number of these messages whose bodies take no more than the room: bytes on the wire are fewer than those in
+/// memory. One is always among them.
+async fn within(session: &mut Session, arrivals: &[i64], room: usize) -> Result<usize, Error> {
+    let rows = session.query(SIZES, &[&arrivals]).await?;
+    let mut bytes = 0;
+    for (n, row) in rows.iter().enumerate() {
+        if bytes >= room {
+            return Ok(n);
+        }
+        bytes += usize::try_from(row.try_get::<_, i64>(0)?).unwrap_or(0);
+    }
+    Ok(arrivals.len())
+}
 
 impl Member {
     /// Puts what has become claimable into memory, where there is place for it.
@@ -239,16 +256,21 @@ impl Member {
             // Held, so that none of them goes meanwhile.
             let known: HashMap<i64, Message> =
                 some.iter().filter_map(|arrival| Some((*arrival, self.messages.get(*arrival)?))).collect();
-            let missing: Vec<i64> =
+            let mut missing: Vec<i64> =
                 some.iter().copied().filter(|arrival| !known.contains_key(arrival)).collect();
             let mut read = HashMap::new();
+            let mut first_left = None;
             if !missing.is_empty() && loaded.bytes < room {
+                let within = within(session, &missing, room - loaded.bytes).await?;
+                first_left = missing.get(within).copied();
+                missing.truncate(within);
                 for row in session.query(MESSAGES, &[&missing]).await? {
                     read.insert(row.try_get::<_, i64>(0)?, row);
                 }
             }
             for arrival in some {
-                if loaded.bytes >= room {
+                // A body that is left may be behind others that cannot be read.
+                if loaded.bytes >= room || first_left == Some(*arrival) {
                     loaded.is_cut = true;
                     return Ok(loaded);
                 }
