@@ -6,11 +6,14 @@
 //! first one removes what is beyond its bounds, from the queue that has most of it.
 
 use std::collections::{BTreeSet, HashMap};
+use std::io;
+use std::path::Path;
 
-use osnl_journal::sqlite::{Unreadable, archive};
+use osnl_journal::sqlite::Unreadable;
+use osnl_journal::sqlite::archive::{self, Archive};
 use osnl_journal::store::shares::{QuarantineBounds, QueueShare};
 use serde_json::Value;
-use tokio_postgres::Error;
+use tokio_postgres::{Error, Row};
 
 use crate::lane::{DEAD, delivery};
 use crate::load::received;
@@ -34,7 +37,7 @@ const OLDEST: &str = "SELECT id, partition FROM osnl_delivery WHERE state = 3 AN
      AND cause IS NOT DISTINCT FROM $2 ORDER BY ended, id LIMIT $3";
 const LETTER: &str = "SELECT a.id, a.received, a.redelivered, a.listener, a.queue, a.exchange, a.routing_key, a.content_type, \
        a.content_encoding, a.compression, a.body, a.happened, d.id, d.rule, d.action, d.key, coalesce(d.reason, '') \
-     FROM osnl_delivery d JOIN osnl_arrival a ON a.id = d.arrival WHERE d.id = ANY($1) AND d.state = 3";
+     FROM osnl_delivery d JOIN osnl_arrival a ON a.id = d.arrival WHERE d.id = $1 AND d.state = 3";
 const BURY: &str = "DELETE FROM osnl_delivery WHERE id = ANY($1) AND state = 3 AND lane IS NULL AND partition = ANY($2) \
      RETURNING id, arrival, partition, action";
 const SHARES: &str = "SELECT listener, queue, count(*), sum(octet_length(body))::bigint FROM osnl_unreadable GROUP BY listener, queue \
@@ -94,18 +97,33 @@ async fn oldest(session: &mut Session, own: &[Partition], most: i64) -> Result<V
     Ok(ids)
 }
 
-/// Returns the lines that the archive keeps of dead letters.
-pub(crate) async fn letters(session: &mut Session, ids: &[i64]) -> Result<Vec<Value>, Error> {
-    let mut lines = Vec::new();
-    for row in session.query(LETTER, &[&ids]).await? {
-        let key: Option<Vec<u8>> = row.try_get(15)?;
-        let key = key.map(|key| String::from_utf8_lossy(&key).into_owned());
-        let (id, rule, action): (i64, String, String) =
-            (row.try_get(12)?, row.try_get(13)?, row.try_get(14)?);
-        let reason: String = row.try_get(16)?;
-        lines.push(archive::dead(delivery(id), &rule, &action, key.as_deref(), &reason, &received(&row)?));
+/// Writes the lines of dead letters, one after the other: no more than one message is in memory.
+pub(crate) async fn write_letters(
+    session: &mut Session,
+    file: &Path,
+    ids: &[i64],
+) -> Result<io::Result<()>, Error> {
+    let mut archive = match Archive::of_dead(file) {
+        Ok(archive) => archive,
+        Err(error) => return Ok(Err(error)),
+    };
+    for id in ids {
+        for row in session.query(LETTER, &[id]).await? {
+            if let Err(error) = archive.add(&letter(&row)?) {
+                return Ok(Err(error));
+            }
+        }
     }
-    Ok(lines)
+    Ok(archive.finish())
+}
+
+/// Returns the line that the archive keeps of a dead letter.
+fn letter(row: &Row) -> Result<Value, Error> {
+    let key: Option<Vec<u8>> = row.try_get(15)?;
+    let key = key.map(|key| String::from_utf8_lossy(&key).into_owned());
+    let (id, rule, action): (i64, String, String) = (row.try_get(12)?, row.try_get(13)?, row.try_get(14)?);
+    let reason: String = row.try_get(16)?;
+    Ok(archive::dead(delivery(id), &rule, &action, key.as_deref(), &reason, &received(row)?))
 }
 
 /// Returns the messages that leave the quarantine, a few at a time.

@@ -18,8 +18,8 @@ impl Writer {
         let Some(session) = &mut self.session else { return Ok(()) };
         let beyond = bounds::beyond(session, &own, most).await?;
         if !beyond.is_empty() {
-            let lines = bounds::letters(session, &beyond).await?;
-            self.remove(archive::write(&file, &lines), &Job::Bury(beyond)).await;
+            let written = bounds::write_letters(session, &file, &beyond).await?;
+            self.remove(written, &Job::Bury(beyond)).await;
         }
         if !own.contains(&OF_QUARANTINE) {
             return Ok(());

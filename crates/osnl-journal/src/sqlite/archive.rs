@@ -8,9 +8,9 @@
 //! | `journal.db.quarantine.jsonl` | a message with its bytes, secrets included, in the form of `osnl tap --save`: `osnl replay` and `osnl send` read the file |
 //! | `journal.db.dead.jsonl` | a dead letter with its payload, secrets masked; or digest and size of a message of which only the beginning was kept, since it cannot be sent again |
 
-use std::fs;
-use std::io::{self, Write as _};
-use std::path::Path;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write as _};
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -102,12 +102,51 @@ fn origin(received: &ReceivedMessage) -> Value {
     })
 }
 
-/// Appends the lines of dead letters; they are on the disk when this returns.
-///
-/// # Errors
-/// The file's.
-pub fn write(journal: &Path, letters: &[Value]) -> io::Result<()> {
-    append(journal, "dead", letters)
+/// A file, open for lines. Each is written by itself: a line may take several times 20 MiB in memory, and a bite has
+/// hundreds.
+#[derive(Debug)]
+pub struct Archive {
+    path: PathBuf,
+    former: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl Archive {
+    /// Opens the file of dead letters beside a journal.
+    ///
+    /// # Errors
+    /// The file's.
+    pub fn of_dead(journal: &Path) -> io::Result<Self> {
+        Self::open(journal, "dead")
+    }
+
+    fn open(journal: &Path, name: &str) -> io::Result<Self> {
+        let path = beside(journal, &format!(".{name}.jsonl"));
+        let file = state_dir::private().append(true).create(true).open(&path)?;
+        Ok(Self { path, former: beside(journal, &format!(".{name}.jsonl.1")), file: BufWriter::new(file) })
+    }
+
+    /// Appends a line.
+    ///
+    /// # Errors
+    /// The file's.
+    pub fn add(&mut self, line: &Value) -> io::Result<()> {
+        serde_json::to_writer(&mut self.file, line)?;
+        self.file.write_all(b"\n")
+    }
+
+    /// Ends the writing: the lines are on the disk when this returns.
+    ///
+    /// # Errors
+    /// The file's.
+    pub fn finish(self) -> io::Result<()> {
+        let file = self.file.into_inner()?;
+        file.sync_data()?;
+        if file.metadata()?.len() >= LARGEST {
+            fs::rename(&self.path, &self.former)?;
+        }
+        Ok(())
+    }
 }
 
 /// Appends messages that leave the quarantine; they are on the disk when this returns.
@@ -116,25 +155,15 @@ pub fn write(journal: &Path, letters: &[Value]) -> io::Result<()> {
 /// A file's.
 pub fn write_quarantined(journal: &Path, messages: &[Unreadable]) -> io::Result<()> {
     let (whole, cut): (Vec<_>, Vec<_>) = messages.iter().partition(|message| message.extent.is_whole());
-    append(journal, "dead", &cut.into_iter().map(trace).collect::<Vec<_>>())?;
-    append(journal, "quarantine", &whole.into_iter().map(saved).collect::<Vec<_>>())
+    append(journal, "dead", cut.into_iter().map(trace))?;
+    append(journal, "quarantine", whole.into_iter().map(saved))
 }
 
-fn append(journal: &Path, name: &str, lines: &[Value]) -> io::Result<()> {
-    if lines.is_empty() {
+fn append(journal: &Path, name: &str, mut lines: impl ExactSizeIterator<Item = Value>) -> io::Result<()> {
+    if lines.len() == 0 {
         return Ok(());
     }
-    let path = beside(journal, &format!(".{name}.jsonl"));
-    let mut file = state_dir::private().append(true).create(true).open(&path)?;
-    let mut text = String::new();
-    for line in lines {
-        text.push_str(&line.to_string());
-        text.push('\n');
-    }
-    file.write_all(text.as_bytes())?;
-    file.sync_data()?;
-    if file.metadata()?.len() >= LARGEST {
-        fs::rename(&path, beside(journal, &format!(".{name}.jsonl.1")))?;
-    }
-    Ok(())
+    let mut archive = Archive::open(journal, name)?;
+    lines.try_for_each(|line| archive.add(&line))?;
+    archive.finish()
 }

@@ -2,6 +2,7 @@
 //! space of pending deliveries. It works in bites, so that no append waits long.
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -116,13 +117,7 @@ fn dead(pruner: &mut Pruner<'_>) -> Result<usize> {
         return Ok(0);
     }
     let ids = most_common(connection, (dead - most).min(BITE))?;
-    let mut lines = Vec::new();
-    for id in &ids {
-        lines.extend(dead_line(connection, *id)?);
-    }
-    if !lines.is_empty()
-        && let Err(error) = archive::write(pruner.file, &lines)
-    {
+    if let Err(error) = write_dead(connection, pruner.file, &ids)? {
         // They stay where they are: more than the bound is better than none.
         tracing::warn!(
             error = error.to_string(),
@@ -173,6 +168,22 @@ fn oldest(connection: &Connection, which: &str, before: i64) -> Result<Vec<Deliv
     let sql = format!("SELECT id FROM delivery WHERE {which} ORDER BY ended LIMIT ?2");
     let mut select = connection.prepare_cached(&sql)?;
     select.query_map([before, BITE], |row| row.get(0).map(delivery_id))?.collect()
+}
+
+/// Writes the lines of dead letters, one after the other: no more than one message is in memory.
+fn write_dead(connection: &Connection, file: &Path, ids: &[DeliveryId]) -> Result<io::Result<()>> {
+    let mut archive = match archive::Archive::of_dead(file) {
+        Ok(archive) => archive,
+        Err(error) => return Ok(Err(error)),
+    };
+    for id in ids {
+        if let Some(line) = dead_line(connection, *id)?
+            && let Err(error) = archive.add(&line)
+        {
+            return Ok(Err(error));
+        }
+    }
+    Ok(archive.finish())
 }
 
 fn dead_line(connection: &Connection, id: DeliveryId) -> Result<Option<serde_json::Value>> {
