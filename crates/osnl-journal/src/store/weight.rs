@@ -14,6 +14,8 @@ use osnl_model::Notification;
 pub const OF_ACTION: usize = 64 << 20;
 /// The same of all actions together.
 pub const OF_ALL: usize = 192 << 20;
+/// The bytes that each action may have all the same: large messages of actions that are held keep no other one waiting.
+const OF_EACH: usize = 4 << 20;
 /// A message that takes less is kept decoded while it waits for its place; a larger one is read again.
 pub const LIGHT: usize = 64 << 10;
 /// The fewest entries among which those of messages that have gone are looked for.
@@ -89,13 +91,28 @@ impl Weights {
     #[must_use]
     pub fn room(&self, spare: usize) -> usize {
         let (own, all) = (self.own.load(Ordering::Relaxed), self.all.load(Ordering::Relaxed));
-        (OF_ACTION + spare).saturating_sub(own).min((OF_ALL + spare).saturating_sub(all))
+        let of_all = (OF_ALL + spare).saturating_sub(all).max(OF_EACH.saturating_sub(own));
+        (OF_ACTION + spare).saturating_sub(own).min(of_all)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_action_has_a_little_room_whatever_the_others_take() {
+        let all: Arc<AtomicUsize> = Arc::default();
+        let mut weights = Weights::new(all.clone());
+        assert_eq!(weights.room(0), OF_ACTION);
+        all.store(OF_ALL + 1, Ordering::Relaxed);
+        assert_eq!(weights.room(0), OF_EACH);
+        let message = Arc::new(ReceivedMessage::sample(vec![b' '; OF_EACH], false));
+        let weight = weights.weigh(&message, &Notification::default());
+        assert_eq!(weights.room(0), 0);
+        drop(weight);
+        assert_eq!(weights.room(0), OF_EACH);
+    }
 
     /// A claim ends before its end is committed: its message is dropped, and its weight is still there.
     #[test]
