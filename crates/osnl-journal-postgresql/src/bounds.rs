@@ -9,8 +9,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::Path;
 
-use osnl_journal::sqlite::Unreadable;
 use osnl_journal::sqlite::archive::{self, Archive};
+use osnl_journal::sqlite::{Bodies, Unreadable};
 use osnl_journal::store::shares::{QuarantineBounds, QueueShare};
 use serde_json::Value;
 use tokio_postgres::{Error, Row};
@@ -150,7 +150,7 @@ pub(crate) async fn unloaded(
     let ids = leaving(&bounds, &mut shares, oldest);
     let sql = format!("SELECT {COLUMNS} FROM osnl_unreadable WHERE id = ANY($1) ORDER BY id");
     let rows = session.query(&sql, &[&ids]).await?;
-    Ok(rows.iter().map(unreadable).collect())
+    Ok(rows.iter().map(|row| unreadable(row, Bodies::Read)).collect())
 }
 
 /// The size of a message in quarantine.

@@ -13,7 +13,7 @@ use osnl_journal::shared::{
     SharedOverview, UnusableDatabase,
 };
 use osnl_journal::sqlite::{
-    BoundedCount, Change, ChangeOutcome, DeliveryDetails, Filter, KeptEvent, Page, Row, Unreadable,
+    Bodies, BoundedCount, Change, ChangeOutcome, DeliveryDetails, Filter, KeptEvent, Page, Row, Unreadable,
     UnreadableFilter,
 };
 use osnl_journal::transfer::{MoveDestination, MoveError, MoveOptions, MoveSource};
@@ -359,8 +359,9 @@ impl SharedJournal for PostgresJournal {
         filter: UnreadableFilter,
         after: i64,
         limit: u32,
+        bodies: Bodies,
     ) -> BoxFuture<'_, Result<Vec<Unreadable>, String>> {
-        Box::pin(async move { self.view.quarantined(&self.options, &filter, (after, limit)).await })
+        Box::pin(async move { self.view.quarantined(&self.options, &filter, (after, limit), bodies).await })
     }
 
     fn numbers_quarantined(&self, filter: UnreadableFilter) -> BoxFuture<'_, Result<Vec<i64>, String>> {

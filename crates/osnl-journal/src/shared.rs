@@ -29,8 +29,8 @@ use osnl_transport::BoxFuture;
 pub use self::changing::SharedChangeRun;
 pub use self::limits::{GuardRates, GuardState};
 use crate::sqlite::{
-    BoundedCount, Change, ChangeOutcome, DeliveryDetails, FailingKey, Filter, KeptEvent, Overview, Page, Row,
-    Tally, Unreadable, UnreadableFilter,
+    Bodies, BoundedCount, Change, ChangeOutcome, DeliveryDetails, FailingKey, Filter, KeptEvent, Overview,
+    Page, Row, Tally, Unreadable, UnreadableFilter,
 };
 use crate::transfer::{MoveDestination, MoveError, MoveOptions, MoveSource};
 use crate::{DeliveryId, Journal};
@@ -313,6 +313,7 @@ pub trait SharedJournal: Journal + fmt::Debug {
         filter: UnreadableFilter,
         after: i64,
         limit: u32,
+        bodies: Bodies,
     ) -> BoxFuture<'_, Result<Vec<Unreadable>, String>>;
 
     /// Returns the numbers of all messages kept unread that a filter matches, oldest first.

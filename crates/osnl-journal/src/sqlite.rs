@@ -84,7 +84,7 @@ pub use self::look::{PlaceLook, look};
 pub use self::overview::Overview;
 pub use self::phase::{Moment, Phase};
 use self::place::JournalLock;
-pub use self::quarantine::UnreadableFilter;
+pub use self::quarantine::{Bodies, UnreadableFilter};
 pub use self::reader::{AttemptRow, Cursor, DeliveryDetails, KeptEvent, Order, Page, Reader, Recent, Tally};
 pub use self::records::{Row, Unreadable};
 pub use self::rows::{State, reserved_numbers};

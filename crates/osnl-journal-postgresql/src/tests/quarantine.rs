@@ -1,7 +1,7 @@
 //! Messages kept unread, and messages that an operator has appended again.
 
 use osnl_journal::shared::SharedJournal as _;
-use osnl_journal::sqlite::UnreadableFilter;
+use osnl_journal::sqlite::{Bodies, UnreadableFilter};
 
 use super::*;
 
@@ -12,7 +12,7 @@ fn message(text: &str, queue: &str) -> ReceivedMessage {
 }
 
 async fn found(member: &PostgresJournal, filter: UnreadableFilter) -> Vec<String> {
-    let found = within(member.quarantined(filter, -1, 10)).await.unwrap();
+    let found = within(member.quarantined(filter, -1, 10, Bodies::Read)).await.unwrap();
     found.iter().map(|found| String::from_utf8_lossy(&found.received.body).into_owned()).collect()
 }
 
@@ -34,11 +34,12 @@ async fn any_member_looks_at_the_quarantine_and_lets_messages_go() {
     assert_eq!(found(&b, for_reason).await, ["one"]);
     let later = UnreadableFilter { since: Some(std::time::SystemTime::now() + LEASE), ..all() };
     assert_eq!(found(&b, later).await, [""; 0]);
-    let first = within(b.quarantined(all(), -1, 1)).await.unwrap().remove(0);
+    let first = within(b.quarantined(all(), -1, 1, Bodies::Read)).await.unwrap().remove(0);
     assert_eq!((first.reason.as_str(), first.size, first.extent.is_whole()), ("it's no JSON", 3, true));
     assert_eq!(first.digest, first.received.digest().to_string());
-    let behind = within(b.quarantined(all(), first.id, 10)).await.unwrap();
+    let behind = within(b.quarantined(all(), first.id, 10, Bodies::Left)).await.unwrap();
     assert_eq!(behind.len(), 2);
+    assert!(behind.iter().all(|one| one.received.body.is_empty()));
 
     let numbers = within(b.numbers_quarantined(of_queue)).await.unwrap();
     assert_eq!(within(a.forget_quarantined(numbers.clone())).await.unwrap(), numbers);
@@ -56,7 +57,8 @@ async fn a_message_beyond_what_is_kept_has_its_own_digest() {
     let mut cut = message("the who", "q");
     cut.noted.cut = Some(osnl_transport::Cut { bytes: 14, digest });
     assert_eq!(within(a.set_aside(cut, "max_body".into())).await, Settle::Acknowledge);
-    let found = within(a.quarantined(UnreadableFilter::default(), -1, 1)).await.unwrap().remove(0);
+    let found =
+        within(a.quarantined(UnreadableFilter::default(), -1, 1, Bodies::Read)).await.unwrap().remove(0);
     assert_eq!((found.digest, found.size, found.extent.is_whole()), (digest.to_string(), 14, false));
 }
 

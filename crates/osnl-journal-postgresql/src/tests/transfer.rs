@@ -11,7 +11,7 @@ use osnl_journal::Begin;
 use osnl_journal::shared::{SharedDatabase, SharedJournal as _};
 use osnl_journal::sqlite::transfer::{SqliteDestination, SqliteSource};
 use osnl_journal::sqlite::{
-    Filter, Page, Reader as FileReader, SqliteJournal, SqliteOptions, UnreadableFilter,
+    Bodies, Filter, Page, Reader as FileReader, SqliteJournal, SqliteOptions, UnreadableFilter,
 };
 use osnl_journal::transfer::{self as moving, MoveFailure, MoveOptions, MoveReport, Table};
 use osnl_model::Secret;
@@ -89,7 +89,8 @@ async fn shown(member: &PostgresJournal) -> Vec<String> {
     for row in &rows {
         lines.push(format!("{:?}", within(member.show(row.id)).await.unwrap()));
     }
-    let unread = within(member.quarantined(UnreadableFilter::default(), -1, 100)).await.unwrap();
+    let unread =
+        within(member.quarantined(UnreadableFilter::default(), -1, 100, Bodies::Read)).await.unwrap();
     lines.extend(unread.iter().map(|message| format!("{message:?}")));
     lines
 }

@@ -1,7 +1,7 @@
 //! Messages that PostgreSQL refuses to store.
 
 use osnl_journal::shared::SharedJournal as _;
-use osnl_journal::sqlite::UnreadableFilter;
+use osnl_journal::sqlite::{Bodies, UnreadableFilter};
 
 use super::*;
 
@@ -54,7 +54,7 @@ async fn a_refused_message_is_set_aside_and_the_rest_keeps_its_order() {
     let ids = numbered(&[0, 7, 8]);
     assert_eq!(keep_all(&member, &ids).await, vec![Settle::Acknowledge; 20]);
 
-    let found = within(member.quarantined(UnreadableFilter::default(), -1, 10)).await.unwrap();
+    let found = within(member.quarantined(UnreadableFilter::default(), -1, 10, Bodies::Left)).await.unwrap();
     let reasons: Vec<&str> = found.iter().map(|found| found.reason.as_str()).collect();
     assert_eq!(reasons, ["PostgreSQL cannot store it: the row is poison (SQLSTATE 54000)"; 3]);
     let rest: Vec<String> = ids.iter().filter(|id| !id.starts_with("poison")).cloned().collect();

@@ -5,7 +5,7 @@
 use osnl_core::moment::millis;
 use osnl_core::quarantine::{Extent, Glimpse, StoredBody};
 use osnl_core::received::{MessageNotes, ReceivedMessage};
-use osnl_journal::sqlite::{Unreadable, UnreadableFilter};
+use osnl_journal::sqlite::{Bodies, Unreadable, UnreadableFilter};
 use osnl_model::BodyDigest;
 use tokio_postgres::{Error, Row};
 
@@ -26,13 +26,14 @@ impl View {
         options: &Options,
         filter: &UnreadableFilter,
         (after, limit): (i64, u32),
+        bodies: Bodies,
     ) -> Result<Vec<Unreadable>, String> {
         let conditions = conditions(filter);
         let sql = format!(
             "SELECT {COLUMNS} FROM osnl_unreadable WHERE id > {after}{conditions} ORDER BY id LIMIT {limit}"
         );
         let rows = self.read(options, async |session: &mut Session| session.client.query(&sql, &[]).await);
-        rows.await?.iter().map(unreadable).collect()
+        rows.await?.iter().map(|row| unreadable(row, bodies)).collect()
     }
 
     /// Returns the numbers of all messages that a filter matches, oldest first.
@@ -79,16 +80,23 @@ fn conditions(filter: &UnreadableFilter) -> String {
     all.iter().map(|condition| format!(" AND {condition}")).collect()
 }
 
-pub(crate) fn unreadable(row: &Row) -> Result<Unreadable, String> {
+pub(crate) fn unreadable(row: &Row, bodies: Bodies) -> Result<Unreadable, String> {
     let stored = stored(row).map_err(|error| words(&error))?;
     let (mut found, extent, bytes, digest) = stored;
     let extent = Extent::of(extent).ok_or_else(|| {
         format!("message {} of the quarantine is kept in a form of a newer osnl: use that one", found.id)
     })?;
-    let body = StoredBody { extent, bytes }.read();
-    found.received.body = body.map_err(|error| format!("message {} of the quarantine: {error}", found.id))?;
-    found.digest = digest.unwrap_or_else(|| BodyDigest::of(&found.received.body).to_string());
     found.extent = extent;
+    if let (Bodies::Left, Some(digest)) = (bodies, &digest) {
+        found.digest.clone_from(digest);
+        return Ok(found);
+    }
+    let body = StoredBody { extent, bytes }.read();
+    let body = body.map_err(|error| format!("message {} of the quarantine: {error}", found.id))?;
+    found.digest = digest.unwrap_or_else(|| BodyDigest::of(&body).to_string());
+    if bodies == Bodies::Read {
+        found.received.body = body;
+    }
     Ok(found)
 }
 

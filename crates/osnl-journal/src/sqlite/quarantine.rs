@@ -3,6 +3,7 @@
 //! The table is still called `unreadable`, as the first version of the file named it. Rows from before version 7 have a
 //! body as it came, and nothing of what stands in the newer columns: that is worked out of the body.
 
+use bytes::Bytes;
 use osnl_core::quarantine::{Extent, Glimpse, StoredBody};
 use osnl_core::received::ReceivedMessage;
 use osnl_model::BodyDigest;
@@ -30,6 +31,15 @@ pub struct UnreadableFilter {
     pub since: Option<std::time::SystemTime>,
     /// Received before this moment.
     pub until: Option<std::time::SystemTime>,
+}
+
+/// Whether the bodies of messages are read. One may take 16 MiB, kept in a few bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bodies {
+    /// With their bodies.
+    Read,
+    /// Each body is empty.
+    Left,
 }
 
 impl Work<'_> {
@@ -124,13 +134,15 @@ fn columns() -> String {
 }
 
 /// A row of [`columns`].
-fn unreadable(row: &rusqlite::Row<'_>) -> Result<Unreadable> {
+fn unreadable(row: &rusqlite::Row<'_>, bodies: Bodies) -> Result<Unreadable> {
     let mut received = received(row, 0)?;
     let number: i64 = row.get(14)?;
     let extent = Extent::of(number).ok_or(FromSqlError::OutOfRange(number))?;
     let digest: Option<String> = row.get(13)?;
-    let stored = StoredBody { extent, bytes: received.body.to_vec() };
-    received.body = stored.read().map_err(|error| FromSqlError::Other(Box::new(error)))?;
+    let stored = StoredBody { extent, bytes: std::mem::take(&mut received.body).into() };
+    if bodies == Bodies::Read || digest.is_none() {
+        received.body = stored.read().map_err(|error| FromSqlError::Other(Box::new(error)))?;
+    }
     // Of a row that is older than the columns.
     let of_body = || BodyDigest::of(&received.body).to_string();
     let (digest, glimpse) = match digest {
@@ -140,6 +152,9 @@ fn unreadable(row: &rusqlite::Row<'_>) -> Result<Unreadable> {
         }
         None => (of_body(), Glimpse::of(&received.body)),
     };
+    if bodies == Bodies::Left {
+        received.body = Bytes::new();
+    }
     Ok(Unreadable {
         id: row.get(10)?,
         reason: row.get(11)?,
@@ -158,7 +173,7 @@ pub(super) fn oldest(connection: &Connection, share: &QueueShare) -> Result<Opti
         columns()
     );
     let mut select = connection.prepare_cached(&sql)?;
-    let found = |row: &rusqlite::Row<'_>| Ok((unreadable(row)?, row.get(18)?));
+    let found = |row: &rusqlite::Row<'_>| Ok((unreadable(row, Bodies::Read)?, row.get(18)?));
     select.query_row(params![&*share.listener, &*share.queue], found).optional()
 }
 
@@ -179,20 +194,26 @@ impl Reader {
     /// # Errors
     /// SQLite's.
     pub fn unreadable(&self, after: i64, limit: u32) -> Result<Vec<Unreadable>> {
-        self.quarantined(&UnreadableFilter::default(), after, limit)
+        self.quarantined(&UnreadableFilter::default(), after, limit, Bodies::Read)
     }
 
     /// Returns those that the filter matches and that have a larger number, oldest first.
     ///
     /// # Errors
     /// SQLite's.
-    pub fn quarantined(&self, filter: &UnreadableFilter, after: i64, limit: u32) -> Result<Vec<Unreadable>> {
+    pub fn quarantined(
+        &self,
+        filter: &UnreadableFilter,
+        after: i64,
+        limit: u32,
+        bodies: Bodies,
+    ) -> Result<Vec<Unreadable>> {
         let (conditions, values) = filter.sql();
         let sql =
             format!("SELECT {} FROM unreadable WHERE id > ?1 {conditions} ORDER BY id LIMIT ?2", columns());
         let mut all: Vec<&dyn ToSql> = vec![&after, &limit];
         all.extend(values.iter().map(|value| &**value));
-        self.0.prepare(&sql)?.query_map(&all[..], unreadable)?.collect()
+        self.0.prepare(&sql)?.query_map(&all[..], |row| unreadable(row, bodies))?.collect()
     }
 
     /// The numbers of all of these, oldest first.

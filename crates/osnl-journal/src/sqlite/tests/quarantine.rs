@@ -38,6 +38,13 @@ async fn a_message_is_kept_as_received_and_a_long_one_by_its_beginning() {
         ]
     );
     assert_eq!(kept[0].received.body[..], *SEEN.as_bytes());
+    let all = UnreadableFilter::default();
+    let listed = reader(&folder).quarantined(&all, 0, 10, Bodies::Left).unwrap();
+    assert!(listed.iter().all(|one| one.received.body.is_empty()));
+    let shown = |of: &[Unreadable]| -> Vec<_> {
+        of.iter().map(|one| (one.extent, one.size, one.digest.clone())).collect()
+    };
+    assert_eq!(shown(&listed), shown(&kept));
     assert_eq!(kept[0].glimpse.publisher_id.as_deref(), Some("network.n1"));
     assert!(std::fs::metadata(&options(&folder).path).unwrap().len() < 1 << 20);
 }

@@ -17,7 +17,7 @@ use super::change::{PATIENCE, unavailable};
 use super::writable::Writable;
 use super::{ControlHandler, Store};
 use crate::journal::Entry;
-use crate::journal::sqlite::{Unreadable, UnreadableFilter};
+use crate::journal::sqlite::{Bodies, Unreadable, UnreadableFilter};
 use crate::native::LoadedConf;
 use crate::quarantine;
 use crate::replay::{self, Live, ReplayError};
@@ -49,7 +49,7 @@ impl ControlHandler {
         }
         self.keeps_unread()?;
         let filter = filter.filter()?;
-        let mut found = self.messages_quarantined(filter.clone(), after, limit + 1).await?;
+        let mut found = self.messages_quarantined(filter.clone(), after, limit + 1, Bodies::Left).await?;
         let total = self.numbers_quarantined(filter).await?.len() as u64;
         let more = found.len() > limit as usize;
         found.truncate(limit as usize);
@@ -225,7 +225,7 @@ impl ControlHandler {
     async fn quarantined(&self, id: i64) -> Result<Unreadable, Refusal> {
         self.keeps_unread()?;
         let filter = UnreadableFilter { ids: vec![id], ..UnreadableFilter::default() };
-        let found = self.messages_quarantined(filter, -1, 1).await?.pop();
+        let found = self.messages_quarantined(filter, -1, 1, Bodies::Read).await?.pop();
         found.ok_or_else(|| {
             Refusal::new(Code::NotFound, format!("there is no message {id} in the quarantine"))
         })
@@ -237,11 +237,13 @@ impl ControlHandler {
         filter: UnreadableFilter,
         after: i64,
         limit: u32,
+        bodies: Bodies,
     ) -> Result<Vec<Unreadable>, Refusal> {
         if let Store::Shared(journal, _) = &self.store {
-            return journal.quarantined(filter, after, limit).await.map_err(unavailable);
+            return journal.quarantined(filter, after, limit, bodies).await.map_err(unavailable);
         }
-        let look = move |reader: &crate::journal::sqlite::Reader| reader.quarantined(&filter, after, limit);
+        let look =
+            move |reader: &crate::journal::sqlite::Reader| reader.quarantined(&filter, after, limit, bodies);
         Ok(self.read(look).await?.unwrap_or_default())
     }
 
