@@ -53,9 +53,9 @@ fn a_message_that_was_too_large_is_retried_once_max_body_is_raised() {
     rig.write(&[&large, RULE, ACTION]);
     rig.reload(0);
     let (code, told, failed) = rig.ask(&["quarantine", "retry", "--all", "--dry-run"]);
-    assert_eq!((code, told.as_str()), (Some(0), "1 message would be appended to the journal\n"), "{failed}");
+    assert_eq!((code, told.as_str()), (Some(0), "1 message would be stored as events\n"), "{failed}");
     let (code, told, failed) = rig.ask(&["quarantine", "retry", "--all"]);
-    assert_eq!((code, told.as_str()), (Some(0), "1 message appended to the journal\n"), "{failed}");
+    assert_eq!((code, told.as_str()), (Some(0), "1 message stored as events\n"), "{failed}");
     wait_until(SOON, "its effect is there", || rig.sink.requests().len() == 1);
     is_kept(&rig, 0);
 
@@ -71,7 +71,7 @@ fn a_message_that_was_too_large_is_retried_once_max_body_is_raised() {
     assert!(code == Some(1) && told.contains("there is no message with this number"), "{told}");
     rig.write(&[&large, RULE, ACTION]);
     let (code, told, failed) = rig.ask(&["quarantine", "retry", "--reason", "max_body"]);
-    assert_eq!((code, told.as_str()), (Some(0), "1 message appended to the journal\n"), "{failed}");
+    assert_eq!((code, told.as_str()), (Some(0), "1 message stored as events\n"), "{failed}");
     rig.run();
     wait_until(SOON, "its effect is there too", || rig.sink.requests().len() == 2);
     is_kept(&rig, 0);

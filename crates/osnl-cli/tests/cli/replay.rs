@@ -48,7 +48,7 @@ fn what_was_delivered_is_shown_then_delivered_again() {
     );
     assert_eq!(
         lines[7],
-        "1 of 1 event would create 2 deliveries (2 delivered before); nothing was changed; with --live what matches is appended"
+        "1 of 1 event would create 2 deliveries (2 delivered before); nothing was changed; --live makes these deliveries"
     );
 
     // From the saved tap the same is known, by the messages' ids.

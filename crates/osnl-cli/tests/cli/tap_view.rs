@@ -71,7 +71,7 @@ fn a_view_lists_opens_and_finds_events_and_takes_nothing_from_anybody() {
         ..event(0)
     });
     view.shows(SOON, "4 seen");
-    for line in ["compute.instance.delete.end", "instance vm 2 i-2", "port 仮想 p-9", "exchanges: nova"] {
+    for line in ["compute.instance.delete.end", "instance vm 2 i-2", "port 仮想 p-9", "bound to nova"] {
         assert!(view.picture().contains(line), "{line} in\n{}", view.picture());
     }
 
@@ -197,7 +197,7 @@ fn a_flood_and_an_event_of_a_megabyte_leave_the_view_usable_in_any_size() {
     // The first that came, from its beginning to its end, and what the rules say of it.
     view.type_in("\x1b[H\r");
     view.shows(SOON, "event 1, lines 1 to 14 of ");
-    view.shows(SOON, "rules       deleted matches (1 of 2); r shows");
+    view.shows(SOON, "rules       deleted matches (1 of 2 rules); r shows");
     view.type_in("r");
     view.shows(SOON, "✓ rule deleted matches");
     view.type_in("\x1b[F");
