@@ -151,7 +151,7 @@ fn actions(actions: &[MeasuredAction], out: &mut Writer) {
     each(&of::DELIVERIES, &|a, s| {
         for state in State::ALL {
             s.sample(
-                &[&a.name, Phase::of_state(state).word()],
+                &[&a.name, Phase::word_of(state)],
                 a.deliveries.get(&state).copied().unwrap_or_default(),
             );
         }

@@ -196,7 +196,7 @@ fn changes(delivery: &Delivery) -> Vec<&'static str> {
     let is = |phase: Phase| delivery.phase == phase.word();
     if is(Phase::Dead) {
         vec!["retry", "discard"]
-    } else if is(Phase::Held) || is(Phase::HeldByGuard) {
+    } else if is(Phase::HeldAfterCrashes) || is(Phase::HeldByGuard) {
         vec!["release", "discard"]
     } else if delivery.ended.is_none() {
         vec!["discard"]
@@ -272,7 +272,7 @@ impl DeliveryRow {
 
 fn tone(phase: &str) -> &'static str {
     match phase {
-        "dead" | "held" | "held by guard" => "bad",
+        "dead" | "held after crashes" | "held by guard" => "bad",
         "retrying" => "warn",
         "delivered" | "no action needed" => "good",
         _ => "",

@@ -108,7 +108,7 @@ impl Reader {
                 }
                 State::Held => {
                     add(Phase::HeldByGuard, few("d.state = 2 AND d.guarded")?);
-                    add(Phase::Held, u64::MAX);
+                    add(Phase::HeldAfterCrashes, u64::MAX);
                 }
                 State::Waiting => add(Phase::Waiting, u64::MAX),
                 State::Dead => add(Phase::Dead, u64::MAX),

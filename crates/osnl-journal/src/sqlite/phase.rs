@@ -25,8 +25,8 @@ pub enum Phase {
     Waiting,
     /// Held by a guard until an operator releases or discards it.
     HeldByGuard,
-    /// Held for another reason, which is with it.
-    Held,
+    /// Held because osnl ended unexpectedly three times during its attempts.
+    HeldAfterCrashes,
     /// Open, and its action is not configured.
     Orphaned,
     /// Given up.
@@ -50,7 +50,7 @@ impl Phase {
         Self::Retrying,
         Self::Waiting,
         Self::HeldByGuard,
-        Self::Held,
+        Self::HeldAfterCrashes,
         Self::Orphaned,
         Self::Dead,
         Self::Delivered,
@@ -74,24 +74,24 @@ impl Phase {
                 Self::Retrying,
                 Self::Waiting,
                 Self::HeldByGuard,
-                Self::Held,
+                Self::HeldAfterCrashes,
                 Self::Orphaned,
             ],
         ),
-        ("held", &[Self::HeldByGuard, Self::Held]),
+        ("held", &[Self::HeldByGuard, Self::HeldAfterCrashes]),
         ("done", &[Self::Delivered, Self::NoActionNeeded, Self::Shadow]),
         ("nothing-to-do", &[Self::NoActionNeeded]),
     ];
 
-    /// The names to write on a command line: the words with hyphens, and groups; `held` is both.
-    pub const NAMES: [&'static str; 16] = [
+    /// The names to write on a command line: the words with hyphens, and groups.
+    pub const NAMES: [&'static str; 17] = [
         "arrived",
         "ready",
         "running",
         "retrying",
         "waiting",
         "held-by-guard",
-        "held",
+        "held-after-crashes",
         "orphaned",
         "dead",
         "delivered",
@@ -99,6 +99,7 @@ impl Phase {
         "shadow",
         "discarded",
         "pending",
+        "held",
         "open",
         "done",
     ];
@@ -113,7 +114,7 @@ impl Phase {
             Self::Retrying => "retrying",
             Self::Waiting => "waiting",
             Self::HeldByGuard => "held by guard",
-            Self::Held => "held",
+            Self::HeldAfterCrashes => "held after crashes",
             Self::Orphaned => "orphaned",
             Self::Dead => "dead",
             Self::Delivered => "delivered",
@@ -144,18 +145,25 @@ impl Phase {
             _ if row.is_arrived => Self::Arrived,
             Self::Ready if moment.running.contains(&row.id) => Self::Running,
             Self::Ready if row.due.is_some() && row.tries > 0 => Self::Retrying,
-            Self::Held if row.is_guarded => Self::HeldByGuard,
+            Self::HeldAfterCrashes if row.is_guarded => Self::HeldByGuard,
             phase => phase,
         }
     }
 
-    /// The phase of a state of which nothing else is known.
+    /// The word for a state of which nothing else is known: `held` has both phases of this name.
     #[must_use]
-    pub fn of_state(state: State) -> Self {
+    pub fn word_of(state: State) -> &'static str {
+        match state {
+            State::Held => "held",
+            other => Self::of_state(other).word(),
+        }
+    }
+
+    fn of_state(state: State) -> Self {
         match state {
             State::Waiting => Self::Waiting,
             State::Ready => Self::Ready,
-            State::Held => Self::Held,
+            State::Held => Self::HeldAfterCrashes,
             State::Dead => Self::Dead,
             State::Delivered => Self::Delivered,
             State::NothingToDo => Self::NoActionNeeded,
@@ -181,7 +189,7 @@ impl Phase {
             Self::Arrived => &[],
             Self::Ready | Self::Running | Self::Retrying => &[State::Ready],
             Self::Waiting => &[State::Waiting],
-            Self::HeldByGuard | Self::Held => &[State::Held],
+            Self::HeldByGuard | Self::HeldAfterCrashes => &[State::Held],
             Self::Orphaned => &[State::Waiting, State::Ready, State::Held],
             Self::Dead => &[State::Dead],
             Self::Delivered => &[State::Delivered],
@@ -238,7 +246,7 @@ impl Moment {
             phase(Phase::Retrying),
             phase(Phase::Ready),
             phase(Phase::HeldByGuard),
-            phase(Phase::Held),
+            phase(Phase::HeldAfterCrashes),
             phase(Phase::Dead),
             phase(Phase::Delivered),
             phase(Phase::NoActionNeeded),
@@ -308,7 +316,11 @@ impl Moment {
     /// As [`attention_sql`](Self::attention_sql) decides.
     pub(super) fn needs_attention(&self, row: &Row) -> bool {
         match Phase::of_row(row, self) {
-            Phase::Dead | Phase::Held | Phase::HeldByGuard | Phase::Orphaned | Phase::Retrying => true,
+            Phase::Dead
+            | Phase::HeldAfterCrashes
+            | Phase::HeldByGuard
+            | Phase::Orphaned
+            | Phase::Retrying => true,
             Phase::Running => row.due.is_some() && row.tries > 0,
             Phase::Arrived
             | Phase::Ready
@@ -331,19 +343,17 @@ mod tests {
             assert_eq!(Phase::named(name).as_deref(), Some(expected), "{name}");
         };
         for phase in Phase::ALL {
-            if phase != Phase::Held {
-                check(phase.word(), &[phase]);
-            }
+            check(phase.word(), &[phase]);
         }
         check("no-action-needed", &[Phase::NoActionNeeded]);
         check("Held_By_Guard", &[Phase::HeldByGuard]);
-        check("held", &[Phase::HeldByGuard, Phase::Held]);
+        check("held", &[Phase::HeldByGuard, Phase::HeldAfterCrashes]);
         for state in State::ALL {
             let phases = Phase::named(state.name()).unwrap_or_default();
             assert!(phases.iter().any(|phase| phase.states().contains(&state)), "{state:?}");
         }
         let pending = Phase::named("pending").unwrap();
-        assert!(pending.contains(&Phase::Retrying) && !pending.contains(&Phase::Held));
+        assert!(pending.contains(&Phase::Retrying) && !pending.contains(&Phase::HeldAfterCrashes));
         assert_eq!(Phase::named("dedd"), None);
         for phase in Phase::ALL {
             assert!(Phase::NAMES.contains(&phase.word().replace(' ', "-").as_str()), "{phase:?}");

@@ -35,10 +35,10 @@ pub(crate) enum DeliveriesCommand {
     Release(ReleaseArgs),
     /// Move pending and held deliveries to another action
     Move(MoveArgs),
-    /// The same as osnl actions pause
+    /// The same as osnl actions pause; needs the daemon
     #[command(after_help = "Example:\n  osnl deliveries pause roles")]
     Pause(OneActionArgs),
-    /// The same as osnl actions resume
+    /// The same as osnl actions resume; needs the daemon
     #[command(after_help = "Example:\n  osnl deliveries resume roles")]
     Resume(OneActionArgs),
 }
@@ -129,32 +129,34 @@ pub(crate) struct ShowArgs {
 }
 
 /// The states that a release changes.
-const HELD: [&str; 2] = ["held-by-guard", "held"];
+const HELD: [&str; 3] = ["held-by-guard", "held-after-crashes", "held"];
 /// The states that a move changes, and their groups.
-const OPEN: [&str; 10] = [
+const OPEN: [&str; 11] = [
     "arrived",
     "ready",
     "running",
     "retrying",
     "waiting",
     "held-by-guard",
-    "held",
+    "held-after-crashes",
     "orphaned",
     "pending",
+    "held",
     "open",
 ];
 /// The states that a discard changes, and their groups.
-const UNDONE: [&str; 11] = [
+const UNDONE: [&str; 12] = [
     "arrived",
     "ready",
     "running",
     "retrying",
     "waiting",
     "held-by-guard",
-    "held",
+    "held-after-crashes",
     "orphaned",
     "dead",
     "pending",
+    "held",
     "open",
 ];
 
@@ -195,14 +197,14 @@ pub(crate) struct RetryArgs {
 pub(crate) struct DiscardArgs {
     #[command(flatten)]
     pub(crate) change: ChangeArgs,
-    /// Do not ask; required with filters if stdin is not a terminal
+    /// Do not ask; a filter without it and without a terminal ends with 2
     #[arg(long, short = 'y')]
     pub(crate) yes: bool,
 }
 
 /// The flags of `osnl deliveries release`.
 #[derive(Debug, Args)]
-#[command(mut_arg("state", |arg| arg.help("held or held-by-guard: the states that can be released").value_parser(states_offering(&HELD))))]
+#[command(mut_arg("state", |arg| arg.help("held-by-guard, held-after-crashes, or held (both)").value_parser(states_offering(&HELD))))]
 #[command(after_help = "Example:\n  osnl deliveries release --action roles")]
 pub(crate) struct ReleaseArgs {
     #[command(flatten)]

@@ -113,7 +113,7 @@ fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
 fn tone(phase: Phase) -> Tone {
     match phase {
         Phase::Dead => Tone::Bad,
-        Phase::HeldByGuard | Phase::Held | Phase::Orphaned | Phase::Retrying => Tone::Warn,
+        Phase::HeldByGuard | Phase::HeldAfterCrashes | Phase::Orphaned | Phase::Retrying => Tone::Warn,
         Phase::Delivered => Tone::Good,
         Phase::NoActionNeeded | Phase::Discarded | Phase::Shadow => Tone::Dim,
         Phase::Arrived | Phase::Ready | Phase::Running | Phase::Waiting => Tone::Plain,
@@ -123,6 +123,10 @@ fn tone(phase: Phase) -> Tone {
 fn row(delivery: &Delivery) -> Vec<String> {
     let or_none =
         |text: &Option<String>, most| text.as_deref().map_or("-".to_owned(), |text| short(text, most));
+    let result = match &delivery.reason {
+        Some(done) if delivery.phase == Phase::Delivered.word() => Some(status_first(done)),
+        reason => reason.clone().or_else(|| delivery.last_answer.clone()),
+    };
     vec![
         delivery.id.clone(),
         delivery.state_text(),
@@ -133,8 +137,18 @@ fn row(delivery: &Delivery) -> Vec<String> {
         delivery.resource_text().map_or("-".to_owned(), |text| short(&text, 60)),
         or_none(&delivery.key, 36),
         delivery.attempts_text(),
-        or_none(&delivery.reason.clone().or(delivery.last_answer.clone()), 80),
+        or_none(&result, 80),
     ]
+}
+
+/// Puts the status of an answer, such as `DELETE http://x: 204`, before the request, whose end a narrow column cuts.
+fn status_first(answer: &str) -> String {
+    match answer.rsplit_once(": ") {
+        Some((request, status)) if status.len() == 3 && status.bytes().all(|byte| byte.is_ascii_digit()) => {
+            format!("{status} for {request}")
+        }
+        _ => answer.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -145,7 +159,7 @@ mod tests {
     fn the_state_is_what_is_coloured() {
         for (line, expected) in [
             ("17.0  held by guard  1 s", Some("held by guard")),
-            ("17.0    held  1 s", Some("held")),
+            ("17.0    held after crashes  1 s", Some("held after crashes")),
             ("17.0  no action needed  1 s", Some("no action needed")),
             ("      web-7, 1 made", None),
             ("2 deliveries: 1 dead", None),

@@ -129,7 +129,7 @@ fn delivery(row: &Row) -> Value {
         "rule": row.rule,
         "action": row.action,
         "resource": {"key": row.key, "id": row.resource_id, "name": row.resource_name},
-        "state": Phase::of_state(row.state).word(),
+        "state": Phase::word_of(row.state),
         "attempts": row.tries,
         "ended": row.ended.map(moment),
         "reason": row.reason.as_deref().map(|reason| clean(&mask_text(reason)).into_owned()),

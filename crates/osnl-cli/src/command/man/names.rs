@@ -195,7 +195,9 @@ fn kind(arg: &Arg, path: &[String]) -> Option<NameKind> {
         ("listener", _) => Some(NameKind::Listeners),
         ("id" | "ids", ["quarantine", ..]) => Some(NameKind::Quarantined),
         ("ids", ["deliveries", "retry"]) => Some(NameKind::Deliveries(&[Phase::Dead])),
-        ("ids", ["deliveries", "release"]) => Some(NameKind::Deliveries(&[Phase::Held, Phase::HeldByGuard])),
+        ("ids", ["deliveries", "release"]) => {
+            Some(NameKind::Deliveries(&[Phase::HeldAfterCrashes, Phase::HeldByGuard]))
+        }
         ("id" | "ids" | "about", _) => Some(NameKind::Deliveries(&[])),
         _ => None,
     }
