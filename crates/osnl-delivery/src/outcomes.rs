@@ -84,7 +84,7 @@ impl DeliveryLoop {
                 reason,
                 remedy,
                 former = %Former(
-                    format_args!("given up, dead letter: {reason}"),
+                    format_args!("given up, dead letter: {reason} (attempt {})", used.attempts),
                     &[
                         ("action.name", action),
                         ("delivery", &id.0.to_string()),

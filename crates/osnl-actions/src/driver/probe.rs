@@ -173,7 +173,7 @@ pub fn exchange(probe: Probe, found: &ExchangeLook, declare: Declare) -> Probe {
         }
         ExchangeLook::There(what) => probe.fine(match what.durable {
             Some(true) => "exists: topic, durable",
-            Some(false) => "exists: topic, transient",
+            Some(false) => "exists: topic, transient (gone after a restart of the broker)",
             None => "exists",
         }),
         ExchangeLook::Missing => match declare {

@@ -56,7 +56,7 @@ pub(crate) struct CheckRunArgs {
     /// --declare
     #[arg(long)]
     pub(crate) connect: bool,
-    /// Test by creating, binding, and deleting missing queues; needs --connect
+    /// Test by creating, binding, and deleting each queue that is missing; needs --connect
     #[arg(long, requires = "connect")]
     pub(crate) declare: bool,
     /// Also check that this user may read the configuration and the files it names

@@ -112,10 +112,25 @@ fn changed(request: &Request, changes: &ChangeResult) -> String {
     let mut text = format!("{} {would}{what}", deliveries(changes.changed));
     if (1..=20).contains(&changes.ids.len()) && changes.changed <= 20 {
         text.push_str(&format!(": {}", changes.ids.join(", ")));
+    } else if changes.changed + changes.under_way + changes.refused == 0 {
+        text.push_str(&format!(": {}", why_none(request)));
     }
     text.push('\n');
     describe_rest(changes, &mut text);
     text
+}
+
+/// The reason that a change found nothing to change.
+fn why_none(request: &Request) -> &'static str {
+    match request {
+        Request::Retry { .. } => "no dead letter matches",
+        Request::Release { .. } => {
+            "no held delivery matches; deliveries that wait for a held target need no release (to call it now: osnl \
+             actions probe ACTION)"
+        }
+        Request::Move { .. } => "no pending or held delivery matches",
+        _ => "no pending, held, or dead delivery matches",
+    }
 }
 
 /// The deliveries that are changed later, and those that are not.

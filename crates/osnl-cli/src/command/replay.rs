@@ -30,8 +30,8 @@ pub(crate) use self::args::ReplayArgs;
 use self::daemon::ReplayDaemon;
 use super::progress::Display;
 use super::saved_events::{
-    self, KeptEvents, Out, Refusal, about, about_json, masked, time, tint, verdict, verdict_json, would,
-    would_json,
+    self, KeptEvents, Out, Refusal, about, about_json, masked, time, tint, verdict, verdict_json, will,
+    would, would_json,
 };
 use crate::app;
 use crate::exit::Exit;
@@ -53,7 +53,7 @@ fn replay(args: &ReplayArgs, conf: &Native) -> Result<Exit, Refusal> {
             plan.skip_delivered();
         }
         match args.format {
-            Format::Text => out.line(&text(&name, &plan)),
+            Format::Text => out.line(&text(&name, &plan, args.live)),
             Format::Json => out.json(object(&name, &plan)),
         }
         planned.push(plan);
@@ -196,6 +196,7 @@ struct Sums {
     firing: usize,
     deliveries: usize,
     delivered: usize,
+    pending: usize,
 }
 
 impl Sums {
@@ -206,26 +207,30 @@ impl Sums {
             sums.firing += usize::from(!wishes.is_empty());
             sums.deliveries += wishes.len();
             sums.delivered += wishes.iter().filter(|wish| wish.was_delivered()).count();
+            let is_pending = |wish: &&Wish| wish.before.as_ref().is_some_and(|row| row.state.is_open());
+            sums.pending += wishes.iter().copied().filter(is_pending).count();
         }
         sums
     }
 
     fn text(&self, makes: &str) -> String {
-        let Self { events, firing, deliveries, delivered } = self;
+        let Self { events, firing, deliveries, delivered, pending } = self;
         let event = if *events == 1 { "event" } else { "events" };
+        let pending = if *pending > 0 { format!(", {pending} pending now") } else { String::new() };
         format!(
-            "{firing} of {events} {event} {makes} {deliveries} deliver{} ({delivered} delivered before)",
+            "{firing} of {events} {event} {makes} {deliveries} deliver{} ({delivered} delivered before{pending})",
             if *deliveries == 1 { "y" } else { "ies" }
         )
     }
 
     fn json(&self, appended: Option<(u64, u64)>) -> Value {
-        let Self { events, firing, deliveries, delivered } = self;
+        let Self { events, firing, deliveries, delivered, pending } = self;
         json!({"summary": {
             "events": events,
             "firing": firing,
             "deliveries": deliveries,
             "delivered_before": delivered,
+            "pending_now": pending,
             "appended": appended.map_or(0, |(appended, _)| appended),
             "kept_already": appended.map_or(0, |(_, copies)| copies),
             "live": appended.is_some(),
@@ -241,7 +246,8 @@ fn agreed(sums: &Sums) -> bool {
     std::io::stdin().lock().read_line(&mut answer).is_ok_and(|_| matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-fn text(name: &str, plan: &EventPlan) -> String {
+fn text(name: &str, plan: &EventPlan, is_live: bool) -> String {
+    let described = if is_live { will } else { would };
     let mut text = about(name, &plan.source.subject);
     for rule in &plan.rules {
         text.push_str(&format!("\n  {}", verdict(&rule.verdict)));
@@ -258,7 +264,7 @@ fn text(name: &str, plan: &EventPlan) -> String {
                 }
                 None => "left out, it was delivered before".to_owned(),
             };
-            text.push_str(&format!("\n    {}\n      {}", would(effect), masked(&before)));
+            text.push_str(&format!("\n    {}\n      {}", described(effect), masked(&before)));
         }
     }
     text

@@ -18,7 +18,7 @@ use osnl_config::nearest;
 
 pub(super) use self::kept::KeptEvents;
 pub(super) use self::shown::{
-    Out, about, about_json, masked, time, tint, verdict, verdict_json, would, would_json,
+    Out, about, about_json, masked, time, tint, verdict, verdict_json, will, would, would_json,
 };
 use super::check::meaning;
 use super::sources;

@@ -178,7 +178,7 @@ pub(super) fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
 
 fn listeners(listeners: &[ListenerStatus]) -> String {
     let mut rows = vec![
-        ["  name", "state", "for", "messages", "last", "reconnects", "in queue", "consumers", "queue"]
+        ["  name", "state", "for", "received", "last", "reconnects", "in queue", "consumers", "queue"]
             .map(str::to_owned)
             .to_vec(),
     ];

@@ -180,7 +180,7 @@ fn what_is_dead_is_shown_retried_in_order_and_discarded() {
         "rule": "r", "event_type": "port.delete.end", "resource": "12345678-1234-5678-1234-000000000001",
         "key": "12345678-1234-5678-1234-000000000001", "resource_id": null, "resource_name": null,
         "attempts": 0, "failed_attempts": 1, "attempts_made": 1, "attempts_counted": 0, "attempts_allowed": 1,
-        "reason": "status 409: Conflict (attempt 1)", "last_answer": null, "queue": "osnl",
+        "reason": "status 409: Conflict", "last_answer": null, "queue": "osnl",
         "message_id": "MESSAGE_ID", "copies": 0
     });
     let listed = rig.json(&["deliveries", "list", "--state", "dead"]);

@@ -68,9 +68,9 @@ fn each_rule_says_why_for_people_and_for_scripts() {
         "event.json:1: port.delete.end from network.h1, info\n  \
            message id m-1\n  \
            rule forget-ports matches\n    \
-             action roles for 12345678-1234-5678-1234-567812345678: DELETE https://k2hr3.example.com/v1/role?extra=openstack-auto-v1&\
+             action roles for 12345678-1234-5678-1234-567812345678 would be called: DELETE https://k2hr3.example.com/v1/role?extra=openstack-auto-v1&\
              cuk=12345678-1234-5678-1234-567812345678&host=%5B%2210.0.0.1%22%5D\n    \
-             action audit for 12345678-1234-5678-1234-567812345678: a line in PLACE/audit.jsonl\n  \
+             action audit for 12345678-1234-5678-1234-567812345678 would be called: a line in PLACE/audit.jsonl\n  \
            rule errors does not match: priority is \"info\", and the rule requires error, critical\n  \
            rule token does not match: payload.adminPass is \"***\", which does not match \"***\"\n  \
            rule servers does not match: payload.state is absent, which does not match \"^deleted$\"\n  \
@@ -123,7 +123,7 @@ fn a_request_by_template_is_shown_whole_and_without_secrets() {
         text,
         format!(
             "event.json:1: port.delete.end from network.h1, info\n  message id m-1\n  rule r matches\n    \
-             action chat for 12345678-1234-5678-1234-567812345678: POST https://chat.example/hooks/***\n      \
+             action chat for 12345678-1234-5678-1234-567812345678 would be called: POST https://chat.example/hooks/***\n      \
              User-Agent: osnl/{version}\n      Accept: */*\n      Content-Type: application/json\n      \
              Authorization: Bearer ***\n      \
              {{\"text\": \"port of 12345678-1234-5678-1234-567812345678\",\n      \"pass\": \"***\"}}\n"
@@ -164,7 +164,7 @@ fn what_would_be_asked_is_said_and_nobody_is_asked() {
         text,
         format!(
             "event.json:1: port.delete.end from network.h1, info\n  message id m-1\n  rule r matches\n    \
-             action cmdb for {id}: POST https://cmdb/<server.name>\n      \
+             action cmdb for {id} would be called: POST https://cmdb/<server.name>\n      \
              User-Agent: osnl/{version}\n      Accept: */*\n      Content-Type: application/json\n      \
              {{\"ram\": <flavor.ram>, \"owner\": \"ops\"}}\n      \
              asks [enrich:server] for server {id}, at http://127.0.0.1:9/v3\n      \
@@ -355,7 +355,7 @@ fn a_running_daemons_journal_ring_and_counts_are_explained() {
     wait_until(SOON, "the counts are written", || {
         said(&place, &["explain", "-c", "a.conf", "--counts"])
             .1
-            .contains("forget-ports of listener neutron: 4 seen")
+            .contains("forget-ports of listener neutron: 4 tested")
     });
     let (code, text) = said(&place, &["explain", "-c", "a.conf", "--counts"]);
     assert_eq!(code, Some(0));
@@ -363,10 +363,10 @@ fn a_running_daemons_journal_ring_and_counts_are_explained() {
     assert_eq!(
         lines,
         [
-            "rule forget-ports of listener neutron: 4 seen, 1 matched, 3 failed at event_type",
-            "rule errors of listener neutron: 4 seen, 0 matched, 4 failed at priority",
-            "rule token of listener neutron: 4 seen, 0 matched, 2 failed at event_type, 2 failed at payload.adminPass",
-            "rule servers of listener nova: 1 seen, 0 matched, 1 failed at payload.state",
+            "rule forget-ports of listener neutron: 4 tested, 1 matched, 3 did not match event_type",
+            "rule errors of listener neutron: 4 tested, 0 matched, 4 did not match priority",
+            "rule token of listener neutron: 4 tested, 0 matched, 2 did not match event_type, 2 did not match payload.adminPass",
+            "rule servers of listener nova: 1 tested, 0 matched, 1 did not match payload.state",
         ]
     );
     osnl.stop();
@@ -382,7 +382,10 @@ fn the_journal_is_explained(place: &Place) {
     let (code, text) = said(place, &["explain", "-c", "a.conf", "--journal", "--rule", "forget-ports"]);
     assert_eq!(code, Some(0));
     assert!(text.starts_with("event 1: port.delete.end from network.h1, info, received 20"), "{text}");
-    assert!(text.contains(&format!("roles for {}: DELETE http://127.0.0.1:", instance(3))), "{text}");
+    assert!(
+        text.contains(&format!("roles for {} would be called: DELETE http://127.0.0.1:", instance(3))),
+        "{text}"
+    );
     let ids =
         |args: &[&str]| said_lines(place, &[&["explain", "-c", "a.conf", "--format", "json"], args].concat());
     assert_eq!(ids(&["--id", "1.0", "--id", "1"]), 1);

@@ -35,7 +35,10 @@ fn what_was_delivered_is_shown_then_delivered_again() {
     assert!(lines[0].starts_with("event 2: port.delete.end from network.h1, info, received 20"), "{text}");
     assert_eq!(lines[2], "rule forget-ports matches");
     assert!(
-        lines[3].starts_with(&format!("action roles for {}: DELETE http://127.0.0.1:", instance(2))),
+        lines[3].starts_with(&format!(
+            "action roles for {} would be called: DELETE http://127.0.0.1:",
+            instance(2)
+        )),
         "{text}"
     );
     assert!(

@@ -40,7 +40,7 @@ notification = {\"event_type\": \"x\", \"priority\": \"INFO\",
 fn tests_beside_the_configuration_are_run() {
     let place = beside(GOOD);
     place.write("tests/not-a-test.txt", "nonsense");
-    let ok = "ok      a port is deleted (tests/a.test:2)\nok      nothing hears of a server (tests/a.test:7)\n2 tests pass\n";
+    let ok = "ok      tests/a.test:2: a port is deleted\nok      tests/a.test:7: nothing hears of a server\n2 tests pass\n";
     assert_eq!(said(&place, &["test", "-c", "a.conf"]), (Some(0), ok.to_owned()));
     let (code, text) = said(&place, &["test", "-c", "a.conf", "--format", "json", "tests"]);
     let lines = json_lines(&text);

@@ -51,15 +51,15 @@ fn what_when_and_stop_decide_is_seen_in_explain_counts_and_deliveries() {
 
     let counts = || run(&place, &["explain", "-c", "a.conf", "--counts"]).1;
     wait_until(SOON, "all is counted", || {
-        counts().contains("rule first of listener neutron: 3 seen, 1 matched")
+        counts().contains("rule first of listener neutron: 3 tested, 1 matched")
     });
     let counted = counts();
     let line = |rule: &str| counted.lines().find(|line| line.starts_with(&format!("rule {rule} "))).unwrap();
-    assert!(line("first").ends_with(", 2 failed at event_type"), "{counted}");
-    assert!(line("named").contains("3 seen, 0 matched"), "{counted}");
-    assert!(line("named").contains("2 failed at when"), "{counted}");
+    assert!(line("first").ends_with(", 2 did not match event_type"), "{counted}");
+    assert!(line("named").contains("3 tested, 0 matched"), "{counted}");
+    assert!(line("named").contains("2 did not match when"), "{counted}");
     assert!(line("named").contains("1 skipped by stop of a rule before it"), "{counted}");
-    assert!(line("typed").contains("1 failed at when"), "{counted}");
+    assert!(line("typed").contains("1 did not match when"), "{counted}");
     drop(osnl);
 }
 

@@ -242,7 +242,7 @@ impl Schedule {
             }
             Decision::Hold | Decision::RetryAfter(_) if too_old => {
                 let seconds = used.age.as_secs();
-                let reason = format!("{error} (attempt {attempt}, after {seconds} s: retry_max_age)");
+                let reason = format!("{error} (after {seconds} s: retry_max_age)");
                 out.push(self.given_up(
                     item,
                     reason,
@@ -282,8 +282,7 @@ impl Schedule {
                         ));
                     }
                     WhenExhausted::Return | WhenExhausted::DeadLetter => {
-                        let reason = format!("{error} (attempt {attempt})");
-                        out.push(self.given_up(item, reason, used, Some(error)));
+                        out.push(self.given_up(item, error.to_string(), used, Some(error)));
                     }
                 }
             }

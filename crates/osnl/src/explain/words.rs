@@ -117,9 +117,19 @@ fn ask(Ask { name, kind, id, cloud, value }: &Ask) -> String {
     format!("asks [enrich:{name}] for {what}{outcome}")
 }
 
-/// Renders the effect of an action; a request with headers has each and the body on lines below.
+/// Renders the effect that an action would have; a request with headers has each and the body on lines below.
 #[must_use]
 pub fn would(effect: &Effect) -> String {
+    described(effect, "would be called")
+}
+
+/// Renders the effect of an action that is called now, as [`would`] renders it.
+#[must_use]
+pub fn will(effect: &Effect) -> String {
+    described(effect, "will be called")
+}
+
+fn described(effect: &Effect, called: &str) -> String {
     let key = effect.key.as_ref().map_or(String::new(), |key| format!(" for {key}"));
     // Lines of their own: the rest stands on the first.
     let mut below = Vec::new();
@@ -151,5 +161,13 @@ pub fn would(effect: &Effect) -> String {
         Mode::Live => "",
         Mode::Shadow => " (in shadow: recorded, and not done)",
     };
-    masked(&format!("action {}{key}: {does}{shadow}", effect.action)) + &below
+    let called = match effect.would {
+        Preview::Request { .. } | Preview::Line { .. } | Preview::Effect { .. }
+            if effect.mode == Mode::Live =>
+        {
+            format!(" {called}")
+        }
+        _ => String::new(),
+    };
+    masked(&format!("action {}{key}{called}: {does}{shadow}", effect.action)) + &below
 }

@@ -162,7 +162,7 @@ fn whoever_gets_what_is_given_up_is_told_by_whom_why_and_how_often() {
             (&"second".into(), &1.into(), &"first".into())
         );
         let why = told["why"].as_str().unwrap();
-        assert!(why.starts_with("status 410") && why.ends_with("(attempt 1)"), "{why}");
+        assert!(why.starts_with("status 410"), "{why}");
         let said = told["said"].as_str().unwrap();
         assert!(why.starts_with(said) && !said.is_empty(), "{said}");
     }

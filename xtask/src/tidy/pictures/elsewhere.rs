@@ -28,7 +28,7 @@ pub(super) const ELSEWHERE: &[(&str, &str, &str)] = &[
     ),
     ("osnl/src/native/schema.rs", "set state_dir in [DEFAULT] to an absolute path", "the same"),
     ("osnl-journal/src/sqlite/place.rs", "{} is a folder", "is said of a journal: its crate's tests"),
-    ("osnl-cli/src/command/explain/counts.rs", ", {} failed at {}", "is a screen: tests/cli/explain.rs"),
+    ("osnl-cli/src/command/explain/counts.rs", ", {} did not match {}", "is a screen: tests/cli/explain.rs"),
     ("osnl-cli/src/command/explain/counts.rs", ", {} skipped by {}", "the same"),
     ("osnl/src/native/deliveries.rs", "then back to the broker", "is a part of what check explains"),
     ("osnl/src/native/deliveries.rs", "retried without limit; retry_max_age sets one", "the same"),

@@ -89,7 +89,7 @@ fn text(show: &Show) -> String {
         None => {
             let shown = serde_json::json!({"payload": show.message.payload, "context": show.message.context});
             let pretty = serde_json::to_string_pretty(&shown).unwrap_or_default();
-            text.push_str(&format!("\n{}\n", tap::clean_json(pretty)));
+            text.push_str(&format!("\npayload and context, secrets masked\n{}\n", tap::clean_json(pretty)));
         }
     }
     text

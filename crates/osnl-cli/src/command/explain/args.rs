@@ -16,7 +16,7 @@ use crate::flags::{CheckArgs, Format, pattern};
 ))]
 #[command(override_usage = "osnl explain [OPTIONS] FILE... | --journal | --unmatched | --id ID | ...")]
 #[command(
-    after_help = "Exits with 0 if a rule matches, 1 if none does or if a delivery would become a dead letter at its first attempt, 69 if it needs a journal and there is none, 78 for a wrong configuration.\n\n\
+    after_help = "Exits with 0 if a rule matches, 1 if none matches or a template renders no valid request, 69 if it needs a journal and there is none, 78 for a wrong configuration.\n\n\
     Examples:\n  osnl tap -n 1 --save seen.jsonl rabbit://; osnl explain seen.jsonl\n  \
     osnl explain --unmatched '^port\\.' --since 10m --rule forget-ports"
 )]

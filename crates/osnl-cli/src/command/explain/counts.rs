@@ -40,14 +40,14 @@ pub(super) fn show(args: &ExplainArgs, journal: &Path) -> Result<Exit, Refusal> 
 
 fn text(counted: &RuleMatches) -> String {
     let RuleMatches { listener, rule, seen, fired, failed } = counted;
-    let mut text = format!("rule {rule} of listener {listener}: {seen} seen, {fired} matched");
+    let mut text = format!("rule {rule} of listener {listener}: {seen} tested, {fired} matched");
     let mut failed = failed.clone();
     failed.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     for (condition, times) in &failed {
         // Not a condition of the rule itself.
         text.push_str(&match condition.starts_with("stop ") {
             true => format!(", {times} skipped by {condition}"),
-            false => format!(", {times} failed at {condition}"),
+            false => format!(", {times} did not match {condition}"),
         });
     }
     text

@@ -108,7 +108,7 @@ pub(crate) struct ExportArgs {
     /// Write each message as it came, with its secrets
     #[arg(long)]
     pub(crate) raw: bool,
-    /// Write the whole journal with tables of version N, for an older osnl
+    /// Write a journal for an older osnl whose tables have version N
     #[arg(long, value_name = "N", conflicts_with_all = [
         "raw", "id", "event_type", "fired", "action", "resource", "state", "since", "until",
     ])]

@@ -38,7 +38,7 @@ macro_rules! times {
 /// The paragraph about options that pick deliveries.
 macro_rules! pick {
     () => {
-        concat!(times!(), r" \fB\-\-state\fR takes states and groups of states. Deliveries that wait for a held target are pending, not held. The groups are: \fBpending\fR = arrived, ready, running, retrying, waiting, orphaned; \fBheld\fR = held\-by\-guard, and held after crashes; \fBopen\fR = all of pending and held; \fBdone\fR = delivered, no\-action\-needed, shadow. The states dead and discarded belong to no group.")
+        concat!(times!(), r" \fB\-\-state\fR takes states and groups of states. Deliveries that wait for a held target are pending, not held. The groups are: \fBpending\fR = arrived, ready, running, retrying, waiting, orphaned; \fBheld\fR = held\-by\-guard, held\-after\-crashes; \fBopen\fR = all of pending and held; \fBdone\fR = delivered, no\-action\-needed, shadow. The states dead and discarded belong to no group.")
     };
 }
 
@@ -182,7 +182,7 @@ api_url = https://k2hr3.example.com/v1/role
     (
         "tap",
         Words {
-            more: r"tap reads from a queue of its own, which is deleted when tap ends, and takes no message from another consumer. If neither \fB\-c\fR nor \fB\-\-listener\fR is given, it binds its queue to the exchanges of all known services, with the topics notifications, versioned_notifications, and ironic_versioned_notifications. \fB\-\-check\fR waits 10 s unless \fB\-\-for\fR is given.
+            more: r"tap reads from a queue of its own, which is deleted when tap ends, and takes no message from another consumer. It reads a configuration only if \fB\-c\fR, \fB\-\-config\-dir\fR, or \fB\-\-listener\fR is given. Without one, it binds its queue to the exchanges of all known services, with the topics notifications, versioned_notifications, and ironic_versioned_notifications. \fB\-\-check\fR waits 10 s unless \fB\-\-for\fR is given.
 On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also the rules that match it), / filters, s saves, and ? shows all keys. Passwords in payloads are masked, except with \fB\-\-raw\fR and \fB\-\-save\fR. \fBosnl explain\fR, \fBreplay\fR, and \fBsend\fR take a saved file; it has the mode 0600.",
             see: &["events", "explain", "replay", "send"],
             ..COMMAND
@@ -228,7 +228,7 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
     (
         "quarantine",
         Words {
-            more: "osnl puts a message into quarantine if it cannot read the message, if the message exceeds a limit, or if osnl crashed three times before its deliveries were stored. A message is kept whole if it has at most 16 MiB and compresses to at most 4 MiB. Otherwise osnl keeps its first 64 KiB, its size, and its digest. The quarantine, in which dead letters do not count, keeps at most max_dead messages and 64 MiB; the oldest are deleted first. With memory:// nothing is kept.",
+            more: "osnl puts a message into quarantine if it cannot read the message, if the message exceeds a limit, or if osnl crashed three times before the deliveries of the message were stored. A message is kept whole if it has at most 16 MiB and compresses to at most 4 MiB. Otherwise osnl keeps its first 64 KiB, its size, and its digest. The quarantine keeps at most max_dead messages with at most 64 MiB in all; the oldest are deleted first. Dead letters do not count here. With memory:// nothing is kept.",
             see: &["status", "deliveries", "replay"],
             ..COMMAND
         },
@@ -256,7 +256,7 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
     (
         "journal-restore",
         Words {
-            more: r"The backup is checked before anything is replaced. The old journal is kept: it is renamed JOURNAL.replaced\-TIME. If the old journal can be read, the command lists the deliveries that are pending in the backup and have ended since, and counts newer messages.",
+            more: r"The backup is checked before anything is replaced. The old journal is kept: it is renamed JOURNAL.replaced\-TIME. If the old journal can be read, the command lists the deliveries that are pending in the backup but ended after it was made, and counts the messages that are newer than the backup.",
             see: &["journal-backup", "actions-resume", "deliveries-discard"],
             ..COMMAND
         },
@@ -264,7 +264,7 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
     (
         "journal-export",
         Words {
-            more: concat!(r"Each line is an event with its deliveries. It has \(dqformat\(dq: \(dqosnl\-events/1\(dq; later releases of osnl only add keys. The notification has its secrets masked; with \fB\-\-raw\fR, properties and body are as received. \fB\-\-schema\fR writes a journal file that an older osnl opens, and lists what that version cannot keep; osnl must be stopped.", "\n", pick!()),
+            more: concat!(r"Each line is an event with its deliveries. It has \(dqformat\(dq: \(dqosnl\-events/1\(dq; later releases of osnl only add keys. The notification has its secrets masked; with \fB\-\-raw\fR, properties and body are as received. \fB\-\-schema\fR writes a journal file that an older osnl can open, and lists what that version cannot store; osnl must be stopped.", "\n", pick!()),
             see: &["replay", "send", "journal-restore"],
             ..COMMAND
         },
@@ -281,7 +281,7 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
     (
         "journal-move",
         Words {
-            more: r"Events, deliveries in every state with their order, attempts, enrichments, the quarantine, and pauses are moved. A NUL character in a name, a reason, or an answer cannot be stored in PostgreSQL and becomes U+FFFD; the command reports how many. What cannot be replaced is refused before anything is written. If \fB\-\-to\fR still has an old journal that is marked as moved, \fB\-\-replace\fR makes room: a file is renamed JOURNAL.replaced\-TIME, tables in PostgreSQL are emptied.",
+            more: r"Events, deliveries in every state with their order, attempts, enrichments, the quarantine, and pauses are moved. A NUL character in a name, a reason, or an answer cannot be stored in PostgreSQL and becomes U+FFFD; the command reports how many. What cannot be replaced is refused before anything is written. If \fB\-\-to\fR names an old journal that was marked as moved by an earlier move, \fB\-\-replace\fR makes room: it renames a file to JOURNAL.replaced\-TIME, and empties tables in PostgreSQL.",
             see: &["journal-migrate", "journal-backup", "check"],
             ..COMMAND
         },
@@ -290,7 +290,7 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
     (
         "explain",
         Words {
-            more: concat!(r"For a rule that matches, it prints what each action would do, with secrets masked. For a rule that does not, it prints the first condition that failed and the value. It contacts no other system. \fB\-\-unmatched\fR reads the messages that matched no rule; the daemon stores the latest ones beside its journal (keep_unmatched). \fB\-\-rules\fR compares the configured rules with those of another file. If no source of events is given, osnl explain uses the journal and the unmatched messages.", "\n", pick!()),
+            more: concat!(r"For a rule that matches, it prints what each action would do, with secrets masked. For a rule that does not, it prints the first condition that did not match, and the value. It contacts no other system. \fB\-\-unmatched\fR reads the messages that matched no rule; the daemon stores the latest ones beside its journal (keep_unmatched). \fB\-\-rules\fR compares the configured rules with those of another file. If no source of events is given, osnl explain uses the journal and the unmatched messages.", "\n", pick!()),
             see: &["tap", "test", "replay", "events"],
             ..COMMAND
         },
@@ -299,7 +299,7 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
     (
         "replay",
         Words {
-            more: concat!(r"Without \fB\-\-live\fR, replay changes nothing: it shows for each event what the rules would do now, and what was done before. With \fB\-\-live\fR it appends the events to the journal as new events, through the daemon if one runs. With \fB\-\-keep\-ids\fR the events keep their message ids, and an event whose id is in the journal is not appended again.", "\n", pick!()),
+            more: concat!(r"Without \fB\-\-live\fR, replay changes nothing: it shows for each event what would be done now, and what was done before. With \fB\-\-live\fR it appends the events to the journal as new events, through the daemon if one runs. With \fB\-\-keep\-ids\fR the events keep their message ids, and an event whose id is in the journal is not appended again.", "\n", pick!()),
             see: &["explain", "deliveries", "tap"],
             ..COMMAND
         },

@@ -93,8 +93,8 @@ pub(crate) struct QuarantineShowArgs {
 /// The flags of `osnl quarantine export`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The file has mode 0600, because the bytes may contain secrets. Exits with 1 when there is no such message, the file exists, \
-                        or only the beginning of the message was kept.\n\n\
+    after_help = "The file has mode 0600, because the bytes may contain secrets. Exits with 1 when there is no such message or the file \
+                  exists, and when osnl has only the beginning of the message, which it then writes.\n\n\
                         Example:\n  osnl quarantine export 3 -o body"
 )]
 pub(crate) struct QuarantineExportArgs {
@@ -133,7 +133,7 @@ pub(crate) struct QuarantineDiscardArgs {
     pub(crate) which: WhichArgs,
     #[command(flatten)]
     pub(crate) how: HowArgs,
-    /// Do not ask; required with filters if stdin is not a terminal
+    /// Do not ask; a filter without it and without a terminal ends with 2
     #[arg(long, short = 'y')]
     pub(crate) yes: bool,
     #[command(flatten)]

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use osnl::enrich::{AnswerForecast, Ask};
 use osnl::explain::words::reason;
-pub(in crate::command) use osnl::explain::words::{about, masked, time, verdict, would};
+pub(in crate::command) use osnl::explain::words::{about, masked, time, verdict, will, would};
 use osnl::explain::{Content, Effect, RuleVerdict, Ruling, Subject};
 use osnl::native::Preview;
 use osnl::rule::Mode;

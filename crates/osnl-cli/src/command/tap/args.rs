@@ -12,12 +12,12 @@ use crate::flags::{Format, SourceArgs, max_body, pattern, secret};
 /// The flags of `osnl tap`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exits with 0 when an event has come, 1 when none has, 69 when the broker refuses access.\n\n\
+    after_help = "Exits with 0 if at least one event came, 1 if none came, 69 if the broker refuses access.\n\n\
     Examples:\n  osnl tap rabbit://openstack:secret@mq1:5672/ -e nova --priority info --body\n  \
     osnl tap -c osnl.conf --listener neutron  # Enter: the rules that match"
 )]
 pub(crate) struct TapArgs {
-    /// rabbit://..., or file:///PATH with the URL [default: as in -c, else guest at localhost]
+    /// rabbit://..., or file:///PATH that has it [default: as in -c, else guest at localhost]
     #[arg(value_name = "URL", value_parser = secret, conflicts_with_all = ["transport_url", "listener"])]
     pub(crate) url: Option<Secret>,
     /// The same as URL

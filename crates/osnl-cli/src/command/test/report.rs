@@ -32,7 +32,7 @@ pub(super) fn print(format: TestFormat, outcomes: &[Outcome<'_>], exit: Exit) ->
         TestFormat::Text => {
             for outcome in outcomes {
                 let word = if outcome.passed() { "ok    " } else { "FAILED" };
-                out.line(&masked(&format!("{word}  {} ({})", outcome.case.name, outcome.place())));
+                out.line(&masked(&format!("{word}  {}: {}", outcome.place(), outcome.case.name)));
                 outcome.problems.iter().for_each(|problem| out.line(&masked(&format!("        {problem}"))));
             }
             out.line(&match (outcomes.len(), failed) {

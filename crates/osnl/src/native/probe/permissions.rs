@@ -47,7 +47,7 @@ pub(super) fn verdict(probe: Probe, proofs: &Proofs, conf: &ListenerConf) -> Pro
     }
     let also = if may.is_empty() { String::new() } else { format!("{may}{how}; ") };
     let found = format!("{also}{}", unknown.join("; "));
-    probe.unproven(found, "if osnl status shows that the listener reads it, the permissions suffice")
+    probe.unproven(found, "if osnl status says listening, the permissions suffice")
 }
 
 /// The command that gives a user what the listener needs.
@@ -67,7 +67,7 @@ fn refused(proof: &Proof) -> Option<&str> {
 
 fn unknown(user: &str, what: &str, proof: &Proof) -> Option<String> {
     match proof {
-        Proof::Unknown(why) => Some(format!("not tested whether {user} may {what}: {why}")),
+        Proof::Unknown(why) => Some(format!("whether {user} may {what} was not tested: {why}")),
         Proof::Proven | Proof::Refused(_) => None,
     }
 }

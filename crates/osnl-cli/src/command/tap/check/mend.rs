@@ -28,7 +28,7 @@ pub(super) fn likely(exchanges: &[&str], virtual_host: &str) -> Vec<LikelyCause>
         ),
         cause(
             "another topic or format: topics of [oslo_messaging_notifications], and notification_format of [notifications] in nova.conf",
-            "the same command with --key '#'  # shows everything published to these exchanges".to_owned(),
+            "the same command with --key '#' instead of --check  # shows everything published to these exchanges".to_owned(),
         ),
         cause(
             "another exchange: control_exchange in [DEFAULT] of each service",

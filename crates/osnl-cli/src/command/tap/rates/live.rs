@@ -91,9 +91,17 @@ impl Live {
         (rows, sum)
     }
 
+    /// Returns the seconds that the three rates are over: 1, 10, and 60, or as many as there have been.
+    pub(in crate::command::tap) fn spans(&self) -> [usize; 3] {
+        SPANS.map(|span| span.min(self.complete()).max(1))
+    }
+
+    fn complete(&self) -> usize {
+        usize::try_from(self.now - self.began).unwrap_or(0)
+    }
+
     fn rate(&self, counter: &Counter, span: usize) -> f64 {
-        let complete = usize::try_from(self.now - self.began).unwrap_or(0);
-        let span = span.min(complete);
+        let span = span.min(self.complete());
         let events: u64 =
             (1..=span).map(|back| u64::from(counter.seconds[self.slot(self.now - back as i64)])).sum();
         // Far below 2^52.
@@ -148,12 +156,14 @@ mod tests {
         live.count("a");
         live.advance(111);
         check(&live, "a", [1.0, 0.1, 5.0 / 11.0], 5);
+        assert_eq!(live.spans(), [1, 10, 11]);
         live.advance(50);
         check(&live, "a", [1.0, 0.1, 5.0 / 11.0], 5);
         live.advance(160);
         check(&live, "a", [0.0, 0.0, 5.0 / 60.0], 5);
         live.advance(161);
         check(&live, "a", [0.0, 0.0, 1.0 / 60.0], 5);
+        assert_eq!(live.spans(), [1, 10, 60]);
         live.advance(100_000);
         check(&live, "a", [0.0; 3], 5);
     }

@@ -55,7 +55,7 @@ impl Lines {
         self.pair("priority", n.priority.as_ref().map(|priority| priority.as_str()));
         self.pair("publisher", n.publisher_id.as_deref());
         self.pair("format", Some(&event.about.form.label()));
-        self.pair("published", n.timestamp.as_deref());
+        self.pair("sent", n.timestamp.as_deref());
         self.pair("message id", n.message_id.as_deref());
         self.place(kept);
         self.caller(event);

@@ -54,7 +54,7 @@ fn page(
             if let (Some(at), Some(detail)) = (state.jump.take(), &state.detail) {
                 state.top = wrapped(&detail.lines[..at.min(detail.lines.len())], width).len();
             }
-            (lines, format!(" event {number}"))
+            (lines, format!(" event {number} of {} seen", state.seen))
         }
         Page::Messages => {
             let told = standing.told.iter().map(|(at, text)| {

@@ -16,7 +16,7 @@ pub(super) fn heads(width: usize) -> Vec<Span> {
     let [event, what] = rest(width);
     let text = format!(
         " {} {} {} {} {}",
-        cell("PUBLISHED", TIME),
+        cell("SENT (UTC)", TIME),
         cell("EXCHANGE", EXCHANGE),
         cell("PRIO", PRIORITY),
         cell("EVENT TYPE", event),

@@ -12,15 +12,16 @@ const NUMBER: usize = 9;
 pub(super) fn heads(state: &ViewState, width: usize) -> Vec<Span> {
     // Numbers begin with the largest, names with the first of the alphabet.
     let is_ascending = (state.order == Order::Name) != state.reversed;
-    let mark = if is_ascending { '^' } else { 'v' };
+    let mark = if is_ascending { '↑' } else { '↓' };
+    let [one, ten, sixty] = state.spans.map(|seconds| format!("{seconds} s"));
     let columns =
-        [(Order::Second, "1 s"), (Order::Ten, "10 s"), (Order::Sixty, "60 s"), (Order::Total, "total")];
+        [(Order::Second, one), (Order::Ten, ten), (Order::Sixty, sixty), (Order::Total, "total".to_owned())];
     let marked = |order: Order, name: &str| {
         if state.order == order { format!("{name} {mark}") } else { name.to_owned() }
     };
-    let mut text = format!(" {}", cell(&marked(Order::Name, "TYPE, EVENTS PER SECOND"), names(width)));
+    let mut text = format!(" {}", cell(&marked(Order::Name, "TYPE, EVENTS PER SECOND OVER"), names(width)));
     for (order, name) in columns {
-        text.push_str(&format!(" {:>NUMBER$}", marked(order, name)));
+        text.push_str(&format!(" {:>NUMBER$}", marked(order, &name)));
     }
     vec![(Tone::Strong, text)]
 }

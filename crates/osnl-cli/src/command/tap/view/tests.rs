@@ -15,7 +15,7 @@ use crate::command::tap::voice::ConnectionState;
 use crate::terminal::{Key, Size};
 
 fn at(second: i64) -> Timestamp {
-    Timestamp::from_second(1_763_600_000 + second).unwrap()
+    Timestamp::from_second(1_795_160_000 + second).unwrap()
 }
 
 fn standing() -> ConnectionState {
@@ -25,7 +25,7 @@ fn standing() -> ConnectionState {
         virtual_host: "/".into(),
         bound: ["nova", "neutron", "glance", "keystone", "designate"].map(str::to_owned).to_vec(),
         chosen: true,
-        told: [(at(0), "listening at mq1:5672, virtual host \"/\", exchanges: nova, neutron".to_owned())]
+        told: [(at(0), "listening at mq1:5672, virtual host \"/\", exchanges: nova, neutron, glance, keystone, designate".to_owned())]
             .into(),
         ..ConnectionState::default()
     }

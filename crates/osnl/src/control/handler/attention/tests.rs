@@ -279,13 +279,13 @@ fn troubles_of_a_target_have_reason_duration_and_remedy() {
         ),
         "{said}"
     );
-    let dead = TargetReport { dead: 2, dead_reason: Some("status 401 (attempt 6)".to_owned()), ..target() };
+    let dead = TargetReport { dead: 2, dead_reason: Some("status 401".to_owned()), ..target() };
     check(
         &of_target(&dead, &BOUNDS),
         &[(
             Kind::DeadLetters,
             Severity::Warning,
-            "hook has 2 dead letters; reason of the latest: status 401 (attempt 6); see osnl deliveries list --state dead",
+            "hook has 2 dead letters; reason of the latest: status 401; see osnl deliveries list --state dead",
         )],
     );
     let one = TargetReport { failing: vec![failing("web-7", 7)], ..target() };
