@@ -1,6 +1,6 @@
 //! A group of commands in one transaction, in steps that each concern all of them:
 //!
-//! 1. what is new is appended, with the rows of its readers;
+//! 1. what is new is appended, with the rows of its readers; what is the first of an empty lane of this member is claimable;
 //! 2. of claimed deliveries: attempts, enrichments, retries, ends, with the rows of their leases; an operator's change that
 //!    waited for the end of a claim is made instead of it, unless the attempt succeeded;
 //! 3. what has arrived is admitted, also from other members, and guards judge it;
@@ -49,7 +49,7 @@ pub(crate) async fn run(
     transaction.make_due(batch, &mut done).await?;
     let admitted = transaction.admit().await?;
     lanes.extend(admitted.lanes);
-    done.promoted = admitted.ready;
+    done.promoted.extend(admitted.ready);
     done.held = admitted.held;
     done.more_arrived = admitted.more;
     done.promoted.extend(transaction.turn(lanes).await?);

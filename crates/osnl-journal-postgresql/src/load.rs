@@ -61,10 +61,11 @@ const DUE: &str = "SELECT id FROM osnl_delivery WHERE action = $1 AND state = 1 
      AND partition = ANY($2) AND id <> ALL($3) ORDER BY due, id LIMIT $4";
 const NEXT_DUE: &str = "SELECT due FROM osnl_delivery WHERE action = $1 AND state = 1 AND due > $2 AND partition = ANY($3) \
      ORDER BY due LIMIT 1";
+/// The sum keeps the planner from an index of states: without statistics it would look at all of it for each number.
 const LOAD: &str = "SELECT d.id, d.arrival, d.partition, d.rule, d.action, d.key, d.resource, d.attempts, d.aged, d.tries, \
        d.due, e.found, d.lane IS NOT NULL \
      FROM osnl_delivery d LEFT JOIN osnl_enriched e ON e.delivery = d.id \
-     WHERE d.id = ANY($1) AND d.state = 1 AND d.partition = ANY($2)";
+     WHERE d.id = ANY($1) AND d.state + 0 = 1 AND d.partition = ANY($2)";
 pub(crate) const MESSAGES: &str = "SELECT id, received, redelivered, listener, queue, exchange, routing_key, content_type, \
        content_encoding, compression, body, happened FROM osnl_arrival WHERE id = ANY($1)";
 /// A row for each, in their order; the length of a stored body is known without reading it.

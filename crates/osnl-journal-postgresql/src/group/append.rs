@@ -1,4 +1,5 @@
-//! Appends: they insert, and decide nothing about whose turn it is.
+//! Appends: they insert, and decide about whose turn it is only where nothing else can be: a delivery in a partition of this
+//! member, in a lane that is empty, is claimable at once.
 //!
 //! A message whose key is there attaches to the stored arrival. One without an id is the same only if the broker says that it
 //! has delivered it before, and the stored one is open or was not settled.
@@ -9,11 +10,13 @@ use osnl_core::moment::millis;
 use osnl_core::quarantine::{Glimpse, StoredBody};
 use osnl_core::recall::RecalledMeaning;
 use osnl_journal::{Begin, DeliveryId, NewDelivery};
+use tokio_postgres::types::ToSql;
 
 use super::{clean, clean_option, stored_name};
 use crate::command::{Command, NewEntry, NewUnreadable};
-use crate::lane::begins;
-use crate::partition::place;
+use crate::lane::{Promotion, READY, WAITING, begins, delivery};
+use crate::member::Member;
+use crate::partition::{Partition, place};
 use crate::reader::Reader;
 use crate::results::{AppendResult, GroupResult};
 use crate::seen::Reports;
@@ -26,10 +29,15 @@ const ARRIVAL: &str = "INSERT INTO osnl_arrival (id, identity, nameless, epoch, 
      $17::text[], $18::bytea[], $19::text[]) ON CONFLICT (identity) DO NOTHING RETURNING id";
 const DELIVERY: &str = "INSERT INTO osnl_delivery (id, arrival, partition, lane, state, begins, rule, action, key, ordered, \
      resource, subject_id, subject_name, guarded, reason, unguarded) \
-     SELECT id, arrival, partition, lane, -1, begins, rule, action, key, ordered, resource, subject_id, subject_name, begins = 2, \
-     reason, unguarded FROM unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::bigint[], $5::smallint[], $6::text[], $7::text[], \
-     $8::bytea[], $9::boolean[], $10::bigint[], $11::text[], $12::text[], $13::text[], $14::boolean[]) \
-     AS new (id, arrival, partition, lane, begins, rule, action, key, ordered, resource, subject_id, subject_name, reason, unguarded)";
+     SELECT id, arrival, partition, lane, \
+       CASE WHEN is_admitted AND NOT EXISTS ( \
+         SELECT 1 FROM osnl_delivery o WHERE o.lane = new.lane AND o.state BETWEEN -1 AND 3) THEN 1 ELSE -1 END, \
+       begins, rule, action, key, ordered, resource, subject_id, subject_name, begins = 2, reason, unguarded \
+     FROM unnest($1::bigint[], $2::bigint[], $3::smallint[], $4::bigint[], $5::smallint[], $6::text[], $7::text[], \
+     $8::bytea[], $9::boolean[], $10::bigint[], $11::text[], $12::text[], $13::text[], $14::boolean[], $15::boolean[]) \
+     AS new (id, arrival, partition, lane, begins, rule, action, key, ordered, resource, subject_id, subject_name, reason, \
+       unguarded, is_admitted) \
+     RETURNING id, partition, action, state";
 const TOLD: &str =
     "INSERT INTO osnl_enriched (delivery, found) SELECT * FROM unnest($1::bigint[], $2::text[])";
 /// Arrivals of messages without an id that may be meant: those that are open, and those that were not settled.
@@ -46,6 +54,25 @@ const UNREADABLE: &str = "INSERT INTO osnl_unreadable (id, identity, received, r
      SELECT $1::bigint, $2::bytea, $3::bigint, $4::boolean, $5::text, $6::text, $7::text, $8::text, $9::text, $10::text, \
      $11::text, $12::text, $13::bigint, $14::bigint, $15::text, $16::text, $17::text, $18::bytea, $19::text \
      WHERE NOT $4 OR NOT EXISTS (SELECT 1 FROM osnl_unreadable WHERE identity = $2)";
+
+/// Returns which deliveries may be claimable at once, if their lanes are empty: those in partitions of this member that are
+/// the first of their lane here, and that no guard judges.
+fn are_admitted<'a>(
+    member: &Member,
+    all: impl Iterator<Item = (&'a NewDelivery, (Option<i64>, Partition))>,
+) -> Vec<bool> {
+    let guards = &member.limits.guards;
+    let mut lanes = HashSet::new();
+    all.map(|(new, (lane, partition))| {
+        let is_first = lane.is_none_or(|lane| lanes.insert(lane));
+        is_first
+            && begins(&new.begin) == WAITING
+            && member.leases.held.contains_key(&partition)
+            && !guards.rules.contains_key(&new.rule)
+            && !guards.actions.contains_key(&new.action)
+    })
+    .collect()
+}
 
 /// Returns the key of a delivery: that of its resource which was noted, or its own.
 fn key_of<'a>(new: &'a NewDelivery, meaning: Option<&'a RecalledMeaning>) -> Option<&'a str> {
@@ -95,7 +122,7 @@ impl Transaction<'_> {
         entries.retain(|(n, _)| done.appended.get(n) != Some(&AppendResult::Copy));
         let meanings = self.note(&entries, batch, done).await?;
         entries.retain(|(_, entry)| new.contains(&entry.id));
-        self.append_deliveries(&entries, &meanings).await?;
+        done.promoted = self.append_deliveries(&entries, &meanings).await?;
         for (n, new) in unreadable {
             let appended = if self.set_aside(new).await? { AppendResult::New } else { AppendResult::Copy };
             done.appended.insert(n, appended);
@@ -231,11 +258,12 @@ impl Transaction<'_> {
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 
+    /// Inserts the deliveries of arrivals; returns those that are claimable at once.
     async fn append_deliveries(
         &mut self,
         entries: &[(usize, &NewEntry)],
         meanings: &BTreeMap<usize, RecalledMeaning>,
-    ) -> Result<(), Trouble> {
+    ) -> Result<Vec<Promotion>, Trouble> {
         let all: Vec<_> = entries
             .iter()
             .flat_map(|(place, entry)| {
@@ -247,10 +275,14 @@ impl Transaction<'_> {
             })
             .collect();
         if all.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let places = all.iter().map(|(_, id, key, new)| place(&new.action, key.as_deref(), new.ordered, *id));
         let (lanes, partitions): (Vec<Option<i64>>, Vec<i16>) = places.unzip();
+        let at = lanes.iter().copied().zip(partitions.iter().copied());
+        let admitted = are_admitted(self.member, all.iter().map(|(.., new)| *new).zip(at));
+        let own = partitions.iter().zip(&admitted).filter(|(_, is_admitted)| **is_admitted);
+        self.own(own.map(|(partition, _)| *partition)).await?;
         let ids: Vec<i64> = all.iter().map(|(_, id, ..)| id.row()).collect();
         let arrivals: Vec<i64> = all.iter().map(|(arrival, ..)| *arrival).collect();
         let beginnings: Vec<i16> = all.iter().map(|(.., new)| begins(&new.begin)).collect();
@@ -286,8 +318,9 @@ impl Transaction<'_> {
             Box::new(names),
             Box::new(reasons),
             Box::new(fallbacks),
+            Box::new(admitted),
         ];
-        self.later(DELIVERY, values).await?;
+        let promoted = self.insert_deliveries(&values).await?;
         let told = all.iter().filter_map(|(_, id, _, new)| Some((id.row(), new.told.as_ref()?)));
         let (told_ids, found): (Vec<i64>, Vec<String>) = told
             // Texts as keys, and no number that JSON does not have.
@@ -296,7 +329,23 @@ impl Transaction<'_> {
         if !told_ids.is_empty() {
             self.later(TOLD, vec![Box::new(told_ids), Box::new(found)]).await?;
         }
-        Ok(())
+        Ok(promoted)
+    }
+
+    /// Inserts deliveries with these values; returns and counts those that are claimable at once.
+    async fn insert_deliveries(&mut self, values: &[Value]) -> Result<Vec<Promotion>, Trouble> {
+        let values: Vec<&(dyn ToSql + Sync)> =
+            values.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect();
+        let mut promoted = Vec::new();
+        for row in self.query(DELIVERY, &values).await? {
+            let (partition, action, state): (Partition, String, i16) =
+                (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
+            if state == READY {
+                self.count(partition, &action, READY, 1);
+                promoted.push(Promotion { id: delivery(row.try_get(0)?), action });
+            }
+        }
+        Ok(promoted)
     }
 
     /// Answers whether it is kept; a copy that the broker delivers again is there already.

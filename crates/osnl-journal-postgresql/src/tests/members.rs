@@ -156,6 +156,24 @@ async fn members_share_the_partitions_and_each_delivery_has_one_owner() {
     assert_eq!(stage.tally(), "4|40");
 }
 
+/// The first of an empty lane is claimable with its append; what another member has put there before is before it.
+#[tokio::test]
+async fn what_another_member_has_appended_and_is_not_admitted_yet_keeps_its_place() {
+    let stage = Stage::new();
+    let (a, b) = (stage.member("a"), stage.member("b"));
+    keep(&a, "0", "other").await;
+    assert_eq!(stage.tally(), "1|1");
+    let paused = pause(&a);
+    keep(&b, "1", "k").await;
+    assert_eq!(stage.rows("SELECT count(*) FROM osnl_delivery WHERE state = -1"), "1");
+    let second = entry("2", "k", false);
+    let origin = &second.received.origin;
+    a.begin_reading(&origin.listener, &origin.queue);
+    let ((), ()) = tokio::join!(keep(&a, "2", "k"), async { drop(paused) });
+    assert_eq!(names(&claimable(&a, "a").await), ["0", "1"]);
+    assert_eq!(stage.tally(), "0|1 1|2");
+}
+
 /// The lane of the other action may be another member's.
 /// One message may ask for tens of thousands of deliveries, and each may be given up.
 #[tokio::test]

@@ -22,7 +22,6 @@ impl Writer {
         for id in done.adopted {
             self.member.unsettled.remove(&id);
         }
-        self.bring(promoted, fetches).await;
         for (n, command) in batch.into_iter().enumerate() {
             let appended = done.appended.get(&n).copied();
             match command {
@@ -71,6 +70,7 @@ impl Writer {
         while self.member.unsettled.len() > UNSETTLED {
             self.member.unsettled.pop_first();
         }
+        self.bring(promoted, fetches).await;
         self.shared.claimable.changed.notify_waiters();
     }
 
