@@ -18,7 +18,8 @@ use std::cell::Cell;
 use serde::de::DeserializeSeed as _;
 use serde_json::Value;
 
-pub(crate) use self::tree::{Tree, members_memory, memory};
+pub use self::tree::memory_of;
+pub(crate) use self::tree::{Tree, members_memory};
 
 /// The most that a reader does for one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::budget::Purse;
 use crate::envelope::{framed, json_text, priority, refused};
 use crate::python_json::repairing;
-use crate::{Budget, DecodeError, Excess, JsonKind, Notification, Part, bulk_len};
+use crate::{Budget, DecodeError, Excess, JsonKind, Notification, Part, bounded_id, bulk_len};
 
 impl Notification {
     /// Reads a plain body, in either framing (see [`read_head`](crate::read_head)).
@@ -51,9 +51,9 @@ impl Notification {
             match key.as_str() {
                 "event_type" => read.event_type = text(value),
                 "publisher_id" => read.publisher_id = text(value),
-                "message_id" => read.message_id = text(value),
+                "message_id" => read.message_id = id(value),
                 "timestamp" => read.timestamp = text(value),
-                "_unique_id" => read.unique_id = text(value),
+                "_unique_id" => read.unique_id = id(value),
                 "payload" => read.payload = value,
                 "_context" => whole_context = Some(value),
                 other => {
@@ -102,6 +102,11 @@ fn text(value: Value) -> Option<String> {
     }
 }
 
+/// A long id is known by its digest, wherever it is kept, compared, or sent.
+fn id(value: Value) -> Option<String> {
+    text(value).map(|id| bounded_id(id).into_owned())
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -135,6 +140,21 @@ mod tests {
                 payload: json!({"a": "b"}),
             };
             assert_eq!(read, expected);
+        }
+    }
+
+    /// A message id of 16 MiB would be in the header of each request, in rows, and in what is remembered of messages.
+    #[test]
+    fn long_ids_are_digests() {
+        let (long, longest) = ("i".repeat(256), "i".repeat(255));
+        let message = json!({"message_id": long, "_unique_id": longest}).to_string();
+        for body in both_framings(&message) {
+            let read = Notification::decode(body.as_bytes()).unwrap();
+            assert_eq!(
+                read.message_id.as_deref(),
+                Some(&*crate::BodyDigest::of(long.as_bytes()).to_string())
+            );
+            assert_eq!(read.unique_id.as_deref(), Some(&*longest));
         }
     }
 

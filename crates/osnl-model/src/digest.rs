@@ -1,5 +1,6 @@
 //! A body's fingerprint: how two copies of one message are recognised.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use sha2::{Digest as _, Sha256};
@@ -20,6 +21,15 @@ impl BodyDigest {
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
+}
+
+/// The most bytes of an id or a key that are kept: a text of a message may have as many as its body.
+const LONGEST_ID: usize = 255;
+
+/// Returns an id or a key; in place of one with more than 255 bytes, its digest as it prints.
+pub fn bounded_id<'a>(id: impl Into<Cow<'a, str>>) -> Cow<'a, str> {
+    let id = id.into();
+    if id.len() <= LONGEST_ID { id } else { Cow::Owned(BodyDigest::of(id.as_bytes()).to_string()) }
 }
 
 /// The digest of bytes that come in pieces.
@@ -67,5 +77,13 @@ mod tests {
         assert_eq!(BodyDigest::of(b"").to_string(), "e3b0c44298fc1c14");
         assert_eq!(BodyDigest::of(b"").as_bytes()[31], 0x55);
         assert_eq!(format!("{:?}", BodyDigest::of(b"abc")), "BodyDigest(ba7816bf8f01cfea)");
+    }
+
+    #[test]
+    fn an_id_is_kept_up_to_its_bound() {
+        let longest = "é".repeat(LONGEST_ID / 2) + "x";
+        assert_eq!(bounded_id(&*longest), longest);
+        let longer = longest + "x";
+        assert_eq!(bounded_id(&*longer), BodyDigest::of(longer.as_bytes()).to_string());
     }
 }

@@ -73,10 +73,10 @@ pub mod versioned;
 extern crate self as osnl_model;
 
 pub use body::{ContentInfo, plain_body};
-pub use budget::{Budget, Excess};
+pub use budget::{Budget, Excess, memory_of};
 pub use compress::Compression;
 pub use context::{Context, RequestContext};
-pub use digest::{BodyDigest, BodyHasher};
+pub use digest::{BodyDigest, BodyHasher, bounded_id};
 pub use emission::{Emission, Framing};
 pub use envelope::{Head, read_head};
 pub use error::{DecodeError, JsonKind, Part};

@@ -6,7 +6,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 
 use crate::Head;
-use crate::budget::{members_memory, memory};
+use crate::budget::{members_memory, memory_of};
 use crate::redact::{MaskedJson, mask_members, mask_secrets};
 
 /// A notification.
@@ -21,11 +21,12 @@ pub struct Notification {
     pub publisher_id: Option<String>,
     /// The priority the body claims; it may differ from the routing key's.
     pub priority: Option<crate::Priority>,
-    /// A UUID, the same in all copies of one notification.
+    /// A UUID, the same in all copies of one notification. [`decode`](Self::decode) has the digest in place of more than
+    /// 255 bytes.
     pub message_id: Option<String>,
     /// `2026-11-20 06:36:22.662155`: UTC without saying so, and without the fraction when that is zero.
     pub timestamp: Option<String>,
-    /// 32 hex digits, different in each copy sent. Absent over Kafka.
+    /// 32 hex digits, different in each copy sent. Absent over Kafka. Bounded as the message id is.
     pub unique_id: Option<String>,
     /// The request context: each `_context_<key>` under `<key>`. (Kafka's messages have one object
     /// `_context` instead, which is read as well.)
@@ -49,7 +50,7 @@ impl Notification {
         let texts =
             [&self.event_type, &self.publisher_id, &self.message_id, &self.timestamp, &self.unique_id];
         let texts: usize = texts.into_iter().flatten().map(String::len).sum();
-        size_of::<Self>() + texts + members_memory(&self.context) + memory(&self.payload)
+        size_of::<Self>() + texts + members_memory(&self.context) + memory_of(&self.payload)
     }
 
     /// The fields that decide about most messages.

@@ -9,21 +9,17 @@
 //! file from the first moment. In a journal that several daemons share, the journal decides by the same rules: a guard of
 //! each daemon would let through a multiple.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use osnl_config::Rate;
-use osnl_model::BodyDigest;
+use osnl_model::bounded_id;
 
 use crate::moment::millis;
 
 /// The log repeats that a guard holds so seldom.
 const REMIND: i64 = 60_000;
-
-/// The most bytes of a key that are kept; a longer one is known by its digest.
-const LONGEST_KEY: usize = 255;
 
 /// The keys that the guards of actions and rules have let through.
 #[derive(Debug, Default)]
@@ -171,15 +167,6 @@ fn lock(window: &Mutex<GuardWindow>) -> std::sync::MutexGuard<'_, GuardWindow> {
     window.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The form in which a key is remembered: a text of a message may have as many bytes as its body.
-fn remembered(key: &str) -> Cow<'_, str> {
-    if key.len() <= LONGEST_KEY {
-        Cow::Borrowed(key)
-    } else {
-        Cow::Owned(BodyDigest::of(key.as_bytes()).to_string())
-    }
-}
-
 /// When a key came last, and a number to tell apart those of one moment.
 type Moment = (i64, u64);
 
@@ -205,7 +192,7 @@ impl GuardWindow {
     fn admits(&mut self, key: &str, at: SystemTime) -> bool {
         let at = millis(at);
         self.forget(at);
-        let known = self.keys.get(&*remembered(key));
+        let known = self.keys.get(&*bounded_id(key));
         let others = self.keys.len() - usize::from(known.is_some());
         let passed = known.is_some_and(|(_, passed)| *passed) || others < self.rate.keys as usize;
         self.note(key, at, passed);
@@ -219,7 +206,7 @@ impl GuardWindow {
     }
 
     fn note(&mut self, key: &str, at: i64, passed: bool) {
-        let key = remembered(key);
+        let key = bounded_id(key);
         if let Some((moment, passed)) = self.keys.remove(&*key) {
             self.order(passed).remove(&moment);
         }
@@ -242,7 +229,7 @@ impl GuardWindow {
 
     #[cfg(test)]
     fn unnote(&mut self, key: &str) {
-        if let Some((moment, passed)) = self.keys.remove(&*remembered(key)) {
+        if let Some((moment, passed)) = self.keys.remove(&*bounded_id(key)) {
             self.order(passed).remove(&moment);
         }
     }
@@ -303,7 +290,7 @@ mod tests {
         let at = UNIX_EPOCH + Duration::from_secs(1_000_000);
         let admitted = ["a", "b", "a", "c"].map(|end| window.admits(&long(end), at));
         assert_eq!(admitted, [true, true, true, false]);
-        assert!(window.keys.keys().chain(window.passed.values()).all(|key| key.len() <= LONGEST_KEY));
+        assert!(window.keys.keys().chain(window.passed.values()).all(|key| key.len() <= 255));
         for end in ["a", "c"] {
             window.unnote(&long(end));
         }

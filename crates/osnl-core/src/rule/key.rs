@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use osnl_model::Notification;
+use osnl_model::{Notification, bounded_id};
 use serde_json::Value;
 
 /// `key` of a rule.
@@ -64,7 +64,7 @@ impl KeySource {
     }
 
     /// The key of a delivery: `of_resource` is that of what it is about, `payload` what it concerns of the notification's.
-    /// Either is worked out only where the key comes from it.
+    /// Either is worked out only where the key comes from it. A long key is known by its digest: it is kept with each delivery.
     #[must_use]
     pub fn of<'a>(
         &self,
@@ -72,7 +72,7 @@ impl KeySource {
         of_resource: impl FnOnce() -> Option<String>,
         payload: impl FnOnce() -> Cow<'a, Value>,
     ) -> Option<String> {
-        match self {
+        let key = match self {
             Self::Resource => of_resource(),
             Self::None => None,
             Self::Payload(path) => text(path.find(&payload())?),
@@ -83,7 +83,8 @@ impl KeySource {
                     None => text(find(notification.context.get(first)?, path.get(first.len() + 1..)?)?),
                 }
             }
-        }
+        };
+        key.map(|key| bounded_id(key).into_owned())
     }
 }
 
@@ -116,7 +117,7 @@ mod tests {
     fn a_key_is_found_where_the_rule_says() {
         let payload = json!({
             "port": {"id": "P", "device_id": "D", "network_id": "N", "revision": 7, "up": true, "name": "",
-                     "tags": ["x"], "none": null},
+                     "tags": ["x"], "none": null, "long": "l".repeat(256)},
             "nova_object.data": {"uuid": "U", "nova_object.name": {"x": "deep"}},
         });
         let context =
@@ -148,6 +149,8 @@ mod tests {
         check("context.a.b", Some("in"));
         check("context.c.d", Some("dotted"));
         check("context.nothing", None);
+        let digest = osnl_model::BodyDigest::of("l".repeat(256).as_bytes()).to_string();
+        check("payload.port.long", Some(&digest));
         for bad in
             ["", "Resource", "payload", "payload.", "payload..x", "payload.x.", "payload. x", "port.id"]
         {

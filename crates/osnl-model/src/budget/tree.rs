@@ -137,14 +137,16 @@ impl<'de> Visitor<'de> for Tree<'_> {
     }
 }
 
-/// The bytes that a value takes, by the same rules, without its own node.
-pub(crate) fn memory(value: &Value) -> usize {
+/// Returns about how many bytes of memory a value takes beside its own node, by the rules of
+/// [`Budget::memory`](crate::Budget::memory).
+#[must_use]
+pub fn memory_of(value: &Value) -> usize {
     match value {
         Value::Null | Value::Bool(_) | Value::Number(_) => 0,
         Value::String(text) => text_memory(text),
         Value::Array(items) => {
             let own = items.capacity() * size_of::<Value>() + ALLOCATION;
-            own + items.iter().map(memory).sum::<usize>()
+            own + items.iter().map(memory_of).sum::<usize>()
         }
         Value::Object(members) => members_memory(members),
     }
@@ -152,7 +154,7 @@ pub(crate) fn memory(value: &Value) -> usize {
 
 /// The same of the members of an object.
 pub(crate) fn members_memory(members: &Map<String, Value>) -> usize {
-    let inner = members.iter().map(|(key, value)| text_memory(key) + memory(value));
+    let inner = members.iter().map(|(key, value)| text_memory(key) + memory_of(value));
     members.len().div_ceil(MEMBERS) * NODE + inner.sum::<usize>()
 }
 
