@@ -9,8 +9,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::path::Path;
 
+use osnl_journal::sqlite::Bodies;
 use osnl_journal::sqlite::archive::{self, Archive};
-use osnl_journal::sqlite::{Bodies, Unreadable};
 use osnl_journal::store::shares::{QuarantineBounds, QueueShare};
 use serde_json::Value;
 use tokio_postgres::{Error, Row};
@@ -24,9 +24,9 @@ use crate::view::quarantine::{COLUMNS, unreadable};
 
 /// Dead letters of one transaction.
 const BITE: i64 = 250;
-/// Messages that leave the quarantine in one transaction: their bodies are in memory.
+/// Messages that leave the quarantine in one transaction.
 const MESSAGES: i64 = 20;
-/// The bytes of the bodies, as received, that leave in one transaction, unless a single one has more.
+/// The bytes of their bodies, as received, unless a single one has more: while they are written nothing else is done.
 const MESSAGE_BYTES: i64 = 16 << 20;
 /// The partition whose owner keeps the bounds of the quarantine.
 pub(crate) const OF_QUARANTINE: Partition = 0;
@@ -126,11 +126,8 @@ fn letter(row: &Row) -> Result<Value, Error> {
     Ok(archive::dead(delivery(id), &rule, &action, key.as_deref(), &reason, &received(row)?))
 }
 
-/// Returns the messages that leave the quarantine, a few at a time.
-pub(crate) async fn unloaded(
-    session: &mut Session,
-    max_dead: u64,
-) -> Result<Result<Vec<Unreadable>, String>, Error> {
+/// Returns the numbers of the messages that leave the quarantine, a few at a time.
+pub(crate) async fn unloaded(session: &mut Session, max_dead: u64) -> Result<Vec<i64>, Error> {
     let bounds = QuarantineBounds::of(max_dead);
     let mut shares = Vec::new();
     for row in session.query(SHARES, &[]).await? {
@@ -139,7 +136,7 @@ pub(crate) async fn unloaded(
         shares.push(QueueShare { listener: listener.into(), queue: queue.into(), messages, bytes });
     }
     if bounds.leaves(&shares).is_none() {
-        return Ok(Ok(Vec::new()));
+        return Ok(Vec::new());
     }
     // Of each queue, the oldest at the end.
     let mut oldest: HashMap<(String, String), Vec<StoredSize>> = HashMap::new();
@@ -147,10 +144,31 @@ pub(crate) async fn unloaded(
         let size = StoredSize { id: row.try_get(0)?, stored: row.try_get(3)?, received: row.try_get(4)? };
         oldest.entry((row.try_get(1)?, row.try_get(2)?)).or_default().push(size);
     }
-    let ids = leaving(&bounds, &mut shares, oldest);
-    let sql = format!("SELECT {COLUMNS} FROM osnl_unreadable WHERE id = ANY($1) ORDER BY id");
-    let rows = session.query(&sql, &[&ids]).await?;
-    Ok(rows.iter().map(|row| unreadable(row, Bodies::Read)).collect())
+    Ok(leaving(&bounds, &mut shares, oldest))
+}
+
+/// Writes the lines of messages in quarantine, one after the other: no more than one body is in memory. Returns the numbers of
+/// those that are written, and why the others are not.
+pub(crate) async fn write_messages(
+    session: &mut Session,
+    file: &Path,
+    ids: Vec<i64>,
+) -> Result<(Vec<i64>, Result<(), String>), Error> {
+    let sql = format!("SELECT {COLUMNS} FROM osnl_unreadable WHERE id = $1");
+    let (mut written, mut problem) = (Vec::with_capacity(ids.len()), Ok(()));
+    for id in ids {
+        for row in session.query(&sql, &[&id]).await? {
+            match unreadable(&row, Bodies::Read) {
+                Ok(message) => match archive::write_quarantined(file, &message) {
+                    Ok(()) => written.push(id),
+                    Err(error) => return Ok((written, Err(error.to_string()))),
+                },
+                // It stays, and those behind it leave.
+                Err(error) => problem = Err(error),
+            }
+        }
+    }
+    Ok((written, problem))
 }
 
 /// The size of a message in quarantine.

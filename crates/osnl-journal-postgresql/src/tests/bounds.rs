@@ -96,8 +96,26 @@ async fn messages_beyond_the_bound_leave_the_quarantine_with_their_bytes() {
     assert_eq!(stage.rows("SELECT count(*) FROM osnl_unreadable"), "6");
 }
 
+/// The message of a newer osnl among them cannot be written: the others leave all the same.
+#[tokio::test]
+async fn a_message_that_cannot_leave_the_quarantine_keeps_no_other_one() {
+    let stage = Stage::new();
+    let folder = tempfile::tempdir().unwrap();
+    let a = bounded(&stage, "a", folder.path());
+    for n in 0..8 {
+        let received = ReceivedMessage::sample(format!("message {n}"), false);
+        assert_eq!(within(a.set_aside(received, "no".into())).await, Settle::Acknowledge);
+    }
+    let oldest = stage.rows("SELECT min(id) FROM osnl_unreadable");
+    stage.rows(&format!("UPDATE osnl_unreadable SET extent = 99 WHERE id = {oldest}"));
+    look(&stage, &[&a]).await;
+    assert_eq!(stage.rows("SELECT count(*), min(id) FROM osnl_unreadable"), format!("6|{oldest}"));
+    let gone = std::fs::read_to_string(folder.path().join("a.quarantine.jsonl")).unwrap();
+    assert_eq!(gone.lines().count(), 2);
+}
+
 #[test]
-fn a_bite_of_the_quarantine_fits_into_memory() {
+fn a_bite_of_the_quarantine_is_bounded_in_bytes() {
     use crate::bounds::{StoredSize, leaving};
     use osnl_journal::store::shares::{QuarantineBounds, QueueShare};
     let sizes = |received: i64| (0..20).rev().map(move |id| StoredSize { id, stored: 1, received }).collect();

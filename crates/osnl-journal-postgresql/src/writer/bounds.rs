@@ -1,8 +1,5 @@
 //! Keeps the bounds of dead letters and of the quarantine: what leaves is written into a file first.
 
-use std::io;
-
-use osnl_journal::sqlite::archive;
 use tokio_postgres::Error;
 
 use super::Writer;
@@ -18,32 +15,32 @@ impl Writer {
         let Some(session) = &mut self.session else { return Ok(()) };
         let beyond = bounds::beyond(session, &own, most).await?;
         if !beyond.is_empty() {
-            let written = bounds::write_letters(session, &file, &beyond).await?;
-            self.remove(written, &Job::Bury(beyond)).await;
+            match bounds::write_letters(session, &file, &beyond).await? {
+                Ok(()) => self.remove(&Job::Bury(beyond)).await,
+                Err(error) => {
+                    let error = error.to_string();
+                    tracing::warn!(error, "dead letters cannot be moved out of the journal");
+                }
+            }
         }
         if !own.contains(&OF_QUARANTINE) {
             return Ok(());
         }
         let Some(session) = &mut self.session else { return Ok(()) };
-        match bounds::unloaded(session, most).await? {
-            Ok(messages) if messages.is_empty() => {}
-            Ok(messages) => {
-                let ids = messages.iter().map(|message| message.id).collect();
-                self.remove(archive::write_quarantined(&file, &messages), &Job::Unload(ids)).await;
-            }
-            Err(reason) => {
-                tracing::warn!(error = reason, "unreadable messages cannot be moved out of the journal")
-            }
+        let beyond = bounds::unloaded(session, most).await?;
+        let (written, rest) = bounds::write_messages(session, &file, beyond).await?;
+        if let Err(error) = rest {
+            tracing::warn!(error, "unreadable messages cannot be moved out of the journal");
+        }
+        if !written.is_empty() {
+            self.remove(&Job::Unload(written)).await;
         }
         Ok(())
     }
 
-    /// Removes what is in the file; what cannot be written there stays.
-    async fn remove(&mut self, written: io::Result<()>, job: &Job<'_>) {
-        if let Err(error) = written {
-            let error = error.to_string();
-            tracing::warn!(error, "dead letters cannot be moved out of the journal");
-        } else if let Err(refusal) = self.transact(job).await {
+    /// Removes what is in the file.
+    async fn remove(&mut self, job: &Job<'_>) {
+        if let Err(refusal) = self.transact(job).await {
             _ = self.bear(refusal).await;
         }
     }

@@ -149,21 +149,16 @@ impl Archive {
     }
 }
 
-/// Appends messages that leave the quarantine; they are on the disk when this returns.
+/// Appends a message that leaves the quarantine; it is on the disk when this returns.
 ///
 /// # Errors
 /// A file's.
-pub fn write_quarantined(journal: &Path, messages: &[Unreadable]) -> io::Result<()> {
-    let (whole, cut): (Vec<_>, Vec<_>) = messages.iter().partition(|message| message.extent.is_whole());
-    append(journal, "dead", cut.into_iter().map(trace))?;
-    append(journal, "quarantine", whole.into_iter().map(saved))
-}
-
-fn append(journal: &Path, name: &str, mut lines: impl ExactSizeIterator<Item = Value>) -> io::Result<()> {
-    if lines.len() == 0 {
-        return Ok(());
-    }
+pub fn write_quarantined(journal: &Path, message: &Unreadable) -> io::Result<()> {
+    let (name, line) = match message.extent.is_whole() {
+        true => ("quarantine", saved(message)),
+        false => ("dead", trace(message)),
+    };
     let mut archive = Archive::open(journal, name)?;
-    lines.try_for_each(|line| archive.add(&line))?;
+    archive.add(&line)?;
     archive.finish()
 }

@@ -266,7 +266,7 @@ pub(super) fn unreadable(pruner: &Pruner<'_>) -> Result<()> {
         let share = &mut shares[index];
         let Some((oldest, bytes)) = quarantine::oldest(connection, share)? else { return Ok(()) };
         let id = oldest.id;
-        if let Err(error) = archive::write_quarantined(pruner.file, &[oldest]) {
+        if let Err(error) = archive::write_quarantined(pruner.file, &oldest) {
             tracing::warn!(
                 error = error.to_string(),
                 former = format_args!("unreadable messages cannot be moved out of the journal: {error}"),
