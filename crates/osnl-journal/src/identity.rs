@@ -31,6 +31,11 @@ impl Identity {
         }
     }
 
+    /// Returns the bytes of its texts; the name of the queue is shared.
+    pub(crate) fn bytes(&self) -> usize {
+        self.id.as_ref().map_or(0, String::len)
+    }
+
     /// Whether a second copy may be no second event: with an id always, without one only if the broker says that it has
     /// delivered it before, and then only of what is open or was not settled.
     #[must_use]

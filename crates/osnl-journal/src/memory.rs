@@ -273,7 +273,7 @@ impl Journal for MemoryJournal {
         let outstanding = entry.deliveries.iter().filter(|new| new.begin.is_open()).count();
         if outstanding == 0 {
             if identity.id.is_some() {
-                state.finished.insert(identity, ());
+                state.has_finished(identity);
             }
             return Receipt::complete(Settle::Acknowledge);
         }
@@ -381,7 +381,8 @@ impl Journal for MemoryJournal {
             pending.told = Some(Arc::new(enriched.clone()));
         }
         for (name, body) in learnt.objects {
-            state.objects.insert(name, body);
+            let bytes = name.len() + body.len();
+            state.objects.insert(name, body, bytes);
         }
         Box::pin(std::future::ready(()))
     }
@@ -571,7 +572,8 @@ impl State {
         open.outstanding -= 1;
         open.returned |= returned;
         if returned {
-            self.returned.insert(open.identity.clone(), pending.used);
+            let bytes = open.identity.bytes();
+            self.returned.insert(open.identity.clone(), pending.used, bytes);
         }
         if open.outstanding > 0 {
             return;
@@ -586,8 +588,13 @@ impl State {
         }
         // Without an id, another message may have the same bytes: only one that comes again is the same.
         if settle == Settle::Acknowledge && (is_unsettled || open.identity.id.is_some()) {
-            self.finished.insert(open.identity, ());
+            self.has_finished(open.identity);
         }
+    }
+
+    fn has_finished(&mut self, identity: Identity) {
+        let bytes = identity.bytes();
+        self.finished.insert(identity, (), bytes);
     }
 
     fn drop_receipts(&mut self) {

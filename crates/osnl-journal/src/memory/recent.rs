@@ -2,46 +2,61 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
+use std::sync::Arc;
 
-/// The latest things, a bounded number of them.
+/// The latest things: a bounded number of them, and of their bytes.
 #[derive(Debug)]
 pub(super) struct Recent<K, V> {
-    /// Each with its number.
-    values: HashMap<K, (u64, V)>,
-    order: BTreeMap<u64, K>,
+    values: HashMap<Arc<K>, Remembered<V>>,
+    order: BTreeMap<u64, Arc<K>>,
     last: u64,
+    bytes: usize,
+}
+
+#[derive(Debug)]
+struct Remembered<V> {
+    /// The number in the order.
+    number: u64,
+    value: V,
+    bytes: usize,
 }
 
 impl<K, V> Default for Recent<K, V> {
     fn default() -> Self {
-        Self { values: HashMap::new(), order: BTreeMap::new(), last: 0 }
+        Self { values: HashMap::new(), order: BTreeMap::new(), last: 0, bytes: 0 }
     }
 }
 
-impl<K: Clone + Eq + Hash, V> Recent<K, V> {
+impl<K: Eq + Hash, V> Recent<K, V> {
     /// As many as a window may hold, so that what a lost connection brings back is recognised.
     const KEPT: usize = u16::MAX as usize;
+    /// The bytes of the texts in keys and values. As many ids as are kept take less.
+    const KEPT_BYTES: usize = 32 << 20;
 
-    /// The latest value of a key counts, and is the latest of all.
-    pub(super) fn insert(&mut self, key: K, value: V) {
+    /// The latest value of a key counts, and is the latest of all. `bytes` are those of the texts in both.
+    pub(super) fn insert(&mut self, key: K, value: V, bytes: usize) {
         self.take(&key);
         self.last += 1;
+        let key = Arc::new(key);
         self.order.insert(self.last, key.clone());
-        self.values.insert(key, (self.last, value));
-        if self.order.len() > Self::KEPT
-            && let Some((_, oldest)) = self.order.pop_first()
+        self.values.insert(key, Remembered { number: self.last, value, bytes });
+        self.bytes += bytes;
+        while (self.order.len() > Self::KEPT || self.bytes > Self::KEPT_BYTES)
+            && let Some((_, oldest)) = self.order.first_key_value()
         {
-            self.values.remove(&oldest);
+            let oldest = oldest.clone();
+            self.take(&oldest);
         }
     }
 
     pub(super) fn get(&self, key: &K) -> Option<&V> {
-        self.values.get(key).map(|(_, value)| value)
+        self.values.get(key).map(|remembered| &remembered.value)
     }
 
     pub(super) fn take(&mut self, key: &K) -> Option<V> {
-        let (number, value) = self.values.remove(key)?;
+        let Remembered { number, value, bytes } = self.values.remove(key)?;
         self.order.remove(&number);
+        self.bytes -= bytes;
         Some(value)
     }
 }
@@ -53,15 +68,29 @@ mod tests {
     #[test]
     fn what_was_taken_is_gone_and_the_oldest_leaves_first() {
         let mut recent = Recent::default();
-        recent.insert(0, "old");
+        recent.insert(0, "old", 3);
         assert_eq!(recent.take(&0), Some("old"));
-        recent.insert(1, "one");
-        recent.insert(0, "new");
+        recent.insert(1, "one", 3);
+        recent.insert(0, "new", 3);
         for n in 2..Recent::<usize, &str>::KEPT {
-            recent.insert(n, "other");
+            recent.insert(n, "other", 5);
         }
         assert_eq!((recent.get(&1), recent.get(&0)), (Some(&"one"), Some(&"new")));
-        recent.insert(usize::MAX, "one more");
+        recent.insert(usize::MAX, "one more", 8);
         assert_eq!((recent.get(&1), recent.get(&0)), (None, Some(&"new")));
+    }
+
+    #[test]
+    fn the_bytes_of_what_is_remembered_are_bounded() {
+        const QUARTER: usize = Recent::<usize, ()>::KEPT_BYTES / 4;
+        let mut recent = Recent::default();
+        (0..6).for_each(|n| recent.insert(n, (), QUARTER));
+        (2..6).for_each(|_| recent.insert(5, (), QUARTER));
+        assert_eq!([1, 2, 5].map(|n| recent.get(&n).is_some()), [false, true, true]);
+        recent.insert(6, (), 5 * QUARTER);
+        assert_eq!((recent.bytes, recent.order.len(), recent.values.len()), (0, 0, 0), "one larger than all");
+        recent.insert(7, (), 4 * QUARTER);
+        assert!(recent.get(&7).is_some());
+        assert_eq!((recent.take(&7), recent.bytes), (Some(()), 0));
     }
 }
