@@ -12,7 +12,7 @@ use osnl_core::event::Event;
 use osnl_core::moment::moment;
 use osnl_core::received::{MessageNotes, Origin, ReceivedMessage};
 use osnl_journal::store::claimable::{BETWEEN, Claimable, FetchKinds, Kind, NEWEST, PIECE};
-use osnl_journal::store::weight::bytes_of;
+use osnl_journal::store::weight::{bytes_of, bytes_of_values};
 use osnl_journal::{ClaimedDelivery, DeliveryId, UsedLimits};
 use osnl_transport::Properties;
 use tokio_postgres::{Error, Row};
@@ -43,7 +43,6 @@ struct LoadedPiece {
 struct LoadedMessages {
     /// By arrival; the error is of a body that cannot be read.
     by_arrival: HashMap<i64, Result<Message, String>>,
-    bytes: usize,
     /// There was no room for all of them.
     is_cut: bool,
 }
@@ -101,6 +100,8 @@ impl Member {
             ids.push(id);
             actions.insert(action);
         }
+        // Without room for all, those that are left are newer.
+        ids.sort_unstable();
         let room = actions.iter().map(|action| claimable.room(action, Kind::Fresh)).min();
         let loaded = self.load(session, &ids, room.unwrap_or(0)).await?;
         for (due, claimed) in loaded.claimed {
@@ -181,8 +182,8 @@ impl Member {
         Ok(LoadedPiece { more: more || loaded.more, ..loaded })
     }
 
-    /// Loads claimable deliveries of this member's partitions, in the order of their numbers, until their messages take more
-    /// than the room.
+    /// Loads claimable deliveries of this member's partitions, in this order, until they take more than the room. Returns them in
+    /// the order of their numbers.
     async fn load(
         &mut self,
         session: &mut Session,
@@ -195,12 +196,23 @@ impl Member {
         }
         let ids: Vec<i64> = ids.iter().map(|id| id.row()).collect();
         let rows = session.query(LOAD, &[&ids, &self.leases.partitions()]).await?;
-        let messages = self.messages(session, &rows, room).await?;
-        (loaded.more, loaded.bytes) = (messages.is_cut, messages.bytes);
+        let mut by_id = HashMap::with_capacity(rows.len());
         for row in rows {
+            by_id.insert(row.try_get::<_, i64>(0)?, row);
+        }
+        let rows: Vec<Row> = ids.iter().filter_map(|id| by_id.remove(id)).collect();
+        let messages = self.messages(session, &rows, room).await?;
+        let mut weighed = HashSet::new();
+        for row in rows {
+            if loaded.bytes >= room {
+                loaded.more = true;
+                break;
+            }
             let id = delivery(row.try_get(0)?);
-            let message = messages.by_arrival.get(&row.try_get(1)?);
+            let arrival: i64 = row.try_get(1)?;
+            let message = messages.by_arrival.get(&arrival);
             if message.is_none() && messages.is_cut {
+                loaded.more = true;
                 continue;
             }
             let partition = row.try_get(2)?;
@@ -232,6 +244,10 @@ impl Member {
             let enriched = found.and_then(|found| serde_json::from_str(&found).ok()).map(Arc::new);
             let resource: Option<i64> = row.try_get(6)?;
             let resource = resource.and_then(|resource| u32::try_from(resource).ok());
+            if weighed.insert(arrival) {
+                loaded.bytes += bytes_of(&received, &notification);
+            }
+            loaded.bytes += bytes_of_values(enriched.as_deref());
             let event =
                 Event { resource, enriched, fence, ..Event::new(received, notification, rule, action) };
             let key = key.map(|key| String::from_utf8_lossy(&key).into_owned());
@@ -242,16 +258,21 @@ impl Member {
         Ok(loaded)
     }
 
-    /// Returns the messages of deliveries, the oldest first, until they take more than the room.
+    /// Returns the messages of deliveries, in their order, until they take more than the room.
     async fn messages(
         &mut self,
         session: &mut Session,
         rows: &[Row],
         room: usize,
     ) -> Result<LoadedMessages, Error> {
-        let mut loaded = LoadedMessages::default();
-        let arrivals: Result<BTreeSet<i64>, Error> = rows.iter().map(|row| row.try_get(1)).collect();
-        let arrivals: Vec<i64> = arrivals?.into_iter().collect();
+        let (mut loaded, mut bytes) = (LoadedMessages::default(), 0);
+        let (mut arrivals, mut seen) = (Vec::new(), HashSet::new());
+        for row in rows {
+            let arrival: i64 = row.try_get(1)?;
+            if seen.insert(arrival) {
+                arrivals.push(arrival);
+            }
+        }
         // A statement has a time limit, and bodies may be large.
         for some in arrivals.chunks(BODIES) {
             // Held, so that none of them goes meanwhile.
@@ -261,8 +282,8 @@ impl Member {
                 some.iter().copied().filter(|arrival| !known.contains_key(arrival)).collect();
             let mut read = HashMap::new();
             let mut first_left = None;
-            if !missing.is_empty() && loaded.bytes < room {
-                let within = within(session, &missing, room - loaded.bytes).await?;
+            if !missing.is_empty() && bytes < room {
+                let within = within(session, &missing, room - bytes).await?;
                 first_left = missing.get(within).copied();
                 missing.truncate(within);
                 for row in session.query(MESSAGES, &[&missing]).await? {
@@ -271,7 +292,7 @@ impl Member {
             }
             for arrival in some {
                 // A body that is left may be behind others that cannot be read.
-                if loaded.bytes >= room || first_left == Some(*arrival) {
+                if bytes >= room || first_left == Some(*arrival) {
                     loaded.is_cut = true;
                     return Ok(loaded);
                 }
@@ -281,7 +302,7 @@ impl Member {
                     (None, None) => continue,
                 };
                 if let Ok((received, notification)) = &message {
-                    loaded.bytes += bytes_of(received, notification);
+                    bytes += bytes_of(received, notification);
                 }
                 loaded.by_arrival.insert(*arrival, message);
             }

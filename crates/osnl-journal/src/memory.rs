@@ -12,6 +12,7 @@
 //! This store has twice as many places as the window, so that redelivered messages can be polled and adopted while their
 //! entries are open. Unreadable bodies stay in memory only: nothing in them can be masked reliably.
 
+mod claims;
 mod dead;
 mod ends;
 mod kept;
@@ -38,7 +39,7 @@ pub use self::limits::MemoryLimits;
 use self::recent::Recent;
 use super::begin;
 use super::identity::Identity;
-use super::store::weight::{OF_ACTION, Weight, Weights};
+use super::store::weight::{Weight, Weights};
 use super::{
     AttemptLease, Begin, CallTokens, ClaimLimits, ClaimedDelivery, DeliveryId, End, Entry, Journal,
     JournalState, LearntFacts, Obstacle, PausedActions, Permit, PermitStore, Receipt, Retry, SentRequest,
@@ -121,7 +122,7 @@ struct PendingDelivery {
     told: Option<Arc<EnrichedValues>>,
     failed: Option<FailedAttempts>,
     /// The bytes of its message, while it is claimed.
-    claimed: Option<Arc<Weight>>,
+    claimed: Option<Weight>,
     /// When its next attempt is due, while it waits for that.
     due: Option<Instant>,
 }
@@ -457,85 +458,16 @@ impl Journal for MemoryJournal {
     }
 }
 
-impl Open {
-    fn event(&self, pending: &PendingDelivery) -> Event {
-        let (received, notification) = (self.received.clone(), self.notification.whole(&self.received));
-        Event {
-            resource: pending.resource,
-            enriched: pending.told.clone(),
-            ..Event::new(received, notification, pending.rule.clone(), pending.action.clone())
-        }
-    }
-}
-
 impl State {
     fn next(&mut self) -> u64 {
         self.last += 1;
         self.last
     }
 
-    fn claim(&mut self, action: &str, wanted: ClaimLimits) -> Vec<ClaimedDelivery> {
-        self.retired.remove(action);
-        let mut claimed = Vec::new();
-        let now = Instant::now();
-        while claimed.len() < wanted.due
-            && let Some(lanes) = self.with_room(action, OF_ACTION / 2)
-            && lanes.waiting.first().is_some_and(|(due, _)| *due <= now)
-            && let Some((_, id)) = lanes.waiting.pop_first()
-        {
-            claimed.extend(self.take(id, false));
-        }
-        for _ in 0..wanted.newest {
-            let Some(lanes) = self.with_room(action, OF_ACTION / 4) else { break };
-            let ends = lanes.claimable.first().copied().zip(lanes.claimable.last().copied());
-            let from = ends.and_then(|ends| wanted.newest_from(ends, lanes.claimable.len()));
-            let Some(id) = from.and_then(|from| lanes.claimable.range(from..).next().copied()) else { break };
-            lanes.claimable.remove(&id);
-            claimed.extend(self.take(id, true));
-        }
-        let mut oldest = 0;
-        while let Some(lanes) = self.with_room(action, 0)
-            && lanes.claimable.first().is_some_and(|id| wanted.takes_oldest(oldest, *id))
-            && let Some(id) = lanes.claimable.pop_first()
-        {
-            claimed.extend(self.take(id, false));
-            oldest += 1;
-        }
-        claimed
-    }
-
-    /// The lanes of an action, while more of it may be claimed: an action of which nothing is claimed may always have one.
-    fn with_room(&mut self, action: &str, spare: usize) -> Option<&mut Lanes> {
-        self.actions.get_mut(action).filter(|lanes| lanes.weights.room(spare) > 0 || lanes.weights.is_empty())
-    }
-
-    fn take(&mut self, id: DeliveryId, newest: bool) -> Option<ClaimedDelivery> {
-        let pending = self.deliveries.get_mut(&id)?;
-        let open = self.entries.get(&pending.entry)?;
-        let lanes = self.actions.get_mut(&pending.action)?;
-        let event = open.event(pending);
-        pending.claimed = Some(lanes.weights.weigh(&event.received, &event.notification));
-        pending.due = None;
-        Some(ClaimedDelivery { id, key: pending.key.clone(), event, used: pending.used, newest })
-    }
-
     /// The lanes of an action, made when there are none.
     fn lanes(&mut self, action: &Arc<str>) -> &mut Lanes {
         let bytes = &self.bytes;
         self.actions.entry(action.clone()).or_insert_with(|| Lanes::new(bytes.clone()))
-    }
-
-    /// The claim is over, and another one is possible from a moment on.
-    fn wait(&mut self, id: DeliveryId, retry: &Retry) {
-        let Some(pending) = self.deliveries.get_mut(&id).filter(|pending| pending.claimed.is_some()) else {
-            return;
-        };
-        pending.used = retry.used;
-        pending.claimed = None;
-        pending.due = Some(retry.due);
-        if let Some(lanes) = self.actions.get_mut(&pending.action) {
-            lanes.waiting.insert((retry.due, id));
-        }
     }
 
     /// Takes a delivery out of its lane; the next of its key becomes claimable.

@@ -259,3 +259,26 @@ async fn a_retry_waits_for_its_pause_at_most_where_the_clock_was_behind_at_the_s
     let b = PostgresJournal::open(Options { started, ..stage.options("b") }, Arc::default()).unwrap();
     assert_eq!(names(&claim(&b, "a", 1).await), ["1"]);
 }
+
+/// Without room for all of the newest, a probe has the newest of them: a message of 260 kB takes 24 MiB decoded.
+#[tokio::test]
+async fn of_large_messages_the_newest_is_claimed_as_such() {
+    let stage = Stage::new();
+    let a = stage.member("a");
+    let objects = vec![r#"{"":0}"#; 37_000].join(",");
+    for n in 0..6 {
+        let body = format!(r#"{{"_unique_id": "{n}", "event_type": "e", "payload": [{objects}]}}"#);
+        let received = ReceivedMessage::sample(body, false);
+        let notification = received.decode().unwrap().into();
+        let deliveries = vec![NewDelivery::new("r", "a", Some(n.to_string()))];
+        let entry = Entry { received: received.into(), notification, deliveries };
+        assert_eq!(within(append(&a, entry).await).await, Settle::Acknowledge);
+    }
+    within(a.look()).await;
+    let newest = ClaimLimits { newest: 1, ..ClaimLimits::default() };
+    for n in ["5", "4"] {
+        let claimed = within(a.claim("a", newest)).await;
+        assert_eq!((names(&claimed), claimed[0].newest), (vec![n], true));
+        a.end(claimed[0].id, Outcome::Delivered.into());
+    }
+}

@@ -254,7 +254,7 @@ impl Writer {
         self.more_arrived = true;
         self.publish_lease();
         // What is in them has not been fetched.
-        self.shared.claimable.retire_all();
+        self.shared.claimable.drop_all();
     }
 
     /// Gives back partitions beyond a share, those without a claim.
@@ -268,7 +268,7 @@ impl Writer {
             held.into_iter().filter(|partition| !busy.contains(partition)).take(surplus).collect();
         if !released.is_empty() {
             self.lose(&released);
-            self.shared.claimable.retire_all();
+            self.shared.claimable.drop_all();
         }
         self.shared.claimable.thaw();
         if !released.is_empty()

@@ -24,12 +24,12 @@ impl MemoryJournal {
 
     /// The message goes back to the broker, and with it what is behind it in its lane.
     pub(super) fn give_back(&self, state: &mut State, delivery: DeliveryId) {
-        let pending = state.deliveries.get(&delivery);
-        let event = pending.and_then(|pending| Some(state.entries.get(&pending.entry)?.event(pending)));
-        if let (Some(event), Some(told)) =
-            (event, &*self.on_return.0.lock().unwrap_or_else(PoisonError::into_inner))
+        // Without a listener, a large message is not decoded.
+        if let Some(told) = &*self.on_return.0.lock().unwrap_or_else(PoisonError::into_inner)
+            && let Some(pending) = state.deliveries.get(&delivery)
+            && let Some(open) = state.entries.get(&pending.entry)
         {
-            told(&event);
+            told(&open.event(pending));
         }
         self.finish_in(state, delivery, &Outcome::Returned.into());
     }

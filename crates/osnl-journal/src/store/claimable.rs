@@ -6,7 +6,10 @@
 //! are due.
 //!
 //! The piece is bounded in [bytes](super::weight) too, with what is claimed: at the bound nothing more is fetched, and what
-//! is committed stays in the file. An action without any delivery in memory may always have one.
+//! is committed stays in the file. Of each kind an action may always have one delivery in memory.
+//!
+//! Each method that takes deliveries out of memory wakes the claims that wait: of whichever action they are, there may be
+//! room for theirs.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::atomic::AtomicUsize;
@@ -48,7 +51,14 @@ struct Queues {
 #[derive(Debug)]
 struct InMemory {
     delivery: ClaimedDelivery,
-    weight: Arc<Weight>,
+    weight: Weight,
+}
+
+/// A claimed delivery.
+#[derive(Debug)]
+struct Taken {
+    kind: Kind,
+    _weight: Weight,
 }
 
 /// The deliveries of one action that are in memory.
@@ -65,7 +75,7 @@ struct Queue {
     newest_asked: bool,
     /// Those whose retry is due, longest due first.
     due: BTreeMap<(i64, DeliveryId), InMemory>,
-    taken: HashMap<DeliveryId, Arc<Weight>>,
+    taken: HashMap<DeliveryId, Taken>,
     withdrawn: BTreeSet<DeliveryId>,
     /// The loop has not been told of the latest of these.
     calls_back: bool,
@@ -81,6 +91,8 @@ struct Queue {
     due_asked: bool,
     /// Claims that have ended with a retry which is not committed yet, and when each is due.
     uncommitted: HashMap<DeliveryId, i64>,
+    /// Nothing is claimed any more: what is fetched or appended stays in the file.
+    retired: bool,
 }
 
 impl Queue {
@@ -101,6 +113,7 @@ impl Queue {
             next_due: Some(0),
             due_asked: false,
             uncommitted: HashMap::new(),
+            retired: false,
         }
     }
 
@@ -109,27 +122,27 @@ impl Queue {
     }
 
     fn weigh(&mut self, delivery: ClaimedDelivery) -> InMemory {
-        let Event { received, notification, .. } = &delivery.event;
-        let weight = self.weights.weigh(received, notification);
+        let weight = self.weights.weigh(&delivery.event);
         InMemory { delivery, weight }
     }
 
     /// Returns the bytes that may be fetched of a kind: what retries and the newest need is kept from the oldest, which a long
-    /// backlog has without end.
+    /// backlog has without end. Large messages of one kind keep no other one out.
     fn room(&self, kind: Kind) -> usize {
-        let spare = match kind {
-            Kind::Fresh => 0,
-            Kind::Newest => OF_ACTION / 4,
-            Kind::Due => OF_ACTION / 2,
+        let (spare, has_none) = match kind {
+            Kind::Fresh => (0, self.fresh.is_empty()),
+            Kind::Newest => (OF_ACTION / 4, self.newest.is_empty()),
+            Kind::Due => (OF_ACTION / 2, self.due.is_empty()),
         };
-        let is_empty =
-            self.fresh.is_empty() && self.newest.is_empty() && self.due.is_empty() && self.taken.is_empty();
-        self.weights.room(spare).max(usize::from(is_empty))
+        match self.weights.room(spare) {
+            0 if has_none => usize::from(self.taken.values().all(|taken| taken.kind != kind)),
+            room => room,
+        }
     }
 
     /// Moves it to those that are claimed.
-    fn take(&mut self, InMemory { delivery, weight }: InMemory) -> ClaimedDelivery {
-        self.taken.insert(delivery.id, weight);
+    fn take(&mut self, kind: Kind, InMemory { delivery, weight }: InMemory) -> ClaimedDelivery {
+        self.taken.insert(delivery.id, Taken { kind, _weight: weight });
         delivery
     }
 
@@ -140,11 +153,49 @@ impl Queue {
 
     /// Whether what is appended has a place.
     fn has_place_at_end(&self) -> bool {
-        if self.beyond { self.wants_newest } else { self.fresh.len() < PIECE }
+        !self.retired && if self.beyond { self.wants_newest } else { self.fresh.len() < PIECE }
     }
 
     fn has_place(&self, id: DeliveryId) -> bool {
         (self.has_place_at_end() || self.is_among_oldest(id)) && self.room(Kind::Fresh) > 0
+    }
+
+    /// New claimable deliveries are in the file only. Answers whether others left memory for that.
+    fn is_beyond(&mut self) -> bool {
+        self.beyond = true;
+        // One that is newer is not among them.
+        let frees = !self.newest.is_empty();
+        self.newest.clear();
+        frees
+    }
+
+    /// Takes in what was fetched of a kind; what is due has a time.
+    fn fetched(&mut self, kind: Kind, found: Vec<(i64, ClaimedDelivery)>) {
+        if self.retired {
+            self.dropped = true;
+            return;
+        }
+        for (at, claimed) in found {
+            if self.taken.contains_key(&claimed.id) {
+                continue;
+            }
+            let (id, fetched) = (claimed.id, self.weigh(claimed));
+            match kind {
+                Kind::Fresh => _ = self.fresh.insert(id, fetched),
+                Kind::Newest => _ = self.newest.insert(id, fetched),
+                Kind::Due => _ = self.due.insert((at, id), fetched),
+            }
+        }
+    }
+
+    /// Drops what is in memory, but for what is claimed.
+    fn drop_all(&mut self) {
+        self.fresh.clear();
+        self.newest.clear();
+        self.due.clear();
+        self.beyond = true;
+        self.dropped = true;
+        self.waits_until(0);
     }
 
     /// Takes the newest one that is wanted, or one between.
@@ -155,7 +206,7 @@ impl Queue {
         let id = *piece.range(from..).next()?.0;
         let InMemory { delivery, weight } = piece.remove(&id)?;
         let delivery = ClaimedDelivery { newest: true, ..delivery };
-        Some(self.take(InMemory { delivery, weight }))
+        Some(self.take(Kind::Newest, InMemory { delivery, weight }))
     }
 
     /// The writer has fetched; whether it left claimable ones in the file. Without them, one piece has all.
@@ -266,17 +317,19 @@ impl Claimable {
         if std::mem::take(&mut queue.calls_back) {
             return (Some(Vec::new()), FetchKinds::default());
         }
+        queue.retired = false;
         queue.wants_newest = wanted.newest > 0;
         if !queue.wants_newest && !queue.newest.is_empty() {
             // They are in the file, and come in their turn.
             queue.newest.clear();
             queue.dropped = true;
+            self.changed.notify_waiters();
         }
         let mut claimed = Vec::new();
         while claimed.len() < wanted.due
             && let Some((_, first)) = queue.due.pop_first()
         {
-            claimed.push(queue.take(first));
+            claimed.push(queue.take(Kind::Due, first));
         }
         claimed.extend(std::iter::from_fn(|| queue.pop_newest(&wanted)).take(wanted.newest));
         let mut oldest = 0;
@@ -284,7 +337,7 @@ impl Claimable {
             queue.fresh.first_entry().filter(|first| wanted.takes_oldest(oldest, *first.key()))
         {
             let first = first.remove();
-            claimed.push(queue.take(first));
+            claimed.push(queue.take(Kind::Fresh, first));
             oldest += 1;
         }
         let ask = FetchKinds {
@@ -309,8 +362,9 @@ impl Claimable {
     #[must_use]
     pub fn next_due(&self, action: &str) -> Option<i64> {
         let queues = self.lock();
-        // What is being fetched wakes the claim.
-        queues.by_action.get(action).filter(|queue| !queue.due_asked && queue.due.is_empty())?.next_due()
+        // What is being fetched wakes the claim, and so does room for what is due.
+        let comes = |queue: &&Queue| !queue.due_asked && queue.due.is_empty() && queue.room(Kind::Due) > 0;
+        queues.by_action.get(action).filter(comes)?.next_due()
     }
 
     /// A claim ends with a retry, as soon as that is committed.
@@ -342,25 +396,19 @@ impl Claimable {
 
     /// Notes that new claimable deliveries are in the file only.
     pub fn is_beyond(&self, action: &str) {
-        if let Some(queue) = self.lock().by_action.get_mut(action) {
-            queue.beyond = true;
-            // One that is newer is not among them.
-            queue.newest.clear();
+        let frees = self.lock().by_action.get_mut(action).is_some_and(Queue::is_beyond);
+        if frees {
+            self.changed.notify_waiters();
         }
     }
 
     /// Whether a claimable delivery has a place in memory; if not, it is remembered that there is more.
     pub fn has_place(&self, action: &str, id: DeliveryId) -> bool {
-        match self.lock().by_action.get_mut(action) {
-            Some(queue) if queue.has_place(id) => true,
-            Some(queue) => {
-                queue.beyond = true;
-                // One that is newer is not among them.
-                queue.newest.clear();
-                false
-            }
-            None => false,
+        let has_place = self.lock().by_action.get(action).is_some_and(|queue| queue.has_place(id));
+        if !has_place {
+            self.is_beyond(action);
         }
+        has_place
     }
 
     /// Adds what has become claimable.
@@ -395,12 +443,7 @@ impl Claimable {
     /// The writer has fetched the oldest; `more` are left in the file.
     pub fn fetched(&self, action: &str, oldest: Vec<(i64, ClaimedDelivery)>, more: bool) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
-            for (_, claimed) in oldest {
-                if !queue.taken.contains_key(&claimed.id) {
-                    let fetched = queue.weigh(claimed);
-                    queue.fresh.insert(fetched.delivery.id, fetched);
-                }
-            }
+            queue.fetched(Kind::Fresh, oldest);
             queue.asked = false;
             queue.has_fetched(more);
         }
@@ -410,12 +453,7 @@ impl Claimable {
     /// The writer has fetched the newest; `more` are left in the file.
     pub fn fetched_newest(&self, action: &str, newest: Vec<(i64, ClaimedDelivery)>, more: bool) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
-            for (_, claimed) in newest {
-                if !queue.taken.contains_key(&claimed.id) {
-                    let fetched = queue.weigh(claimed);
-                    queue.newest.insert(fetched.delivery.id, fetched);
-                }
-            }
+            queue.fetched(Kind::Newest, newest);
             queue.newest_asked = false;
             queue.has_fetched(more);
         }
@@ -425,12 +463,7 @@ impl Claimable {
     /// The writer has fetched what is due; the next in the file is due then.
     pub fn fetched_due(&self, action: &str, due: Vec<(i64, ClaimedDelivery)>, next: Option<i64>) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
-            for (at, claimed) in due {
-                if !queue.taken.contains_key(&claimed.id) {
-                    let fetched = queue.weigh(claimed);
-                    queue.due.insert((at, fetched.delivery.id), fetched);
-                }
-            }
+            queue.fetched(Kind::Due, due);
             queue.next_due = if queue.dropped { Some(0) } else { next };
             queue.due_asked = false;
         }
@@ -516,88 +549,21 @@ impl Claimable {
     }
 
     /// Drops what is in memory of all actions, but for what is claimed: it is fetched again.
-    pub fn retire_all(&self) {
-        let actions: Vec<Arc<str>> = self.lock().by_action.keys().cloned().collect();
-        actions.iter().for_each(|action| self.retire(action));
+    pub fn drop_all(&self) {
+        self.lock().by_action.values_mut().for_each(Queue::drop_all);
         self.changed.notify_waiters();
     }
 
-    /// Nothing of an action is claimed any more: what is in memory of it is dropped, but for what is claimed.
+    /// Nothing of an action is claimed any more: what is in memory of it is dropped, but for what is claimed, and nothing
+    /// more is brought there until the next claim.
     pub fn retire(&self, action: &str) {
         if let Some(queue) = self.lock().by_action.get_mut(action) {
-            queue.fresh.clear();
-            queue.newest.clear();
-            queue.due.clear();
-            queue.beyond = true;
-            queue.dropped = true;
-            queue.waits_until(0);
+            queue.drop_all();
+            queue.retired = true;
         }
+        self.changed.notify_waiters();
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use osnl_core::received::ReceivedMessage;
-    use osnl_model::Notification;
-
-    use super::*;
-    use crate::UsedLimits;
-
-    fn delivery(id: u64) -> ClaimedDelivery {
-        let event = Event::new(ReceivedMessage::sample("", false), Notification::default(), "r", "a");
-        ClaimedDelivery { id: DeliveryId(id), key: None, event, used: UsedLimits::default(), newest: false }
-    }
-
-    const ONE_NEWEST: ClaimLimits =
-        ClaimLimits { oldest: 0, newest: 1, newer_than: None, older_than: None, due: 0 };
-
-    /// A target recovers while the writer reads: the deliveries that the writer left out, as they were in memory, were
-    /// never attempted until the next start.
-    #[test]
-    fn what_is_dropped_while_the_writer_fetches_is_fetched_again() {
-        let claimable = Claimable::default();
-        let (_, ask) = claimable.claim("a", ONE_NEWEST, 0);
-        assert!(ask.fresh && ask.newest);
-        claimable.fetched_newest("a", vec![(0, delivery(8)), (0, delivery(9))], true);
-        assert_eq!(claimable.known("a").len(), 2);
-        claimable.claim("a", ClaimLimits::in_order(0), 0);
-        claimable.fetched("a", Vec::new(), false);
-        let (_, ask) = claimable.claim("a", ClaimLimits::in_order(1), 0);
-        assert!(ask.fresh, "8 and 9 are in the file only");
-        assert!(claimable.known("a").is_empty());
-        claimable.fetched("a", vec![(0, delivery(8)), (0, delivery(9))], false);
-        let (claimed, ask) = claimable.claim("a", ClaimLimits::in_order(9), 0);
-        assert_eq!((claimed.map(|claimed| claimed.len()), ask.fresh), (Some(2), false));
-    }
-
-    /// The same when an action leaves the configuration at that moment and comes back.
-    #[test]
-    fn what_an_action_had_in_memory_is_fetched_again_when_it_comes_back() {
-        let claimable = Claimable::default();
-        claimable.claim("a", ClaimLimits::in_order(0), 0);
-        claimable.fetched("a", vec![(0, delivery(8))], false);
-        claimable.fetched_due("a", vec![(5, delivery(9))], None);
-        assert_eq!(claimable.known("a").len(), 2);
-        claimable.retire("a");
-        claimable.fetched("a", Vec::new(), false);
-        claimable.fetched_due("a", Vec::new(), None);
-        let (_, ask) = claimable.claim("a", ClaimLimits::in_order(1), 10);
-        assert_eq!(ask, FetchKinds { fresh: true, newest: false, due: true });
-    }
-
-    /// Released by an operator while a long row of failing ones is in memory: they need not wait for its end.
-    #[test]
-    fn an_old_one_that_becomes_claimable_again_is_among_the_oldest() {
-        let claimable = Claimable::default();
-        claimable.claim("a", ClaimLimits::in_order(0), 0);
-        let piece = (1..=PIECE as u64).map(|n| (0, delivery(n * 10))).collect();
-        claimable.fetched("a", piece, true);
-        let end = PIECE as u64 * 10;
-        assert!(!claimable.has_place("a", DeliveryId(end + 1)) && claimable.has_place("a", DeliveryId(5)));
-        claimable.add("a", delivery(5));
-        assert!(!claimable.known("a").contains(&DeliveryId(end)), "the piece is bounded");
-        let (claimed, _) = claimable.claim("a", ClaimLimits::in_order(2), 0);
-        let claimed: Vec<u64> = claimed.unwrap().iter().map(|claimed| claimed.id.0).collect();
-        assert_eq!(claimed, [5, 10]);
-    }
-}
+mod tests;

@@ -11,7 +11,7 @@ use super::super::rows::delivery_id;
 use super::super::{load, trouble};
 use super::{Command, JournalWriter};
 use crate::store::claimable::{BETWEEN, FetchKinds, Kind, NEWEST, PIECE};
-use crate::store::weight::bytes_of;
+use crate::store::weight::{bytes_of, bytes_of_values};
 use crate::{ClaimedDelivery, DeliveryId, Outcome};
 
 /// The deliveries read for an action.
@@ -154,7 +154,8 @@ impl JournalWriter {
             }
             match load::load(connection, &self.shared.decoded, id)? {
                 Some((due, Ok(claimed))) => {
-                    let Event { received, notification, .. } = &claimed.event;
+                    let Event { received, notification, enriched, .. } = &claimed.event;
+                    loaded.bytes += bytes_of_values(enriched.as_deref());
                     if weighed.insert(Arc::as_ptr(notification)) {
                         loaded.bytes += bytes_of(received, notification);
                     }

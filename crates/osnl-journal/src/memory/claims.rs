@@ -1,0 +1,79 @@
+//! Hands deliveries to claims, as far as their bytes have room, and takes them back for a retry.
+
+use osnl_core::event::Event;
+use tokio::time::Instant;
+
+use super::{Lanes, Open, PendingDelivery, State};
+use crate::store::weight::OF_ACTION;
+use crate::{ClaimLimits, ClaimedDelivery, DeliveryId, Retry};
+
+impl Open {
+    pub(super) fn event(&self, pending: &PendingDelivery) -> Event {
+        let (received, notification) = (self.received.clone(), self.notification.whole(&self.received));
+        Event {
+            resource: pending.resource,
+            enriched: pending.told.clone(),
+            ..Event::new(received, notification, pending.rule.clone(), pending.action.clone())
+        }
+    }
+}
+
+impl State {
+    pub(super) fn claim(&mut self, action: &str, wanted: ClaimLimits) -> Vec<ClaimedDelivery> {
+        self.retired.remove(action);
+        let mut claimed = Vec::new();
+        let now = Instant::now();
+        while claimed.len() < wanted.due
+            && let Some(lanes) = self.with_room(action, OF_ACTION / 2)
+            && lanes.waiting.first().is_some_and(|(due, _)| *due <= now)
+            && let Some((_, id)) = lanes.waiting.pop_first()
+        {
+            claimed.extend(self.take(id, false));
+        }
+        for _ in 0..wanted.newest {
+            let Some(lanes) = self.with_room(action, OF_ACTION / 4) else { break };
+            let ends = lanes.claimable.first().copied().zip(lanes.claimable.last().copied());
+            let from = ends.and_then(|ends| wanted.newest_from(ends, lanes.claimable.len()));
+            let Some(id) = from.and_then(|from| lanes.claimable.range(from..).next().copied()) else { break };
+            lanes.claimable.remove(&id);
+            claimed.extend(self.take(id, true));
+        }
+        let mut oldest = 0;
+        while let Some(lanes) = self.with_room(action, 0)
+            && lanes.claimable.first().is_some_and(|id| wanted.takes_oldest(oldest, *id))
+            && let Some(id) = lanes.claimable.pop_first()
+        {
+            claimed.extend(self.take(id, false));
+            oldest += 1;
+        }
+        claimed
+    }
+
+    /// The lanes of an action, while more of it may be claimed: an action of which nothing is claimed may always have one.
+    fn with_room(&mut self, action: &str, spare: usize) -> Option<&mut Lanes> {
+        self.actions.get_mut(action).filter(|lanes| lanes.weights.room(spare) > 0 || lanes.weights.is_empty())
+    }
+
+    fn take(&mut self, id: DeliveryId, newest: bool) -> Option<ClaimedDelivery> {
+        let pending = self.deliveries.get_mut(&id)?;
+        let open = self.entries.get(&pending.entry)?;
+        let lanes = self.actions.get_mut(&pending.action)?;
+        let event = open.event(pending);
+        pending.claimed = Some(lanes.weights.weigh(&event));
+        pending.due = None;
+        Some(ClaimedDelivery { id, key: pending.key.clone(), event, used: pending.used, newest })
+    }
+
+    /// The claim is over, and another one is possible from a moment on.
+    pub(super) fn wait(&mut self, id: DeliveryId, retry: &Retry) {
+        let Some(pending) = self.deliveries.get_mut(&id).filter(|pending| pending.claimed.is_some()) else {
+            return;
+        };
+        pending.used = retry.used;
+        pending.claimed = None;
+        pending.due = Some(retry.due);
+        if let Some(lanes) = self.actions.get_mut(&pending.action) {
+            lanes.waiting.insert((retry.due, id));
+        }
+    }
+}
