@@ -4,7 +4,7 @@
 //! is claimable, so that it is larger than those of all claims before. A message is read and decoded once for all of its
 //! deliveries that are in memory.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,8 +23,8 @@ use crate::member::{Member, Place};
 use crate::messages::Message;
 use crate::session::Session;
 
-/// Bodies that one statement reads.
-const BODIES: usize = 32;
+/// The bytes of stored bodies that one statement reads, which has a time limit; one body may have more.
+const BODIES: usize = 1 << 20;
 
 /// The deliveries read for an action.
 #[derive(Debug, Default)]
@@ -41,8 +41,8 @@ struct LoadedPiece {
 /// The messages of deliveries.
 #[derive(Debug, Default)]
 struct LoadedMessages {
-    /// By arrival; the error is of a body that cannot be read.
-    by_arrival: HashMap<i64, Result<Message, String>>,
+    /// By arrival, each with its bytes; the error is of a body that cannot be read.
+    by_arrival: HashMap<i64, Result<(Message, usize), String>>,
     /// There was no room for all of them.
     is_cut: bool,
 }
@@ -72,18 +72,28 @@ const SIZES: &str = "SELECT coalesce(octet_length(a.body), 0)::bigint FROM unnes
      LEFT JOIN osnl_arrival a ON a.id = u.id ORDER BY u.n";
 const KNOWN: &str = "SELECT body FROM osnl_object WHERE name = $1";
 
-/// Returns the number of these messages whose bodies take no more than the room: bytes on the wire are fewer than those in
-/// memory. One is always among them.
-async fn within(session: &mut Session, arrivals: &[i64], room: usize) -> Result<usize, Error> {
-    let rows = session.query(SIZES, &[&arrivals]).await?;
-    let mut bytes = 0;
-    for (n, row) in rows.iter().enumerate() {
-        if bytes >= room {
-            return Ok(n);
-        }
-        bytes += usize::try_from(row.try_get::<_, i64>(0)?).unwrap_or(0);
+/// Returns messages with the lengths of their stored bodies.
+async fn sized(session: &mut Session, arrivals: Vec<i64>) -> Result<VecDeque<(i64, usize)>, Error> {
+    if arrivals.is_empty() {
+        return Ok(VecDeque::new());
     }
-    Ok(arrivals.len())
+    let rows = session.query(SIZES, &[&arrivals]).await?;
+    let sizes = rows.iter().map(|row| Ok(usize::try_from(row.try_get::<_, i64>(0)?).unwrap_or(0)));
+    let sizes: Result<Vec<usize>, Error> = sizes.collect();
+    Ok(arrivals.into_iter().zip(sizes?).collect())
+}
+
+/// Takes the messages that one statement reads: as long as their bodies take no more than the room, which is less than what
+/// they take in memory. One is always among them.
+fn first_of(missing: &mut VecDeque<(i64, usize)>, room: usize) -> Vec<i64> {
+    let (mut some, mut bytes) = (Vec::new(), 0);
+    while bytes < room.min(BODIES)
+        && let Some((arrival, size)) = missing.pop_front()
+    {
+        some.push(arrival);
+        bytes += size;
+    }
+    some
 }
 
 impl Member {
@@ -222,7 +232,7 @@ impl Member {
             let (rule, action): (String, String) = (row.try_get(3)?, row.try_get(4)?);
             let place = Place { partition, epoch: held.epoch, action: action.as_str().into() };
             self.places.insert(id, place);
-            let (received, notification) = match message {
+            let ((received, notification), bytes) = match message {
                 Some(Ok(message)) => message.clone(),
                 Some(Err(why)) => {
                     loaded.unusable.push((id, why.clone()));
@@ -245,7 +255,7 @@ impl Member {
             let resource: Option<i64> = row.try_get(6)?;
             let resource = resource.and_then(|resource| u32::try_from(resource).ok());
             if weighed.insert(arrival) {
-                loaded.bytes += bytes_of(&received, &notification);
+                loaded.bytes += bytes;
             }
             loaded.bytes += bytes_of_values(enriched.as_deref());
             let event =
@@ -273,39 +283,35 @@ impl Member {
                 arrivals.push(arrival);
             }
         }
-        // A statement has a time limit, and bodies may be large.
-        for some in arrivals.chunks(BODIES) {
-            // Held, so that none of them goes meanwhile.
-            let known: HashMap<i64, Message> =
-                some.iter().filter_map(|arrival| Some((*arrival, self.messages.get(*arrival)?))).collect();
-            let mut missing: Vec<i64> =
-                some.iter().copied().filter(|arrival| !known.contains_key(arrival)).collect();
-            let mut read = HashMap::new();
-            let mut first_left = None;
-            if !missing.is_empty() && bytes < room {
-                let within = within(session, &missing, room - bytes).await?;
-                first_left = missing.get(within).copied();
-                missing.truncate(within);
-                for row in session.query(MESSAGES, &[&missing]).await? {
+        // Held, so that none of them goes meanwhile.
+        let known: HashMap<i64, Message> =
+            arrivals.iter().filter_map(|arrival| Some((*arrival, self.messages.get(*arrival)?))).collect();
+        let missing: Vec<i64> =
+            arrivals.iter().copied().filter(|arrival| !known.contains_key(arrival)).collect();
+        let mut missing = sized(session, missing).await?;
+        let mut read = HashMap::new();
+        for arrival in arrivals {
+            if bytes >= room {
+                loaded.is_cut = true;
+                break;
+            }
+            if missing.front().is_some_and(|(first, _)| *first == arrival) {
+                let some = first_of(&mut missing, room - bytes);
+                for row in session.query(MESSAGES, &[&some]).await? {
                     read.insert(row.try_get::<_, i64>(0)?, row);
                 }
             }
-            for arrival in some {
-                // A body that is left may be behind others that cannot be read.
-                if bytes >= room || first_left == Some(*arrival) {
-                    loaded.is_cut = true;
-                    return Ok(loaded);
-                }
-                let message = match (known.get(arrival), read.get(arrival)) {
-                    (Some(message), _) => Ok(message.clone()),
-                    (None, Some(row)) => self.decoded(*arrival, received(row)?),
-                    (None, None) => continue,
-                };
-                if let Ok((received, notification)) = &message {
-                    bytes += bytes_of(received, notification);
-                }
-                loaded.by_arrival.insert(*arrival, message);
-            }
+            let message = match (known.get(&arrival), read.remove(&arrival)) {
+                (Some(message), _) => Ok(message.clone()),
+                (None, Some(row)) => self.decoded(arrival, received(&row)?),
+                (None, None) => continue,
+            };
+            let message = message.map(|message| {
+                let own = bytes_of(&message.0, &message.1);
+                bytes += own;
+                (message, own)
+            });
+            loaded.by_arrival.insert(arrival, message);
         }
         Ok(loaded)
     }

@@ -15,7 +15,6 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use osnl_core::event::Event;
 use tokio::sync::Notify;
 
 use super::weight::{OF_ACTION, Weight, Weights};

@@ -2,6 +2,8 @@ use futures_util::FutureExt as _;
 use osnl_core::received::ReceivedMessage;
 use osnl_model::Notification;
 
+use osnl_core::event::Event;
+
 use super::*;
 use crate::UsedLimits;
 
