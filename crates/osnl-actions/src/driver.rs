@@ -40,7 +40,7 @@ pub use self::native_reader::{ACTION, ENRICH, NativeReader, RULE};
 pub use self::preview::Preview;
 pub use self::probe::{
     NO_REQUEST, broker_probe, certificate_of_cloud, client_certificate_probe, cloud_probe, file_probe,
-    silent, target_probe,
+    server_certificate_probe, silent, target_probe,
 };
 pub use self::probe::{Probe, ProbeVerdict};
 pub use self::template_names::TEMPLATE_NAMES;

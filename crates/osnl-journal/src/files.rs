@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
+use rustix::fs::{Access, AtFlags, CWD, FlockOperation, RenameFlags, accessat, flock, renameat_with};
 use rustix::io::Errno;
 
 use crate::state_dir;
@@ -83,6 +83,45 @@ pub fn lock(path: &Path) -> Result<File, LockError> {
     Ok(file)
 }
 
+/// Returns the process that has the lock of a file, if one has. The file is not made.
+///
+/// # Errors
+/// Of a lock that this user may not read.
+pub fn holder(path: &Path) -> io::Result<Option<String>> {
+    let held = match OpenOptions::new().read(true).open(path) {
+        Ok(held) => held,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    match flock(&held, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(None),
+        Err(_) => Ok(Some(read_pid(&held))),
+    }
+}
+
+/// Checks whether this user may make files in a folder, which may have to be made itself. Nothing is made.
+///
+/// # Errors
+/// The operating system's.
+pub fn may_write_in(folder: &Path) -> io::Result<()> {
+    let folder = nearest_folder(folder).canonicalize()?;
+    if !folder.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    may(&folder, Access::WRITE_OK | Access::EXEC_OK)
+}
+
+/// Returns the folder, or of the folders on the way to it the nearest that is there.
+pub(crate) fn nearest_folder(folder: &Path) -> &Path {
+    let there = folder.ancestors().find(|folder| folder.exists());
+    there.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
+}
+
+/// Checks whether this user may access a file or a folder so.
+pub(crate) fn may(path: &Path, access: Access) -> io::Result<()> {
+    Ok(accessat(CWD, path, access, AtFlags::EACCESS)?)
+}
+
 /// Takes the lock. A process that only checks whether the file is locked has the lock for an instant, so this tries
 /// for up to a tenth of a second, before anything runs.
 fn lock_patiently(file: &File) -> rustix::io::Result<()> {
@@ -99,7 +138,7 @@ fn lock_patiently(file: &File) -> rustix::io::Result<()> {
 }
 
 /// Returns the process that a lock names.
-pub(crate) fn read_pid(mut file: &File) -> String {
+fn read_pid(mut file: &File) -> String {
     let mut text = String::new();
     let read = file.rewind().and_then(|()| file.take(20).read_to_string(&mut text));
     match (read, text.trim()) {

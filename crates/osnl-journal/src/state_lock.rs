@@ -7,6 +7,8 @@ use std::path::Path;
 
 use crate::files::{self, LockError};
 
+const NAME: &str = "daemon.lock";
+
 /// The daemon's hold on its state directory: what it keeps there, no other daemon overwrites.
 #[derive(Debug)]
 pub struct StateLock {
@@ -20,7 +22,13 @@ impl StateLock {
     /// Another daemon has it, or it cannot be written.
     pub fn take(folder: &Path) -> Result<Self, LockError> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        Ok(Self { _file: files::lock(&folder.join("daemon.lock"))? })
+        Ok(Self { _file: files::lock(&folder.join(NAME))? })
+    }
+
+    /// Returns the daemon that has the state directory, as far as this user can see. Nothing is made.
+    #[must_use]
+    pub fn holder(folder: &Path) -> Option<String> {
+        files::holder(&folder.join(NAME)).ok().flatten()
     }
 }
 
@@ -34,13 +42,19 @@ mod tests {
     fn a_state_directory_belongs_to_one_daemon_at_a_time() {
         let outer = tempfile::tempdir().unwrap();
         let folder = outer.path().join("made/here");
+        assert_eq!(StateLock::holder(&folder), None);
+        assert!(files::may_write_in(&folder).is_ok() && !folder.exists());
         let held = StateLock::take(&folder).unwrap();
         let refused = StateLock::take(&folder).unwrap_err();
         assert_eq!(refused.to_string(), format!("is in use by process {}", std::process::id()));
+        assert_eq!(StateLock::holder(&folder), Some(format!("process {}", std::process::id())));
         drop(held);
+        assert_eq!(StateLock::holder(&folder), None);
         StateLock::take(&folder).unwrap();
         assert_eq!(std::fs::metadata(&folder).unwrap().mode() & 0o777, 0o700);
         std::fs::write(outer.path().join("file"), "").unwrap();
         assert!(matches!(StateLock::take(&outer.path().join("file")), Err(LockError::Io(_))));
+        let below = files::may_write_in(&outer.path().join("file/below")).unwrap_err();
+        assert_eq!(below.kind(), std::io::ErrorKind::NotADirectory);
     }
 }

@@ -11,7 +11,7 @@ use jiff::tz::TimeZone;
 use osnl_http::EXPIRES_SOON;
 use osnl_transport::{Declare, ExchangeFound, ExchangeLook, HostLook};
 
-pub use self::certificate::client_certificate_probe;
+pub use self::certificate::{client_certificate_probe, server_certificate_probe};
 pub use self::cloud::{catalog_advice, certificate_of_cloud, chosen, cloud_probe, keystone_probe, log_in};
 pub use self::target::{NO_REQUEST, broker_probe, file_probe, free, target_probe};
 #[cfg(feature = "kafka")]

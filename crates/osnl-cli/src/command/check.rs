@@ -103,6 +103,9 @@ pub(crate) fn run(args: &CheckRunArgs) -> Exit {
         Ok(found) => warnings.extend(found.iter().map(Note::plain)),
         Err(error) => warnings.push(Note::plain(format!("[journal] connection: the file {error}"))),
     }
+    if !args.connect {
+        warnings.extend(unusable_places(&native));
+    }
     let mut report = Report { explanation: native.explain(), warnings, trial, probes: None };
     if args.connect {
         let thorough = if args.declare { Thorough::Does } else { Thorough::Asks };
@@ -128,6 +131,15 @@ pub(crate) fn run(args: &CheckRunArgs) -> Exit {
         (false, false) => Exit::Failed,
         (false, true) => printed,
     }
+}
+
+/// Returns what a start by this user would refuse of the state directory and the journal. With `--connect`, probes say it.
+fn unusable_places(native: &Native) -> impl Iterator<Item = Note> {
+    let unusable = native.places(None).into_iter().filter(|probe| probe.verdict != ProbeVerdict::Fine);
+    unusable.map(|Probe { section, what, found, advice, .. }| {
+        let advice = advice.map_or(String::new(), |advice| format!("; {advice}"));
+        Note::plain(format!("[{section}] {what}: {found}{advice}"))
+    })
 }
 
 /// Whether a user can read and write the files of a configuration.

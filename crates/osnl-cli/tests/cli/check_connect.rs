@@ -386,6 +386,71 @@ fn a_client_certificate_out_of_its_time_is_said_although_the_target_asks_for_non
     );
 }
 
+/// Where a start would be refused, `osnl check` found nothing without `--connect`.
+#[test]
+fn places_that_a_start_refuses_are_named_and_nothing_is_made() {
+    let home = crate::private_folder().unwrap();
+    fs::write(home.path().join("plain"), "").unwrap();
+    let places = |state: &str, journal: &str| {
+        let home = home.path().display();
+        let rest = conf("rabbit://u:p@127.0.0.1:1/", "exchange = neutron", DUMP);
+        let journal = format!("connection = sqlite:///{home}/{journal}\nallow_volatile = true\n");
+        format!(
+            "[DEFAULT]\nstate_dir = {home}/{state}\n{}",
+            rest.replace("connection = memory://\n", &journal)
+        )
+    };
+    let home_words = home.path().display().to_string();
+    let output = osnl(&home, &places("plain/state", "plain/x/journal.db"), &[]);
+    let text = String::from_utf8(output.stdout).unwrap().replace(&home_words, "HOME");
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    for expected in [
+        "[DEFAULT] state_dir HOME/plain/state: cannot be written: not a directory; name another folder with state_dir, or \
+         give this user write access",
+        "[journal] file HOME/plain/x/journal.db: cannot be opened: not a directory; a folder of this path is a file: name \
+         another one",
+    ] {
+        assert!(text.contains(expected), "{text}");
+    }
+    let output = osnl(&home, &places("state", "journal/journal.db"), &[]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(!text.contains("state_dir ") && !text.contains("[journal]"), "{text}");
+    let output = osnl(&home, &places("state", "journal/journal.db"), &["--connect"]);
+    let text = String::from_utf8(output.stdout).unwrap().replace(&home_words, "HOME");
+    assert!(
+        text.contains("ok       [DEFAULT] state_dir HOME/state: does not exist yet, and can be created"),
+        "{text}"
+    );
+    let mut found: Vec<_> =
+        fs::read_dir(home.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    found.sort();
+    assert_eq!(found, ["osnl.conf", "plain"]);
+}
+
+/// A certificate of the admin endpoint that has expired was found by the first client.
+#[test]
+fn the_certificate_of_the_admin_endpoint_is_judged_by_its_dates() {
+    let home = crate::private_folder().unwrap();
+    let authority = Authority::new();
+    let check = |shown: &Identity| {
+        let shown = authority.issue(shown);
+        let file = shown.file().display().to_string();
+        let rest = format!(
+            "{DUMP}\n[admin]\nlisten = 127.0.0.1:0\ntls_certificate = {file}\ntls_key = {}",
+            shown.key_file().display()
+        );
+        let output =
+            osnl(&home, &conf("rabbit://u:p@127.0.0.1:1/", "exchange = neutron", &rest), &["--connect"]);
+        let line = probes(&output).into_iter().find(|line| line.contains("[admin] ")).unwrap_or_default();
+        line.replace(&file, "FILE")
+    };
+    assert_eq!(check(&Identity::LOOPBACK), "ok       [admin] certificate FILE: valid until 2120-01-01");
+    assert_eq!(
+        check(&Identity::Expired),
+        "failed   [admin] certificate FILE: expired on 2024-02-01; renew it: clients refuse this one"
+    );
+}
+
 #[test]
 fn check_answers_scripts_in_json() {
     let home = crate::private_folder().unwrap();

@@ -1,12 +1,12 @@
 //! Whether a journal could be had at a place, without making anything there.
 
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use rustix::fs::{Access, AtFlags, CWD, accessat};
+use rustix::fs::Access;
 
 use super::place::{JournalLock, no_folder, volatile};
 use super::{OpenError, SqliteOptions};
+use crate::files::{may, may_write_in, nearest_folder};
 
 /// A place that would do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +27,9 @@ pub fn look(options: &SqliteOptions) -> Result<PlaceLook, OpenError> {
     if file.file_name().is_none() {
         return Err(OpenError::NoFile);
     }
-    let folder = nearest_folder(file).canonicalize()?;
+    let folder = file.parent().unwrap_or(file);
+    may_write_in(folder)?;
+    let folder = nearest_folder(folder).canonicalize()?;
     if let (false, Some(why)) = (options.allow_volatile, volatile(&folder)) {
         return Err(OpenError::Volatile(why));
     }
@@ -35,10 +37,6 @@ pub fn look(options: &SqliteOptions) -> Result<PlaceLook, OpenError> {
     if file.parent().is_some_and(Path::exists) {
         crate::state_dir::judge_for_any(&folder)?;
     }
-    if !folder.is_dir() {
-        return Err(OpenError::Io(io::ErrorKind::NotADirectory.into()));
-    }
-    may(&folder, Access::WRITE_OK | Access::EXEC_OK)?;
     no_folder(file)?;
     let exists = file.exists();
     if exists {
@@ -47,19 +45,10 @@ pub fn look(options: &SqliteOptions) -> Result<PlaceLook, OpenError> {
     Ok(PlaceLook { holder: JournalLock::holder(file), exists })
 }
 
-/// The folder of the file, or of its folders the first that is there.
-fn nearest_folder(file: &Path) -> PathBuf {
-    let mut folders = file.ancestors().skip(1);
-    let there = folders.find(|folder| folder.exists());
-    there.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new(".")).to_owned()
-}
-
-fn may(path: &Path, access: Access) -> Result<(), OpenError> {
-    accessat(CWD, path, access, AtFlags::EACCESS).map_err(|error| OpenError::Io(error.into()))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     #[test]

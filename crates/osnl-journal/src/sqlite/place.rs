@@ -11,10 +11,10 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock, statfs, statvfs};
+use rustix::fs::{statfs, statvfs};
 
 use super::OpenError;
-use crate::files::{self, LockError, beside, read_pid};
+use crate::files::{self, LockError, beside};
 use crate::state_dir;
 
 const TMPFS: u64 = 0x0102_1994;
@@ -67,15 +67,7 @@ impl JournalLock {
 
     /// The same, with the error of a lock that this user may not read.
     pub(super) fn look_for_holder(file: &Path) -> io::Result<Option<String>> {
-        let held = match OpenOptions::new().read(true).open(beside(file, ".lock")) {
-            Ok(held) => held,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        match flock(&held, FlockOperation::NonBlockingLockShared) {
-            Ok(()) => Ok(None),
-            Err(_) => Ok(Some(read_pid(&held))),
-        }
+        files::holder(&beside(file, ".lock"))
     }
 }
 

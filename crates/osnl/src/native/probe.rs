@@ -8,6 +8,7 @@
 //! | consumers of a queue | our own daemon's are those that its control socket names | the daemon |
 //! | what actions need | as their drivers do: of HTTP TCP, a proxy's tunnel, TLS, and the request if it has no effect | no other request is sent |
 //! | clouds of enrichments and of `auth = keystone` | a login; each service, for a missing object | no object is read |
+//! | dates of the certificate of the admin endpoint | read from its file | the endpoint |
 //! | files | asked of the operating system | nothing is written |
 //! | the database of a shared journal | a login; its settings, tables, and this user's permissions | no table is made |
 //!
@@ -16,8 +17,8 @@
 mod cloud;
 mod own;
 mod permissions;
+mod places;
 
-use std::path::Path;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -34,18 +35,16 @@ use osnl_transport::{
 use self::cloud::enrichment;
 pub use self::own::OwnDaemon;
 use super::{JournalConf, ListenerConf, Native};
-use crate::action::driver::probe::free;
 use crate::action::driver::probe::{broker, exchange, silent};
 #[cfg(feature = "kafka")]
 use crate::action::driver::probe::{kafka_canary_probe, kafka_probe};
-use crate::action::driver::{Probe, ProbeContext, client_certificate_probe};
+use crate::action::driver::{Probe, ProbeContext, client_certificate_probe, server_certificate_probe};
 use crate::action::http::HttpOptions;
 use crate::journal::shared::{DatabaseFact, FactKind, SharedOptions};
-use crate::journal::sqlite::{self, OpenError, SqliteOptions};
-use crate::native::journal::SMALLEST as LEAST_ROOM;
 
 impl Native {
-    /// Tries everything without making anything; in the order journal, listeners, actions, enrichments.
+    /// Tries everything without making anything; in the order state directory, journal, listeners, actions,
+    /// enrichments, admin endpoint.
     pub async fn probe(&self, http: &HttpOptions, deadline: Duration) -> Vec<Probe> {
         let daemon = OwnDaemon::Unknown("it was not asked".to_owned());
         self.probe_by(http, Thorough::Asks, &daemon, deadline).await
@@ -63,10 +62,11 @@ impl Native {
         let mut all: Vec<BoxFuture<'_, Vec<Probe>>> = Vec::new();
         all.push(
             async {
-                match &self.journal {
-                    JournalConf::Shared(options) => shared_journal(options, deadline).await,
-                    JournalConf::Memory | JournalConf::Sqlite(_) => vec![journal(&self.journal, daemon)],
+                let mut probes = self.places(Some(daemon));
+                if let JournalConf::Shared(options) = &self.journal {
+                    probes.extend(shared_journal(options, deadline).await);
                 }
+                probes
             }
             .boxed(),
         );
@@ -92,7 +92,11 @@ impl Native {
         for conf in &self.enrichments {
             all.push(async move { enrichment(conf, &self.kinds_asked(conf), http, deadline).await }.boxed());
         }
-        join_all(all).await.concat()
+        let tls = self.admin.as_ref().and_then(|admin| admin.tls.as_ref());
+        let certificate = tls.and_then(|tls| server_certificate_probe("admin", &tls.certificate));
+        let mut probes = join_all(all).await.concat();
+        probes.extend(certificate);
+        probes
     }
 }
 
@@ -111,72 +115,6 @@ async fn shared_journal(options: &SharedOptions, deadline: Duration) -> Vec<Prob
         }
     };
     facts.into_iter().map(of_fact).collect()
-}
-
-fn journal(conf: &JournalConf, daemon: &OwnDaemon) -> Probe {
-    let section = || "journal".to_owned();
-    let JournalConf::Sqlite(options) = conf else {
-        return Probe::of(section(), "memory".to_owned()).fine("keeps nothing");
-    };
-    let probe = Probe::of(section(), format!("file {}", options.path.display()));
-    match sqlite::look(options) {
-        Ok(place) => match (place.holder, place.exists) {
-            (Some(holder), _) if matches!(daemon, OwnDaemon::Runs { pid, .. } if holder.ends_with(&format!(" {pid}"))) => {
-                probe.fine(format!("in use by {holder}: osnl run with this configuration"))
-            }
-            (Some(holder), _) => {
-                let advice = "expected if that is osnl run with this configuration; otherwise stop it, or choose another file";
-                probe.warning(format!("in use by {holder}"), advice)
-            }
-            (None, true) => with_room(probe.fine("exists, is writable, and is not in use"), options),
-            (None, false) => with_room(probe.fine("does not exist yet, and can be created"), options),
-        },
-        Err(error @ (OpenError::NoFile | OpenError::Volatile(_) | OpenError::Open(_) | OpenError::Io(_))) => {
-            probe.failed(error.to_string(), None)
-        }
-        Err(
-            error @ (OpenError::InUse(_)
-            | OpenError::NotAJournal(_)
-            | OpenError::Newer { .. }
-            | OpenError::Moved(_)
-            | OpenError::Unfinished(_)
-            | OpenError::Sqlite(_)),
-        ) => probe.failed(error.to_string(), None),
-    }
-}
-
-/// Adds the room on the disk where it is less than the journal may take.
-fn with_room(probe: Probe, options: &SqliteOptions) -> Probe {
-    let folder = options.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    // The folder may have to be made.
-    let folder = folder.into_iter().flat_map(Path::ancestors).find(|folder| folder.is_dir());
-    let Some(free) = folder.and_then(free) else { return probe };
-    let taken = std::fs::metadata(&options.path).map_or(0, |file| file.len());
-    let room = free.saturating_add(taken);
-    let shown = |bytes: u64| format!("{} MiB", bytes >> 20);
-    if room < LEAST_ROOM {
-        let found = format!("{}, but its disk has {} left", probe.found, shown(free));
-        let advice = format!(
-            "a journal takes {} at least: make room, or name a file on another disk",
-            shown(LEAST_ROOM)
-        );
-        return probe.failed(found, Some(&advice));
-    }
-    match options.max_size.filter(|most| *most > room) {
-        Some(most) => {
-            let found = format!(
-                "{}, but its disk has {} left, and max_size is {}",
-                probe.found,
-                shown(free),
-                shown(most)
-            );
-            probe.warning(found, "make room, or lower max_size: a full disk stops the intake")
-        }
-        None => {
-            let found = format!("{}, {} free", probe.found, shown(free));
-            probe.fine(found)
-        }
-    }
 }
 
 /// `limit`: for one host to let us in.

@@ -1,4 +1,4 @@
-//! The certificate that a client shows. A server that asks for none accepts the connection all the same, so that a
+//! The certificates that a client or the admin endpoint shows. A server that asks for none accepts the connection all the same, so that a
 //! connection proves nothing about it.
 
 use std::path::{Path, PathBuf};
@@ -12,20 +12,30 @@ use super::{Probe, RENEW};
 
 /// Whether a client certificate counts today; `None` where it cannot be read. All certificates of its file have to count.
 pub fn client_certificate_probe(section: &str, file: &Path) -> Option<Probe> {
-    let chain = osnl_tls::certificates_from(&[PathBuf::from(file)]).ok()?;
-    let times: Vec<_> = chain.iter().filter_map(osnl_tls::validity).collect();
-    let begins = times.iter().map(|time| time.begins).max()?;
-    let ends = times.iter().map(|time| time.ends).min()?;
     let probe = Probe::of(section, format!("client certificate {}", file.display()));
-    Some(judged(probe, (begins, ends), Timestamp::now()))
+    Some(judged(probe, "servers that ask for a client certificate", dates(file)?, Timestamp::now()))
 }
 
-fn judged(probe: Probe, (begins, ends): (i64, i64), now: Timestamp) -> Probe {
+/// The same of the certificate that this machine shows as a server.
+pub fn server_certificate_probe(section: &str, file: &Path) -> Option<Probe> {
+    let probe = Probe::of(section, format!("certificate {}", file.display()));
+    Some(judged(probe, "clients", dates(file)?, Timestamp::now()))
+}
+
+/// Returns the first and the last second in which all certificates of a file count.
+fn dates(file: &Path) -> Option<(i64, i64)> {
+    let chain = osnl_tls::certificates_from(&[PathBuf::from(file)]).ok()?;
+    let times: Vec<_> = chain.iter().filter_map(osnl_tls::validity).collect();
+    Some((times.iter().map(|time| time.begins).max()?, times.iter().map(|time| time.ends).min()?))
+}
+
+/// Judges the dates of a certificate; the peers refuse it outside of them.
+fn judged(probe: Probe, peers: &str, (begins, ends): (i64, i64), now: Timestamp) -> Probe {
     let soon = i64::try_from(EXPIRES_SOON.as_secs()).unwrap_or(i64::MAX);
     let now = now.as_second();
     if ends < now {
-        let advice = "renew it: servers that ask for a client certificate refuse this one";
-        return probe.failed(format!("expired on {}", day(ends)), Some(advice));
+        let advice = format!("renew it: {peers} refuse this one");
+        return probe.failed(format!("expired on {}", day(ends)), Some(&advice));
     }
     if begins > now {
         let advice = "check the clock of this machine, or name the certificate that is in use";
@@ -64,7 +74,7 @@ mod tests {
                 "is not valid before 2026-11-21",
             ),
         ] {
-            let probe = judged(Probe::of("action:a", "c"), (second(begins), second(ends)), now);
+            let probe = judged(Probe::of("action:a", "c"), "servers", (second(begins), second(ends)), now);
             assert_eq!((probe.verdict, &*probe.found), (verdict, found), "{begins} {ends}");
         }
     }

@@ -1,4 +1,5 @@
 use futures_util::FutureExt as _;
+use osnl_core::event::Event;
 use osnl_core::received::ReceivedMessage;
 use osnl_model::Notification;
 

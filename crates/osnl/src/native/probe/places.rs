@@ -1,0 +1,119 @@
+//! The state directory and the file of the journal: whether a start could have them. Nothing is made.
+
+use std::path::Path;
+
+use osnl_journal::files::may_write_in;
+use osnl_journal::state_lock::StateLock;
+use osnl_transport::QueueType;
+
+use super::OwnDaemon;
+use crate::action::driver::Probe;
+use crate::action::driver::probe::free;
+use crate::journal::sqlite::{self, SqliteOptions};
+use crate::native::journal::SMALLEST as LEAST_ROOM;
+use crate::native::{JournalConf, ListenerConf, Native};
+
+const OF_ANOTHER: &str =
+    "expected if that is osnl run with this configuration; otherwise stop it, or choose another file";
+
+impl Native {
+    /// Looks at the state directory and the journal's file. Without a daemon, which may be the one of this configuration, it
+    /// is left out who has them and what room they have.
+    #[must_use]
+    pub fn places(&self, daemon: Option<&OwnDaemon>) -> Vec<Probe> {
+        let mut probes: Vec<Probe> = self.state(daemon).into_iter().collect();
+        match &self.journal {
+            JournalConf::Sqlite(options) => probes.push(file(options, daemon)),
+            JournalConf::Memory => {
+                probes.push(Probe::of("journal", "memory").fine("keeps nothing"));
+            }
+            JournalConf::Shared(_) => {}
+        }
+        probes
+    }
+
+    fn state(&self, daemon: Option<&OwnDaemon>) -> Option<Probe> {
+        let folder = self.state_folder()?;
+        let probe = Probe::of("DEFAULT", format!("state_dir {}", folder.display()));
+        if let Err(error) = crate::state_dir::judge_for_any(&folder) {
+            return Some(probe.failed(error.to_string(), None));
+        }
+        if let Err(error) = may_write_in(&folder) {
+            let advice = "name another folder with state_dir, or give this user write access";
+            let keeps_positions =
+                |conf: &ListenerConf| conf.queue.queue_type == QueueType::Stream || is_kafka(conf);
+            let found = format!("cannot be written: {error}");
+            return Some(match self.listeners.iter().any(keeps_positions) {
+                true => probe.failed(found, Some(advice)),
+                false => probe.warning(found, advice),
+            });
+        }
+        Some(match daemon.and_then(|daemon| Some((daemon, StateLock::holder(&folder)?))) {
+            Some((daemon, holder)) => in_use(probe, daemon, &holder),
+            None if folder.exists() => probe.fine("exists, and is writable"),
+            None => probe.fine("does not exist yet, and can be created"),
+        })
+    }
+}
+
+fn is_kafka(conf: &ListenerConf) -> bool {
+    conf.transport_url.driver() == "kafka"
+}
+
+fn in_use(probe: Probe, daemon: &OwnDaemon, holder: &str) -> Probe {
+    match daemon {
+        OwnDaemon::Runs { pid, .. } if holder.ends_with(&format!(" {pid}")) => {
+            probe.fine(format!("in use by {holder}: osnl run with this configuration"))
+        }
+        OwnDaemon::Runs { .. } | OwnDaemon::Stopped | OwnDaemon::Unknown(_) => {
+            probe.warning(format!("in use by {holder}"), OF_ANOTHER)
+        }
+    }
+}
+
+fn file(options: &SqliteOptions, daemon: Option<&OwnDaemon>) -> Probe {
+    let probe = Probe::of("journal", format!("file {}", options.path.display()));
+    match (sqlite::look(options), daemon) {
+        (Ok(place), Some(daemon)) => match (place.holder, place.exists) {
+            (Some(holder), _) => in_use(probe, daemon, &holder),
+            (None, true) => with_room(probe.fine("exists, is writable, and is not in use"), options),
+            (None, false) => with_room(probe.fine("does not exist yet, and can be created"), options),
+        },
+        (Ok(_), None) => probe.fine("can be used"),
+        (Err(error), _) => probe.failed(error.to_string(), None),
+    }
+}
+
+/// Adds the room on the disk where it is less than the journal may take.
+fn with_room(probe: Probe, options: &SqliteOptions) -> Probe {
+    let folder = options.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    // The folder may have to be made.
+    let folder = folder.into_iter().flat_map(Path::ancestors).find(|folder| folder.is_dir());
+    let Some(free) = folder.and_then(free) else { return probe };
+    let taken = std::fs::metadata(&options.path).map_or(0, |file| file.len());
+    let room = free.saturating_add(taken);
+    let shown = |bytes: u64| format!("{} MiB", bytes >> 20);
+    if room < LEAST_ROOM {
+        let found = format!("{}, but its disk has {} left", probe.found, shown(free));
+        let advice = format!(
+            "a journal takes {} at least: make room, or name a file on another disk",
+            shown(LEAST_ROOM)
+        );
+        return probe.failed(found, Some(&advice));
+    }
+    match options.max_size.filter(|most| *most > room) {
+        Some(most) => {
+            let found = format!(
+                "{}, but its disk has {} left, and max_size is {}",
+                probe.found,
+                shown(free),
+                shown(most)
+            );
+            probe.warning(found, "make room, or lower max_size: a full disk stops the intake")
+        }
+        None => {
+            let found = format!("{}, {} free", probe.found, shown(free));
+            probe.fine(found)
+        }
+    }
+}
