@@ -106,7 +106,6 @@ mod leases;
 mod load;
 mod mark;
 mod member;
-mod messages;
 mod options;
 mod partition;
 mod prepare;

@@ -12,6 +12,7 @@ use osnl_core::event::Event;
 use osnl_core::moment::moment;
 use osnl_core::received::{MessageNotes, Origin, ReceivedMessage};
 use osnl_journal::store::claimable::{BETWEEN, Claimable, FetchKinds, Kind, NEWEST, PIECE};
+use osnl_journal::store::messages::Message;
 use osnl_journal::store::weight::{bytes_of, bytes_of_values};
 use osnl_journal::{ClaimedDelivery, DeliveryId, UsedLimits};
 use osnl_transport::Properties;
@@ -20,7 +21,6 @@ use tokio_postgres::{Error, Row};
 use crate::group::stored_name;
 use crate::lane::{Promotion, delivery};
 use crate::member::{Member, Place};
-use crate::messages::Message;
 use crate::session::Session;
 
 /// The bytes of stored bodies that one statement reads, which has a time limit; one body may have more.
@@ -285,7 +285,7 @@ impl Member {
         }
         // Held, so that none of them goes meanwhile.
         let known: HashMap<i64, Message> =
-            arrivals.iter().filter_map(|arrival| Some((*arrival, self.messages.get(*arrival)?))).collect();
+            arrivals.iter().filter_map(|arrival| Some((*arrival, self.messages.get(arrival)?))).collect();
         let missing: Vec<i64> =
             arrivals.iter().copied().filter(|arrival| !known.contains_key(arrival)).collect();
         let mut missing = sized(session, missing).await?;

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use osnl_journal::DeliveryId;
 use osnl_journal::shared::GuardRates;
+use osnl_journal::store::messages::MessageCache;
 
 use crate::asked::ChangeRow;
 use crate::clock::LeaseClock;
 use crate::leases::{Leases, Token};
-use crate::messages::MessageCache;
 use crate::partition::Partition;
 use crate::reader::Reader;
 use crate::times::WindowTimes;
@@ -36,7 +36,8 @@ pub(crate) struct Member {
     pub(crate) recalled: i64,
     /// The deliveries in memory: claimable and claimed ones.
     pub(crate) places: HashMap<DeliveryId, Place>,
-    pub(crate) messages: MessageCache,
+    /// By the numbers of their arrivals.
+    pub(crate) messages: MessageCache<i64>,
     /// Arrivals of messages without an id that were never settled: the broker delivers them again.
     pub(crate) unsettled: BTreeSet<i64>,
     /// Changes that the operator has asked for, of claimed deliveries: each is made when the claim has ended.

@@ -5,6 +5,7 @@ pub mod claimable;
 pub mod clock;
 pub mod digest;
 pub mod gate;
+pub mod messages;
 pub mod shares;
 pub mod weight;
 

@@ -1,0 +1,71 @@
+//! One decoded message for all of its deliveries in memory.
+//!
+//! A bulk request of thousands of resources has thousands of deliveries, of which hundreds are in memory at a time, and each
+//! of them names the same message. It is read and decoded once, and again only after the last of them has gone: nothing is
+//! kept alive here.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, Weak};
+
+use osnl_core::received::ReceivedMessage;
+use osnl_model::Notification;
+
+/// The fewest messages among which those that have gone are looked for.
+const MANY: usize = 1024;
+
+/// A message and what it says.
+pub type Message = (Arc<ReceivedMessage>, Arc<Notification>);
+
+/// The messages of which a delivery is in memory.
+#[derive(Debug)]
+pub struct MessageCache<K> {
+    messages: HashMap<K, (Weak<ReceivedMessage>, Weak<Notification>)>,
+    /// With so many, those that have gone are swept out.
+    sweep_at: usize,
+}
+
+impl<K> Default for MessageCache<K> {
+    fn default() -> Self {
+        Self { messages: HashMap::new(), sweep_at: MANY }
+    }
+}
+
+impl<K: Eq + Hash> MessageCache<K> {
+    /// Returns a message, while anything has it.
+    #[must_use]
+    pub fn get(&self, key: &K) -> Option<Message> {
+        let (received, notification) = self.messages.get(key)?;
+        Some((received.upgrade()?, notification.upgrade()?))
+    }
+
+    /// Notes a message.
+    pub fn insert(&mut self, key: K, (received, notification): &Message) {
+        if self.messages.len() >= self.sweep_at {
+            self.messages.retain(|_, (received, _)| received.strong_count() > 0);
+            self.sweep_at = MANY.max(self.messages.len() * 2);
+        }
+        self.messages.insert(key, (Arc::downgrade(received), Arc::downgrade(notification)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// With more than the fewest in memory, each new message looked at all of them.
+    #[test]
+    fn messages_that_are_in_memory_are_looked_at_seldom() {
+        let message = || (Arc::new(ReceivedMessage::sample("", false)), Arc::new(Notification::default()));
+        let mut cache = MessageCache::default();
+        let kept: Vec<Message> = (0..2 * MANY).map(|_| message()).collect();
+        kept.iter().enumerate().for_each(|(key, message)| cache.insert(key, message));
+        assert_eq!(cache.sweep_at, 2 * MANY);
+        cache.insert(usize::MAX, &message());
+        assert_eq!(cache.sweep_at, 4 * MANY);
+        assert!(cache.get(&0).is_some() && cache.get(&usize::MAX).is_none());
+        drop(kept);
+        (0..2 * MANY).for_each(|key| cache.insert(key, &message()));
+        assert!(cache.messages.len() <= 2 * MANY);
+    }
+}
