@@ -86,7 +86,7 @@ pub fn lock(path: &Path) -> Result<File, LockError> {
 /// Returns the process that has the lock of a file, if one has. The file is not made.
 ///
 /// # Errors
-/// Of a lock that this user may not read.
+/// The error for a lock that this user may not read.
 pub fn holder(path: &Path) -> io::Result<Option<String>> {
     let held = match OpenOptions::new().read(true).open(path) {
         Ok(held) => held,

@@ -386,7 +386,7 @@ fn a_client_certificate_out_of_its_time_is_said_although_the_target_asks_for_non
     );
 }
 
-/// Where a start would be refused, `osnl check` found nothing without `--connect`.
+/// Without `--connect`, `osnl check` found nothing though a start would be refused.
 #[test]
 fn places_that_a_start_refuses_are_named_and_nothing_is_made() {
     let home = crate::private_folder().unwrap();

@@ -7,14 +7,14 @@ use std::sync::Arc;
 /// The latest things: a bounded number of them, and of their bytes.
 #[derive(Debug)]
 pub(super) struct Recent<K, V> {
-    values: HashMap<Arc<K>, Remembered<V>>,
+    values: HashMap<Arc<K>, LatestValue<V>>,
     order: BTreeMap<u64, Arc<K>>,
     last: u64,
     bytes: usize,
 }
 
 #[derive(Debug)]
-struct Remembered<V> {
+struct LatestValue<V> {
     /// The number in the order.
     number: u64,
     value: V,
@@ -39,7 +39,7 @@ impl<K: Eq + Hash, V> Recent<K, V> {
         self.last += 1;
         let key = Arc::new(key);
         self.order.insert(self.last, key.clone());
-        self.values.insert(key, Remembered { number: self.last, value, bytes });
+        self.values.insert(key, LatestValue { number: self.last, value, bytes });
         self.bytes += bytes;
         while (self.order.len() > Self::KEPT || self.bytes > Self::KEPT_BYTES)
             && let Some((_, oldest)) = self.order.first_key_value()
@@ -54,7 +54,7 @@ impl<K: Eq + Hash, V> Recent<K, V> {
     }
 
     pub(super) fn take(&mut self, key: &K) -> Option<V> {
-        let Remembered { number, value, bytes } = self.values.remove(key)?;
+        let LatestValue { number, value, bytes } = self.values.remove(key)?;
         self.order.remove(&number);
         self.bytes -= bytes;
         Some(value)

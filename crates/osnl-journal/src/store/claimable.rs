@@ -55,7 +55,7 @@ struct InMemory {
 
 /// A claimed delivery.
 #[derive(Debug)]
-struct Taken {
+struct ClaimedWeight {
     kind: Kind,
     _weight: Weight,
 }
@@ -74,7 +74,7 @@ struct Queue {
     newest_asked: bool,
     /// Those whose retry is due, longest due first.
     due: BTreeMap<(i64, DeliveryId), InMemory>,
-    taken: HashMap<DeliveryId, Taken>,
+    taken: HashMap<DeliveryId, ClaimedWeight>,
     withdrawn: BTreeSet<DeliveryId>,
     /// The loop has not been told of the latest of these.
     calls_back: bool,
@@ -141,7 +141,7 @@ impl Queue {
 
     /// Moves it to those that are claimed.
     fn take(&mut self, kind: Kind, InMemory { delivery, weight }: InMemory) -> ClaimedDelivery {
-        self.taken.insert(delivery.id, Taken { kind, _weight: weight });
+        self.taken.insert(delivery.id, ClaimedWeight { kind, _weight: weight });
         delivery
     }
 

@@ -51,7 +51,7 @@ pub struct Weights {
 #[derive(Debug)]
 pub struct Weight {
     _message: Arc<MessageWeight>,
-    /// Of the values that it does not share.
+    /// The bytes of the values that it does not share.
     _own: CountedBytes,
 }
 

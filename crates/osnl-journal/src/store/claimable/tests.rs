@@ -1,9 +1,9 @@
+//! Deliveries in memory, within bounds of their number and bytes.
+
 use futures_util::FutureExt as _;
 use osnl_core::event::Event;
 use osnl_core::received::ReceivedMessage;
 use osnl_model::Notification;
-
-use osnl_core::event::Event;
 
 use super::*;
 use crate::UsedLimits;

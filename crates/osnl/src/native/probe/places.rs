@@ -17,8 +17,8 @@ const OF_ANOTHER: &str =
     "expected if that is osnl run with this configuration; otherwise stop it, or choose another file";
 
 impl Native {
-    /// Looks at the state directory and the journal's file. Without a daemon, which may be the one of this configuration, it
-    /// is left out who has them and what room they have.
+    /// Looks at the state directory and the journal's file. Which process has them, and how much
+    /// room they have, is left to a look with connections: the daemon of this configuration may run.
     #[must_use]
     pub fn places(&self, daemon: Option<&OwnDaemon>) -> Vec<Probe> {
         let mut probes: Vec<Probe> = self.state(daemon).into_iter().collect();
