@@ -131,7 +131,15 @@ fn of_target() -> Vec<Fault> {
 
 fn of_disk() -> Vec<Fault> {
     vec![
-        fault("disk", "no state directory", &[("HOME/state", "HOME/a.conf/state")], ["", "a.conf/state"]),
+        Fault {
+            silent: &[],
+            ..fault(
+                "disk",
+                "no state directory",
+                &[("HOME/state", "HOME/a.conf/state")],
+                ["", "a.conf/state"],
+            )
+        },
         Fault {
             part: Part::SecondDaemon,
             silent: &[

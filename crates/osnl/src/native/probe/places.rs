@@ -7,8 +7,8 @@ use osnl_journal::state_lock::StateLock;
 use osnl_transport::QueueType;
 
 use super::OwnDaemon;
-use crate::action::driver::Probe;
 use crate::action::driver::probe::free;
+use crate::action::driver::{Probe, ProbeVerdict};
 use crate::journal::sqlite::{self, SqliteOptions};
 use crate::native::journal::SMALLEST as LEAST_ROOM;
 use crate::native::{JournalConf, ListenerConf, Native};
@@ -17,19 +17,16 @@ const OF_ANOTHER: &str =
     "expected if that is osnl run with this configuration; otherwise stop it, or choose another file";
 
 impl Native {
-    /// Looks at the state directory and the journal's file. Which process has them, and how much
-    /// room they have, is left to a look with connections: the daemon of this configuration may run.
+    /// Looks at the journal's file, and at the state directory if something is wrong with it. Which process has them, and how
+    /// much room they have, is left to a look with connections: the daemon of this configuration may run.
     #[must_use]
     pub fn places(&self, daemon: Option<&OwnDaemon>) -> Vec<Probe> {
-        let mut probes: Vec<Probe> = self.state(daemon).into_iter().collect();
-        match &self.journal {
-            JournalConf::Sqlite(options) => probes.push(file(options, daemon)),
-            JournalConf::Memory => {
-                probes.push(Probe::of("journal", "memory").fine("keeps nothing"));
-            }
-            JournalConf::Shared(_) => {}
-        }
-        probes
+        let journal = match &self.journal {
+            JournalConf::Sqlite(options) => Some(file(options, daemon)),
+            JournalConf::Memory => Some(Probe::of("journal", "memory").fine("keeps nothing")),
+            JournalConf::Shared(_) => None,
+        };
+        journal.into_iter().chain(self.state(daemon)).collect()
     }
 
     fn state(&self, daemon: Option<&OwnDaemon>) -> Option<Probe> {
@@ -48,11 +45,8 @@ impl Native {
                 false => probe.warning(found, advice),
             });
         }
-        Some(match daemon.and_then(|daemon| Some((daemon, StateLock::holder(&folder)?))) {
-            Some((daemon, holder)) => in_use(probe, daemon, &holder),
-            None if folder.exists() => probe.fine("exists, and is writable"),
-            None => probe.fine("does not exist yet, and can be created"),
-        })
+        let probe = in_use(probe, daemon?, &StateLock::holder(&folder)?);
+        (probe.verdict != ProbeVerdict::Fine).then_some(probe)
     }
 }
 
