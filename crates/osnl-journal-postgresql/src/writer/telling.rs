@@ -22,6 +22,7 @@ impl Writer {
         for id in done.adopted {
             self.member.unsettled.remove(&id);
         }
+        let mut told = Vec::with_capacity(batch.len());
         for (n, command) in batch.into_iter().enumerate() {
             let appended = done.appended.get(&n).copied();
             match command {
@@ -37,6 +38,7 @@ impl Writer {
                     if receipt.send(settle).is_err() && is_nameless {
                         self.member.unsettled.insert(new.id);
                     }
+                    told.push(new);
                 }
                 Command::SetAside(new, receipt) => {
                     if appended == Some(AppendResult::New) {
@@ -70,7 +72,8 @@ impl Writer {
         while self.member.unsettled.len() > UNSETTLED {
             self.member.unsettled.pop_first();
         }
-        self.bring(promoted, fetches).await;
+        // Messages are large trees: they are dropped while the database works.
+        futures_util::join!(self.bring(promoted, fetches), async move { drop(told) });
         self.shared.claimable.changed.notify_waiters();
     }
 
