@@ -50,6 +50,10 @@ mod soak;
 
 use anyhow::{Context as _, Result, bail};
 
+/// The allocator of `osnl`: parts of it that run here, and bare clients beside them, are measured with the same one.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
