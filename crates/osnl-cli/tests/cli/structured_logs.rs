@@ -86,7 +86,8 @@ fn each_line_is_one_object_whatever_a_resource_is_called() {
     for name in &names {
         let expected = match name.len() {
             0..1000 => name.clone(),
-            length => format!("{}… ({length} bytes)", &name[..16 * 1024]),
+            // A key of so many bytes counts as its digest.
+            _ => osnl_model::BodyDigest::of(name.as_bytes()).to_string(),
         };
         let lines = about.iter().filter(|fields| fields["resource.id"] == *expected).count();
         assert_eq!(lines, 2, "{expected:?}");
