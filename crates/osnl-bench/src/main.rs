@@ -23,7 +23,7 @@
 //! | `shared URL COUNT WINDOW` | a journal in PostgreSQL: appends with `WINDOW` open, claims, and ends (feature `postgresql`) | `FIRST LAST` |
 //! | `bare URL COUNT BATCH` | the rows of the same by a bare client (feature `postgresql`) | `FIRST LAST` |
 //! | `claims URL PENDING COUNT` | claims and ends, while so many are pending there (feature `postgresql`) | `FIRST LAST` |
-//! | `commits URL COUNT` | the database's own commits (feature `postgresql`) | `NUMBER:NANOSECONDS …` |
+//! | `commits URL COUNT RATE` | the database's own commits, so many each second (feature `postgresql`) | `NUMBER:NANOSECONDS …` |
 //! | `sink` | an HTTP target that answers 204 | its port; then answers on standard input, see [`sink`] |
 //!
 //! Times are nanoseconds since the epoch of Unix. `raw`, `read`, `cluster`, and `sink` run until their standard input ends.
@@ -100,7 +100,7 @@ fn main() -> Result<()> {
         #[cfg(feature = "postgresql")]
         ["claims", url, pending, count] => block_on(shared::claims(url, number(pending)?, number(count)?)),
         #[cfg(feature = "postgresql")]
-        ["commits", url, count] => block_on(shared::commits(url, number(count)?)),
+        ["commits", url, count, rate] => block_on(shared::commits(url, number(count)?, number(rate)?)),
         #[cfg(feature = "postgresql")]
         ["bare", url, count, batch] => block_on(shared::bare(url, number(count)?, number(batch)?)),
         _ => bail!(
@@ -109,7 +109,7 @@ fn main() -> Result<()> {
              bulk URL COUNT RESOURCES | history FILE COUNT DEAD | append FILE COUNT KEYS SIZE | \
              outcome FILE COUNT | sqlite FILE COUNT BATCH | http PORT COUNT FLIGHT | exec COUNT FLIGHT CHILD… | \
              exec-whole COUNT FLIGHT CHILD… | answer | sync FILE COUNT | sink | cluster | read ADDRESS COUNT | shared URL COUNT WINDOW | bare URL COUNT BATCH | \
-             claims URL PENDING COUNT | commits URL COUNT"
+             claims URL PENDING COUNT | commits URL COUNT RATE"
         ),
     }
 }

@@ -1,11 +1,12 @@
 //! The journal in PostgreSQL alone, and a bare client beside it that writes the same rows.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use osnl::journal::Journal as _;
 use osnl_journal_postgresql::{ConnectionUrl, Options, PostgresJournal};
+use tokio::time::interval;
 use tokio_postgres::{Client, NoTls, Statement};
 
 use crate::clock::print_span;
@@ -63,20 +64,22 @@ pub(crate) async fn claims(url: &str, pending: u64, count: u64) -> Result<()> {
     Ok(())
 }
 
-/// Measures `count` commits of a row, one after the other; prints the nanoseconds of each.
-pub(crate) async fn commits(url: &str, count: u64) -> Result<()> {
+/// Measures `count` commits of a row, `rate` each second: an idle machine takes longer to wake up. Prints the nanoseconds of each.
+pub(crate) async fn commits(url: &str, count: u64, rate: u64) -> Result<()> {
     open(url)?.close().await;
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
-    let (times, connection) = tokio::join!(commit(client, count), connection);
+    let (times, connection) = tokio::join!(commit(client, count, rate), connection);
     connection?;
     println!("{}", times?);
     Ok(())
 }
 
-async fn commit(client: Client, count: u64) -> Result<String> {
+async fn commit(client: Client, count: u64, rate: u64) -> Result<String> {
     let update = client.prepare("UPDATE osnl_partition SET beat = beat + 1 WHERE id = 0").await?;
     let mut times = String::new();
+    let mut pace = interval(Duration::from_secs(1).div_f64(rate as f64));
     for n in 0..count {
+        pace.tick().await;
         let began = Instant::now();
         client.execute(&update, &[]).await?;
         times += &format!("{n}:{} ", began.elapsed().as_nanos());

@@ -15,7 +15,8 @@ use osnl_journal::store::shares::{QuarantineBounds, QueueShare};
 use serde_json::Value;
 use tokio_postgres::{Error, Row};
 
-use crate::lane::{DEAD, delivery};
+use crate::delivery::delivery;
+use crate::lane::DEAD;
 use crate::load::received;
 use crate::partition::Partition;
 use crate::session::Session;

@@ -15,7 +15,8 @@ use osnl_journal::DeliveryId;
 use osnl_journal::sqlite::{FORGOTTEN, State, overtaken, same_action};
 
 use crate::asked::{ChangeKind, ChangeRow, Verdict};
-use crate::lane::{ARRIVED, DEAD, Promotion, READY, WAITING, delivery};
+use crate::delivery::{Promotion, delivery};
+use crate::lane::{ARRIVED, DEAD, READY, WAITING};
 use crate::partition::{Partition, lane, place};
 use crate::transaction::{Transaction, Trouble};
 
@@ -318,7 +319,7 @@ impl Transaction<'_> {
                     grouped.opens.1.push(lane);
                     lanes.extend(lane);
                     if lane.is_none() {
-                        ready.push(Promotion { id: row.delivery, action: found.action.clone() });
+                        ready.push(Promotion::new(row.delivery, found.action.clone()));
                     }
                     Some(if lane.is_none() { READY } else { WAITING })
                 }

@@ -3,8 +3,9 @@
 //! 1. what is new is appended, with the rows of its readers; what is the first of an empty lane of this member is claimable;
 //! 2. of claimed deliveries: attempts, enrichments, retries, ends, with the rows of their leases; an operator's change that
 //!    waited for the end of a claim is made instead of it, unless the attempt succeeded;
-//! 3. what has arrived is admitted, also from other members, and guards judge it;
-//! 4. lanes go on.
+//! 3. what had arrived before, also from other members, is admitted, and guards judge it;
+//! 4. lanes go on;
+//! 5. with COMMIT is read what is left to admit.
 //!
 //! The end of a claim counts once: the first of a group. Claims of partitions that the member has lost are left out.
 
@@ -18,8 +19,11 @@ use std::collections::{BTreeSet, HashSet};
 use osnl_journal::store::clock::Due;
 use osnl_journal::{DeliveryId, End, Outcome};
 use osnl_model::BodyDigest;
+use tokio_postgres::types::ToSql;
 
 use crate::command::Command;
+use crate::delivery::ArrivedDelivery;
+use crate::lane::{ARRIVALS, AT_ONCE};
 use crate::member::Member;
 use crate::results::{GroupResult, JobResult};
 use crate::session::Session;
@@ -51,10 +55,14 @@ pub(crate) async fn run(
     lanes.extend(admitted.lanes);
     done.promoted.extend(admitted.ready);
     done.held = admitted.held;
-    done.more_arrived = admitted.more;
     done.promoted.extend(transaction.turn(lanes).await?);
     let keep = || *kept = Some(JobResult::Group(Box::new(done.clone())));
-    done.written = transaction.commit(keep).await?;
+    let own = member.leases.partitions();
+    let look: [&(dyn ToSql + Sync); 2] = [&own, &AT_ONCE];
+    let look = (!own.is_empty()).then_some((ARRIVALS, &look[..]));
+    let (written, arrived) = transaction.commit_after(look, keep).await?;
+    done.written = written;
+    done.arrived = Some(ArrivedDelivery::all(&arrived)?);
     Ok(done)
 }
 

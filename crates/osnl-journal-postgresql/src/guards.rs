@@ -24,8 +24,8 @@ use osnl_journal::shared::{GuardRates, GuardState};
 use osnl_journal::store::clock::whole_millis;
 use tokio_postgres::{Error, Row};
 
+use crate::delivery::delivery;
 use crate::held::{Guard, HeldDelivery};
-use crate::lane::delivery;
 use crate::reader;
 use crate::session::Session;
 use crate::transaction::{Transaction, Trouble};

@@ -9,15 +9,16 @@
 
 use std::collections::HashSet;
 
+use osnl_journal::Begin;
 use osnl_journal::sqlite::State;
-use osnl_journal::{Begin, DeliveryId};
 
+use crate::delivery::{ArrivedDelivery, Promotion, delivery};
 use crate::held::HeldDelivery;
 use crate::partition::Partition;
 use crate::transaction::{Transaction, Trouble};
 
 /// Deliveries that are admitted in one transaction.
-const AT_ONCE: i64 = 1000;
+pub(crate) const AT_ONCE: i64 = 1000;
 
 /// In no lane yet.
 pub(crate) const ARRIVED: i16 = -1;
@@ -35,13 +36,6 @@ pub(crate) fn begins(begin: &Begin) -> i16 {
     }
 }
 
-/// A delivery that has become claimable.
-#[derive(Clone, Debug)]
-pub(crate) struct Promotion {
-    pub(crate) id: DeliveryId,
-    pub(crate) action: String,
-}
-
 /// The result of an admission.
 #[derive(Debug, Default)]
 pub(crate) struct Admission {
@@ -51,11 +45,10 @@ pub(crate) struct Admission {
     pub(crate) ready: Vec<Promotion>,
     /// Those that guards hold.
     pub(crate) held: Vec<HeldDelivery>,
-    /// Whether more has arrived.
-    pub(crate) more: bool,
 }
 
-const ARRIVALS: &str = "SELECT id, partition, lane FROM osnl_delivery WHERE state = -1 AND partition = ANY($1) \
+/// Deliveries that have arrived in these partitions, so many.
+pub(crate) const ARRIVALS: &str = "SELECT id, partition, lane FROM osnl_delivery WHERE state = -1 AND partition = ANY($1) \
      ORDER BY id LIMIT $2";
 /// One without a lane waits for none; nor does the first of a lane in which nothing is. The sum keeps the planner from the
 /// index of what has arrived, all of which it would look at for each number.
@@ -73,25 +66,24 @@ const TURN: &str = "UPDATE osnl_delivery d SET state = 1 \
      RETURNING d.id, d.partition, d.action";
 
 impl Transaction<'_> {
-    /// Admits what has arrived in this member's partitions.
+    /// Admits what the member knows to have arrived in its partitions.
+    ///
+    /// It was read with the COMMIT before this transaction. Only the owner changes what has arrived, and what it has changed
+    /// since is left out; what has arrived since is admitted by the next transaction.
     pub(crate) async fn admit(&mut self) -> Result<Admission, Trouble> {
-        let own = self.member.leases.partitions();
         let mut admitted = Admission::default();
-        if own.is_empty() {
-            return Ok(admitted);
-        }
         let (mut ids, mut partitions): (Vec<i64>, Vec<Partition>) = (Vec::new(), Vec::new());
         let (mut lanes, mut are_first): (HashSet<i64>, Vec<bool>) = (HashSet::new(), Vec::new());
-        for row in self.query(ARRIVALS, &[&own, &AT_ONCE]).await? {
-            ids.push(row.try_get(0)?);
-            partitions.push(row.try_get(1)?);
-            let lane: Option<i64> = row.try_get(2)?;
-            are_first.push(lane.is_some_and(|lane| lanes.insert(lane)));
+        let member = self.member;
+        let is_own = |new: &&ArrivedDelivery| member.leases.held.contains_key(&new.partition);
+        for new in member.arrived.iter().filter(is_own) {
+            ids.push(new.id);
+            partitions.push(new.partition);
+            are_first.push(new.lane.is_some_and(|lane| lanes.insert(lane)));
         }
         if ids.is_empty() {
             return Ok(admitted);
         }
-        admitted.more = ids.len() as i64 == AT_ONCE;
         self.own(partitions).await?;
         admitted.held = self.judge(&ids).await?;
         let now = self.now;
@@ -102,7 +94,7 @@ impl Transaction<'_> {
             let lane: Option<i64> = row.try_get(4)?;
             admitted.lanes.extend(lane.filter(|_| state == WAITING));
             if state == READY {
-                admitted.ready.push(Promotion { id: delivery(row.try_get(0)?), action });
+                admitted.ready.push(Promotion::new(delivery(row.try_get(0)?), action));
             }
         }
         Ok(admitted)
@@ -120,13 +112,8 @@ impl Transaction<'_> {
             let (partition, action): (Partition, String) = (row.try_get(1)?, row.try_get(2)?);
             self.count(partition, &action, WAITING, -1);
             self.count(partition, &action, READY, 1);
-            promoted.push(Promotion { id: delivery(row.try_get(0)?), action });
+            promoted.push(Promotion::new(delivery(row.try_get(0)?), action));
         }
         Ok(promoted)
     }
-}
-
-/// Returns the number of a delivery, from its column.
-pub(crate) fn delivery(row: i64) -> DeliveryId {
-    DeliveryId(row.unsigned_abs())
 }

@@ -96,6 +96,7 @@ mod change;
 mod clock;
 mod command;
 mod database;
+mod delivery;
 mod grants;
 mod group;
 mod guards;

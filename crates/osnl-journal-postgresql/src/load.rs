@@ -6,7 +6,6 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use osnl_core::event::Event;
 use osnl_core::moment::moment;
@@ -14,17 +13,17 @@ use osnl_core::received::{MessageNotes, Origin, ReceivedMessage};
 use osnl_journal::store::claimable::{BETWEEN, Claimable, FetchKinds, Kind, NEWEST, PIECE};
 use osnl_journal::store::messages::Message;
 use osnl_journal::store::weight::{bytes_of, bytes_of_values};
-use osnl_journal::{ClaimedDelivery, DeliveryId, UsedLimits};
+use osnl_journal::{ClaimedDelivery, DeliveryId};
 use osnl_transport::Properties;
 use tokio_postgres::{Error, Row};
 
+use crate::delivery::{DeliveryRow, Promotion, delivery};
 use crate::group::stored_name;
-use crate::lane::{Promotion, delivery};
 use crate::member::{Member, Place};
 use crate::session::Session;
 
 /// The bytes of stored bodies that one statement reads, which has a time limit; one body may have more.
-const BODIES: usize = 1 << 20;
+pub(crate) const BODIES: usize = 1 << 20;
 
 /// The deliveries read for an action.
 #[derive(Debug, Default)]
@@ -105,15 +104,16 @@ impl Member {
         promoted: Vec<Promotion>,
     ) -> Result<Unusable, Error> {
         let wanted = promoted.into_iter().filter(|new| claimable.has_place(&new.action, new.id));
-        let (mut ids, mut actions) = (Vec::new(), BTreeSet::new());
-        for Promotion { id, action } in wanted {
+        let (mut ids, mut known, mut actions) = (Vec::new(), HashMap::new(), BTreeSet::new());
+        for Promotion { id, action, row } in wanted {
             ids.push(id);
+            known.extend(row.map(|row| (id, Arc::unwrap_or_clone(row))));
             actions.insert(action);
         }
         // Without room for all, those that are left are newer.
         ids.sort_unstable();
         let room = actions.iter().map(|action| claimable.room(action, Kind::Fresh)).min();
-        let loaded = self.load(session, &ids, room.unwrap_or(0)).await?;
+        let loaded = self.load(session, &ids, known, room.unwrap_or(0)).await?;
         for (due, claimed) in loaded.claimed {
             let action = claimed.event.action.clone();
             if due == 0 { claimable.add(&action, claimed) } else { claimable.waits_until(&action, due) }
@@ -153,7 +153,8 @@ impl Member {
                 }
                 newest.claimed.iter().for_each(|(_, claimed)| _ = ids.remove(&claimed.id));
                 let ids: Vec<DeliveryId> = ids.into_iter().collect();
-                let mut between = self.load(session, &ids, room.saturating_sub(newest.bytes)).await?;
+                let mut between =
+                    self.load(session, &ids, HashMap::new(), room.saturating_sub(newest.bytes)).await?;
                 newest.claimed.append(&mut between.claimed);
                 unusable.append(&mut between.unusable);
             }
@@ -187,49 +188,48 @@ impl Member {
         let more = found.len() > piece;
         let ids: Result<Vec<DeliveryId>, Error> =
             found.iter().take(piece).map(|row| row.try_get(0).map(delivery)).collect();
-        let mut loaded = self.load(session, &ids?, room).await?;
+        let mut loaded = self.load(session, &ids?, HashMap::new(), room).await?;
         unusable.append(&mut loaded.unusable);
         Ok(LoadedPiece { more: more || loaded.more, ..loaded })
     }
 
-    /// Loads claimable deliveries of this member's partitions, in this order, until they take more than the room. Returns them in
-    /// the order of their numbers.
+    /// Loads claimable deliveries of this member's partitions, in this order, until they take more than the room; the rows of some are
+    /// known. Returns them in the order of their numbers.
     async fn load(
         &mut self,
         session: &mut Session,
         ids: &[DeliveryId],
+        mut rows: HashMap<DeliveryId, DeliveryRow>,
         room: usize,
     ) -> Result<LoadedPiece, Error> {
         let mut loaded = LoadedPiece::default();
-        if ids.is_empty() {
-            return Ok(loaded);
+        // Held, so that none of them goes meanwhile.
+        let _held: Vec<Message> = rows.values().filter_map(|row| self.messages.get(&row.arrival)).collect();
+        let unread: Vec<i64> = ids.iter().filter(|id| !rows.contains_key(id)).map(|id| id.row()).collect();
+        if !unread.is_empty() {
+            for row in session.query(LOAD, &[&unread, &self.leases.partitions()]).await? {
+                rows.insert(delivery(row.try_get(0)?), DeliveryRow::try_from(&row)?);
+            }
         }
-        let ids: Vec<i64> = ids.iter().map(|id| id.row()).collect();
-        let rows = session.query(LOAD, &[&ids, &self.leases.partitions()]).await?;
-        let mut by_id = HashMap::with_capacity(rows.len());
-        for row in rows {
-            by_id.insert(row.try_get::<_, i64>(0)?, row);
-        }
-        let rows: Vec<Row> = ids.iter().filter_map(|id| by_id.remove(id)).collect();
+        let rows: Vec<(DeliveryId, DeliveryRow)> =
+            ids.iter().filter_map(|id| rows.remove_entry(id)).collect();
         let messages = self.messages(session, &rows, room).await?;
         let mut weighed = HashSet::new();
-        for row in rows {
+        for (id, row) in rows {
             if loaded.bytes >= room {
                 loaded.more = true;
                 break;
             }
-            let id = delivery(row.try_get(0)?);
-            let arrival: i64 = row.try_get(1)?;
+            let DeliveryRow { arrival, partition, rule, action, key, resource, used, due, enriched, ordered } =
+                row;
             let message = messages.by_arrival.get(&arrival);
             if message.is_none() && messages.is_cut {
                 loaded.more = true;
                 continue;
             }
-            let partition = row.try_get(2)?;
             let Some(held) = self.leases.held.get_mut(&partition) else { continue };
             // Where nothing is in order, a target would refuse what is not late.
-            let fence = row.try_get::<_, bool>(12)?.then(|| held.next_fence());
-            let (rule, action): (String, String) = (row.try_get(3)?, row.try_get(4)?);
+            let fence = ordered.then(|| held.next_fence());
             let place = Place { partition, epoch: held.epoch, action: action.as_str().into() };
             self.places.insert(id, place);
             let ((received, notification), bytes) = match message {
@@ -243,26 +243,13 @@ impl Member {
                     continue;
                 }
             };
-            let key: Option<Vec<u8>> = row.try_get(5)?;
-            let number = |column: usize| row.try_get::<_, i64>(column).map(i64::unsigned_abs);
-            let used = UsedLimits {
-                attempts: u32::try_from(number(7)?).unwrap_or(u32::MAX),
-                age: Duration::from_millis(number(8)?),
-                made: u32::try_from(number(9)?).unwrap_or(u32::MAX),
-            };
-            let found: Option<String> = row.try_get(11)?;
-            let enriched = found.and_then(|found| serde_json::from_str(&found).ok()).map(Arc::new);
-            let resource: Option<i64> = row.try_get(6)?;
-            let resource = resource.and_then(|resource| u32::try_from(resource).ok());
             if weighed.insert(arrival) {
                 loaded.bytes += bytes;
             }
             loaded.bytes += bytes_of_values(enriched.as_deref());
             let event =
                 Event { resource, enriched, fence, ..Event::new(received, notification, rule, action) };
-            let key = key.map(|key| String::from_utf8_lossy(&key).into_owned());
-            let claimed = ClaimedDelivery { id, key, event, used, newest: false };
-            loaded.claimed.push((row.try_get(10)?, claimed));
+            loaded.claimed.push((due, ClaimedDelivery { id, key, event, used, newest: false }));
         }
         loaded.claimed.sort_by_key(|(_, claimed)| claimed.id);
         Ok(loaded)
@@ -272,15 +259,14 @@ impl Member {
     async fn messages(
         &mut self,
         session: &mut Session,
-        rows: &[Row],
+        rows: &[(DeliveryId, DeliveryRow)],
         room: usize,
     ) -> Result<LoadedMessages, Error> {
         let (mut loaded, mut bytes) = (LoadedMessages::default(), 0);
         let (mut arrivals, mut seen) = (Vec::new(), HashSet::new());
-        for row in rows {
-            let arrival: i64 = row.try_get(1)?;
-            if seen.insert(arrival) {
-                arrivals.push(arrival);
+        for (_, row) in rows {
+            if seen.insert(row.arrival) {
+                arrivals.push(row.arrival);
             }
         }
         // Held, so that none of them goes meanwhile.

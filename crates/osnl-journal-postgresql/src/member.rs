@@ -10,6 +10,7 @@ use osnl_journal::store::messages::MessageCache;
 
 use crate::asked::ChangeRow;
 use crate::clock::LeaseClock;
+use crate::delivery::ArrivedDelivery;
 use crate::leases::{Leases, Token};
 use crate::partition::Partition;
 use crate::reader::Reader;
@@ -38,6 +39,8 @@ pub(crate) struct Member {
     pub(crate) places: HashMap<DeliveryId, Place>,
     /// By the numbers of their arrivals.
     pub(crate) messages: MessageCache<i64>,
+    /// Deliveries that had arrived in its partitions at the latest look, as many as one transaction admits.
+    pub(crate) arrived: Vec<ArrivedDelivery>,
     /// Arrivals of messages without an id that were never settled: the broker delivers them again.
     pub(crate) unsettled: BTreeSet<i64>,
     /// Changes that the operator has asked for, of claimed deliveries: each is made when the claim has ended.
@@ -109,6 +112,7 @@ impl Member {
             recalled: 0,
             places: HashMap::new(),
             messages: MessageCache::default(),
+            arrived: Vec::new(),
             unsettled: BTreeSet::new(),
             deferred: HashMap::new(),
             fault: CommitFault::None,

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use osnl_journal::DeliveryId;
 
 use crate::change::{ChangeResult, ChangedDelivery};
+use crate::delivery::{ArrivedDelivery, Promotion};
 use crate::grants::CallAnswer;
 use crate::held::HeldDelivery;
-use crate::lane::Promotion;
 use crate::partition::Partition;
 
 /// The result of a transaction.
@@ -50,8 +50,8 @@ pub(crate) struct GroupResult {
     pub(crate) held: Vec<HeldDelivery>,
     /// Arrivals without an id whose message came again.
     pub(crate) adopted: Vec<i64>,
-    /// There is more to admit.
-    pub(crate) more_arrived: bool,
+    /// Deliveries that are to be admitted; not known of a COMMIT without an answer.
+    pub(crate) arrived: Option<Vec<ArrivedDelivery>>,
     pub(crate) written: BTreeSet<Partition>,
 }
 

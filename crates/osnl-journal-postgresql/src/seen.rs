@@ -124,6 +124,10 @@ impl<'a> Reports<'a> {
         all
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.recall.is_none()
+    }
+
     fn add(&mut self, recall: &'a Arc<dyn Recall>, place: usize, report: Report<'a>) {
         self.recall = Some(recall);
         self.places.push(place);

@@ -3,7 +3,8 @@
 //! - `synchronous_commit = on`: an acknowledged message is on the disk.
 //! - READ COMMITTED, which the fences are written for.
 //! - Each statement is planned for the tables as they are: a plan that was kept from when they were empty reads all of them.
-//!   The writer, whose statements are small and many, keeps plans for a second: planning is most of what they cost.
+//!   The writer, whose statements are small and many, keeps plans until a table has twice or half the size: planning is most
+//!   of what they cost. PostgreSQL makes a new plan itself when it has new statistics.
 //! - A transaction that its member left open is ended by the server soon, so that its locks keep no successor waiting.
 //! - A statement without an answer ends with its connection, not later than a lease: the network may be there, and the server
 //!   or its disk hang.
@@ -41,8 +42,21 @@ pub(crate) struct Answer {
 /// Statements that are sent at once: up to 30 futures are polled in their order.
 pub(crate) const AT_ONCE: usize = 16;
 
-/// The tables may have grown meanwhile.
-pub(crate) const FORGET_PLANS: &str = "DISCARD PLANS";
+/// The tables that grow, whose plans are kept.
+pub(crate) const GROWING: [&str; 8] = [
+    "osnl_arrival",
+    "osnl_delivery",
+    "osnl_attempt",
+    "osnl_enriched",
+    "osnl_object",
+    "osnl_tally",
+    "osnl_guard_key",
+    "osnl_seen",
+];
+/// The bytes of tables, which the planner looks at.
+pub(crate) const TABLE_SIZES: &str = "SELECT coalesce(pg_relation_size(to_regclass(name)), 0) \
+     FROM unnest($1::text[]) WITH ORDINALITY AS of (name, n) ORDER BY n";
+const FORGET_PLANS: &str = "DISCARD PLANS";
 
 /// Why a database is no journal here.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -131,6 +145,8 @@ fn is_ending(code: &str) -> bool {
 pub(crate) struct Session {
     pub(crate) client: Client,
     statements: HashMap<String, Statement>,
+    /// The sizes of the growing tables for which plans were made.
+    planned_for: Vec<i64>,
     /// The longest time for an answer.
     limit: Duration,
     /// Ends with the session.
@@ -154,7 +170,8 @@ impl Session {
                 tracing::debug!(error = words(&error), "the connection to the database has ended");
             }
         });
-        let session = Self { client, statements: HashMap::new(), limit: patience * 3, driver };
+        let (statements, planned_for) = (HashMap::new(), Vec::new());
+        let session = Self { client, statements, planned_for, limit: patience * 3, driver };
         let millis = patience.as_millis();
         let settings = format!(
             "SET synchronous_commit = on; SET default_transaction_isolation = 'read committed'; \
@@ -166,9 +183,20 @@ impl Session {
         Ok(session)
     }
 
-    /// Keeps the plans of statements until [`FORGET_PLANS`] is run.
+    /// Keeps the plans of statements until [`forget_outgrown_plans`](Self::forget_outgrown_plans) is called.
     pub(crate) async fn keep_plans(&mut self) -> Result<(), Error> {
         self.execute("SET plan_cache_mode = force_generic_plan", &[]).await.map(drop)
+    }
+
+    /// Forgets the plans if one of these sizes of tables is twice or half that for which they were made.
+    pub(crate) async fn forget_outgrown_plans(&mut self, sizes: Vec<i64>) -> Result<(), Error> {
+        let is_other = |(then, now): (&i64, &i64)| *now > then * 2 || now * 2 < *then;
+        if self.planned_for.len() == sizes.len() && !self.planned_for.iter().zip(&sizes).any(is_other) {
+            return Ok(());
+        }
+        self.execute(FORGET_PLANS, &[]).await?;
+        self.planned_for = sizes;
+        Ok(())
     }
 
     /// Returns the setting of the server that makes commits volatile, if one does.

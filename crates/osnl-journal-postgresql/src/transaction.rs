@@ -73,6 +73,9 @@ const TALLY: &str = "INSERT INTO osnl_tally (partition, action, state, count) \
      SELECT * FROM unnest($1::smallint[], $2::text[], $3::smallint[], $4::bigint[]) \
      ON CONFLICT (partition, action, state) DO UPDATE SET count = osnl_tally.count + excluded.count";
 
+/// The most statements whose answers are waited for at once.
+const ANSWERED: usize = 3;
+
 /// A value of a statement that waits to be sent.
 pub(crate) type Value = Box<dyn ToSql + Sync + Send>;
 
@@ -139,11 +142,25 @@ impl<'a> Transaction<'a> {
     }
 
     pub(crate) async fn query(&mut self, sql: &str, values: Values<'_>) -> Result<Vec<Row>, Trouble> {
-        Ok(self.send(Some((sql, values))).await?.rows)
+        let [rows] = self.queries([(sql, values)]).await?;
+        Ok(rows)
+    }
+
+    /// Runs statements sent at once, at most [`ANSWERED`], and returns the rows of each.
+    pub(crate) async fn queries<const N: usize>(
+        &mut self,
+        all: [(&str, Values<'_>); N],
+    ) -> Result<[Vec<Row>; N], Trouble> {
+        const { assert!(N <= ANSWERED) };
+        let mut rows = [const { Vec::new() }; N];
+        for (rows, answer) in rows.iter_mut().zip(self.send(&all).await?) {
+            *rows = answer.rows;
+        }
+        Ok(rows)
     }
 
     pub(crate) async fn execute(&mut self, sql: &str, values: Values<'_>) -> Result<u64, Trouble> {
-        Ok(self.send(Some((sql, values))).await?.count)
+        Ok(self.send(&[(sql, values)]).await?.pop().unwrap_or_default().count)
     }
 
     /// Runs a statement without a need for its answer: it is sent with the next one.
@@ -152,16 +169,15 @@ impl<'a> Transaction<'a> {
     }
 
     async fn wait(&mut self, waiting: UnsentStatement) -> Result<(), Trouble> {
-        // One place is for the statement that they are sent with.
-        if self.waiting.len() + 1 == AT_ONCE {
-            self.send(None).await?;
+        if self.waiting.len() + ANSWERED == AT_ONCE {
+            self.send(&[]).await?;
         }
         self.waiting.push(waiting);
         Ok(())
     }
 
-    /// Sends what waits, and a statement behind it; returns the answer to that.
-    async fn send(&mut self, last: Option<(&str, Values<'_>)>) -> Result<Answer, Trouble> {
+    /// Sends what waits, and statements behind it; returns the answers to those.
+    async fn send(&mut self, last: &[(&str, Values<'_>)]) -> Result<Vec<Answer>, Trouble> {
         let waiting = std::mem::take(&mut self.waiting);
         let values: Vec<Vec<&(dyn ToSql + Sync)>> = waiting
             .iter()
@@ -183,7 +199,7 @@ impl<'a> Transaction<'a> {
         if !fenced.is_empty() {
             return Err(Trouble::Fenced(fenced));
         }
-        Ok(answers.next().transpose()?.unwrap_or_default())
+        Ok(answers.collect::<Result<_, _>>()?)
     }
 
     /// Looks at an answer.
@@ -257,24 +273,33 @@ impl<'a> Transaction<'a> {
 
     /// Ends it; returns the partitions whose lease rows it has written. `keep` keeps its result before COMMIT is sent, for a
     /// COMMIT without an answer.
-    pub(crate) async fn commit(mut self, keep: impl FnOnce()) -> Result<BTreeSet<Partition>, Trouble> {
+    pub(crate) async fn commit(self, keep: impl FnOnce()) -> Result<BTreeSet<Partition>, Trouble> {
+        Ok(self.commit_after(None, keep).await?.0)
+    }
+
+    /// The same, and returns the rows of a statement that is sent with COMMIT, before it.
+    pub(crate) async fn commit_after(
+        mut self,
+        last: Option<(&str, Values<'_>)>,
+        keep: impl FnOnce(),
+    ) -> Result<(BTreeSet<Partition>, Vec<Row>), Trouble> {
         if !self.waiting.is_empty() {
-            self.send(None).await?;
+            self.send(&[]).await?;
         }
         keep();
         *self.progress = Progress::Commits;
         if self.member.fault == CommitFault::CommitLost {
             return Err(Trouble::Unknown("a test has broken the connection".to_owned()));
         }
-        self.write_commit().await?;
+        let rows = self.write_commit(last).await?;
         if self.member.fault == CommitFault::AnswerLost {
             return Err(Trouble::Unknown("a test has broken the connection".to_owned()));
         }
-        Ok(self.written)
+        Ok((self.written, rows))
     }
 
-    /// Writes the counts, and commits.
-    async fn write_commit(&mut self) -> Result<(), Trouble> {
+    /// Runs the last statement, writes the counts, and commits; returns the rows of that statement.
+    async fn write_commit(&mut self, last: Option<(&str, Values<'_>)>) -> Result<Vec<Row>, Trouble> {
         let tally: Vec<_> = std::mem::take(&mut self.tally).into_iter().filter(|(_, by)| *by != 0).collect();
         let (mut partitions, mut actions, mut states, mut counts) =
             (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -285,17 +310,26 @@ impl<'a> Transaction<'a> {
             counts.push(by);
         }
         let values: [&(dyn ToSql + Sync); 4] = [&partitions, &actions, &states, &counts];
-        let all: [(&str, Values<'_>); 2] = [(TALLY, &values), ("COMMIT", &[])];
-        let all = if partitions.is_empty() { &all[1..] } else { &all[..] };
+        let mut all: Vec<(&str, Values<'_>)> = Vec::from_iter(last);
+        if !partitions.is_empty() {
+            all.push((TALLY, &values));
+        }
+        all.push(("COMMIT", &[]));
         let unknown = |error: Error| Trouble::Unknown(words(&error));
-        let mut answers = self.session.send(all).await?;
+        let mut answers = self.session.send(&all).await?;
         // The server's own refusal of COMMIT too: it may end a session whose commit is done.
         let committed = answers.pop().map_or(Ok(()), |answer| answer.map(drop));
-        match answers.pop() {
-            // COMMIT behind a refused statement rolls back.
-            Some(Err(error)) if error.as_db_error().is_some() => Err(error.into()),
-            Some(Err(error)) => Err(unknown(error)),
-            Some(Ok(_)) | None => committed.map_err(unknown),
+        let mut rows = Vec::new();
+        for (n, answer) in answers.into_iter().enumerate() {
+            match answer {
+                // COMMIT behind a refused statement rolls back.
+                Err(error) if error.as_db_error().is_some() => return Err(error.into()),
+                Err(error) => return Err(unknown(error)),
+                Ok(answer) if n == 0 && last.is_some() => rows = answer.rows,
+                Ok(_) => {}
+            }
         }
+        committed.map_err(unknown)?;
+        Ok(rows)
     }
 }

@@ -21,6 +21,7 @@ use tokio::time::{Instant, timeout_at};
 
 use self::watch::Chore;
 use crate::command::Command;
+use crate::delivery::Promotion;
 use crate::job::{Job, Refusal};
 use crate::load::{self, Unusable};
 use crate::member::{BLOCK, Member, MemberLimits, ReaderEpoch, SMALL_BLOCK};
@@ -246,7 +247,6 @@ impl Writer {
                     if let Some(sent) = sent {
                         self.renewed(done.written.iter().copied(), sent);
                     }
-                    self.more_arrived = done.more_arrived;
                     self.at_once = (self.at_once * 2).min(AT_ONCE);
                     self.tell(batch, *done, fetches).await;
                     return true;
@@ -383,7 +383,7 @@ impl Writer {
     }
 
     /// Reads what claims ask for, after what has become claimable.
-    async fn bring(&mut self, promoted: Vec<crate::lane::Promotion>, fetches: Vec<Command>) {
+    async fn bring(&mut self, promoted: Vec<Promotion>, fetches: Vec<Command>) {
         if promoted.is_empty() && fetches.is_empty() {
             return;
         }

@@ -102,7 +102,12 @@ fn latency(stage: &Stage, server: &Postgres, effort: Effort, start: Start<'_>) -
     let count = RATE * effort.paced;
     let (memory, _) = paced(stage, Program::Rules(1, When::No), RATE, count)?;
     let (shared, _) = paced_by(stage, "osnl run, journal in PostgreSQL", start, RATE, count)?;
-    let commits = step::output(built("osnl-bench").args(["commits", &server.database(), "1000"]))?;
+    let commits = step::output(built("osnl-bench").args([
+        "commits",
+        &server.database(),
+        &count.to_string(),
+        &RATE.to_string(),
+    ]))?;
     let commits: Vec<f64> = times(commits.trim())?.into_values().map(|nanos| nanos as f64 / 1e6).collect();
     let columns = ["", "p50", "p99", "max"];
     let title = format!("(shared) from publishing to the request at {RATE} msg/s, ms");

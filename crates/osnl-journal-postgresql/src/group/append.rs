@@ -5,22 +5,26 @@
 //! has delivered it before, and the stored one is open or was not settled.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 
 use osnl_core::moment::millis;
 use osnl_core::quarantine::{Glimpse, StoredBody};
 use osnl_core::recall::RecalledMeaning;
-use osnl_journal::{Begin, DeliveryId, NewDelivery};
+use osnl_journal::{Begin, DeliveryId, NewDelivery, UsedLimits};
+use osnl_transport::Properties;
+use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
 use super::{clean, clean_option, stored_name};
 use crate::command::{Command, NewEntry, NewUnreadable};
-use crate::lane::{Promotion, READY, WAITING, begins, delivery};
+use crate::delivery::{DeliveryRow, Promotion, delivery};
+use crate::lane::{READY, WAITING, begins};
 use crate::member::Member;
 use crate::partition::{Partition, place};
 use crate::reader::Reader;
 use crate::results::{AppendResult, GroupResult};
 use crate::seen::Reports;
-use crate::transaction::{Transaction, Trouble, Value};
+use crate::transaction::{Transaction, Trouble};
 
 const ARRIVAL: &str = "INSERT INTO osnl_arrival (id, identity, nameless, epoch, received, redelivered, deliveries, listener, \
      queue, exchange, routing_key, content_type, content_encoding, compression, message_id, unique_id, event_type, body, happened) \
@@ -37,6 +41,7 @@ const DELIVERY: &str = "INSERT INTO osnl_delivery (id, arrival, partition, lane,
      $8::bytea[], $9::boolean[], $10::bigint[], $11::text[], $12::text[], $13::text[], $14::boolean[], $15::boolean[]) \
      AS new (id, arrival, partition, lane, begins, rule, action, key, ordered, resource, subject_id, subject_name, reason, \
        unguarded, is_admitted) \
+     WHERE EXISTS (SELECT 1 FROM osnl_arrival a WHERE a.id = new.arrival) \
      RETURNING id, partition, action, state";
 const TOLD: &str =
     "INSERT INTO osnl_enriched (delivery, found) SELECT * FROM unnest($1::bigint[], $2::text[])";
@@ -83,6 +88,143 @@ fn key_of<'a>(new: &'a NewDelivery, meaning: Option<&'a RecalledMeaning>) -> Opt
     noted.map(|(_, key)| &**key).or(new.key.as_deref())
 }
 
+/// The values of a column.
+type Column<'a> = Box<dyn ToSql + Sync + Send + 'a>;
+
+fn values<'a>(columns: &'a [Column<'a>]) -> Vec<&'a (dyn ToSql + Sync)> {
+    columns.iter().map(|column| &**column as &(dyn ToSql + Sync)).collect()
+}
+
+/// Returns the columns of [`ARRIVAL`].
+fn arrival_columns<'a>(member: &Member, entries: &[(usize, &'a NewEntry)]) -> Vec<Column<'a>> {
+    let all = || entries.iter().map(|(_, new)| *new);
+    let origins = || all().map(|new| &new.entry.received.origin);
+    let properties = || all().map(|new| &new.entry.received.properties);
+    let texts = |found: &dyn Fn(&NewEntry) -> Option<&str>| -> Column<'a> {
+        Box::new(all().map(|new| clean_option(found(new))).collect::<Vec<Option<String>>>())
+    };
+    let epoch = |new: &NewEntry| member.reading.get(&new.reader).map_or(0, |reading| reading.epoch);
+    let deliveries: Vec<i64> = all().map(|new| new.entry.deliveries.len() as i64).collect();
+    let compression = |found: &Properties| clean_option(found.compression.as_deref());
+    vec![
+        Box::new(all().map(|new| new.id).collect::<Vec<i64>>()),
+        Box::new(all().map(NewEntry::unique_key).collect::<Vec<Vec<u8>>>()),
+        Box::new(all().map(NewEntry::nameless_key).collect::<Vec<Option<Vec<u8>>>>()),
+        Box::new(all().map(epoch).collect::<Vec<i64>>()),
+        Box::new(origins().map(|origin| millis(origin.received)).collect::<Vec<i64>>()),
+        Box::new(origins().map(|origin| origin.redelivered).collect::<Vec<bool>>()),
+        Box::new(deliveries),
+        Box::new(origins().map(|origin| clean(&origin.listener)).collect::<Vec<String>>()),
+        Box::new(origins().map(|origin| clean(&origin.queue)).collect::<Vec<String>>()),
+        Box::new(origins().map(|origin| clean(&origin.exchange)).collect::<Vec<String>>()),
+        Box::new(origins().map(|origin| clean(&origin.routing_key)).collect::<Vec<String>>()),
+        texts(&|new| new.entry.received.properties.content_type.as_deref()),
+        texts(&|new| new.entry.received.properties.content_encoding.as_deref()),
+        Box::new(properties().map(compression).collect::<Vec<Option<String>>>()),
+        texts(&|new| new.entry.notification.message_id.as_deref()),
+        texts(&|new| new.entry.notification.unique_id.as_deref()),
+        texts(&|new| new.entry.notification.event_type.as_deref()),
+        Box::new(all().map(|new| &new.entry.received.body[..]).collect::<Vec<&[u8]>>()),
+        texts(&|new| new.entry.received.noted.happened.as_deref()),
+    ]
+}
+
+/// A delivery with its place in the tables.
+#[derive(Debug)]
+struct PlacedDelivery<'a> {
+    arrival: i64,
+    id: DeliveryId,
+    /// As it is stored.
+    key: Option<String>,
+    new: &'a NewDelivery,
+    partition: Partition,
+    lane: Option<i64>,
+    /// Whether it is claimable at once if its lane is empty.
+    admitted: bool,
+}
+
+impl PlacedDelivery<'_> {
+    /// Returns its row, once it is claimable.
+    fn row(&self) -> DeliveryRow {
+        DeliveryRow {
+            arrival: self.arrival,
+            partition: self.partition,
+            rule: clean(&self.new.rule),
+            action: clean(&self.new.action),
+            key: self.key.clone(),
+            resource: self.new.resource,
+            used: UsedLimits::default(),
+            due: 0,
+            enriched: None,
+            ordered: self.lane.is_some(),
+        }
+    }
+}
+
+/// The deliveries of arrivals that are being appended.
+#[derive(Debug, Default)]
+struct NewDeliveries<'a> {
+    all: Vec<PlacedDelivery<'a>>,
+}
+
+impl<'a> NewDeliveries<'a> {
+    fn of(
+        member: &Member,
+        entries: &[(usize, &'a NewEntry)],
+        meanings: &BTreeMap<usize, RecalledMeaning>,
+    ) -> Self {
+        let numbered = entries.iter().flat_map(|(n, entry)| {
+            let deliveries = entry.entry.deliveries.iter().enumerate();
+            deliveries.map(move |(number, new)| (n, entry.id, DeliveryId::of(entry.id, number), new))
+        });
+        let mut all: Vec<PlacedDelivery<'a>> = numbered
+            .map(|(n, arrival, id, new)| {
+                let key = key_of(new, meanings.get(n)).map(|key| stored_name(key).into_owned());
+                let (lane, partition) = place(&new.action, key.as_deref(), new.ordered, id);
+                PlacedDelivery { arrival, id, key, new, partition, lane, admitted: false }
+            })
+            .collect();
+        let admitted =
+            are_admitted(member, all.iter().map(|placed| (placed.new, (placed.lane, placed.partition))));
+        for (placed, admitted) in all.iter_mut().zip(admitted) {
+            placed.admitted = admitted;
+        }
+        Self { all }
+    }
+
+    /// Returns the partitions whose lease rows are written: those of deliveries that may be claimable at once.
+    fn claimable_partitions(&self) -> Vec<Partition> {
+        self.all.iter().filter(|placed| placed.admitted).map(|placed| placed.partition).collect()
+    }
+
+    /// Returns the columns of [`DELIVERY`].
+    fn columns(&self) -> Vec<Column<'_>> {
+        let all = || self.all.iter();
+        let new = || all().map(|placed| placed.new);
+        let reason = |new: &NewDelivery| match &new.begin {
+            Begin::Held(why) | Begin::Dead(why) => Some(clean(why)),
+            Begin::Live | Begin::Shadow => None,
+        };
+        vec![
+            Box::new(all().map(|placed| placed.id.row()).collect::<Vec<i64>>()),
+            Box::new(all().map(|placed| placed.arrival).collect::<Vec<i64>>()),
+            Box::new(all().map(|placed| placed.partition).collect::<Vec<i16>>()),
+            Box::new(all().map(|placed| placed.lane).collect::<Vec<Option<i64>>>()),
+            Box::new(new().map(|new| begins(&new.begin)).collect::<Vec<i16>>()),
+            Box::new(new().map(|new| clean(&new.rule)).collect::<Vec<String>>()),
+            Box::new(new().map(|new| clean(&new.action)).collect::<Vec<String>>()),
+            Box::new(all().map(|placed| placed.key.as_deref().map(str::as_bytes)).collect::<Vec<_>>()),
+            Box::new(new().map(|new| new.ordered).collect::<Vec<bool>>()),
+            Box::new(new().map(|new| new.resource.map(i64::from)).collect::<Vec<Option<i64>>>()),
+            Box::new(new().map(|new| clean_option(new.subject.id.as_deref())).collect::<Vec<_>>()),
+            Box::new(new().map(|new| clean_option(new.subject.name.as_deref())).collect::<Vec<_>>()),
+            Box::new(new().map(reason).collect::<Vec<Option<String>>>()),
+            Box::new(new().map(|new| new.told.is_some()).collect::<Vec<bool>>()),
+            Box::new(all().map(|placed| placed.admitted).collect::<Vec<bool>>()),
+        ]
+    }
+}
+
 impl Transaction<'_> {
     /// Appends what is new.
     pub(super) async fn append(&mut self, batch: &[Command], done: &mut GroupResult) -> Result<(), Trouble> {
@@ -105,7 +247,15 @@ impl Transaction<'_> {
         entries.retain(|(n, _)| !copies.contains(n));
         let kept: Vec<_> =
             entries.iter().filter(|(_, new)| !new.entry.deliveries.is_empty()).copied().collect();
-        let new = self.append_arrivals(&kept).await?;
+        let member = self.member;
+        let is_own = |command: &Command| command.claim().is_some_and(|id| member.place(id).is_some());
+        // What a message means decides about the keys of its deliveries, and is computed once it is known to be new.
+        let has_meanings = !Reports::of(&entries, batch, is_own).is_empty();
+        let mut deliveries = NewDeliveries::default();
+        if !has_meanings {
+            deliveries = NewDeliveries::of(member, &kept, &BTreeMap::new());
+        }
+        let (new, mut rows) = self.insert(&kept, &deliveries).await?;
         let mut known = Vec::new();
         for (n, entry) in &entries {
             let appended = match new.contains(&entry.id) {
@@ -119,10 +269,15 @@ impl Transaction<'_> {
         if !known.is_empty() {
             self.execute(COPIES, &[&known]).await?;
         }
-        entries.retain(|(n, _)| done.appended.get(n) != Some(&AppendResult::Copy));
-        let meanings = self.note(&entries, batch, done).await?;
-        entries.retain(|(_, entry)| new.contains(&entry.id));
-        done.promoted = self.append_deliveries(&entries, &meanings).await?;
+        if has_meanings {
+            entries.retain(|(n, _)| done.appended.get(n) != Some(&AppendResult::Copy));
+            let meanings = self.note(&entries, &Reports::of(&entries, batch, is_own), done).await?;
+            entries.retain(|(_, entry)| new.contains(&entry.id));
+            deliveries = NewDeliveries::of(member, &entries, &meanings);
+            (_, rows) = self.insert(&[], &deliveries).await?;
+        }
+        done.promoted = self.promoted(&deliveries, &rows)?;
+        self.tell(&deliveries, &new).await?;
         for (n, new) in unreadable {
             let appended = if self.set_aside(new).await? { AppendResult::New } else { AppendResult::Copy };
             done.appended.insert(n, appended);
@@ -134,12 +289,10 @@ impl Transaction<'_> {
     async fn note(
         &mut self,
         entries: &[(usize, &NewEntry)],
-        batch: &[Command],
+        reports: &Reports<'_>,
         done: &mut GroupResult,
     ) -> Result<BTreeMap<usize, RecalledMeaning>, Trouble> {
-        let member = self.member;
-        let is_own = |command: &Command| command.claim().is_some_and(|id| member.place(id).is_some());
-        let meanings = self.recall(&Reports::of(entries, batch, is_own)).await?;
+        let meanings = self.recall(reports).await?;
         let mut kept = Vec::new();
         for (n, new) in entries {
             let Some(happened) = meanings.get(n).and_then(|meaning| meaning.happened.as_ref()) else {
@@ -196,156 +349,55 @@ impl Transaction<'_> {
         Ok(copies)
     }
 
-    /// Inserts arrivals; returns the numbers of those whose key was not there.
-    async fn append_arrivals(&mut self, entries: &[(usize, &NewEntry)]) -> Result<HashSet<i64>, Trouble> {
-        if entries.is_empty() {
-            return Ok(HashSet::new());
-        }
-        let all = || entries.iter().map(|(_, new)| *new);
-        let origins = || all().map(|new| &new.entry.received.origin);
-        let properties = || all().map(|new| &new.entry.received.properties);
-        let texts = |found: &dyn Fn(&NewEntry) -> Option<&str>| -> Vec<Option<String>> {
-            all().map(|new| clean_option(found(new))).collect()
-        };
-        let ids: Vec<i64> = all().map(|new| new.id).collect();
-        let identities: Vec<Vec<u8>> = all().map(NewEntry::unique_key).collect();
-        let nameless: Vec<Option<Vec<u8>>> = all().map(NewEntry::nameless_key).collect();
-        let epoch = |new: &NewEntry| self.member.reading.get(&new.reader).map_or(0, |reading| reading.epoch);
-        let epochs: Vec<i64> = all().map(epoch).collect();
-        let received: Vec<i64> = origins().map(|origin| millis(origin.received)).collect();
-        let redelivered: Vec<bool> = origins().map(|origin| origin.redelivered).collect();
-        let deliveries: Vec<i64> = all().map(|new| new.entry.deliveries.len() as i64).collect();
-        let listeners: Vec<String> = origins().map(|origin| clean(&origin.listener)).collect();
-        let queues: Vec<String> = origins().map(|origin| clean(&origin.queue)).collect();
-        let exchanges: Vec<String> = origins().map(|origin| clean(&origin.exchange)).collect();
-        let routing_keys: Vec<String> = origins().map(|origin| clean(&origin.routing_key)).collect();
-        let types: Vec<_> = properties().map(|found| clean_option(found.content_type.as_deref())).collect();
-        let encodings: Vec<_> =
-            properties().map(|found| clean_option(found.content_encoding.as_deref())).collect();
-        let compressions: Vec<_> =
-            properties().map(|found| clean_option(found.compression.as_deref())).collect();
-        let message_ids = texts(&|new| new.entry.notification.message_id.as_deref());
-        let unique_ids = texts(&|new| new.entry.notification.unique_id.as_deref());
-        let event_types = texts(&|new| new.entry.notification.event_type.as_deref());
-        let bodies: Vec<&[u8]> = all().map(|new| &new.entry.received.body[..]).collect();
-        let happened = texts(&|new| new.entry.received.noted.happened.as_deref());
-        let rows = self
-            .query(
-                ARRIVAL,
-                &[
-                    &ids,
-                    &identities,
-                    &nameless,
-                    &epochs,
-                    &received,
-                    &redelivered,
-                    &deliveries,
-                    &listeners,
-                    &queues,
-                    &exchanges,
-                    &routing_keys,
-                    &types,
-                    &encodings,
-                    &compressions,
-                    &message_ids,
-                    &unique_ids,
-                    &event_types,
-                    &bodies,
-                    &happened,
-                ],
-            )
-            .await?;
-        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
-    }
-
-    /// Inserts the deliveries of arrivals; returns those that are claimable at once.
-    async fn append_deliveries(
+    /// Inserts arrivals whose key is not there, and deliveries of arrivals that are there, both at once. Returns the numbers of
+    /// the new arrivals, and the rows of the deliveries.
+    async fn insert(
         &mut self,
         entries: &[(usize, &NewEntry)],
-        meanings: &BTreeMap<usize, RecalledMeaning>,
-    ) -> Result<Vec<Promotion>, Trouble> {
-        let all: Vec<_> = entries
-            .iter()
-            .flat_map(|(place, entry)| {
-                let numbered = entry.entry.deliveries.iter().enumerate();
-                numbered.map(|(n, new)| {
-                    let key = key_of(new, meanings.get(place)).map(stored_name);
-                    (entry.id, DeliveryId::of(entry.id, n), key, new)
-                })
-            })
-            .collect();
-        if all.is_empty() {
-            return Ok(Vec::new());
+        deliveries: &NewDeliveries<'_>,
+    ) -> Result<(HashSet<i64>, Vec<Row>), Trouble> {
+        if entries.is_empty() && deliveries.all.is_empty() {
+            return Ok((HashSet::new(), Vec::new()));
         }
-        let places = all.iter().map(|(_, id, key, new)| place(&new.action, key.as_deref(), new.ordered, *id));
-        let (lanes, partitions): (Vec<Option<i64>>, Vec<i16>) = places.unzip();
-        let at = lanes.iter().copied().zip(partitions.iter().copied());
-        let admitted = are_admitted(self.member, all.iter().map(|(.., new)| *new).zip(at));
-        let own = partitions.iter().zip(&admitted).filter(|(_, is_admitted)| **is_admitted);
-        self.own(own.map(|(partition, _)| *partition)).await?;
-        let ids: Vec<i64> = all.iter().map(|(_, id, ..)| id.row()).collect();
-        let arrivals: Vec<i64> = all.iter().map(|(arrival, ..)| *arrival).collect();
-        let beginnings: Vec<i16> = all.iter().map(|(.., new)| begins(&new.begin)).collect();
-        let rules: Vec<String> = all.iter().map(|(.., new)| clean(&new.rule)).collect();
-        let actions: Vec<String> = all.iter().map(|(.., new)| clean(&new.action)).collect();
-        let keys: Vec<Option<Vec<u8>>> =
-            all.iter().map(|(.., key, _)| key.as_ref().map(|key| key.as_bytes().to_vec())).collect();
-        let ordered: Vec<bool> = all.iter().map(|(.., new)| new.ordered).collect();
-        let resources: Vec<Option<i64>> = all.iter().map(|(.., new)| new.resource.map(i64::from)).collect();
-        let subject_ids: Vec<_> =
-            all.iter().map(|(.., new)| clean_option(new.subject.id.as_deref())).collect();
-        let names: Vec<_> = all.iter().map(|(.., new)| clean_option(new.subject.name.as_deref())).collect();
-        let reasons: Vec<_> = all
-            .iter()
-            .map(|(.., new)| match &new.begin {
-                Begin::Held(why) | Begin::Dead(why) => Some(clean(why)),
-                Begin::Live | Begin::Shadow => None,
-            })
-            .collect();
-        let fallbacks: Vec<bool> = all.iter().map(|(.., new)| new.told.is_some()).collect();
-        let values: Vec<Value> = vec![
-            Box::new(ids),
-            Box::new(arrivals),
-            Box::new(partitions),
-            Box::new(lanes),
-            Box::new(beginnings),
-            Box::new(rules),
-            Box::new(actions),
-            Box::new(keys),
-            Box::new(ordered),
-            Box::new(resources),
-            Box::new(subject_ids),
-            Box::new(names),
-            Box::new(reasons),
-            Box::new(fallbacks),
-            Box::new(admitted),
-        ];
-        let promoted = self.insert_deliveries(&values).await?;
-        let told = all.iter().filter_map(|(_, id, _, new)| Some((id.row(), new.told.as_ref()?)));
-        let (told_ids, found): (Vec<i64>, Vec<String>) = told
-            // Texts as keys, and no number that JSON does not have.
-            .map(|(id, told)| (id, serde_json::to_string(&**told).unwrap_or_default()))
-            .unzip();
-        if !told_ids.is_empty() {
-            self.later(TOLD, vec![Box::new(told_ids), Box::new(found)]).await?;
-        }
-        Ok(promoted)
+        self.own(deliveries.claimable_partitions()).await?;
+        let (arrivals, deliveries) = (arrival_columns(self.member, entries), deliveries.columns());
+        let (arrivals, deliveries) = (values(&arrivals), values(&deliveries));
+        let [arrivals, rows] = self.queries([(ARRIVAL, &arrivals), (DELIVERY, &deliveries)]).await?;
+        let new = arrivals.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+        Ok((new, rows))
     }
 
-    /// Inserts deliveries with these values; returns and counts those that are claimable at once.
-    async fn insert_deliveries(&mut self, values: &[Value]) -> Result<Vec<Promotion>, Trouble> {
-        let values: Vec<&(dyn ToSql + Sync)> =
-            values.iter().map(|value| &**value as &(dyn ToSql + Sync)).collect();
+    /// Returns and counts the deliveries that are claimable at once.
+    fn promoted(&mut self, all: &NewDeliveries<'_>, rows: &[Row]) -> Result<Vec<Promotion>, Trouble> {
+        let by_id: HashMap<DeliveryId, &PlacedDelivery<'_>> =
+            all.all.iter().map(|new| (new.id, new)).collect();
         let mut promoted = Vec::new();
-        for row in self.query(DELIVERY, &values).await? {
+        for row in rows {
             let (partition, action, state): (Partition, String, i16) =
                 (row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
             if state == READY {
                 self.count(partition, &action, READY, 1);
-                promoted.push(Promotion { id: delivery(row.try_get(0)?), action });
+                let id = delivery(row.try_get(0)?);
+                // What a fallback is told is read as it is stored.
+                let new = by_id.get(&id).filter(|placed| placed.new.told.is_none());
+                promoted.push(Promotion { id, action, row: new.map(|placed| Arc::new(placed.row())) });
             }
         }
         Ok(promoted)
+    }
+
+    /// Keeps what deliveries of new arrivals are told.
+    async fn tell(&mut self, all: &NewDeliveries<'_>, new: &HashSet<i64>) -> Result<(), Trouble> {
+        let told = all.all.iter().filter(|placed| new.contains(&placed.arrival));
+        let told = told.filter_map(|placed| Some((placed.id.row(), placed.new.told.as_ref()?)));
+        let (ids, found): (Vec<i64>, Vec<String>) = told
+            // Texts as keys, and no number that JSON does not have.
+            .map(|(id, told)| (id, serde_json::to_string(&**told).unwrap_or_default()))
+            .unzip();
+        if !ids.is_empty() {
+            self.later(TOLD, vec![Box::new(ids), Box::new(found)]).await?;
+        }
+        Ok(())
     }
 
     /// Answers whether it is kept; a copy that the broker delivers again is there already.

@@ -6,7 +6,8 @@ use osnl_journal::{DeliveryId, End, Handover, Outcome};
 
 use super::{ClaimEnd, clean};
 use crate::command::Command;
-use crate::lane::{READY, delivery};
+use crate::delivery::delivery;
+use crate::lane::READY;
 use crate::partition::{Partition, place};
 use crate::results::GroupResult;
 use crate::transaction::{Transaction, Trouble};

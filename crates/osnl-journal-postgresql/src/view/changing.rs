@@ -13,7 +13,7 @@ use tokio_postgres::Error;
 
 use super::{View, conditions};
 use crate::asked::{ChangeKind, Verdict};
-use crate::lane::delivery;
+use crate::delivery::delivery;
 use crate::options::Options;
 use crate::session::{Session, words};
 use crate::shared::SharedState;

@@ -10,7 +10,8 @@ use osnl_journal::sqlite::{
 use tokio_postgres::{Error, Row as Found};
 
 use super::{View, conditions};
-use crate::lane::{ARRIVED, delivery};
+use crate::delivery::delivery;
+use crate::lane::ARRIVED;
 use crate::load::{MESSAGES, received};
 use crate::options::Options;
 use crate::session::Session;

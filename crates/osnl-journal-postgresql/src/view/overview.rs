@@ -11,7 +11,9 @@ use tokio_postgres::Error;
 
 use super::listing::state;
 use super::{PAUSED, View};
-use crate::lane::delivery;
+use crate::bounds::OF_QUARANTINE;
+use crate::delivery::delivery;
+use crate::leases::Token;
 use crate::options::Options;
 use crate::session::Session;
 

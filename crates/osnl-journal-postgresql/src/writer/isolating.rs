@@ -25,7 +25,6 @@ impl Writer {
         // A group also admits what is stored already: the cause may be there.
         match self.transact(&Job::Group(&[])).await {
             Ok((JobResult::Group(done), _)) => {
-                self.more_arrived |= done.more_arrived;
                 self.tell(Vec::new(), *done, Vec::new()).await;
             }
             Ok(_) => {}

@@ -8,15 +8,17 @@ use osnl_journal::{Entry, Outcome, Settle, begin, store};
 use super::Writer;
 use crate::change::ChangedDelivery;
 use crate::command::{Command, NewEntry};
-use crate::lane::Promotion;
+use crate::delivery::Promotion;
 use crate::results::{AppendResult, GroupResult};
 
 /// The most arrivals in `unsettled`; the latest are kept.
 const UNSETTLED: usize = u16::MAX as usize;
 
 impl Writer {
-    pub(super) async fn tell(&mut self, batch: Vec<Command>, done: GroupResult, fetches: Vec<Command>) {
+    pub(super) async fn tell(&mut self, batch: Vec<Command>, mut done: GroupResult, fetches: Vec<Command>) {
         self.tell_held(&done.held);
+        self.more_arrived |= done.arrived.as_ref().is_none_or(|arrived| !arrived.is_empty());
+        self.member.arrived = done.arrived.take().unwrap_or_default();
         let mut promoted = self.follow(&batch, &done);
         promoted.extend(done.promoted);
         for id in done.adopted {
@@ -116,7 +118,7 @@ impl Writer {
                 Command::End(_, end) if own && end.outcome == Outcome::Returned => {
                     // It may be one that has failed, and has no place in memory: the next claim looks.
                     shared.claimable.waits_until(&action, 0);
-                    again.push(Promotion { id: *id, action: action.to_string() });
+                    again.push(Promotion::new(*id, action.to_string()));
                 }
                 _ => {
                     if !own {

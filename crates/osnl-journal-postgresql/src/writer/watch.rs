@@ -11,16 +11,19 @@ use osnl_journal::shared::SharedMember;
 use osnl_journal::store::clock::whole_millis;
 use osnl_journal::{DeliveryId, PausedActions};
 use tokio::time::timeout;
+use tokio_postgres::types::ToSql;
 
 use super::{Writer, wall};
 use crate::bounds::OF_QUARANTINE;
 use crate::command::Command;
+use crate::delivery::ArrivedDelivery;
 use crate::job::Job;
+use crate::lane::{ARRIVALS, AT_ONCE};
 use crate::leases::{Lease, LeaseRow, Token};
 use crate::partition::{PARTITIONS, Partition};
 use crate::prune;
 use crate::results::JobResult;
-use crate::session::{FORGET_PLANS, words};
+use crate::session::{GROWING, TABLE_SIZES, Values, words};
 use crate::shared::MembersSeen;
 use crate::view::PAUSED;
 
@@ -34,9 +37,8 @@ const MEMBERS: &str = "SELECT token, number, name, program, sections FROM osnl_m
 const SECTIONS: &str = "UPDATE osnl_member SET sections = $2 WHERE token = $1";
 const FORGET: &str = "DELETE FROM osnl_member m WHERE m.token = ANY($1) \
      AND NOT EXISTS (SELECT 1 FROM osnl_partition p WHERE p.token = m.token)";
-/// Whether there are arrivals, and changes to make; those of claimed deliveries wait for the ends of the claims.
-const NEW: &str = "SELECT EXISTS (SELECT 1 FROM osnl_delivery WHERE state = -1 AND partition = ANY($1)), \
-     EXISTS (SELECT 1 FROM osnl_change WHERE partition = ANY($1) \
+/// Whether there are changes to make; those of claimed deliveries wait for the ends of the claims.
+const CHANGES: &str = "SELECT EXISTS (SELECT 1 FROM osnl_change WHERE partition = ANY($1) \
        AND (verdict = 0 OR verdict = 1 AND NOT is_dry_run AND delivery <> ALL($2)))";
 /// Answers without a reader: of commands that were given up, and of members that are gone.
 const ANSWERED: &str = "DELETE FROM osnl_change c WHERE (c.verdict >= 2 OR c.is_dry_run) AND ( \
@@ -87,13 +89,15 @@ impl Writer {
         }
         let deferred: Vec<i64> = self.member.deferred.keys().map(|id| id.row()).collect();
         let Some(session) = &mut self.session else { return };
-        let found = session.query(NEW, &[&own, &deferred]).await;
-        let found = found.and_then(|rows| {
-            rows.first().map_or(Ok((false, false)), |row| Ok((row.try_get(0)?, row.try_get(1)?)))
+        let all: [(&str, Values<'_>); 2] = [(ARRIVALS, &[&own, &AT_ONCE]), (CHANGES, &[&own, &deferred])];
+        let found = session.queries(all).await.and_then(|[arrived, changes]| {
+            let has_changes = changes.first().map_or(Ok(false), |row| row.try_get(0))?;
+            Ok((ArrivedDelivery::all(&arrived)?, has_changes))
         });
         match found {
-            Ok((has_arrived, has_changes)) => {
-                self.more_arrived |= has_arrived;
+            Ok((arrived, has_changes)) => {
+                self.more_arrived |= !arrived.is_empty();
+                self.member.arrived = arrived;
                 if has_changes {
                     self.make_changes().await;
                 }
@@ -140,8 +144,13 @@ impl Writer {
             return Err(error);
         }
         let asked = clock.now();
-        let read = [(FORGET_PLANS, &[][..]), (ROWS, &[]), (MEMBERS, &[]), (PAUSED, &[])];
-        let [_, lease_rows, member_rows, paused_rows] = session.queries(read).await?;
+        let growing = GROWING.as_slice();
+        let sizes: [&(dyn ToSql + Sync); 1] = [&growing];
+        let read: [(&str, Values<'_>); 4] =
+            [(TABLE_SIZES, &sizes), (ROWS, &[]), (MEMBERS, &[]), (PAUSED, &[])];
+        let [sizes, lease_rows, member_rows, paused_rows] = session.queries(read).await?;
+        let sizes = sizes.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+        session.forget_outgrown_plans(sizes).await?;
         let mut rows = Vec::new();
         for row in lease_rows {
             let (partition, epoch) = (row.try_get(0)?, row.try_get(1)?);
