@@ -318,7 +318,7 @@ impl SharedJournal for PostgresJournal {
 
     fn overview(&self) -> BoxFuture<'_, Result<SharedOverview, String>> {
         Box::pin(async move {
-            let found = self.view.overview(&self.options).await?;
+            let found = self.view.overview(&self.options, &self.shared.token()).await?;
             let seen = self.shared.members.lock().unwrap_or_else(PoisonError::into_inner).clone();
             Ok(SharedOverview { members: seen.members, unowned: seen.unowned, ..found })
         })

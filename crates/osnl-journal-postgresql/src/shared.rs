@@ -109,6 +109,11 @@ impl SharedState {
         !lost.is_empty() && deliveries.iter().any(|delivery| lost.contains(delivery))
     }
 
+    /// Returns the member's token; an empty one before it is registered.
+    pub(crate) fn token(&self) -> Token {
+        self.asking.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
     /// The member has this token from now on.
     pub(crate) fn set_token(&self, token: Token) {
         self.asking.lock().unwrap_or_else(PoisonError::into_inner).0 = token;

@@ -250,6 +250,17 @@ pub struct SharedOverview {
     pub members: Vec<SharedMember>,
     /// Partitions that no daemon owns: their deliveries wait.
     pub unowned: u64,
+    /// The share of this daemon.
+    pub own: OwnShare,
+}
+
+/// The part of a shared journal that one daemon reports to monitoring: those of all daemons add up.
+#[derive(Clone, Debug, Default)]
+pub struct OwnShare {
+    /// Deliveries in the partitions that it owns, of each action and state.
+    pub tally: Vec<Tally>,
+    /// Whether it is the one of the daemons that reports the numbers of the whole journal: the owner of the first partition.
+    pub reports_sums: bool,
 }
 
 /// An open journal that other daemons share. See the [module](self).

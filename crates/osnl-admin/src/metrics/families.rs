@@ -88,8 +88,9 @@ families! {
     CANARY_LATE = "osnl_canary_late" Gauge "" [] "1 while no canary has come back for the time of three.";
     CANARY_DELAY = "osnl_canary_delay_seconds" Histogram "seconds" [] "The time from publication until the canary has come back.";
     TARGET_STATE = "osnl_target_state" Gauge "" ["action", "state"] "1 for the state that the target is in.";
-    DELIVERIES = "osnl_deliveries" Gauge "" ["action", "state"] "Deliveries in the journal; those that have ended leave it after retention.";
-    OLDEST_PENDING = "osnl_delivery_oldest_pending_age_seconds" Gauge "seconds" ["action"] "The age of the oldest delivery that is not held; 0 without one.";
+    DELIVERIES = "osnl_deliveries" Gauge "" ["action", "state"] "Deliveries in the journal, of a shared one in the partitions of this daemon; those that have ended leave it after retention.";
+    SHARED_DELIVERIES = "osnl_shared_deliveries" Gauge "" ["action", "state"] "Deliveries in a journal that several daemons share; only one of them reports it.";
+    OLDEST_PENDING = "osnl_delivery_oldest_pending_age_seconds" Gauge "seconds" ["action"] "The age of the oldest delivery that is not held, in all of a shared journal; 0 without one.";
     IN_PROGRESS = "osnl_delivery_attempts_in_progress" Gauge "" ["action"] "Attempts under way.";
     ATTEMPTS = "osnl_delivery_attempts" Counter "" ["action", "result"] "Attempts by their result: ok, or the class of the failure.";
     ENDED = "osnl_deliveries_ended" Counter "" ["action", "outcome"] "Deliveries that have ended, by their outcome.";
@@ -100,7 +101,7 @@ families! {
     RETURNED = "osnl_messages_returned" Counter "" [] "Messages given back to the broker.";
     STALLS = "osnl_listener_stalls" Counter "" [] "The times that messages waited and none moved.";
     PATTERN_LIMITS = "osnl_pattern_limits" Counter "" [] "Texts that a pattern could not be tried on within its limit of steps.";
-    QUARANTINE = "osnl_quarantine_messages" Gauge "" [] "Messages in quarantine.";
+    QUARANTINE = "osnl_quarantine_messages" Gauge "" [] "Messages in quarantine; of a shared journal only one daemon reports it.";
     JOURNAL_STATE = "osnl_journal_state" Gauge "" ["state"] "1 for the state that the journal is in.";
     JOURNAL_READABLE = "osnl_journal_readable" Gauge "" [] "1 if the journal could be read for these numbers.";
     JOURNAL_SIZE = "osnl_journal_size_bytes" Gauge "bytes" [] "The space that the journal takes.";

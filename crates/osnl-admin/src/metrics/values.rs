@@ -156,6 +156,13 @@ fn actions(actions: &[MeasuredAction], out: &mut Writer) {
             );
         }
     });
+    each(&of::SHARED_DELIVERIES, &|a, s| {
+        for (state, deliveries) in
+            State::ALL.into_iter().filter_map(|state| Some((state, a.shared_deliveries.as_ref()?)))
+        {
+            s.sample(&[&a.name, Phase::word_of(state)], deliveries.get(&state).copied().unwrap_or_default());
+        }
+    });
     each(&of::OLDEST_PENDING, &|a, s| {
         let age = a.oldest_pending.and_then(|at| SystemTime::now().duration_since(at).ok());
         s.sample(&[&a.name], age.map_or(0, |age| age.as_secs()));

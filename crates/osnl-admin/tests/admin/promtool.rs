@@ -44,6 +44,7 @@ pub(crate) fn measurements(actions: usize, rules: usize) -> Measurements {
             restarts: (n == 0).then_some(0),
             certificate_ends: (n == 0).then_some(1_900_000_000),
             deliveries: [(State::Ready, 4), (State::Dead, 1)].into(),
+            shared_deliveries: (n == 0).then(|| [(State::Ready, 9)].into()),
             oldest_pending: Some(now),
         }
     };

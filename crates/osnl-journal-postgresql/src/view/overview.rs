@@ -20,9 +20,14 @@ use crate::session::Session;
 /// Rows of an action that one look reads at most.
 const LOOKED_AT: i64 = 1000;
 
-const TALLY: &str = "SELECT action, state, sum(count)::bigint FROM osnl_tally GROUP BY action, state";
-const ARRIVED: &str = "SELECT d.action, d.begins, count(*), min(a.received) FROM osnl_delivery d \
-     JOIN osnl_arrival a ON a.id = d.arrival WHERE d.state = -1 GROUP BY d.action, d.begins";
+/// The last number is that of a member's own partitions, here and below.
+const TALLY: &str = "SELECT t.action, t.state, sum(t.count)::bigint, \
+       coalesce(sum(t.count) FILTER (WHERE p.token = $1), 0)::bigint \
+     FROM osnl_tally t LEFT JOIN osnl_partition p ON p.id = t.partition GROUP BY t.action, t.state";
+const ARRIVED: &str = "SELECT d.action, d.begins, count(*), count(*) FILTER (WHERE p.token = $1), min(a.received) \
+     FROM osnl_delivery d JOIN osnl_arrival a ON a.id = d.arrival LEFT JOIN osnl_partition p ON p.id = d.partition \
+     WHERE d.state = -1 GROUP BY d.action, d.begins";
+const OWNER: &str = "SELECT 1 FROM osnl_partition WHERE id = $1 AND token = $2";
 const OLDEST: &str = "SELECT received FROM osnl_arrival WHERE id = (SELECT arrival FROM osnl_delivery WHERE id = ( \
        SELECT min(id) FROM (SELECT min(id) AS id FROM osnl_delivery WHERE action = $1 AND state = 1 AND due = 0 \
        UNION ALL SELECT min(id) FROM osnl_delivery WHERE action = $1 AND state = 1 AND due > 0) AS firsts))";
@@ -37,30 +42,44 @@ const COUNTS: &str = "SELECT (SELECT count(*) FROM osnl_arrival), (SELECT count(
      (SELECT received FROM osnl_arrival ORDER BY id LIMIT 1)";
 
 impl View {
-    /// Counts what is kept.
-    pub(crate) async fn overview(&self, options: &Options) -> Result<SharedOverview, String> {
-        self.read(options, async |session: &mut Session| overview(session).await).await
+    /// Counts what is kept, and the share of the member with this token.
+    pub(crate) async fn overview(&self, options: &Options, token: &Token) -> Result<SharedOverview, String> {
+        self.read(options, async |session: &mut Session| overview(session, token).await).await
     }
 }
 
-async fn overview(session: &mut Session) -> Result<SharedOverview, Error> {
+/// The deliveries of an action and state in all partitions, and in those of a member.
+type Counts = BTreeMap<(String, State), [i64; 2]>;
+
+fn tally(counts: &Counts, of: usize) -> Vec<Tally> {
+    let some = counts.iter().filter(|(_, numbers)| numbers[of] > 0);
+    some.map(|((action, state), numbers)| {
+        let count = numbers[of].unsigned_abs();
+        Tally { action: action.clone(), state: *state, count }
+    })
+    .collect()
+}
+
+async fn overview(session: &mut Session, token: &Token) -> Result<SharedOverview, Error> {
     let mut found = SharedOverview::default();
-    let mut counts: BTreeMap<(String, State), i64> = BTreeMap::new();
-    for row in session.query(TALLY, &[]).await? {
-        *counts.entry((row.try_get(0)?, state(row.try_get(1)?))).or_default() += row.try_get::<_, i64>(2)?;
+    let mut counts = Counts::new();
+    for row in session.query(TALLY, &[token]).await? {
+        counts.insert((row.try_get(0)?, state(row.try_get(1)?)), [row.try_get(2)?, row.try_get(3)?]);
     }
     // As they will be: those that are live wait for their lane.
-    for row in session.query(ARRIVED, &[]).await? {
+    for row in session.query(ARRIVED, &[token]).await? {
         let action: String = row.try_get(0)?;
         let begins = state(row.try_get(1)?);
-        *counts.entry((action.clone(), begins)).or_default() += row.try_get::<_, i64>(2)?;
+        let numbers = counts.entry((action.clone(), begins)).or_default();
+        numbers[0] += row.try_get::<_, i64>(2)?;
+        numbers[1] += row.try_get::<_, i64>(3)?;
         if begins == State::Waiting {
-            earlier(&mut found.oldest, action, moment(row.try_get(3)?));
+            earlier(&mut found.oldest, action, moment(row.try_get(4)?));
         }
     }
-    for ((action, state), count) in counts.into_iter().filter(|(_, count)| *count > 0) {
-        found.tally.push(Tally { action, state, count: count.unsigned_abs() });
-    }
+    found.tally = tally(&counts, 0);
+    found.own.tally = tally(&counts, 1);
+    found.own.reports_sums = !session.query(OWNER, &[&OF_QUARANTINE, token]).await?.is_empty();
     for of in &found.tally {
         let action = &of.action;
         if of.state == State::Ready {

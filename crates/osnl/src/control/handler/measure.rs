@@ -16,7 +16,7 @@ use super::status::lag;
 use super::{ControlHandler, DiskUse, Store};
 use crate::daemon::{DaemonState, ListenerHandle};
 use crate::delivery::TargetMonitor;
-use crate::journal::sqlite::{Overview, State};
+use crate::journal::sqlite::{Overview, State, Tally};
 use crate::journal::{Journal as _, JournalState};
 use crate::metrics::Counters;
 use osnl_journal::shared::GuardState;
@@ -84,8 +84,10 @@ pub struct MeasuredAction {
     pub restarts: Option<u64>,
     /// The last second, since 1970, in which the target's certificate counts.
     pub certificate_ends: Option<i64>,
-    /// The deliveries in the journal.
+    /// The deliveries in the journal; of a shared one, those in the partitions of this daemon.
     pub deliveries: BTreeMap<State, u64>,
+    /// The deliveries in all of a shared journal, if this daemon is the one that reports them.
+    pub shared_deliveries: Option<BTreeMap<State, u64>>,
     /// When the message of the oldest that is not held reached us.
     pub oldest_pending: Option<SystemTime>,
 }
@@ -107,6 +109,15 @@ pub struct MeasuredJournal {
     pub quarantined: Option<u64>,
 }
 
+/// Returns the deliveries of each action by their states.
+fn by_action(tally: &[Tally]) -> BTreeMap<&str, BTreeMap<State, u64>> {
+    let mut deliveries: BTreeMap<&str, BTreeMap<State, u64>> = BTreeMap::new();
+    for of in tally {
+        *deliveries.entry(&of.action).or_default().entry(of.state).or_default() += of.count;
+    }
+    deliveries
+}
+
 impl ControlHandler {
     /// Returns the numbers of the daemon; `None` for a handler without one.
     pub async fn measurements(&self) -> Option<Measurements> {
@@ -117,16 +128,18 @@ impl ControlHandler {
         let problems =
             self.status_of(kept.as_ref(), disk).map_or_else(|_| Vec::new(), |status| status.problems);
         let kept = kept.ok();
-        let journal = self.measured_journal(kept.as_ref().map(|kept| kept.overview.as_ref()), disk);
+        let mut journal = self.measured_journal(kept.as_ref().map(|kept| kept.overview.as_ref()), disk);
         let kept = kept.unwrap_or_default();
-        let mut deliveries: BTreeMap<&str, BTreeMap<State, u64>> = BTreeMap::new();
-        for of in &kept.tally {
-            *deliveries.entry(&of.action).or_default().entry(of.state).or_default() += of.count;
+        let all = by_action(&kept.tally);
+        let own = kept.own.as_ref().map(|own| by_action(&own.tally));
+        let reports_sums = kept.own.as_ref().map(|own| own.reports_sums);
+        if reports_sums == Some(false) {
+            journal.quarantined = None;
         }
         let (daemon, series) = (&live.daemon, &live.counters.series);
         let published = daemon.targets();
         let mut names: Vec<Arc<str>> = published.iter().map(|target| target.name().clone()).collect();
-        let orphaned = deliveries.keys().filter(|name| !names.iter().any(|known| **known == ***name));
+        let orphaned = all.keys().filter(|name| !names.iter().any(|known| **known == ***name));
         names.extend(orphaned.map(|name| Arc::from(*name)).collect::<Vec<_>>());
         let action = |name: Arc<str>| {
             let target = published.iter().find(|target| *target.name() == name);
@@ -136,7 +149,9 @@ impl ControlHandler {
                 under_way: target.map_or(0, TargetMonitor::under_way),
                 restarts: target.and_then(TargetMonitor::restarts),
                 certificate_ends: target.and_then(TargetMonitor::certificate_ends),
-                deliveries: deliveries.get(&*name).cloned().unwrap_or_default(),
+                deliveries: own.as_ref().unwrap_or(&all).get(&*name).cloned().unwrap_or_default(),
+                shared_deliveries: (reports_sums == Some(true))
+                    .then(|| all.get(&*name).cloned().unwrap_or_default()),
                 oldest_pending: kept.oldest.get(&*name).copied(),
                 name,
             }

@@ -9,7 +9,7 @@ use crate::journal::shared::{SharedMember, SharedOverview};
 
 /// Returns the data of the tables as those of any store.
 pub(super) fn of_shared(found: SharedOverview) -> StoreNumbers {
-    let SharedOverview { contents, tally, oldest, failing, dead_reasons, members, unowned } = found;
+    let SharedOverview { contents, tally, oldest, failing, dead_reasons, members, unowned, own } = found;
     let paused = contents.as_ref().map(|contents| contents.paused.clone()).unwrap_or_default();
     StoreNumbers {
         overview: contents,
@@ -20,6 +20,7 @@ pub(super) fn of_shared(found: SharedOverview) -> StoreNumbers {
         paused,
         members,
         unowned,
+        own: Some(own),
         ..StoreNumbers::default()
     }
 }

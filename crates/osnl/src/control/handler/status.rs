@@ -20,7 +20,7 @@ use super::shared::{of_shared, shared_status};
 use super::{ControlHandler, DiskUse, Live, STORE, Store};
 use crate::daemon::ListenerHandle;
 use crate::delivery::{HeldHosts, LastFailure, TargetMonitor, TargetState};
-use crate::journal::shared::SharedMember;
+use crate::journal::shared::{OwnShare, SharedMember};
 use crate::journal::sqlite::{FailingKey, Overview, State, Tally};
 use crate::journal::{Journal as _, JournalState};
 use crate::listener::{ListenerState, LossyQueue};
@@ -46,6 +46,8 @@ pub(super) struct StoreNumbers {
     pub(super) members: Vec<SharedMember>,
     /// Partitions that no daemon owns.
     pub(super) unowned: u64,
+    /// The share of this daemon of a shared journal.
+    pub(super) own: Option<OwnShare>,
 }
 
 impl ControlHandler {
