@@ -9,8 +9,8 @@ use osnl_core::event::AskedFor;
 use osnl_core::metrics::Counters;
 use osnl_core::received::ReceivedMessage;
 use osnl_journal::shared::{
-    DatabaseFact, FactKind, GuardRates, GuardState, Migration, SharedDatabase, SharedJournal, SharedOptions,
-    SharedOverview, UnusableDatabase,
+    DatabaseFact, FactKind, GuardRates, GuardState, HeldTargets, Migration, SharedDatabase, SharedJournal,
+    SharedOptions, SharedOverview, UnusableDatabase,
 };
 use osnl_journal::sqlite::{
     Bodies, BoundedCount, Change, ChangeOutcome, DeliveryDetails, Filter, KeptEvent, Page, Row, Unreadable,
@@ -309,7 +309,11 @@ impl SharedJournal for PostgresJournal {
     }
 
     fn set_sections(&self, sections: &BTreeMap<String, String>) {
-        self.shared.set_sections(sections);
+        self.shared.report.set_sections(sections);
+    }
+
+    fn tell_held(&self, held: HeldTargets) {
+        self.shared.report.set_held(held);
     }
 
     fn begin_reading(&self, listener: &str, queue: &str) {

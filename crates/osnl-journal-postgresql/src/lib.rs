@@ -112,6 +112,7 @@ mod partition;
 mod prepare;
 mod prune;
 mod reader;
+mod report;
 mod results;
 pub mod schema;
 mod seen;

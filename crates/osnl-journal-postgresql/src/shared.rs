@@ -15,6 +15,7 @@ use osnl_journal::{DeliveryId, JournalState, PausedActions};
 use tokio::sync::watch;
 
 use crate::leases::Token;
+use crate::report::MemberReport;
 use crate::tokens::RateTokens;
 
 /// The daemons that share the journal, as this one saw them last.
@@ -48,8 +49,8 @@ pub(crate) struct SharedState {
     pub(crate) tokens: Mutex<HashMap<Arc<str>, Arc<RateTokens>>>,
     /// The member's token, once it is registered, and its commands that wait for answers.
     asking: Mutex<(Token, HashSet<Vec<u8>>)>,
-    /// The configuration of this daemon, and whether its row has it.
-    sections: Mutex<(Option<String>, bool)>,
+    /// The contents of this daemon's row for the others.
+    pub(crate) report: MemberReport,
     /// Open deliveries that were appended and are not committed, by action.
     uncommitted: Mutex<HashMap<Arc<str>, u64>>,
 }
@@ -71,7 +72,7 @@ impl SharedState {
             guards: Mutex::default(),
             tokens: Mutex::default(),
             asking: Mutex::default(),
-            sections: Mutex::default(),
+            report: MemberReport::default(),
             uncommitted: Mutex::default(),
         }
     }
@@ -117,24 +118,6 @@ impl SharedState {
     /// The member has this token from now on.
     pub(crate) fn set_token(&self, token: Token) {
         self.asking.lock().unwrap_or_else(PoisonError::into_inner).0 = token;
-    }
-
-    /// Sets the digests of the sections of this daemon's configuration.
-    pub(crate) fn set_sections(&self, sections: &BTreeMap<String, String>) {
-        let text = serde_json::to_string(sections).unwrap_or_default();
-        *self.sections.lock().unwrap_or_else(PoisonError::into_inner) = (Some(text), false);
-    }
-
-    /// Returns them if the member's row does not have them yet; it is about to.
-    pub(crate) fn take_sections(&self) -> Option<String> {
-        let mut sections = self.sections.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_written = std::mem::replace(&mut sections.1, true);
-        sections.0.clone().filter(|_| !is_written)
-    }
-
-    /// The member's row is a new one, or was not written.
-    pub(crate) fn forget_sections(&self) {
-        self.sections.lock().unwrap_or_else(PoisonError::into_inner).1 = false;
     }
 
     /// Begins a command; its answers are kept until it ends. Returns the token of the member that asks.

@@ -120,7 +120,7 @@ impl Writer {
         let program = env!("CARGO_PKG_VERSION");
         session.execute(sql, &[&self.member.token, &self.options.name, &program]).await?;
         self.shared.set_token(self.member.token.clone());
-        self.shared.forget_sections();
+        self.shared.report.forget();
         self.is_registered = true;
         Ok(())
     }

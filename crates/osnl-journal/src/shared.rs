@@ -231,7 +231,23 @@ pub struct SharedMember {
     pub silent: Option<Duration>,
     /// The digests of the sections of its configuration, by their headings; `None` where it has not told them.
     pub sections: Option<BTreeMap<String, String>>,
+    /// The targets that it holds.
+    pub held: Vec<HeldTarget>,
 }
+
+/// A target that a daemon holds: it attempts nothing there but probes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldTarget {
+    /// The action.
+    pub action: String,
+    /// When the hold began, by that daemon's clock, to the millisecond.
+    pub since: SystemTime,
+    /// The answer that the latest attempt had.
+    pub reason: String,
+}
+
+/// Returns the targets that a daemon holds at the moment.
+pub type HeldTargets = Box<dyn Fn() -> Vec<HeldTarget> + Send + Sync>;
 
 /// The contents of a shared journal and its members, in numbers.
 #[derive(Clone, Debug, Default)]
@@ -288,6 +304,9 @@ pub trait SharedJournal: Journal + fmt::Debug {
 
     /// Tells the other daemons how this one is configured: the digests of its sections.
     fn set_sections(&self, sections: &BTreeMap<String, String>);
+
+    /// Tells the other daemons which targets this one holds, within a second of each change.
+    fn tell_held(&self, held: HeldTargets);
 
     /// Takes note of a new subscription: the next message of this queue comes from the broker's choice of this daemon.
     fn begin_reading(&self, listener: &str, queue: &str);

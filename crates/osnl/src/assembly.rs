@@ -3,6 +3,7 @@
 mod build;
 mod canary;
 mod error;
+mod held;
 mod orphans;
 mod parts;
 mod refusals;

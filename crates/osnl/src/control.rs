@@ -84,8 +84,8 @@ pub use self::rules::{
 pub use self::silence::Silence;
 pub use self::socket::{ControlSocket, bind_private};
 pub use self::status::{
-    ConfigurationStatus, ExpiryStatus, FailingResource, Failure, JournalMember, JournalStatus, LagStatus,
-    LeftQueue, ListenerStatus, NotReloaded, PartitionLag, Status, TargetReport, Unavailable,
+    ConfigurationStatus, ExpiryStatus, FailingResource, Failure, HeldThere, JournalMember, JournalStatus,
+    LagStatus, LeftQueue, ListenerStatus, NotReloaded, PartitionLag, Status, TargetReport, Unavailable,
 };
 pub use self::time::{ago, shown as moment, span};
 pub use self::words::{millis, size};

@@ -111,6 +111,7 @@ fn answers_have_the_members_that_are_described_and_no_older_names() {
     let journal = [("status", "state"), ("unreadable", "quarantined")];
     check("JournalStatus", members::<of::JournalStatus>(), &journal);
     check("JournalMember", members::<of::JournalMember>(), &[]);
+    check("HeldThere", members::<of::HeldThere>(), &[]);
     check("DeliveryPage", members::<of::List>(), &[]);
     // No request of the API bounds the count.
     check("DeliveryTotals", members::<of::Totals>(), &[("by_phase", "by_state"), ("more", "")]);

@@ -320,9 +320,15 @@ fn members(journal: &JournalStatus) -> String {
         let silent = member.silent_seconds.map_or(String::new(), |seconds| {
             format!(", silent for {}: the other daemons take over its work", age(seconds))
         });
+        let held: Vec<&str> = member.held.iter().map(|held| held.action.as_str()).collect();
+        let held = if held.is_empty() {
+            String::new()
+        } else {
+            format!(", holds the target of {}", clean(&held.join(", ")))
+        };
         let (name, version) = (clean(&member.name), clean(&member.version));
         text.push_str(&format!(
-            "  daemon {name}{own}: osnl {version}, {} of 64 partitions{silent}\n",
+            "  daemon {name}{own}: osnl {version}, {} of 64 partitions{held}{silent}\n",
             member.partitions
         ));
     }

@@ -1,6 +1,11 @@
 //! Two members: leases, take-over, fencing.
 
+use std::sync::Mutex;
 use std::time::SystemTime;
+
+use osnl_core::moment::moment;
+use osnl_journal::shared::{HeldTarget, SharedJournal as _};
+use osnl_journal::sqlite::Tally;
 
 use super::*;
 
@@ -154,6 +159,50 @@ async fn members_share_the_partitions_and_each_delivery_has_one_owner() {
         within(member.look()).await;
     }
     assert_eq!(stage.tally(), "4|40");
+}
+
+#[tokio::test]
+async fn a_member_tells_the_others_which_targets_it_holds() {
+    let stage = Stage::new();
+    let (a, b) = (stage.member("a"), stage.member("b"));
+    let held =
+        HeldTarget { action: "roles".to_owned(), since: moment(1_790_000_000_123), reason: "503".to_owned() };
+    let holds = Arc::new(Mutex::new(vec![held.clone()]));
+    let told = holds.clone();
+    a.tell_held(Box::new(move || told.lock().unwrap().clone()));
+    let seen = async || {
+        stage.pass(Duration::from_secs(1));
+        within(a.look()).await;
+        stage.pass(Duration::from_secs(1));
+        within(b.look()).await;
+        let members = within(b.overview()).await.unwrap().members;
+        members.into_iter().map(|member| (member.name, member.held)).collect::<Vec<_>>()
+    };
+    assert_eq!(seen().await, [("a".to_owned(), vec![held]), ("b".to_owned(), Vec::new())]);
+    holds.lock().unwrap().clear();
+    assert_eq!(seen().await, [("a".to_owned(), Vec::new()), ("b".to_owned(), Vec::new())]);
+}
+
+/// A sum over the daemons in Prometheus would count each delivery once for each of them.
+#[tokio::test]
+async fn the_shares_that_members_report_add_up() {
+    let stage = Stage::new();
+    let (a, b) = (stage.member("a"), stage.member("b"));
+    for _ in 0..2 {
+        stage.pass(Duration::from_secs(1));
+        within(a.look()).await;
+        within(b.look()).await;
+    }
+    for n in 0..20 {
+        keep(&a, &n.to_string(), &n.to_string()).await;
+    }
+    let overviews = [within(a.overview()).await.unwrap(), within(b.overview()).await.unwrap()];
+    let count = |tally: &[Tally]| tally.iter().map(|of| of.count).sum::<u64>();
+    assert_eq!(overviews.each_ref().map(|found| count(&found.tally)), [20, 20]);
+    let own = overviews.each_ref().map(|found| count(&found.own.tally));
+    assert_eq!(own.iter().sum::<u64>(), 20);
+    assert!(own.iter().all(|own| *own > 0), "{own:?}");
+    assert_eq!(overviews.iter().filter(|found| found.own.reports_sums).count(), 1);
 }
 
 /// The first of an empty lane is claimable with its append; what another member has put there before is before it.

@@ -7,7 +7,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use osnl_core::moment::moment;
-use osnl_journal::shared::SharedMember;
+use osnl_journal::shared::{HeldTarget, SharedMember};
 use osnl_journal::store::clock::whole_millis;
 use osnl_journal::{DeliveryId, PausedActions};
 use tokio::time::timeout;
@@ -22,6 +22,7 @@ use crate::lane::{ARRIVALS, AT_ONCE};
 use crate::leases::{Lease, LeaseRow, Token};
 use crate::partition::{PARTITIONS, Partition};
 use crate::prune;
+use crate::report;
 use crate::results::JobResult;
 use crate::session::{GROWING, TABLE_SIZES, Values, words};
 use crate::shared::MembersSeen;
@@ -33,8 +34,8 @@ const WATCH: Duration = Duration::from_secs(1);
 const SILENCE: Duration = Duration::from_secs(3600);
 
 const ROWS: &str = "SELECT id, epoch, token, beat FROM osnl_partition";
-const MEMBERS: &str = "SELECT token, number, name, program, sections FROM osnl_member ORDER BY name";
-const SECTIONS: &str = "UPDATE osnl_member SET sections = $2 WHERE token = $1";
+const MEMBERS: &str = "SELECT token, number, name, program, sections, held FROM osnl_member ORDER BY name";
+const TELL: &str = "UPDATE osnl_member SET sections = $2, held = $3 WHERE token = $1";
 const FORGET: &str = "DELETE FROM osnl_member m WHERE m.token = ANY($1) \
      AND NOT EXISTS (SELECT 1 FROM osnl_partition p WHERE p.token = m.token)";
 /// Whether there are changes to make; those of claimed deliveries wait for the ends of the claims.
@@ -137,10 +138,10 @@ impl Writer {
     async fn watch(&mut self) -> Result<(), tokio_postgres::Error> {
         let clock = self.options.clock.clone();
         let Some(session) = &mut self.session else { return Ok(()) };
-        if let Some(sections) = self.shared.take_sections()
-            && let Err(error) = session.execute(SECTIONS, &[&self.member.token, &sections]).await
+        if let Some((sections, held)) = self.shared.report.take()
+            && let Err(error) = session.execute(TELL, &[&self.member.token, &sections, &held]).await
         {
-            self.shared.forget_sections();
+            self.shared.report.forget();
             return Err(error);
         }
         let asked = clock.now();
@@ -166,6 +167,7 @@ impl Writer {
                 name: row.try_get(2)?,
                 version: row.try_get(3)?,
                 sections,
+                held: report::held(row.try_get(5)?),
             });
             members.push((token, row.try_get(1)?));
         }
@@ -385,6 +387,7 @@ struct MemberRow {
     name: String,
     version: String,
     sections: Option<BTreeMap<String, String>>,
+    held: Vec<HeldTarget>,
 }
 
 /// Returns the daemons with their parts of the partitions; `silence` is that of one that may be dead.
@@ -396,10 +399,10 @@ fn members_seen(
 ) -> MembersSeen {
     let partitions =
         |token: &Token| rows.iter().filter(|row| row.token.as_ref() == Some(token)).count() as u64;
-    let member = |MemberRow { token, name, version, sections }: MemberRow| {
+    let member = |MemberRow { token, name, version, sections, held }: MemberRow| {
         let is_own = token == *own;
         let silent = if is_own { None } else { silence(&token) };
-        SharedMember { partitions: partitions(&token), silent, name, version, is_own, sections }
+        SharedMember { partitions: partitions(&token), silent, name, version, is_own, sections, held }
     };
     let members: Vec<SharedMember> = named.into_iter().map(member).collect();
     let owned: u64 =

@@ -128,7 +128,7 @@ impl Native {
             Store::Memory(_) | Store::File(_) => {}
         }
         daemon.state().set_attention_age(self.attention_age);
-        parts.state = Some(daemon.state());
+        parts.follow(daemon.state());
         let handler = ControlHandler::of_daemon(store, daemon.state(), counters.clone())
             .with_bindings(parts.bindings.clone())
             .with_rules(parts.ring.clone(), parts.guards_in_force.clone())

@@ -9,6 +9,7 @@ use osnl_transport::{Binding, Declare, QueueType, Transport, TransportError};
 
 use super::canary::Way;
 use super::error::BuildError;
+use super::held::tell_held;
 use crate::action::driver::{Logins, SharedObserver};
 use crate::action::http::HttpOptions;
 use crate::control::Store;
@@ -82,6 +83,12 @@ impl Parts {
         if let Some(observer) = &self.observer {
             observer.serve(native.interests());
         }
+    }
+
+    /// Takes the state of the daemon; the other daemons on the journal hear which targets it holds.
+    pub(super) fn follow(&mut self, state: Arc<DaemonState>) {
+        tell_held(&self.store, &state);
+        self.state = Some(state);
     }
 
     /// Tells the other daemons on the journal how this one is configured from now on.

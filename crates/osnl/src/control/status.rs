@@ -417,4 +417,20 @@ pub struct JournalMember {
     /// The sections of its configuration that are not those of the daemon that answers, each with the difference.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub differences: Vec<String>,
+    /// The targets that it holds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<HeldThere>,
+}
+
+/// A target that another daemon on the journal holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldThere {
+    /// The action.
+    pub action: String,
+    /// When the hold began.
+    pub since: String,
+    /// Seconds since then.
+    pub since_seconds: u64,
+    /// The answer that the latest attempt had.
+    pub reason: String,
 }

@@ -8,7 +8,8 @@ use osnl_http::EXPIRES_SOON;
 use super::super::problem::{Problem, ProblemKind as Kind, Severity};
 use super::super::time::{self, span};
 use super::super::{
-    ConfigurationStatus, ExpiryStatus, JournalMember, JournalStatus, LeftQueue, ListenerStatus, TargetReport,
+    ConfigurationStatus, ExpiryStatus, HeldThere, JournalMember, JournalStatus, LeftQueue, ListenerStatus,
+    TargetReport,
 };
 use crate::daemon::Stop;
 use crate::listener::AS_CONFIGURED;
@@ -107,6 +108,30 @@ fn of_member(member: &JournalMember) -> Option<Problem> {
     let remedy = "give all daemons on a journal the same configuration, then run osnl reload on each: deliveries of an action wait \
                   where it is missing";
     (!differences.is_empty()).then(|| problem.because(differences.join("\n")).remedy(remedy))
+}
+
+/// A target that only other daemons on the journal hold: this one may reach it, and has no deliveries of theirs.
+pub(super) fn of_held_there(members: &[JournalMember], targets: &[TargetReport]) -> Vec<Problem> {
+    let is_held = |action: &str| {
+        targets
+            .iter()
+            .any(|of| of.action == action && matches!(of.status.as_deref(), Some("held" | "probing")))
+    };
+    let others = members.iter().filter(|member| !member.is_own && member.silent_seconds.is_none());
+    let held = others.flat_map(|member| member.held.iter().map(move |held| (member, held)));
+    held.filter(|(_, held)| !is_held(&held.action))
+        .map(|(JournalMember { name, .. }, HeldThere { action, since, since_seconds, reason })| {
+            let lasting = lasting(Some(*since_seconds));
+            let message =
+                format!("daemon {name} holds the target of {action}{lasting}: {reason}; its deliveries there wait");
+            let problem = Problem::new(Kind::TargetHeld, Severity::Warning, format!("action {action}"), message);
+            let problem = problem.because(reason).since(Some(since.clone()), Some(*since_seconds));
+            problem.remedy(format!(
+                "see whether that machine reaches the target as this one does: osnl check --connect there; to probe now: osnl actions \
+                 probe {action} there"
+            ))
+        })
+        .collect()
 }
 
 /// A certificate or credential that ends soon, or has ended.

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::super::{JournalMember, JournalStatus, time};
+use super::super::{HeldThere, JournalMember, JournalStatus, time};
 use super::status::StoreNumbers;
 use crate::journal::JournalState;
-use crate::journal::shared::{SharedMember, SharedOverview};
+use crate::journal::shared::{HeldTarget, SharedMember, SharedOverview};
 
 /// Returns the data of the tables as those of any store.
 pub(super) fn of_shared(found: SharedOverview) -> StoreNumbers {
@@ -51,6 +51,7 @@ pub(super) fn shared_status(
             (Some(own), Some(other)) if !member.is_own => differences(own, other),
             (_, _) => Vec::new(),
         },
+        held: member.held.iter().map(held_there).collect(),
     };
     JournalStatus {
         store: "postgresql".to_owned(),
@@ -70,6 +71,15 @@ pub(super) fn shared_status(
         members: kept.members.iter().map(member).collect(),
         unowned_partitions: overview.map(|_| kept.unowned),
         ..JournalStatus::default()
+    }
+}
+
+fn held_there(HeldTarget { action, since, reason }: &HeldTarget) -> HeldThere {
+    HeldThere {
+        action: action.clone(),
+        since: time::shown(*since),
+        since_seconds: time::age(*since),
+        reason: reason.clone(),
     }
 }
 

@@ -93,6 +93,7 @@ impl ControlHandler {
         problems.extend(listening.flat_map(attention::of_listener));
         problems.extend(left_queues.iter().filter_map(attention::of_left_queue));
         problems.extend(targets.iter().flat_map(|target| attention::of_target(target, &bounds)));
+        problems.extend(attention::of_held_there(&journal.members, &targets));
         let overview = kept.overview.as_ref();
         problems
             .extend(overview.iter().flat_map(|kept| attention::of_overview(kept.unreadable, kept.suspects)));

@@ -240,6 +240,30 @@ fn target() -> TargetReport {
     }
 }
 
+#[test]
+fn a_target_that_only_another_daemon_holds_needs_attention() {
+    let held = HeldThere {
+        action: "hook".to_owned(),
+        since: "then".to_owned(),
+        since_seconds: 40,
+        reason: "HTTP 500".to_owned(),
+    };
+    let other = JournalMember { name: "b:7".to_owned(), held: vec![held], ..JournalMember::default() };
+    let said = [(
+        Kind::TargetHeld,
+        Severity::Warning,
+        "daemon b:7 holds the target of hook (for 40 s so far): HTTP 500; its deliveries there wait; see whether that machine \
+         reaches the target as this one does: osnl check --connect there; to probe now: osnl actions probe hook there",
+    )];
+    check(&of_held_there(std::slice::from_ref(&other), &[target()]), &said);
+    // This one says so itself; another one is silent, and does nothing.
+    let held = TargetReport { status: Some("probing".to_owned()), ..target() };
+    check(&of_held_there(std::slice::from_ref(&other), &[held]), &[]);
+    let silent = JournalMember { silent_seconds: Some(20), ..other.clone() };
+    let own = JournalMember { is_own: true, ..other };
+    check(&of_held_there(&[silent, own], &[target()]), &[]);
+}
+
 fn failing(resource: &str, failed_attempts: u32) -> FailingResource {
     FailingResource {
         id: "17.0".to_owned(),

@@ -1,0 +1,1 @@
+ALTER TABLE osnl_member ADD COLUMN held text;

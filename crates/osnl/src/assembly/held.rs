@@ -1,0 +1,27 @@
+//! Tells the other daemons on a shared journal which targets this one holds.
+
+use std::sync::Arc;
+
+use crate::control::Store;
+use crate::daemon::DaemonState;
+use crate::delivery::{TargetMonitor, TargetState};
+use crate::journal::shared::HeldTarget;
+
+/// Has the journal ask for them from now on.
+pub(super) fn tell_held(store: &Store, state: &Arc<DaemonState>) {
+    let Store::Shared(journal, _) = store else { return };
+    let state = Arc::downgrade(state);
+    journal.tell_held(Box::new(move || {
+        let targets = state.upgrade().map(|state| state.targets()).unwrap_or_default();
+        targets.iter().filter_map(held).collect()
+    }));
+}
+
+fn held(target: &TargetMonitor) -> Option<HeldTarget> {
+    let status = *target.status().borrow();
+    matches!(status.state, TargetState::Open { .. } | TargetState::Probing).then(|| HeldTarget {
+        action: target.name().to_string(),
+        since: status.since,
+        reason: target.last_failure().map(|failure| failure.answer).unwrap_or_default(),
+    })
+}
