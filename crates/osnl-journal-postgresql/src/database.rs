@@ -12,6 +12,7 @@ use osnl_journal::shared::{
     DatabaseFact, FactKind, GuardRates, GuardState, HeldTargets, Migration, SharedDatabase, SharedJournal,
     SharedOptions, SharedOverview, UnusableDatabase,
 };
+use osnl_journal::sqlite::upkeep::{Observer, VerifyReport};
 use osnl_journal::sqlite::{
     Bodies, BoundedCount, Change, ChangeOutcome, DeliveryDetails, Filter, KeptEvent, Page, Row, Unreadable,
     UnreadableFilter,
@@ -31,7 +32,7 @@ use crate::session::{OpenError, Session, refused, words};
 use crate::tls::Tls;
 use crate::transfer::{PostgresDestination, PostgresSource};
 use crate::url::ConnectionUrl;
-use crate::view::{View, events};
+use crate::view::{View, events, verify};
 
 /// The longest time in which a command connects.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -153,6 +154,27 @@ impl SharedDatabase for Postgres {
         Box::pin(async move {
             let options = options?;
             let look = async |session: &mut Session| events::asked_for(session, &events).await;
+            View::default().read(&options, look).await
+        })
+    }
+
+    fn verify(
+        &self,
+        options: &SharedOptions,
+        observer: Observer,
+    ) -> BoxFuture<'static, Result<Option<VerifyReport>, String>> {
+        let options = own_options(options);
+        Box::pin(async move { verify::verify(&options?, &observer).await })
+    }
+
+    fn member_names(&self, options: &SharedOptions) -> BoxFuture<'static, Result<Vec<String>, String>> {
+        let options = own_options(options);
+        Box::pin(async move {
+            let options = options?;
+            let look = async |session: &mut Session| {
+                let rows = session.query("SELECT name FROM osnl_member ORDER BY name", &[]).await?;
+                rows.iter().map(|row| row.try_get(0)).collect()
+            };
             View::default().read(&options, look).await
         })
     }

@@ -23,6 +23,7 @@ mod streams;
 mod tls_sessions;
 mod transfer;
 mod unstorable;
+mod verifying;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -9,6 +9,7 @@ pub(crate) mod events;
 mod listing;
 mod overview;
 pub(crate) mod quarantine;
+pub(crate) mod verify;
 
 use std::time::Duration;
 

@@ -28,6 +28,7 @@ use osnl_transport::BoxFuture;
 
 pub use self::changing::SharedChangeRun;
 pub use self::limits::{GuardRates, GuardState};
+use crate::sqlite::upkeep::{Observer, VerifyReport};
 use crate::sqlite::{
     Bodies, BoundedCount, Change, ChangeOutcome, DeliveryDetails, FailingKey, Filter, KeptEvent, Overview,
     Page, Row, Tally, Unreadable, UnreadableFilter,
@@ -109,6 +110,22 @@ pub trait SharedDatabase: Send + Sync + fmt::Debug {
         options: &SharedOptions,
         events: Vec<Vec<Row>>,
     ) -> BoxFuture<'static, Result<Vec<Vec<AskedFor>>, String>>;
+
+    /// Reads all of the tables at one moment, also while daemons work; `None` if the observer has ended it.
+    ///
+    /// # Errors
+    /// The database's, or tables of another version.
+    fn verify(
+        &self,
+        options: &SharedOptions,
+        observer: Observer,
+    ) -> BoxFuture<'static, Result<Option<VerifyReport>, String>>;
+
+    /// Returns the names of the daemons that share the journal, sorted.
+    ///
+    /// # Errors
+    /// The database's.
+    fn member_names(&self, options: &SharedOptions) -> BoxFuture<'static, Result<Vec<String>, String>>;
 
     /// Returns the known ones of these message ids, each with its deliveries.
     ///

@@ -38,6 +38,9 @@ pub(crate) fn run(args: &ExplainArgs) -> Exit {
 }
 
 fn look(args: &ExplainArgs, conf: &Native) -> Result<Exit, Refusal> {
+    if args.counts || args.unmatched.is_some() {
+        say_of_which_daemon(conf);
+    }
     if args.counts {
         return counts::show(args, &ring_place(conf)?);
     }
@@ -94,6 +97,18 @@ fn subjects(args: &ExplainArgs, conf: &Native) -> Result<Vec<(String, Subject)>,
     let budget = conf.budget();
     let subject = |saved| Subject::saved(saved, &budget);
     Ok(files.iter().map(|(name, saved)| (format!("{name}:{}", saved.line), subject(saved))).collect())
+}
+
+/// Says that other daemons of a shared journal have messages of their own that no rule matched.
+fn say_of_which_daemon(conf: &Native) {
+    let JournalConf::Shared(_) = &conf.journal else { return };
+    let names = KeptEvents::of(conf).and_then(|journal| journal.member_names());
+    let others = match names {
+        Ok(names) if !names.is_empty() => format!("; run this on the machine of each: {}", names.join(", ")),
+        Ok(_) => String::new(),
+        Err((_, why)) => format!("; the names of the others are not known: {why}"),
+    };
+    saved_events::say(&masked(&format!("each daemon counts and keeps what it has read itself{others}")));
 }
 
 /// Returns the messages that no rule matched, from the daemon.

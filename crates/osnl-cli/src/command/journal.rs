@@ -1,6 +1,6 @@
 //! `osnl journal`: copies, checks, restores, and shrinks the journal's file.
 //!
-//! These commands work on the file; [`migrate`] is for a journal in a database, and [`moving`] for both. A daemon that has it is
+//! These commands work on the file; [`migrate`] is for a journal in a database, [`moving`] and `verify` for both. A daemon that has it is
 //! not asked: it may hang, and that is when a backup is wanted most.
 
 pub(crate) mod args;
@@ -14,6 +14,7 @@ use std::time::SystemTime;
 use jiff::Timestamp;
 use osnl::control::{RequestProgress, size};
 use osnl::journal::files::beside;
+use osnl::journal::shared::SharedOptions;
 use osnl::journal::sqlite::upkeep::{
     self, BackupSource, Contents, Observer, ReplacedJournal, RestoreOptions, RestoreReport, UpkeepError,
 };
@@ -28,6 +29,7 @@ use super::progress::Display;
 use super::quarantine::messages;
 use super::saved_events::time;
 use super::sources;
+use crate::app;
 use crate::exit::Exit;
 use crate::flags::{Format, FormatArgs};
 
@@ -61,22 +63,39 @@ fn backup(args: &BackupArgs) -> Result<Exit, NoAnswer> {
 }
 
 fn verify(args: &VerifyArgs) -> Result<Exit, NoAnswer> {
-    let journal = file(&args.journal)?;
-    let display = Display::cancelling("events");
-    let observer = display.observer(|progress| progress);
-    let report_of = upkeep::verify(&journal, &observer).map_err(refused)?;
-    drop(display);
+    let (name, report_of, remedy) = match place(&args.journal)? {
+        Place::File(journal) => {
+            let display = Display::cancelling("events");
+            let observer = display.observer(|progress| progress);
+            let found = upkeep::verify(&journal, &observer).map_err(refused)?;
+            let remedy = "stop osnl and restore a backup, or move the file away and keep it";
+            (journal.display().to_string(), found, remedy)
+        }
+        Place::Shared(options) => {
+            let display = Display::cancelling("events");
+            let observer = display.observer(|progress| progress);
+            let found = app::block_on(options.database.verify(&options, observer))
+                .map_err(|error| NoAnswer::new(Exit::Failed, error.to_string()))?;
+            let failed =
+                |why| NoAnswer::new(Exit::Unavailable, format!("[journal] {}: {why}", options.shown));
+            let found = found.map_err(failed)?.ok_or_else(|| refused(UpkeepError::Interrupted))?;
+            (
+                options.shown,
+                found,
+                "stop the daemons and restore a backup of the database, or ask its administrator",
+            )
+        }
+    };
     let (contents, problems) = (&report_of.contents, &report_of.problems);
     let mut text = String::new();
     for problem in problems {
-        text.push_str(&format!("{}: {}\n", shown(&journal), clean(problem)));
+        text.push_str(&format!("{}: {}\n", clean(&name), clean(problem)));
     }
     match problems.is_empty() {
-        true => text.push_str(&format!("{}: no problem found; {}\n", shown(&journal), words(contents))),
-        false => text.push_str("stop osnl and restore a backup, or move the file away and keep it\n"),
+        true => text.push_str(&format!("{}: no problem found; {}\n", clean(&name), words(contents))),
+        false => text.push_str(&format!("{remedy}\n")),
     }
-    let value =
-        || json!({"file": journal.display().to_string(), "problems": problems, "contents": object(contents)});
+    let value = || json!({"file": name, "problems": problems, "contents": object(contents)});
     let printed = report(&args.journal.format, &text, value);
     Ok(if problems.is_empty() { printed } else { Exit::Failed })
 }
@@ -170,16 +189,17 @@ fn restored_text(journal: &Path, restored: &RestoreReport) -> String {
     text
 }
 
+/// The place of a journal.
+enum Place {
+    File(PathBuf),
+    Shared(Box<SharedOptions>),
+}
+
 /// The journal's file, by its name or by the configuration.
 fn file(args: &JournalFileArgs) -> Result<PathBuf, NoAnswer> {
-    if let Some(file) = &args.journal {
-        return Ok(std::path::absolute(file).unwrap_or_else(|_| file.clone()));
-    }
-    let loaded = native::load(&sources::of(&args.sources))
-        .map_err(|errors| NoAnswer::new(Exit::Config, errors.to_string()))?;
-    match loaded.conf.journal {
-        JournalConf::Sqlite(options) => Ok(options.path),
-        JournalConf::Shared(options) => {
+    match place(args)? {
+        Place::File(file) => Ok(file),
+        Place::Shared(options) => {
             let database = options.shown;
             let why = format!(
                 "[journal] connection is {database}, which has no file: back it up with the database's own means, such as \
@@ -187,6 +207,19 @@ fn file(args: &JournalFileArgs) -> Result<PathBuf, NoAnswer> {
             );
             Err(NoAnswer::new(Exit::Unavailable, why))
         }
+    }
+}
+
+/// The journal, by the name of its file or by the configuration.
+fn place(args: &JournalFileArgs) -> Result<Place, NoAnswer> {
+    if let Some(file) = &args.journal {
+        return Ok(Place::File(std::path::absolute(file).unwrap_or_else(|_| file.clone())));
+    }
+    let loaded = native::load(&sources::of(&args.sources))
+        .map_err(|errors| NoAnswer::new(Exit::Config, errors.to_string()))?;
+    match loaded.conf.journal {
+        JournalConf::Sqlite(options) => Ok(Place::File(options.path)),
+        JournalConf::Shared(options) => Ok(Place::Shared(Box::new(options))),
         JournalConf::Memory => {
             Err(NoAnswer::new(Exit::Config, "[journal] connection is memory://, which has no file"))
         }

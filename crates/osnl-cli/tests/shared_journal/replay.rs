@@ -54,4 +54,6 @@ fn kept_events_are_explained_and_replayed_from_any_machine() {
     });
     let (code, said) = stage.run("a", &["explain", "--counts"]);
     assert!(code == Some(0) && said.contains("rule gone of listener neutron"), "{code:?}: {said}");
+    let (_, daemons) = said.split_once("what it has read itself; run this on the machine of each: ").unwrap();
+    assert_eq!(daemons.split(", ").count(), 2, "{said}");
 }

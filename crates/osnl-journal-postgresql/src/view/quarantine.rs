@@ -65,6 +65,19 @@ impl View {
     }
 }
 
+/// Returns the numbers of those whose bytes cannot be read. One is in memory at a time.
+pub(crate) async fn damaged(session: &mut Session) -> Result<Vec<i64>, Error> {
+    const NEXT: &str = "SELECT id, extent, body FROM osnl_unreadable WHERE id > $1 ORDER BY id LIMIT 1";
+    let (mut after, mut damaged) = (i64::MIN, Vec::new());
+    while let [row] = &session.query(NEXT, &[&after]).await?[..] {
+        after = row.try_get(0)?;
+        let (extent, bytes) = (Extent::of(row.try_get(1)?), row.try_get(2)?);
+        let is_readable = extent.is_some_and(|extent| StoredBody { extent, bytes }.read().is_ok());
+        damaged.extend((!is_readable).then_some(after));
+    }
+    Ok(damaged)
+}
+
 /// Returns the conditions of a filter, each with `AND` before it.
 fn conditions(filter: &UnreadableFilter) -> String {
     let UnreadableFilter { ids, queue, reason, since, until } = filter;

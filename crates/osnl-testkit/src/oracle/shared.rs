@@ -18,7 +18,8 @@ mod window;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -152,7 +153,7 @@ impl SharedPlan {
         }
         wrong.extend(stop(&mut members));
         let rows: Vec<Row> = server.rows(DATABASE, Row::SQL).lines().filter_map(Row::read).collect();
-        wrong.extend(tables(server));
+        wrong.extend(tables(server).into_iter().chain(verified(&self.osnl, members[0].home())));
         wrong.extend(done.wrong);
         let buried = members.iter().flat_map(|member| buried(&member.buried())).collect();
         let evidence = Evidence { published, effects: target.effects(), rows, windows, buried };
@@ -299,6 +300,16 @@ fn tables(server: &Postgres) -> Vec<String> {
     check("messages in quarantine", "SELECT id, reason FROM osnl_unreadable LIMIT 5");
     check("partitions that were not given back", "SELECT id FROM osnl_partition WHERE token IS NOT NULL");
     wrong
+}
+
+/// Returns what osnl itself finds wrong with the tables.
+fn verified(osnl: &Path, home: &Path) -> Option<String> {
+    let mut command = Command::new(osnl);
+    command.env_clear().env("HOME", home).current_dir(home).stdin(Stdio::null());
+    let Output { status, stdout, stderr } =
+        command.args(["journal", "verify", "-c", "osnl.conf"]).output().unwrap();
+    let said = || String::from_utf8_lossy(&[stdout, stderr].concat()).into_owned();
+    (!status.success()).then(|| format!("journal verify ended with {status}: {}", said()))
 }
 
 /// Returns the events of dead letters that have left the journal.

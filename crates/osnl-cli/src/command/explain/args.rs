@@ -24,7 +24,7 @@ pub(crate) struct ExplainArgs {
     /// JSON events: plain, in oslo's envelope, or saved by osnl tap; - is stdin
     #[arg(value_name = "FILE", conflicts_with_all = ["journal", "unmatched", "counts"])]
     pub(super) file: Vec<PathBuf>,
-    /// Use recent events of the journal; implied by journal filters
+    /// Use recent events of the journal; journal filters alone do the same
     #[arg(long, conflicts_with_all = ["unmatched", "counts"])]
     pub(super) journal: bool,
     /// Use recent unmatched messages; PATTERN selects their event types

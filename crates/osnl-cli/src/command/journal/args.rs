@@ -11,7 +11,7 @@ use crate::flags::{FormatArgs, SourceArgs, duration};
 /// `osnl journal` and its commands.
 #[derive(Debug, Args)]
 #[command(after_help = "backup, verify, and export also work while osnl runs or hangs. Exits with 69 when \
-                  there is no journal (backup, export, verify, compact) or osnl runs (restore, compact, move, --schema).\n\n\
+                  there is no journal (backup, export, verify, compact) or osnl runs (restore, compact, move, export --schema).\n\n\
                   Examples:\n  osnl journal backup /backup/osnl-monday.db\n  osnl journal verify")]
 pub(crate) struct JournalArgs {
     #[command(subcommand)]
@@ -27,7 +27,7 @@ pub(crate) enum JournalCommand {
     Restore(RestoreArgs),
     /// Write events as JSON lines, or a journal that an older osnl can read
     Export(Box<ExportArgs>),
-    /// Check the file and all its rows, also while osnl runs
+    /// Check the journal and all its rows, also while osnl runs
     Verify(VerifyArgs),
     /// Return free space to the file system; osnl must be stopped
     Compact(CompactArgs),
@@ -121,8 +121,10 @@ pub(crate) struct ExportArgs {
 
 /// The flags of `osnl journal verify`.
 #[derive(Debug, Args)]
-#[command(after_help = "Reads the whole file. Exits with 1 when something is wrong.\n\n\
-                        Examples:\n  osnl journal verify\n  osnl journal verify --journal /backup/osnl-monday.db")]
+#[command(
+    after_help = "Reads the whole file, or all tables in PostgreSQL. Exits with 1 when something is wrong.\n\n\
+                        Examples:\n  osnl journal verify\n  osnl journal verify --journal /backup/osnl-monday.db"
+)]
 pub(crate) struct VerifyArgs {
     #[command(flatten)]
     pub(crate) journal: JournalFileArgs,
@@ -143,8 +145,8 @@ pub(crate) struct CompactArgs {
 /// The flags of `osnl journal migrate`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Only for [journal] connection = postgresql://...; osnl run also creates and migrates the tables at its \
-                  start, if its user of the database may. Exits with 69 when the database cannot be reached or refuses.\n\n\
+    after_help = "Only for [journal] connection = postgresql://...; osnl run does the same at its start, if its database \
+                  user has the permission. Exits with 69 when the database cannot be reached or refuses.\n\n\
                   Examples:\n  osnl journal migrate\n  osnl journal migrate --dry-run | psql -d osnl -U owner"
 )]
 pub(crate) struct MigrateArgs {
@@ -159,13 +161,12 @@ pub(crate) struct MigrateArgs {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Copies and compares all rows, and marks the old journal as moved: osnl does not start on it any more. After \
-                  an interruption, run it again. file:///PATH names a file that contains the URL, to keep the password off the \
-                  command line. Exits with 69 while osnl runs on either.\n\n\
+                  an interruption, run it again. A file that contains the URL keeps the password off the command line. Exits with 69 while osnl runs on either.\n\n\
                   Examples:\n  osnl journal move --from sqlite:///srv/osnl.db --to file:///srv/url\n  \
                   osnl journal move --replace --from file:///srv/url --to sqlite:///srv/osnl.db"
 )]
 pub(crate) struct MoveArgs {
-    /// Journal: sqlite:///PATH, postgresql://, or file:///PATH
+    /// Journal: sqlite:///PATH, postgresql://..., or file:///PATH of a file that contains the URL
     #[arg(long, value_name = "URL")]
     pub(crate) from: String,
     /// Empty destination of the other kind (file, database)
@@ -177,7 +178,7 @@ pub(crate) struct MoveArgs {
     /// Replace a journal in --to that is marked as moved
     #[arg(long)]
     pub(crate) replace: bool,
-    /// The daemons' lease: for this time a killed daemon counts as running
+    /// The `lease` of the daemons' configuration; a killed daemon counts as running until it ends
     #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration)]
     pub(crate) lease: Duration,
     #[command(flatten)]

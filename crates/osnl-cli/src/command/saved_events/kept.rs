@@ -57,6 +57,14 @@ impl KeptEvents {
         }
     }
 
+    /// Returns the names of the daemons that share the journal; none of a journal of one daemon.
+    pub(in crate::command) fn member_names(&self) -> Result<Vec<String>, Refusal> {
+        match self {
+            Self::File(_) => Ok(Vec::new()),
+            Self::Shared(options) => asked(options.database.member_names(options)),
+        }
+    }
+
     /// Returns the known ones of these message ids, each with its deliveries.
     pub(in crate::command) fn deliveries_of(
         &self,

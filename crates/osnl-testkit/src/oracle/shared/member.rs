@@ -125,6 +125,11 @@ impl Member {
         self.running = Some((group, guard));
     }
 
+    /// Returns the folder of its configuration.
+    pub(super) fn home(&self) -> &Path {
+        &self.home
+    }
+
     /// Sets the clock of its machine so many seconds forward from the real time, or back.
     pub(super) fn set_clock(&self, seconds: i64) {
         let (file, new) = (self.home.join(CLOCK), self.home.join("clock.new"));
