@@ -38,7 +38,7 @@ macro_rules! times {
 /// The paragraph about options that pick deliveries.
 macro_rules! pick {
     () => {
-        concat!(times!(), r" \fB\-\-state\fR takes states and groups of states. Deliveries that wait for a held target are pending, not held. The groups are: \fBpending\fR = arrived, ready, running, retrying, waiting, orphaned; \fBheld\fR = held\-by\-guard, held\-after\-crashes; \fBopen\fR = all of pending and held; \fBdone\fR = delivered, no\-action\-needed, shadow. The states dead and discarded belong to no group.")
+        concat!(times!(), r" \fB\-\-state\fR takes states and groups of states. Deliveries that wait for a held target are pending, not held. The groups are: \fBpending\fR = arrived (not put in order yet), ready (the next of its resource), running, retrying, waiting (for another of its resource), orphaned (its action is not configured); \fBheld\fR = held\-by\-guard, held\-after\-crashes; \fBopen\fR = all of pending and held; \fBdone\fR = delivered, no\-action\-needed, shadow. The states dead and discarded belong to no group.")
     };
 }
 
@@ -281,7 +281,7 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
     (
         "journal-move",
         Words {
-            more: r"Events, deliveries in every state with their order, attempts, enrichments, the quarantine, and pauses are moved. A NUL character in a name, a reason, or an answer cannot be stored in PostgreSQL and becomes U+FFFD; the command reports how many. What cannot be replaced is refused before anything is written. If \fB\-\-to\fR names an old journal that was marked as moved by an earlier move, \fB\-\-replace\fR makes room: it renames a file to JOURNAL.replaced\-TIME, and empties tables in PostgreSQL.",
+            more: r"Events, deliveries in every state with their order, attempts, enrichments, the quarantine, and pauses are moved. A NUL character in a name, a reason, or an answer cannot be stored in PostgreSQL and becomes U+FFFD; the command reports how many. Any other value that the destination cannot store ends the command before it writes anything. If \fB\-\-to\fR names an old journal that was marked as moved by an earlier move, \fB\-\-replace\fR makes room: it renames a file to JOURNAL.replaced\-TIME, and empties tables in PostgreSQL.",
             see: &["journal-migrate", "journal-backup", "check"],
             ..COMMAND
         },

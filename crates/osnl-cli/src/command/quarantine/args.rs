@@ -94,7 +94,7 @@ pub(crate) struct QuarantineShowArgs {
 #[derive(Debug, Args)]
 #[command(
     after_help = "The file has mode 0600, because the bytes may contain secrets. Exits with 1 when there is no such message or the file \
-                  exists, and when osnl has only the beginning of the message, which it then writes.\n\n\
+                  exists. If osnl has only the beginning of the message, it writes that, and exits with 1 too.\n\n\
                         Example:\n  osnl quarantine export 3 -o body"
 )]
 pub(crate) struct QuarantineExportArgs {
@@ -133,7 +133,7 @@ pub(crate) struct QuarantineDiscardArgs {
     pub(crate) which: WhichArgs,
     #[command(flatten)]
     pub(crate) how: HowArgs,
-    /// Do not ask; a filter without it and without a terminal ends with 2
+    /// Do not ask; without a terminal, a filter needs this (else exit status 2)
     #[arg(long, short = 'y')]
     pub(crate) yes: bool,
     #[command(flatten)]

@@ -60,7 +60,7 @@ pub(crate) struct SendArgs {
     /// Broker: rabbit://..., or file:///PATH of a file that contains the URL
     #[arg(long, value_name = "URL", value_parser = secret, conflicts_with_all = ["config_file", "config_dir", "listener"], help_heading = "Broker")]
     pub(crate) transport_url: Option<Secret>,
-    /// Use its broker, and its exchange and topics if FILE has none
+    /// Use its broker, exchange, and topics [default: the only listener]
     #[arg(long, value_name = "NAME", help_heading = "Broker")]
     pub(crate) listener: Option<String>,
     /// Exchange [default: FILE's, the listener's, or openstack]

@@ -12,6 +12,7 @@ use crate::flags::{Format, SourceArgs, max_body, pattern, secret};
 /// The flags of `osnl tap`.
 #[derive(Debug, Args)]
 #[command(
+    mut_arg("config_file", |arg| arg.help("Configuration file(s) [default with --listener: /etc/osnl/osnl.conf]")),
     after_help = "Exits with 0 if at least one event came, 1 if none came, 69 if the broker refuses access.\n\n\
     Examples:\n  osnl tap rabbit://openstack:secret@mq1:5672/ -e nova --priority info --body\n  \
     osnl tap -c osnl.conf --listener neutron  # Enter: the rules that match"

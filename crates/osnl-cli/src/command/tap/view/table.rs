@@ -5,8 +5,10 @@ use crate::command::tap::clean;
 use crate::command::tap::rates::live::{Order, Row};
 use crate::terminal::{Span, Tone, cell};
 
-/// Columns of numbers.
-const NUMBER: usize = 9;
+/// The widths of the columns of numbers: two rates, the rate of the last minute, the total.
+const NUMBERS: [usize; 4] = [9, 9, 12, 9];
+/// The longest time of a rate, in seconds.
+const MINUTE: usize = 60;
 
 /// The headings of the table; the column that it is sorted by has a mark.
 pub(super) fn heads(state: &ViewState, width: usize) -> Vec<Span> {
@@ -14,14 +16,16 @@ pub(super) fn heads(state: &ViewState, width: usize) -> Vec<Span> {
     let is_ascending = (state.order == Order::Name) != state.reversed;
     let mark = if is_ascending { '↑' } else { '↓' };
     let [one, ten, sixty] = state.spans.map(|seconds| format!("{seconds} s"));
+    let sixty = if state.spans[2] < MINUTE { format!("{} of {MINUTE} s", state.spans[2]) } else { sixty };
     let columns =
         [(Order::Second, one), (Order::Ten, ten), (Order::Sixty, sixty), (Order::Total, "total".to_owned())];
     let marked = |order: Order, name: &str| {
         if state.order == order { format!("{name} {mark}") } else { name.to_owned() }
     };
-    let mut text = format!(" {}", cell(&marked(Order::Name, "TYPE, EVENTS PER SECOND OVER"), names(width)));
-    for (order, name) in columns {
-        text.push_str(&format!(" {:>NUMBER$}", marked(order, &name)));
+    let names = cell(&format!("{}, EVENTS PER SECOND OVER", marked(Order::Name, "TYPE")), names(width));
+    let mut text = format!(" {names}");
+    for ((order, name), width) in columns.into_iter().zip(NUMBERS) {
+        text.push_str(&format!(" {:>width$}", marked(order, &name)));
     }
     vec![(Tone::Strong, text)]
 }
@@ -37,11 +41,11 @@ pub(super) fn lines(state: &ViewState, width: usize) -> Vec<Vec<Span>> {
 
 fn line(row: &Row, width: usize, tone: Tone) -> Vec<Span> {
     let mut text = format!(" {}", cell(&clean::text(&row.name), names(width)));
-    row.rates.iter().for_each(|rate| text.push_str(&format!(" {rate:>NUMBER$.1}")));
-    text.push_str(&format!(" {:>NUMBER$}", row.total));
+    row.rates.iter().zip(NUMBERS).for_each(|(rate, width)| text.push_str(&format!(" {rate:>width$.1}")));
+    text.push_str(&format!(" {:>1$}", row.total, NUMBERS[3]));
     vec![(tone, text)]
 }
 
 fn names(width: usize) -> usize {
-    width.saturating_sub(4 * (NUMBER + 1) + 2)
+    width.saturating_sub(NUMBERS.iter().map(|width| width + 1).sum::<usize>() + 2)
 }
