@@ -8,11 +8,12 @@ use crate::exit::Exit;
 /// Asks on a terminal whether to go on; without a question that was seen the answer is no.
 ///
 /// # Errors
-/// Standard input is not a terminal: `would` is the consequence that has to be confirmed with `--yes`.
+/// Standard input is not a terminal: `--yes` has to be given to `discard`, which is a verb and what it is done to.
 #[expect(clippy::print_stderr, reason = "a question is no output")]
-pub(super) fn agreed(question: &str, would: &str) -> Result<bool, NoAnswer> {
+pub(super) fn agreed(question: &str, discard: &str) -> Result<bool, NoAnswer> {
     if !std::io::stdin().is_terminal() {
-        return Err(NoAnswer::new(Exit::Usage, format!("{would}; --yes confirms, --dry-run only shows")));
+        let refusal = format!("nothing was discarded: add --yes to {discard}; --dry-run shows which");
+        return Err(NoAnswer::new(Exit::Usage, refusal));
     }
     eprint!("{question} [y/N] ");
     let _ = std::io::stderr().flush();

@@ -65,11 +65,10 @@ fn change(args: &ChangeArgs, ask: bool, request: &dyn Fn(Which, bool) -> Request
     if ask && !args.how.dry_run {
         let would: ChangeResult = respondent.ask(&request(filter.clone(), true))?;
         let count = would.changed + would.under_way;
-        let (what, ends) = (deliveries(count), "osnl makes no further attempt");
-        let question = format!("discard {what}? {ends}");
-        if count > 0
-            && !agreed(&question, &format!("nothing was discarded: this would discard {what}; then {ends}"))?
-        {
+        let what = deliveries(count);
+        let question = format!("discard {what}? osnl makes no further attempt");
+        let discard = format!("discard {what} without a further attempt");
+        if count > 0 && !agreed(&question, &discard)? {
             return Ok(Exit::Failed);
         }
     }

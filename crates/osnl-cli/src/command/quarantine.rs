@@ -98,9 +98,7 @@ fn discard(args: &QuarantineDiscardArgs) -> Result<Exit, NoAnswer> {
         let would: QuarantineChanges = respondent.ask(&request(true))?;
         let what = messages(would.changed);
         let question = format!("delete {what} for good?");
-        if would.changed > 0
-            && !agreed(&question, &format!("nothing was discarded: {what} would be deleted for good"))?
-        {
+        if would.changed > 0 && !agreed(&question, &format!("delete {what} for good"))? {
             return Ok(Exit::Failed);
         }
     }

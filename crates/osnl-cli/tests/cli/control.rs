@@ -325,7 +325,7 @@ fn what_is_discarded_is_chosen_and_confirmed(rig: &mut Rig) {
     rig.ask(&["deliveries", "discard", "--action", "roles"]).expect(
         2,
         "",
-        "this would discard 1 delivery; then osnl makes no further attempt",
+        "add --yes to discard 1 delivery without a further attempt",
     );
     rig.ask(&["deliveries", "discard", "--action", "roles", "--dry-run"]).expect(
         0,
