@@ -37,7 +37,7 @@ async fn share(stage: &Stage, members: &[PostgresJournal]) {
     }
 }
 
-/// Appends a message about each resource, in one group.
+/// Appends a message about each resource, in one group, and lets the member judge those that it owns.
 async fn arrive(member: &PostgresJournal, keys: impl IntoIterator<Item = String>) {
     let mut receipts = Vec::new();
     for key in keys {
@@ -48,6 +48,13 @@ async fn arrive(member: &PostgresJournal, keys: impl IntoIterator<Item = String>
     for receipt in receipts {
         assert_eq!(within(receipt).await, Settle::Acknowledge);
     }
+    within(member.look()).await;
+}
+
+/// Lets a member read the queue that another one has read.
+fn read_in_place_of_others(member: &PostgresJournal) {
+    let origin = ReceivedMessage::sample("", false).origin;
+    member.begin_reading(&origin.listener, &origin.queue);
 }
 
 fn keys(prefix: &str, count: usize) -> Vec<String> {
@@ -104,9 +111,7 @@ async fn a_guard_counts_what_the_former_owner_has_let_through() {
     within(b.look()).await;
     assert_eq!(verdicts(&stage, "k"), "0|2");
     let paused = pause(&a);
-    b.begin_reading("l", "q");
-    let origin = ReceivedMessage::sample("", false).origin;
-    b.begin_reading(&origin.listener, &origin.queue);
+    read_in_place_of_others(&b);
     arrive(&b, keys("m", 24)).await;
     let admitted = stage.rows("SELECT count(*) FROM osnl_delivery WHERE state = -1");
     assert_ne!(admitted, "0", "a has not admitted its own");
@@ -179,19 +184,17 @@ async fn what_is_released_on_any_member_is_let_through_from_then_on() {
 async fn a_commit_without_an_answer_counts_once() {
     for fault in [CommitFault::AnswerLost, CommitFault::CommitLost] {
         let stage = Stage::new();
-        let a = guarded(&stage, "a", guards(&[], &[("a", 5)]));
-        // The reader's epoch is not what is lost.
+        let rates = guards(&[], &[("a", 5)]);
+        let a = guarded(&stage, "a", rates.clone());
         arrive(&a, keys("k", 1)).await;
+        // It owns nothing: what it appends is judged by the other one.
+        let reader = guarded(&stage, "reader", rates);
         let paused = pause(&a);
+        read_in_place_of_others(&reader);
+        arrive(&reader, keys("m", 8)).await;
         a.send(Command::Do(Box::new(move |member| member.fault = fault)));
-        let mut receipts = Vec::new();
-        for key in keys("m", 8) {
-            receipts.push(append(&a, entry(&key, &key, false)).await);
-        }
         drop(paused);
-        for receipt in receipts {
-            assert_eq!(within(receipt).await, Settle::Acknowledge);
-        }
+        within(a.look()).await;
         assert_eq!((verdicts(&stage, "m"), counted(&[a])), ("4|4".into(), 4), "{fault:?}");
         assert_eq!(stage.rows("SELECT count(*) FROM osnl_guard_key"), "9", "{fault:?}");
     }
@@ -215,6 +218,7 @@ async fn a_guard_judges_what_a_rule_has_asked_for() {
     let mut own = entry("own", "x", false);
     own.deliveries = ["x", "y"].map(|key| NewDelivery::new("r", "b", Some(key.into()))).into();
     assert_eq!(within(append(&a, own).await).await, Settle::Acknowledge);
+    within(a.look()).await;
     assert_eq!(held(&stage), "y");
 }
 
@@ -229,8 +233,7 @@ async fn members_that_have_counted_the_same_do_not_let_through_twice_as_many() {
     // It owns nothing: what it appends is admitted by the others.
     let reader = guarded(&stage, "reader", rates);
     let paused = [&a, &b].map(pause);
-    let origin = ReceivedMessage::sample("", false).origin;
-    reader.begin_reading(&origin.listener, &origin.queue);
+    read_in_place_of_others(&reader);
     arrive(&reader, keys("m", 24)).await;
     assert_eq!(verdicts(&stage, "m"), "0|0");
     let options = stage.options("lock");
