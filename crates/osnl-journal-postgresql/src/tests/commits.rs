@@ -55,6 +55,8 @@ async fn a_take_over_without_an_answer_is_one() {
         let stage = Stage::new();
         let (a, b) = (stage.member("a"), stage.member("b"));
         keep(&a, "1", "k").await;
+        // Its first look for arrivals is over.
+        within(b.look()).await;
         within(a.close()).await;
         // Ahead of every clock: the next one is the next number.
         stage.rows("UPDATE osnl_partition SET epoch = 9000000000");
