@@ -70,7 +70,7 @@ const WITH_KAFKA: &[&str] = &[
     "-p",
     "osnl-cli",
     "--features",
-    "osnl-transport/kafka-tests,osnl-cli/kafka",
+    "osnl-transport/kafka-tests,osnl-cli/kafka,osnl-cli/postgresql",
     "--lib",
     "--test",
     "it",

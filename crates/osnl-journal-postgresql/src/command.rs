@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use osnl_core::received::ReceivedMessage;
 use osnl_journal::identity::Identity;
+use osnl_journal::shared::StreamLease;
 use osnl_journal::sqlite::reserved_numbers;
 use osnl_journal::store::claimable::FetchKinds;
 use osnl_journal::store::clock::Due;
 use osnl_journal::{DeliveryId, End, Entry, LearntFacts, SentRequest, Settle, UsedLimits};
-use tokio::sync::oneshot;
+use osnl_transport::BoxFuture;
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::member::Member;
 use crate::reader::{Reader, key};
@@ -19,6 +21,12 @@ pub(crate) enum Command {
     SetAside(Box<NewUnreadable>, oneshot::Sender<Settle>),
     /// The broker hands this queue to this member, from now on.
     BeginReading(Reader),
+    /// Asks for the lease of a stream.
+    Lease(LeaseRequest),
+    /// Keeps the position of a stream, in this epoch of its lease.
+    Position(Reader, i64, String),
+    /// Gives the lease of a stream back, if it is of this epoch.
+    GiveBack(Reader, i64),
     Attempted(DeliveryId, UsedLimits, String),
     /// The request of the attempt that was reported last, and its duration.
     Sent(DeliveryId, u32, SentRequest),
@@ -54,6 +62,9 @@ impl Command {
             Self::Append(..)
             | Self::SetAside(..)
             | Self::BeginReading(_)
+            | Self::Lease(..)
+            | Self::Position(..)
+            | Self::GiveBack(..)
             | Self::DueNow(..)
             | Self::Known(..)
             | Self::Fetch(..)
@@ -62,6 +73,11 @@ impl Command {
             | Self::Look(_)
             | Self::Do(_) => None,
         }
+    }
+
+    /// Whether it is about the lease of a stream.
+    pub(crate) fn is_of_a_lease(&self) -> bool {
+        matches!(self, Self::Lease(..) | Self::Position(..) | Self::GiveBack(..))
     }
 
     /// Whether it ends a delivery.
@@ -163,5 +179,53 @@ impl NewUnreadable {
             b"unreadable",
             &[self.reader.listener.as_bytes(), self.reader.queue.as_bytes(), digest.as_bytes()],
         )
+    }
+}
+
+/// Asks for the lease of a stream.
+pub(crate) struct LeaseRequest {
+    pub(crate) reader: Reader,
+    pub(crate) answer: oneshot::Sender<PostgresStreamLease>,
+    /// The way of what the lease is told.
+    pub(crate) commands: mpsc::WeakUnboundedSender<Command>,
+}
+
+/// See [`StreamLease`].
+pub(crate) struct PostgresStreamLease {
+    pub(crate) reader: Reader,
+    pub(crate) epoch: i64,
+    pub(crate) position: Option<String>,
+    pub(crate) commands: mpsc::WeakUnboundedSender<Command>,
+    /// Ends with the lease.
+    pub(crate) lost: watch::Receiver<()>,
+}
+
+impl PostgresStreamLease {
+    /// A journal that is closed has given the lease back.
+    fn send(&self, command: Command) {
+        if let Some(commands) = self.commands.upgrade() {
+            let _ = commands.send(command);
+        }
+    }
+}
+
+impl StreamLease for PostgresStreamLease {
+    fn position(&self) -> Option<&str> {
+        self.position.as_deref()
+    }
+
+    fn keep(&self, position: String) {
+        self.send(Command::Position(self.reader.clone(), self.epoch, position));
+    }
+
+    fn lost(&self) -> BoxFuture<'static, ()> {
+        let mut lost = self.lost.clone();
+        Box::pin(async move { while lost.changed().await.is_ok() {} })
+    }
+}
+
+impl Drop for PostgresStreamLease {
+    fn drop(&mut self) {
+        self.send(Command::GiveBack(self.reader.clone(), self.epoch));
     }
 }

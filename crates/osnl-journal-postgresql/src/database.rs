@@ -10,7 +10,7 @@ use osnl_core::metrics::Counters;
 use osnl_core::received::ReceivedMessage;
 use osnl_journal::shared::{
     DatabaseFact, FactKind, GuardRates, GuardState, HeldTargets, Migration, SharedDatabase, SharedJournal,
-    SharedOptions, SharedOverview, UnusableDatabase,
+    SharedOptions, SharedOverview, StreamLease, UnusableDatabase,
 };
 use osnl_journal::sqlite::upkeep::{Observer, VerifyReport};
 use osnl_journal::sqlite::{
@@ -340,6 +340,11 @@ impl SharedJournal for PostgresJournal {
 
     fn begin_reading(&self, listener: &str, queue: &str) {
         Self::begin_reading(self, listener, queue);
+    }
+
+    fn lease_stream(&self, listener: &str, stream: &str) -> BoxFuture<'static, Option<Box<dyn StreamLease>>> {
+        let lease = self.ask_to_read(listener, stream);
+        Box::pin(async move { Some(Box::new(lease.await.ok()?) as Box<dyn StreamLease>) })
     }
 
     fn overview(&self) -> BoxFuture<'_, Result<SharedOverview, String>> {

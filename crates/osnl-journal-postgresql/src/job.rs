@@ -38,6 +38,12 @@ pub(crate) enum Job<'a> {
     Calls(CallOrder),
     /// Tells what this member has received of streams with an expectation; members renew within this lease.
     Tell(&'a [UntoldMessages], Duration),
+    /// Takes the lease of a stream, if its row is still as it was seen: epoch and beat, or not there.
+    Lease(Reader, Option<(i64, i64)>),
+    /// Keeps the positions of streams whose leases this member has.
+    Keep(Vec<(Reader, String)>),
+    /// Gives the leases of streams back.
+    GiveBack(Vec<Reader>),
     /// Takes the next epoch of a queue, or more numbers in the epoch that this member has, so many.
     Read(Reader, Option<i64>, i64),
 }
@@ -101,6 +107,7 @@ impl Job<'_> {
             Self::Group(_) | Self::Renew => {
                 let own = member.leases.partitions();
                 transaction.own(own.iter().copied()).await?;
+                transaction.read(member.leased.clone()).await?;
                 JobResult::Renewed(own.into_iter().collect())
             }
             Self::Take(rows, now) => JobResult::Taken(transaction.take(rows, *now).await?),
@@ -126,6 +133,15 @@ impl Job<'_> {
                 JobResult::Told
             }
             Self::Calls(order) => JobResult::Calls(transaction.order_calls(order).await?),
+            Self::Lease(reader, seen) => JobResult::Leased(transaction.lease_stream(reader, *seen).await?),
+            Self::Keep(positions) => {
+                transaction.keep_positions(positions).await?;
+                JobResult::Released
+            }
+            Self::GiveBack(readers) => {
+                transaction.give_streams_back(readers).await?;
+                JobResult::Released
+            }
             Self::Read(reader, epoch, numbers) => transaction.take_reader(reader, *epoch, *numbers).await?,
         };
         transaction.commit(|| *kept = Some(ended.clone())).await?;

@@ -22,6 +22,8 @@
 //!   epoch. A reader that has lost its epoch appends nothing before
 //!   [`begin_reading`](PostgresJournal::begin_reading); its messages stay with the broker. What an operator has appended again
 //!   is of a reader of the member's own, which fences none.
+//! - **Streams.** A broker hands all of a stream to each consumer. So the reader's row has a lease as that of a partition has,
+//!   and the reader's position: the next reader goes on there, and what the former one has appended behind it are copies.
 //! - **Numbers.** An epoch draws numbers of arrivals in blocks, in a transaction that writes its row. The numbers of one queue
 //!   therefore grow with its epochs and messages. Between queues they say nothing, but of messages whose meaning depends on
 //!   earlier ones.
@@ -39,7 +41,7 @@
 //! They count over all members, in a row for each that every decision writes on condition of its version (`window`). A guard
 //! judges an arrival in the transaction that admits it (`guards`). Calls of an action with a rate are granted in blocks (`grants`).
 //!
-//! # Streams
+//! # Expectations
 //!
 //! Members tell each other how many messages they have received of a listener or a rule with an expectation, with the renewals
 //! of their leases, and judge on the sum (`streams`).
@@ -56,7 +58,7 @@
 //! | `osnl_version` | a version of the tables, and the oldest that a program must know |
 //! | `osnl_partition` | the lease of a partition |
 //! | `osnl_member` | a running daemon, and the number of its latest transaction |
-//! | `osnl_reader` | a listener and its queue: epoch and token of the reader |
+//! | `osnl_reader` | a listener and its queue: epoch and token of the reader; of a stream, its beat is that of a lease, and its position is there |
 //! | `osnl_counter` | the next number of an arrival; a journal that is moved has another name for it, which tells where |
 //! | `osnl_arrival` | a message as received; `identity` is its key, `nameless` finds copies of one without an id |
 //! | `osnl_delivery` | a delivery: its states are those of the SQLite journal, and -1 for `arrived`; `begins` is the state that admission gives it |
@@ -118,6 +120,7 @@ pub mod schema;
 mod seen;
 mod session;
 mod shared;
+mod stream_lease;
 mod streams;
 #[cfg(test)]
 mod tests;
@@ -151,7 +154,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
 pub use self::clock::{BootClock, LeaseClock};
-use self::command::{Command, NewEntry, NewUnreadable};
+use self::command::{Command, LeaseRequest, NewEntry, NewUnreadable, PostgresStreamLease};
 pub use self::database::Postgres;
 pub use self::options::Options;
 use self::reader::Reader;
@@ -236,6 +239,14 @@ impl PostgresJournal {
     /// new subscription of a queue that another member may have read meanwhile.
     pub fn begin_reading(&self, listener: &str, queue: &str) {
         self.send(Command::BeginReading(Reader { listener: listener.into(), queue: queue.into() }));
+    }
+
+    /// Asks for the lease of a stream.
+    fn ask_to_read(&self, listener: &str, stream: &str) -> oneshot::Receiver<PostgresStreamLease> {
+        let (answer, lease) = oneshot::channel();
+        let reader = Reader { listener: listener.into(), queue: stream.into() };
+        self.send(Command::Lease(LeaseRequest { reader, answer, commands: self.commands.downgrade() }));
+        lease
     }
 
     /// Looks for arrivals of other members and at the leases now, not at the next interval; completes when that is done.

@@ -31,6 +31,8 @@ pub(crate) struct Member {
     pub(crate) reading: HashMap<Reader, ReaderEpoch>,
     /// Queues that another member has taken over: nothing of theirs is appended before the broker hands them here again.
     pub(crate) fenced: HashSet<Reader>,
+    /// The streams whose leases it has; each is in `reading` too.
+    pub(crate) leased: BTreeSet<Reader>,
     /// Queues whose messages had too small numbers beside those of other queues: they are given few at a time.
     pub(crate) abreast: HashSet<Reader>,
     /// The largest number of a message with a meaning that this member has kept.
@@ -108,6 +110,7 @@ impl Member {
             leases: Leases::default(),
             reading: HashMap::new(),
             fenced: HashSet::new(),
+            leased: BTreeSet::new(),
             abreast: HashSet::new(),
             recalled: 0,
             places: HashMap::new(),

@@ -23,6 +23,8 @@ pub(crate) enum JobResult {
     Pruned,
     Changed(Box<ChangeResult>),
     Calls(CallAnswer),
+    /// The epoch of the lease of a stream, and the position that was kept last; `None` if another member was faster.
+    Leased(Option<(i64, Option<String>)>),
     /// The epoch, and the first of the numbers.
     Read {
         epoch: i64,

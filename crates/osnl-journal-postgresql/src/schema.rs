@@ -15,7 +15,7 @@ struct Step {
     oldest: i32,
 }
 
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     Step { sql: include_str!("schema/1.sql"), oldest: 1 },
     // An older program would not know what is paused.
     Step { sql: include_str!("schema/2.sql"), oldest: 2 },
@@ -39,6 +39,8 @@ const STEPS: [Step; 8] = [
     },
     // An older program does not tell which targets it holds.
     Step { sql: include_str!("schema/8.sql"), oldest: 2 },
+    // An older program refuses a stream in its configuration.
+    Step { sql: include_str!("schema/9.sql"), oldest: 2 },
 ];
 
 /// The newest version of the tables that this program knows.

@@ -19,6 +19,7 @@ mod rates;
 mod readers;
 mod retention;
 mod seen;
+mod stream_leases;
 mod streams;
 mod tls_sessions;
 mod transfer;
@@ -30,7 +31,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
+use futures_util::FutureExt;
 use osnl_core::metrics::Counters;
 use osnl_journal::conformance::{PLACES, Rig, append, claim, entry, names, within};
 use osnl_journal::{Fence, NewDelivery, Outcome, Settle};

@@ -5,6 +5,7 @@ mod changing;
 mod guarding;
 mod hearing;
 mod isolating;
+mod leasing;
 mod rating;
 mod telling;
 mod trouble;
@@ -30,6 +31,7 @@ use crate::reader::Reader;
 use crate::results::JobResult;
 use crate::session::{OpenError, Session};
 use crate::shared::SharedState;
+use crate::stream_lease::StreamLeases;
 use crate::tls::Tls;
 
 /// Commands of one transaction.
@@ -65,6 +67,7 @@ pub(crate) struct Writer {
     swept: i64,
     chore: Chore,
     more_arrived: bool,
+    streams: StreamLeases,
     /// The most commands of a transaction: fewer after one that took too long.
     at_once: usize,
 }
@@ -99,6 +102,7 @@ impl Writer {
             swept: 0,
             chore: Chore::None,
             more_arrived: true,
+            streams: StreamLeases::default(),
             at_once: AT_ONCE,
         };
         match writer.connected().await {
@@ -206,6 +210,7 @@ impl Writer {
         let asked: Vec<Command> = batch
             .extract_if(.., |command| matches!(command, Command::Known(..) | Command::Look(_)))
             .collect();
+        let leases: Vec<Command> = batch.extract_if(.., |command| command.is_of_a_lease()).collect();
         let fetches: Vec<Command> =
             batch.extract_if(.., |command| matches!(command, Command::Fetch(..))).collect();
         if let [Command::BeginReading(reader)] = &batch[..] {
@@ -218,6 +223,7 @@ impl Writer {
         } else if !self.commit(batch, fetches).await {
             return false;
         }
+        self.lease_as_asked(leases).await;
         for command in asked {
             if let Command::Look(sender) = command {
                 self.look().await;
@@ -309,6 +315,7 @@ impl Writer {
                         queue.name = &*reader.queue,
                         "another daemon reads the queue: what was received from it here is left to the broker"
                     );
+                    self.lose_stream(&reader);
                     self.member.reading.remove(&reader);
                     self.member.fenced.insert(reader);
                 }
@@ -316,6 +323,7 @@ impl Writer {
             Refusal::Forgotten => {
                 tracing::warn!("the other daemons have given this one up: it begins anew");
                 self.lose(&self.member.leases.partitions());
+                self.streams.lose_all();
                 let anew = Member::new(self.member.limits.clone());
                 let former = std::mem::replace(&mut self.member, anew);
                 self.member.places = former.places;

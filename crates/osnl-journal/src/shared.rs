@@ -5,6 +5,7 @@
 //! | [`SharedDatabase`] | a kind of database: reads its URLs, opens journals, migrates tables, reports. A program passes in those that it is built with. |
 //! | [`SharedOptions`] | `[journal]`, checked |
 //! | [`SharedJournal`] | an open journal: a [`Journal`], and the answers that the daemon's commands need |
+//! | [`StreamLease`] | the right of one daemon to read a stream, and its position |
 //!
 //! An answer is the whole truth of the database at that moment, or an error that says why there is none. A daemon opens the
 //! journal also while the database is away: it is [failed](crate::JournalState::Failed) then, takes nothing from the brokers,
@@ -12,6 +13,7 @@
 
 mod changing;
 mod limits;
+mod stream;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
@@ -28,6 +30,7 @@ use osnl_transport::BoxFuture;
 
 pub use self::changing::SharedChangeRun;
 pub use self::limits::{GuardRates, GuardState};
+pub use self::stream::StreamLease;
 use crate::sqlite::upkeep::{Observer, VerifyReport};
 use crate::sqlite::{
     Bodies, BoundedCount, Change, ChangeOutcome, DeliveryDetails, FailingKey, Filter, KeptEvent, Overview,
@@ -327,6 +330,9 @@ pub trait SharedJournal: Journal + fmt::Debug {
 
     /// Takes note of a new subscription: the next message of this queue comes from the broker's choice of this daemon.
     fn begin_reading(&self, listener: &str, queue: &str);
+
+    /// Waits until no other daemon reads a stream, and takes its lease; `None` when the journal is closed.
+    fn lease_stream(&self, listener: &str, stream: &str) -> BoxFuture<'static, Option<Box<dyn StreamLease>>>;
 
     /// Counts what is kept.
     fn overview(&self) -> BoxFuture<'_, Result<SharedOverview, String>>;

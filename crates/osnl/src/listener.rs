@@ -16,10 +16,12 @@
 mod announce;
 mod bindings;
 mod blockade;
+mod failures;
 mod farewell;
 mod gauges;
 mod given_back;
 mod late;
+mod lease;
 mod positions;
 mod session;
 mod state;
@@ -27,12 +29,16 @@ mod stream;
 mod tidying;
 mod watchdog;
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use futures_util::FutureExt as _;
 use osnl_core::former::Former;
 use osnl_model::{Budget, Priority, Target};
-use osnl_transport::{Consumer, ListenOptions, QueueType, Subscription, Transport, TransportError};
+use osnl_transport::{
+    BoxFuture, Consumer, ListenOptions, QueueType, Subscription, Transport, TransportError,
+};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
@@ -42,6 +48,7 @@ pub use self::bindings::{Bindings, LeftQueue, OwnQueue};
 use self::blockade::Returns;
 pub(crate) use self::farewell::{Farewell, QueueRemains};
 pub use self::gauges::{ConnectedQueues, Depth, Gauges, LossyQueue, Trouble};
+use self::lease::ReadLease;
 pub use self::positions::PositionStore;
 use self::session::{Session, SessionEnd, few};
 pub use self::state::{ConnectionObserver, ListenerState};
@@ -89,14 +96,6 @@ pub struct Listener {
     stall: watch::Sender<Option<Stall>>,
     gauges: Arc<Gauges>,
     series: Arc<ListenerSeries>,
-}
-
-/// The log lines about failed attempts.
-struct FailureLog {
-    /// The time of the last one.
-    at: Instant,
-    /// The reasons that were logged.
-    reasons: Vec<String>,
 }
 
 impl Listener {
@@ -221,27 +220,30 @@ impl Listener {
         let mut before: Option<LostConnection> = None;
         let mut returns = Returns::default();
         let mut streams = Streams::new(&self.config.options, self.positions.clone());
+        let mut lease = ReadLease::of(&self);
         let result = loop {
             let first = before.is_none();
             let prefetch = match returns.is_small() {
                 true => few(self.config.options.prefetch, self.queues().len()),
                 false => self.config.options.prefetch,
             };
-            let consumer = match self.connect(&shutdown, first, streams.as_ref(), prefetch).await {
-                Ok(Some(consumer)) => consumer,
-                Ok(None) => break Ok(()),
-                Err(error) => break Err(error),
-            };
+            let consumer =
+                match self.connect(&shutdown, first, (lease.as_mut(), streams.as_mut()), prefetch).await {
+                    Ok(Some(consumer)) => consumer,
+                    Ok(None) => break Ok(()),
+                    Err(error) => break Err(error),
+                };
             let lost = before
                 .take()
                 .map(|LostConnection { at, unsettled }| Before { away: at.elapsed(), unsettled });
             self.connected(&*consumer, lost);
             self.remember_groups(consumer.subscription()).await;
             self.stall.send_replace(None);
-            if let Some(journal) = &self.shared {
+            if let (Some(journal), None) = (&self.shared, &lease) {
                 self.queues().iter().for_each(|queue| journal.begin_reading(&self.config.name, queue));
             }
             let (found, late) = (consumer.subscription().clone(), consumer.late_bindings());
+            let lease_lost = lease.as_ref().map_or_else(|| pending().boxed(), ReadLease::lost);
             let mut session = Session::new(&self, consumer, streams.as_mut(), prefetch);
             self.enter(if session.is_standby() { ListenerState::Standby } else { ListenerState::Listening });
             let tidying = async {
@@ -250,7 +252,7 @@ impl Listener {
                 }
             };
             let besides = async { tokio::join!(tidying, self.bind_late(&found, late)) };
-            let ended = beside(session.run(&shutdown), besides).await;
+            let ended = until(lease_lost, beside(session.run(&shutdown), besides)).await;
             let unsettled = session.unsettled();
             before = Some(LostConnection { at: Instant::now(), unsettled });
             match ended {
@@ -265,21 +267,12 @@ impl Listener {
                         break Ok(());
                     }
                 }
-                Ok(SessionEnd::Return) => {
-                    tracing::info!(
-                        listener.name = &*self.config.name,
-                        unsettled,
-                        "a message is returned to the broker, and with it all unacknowledged ones: they come before later ones"
-                    );
+                Ok(ended @ (SessionEnd::Return | SessionEnd::LeaseLost | SessionEnd::Widen)) => {
+                    self.say_ended(&ended, unsettled);
                     session.consumer.close().await;
-                }
-                Ok(SessionEnd::Widen) => {
-                    tracing::info!(
-                        listener.name = &*self.config.name,
-                        "nothing has blocked for a while: the whole prefetch is asked for again"
-                    );
-                    session.consumer.close().await;
-                    returns.widened();
+                    if ended == SessionEnd::Widen {
+                        returns.widened();
+                    }
                 }
                 Err(error) => {
                     self.stall.send_replace(None);
@@ -291,6 +284,7 @@ impl Listener {
         if let Some(streams) = &mut streams {
             streams.write(&self.config.name, true).await;
         }
+        drop(lease);
         self.enter(ListenerState::Stopped);
         result
     }
@@ -357,14 +351,11 @@ impl Listener {
         &self,
         shutdown: &Shutdown,
         first: bool,
-        streams: Option<&Streams>,
+        (mut lease, mut streams): (Option<&mut ReadLease>, Option<&mut Streams>),
         prefetch: u16,
     ) -> Result<Option<Box<dyn Consumer>>, TransportError> {
         let mut backoff = Backoff::new(self.transport.reconnect());
         let mut said = None;
-        let options = &self.config.options;
-        let options = streams.map_or_else(|| options.clone(), |streams| streams.options(options));
-        let options = &ListenOptions { prefetch, ..options };
         if let Some(pause) = backoff.before().filter(|_| !first) {
             tokio::select! {
                 biased;
@@ -373,6 +364,13 @@ impl Listener {
             }
         }
         for attempt in 1.. {
+            if !self.may_read(lease.as_deref_mut(), streams.as_deref_mut(), shutdown).await {
+                return Ok(None);
+            }
+            let options = &self.config.options;
+            let options =
+                streams.as_ref().map_or_else(|| options.clone(), |streams| streams.options(options));
+            let options = &ListenOptions { prefetch, ..options };
             if attempt == 1 {
                 self.enter(ListenerState::Connecting { attempt });
             } else {
@@ -411,6 +409,7 @@ impl Listener {
             if fatal || !error.is_recoverable() {
                 return Err(error);
             }
+            self.leave_to_others(lease.as_deref_mut(), streams.as_deref_mut()).await;
             let pause = backoff.after(&error);
             let next = SystemTime::now() + pause;
             let trouble = Trouble {
@@ -433,61 +432,37 @@ impl Listener {
         Ok(None)
     }
 
-    /// Logs a failed attempt, if it is the first or has another reason. A broker may be away for a night: the same reasons
-    /// are logged again after [`REMIND`]. A missing exchange or queue is logged once.
-    fn say_failed(
+    /// Waits until this daemon has the lease, if it needs one; `false` when told to stop.
+    async fn may_read(
         &self,
-        trouble: &Trouble,
-        is_missing: bool,
-        pause: Duration,
-        said: &mut Option<FailureLog>,
-    ) {
-        let name = &*self.config.name;
-        let Trouble { reason, remedy, attempts: attempt, next: _, is_unbound: _ } = trouble;
-        let known = said.as_ref().is_some_and(|said| said.reasons.contains(reason));
-        let is_due = said.as_ref().is_some_and(|said| said.at.elapsed() >= REMIND) && !is_missing;
-        if known && !is_due {
-            tracing::debug!(listener.name = name, attempt, reason, "cannot listen");
-            return;
+        lease: Option<&mut ReadLease>,
+        streams: Option<&mut Streams>,
+        shutdown: &Shutdown,
+    ) -> bool {
+        let Some(lease) = lease else { return true };
+        if lease.is_held() {
+            return true;
         }
-        let remedy = remedy.as_deref();
-        let nth = attempt.to_string();
-        let mut before = vec![("listener.name", name), ("attempt", &*nth)];
-        before.extend(remedy.map(|remedy| ("remedy", remedy)));
-        if is_missing {
-            tracing::warn!(
-                listener.name = name,
-                attempt,
-                reason,
-                remedy,
-                former = %Former(
-                    format_args!("{reason}; it is looked for each second"),
-                    &before
-                ),
-                "cannot listen: osnl looks for the missing exchange or queue every second"
-            );
-        } else {
-            let seconds = pause.as_secs_f64();
-            tracing::warn!(
-                listener.name = name,
-                attempt,
-                reason,
-                remedy,
-                next_attempt_in = format!("{seconds:.1} s"),
-                former = %Former(
-                    format_args!(
-                        "{reason}; trying again in {seconds:.1} s, and on: logged when the reason changes"
-                    ),
-                    &before
-                ),
-                "cannot listen: osnl tries again until it can, and logs each new reason"
-            );
+        self.gauges.failed(None);
+        self.enter(ListenerState::Standby);
+        let taken = tokio::select! {
+            biased;
+            () = shutdown.drain.cancelled() => return false,
+            taken = lease.take() => taken,
+        };
+        if let Some(streams) = streams {
+            streams.leased(lease.queue(), taken);
         }
-        let said = said.get_or_insert_with(|| FailureLog { at: Instant::now(), reasons: Vec::new() });
-        said.at = Instant::now();
-        if !known && said.reasons.len() < REASONS {
-            said.reasons.push(reason.clone());
+        true
+    }
+
+    /// Gives the lease back, if there is one: another daemon may reach the broker.
+    async fn leave_to_others(&self, lease: Option<&mut ReadLease>, streams: Option<&mut Streams>) {
+        let Some(lease) = lease else { return };
+        if let Some(streams) = streams {
+            streams.write(&self.config.name, true).await;
         }
+        lease.give_back();
     }
 
     /// Returns the remedy for a failed attempt to listen.
@@ -495,11 +470,6 @@ impl Listener {
         self.transport.remedy(error, &self.config.targets, &self.config.options)
     }
 }
-
-/// The interval between two log lines about the same failures to connect.
-const REMIND: Duration = Duration::from_secs(600);
-/// Different reasons that are told apart: each host of a broker may have its own.
-const REASONS: usize = 16;
 
 /// The time that an abandoned attempt may take to end in order.
 const GIVEN_UP: Duration = Duration::from_secs(1);
@@ -540,6 +510,18 @@ fn log_lost_connection(listener: &str, unsettled: usize, error: &TransportError)
         ),
         "connection lost: reconnecting, the broker delivers unacknowledged messages again"
     );
+}
+
+/// The session, unless the lease is lost before it ends.
+async fn until(
+    lost: BoxFuture<'_, ()>,
+    session: impl Future<Output = Result<SessionEnd, TransportError>>,
+) -> Result<SessionEnd, TransportError> {
+    tokio::select! {
+        biased;
+        () = lost => Ok(SessionEnd::LeaseLost),
+        ended = session => ended,
+    }
 }
 
 /// The first, with the second beside it for as long as both have something to do.

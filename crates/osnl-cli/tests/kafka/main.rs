@@ -9,6 +9,8 @@ mod kafka {
     mod publish;
     mod recreated;
     mod section;
+    #[cfg(feature = "postgresql")]
+    mod shared;
     mod tansu;
     mod tap;
 }

@@ -19,9 +19,9 @@ fn options_that_count_in_one_daemon_are_refused() {
         "[listener:neutron] single_active_consumer: a shared journal needs one active reader of each queue",
     );
     check(
-        "prefetch = 10",
-        "queue_type = stream",
-        "every daemon on a shared journal would read all of the stream",
+        "pool = osnl",
+        "pool =\nqueue_type = stream",
+        "[listener:neutron] pool: is required with a shared journal, whose daemons read one stream in turn",
     );
     check("lease = 3s", "max_size = 1GiB", "[journal] max_size: is not kept by a journal in PostgreSQL");
     check("lease = 3s", "lease = 1s", "[journal] lease: \"1s\" is out of range; allowed: 2s to");

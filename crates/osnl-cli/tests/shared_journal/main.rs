@@ -17,4 +17,5 @@ mod quarantine;
 mod readiness;
 mod replay;
 mod stage;
+mod streams;
 mod takeover;

@@ -22,6 +22,7 @@ use crate::lane::{ARRIVALS, AT_ONCE};
 use crate::leases::{Lease, LeaseRow, Token};
 use crate::partition::{PARTITIONS, Partition};
 use crate::prune;
+use crate::reader::Reader;
 use crate::report;
 use crate::results::JobResult;
 use crate::session::{GROWING, TABLE_SIZES, Values, words};
@@ -132,6 +133,7 @@ impl Writer {
                 self.session = None;
                 self.failed(&words(&error));
             }
+            self.lease_streams().await;
         }
     }
 
@@ -358,9 +360,11 @@ impl Writer {
         self.closing = true;
         let own = self.member.leases.partitions();
         self.lose(&own);
+        let streams: Vec<Reader> = self.member.leased.iter().cloned().collect();
         let limit = self.options.patience;
         let releasing = async {
             _ = self.transact(&Job::Release(own)).await;
+            self.give_streams_back(streams).await;
             self.give_calls_back().await;
             self.tell_streams().await;
             if let Some(session) = &mut self.session {

@@ -106,23 +106,30 @@ impl PositionStore {
 }
 
 fn text(positions: &BTreeMap<String, Resume>) -> String {
-    let position = |resume: &Resume| match resume {
+    let streams: serde_json::Map<String, Value> =
+        positions.iter().map(|(queue, resume)| (queue.clone(), position(*resume))).collect();
+    format!("{}\n", json!({"format": FORMAT, "streams": streams}))
+}
+
+/// Returns the entry of a stream.
+pub(super) fn position(resume: Resume) -> Value {
+    match resume {
         Resume::At(offset) => json!({"offset": offset}),
         Resume::Since(seconds) => json!({"since": seconds}),
-    };
-    let streams: serde_json::Map<String, Value> =
-        positions.iter().map(|(queue, resume)| (queue.clone(), position(resume))).collect();
-    format!("{}\n", json!({"format": FORMAT, "streams": streams}))
+    }
+}
+
+/// Returns the position that an entry names.
+pub(super) fn resume(position: &Value) -> Option<Resume> {
+    let at = position["offset"].as_u64().map(Resume::At);
+    at.or_else(|| position["since"].as_u64().map(Resume::Since))
 }
 
 fn read(text: &[u8]) -> Option<BTreeMap<String, Resume>> {
     let found: Value = serde_json::from_slice(text).ok()?;
     (found["format"] == FORMAT).then_some(())?;
-    let position = |(queue, position): (&String, &Value)| {
-        let at = position["offset"].as_u64().map(Resume::At);
-        Some((queue.clone(), at.or_else(|| position["since"].as_u64().map(Resume::Since))?))
-    };
-    found["streams"].as_object()?.iter().map(position).collect()
+    let entry = |(queue, position): (&String, &Value)| Some((queue.clone(), resume(position)?));
+    found["streams"].as_object()?.iter().map(entry).collect()
 }
 
 #[cfg(test)]

@@ -78,14 +78,21 @@ pub(super) fn idle(reader: &mut Reader<'_>) {
     }
 }
 
-/// Refuses a listener whose queue has no one reader that the broker chooses.
+/// Refuses a listener whose messages no one daemon reads at a time: neither does the broker choose it, nor has the journal a lease
+/// for what it reads.
 pub(super) fn listener(reader: &mut Reader<'_>, conf: &ListenerConf) {
-    if !["rabbit", "kombu"].contains(&conf.transport_url.driver()) {
-        let problem = "a shared journal needs a broker that chooses one reader of a queue, which is RabbitMQ";
-        refuse(reader, "transport_url", problem, "listen on RabbitMQ");
-    } else if conf.queue.queue_type == QueueType::Stream {
-        let problem = "every daemon on a shared journal would read all of the stream";
-        refuse(reader, "queue_type", problem, "choose another queue_type");
+    let driver = conf.transport_url.driver();
+    let is_kafka = driver == "kafka";
+    if !is_kafka && !["rabbit", "kombu"].contains(&driver) {
+        let problem =
+            "a shared journal needs a broker that several daemons can read, which are RabbitMQ and Kafka";
+        refuse(reader, "transport_url", problem, "listen on one of these");
+    } else if is_kafka || conf.queue.queue_type == QueueType::Stream {
+        if conf.pool.is_none() {
+            let what = if is_kafka { "consumer group" } else { "stream" };
+            let problem = format!("is required with a shared journal, whose daemons read one {what} in turn");
+            refuse(reader, "pool", &problem, "set a pool");
+        }
     } else if !conf.queue.single_active_consumer {
         let problem = "a shared journal needs one active reader of each queue, or messages of a resource change their order";
         let allowed = "set a pool, and single_active_consumer = true";

@@ -83,6 +83,8 @@ pub(in crate::listener) enum SessionEnd {
     },
     /// A message that was read goes back, by closing the channel: rejecting it would put it behind what follows it.
     Return,
+    /// Another daemon on the journal has the lease.
+    LeaseLost,
     /// There is room again, and nothing is open: the whole prefetch can be asked for.
     Widen,
 }

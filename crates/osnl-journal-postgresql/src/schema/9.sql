@@ -1,0 +1,1 @@
+ALTER TABLE osnl_reader ADD COLUMN position text;
