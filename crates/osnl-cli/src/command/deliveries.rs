@@ -66,8 +66,8 @@ fn change(args: &ChangeArgs, ask: bool, request: &dyn Fn(Which, bool) -> Request
         let would: ChangeResult = respondent.ask(&request(filter.clone(), true))?;
         let count = would.changed + would.under_way;
         let what = deliveries(count);
-        let question = format!("discard {what}? osnl makes no further attempt");
-        let discard = format!("discard {what} without a further attempt");
+        let question = format!("discard {what}? osnl never attempts them again");
+        let discard = format!("discard {what}, which osnl then never attempts again");
         if count > 0 && !agreed(&question, &discard)? {
             return Ok(Exit::Failed);
         }

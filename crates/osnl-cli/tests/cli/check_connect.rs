@@ -179,7 +179,7 @@ fn what_the_user_may_do_is_proven_and_what_is_missing_has_its_command() {
         let found = probes(&output);
         let line = found.iter().find(|line| line.contains("permissions for queue alike")).unwrap();
         assert!(line.starts_with("untested ") && line.contains(how), "{line}");
-        assert!(line.contains(" may read it: a test consumer"), "{line}");
+        assert!(line.contains(" may read it was not tested (a test consumer"), "{line}");
         let text = String::from_utf8(output.stdout).unwrap();
         assert!(text.contains(", 1 untested.") && !text.contains("passed"), "{text}");
     }

@@ -325,7 +325,7 @@ fn what_is_discarded_is_chosen_and_confirmed(rig: &mut Rig) {
     rig.ask(&["deliveries", "discard", "--action", "roles"]).expect(
         2,
         "",
-        "add --yes to discard 1 delivery without a further attempt",
+        "add --yes to discard 1 delivery, which osnl then never attempts again",
     );
     rig.ask(&["deliveries", "discard", "--action", "roles", "--dry-run"]).expect(
         0,

@@ -197,7 +197,7 @@ pub(crate) struct RetryArgs {
 pub(crate) struct DiscardArgs {
     #[command(flatten)]
     pub(crate) change: ChangeArgs,
-    /// Do not ask; without a terminal, a filter needs this (else exit status 2)
+    /// Do not ask; without a terminal, needed for --all and filters (else exit status 2)
     #[arg(long, short = 'y')]
     pub(crate) yes: bool,
 }

@@ -178,7 +178,7 @@ pub(crate) struct MoveArgs {
     /// Replace a journal in --to that is marked as moved
     #[arg(long)]
     pub(crate) replace: bool,
-    /// The `lease` of the daemons' configuration; a killed daemon counts as running until it ends
+    /// Time for which a killed daemon still counts as running: the option `lease` of its [journal]
     #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration)]
     pub(crate) lease: Duration,
     #[command(flatten)]

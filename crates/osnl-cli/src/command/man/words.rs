@@ -281,7 +281,7 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
     (
         "journal-move",
         Words {
-            more: r"Events, deliveries in every state with their order, attempts, enrichments, the quarantine, and pauses are moved. A NUL character in a name, a reason, or an answer cannot be stored in PostgreSQL and becomes U+FFFD; the command reports how many. Any other value that the destination cannot store ends the command before it writes anything. If \fB\-\-to\fR names an old journal that was marked as moved by an earlier move, \fB\-\-replace\fR makes room: it renames a file to JOURNAL.replaced\-TIME, and empties tables in PostgreSQL.",
+            more: r"Events, deliveries in every state with their order, attempts, enrichments, the quarantine, and pauses are moved. A NUL character in a name, a reason, or an answer cannot be stored in PostgreSQL and becomes U+FFFD; the command reports how many. Any other value that the destination cannot store ends the command before it writes anything. If \fB\-\-to\fR names an old journal that was marked as moved by an earlier move, \fB\-\-replace\fR makes room: an old journal in a file is renamed to JOURNAL.replaced\-TIME, and the tables of one in PostgreSQL are emptied.",
             see: &["journal-migrate", "journal-backup", "check"],
             ..COMMAND
         },

@@ -18,7 +18,7 @@ use crate::flags::{Format, SourceArgs, max_body, pattern, secret};
     osnl tap -c osnl.conf --listener neutron  # Enter: the rules that match"
 )]
 pub(crate) struct TapArgs {
-    /// rabbit://..., or file:///PATH that has it [default: as in -c, else guest at localhost]
+    /// rabbit://..., or its file as file:///PATH [default: as in -c, else guest at localhost]
     #[arg(value_name = "URL", value_parser = secret, conflicts_with_all = ["transport_url", "listener"])]
     pub(crate) url: Option<Secret>,
     /// The same as URL

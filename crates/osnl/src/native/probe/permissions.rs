@@ -45,8 +45,8 @@ pub(super) fn verdict(probe: Probe, proofs: &Proofs, conf: &ListenerConf) -> Pro
     if unknown.is_empty() {
         return probe.fine(format!("{may}{how}"));
     }
-    let also = if may.is_empty() { String::new() } else { format!("; {may}{how}") };
-    let found = format!("{}{also}", unknown.join("; "));
+    let known = if may.is_empty() { String::new() } else { format!("{may}{how}; ") };
+    let found = format!("{known}{}", unknown.join("; "));
     probe.unproven(found, "if osnl status says listening, the permissions suffice")
 }
 
@@ -67,7 +67,7 @@ fn refused(proof: &Proof) -> Option<&str> {
 
 fn unknown(user: &str, what: &str, proof: &Proof) -> Option<String> {
     match proof {
-        Proof::Unknown(why) => Some(format!("not tested whether {user} may {what}: {why}")),
+        Proof::Unknown(why) => Some(format!("whether {user} may {what} was not tested ({why})")),
         Proof::Proven | Proof::Refused(_) => None,
     }
 }

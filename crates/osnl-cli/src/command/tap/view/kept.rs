@@ -79,7 +79,7 @@ impl Entry {
                 if let ShownForm::Cadf(Some(outcome)) = &about.form
                     && outcome != "success"
                 {
-                    words.insert(0, clean::text(outcome).into_owned());
+                    words.insert(0, format!("[{}]", clean::text(outcome)));
                     kept.is_failure = outcome == "failure";
                 }
                 words.retain(|word| !word.is_empty());

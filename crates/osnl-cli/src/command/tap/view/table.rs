@@ -16,7 +16,7 @@ pub(super) fn heads(state: &ViewState, width: usize) -> Vec<Span> {
     let is_ascending = (state.order == Order::Name) != state.reversed;
     let mark = if is_ascending { '↑' } else { '↓' };
     let [one, ten, sixty] = state.spans.map(|seconds| format!("{seconds} s"));
-    let sixty = if state.spans[2] < MINUTE { format!("{} of {MINUTE} s", state.spans[2]) } else { sixty };
+    let sixty = if state.spans[2] < MINUTE { format!("{} s so far", state.spans[2]) } else { sixty };
     let columns =
         [(Order::Second, one), (Order::Ten, ten), (Order::Sixty, sixty), (Order::Total, "total".to_owned())];
     let marked = |order: Order, name: &str| {
