@@ -1,5 +1,6 @@
-//! The oracle of a journal that daemons share: four of them on one PostgreSQL with a standby and one RabbitMQ, three queues with one active
-//! reader each, random faults from a seed, and a verdict on what the target and the database saw in the end.
+//! The oracle of a journal that daemons share: four of them on one PostgreSQL with a standby and one RabbitMQ, three queues with
+//! one active reader each (one is a stream, but not beside a program of another version), random faults from a seed, and a
+//! verdict on what the target and the database saw in the end.
 //!
 //! Everything is on loopback, and ends with this process. The folder of logs has one folder for each daemon, `story.txt` with
 //! each fault and its time, `effects.txt`, and `rows.txt` with the deliveries of the database.
@@ -40,6 +41,8 @@ use crate::{Broker, Postgres, Queue, Vhost, wait_until};
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 /// An exchange for each queue.
 const QUEUES: [&str; 3] = ["neutron", "nova", "cinder"];
+/// The one of them that is a stream, which a program of the version before may not read: without one.
+const STREAM: &str = "cinder";
 /// The resources of each queue.
 const PORTS: u32 = 8;
 /// The target rejects one event in so many, whenever it works.
@@ -62,6 +65,8 @@ const LONGEST_DRAIN: Duration = Duration::from_secs(900);
 const AFTER: Duration = Duration::from_secs(5);
 /// Deliveries that have not ended.
 const OPEN: &str = "SELECT count(*) FROM osnl_delivery WHERE state < 3";
+/// The position up to which the stream was read.
+const POSITION: &str = "SELECT position::json->>'offset' FROM osnl_reader WHERE position IS NOT NULL";
 const TALLY: &str = "SELECT * FROM (SELECT partition, action, state, count(*) FROM osnl_delivery WHERE state >= 0 GROUP BY 1, 2, 3) r \
      FULL JOIN (SELECT partition, action, state, count FROM osnl_tally WHERE count <> 0) t USING (partition, action, state) \
      WHERE r.count IS DISTINCT FROM t.count";
@@ -112,11 +117,7 @@ impl SharedPlan {
         let untried = self.untried(&servers);
         let target = Target::start(NAMES.len());
         let members = self.members(&broker, &servers, &vhost, &target);
-        let consumers = |count: u64| {
-            let queues = own_queues(&vhost);
-            queues.len() == QUEUES.len() && queues.iter().all(|queue| queue.consumers == count)
-        };
-        wait_until(SOON, "all daemons to consume all queues", || consumers(NAMES.len() as u64));
+        wait_until(SOON, "all daemons to consume all queues", || is_consumed(&own_queues(&vhost)));
 
         let mut saboteur = Saboteur::new(
             members,
@@ -246,6 +247,16 @@ fn own_queues(vhost: &Vhost) -> Vec<Queue> {
     vhost.list_queues().into_iter().filter(|queue| queue.name.starts_with("osnl-")).collect()
 }
 
+/// Whether each queue has all consumers; a stream has one.
+fn is_consumed(queues: &[Queue]) -> bool {
+    let all = |queue: &Queue| queue.consumers == if is_stream(queue) { 1 } else { NAMES.len() as u64 };
+    queues.len() == QUEUES.len() && queues.iter().all(all)
+}
+
+fn is_stream(queue: &Queue) -> bool {
+    queue.arguments["x-queue-type"] == "stream"
+}
+
 /// Waits until nothing is open, in the journal and at the broker, twice in a row; not longer than `limit` without an effect.
 fn drain(saboteur: &mut Saboteur<'_>, vhost: &Vhost, limit: Duration) -> Option<Duration> {
     let began = Instant::now();
@@ -257,8 +268,12 @@ fn drain(saboteur: &mut Saboteur<'_>, vhost: &Vhost, limit: Duration) -> Option<
             last = (effects, Instant::now());
         }
         let queues = own_queues(vhost);
-        let is_empty = queues.iter().all(|queue| (queue.ready, queue.unacked) == (0, 0))
-            && saboteur.servers.primary().rows(DATABASE, OPEN) == "0";
+        let server = saboteur.servers.primary();
+        let is_read = |queue: &Queue| match is_stream(queue) {
+            true => server.rows(DATABASE, POSITION) == queue.ready.to_string(),
+            false => (queue.ready, queue.unacked) == (0, 0),
+        };
+        let is_empty = queues.iter().all(is_read) && saboteur.servers.primary().rows(DATABASE, OPEN) == "0";
         empty = if is_empty { empty + 1 } else { 0 };
         if empty == 2 {
             return Some(began.elapsed());

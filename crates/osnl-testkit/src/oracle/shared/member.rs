@@ -7,7 +7,7 @@ use std::process::{Command, ExitStatus, Stdio};
 
 use super::rate::{CALLS, WITHIN};
 use super::target::Target;
-use super::{CHANGED, CONCURRENCY, DATABASE, GONE, HOOK, LEASE, LIMITED, QUEUES, SPARE};
+use super::{CHANGED, CONCURRENCY, DATABASE, GONE, HOOK, LEASE, LIMITED, QUEUES, SPARE, STREAM};
 use crate::process::{Group, Guard};
 use crate::{Fault, Proxy};
 
@@ -87,6 +87,9 @@ impl Member {
                 "[listener:{queue}]\ntransport_url = {url}\nexchange = {queue}\ndeclare = create\npool = osnl-{queue}\n\
                  prefetch = 30\nheartbeat_timeout_threshold = 4\n",
             );
+            if queue == STREAM && programs.other.is_none() {
+                text += "queue_type = stream\nstream_offset = first\n";
+            }
         }
         let file = home.join("osnl.conf");
         fs::write(&file, text).unwrap();
