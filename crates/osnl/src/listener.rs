@@ -445,13 +445,27 @@ impl Listener {
         }
         self.gauges.failed(None);
         self.enter(ListenerState::Standby);
-        let taken = tokio::select! {
-            biased;
-            () = shutdown.drain.cancelled() => return false,
-            taken = lease.take() => taken,
+        let queue = lease.queue().to_owned();
+        let taking = lease.take();
+        tokio::pin!(taking);
+        let mut is_said = false;
+        let taken = loop {
+            tokio::select! {
+                biased;
+                () = shutdown.drain.cancelled() => return false,
+                taken = &mut taking => break taken,
+                () = tokio::time::sleep(SAID_AFTER), if !is_said => {
+                    is_said = true;
+                    tracing::info!(
+                        listener.name = &*self.config.name,
+                        queue.name = &*queue,
+                        "standing by: another daemon on the journal reads the queue"
+                    );
+                }
+            }
         };
         if let Some(streams) = streams {
-            streams.leased(lease.queue(), taken);
+            streams.leased(&queue, taken);
         }
         true
     }
@@ -471,6 +485,8 @@ impl Listener {
     }
 }
 
+/// The time for which a listener waits to read before the log says so: a free lease is taken within less.
+const SAID_AFTER: Duration = Duration::from_secs(2);
 /// The time that an abandoned attempt may take to end in order.
 const GIVEN_UP: Duration = Duration::from_secs(1);
 

@@ -37,6 +37,7 @@ fn a_stream_is_read_by_one_daemon_and_on_by_the_next() {
     let mut stage = Stage::new("streams", &Postgres::shared().database());
     let mut first = start(&stage, "a", "listening");
     let mut second = start(&stage, "b", "standby");
+    second.wait_for("standing by: another daemon on the journal reads the queue", 1, SOON);
     stage.publish(0..40);
     stage.sink.wait_for(10, SOON);
     first.kill9();
