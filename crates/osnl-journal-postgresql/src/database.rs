@@ -235,9 +235,11 @@ async fn look(options: &Options, facts: &mut Vec<DatabaseFact>) -> Result<(), St
     let text = |column: usize| row.try_get::<_, String>(column).map_err(failed);
     let (version, number) = (text(0)?, row.try_get::<_, i32>(1).map_err(failed)?);
     let (fsync, pages, standbys, encoding) = (text(2)?, text(3)?, text(4)?, text(5)?);
+    let replicas = session.asynchronous_replicas().await.map_err(failed)?;
     let standby = match standbys.is_empty() {
-        true => "no synchronous standby: a fail-over may lose the latest commits",
-        false => "synchronous standby",
+        true if replicas > 0 => format!("asynchronous replicas: {replicas}"),
+        true => "no replica is connected".to_owned(),
+        false => "synchronous standby".to_owned(),
     };
     let found = format!(
         "PostgreSQL {version}, database {} as {}; synchronous_commit = on (set by osnl), fsync = {fsync}, \
@@ -245,17 +247,27 @@ async fn look(options: &Options, facts: &mut Vec<DatabaseFact>) -> Result<(), St
         text(7)?,
         text(6)?
     );
-    let is_volatile = fsync == "off" || pages == "off";
+    let risk = if fsync == "off" || pages == "off" {
+        Some(("commits are lost when the server fails", "set fsync and full_page_writes on"))
+    } else if replicas > 0 && options.url.has_several_hosts() {
+        let remedy = "set synchronous_standby_names, or name one host in connection";
+        Some(("the latest commits are lost at a fail-over", remedy))
+    } else {
+        None
+    };
     facts.push(if number < OLDEST_SERVER {
         fact("server", FactKind::Failed, found, Some("use PostgreSQL 13 or newer"))
     } else if encoding != "UTF8" {
         let found = format!("{found}; encoding {encoding}");
         fact("server", FactKind::Failed, found, Some("create the database with ENCODING 'UTF8'"))
-    } else if is_volatile && !options.allow_volatile {
-        let advice = "set fsync and full_page_writes on, or set allow_volatile = true: commits are lost when the server fails";
-        fact("server", FactKind::Failed, found, Some(advice))
-    } else if is_volatile {
-        fact("server", FactKind::Warning, found, Some("commits are lost when the server fails"))
+    } else if let Some((risk, remedy)) = risk {
+        match options.allow_volatile {
+            true => fact("server", FactKind::Warning, found, Some(risk)),
+            false => {
+                let advice = format!("{remedy}, or set allow_volatile = true: {risk}");
+                fact("server", FactKind::Failed, found, Some(&advice))
+            }
+        }
     } else {
         fact("server", FactKind::Fine, found, None)
     });

@@ -89,8 +89,9 @@
 //! [`Fence`](osnl_journal::Fence): the epoch of the partition, which each owner raises, and the number of the claim in it, which the
 //! owner counts in memory. A member that has given half of the numbers takes its own partition again, with the next epoch.
 //!
-//! `synchronous_commit = on` is set for each session; a server with `fsync = off` is refused. An asynchronous replica as
-//! fail-over target loses what it has not received: that cannot be seen from here.
+//! `synchronous_commit = on` is set for each session; a server with `fsync = off` is refused. So is one with asynchronous
+//! replicas alone if the URL names several hosts: a fail-over would lose what they have not received. A fail-over behind one
+//! address cannot be seen from here.
 
 mod asked;
 mod bounds;

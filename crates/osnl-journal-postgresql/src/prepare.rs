@@ -23,8 +23,14 @@ pub(crate) async fn prepare(session: &Session, options: &Options) -> Result<(), 
     if let Some(mark) = mark::read(&session.client).await.map_err(refused)? {
         return Err(mark.into());
     }
-    match session.is_volatile().await.map_err(refused)? {
-        Some(setting) if !options.allow_volatile => Err(OpenError::Volatile(setting)),
-        Some(_) | None => Ok(()),
+    if options.allow_volatile {
+        return Ok(());
+    }
+    if let Some(setting) = session.is_volatile().await.map_err(refused)? {
+        return Err(OpenError::Volatile(setting));
+    }
+    match session.asynchronous_replicas().await.map_err(refused)? {
+        replicas if replicas > 0 && options.url.has_several_hosts() => Err(OpenError::Asynchronous(replicas)),
+        _ => Ok(()),
     }
 }

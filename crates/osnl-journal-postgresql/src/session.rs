@@ -56,6 +56,11 @@ pub(crate) const GROWING: [&str; 8] = [
 /// The bytes of tables, which the planner looks at.
 pub(crate) const TABLE_SIZES: &str = "SELECT coalesce(pg_relation_size(to_regclass(name)), 0) \
      FROM unnest($1::text[]) WITH ORDINALITY AS of (name, n) ORDER BY n";
+/// Replicas of a server that waits for none of them. A user without rights sees no more of a replica than these columns.
+const ASYNCHRONOUS_REPLICAS: &str = "SELECT count(*) FROM pg_stat_replication AS r \
+     WHERE current_setting('synchronous_standby_names') = '' \
+     AND r.application_name NOT IN ('pg_basebackup', 'pg_receivewal') \
+     AND NOT EXISTS (SELECT FROM pg_replication_slots AS s WHERE s.active_pid = r.pid AND s.slot_type = 'logical')";
 const FORGET_PLANS: &str = "DISCARD PLANS";
 
 /// Why a database is no journal here.
@@ -114,6 +119,12 @@ pub enum OpenError {
         "commits would be lost when the server fails ({0}); set it on, or set allow_volatile = true in [journal]"
     )]
     Volatile(&'static str),
+    /// The URL names several hosts, and a fail-over would lose commits.
+    #[error(
+        "commits would be lost at a fail-over: connection names several hosts, and the server's replicas are asynchronous \
+         ({0} connected); set synchronous_standby_names, name one host, or set allow_volatile = true in [journal]"
+    )]
+    Asynchronous(i64),
 }
 
 /// PostgreSQL's own words, with what the server adds.
@@ -208,6 +219,12 @@ impl Session {
             }
         }
         Ok(None)
+    }
+
+    /// Returns the number of replicas, none of which is synchronous; 0 if one is required, or if there are none. Copies, archives
+    /// of the log, and subscribers are not replicas: no client can fail over to them.
+    pub(crate) async fn asynchronous_replicas(&self) -> Result<i64, Error> {
+        self.client.query_one(ASYNCHRONOUS_REPLICAS, &[]).await?.try_get(0)
     }
 
     async fn statement(&mut self, sql: &str) -> Result<Statement, Error> {

@@ -112,7 +112,8 @@ impl Side {
             | OpenError::Newer { .. }
             | OpenError::Moved(_)
             | OpenError::Unfinished(_)
-            | OpenError::Volatile(_) => MoveError::Refused(text),
+            | OpenError::Volatile(_)
+            | OpenError::Asynchronous(_) => MoveError::Refused(text),
         }
     }
 

@@ -110,6 +110,11 @@ impl ConnectionUrl {
         Ok(url)
     }
 
+    /// Whether a fail-over to another host is intended.
+    pub(crate) fn has_several_hosts(&self) -> bool {
+        self.hosts.len() > 1
+    }
+
     /// Returns the configuration for each host, in their order.
     pub(crate) fn configs(&self) -> Vec<Config> {
         let of_host = |(host, port): &(String, u16)| {

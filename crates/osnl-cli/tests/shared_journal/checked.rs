@@ -1,6 +1,6 @@
 //! Checks before a daemon runs: options that would be wrong over several daemons, the server, tables, permissions.
 
-use osnl_testkit::Postgres;
+use osnl_testkit::{Postgres, free_port, wait_until};
 
 use crate::stage::{SOON, Stage};
 
@@ -80,4 +80,33 @@ fn a_user_without_rights_is_told_what_is_missing_and_an_administrator_makes_the_
     daemon.signal("TERM");
     assert_eq!(daemon.wait(SOON).code(), Some(0), "{}", daemon.output());
     assert_eq!(server.rows(database, "SELECT count(*) FROM osnl_partition WHERE token IS NOT NULL"), "0");
+}
+
+#[test]
+fn several_hosts_whose_replicas_are_asynchronous_are_refused_with_the_remedy() {
+    let server = Postgres::start(true);
+    let url = server.database();
+    let standby = server.standby(free_port(), server.port());
+    let follows = || server.rows("postgres", "SELECT count(*) FROM pg_stat_replication") == "1";
+    wait_until(SOON, "the standby to follow", follows);
+    let hosts = format!("127.0.0.1:{},127.0.0.1:{}/", server.port(), standby.port());
+    let stage = Stage::new("replicas", &url.replace(&format!("127.0.0.1:{}/", server.port()), &hosts));
+    stage.configure("a", &[("allow_volatile = true", "allow_volatile = false")]);
+    let remedy =
+        "set synchronous_standby_names, or name one host in connection, or set allow_volatile = true";
+    let (code, said) = stage.run("a", &["check", "--connect"]);
+    assert!(said.contains("asynchronous replicas: 1") && said.contains(remedy), "{said}");
+    assert_eq!(code, Some(69), "{said}");
+    let (code, said) = stage.run("a", &["run"]);
+    assert!(
+        code == Some(69) && said.contains("the server's replicas are asynchronous (1 connected)"),
+        "{said}"
+    );
+    stage.configure("a", &[]);
+    let (_, said) = stage.run("a", &["check", "--connect"]);
+    assert!(said.contains("the latest commits are lost at a fail-over") && !said.contains(remedy), "{said}");
+    stage.configure("a", &[("allow_volatile = true", "allow_volatile = false")]);
+    server.wait_for_standby();
+    let (_, said) = stage.run("a", &["check", "--connect"]);
+    assert!(said.contains("synchronous standby") && !said.contains(remedy), "{said}");
 }

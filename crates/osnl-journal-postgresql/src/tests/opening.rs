@@ -13,6 +13,34 @@ fn a_server_that_may_lose_commits_is_refused() {
     assert!(said.starts_with("commits would be lost when the server fails (fsync = off)"), "{said}");
 }
 
+/// A user without rights sees the replicas too.
+#[test]
+fn a_server_with_asynchronous_replicas_alone_is_refused_for_several_hosts() {
+    let server = Postgres::start(true);
+    let one_host = server.database();
+    let role = "CREATE ROLE plain LOGIN; GRANT ALL ON SCHEMA public TO plain";
+    server.sql(one_host.rsplit_once('/').unwrap().1, role);
+    let one_host = one_host.replace("osnl@", "plain@");
+    let standby = server.standby(osnl_testkit::free_port(), server.port());
+    let hosts = format!("127.0.0.1:{},127.0.0.1:{}/", server.port(), standby.port());
+    let several = one_host.replace(&format!("127.0.0.1:{}/", server.port()), &hosts);
+    let durable = |url: &str| Options { allow_volatile: false, ..options(url, "a") };
+    let follows = || server.rows("postgres", "SELECT count(*) FROM pg_stat_replication") == "1";
+    osnl_testkit::wait_until(Duration::from_secs(60), "the standby to follow", follows);
+    let refused = refusal(durable(&several));
+    assert!(matches!(refused, OpenError::Asynchronous(1)), "{refused:?}");
+    let said = refused.to_string();
+    assert!(
+        said.contains("are asynchronous (1 connected); set synchronous_standby_names, name one"),
+        "{said}"
+    );
+    // Nothing is failed over to, or the operator takes the risk.
+    drop(PostgresJournal::open(durable(&one_host), Arc::default()).unwrap());
+    drop(PostgresJournal::open(options(&several, "a"), Arc::default()).unwrap());
+    server.wait_for_standby();
+    drop(PostgresJournal::open(durable(&several), Arc::default()).unwrap());
+}
+
 #[test]
 fn tables_are_made_only_where_that_is_permitted() {
     let stage = Stage::new();
