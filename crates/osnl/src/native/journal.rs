@@ -48,18 +48,29 @@ const NOT_BUILT: (&str, &str) = (
     "build with cargo build -p osnl-cli --features postgresql, or write sqlite:///path/to/journal.db",
 );
 
+/// The same where the form of configuration is an old program's.
+const NATIVE_ONLY: (&str, &str) = (
+    "a shared journal needs osnl.conf and osnl run",
+    "write sqlite:///path/to/journal.db, or make an osnl.conf of this file with osnl config show",
+);
+
 /// The largest number of kept messages for each listener: operators look no further back, and each costs memory.
 const MOST_UNMATCHED: u32 = 100_000;
 
 /// Whether an option that is not set has an effect by its default: a shared journal does not keep every bound.
 pub(super) fn counts(section: &RawSection, option: &str) -> bool {
-    let is_shared = || {
+    let in_a_database = || {
         let Some(entry) = section.entry("connection") else { return false };
         let content = entry.file.as_ref().and_then(|file| file.content.as_ref().ok());
         let text = content.map_or(entry.text.as_str(), |content| content);
-        SHARED.contains(&text.split(['+', ':']).next().unwrap_or_default())
+        is_shared(text)
     };
-    section.def.kind != JOURNAL || members::keeps(option) || !is_shared()
+    section.def.kind != JOURNAL || members::keeps(option) || !in_a_database()
+}
+
+/// Whether a connection names a database that several daemons share.
+fn is_shared(connection: &str) -> bool {
+    SHARED.contains(&connection.split(['+', ':']).next().unwrap_or_default())
 }
 
 impl JournalConf {
@@ -98,9 +109,12 @@ pub enum JournalPlace {
     },
 }
 
-/// Reads [`STORE`], for a program without a database.
+/// Reads [`STORE`] in a form of configuration that has no shared journal.
 pub fn journal(reader: &mut Reader<'_>) -> Option<JournalConf> {
-    journal_with(reader, None)
+    read(reader, |text| match is_shared(&text) {
+        true => Err((NATIVE_ONLY.0.to_owned(), NATIVE_ONLY.1)),
+        false => place(text, None),
+    })
 }
 
 /// Reads [`STORE`], and the options of a shared journal in this kind of database.
@@ -108,7 +122,14 @@ pub(super) fn journal_with(
     reader: &mut Reader<'_>,
     database: Option<&'static dyn SharedDatabase>,
 ) -> Option<JournalConf> {
-    let connection = reader.text("connection").and_then(|text| match place(text, database) {
+    read(reader, |text| place(text, database))
+}
+
+fn read(
+    reader: &mut Reader<'_>,
+    place: impl FnOnce(String) -> Result<JournalPlace, (String, &'static str)>,
+) -> Option<JournalConf> {
+    let connection = reader.text("connection").and_then(|text| match place(text) {
         Ok(place) => Some(place),
         Err((problem, remedy)) => reader.refuse("connection", &problem, remedy),
     });
@@ -148,11 +169,10 @@ pub fn place(
     text: String,
     database: Option<&'static dyn SharedDatabase>,
 ) -> Result<JournalPlace, (String, &'static str)> {
-    let scheme = text.split(['+', ':']).next().unwrap_or_default();
     if text == "memory://" {
         return Ok(JournalPlace::Memory);
     }
-    if !SHARED.contains(&scheme) {
+    if !is_shared(&text) {
         return file_of(&text).map(JournalPlace::File).map_err(|problem| (problem.to_owned(), ONLY));
     }
     let Some(database) = database else { return Err((NOT_BUILT.0.to_owned(), NOT_BUILT.1)) };
