@@ -3,6 +3,19 @@
 //! **Experimental**: `osnl run` opens it for `[journal] connection = postgresql://…` if the program is built with the feature
 //! `postgresql`.
 //!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use osnl_journal_postgresql::{ConnectionUrl, Options, PostgresJournal};
+//!
+//! let url = ConnectionUrl::parse("postgresql+psycopg2://osnl:secret@db1,db2/osnl?sslmode=require")?;
+//! assert_eq!(url.to_string(), "postgresql://osnl@db1,db2/osnl", "without the password");
+//! // `migrate`: it may make the tables.
+//! let options = Options { migrate: true, ..Options::new(url, "osnl-1") };
+//! let journal = PostgresJournal::open(options, Arc::default())?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! The database decides everything; there is no coordination service and no protocol between daemons. Nothing relies on row
 //! locks, advisory locks, or sequences: the same tables and rules are meant for MariaDB with Galera, where locks are not
 //! replicated. Every rule below is one of the model in `osnl-journal/tests/shared_model`, which breaks without it.
