@@ -203,7 +203,9 @@ impl Retries {
             (false, false) => "no connection",
         };
         let uncounted = match later.to_string() {
-            _ if *later == Statuses::usual() => "408, 425, other 5xx, timeouts".to_owned(),
+            _ if *later == Statuses::usual() => {
+                "408, 425, 5xx (503 only without Retry-After), timeouts".to_owned()
+            }
             none if none.is_empty() => "timeouts".to_owned(),
             later if down == "no connection" => format!("{later}, timeouts"),
             later => format!("{later} (if not down), timeouts"),
@@ -328,12 +330,12 @@ mod tests {
             (
                 "408, 425, 429, 5xx",
                 "no connection, 429, 503 with Retry-After",
-                "408, 425, other 5xx, timeouts",
+                "408, 425, 5xx (503 only without Retry-After), timeouts",
             ),
             (
                 "408,425,429,500-599",
                 "no connection, 429, 503 with Retry-After",
-                "408, 425, other 5xx, timeouts",
+                "408, 425, 5xx (503 only without Retry-After), timeouts",
             ),
             ("429, 502", "no connection, 429", "429, 502 (if not down), timeouts"),
             ("409, 503", "no connection, 503 with Retry-After", "409, 503 (if not down), timeouts"),

@@ -203,7 +203,7 @@ impl DriverConf for FileConf {
             LineFormat::Template(template) => {
                 match template.render(&event_names::of_preview(wanted, &self.name)) {
                     Ok(text) => Preview::Effect {
-                        does: format!("a line in {to}"),
+                        does: format!("write a line to {to}"),
                         with: vec![("line", super::one_line(&text))],
                     },
                     Err(error) => Preview::Unusable { why: format!("template: {error}") },

@@ -100,7 +100,7 @@ impl DriverConf for K2hr3Conf {
             NoAddresses::All => "a deleted port without addresses deletes every address of its instance",
         };
         let events = match self.events {
-            K2hr3Events::Deletions => format!("{}; others need no action", DELETIONS.join(", ")),
+            K2hr3Events::Deletions => format!("{}; for other events nothing is called", DELETIONS.join(", ")),
             K2hr3Events::All => "all, also those that are not deletions (events = all)".to_owned(),
         };
         vec![("events", events), ("ports", what.to_owned())]

@@ -219,7 +219,7 @@ async fn an_event_is_tried_as_explain_does() {
         "Rules that match: 1 of 4.",
         "<p class=\"good\">rule ports matches</p>",
         "rule again does not match: rule ports matched before it, with stop = true",
-        "dump for p-1 would be called: a line in stdout",
+        "dump for p-1 would be called: write a line to stdout",
     ] {
         assert!(page.contains(words), "{words}: {page}");
     }

@@ -44,8 +44,8 @@ pub(super) struct Note {
 /// The flags of `osnl check`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exits with 0 if the configuration is valid, 1 if it is valid but an action can never succeed, \
-                  since its template renders no valid request, 69 if --connect failed, 78 if the configuration is wrong.\n\n\
+    after_help = "Exits with 0 if the configuration is valid; 1 if it is valid, but a template of an action renders no valid \
+                  request; 69 if --connect failed; 78 if the configuration is wrong.\n\n\
                   Examples:\n  osnl check --config-file /etc/osnl/osnl.conf\n  \
                   osnl check --connect --format json | jq '.probes[] | select(.verdict != \"ok\")'"
 )]

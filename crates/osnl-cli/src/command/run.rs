@@ -25,7 +25,7 @@ use crate::logging::{self, Destination, Settings};
 /// The flags of `osnl run`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Environment variables OS_<SECTION>__<OPTION> override files; these flags override both.\n\n\
+    after_help = "Environment variables OS_<SECTION>__<OPTION> override files; --debug and --log-file override both.\n\n\
                   Example:\n  osnl run --config-file /etc/osnl/osnl.conf"
 )]
 pub(crate) struct RunArgs {

@@ -46,7 +46,7 @@ pub(crate) struct PickArgs {
     /// Only this resource: its id, its name, or its order key
     #[arg(long, value_name = "ID")]
     pub(super) resource: Option<String>,
-    /// Only events with a delivery in one of these states: dead,retrying
+    /// Only events with a delivery in one of these states, such as dead,retrying
     #[arg(long, value_name = "STATE", value_delimiter = ',', value_parser = states(), hide_possible_values = true)]
     pub(super) state: Vec<String>,
     /// Received at this time or later: 2h (ago), 2026-11-20, 2026-11-20T06:30Z

@@ -178,7 +178,7 @@ pub(super) fn tint(line: &str) -> Option<(Tone, std::ops::Range<usize>)> {
 
 fn listeners(listeners: &[ListenerStatus]) -> String {
     let mut rows = vec![
-        ["  name", "state", "for", "received", "last", "reconnects", "in queue", "consumers", "queue"]
+        ["  name", "state", "state for", "received", "last", "reconnects", "in queue", "consumers", "queue"]
             .map(str::to_owned)
             .to_vec(),
     ];
@@ -241,9 +241,20 @@ fn left_queue(left: &LeftQueue) -> String {
 pub(super) fn targets(status: &Status) -> String {
     let (targets, is_known) = (&status.targets, status.counts_are_known());
     let mut rows = vec![
-        ["  name", "state", "for", "pending", "oldest", "running", "to release", "dead", "done", "address"]
-            .map(str::to_owned)
-            .to_vec(),
+        [
+            "  name",
+            "state",
+            "state for",
+            "pending",
+            "oldest",
+            "running",
+            "to release",
+            "dead",
+            "done",
+            "address",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
     ];
     let number = |count: u64| if is_known { count.to_string() } else { "-".to_owned() };
     for target in targets {

@@ -65,10 +65,10 @@ rule forget-deleted-ports
 action roles
   effect     DELETE https://k2hr3.example.com/v1/role, on the deletion of a port or an instance
   down       no connection, 429, 503 with Retry-After: the target is held; its deliveries wait and don't age
-  temporary  408, 425, other 5xx, timeouts: retried for up to 1d after the first attempt, then a dead letter
+  temporary  408, 425, 5xx (503 only without Retry-After), timeouts: retried for up to 1d after the first attempt, then a dead letter
   refusals   other statuses: at most 6 attempts, then a dead letter
   timeout    30 s per attempt; pauses between attempts 1 s to 300 s
-  events     port.delete.end, instance.delete.end, compute.instance.delete.end; others need no action
+  events     port.delete.end, instance.delete.end, compute.instance.delete.end; for other events nothing is called
   ports      a deleted port without addresses is skipped
   guard      100 per 10m; more is held until an operator releases it
 action record

@@ -70,7 +70,7 @@ fn each_rule_says_why_for_people_and_for_scripts() {
            rule forget-ports matches\n    \
              action roles for 12345678-1234-5678-1234-567812345678 would be called: DELETE https://k2hr3.example.com/v1/role?extra=openstack-auto-v1&\
              cuk=12345678-1234-5678-1234-567812345678&host=%5B%2210.0.0.1%22%5D\n    \
-             action audit for 12345678-1234-5678-1234-567812345678 would be called: a line in PLACE/audit.jsonl\n  \
+             action audit for 12345678-1234-5678-1234-567812345678 would be called: write a line to PLACE/audit.jsonl\n  \
            rule errors does not match: priority is \"info\", and the rule requires error, critical\n  \
            rule token does not match: payload.adminPass is \"***\", which does not match \"***\"\n  \
            rule servers does not match: payload.state is absent, which does not match \"^deleted$\"\n  \

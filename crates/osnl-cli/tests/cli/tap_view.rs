@@ -106,7 +106,7 @@ fn a_view_lists_opens_and_finds_events_and_takes_nothing_from_anybody() {
     view.resize((80, 20));
     osnl_testkit::wait_until(SOON, "a smaller picture", || view.picture().lines().count() == 20);
     view.type_in("\t");
-    view.shows(SOON, "EVENTS PER SECOND");
+    view.shows(SOON, "PER SECOND:");
     view.type_in("q");
     assert_eq!(view.wait(PROMPTLY).code(), Some(0), "{}", view.text());
     let after = view.left_behind();
@@ -188,7 +188,7 @@ fn a_flood_and_an_event_of_a_megabyte_leave_the_view_usable_in_any_size() {
     view.type_in("?");
     view.shows(SOON, "quit; a summary stays");
     view.type_in("\t");
-    view.shows(SOON, "EVENTS PER SECOND");
+    view.shows(SOON, "PER SECOND:");
     assert_eq!(sent.wait(SOON).code(), Some(0), "{}", sent.stderr());
     view.type_in("\t");
     view.shows(SOON, "4001 seen");
@@ -222,7 +222,7 @@ fn the_terminal_is_given_back_at_every_end() {
     let rig = Rig::new("view-ends");
     for (end, status) in [("q", 1), ("\x03", 1), ("TERM", 1), ("HUP", 1)] {
         let mut view = rig.view(&["--rates"]);
-        view.shows(SOON, "EVENTS PER SECOND");
+        view.shows(SOON, "PER SECOND:");
         match end {
             "TERM" | "HUP" => view.signal(end),
             keys => view.type_in(keys),

@@ -108,7 +108,7 @@ impl Prover<'_> {
         let is_there = self.is_there().await;
         let read = match is_there {
             Some(false) => self.read().await,
-            Some(true) => Proof::Unknown("a test consumer would take messages".to_owned()),
+            Some(true) => Proof::Unknown("a test would take messages".to_owned()),
             None => Proof::Unknown("the broker does not say whether it exists".to_owned()),
         };
         let Some(kind) = self.kind.clone() else {

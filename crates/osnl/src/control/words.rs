@@ -34,8 +34,9 @@ impl Delivery {
         let is_over = self.ended.is_some() && self.phase != Phase::Dead.word();
         match allowed {
             _ if *made == 0 || is_over => made.to_string(),
+            Some(_) if *counted == 0 => format!("{made}, none counted"),
             Some(allowed) if counted < made => {
-                format!("{counted} of {allowed} ({} not counted)", made - counted)
+                format!("{counted} of {allowed}, {made} in all")
             }
             Some(allowed) => format!("{counted} of {allowed}"),
             None if counted < made => format!("{made} ({counted} counted)"),
@@ -98,8 +99,8 @@ impl TargetReport {
     pub fn done_text(&self) -> String {
         match self.shadow {
             0 => self.done.to_string(),
-            shadow if shadow == self.done => format!("{shadow}, all shadow"),
-            shadow => format!("{}, {shadow} of them shadow", self.done),
+            shadow if shadow == self.done => format!("{shadow} (shadow)"),
+            shadow => format!("{} ({shadow} shadow)", self.done),
         }
     }
 }
@@ -166,7 +167,11 @@ mod tests {
             (serde_json::json!({"phase": "ready"}), "0"),
             (
                 serde_json::json!({"phase": "retrying", "attempts_made": 7, "attempts_counted": 3, "attempts_allowed": 5}),
-                "3 of 5 (4 not counted)",
+                "3 of 5, 7 in all",
+            ),
+            (
+                serde_json::json!({"phase": "retrying", "attempts_made": 7, "attempts_counted": 0, "attempts_allowed": 5}),
+                "7, none counted",
             ),
             (
                 serde_json::json!({"phase": "dead", "ended": "x", "attempts_made": 6, "attempts_counted": 5}),

@@ -145,7 +145,7 @@ fn described(effect: &Effect, called: &str) -> String {
                 None => format!("{method} {url}"),
             }
         }
-        Preview::Line { to } => format!("a line in {to}"),
+        Preview::Line { to } => format!("write a line to {to}"),
         Preview::Effect { does, with } => {
             let with = with.iter().map(|(name, value)| format!(", {name} {value}"));
             format!("{does}{}", with.collect::<String>())

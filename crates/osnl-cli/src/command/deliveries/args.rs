@@ -61,7 +61,7 @@ pub(crate) struct FilterArgs {
     /// Only this resource: its id, its name, or its order key
     #[arg(long, value_name = "ID", help_heading = "Filters")]
     pub(crate) resource: Option<String>,
-    /// Only if an attempt was answered with this HTTP status: 409, 4xx
+    /// Only if an attempt got this HTTP status: 409, 4xx
     #[arg(long, value_name = "STATUS", value_parser = status, help_heading = "Filters")]
     pub(crate) status: Option<String>,
     /// Only if an answer or the reason contains this text
@@ -116,7 +116,7 @@ pub(crate) struct ListArgs {
 #[command(after_help = "Examples:\n  osnl deliveries show web-7\n  \
                         osnl deliveries show 17.0 --raw > body")]
 pub(crate) struct ShowArgs {
-    /// Delivery (17.0); or event, message id, or resource with only one delivery
+    /// Delivery (17.0), or an event, message id, or resource that has only one delivery
     #[arg(value_name = "ID")]
     pub(crate) about: String,
     /// Print only the bytes of the message, with secrets
@@ -197,7 +197,7 @@ pub(crate) struct RetryArgs {
 pub(crate) struct DiscardArgs {
     #[command(flatten)]
     pub(crate) change: ChangeArgs,
-    /// Do not ask; without a terminal, needed for --all and filters (else exit status 2)
+    /// Do not ask; required without a terminal if --all or a filter is given
     #[arg(long, short = 'y')]
     pub(crate) yes: bool,
 }

@@ -10,9 +10,12 @@ use crate::flags::{FormatArgs, SourceArgs, duration};
 
 /// `osnl journal` and its commands.
 #[derive(Debug, Args)]
-#[command(after_help = "backup, verify, and export also work while osnl runs or hangs. Exits with 69 when \
-                  there is no journal (backup, export, verify, compact) or osnl runs (restore, compact, move, export --schema).\n\n\
-                  Examples:\n  osnl journal backup /backup/osnl-monday.db\n  osnl journal verify")]
+#[command(
+    after_help = "backup, verify, and export of events also work while osnl runs or hangs. Exit status 69: \
+                  there is no journal (backup, export, verify, compact), or osnl is running \
+                  (export --schema, restore, compact, move).\n\n\
+                  Examples:\n  osnl journal backup /backup/osnl-monday.db\n  osnl journal verify"
+)]
 pub(crate) struct JournalArgs {
     #[command(subcommand)]
     pub(crate) command: JournalCommand,
@@ -161,7 +164,7 @@ pub(crate) struct MigrateArgs {
 #[derive(Debug, Args)]
 #[command(
     after_help = "Copies and compares all rows, and marks the old journal as moved: osnl does not start on it any more. After \
-                  an interruption, run it again. A file that contains the URL keeps the password off the command line. Exits with 69 while osnl runs on either.\n\n\
+                  an interruption, run it again. A file that contains the URL keeps the password off the command line. Exits with 69 while osnl uses one of the two journals.\n\n\
                   Examples:\n  osnl journal move --from sqlite:///srv/osnl.db --to file:///srv/url\n  \
                   osnl journal move --replace --from file:///srv/url --to sqlite:///srv/osnl.db"
 )]
@@ -169,7 +172,7 @@ pub(crate) struct MoveArgs {
     /// Journal: sqlite:///PATH, postgresql://..., or file:///PATH of a file that contains the URL
     #[arg(long, value_name = "URL")]
     pub(crate) from: String,
-    /// Empty destination of the other kind (file, database)
+    /// Destination, which must be empty
     #[arg(long, value_name = "URL")]
     pub(crate) to: String,
     /// Count and check, and change nothing
@@ -178,7 +181,7 @@ pub(crate) struct MoveArgs {
     /// Replace a journal in --to that is marked as moved
     #[arg(long)]
     pub(crate) replace: bool,
-    /// Time for which a killed daemon still counts as running: the option `lease` of its [journal]
+    /// The lease in the daemons' [journal]: a killed daemon counts as running for this time
     #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration)]
     pub(crate) lease: Duration,
     #[command(flatten)]

@@ -38,7 +38,7 @@ macro_rules! times {
 /// The paragraph about options that pick deliveries.
 macro_rules! pick {
     () => {
-        concat!(times!(), r" \fB\-\-state\fR takes states and groups of states. Deliveries that wait for a held target are pending, not held. The groups are: \fBpending\fR = arrived (not put in order yet), ready (the next of its resource), running, retrying, waiting (for another of its resource), orphaned (its action is not configured); \fBheld\fR = held\-by\-guard, held\-after\-crashes; \fBopen\fR = all of pending and held; \fBdone\fR = delivered, no\-action\-needed, shadow. The states dead and discarded belong to no group.")
+        concat!(times!(), r" \fB\-\-state\fR also takes groups of states. Group \fBpending\fR: arrived (not put in order yet), ready (the next of its resource), running, retrying, waiting (for an earlier one of its resource), orphaned (its action is not configured). Group \fBheld\fR: held\-by\-guard, held\-after\-crashes. Group \fBopen\fR: all of pending and held. Group \fBdone\fR: delivered, no\-action\-needed, shadow. In no group: dead, discarded. A delivery that only waits for a held target is not held, but pending.")
     };
 }
 
@@ -182,7 +182,7 @@ api_url = https://k2hr3.example.com/v1/role
     (
         "tap",
         Words {
-            more: r"tap reads from a queue of its own, which is deleted when tap ends, and takes no message from another consumer. It reads a configuration only if \fB\-c\fR, \fB\-\-config\-dir\fR, or \fB\-\-listener\fR is given. Without one, it binds its queue to the exchanges of all known services, with the topics notifications, versioned_notifications, and ironic_versioned_notifications. \fB\-\-check\fR waits 10 s unless \fB\-\-for\fR is given.
+            more: r"tap reads from a queue of its own and takes no message from another consumer. The queue is deleted when tap ends. It reads a configuration only if \fB\-c\fR, \fB\-\-config\-dir\fR, or \fB\-\-listener\fR is given. Without one, it binds its queue to the exchanges of all known services, with the topics notifications, versioned_notifications, and ironic_versioned_notifications. \fB\-\-check\fR waits 10 s unless \fB\-\-for\fR is given.
 On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also the rules that match it), / filters, s saves, and ? shows all keys. Passwords in payloads are masked, except with \fB\-\-raw\fR and \fB\-\-save\fR. \fBosnl explain\fR, \fBreplay\fR, and \fBsend\fR take a saved file; it has the mode 0600.",
             see: &["events", "explain", "replay", "send"],
             ..COMMAND
@@ -256,7 +256,7 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
     (
         "journal-restore",
         Words {
-            more: r"The backup is checked before anything is replaced. The old journal is kept: it is renamed JOURNAL.replaced\-TIME. If the old journal can be read, the command lists the deliveries that are pending in the backup but ended after it was made, and counts the messages that are newer than the backup.",
+            more: r"The backup is checked before anything is replaced. The old journal is kept: it is renamed JOURNAL.replaced\-TIME. If the old journal can be read, the command lists the deliveries that are pending in the backup but have ended in the old journal, and counts the messages that only the old journal has.",
             see: &["journal-backup", "actions-resume", "deliveries-discard"],
             ..COMMAND
         },
@@ -281,7 +281,7 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
     (
         "journal-move",
         Words {
-            more: r"Events, deliveries in every state with their order, attempts, enrichments, the quarantine, and pauses are moved. A NUL character in a name, a reason, or an answer cannot be stored in PostgreSQL and becomes U+FFFD; the command reports how many. Any other value that the destination cannot store ends the command before it writes anything. If \fB\-\-to\fR names an old journal that was marked as moved by an earlier move, \fB\-\-replace\fR makes room: an old journal in a file is renamed to JOURNAL.replaced\-TIME, and the tables of one in PostgreSQL are emptied.",
+            more: r"Moves events, deliveries (in every state and in their order), attempts, enrichments, the quarantine, and which actions are paused. A NUL character in a name, a reason, or an answer cannot be stored in PostgreSQL and becomes U+FFFD; the command reports how many. Any other value that the destination cannot store ends the command before it writes anything. With \fB\-\-replace\fR the destination may hold a journal that was moved away earlier: its file is renamed to JOURNAL.replaced\-TIME, or its tables are emptied.",
             see: &["journal-migrate", "journal-backup", "check"],
             ..COMMAND
         },
@@ -290,7 +290,7 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
     (
         "explain",
         Words {
-            more: concat!(r"For a rule that matches, it prints what each action would do, with secrets masked. For a rule that does not, it prints the first condition that did not match, and the value. It contacts no other system. \fB\-\-unmatched\fR reads the messages that matched no rule; the daemon stores the latest ones beside its journal (keep_unmatched). \fB\-\-rules\fR compares the configured rules with those of another file. If no source of events is given, osnl explain uses the journal and the unmatched messages.", "\n", pick!()),
+            more: concat!(r"For a rule that matches, it prints what each action would do, with secrets masked. For a rule that does not, it prints the first condition that did not match, and the value. It contacts no other system. \fB\-\-unmatched\fR reads the messages that matched no rule; the daemon stores the latest ones beside its journal (keep_unmatched). \fB\-\-rules\fR compares the configured rules with those of another file. If none of FILE, \fB\-\-journal\fR, \fB\-\-unmatched\fR, or a filter is given, it uses the events of the journal and the unmatched messages.", "\n", pick!()),
             see: &["tap", "test", "replay", "events"],
             ..COMMAND
         },

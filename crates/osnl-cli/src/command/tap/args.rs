@@ -18,7 +18,7 @@ use crate::flags::{Format, SourceArgs, max_body, pattern, secret};
     osnl tap -c osnl.conf --listener neutron  # Enter: the rules that match"
 )]
 pub(crate) struct TapArgs {
-    /// rabbit://..., or its file as file:///PATH [default: as in -c, else guest at localhost]
+    /// rabbit://..., or file:///PATH of a file with the URL [default: from -c, or guest@localhost]
     #[arg(value_name = "URL", value_parser = secret, conflicts_with_all = ["transport_url", "listener"])]
     pub(crate) url: Option<Secret>,
     /// The same as URL
@@ -55,7 +55,7 @@ pub(crate) struct TapArgs {
     /// Only this resource, by id or name
     #[arg(long, value_name = "RESOURCE")]
     pub(crate) resource: Vec<String>,
-    /// Only if each of these fields matches: payload.port.name=^web-
+    /// Only if a field matches: payload.port.name=^web-; if repeated, all
     #[arg(long, value_name = "NAME=PATTERN", value_parser = TapCondition::parse)]
     pub(crate) filter: Vec<TapCondition>,
     /// Only if this expression is true: 'resource.kind == "port"'

@@ -39,7 +39,7 @@ fn normal(rig: &Rig, text: &str) -> String {
             "$1, probe in N s$2  0  0  0  http",
         ),
         (r"\b(attempts|failures) \d+,", "$1 N,"),
-        (r"(\d+ of \d+) \(\d+ not counted\)", "$1 (N not counted)"),
+        (r"\d+, none counted", "N, none counted"),
         (
             r"(\.\d+  )(running|ready|retrying)( \(target held\)|, next attempt (now|in \d+ s))?  ",
             "${1}retrying (target held)  ",

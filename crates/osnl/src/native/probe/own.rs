@@ -33,7 +33,7 @@ impl OwnDaemon {
         };
         match self {
             Self::Unknown(why) => (
-                format!("{readers}; cannot tell whether that is osnl run with this configuration: {why}"),
+                format!("{readers}; cannot tell whether that is the daemon of this configuration: {why}"),
                 Some(
                     "whoever else reads it takes messages from us; give each reader a pool of its own; to see \
                      them: rabbitmqctl list_consumers",
@@ -50,7 +50,7 @@ impl OwnDaemon {
                 let own = own.get(&(broker.to_owned(), queue.to_owned())).copied().unwrap_or_default();
                 let others = u64::from(consumers).saturating_sub(own);
                 if others == 0 {
-                    return (format!("{readers}: osnl run with this configuration, process {pid}"), None);
+                    return (format!("{readers}: the daemon of this configuration, process {pid}"), None);
                 }
                 let advice = if is_exclusive && own > 0 {
                     "right if that is a standby; one of them is active at a time (single_active_consumer)"
@@ -60,7 +60,7 @@ impl OwnDaemon {
                 };
                 (
                     format!(
-                        "{readers}, {others} of them not osnl run with this configuration, process {pid}"
+                        "{readers}, {others} of them not the daemon of this configuration, process {pid}"
                     ),
                     Some(advice),
                 )
@@ -85,7 +85,7 @@ mod tests {
                 "osnl",
                 1,
                 false,
-                "1 consumer reads it: osnl run with this configuration, process 7",
+                "1 consumer reads it: the daemon of this configuration, process 7",
                 None,
             ),
             (
@@ -93,7 +93,7 @@ mod tests {
                 "osnl",
                 2,
                 false,
-                "2 consumers read it, 1 of them not osnl run with this configuration, process 7",
+                "2 consumers read it, 1 of them not the daemon of this configuration, process 7",
                 Some("each message goes to one"),
             ),
             (
@@ -101,7 +101,7 @@ mod tests {
                 "osnl",
                 2,
                 true,
-                "2 consumers read it, 1 of them not osnl run with this configuration, process 7",
+                "2 consumers read it, 1 of them not the daemon of this configuration, process 7",
                 Some("right if that is a standby"),
             ),
             (
@@ -109,7 +109,7 @@ mod tests {
                 "other",
                 1,
                 true,
-                "1 consumer reads it, 1 of them not osnl run with this configuration, process 7",
+                "1 consumer reads it, 1 of them not the daemon of this configuration, process 7",
                 Some("each message goes to one"),
             ),
             (
@@ -125,7 +125,7 @@ mod tests {
                 "osnl",
                 1,
                 true,
-                "1 consumer reads it; cannot tell whether that is osnl run with this configuration: permission denied",
+                "1 consumer reads it; cannot tell whether that is the daemon of this configuration: permission denied",
                 Some("whoever else reads it"),
             ),
         ] {

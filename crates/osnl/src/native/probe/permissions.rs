@@ -38,16 +38,20 @@ pub(super) fn verdict(probe: Probe, proofs: &Proofs, conf: &ListenerConf) -> Pro
     };
     let unknown: Vec<String> = make
         .iter()
-        .filter_map(|proof| unknown(user, "create it", proof))
-        .chain(bind.iter().filter_map(|(name, proof)| unknown(user, &format!("bind it to {name}"), proof)))
-        .chain(unknown(user, "read it", read))
+        .filter_map(|proof| unknown("creating", proof))
+        .chain(bind.iter().filter_map(|(name, proof)| unknown(&format!("binding to {name}"), proof)))
+        .chain(unknown("reading", read))
         .collect();
     if unknown.is_empty() {
         return probe.fine(format!("{may}{how}"));
     }
-    let known = if may.is_empty() { String::new() } else { format!("{may}{how}; ") };
-    let found = format!("{known}{}", unknown.join("; "));
-    probe.unproven(found, "if osnl status says listening, the permissions suffice")
+    let known = match made {
+        _ if may.is_empty() => String::new(),
+        Some(_) => format!("; the other permissions are there{how}"),
+        None => "; the other permissions are there".to_owned(),
+    };
+    let found = format!("{}{known}", unknown.join("; "));
+    probe.unproven(found, "if osnl status says listening, no permission is missing")
 }
 
 /// The command that gives a user what the listener needs.
@@ -65,9 +69,9 @@ fn refused(proof: &Proof) -> Option<&str> {
     }
 }
 
-fn unknown(user: &str, what: &str, proof: &Proof) -> Option<String> {
+fn unknown(what: &str, proof: &Proof) -> Option<String> {
     match proof {
-        Proof::Unknown(why) => Some(format!("whether {user} may {what} was not tested ({why})")),
+        Proof::Unknown(why) => Some(format!("{what} was not tested, because {why}")),
         Proof::Proven | Proof::Refused(_) => None,
     }
 }

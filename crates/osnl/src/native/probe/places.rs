@@ -14,7 +14,7 @@ use crate::native::journal::SMALLEST as LEAST_ROOM;
 use crate::native::{JournalConf, ListenerConf, Native};
 
 const OF_ANOTHER: &str =
-    "expected if that is osnl run with this configuration; otherwise stop it, or choose another file";
+    "expected if that is the daemon of this configuration; otherwise stop it, or choose another file";
 
 impl Native {
     /// Looks at the journal's file, and at the state directory if something is wrong with it. Which process has them, and how
@@ -57,7 +57,7 @@ fn is_kafka(conf: &ListenerConf) -> bool {
 fn in_use(probe: Probe, daemon: &OwnDaemon, holder: &str) -> Probe {
     match daemon {
         OwnDaemon::Runs { pid, .. } if holder.ends_with(&format!(" {pid}")) => {
-            probe.fine(format!("in use by {holder}: osnl run with this configuration"))
+            probe.fine(format!("in use by {holder}: the daemon of this configuration"))
         }
         OwnDaemon::Runs { .. } | OwnDaemon::Stopped | OwnDaemon::Unknown(_) => {
             probe.warning(format!("in use by {holder}"), OF_ANOTHER)

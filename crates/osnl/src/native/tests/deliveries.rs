@@ -154,7 +154,7 @@ on_full = dead_letter
         "  order      by payload.port.network_id",
         "  guard      20 per 1m; more is held until an operator releases it",
         "  down       no connection, 429, 503 with Retry-After: the target is held; its deliveries wait and don't age",
-        "  temporary  408, 425, other 5xx, timeouts: retried for up to 1d after the first attempt, then a dead letter",
+        "  temporary  408, 425, 5xx (503 only without Retry-After), timeouts: retried for up to 1d after the first attempt, then a dead letter",
         "  held       for at most 2d, then dead letters",
         "  dead       the next deliveries of the resource wait",
         "  full       deliveries beyond max_pending become dead letters",

@@ -213,8 +213,8 @@ fn a_preview_shows_where_a_value_will_stand() {
     check(&format!("driver = syslog\nmessage = {name}"), " <server.name>", " web 1");
     check(
         &format!("driver = file\npath = /x\nformat = template\ntemplate = {name}"),
-        "a line in /x: line <server.name>",
-        "a line in /x: line web 1",
+        "write a line to /x: line <server.name>",
+        "write a line to /x: line web 1",
     );
     check(
         &format!(

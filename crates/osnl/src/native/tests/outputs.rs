@@ -105,7 +105,7 @@ fn a_preview_has_what_would_be_written_and_no_secret() {
         payload.clone(),
     );
     let Preview::Effect { does, with } = line else { panic!("{line:?}") };
-    assert_eq!((does.as_str(), with[0].1.as_str()), ("a line in /x", "p *** m1/r/a"));
+    assert_eq!((does.as_str(), with[0].1.as_str()), ("write a line to /x", "p *** m1/r/a"));
     let sent = preview(
         &format!("driver = syslog\nhostname = n\nstructured_data = none\nmessage = {template}"),
         payload.clone(),

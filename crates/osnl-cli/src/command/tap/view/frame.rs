@@ -170,15 +170,15 @@ fn foot(state: &ViewState, standing: &ConnectionState, width: usize) -> Vec<Span
     }
     let keys: Cow<'_, str> = match state.page {
         Page::List if state.listed.follows() => {
-            "up, down select  enter open  / filter  p pause  tab rates  ? help  q quit".into()
+            "Up, Down select  Enter open  / filter  p pause  Tab rates  ? help  q quit".into()
         }
-        Page::List => "enter open  / filter  s save  end newest  p pause  tab rates  ? help  q quit".into(),
+        Page::List => "Enter open  / filter  s save  End follow  p pause  Tab rates  ? help  q quit".into(),
         Page::Detail if state.detail.as_ref().is_some_and(|detail| detail.rules_at.is_some()) => {
-            "up, down scroll  left, right events  r rules  s save  esc back  q quit".into()
+            "Up, Down scroll  Left, Right events  r rules  s save  Esc back  q quit".into()
         }
-        Page::Detail => "up, down scroll  left, right events  s save  esc back  q quit".into(),
-        Page::Rates => "sort: t type, 1 2 3 rate, a total  r reverse  tab list  ? help  q quit".into(),
-        Page::Messages | Page::Help => "esc back  q quit".into(),
+        Page::Detail => "Up, Down scroll  Left, Right events  s save  Esc back  q quit".into(),
+        Page::Rates => "sort by: t=type 1,2,3=rate a=total  r reverse  Tab list  ? help  q quit".into(),
+        Page::Messages | Page::Help => "Esc back  q quit".into(),
     };
     // Why nothing comes is more urgent than what keys do.
     let moving = matches!(state.page, Page::List | Page::Rates);

@@ -36,7 +36,7 @@ pub(super) fn lines(state: &ViewState, width: usize) -> Vec<Vec<Span>> {
     }
     let text = match (state.ring.last(), &state.search) {
         (0, _) => "  no event yet; m shows the connection log".to_owned(),
-        (_, Some((typed, _))) => format!("  no event matches the filter \"{typed}\"; esc lists all events"),
+        (_, Some((typed, _))) => format!("  no event matches the filter \"{typed}\"; Esc lists all events"),
         (_, None) => String::new(),
     };
     vec![vec![(Tone::Dim, text)]]

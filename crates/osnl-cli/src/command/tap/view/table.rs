@@ -6,24 +6,25 @@ use crate::command::tap::rates::live::{Order, Row};
 use crate::terminal::{Span, Tone, cell};
 
 /// The widths of the columns of numbers: two rates, the rate of the last minute, the total.
-const NUMBERS: [usize; 4] = [9, 9, 12, 9];
-/// The longest time of a rate, in seconds.
-const MINUTE: usize = 60;
+const NUMBERS: [usize; 4] = [10, 11, 11, 9];
+/// The heading before the columns of rates: the first for which there is room.
+const RATES: [&str; 3] = ["EVENTS PER SECOND:", "PER SECOND:", ""];
 
 /// The headings of the table; the column that it is sorted by has a mark.
 pub(super) fn heads(state: &ViewState, width: usize) -> Vec<Span> {
     // Numbers begin with the largest, names with the first of the alphabet.
     let is_ascending = (state.order == Order::Name) != state.reversed;
     let mark = if is_ascending { '↑' } else { '↓' };
-    let [one, ten, sixty] = state.spans.map(|seconds| format!("{seconds} s"));
-    let sixty = if state.spans[2] < MINUTE { format!("{} s so far", state.spans[2]) } else { sixty };
+    let [one, ten, sixty] = state.spans.map(|seconds| format!("last {seconds} s"));
     let columns =
         [(Order::Second, one), (Order::Ten, ten), (Order::Sixty, sixty), (Order::Total, "total".to_owned())];
     let marked = |order: Order, name: &str| {
         if state.order == order { format!("{name} {mark}") } else { name.to_owned() }
     };
-    let names = cell(&format!("{}, EVENTS PER SECOND OVER", marked(Order::Name, "TYPE")), names(width));
-    let mut text = format!(" {names}");
+    let (name, room) = (marked(Order::Name, "TYPE"), names(width));
+    let beside = room.saturating_sub(name.chars().count());
+    let rates = RATES.iter().find(|rates| rates.len() < beside).unwrap_or(&"");
+    let mut text = format!(" {}", cell(&format!("{name}{rates:>beside$}"), room));
     for ((order, name), width) in columns.into_iter().zip(NUMBERS) {
         text.push_str(&format!(" {:>width$}", marked(order, &name)));
     }
