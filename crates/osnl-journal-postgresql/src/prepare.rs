@@ -29,8 +29,11 @@ pub(crate) async fn prepare(session: &Session, options: &Options) -> Result<(), 
     if let Some(setting) = session.is_volatile().await.map_err(refused)? {
         return Err(OpenError::Volatile(setting));
     }
+    if !options.url.has_several_hosts() {
+        return Ok(());
+    }
     match session.asynchronous_replicas().await.map_err(refused)? {
-        replicas if replicas > 0 && options.url.has_several_hosts() => Err(OpenError::Asynchronous(replicas)),
-        _ => Ok(()),
+        0 => Ok(()),
+        replicas => Err(OpenError::Asynchronous(replicas)),
     }
 }
