@@ -14,7 +14,7 @@ use crate::flags::{CheckArgs, Format, pattern};
 #[command(group = ArgGroup::new("source").multiple(true).required(true).args(
     ["file", "journal", "unmatched", "counts", "rules", "id", "event_type", "fired", "action", "resource", "state", "since", "until"]
 ))]
-#[command(override_usage = "osnl explain [OPTIONS] [FILE... | --journal | --unmatched | --id ID ...]")]
+#[command(override_usage = "osnl explain [OPTIONS] FILE... | --journal | --unmatched | --id ID | ...")]
 #[command(
     after_help = "Exits with 0 if a rule matches, 1 if none matches or a template renders no valid request, 69 if it needs a journal and there is none, 78 for a wrong configuration.\n\n\
     Examples:\n  osnl tap -n 1 --save seen.jsonl rabbit://; osnl explain seen.jsonl\n  \

@@ -8,7 +8,7 @@ use crate::terminal::{Span, Tone, cell};
 /// The widths of the columns of numbers: two rates, the rate of the last minute, the total.
 const NUMBERS: [usize; 4] = [10, 11, 11, 9];
 /// The heading before the columns of rates: the first for which there is room.
-const RATES: [&str; 3] = ["EVENTS PER SECOND:", "PER SECOND:", ""];
+const RATES: [&str; 2] = ["EVENTS PER SECOND:", "PER SECOND:"];
 
 /// The headings of the table; the column that it is sorted by has a mark.
 pub(super) fn heads(state: &ViewState, width: usize) -> Vec<Span> {
