@@ -51,7 +51,7 @@ const NOT_BUILT: (&str, &str) = (
 /// The same where the form of configuration is an old program's.
 const NATIVE_ONLY: (&str, &str) = (
     "a shared journal needs osnl.conf and osnl run",
-    "write sqlite:///path/to/journal.db, or make an osnl.conf of this file with osnl config show",
+    "write sqlite:///path/to/journal.db; to share it, then make an osnl.conf of this file with osnl config show, and set connection there",
 );
 
 /// The largest number of kept messages for each listener: operators look no further back, and each costs memory.
