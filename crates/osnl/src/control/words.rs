@@ -34,13 +34,10 @@ impl Delivery {
         let is_over = self.ended.is_some() && self.phase != Phase::Dead.word();
         match allowed {
             _ if *made == 0 || is_over => made.to_string(),
-            Some(_) if *counted == 0 => format!("{made}, none counted"),
-            Some(allowed) if counted < made => {
-                format!("{counted} of {allowed}, {made} in all")
-            }
-            Some(allowed) => format!("{counted} of {allowed}"),
-            None if counted < made => format!("{made} ({counted} counted)"),
-            None => counted.to_string(),
+            Some(allowed) if counted == made => format!("{counted} of {allowed}"),
+            Some(allowed) if *counted > 0 => format!("{made} ({counted} of {allowed} counted)"),
+            None if *counted > 0 && counted < made => format!("{made} ({counted} counted)"),
+            _ => made.to_string(),
         }
     }
 }
@@ -167,11 +164,11 @@ mod tests {
             (serde_json::json!({"phase": "ready"}), "0"),
             (
                 serde_json::json!({"phase": "retrying", "attempts_made": 7, "attempts_counted": 3, "attempts_allowed": 5}),
-                "3 of 5, 7 in all",
+                "7 (3 of 5 counted)",
             ),
             (
                 serde_json::json!({"phase": "retrying", "attempts_made": 7, "attempts_counted": 0, "attempts_allowed": 5}),
-                "7, none counted",
+                "7",
             ),
             (
                 serde_json::json!({"phase": "dead", "ended": "x", "attempts_made": 6, "attempts_counted": 5}),

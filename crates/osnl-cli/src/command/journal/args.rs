@@ -11,9 +11,8 @@ use crate::flags::{FormatArgs, SourceArgs, duration};
 /// `osnl journal` and its commands.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "backup, verify, and export of events also work while osnl runs or hangs. Exit status 69: \
-                  there is no journal (backup, export, verify, compact), or osnl is running \
-                  (export --schema, restore, compact, move).\n\n\
+    after_help = "backup, verify, and export (without --schema) also work while osnl runs or hangs; the other \
+                  commands refuse, with exit status 69. A missing journal is exit status 69 as well.\n\n\
                   Examples:\n  osnl journal backup /backup/osnl-monday.db\n  osnl journal verify"
 )]
 pub(crate) struct JournalArgs {
@@ -172,7 +171,7 @@ pub(crate) struct MoveArgs {
     /// Journal: sqlite:///PATH, postgresql://..., or file:///PATH of a file that contains the URL
     #[arg(long, value_name = "URL")]
     pub(crate) from: String,
-    /// Destination, which must be empty
+    /// Destination; must be empty, unless --replace is given
     #[arg(long, value_name = "URL")]
     pub(crate) to: String,
     /// Count and check, and change nothing
@@ -181,7 +180,7 @@ pub(crate) struct MoveArgs {
     /// Replace a journal in --to that is marked as moved
     #[arg(long)]
     pub(crate) replace: bool,
-    /// The lease in the daemons' [journal]: a killed daemon counts as running for this time
+    /// The value of lease in [journal]: a killed daemon counts as running for so long
     #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration)]
     pub(crate) lease: Duration,
     #[command(flatten)]

@@ -35,10 +35,20 @@ macro_rules! times {
     };
 }
 
-/// The paragraph about options that pick deliveries.
+/// The paragraph about options that pick deliveries, where it is explained.
 macro_rules! pick {
     () => {
-        concat!(times!(), r" \fB\-\-state\fR also takes groups of states. Group \fBpending\fR: arrived (not put in order yet), ready (the next of its resource), running, retrying, waiting (for an earlier one of its resource), orphaned (its action is not configured). Group \fBheld\fR: held\-by\-guard, held\-after\-crashes. Group \fBopen\fR: all of pending and held. Group \fBdone\fR: delivered, no\-action\-needed, shadow. In no group: dead, discarded. A delivery that only waits for a held target is not held, but pending.")
+        concat!(times!(), r" \fB\-\-state\fR also takes groups of states. Group \fBpending\fR: arrived (not put in order yet), ready (the next of its resource), running, retrying, waiting (for an earlier one of its resource), orphaned (its action is not configured). Group \fBheld\fR: held\-by\-guard, held\-after\-crashes. Group \fBopen\fR: all of pending and held. Group \fBdone\fR: delivered, no\-action\-needed, shadow. In no group: dead, discarded. Deliveries that wait for a held target are in group \fBpending\fR.")
+    };
+}
+
+/// The same elsewhere.
+macro_rules! groups {
+    () => {
+        concat!(
+            times!(),
+            r" \fBosnl deliveries list \-\-help\fR has the states and groups for \fB\-\-state\fR."
+        )
     };
 }
 
@@ -220,9 +230,9 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
             ..COMMAND
         },
     ),
-    ("deliveries-discard", Words { more: pick!(), see: &["deliveries-list"], ..COMMAND }),
+    ("deliveries-discard", Words { more: groups!(), see: &["deliveries-list"], ..COMMAND }),
     ("deliveries-release", Words { more: concat!(r"A delivery is held because a guard's limit was exceeded, or because osnl crashed three times during its attempts. Deliveries that wait for a held target are pending, and need no release: \fBosnl actions probe\fR calls the target now.", "\n", times!()), see: &["deliveries-list"], ..COMMAND }),
-    ("deliveries-move", Words { more: pick!(), see: &["deliveries-list"], ..COMMAND }),
+    ("deliveries-move", Words { more: groups!(), see: &["deliveries-list"], ..COMMAND }),
     ("deliveries-pause", Words { see: &["deliveries-resume"], ..COMMAND }),
     ("deliveries-resume", Words { see: &["deliveries-pause"], ..COMMAND }),
     (
@@ -264,7 +274,7 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
     (
         "journal-export",
         Words {
-            more: concat!(r"Each line is an event with its deliveries. It has \(dqformat\(dq: \(dqosnl\-events/1\(dq; later releases of osnl only add keys. The notification has its secrets masked; with \fB\-\-raw\fR, properties and body are as received. \fB\-\-schema\fR writes a journal file that an older osnl can open, and lists what that version cannot store; osnl must be stopped.", "\n", pick!()),
+            more: concat!(r"Each line is an event with its deliveries. It has \(dqformat\(dq: \(dqosnl\-events/1\(dq; later releases of osnl only add keys. The notification has its secrets masked; with \fB\-\-raw\fR, properties and body are as received. \fB\-\-schema\fR writes a journal file that an older osnl can open, and lists what that version cannot store; osnl must be stopped.", "\n", groups!()),
             see: &["replay", "send", "journal-restore"],
             ..COMMAND
         },
@@ -290,7 +300,7 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
     (
         "explain",
         Words {
-            more: concat!(r"For a rule that matches, it prints what each action would do, with secrets masked. For a rule that does not, it prints the first condition that did not match, and the value. It contacts no other system. \fB\-\-unmatched\fR reads the messages that matched no rule; the daemon stores the latest ones beside its journal (keep_unmatched). \fB\-\-rules\fR compares the configured rules with those of another file. If nothing else selects events, it uses those of the journal and the unmatched messages.", "\n", pick!()),
+            more: concat!(r"For a rule that matches, it prints what each action would do, with secrets masked. For a rule that does not, it prints the first condition that did not match, and the value. It contacts no other system. \fB\-\-unmatched\fR reads the messages that matched no rule; the daemon stores the latest ones beside its journal (keep_unmatched). \fB\-\-rules\fR compares the configured rules with those of another file. If nothing else selects events, it uses those of the journal and the unmatched messages.", "\n", groups!()),
             see: &["tap", "test", "replay", "events"],
             ..COMMAND
         },
@@ -299,7 +309,7 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
     (
         "replay",
         Words {
-            more: concat!(r"Without \fB\-\-live\fR, replay changes nothing: it shows for each event what would be done now, and what was done before. With \fB\-\-live\fR it appends the events to the journal as new events, through the daemon if one runs. With \fB\-\-keep\-ids\fR the events keep their message ids, and an event whose id is in the journal is not appended again.", "\n", pick!()),
+            more: concat!(r"Without \fB\-\-live\fR, replay changes nothing: it shows for each event what would be done now, and what was done before. With \fB\-\-live\fR it appends the events to the journal as new events, through the daemon if one runs. With \fB\-\-keep\-ids\fR the events keep their message ids, and an event whose id is in the journal is not appended again.", "\n", groups!()),
             see: &["explain", "deliveries", "tap"],
             ..COMMAND
         },
@@ -311,7 +321,7 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
     (
         "completions",
         Words {
-            more: r"bash, zsh, and fish also complete the names of actions, rules, and listeners from the configuration, and the ids of deliveries and quarantined messages from the journal. The configuration is that of the command line, or /etc/osnl/osnl.conf.
+            more: r"bash, zsh, and fish also complete the names of actions, rules, and listeners from the configuration, and the ids of deliveries and quarantined messages from the journal. They read the configuration that the command line names with \fB\-c\fR, else /etc/osnl/osnl.conf.
 A symbolic link such as k2hr3\-osnl needs a script of its own: \fB\-\-program k2hr3\-osnl\fR.",
             see: &["man"],
             ..COMMAND

@@ -39,7 +39,7 @@ fn normal(rig: &Rig, text: &str) -> String {
             "$1, probe in N s$2  0  0  0  http",
         ),
         (r"\b(attempts|failures) \d+,", "$1 N,"),
-        (r"\d+, none counted", "N, none counted"),
+        (r"( {2,})\d+( {2,}cannot connect)", "${1}N$2"),
         (
             r"(\.\d+  )(running|ready|retrying)( \(target held\)|, next attempt (now|in \d+ s))?  ",
             "${1}retrying (target held)  ",

@@ -45,13 +45,8 @@ pub(super) fn verdict(probe: Probe, proofs: &Proofs, conf: &ListenerConf) -> Pro
     if unknown.is_empty() {
         return probe.fine(format!("{may}{how}"));
     }
-    let known = match made {
-        _ if may.is_empty() => String::new(),
-        Some(_) => format!("; the other permissions are there{how}"),
-        None => "; the other permissions are there".to_owned(),
-    };
-    let found = format!("{}{known}", unknown.join("; "));
-    probe.unproven(found, "if osnl status says listening, no permission is missing")
+    let known = if may.is_empty() { String::new() } else { format!("{may}{how}; ") };
+    probe.unproven(format!("{known}{}", unknown.join("; ")), "osnl status says listening if it is permitted")
 }
 
 /// The command that gives a user what the listener needs.

@@ -177,7 +177,9 @@ fn foot(state: &ViewState, standing: &ConnectionState, width: usize) -> Vec<Span
             "Up, Down scroll  Left, Right events  r rules  s save  Esc back  q quit".into()
         }
         Page::Detail => "Up, Down scroll  Left, Right events  s save  Esc back  q quit".into(),
-        Page::Rates => "sort by: t=type 1,2,3=rate a=total  r reverse  Tab list  ? help  q quit".into(),
+        Page::Rates => {
+            "t sort by type  1, 2, 3 by a rate  a by total  r reverse  Tab list  ? help  q quit".into()
+        }
         Page::Messages | Page::Help => "Esc back  q quit".into(),
     };
     // Why nothing comes is more urgent than what keys do.

@@ -7,7 +7,7 @@ const TEXT: &[(&str, &str)] = &[
     ("", "Everywhere"),
     ("q, Ctrl-C", "quit; a summary stays on the screen"),
     ("Tab", "switch between the list and the events per second"),
-    ("p", "pause: new events are counted, but never listed"),
+    ("p", "pause and continue; events of the pause are not listed"),
     ("m", "connection log: the broker, exchanges, reconnects"),
     ("Esc", "back"),
     ("", "In the list"),
