@@ -11,8 +11,9 @@ use crate::flags::{FormatArgs, SourceArgs, duration};
 /// `osnl journal` and its commands.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "backup, verify, and export (without --schema) also work while osnl runs or hangs; the other \
-                  commands refuse, with exit status 69. A missing journal is exit status 69 as well.\n\n\
+    after_help = "backup, verify, and export of events also work while osnl runs or hangs. restore, compact, move, \
+                  and export --schema refuse then, with exit status 69. backup, export, verify, and compact also \
+                  exit with 69 when there is no journal.\n\n\
                   Examples:\n  osnl journal backup /backup/osnl-monday.db\n  osnl journal verify"
 )]
 pub(crate) struct JournalArgs {

@@ -45,8 +45,7 @@ pub(in crate::command::tap) enum Order {
     Total,
 }
 
-/// The seconds that the three rates are over.
-pub(in crate::command::tap) const SPANS: [usize; 3] = [1, 10, LONGEST];
+const SPANS: [usize; 3] = [1, 10, LONGEST];
 
 impl Live {
     /// Nothing was counted before this second.
@@ -90,6 +89,11 @@ impl Live {
             rows.push(Row { name: name.clone(), rates, total: counter.total });
         }
         (rows, sum)
+    }
+
+    /// Returns the seconds that the three rates are over: 1, 10, and 60, or as many as there have been.
+    pub(in crate::command::tap) fn spans(&self) -> [usize; 3] {
+        SPANS.map(|span| span.min(self.complete()).max(1))
     }
 
     fn complete(&self) -> usize {
@@ -152,12 +156,14 @@ mod tests {
         live.count("a");
         live.advance(111);
         check(&live, "a", [1.0, 0.1, 5.0 / 11.0], 5);
+        assert_eq!(live.spans(), [1, 10, 11]);
         live.advance(50);
         check(&live, "a", [1.0, 0.1, 5.0 / 11.0], 5);
         live.advance(160);
         check(&live, "a", [0.0, 0.0, 5.0 / 60.0], 5);
         live.advance(161);
         check(&live, "a", [0.0, 0.0, 1.0 / 60.0], 5);
+        assert_eq!(live.spans(), [1, 10, 60]);
         live.advance(100_000);
         check(&live, "a", [0.0; 3], 5);
     }

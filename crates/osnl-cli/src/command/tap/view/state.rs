@@ -62,6 +62,8 @@ pub(super) struct ViewState {
     pub(super) detail: Option<Detail>,
     live: Live,
     pub(super) table: (Vec<Row>, Row),
+    /// Seconds that the rates of the table are over.
+    pub(super) spans: [usize; 3],
     pub(super) order: Order,
     pub(super) reversed: bool,
     /// The first line of a page that is only scrolled.
@@ -90,6 +92,7 @@ impl ViewState {
             note: None,
             detail: None,
             table: live.rows(),
+            spans: live.spans(),
             live,
             order: Order::Sixty,
             reversed: false,
@@ -120,6 +123,7 @@ impl ViewState {
         self.live.advance(at.as_second());
         if !self.paused {
             self.table = self.live.rows();
+            self.spans = self.live.spans();
             sort(&mut self.table.0, self.order, self.reversed);
         }
     }

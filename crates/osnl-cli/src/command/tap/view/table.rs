@@ -2,7 +2,7 @@
 
 use super::state::ViewState;
 use crate::command::tap::clean;
-use crate::command::tap::rates::live::{Order, Row, SPANS};
+use crate::command::tap::rates::live::{Order, Row};
 use crate::terminal::{Span, Tone, cell};
 
 /// The widths of the columns of numbers: two rates, the rate of the last minute, the total.
@@ -15,7 +15,7 @@ pub(super) fn heads(state: &ViewState, width: usize) -> Vec<Span> {
     // Numbers begin with the largest, names with the first of the alphabet.
     let is_ascending = (state.order == Order::Name) != state.reversed;
     let mark = if is_ascending { '↑' } else { '↓' };
-    let [one, ten, sixty] = SPANS.map(|seconds| format!("last {seconds} s"));
+    let [one, ten, sixty] = state.spans.map(|seconds| format!("last {seconds} s"));
     let columns =
         [(Order::Second, one), (Order::Ten, ten), (Order::Sixty, sixty), (Order::Total, "total".to_owned())];
     let marked = |order: Order, name: &str| {
