@@ -176,7 +176,7 @@ fn what_the_user_may_do_is_proven_and_what_is_missing_has_its_command() {
         let output = osnl(&home, &text, args);
         let found = probes(&output);
         let line = found.iter().find(|line| line.contains("permissions for queue alike")).unwrap();
-        let found = "; reading was not tested, because a test would take messages; osnl status says";
+        let found = "; reading was not tested, because a test would take messages; if reading is permitted, osnl status shows";
         assert!(line.starts_with("untested ") && line.contains(" may ") && line.contains(found), "{line}");
         let text = String::from_utf8(output.stdout).unwrap();
         assert!(text.contains(", 1 untested.") && !text.contains("passed"), "{text}");

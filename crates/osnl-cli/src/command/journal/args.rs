@@ -181,7 +181,7 @@ pub(crate) struct MoveArgs {
     /// Replace a journal in --to that is marked as moved
     #[arg(long)]
     pub(crate) replace: bool,
-    /// The value of lease in [journal]: a killed daemon counts as running for so long
+    /// The configured lease ([journal]): for this long, a killed daemon counts as running
     #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = duration)]
     pub(crate) lease: Duration,
     #[command(flatten)]

@@ -300,7 +300,7 @@ On a terminal it shows a live view: Enter opens an event (with \fB\-c\fR also th
     (
         "explain",
         Words {
-            more: concat!(r"For a rule that matches, it prints what each action would do, with secrets masked. For a rule that does not, it prints the first condition that did not match, and the value. It contacts no other system. \fB\-\-unmatched\fR reads the messages that matched no rule; the daemon stores the latest ones beside its journal (keep_unmatched). \fB\-\-rules\fR compares the configured rules with those of another file. If nothing else selects events, it uses those of the journal and the unmatched messages.", "\n", groups!()),
+            more: concat!(r"For a rule that matches, it prints what each action would do, with secrets masked. For a rule that does not, it prints the first condition that did not match, and the value. It contacts no other system. \fB\-\-unmatched\fR reads the messages that matched no rule; the daemon stores the latest ones beside its journal (keep_unmatched). \fB\-\-rules\fR compares the configured rules with those of another file. Without a file, \fB\-\-journal\fR, \fB\-\-unmatched\fR, or a filter, it uses the events of the journal and the unmatched messages.", "\n", groups!()),
             see: &["tap", "test", "replay", "events"],
             ..COMMAND
         },

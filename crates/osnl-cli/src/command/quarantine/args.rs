@@ -133,7 +133,7 @@ pub(crate) struct QuarantineDiscardArgs {
     pub(crate) which: WhichArgs,
     #[command(flatten)]
     pub(crate) how: HowArgs,
-    /// Do not ask; required without a terminal for --all and filters (else exit status 2)
+    /// Do not ask. Without a terminal, --all and filters require it (else exit status 2)
     #[arg(long, short = 'y')]
     pub(crate) yes: bool,
     #[command(flatten)]

@@ -39,7 +39,7 @@ pub(crate) struct ReplayArgs {
     /// Keep the message ids, and skip events whose id is in the journal
     #[arg(long, requires = "live")]
     pub(super) keep_ids: bool,
-    /// Do not ask; required without a terminal for --live (else exit status 2)
+    /// Do not ask. Without a terminal, --live requires it (else exit status 2)
     #[arg(long, short = 'y', requires = "live")]
     pub(super) yes: bool,
     /// Replay at most N events, the oldest ones

@@ -46,7 +46,10 @@ pub(super) fn verdict(probe: Probe, proofs: &Proofs, conf: &ListenerConf) -> Pro
         return probe.fine(format!("{may}{how}"));
     }
     let known = if may.is_empty() { String::new() } else { format!("{may}{how}; ") };
-    probe.unproven(format!("{known}{}", unknown.join("; ")), "osnl status says listening if it is permitted")
+    probe.unproven(
+        format!("{known}{}", unknown.join("; ")),
+        "if reading is permitted, osnl status shows the listener as listening",
+    )
 }
 
 /// The command that gives a user what the listener needs.

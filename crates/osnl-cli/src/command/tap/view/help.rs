@@ -14,7 +14,7 @@ const TEXT: &[(&str, &str)] = &[
     ("Up, Down, PgUp, PgDn, Home", "select an event; the list stops scrolling"),
     ("End", "jump to the newest event and follow"),
     ("Enter", "open: origin, resource, rules (with -c), payload and context"),
-    ("/", "filter by a text (port, a node's name), or by a condition of a rule, such as:"),
+    ("/", "filter by a text (port, a node's name) or a condition as in rules:"),
     (" ", "event_type=^port\\."),
     (" ", "when resource.kind == 'port'"),
     (" ", "Esc, or no text, shows all events"),
