@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use osnl_model::{BodyDigest, Budget, DecodeError, Emission, Excess, Head, Notification};
-use osnl_transport::{Cut, IncomingMessage, Properties};
+use osnl_transport::{Cut, IncomingMessage, MessageView, Properties};
 
 use crate::recall::Recaller;
 pub use crate::recall::RowChange;
@@ -134,7 +134,19 @@ pub fn with_head<T>(
     with: impl FnOnce(&Head<'_>) -> T,
 ) -> Result<T, DecodeError> {
     refuse(message.cut, budget)?;
-    let plain: Cow<'_, [u8]> = budget.plain_body(&message.body, &message.properties.content_info())?;
+    with_head_of(&message.view(), budget, with)
+}
+
+/// The same of a message that is there as a whole.
+///
+/// # Errors
+/// As [`with_head`].
+pub fn with_head_of<T>(
+    message: &MessageView<'_>,
+    budget: &Budget,
+    with: impl FnOnce(&Head<'_>) -> T,
+) -> Result<T, DecodeError> {
+    let plain: Cow<'_, [u8]> = budget.plain_body(message.body, &message.properties.content_info())?;
     Ok(with(&budget.read_head(&plain)?))
 }
 

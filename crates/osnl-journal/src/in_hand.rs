@@ -283,7 +283,7 @@ impl InHand {
     /// A message is about to be looked at; the answer is why it must not be.
     #[must_use]
     pub fn message(&self, body: &Bytes) -> Option<String> {
-        if self.file.is_none() || !self.is_careful() {
+        if !self.is_careful() {
             return None;
         }
         let key = key_of(body);
@@ -303,7 +303,7 @@ impl InHand {
 
     /// All messages of a batch have been looked at.
     pub fn looked_at(&self) {
-        if self.file.is_some() && self.is_careful() {
+        if self.is_careful() {
             let mut state = self.lock();
             self.survived(&mut state);
             self.write(MESSAGE, &[0]);
@@ -351,7 +351,7 @@ impl InHand {
     /// A delivery that was claimed, and must not be attempted; why not.
     #[must_use]
     pub fn is_suspect(&self, key: u64) -> Option<String> {
-        if self.file.is_none() || !self.is_careful() {
+        if !self.is_careful() {
             return None;
         }
         let mut state = self.lock();
@@ -363,7 +363,7 @@ impl InHand {
 
     /// A delivery has been attempted and did no harm.
     pub fn attempted(&self, key: u64) {
-        if self.file.is_some() && self.is_careful() {
+        if self.is_careful() {
             let mut state = self.lock();
             if state.ends.remove(&(Kind::Delivery, key)).is_some() {
                 self.write_ends(&state.ends);
@@ -378,7 +378,7 @@ impl InHand {
         keys: Vec<u64>,
         attempt: BoxFuture<'static, T>,
     ) -> BoxFuture<'static, T> {
-        if self.file.is_none() || !self.is_careful() {
+        if !self.is_careful() {
             return attempt;
         }
         let mut attempt = attempt;
@@ -390,8 +390,10 @@ impl InHand {
         }))
     }
 
-    fn is_careful(&self) -> bool {
-        if !self.is_careful.load(Ordering::Relaxed) {
+    /// Whether each message has to be recorded before it is looked at.
+    #[must_use]
+    pub fn is_careful(&self) -> bool {
+        if self.file.is_none() || !self.is_careful.load(Ordering::Relaxed) {
             return false;
         }
         if self.started.elapsed() < CAREFUL {

@@ -8,7 +8,7 @@ use osnl_model::{Framing, Priority, Target};
 
 use crate::error::TransportError;
 use crate::future::BoxFuture;
-use crate::message::Batch;
+use crate::message::{Batch, Prefilter};
 use crate::outgoing::OutgoingMessage;
 use crate::rabbit::options::Reconnect;
 use crate::settle::Window;
@@ -170,7 +170,10 @@ pub trait Consumer: Send {
     /// Returns the result of its opening: everything found and declared.
     fn subscription(&self) -> &Subscription;
 
-    /// Waits until at least one message is there, then takes what else is ready, up to the room in
+    /// Sets the filter that tells which messages are not wanted. A consumer may ignore it, and hand over all messages.
+    fn set_prefilter(&mut self, prefilter: Arc<dyn Prefilter>);
+
+    /// Waits until at least one message is there, or the [`Prefilter`] has rejected some, then takes what else is ready, up to the room in
     /// `out`. Cancel-safe.
     ///
     /// # Errors

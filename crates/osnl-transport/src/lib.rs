@@ -42,6 +42,7 @@
 //! | --- | --- |
 //! | [`Transport::listen`] | one attempt: connected, declared and consuming, or an error that says whether another attempt makes sense |
 //! | [`Consumer::poll`] | waits for one message, then takes what is ready without waiting, at most [`Batch::room`]; of several queues one message each in turn, so that a full one keeps none waiting; within a queue in its order; cancel-safe: what it has taken stays in the batch |
+//! | [`Consumer::set_prefilter`] | a consumer that can (Kafka's) finishes by itself what is not wanted, and `poll` returns with the number of such messages too |
 //! | [`Consumer::ended`] | waits for the end alone, while there is no room for a message |
 //! | [`Consumer::flush`] | sends what the [`Window`] says is settled: one `multiple` acknowledgement for the finished prefix, single ones for finished islands |
 //! | [`Consumer::waiting`] | how many messages wait in the queues, asked when nothing moves |
@@ -87,7 +88,7 @@ pub use kafka::options::{FirstOffset, KAFKA_OPTIONS, KafkaOptions, SecurityProto
 #[cfg(feature = "kafka")]
 pub use kafka::{KafkaLook, KafkaTransport, unfinished as kafka_unfinished};
 pub use memory::{MemoryBroker, MemoryTransport};
-pub use message::{Batch, Epoch, IncomingMessage, Properties};
+pub use message::{Batch, Epoch, IncomingMessage, MessageView, Prefilter, Properties};
 pub use outgoing::{OutgoingMessage, Route};
 pub use rabbit::RabbitTransport;
 #[doc(hidden)]

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -84,18 +85,57 @@ pub struct IncomingMessage {
     pub(crate) _in_hand: Option<BodyShare>,
 }
 
+/// A message as it lies in the buffer of a client library.
+#[derive(Clone, Copy, Debug)]
+pub struct MessageView<'a> {
+    /// The bytes as they came, all of them.
+    pub body: &'a [u8],
+    /// The queue it was taken from.
+    pub queue: &'a Arc<str>,
+    /// The exchange it was published to.
+    pub exchange: &'a str,
+    /// The routing key it was published with.
+    pub routing_key: &'a str,
+    /// The properties needed to read the body.
+    pub properties: &'a Properties,
+}
+
+impl IncomingMessage {
+    /// Returns a view of it.
+    #[must_use]
+    pub fn view(&self) -> MessageView<'_> {
+        let Self { body, queue, exchange, routing_key, properties, .. } = self;
+        MessageView { body, queue, exchange, routing_key, properties }
+    }
+}
+
+/// Tells a consumer which messages are not wanted, so that they need not be copied and handed over. It is called on a thread of
+/// the transport, one message at a time.
+pub trait Prefilter: Send + Sync {
+    /// Whether this message is not wanted. It counts as acknowledged then, and is not handed over; a message for which this is
+    /// `false` is handed over as without a prefilter.
+    fn rejects(&self, message: &MessageView<'_>) -> bool;
+}
+
+impl fmt::Debug for dyn Prefilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Prefilter")
+    }
+}
+
 /// The messages that one [`poll`](crate::Consumer::poll) brought, in the broker's order.
 #[derive(Debug)]
 pub struct Batch {
     messages: VecDeque<IncomingMessage>,
     limit: usize,
+    rejected: usize,
 }
 
 impl Batch {
     /// An empty batch that takes up to `limit` messages.
     #[must_use]
     pub fn with_limit(limit: usize) -> Self {
-        Self { messages: VecDeque::with_capacity(limit.min(256)), limit }
+        Self { messages: VecDeque::with_capacity(limit.min(256)), limit, rejected: 0 }
     }
 
     /// Returns the number of further messages that fit.
@@ -134,6 +174,16 @@ impl Batch {
     /// Takes the oldest message out.
     pub fn take_first(&mut self) -> Option<IncomingMessage> {
         self.messages.pop_front()
+    }
+
+    /// Returns the number of messages that the [`Prefilter`] has rejected since the last call.
+    pub fn take_rejected(&mut self) -> usize {
+        std::mem::take(&mut self.rejected)
+    }
+
+    #[cfg(feature = "kafka")]
+    pub(crate) fn reject(&mut self, messages: usize) {
+        self.rejected += messages;
     }
 
     pub(crate) fn push(&mut self, message: IncomingMessage) {

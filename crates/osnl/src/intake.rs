@@ -9,10 +9,11 @@ mod swap;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use osnl_model::{Budget, Head, Notification};
 use osnl_template::Names;
-use osnl_transport::{Batch, BoxFuture, IncomingMessage};
+use osnl_transport::{Batch, BoxFuture, IncomingMessage, MessageView};
 
 use self::fallback::{fallback_delivery, once_each};
 pub(crate) use self::parts::Parts;
@@ -22,7 +23,7 @@ use crate::in_hand::InHand;
 use crate::journal::{Begin, Entry, Journal, NewDelivery, Obstacle, Permit, Receipt, Settle, Subject};
 use crate::live::LiveEvents;
 use crate::metrics::{Counters, StreamKind};
-use crate::received::ReceivedMessage;
+use crate::received::{ReceivedMessage, with_head_of};
 use crate::rule::{Guards, KeySource, Mode, Rule, RuleDecision, RuleMismatch, RuleSet, WhenMismatch};
 use crate::unmatched::Ring;
 pub use osnl_core::observe::{Observe, PartKeys};
@@ -55,6 +56,14 @@ pub trait Intake: Send + Sync {
 
     /// All of them have been looked at.
     fn looked_at(&self) {}
+
+    /// Whether a message matches no rule by its head, asked on a thread of the transport before the message is handed over:
+    /// then it was noted as [`unwanted`](Self::unwanted), and is forgotten. `false` also where each message has to be
+    /// handed over, or has to be read to know.
+    fn rejects(&self, message: &MessageView<'_>, listener: &Arc<str>, budget: &Budget) -> bool {
+        let _ = (message, listener, budget);
+        false
+    }
 
     /// Whether a message with this head may match a rule, decided before its payload is read.
     fn wants(&self, head: &Head<'_>) -> bool;
@@ -349,13 +358,27 @@ impl Intake for RuleEngine {
         self.journal.obstacle(&self.actions)
     }
 
+    fn rejects(&self, message: &MessageView<'_>, listener: &Arc<str>, budget: &Budget) -> bool {
+        if self.in_hand.is_careful() || self.live.is_watched() {
+            return false;
+        }
+        let rejected = with_head_of(message, budget, |head| {
+            let is_rejected = self.rules.rejects(head);
+            if is_rejected && let Some(ring) = &self.ring {
+                ring.head(message, || Bytes::copy_from_slice(message.body), listener, head);
+            }
+            is_rejected
+        });
+        rejected.unwrap_or(false)
+    }
+
     fn wants(&self, head: &Head<'_>) -> bool {
         self.rules.wants(head)
     }
 
     fn unwanted(&self, message: &IncomingMessage, listener: &Arc<str>, head: &Head<'_>) {
         if let Some(ring) = &self.ring {
-            ring.head(message, listener, head);
+            ring.head(&message.view(), || message.body.clone(), listener, head);
         }
         self.live.head(message, listener, head, &self.budget);
     }

@@ -23,6 +23,7 @@ mod given_back;
 mod late;
 mod lease;
 mod positions;
+mod prefilter;
 mod session;
 mod state;
 mod stream;
@@ -50,6 +51,7 @@ pub(crate) use self::farewell::{Farewell, QueueRemains};
 pub use self::gauges::{ConnectedQueues, Depth, Gauges, LossyQueue, Trouble};
 use self::lease::ReadLease;
 pub use self::positions::PositionStore;
+use self::prefilter::IntakePrefilter;
 use self::session::{Session, SessionEnd, few};
 pub use self::state::{ConnectionObserver, ListenerState};
 use self::stream::Streams;
@@ -227,7 +229,7 @@ impl Listener {
                 true => few(self.config.options.prefetch, self.queues().len()),
                 false => self.config.options.prefetch,
             };
-            let consumer =
+            let mut consumer =
                 match self.connect(&shutdown, first, (lease.as_mut(), streams.as_mut()), prefetch).await {
                     Ok(Some(consumer)) => consumer,
                     Ok(None) => break Ok(()),
@@ -236,6 +238,7 @@ impl Listener {
             let lost = before
                 .take()
                 .map(|LostConnection { at, unsettled }| Before { away: at.elapsed(), unsettled });
+            consumer.set_prefilter(Arc::new(IntakePrefilter::of(&self)));
             self.connected(&*consumer, lost);
             self.remember_groups(consumer.subscription()).await;
             self.stall.send_replace(None);

@@ -114,6 +114,11 @@ impl LiveEvents {
         state.recent.iter().rev().filter(|event| filter.wants(event)).cloned().collect()
     }
 
+    /// Whether there are readers, or were until lately.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.is_watched.load(Ordering::Relaxed)
+    }
+
     /// Notes a message whose head matches no rule.
     pub(crate) fn head(
         &self,
@@ -122,7 +127,7 @@ impl LiveEvents {
         head: &Head<'_>,
         budget: &Budget,
     ) {
-        if self.is_watched.load(Ordering::Relaxed) {
+        if self.is_watched() {
             let seen = SeenHead::of_head(head, listener);
             self.note(&seen, || LiveEvent::of_head(message, listener, head, budget));
         }
@@ -135,7 +140,7 @@ impl LiveEvents {
         notification: &Notification,
         deliveries: &[NewDelivery],
     ) {
-        if self.is_watched.load(Ordering::Relaxed) {
+        if self.is_watched() {
             let seen = SeenHead::of_event(notification, received, !deliveries.is_empty());
             self.note(&seen, || LiveEvent::of_event(received, notification, deliveries));
         }

@@ -22,7 +22,7 @@ use std::time::SystemTime;
 
 use bytes::Bytes;
 use osnl_model::{Budget, Head, Notification};
-use osnl_transport::{IncomingMessage, Properties};
+use osnl_transport::{MessageView, Properties};
 
 pub use self::file::{RuleMatches, counts, read};
 pub use self::look::RuleTotals;
@@ -175,15 +175,21 @@ impl Ring {
         locked(&self.shared.rules).retain(|(name, _)| **name != *listener);
     }
 
-    /// Notes a message whose head matches no rule.
-    pub fn head(&self, message: &IncomingMessage, listener: &Arc<str>, head: &Head<'_>) {
+    /// Notes a message whose head matches no rule; `body` makes its bytes, if they are kept.
+    pub(crate) fn head(
+        &self,
+        message: &MessageView<'_>,
+        body: impl FnOnce() -> Bytes,
+        listener: &Arc<str>,
+        head: &Head<'_>,
+    ) {
         self.shared.note(|slot, keep| {
-            slot.place(listener, &message.queue, &message.exchange, &message.routing_key);
+            slot.place(listener, message.queue, message.exchange, message.routing_key);
             slot.received = Some(SystemTime::now());
             slot.head(head);
             set(&mut slot.message_id, None);
             slot.failed.clear();
-            slot.body = keep.body(&message.body).map(|body| (body, message.properties.clone()));
+            slot.body = keep.body(message.body.len(), body).map(|body| (body, message.properties.clone()));
         });
     }
 
@@ -206,7 +212,9 @@ impl Ring {
             let others = failed.iter().filter(|failed| !of_head(failed));
             let kept = failed.iter().filter(of_head).chain(others).take(REASONS);
             slot.failed = kept.map(FailedBehind::of).collect();
-            slot.body = keep.body(&received.body).map(|body| (body, received.properties.clone()));
+            slot.body = keep
+                .body(received.body.len(), || received.body.clone())
+                .map(|body| (body, received.properties.clone()));
         });
     }
 
@@ -230,8 +238,8 @@ impl FailedBehind {
 }
 
 impl KeepUnmatched {
-    fn body(&self, body: &Bytes) -> Option<Bytes> {
-        (self.bodies && body.len() <= self.longest_body()).then(|| body.clone())
+    fn body(&self, bytes: usize, body: impl FnOnce() -> Bytes) -> Option<Bytes> {
+        (self.bodies && bytes <= self.longest_body()).then(body)
     }
 
     fn longest_body(&self) -> usize {

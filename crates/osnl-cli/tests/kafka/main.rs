@@ -13,5 +13,6 @@ mod kafka {
     mod shared;
     mod tansu;
     mod tap;
+    mod unmatched;
 }
 mod running;

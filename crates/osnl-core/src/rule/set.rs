@@ -94,6 +94,19 @@ impl RuleSet {
         memo.standing(numbers).any(|word| word != 0)
     }
 
+    /// Whether no rule can fire on a message with this head. It is counted only then: what is not rejected is asked for with
+    /// [`wants`](Self::wants) next.
+    #[must_use]
+    pub fn rejects(&self, head: &Head<'_>) -> bool {
+        let mut memo = self.memo();
+        let numbers = memo.numbers(&self.rules, head);
+        let is_wanted = memo.standing(numbers).any(|word| word != 0);
+        if !is_wanted {
+            memo.heads.count(numbers);
+        }
+        !is_wanted
+    }
+
     /// The rules that can fire on a message with this head, in their order.
     #[must_use]
     pub fn standing(&self, head: &Head<'_>) -> Vec<&Rule> {

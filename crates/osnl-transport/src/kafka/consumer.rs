@@ -10,7 +10,7 @@ use super::ends::EndLook;
 use super::failure::lost;
 use super::names::Plan;
 use super::shared::SharedState;
-use crate::message::{Batch, IncomingMessage};
+use crate::message::{Batch, IncomingMessage, Prefilter};
 use crate::settle::Window;
 use crate::topology::{Binding, Subscription};
 use crate::{BoxFuture, Consumer, LateBindings, PartitionSeen, QueueDepths, QueueSeen, TransportError};
@@ -36,7 +36,7 @@ pub(super) trait TopicLook: Send + Sync {
 }
 
 impl KafkaConsumer {
-    /// Moves what was fetched into the batch; `false` when nothing was.
+    /// Moves what was fetched into the batch; `false` when nothing was, nor rejected.
     fn take(&self, out: &mut Batch) -> Result<bool, TransportError> {
         let before = out.len();
         // The thread of the client library is not woken: its room is the same.
@@ -66,13 +66,20 @@ impl KafkaConsumer {
                 _in_hand: Some(fetched.share),
             });
         }
-        Ok(out.len() > before)
+        let rejected = std::mem::take(&mut state.rejected);
+        out.reject(rejected);
+        Ok(rejected > 0 || out.len() > before)
     }
 }
 
 impl Consumer for KafkaConsumer {
     fn subscription(&self) -> &Subscription {
         &self.subscription
+    }
+
+    fn set_prefilter(&mut self, prefilter: Arc<dyn Prefilter>) {
+        // A second one would be of the same listener.
+        let _ = self.shared.prefilter.set(prefilter);
     }
 
     fn poll<'a>(&'a mut self, out: &'a mut Batch) -> BoxFuture<'a, Result<(), TransportError>> {

@@ -138,6 +138,7 @@ impl OpeningThread {
             consumer,
             shared: self.shared.clone(),
             group: group.clone(),
+            plan: self.plan.clone(),
             bodies: self.bodies,
             known,
             flow: Flow::default(),

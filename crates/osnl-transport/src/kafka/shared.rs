@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -14,13 +14,15 @@ use super::flow::Room;
 use super::offsets::{Admission, Ends, NO_LEADER, Offsets, PartitionKey, Position};
 use super::start::Place;
 use crate::bodies::Cut;
-use crate::message::Properties;
+use crate::message::{Prefilter, Properties};
 use crate::rabbit::{BodyFlow, BodyShare};
 use crate::settle::{Settlement, Window};
 use crate::{LostPosition, PartitionSeen, TransportError};
 
 /// The longest time that the caller waits for the group to be left after an end.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(8);
+/// The longest time that the consumer does not hear of rejected messages while more of them come.
+const TELL_EVERY: Duration = Duration::from_millis(20);
 
 /// One assignment of a partition; a later one of the same partition has another number.
 pub(super) type AssignmentId = u64;
@@ -63,6 +65,10 @@ pub(super) struct State {
     pub(super) partitions: BTreeMap<AssignmentId, Partition>,
     last_assignment: AssignmentId,
     pub(super) fetched: VecDeque<FetchedMessage>,
+    /// Messages that the prefilter has rejected and the consumer has not heard of.
+    pub(super) rejected: usize,
+    /// When the consumer was last woken for rejected messages.
+    told_at: Option<Instant>,
     /// Messages that were handed out and are unfinished, by tag.
     open: BTreeMap<u64, (AssignmentId, i64)>,
     last_tag: u64,
@@ -119,6 +125,7 @@ pub(super) struct SharedState {
     /// Wakes the consumer: a message is there, or the end.
     pub(super) arrived: Notify,
     pub(super) body_flow: Arc<BodyFlow>,
+    pub(super) prefilter: OnceLock<Arc<dyn Prefilter>>,
     /// The number of changes of the assignment.
     changes: AtomicU64,
 }
@@ -262,18 +269,40 @@ impl State {
         admitted.unwrap_or(Admission::Known)
     }
 
+    /// Finishes a message that is not wanted, as if it had been handed out.
+    pub(super) fn reject(&mut self, assignment: AssignmentId, offset: i64) {
+        self.rejected += 1;
+        self.hand_out(assignment, offset);
+        self.finish(assignment, offset);
+    }
+
+    /// Whether the consumer is to hear of rejected messages now: no further message is there, or it has not heard for a while.
+    pub(super) fn tells_of_rejected(&mut self, is_idle: bool) -> bool {
+        let now = Instant::now();
+        let is_late = self.told_at.is_none_or(|at| now.duration_since(at) >= TELL_EVERY);
+        let tells = self.rejected > 0 && (is_idle || is_late);
+        if tells {
+            self.told_at = Some(now);
+        }
+        tells
+    }
+
+    fn hand_out(&mut self, assignment: AssignmentId, offset: i64) {
+        if let Some(partition) = self.partitions.get_mut(&assignment) {
+            partition.offsets.hand_out(offset);
+            partition.has_read = true;
+            // The mark of what was handed out is in the commit.
+            self.is_dirty = true;
+        }
+    }
+
     /// Takes the next message to hand out, with its tag.
     pub(super) fn take(&mut self) -> Option<(FetchedMessage, u64)> {
         if self.is_quiet {
             return None;
         }
         let fetched = self.fetched.pop_front()?;
-        if let Some(partition) = self.partitions.get_mut(&fetched.assignment) {
-            partition.offsets.hand_out(fetched.offset);
-            partition.has_read = true;
-            // The mark of what was handed out is in the commit.
-            self.is_dirty = true;
-        }
+        self.hand_out(fetched.assignment, fetched.offset);
         self.last_tag += 1;
         self.open.insert(self.last_tag, (fetched.assignment, fetched.offset));
         Some((fetched, self.last_tag))

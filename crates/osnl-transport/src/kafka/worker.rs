@@ -1,9 +1,11 @@
 //! The thread of one consumer: it alone polls the client library, and so it runs the callbacks.
 //!
-//! It fetches what there is room for, commits a few times a second what was settled, and reads again what was given back.
+//! It fetches what there is room for, finishes by itself what the [`Prefilter`](crate::Prefilter) rejects, commits a few times a
+//! second what was settled, and reads again what was given back.
 //! Leaving the group, and the commit before it, are its last steps, also after the end of the subscription: the next member
 //! gets the partitions only then.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,11 +21,12 @@ use tokio::sync::oneshot;
 use super::context::{Context, commit};
 use super::failure::{is_topic_gone, lost};
 use super::flow::{Flow, Turn};
+use super::names::Plan;
 use super::offsets::Admission;
 use super::shared::{AssignmentId, FetchedMessage, SharedState};
 use crate::TransportError;
 use crate::bodies::{BodyBounds, Cut};
-use crate::message::Properties;
+use crate::message::{MessageView, Properties};
 
 /// The longest wait for a message before commands are looked at.
 const POLL: Duration = Duration::from_millis(50);
@@ -45,6 +48,7 @@ pub(super) struct Worker {
     pub(super) consumer: BaseConsumer<Context>,
     pub(super) shared: Arc<SharedState>,
     pub(super) group: Arc<str>,
+    pub(super) plan: Arc<Plan>,
     pub(super) bodies: BodyBounds,
     /// Topics that were there when the subscription began, or have come since.
     pub(super) known: Vec<String>,
@@ -150,7 +154,64 @@ impl Worker {
                 break;
             }
         }
-        take(&self.shared, self.bodies, &batch);
+        self.keep(&batch);
+    }
+
+    /// Keeps messages that were fetched, unless they are known, and finishes those that are not wanted.
+    fn keep(&self, batch: &[(AssignmentId, BorrowedMessage<'_>)]) {
+        let shared = &*self.shared;
+        let admitted: Vec<Admission> = {
+            let mut state = shared.lock();
+            batch.iter().map(|(assignment, message)| state.admit(*assignment, message.offset())).collect()
+        };
+        // Without the lock: the consumer's side goes on meanwhile. Only this thread moves partitions.
+        let verdicts = batch.iter().zip(admitted).filter_map(|((assignment, message), admission)| {
+            let Admission::Open { redelivered } = admission else { return None };
+            Some(self.judge(*assignment, message, redelivered))
+        });
+        let verdicts: Vec<Verdict> = verdicts.collect();
+        let (mut messages, mut bytes) = (0, 0);
+        let mut state = shared.lock();
+        for verdict in verdicts {
+            match verdict {
+                Verdict::Rejected(assignment, offset) => state.reject(assignment, offset),
+                Verdict::Fetched(fetched) => {
+                    (messages, bytes) = (messages + 1, bytes + fetched.body.len());
+                    state.fetched.push_back(fetched);
+                }
+            }
+        }
+        // Before any of them can be taken, and so leave.
+        shared.body_flow.has_brought(messages, bytes);
+        let has_news = state.tells_of_rejected(batch.is_empty()) || messages > 0;
+        drop(state);
+        if has_news {
+            shared.arrived.notify_waiters();
+        }
+    }
+
+    fn judge(&self, assignment: AssignmentId, message: &BorrowedMessage<'_>, redelivered: bool) -> Verdict {
+        let payload = message.payload().unwrap_or_default();
+        let (offset, properties) = (message.offset(), properties(message));
+        let is_whole = payload.len() <= self.bodies.whole;
+        if is_whole && self.is_rejected(message.topic(), payload, &properties) {
+            return Verdict::Rejected(assignment, offset);
+        }
+        let cut = (!is_whole).then(|| Cut { bytes: payload.len() as u64, digest: BodyDigest::of(payload) });
+        let body = Bytes::copy_from_slice(match cut {
+            Some(_) => &payload[..BodyBounds::HEAD.min(payload.len())],
+            None => payload,
+        });
+        let share = self.shared.body_flow.share(body.len());
+        Verdict::Fetched(FetchedMessage { assignment, offset, redelivered, body, cut, properties, share })
+    }
+
+    fn is_rejected(&self, topic: &str, body: &[u8], properties: &Properties) -> bool {
+        let Some(prefilter) = self.shared.prefilter.get() else { return false };
+        let exchange = self.plan.exchange(topic);
+        let view = MessageView { body, queue: &self.group, exchange, routing_key: topic, properties };
+        // A panic belongs to the listener, which meets the message next and knows what to do.
+        catch_unwind(AssertUnwindSafe(|| prefilter.rejects(&view))).unwrap_or(false)
     }
 
     fn paused(&mut self, is_paused: bool) {
@@ -229,6 +290,13 @@ pub(super) fn is_gone(consumer: &BaseConsumer<Context>, topic: &str) -> bool {
     })
 }
 
+/// The fate of a message that was fetched.
+enum Verdict {
+    /// It is not wanted.
+    Rejected(AssignmentId, i64),
+    Fetched(FetchedMessage),
+}
+
 /// The assignment of the partition of the latest message: messages of a partition come in runs.
 #[derive(Default)]
 struct AssignmentLookup {
@@ -247,44 +315,6 @@ impl AssignmentLookup {
         let assignment = shared.lock().assignment(topic, number)?;
         self.latest = Some((changes, (topic.to_owned(), number), assignment));
         Some(assignment)
-    }
-}
-
-/// Keeps messages that were fetched, unless they are known.
-fn take(shared: &SharedState, bodies: BodyBounds, batch: &[(AssignmentId, BorrowedMessage<'_>)]) {
-    if batch.is_empty() {
-        return;
-    }
-    let (mut messages, mut bytes) = (0, 0);
-    let mut state = shared.lock();
-    for (assignment, message) in batch {
-        let (assignment, offset) = (*assignment, message.offset());
-        let Admission::Open { redelivered } = state.admit(assignment, offset) else { continue };
-        let payload = message.payload().unwrap_or_default();
-        let cut = (payload.len() > bodies.whole)
-            .then(|| Cut { bytes: payload.len() as u64, digest: BodyDigest::of(payload) });
-        let body = Bytes::copy_from_slice(match cut {
-            Some(_) => &payload[..BodyBounds::HEAD.min(payload.len())],
-            None => payload,
-        });
-        (messages, bytes) = (messages + 1, bytes + body.len());
-        let share = shared.body_flow.share(body.len());
-        let properties = properties(message);
-        state.fetched.push_back(FetchedMessage {
-            assignment,
-            offset,
-            redelivered,
-            body,
-            cut,
-            properties,
-            share,
-        });
-    }
-    // Before any of them can be taken, and so leave.
-    shared.body_flow.has_brought(messages, bytes);
-    drop(state);
-    if messages > 0 {
-        shared.arrived.notify_waiters();
     }
 }
 

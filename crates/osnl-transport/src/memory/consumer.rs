@@ -1,7 +1,9 @@
 //! The consumer's side: what is ready into batches, what is settled out of the connection's channels.
 
+use std::sync::Arc;
+
 use super::{BrokerState, MemoryBroker};
-use crate::message::{Batch, IncomingMessage};
+use crate::message::{Batch, IncomingMessage, Prefilter};
 use crate::settle::{Settlement, Window};
 use crate::topology::{Binding, Subscription};
 use crate::{BoxFuture, Consumer, LateBindings, PartitionSeen, QueueDepths, TransportError};
@@ -67,6 +69,8 @@ impl Consumer for MemoryConsumer {
     fn subscription(&self) -> &Subscription {
         &self.subscription
     }
+
+    fn set_prefilter(&mut self, _: Arc<dyn Prefilter>) {}
 
     fn poll<'a>(&'a mut self, out: &'a mut Batch) -> BoxFuture<'a, Result<(), TransportError>> {
         Box::pin(async move {

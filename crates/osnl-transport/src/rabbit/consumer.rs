@@ -31,7 +31,7 @@ use super::headers;
 use super::held::ConnectionGuard;
 use super::properties::properties;
 use crate::bodies::BodyBounds;
-use crate::message::{Batch, IncomingMessage};
+use crate::message::{Batch, IncomingMessage, Prefilter};
 use crate::settle::{Settlement, Window};
 use crate::topology::{QueueKind, QueueType, Subscription};
 use crate::{BoxFuture, Consumer, LateBindings, PartitionSeen, QueueDepths, QueueSeen, TransportError};
@@ -274,6 +274,8 @@ impl Consumer for RabbitConsumer {
     fn subscription(&self) -> &Subscription {
         &self.subscription
     }
+
+    fn set_prefilter(&mut self, _: Arc<dyn Prefilter>) {}
 
     fn poll<'a>(&'a mut self, out: &'a mut Batch) -> BoxFuture<'a, Result<(), TransportError>> {
         Box::pin(async move {

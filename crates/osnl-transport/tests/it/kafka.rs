@@ -3,6 +3,7 @@
 
 mod group;
 mod member;
+mod prefilter;
 mod publishing;
 mod rig;
 mod security;

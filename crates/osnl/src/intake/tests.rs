@@ -234,3 +234,69 @@ fn what_costs_too_much_is_set_aside() {
         ]
     );
 }
+
+/// A view of a message with this event type; its body is in `body`.
+fn view<'a>(
+    body: &'a str,
+    queue: &'a Arc<str>,
+    properties: &'a osnl_transport::Properties,
+) -> MessageView<'a> {
+    let body = body.as_bytes();
+    MessageView { body, queue, exchange: "nova", routing_key: "notifications.info", properties }
+}
+
+fn engine_for_ports() -> RuleEngine {
+    let counters = Arc::new(Counters::default());
+    let journal = Arc::new(MemoryJournal::new(MemoryLimits::for_prefetch(4), counters.clone()));
+    let filter = osnl_model::NotificationFilter {
+        event_type: Some(osnl_model::Pattern::new("^port").unwrap()),
+        ..Default::default()
+    };
+    let rule = Rule { name: "r".into(), filter, actions: vec!["a".into()], ..Rule::default() };
+    RuleEngine::new(vec![rule], journal, counters)
+}
+
+#[test]
+fn a_message_that_no_rule_wants_is_rejected_and_traced_before_it_is_handed_over() {
+    let (listener, queue): (Arc<str>, Arc<str>) = ("l".into(), "q".into());
+    let properties = Default::default();
+    let ring = Arc::new(Ring::new(crate::unmatched::KeepUnmatched { heads: 10, bodies: true }));
+    let engine = engine_for_ports().with_unmatched(ring.clone(), &listener);
+    let budget = Budget::DEFAULT;
+    let rejects = |body: &str| engine.rejects(&view(body, &queue, &properties), &listener, &budget);
+    let other =
+        r#"{"event_type": "image.create", "publisher_id": "glance.a", "message_id": "1", "payload": {}}"#;
+    assert!(rejects(other));
+    // What may match, and what cannot be read, is handed over, and judged then: no trace is left here.
+    assert!(!rejects(&other.replace("image", "port")));
+    assert!(!rejects("no JSON"));
+    let latest = ring.latest();
+    assert_eq!(latest.len(), 1);
+    let (of, body) = (&latest[0], latest[0].body.as_ref().map(|(body, _)| &**body));
+    assert_eq!((&*of.listener, &*of.queue, &*of.exchange), ("l", "q", "nova"));
+    assert_eq!((of.event_type.as_deref(), body), (Some("image.create"), Some(other.as_bytes())));
+    let head = |body: &str| engine.wants(&Budget::DEFAULT.read_head(body.as_bytes()).unwrap());
+    assert!(head(&other.replace("image", "port")));
+    // Each head was counted once: one failed, and one was wanted.
+    let counts = engine.rules.counts();
+    assert_eq!(counts[0].seen, 2);
+}
+
+#[test]
+fn nothing_is_rejected_while_each_message_is_watched() {
+    let (listener, queue): (Arc<str>, Arc<str>) = ("l".into(), "q".into());
+    let properties = Default::default();
+    let other =
+        r#"{"event_type": "image.create", "publisher_id": "glance.a", "message_id": "1", "payload": {}}"#;
+    let folder = tempfile::tempdir().unwrap();
+    InHand::open(folder.path(), true).running();
+    // The process before has ended unexpectedly: each message is recorded before it is read.
+    let careful = engine_for_ports().with_in_hand(Arc::new(InHand::open(folder.path(), true)));
+    assert!(!careful.rejects(&view(other, &queue, &properties), &listener, &Budget::DEFAULT));
+    let live = Arc::<LiveEvents>::default();
+    let watched = engine_for_ports().with_live(live.clone());
+    let rejects = || watched.rejects(&view(other, &queue, &properties), &listener, &Budget::DEFAULT);
+    assert!(rejects());
+    let reader = live.read(crate::live::LiveFilter::default(), None);
+    assert!(reader.is_some() && !rejects());
+}

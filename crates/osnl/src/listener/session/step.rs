@@ -314,11 +314,12 @@ impl<'a> Core<'a> {
 
     /// Looks at the messages of the batch, until it is empty or [`SLICE`] or [`MOST_DELIVERIES`] is reached.
     fn dispatch(&mut self) {
+        let rejected = self.batch.take_rejected();
+        if rejected > 0 || !(self.is_rest || self.batch.is_empty()) {
+            self.arrived(rejected);
+        }
         if self.batch.is_empty() {
             return;
-        }
-        if !self.is_rest {
-            self.arrived();
         }
         let Listener { config, endpoint, counters, series, .. } = self.listener;
         let begun = std::time::Instant::now();
@@ -373,18 +374,21 @@ impl<'a> Core<'a> {
         series.unmatched.add(unmatched);
     }
 
-    /// The batch has come.
-    fn arrived(&mut self) {
+    /// The batch has come, or so many messages were rejected before they could come.
+    fn arrived(&mut self, rejected: usize) {
         let Listener { config, counters, gauges, series, .. } = self.listener;
         self.window.admit(&self.batch);
+        let arrived = self.batch.len() + rejected;
         if self.watchdog.arrived() {
             self.listener.enter(ListenerState::Listening);
         }
-        counters.received.add(self.batch.len() as u64);
-        series.received.add(self.batch.len() as u64);
+        counters.received.add(arrived as u64);
+        series.received.add(arrived as u64);
+        counters.unmatched.add(rejected as u64);
+        series.unmatched.add(rejected as u64);
         let streams = &counters.series.streams;
-        streams.note(StreamKind::Listener, &config.name, self.batch.len(), SystemTime::now());
-        gauges.received(self.batch.len());
+        streams.note(StreamKind::Listener, &config.name, arrived, SystemTime::now());
+        gauges.received(arrived);
     }
 
     fn open(&mut self, message: IncomingMessage, receipt: Receipt) {

@@ -7,7 +7,7 @@ use osnl_model::{Head, Priority, Target};
 use osnl_testkit::ListenOnly;
 use osnl_transport::{
     Batch, BoxFuture, Consumer, Declare, LateBindings, ListenOptions, MemoryBroker, MemoryTransport,
-    PartitionSeen, QueueDepths, QueueKind, Subscription, Transport, TransportError, Window,
+    PartitionSeen, Prefilter, QueueDepths, QueueKind, Subscription, Transport, TransportError, Window,
 };
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep};
@@ -79,6 +79,10 @@ struct MuteConsumer {
 impl Consumer for MuteConsumer {
     fn subscription(&self) -> &Subscription {
         &self.subscription
+    }
+
+    fn set_prefilter(&mut self, prefilter: Arc<dyn Prefilter>) {
+        self.inner.set_prefilter(prefilter);
     }
 
     fn poll<'a>(&'a mut self, _: &'a mut Batch) -> BoxFuture<'a, Result<(), TransportError>> {
