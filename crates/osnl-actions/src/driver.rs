@@ -4,12 +4,12 @@
 //!   a secret, what a value is and means), and how a section is read;
 //! - the same type's `DriverConf`: what is built of it, explained, previewed and probed.
 //!
-//! Two lines register it: `mod x` in `lib.rs`, and its own in `osnl/src/native/drivers.rs`. Files are then read by the table,
+//! Three lines register it: `mod x` in `lib.rs`, and two in `osnl/src/native/drivers.rs`. Files are then read by the table,
 //! `config show`, `config reference` and the pages made of it have its options, and an option of one driver in a
 //! section of another is refused with the name of its driver.
 //!
-//! Options that every action has (`timeout`, `max_attempts`, `guard` and so on) belong to no driver: `native/action.rs`
-//! of `osnl` reads them. A driver may have another default for one of those.
+//! Options that every action has (`timeout`, `max_attempts`, `guard` and so on) belong to no driver: `native/deliveries.rs`
+//! of `osnl` has and reads them. A driver may have another default for one of those.
 
 mod compiled;
 mod hosts;

@@ -3,8 +3,8 @@
 //! It opens
 //! - at once over what only the target or the way to it can cause: connect, TLS, 429, and a 503 that
 //!   says `Retry-After`,
-//! - over a time-out, a reset, a "not now" or a 5xx when **two keys in a row that had never failed before** had one with
-//!   no success between, or [`MANY_FAILING`] if another key has succeeded within the last minute: an event that makes the
+//! - over a time-out, a reset, a "not now", 408, 425, or a 5xx when **two keys in a row that had never failed before** had one with
+//!   no success between, or [`MANY_FAILING`] or twice the concurrency, whichever is more, if another key has succeeded within the last minute: an event that makes the
 //!   target stumble parks its own key and nothing else, however often,
 //! - over the same refusal (3xx, 400, 401, 403, 404, 405, a program that failed) for **five different keys** in a
 //!   row, unless another key has succeeded within the last minute: a wrong token, path or unregistered address is a
@@ -23,9 +23,11 @@ use tokio::time::Instant;
 
 use super::policy::RetryPolicy;
 
+/// Keys that fail for the first time, with no success between, before the target is held.
 const FAILING_KEYS: usize = 2;
 /// The same while other keys succeed, or twice the concurrency if that is more: all calls may be theirs for a moment.
 const MANY_FAILING: usize = 64;
+/// Keys that get the same refusal in a row before the target is held.
 const REFUSED_KEYS: usize = 5;
 /// The status that a failed program counts as: no target answers 0.
 const FAILED: u16 = 0;

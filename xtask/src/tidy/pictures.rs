@@ -18,7 +18,7 @@ use super::Violation;
 const GALLERY: &str = "fixtures/errors/";
 
 /// Files and folders whose every text is a message, from the root of the repository.
-const SPEAKING: [&str; 33] = [
+const SPEAKING: &[&str] = &[
     "crates/osnl/src/assembly",
     "crates/osnl-actions/src/driver",
     "crates/osnl-config/src",
@@ -151,7 +151,7 @@ fn shown(picture: &str) -> impl Iterator<Item = String> + '_ {
 /// Those of a file that is looked at.
 fn messages_of(root: &Path, path: &str) -> Result<Option<Vec<Message>>> {
     let within = |all: &[&str]| all.iter().any(|begin| path.starts_with(begin));
-    let of: fn(&str) -> Option<Vec<Message>> = match (within(&SPEAKING), within(&REFUSING)) {
+    let of: fn(&str) -> Option<Vec<Message>> = match (within(SPEAKING), within(&REFUSING)) {
         (true, _) => messages::all,
         (false, true) => messages::refusals,
         (false, false) => return Ok(None),
