@@ -288,8 +288,8 @@ impl UnmatchedMessage {
     }
 
     fn place(&mut self, listener: &Arc<str>, queue: &Arc<str>, exchange: &str, routing_key: &str) {
-        self.listener.clone_from(listener);
-        self.queue.clone_from(queue);
+        set_name(&mut self.listener, listener);
+        set_name(&mut self.queue, queue);
         exchange.clone_into(&mut self.exchange);
         routing_key.clone_into(&mut self.routing_key);
     }
@@ -298,6 +298,13 @@ impl UnmatchedMessage {
         set(&mut self.event_type, head.event_type.as_deref());
         set(&mut self.publisher_id, head.publisher_id.as_deref());
         set(&mut self.priority, head.priority.as_ref().map(|priority| priority.as_str()));
+    }
+}
+
+/// Nearly always the name is the same: its counter is shared by threads, and costs more than the look.
+fn set_name(slot: &mut Arc<str>, name: &Arc<str>) {
+    if !Arc::ptr_eq(slot, name) {
+        slot.clone_from(name);
     }
 }
 

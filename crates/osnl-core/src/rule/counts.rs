@@ -79,7 +79,7 @@ impl From<&RuleMismatch> for Condition {
 
 /// The count of each combination of a head's three numbers.
 #[derive(Debug, Default)]
-pub(super) struct Heads(HashMap<[usize; 3], u64>);
+pub(super) struct Heads(HashMap<[usize; 3], u64, foldhash::fast::RandomState>);
 
 impl Heads {
     pub(super) fn count(&mut self, numbers: [usize; 3]) {

@@ -12,6 +12,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
+use foldhash::fast::RandomState;
 use osnl_model::{Head, Priority};
 
 use super::counts::{FailureCounts, Heads};
@@ -39,7 +40,7 @@ pub struct RuleSet {
 struct Memo {
     event_types: TextMatches,
     publishers: TextMatches,
-    priorities: HashMap<Option<Priority>, usize>,
+    priorities: HashMap<Option<Priority>, usize, RandomState>,
     /// Bytes of the priorities.
     priority_bytes: usize,
     /// By the numbers in `priorities`.
@@ -52,7 +53,7 @@ struct Memo {
 /// The rules that match each text; under `None` the rules that match without a text.
 #[derive(Debug, Default)]
 struct TextMatches {
-    texts: HashMap<Box<str>, usize>,
+    texts: HashMap<Box<str>, usize, RandomState>,
     /// Bytes of the texts.
     bytes: usize,
     none: Option<usize>,

@@ -6,7 +6,7 @@
 //!
 //! The metadata also has the offset up to which messages were handed out. A message below it is marked as redelivered.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// The most characters of metadata: brokers refuse more than 4,096 (`offset.metadata.max.bytes`).
@@ -28,8 +28,9 @@ pub(super) struct Offsets {
     low: i64,
     /// Finished offsets above it: from the key to before the value. Ranges neither touch nor overlap.
     done: BTreeMap<i64, i64>,
-    /// Offsets that were read and are unfinished.
-    open: BTreeSet<i64>,
+    /// Offsets that were read and are unfinished, in ascending order. Nearly always the last one is added, and one of the ends is
+    /// removed; unlike a tree it keeps its memory.
+    open: VecDeque<i64>,
     /// Offsets that were given back: they have to be read again.
     again: BTreeSet<i64>,
     /// The first offset that was not read yet.
@@ -92,7 +93,7 @@ impl Offsets {
             self.finished(gone, gone + 1);
         }
         if self.again.remove(&offset) {
-            self.open.insert(offset);
+            self.open(offset);
             return Admission::Open { redelivered: true };
         }
         if offset < self.next {
@@ -107,7 +108,7 @@ impl Offsets {
             self.advance();
             return Admission::Known;
         }
-        self.open.insert(offset);
+        self.open(offset);
         Admission::Open { redelivered: offset < self.seen_before }
     }
 
@@ -118,16 +119,32 @@ impl Offsets {
 
     /// Finishes a message; one that is not open is left alone.
     pub(super) fn finish(&mut self, offset: i64) {
-        if self.open.remove(&offset) {
+        if self.close(offset) {
             self.finished(offset, offset + 1);
         }
     }
 
     /// Takes a message back that is to be read again.
     pub(super) fn give_back(&mut self, offset: i64) {
-        if self.open.remove(&offset) {
+        if self.close(offset) {
             self.again.insert(offset);
         }
+    }
+
+    fn open(&mut self, offset: i64) {
+        if self.open.back().is_none_or(|last| *last < offset) {
+            self.open.push_back(offset);
+        } else if let Err(place) = self.open.binary_search(&offset) {
+            self.open.insert(place, offset);
+        }
+    }
+
+    /// Removes an open offset; returns whether it was open.
+    fn close(&mut self, offset: i64) -> bool {
+        if self.open.back() == Some(&offset) {
+            return self.open.pop_back().is_some();
+        }
+        self.open.binary_search(&offset).is_ok_and(|place| self.open.remove(place).is_some())
     }
 
     /// Returns the lowest offset that has to be read again.

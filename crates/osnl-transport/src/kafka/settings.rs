@@ -17,6 +17,8 @@ pub(super) const DEFAULT_PORT: u16 = 9092;
 
 /// The most messages that the library sends together.
 const MOST_OF_A_BATCH: i64 = 1_000_000;
+/// The bytes of one answer to a consumer, unless a partition alone may have more.
+const ONE_ANSWER: i64 = 1 << 20;
 
 /// Settings of all clients of one transport. Debug hides the secrets.
 #[derive(Clone)]
@@ -120,6 +122,7 @@ impl fmt::Debug for Settings {
 
 /// The settings of a consumer of a group.
 pub(super) fn of_group(options: &KafkaOptions, group: &str, creates: bool) -> Vec<(&'static str, String)> {
+    let of_a_partition = options.integer("kafka_max_fetch_bytes");
     vec![
         ("group.id", group.to_owned()),
         // Positions are ours alone: see `offsets`.
@@ -129,7 +132,10 @@ pub(super) fn of_group(options: &KafkaOptions, group: &str, creates: bool) -> Ve
         ("auto.offset.reset", "error".to_owned()),
         ("allow.auto.create.topics", creates.to_string()),
         ("partition.assignment.strategy", options.text("partition_assignment_strategy").to_owned()),
-        ("max.partition.fetch.bytes", options.integer("kafka_max_fetch_bytes").to_string()),
+        ("max.partition.fetch.bytes", of_a_partition.to_string()),
+        // One answer of a broker. The library's own 50 MiB are memory that is new for each answer: with 1 MiB, and partitions
+        // with a long backlog, a message costs the library a third less. A larger message comes alone.
+        ("fetch.max.bytes", of_a_partition.max(ONE_ANSWER).to_string()),
         // What the library fetches ahead of us, of all partitions together.
         ("queued.max.messages.kbytes", "4096".to_owned()),
         // A partition whose turn comes while so much is there waits. The library's own second is long: what is fetched ahead
@@ -211,6 +217,22 @@ mod tests {
         assert!(user.contains("write SASL_SSL or SASL_PLAINTEXT") && !user.contains("hunter2"), "{user}");
         let none = settings("kafka://h/?security_protocol=SASL_SSL").unwrap_err();
         assert!(none.ends_with("the URL has no user"), "{none}");
+    }
+
+    #[test]
+    fn one_answer_has_room_for_what_one_partition_may_bring() {
+        let check = |query: &str, partition: &str, answer: &str| {
+            let url = TransportUrl::parse(&format!("kafka://h/{query}")).unwrap();
+            let options = KafkaOptions::from_query(&url).unwrap();
+            let found = of_group(&options, "g", false);
+            let value =
+                |name| found.iter().find(|(found, _)| *found == name).map(|(_, value)| value.as_str());
+            assert_eq!(value("max.partition.fetch.bytes"), Some(partition), "{query}");
+            assert_eq!(value("fetch.max.bytes"), Some(answer), "{query}");
+        };
+        check("", "1048576", "1048576");
+        check("?kafka_max_fetch_bytes=65536", "65536", "1048576");
+        check("?kafka_max_fetch_bytes=8388608", "8388608", "8388608");
     }
 
     #[test]

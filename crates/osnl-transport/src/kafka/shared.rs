@@ -47,6 +47,13 @@ pub(super) struct Partition {
     pub(super) has_read: bool,
 }
 
+impl Partition {
+    fn hand_out(&mut self, offset: i64) {
+        self.offsets.hand_out(offset);
+        self.has_read = true;
+    }
+}
+
 /// A message that was fetched and not handed out.
 #[derive(Debug)]
 pub(super) struct FetchedMessage {
@@ -76,6 +83,8 @@ pub(super) struct State {
     pub(super) most: usize,
     /// Partitions were assigned since the thread has looked: they are not paused.
     pub(super) has_new: bool,
+    /// Messages were given back, and some may have to be read again.
+    gave_back: bool,
     /// Settlements came since the last commit.
     pub(super) is_dirty: bool,
     /// Whether nothing new is to be handed out.
@@ -272,8 +281,11 @@ impl State {
     /// Finishes a message that is not wanted, as if it had been handed out.
     pub(super) fn reject(&mut self, assignment: AssignmentId, offset: i64) {
         self.rejected += 1;
-        self.hand_out(assignment, offset);
-        self.finish(assignment, offset);
+        if let Some(partition) = self.partitions.get_mut(&assignment) {
+            partition.hand_out(offset);
+            partition.offsets.finish(offset);
+            self.is_dirty = true;
+        }
     }
 
     /// Whether the consumer is to hear of rejected messages now: no further message is there, or it has not heard for a while.
@@ -289,8 +301,7 @@ impl State {
 
     fn hand_out(&mut self, assignment: AssignmentId, offset: i64) {
         if let Some(partition) = self.partitions.get_mut(&assignment) {
-            partition.offsets.hand_out(offset);
-            partition.has_read = true;
+            partition.hand_out(offset);
             // The mark of what was handed out is in the commit.
             self.is_dirty = true;
         }
@@ -328,6 +339,7 @@ impl State {
                         && let Some(partition) = self.partitions.get_mut(&assignment)
                     {
                         partition.offsets.give_back(offset);
+                        self.gave_back = true;
                     }
                 }
             }
@@ -373,7 +385,12 @@ impl State {
     }
 
     /// Returns the partitions with messages that have to be read again, and the first of them.
-    pub(super) fn again(&self) -> Vec<(Arc<str>, i32, i64)> {
+    pub(super) fn again(&mut self) -> Vec<(Arc<str>, i32, i64)> {
+        if !self.gave_back {
+            return Vec::new();
+        }
+        // Until all of them have been read again, or have left with their partition.
+        self.gave_back = self.partitions.values().any(|p| p.offsets.first_again().is_some());
         let of = |p: &Partition| Some((p.topic.clone(), p.number, p.offsets.first_again()?));
         self.partitions.values().filter(|p| !p.is_leaving).filter_map(of).collect()
     }

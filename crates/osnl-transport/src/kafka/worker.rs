@@ -104,7 +104,7 @@ impl Worker {
     /// `false` at the end.
     fn step(&mut self) -> bool {
         let (is_over, again) = {
-            let state = self.shared.lock();
+            let mut state = self.shared.lock();
             (state.is_closing || state.ended.is_some(), state.again())
         };
         if is_over {
@@ -165,22 +165,20 @@ impl Worker {
             batch.iter().map(|(assignment, message)| state.admit(*assignment, message.offset())).collect()
         };
         // Without the lock: the consumer's side goes on meanwhile. Only this thread moves partitions.
-        let verdicts = batch.iter().zip(admitted).filter_map(|((assignment, message), admission)| {
-            let Admission::Open { redelivered } = admission else { return None };
-            Some(self.judge(*assignment, message, redelivered))
-        });
-        let verdicts: Vec<Verdict> = verdicts.collect();
-        let (mut messages, mut bytes) = (0, 0);
-        let mut state = shared.lock();
-        for verdict in verdicts {
-            match verdict {
-                Verdict::Rejected(assignment, offset) => state.reject(assignment, offset),
-                Verdict::Fetched(fetched) => {
-                    (messages, bytes) = (messages + 1, bytes + fetched.body.len());
-                    state.fetched.push_back(fetched);
-                }
+        let (mut rejected, mut fetched) = (Vec::with_capacity(batch.len()), Vec::new());
+        for ((assignment, message), admission) in batch.iter().zip(admitted) {
+            let Admission::Open { redelivered } = admission else { continue };
+            match self.judge(*assignment, message, redelivered) {
+                Some(wanted) => fetched.push(wanted),
+                None => rejected.push((*assignment, message.offset())),
             }
         }
+        let (messages, bytes) = (fetched.len(), fetched.iter().map(|fetched| fetched.body.len()).sum());
+        let mut state = shared.lock();
+        for (assignment, offset) in rejected {
+            state.reject(assignment, offset);
+        }
+        state.fetched.extend(fetched);
         // Before any of them can be taken, and so leave.
         shared.body_flow.has_brought(messages, bytes);
         let has_news = state.tells_of_rejected(batch.is_empty()) || messages > 0;
@@ -190,12 +188,18 @@ impl Worker {
         }
     }
 
-    fn judge(&self, assignment: AssignmentId, message: &BorrowedMessage<'_>, redelivered: bool) -> Verdict {
+    /// Copies a message out of the library's buffer, unless it is not wanted.
+    fn judge(
+        &self,
+        assignment: AssignmentId,
+        message: &BorrowedMessage<'_>,
+        redelivered: bool,
+    ) -> Option<FetchedMessage> {
         let payload = message.payload().unwrap_or_default();
         let (offset, properties) = (message.offset(), properties(message));
         let is_whole = payload.len() <= self.bodies.whole;
         if is_whole && self.is_rejected(message.topic(), payload, &properties) {
-            return Verdict::Rejected(assignment, offset);
+            return None;
         }
         let cut = (!is_whole).then(|| Cut { bytes: payload.len() as u64, digest: BodyDigest::of(payload) });
         let body = Bytes::copy_from_slice(match cut {
@@ -203,7 +207,7 @@ impl Worker {
             None => payload,
         });
         let share = self.shared.body_flow.share(body.len());
-        Verdict::Fetched(FetchedMessage { assignment, offset, redelivered, body, cut, properties, share })
+        Some(FetchedMessage { assignment, offset, redelivered, body, cut, properties, share })
     }
 
     fn is_rejected(&self, topic: &str, body: &[u8], properties: &Properties) -> bool {
@@ -288,13 +292,6 @@ pub(super) fn is_gone(consumer: &BaseConsumer<Context>, topic: &str) -> bool {
         let error = found.error().map(|error| KafkaError::Global(error.into()));
         error.is_some_and(|error| is_topic_gone(&error))
     })
-}
-
-/// The fate of a message that was fetched.
-enum Verdict {
-    /// It is not wanted.
-    Rejected(AssignmentId, i64),
-    Fetched(FetchedMessage),
 }
 
 /// The assignment of the partition of the latest message: messages of a partition come in runs.
