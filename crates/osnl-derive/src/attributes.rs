@@ -11,10 +11,10 @@ use syn::{
     Token, Type, parenthesized, parse_quote,
 };
 
-use crate::source::Source;
+use crate::source::SourceDeclaration;
 
 /// A struct and its attributes.
-pub(crate) struct Object<'a> {
+pub(crate) struct AnnotatedStruct<'a> {
     pub(crate) input: &'a DeriveInput,
     pub(crate) namespace: String,
     pub(crate) version: (u32, u32),
@@ -25,7 +25,7 @@ pub(crate) struct Object<'a> {
     pub(crate) schema_in_fingerprint: bool,
     pub(crate) mask: Option<Path>,
     pub(crate) krate: Path,
-    pub(crate) sources: Vec<Source>,
+    pub(crate) sources: Vec<SourceDeclaration>,
     pub(crate) fields: Vec<ObjectField<'a>>,
 }
 
@@ -61,7 +61,7 @@ pub(crate) fn path_value(meta: &ParseNestedMeta<'_>) -> Result<Path> {
     meta.value()?.call(Path::parse_mod_style)
 }
 
-impl<'a> Object<'a> {
+impl<'a> AnnotatedStruct<'a> {
     pub(crate) fn parse(input: &'a DeriveInput, what: &str) -> Result<Self> {
         if !input.generics.params.is_empty() {
             return Err(Error::new(
@@ -96,7 +96,7 @@ impl<'a> Object<'a> {
                 "schema_in_fingerprint" => object.schema_in_fingerprint = true,
                 "mask" => object.mask = Some(path_value(meta)?),
                 "crate" => object.krate = path_value(meta)?,
-                "schema" => object.sources = list::<Source>(meta)?,
+                "schema" => object.sources = list::<SourceDeclaration>(meta)?,
                 _ => {
                     return Err(meta.error(
                         "unknown attribute; a struct takes namespace, version, name, serial_namespace, timestamps, \

@@ -53,7 +53,7 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
         #[automatically_derived]
         impl #krate::VersionedEnum for #ident {
             const NAME: &'static str = #name;
-            const VALUES: #krate::Values = #krate::Values::#container(&[#(#values),*]);
+            const VALUES: #krate::EnumValues = #krate::EnumValues::#container(&[#(#values),*]);
 
             fn as_str(&self) -> &str {
                 match self {
@@ -72,7 +72,7 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
 
         #[automatically_derived]
         impl #krate::FieldType for #ident {
-            const KIND: #krate::Kind = #krate::Kind::enumeration(
+            const KIND: #krate::FieldKind = #krate::FieldKind::enumeration(
                 <Self as #krate::VersionedEnum>::NAME,
                 <Self as #krate::VersionedEnum>::VALUES,
             );

@@ -5,12 +5,12 @@ use quote::{quote, quote_spanned};
 use syn::Result;
 use syn::spanned::Spanned as _;
 
-use crate::attributes::{Object, ObjectField, default_text, default_value};
+use crate::attributes::{AnnotatedStruct, ObjectField, default_text, default_value};
 use crate::schema::FieldSource;
 
 /// `FieldType`, `VersionedObject` and `Debug`.
 pub(crate) fn implementations(
-    object: &Object<'_>,
+    object: &AnnotatedStruct<'_>,
     filled: &[Option<FieldSource<'_>>],
 ) -> Result<TokenStream> {
     let (ident, krate) = (&object.input.ident, &object.krate);
@@ -33,7 +33,7 @@ pub(crate) fn implementations(
 
         #[automatically_derived]
         impl #krate::FieldType for #ident {
-            const KIND: #krate::Kind = #krate::Kind::object(<Self as #krate::VersionedObject>::INFO);
+            const KIND: #krate::FieldKind = #krate::FieldKind::object(<Self as #krate::VersionedObject>::INFO);
             const MASKS: bool = #has_hook #(|| <#types as #krate::FieldType>::MASKS)*;
 
             fn write<S: #krate::derived::Serializer>(
@@ -105,7 +105,7 @@ pub(crate) fn implementations(
 
 /// A field that came later is absent in what older programs wrote: that it can be read without is checked when the
 /// compiler knows its type.
-fn may_be_absent(object: &Object<'_>, field: &ObjectField<'_>) -> Option<TokenStream> {
+fn may_be_absent(object: &AnnotatedStruct<'_>, field: &ObjectField<'_>) -> Option<TokenStream> {
     let (major, minor) = field.since.filter(|(_, minor)| *minor > 0)?;
     if field.default.is_some() {
         return None;
@@ -120,9 +120,16 @@ fn may_be_absent(object: &Object<'_>, field: &ObjectField<'_>) -> Option<TokenSt
     })
 }
 
-fn info(object: &Object<'_>, filled: &[Option<FieldSource<'_>>]) -> Result<TokenStream> {
-    let Object {
-        namespace, serial_namespace, name, timestamps, changes, schema_in_fingerprint, krate, ..
+fn info(object: &AnnotatedStruct<'_>, filled: &[Option<FieldSource<'_>>]) -> Result<TokenStream> {
+    let AnnotatedStruct {
+        namespace,
+        serial_namespace,
+        name,
+        timestamps,
+        changes,
+        schema_in_fingerprint,
+        krate,
+        ..
     } = object;
     let (major, minor) = object.version;
     let version_text = format!("{major}.{minor}");
@@ -139,7 +146,7 @@ fn info(object: &Object<'_>, filled: &[Option<FieldSource<'_>>]) -> Result<Token
         .filter(|inherited| *timestamps && object.fields.iter().all(|field| field.name != *inherited))
         .map(|inherited| {
             quote! {
-                #krate::Field {
+                #krate::ClassField {
                     name: #inherited,
                     kind: <#krate::DateTime as #krate::FieldType>::KIND,
                     nullable: true,
@@ -165,7 +172,7 @@ fn info(object: &Object<'_>, filled: &[Option<FieldSource<'_>>]) -> Result<Token
 }
 
 fn field_info(
-    object: &Object<'_>,
+    object: &AnnotatedStruct<'_>,
     field: &ObjectField<'_>,
     by: Option<&FieldSource<'_>>,
 ) -> Result<TokenStream> {
@@ -173,9 +180,9 @@ fn field_info(
     let own_kind = quote! { <#ty as #krate::FieldType>::KIND };
     let kind = match (&field.kind, &field.values) {
         (Some(kind), Some(values)) => {
-            quote! { #krate::Kind::enumeration(#kind, #krate::Values::Tuple(&[#(#values),*])) }
+            quote! { #krate::FieldKind::enumeration(#kind, #krate::EnumValues::Tuple(&[#(#values),*])) }
         }
-        (Some(kind), None) => quote! { #krate::Kind { name: #kind, ..#own_kind } },
+        (Some(kind), None) => quote! { #krate::FieldKind { name: #kind, ..#own_kind } },
         (None, _) => own_kind,
     };
     let default = option(match &field.default {
@@ -189,10 +196,10 @@ fn field_info(
         option(field.since.map(|(major, minor)| quote! { #krate::ObjectVersion::new(#major, #minor) }));
     let source = option(by.map(|filled| {
         let (object, field) = (unraw(&filled.object.to_string()), unraw(&filled.field.to_string()));
-        quote! { #krate::Source { object: #object, field: #field } }
+        quote! { #krate::SourceField { object: #object, field: #field } }
     }));
     Ok(quote! {
-        #krate::Field {
+        #krate::ClassField {
             name: #name,
             kind: #kind,
             nullable: <#ty as #krate::FieldType>::NULLABLE,

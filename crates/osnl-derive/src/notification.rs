@@ -4,11 +4,11 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{DeriveInput, Error, Result};
 
-use crate::attributes::{Object, ObjectField};
+use crate::attributes::{AnnotatedStruct, ObjectField};
 use crate::{generate, schema};
 
 pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
-    let object = Object::parse(input, "a notification")?;
+    let object = AnnotatedStruct::parse(input, "a notification")?;
     if !object.sources.is_empty() {
         return Err(Error::new(
             input.ident.span(),
@@ -74,7 +74,7 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
 
 const ROLES: [&str; 5] = ["payload", "level", "priority", "event_type", "publisher"];
 
-fn role<'a, 'b>(object: &'a Object<'b>, names: &[&str]) -> Result<&'a ObjectField<'b>> {
+fn role<'a, 'b>(object: &'a AnnotatedStruct<'b>, names: &[&str]) -> Result<&'a ObjectField<'b>> {
     let found = object.fields.iter().find(|field| names.iter().any(|name| field.ident == name));
     found.ok_or_else(|| {
         Error::new(

@@ -4,11 +4,11 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::{DeriveInput, Error, Result};
 
-use crate::attributes::Object;
+use crate::attributes::AnnotatedStruct;
 use crate::{generate, schema};
 
 pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
-    let object = Object::parse(input, "a versioned object")?;
+    let object = AnnotatedStruct::parse(input, "a versioned object")?;
     if object.sources.is_empty()
         && let Some(field) = object.fields.iter().find(|field| field.extra)
     {

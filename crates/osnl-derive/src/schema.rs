@@ -4,7 +4,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::{Attribute, Error, Ident, Result};
 
-use crate::attributes::{Object, ObjectField, default_value};
+use crate::attributes::{AnnotatedStruct, ObjectField, default_value};
 
 /// The source of a field.
 pub(crate) struct FieldSource<'a> {
@@ -14,7 +14,7 @@ pub(crate) struct FieldSource<'a> {
 }
 
 /// Returns the source of each field, in the order of the fields; `None` for extra fields.
-pub(crate) fn resolve<'a>(object: &'a Object<'_>) -> Result<Vec<Option<FieldSource<'a>>>> {
+pub(crate) fn resolve<'a>(object: &'a AnnotatedStruct<'_>) -> Result<Vec<Option<FieldSource<'a>>>> {
     let mut filled: Vec<Option<FieldSource<'a>>> = object.fields.iter().map(|_| None).collect();
     for source in &object.sources {
         for pair in &source.pairs {
@@ -50,7 +50,7 @@ pub(crate) fn resolve<'a>(object: &'a Object<'_>) -> Result<Vec<Option<FieldSour
     Ok(filled)
 }
 
-fn no_such_field(object: &Object<'_>, key: &Ident) -> Error {
+fn no_such_field(object: &AnnotatedStruct<'_>, key: &Ident) -> Error {
     let names: Vec<String> = object.fields.iter().map(|field| format!("`{}`", field.ident)).collect();
     Error::new(
         key.span(),
@@ -64,7 +64,7 @@ fn no_such_field(object: &Object<'_>, key: &Ident) -> Error {
 }
 
 /// `populate`, and the struct of extra fields that it takes.
-pub(crate) fn populate(object: &Object<'_>, filled: &[Option<FieldSource<'_>>]) -> TokenStream {
+pub(crate) fn populate(object: &AnnotatedStruct<'_>, filled: &[Option<FieldSource<'_>>]) -> TokenStream {
     if object.sources.is_empty() {
         return TokenStream::new();
     }

@@ -5,20 +5,20 @@ use syn::parse::{Parse, ParseStream};
 use syn::{Ident, Result, Token, Type, braced};
 
 /// `node: Node { uuid, name = display_name, .. }`
-pub(crate) struct Source {
+pub(crate) struct SourceDeclaration {
     pub(crate) name: Ident,
     pub(crate) ty: Type,
-    pub(crate) pairs: Vec<Pair>,
+    pub(crate) pairs: Vec<SourcePair>,
     /// The place of `..`.
     pub(crate) rest: Option<Span>,
 }
 
-pub(crate) struct Pair {
+pub(crate) struct SourcePair {
     pub(crate) key: Ident,
     pub(crate) source: Ident,
 }
 
-impl Parse for Source {
+impl Parse for SourceDeclaration {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
         let name = input.parse()?;
         input.parse::<Token![:]>()?;
@@ -33,7 +33,7 @@ impl Parse for Source {
                 let key: Ident = content.parse()?;
                 let renamed = content.parse::<Option<Token![=]>>()?.is_some();
                 let from = if renamed { content.parse()? } else { key.clone() };
-                source.pairs.push(Pair { key, source: from });
+                source.pairs.push(SourcePair { key, source: from });
             }
             if !content.is_empty() {
                 content.parse::<Token![,]>()?;

@@ -2,8 +2,8 @@
 //! sample.
 //!
 //! Known is what was recorded from the services, what nova's, ironic's and masakari's own classes of versioned
-//! payloads say, and a list of events beside them ([`Event::recorded`] tells these apart). A service of another
-//! release, or with more extensions, sends more: what is not in here need not be wrong.
+//! payloads say, and a list of events beside them ([`CatalogueEvent::recorded`] tells these apart). A service of
+//! another release, or with more extensions, sends more: what is not in here need not be wrong.
 //!
 //! ```
 //! use osnl_model::catalogue;
@@ -27,19 +27,19 @@ mod like;
 
 use serde_json::Value;
 
-pub use self::fields::Field;
+pub use self::fields::CatalogueField;
 pub use self::lacking::{LackingPath, lacking};
 pub use self::like::alike;
 
 /// One event of one service, in one form of its payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
+pub struct CatalogueEvent {
     /// `nova`, `neutron`, …
     pub service: &'static str,
     /// `instance.create.end`, …
     pub event_type: &'static str,
     /// The form of its payload.
-    pub form: Form,
+    pub form: PayloadForm,
     /// Topics it was seen on.
     pub topics: Vec<&'static str>,
     /// Priorities in capitals: `INFO`, …
@@ -55,7 +55,7 @@ pub struct Event {
 
 /// The form of a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Form {
+pub enum PayloadForm {
     /// An object of the service's own.
     Plain,
     /// A CADF event.
@@ -77,7 +77,7 @@ pub struct Sample {
 
 /// Every known event, by service and event type. An event with two forms is in it twice.
 #[must_use]
-pub fn events() -> &'static [Event] {
+pub fn events() -> &'static [CatalogueEvent] {
     &data::catalogue().events
 }
 
@@ -89,20 +89,20 @@ pub fn services() -> Vec<(&'static str, &'static str)> {
 
 /// The events of this type: none, one, or one for each form and service.
 #[must_use]
-pub fn find(event_type: &str) -> Vec<&'static Event> {
+pub fn find(event_type: &str) -> Vec<&'static CatalogueEvent> {
     events().iter().filter(|event| event.event_type == event_type).collect()
 }
 
 /// Whether a payload of this event may have the field, `None` if the event is not known.
 ///
-/// The path is as in [`Event::has_field`]. One form that has it is enough.
+/// The path is as in [`CatalogueEvent::has_field`]. One form that has it is enough.
 #[must_use]
 pub fn field_exists(event_type: &str, path: &str) -> Option<bool> {
     let found = find(event_type);
     (!found.is_empty()).then(|| found.iter().any(|event| event.has_field(path)))
 }
 
-impl Event {
+impl CatalogueEvent {
     /// Returns the exchange it is usually published to. Cinder and manila use `openstack` unless configured otherwise.
     #[must_use]
     pub fn exchange(&self) -> &'static str {
@@ -113,14 +113,14 @@ impl Event {
     #[must_use]
     pub fn version(&self) -> Option<&'static str> {
         match self.form {
-            Form::Versioned(class) => data::class(self.service, class).map(|class| class.version),
-            Form::Plain | Form::Cadf | Form::Text => None,
+            PayloadForm::Versioned(class) => data::class(self.service, class).map(|class| class.version),
+            PayloadForm::Plain | PayloadForm::Cadf | PayloadForm::Text => None,
         }
     }
 
     /// Every field that is described, in the order of names; nested ones behind the one that holds them.
     #[must_use]
-    pub fn fields(&self) -> Vec<Field> {
+    pub fn fields(&self) -> Vec<CatalogueField> {
         fields::list(self)
     }
 
@@ -136,7 +136,7 @@ impl Event {
     /// The description of a field, the path as in [`has_field`](Self::has_field); `None` also for a field without
     /// one.
     #[must_use]
-    pub fn field(&self, path: &str) -> Option<Field> {
+    pub fn field(&self, path: &str) -> Option<CatalogueField> {
         let path = lacking::starred(path);
         self.fields().into_iter().find(|field| field.path.join(".") == path)
     }

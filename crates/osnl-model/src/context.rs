@@ -109,12 +109,12 @@ impl From<RequestContext> for Context {
     fn from(from: RequestContext) -> Self {
         #[derive(Serialize)]
         #[serde(untagged)]
-        enum Entry<'a> {
+        enum ContextEntry<'a> {
             Text(Option<&'a str>),
             Flag(bool),
             List(&'a [String]),
         }
-        use Entry::{Flag, List, Text};
+        use ContextEntry::{Flag, List, Text};
         let or_dash = |text: &Option<String>| text.clone().filter(|t| !t.is_empty()).unwrap_or("-".into());
         let identity = format!(
             "{} {} {} {} {}",

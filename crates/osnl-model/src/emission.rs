@@ -185,15 +185,15 @@ impl Serialize for WithOneContext<'_> {
         let mut map = serializer.serialize_map(None)?;
         self.0.write_head(&mut map)?;
         self.0.write_extra(&mut map)?;
-        map.serialize_entry("_context", &Object(&self.0.context))?;
+        map.serialize_entry("_context", &OrderedObject(&self.0.context))?;
         map.end()
     }
 }
 
 /// Entries in their order.
-struct Object<'a>(&'a [(String, Box<RawValue>)]);
+struct OrderedObject<'a>(&'a [(String, Box<RawValue>)]);
 
-impl Serialize for Object<'_> {
+impl Serialize for OrderedObject<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
     }

@@ -27,7 +27,7 @@ pub fn parse_python_literal(text: &str) -> Option<Value> {
 /// The same with at most so many levels, of which there are never more than 64, and values. The time is linear in the
 /// text's length.
 pub(crate) fn read_literal(text: &str, levels: usize, values: usize) -> Result<Value, LiteralError> {
-    let mut reader = Reader { rest: text, values, has_too_much: false };
+    let mut reader = LiteralReader { rest: text, values, has_too_much: false };
     let found = reader.value(levels.min(DEEPEST)).filter(|_| {
         reader.blanks();
         reader.rest.is_empty()
@@ -73,14 +73,14 @@ fn quoted(text: &str) -> String {
     out
 }
 
-struct Reader<'a> {
+struct LiteralReader<'a> {
     rest: &'a str,
     /// The number of values that there may still be.
     values: usize,
     has_too_much: bool,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> LiteralReader<'a> {
     fn blanks(&mut self) {
         self.rest = self.rest.trim_start();
     }

@@ -29,7 +29,7 @@ mod words;
 
 use serde_json::{Map, Value};
 
-use self::depth::{Depth, too_deep};
+use self::depth::{RemainingDepth, too_deep};
 use self::places::{Judgement, names_the_next};
 
 pub use self::masked::MaskedJson;
@@ -46,20 +46,20 @@ const MASK: &str = "***";
 /// Values that can hold no secret stay: null, booleans, `""`, `[]` and `{}`. That a secret is absent is worth knowing.
 #[must_use]
 pub fn mask_secrets(value: &Value) -> Value {
-    masked(value, Depth::TOP)
+    masked(value, RemainingDepth::TOP)
 }
 
 /// Like [`mask_secrets`], for the members of an object, such as a context.
 #[must_use]
 pub fn mask_members(object: &Map<String, Value>) -> Map<String, Value> {
-    match masked_object(object, Depth::TOP) {
+    match masked_object(object, RemainingDepth::TOP) {
         Value::Object(masked) => masked,
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Map::new(),
     }
 }
 
 // Loops and no iterator chains: each frame counts 128 times.
-fn masked(value: &Value, depth: Depth) -> Value {
+fn masked(value: &Value, depth: RemainingDepth) -> Value {
     match value {
         Value::Array(items) => masked_items(items, depth),
         Value::Object(object) => masked_object(object, depth),
@@ -68,7 +68,7 @@ fn masked(value: &Value, depth: Depth) -> Value {
     }
 }
 
-fn masked_items(items: &[Value], depth: Depth) -> Value {
+fn masked_items(items: &[Value], depth: RemainingDepth) -> Value {
     let Some(depth) = depth.inside() else { return too_deep() };
     let mut out = Vec::with_capacity(items.len());
     for (at, item) in items.iter().enumerate() {
@@ -77,7 +77,7 @@ fn masked_items(items: &[Value], depth: Depth) -> Value {
     Value::Array(out)
 }
 
-fn masked_object(object: &Map<String, Value>, depth: Depth) -> Value {
+fn masked_object(object: &Map<String, Value>, depth: RemainingDepth) -> Value {
     let Some(depth) = depth.inside() else { return too_deep() };
     let mut out = Map::new();
     for (key, value) in object {
@@ -87,7 +87,7 @@ fn masked_object(object: &Map<String, Value>, depth: Depth) -> Value {
     Value::Object(out)
 }
 
-fn member(judgement: Judgement, value: &Value, depth: Depth) -> Value {
+fn member(judgement: Judgement, value: &Value, depth: RemainingDepth) -> Value {
     match (judgement, value) {
         (Judgement::Secret, value) if says_nothing(value) => value.clone(),
         (Judgement::Secret, _) => Value::from(MASK),

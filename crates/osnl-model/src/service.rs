@@ -35,7 +35,7 @@ use serde_json::Value;
 use crate::Notification;
 
 pub use self::field::{Field, FieldState, Read, View};
-pub use self::free::{Free, Inner};
+pub use self::free::{Free, FreeValue};
 
 /// A payload, read.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,7 +55,7 @@ pub enum Service<'a> {
     /// A payload of one of the smaller readers.
     Others(others::Payload<'a>),
     /// A payload of an unknown service.
-    Other(Inner<'a>),
+    Other(FreeValue<'a>),
 }
 
 /// The payload as its service means it.
@@ -68,9 +68,9 @@ pub fn read(n: &Notification) -> Service<'_> {
             "nova" => Service::Nova(nova::versioned(class, payload)),
             "ironic" => Service::Ironic(ironic::read(class, payload)),
             "masakari" => {
-                others::masakari(class, payload).map_or(Service::Other(Inner(payload)), Service::Others)
+                others::masakari(class, payload).map_or(Service::Other(FreeValue(payload)), Service::Others)
             }
-            _ => Service::Other(Inner(payload)),
+            _ => Service::Other(FreeValue(payload)),
         };
     }
     let first = event_type.split('.').next().unwrap_or_default();
@@ -83,7 +83,7 @@ pub fn read(n: &Notification) -> Service<'_> {
             let read = read.or_else(|| others::read(event_type, payload).map(Service::Others));
             let read = read.or_else(|| cinder::read(event_type, payload).map(Service::Cinder));
             let read = read.or_else(|| neutron::read(event_type, payload).map(Service::Neutron));
-            read.unwrap_or(Service::Other(Inner(payload)))
+            read.unwrap_or(Service::Other(FreeValue(payload)))
         }
     }
 }

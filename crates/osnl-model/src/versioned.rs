@@ -66,13 +66,13 @@ pub use fingerprint::{FingerprintMismatch, check_fingerprints, fingerprint, fing
 pub use flexible_dict::FlexibleDict;
 pub use form::ObjectForm;
 pub use json::{Json, JsonObject};
-pub use kind::{Field, Kind, ObjectInfo, Source, Values};
+pub use kind::{ClassField, EnumValues, FieldKind, ObjectInfo, SourceField};
 pub use level::{Level, Severity, Threshold, ThresholdError};
 pub use notification::{EventTypeText, PublisherText, VersionedNotification};
-pub use object::{Payload, VersionedObject, to_payload_text};
+pub use object::{ObjectPayload, VersionedObject, to_payload_text};
 pub use osnl_derive::{VersionedEnum, VersionedNotification, VersionedObject};
 pub use outlet::Outlet;
-pub use read::{NotReadable, Read, UnknownObject, WireObject, read, read_text};
+pub use read::{NotReadable, ReadObject, UnknownObject, WireObject, read, read_text};
 pub use schema::{Fills, FillsOr, IntoPayload};
 pub use text_kinds::{IpNetwork, PciAddress, SensitiveText, Uuid, VersionPredicate};
 pub use topics::Topics;

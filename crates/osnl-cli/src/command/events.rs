@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 
 use clap::{Args, ValueEnum};
 use osnl_config::nearest;
-use osnl_model::catalogue::{self, Event, Field, Form};
+use osnl_model::catalogue::{self, CatalogueEvent, CatalogueField, PayloadForm};
 use serde_json::{Value, json};
 
 use super::sources;
@@ -64,9 +64,9 @@ pub(crate) fn run(args: &EventsArgs) -> Exit {
 /// The answer to a request.
 enum Selection {
     Services,
-    Events(Vec<&'static Event>),
+    Events(Vec<&'static CatalogueEvent>),
     /// All of one event type.
-    One(Vec<&'static Event>),
+    One(Vec<&'static CatalogueEvent>),
 }
 
 fn look(args: &EventsArgs) -> Result<Selection, String> {
@@ -82,15 +82,15 @@ fn look(args: &EventsArgs) -> Result<Selection, String> {
         let meant = meant.map_or(String::new(), |name| format!("; did you mean {name}?"));
         return Err(format!("no service \"{service}\" is known; known: {}{meant}", services.join(", ")));
     }
-    let of_service = |event: &&'static Event| service.is_none_or(|name| event.service == name);
+    let of_service = |event: &&'static CatalogueEvent| service.is_none_or(|name| event.service == name);
     let Some(name) = event else {
         return Ok(Selection::Events(catalogue::events().iter().filter(of_service).collect()));
     };
-    let found: Vec<&Event> = catalogue::find(name).into_iter().filter(of_service).collect();
+    let found: Vec<&CatalogueEvent> = catalogue::find(name).into_iter().filter(of_service).collect();
     if !found.is_empty() {
         return Ok(Selection::One(found));
     }
-    let below: Vec<&Event> = catalogue::events()
+    let below: Vec<&CatalogueEvent> = catalogue::events()
         .iter()
         .filter(of_service)
         .filter(|event| {
@@ -113,7 +113,7 @@ fn look(args: &EventsArgs) -> Result<Selection, String> {
 }
 
 impl Selection {
-    fn events(&self) -> Vec<&'static Event> {
+    fn events(&self) -> Vec<&'static CatalogueEvent> {
         match self {
             Self::Services => catalogue::events().iter().collect(),
             Self::Events(events) | Self::One(events) => events.clone(),
@@ -176,30 +176,31 @@ impl Selection {
 /// Name, release, exchange, number of events.
 fn services() -> impl Iterator<Item = (&'static str, &'static str, &'static str, usize)> {
     catalogue::services().into_iter().map(|(name, version)| {
-        let mut of: Vec<&Event> = catalogue::events().iter().filter(|event| event.service == name).collect();
+        let mut of: Vec<&CatalogueEvent> =
+            catalogue::events().iter().filter(|event| event.service == name).collect();
         let exchange = of.first().map_or("", |event| event.exchange());
         of.dedup_by_key(|event| event.event_type);
         (name, version, exchange, of.len())
     })
 }
 
-fn form(event: &Event) -> String {
+fn form(event: &CatalogueEvent) -> String {
     match event.form {
-        Form::Plain => "plain".to_owned(),
-        Form::Cadf => "CADF".to_owned(),
-        Form::Text => "text".to_owned(),
-        Form::Versioned(class) => {
+        PayloadForm::Plain => "plain".to_owned(),
+        PayloadForm::Cadf => "CADF".to_owned(),
+        PayloadForm::Text => "text".to_owned(),
+        PayloadForm::Versioned(class) => {
             format!("{class} {}", event.version().unwrap_or_default()).trim().to_owned()
         }
     }
 }
 
-fn described(event: &Event) -> Value {
+fn described(event: &CatalogueEvent) -> Value {
     let (form, class) = match event.form {
-        Form::Plain => ("plain", None),
-        Form::Cadf => ("cadf", None),
-        Form::Text => ("text", None),
-        Form::Versioned(class) => ("versioned", Some(class)),
+        PayloadForm::Plain => ("plain", None),
+        PayloadForm::Cadf => ("cadf", None),
+        PayloadForm::Text => ("text", None),
+        PayloadForm::Versioned(class) => ("versioned", Some(class)),
     };
     json!({
         "service": event.service,
@@ -215,7 +216,7 @@ fn described(event: &Event) -> Value {
     })
 }
 
-fn field(field: &Field) -> Value {
+fn field(field: &CatalogueField) -> Value {
     json!({
         "path": field.path,
         "type": field.kind,
@@ -225,7 +226,7 @@ fn field(field: &Field) -> Value {
     })
 }
 
-fn one(out: &mut String, event: &Event) {
+fn one(out: &mut String, event: &CatalogueEvent) {
     let mut line = |name: &str, value: &str| {
         let _ = writeln!(out, "{name:<10} {value}");
     };
@@ -240,7 +241,7 @@ fn one(out: &mut String, event: &Event) {
         line("known", "from the service's lists or documentation; no message of it was recorded");
     }
     let fields = event.fields();
-    if let (Form::Versioned(_), Some(wrapper)) =
+    if let (PayloadForm::Versioned(_), Some(wrapper)) =
         (event.form, fields.first().and_then(|field| field.path.first()))
     {
         line(

@@ -6,18 +6,18 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Event, Form};
+use super::{CatalogueEvent, PayloadForm};
 
 #[derive(Default)]
 pub(super) struct Catalogue {
-    pub(super) services: BTreeMap<&'static str, Service>,
+    pub(super) services: BTreeMap<&'static str, ServiceData>,
     pub(super) classes: BTreeMap<&'static str, Class>,
     pub(super) shapes: Vec<BTreeMap<&'static str, &'static str>>,
-    pub(super) events: Vec<Event>,
+    pub(super) events: Vec<CatalogueEvent>,
 }
 
 #[derive(Deserialize)]
-pub(super) struct Service {
+pub(super) struct ServiceData {
     pub(super) exchange: &'static str,
     pub(super) version: &'static str,
     /// Releases, by field, or by event and field.
@@ -44,14 +44,14 @@ pub(super) struct SampleRow {
 #[derive(Deserialize)]
 #[serde(bound(deserialize = "'de: 'static"))]
 struct File {
-    services: BTreeMap<&'static str, Service>,
+    services: BTreeMap<&'static str, ServiceData>,
     classes: BTreeMap<&'static str, Class>,
     shapes: Vec<BTreeMap<&'static str, &'static str>>,
-    events: Vec<Line>,
+    events: Vec<EventRow>,
 }
 
 #[derive(Deserialize)]
-struct Line {
+struct EventRow {
     service: &'static str,
     event: &'static str,
     form: &'static str,
@@ -66,7 +66,7 @@ struct Line {
 
 #[derive(Default, Deserialize)]
 #[serde(bound(deserialize = "'de: 'static"))]
-struct Samples {
+struct SampleFile {
     samples: Vec<SampleRow>,
 }
 
@@ -79,7 +79,7 @@ pub(super) fn catalogue() -> &'static Catalogue {
 }
 
 pub(super) fn samples() -> &'static [SampleRow] {
-    static READ: LazyLock<Samples> =
+    static READ: LazyLock<SampleFile> =
         LazyLock::new(|| serde_json::from_str(include_str!("../../data/samples.json")).unwrap_or_default());
     &READ.samples
 }
@@ -90,14 +90,14 @@ pub(super) fn class(service: &str, class: &str) -> Option<&'static Class> {
 
 impl Catalogue {
     fn of(file: File) -> Self {
-        let events = file.events.into_iter().map(|line| Event {
+        let events = file.events.into_iter().map(|line| CatalogueEvent {
             service: line.service,
             event_type: line.event,
             form: match line.form {
-                "plain" => Form::Plain,
-                "cadf" => Form::Cadf,
-                "text" => Form::Text,
-                class => Form::Versioned(class),
+                "plain" => PayloadForm::Plain,
+                "cadf" => PayloadForm::Cadf,
+                "text" => PayloadForm::Text,
+                class => PayloadForm::Versioned(class),
             },
             topics: line.topics,
             priorities: line.priorities,

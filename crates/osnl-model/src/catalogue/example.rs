@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::Event;
+use super::CatalogueEvent;
 use crate::{Notification, Priority};
 
 /// The message id of every example.
@@ -12,9 +12,9 @@ const TIMESTAMP: &str = "2026-01-01 00:00:00.000000";
 const PROJECT: &str = "11111111111111111111111111111111";
 const USER: &str = "22222222222222222222222222222222";
 
-impl Event {
-    /// Returns a notification of this event with its [`sample`](Event::sample), the usual publisher and priority, and
-    /// the keys that contexts of most services have; the payload is null without a sample.
+impl CatalogueEvent {
+    /// Returns a notification of this event with its [`sample`](CatalogueEvent::sample), the usual publisher and
+    /// priority, and the keys that contexts of most services have; the payload is null without a sample.
     #[must_use]
     pub fn example(&self) -> Notification {
         let publisher = self.publishers.first();
@@ -32,7 +32,7 @@ impl Event {
         }
     }
 
-    /// Returns the routing key that its [`example`](Event::example) usually comes with: `notifications.info`.
+    /// Returns the routing key that its [`example`](CatalogueEvent::example) usually comes with: `notifications.info`.
     #[must_use]
     pub fn routing_key(&self) -> String {
         let topic = self.topics.first().copied().unwrap_or("notifications");

@@ -1,14 +1,14 @@
 //! The fields of a payload: listed, and looked for.
 
 use super::data::{Class, catalogue, class};
-use super::{Event, Form};
+use super::{CatalogueEvent, PayloadForm};
 
 /// Objects in objects that are listed; no class holds itself deeper.
 const DEEPEST: usize = 6;
 
 /// A field of a payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Field {
+pub struct CatalogueField {
     /// Its keys from the payload on; `*` for each item of a list.
     pub path: Vec<&'static str>,
     /// `text`, `number or null`, `one of: on, off`, `list of IpPayload`, …
@@ -23,7 +23,7 @@ pub struct Field {
     pub later: bool,
 }
 
-impl Field {
+impl CatalogueField {
     /// The path with dots, without the wrapping of versioned objects: `flavor.name`.
     #[must_use]
     pub fn short(&self) -> String {
@@ -33,9 +33,9 @@ impl Field {
     }
 }
 
-pub(super) fn list(event: &Event) -> Vec<Field> {
+pub(super) fn list(event: &CatalogueEvent) -> Vec<CatalogueField> {
     let mut found = Vec::new();
-    if let Form::Versioned(name) = event.form
+    if let PayloadForm::Versioned(name) = event.form
         && let Some(class) = class(event.service, name)
     {
         of_class(event.service, name, class, &[], &mut found);
@@ -47,7 +47,7 @@ pub(super) fn list(event: &Event) -> Vec<Field> {
             let of_event = format!("{} {path}", event.event_type);
             service.since.get(of_event.as_str()).or_else(|| service.since.get(path))
         });
-        found.push(Field {
+        found.push(CatalogueField {
             path: path.split('/').collect(),
             kind: kind.trim_end_matches('?'),
             sometimes_absent: kind.ends_with('?'),
@@ -63,13 +63,13 @@ fn of_class(
     name: &str,
     described: &'static Class,
     above: &[&'static str],
-    found: &mut Vec<Field>,
+    found: &mut Vec<CatalogueField>,
 ) {
     let mut path = above.to_vec();
     path.push(wrapper(service));
     for (field, kind) in &described.fields {
         path.push(field);
-        found.push(Field {
+        found.push(CatalogueField {
             path: path.clone(),
             kind,
             sometimes_absent: false,
@@ -103,14 +103,15 @@ fn held(kind: &'static str) -> (&'static str, bool) {
     kind.strip_prefix("list of ").map_or((kind, false), |inner| (inner, true))
 }
 
-pub(super) fn has(event: &Event, path: &str) -> bool {
+pub(super) fn has(event: &CatalogueEvent, path: &str) -> bool {
     match event.form {
-        Form::Text => false,
-        Form::Versioned(name) => match class(event.service, name) {
+        PayloadForm::Text => false,
+        PayloadForm::Versioned(name) => match class(event.service, name) {
             Some(class) => class_has(event.service, class, path),
             None => true,
         },
-        Form::Plain | Form::Cadf => match event.shape.and_then(|at| catalogue().shapes.get(at)) {
+        PayloadForm::Plain | PayloadForm::Cadf => match event.shape.and_then(|at| catalogue().shapes.get(at))
+        {
             Some(shape) => {
                 let shape: Vec<(&str, &str)> = shape.iter().map(|(path, kind)| (*path, *kind)).collect();
                 shape_has(&shape, "", path)

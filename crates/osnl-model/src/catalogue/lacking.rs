@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Event, Form};
+use super::{CatalogueEvent, PayloadForm};
 use crate::nearest;
 
 /// The missing part of a path.
@@ -29,9 +29,10 @@ pub struct LackingPath {
 /// assert_eq!(catalogue::lacking(&events, meant), None);
 /// ```
 #[must_use]
-pub fn lacking(events: &[&Event], path: &str) -> Option<LackingPath> {
+pub fn lacking(events: &[&CatalogueEvent], path: &str) -> Option<LackingPath> {
     // Of a sentence nothing is there, and nothing can be said about it.
-    let events: Vec<&Event> = events.iter().copied().filter(|event| event.form != Form::Text).collect();
+    let events: Vec<&CatalogueEvent> =
+        events.iter().copied().filter(|event| event.form != PayloadForm::Text).collect();
     if events.is_empty() || events.iter().any(|event| event.has_field(path)) {
         return None;
     }

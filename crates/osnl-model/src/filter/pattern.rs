@@ -10,7 +10,7 @@ use std::fmt;
 use thiserror::Error;
 
 use self::linear::Linear;
-use super::python_regex::{Dialect, Translation, translate};
+use super::python_regex::{PatternEngine, Translation, translate};
 
 /// The number of times that fancy-regex may go back in one match (patterns with look-around or back-references only).
 /// A text that needs more counts as not matching: a filter must never hold up the stream.
@@ -81,8 +81,10 @@ impl Pattern {
             built.map(Box::new).map_err(|refused| error(None, reason(&refused.to_string())))
         };
         let engine = match translated {
-            Translation::One(Dialect::Linear, regex) => Engine::Linear(linear(&regex)?),
-            Translation::One(Dialect::Backtracking, regex) => Engine::Backtracking(backtracking(&regex)?),
+            Translation::One(PatternEngine::Linear, regex) => Engine::Linear(linear(&regex)?),
+            Translation::One(PatternEngine::Backtracking, regex) => {
+                Engine::Backtracking(backtracking(&regex)?)
+            }
             Translation::Two { linear_for_ascii, exact } => {
                 Engine::Boundary(linear(&linear_for_ascii)?, backtracking(&exact)?)
             }

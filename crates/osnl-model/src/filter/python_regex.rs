@@ -30,14 +30,14 @@ use width::Width;
 /// A pattern in the other crates' language, not yet anchored.
 pub(super) enum Translation {
     /// For any text.
-    One(Dialect, String),
+    One(PatternEngine, String),
     /// One for texts that are ASCII and not empty, one for all others.
     Two { linear_for_ascii: String, exact: String },
 }
 
 /// Which engine understands it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Dialect {
+pub(super) enum PatternEngine {
     /// `regex`: linear time.
     Linear,
     /// `fancy-regex`.
@@ -52,19 +52,19 @@ pub(super) struct Rejection {
 }
 
 pub(super) fn translate(pattern: &str) -> Result<Translation, Rejection> {
-    let linear = Translator::new(pattern, Dialect::Linear).run()?;
+    let linear = Translator::new(pattern, PatternEngine::Linear).run()?;
     if !linear.needs_backtracking && !linear.has_boundary {
-        return Ok(Translation::One(Dialect::Linear, linear.out));
+        return Ok(Translation::One(PatternEngine::Linear, linear.out));
     }
-    let exact = Translator::new(pattern, Dialect::Backtracking).run()?.out;
+    let exact = Translator::new(pattern, PatternEngine::Backtracking).run()?.out;
     Ok(if linear.needs_backtracking {
-        Translation::One(Dialect::Backtracking, exact)
+        Translation::One(PatternEngine::Backtracking, exact)
     } else {
         Translation::Two { linear_for_ascii: linear.out, exact }
     })
 }
 
-type Step = Result<(), Rejection>;
+type ScanStep = Result<(), Rejection>;
 
 /// Deeper nesting is refused: the engines behind recurse.
 const MAX_DEPTH: usize = 50;
@@ -72,7 +72,7 @@ const MAX_DEPTH: usize = 50;
 struct Translator {
     pattern: Vec<char>,
     at: usize,
-    dialect: Dialect,
+    dialect: PatternEngine,
     out: String,
     needs_backtracking: bool,
     /// Whether there is a `\b` or `\B`.
@@ -90,7 +90,7 @@ struct Translator {
     /// Whether the current alternative ends with a `$`.
     after_dollar: bool,
     /// The groups that are open, outermost first.
-    open: Vec<group::Open>,
+    open: Vec<group::OpenGroup>,
     /// All capturing groups so far; a group's number is its index plus one.
     captures: Vec<group::Capture>,
 }
@@ -116,7 +116,7 @@ enum Last {
 }
 
 impl Translator {
-    fn new(pattern: &str, dialect: Dialect) -> Self {
+    fn new(pattern: &str, dialect: PatternEngine) -> Self {
         Self {
             pattern: pattern.chars().collect(),
             at: 0,
@@ -219,8 +219,8 @@ impl Translator {
         self.last = Last::Anchor;
         self.after_dollar = true;
         self.out.push_str(match self.dialect {
-            Dialect::Linear => r"(?:\n?\z)",
-            Dialect::Backtracking => r"(?=\n?\z)",
+            PatternEngine::Linear => r"(?:\n?\z)",
+            PatternEngine::Backtracking => r"(?=\n?\z)",
         });
     }
 
@@ -229,7 +229,7 @@ impl Translator {
         self.last = last;
     }
 
-    fn alternative(&mut self, start: usize) -> Step {
+    fn alternative(&mut self, start: usize) -> ScanStep {
         if let Some(open) = self.open.last_mut() {
             open.count_alternative(start, self.width)?;
             open.some_end_with_dollar |= self.after_dollar;
@@ -242,7 +242,7 @@ impl Translator {
     }
 
     /// A `{`: `{m}`, `{m,}`, `{,n}`, `{m,n}` repeat, everything else is literal.
-    fn brace(&mut self, start: usize) -> Step {
+    fn brace(&mut self, start: usize) -> ScanStep {
         let after_brace = self.at;
         let least = self.digits();
         let most = if self.next_if(',') { self.digits() } else { least.clone() };
@@ -273,7 +273,7 @@ impl Translator {
         digits
     }
 
-    fn repeat(&mut self, start: usize, quantifier: &str, times: Width) -> Step {
+    fn repeat(&mut self, start: usize, quantifier: &str, times: Width) -> ScanStep {
         match self.last {
             Last::Item => {}
             Last::Nothing | Last::Anchor => return Err(refused(start, "nothing to repeat")),

@@ -18,15 +18,15 @@ use serde_json::ser::{CharEscape, CompactFormatter, Formatter};
 /// The error of `serde_json`: a map whose keys are no texts, or an error of the type's own.
 pub fn to_python_json<T: Serialize + ?Sized>(value: &T) -> Result<String, serde_json::Error> {
     let mut out = Vec::with_capacity(256);
-    value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, Python))?;
+    value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, PythonFormatter))?;
     // Only ASCII is written.
     String::from_utf8(out).map_err(serde::ser::Error::custom)
 }
 
 /// See [`to_python_json`].
-struct Python;
+struct PythonFormatter;
 
-impl Formatter for Python {
+impl Formatter for PythonFormatter {
     fn begin_array_value<W: ?Sized + Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
         if first { Ok(()) } else { out.write_all(b", ") }
     }

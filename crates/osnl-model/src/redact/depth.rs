@@ -7,12 +7,12 @@ use super::MASK;
 /// The levels that may still be entered. Beyond them everything is `***`, so that a value too deep to be read is not
 /// shown either.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Depth {
+pub(super) struct RemainingDepth {
     levels: usize,
     texts: usize,
 }
 
-impl Depth {
+impl RemainingDepth {
     /// 128 levels, of which 4 may be texts.
     pub(super) const TOP: Self = Self { levels: 128, texts: 4 };
 

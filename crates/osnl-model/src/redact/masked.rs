@@ -4,16 +4,16 @@ use serde::ser::{SerializeMap as _, SerializeSeq as _};
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
-use super::depth::{Depth, too_deep};
+use super::depth::{RemainingDepth, too_deep};
 use super::places::{self, Judgement};
 use super::{MASK, is_named_before, says_nothing, text};
 
 /// A value that serializes as [`mask_secrets`](crate::mask_secrets) of it would, which is not made for that.
 #[derive(Clone, Copy)]
-pub struct MaskedJson<'a>(Inner<'a>);
+pub struct MaskedJson<'a>(MaskedNode<'a>);
 
 #[derive(Clone, Copy)]
-enum Inner<'a> {
+enum MaskedNode<'a> {
     Value(&'a Value),
     Object(&'a Map<String, Value>),
 }
@@ -22,13 +22,13 @@ impl<'a> MaskedJson<'a> {
     /// Any value.
     #[must_use]
     pub const fn value(value: &'a Value) -> Self {
-        Self(Inner::Value(value))
+        Self(MaskedNode::Value(value))
     }
 
     /// The members of an object, as a context.
     #[must_use]
     pub const fn object(object: &'a Map<String, Value>) -> Self {
-        Self(Inner::Object(object))
+        Self(MaskedNode::Object(object))
     }
 }
 
@@ -42,8 +42,8 @@ impl std::fmt::Debug for MaskedJson<'_> {
 impl Serialize for MaskedJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
-            Inner::Value(value) => Within { value, depth: Depth::TOP }.serialize(serializer),
-            Inner::Object(object) => serialize_object(object, Depth::TOP, serializer),
+            MaskedNode::Value(value) => Within { value, depth: RemainingDepth::TOP }.serialize(serializer),
+            MaskedNode::Object(object) => serialize_object(object, RemainingDepth::TOP, serializer),
         }
     }
 }
@@ -51,7 +51,7 @@ impl Serialize for MaskedJson<'_> {
 /// A value at a depth.
 struct Within<'a> {
     value: &'a Value,
-    depth: Depth,
+    depth: RemainingDepth,
 }
 
 impl Serialize for Within<'_> {
@@ -65,7 +65,11 @@ impl Serialize for Within<'_> {
     }
 }
 
-fn serialize_items<S: Serializer>(items: &[Value], depth: Depth, serializer: S) -> Result<S::Ok, S::Error> {
+fn serialize_items<S: Serializer>(
+    items: &[Value],
+    depth: RemainingDepth,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     let Some(depth) = depth.inside() else { return too_deep().serialize(serializer) };
     let mut seq = serializer.serialize_seq(Some(items.len()))?;
     for (at, value) in items.iter().enumerate() {
@@ -80,7 +84,7 @@ fn serialize_items<S: Serializer>(items: &[Value], depth: Depth, serializer: S) 
 
 fn serialize_object<S: Serializer>(
     object: &Map<String, Value>,
-    depth: Depth,
+    depth: RemainingDepth,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     let Some(depth) = depth.inside() else { return too_deep().serialize(serializer) };

@@ -15,7 +15,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::MASK;
-use super::depth::Depth;
+use super::depth::RemainingDepth;
 use crate::budget::Purse;
 use crate::python_literal::{LiteralError, python_repr, read_literal};
 
@@ -34,11 +34,11 @@ const MEMORY: usize = 16 * 1024 * 1024;
 /// whatever follows a secret's name and a sign between the two. A text that is too long for that is its length.
 #[must_use]
 pub fn mask_text(text: &str) -> Cow<'_, str> {
-    masked(text, Depth::TOP)
+    masked(text, RemainingDepth::TOP)
 }
 
 /// A text at a depth.
-pub(super) fn masked(text: &str, depth: Depth) -> Cow<'_, str> {
+pub(super) fn masked(text: &str, depth: RemainingDepth) -> Cow<'_, str> {
     if text.len() > LONGEST {
         return Cow::Owned(format!("{MASK} (a text of {} bytes)", text.len()));
     }
@@ -50,7 +50,7 @@ pub(super) fn masked(text: &str, depth: Depth) -> Cow<'_, str> {
 }
 
 /// A text that must be readable, because its secrets may be anywhere.
-pub(super) fn masked_within(text: &str, depth: Depth) -> Cow<'_, str> {
+pub(super) fn masked_within(text: &str, depth: RemainingDepth) -> Cow<'_, str> {
     match structured(text, depth) {
         Structure::Masked(masked) if text.len() <= LONGEST => masked,
         Structure::Masked(_) | Structure::TooMuch | Structure::None => Cow::Borrowed(MASK),
@@ -65,7 +65,7 @@ enum Structure<'a> {
     None,
 }
 
-fn structured(text: &str, depth: Depth) -> Structure<'_> {
+fn structured(text: &str, depth: RemainingDepth) -> Structure<'_> {
     if !text.trim_start().starts_with(['{', '[', '(']) {
         return Structure::None;
     }

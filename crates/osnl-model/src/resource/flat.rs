@@ -4,57 +4,58 @@
 use serde_json::Value;
 
 use super::fields::{address, data, first_id, items, text};
-use super::shape::Shape;
+use super::shape::ObjectShape;
 use super::{Address, AddressKind, Resource};
 
 /// Event types by their beginning; the first that fits counts. A beginning ends at a dot.
-const EVENTS: [(&str, Shape); 38] = [
+const EVENTS: [(&str, ObjectShape); 38] = [
     ("compute.instance", INSTANCE),
-    ("compute_task", Shape::of("instance").id(&["instance_id"])),
-    ("compute.metrics", Shape::of("host").id(&["host"]).name(&["nodename"])),
-    ("compute.libvirt", Shape::of("host").id(&["ip"])),
-    ("scheduler.select_destinations", Shape::of("instance").id(&["instance_id"])),
-    ("scheduler.run_instance", Shape::of("instance").id(&["instance_id"])),
-    ("scheduler.create_volume", Shape::of("volume").id(&["volume_id"])),
-    ("scheduler.create_share", Shape::of("share").id(&["share_id"])),
-    ("aggregate", Shape::of("aggregate").id(&["aggregate_id"]).host(&["host_name"])),
-    ("servergroup", Shape::of("server_group").id(&["server_group_id"])),
-    ("keypair", Shape::of("keypair").id(&["key_name", "name"]).name(&["key_name", "name"])),
-    ("image.member", Shape::of("image").id(&["image_id"])),
-    ("image.send", Shape::of("image").id(&["image_id"]).project(&["owner_id"])),
-    ("image", Shape::of("image").project(&["owner"])),
-    ("task", Shape::of("task").project(&["owner"])),
-    ("metadef_namespace", Shape::of("metadef_namespace").id(&["namespace"]).project(&["owner"])),
+    ("compute_task", ObjectShape::of("instance").id(&["instance_id"])),
+    ("compute.metrics", ObjectShape::of("host").id(&["host"]).name(&["nodename"])),
+    ("compute.libvirt", ObjectShape::of("host").id(&["ip"])),
+    ("scheduler.select_destinations", ObjectShape::of("instance").id(&["instance_id"])),
+    ("scheduler.run_instance", ObjectShape::of("instance").id(&["instance_id"])),
+    ("scheduler.create_volume", ObjectShape::of("volume").id(&["volume_id"])),
+    ("scheduler.create_share", ObjectShape::of("share").id(&["share_id"])),
+    ("aggregate", ObjectShape::of("aggregate").id(&["aggregate_id"]).host(&["host_name"])),
+    ("servergroup", ObjectShape::of("server_group").id(&["server_group_id"])),
+    ("keypair", ObjectShape::of("keypair").id(&["key_name", "name"]).name(&["key_name", "name"])),
+    ("image.member", ObjectShape::of("image").id(&["image_id"])),
+    ("image.send", ObjectShape::of("image").id(&["image_id"]).project(&["owner_id"])),
+    ("image", ObjectShape::of("image").project(&["owner"])),
+    ("task", ObjectShape::of("task").project(&["owner"])),
+    ("metadef_namespace", ObjectShape::of("metadef_namespace").id(&["namespace"]).project(&["owner"])),
     ("metadef_object", METADEF),
     ("metadef_property", METADEF),
     ("metadef_tag", METADEF),
     ("metadef_resource_type", METADEF),
-    ("volume.usage", Shape::of("volume").id(&["volume_id"])),
-    ("volume", Shape::of("volume").id(&["volume_id"])),
-    ("snapshot", Shape::of("snapshot").id(&["snapshot_id"])),
-    ("backup", Shape::of("backup").id(&["backup_id"])),
-    ("group_snapshot", Shape::of("group_snapshot").id(&["group_snapshot_id"])),
-    ("group_type", Shape::of("group_type")),
-    ("group", Shape::of("group").id(&["group_id"])),
-    ("volume_type_extra_specs", Shape::of("volume_type").id(&["type_id"])),
-    ("volume_type", Shape::of("volume_type")),
-    ("qos_specs", Shape::of("qos_specs").id(&["id", "name"])),
-    ("share_type_extra_specs", Shape::of("share_type").id(&["type_id"])),
-    ("share_type", Shape::of("share_type")),
-    ("share", Shape::of("share").id(&["share_id"])),
-    ("dns.domain", Shape::of("zone").id(&["id"])),
-    ("dns", Shape::of("").id(&["id"])),
+    ("volume.usage", ObjectShape::of("volume").id(&["volume_id"])),
+    ("volume", ObjectShape::of("volume").id(&["volume_id"])),
+    ("snapshot", ObjectShape::of("snapshot").id(&["snapshot_id"])),
+    ("backup", ObjectShape::of("backup").id(&["backup_id"])),
+    ("group_snapshot", ObjectShape::of("group_snapshot").id(&["group_snapshot_id"])),
+    ("group_type", ObjectShape::of("group_type")),
+    ("group", ObjectShape::of("group").id(&["group_id"])),
+    ("volume_type_extra_specs", ObjectShape::of("volume_type").id(&["type_id"])),
+    ("volume_type", ObjectShape::of("volume_type")),
+    ("qos_specs", ObjectShape::of("qos_specs").id(&["id", "name"])),
+    ("share_type_extra_specs", ObjectShape::of("share_type").id(&["type_id"])),
+    ("share_type", ObjectShape::of("share_type")),
+    ("share", ObjectShape::of("share").id(&["share_id"])),
+    ("dns.domain", ObjectShape::of("zone").id(&["id"])),
+    ("dns", ObjectShape::of("").id(&["id"])),
     // `user_id` is the user's name there.
     (
         "orchestration.stack",
-        Shape::of("stack").id(&["stack_identity"]).user(&["user_identity"]).name(&["stack_name"]),
+        ObjectShape::of("stack").id(&["stack_identity"]).user(&["user_identity"]).name(&["stack_name"]),
     ),
-    ("octavia.loadbalancer", Shape::of("loadbalancer").id(&["loadbalancer_id"])),
-    ("identity", Shape::of("").id(&["resource_info"])),
+    ("octavia.loadbalancer", ObjectShape::of("loadbalancer").id(&["loadbalancer_id"])),
+    ("identity", ObjectShape::of("").id(&["resource_info"])),
 ];
 
-const INSTANCE: Shape = Shape::of("instance").id(&["instance_id"]).project(&["tenant_id"]).state(&["state"]);
-const METADEF: Shape = Shape::of("").id(&["namespace"]);
+const INSTANCE: ObjectShape =
+    ObjectShape::of("instance").id(&["instance_id"]).project(&["tenant_id"]).state(&["state"]);
+const METADEF: ObjectShape = ObjectShape::of("").id(&["namespace"]);
 
 pub(super) fn read<'a>(event_type: &'a str, payload: &'a Value) -> Option<Resource<'a>> {
     if let Some(resource) = raised(payload) {
@@ -95,7 +96,7 @@ fn wrapped<'a>(kind: &str, payload: &'a Value) -> &'a Value {
 fn raised(payload: &Value) -> Option<Resource<'_>> {
     text(payload, "exception").filter(|_| payload.get("instance_id").is_none())?;
     let instance = payload.get("args")?.get("instance")?;
-    Some(Shape::of("instance").id(&["uuid"]).state(&["vm_state"]).read(instance))
+    Some(ObjectShape::of("instance").id(&["uuid"]).state(&["vm_state"]).read(instance))
 }
 
 fn request_spec(payload: &Value) -> Option<std::borrow::Cow<'_, str>> {

@@ -4,14 +4,14 @@
 use serde_json::Value;
 
 use super::fields::{address, items, text};
-use super::shape::Shape;
+use super::shape::ObjectShape;
 use super::{Address, AddressKind, Resource};
 
-const PORT: Shape = object("port").host(&["binding:host_id"]);
-const FLOATING_IP: Shape = object("floatingip").name(&["floating_ip_address"]);
+const PORT: ObjectShape = object("port").host(&["binding:host_id"]);
+const FLOATING_IP: ObjectShape = object("floatingip").name(&["floating_ip_address"]);
 
-const fn object(kind: &'static str) -> Shape {
-    Shape::of(kind).id(&["id"])
+const fn object(kind: &'static str) -> ObjectShape {
+    ObjectShape::of(kind).id(&["id"])
 }
 
 pub(super) fn read<'a>(event_type: &'a str, payload: &'a Value) -> Vec<Resource<'a>> {

@@ -9,7 +9,7 @@ use super::fields::{date, first, first_id};
 
 /// The keys of one kind of object.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Shape {
+pub(super) struct ObjectShape {
     pub(super) kind: &'static str,
     pub(super) id: &'static [&'static str],
     /// Keys of what orders it, before its own id.
@@ -21,7 +21,7 @@ pub(super) struct Shape {
     pub(super) state: &'static [&'static str],
 }
 
-impl Shape {
+impl ObjectShape {
     /// The shape of most objects of most services.
     pub(super) const fn of(kind: &'static str) -> Self {
         Self {

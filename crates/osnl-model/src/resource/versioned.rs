@@ -9,45 +9,45 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::fields::{address, data, items};
-use super::shape::Shape;
+use super::shape::ObjectShape;
 use super::{Address, AddressKind, Resource};
 
 /// Classes by namespace and the beginning of their name; the first that fits counts.
-const CLASSES: [(&str, &str, Shape); 26] = [
-    ("nova", "Instance", Shape::of("instance").id(&["uuid"]).project(&["tenant_id"]).state(&["state"])),
+const CLASSES: [(&str, &str, ObjectShape); 26] = [
+    ("nova", "Instance", ObjectShape::of("instance").id(&["uuid"]).project(&["tenant_id"]).state(&["state"])),
     // The number, as in the legacy form: not all of its events have a UUID.
-    ("nova", "Aggregate", Shape::of("aggregate").id(&["id"]).state(&[])),
-    ("nova", "Flavor", Shape::of("flavor").id(&["flavorid"])),
-    ("nova", "Keypair", Shape::of("keypair").id(&["name"])),
-    ("nova", "ServerGroup", Shape::of("server_group")),
-    ("nova", "Service", Shape::of("service")),
-    ("nova", "VolumeUsage", Shape::of("volume").id(&["volume_id"])),
-    ("nova", "ComputeTask", Shape::of("instance").id(&["instance_uuid"])),
-    ("nova", "RequestSpec", Shape::of("instance").id(&["instance_uuid"])),
-    ("nova", "Metrics", Shape::of("host").id(&["host"]).name(&["nodename"])),
-    ("nova", "LibvirtError", Shape::of("host").id(&["ip"])),
-    ("nova", "Exception", Shape::of("exception").name(&["exception"])),
+    ("nova", "Aggregate", ObjectShape::of("aggregate").id(&["id"]).state(&[])),
+    ("nova", "Flavor", ObjectShape::of("flavor").id(&["flavorid"])),
+    ("nova", "Keypair", ObjectShape::of("keypair").id(&["name"])),
+    ("nova", "ServerGroup", ObjectShape::of("server_group")),
+    ("nova", "Service", ObjectShape::of("service")),
+    ("nova", "VolumeUsage", ObjectShape::of("volume").id(&["volume_id"])),
+    ("nova", "ComputeTask", ObjectShape::of("instance").id(&["instance_uuid"])),
+    ("nova", "RequestSpec", ObjectShape::of("instance").id(&["instance_uuid"])),
+    ("nova", "Metrics", ObjectShape::of("host").id(&["host"]).name(&["nodename"])),
+    ("nova", "LibvirtError", ObjectShape::of("host").id(&["ip"])),
+    ("nova", "Exception", ObjectShape::of("exception").name(&["exception"])),
     ("ironic", "Node", NODE),
-    ("ironic", "Portgroup", Shape::of("portgroup").order(&["node_uuid"])),
-    ("ironic", "Port", Shape::of("port").order(&["node_uuid"])),
-    ("ironic", "Chassis", Shape::of("chassis").name(&["description"])),
-    ("ironic", "VolumeConnector", Shape::of("volume_connector").order(&["node_uuid"])),
-    ("ironic", "VolumeTarget", Shape::of("volume_target").order(&["node_uuid"])),
-    ("ironic", "Allocation", Shape::of("allocation").order(&["node_uuid"]).project(&["owner"])),
-    ("ironic", "DeployTemplate", Shape::of("deploy_template")),
-    ("ironic", "Runbook", Shape::of("runbook").project(&["owner"])),
-    ("ironic", "InspectionRule", Shape::of("inspection_rule")),
+    ("ironic", "Portgroup", ObjectShape::of("portgroup").order(&["node_uuid"])),
+    ("ironic", "Port", ObjectShape::of("port").order(&["node_uuid"])),
+    ("ironic", "Chassis", ObjectShape::of("chassis").name(&["description"])),
+    ("ironic", "VolumeConnector", ObjectShape::of("volume_connector").order(&["node_uuid"])),
+    ("ironic", "VolumeTarget", ObjectShape::of("volume_target").order(&["node_uuid"])),
+    ("ironic", "Allocation", ObjectShape::of("allocation").order(&["node_uuid"]).project(&["owner"])),
+    ("ironic", "DeployTemplate", ObjectShape::of("deploy_template")),
+    ("ironic", "Runbook", ObjectShape::of("runbook").project(&["owner"])),
+    ("ironic", "InspectionRule", ObjectShape::of("inspection_rule")),
     // No UUID while they are made: only the name is in all of their events.
-    ("masakari", "Segment", Shape::of("segment").order(&["name"])),
-    ("masakari", "Host", Shape::of("host").order(&["name"])),
-    ("masakari", "Notification", Shape::of("notification").id(&["notification_uuid"]).name(&["type"])),
-    ("", "", Shape::of("")),
+    ("masakari", "Segment", ObjectShape::of("segment").order(&["name"])),
+    ("masakari", "Host", ObjectShape::of("host").order(&["name"])),
+    ("masakari", "Notification", ObjectShape::of("notification").id(&["notification_uuid"]).name(&["type"])),
+    ("", "", ObjectShape::of("")),
 ];
 
 /// More than anybody adds to a versioned object.
 const MOST_KEYS: usize = 64;
 
-const NODE: Shape = Shape::of("node").project(&["owner"]).state(&["provision_state"]);
+const NODE: ObjectShape = ObjectShape::of("node").project(&["owner"]).state(&["provision_state"]);
 
 pub(super) fn read<'a>(event_type: &str, payload: &'a Value) -> Option<Resource<'a>> {
     // Such an object has five keys. One with a great many is none, and is not searched for each of its resources.
@@ -60,7 +60,7 @@ pub(super) fn read<'a>(event_type: &str, payload: &'a Value) -> Option<Resource<
         None => ("nova", keys.get("nova_object.data").and_then(Value::as_object).map(|_| "Instance")?),
     };
     let object = data(payload);
-    let fits = |(of, begins, _): &&(&str, &str, Shape)| {
+    let fits = |(of, begins, _): &&(&str, &str, ObjectShape)| {
         (of.is_empty() || *of == namespace) && class.starts_with(begins)
     };
     let (_, _, shape) = CLASSES.iter().find(fits)?;

@@ -9,7 +9,7 @@
 use serde_json::Value;
 
 use super::field::view;
-use super::{Free, Inner, Read};
+use super::{Free, FreeValue, Read};
 use crate::Timestamp;
 
 /// A payload of cinder's.
@@ -26,7 +26,7 @@ pub enum Payload<'a> {
     /// `scheduler.create_volume`: no place was found.
     Failed(FailedTask<'a>),
     /// Types, quality of service: as it came.
-    Other(Inner<'a>),
+    Other(FreeValue<'a>),
 }
 
 view! {
@@ -189,7 +189,7 @@ pub(super) fn read<'a>(event_type: &str, payload: &'a Value) -> Option<Payload<'
             FailedTask::read(payload).map(Payload::Failed)
         }
         "volume_type" | "volume_type_extra_specs" | "qos_specs" | "group_type" => {
-            Some(Payload::Other(Inner(payload)))
+            Some(Payload::Other(FreeValue(payload)))
         }
         _ => None,
     }

@@ -10,15 +10,15 @@ use crate::{mask_secrets, mask_text, parse_python_json, parse_python_literal};
 
 /// A value as it came. Its Debug output is masked.
 #[derive(Clone, Copy, PartialEq)]
-pub struct Inner<'a>(pub &'a Value);
+pub struct FreeValue<'a>(pub &'a Value);
 
-impl fmt::Debug for Inner<'_> {
+impl fmt::Debug for FreeValue<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", mask_secrets(self.0))
     }
 }
 
-impl<'a> Read<'a> for Inner<'a> {
+impl<'a> Read<'a> for FreeValue<'a> {
     fn read(value: &'a Value) -> Option<Self> {
         Some(Self(value))
     }

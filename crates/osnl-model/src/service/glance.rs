@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::field::view;
-use super::{Free, Inner, Read};
+use super::{Free, FreeValue, Read};
 use crate::Timestamp;
 
 /// A payload of glance's.
@@ -22,7 +22,7 @@ pub enum Payload<'a> {
         image_id: Option<&'a str>,
     },
     /// `image.member.*`
-    Member(Member<'a>),
+    Member(ImageMember<'a>),
     /// `image.send`
     Sent(ImageSend<'a>),
     /// `task.*`
@@ -30,7 +30,7 @@ pub enum Payload<'a> {
     /// `metadef_*`
     Metadef(Metadef<'a>),
     /// Anything else.
-    Other(Inner<'a>),
+    Other(FreeValue<'a>),
 }
 
 view! {
@@ -79,7 +79,7 @@ view! {
     }
 
     /// `image.member.*`
-    pub struct Member<'a> {
+    pub struct ImageMember<'a> {
         /// The image.
         image_id: &'a str = "image_id",
         /// The project that may use it.
@@ -144,7 +144,7 @@ pub(super) fn read<'a>(event_type: &str, payload: &'a Value) -> Payload<'a> {
         return Payload::UploadFailed { text, image_id: id_in(text) };
     }
     let read = if event_type.starts_with("image.member.") {
-        Member::read(payload).map(Payload::Member)
+        ImageMember::read(payload).map(Payload::Member)
     } else if event_type == "image.send" {
         ImageSend::read(payload).map(Payload::Sent)
     } else if event_type.starts_with("image.") {
@@ -154,7 +154,7 @@ pub(super) fn read<'a>(event_type: &str, payload: &'a Value) -> Payload<'a> {
     } else {
         Metadef::read(payload).map(Payload::Metadef)
     };
-    read.unwrap_or(Payload::Other(Inner(payload)))
+    read.unwrap_or(Payload::Other(FreeValue(payload)))
 }
 
 /// The first word that is a UUID.

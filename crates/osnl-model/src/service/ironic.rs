@@ -7,7 +7,7 @@
 use serde_json::Value;
 
 use super::field::view;
-use super::{Free, Inner, Read as _};
+use super::{Free, FreeValue, Read as _};
 use crate::Timestamp;
 
 /// A payload of ironic's.
@@ -16,12 +16,12 @@ pub enum Payload<'a> {
     /// The classes `Node*Payload`.
     Node(Box<Node<'a>>),
     /// A part of a node: port, portgroup, volume connector or target, by the class.
-    Part(&'a str, Box<Part<'a>>),
+    Part(&'a str, Box<NodePart<'a>>),
     /// `AllocationCRUDPayload`
     Allocation(Allocation<'a>),
     /// Chassis, deploy templates, runbooks, inspection rules, and classes of later releases: name, and what is
     /// inside.
-    Object(&'a str, Inner<'a>),
+    Object(&'a str, FreeValue<'a>),
 }
 
 view! {
@@ -91,7 +91,7 @@ view! {
     }
 
     /// A part of a node.
-    pub struct Part<'a> {
+    pub struct NodePart<'a> {
         /// Its id.
         uuid: &'a str = "uuid",
         /// The node.
@@ -145,12 +145,12 @@ const PARTS: [&str; 4] = ["Port", "Portgroup", "VolumeConnector", "VolumeTarget"
 
 pub(super) fn read<'a>(class: &'a str, payload: &'a Value) -> Payload<'a> {
     let stem = class.strip_suffix("CRUDPayload").unwrap_or(class);
-    let other = || Payload::Object(class, Inner(super::data(payload)));
+    let other = || Payload::Object(class, FreeValue(super::data(payload)));
     if class.starts_with("Node") {
         return Node::read(payload).map_or_else(other, |node| Payload::Node(Box::new(node)));
     }
     if PARTS.contains(&stem) {
-        return Part::read(payload).map_or_else(other, |part| Payload::Part(class, Box::new(part)));
+        return NodePart::read(payload).map_or_else(other, |part| Payload::Part(class, Box::new(part)));
     }
     match stem {
         "Allocation" => Allocation::read(payload).map_or_else(other, Payload::Allocation),

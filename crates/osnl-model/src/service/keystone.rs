@@ -6,7 +6,7 @@
 use serde_json::Value;
 
 use super::field::view;
-use super::{Inner, Read as _};
+use super::{FreeValue, Read as _};
 use crate::Timestamp;
 
 /// A payload of keystone's.
@@ -17,7 +17,7 @@ pub enum Payload<'a> {
     /// `{resource_info: id}` and little else; the user that acted is missing.
     Basic(Basic<'a>),
     /// Neither.
-    Other(Inner<'a>),
+    Other(FreeValue<'a>),
 }
 
 view! {
@@ -36,9 +36,9 @@ view! {
         /// The user that asked; absent where one deletion causes another.
         initiator: Initiator<'a> = "initiator",
         /// The object of the event. In `authenticate` and role assignments the id is made up: see [`Cadf::subject`].
-        target: Target<'a> = "target",
+        target: CadfTarget<'a> = "target",
         /// The observer that reports it.
-        observer: Target<'a> = "observer",
+        observer: CadfTarget<'a> = "observer",
         /// Keystone: the id of what it is about.
         resource_info: &'a str = "resource_info",
         /// The role of a role assignment.
@@ -72,7 +72,7 @@ view! {
     }
 
     /// A thing with a type.
-    pub struct Target<'a> {
+    pub struct CadfTarget<'a> {
         /// Its id.
         id: &'a str = "id",
         /// Its type, such as `data/security/project`.
@@ -127,6 +127,6 @@ pub(super) fn read(payload: &Value) -> Payload<'_> {
     }
     match Basic::read(payload).filter(|basic| basic.resource_info.text().is_some()) {
         Some(basic) => Payload::Basic(basic),
-        None => Payload::Other(Inner(payload)),
+        None => Payload::Other(FreeValue(payload)),
     }
 }

@@ -17,7 +17,7 @@ use std::net::IpAddr;
 use serde_json::Value;
 
 use super::field::view;
-use super::{Field, Free, Inner, Read};
+use super::{Field, Free, FreeValue, Read};
 use crate::Timestamp;
 
 /// A payload of neutron's.
@@ -286,7 +286,7 @@ impl<'a> Payload<'a> {
 
     /// The members of an object as they came.
     #[must_use]
-    pub fn inner(payload: &'a Value, kind: &str) -> Option<Inner<'a>> {
-        payload.get(kind).map(Inner)
+    pub fn inner(payload: &'a Value, kind: &str) -> Option<FreeValue<'a>> {
+        payload.get(kind).map(FreeValue)
     }
 }

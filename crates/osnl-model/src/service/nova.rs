@@ -15,7 +15,7 @@ use std::net::IpAddr;
 use serde_json::Value;
 
 use super::field::view;
-use super::{Field, Free, Inner, Read as _};
+use super::{Field, Free, FreeValue, Read as _};
 use crate::Timestamp;
 
 pub use self::names::{legacy_name, versioned_name};
@@ -32,7 +32,7 @@ pub enum Payload<'a> {
     /// An exception as an object: `compute.exception`.
     Exception(Fault<'a>),
     /// Any other object of a class: its name, and what is inside.
-    Object(&'a str, Inner<'a>),
+    Object(&'a str, FreeValue<'a>),
 }
 
 view! {
@@ -319,7 +319,7 @@ pub(super) fn versioned<'a>(class: &'a str, payload: &'a Value) -> Payload<'a> {
         _ if class.starts_with("Instance") => instance().map(Box::new).map(Payload::Versioned),
         _ => None,
     }
-    .unwrap_or(Payload::Object(class, Inner(super::data(payload))))
+    .unwrap_or(Payload::Object(class, FreeValue(super::data(payload))))
 }
 
 pub(super) fn legacy<'a>(event_type: &'a str, payload: &'a Value) -> Option<Payload<'a>> {
@@ -343,5 +343,5 @@ pub(super) fn legacy<'a>(event_type: &'a str, payload: &'a Value) -> Option<Payl
         "volume.usage",
         "flavor.",
     ];
-    PLAIN.iter().any(|begin| event_type.starts_with(begin)).then_some(Payload::Object("", Inner(payload)))
+    PLAIN.iter().any(|begin| event_type.starts_with(begin)).then_some(Payload::Object("", FreeValue(payload)))
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::field::view;
 use super::keystone::Cadf;
-use super::{Free, Inner, Read};
+use super::{Free, FreeValue, Read};
 use crate::Timestamp;
 
 /// A payload of one of these.
@@ -25,7 +25,7 @@ pub enum Payload<'a> {
     /// `octavia.loadbalancer.*`
     Octavia(LoadBalancer<'a>),
     /// A payload of one of them without a description: types, failures.
-    Other(Inner<'a>),
+    Other(FreeValue<'a>),
 }
 
 view! {
@@ -175,7 +175,7 @@ view! {
         /// Whether it is switched on.
         admin_state_up: bool = "admin_state_up",
         /// Further addresses.
-        additional_vips: Vec<Inner<'a>> = "additional_vips",
+        additional_vips: Vec<FreeValue<'a>> = "additional_vips",
     }
 }
 
@@ -197,7 +197,7 @@ pub(super) fn read<'a>(event_type: &str, payload: &'a Value) -> Option<Payload<'
         }
         ("share", _) => Share::read(payload).map(Payload::Manila),
         ("share_type" | "share_type_extra_specs", _) | ("scheduler", "create_share") => {
-            Some(Payload::Other(Inner(payload)))
+            Some(Payload::Other(FreeValue(payload)))
         }
         ("octavia", "loadbalancer") => LoadBalancer::read(payload).map(Payload::Octavia),
         _ => None,

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::ser::Serializer;
 
-use super::{FieldError, FieldType, Json, Kind};
+use super::{FieldError, FieldKind, FieldType, Json};
 
 /// A MAC address, written in lower case with colons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,7 +41,7 @@ impl fmt::Display for MacAddress {
 macro_rules! parsed {
     ($($type:ty, $kind:literal, $expected:literal;)*) => {$(
         impl FieldType for $type {
-            const KIND: Kind = Kind::named($kind);
+            const KIND: FieldKind = FieldKind::named($kind);
 
             fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(self)

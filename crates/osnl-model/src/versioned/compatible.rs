@@ -1,6 +1,6 @@
 //! Down-conversion: an object in the form of an older minor version, for readers that cannot skip what is new.
 
-use super::{Json, JsonObject, Kind, ObjectInfo, ObjectVersion, Payload, VersionedObject};
+use super::{FieldKind, Json, JsonObject, ObjectInfo, ObjectPayload, ObjectVersion, VersionedObject};
 
 /// The versions to write, by class; classes that are not in it keep their own.
 pub type Manifest<'a> = &'a [(&'a str, ObjectVersion)];
@@ -59,7 +59,7 @@ pub enum NotConvertible {
 /// # Errors
 /// A version that a class does not have.
 pub fn to_version<T: VersionedObject>(object: &T, manifest: Manifest<'_>) -> Result<Json, NotConvertible> {
-    let text = serde_json::to_string(&Payload(object));
+    let text = serde_json::to_string(&ObjectPayload(object));
     let form = text.and_then(|text| serde_json::from_str(&text));
     let mut form = form.map_err(|error| NotConvertible::NotWritten(error.to_string()))?;
     lower(T::INFO, &mut form, manifest)?;
@@ -106,7 +106,7 @@ fn lower_fields(
     Ok(())
 }
 
-fn lower_value(kind: &Kind, value: &mut Json, manifest: Manifest<'_>) -> Result<(), NotConvertible> {
+fn lower_value(kind: &FieldKind, value: &mut Json, manifest: Manifest<'_>) -> Result<(), NotConvertible> {
     match (kind.object, kind.of, value) {
         (Some(info), _, value) => lower(info, value, manifest),
         (None, Some(of), Json::Array(items)) => {

@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::ser::Serializer;
 
-use super::{FieldError, FieldType, Json, Kind};
+use super::{FieldError, FieldKind, FieldType, Json};
 
 /// A point in time: `2016-01-26T20:41:03Z`.
 ///
@@ -171,7 +171,7 @@ fn write_offset(f: &mut fmt::Formatter<'_>, seconds: i32) -> fmt::Result {
 }
 
 impl FieldType for DateTime {
-    const KIND: Kind = Kind::named("DateTime");
+    const KIND: FieldKind = FieldKind::named("DateTime");
 
     fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)

@@ -2,7 +2,7 @@
 
 use serde::ser::Serializer;
 
-use super::{FieldError, Json, Values};
+use super::{EnumValues, FieldError, Json};
 use crate::error::excerpt;
 
 /// An enum whose values are texts; `#[derive(VersionedEnum)]` writes it.
@@ -27,7 +27,7 @@ pub trait VersionedEnum: Sized {
     /// The name of the class, which is a part of fingerprints.
     const NAME: &'static str;
     /// The values, in the order in which they are declared.
-    const VALUES: Values;
+    const VALUES: EnumValues;
 
     /// The value as a text.
     fn as_str(&self) -> &str;

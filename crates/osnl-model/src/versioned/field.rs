@@ -29,7 +29,7 @@ use serde::Serialize;
 use serde::ser::Serializer;
 use serde_json::Number;
 
-use super::{Json, JsonObject, Kind, NotReadable};
+use super::{FieldKind, Json, JsonObject, NotReadable};
 use crate::JsonKind;
 
 /// A Rust type that can be a field of an object.
@@ -42,7 +42,7 @@ use crate::JsonKind;
 )]
 pub trait FieldType: Sized {
     /// Its name in the declaration of a class.
-    const KIND: Kind;
+    const KIND: FieldKind;
     /// Whether null is a value of it.
     const NULLABLE: bool = false;
     /// Whether `mask_field` does anything.
@@ -197,7 +197,7 @@ pub fn read_field<T: FieldType>(
 }
 
 impl<T: FieldType> FieldType for Option<T> {
-    const KIND: Kind = T::KIND;
+    const KIND: FieldKind = T::KIND;
     const NULLABLE: bool = true;
     const MASKS: bool = T::MASKS;
     const MAY_BE_ABSENT: bool = true;
@@ -234,7 +234,7 @@ impl<T: FieldType> FieldType for Option<T> {
 }
 
 impl<T: FieldType> FieldType for MaybeSet<T> {
-    const KIND: Kind = T::KIND;
+    const KIND: FieldKind = T::KIND;
     const NULLABLE: bool = T::NULLABLE;
     const MASKS: bool = T::MASKS;
     const MAY_BE_ABSENT: bool = true;
@@ -271,7 +271,7 @@ impl<T: FieldType> FieldType for MaybeSet<T> {
 }
 
 impl FieldType for String {
-    const KIND: Kind = Kind::named("String");
+    const KIND: FieldKind = FieldKind::named("String");
 
     fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self)
@@ -283,7 +283,7 @@ impl FieldType for String {
 }
 
 impl FieldType for bool {
-    const KIND: Kind = Kind::named("Boolean");
+    const KIND: FieldKind = FieldKind::named("Boolean");
 
     fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_bool(*self)
@@ -311,7 +311,7 @@ fn number<'a>(value: &'a Json, expected: &'static str) -> Result<&'a Number, Fie
 macro_rules! integers {
     ($($type:ty => $as:ident, $text:literal;)*) => {$(
         impl FieldType for $type {
-            const KIND: Kind = Kind::named("Integer");
+            const KIND: FieldKind = FieldKind::named("Integer");
 
             fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 self.serialize(serializer)
@@ -337,7 +337,7 @@ integers! {
 }
 
 impl FieldType for f64 {
-    const KIND: Kind = Kind::named("Float");
+    const KIND: FieldKind = FieldKind::named("Float");
 
     fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_f64(*self)

@@ -7,7 +7,7 @@
 
 use md5::{Digest as _, Md5};
 
-use super::{Field, Kind, ObjectInfo, Values};
+use super::{ClassField, EnumValues, FieldKind, ObjectInfo};
 
 /// The fingerprint of a class, such as `1.0-dce63895d8186279a7dd577cffccb202`.
 pub fn fingerprint(info: &ObjectInfo) -> String {
@@ -18,8 +18,8 @@ pub fn fingerprint(info: &ObjectInfo) -> String {
 
 /// The text that is digested: Python's form of a tuple of the sorted fields, the remotable methods (none) and, for
 /// nova's payloads, the sorted schema.
-pub fn fingerprint_text(fields: &[Field], with_schema: bool) -> String {
-    let mut fields: Vec<&Field> = fields.iter().collect();
+pub fn fingerprint_text(fields: &[ClassField], with_schema: bool) -> String {
+    let mut fields: Vec<&ClassField> = fields.iter().collect();
     fields.sort_by_key(|field| field.name);
     let declared = fields.iter().map(|field| format!("({}, {})", repr(field.name), field_text(field)));
     let mut text = format!("([{}], []", declared.collect::<Vec<_>>().join(", "));
@@ -34,20 +34,20 @@ pub fn fingerprint_text(fields: &[Field], with_schema: bool) -> String {
     text
 }
 
-fn field_text(field: &Field) -> String {
+fn field_text(field: &ClassField) -> String {
     let default = field.default.unwrap_or("<class 'oslo_versionedobjects.fields.UnspecifiedDefault'>");
     let nullable = if field.nullable { "True" } else { "False" };
-    let Kind { name, values, of: _, object: _ } = field.kind;
+    let FieldKind { name, values, of: _, object: _ } = field.kind;
     let values = values.map(|values| format!(",valid_values={}", values_text(values))).unwrap_or_default();
     format!("{name}(default={default},nullable={nullable}{values})")
 }
 
-fn values_text(values: Values) -> String {
+fn values_text(values: EnumValues) -> String {
     let items = values.as_slice().iter().map(|value| repr(value)).collect::<Vec<_>>().join(", ");
     match values {
-        Values::Tuple([_]) => format!("({items},)"),
-        Values::Tuple(_) => format!("({items})"),
-        Values::List(_) => format!("[{items}]"),
+        EnumValues::Tuple([_]) => format!("({items},)"),
+        EnumValues::Tuple(_) => format!("({items})"),
+        EnumValues::List(_) => format!("[{items}]"),
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize as _;
 use serde::ser::{SerializeMap as _, Serializer};
 
-use super::{FieldError, FieldType, Json, JsonObject, Kind};
+use super::{FieldError, FieldKind, FieldType, Json, JsonObject};
 use crate::redact::mask_secrets;
 
 /// An object with any JSON inside, in the order in which it was filled. `Option<FlexibleDict>` is nullable, and yet
@@ -36,7 +36,7 @@ impl<K: Into<String>, V: Into<Json>> FromIterator<(K, V)> for FlexibleDict {
 }
 
 impl FieldType for FlexibleDict {
-    const KIND: Kind = Kind::named("FlexibleDict");
+    const KIND: FieldKind = FieldKind::named("FlexibleDict");
 
     fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.serialize(serializer)

@@ -18,7 +18,7 @@ pub struct ObjectInfo {
     /// The version as it is written.
     pub version_text: &'static str,
     /// The fields in the order of the wire.
-    pub fields: &'static [Field],
+    pub fields: &'static [ClassField],
     /// Whether the schema is a part of the fingerprint: nova's payloads.
     pub schema_in_fingerprint: bool,
     /// Whether nested objects carry `changes`: ironic.
@@ -27,18 +27,18 @@ pub struct ObjectInfo {
 
 impl ObjectInfo {
     /// The field of this name.
-    pub fn field(&self, name: &str) -> Option<&'static Field> {
+    pub fn field(&self, name: &str) -> Option<&'static ClassField> {
         self.fields.iter().find(|field| field.name == name)
     }
 }
 
 /// A field of a class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Field {
+pub struct ClassField {
     /// The name on the wire.
     pub name: &'static str,
     /// The kind of its values.
-    pub kind: Kind,
+    pub kind: FieldKind,
     /// Whether null is a value of it.
     pub nullable: bool,
     /// The default as Python's `str()` writes it; `None` when there is none.
@@ -46,12 +46,12 @@ pub struct Field {
     /// The minor version that brought the field, if it says so.
     pub since: Option<ObjectVersion>,
     /// The source that `populate` takes it from; `None` for an extra field.
-    pub source: Option<Source>,
+    pub source: Option<SourceField>,
 }
 
 /// A field of a domain object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Source {
+pub struct SourceField {
     /// The name of the domain object, such as `node`.
     pub object: &'static str,
     /// The name of its field.
@@ -60,25 +60,25 @@ pub struct Source {
 
 /// The kind of a field's values: the class of its type in oslo.versionedobjects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Kind {
+pub struct FieldKind {
     /// `String`, `Integer`, `DateTime`, ...; an enum's own name.
     pub name: &'static str,
     /// The values of an enum.
-    pub values: Option<Values>,
+    pub values: Option<EnumValues>,
     /// The kind of the elements of a list, set or dict.
-    pub of: Option<&'static Kind>,
+    pub of: Option<&'static FieldKind>,
     /// The class of an object.
     pub object: Option<&'static ObjectInfo>,
 }
 
-impl Kind {
+impl FieldKind {
     /// A kind that is only a name.
     pub const fn named(name: &'static str) -> Self {
         Self { name, values: None, of: None, object: None }
     }
 
     /// A container of another kind.
-    pub const fn container(name: &'static str, of: &'static Kind) -> Self {
+    pub const fn container(name: &'static str, of: &'static FieldKind) -> Self {
         Self { name, values: None, of: Some(of), object: None }
     }
 
@@ -88,21 +88,21 @@ impl Kind {
     }
 
     /// An enum of these values.
-    pub const fn enumeration(name: &'static str, values: Values) -> Self {
+    pub const fn enumeration(name: &'static str, values: EnumValues) -> Self {
         Self { name, values: Some(values), of: None, object: None }
     }
 }
 
 /// The values of an enum, in the Python form in which they were declared: the fingerprint tells them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Values {
+pub enum EnumValues {
     /// `('a', 'b')`: what a named enum class has.
     Tuple(&'static [&'static str]),
     /// `['a', 'b']`: an `EnumField` given a list.
     List(&'static [&'static str]),
 }
 
-impl Values {
+impl EnumValues {
     /// The values themselves.
     pub const fn as_slice(&self) -> &'static [&'static str] {
         match self {

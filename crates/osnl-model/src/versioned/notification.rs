@@ -2,7 +2,7 @@
 
 use serde_json::value::to_raw_value;
 
-use super::{FieldType as _, Outlet, Payload, Severity, VersionedObject};
+use super::{FieldType as _, ObjectPayload, Outlet, Severity, VersionedObject};
 use crate::{Context, Emission};
 
 /// The event type of a notification.
@@ -75,9 +75,9 @@ pub trait VersionedNotification: VersionedObject {
         let written = if Self::Payload::MASKS {
             let mut payload = self.payload().clone();
             payload.mask();
-            to_raw_value(&Payload(&payload))
+            to_raw_value(&ObjectPayload(&payload))
         } else {
-            to_raw_value(&Payload(self.payload()))
+            to_raw_value(&ObjectPayload(self.payload()))
         };
         match written {
             Ok(payload) => emitter.emit(Emission {
@@ -96,7 +96,7 @@ pub trait VersionedNotification: VersionedObject {
     }
 
     /// The payload as it would be emitted, secrets and all.
-    fn unmasked(&self) -> Payload<'_, Self::Payload> {
-        Payload(self.payload())
+    fn unmasked(&self) -> ObjectPayload<'_, Self::Payload> {
+        ObjectPayload(self.payload())
     }
 }

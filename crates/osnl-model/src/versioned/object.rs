@@ -40,9 +40,9 @@ pub trait VersionedObject: FieldType + Clone {
 
 /// An object as the payload of a notification: written without change marks of its own.
 #[derive(Debug, Clone, Copy)]
-pub struct Payload<'a, T>(pub &'a T);
+pub struct ObjectPayload<'a, T>(pub &'a T);
 
-impl<T: VersionedObject> Serialize for Payload<'_, T> {
+impl<T: VersionedObject> Serialize for ObjectPayload<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let nested = |_, has_changes| has_changes;
         write(self.0, nested, serializer)
@@ -55,7 +55,7 @@ impl<T: VersionedObject> Serialize for Payload<'_, T> {
 /// Only what a [`FieldType`] of one's own returns.
 pub fn to_payload_text<T: VersionedObject>(object: &T) -> Result<String, serde_json::Error> {
     let mut bytes = Vec::with_capacity(2048);
-    serde_json::to_writer(&mut bytes, &Payload(object))?;
+    serde_json::to_writer(&mut bytes, &ObjectPayload(object))?;
     String::from_utf8(bytes).map_err(serde::ser::Error::custom)
 }
 

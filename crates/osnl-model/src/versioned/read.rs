@@ -6,7 +6,7 @@
 
 use serde::ser::{Serialize as _, Serializer};
 
-use super::{FieldError, FieldType, Json, JsonObject, Kind, ObjectVersion, VersionedObject};
+use super::{FieldError, FieldKind, FieldType, Json, JsonObject, ObjectVersion, VersionedObject};
 use super::{object, version::ObjectVersionError};
 use crate::JsonKind;
 
@@ -14,14 +14,14 @@ use crate::JsonKind;
 #[derive(Clone, Debug, PartialEq)]
 pub enum WireObject<T> {
     /// The class and a version that can be read.
-    Known(Read<T>),
+    Known(ReadObject<T>),
     /// Everything else.
     Unknown(UnknownObject),
 }
 
 /// A typed object and what it was read from.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Read<T> {
+pub struct ReadObject<T> {
     /// The fields this program knows. A nullable field that was absent is null here; `raw` tells the difference.
     pub object: T,
     /// The version that was written, which may be older or newer than `T`'s.
@@ -85,7 +85,7 @@ pub enum NotReadable {
     Field(#[from] FieldError),
 }
 
-impl<T> Read<T> {
+impl<T> ReadObject<T> {
     /// The fields that were written and that this program does not know: those of a newer minor version.
     pub fn unknown_fields(&self) -> impl Iterator<Item = (&str, &Json)>
     where
@@ -125,7 +125,7 @@ impl<T> WireObject<T> {
 
 impl<T: VersionedObject> From<T> for WireObject<T> {
     fn from(object: T) -> Self {
-        Self::Known(Read { object, version: T::INFO.version, raw: JsonObject::new() })
+        Self::Known(ReadObject { object, version: T::INFO.version, raw: JsonObject::new() })
     }
 }
 
@@ -148,7 +148,7 @@ impl<T: VersionedObject> From<T> for WireObject<T> {
 pub fn read<T: VersionedObject>(raw: Json) -> WireObject<T> {
     match try_read::<T>(&raw) {
         Ok((object, version)) => match raw {
-            Json::Object(raw) => WireObject::Known(Read { object, version, raw }),
+            Json::Object(raw) => WireObject::Known(ReadObject { object, version, raw }),
             // Only an object was read, so there is no other.
             raw @ (Json::Null | Json::Bool(_) | Json::Number(_) | Json::Text(_) | Json::Array(_)) => {
                 WireObject::Unknown(unknown(NotReadable::NotVersioned(raw.kind()), raw))
@@ -219,7 +219,7 @@ pub(super) fn data_of<'a>(object: &'a JsonObject, prefix: &str) -> Result<&'a Js
 
 /// A nested object that is judged by its own version: when it cannot be read, the object around it still can.
 impl<T: VersionedObject> FieldType for WireObject<T> {
-    const KIND: Kind = T::KIND;
+    const KIND: FieldKind = T::KIND;
     const MASKS: bool = T::MASKS;
 
     fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde::ser::Serializer;
 
-use super::{FieldError, FieldType, Json, Kind};
+use super::{FieldError, FieldKind, FieldType, Json};
 
 macro_rules! text_kind {
     ($(#[$doc:meta])* $type:ident, $kind:literal) => {
@@ -39,7 +39,7 @@ macro_rules! text_kind {
         }
 
         impl FieldType for $type {
-            const KIND: Kind = Kind::named($kind);
+            const KIND: FieldKind = FieldKind::named($kind);
 
             fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str(&self.0)
@@ -97,7 +97,7 @@ impl fmt::Debug for SensitiveText {
 }
 
 impl FieldType for SensitiveText {
-    const KIND: Kind = Kind::named("SensitiveString");
+    const KIND: FieldKind = FieldKind::named("SensitiveString");
 
     fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(&self.0)
@@ -143,7 +143,7 @@ impl fmt::Display for IpNetwork {
 }
 
 impl FieldType for IpNetwork {
-    const KIND: Kind = Kind::named("IPNetwork");
+    const KIND: FieldKind = FieldKind::named("IPNetwork");
 
     fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)

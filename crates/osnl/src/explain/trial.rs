@@ -18,7 +18,7 @@ mod report;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use osnl_model::catalogue::Event;
+use osnl_model::catalogue::CatalogueEvent;
 use osnl_model::{Notification, Priority};
 use osnl_template::Names;
 use serde_json::json;
@@ -69,7 +69,7 @@ pub fn try_actions(loaded: &LoadedConf) -> Trial {
             let (events, is_certain) = all.of_rule(loaded, rule);
             let conditions = Conditions::of(rule, action);
             for (n, event) in events.iter().enumerate() {
-                let number = std::ptr::from_ref::<Event>(event).addr();
+                let number = std::ptr::from_ref::<CatalogueEvent>(event).addr();
                 if seen.contains(&number) {
                     continue;
                 }
@@ -97,7 +97,7 @@ pub fn try_actions(loaded: &LoadedConf) -> Trial {
 }
 
 /// Whether an example suffices to say that an event is no good.
-fn is_certain_of(why: &str, event: &Event) -> bool {
+fn is_certain_of(why: &str, event: &CatalogueEvent) -> bool {
     let Some((_, name)) = why.split_once("the event has no ") else { return true };
     let Some(path) = name.strip_prefix("payload.") else { return !name.starts_with("context") };
     if !event.has_field(path) {
@@ -133,31 +133,31 @@ struct Example {
 #[derive(Default)]
 struct Examples {
     by_event: HashMap<usize, Arc<Example>>,
-    by_rule: HashMap<Arc<str>, (Arc<[&'static Event]>, bool)>,
+    by_rule: HashMap<Arc<str>, (Arc<[&'static CatalogueEvent]>, bool)>,
 }
 
 impl Examples {
     /// Returns the events of a rule of which there is an example, recorded ones first, and whether these are its events
     /// for certain.
-    fn of_rule(&mut self, loaded: &LoadedConf, rule: &RuleConf) -> (Arc<[&'static Event]>, bool) {
+    fn of_rule(&mut self, loaded: &LoadedConf, rule: &RuleConf) -> (Arc<[&'static CatalogueEvent]>, bool) {
         if let Some(known) = self.by_rule.get(&rule.rule.name) {
             return known.clone();
         }
         let found = loaded.conf.events_of(rule);
         let priorities = rule.rule.priorities.as_ref();
-        let wanted = |event: &&Event| {
+        let wanted = |event: &&CatalogueEvent| {
             let wants =
                 |priority: &&str| priorities.is_none_or(|some| some.contains(&Priority::parse(priority)));
             event.sample().is_some() && (event.priorities.is_empty() || event.priorities.iter().any(wants))
         };
-        let mut events: Vec<&'static Event> = found.events.into_iter().filter(wanted).collect();
+        let mut events: Vec<&'static CatalogueEvent> = found.events.into_iter().filter(wanted).collect();
         events.sort_by_key(|event| !event.recorded);
-        let known: (Arc<[&'static Event]>, bool) = (events.into(), found.is_certain);
+        let known: (Arc<[&'static CatalogueEvent]>, bool) = (events.into(), found.is_certain);
         self.by_rule.insert(rule.rule.name.clone(), known.clone());
         known
     }
 
-    fn example(&mut self, event: &'static Event) -> Arc<Example> {
+    fn example(&mut self, event: &'static CatalogueEvent) -> Arc<Example> {
         let number = std::ptr::from_ref(event).addr();
         let made = || {
             let notification = Arc::new(event.example());

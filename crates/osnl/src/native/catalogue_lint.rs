@@ -15,7 +15,7 @@ use std::collections::HashMap;
 
 use osnl_config::sections::RawSection;
 use osnl_config::{Warning, nearest, shown};
-use osnl_model::catalogue::{self, Event, LackingPath};
+use osnl_model::catalogue::{self, CatalogueEvent, LackingPath};
 use osnl_model::{Pattern, Predicate, Priority};
 
 use self::fields::{EventFields, PathFields};
@@ -35,7 +35,7 @@ const SHARED: &str = "openstack";
 #[derive(Default)]
 struct LintCache<'a> {
     /// The known events of exchanges, and whether each of these is known.
-    services: HashMap<Vec<&'a str>, (Vec<&'static Event>, bool)>,
+    services: HashMap<Vec<&'a str>, (Vec<&'static CatalogueEvent>, bool)>,
     fields: EventFields,
 }
 
@@ -74,7 +74,7 @@ impl<'a> Judge<'a> {
             heard.flat_map(|listener: &ListenerConf| listener.exchanges.iter().map(String::as_str)).collect();
         let LintCache { services, fields } = asked;
         let (known, all_known) = services.entry(exchanges.clone()).or_insert_with(|| {
-            let known: Vec<&Event> =
+            let known: Vec<&CatalogueEvent> =
                 catalogue::events().iter().filter(|event| exchanges.contains(&event.exchange())).collect();
             let all_known = exchanges.iter().all(|name| known.iter().any(|event| event.exchange() == *name));
             (known, all_known)
@@ -87,7 +87,7 @@ impl<'a> Judge<'a> {
             return Vec::new();
         }
         let pattern = rule.rule.filter.event_type.as_ref();
-        let matched: Vec<&Event> = known
+        let matched: Vec<&CatalogueEvent> = known
             .iter()
             .copied()
             .filter(|event| pattern.is_none_or(|pattern| pattern.is_match(event.event_type)))
@@ -140,7 +140,12 @@ impl<'a> Judge<'a> {
     }
 
     /// Warns if `when` wants an event type that no service sends.
-    fn no_event_in_when(&self, rule: &RuleConf, known: &[&Event], exchanges: &[&str]) -> Option<Warning> {
+    fn no_event_in_when(
+        &self,
+        rule: &RuleConf,
+        known: &[&CatalogueEvent],
+        exchanges: &[&str],
+    ) -> Option<Warning> {
         let wanted = equalities::of(rule.rule.when.as_ref()?.source());
         let types = wanted.into_iter().find(|wanted| wanted.name == "event_type")?.texts;
         let names = || known.iter().map(|event| event.event_type);
@@ -159,18 +164,18 @@ impl<'a> Judge<'a> {
 
     /// The events are known, and come to other topics or with other priorities than the listeners hear. Only where all
     /// of it is as services do without being told otherwise.
-    fn elsewhere(&self, rule: &RuleConf, matched: &[&Event]) -> Option<Warning> {
+    fn elsewhere(&self, rule: &RuleConf, matched: &[&CatalogueEvent]) -> Option<Warning> {
         let heard = || self.conf.listeners.iter().filter(|listener| rule.listeners.contains(&listener.name));
         let usual = |topic: &str| catalogue::events().iter().any(|event| event.topics.contains(&topic));
         let mut all = heard().flat_map(|listener| &listener.topics);
         if !all.all(|topic| usual(topic)) || matched.iter().any(|event| event.topics.is_empty()) {
             return None;
         }
-        let comes = |event: &Event, listener: &ListenerConf| {
+        let comes = |event: &CatalogueEvent, listener: &ListenerConf| {
             let exchange = listener.exchanges.iter().any(|name| name == event.exchange());
             exchange && listener.topics.iter().any(|topic| event.topics.contains(&topic.as_str()))
         };
-        let heard_of: Vec<&Event> =
+        let heard_of: Vec<&CatalogueEvent> =
             matched.iter().copied().filter(|event| heard().any(|listener| comes(event, listener))).collect();
         let listed = |mut names: Vec<&str>| {
             names.sort_unstable();
@@ -213,7 +218,7 @@ impl<'a> Judge<'a> {
         &self,
         rule: &RuleConf,
         pattern: &Pattern,
-        known: &[&Event],
+        known: &[&CatalogueEvent],
         exchanges: &[&str],
     ) -> Option<Warning> {
         let written = literal(pattern.as_str());

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use osnl_config::sections::{RawEntry, RawSection};
 use osnl_config::{Finding, Warning};
 use osnl_model::Notification;
-use osnl_model::catalogue::{self, Event};
+use osnl_model::catalogue::{self, CatalogueEvent};
 use osnl_template::{Names, Template};
 
 use super::schema::ACTION;
@@ -36,14 +36,14 @@ impl LoadedConf {
     }
 
     /// The known events that one of these rules can match by their type.
-    fn events_of(&self, rules: &[&RuleConf]) -> Vec<&'static Event> {
-        let hears = |rule: &RuleConf, event: &Event| {
+    fn events_of(&self, rules: &[&RuleConf]) -> Vec<&'static CatalogueEvent> {
+        let hears = |rule: &RuleConf, event: &CatalogueEvent| {
             self.conf.listeners.iter().any(|listener| {
                 rule.listeners.contains(&listener.name)
                     && listener.exchanges.iter().any(|exchange| exchange == event.exchange())
             })
         };
-        let fires = |event: &&Event| {
+        let fires = |event: &&CatalogueEvent| {
             rules.iter().any(|rule| {
                 let pattern = rule.rule.filter.event_type.as_ref();
                 pattern.is_some_and(|pattern| pattern.is_match(event.event_type)) && hears(rule, event)
@@ -52,14 +52,19 @@ impl LoadedConf {
         catalogue::events().iter().filter(fires).collect()
     }
 
-    fn of_entry(&self, section: &RawSection, entry: &RawEntry, events: &[&Event]) -> Option<Warning> {
+    fn of_entry(
+        &self,
+        section: &RawSection,
+        entry: &RawEntry,
+        events: &[&CatalogueEvent],
+    ) -> Option<Warning> {
         if events.is_empty() {
             return None;
         }
         let enrichments = self.conf.enrichments.iter().map(|enrich| &*enrich.name);
         let more: Vec<&str> = TEMPLATE_NAMES.into_iter().chain(enrichments).collect();
         let template = Template::compile(&entry.text, &more).ok()?;
-        let blank = |event: &&Event| {
+        let blank = |event: &&CatalogueEvent| {
             let sample = event.sample()?;
             let event_type = Some(event.event_type.to_owned());
             let sample =

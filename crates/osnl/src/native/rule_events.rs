@@ -4,7 +4,7 @@
 //! An exchange that the catalogue does not know, and a queue that is read as it is, may have the events of any
 //! service: then only the event type selects, and the answer says so.
 
-use osnl_model::catalogue::{self, Event};
+use osnl_model::catalogue::{self, CatalogueEvent};
 
 use super::equalities;
 use super::{ListenerConf, Native, RuleConf};
@@ -12,7 +12,7 @@ use super::{ListenerConf, Native, RuleConf};
 /// The known events of a rule.
 pub(crate) struct RuleEvents {
     /// In the catalogue's order.
-    pub(crate) events: Vec<&'static Event>,
+    pub(crate) events: Vec<&'static CatalogueEvent>,
     /// Whether the catalogue knows whose events the rule's listeners hear.
     pub(crate) is_certain: bool,
 }
@@ -42,7 +42,7 @@ impl Native {
 }
 
 /// Whether an event comes to a listener where everything is as services do without being told otherwise.
-pub(super) fn comes(event: &Event, listener: &ListenerConf) -> bool {
+pub(super) fn comes(event: &CatalogueEvent, listener: &ListenerConf) -> bool {
     let usual =
         |topic: &String| catalogue::events().iter().any(|event| event.topics.contains(&topic.as_str()));
     let topic = event.topics.is_empty()

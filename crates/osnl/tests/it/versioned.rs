@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use osnl::notifier::{Driver, Notifier};
 use osnl_model::versioned::ironic::{self, EventType, IronicNotification, NotificationPublisher};
 use osnl_model::versioned::{
-    Context, Field, Level, ObjectVersion, Outlet, Recorder, Threshold, Topics, VersionedNotification,
+    ClassField, Context, Level, ObjectVersion, Outlet, Recorder, Threshold, Topics, VersionedNotification,
     VersionedObject, WireObject, read_text, to_version,
 };
 use osnl_model::{Notification, TransportUrl};
@@ -171,7 +171,7 @@ fn check_older<N: VersionedNotification>((peer, payload): (&mut VersionedPeer, &
     let WireObject::Known(read) = read_text::<N::Payload>(payload).unwrap() else { panic!("{payload}") };
     for minor in 0..class.version.minor {
         let version = ObjectVersion::new(class.version.major, minor);
-        let newer = |field: &&Field| field.since.is_some_and(|since| since > version);
+        let newer = |field: &&ClassField| field.since.is_some_and(|since| since > version);
         let without: Vec<&str> = class.fields.iter().filter(newer).map(|field| field.name).collect();
         let what = format!("{} {version}", class.name);
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use osnl_model::catalogue::{self, Event};
+use osnl_model::catalogue::{self, CatalogueEvent};
 
 use super::form;
 
@@ -17,10 +17,10 @@ taken from the service's own lists or documentation. Another release, or one wit
 ";
 
 /// These events, by service.
-pub(super) fn page(events: &[&Event]) -> String {
+pub(super) fn page(events: &[&CatalogueEvent]) -> String {
     let mut out = HEAD.to_owned();
     for (service, version) in catalogue::services() {
-        let of: Vec<&&Event> = events.iter().filter(|event| event.service == service).collect();
+        let of: Vec<&&CatalogueEvent> = events.iter().filter(|event| event.service == service).collect();
         let Some(first) = of.first() else { continue };
         let mut topics: Vec<&str> = of.iter().flat_map(|event| event.topics.iter().copied()).collect();
         topics.sort_unstable();

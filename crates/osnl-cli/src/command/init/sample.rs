@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use osnl::native::{self, Reference};
-use osnl_model::catalogue::{self, Event};
+use osnl_model::catalogue::{self, CatalogueEvent};
 
 /// The text that the operator has to replace.
 pub(super) const PLACEHOLDER: &str = "CHANGE-ME";
@@ -222,11 +222,12 @@ impl Sample {
 }
 
 /// The event of a service's sample rule.
-fn usual(service: &str, target: &SampleTarget) -> Option<&'static Event> {
-    let of: Vec<&Event> = catalogue::events().iter().filter(|event| event.service == service).collect();
+fn usual(service: &str, target: &SampleTarget) -> Option<&'static CatalogueEvent> {
+    let of: Vec<&CatalogueEvent> =
+        catalogue::events().iter().filter(|event| event.service == service).collect();
     let named =
         target.acts_on.iter().chain(&USUAL).find(|(name, _)| *name == service).map(|(_, event)| *event);
-    let is_named = |event: &&&Event| Some(event.event_type) == named;
+    let is_named = |event: &&&CatalogueEvent| Some(event.event_type) == named;
     let versioned = of.iter().find(|event| is_named(event) && event.version().is_some());
     let deletion = || of.iter().find(|event| event.event_type.contains("delete"));
     versioned.or_else(|| of.iter().find(is_named)).or_else(deletion).or(of.first()).copied()

@@ -6,7 +6,7 @@
 use std::io::{IsTerminal as _, Write as _};
 
 use anyhow::anyhow;
-use osnl_model::catalogue::{self, Event};
+use osnl_model::catalogue::{self, CatalogueEvent};
 use osnl_model::{Priority, Target, nearest};
 use serde_json::{Value, json};
 
@@ -32,10 +32,11 @@ const ENDS: [&str; 10] = [
 ///
 /// # Errors
 /// No service is known to send it, or nothing is known of its payload.
-pub(super) fn find(name: &str, topics: &[String]) -> anyhow::Result<&'static Event> {
+pub(super) fn find(name: &str, topics: &[String]) -> anyhow::Result<&'static CatalogueEvent> {
     let found = catalogue::find(name);
     let known = found.iter().copied().filter(|event| event.sample().is_some());
-    let on_topic = |event: &&Event| event.topics.iter().any(|topic| topics.iter().any(|own| own == topic));
+    let on_topic =
+        |event: &&CatalogueEvent| event.topics.iter().any(|topic| topics.iter().any(|own| own == topic));
     known.clone().find(on_topic).or_else(|| known.clone().next()).ok_or_else(|| match found.is_empty() {
         true => {
             let all = || catalogue::events().iter().map(|event| event.event_type);
@@ -50,7 +51,7 @@ pub(super) fn find(name: &str, topics: &[String]) -> anyhow::Result<&'static Eve
 }
 
 /// Returns the example as a document like those of a file, its context under the keys of a body.
-pub(super) fn document(event: &Event) -> String {
+pub(super) fn document(event: &CatalogueEvent) -> String {
     let example = event.example();
     let mut document = json!({
         "event_type": example.event_type,

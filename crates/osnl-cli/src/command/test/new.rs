@@ -5,7 +5,7 @@ use osnl::native::Native;
 use osnl::saved;
 use osnl_config::nearest;
 use osnl_model::Priority;
-use osnl_model::catalogue::{self, Event};
+use osnl_model::catalogue::{self, CatalogueEvent};
 use serde_json::json;
 
 use super::{TestArgs, called};
@@ -43,7 +43,7 @@ pub(super) fn print(args: &TestArgs, name: &str) -> Exit {
     out.end(Exit::Done)
 }
 
-fn section(event: &Event, conf: Option<&Native>) -> String {
+fn section(event: &CatalogueEvent, conf: Option<&Native>) -> String {
     let example = event.example();
     let topic = event.topics.first().copied().unwrap_or("notifications");
     let notification = json!({
@@ -70,7 +70,7 @@ fn section(event: &Event, conf: Option<&Native>) -> String {
     )
 }
 
-fn fired(conf: &Native, event: &Event, routing_key: &str, text: &str) -> (Vec<String>, Vec<String>) {
+fn fired(conf: &Native, event: &CatalogueEvent, routing_key: &str, text: &str) -> (Vec<String>, Vec<String>) {
     let Ok(events) = saved::read(text) else { return Default::default() };
     let subjects = events.iter().map(|saved| Subject {
         exchange: Some(event.exchange().to_owned()),

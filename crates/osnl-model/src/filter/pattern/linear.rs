@@ -12,7 +12,7 @@ use std::sync::{Arc, OnceLock};
 use regex::Regex;
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
-use self::plain::Plain;
+use self::plain::PlainPattern;
 
 /// More texts than these are the engine's.
 const MOST_TEXTS: usize = 32;
@@ -21,11 +21,11 @@ const LIGHT: usize = 20_000;
 
 /// See the module.
 #[derive(Clone)]
-pub(super) struct Linear(Arc<Inner>);
+pub(super) struct Linear(Arc<LinearMatcher>);
 
-enum Inner {
+enum LinearMatcher {
     /// A whole text, or the beginning of one.
-    Texts(Vec<Text>),
+    Texts(Vec<PlainText>),
     Engine {
         regex: String,
         built: OnceLock<Option<Regex>>,
@@ -33,12 +33,12 @@ enum Inner {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Text {
+struct PlainText {
     text: String,
     whole: bool,
 }
 
-impl Text {
+impl PlainText {
     fn begins(&self, text: &str) -> bool {
         if self.whole { self.text == text } else { text.starts_with(&self.text) }
     }
@@ -51,27 +51,29 @@ impl Linear {
     /// The engine's words.
     pub(super) fn new(regex: String) -> Result<Self, String> {
         match plain::read(&regex) {
-            Some(Plain::Texts(texts)) => return Ok(Self(Arc::new(Inner::Texts(texts)))),
-            Some(Plain::Small) => return Ok(Self(Arc::new(Inner::Engine { regex, built: OnceLock::new() }))),
+            Some(PlainPattern::Texts(texts)) => return Ok(Self(Arc::new(LinearMatcher::Texts(texts)))),
+            Some(PlainPattern::Small) => {
+                return Ok(Self(Arc::new(LinearMatcher::Engine { regex, built: OnceLock::new() })));
+            }
             None => {}
         }
         let hir = regex_syntax::parse(&regex).map_err(|refused| refused.to_string())?;
         if let Some(texts) = texts(&hir, true) {
-            return Ok(Self(Arc::new(Inner::Texts(texts))));
+            return Ok(Self(Arc::new(LinearMatcher::Texts(texts))));
         }
         let built = OnceLock::new();
         if weight(&hir) > LIGHT {
             let engine = Regex::new(&regex).map_err(|refused| refused.to_string())?;
             let _ = built.set(Some(engine));
         }
-        Ok(Self(Arc::new(Inner::Engine { regex, built })))
+        Ok(Self(Arc::new(LinearMatcher::Engine { regex, built })))
     }
 
     /// `None` if the engine does not take the pattern after all, which [`LIGHT`] rules out.
     pub(super) fn is_match(&self, text: &str) -> Option<bool> {
         match &*self.0 {
-            Inner::Texts(texts) => Some(texts.iter().any(|wanted| wanted.begins(text))),
-            Inner::Engine { regex, built } => {
+            LinearMatcher::Texts(texts) => Some(texts.iter().any(|wanted| wanted.begins(text))),
+            LinearMatcher::Engine { regex, built } => {
                 built.get_or_init(|| Regex::new(regex).ok()).as_ref().map(|regex| regex.is_match(text))
             }
         }
@@ -85,8 +87,8 @@ impl Linear {
 
 /// Returns the texts that a pattern matches if they are few; each is whole, or the beginning of a text. `beginning`:
 /// nothing stands before it.
-fn texts(hir: &Hir, beginning: bool) -> Option<Vec<Text>> {
-    let one = |text: &str| Some(vec![Text { text: text.to_owned(), whole: false }]);
+fn texts(hir: &Hir, beginning: bool) -> Option<Vec<PlainText>> {
+    let one = |text: &str| Some(vec![PlainText { text: text.to_owned(), whole: false }]);
     match hir.kind() {
         HirKind::Empty => one(""),
         // Anchored it is anyway.
@@ -98,13 +100,13 @@ fn texts(hir: &Hir, beginning: bool) -> Option<Vec<Text>> {
                 return None;
             }
             let characters = ranges.iter().flat_map(|range| range.start()..=range.end());
-            Some(characters.map(|c| Text { text: c.to_string(), whole: false }).collect())
+            Some(characters.map(|c| PlainText { text: c.to_string(), whole: false }).collect())
         }
-        HirKind::Look(Look::End) => Some(vec![Text { text: String::new(), whole: true }]),
+        HirKind::Look(Look::End) => Some(vec![PlainText { text: String::new(), whole: true }]),
         HirKind::Capture(capture) => texts(&capture.sub, beginning),
         HirKind::Repetition(repetition) if (repetition.min, repetition.max) == (0, Some(1)) => {
             let mut all = texts(&repetition.sub, beginning)?;
-            all.push(Text::default());
+            all.push(PlainText::default());
             Some(all)
         }
         HirKind::Alternation(branches) => {
@@ -118,9 +120,9 @@ fn texts(hir: &Hir, beginning: bool) -> Option<Vec<Text>> {
             Some(all)
         }
         HirKind::Concat(parts) => {
-            let mut all = vec![Text::default()];
+            let mut all = vec![PlainText::default()];
             for part in parts {
-                let nothing_before = all.iter().all(|text| *text == Text::default());
+                let nothing_before = all.iter().all(|text| *text == PlainText::default());
                 all = joined(&all, &texts(part, beginning && nothing_before)?)?;
             }
             Some(all)
@@ -130,14 +132,17 @@ fn texts(hir: &Hir, beginning: bool) -> Option<Vec<Text>> {
 }
 
 /// One behind the other. Behind the end nothing can stand.
-fn joined(before: &[Text], behind: &[Text]) -> Option<Vec<Text>> {
+fn joined(before: &[PlainText], behind: &[PlainText]) -> Option<Vec<PlainText>> {
     let mut all = Vec::new();
     for start in before {
         for rest in behind {
             if start.whole && !rest.text.is_empty() {
                 continue;
             }
-            all.push(Text { text: format!("{}{}", start.text, rest.text), whole: start.whole || rest.whole });
+            all.push(PlainText {
+                text: format!("{}{}", start.text, rest.text),
+                whole: start.whole || rest.whole,
+            });
         }
         if all.len() > MOST_TEXTS {
             return None;
@@ -204,7 +209,8 @@ mod tests {
                 for third in parts {
                     let regex = format!(r"\A(?:{first}{second}{third})");
                     let Some(texts) = texts(&regex_syntax::parse(&regex).unwrap(), true) else { continue };
-                    let (ours, engine) = (Linear(Arc::new(Inner::Texts(texts))), Regex::new(&regex).unwrap());
+                    let (ours, engine) =
+                        (Linear(Arc::new(LinearMatcher::Texts(texts))), Regex::new(&regex).unwrap());
                     for sample in samples {
                         compared += 1;
                         assert_eq!(
@@ -222,8 +228,8 @@ mod tests {
     #[test]
     fn what_may_be_refused_is_compiled_at_once() {
         let built = |regex: &str| match &*Linear::new(regex.to_owned()).unwrap().0 {
-            Inner::Texts(_) => None,
-            Inner::Engine { built, .. } => Some(built.get().is_some()),
+            LinearMatcher::Texts(_) => None,
+            LinearMatcher::Engine { built, .. } => Some(built.get().is_some()),
         };
         assert_eq!(built(r"\A(?:port\..*)"), Some(false));
         assert_eq!(built(r"\A(?:\w{12})"), Some(true));

@@ -1,11 +1,11 @@
 //! Character classes: `[...]`.
 
 use super::escape::{Category, EscapeKind};
-use super::{Rejection, Step, Translator, fold, refused};
+use super::{Rejection, ScanStep, Translator, fold, refused};
 
 impl Translator {
     /// A class; the bracket at `start` has been read.
-    pub(super) fn class(&mut self, start: usize) -> Step {
+    pub(super) fn class(&mut self, start: usize) -> ScanStep {
         let unterminated = || refused(start, "unterminated character set");
         let negated = self.next_if('^');
         let (mut characters, mut categories) = (Vec::new(), String::new());

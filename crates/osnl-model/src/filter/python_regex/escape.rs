@@ -1,6 +1,6 @@
 //! The escapes behind a backslash.
 
-use super::{Dialect, Last, Rejection, Step, Translator, refused};
+use super::{Last, PatternEngine, Rejection, ScanStep, Translator, refused};
 
 /// `\d`, `\w`, `\s` and their opposites.
 #[derive(Clone, Copy)]
@@ -28,7 +28,7 @@ pub(super) enum EscapeKind {
 
 impl Translator {
     /// An escape outside a class; the backslash at `start` has been read.
-    pub(super) fn escape(&mut self, start: usize) -> Step {
+    pub(super) fn escape(&mut self, start: usize) -> ScanStep {
         let Some(c) = self.peek() else {
             return Err(refused(start, "bad escape (end of pattern)"));
         };
@@ -37,11 +37,11 @@ impl Translator {
             ('A', _) => r"\A".to_owned(),
             ('Z', _) => r"\z".to_owned(),
             // For texts that are ASCII and not empty.
-            ('b', Dialect::Linear) => r"(?-u:\b)".to_owned(),
-            ('B', Dialect::Linear) => r"(?-u:\B)".to_owned(),
-            ('b', Dialect::Backtracking) => format!("(?:(?<={word})(?!{word})|(?<!{word})(?={word}))"),
+            ('b', PatternEngine::Linear) => r"(?-u:\b)".to_owned(),
+            ('B', PatternEngine::Linear) => r"(?-u:\B)".to_owned(),
+            ('b', PatternEngine::Backtracking) => format!("(?:(?<={word})(?!{word})|(?<!{word})(?={word}))"),
             // Until Python 3.14 there is none in an empty text.
-            ('B', Dialect::Backtracking) => {
+            ('B', PatternEngine::Backtracking) => {
                 format!(r"(?:(?!\A\z)(?:(?<={word})(?={word})|(?<!{word})(?!{word})))")
             }
             ('1'..='9', _) => return self.digit_escape(start),
@@ -87,7 +87,7 @@ impl Translator {
     }
 
     /// `\1` to `\99` refer to groups, three octal digits are a character.
-    fn digit_escape(&mut self, start: usize) -> Step {
+    fn digit_escape(&mut self, start: usize) -> ScanStep {
         let digits: Vec<u32> = self.pattern[self.at..].iter().take(3).map_while(|c| c.to_digit(10)).collect();
         if let [a @ 0..=7, b @ 0..=7, c @ 0..=7] = digits[..] {
             self.at += 3;
@@ -103,7 +103,7 @@ impl Translator {
 
     /// A reference to a group by number. Errors are placed where Python places them: `position` is that of
     /// the number for a group that does not exist, and one before it for one that is open.
-    pub(super) fn reference(&mut self, number: usize, position: usize) -> Step {
+    pub(super) fn reference(&mut self, number: usize, position: usize) -> ScanStep {
         let Some(capture) = number.checked_sub(1).and_then(|index| self.captures.get(index)) else {
             return Err(refused(position, format!("invalid group reference {number}")));
         };
@@ -124,7 +124,7 @@ impl Translator {
     }
 
     /// A look-behind may refer to groups before it only.
-    pub(super) fn check_look_behind(&self, number: usize, position: usize) -> Step {
+    pub(super) fn check_look_behind(&self, number: usize, position: usize) -> ScanStep {
         if self.groups_before_look_behind.is_some_and(|before| number > before) {
             return Err(refused(position, "cannot refer to group defined in the same lookbehind subpattern"));
         }

@@ -1,12 +1,12 @@
 //! Groups and what is written like one: `(...)` and all of `(?...)`.
 
 use super::width::Width;
-use super::{Dialect, Flags, Last, MAX_DEPTH, Rejection, Step, Translator, refused};
+use super::{Flags, Last, MAX_DEPTH, PatternEngine, Rejection, ScanStep, Translator, refused};
 
 /// A group that is open.
-pub(super) struct Open {
+pub(super) struct OpenGroup {
     pub(super) start: usize,
-    kind: Kind,
+    kind: GroupKind,
     /// The flags outside, which hold again after the group.
     outer_flags: Flags,
     outer_after_dollar: bool,
@@ -20,7 +20,7 @@ pub(super) struct Open {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum GroupKind {
     Plain,
     /// The index into the captures.
     Capture(usize),
@@ -36,11 +36,11 @@ pub(super) struct Capture {
     pub(super) width: Width,
 }
 
-impl Open {
-    pub(super) fn count_alternative(&mut self, position: usize, width: Width) -> Step {
+impl OpenGroup {
+    pub(super) fn count_alternative(&mut self, position: usize, width: Width) -> ScanStep {
         self.add_alternative(width);
         self.alternatives += 1;
-        if self.kind == Kind::Conditional && self.alternatives > 2 {
+        if self.kind == GroupKind::Conditional && self.alternatives > 2 {
             return Err(refused(position, "conditional backref with more than two branches"));
         }
         Ok(())
@@ -53,7 +53,7 @@ impl Open {
     /// The characters that the whole group takes, the last alternative being this wide.
     fn whole_width(&mut self, last: Width) -> Width {
         self.add_alternative(last);
-        if self.kind == Kind::Conditional && self.alternatives == 1 {
+        if self.kind == GroupKind::Conditional && self.alternatives == 1 {
             self.add_alternative(Width::ZERO);
         }
         self.width.unwrap_or(last)
@@ -62,7 +62,7 @@ impl Open {
 
 impl Translator {
     /// Opens the group of the parenthesis at `start`, which has been read.
-    pub(super) fn open_group(&mut self, start: usize) -> Step {
+    pub(super) fn open_group(&mut self, start: usize) -> ScanStep {
         if self.open.len() >= MAX_DEPTH {
             return Err(refused(start, "groups are nested too deeply"));
         }
@@ -74,10 +74,10 @@ impl Translator {
         };
         match c {
             'P' => self.python_group(start),
-            ':' => self.enter(start, Kind::Plain, "(?:"),
-            '>' => self.backtracking_group(start, Kind::Plain, "(?>"),
-            '=' => self.backtracking_group(start, Kind::LookAhead, "(?="),
-            '!' => self.backtracking_group(start, Kind::LookAhead, "(?!"),
+            ':' => self.enter(start, GroupKind::Plain, "(?:"),
+            '>' => self.backtracking_group(start, GroupKind::Plain, "(?>"),
+            '=' => self.backtracking_group(start, GroupKind::LookAhead, "(?="),
+            '!' => self.backtracking_group(start, GroupKind::LookAhead, "(?!"),
             '<' => match self.next() {
                 Some('=') => self.look_behind(start, "(?<="),
                 Some('!') => self.look_behind(start, "(?<!"),
@@ -94,18 +94,18 @@ impl Translator {
         }
     }
 
-    pub(super) fn close_group(&mut self, start: usize) -> Step {
+    pub(super) fn close_group(&mut self, start: usize) -> ScanStep {
         let Some(mut open) = self.open.pop() else {
             return Err(refused(start, "unbalanced parenthesis"));
         };
         let width = open.whole_width(self.width);
-        if let Kind::Capture(index) = open.kind {
+        if let GroupKind::Capture(index) = open.kind {
             self.captures[index].open = false;
             self.captures[index].width = width;
         }
-        self.loose_look_behind |= open.kind == Kind::LookBehind && !width.is_fixed();
+        self.loose_look_behind |= open.kind == GroupKind::LookBehind && !width.is_fixed();
         self.groups_before_look_behind = open.outer_groups_before_look_behind;
-        let looks = matches!(open.kind, Kind::LookAhead | Kind::LookBehind);
+        let looks = matches!(open.kind, GroupKind::LookAhead | GroupKind::LookBehind);
         self.width = open.outer_width;
         self.add_width(if looks { Width::ZERO } else { width });
         // The outer text before the group was followed by it when it was entered.
@@ -116,10 +116,10 @@ impl Translator {
         Ok(())
     }
 
-    fn enter(&mut self, start: usize, kind: Kind, regex: &str) -> Step {
+    fn enter(&mut self, start: usize, kind: GroupKind, regex: &str) -> ScanStep {
         self.follow(Last::Nothing);
         self.out.push_str(regex);
-        self.open.push(Open {
+        self.open.push(OpenGroup {
             start,
             kind,
             outer_flags: self.flags,
@@ -135,29 +135,29 @@ impl Translator {
         Ok(())
     }
 
-    fn backtracking_group(&mut self, start: usize, kind: Kind, regex: &str) -> Step {
+    fn backtracking_group(&mut self, start: usize, kind: GroupKind, regex: &str) -> ScanStep {
         self.needs_backtracking = true;
         self.enter(start, kind, regex)
     }
 
-    fn look_behind(&mut self, start: usize, regex: &str) -> Step {
-        self.backtracking_group(start, Kind::LookBehind, regex)?;
+    fn look_behind(&mut self, start: usize, regex: &str) -> ScanStep {
+        self.backtracking_group(start, GroupKind::LookBehind, regex)?;
         self.groups_before_look_behind.get_or_insert(self.captures.len());
         Ok(())
     }
 
-    fn capture(&mut self, start: usize, name: Option<String>) -> Step {
+    fn capture(&mut self, start: usize, name: Option<String>) -> ScanStep {
         self.captures.push(Capture { name, open: true, width: Width::ZERO });
         // The linear dialect has no use for what a group captured.
         let regex = match self.dialect {
-            Dialect::Linear => "(?:",
-            Dialect::Backtracking => "(",
+            PatternEngine::Linear => "(?:",
+            PatternEngine::Backtracking => "(",
         };
-        self.enter(start, Kind::Capture(self.captures.len() - 1), regex)
+        self.enter(start, GroupKind::Capture(self.captures.len() - 1), regex)
     }
 
     /// `(?P<name>` and `(?P=name)`.
-    fn python_group(&mut self, start: usize) -> Step {
+    fn python_group(&mut self, start: usize) -> ScanStep {
         match self.next() {
             Some('<') => {
                 let position = self.at;
@@ -217,7 +217,7 @@ impl Translator {
         }
     }
 
-    fn comment(&mut self, start: usize) -> Step {
+    fn comment(&mut self, start: usize) -> ScanStep {
         while let Some(c) = self.next() {
             if c == ')' {
                 return Ok(());
@@ -227,7 +227,7 @@ impl Translator {
     }
 
     /// `(?(1)yes|no)`, `(?(name)yes|no)`.
-    fn conditional(&mut self, start: usize) -> Step {
+    fn conditional(&mut self, start: usize) -> ScanStep {
         let position = self.at;
         let name = self.text_up_to(')')?;
         let number = if name.chars().all(|c| c.is_ascii_digit()) {
@@ -244,11 +244,11 @@ impl Translator {
             return Err(refused(position, format!("invalid group reference {number}")));
         }
         self.check_look_behind(number, position)?;
-        self.backtracking_group(start, Kind::Conditional, &format!("(?({number})"))
+        self.backtracking_group(start, GroupKind::Conditional, &format!("(?({number})"))
     }
 
     /// `(?flags)`, at the beginning of the pattern only, and `(?flags-flags:`.
-    fn flag_group(&mut self, start: usize) -> Step {
+    fn flag_group(&mut self, start: usize) -> ScanStep {
         let mut flags = self.flags;
         let mut on = true;
         let mut any = false;
@@ -277,7 +277,7 @@ impl Translator {
                     continue;
                 }
                 ':' if any => {
-                    self.enter(start, Kind::Plain, "(?:")?;
+                    self.enter(start, GroupKind::Plain, "(?:")?;
                     self.flags = flags;
                     return Ok(());
                 }
@@ -290,7 +290,7 @@ impl Translator {
         }
     }
 
-    fn global_flags(&mut self, start: usize, flags: Flags) -> Step {
+    fn global_flags(&mut self, start: usize, flags: Flags) -> ScanStep {
         if !self.out.is_empty() || !self.open.is_empty() {
             return Err(refused(start, "global flags not at the start of the expression"));
         }

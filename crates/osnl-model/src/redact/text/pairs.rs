@@ -47,7 +47,7 @@ pub(super) fn named(text: &str) -> Option<String> {
             _ => None,
         };
         match found {
-            Some(Value { from, to, next }) => {
+            Some(PairValue { from, to, next }) => {
                 if from < to {
                     mask.hide(from, to);
                 }
@@ -60,7 +60,7 @@ pub(super) fn named(text: &str) -> Option<String> {
 }
 
 /// A value, which is nothing worth hiding if it has no length, and where to go on.
-struct Value {
+struct PairValue {
     from: usize,
     to: usize,
     next: usize,
@@ -87,7 +87,7 @@ fn unquoted(before: &str) -> Option<&str> {
     }
 }
 
-fn behind_sign(text: &str, since: usize, at: usize, sign: u8) -> Option<Value> {
+fn behind_sign(text: &str, since: usize, at: usize, sign: u8) -> Option<PairValue> {
     let before = text.get(since..at)?.trim_end();
     // A field of a form, or of a map.
     let before = if sign == b'=' { before.strip_suffix(']').unwrap_or(before).trim_end() } else { before };
@@ -117,7 +117,7 @@ fn behind_sign(text: &str, since: usize, at: usize, sign: u8) -> Option<Value> {
 }
 
 /// Behind an encoded sign.
-fn encoded(text: &str, from: usize) -> Option<Value> {
+fn encoded(text: &str, from: usize) -> Option<PairValue> {
     const OPENING: [&str; 4] = ["%20", "+", "%22", "%27"];
     const CLOSING: [&str; 6] = ["%22", "%27", "%26", "%2C", "%2c", "%7D"];
     let mut from = from;
@@ -139,7 +139,7 @@ const fn is_blank(byte: u8) -> bool {
 }
 
 /// In quotes, which may be escaped: what closes them is escaped as often.
-fn quoted(text: &str, from: usize) -> Option<Value> {
+fn quoted(text: &str, from: usize) -> Option<PairValue> {
     // Python's: bytes, raw, formatted.
     let is_prefix = |byte: &&u8| b"uUbBrRfF".contains(byte);
     let prefix = text.as_bytes().get(from..)?.iter().take(2).take_while(is_prefix).count();
@@ -176,7 +176,7 @@ const SCHEMES: [&str; 6] = ["Bearer", "Basic", "Token", "Digest", "Negotiate", "
 const LONGEST_SCHEME: usize = 16;
 
 /// Behind `=`.
-fn bare(text: &str, from: usize, name: &str) -> Option<Value> {
+fn bare(text: &str, from: usize, name: &str) -> Option<PairValue> {
     let rest = text.get(from..)?;
     // Nothing is looked at beyond the end of the value, or of a word that could be one of these.
     let short = rest.char_indices().take(LONGEST_SCHEME + 1).find(|(_, c)| c.is_whitespace());
@@ -214,7 +214,7 @@ fn bare(text: &str, from: usize, name: &str) -> Option<Value> {
 }
 
 /// Behind a name in quotes: a number, or what is cut off.
-fn scalar(text: &str, from: usize) -> Option<Value> {
+fn scalar(text: &str, from: usize) -> Option<PairValue> {
     let length = run(text, from, |byte| {
         !matches!(byte, b',' | b'}' | b']' | b')' | b'"' | b'\'' | b'{' | b'[' | b'(' | b'<')
             && !byte.is_ascii_whitespace()
@@ -223,7 +223,7 @@ fn scalar(text: &str, from: usize) -> Option<Value> {
 }
 
 /// Up to the end of the line.
-fn line(text: &str, from: usize) -> Option<Value> {
+fn line(text: &str, from: usize) -> Option<PairValue> {
     let rest = text.get(from..)?;
     let nothing = rest.find([',', ';', '&', ')', '}', ']', '"', '\'', '\\', '\n', '\r']);
     // Looked at only as far as such a word is long.
@@ -238,7 +238,7 @@ fn line(text: &str, from: usize) -> Option<Value> {
 }
 
 /// The indented lines below `name:`, or `name: |`.
-fn block(text: &str, from: usize) -> Option<Value> {
+fn block(text: &str, from: usize) -> Option<PairValue> {
     let mark = usize::from(matches!(text.as_bytes().get(from), Some(b'|' | b'>')));
     let mark = mark + if mark == 0 { 0 } else { run(text, from + 1, |byte| b"+-0123456789".contains(&byte)) };
     let mut at = from + mark;
@@ -260,11 +260,11 @@ fn block(text: &str, from: usize) -> Option<Value> {
     }
     let inner = text.get(from + mark..end)?;
     let start = end - inner.trim_start().len();
-    (start < end).then_some(Value { from: start, to: end, next: end })
+    (start < end).then_some(PairValue { from: start, to: end, next: end })
 }
 
 /// `--name value`, also as two texts of a list. Without one, where the name ends.
-fn option(text: &str, since: usize, at: usize) -> (Option<Value>, usize) {
+fn option(text: &str, since: usize, at: usize) -> (Option<PairValue>, usize) {
     let before = at.checked_sub(1).filter(|before| *before >= since);
     if before.and_then(|before| text.as_bytes().get(before)).is_some_and(|byte| in_name(*byte)) {
         return (None, at + 1);
@@ -286,7 +286,7 @@ fn option(text: &str, since: usize, at: usize) -> (Option<Value>, usize) {
 }
 
 /// `<name>value`
-fn element(text: &str, at: usize) -> Option<Value> {
+fn element(text: &str, at: usize) -> Option<PairValue> {
     let end = at + 1 + run(text, at + 1, |byte| in_name(byte) || byte == b':');
     let name = text.get(at + 1..end)?;
     let name = name.rsplit(':').next().unwrap_or(name);
@@ -303,9 +303,9 @@ fn element(text: &str, at: usize) -> Option<Value> {
 }
 
 /// Decides whether a value is hidden; an empty one is not.
-fn value(text: &str, from: usize, to: usize, next: usize) -> Value {
+fn value(text: &str, from: usize, to: usize, next: usize) -> PairValue {
     let to = if is_nothing(text.get(from..to).unwrap_or_default()) { from } else { to };
-    Value { from, to, next }
+    PairValue { from, to, next }
 }
 
 fn is_nothing(word: &str) -> bool {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::ser::{SerializeMap as _, Serializer};
 
 use super::{FieldError, FieldType, Wire};
-use crate::versioned::{Json, Kind};
+use crate::versioned::{FieldKind, Json};
 
 /// A dictionary whose values are all of one kind, in the order in which it was filled.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ impl<K: Into<String>, T> FromIterator<(K, T)> for Dict<T> {
 }
 
 impl<T: FieldType> FieldType for Vec<T> {
-    const KIND: Kind = Kind::container("List", &T::KIND);
+    const KIND: FieldKind = FieldKind::container("List", &T::KIND);
     const MASKS: bool = T::MASKS;
 
     fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -41,7 +41,7 @@ impl<T: FieldType> FieldType for Vec<T> {
 }
 
 impl<T: FieldType + Ord> FieldType for BTreeSet<T> {
-    const KIND: Kind = Kind::container("Set", &T::KIND);
+    const KIND: FieldKind = FieldKind::container("Set", &T::KIND);
 
     fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.iter().map(Wire))
@@ -66,7 +66,7 @@ fn read_items<T: FieldType, C: FromIterator<T>>(value: &Json) -> Result<C, Field
 }
 
 impl<T: FieldType> FieldType for Dict<T> {
-    const KIND: Kind = Kind::container("Dict", &T::KIND);
+    const KIND: FieldKind = FieldKind::container("Dict", &T::KIND);
     const MASKS: bool = T::MASKS;
 
     fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -83,7 +83,7 @@ impl<T: FieldType> FieldType for Dict<T> {
 }
 
 impl<T: FieldType> FieldType for BTreeMap<String, T> {
-    const KIND: Kind = Kind::container("Dict", &T::KIND);
+    const KIND: FieldKind = FieldKind::container("Dict", &T::KIND);
     const MASKS: bool = T::MASKS;
 
     fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -46,10 +46,10 @@ use crate::versioned::{Context, Level, Outlet};
 #[must_use = "dropped at once, the operation has failed at once"]
 pub struct Operation<N: IronicNotification> {
     /// `None` when nothing would be sent, or all is said.
-    open: Option<Open<N::Payload>>,
+    open: Option<OpenOperation<N::Payload>>,
 }
 
-struct Open<P> {
+struct OpenOperation<P> {
     payload: P,
     outlet: Outlet,
     context: Context,
@@ -71,7 +71,7 @@ impl<N: IronicNotification> Operation<N> {
             return Self { open: None };
         }
         let mut operation = Self {
-            open: Some(Open {
+            open: Some(OpenOperation {
                 payload: payload(),
                 outlet: outlet.clone(),
                 context: context.clone(),

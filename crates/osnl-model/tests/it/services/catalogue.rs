@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use osnl_model::catalogue::{self, Event, Form};
+use osnl_model::catalogue::{self, CatalogueEvent, PayloadForm};
 use serde_json::Value;
 
 use crate::services::recorded::recorded;
@@ -48,7 +48,7 @@ fn every_recorded_event_and_field_is_known() {
         }
         let form = form(&message.n.payload);
         let found = catalogue::find(event_type);
-        let event: Option<&&Event> = found
+        let event: Option<&&CatalogueEvent> = found
             .iter()
             .find(|event| message.file.starts_with(event.service) && format!("{:?}", event.form) == form);
         let Some(event) = event else {
@@ -114,8 +114,8 @@ fn an_event_says_where_it_comes_from() {
     for event in all {
         assert!(!event.exchange().is_empty() && !event.topics.is_empty(), "{event:?}");
         assert!(!event.priorities.is_empty() && !event.publishers.is_empty(), "{event:?}");
-        assert_eq!(event.version().is_some(), matches!(event.form, Form::Versioned(_)), "{event:?}");
-        assert_eq!(event.fields().is_empty(), event.form == Form::Text, "{event:?}");
+        assert_eq!(event.version().is_some(), matches!(event.form, PayloadForm::Versioned(_)), "{event:?}");
+        assert_eq!(event.fields().is_empty(), event.form == PayloadForm::Text, "{event:?}");
         assert!(event.fields().iter().all(|field| event.has_field(&field.path.join("."))), "{event:?}");
     }
     let port = catalogue::find("port.delete.end")[0];
@@ -125,7 +125,10 @@ fn an_event_says_where_it_comes_from() {
     assert_eq!(since("port.name"), None);
     let instance = catalogue::find("instance.create.end")[0];
     assert_eq!((instance.exchange(), instance.topics[0]), ("nova", "versioned_notifications"));
-    assert_eq!((instance.form, instance.version()), (Form::Versioned("InstanceCreatePayload"), Some("1.13")));
+    assert_eq!(
+        (instance.form, instance.version()),
+        (PayloadForm::Versioned("InstanceCreatePayload"), Some("1.13"))
+    );
     let flavor = instance.fields().into_iter().find(|field| field.short() == "flavor.memory_mb").unwrap();
     assert_eq!((flavor.kind, flavor.since.as_deref()), ("number or null", Some("FlavorPayload 1.0")));
     let later = |name: &str| {

@@ -1,10 +1,10 @@
 //! Paths that no payload of some events has: where they end, and what was meant.
 
-use osnl_model::catalogue::{self, Event, LackingPath};
+use osnl_model::catalogue::{self, CatalogueEvent, LackingPath};
 
 #[track_caller]
 fn check(event_type: &str, path: &str, inside: &str, near: Option<&str>) {
-    let events: Vec<&Event> =
+    let events: Vec<&CatalogueEvent> =
         catalogue::events().iter().filter(|event| event.event_type.starts_with(event_type)).collect();
     let Some(lacking) = catalogue::lacking(&events, path) else { panic!("{event_type} has {path}") };
     assert_eq!((lacking.inside.as_str(), lacking.near.as_deref()), (inside, near), "{event_type} {path}");

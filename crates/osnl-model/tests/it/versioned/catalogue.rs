@@ -1,6 +1,6 @@
 //! The recorded catalogues as declarations, to be compared with what the derives declare.
 
-use osnl_model::versioned::{Field, Kind, ObjectInfo, ObjectVersion, Source, Values};
+use osnl_model::versioned::{ClassField, EnumValues, FieldKind, ObjectInfo, ObjectVersion, SourceField};
 use serde_json::Value;
 
 use crate::versioned::recordings::json;
@@ -13,7 +13,7 @@ pub(crate) struct Class {
     pub(crate) version: String,
     pub(crate) fingerprint: String,
     /// In the order of the wire.
-    pub(crate) fields: Vec<Field>,
+    pub(crate) fields: Vec<ClassField>,
 }
 
 /// All classes of `ironic`, `nova` or `masakari`. The names are leaked: declarations are static.
@@ -29,8 +29,8 @@ pub(crate) fn class(project: &str, name: &str) -> Class {
 
 /// Compares what a derive declares with the catalogue.
 pub(crate) fn check_declaration(info: &ObjectInfo, class: &Class) {
-    let shallow = |field: &Field| {
-        let Field { name, kind, nullable, default, since: _, source } = *field;
+    let shallow = |field: &ClassField| {
+        let ClassField { name, kind, nullable, default, since: _, source } = *field;
         (name, shape(&kind), nullable, default, source)
     };
     assert_eq!(info.name, class.name);
@@ -43,7 +43,7 @@ pub(crate) fn check_declaration(info: &ObjectInfo, class: &Class) {
 }
 
 /// The kind and those inside it, as text.
-fn shape(kind: &Kind) -> String {
+fn shape(kind: &FieldKind) -> String {
     let of = kind.of.map(|of| format!("<{}>", shape(of))).unwrap_or_default();
     let object = kind.object.map(|object| format!(" {}", object.name)).unwrap_or_default();
     format!("{}{of}{object} {:?}", kind.name, kind.values)
@@ -54,13 +54,13 @@ fn read_class(name: &str, class: &Value) -> Class {
         let name = name.as_str().unwrap();
         let declared = &class["fields"][name];
         let source = class.get("schema").and_then(|schema| schema.get(name));
-        Field {
+        ClassField {
             name: leak(name),
             kind: kind(declared),
             nullable: declared["nullable"].as_bool().unwrap(),
             default: declared.get("default").map(python_str),
             since: None,
-            source: source.map(|source| Source {
+            source: source.map(|source| SourceField {
                 object: leak(source[0].as_str().unwrap()),
                 field: leak(source[1].as_str().unwrap()),
             }),
@@ -76,7 +76,7 @@ fn read_class(name: &str, class: &Value) -> Class {
     }
 }
 
-fn kind(declared: &Value) -> Kind {
+fn kind(declared: &Value) -> FieldKind {
     let name = leak(declared["type"].as_str().unwrap());
     let of = declared.get("of").map(|of| &*Box::leak(Box::new(kind(of))));
     let object = declared.get("object").map(|class| {
@@ -97,9 +97,9 @@ fn kind(declared: &Value) -> Kind {
     let values = declared.get("values").and_then(Value::as_array).map(|values| {
         assert_eq!(declared["values_container"], "tuple");
         let values: Vec<&'static str> = values.iter().map(|value| leak(value.as_str().unwrap())).collect();
-        Values::Tuple(Box::leak(values.into_boxed_slice()))
+        EnumValues::Tuple(Box::leak(values.into_boxed_slice()))
     });
-    Kind { name, values, of, object }
+    FieldKind { name, values, of, object }
 }
 
 fn python_str(default: &Value) -> &'static str {

@@ -1,7 +1,7 @@
 //! Fingerprints are those of oslo.versionedobjects.
 
 use osnl_model::versioned::{
-    DateTime, Field, FieldType as _, Kind, ObjectInfo, Values, VersionedEnum, VersionedObject,
+    ClassField, DateTime, EnumValues, FieldKind, FieldType as _, ObjectInfo, VersionedEnum, VersionedObject,
     check_fingerprints, fingerprint, fingerprint_text, ironic, nova,
 };
 use serde_json::Value;
@@ -51,17 +51,17 @@ fn the_digested_texts_are_those_of_the_vectors() {
 }
 
 /// Watcher has no catalogue.
-fn watcher_event_type() -> Vec<Field> {
+fn watcher_event_type() -> Vec<ClassField> {
     let field =
-        |name, kind, nullable| Field { name, kind, nullable, default: None, since: None, source: None };
+        |name, kind, nullable| ClassField { name, kind, nullable, default: None, since: None, source: None };
     let actions =
         &["create", "update", "exception", "delete", "strategy", "planner", "execution", "cancel"] as &[_];
     vec![
         field("object", String::KIND, false),
-        field("action", Kind::enumeration("NotificationAction", Values::Tuple(actions)), false),
+        field("action", FieldKind::enumeration("NotificationAction", EnumValues::Tuple(actions)), false),
         field(
             "phase",
-            Kind::enumeration("NotificationPhase", Values::Tuple(&["start", "end", "error"])),
+            FieldKind::enumeration("NotificationPhase", EnumValues::Tuple(&["start", "end", "error"])),
             true,
         ),
     ]
@@ -171,13 +171,13 @@ struct Y {
 fn field_texts_are_pythons() {
     let texts = json("semantics/ironic.json")["field_repr"].clone();
     let field =
-        |kind, default| Field { name: "x", kind, nullable: false, default, since: None, source: None };
-    let list = Kind::enumeration("Enum", Values::List(&["p", "q"]));
+        |kind, default| ClassField { name: "x", kind, nullable: false, default, since: None, source: None };
+    let list = FieldKind::enumeration("Enum", EnumValues::List(&["p", "q"]));
     let level = osnl_model::versioned::Level::KIND;
     let ours: Vec<String> = [
         field(String::KIND, Some("x")),
         field(String::KIND, None),
-        field(Kind::named("Object"), None),
+        field(FieldKind::named("Object"), None),
         field(list, None),
         field(level, None),
     ]

@@ -2,8 +2,8 @@
 //! older one, and what an older ironic sends.
 
 use osnl_model::versioned::{
-    Field, Json, NotConvertible, ObjectInfo, ObjectVersion, Payload, VersionedObject, WireObject, ironic,
-    read, read_text, to_version,
+    ClassField, Json, NotConvertible, ObjectInfo, ObjectPayload, ObjectVersion, VersionedObject, WireObject,
+    ironic, read, read_text, to_version,
 };
 use serde_json::Value;
 
@@ -16,7 +16,7 @@ fn every_field_came_with_the_version_that_its_service_says() {
     for info in ironic::CLASSES.iter().filter(|info| info.name.ends_with("Payload")) {
         let history = &histories[format!("ironic.{}", info.name)];
         assert_eq!(history["first"], "1.0", "{}", info.name);
-        for Field { name, since, .. } in info.fields {
+        for ClassField { name, since, .. } in info.fields {
             let said = history["fields"].get(name).and_then(Value::as_str);
             assert_eq!(since.map(|since| since.to_string()).as_deref(), said, "{}.{name}", info.name);
             later += usize::from(said.is_some());
@@ -49,7 +49,7 @@ fn check_every_version<T: VersionedObject + PartialEq>(payload: &str, what: &str
         let WireObject::Known(again) = read::<T>(older) else { panic!("{what} {version}") };
         assert_eq!(again.version, version, "{what}");
         let rewritten: Json =
-            serde_json::from_str(&serde_json::to_string(&Payload(&again.object)).unwrap()).unwrap();
+            serde_json::from_str(&serde_json::to_string(&ObjectPayload(&again.object)).unwrap()).unwrap();
         for name in &expected {
             let value = |form: &Json| {
                 let data = form.as_object().and_then(|form| form.get(T::INFO.keys[3])).cloned();

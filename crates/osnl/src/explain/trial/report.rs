@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use osnl_config::Warning;
-use osnl_model::catalogue::Event;
+use osnl_model::catalogue::CatalogueEvent;
 
 use crate::native::{ActionConf, LoadedConf};
 
@@ -34,7 +34,7 @@ struct Events {
 
 impl Deaths {
     /// Counts an event, and the reason why it is a dead letter, if it is.
-    pub(super) fn add(&mut self, event: &Event, why: Option<String>, is_certain: bool) {
+    pub(super) fn add(&mut self, event: &CatalogueEvent, why: Option<String>, is_certain: bool) {
         self.tried += 1;
         self.any_is_certain |= is_certain;
         let Some(why) = why else { return };

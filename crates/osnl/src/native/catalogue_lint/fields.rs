@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use osnl_model::catalogue::{self, Event, LackingPath};
+use osnl_model::catalogue::{self, CatalogueEvent, LackingPath};
 
 /// The fields of some events at a path.
 pub(super) enum PathFields {
@@ -29,12 +29,12 @@ pub(super) struct EventFields(HashMap<Vec<usize>, HashMap<String, PathFields>>);
 
 /// The fields of these events, by path.
 pub(super) struct FieldsOf<'a> {
-    events: &'a [&'static Event],
+    events: &'a [&'static CatalogueEvent],
     known: &'a mut HashMap<String, PathFields>,
 }
 
 impl EventFields {
-    pub(super) fn of<'a>(&'a mut self, events: &'a [&'static Event]) -> FieldsOf<'a> {
+    pub(super) fn of<'a>(&'a mut self, events: &'a [&'static CatalogueEvent]) -> FieldsOf<'a> {
         // The catalogue stays where it is.
         let numbers = events.iter().map(|event| std::ptr::from_ref(*event).addr()).collect();
         FieldsOf { events, known: self.0.entry(numbers).or_default() }
@@ -50,7 +50,7 @@ impl FieldsOf<'_> {
     }
 }
 
-fn found(events: &[&'static Event], path: &str) -> PathFields {
+fn found(events: &[&'static CatalogueEvent], path: &str) -> PathFields {
     if let Some(lacking) = catalogue::lacking(events, path) {
         return PathFields::Nothing(lacking);
     }
@@ -64,7 +64,7 @@ fn found(events: &[&'static Event], path: &str) -> PathFields {
 impl ValueTypes {
     /// Adds the types that a field may have. A field without a description may have any, and so may one that was only
     /// ever seen as null.
-    fn add(&mut self, event: &Event, path: &str) {
+    fn add(&mut self, event: &CatalogueEvent, path: &str) {
         const TEXTS: [&str; 5] = ["text", "UUID", "date-time", "IP address", "MAC address"];
         if self.event.is_empty() {
             self.event = event.event_type;

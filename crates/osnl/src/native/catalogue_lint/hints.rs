@@ -1,7 +1,7 @@
 //! Remedies for names that no event has.
 
 use osnl_model::Pattern;
-use osnl_model::catalogue::Event;
+use osnl_model::catalogue::CatalogueEvent;
 
 /// Returns the field of `resource` that has, for events of all services, what is looked for under another service's key.
 pub(super) fn in_all_services(path: &str) -> Option<&'static str> {
@@ -17,7 +17,7 @@ pub(super) fn in_all_services(path: &str) -> Option<&'static str> {
 }
 
 /// Explains a pattern that would match inside of names, if it does; patterns match from the start.
-pub(super) fn unanchored(pattern: &Pattern, known: &[&Event]) -> Option<String> {
+pub(super) fn unanchored(pattern: &Pattern, known: &[&CatalogueEvent]) -> Option<String> {
     let written = pattern.as_str();
     if written.starts_with('^') || written.starts_with(".*") {
         return None;

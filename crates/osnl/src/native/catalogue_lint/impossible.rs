@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use osnl_model::catalogue::{self, Event, Form};
+use osnl_model::catalogue::{self, CatalogueEvent, PayloadForm};
 use osnl_model::resources;
 
 use crate::native::equalities;
@@ -15,10 +15,10 @@ use crate::rule::Rule;
 const NAMED: usize = 4;
 
 /// Problem and remedy of a `publisher_id` that none of these events has.
-pub(super) fn no_publisher(rule: &Rule, matched: &[&Event]) -> Option<(String, String)> {
+pub(super) fn no_publisher(rule: &Rule, matched: &[&CatalogueEvent]) -> Option<(String, String)> {
     let begin = literal_begin(rule.filter.publisher_id.as_ref()?.as_str())?;
     // Which of its parts sends an event varies: all that send in the same form may.
-    let like = |event: &Event| {
+    let like = |event: &CatalogueEvent| {
         matched.iter().any(|one| one.service == event.service && is_versioned(one) == is_versioned(event))
     };
     let publishers: Vec<&str> = catalogue::events()
@@ -42,8 +42,8 @@ pub(super) fn no_publisher(rule: &Rule, matched: &[&Event]) -> Option<(String, S
     ))
 }
 
-fn is_versioned(event: &Event) -> bool {
-    matches!(event.form, Form::Versioned(_))
+fn is_versioned(event: &CatalogueEvent) -> bool {
+    matches!(event.form, PayloadForm::Versioned(_))
 }
 
 /// The letters that every text begins with which the pattern matches; `None` where that takes more than a look.
@@ -71,7 +71,7 @@ fn literal_begin(pattern: &str) -> Option<String> {
 }
 
 /// Problem and remedy of a `when` that wants a kind of resource which none of these events has.
-pub(super) fn no_kind(rule: &Rule, matched: &[&Event]) -> Option<(String, String)> {
+pub(super) fn no_kind(rule: &Rule, matched: &[&CatalogueEvent]) -> Option<(String, String)> {
     let wanted = equalities::of(rule.when.as_ref()?.source());
     let wanted = wanted.into_iter().find(|wanted| wanted.name == "resource.kind")?;
     let mut kinds = BTreeSet::new();

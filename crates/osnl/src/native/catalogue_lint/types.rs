@@ -1,7 +1,7 @@
 //! Conditions that can never hold by the types of fields, and one on the project of a request where that of the resource
 //! may be meant.
 
-use osnl_model::catalogue::Event;
+use osnl_model::catalogue::CatalogueEvent;
 use osnl_model::{is_secret_key, resource_at};
 
 use super::compared::{ConstantKind, NameComparison};
@@ -58,7 +58,10 @@ pub(super) fn other_type(compared: &NameComparison, values: &ValueTypes) -> Opti
 }
 
 /// The project of a request where that of the resource may be meant.
-pub(super) fn project_of_request(rule: &Rule, matched: &[&Event]) -> Option<(String, String, &'static str)> {
+pub(super) fn project_of_request(
+    rule: &Rule,
+    matched: &[&CatalogueEvent],
+) -> Option<(String, String, &'static str)> {
     const PROJECT: [&str; 3] = ["context.project_id", "context.tenant", "context.project"];
     let when = rule.when.as_ref();
     if when.is_some_and(|when| when.paths().any(|path| path == "resource.project")) {
@@ -72,7 +75,7 @@ pub(super) fn project_of_request(rule: &Rule, matched: &[&Event]) -> Option<(Str
         Some((option, name)) => (option.to_owned(), name),
         None => patterns.next().map(|key| (key.clone(), key))?,
     };
-    let has_project = |event: &&&Event| {
+    let has_project = |event: &&&CatalogueEvent| {
         event.sample().is_some() && resource_at(&event.example(), 0).is_some_and(|one| one.project.is_some())
     };
     matched.iter().find(has_project)?;

@@ -3,13 +3,13 @@
 //!
 //! It takes what `python_regex` writes of such a pattern, and nothing of which it is not sure: `None` is for the parser.
 
-use super::{MOST_TEXTS, Text, joined};
+use super::{MOST_TEXTS, PlainText, joined};
 
 /// A plain pattern.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Plain {
+pub(super) enum PlainPattern {
     /// A few texts.
-    Texts(Vec<Text>),
+    Texts(Vec<PlainText>),
     /// One for the engine, which takes it surely: it is small.
     Small,
 }
@@ -21,27 +21,27 @@ const DEEPEST: u8 = 8;
 /// Python's `$` in the words of the engine.
 const END: &str = r"(?:\n?\z)";
 
-pub(super) fn read(regex: &str) -> Option<Plain> {
+pub(super) fn read(regex: &str) -> Option<PlainPattern> {
     if regex.len() > LONGEST {
         return None;
     }
-    let mut reader = Reader { rest: regex, for_engine: false, depth: 0 };
+    let mut reader = PatternReader { rest: regex, for_engine: false, depth: 0 };
     let texts = reader.alternation(true)?;
     match (reader.rest, reader.for_engine) {
-        ("", false) => Some(Plain::Texts(texts)),
-        ("", true) => Some(Plain::Small),
+        ("", false) => Some(PlainPattern::Texts(texts)),
+        ("", true) => Some(PlainPattern::Small),
         _ => None,
     }
 }
 
-struct Reader<'a> {
+struct PatternReader<'a> {
     rest: &'a str,
     /// Something was no text, or there were too many: the texts mean nothing any more.
     for_engine: bool,
     depth: u8,
 }
 
-impl Reader<'_> {
+impl PatternReader<'_> {
     fn take(&mut self, text: &str) -> bool {
         let rest = self.rest.strip_prefix(text);
         self.rest = rest.unwrap_or(self.rest);
@@ -49,7 +49,7 @@ impl Reader<'_> {
     }
 
     /// `beginning`: nothing stands before it.
-    fn alternation(&mut self, beginning: bool) -> Option<Vec<Text>> {
+    fn alternation(&mut self, beginning: bool) -> Option<Vec<PlainText>> {
         self.depth += 1;
         if self.depth > DEEPEST {
             return None;
@@ -65,10 +65,10 @@ impl Reader<'_> {
         }
     }
 
-    fn concatenation(&mut self, beginning: bool) -> Option<Vec<Text>> {
-        let mut all = vec![Text::default()];
+    fn concatenation(&mut self, beginning: bool) -> Option<Vec<PlainText>> {
+        let mut all = vec![PlainText::default()];
         loop {
-            let begins = beginning && all.iter().all(|text| *text == Text::default());
+            let begins = beginning && all.iter().all(|text| *text == PlainText::default());
             let part = match self.rest.chars().next() {
                 None | Some('|' | ')') => return Some(all),
                 Some('.') => {
@@ -78,7 +78,7 @@ impl Reader<'_> {
                     continue;
                 }
                 Some('(') if self.take(END) => {
-                    let end = |text: &str| Text { text: text.to_owned(), whole: true };
+                    let end = |text: &str| PlainText { text: text.to_owned(), whole: true };
                     vec![end("\n"), end("")]
                 }
                 Some('(') => {
@@ -92,7 +92,7 @@ impl Reader<'_> {
                     part
                 }
                 Some('\\') if begins && self.take(r"\A") => continue,
-                Some(_) => vec![Text { text: self.literal()?, whole: false }],
+                Some(_) => vec![PlainText { text: self.literal()?, whole: false }],
             };
             if self.for_engine {
                 continue;
@@ -131,10 +131,10 @@ mod tests {
     fn nothing_is_taken_that_is_more_than_plain() {
         let check = |regex: &str, expected: Option<&[&str]>| {
             let found = read(&format!(r"\A(?:{regex})")).map(|plain| match plain {
-                Plain::Texts(texts) => {
+                PlainPattern::Texts(texts) => {
                     texts.into_iter().map(|t| t.text + if t.whole { "$" } else { "" }).collect()
                 }
-                Plain::Small => vec!["engine".to_owned()],
+                PlainPattern::Small => vec!["engine".to_owned()],
             });
             let expected = expected.map(|texts| texts.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>());
             assert_eq!(found, expected, "{regex}");
@@ -182,7 +182,7 @@ mod tests {
                 let regex = format!(r"\A(?:{first}{second}{third})");
                 let Some(plain) = read(&regex) else { continue };
                 let engine = Regex::new(&regex).unwrap();
-                let Plain::Texts(texts) = plain else {
+                let PlainPattern::Texts(texts) = plain else {
                     small += 1;
                     continue;
                 };
