@@ -9,7 +9,7 @@ use osnl_transport::BoxFuture;
 
 use super::driver::{
     BuildContext, CallRequest, DriverConf, DriverError, DriverTable, Preview, Probe, ProbeContext,
-    ReadDriver, Reader, Traits,
+    ReadDriver, SectionReader, Traits,
 };
 use super::{Action, ActionError, Completion, Event};
 use osnl_core::metrics::Counters;
@@ -23,7 +23,7 @@ struct CanaryAction(Arc<Counters>);
 impl ReadDriver for CanaryDriver {
     const TABLE: DriverTable = DriverTable::new("canary", &[]);
 
-    fn read(_: &mut Reader<'_>) -> Option<Self> {
+    fn read(_: &mut SectionReader<'_>) -> Option<Self> {
         Some(Self)
     }
 }

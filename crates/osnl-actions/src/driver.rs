@@ -50,7 +50,7 @@ pub use self::tls::{CA_FILE, VERIFY};
 use crate::Action;
 use crate::http_request::Statuses;
 pub use osnl_config::OptionDef;
-pub use osnl_config::sections::{DriverTable, Reader};
+pub use osnl_config::sections::{DriverTable, SectionReader};
 use osnl_core::event::idempotency_key;
 use osnl_core::metrics::Counters;
 use osnl_delivery::HostLimits;
@@ -99,7 +99,7 @@ pub struct DriverEntry {
     /// Name and options.
     pub table: DriverTable,
     /// Reads the options of a section; `None` with an error reported.
-    pub read: fn(&mut Reader<'_>) -> Option<Driver>,
+    pub read: fn(&mut SectionReader<'_>) -> Option<Driver>,
 }
 
 impl DriverEntry {
@@ -109,7 +109,7 @@ impl DriverEntry {
     }
 }
 
-fn read<T: ReadDriver>(reader: &mut Reader<'_>) -> Option<Driver> {
+fn read<T: ReadDriver>(reader: &mut SectionReader<'_>) -> Option<Driver> {
     T::read(reader).map(Driver::of)
 }
 
@@ -140,7 +140,7 @@ pub trait ReadDriver: DriverConf + Sized {
     const TABLE: DriverTable;
 
     /// Reads the driver's own options of one section. An implementation that answers `None` has reported why.
-    fn read(reader: &mut Reader<'_>) -> Option<Self>;
+    fn read(reader: &mut SectionReader<'_>) -> Option<Self>;
 }
 
 /// The operations on a driver's options. Texts are for people and hold no secret.

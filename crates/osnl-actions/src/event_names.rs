@@ -3,19 +3,23 @@
 //! them for an attempt with [`of_event`], and for a preview with [`of_preview`].
 
 use super::Event;
-use crate::driver::{CallRequest, FENCE, NativeReader, OF_EVERY_DRIVER, Reader};
+use crate::driver::{CallRequest, FENCE, NativeReader, OF_EVERY_DRIVER, SectionReader};
 
 use osnl_core::fence::Fence;
 use osnl_template::{Escape, Names, Template};
 
 /// All names beyond those of the event that templates of this section may use: those of every driver, and what `enrich` asks
 /// for.
-pub(crate) fn of_section(reader: &Reader<'_>) -> Vec<String> {
+pub(crate) fn of_section(reader: &SectionReader<'_>) -> Vec<String> {
     OF_EVERY_DRIVER.into_iter().map(str::to_owned).chain(reader.enrichments()).collect()
 }
 
 /// An option that is a template; `Some(None)` if nothing sets it, `None` has been said.
-pub(crate) fn template(reader: &mut Reader<'_>, option: &str, escape: Escape) -> Option<Option<Template>> {
+pub(crate) fn template(
+    reader: &mut SectionReader<'_>,
+    option: &str,
+    escape: Escape,
+) -> Option<Option<Template>> {
     let names = of_section(reader);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     reader.compiled(option, |text| Template::escaping(text, &names, escape)).ok()
@@ -23,7 +27,7 @@ pub(crate) fn template(reader: &mut Reader<'_>, option: &str, escape: Escape) ->
 
 /// The same, with what it is when nothing sets it.
 pub(crate) fn template_or(
-    reader: &mut Reader<'_>,
+    reader: &mut SectionReader<'_>,
     option: &str,
     default: &str,
     escape: Escape,

@@ -8,7 +8,7 @@
 //! and previews what it would do, probes its target, and builds the [`Action`] that makes the attempts:
 //!
 //! ```
-//! use osnl_actions::driver::{Driver, DriverEntry, OptionDef, Reader};
+//! use osnl_actions::driver::{Driver, DriverEntry, OptionDef, SectionReader};
 //! use osnl_actions::file::FileConf;
 //! use osnl_config::Ini;
 //! use osnl_config::sections::{Dialect, Findings, Layers, Schema, SectionDef};
@@ -27,7 +27,7 @@
 //!     let mut layers = Layers::new(&SCHEMA);
 //!     let mut findings = layers.apply(&Ini::parse("osnl.conf", text).0);
 //!     let section = &layers.sections[0];
-//!     let mut reader = Reader { file: "osnl.conf", layers: &layers, section, findings: &mut findings };
+//!     let mut reader = SectionReader { file: "osnl.conf", layers: &layers, section, findings: &mut findings };
 //!     ((FILE.read)(&mut reader), findings)
 //! }
 //!

@@ -1,18 +1,18 @@
 //! Transport URLs of configurations: checks that this build can use one, with an error that says what to write.
 
-use osnl_config::typed::Refusal;
+use osnl_config::typed::ValueRefusal;
 use osnl_config::{nearest, shown};
 use osnl_model::TransportUrl;
 use osnl_transport::{OptionError, RabbitOptions};
 
 /// Reads a transport URL whose driver this build has.
-pub fn check(text: &str) -> Result<TransportUrl, Refusal> {
+pub fn check(text: &str) -> Result<TransportUrl, ValueRefusal> {
     const FORM: &str = "write rabbit://user:password@host:port/vhost";
     const KNOWN: &[&str] = osnl_transport::DRIVERS;
     let url = TransportUrl::parse(text)
-        .map_err(|error| Refusal::new(format!("bad transport URL: {error}"), FORM))?;
+        .map_err(|error| ValueRefusal::new(format!("bad transport URL: {error}"), FORM))?;
     if at_behind_host(text) {
-        return Err(Refusal::new(
+        return Err(ValueRefusal::new(
             "bad transport URL: there is an @ after the hosts",
             "in a password write / as %2F, ? as %3F and # as %23; elsewhere write @ as %40",
         ));
@@ -32,40 +32,40 @@ pub fn check(text: &str) -> Result<TransportUrl, Refusal> {
         },
         driver @ ("amqps" | "pyamqps") => {
             let meant = "write rabbit://...?ssl=1, which is what oslo.messaging calls it";
-            Err(Refusal::new(format!("unknown transport \"{driver}\""), meant))
+            Err(ValueRefusal::new(format!("unknown transport \"{driver}\""), meant))
         }
         driver @ ("amqp" | "pyamqp") => {
-            Err(Refusal::new(format!("unknown transport \"{driver}\""), "write rabbit://"))
+            Err(ValueRefusal::new(format!("unknown transport \"{driver}\""), "write rabbit://"))
         }
         #[cfg(not(feature = "kafka"))]
-        "kafka" => Err(Refusal::new("transport \"kafka\" is not supported by this build", known)),
-        driver => Err(Refusal {
+        "kafka" => Err(ValueRefusal::new("transport \"kafka\" is not supported by this build", known)),
+        driver => Err(ValueRefusal {
             suggestion: nearest(driver, KNOWN.iter().copied()).map(|driver| format!("{driver}://")),
-            ..Refusal::new(format!("unknown transport {}", shown(driver)), known)
+            ..ValueRefusal::new(format!("unknown transport {}", shown(driver)), known)
         }),
     }
 }
 
 /// Explains why an option of a transport is refused, in a query or in a section.
-pub fn option_refusal(error: &OptionError) -> Refusal {
+pub fn option_refusal(error: &OptionError) -> ValueRefusal {
     match error {
-        OptionError::Unknown { section, name, nearest } => Refusal {
+        OptionError::Unknown { section, name, nearest } => ValueRefusal {
             suggestion: nearest.map(str::to_owned),
-            ..Refusal::new(
+            ..ValueRefusal::new(
                 format!("unknown option {}", name.as_deref().map_or("in the query".to_owned(), shown)),
                 format!("known are those of [{section}], as osnl config reference has them"),
             )
         },
         OptionError::Value { name, allowed } => {
-            Refusal::new(format!("{name} has a bad value"), format!("allowed: {allowed}"))
+            ValueRefusal::new(format!("{name} has a bad value"), format!("allowed: {allowed}"))
         }
         OptionError::Repeated { name } => {
-            Refusal::new(format!("{name} is given more than once in the query"), "write it once")
+            ValueRefusal::new(format!("{name} is given more than once in the query"), "write it once")
         }
         OptionError::Refused { name, value, reason } => {
-            Refusal::new(format!("{name} = {value} is not supported"), *reason)
+            ValueRefusal::new(format!("{name} = {value} is not supported"), *reason)
         }
-        OptionError::Together { names, reason } => Refusal::new(*names, *reason),
+        OptionError::Together { names, reason } => ValueRefusal::new(*names, *reason),
     }
 }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value as Json, json};
 
 use super::sections::{Layers, Schema, SectionDef, normalized};
-use super::{Ini, Kind, OptionDef, Origin, Value};
+use super::{Ini, Kind, OptionDef, Value, ValueOrigin};
 
 const LEVELS: Kind = Kind::Choice(&["debug", "info", "warn", "error", "notset"]);
 const LIBS_LEVELS: Kind = Kind::Choice(&["debug", "info", "warn", "error"]);
@@ -126,7 +126,7 @@ fn check_values(text: &str, ini: &Ini, values: &serde_json::Map<String, Json>) {
     let _ = layers.apply(ini);
     for (name, expected) in values {
         let (group, option) = name.split_once('.').unwrap();
-        assert_ne!(layers.origin(group, option), Origin::Default, "{name} of {text:?}");
+        assert_ne!(layers.origin(group, option), ValueOrigin::Default, "{name} of {text:?}");
         let ours = match layers.read(group, option) {
             Ok(reading) => match reading.value {
                 None => Json::Null,

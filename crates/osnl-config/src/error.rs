@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::option::Origin;
+use super::option::ValueOrigin;
 
 /// One thing to say about a configuration.
 ///
@@ -54,14 +54,14 @@ impl Finding {
 
     /// The same finding at the place that a value comes from; a default stays where it was.
     #[must_use]
-    pub fn from_origin(mut self, origin: &Origin) -> Self {
+    pub fn from_origin(mut self, origin: &ValueOrigin) -> Self {
         match origin {
-            Origin::Default => {}
-            Origin::File { path, line } => {
+            ValueOrigin::Default => {}
+            ValueOrigin::File { path, line } => {
                 self.file.clone_from(path);
                 self.line = Some(*line);
             }
-            Origin::Environment { .. } | Origin::CommandLine { .. } => {
+            ValueOrigin::Environment { .. } | ValueOrigin::CommandLine { .. } => {
                 self.file = origin.to_string();
                 self.line = None;
             }

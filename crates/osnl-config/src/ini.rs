@@ -19,23 +19,23 @@ pub struct Ini {
     /// The file as it was named to us.
     pub file: String,
     /// Every section heading in the order of lines, repeated ones too.
-    pub sections: Vec<Section>,
+    pub sections: Vec<IniSection>,
 }
 
 /// One `[heading]` and what stands below it.
 #[derive(Clone, Debug)]
-pub struct Section {
+pub struct IniSection {
     /// The name between the brackets, unchanged.
     pub name: String,
     /// The line of the heading, counted from 1.
     pub line: u32,
     /// The entries in the order of lines.
-    pub entries: Vec<Entry>,
+    pub entries: Vec<IniEntry>,
 }
 
 /// One `key = value`. Its Debug form hides the value, which may be a secret.
 #[derive(Clone)]
-pub struct Entry {
+pub struct IniEntry {
     /// The key, without the blanks around it.
     pub key: String,
     /// The value as read: no substitution, no type.
@@ -46,9 +46,9 @@ pub struct Entry {
     pub columns: Vec<u32>,
 }
 
-impl std::fmt::Debug for Entry {
+impl std::fmt::Debug for IniEntry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Entry").field("key", &self.key).field("line", &self.line).finish_non_exhaustive()
+        f.debug_struct("IniEntry").field("key", &self.key).field("line", &self.line).finish_non_exhaustive()
     }
 }
 
@@ -59,7 +59,7 @@ impl Ini {
     /// file must not be used; the readable part is there so that its values can be checked too.
     pub fn parse(file: &str, text: &str) -> (Self, Vec<ConfigError>) {
         let mut parser =
-            Parser { ini: Self { file: file.to_owned(), ..Self::default() }, ..Parser::default() };
+            IniParser { ini: Self { file: file.to_owned(), ..Self::default() }, ..IniParser::default() };
         let text = match text.strip_prefix('\u{feff}') {
             Some(rest) => {
                 parser.line = 1;
@@ -78,17 +78,17 @@ impl Ini {
 }
 
 #[derive(Default)]
-struct Parser {
+struct IniParser {
     ini: Ini,
     errors: Vec<ConfigError>,
     line: u32,
-    place: Place,
-    open: Open,
+    place: AssignmentTarget,
+    open: ContinuationOwner,
 }
 
 /// The target of an assignment.
 #[derive(Default)]
-enum Place {
+enum AssignmentTarget {
     /// No section has begun.
     #[default]
     Before,
@@ -100,7 +100,7 @@ enum Place {
 
 /// The owner of a continuation line.
 #[derive(Default)]
-enum Open {
+enum ContinuationOwner {
     #[default]
     Nothing,
     /// The last entry of the last section.
@@ -109,18 +109,18 @@ enum Open {
     Dropped,
 }
 
-impl Parser {
+impl IniParser {
     /// Takes one line without its trailing white space.
     fn take(&mut self, line: &str) {
         if line.is_empty() {
-            self.open = Open::Nothing;
+            self.open = ContinuationOwner::Nothing;
         } else if line.starts_with([' ', '\t']) {
             self.continuation(line.trim_start_matches(is_space), line);
         } else if line.starts_with('[') {
-            self.open = Open::Nothing;
+            self.open = ContinuationOwner::Nothing;
             self.heading(line);
         } else if line.starts_with(['#', ';']) {
-            self.open = Open::Nothing;
+            self.open = ContinuationOwner::Nothing;
         } else {
             self.assignment(line);
         }
@@ -128,12 +128,12 @@ impl Parser {
 
     fn continuation(&mut self, line: &str, whole: &str) {
         match self.open {
-            Open::Dropped => {}
-            Open::Nothing => self.refuse(
+            ContinuationOwner::Dropped => {}
+            ContinuationOwner::Nothing => self.refuse(
                 "the line begins with a space, but there is no value above it to continue",
                 "start it in column 1 (a blank line or a comment ends a value)",
             ),
-            Open::Entry => {
+            ContinuationOwner::Entry => {
                 let section = self.ini.sections.last_mut();
                 if let Some(entry) = section.and_then(|section| section.entries.last_mut()) {
                     entry.value.push('\n');
@@ -148,26 +148,26 @@ impl Parser {
         let name = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
         match name {
             None => {
-                self.place = Place::Refused;
+                self.place = AssignmentTarget::Refused;
                 self.refuse(
                     "the section has no `]` at the end of its line",
                     "write `[name]` and nothing after it",
                 );
             }
             Some("") => {
-                self.place = Place::Refused;
+                self.place = AssignmentTarget::Refused;
                 self.refuse("the section has no name", "write `[name]`");
             }
             Some(name) => {
-                self.place = Place::Section;
-                let section = Section { name: name.to_owned(), line: self.line, entries: Vec::new() };
+                self.place = AssignmentTarget::Section;
+                let section = IniSection { name: name.to_owned(), line: self.line, entries: Vec::new() };
                 self.ini.sections.push(section);
             }
         }
     }
 
     fn assignment(&mut self, line: &str) {
-        self.open = Open::Dropped;
+        self.open = ContinuationOwner::Dropped;
         let Some((key, value)) = line.split_once(['=', ':']) else {
             self.refuse(
                 "the line has neither `=` nor `:`",
@@ -181,12 +181,12 @@ impl Parser {
             return;
         }
         match self.place {
-            Place::Refused => {}
-            Place::Before => self.refuse(
+            AssignmentTarget::Refused => {}
+            AssignmentTarget::Before => self.refuse(
                 "the option is before the first section",
                 "write the line `[name]` of its section above it",
             ),
-            Place::Section => {
+            AssignmentTarget::Section => {
                 let value = value.trim_start_matches(is_space);
                 let start = line.len() - value.len();
                 let trimmed = value.trim_end_matches(is_space);
@@ -194,8 +194,8 @@ impl Parser {
                 let quote = usize::from(value.len() < trimmed.len());
                 if let Some(section) = self.ini.sections.last_mut() {
                     let columns = vec![column(line, start + quote)];
-                    section.entries.push(Entry { key: key.to_owned(), value, line: self.line, columns });
-                    self.open = Open::Entry;
+                    section.entries.push(IniEntry { key: key.to_owned(), value, line: self.line, columns });
+                    self.open = ContinuationOwner::Entry;
                 }
             }
         }

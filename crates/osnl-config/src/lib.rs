@@ -2,7 +2,7 @@
 //!
 //! No option is known here by its name. A caller has a table of [`OptionDef`] for each section; [`sections`] lays
 //! files ([`Ini`]), the [`Environment`], and flags over the defaults, substitutes `$name`, and reads typed values. The
-//! later layer wins, and every value has its [`Origin`]. All errors are collected.
+//! later layer wins, and every value has its [`ValueOrigin`]. All errors are collected.
 //!
 //! ```
 //! use osnl_config::sections::{Layers, Schema, SectionDef};
@@ -18,7 +18,7 @@
 //!
 //! let on = layers.read("lamp", "on")?;
 //! assert_eq!((on.value, on.origin.to_string()), (Some(Value::Bool(true)), "lamp.conf:2".to_owned()));
-//! # Ok::<(), osnl_config::typed::Refusal>(())
+//! # Ok::<(), osnl_config::typed::ValueRefusal>(())
 //! ```
 //!
 //! A [`Finding`] is one line, `FILE:LINE: [group] option: problem; remedy; did you mean …`, and never repeats a secret.
@@ -48,9 +48,9 @@ mod differential;
 
 pub use environment::{Environment, PREFIX, variable_name};
 pub use error::{ConfigError, ConfigErrors, Finding, Warning, in_order, in_words, shown, unknown_value};
-pub use ini::{Entry, Ini, Section};
+pub use ini::{Ini, IniEntry, IniSection};
 pub use log::{Level, LogFile};
-pub use option::{Kind, OptionDef, Origin};
+pub use option::{Kind, OptionDef, ValueOrigin};
 pub use osnl_model::nearest;
 pub use rate::Rate;
 pub use source::{ReadError, files_of, folder_finding, read_text};

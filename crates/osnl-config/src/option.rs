@@ -140,7 +140,7 @@ pub(crate) fn listed(words: &[&str]) -> String {
 
 /// The source of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Origin {
+pub enum ValueOrigin {
     /// Nothing set it.
     Default,
     /// A line of a file.
@@ -162,7 +162,7 @@ pub enum Origin {
     },
 }
 
-impl fmt::Display for Origin {
+impl fmt::Display for ValueOrigin {
     /// `FILE:LINE`, `environment NAME`, `command line --FLAG` or `default`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -3,15 +3,15 @@
 //! | part | what it has |
 //! | --- | --- |
 //! | [`Schema`] | the sections of a form, each a table of [`OptionDef`](crate::OptionDef), and its [`Dialect`] |
-//! | [`Layers`] | the values: defaults, files, environment, flags, each with its [`Origin`](crate::Origin) |
-//! | [`Reader`] | the typed values of one section; what is wrong with them are [`Findings`] |
+//! | [`Layers`] | the values: defaults, files, environment, flags, each with its [`ValueOrigin`](crate::ValueOrigin) |
+//! | [`SectionReader`] | the typed values of one section; what is wrong with them are [`Findings`] |
 //!
 //! `osnl run`, oslo.messaging's rabbit driver, `k2hr3_osnl.conf`, and `oss.conf` are tables of it. Sections may have
 //! names, `[kind:NAME]`, and a driver with options of its own.
 //!
 //! ```
 //! use osnl_config::{Ini, Kind, OptionDef};
-//! use osnl_config::sections::{Dialect, Findings, Layers, Reader, Schema, SectionDef};
+//! use osnl_config::sections::{Dialect, Findings, Layers, SectionReader, Schema, SectionDef};
 //!
 //! const WATTS: OptionDef = OptionDef::typed("watts", Kind::Integer, "How bright.").or("40");
 //! static SCHEMA: Schema = Schema {
@@ -30,7 +30,7 @@
 //!
 //! let mut findings = Findings::default();
 //! let section = &layers.sections[0];
-//! let mut reader = Reader { file: "lamps.conf", layers: &layers, section, findings: &mut findings };
+//! let mut reader = SectionReader { file: "lamps.conf", layers: &layers, section, findings: &mut findings };
 //! assert_eq!(reader.name(), "desk");
 //! assert_eq!(reader.number("watts", 1, 100), None);
 //! let said = findings.errors[0].to_string();
@@ -53,7 +53,7 @@ pub use self::driver_table::DriverTable;
 pub use self::findings::Findings;
 pub use self::layers::{LayeredValue, Layers};
 pub use self::raw::{RawEntry, RawSection};
-pub use self::reader::Reader;
+pub use self::reader::SectionReader;
 pub use self::schema::{Dialect, ForeignSection, Schema, SectionDef, SectionOption};
 pub use self::secret_files::{open_files, read_all};
 pub use self::slips::{joined, repeated};

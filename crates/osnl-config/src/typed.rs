@@ -5,7 +5,7 @@ use osnl_model::PatternError;
 /// The reason that a value is refused, without its place. It repeats no secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}; {allowed}")]
-pub struct Refusal {
+pub struct ValueRefusal {
     /// The problem.
     pub problem: String,
     /// The allowed values, or the remedy.
@@ -14,7 +14,7 @@ pub struct Refusal {
     pub suggestion: Option<String>,
 }
 
-impl Refusal {
+impl ValueRefusal {
     /// A refusal without a suggestion.
     pub fn new(problem: impl Into<String>, allowed: impl Into<String>) -> Self {
         Self { problem: problem.into(), allowed: allowed.into(), suggestion: None }
@@ -31,7 +31,7 @@ pub fn list(text: &str) -> Vec<String> {
 }
 
 /// Explains a bad regular expression without `PatternError`'s Display, which repeats the pattern and might show a secret.
-pub fn bad_pattern(of: &str, error: &PatternError) -> Refusal {
+pub fn bad_pattern(of: &str, error: &PatternError) -> ValueRefusal {
     let place = error.position.map(|position| format!(" at character {}", position + 1)).unwrap_or_default();
     let message = error.message.split_whitespace().collect::<Vec<_>>().join(" ");
     // As a shell has them.
@@ -39,5 +39,5 @@ pub fn bad_pattern(of: &str, error: &PatternError) -> Refusal {
         true => "the syntax is that of Python's re, where any text is .* and a dot is \\.",
         false => "the syntax is that of Python's re",
     };
-    Refusal::new(format!("bad regular expression{of}{place}: {message}"), allowed)
+    ValueRefusal::new(format!("bad regular expression{of}{place}: {message}"), allowed)
 }

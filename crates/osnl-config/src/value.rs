@@ -5,7 +5,7 @@ use osnl_model::nearest;
 use super::error::{shown, unknown_value};
 use super::ini::is_space;
 use super::option::{Kind, listed};
-use super::typed::Refusal;
+use super::typed::ValueRefusal;
 
 /// A typed value. Its Debug form is for tests: a text may be a secret.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,21 +29,22 @@ impl Value {
     ///
     /// # Errors
     /// The text is not of that kind, or an integer does not fit 64 bits.
-    pub fn read(kind: Kind, text: &str, secret: bool) -> Result<Option<Self>, Refusal> {
+    pub fn read(kind: Kind, text: &str, secret: bool) -> Result<Option<Self>, ValueRefusal> {
         let echo = || if secret { "the value (not shown)".to_owned() } else { shown(text) };
         // The commonest slip: what looks like a comment is part of the value.
         let comment = if text.contains(['#', ';']) { "; a comment needs a line of its own" } else { "" };
         let refuse = |what: &str, allowed: String| {
-            Err(Refusal::new(format!("{} {what}", echo()), format!("{allowed}{comment}")))
+            Err(ValueRefusal::new(format!("{} {what}", echo()), format!("{allowed}{comment}")))
         };
-        let unknown =
-            |words: String| Err(Refusal::new(unknown_value(&echo()), format!("allowed: {words}{comment}")));
+        let unknown = |words: String| {
+            Err(ValueRefusal::new(unknown_value(&echo()), format!("allowed: {words}{comment}")))
+        };
         match kind {
             Kind::Form(_) => Ok(Some(Self::Text(text.to_owned()))),
             Kind::Choice(words) if words.contains(&text) => Ok(Some(Self::Text(text.to_owned()))),
             Kind::Choice(words) => {
                 let suggestion = nearest(text, words.iter().copied()).map(str::to_owned);
-                unknown(words.join(", ")).map_err(|error| Refusal { suggestion, ..error })
+                unknown(words.join(", ")).map_err(|error| ValueRefusal { suggestion, ..error })
             }
             Kind::Word(words) => {
                 let found = words.iter().find(|word| word.eq_ignore_ascii_case(text.trim()));

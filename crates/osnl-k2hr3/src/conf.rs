@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use osnl_config::sections::{Findings, Layers};
 use osnl_config::{
-    ConfigError, ConfigErrors, Environment, Ini, Origin, ReadError, Warning, in_order, read_text,
+    ConfigError, ConfigErrors, Environment, Ini, ReadError, ValueOrigin, Warning, in_order, read_text,
 };
 
 pub use inputs::HiddenInputs;
@@ -43,7 +43,7 @@ pub struct LoadedConf {
 impl LoadedConf {
     /// Returns the origin of an option's value; group and option as in the file.
     #[must_use]
-    pub fn origin(&self, group: &str, option: &str) -> Origin {
+    pub fn origin(&self, group: &str, option: &str) -> ValueOrigin {
         self.layers.origin(group, option)
     }
 

@@ -3,7 +3,7 @@
 use osnl::action::k2hr3::K2hr3Conf;
 use osnl::native::journal::written;
 use osnl::native::{self, DocEntry, DocSection, Document, JournalConf, Native};
-use osnl_config::Origin;
+use osnl_config::ValueOrigin;
 use osnl_core::rule::Rule;
 use osnl_model::Predicate;
 
@@ -52,7 +52,7 @@ impl LoadedConf {
     /// Returns the origin of an option, for the comment above it.
     fn origin_of(&self, group: &str, option: &str) -> String {
         match self.origin(group, option) {
-            Origin::Default => format!("default of [{group}] {option}"),
+            ValueOrigin::Default => format!("default of [{group}] {option}"),
             origin => format!("{origin}, [{group}] {option}"),
         }
     }
@@ -134,7 +134,7 @@ impl LoadedConf {
             self.origin_of(ON, "allow_requeue")
         );
         let retries = match self.origin("k2hr3", "max_retries") {
-            Origin::Default if self.origin("k2hr3", "retries") != Origin::Default => "retries",
+            ValueOrigin::Default if self.origin("k2hr3", "retries") != ValueOrigin::Default => "retries",
             _ => "max_retries",
         };
         let attempts = format!("{}, and the first attempt", self.origin_of("k2hr3", retries));
@@ -171,7 +171,7 @@ impl LoadedConf {
             return vec![entry("connection", "memory://", "k2hr3_osnl keeps no state")];
         };
         let from = |option: &str| match self.origin("journal", option) {
-            Origin::Default => format!("default of [journal] {option}"),
+            ValueOrigin::Default => format!("default of [journal] {option}"),
             origin => format!("{origin}, [journal] {option}"),
         };
         written(options).into_iter().map(|(option, text)| entry(option, text, from(option))).collect()

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use osnl_config::sections::{Findings, Layers};
 use osnl_config::{
-    ConfigError, ConfigErrors, Environment, Finding, Ini, Origin, Warning, files_of, folder_finding,
+    ConfigError, ConfigErrors, Environment, Finding, Ini, ValueOrigin, Warning, files_of, folder_finding,
     in_order, read_text,
 };
 
@@ -248,7 +248,7 @@ fn at_home(errors: ConfigErrors, document: &Document, layers: &Layers, files: &[
         }
         let option = finding.option.clone().unwrap_or_default();
         let origin = groups.into_iter().map(|group| (group, layers.origin(group, &option)));
-        let found = origin.into_iter().find(|(_, origin)| *origin != Origin::Default);
+        let found = origin.into_iter().find(|(_, origin)| *origin != ValueOrigin::Default);
         ConfigError(match (found, from) {
             (Some((group, origin)), _) => {
                 Finding { file: file.to_owned(), line: None, ..finding }.group(group).from_origin(&origin)

@@ -15,10 +15,10 @@ use super::patterns::{MatchPosition, pattern_of};
 
 /// Sides of an `and`, in their order.
 #[derive(Debug)]
-pub(super) struct FastPath(Vec<Side>);
+pub(super) struct FastPath(Vec<PathCondition>);
 
 #[derive(Debug)]
-struct Side {
+struct PathCondition {
     path: Box<str>,
     test: Test,
 }
@@ -55,10 +55,10 @@ pub(super) enum Truth<'a> {
 impl FastPath {
     /// `None` if it is more than that.
     pub(super) fn read(source: &str, aliases: &Aliases) -> Option<Self> {
-        let sides = conjuncts(source)?.into_iter().map(|side| Side::read(side.trim()));
+        let sides = conjuncts(source)?.into_iter().map(|side| PathCondition::read(side.trim()));
         let sides = sides.collect::<Option<Vec<_>>>()?;
         // A path that has no alias is walked by the engine in its own way.
-        let known = |side: &Side| aliases.0.values().any(|path| **path == *side.path);
+        let known = |side: &PathCondition| aliases.0.values().any(|path| **path == *side.path);
         sides.iter().all(known).then_some(Self(sides))
     }
 
@@ -87,7 +87,7 @@ impl FastPath {
     }
 }
 
-impl Side {
+impl PathCondition {
     fn read(side: &str) -> Option<Self> {
         let of = |path: String, test| Some(Self { path: path.into(), test });
         if let Some((left, right)) = outside(side, " is ") {

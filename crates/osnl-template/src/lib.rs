@@ -72,7 +72,7 @@ pub use self::error::{EvalError, TemplateError};
 pub use self::escape::Escape;
 use self::fast_path::{FastPath, Truth};
 pub use self::limits::{FUEL, LONGEST_OUTPUT, LONGEST_SOURCE};
-use self::lint::Source;
+use self::lint::EngineSource;
 use self::names::{Aliases, NameScope};
 pub use self::names::{NAMES, Names};
 pub use self::path::{walk, walk_object};
@@ -121,7 +121,7 @@ impl Expression {
     }
 
     fn compiled(source: &str, more: &[&str]) -> Result<Self, TemplateError> {
-        let scanned = Source::expression(source, more)?;
+        let scanned = EngineSource::expression(source, more)?;
         let engine = ENGINE
             .compile_expression_owned(scanned.text.clone())
             .map_err(|error| TemplateError::syntax(source, &error))?;
@@ -261,7 +261,7 @@ impl Template {
     }
 
     fn compiled(source: &str, more: &[&str], escape: Escape) -> Result<Self, TemplateError> {
-        let scanned = Source::template(source, more)?;
+        let scanned = EngineSource::template(source, more)?;
         let mut engine = ENGINE.clone();
         escape.install(&mut engine);
         let wrong = |error| TemplateError::syntax(source, &error);

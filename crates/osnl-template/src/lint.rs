@@ -12,7 +12,7 @@ use std::ops::Range;
 use osnl_config::typed::bad_pattern;
 use osnl_model::{Pattern, nearest};
 
-use self::lex::{Kind, Token, lex, lex_until};
+use self::lex::{LintToken, TokenKind, lex, lex_until};
 use super::engine::unquoted;
 use super::error::TemplateError;
 use super::foreign_syntax;
@@ -21,13 +21,13 @@ use super::names::{Aliases, NAMES, RESOURCE, has_fields};
 use super::vocabulary::{FILTERS, METHODS, TESTS};
 
 /// The text that the engine compiles, and its relation to the source.
-pub(super) struct Source<'a> {
+pub(super) struct EngineSource<'a> {
     written: &'a str,
     /// Names beyond those of the event.
     more: &'a [&'a str],
     /// The one expression that a template consists of, without its braces.
     pub(super) only: Option<Range<usize>>,
-    tokens: Vec<Token>,
+    tokens: Vec<LintToken>,
     pub(super) text: String,
     pub(super) aliases: Aliases,
     /// It has something that the engine may be unable to read.
@@ -63,7 +63,7 @@ const KEYWORDS: [&str; 26] = [
     "loop",
 ];
 
-impl<'a> Source<'a> {
+impl<'a> EngineSource<'a> {
     pub(super) fn expression(written: &'a str, more: &'a [&'a str]) -> Result<Self, TemplateError> {
         if written.trim().is_empty() {
             return Err(TemplateError::new(0, "is empty", "write an expression, or remove the line"));
@@ -114,7 +114,7 @@ impl<'a> Source<'a> {
         written: &'a str,
         more: &'a [&'a str],
         only: Option<Range<usize>>,
-        tokens: Vec<Token>,
+        tokens: Vec<LintToken>,
     ) -> Result<Self, TemplateError> {
         if written.len() > LONGEST_SOURCE {
             let problem = format!("is {} bytes long", written.len());
@@ -131,7 +131,7 @@ impl<'a> Source<'a> {
         self.tokens.get(n).map_or("", |token| &self.written[token.at.clone()])
     }
 
-    fn kind(&self, n: usize) -> Option<Kind> {
+    fn kind(&self, n: usize) -> Option<TokenKind> {
         self.tokens.get(n).map(|token| token.kind)
     }
 
@@ -144,7 +144,7 @@ impl<'a> Source<'a> {
         let names_argument =
             self.word(n + 1) == "=" && self.word(n + 2) != "=" && ["(", ","].contains(&self.before(n));
         let is_part = [".", "|"].contains(&self.before(n)) || self.is_test(n) || names_argument;
-        self.kind(n) == Some(Kind::Word) && !KEYWORDS.contains(&self.word(n)) && !is_part
+        self.kind(n) == Some(TokenKind::Word) && !KEYWORDS.contains(&self.word(n)) && !is_part
     }
 
     fn is_test(&self, n: usize) -> bool {
@@ -162,7 +162,7 @@ impl<'a> Source<'a> {
                 ":" => match open.last_mut() {
                     Some(("[", colons @ 1)) => {
                         *colons += 1;
-                        let step = self.kind(n + 1) == Some(Kind::Number) && self.word(n + 2) == "]";
+                        let step = self.kind(n + 1) == Some(TokenKind::Number) && self.word(n + 2) == "]";
                         if !step && self.word(n + 1) != "]" {
                             let problem = "the step of a slice is not a positive number";
                             let at = self.tokens[n].at.start;
@@ -184,23 +184,23 @@ impl<'a> Source<'a> {
         for n in 0..self.tokens.len() {
             match self.kind(n) {
                 // No name has such letters, and behind a text the engine overlooks it.
-                Some(Kind::Word)
-                    if !self.word(n).is_ascii() && n > 0 && self.kind(n - 1) == Some(Kind::Text) =>
+                Some(TokenKind::Word)
+                    if !self.word(n).is_ascii() && n > 0 && self.kind(n - 1) == Some(TokenKind::Text) =>
                 {
                     let at = self.tokens[n].at.start;
                     return Err(TemplateError::new(at, "cannot be read: unexpected character", ""));
                 }
-                Some(Kind::Word) => {}
-                Some(Kind::Sign) => {
+                Some(TokenKind::Word) => {}
+                Some(TokenKind::Sign) => {
                     self.sign(n)?;
                     continue;
                 }
-                Some(Kind::Text) => {
+                Some(TokenKind::Text) => {
                     self.may_be_cut |= self.word(n).contains('\\');
                     self.closed(n)?;
                     continue;
                 }
-                Some(Kind::Number) | None => {
+                Some(TokenKind::Number) | None => {
                     self.may_be_cut |= self.word(n).contains(|c: char| !c.is_ascii_digit());
                     continue;
                 }
@@ -259,7 +259,7 @@ impl<'a> Source<'a> {
             "map" if self.word(n + 3) != "=" => n + 2,
             _ => return Ok(()),
         };
-        if self.word(n + 1) != "(" || self.kind(named) != Some(Kind::Text) {
+        if self.word(n + 1) != "(" || self.kind(named) != Some(TokenKind::Text) {
             return Ok(());
         }
         let Some(name) = unquoted(self.word(named)) else { return Ok(()) };
@@ -291,7 +291,7 @@ impl<'a> Source<'a> {
 
     fn pattern(&self, n: usize) -> Result<(), TemplateError> {
         let ends = ["", ")", ",", "and", "or", "if", "|"].contains(&self.word(n + 1));
-        if self.kind(n) != Some(Kind::Text) || !ends {
+        if self.kind(n) != Some(TokenKind::Text) || !ends {
             return Ok(());
         }
         let at = self.tokens[n].at.start;
@@ -340,13 +340,13 @@ impl<'a> Source<'a> {
                 })
             };
             let key = match (self.word(last + 1), self.kind(last + 2)) {
-                (".", Some(Kind::Word | Kind::Number))
+                (".", Some(TokenKind::Word | TokenKind::Number))
                     if joined(last, last + 2) && self.word(last + 3) != "(" =>
                 {
                     last += 2;
                     self.word(last)
                 }
-                ("[", Some(Kind::Text)) if self.word(last + 3) == "]" && joined(last, last + 3) => {
+                ("[", Some(TokenKind::Text)) if self.word(last + 3) == "]" && joined(last, last + 3) => {
                     let key = self.word(last + 2);
                     let key = key.get(1..key.len() - 1).unwrap_or_default();
                     let plain = key.starts_with(|c: char| c.is_alphabetic())
@@ -407,7 +407,7 @@ impl<'a> Source<'a> {
             let word = self.word(n);
             let at = self.tokens[n].at.start;
             let local = ["for", "set", "with"].contains(&self.before(n));
-            if local && self.kind(n) == Some(Kind::Word) && self.is_known(word) {
+            if local && self.kind(n) == Some(TokenKind::Word) && self.is_known(word) {
                 let problem = format!("{word} is a name already and cannot be another one");
                 return Err(TemplateError::new(at, problem, "give the variable another name"));
             }

@@ -40,29 +40,29 @@ const MAY_BE_EMPTY: [&str; 4] = ["name", "user", "host", "state"];
 /// One notification under the names that templates use. Cloning it is cheap, and all clones share what was
 /// worked out once.
 #[derive(Clone, Debug)]
-pub struct Names(Arc<Inner>);
+pub struct Names(Arc<SharedNames>);
 
 #[derive(Clone, Debug)]
-struct Inner {
+struct SharedNames {
     notification: Arc<Notification>,
     /// The one resource of a bulk request.
-    part: Option<Part>,
+    part: Option<BulkPart>,
     resource: OnceLock<Json>,
     /// Names beyond those of the event.
-    more: Vec<(Arc<str>, More)>,
+    more: Vec<(Arc<str>, AdditionalValue)>,
 }
 
 /// The payload of one resource of a bulk request. All else is the whole's, of which nothing is copied before a caller
 /// takes a notification of its own.
 #[derive(Clone, Debug)]
-struct Part {
+struct BulkPart {
     payload: Json,
     notification: OnceLock<Arc<Notification>>,
 }
 
 /// The value of a name beyond those of the event.
 #[derive(Clone, Debug)]
-enum More {
+enum AdditionalValue {
     /// An action's own word.
     Own(Json),
     /// The result of an enrichment.
@@ -71,7 +71,7 @@ enum More {
     Unknown,
 }
 
-impl More {
+impl AdditionalValue {
     fn json(&self) -> Option<&Json> {
         match self {
             Self::Own(json) | Self::Found(json) => Some(json),
@@ -84,14 +84,14 @@ impl Names {
     /// The names of this notification.
     #[must_use]
     pub fn new(notification: Arc<Notification>) -> Self {
-        Self(Arc::new(Inner { notification, part: None, resource: OnceLock::new(), more: Vec::new() }))
+        Self(Arc::new(SharedNames { notification, part: None, resource: OnceLock::new(), more: Vec::new() }))
     }
 
     /// The names of this notification, about one resource of it only, whose payload this is.
     #[must_use]
     pub fn of_part(notification: Arc<Notification>, payload: Json) -> Self {
-        let part = Some(Part { payload, notification: OnceLock::new() });
-        Self(Arc::new(Inner { notification, part, resource: OnceLock::new(), more: Vec::new() }))
+        let part = Some(BulkPart { payload, notification: OnceLock::new() });
+        Self(Arc::new(SharedNames { notification, part, resource: OnceLock::new(), more: Vec::new() }))
     }
 
     /// These names and one more, such as `rule` or that of an enrichment; a value that was there under this name
@@ -99,22 +99,22 @@ impl Names {
     /// told of it: [`Template::compile`](super::Template::compile).
     #[must_use]
     pub fn with(self, name: &str, value: impl Into<Json>) -> Self {
-        self.and(name, More::Own(value.into()))
+        self.and(name, AdditionalValue::Own(value.into()))
     }
 
     /// The same of what an enrichment has found.
     #[must_use]
     pub fn with_found(self, name: &str, value: Json) -> Self {
-        self.and(name, More::Found(value))
+        self.and(name, AdditionalValue::Found(value))
     }
 
     /// The same of what an enrichment would find: `{{ server.name }}` is `<server.name>`.
     #[must_use]
     pub fn with_unknown(self, name: &str) -> Self {
-        self.and(name, More::Unknown)
+        self.and(name, AdditionalValue::Unknown)
     }
 
-    fn and(mut self, name: &str, value: More) -> Self {
+    fn and(mut self, name: &str, value: AdditionalValue) -> Self {
         let inner = Arc::make_mut(&mut self.0);
         match inner.more.iter_mut().find(|(known, _)| **known == *name) {
             Some((_, old)) => *old = value,
@@ -128,9 +128,9 @@ impl Names {
     #[must_use]
     pub fn found(&self) -> Option<Json> {
         let found = self.0.more.iter().filter_map(|(name, more)| match more {
-            More::Own(_) => None,
-            More::Found(json) => Some((name.to_string(), json.clone())),
-            More::Unknown => Some((name.to_string(), placeholder(name).into())),
+            AdditionalValue::Own(_) => None,
+            AdditionalValue::Found(json) => Some((name.to_string(), json.clone())),
+            AdditionalValue::Unknown => Some((name.to_string(), placeholder(name).into())),
         });
         let found: serde_json::Map<String, Json> = found.collect();
         (!found.is_empty()).then_some(Json::Object(found))
@@ -138,7 +138,11 @@ impl Names {
 
     /// Returns the names of enrichments that were not asked for.
     pub fn unknown(&self) -> impl Iterator<Item = &str> {
-        self.0.more.iter().filter(|(_, more)| matches!(more, More::Unknown)).map(|(name, _)| &**name)
+        self.0
+            .more
+            .iter()
+            .filter(|(_, more)| matches!(more, AdditionalValue::Unknown))
+            .map(|(name, _)| &**name)
     }
 
     /// The same further names of another form of the notification, such as one without its secrets.
@@ -146,7 +150,7 @@ impl Names {
     pub fn about(&self, notification: Notification) -> Self {
         let more = self.0.more.clone();
         let notification = Arc::new(notification);
-        Self(Arc::new(Inner { notification, part: None, resource: OnceLock::new(), more }))
+        Self(Arc::new(SharedNames { notification, part: None, resource: OnceLock::new(), more }))
     }
 
     /// The notification; of a part, one of its own.
@@ -187,36 +191,36 @@ impl Names {
         let mut resource = self.resource().clone();
         let fields = resource.as_object_mut().filter(|fields| !fields.contains_key(field))?;
         fields.insert(field.to_owned(), "".into());
-        let Inner { notification, part, more, .. } = Inner::clone(&self.0);
-        Some(Self(Arc::new(Inner { notification, part, resource: OnceLock::from(resource), more })))
+        let SharedNames { notification, part, more, .. } = SharedNames::clone(&self.0);
+        Some(Self(Arc::new(SharedNames { notification, part, resource: OnceLock::from(resource), more })))
     }
 
     /// The tree of this name.
-    fn root(&self, name: &str) -> Option<Root> {
-        let more = || self.0.more.iter().position(|(known, _)| **known == *name).map(Root::More);
-        Root::of(name).or_else(|| if NAMES.contains(&name) { None } else { more() })
+    fn root(&self, name: &str) -> Option<RootName> {
+        let more = || self.0.more.iter().position(|(known, _)| **known == *name).map(RootName::More);
+        RootName::of(name).or_else(|| if NAMES.contains(&name) { None } else { more() })
     }
 
     /// The tree of one of the names that have one.
-    fn tree(&self, root: Root, path: &str) -> Option<&Json> {
+    fn tree(&self, root: RootName, path: &str) -> Option<&Json> {
         match root {
-            Root::Payload if path.is_empty() => Some(self.payload()),
-            Root::Payload => walk(self.payload(), path),
-            Root::Context if path.is_empty() => None,
-            Root::Context => walk_object(&self.0.notification.context, path),
-            Root::Resource if path.is_empty() => Some(self.resource()).filter(|json| !json.is_null()),
-            Root::Resource => walk(self.resource(), path),
-            Root::More(at) => {
+            RootName::Payload if path.is_empty() => Some(self.payload()),
+            RootName::Payload => walk(self.payload(), path),
+            RootName::Context if path.is_empty() => None,
+            RootName::Context => walk_object(&self.0.notification.context, path),
+            RootName::Resource if path.is_empty() => Some(self.resource()).filter(|json| !json.is_null()),
+            RootName::Resource => walk(self.resource(), path),
+            RootName::More(at) => {
                 let value = self.0.more.get(at)?.1.json()?;
                 if path.is_empty() { Some(value) } else { walk(value, path) }
             }
         }
     }
 
-    fn is_unknown(&self, root: Root) -> bool {
+    fn is_unknown(&self, root: RootName) -> bool {
         match root {
-            Root::More(at) => matches!(self.0.more.get(at), Some((_, More::Unknown))),
-            Root::Payload | Root::Context | Root::Resource => false,
+            RootName::More(at) => matches!(self.0.more.get(at), Some((_, AdditionalValue::Unknown))),
+            RootName::Payload | RootName::Context | RootName::Resource => false,
         }
     }
 
@@ -238,7 +242,7 @@ impl Names {
         match self.root(name) {
             None if path.is_empty() => self.plain(name).map(NameValue::Text),
             None => None,
-            Some(Root::Context) if path.is_empty() => Some(NameValue::Context),
+            Some(RootName::Context) if path.is_empty() => Some(NameValue::Context),
             Some(root) if self.is_unknown(root) => Some(NameValue::Placeholder),
             Some(root) => self.tree(root, path).map(NameValue::Json),
         }
@@ -249,9 +253,9 @@ impl Names {
         let json = match self.look(written)? {
             NameValue::Text(text) => return Some(Value::from(text)),
             NameValue::Context => {
-                return Some(Value::from_object(Node {
+                return Some(Value::from_object(TemplateNode {
                     names: self.clone(),
-                    root: Root::Context,
+                    root: RootName::Context,
                     steps: None,
                 }));
             }
@@ -260,10 +264,10 @@ impl Names {
         };
         let (name, path) = written.split_once('.').unwrap_or((written, ""));
         let root = self.root(name)?;
-        let step = || Step { before: None, to: To::Path(path.into()) };
+        let step = || PathStep { before: None, to: StepTarget::Path(path.into()) };
         Some(convert(json, || {
             let steps = if path.is_empty() { None } else { Some(Arc::new(step())) };
-            Node { names: self.clone(), root, steps }
+            TemplateNode { names: self.clone(), root, steps }
         }))
     }
 
@@ -272,7 +276,7 @@ impl Names {
         let (name, path) = written.split_once('.').unwrap_or((written, ""));
         let text = match self.root(name) {
             None => Json::from(self.plain(name)?).to_string(),
-            Some(Root::Context) if path.is_empty() => "an object".to_owned(),
+            Some(RootName::Context) if path.is_empty() => "an object".to_owned(),
             Some(root) if self.is_unknown(root) => placeholder(written),
             Some(root) => {
                 let json = self.tree(root, path)?;
@@ -302,7 +306,7 @@ pub(super) enum NameValue<'a> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Root {
+enum RootName {
     Payload,
     Context,
     Resource,
@@ -310,7 +314,7 @@ enum Root {
     More(usize),
 }
 
-impl Root {
+impl RootName {
     fn of(name: &str) -> Option<Self> {
         match name {
             "payload" => Some(Self::Payload),
@@ -323,7 +327,7 @@ impl Root {
 
 /// Whether this name may have something below it.
 pub(super) fn has_fields(name: &str) -> bool {
-    Root::of(name).is_some() || !NAMES.contains(&name)
+    RootName::of(name).is_some() || !NAMES.contains(&name)
 }
 
 /// Names and paths as they are spelt in what the engine compiles: `payload.a.b` is one name there, of the
@@ -374,37 +378,37 @@ impl Object for NameScope {
 
 /// An object or an array of the notification, by the way to it.
 #[derive(Clone, Debug)]
-struct Node {
+struct TemplateNode {
     names: Names,
-    root: Root,
-    steps: Option<Arc<Step>>,
+    root: RootName,
+    steps: Option<Arc<PathStep>>,
 }
 
 #[derive(Debug)]
-struct Step {
-    before: Option<Arc<Step>>,
-    to: To,
+struct PathStep {
+    before: Option<Arc<PathStep>>,
+    to: StepTarget,
 }
 
 #[derive(Debug)]
-enum To {
+enum StepTarget {
     Path(Box<str>),
     Key(Box<str>),
     Item(usize),
 }
 
-impl Node {
+impl TemplateNode {
     fn json(&self) -> Option<&Json> {
-        fn along<'a>(node: &'a Node, step: &Step) -> Option<&'a Json> {
+        fn along<'a>(node: &'a TemplateNode, step: &PathStep) -> Option<&'a Json> {
             let from = match &step.before {
                 Some(before) => Some(along(node, before)?),
                 None => node.names.tree(node.root, ""),
             };
             match (&step.to, from) {
-                (To::Path(path), _) => node.names.tree(node.root, path),
-                (To::Key(key), Some(from)) => from.get(&**key),
-                (To::Key(key), None) => node.names.0.notification.context.get(&**key),
-                (To::Item(at), from) => from?.get(*at),
+                (StepTarget::Path(path), _) => node.names.tree(node.root, path),
+                (StepTarget::Key(key), Some(from)) => from.get(&**key),
+                (StepTarget::Key(key), None) => node.names.0.notification.context.get(&**key),
+                (StepTarget::Item(at), from) => from?.get(*at),
             }
         }
         match &self.steps {
@@ -414,18 +418,18 @@ impl Node {
     }
 
     fn is_context(&self) -> bool {
-        self.steps.is_none() && self.root == Root::Context
+        self.steps.is_none() && self.root == RootName::Context
     }
 
-    fn child(&self, json: &Json, to: impl FnOnce() -> To) -> Value {
+    fn child(&self, json: &Json, to: impl FnOnce() -> StepTarget) -> Value {
         convert(json, || {
-            let step = Step { before: self.steps.clone(), to: to() };
+            let step = PathStep { before: self.steps.clone(), to: to() };
             Self { names: self.names.clone(), root: self.root, steps: Some(Arc::new(step)) }
         })
     }
 }
 
-impl Object for Node {
+impl Object for TemplateNode {
     fn repr(self: &Arc<Self>) -> ObjectRepr {
         match self.json() {
             Some(Json::Array(_)) => ObjectRepr::Seq,
@@ -441,7 +445,7 @@ impl Object for Node {
             None => {
                 let at = key.as_usize()?;
                 let item = self.json()?.as_array()?.get(at)?;
-                Some(self.child(item, || To::Item(at)))
+                Some(self.child(item, || StepTarget::Item(at)))
             }
         }
     }
@@ -451,7 +455,7 @@ impl Object for Node {
             Some(json) => json.get(key)?,
             None => self.names.0.notification.context.get(key)?,
         };
-        Some(self.child(found, || To::Key(key.into())))
+        Some(self.child(found, || StepTarget::Key(key.into())))
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
@@ -476,7 +480,7 @@ impl Object for Node {
     }
 }
 
-fn convert(json: &Json, node: impl FnOnce() -> Node) -> Value {
+fn convert(json: &Json, node: impl FnOnce() -> TemplateNode) -> Value {
     match json {
         Json::Null => Value::from(()),
         Json::Bool(value) => Value::from(*value),

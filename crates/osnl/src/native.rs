@@ -65,8 +65,8 @@ use std::time::Duration;
 
 use osnl_config::sections::{Findings, Layers, joined, repeated};
 use osnl_config::{
-    ConfigError, ConfigErrors, Environment, Finding, Ini, Level, LogFile, Origin, Rate, Warning, files_of,
-    folder_finding, in_order, read_text, secret_file,
+    ConfigError, ConfigErrors, Environment, Finding, Ini, Level, LogFile, Rate, ValueOrigin, Warning,
+    files_of, folder_finding, in_order, read_text, secret_file,
 };
 use osnl_core::fallback::Fallback;
 use osnl_model::{Budget, Priority, TransportUrl};
@@ -353,7 +353,7 @@ pub fn load_texts(texts: &[(String, String)], sources: &Sources) -> Result<Loade
     }
     findings.extend(layers.apply_environment(&sources.environment));
     for (option, value, flag) in &sources.flags {
-        layers.set(schema::DEFAULT, option, value, Origin::CommandLine { flag });
+        layers.set(schema::DEFAULT, option, value, ValueOrigin::CommandLine { flag });
     }
     findings.errors.extend(layers.alike());
     findings.warnings.extend(secret_file::read_all(&mut layers, &sources.environment));

@@ -1,7 +1,7 @@
 //! Options that are compiled, with errors at their line and column of the file.
 
-use osnl_config::sections::{RawEntry, Reader};
-use osnl_config::{ConfigError, Origin, nearest};
+use osnl_config::sections::{RawEntry, SectionReader};
+use osnl_config::{ConfigError, ValueOrigin, nearest};
 use osnl_model::is_secret_key;
 use osnl_template::{Expression, TemplateError};
 
@@ -13,7 +13,7 @@ const LONGEST_EXCERPT: usize = 160;
 
 /// Reads an option that is compiled: see [`NativeReader::compiled`].
 pub(super) fn compiled<T>(
-    reader: &mut Reader<'_>,
+    reader: &mut SectionReader<'_>,
     option: &str,
     compile: impl FnOnce(&str) -> Result<T, TemplateError>,
 ) -> Result<Option<T>, ()> {
@@ -39,13 +39,16 @@ pub(super) fn compiled<T>(
     finding.allowed = finding.allowed.or(error.allowed);
     finding.suggestion = error.suggestion;
     match (&entry.origin, finding.line) {
-        (Origin::File { .. }, Some(line)) => {
+        (ValueOrigin::File { .. }, Some(line)) => {
             finding.line = Some(line + row);
             finding.column = Some(column);
         }
         // A variable has no lines of its own.
         (
-            Origin::File { .. } | Origin::Default | Origin::Environment { .. } | Origin::CommandLine { .. },
+            ValueOrigin::File { .. }
+            | ValueOrigin::Default
+            | ValueOrigin::Environment { .. }
+            | ValueOrigin::CommandLine { .. },
             _,
         ) => {
             finding.problem = format!("column {column}: {}", finding.problem);
@@ -71,7 +74,7 @@ fn excerpt(option: &str, text: &str, at: usize) -> Option<String> {
 }
 
 /// Explains the error of a name that is, or nearly is, an enrichment that this option cannot use.
-fn of_enrichment(reader: &Reader<'_>, error: TemplateError) -> TemplateError {
+fn of_enrichment(reader: &SectionReader<'_>, error: TemplateError) -> TemplateError {
     let Some(name) = error.unknown.as_deref() else { return error };
     let known = reader.all_enrichments();
     if !known.contains(&name) {

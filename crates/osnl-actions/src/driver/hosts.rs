@@ -1,6 +1,6 @@
 //! Options that bound how often something is called.
 
-use super::Reader;
+use super::SectionReader;
 
 use osnl_config::rate::{self, RateError};
 use osnl_config::{Rate, shown};
@@ -11,7 +11,7 @@ use osnl_delivery::HostLimits;
 pub const MOST_AT_ONCE: u32 = 1000;
 
 /// Reads the limits of each host that an event names; `from_event` is whether events name hosts at all.
-pub fn hosts(reader: &mut Reader<'_>, from_event: bool) -> Option<HostLimits> {
+pub fn hosts(reader: &mut SectionReader<'_>, from_event: bool) -> Option<HostLimits> {
     let is_set = |option: &&str| reader.is_set(option);
     let set: Vec<&str> = ["host_concurrency", "host_rate"].into_iter().filter(is_set).collect();
     if let (Some(option), false) = (set.first(), from_event) {
@@ -26,7 +26,7 @@ pub fn hosts(reader: &mut Reader<'_>, from_event: bool) -> Option<HostLimits> {
 }
 
 /// So many of these within a time.
-pub fn rate(reader: &mut Reader<'_>, option: &str, what: &str) -> Option<Option<Rate>> {
+pub fn rate(reader: &mut SectionReader<'_>, option: &str, what: &str) -> Option<Option<Rate>> {
     if !reader.is_set(option) {
         return Some(None);
     }

@@ -6,7 +6,7 @@ use osnl_config::{nearest, typed};
 use osnl_http::Scheme;
 use osnl_openstack::{CloudConf, Clouds, CloudsError, Fields, Variables};
 
-use super::Reader;
+use super::SectionReader;
 
 /// The options of a login, with the names that they have in a `clouds.yaml`.
 pub const LOGIN: [(&str, &str); 18] = [
@@ -31,7 +31,7 @@ pub const LOGIN: [(&str, &str); 18] = [
 ];
 
 /// Reads the cloud to ask, and the login there.
-pub fn cloud(reader: &mut Reader<'_>) -> Option<CloudConf> {
+pub fn cloud(reader: &mut SectionReader<'_>) -> Option<CloudConf> {
     let mut written = Vec::new();
     for (option, field) in LOGIN {
         if reader.is_set(option) {
@@ -54,7 +54,7 @@ pub fn cloud(reader: &mut Reader<'_>) -> Option<CloudConf> {
 }
 
 fn named_cloud(
-    reader: &mut Reader<'_>,
+    reader: &mut SectionReader<'_>,
     file: Option<PathBuf>,
     written: Vec<(&'static str, String)>,
 ) -> Option<CloudConf> {
@@ -93,8 +93,8 @@ fn named_cloud(
         Ok(cloud) => Some(cloud),
         Err(error @ CloudsError::NoCloud { .. }) => {
             let near = nearest(&name, clouds.names()).map(str::to_owned);
-            let refusal = typed::Refusal::new(error.to_string(), "name one of them");
-            reader.refused("cloud", typed::Refusal { suggestion: near, ..refusal })
+            let refusal = typed::ValueRefusal::new(error.to_string(), "name one of them");
+            reader.refused("cloud", typed::ValueRefusal { suggestion: near, ..refusal })
         }
         Err(error) => reader.refuse("cloud", &error.to_string(), "or name one that is complete"),
     }
@@ -107,7 +107,7 @@ pub fn content(name: &str, file: Option<PathBuf>) -> Option<Vec<u8>> {
 }
 
 /// Checks a login and reports all of its faults: a dummy value replaces each reported one, so that the next is found.
-fn login(reader: &mut Reader<'_>, mut fields: Fields) -> Option<CloudConf> {
+fn login(reader: &mut SectionReader<'_>, mut fields: Fields) -> Option<CloudConf> {
     let mut said: Vec<&str> = Vec::new();
     loop {
         let error = match CloudConf::of(&fields) {

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use osnl_config::sections::Reader;
+use osnl_config::sections::SectionReader;
 use osnl_config::typed;
 use osnl_http::{Scheme, Url};
 use osnl_model::TransportUrl;
@@ -19,7 +19,7 @@ pub const ACTION: &str = "action";
 /// The kind of the sections of enrichments.
 pub const ENRICH: &str = "enrich";
 
-/// Types of options that a [`Reader`] has besides the types of the configuration dialect.
+/// Types of options that a [`SectionReader`] has besides the types of the configuration dialect.
 pub trait NativeReader<'a> {
     /// The broker of the option `transport_url`, which must be set.
     fn transport_url(&mut self) -> Option<TransportUrl>;
@@ -52,7 +52,7 @@ pub trait NativeReader<'a> {
     ) -> Result<Option<T>, ()>;
 }
 
-impl<'a> NativeReader<'a> for Reader<'a> {
+impl<'a> NativeReader<'a> for SectionReader<'a> {
     fn transport_url(&mut self) -> Option<TransportUrl> {
         const OPTION: &str = "transport_url";
         let text = self.required(OPTION, "write rabbit://user:password@host:port/vhost")?;

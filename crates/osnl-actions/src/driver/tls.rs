@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{OptionDef, Reader};
+use super::{OptionDef, SectionReader};
 use osnl_http::{HttpOptions, Verification};
 
 /// Whether certificate and name are checked.
@@ -23,7 +23,7 @@ pub struct TlsConf {
 
 impl TlsConf {
     /// Reads both options.
-    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+    pub fn read(reader: &mut SectionReader<'_>) -> Option<Self> {
         let verify = reader.boolean("verify");
         let ca_file = reader.path("ca_file", "write the path of a PEM file, or remove the line");
         Some(Self { verify: verify?, ca_file: ca_file? })

@@ -9,7 +9,7 @@ use super::Dump;
 use crate::Action;
 use crate::driver::{
     BuildContext, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe, ProbeContext,
-    ReadDriver, Reader, Traits, file_probe,
+    ReadDriver, SectionReader, Traits, file_probe,
 };
 
 /// `driver = dump`.
@@ -37,7 +37,7 @@ impl ReadDriver for DumpConf {
     )
     .with_defaults(&[("concurrency", "1"), ("timeout", "60s"), ("max_attempts", "1")]);
 
-    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+    fn read(reader: &mut SectionReader<'_>) -> Option<Self> {
         let allowed = "write the path of a file, or remove the line to write to stdout";
         Some(Self { path: reader.path("path", allowed)? })
     }

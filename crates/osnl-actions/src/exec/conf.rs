@@ -12,7 +12,7 @@ use super::{Exec, ExecOptions, Mode, Program};
 use crate::Action;
 use crate::driver::{
     BuildContext, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe, ProbeContext,
-    ReadDriver, Reader, Traits,
+    ReadDriver, SectionReader, Traits,
 };
 
 /// `driver = exec`.
@@ -87,7 +87,7 @@ impl ReadDriver for ExecConf {
     )
     .with_defaults(&[("concurrency", "1")]);
 
-    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+    fn read(reader: &mut SectionReader<'_>) -> Option<Self> {
         let command = match reader.is_set("command") {
             true => reader.text("command").and_then(|text| command(reader, "command", &text)),
             false => reader.required("command", COMMAND).and(None),
@@ -165,7 +165,7 @@ pub struct Surroundings {
 
 impl Surroundings {
     /// Reads the three options.
-    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+    pub fn read(reader: &mut SectionReader<'_>) -> Option<Self> {
         let environment = match reader.is_set("environment") {
             true => environment(reader),
             false => Some(Vec::new()),
@@ -176,7 +176,7 @@ impl Surroundings {
     }
 }
 
-fn environment(reader: &mut Reader<'_>) -> Option<Vec<(String, String)>> {
+fn environment(reader: &mut SectionReader<'_>) -> Option<Vec<(String, String)>> {
     const FORM: &str = "write NAME=value, with commas between several or as a JSON array of strings";
     let text = reader.text("environment")?;
     let pairs = words::read(&text).and_then(|words| words.iter().map(|word| words::variable(word)).collect());
@@ -184,7 +184,7 @@ fn environment(reader: &mut Reader<'_>) -> Option<Vec<(String, String)>> {
 }
 
 /// A program that can be found wherever osnl is started, and its arguments.
-pub fn command(reader: &mut Reader<'_>, option: &str, text: &str) -> Option<Vec<String>> {
+pub fn command(reader: &mut SectionReader<'_>, option: &str, text: &str) -> Option<Vec<String>> {
     let words = match words::read(text) {
         Ok(words) => words,
         Err(problem) => return reader.refuse(option, problem, COMMAND),
@@ -207,7 +207,7 @@ pub fn command(reader: &mut Reader<'_>, option: &str, text: &str) -> Option<Vec<
 }
 
 /// An absolute path; refuses any other.
-pub fn absolute(reader: &mut Reader<'_>, option: &str, text: &str) -> Option<PathBuf> {
+pub fn absolute(reader: &mut SectionReader<'_>, option: &str, text: &str) -> Option<PathBuf> {
     let path = PathBuf::from(text);
     match path.is_absolute() {
         true => Some(path),

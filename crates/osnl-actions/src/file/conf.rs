@@ -12,7 +12,7 @@ use super::open::Out;
 use super::{FileAction, FileRotation};
 use crate::driver::{
     BuildContext, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe, ProbeContext,
-    ReadDriver, Reader, Traits, file_probe,
+    ReadDriver, SectionReader, Traits, file_probe,
 };
 use crate::{Action, event_names};
 
@@ -90,7 +90,7 @@ impl ReadDriver for FileConf {
     )
     .with_defaults(&[("concurrency", "1"), ("timeout", "60s"), ("max_attempts", "1"), ("batch", "100")]);
 
-    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+    fn read(reader: &mut SectionReader<'_>) -> Option<Self> {
         let path = reader.required("path", "write the path of a file");
         let path = path.and_then(|path| match path.as_str() {
             "" => reader.refuse("path", "is empty", "write the path of a file"),
@@ -109,7 +109,7 @@ impl ReadDriver for FileConf {
     }
 }
 
-fn format(reader: &mut Reader<'_>) -> Option<LineFormat> {
+fn format(reader: &mut SectionReader<'_>) -> Option<LineFormat> {
     let json = reader.word("format", &[("json", true), ("template", false)]);
     let template = event_names::template(reader, "template", Escape::None);
     match (json?, template?) {
@@ -122,7 +122,7 @@ fn format(reader: &mut Reader<'_>) -> Option<LineFormat> {
     }
 }
 
-fn mode(reader: &mut Reader<'_>) -> Option<u32> {
+fn mode(reader: &mut SectionReader<'_>) -> Option<u32> {
     let text = reader.text("mode")?;
     match u32::from_str_radix(text.trim(), 8) {
         Ok(mode) if mode & !0o777 == 0 && mode & 0o200 != 0 => Some(mode),
@@ -132,7 +132,7 @@ fn mode(reader: &mut Reader<'_>) -> Option<u32> {
     }
 }
 
-fn fsync(reader: &mut Reader<'_>) -> Option<Fsync> {
+fn fsync(reader: &mut SectionReader<'_>) -> Option<Fsync> {
     let pause = reader.duration("fsync_interval", Duration::from_millis(1))?;
     let words = [("each", Fsync::Each), ("interval", Fsync::Interval(pause)), ("never", Fsync::Never)];
     let fsync = reader.word("fsync", &words)?;
@@ -142,7 +142,7 @@ fn fsync(reader: &mut Reader<'_>) -> Option<Fsync> {
     Some(fsync)
 }
 
-fn rotation(reader: &mut Reader<'_>) -> Option<FileRotation> {
+fn rotation(reader: &mut SectionReader<'_>) -> Option<FileRotation> {
     let size = match reader.is_set("rotate_size") {
         false => Some(None),
         true => reader.size("rotate_size", LEAST_SIZE, LARGEST_SIZE).map(Some),

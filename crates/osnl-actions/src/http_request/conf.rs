@@ -27,7 +27,7 @@ use super::sign;
 use super::statuses::{StatusClasses, Statuses};
 use super::target::{TargetError, UrlTarget};
 use super::verb::{self, Verb};
-use crate::driver::{self, DriverTable, NativeReader, OF_REQUESTS, ReadDriver, Reader, TlsConf};
+use crate::driver::{self, DriverTable, NativeReader, OF_REQUESTS, ReadDriver, SectionReader, TlsConf};
 use crate::event_names;
 use osnl_delivery::HostLimits;
 
@@ -61,7 +61,7 @@ pub(super) struct HttpSettings {
 impl ReadDriver for HttpConf {
     const TABLE: DriverTable = table::TABLE;
 
-    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+    fn read(reader: &mut SectionReader<'_>) -> Option<Self> {
         let method = method(reader);
         let target = target(reader);
         let query = pairs(reader, "query.");
@@ -140,7 +140,7 @@ impl ReadDriver for HttpConf {
 }
 
 /// Refuses a service without the login whose catalogue names it, and options of a service without one.
-fn catalogue(reader: &mut Reader<'_>, target: &UrlTarget, login: Option<&Login>) -> Option<()> {
+fn catalogue(reader: &mut SectionReader<'_>, target: &UrlTarget, login: Option<&Login>) -> Option<()> {
     if target.service().is_some() && !matches!(login, Some(Login::Keystone(_))) {
         let problem = "names a service of the catalogue, which needs a login to Keystone";
         return reader.refuse("url", problem, "set auth = keystone, or write a fixed scheme and host");
@@ -182,7 +182,7 @@ const METHODS: [&str; 22] = [
 ];
 
 /// Refuses a method that is nearly a known one, and warns of others that are not known.
-fn known(reader: &mut Reader<'_>, method: Method) -> Option<Method> {
+fn known(reader: &mut SectionReader<'_>, method: Method) -> Option<Method> {
     if METHODS.contains(&method.as_str()) {
         return Some(method);
     }
@@ -190,8 +190,8 @@ fn known(reader: &mut Reader<'_>, method: Method) -> Option<Method> {
     let allowed = format!("known: {}", METHODS[..7].join(", "));
     match nearest(method.as_str(), METHODS) {
         Some(near) => {
-            let refusal = typed::Refusal::new(problem, allowed);
-            reader.refused("method", typed::Refusal { suggestion: Some(near.to_owned()), ..refusal })
+            let refusal = typed::ValueRefusal::new(problem, allowed);
+            reader.refused("method", typed::ValueRefusal { suggestion: Some(near.to_owned()), ..refusal })
         }
         None => {
             reader.warn("method", &problem, &allowed);
@@ -200,7 +200,7 @@ fn known(reader: &mut Reader<'_>, method: Method) -> Option<Method> {
     }
 }
 
-fn method(reader: &mut Reader<'_>) -> Option<Verb> {
+fn method(reader: &mut SectionReader<'_>) -> Option<Verb> {
     let text = reader.text("method")?;
     if text.contains("{{") || text.contains("{%") {
         return template(reader, "method", Escape::None).map(Verb::Template);
@@ -218,7 +218,7 @@ fn method(reader: &mut Reader<'_>) -> Option<Verb> {
     }
 }
 
-fn target(reader: &mut Reader<'_>) -> Option<UrlTarget> {
+fn target(reader: &mut SectionReader<'_>) -> Option<UrlTarget> {
     if !reader.is_set("url") {
         return reader.required("url", "write the target's URL, https://host/path").and(None);
     }
@@ -239,13 +239,13 @@ fn target(reader: &mut Reader<'_>) -> Option<UrlTarget> {
     }
 }
 
-fn template(reader: &mut Reader<'_>, option: &str, escape: Escape) -> Option<Template> {
+fn template(reader: &mut SectionReader<'_>, option: &str, escape: Escape) -> Option<Template> {
     let names = names(reader);
     reader.compiled(option, |text| Template::escaping(text, &of(&names), escape)).ok()?
 }
 
 /// Returns the names that templates may use besides the event: an action's own names, and its enrichments.
-fn names(reader: &Reader<'_>) -> Vec<String> {
+fn names(reader: &SectionReader<'_>) -> Vec<String> {
     OF_REQUESTS.iter().map(|name| (*name).to_owned()).chain(reader.enrichments()).collect()
 }
 
@@ -254,7 +254,7 @@ fn of(names: &[String]) -> Vec<&str> {
 }
 
 /// `prefix.KEY` for all keys, in the order of the files.
-fn pairs(reader: &mut Reader<'_>, prefix: &str) -> Option<Vec<(String, Template)>> {
+fn pairs(reader: &mut SectionReader<'_>, prefix: &str) -> Option<Vec<(String, Template)>> {
     let pairs: Vec<_> = reader
         .keys(prefix)
         .into_iter()
@@ -263,7 +263,7 @@ fn pairs(reader: &mut Reader<'_>, prefix: &str) -> Option<Vec<(String, Template)
     pairs.into_iter().collect()
 }
 
-fn headers(reader: &mut Reader<'_>, signed: bool) -> Option<Vec<(HeaderName, Template)>> {
+fn headers(reader: &mut SectionReader<'_>, signed: bool) -> Option<Vec<(HeaderName, Template)>> {
     let pairs = pairs(reader, "header.");
     let auth = reader.text("auth").unwrap_or_default();
     let event = reader.text("cloudevents").is_some_and(|mode| mode != "off");
@@ -325,7 +325,7 @@ fn is_attribute(name: &HeaderName) -> bool {
     name.as_str().strip_prefix("ce-").is_some_and(|name| own.contains(&name))
 }
 
-fn secrets(reader: &mut Reader<'_>) -> Option<Secrets> {
+fn secrets(reader: &mut SectionReader<'_>) -> Option<Secrets> {
     const PREFIX: &str = "secret.";
     let mut secrets = Some(Vec::new());
     for option in reader.keys(PREFIX) {
@@ -345,7 +345,7 @@ fn secrets(reader: &mut Reader<'_>) -> Option<Secrets> {
     secrets.map(Secrets::new)
 }
 
-fn body(reader: &mut Reader<'_>) -> Option<RequestBody> {
+fn body(reader: &mut SectionReader<'_>) -> Option<RequestBody> {
     let formats = [
         ("json", BodyFormat::Json),
         ("xml", BodyFormat::Xml),
@@ -382,7 +382,7 @@ fn body(reader: &mut Reader<'_>) -> Option<RequestBody> {
     }
 }
 
-fn content_type(reader: &mut Reader<'_>) -> Option<Option<osnl_http::header::HeaderValue>> {
+fn content_type(reader: &mut SectionReader<'_>) -> Option<Option<osnl_http::header::HeaderValue>> {
     if !reader.is_set("content_type") {
         return Some(None);
     }
@@ -396,7 +396,7 @@ fn content_type(reader: &mut Reader<'_>) -> Option<Option<osnl_http::header::Hea
 }
 
 /// The name of a header with a value of ours; `Some(None)` if none is wanted.
-fn header_name(reader: &mut Reader<'_>, option: &str) -> Option<Option<HeaderName>> {
+fn header_name(reader: &mut SectionReader<'_>, option: &str) -> Option<Option<HeaderName>> {
     match reader.text(option)?.as_str() {
         "" => Some(None),
         text => match HeaderName::from_str(text) {
@@ -413,7 +413,7 @@ fn header_name(reader: &mut Reader<'_>, option: &str) -> Option<Option<HeaderNam
     }
 }
 
-fn cloud_event(reader: &mut Reader<'_>) -> Option<Option<CloudEventConf>> {
+fn cloud_event(reader: &mut SectionReader<'_>) -> Option<Option<CloudEventConf>> {
     let modes = [
         ("off", None),
         ("binary", Some(CloudEventMode::Binary)),
@@ -444,7 +444,7 @@ fn cloud_event(reader: &mut Reader<'_>) -> Option<Option<CloudEventConf>> {
 }
 
 /// `extension.NAME`: attributes of a CloudEvent beside the usual ones.
-pub(crate) fn extensions(reader: &mut Reader<'_>) -> Option<Vec<(String, Template)>> {
+pub(crate) fn extensions(reader: &mut SectionReader<'_>) -> Option<Vec<(String, Template)>> {
     const PREFIX: &str = "extension.";
     let mut found = Some(Vec::new());
     for option in reader.keys(PREFIX) {
@@ -463,7 +463,7 @@ pub(crate) fn extensions(reader: &mut Reader<'_>) -> Option<Vec<(String, Templat
     found
 }
 
-fn judgement(reader: &mut Reader<'_>) -> Option<StatusClasses> {
+fn judgement(reader: &mut SectionReader<'_>) -> Option<StatusClasses> {
     let success = match reader.section.entry("success") {
         Some(entry) if entry.text.trim().is_empty() => {
             reader.refuse("success", "is empty: no request could succeed", "write 2xx, or remove the line")
@@ -493,7 +493,7 @@ fn judgement(reader: &mut Reader<'_>) -> Option<StatusClasses> {
     Some(StatusClasses { success, retry, last })
 }
 
-fn statuses(reader: &mut Reader<'_>, option: &str) -> Option<Statuses> {
+fn statuses(reader: &mut SectionReader<'_>, option: &str) -> Option<Statuses> {
     let text = reader.text(option)?;
     text.parse().map_or_else(
         |_| {
@@ -508,11 +508,11 @@ fn statuses(reader: &mut Reader<'_>, option: &str) -> Option<Statuses> {
     )
 }
 
-fn reply_limit(reader: &mut Reader<'_>) -> Option<usize> {
+fn reply_limit(reader: &mut SectionReader<'_>) -> Option<usize> {
     reader.size("reply_limit", 0, MOST_REPLY).and_then(|bytes| usize::try_from(bytes).ok())
 }
 
-fn guard(reader: &mut Reader<'_>) -> Option<Guard> {
+fn guard(reader: &mut SectionReader<'_>) -> Option<Guard> {
     let private = reader.boolean("allow_private");
     if !reader.is_set("allow_hosts") {
         return Some(Guard { hosts: Vec::new(), private: private? });

@@ -6,7 +6,7 @@ mod refused;
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use osnl_config::sections::{Dialect, Findings, Layers, Reader, Schema, SectionDef, repeated};
+use osnl_config::sections::{Dialect, Findings, Layers, Schema, SectionDef, SectionReader, repeated};
 use osnl_config::{ConfigErrors, Ini, OptionDef, in_order, secret_file};
 use osnl_model::{Notification, Priority};
 use osnl_template::Names;
@@ -56,7 +56,7 @@ fn load(lines: &str) -> Result<HttpConf, ConfigErrors> {
     secret_file::read_all(&mut layers, &Default::default());
     let mut findings = Findings::default();
     let section = layers.sections.iter().find(|section| section.def.kind == ACTION).unwrap();
-    let mut reader = Reader { file: "a.conf", layers: &layers, section, findings: &mut findings };
+    let mut reader = SectionReader { file: "a.conf", layers: &layers, section, findings: &mut findings };
     let conf = HttpConf::read(&mut reader);
     errors.extend(findings.errors);
     in_order(&mut errors, |error| &error.0, &["a.conf".to_owned()]);

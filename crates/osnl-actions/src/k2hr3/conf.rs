@@ -11,7 +11,7 @@ use super::{DELETIONS, K2hr3, K2hr3Events, NoAddresses, Unusable, asked_for, req
 use crate::Action;
 use crate::driver::{
     BuildContext, CA_FILE, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe,
-    ProbeContext, ReadDriver, Reader, Retries, TlsConf, Traits, VERIFY, target_probe,
+    ProbeContext, ReadDriver, Retries, SectionReader, TlsConf, Traits, VERIFY, target_probe,
 };
 use crate::http_request::Statuses;
 
@@ -20,7 +20,7 @@ pub(crate) const API_URL: OptionDef =
     OptionDef::new("api_url", "URL", "K2HR3's role API, https://host/v1/role. Must be set.");
 
 /// Reads [`API_URL`].
-pub(crate) fn api_url(reader: &mut Reader<'_>) -> Option<ApiUrl> {
+pub(crate) fn api_url(reader: &mut SectionReader<'_>) -> Option<ApiUrl> {
     let text = reader.required(API_URL.name, "write the URL of your role API, https://host/v1/role")?;
     ApiUrl::parse(&text).map_or_else(|e| reader.refuse(API_URL.name, e.problem, e.allowed), Some)
 }
@@ -63,7 +63,7 @@ impl ReadDriver for K2hr3Conf {
         ],
     );
 
-    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+    fn read(reader: &mut SectionReader<'_>) -> Option<Self> {
         let api_url = api_url(reader);
         let events =
             reader.word("events", &[("deletions", K2hr3Events::Deletions), ("all", K2hr3Events::All)]);

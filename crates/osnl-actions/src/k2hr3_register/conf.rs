@@ -12,7 +12,7 @@ use super::{K2hr3Register, asked_for, request_url, token};
 use crate::Action;
 use crate::driver::{
     BuildContext, CA_FILE, CallRequest, DriverConf, DriverError, DriverTable, NativeReader, OptionDef,
-    Preview, Probe, ProbeContext, ReadDriver, Reader, Retries, TlsConf, Traits, VERIFY, target_probe,
+    Preview, Probe, ProbeContext, ReadDriver, Retries, SectionReader, TlsConf, Traits, VERIFY, target_probe,
 };
 use crate::http_request::Statuses;
 use crate::k2hr3::{API_URL, Unusable, api_url};
@@ -43,7 +43,7 @@ impl ReadDriver for K2hr3RegisterConf {
         ],
     );
 
-    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+    fn read(reader: &mut SectionReader<'_>) -> Option<Self> {
         let api_url = api_url(reader).and_then(|url| match url.has_query() {
             true => reader.refuse("api_url", "has a query", "write https://host/v1/role"),
             false => Some(url),

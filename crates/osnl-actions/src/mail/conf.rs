@@ -15,7 +15,7 @@ use super::letter::MailWriter;
 use super::smtp::{Login, MailServer, MailTls};
 use crate::driver::{
     BuildContext, CA_FILE, CallRequest, DriverConf, DriverError, DriverTable, NativeReader, OptionDef,
-    Preview, Probe, ProbeContext, ReadDriver, Reader, TlsConf, Traits, VERIFY,
+    Preview, Probe, ProbeContext, ReadDriver, SectionReader, TlsConf, Traits, VERIFY,
 };
 use crate::wire::{ServerAddress, client_config};
 use crate::{Action, ErrorClass, event_names};
@@ -102,7 +102,7 @@ impl ReadDriver for MailConf {
     )
     .with_defaults(&[("concurrency", "1"), ("timeout", "60s")]);
 
-    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+    fn read(reader: &mut SectionReader<'_>) -> Option<Self> {
         let words = [
             ("starttls", (Security::Starttls, 587)),
             ("implicit", (Security::Implicit, 465)),
@@ -165,7 +165,7 @@ fn own_name(host: &str) -> String {
     if fine { host.to_owned() } else { "localhost".to_owned() }
 }
 
-fn digest_subject(reader: &mut Reader<'_>) -> Option<Template> {
+fn digest_subject(reader: &mut SectionReader<'_>) -> Option<Template> {
     let names = event_names::of_section(reader);
     let names: Vec<&str> = names.iter().map(String::as_str).chain(["count"]).collect();
     let compile = |text: &str| Template::compile(text, &names);
@@ -175,7 +175,7 @@ fn digest_subject(reader: &mut Reader<'_>) -> Option<Template> {
     }
 }
 
-fn login(reader: &mut Reader<'_>, security: Option<Security>) -> Option<Option<Login>> {
+fn login(reader: &mut SectionReader<'_>, security: Option<Security>) -> Option<Option<Login>> {
     match (reader.is_set("username"), reader.is_set("password")) {
         (false, false) => Some(None),
         (true, true) => {
@@ -191,7 +191,7 @@ fn login(reader: &mut Reader<'_>, security: Option<Security>) -> Option<Option<L
     }
 }
 
-fn recipients(reader: &mut Reader<'_>) -> Option<Vec<Template>> {
+fn recipients(reader: &mut SectionReader<'_>) -> Option<Vec<Template>> {
     const ALLOWED: &str = "write addresses or templates with commas between them";
     let text = reader.required("to", "write the recipients")?;
     if split(&text).iter().any(|item| !item.contains('{') && MailAddress::parse(item).is_none()) {
@@ -211,7 +211,7 @@ fn recipients(reader: &mut Reader<'_>) -> Option<Vec<Template>> {
     compiled.ok()?
 }
 
-fn digest(reader: &mut Reader<'_>, to: &[Template]) -> Option<Option<Duration>> {
+fn digest(reader: &mut SectionReader<'_>, to: &[Template]) -> Option<Option<Duration>> {
     const LONGEST: Duration = Duration::from_secs(3600);
     if !reader.is_set("digest") {
         return Some(None);

@@ -11,7 +11,7 @@ use super::Publish;
 use super::message::{Changes, CloudEvents, Format, Message, Privacy};
 use crate::driver::{
     BuildContext, CallRequest, DriverConf, DriverError, DriverTable, NativeReader, OF_EVERY_DRIVER,
-    OptionDef, Preview, Probe, ProbeContext, ReadDriver, Reader, Subscription, Traits, broker_probe,
+    OptionDef, Preview, Probe, ProbeContext, ReadDriver, SectionReader, Subscription, Traits, broker_probe,
 };
 use crate::http_request::{EXTENSION, SOURCE, SUBJECT, TYPE, extensions};
 use crate::{Action, event_names};
@@ -105,7 +105,7 @@ impl ReadDriver for PublishConf {
     )
     .with_keyed(&[EXTENSION]);
 
-    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+    fn read(reader: &mut SectionReader<'_>) -> Option<Self> {
         let url = reader.transport_url();
         let options = url.as_ref().and_then(|url| match RabbitOptions::from_query(url) {
             Ok(options) => Some(options),
@@ -146,13 +146,13 @@ impl ReadDriver for PublishConf {
     }
 }
 
-fn optional(reader: &mut Reader<'_>, option: &str) -> Option<Option<Template>> {
+fn optional(reader: &mut SectionReader<'_>, option: &str) -> Option<Option<Template>> {
     event_names::template(reader, option, Escape::None)
 }
 
 /// A name on a broker. What stands for one word of it has no dots of its own, except in names that services write with
 /// dots: one expression that is just such a name keeps them.
-fn address(reader: &mut Reader<'_>, option: &str) -> Option<Option<Template>> {
+fn address(reader: &mut SectionReader<'_>, option: &str) -> Option<Option<Template>> {
     let names = event_names::of_section(reader);
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     reader.compiled(option, |text| Template::escaping(&with_dots(text), &names, Escape::Word)).ok()
@@ -174,11 +174,11 @@ fn with_dots(text: &str) -> String {
     out + rest
 }
 
-fn or_default(reader: &mut Reader<'_>, option: &str, default: &str) -> Option<Template> {
+fn or_default(reader: &mut SectionReader<'_>, option: &str, default: &str) -> Option<Template> {
     event_names::template_or(reader, option, default, Escape::None)
 }
 
-fn format(reader: &mut Reader<'_>) -> Option<Format> {
+fn format(reader: &mut SectionReader<'_>) -> Option<Format> {
     const CHANGES: [&str; 5] = ["framing", "event_type", "publisher_id", "priority", "keep_token"];
     const CLOUD: [&str; 3] = ["cloudevents_source", "cloudevents_type", "cloudevents_subject"];
     let text = reader.word("format", &[("notification", 0), ("raw", 1), ("cloudevents", 2)]);

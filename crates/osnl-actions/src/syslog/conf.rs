@@ -14,7 +14,7 @@ use super::message::{Header, SyslogForm};
 use super::{Syslog, SyslogServer};
 use crate::driver::{
     BuildContext, CA_FILE, CallRequest, DriverConf, DriverError, DriverTable, OptionDef, Preview, Probe,
-    ProbeContext, ReadDriver, Reader, TlsConf, Traits, VERIFY,
+    ProbeContext, ReadDriver, SectionReader, TlsConf, Traits, VERIFY,
 };
 use crate::wire::{ServerAddress, client_config};
 use crate::{Action, ActionError, ErrorClass, event_names};
@@ -93,7 +93,7 @@ impl ReadDriver for SyslogConf {
     )
     .with_defaults(&[("concurrency", "1"), ("max_attempts", "1"), ("batch", "100")]);
 
-    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+    fn read(reader: &mut SectionReader<'_>) -> Option<Self> {
         let server = server(reader);
         let tls = TlsConf::read(reader);
         if !matches!(server, Some(SyslogServer::Tls(_)) | None) {
@@ -153,7 +153,7 @@ impl ReadDriver for SyslogConf {
     }
 }
 
-fn server(reader: &mut Reader<'_>) -> Option<SyslogServer> {
+fn server(reader: &mut SectionReader<'_>) -> Option<SyslogServer> {
     const ALLOWED: &str = "write /dev/log, udp://host:514, tcp://host:601 or tls://host:6514";
     let text = reader.text("server")?;
     if text.starts_with('/') {
@@ -169,7 +169,7 @@ fn server(reader: &mut Reader<'_>) -> Option<SyslogServer> {
     server.or_else(|| reader.refuse("server", "is not the address of a log server", ALLOWED))
 }
 
-fn name(reader: &mut Reader<'_>, option: &str, longest: usize) -> Option<String> {
+fn name(reader: &mut SectionReader<'_>, option: &str, longest: usize) -> Option<String> {
     let text = reader.text(option)?;
     match !text.is_empty() && text.len() <= longest && text.chars().all(|c| c.is_ascii_graphic()) {
         true => Some(text),
@@ -180,7 +180,7 @@ fn name(reader: &mut Reader<'_>, option: &str, longest: usize) -> Option<String>
     }
 }
 
-fn sd_id(reader: &mut Reader<'_>) -> Option<Option<String>> {
+fn sd_id(reader: &mut SectionReader<'_>) -> Option<Option<String>> {
     let text = reader.text("structured_data")?;
     let fine = |c: char| c.is_ascii_graphic() && !"=]\"".contains(c);
     match text.as_str() {

@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 
 use super::super::sections::{Layers, Schema, SectionDef, normalized};
 use super::super::typed::list;
-use super::super::{Environment, Ini, Kind, OptionDef, Origin, Value, variable_name};
+use super::super::{Environment, Ini, Kind, OptionDef, Value, ValueOrigin, variable_name};
 
 /// As many sets, unless `OSNL_SETS` says another number.
 const SETS: usize = 1800;
@@ -411,7 +411,7 @@ fn multi(layers: &Layers, inis: &[Ini], group: &str) -> Json {
     let mut all = Vec::new();
     for text in entries {
         let mut layers = layers.clone();
-        layers.set(group, "m", text, Origin::CommandLine { flag: "m" });
+        layers.set(group, "m", text, ValueOrigin::CommandLine { flag: "m" });
         match one(&layers, group, "m") {
             Json::String(text) => all.push(text),
             refused => return refused,

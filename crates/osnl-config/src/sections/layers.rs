@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fmt;
 
-use crate::typed::Refusal;
+use crate::typed::ValueRefusal;
 use crate::{
-    ConfigError, Environment, Finding, Ini, Kind, Origin, PREFIX, Section, Value, Warning, substitute,
-    variable_name,
+    ConfigError, Environment, Finding, Ini, IniSection, Kind, PREFIX, Value, ValueOrigin, Warning,
+    substitute, variable_name,
 };
 
 use super::findings::Findings;
@@ -34,7 +34,7 @@ pub struct LayeredValue {
     /// The value; `None` when nothing sets it and it has no default, or for an integer left blank.
     pub value: Option<Value>,
     /// The source of its text.
-    pub origin: Origin,
+    pub origin: ValueOrigin,
     /// The option is secret: do not repeat the value.
     pub secret: bool,
 }
@@ -66,7 +66,7 @@ impl Layers {
     pub fn new(schema: &'static Schema) -> Self {
         let unnamed = schema.sections.iter().filter(|def| !def.named);
         let section =
-            |def| RawSection { def, name: String::new(), place: Origin::Default, entries: Vec::new() };
+            |def| RawSection { def, name: String::new(), place: ValueOrigin::Default, entries: Vec::new() };
         Self { schema, sections: unnamed.map(section).collect(), inputs: Vec::new() }
     }
 
@@ -86,7 +86,7 @@ impl Layers {
             for entry in &section.entries {
                 let into = &mut self.sections[at];
                 if into.def.knows(&entry.key) {
-                    let origin = Origin::File { path: ini.file.clone(), line: entry.line };
+                    let origin = ValueOrigin::File { path: ini.file.clone(), line: entry.line };
                     into.set(&entry.key, &entry.value, origin, &entry.columns);
                     self.note_input(&ini.file);
                 } else {
@@ -102,7 +102,7 @@ impl Layers {
     fn place(
         &mut self,
         ini: &Ini,
-        section: &Section,
+        section: &IniSection,
         places: &mut Places,
         findings: &mut Findings,
     ) -> Option<usize> {
@@ -118,7 +118,7 @@ impl Layers {
             }
         };
         Some(*places.entry((def.kind, name.to_owned())).or_insert_with(|| {
-            let place = Origin::File { path: ini.file.clone(), line: section.line };
+            let place = ValueOrigin::File { path: ini.file.clone(), line: section.line };
             self.sections.push(RawSection { def, name: name.to_owned(), place, entries: Vec::new() });
             self.sections.len() - 1
         }))
@@ -201,7 +201,7 @@ impl Layers {
                         section.set(
                             &option,
                             text,
-                            Origin::Environment { variable: variable.to_owned() },
+                            ValueOrigin::Environment { variable: variable.to_owned() },
                             &[],
                         );
                         self.note_input(&source);
@@ -228,7 +228,7 @@ impl Layers {
     }
 
     /// Sets an option of a section without a name, over whatever set it before. Returns whether the schema has it.
-    pub fn set(&mut self, kind: &str, option: &str, text: &str, origin: Origin) -> bool {
+    pub fn set(&mut self, kind: &str, option: &str, text: &str, origin: ValueOrigin) -> bool {
         let unnamed = self.sections.iter_mut().find(|s| !s.def.named && s.def.kind == kind);
         let known = unnamed.filter(|section| section.def.knows(option));
         known.map(|section| section.set(option, text, origin, &[])).is_some()
@@ -240,18 +240,18 @@ impl Layers {
     }
 
     /// The source of the value of an option in a section without a name.
-    pub fn origin(&self, kind: &str, option: &str) -> Origin {
-        self.unnamed(kind).map_or(Origin::Default, |section| section.origin(option))
+    pub fn origin(&self, kind: &str, option: &str) -> ValueOrigin {
+        self.unnamed(kind).map_or(ValueOrigin::Default, |section| section.origin(option))
     }
 
     /// The typed value of an option in a section without a name.
     ///
     /// # Errors
     /// The schema lacks the option, or [`value`](Self::value) refuses it.
-    pub fn read(&self, kind: &str, option: &str) -> Result<LayeredValue, Refusal> {
+    pub fn read(&self, kind: &str, option: &str) -> Result<LayeredValue, ValueRefusal> {
         let section = self.unnamed(kind).and_then(|section| Some((section, section.option(option)?)));
         let (section, known) =
-            section.ok_or_else(|| Refusal::new("there is no such option", "see the reference"))?;
+            section.ok_or_else(|| ValueRefusal::new("there is no such option", "see the reference"))?;
         let value = self.value(section, option)?;
         Ok(LayeredValue { value, origin: section.origin(option), secret: known.row.secret })
     }
@@ -260,7 +260,7 @@ impl Layers {
     ///
     /// # Errors
     /// A `$name` in it cannot be replaced, or the text is of another type.
-    pub fn value(&self, section: &RawSection, option: &str) -> Result<Option<Value>, Refusal> {
+    pub fn value(&self, section: &RawSection, option: &str) -> Result<Option<Value>, ValueRefusal> {
         self.value_along(section, option, &mut Vec::new())
     }
 
@@ -270,7 +270,7 @@ impl Layers {
     ///
     /// # Errors
     /// A `$name` in it cannot be replaced.
-    pub fn resolve(&self, section: &RawSection, option: &str) -> Result<Option<String>, Refusal> {
+    pub fn resolve(&self, section: &RawSection, option: &str) -> Result<Option<String>, ValueRefusal> {
         self.text_along(section, option, &mut Vec::new())
     }
 
@@ -278,8 +278,8 @@ impl Layers {
         &self,
         section: &RawSection,
         option: &str,
-        path: &mut Path,
-    ) -> Result<Option<Value>, Refusal> {
+        path: &mut DependencyOrder,
+    ) -> Result<Option<Value>, ValueRefusal> {
         let known = section.option(option);
         let Some(text) = self.text_along(section, option, path)? else { return Ok(None) };
         let (kind, secret) =
@@ -292,11 +292,11 @@ impl Layers {
         &self,
         section: &RawSection,
         option: &str,
-        path: &mut Path,
-    ) -> Result<Option<String>, Refusal> {
+        path: &mut DependencyOrder,
+    ) -> Result<Option<String>, ValueRefusal> {
         if let Some(file) = section.entry(option).and_then(|entry| entry.file.as_ref()) {
             let content = file.content.clone().map(Some);
-            return content.map_err(|error| Refusal::new(error.to_string(), error.remedy()));
+            return content.map_err(|error| ValueRefusal::new(error.to_string(), error.remedy()));
         }
         let known = section.option(option);
         let default = known.and_then(|known| known.row.default);
@@ -305,7 +305,7 @@ impl Layers {
         };
         let step = (section.heading(), option.to_owned());
         if path.contains(&step) {
-            return Err(Refusal::new("a $name in it leads back to the option itself", DOLLAR));
+            return Err(ValueRefusal::new("a $name in it leads back to the option itself", DOLLAR));
         }
         path.push(step);
         let secret = known.is_some_and(|known| known.row.secret);
@@ -320,8 +320,8 @@ impl Layers {
         name: &str,
         section: &RawSection,
         secret: bool,
-        path: &mut Path,
-    ) -> Result<String, Refusal> {
+        path: &mut DependencyOrder,
+    ) -> Result<String, ValueRefusal> {
         // In a secret, the text behind a dollar sign is most likely part of the password.
         let dollar = if secret { "$…".to_owned() } else { format!("${name}") };
         let is_oslo = self.schema.is_oslo();
@@ -333,12 +333,12 @@ impl Layers {
             None => (self.unnamed(DEFAULT), name),
         };
         let Some((from, known)) = from.and_then(|from| Some((from, from.option(wanted)?))) else {
-            return Err(Refusal::new(format!("{dollar} names no known option"), DOLLAR));
+            return Err(ValueRefusal::new(format!("{dollar} names no known option"), DOLLAR));
         };
         if known.row.secret && !secret {
             // oslo would, and the password would be the name of a queue or a word of a log line.
             let problem = format!("{dollar} names a secret, which only a secret option may repeat");
-            return Err(Refusal::new(problem, DOLLAR));
+            return Err(ValueRefusal::new(problem, DOLLAR));
         }
         if !is_oslo {
             return match self.text_along(from, wanted, path)? {
@@ -347,21 +347,21 @@ impl Layers {
             };
         }
         if path.contains(&(from.heading(), wanted.to_owned())) {
-            return Err(Refusal::new(format!("{dollar} leads back to the option itself"), DOLLAR));
+            return Err(ValueRefusal::new(format!("{dollar} leads back to the option itself"), DOLLAR));
         }
         let value = self.value_along(from, wanted, path).map_err(|_| {
             let problem = format!("{dollar} names an option whose own value is wrong");
-            Refusal::new(problem, "correct that one")
+            ValueRefusal::new(problem, "correct that one")
         })?;
         match value {
             None => Ok(String::new()),
             Some(value) => value.substituted().ok_or_else(|| {
-                Refusal::new(format!("{dollar} names a list of pairs, which is not a string"), DOLLAR)
+                ValueRefusal::new(format!("{dollar} names a list of pairs, which is not a string"), DOLLAR)
             }),
         }
     }
 
-    fn machine_default(&self, option: &str) -> Option<Result<String, Refusal>> {
+    fn machine_default(&self, option: &str) -> Option<Result<String, ValueRefusal>> {
         match self.schema.dialect {
             Dialect::Strict { machine_default, .. } => machine_default(option),
             Dialect::Oslo { .. } => None,
@@ -370,4 +370,4 @@ impl Layers {
 }
 
 /// Options by heading and name, in the order in which they need each other.
-type Path = Vec<(String, String)>;
+type DependencyOrder = Vec<(String, String)>;

@@ -3,7 +3,7 @@
 use super::driver_table::DriverTable;
 use super::schema::{SectionDef, SectionOption};
 use crate::secret_file::SecretFile;
-use crate::{OptionDef, Origin};
+use crate::{OptionDef, ValueOrigin};
 
 /// The section whose options `$name` reaches from every other one.
 pub(super) const DEFAULT: &str = "DEFAULT";
@@ -15,7 +15,7 @@ pub struct RawSection {
     /// The text behind the colon; empty for a section without a name.
     pub name: String,
     /// Its first heading.
-    pub place: Origin,
+    pub place: ValueOrigin,
     /// One entry for each option that is set.
     pub entries: Vec<RawEntry>,
 }
@@ -28,7 +28,7 @@ pub struct RawEntry {
     /// The text as it is written.
     pub text: String,
     /// The place of the text.
-    pub origin: Origin,
+    pub origin: ValueOrigin,
     /// The file that `text` names, where the option holds a secret.
     pub file: Option<SecretFile>,
     /// The columns at which the lines of the text begin in the file; empty if it is from no file.
@@ -92,11 +92,11 @@ impl RawSection {
     }
 
     /// The source of an option's value.
-    pub fn origin(&self, option: &str) -> Origin {
-        self.entry(option).map_or(Origin::Default, |entry| entry.origin.clone())
+    pub fn origin(&self, option: &str) -> ValueOrigin {
+        self.entry(option).map_or(ValueOrigin::Default, |entry| entry.origin.clone())
     }
 
-    pub(super) fn set(&mut self, option: &str, text: &str, origin: Origin, columns: &[u32]) {
+    pub(super) fn set(&mut self, option: &str, text: &str, origin: ValueOrigin, columns: &[u32]) {
         let (option, text, columns) = (option.to_owned(), text.to_owned(), columns.to_owned());
         let entry = RawEntry { option, text, origin, columns, file: None };
         match self.entries.iter_mut().find(|old| old.option == entry.option) {

@@ -12,11 +12,11 @@ use super::findings::Findings;
 use super::layers::Layers;
 use super::raw::RawSection;
 use crate::secret_file::is_readable_by_all;
-use crate::typed::{self, Refusal};
+use crate::typed::{self, ValueRefusal};
 use crate::{ConfigError, Finding, Kind, Value, Warning, duration, nearest, shown, size, unknown_value};
 
 /// A reader of one section. A method that returns `None` for a value that is set has reported an error.
-pub struct Reader<'a> {
+pub struct SectionReader<'a> {
     /// The file of findings without a line.
     pub file: &'a str,
     /// All sections, for `$name`.
@@ -27,7 +27,7 @@ pub struct Reader<'a> {
     pub findings: &'a mut Findings,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> SectionReader<'a> {
     /// The section's name: `roles` of `[action:roles]`.
     pub fn name(&self) -> &str {
         &self.section.name
@@ -53,7 +53,7 @@ impl<'a> Reader<'a> {
         self.readable(option, value)
     }
 
-    fn readable<T>(&mut self, option: &str, read: Result<T, Refusal>) -> Option<T> {
+    fn readable<T>(&mut self, option: &str, read: Result<T, ValueRefusal>) -> Option<T> {
         match read {
             Ok(value) => Some(value),
             Err(refusal) => self.refused(option, refusal),
@@ -134,7 +134,7 @@ impl<'a> Reader<'a> {
             let text = self.text(option)?;
             let number = text.trim().parse::<u32>().map(i64::from);
             let problem = || format!("{} is not a whole number", shown(&text));
-            self.readable(option, number.map_err(|_| Refusal::new(problem(), allowed.clone())))?
+            self.readable(option, number.map_err(|_| ValueRefusal::new(problem(), allowed.clone())))?
         };
         match u32::try_from(number) {
             Ok(number) if (least..=most).contains(&number) => Some(number),
@@ -183,9 +183,9 @@ impl<'a> Reader<'a> {
         }
         let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
         let problem = unknown_value(&shown(&text));
-        let refusal = Refusal {
+        let refusal = ValueRefusal {
             suggestion: nearest(&text, names.iter().copied()).map(str::to_owned),
-            ..Refusal::new(problem, format!("allowed: {}", names.join(", ")))
+            ..ValueRefusal::new(problem, format!("allowed: {}", names.join(", ")))
         };
         self.refused(option, refusal)
     }
@@ -214,8 +214,8 @@ impl<'a> Reader<'a> {
                     let names: Vec<&str> = Priority::ALL.iter().map(Priority::as_str).collect();
                     let problem = format!("{} is not a priority", shown(&item));
                     let suggestion = nearest(&item, names.iter().copied()).map(str::to_owned);
-                    let refusal = Refusal::new(problem, format!("allowed: {}", names.join(", ")));
-                    return self.refused(option, Refusal { suggestion, ..refusal });
+                    let refusal = ValueRefusal::new(problem, format!("allowed: {}", names.join(", ")));
+                    return self.refused(option, ValueRefusal { suggestion, ..refusal });
                 }
                 known => priorities.push(known),
             }
@@ -250,19 +250,19 @@ impl<'a> Reader<'a> {
                 known => format!("there are: {}", known.join(", ")),
             };
             let suggestion = nearest(name, known.iter().copied()).map(str::to_owned);
-            let refusal = Refusal::new(format!("there is no [{kind}:{}]", one_name(name)), there);
-            self.refused::<()>(option, Refusal { suggestion, ..refusal });
+            let refusal = ValueRefusal::new(format!("there is no [{kind}:{}]", one_name(name)), there);
+            self.refused::<()>(option, ValueRefusal { suggestion, ..refusal });
         }
         all.then_some(names)
     }
 
     /// Reports an error about an option.
     pub fn refuse<T>(&mut self, option: &str, problem: &str, allowed: &str) -> Option<T> {
-        self.refused(option, Refusal::new(problem, allowed))
+        self.refused(option, ValueRefusal::new(problem, allowed))
     }
 
     /// Reports a refusal of an option's value as an error.
-    pub fn refused<T>(&mut self, option: &str, refusal: Refusal) -> Option<T> {
+    pub fn refused<T>(&mut self, option: &str, refusal: ValueRefusal) -> Option<T> {
         let mut allowed = refusal.allowed;
         let commented = self.section.entry(option).is_some_and(|entry| looks_commented(&entry.text));
         if commented && !self.is_oslo() {

@@ -2,7 +2,7 @@
 
 use super::driver_table::DriverTable;
 use crate::OptionDef;
-use crate::typed::Refusal;
+use crate::typed::ValueRefusal;
 
 /// The sections of one form of configuration file.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub enum Dialect {
         synonyms: &'static [(&'static str, &'static str)],
         /// The value of an option whose default depends on the user or the machine; a refusal where the machine has none,
         /// `None` for every other option.
-        machine_default: fn(option: &str) -> Option<Result<String, Refusal>>,
+        machine_default: fn(option: &str) -> Option<Result<String, ValueRefusal>>,
     },
     /// The form of a program that reads its files by oslo.config: unknown names are warnings, names of sections have no
     /// case, and `$name` is the other option's *typed* value.

@@ -7,7 +7,7 @@ use super::layers::Layers;
 use super::raw::RawSection;
 use super::schema::Dialect;
 use crate::secret_file::{SCHEME, SecretFile, SecretFileError, is_readable_by_all, read, shown};
-use crate::{Environment, Finding, Origin, Warning};
+use crate::{Environment, Finding, ValueOrigin, Warning};
 
 /// The problem of a secret in a file that every user of this machine can read.
 const OPEN_SECRET: &str = "every user of this machine can read this secret";
@@ -49,7 +49,7 @@ pub fn open_files(layers: &Layers) -> Vec<Warning> {
     for section in &layers.sections {
         for option in secret_options(section) {
             let Some(entry) = section.entry(&option).filter(|entry| entry.file.is_none()) else { continue };
-            let Origin::File { path, line } = &entry.origin else { continue };
+            let ValueOrigin::File { path, line } = &entry.origin else { continue };
             if first.get(path.as_str()).is_none_or(|(other, _)| line < other) {
                 let finding = Finding::of("", OPEN_SECRET.to_owned()).allowed(remedy);
                 let finding = finding.group(&section.heading()).option(&option).from_origin(&entry.origin);

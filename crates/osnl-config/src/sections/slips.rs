@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::{Layers, RawEntry, RawSection};
-use crate::{ConfigError, Entry, Finding, Ini, Origin, Section, Warning};
+use crate::{ConfigError, Finding, Ini, IniEntry, IniSection, ValueOrigin, Warning};
 
 /// Warns of lines within values that look like options of their section.
 pub fn joined(layers: &Layers) -> Vec<Warning> {
@@ -24,7 +24,7 @@ fn joined_in(section: &RawSection) -> Vec<Warning> {
         Warning(finding.allowed(format!("to set {option}, begin it in column 1")))
     };
     // A variable has no columns.
-    lines.filter(|(entry, ..)| matches!(entry.origin, Origin::File { .. })).map(warning).collect()
+    lines.filter(|(entry, ..)| matches!(entry.origin, ValueOrigin::File { .. })).map(warning).collect()
 }
 
 /// Returns the option that a line would set, if it stood in column 1.
@@ -45,7 +45,7 @@ fn option_of<'a>(section: &RawSection, line: &'a str) -> Option<&'a str> {
 pub fn repeated(ini: &Ini) -> (Vec<ConfigError>, Vec<Warning>) {
     let (mut errors, mut warnings) = (Vec::new(), Vec::new());
     for section in &ini.sections {
-        let mut latest: HashMap<&str, &Entry> = HashMap::new();
+        let mut latest: HashMap<&str, &IniEntry> = HashMap::new();
         for entry in &section.entries {
             if let Some(before) =
                 latest.insert(&entry.key, entry).filter(|before| before.value != entry.value)
@@ -59,16 +59,16 @@ pub fn repeated(ini: &Ini) -> (Vec<ConfigError>, Vec<Warning>) {
             }
         }
     }
-    let mut first: HashMap<&str, &Section> = HashMap::new();
+    let mut first: HashMap<&str, &IniSection> = HashMap::new();
     for section in ini.sections.iter().filter(|section| section.name.contains(':')) {
         let Some(before) = first.get(section.name.as_str()) else {
             first.insert(&section.name, section);
             continue;
         };
-        let value = |section: &Section, key: &str| {
+        let value = |section: &IniSection, key: &str| {
             section.entries.iter().find(|entry| entry.key == key).map(|entry| entry.value.clone())
         };
-        let twice = |entry: &&Entry| value(before, &entry.key).is_some();
+        let twice = |entry: &&IniEntry| value(before, &entry.key).is_some();
         let both: Vec<&str> = section.entries.iter().filter(twice).map(|entry| entry.key.as_str()).collect();
         let finding = |problem: String| Finding::at(&ini.file, section.line, problem).group(&section.name);
         if both.contains(&"driver") && value(before, "driver") != value(section, "driver") {

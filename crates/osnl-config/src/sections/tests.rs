@@ -1,7 +1,7 @@
 //! The rules of oslo.config's dialect: which layer counts, and what a secret may reach.
 
 use super::{LayeredValue, Layers, Schema, SectionDef};
-use crate::{Ini, OptionDef, Origin, Value};
+use crate::{Ini, OptionDef, Value, ValueOrigin};
 
 static SCHEMA: Schema = Schema::oslo(
     &[
@@ -26,18 +26,18 @@ const fn text(name: &'static str) -> OptionDef {
 #[test]
 fn the_later_layer_wins_and_values_know_their_origin() {
     let mut layers = Layers::new(&SCHEMA);
-    assert_eq!(layers.origin("g", "plain"), Origin::Default);
+    assert_eq!(layers.origin("g", "plain"), ValueOrigin::Default);
     for (text, line) in [("[g]\nplain = 1\nplain = 2\n", 3), ("[G]\nplain = 3\n", 2)] {
         let (ini, _) = Ini::parse(text, text);
         assert_eq!(layers.apply(&ini).warnings, []);
-        assert_eq!(layers.origin("g", "plain"), Origin::File { path: text.to_owned(), line });
+        assert_eq!(layers.origin("g", "plain"), ValueOrigin::File { path: text.to_owned(), line });
     }
     let Ok(LayeredValue { value: Some(Value::Text(text)), .. }) = layers.read("g", "plain") else {
         panic!("no text");
     };
     assert_eq!(text, "3");
     assert_eq!(layers.inputs().len(), 2, "a file that is overridden has set something too");
-    assert!(!layers.set("g", "nothing", "", Origin::Default));
+    assert!(!layers.set("g", "nothing", "", ValueOrigin::Default));
     assert!(layers.read("g", "nothing").is_err());
 }
 

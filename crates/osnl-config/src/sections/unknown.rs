@@ -3,13 +3,13 @@
 use super::findings::Findings;
 use super::raw::{DEFAULT, RawSection};
 use super::schema::{Dialect, Schema, SectionDef};
-use crate::{ConfigError, Finding, Section, Warning, nearest};
+use crate::{ConfigError, Finding, IniSection, Warning, nearest};
 
 /// Returns the definition and the name of a section of a file, or what is wrong with it.
 pub(super) fn section<'a>(
     schema: &'static Schema,
     file: &str,
-    section: &'a Section,
+    section: &'a IniSection,
 ) -> Result<(&'static SectionDef, &'a str), Box<Finding>> {
     match schema.dialect {
         Dialect::Strict { foreign, .. } => {
@@ -52,7 +52,7 @@ struct Unknown {
 /// `[kind:NAME]`, where the case of letters counts.
 fn named_section<'a>(
     schema: &'static Schema,
-    section: &'a Section,
+    section: &'a IniSection,
 ) -> Result<(&'static SectionDef, &'a str), Unknown> {
     let (kind, name) = match section.name.split_once(':') {
         Some((kind, name)) => (kind.trim(), Some(name.trim())),

@@ -2,8 +2,8 @@
 
 use osnl::native::journal::journal;
 use osnl::transport_url;
-use osnl_config::sections::{Findings, Layers, Reader};
-use osnl_config::{Origin, Value, shown, typed};
+use osnl_config::sections::{Findings, Layers, SectionReader};
+use osnl_config::{Value, ValueOrigin, shown, typed};
 use osnl_model::{Pattern, PatternError, TransportUrl};
 use osnl_transport::LONGEST_NAME;
 
@@ -18,9 +18,9 @@ const LONGEST_TIMEOUT: u32 = 2_147_483;
 
 /// The checked values; `None` goes with at least one error. `file` is what a finding without a line is about.
 pub(super) fn check(file: &str, layers: &Layers, findings: &mut Findings) -> Option<Conf> {
-    let mut of = |kind: &str, read: &mut dyn FnMut(&mut Reader<'_>)| {
+    let mut of = |kind: &str, read: &mut dyn FnMut(&mut SectionReader<'_>)| {
         if let Some(section) = layers.unnamed(kind) {
-            read(&mut Reader { file, layers, section, findings: &mut *findings });
+            read(&mut SectionReader { file, layers, section, findings: &mut *findings });
         }
     };
     // Each of these reports what is wrong with its own options; only then does a None end it.
@@ -42,7 +42,7 @@ pub(super) fn check(file: &str, layers: &Layers, findings: &mut Findings) -> Opt
     })
 }
 
-fn notifications(reader: &mut Reader<'_>) -> Option<NotificationOptions> {
+fn notifications(reader: &mut SectionReader<'_>) -> Option<NotificationOptions> {
     let event_type = pattern(reader, "event_type");
     let publisher_id = pattern(reader, "publisher_id");
     let context = patterns(reader, "context");
@@ -69,7 +69,7 @@ fn notifications(reader: &mut Reader<'_>) -> Option<NotificationOptions> {
     })
 }
 
-fn k2hr3(reader: &mut Reader<'_>) -> Option<K2hr3Options> {
+fn k2hr3(reader: &mut SectionReader<'_>) -> Option<K2hr3Options> {
     let api_url = api_url(reader);
     let timeout_seconds = seconds(reader, "timeout_seconds", 1);
     let max_retries = max_retries(reader);
@@ -86,11 +86,11 @@ fn k2hr3(reader: &mut Reader<'_>) -> Option<K2hr3Options> {
     })
 }
 
-fn level(reader: &mut Reader<'_>, option: &str) -> Option<Level> {
+fn level(reader: &mut SectionReader<'_>, option: &str) -> Option<Level> {
     reader.text(option).and_then(|word| Level::from_word(&word))
 }
 
-fn log_file(reader: &mut Reader<'_>) -> Option<LogFile> {
+fn log_file(reader: &mut SectionReader<'_>) -> Option<LogFile> {
     let text = reader.text("log_file")?;
     match text.as_str() {
         "sys.stderr" => Some(LogFile::Stderr),
@@ -108,7 +108,7 @@ fn log_file(reader: &mut Reader<'_>) -> Option<LogFile> {
     }
 }
 
-fn pattern(reader: &mut Reader<'_>, option: &str) -> Option<Pattern> {
+fn pattern(reader: &mut SectionReader<'_>, option: &str) -> Option<Pattern> {
     let text = reader.text(option)?;
     if text.is_empty() {
         reader.warn(option, "is empty, so every message matches", "remove the line to get the default");
@@ -119,7 +119,7 @@ fn pattern(reader: &mut Reader<'_>, option: &str) -> Option<Pattern> {
     }
 }
 
-fn patterns(reader: &mut Reader<'_>, option: &str) -> Option<Vec<(String, Pattern)>> {
+fn patterns(reader: &mut SectionReader<'_>, option: &str) -> Option<Vec<(String, Pattern)>> {
     let pairs = reader.value(option)?.and_then(Value::into_dict).unwrap_or_default();
     let mut patterns = Vec::new();
     let mut all = true;
@@ -136,11 +136,11 @@ fn patterns(reader: &mut Reader<'_>, option: &str) -> Option<Vec<(String, Patter
     all.then_some(patterns)
 }
 
-fn bad_pattern<T>(reader: &mut Reader<'_>, option: &str, of: &str, error: &PatternError) -> Option<T> {
+fn bad_pattern<T>(reader: &mut SectionReader<'_>, option: &str, of: &str, error: &PatternError) -> Option<T> {
     reader.refused(option, typed::bad_pattern(of, error))
 }
 
-fn transport_url(reader: &mut Reader<'_>) -> Option<TransportUrl> {
+fn transport_url(reader: &mut SectionReader<'_>) -> Option<TransportUrl> {
     const OPTION: &str = "transport_url";
     let text = reader.text(OPTION)?;
     match transport_url::check(&text) {
@@ -157,7 +157,7 @@ fn transport_url(reader: &mut Reader<'_>) -> Option<TransportUrl> {
 }
 
 /// A name that becomes an exchange, a queue or a part of a routing key.
-fn broker_name(reader: &mut Reader<'_>, option: &str, longest: usize) -> Option<String> {
+fn broker_name(reader: &mut SectionReader<'_>, option: &str, longest: usize) -> Option<String> {
     let text = reader.text(option)?;
     if text.is_empty() {
         return reader.refuse(option, "is empty", "write a name or remove the line");
@@ -176,7 +176,7 @@ fn broker_name(reader: &mut Reader<'_>, option: &str, longest: usize) -> Option<
     Some(text)
 }
 
-fn executor(reader: &mut Reader<'_>) -> Option<Executor> {
+fn executor(reader: &mut SectionReader<'_>) -> Option<Executor> {
     match reader.text("executor")?.as_str() {
         "threading" => Some(Executor::Threading),
         "eventlet" => Some(Executor::Eventlet),
@@ -185,10 +185,10 @@ fn executor(reader: &mut Reader<'_>) -> Option<Executor> {
     }
 }
 
-fn api_url(reader: &mut Reader<'_>) -> Option<ApiUrl> {
+fn api_url(reader: &mut SectionReader<'_>) -> Option<ApiUrl> {
     const OPTION: &str = "api_url";
     let text = reader.text(OPTION)?;
-    if reader.section.origin(OPTION) == Origin::Default {
+    if reader.section.origin(OPTION) == ValueOrigin::Default {
         reader.warn(OPTION,
             &format!("not set, {DEFAULT_API_URL} is used"),
             "write the URL of your role API (k2hr3_osnl's default lacked a colon and failed for every message)",
@@ -209,16 +209,18 @@ fn api_url(reader: &mut Reader<'_>) -> Option<ApiUrl> {
     }
 }
 
-fn max_retries(reader: &mut Reader<'_>) -> Option<u32> {
+fn max_retries(reader: &mut SectionReader<'_>) -> Option<u32> {
     let max_retries = reader.integer("max_retries");
     let (option, count) = match reader.section.origin("retries") {
-        Origin::Default => ("max_retries", max_retries?),
-        Origin::File { .. } | Origin::Environment { .. } | Origin::CommandLine { .. } => {
+        ValueOrigin::Default => ("max_retries", max_retries?),
+        ValueOrigin::File { .. } | ValueOrigin::Environment { .. } | ValueOrigin::CommandLine { .. } => {
             // Read even when it does not count: a wrong value is reported either way.
             let retries = reader.integer("retries");
             match reader.section.origin("max_retries") {
-                Origin::Default => ("retries", retries?),
-                origin @ (Origin::File { .. } | Origin::Environment { .. } | Origin::CommandLine { .. }) => {
+                ValueOrigin::Default => ("retries", retries?),
+                origin @ (ValueOrigin::File { .. }
+                | ValueOrigin::Environment { .. }
+                | ValueOrigin::CommandLine { .. }) => {
                     reader.warn(
                         "retries",
                         &format!("ignored, because max_retries is set too ({origin})"),
@@ -243,7 +245,7 @@ fn max_retries(reader: &mut Reader<'_>) -> Option<u32> {
     }
 }
 
-fn seconds(reader: &mut Reader<'_>, option: &str, least: u32) -> Option<u32> {
+fn seconds(reader: &mut SectionReader<'_>, option: &str, least: u32) -> Option<u32> {
     let number = reader.integer(option)?;
     match u32::try_from(number) {
         Ok(seconds) if (least..=LONGEST_TIMEOUT).contains(&seconds) => Some(seconds),
@@ -254,7 +256,7 @@ fn seconds(reader: &mut Reader<'_>, option: &str, least: u32) -> Option<u32> {
     }
 }
 
-fn look_for_comment(reader: &mut Reader<'_>, option: &str, text: &str) {
+fn look_for_comment(reader: &mut SectionReader<'_>, option: &str, text: &str) {
     if text.contains(" # ") {
         let problem = "the # and what follows belong to the value";
         reader.warn(option, problem, "a comment needs a line of its own");

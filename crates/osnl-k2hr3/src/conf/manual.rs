@@ -2,14 +2,14 @@
 
 use super::{Executor, LoadedConf, Scheme};
 
-use osnl_config::Origin;
+use osnl_config::ValueOrigin;
 
 impl LoadedConf {
     /// Returns the values in force where the manual of k2hr3_osnl and the program disagree and the file sets none:
     /// those that a working installation has relied on. A phrase each, for the log.
     #[must_use]
     pub fn manual_differences(&self) -> Vec<String> {
-        let is_open = |group: &str, option: &str| self.origin(group, option) == Origin::Default;
+        let is_open = |group: &str, option: &str| self.origin(group, option) == ValueOrigin::Default;
         let k2hr3 = &self.conf.k2hr3;
         let default = |option: &str, ours: &str, manual: &str| {
             format!("{option} = {ours}, the program's default (the manual's is {manual})")

@@ -1,7 +1,7 @@
 //! From layers to [`Conf`](super::Conf): every option once, collecting all that is wrong.
 
-use osnl_config::sections::{Findings, Layers, Reader};
-use osnl_config::{Origin, Value, shown};
+use osnl_config::sections::{Findings, Layers, SectionReader};
+use osnl_config::{Value, ValueOrigin, shown};
 use osnl_http::Url;
 
 use super::schema::{DEFAULT, JOURNAL, OPENSTACK, OSS, OSS_OPTIONS, OWN_PLUGIN, RABBIT, REST};
@@ -235,7 +235,7 @@ impl Checker<'_> {
     }
 
     fn is_set(&self, group: &str, option: &str) -> bool {
-        self.layers.origin(group, option) != Origin::Default
+        self.layers.origin(group, option) != ValueOrigin::Default
     }
 
     fn refuse<T>(&mut self, group: &str, option: &str, problem: &str, allowed: &str) -> Option<T> {
@@ -248,9 +248,9 @@ impl Checker<'_> {
         }
     }
 
-    fn reader(&mut self, group: &str) -> Option<Reader<'_>> {
+    fn reader(&mut self, group: &str) -> Option<SectionReader<'_>> {
         let section = self.layers.unnamed(group)?;
-        Some(Reader { file: self.file, layers: self.layers, section, findings: self.findings })
+        Some(SectionReader { file: self.file, layers: self.layers, section, findings: self.findings })
     }
 }
 

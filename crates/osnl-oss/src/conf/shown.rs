@@ -1,6 +1,6 @@
 //! An `oss.conf` in the native form: what runs, and the way to migrate.
 
-use osnl_config::Origin;
+use osnl_config::ValueOrigin;
 use osnl_config::sections::Layers;
 use osnl_model::service::nova::{legacy_name, versioned_name};
 
@@ -34,7 +34,7 @@ const REMEMBERED: [&str; 13] = [
 
 pub(super) fn sections(conf: &Conf, layers: &Layers, files: &[String]) -> Vec<DocSection> {
     let from = |group: &str, option: &str| match layers.origin(group, option) {
-        Origin::Default => format!("default of [{group}] {option}"),
+        ValueOrigin::Default => format!("default of [{group}] {option}"),
         origin => format!("{origin}, [{group}] {option}"),
     };
     let log = vec![

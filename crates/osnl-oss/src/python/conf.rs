@@ -12,7 +12,7 @@ use crate::completing::interest;
 use crate::rest::{ASK, DATACENTER, IP_TYPE, KEYS, SECURITY_DOMAIN, VALUES, form};
 use osnl_actions::driver::{
     BuildContext, CallRequest, DriverConf, DriverError, DriverTable, NativeReader, OptionDef, Preview, Probe,
-    ProbeContext, ReadDriver, Reader, Traits,
+    ProbeContext, ReadDriver, SectionReader, Traits,
 };
 use osnl_actions::exec::Program;
 use osnl_actions::exec::conf::{
@@ -81,7 +81,7 @@ impl ReadDriver for PythonConf {
     )
     .with_defaults(&[("concurrency", "1")]);
 
-    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+    fn read(reader: &mut SectionReader<'_>) -> Option<Self> {
         let plugin = reader.required("plugin", CLASS).and_then(|text| class(reader, text));
         let plugin_path = paths(reader, "plugin_path");
         let python = reader.text("python").and_then(|text| command(reader, "python", &text));
@@ -166,7 +166,7 @@ impl DriverConf for PythonConf {
 
 /// Reads the form of a notification for a plug-in.
 fn details(
-    reader: &mut Reader<'_>,
+    reader: &mut SectionReader<'_>,
     events_creation: Vec<String>,
     events_deletion: Vec<String>,
 ) -> Option<Arc<dyn NodeDetails>> {
@@ -186,7 +186,7 @@ fn details(
 }
 
 /// `module.Class`, where the module may have dots of its own.
-fn class(reader: &mut Reader<'_>, text: String) -> Option<String> {
+fn class(reader: &mut SectionReader<'_>, text: String) -> Option<String> {
     let named = |word: &str| {
         word.chars().next().is_some_and(|c| c.is_alphabetic() || c == '_')
             && word.chars().all(|c| c.is_alphanumeric() || c == '_')
@@ -197,14 +197,14 @@ fn class(reader: &mut Reader<'_>, text: String) -> Option<String> {
     }
 }
 
-fn names(reader: &mut Reader<'_>, option: &str) -> Option<Vec<String>> {
+fn names(reader: &mut SectionReader<'_>, option: &str) -> Option<Vec<String>> {
     match reader.is_set(option) {
         true => reader.list(option),
         false => Some(Vec::new()),
     }
 }
 
-fn paths(reader: &mut Reader<'_>, option: &str) -> Option<Vec<PathBuf>> {
+fn paths(reader: &mut SectionReader<'_>, option: &str) -> Option<Vec<PathBuf>> {
     let names = names(reader, option)?;
     names.iter().map(|name| absolute(reader, option, name)).collect()
 }

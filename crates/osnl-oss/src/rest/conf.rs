@@ -15,7 +15,7 @@ use crate::{Body, Constants, DetailKeys, EventReport, IpType, Lists, Memory, Nod
 use osnl_actions::Action;
 use osnl_actions::driver::{
     BuildContext, CA_FILE, CallRequest, DriverConf, DriverError, DriverTable, NativeReader, OptionDef,
-    Preview, Probe, ProbeContext, ReadDriver, Reader, Retries, TlsConf, Traits, VERIFY, target_probe,
+    Preview, Probe, ProbeContext, ReadDriver, Retries, SectionReader, TlsConf, Traits, VERIFY, target_probe,
 };
 use osnl_actions::http_request::{Authorization as _, FixedHeader, Statuses};
 
@@ -103,7 +103,7 @@ impl ReadDriver for OssRestConf {
         ],
     );
 
-    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+    fn read(reader: &mut SectionReader<'_>) -> Option<Self> {
         let creation = match reader.required("url_creation", "write where to post, https://host/path") {
             Some(text) => url(reader, "url_creation", &text),
             None => None,
@@ -156,11 +156,11 @@ impl ReadDriver for OssRestConf {
     }
 }
 
-fn url(reader: &mut Reader<'_>, option: &str, text: &str) -> Option<Url> {
+fn url(reader: &mut SectionReader<'_>, option: &str, text: &str) -> Option<Url> {
     Url::parse(text).map_or_else(|error| reader.refuse(option, error.problem, error.allowed), Some)
 }
 
-fn login(reader: &mut Reader<'_>) -> Option<Option<FixedHeader>> {
+fn login(reader: &mut SectionReader<'_>) -> Option<Option<FixedHeader>> {
     let (user, password) = (reader.text("user"), reader.text("password"));
     match (user, password) {
         (None, None) => Some(None),
@@ -172,13 +172,13 @@ fn login(reader: &mut Reader<'_>) -> Option<Option<FixedHeader>> {
     }
 }
 
-fn lists(reader: &mut Reader<'_>) -> Option<Lists> {
+fn lists(reader: &mut SectionReader<'_>) -> Option<Lists> {
     let (creation, deletion) = (reader.list("events_creation"), reader.list("events_deletion"));
     Some(Lists { creation: creation?, deletion: deletion? })
 }
 
 /// Reads the form; the program's defaults count where a table has none.
-pub(crate) fn form(reader: &mut Reader<'_>) -> Option<NodeForm> {
+pub(crate) fn form(reader: &mut SectionReader<'_>) -> Option<NodeForm> {
     let mut form = NodeForm::default();
     let (mut known_keys, mut known_values) = (Some(form.keys), Some(form.values));
     if reader.text(KEYS.name).is_some() {

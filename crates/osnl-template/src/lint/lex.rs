@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum TokenKind {
     Word,
     Number,
     Text,
@@ -11,12 +11,12 @@ pub(super) enum Kind {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Token {
-    pub(super) kind: Kind,
+pub(super) struct LintToken {
+    pub(super) kind: TokenKind,
     pub(super) at: Range<usize>,
 }
 
-pub(super) fn lex(source: &str, range: Range<usize>, tokens: &mut Vec<Token>) {
+pub(super) fn lex(source: &str, range: Range<usize>, tokens: &mut Vec<LintToken>) {
     let mut at = range.start;
     while at < range.end {
         at = one(source, at, tokens);
@@ -24,7 +24,7 @@ pub(super) fn lex(source: &str, range: Range<usize>, tokens: &mut Vec<Token>) {
 }
 
 /// Up to `close` outside of a text; answers where it ends.
-pub(super) fn lex_until(source: &str, from: usize, close: &str, tokens: &mut Vec<Token>) -> usize {
+pub(super) fn lex_until(source: &str, from: usize, close: &str, tokens: &mut Vec<LintToken>) -> usize {
     let mut at = from;
     while at < source.len() {
         if source[at..].starts_with(close) {
@@ -36,18 +36,18 @@ pub(super) fn lex_until(source: &str, from: usize, close: &str, tokens: &mut Vec
 }
 
 /// Takes the token, or the blank, that begins there; answers where it ends.
-fn one(source: &str, at: usize, tokens: &mut Vec<Token>) -> usize {
+fn one(source: &str, at: usize, tokens: &mut Vec<LintToken>) -> usize {
     let rest = &source[at..];
     let Some(first) = rest.chars().next() else { return source.len() };
     let run = |holds: fn(char) -> bool| rest.find(|c: char| !holds(c)).unwrap_or(rest.len());
     let (kind, length) = match first {
         c if c.is_whitespace() => return at + c.len_utf8(),
-        c if c.is_alphabetic() || c == '_' => (Kind::Word, run(|c| c.is_alphanumeric() || c == '_')),
-        c if c.is_ascii_digit() => (Kind::Number, run(|c| c.is_alphanumeric() || c == '_')),
-        '"' | '\'' => (Kind::Text, text_length(rest, first)),
-        c => (Kind::Sign, c.len_utf8()),
+        c if c.is_alphabetic() || c == '_' => (TokenKind::Word, run(|c| c.is_alphanumeric() || c == '_')),
+        c if c.is_ascii_digit() => (TokenKind::Number, run(|c| c.is_alphanumeric() || c == '_')),
+        '"' | '\'' => (TokenKind::Text, text_length(rest, first)),
+        c => (TokenKind::Sign, c.len_utf8()),
     };
-    tokens.push(Token { kind, at: at..at + length });
+    tokens.push(LintToken { kind, at: at..at + length });
     at + length
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use osnl_config::sections::Reader;
+use osnl_config::sections::SectionReader;
 use osnl_config::{nearest, typed};
 use osnl_template::Expression;
 
@@ -15,7 +15,7 @@ use crate::enrich::EnrichConf;
 /// Reads the options that every action has, whatever its driver: the pace and bounds of its deliveries, its guard, its
 /// enrichments and its condition, and the action that takes its dead letters, one of `actions`.
 pub(super) fn action(
-    reader: &mut Reader<'_>,
+    reader: &mut SectionReader<'_>,
     drivers: Drivers,
     enrichments: &[&str],
     actions: &[&str],
@@ -48,7 +48,7 @@ pub(super) fn action(
     })
 }
 
-fn which(reader: &mut Reader<'_>, drivers: Drivers) -> Option<&'static DriverEntry> {
+fn which(reader: &mut SectionReader<'_>, drivers: Drivers) -> Option<&'static DriverEntry> {
     let words: Vec<(&str, &str)> = drivers.names().into_iter().map(|name| (name, name)).collect();
     let name = match reader.is_set("driver") {
         true => reader.word("driver", &words),
@@ -62,7 +62,7 @@ fn which(reader: &mut Reader<'_>, drivers: Drivers) -> Option<&'static DriverEnt
 }
 
 /// Options that only other drivers have; whether there is one.
-fn refuse_foreign(reader: &mut Reader<'_>, drivers: Drivers, driver: &'static str) -> bool {
+fn refuse_foreign(reader: &mut SectionReader<'_>, drivers: Drivers, driver: &'static str) -> bool {
     let mut foreign = false;
     for option in reader.keys("") {
         let Some(def) = reader.section.option(&option) else { continue };
@@ -78,8 +78,8 @@ fn refuse_foreign(reader: &mut Reader<'_>, drivers: Drivers, driver: &'static st
         let have: Vec<&str> = have.map(|entry| entry.table.name).collect();
         let verb = if have.len() == 1 { "has" } else { "have" };
         let allowed = format!("{} {verb} it", have.join(", "));
-        let refusal = typed::Refusal::new(format!("is not an option of the driver {driver}"), allowed);
-        reader.refused::<()>(&option, typed::Refusal { suggestion, ..refusal });
+        let refusal = typed::ValueRefusal::new(format!("is not an option of the driver {driver}"), allowed);
+        reader.refused::<()>(&option, typed::ValueRefusal { suggestion, ..refusal });
     }
     foreign
 }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use osnl_config::sections::Reader;
+use osnl_config::sections::SectionReader;
 use osnl_config::{Kind, OptionDef, shown};
 use osnl_openstack::Secret;
 
@@ -82,7 +82,7 @@ impl AdminConf {
 }
 
 /// Reads it; `Some(None)` if it is off.
-pub(super) fn admin(reader: &mut Reader<'_>) -> Option<Option<AdminConf>> {
+pub(super) fn admin(reader: &mut SectionReader<'_>) -> Option<Option<AdminConf>> {
     let listen = if reader.is_set("listen") { listen(reader).map(Some) } else { Some(None) };
     let token = token(reader);
     let tls = tls(reader);
@@ -110,7 +110,7 @@ pub(super) fn admin(reader: &mut Reader<'_>) -> Option<Option<AdminConf>> {
 }
 
 /// Refuses what would be open to a network, or would let any user of this machine change something.
-fn guarded(reader: &mut Reader<'_>, conf: &AdminConf) -> Option<()> {
+fn guarded(reader: &mut SectionReader<'_>, conf: &AdminConf) -> Option<()> {
     if let AdminAddress::Tcp(address) = conf.listen
         && !address.ip().is_loopback()
     {
@@ -141,7 +141,7 @@ fn guarded(reader: &mut Reader<'_>, conf: &AdminConf) -> Option<()> {
     Some(())
 }
 
-fn listen(reader: &mut Reader<'_>) -> Option<AdminAddress> {
+fn listen(reader: &mut SectionReader<'_>) -> Option<AdminAddress> {
     let text = reader.text("listen")?;
     if let Some(path) = text.strip_prefix("unix:") {
         return match path.starts_with('/') && !path.ends_with('/') {
@@ -155,7 +155,7 @@ fn listen(reader: &mut Reader<'_>) -> Option<AdminAddress> {
     }
 }
 
-fn token(reader: &mut Reader<'_>) -> Option<Option<Secret>> {
+fn token(reader: &mut SectionReader<'_>) -> Option<Option<Secret>> {
     if !reader.is_set("token") {
         return Some(None);
     }
@@ -172,7 +172,7 @@ fn token(reader: &mut Reader<'_>) -> Option<Option<Secret>> {
 }
 
 /// Names as a `Host` header has them, without its port: another spelling would never be the same.
-fn host_names(reader: &mut Reader<'_>) -> Option<Vec<String>> {
+fn host_names(reader: &mut SectionReader<'_>) -> Option<Vec<String>> {
     if !reader.is_set("host_names") {
         return Some(Vec::new());
     }
@@ -190,7 +190,7 @@ fn host_names(reader: &mut Reader<'_>) -> Option<Vec<String>> {
     Some(names.into_iter().map(|name| name.to_ascii_lowercase()).collect())
 }
 
-fn tls(reader: &mut Reader<'_>) -> Option<Option<AdminTls>> {
+fn tls(reader: &mut SectionReader<'_>) -> Option<Option<AdminTls>> {
     let allowed = "write the path of a PEM file, or remove the line";
     let certificate = reader.path("tls_certificate", allowed);
     let key = reader.path("tls_key", allowed);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use osnl_config::OptionDef;
-use osnl_config::sections::Reader;
+use osnl_config::sections::SectionReader;
 use osnl_model::{NotificationFilter, Pattern};
 use osnl_transport::Declare;
 
@@ -51,7 +51,7 @@ pub struct CanaryConf {
 
 /// Reads it; `Some(None)` if there is none.
 pub(super) fn canary(
-    reader: &mut Reader<'_>,
+    reader: &mut SectionReader<'_>,
     listeners: &[&str],
     actions: &[&str],
 ) -> Option<Option<CanaryConf>> {
@@ -70,7 +70,7 @@ pub(super) fn canary(
     Some(Some(CanaryConf { listener: listener?, every: every?, action: action? }))
 }
 
-fn one(reader: &mut Reader<'_>, option: &str, kind: &str, known: &[&str]) -> Option<Arc<str>> {
+fn one(reader: &mut SectionReader<'_>, option: &str, kind: &str, known: &[&str]) -> Option<Arc<str>> {
     let names = reader.references(option, kind, known)?;
     match &names[..] {
         [name] => Some(name.as_str().into()),
@@ -80,7 +80,7 @@ fn one(reader: &mut Reader<'_>, option: &str, kind: &str, known: &[&str]) -> Opt
 
 /// Adds the rule, the action, and the binding.
 pub(super) fn add(
-    reader: &mut Reader<'_>,
+    reader: &mut SectionReader<'_>,
     conf: &CanaryConf,
     listeners: &mut [ListenerConf],
     rules: &mut Vec<RuleConf>,

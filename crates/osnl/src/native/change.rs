@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use osnl_config::sections::{Layers, RawSection};
-use osnl_config::{ConfigError, Finding, Origin};
+use osnl_config::{ConfigError, Finding, ValueOrigin};
 use serde::{Deserialize, Serialize};
 
 use super::schema::{ACTION, ADMIN, CANARY, DEFAULT, ENRICH, JOURNAL, OTLP};
@@ -28,7 +28,7 @@ struct OptionValue {
     value: Option<String>,
     /// The content of the file that it names, or when that was written.
     file: Option<String>,
-    origin: Option<Origin>,
+    origin: Option<ValueOrigin>,
 }
 
 /// The way in which a section has changed.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use osnl_config::sections::{Findings, Layers, RawSection, Reader};
+use osnl_config::sections::{Findings, Layers, RawSection, SectionReader};
 use osnl_config::{ConfigError, Finding, Level, LogFile, Warning};
 use osnl_model::{Budget, NotificationFilter, Pattern, Predicate, TransportUrl};
 use osnl_template::Template;
@@ -177,7 +177,7 @@ impl<'a> Checker<'a> {
     }
 
     /// Every section of a kind; `None` if there is none or one is wrong.
-    fn each<T>(&mut self, kind: &str, read: impl Fn(&mut Reader<'_>) -> Option<T>) -> Option<Vec<T>> {
+    fn each<T>(&mut self, kind: &str, read: impl Fn(&mut SectionReader<'_>) -> Option<T>) -> Option<Vec<T>> {
         let layers = self.layers;
         if !layers.sections.iter().any(|section| section.def.kind == kind) {
             let finding = Finding::of(self.file, format!("there is no [{kind}:NAME]")).allowed("write one");
@@ -188,7 +188,11 @@ impl<'a> Checker<'a> {
     }
 
     /// The same, if there are any.
-    fn each_of<T>(&mut self, kind: &str, read: impl Fn(&mut Reader<'_>) -> Option<T>) -> Option<Vec<T>> {
+    fn each_of<T>(
+        &mut self,
+        kind: &str,
+        read: impl Fn(&mut SectionReader<'_>) -> Option<T>,
+    ) -> Option<Vec<T>> {
         let layers = self.layers;
         let sections = layers.sections.iter().filter(|s| s.def.kind == kind);
         let read: Vec<Option<T>> = sections.map(|s| read(&mut self.reader(s))).collect();
@@ -360,8 +364,8 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn reader<'b>(&'b mut self, section: &'b RawSection) -> Reader<'b> {
-        Reader { file: self.file, layers: self.layers, section, findings: &mut self.findings }
+    fn reader<'b>(&'b mut self, section: &'b RawSection) -> SectionReader<'b> {
+        SectionReader { file: self.file, layers: self.layers, section, findings: &mut self.findings }
     }
 
     fn unnamed(&self, kind: &str) -> Option<&'a RawSection> {
@@ -378,7 +382,7 @@ impl<'a> Checker<'a> {
     }
 }
 
-fn log(reader: &mut Reader<'_>) -> Option<(Level, Level, LogFile, LogFormat)> {
+fn log(reader: &mut SectionReader<'_>) -> Option<(Level, Level, LogFile, LogFormat)> {
     let debug = reader.boolean("debug");
     let level = reader.word("log_level", &LEVELS);
     let libraries = reader.word("libs_log_level", &LEVELS);
@@ -394,7 +398,7 @@ fn log(reader: &mut Reader<'_>) -> Option<(Level, Level, LogFile, LogFormat)> {
     Some((level, libraries?, file?, format?))
 }
 
-fn state_dir(reader: &mut Reader<'_>) -> Option<Option<PathBuf>> {
+fn state_dir(reader: &mut SectionReader<'_>) -> Option<Option<PathBuf>> {
     if !reader.is_set("state_dir") {
         return Some(None);
     }
@@ -408,7 +412,7 @@ fn state_dir(reader: &mut Reader<'_>) -> Option<Option<PathBuf>> {
     }
 }
 
-fn control_group(reader: &mut Reader<'_>) -> Option<Option<Group>> {
+fn control_group(reader: &mut SectionReader<'_>) -> Option<Option<Group>> {
     if !reader.is_set("control_group") {
         return Some(None);
     }
@@ -424,7 +428,7 @@ fn control_group(reader: &mut Reader<'_>) -> Option<Option<Group>> {
 }
 
 /// No more than a journal on disk keeps in memory: what is pushed beyond that waits for nothing.
-fn kept_in_memory(reader: &mut Reader<'_>, prefetch: u16) -> u16 {
+fn kept_in_memory(reader: &mut SectionReader<'_>, prefetch: u16) -> u16 {
     let most = u16::try_from(IN_MEMORY).unwrap_or(u16::MAX);
     if prefetch > most {
         let problem = format!("{prefetch} is more than the journal keeps in memory at once");
@@ -441,7 +445,7 @@ struct DriverOptions {
     kafka: KafkaOptions,
 }
 
-fn listener(reader: &mut Reader<'_>, options: &DriverOptions) -> Option<ListenerConf> {
+fn listener(reader: &mut SectionReader<'_>, options: &DriverOptions) -> Option<ListenerConf> {
     let url = reader.transport_url();
     let rabbit = rabbit::of_listener(reader, &options.rabbit, url.as_ref());
     #[cfg(feature = "kafka")]
@@ -483,7 +487,7 @@ fn listener(reader: &mut Reader<'_>, options: &DriverOptions) -> Option<Listener
 }
 
 /// Reads the limits of one message.
-fn budget(reader: &mut Reader<'_>) -> Option<Budget> {
+fn budget(reader: &mut SectionReader<'_>) -> Option<Budget> {
     let (least, most) = (Budget::LEAST, Budget::MOST);
     let number = |limit: usize| u32::try_from(limit).unwrap_or(u32::MAX);
     let body = reader.size("max_body", least.body as u64, most.body as u64);
@@ -496,7 +500,7 @@ fn budget(reader: &mut Reader<'_>) -> Option<Budget> {
     })
 }
 
-fn rule(reader: &mut Reader<'_>, listeners: &[&str], actions: &[&str]) -> Option<RuleConf> {
+fn rule(reader: &mut SectionReader<'_>, listeners: &[&str], actions: &[&str]) -> Option<RuleConf> {
     let enabled = reader.boolean("enabled");
     let heard = match reader.is_set("listeners") {
         true => reader.references("listeners", LISTENER, listeners),
@@ -564,7 +568,7 @@ fn nested(mut context: Patterns, mut payload: Patterns) -> (Patterns, Patterns, 
 }
 
 /// The pattern of a value that every message has; an empty one, as of a variable without a value, would match all.
-fn named(reader: &mut Reader<'_>, option: &str) -> Result<Option<Pattern>, ()> {
+fn named(reader: &mut SectionReader<'_>, option: &str) -> Result<Option<Pattern>, ()> {
     if reader.section.entry(option).is_some_and(|entry| entry.text.is_empty()) {
         let allowed = "write a pattern, or remove the line to match all";
         return reader.refuse(option, "is empty", allowed).ok_or(());
@@ -573,7 +577,7 @@ fn named(reader: &mut Reader<'_>, option: &str) -> Result<Option<Pattern>, ()> {
 }
 
 /// The options that begin with `prefix`, by their keys.
-fn patterns(reader: &mut Reader<'_>, prefix: &str) -> Option<BTreeMap<String, Pattern>> {
+fn patterns(reader: &mut SectionReader<'_>, prefix: &str) -> Option<BTreeMap<String, Pattern>> {
     let mut found = BTreeMap::new();
     let mut all = true;
     for entry in &reader.section.entries {

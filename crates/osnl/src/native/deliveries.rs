@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use osnl_config::sections::Reader;
+use osnl_config::sections::SectionReader;
 use osnl_config::{Kind, OptionDef, Rate, duration, shown};
 
 use super::{ActionConf, JournalConf, RuleConf};
@@ -48,7 +48,7 @@ pub enum OnFull {
     DeadLetter,
 }
 
-pub(super) fn key(reader: &mut Reader<'_>) -> Option<KeySource> {
+pub(super) fn key(reader: &mut SectionReader<'_>) -> Option<KeySource> {
     let text = reader.text("key")?;
     match KeySource::parse(&text) {
         Some(key) => Some(key),
@@ -61,7 +61,7 @@ pub(super) fn key(reader: &mut Reader<'_>) -> Option<KeySource> {
     }
 }
 
-pub(super) fn mode(reader: &mut Reader<'_>) -> Option<Mode> {
+pub(super) fn mode(reader: &mut SectionReader<'_>) -> Option<Mode> {
     reader.word("mode", &[("live", Mode::Live), ("shadow", Mode::Shadow)])
 }
 
@@ -69,7 +69,7 @@ pub(super) fn mode(reader: &mut Reader<'_>) -> Option<Mode> {
 const MOST_EXPECTED: u32 = 10_000;
 
 /// Reads the least number of messages of a stream.
-pub(super) fn expect(reader: &mut Reader<'_>) -> Option<Option<Rate>> {
+pub(super) fn expect(reader: &mut SectionReader<'_>) -> Option<Option<Rate>> {
     match rate(reader, "expect", "messages")? {
         Some(expected) if expected.keys > MOST_EXPECTED => {
             reader.refuse("expect", "is too many messages to remember", "allowed: 1 to 10000 per 1s to 7d")
@@ -78,14 +78,14 @@ pub(super) fn expect(reader: &mut Reader<'_>) -> Option<Option<Rate>> {
     }
 }
 
-pub(super) fn guard(reader: &mut Reader<'_>) -> Option<Option<Rate>> {
+pub(super) fn guard(reader: &mut SectionReader<'_>) -> Option<Option<Rate>> {
     rate(reader, "guard", "different resources")
 }
 
 /// At what pace an action's deliveries are made, and when they are given up.
 /// `gathers` and `hosts` are the driver's.
 pub(super) fn settings(
-    reader: &mut Reader<'_>,
+    reader: &mut SectionReader<'_>,
     gathers: Option<Duration>,
     hosts: HostLimits,
 ) -> Option<DeliverySettings> {
@@ -111,7 +111,7 @@ pub(super) fn settings(
 }
 
 /// `gathers` is the driver's own word for how long, in place of `batch_wait`; then as many as can are taken.
-fn batch(reader: &mut Reader<'_>, gathers: Option<Duration>) -> Option<Batch> {
+fn batch(reader: &mut SectionReader<'_>, gathers: Option<Duration>) -> Option<Batch> {
     let most = reader.number("batch", 1, MOST_AT_ONCE);
     let wait = reader.duration("batch_wait", Duration::ZERO);
     let (most, wait) = (usize::try_from(most?).ok()?, wait?);
@@ -129,7 +129,7 @@ fn batch(reader: &mut Reader<'_>, gathers: Option<Duration>) -> Option<Batch> {
     Some(Batch { most, wait: if most == 1 { Duration::ZERO } else { wait }, whole: false })
 }
 
-fn limits(reader: &mut Reader<'_>) -> Option<Limits> {
+fn limits(reader: &mut SectionReader<'_>) -> Option<Limits> {
     let max_age = max_age(reader);
     let hold_max = time(reader, "hold_max");
     let on_dead =
@@ -138,14 +138,14 @@ fn limits(reader: &mut Reader<'_>) -> Option<Limits> {
 }
 
 /// By default a day, so that nothing is tried for ever unasked; `none` is without end.
-fn max_age(reader: &mut Reader<'_>) -> Option<Option<Duration>> {
+fn max_age(reader: &mut SectionReader<'_>) -> Option<Option<Duration>> {
     if reader.text("retry_max_age")?.trim() == "none" {
         return Some(None);
     }
     reader.duration("retry_max_age", Duration::from_secs(1)).map(Some)
 }
 
-fn time(reader: &mut Reader<'_>, option: &str) -> Option<Option<Duration>> {
+fn time(reader: &mut SectionReader<'_>, option: &str) -> Option<Option<Duration>> {
     if !reader.is_set(option) {
         return Some(None);
     }
@@ -218,19 +218,19 @@ pub(super) fn explain(conf: &ActionConf, say: &mut impl FnMut(&str, &str)) {
     }
 }
 
-pub(super) fn on_full(reader: &mut Reader<'_>) -> Option<OnFull> {
+pub(super) fn on_full(reader: &mut SectionReader<'_>) -> Option<OnFull> {
     reader.word("on_full", &[("stop_intake", OnFull::StopIntake), ("dead_letter", OnFull::DeadLetter)])
 }
 
 /// Refuses options of a rule that only a persistent journal can serve.
-pub(super) fn kept_rule(reader: &mut Reader<'_>, journal: &JournalConf, rule: &RuleConf) {
+pub(super) fn kept_rule(reader: &mut SectionReader<'_>, journal: &JournalConf, rule: &RuleConf) {
     if *journal == JournalConf::Memory && rule.guard.is_some() {
         refuse_guard(reader);
     }
 }
 
 /// The same of an action.
-pub(super) fn kept_action(reader: &mut Reader<'_>, journal: &JournalConf, action: &ActionConf) {
+pub(super) fn kept_action(reader: &mut SectionReader<'_>, journal: &JournalConf, action: &ActionConf) {
     if *journal != JournalConf::Memory {
         return;
     }
@@ -247,7 +247,7 @@ pub(super) fn kept_action(reader: &mut Reader<'_>, journal: &JournalConf, action
     }
 }
 
-fn refuse_guard(reader: &mut Reader<'_>) {
+fn refuse_guard(reader: &mut SectionReader<'_>) {
     let problem = "memory:// can't hold deliveries for an operator";
     reader.refuse::<()>("guard", problem, "remove it, or set sqlite:// in [journal] connection");
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use osnl_config::rate::{self, RateError};
-use osnl_config::sections::Reader;
+use osnl_config::sections::SectionReader;
 use osnl_config::{Kind as Type, OptionDef, shown};
 use osnl_openstack::Kind;
 use osnl_template::{NAMES, Template};
@@ -47,7 +47,7 @@ pub(super) static OPTIONS: &[OptionDef] = &[
 ];
 
 /// One section; `all` are the names of all of them.
-pub(super) fn enrich(reader: &mut Reader<'_>, all: &[&str]) -> Option<EnrichConf> {
+pub(super) fn enrich(reader: &mut SectionReader<'_>, all: &[&str]) -> Option<EnrichConf> {
     let name = named(reader);
     let kinds: Vec<(&str, Kind)> = Kind::ALL.iter().map(|kind| (kind.name(), *kind)).collect();
     let kind = match reader.is_set("kind") {
@@ -76,7 +76,7 @@ pub(super) fn enrich(reader: &mut Reader<'_>, all: &[&str]) -> Option<EnrichConf
 }
 
 /// The section's name, which templates use.
-fn named(reader: &mut Reader<'_>) -> Option<String> {
+fn named(reader: &mut SectionReader<'_>) -> Option<String> {
     let name = reader.name().to_owned();
     let letters = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     if !letters || name.starts_with(|c: char| c.is_ascii_digit()) {
@@ -89,7 +89,7 @@ fn named(reader: &mut Reader<'_>) -> Option<String> {
     Some(name)
 }
 
-fn limits(reader: &mut Reader<'_>) -> Option<Limits> {
+fn limits(reader: &mut SectionReader<'_>) -> Option<Limits> {
     let cache_size = reader.number("cache_size", 0, 10_000_000);
     let cache_ttl = reader.duration("cache_ttl", Duration::ZERO);
     let negative_ttl = reader.duration("negative_ttl", Duration::ZERO);
@@ -117,7 +117,7 @@ fn limits(reader: &mut Reader<'_>) -> Option<Limits> {
     })
 }
 
-fn default(reader: &mut Reader<'_>) -> Option<Value> {
+fn default(reader: &mut SectionReader<'_>) -> Option<Value> {
     let text = reader.text("default")?;
     serde_json::from_str(&text).map_or_else(
         |error| {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use osnl_config::sections::Reader;
+use osnl_config::sections::SectionReader;
 use osnl_core::fallback::Fallback;
 use osnl_template::Expression;
 
@@ -13,7 +13,7 @@ use super::{ActionConf, RuleConf};
 const OPTION: &str = "on_failure";
 
 /// Its name; [`resolve`] adds its condition. `Some(None)` if nothing sets it.
-pub(super) fn read(reader: &mut Reader<'_>, actions: &[&str]) -> Option<Option<Fallback>> {
+pub(super) fn read(reader: &mut SectionReader<'_>, actions: &[&str]) -> Option<Option<Fallback>> {
     if !reader.is_set(OPTION) {
         return Some(None);
     }

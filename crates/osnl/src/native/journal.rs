@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use osnl_config::sections::{RawSection, Reader};
+use osnl_config::sections::{RawSection, SectionReader};
 use osnl_config::{Kind, OptionDef, duration, shown, size};
 use osnl_model::Secret;
 
@@ -85,7 +85,7 @@ impl JournalConf {
 }
 
 /// Reads the limits of kept messages that match no rule.
-pub(super) fn keep_unmatched(reader: &mut Reader<'_>) -> Option<KeepUnmatched> {
+pub(super) fn keep_unmatched(reader: &mut SectionReader<'_>) -> Option<KeepUnmatched> {
     let heads = reader.number("keep_unmatched", 0, MOST_UNMATCHED);
     let bodies = reader.boolean("keep_unmatched_bodies");
     Some(KeepUnmatched { heads: heads?, bodies: bodies? })
@@ -110,7 +110,7 @@ pub enum JournalPlace {
 }
 
 /// Reads [`STORE`] in a form of configuration that has no shared journal.
-pub fn journal(reader: &mut Reader<'_>) -> Option<JournalConf> {
+pub fn journal(reader: &mut SectionReader<'_>) -> Option<JournalConf> {
     read(reader, |text| match is_shared(&text) {
         true => Err((NATIVE_ONLY.0.to_owned(), NATIVE_ONLY.1)),
         false => place(text, None),
@@ -119,14 +119,14 @@ pub fn journal(reader: &mut Reader<'_>) -> Option<JournalConf> {
 
 /// Reads [`STORE`], and the options of a shared journal in this kind of database.
 pub(super) fn journal_with(
-    reader: &mut Reader<'_>,
+    reader: &mut SectionReader<'_>,
     database: Option<&'static dyn SharedDatabase>,
 ) -> Option<JournalConf> {
     read(reader, |text| place(text, database))
 }
 
 fn read(
-    reader: &mut Reader<'_>,
+    reader: &mut SectionReader<'_>,
     place: impl FnOnce(String) -> Result<JournalPlace, (String, &'static str)>,
 ) -> Option<JournalConf> {
     let connection = reader.text("connection").and_then(|text| match place(text) {
@@ -210,7 +210,7 @@ fn file_of(connection: &str) -> Result<PathBuf, &'static str> {
     Ok(path.into())
 }
 
-fn retention(reader: &mut Reader<'_>) -> Option<Duration> {
+fn retention(reader: &mut SectionReader<'_>) -> Option<Duration> {
     let text = reader.text("retention")?;
     match retention_of(&text) {
         Ok(found) => Some(found),
@@ -228,7 +228,7 @@ fn retention_of(text: &str) -> Result<Duration, (String, &'static str)> {
 }
 
 /// `Some(None)` if nothing sets it.
-fn max_size(reader: &mut Reader<'_>) -> Option<Option<u64>> {
+fn max_size(reader: &mut SectionReader<'_>) -> Option<Option<u64>> {
     if !reader.is_set("max_size") {
         return Some(None);
     }

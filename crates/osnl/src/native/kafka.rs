@@ -1,6 +1,6 @@
 //! The options of oslo.messaging's Kafka driver: from the section, with the URL's query laid over it.
 
-use osnl_config::sections::Reader;
+use osnl_config::sections::SectionReader;
 use osnl_model::{Priority, TransportUrl};
 use osnl_transport::{FirstOffset, KAFKA_OPTIONS, KafkaOptions, effect_of};
 
@@ -11,14 +11,14 @@ use crate::transport_url;
 pub(super) const DRIVER: &str = "kafka";
 
 /// `[oslo_messaging_kafka]`.
-pub(super) fn section(reader: &mut Reader<'_>) -> Option<KafkaOptions> {
+pub(super) fn section(reader: &mut SectionReader<'_>) -> Option<KafkaOptions> {
     let mut options = KafkaOptions::default();
     rabbit::lay(reader, &KAFKA_OPTIONS, |name, text| options.set(name, text)).then_some(options)
 }
 
 /// Those of one listener; whether they fit together shows only now.
 pub(super) fn of_listener(
-    reader: &mut Reader<'_>,
+    reader: &mut SectionReader<'_>,
     section: &KafkaOptions,
     url: Option<&TransportUrl>,
 ) -> Option<KafkaOptions> {

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use osnl_config::sections::Reader;
+use osnl_config::sections::SectionReader;
 use osnl_model::Secret;
 use osnl_transport::QueueType;
 
@@ -30,7 +30,7 @@ const UNKEPT: [(&str, &str, &str); 1] = [(
 
 /// Reads the options of a shared journal; those that it cannot keep are refused.
 pub(super) fn journal(
-    reader: &mut Reader<'_>,
+    reader: &mut SectionReader<'_>,
     options: SqliteOptions,
     (connection, shown): (Secret, String),
     database: &'static dyn SharedDatabase,
@@ -72,7 +72,7 @@ pub(super) fn keeps(option: &str) -> bool {
 }
 
 /// Warns of options that only a shared journal has.
-pub(super) fn idle(reader: &mut Reader<'_>) {
+pub(super) fn idle(reader: &mut SectionReader<'_>) {
     if reader.is_set("lease") {
         reader.warn("lease", "has an effect for postgresql:// only", "remove it");
     }
@@ -80,7 +80,7 @@ pub(super) fn idle(reader: &mut Reader<'_>) {
 
 /// Refuses a listener whose messages no one daemon reads at a time: neither does the broker choose it, nor has the journal a lease
 /// for what it reads.
-pub(super) fn listener(reader: &mut Reader<'_>, conf: &ListenerConf) {
+pub(super) fn listener(reader: &mut SectionReader<'_>, conf: &ListenerConf) {
     let driver = conf.transport_url.driver();
     let is_kafka = driver == "kafka";
     if !is_kafka && !["rabbit", "kombu"].contains(&driver) {
@@ -100,6 +100,6 @@ pub(super) fn listener(reader: &mut Reader<'_>, conf: &ListenerConf) {
     }
 }
 
-fn refuse(reader: &mut Reader<'_>, option: &str, problem: &str, allowed: &str) {
+fn refuse(reader: &mut SectionReader<'_>, option: &str, problem: &str, allowed: &str) {
     reader.refuse::<()>(option, problem, &format!("{allowed}, {JOURNAL}"));
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use osnl_config::OptionDef;
-use osnl_config::sections::Reader;
+use osnl_config::sections::SectionReader;
 use osnl_http::{HttpOptions, Url};
 use osnl_openstack::Secret;
 
@@ -37,7 +37,7 @@ impl OtlpConf {
 }
 
 /// Reads it; `Some(None)` if it is off.
-pub(super) fn otlp(reader: &mut Reader<'_>) -> Option<Option<OtlpConf>> {
+pub(super) fn otlp(reader: &mut SectionReader<'_>) -> Option<Option<OtlpConf>> {
     const ENDPOINT: &str = "traces_endpoint";
     let authorization = authorization(reader);
     let ca_file = reader.path("ca_file", "write the path of a PEM file, or remove the line");
@@ -65,7 +65,7 @@ pub(super) fn otlp(reader: &mut Reader<'_>) -> Option<Option<OtlpConf>> {
     Some(Some(OtlpConf { traces_endpoint, authorization, ca_file: ca_file? }))
 }
 
-fn authorization(reader: &mut Reader<'_>) -> Option<Option<Secret>> {
+fn authorization(reader: &mut SectionReader<'_>) -> Option<Option<Secret>> {
     const OPTION: &str = "authorization";
     if !reader.is_set(OPTION) {
         return Some(None);

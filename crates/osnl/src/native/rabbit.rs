@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use osnl_config::sections::Reader;
-use osnl_config::{OptionDef, Origin, nearest, shown, typed};
+use osnl_config::sections::SectionReader;
+use osnl_config::{OptionDef, ValueOrigin, nearest, shown, typed};
 use osnl_model::TransportUrl;
 use osnl_transport::{OptionError, RABBIT_OPTIONS, RabbitOptions, Trust, effect_of};
 
@@ -13,14 +13,14 @@ use super::document::DocEntry;
 use crate::transport_url;
 
 /// `[oslo_messaging_rabbit]`.
-pub(super) fn section(reader: &mut Reader<'_>) -> Option<RabbitOptions> {
+pub(super) fn section(reader: &mut SectionReader<'_>) -> Option<RabbitOptions> {
     let mut options = RabbitOptions::default();
     lay(reader, &RABBIT_OPTIONS, |name, text| options.set(name, text)).then_some(options)
 }
 
 /// Those of one listener; whether they fit together shows only now.
 pub(super) fn of_listener(
-    reader: &mut Reader<'_>,
+    reader: &mut SectionReader<'_>,
     section: &RabbitOptions,
     url: Option<&TransportUrl>,
 ) -> Option<RabbitOptions> {
@@ -39,7 +39,7 @@ pub(super) fn of_listener(
 
 /// Sets the options of a driver that a section has; whether all of them are good.
 pub(super) fn lay(
-    reader: &mut Reader<'_>,
+    reader: &mut SectionReader<'_>,
     options: &[OptionDef],
     mut set: impl FnMut(&str, &str) -> Result<(), OptionError>,
 ) -> bool {
@@ -60,15 +60,15 @@ pub(super) fn lay(
         if let Err(error) = set(option.name, &text) {
             good = false;
             let refusal = match &error {
-                OptionError::Value { allowed, .. } => typed::Refusal {
+                OptionError::Value { allowed, .. } => typed::ValueRefusal {
                     suggestion: nearest(&text, allowed.split(", ")).map(str::to_owned),
-                    ..typed::Refusal::new(
+                    ..typed::ValueRefusal::new(
                         format!("{} is not a valid value", shown(&text)),
                         format!("allowed: {allowed}"),
                     )
                 },
                 OptionError::Refused { value, reason, .. } => {
-                    typed::Refusal::new(format!("{value} is not supported"), *reason)
+                    typed::ValueRefusal::new(format!("{value} is not supported"), *reason)
                 }
                 OptionError::Unknown { .. } | OptionError::Repeated { .. } | OptionError::Together { .. } => {
                     transport_url::option_refusal(&error)
@@ -81,7 +81,7 @@ pub(super) fn lay(
 }
 
 /// The listener's own `prefetch` where it is set, else what the driver's options say, else its default.
-pub(super) fn prefetch(reader: &Reader<'_>, options: Option<&RabbitOptions>, own: u32) -> Option<u16> {
+pub(super) fn prefetch(reader: &SectionReader<'_>, options: Option<&RabbitOptions>, own: u32) -> Option<u16> {
     let said = options.and_then(RabbitOptions::prefetch).filter(|_| !reader.is_set("prefetch"));
     said.or_else(|| u16::try_from(own).ok())
 }
@@ -98,7 +98,7 @@ pub(super) fn show(entry: &mut DocEntry, listener: &ListenerConf) {
         "prefetch" => (listener.prefetch.to_string(), "rabbit_qos_prefetch_count"),
         _ => return,
     };
-    if entry.text != text && entry.from == Origin::Default.to_string() {
+    if entry.text != text && entry.from == ValueOrigin::Default.to_string() {
         entry.text = text;
         entry.from = format!("by {option}");
     }

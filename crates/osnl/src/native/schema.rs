@@ -5,7 +5,7 @@
 //! for `[DEFAULT]`, listeners, and rules. A row is the only declaration of its option.
 
 use osnl_config::sections::{Dialect, ForeignSection, Schema, SectionDef};
-use osnl_config::typed::Refusal;
+use osnl_config::typed::ValueRefusal;
 use osnl_config::{Kind, OptionDef};
 #[cfg(feature = "kafka")]
 use osnl_transport::KAFKA_OPTIONS;
@@ -93,7 +93,7 @@ pub(super) const SCHEMA: Schema = Schema {
         machine_default: |option| match option {
             "state_dir" => Some(match crate::state_dir::default() {
                 Some(folder) => Ok(folder.display().to_string()),
-                None => Err(Refusal::new(
+                None => Err(ValueRefusal::new(
                     "$state_dir has no value: STATE_DIRECTORY, XDG_STATE_HOME, and HOME are not set",
                     "set state_dir in [DEFAULT] to an absolute path",
                 )),

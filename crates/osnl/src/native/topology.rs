@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use osnl_config::sections::{RawSection, Reader};
+use osnl_config::sections::{RawSection, SectionReader};
 use osnl_config::{nearest, shown};
 use osnl_model::Priority;
 use osnl_transport::{
@@ -68,7 +68,7 @@ pub(super) fn counts(section: &RawSection, option: &str) -> bool {
 }
 
 /// `rabbit`: what the driver's options say of queues, where the listener does not.
-pub(super) fn read(reader: &mut Reader<'_>, rabbit: Option<&RabbitOptions>) -> Option<Topology> {
+pub(super) fn read(reader: &mut SectionReader<'_>, rabbit: Option<&RabbitOptions>) -> Option<Topology> {
     if reader.is_set("queue") {
         return existing(reader);
     }
@@ -111,7 +111,7 @@ pub(super) fn read(reader: &mut Reader<'_>, rabbit: Option<&RabbitOptions>) -> O
 }
 
 /// `queue = NAME` alone.
-fn existing(reader: &mut Reader<'_>) -> Option<Topology> {
+fn existing(reader: &mut SectionReader<'_>) -> Option<Topology> {
     let mut alone = true;
     for option in DECLARING {
         if reader.is_set(option) {
@@ -142,7 +142,7 @@ fn existing(reader: &mut Reader<'_>) -> Option<Topology> {
     })
 }
 
-fn exchanges(reader: &mut Reader<'_>) -> Option<Vec<String>> {
+fn exchanges(reader: &mut SectionReader<'_>) -> Option<Vec<String>> {
     let text = reader.required(
         "exchange",
         "write the service's, such as neutron, nova or openstack, or read a queue as it is: queue = NAME",
@@ -162,13 +162,13 @@ fn exchanges(reader: &mut Reader<'_>) -> Option<Vec<String>> {
     good.into_iter().all(|good| good).then_some(exchanges)
 }
 
-fn queue_type(reader: &mut Reader<'_>) -> Option<QueueType> {
+fn queue_type(reader: &mut SectionReader<'_>) -> Option<QueueType> {
     let types = [QueueType::Classic, QueueType::Quorum, QueueType::Stream];
     reader.word("queue_type", &types.map(|queue_type| (queue_type.as_str(), queue_type)))
 }
 
 /// `own`: the queues are those that the services declare, so ours must not differ unless we are told so.
-fn queue(reader: &mut Reader<'_>, own: bool, driver: QueueOptions) -> Option<QueueKind> {
+fn queue(reader: &mut SectionReader<'_>, own: bool, driver: QueueOptions) -> Option<QueueKind> {
     let queue_type = match driver.quorum {
         Some(_) if !reader.is_set("queue_type") => Some(QueueType::Quorum),
         Some(_) | None => queue_type(reader),
@@ -230,7 +230,7 @@ fn queue(reader: &mut Reader<'_>, own: bool, driver: QueueOptions) -> Option<Que
 }
 
 /// Refuses options that the type does not allow; `only` these options, or all.
-fn checked(reader: &mut Reader<'_>, queue: &QueueKind, only: &[&str]) -> Option<()> {
+fn checked(reader: &mut SectionReader<'_>, queue: &QueueKind, only: &[&str]) -> Option<()> {
     match queue.refusal() {
         Some((option, why)) if only.is_empty() || only.contains(&option) => {
             let allowed = match option {
@@ -245,7 +245,7 @@ fn checked(reader: &mut Reader<'_>, queue: &QueueKind, only: &[&str]) -> Option<
     }
 }
 
-fn stream_offset(reader: &mut Reader<'_>, queue_type: Option<QueueType>) -> Option<StreamOffset> {
+fn stream_offset(reader: &mut SectionReader<'_>, queue_type: Option<QueueType>) -> Option<StreamOffset> {
     const OPTION: &str = "stream_offset";
     if reader.is_set(OPTION) && queue_type.is_some_and(|queue_type| queue_type != QueueType::Stream) {
         return reader.refuse(OPTION, "only a stream has offsets", "remove it, or set queue_type = stream");
@@ -271,7 +271,7 @@ fn stream_offset(reader: &mut Reader<'_>, queue_type: Option<QueueType>) -> Opti
 }
 
 /// `x-max-length=1000, x-overflow=reject-publish`; nothing is no argument.
-fn arguments(reader: &mut Reader<'_>, option: &str) -> Option<Arguments> {
+fn arguments(reader: &mut SectionReader<'_>, option: &str) -> Option<Arguments> {
     if !reader.is_set(option) {
         return Some(BTreeMap::new());
     }

@@ -1,13 +1,13 @@
 //! The option `when`, and findings about conditions that are always true or always false.
 
-use osnl_config::sections::Reader;
+use osnl_config::sections::SectionReader;
 use osnl_template::conjuncts::{outside, text};
 use osnl_template::{Expression, TemplateError};
 
 use crate::action::driver::NativeReader;
 
 /// `when` of a rule or an action, which may name these besides. `Ok(None)` if nothing sets it.
-pub(super) fn read(reader: &mut Reader<'_>, more: &[&str]) -> Result<Option<Expression>, ()> {
+pub(super) fn read(reader: &mut SectionReader<'_>, more: &[&str]) -> Result<Option<Expression>, ()> {
     let compiled = reader.compiled("when", |text| {
         if text.trim_start().starts_with("- ") {
             let problem = "would be read as a negative number, not as a list";
@@ -23,7 +23,7 @@ pub(super) fn read(reader: &mut Reader<'_>, more: &[&str]) -> Result<Option<Expr
 }
 
 /// Warns of conditions that are valid by the syntax, and surely a mistake.
-fn look(reader: &mut Reader<'_>, when: &Expression) {
+fn look(reader: &mut SectionReader<'_>, when: &Expression) {
     match when.constant() {
         Some(Ok(true)) => {
             let problem = "is true for every event: it names no field";

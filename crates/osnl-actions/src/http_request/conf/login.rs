@@ -7,7 +7,7 @@ use osnl_openstack::CloudConf;
 use super::super::authorization::{Authorization as _, FixedHeader};
 use super::super::keystone;
 use super::super::sign::Signer;
-use crate::driver::{LOGIN, Reader, cloud};
+use crate::driver::{LOGIN, SectionReader, cloud};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Auth {
@@ -37,7 +37,7 @@ impl Login {
 }
 
 /// `auth`, and what belongs to it.
-pub(super) fn login(reader: &mut Reader<'_>) -> Option<Option<Login>> {
+pub(super) fn login(reader: &mut SectionReader<'_>) -> Option<Option<Login>> {
     let words = [
         ("none", Auth::None),
         ("basic", Auth::Basic),
@@ -89,7 +89,7 @@ pub(super) fn login(reader: &mut Reader<'_>) -> Option<Option<Login>> {
 }
 
 /// `client_certificate` and `client_key`.
-pub(super) fn certificate(reader: &mut Reader<'_>) -> Option<Option<ClientCertificate>> {
+pub(super) fn certificate(reader: &mut SectionReader<'_>) -> Option<Option<ClientCertificate>> {
     let allowed = "write the path of a PEM file, or remove the line";
     let certificate = reader.path("client_certificate", allowed);
     let key = reader.path("client_key", allowed);
@@ -108,7 +108,7 @@ pub(super) fn certificate(reader: &mut Reader<'_>) -> Option<Option<ClientCertif
 }
 
 /// `signing_secret`.
-pub(super) fn signer(reader: &mut Reader<'_>) -> Option<Option<Signer>> {
+pub(super) fn signer(reader: &mut SectionReader<'_>) -> Option<Option<Signer>> {
     if !reader.is_set("signing_secret") {
         return Some(None);
     }

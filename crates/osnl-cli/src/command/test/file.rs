@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use osnl::explain::Subject;
 use osnl::native::Native;
 use osnl::saved;
-use osnl_config::{ConfigError, Entry, Finding, Ini, Section, nearest, shown};
+use osnl_config::{ConfigError, Finding, Ini, IniEntry, IniSection, nearest, shown};
 
 const OPTIONS: [&str; 7] =
     ["event", "notification", "listener", "exchange", "routing_key", "rules", "actions"];
@@ -70,7 +70,7 @@ struct Parser<'a> {
 }
 
 impl Parser<'_> {
-    fn case(&mut self, section: &Section) -> Option<Case> {
+    fn case(&mut self, section: &IniSection) -> Option<Case> {
         let before = self.errors.len();
         let name = section.name.strip_prefix("test:").map(str::trim).filter(|name| !name.is_empty());
         if name.is_none() {
@@ -106,7 +106,7 @@ impl Parser<'_> {
         })
     }
 
-    fn known_options(&mut self, section: &Section) {
+    fn known_options(&mut self, section: &IniSection) {
         for (n, entry) in section.entries.iter().enumerate() {
             if !OPTIONS.contains(&entry.key.as_str()) {
                 let mut finding = Finding::at(self.file, entry.line, "unknown option").group(&section.name);
@@ -119,7 +119,7 @@ impl Parser<'_> {
         }
     }
 
-    fn events(&mut self, section: &Section) -> Vec<(String, Subject)> {
+    fn events(&mut self, section: &IniSection) -> Vec<(String, Subject)> {
         let (text, name, entry) = match (self.one(section, "event"), self.one(section, "notification")) {
             (Some(entry), None) => {
                 let path = self.path.with_file_name(&entry.value);
@@ -163,7 +163,7 @@ impl Parser<'_> {
     /// `None` if it does not stand there.
     fn names(
         &mut self,
-        section: &Section,
+        section: &IniSection,
         option: &str,
         kind: &str,
         known: &[&str],
@@ -189,7 +189,7 @@ impl Parser<'_> {
         Some(names)
     }
 
-    fn reference(&mut self, section: &Section, entry: &Entry, name: &str, kind: &str, known: &[&str]) {
+    fn reference(&mut self, section: &IniSection, entry: &IniEntry, name: &str, kind: &str, known: &[&str]) {
         if known.contains(&name) {
             return;
         }
@@ -200,11 +200,11 @@ impl Parser<'_> {
         self.errors.push(ConfigError(finding));
     }
 
-    fn one<'s>(&self, section: &'s Section, option: &str) -> Option<&'s Entry> {
+    fn one<'s>(&self, section: &'s IniSection, option: &str) -> Option<&'s IniEntry> {
         section.entries.iter().find(|entry| entry.key == option)
     }
 
-    fn refuse(&mut self, section: &Section, entry: Option<&Entry>, problem: &str, allowed: &str) {
+    fn refuse(&mut self, section: &IniSection, entry: Option<&IniEntry>, problem: &str, allowed: &str) {
         let line = entry.map_or(section.line, |entry| entry.line);
         let finding = Finding::at(self.file, line, problem).group(&section.name).allowed(allowed);
         let finding = match entry {
