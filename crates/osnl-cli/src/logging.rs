@@ -33,7 +33,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use jiff::Zoned;
-use osnl::ends::Ends;
+use osnl::ends::EndReports;
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::Targets;
@@ -189,7 +189,7 @@ pub(crate) fn reopen() {
 }
 
 /// Returns the signal that the thread that writes to stderr has ended unexpectedly; none before [`start`].
-pub(crate) fn ends() -> Option<Ends> {
+pub(crate) fn ends() -> Option<EndReports> {
     OUTPUT.get().map(|output| output.stderr.ends())
 }
 

@@ -7,7 +7,7 @@
 //! | part | reported by |
 //! | --- | --- |
 //! | listener, delivery loop, handover, control socket | the daemon, which awaits them |
-//! | journal writer, checkpointer, the thread of the unmatched ring | [`Ends::thread`] |
+//! | journal writer, checkpointer, the thread of the unmatched ring | [`EndReports::thread`] |
 //! | what an action keeps running (plug-ins, timers) | `watched`, within the delivery loop that started it |
 //! | the thread that writes log lines to stderr | the binary, through `Daemon::watching` |
 //!
@@ -24,7 +24,7 @@ use tokio::sync::watch;
 
 tokio::task_local! {
     /// The place where tasks that an action spawns are reported: set around each delivery loop.
-    static CURRENT: Ends;
+    static CURRENT: EndReports;
 }
 
 /// A part of the daemon that has ended without a request to stop.
@@ -44,15 +44,15 @@ impl fmt::Display for UnexpectedEnd {
 
 /// Takes reports of unexpected ends; the first one counts. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Ends(Arc<watch::Sender<Option<UnexpectedEnd>>>);
+pub struct EndReports(Arc<watch::Sender<Option<UnexpectedEnd>>>);
 
-impl Default for Ends {
+impl Default for EndReports {
     fn default() -> Self {
         Self(Arc::new(watch::Sender::new(None)))
     }
 }
 
-impl Ends {
+impl EndReports {
     /// Reports an end, with the words of the panic.
     pub fn report(&self, task: &str, message: impl Into<String>) {
         let end = UnexpectedEnd { task: task.to_owned(), message: message.into() };
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn the_first_end_counts_with_its_words() {
-        let ends = Ends::default();
+        let ends = EndReports::default();
         assert_eq!((ends.thread("t", || 7), ends.reported()), (Some(7), None));
         let number = 4;
         assert_eq!(ends.thread("one", || -> u8 { panic!("in {number}") }), None);
@@ -143,7 +143,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_task_of_an_action_is_reported_where_its_loop_is() {
-        let ends = Ends::default();
+        let ends = EndReports::default();
         let spawned = async {
             TaskTracker::new().spawn(watched(|| "plug-in p".to_owned(), async { panic!("odd") })).await
         };

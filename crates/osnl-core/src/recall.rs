@@ -44,7 +44,7 @@ pub type ReadRows = BTreeMap<String, Option<String>>;
 
 /// A message, or a fact about resources, in the order in which they count.
 #[derive(Clone, Debug)]
-pub enum Report<'a> {
+pub enum RecallReport<'a> {
     /// A message, and its payload as it was written.
     Message(&'a Notification, Option<String>),
     /// Facts that a delivery has found, in the form of the [`Recall`] that they came from.
@@ -76,7 +76,8 @@ pub trait Recall: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     /// The names of rows that have to be read first.
-    fn recall(&self, reports: &[Report<'_>], rows: &ReadRows) -> Result<Recollection, BTreeSet<String>>;
+    fn recall(&self, reports: &[RecallReport<'_>], rows: &ReadRows)
+    -> Result<Recollection, BTreeSet<String>>;
 }
 
 /// A [`Recall`] that messages and facts carry to the journal. Two are equal if they are the same one.

@@ -62,7 +62,7 @@ pub(crate) enum BreakerChange {
 
 /// The cause of the latest opening.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Cause {
+enum OpeningCause {
     /// A failure that no event can cause.
     Target,
     /// Time-outs, resets, 5xx, "not now".
@@ -93,7 +93,7 @@ pub(crate) struct Breaker {
     stumbled: Option<Instant>,
     /// The latest refusal and its keys, [`REFUSED_KEYS`] at most.
     refusal: Option<(u16, HashSet<String>)>,
-    cause: Cause,
+    cause: OpeningCause,
     /// While open: when a delivery that has never failed may probe.
     fresh_at: Option<Instant>,
     succeeded: Option<Instant>,
@@ -109,7 +109,7 @@ impl Breaker {
             failing: HashSet::new(),
             stumbled: None,
             refusal: None,
-            cause: Cause::Target,
+            cause: OpeningCause::Target,
             fresh_at: None,
             succeeded: None,
         }
@@ -128,13 +128,13 @@ impl Breaker {
 
     /// Whether it opened over refusals and is open.
     pub(crate) fn is_open_over_refusals(&self) -> bool {
-        !self.is_closed() && self.cause == Cause::Refusals
+        !self.is_closed() && self.cause == OpeningCause::Refusals
     }
 
     /// Whether the oldest deliveries may be what the target fails on: newer ones are tried beside them.
     pub(crate) fn is_event_suspect(&self, now: Instant) -> bool {
         let lately = self.stumbled.is_some_and(|at| now.saturating_duration_since(at) < LATELY);
-        lately || (!self.is_closed() && self.cause != Cause::Target)
+        lately || (!self.is_closed() && self.cause != OpeningCause::Target)
     }
 
     /// One of the oldest deliveries succeeded.
@@ -240,10 +240,10 @@ impl Breaker {
             }
             ErrorClass::Rejected => self.answered(),
             ErrorClass::Connect | ErrorClass::Tls | ErrorClass::Status(429) => {
-                self.open(Cause::Target, failed, error, policy, now)
+                self.open(OpeningCause::Target, failed, error, policy, now)
             }
             ErrorClass::Status(503) | ErrorClass::Busy(Some(_)) if error.retry_after.is_some() => {
-                self.open(Cause::Target, failed, error, policy, now)
+                self.open(OpeningCause::Target, failed, error, policy, now)
             }
             ErrorClass::Timeout
             | ErrorClass::Reset
@@ -265,7 +265,7 @@ impl Breaker {
             self.stumbled = Some(now);
         }
         if !self.is_closed() {
-            return self.open(Cause::Stumbles, failed, error, policy, now);
+            return self.open(OpeningCause::Stumbles, failed, error, policy, now);
         }
         if !failed.before {
             self.refusal = None;
@@ -274,7 +274,7 @@ impl Breaker {
         // Without a success since, those that failed for the first time a minute ago count as they would now.
         let most = if self.lately(now) { MANY_FAILING.max(2 * self.concurrency) } else { FAILING_KEYS };
         match self.failing.len() >= most {
-            true => self.open(Cause::Stumbles, failed, error, policy, now),
+            true => self.open(OpeningCause::Stumbles, failed, error, policy, now),
             false => BreakerChange::None,
         }
     }
@@ -303,7 +303,7 @@ impl Breaker {
         let enough = keys.len() >= REFUSED_KEYS;
         let of_the_target = matches!(status, FAILED | 300..=399 | 400 | 401 | 403 | 404 | 405);
         if of_the_target && ((enough && !self.lately(now)) || self.is_open_over_refusals()) {
-            return self.open(Cause::Refusals, failed, error, policy, now);
+            return self.open(OpeningCause::Refusals, failed, error, policy, now);
         }
         self.answered()
     }
@@ -319,7 +319,7 @@ impl Breaker {
 
     fn open(
         &mut self,
-        cause: Cause,
+        cause: OpeningCause,
         failed: FailedKey<'_>,
         error: &ActionError,
         policy: &RetryPolicy,
@@ -337,11 +337,13 @@ impl Breaker {
         let pause = policy.pause(self.openings).min(LONGEST_OPEN).max(error.retry_after.unwrap_or_default());
         let until = now + pause;
         self.fresh_at = Some(match cause {
-            Cause::Target => until,
-            Cause::Stumbles | Cause::Refusals if error.retry_after.is_some() => until,
+            OpeningCause::Target => until,
+            OpeningCause::Stumbles | OpeningCause::Refusals if error.retry_after.is_some() => until,
             // A key that fails again and again does not make the others wait.
-            Cause::Stumbles | Cause::Refusals if failed.before && !was_closed => self.fresh_at.unwrap_or(now),
-            Cause::Stumbles | Cause::Refusals => now + pause.min(LONGEST_FRESH),
+            OpeningCause::Stumbles | OpeningCause::Refusals if failed.before && !was_closed => {
+                self.fresh_at.unwrap_or(now)
+            }
+            OpeningCause::Stumbles | OpeningCause::Refusals => now + pause.min(LONGEST_FRESH),
         });
         self.state = BreakerState::Open { until };
         self.cause = cause;
@@ -352,8 +354,8 @@ impl Breaker {
     fn close(&mut self) -> BreakerChange {
         self.state = BreakerState::Closed;
         self.allowed = match self.cause {
-            Cause::Target | Cause::Refusals => 1,
-            Cause::Stumbles => self.concurrency.min(2),
+            OpeningCause::Target | OpeningCause::Refusals => 1,
+            OpeningCause::Stumbles => self.concurrency.min(2),
         };
         self.fresh_at = None;
         self.refusal = None;

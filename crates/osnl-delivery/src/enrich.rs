@@ -48,8 +48,8 @@ pub use self::cache::{Enricher, Limits};
 pub use self::conf::{EnrichConf, OnError};
 pub use self::foreseen::foresee;
 pub use self::foreseen::{AnswerForecast, Ask};
+pub use self::steps::EnrichmentStep;
 pub use self::steps::Enrichments;
-pub use self::steps::Step;
 
 /// A source of objects by their ids: a cloud, a cache of its answers, or a test.
 pub trait Lookup: Send + Sync {

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 /// A delivery that was given up: `failure` in templates and programs.
 #[derive(Clone, Copy, Debug)]
-pub struct GivenUp<'a> {
+pub struct AbandonedDelivery<'a> {
     /// The action that gave up.
     pub action: &'a str,
     /// Why, as the dead letter says it.
@@ -25,7 +25,7 @@ pub struct GivenUp<'a> {
     pub answer: &'a str,
 }
 
-impl GivenUp<'_> {
+impl AbandonedDelivery<'_> {
     /// The delivery that `to` gets. `before` is the failure of the action before this one.
     pub fn handover(self, to: &Fallback, before: Option<&Value>) -> Handover {
         Handover { action: to.action.clone(), ordered: to.ordered, told: Some(self.told(before)) }

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 /// The events of one call. By default one event, at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Batch {
+pub struct BatchLimits {
     /// The most events.
     pub most: usize,
     /// The time that the first of them waits for more.
@@ -20,7 +20,7 @@ pub struct Batch {
     pub whole: bool,
 }
 
-impl Default for Batch {
+impl Default for BatchLimits {
     fn default() -> Self {
         Self { most: 1, wait: Duration::ZERO, whole: false }
     }

@@ -90,12 +90,12 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 pub use self::breaker::BreakerState;
 use self::course::{AttemptResult, Course, Wake};
-pub use self::fallback::GivenUp;
-pub use self::gather::Batch;
+pub use self::fallback::AbandonedDelivery;
+pub use self::gather::BatchLimits;
 pub(crate) use self::gather::CallPace;
 pub use self::hosts::HeldHost;
 use self::lease::{lease_ended, while_leased};
-pub use self::limits::{HostLimits, Limits, OnDead};
+pub use self::limits::{DeliveryLimits, HostLimits, OnDead};
 pub use self::observer::DeliveryObserver;
 pub use self::outages::Outage;
 pub use self::policy::{Decision, RetryPolicy};

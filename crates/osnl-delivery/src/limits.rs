@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 /// Further settings of an action's deliveries. By default nothing is given up for its age.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
+pub struct DeliveryLimits {
     /// The age that a delivery may reach, from its first attempt on. The time in which its target or the delivery
     /// itself is held does not count. `None` is unlimited.
     pub max_age: Option<Duration>,

@@ -36,7 +36,7 @@ pub struct Outage {
 }
 
 #[derive(Debug)]
-struct Down {
+struct OutageState {
     failures: u32,
     hold: Hold,
     outage: Outage,
@@ -45,7 +45,7 @@ struct Down {
 /// See the [module](self).
 #[derive(Debug, Default)]
 pub(super) struct Outages {
-    down: BTreeMap<Arc<str>, Down>,
+    down: BTreeMap<Arc<str>, OutageState>,
     changed: bool,
 }
 
@@ -65,7 +65,7 @@ impl Outages {
             // Never with what a configuration can name; the delivery waits all the same.
             return (now + retry_after.unwrap_or(LONGEST_OPEN), false);
         }
-        let down = self.down.entry(dependency.clone()).or_insert_with(|| Down {
+        let down = self.down.entry(dependency.clone()).or_insert_with(|| OutageState {
             failures: 0,
             hold: Hold::begin(now),
             outage: Outage {

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::published::LastFailure;
 use super::schedule::{EndedDelivery, RetriedDelivery, WaitReason};
-use super::{BreakerState, DeliveryLoop, GivenUp};
+use super::{AbandonedDelivery, BreakerState, DeliveryLoop};
 
 /// The interval at which the log repeats that a target is held.
 const REMIND: Duration = Duration::from_secs(60);
@@ -277,7 +277,7 @@ impl DeliveryLoop {
                     on_failure = &*fallback.action,
                     "handed to the action of on_failure"
                 );
-                let given_up = GivenUp { action: &self.name, reason: &reason, attempts, answer };
+                let given_up = AbandonedDelivery { action: &self.name, reason: &reason, attempts, answer };
                 end.handed_to(given_up.handover(fallback, event.failure()))
             }
             (None, _) | (_, None) => end.saying(done),

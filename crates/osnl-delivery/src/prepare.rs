@@ -42,10 +42,10 @@ pub struct Answers {
 
 /// The preparations of an action, in their order.
 #[derive(Clone, Debug, Default)]
-pub struct Preparation(Vec<Step>);
+pub struct Preparation(Vec<PreparationStep>);
 
 #[derive(Clone, Debug)]
-enum Step {
+enum PreparationStep {
     Ask(Arc<dyn Prepare>),
     When(Expression),
 }
@@ -65,18 +65,18 @@ pub(super) type DecidedDelivery = (DeliveryId, Event, Result<Completion, ActionE
 impl Preparation {
     /// Asks this one next.
     pub fn ask(&mut self, asked: Arc<dyn Prepare>) {
-        self.0.push(Step::Ask(asked));
+        self.0.push(PreparationStep::Ask(asked));
     }
 
     /// Has the action called only if this holds, which may name what was asked for before.
     pub fn require(&mut self, when: Expression) {
-        self.0.push(Step::When(when));
+        self.0.push(PreparationStep::When(when));
     }
 
     pub(super) fn expiries(&self) -> Vec<Expiry> {
-        let of = |step: &Step| match step {
-            Step::Ask(asked) => asked.expiries(),
-            Step::When(_) => Vec::new(),
+        let of = |step: &PreparationStep| match step {
+            PreparationStep::Ask(asked) => asked.expiries(),
+            PreparationStep::When(_) => Vec::new(),
         };
         self.0.iter().flat_map(of).collect()
     }
@@ -91,8 +91,8 @@ impl Preparation {
         let mut kept = Vec::new();
         for step in &self.0 {
             match step {
-                Step::Ask(asked) => kept.extend(prepared.ask(&**asked, journal).await),
-                Step::When(when) => prepared.decide(when),
+                PreparationStep::Ask(asked) => kept.extend(prepared.ask(&**asked, journal).await),
+                PreparationStep::When(when) => prepared.decide(when),
             }
         }
         // Nothing is sent that a later attempt might send otherwise.

@@ -27,9 +27,9 @@ use tokio::time::Instant;
 
 pub(super) use self::report::{Consequence, EndedDelivery, RetriedDelivery, WaitReason};
 use super::breaker::{Breaker, BreakerState};
-use super::gather::{Batch, CallPace};
+use super::gather::{BatchLimits, CallPace};
 use super::hosts::{HeldHost, Hosts};
-use super::limits::{Hold, HostLimits, Limits, PausableClock};
+use super::limits::{DeliveryLimits, Hold, HostLimits, PausableClock};
 use super::outages::{Outage, Outages};
 use super::policy::RetryPolicy;
 
@@ -72,11 +72,11 @@ impl Item {
 
 /// A call under way.
 #[derive(Debug)]
-struct Call {
+struct RunningCall {
     deliveries: usize,
     /// The number of deliveries that have not reported.
     left: usize,
-    kind: Kind,
+    kind: CallKind,
     /// It shows whether a target or host that is held is back.
     probe: bool,
     /// The settings that it was made with.
@@ -86,7 +86,7 @@ struct Call {
 
 /// The deliveries that a call is made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum CallKind {
     /// The oldest that have never failed.
     Oldest,
     /// The newest that have never failed, beside them.
@@ -100,8 +100,8 @@ pub(super) struct Schedule {
     policy: RetryPolicy,
     when_exhausted: WhenExhausted,
     concurrency: usize,
-    limits: Limits,
-    batch: Batch,
+    limits: DeliveryLimits,
+    batch: BatchLimits,
     pace: CallPace,
     breaker: Breaker,
     hosts: Hosts,
@@ -112,7 +112,7 @@ pub(super) struct Schedule {
     again: BTreeSet<DeliveryId>,
     /// With the call that each is part of.
     under_way: BTreeMap<DeliveryId, u64>,
-    calls: HashMap<u64, Call>,
+    calls: HashMap<u64, RunningCall>,
     last_call: u64,
     items: HashMap<DeliveryId, Item>,
     /// The number of items that had failed before.
@@ -147,8 +147,8 @@ impl Schedule {
             policy,
             when_exhausted,
             concurrency,
-            limits: Limits::default(),
-            batch: Batch::default(),
+            limits: DeliveryLimits::default(),
+            batch: BatchLimits::default(),
             pace: CallPace::default(),
             breaker: Breaker::new(concurrency),
             hosts: Hosts::new(HostLimits::default(), concurrency),
@@ -174,12 +174,12 @@ impl Schedule {
         }
     }
 
-    pub(super) fn with_limits(mut self, limits: Limits) -> Self {
+    pub(super) fn with_limits(mut self, limits: DeliveryLimits) -> Self {
         self.limits = limits;
         self
     }
 
-    pub(super) fn with_batch(mut self, batch: Batch, rate: Option<Rate>) -> Self {
+    pub(super) fn with_batch(mut self, batch: BatchLimits, rate: Option<Rate>) -> Self {
         self.batch = batch;
         self.pace = CallPace::new(rate);
         self

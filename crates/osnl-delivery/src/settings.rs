@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use osnl_config::Rate;
 
-use crate::gather::Batch;
-use crate::limits::{HostLimits, Limits};
+use crate::gather::BatchLimits;
+use crate::limits::{DeliveryLimits, HostLimits};
 use crate::policy::RetryPolicy;
 use crate::schedule::WhenExhausted;
 
@@ -21,9 +21,9 @@ pub struct DeliverySettings {
     /// The end of a delivery whose attempts are used up.
     pub when_exhausted: WhenExhausted,
     /// Further limits of a delivery, and the consequence for its key.
-    pub limits: Limits,
+    pub limits: DeliveryLimits,
     /// The number of events that one call takes.
-    pub batch: Batch,
+    pub batch: BatchLimits,
     /// The most calls within a time; `None` is as many as there are.
     pub rate: Option<Rate>,
     /// The share of the action that each host named by events may use.
@@ -40,8 +40,8 @@ impl DeliverySettings {
             timeout: Duration::from_secs(30),
             policy: RetryPolicy { max_attempts, initial, max, jitter: 0.0 },
             when_exhausted: WhenExhausted::DeadLetter,
-            limits: Limits::default(),
-            batch: Batch::default(),
+            limits: DeliveryLimits::default(),
+            batch: BatchLimits::default(),
             rate: None,
             hosts: HostLimits::default(),
         }

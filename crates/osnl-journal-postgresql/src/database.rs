@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use osnl_core::ends::Ends;
+use osnl_core::ends::EndReports;
 use osnl_core::event::AskedFor;
 use osnl_core::metrics::Counters;
 use osnl_core::received::ReceivedMessage;
@@ -312,7 +312,7 @@ async fn tables(session: &Session) -> Result<DatabaseFact, String> {
 }
 
 impl SharedJournal for PostgresJournal {
-    fn ends(&self) -> Ends {
+    fn ends(&self) -> EndReports {
         self.shared.ends.clone()
     }
 

@@ -153,7 +153,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use osnl_core::ends::{self, Ends};
+use osnl_core::ends::{self, EndReports};
 use osnl_core::event::EnrichedValues;
 use osnl_core::metrics::Counters;
 use osnl_core::received::ReceivedMessage;
@@ -245,7 +245,7 @@ impl PostgresJournal {
 
     /// Returns the place where its thread reports an unexpected end.
     #[must_use]
-    pub fn ends(&self) -> Ends {
+    pub fn ends(&self) -> EndReports {
         self.shared.ends.clone()
     }
 

@@ -35,7 +35,9 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use osnl_core::recall::{ReadRows, Recall, RecalledMeaning, Recollection, Report, RowChange, message_of_row};
+use osnl_core::recall::{
+    ReadRows, Recall, RecallReport, RecalledMeaning, Recollection, RowChange, message_of_row,
+};
 
 use crate::command::{Command, NewEntry};
 use crate::group::{clean, stored_name};
@@ -94,7 +96,7 @@ impl SeenVersion {
 pub(crate) struct Reports<'a> {
     recall: Option<&'a Arc<dyn Recall>>,
     places: Vec<usize>,
-    reports: Vec<Report<'a>>,
+    reports: Vec<RecallReport<'a>>,
     numbers: Vec<(i64, &'a Reader)>,
 }
 
@@ -113,13 +115,13 @@ impl<'a> Reports<'a> {
         recalled.sort_by_key(|(_, new, _)| new.id);
         for (n, new, recaller) in recalled {
             let payload = new.entry.received.payload_text();
-            all.add(&recaller.0, n, Report::Message(&new.entry.notification, payload));
+            all.add(&recaller.0, n, RecallReport::Message(&new.entry.notification, payload));
             all.numbers.push((new.id, &new.reader));
         }
         for (n, command) in batch.iter().enumerate().filter(|(_, command)| is_own(command)) {
             let Command::Enriched(_, _, learnt, _) = command else { continue };
             let Some((recaller, facts)) = &learnt.recalled else { continue };
-            all.add(&recaller.0, n, Report::Facts(facts));
+            all.add(&recaller.0, n, RecallReport::Facts(facts));
         }
         all
     }
@@ -128,7 +130,7 @@ impl<'a> Reports<'a> {
         self.recall.is_none()
     }
 
-    fn add(&mut self, recall: &'a Arc<dyn Recall>, place: usize, report: Report<'a>) {
+    fn add(&mut self, recall: &'a Arc<dyn Recall>, place: usize, report: RecallReport<'a>) {
         self.recall = Some(recall);
         self.places.push(place);
         self.reports.push(report);
@@ -172,7 +174,7 @@ impl Transaction<'_> {
     async fn computed(
         &mut self,
         recall: &dyn Recall,
-        reports: &[Report<'_>],
+        reports: &[RecallReport<'_>],
     ) -> Result<(ReadRows, Recollection), Trouble> {
         let mut rows = ReadRows::new();
         for _ in 0..READINGS {

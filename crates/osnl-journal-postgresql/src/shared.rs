@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use osnl_core::ends::Ends;
+use osnl_core::ends::EndReports;
 use osnl_core::metrics::Counters;
 use osnl_journal::shared::{GuardState, SharedMember};
 use osnl_journal::store::claimable::Claimable;
@@ -35,7 +35,7 @@ pub(crate) struct SharedState {
     pub(crate) state: watch::Sender<JournalState>,
     pub(crate) paused: watch::Sender<PausedActions>,
     pub(crate) counters: Arc<Counters>,
-    pub(crate) ends: Ends,
+    pub(crate) ends: EndReports,
     pub(crate) closing: AtomicBool,
     /// Milliseconds of the clock of leases at which the first lease ends; 0 without one.
     lease_end: AtomicU64,
@@ -64,7 +64,7 @@ impl SharedState {
             state: watch::Sender::new(JournalState::Working),
             paused: watch::Sender::new(PausedActions::new()),
             counters,
-            ends: Ends::default(),
+            ends: EndReports::default(),
             closing: AtomicBool::new(false),
             lease_end: AtomicU64::new(0),
             lost_claims: Mutex::default(),

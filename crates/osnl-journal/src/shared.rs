@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use osnl_core::ends::Ends;
+use osnl_core::ends::EndReports;
 use osnl_core::event::AskedFor;
 use osnl_core::metrics::Counters;
 use osnl_core::received::ReceivedMessage;
@@ -302,7 +302,7 @@ pub struct OwnShare {
 /// An open journal that other daemons share. See the [module](self).
 pub trait SharedJournal: Journal + fmt::Debug {
     /// Returns the place where its thread reports an unexpected end.
-    fn ends(&self) -> Ends;
+    fn ends(&self) -> EndReports;
 
     /// Returns the number of deliveries of one action that may be pending.
     fn max_pending(&self) -> u64;

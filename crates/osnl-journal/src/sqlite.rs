@@ -64,7 +64,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use osnl_core::ends::{self, Ends};
+use osnl_core::ends::{self, EndReports};
 use osnl_core::event::EnrichedValues;
 use osnl_core::metrics::Counters;
 use osnl_core::received::ReceivedMessage;
@@ -232,7 +232,7 @@ struct SharedState {
     /// Pages in the WAL after the latest commit.
     wal_pages: AtomicU32,
     /// The place where its threads report an unexpected end.
-    ends: Ends,
+    ends: EndReports,
     /// Its end was asked for: what comes now comes too late.
     closing: AtomicBool,
     /// Its thread has ended unexpectedly, which has been published.
@@ -297,7 +297,7 @@ impl SqliteJournal {
             decoded: MessageCache::default(),
             disk_wait: DiskWait::default(),
             wal_pages: AtomicU32::new(0),
-            ends: Ends::default(),
+            ends: EndReports::default(),
             closing: AtomicBool::new(false),
             is_gone: AtomicBool::new(false),
             on_release: OnRelease::default(),
@@ -320,7 +320,7 @@ impl SqliteJournal {
 
     /// Returns the place where its threads report an unexpected end.
     #[must_use]
-    pub fn ends(&self) -> Ends {
+    pub fn ends(&self) -> EndReports {
         self.shared.ends.clone()
     }
 

@@ -13,10 +13,12 @@ use osnl::daemon::Daemon;
 use osnl::intake::RuleEngine;
 use osnl::listener::{GIVE_BACK_AFTER, Listener, ListenerConfig};
 use osnl_core::attempt::Action;
-use osnl_core::ends::Ends;
+use osnl_core::ends::EndReports;
 use osnl_core::metrics::Counters;
 use osnl_core::rule::Rule;
-use osnl_delivery::{Batch, DeliveryLoop, DeliverySettings, HostLimits, Limits, RetryPolicy, WhenExhausted};
+use osnl_delivery::{
+    BatchLimits, DeliveryLimits, DeliveryLoop, DeliverySettings, HostLimits, RetryPolicy, WhenExhausted,
+};
 use osnl_http::{HttpError, HttpOptions, Verification};
 use osnl_journal::Journal;
 use osnl_journal::in_hand::InHand;
@@ -101,8 +103,8 @@ impl Conf {
                 jitter: 0.2,
             },
             when_exhausted: if requeue { WhenExhausted::Return } else { WhenExhausted::DeadLetter },
-            limits: Limits::default(),
-            batch: Batch::default(),
+            limits: DeliveryLimits::default(),
+            batch: BatchLimits::default(),
             rate: None,
             hosts: HostLimits::default(),
         }
@@ -191,7 +193,7 @@ pub enum StartError {
 /// A journal, and the watch over its users.
 pub(super) struct OpenJournal {
     journal: Arc<dyn Journal>,
-    ends: Ends,
+    ends: EndReports,
     in_hand: Arc<InHand>,
 }
 

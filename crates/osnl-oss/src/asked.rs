@@ -23,7 +23,7 @@ use super::instance::{Instance, Nic, number, text_of};
 use super::ordered::OrderedMap;
 use super::servers::{KnownServer, Servers};
 use osnl_actions::ActionError;
-use osnl_delivery::enrich::{Kind, Lookup, LookupAnswer, OnError, Step, dependency};
+use osnl_delivery::enrich::{EnrichmentStep, Kind, Lookup, LookupAnswer, OnError, dependency};
 
 /// Asks a cloud, or what remembers its answers.
 pub struct CloudLookup {
@@ -40,7 +40,7 @@ impl CloudLookup {
     }
 
     /// The cloud of a section, whatever else that one asks for.
-    pub(crate) fn of(step: &Step) -> Self {
+    pub(crate) fn of(step: &EnrichmentStep) -> Self {
         Self::new(step.name.clone(), Arc::new(step.enricher.clone()), step.on_error)
     }
 

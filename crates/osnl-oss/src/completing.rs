@@ -18,7 +18,7 @@ use super::watched::WatchedActions;
 use super::watcher::Watcher;
 use osnl_actions::driver::{EarlierRows, Interest, SharedObserver};
 use osnl_actions::{ActionError, Event};
-use osnl_delivery::enrich::Step;
+use osnl_delivery::enrich::EnrichmentStep;
 use osnl_delivery::{Answers, Prepare};
 
 /// Asks, before the first attempt of a delivery, for what no event has told of it; what is found is kept with the delivery
@@ -102,7 +102,7 @@ impl SharedObserver for Watcher {
         self.watch(watched);
     }
 
-    fn preparation(self: Arc<Self>, interest: &Interest, step: &Step) -> Option<Arc<dyn Prepare>> {
+    fn preparation(self: Arc<Self>, interest: &Interest, step: &EnrichmentStep) -> Option<Arc<dyn Prepare>> {
         let lists = interest.subject.downcast_ref::<Lists>()?.clone();
         Some(Arc::new(CompletionStep { servers: Arc::new(CloudLookup::of(step)), lists, watcher: self }))
     }

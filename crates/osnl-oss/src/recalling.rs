@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use osnl_core::recall::{ReadRows, Recall, RecalledMeaning, Recollection, Report};
+use osnl_core::recall::{ReadRows, Recall, RecallReport, RecalledMeaning, Recollection};
 use osnl_model::Notification;
 
 use super::event::Occurrence;
@@ -33,20 +33,24 @@ pub(super) fn facts<'a>(found: impl Iterator<Item = &'a Complete>) -> String {
 }
 
 impl Recall for RowRecall {
-    fn recall(&self, reports: &[Report<'_>], rows: &ReadRows) -> Result<Recollection, BTreeSet<String>> {
+    fn recall(
+        &self,
+        reports: &[RecallReport<'_>],
+        rows: &ReadRows,
+    ) -> Result<Recollection, BTreeSet<String>> {
         let lists = self.watched.read().unwrap_or_else(PoisonError::into_inner).lists.clone();
         let mut memory = Memory::of_rows(rows);
         let (mut meanings, mut handled) = (Vec::new(), Vec::new());
         for report in reports {
             match report {
-                Report::Message(n, payload) => {
+                RecallReport::Message(n, payload) => {
                     let told = lists.as_ref().map(|lists| memory.meaning(n, payload.as_deref(), lists));
                     let happened = told.unwrap_or_default();
                     let keys = memory.keys(&happened);
                     handled.extend((!happened.is_empty()).then_some(*n));
                     meanings.push(RecalledMeaning { happened: written(&happened), keys });
                 }
-                Report::Facts(facts) => {
+                RecallReport::Facts(facts) => {
                     let facts: Vec<Fact> = serde_json::from_str(facts).unwrap_or_default();
                     for (happened, nics) in facts {
                         memory.learn(&Complete { happened, nics, asked: true });

@@ -27,7 +27,7 @@ pub(crate) use self::state::Stop;
 pub use self::state::{ATTENTION_AGE, DaemonState, EndedReload, ListenerHandle, Reloads};
 use self::tasks::Tasks;
 use crate::delivery::DeliveryLoop;
-use crate::ends::{Ends, UnexpectedEnd};
+use crate::ends::{EndReports, UnexpectedEnd};
 use crate::in_hand::InHand;
 use crate::journal::Journal;
 use crate::listener::{ConnectionObserver, Farewell, Listener};
@@ -52,7 +52,7 @@ pub struct Daemon {
     /// Reads the configuration again.
     reload: Option<(Box<dyn Reload>, Arc<Counters>)>,
     /// The threads beside the daemon that report an unexpected end.
-    watched: Vec<Ends>,
+    watched: Vec<EndReports>,
     /// The record of the messages and deliveries in hand.
     in_hand: Arc<InHand>,
     /// The hold on the state directory, until the end of the run.
@@ -134,7 +134,7 @@ impl Daemon {
 
     /// Ends with an error when something is reported there.
     #[must_use]
-    pub fn watching(mut self, ends: Ends) -> Self {
+    pub fn watching(mut self, ends: EndReports) -> Self {
         self.watched.push(ends);
         self
     }
@@ -183,10 +183,10 @@ impl Daemon {
         shutdown: &Shutdown,
         drain_deadline: Duration,
     ) -> Result<RunEnd, DaemonError> {
-        let ends = Ends::default();
+        let ends = EndReports::default();
         let mut tasks = Tasks::start(shutdown, &ends, self.listeners, self.emptying, self.deliveries);
-        let watched: Vec<Ends> = self.watched.into_iter().chain([ends.clone()]).collect();
-        let mut unexpected: FuturesUnordered<_> = watched.iter().map(Ends::first).collect();
+        let watched: Vec<EndReports> = self.watched.into_iter().chain([ends.clone()]).collect();
+        let mut unexpected: FuturesUnordered<_> = watched.iter().map(EndReports::first).collect();
         let asked = CancellationToken::new();
         // Also stops it when what runs the daemon is dropped.
         let _unasked = asked.clone().drop_guard();
@@ -246,7 +246,7 @@ impl Daemon {
         let ended = drained(&mut tasks, &*self.journal, shutdown, drain_deadline, &mut first_error).await;
         asked.cancel();
         while controls.join_next().await.is_some() {}
-        if let Some(end) = watched.iter().find_map(Ends::reported) {
+        if let Some(end) = watched.iter().find_map(EndReports::reported) {
             late(&mut first_error, Err(DaemonError::Unexpected(end)));
         }
         match ended {

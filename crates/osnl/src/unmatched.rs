@@ -27,7 +27,7 @@ use osnl_transport::{MessageView, Properties};
 pub use self::file::{RuleMatches, counts, read};
 pub use self::look::RuleTotals;
 use self::store::UnmatchedStore;
-use crate::ends::Ends;
+use crate::ends::EndReports;
 use crate::received::ReceivedMessage;
 use crate::rule::{Condition, Rule, RuleMismatch, RuleSet};
 
@@ -104,7 +104,7 @@ pub struct Ring {
     shared: Arc<UnmatchedState>,
     /// Ended, with everything written, when the ring is dropped.
     _store: Option<UnmatchedStore>,
-    ends: Ends,
+    ends: EndReports,
 }
 
 struct UnmatchedState {
@@ -126,7 +126,7 @@ impl Ring {
     /// A ring in memory only.
     #[must_use]
     pub fn new(keep: KeepUnmatched) -> Self {
-        Self { shared: Arc::new(UnmatchedState::new(keep)), _store: None, ends: Ends::default() }
+        Self { shared: Arc::new(UnmatchedState::new(keep)), _store: None, ends: EndReports::default() }
     }
 
     /// Creates a ring that is also written beside a journal's file. A file that cannot be written is reported in the
@@ -134,14 +134,14 @@ impl Ring {
     #[must_use]
     pub fn beside(keep: KeepUnmatched, journal: &Path) -> Self {
         let shared = Arc::new(UnmatchedState::new(keep));
-        let ends = Ends::default();
+        let ends = EndReports::default();
         let store = UnmatchedStore::start(shared.clone(), journal, &ends);
         Self { shared, _store: store, ends }
     }
 
     /// Returns the receiver of an unexpected end of the thread that writes the file.
     #[must_use]
-    pub fn ends(&self) -> Ends {
+    pub fn ends(&self) -> EndReports {
         self.ends.clone()
     }
 

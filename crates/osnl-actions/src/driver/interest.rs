@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use osnl_core::observe::Observe;
 use osnl_delivery::Prepare;
-use osnl_delivery::enrich::Step;
+use osnl_delivery::enrich::EnrichmentStep;
 
 /// The place where an observer finds what was seen before.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,5 +37,5 @@ pub trait SharedObserver: Observe {
     fn serve(&self, actions: Vec<(Arc<str>, Interest)>);
 
     /// The work before the first attempt of an action's deliveries; `step` asks the cloud that its driver names.
-    fn preparation(self: Arc<Self>, interest: &Interest, step: &Step) -> Option<Arc<dyn Prepare>>;
+    fn preparation(self: Arc<Self>, interest: &Interest, step: &EnrichmentStep) -> Option<Arc<dyn Prepare>>;
 }

@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use osnl::ends::Ends;
+use osnl::ends::EndReports;
 
 /// Bytes that may wait for the reader.
 const MOST: usize = 1024 * 1024;
@@ -18,7 +18,7 @@ const FULL: Duration = Duration::from_millis(10);
 /// The queue, and the thread that empties it. The thread ends with the program.
 pub(super) struct Background {
     shared: Arc<Buffer>,
-    ends: Ends,
+    ends: EndReports,
 }
 
 #[derive(Default)]
@@ -50,7 +50,7 @@ impl Background {
     /// No thread can be started.
     pub(super) fn start(stream: impl Write + Send + 'static) -> io::Result<Self> {
         let shared = Arc::new(Buffer::default());
-        let ends = Ends::default();
+        let ends = EndReports::default();
         let (theirs, reported) = (shared.clone(), ends.clone());
         let run = move || {
             reported.thread("the thread that writes the log to stderr", || theirs.write_all_to(stream));
@@ -61,7 +61,7 @@ impl Background {
     }
 
     /// Returns the signal that its thread has ended unexpectedly.
-    pub(super) fn ends(&self) -> Ends {
+    pub(super) fn ends(&self) -> EndReports {
         self.ends.clone()
     }
 

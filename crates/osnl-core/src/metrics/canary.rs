@@ -23,11 +23,11 @@ pub struct Canary {
     pub lost: Counter,
     /// The time from publication until the effect.
     pub delay: Histogram,
-    flight: Mutex<Flight>,
+    flight: Mutex<CanaryFlight>,
 }
 
 #[derive(Default)]
-struct Flight {
+struct CanaryFlight {
     /// The interval between two; `None` without a canary.
     every: Option<Duration>,
     /// When each that is under way was sent.
@@ -112,12 +112,12 @@ impl Canary {
         (silent > flight.patience()).then_some(silent)
     }
 
-    fn flight(&self) -> MutexGuard<'_, Flight> {
+    fn flight(&self) -> MutexGuard<'_, CanaryFlight> {
         self.flight.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Flight {
+impl CanaryFlight {
     fn patience(&self) -> Duration {
         self.every.unwrap_or_default().saturating_mul(3)
     }

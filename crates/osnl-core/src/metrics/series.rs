@@ -20,9 +20,9 @@ use crate::moment::{millis, moment, since_publication};
 /// The numbers with a label, and the histograms of the journal.
 #[derive(Debug)]
 pub struct Series {
-    listeners: ByName<ListenerSeries>,
-    actions: ByName<ActionSeries>,
-    rules: ByName<RuleSeries>,
+    listeners: SeriesByName<ListenerSeries>,
+    actions: SeriesByName<ActionSeries>,
+    rules: SeriesByName<RuleSeries>,
     /// The canary.
     pub canary: Canary,
     /// The streams that should not fall silent.
@@ -84,9 +84,9 @@ pub struct RuleSeries {
 impl Default for Series {
     fn default() -> Self {
         Self {
-            listeners: ByName::default(),
-            actions: ByName::default(),
-            rules: ByName::default(),
+            listeners: SeriesByName::default(),
+            actions: SeriesByName::default(),
+            rules: SeriesByName::default(),
             canary: Canary::default(),
             streams: Streams::default(),
             traces: Traces::default(),
@@ -218,21 +218,21 @@ fn delay(notification: &Notification, at: SystemTime) -> Option<Duration> {
     Some(since_publication(published.as_microseconds(), at))
 }
 
-struct ByName<T>(RwLock<Names<T>>);
+struct SeriesByName<T>(RwLock<NamedSeries<T>>);
 
-struct Names<T> {
+struct NamedSeries<T> {
     all: BTreeMap<Arc<str>, Arc<T>>,
     /// The number of names at which those that nothing counts for are forgotten.
     full: usize,
 }
 
-impl<T> Default for ByName<T> {
+impl<T> Default for SeriesByName<T> {
     fn default() -> Self {
-        Self(RwLock::new(Names { all: BTreeMap::new(), full: 1 }))
+        Self(RwLock::new(NamedSeries { all: BTreeMap::new(), full: 1 }))
     }
 }
 
-impl<T: Default> ByName<T> {
+impl<T: Default> SeriesByName<T> {
     fn of(&self, name: &str) -> Arc<T> {
         if let Some(known) = self.0.read().unwrap_or_else(PoisonError::into_inner).all.get(name) {
             return known.clone();
@@ -247,7 +247,7 @@ impl<T: Default> ByName<T> {
     }
 }
 
-impl<T: fmt::Debug> fmt::Debug for ByName<T> {
+impl<T: fmt::Debug> fmt::Debug for SeriesByName<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.read().unwrap_or_else(PoisonError::into_inner).all.fmt(f)
     }

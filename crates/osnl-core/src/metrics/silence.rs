@@ -70,14 +70,14 @@ pub struct UntoldMessages {
 /// The streams with an expectation.
 #[derive(Debug, Default)]
 pub struct Streams {
-    by_name: RwLock<ByName>,
+    by_name: RwLock<StreamsByName>,
     is_shared: AtomicBool,
 }
 
-type ByName = BTreeMap<(StreamKind, Arc<str>), Arc<Stream>>;
+type StreamsByName = BTreeMap<(StreamKind, Arc<str>), Arc<WatchedStream>>;
 
 #[derive(Debug)]
-struct Stream {
+struct WatchedStream {
     expect: Rate,
     /// Since when it is watched, in milliseconds since 1970.
     since: i64,
@@ -98,7 +98,7 @@ impl Streams {
         for (kind, name, expect) in expected {
             let key = (kind, name);
             let known = before.get(&key).filter(|stream| stream.expect == expect).cloned();
-            streams.insert(key, known.unwrap_or_else(|| Arc::new(Stream::new(expect, millis(now)))));
+            streams.insert(key, known.unwrap_or_else(|| Arc::new(WatchedStream::new(expect, millis(now)))));
         }
     }
 
@@ -118,7 +118,7 @@ impl Streams {
     pub fn states(&self, now: SystemTime) -> Vec<StreamState> {
         let streams = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
         let is_shared = self.is_shared.load(Ordering::Relaxed);
-        let state = |((kind, name), stream): (&(StreamKind, Arc<str>), &Arc<Stream>)| {
+        let state = |((kind, name), stream): (&(StreamKind, Arc<str>), &Arc<WatchedStream>)| {
             let (last, is_silent) = match is_shared {
                 true => *stream.shared.read().unwrap_or_else(PoisonError::into_inner),
                 false => (stream.last().map(moment), stream.is_silent(millis(now))),
@@ -137,7 +137,7 @@ impl Streams {
     #[must_use]
     pub fn untold(&self) -> Vec<UntoldMessages> {
         let streams = self.by_name.read().unwrap_or_else(PoisonError::into_inner);
-        let untold = |((kind, name), stream): (&(StreamKind, Arc<str>), &Arc<Stream>)| {
+        let untold = |((kind, name), stream): (&(StreamKind, Arc<str>), &Arc<WatchedStream>)| {
             let count = stream.count.load(Ordering::Relaxed);
             let messages = count.saturating_sub(stream.told.load(Ordering::Relaxed));
             let last = stream.last().filter(|_| messages > 0).map(moment);
@@ -170,7 +170,7 @@ impl Streams {
     }
 }
 
-impl Stream {
+impl WatchedStream {
     fn new(expect: Rate, since: i64) -> Self {
         let latest = (0..expect.keys.max(1)).map(|_| AtomicI64::new(0)).collect();
         let (count, told, shared) = (AtomicU64::new(0), AtomicU64::new(0), RwLock::default());

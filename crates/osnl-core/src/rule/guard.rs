@@ -168,17 +168,17 @@ fn lock(window: &Mutex<GuardWindow>) -> std::sync::MutexGuard<'_, GuardWindow> {
 }
 
 /// When a key came last, and a number to tell apart those of one moment.
-type Moment = (i64, u64);
+type GuardMoment = (i64, u64);
 
 #[derive(Debug)]
 struct GuardWindow {
     rate: Rate,
-    keys: HashMap<String, (Moment, bool)>,
+    keys: HashMap<String, (GuardMoment, bool)>,
     /// By when they came last: the latest `rate.keys`, which is enough to know that nothing new passes.
-    passed: BTreeMap<Moment, String>,
+    passed: BTreeMap<GuardMoment, String>,
     /// The same of those that were held: the latest `rate.keys` and one more, which is enough to know that there
     /// are too many.
-    held: BTreeMap<Moment, String>,
+    held: BTreeMap<GuardMoment, String>,
     last: u64,
     said: Option<i64>,
 }
@@ -234,7 +234,7 @@ impl GuardWindow {
         }
     }
 
-    fn order(&mut self, passed: bool) -> &mut BTreeMap<Moment, String> {
+    fn order(&mut self, passed: bool) -> &mut BTreeMap<GuardMoment, String> {
         if passed { &mut self.passed } else { &mut self.held }
     }
 

@@ -5,14 +5,14 @@ use osnl_core::received::ReceivedMessage;
 use osnl_journal::UsedLimits;
 use osnl_model::Notification;
 
-use super::super::Limits;
+use super::super::DeliveryLimits;
 use super::super::schedule::tests::worded;
 use super::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
 fn settings(hold_max: Option<Duration>) -> DeliverySettings {
-    let limits = Limits { hold_max, ..Limits::default() };
+    let limits = DeliveryLimits { hold_max, ..DeliveryLimits::default() };
     DeliverySettings { timeout: SECOND, limits, ..DeliverySettings::sample(6, SECOND, 60 * SECOND) }
 }
 

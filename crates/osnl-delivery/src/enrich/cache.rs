@@ -56,7 +56,7 @@ pub struct Enricher {
     state: Arc<Mutex<CacheState>>,
 }
 
-type Flight = Shared<BoxFuture<'static, Result<LookupAnswer, EnrichError>>>;
+type LookupFlight = Shared<BoxFuture<'static, Result<LookupAnswer, EnrichError>>>;
 
 struct CacheState {
     known: HashMap<(Kind, String), CachedAnswer>,
@@ -68,10 +68,10 @@ struct CacheState {
     flights: HashMap<(Kind, String), Airborne>,
     pace: CallPace,
     /// The source cannot be reached.
-    down: Option<Down>,
+    down: Option<FailureStreak>,
 }
 
-struct Down {
+struct FailureStreak {
     /// Failures in a row.
     failures: u32,
     error: EnrichError,
@@ -90,7 +90,7 @@ struct CachedAnswer {
 /// A request that is under way.
 #[derive(Clone)]
 struct Airborne {
-    flight: Flight,
+    flight: LookupFlight,
     number: u64,
     /// When it began.
     asked: SystemTime,
@@ -180,7 +180,7 @@ impl Enricher {
         let failures = state.down.as_ref().map_or(0, |down| down.failures).saturating_add(1);
         let pause = FIRST_PAUSE.saturating_mul(1 << (failures - 1).min(6)).min(LONGEST_PAUSE);
         let until = Instant::now() + pause.max(error.retry_after.unwrap_or_default());
-        state.down = Some(Down { failures, error: error.clone(), until });
+        state.down = Some(FailureStreak { failures, error: error.clone(), until });
     }
 
     /// Makes one request, when it is its turn. The future is the flight's own, and outlives the caller that began it.
@@ -239,7 +239,8 @@ struct LandingGuard<'a> {
 impl Drop for LandingGuard<'_> {
     fn drop(&mut self) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let done = |flight: &Flight| flight.peek().is_some() || flight.strong_count().is_none_or(|n| n <= 1);
+        let done =
+            |flight: &LookupFlight| flight.peek().is_some() || flight.strong_count().is_none_or(|n| n <= 1);
         if state.flights.get(self.key).is_some_and(|of| of.number == self.number && done(&of.flight)) {
             state.flights.remove(self.key);
         }

@@ -23,13 +23,13 @@ const LARGEST: usize = 256 * 1024;
 /// The enrichments of one action, in the order in which the action names them: an `id` may look at those before it.
 #[derive(Clone)]
 pub struct Enrichments {
-    steps: Vec<Step>,
+    steps: Vec<EnrichmentStep>,
     journal: Arc<dyn Journal>,
 }
 
 /// One `[enrich:NAME]`, ready to be asked.
 #[derive(Clone, Debug)]
-pub struct Step {
+pub struct EnrichmentStep {
     /// The section's name.
     pub name: Arc<str>,
     /// The kind of the object.
@@ -47,7 +47,7 @@ pub struct Step {
 impl Enrichments {
     /// The questions of one action, in this order.
     #[must_use]
-    pub fn new(steps: Vec<Step>, journal: Arc<dyn Journal>) -> Self {
+    pub fn new(steps: Vec<EnrichmentStep>, journal: Arc<dyn Journal>) -> Self {
         Self { steps, journal }
     }
 
@@ -55,7 +55,7 @@ impl Enrichments {
     /// source has an answer.
     #[must_use]
     pub fn of(names: &[(&str, Kind, Enricher)], journal: Arc<dyn Journal>) -> Self {
-        let step = |(name, kind, enricher): &(&str, Kind, Enricher)| Step {
+        let step = |(name, kind, enricher): &(&str, Kind, Enricher)| EnrichmentStep {
             name: (*name).into(),
             kind: *kind,
             id: None,
@@ -68,7 +68,7 @@ impl Enrichments {
 
     async fn ask(
         &self,
-        step: &Step,
+        step: &EnrichmentStep,
         event: &Event,
         before: &EnrichedValues,
         learnt: &mut Vec<(String, String)>,
@@ -188,7 +188,7 @@ impl Prepare for Enrichments {
     fn prepare<'a>(&'a self, event: &'a Event) -> BoxFuture<'a, Result<Option<Answers>, ActionError>> {
         Box::pin(async move {
             let before = event.enriched.as_deref();
-            let has = |step: &Step| before.is_some_and(|before| before.contains_key(&*step.name));
+            let has = |step: &EnrichmentStep| before.is_some_and(|before| before.contains_key(&*step.name));
             if self.steps.iter().all(has) {
                 return Ok(None);
             }

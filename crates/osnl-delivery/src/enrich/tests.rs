@@ -159,8 +159,8 @@ fn event(event_type: &str, payload: Value) -> Event {
     Event::new(ReceivedMessage::sample("", false), notification, "r", "a")
 }
 
-fn step(name: &str, kind: Kind, id: Option<&str>, source: &Arc<Source>) -> Step {
-    Step {
+fn step(name: &str, kind: Kind, id: Option<&str>, source: &Arc<Source>) -> EnrichmentStep {
+    EnrichmentStep {
         name: name.into(),
         kind,
         id: id.map(|id| Template::compile(id, &["server", "port", "flavor"]).unwrap()),

@@ -9,7 +9,7 @@
 
 use tokio::time::Instant;
 
-use super::{Call, DeliveryId, Kind, Schedule};
+use super::{CallKind, DeliveryId, RunningCall, Schedule};
 
 /// The number of calls of which one is for deliveries that have failed before, if some are due.
 const SHARE: usize = 4;
@@ -31,7 +31,7 @@ impl Schedule {
         let host = self.items.get(ids.first()?)?.host.clone();
         self.pace.begin(now);
         self.last_call += 1;
-        self.turn = if kind == Kind::Again { 0 } else { self.turn + 1 };
+        self.turn = if kind == CallKind::Again { 0 } else { self.turn + 1 };
         self.latest = ids.iter().copied().fold(self.latest, DeliveryId::max);
         let probe = match &host {
             Some(host) => self.hosts.breaker(host).is_some_and(|breaker| !breaker.is_closed()),
@@ -41,8 +41,14 @@ impl Schedule {
             Some(host) => self.hosts.begin(host, now),
             None => self.breaker.begin(),
         }
-        let call =
-            Call { deliveries: ids.len(), left: ids.len(), kind, probe, settings: self.settings, host };
+        let call = RunningCall {
+            deliveries: ids.len(),
+            left: ids.len(),
+            kind,
+            probe,
+            settings: self.settings,
+            host,
+        };
         self.calls.insert(self.last_call, call);
         let then = self.closed.at(now);
         for id in &ids {
@@ -70,9 +76,9 @@ impl Schedule {
     }
 
     /// While the target is held: one delivery, or one digest.
-    fn probe(&mut self, now: Instant) -> Option<(Kind, Vec<DeliveryId>)> {
+    fn probe(&mut self, now: Instant) -> Option<(CallKind, Vec<DeliveryId>)> {
         if self.batch.whole {
-            return Some((Kind::Oldest, self.whole()));
+            return Some((CallKind::Oldest, self.whole()));
         }
         // One that has just come says most. The others have their turn all the same.
         let has_come = self.fresh.last().is_some_and(|id| *id > self.latest);
@@ -81,44 +87,45 @@ impl Schedule {
         let newest = self.newest || self.out_of_turn;
         self.newest ^= !self.out_of_turn;
         let (of, kind) = match (self.fresh.is_empty(), newest) {
-            (true, _) => (&self.again, Kind::Again),
-            (false, true) => (&self.fresh, Kind::Newest),
-            (false, false) => (&self.fresh, Kind::Oldest),
+            (true, _) => (&self.again, CallKind::Again),
+            (false, true) => (&self.fresh, CallKind::Newest),
+            (false, false) => (&self.fresh, CallKind::Oldest),
         };
         let id = if newest { of.last() } else { of.first() };
         Some((kind, vec![*id?]))
     }
 
-    fn gather(&mut self, now: Instant) -> Option<(Kind, Vec<DeliveryId>)> {
+    fn gather(&mut self, now: Instant) -> Option<(CallKind, Vec<DeliveryId>)> {
         if self.batch.whole {
-            return self.gather_whole(now).map(|ids| (Kind::Oldest, ids));
+            return self.gather_whole(now).map(|ids| (CallKind::Oldest, ids));
         }
         if !self.breaker.is_event_suspect(now) {
             return self.gather_in_order(now);
         }
-        let others = self.calls.values().filter(|call| call.kind != Kind::Newest).count();
+        let others = self.calls.values().filter(|call| call.kind != CallKind::Newest).count();
         let may_others = others < (self.breaker.allowed() / 2).max(1);
         if (self.newest || !may_others)
-            && let Some(ids) = self.gather_fresh(Kind::Newest, now)
+            && let Some(ids) = self.gather_fresh(CallKind::Newest, now)
         {
             self.newest = false;
-            return Some((Kind::Newest, ids));
+            return Some((CallKind::Newest, ids));
         }
         let call = if may_others { self.gather_in_order(now) } else { None };
         self.newest |= call.is_some();
         call
     }
 
-    fn gather_in_order(&mut self, now: Instant) -> Option<(Kind, Vec<DeliveryId>)> {
+    fn gather_in_order(&mut self, now: Instant) -> Option<(CallKind, Vec<DeliveryId>)> {
         let may_again = !self.again.is_empty() && self.may_again();
         // The oldest that has failed before, alone: deliveries that failed together each show on their own which is at
         // fault.
         let again = |schedule: &mut Self| {
-            let id = may_again.then(|| schedule.first_of(Kind::Again, now)).flatten();
-            id.map(|id| (Kind::Again, vec![id]))
+            let id = may_again.then(|| schedule.first_of(CallKind::Again, now)).flatten();
+            id.map(|id| (CallKind::Again, vec![id]))
         };
-        let oldest =
-            |schedule: &mut Self| schedule.gather_fresh(Kind::Oldest, now).map(|ids| (Kind::Oldest, ids));
+        let oldest = |schedule: &mut Self| {
+            schedule.gather_fresh(CallKind::Oldest, now).map(|ids| (CallKind::Oldest, ids))
+        };
         match self.turn + 1 >= SHARE && self.breaker.is_at_full_pace() {
             true => again(self).or_else(|| oldest(self)),
             false => oldest(self).or_else(|| again(self)),
@@ -128,10 +135,10 @@ impl Schedule {
     /// Whether one more call may go to deliveries that have failed before.
     fn may_again(&self) -> bool {
         let most = self.concurrency - (self.concurrency / SHARE).max(1).min(self.concurrency - 1);
-        self.calls.values().filter(|call| call.kind == Kind::Again).count() < most
+        self.calls.values().filter(|call| call.kind == CallKind::Again).count() < most
     }
 
-    fn gather_fresh(&mut self, kind: Kind, now: Instant) -> Option<Vec<DeliveryId>> {
+    fn gather_fresh(&mut self, kind: CallKind, now: Instant) -> Option<Vec<DeliveryId>> {
         let first = self.first_of(kind, now)?;
         if self.batch.most <= 1 {
             return Some(vec![first]);
@@ -140,8 +147,8 @@ impl Schedule {
         let same = |id: &DeliveryId| self.items.get(id).is_some_and(|item| item.host == *host);
         let ids = self.fresh.iter().copied().filter(same);
         let mut ids: Vec<_> = match kind {
-            Kind::Newest => ids.rev().take(self.batch.most).collect(),
-            Kind::Oldest | Kind::Again => ids.take(self.batch.most).collect(),
+            CallKind::Newest => ids.rev().take(self.batch.most).collect(),
+            CallKind::Oldest | CallKind::Again => ids.take(self.batch.most).collect(),
         };
         ids.sort_unstable();
         let waited = self.gathered_at().is_none_or(|at| at <= now);
@@ -149,16 +156,16 @@ impl Schedule {
     }
 
     /// The first of a kind whose host may be called.
-    fn first_of(&mut self, kind: Kind, now: Instant) -> Option<DeliveryId> {
-        let of = if kind == Kind::Again { &self.again } else { &self.fresh };
+    fn first_of(&mut self, kind: CallKind, now: Instant) -> Option<DeliveryId> {
+        let of = if kind == CallKind::Again { &self.again } else { &self.fresh };
         let (items, hosts, has_hosts) = (&self.items, &mut self.hosts, self.has_hosts);
         let may = |id: &&DeliveryId| {
             let host = if has_hosts { items.get(id).and_then(|item| item.host.as_ref()) } else { None };
-            host.is_none_or(|host| hosts.may_begin(host, kind != Kind::Again, now))
+            host.is_none_or(|host| hosts.may_begin(host, kind != CallKind::Again, now))
         };
         match kind {
-            Kind::Newest => of.iter().rev().find(may),
-            Kind::Oldest | Kind::Again => of.iter().find(may),
+            CallKind::Newest => of.iter().rev().find(may),
+            CallKind::Oldest | CallKind::Again => of.iter().find(may),
         }
         .copied()
     }
@@ -249,7 +256,7 @@ impl Schedule {
 pub(super) struct Back {
     /// The call, if it had several.
     pub(super) several: Option<u64>,
-    pub(super) kind: Kind,
+    pub(super) kind: CallKind,
     pub(super) probe: bool,
     /// It was made with the settings that count now.
     pub(super) current: bool,

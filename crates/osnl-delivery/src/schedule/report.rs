@@ -10,7 +10,7 @@ use osnl_journal::{ClaimedDelivery, Outcome, Retry, UsedLimits};
 use tokio::time::Instant;
 
 use super::calls::Back;
-use super::{DeliveryId, Item, Kind, Schedule, WhenExhausted};
+use super::{CallKind, DeliveryId, Item, Schedule, WhenExhausted};
 use crate::breaker::{Breaker, BreakerChange, FailedKey, LONGEST_OPEN};
 use crate::limits::OnDead;
 use crate::policy::Decision;
@@ -126,7 +126,7 @@ impl Schedule {
                         Some(host) => self.hosts.success(host, now),
                         None => self.breaker.success(now),
                     };
-                    if back.kind == Kind::Oldest && item.host.is_none() {
+                    if back.kind == CallKind::Oldest && item.host.is_none() {
                         self.breaker.acquit();
                     }
                     if change == BreakerChange::Closed {

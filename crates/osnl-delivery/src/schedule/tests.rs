@@ -298,14 +298,14 @@ fn the_claims_that_there_may_be_follow_from_the_calls() {
     for (concurrency, batch, expected) in
         [(1, 1, 16), (16, 1, 64), (1000, 1, 4000), (16, 50, 800), (4, 500, 1024)]
     {
-        let batch = Batch { most: batch, ..Batch::default() };
+        let batch = BatchLimits { most: batch, ..BatchLimits::default() };
         let schedule = Schedule::new(POLICY, WhenExhausted::DeadLetter, concurrency).with_batch(batch, None);
         assert_eq!(schedule.window(), expected, "{concurrency} {batch:?}");
     }
 }
 
 /// The same with limits, and twenty attempts.
-fn limited(deliveries: u64, limits: Limits) -> Script {
+fn limited(deliveries: u64, limits: DeliveryLimits) -> Script {
     let policy = RetryPolicy { max_attempts: NonZeroU32::new(20).unwrap(), ..POLICY };
     Script::of(deliveries, Schedule::new(policy, WhenExhausted::DeadLetter, 4).with_limits(limits))
 }
@@ -313,7 +313,8 @@ fn limited(deliveries: u64, limits: Limits) -> Script {
 #[test]
 fn an_age_ends_what_is_tried_again_and_again_and_is_kept_with_the_attempts() {
     for class in [ErrorClass::Status(500), ErrorClass::Status(409)] {
-        let mut script = limited(1, Limits { max_age: Some(10 * SECOND), ..Limits::default() });
+        let mut script =
+            limited(1, DeliveryLimits { max_age: Some(10 * SECOND), ..DeliveryLimits::default() });
         // Not counted: it has not been tried yet.
         script.pass(100);
         let mut age = 0;
@@ -337,7 +338,7 @@ fn an_age_ends_what_is_tried_again_and_again_and_is_kept_with_the_attempts() {
 
 #[test]
 fn what_was_used_up_before_counts() {
-    let mut script = limited(0, Limits { max_age: Some(10 * SECOND), ..Limits::default() });
+    let mut script = limited(0, DeliveryLimits { max_age: Some(10 * SECOND), ..DeliveryLimits::default() });
     let used = UsedLimits { attempts: 4, age: 9 * SECOND, made: 4 };
     script.claim(ClaimedDelivery { used, ..claimed(1, "k") });
     script.begun();
@@ -348,7 +349,7 @@ fn what_was_used_up_before_counts() {
 
 #[test]
 fn a_dead_letter_holds_its_key_if_it_should() {
-    let mut script = limited(1, Limits { on_dead: OnDead::HoldKey, ..Limits::default() });
+    let mut script = limited(1, DeliveryLimits { on_dead: OnDead::HoldKey, ..DeliveryLimits::default() });
     script.begun();
     let dead = "1 dead, holding: unusable notification: x";
     assert_eq!(script.fails(1, ErrorClass::Content), [dead]);
@@ -356,7 +357,7 @@ fn a_dead_letter_holds_its_key_if_it_should() {
 
 /// Creates a script of ten deliveries in calls of three.
 fn batches(wait: u64, rate: Option<Rate>) -> Script {
-    let batch = Batch { most: 3, wait: SECOND * wait as u32, whole: false };
+    let batch = BatchLimits { most: 3, wait: SECOND * wait as u32, whole: false };
     Script::of(10, Schedule::new(POLICY, WhenExhausted::DeadLetter, 4).with_batch(batch, rate))
 }
 

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::mpsc::Receiver;
 
 use osnl_core::recall::{
-    ReadRows, Recall, RecalledMeaning, Recaller, Recollection, Report, RowChange, message_row,
+    ReadRows, Recall, RecallReport, RecalledMeaning, Recaller, Recollection, RowChange, message_row,
 };
 
 use super::*;
@@ -33,14 +33,18 @@ impl Ledger {
 }
 
 impl Recall for Ledger {
-    fn recall(&self, reports: &[Report<'_>], rows: &ReadRows) -> Result<Recollection, BTreeSet<String>> {
+    fn recall(
+        &self,
+        reports: &[RecallReport<'_>],
+        rows: &ReadRows,
+    ) -> Result<Recollection, BTreeSet<String>> {
         let mut rows = rows.clone();
         let (mut recalled, mut unread, mut changed) =
             (Recollection::default(), BTreeSet::new(), BTreeSet::new());
         for report in reports {
             let (id, told) = match report {
-                Report::Message(n, _) => (n.unique_id.clone().unwrap(), n.event_type.clone().unwrap()),
-                Report::Facts(facts) => ("fact".to_owned(), (*facts).to_owned()),
+                RecallReport::Message(n, _) => (n.unique_id.clone().unwrap(), n.event_type.clone().unwrap()),
+                RecallReport::Facts(facts) => ("fact".to_owned(), (*facts).to_owned()),
             };
             let names: Vec<&str> = told.split('<').collect();
             unread.extend(

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use osnl_core::ends::Ends;
+use osnl_core::ends::EndReports;
 use osnl_core::metrics::Counters;
 use rusqlite::Connection;
 
@@ -28,7 +28,7 @@ pub(super) struct Checkpointer {
 impl Checkpointer {
     /// Starts a thread that makes a checkpoint whenever it is asked.
     pub(super) fn start(
-        ends: &Ends,
+        ends: &EndReports,
         counters: Arc<Counters>,
         checkpoint: fn(&Connection),
     ) -> std::io::Result<Self> {

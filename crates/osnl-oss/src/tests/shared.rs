@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use osnl_core::observe::Observe as _;
-use osnl_core::recall::{ReadRows, Recaller, Report, message_of_row};
+use osnl_core::recall::{ReadRows, RecallReport, Recaller, message_of_row};
 use osnl_core::received::ReceivedMessage;
 use osnl_model::Notification;
 
@@ -66,8 +66,8 @@ impl Both {
         let messages: Vec<Notification> =
             bodies.iter().map(|body| Notification::decode(body.as_bytes()).unwrap()).collect();
         let payload = |body: &String| ReceivedMessage::sample(body.clone(), false).payload_text();
-        let told = messages.iter().zip(bodies).map(|(n, body)| Report::Message(n, payload(body)));
-        let reports: Vec<_> = told.chain([Report::Facts(facts)]).collect();
+        let told = messages.iter().zip(bodies).map(|(n, body)| RecallReport::Message(n, payload(body)));
+        let reports: Vec<_> = told.chain([RecallReport::Facts(facts)]).collect();
         let mut rows = ReadRows::new();
         for _ in 0..READINGS {
             match self.recaller.0.recall(&reports, &rows) {

@@ -21,7 +21,7 @@ use crate::action::http::HttpOptions;
 use crate::control::{ControlHandler, ControlSocket, Store};
 use crate::daemon::Daemon;
 use crate::delivery::{DeliveryLoop, Preparation, Prepare, Setup};
-use crate::enrich::{EnrichConf, Enrichments, Step};
+use crate::enrich::{EnrichConf, EnrichmentStep, Enrichments};
 use crate::in_hand::InHand;
 use crate::journal::Journal;
 use crate::journal::memory::{MemoryJournal, MemoryLimits};
@@ -175,8 +175,8 @@ impl Native {
         &self,
         http: &HttpOptions,
         logins: &Logins,
-        before: impl Fn(&EnrichConf) -> Option<Step>,
-    ) -> Result<HashMap<Arc<str>, Step>, BuildError> {
+        before: impl Fn(&EnrichConf) -> Option<EnrichmentStep>,
+    ) -> Result<HashMap<Arc<str>, EnrichmentStep>, BuildError> {
         let mut asking = HashMap::new();
         for conf in &self.enrichments {
             if let Some(step) = before(conf) {
@@ -185,7 +185,7 @@ impl Native {
             }
             let error = |error| BuildError::Enrich { name: conf.name.clone(), error };
             let cloud = logins.cloud(&conf.cloud, http, conf.limits.timeout).map_err(error)?;
-            let step = Step {
+            let step = EnrichmentStep {
                 name: conf.name.clone(),
                 kind: conf.kind,
                 id: conf.id.clone(),

@@ -14,7 +14,7 @@ use crate::action::driver::{Logins, SharedObserver};
 use crate::action::http::HttpOptions;
 use crate::control::Store;
 use crate::daemon::DaemonState;
-use crate::enrich::Step;
+use crate::enrich::EnrichmentStep;
 use crate::in_hand::InHand;
 use crate::intake::{LiveRules, Observe, RuleEngine};
 use crate::journal::Journal;
@@ -62,7 +62,7 @@ pub(super) struct Parts {
     /// By the listener's name.
     pub(super) rules: HashMap<Arc<str>, Arc<LiveRules>>,
     /// The steps of the enrichments, by name.
-    pub(super) asking: HashMap<Arc<str>, Step>,
+    pub(super) asking: HashMap<Arc<str>, EnrichmentStep>,
     /// The logins that new parts use.
     pub(super) logins: Logins,
 }

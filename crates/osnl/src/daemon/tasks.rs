@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::DaemonError;
 use super::reload::ReloadChanges;
 use crate::delivery::{DeliveryLoop, Remote};
-use crate::ends::{self, Ends, UnexpectedEnd};
+use crate::ends::{self, EndReports, UnexpectedEnd};
 use crate::listener::{Farewell, Gauges, Listener, ListenerState, QueueRemains};
 use crate::shutdown::Shutdown;
 
@@ -34,7 +34,7 @@ const ABORT_GRACE: Duration = Duration::from_secs(2);
 pub(super) struct Tasks {
     shutdown: Shutdown,
     /// The receiver of an unexpected end of tasks that the actions keep running.
-    ends: Ends,
+    ends: EndReports,
     pub(super) listeners: JoinSet<Result<(), TransportError>>,
     pub(super) deliveries: JoinSet<()>,
     /// Tasks that each wait for a listener before they tell another to drain. A queue that still holds messages after
@@ -101,7 +101,7 @@ struct RunningLoop {
 impl Tasks {
     pub(super) fn start(
         shutdown: &Shutdown,
-        ends: &Ends,
+        ends: &EndReports,
         listeners: Vec<Listener>,
         emptying: Vec<Farewell>,
         deliveries: Vec<DeliveryLoop>,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use osnl_template::Names;
 
-use crate::delivery::GivenUp;
+use crate::delivery::AbandonedDelivery;
 use crate::journal::{Handover, NewDelivery};
 use crate::rule::Rule;
 
@@ -19,7 +19,7 @@ pub(super) fn fallback_delivery(
     (resource, is_keyed_by_note): (Option<u32>, bool),
 ) -> Option<NewDelivery> {
     let fallback = rule.on_failure.get(action).filter(|fallback| fallback.takes_named(names))?;
-    let given_up = GivenUp { action, reason: why, attempts: 0, answer: "" };
+    let given_up = AbandonedDelivery { action, reason: why, attempts: 0, answer: "" };
     let Handover { action, ordered, told } = given_up.handover(fallback, None);
     let key = key.map(str::to_owned);
     let new = NewDelivery::new(rule.name.clone(), action, key);

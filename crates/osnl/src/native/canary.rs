@@ -17,7 +17,9 @@ use super::schema::{ACTION, LISTENER};
 use super::{ActionConf, ListenerConf, OnFull, RuleConf};
 use crate::action::canary::CanaryDriver;
 use crate::action::driver::Driver;
-use crate::delivery::{Batch, DeliverySettings, HostLimits, Limits, RetryPolicy, WhenExhausted};
+use crate::delivery::{
+    BatchLimits, DeliveryLimits, DeliverySettings, HostLimits, RetryPolicy, WhenExhausted,
+};
 use crate::metrics::Canary;
 use crate::rule::Rule;
 
@@ -125,8 +127,8 @@ pub(super) fn add(
                 jitter: 0.0,
             },
             when_exhausted: WhenExhausted::DeadLetter,
-            limits: Limits::default(),
-            batch: Batch::default(),
+            limits: DeliveryLimits::default(),
+            batch: BatchLimits::default(),
             rate: None,
             hosts: HostLimits::default(),
         },

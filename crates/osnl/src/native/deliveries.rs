@@ -8,7 +8,9 @@ use osnl_config::{Kind, OptionDef, Rate, duration, shown};
 
 use super::{ActionConf, JournalConf, RuleConf};
 use crate::action::driver::{MOST_AT_ONCE, Retries, rate};
-use crate::delivery::{Batch, DeliverySettings, HostLimits, Limits, OnDead, RetryPolicy, WhenExhausted};
+use crate::delivery::{
+    BatchLimits, DeliveryLimits, DeliverySettings, HostLimits, OnDead, RetryPolicy, WhenExhausted,
+};
 use crate::rule::{KeySource, Mode};
 
 /// The options of every action, whatever its driver. The options of the driver follow the first one.
@@ -111,13 +113,13 @@ pub(super) fn settings(
 }
 
 /// `gathers` is the driver's own word for how long, in place of `batch_wait`; then as many as can are taken.
-fn batch(reader: &mut SectionReader<'_>, gathers: Option<Duration>) -> Option<Batch> {
+fn batch(reader: &mut SectionReader<'_>, gathers: Option<Duration>) -> Option<BatchLimits> {
     let most = reader.number("batch", 1, MOST_AT_ONCE);
     let wait = reader.duration("batch_wait", Duration::ZERO);
     let (most, wait) = (usize::try_from(most?).ok()?, wait?);
     if let Some(wait) = gathers {
         let most = if reader.is_set("batch") { most } else { MOST_GATHERED };
-        return Some(Batch { most, wait, whole: true });
+        return Some(BatchLimits { most, wait, whole: true });
     }
     if wait > LONGEST_WAIT {
         let problem = format!("{} is out of range", duration::shown(wait));
@@ -126,15 +128,15 @@ fn batch(reader: &mut SectionReader<'_>, gathers: Option<Duration>) -> Option<Ba
     if most == 1 && !wait.is_zero() {
         reader.warn("batch_wait", "has no effect with batch = 1", "set batch, or remove it");
     }
-    Some(Batch { most, wait: if most == 1 { Duration::ZERO } else { wait }, whole: false })
+    Some(BatchLimits { most, wait: if most == 1 { Duration::ZERO } else { wait }, whole: false })
 }
 
-fn limits(reader: &mut SectionReader<'_>) -> Option<Limits> {
+fn limits(reader: &mut SectionReader<'_>) -> Option<DeliveryLimits> {
     let max_age = max_age(reader);
     let hold_max = time(reader, "hold_max");
     let on_dead =
         reader.word("on_dead", &[("release_key", OnDead::ReleaseKey), ("hold_key", OnDead::HoldKey)]);
-    Some(Limits { max_age: max_age?, hold_max: hold_max?, on_dead: on_dead? })
+    Some(DeliveryLimits { max_age: max_age?, hold_max: hold_max?, on_dead: on_dead? })
 }
 
 /// By default a day, so that nothing is tried for ever unasked; `none` is without end.
@@ -187,7 +189,7 @@ pub(super) fn explain_retries(conf: &ActionConf, say: &mut impl FnMut(&str, &str
 /// Describes the other limits of an action's deliveries, as far as they are not the defaults.
 pub(super) fn explain(conf: &ActionConf, say: &mut impl FnMut(&str, &str)) {
     let settings = &conf.delivery;
-    let Limits { max_age: _, hold_max, on_dead } = settings.limits;
+    let DeliveryLimits { max_age: _, hold_max, on_dead } = settings.limits;
     let usual = conf.default_of("concurrency").and_then(|text| text.parse().ok());
     if usual != Some(settings.concurrency) {
         say("parallel", &format!("at most {} attempts", settings.concurrency));

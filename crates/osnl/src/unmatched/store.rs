@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::{BODIES, UnmatchedState, file, line};
-use crate::ends::Ends;
+use crate::ends::EndReports;
 use crate::state_dir;
 
 /// The greatest age of the files' content.
@@ -23,7 +23,7 @@ pub(super) struct UnmatchedStore {
 
 impl UnmatchedStore {
     /// `None`, and a line in the log, if there can be no thread.
-    pub(super) fn start(shared: Arc<UnmatchedState>, journal: &Path, ends: &Ends) -> Option<Self> {
+    pub(super) fn start(shared: Arc<UnmatchedState>, journal: &Path, ends: &EndReports) -> Option<Self> {
         let mut writer = Writer {
             shared,
             journal: journal.to_owned(),
@@ -36,7 +36,7 @@ impl UnmatchedStore {
     }
 
     /// A thread that writes now and then, and once more at its end.
-    fn run(ends: &Ends, mut write: impl FnMut() + Send + 'static) -> Option<Self> {
+    fn run(ends: &EndReports, mut write: impl FnMut() + Send + 'static) -> Option<Self> {
         let (stop, stopped) = mpsc::channel();
         let ends = ends.clone();
         let run = move || {
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_writer_that_panics_is_reported() {
-        let ends = Ends::default();
+        let ends = EndReports::default();
         drop(UnmatchedStore::run(&ends, || panic!("an odd line")));
         let end = ends.reported().unwrap().to_string();
         assert_eq!(end, "the writer of unmatched messages ended unexpectedly: an odd line");

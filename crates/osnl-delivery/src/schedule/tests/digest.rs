@@ -6,7 +6,7 @@ use super::*;
 /// is refused for good shows one by one whose fault it is.
 #[test]
 fn a_digest_fails_and_is_tried_again_as_a_whole() {
-    let batch = Batch { most: 3, wait: Duration::ZERO, whole: true };
+    let batch = BatchLimits { most: 3, wait: Duration::ZERO, whole: true };
     let mut script =
         Script::of(5, Schedule::new(POLICY, WhenExhausted::DeadLetter, 4).with_batch(batch, None));
     assert_eq!(script.calls(), [vec![1, 2, 3], vec![4, 5]]);

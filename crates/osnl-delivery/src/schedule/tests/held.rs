@@ -113,7 +113,7 @@ fn a_held_schedule_with_nothing_to_send_does_not_wake() {
 
 #[test]
 fn while_the_target_is_held_nothing_ages() {
-    let mut script = limited(1, Limits { max_age: Some(10 * SECOND), ..Limits::default() });
+    let mut script = limited(1, DeliveryLimits { max_age: Some(10 * SECOND), ..DeliveryLimits::default() });
     script.begun();
     script.pass(4);
     script.fails(1, ErrorClass::Connect);
@@ -146,7 +146,7 @@ fn held_too_long(script: &mut Script) -> Vec<String> {
 
 #[test]
 fn a_target_that_is_held_longer_than_it_may_makes_dead_letters_of_what_waited_as_long() {
-    let mut script = limited(3, Limits { hold_max: Some(60 * SECOND), ..Limits::default() });
+    let mut script = limited(3, DeliveryLimits { hold_max: Some(60 * SECOND), ..DeliveryLimits::default() });
     assert_eq!(script.begun(), [1, 2, 3]);
     script.fails(1, ErrorClass::Connect);
     script.ok(2);
@@ -176,7 +176,7 @@ fn a_target_that_is_held_longer_than_it_may_makes_dead_letters_of_what_waited_as
 
 #[test]
 fn a_hold_does_not_last_while_no_attempt_may_begin() {
-    let mut script = limited(2, Limits { hold_max: Some(60 * SECOND), ..Limits::default() });
+    let mut script = limited(2, DeliveryLimits { hold_max: Some(60 * SECOND), ..DeliveryLimits::default() });
     script.begun();
     script.fails(1, ErrorClass::Connect);
     script.fails(2, ErrorClass::Connect);
@@ -200,7 +200,7 @@ fn depends(script: &mut Script, id: u64) -> Vec<String> {
 
 #[test]
 fn a_dependency_that_is_down_holds_what_needs_it_and_nothing_else() {
-    let mut script = limited(4, Limits { max_age: Some(10 * SECOND), ..Limits::default() });
+    let mut script = limited(4, DeliveryLimits { max_age: Some(10 * SECOND), ..DeliveryLimits::default() });
     assert_eq!(script.begun(), [1, 2, 3, 4]);
     assert_eq!(depends(&mut script, 1), ["keystone down", "1 depends 1"]);
     assert_eq!(depends(&mut script, 2), ["2 depends 1"]);
@@ -231,7 +231,7 @@ fn a_dependency_that_is_down_holds_what_needs_it_and_nothing_else() {
 
 #[test]
 fn a_dependency_that_is_down_for_longer_than_hold_max_ends_what_waits_for_it() {
-    let mut script = limited(1, Limits { hold_max: Some(60 * SECOND), ..Limits::default() });
+    let mut script = limited(1, DeliveryLimits { hold_max: Some(60 * SECOND), ..DeliveryLimits::default() });
     script.begun();
     depends(&mut script, 1);
     script.pass(30);

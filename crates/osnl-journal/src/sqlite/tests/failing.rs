@@ -163,7 +163,7 @@ async fn a_thread_that_panics_is_reported_with_its_words() {
         "{failed:?}"
     );
 
-    let ends = Ends::default();
+    let ends = EndReports::default();
     let checkpointer = Checkpointer::start(&ends, Arc::default(), |_| panic!("told so")).unwrap();
     checkpointer.set(Some(rusqlite::Connection::open_in_memory().unwrap()));
     checkpointer.ask();

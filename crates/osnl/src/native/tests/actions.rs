@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{WHOLE, errors, load, warnings};
-use crate::delivery::{Batch, DeliverySettings, WhenExhausted};
+use crate::delivery::{BatchLimits, DeliverySettings, WhenExhausted};
 use crate::native::{CallRequest, DocEntry, Drivers, Preview};
 
 /// The settings by which drivers deliver unless told otherwise, and those that every action can have.
@@ -106,7 +106,7 @@ fn what_a_driver_does_not_have_is_refused_with_who_has_it() {
 fn calls_of_several_events_and_their_pace_are_read_and_explained() {
     let loaded = load(&format!("{WHOLE}batch = 50\nbatch_wait = 2s\nrate = 100 per 10m\n")).unwrap();
     let delivery = loaded.conf.actions[1].delivery();
-    assert_eq!(delivery.batch, Batch { most: 50, wait: Duration::from_secs(2), whole: false });
+    assert_eq!(delivery.batch, BatchLimits { most: 50, wait: Duration::from_secs(2), whole: false });
     assert_eq!(delivery.rate.map(|rate| rate.to_string()).as_deref(), Some("100 per 10m"));
     let explained = loaded.conf.explain();
     for line in [

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{WHOLE, errors, load, warnings};
-use crate::delivery::{Limits, OnDead};
+use crate::delivery::{DeliveryLimits, OnDead};
 use crate::explain::{Content, Ruling, Subject, explain};
 use crate::native::OnFull;
 use crate::native::Preview;
@@ -143,7 +143,7 @@ on_full = dead_letter
     assert_eq!(rule.rule.mode, Mode::Shadow);
     assert_eq!(rule.rule.key, KeySource::parse("payload.port.network_id").unwrap());
     let hours = |n: u64| Some(Duration::from_secs(n * 3600));
-    let limits = Limits { max_age: hours(24), hold_max: hours(48), on_dead: OnDead::HoldKey };
+    let limits = DeliveryLimits { max_age: hours(24), hold_max: hours(48), on_dead: OnDead::HoldKey };
     assert_eq!((action.delivery.limits, action.on_full), (limits, OnFull::DeadLetter));
     let rates = [rule.guard, action.guard].map(|rate| rate.unwrap().to_string());
     assert_eq!(rates, ["20 per 1m", "100 per 10m"]);
