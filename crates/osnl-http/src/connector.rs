@@ -21,7 +21,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tower_service::Service;
 
-use crate::guard::{Forbidden, Guard};
+use crate::guard::{AddressGuard, Forbidden};
 use crate::options::HttpOptions;
 use crate::proxy::{Proxies, Proxy, ProxyError};
 use crate::resolver::Resolver;
@@ -38,7 +38,7 @@ const MAX_TUNNEL_REPLY: usize = 8 * 1024;
 #[derive(Clone, Debug)]
 pub(crate) struct Connector {
     tcp: HttpConnector<Resolver>,
-    guard: Option<Arc<Guard>>,
+    guard: Option<Arc<AddressGuard>>,
     proxies: Arc<Proxies>,
     tls: HttpTls,
     pub(crate) remedies: Remedies,

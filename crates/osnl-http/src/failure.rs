@@ -41,7 +41,7 @@ pub enum FailureClass {
     Reset,
     /// A whole answer with this status, which is not what the caller wanted ([`Answer::failure`](crate::Answer::failure)).
     Status(u16),
-    /// The target is none that may be reached ([`Guard`](crate::Guard)); nothing was sent.
+    /// The target is none that may be reached ([`AddressGuard`](crate::AddressGuard)); nothing was sent.
     Forbidden,
     /// The request is malformed; nothing was sent.
     Unsendable,

@@ -2,9 +2,9 @@
 //!
 //! A user that names an instance, or a server that answers a webhook, must not reach through us what only this
 //! machine reaches: its own services, the cloud's metadata, the operator's networks. A client that is made with a
-//! [`Guard`] looks at the *addresses* that a name has, and connects to one of those that it has looked at; a name
-//! that resolves otherwise a moment later gains nothing. Other spellings of an address (`2130706433`, `0x7f.1`) are
-//! what the resolver makes of them, and an IPv4 address inside an IPv6 one is judged as that IPv4 address.
+//! [`AddressGuard`] looks at the *addresses* that a name has, and connects to one of those that it has looked at; a
+//! name that resolves otherwise a moment later gains nothing. Other spellings of an address (`2130706433`, `0x7f.1`)
+//! are what the resolver makes of them, and an IPv4 address inside an IPv6 one is judged as that IPv4 address.
 //!
 //! An address of one of this machine's own interfaces is this machine, whatever network it is of: a connection to it is
 //! local, and passes a firewall that guards it from outside. It is asked for each address ([`this_machine`]), since
@@ -25,7 +25,7 @@ pub use self::address::AddressClass;
 
 /// The addresses that may be reached. The default: addresses of the Internet, and nothing else.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Guard {
+pub struct AddressGuard {
     /// These besides, whatever their addresses are.
     pub hosts: Vec<AllowedHost>,
     /// Private networks besides: [`AddressClass::Private`], not this machine, its links or metadata.
@@ -72,7 +72,7 @@ const REMEDY: &str = "if it may be called, name it in allow_hosts";
 #[error("is neither a name, nor *.NAME, nor an address, nor a network such as 10.0.0.0/8")]
 pub struct NoHost;
 
-impl Guard {
+impl AddressGuard {
     /// Whether this host may be reached at this address.
     ///
     /// # Errors
@@ -162,17 +162,17 @@ impl fmt::Display for AllowedHost {
 mod tests {
     use super::*;
 
-    fn guard(hosts: &[&str], private: bool) -> Guard {
-        Guard { hosts: hosts.iter().map(|host| host.parse().unwrap()).collect(), private }
+    fn guard(hosts: &[&str], private: bool) -> AddressGuard {
+        AddressGuard { hosts: hosts.iter().map(|host| host.parse().unwrap()).collect(), private }
     }
 
     #[test]
     fn a_host_is_allowed_by_its_address_its_name_or_its_network() {
-        let check = |guard: &Guard, host: &str, address: &str, expected: bool| {
+        let check = |guard: &AddressGuard, host: &str, address: &str, expected: bool| {
             let judged = guard.judge(host, address.parse().unwrap());
             assert_eq!(judged.is_ok(), expected, "{host} at {address}: {guard:?}");
         };
-        let none = Guard::default();
+        let none = AddressGuard::default();
         check(&none, "hook.example", "93.184.216.34", true);
         check(&none, "hook.example", "10.1.2.3", false);
         check(&none, "localhost", "127.0.0.1", false);
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn an_address_of_this_machines_own_is_this_machine() {
-        let check = |guard: &Guard, address: &str, expected: bool| {
+        let check = |guard: &AddressGuard, address: &str, expected: bool| {
             let judged = guard.judge_with("hook.example", address.parse().unwrap(), |_| true);
             assert_eq!(judged.is_ok(), expected, "{address}: {guard:?}");
             if let Err(why) = judged {

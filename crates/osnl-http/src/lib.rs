@@ -37,7 +37,7 @@
 //! | [`Client`] | a pool of connections that sends requests |
 //! | [`HttpOptions`] | trusted certificates, client certificate, proxies, size of the pool |
 //! | [`Proxies`] | the proxy of a request, chosen as Python's urllib does |
-//! | [`Guard`] | the addresses that a request may reach when an event names its target |
+//! | [`AddressGuard`] | the addresses that a request may reach when an event names its target |
 //! | [`redirected`] | the request that follows a redirect, without the secrets that must not leave |
 //! | [`reach`] | a test whether a target accepts connections, without a request |
 //!
@@ -67,7 +67,7 @@ pub use self::answer::Answer;
 pub use self::client::{Client, Request};
 pub use self::expiry::{EXPIRES_SOON, Expiry};
 pub use self::failure::{Failure, FailureClass};
-pub use self::guard::{AddressClass, AllowedHost, Forbidden, Guard, NoHost};
+pub use self::guard::{AddressClass, AddressGuard, AllowedHost, Forbidden, NoHost};
 pub use self::options::{ClientCertificate, HttpError, HttpOptions, Pool, Verification};
 pub use self::proxy::{Proxies, ProxyError};
 pub use self::reach::{ProbeError, Reachability, reach};

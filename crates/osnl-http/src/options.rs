@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use osnl_tls::Remedies;
 
-use crate::guard::Guard;
+use crate::guard::AddressGuard;
 use crate::proxy::{Proxies, ProxyError};
 
 /// The remedy when certificates cannot be found.
@@ -55,7 +55,7 @@ pub struct HttpOptions {
     /// The proxies of requests.
     pub proxies: Proxies,
     /// The guard of requests; `None` for targets that the configuration names.
-    pub guard: Option<Guard>,
+    pub guard: Option<AddressGuard>,
     /// The number of connections, and their age.
     pub pool: Pool,
     /// The remedies for a refused certificate, in the words of the configuration.

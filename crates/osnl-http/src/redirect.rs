@@ -1,7 +1,8 @@
 //! Redirects, and the headers that may go along.
 //!
 //! Nothing is followed unless the caller asks for it, one step at a time: it counts the steps, and decides with which
-//! client the next is made (one with a [`Guard`](crate::Guard), since the target has chosen the address).
+//! client the next is made (one with an [`AddressGuard`](crate::AddressGuard), since the target has chosen the
+//! address).
 //!
 //! - 301, 302 and 303 are followed with `GET` and without the body, as browsers do, but `HEAD` stays `HEAD`; 307 and 308 with
 //!   the method and the body.

@@ -10,13 +10,13 @@ use std::vec;
 use hyper_util::client::legacy::connect::dns::{GaiResolver, Name};
 use tower_service::Service;
 
-use crate::guard::{Forbidden, Guard};
+use crate::guard::{AddressGuard, Forbidden};
 
 /// The resolver of the connector. The addresses that it hands out are those that are connected to.
 #[derive(Clone, Debug)]
 pub(crate) struct Resolver<S = GaiResolver> {
     system: S,
-    guard: Option<Arc<Guard>>,
+    guard: Option<Arc<AddressGuard>>,
 }
 
 /// Why a name has no address.
@@ -29,7 +29,7 @@ pub(crate) enum ResolveError {
 }
 
 impl Resolver {
-    pub(crate) fn new(guard: Option<Arc<Guard>>) -> Self {
+    pub(crate) fn new(guard: Option<Arc<AddressGuard>>) -> Self {
         Self { system: GaiResolver::new(), guard }
     }
 }
@@ -61,7 +61,11 @@ where
 }
 
 /// The addresses that may be reached; one of several is enough.
-fn allowed(guard: &Guard, host: &str, found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, ResolveError> {
+fn allowed(
+    guard: &AddressGuard,
+    host: &str,
+    found: Vec<SocketAddr>,
+) -> Result<Vec<SocketAddr>, ResolveError> {
     let mut kept = Vec::with_capacity(found.len());
     let mut refused = None;
     for address in found {
@@ -91,7 +95,7 @@ mod tests {
     fn of_several_addresses_those_that_are_allowed_are_connected_to() {
         let check = |found: &[&str], expected: Option<&[&str]>| {
             let parse = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<_>>();
-            let kept = allowed(&Guard::default(), "h", parse(found)).ok();
+            let kept = allowed(&AddressGuard::default(), "h", parse(found)).ok();
             assert_eq!(kept, expected.map(parse), "{found:?}");
         };
         check(&["10.0.0.1:80", "1.1.1.1:80", "[::1]:80"], Some(&["1.1.1.1:80"]));
@@ -127,7 +131,7 @@ mod tests {
     fn a_name_that_is_rebound_leads_nowhere_else() {
         // Stands for the Internet; the other one for this machine.
         let outside = Sink::start_at("127.0.0.2".parse().unwrap());
-        let guard = Guard { hosts: vec!["127.0.0.2".parse().unwrap()], private: false };
+        let guard = AddressGuard { hosts: vec!["127.0.0.2".parse().unwrap()], private: false };
         let answers = [
             (vec!["127.0.0.2"], true),
             (vec!["127.0.0.1"], false),

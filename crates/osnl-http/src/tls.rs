@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use osnl_tls::{CommonName, FileError, Identity, Refusal, misfit};
+use osnl_tls::{ClientIdentity, CommonName, FileError, Refusal, misfit};
 use rustls::ClientConfig;
 use rustls::client::danger::ServerCertVerifier;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -71,7 +71,7 @@ impl HttpTls {
                     reason,
                     remedy: "name PEM files of certificate and key that this user can read".to_owned(),
                 };
-                let Identity { chain, key } =
+                let ClientIdentity { chain, key } =
                     osnl_tls::identity(certificate, key.as_deref()).map_err(refuse)?;
                 config.with_client_auth_cert(chain, key).map_err(|error| {
                     let Refusal { reason, remedy } = misfit(&error);

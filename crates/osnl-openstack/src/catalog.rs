@@ -68,10 +68,10 @@ impl fmt::Display for Interface {
 
 /// The catalogue of a token.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Catalog(Vec<Endpoint>);
+pub struct Catalog(Vec<CatalogEndpoint>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Endpoint {
+struct CatalogEndpoint {
     service: String,
     interface: String,
     region: Option<String>,
@@ -147,7 +147,7 @@ impl Catalog {
         let endpoints = services.flat_map(|service| {
             let each = service.get("endpoints").and_then(Value::as_array).into_iter().flatten();
             each.filter_map(move |endpoint| {
-                Some(Endpoint {
+                Some(CatalogEndpoint {
                     service: text(service, "type")?,
                     interface: text(endpoint, "interface")?,
                     region: text(endpoint, "region"),
@@ -214,12 +214,14 @@ impl Catalog {
 
 impl Catalog {
     /// An endpoint with the regions of those that are like it but for their region, if any will do.
-    fn chosen(&self, endpoint: &Endpoint, any_will_do: bool) -> ServiceUrl {
+    fn chosen(&self, endpoint: &CatalogEndpoint, any_will_do: bool) -> ServiceUrl {
         let mut other_regions: Vec<String> = Vec::new();
         let alike = self.0.iter().filter(|other| {
             any_will_do && other.service == endpoint.service && other.interface == endpoint.interface
         });
-        for region in alike.filter_map(Endpoint::region).filter(|region| Some(*region) != endpoint.region()) {
+        for region in
+            alike.filter_map(CatalogEndpoint::region).filter(|region| Some(*region) != endpoint.region())
+        {
             if !other_regions.iter().any(|other| other == region) {
                 other_regions.push(region.to_owned());
             }
@@ -229,7 +231,7 @@ impl Catalog {
     }
 }
 
-impl Endpoint {
+impl CatalogEndpoint {
     fn region(&self) -> Option<&str> {
         self.region.as_deref().or(self.region_id.as_deref())
     }

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::time::{Instant, timeout};
 
 use crate::catalog::{ServiceUrl, official};
-use crate::conf::{CloudConf, Identity, Scope};
+use crate::conf::{CloudConf, CloudLogin, Scope};
 use crate::error::{ApiError, ObjectRef, words};
 use crate::kind::Kind;
 use crate::login;
@@ -30,10 +30,10 @@ const REPLY_LIMIT: usize = 4 * 1024 * 1024;
 
 /// A cloud that we are known to. See the crate's documentation.
 #[derive(Clone, Debug)]
-pub struct Cloud(Arc<Inner>);
+pub struct Cloud(Arc<SharedCloud>);
 
 #[derive(Debug)]
-struct Inner {
+struct SharedCloud {
     conf: CloudConf,
     client: Client,
     /// For each request; a read may need four, when its token has ended unexpectedly.
@@ -76,7 +76,7 @@ impl Cloud {
         http.remedies.trust = "name the CA's certificate in cacert or ca_file, put it into the system's store, or set verify to false";
         http.remedies.renewed = "cacert, ca_file or the system's store";
         let client = Client::anywhere(&http)?;
-        Ok(Self(Arc::new(Inner {
+        Ok(Self(Arc::new(SharedCloud {
             conf,
             client,
             timeout,
@@ -144,11 +144,11 @@ impl Cloud {
     /// Returns the end of the certificate that it showed last, and of our password if the latest login named one.
     #[must_use]
     pub fn expiries(&self) -> Vec<Expiry> {
-        let Inner { conf, client, tokens, .. } = &*self.0;
+        let SharedCloud { conf, client, tokens, .. } = &*self.0;
         let ends = match &conf.identity {
-            Identity::Password { .. } => tokens.current().and_then(|token| token.granted.password_ends),
+            CloudLogin::Password { .. } => tokens.current().and_then(|token| token.granted.password_ends),
             // Keystone says nothing of their end.
-            Identity::ApplicationCredential { .. } | Identity::Token(_) => None,
+            CloudLogin::ApplicationCredential { .. } | CloudLogin::Token(_) => None,
         };
         let password = ends.map(|ends| Expiry { what: format!("the password of {}", conf.shown()), ends });
         let certificate = client.certificate_ends();
@@ -381,9 +381,9 @@ impl Cloud {
     /// Keystone repeats no secret; what stands before it may.
     fn scrubbed(&self, said: String) -> String {
         let secret = match &self.0.conf.identity {
-            Identity::Password { password, .. } => password,
-            Identity::ApplicationCredential { secret, .. } => secret,
-            Identity::Token(token) => token,
+            CloudLogin::Password { password, .. } => password,
+            CloudLogin::ApplicationCredential { secret, .. } => secret,
+            CloudLogin::Token(token) => token,
         };
         if secret.reveal().is_empty() { said } else { said.replace(secret.reveal(), "***") }
     }

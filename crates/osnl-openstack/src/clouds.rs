@@ -15,7 +15,7 @@ use crate::conf::{CloudConf, CloudConfError, Fields};
 
 /// The variables of the environment; handed in, as everything of it.
 #[derive(Clone, Debug, Default)]
-pub struct Variables {
+pub struct CloudVariables {
     /// `OS_CLIENT_CONFIG_FILE`.
     pub config_file: Option<PathBuf>,
     /// `OS_CLIENT_SECURE_FILE`.
@@ -30,7 +30,7 @@ pub struct Variables {
     pub site: Option<PathBuf>,
 }
 
-impl Variables {
+impl CloudVariables {
     /// Those of the process.
     #[must_use]
     pub fn of_process() -> Self {
@@ -113,7 +113,7 @@ impl Clouds {
     ///
     /// # Errors
     /// No file, or one that is not YAML.
-    pub fn find(variables: &Variables) -> Result<Self, CloudsError> {
+    pub fn find(variables: &CloudVariables) -> Result<Self, CloudsError> {
         let Some(file) = variables.find(variables.config_file.as_ref(), "clouds") else {
             let named = variables.config_file.iter().map(|file| file.display().to_string());
             let folders = variables.folders().into_iter().map(|folder| folder.display().to_string());

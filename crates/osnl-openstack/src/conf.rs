@@ -10,7 +10,7 @@ use osnl_http::{ClientCertificate, Url, Verification};
 
 pub use self::fields::Fields;
 use crate::catalog::Interface;
-use crate::secret::Secret;
+use crate::secret::ApiSecret;
 
 /// A cloud and the login to it. Its Debug form shows no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub struct CloudConf {
     /// Keystone's, ending in `/v3`.
     pub auth_url: Url,
     /// The login.
-    pub identity: Identity,
+    pub identity: CloudLogin,
     /// The scope of the token.
     pub scope: Scope,
     /// The region whose URLs count; `None` takes the first of the catalogue.
@@ -35,23 +35,23 @@ pub struct CloudConf {
 
 /// The kinds of login.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Identity {
+pub enum CloudLogin {
     /// A user with a password.
     Password {
         /// The user.
         user: UserName,
         /// The password.
-        password: Secret,
+        password: ApiSecret,
     },
     /// An application credential, which has its scope in itself.
     ApplicationCredential {
         /// Its id or name.
         credential: Credential,
         /// The secret that was shown once when it was made.
-        secret: Secret,
+        secret: ApiSecret,
     },
     /// A token from elsewhere. It can't be renewed when it expires.
-    Token(Secret),
+    Token(ApiSecret),
 }
 
 /// An id, or a name in a domain.
@@ -155,9 +155,9 @@ impl CloudConf {
             }
         };
         let identity = match kind {
-            Type::Password => Identity::Password {
+            Type::Password => CloudLogin::Password {
                 user: user(fields)?,
-                password: Secret::new(fields.require("password", "write it")?),
+                password: ApiSecret::new(fields.require("password", "write it")?),
             },
             Type::ApplicationCredential => {
                 let credential = match fields.get("application_credential_id") {
@@ -169,9 +169,9 @@ impl CloudConf {
                     }
                 };
                 let secret = fields.require("application_credential_secret", "write it")?;
-                Identity::ApplicationCredential { credential, secret: Secret::new(secret) }
+                CloudLogin::ApplicationCredential { credential, secret: ApiSecret::new(secret) }
             }
-            Type::Token => Identity::Token(Secret::new(fields.require("token", "write it")?)),
+            Type::Token => CloudLogin::Token(ApiSecret::new(fields.require("token", "write it")?)),
         };
         let scope = match kind {
             // Keystone: "Application credentials cannot request a scope."
@@ -225,14 +225,14 @@ impl CloudConf {
             UserName::Name(name, _) => format!("user {name}"),
         };
         let who = match &self.identity {
-            Identity::Password { user: who, .. } => user(who),
-            Identity::ApplicationCredential { credential: Credential::Id(id), .. } => {
+            CloudLogin::Password { user: who, .. } => user(who),
+            CloudLogin::ApplicationCredential { credential: Credential::Id(id), .. } => {
                 format!("application credential id {id}")
             }
-            Identity::ApplicationCredential { credential: Credential::Name(name, of), .. } => {
+            CloudLogin::ApplicationCredential { credential: Credential::Name(name, of), .. } => {
                 format!("application credential {name} of {}", user(of))
             }
-            Identity::Token(_) => "a token".to_owned(),
+            CloudLogin::Token(_) => "a token".to_owned(),
         };
         let domain = |domain: &Domain| match domain {
             Domain::Id(id) => format!("domain id {id}"),

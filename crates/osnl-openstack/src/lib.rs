@@ -60,10 +60,10 @@ mod token;
 
 pub use self::catalog::{Catalog, CatalogError, Interface, SET_REGION, ServiceUrl, below};
 pub use self::cloud::{Cloud, LoggedIn};
-pub use self::clouds::{Clouds, CloudsError, Variables};
-pub use self::conf::{CloudConf, CloudConfError, Fields, Identity, Scope};
+pub use self::clouds::{CloudVariables, Clouds, CloudsError};
+pub use self::conf::{CloudConf, CloudConfError, CloudLogin, Fields, Scope};
 pub use self::error::{ApiError, ObjectRef};
 pub use self::kind::{Kind, NoKind};
 pub use self::not_found::{NotFound, not_found};
 pub use self::objects::{Flavor, FloatingIp, Image, Node, Object, Port, Project, Server, User};
-pub use self::secret::Secret;
+pub use self::secret::ApiSecret;

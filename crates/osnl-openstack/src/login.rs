@@ -6,17 +6,17 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::catalog::Catalog;
-use crate::conf::{CloudConf, Credential, Domain, Identity, Scope, UserName};
+use crate::conf::{CloudConf, CloudLogin, Credential, Domain, Scope, UserName};
 
 /// The body of `POST /v3/auth/tokens`.
 pub(crate) fn body(conf: &CloudConf) -> Vec<u8> {
     let identity = match &conf.identity {
-        Identity::Password { user: who, password } => {
+        CloudLogin::Password { user: who, password } => {
             let mut user = user(who);
             user["password"] = password.reveal().into();
             json!({"methods": ["password"], "password": {"user": user}})
         }
-        Identity::ApplicationCredential { credential, secret } => {
+        CloudLogin::ApplicationCredential { credential, secret } => {
             let mut credential = match credential {
                 Credential::Id(id) => json!({"id": id}),
                 Credential::Name(name, of) => json!({"name": name, "user": user(of)}),
@@ -24,7 +24,7 @@ pub(crate) fn body(conf: &CloudConf) -> Vec<u8> {
             credential["secret"] = secret.reveal().into();
             json!({"methods": ["application_credential"], "application_credential": credential})
         }
-        Identity::Token(token) => json!({"methods": ["token"], "token": {"id": token.reveal()}}),
+        CloudLogin::Token(token) => json!({"methods": ["token"], "token": {"id": token.reveal()}}),
     };
     let scope = match &conf.scope {
         Scope::Unscoped => None,

@@ -4,9 +4,9 @@ use std::fmt;
 
 /// A password, an application credential's secret, or a token. Neither Debug nor Display shows it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct ApiSecret(String);
 
-impl Secret {
+impl ApiSecret {
     /// Keeps a text from being printed.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
@@ -19,13 +19,13 @@ impl Secret {
     }
 }
 
-impl fmt::Debug for Secret {
+impl fmt::Debug for ApiSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
     }
 }
 
-impl fmt::Display for Secret {
+impl fmt::Display for ApiSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
     }

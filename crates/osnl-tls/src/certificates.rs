@@ -18,7 +18,7 @@ pub struct FileError {
 
 /// A client's own certificate, with the chain behind it, and its key.
 #[derive(Debug)]
-pub struct Identity {
+pub struct ClientIdentity {
     /// The client's first.
     pub chain: Vec<CertificateDer<'static>>,
     /// Never printed.
@@ -69,7 +69,7 @@ fn from_path(path: &Path) -> Result<Vec<CertificateDer<'static>>, FileError> {
 ///
 /// # Errors
 /// The file that cannot be read, or holds no certificate, or no key that is not encrypted.
-pub fn identity(certificate: &Path, key: Option<&Path>) -> Result<Identity, FileError> {
+pub fn identity(certificate: &Path, key: Option<&Path>) -> Result<ClientIdentity, FileError> {
     let chain = from_path(certificate)?;
     let path = key.unwrap_or(certificate);
     let key = PrivateKeyDer::from_pem_file(path).map_err(|error| {
@@ -83,5 +83,5 @@ pub fn identity(certificate: &Path, key: Option<&Path>) -> Result<Identity, File
         };
         FileError { path: path.to_owned(), reason }
     })?;
-    Ok(Identity { chain, key })
+    Ok(ClientIdentity { chain, key })
 }

@@ -19,7 +19,7 @@ const DNS_NAME: u8 = 0x82;
 const LONGEST: usize = 16;
 
 /// The parts of a certificate that are asked for.
-struct Parts<'a> {
+struct CertificateParts<'a> {
     issuer: &'a [u8],
     subject: &'a [u8],
     /// Empty for none.
@@ -60,7 +60,7 @@ pub(crate) fn allow(
     true
 }
 
-fn parts<'a>(certificate: &'a CertificateDer<'_>) -> Option<Parts<'a>> {
+fn parts<'a>(certificate: &'a CertificateDer<'_>) -> Option<CertificateParts<'a>> {
     let (_, certificate) = Elements(certificate).next()?;
     let (_, to_be_signed) = Elements(certificate).next()?;
     // Serial number, algorithm, issuer, validity, subject, key, and what is optional.
@@ -73,7 +73,7 @@ fn parts<'a>(certificate: &'a CertificateDer<'_>) -> Option<Parts<'a>> {
         Some((_, wrapped)) => Elements(wrapped).next()?.1,
         None => &[],
     };
-    Some(Parts { issuer, subject, extensions })
+    Some(CertificateParts { issuer, subject, extensions })
 }
 
 /// Whether a certificate with these extensions may issue one for the name; `None` if its constraints cannot be read.

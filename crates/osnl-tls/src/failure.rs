@@ -133,7 +133,7 @@ fn is_of_version_1(error: &CertificateError) -> bool {
     matches!(other.0.downcast_ref(), Some(webpki::Error::UnsupportedCertVersion))
 }
 
-/// Why an [`Identity`](crate::Identity) whose files can be read cannot be used.
+/// Why a [`ClientIdentity`](crate::ClientIdentity) whose files can be read cannot be used.
 #[must_use]
 pub fn misfit(error: &rustls::Error) -> Refusal {
     match error {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use osnl_config::{nearest, typed};
 use osnl_http::Scheme;
-use osnl_openstack::{CloudConf, Clouds, CloudsError, Fields, Variables};
+use osnl_openstack::{CloudConf, CloudVariables, Clouds, CloudsError, Fields};
 
 use super::SectionReader;
 
@@ -135,15 +135,15 @@ fn login(reader: &mut SectionReader<'_>, mut fields: Fields) -> Option<CloudConf
 }
 
 /// With a file named, what is beside it.
-fn variables(file: Option<PathBuf>) -> Variables {
-    let of_process = Variables::of_process();
+fn variables(file: Option<PathBuf>) -> CloudVariables {
+    let of_process = CloudVariables::of_process();
     match file {
         None => of_process,
-        Some(file) => Variables {
+        Some(file) => CloudVariables {
             working: file.parent().map(PathBuf::from),
             config_file: Some(file),
             home: of_process.home,
-            ..Variables::default()
+            ..CloudVariables::default()
         },
     }
 }

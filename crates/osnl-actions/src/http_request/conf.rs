@@ -12,7 +12,7 @@ use osnl_http::header::{
     AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, HeaderName, PROXY_AUTHORIZATION,
     TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
-use osnl_http::{AllowedHost, ClientCertificate, Guard, Method};
+use osnl_http::{AddressGuard, AllowedHost, ClientCertificate, Method};
 use osnl_template::{Escape, Template};
 
 pub(super) use self::login::Login;
@@ -51,7 +51,7 @@ pub(super) struct HttpSettings {
     pub(super) tls: TlsConf,
     pub(super) judgement: StatusClasses,
     pub(super) redirects: u32,
-    pub(super) guard: Guard,
+    pub(super) guard: AddressGuard,
     pub(super) idle: Duration,
     pub(super) literals: Literals,
     /// The limits of each host, where events name hosts.
@@ -512,10 +512,10 @@ fn reply_limit(reader: &mut SectionReader<'_>) -> Option<usize> {
     reader.size("reply_limit", 0, MOST_REPLY).and_then(|bytes| usize::try_from(bytes).ok())
 }
 
-fn guard(reader: &mut SectionReader<'_>) -> Option<Guard> {
+fn guard(reader: &mut SectionReader<'_>) -> Option<AddressGuard> {
     let private = reader.boolean("allow_private");
     if !reader.is_set("allow_hosts") {
-        return Some(Guard { hosts: Vec::new(), private: private? });
+        return Some(AddressGuard { hosts: Vec::new(), private: private? });
     }
     let mut hosts = Some(Vec::new());
     for item in reader.list("allow_hosts")? {
@@ -528,5 +528,5 @@ fn guard(reader: &mut SectionReader<'_>) -> Option<Guard> {
             }
         }
     }
-    Some(Guard { hosts: hosts?, private: private? })
+    Some(AddressGuard { hosts: hosts?, private: private? })
 }

@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | `https://host/path/{{ value }}` | ours: it is written out | percent-encoded, a slash too |
 //! | `catalog:TYPE/path/{{ value }}` | that of this service, as the catalogue has it that comes with our token | the same |
-//! | `{{ value }}`, `https://{{ value }}/` | the event's, in part or in whole: [guarded](osnl_http::Guard) | as they are |
+//! | `{{ value }}`, `https://{{ value }}/` | the event's, in part or in whole: [guarded](osnl_http::AddressGuard) | as they are |
 //!
 //! If the configuration names the host, no event can make another request of it than the configuration has. Values stay
 //! in their segment (`|urlencode` leaves slashes alone). A segment that becomes `..`, or nothing, is refused, because

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, ToSocketAddrs as _};
 
-use osnl_http::{AddressClass, FailureClass, Guard, HttpOptions, Method, Url};
+use osnl_http::{AddressClass, AddressGuard, FailureClass, HttpOptions, Method, Url};
 use osnl_testkit::Sink;
 use proptest::prelude::*;
 
@@ -81,7 +81,7 @@ proptest! {
             Err(_) => (url.host(), 80).to_socket_addrs().into_iter().flatten().map(|found| found.ip()).collect(),
         };
         for found in found {
-            prop_assert!(Guard::default().judge(url.host(), found).is_err(), "{} is {}", host, found);
+            prop_assert!(AddressGuard::default().judge(url.host(), found).is_err(), "{} is {}", host, found);
         }
     }
 }
@@ -110,7 +110,8 @@ proptest! {
         };
         let text = format!("{scheme}://{user}{host}:{}{tail}", sink.port());
         if Url::parse(&text).is_ok() {
-            let options = HttpOptions { guard: Some(Guard { hosts: Vec::new(), private: true }), ..HttpOptions::default() };
+            let guard = Some(AddressGuard { hosts: Vec::new(), private: true });
+            let options = HttpOptions { guard, ..HttpOptions::default() };
             let failure = sent(&options, request(Method::GET, &text)).unwrap_err();
             prop_assert_eq!(failure.class, FailureClass::Forbidden, "{}: {}", text, failure);
         }

@@ -6,7 +6,9 @@ mod guard;
 use std::time::Duration;
 
 use osnl_http::header::{CONTENT_TYPE, HeaderValue};
-use osnl_http::{Answer, Client, Failure, FailureClass, Guard, HttpOptions, Method, Pool, Request, Url};
+use osnl_http::{
+    AddressGuard, Answer, Client, Failure, FailureClass, HttpOptions, Method, Pool, Request, Url,
+};
 use osnl_testkit::{Reply, Sink};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -89,14 +91,14 @@ fn there_are_no_more_requests_at_once_than_allowed() {
 fn behind_a_proxy_a_guarded_request_goes_only_to_hosts_that_are_named() {
     let proxy = Sink::start();
     let through = |guard| HttpOptions { guard: Some(guard), ..options(&[("http_proxy", &proxy.url(""))]) };
-    let options = through(Guard::default());
+    let options = through(AddressGuard::default());
     let failure = sent(&options, request(Method::GET, "http://hook.example/")).unwrap_err();
     assert_eq!(failure.class, FailureClass::Forbidden);
     assert!(failure.reason.contains("would be looked up by a proxy"), "{failure}");
     let failure = sent(&options, request(Method::GET, "http://169.254.169.254/")).unwrap_err();
     assert_eq!(failure.class, FailureClass::Forbidden, "{failure}");
     assert_eq!(proxy.requests().len(), 0);
-    let options = through(Guard { hosts: vec!["*.example".parse().unwrap()], private: false });
+    let options = through(AddressGuard { hosts: vec!["*.example".parse().unwrap()], private: false });
     sent(&options, request(Method::GET, "http://hook.example/")).unwrap();
     assert_eq!(proxy.requests()[0].target, "http://hook.example/");
 }

@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::catalog::Interface;
-use crate::conf::{Identity, Scope};
+use crate::conf::{CloudLogin, Scope};
 
 const CLOUDS: &str = "
 common: &common
@@ -37,18 +37,18 @@ clouds:
     auth: {username: u, tenant_name: t}
 ";
 
-fn folder(files: &[(&str, &str)]) -> (TempDir, Variables) {
+fn folder(files: &[(&str, &str)]) -> (TempDir, CloudVariables) {
     let folder = tempfile::tempdir().unwrap();
     for (name, text) in files {
         let path = folder.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
-    let variables = Variables {
+    let variables = CloudVariables {
         home: Some(folder.path().join("home")),
         working: Some(folder.path().join("here")),
         site: Some(folder.path().join("etc")),
-        ..Variables::default()
+        ..CloudVariables::default()
     };
     (folder, variables)
 }
@@ -70,7 +70,7 @@ fn the_first_file_counts_and_secrets_are_laid_over_it() {
     assert_eq!(mine.auth_url.to_string(), "http://keystone:5000/v3");
     assert_eq!((mine.interface, mine.region.as_deref()), (Interface::Internal, Some("RegionOne")));
     assert_eq!(mine.verification, Some(osnl_http::Verification::None));
-    let Identity::Password { password, .. } = &mine.identity else { panic!("{mine:?}") };
+    let CloudLogin::Password { password, .. } = &mine.identity else { panic!("{mine:?}") };
     assert_eq!(password.reveal(), "p4ss");
     assert!(!format!("{clouds:?} {mine:?}").contains("p4ss"));
 

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use osnl_config::sections::SectionReader;
 use osnl_config::{Kind, OptionDef, shown};
-use osnl_openstack::Secret;
+use osnl_openstack::ApiSecret;
 
 /// The options of `[admin]`.
 #[rustfmt::skip]
@@ -34,7 +34,7 @@ pub struct AdminConf {
     /// The address.
     pub listen: AdminAddress,
     /// The bearer token that requests must have.
-    pub token: Option<Secret>,
+    pub token: Option<ApiSecret>,
     /// Our certificate.
     pub tls: Option<AdminTls>,
     /// Whether requests may change something.
@@ -155,7 +155,7 @@ fn listen(reader: &mut SectionReader<'_>) -> Option<AdminAddress> {
     }
 }
 
-fn token(reader: &mut SectionReader<'_>) -> Option<Option<Secret>> {
+fn token(reader: &mut SectionReader<'_>) -> Option<Option<ApiSecret>> {
     if !reader.is_set("token") {
         return Some(None);
     }
@@ -168,7 +168,7 @@ fn token(reader: &mut SectionReader<'_>) -> Option<Option<Secret>> {
     if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
         return reader.refuse("token", "has characters that no header can have", allowed);
     }
-    Some(Some(Secret::new(text)))
+    Some(Some(ApiSecret::new(text)))
 }
 
 /// Names as a `Host` header has them, without its port: another spelling would never be the same.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use osnl_config::OptionDef;
 use osnl_config::sections::SectionReader;
 use osnl_http::{HttpOptions, Url};
-use osnl_openstack::Secret;
+use osnl_openstack::ApiSecret;
 
 use crate::action::driver::{NativeReader as _, TlsConf};
 
@@ -23,7 +23,7 @@ pub struct OtlpConf {
     /// The URL that spans are posted to, with its path.
     pub traces_endpoint: Url,
     /// The value of `Authorization`.
-    pub authorization: Option<Secret>,
+    pub authorization: Option<ApiSecret>,
     /// Certificates to trust instead of the system's.
     pub ca_file: Option<PathBuf>,
 }
@@ -65,7 +65,7 @@ pub(super) fn otlp(reader: &mut SectionReader<'_>) -> Option<Option<OtlpConf>> {
     Some(Some(OtlpConf { traces_endpoint, authorization, ca_file: ca_file? }))
 }
 
-fn authorization(reader: &mut SectionReader<'_>) -> Option<Option<Secret>> {
+fn authorization(reader: &mut SectionReader<'_>) -> Option<Option<ApiSecret>> {
     const OPTION: &str = "authorization";
     if !reader.is_set(OPTION) {
         return Some(None);
@@ -76,5 +76,5 @@ fn authorization(reader: &mut SectionReader<'_>) -> Option<Option<Secret>> {
         let allowed = "write it as the collector expects it, such as Bearer TOKEN, or file:///path";
         return reader.refuse(OPTION, "is not the value of a header", allowed);
     }
-    Some(Some(Secret::new(text)))
+    Some(Some(ApiSecret::new(text)))
 }

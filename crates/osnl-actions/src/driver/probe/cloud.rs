@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use osnl_openstack::{ApiError, Cloud, CloudConf, Identity, LoggedIn, SET_REGION, Scope, ServiceUrl};
+use osnl_openstack::{ApiError, Cloud, CloudConf, CloudLogin, LoggedIn, SET_REGION, Scope, ServiceUrl};
 
 use super::{Probe, ProbeVerdict, client_certificate_probe, silent};
 use osnl_http::{FailureClass, HttpOptions};
@@ -96,12 +96,14 @@ pub async fn log_in(section: &str, cloud: &Cloud, deadline: Duration) -> (Probe,
             };
             let found = format!("logged in as {}{scope} with {roles}", login.user);
             let probe = match (&cloud.conf().identity, login.lifetime) {
-                (Identity::Token(_), Some(lifetime)) => {
+                (CloudLogin::Token(_), Some(lifetime)) => {
                     let found = format!("{found}, by a token that ends in {} min", lifetime.as_secs() / 60);
                     probe.warning(found, "nothing can renew it; an application credential renews itself")
                 }
                 (
-                    Identity::Password { .. } | Identity::ApplicationCredential { .. } | Identity::Token(_),
+                    CloudLogin::Password { .. }
+                    | CloudLogin::ApplicationCredential { .. }
+                    | CloudLogin::Token(_),
                     _,
                 ) => probe.fine(found),
             };

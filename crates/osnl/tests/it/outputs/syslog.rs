@@ -141,7 +141,7 @@ fn a_collector_with_tls_must_have_a_certificate_of_the_ca() {
     let certificate = ours.issue(&Identity::LOOPBACK);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let osnl_tls::Identity { chain, key } =
+    let osnl_tls::ClientIdentity { chain, key } =
         osnl_tls::identity(certificate.file(), Some(certificate.key_file())).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
