@@ -96,8 +96,8 @@ pub use rabbit::frames::frames_in_pieces;
 pub use rabbit::greeting::Greeting;
 pub use rabbit::look::{ExchangeLook, HostFacts, HostLook, Look, MayWrite, QueueLook, QueueMade};
 pub use rabbit::options::{
-    Failover, LoginMethod, OptionError, QueueOptions, QuorumLimits, RABBIT_OPTIONS, RabbitOptions, Reconnect,
-    RetryPauses, TlsOptions, TlsVersions, Trust, effect_of,
+    FailoverStrategy, LoginMethod, OptionError, QueueOptions, QuorumLimits, RABBIT_OPTIONS, RabbitOptions,
+    Reconnect, RetryPauses, TlsOptions, TlsVersions, Trust, effect_of,
 };
 pub use rabbit::prove::{Proof, Proofs, Thorough};
 pub use rabbit::remedy::{escaped, listener_permissions, login_user, set_permissions, shell_quoted};
@@ -107,7 +107,7 @@ pub use tap::{
     TopicSeen, TopicsSeen,
 };
 pub use topology::{
-    Argument, Arguments, Binding, Declare, KNOWN_ARGUMENTS, LONGEST_NAME, ListenOptions, OpenQueue,
+    Argument, Binding, Declare, KNOWN_ARGUMENTS, LONGEST_NAME, ListenOptions, OpenQueue, QueueArguments,
     QueueKind, QueueType, Resume, StreamOffset, Subscription,
 };
 

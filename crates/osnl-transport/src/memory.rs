@@ -28,11 +28,11 @@ use crate::{
 /// A broker that lives as long as its last handle. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryBroker {
-    shared: Arc<SharedState>,
+    shared: Arc<SharedBrokerState>,
 }
 
 #[derive(Debug, Default)]
-struct SharedState {
+struct SharedBrokerState {
     state: Mutex<BrokerState>,
     /// Something was published, given back, settled, or the broker's state changed.
     changed: Notify,
@@ -42,9 +42,9 @@ struct SharedState {
 struct BrokerState {
     exchanges: BTreeSet<String>,
     bindings: Vec<Binding>,
-    queues: BTreeMap<String, Queue>,
+    queues: BTreeMap<String, MemoryQueue>,
     down: bool,
-    connections: HashMap<Epoch, Connection>,
+    connections: HashMap<Epoch, MemoryConnection>,
     taps: HashMap<Epoch, TapQueue>,
     /// Consumers that ended because this queue was deleted, until they have heard of it.
     cancelled: HashMap<Epoch, String>,
@@ -52,26 +52,26 @@ struct BrokerState {
 
 /// An open connection: a channel for each queue that it consumes.
 #[derive(Debug)]
-struct Connection {
-    channels: Vec<Channel>,
+struct MemoryConnection {
+    channels: Vec<MemoryChannel>,
 }
 
 #[derive(Debug)]
-struct Channel {
+struct MemoryChannel {
     queue: Arc<str>,
     last_tag: u64,
     /// The messages that it has been sent and that are not settled, by delivery tag.
-    unsettled: BTreeMap<u64, StoredMessage>,
+    unsettled: BTreeMap<u64, MemoryMessage>,
 }
 
 #[derive(Debug, Default)]
-struct Queue {
-    ready: VecDeque<StoredMessage>,
+struct MemoryQueue {
+    ready: VecDeque<MemoryMessage>,
     consumers: u32,
 }
 
 #[derive(Clone, Debug)]
-struct StoredMessage {
+struct MemoryMessage {
     /// Position in the queue; what is given back returns to it.
     position: u64,
     exchange: String,
@@ -120,7 +120,7 @@ impl MemoryBroker {
             .collect();
         static POSITION: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
         for queue in &queues {
-            state.queues.entry(queue.clone()).or_default().ready.push_back(StoredMessage {
+            state.queues.entry(queue.clone()).or_default().ready.push_back(MemoryMessage {
                 position: POSITION.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
                 exchange: exchange.to_owned(),
                 routing_key: routing_key.to_owned(),
@@ -153,7 +153,7 @@ impl MemoryBroker {
 
     fn seen(&self, queue: &str) -> QueueSeen {
         let state = self.lock();
-        let of = |queue: &Queue| QueueSeen {
+        let of = |queue: &MemoryQueue| QueueSeen {
             messages: u32::try_from(queue.ready.len()).unwrap_or(u32::MAX),
             consumers: queue.consumers,
         };
@@ -228,8 +228,8 @@ impl BrokerState {
 
     /// Ends a connection; its unsettled messages are ready again.
     fn end(&mut self, connection: Epoch) {
-        let Some(Connection { channels }) = self.connections.remove(&connection) else { return };
-        for Channel { queue, unsettled, .. } in channels {
+        let Some(MemoryConnection { channels }) = self.connections.remove(&connection) else { return };
+        for MemoryChannel { queue, unsettled, .. } in channels {
             if let Some(queue) = self.queues.get_mut(&*queue) {
                 queue.consumers -= 1;
             }
@@ -239,7 +239,7 @@ impl BrokerState {
         }
     }
 
-    fn give_back(&mut self, queue: &str, mut stored: StoredMessage) {
+    fn give_back(&mut self, queue: &str, mut stored: MemoryMessage) {
         stored.redelivered = true;
         let ready = &mut self.queues.entry(queue.to_owned()).or_default().ready;
         let at = ready.partition_point(|other| other.position < stored.position);
@@ -362,11 +362,14 @@ impl MemoryTransport {
             queue.consumers += 1;
         }
         let unbound = state.bind(&plan.bindings);
-        let channel =
-            |open: &OpenQueue| Channel { queue: open.name.clone(), last_tag: 0, unsettled: BTreeMap::new() };
+        let channel = |open: &OpenQueue| MemoryChannel {
+            queue: open.name.clone(),
+            last_tag: 0,
+            unsettled: BTreeMap::new(),
+        };
         let channels = open.iter().map(channel).collect();
         let subscription = Subscription::new("memory".into(), (plan.bindings, unbound), open, Vec::new());
-        state.connections.insert(subscription.epoch, Connection { channels });
+        state.connections.insert(subscription.epoch, MemoryConnection { channels });
         Ok(MemoryConsumer {
             broker: self.broker.clone(),
             subscription,

@@ -56,12 +56,14 @@ use self::failure::lost;
 use self::held::ConnectionGuard;
 use self::options::{RabbitOptions, Reconnect, Trust};
 use self::order::HostOrder;
-use self::publisher::Publisher;
+use self::publisher::RabbitPublisher;
 use self::remedy::{listener_permissions, login_user};
-use self::stream::Identity;
+use self::stream::StreamIdentity;
 use self::tap::RabbitTap;
 use crate::outgoing::OutgoingMessage;
-use crate::topology::{Binding, ListenOptions, Plan, QueueKind, QueueType, Resume, Subscription, plan};
+use crate::topology::{
+    Binding, ListenOptions, QueueKind, QueueType, Resume, Subscription, TopologyPlan, plan,
+};
 use crate::{BoxFuture, Consumer, Features, QueueSeen, Tap, TapOptions, Transport, TransportError};
 
 /// The longest time that the broker may take to declare and consume everything after the login.
@@ -75,7 +77,7 @@ pub struct RabbitTransport {
     order: HostOrder,
     /// The broker has refused a transient shared queue (RabbitMQ 4.3 does by default): declare durable ones.
     durable_queues: AtomicBool,
-    publisher: Publisher,
+    publisher: RabbitPublisher,
     certificate: LatestEnd,
 }
 
@@ -186,7 +188,7 @@ impl RabbitTransport {
         &self,
         connection: ConnectionGuard,
         (host, ConnectionFacts { certificate_ends, greeting, body_flow }): (String, ConnectionFacts),
-        plan: Plan,
+        plan: TopologyPlan,
         options: &ListenOptions,
     ) -> Result<RabbitConsumer, TransportError> {
         let forced = self.durable_queues.load(Ordering::Relaxed);
@@ -214,8 +216,8 @@ impl RabbitTransport {
                 continue;
             }
             match stream::identity(&connection, &queue.name, *position).await? {
-                Identity::Same => {}
-                Identity::Another => {
+                StreamIdentity::Same => {}
+                StreamIdentity::Another => {
                     queue.created = true;
                     remarks.push(format!(
                         "stream \"{}\" is not the one that was read before, which had {position} messages or more: \
@@ -223,7 +225,7 @@ impl RabbitTransport {
                         queue.name
                     ));
                 }
-                Identity::Unknown => {
+                StreamIdentity::Unknown => {
                     let reason = format!(
                         "the broker sends nothing of stream \"{}\" (or it is empty): whether it is the one of which \
                          {position} messages were read is not known, and nothing is read of it before",

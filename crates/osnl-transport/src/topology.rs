@@ -12,7 +12,9 @@ use std::sync::Arc;
 use osnl_model::{Priority, Target};
 
 pub(crate) use self::queue::DELIVERY_LIMIT;
-pub use self::queue::{Argument, Arguments, KNOWN_ARGUMENTS, QueueKind, QueueType, Resume, StreamOffset};
+pub use self::queue::{
+    Argument, KNOWN_ARGUMENTS, QueueArguments, QueueKind, QueueType, Resume, StreamOffset,
+};
 use crate::TransportError;
 use crate::bodies::BodyBounds;
 use crate::message::Epoch;
@@ -190,7 +192,7 @@ pub(crate) fn route(to: &Target, priority: &Priority) -> (String, String) {
 
 /// The bindings and the queues of a subscription.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Plan {
+pub(crate) struct TopologyPlan {
     /// Without repeats.
     pub(crate) bindings: Vec<Binding>,
     /// Without repeats, in the order of the targets.
@@ -203,7 +205,10 @@ pub(crate) struct Plan {
 ///
 /// # Errors
 /// [`TransportError::ListenOptions`]: no attempt can succeed with these.
-pub(crate) fn plan(to: &[(Target, Priority)], options: &ListenOptions) -> Result<Plan, TransportError> {
+pub(crate) fn plan(
+    to: &[(Target, Priority)],
+    options: &ListenOptions,
+) -> Result<TopologyPlan, TransportError> {
     let refuse = |problem: String| Err(TransportError::ListenOptions { problem });
     let (bindings, queues) = (options.bindings(to), options.queues(to));
     match options.declare {
@@ -224,7 +229,7 @@ pub(crate) fn plan(to: &[(Target, Priority)], options: &ListenOptions) -> Result
     if prefetch == 0 && options.queue.queue_type == QueueType::Stream {
         return refuse("prefetch: a stream is not read without a limit".to_owned());
     }
-    Ok(Plan { bindings, queues, share: prefetch / count })
+    Ok(TopologyPlan { bindings, queues, share: prefetch / count })
 }
 
 fn wanted(to: &[(Target, Priority)], pool: Option<&str>) -> impl Iterator<Item = Binding> {

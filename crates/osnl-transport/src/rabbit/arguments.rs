@@ -3,11 +3,11 @@
 use lapin::BasicProperties;
 use lapin::types::{AMQPValue, FieldTable};
 
-use crate::topology::{Argument, Arguments, OpenQueue, QueueKind, QueueType, Resume, StreamOffset};
+use crate::topology::{Argument, OpenQueue, QueueArguments, QueueKind, QueueType, Resume, StreamOffset};
 
 const STREAM_OFFSET: &str = "x-stream-offset";
 
-pub(super) fn table(arguments: &Arguments) -> FieldTable {
+pub(super) fn table(arguments: &QueueArguments) -> FieldTable {
     let mut table = FieldTable::default();
     for (name, argument) in arguments {
         table.insert(name.as_str().into(), value(argument));

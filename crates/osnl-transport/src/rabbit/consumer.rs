@@ -26,7 +26,7 @@ use lapin::{Channel, Event};
 use super::arguments::{consumer_table, stream_offset};
 use super::body_flow::BodyFlow;
 use super::declare::RabbitLateBindings;
-use super::failure::{Failure, lost};
+use super::failure::{OperationFailure, lost};
 use super::headers;
 use super::held::ConnectionGuard;
 use super::properties::properties;
@@ -80,7 +80,7 @@ impl RabbitConsumer {
         let mut queues = Vec::with_capacity(subscription.open.len());
         body_flow.begin(bodies);
         for queue in &subscription.open {
-            let failed = |what: String| move |error| TransportError::from(Failure { what, error });
+            let failed = |what: String| move |error| TransportError::from(OperationFailure { what, error });
             let channel = connection.create_channel().await.map_err(failed("open a channel".into()))?;
             channel
                 .basic_qos(share, BasicQosOptions::default())

@@ -23,12 +23,12 @@ use lapin::types::{FieldTable, ShortString};
 use lapin::{Channel, Connection, ExchangeKind, Queue};
 
 use super::arguments::{stream_probe, table};
-use super::failure::{Failure, NOT_FOUND, PRECONDITION_FAILED, is_missing, reason, reply_code};
+use super::failure::{NOT_FOUND, OperationFailure, PRECONDITION_FAILED, is_missing, reason, reply_code};
 use super::held::ConnectionGuard;
 use super::refusal::Difference;
 use super::returns;
-use super::side::Side;
-use crate::topology::{Binding, Declare, OpenQueue, Plan, QueueKind, QueueType};
+use super::side::SideChannel;
+use crate::topology::{Binding, Declare, OpenQueue, QueueKind, QueueType, TopologyPlan};
 use crate::{BoxFuture, LateBindings, TransportError};
 
 /// Why a subscription could not be declared.
@@ -41,11 +41,11 @@ pub(super) enum DeclareError {
     /// It is a stream and should not be, or the other way round.
     OtherType { queue: String, is_stream: bool },
     /// The broker refused an operation, or the connection ended.
-    Failed(Failure),
+    Failed(OperationFailure),
 }
 
-impl From<Failure> for DeclareError {
-    fn from(failure: Failure) -> Self {
+impl From<OperationFailure> for DeclareError {
+    fn from(failure: OperationFailure) -> Self {
         Self::Failed(failure)
     }
 }
@@ -75,12 +75,12 @@ impl From<DeclareError> for TransportError {
 /// `is_ours`.
 pub(super) async fn declare(
     connection: &Connection,
-    plan: &Plan,
+    plan: &TopologyPlan,
     (declare, is_ours): (Declare, bool),
     kind: &QueueKind,
     major: Option<u32>,
 ) -> Result<(Vec<OpenQueue>, Vec<Binding>), DeclareError> {
-    let mut declarer = Declarer { side: Side::new(connection), major };
+    let mut declarer = Declarer { side: SideChannel::new(connection), major };
     let exchanges: BTreeSet<&str> = plan.bindings.iter().map(|b| b.exchange.as_str()).collect();
     let mut missing = Vec::new();
     for exchange in exchanges {
@@ -123,7 +123,7 @@ impl LateBindings for RabbitLateBindings {
     ) -> BoxFuture<'a, Result<Vec<Binding>, TransportError>> {
         Box::pin(async move {
             let connection: &Connection = &self.0;
-            let mut declarer = Declarer { side: Side::new(connection), major: None };
+            let mut declarer = Declarer { side: SideChannel::new(connection), major: None };
             let exchanges: BTreeSet<&str> = bindings.iter().map(|b| b.exchange.as_str()).collect();
             let mut missing = Vec::new();
             for exchange in exchanges {
@@ -144,13 +144,13 @@ impl LateBindings for RabbitLateBindings {
 
 /// A refused declaration closes its channel, so each step asks for an open one.
 struct Declarer<'a> {
-    side: Side<&'a Connection>,
+    side: SideChannel<&'a Connection>,
     /// The broker's version, as far as it says so.
     major: Option<u32>,
 }
 
 impl Declarer<'_> {
-    async fn exchange_is_there(&mut self, name: &str) -> Result<bool, Failure> {
+    async fn exchange_is_there(&mut self, name: &str) -> Result<bool, OperationFailure> {
         let passive = ExchangeDeclareOptions { passive: true, ..Default::default() };
         match self.exchange_declare(name, passive).await {
             Ok(()) => Ok(true),
@@ -161,7 +161,11 @@ impl Declarer<'_> {
 
     /// Makes them and binds to them, last of all and without waiting in between: publishers that wait for an exchange
     /// publish as soon as it is there, and what comes before its bindings is gone although the broker confirms it.
-    async fn make_exchanges(&mut self, names: &[&str], bindings: &[&Binding]) -> Result<(), Failure> {
+    async fn make_exchanges(
+        &mut self,
+        names: &[&str],
+        bindings: &[&Binding],
+    ) -> Result<(), OperationFailure> {
         if names.is_empty() {
             return Ok(());
         }
@@ -189,7 +193,11 @@ impl Declarer<'_> {
         bound.into_iter().collect()
     }
 
-    async fn make_one_by_one(&mut self, names: &[&str], bindings: &[&Binding]) -> Result<(), Failure> {
+    async fn make_one_by_one(
+        &mut self,
+        names: &[&str],
+        bindings: &[&Binding],
+    ) -> Result<(), OperationFailure> {
         for name in names {
             match self.exchange_declare(name, ExchangeDeclareOptions::default()).await {
                 Err(failure) if reply_code(&failure.error) == Some(PRECONDITION_FAILED) => {}
@@ -278,7 +286,12 @@ impl Declarer<'_> {
         Ok(open)
     }
 
-    async fn make_queue(&mut self, name: &str, kind: &QueueKind, what: &str) -> Result<Queue, Failure> {
+    async fn make_queue(
+        &mut self,
+        name: &str,
+        kind: &QueueKind,
+        what: &str,
+    ) -> Result<Queue, OperationFailure> {
         let (durable, auto_delete) = (kind.durable, kind.auto_delete);
         let options = QueueDeclareOptions { durable, auto_delete, ..Default::default() };
         self.queue_declare(name, options, table(&kind.declared_arguments()), what).await
@@ -286,7 +299,7 @@ impl Declarer<'_> {
 
     /// Whether a queue that is there is a stream, by beginning to consume it as only a stream can be consumed. From a
     /// stream nothing is taken by that, and any other queue refuses it.
-    async fn is_stream(&mut self, name: &str) -> Result<bool, Failure> {
+    async fn is_stream(&mut self, name: &str) -> Result<bool, OperationFailure> {
         let channel = self.side.channel().await?;
         let what = format!("look at queue \"{name}\"");
         let mut failed = |error| self.side.closed_by(&what, error);
@@ -308,12 +321,16 @@ impl Declarer<'_> {
         }
     }
 
-    async fn bind(&mut self, binding: &Binding) -> Result<(), Failure> {
+    async fn bind(&mut self, binding: &Binding) -> Result<(), OperationFailure> {
         let channel = self.side.channel().await?;
         bind(&channel, binding).await
     }
 
-    async fn exchange_declare(&mut self, name: &str, options: ExchangeDeclareOptions) -> Result<(), Failure> {
+    async fn exchange_declare(
+        &mut self,
+        name: &str,
+        options: ExchangeDeclareOptions,
+    ) -> Result<(), OperationFailure> {
         let channel = self.side.channel().await?;
         channel
             .exchange_declare(name.into(), ExchangeKind::Topic, options, FieldTable::default())
@@ -327,7 +344,7 @@ impl Declarer<'_> {
         options: QueueDeclareOptions,
         arguments: FieldTable,
         what: &str,
-    ) -> Result<Queue, Failure> {
+    ) -> Result<Queue, OperationFailure> {
         let channel = self.side.channel().await?;
         channel
             .queue_declare(name.into(), options, arguments)
@@ -340,7 +357,10 @@ fn declaring(exchange: &str) -> String {
     format!("declare exchange \"{exchange}\"")
 }
 
-async fn bind(channel: &Channel, Binding { queue, exchange, routing_key }: &Binding) -> Result<(), Failure> {
+async fn bind(
+    channel: &Channel,
+    Binding { queue, exchange, routing_key }: &Binding,
+) -> Result<(), OperationFailure> {
     let options = QueueBindOptions::default();
     channel
         .queue_bind(
@@ -351,7 +371,7 @@ async fn bind(channel: &Channel, Binding { queue, exchange, routing_key }: &Bind
             FieldTable::default(),
         )
         .await
-        .map_err(|error| Failure {
+        .map_err(|error| OperationFailure {
             what: format!("bind queue \"{queue}\" to exchange \"{exchange}\" with key \"{routing_key}\""),
             error,
         })

@@ -17,13 +17,13 @@ pub(super) const PRECONDITION_FAILED: u16 = 406;
 
 /// A refused operation: the library's error and what was tried.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(super) struct OperationFailure {
     pub(super) what: String,
     pub(super) error: lapin::Error,
 }
 
-impl From<Failure> for TransportError {
-    fn from(failure: Failure) -> Self {
+impl From<OperationFailure> for TransportError {
+    fn from(failure: OperationFailure) -> Self {
         if reply_code(&failure.error).is_some() {
             refused(&failure.what, &failure)
         } else {
@@ -61,7 +61,7 @@ pub(super) fn reason(error: &lapin::Error) -> String {
     }
 }
 
-pub(super) fn refused(what: &str, failure: &Failure) -> TransportError {
+pub(super) fn refused(what: &str, failure: &OperationFailure) -> TransportError {
     let (reason, code) = (reason(&failure.error), reply_code(&failure.error));
     TransportError::Refused { what: what.to_owned(), reason, code }
 }
@@ -78,7 +78,7 @@ fn io_error(error: &lapin::Error) -> Option<&io::Error> {
 }
 
 /// RabbitMQ 4.3 and later close the connection with 541 over a queue that is neither durable nor exclusive.
-pub(super) fn refuses_transient_queues(failure: &Failure) -> bool {
+pub(super) fn refuses_transient_queues(failure: &OperationFailure) -> bool {
     reply_code(&failure.error) == Some(INTERNAL_ERROR)
         && failure.what.starts_with("declare queue")
         && reason(&failure.error).contains("transient_nonexcl_queues")
@@ -193,7 +193,7 @@ mod tests {
         let deprecated = "INTERNAL_ERROR - Feature `transient_nonexcl_queues` is deprecated.";
         let check = |what: &str, text: &str| {
             let error = closed(AMQPErrorKind::Hard(AMQPHardError::INTERNALERROR), text);
-            refuses_transient_queues(&Failure { what: what.to_owned(), error })
+            refuses_transient_queues(&OperationFailure { what: what.to_owned(), error })
         };
         assert!(check("declare queue \"q\"", deprecated));
         assert!(!check("declare exchange \"x\"", deprecated));

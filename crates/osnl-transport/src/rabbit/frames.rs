@@ -96,7 +96,7 @@ pub fn frames_in_pieces(bytes: &[u8], piece: usize) -> Result<Vec<u8>, String> {
 }
 
 /// The frame that begins with some bytes.
-enum Next {
+enum NextFrame {
     /// Its length cannot be told yet, or not all of it is there.
     Incomplete,
     Unseen(usize),
@@ -152,16 +152,16 @@ impl Frames {
                 continue;
             }
             match next(rest)? {
-                Next::Incomplete => {
+                NextFrame::Incomplete => {
                     stay.get_or_insert(at);
                     self.held.extend_from_slice(rest);
                     break;
                 }
-                Next::Unseen(length) => {
+                NextFrame::Unseen(length) => {
                     let [kind, a, b] = rest.first_chunk().copied().unwrap_or_default();
                     self.begins(kind, [a, b], length);
                 }
-                Next::Seen { kind, length } => {
+                NextFrame::Seen { kind, length } => {
                     let frame = &mut rest[..length];
                     match self.judge(kind, frame) {
                         FrameVerdict::Anew(payload) => {
@@ -212,7 +212,7 @@ impl Frames {
         let mut used = 0;
         loop {
             match next(&self.held)? {
-                Next::Unseen(length) => {
+                NextFrame::Unseen(length) => {
                     let [kind, a, b] = self.held.first_chunk().copied().unwrap_or_default();
                     self.begins(kind, [a, b], length);
                     self.passing -= self.held.len();
@@ -223,7 +223,7 @@ impl Frames {
                     self.passed();
                     return Ok(used);
                 }
-                Next::Seen { kind, length } => {
+                NextFrame::Seen { kind, length } => {
                     let mut frame = std::mem::take(&mut self.held);
                     match self.judge(kind, &mut frame[..length]) {
                         FrameVerdict::Anew(payload) => {
@@ -236,7 +236,7 @@ impl Frames {
                     self.held = frame;
                     return Ok(used);
                 }
-                Next::Incomplete => {}
+                NextFrame::Incomplete => {}
             }
             let more = &bytes[used..];
             let more = &more[..self.lacking().unwrap_or_default().min(more.len())];
@@ -347,19 +347,21 @@ impl Frames {
     }
 }
 
-fn next(bytes: &[u8]) -> Result<Next, BrokenFrame> {
-    let Some(kind) = bytes.first().copied() else { return Ok(Next::Incomplete) };
+fn next(bytes: &[u8]) -> Result<NextFrame, BrokenFrame> {
+    let Some(kind) = bytes.first().copied() else { return Ok(NextFrame::Incomplete) };
     match kind {
         METHOD | CONTENT_HEADER => {
-            let Some(size) = size(bytes) else { return Ok(Next::Incomplete) };
+            let Some(size) = size(bytes) else { return Ok(NextFrame::Incomplete) };
             let length = HEADER + size + 1;
             if length > LARGEST as usize {
                 return Err(BrokenFrame::TooLarge(length as u64));
             }
-            Ok(if bytes.len() < length { Next::Incomplete } else { Next::Seen { kind, length } })
+            Ok(if bytes.len() < length { NextFrame::Incomplete } else { NextFrame::Seen { kind, length } })
         }
-        BODY | HEARTBEAT => Ok(size(bytes).map_or(Next::Incomplete, |size| Next::Unseen(HEADER + size + 1))),
-        b'A' => Ok(Next::Unseen(PROTOCOL_HEADER)),
+        BODY | HEARTBEAT => {
+            Ok(size(bytes).map_or(NextFrame::Incomplete, |size| NextFrame::Unseen(HEADER + size + 1)))
+        }
+        b'A' => Ok(NextFrame::Unseen(PROTOCOL_HEADER)),
         unknown => Err(BrokenFrame::UnknownType(unknown)),
     }
 }

@@ -58,20 +58,20 @@ pub(super) fn removed(headers: &FieldTable) -> Option<Cow<'_, str>> {
 
 /// The kinds of fields in a frame.
 #[derive(Clone, Copy, Debug)]
-enum Field {
+enum FieldForm {
     Octets(usize),
     Text,
     Table,
 }
 
-use Field::{Octets, Table, Text};
+use FieldForm::{Octets, Table, Text};
 
 /// Octets of a payload that fits any frame: the protocol's smallest `frame_max` is 4096.
 pub(super) const SMALL: usize = 4096 - 8;
 /// Octets of a content header before its properties: class, weight, size of the body.
 const BEFORE_FLAGS: usize = 12;
 /// The properties in the order of their flags, from the highest.
-const PROPERTIES: [Field; 14] =
+const PROPERTIES: [FieldForm; 14] =
     [Text, Text, Table, Octets(1), Octets(1), Text, Text, Text, Text, Octets(8), Text, Text, Text, Text];
 /// The flag of the headers.
 const HEADERS: u16 = 1 << 13;
@@ -97,7 +97,7 @@ pub(super) fn content_header(payload: &mut [u8]) -> Option<Vec<u8>> {
 pub(super) fn method(payload: &mut [u8]) -> Option<Vec<u8>> {
     let [a, b, c, d] = *payload.first_chunk()?;
     // Class and method. What else has a table goes from a client to a broker, but the library reads it all the same.
-    let fields: &[Field] = match (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])) {
+    let fields: &[FieldForm] = match (u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])) {
         // connection: start, start-ok, close, blocked; channel: close
         (10, 10) => &[Octets(2), Table],
         (10, 11) => &[Table],
@@ -145,7 +145,7 @@ struct FieldWalk {
 fn walk(
     payload: &mut [u8],
     start: usize,
-    fields: impl Iterator<Item = Field>,
+    fields: impl Iterator<Item = FieldForm>,
 ) -> Result<FieldWalk, BadLength> {
     let mut walked = FieldWalk { end: start, flawed: None };
     for field in fields {
@@ -159,7 +159,7 @@ fn walk(
                 at + 1 + count
             }
             Table => {
-                let mut octets = Rest(rest);
+                let mut octets = HeaderBytes(rest);
                 let table = octets.sized().ok_or(BadLength)?;
                 let range = at + 4..at + 4 + table.len();
                 let mut left = MOST_VALUES;
@@ -189,7 +189,7 @@ fn judge_table(table: &[u8], depth: usize, left: &mut usize) -> Result<(), Flaw>
     if depth > DEEPEST {
         return Err(Flaw::Deep);
     }
-    let mut rest = Rest(table);
+    let mut rest = HeaderBytes(table);
     while !rest.0.is_empty() {
         rest.name().ok_or(Flaw::Malformed)?;
         judge_value(&mut rest, depth, left)?;
@@ -201,14 +201,14 @@ fn judge_array(array: &[u8], depth: usize, left: &mut usize) -> Result<(), Flaw>
     if depth > DEEPEST {
         return Err(Flaw::Deep);
     }
-    let mut rest = Rest(array);
+    let mut rest = HeaderBytes(array);
     while !rest.0.is_empty() {
         judge_value(&mut rest, depth, left)?;
     }
     Ok(())
 }
 
-fn judge_value(rest: &mut Rest<'_>, depth: usize, left: &mut usize) -> Result<(), Flaw> {
+fn judge_value(rest: &mut HeaderBytes<'_>, depth: usize, left: &mut usize) -> Result<(), Flaw> {
     let (kind, value) = rest.value().ok_or(Flaw::Malformed)?;
     *left = left.checked_sub(1).ok_or(Flaw::Many)?;
     match kind {
@@ -221,14 +221,14 @@ fn judge_value(rest: &mut Rest<'_>, depth: usize, left: &mut usize) -> Result<()
 /// A table without what cannot stay, and with the mark. `flaw` is the first that was found.
 fn mended(table: &[u8], flaw: Flaw) -> Vec<u8> {
     let mut kept = Vec::with_capacity(table.len());
-    let (mut rest, mut left) = (Rest(table), MOST_VALUES);
+    let (mut rest, mut left) = (HeaderBytes(table), MOST_VALUES);
     while !rest.0.is_empty() {
         let whole = rest.0;
         let Some((name, is_text)) = rest.sized_name() else { break };
         let before_value = rest.0;
         // Of a type that is not known, so is everything behind it.
         let Some(_) = rest.value() else { break };
-        let mut value = Rest(&before_value[..before_value.len() - rest.0.len()]);
+        let mut value = HeaderBytes(&before_value[..before_value.len() - rest.0.len()]);
         let mut left_after = left;
         if !is_text || name.eq_ignore_ascii_case(MARK.as_bytes()) {
             continue;
@@ -262,9 +262,9 @@ fn length(octets: &[u8]) -> [u8; 4] {
 }
 
 /// The rest of some octets.
-struct Rest<'a>(&'a [u8]);
+struct HeaderBytes<'a>(&'a [u8]);
 
-impl<'a> Rest<'a> {
+impl<'a> HeaderBytes<'a> {
     fn take(&mut self, count: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;

@@ -22,7 +22,7 @@ use super::greeting::Greeting;
 use super::options::LoginMethod;
 use super::refusal::Difference;
 use super::returns;
-use super::side::Side;
+use super::side::SideChannel;
 use super::tap::probe;
 use super::{RabbitTransport, address, connect};
 use crate::topology::{Argument, QueueKind};
@@ -131,7 +131,7 @@ impl RabbitTransport {
             match self.reach(host, limit).await.1 {
                 Err(error) => last = error,
                 Ok((connection, _)) => {
-                    let verdict = unbind(&mut Side::new(&connection), exchange).await;
+                    let verdict = unbind(&mut SideChannel::new(&connection), exchange).await;
                     close(&connection).await;
                     return Ok(verdict);
                 }
@@ -152,14 +152,14 @@ impl RabbitTransport {
         let found = join_all(self.url.hosts().iter().map(|host| self.reach(host, limit))).await;
         let mut look = Look::default();
         let mut others = Vec::new();
-        let mut side: Option<Side<Connection>> = None;
+        let mut side: Option<SideChannel<Connection>> = None;
         let mut major = None;
         for (host, reached) in found {
             let reached = reached.map(|(connection, reached)| {
                 match side {
                     None => {
                         major = reached.greeting.major();
-                        side = Some(Side::new(connection));
+                        side = Some(SideChannel::new(connection));
                     }
                     Some(_) => others.push(connection),
                 }
@@ -204,7 +204,7 @@ impl RabbitTransport {
 
 /// # Errors
 /// The broker's words, or the operating system's.
-async fn exchange(side: &mut Side<Connection>, name: &str) -> Result<ExchangeLook, String> {
+async fn exchange(side: &mut SideChannel<Connection>, name: &str) -> Result<ExchangeLook, String> {
     let channel = side.channel().await.map_err(|failure| reason(&failure.error))?;
     let passive = ExchangeDeclareOptions { passive: true, ..Default::default() };
     let looked = channel.exchange_declare(name.into(), ExchangeKind::Topic, passive, FieldTable::default());
@@ -223,7 +223,7 @@ async fn exchange(side: &mut Side<Connection>, name: &str) -> Result<ExchangeLoo
     }
 }
 
-async fn unbind(side: &mut Side<&Connection>, exchange: &str) -> MayWrite {
+async fn unbind(side: &mut SideChannel<&Connection>, exchange: &str) -> MayWrite {
     let Ok(channel) = side.channel().await else { return MayWrite::Yes };
     let (none, table) = (ExchangeUnbindOptions::default(), FieldTable::default());
     let source = if exchange == SOURCE { "amq.fanout" } else { SOURCE };
@@ -240,7 +240,7 @@ async fn unbind(side: &mut Side<&Connection>, exchange: &str) -> MayWrite {
 /// # Errors
 /// As [`exchange`].
 async fn queue(
-    side: &mut Side<Connection>,
+    side: &mut SideChannel<Connection>,
     name: &str,
     kind: Option<&QueueKind>,
     major: Option<u32>,
@@ -269,7 +269,11 @@ async fn queue(
 
 /// # Errors
 /// As [`exchange`].
-async fn compare(side: &mut Side<Connection>, name: &str, kind: &QueueKind) -> Result<QueueMade, String> {
+async fn compare(
+    side: &mut SideChannel<Connection>,
+    name: &str,
+    kind: &QueueKind,
+) -> Result<QueueMade, String> {
     let mut arguments = kind.declared_arguments();
     arguments.insert(TYPE.to_owned(), Argument::Text(NO_TYPE.to_owned()));
     let options =

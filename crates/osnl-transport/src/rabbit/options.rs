@@ -17,7 +17,8 @@ use osnl_model::{Compression, TransportUrl, nearest};
 
 pub use self::table::{RABBIT_OPTIONS, effect_of};
 pub use self::typed::{
-    Failover, LoginMethod, QueueOptions, QuorumLimits, Reconnect, RetryPauses, TlsOptions, TlsVersions, Trust,
+    FailoverStrategy, LoginMethod, QueueOptions, QuorumLimits, Reconnect, RetryPauses, TlsOptions,
+    TlsVersions, Trust,
 };
 
 /// Options that are set, each with a value of its kind.
@@ -230,10 +231,10 @@ impl RabbitOptions {
 
     /// Returns the order in which several hosts are tried; random by default.
     #[must_use]
-    pub fn failover(&self) -> Failover {
+    pub fn failover(&self) -> FailoverStrategy {
         match self.words("kombu_failover_strategy") {
-            "round-robin" => Failover::RoundRobin,
-            _ => Failover::Shuffle,
+            "round-robin" => FailoverStrategy::RoundRobin,
+            _ => FailoverStrategy::Shuffle,
         }
     }
 

@@ -2,12 +2,12 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::options::Failover;
+use super::options::FailoverStrategy;
 
 /// Places in the list of hosts.
 #[derive(Debug)]
 pub(super) struct HostOrder {
-    failover: Failover,
+    failover: FailoverStrategy,
     /// At random once, so that many daemons do not all begin with the same host.
     places: Vec<usize>,
     /// The place at which the next round begins.
@@ -15,7 +15,7 @@ pub(super) struct HostOrder {
 }
 
 impl HostOrder {
-    pub(super) fn new(hosts: usize, failover: Failover) -> Self {
+    pub(super) fn new(hosts: usize, failover: FailoverStrategy) -> Self {
         let mut places: Vec<usize> = (0..hosts).collect();
         fastrand::shuffle(&mut places);
         Self { failover, places, next: AtomicUsize::new(0) }
@@ -25,8 +25,8 @@ impl HostOrder {
     pub(super) fn round(&self) -> impl Iterator<Item = usize> {
         let mut places = self.places.clone();
         match self.failover {
-            Failover::Shuffle => fastrand::shuffle(&mut places),
-            Failover::RoundRobin => {}
+            FailoverStrategy::Shuffle => fastrand::shuffle(&mut places),
+            FailoverStrategy::RoundRobin => {}
         }
         (0..places.len()).map(move |_| {
             let at = self.next.fetch_add(1, Ordering::Relaxed);
@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn every_round_has_every_host_once() {
-        for failover in [Failover::Shuffle, Failover::RoundRobin] {
+        for failover in [FailoverStrategy::Shuffle, FailoverStrategy::RoundRobin] {
             let order = HostOrder::new(5, failover);
             for _ in 0..20 {
                 let mut round: Vec<usize> = order.round().collect();
@@ -49,12 +49,12 @@ mod tests {
                 assert_eq!(round, [0, 1, 2, 3, 4], "{failover:?}");
             }
         }
-        assert_eq!(HostOrder::new(0, Failover::RoundRobin).round().count(), 0);
+        assert_eq!(HostOrder::new(0, FailoverStrategy::RoundRobin).round().count(), 0);
     }
 
     #[test]
     fn round_robin_goes_on_where_it_stood() {
-        let order = HostOrder::new(3, Failover::RoundRobin);
+        let order = HostOrder::new(3, FailoverStrategy::RoundRobin);
         let all: Vec<usize> = order.round().collect();
         // The first host lets us in; when it is lost, the second is next.
         assert_eq!(order.round().next(), Some(all[0]));

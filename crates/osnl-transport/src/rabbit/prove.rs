@@ -23,7 +23,7 @@ use super::RabbitTransport;
 use super::arguments::table;
 use super::failure::{ACCESS_REFUSED, is_missing, reason, reply_code};
 use super::look::{NO_TYPE, TYPE, close};
-use super::side::Side;
+use super::side::SideChannel;
 use crate::TransportError;
 use crate::topology::{Argument, QueueKind};
 
@@ -86,7 +86,7 @@ impl RabbitTransport {
                 Ok((connection, reached)) => {
                     let major = reached.greeting.major();
                     let kind = kind.map(|kind| kind.for_broker(major));
-                    let mut proving = Prover { side: Side::new(&connection), queue, kind };
+                    let mut proving = Prover { side: SideChannel::new(&connection), queue, kind };
                     let proofs = proving.all(exchanges, thorough, reached.user).await;
                     close(&connection).await;
                     return Ok(proofs);
@@ -98,7 +98,7 @@ impl RabbitTransport {
 }
 
 struct Prover<'a> {
-    side: Side<&'a Connection>,
+    side: SideChannel<&'a Connection>,
     queue: &'a str,
     kind: Option<QueueKind>,
 }

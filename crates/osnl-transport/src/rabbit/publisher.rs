@@ -37,9 +37,9 @@ const PERSISTENT: u8 = 2;
 
 /// See the [module](self).
 #[derive(Debug)]
-pub(super) struct Publisher {
+pub(super) struct RabbitPublisher {
     /// Held until a message is with the client library, so that messages keep the order in which sends were begun.
-    turn: Mutex<PublisherState>,
+    turn: Mutex<RabbitPublisherState>,
     /// Attempts to connect that have ended. A send that waited while one failed shares its failure instead of trying
     /// again.
     attempts: AtomicU64,
@@ -47,19 +47,19 @@ pub(super) struct Publisher {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct PublisherState {
+pub(super) struct RabbitPublisherState {
     link: Option<Arc<Link>>,
     /// Why the last attempt failed.
     failure: Option<TransportError>,
 }
 
-impl Default for Publisher {
+impl Default for RabbitPublisher {
     fn default() -> Self {
         Self { turn: Mutex::default(), attempts: AtomicU64::new(0), room: Semaphore::new(IN_FLIGHT) }
     }
 }
 
-impl Publisher {
+impl RabbitPublisher {
     /// See [`Transport::send`](crate::Transport::send).
     pub(super) async fn send(
         &self,
@@ -91,7 +91,7 @@ impl Publisher {
     /// The open connection, or a new one. `seen` is how many attempts had ended when the send was begun.
     async fn link(
         &self,
-        state: &mut PublisherState,
+        state: &mut RabbitPublisherState,
         seen: u64,
         transport: &RabbitTransport,
     ) -> Result<Arc<Link>, TransportError> {

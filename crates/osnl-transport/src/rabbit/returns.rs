@@ -14,7 +14,7 @@ use lapin::options::QueueDeclareOptions;
 use super::arguments::table;
 use super::failure::{PRECONDITION_FAILED, reason, reply_code};
 use super::refusal::Difference;
-use super::side::Side;
+use super::side::SideChannel;
 use crate::topology::{Argument, DELIVERY_LIMIT, QueueKind, QueueType};
 
 const TYPE: &str = "x-queue-type";
@@ -40,7 +40,7 @@ enum ArgumentValue {
 /// Returns a remark for the operator about an existing queue that we would make as a quorum queue, if there is one.
 /// `major`: the broker's version. `alike`: the broker has compared it with ours and found no difference.
 pub(super) async fn drops<C: Borrow<Connection>>(
-    side: &mut Side<C>,
+    side: &mut SideChannel<C>,
     name: &str,
     kind: &QueueKind,
     major: Option<u32>,
@@ -69,7 +69,7 @@ pub(super) async fn drops<C: Borrow<Connection>>(
 }
 
 async fn argument<C: Borrow<Connection>>(
-    side: &mut Side<C>,
+    side: &mut SideChannel<C>,
     name: &str,
     kind: &QueueKind,
     (argument, value): (&'static str, Argument),

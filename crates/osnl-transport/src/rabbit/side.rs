@@ -4,15 +4,15 @@ use std::borrow::Borrow;
 
 use lapin::{Channel, Connection};
 
-use super::failure::Failure;
+use super::failure::OperationFailure;
 
 /// A channel that a refusal closes, and that is opened again when it is needed. The connection is its own, or lent.
-pub(super) struct Side<C> {
+pub(super) struct SideChannel<C> {
     connection: C,
     channel: Option<Channel>,
 }
 
-impl<C: Borrow<Connection>> Side<C> {
+impl<C: Borrow<Connection>> SideChannel<C> {
     /// Opens nothing yet.
     pub(super) const fn new(connection: C) -> Self {
         Self { connection, channel: None }
@@ -28,20 +28,21 @@ impl<C: Borrow<Connection>> Side<C> {
 
     /// Returns the open channel, or a new one. A caller that gets a refusal on it reports that to
     /// [`closed_by`](Self::closed_by).
-    pub(super) async fn channel(&mut self) -> Result<Channel, Failure> {
+    pub(super) async fn channel(&mut self) -> Result<Channel, OperationFailure> {
         if let Some(channel) = &self.channel {
             return Ok(channel.clone());
         }
         let opened = self.connection.borrow().create_channel().await;
-        let channel = opened.map_err(|error| Failure { what: "open a channel".to_owned(), error })?;
+        let channel =
+            opened.map_err(|error| OperationFailure { what: "open a channel".to_owned(), error })?;
         self.channel = Some(channel.clone());
         Ok(channel)
     }
 
     /// The channel has gone with this error.
-    pub(super) fn closed_by(&mut self, what: &str, error: lapin::Error) -> Failure {
+    pub(super) fn closed_by(&mut self, what: &str, error: lapin::Error) -> OperationFailure {
         self.channel = None;
-        Failure { what: what.to_owned(), error }
+        OperationFailure { what: what.to_owned(), error }
     }
 
     /// Closes the channel, if there is one, and leaves the connection open.

@@ -16,7 +16,7 @@ use lapin::types::{FieldTable, ShortString};
 use tokio::time::timeout;
 
 use super::arguments::{offset_table, stream_offset, stream_probe};
-use super::failure::Failure;
+use super::failure::OperationFailure;
 
 /// The longest time that a stream may take to send its last chunk; one that is empty takes all of it.
 const ANSWER: Duration = Duration::from_secs(3);
@@ -25,7 +25,7 @@ const BESIDE: Duration = Duration::from_secs(1);
 
 /// Whether a stream is the one that was read before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Identity {
+pub(super) enum StreamIdentity {
     /// It has the message before the position, or later ones only: the older have been dropped by its retention.
     Same,
     /// It ends before the position: it has less than was read of it.
@@ -39,10 +39,10 @@ pub(super) async fn identity(
     connection: &Connection,
     name: &str,
     position: u64,
-) -> Result<Identity, Failure> {
-    let Some(read) = position.checked_sub(1) else { return Ok(Identity::Same) };
+) -> Result<StreamIdentity, OperationFailure> {
+    let Some(read) = position.checked_sub(1) else { return Ok(StreamIdentity::Same) };
     let what = format!("look at stream \"{name}\"");
-    let failed = |error| Failure { what: what.clone(), error };
+    let failed = |error| OperationFailure { what: what.clone(), error };
     let channel = connection.create_channel().await.map_err(failed)?;
     channel.basic_qos(1, BasicQosOptions::default()).await.map_err(failed)?;
     let consume = async |arguments: FieldTable| {
@@ -69,13 +69,13 @@ pub(super) async fn identity(
 }
 
 /// `before`: the offset of the first message at or behind `read`; `newest`: that of the first message of the last chunk.
-fn decide(read: u64, before: Option<u64>, newest: Option<u64>) -> Identity {
+fn decide(read: u64, before: Option<u64>, newest: Option<u64>) -> StreamIdentity {
     match (before, newest) {
-        (Some(_), _) => Identity::Same,
+        (Some(_), _) => StreamIdentity::Same,
         // The last chunk begins behind it, so the stream has been that long.
-        (None, Some(newest)) if newest >= read => Identity::Same,
-        (None, Some(_)) => Identity::Another,
-        (None, None) => Identity::Unknown,
+        (None, Some(newest)) if newest >= read => StreamIdentity::Same,
+        (None, Some(_)) => StreamIdentity::Another,
+        (None, None) => StreamIdentity::Unknown,
     }
 }
 
@@ -91,13 +91,13 @@ mod tests {
     #[test]
     fn silence_decides_nothing() {
         for (before, newest, expected) in [
-            (Some(9), None, Identity::Same),
-            (Some(9), Some(3), Identity::Same),
+            (Some(9), None, StreamIdentity::Same),
+            (Some(9), Some(3), StreamIdentity::Same),
             // What was read has been dropped by the stream's retention.
-            (Some(40), Some(40), Identity::Same),
-            (None, Some(40), Identity::Same),
-            (None, Some(3), Identity::Another),
-            (None, None, Identity::Unknown),
+            (Some(40), Some(40), StreamIdentity::Same),
+            (None, Some(40), StreamIdentity::Same),
+            (None, Some(3), StreamIdentity::Another),
+            (None, None, StreamIdentity::Unknown),
         ] {
             assert_eq!(decide(9, before, newest), expected, "{before:?} {newest:?}");
         }

@@ -24,9 +24,9 @@ use osnl_model::TransportUrl;
 
 use super::body_flow::BodyFlow;
 use super::consumer::CLOSE_TIMEOUT;
-use super::failure::{ACCESS_REFUSED, Failure, NOT_FOUND, lost, refused, reply_code};
+use super::failure::{ACCESS_REFUSED, NOT_FOUND, OperationFailure, lost, refused, reply_code};
 use super::greeting::Greeting;
-use super::side::Side;
+use super::side::SideChannel;
 use crate::tap::{ExchangeFound, Tap, TapMessage, TapOpening, TapOptions, TopicsSeen, exchanges};
 use crate::{BoxFuture, TransportError};
 
@@ -38,7 +38,7 @@ pub(super) struct RabbitTap {
     channel: Channel,
     deliveries: lapin::Consumer,
     body_flow: Arc<BodyFlow>,
-    side: Side<Connection>,
+    side: SideChannel<Connection>,
     options: TapOptions,
     tapped: TapOpening,
     counter: Option<ShortString>,
@@ -57,7 +57,7 @@ impl RabbitTap {
         url: &TransportUrl,
         options: &TapOptions,
     ) -> Result<Self, TransportError> {
-        let mut side = Side::new(connection);
+        let mut side = SideChannel::new(connection);
         let (queue, counter) = side.declare(options).await?;
         let user = side.connection().status().username();
         let mut tapped = TapOpening {
@@ -81,7 +81,7 @@ impl RabbitTap {
         }
         body_flow.begin(options.bodies);
         let channel = side.connection().create_channel().await.map_err(|error| lost(&error))?;
-        let failed = |what: String| move |error| TransportError::from(Failure { what, error });
+        let failed = |what: String| move |error| TransportError::from(OperationFailure { what, error });
         channel
             .basic_qos(options.prefetch, BasicQosOptions::default())
             .await
@@ -220,7 +220,7 @@ impl Drop for RabbitTap {
 }
 
 /// The tap's requests beside its consumer.
-impl Side<Connection> {
+impl SideChannel<Connection> {
     /// The queue, and the one that counts what it drops where that is permitted.
     async fn declare(
         &mut self,
@@ -253,7 +253,7 @@ impl Side<Connection> {
         }
     }
 
-    async fn queue_declare(&mut self, arguments: FieldTable) -> Result<ShortString, Failure> {
+    async fn queue_declare(&mut self, arguments: FieldTable) -> Result<ShortString, OperationFailure> {
         let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..Default::default() };
         let channel = self.channel().await?;
         match channel.queue_declare(ShortString::default(), options, arguments).await {
@@ -299,7 +299,7 @@ impl Side<Connection> {
         Ok(true)
     }
 
-    fn unless_missing(failure: Failure) -> Result<bool, TransportError> {
+    fn unless_missing(failure: OperationFailure) -> Result<bool, TransportError> {
         match reply_code(&failure.error) {
             Some(NOT_FOUND) => Ok(false),
             Some(ACCESS_REFUSED) => Err(refused(&failure.what, &failure)),

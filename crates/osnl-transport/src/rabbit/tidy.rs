@@ -4,8 +4,8 @@ use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
 
 use super::RabbitTransport;
-use super::failure::{Failure, is_missing};
-use super::side::Side;
+use super::failure::{OperationFailure, is_missing};
+use super::side::SideChannel;
 use crate::topology::Binding;
 use crate::{QueueSeen, TransportError};
 
@@ -17,7 +17,7 @@ pub(super) async fn tidy(
     queues: &[String],
     alone: bool,
 ) -> Result<Vec<Option<QueueSeen>>, TransportError> {
-    let mut side = Side::new(transport.connection().await?);
+    let mut side = SideChannel::new(transport.connection().await?);
     let mut seen = Vec::new();
     for queue in queues {
         let passive = QueueDeclareOptions { passive: true, ..Default::default() };
@@ -47,7 +47,7 @@ pub(super) async fn tidy(
         if let Err(error) = unbound.await {
             let what =
                 format!("unbind queue \"{queue}\" from exchange \"{exchange}\", key \"{routing_key}\"");
-            return Err(Failure { what, error }.into());
+            return Err(OperationFailure { what, error }.into());
         }
     }
     // What does not answer goes with the connection.

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 /// Arguments of a declaration or of a consumer, by name.
-pub type Arguments = BTreeMap<String, Argument>;
+pub type QueueArguments = BTreeMap<String, Argument>;
 
 /// The value of an argument.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,9 +126,9 @@ pub struct QueueKind {
     /// `x-ha-policy`, which RabbitMQ has not heeded since 3.0; oslo.messaging sends `all` with `rabbit_ha_queues`.
     pub ha_policy: Option<String>,
     /// Further arguments of the declaration; those that have a field here are not among them.
-    pub arguments: Arguments,
+    pub arguments: QueueArguments,
     /// Arguments of the consumer, `x-stream-offset` excepted.
-    pub consumer_arguments: Arguments,
+    pub consumer_arguments: QueueArguments,
     /// The first position in a stream, unless `resume` knows its name.
     pub stream_offset: StreamOffset,
     /// The positions from which reading continues, by the stream's name. A stream that had to be made is read from its
@@ -162,7 +162,7 @@ impl QueueKind {
     /// Returns all arguments of the declaration, in oslo.messaging's spelling. A classic queue has no argument for its
     /// type.
     #[must_use]
-    pub fn declared_arguments(&self) -> Arguments {
+    pub fn declared_arguments(&self) -> QueueArguments {
         let mut all = self.arguments.clone();
         let mut set = |name: &str, value: Option<Argument>| {
             all.extend(value.map(|value| (name.to_owned(), value)));

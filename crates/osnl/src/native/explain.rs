@@ -2,7 +2,7 @@
 
 use osnl_config::{duration, size};
 use osnl_model::TransportUrl;
-use osnl_transport::{Arguments, Declare, QueueKind, QueueType, StreamOffset};
+use osnl_transport::{Declare, QueueArguments, QueueKind, QueueType, StreamOffset};
 
 use super::{ActionConf, JournalConf, ListenerConf, Native, OnFull, RuleConf, deliveries, rabbit};
 use crate::enrich::{EnrichConf, OnError};
@@ -202,7 +202,7 @@ fn queues(out: &mut String, conf: &ListenerConf) {
         };
         line(out, 1, &format!("stream     read from {from}; later from where it was left"));
     }
-    let list = |arguments: &Arguments| {
+    let list = |arguments: &QueueArguments| {
         let list: Vec<String> = arguments.iter().map(|(name, value)| format!("{name}={value}")).collect();
         list.join(", ")
     };

@@ -13,7 +13,7 @@ use osnl_config::sections::{RawSection, SectionReader};
 use osnl_config::{nearest, shown};
 use osnl_model::Priority;
 use osnl_transport::{
-    Argument, Arguments, Declare, KNOWN_ARGUMENTS, LONGEST_NAME, QueueKind, QueueOptions, QueueType,
+    Argument, Declare, KNOWN_ARGUMENTS, LONGEST_NAME, QueueArguments, QueueKind, QueueOptions, QueueType,
     QuorumLimits, RabbitOptions, StreamOffset,
 };
 
@@ -271,7 +271,7 @@ fn stream_offset(reader: &mut SectionReader<'_>, queue_type: Option<QueueType>) 
 }
 
 /// `x-max-length=1000, x-overflow=reject-publish`; nothing is no argument.
-fn arguments(reader: &mut SectionReader<'_>, option: &str) -> Option<Arguments> {
+fn arguments(reader: &mut SectionReader<'_>, option: &str) -> Option<QueueArguments> {
     if !reader.is_set(option) {
         return Some(BTreeMap::new());
     }

@@ -150,8 +150,8 @@ fn values_are_typed() {
     assert_eq!(options("rabbit_qos_prefetch_count=7").prefetch(), Some(7));
     assert_eq!(options("").login(), LoginMethod::AmqPlain);
     assert_eq!(options("rabbit_login_method=plain").login(), LoginMethod::Plain);
-    assert_eq!(options("").failover(), Failover::Shuffle);
-    assert_eq!(options("kombu_failover_strategy=round-robin").failover(), Failover::RoundRobin);
+    assert_eq!(options("").failover(), FailoverStrategy::Shuffle);
+    assert_eq!(options("kombu_failover_strategy=round-robin").failover(), FailoverStrategy::RoundRobin);
     assert_eq!(options("kombu_compression=bz2").compression(), Some(Compression::Bzip2));
     assert_eq!(options("").heartbeat(), 60);
     assert_eq!(options("heartbeat_timeout_threshold=0").heartbeat(), 0);

@@ -65,7 +65,7 @@ impl fmt::Display for LoginMethod {
 
 /// In which order several hosts are tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failover {
+pub enum FailoverStrategy {
     /// Each round at random.
     Shuffle,
     /// From where the last round ended, in an order that is made once.

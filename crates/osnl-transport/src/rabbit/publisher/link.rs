@@ -14,8 +14,8 @@ use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{Channel, Confirmation, Connection, Event};
 use tokio::sync::MutexGuard;
 
-use super::super::failure::{Failure, NOT_FOUND, PRECONDITION_FAILED, lost, reason, reply_code};
-use super::{PublisherState, properties, route};
+use super::super::failure::{NOT_FOUND, OperationFailure, PRECONDITION_FAILED, lost, reason, reply_code};
+use super::{RabbitPublisherState, properties, route};
 use crate::TransportError;
 use crate::outgoing::{OutgoingMessage, Route};
 
@@ -91,7 +91,7 @@ impl Link {
         exchange: String,
         routing_key: String,
         message: &OutgoingMessage,
-        turn: MutexGuard<'_, PublisherState>,
+        turn: MutexGuard<'_, RabbitPublisherState>,
     ) -> Result<(), TransportError> {
         let confirmed = if message.mandatory {
             let mut slot = self.mandatory.lock().await;
@@ -125,7 +125,7 @@ impl Link {
         exchange: &str,
         routing_key: &str,
         message: &OutgoingMessage,
-        turn: MutexGuard<'_, PublisherState>,
+        turn: MutexGuard<'_, RabbitPublisherState>,
     ) -> Result<Confirmation, lapin::Error> {
         let options = BasicPublishOptions { mandatory: message.mandatory, ..Default::default() };
         let properties = properties(&message.properties);
@@ -232,7 +232,7 @@ async fn confirming_channel(connection: &Connection) -> Result<Channel, Transpor
     channel
         .confirm_select(ConfirmSelectOptions::default())
         .await
-        .map_err(|error| Failure { what: "ask for publisher confirms".to_owned(), error })?;
+        .map_err(|error| OperationFailure { what: "ask for publisher confirms".to_owned(), error })?;
     Ok(channel)
 }
 

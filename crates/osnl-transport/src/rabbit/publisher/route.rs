@@ -7,9 +7,9 @@ use lapin::types::FieldTable;
 use lapin::{Connection, ExchangeKind};
 
 use super::super::failure::{
-    Failure, NOT_FOUND, PRECONDITION_FAILED, lost, refuses_transient_queues, reply_code,
+    NOT_FOUND, OperationFailure, PRECONDITION_FAILED, lost, refuses_transient_queues, reply_code,
 };
-use super::super::side::Side;
+use super::super::side::SideChannel;
 use crate::TransportError;
 use crate::outgoing::Route;
 use crate::topology::Declare;
@@ -23,7 +23,7 @@ pub(super) async fn prepare(
     force_durable: &AtomicBool,
 ) -> Result<(), TransportError> {
     let durable = route.durable || force_durable.load(Ordering::Relaxed);
-    let mut steps = Steps { side: Side::new(connection) };
+    let mut steps = Steps { side: SideChannel::new(connection) };
     if !exchange.is_empty() && !steps.exchange(exchange, None).await? {
         match route.declare {
             Declare::Passive | Declare::Nothing => {
@@ -56,12 +56,12 @@ pub(super) async fn prepare(
 
 /// A refused step closes its channel, so each asks for an open one.
 struct Steps<'a> {
-    side: Side<&'a Connection>,
+    side: SideChannel<&'a Connection>,
 }
 
 impl Steps<'_> {
     /// Looks for the exchange, or makes it; `false` if it is not there.
-    async fn exchange(&mut self, name: &str, durable: Option<bool>) -> Result<bool, Failure> {
+    async fn exchange(&mut self, name: &str, durable: Option<bool>) -> Result<bool, OperationFailure> {
         let options = ExchangeDeclareOptions {
             passive: durable.is_none(),
             durable: durable.unwrap_or_default(),
@@ -74,7 +74,7 @@ impl Steps<'_> {
     }
 
     /// Looks for the queue, or makes it; `false` if it is not there.
-    async fn queue(&mut self, name: &str, durable: Option<bool>) -> Result<bool, Failure> {
+    async fn queue(&mut self, name: &str, durable: Option<bool>) -> Result<bool, OperationFailure> {
         let options = QueueDeclareOptions {
             passive: durable.is_none(),
             durable: durable.unwrap_or_default(),
@@ -85,19 +85,19 @@ impl Steps<'_> {
         self.found(declared.map(drop), &format!("declare queue \"{name}\""))
     }
 
-    async fn bind(&mut self, queue: &str, exchange: &str) -> Result<(), Failure> {
+    async fn bind(&mut self, queue: &str, exchange: &str) -> Result<(), OperationFailure> {
         let channel = self.side.channel().await?;
         let options = QueueBindOptions::default();
         channel
             .queue_bind(queue.into(), exchange.into(), queue.into(), options, FieldTable::default())
             .await
-            .map_err(|error| Failure {
+            .map_err(|error| OperationFailure {
                 what: format!("bind queue \"{queue}\" to exchange \"{exchange}\" with key \"{queue}\""),
                 error,
             })
     }
 
-    fn found(&mut self, answer: Result<(), lapin::Error>, what: &str) -> Result<bool, Failure> {
+    fn found(&mut self, answer: Result<(), lapin::Error>, what: &str) -> Result<bool, OperationFailure> {
         let Err(error) = answer else { return Ok(true) };
         let failure = self.side.closed_by(what, error);
         match reply_code(&failure.error) {

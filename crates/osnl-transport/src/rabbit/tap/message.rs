@@ -11,12 +11,12 @@ use crate::Cut;
 use crate::tap::{TapMessage, TapProperties};
 
 /// A body whose last copy gives back its share of the bytes in hand.
-struct CountedBody {
+struct TapBody {
     body: Vec<u8>,
     _share: BodyShare,
 }
 
-impl AsRef<[u8]> for CountedBody {
+impl AsRef<[u8]> for TapBody {
     fn as_ref(&self) -> &[u8] {
         &self.body
     }
@@ -26,7 +26,7 @@ pub(super) fn of(delivery: Delivery, cut: Option<Cut>, share: BodyShare) -> TapM
     TapMessage {
         exchange: delivery.exchange.to_string(),
         routing_key: delivery.routing_key.to_string(),
-        body: Bytes::from_owner(CountedBody { body: delivery.data, _share: share }),
+        body: Bytes::from_owner(TapBody { body: delivery.data, _share: share }),
         cut,
         properties: properties(&delivery.properties),
     }

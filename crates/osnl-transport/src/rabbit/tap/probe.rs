@@ -10,13 +10,13 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Channel, Connection, ExchangeKind};
 
 use super::super::failure::{ACCESS_REFUSED, PRECONDITION_FAILED, lost, reason, reply_code};
-use super::super::side::Side;
+use super::super::side::SideChannel;
 use crate::TransportError;
 use crate::tap::ExchangeFound;
 
 /// Asks twice at most: for the type, then for the durability of an exchange of that type.
 pub(in crate::rabbit) async fn describe(
-    side: &mut Side<Connection>,
+    side: &mut SideChannel<Connection>,
     exchange: &str,
 ) -> Result<ExchangeFound, TransportError> {
     let mut found = ExchangeFound::default();
@@ -38,7 +38,11 @@ pub(in crate::rabbit) async fn describe(
 }
 
 /// The refusal's text; empty where it tells nothing, as when the user may not ask.
-async fn ask(side: &mut Side<Connection>, exchange: &str, kind: &str) -> Result<String, TransportError> {
+async fn ask(
+    side: &mut SideChannel<Connection>,
+    exchange: &str,
+    kind: &str,
+) -> Result<String, TransportError> {
     let channel: Channel = side.channel().await?;
     let mut arguments = FieldTable::default();
     arguments.insert("alternate-exchange".into(), AMQPValue::Boolean(true));
